@@ -53,7 +53,7 @@ def simulated(seeds: range) -> list[Figure]:
         is_held = [any(fact.severity == "hold" for fact in facts) for _, _, facts, _ in days]
         held.append(float(sum(is_held)))
         warned.append(float(sum(bool(facts) for _, _, facts, _ in days)) - held[-1])
-        sound = [one for one, odd in zip(days, is_held, strict=True) if not odd]
+        sound = [item for item, odd in zip(days, is_held, strict=True) if not odd]
         for key, metrics, _, history in sound[seed % EVERY :: EVERY]:
             for name, fault in lab.FAULTS.items():
                 facts = lab.found_of(fault, key, metrics, history)
@@ -83,11 +83,11 @@ def year(days: int) -> Measured:
                 deliver(project / "landing", start + timedelta(number), DemoFault.NONE)
             run(project, "tick", "--now", _noon(last + timedelta(1)))
         with sqlite3.connect(project / ".headrace" / "state.db") as state:
-            found = state.execute(
+            result = state.execute(
                 "select node, partition, kind, column_name, severity, observed, expected, detail from fact where detail not like 'check %'"
             ).fetchall()
             vectors = state.execute("select node, partition, vector from metric order by epoch, n").fetchall()
-    return Measured([*_counted(found), *replays(vectors)], _notes(found))
+    return Measured([*_counted(result), *replays(vectors)], _notes(result))
 
 
 def replays(vectors: list[tuple[str, str, bytes]]) -> list[Figure]:
@@ -98,29 +98,29 @@ def replays(vectors: list[tuple[str, str, bytes]]) -> list[Figure]:
         of_day = {partition: vector for name, partition, vector in vectors if name == node}
         daily = _replayed(of_day, 0, 0.0)
         for severity in ("hold", "warn"):
-            found = sorted(key for key, said in daily.items() if said == severity)
-            figures.append(_observed(f"{node}_{severity}_day_by_day", float(len(found)), "days of the year", []))
+            result = sorted(key for key, said in daily.items() if said == severity)
+            figures.append(_observed(f"{node}_{severity}_day_by_day", float(len(result)), "days of the year", []))
         gaps = [(late, missing) for late in LATE for missing in MISSING if late or missing]
         held = [float(len(_held(_replayed(of_day, *gap)) - _held(daily))) for gap in gaps]
         figures.append(_observed(f"{node}_held_for_gaps", sum(held), f"days of {len(held)} years", held))
     return figures
 
 
-def _held(found: dict[str, str]) -> set[str]:
-    return {key for key, said in found.items() if said == "hold"}
+def _held(result: dict[str, str]) -> set[str]:
+    return {key for key, said in result.items() if said == "hold"}
 
 
 def _replayed(of_day: dict[str, bytes], late: int, missing: float) -> dict[str, str]:
     """Day → `hold`, `warn` or nothing, by the sound days but the last `late` before it, of which a share is missing."""
     chance, sound = random.Random(f"{late}.{missing}"), list[str]()
-    found: dict[str, str] = {}
+    result: dict[str, str] = {}
     for key in sorted(of_day):
-        before = [StoredMetrics(one, of_day[one]) for one in sound[: max(len(sound) - late, 0)] if chance.random() >= missing]
+        before = [StoredMetrics(item, of_day[item]) for item in sound[: max(len(sound) - late, 0)] if chance.random() >= missing]
         day = EvaluatedPartition(key=key, metrics=decoded(of_day[key]), sources=2, calendar="US")
         facts = judge(day, MetricHistory(before[-HISTORY_PARTITIONS:], Grain.DAY))
-        found[key] = min((str(fact.severity) for fact in facts), default="")
-        sound += [] if found[key] == "hold" else [key]
-    return found
+        result[key] = min((str(fact.severity) for fact in facts), default="")
+        sound += [] if result[key] == "hold" else [key]
+    return result
 
 
 def _declare(project: Path) -> None:
@@ -136,19 +136,19 @@ def _noon(day: date) -> str:
     return f"{day.isoformat()}T12:00:00-05:00"
 
 
-def _counted(found: list[tuple[Any, ...]]) -> list[Figure]:
+def _counted(result: list[tuple[Any, ...]]) -> list[Figure]:
     figures = []
     for node in ("flights", "weather"):
-        held = {partition for name, partition, _, _, severity, *_ in found if name == node and severity == "hold"}
-        odd = {partition for name, partition, *_ in found if name == node}
+        held = {partition for name, partition, _, _, severity, *_ in result if name == node and severity == "hold"}
+        odd = {partition for name, partition, *_ in result if name == node}
         figures.append(_observed(f"{node}_held", float(len(held)), "days of the year", []))
         figures.append(_observed(f"{node}_warned", float(len(odd - held)), "days of the year", []))
     return figures
 
 
-def _notes(found: list[tuple[Any, ...]]) -> dict[str, str]:
+def _notes(result: list[tuple[Any, ...]]) -> dict[str, str]:
     notes: dict[str, str] = {}
-    for node, partition, kind, column, severity, observed, expected, detail in sorted(found):
+    for node, partition, kind, column, severity, observed, expected, detail in sorted(result):
         said = f"{severity} {kind} {column}: {observed}, expected {expected} ({detail})"
         at = f"{node}@{partition}"
         notes[at] = f"{notes[at]}; {said}" if at in notes else said
@@ -166,8 +166,8 @@ def measure(*, quick: bool, only: str) -> Measured:
     if only in ("", "simulation"):
         figures += simulated(SEEDS[:1] if quick else SEEDS)
     if only in ("", "year"):
-        found = year(20 if quick else 365)
-        figures, notes = figures + found.figures, found.notes
+        result = year(20 if quick else 365)
+        figures, notes = figures + result.figures, result.notes
     return Measured(figures, notes)
 
 

@@ -117,15 +117,15 @@ def _changed(folder: Path, n: int) -> None:
 def _figures(question: str, client: Client, path: Callable[[int], str], folder: Path, asked: int) -> Iterator[Figure]:
     made, kept, after = [], [], []
     for n in range(asked):
-        one = path(n)
-        took, status, tag = client.ask(one)
-        assert status == 200, (one, status)
+        item = path(n)
+        took, status, tag = client.ask(item)
+        assert status == 200, (item, status)
         made.append(took)
-        again, status, _ = client.ask(one, tag)
+        again, status, _ = client.ask(item, tag)
         if status == 304:
             kept.append(again)
         _changed(folder, n)
-        after.append(client.ask(one)[0])
+        after.append(client.ask(item)[0])
     yield Figure(name=f"{question}_p95_ms", value=_p95(made), unit="ms", goal=GOAL_MS, runs=made)
     yield Figure(name=f"{question}_after_a_change_p95_ms", value=_p95(after), unit="ms", goal=GOAL_MS, runs=after)
     if kept:

@@ -87,13 +87,13 @@ def _staged(session: DuckDBSession, rows: int) -> tuple[StagedFile, LakeTable]:
 def _audit(session: DuckDBSession, staged: StagedFile, table: LakeTable, *, described: bool = True) -> Audit:
     specs = [
         CheckSpec(
-            kind=one["kind"], name=f"{one['kind']}_{n}", arguments={k: v for k, v in one.items() if k != "kind"}, place=Place(file="")
+            kind=item["kind"], name=f"{item['kind']}_{n}", arguments={k: v for k, v in item.items() if k != "kind"}, place=Place(file="")
         )
-        for n, one in enumerate(CHECKS)
+        for n, item in enumerate(CHECKS)
     ]
-    found = audit(session, staged, table, specs, partition_check=None, references=(), now_us=0, described=described)
-    assert found.verdict is Verdict.PASSED, found.results
-    return found
+    result = audit(session, staged, table, specs, partition_check=None, references=(), now_us=0, described=described)
+    assert result.verdict is Verdict.PASSED, result.results
+    return result
 
 
 def by_hand(file: Path, columns: tuple[str, ...]) -> str:
@@ -148,14 +148,14 @@ def _peers(folder: Path, file: Path, ours: float, notes: dict[str, str]) -> list
         try:
             python = environment(peer) / "python"
             limits = [str(PEER_RUNS), str(PEER_BUDGET_S), str(PEER_MEMORY_GIB)]
-            found = program(peer, python, [str(file), json.dumps(CHECKS), *limits, *more], environ={}, timeout=PEER_TIMEOUT_S)
+            result = program(peer, python, [str(file), json.dumps(CHECKS), *limits, *more], environ={}, timeout=PEER_TIMEOUT_S)
         except Unavailable as error:
             _progress(f"{peer}: {error}")
             notes[peer] = str(error)
             continue
-        ((who, seconds),) = found["figures"]["audit"].items()
-        times = [one / ours for one in seconds]
-        notes[peer] = f"{len(seconds)} runs, at most {found['peak_kib'] / 2**20:.1f} GiB of memory"
+        ((who, seconds),) = result["figures"]["audit"].items()
+        times = [item / ours for item in seconds]
+        notes[peer] = f"{len(seconds)} runs, at most {result['peak_kib'] / 2**20:.1f} GiB of memory"
         told = {f"{who}, s": statistics.median(seconds)}
         figures.append(
             Figure(

@@ -109,7 +109,7 @@ def measure(*, quick: bool, peers: str) -> Measured:
         assets = [_assets(folder / f"assets{n}", days) for n in _rounds("the assets", rounds)]
         whole = [_whole(folder / f"whole{n}", days) for n in _rounds("with the deliveries", rounds)]
         ours = [mine.seconds for mine, _ in assets]
-        found, notes = _peers(folder, days, named)
+        result, notes = _peers(folder, days, named)
         production: list[Figure] = []
         try:
             production = beside.measure(folder / "beside", quick=quick)
@@ -127,7 +127,7 @@ def measure(*, quick: bool, peers: str) -> Measured:
             runs=[mine.peak_mb for mine, _ in assets],
         ),
     ]
-    return Measured([*figures, *_times(ours, found), *production], notes)
+    return Measured([*figures, *_times(ours, result), *production], notes)
 
 
 def _rounds(what: str, count: int) -> Iterator[int]:
@@ -179,20 +179,20 @@ def _peers(folder: Path, days: int, named: Sequence[str]) -> tuple[dict[str, Map
     order = folder / "order.json"
     rows = f"{year.project}/.headrace/lake/main/flights/*.parquet"
     order.write_text(json.dumps({"days": days, "rows": rows, "assets": {n: sql for n, (_, sql) in partitions.ASSETS.items()}}))
-    found: dict[str, Mapping[str, float]] = {}
+    result: dict[str, Mapping[str, float]] = {}
     notes: dict[str, str] = {}
     for peer in named:
         print(f"  {peer} …", file=sys.stderr, flush=True)
         try:
             python = environment(ENVIRONMENTS[peer]) / "python"
             told = program(f"{peer}_backfill", python, [str(folder / peer), str(order)], environ={}, timeout=PEER_TIMEOUT_S)
-            found[peer], notes[peer] = told["seconds"], told["notes"]
+            result[peer], notes[peer] = told["seconds"], told["notes"]
         except Unavailable as error:
             notes[peer] = f"not measured: {error}"
-    return found, notes
+    return result, notes
 
 
-def _times(ours: Sequence[float], found: Mapping[str, Mapping[str, float]]) -> list[Figure]:
+def _times(ours: Sequence[float], result: Mapping[str, Mapping[str, float]]) -> list[Figure]:
     return [
         Figure(
             name=f"{peer}_to_headrace",
@@ -203,13 +203,13 @@ def _times(ours: Sequence[float], found: Mapping[str, Mapping[str, float]]) -> l
             runs=[min(ways.values()) / each for each in ours],
             against={f"{way}, seconds": seconds for way, seconds in ways.items()},
         )
-        for peer, ways in found.items()
+        for peer, ways in result.items()
     ]
 
 
-def _all_there(found: int, wanted: int) -> None:
-    if found != wanted:
-        raise SystemExit(f"{found} instead of {wanted}")
+def _all_there(result: int, wanted: int) -> None:
+    if result != wanted:
+        raise SystemExit(f"{result} instead of {wanted}")
 
 
 def _options(parser: argparse.ArgumentParser) -> None:

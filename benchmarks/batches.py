@@ -124,21 +124,21 @@ def measure(*, quick: bool) -> list[Figure]:
 
 def _rounds(worker: Worker, sql: str, checks: tuple[CheckSpec, ...], rounds: int) -> dict[int, list[float]]:
     _, first = worker.attempt(sql, checks, 1, None)
-    found: dict[int, list[float]] = {size: [] for size in SIZES}
+    result: dict[int, list[float]] = {size: [] for size in SIZES}
     for _ in range(rounds):
         for size in SIZES:
-            found[size].append(worker.attempt(sql, checks, size, first.table)[0])
-    return found
+            result[size].append(worker.attempt(sql, checks, size, first.table)[0])
+    return result
 
 
-def _figures(asset: str, found: dict[int, list[float]]) -> list[Figure]:
-    one = statistics.median(found[1])
-    ratios = [seconds / one for seconds in found[30]]
+def _figures(asset: str, result: dict[int, list[float]]) -> list[Figure]:
+    item = statistics.median(result[1])
+    ratios = [seconds / item for seconds in result[30]]
     return [
         Figure(name=f"{asset}_month_over_day", value=statistics.median(ratios), unit="×", goal=3.0, runs=ratios),
         *(
             Figure(name=f"{asset}_{size}_days", value=statistics.median(runs) * 1e3, unit="ms", goal=None, runs=[1e3 * run for run in runs])
-            for size, runs in found.items()
+            for size, runs in result.items()
         ),
     ]
 

@@ -92,7 +92,7 @@ def measure(folder: Path, *, quick: bool) -> list[Figure]:
         **{f"beside a backfill, {name}, ms": 1000 * value for name, value in during.shown.items()},
         "backfills begun meanwhile": float(seen),
     }
-    missed = sum(one.firings - len(one.seconds) for one in (alone, during))
+    missed = sum(item.firings - len(item.seconds) for item in (alone, during))
     return [
         Figure(name="production_p95_growth", value=growth, unit="%", goal=10.0, runs=[growth], against=against),
         Figure(name="firings_merged", value=float(missed), unit="", goal=None, runs=[float(missed)]),
@@ -168,8 +168,8 @@ def _running(project: Path) -> list[Any]:
 
 
 def _state(project: Path) -> str:
-    found = _query(project, "select state from plan order by id desc limit 1")
-    return str(found[0][0]) if found else ""
+    result = _query(project, "select state from plan order by id desc limit 1")
+    return str(result[0][0]) if result else ""
 
 
 def _query(project: Path, sql: str, *parameters: int) -> list[Any]:

@@ -56,13 +56,13 @@ def _accuracy(seeds: int) -> list[Figure]:
             for name, two in (("alone", False), ("two at once", True)):
                 played = case(kind, seed, two=two)
                 causes = diagnose(played.evidence, played.facts.graph, played.now_us)
-                hits = [float(right(one, found(one, causes))) for one in played.injected]
+                hits = [float(right(item, found(item, causes))) for item in played.injected]
                 shares[f"right, {name}"] += hits
                 incidents[name] += [len(causes), len(played.injected)]
                 if not two:
                     shares[f"right, {kind.value}"] += hits
     false = [
-        len(diagnose(one.evidence, one.facts.graph, one.now_us)) for one in map(story_of_nothing, range(FIRST_SEED, FIRST_SEED + seeds))
+        len(diagnose(item.evidence, item.facts.graph, item.now_us)) for item in map(story_of_nothing, range(FIRST_SEED, FIRST_SEED + seeds))
     ]
     goals = {"right, alone": 0.98, "right, two at once": 0.95}
     return [
@@ -109,7 +109,7 @@ def _judgements(assets: int) -> list[Figure]:
     )
 
     def everything(tx: Transaction) -> None:
-        for name in (one.name for one in declared_promises.nodes.values() if not one.is_source):
+        for name in (node.name for node in declared_promises.nodes.values() if not node.is_source):
             written.failed(tx, DAYS - 1, name, at(DAYS, 8.2), error)
 
     steps: list[tuple[str, float, Callable[[Transaction], None], float | None]] = [

@@ -27,9 +27,9 @@ def project(assets: int) -> CauseGraph:
     for number in range(assets):
         near = nodes[-NEAR:] if random.random() < 0.9 else nodes
         above = random.sample(near, random.choice((1, 2, 3)))
-        inputs = tuple(InputSpec(node=one.name, place=Place(file="x")) for one in above)
+        inputs = tuple(InputSpec(node=item.name, place=Place(file="x")) for item in above)
         nodes.append(CauseNode(f"a{number}", inputs, False, DAY, "UTC", f"team{number % 30}"))
-    by_name = {one.name: one for one in nodes}
+    by_name = {node.name: node for node in nodes}
     return CauseGraph(nodes, lambda name: _lines(by_name[name]))
 
 

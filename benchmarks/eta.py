@@ -76,7 +76,7 @@ def declared_promises(shape: Shape, folder: Path) -> DeclaredPromises:
         run(folder, "apply", "--yes")
     if shape.delivered:
         shape.deliver(folder, shape.before, shape.before + shape.days)
-    selected = [f"+{one.name}" if shape.delivered else one.name for one in shape.assets]
+    selected = [f"+{asset.name}" if shape.delivered else asset.name for asset in shape.assets]
     row, said = _ask(folder, [*selected, "--from", day(shape.before), "--to", day(shape.before + shape.days - 1)])
     if row.state != "succeeded" or row.started_at is None or row.finished_at is None:
         raise Unavailable(f"the backfill ended {row.state}: {row.outcome}")
@@ -127,8 +127,8 @@ def _said(folder: Path) -> list[tuple[float, float]]:
     assert session.compiled is not None
     now = session.clock.now_us()
     with session.store.read() as tx:
-        found = estimates.remaining(tx, session.compiled, row, now)
-    return [] if found is None else [(now / SECOND_US, now / SECOND_US + found.seconds)]
+        result = estimates.remaining(tx, session.compiled, row, now)
+    return [] if result is None else [(now / SECOND_US, now / SECOND_US + result.seconds)]
 
 
 def _newest(folder: Path) -> PlanRecord | None:
@@ -140,25 +140,27 @@ def _newest(folder: Path) -> PlanRecord | None:
 
 def measure(*, quick: bool, only: str) -> Measured:
     """All shapes, or those with a word in their names, one after the other."""
-    found: list[DeclaredPromises] = []
+    result: list[DeclaredPromises] = []
     notes: dict[str, str] = {}
-    for shape in QUICK if quick else [one for one in SHAPES if only in one.name]:
+    for shape in QUICK if quick else [shape for shape in SHAPES if only in shape.name]:
         print(f"  {shape.name} …", file=sys.stderr, flush=True)
         with tempfile.TemporaryDirectory(prefix="headrace-eta-") as base:
             try:
-                found.append(declared_promises(shape, Path(base) / "project"))
+                result.append(declared_promises(shape, Path(base) / "project"))
             except (Unavailable, SystemExit) as error:
                 notes[shape.name] = f"not measured: {error}"
                 continue
-        notes[shape.name] = _note(found[-1])
-    if not found:
+        notes[shape.name] = _note(result[-1])
+    if not result:
         raise SystemExit(f"nothing was measured: {notes}")
-    off = [one.off_at_quarter for one in found]
-    within = [float(one.within) for one in found if one.within is not None]
+    off = [item.off_at_quarter for item in result]
+    within = [float(item.within) for item in result if item.within is not None]
     known = [value for value in off if not math.isnan(value)]
     figures = [
         Figure(name="eta_off_at_a_quarter", value=statistics.median(known) if known else math.inf, unit="ratio", goal=GOAL, runs=known),
-        _observed("estimate_off_before", statistics.median(one.off_before for one in found), "ratio", [one.off_before for one in found]),
+        _observed(
+            "estimate_off_before", statistics.median(item.off_before for item in result), "ratio", [one.off_before for one in result]
+        ),
     ]
     if within:
         figures.append(_observed("ended_within_the_interval", statistics.fmean(within), "share", within))
@@ -169,9 +171,9 @@ def _observed(name: str, value: float, unit: str, runs: list[float]) -> Figure:
     return Figure(name=name, value=value, unit=unit, goal=None, runs=runs)
 
 
-def _note(one: DeclaredPromises) -> str:
-    interval = "a guess" if one.low is None or one.high is None else f"{one.low:.1f} to {one.high:.1f}"
-    return f"took {one.took:.1f} s; before: {one.before:.1f} s ({interval}); at a quarter off by {100 * one.off_at_quarter:.0f} %"
+def _note(item: DeclaredPromises) -> str:
+    interval = "a guess" if item.low is None or item.high is None else f"{item.low:.1f} to {item.high:.1f}"
+    return f"took {item.took:.1f} s; before: {item.before:.1f} s ({interval}); at a quarter off by {100 * item.off_at_quarter:.0f} %"
 
 
 def _options(parser: argparse.ArgumentParser) -> None:

@@ -84,7 +84,7 @@ class Shape:
             "sources/s.yaml": SOURCE,
         }.items():
             _write(folder / name, text)
-        self.write_assets(folder, [one for one in self.assets if one.name not in self.unknown], 1.0)
+        self.write_assets(folder, [asset for asset in self.assets if asset.name not in self.unknown], 1.0)
         self.deliver(folder, 0, self.before)
 
     def write_assets(self, folder: Path, assets: list[Asset], factor: float) -> None:

@@ -77,17 +77,17 @@ class Sides:
 
 
 def _in_turn(folder: Path, pairs: int, tasks: int, fresh: Fresh | None) -> Sides:
-    found = Sides()
+    result = Sides()
     for number in range(pairs):
         for with_log in (True, False) if number % 2 == 0 else (False, True):
             rate, size = _side(folder, tasks, fresh, with_log=with_log)
-            (found.log if with_log else found.none).append(rate)
+            (result.log if with_log else result.none).append(rate)
             if with_log:
-                found.bytes_per_task.append(size / tasks)
-        cost = 100 * (1 - found.log[-1] / found.none[-1])
-        said = f"{found.log[-1]:,.0f}/s with, {found.none[-1]:,.0f}/s without: {cost:+.1f} %"
+                result.bytes_per_task.append(size / tasks)
+        cost = 100 * (1 - result.log[-1] / result.none[-1])
+        said = f"{result.log[-1]:,.0f}/s with, {result.none[-1]:,.0f}/s without: {cost:+.1f} %"
         print(f"  pair {number + 1} of {pairs}: {said}", flush=True, file=sys.stderr)
-    return found
+    return result
 
 
 def _side(folder: Path, tasks: int, fresh: Fresh | None, *, with_log: bool) -> tuple[float, int]:

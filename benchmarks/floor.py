@@ -76,10 +76,10 @@ def _work(tasks: int, answers: int, seconds: float) -> None:
     while data := os.read(tasks, READ_BYTES):
         buffer += data
         for frame in _frames(buffer):
-            for one in _STARTS.decode(frame):
+            for item in _STARTS.decode(frame):
                 began = time.perf_counter()
                 _nothing(seconds)
-                _send(answers, [Done(one.attempt, time.perf_counter() - began)])
+                _send(answers, [Done(item.attempt, time.perf_counter() - began)])
 
 
 @dataclass
@@ -171,7 +171,7 @@ class _Workers:
         self._sleep = sleep
 
     def __enter__(self) -> list[Worker]:
-        context, found, self._processes = get_context("fork"), [], []
+        context, result, self._processes = get_context("fork"), [], []
         for _ in range(WORKERS):
             task_read, task_write = os.pipe()
             answer_read, answer_write = os.pipe()
@@ -180,9 +180,9 @@ class _Workers:
             os.close(task_read)
             os.close(answer_write)
             self._processes.append(process)
-            found.append(Worker(task_write, answer_read))
-        self._found = found
-        return found
+            result.append(Worker(task_write, answer_read))
+        self._found = result
+        return result
 
     def __exit__(self, *_: object) -> None:
         for worker, process in zip(self._found, self._processes, strict=True):

@@ -120,7 +120,7 @@ def age(name: str, document: Mapping[str, Any]) -> Age:
 def marks(documents: Mapping[str, Mapping[str, Any]]) -> Marks:
     """What is stale now, of all documents that are kept."""
     ages = {name: age(name, document) for name, document in documents.items()}
-    stale = {name: Mark(one.since) for name, one in sorted(ages.items()) if one.stale}
+    stale = {name: Mark(item.since) for name, item in sorted(ages.items()) if item.stale}
     return Marks(_git("rev-parse", "--short=10", "HEAD") or "unknown", stale)
 
 
@@ -129,9 +129,9 @@ def kept_marks() -> Marks:
     return msgspec.json.decode(MARKS.read_bytes(), type=Marks)
 
 
-def keep_marks(found: Marks) -> None:
+def keep_marks(result: Marks) -> None:
     """Keep the marks beside the page, which is made of them and of the documents alone."""
-    MARKS.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n")
+    MARKS.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
 
 
 def has_history() -> bool:

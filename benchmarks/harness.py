@@ -64,8 +64,8 @@ def main(
     arguments = vars(parser.parse_args())
     as_json, quick = arguments.pop("json"), arguments.pop("quick")
     machine = _machine()  # before the work, so that the load is that of others
-    found = measure(quick=quick, **arguments)
-    figures, notes = (found.figures, found.notes) if isinstance(found, Measured) else (found, {})
+    result = measure(quick=quick, **arguments)
+    figures, notes = (result.figures, result.notes) if isinstance(result, Measured) else (result, {})
     name = Path(sys.argv[0]).stem
     measured = {"machine": machine, "commit": _commit(), "folders": freshness.hashes(name)}
     document = {**measured, **_listed(figures), **({"notes": notes} if notes else {})}

@@ -216,12 +216,12 @@ def passes(folder: Path, count: int) -> tuple[float, list[float]]:
     """Seconds until a leader stands ready, and milliseconds of each scheduling pass in which nothing is due."""
     with _leader(folder) as (started, one_pass):
         one_pass()
-        found = []
+        result = []
         for _ in range(count):
             began = time.perf_counter()
             one_pass()
-            found.append(1000 * (time.perf_counter() - began))
-    return started, found
+            result.append(1000 * (time.perf_counter() - began))
+    return started, result
 
 
 @contextlib.contextmanager
@@ -245,7 +245,7 @@ def _leader(folder: Path) -> Iterator[tuple[float, Callable[[], None]]]:
 
 def measure(*, quick: bool) -> list[Figure]:
     """Both sizes, the small one beside the large one."""
-    found: dict[str, dict[str, list[float]]] = {}
+    result: dict[str, dict[str, list[float]]] = {}
     for size, (days, tries) in (SIZES_QUICK if quick else SIZES).items():
         with tempfile.TemporaryDirectory(prefix="headrace-bench-") as name:
             folder = Path(name, "history")
@@ -253,13 +253,13 @@ def measure(*, quick: bool) -> list[Figure]:
             attempts = build(folder, days, tries)
             print(f"  {attempts:,} attempts written in {time.perf_counter() - began:.0f} s …", file=sys.stderr)
             for command, taken in commands(folder, 1 if quick else RUNS).items():
-                found.setdefault(command, {})[size] = taken
+                result.setdefault(command, {})[size] = taken
             started, taken = passes(folder, 2 if quick else PASSES)
-            found.setdefault("leader_ready", {})[size] = [started]
-            found.setdefault("pass_ms", {})[size] = taken
+            result.setdefault("leader_ready", {})[size] = [started]
+            result.setdefault("pass_ms", {})[size] = taken
             size_mb = (folder / ".headrace/state.db").stat().st_size / 1e6
-            found.setdefault("disk_mb", {})[size] = [size_mb]
-    return [_figure(name, runs) for name, runs in found.items()]
+            result.setdefault("disk_mb", {})[size] = [size_mb]
+    return [_figure(name, runs) for name, runs in result.items()]
 
 
 def _figure(name: str, by_size: dict[str, list[float]]) -> Figure:

@@ -31,10 +31,10 @@ def watched_of(graph: CauseGraph) -> DeclaredPromises:
     """The nodes of a graph, and consumers that read one to three assets each by seven in the morning."""
     random = Random(3)
     nodes = {
-        one.name: Node(one.name, one.is_source, one.partition, one.timezone, one.inputs, start=key(0) if one.is_source else None)
-        for one in graph.nodes.values()
+        node.name: Node(node.name, node.is_source, node.partition, node.timezone, node.inputs, start=key(0) if node.is_source else None)
+        for node in graph.nodes.values()
     }
-    assets = [one.name for one in graph.nodes.values() if not one.is_source]
+    assets = [node.name for node in graph.nodes.values() if not node.is_source]
     readers = tuple(
         Terms(f"c{number}", "team", tuple(random.sample(assets, random.choice((1, 2, 3)))), Grain.DAY, "UTC", due="07:00")
         for number in range(CONSUMERS)
@@ -56,7 +56,7 @@ class Written:
 
     def looked(self, tx: Transaction, when: int) -> None:
         """All sources answered."""
-        names = [one.name for one in self.declared_promises.nodes.values() if one.is_source]
+        names = [node.name for node in self.declared_promises.nodes.values() if node.is_source]
         tx.executemany("insert into look (source, at, found) values (?, ?, 1)", [(name, when) for name in names])
 
     def published(self, tx: Transaction, day: int, names: Iterable[str]) -> None:

@@ -37,13 +37,13 @@ Response = Verdict | Months
 def measure(*, quick: bool, seeds: str, scenarios: str, folder: str, documents: str) -> Measured:
     """Play the scenarios of the seeds, two seeds at a time; or judge what was played before."""
     if documents:
-        found = [one for path in documents.split(",") for one in read(Path(path).read_text(encoding="utf-8"))]
-        return summary(found)
-    chosen = [int(one) for one in seeds.split(",")] if seeds else list(SEEDS[:1] if quick else SEEDS)
+        result = [item for path in documents.split(",") for item in read(Path(path).read_text(encoding="utf-8"))]
+        return summary(result)
+    chosen = [int(item) for item in seeds.split(",")] if seeds else list(SEEDS[:1] if quick else SEEDS)
     wanted = scenarios.split(",") if scenarios else list(QUICK if quick else ())
     with tempfile.TemporaryDirectory(prefix="headrace-lab-") as base, ThreadPoolExecutor(max(os.cpu_count() or 1, 1)) as pool:
         played = pool.map(lambda seed: play(seed, Path(folder or base) / str(seed), wanted), chosen)
-        return summary([one for documents_of_seed in played for one in documents_of_seed])
+        return summary([item for documents_of_seed in played for item in documents_of_seed])
 
 
 def play(seed: int, folder: Path, scenarios: Sequence[str]) -> list[Response]:
@@ -62,45 +62,45 @@ def read(text: str) -> Iterator[Response]:
 
 def summary(documents: Sequence[Response]) -> Measured:
     """The figures, and by kind what was missed."""
-    verdicts = [one for one in documents if isinstance(one, Verdict)]
-    months = [one for one in documents if isinstance(one, Months)]
-    faults = [found for one in verdicts for found in one.faults]
-    counted = [one for one in faults if not one.uncounted]
+    verdicts = [item for item in documents if isinstance(item, Verdict)]
+    months = [item for item in documents if isinstance(item, Months)]
+    faults = [fault for verdict in verdicts for fault in verdict.faults]
+    counted = [fault for fault in faults if not fault.uncounted]
     figures = [*_causes(verdicts, counted), *_clean(months), *_by_kind(counted)]
     return Measured(figures, _misses(verdicts) | _alarms(months) | _uncounted(verdicts))
 
 
 def _causes(verdicts: Sequence[Verdict], faults: Sequence[Found]) -> list[Figure]:
-    played = [one for one in verdicts if not one.failed]
-    opened = sum(len(one.incidents) for one in played)
-    explained = sum(max(sum(found.node_right for found in one.faults), 1) for one in played if one.incidents)
-    late = sorted(one.detected_minutes for one in faults if one.detected_minutes is not None)
-    healed = [one.healed for one in faults if one.healed is not None]
-    green = [one.green_minutes for one in played]
+    played = [verdict for verdict in verdicts if not verdict.failed]
+    opened = sum(len(item.incidents) for item in played)
+    explained = sum(max(sum(fault.node_right for fault in item.faults), 1) for item in played if item.incidents)
+    late = sorted(fault.detected_minutes for fault in faults if fault.detected_minutes is not None)
+    healed = [fault.healed for fault in faults if fault.healed is not None]
+    green = [item.green_minutes for item in played]
     return [
-        Figure(name="causes_right", value=_share([one.right for one in faults]), unit="%", goal=95.0, compare=">=", runs=[]),
+        Figure(name="causes_right", value=_share([fault.right for fault in faults]), unit="%", goal=95.0, compare=">=", runs=[]),
         Figure(name="incidents_per_cause", value=opened / max(explained, 1), unit="", goal=1.05, runs=[]),
         Figure(name="false_green_minutes", value=sum(green), unit="min", goal=0.0, runs=green),
         Figure(name="faults", value=len(faults), unit="", goal=None, runs=[]),
-        Figure(name="nodes_right", value=_share([one.node_right for one in faults]), unit="%", goal=None, runs=[]),
-        Figure(name="seen_at_all", value=_share([one.seen for one in faults]), unit="%", goal=None, runs=[]),
+        Figure(name="nodes_right", value=_share([fault.node_right for fault in faults]), unit="%", goal=None, runs=[]),
+        Figure(name="seen_at_all", value=_share([fault.seen for fault in faults]), unit="%", goal=None, runs=[]),
         Figure(name="minutes_to_detect_median", value=late[len(late) // 2] if late else 0.0, unit="min", goal=None, runs=late),
-        Figure(name="restored_without_a_person", value=_share([bool(one) for one in healed]), unit="%", goal=None, runs=[]),
+        Figure(name="restored_without_a_person", value=_share([bool(item) for item in healed]), unit="%", goal=None, runs=[]),
         Figure(name="broken_scenarios", value=len(verdicts) - len(played), unit="", goal=0.0, runs=[]),
     ]
 
 
 def _clean(months: Sequence[Months]) -> list[Figure]:
-    days, alarms = sum(one.days for one in months), sum(len(one.false_alarms) for one in months)
+    days, alarms = sum(month.days for month in months), sum(len(item.false_alarms) for item in months)
     return [Figure(name="false_alarms_in_30_clean_days", value=30 * alarms / days, unit="", goal=1.0, runs=[])] if days else []
 
 
 def _by_kind(faults: Sequence[Found]) -> list[Figure]:
     kinds: dict[str, list[bool]] = defaultdict(list)
-    for one in faults:
-        kinds[one.expected[0].split(" ")[0]].append(one.right)
+    for fault in faults:
+        kinds[fault.expected[0].split(" ")[0]].append(fault.right)
     return [
-        Figure(name=f"right: {kind}", value=sum(right), unit=f"of {len(right)}", goal=None, runs=[float(one) for one in right])
+        Figure(name=f"right: {kind}", value=sum(right), unit=f"of {len(right)}", goal=None, runs=[float(item) for item in right])
         for kind, right in sorted(kinds.items())
     ]
 
@@ -111,31 +111,31 @@ def _share(values: Sequence[bool]) -> float:
 
 def _misses(verdicts: Sequence[Verdict]) -> dict[str, str]:
     notes = {}
-    for number, one in enumerate(verdicts):
-        missed = [found for found in one.faults if not found.right and not found.uncounted]
-        if missed or one.extra or one.green_minutes or one.failed:
-            said = "; ".join(one.incidents) or "nothing"
-            green = f"; falsely green {one.green_minutes:.0f} min ({one.green[0]})" if one.green else ""
-            named = " + ".join(f"{found.name} ({found.what})" for found in one.faults)
-            notes[f"seed {one.seed} #{number} {named}"] = one.failed or f"{'MISSED' if missed else 'right'}: {said}{green}"
+    for number, item in enumerate(verdicts):
+        missed = [fault for fault in item.faults if not fault.right and not fault.uncounted]
+        if missed or item.extra or item.green_minutes or item.failed:
+            said = "; ".join(item.incidents) or "nothing"
+            green = f"; falsely green {item.green_minutes:.0f} min ({item.green[0]})" if item.green else ""
+            named = " + ".join(f"{fault.name} ({fault.what})" for fault in item.faults)
+            notes[f"seed {item.seed} #{number} {named}"] = item.failed or f"{'MISSED' if missed else 'right'}: {said}{green}"
     return notes
 
 
 def _uncounted(verdicts: Sequence[Verdict]) -> dict[str, str]:
     notes = {}
-    for number, one in enumerate(verdicts):
-        for found in one.faults:
-            if found.uncounted:
-                named = "named all the same" if found.right else "not named"
-                notes[f"seed {one.seed} #{number} {found.name} ({found.what}), not counted"] = f"{found.uncounted}; {named}"
+    for number, item in enumerate(verdicts):
+        for fault in item.faults:
+            if fault.uncounted:
+                named = "named all the same" if fault.right else "not named"
+                notes[f"seed {item.seed} #{number} {fault.name} ({fault.what}), not counted"] = f"{fault.uncounted}; {named}"
     return notes
 
 
 def _alarms(months: Sequence[Months]) -> dict[str, str]:
     return {
-        f"seed {one.seed}, {one.days} days": "; ".join([*one.false_alarms, *one.not_served])
-        for one in months
-        if one.false_alarms or one.not_served
+        f"seed {month.seed}, {month.days} days": "; ".join([*month.false_alarms, *month.not_served])
+        for month in months
+        if month.false_alarms or month.not_served
     }
 
 

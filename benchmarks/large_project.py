@@ -126,8 +126,8 @@ def history(database: sqlite3.Connection, names: list[str], days: list[str], tri
                     rows["publication"].append((attempts, name, day, epoch, *made))
             rows["partition"].append((name, day, attempts, ended))
         database.execute("begin")
-        for table, found in rows.items():
-            database.executemany(INSERTS[table], found)
+        for table, result in rows.items():
+            database.executemany(INSERTS[table], result)
         database.execute("commit")
     database.execute("update lease set epoch = ?", (2 + attempts // 1_000,))
     database.execute("delete from checkpoint")

@@ -148,15 +148,15 @@ class Peer:
 
 def peers(folder: Path) -> list[Peer]:
     """Those that can be installed, or are."""
-    found = []
+    result = []
     if installed(folder, "dbt"):
         dbt = str(folder / "dbt" / "bin" / "dbt")
-        found.append(
+        result.append(
             Peer("dbt parse", folder, write_dbt, lambda path: [dbt, "parse", "--project-dir", str(path), "--profiles-dir", str(path)], None)
         )
     if installed(folder, "sqlmesh"):
         python = str(folder / "sqlmesh" / "bin" / "python")
-        found.append(
+        result.append(
             Peer(
                 "SQLMesh",
                 folder,
@@ -165,7 +165,7 @@ def peers(folder: Path) -> list[Peer]:
                 lambda path, asset, column: [python, "-c", SQLMESH_LINEAGE, str(path), asset, column],
             )
         )
-    return found
+    return result
 
 
 def installed(folder: Path, name: str) -> bool:
@@ -227,12 +227,12 @@ def measure_headrace(folder: Path, assets: list[Asset], runs: int) -> dict[str, 
     middle, last = assets[len(assets) // 2], assets[-1]
     validate = [str(COMMAND), "validate", "--json", "--project", str(folder)]
     lineage = [str(COMMAND), "lineage", f"{last.name}.v{last.number}", "--json", "--project", str(folder)]
-    found: dict[str, list[float]] = {"cold": [_whole(validate)], "unchanged": [_whole(validate) for _ in range(runs)], "one_edit": []}
+    result: dict[str, list[float]] = {"cold": [_whole(validate)], "unchanged": [_whole(validate) for _ in range(runs)], "one_edit": []}
     for _ in range(runs):
         edit(folder, middle)
-        found["one_edit"].append(_whole(validate))
-    found["lineage"] = [_whole(lineage) for _ in range(runs)]
-    return found
+        result["one_edit"].append(_whole(validate))
+    result["lineage"] = [_whole(lineage) for _ in range(runs)]
+    return result
 
 
 def _whole(command: list[str]) -> float:
@@ -245,7 +245,7 @@ def measure_peer(peer: Peer, folder: Path, assets: list[Asset], timeout_s: float
     """The peer's name as it belongs beside the figure, and its seconds, by what was measured."""
     peer.write(folder, assets)
     last = assets[-1]
-    found: dict[str, tuple[str, float]] = {}
+    result: dict[str, tuple[str, float]] = {}
     steps: list[tuple[str, list[str]]] = [("cold", peer.load(folder)), ("unchanged", peer.load(folder)), ("one_edit", peer.load(folder))]
     if peer.lineage is not None:
         steps.append(("lineage", peer.lineage(folder, last.name, f"v{last.number}")))
@@ -255,10 +255,10 @@ def measure_peer(peer: Peer, folder: Path, assets: list[Asset], timeout_s: float
         print(f"  {peer.name}, {what}, {len(assets):,} …", file=sys.stderr)
         taken = seconds(command, timeout_s=timeout_s)
         if taken is None:
-            found[what] = (f"{peer.name} (stopped)", timeout_s)
+            result[what] = (f"{peer.name} (stopped)", timeout_s)
             break
-        found[what] = (peer.name, taken)
-    return found
+        result[what] = (peer.name, taken)
+    return result
 
 
 def measure(*, quick: bool, peers_folder: Path, timeout: float) -> list[Figure]:
@@ -274,7 +274,8 @@ def measure(*, quick: bool, peers_folder: Path, timeout: float) -> list[Figure]:
             shutil.rmtree(name, ignore_errors=True)
         goals = GOALS_S[SIZES[0] if quick else size]
         figures += [
-            _figure(f"{what}_{size}", runs, goals[what], [found[what] for found in beside if what in found]) for what, runs in mine.items()
+            _figure(f"{what}_{size}", runs, goals[what], [result[what] for result in beside if what in result])
+            for what, runs in mine.items()
         ]
     return figures
 

@@ -165,9 +165,9 @@ def _merges(table: Table, folder: Path, base: str, changes: list[str]) -> tuple[
 
 def _rounds(table: Table, base: str, changes: list[str], step: Callable[[Table, str, int], float]) -> list[float]:
     step(table, base, 0)
-    found = [step(table, path, number) for number, path in enumerate(changes, 1)]
+    result = [step(table, path, number) for number, path in enumerate(changes, 1)]
     table.close()
-    return found
+    return result
 
 
 def _version(table: Table, path: str, number: int) -> float:

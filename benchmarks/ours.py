@@ -165,9 +165,9 @@ def between_ends(times: list[Any]) -> float:
     return float(max(row[2] for row in times) - min(row[2] for row in times)) / 1_000_000
 
 
-def _all_done(found: int, expected: int) -> None:
-    if found != expected:
-        raise SystemExit(f"{found} of {expected} were done")
+def _all_done(result: int, expected: int) -> None:
+    if result != expected:
+        raise SystemExit(f"{result} of {expected} were done")
 
 
 def _day(number: int) -> str:

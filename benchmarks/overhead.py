@@ -115,10 +115,10 @@ def _floor(folder: Path, count: int, *, chained: bool = False, sleep: float = 0.
         return Floor(Path(name), count, chained, sleep).run()
 
 
-def _add_figures(found: Found, against: dict[str, dict[str, float]], notes: dict[str, str]) -> None:
-    for figure, runs in found.figures.items():
+def _add_figures(result: Found, against: dict[str, dict[str, float]], notes: dict[str, str]) -> None:
+    for figure, runs in result.figures.items():
         against.setdefault(figure, {}).update({who: statistics.median(values) for who, values in runs.items() if values})
-    notes[found.peer] = "; ".join(part for part in (found.durability, found.missing and f"not measured: {found.missing}") if part)
+    notes[result.peer] = "; ".join(part for part in (result.durability, result.missing and f"not measured: {result.missing}") if part)
 
 
 def _figure(name: str, runs: list[float], peers: Mapping[str, float], beside: Mapping[str, list[float]]) -> Figure:

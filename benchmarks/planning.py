@@ -103,16 +103,16 @@ def measured(folder: Path, assets: int, days: int) -> dict[str, list[float]]:
     """Seconds of each way, several times, and the megabytes that this process had at most."""
     project(folder, assets)
     fill(ProjectSession.open(folder, "prod", NOW, "benchmark"), assets, days)
-    found: dict[str, list[float]] = {}
+    result: dict[str, list[float]] = {}
     for name, mode in WAYS.items():
         arguments = BackfillArguments([f"a{n}" for n in range(assets)], [], day(0), day(days - 1), None, mode, "a benchmark")
         planned = [_planned(folder, arguments) for _ in range(RUNS)]
         wanted = assets * days if mode == "all" else days // HOLE_EVERY
         assert {partitions for _, partitions in planned} == {wanted}, f"{name}: {planned} instead of {wanted}"
-        found[name] = [seconds for seconds, _ in planned]
-    found["command"] = [_typed(folder, assets, days) for _ in range(RUNS)]
-    found["memory"] = [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]
-    return found
+        result[name] = [seconds for seconds, _ in planned]
+    result["command"] = [_typed(folder, assets, days) for _ in range(RUNS)]
+    result["memory"] = [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]
+    return result
 
 
 def _planned(folder: Path, arguments: BackfillArguments) -> tuple[float, int]:
@@ -120,10 +120,10 @@ def _planned(folder: Path, arguments: BackfillArguments) -> tuple[float, int]:
     assert session.compiled is not None
     now = session.now()
     begun = time.perf_counter()
-    found = plan(session, session.store, session.compiled, session.version, arguments, now=now)
+    result = plan(session, session.store, session.compiled, session.version, arguments, now=now)
     seconds = time.perf_counter() - begun
-    assert found.estimate is not None, "planned without an estimate"
-    return seconds, found.backfill.partitions
+    assert result.estimate is not None, "planned without an estimate"
+    return seconds, result.backfill.partitions
 
 
 def _typed(folder: Path, assets: int, days: int) -> float:
@@ -137,13 +137,13 @@ def measure(*, quick: bool) -> list[Figure]:
     """In a process of its own, so that its memory is its own."""
     assets, days = (ASSETS_QUICK, DAYS_QUICK) if quick else (ASSETS, DAYS)
     command = [sys.executable, "-m", "benchmarks.planning", "--measure", str(assets), str(days)]
-    found = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
+    result = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
     size = f"{assets}x{days}"
     return [
-        _figure(f"{size} planned, all again", found["all"], "s", GOAL_S),
-        _figure(f"{size} planned, with holes", found["holes"], "s", GOAL_S),
-        _figure(f"{size} backfill --dry-run", found["command"], "s", None),
-        _figure(f"{size} memory", found["memory"], "MB", None),
+        _figure(f"{size} planned, all again", result["all"], "s", GOAL_S),
+        _figure(f"{size} planned, with holes", result["holes"], "s", GOAL_S),
+        _figure(f"{size} backfill --dry-run", result["command"], "s", None),
+        _figure(f"{size} memory", result["memory"], "MB", None),
     ]
 
 

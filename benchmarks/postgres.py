@@ -49,8 +49,8 @@ def cluster() -> Iterator[Callable[[], contextlib.AbstractContextManager[str]]]:
 
 
 def _binaries() -> Path:
-    found = shutil.which("initdb")
-    places = [Path(found).resolve().parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    result = shutil.which("initdb")
+    places = [Path(result).resolve().parent] if result else sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     for place in places:
         if (place / "postgres").exists():
             return place

@@ -93,18 +93,18 @@ def _chosen(dice: random.Random, count: int) -> tuple[set[int], set[int]]:
 
 
 def _columns(dice: random.Random, count: int) -> list[Column]:
-    found: dict[tuple[str, ...], Column] = {}
+    result: dict[tuple[str, ...], Column] = {}
     entities = dice.sample(ENTITIES, dice.randint(1, min(len(ENTITIES), 2 + count // 6)))
-    while len(found) < count:
+    while len(result) < count:
         kind = dice.choice(list(STEMS))
         stem = dice.choice(STEMS[kind])
         words = (dice.choice(entities), stem) if dice.random() < 0.8 else (stem,)
-        if words in found:
+        if words in result:
             words = (dice.choice(("first", "last", "net", "gross", "planned", "actual", "old", "origin", "target", "parent")), *words)
-        if words not in found:
+        if words not in result:
             kind_of, values = _process(kind, dice)
-            found[words] = Column(words, kind_of, values, _mixed(values, _process(kind, dice), kind_of))
-    return list(found.values())
+            result[words] = Column(words, kind_of, values, _mixed(values, _process(kind, dice), kind_of))
+    return list(result.values())
 
 
 def _snake(words: tuple[str, ...]) -> str:

@@ -30,12 +30,12 @@ RIDGE = 1.0
 FLIGHTS = {"dep_delay": "departure_delay", "arr_delay": "arrival_delay"}
 
 
-def sides(one: Case) -> tuple[list[ColumnTraits], list[ColumnTraits]]:
+def sides(item: Case) -> tuple[list[ColumnTraits], list[ColumnTraits]]:
     """What is gone and what is new, described."""
-    both = [name for name in one.before if name in one.after]
-    before, after = places(both, list(one.before)), places(both, list(one.after))
-    gone = [traits(name, kind, before[name], values) for name, (kind, values) in one.before.items() if name not in one.after]
-    new = [traits(name, kind, after[name], values) for name, (kind, values) in one.after.items() if name not in one.before]
+    both = [name for name in item.before if name in item.after]
+    before, after = places(both, list(item.before)), places(both, list(item.after))
+    gone = [traits(name, kind, before[name], values) for name, (kind, values) in item.before.items() if name not in item.after]
+    new = [traits(name, kind, after[name], values) for name, (kind, values) in item.after.items() if name not in item.before]
     return gone, new
 
 
@@ -44,13 +44,13 @@ def measured(seeds: Sequence[int]) -> tuple[float, float, float]:
     right = proposed = wanted = 0
     longest = 0.0
     for seed in seeds:
-        one = case(seed)
+        item = case(seed)
         began = time.perf_counter()
-        found = {rename.column: rename.to for rename in propose(*sides(one))}
+        result = {rename.column: rename.to for rename in propose(*sides(item))}
         longest = max(longest, time.perf_counter() - began)
-        right += sum(one.renamed.get(column) == name for column, name in found.items())
-        proposed += len(found)
-        wanted += len(one.renamed)
+        right += sum(item.renamed.get(column) == name for column, name in result.items())
+        proposed += len(result)
+        wanted += len(item.renamed)
     return right / proposed, right / wanted, longest
 
 
@@ -58,8 +58,8 @@ def flights() -> float:
     """The least score of the flights' real renames, 0 where one is missed or anything else is proposed."""
     with TemporaryDirectory() as folder:
         days = [_flights(Path(folder), day) for day in (date(2013, 2, 10), date(2013, 2, 11))]
-    found = propose(*sides(Case(days[0], days[1], FLIGHTS)))
-    return min((one.score for one in found), default=0.0) if {one.column: one.to for one in found} == FLIGHTS else 0.0
+    result = propose(*sides(Case(days[0], days[1], FLIGHTS)))
+    return min((one.score for one in result), default=0.0) if {item.column: item.to for item in result} == FLIGHTS else 0.0
 
 
 def _flights(folder: Path, day: date) -> dict[str, tuple[str, list[str | None]]]:
@@ -110,10 +110,10 @@ def _fitted(*, values: bool) -> list[float]:
 
 def _pairs() -> Iterator[tuple[tuple[float, ...], float]]:
     for seed in FITTED:
-        one = case(seed)
-        gone, new = sides(one)
+        item = case(seed)
+        gone, new = sides(item)
         for (row, column), (name, alone) in name_similarities(gone, new).items():
-            label = one.renamed.get(gone[row].name) == new[column].name
+            label = item.renamed.get(gone[row].name) == new[column].name
             yield features(gone[row], new[column], name, alone=alone), float(label)
 
 

@@ -73,8 +73,8 @@ def graph(assets: int) -> Graph:
     for number in range(assets - 1):
         layer = number // width
         before = range((layer - 1) * width, layer * width)
-        parents = [f"a{one}" for one in sorted(rng.sample(before, min(PARENTS, width)))] if layer else ["source"]
-        nodes.append(GraphNode(f"a{number}", False, DAY, "UTC", tuple(InputSpec(node=one, place=Place(file="x")) for one in parents)))
+        parents = [f"a{item}" for item in sorted(rng.sample(before, min(PARENTS, width)))] if layer else ["source"]
+        nodes.append(GraphNode(f"a{number}", False, DAY, "UTC", tuple(InputSpec(node=parent, place=Place(file="x")) for parent in parents)))
     return Graph(tuple(nodes))
 
 
@@ -106,14 +106,14 @@ def measured(assets: int, partitions: int) -> dict[str, float]:
     del kept
     started = time.perf_counter() - begun
     gc.collect()
-    found = {"start": started, "memory": (resident() - before) / 1e6, "checkpoint": len(content) / 1e6}
+    result = {"start": started, "memory": (resident() - before) / 1e6, "checkpoint": len(content) / 1e6}
     everything = tuple(Target(node.name) for node in nodes.nodes)
     core.handle(Requested(everything, run=1), NOW)
-    found["nothing"] = statistics.median(timed(core, Requested(everything, run=run), NOW) for run in range(2, 2 + RUNS))
+    result["nothing"] = statistics.median(timed(core, Requested(everything, run=run), NOW) for run in range(2, 2 + RUNS))
     core.handle(Requested(everything, run=99, standing=True), NOW)
     turns = list(delivered(core, (LAST + timedelta(days=1)).isoformat()))
     assert len(turns) == assets + 2, f"{len(turns)} turns for {assets} assets"
-    return {**found, "delivery": sum(turns), "turn": max(turns), "unsettled": core.unsettled()}
+    return {**result, "delivery": sum(turns), "turn": max(turns), "unsettled": core.unsettled()}
 
 
 def timed(core: Core, event: Event, now: int) -> float:
@@ -130,8 +130,8 @@ def delivered(core: Core, key: str) -> Iterator[float]:
     now = NOW
     while events or running:
         if not events:
-            one = running.pop(0)
-            events.append(AttemptPublished(one.attempt, tuple((k, True) for k in one.keys), 0.01))
+            item = running.pop(0)
+            events.append(AttemptPublished(item.attempt, tuple((k, True) for k in item.keys), 0.01))
         begun = time.perf_counter()
         commands: list[Command] = core.handle(events.pop(0), now)
         yield time.perf_counter() - begun
@@ -159,11 +159,11 @@ def from_store(assets: int, partitions: int) -> dict[str, float]:
         core = Core(epoch=1, slots=SLOTS)
         with store.read() as tx:
             core.handle(stored(tx, nodes, version=1), NOW)
-        found = {"rows": time.perf_counter() - begun}
+        result = {"rows": time.perf_counter() - begun}
         begun = time.perf_counter()
         with store.write(None) as tx:
             standings.keep_checkpoint(tx, 1, checkpoint.encode(core.checkpoint()), NOW)
-        found["write"] = time.perf_counter() - begun
+        result["write"] = time.perf_counter() - begun
         with store.write(None) as tx:
             changed = "update partition set revision = ?, stale = 1 where node = ? and partition = ?"
             tx.executemany(changed, [(standings.next_revision(tx), nodes.nodes[-1].name, key) for key in keys[:CHANGED]])
@@ -171,9 +171,9 @@ def from_store(assets: int, partitions: int) -> dict[str, float]:
         core = Core(epoch=2, slots=SLOTS)
         with store.read() as tx:
             core.handle(stored(tx, nodes, version=1), NOW)
-        found["resume"] = time.perf_counter() - begun
+        result["resume"] = time.perf_counter() - begun
         assert core.unsettled() == min(len(keys), CHANGED)
-    return found
+    return result
 
 
 def alone(what: str, assets: int, partitions: int) -> list[dict[str, float]]:

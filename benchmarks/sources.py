@@ -179,8 +179,8 @@ def _bare_xml(path: Path) -> list[Any]:
     rows = []
     for _, element in iterparse(path):
         if element.tag == "row":
-            found = {child.tag: child.text or "" for child in element}
-            rows.append((int(found["id"]), float(found["amount"]), found["who"], date.fromisoformat(found["day"])))
+            result = {child.tag: child.text or "" for child in element}
+            rows.append((int(result["id"]), float(result["amount"]), result["who"], date.fromisoformat(result["day"])))
             element.clear()
     return rows
 
@@ -199,8 +199,8 @@ class Taking:
     def take(self, path: Path) -> int:
         """How many rows were staged."""
         facts = path.stat()
-        found = DetectedDelivery("bench", "*", path.name, facts.st_size, facts.st_mtime_ns // 1000)
-        kept = keep(path.parent, found, self.root / "raw")
+        result = DetectedDelivery("bench", "*", path.name, facts.st_size, facts.st_mtime_ns // 1000)
+        kept = keep(path.parent, result, self.root / "raw")
         prepared = prepare(
             Path(kept.path), path.name, connection=self.session.connection, temporary=self.root / "tmp", pinned=self.pinned,
             options=OPTIONS.get(self.kind),
@@ -267,7 +267,7 @@ def large(folder: Path, *, quick: bool) -> list[Figure]:
     began = time.perf_counter()
     document = run(folder, "run", "large", "--now", NOW)
     seconds = time.perf_counter() - began
-    if [one["rows"] for one in document["published"]] != [count]:
+    if [item["rows"] for item in document["published"]] != [count]:
         raise SystemExit(f"the large delivery wasn't published: {document}")
     with sqlite3.connect(folder / ".headrace/state.db") as state:
         measures = msgspec.json.decode(state.execute("select measures from attempt").fetchone()[0])

@@ -75,8 +75,8 @@ def demo(folder: Path, *, quick: bool) -> Iterator[Site]:
     subprocess.run(
         [str(COMMAND), "demo", str(folder), "--no-serve", *days], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    with served(folder, [str(COMMAND), "serve", "--port", "0", "--json"], as_json=True) as found:
-        yield found
+    with served(folder, [str(COMMAND), "serve", "--port", "0", "--json"], as_json=True) as result:
+        yield result
 
 
 @contextlib.contextmanager
@@ -85,8 +85,8 @@ def large(folder: Path, *, quick: bool) -> Iterator[Site]:
     if not folder.exists():
         make(folder, SIZES[quick])
     # From the folder of this benchmark: modules are found from there.
-    with served(Path.cwd(), [sys.executable, "-m", "benchmarks.large_project", str(folder)], as_json=False) as found:
-        yield Site(folder, found.url, found.pid)
+    with served(Path.cwd(), [sys.executable, "-m", "benchmarks.large_project", str(folder)], as_json=False) as result:
+        yield Site(folder, result.url, result.pid)
 
 
 class Parts:
@@ -186,7 +186,7 @@ def _script(chromium: Browser, site: Site) -> list[Figure]:
     """What Today fetches of script, as it goes over the network."""
     sizes: list[float] = []
     with page_of(chromium, site.url) as page:
-        page.on("response", lambda one: sizes.append(int(one.headers["content-length"]) / 1000) if one.url.endswith(".js") else None)
+        page.on("response", lambda item: sizes.append(int(item.headers["content-length"]) / 1000) if item.url.endswith(".js") else None)
         opened_ms(page, "/")
     return [Figure(name="today_script_kb", value=sum(sizes), unit="kB", goal=180, runs=sizes)]
 
@@ -215,8 +215,8 @@ def _streams(site: Site, suffix: str, *, quick: bool) -> list[Figure]:
     headers = {"Authorization": f"Bearer {parts.query.partition('=')[2]}"}
     stop = threading.Event()
     listeners = [threading.Thread(target=_listen, args=(parts.port, headers, stop), daemon=True) for _ in range(STREAMS)]
-    for one in listeners:
-        one.start()
+    for listener in listeners:
+        listener.start()
     time.sleep(1)
     idle = _cpu_percent(site, seconds, lambda: None)
     busy = _cpu_percent(site, seconds, lambda: _commit(site, "watched"))
@@ -279,10 +279,10 @@ def _table(chromium: Browser, site: Site) -> list[Figure]:
         multiplied(page, "/api/v1/assets", ROWS)
         opened_ms(page, "/assets")
         page.locator(".scroll.many").wait_for()
-        found = frames(page, SCROLL)
+        result = frames(page, SCROLL)
     return [
-        Figure(name="table_100k_scroll_fps", value=found["fps"], unit="/s", goal=50, compare=">=", runs=[found["fps"]]),
-        Figure(name="table_100k_longest_frame_ms", value=found["longest"], unit="ms", goal=None, runs=[found["longest"]]),
+        Figure(name="table_100k_scroll_fps", value=result["fps"], unit="/s", goal=50, compare=">=", runs=[result["fps"]]),
+        Figure(name="table_100k_longest_frame_ms", value=result["longest"], unit="ms", goal=None, runs=[result["longest"]]),
     ]
 
 

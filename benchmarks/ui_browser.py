@@ -70,18 +70,18 @@ def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         raise SystemExit("no chromium here (apt install chromium), or name it in HEADRACE_CHROMIUM")
     with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--enable-precise-memory-info"])
+        result = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--enable-precise-memory-info"])
         try:
-            yield found
+            yield result
         finally:
-            found.close()
+            result.close()
 
 
 @contextmanager
-def page_of(found: Browser, url: str) -> Iterator[Page]:
+def page_of(result: Browser, url: str) -> Iterator[Page]:
     """A page of somebody who comes for the first time: nothing is cached. `url` is the one with the token."""
     parts = urlsplit(url)
-    context = found.new_context(viewport=WINDOW, base_url=f"{parts.scheme}://{parts.netloc}")
+    context = result.new_context(viewport=WINDOW, base_url=f"{parts.scheme}://{parts.netloc}")
     context.set_default_timeout(SECONDS * 1000)
     name, token = "token", parts.query.partition("=")[2]
     assert name in parts.query
@@ -107,8 +107,8 @@ def drawn_ms(page: Page, act: str, drawn: str) -> float:
 
 def frames(page: Page, moving: str) -> dict[str, float]:
     """Frames a second while something moves, and the longest of them in milliseconds."""
-    found: dict[str, float] = page.evaluate(moving)
-    return found
+    result: dict[str, float] = page.evaluate(moving)
+    return result
 
 
 def memory(page: Page) -> tuple[float, int]:

@@ -98,7 +98,7 @@ def noise(series: Series, measured: Callable[[Rows], float], change: Change | No
     rows = series.rows(MARCH)
     moved = measured(change(rows) if change else rows) - measured(rows)
     spread = statistics.pstdev(left)
-    as_much = sum(abs(one) >= abs(moved) for one in left)
+    as_much = sum(abs(item) >= abs(moved) for item in left)
     ratio = abs(moved) / spread if spread else math.inf
     return f"moves the day by {moved:+.3f}, which is {ratio:.1f} × what days differ by; {as_much} of {len(left)} clean days differ as much"
 
@@ -147,30 +147,30 @@ class Ground:
             self.project.rename(self.clean)
         self.peer = Beside(folder / "upstrace", series) if beside else None
 
-    def outcome(self, one: Scenario) -> Outcome:
+    def outcome(self, item: Scenario) -> Outcome:
         """The window's days with the fault in them; the incidents and warnings that came of it, and what upstrace says."""
         shutil.rmtree(self.project, ignore_errors=True)
         shutil.copytree(self.clean, self.project)
-        days = [MARCH + timedelta(number) for number in range(WINDOWS[one.window])]
-        if one.body:
-            declare(self.project, one.body)
+        days = [MARCH + timedelta(number) for number in range(WINDOWS[item.window])]
+        if item.body:
+            declare(self.project, item.body)
             run(self.project, "apply", "--yes", "--now", f"{MARCH.isoformat()}T18:00:00-05:00")
         for some in filter(None, (days[:1], days[1:])):
             for day in some:
-                self.series.write(self.project / "landing", day, one.change)
+                self.series.write(self.project / "landing", day, item.change)
             run(self.project, "tick", "--now", _noon(some[-1]))
-        found = run(self.project, "incidents", "--all", "--now", _noon(days[-1]))
+        result = run(self.project, "incidents", "--all", "--now", _noon(days[-1]))
         ours = [
-            each for each in found if (each["cause"]["partition"] or "9999") >= MARCH.isoformat() and each["cause"]["kind"] != UNWATCHED
+            each for each in result if (each["cause"]["partition"] or "9999") >= MARCH.isoformat() and each["cause"]["kind"] != UNWATCHED
         ]
-        theirs = self.peer.ask(one, self.project / "landing") if self.peer else {}
-        return Outcome(one, ours, theirs, self._warned(one))
+        theirs = self.peer.ask(item, self.project / "landing") if self.peer else {}
+        return Outcome(item, ours, theirs, self._warned(item))
 
-    def _warned(self, one: Scenario) -> bool:
+    def _warned(self, item: Scenario) -> bool:
         """Whether anything at the fault's node and column is called unusual, which makes its readers `at_risk`."""
         with contextlib.closing(sqlite3.connect(self.project / ".headrace" / "state.db")) as store:
             sql = "select 1 from fact where node = ? and partition >= ? and column_name = ? limit 1"
-            return store.execute(sql, (one.node, MARCH.isoformat(), one.column)).fetchone() is not None
+            return store.execute(sql, (item.node, MARCH.isoformat(), item.column)).fetchone() is not None
 
     def close(self) -> None:
         if self.peer:
@@ -202,16 +202,16 @@ class Score:
     """One did, but the tool says the same of these days without the fault."""
 
 
-def score(one: Scenario, named: Sequence[Named], clean: Sequence[Named]) -> Score:
+def score(item: Scenario, named: Sequence[Named], clean: Sequence[Named]) -> Score:
     """How often a tool is right about a scenario, by one rule for all.
 
     `named` are its incidents with the fault in the days, in its order; `clean` those of the same days
     without it. An incident that the tool also raises of the clean days says nothing of the fault. Of a
     control both are true if nothing is raised.
     """
-    if not one.node:
+    if not item.node:
         return Score(first=not named, any=not named, void=False)
-    right = [each.node == one.node and (not one.column or one.column in each.columns) for each in named]
+    right = [each.node == item.node and (not item.column or item.column in each.columns) for each in named]
     told = [hit and not any(each.same(other) for other in clean) for each, hit in zip(named, right, strict=True)]
     return Score(first=bool(told) and told[0], any=any(told), void=any(right) and not any(told))
 
@@ -230,11 +230,11 @@ class Outcome:
     @property
     def named(self) -> dict[str, list[Named]]:
         """The incidents of each tool, in the order in which it raises them."""
-        ours = sorted(self.incidents, key=lambda one: int(one["id"].split("-")[1]))
-        causes = [one["cause"] for one in ours]
+        ours = sorted(self.incidents, key=lambda item: int(item["id"].split("-")[1]))
+        causes = [item["cause"] for item in ours]
         return {
             OURS: [Named(cause["node"], frozenset(cause["columns"])) for cause in causes],
-            **{f"upstrace {way}": theirs_named(found) for way, found in sorted(self.theirs.items())},
+            **{f"upstrace {way}": theirs_named(result) for way, result in sorted(self.theirs.items())},
         }
 
     @property
@@ -245,8 +245,9 @@ class Outcome:
     @property
     def said(self) -> str:
         return "; ".join(
-            f"{one['cause']['kind']} {one['cause']['node']}@{one['cause']['partition']} {','.join(one['cause']['columns'])}"
-            for one in self.incidents[:4]
+            f"{incident['cause']['kind']} {incident['cause']['node']}@{incident['cause']['partition']}"
+            f" {','.join(incident['cause']['columns'])}"
+            for incident in self.incidents[:4]
         )
 
 
@@ -262,28 +263,28 @@ class Beside:
             [str(python), str(HERE / "upstrace_program.py"), str(folder), models], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
-    def ask(self, one: Scenario, landing: Path) -> dict[str, list[dict[str, Any]]]:
+    def ask(self, item: Scenario, landing: Path) -> dict[str, list[dict[str, Any]]]:
         """Its incidents in each of its two ways, the worst first."""
-        last = MARCH + timedelta(WINDOWS[one.window] - 1)
+        last = MARCH + timedelta(WINDOWS[item.window] - 1)
         pattern = "flights_*.csv"
         days = {"first": MARCH.isoformat(), "last": last.isoformat()}
-        job = {"files": str(landing / pattern), "clean": str(self._series.folder / pattern), "body": one.body, **days}
+        job = {"files": str(landing / pattern), "clean": str(self._series.folder / pattern), "body": item.body, **days}
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(job) + "\n")
         self._process.stdin.flush()
-        found: dict[str, list[dict[str, Any]]] = json.loads(self._process.stdout.readline())
-        return found
+        result: dict[str, list[dict[str, Any]]] = json.loads(self._process.stdout.readline())
+        return result
 
     def close(self) -> None:
         self._process.communicate(timeout=60)
 
 
-def theirs_named(found: Sequence[dict[str, Any]]) -> list[Named]:
+def theirs_named(result: Sequence[dict[str, Any]]) -> list[Named]:
     """The incidents of upstrace that it calls critical or high, its first one first: milder ones wake
     nobody, as warnings of ours don't."""
-    waking = [one for one in found if one["severity"] in {"critical", "high"}]
-    return [Named(one["root"], frozenset(_column(name) for name in one["columns"])) for one in waking]
+    waking = [item for item in result if item["severity"] in {"critical", "high"}]
+    return [Named(item["root"], frozenset(_column(name) for name in item["columns"])) for item in waking]
 
 
 def _column(name: str) -> str:
@@ -293,7 +294,7 @@ def _column(name: str) -> str:
 
 def measure(*, quick: bool, only: str, folder: str, beside: bool) -> Measured:
     """Play the catalogue; say what was missed, and how large it was beside the series' own noise."""
-    chosen = [one for one in scenarios() if only in one.name]
+    chosen = [scenario for scenario in scenarios() if only in scenario.name]
     chosen = [chosen[0], chosen[-4]] if quick else chosen
     notes: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="headrace-upstrace-") as base:
@@ -304,7 +305,7 @@ def measure(*, quick: bool, only: str, folder: str, beside: bool) -> Measured:
             grounds = list(pool.map(lambda number: Ground(root / str(number), series, beside=beside), range(min(AT_ONCE, len(chosen)))))
             play = _turns(grounds)
             outcomes = list(pool.map(play, chosen))
-            clean = list(pool.map(play, [unfaulted(window) for window in sorted({one.window for one in chosen})]))
+            clean = list(pool.map(play, [unfaulted(window) for window in sorted({item.window for item in chosen})]))
         for ground in grounds:
             ground.close()
         return Measured(_figures(outcomes, clean), {**notes, **dict(_notes(series, outcomes))})
@@ -316,14 +317,14 @@ def _turns(grounds: Sequence[Ground]) -> Callable[[Scenario], Outcome]:
     for ground in grounds:
         free.put(ground)
 
-    def play(one: Scenario) -> Outcome:
+    def play(item: Scenario) -> Outcome:
         ground = free.get()
         try:
-            outcome = ground.outcome(one)
+            outcome = ground.outcome(item)
         finally:
             free.put(ground)
         said = "right" if outcome.right else "warned of" if outcome.warned else "missed"
-        print(f"{one.name}: {said if one.node or not outcome.right else 'in peace'}", file=sys.stderr, flush=True)
+        print(f"{item.name}: {said if item.node or not outcome.right else 'in peace'}", file=sys.stderr, flush=True)
         return outcome
 
     return play
@@ -340,14 +341,14 @@ def _installed(notes: dict[str, str]) -> bool:
 
 def _figures(outcomes: Sequence[Outcome], clean: Sequence[Outcome]) -> list[Figure]:
     """Every tool by one rule, in the deliveries by window, in models, and where nothing is wrong."""
-    unfaulted = {one.scenario.window: one.named for one in clean}
+    unfaulted = {item.scenario.window: item.named for item in clean}
     groups: dict[str, list[Outcome]] = {}
-    for one in outcomes:
-        groups.setdefault(_group(one.scenario), []).append(one)
+    for outcome in outcomes:
+        groups.setdefault(_group(outcome.scenario), []).append(outcome)
     figures = []
     for group, members in groups.items():
         scores = {
-            tool: [score(one.scenario, one.named[tool], unfaulted[one.scenario.window][tool]) for one in members]
+            tool: [score(member.scenario, member.named[tool], unfaulted[member.scenario.window][tool]) for member in members]
             for tool in members[0].named
         }
         kinds = ("first", "any", "void") if members[0].scenario.node else ("any",)
@@ -356,7 +357,7 @@ def _figures(outcomes: Sequence[Outcome], clean: Sequence[Outcome]) -> list[Figu
             ours = counted.pop(OURS)
             name = f"{group}: {KINDS[kind]}" if members[0].scenario.node else group
             figures.append(Figure(name=name, value=ours, unit=f"of {len(members)}", goal=None, runs=[], against=counted))
-    warned = [one.right or one.warned for one in outcomes if one.scenario.node]
+    warned = [outcome.right or outcome.warned for outcome in outcomes if outcome.scenario.node]
     figures.append(Figure(name="right or warned of", value=float(sum(warned)), unit=f"of {len(warned)}", goal=None, runs=[]))
     return [*figures, *_raised_of_clean_days(clean)]
 
@@ -364,37 +365,37 @@ def _figures(outcomes: Sequence[Outcome], clean: Sequence[Outcome]) -> list[Figu
 KINDS = {"first": "right in the first incident", "any": "right in any incident", "void": "right, but said of the clean days too"}
 
 
-def _group(one: Scenario) -> str:
-    if not one.node:
+def _group(item: Scenario) -> str:
+    if not item.node:
         return "controls left in peace"
-    return f"in the delivery, {one.window}" if one.node == "flights" else "in a model"
+    return f"in the delivery, {item.window}" if item.node == "flights" else "in a model"
 
 
 def _raised_of_clean_days(clean: Sequence[Outcome]) -> Iterator[Figure]:
     """How many incidents each tool raises of the same days without any fault."""
-    for one in clean:
-        counted = {tool: float(len(named)) for tool, named in one.named.items()}
+    for item in clean:
+        counted = {tool: float(len(named)) for tool, named in item.named.items()}
         ours = counted.pop(OURS)
         yield Figure(
-            name=f"incidents of the clean {one.scenario.window}", value=ours, unit="incidents", goal=None, runs=[], against=counted
+            name=f"incidents of the clean {item.scenario.window}", value=ours, unit="incidents", goal=None, runs=[], against=counted
         )
 
 
 def _notes(series: Series, outcomes: Sequence[Outcome]) -> Iterator[tuple[str, str]]:
-    for one in outcomes:
-        if one.right:
+    for outcome in outcomes:
+        if outcome.right:
             continue
-        beside = "" if one.scenario.effect is None else f"; it {noise(series, one.scenario.effect, _change(one.scenario))}"
-        said = one.said or ("warned of" if one.warned else "nothing")
-        yield one.scenario.name, f"said: {said}{beside}"
+        beside = "" if outcome.scenario.effect is None else f"; it {noise(series, outcome.scenario.effect, _change(outcome.scenario))}"
+        said = outcome.said or ("warned of" if outcome.warned else "nothing")
+        yield outcome.scenario.name, f"said: {said}{beside}"
 
 
-def _change(one: Scenario) -> Change | None:
+def _change(item: Scenario) -> Change | None:
     """What a model does to its column, done to the deliveries: the same to measure."""
-    if one.change is not None or not one.body:
-        return one.change
+    if item.change is not None or not item.body:
+        return item.change
     factors = {"large": 1.5, "medium": 1.2, "small": 1.05}
-    return scaled("air_time", factors[one.name.rsplit("-", 2)[1]]) if "scaling" in one.name else replaced("air_time", "", 100)
+    return scaled("air_time", factors[item.name.rsplit("-", 2)[1]]) if "scaling" in item.name else replaced("air_time", "", 100)
 
 
 def _options(parser: argparse.ArgumentParser) -> None:

@@ -44,12 +44,12 @@ def watch(command: Sequence[str]) -> DeclaredPromises:
 
 def memory_mb(pid: int) -> float:
     """The memory of a process and its descendants now; what they share counts once."""
-    return sum(_memory(one) for one in _family(pid)) / KB
+    return sum(_memory(item) for item in _family(pid)) / KB
 
 
 def cpu_seconds(pid: int) -> float:
     """What a process and its descendants that live have spent so far, with what was waited for."""
-    return sum(_spent(one) for one in _family(pid)) / os.sysconf("SC_CLK_TCK")
+    return sum(_spent(item) for item in _family(pid)) / os.sysconf("SC_CLK_TCK")
 
 
 class _Sampler(threading.Thread):

@@ -135,7 +135,7 @@ def web_ui() -> None:
 
 def run_pip(command: list[str | Path], total: int, **variables: str) -> None:
     """Run pip and show how many of `total` packages it has found; on failure raise SetupError with what pip said."""
-    found = 0
+    result = 0
     said: list[str] = []
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     with subprocess.Popen(command, text=True, encoding="utf-8", errors="replace", env={**os.environ, **variables}, **pipes) as process:
@@ -143,19 +143,19 @@ def run_pip(command: list[str | Path], total: int, **variables: str) -> None:
         for line in process.stdout:
             said.append(line.rstrip())
             if line.startswith(("Collecting ", "Processing ")):
-                found += 1
+                result += 1
             if total:
-                bar(found, total, unpacking=line.startswith("Installing collected"))
+                bar(result, total, unpacking=line.startswith("Installing collected"))
     if process.returncode != 0:
         errors = [line for line in said if line.startswith("ERROR")] or said[-3:]
         raise SetupError("pip could not install the locked packages:\n  " + "\n  ".join(errors[:5]))
 
 
-def bar(found: int, total: int, *, unpacking: bool) -> None:
+def bar(result: int, total: int, *, unpacking: bool) -> None:
     """Redraw the one progress line; a log gets a line where the fetching ends and the unpacking begins."""
     if sys.stdout.isatty() or unpacking:
-        filled = min(BAR_WIDTH, BAR_WIDTH * found // total)
-        show(f"environment    .venv  {'━' * filled}{' ' * (BAR_WIDTH - filled)}  {'unpacking' if unpacking else f'{found} of {total}'}")
+        filled = min(BAR_WIDTH, BAR_WIDTH * result // total)
+        show(f"environment    .venv  {'━' * filled}{' ' * (BAR_WIDTH - filled)}  {'unpacking' if unpacking else f'{result} of {total}'}")
 
 
 def show(text: str) -> None:

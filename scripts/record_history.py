@@ -34,22 +34,22 @@ def histories(root: Path) -> list[LeaderHistory]:
         raise SystemExit(f"{root} has no state: nothing has run there")
     with store.read() as tx:
         epochs = [row[0] for row in tx.execute("select distinct epoch from journal order by epoch").fetchall()]
-        found = [list(journal.of_epoch(tx, epoch)) for epoch in epochs]
+        result = [list(journal.of_epoch(tx, epoch)) for epoch in epochs]
     return [
         LeaderHistory(rows[0].epoch, rows[0].slots, tuple(LoopIteration(r.at, decode(r.events), r.decisions) for r in rows))
-        for rows in found
+        for rows in result
         if rows
     ]
 
 
-def write(found: list[LeaderHistory], path: Path) -> None:
+def write(result: list[LeaderHistory], path: Path) -> None:
     """Keep them, unless that is more than a repository should."""
-    content = zlib.compress(msgspec.msgpack.Encoder(order="deterministic").encode(found), 9)
+    content = zlib.compress(msgspec.msgpack.Encoder(order="deterministic").encode(result), 9)
     if len(content) > BYTES_MAX:
         raise SystemExit(f"{path.name} would have {len(content)} bytes, of {BYTES_MAX} at most")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
-    print(f"{path.name}: {len(found)} leaders, {sum(len(one.turns) for one in found)} turns, {len(content)} bytes")
+    print(f"{path.name}: {len(result)} leaders, {sum(len(item.turns) for item in result)} turns, {len(content)} bytes")
 
 
 def read(path: Path) -> list[LeaderHistory]:

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 
 def pages() -> dict[str, str]:
     """Path below docs/ → text, of every page that is generated."""
-    found = {
+    result = {
         "reference/commands.md": commands.page(),
         "reference/files.md": files.page(),
         "reference/checks.md": judged.checks(),
@@ -21,7 +21,7 @@ def pages() -> dict[str, str]:
         "reference/api.md": api.page(),
         "reference/problems.md": judged.problems(),
     }
-    return {**found, "index.md": index.page(ROOT / "docs", found)}
+    return {**result, "index.md": index.page(ROOT / "docs", result)}
 
 
 def main() -> None:

@@ -31,6 +31,6 @@ def _code() -> str:
     """Of the content alone, in the order of the files' names."""
     folder = Path(headrace.__file__).parent
     digest = hashlib.sha256()
-    for file in sorted(folder.rglob("*.py"), key=lambda one: one.relative_to(folder).as_posix()):
+    for file in sorted(folder.rglob("*.py"), key=lambda item: item.relative_to(folder).as_posix()):
         digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()

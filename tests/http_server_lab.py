@@ -84,7 +84,7 @@ class Server:
 
     def count(self, path: str) -> int:
         """How often a path was asked for."""
-        return sum(1 for one in self.asked if one.path == path)
+        return sum(1 for item in self.asked if item.path == path)
 
     def connected(self, connection: socket.socket) -> int:
         with self._lock:
@@ -98,8 +98,8 @@ class Server:
 
     def answer(self, asked: Asked) -> Reply:
         self.asked.append(asked)
-        found = self.answers.get(asked.path, Reply(404, {"Content-Length": "0"}))
-        return found(asked) if callable(found) else found
+        result = self.answers.get(asked.path, Reply(404, {"Content-Length": "0"}))
+        return result(asked) if callable(result) else result
 
     def stop(self) -> None:
         """From now on nobody listens, and open connections are cut."""

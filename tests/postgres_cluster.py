@@ -145,8 +145,8 @@ class Cluster:
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """The session's cluster; tests that ask for it are skipped where PostgreSQL isn't installed."""
-    with _cluster(os.environ.get("PYTEST_XDIST_TESTRUNUID", uuid.uuid4().hex)) as found:  # all of xdist's workers know that
-        yield found
+    with _cluster(os.environ.get("PYTEST_XDIST_TESTRUNUID", uuid.uuid4().hex)) as result:  # all of xdist's workers know that
+        yield result
 
 
 @pytest.fixture
@@ -159,17 +159,17 @@ def postgresql(cluster: Cluster) -> Iterator[Database]:
 @contextlib.contextmanager
 def private_cluster() -> Iterator[Cluster]:
     """A cluster of the test's own; skips where PostgreSQL isn't installed."""
-    with _cluster(uuid.uuid4().hex) as found:
+    with _cluster(uuid.uuid4().hex) as result:
         try:
-            yield found
+            yield result
         finally:
-            found.end()
+            result.end()
 
 
 def binaries() -> Path | None:
     """The folder of `initdb` and `postgres`: that of the PATH, or the newest of Debian's."""
-    found = shutil.which("initdb")
-    places = [Path(found).resolve().parent] if found else []
+    result = shutil.which("initdb")
+    places = [Path(result).resolve().parent] if result else []
     places += sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: -float(path.parent.name))
     return next((place for place in places if (place / "initdb").exists() and (place / "postgres").exists()), None)
 
@@ -259,8 +259,8 @@ def _other_user() -> dict[str, Any]:
         return {}
     for name in ("postgres", "nobody"):
         with contextlib.suppress(KeyError):
-            found = pwd.getpwnam(name)
-            return {"user": found.pw_uid, "group": found.pw_gid, "extra_groups": []}
+            result = pwd.getpwnam(name)
+            return {"user": result.pw_uid, "group": result.pw_gid, "extra_groups": []}
     raise RuntimeError("there is no user postgres, and no nobody")
 
 

@@ -73,11 +73,11 @@ def ask(port: int, path: str, *, method: str = "GET", body: bytes | None = None,
         return Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
 
 
-def until(found: Callable[[], T | None], seconds: float = SECONDS) -> T:
+def until(result: Callable[[], T | None], seconds: float = SECONDS) -> T:
     """What `found` gives as soon as it gives something."""
     last = time.monotonic() + seconds
     while time.monotonic() < last:
-        if value := found():
+        if value := result():
             return value
         time.sleep(0.02)
     raise AssertionError(f"not within {seconds} s")
@@ -108,8 +108,8 @@ def headrace(root: Path, *arguments: str, code: int = 0) -> str:
     """A command beside the server, in this process; its standard output."""
     out, errors = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
-        found = run([*arguments, "--project", str(root)])
-    assert found == code, (found, out.getvalue(), errors.getvalue())
+        result = run([*arguments, "--project", str(root)])
+    assert result == code, (result, out.getvalue(), errors.getvalue())
     return out.getvalue()
 
 

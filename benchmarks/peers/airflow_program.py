@@ -35,11 +35,11 @@ def run_of(dag: str, repeat: int) -> list[tuple[str, str, str, str]]:
             raise SystemExit(done.stderr[-1000:])
         time.sleep(1)
     while time.monotonic() < until:
-        found = rows(run)
-        if found and all(row[1] == "success" for row in found):
-            return found
-        if any(row[1] in ("failed", "upstream_failed") for row in found):
-            raise SystemExit(f"{dag}: {found}")
+        result = rows(run)
+        if result and all(row[1] == "success" for row in result):
+            return result
+        if any(row[1] in ("failed", "upstream_failed") for row in result):
+            raise SystemExit(f"{dag}: {result}")
         time.sleep(0.5)
     raise SystemExit(f"{dag} took more than {LIMIT_S} s: {rows(run)}")
 
@@ -51,8 +51,8 @@ def moment(text: str) -> float:
 def main() -> None:
     rates, middle, late = [], [], []
     for repeat in range(REPEATS):
-        found = run_of("wide", repeat)
-        rates.append(len(found) / (max(moment(r[3]) for r in found) - min(moment(r[2]) for r in found)))
+        run = run_of("wide", repeat)
+        rates.append(len(run) / (max(moment(r[3]) for r in run) - min(moment(r[2]) for r in run)))
         starts = sorted(moment(r[2]) for r in run_of("chain", repeat))
         between = sorted(1000 * (b - a) for a, b in itertools.pairwise(starts))
         middle.append(between[len(between) // 2])

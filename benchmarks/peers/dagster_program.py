@@ -69,21 +69,21 @@ def daily() -> None:
 
 
 def rates(instance) -> list[float]:
-    job, found = wide_of(TASKS), []
+    job, result = wide_of(TASKS), []
     for _ in range(REPEATS):
         began = time.perf_counter()
         assert job.execute_in_process(instance=instance).success
-        found.append(TASKS / (time.perf_counter() - began))
-    return found
+        result.append(TASKS / (time.perf_counter() - began))
+    return result
 
 
 def rates_in_processes(instance) -> list[float]:
-    job, found = dg.reconstructable(wide_in_processes), []
+    job, result = dg.reconstructable(wide_in_processes), []
     for _ in range(1 if QUICK else REPEATS):
         began = time.perf_counter()
         assert dg.execute_job(job, instance).success
-        found.append(PROCESSES / (time.perf_counter() - began))
-    return found
+        result.append(PROCESSES / (time.perf_counter() - began))
+    return result
 
 
 def hops(instance) -> tuple[list[float], list[float]]:
@@ -98,13 +98,13 @@ def hops(instance) -> tuple[list[float], list[float]]:
 
 
 def partitions(instance) -> list[float]:
-    found, keys = [], daily.partitions_def.get_partition_keys()
+    result, keys = [], daily.partitions_def.get_partition_keys()
     for repeat in range(REPEATS):
         began = time.perf_counter()
         for key in keys[repeat * DAYS : (repeat + 1) * DAYS]:
             assert dg.materialize([daily], partition_key=key, instance=instance).success
-        found.append(1000 * (time.perf_counter() - began) / DAYS)
-    return found
+        result.append(1000 * (time.perf_counter() - began) / DAYS)
+    return result
 
 
 def loads(count: int) -> list[float]:

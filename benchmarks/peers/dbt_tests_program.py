@@ -78,7 +78,7 @@ def main() -> None:
         started = time.perf_counter()
         done = dbtRunner().invoke(["test", *place])
         runs.append(time.perf_counter() - started)
-        assert done.success, done.exception or [one.message for one in done.result if one.status != "pass"]
+        assert done.success, done.exception or [item.message for item in done.result if item.status != "pass"]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(json.dumps({"figures": {"audit": {"dbt": runs}}, "peak_kib": peak}))
 

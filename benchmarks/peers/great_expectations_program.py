@@ -48,9 +48,9 @@ def main() -> None:
     runs: list[float] = []
     while len(runs) < int(sys.argv[3]) and sum(runs) + max(runs, default=0.0) <= float(sys.argv[4]):
         started = time.perf_counter()
-        found = definition.run(batch_parameters={"dataframe": frame}, result_format="BOOLEAN_ONLY")
+        result = definition.run(batch_parameters={"dataframe": frame}, result_format="BOOLEAN_ONLY")
         runs.append(time.perf_counter() - started)
-        assert found.success, found
+        assert result.success, result
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(json.dumps({"figures": {"audit": {"Great Expectations": runs}}, "peak_kib": peak}))
 

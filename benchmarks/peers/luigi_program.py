@@ -44,12 +44,12 @@ def build(folder: Path, tasks: list[Nothing], workers: int) -> float:
 
 
 def rates(workers: int, count: int) -> list[float]:
-    found = []
+    result = []
     for repeat in range(REPEATS):
         folder = FOLDER / f"wide-{workers}-{repeat}"
-        found.append(count / build(folder, [Nothing(str(folder), n, False) for n in range(count)], workers))
+        result.append(count / build(folder, [Nothing(str(folder), n, False) for n in range(count)], workers))
         assert len(list(folder.iterdir())) == count
-    return found
+    return result
 
 
 def hops() -> tuple[list[float], list[float]]:

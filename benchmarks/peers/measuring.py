@@ -59,27 +59,27 @@ class Peers:
     def measure(self, peer: str) -> Found:
         """What a peer comes to; one that can't be had here says so in `missing`."""
         print(f"  {peer} …", file=sys.stderr)
-        found = Found(peer)
+        result = Found(peer)
         try:
             folder = self._folder / peer
             folder.mkdir(parents=True)
-            KINDS[peer](self, found, environment(peer), folder)
+            KINDS[peer](self, result, environment(peer), folder)
         except Unavailable as error:
-            found.missing = str(error)
-        return found
+            result.missing = str(error)
+        return result
 
     def _program(self, peer: str, programs: Path, folder: Path, environ: Mapping[str, str], *more: str) -> Mapping[str, object]:
         arguments = [str(folder / "work"), str(self._repeats), "quick" if self._quick else "full", *more]
         document: Mapping[str, object] = program(peer, programs / "python", arguments, environ=environ, timeout=PROGRAM_TIMEOUT_S)
         return document
 
-    def alone(self, found: Found, programs: Path, folder: Path) -> None:
+    def alone(self, result: Found, programs: Path, folder: Path) -> None:
         """A peer without a server."""
-        found.add(self._program(found.peer, programs, folder, {}))
+        result.add(self._program(result.peer, programs, folder, {}))
 
     def served(
         self,
-        found: Found,
+        result: Found,
         command: Sequence[str],
         folder: Path,
         environ: Mapping[str, str],
@@ -91,34 +91,34 @@ class Peers:
             server.wait(ready, READY_TIMEOUT_S)
             spent, memory = idle([server.process.pid], self._idle_s, self._settle_s)
             figures = {"ready_seconds": server.ready_seconds, "idle_cpu_percent": spent, "idle_pss_mb": memory}
-            found.add({"figures": {name: {found.peer: [value]} for name, value in figures.items()}})
+            result.add({"figures": {name: {result.peer: [value]} for name, value in figures.items()}})
             if beside is not None:
-                found.add(beside())
+                result.add(beside())
 
-    def luigi(self, found: Found, programs: Path, folder: Path) -> None:
+    def luigi(self, result: Found, programs: Path, folder: Path) -> None:
         """Local scheduler; idle is its central one."""
-        self.alone(found, programs, folder)
+        self.alone(result, programs, folder)
         port = free_port()
         self.served(
-            found,
+            result,
             [str(programs / "luigid"), "--port", str(port)],
             folder,
             {},
             lambda: answers(f"http://127.0.0.1:{port}/static/visualiser/index.html"),
         )
 
-    def dagster(self, found: Found, programs: Path, folder: Path) -> None:
+    def dagster(self, result: Found, programs: Path, folder: Path) -> None:
         """In process and in processes; idle is `dagster dev`, its webserver, daemon and code server."""
-        self.alone(found, programs, folder)
+        self.alone(result, programs, folder)
         (folder / "home").mkdir()
         (folder / "home/dagster.yaml").write_text("telemetry: {enabled: false}\n", encoding="utf-8")
         (folder / "definitions.py").write_text(DAGSTER_DEFINITIONS, encoding="utf-8")
         port = free_port()
         command = [str(programs / "dagster"), "dev", "-f", str(folder / "definitions.py"), "-p", str(port), "-h", "127.0.0.1"]
         environ = {"DAGSTER_HOME": str(folder / "home"), "PATH": f"{programs}:/usr/bin:/bin"}
-        self.served(found, command, folder, environ, lambda: answers(f"http://127.0.0.1:{port}/server_info"))
+        self.served(result, command, folder, environ, lambda: answers(f"http://127.0.0.1:{port}/server_info"))
 
-    def prefect(self, found: Found, programs: Path, folder: Path) -> None:
+    def prefect(self, result: Found, programs: Path, folder: Path) -> None:
         """A server on SQLite, and a flow that talks to it."""
         port, home = free_port(), folder / "home"
         environ = {
@@ -127,7 +127,7 @@ class Peers:
             "PREFECT_LOGGING_LEVEL": "ERROR",
         }
         self.served(
-            found,
+            result,
             [str(programs / "prefect"), "server", "start", "--host", "127.0.0.1", "--port", str(port)],
             folder,
             environ,
@@ -135,7 +135,7 @@ class Peers:
             lambda: self._program("prefect", programs, folder, environ, str(home / "prefect.db")),
         )
 
-    def airflow(self, found: Found, programs: Path, folder: Path) -> None:
+    def airflow(self, result: Found, programs: Path, folder: Path) -> None:
         """`airflow standalone`: SQLite, LocalExecutor."""
         port, home = free_port(), folder / "home"
         (home / "dags").mkdir(parents=True)
@@ -154,7 +154,7 @@ class Peers:
             "PATH": f"{programs}:/usr/bin:/bin",
         }
         self.served(
-            found,
+            result,
             [str(programs / "airflow"), "standalone"],
             folder,
             environ,

@@ -78,13 +78,13 @@ def hops() -> tuple[list[float], list[float]]:
 
 
 def partitions() -> list[float]:
-    found = []
+    result = []
     for _ in range(REPEATS):
         began = time.perf_counter()
         for n in range(DAYS):
             day(f"2013-01-{n + 1:02}")
-        found.append(1000 * (time.perf_counter() - began) / DAYS)
-    return found
+        result.append(1000 * (time.perf_counter() - began) / DAYS)
+    return result
 
 
 if __name__ == "__main__":

@@ -68,9 +68,9 @@ def judged(job: dict, mode: str) -> list[dict]:
     con = connect()
     run = run_profile(con)
     drift.detect(con, run_id=run, baseline_run_id=baseline)
-    found = rca.analyse(con, run_id=run)
+    result = rca.analyse(con, run_id=run)
     con.close()
-    return [{"root": one.root, "columns": one.columns, "severity": one.severity} for one in found]
+    return [{"root": item.root, "columns": item.columns, "severity": item.severity} for item in result]
 
 
 for line in sys.stdin:

@@ -28,9 +28,9 @@ ACTS = (
 
 def page() -> str:
     """The page."""
-    found = [(path, method, one) for path, methods in description()["paths"].items() for method, one in methods.items()]
-    looked = [_row(path, one) for path, method, one in found if method == "get"]
-    done = [_row(path, one) for path, method, one in found if method == "post"]
+    result = [(path, method, item) for path, methods in description()["paths"].items() for method, item in methods.items()]
+    looked = [_row(path, item) for path, method, item in result if method == "get"]
+    done = [_row(path, item) for path, method, item in result if method == "post"]
     head = ("path", "parameters", "document", "what it is")
     return written(
         "The HTTP API",
@@ -41,22 +41,22 @@ def page() -> str:
     )
 
 
-def _row(path: str, one: dict[str, Any]) -> tuple[str, ...]:
-    return code(path), ", ".join(map(code, _asked(one))), code(_given(one)), one["summary"]
+def _row(path: str, item: dict[str, Any]) -> tuple[str, ...]:
+    return code(path), ", ".join(map(code, _asked(item))), code(_given(item)), item["summary"]
 
 
-def _asked(one: dict[str, Any]) -> Iterator[str]:
+def _asked(item: dict[str, Any]) -> Iterator[str]:
     """Of the query or the body; those that can't be left away with a star."""
-    for parameter in one["parameters"]:
+    for parameter in item["parameters"]:
         if parameter["in"] != "path":
             yield parameter["name"] + "*" * parameter["required"]
-    body = one.get("requestBody", {"content": {JSON: {"schema": {"properties": {}, "required": []}}}})["content"][JSON]["schema"]
+    body = item.get("requestBody", {"content": {JSON: {"schema": {"properties": {}, "required": []}}}})["content"][JSON]["schema"]
     for name in body["properties"]:
         yield name + "*" * (name in body["required"])
 
 
-def _given(one: dict[str, Any]) -> str:
-    (content,) = one["responses"]["200"]["content"].values()
+def _given(item: dict[str, Any]) -> str:
+    (content,) = item["responses"]["200"]["content"].values()
     schema = content["schema"]
     several = schema.get("type") == "array"
     name = str((schema["items"] if several else schema)["$ref"]).rpartition("/")[2]

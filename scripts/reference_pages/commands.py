@@ -44,8 +44,8 @@ def _tree() -> str:
 
 def _command(command: CliCommand) -> list[str]:
     function = import_module(command.module).command
-    found = parameters(function)
-    words = " ".join(one.said.metavar for one in found if isinstance(one.said, Argument) and one.said.metavar)
+    result = parameters(function)
+    words = " ".join(item.said.metavar for item in result if isinstance(item.said, Argument) and item.said.metavar)
     lines = [
         f"### {command.name}",
         "",
@@ -54,20 +54,20 @@ def _command(command: CliCommand) -> list[str]:
         f"    headrace {command.name} {words}".rstrip(),
     ]
     lines += ["", *(inspect.getdoc(function) or "").splitlines()]
-    rows = [(_name(one), one.said.help, _default(one)) for one in found if one.said.help or one.said.metavar]
+    rows = [(_name(item), item.said.help, _default(item)) for item in result if item.said.help or item.said.metavar]
     return [*lines, "", *table(("argument", "means", "default"), rows)] if rows else lines
 
 
-def _name(one: Parameter) -> str:
-    if isinstance(one.said, Argument):
-        return code(one.said.metavar)
-    assert isinstance(one.said, Option)
-    value = "" if one.type is bool else f" {one.said.metavar or one.said.name.lstrip('-').upper()}"
-    short = f"{one.said.short}, " if one.said.short else ""
-    return code(f"{short}{one.said.name}{value}")
+def _name(item: Parameter) -> str:
+    if isinstance(item.said, Argument):
+        return code(item.said.metavar)
+    assert isinstance(item.said, Option)
+    value = "" if item.type is bool else f" {item.said.metavar or item.said.name.lstrip('-').upper()}"
+    short = f"{item.said.short}, " if item.said.short else ""
+    return code(f"{short}{item.said.name}{value}")
 
 
-def _default(one: Parameter) -> str:
-    if one.required:
+def _default(item: Parameter) -> str:
+    if item.required:
         return "needed"
-    return code(str(getattr(one.default, "value", one.default))) if isinstance(one.default, int | str) and one.type is not bool else ""
+    return code(str(getattr(item.default, "value", item.default))) if isinstance(item.default, int | str) and item.type is not bool else ""

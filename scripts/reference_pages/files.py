@@ -60,7 +60,7 @@ def _plain(schema: Schema) -> str:
     if kind == "object" and "properties" in schema:
         return code("{" + ", ".join(schema["properties"]) + "}")
     if isinstance(kind, list):
-        return ", ".join(_NAMES[one] for one in kind if one != "null")
+        return ", ".join(_NAMES[item] for item in kind if item != "null")
     bounds = f" from {schema['minimum']} to {schema['maximum']:,}" if "minimum" in schema else ""
     return _NAMES.get(kind or "", "") + bounds
 

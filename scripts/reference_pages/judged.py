@@ -64,7 +64,7 @@ def _module(name: str) -> str:
 def problems() -> str:
     """Every problem code with its page."""
     lead = "What `validate` and attempts say, by code. `headrace explain CODE` prints the same page."
-    pages = [explained(one) for one in codes()]
-    contents = table(("code", "means"), ((f"[{one.code}](#{one.code})", one.title) for one in pages))
-    parts = [[f"## {one.code}", "", f"{one.title[0].upper()}{one.title[1:]}.", "", *one.text.splitlines()] for one in pages]
+    pages = [explained(item) for item in codes()]
+    contents = table(("code", "means"), ((f"[{page.code}](#{page.code})", page.title) for page in pages))
+    parts = [[f"## {page.code}", "", f"{page.title[0].upper()}{page.title[1:]}.", "", *page.text.splitlines()] for page in pages]
     return written("Problems", lead, contents, *parts)

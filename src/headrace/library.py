@@ -117,9 +117,9 @@ class Session:
 
         keys = (partition,) if isinstance(partition, str) else tuple(partition)
         moment = at.isoformat() if isinstance(at, datetime) else at
-        wanted = ReadQuery(asset, keys, moment, version, limit)
+        query = ReadQuery(asset, keys, moment, version, limit)
         with self._opened() as session:
-            return _table(lambda out: write(session, wanted, out, "arrow"))
+            return _table(lambda out: write(session, query, out, "arrow"))
 
     def sql(self, query: str, *, at: datetime | str | None = None, limit: int | None = None, **parameters: Any) -> Table:
         """A query over one snapshot of all that is published; `$name` in it is the parameter of that name."""

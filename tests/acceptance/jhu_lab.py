@@ -62,7 +62,7 @@ def deliveries() -> list[Sent]:
     """Every version, in the order in which it came; each content of a day once."""
     with (DATA / "MANIFEST.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    sent = {(one.at, one.day, row["blob"]): one for row in rows for one in [_sent(row)]}
+    sent = {(item.at, item.day, row["blob"]): item for row in rows for item in [_sent(row)]}
     return [sent[key] for key in sorted(sent) if FIRST <= key[1] <= LAST and key[0].date() <= END.date()]
 
 
@@ -144,8 +144,8 @@ class Story:
         """A command beside the server, in this process; its document."""
         out, errors = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
-            found = run([*arguments, "--json", "--project", str(self.root)])
-        assert code is None or found == code, f"{' '.join(arguments)}: exit {found}\n{errors.getvalue()}"
+            result = run([*arguments, "--json", "--project", str(self.root)])
+        assert code is None or result == code, f"{' '.join(arguments)}: exit {result}\n{errors.getvalue()}"
         return json.loads(out.getvalue())
 
     def _deliver(self, sent: Sent) -> None:
@@ -165,8 +165,8 @@ class Story:
 
     def _tick(self, now: datetime) -> list[str]:
         done = self.headrace("tick", "--now", now.isoformat(), code=None)
-        stopped = (one for one in done["attempts"] if one["asset"] == "daily" and one["state"] in ("held", "rejected"))
-        return [key for one in stopped for key in one["partitions"]]
+        stopped = (item for item in done["attempts"] if item["asset"] == "daily" and item["state"] in ("held", "rejected"))
+        return [key for item in stopped for key in item["partitions"]]
 
     def _release(self, now: datetime) -> None:
         """What still waits a day after it came, and hasn't been sent again, is what it is."""

@@ -41,8 +41,8 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
 def test_each_fault_is_seen_and_named(story: Story, fault: str) -> None:
     """Would catch: a fault of the vendor's that nobody hears of, or that goes by a wrong name."""
     days, kinds = FAULTS[fault]
-    found = [one for one in story.seen() if one.partition in days]
-    assert any(one.kind in kinds for one in found), found
+    result = [item for item in story.seen() if item.partition in days]
+    assert any(item.kind in kinds for item in result), result
 
 
 def test_incidents_name_what_the_vendor_did(story: Story) -> None:
@@ -51,7 +51,7 @@ def test_incidents_name_what_the_vendor_did(story: Story) -> None:
     named = [fault for fault, (days, kinds) in INCIDENTS.items() if any(key in days and kind in kinds for key, kind in told)]
     assert named == list(INCIDENTS), told
     known = {day for days, _ in INCIDENTS.values() for day in days}
-    assert len([one for one in told if one[0] not in known and one[1] != "restatement"]) <= FALSE_MAX, told
+    assert len([item for item in told if item[0] not in known and item[1] != "restatement"]) <= FALSE_MAX, told
     assert "configuration_error" not in {kind for _, kind in told}
 
 
@@ -90,7 +90,7 @@ def test_what_truncated_or_changed_its_grain_was_held(story: Story) -> None:
 
 def test_what_was_restated_says_by_how_much(story: Story) -> None:
     """Would catch: a past that changes without a word, or rows that count as changed for how a number is written."""
-    told = {one.partition: one.detail for one in story.seen() if one.kind == "restatement"}
+    told = {item.partition: item.detail for item in story.seen() if item.kind == "restatement"}
     assert {"2020-01-23", "2020-02-17"} <= set(told)
     versions = [DATA / "restatements" / f"03-15-2020.v{number}.csv" for number in (1, 2)]
     rows, _, columns = told["2020-03-15"].partition("; ")

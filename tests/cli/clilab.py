@@ -55,14 +55,14 @@ class Project(NamedTuple):
 
     def text(self, *arguments: str, code: int = 0) -> str:
         """What a person sees."""
-        found, out, err = self.call(self.root, *arguments)
-        assert found == code, err
+        result, out, err = self.call(self.root, *arguments)
+        assert result == code, err
         return str(out)
 
     def refused(self, *arguments: str, code: int = 2) -> str:
         """The error that a person sees; standard output stays empty."""
-        found, out, err = self.call(self.root, *arguments)
-        assert found == code, (found, err)
+        result, out, err = self.call(self.root, *arguments)
+        assert result == code, (result, err)
         assert out == ""
         assert err.startswith("error: ")
         return str(err)

@@ -132,8 +132,8 @@ def test_what_never_ran_is_guessed_for_programs_and_not_known_to_people(shop: Pr
 def test_a_reason_and_somebody_to_agree(shop: Project) -> None:
     """Would catch published data replaced by a script that nobody told so."""
     assert "needs --reason" in shop.refused("backfill", "revenue", *RANGE, "--mode", "all", code=3)
-    found, _, err = shop.call(shop.root, "backfill", "revenue", *RANGE, "--mode", "all", "--reason", "x")
-    assert found == 3
+    result, _, err = shop.call(shop.root, "backfill", "revenue", *RANGE, "--mode", "all", "--reason", "x")
+    assert result == 3
     assert "nobody is there to ask" in err
     assert "--yes" in err
     assert shop.json("backfills")["backfills"] == []
@@ -155,8 +155,8 @@ def test_policy_keeps_the_plan_and_names_its_line(shop: Project) -> None:
     dry = shop.json(*asked, "--dry-run")
     assert dry["needs_approval"]
     assert dry["approval"] == {"rule": "partitions > 3 or tag:daily", "file": "headrace.toml", "line": line}
-    found, out, _ = shop.call(shop.root, *asked, "--yes")
-    assert found == 3
+    result, out, _ = shop.call(shop.root, *asked, "--yes")
+    assert result == 3
     assert f"headrace.toml:{line}" in out
     kept = shop.json("backfills")["backfills"]
     assert [(row["id"], row["state"]) for row in kept] == [("1", "awaiting_approval")]
@@ -237,8 +237,8 @@ select id, customer, amount, day from orders
 
 def test_what_a_backfill_couldnt_make_can_be_looked_at(shop: Project) -> None:
     """Would catch an operator who is told that rows are wrong, and not which, nor what to do then."""
-    found = next((shop.root / "assets").glob("orders_clean.sql"))
-    found.write_text(CHECKED)
+    result = next((shop.root / "assets").glob("orders_clean.sql"))
+    result.write_text(CHECKED)
     shop.text("apply", "--yes")
     code, _, _ = shop.call(shop.root, "backfill", "orders_clean", *RANGE, "--mode", "all", "--reason", "units", "--yes")
     assert code != 0

@@ -20,14 +20,14 @@ def write(project: Project, name: str, text: str, head: str = HEAD) -> None:
 
 
 def errors(project: Project, *options: str) -> list[tuple[str, str, int]]:
-    found = project.json("validate", *options)["problems"]
-    return [(row["code"], row["file"], row["line"]) for row in found if row["severity"] == "error"]
+    result = project.json("validate", *options)["problems"]
+    return [(row["code"], row["file"], row["line"]) for row in result if row["severity"] == "error"]
 
 
 def the_problem(project: Project, code: str) -> dict[str, Any]:
-    found = [row for row in project.json("validate")["problems"] if row["code"] == code]
-    assert len(found) == 1, found
-    return dict(found[0])
+    result = [row for row in project.json("validate")["problems"] if row["code"] == code]
+    assert len(result) == 1, result
+    return dict(result[0])
 
 
 @pytest.mark.parametrize("seen", [False, True])
@@ -78,9 +78,9 @@ def test_checks_and_their_conditions_are_bound(shop: Project) -> None:
         "  - not_null: {columns: [id], where: 'upper(id) = 1'}\n*/\n"
     )
     write(shop, "bad", "select id, amount, day from orders_clean", head)
-    found = errors(shop)
-    assert ("unknown_function", "assets/bad.sql", 6) in found
-    assert ("sql_binding", "assets/bad.sql", 7) in found
+    result = errors(shop)
+    assert ("unknown_function", "assets/bad.sql", 6) in result
+    assert ("sql_binding", "assets/bad.sql", 7) in result
 
 
 def test_an_opaque_asset_that_never_ran_makes_no_false_error(shop: Project) -> None:
@@ -161,9 +161,9 @@ def test_validate_binds_what_fits_and_says_what_is_left(shop: Project, tmp_path:
 
 def test_a_worker_that_is_lost_leaves_statements_to_the_run(shop: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(binding, "STATEMENT_SECONDS_MAX", 0.0)
-    found = binding.bind(compile_project(shop.root), tmp_path / "cache")
-    assert found.left > 0
-    assert found.compilation.compiled is not None
+    result = binding.bind(compile_project(shop.root), tmp_path / "cache")
+    assert result.left > 0
+    assert result.compilation.compiled is not None
 
 
 def test_a_macro_reads_no_file_when_it_is_looked_at(new: Project, tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_checks_and_their_history(shop: Project) -> None:
     unique = rows["orders_clean", "unique_id"]
     assert set(unique) >= {"node", "partition", "state", "verdict", "at", "reason"}
     assert (unique["state"], unique["verdict"], unique["partition"], unique["runs"]) == ("passed", "passed", "2025-03-05", 5)
-    assert [one["partition"] for one in unique["history"]] == [f"2025-03-0{day}" for day in (5, 4, 3, 2, 1)]
+    assert [item["partition"] for item in unique["history"]] == [f"2025-03-0{day}" for day in (5, 4, 3, 2, 1)]
     assert (unique["file"], unique["line"]) == ("assets/orders_clean.sql", 5)
     assert rows["orders_clean", "large"]["state"] == "unchecked"
     assert rows["large", "not_null_id"]["state"] == rows["large", "huge"]["state"] == "passed"

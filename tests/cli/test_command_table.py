@@ -22,7 +22,9 @@ def test_each_command_has_its_module_and_a_description(command: object) -> None:
 def test_each_word_of_a_command_is_explained(command: CliCommand) -> None:
     """Would catch: an option or an argument in `--help` with nothing beside it."""
     shown = [
-        one.said for one in parameters(import_module(command.module).command) if not isinstance(one.said, Argument) or one.said.metavar
+        parameter.said
+        for parameter in parameters(import_module(command.module).command)
+        if not isinstance(parameter.said, Argument) or parameter.said.metavar
     ]
     assert [said for said in shown if not said.help] == []
 

@@ -35,11 +35,11 @@ def test_it_fails_once_and_the_others_say_like_which(new: Project, batch: str) -
     response = new.json("tick", "--now", LATER)
     attempts = failed_attempts(response)
     assert 1 <= len(attempts) <= 2, "the one worker may have the next one in hand already"
-    found = partitions(new, "broken")
-    assert [state for _, state, _ in found] == ["failed"] * len(DAYS)
-    alike = [reason for _, _, reason in found if reason.startswith("fails like 2025-03-")]
+    result = partitions(new, "broken")
+    assert [state for _, state, _ in result] == ["failed"] * len(DAYS)
+    alike = [reason for _, _, reason in result if reason.startswith("fails like 2025-03-")]
     assert len(alike) == (len(DAYS) - len(attempts) if batch == "off" else 0), "a batch fails as a whole"
-    assert all("upper(BIGINT)" in reason for _, _, reason in found)
+    assert all("upper(BIGINT)" in reason for _, _, reason in result)
     assert failed_attempts(new.json("tick", "--now", "2025-03-20T07:00+01:00")) == []
     repairs = [row for row in new.json("status")["repairs"] if row["node"] == "broken"]
     assert len({row["incident"] for row in repairs}) == 1, "what wasn't tried is put down to what it fails like"
@@ -85,7 +85,7 @@ def test_python_and_commands_fail_once_and_a_restart_spends_no_attempt(
     program = tmp_path / "score.py"
     program.write_text("#!/bin/sh\nexit 0\n")
     program.chmod(0o755)
-    text, reason = (one.replace("TOOLS", str(tmp_path)) for one in (text, reason))
+    text, reason = (item.replace("TOOLS", str(tmp_path)) for item in (text, reason))
     (new.root / "headrace.toml").write_text('[project]\nname = "shop"\ntimezone = "Europe/Berlin"\n[run]\nworkers = 1\n')
     (new.root / "assets/fails.py").unlink()
     (new.root / "assets" / file).write_text(text)
@@ -94,10 +94,10 @@ def test_python_and_commands_fail_once_and_a_restart_spends_no_attempt(
     days(new, 0, 8)
     first = failed_attempts(new.json("tick", "--now", LATER))
     assert 1 <= len(first) <= 2, "the one worker may have the next one in hand already"
-    found = partitions(new, "broken")
-    assert [state for _, state, _ in found] == ["failed"] * 8
-    assert all(reason in text for _, _, text in found), found
-    alike = [text for _, _, text in found if text.startswith("fails like 2025-03-")]
+    result = partitions(new, "broken")
+    assert [state for _, state, _ in result] == ["failed"] * 8
+    assert all(reason in text for _, _, text in result), result
+    alike = [text for _, _, text in result if text.startswith("fails like 2025-03-")]
     assert len(alike) == 8 - len(first)
 
     days(new, 8, 12)  # each command is a leader of its own

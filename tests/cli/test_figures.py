@@ -40,8 +40,8 @@ def us(at: datetime) -> int:
 
 @contextmanager
 def tables(shop: Project) -> Iterator[sqlite3.Connection]:
-    with closing(sqlite3.connect(shop.root / ".headrace" / "state.db", isolation_level=None)) as found:
-        yield found
+    with closing(sqlite3.connect(shop.root / ".headrace" / "state.db", isolation_level=None)) as result:
+        yield result
 
 
 def made_up(db: sqlite3.Connection, dice: random.Random) -> None:
@@ -122,8 +122,8 @@ def _attempt(db: sqlite3.Connection, dice: random.Random, run: int, n: int, at: 
 
 def uptime_of(db: sqlite3.Connection, window: Window) -> tuple[int, int]:
     bad = {run for run, state in db.execute("select run_id, state from attempt") if state in ("failed", "rejected", "lost")}
-    runs = [one for one in db.execute("select id, state, started_at, cancelled_at from run") if window[0] < one[2] <= window[1]]
-    runs = [one for one in runs if one[1] != "nothing_due" or one[3] is not None]
+    runs = [item for item in db.execute("select id, state, started_at, cancelled_at from run") if window[0] < item[2] <= window[1]]
+    runs = [run for run in runs if run[1] != "nothing_due" or run[3] is not None]
     good = [
         state == "succeeded" or (state in ("partial", "failed") and run not in bad)
         for run, state, _, cancelled in runs
@@ -137,7 +137,7 @@ def goodput_of(db: sqlite3.Connection, window: Window) -> dict[str, Counter[str]
     for epoch, n, rows, identical, at, ended in db.execute("select epoch, n, rows, identical, published_at, ended_at from publication"):
         if at <= window[1]:
             made[epoch, n].append((rows, identical, ended))
-    found: dict[str, Counter[str]] = defaultdict(Counter)
+    result: dict[str, Counter[str]] = defaultdict(Counter)
     for epoch, n, node, state, at, measures in db.execute("select epoch, n, node, state, finished_at, measures from attempt"):
         if at is None or not window[0] < at <= window[1]:
             continue
@@ -146,11 +146,11 @@ def goodput_of(db: sqlite3.Connection, window: Window) -> dict[str, Counter[str]
         if state == "published":
             for rows, identical, ended in made[epoch, n]:
                 where = "identical" if identical else "superseded" if ended is not None and ended <= window[1] else "good"
-                found[node][where] += rows
-            found[node]["rejected"] += max(0, staged - sum(rows for rows, _, _ in made[epoch, n]))
+                result[node][where] += rows
+            result[node]["rejected"] += max(0, staged - sum(rows for rows, _, _ in made[epoch, n]))
         else:
-            found[node][{"held": "held", "rejected": "rejected", "staged": "waiting"}.get(state, "retry")] += staged
-    return found
+            result[node][{"held": "held", "rejected": "rejected", "staged": "waiting"}.get(state, "retry")] += staged
+    return result
 
 
 def served_of(db: sqlite3.Connection, consumer: str) -> tuple[int, int]:
@@ -164,19 +164,19 @@ def served_of(db: sqlite3.Connection, consumer: str) -> tuple[int, int]:
         counts += 1
         if any(began <= at < ended for began, ended in gaps):
             continue
-        due = [one for one in rows if one[1] <= at]
+        due = [row for row in rows if row[1] <= at]
         late = any(map(_open(at), due)) or _too_old(rows, at) if consumer == "dashboard" else any(map(_open(at), due[-1:]))
         served += not late
     return counts, served
 
 
 def _open(at: int) -> Callable[[Any], bool]:
-    return lambda one: not ((one[2] is not None and one[2] <= at) or (one[3] is not None and one[3] <= at))
+    return lambda item: not ((item[2] is not None and item[2] <= at) or (item[3] is not None and item[3] <= at))
 
 
 def _too_old(rows: list[Any], at: int) -> bool:
     """The newest day that was met before any hole, waived ones passed over: a day after it fell due it is older than 30 hours."""
-    readable = list(itertools.takewhile(lambda one: not _open(at)(one), rows))
+    readable = list(itertools.takewhile(lambda item: not _open(at)(item), rows))
     newest = max((due for _, due, met, _ in readable if met is not None and met <= at), default=0)
     return at >= newest + 24 * 6 * STEP
 
@@ -192,14 +192,14 @@ def test_all_views_say_what_the_raw_tables_say(shop: Project, seed: int) -> None
         window = (us(until - timedelta(30)), us(until))
         runs, good = uptime_of(db, window)
         assert (response["runs_started"], response["classic_uptime"]) == (runs, floored(good, runs))
-        assert sum(one["runs"] for one in shop.json("status", "--explain", "uptime")["rows"]) == runs
+        assert sum(item["runs"] for item in shop.json("status", "--explain", "uptime")["rows"]) == runs
         goodput_agrees(shop, goodput_of(db, window))
         incidents_agree(shop, db, window)
         for consumer in response["consumers"]:
             served_agrees(shop, consumer, *served_of(db, consumer["name"]))
-    worst = min(response["consumers"], key=lambda one: float(one["availability"]["honest"]))
+    worst = min(response["consumers"], key=lambda item: float(item["availability"]["honest"]))
     assert response["honest_availability"] == worst["availability"]["honest"]
-    assert response["minutes_lost"] == sum(one["availability"]["lost_minutes"] for one in response["consumers"])
+    assert response["minutes_lost"] == sum(item["availability"]["lost_minutes"] for item in response["consumers"])
 
 
 def test_a_run_with_nothing_due_doesnt_raise_the_uptime(shop: Project) -> None:
@@ -227,8 +227,10 @@ def goodput_agrees(shop: Project, expected: dict[str, Counter[str]]) -> None:
     rows = {row["node"]: row for row in shop.json("status", "--explain", "goodput")["rows"]}
     assert set(rows) == set(expected)
     for node, places in expected.items():
-        found = {place: rows[node][place] for place in ("good", "retry", "held", "rejected", "superseded", "identical", "wrong", "waiting")}
-        assert found == {place: places[place] for place in found}
+        result = {
+            place: rows[node][place] for place in ("good", "retry", "held", "rejected", "superseded", "identical", "wrong", "waiting")
+        }
+        assert result == {place: places[place] for place in result}
         assert rows[node]["staged"] == sum(places.values())
 
 
@@ -247,15 +249,15 @@ def incidents_agree(shop: Project, db: sqlite3.Connection, window: Window) -> No
 
 def served_agrees(shop: Project, consumer: dict[str, Any], counts: int, served: int) -> None:
     """What really happened, happened within a second after a full ten minutes."""
-    found = consumer["availability"]
-    assert (consumer["name"], abs(found["minutes"] - counts * 10) <= 1) == (consumer["name"], True)
-    assert (consumer["name"], found["lost_minutes"]) == (consumer["name"], pytest.approx((counts - served) * 10, abs=2))
+    result = consumer["availability"]
+    assert (consumer["name"], abs(result["minutes"] - counts * 10) <= 1) == (consumer["name"], True)
+    assert (consumer["name"], result["lost_minutes"]) == (consumer["name"], pytest.approx((counts - served) * 10, abs=2))
     spans = [row for row in shop.json("status", "--explain", "availability")["rows"] if row["consumer"] == consumer["name"]]
     lost = sum(row["seconds"] for row in spans if row["state"] != "served")
-    assert found["lost_minutes"] == pytest.approx(lost / 60, abs=1)
+    assert result["lost_minutes"] == pytest.approx(lost / 60, abs=1)
     assert spans[-1]["state"] == consumer["state"]
     promises = [row for row in shop.json("status", "--explain", "promises")["rows"] if row["consumer"] == consumer["name"]]
-    assert (found["promised"], found["kept"]) == (len(promises), sum(row["kept"] for row in promises))
+    assert (result["promised"], result["kept"]) == (len(promises), sum(row["kept"] for row in promises))
 
 
 # What else is counted --------------------------------------------------------------------------------------------------
@@ -292,11 +294,11 @@ def test_reads_are_seen_once(shop: Project) -> None:
         usage.add_up(store, None, folders, "2024-01-01")
         assert usage.waiting(folders) == []
         with store.read() as tx:
-            assert sum(one.reads for one in stored_usage.since(tx, "2025-01-01")) == 3
+            assert sum(item.reads for item in stored_usage.since(tx, "2025-01-01")) == 3
         (Path(folders.data) / "usage" / "reads.adding").write_bytes(b"")
         usage.add_up(store, None, folders, "2024-01-01")
         with store.read() as tx:
-            assert sum(one.reads for one in stored_usage.since(tx, "2025-01-01")) == 3
+            assert sum(item.reads for item in stored_usage.since(tx, "2025-01-01")) == 3
     again = {(row["node"], row["via"], row["reads"]) for row in shop.json("status", "--explain", "use")["rows"] if row["reader"]}
     assert again == seen
 

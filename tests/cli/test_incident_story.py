@@ -35,7 +35,7 @@ def next_of(page: str) -> list[list[str]]:
     """The commands of a page's last line, without `headrace`."""
     line = page.splitlines()[-1]
     assert line.startswith("next: headrace "), page
-    return [one.split()[1:] for one in line.removeprefix("next: ").split("      then: ")]
+    return [item.split()[1:] for item in line.removeprefix("next: ").split("      then: ")]
 
 
 def test_from_what_is_told_to_served(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_from_what_is_told_to_served(tmp_path: Path) -> None:
 
     assert owner.types(*fix, "--yes").splitlines()[-1] == "next: git commit contracts/flights.odcs.yaml"
     after = owner.asks("status")
-    assert {one["name"]: one["state"] for one in after["consumers"]} == dict.fromkeys(CONSUMERS, "served")
+    assert {item["name"]: item["state"] for item in after["consumers"]} == dict.fromkeys(CONSUMERS, "served")
     assert after["honest_availability"] == before["honest_availability"] == "93.1"
     assert next_of(owner.types(*incident)) == [["status"]]
     resolved = owner.asks(*incident)
@@ -68,4 +68,4 @@ def test_from_what_is_told_to_served(tmp_path: Path) -> None:
 
     assert "15 of 15 published · 0 new incidents" in owner.types("demo", "resume")
     assert owner.asks("incidents") == []
-    assert [one["id"] for one in owner.asks("incidents", "--all")] == ["INC-1"]
+    assert [ask["id"] for ask in owner.asks("incidents", "--all")] == ["INC-1"]

@@ -11,9 +11,9 @@ from clilab import Project
 
 def test_each_cause_is_one_incident_with_its_owner_and_whom_it_affects(shop: Project) -> None:
     """Twelve red lines for one vendor's new header are what people are woken up for today."""
-    found = {(one["cause"]["kind"], one["cause"]["node"]): one for one in shop.json("incidents")}
-    assert found.keys() == {("schema_change", "orders"), ("duplicate_rows", "orders_clean"), ("code_error", "fails")}
-    renamed = found["schema_change", "orders"]
+    result = {(item["cause"]["kind"], item["cause"]["node"]): item for item in shop.json("incidents")}
+    assert result.keys() == {("schema_change", "orders"), ("duplicate_rows", "orders_clean"), ("code_error", "fails")}
+    renamed = result["schema_change", "orders"]
     assert (renamed["owner"], renamed["state"]) == ("acme", "open")
     assert renamed["cause"]["summary"] == "1 column renamed"
     seen = {"what": "column renamed", "expected": "amount", "observed": "total", "at": "", "attempts": []}
@@ -28,12 +28,12 @@ def test_each_cause_is_one_incident_with_its_owner_and_whom_it_affects(shop: Pro
 def test_status_names_the_incident_that_a_consumer_waits_for(shop: Project) -> None:
     """A reason without its incident can't be followed to who repairs it. Would also catch: "1 cause
     holds" where one interval waits for the first incident and another one for the second."""
-    numbers = {one["cause"]["node"]: one["id"] for one in shop.json("incidents")}
+    numbers = {item["cause"]["node"]: item["id"] for item in shop.json("incidents")}
     response = shop.json("status")
     assert response["incidents_open"] == 3
-    waits = {one["name"]: one["incident"] for one in response["consumers"]}
+    waits = {item["name"]: item["incident"] for item in response["consumers"]}
     assert waits["morning-report"] == numbers["orders"]
-    report = next(one for one in response["consumers"] if one["name"] == "morning-report")
+    report = next(item for item in response["consumers"] if item["name"] == "morning-report")
     assert report["reason"].startswith(f"{waits['morning-report']} ")
     assert response["next"] == "headrace why morning-report"
     assert response["holding"] == {"causes": 2, "assets": 4, "consumers": 2, "command": f"headrace fix {numbers['orders']}"}
@@ -53,10 +53,10 @@ def test_what_people_report_is_wrong_from_its_publication_on_until_it_is_replace
     assert (row["cause"]["kind"], row["cause"]["node"], row["affected"]["partitions"]) == ("reported", "orders_clean", ["2025-03-02"])
     assert "amounts in cents" in row["timeline"][-1]["what"]
     assert row["began_at"] < row["opened_at"]
-    board = next(one for one in shop.json("status")["consumers"] if one["name"] == "dashboard")
+    board = next(item for item in shop.json("status")["consumers"] if item["name"] == "dashboard")
     assert "wrong" in board["states"]
     entries = shop.json("audit", "show")
-    assert any(one["action"] == "incident.reported" and one["reason"] == "amounts in cents" for one in entries)
+    assert any(entry["action"] == "incident.reported" and entry["reason"] == "amounts in cents" for entry in entries)
 
 
 def test_a_report_about_several_partitions_is_told_of_once(shop: Project) -> None:
@@ -73,7 +73,7 @@ def test_a_report_about_several_partitions_is_told_of_once(shop: Project) -> Non
 
 def test_a_repair_is_asked_for_among_the_incidents_too(shop: Project) -> None:
     """Would catch: `incidents fix ID` taken for a word that isn't known; a repair's options where nothing is repaired."""
-    number = next(one["id"] for one in shop.json("incidents") if one["cause"]["node"] == "orders")
+    number = next(item["id"] for item in shop.json("incidents") if item["cause"]["node"] == "orders")
     assert shop.json("incidents", "fix", number, "--dry-run") == shop.json("fix", number, "--dry-run")
     assert "which incident" in shop.refused("incidents", "fix")
     assert "belong to a repair" in shop.refused("incidents", "--yes")
@@ -84,12 +84,12 @@ def test_what_somebody_knows_stands_in_the_timeline_and_in_the_trail(shop: Proje
     """Would catch: a note that is lost, that nobody signed, or that changes what is known of a cause."""
     before = shop.json("incidents")[0]
     after = shop.json("incidents", "note", before["id"], "--reason", "<b>they send it again at noon</b>")
-    (line,) = [one for one in after["timeline"] if one["what"].startswith("note: ")]
+    (line,) = [item for item in after["timeline"] if item["what"].startswith("note: ")]
     assert line["what"] == "note: <b>they send it again at noon</b>"
     assert line["by"]
     assert {**after, "timeline": []} == {**before, "timeline": []}
-    entries = [one for one in shop.json("audit", "show") if one["action"] == "incident.noted"]
-    assert [one["reason"] for one in entries] == ["<b>they send it again at noon</b>"]
+    entries = [item for item in shop.json("audit", "show") if item["action"] == "incident.noted"]
+    assert [entry["reason"] for entry in entries] == ["<b>they send it again at noon</b>"]
     assert "needs --reason" in shop.refused("incidents", "note", before["id"], code=3)
     assert "there is no incident" in shop.refused("incidents", "note", "INC-99", "--reason", "x")
 
@@ -106,11 +106,11 @@ def test_what_is_refused_of_a_report(shop: Project) -> None:
 
 def test_an_obligation_that_is_let_go_is_nobodys_backlog(shop: Project) -> None:
     """A holiday that nobody declared would stay in the backlog for ever; one that is met can't be let go."""
-    before = next(one for one in shop.json("status")["consumers"] if one["name"] == "morning-report")
+    before = next(item for item in shop.json("status")["consumers"] if item["name"] == "morning-report")
     assert before["backlog"] == ["2025-03-04"]
     done = shop.json("waive", "morning-report@2025-03-04", "--reason", "closed")
     assert (done["interval"], done["backlog"]) == ("2025-03-04", ["2025-03-05"])
-    after = next(one for one in shop.json("status")["consumers"] if one["name"] == "morning-report")
+    after = next(item for item in shop.json("status")["consumers"] if item["name"] == "morning-report")
     assert after["backlog"] == []
     assert "waived already" in shop.refused("waive", "morning-report@2025-03-04", "--reason", "again")
     assert "is met" in shop.refused("waive", "morning-report@2025-03-03", "--reason", "no")
@@ -152,11 +152,11 @@ def test_a_table_that_is_gone_is_asked_for_where_it_was_read_before(new: Project
         with closing(sqlite3.connect(new.root / "bank.db")) as bank, bank:
             bank.execute("alter table orders rename to orders_old")
     new.call(new.root, "tick", "--now", "2025-03-05T06:00+01:00")
-    (found,) = [one for one in new.json("incidents") if one["cause"]["node"] == "orders"]
+    (result,) = [item for item in new.json("incidents") if item["cause"]["node"] == "orders"]
     asked = "" if ours else "ask acme what became of it, or "
-    assert (found["cause"]["kind"], found["repair"]["first"]) == ("configuration_error", f"{asked}correct sources/orders.yaml:1")
-    report = next(one for one in new.json("status")["consumers"] if one["name"] == "morning-report")
+    assert (result["cause"]["kind"], result["repair"]["first"]) == ("configuration_error", f"{asked}correct sources/orders.yaml:1")
+    report = next(item for item in new.json("status")["consumers"] if item["name"] == "morning-report")
     gone = "sales" if ours else "orders"
     assert report["state"] == "at_risk", "nobody knows whether it is there, and it is due at 07:00"
     said = f"orders@2025-03-04: can't be observed since 06:00: bank.db: no such table: {gone}"
-    assert (report["reason"], report["next"]) == (f"late at 07:00: {said}", f"headrace incident {found['id']}")
+    assert (report["reason"], report["next"]) == (f"late at 07:00: {said}", f"headrace incident {result['id']}")

@@ -44,8 +44,8 @@ def back(project: Project) -> None:
 
 
 def incident(project: Project, kind: str, hour: str) -> dict[str, Any]:
-    (found,) = [one for one in project.json("incidents", "--all", "--now", at(DAYS, hour)) if one["cause"]["kind"] == kind]
-    return found  # type: ignore[no-any-return]
+    (result,) = [item for item in project.json("incidents", "--all", "--now", at(DAYS, hour)) if item["cause"]["kind"] == kind]
+    return result  # type: ignore[no-any-return]
 
 
 def report_earlier_days(project: Project) -> None:
@@ -58,17 +58,17 @@ def report_earlier_days(project: Project) -> None:
 
 def test_a_backfill_that_failed_at_an_export_isnt_what_ended_its_incident(gone: Project) -> None:
     """Would catch: a backfill among what ended an incident, that had failed at the very target."""
-    one = incident(gone, "destination_unavailable", "05:00")["id"]
-    gone.json("fix", one, "--yes", "--now", at(DAYS, "06:20"))
+    item = incident(gone, "destination_unavailable", "05:00")["id"]
+    gone.json("fix", item, "--yes", "--now", at(DAYS, "06:20"))
     report_earlier_days(gone)
     back(gone)
-    gone.json("fix", one, "--yes", "--now", at(DAYS, "06:40"))
+    gone.json("fix", item, "--yes", "--now", at(DAYS, "06:40"))
     over = incident(gone, "destination_unavailable", "06:41")
     assert over["state"] == "resolved"
     assert over["ended"].startswith("Repaired by ") and "ackfill" not in over["ended"], over["ended"]
     (ended,) = [line["what"] for line in over["timeline"] if line["what"].startswith("resolved: ")]
     assert "ackfill" not in ended
-    assert over["ended"] in mails(gone, one)
+    assert over["ended"] in mails(gone, item)
 
 
 def test_an_incident_of_a_target_goes_on_naming_the_first_file(gone: Project) -> None:
@@ -83,11 +83,11 @@ def test_an_incident_of_a_target_goes_on_naming_the_first_file(gone: Project) ->
 
 def test_somebody_is_told_to_look_at_the_target(gone: Project) -> None:
     """Would catch: "Headrace does it by itself", of a target that somebody has to bring back, on the page and in the mail."""
-    found = incident(gone, "destination_unavailable", "05:00")
+    result = incident(gone, "destination_unavailable", "05:00")
     look = "look at where till-report is written, and at the rights there"
     said = f"{look}; Headrace goes on by itself as soon as it can be written"
-    assert (found["repair"]["automatic"], found["repair"]["text"]) == (True, said)
-    assert f"Repair: {said}; to try it now:" in mails(gone, found["id"])
+    assert (result["repair"]["automatic"], result["repair"]["text"]) == (True, said)
+    assert f"Repair: {said}; to try it now:" in mails(gone, result["id"])
     back(gone)
     gone.json("tick", "--now", at(DAYS, "06:40"))
     assert incident(gone, "destination_unavailable", "06:41")["state"] == "resolved"

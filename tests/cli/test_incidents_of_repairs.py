@@ -79,7 +79,7 @@ def test_a_repair_that_fails_names_the_incident_of_its_own_failure(shop: Callabl
     project.json("tick", "--now", at(10))
     now = ("--now", at(10, "07:30"))
     response = project.json("fix", "INC-1", "--yes", *now)
-    (code,) = [one for one in project.json("incidents", *now) if one["cause"]["kind"] == "code_error"]
+    (code,) = [item for item in project.json("incidents", *now) if item["cause"]["kind"] == "code_error"]
     assert code["cause"]["node"] == "takings" and code["affected"]["partitions"] == ["2026-03-11"]
     (named,) = [row for row in response["still"] if row["what"] == "takings@2026-03-11"]
     assert named["command"] == f"headrace incident {code['id']}" and "no till may have more than 20" in named["text"]
@@ -88,7 +88,7 @@ def test_a_repair_that_fails_names_the_incident_of_its_own_failure(shop: Callabl
     assert "nothing of takings was published: readers see what they saw before" in page
 
     project.json("tick", "--now", at(10, "08:30"))
-    assert [one["id"] for one in project.json("incidents") if one["cause"]["kind"] == "code_error"] == [code["id"]]
+    assert [item["id"] for item in project.json("incidents") if item["cause"]["kind"] == "code_error"] == [code["id"]]
     (project.root / "assets/takings.py").write_text(FAILING.replace("if ctx.partition == '2026-03-11'", "if False"))
     project.json("apply", "--yes", "--now", at(10, "08:40"))
     project.json("tick", "--now", at(10, "08:50"))
@@ -120,7 +120,7 @@ def test_a_rejected_delivery_is_checked_again_once_the_reference_has_its_keys(sh
     (project.root / "landing/stores.csv").write_text(stores(10))
     response = project.json("tick", "--now", at(10, "07:30"))
     assert {row["asset"]: row["state"] for row in response["attempts"]} == dict.fromkeys(("stores", "sales", "takings"), "published")
-    (over,) = [one for one in project.json("incidents", "--all") if one["id"] == incident["id"]]
+    (over,) = [item for item in project.json("incidents", "--all") if item["id"] == incident["id"]]
     assert over["state"] == "resolved"
     assert [line["what"] for line in over["timeline"] if "checked again" in line["what"]] == [
         "sales@2026-03-11 is checked again: stores has other rows since"
@@ -152,7 +152,7 @@ def test_a_reference_in_a_database_is_read_again_by_the_command_that_is_named(sh
     in_bank(project.root, *added([9]))
     assert again in " ".join(project.refused("fix", incident["id"], "--yes", "--now", at(10, "04:40"), code=3).split())
     project.json("tick", "--now", at(10, "04:50"))
-    assert [one["id"] for one in project.json("incidents")] == [incident["id"]]
+    assert [item["id"] for item in project.json("incidents")] == [incident["id"]]
 
     project.json(*shlex.split(again)[1:], "--now", at(10, "05:00"))
     project.json("tick", "--now", at(10, "05:10"))
@@ -261,11 +261,11 @@ def test_a_restatement_threatens_nobody_with_lateness(shop: Callable[..., Projec
     project = shop(**OUTBOX)
     deliver(project, 9, rows(9, scale=2))
     project.json("tick", "--now", at(10, "05:30"))
-    found = {one["cause"]["kind"]: one["id"] for one in project.json("incidents")}
-    assert set(found) == {"late_source", "restatement"}
-    assert "tax-office will be late: 2026-03-11" in mails(project, found["late_source"])
-    assert "yours: tax-office" in mails(project, found["restatement"])
-    assert "will be late" not in mails(project, found["restatement"])
+    result = {item["cause"]["kind"]: item["id"] for item in project.json("incidents")}
+    assert set(result) == {"late_source", "restatement"}
+    assert "tax-office will be late: 2026-03-11" in mails(project, result["late_source"])
+    assert "yours: tax-office" in mails(project, result["restatement"])
+    assert "will be late" not in mails(project, result["restatement"])
 
 
 def test_a_rename_with_another_unit_is_two_incidents_and_one_repair(shop: Callable[..., Project]) -> None:
@@ -274,21 +274,21 @@ def test_a_rename_with_another_unit_is_two_incidents_and_one_repair(shop: Callab
     project = shop(days=14, **OUTBOX)
     deliver(project, 14, rows(14, "till,total,city", scale=100))
     project.json("tick", "--now", at(14))
-    names, unit = sorted(project.json("incidents"), key=lambda one: one["id"])
+    names, unit = sorted(project.json("incidents"), key=lambda item: item["id"])
     factor = unit["cause"]["summary"].removeprefix("amount ").partition(",")[0]
     assert (names["cause"]["kind"], names["cause"]["summary"]) == ("schema_change", f"1 column renamed, amount: values {factor}")
     assert (unit["cause"]["kind"], unit["cause"]["summary"]) == ("distribution_shift", f"amount {factor}, delivered as total")
-    assert [row["what"] for one in (names, unit) for row in one["cause"]["evidence"]] == ["column renamed", "distribution shift amount"]
-    for one in (names, unit):
-        said = f"Repair: one command repairs INC-1 and INC-2:\n  headrace fix {one['id']}\n"
-        assert said in mails(project, one["id"])
-        page = project.text("incident", one["id"], "--now", at(14))
-        assert "repair   one command repairs INC-1 and INC-2" in page and f"next: headrace fix {one['id']}" in page
-        assert f"amount → total: values {factor}, by 14" in project.refused("fix", one["id"], "--yes", "--now", at(14), code=3)
+    assert [row["what"] for item in (names, unit) for row in item["cause"]["evidence"]] == ["column renamed", "distribution shift amount"]
+    for item in (names, unit):
+        said = f"Repair: one command repairs INC-1 and INC-2:\n  headrace fix {item['id']}\n"
+        assert said in mails(project, item["id"])
+        page = project.text("incident", item["id"], "--now", at(14))
+        assert "repair   one command repairs INC-1 and INC-2" in page and f"next: headrace fix {item['id']}" in page
+        assert f"amount → total: values {factor}, by 14" in project.refused("fix", item["id"], "--yes", "--now", at(14), code=3)
 
     done = project.json("fix", "INC-2", "--yes", "--convert", "total / 100", "--now", at(14, "04:45"))
     assert done["steps"][0]["text"].endswith("; repairs INC-1 and INC-2")
-    assert {one["state"] for one in project.json("incidents", "--all", "--now", at(14, "04:50"))} == {"resolved"}
+    assert {item["state"] for item in project.json("incidents", "--all", "--now", at(14, "04:50"))} == {"resolved"}
     again = project.refused("fix", "INC-2", "--yes", "--convert", "total / 10", "--now", at(14, "04:55"), code=3)
     assert "INC-2 is resolved, so nothing is decided about its values" in again
 
@@ -324,9 +324,9 @@ def test_what_was_withdrawn_is_not_proposed_to_be_computed_again_as_it_is(shop: 
     assert f"It waits for takings@2026-03-10, withdrawn: {withdrawn}." in mails(project, "tax-office@2026-03-10")
 
     project.json("tick", "--now", at(9, "06:30"))
-    (one,) = [one for one in project.json("incidents") if one["affected"]["partitions"] == ["2026-03-10"]]
-    assert one["cause"]["summary"] == f"withdrawn: {withdrawn}"
-    assert f"takings@2026-03-10: withdrawn: {withdrawn}" in mails(project, one["id"])
+    (item,) = [one for one in project.json("incidents") if one["affected"]["partitions"] == ["2026-03-10"]]
+    assert item["cause"]["summary"] == f"withdrawn: {withdrawn}"
+    assert f"takings@2026-03-10: withdrawn: {withdrawn}" in mails(project, item["id"])
 
     (project.root / "assets/takings.sql").write_text(TAKINGS.replace("sum(amount)", "max(amount)"))
     project.json("apply", "--yes", *now[:1], at(9, "06:40"))
@@ -343,10 +343,10 @@ def test_the_end_of_what_was_accepted_says_so(shop: Callable[..., Project]) -> N
     deliver(project, 10, rows(10) + "9,5000.5,X1\n")
     project.json("tick", "--now", at(10, "06:30"))
     project.json("quarantine", "accept", "sales@2026-03-11", "--reason", "a big sale", "--now", at(10, "06:40"))
-    (one,) = project.json("incidents", "--all")
+    (item,) = project.json("incidents", "--all")
     who = project.json("audit", "show", "--action", "quarantine.accepted")[0]["actor"]
     said = f"all whom it affected are served, by exception (accepted by {who})"
-    assert said in one["ended"] and said in mails(project, one["id"])
+    assert said in item["ended"] and said in mails(project, item["id"])
 
 
 def test_mails_of_two_unreadable_files_have_two_subjects(shop: Callable[..., Project]) -> None:
@@ -355,7 +355,9 @@ def test_mails_of_two_unreadable_files_have_two_subjects(shop: Callable[..., Pro
     deliver(project, 10, "till,amount,city\n1,2,X1\n3,4\n5,6,7,8,9\n")
     deliver(project, 11, "\x00\x01\x02")
     project.json("tick", "--now", at(11, "06:30"))
-    subjects = {line for one in project.json("incidents") for line in mails(project, one["id"]).splitlines() if line.startswith("Subject")}
+    subjects = {
+        line for item in project.json("incidents") for line in mails(project, item["id"]).splitlines() if line.startswith("Subject")
+    }
     assert {line.split(" ", 3)[3] for line in subjects} == {"sales@2026-03-11: format change", "sales@2026-03-12: format change"}
 
 
@@ -365,9 +367,9 @@ def test_an_incident_counts_the_partitions_that_it_is_seen_at(shop: Callable[...
     project = shop(**{**CHECKED, "sources/list.yaml": listed, "landing/list.csv": "k,v\n1,2\n1,3\n"})
     deliver(project, 10, rows(10) + "9,5000.5,X1\n")
     project.json("tick", "--now", at(10))
-    one, many = "  seen at  sales 2026-03-11\n", "  seen at  sales 2026-03-11 … 2026-03-12 (2 partitions)\n"
+    item, many = "  seen at  sales 2026-03-11\n", "  seen at  sales 2026-03-11 … 2026-03-12 (2 partitions)\n"
     assert "  affects  nobody\n  seen at  list\n" in project.text("incident", "INC-1")
-    assert "  affects  1 asset, 1 consumer\n" + one in project.text("incident", "INC-2")
+    assert "  affects  1 asset, 1 consumer\n" + item in project.text("incident", "INC-2")
     deliver(project, 11, rows(11) + "9,5000.5,X1\n")
     project.json("tick", "--now", at(11))
     assert many in project.text("incident", "INC-2")
@@ -385,18 +387,18 @@ def test_an_incident_whose_wrong_rows_were_withdrawn_isnt_repaired_by_headrace(s
     for n, hour in ((1, "07:10"), (2, "07:20")):
         project.json("withdraw", f"takings@{day(n)}", "--reason", "wrong", "--now", at(3, hour))
     project.json("tick", "--now", at(3, "07:30"))
-    (one,) = project.json("incidents", "--now", at(3, "07:40"))
-    assert one["state"] == "recovering"
-    assert (one["repair"]["automatic"], one["repair"]["same"], one["repair"]["command"]) == (False, True, "headrace apply")
-    page = project.text("incident", one["id"], "--now", at(3, "07:40"))
+    (item,) = project.json("incidents", "--now", at(3, "07:40"))
+    assert item["state"] == "recovering"
+    assert (item["repair"]["automatic"], item["repair"]["same"], item["repair"]["command"]) == (False, True, "headrace apply")
+    page = project.text("incident", item["id"], "--now", at(3, "07:40"))
     assert "by itself" not in page and "correct assets/takings.sql:1, or what it reads" in page
-    project.refused("fix", one["id"], "--yes", "--now", at(3, "07:45"), code=3)
+    project.refused("fix", item["id"], "--yes", "--now", at(3, "07:45"), code=3)
 
     (project.root / "assets/takings.sql").write_text(TAKINGS.replace("sum(amount)", "sum(amount) / 100"))
     project.json("apply", "--yes", "--now", at(3, "07:50"))
-    (one,) = project.json("incidents", "--now", at(3, "07:50"))
-    assert (one["repair"]["automatic"], one["repair"]["command"]) == (False, f"headrace fix {one['id']}")
-    project.json("fix", one["id"], "--yes", "--now", at(3, "08:00"))
+    (item,) = project.json("incidents", "--now", at(3, "07:50"))
+    assert (item["repair"]["automatic"], item["repair"]["command"]) == (False, f"headrace fix {item['id']}")
+    project.json("fix", item["id"], "--yes", "--now", at(3, "08:00"))
     assert project.json("incidents", "--now", at(3, "08:10")) == []
 
 
@@ -411,18 +413,18 @@ def test_an_incident_that_opens_again_is_told_as_it_is_since_then(shop: Callable
         deliver(project, n, rows(n))
         project.json("tick", "--now", at(n, "05:10"))
     project.json("tick", "--now", at(13, "05:10"))
-    (one,) = project.json("incidents", "--now", at(13, "05:11"))
-    assert one["affected"]["partitions"] == [day(10), day(13)]
-    again = mails(project, one["id"]).partition("(again)")[2]
+    (item,) = project.json("incidents", "--now", at(13, "05:11"))
+    assert item["affected"]["partitions"] == [day(10), day(13)]
+    again = mails(project, item["id"]).partition("(again)")[2]
     assert f"partitions: {day(13)}\n" in again
     assert "since Sun 2026-03-15 05:00, found 10 min later" in again
 
     deliver(project, 13, rows(13))
     project.json("tick", "--now", at(13, "08:00"))
-    (one,) = [it for it in project.json("incidents", "--all") if it["id"] == one["id"]]
-    assert (one["state"], round(one["restore_seconds"] / 3600)) == ("resolved", 75)
-    assert "after it first began" in project.text("incident", one["id"])
-    over = mails(project, one["id"]).rpartition(" resolved: ")[2]
+    (item,) = [it for it in project.json("incidents", "--all") if it["id"] == item["id"]]
+    assert (item["state"], round(item["restore_seconds"] / 3600)) == ("resolved", 75)
+    assert "after it first began" in project.text("incident", item["id"])
+    over = mails(project, item["id"]).rpartition(" resolved: ")[2]
     assert "Found 10 min after it began." in over and "3 h 00 min after it began." in over
 
 
@@ -435,10 +437,10 @@ def test_an_attempt_that_failed_is_one_piece_of_evidence(shop: Callable[..., Pro
     deliver(project, 10, rows(10))
     project.json("tick", "--now", at(10))
     project.json("fix", "INC-1", "--yes", "--now", at(10, "07:30"))
-    (one,) = project.json("incidents", "--now", at(10, "07:31"))
-    assert one["cause"]["kind"] == "resource_exhausted"
-    found = [(row["observed"], row["at"]) for row in one["cause"]["evidence"]]
-    assert len(found) == len(set(found)), found
+    (item,) = project.json("incidents", "--now", at(10, "07:31"))
+    assert item["cause"]["kind"] == "resource_exhausted"
+    result = [(row["observed"], row["at"]) for row in item["cause"]["evidence"]]
+    assert len(result) == len(set(result)), result
 
 
 def test_a_repair_says_how_long_after_the_opening_it_was_begun(shop: Callable[..., Project]) -> None:
@@ -472,14 +474,14 @@ def test_the_end_of_a_cause_names_all_others_that_hold_the_same_back(shop: Calla
         text = rows(10)
         (project.root / f"landing/{name}_{day(10)}.csv").write_text(text + text.partition("\n")[2])
     project.json("tick", "--now", at(10))
-    found = {one["cause"]["node"]: one["id"] for one in project.json("incidents")}
-    assert set(found) == {"sales", "visits", "rates"}
-    project.json("fix", found["sales"], "--yes", "--now", at(10, "04:40"))
-    ended = project.json("incident", found["sales"])["ended"]
-    others = " and ".join(sorted((found["visits"], found["rates"])))
+    result = {item["cause"]["node"]: item["id"] for item in project.json("incidents")}
+    assert set(result) == {"sales", "visits", "rates"}
+    project.json("fix", result["sales"], "--yes", "--now", at(10, "04:40"))
+    ended = project.json("incident", result["sales"])["ended"]
+    others = " and ".join(sorted((result["visits"], result["rates"])))
     assert f"tax-office 2026-03-11 (due Thu 2026-03-12 06:00; {others} hold it back)" in ended, ended
     listed = project.text("incidents", "--all").splitlines()
-    assert f"next: headrace incident {max(found['visits'], found['rates'])}" in listed[-1], listed
+    assert f"next: headrace incident {max(result['visits'], result['rates'])}" in listed[-1], listed
 
 
 def test_what_is_named_of_a_late_consumer_is_what_serves_it_again(shop: Callable[..., Project]) -> None:
@@ -566,13 +568,13 @@ def test_a_check_that_warns_every_day_isnt_part_of_what_is_held_today(shop: Call
     project = shop(days=14, **{"sources/sales.yaml": FILES["sources/sales.yaml"] + checks})
     deliver(project, 14, rows(14, scale=100))
     project.json("tick", "--now", at(14))
-    (one,) = project.json("incidents")
-    assert (one["affected"]["partitions"], one["cause"]["partition"]) == (["2026-03-15"], "2026-03-15")
-    assert (one["cause"]["summary"], one["cause"]["columns"]) == ("amount × 127", ["amount"])
+    (item,) = project.json("incidents")
+    assert (item["affected"]["partitions"], item["cause"]["partition"]) == (["2026-03-15"], "2026-03-15")
+    assert (item["cause"]["summary"], item["cause"]["columns"]) == ("amount × 127", ["amount"])
     status = project.json("status", "--now", at(14, "06:30"))
     assert [row["state"] for row in status["consumers"]] == ["late"]
     for n in (15, 16, 17, 18, 19):
         deliver(project, n, rows(n) + f"9,{n}.5,X0\n")
         project.json("tick", "--now", at(n))
-        (one,) = project.json("incidents")
-        assert (one["affected"]["partitions"], one["cause"]["summary"]) == (["2026-03-15"], "amount × 127"), n
+        (item,) = project.json("incidents")
+        assert (item["affected"]["partitions"], item["cause"]["summary"]) == (["2026-03-15"], "amount × 127"), n

@@ -29,7 +29,7 @@ def test_a_tie_is_said_in_the_run_and_shown_ever_after(project: Project) -> None
     """Would catch: a column that is text for ever because one of two first deliveries had a bad value, in silence."""
     deliver(project, GOOD, BAD)
     (row,) = (response := project.json("tick", "--now", NOW))["learnt"]
-    assert [(one["name"], one["type"]) for one in row["columns"]] == [
+    assert [(item["name"], item["type"]) for item in row["columns"]] == [
         ("id", "BIGINT"), ("amount", "VARCHAR"), ("day", "DATE"),
     ]  # fmt: skip
     assert (row["source"], row["format"], row["encoding"], row["delimiter"]) == ("orders", "csv", "utf-8", ",")
@@ -39,13 +39,13 @@ def test_a_tie_is_said_in_the_run_and_shown_ever_after(project: Project) -> None
     assert row["undecided"] == ["amount"]
     (disagreed,) = row["disagreed"]
     assert (disagreed["value"], disagreed["line"], disagreed["text"]) == ("x", 3, SAID)
-    warned = [one for one in response["published"] if one["verdict"] == "warned"]
+    warned = [item for item in response["published"] if item["verdict"] == "warned"]
     assert len(warned) == 1
-    assert any(SAID in (one["reason"] or "") for one in response["attempts"])
+    assert any(SAID in (item["reason"] or "") for item in response["attempts"])
 
     assert project.json("contract", "show", "orders")["learnt"] == row
-    listed = [one["learnt"] for one in project.json("deliveries", "orders")]
-    assert [one for one in listed if one] == [row], "it stands at the delivery that was the first"
+    listed = [item["learnt"] for item in project.json("deliveries", "orders")]
+    assert [item for item in listed if item] == [row], "it stands at the delivery that was the first"
     for command in (["deliveries", "orders"], ["contract", "show", "orders"]):
         text = " ".join(project.text(*command).split())
         assert "orders is read as CSV, UTF-8, comma, header, learnt from 2 deliveries" in text
@@ -61,7 +61,7 @@ def test_most_deliveries_decide_and_the_one_that_does_not_agree_is_named(project
     assert "orders is read as CSV, UTF-8, comma, header, learnt from 3 deliveries" in text
     assert "id BIGINT, amount DOUBLE, day DATE" in text
     assert f"doesn't agree: {SAID}" in text
-    (held,) = [one for one in project.json("deliveries", "orders") if one["state"] == "held"]
+    (held,) = [item for item in project.json("deliveries", "orders") if item["state"] == "held"]
     assert held["partition"] == "2025-03-02"
 
 
@@ -72,9 +72,9 @@ def test_a_value_that_makes_a_column_text_is_said_with_its_line(project: Project
     said = "amount 'abc' isn't a number (line 2 of landing/orders_2025-03-01.csv), 38 of 39 values are: read as text"
     response = project.json("tick", "--now", NOW)
     (row,) = response["learnt"]
-    assert [one for one in row["warnings"] if said in one] == row["warnings"] != []
-    assert [one["verdict"] for one in response["published"]] == ["warned"], "published all the same"
-    assert any(said in (one["reason"] or "") for one in response["attempts"])
+    assert [item for item in row["warnings"] if said in item] == row["warnings"] != []
+    assert [item["verdict"] for item in response["published"]] == ["warned"], "published all the same"
+    assert any(said in (item["reason"] or "") for item in response["attempts"])
     assert project.json("incidents") == [], "a column of text harms nobody by itself"
     for command in (["deliveries", "orders"], ["contract", "show", "orders"]):
         assert said in " ".join(project.text(*command).split())

@@ -27,9 +27,9 @@ def test_bodies_checks_try_and_sql_use_them(shop: Project) -> None:
         )
         .replace("select id,", "select dear(cast(amount as decimal(18,2)), least := $threshold) as is_dear, id,")
     )
-    found = shop.json("try", "orders_clean@2025-03-01")
-    assert [check["outcome"] for check in found["checks"]] == ["passed", "passed"], found["checks"]
-    assert [row["is_dear"] for row in sorted(found["rows"], key=lambda row: row["id"])] == [True, False, False]
+    result = shop.json("try", "orders_clean@2025-03-01")
+    assert [check["outcome"] for check in result["checks"]] == ["passed", "passed"], result["checks"]
+    assert [row["is_dear"] for row in sorted(result["rows"], key=lambda row: row["id"])] == [True, False, False]
     shop.json("apply", "--yes", "--now", LATER)
     assert shop.json("run", "orders_clean", "--partition", "2025-03-01", "--now", LATER)["state"] == "succeeded"
     assert shop.json("sql", "select count(*) as n from orders_clean where dear(amount)")["rows"] == [{"n": 3}]
@@ -44,8 +44,8 @@ def test_a_check_of_a_python_asset_uses_them(shop: Project) -> None:
         "       checks=[{'sql': {'name': 'some', 'query': 'select * from $self where none_of(n)'}}])\n"
         "def counted(ctx: Context, revenue):\n    return pa.table({'n': [revenue.num_rows]})\n"
     )
-    found = shop.json("try", "counted@2025-03-01")
-    assert found["checks"][0]["outcome"] == "passed", found
+    result = shop.json("try", "counted@2025-03-01")
+    assert result["checks"][0]["outcome"] == "passed", result
 
 
 def test_a_check_of_a_source_uses_them(shop: Project) -> None:
@@ -54,10 +54,10 @@ def test_a_check_of_a_source_uses_them(shop: Project) -> None:
     path.write_text(path.read_text() + "checks:\n  - sql: {name: no_pennies, query: 'select * from $self where tiny(amount)'}\n")
     shop.json("apply", "--yes", "--now", LATER)
     (shop.root / "landing/orders_2025-03-04.csv").write_text("id,customer,amount,day\n1,Ada,0.10,2025-03-04\n")
-    found = next(
+    result = next(
         row for row in shop.json("tick", "--now", LATER)["attempts"] if row["asset"] == "orders" and row["partitions"] == ["2025-03-04"]
     )
-    assert (found["state"], "can't be checked" in found["reason"]) == ("rejected", False), found
+    assert (result["state"], "can't be checked" in result["reason"]) == ("rejected", False), result
     checks = shop.json("quarantine", "orders@2025-03-04")[0]["checks"]
     assert [(check["name"], check["failing"]) for check in checks if check["outcome"] == "failed"] == [("no_pennies", 1)]
 
@@ -69,9 +69,9 @@ def test_a_check_that_fails_to_run_leaves_no_macro_behind(shop: Project) -> None
     path.write_text(
         path.read_text().replace("- unique: [id]", "- sql: {name: broken, query: 'select no_such(twice(id)) from $self'}\n  - unique: [id]")
     )
-    found = shop.json("try", "orders_clean@2025-03-01")
-    assert [check["outcome"] for check in found["checks"]] == ["failed", "passed"]
-    assert "no_such" in found["checks"][0]["detail"]
+    result = shop.json("try", "orders_clean@2025-03-01")
+    assert [check["outcome"] for check in result["checks"]] == ["failed", "passed"]
+    assert "no_such" in result["checks"][0]["detail"]
 
 
 @pytest.mark.parametrize(

@@ -90,11 +90,11 @@ def test_the_mistake_is_an_error_with_line_and_hint(new: Project, name: str) -> 
         (new.root / path).parent.mkdir(exist_ok=True)
         (new.root / path).write_text(text)
     response = new.json("validate", "--bind")
-    found = [row for row in response["problems"] if row["severity"] == "error" and row["code"] == code]
-    assert len(found) == 1, response["problems"]
-    assert (found[0]["file"], found[0]["line"]) == (next(iter(files)), line), found
-    assert hint in found[0]["hint"], found
-    assert "Token" not in found[0]["message"], "what the parser holds in memory is nobody's business"
+    result = [row for row in response["problems"] if row["severity"] == "error" and row["code"] == code]
+    assert len(result) == 1, response["problems"]
+    assert (result[0]["file"], result[0]["line"]) == (next(iter(files)), line), result
+    assert hint in result[0]["hint"], result
+    assert "Token" not in result[0]["message"], "what the parser holds in memory is nobody's business"
     new.text("explain", code)
 
 

@@ -47,10 +47,10 @@ class Site(Project):
             self.json("tick", "--now", f"{moment}+01:00")
 
     def outages(self) -> list[str]:
-        return [one["cause"]["summary"] for one in self.json("incidents", "--all") if one["cause"]["kind"] == "runtime_down"]
+        return [item["cause"]["summary"] for item in self.json("incidents", "--all") if item["cause"]["kind"] == "runtime_down"]
 
     def kinds(self) -> list[str]:
-        return sorted(one["cause"]["kind"] for one in self.json("incidents", "--all"))
+        return sorted(item["cause"]["kind"] for item in self.json("incidents", "--all"))
 
 
 @pytest.fixture
@@ -61,9 +61,9 @@ def site(tmp_path: Path, call: object) -> Site:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(text)
     (root / "landing").mkdir()
-    found = Site(root, call)  # type: ignore[arg-type]
-    found.arrived("2025-03-01", "2025-03-03")
-    return found
+    result = Site(root, call)  # type: ignore[arg-type]
+    result.arrived("2025-03-01", "2025-03-03")
+    return result
 
 
 def hourly(day: str, hours: Iterable[int]) -> list[str]:
@@ -76,13 +76,13 @@ def test_deadlines_missed_because_nobody_ran_headrace_for_25_hours_are_told_as_t
     site.arrived("2025-03-04", "2025-03-04")
     site.ticked("2025-03-05T07:30")
     assert site.outages() == ["nobody looked from Tue 2025-03-04 06:30 until Wed 2025-03-05 07:30"]
-    (one,) = site.json("incidents", "--all")
-    assert (one["cause"]["node"], one["state"], one["affected"]["consumers"]) == ("headrace", "resolved", ["report"])
-    assert one["cause"]["evidence"][0]["expected"] == "a look before Wed 2025-03-05 07:00, when report was due"
+    (item,) = site.json("incidents", "--all")
+    assert (item["cause"]["node"], item["state"], item["affected"]["consumers"]) == ("headrace", "resolved", ["report"])
+    assert item["cause"]["evidence"][0]["expected"] == "a look before Wed 2025-03-05 07:00, when report was due"
     status = site.json("status")
-    assert [(row["incident"], row["text"]) for row in status["outages"]] == [(one["id"], one["cause"]["summary"])]
+    assert [(row["incident"], row["text"]) for row in status["outages"]] == [(item["id"], item["cause"]["summary"])]
     page = site.text("status")
-    assert "outage" in page and f"{one['cause']['summary']} (over; headrace incident {one['id']})" in page
+    assert "outage" in page and f"{item['cause']['summary']} (over; headrace incident {item['id']})" in page
     why = site.json("why", "report@2025-03-04")
     assert max(why["shares"], key=lambda share: share["seconds"])["owner"] == "headrace"
     site.arrived("2025-03-05", "2025-03-05")
@@ -96,7 +96,7 @@ def test_a_runtime_that_was_down_for_days_is_one_outage_and_no_deadline_is_calle
     site.arrived("2025-03-04", "2025-03-09")
     site.ticked("2025-03-10T09:30")
     assert site.kinds() == ["runtime_down"]
-    assert [one["state"] for one in site.json("incidents", "--all")] == ["resolved"]
+    assert [item["state"] for item in site.json("incidents", "--all")] == ["resolved"]
     site.arrived("2025-03-10", "2025-03-10")
     site.ticked(*hourly("2025-03-11", range(4, 9)))
     assert site.kinds() == ["runtime_down"]
@@ -110,9 +110,9 @@ def test_an_outage_names_the_first_deadline_that_was_missed_in_it(site: Site) ->
     site.ticked(*hourly("2025-03-04", range(4, 20)))
     site.arrived("2025-03-04", "2025-03-06")
     site.ticked("2025-03-07T11:00")
-    (one,) = site.json("incidents", "--all")
-    assert one["cause"]["evidence"][0]["expected"] == "a look before Wed 2025-03-05 06:00, when early was due"
-    assert one["began_at"] < "2025-03-05T06:00"
+    (item,) = site.json("incidents", "--all")
+    assert item["cause"]["evidence"][0]["expected"] == "a look before Wed 2025-03-05 06:00, when early was due"
+    assert item["began_at"] < "2025-03-05T06:00"
 
 
 @pytest.mark.parametrize("declared", [False, True])
@@ -125,9 +125,9 @@ def test_a_project_run_once_a_day_on_purpose_is_told_that_its_deadline_does_not_
     for day in range(4, 11):
         site.arrived(f"2025-03-{day:02d}", f"2025-03-{day:02d}")
         site.ticked(f"2025-03-{day + 1:02d}T08:00")
-    (one,) = site.json("incidents", "--all")
-    assert one["cause"]["kind"] == "deadline_infeasible"
-    assert one["cause"]["summary"] == (
+    (item,) = site.json("incidents", "--all")
+    assert item["cause"]["kind"] == "deadline_infeasible"
+    assert item["cause"]["summary"] == (
         "usually there at 08:01 (orders at 03:00, but nobody looks before 08:00); due by 07:00; fits if due by 08:01,"
         " or if looked at 1 h 01 min earlier"
     )
@@ -146,7 +146,7 @@ def test_whoever_runs_it_three_times_a_day_is_not_away_at_night(site: Site) -> N
         site.arrived(f"2025-03-{day:02d}", f"2025-03-{day:02d}")
         site.ticked(*hourly(f"2025-03-{day + 1:02d}", (8, 10, 12)))
     assert len(site.outages()) <= 1
-    (told,) = [one for one in site.json("incidents", "--all") if one["cause"]["kind"] == "runtime_down"] or [None]
+    (told,) = [item for item in site.json("incidents", "--all") if item["cause"]["kind"] == "runtime_down"] or [None]
     assert told is None or told["opened_at"] < "2025-03-08"
 
 
@@ -180,8 +180,8 @@ def test_one_look_that_finds_a_day_of_hourly_deliveries_says_nothing_of_what_is_
         if hour == datetime.fromisoformat("2025-03-04T01:00+01:00"):
             site.ticked("2025-03-04T01:10")
     site.ticked("2025-03-05T01:15")
-    told = [one["cause"]["summary"] for one in site.json("incidents", "--all")]
-    assert not [one for one in told if "usually" in one], told
+    told = [item["cause"]["summary"] for item in site.json("incidents", "--all")]
+    assert not [item for item in told if "usually" in item], told
 
 
 def test_an_interval_that_was_waived_isnt_said_to_be_there(site: Site) -> None:
@@ -198,9 +198,9 @@ def test_a_deadline_that_cannot_be_met_is_over_when_it_was_changed(site: Site) -
     for day in range(4, 10):
         site.arrived(f"2025-03-{day:02d}", f"2025-03-{day:02d}")
         site.ticked(f"2025-03-{day + 1:02d}T08:00")
-    (one,) = site.json("incidents")
-    assert one["repair"]["commands"] == ["headrace apply", "headrace tick"]
-    assert one["repair"]["first"].startswith("promise what can be kept (consumers.yaml:1), or run `headrace tick` earlier, or ")
+    (item,) = site.json("incidents")
+    assert item["repair"]["commands"] == ["headrace apply", "headrace tick"]
+    assert item["repair"]["first"].startswith("promise what can be kept (consumers.yaml:1), or run `headrace tick` earlier, or ")
     consumers = site.root / "consumers.yaml"
     consumers.write_text(consumers.read_text().replace("07:00", "09:00"))
     site.json("apply", "--yes", "--now", "2025-03-10T10:00+01:00")
@@ -217,8 +217,8 @@ def test_a_promise_of_a_source_isnt_called_usual(site: Site, touched: bool) -> N
     for day in range(4, 11):
         site.arrived(f"2025-03-{day:02d}", f"2025-03-{day:02d}", "04:10" if touched else "04:03")
         site.ticked(f"2025-03-{day + 1:02d}T04:05", f"2025-03-{day + 1:02d}T07:05")
-        (one,) = site.json("incidents")
-        said = one["cause"]["summary"]
+        (item,) = site.json("incidents")
+        said = item["cause"]["summary"]
         if day < 8:
             last = "the last was" if day == 4 else f"the last {day - 3} were"
             assert said.startswith("there at 05:01 (if orders comes by 05:00 as promised, then ")
@@ -243,12 +243,12 @@ def test_an_earlier_file_isnt_asked_for_where_nobody_looks_earlier(site: Site, c
     for day in range(3, 10):
         site.arrived(f"2025-03-{day:02d}", f"2025-03-{day:02d}", came if day > 7 else "04:02")
         site.ticked(f"2025-03-{day + 1:02d}T04:10")
-    (one,) = site.json("incidents")
-    summary = one["cause"]["summary"]
+    (item,) = site.json("incidents")
+    summary = item["cause"]["summary"]
     assert summary.startswith("usually there at 04:11 (orders at 04:02, then ")
     said = f"2025-03-09 came at {came}, but nobody looked before 04:10"
     assert summary.endswith(f"; {said}); due by 04:00; fits if due by 04:11, or {earlier}")
-    first = one["repair"]["first"]
+    first = item["repair"]["first"]
     assert f"promise what can be kept (consumers.yaml:1), {asked}" in first
 
 
@@ -258,8 +258,8 @@ def test_files_that_are_there_in_time_and_seen_minutes_late_ask_for_an_earlier_l
     for day in range(3, 10):
         site.arrived(f"2025-03-{day:02d}", f"2025-03-{day:02d}")
         site.ticked(f"2025-03-{day + 1:02d}T03:07")
-    (one,) = site.json("incidents")
-    assert one["cause"]["summary"] == (
+    (item,) = site.json("incidents")
+    assert item["cause"]["summary"] == (
         "usually there at 03:08 (the last 5 were; 2025-03-09 came at 03:00, but nobody looked before 03:07);"
         " due by 03:05; fits if due by 03:08, or if looked at 3 min earlier"
     )
@@ -290,8 +290,8 @@ def test_a_deadline_that_cannot_be_met_stays_open_until_the_promise_fits(site: S
     site.ticked("2025-03-04T08:10", "2025-03-05T05:40")
     site.arrived("2025-03-04", "2025-03-04", "07:20")
     site.ticked("2025-03-05T08:10")
-    (one,) = site.json("incidents")
-    said = one["cause"]["summary"]
+    (item,) = site.json("incidents")
+    said = item["cause"]["summary"]
     assert said.startswith("there at 08:11 (if orders comes by 07:30 as promised, then ")
     looked = "2025-03-04 came at 07:20, but nobody looked before 08:10); due by 07:00; fits if due by 08:11, or "
     assert looked in said
@@ -302,13 +302,13 @@ def test_a_deadline_that_cannot_be_met_stays_open_until_the_promise_fits(site: S
 
     due("07:45", "2025-03-05T08:12")
     site.ticked("2025-03-05T08:14")
-    (one,) = site.json("incidents")
-    assert looked.replace("due by 07:00", "due by 07:45") in one["cause"]["summary"]
+    (item,) = site.json("incidents")
+    assert looked.replace("due by 07:00", "due by 07:45") in item["cause"]["summary"]
     site.ticked("2025-03-06T05:40")
     site.arrived("2025-03-05", "2025-03-05", "07:20")
     site.ticked("2025-03-06T08:20")
-    (one,) = site.json("incidents")
-    said = one["cause"]["summary"]
+    (item,) = site.json("incidents")
+    said = item["cause"]["summary"]
     assert said.startswith("there at 08:21 (if orders comes by 07:30 as promised, then ")
     assert "2025-03-05 came at 07:20, but nobody looked before 08:20); due by 07:45; fits if due by 08:21, or " in said
     site.ticked("2025-03-07T05:40")

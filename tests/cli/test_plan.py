@@ -49,17 +49,17 @@ def test_a_plan_says_what_changes_for_whom_and_writes_nothing(shop: Project) -> 
     assert shop.json("plan")["changes"] == []
     twice(shop)
     before = state(shop)
-    found = shop.json("plan")
-    assert [(c["node"], c["change"], c["breaking"], c["columns"], c["partitions_stale"]) for c in found["changes"]] == [
+    result = shop.json("plan")
+    assert [(c["node"], c["change"], c["breaking"], c["columns"], c["partitions_stale"]) for c in result["changes"]] == [
         ("revenue", "body", True, ["revenue"], 3)
     ]
-    assert found["changes"][0]["effects"][0]["read_by"] == ["fails", "page", "morning-report"]
-    assert (found["affects"], found["weakens"]) == ({"consumers": ["morning-report"], "owners": ["core"]}, [])
-    assert [(row["node"], row["partitions"], row["from"], row["to"]) for row in found["stale"]] == [
+    assert result["changes"][0]["effects"][0]["read_by"] == ["fails", "page", "morning-report"]
+    assert (result["affects"], result["weakens"]) == ({"consumers": ["morning-report"], "owners": ["core"]}, [])
+    assert [(row["node"], row["partitions"], row["from"], row["to"]) for row in result["stale"]] == [
         ("revenue", 3, DAYS[0], DAYS[2]), ("page", 3, DAYS[0], DAYS[2]),
     ]  # fmt: skip
-    assert found["estimate"]["low"] <= found["estimate"]["seconds"] <= found["estimate"]["high"]
-    assert [one["command"] for one in found["backfills"]] == [f"headrace backfill revenue --from {DAYS[0]} --to {DAYS[2]} --reason TEXT"]
+    assert result["estimate"]["low"] <= result["estimate"]["seconds"] <= result["estimate"]["high"]
+    assert [item["command"] for item in result["backfills"]] == [f"headrace backfill revenue --from {DAYS[0]} --to {DAYS[2]} --reason TEXT"]
     assert state(shop) == before
     assert revenue(shop) == ["32.00"] * 3
 
@@ -68,9 +68,9 @@ def test_only_what_breaks_or_weakens_fails_a_check(shop: Project) -> None:
     """What `--exit-code` is for: a column that nobody reads doesn't stop a merge."""
     edit(shop, "assets/orders_clean.sql", "customer, cast(amount", "upper(customer) as customer, cast(amount")
     edit(shop, "consumers.yaml", "reads: [orders_clean]", "reads: [revenue]")
-    found = shop.json("plan")
-    assert [(c["node"], c["breaking"]) for c in found["changes"]] == [("dashboard", False), ("orders_clean", False)]
-    assert [(one["node"], one["what"], one["before"]) for one in found["weakens"]] == [("dashboard", "reads", "orders_clean")]
+    result = shop.json("plan")
+    assert [(c["node"], c["breaking"]) for c in result["changes"]] == [("dashboard", False), ("orders_clean", False)]
+    assert [(item["node"], item["what"], item["before"]) for item in result["weakens"]] == [("dashboard", "reads", "orders_clean")]
     assert shop.call(shop.root, "plan", "--exit-code")[0] == 1
     edit(shop, "consumers.yaml", "reads: [revenue]", "reads: [revenue, orders_clean]")
     edit(shop, "assets/orders_clean.sql", "upper(customer) as customer", "customer, length(customer) as long")
@@ -82,11 +82,11 @@ def test_only_what_breaks_or_weakens_fails_a_check(shop: Project) -> None:
 def test_what_failed_under_the_old_code_is_offered_with_its_range(shop: Project) -> None:
     """A repaired cause: nobody computes ranges."""
     edit(shop, "assets/fails.py", "raise ValueError('no such thing as ' + ctx.partition)", "return revenue")
-    found = shop.json("apply", "--yes", "--now", LATER)
-    assert [(row["node"], row["partitions"], row["from"], row["to"]) for row in found["plan"]["repairs"]] == [
+    result = shop.json("apply", "--yes", "--now", LATER)
+    assert [(row["node"], row["partitions"], row["from"], row["to"]) for row in result["plan"]["repairs"]] == [
         ("fails", 3, DAYS[0], DAYS[2])
     ]
-    (needed,) = found["backfills"]
+    (needed,) = result["backfills"]
     assert needed["command"] == f"headrace backfill fails --from {DAYS[0]} --to {DAYS[2]} --reason TEXT"
 
 
@@ -99,7 +99,7 @@ def test_applying_leaves_readers_what_they_see_until_somebody_asks(shop: Project
     assert {row["asset"] for row in shop.json("tick", "--now", LATER)["published"]} == {"fails"}, "it waited for nothing but its code"
     assert revenue(shop)[:3] == ["32.00"] * 3
     again = shop.json("apply")
-    assert (again["state"], [one["select"] for one in again["backfills"]]) == ("nothing", [["revenue"]])
+    assert (again["state"], [item["select"] for item in again["backfills"]]) == ("nothing", [["revenue"]])
     done = shop.json(*shlex.split(command.replace("TEXT", "twice"))[1:], "--yes", "--now", LATER)
     assert (done["state"], done["changed"]["rows_changed"] + done["changed"]["rows_added"] > 0) == ("succeeded", True)
     assert revenue(shop)[:3] == ["64.00"] * 3
@@ -109,8 +109,8 @@ def test_applying_leaves_readers_what_they_see_until_somebody_asks(shop: Project
 def test_apply_can_make_the_past_follow_at_once(shop: Project) -> None:
     repaired(shop)
     assert "--reason" in shop.refused("apply", "--yes", "--backfill", "--now", LATER)
-    found = shop.json("apply", "--yes", "--backfill", "--reason", "twice as much", "--now", LATER)
-    assert (found["state"], found["backfill"]["state"], found["backfill"]["reason"]) == ("applied", "succeeded", "twice as much")
+    result = shop.json("apply", "--yes", "--backfill", "--reason", "twice as much", "--now", LATER)
+    assert (result["state"], result["backfill"]["state"], result["backfill"]["reason"]) == ("applied", "succeeded", "twice as much")
     assert revenue(shop)[:3] == ["64.00"] * 3
 
 
@@ -128,14 +128,14 @@ def test_apply_asks_on_a_terminal_whether_to_make_the_past_again(shop: Project) 
 
 
 def read_all(descriptor: int) -> str:
-    found = b""
+    result = b""
     try:
         while data := os.read(descriptor, 65536):
-            found += data
+            result += data
     except OSError:  # the other end is closed
         pass
     os.close(descriptor)
-    return found.decode(errors="replace")
+    return result.decode(errors="replace")
 
 
 def test_what_is_printed_in_an_environment_is_about_that_one(shop: Project) -> None:
@@ -152,7 +152,7 @@ def test_what_is_printed_in_an_environment_is_about_that_one(shop: Project) -> N
     shop.json("run", "orders_clean", "--partition", DAYS[0], *dev)
     edit(shop, "assets/orders_clean.sql", "1 as one", "2 as one")
     said = shop.json("apply", "--yes", *dev)
-    assert [one["command"] for one in said["backfills"]] == [
+    assert [item["command"] for item in said["backfills"]] == [
         f"headrace --env dev backfill orders_clean --from {DAYS[0]} --to {DAYS[0]} --reason TEXT"
     ]
     assert shop.text("plan", "--env", "dev").splitlines()[-1] == "next: headrace --env prod apply"
@@ -187,12 +187,12 @@ def test_a_plan_against_a_commit(tracked: Project) -> None:
     git(tracked.root, "commit", "-qam", "twice")
     edit(tracked, "consumers.yaml", "'07:00'", "'09:00'")
     assert [c["node"] for c in tracked.json("plan", "--against", "HEAD")["changes"]] == ["morning-report"]
-    found = tracked.json("plan", "--against", "HEAD~1")
-    assert [c["node"] for c in found["changes"]] == ["morning-report", "revenue"] and found["against"] == "HEAD~1"
+    result = tracked.json("plan", "--against", "HEAD~1")
+    assert [c["node"] for c in result["changes"]] == ["morning-report", "revenue"] and result["against"] == "HEAD~1"
     subprocess.run(["rm", "-r", str(tracked.root / ".headrace")], check=True)
-    found = tracked.json("plan", "--against", "HEAD~1")
-    assert [(c["node"], c["partitions_stale"]) for c in found["changes"]] == [("morning-report", None), ("revenue", None)]
-    assert found["estimate"] is None
+    result = tracked.json("plan", "--against", "HEAD~1")
+    assert [(c["node"], c["partitions_stale"]) for c in result["changes"]] == [("morning-report", None), ("revenue", None)]
+    assert result["estimate"] is None
     assert not (tracked.root / ".headrace" / "state.db").exists()
 
 
@@ -235,8 +235,8 @@ def test_an_environment_doesnt_weaken_what_production_exports(shop: Project) -> 
     assert shop.call(shop.root, "apply", "--yes", "--now", LATER)[0] == 0
     settings = shop.root / "headrace.toml"
     settings.write_text(settings.read_text() + "[environments.dev]\nworkers = 1\n")
-    found = shop.json("--env", "dev", "plan")
-    assert (found["weakens"], [one["node"] for one in found["changes"] if one["change"] == "promise"]) == ([], [])
-    assert not [step for step in found["steps"] if step["kind"] == "weaken"]
+    result = shop.json("--env", "dev", "plan")
+    assert (result["weakens"], [item["node"] for item in result["changes"] if item["change"] == "promise"]) == ([], [])
+    assert not [step for step in result["steps"] if step["kind"] == "weaken"]
     path.write_text(path.read_text().replace("07:00", "09:00"))
-    assert [one["what"] for one in shop.json("--env", "dev", "plan")["weakens"]] == ["due"]
+    assert [item["what"] for item in shop.json("--env", "dev", "plan")["weakens"]] == ["due"]

@@ -65,14 +65,14 @@ def words_of(line: str, folder: Path) -> list[str]:
 
 def type_all(project: Project) -> list[str]:
     """Type all that is printed; what was printed."""
-    found = list(dict.fromkeys(printed(project)))
-    for line in found:
+    result = list(dict.fromkeys(printed(project)))
+    for line in result:
         words = words_of(line, project.root)
         assert words, line
         if words[0] != "serve" and words[:2] != ["quarantine", "drop"]:  # what is accepted can't be dropped
             code, _, error = project.call(project.root, *words)
             assert code in (0, 1, 3), (line, code, error)
-    return found
+    return result
 
 
 def printed(project: Project) -> Iterator[str]:
@@ -98,16 +98,16 @@ def commands_in(response: Any) -> Iterator[str]:
             else:
                 yield from commands_in(value)
     elif isinstance(response, list):
-        for one in response:
-            yield from commands_in(one)
+        for item in response:
+            yield from commands_in(item)
 
 
 @pytest.mark.timeout(180)
 def test_every_printed_command_can_be_typed(keys: Project) -> None:
     """Would catch: a key with a space, a quote, a `*` or a `$(…)` that a shell takes apart, or runs."""
-    found = type_all(keys)
-    assert any("Old Town" in line for line in found), found
-    assert any("touch pwned" in line for line in found), found
+    result = type_all(keys)
+    assert any("Old Town" in line for line in result), result
+    assert any("touch pwned" in line for line in result), result
     assert not list(keys.root.rglob("pwned"))
 
 
@@ -117,7 +117,7 @@ def test_commands_of_the_small_project_can_be_typed(shop: Project) -> None:
     assert len(type_all(shop)) >= 8
 
 
-COMMANDS = frozenset(one.name for one in TABLE)
+COMMANDS = frozenset(item.name for item in TABLE)
 SAFE = frozenset(
     [
         "id",
@@ -151,12 +151,12 @@ SAFE = frozenset(
 
 def test_no_command_is_put_together_without_quotes() -> None:
     """Would catch: a new message that puts a key, a path or a column into a command as it is."""
-    found = []
+    result = []
     for path in sorted(SOURCE.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.JoinedStr):
-                found += [f"{path.relative_to(SOURCE)}:{node.lineno}: {one}" for one in unquoted(node)]
-    assert found == [], "use headrace.model.commands.command_line, or shlex.quote"
+                result += [f"{path.relative_to(SOURCE)}:{node.lineno}: {item}" for item in unquoted(node)]
+    assert result == [], "use headrace.model.commands.command_line, or shlex.quote"
 
 
 def unquoted(text: ast.JoinedStr) -> Iterator[str]:

@@ -52,7 +52,7 @@ def test_what_a_check_rejected_is_published_as_it_lies_there(shop: Project) -> N
     (shown,) = shop.json("quarantine", at)
     assert (shown["state"], shown["checks"][0]["kind"]) == ("accepted", "unique")
     assert [row["node"] for row in shop.json("quarantine")] == ["orders"], "it doesn't wait"
-    (entry,) = [one for one in shop.json("audit", "show") if one["action"] == "quarantine.accepted"]
+    (entry,) = [item for item in shop.json("audit", "show") if item["action"] == "quarantine.accepted"]
     assert entry["reason"] == "Linus did order twice"
     shop.call(shop.root, "tick", "--now", "2025-03-14T06:00+01:00")
     assert _states(shop)["dashboard"] == "wrong"
@@ -63,7 +63,7 @@ def test_what_a_check_rejected_is_published_as_it_lies_there(shop: Project) -> N
 
 
 def _states(shop: Project) -> dict[str, str]:
-    return {one["name"]: one["state"] for one in shop.json("status")["consumers"]}
+    return {item["name"]: item["state"] for item in shop.json("status")["consumers"]}
 
 
 def test_a_delivery_with_another_header_is_accepted_by_looser_rules(shop: Project) -> None:
@@ -87,7 +87,7 @@ def test_what_is_dropped_is_not_called_held(shop: Project) -> None:
     assert told["verdict"].startswith(f"{at} has nothing since 09:30: dropped by ")
     (row,) = shop.json("quarantine", at)
     assert row["at"] == told["waiting_for"][0]["since"]
-    (report,) = [one for one in shop.json("status")["consumers"] if one["name"] == "morning-report"]
+    (report,) = [item for item in shop.json("status")["consumers"] if item["name"] == "morning-report"]
     assert "held since" not in report["reason"]
     below = shop.json("why", "orders_clean@2025-03-05")
     assert "which has nothing since 09:30: dropped by" in below["verdict"]
@@ -95,8 +95,8 @@ def test_what_is_dropped_is_not_called_held(shop: Project) -> None:
     session = ProjectSession.open(shop.root, "prod", now, "tester")
     page = partitions(session, "orders", PartitionListQuery(first="2025-03-05", last="2025-03-05"))
     session.close()
-    assert [one.state for one in page.partitions] == ["dropped"]
-    assert [(one.value, one.count) for one in page.counted] == [("dropped", 1)]
+    assert [partition.state for partition in page.partitions] == ["dropped"]
+    assert [(item.value, item.count) for item in page.counted] == [("dropped", 1)]
 
 
 def test_what_is_dropped_stays_dropped_until_something_else_comes(shop: Project) -> None:
@@ -105,7 +105,7 @@ def test_what_is_dropped_stays_dropped_until_something_else_comes(shop: Project)
     assert shop.json("quarantine", "drop", at, "--reason", "a test file of theirs")["state"] == "dropped"
     shop.call(shop.root, "tick", "--now", "2025-03-06T09:00+01:00")
     assert shop.json("quarantine", "orders") == []
-    (row,) = [one for one in shop.json("deliveries", "orders") if one["partition"] == "2025-03-05"]
+    (row,) = [item for item in shop.json("deliveries", "orders") if item["partition"] == "2025-03-05"]
     assert "dropped by" in row["reason"]
     assert "a test file of theirs" in row["reason"]
     assert row["state"] == "dropped"

@@ -46,8 +46,8 @@ def test_good_rows_pass_and_bad_rows_wait(tmp_path: Path, call: Callable[..., An
     (waiting,) = shop.json("quarantine", source)
     assert (waiting["state"], waiting["rows"]) == ("rejected", 4)
     assert {row["name"].split(":")[0] for row in waiting["checks"]} >= {"no_test"}
-    (one,) = shop.json("deliveries", "orders")
-    assert (one["state"], one["verdict"], one["rows"]) == ("published", "warned", 5)
+    (item,) = shop.json("deliveries", "orders")
+    assert (item["state"], item["verdict"], item["rows"]) == ("published", "warned", 5)
     assert sorted(str(row["id"]) for row in shop.json("read", keyed)["rows"]) == ["5", "6", "7"], "which of two is right isn't known"
     assert shop.json("quarantine", keyed)[0]["rows"] == 2
     (whole,) = shop.json("quarantine", f"strict@{DAY}")

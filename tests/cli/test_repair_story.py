@@ -60,8 +60,8 @@ class Operator:
         self.now = morning(FIRST_WRONG + timedelta(days=3))
 
     def state_of(self, consumer: str) -> str:
-        found = [one for one in self.types("status")["consumers"] if one["name"] == consumer]
-        return str(found[0]["state"])
+        result = [item for item in self.types("status")["consumers"] if item["name"] == consumer]
+        return str(result[0]["state"])
 
     def exported(self, day: str) -> str:
         return (self.folder / f"exports/delays_{day}.csv").read_text()
@@ -96,7 +96,7 @@ def test_days_that_were_rejected_are_repaired_by_one_command(operator: Operator)
     assert [change["node"] for change in operator.types("plan")["changes"]] == ["carrier_delays"]
     operator.types("apply", "--yes")
     shown = operator.types("backfill", "carrier_delays", *FAILED, "--reason", "x", "--dry-run")
-    assert [(one["asset"], one["partitions"]) for one in shown["assets"] if one["asset"] == "carrier_delays"] == [("carrier_delays", 3)]
+    assert [(item["asset"], item["partitions"]) for item in shown["assets"] if item["asset"] == "carrier_delays"] == [("carrier_delays", 3)]
     done = operator.types("backfill", "carrier_delays", *FAILED, "--reason", "off by one", "--yes")
     assert (done["state"], done["failed"]) == ("succeeded", 0)
     operator.types("tick")
@@ -124,7 +124,7 @@ def test_days_that_were_published_wrong_are_replaced_and_the_difference_is_shown
     assert all(operator.exported(day) != wrong[day] for day in WRONG)
 
     difference = operator.types("diff", "carrier_delays", "--at", before)
-    changed = {one["partition"] for one in difference["partitions"] if one["change"] != "identical"}
+    changed = {item["partition"] for item in difference["partitions"] if item["change"] != "identical"}
     assert changed == set(WRONG)
     assert operator.state_of("regulator-extract") == "served"
     assert audited(operator, "late was early")

@@ -14,8 +14,8 @@ from headrace.operations.responses import ErrorRow
 from headrace.operations.session import ProjectSession
 
 
-def of(found: list[dict[str, Any]], node: str) -> dict[str, Any]:
-    (row,) = [row for row in found if row["node"] == node]
+def of(result: list[dict[str, Any]], node: str) -> dict[str, Any]:
+    (row,) = [row for row in result if row["node"] == node]
     return row
 
 
@@ -69,7 +69,7 @@ def test_an_apply_says_that_the_next_pass_computes_what_failed(shop: Project) ->
     assert "  the next pass computes what failed under the code as it was; to compute it at once:\n    headrace backfill fails" in text
     assert "made stale" not in text
     made = shop.json("tick", "--now", NOW)["published"]
-    assert [one["partition"] for one in made if one["asset"] == "fails"] == ["2025-03-01", "2025-03-02", "2025-03-03"]
+    assert [item["partition"] for item in made if item["asset"] == "fails"] == ["2025-03-01", "2025-03-02", "2025-03-03"]
 
 
 def test_keys_are_data(shop: Project) -> None:

@@ -64,7 +64,7 @@ def test_a_held_delivery_shows_the_rows_that_it_has(shop: Project) -> None:
     [row] = [row for row in shop.json("runs", "2") if (row["node"], row["partition"]) == ("orders", "2025-03-05")]
     assert (row["state"], row["rows"]) == ("held", 3)
     timed = run_timeline(ProjectSession(shop.root, "prod", None, "t"), "2", None)
-    assert [one.rows for one in timed.attempts if (one.node, one.state) == ("orders", "held")] == [3]
+    assert [attempt.rows for attempt in timed.attempts if (attempt.node, attempt.state) == ("orders", "held")] == [3]
     [line] = [line for line in shop.text("runs", "2").splitlines() if "orders" in line and "held" in line]
     assert "  3  " in line
 

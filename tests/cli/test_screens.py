@@ -118,10 +118,10 @@ AVAILABILITY = d.AvailabilityRow(
     incidents=["INC-3"],
 )
 HONEST = status_response(
-    consumers=[msgspec.structs.replace(one, availability=AVAILABILITY) for one in status_response().consumers],
+    consumers=[msgspec.structs.replace(consumer, availability=AVAILABILITY) for consumer in status_response().consumers],
     availability_text="93.1 % of 30 days, worst of 3 consumers (mean 93.3 %); 8,640 minutes lost",
     corrections=[
-        f"{one.name}: 93.9 % was claimed; 345 minutes corrected since (INC-3)" for one in status_response().consumers
+        f"{consumer.name}: 93.9 % was claimed; 345 minutes corrected since (INC-3)" for consumer in status_response().consumers
     ],
     uptime_text="100.0 % of started runs succeeded; held work never starts, so it never fails",
     honest_availability="93.1", honest_mean="93.3", minutes_lost=8640, claimed_availability="93.9", classic_uptime="100.0",
@@ -132,7 +132,7 @@ PUT_DOWN = d.RepairRow(
 )  # fmt: skip
 ONE_CAUSE = status_response(
     consumers=[
-        msgspec.structs.replace(one, incident="INC-1", reason="INC-1 flights: 2 columns renamed") for one in status_response().consumers
+        msgspec.structs.replace(consumer, incident="INC-1", reason="INC-1 flights: 2 columns renamed") for consumer in status_response().consumers
     ],
     incidents_open=2, holding=d.HoldingRow(causes=1, assets=8, consumers=3, command="headrace fix INC-1"), repairs=[PUT_DOWN],
     headline="1 cause holds 8 assets and 3 consumers. Nothing wrong was published. Also open: 1 other incident.",
@@ -576,7 +576,7 @@ BACKFILL = b.BackfillResponse(
     finished_at=None, notes=[],
 )  # fmt: skip
 BACKFILL_PARTIAL = msgspec.structs.replace(
-    BACKFILL, assets=[msgspec.structs.replace(one, published=one.partitions - 2 * (one.asset == "ledger"), rows=1_200) for one in BACKFILL.assets],
+    BACKFILL, assets=[msgspec.structs.replace(asset, published=asset.partitions - 2 * (asset.asset == "ledger"), rows=1_200) for asset in BACKFILL.assets],
     made=msgspec.structs.replace(BACKFILL_COUNTS, partitions=9_813, of_assets=9_811, text="9,813 partitions: 2 of 1 source, 9,811 of 3 assets"), id="7", plan_id="p-0123456789abcdef", state="partial", published=9_813, failed=2, redone=1, steps_done=3, started_at=NOW, created_at=NOW, finished_at=NOW,
     changed=b.ChangedTotals(partitions=12, rows_added=12_000, rows_removed=3, rows_changed=1),
     changes=[b.ChangedRow(asset="flights_clean", partitions=12, rows_added=12_000, rows_removed=3, rows_changed=1)],

@@ -29,10 +29,10 @@ def waits(ctx: Context, orders):
 @contextmanager
 def manager(path: Path) -> Iterator[socket.socket]:
     """What systemd listens at."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as found:
-        found.bind(str(path))
-        found.settimeout(20)
-        yield found
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as result:
+        result.bind(str(path))
+        result.settimeout(20)
+        yield result
 
 
 def test_a_file_that_lands_is_worked_at_at_once_and_so_is_what_another_process_applies(tmp_path: Path) -> None:

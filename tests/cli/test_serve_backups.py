@@ -44,8 +44,8 @@ def test_a_server_says_why_no_backup_is_made(tmp_path: Path) -> None:
     with serving(root) as server:
         until(lambda: "no backup was made: " in server.said, SECONDS)
         assert str(root / "taken/backups") in server.said
-        found = {row["name"]: row for row in response(root, "doctor")}
-        assert found["backups"]["state"] == "warn"
+        result = {row["name"]: row for row in response(root, "doctor")}
+        assert result["backups"]["state"] == "warn"
         assert server.stop() == 0
 
 

@@ -28,5 +28,5 @@ def test_a_server_tells_while_it_works_and_tries_again(tmp_path: Path) -> None:
         tried = until(lambda: [row for row in response(root, "notify") if row["undelivered"]])
         assert "outbox" in tried[0]["error"]
         (root / "outbox").unlink()
-        said = until(lambda: next((one.read_text() for one in (root / "outbox").glob("INC-*.core.txt")), None))
+        said = until(lambda: next((item.read_text() for item in (root / "outbox").glob("INC-*.core.txt")), None))
     assert "orders" in said.splitlines()[2]

@@ -60,8 +60,8 @@ def large(root: Path, day: str) -> None:
 
 
 def runs(server: Server) -> list[Any]:
-    found: list[Any] = server.get("/api/v1/runs").json
-    return found
+    result: list[Any] = server.get("/api/v1/runs").json
+    return result
 
 
 def skipped(server: Server) -> list[Any]:
@@ -82,8 +82,8 @@ def test_a_full_disk_is_waited_for(tmp_path: Path) -> None:
         large(root, DAYS[2])
 
         def exhausted() -> Any:
-            found = server.get("/api/v1/incidents").json
-            return next((one for one in found if one["cause"]["kind"] == "resource_exhausted"), None)
+            result = server.get("/api/v1/incidents").json
+            return next((item for item in result if item["cause"]["kind"] == "resource_exhausted"), None)
 
         incident = until(exhausted, SECONDS)
         assert (incident["cause"]["detail"], incident["cause"]["summary"]) == ("no space", "no space left on the disk")
@@ -100,7 +100,7 @@ def test_a_full_disk_is_waited_for(tmp_path: Path) -> None:
 
         (disk / "ballast").unlink()
         until(lambda: len([row for row in server.ran("revenue") if row["state"] == "published"]) == 2, SECONDS)
-        until(lambda: not [one for one in server.get("/api/v1/incidents").json if one["state"] != "resolved"], SECONDS)
+        until(lambda: not [item for item in server.get("/api/v1/incidents").json if item["state"] != "resolved"], SECONDS)
         assert response(root, "status")["consumers"][0]["state"] == "served"
         assert len({row["run_id"] for row in skipped(server)}) == 1
         assert {row["run_state"] for row in skipped(server)} == {"succeeded"}
@@ -125,7 +125,7 @@ def test_a_server_that_asks_for_a_pause_is_waited_for(tmp_path: Path, monkeypatc
         with serving(root, NO_PROXY="127.0.0.1") as server:
 
             def throttled() -> Any:
-                return [one for one in server.get("/api/v1/status").json["open"] if one["kind"] == "source_throttled"]
+                return [item for item in server.get("/api/v1/status").json["open"] if item["kind"] == "source_throttled"]
 
             (item,) = until(throttled, SECONDS)
             assert item["nodes"] == ["orders"]

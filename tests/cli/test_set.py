@@ -29,8 +29,8 @@ def test_render_and_try_take_it_and_run_refuses_it(shop: Project) -> None:
     ],
 )  # fmt: skip
 def test_a_word_becomes_a_value_of_the_defaults_type(text: str, default: object, value: object) -> None:
-    found = typed("p", text, default)
-    assert (found, type(found)) == (value, type(value))
+    result = typed("p", text, default)
+    assert (result, type(result)) == (value, type(value))
 
 
 @pytest.mark.parametrize(("text", "default"), [("x", 1), ("x", 1.0), ("yes", True), ("1", True), ('["a"', ["x"]), ("a", [1]), ("true", 1)])

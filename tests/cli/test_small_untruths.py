@@ -81,13 +81,13 @@ def test_no_proposed_command_has_a_star_that_a_shell_expands() -> None:
     """Would catch: `headrace ls source:*`, which zsh refuses and which means files in bash."""
     sources = Path(headrace.__file__).parent
     texts = [*sources.rglob("*.py"), *(sources / "explanations").glob("*.md")]
-    found = [
+    result = [
         f"{path.relative_to(sources)}: {command}"
         for path in texts
         for command in re.findall(r"headrace [a-z]+[^`\n]*", path.read_text())
         if "*" in re.sub(r"""'[^']*'|"[^"]*"|\{[^}]*\}""", "", command)
     ]
-    assert found == []
+    assert result == []
 
 
 def test_every_proposed_command_is_built() -> None:
@@ -100,7 +100,7 @@ def test_every_proposed_command_is_built() -> None:
         for command in re.findall(r"[`\"]headrace ([a-z][a-z-]*)", path.read_text())
     ]
     assert len(proposed) > 100
-    assert [one for one in proposed if one[1] in NOT_BUILT] == []
+    assert [item for item in proposed if item[1] in NOT_BUILT] == []
 
 
 def test_maintenance_that_fails_says_so_without_the_name_of_a_class(project: Project, tmp_path: Path) -> None:
@@ -136,12 +136,12 @@ MAY_NAME_CLASSES = {
 def test_messages_do_not_name_classes_of_exceptions() -> None:
     """Would catch: a ReadTimeout or gaierror in a message to people; `words_of` and `told_by` say it in words."""
     sources = Path(headrace.__file__).parent
-    found = [
+    result = [
         path.relative_to(sources).as_posix()
         for path in sources.rglob("*.py")
         if re.search(r"type\((error|problem|seen|told|failure)\)\.__name__", path.read_text())
     ]
-    assert [one for one in found if not any(name in one for name in MAY_NAME_CLASSES)] == []
+    assert [item for item in result if not any(name in item for name in MAY_NAME_CLASSES)] == []
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def test_the_response_has_every_field_of_the_interface(shop: Project) -> None:
 
 def test_who_is_late_since_when_and_why(shop: Project) -> None:
     response = shop.json("status")
-    report = next(one for one in response["consumers"] if one["name"] == "morning-report")
+    report = next(item for item in response["consumers"] if item["name"] == "morning-report")
     assert report["state"] == "late"
     assert report["since"] == "2025-03-05T07:00:00+01:00"
     assert report["data_through"] == "2025-03-03"
@@ -67,8 +67,8 @@ def test_before_anything_ran_nothing_is_claimed(new: Project) -> None:
 
 
 def test_a_selection_narrows_to_consumers(shop: Project) -> None:
-    assert [one["name"] for one in shop.json("status", "revenue")["consumers"]] == ["morning-report"]
-    assert [one["name"] for one in shop.json("status", "consumer:dashboard")["consumers"]] == ["dashboard"]
+    assert [item["name"] for item in shop.json("status", "revenue")["consumers"]] == ["morning-report"]
+    assert [item["name"] for item in shop.json("status", "consumer:dashboard")["consumers"]] == ["dashboard"]
     assert "nope" in shop.refused("status", "nope")
 
 

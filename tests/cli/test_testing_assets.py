@@ -146,14 +146,14 @@ def test_a_python_body_that_ends_its_process_is_only_its_own_failure(new: Projec
         "import os\nfrom headrace import asset, Context\n\n@asset(owner='core', inputs=['revenue'])\n"
         "def dies(ctx: Context, revenue):\n    os._exit(3)\n"
     )
-    found = results(
+    result = results(
         new,
         "- {test: a, asset: dies, given: {revenue: [{day: 2025-03-01, revenue: 1, orders: 1}]}, expect: []}\n"
         f"- {{test: b, asset: fails, partition: {DAY}, given: {{revenue: [{{day: 2025-03-01}}]}}, expect_error: no such thing}}\n"
         f"- {{test: c, asset: page, partition: {DAY}, given: {{revenue: [{{day: 2025-03-01}}]}}, checks: {{}}}}\n",
     )
-    assert [row["state"] for row in found] == ["error", "passed", "passed"]
-    assert "exited with code 3" in found[0]["error"]["message"]
+    assert [row["state"] for row in result] == ["error", "passed", "passed"]
+    assert "exited with code 3" in result[0]["error"]["message"]
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_every_materialisation_is_tested_by_what_its_body_gives(new: Project) ->
         )
     (new.root / "assets/reader.sql").write_text("/* headrace\nowner: core\n*/\nselect count(*) as n from a_view\n")
     rows = "[{id: 1, amount: 5, day: 2025-03-01}]"
-    found = results(
+    result = results(
         new,
         "".join(
             f"- {{test: {kind}, asset: a_{kind}, {partition}given: {{orders_clean: {rows}}}, expect: [{{id: 1, amount: 5}}]}}\n"
@@ -203,7 +203,7 @@ def test_every_materialisation_is_tested_by_what_its_body_gives(new: Project) ->
         + "- {test: reader, asset: reader, given: {a_view: [{id: 1}, {id: 2}]}, expect: [{n: 2}]}\n"
         + "- {test: nothing, asset: reader, expect: [{n: 0}]}\n",
     )  # fmt: skip
-    assert [row["state"] for row in found] == ["passed"] * 6, found
+    assert [row["state"] for row in result] == ["passed"] * 6, result
 
 
 def test_rows_of_another_key_are_rejected(new: Project) -> None:

@@ -116,8 +116,8 @@ class RemoteBench:
         return self.bench.read(result)
 
     def take(self, pinned: SourceSchema | None = None) -> Outcome:
-        (found,) = self.observe()
-        return self.fetch(found, pinned)
+        (result,) = self.observe()
+        return self.fetch(result, pinned)
 
     def pinned(self) -> SourceSchema:
         self.remote.fill(ROWS)
@@ -189,13 +189,13 @@ class RemoteContract:
     def test_what_hasnt_changed_isnt_found_again(self, far: RemoteBench) -> None:
         """Would catch: a source that is read anew at every look; only kinds that know versions are asked to tell."""
         far.remote.fill(ROWS)
-        (found,) = far.observe()
-        if not found.version:
+        (result,) = far.observe()
+        if not result.version:
             pytest.skip("this source says nothing of its version")
-        assert far.observe({"*": (found.path, found.version)}) == ()
+        assert far.observe({"*": (result.path, result.version)}) == ()
         far.remote.fill(made(3))
-        (again,) = far.observe({"*": (found.path, found.version)})
-        assert again.version != found.version
+        (again,) = far.observe({"*": (result.path, result.version)})
+        assert again.version != result.version
 
     # -- what has changed is held
 
@@ -219,10 +219,10 @@ class RemoteContract:
     def test_bad_bytes_are_refused(self, far: RemoteBench) -> None:
         """Would catch: noise that is parsed into rows, or an error that escapes."""
         schema = far.pinned()
-        (found,) = far.observe()
+        (result,) = far.observe()
         far.remote.spoil()
         try:
-            outcome = far.fetch(found, schema)
+            outcome = far.fetch(result, schema)
         except Unavailable as error:
             self._says_no_secret(error)
         else:
@@ -232,9 +232,9 @@ class RemoteContract:
     def test_a_refused_secret_is_access_denied_and_isnt_repeated(self, far: RemoteBench) -> None:
         """Would catch: a wrong password tried for hours (and locked), or shown in a message."""
         far.remote.fill(ROWS)
-        (found,) = far.observe()
+        (result,) = far.observe()
         far.remote.forbid()
-        for asked in (far.observe, lambda: far.fetch(found)):
+        for asked in (far.observe, lambda: far.fetch(result)):
             with pytest.raises(Unavailable) as caught:
                 asked()
             assert caught.value.code == "access_denied"
@@ -244,9 +244,9 @@ class RemoteContract:
     def test_a_source_that_is_down_is_unavailable_and_comes_back(self, far: RemoteBench) -> None:
         """Would catch: a connection refused that is taken for `nothing there`, so that nobody is told."""
         far.remote.fill(ROWS)
-        (found,) = far.observe()
+        (result,) = far.observe()
         far.remote.go_away()
-        for asked in (far.observe, lambda: far.fetch(found)):
+        for asked in (far.observe, lambda: far.fetch(result)):
             with pytest.raises(Unavailable) as caught:
                 asked()
             assert caught.value.code == "source_unavailable"
@@ -259,30 +259,30 @@ class RemoteContract:
     def test_a_source_that_goes_away_in_the_middle(self, far: RemoteBench) -> None:
         """Would catch: half a result published as a whole one."""
         far.remote.fill(made(3 * far.remote.page_size))
-        (found,) = far.observe()
+        (result,) = far.observe()
         far.remote.break_off()
         with pytest.raises(Unavailable) as caught:
-            far.fetch(found)
+            far.fetch(result)
         assert caught.value.transient
         self._says_no_secret(caught.value)
         assert far.left() == []
         far.remote.come_back()
-        assert len(rows_of(far.fetch(found))) == 3 * far.remote.page_size
+        assert len(rows_of(far.fetch(result))) == 3 * far.remote.page_size
 
     def test_a_rate_limit_is_waited_for(self, far: RemoteBench) -> None:
         """Would catch: a source given up because it asked for a moment's patience."""
         far.remote.fill(ROWS)
         far.remote.limit_rate()
-        (found,) = far.observe()
+        (result,) = far.observe()
         far.remote.limit_rate()
-        assert rows_of(far.fetch(found)) == as_tuples(ROWS)
+        assert rows_of(far.fetch(result)) == as_tuples(ROWS)
 
     def test_a_page_delivered_twice_is_noticed(self, far: RemoteBench) -> None:
         """Would catch: an endless loop, and rows that are counted twice."""
         far.remote.fill(made(3 * far.remote.page_size))
-        (found,) = far.observe()
+        (result,) = far.observe()
         far.remote.repeat()
-        outcome = far.fetch(found)
+        outcome = far.fetch(result)
         assert isinstance(outcome, UnreadableFile), outcome
         assert far.left() == []
 
@@ -290,24 +290,24 @@ class RemoteContract:
         """Would catch: a fetch that trips over what a killed one left, or a half file that is taken for a whole one."""
         rows = made(3 * far.remote.page_size)
         far.remote.fill(rows)
-        (found,) = far.observe()
+        (result,) = far.observe()
         far.remote.hang()
-        killed = _fetching(far, found)
+        killed = _fetching(far, result)
         _wait_until(lambda: far.left() != [] or killed.poll() is not None)
         os.kill(killed.pid, signal.SIGKILL)
         killed.wait()
         far.remote.come_back()
         assert list(far.bench.raw.rglob("*")) == []
-        assert rows_of(far.fetch(found)) == as_tuples(rows)
+        assert rows_of(far.fetch(result)) == as_tuples(rows)
 
     def _says_no_secret(self, error: Unavailable) -> None:
         text = f"{error} {error.args} {error.__cause__}"
         assert CANARY not in str(error), text
 
 
-def _fetching(far: RemoteBench, found: DetectedDelivery) -> subprocess.Popen[bytes]:
+def _fetching(far: RemoteBench, result: DetectedDelivery) -> subprocess.Popen[bytes]:
     """A fetch in a process of its own."""
-    told = msgspec.json.encode((far.remote.source, dict(far.remote.connection), found, str(far.bench.temporary))).decode()
+    told = msgspec.json.encode((far.remote.source, dict(far.remote.connection), result, str(far.bench.temporary))).decode()
     return subprocess.Popen([sys.executable, __file__, told])
 
 
@@ -319,9 +319,9 @@ def _wait_until(happened: Any) -> None:
 
 
 def _fetch_alone(told: str) -> None:
-    source, connection, found, temporary = msgspec.json.decode(told, type=tuple[Source, dict[str, Any], DetectedDelivery, str])
+    source, connection, result, temporary = msgspec.json.decode(told, type=tuple[Source, dict[str, Any], DetectedDelivery, str])
     access = Access(source=source, connection=connection, secrets=Secrets(Path(temporary)), temporary=Path(temporary), now_us=0)
-    kind_of(source).fetch(access, found)
+    kind_of(source).fetch(access, result)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def test_a_bad_day_among_good_ones_does_not_make_text(bench: Workbench, others: 
     assert taken.types() == TYPES
     drift = together(bench, BAD, GOOD, GOOD)
     assert isinstance(drift, TypeDrift), drift
-    assert [(one.column, one.line, one.value) for one in drift.columns] == [
+    assert [(column.column, column.line, column.value) for column in drift.columns] == [
         ("day", 3, "2025-13-01"), ("amount", 4, "4..5"),
     ]  # fmt: skip
 
@@ -71,14 +71,14 @@ def lesson(taken: Outcome) -> Lesson:
 
 def test_what_was_learnt_names_the_deliveries_and_the_line_that_disagrees(bench: Workbench) -> None:
     """Would catch: a first delivery of which nobody can tell later what its types were learnt from."""
-    found = lesson(together(bench, GOOD, BAD, GOOD))
-    assert found.deliveries == ("x.csv", "y0.csv", "y1.csv")
-    assert [(one.delivery, one.column, one.type, one.value, one.line) for one in found.disagreed] == [
+    result = lesson(together(bench, GOOD, BAD, GOOD))
+    assert result.deliveries == ("x.csv", "y0.csv", "y1.csv")
+    assert [(item.delivery, item.column, item.type, item.value, item.line) for item in result.disagreed] == [
         ("y0.csv", "day", "DATE", "2025-13-01", 3),
         ("y0.csv", "amount", "DOUBLE", "4..5", 4),
     ]
-    assert found.undecided == ()
-    assert found.warnings == (), "the delivery itself is held, with its line"
+    assert result.undecided == ()
+    assert result.warnings == (), "the delivery itself is held, with its line"
 
 
 def test_a_file_of_several_intervals_counts_once(bench: Workbench) -> None:
@@ -97,10 +97,10 @@ def test_a_file_of_several_intervals_counts_once(bench: Workbench) -> None:
 
 def test_a_tie_of_two_first_deliveries_is_said_with_line_and_file(bench: Workbench) -> None:
     for first, other, bad in ((GOOD, BAD, "y0.csv"), (BAD, GOOD, "x.csv")):
-        found = lesson(together(bench, first, other))
-        assert found.undecided == ("day", "amount")
+        result = lesson(together(bench, first, other))
+        assert result.undecided == ("day", "amount")
         said = f"day '2025-13-01' isn't DATE (line 3 of {bad}); amount '4..5' isn't DOUBLE (line 4 of {bad}): read as text"
-        assert found.warnings == (said,)
+        assert result.warnings == (said,)
 
 
 def test_codes_that_are_mostly_text_are_no_disagreement(bench: Workbench) -> None:
@@ -111,8 +111,8 @@ def test_codes_that_are_mostly_text_are_no_disagreement(bench: Workbench) -> Non
 
 
 def test_a_delivery_with_another_header_is_named(bench: Workbench) -> None:
-    found = lesson(together(bench, GOOD, b"id,day,price\n1,2025-01-01,2.5\n"))
-    assert [one.text for one in found.disagreed] == ["y0.csv has another header"]
+    result = lesson(together(bench, GOOD, b"id,day,price\n1,2025-01-01,2.5\n"))
+    assert [item.text for item in result.disagreed] == ["y0.csv has another header"]
 
 
 def test_a_first_delivery_in_utf8_where_another_encoding_is_declared_is_read_as_utf8_and_said(

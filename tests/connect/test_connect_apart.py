@@ -80,7 +80,7 @@ def test_one_that_hangs_is_ended(tmp_path: Path) -> None:
         assert Path(made.path).exists()
     finally:
         parser.stop()
-    assert [one.name for one in tmp_path.iterdir() if one.suffix == ".apart"] == []
+    assert [item.name for item in tmp_path.iterdir() if item.suffix == ".apart"] == []
 
 
 def test_one_that_somebody_kills_is_answered_and_replaced(bench: Workbench, parser: Parser) -> None:

@@ -101,7 +101,7 @@ def test_values_that_a_kind_cast_would_bend(bench: Workbench, kind: str, bad: by
     assert schema.columns[1].type == kind
     drift = bench.take(b"k,v\na," + good + b'\nb,"' + bad + b'"\n', "x.csv", schema)
     assert isinstance(drift, TypeDrift)
-    assert [(one.column, one.line, one.rows) for one in drift.columns] == [("v", 3, 1)]
+    assert [(column.column, column.line, column.rows) for column in drift.columns] == [("v", 3, 1)]
     assert bad.decode() in drift.reason
 
 
@@ -306,9 +306,9 @@ def test_a_path_that_duckdb_would_expand(tmp_path: Any) -> None:
 
 def test_fingerprints(bench: Workbench) -> None:
     """Would catch: a delivery under another schema that counts as the same."""
-    one, other = bench.schema(write(ORDERS), "x.csv"), bench.schema(write(ORDERS, ";"), "x.csv")
-    assert fingerprint(one, "ab") == fingerprint(one, "ab")
-    assert len({fingerprint(one, "ab"), fingerprint(one, "ac"), fingerprint(other, "ab")}) == 3
+    item, other = bench.schema(write(ORDERS), "x.csv"), bench.schema(write(ORDERS, ";"), "x.csv")
+    assert fingerprint(item, "ab") == fingerprint(item, "ab")
+    assert len({fingerprint(item, "ab"), fingerprint(item, "ac"), fingerprint(other, "ab")}) == 3
 
 
 def declared(bench: Workbench, data: bytes, **said: object) -> Outcome:

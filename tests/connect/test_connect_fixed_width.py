@@ -81,7 +81,7 @@ def test_a_value_that_is_not_of_its_type_is_held_with_its_line(bench: Workbench)
     """Would catch: text that becomes NULL or 0."""
     drift = take(bench, GOOD.replace(b"00000225", b"0000 225"), pinned=schema(bench))
     assert isinstance(drift, TypeDrift)
-    assert [(one.column, one.value, one.line) for one in drift.columns] == [("amount", "0000 225", 2)]
+    assert [(column.column, column.value, column.line) for column in drift.columns] == [("amount", "0000 225", 2)]
 
 
 @pytest.mark.parametrize("text", ["0000001{", "0000001E", "0000001}", "0000001N"])

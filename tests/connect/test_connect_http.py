@@ -351,7 +351,7 @@ def test_a_slow_rate_is_waited_for_by_a_fetch_and_ends_a_look(far: Far, server: 
     server.answers["/x"] = reply("[]")
     http = {"rate_limit": "1/s", "params": {"day": "{date:%Y-%m-%d}"}}
     observation = far.observe(far.source("/x", http, Grain.DAY), ["2026-03-01", "2026-03-02"])
-    assert [one.partition for one in observation.found] == ["2026-03-01"]
+    assert [item.partition for item in observation.found] == ["2026-03-01"]
     assert [note.code for note in observation.notes] == ["look_not_finished"]
     began = time.monotonic()
     far.get("/x", Grain.DAY, "2026-03-01", **http)
@@ -371,8 +371,8 @@ def test_a_look_reads_no_body_and_sees_what_isnt_there_yet(far: Far, server: Ser
     server.answers["/x"] = answer
     source = far.source("/x", {"params": {"day": "{date:%Y-%m-%d}"}}, Grain.DAY)
     observation = far.observe(source, list(days))
-    assert [(one.partition, one.version) for one in observation.found] == [("2026-03-01", 'etag "1"'), ("2026-03-04", 'etag "1"')]
-    assert len({one.connection for one in server.asked}) == 1, "the connection is kept"
+    assert [(item.partition, item.version) for item in observation.found] == [("2026-03-01", 'etag "1"'), ("2026-03-04", 'etag "1"')]
+    assert len({item.connection for item in server.asked}) == 1, "the connection is kept"
 
 
 @pytest.mark.parametrize("validator", ["etag", "modified"])
@@ -387,24 +387,24 @@ def test_a_conditional_request_costs_the_server_nothing(far: Far, server: Server
 
     server.answers["/x"] = answer
     source = far.source("/x", {})
-    (found,) = far.observe(source).found
-    assert far.observe(source, known={"*": (found.path, found.version)}).found == ()
-    assert far.observe(source, known={"*": (found.path, 'etag "older"')}).found != ()
+    (result,) = far.observe(source).found
+    assert far.observe(source, known={"*": (result.path, result.version)}).found == ()
+    assert far.observe(source, known={"*": (result.path, 'etag "older"')}).found != ()
 
 
 def test_an_etag_of_a_page_isnt_taken_for_that_of_all_pages(far: Far, server: Server) -> None:
     """Would catch: rows on later pages that nobody reads, because the first page hasn't changed."""
     server.answers["/x"] = reply("[]", ETag='"a"')
-    (found,) = far.observe(far.source("/x", {"page": {"by": "page"}})).found
-    assert found.version == ""
+    (result,) = far.observe(far.source("/x", {"page": {"by": "page"}})).found
+    assert result.version == ""
 
 
 def test_a_last_modified_in_the_future_counts_as_now(far: Far, server: Server) -> None:
     """Would catch: a server's clock that makes deliveries arrive tomorrow."""
     server.answers["/x"] = reply("[]", Last_Modified=http_date(time.time() + 90_000))
-    (found,) = far.observe(far.source("/x", {})).found
+    (result,) = far.observe(far.source("/x", {})).found
     now = time.time_ns() // 1000
-    assert found.modified_us > now and claimed(found.modified_us, now) == now
+    assert result.modified_us > now and claimed(result.modified_us, now) == now
 
 
 @pytest.mark.parametrize("said", ["yesterday", "Thu, 99 Foo 9999 99:99:99 GMT", "", "Mon, 01 Jan 0001 00:00:00 GMT"])
@@ -428,7 +428,7 @@ def test_intervals_that_never_come_dont_hide_new_ones(far: Far, server: Server, 
     server.answers["/x"] = answer
     wanted = [f"2026-{month:02}-{day:02}" for month in range(1, 5) for day in range(1, 29)]
     observation = far.observe(far.source("/x", {"params": {"day": "{date:%Y-%m-%d}"}}, Grain.DAY), wanted)
-    assert "2026-04-28" in [one.partition for one in observation.found]
+    assert "2026-04-28" in [item.partition for item in observation.found]
     assert [note.code for note in observation.notes] == ["look_not_finished"]
 
 
@@ -437,7 +437,7 @@ def test_what_was_found_before_a_server_fails_isnt_lost(far: Far, server: Server
     server.answers["/x"] = lambda asked: reply("[]", status=200 if asked.one("day") == "2026-03-01" else 500)
     source = far.source("/x", {"params": {"day": "{date:%Y-%m-%d}"}}, Grain.DAY)
     observation = far.observe(source, ["2026-03-01", "2026-03-02"])
-    assert [one.partition for one in observation.found] == ["2026-03-01"]
+    assert [item.partition for item in observation.found] == ["2026-03-01"]
     assert [note.code for note in observation.notes] == ["source_unavailable"]
 
 

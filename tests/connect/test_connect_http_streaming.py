@@ -32,7 +32,7 @@ def value(rng: random.Random, depth: int) -> Any:
     if depth == 0 or rng.random() < 0.5:
         return rng.choice([None, True, rng.randrange(10**20), "".join(rng.choices(SIGNS, k=rng.randrange(12)))])
     inner = [value(rng, depth - 1) for _ in range(rng.randrange(4))]
-    return inner if rng.random() < 0.5 else {"".join(rng.choices(SIGNS, k=3)): one for one in inner}
+    return inner if rng.random() < 0.5 else {"".join(rng.choices(SIGNS, k=3)): item for item in inner}
 
 
 def record(rng: random.Random) -> dict[str, Any]:

@@ -63,9 +63,9 @@ def test_records_inside_a_document(bench: Workbench) -> None:
         assert isinstance(taken, Taken)
         assert taken.types() == {"id": "BIGINT", "at": "DATE"}
         assert len(taken.rows) == 2
-    one = take(bench, ITEMS, records="$.meta")
-    assert isinstance(one, Taken)
-    assert one.rows == [(2,)]
+    item = take(bench, ITEMS, records="$.meta")
+    assert isinstance(item, Taken)
+    assert item.rows == [(2,)]
 
 
 @pytest.mark.parametrize(("path", "word"), [("$.data.rows", "`rows`"), ("$.z", "plain value"), ("$.meta.count.x", "isn't an object")])

@@ -174,7 +174,7 @@ def test_what_is_inside_is_learnt_over_samples(bench: Workbench) -> None:
     other = bench.raw / "sample"
     other.write_bytes(lines(ADDRESSED[0], {"id": 5, "extra": [1]}))
     schema = bench.take(lines(ADDRESSED[1]), "x.jsonl", samples=[(other, "y.jsonl")]).schema
-    assert {one.column: one.always for one in schema.inside} == {
+    assert {item.column: item.always for item in schema.inside} == {
         "to": (("name",), ("zip",), ("geo", "lat"), ("geo", "lon")),
         "items": (),
         "extra": (),

@@ -39,8 +39,8 @@ def put(root: Path, path: str, data: bytes = b"a,b\n1,2\n", *, age: float = 3600
     return file
 
 
-def seen(root: Path, one: Source, **known: tuple[int, int]) -> Observation:
-    return observe(root, one, known=known, now_us=NOW)
+def seen(root: Path, item: Source, **known: tuple[int, int]) -> Observation:
+    return observe(root, item, known=known, now_us=NOW)
 
 
 def keys(result: Observation) -> list[str]:
@@ -140,8 +140,8 @@ def test_a_source_without_files_is_not_looked_at_here() -> None:
 def test_keys_in_names(tmp_path: Path, pattern: str, grain: Grain | None, path: str, key: str | None) -> None:
     """Would catch: keys cut short, hidden files as keys, an empty key."""
     put(tmp_path, f"landing/{path}")
-    one = msgspec.structs.replace(source(f"landing/{pattern}", grain), partition=PartitionSpec(grain=grain, key="region"))
-    assert keys(seen(tmp_path, one)) == ([key] if key else [])
+    item = msgspec.structs.replace(source(f"landing/{pattern}", grain), partition=PartitionSpec(grain=grain, key="region"))
+    assert keys(seen(tmp_path, item)) == ([key] if key else [])
 
 
 # -- what is new
@@ -151,14 +151,14 @@ def test_only_new_and_changed_files_are_found(tmp_path: Path) -> None:
     """Would catch: a restated file that isn't seen, an old one ingested again."""
     for day in ("11", "12", "13"):
         put(tmp_path, f"landing/x_2013-02-{day}.csv")
-    one = source("landing/x_{date:%Y-%m-%d}.csv")
-    first = seen(tmp_path, one)
+    item = source("landing/x_{date:%Y-%m-%d}.csv")
+    first = seen(tmp_path, item)
     assert keys(first) == ["2013-02-11", "2013-02-12", "2013-02-13"]
-    known = {found.path: (found.size_bytes, found.modified_us) for found in first.found}
-    assert observe(tmp_path, one, known=known, now_us=NOW) == Observation(seen=3)
+    known = {result.path: (result.size_bytes, result.modified_us) for result in first.found}
+    assert observe(tmp_path, item, known=known, now_us=NOW) == Observation(seen=3)
     put(tmp_path, "landing/x_2013-02-12.csv", b"a,b\n1,3\n", age=1800)
     put(tmp_path, "landing/x_2013-02-13.csv", b"a,b\n1,2\n3,4\n")
-    assert keys(observe(tmp_path, one, known=known, now_us=NOW)) == ["2013-02-12", "2013-02-13"]
+    assert keys(observe(tmp_path, item, known=known, now_us=NOW)) == ["2013-02-12", "2013-02-13"]
 
 
 def test_no_folder_yet(tmp_path: Path) -> None:
@@ -171,13 +171,13 @@ def test_two_files_for_one_interval_are_reported_and_not_guessed(tmp_path: Path)
     put(tmp_path, "landing/x_2013-02-11.csv")
     put(tmp_path, "landing/x_2013-02-11.csv.gz")
     put(tmp_path, "landing/x_2013-02-12.csv")
-    one = source("landing/x_{date:%Y-%m-%d}.csv*")
-    result = seen(tmp_path, one)
+    item = source("landing/x_{date:%Y-%m-%d}.csv*")
+    result = seen(tmp_path, item)
     assert keys(result) == ["2013-02-12"]
     assert [note.code for note in result.notes] == ["several_deliveries"]
     assert "x_2013-02-11.csv, landing/x_2013-02-11.csv.gz" in result.notes[0].message
-    taken = observe(tmp_path, one, known={"landing/x_2013-02-11.csv": (1, 1)}, now_us=NOW)
-    assert [found.path for found in taken.found] == ["landing/x_2013-02-11.csv", "landing/x_2013-02-12.csv"]
+    taken = observe(tmp_path, item, known={"landing/x_2013-02-11.csv": (1, 1)}, now_us=NOW)
+    assert [result.path for result in taken.found] == ["landing/x_2013-02-11.csv", "landing/x_2013-02-12.csv"]
     assert "only landing/x_2013-02-11.csv" in taken.notes[0].message
 
 
@@ -296,9 +296,9 @@ def test_10_000_files_are_looked_at_in_one_listing(tmp_path: Path) -> None:
     landing.mkdir()
     for number in range(10_000):
         (landing / f"x_{1900 + number // 336:04}-{number // 28 % 12 + 1:02}-{number % 28 + 1:02}.csv").touch()
-    one = source("landing/x_{date:%Y-%m-%d}.csv")
+    item = source("landing/x_{date:%Y-%m-%d}.csv")
     started = time.perf_counter()
-    result = observe(tmp_path, one, known={}, now_us=time.time_ns() // 1000 + 3600 * SECOND)
+    result = observe(tmp_path, item, known={}, now_us=time.time_ns() // 1000 + 3600 * SECOND)
     assert len(result.found) == 10_000
     assert time.perf_counter() - started < 3
 
@@ -321,10 +321,10 @@ WHOLE = {"csv": b"a,b\n1,2\n", "gz": gzip.compress(b"a,b\n1,2\n") * 2, "zip": zi
 def test_a_file_settles_after_a_second_if_its_end_is_there_else_after_three(tmp_path: Path, kind: str, whole: bool) -> None:
     """Would catch: half a file ingested because its writer paused; a whole one that waits for nothing."""
     data = WHOLE[kind] if whole else WHOLE[kind][:-3]
-    one, needed = source("landing/x_{date:%Y-%m-%d}.*"), 1 if whole else 3
+    item, needed = source("landing/x_{date:%Y-%m-%d}.*"), 1 if whole else 3
     for age, expected in ((0.25, needed - 0.25), (0.999, needed - 0.999), (needed - 0.001, 0.001), (needed, 0)):
         put(tmp_path, f"landing/x_2013-02-11.{kind}", data, age=age)
-        result = seen(tmp_path, one)
+        result = seen(tmp_path, item)
         assert result.wait_seconds == pytest.approx(expected, abs=1e-5)
         assert bool(result.found) == (expected == 0)
         assert [waiting.path for waiting in result.settling] == ([] if result.found else [f"landing/x_2013-02-11.{kind}"])
@@ -338,16 +338,16 @@ def test_an_empty_file_waits_for_the_long_silence(tmp_path: Path) -> None:
 
 def test_times_of_writing_in_the_future(tmp_path: Path) -> None:
     """Would catch: a file dated next year that never settles; one of a clock a little ahead taken while it is written."""
-    one = source("landing/x_{date:%Y-%m-%d}.csv")
+    item = source("landing/x_{date:%Y-%m-%d}.csv")
     put(tmp_path, "landing/x_2013-02-11.csv", b"half", age=-86_400)
-    assert keys(seen(tmp_path, one)) == ["2013-02-11"]
+    assert keys(seen(tmp_path, item)) == ["2013-02-11"]
     put(tmp_path, "landing/x_2013-02-11.csv", b"half", age=-2)
-    assert seen(tmp_path, one).wait_seconds == pytest.approx(5)
+    assert seen(tmp_path, item).wait_seconds == pytest.approx(5)
 
 
 def test_a_writer_at_work_is_waited_for(tmp_path: Path) -> None:
     """Would catch: a file taken while a real process appends to it."""
-    one = source("landing/x_{date:%Y-%m-%d}.csv")
+    item = source("landing/x_{date:%Y-%m-%d}.csv")
     (tmp_path / "landing").mkdir()
     code = "import sys\nf = open(sys.argv[1], 'w')\nfor line in sys.stdin:\n    f.write(line); f.flush(); print('written', flush=True)"
     with subprocess.Popen(
@@ -359,23 +359,23 @@ def test_a_writer_at_work_is_waited_for(tmp_path: Path) -> None:
             writer.stdin.write(f"{number},{number}\n")
             writer.stdin.flush()
             assert writer.stdout.readline() == "written\n"
-            result = observe(tmp_path, one, known={})
+            result = observe(tmp_path, item, known={})
             assert result.found == ()
             assert 0 < result.wait_seconds <= 1
         writer.stdin.close()
-    assert keys(observe(tmp_path, one, known={}, now_us=time.time_ns() // 1000 + 2 * SECOND)) == ["2013-02-11"]
+    assert keys(observe(tmp_path, item, known={}, now_us=time.time_ns() // 1000 + 2 * SECOND)) == ["2013-02-11"]
 
 
 @pytest.mark.parametrize("marker", ["x_2013-02-11.csv.done", "x_2013-02-11.done"])
 def test_a_marker_says_when(tmp_path: Path, marker: str) -> None:
     """Would catch: a file taken before its marker, the marker taken for a delivery, a rewritten file taken by its old marker."""
-    one = source("landing/x_{date:%Y-%m-%d}*", complete=Complete(marker=".done"))
+    item = source("landing/x_{date:%Y-%m-%d}*", complete=Complete(marker=".done"))
     put(tmp_path, "landing/x_2013-02-11.csv", b"half", age=10)
-    assert seen(tmp_path, one) == Observation(seen=1)
+    assert seen(tmp_path, item) == Observation(seen=1)
     put(tmp_path, f"landing/{marker}", b"", age=9)
-    assert [found.path for found in seen(tmp_path, one).found] == ["landing/x_2013-02-11.csv"]
+    assert [result.path for result in seen(tmp_path, item).found] == ["landing/x_2013-02-11.csv"]
     put(tmp_path, "landing/x_2013-02-11.csv", b"half of the next", age=0.5)
-    assert seen(tmp_path, one).wait_seconds == pytest.approx(2.5)
+    assert seen(tmp_path, item).wait_seconds == pytest.approx(2.5)
 
 
 # -- when it arrived
@@ -405,19 +405,19 @@ def test_bytes_are_kept_once_by_content(tmp_path: Path) -> None:
     raw = tmp_path / ".headrace/raw"
     put(tmp_path, "landing/a", b"same")
     put(tmp_path, "landing/b", b"same")
-    one, other = (keep(tmp_path, found_at(tmp_path, f"landing/{name}"), raw) for name in "ab")
-    assert one == other
-    assert one.sha256 == hashlib.sha256(b"same").hexdigest()
-    assert Path(one.path) == raw / one.sha256[:2] / one.sha256
-    assert Path(one.path).read_bytes() == b"same"
-    assert [file.name for file in raw.rglob("*") if file.is_file()] == [one.sha256]
+    item, other = (keep(tmp_path, found_at(tmp_path, f"landing/{name}"), raw) for name in "ab")
+    assert item == other
+    assert item.sha256 == hashlib.sha256(b"same").hexdigest()
+    assert Path(item.path) == raw / item.sha256[:2] / item.sha256
+    assert Path(item.path).read_bytes() == b"same"
+    assert [file.name for file in raw.rglob("*") if file.is_file()] == [item.sha256]
 
 
 def test_a_file_that_changed_since_the_look_is_not_kept(tmp_path: Path) -> None:
     """Would catch: a hash over half of the old and half of the new bytes."""
     raw = tmp_path / ".headrace/raw"
     put(tmp_path, "landing/a", b"one")
-    found = found_at(tmp_path, "landing/a")
+    result = found_at(tmp_path, "landing/a")
     for change in (
         lambda: put(tmp_path, "landing/a", b"longer"),
         lambda: put(tmp_path, "landing/a", b"two", age=1),
@@ -425,7 +425,7 @@ def test_a_file_that_changed_since_the_look_is_not_kept(tmp_path: Path) -> None:
     ):
         change()
         with pytest.raises(ChangedWhileRead):
-            keep(tmp_path, found, raw)
+            keep(tmp_path, result, raw)
     assert [file for file in raw.rglob("*") if file.is_file()] == []
 
 
@@ -434,20 +434,20 @@ def test_links_and_pipes_put_there_after_the_look(tmp_path: Path) -> None:
     root, raw = tmp_path / "project", tmp_path / "project/.headrace/raw"
     secret = put(tmp_path, "secret/a", b"key")
     put(root, "landing/a", b"key")
-    found = found_at(root, "landing/a")
+    result = found_at(root, "landing/a")
     (root / "landing/a").unlink()
     (root / "landing/a").symlink_to(secret)
     with pytest.raises(CannotRead):
-        keep(root, found, raw)
+        keep(root, result, raw)
     (root / "landing/a").unlink()
     os.mkfifo(root / "landing/a")
     with pytest.raises(CannotRead):
-        keep(root, found, raw)
+        keep(root, result, raw)
     (root / "landing/a").unlink()
     (root / "landing").rmdir()
     (root / "landing").symlink_to(secret.parent)
     with pytest.raises(CannotRead):
-        keep(root, found, raw)
+        keep(root, result, raw)
 
 
 def test_a_delivery_that_is_too_large(tmp_path: Path) -> None:

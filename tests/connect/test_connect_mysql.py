@@ -153,9 +153,9 @@ def test_rows_of_a_real_server(bench: Workbench, monkeypatch: pytest.MonkeyPatch
     far.remote.source = msgspec.structs.replace(  # type: ignore[misc]
         ORDERS, connector={"connection": "far", "table": "orders", "cursor": "id"}, partition=PartitionSpec(by_delivery=True)
     )
-    (found,) = far.observe()
-    taken = far.fetch(found)
+    (result,) = far.observe()
+    taken = far.fetch(result)
     assert isinstance(taken, Taken)
     assert taken.types() == {"id": "UBIGINT", "amount": "DECIMAL(12,2)", "who": "VARCHAR", "at": "TIMESTAMP", "raw": "BLOB"}
     assert sorted(map(str, taken.column("amount"))) == ["-1.50", "2.00"] and sorted(taken.column("id")) == [1, 2**64 - 1]
-    assert far.observe({"*": (found.path, found.version)}) == ()
+    assert far.observe({"*": (result.path, result.version)}) == ()

@@ -93,9 +93,9 @@ class PostgresRemote(Remote):
 @pytest.fixture
 def remote(postgresql: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[PostgresRemote]:
     monkeypatch.setenv("REMOTE_PORT", "")
-    found = PostgresRemote(postgresql)
-    yield found
-    postgresql.execute(f"drop owned by {found.role}", f"drop role {found.role}")
+    result = PostgresRemote(postgresql)
+    yield result
+    postgresql.execute(f"drop owned by {result.role}", f"drop role {result.role}")
 
 
 class TestPostgresqlTables(RemoteContract):
@@ -192,8 +192,8 @@ def test_an_interval_is_that_of_the_sources_zone(bank: Bank) -> None:
         "insert into t values (1, '2013-03-10 04:59:59Z'), (2, '2013-03-10 05:00Z'), (3, '2013-03-11 03:59:59Z'), (4, '2013-03-11 04:00Z')",
     )
     far = bank.far(DAYS, "America/New_York", table="t")
-    found = {one.partition: far.fetch(one) for one in far.observe(wanted=["2013-03-09", "2013-03-10", "2013-03-11"])}
-    assert {key: [row[0] for row in taken.rows] for key, taken in found.items()} == {  # type: ignore[union-attr]
+    result = {item.partition: far.fetch(item) for item in far.observe(wanted=["2013-03-09", "2013-03-10", "2013-03-11"])}
+    assert {key: [row[0] for row in taken.rows] for key, taken in result.items()} == {  # type: ignore[union-attr]
         "2013-03-09": [1], "2013-03-10": [2, 3], "2013-03-11": [4],
     }  # fmt: skip
 
@@ -206,8 +206,8 @@ def test_any_column_of_time_cuts_days(bank: Bank, kind: str) -> None:
         "insert into t select n, timestamp '2024-01-01 00:00' + n * interval '1 day' from generate_series(0, 3) n",
     )
     far = bank.far(DAYS, table="t")
-    (found,) = far.observe(wanted=["2024-01-03"])
-    taken = far.fetch(found)
+    (result,) = far.observe(wanted=["2024-01-03"])
+    taken = far.fetch(result)
     assert isinstance(taken, Taken) and [row[0] for row in taken.rows] == [2]
 
 
@@ -219,7 +219,7 @@ def test_other_grains(bank: Bank, grain: Grain, keys: list[str]) -> None:
         "insert into t values (0, '2013-11-03 05:30Z'), (1, '2013-11-03 06:30Z'), (2, '2013-11-01 03:59Z'), (3, '2013-11-01 04:00Z')",
     )
     far = bank.far(PartitionSpec(grain=grain, column="at"), "America/New_York", table="t", cursor="n")
-    rows = [sorted(row[0] for row in far.fetch(found).rows) for found in far.observe(wanted=keys)]  # type: ignore[union-attr]
+    rows = [sorted(row[0] for row in far.fetch(result).rows) for result in far.observe(wanted=keys)]  # type: ignore[union-attr]
     assert rows == ([[0], [1]] if grain is Grain.HOUR else [[2], [0, 1, 3]])
 
 
@@ -231,17 +231,17 @@ def test_changed_rows_make_another_version(bank: Bank) -> None:
     )
     far = bank.far(DAYS, table="t", cursor="changed")
     wanted = [f"2024-01-0{day}" for day in (1, 3, 2, 5)]
-    first = {one.partition: one for one in far.observe(wanted=wanted)}
-    assert {key: msgspec.json.decode(one.version) for key, one in first.items()} == {
+    first = {item.partition: item for item in far.observe(wanted=wanted)}
+    assert {key: msgspec.json.decode(item.version) for key, item in first.items()} == {
         "2024-01-01": ["2024-02-01 00:00:09+00", 3], "2024-01-02": ["2024-02-01 00:00:07+00", 3], "2024-01-03": ["2024-02-01 00:00:08+00", 3],
         "2024-01-05": [None, 0],
     }  # fmt: skip
-    known = {key: (one.path, one.version) for key, one in first.items()}
+    known = {key: (item.path, item.version) for key, item in first.items()}
     assert far.observe(known, wanted) == ()
     bank.run(
         "update t set changed = '2024-03-01Z' where n = 1", "delete from t where n = 2", "insert into t values (10, '2024-01-05', null)"
     )
-    assert {one.partition for one in far.observe(known, wanted)} == {"2024-01-02", "2024-01-03", "2024-01-05"}
+    assert {item.partition for item in far.observe(known, wanted)} == {"2024-01-02", "2024-01-03", "2024-01-05"}
 
 
 def test_a_query_is_asked_for_its_interval(bank: Bank) -> None:
@@ -252,9 +252,9 @@ def test_a_query_is_asked_for_its_interval(bank: Bank) -> None:
     )
     query = "select n, n % 2 as odd, name from t where at >= $partition_start and at < $partition_end and name like '50%' -- $partition_end; )\n;"
     far = bank.far(PartitionSpec(grain=Grain.DAY), query=query, cursor="n")
-    (found,) = far.observe(wanted=["2024-01-02"])
-    assert msgspec.json.decode(found.version) == ["2", 1]
-    taken = far.fetch(found)
+    (result,) = far.observe(wanted=["2024-01-02"])
+    assert msgspec.json.decode(result.version) == ["2", 1]
+    taken = far.fetch(result)
     assert isinstance(taken, Taken) and taken.rows == [(2, 0, "50% y")]
 
 

@@ -164,9 +164,9 @@ def remote(store: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Remote]:
     monkeypatch.setenv("REMOTE_PORT", "")
     monkeypatch.setenv("REMOTE_SECRET", CANARY)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
-    found = S3Remote(store)
-    yield found
-    found.wire.close()
+    result = S3Remote(store)
+    yield result
+    result.wire.close()
 
 
 class TestS3(RemoteContract):
@@ -190,10 +190,10 @@ def test_names_say_the_interval(bench: Workbench, remote: S3Remote) -> None:
         remote.put(key, b"id\n1\n")
     _dated(remote, "in/{date:%Y/%m/orders_%d}.csv")
     far = RemoteBench(bench, remote)
-    found = {one.partition: one for one in far.observe()}
-    assert sorted(found) == ["2024-01-02", "2024-01-03"]
-    assert found["2024-01-02"].path == f"s3://{BUCKET}/in/2024/01/orders_02.csv"
-    known = {key: (one.path, one.version) for key, one in found.items()}
+    result = {item.partition: item for item in far.observe()}
+    assert sorted(result) == ["2024-01-02", "2024-01-03"]
+    assert result["2024-01-02"].path == f"s3://{BUCKET}/in/2024/01/orders_02.csv"
+    known = {key: (item.path, item.version) for key, item in result.items()}
     assert far.observe(known) == ()
     remote.put("in/2024/01/orders_03.csv", b"id\n2\n")
     (again,) = far.observe(known)

@@ -94,9 +94,9 @@ class SqliteRemote(Remote):
 
     def _rows(self, sql: str) -> list[Any]:
         connection = sqlite3.connect(self.path)
-        found = connection.execute(sql).fetchall()
+        result = connection.execute(sql).fetchall()
         connection.close()
-        return found
+        return result
 
 
 @pytest.fixture
@@ -206,8 +206,8 @@ def test_intervals_of_text_and_of_seconds(erp: sqlite3.Connection, far: Far, zon
     erp.execute("create table t (n integer, at)")
     erp.executemany("insert into t values (?, ?)", enumerate(values))
     bench = far(PartitionSpec(grain=Grain.DAY, column="at"), zone, table="t")
-    (found,) = bench.observe(wanted=["2013-03-10"])
-    taken = bench.fetch(found)
+    (result,) = bench.observe(wanted=["2013-03-10"])
+    taken = bench.fetch(result)
     assert isinstance(taken, Taken) and sorted(row[0] for row in taken.rows) == [1, 2]
 
 
@@ -217,16 +217,16 @@ def test_changed_rows_make_another_version(erp: sqlite3.Connection, far: Far) ->
     erp.executemany("insert into t values (?, ?, ?)", [(n, f"2024-01-0{1 + n % 3}", f"2024-02-0{n} 00:00:00") for n in range(1, 10)])
     bench = far(PartitionSpec(grain=Grain.DAY, column="at"), table="t", cursor="changed")
     wanted = ["2024-01-01", "2024-01-03", "2024-01-09"]
-    first = {one.partition: one for one in bench.observe(wanted=wanted)}
-    assert [msgspec.json.decode(one.version) for one in first.values()] == [
+    first = {item.partition: item for item in bench.observe(wanted=wanted)}
+    assert [msgspec.json.decode(item.version) for item in first.values()] == [
         ["2024-02-09 00:00:00", 3],
         ["2024-02-08 00:00:00", 3],
         [None, 0],
     ]
-    known = {key: (one.path, one.version) for key, one in first.items()}
+    known = {key: (item.path, item.version) for key, item in first.items()}
     assert bench.observe(known, wanted) == ()
     erp.execute("update t set changed = '2024-03-01' where at = '2024-01-03'")
-    assert [one.partition for one in bench.observe(known, wanted)] == ["2024-01-03"]
+    assert [item.partition for item in bench.observe(known, wanted)] == ["2024-01-03"]
 
 
 def test_increments_join_without_a_gap_and_without_a_row_twice(erp: sqlite3.Connection, far: Far) -> None:
@@ -237,7 +237,7 @@ def test_increments_join_without_a_gap_and_without_a_row_twice(erp: sqlite3.Conn
     (first,) = bench.observe()
     erp.executemany("insert into t values (?)", [(n,) for n in range(5, 8)])
     (second,) = bench.observe({"*": (first.path, first.version)})
-    assert [sorted(row[0] for row in bench.fetch(one).rows) for one in (first, second)] == [[0, 1, 2, 3, 4], [5, 6, 7]]  # type: ignore[union-attr]
+    assert [sorted(row[0] for row in bench.fetch(item).rows) for item in (first, second)] == [[0, 1, 2, 3, 4], [5, 6, 7]]  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(

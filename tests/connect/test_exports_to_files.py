@@ -82,7 +82,7 @@ class TestCsv(FileContract):
         """Would catch: one read's rows in the other's file."""
         to = {"to": "exports/a/{asset}_{date:%Y-%m-%d}.csv"}
         outcome = bench.export(to, bench.rows(ORDERS), bench.rows("select 7 as x", name="planes"))
-        assert [one["target"] for one in outcome.manifest or ()] == ["exports/a/delays_2013-02-11.csv", "exports/a/planes_2013-02-11.csv"]
+        assert [item["target"] for item in outcome.manifest or ()] == ["exports/a/delays_2013-02-11.csv", "exports/a/planes_2013-02-11.csv"]
         assert (bench.root / "exports/a/planes_2013-02-11.csv").read_text() == "x\n7\n"
         assert self.read_back(bench, "2013-02-11") == READ_BACK
 
@@ -167,8 +167,8 @@ class TestJson(FileContract):
     ending = "json"
 
     def parsed(self, path: Path) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = json.loads(path.read_bytes(), parse_constant=_no_json)
-        return found
+        result: list[dict[str, Any]] = json.loads(path.read_bytes(), parse_constant=_no_json)
+        return result
 
     def decoded(self, path: Path) -> list[Row]:
         return [{name: None if v is None else str(v) for name, v in row.items()} for row in self.parsed(path)]
@@ -228,17 +228,17 @@ class TestExcel(FileContract):
         """Would catch: numbers as text, dates as numbers, digits that Excel would round away."""
         bench.export(self.declared(), bench.rows(TYPES))
         head, row = self.cells(self.path(bench))
-        found = dict(zip(head, row, strict=True))
-        assert (found["bool"], found["i8"], found["dbl"], found["small"]) == (True, 127, 1.5, 1.1)
-        assert (found["i64"], found["dec"], found["nan"]) == ("9007199254740993", "12345678901234567.89", "NaN")
-        assert (found["d"], found["ts"]) == (datetime(2013, 2, 11), datetime(2013, 2, 11, 13, 14, 15, 250_000))  # noqa: DTZ001
-        assert found["tz"] == datetime(2013, 2, 11, 13, 14, 15)  # noqa: DTZ001
+        result = dict(zip(head, row, strict=True))
+        assert (result["bool"], result["i8"], result["dbl"], result["small"]) == (True, 127, 1.5, 1.1)
+        assert (result["i64"], result["dec"], result["nan"]) == ("9007199254740993", "12345678901234567.89", "NaN")
+        assert (result["d"], result["ts"]) == (datetime(2013, 2, 11), datetime(2013, 2, 11, 13, 14, 15, 250_000))  # noqa: DTZ001
+        assert result["tz"] == datetime(2013, 2, 11, 13, 14, 15)  # noqa: DTZ001
 
     def test_each_read_has_a_sheet(self, bench: Bench) -> None:
         """Would catch: the second read missing, or in the first one's sheet."""
         outcome = bench.export(self.declared(), bench.rows(ORDERS), bench.rows("select 7 as x", name="planes"))
         assert self.cells(self.path(bench), "planes") == [("x",), (7,)]
-        assert [(one["asset"], one["rows"]) for one in outcome.manifest or ()] == [("", 3)]
+        assert [(item["asset"], item["rows"]) for item in outcome.manifest or ()] == [("", 3)]
 
     def test_what_a_sheet_cant_hold_is_said(self, bench: Bench) -> None:
         """Would catch: rows or characters that are silently left out."""
@@ -275,10 +275,10 @@ def test_formulas_are_escaped_where_that_is_asked_for(export_bench: Bench) -> No
     target = {"to": "exports/formulas.csv"}
     export_bench.export({**target, "csv": {"escape_formulas": True}}, rows)
     with (export_bench.root / target["to"]).open(newline="", encoding="utf-8") as file:
-        found = list(csv.reader(file))[1:]
+        result = list(csv.reader(file))[1:]
     dangerous = 6
-    assert [row[1] for row in found] == [f"'{text}" for text in texts[:dangerous]] + [*texts[dangerous:], ""]
-    assert {(row[2], row[3]) for row in found} == {("-1.5", "-2.25"), ("", "")}, "numbers stay numbers"
+    assert [row[1] for row in result] == [f"'{text}" for text in texts[:dangerous]] + [*texts[dangerous:], ""]
+    assert {(row[2], row[3]) for row in result} == {("-1.5", "-2.25"), ("", "")}, "numbers stay numbers"
     export_bench.export({**target, "csv": {"escape_formulas": False}}, rows)
     with (export_bench.root / target["to"]).open(newline="", encoding="utf-8") as file:
         assert [row[1] for row in csv.reader(file)][1:] == [*texts, ""]

@@ -28,8 +28,8 @@ class TableContract(ExportContract):
         raise NotImplementedError
 
     def read_back(self, bench: Bench, interval: str) -> list[Row] | None:
-        found = self.rows(bench, f"select * from delays where _interval = '{interval}'")
-        text = [{name: None if v is None else str(v) for name, v in row.items() if name != "_interval"} for row in found]
+        result = self.rows(bench, f"select * from delays where _interval = '{interval}'")
+        text = [{name: None if v is None else str(v) for name, v in row.items() if name != "_interval"} for row in result]
         return sorted(text, key=lambda row: row.get("id") or "")
 
     def test_the_ledger_says_which_attempt_it_was(self, bench: Bench) -> None:
@@ -55,21 +55,21 @@ class TableContract(ExportContract):
             task = bench.task(self.declared(), bench.rows(ORDERS + only), attempt=attempt)
             return bench.perform(msgspec.structs.replace(task, project=project, take_over=take_over))
 
-        one = " where id = 1"
+        item = " where id = 1"
         assert export("before", "9.6").state == "staged"
         assert export("before", "9.5").state == "failed", "within one state a later attempt wins"
-        refused = export("after", "1.2", only=one)
+        refused = export("after", "1.2", only=item)
         assert refused.state == "failed"
         assert refused.error is not None
         assert "another project (state before)" in refused.error.message
         assert refused.error.hint.endswith("headrace exports take-over regulator-extract --reason TEXT")
         assert self.read_back(bench, "2013-02-11") == READ_BACK
-        assert export("after", "1.3", "t1", one).state == "staged"
+        assert export("after", "1.3", "t1", item).state == "staged"
         assert self.read_back(bench, "2013-02-11") == READ_BACK[:1]
         assert export("after", "1.2", "t1").state == "failed", "its own epochs count again"
         assert export("before", "9.7").state == "failed", "who was there before is refused from now on"
         assert export("before", "9.7", "t2").state == "staged", "unless it takes it back"
-        assert export("after", "1.9", "t1", one).state == "failed", "a take-over is good for once"
+        assert export("after", "1.9", "t1", item).state == "failed", "a take-over is good for once"
 
     def test_a_ledger_of_an_older_version_is_taken_over_too(self, bench: Bench) -> None:
         """Would catch: targets that were written before rows had a project."""
@@ -107,8 +107,8 @@ class TableContract(ExportContract):
         """Would catch: an asset that gets a column, and exports that fail from then on."""
         bench.export(self.declared(), bench.rows(ORDERS))
         bench.export(self.declared(), bench.rows("select 3 as id, 'new' as extra", interval="2013-02-12"), interval="2013-02-12")
-        found = self.rows(bench, "select id, who, extra from delays order by id")
-        assert [tuple(row.values()) for row in found] == [(1, "ann", None), (2, "bob", None), (3, None, "new")]
+        result = self.rows(bench, "select id, who, extra from delays order by id")
+        assert [tuple(row.values()) for row in result] == [(1, "ann", None), (2, "bob", None), (3, None, "new")]
 
     def test_a_table_that_isnt_ours_is_left_alone(self, bench: Bench) -> None:
         """Would catch: somebody's own table emptied, because all of its rows were taken for an interval's."""
@@ -306,8 +306,8 @@ def test_rights_that_are_missing_are_no_fault_of_a_declaration(error: psycopg.Er
 class TestPostgresqlThatEnds:
     @pytest.fixture
     def server(self) -> Iterator[Cluster]:
-        with private_cluster() as found:
-            yield found
+        with private_cluster() as result:
+            yield result
 
     def test_a_server_that_crashes(self, export_bench: Bench, server: Cluster) -> None:
         """Would catch: an exception of the driver that ends the worker, or an attempt that isn't tried again."""

@@ -93,7 +93,7 @@ class TestS3(UrlContract):
         return export_bench
 
     def _keys(self) -> list[str]:
-        return [one["Key"] for one in self.client.list_objects_v2(Bucket=BUCKET).get("Contents", ())]
+        return [item["Key"] for item in self.client.list_objects_v2(Bucket=BUCKET).get("Contents", ())]
 
     def names(self) -> list[str]:
         return [key.rpartition("/")[2] for key in self._keys()]
@@ -102,8 +102,8 @@ class TestS3(UrlContract):
         key = f"out/daily/{name}"
         if key not in self._keys():
             return None
-        found: bytes = self.client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
-        return found
+        result: bytes = self.client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+        return result
 
     def repair(self, bench: Bench) -> None:
         os.environ["EXPORT_PORT"] = str(self.port)
@@ -133,7 +133,7 @@ class _Files(paramiko.SFTPServerInterface):  # type: ignore[misc]
         return self.root / self.canonicalize(path).lstrip("/")
 
     def list_folder(self, path: str) -> Any:
-        return [paramiko.SFTPAttributes.from_stat(one.stat(), one.name) for one in self._at(path).iterdir()]
+        return [paramiko.SFTPAttributes.from_stat(item.stat(), item.name) for item in self._at(path).iterdir()]
 
     def stat(self, path: str) -> Any:
         try:
@@ -190,8 +190,8 @@ def sftp(tmp_path: Path) -> Iterator[tuple[int, Path]]:
     threading.Thread(target=serve, daemon=True).start()
     yield listener.getsockname()[1], folder
     listener.close()
-    for one in transports:
-        one.close()
+    for item in transports:
+        item.close()
 
 
 class TestSftp(UrlContract):

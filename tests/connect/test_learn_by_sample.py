@@ -38,6 +38,6 @@ def test_a_sample_and_all_values_show_the_same(monkeypatch: pytest.MonkeyPatch, 
         connection.executemany(f"INSERT INTO t VALUES ({', '.join('?' * len(names))})", rows)
         whole = learn_types(connection, "t", len(names))
         sample = learn_types(connection, "t", len(names), sampled=True)
-    differ = {name for name, one, other in zip(names, whole.types, sample.types, strict=True) if one != other}
+    differ = {name for name, item, other in zip(names, whole.types, sample.types, strict=True) if item != other}
     assert differ <= {"empty at first"}, f"seed {seed}"
     assert (sample.null, sample.date_format) == (whole.null, whole.date_format), f"seed {seed}"

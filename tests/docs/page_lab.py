@@ -47,15 +47,15 @@ def steps(page: str) -> Iterator[Command | Written]:
 
 
 def commands(text: str, first_line: int) -> list[Command]:
-    found: list[Command] = []
+    result: list[Command] = []
     for number, line in enumerate(text.splitlines(), first_line):
         if line.startswith("$ "):
-            found.append(Command(number, line[2:]))
+            result.append(Command(number, line[2:]))
         elif code := re.fullmatch(r"\[exit (\d+)\]", line):
-            found[-1].exit_code = int(code[1])
+            result[-1].exit_code = int(code[1])
         else:
-            found[-1].expected.append(line)
-    return found
+            result[-1].expected.append(line)
+    return result
 
 
 def pattern(expected: list[str]) -> re.Pattern[str]:

@@ -66,9 +66,9 @@ def blocks() -> Iterator[Block]:
     for path in pages():
         page, text = path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")
         on_typed_page = page.startswith(TYPED)
-        for found in BLOCK.finditer(text):
-            typed = on_typed_page and (found["language"] == "console" or bool(found["path"]))
-            yield Block(page, found["language"], found["text"], typed)
+        for result in BLOCK.finditer(text):
+            typed = on_typed_page and (result["language"] == "console" or bool(result["path"]))
+            yield Block(page, result["language"], result["text"], typed)
         prose = re.sub(r"^```.*?^```$", "```", text, flags=re.DOTALL | re.MULTILINE)
         for indented in re.finditer(r"(?<=\n\n)(?: {4}.*\n|\n(?= {4}))+", prose):
             yield Block(page, "", indented[0], typed=False)
@@ -86,8 +86,8 @@ def test_a_block_is_typed_or_says_why_not() -> None:
 
 def test_a_file_that_a_page_writes_has_the_name_of_a_file() -> None:
     """Would catch: a word in code that ends the sentence above a block, taken for the file that the block is."""
-    found = [block for path in pages() for block in BLOCK.finditer(path.read_text(encoding="utf-8"))]
-    names = [block["path"] for block in found if block["path"] and block["language"] != "console"]
+    result = [block for path in pages() for block in BLOCK.finditer(path.read_text(encoding="utf-8"))]
+    names = [block["path"] for block in result if block["path"] and block["language"] != "console"]
     assert names and [name for name in names if "." not in name.rpartition("/")[2]] == []
 
 
@@ -117,9 +117,9 @@ def test_settings_that_nobody_applies_exist() -> None:
     assert len(parts) >= 3
     for block in parts:
         text = "\n".join(line.removeprefix("    ") for line in block.text.splitlines())
-        for section, found in tomllib.loads(text).items():
+        for section, result in tomllib.loads(text).items():
             known = settings()[section]
-            assert not known or set(found) <= known, (block.page, section, found)
+            assert not known or set(result) <= known, (block.page, section, result)
 
 
 def test_fault_points_of_pages_exist() -> None:

@@ -54,10 +54,10 @@ def test_what_the_page_says_comes_true(tmp_path: Path) -> None:
     said("A change of a column that somebody uses holds the delivery: it waits in quarantine, and what depends on it waits too")
     project.write("landing/sales_2026-03-02.csv", "till,amount,discount\n1,9.5,0\n2,6.2,0\n")
     run = project.json("tick --now 2026-03-03T05:00Z")
-    assert [(one["asset"], one["partition"]) for one in run["published"]] == [("sales", "2026-03-02"), ("daily", "2026-03-02")]
+    assert [(item["asset"], item["partition"]) for item in run["published"]] == [("sales", "2026-03-02"), ("daily", "2026-03-02")]
     project.write("landing/sales_2026-03-03.csv", "till,total,cashier\n1,8.5,Ann\n2,5.2,Bo\n")
     run = project.json("tick --now 2026-03-04T05:00Z")
-    assert run["published"] == [] and [one["state"] for one in run["attempts"]] == ["held"]
+    assert run["published"] == [] and [item["state"] for item in run["attempts"]] == ["held"]
 
     said("Editing a file changes nothing until it is applied; `status` says that there is something to apply.")
     project.write("assets/daily.sql", FILES["assets/daily.sql"].replace("sum(amount)", "2 * sum(amount)"))

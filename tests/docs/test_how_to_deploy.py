@@ -31,10 +31,10 @@ def test_the_page_does_what_it_says(tmp_path: Path) -> None:
 
 
 def unit() -> configparser.ConfigParser:
-    found = configparser.ConfigParser(interpolation=None, strict=False)
-    found.optionxform = str  # type: ignore[assignment, method-assign]
-    found.read(UNIT, encoding="utf-8")
-    return found
+    result = configparser.ConfigParser(interpolation=None, strict=False)
+    result.optionxform = str  # type: ignore[assignment, method-assign]
+    result.read(UNIT, encoding="utf-8")
+    return result
 
 
 def test_the_unit_starts_what_there_is_and_leaves_time_to_stop() -> None:

@@ -38,9 +38,9 @@ SPANS = [(page.relative_to(ROOT).as_posix(), span) for page in pages() for span 
 
 def of_kind(shape: str) -> Iterator[tuple[str, str]]:
     """Page and span, of each span of that shape."""
-    found = [(page, span) for page, span in SPANS if re.match(shape, span)]
-    assert found, f"no page has a span like {shape}: this test looks at nothing"
-    yield from found
+    result = [(page, span) for page, span in SPANS if re.match(shape, span)]
+    assert result, f"no page has a span like {shape}: this test looks at nothing"
+    yield from result
 
 
 def is_command(span: str) -> bool:
@@ -77,8 +77,8 @@ WITH_ACTIONS = {"audit", "backfills", "connections", "contract", "db", "exports"
 @cache
 def options_of(name: str) -> frozenset[str]:
     command = importlib.import_module(BY_NAME[name].module).command
-    said = [one.said for one in parameters(command) if isinstance(one.said, Option)]
-    return frozenset(option for one in said for option in (one.name, one.short) if option)
+    said = [parameter.said for parameter in parameters(command) if isinstance(parameter.said, Option)]
+    return frozenset(option for item in said for option in (item.name, item.short) if option)
 
 
 @cache

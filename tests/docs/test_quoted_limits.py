@@ -270,8 +270,8 @@ def test_every_limit_on_a_page_is_tied_to_the_code(page: str) -> None:
     phrases = [phrase for of, phrase in QUOTED if of == page]
     places = [(at.start(), at.end()) for phrase in phrases for at in re.finditer(re.escape(phrase), prose)]
     loose = [
-        found[0]
-        for found in QUANTITY.finditer(prose)
-        if not any(start <= found.end() - 1 and found.start() < end for start, end in places) and (page, found[0]) not in OTHERWISE
+        result[0]
+        for result in QUANTITY.finditer(prose)
+        if not any(start <= result.end() - 1 and result.start() < end for start, end in places) and (page, result[0]) not in OTHERWISE
     ]
     assert not loose, f"{page}: {loose}: tie them to constants in QUOTED, or reword"

@@ -213,12 +213,12 @@ def test_lines_do_not_depend_on_how_bytes_arrive(pieces: list[bytes]) -> None:
     """Would catch: a line split or joined where two reads meet; a character that is escaped because it was cut in two."""
     whole, cut = Splitter(), Splitter()
     expected = [*whole.feed(b"".join(pieces)), *([whole.rest()] if whole.pending else [])]
-    found = [line for piece in pieces for line in cut.feed(piece)] + ([cut.rest()] if cut.pending else [])
-    assert found == expected
-    assert not any(safe(line) != safe(safe(line)) for line in found)
+    result = [line for piece in pieces for line in cut.feed(piece)] + ([cut.rest()] if cut.pending else [])
+    assert result == expected
+    assert not any(safe(line) != safe(safe(line)) for line in result)
     assert all(
         character == "\t" or character.isprintable() or character.isspace() or ord(character) > 0x9F
-        for line in found
+        for line in result
         for character in safe(line)
     )
 

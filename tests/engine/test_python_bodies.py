@@ -65,9 +65,9 @@ def test_an_input_comes_in_the_container_that_was_asked_for(bench: Bench, annota
         "return [{'kind': f'{kind.__module__}.{kind.__qualname__}', 'columns': ','.join(columns)}]",
         inputs='"given"',
     )
-    ((found, columns),) = rows(bench, text, given)
+    ((result, columns),) = rows(bench, text, given)
     assert columns == "a,b"
-    assert found.replace("pandas.core.frame.DataFrame", "pandas.DataFrame").replace("duckdb.duckdb", "_duckdb") == kind
+    assert result.replace("pandas.core.frame.DataFrame", "pandas.DataFrame").replace("duckdb.duckdb", "_duckdb") == kind
 
 
 @pytest.mark.parametrize(
@@ -399,7 +399,7 @@ def test_neighbours_of_two_assets_with_one_name_are_two_modules(bench: Bench) ->
         produced = bench.run(placed)
         return [row[1:] for row in bench.rows(produced.staged, produced.table)]
 
-    assert [of(one) for one in ("one", "two", "one")] == [[("one", 1)], [("two", 1)], [("one", 2)]]
+    assert [of(item) for item in ("one", "two", "one")] == [[("one", 1)], [("two", 1)], [("one", 2)]]
 
 
 def test_what_the_environment_finds_in_the_project_comes_from_what_was_applied(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

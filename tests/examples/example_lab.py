@@ -43,13 +43,13 @@ class Example:
 
     def rows(self, asset: str, *arguments: str) -> list[dict[str, Any]]:
         """All rows of an asset that readers see."""
-        found: list[dict[str, Any]] = self.json("read", asset, "--limit", "1000000", *arguments)["rows"]
-        return found
+        result: list[dict[str, Any]] = self.json("read", asset, "--limit", "1000000", *arguments)["rows"]
+        return result
 
     def consumer(self, name: str, now: str | None = None) -> Any:
         """What `status` says of one consumer."""
         document = self.json("status", *(("--now", now) if now else ()))
-        return next(one for one in document["consumers"] if one["name"] == name)
+        return next(item for item in document["consumers"] if item["name"] == name)
 
     def write(self, path: str, text: str) -> Path:
         """Put a file into the project."""
@@ -61,4 +61,4 @@ class Example:
 
 def published(document: Any) -> list[tuple[str, str]]:
     """What a run's document says was published: asset and partition, sorted."""
-    return sorted((one["asset"], one["partition"]) for one in document["published"])
+    return sorted((item["asset"], item["partition"]) for item in document["published"])

@@ -26,7 +26,7 @@ def changed(example: Example, path: str, was: str, now: str) -> list[tuple[str, 
     text = file.read_text()
     assert was in text
     file.write_text(text.replace(was, now))
-    return [(one["node"], [code["path"] for code in one["code"]]) for one in example.json("plan")["changes"]]
+    return [(item["node"], [code["path"] for code in item["code"]]) for item in example.json("plan")["changes"]]
 
 
 @pytest.mark.timeout(300)
@@ -34,7 +34,7 @@ def test_python_asset(tmp_path: Path) -> None:
     """Would catch: declared types lost, a log that is empty, a helper whose change nobody sees, tests that can't run."""
     example = started("python-asset", tmp_path)
     document = example.tick(NOW)
-    assert [one for one in published(document) if one[0] == "order_values"] == [("order_values", day) for day in DAYS]
+    assert [item for item in published(document) if item[0] == "order_values"] == [("order_values", day) for day in DAYS]
     rows = sorted((row["customer"], row["orders"], row["euros"]) for row in example.rows("order_values"))
     assert rows == [("Ada", 2, "15.50"), ("Ben", 1, "18.40"), ("Cleo", 1, "92.00")]
     log = [line["text"] for line in example.json("logs", "order_values@2026-03-02")]
@@ -67,4 +67,4 @@ def test_macros(tmp_path: Path) -> None:
     example.tick(NOW)
     rows = sorted((row["order_id"], row["euros"], row["size"]) for row in example.rows("order_values"))
     assert rows == [(1, "10.00", "large"), (2, "18.40", "large"), (3, "5.50", "small"), (4, "92.00", "large"), (5, "1.25", "small")]
-    assert [one for one, _ in changed(example, "macros/money.sql", "0.92", "0.93")] == ["order_values"]
+    assert [item for item, _ in changed(example, "macros/money.sql", "0.92", "0.93")] == ["order_values"]

@@ -26,7 +26,7 @@ def test_each_consumer_gets_its_days_and_corrections(tmp_path: Path) -> None:
         "takings": [("day", "till", "sales", "amount"), ("2026-03-02", 1, 1, 4), ("2026-03-02", 2, 1, 9.75)],
         "tills": [("till", "last_seen", "amount"), (1, "2026-03-02", 16.5), (2, "2026-03-02", 17)],
     }
-    assert {one["state"] for one in example.json("status")["consumers"]} == {"served"}
+    assert {item["state"] for item in example.json("status")["consumers"]} == {"served"}
 
     landed = example.write("landing/sales_2026-03-02.csv", "day,till,amount\n2026-03-02,1,5.00\n2026-03-02,2,9.75\n")
     os.utime(landed, (landed.stat().st_mtime - 3600,) * 2)

@@ -76,8 +76,8 @@ def next_command(project: Project) -> tuple[str, ...]:
 
 
 def plan_state(project: Project) -> str:
-    found = project.sql_if_any("select state from plan order by id desc limit 1")
-    return str(found[0][0]) if found else ""
+    result = project.sql_if_any("select state from plan order by id desc limit 1")
+    return str(result[0][0]) if result else ""
 
 
 def undisturbed(folder: Path) -> Wanted:

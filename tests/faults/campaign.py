@@ -211,8 +211,8 @@ def main() -> int:
     return 1 if campaign.failures else 0
 
 
-def _with_seed(found: tuple[World, float], seed: int) -> tuple[World, int, float]:
-    return found[0], seed, found[1]
+def _with_seed(result: tuple[World, float], seed: int) -> tuple[World, int, float]:
+    return result[0], seed, result[1]
 
 
 if __name__ == "__main__":

@@ -304,9 +304,9 @@ def started_by(pid: int) -> list[int]:
 
 def verify(project: Project, wanted: World) -> None:
     """What was disturbed has come to the same as what wasn't, exactly once, and can be relied on."""
-    found = project.world()
+    result = project.world()
     for name in World._fields:
-        assert getattr(found, name) == getattr(wanted, name), f"{name}: {_differing(getattr(found, name), getattr(wanted, name))}"
+        assert getattr(result, name) == getattr(wanted, name), f"{name}: {_differing(getattr(result, name), getattr(wanted, name))}"
     twice = "select node, partition, count(*) from publication where ended_snapshot is null group by 1, 2 having count(*) > 1"
     assert project.sql(twice) == []
     assert project.sql("select count(*) from attempt where state in ('queued', 'running')") == [(0,)]
@@ -321,10 +321,10 @@ def sound(project: Project) -> None:
     assert verified["reconciled"], verified["missing"]
 
 
-def _differing(found: Any, wanted: Any) -> str:
-    if not isinstance(found, dict):
-        return f"{found} instead of {wanted}"
-    return str({key: (found.get(key), wanted.get(key)) for key in found.keys() | wanted.keys() if found.get(key) != wanted.get(key)})
+def _differing(result: Any, wanted: Any) -> str:
+    if not isinstance(result, dict):
+        return f"{result} instead of {wanted}"
+    return str({key: (result.get(key), wanted.get(key)) for key in result.keys() | wanted.keys() if result.get(key) != wanted.get(key)})
 
 
 def published_once(project: Project) -> list[tuple[Any, ...]]:

@@ -29,8 +29,8 @@ def passing(**environment: str) -> subprocess.CompletedProcess[str]:
 def test_every_point_stands_in_the_code_once() -> None:
     """Catches points that are listed and reached nowhere, and a name that stands for two places."""
     sources = [path for path in Path(headrace.__file__).parent.rglob("*.py") if path.name != "faults.py"]
-    found = Counter(name for path in sources for name in re.findall(r"reached\(FaultPoint\.(\w+)\)", path.read_text()))
-    assert found == Counter({point.name: 1 for point in FaultPoint})
+    result = Counter(name for path in sources for name in re.findall(r"reached\(FaultPoint\.(\w+)\)", path.read_text()))
+    assert result == Counter({point.name: 1 for point in FaultPoint})
 
 
 def test_nothing_is_armed_unless_the_environment_says_so() -> None:

@@ -35,16 +35,16 @@ def test_a_world_is_a_sound_project(seed: int, tmp_path: Path) -> None:
     compiled = compile_project(tmp_path)
     assert {problem.code for problem in compiled.problems} <= {"code_not_followed"}  # its faults are planted by `exec`
     assert ASSETS[0] <= len(lab.graph.assets) <= ASSETS[1]
-    owners = {lab.world.reference.owner, *(one.owner for one in lab.world.events)}
+    owners = {lab.world.reference.owner, *(event.owner for event in lab.world.events)}
     assert len(owners) in {4, 5}
-    assert all(lab.graph.below(one.name) for one in lab.world.events)
+    assert all(lab.graph.below(event.name) for event in lab.world.events)
 
 
 def test_scenarios_are_chosen_by_kind(tmp_path: Path) -> None:
     """Catches a kind that is misspelt and plays all of a seed, and one that plays another's faults."""
     lab = Lab(1, tmp_path)
     declare(tmp_path, lab.world, lab.graph)
-    kinds = {ALL[int(one)](lab, random.Random(0)).name for one in chosen(1, tmp_path, ["null_spike", "schema_change"])}
+    kinds = {ALL[int(item)](lab, random.Random(0)).name for item in chosen(1, tmp_path, ["null_spike", "schema_change"])}
     assert kinds == {"null_spike", "schema_change renamed", "schema_change dropped", "schema_change headless"}
     with pytest.raises(ValueError, match="no fault is called nul_spike"):
         list(chosen(1, tmp_path, ["nul_spike"]))
@@ -58,7 +58,7 @@ def test_a_fault_that_does_not_fit_a_world_is_left_out(tmp_path: Path) -> None:
         drawn(lab, str(KEYS_OF_FACTS))
     assert list(chosen(4404, tmp_path, ["clean", "odd"])) == ["clean", "odd"]
     assert list(chosen(4404, tmp_path, ["reference_broken"])) == [str(KEYS_OF_FACTS + 1)]
-    assert {str(one) for one in range(len(ALL))} - set(every(lab)) == {str(KEYS_OF_FACTS)}
+    assert {str(item) for item in range(len(ALL))} - set(every(lab)) == {str(KEYS_OF_FACTS)}
 
 
 @pytest.mark.timeout(300)  # of ten seeds, each delivery is made several times
@@ -70,24 +70,24 @@ def test_of_two_at_once_neither_hides_the_other(tmp_path: Path) -> None:
         words = pairs(lab)
         assert len(words) == sum(WAYS.values())
         for word in words:
-            one, other = drawn(lab, word)
-            assert _are_apart(lab, word.partition(":")[0], one, other), word
+            item, other = drawn(lab, word)
+            assert _are_apart(lab, word.partition(":")[0], item, other), word
 
 
-def _are_apart(lab: Lab, way: str, one: Fault, other: Fault) -> bool:
+def _are_apart(lab: Lab, way: str, item: Fault, other: Fault) -> bool:
     """Whether two faults are where their way says, and each can be told of."""
     assets = {asset.name for asset in lab.graph.assets}
     match way:
         case "same":
-            return one.node == other.node and one.about != other.about and one.gone not in other.shown_in
+            return item.node == other.node and item.about != other.about and item.gone not in other.shown_in
         case "below":
-            return one.node not in assets and one.node in lab.graph.above(other.node) - {other.node}
+            return item.node not in assets and item.node in lab.graph.above(other.node) - {other.node}
         case "two":
-            both = [{one.node, other.node} <= lab.graph.above(name) for name in assets]
-            return one.node != other.node and any(both)
+            both = [{item.node, other.node} <= lab.graph.above(name) for name in assets]
+            return item.node != other.node and any(both)
         case _:
-            hidden = [a in lab.graph.above(b) for a, b in ((one.node, other.node), (other.node, one.node)) if b in assets]
-            return one.node != other.node and not any(hidden)
+            hidden = [a in lab.graph.above(b) for a, b in ((item.node, other.node), (other.node, item.node)) if b in assets]
+            return item.node != other.node and not any(hidden)
 
 
 def test_what_nobody_could_find_is_not_counted() -> None:
@@ -119,7 +119,7 @@ def test_formats_hold_what_they_are_given(tmp_path: Path) -> None:
     made.format, made.exact = "parquet", True
     (tmp_path / "a.parquet").write_bytes(made.body())
     read = parquet.read_table(tmp_path / "a.parquet")
-    assert [str(one) for one in read.schema.types] == ["decimal128(18, 4)", "string"]
+    assert [str(item) for item in read.schema.types] == ["decimal128(18, 4)", "string"]
     made.rows[1]["n"] = "n/a"
     (tmp_path / "b.parquet").write_bytes(made.body())
     assert parquet.read_table(tmp_path / "b.parquet").column("n").to_pylist() == ["1.5", "n/a"]
@@ -138,7 +138,7 @@ def test_every_delivered_fault_changes_its_delivery(seed: int, tmp_path: Path) -
 
 
 def _delivery(lab: Lab, name: str) -> Delivery:
-    source = next((one for one in lab.world.events if one.name == name), None)
+    source = next((event for event in lab.world.events if event.name == name), None)
     return lab.days.reference(lab.day) if source is None else lab.days.events(source, lab.day)
 
 
@@ -153,6 +153,6 @@ def test_a_fault_from_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     campaign = Campaign(3, tmp_path, said.append)
     campaign.prepare()
     assert campaign.cleanly().false_alarms == [], said
-    found: Verdict = campaign.scenario(str(NULL_SPIKE))
+    result: Verdict = campaign.scenario(str(NULL_SPIKE))
     assert ALL[NULL_SPIKE].__name__ == "emptied"
-    assert [one.right for one in found.faults] == [True], found
+    assert [fault.right for fault in result.faults] == [True], result

@@ -35,7 +35,7 @@ class Call(NamedTuple):
 def calls(trace: Path) -> list[Call]:
     """The calls in the order in which they ended; those that failed are left out."""
     pending: dict[str, tuple[int, str]] = {}
-    found = []
+    result = []
     for number, line in enumerate(trace.read_text(errors="replace").splitlines()):
         pid, _, text = line.partition(" ")
         text = text.strip()
@@ -48,8 +48,8 @@ def calls(trace: Path) -> list[Call]:
             text = first + text
         name = text.partition("(")[0]
         if name in CALLS and " = -1 " not in text[-80:]:
-            found.append(Call(began, number, name, text))
-    return found
+            result.append(Call(began, number, name, text))
+    return result
 
 
 @pytest.mark.slow

@@ -35,13 +35,13 @@ WRITTEN = Path(tempfile.gettempdir()) / "headrace-golden"
 def test_commands_say_what_they_said(tmp_path: Path) -> None:
     """Would catch: a rename inside that changes a key of a document, a screen or an exit code."""
     root = (WRITTEN if WRITES else tmp_path) / "shop"
-    found = played(root, steps())
-    assert set(BY_NAME) - GO_ON == set(found) & set(BY_NAME)
+    result = played(root, steps())
+    assert set(BY_NAME) - GO_ON == set(result) & set(BY_NAME)
     if WRITES:
-        _write(found, root)
+        _write(result, root)
         shutil.rmtree(WRITTEN)
     kept = {path.stem: path.read_text(encoding="utf-8") for path in sorted(COMMANDS.glob("*.txt"))}
-    differences = [line for name in sorted(found | kept) for line in _difference(name, kept.get(name, ""), found.get(name, ""))]
+    differences = [line for name in sorted(result | kept) for line in _difference(name, kept.get(name, ""), result.get(name, ""))]
     assert not differences, "\n".join(differences[:LINES_SHOWN])
 
 

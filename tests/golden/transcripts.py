@@ -50,7 +50,7 @@ def played(root: Path, told: Iterable[Step]) -> dict[str, str]:
     """Transcripts by the name of the command."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
     environment = kept | {"COLUMNS": "600", "NO_COLOR": "1", "TERM": "dumb", "TZ": "UTC"}
-    found: dict[str, list[str]] = defaultdict(list)
+    result: dict[str, list[str]] = defaultdict(list)
     root.mkdir(parents=True)
     for step in told:
         match step:
@@ -59,10 +59,10 @@ def played(root: Path, told: Iterable[Step]) -> dict[str, str]:
             case Line(text, now):
                 arguments = shlex.split(text)
                 done = headrace([*arguments, "--now", now], root, environment, PATIENCE_SECONDS)
-                errors = "".join(f"! {one}\n" for one in done.stderr.splitlines())
+                errors = "".join(f"! {splitline}\n" for splitline in done.stderr.splitlines())
                 said = f"{_shown(done.stdout)}{errors}"
-                found[arguments[0]].append(f"$ headrace {text} --now {now}\n{masked(said, root)}[exit {done.returncode}]\n")
-    return {name: "\n".join(parts) for name, parts in found.items()}
+                result[arguments[0]].append(f"$ headrace {text} --now {now}\n{masked(said, root)}[exit {done.returncode}]\n")
+    return {name: "\n".join(parts) for name, parts in result.items()}
 
 
 def _write(path: Path, step: File) -> None:
@@ -82,15 +82,15 @@ def _shown(out: str) -> str:
 def _masked(value: Any, key: str = "") -> Any:
     match value:
         case list() if key == "segments":
-            return [_masked(one) for one in value if one["seconds"] >= LONG_SECONDS]
+            return [_masked(item) for item in value if item["seconds"] >= LONG_SECONDS]
         case dict() if key == "checked":
             return "ROWS BY TABLE"
         case dict():
-            return {name: _masked(one, name) for name, one in value.items()}
+            return {name: _masked(item, name) for name, item in value.items()}
         case list() if key in ("shares", "overhead"):
-            return sorted({one["owner"] for one in value})
+            return sorted({item["owner"] for item in value})
         case list():
-            return [_masked(one, key) for one in value]
+            return [_masked(item, key) for item in value]
         case float():
             return "NUMBER"
         case bool():

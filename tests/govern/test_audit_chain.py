@@ -86,11 +86,11 @@ def test_an_entry_holds_who_what_when_and_why(store: Store) -> None:
             ),
         )  # fmt: skip
     ((number, at, text, _, _),) = rows(store)
-    found = json.loads(text)
+    result = json.loads(text)
     assert (seq, number, at) == (1, 1, AT)
-    assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", found.pop("id"))
-    assert abs(time.time() - time.mktime(time.strptime(found.pop("real_at")[:19], "%Y-%m-%dT%H:%M:%S")) + time.timezone) < 60
-    assert found == {
+    assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", result.pop("id"))
+    assert abs(time.time() - time.mktime(time.strptime(result.pop("real_at")[:19], "%Y-%m-%dT%H:%M:%S")) + time.timezone) < 60
+    assert result == {
         "action": "run.requested", "actor": {"type": "person", "id": "ann", "display": "Ann"}, "at": "2013-02-12T06:40:00.000000Z",
         "object": {"kind": "run", "id": "7", "version": None}, "outcome": "denied", "reason": "not applied",
         "before": {"a": None, "b": 1}, "after": ["x"], "request_id": "3", "run_id": "7",
@@ -121,7 +121,7 @@ def append_and_raise(store: Store) -> None:
 def test_ids_grow_with_time_and_never_repeat(store: Store) -> None:
     ids = [json.loads(row[2])["id"] for row in fill(store, 500)]
     assert len(set(ids)) == 500
-    assert [found[:13] for found in ids] == sorted(found[:13] for found in ids)
+    assert [result[:13] for result in ids] == sorted(found[:13] for found in ids)
 
 
 def test_a_huge_value_is_kept_as_its_hash(store: Store) -> None:
@@ -129,10 +129,10 @@ def test_a_huge_value_is_kept_as_its_hash(store: Store) -> None:
     huge = {"keys": [f"k{n}" for n in range(50_000)]}
     with store.write(None) as tx:
         append(tx, AT, AuditEvent(action=Action.PROJECT_APPLIED, actor=ACTOR, object=Object("project", "p"), after=huge))
-    found = json.loads(rows(store)[0][2])
+    result = json.loads(rows(store)[0][2])
     text = json.dumps(huge, separators=(",", ":"))
-    assert found["after"] == {"bytes": len(text), "sha256": hashlib.sha256(text.encode()).hexdigest()}
-    assert found["before"] is None
+    assert result["after"] == {"bytes": len(text), "sha256": hashlib.sha256(text.encode()).hexdigest()}
+    assert result["before"] is None
 
 
 def test_text_from_outside_can_not_forge_a_line(store: Store) -> None:
@@ -140,11 +140,11 @@ def test_text_from_outside_can_not_forge_a_line(store: Store) -> None:
     hostile = "ok\n2013-01-01 ann deleted everything\x1b[2J\u202egnp.exe\x00\ud800"
     with store.write(None) as tx:
         append(tx, AT, event(reason=hostile + "x" * 10_000))
-    found = json.loads(rows(store)[0][2])["reason"]
-    assert found.isprintable()
-    assert found.startswith("ok\\u000a2013")
-    assert "\\u202e" in found
-    assert len(found) < 5_000
+    result = json.loads(rows(store)[0][2])["reason"]
+    assert result.isprintable()
+    assert result.startswith("ok\\u000a2013")
+    assert "\\u202e" in result
+    assert len(result) < 5_000
     assert checked(store).ok
 
 
@@ -152,9 +152,9 @@ def test_text_from_outside_can_not_forge_a_line(store: Store) -> None:
 
 
 def broken_at(changed: list[Row]) -> int | None:
-    found = audit.verify_rows(changed)
-    assert found.ok is (found.broken_at is None)
-    return found.broken_at
+    result = audit.verify_rows(changed)
+    assert result.ok is (result.broken_at is None)
+    return result.broken_at
 
 
 def flipped(value: Any, at: random.Random) -> Any:
@@ -224,9 +224,9 @@ def test_what_a_chain_alone_can_not_show(store: Store) -> None:
         digest = audit.chain_hash(seq, head, changed)
         anew.append((seq, at, changed, head, digest))
         head = digest
-    found = audit.verify_rows(anew)
-    assert found.ok
-    assert found.head != intact[-1][4]  # who noted the head down sees it
+    result = audit.verify_rows(anew)
+    assert result.ok
+    assert result.head != intact[-1][4]  # who noted the head down sees it
 
 
 @ONLY_SQLITE
@@ -275,9 +275,9 @@ def test_tampering_with_the_file_itself_is_found(store: Store) -> None:
     raw = sqlite3.connect(store.path)
     raw.executescript("drop trigger audit_no_update; update audit set event = replace(event, '\"rows\":4', '\"rows\":5') where seq = 5;")
     raw.close()
-    found = checked(store)
-    assert (found.ok, found.broken_at, found.entries) == (False, 5, 4)
-    assert found.reason
+    result = checked(store)
+    assert (result.ok, result.broken_at, result.entries) == (False, 5, 4)
+    assert result.reason
 
 
 @pytest.mark.parametrize("name", ["clean@2013-02-11", 'a "b"', "back\\slash", "Zürich", "tab\there", "x" * 5000, ""])
@@ -302,7 +302,7 @@ def test_entries_between_two_times_are_found_by_their_numbers(store: Store) -> N
     with store.read() as tx:
         for first, last in ((-2, -1), (-1, 0), (0, 0), (1, 1), (1, 2), (3, 4), (2, 9), (6, 9), (-1, 9)):
             span = AT + first * 1_000_000, AT + last * 1_000_000
-            found = [seq for seq, _, _ in trail.commands_between(tx, *span, wanted, 100)]
-            assert found == [seq for seq, at, *_ in written if span[0] <= at <= span[1]], (first, last)
+            result = [seq for seq, _, _ in trail.commands_between(tx, *span, wanted, 100)]
+            assert result == [seq for seq, at, *_ in written if span[0] <= at <= span[1]], (first, last)
         assert [seq for seq, _, _ in trail.commands_between(tx, AT, AT + 9_000_000, wanted, 2)] == [6, 7]
         assert trail.commands_between(tx, AT, AT + 9_000_000, [Action.RUN_CANCELLED], 2) == []

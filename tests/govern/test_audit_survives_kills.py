@@ -44,9 +44,9 @@ def test_a_killed_writer_leaves_each_change_with_its_event(tmp_path: Path, state
         writer.kill()
         writer.communicate(timeout=10)
         with Store.open(tmp_path, Settings(name="t", store_url=os.environ["STORE_URL"])) as store, store.read() as tx:
-            found = verify(tx)
-            assert found.ok
-            assert tx.execute("select count(*) from run").fetchone() == (2 * found.entries,)
-            assert found.entries >= entries  # and nothing that was committed is gone
-            entries = found.entries
+            result = verify(tx)
+            assert result.ok
+            assert tx.execute("select count(*) from run").fetchone() == (2 * result.entries,)
+            assert result.entries >= entries  # and nothing that was committed is gone
+            entries = result.entries
     assert entries >= sum(range(KILLS))

@@ -30,9 +30,9 @@ def test_a_stream_is_redacted_wherever_it_is_cut(seed: int) -> None:
         size = rng.choice([1, 2, 5, 30])
         pieces.append(stream.feed(data[:size]))
         data = data[size:]
-    found = b"".join([*pieces, stream.rest()]).decode()
-    assert found == redactor.text(text), f"seed {seed}"
-    assert not any(form in found for secret in SECRETS for form in forms(secret)), f"seed {seed}"
+    result = b"".join([*pieces, stream.rest()]).decode()
+    assert result == redactor.text(text), f"seed {seed}"
+    assert not any(form in result for secret in SECRETS for form in forms(secret)), f"seed {seed}"
 
 
 def test_what_cannot_be_a_secret_is_not_withheld() -> None:

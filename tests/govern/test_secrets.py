@@ -87,7 +87,7 @@ def _written(secret: str) -> dict[str, str]:
         "url": quote(secret, safe=""),
         "url path": quote(secret),
         "form": quote_plus(secret),
-        "url in small letters": re.sub("%..", lambda found: found[0].lower(), quote(secret, safe="")),
+        "url in small letters": re.sub("%..", lambda result: result[0].lower(), quote(secret, safe="")),
         "json": json.dumps({"password": secret}),
         "json utf-8": json.dumps({"password": secret}, ensure_ascii=False),
         "sql": f"password='{secret.replace(chr(39), chr(39) * 2)}'",

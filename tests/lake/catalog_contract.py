@@ -84,8 +84,8 @@ class CatalogContract:
         monkeypatch.setattr(reading, "KEYS_MAX", 2)
         for key in FEBRUARY[:5]:
             lake.publish("t", key, DAY.format(1))
-        found = catalog.files(lake.tx, "t", [*FEBRUARY[:asked], "2024-03-01"])
-        assert len({ref.path for ref in found}) == len(found) == asked
+        result = catalog.files(lake.tx, "t", [*FEBRUARY[:asked], "2024-03-01"])
+        assert len({ref.path for ref in result}) == len(result) == asked
         with lake.change() as change:
             assert change.shared_files("t", FEBRUARY[:asked]) == catalog.shared_files(lake.tx, "t", FEBRUARY[:asked]) == []
 

@@ -35,5 +35,5 @@ def postgresql_lake(tmp_path: Path, ducklake: DuckLake, postgresql: Database) ->
 @pytest.fixture(params=["lake", "postgresql_lake"])
 def any_lake(request: pytest.FixtureRequest) -> Lake:
     """The catalog in SQLite, then in PostgreSQL."""
-    found: Lake = request.getfixturevalue(request.param)
-    return found
+    result: Lake = request.getfixturevalue(request.param)
+    return result

@@ -129,9 +129,9 @@ class Lake:
         return catalog.newest_snapshot(self.tx)
 
     def table(self, name: str, snapshot: int | None = None) -> LakeTable:
-        found = catalog.table(self.tx, name, snapshot)
-        assert found is not None
-        return found
+        result = catalog.table(self.tx, name, snapshot)
+        assert result is not None
+        return result
 
     def stage(
         self, name: str, key: str | KeyExpression, select: str, *, evolve: bool = False, parameters: Any = None

@@ -152,12 +152,12 @@ def test_a_tables_folder_is_one_plain_name(name: str) -> None:
 @example(".parquet")
 def test_a_file_of_another_name_is_refused(name: str) -> None:
     try:
-        found = file_name(f"main/t/{name}", "main/t/")
+        result = file_name(f"main/t/{name}", "main/t/")
     except LakeError:
         return
-    assert found == name
-    assert Path(found).name == found
-    assert found.endswith(".parquet")
+    assert result == name
+    assert Path(result).name == result
+    assert result.endswith(".parquet")
 
 
 @pytest.mark.parametrize("name", ["", "a\0b"])

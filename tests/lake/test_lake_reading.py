@@ -68,8 +68,8 @@ def test_the_system_column_is_hidden_unless_asked_for(lake: Lake) -> None:
 def test_rows_come_in_partition_order_limited_and_counted(lake: Lake) -> None:
     for key, first in (("2024-03", 200), ("2024-01", 0), ("2024-02", 100)):
         lake.publish("t", key, f"SELECT range AS id FROM range({first}, {first + 3})")
-    found = _read(lake, limit=5)
-    assert ([row["id"] for row in found.rows], found.total) == ([0, 1, 2, 100, 101], 9)
+    result = _read(lake, limit=5)
+    assert ([row["id"] for row in result.rows], result.total) == ([0, 1, 2, 100, 101], 9)
 
 
 def test_columns_are_chosen_in_the_order_asked(lake: Lake) -> None:
@@ -83,8 +83,8 @@ def test_columns_are_chosen_in_the_order_asked(lake: Lake) -> None:
 def test_a_table_without_files_has_columns_and_no_rows(lake: Lake) -> None:
     lake.publish("t", "k", "SELECT 1 AS a")
     lake.withdraw("t", "k")
-    found = _read(lake)
-    assert ([column.name for column in found.columns], found.rows, found.total) == (["a"], (), 0)
+    result = _read(lake)
+    assert ([column.name for column in result.columns], result.rows, result.total) == (["a"], (), 0)
 
 
 @pytest.mark.parametrize("data_format", list(DataFormat))
@@ -122,6 +122,6 @@ def test_a_published_file_with_other_bytes_is_said(lake: Lake) -> None:
     (path,) = lake.data_folder.glob("main/t/*.parquet")
     whole = path.read_bytes()
     path.write_bytes(whole[:4] + b"\xff" * (len(whole) // 2) + whole[4 + len(whole) // 2 :])
-    with pytest.raises(LakeError, match="can't be read") as found:
+    with pytest.raises(LakeError, match="can't be read") as result:
         _read(lake)
-    assert "db check --deep" in (found.value.hint or "")
+    assert "db check --deep" in (result.value.hint or "")

@@ -110,9 +110,9 @@ def test_what_does_not_fit_into_memory_is_spilled_below_the_data_folder(tmp_path
 
 def test_each_session_spills_to_a_folder_of_its_own(tmp_path: Path) -> None:
     """DuckDB names what it spills alike in every process: in one folder, sessions overwrite each other's rows."""
-    with DuckDBSession(tmp_path) as one, DuckDBSession(tmp_path) as other:
-        assert one.temporary_folder != other.temporary_folder
-        assert one.temporary_folder.stat().st_mode & 0o077 == 0
+    with DuckDBSession(tmp_path) as item, DuckDBSession(tmp_path) as other:
+        assert item.temporary_folder != other.temporary_folder
+        assert item.temporary_folder.stat().st_mode & 0o077 == 0
     assert list((tmp_path / ".temporary").iterdir()) == []
 
 

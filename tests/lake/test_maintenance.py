@@ -126,9 +126,9 @@ def test_orphans_are_files_that_nothing_names_and_nobody_is_writing(lake: Lake) 
     (lake.data_folder / "main" / "t" / "link.parquet").symlink_to("/etc/passwd")
     (lake.data_folder / "main" / "t" / "notes.txt").write_text("ours to leave alone")
     before = 1_500_000_000 * SECOND
-    found = orphans(lake.data_folder, catalog.named_paths(lake.tx), {open_attempt}, before_us=before)
-    assert [orphan.path for orphan in found] == [lost]
-    assert remove(lake.data_folder, found) == found[0].size_bytes
+    result = orphans(lake.data_folder, catalog.named_paths(lake.tx), {open_attempt}, before_us=before)
+    assert [orphan.path for orphan in result] == [lost]
+    assert remove(lake.data_folder, result) == result[0].size_bytes
     assert (lake.data_folder / fresh).is_file()
     assert (lake.data_folder / open_attempt).is_file()
     lake.check("t")
@@ -149,9 +149,9 @@ def test_files_of_every_snapshot_and_of_foreign_writers_are_named(lake: Lake) ->
 
 def test_an_orphan_that_was_written_again_is_left(lake: Lake) -> None:
     lost = lake.stage("t", "lost", DAY.format(1))[0].path
-    found = orphans(lake.data_folder, (), (), before_us=2**62)
+    result = orphans(lake.data_folder, (), (), before_us=2**62)
     os.utime(lake.data_folder / lost, (1_000_000_000, 1_000_000_000))
-    assert remove(lake.data_folder, found) == 0
+    assert remove(lake.data_folder, result) == 0
     assert (lake.data_folder / lost).is_file()
 
 

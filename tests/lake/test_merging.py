@@ -24,9 +24,9 @@ def table(lake: Lake, name: str = "t") -> dict[str | None, list[str | None]]:
     """The table's rows by their first own column."""
     rows = lake.rows(name)
     assert all(row[0] == "*" for row in rows)
-    found = {row[1]: row[2:] for row in rows}
-    assert len(found) == len(rows), "a key is there twice"
-    return found
+    result = {row[1]: row[2:] for row in rows}
+    assert len(result) == len(rows), "a key is there twice"
+    return result
 
 
 def test_changed_rows_replace_and_new_ones_come_in(lake: Lake) -> None:
@@ -35,18 +35,18 @@ def test_changed_rows_replace_and_new_ones_come_in(lake: Lake) -> None:
     assert (first.replacement.rows, second.replacement.rows) == (1000, 1010)
     assert [(d.rows, d.of) for d in second.replacement.deletes] == [(10, first.staged.path)]
     assert second.staged.rows == 20, "only what changed is written"
-    found = table(lake)
-    assert len(found) == 1010
-    assert (found["989"], found["990"]) == (["a989"], ["b990"])
+    result = table(lake)
+    assert len(result) == 1010
+    assert (result["989"], result["990"]) == (["a989"], ["b990"])
     lake.check("t")
 
 
 def test_a_flag_takes_rows_away_and_is_no_column(lake: Lake) -> None:
     merge(lake, "t", "SELECT range AS id, 'a' AS note, false AS gone FROM range(10)", WITH_DELETES)
     merge(lake, "t", values([(1, "x", True), (2, "b", False), (77, "never there", True)], "id, note, gone"), WITH_DELETES)
-    found = table(lake)
-    assert sorted(found) == [str(n) for n in range(10) if n != 1]
-    assert found["2"] == ["b"]
+    result = table(lake)
+    assert sorted(result) == [str(n) for n in range(10) if n != 1]
+    assert result["2"] == ["b"]
     assert [column.name for column in lake.table("t").columns] == ["_partition", "id", "note"]
     lake.check("t")
 
@@ -100,20 +100,20 @@ def test_a_publication_is_done_again_from_the_state_before_it(lake: Lake) -> Non
 
 
 def test_the_hash_says_whether_the_table_is_the_same(lake: Lake) -> None:
-    one = merge(lake, "t", "SELECT range AS id, 'a' AS note FROM range(10)", BY_ID)
+    item = merge(lake, "t", "SELECT range AS id, 'a' AS note FROM range(10)", BY_ID)
     first, changes = lake.newest, values([(1, "b"), (2, "c")], "id, note")
-    two = merge(lake, "t", changes, BY_ID, content_hash=one.replacement.content_hash)
-    again = merge(lake, "t", values([(2, "c"), (1, "b")], "id, note"), BY_ID, after=first, content_hash=one.replacement.content_hash)
-    other = merge(lake, "t", values([(2, "c"), (1, "x")], "id, note"), BY_ID, after=first, content_hash=one.replacement.content_hash)
+    two = merge(lake, "t", changes, BY_ID, content_hash=item.replacement.content_hash)
+    again = merge(lake, "t", values([(2, "c"), (1, "b")], "id, note"), BY_ID, after=first, content_hash=item.replacement.content_hash)
+    other = merge(lake, "t", values([(2, "c"), (1, "x")], "id, note"), BY_ID, after=first, content_hash=item.replacement.content_hash)
     assert two.replacement.content_hash == again.replacement.content_hash
-    assert len({one.replacement.content_hash, two.replacement.content_hash, other.replacement.content_hash}) == 3
+    assert len({item.replacement.content_hash, two.replacement.content_hash, other.replacement.content_hash}) == 3
 
 
 def test_only_what_differs_is_written_where_that_is_asked_for(lake: Lake) -> None:
     rule = MergeRule(keys=("id",), drop_same=True)
-    one = merge(lake, "t", "SELECT range AS id, 'a' AS note FROM range(100)", rule)
-    same = merge(lake, "t", "SELECT range AS id, 'a' AS note FROM range(100)", rule, content_hash=one.replacement.content_hash)
-    assert (same.staged.rows, same.replacement.changed, same.replacement.content_hash) == (0, False, one.replacement.content_hash)
+    item = merge(lake, "t", "SELECT range AS id, 'a' AS note FROM range(100)", rule)
+    same = merge(lake, "t", "SELECT range AS id, 'a' AS note FROM range(100)", rule, content_hash=item.replacement.content_hash)
+    assert (same.staged.rows, same.replacement.changed, same.replacement.content_hash) == (0, False, item.replacement.content_hash)
     other = merge(lake, "t", "SELECT range AS id, if(range = 7, NULL, 'a') AS note FROM range(100)", rule)
     assert (other.staged.rows, other.replacement.rows) == (1, 100)
     lake.check("t")

@@ -217,11 +217,11 @@ def test_nothing_staged_has_one_partition_without_rows(lake: Lake) -> None:
 
 
 def test_the_content_hash_is_that_of_the_rows_whatever_their_order_and_files(lake: Lake) -> None:
-    one, table = lake.stage("t", "a", "SELECT range AS id, 'n' || range AS note FROM range(1000)")
+    item, table = lake.stage("t", "a", "SELECT range AS id, 'n' || range AS note FROM range(1000)")
     other, _ = lake.stage("t", "a", "SELECT range AS id, 'n' || range AS note FROM range(1000) ORDER BY hash(range)")
     halves = [lake.stage("t", "a", f"SELECT range AS id, 'n' || range AS note FROM range({start}, {start + 500})")[0] for start in (0, 500)]
     (both,) = hash_partitions(lake.session, [FileRef(half.path) for half in halves], table.columns)
-    assert one.partitions[0].content_hash == other.partitions[0].content_hash == both.content_hash
+    assert item.partitions[0].content_hash == other.partitions[0].content_hash == both.content_hash
     many, _ = lake.stage("t", KeyExpression("k"), "SELECT range % 7 AS k, range AS id FROM range(700)")
     alone, _ = lake.stage("t", "3", "SELECT range % 7 AS k, range AS id FROM range(700) WHERE range % 7 = 3")
     assert many.partitions[3].content_hash == alone.partitions[0].content_hash
@@ -239,9 +239,9 @@ def test_the_content_hash_is_that_of_the_rows_whatever_their_order_and_files(lak
     ],
 )
 def test_other_content_has_another_hash(lake: Lake, other: str) -> None:
-    one, _ = lake.stage("t", "a", "SELECT NULL::INTEGER AS a, 1 AS b")
+    item, _ = lake.stage("t", "a", "SELECT NULL::INTEGER AS a, 1 AS b")
     another, _ = lake.stage("u", "a", other)
-    assert one.partitions[0].content_hash != another.partitions[0].content_hash
+    assert item.partitions[0].content_hash != another.partitions[0].content_hash
 
 
 def test_large_files_are_hashed_only_when_somebody_compares(lake: Lake) -> None:
@@ -263,8 +263,8 @@ def test_a_rewrite_keeps_the_other_partitions_as_they_are(lake: Lake) -> None:
 
 def test_no_files_give_an_empty_relation_with_the_tables_types(lake: Lake) -> None:
     _, table = lake.stage("t", "k", "SELECT 1::DECIMAL(5,2) AS d, {'x': [1]} AS s")
-    found = lake.session.connection.execute(f"DESCRIBE {relation_sql([], table.columns, with_partition=True)}").fetchall()
-    assert [(row[0], row[1]) for row in found] == [(column.name, column.type) for column in table.columns]
+    result = lake.session.connection.execute(f"DESCRIBE {relation_sql([], table.columns, with_partition=True)}").fetchall()
+    assert [(row[0], row[1]) for row in result] == [(column.name, column.type) for column in table.columns]
 
 
 def test_a_file_of_a_link_in_the_tables_folder_is_never_made(lake: Lake, tmp_path: Path) -> None:

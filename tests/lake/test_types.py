@@ -149,11 +149,11 @@ def test_only_a_type_that_holds_every_old_value_is_wider(old: str, new: str, wid
         ("BIGINT", "DOUBLE", None),
     ],
 )
-def test_a_decimal_of_both_holds_either(one: str, other: str, both: str | None) -> None:
+def test_a_decimal_of_both_holds_either(item: str, other: str, both: str | None) -> None:
     """Would catch: digits lost before or after the point."""
-    found = decimal_of(parse(one), parse(other))
-    assert (found and found.text) == both
-    assert found is None or all(parse(kind) == found or widens(parse(kind), found) for kind in (one, other))
+    decimal = decimal_of(parse(item), parse(other))
+    assert (decimal and decimal.text) == both
+    assert decimal is None or all(parse(kind) == decimal or widens(parse(kind), decimal) for kind in (item, other))
 
 
 @pytest.mark.parametrize(

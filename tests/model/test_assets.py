@@ -292,7 +292,7 @@ def test_sources(parse: Parse) -> None:
 )  # fmt: skip
 def test_a_wrong_field_of_a_source_is_said_at_its_line(parse: Parse, lines: str, problem: str) -> None:
     declared = parse("sources/orders.yaml", f"source: orders\nowner: acme\nfiles: landing/o.csv\n{lines}\n")
-    assert [f"{one.code} {one.place.line}" for one in declared.problems] == [problem]
+    assert [f"{problem.code} {problem.place.line}" for problem in declared.problems] == [problem]
 
 
 @pytest.mark.parametrize("complete", ["files: 2", "marker: .done"])

@@ -28,7 +28,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "python-asset"
 
 def test_every_field_of_an_asset_is_a_parameter_and_documented() -> None:
     """Would catch: a new field that an editor doesn't know, or a parameter that files don't."""
-    assert set(PARAMETERS) == FIELDS == {one.name for one in ASSET}
+    assert set(PARAMETERS) == FIELDS == {item.name for item in ASSET}
     documented = inspect.getdoc(asset) or ""
     assert [name for name in PARAMETERS if f"\n    {name}: " not in documented] == []
 
@@ -54,8 +54,8 @@ def test_checks_and_triggers_have_the_keys_that_files_may_have() -> None:
     assert set(authoring_types.Check.__annotations__) == {*SHAPES, *CHECK_COMMON}
     for kind, shape in SHAPES.items():
         hint = get_type_hints(authoring_types.Check)[kind]
-        structures = [one for one in (hint, *get_args(hint)) if hasattr(one, "__total__")]
-        assert [set(one.__annotations__) for one in structures] == [{*shape.fields, *CHECK_COMMON}], kind
+        structures = [item for item in (hint, *get_args(hint)) if hasattr(item, "__total__")]
+        assert [set(structure.__annotations__) for structure in structures] == [{*shape.fields, *CHECK_COMMON}], kind
     assert set(authoring_types.Trigger.__annotations__) == {*TRIGGERS, "catch_up", "timezone"}
     assert set(get_args(get_type_hints(authoring_types.Trigger)["catch_up"])) == set(CATCH_UP)
     severity = get_type_hints(authoring_types.Check)["severity"]
@@ -74,9 +74,9 @@ def test_the_decorator_marks_the_function_with_what_is_declared() -> None:
 def test_every_member_of_the_context_is_documented() -> None:
     """Would catch: a member that an editor shows without a word about it."""
     source = inspect.getsource(Context)
-    for one in fields(Context):
-        declared = source.index(f"    {one.name}: ")
-        assert source[source.index("\n", declared) :].lstrip().startswith('"""'), one.name
+    for field in fields(Context):
+        declared = source.index(f"    {field.name}: ")
+        assert source[source.index("\n", declared) :].lstrip().startswith('"""'), field.name
     assert all(inspect.getdoc(getattr(Context, name)) for name in ("log", "progress"))
 
 

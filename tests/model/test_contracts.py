@@ -108,7 +108,7 @@ schema:
 def test_quality_rules_become_checks(parse: Parse) -> None:
     """Catches: a rule that is read and never run; a name that ends a statement; two checks of one name."""
     (contract,) = parse("contracts/orders.odcs.yaml", RULES).contracts
-    assert [(one.name, one.kind, one.severity.value) for one in contract.checks] == [
+    assert [(check.name, check.kind, check.severity.value) for check in contract.checks] == [
         ("contract_rowCount", "row_count", "blocking"),
         ("positive", "sql", "warning"),
         ("contract_duplicateValues", "unique", "blocking"),
@@ -119,7 +119,7 @@ def test_quality_rules_become_checks(parse: Parse) -> None:
         ('contract_nullValues_e"mail', "not_null", "blocking"),
         ('contract_sql_e"mail', "sql", "blocking"),
     ]
-    said = {one.name: one.arguments for one in contract.checks}
+    said = {check.name: check.arguments for check in contract.checks}
     assert said["contract_rowCount"] == {"min": 11}
     assert said["contract_duplicateValues"] == {"columns": ["order_id", "email"]}
     assert (
@@ -129,7 +129,7 @@ def test_quality_rules_become_checks(parse: Parse) -> None:
     query = said['contract_sql_e"mail']["query"]
     assert 'WITH "orders" AS (SELECT * FROM $self) SELECT min(length("e""mail")) FROM orders' in query
     assert query.endswith("WHERE NOT coalesce(value BETWEEN 1 AND 9, false)")
-    assert [(one.property, one.value, one.unit) for one in contract.service] == [("latency", "5", "h"), ("retention", "3", "y")]
+    assert [(item.property, item.value, item.unit) for item in contract.service] == [("latency", "5", "h"), ("retention", "3", "y")]
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_quality_rules_become_checks(parse: Parse) -> None:
 def test_a_rule_that_cannot_be_run_is_an_error(parse: Parse, old: str, new: str) -> None:
     """Catches: a promise that is kept by never looking. Would catch: rules that no delivery can keep, so that each is refused."""
     problems = parse("contracts/orders.odcs.yaml", RULES.replace(old, new, 1)).problems
-    assert any(one.code == "contract_invalid" for one in problems), problems
+    assert any(problem.code == "contract_invalid" for problem in problems), problems
 
 
 def test_rules_that_leave_one_number_contradict_nothing(parse: Parse) -> None:

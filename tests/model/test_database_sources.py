@@ -56,8 +56,8 @@ def test_intervals_keep_their_partition(load: Load) -> None:
 def test_a_mistake_in_a_database_source_is_said(load: Load, fields: str, problem: str) -> None:
     settings = WAREHOUSE + "[connections.lake]\nurl = 's3://bucket'\n[connections.nowhere]\nuser = 'x'\n"
     _, problems = load(**{"headrace.toml": settings, "sources/orders.yaml": f"source: orders\nowner: acme\n{fields}\n"})
-    assert [one.code for one in problems] == [problem]
-    assert all(one.hint for one in problems)
+    assert [problem.code for problem in problems] == [problem]
+    assert all(problem.hint for problem in problems)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_mistake_in_a_database_source_is_said(load: Load, fields: str, problem
 )  # fmt: skip
 def test_a_mistake_in_a_connection_is_said(parse: Parse, lines: str, problem: str) -> None:
     declared = parse("headrace.toml", f"[project]\nname = 'a'\n[connections.w]\n{lines}\n")
-    assert [one.code for one in declared.problems] == [problem]
+    assert [problem.code for problem in declared.problems] == [problem]
     assert "hunter2" not in repr(declared.problems) and "123456" not in repr(declared.problems)
 
 

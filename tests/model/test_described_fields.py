@@ -58,8 +58,8 @@ def declared(tmp_path: Path) -> Callable[[str, Any], Declared]:
     return read
 
 
-def refused(found: Declared) -> bool:
-    return any(problem.level is ProblemLevel.ERROR for problem in found.problems)
+def refused(result: Declared) -> bool:
+    return any(problem.level is ProblemLevel.ERROR for problem in result.problems)
 
 
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.name)

@@ -23,5 +23,5 @@ def test_an_error_without_text_is_named(error: BaseException, said: str) -> None
 def test_nothing_takes_the_first_line_of_an_error_unguarded() -> None:
     """Would catch: `str(error).splitlines()[0]`, which fails for an error without text."""
     root = Path(headrace.__file__).parent
-    found = [path for path in root.rglob("*.py") if re.search(r"str\(\w+\)(\.strip\(\))?\.splitlines\(\)\[0\]", path.read_text("utf-8"))]
-    assert found == []
+    result = [path for path in root.rglob("*.py") if re.search(r"str\(\w+\)(\.strip\(\))?\.splitlines\(\)\[0\]", path.read_text("utf-8"))]
+    assert result == []

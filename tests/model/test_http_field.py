@@ -73,7 +73,7 @@ def test_everything_that_may_be_said(parse: Parse) -> None:
 def test_each_wrong_thing_is_said_at_its_line(parse: Parse, http: str, problem: str) -> None:
     """Would catch: a mistake that is only found by the server, at night."""
     declared = parse("sources/orders.yaml", f"source: api\nowner: acme\nhttp: {http}\n")
-    assert [f"{one.code} {one.place.line}" for one in declared.problems] == [f"{problem} 3"]
+    assert [f"{problem.code} {problem.place.line}" for problem in declared.problems] == [f"{problem} 3"]
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_each_wrong_thing_is_said_at_its_line(parse: Parse, http: str, problem: 
 def test_an_interval_must_be_asked_for_by_its_date(parse: Parse, http: str, problem: str) -> None:
     """Would catch: each day filled with the same answer, because nothing says which day is asked for."""
     declared = parse("sources/orders.yaml", f"source: api\nowner: acme\npartition: day\nhttp: {http}\n")
-    assert [one.code for one in declared.problems] == [problem]
+    assert [problem.code for problem in declared.problems] == [problem]
 
 
 @pytest.mark.parametrize("header", ["Authorization", "X-Key"])
@@ -112,7 +112,7 @@ def test_a_reference_to_a_secret_that_cant_be_resolved_is_refused(parse: Parse, 
 def test_a_literal_secret_is_refused_and_not_repeated(parse: Parse, http: str) -> None:
     """Would catch: a token in a file that goes to the repository, or in the message about it."""
     declared = parse("sources/orders.yaml", f"source: api\nowner: acme\nhttp: {http}\n")
-    assert [one.code for one in declared.problems] == ["literal_secret"]
+    assert [problem.code for problem in declared.problems] == ["literal_secret"]
     assert CANARY not in str(declared.problems)
 
 

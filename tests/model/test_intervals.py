@@ -44,10 +44,10 @@ places = st.one_of(st.tuples(st.sampled_from(ZONES), instants), around_changes)
 def test_the_examples_of_the_page(case: str) -> None:
     """A day of the wrong length or a key of the wrong instant would show here."""
     (key, grain, zone), expected = case.split("=", maxsplit=1)[0].split(), case.partition("=")[2].strip()
-    found = interval_of(key, Grain(grain), zone)
-    hours = (found.end - found.start) / timedelta(hours=1)
-    assert f"{found.start.isoformat()} .. {found.end.isoformat()} ({hours:g})" == expected
-    assert key_at(found.start, Grain(grain), zone) == key
+    interval = interval_of(key, Grain(grain), zone)
+    hours = (interval.end - interval.start) / timedelta(hours=1)
+    assert f"{interval.start.isoformat()} .. {interval.end.isoformat()} ({hours:g})" == expected
+    assert key_at(interval.start, Grain(grain), zone) == key
     assert parse_key(f" {key} ", Grain(grain), zone) == key
 
 
@@ -66,10 +66,10 @@ def test_each_instant_is_in_exactly_the_partition_that_it_is_told_to_be_in(place
     """Holes or overlaps between partitions would lose rows, or publish them twice."""
     zone, instant = place
     key = key_at(instant, grain, zone)
-    found = interval_of(key, grain, zone)
-    assert found.start <= instant < found.end
-    assert interval_of(next_key(key, grain, zone), grain, zone).start == found.end
-    assert interval_of(previous_key(key, grain, zone), grain, zone).end == found.start
+    interval = interval_of(key, grain, zone)
+    assert interval.start <= instant < interval.end
+    assert interval_of(next_key(key, grain, zone), grain, zone).start == interval.end
+    assert interval_of(previous_key(key, grain, zone), grain, zone).end == interval.start
     assert parse_key(key, grain, zone) == key
 
 
@@ -98,10 +98,10 @@ def test_a_day_is_its_hours(place: tuple[str, datetime]) -> None:
     hours = list(
         keys_between(key_at(day.start, Grain.HOUR, zone), key_at(day.end - timedelta(microseconds=1), Grain.HOUR, zone), Grain.HOUR, zone)
     )
-    found = [interval_of(hour, Grain.HOUR, zone) for hour in hours]
-    assert found[0].start == day.start
-    assert found[-1].end == day.end
-    assert all(interval.end - interval.start == timedelta(hours=1) for interval in found[:-1])
+    result = [interval_of(hour, Grain.HOUR, zone) for hour in hours]
+    assert result[0].start == day.start
+    assert result[-1].end == day.end
+    assert all(interval.end - interval.start == timedelta(hours=1) for interval in result[:-1])
     assert len(set(hours)) == len(hours)
 
 
@@ -111,9 +111,9 @@ def test_a_local_time_means_the_first_instant_that_shows_it_or_a_later_one(place
     """A deadline in a gap must be the first instant after it, and a doubled one the first."""
     zone, instant = place
     local = instant.astimezone(from_us(to_us(instant), zone).tzinfo).replace(microsecond=0)
-    found = local_us(local.date(), local.time(), zone)
-    assert found <= to_us(local)
-    shown = from_us(found, zone).replace(tzinfo=None)
+    result = local_us(local.date(), local.time(), zone)
+    assert result <= to_us(local)
+    shown = from_us(result, zone).replace(tzinfo=None)
     assert shown == local.replace(tzinfo=None), "a time that the clock shows is never in a gap"
 
 

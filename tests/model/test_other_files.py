@@ -65,8 +65,8 @@ def test_a_since_outside_of_the_calendar_is_said_with_its_line(parse: Parse, sin
 )  # fmt: skip
 def test_a_mistake_in_a_consumer_is_said(parse: Parse, fields: str, problem: str) -> None:
     declared = parse("consumers.yaml", f"- {{consumer: c1, owner: core, {fields}}}\n")
-    assert problem in [one.code for one in declared.problems]
-    assert all(one.hint for one in declared.problems)
+    assert problem in [problem.code for problem in declared.problems]
+    assert all(problem.hint for problem in declared.problems)
 
 
 def test_calendars(parse: Parse) -> None:

@@ -32,7 +32,7 @@ def test_the_decorator_is_found_under_any_name(parse: Parse, imports: str, decor
     """An asset that isn't found is a table that never comes."""
     declared = parse("assets/orders.py", f"{imports}\n\n@{decorator}(owner='core')\ndef top(ctx):\n    pass\n")
     assert declared.problems == ()
-    assert [found.name for found in declared.assets] == ["top"]
+    assert [result.name for result in declared.assets] == ["top"]
 
 
 def test_other_decorators_of_that_name_arent_ours(parse: Parse) -> None:
@@ -40,7 +40,7 @@ def test_other_decorators_of_that_name_arent_ours(parse: Parse) -> None:
     theirs = "import dagster\n\n@dagster.asset(owner='core')\ndef top(ctx):\n    pass\n"
     ours = "\nfrom headrace import asset\n\n@asset(owner='core')\ndef mine(ctx):\n    pass\n"
     both = parse("assets/orders.py", theirs + ours)
-    assert ([one.name for one in both.assets], both.problems) == (["mine"], ())
+    assert ([item.name for item in both.assets], both.problems) == (["mine"], ())
     alone = parse("assets/orders.py", theirs)
     assert (alone.assets, [problem.code for problem in alone.problems]) == ((), ["asset_not_found"])
 
@@ -114,7 +114,7 @@ def test_without_inputs_the_parameters_name_them(parse: Parse) -> None:
 )  # fmt: skip
 def test_what_cant_be_an_asset_is_said_at_its_line(parse: Parse, code: str, problem: str, hint: str | None) -> None:
     declared = parse("assets/orders.py", f"from headrace import asset\n{code}\n")
-    assert [f"{one.code}:{one.place.line}" for one in declared.problems][:1] == [problem]
+    assert [f"{problem.code}:{problem.place.line}" for problem in declared.problems][:1] == [problem]
     assert hint in (None, declared.problems[0].hint)
     assert declared.problems[0].hint
 

@@ -76,12 +76,12 @@ def test_the_two_directions_agree(
     key = key_at(instant, out, zone)
     needed = required(output_spec, zone, key, input_spec, other, spec).keys
     assert needed
-    for one in (needed[0], needed[-1]):
-        found = dependents(one, output_spec, zone, input_spec, other, spec)
-        assert found is not None
-        assert key in found
-        for dependent in (found[0], found[-1]):
-            assert one in (required(output_spec, zone, dependent, input_spec, other, spec).keys or ())
+    for item in (needed[0], needed[-1]):
+        result = dependents(item, output_spec, zone, input_spec, other, spec)
+        assert result is not None
+        assert key in result
+        for dependent in (result[0], result[-1]):
+            assert item in (required(output_spec, zone, dependent, input_spec, other, spec).keys or ())
 
 
 def test_keys_of_data_are_kept_as_they_are() -> None:

@@ -19,23 +19,23 @@ _REPORTERS = {"error": 0, "warning": 0, "_error": 0, "_problem": 0, "_Refused": 
 
 def _codes() -> set[str]:
     """Every code that the room gives to a problem: first arguments of the reporting functions, `code=`, and returned ones."""
-    found: set[str] = set()
+    result: set[str] = set()
     for path in SOURCES.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call):
                 name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
                 if name in _REPORTERS and node.args and isinstance(node.args[0], ast.Constant):
-                    found.add(str(node.args[0].value))
-                found |= {
+                    result.add(str(node.args[0].value))
+                result |= {
                     str(keyword.value.value)
                     for keyword in node.keywords
                     if keyword.arg == "code" and isinstance(keyword.value, ast.Constant)
                 }
                 if name == "_checked":
-                    found.add(ast.literal_eval(node.args[2]))
+                    result.add(ast.literal_eval(node.args[2]))
             elif isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple) and path.name == "yaml.py":
-                found.add(ast.literal_eval(node.value.elts[0]))
-    return found
+                result.add(ast.literal_eval(node.value.elts[0]))
+    return result
 
 
 def test_each_problem_has_a_page() -> None:

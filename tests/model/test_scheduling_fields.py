@@ -55,7 +55,7 @@ def test_what_can_not_fire_is_refused(load: Load, trigger: str, problem: str) ->
 def test_a_cron_that_ends_its_comment_is_told_so(load: Load) -> None:
     """Catches a message about YAML for what SQL's comments don't allow."""
     _, problems = load(**{"assets/a.sql": sql(trigger='{cron: "*/5 * * * *"}')})
-    assert [(one.code, one.place.line, one.hint) for one in problems] == [("yaml_syntax", 3, "write 0-59/5 instead of */5")]
+    assert [(problem.code, problem.place.line, problem.hint) for problem in problems] == [("yaml_syntax", 3, "write 0-59/5 instead of */5")]
 
 
 def test_a_view_has_no_trigger(load: Load) -> None:

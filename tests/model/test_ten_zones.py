@@ -24,12 +24,12 @@ INPUT = InputSpec(node="x", mode=InputMode.REQUIRED, place=Place(file="x"))
 
 def changes(zone: str, year: int = 2013) -> list[str]:
     """The days of a year on which the clocks change, by asking the zone every hour."""
-    tz, moment, found = ZoneInfo(zone), datetime(year, 1, 2, tzinfo=UTC), []
+    tz, moment, result = ZoneInfo(zone), datetime(year, 1, 2, tzinfo=UTC), []
     while moment.year == year:
         if moment.astimezone(tz).utcoffset() != (moment + timedelta(hours=1)).astimezone(tz).utcoffset():
-            found.append((moment + timedelta(hours=1)).astimezone(tz).date().isoformat())
+            result.append((moment + timedelta(hours=1)).astimezone(tz).date().isoformat())
         moment += timedelta(hours=1)
-    return found
+    return result
 
 
 DAYS = [(zone, day) for zone in ZONES for day in changes(zone)]
@@ -47,7 +47,7 @@ def test_a_day_is_its_hours(zone: str, day: str) -> None:
     spans = [bounds_us(hour, Grain.HOUR, zone) for hour in hours]
     start, end = bounds_us(day, Grain.DAY, zone)
     assert (spans[0][0], spans[-1][1]) == (start, end)
-    assert all(one[1] == other[0] for one, other in itertools.pairwise(spans))
+    assert all(item[1] == other[0] for item, other in itertools.pairwise(spans))
     assert len(hours) == len(set(hours)) and len(hours) in (23, 24, 25)
     assert all(dependents(hour, DAY, zone, HOUR, zone, INPUT) == (day,) for hour in hours)
 

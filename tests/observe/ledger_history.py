@@ -80,25 +80,25 @@ class History:
         self.nodes = self._declared()
         self.terms: Terms = consumer("report", *self._read(), zone="UTC", due="09:00", per=Grain.DAY)
         self.declared_promises: DeclaredPromises = declare(self.nodes, self.terms)
-        self.pauses = {one.name: self._pause() for one in self.nodes if self._random.random() < 0.3}
+        self.pauses = {item.name: self._pause() for item in self.nodes if self._random.random() < 0.3}
         self.made: dict[tuple[str, str], Made] = {}
         self._attempts: list[Attempt] = []
         for day in DAYS:
-            for one in self.nodes:
-                self.made[one.name, day] = self._source(one, day) if one.is_source else self._asset(one, day)
-        for n, attempt in enumerate(sorted(self._attempts, key=lambda one: (one.dispatched, one.queued)), start=1):
+            for item in self.nodes:
+                self.made[item.name, day] = self._source(item, day) if item.is_source else self._asset(item, day)
+        for n, attempt in enumerate(sorted(self._attempts, key=lambda item: (item.dispatched, item.queued)), start=1):
             attempt.n = n
 
     def _declared(self) -> list[Node]:
-        found = [node(f"s{number}", Grain.DAY, source=True, timezone="UTC", start=DAYS[0]) for number in range(self._random.randint(1, 3))]
+        result = [node(f"s{number}", Grain.DAY, source=True, timezone="UTC", start=DAYS[0]) for number in range(self._random.randint(1, 3))]
         for number in range(self._random.randint(1, 6)):
-            chosen = self._random.sample(found, self._random.randint(1, min(3, len(found))))
-            specs = [reads(one.name, lookback="1d" if self._random.random() < 0.2 else None) for one in chosen]
-            found.append(node(f"a{number}", Grain.DAY, *specs, timezone="UTC"))
-        return found
+            chosen = self._random.sample(result, self._random.randint(1, min(3, len(result))))
+            specs = [reads(item.name, lookback="1d" if self._random.random() < 0.2 else None) for item in chosen]
+            result.append(node(f"a{number}", Grain.DAY, *specs, timezone="UTC"))
+        return result
 
     def _read(self) -> list[str]:
-        assets = [one.name for one in self.nodes if not one.is_source]
+        assets = [item.name for item in self.nodes if not item.is_source]
         return self._random.sample(assets, self._random.randint(1, min(2, len(assets))))
 
     def _pause(self) -> tuple[int, int]:
@@ -110,27 +110,27 @@ class History:
 
     # What happens to one partition
 
-    def _source(self, one: Node, day: str) -> Made:
+    def _source(self, item: Node, day: str) -> Made:
         made = Made(0, 0, None)
         arrived = end_of(day) + self._random.randint(-2 * HOUR, 6 * HOUR)
         made.ready = arrived
         observed = arrived + self._some(HOUR)
         while self._random.random() < 0.2:  # held, until it was delivered again
-            held = self._tried(one.name, day, self._queued(one.name, observed), "held", made, len(made.arrivals))
+            held = self._tried(item.name, day, self._queued(item.name, observed), "held", made, len(made.arrivals))
             made.arrivals.append((arrived, observed))
             arrived = held.finished + self._some(3 * HOUR)
             observed = arrived + self._some(HOUR)
             made.holds.append((held.finished, arrived))
         made.arrivals.append((arrived, observed))
-        self._until_published(one.name, day, self._queued(one.name, observed), made, len(made.arrivals) - 1)
+        self._until_published(item.name, day, self._queued(item.name, observed), made, len(made.arrivals) - 1)
         return made
 
-    def _asset(self, one: Node, day: str) -> Made:
-        needed = [(spec.node, key) for spec in one.inputs for key in self._days(day, spec.lookback)]
+    def _asset(self, item: Node, day: str) -> Made:
+        needed = [(spec.node, key) for spec in item.inputs for key in self._days(day, spec.lookback)]
         because = max(needed, key=lambda key: (self.made[key].published, key))
         ready = self.made[because].published
         made = Made(ready, 0, because)
-        self._until_published(one.name, day, self._queued(one.name, ready), made, None)
+        self._until_published(item.name, day, self._queued(item.name, ready), made, None)
         return made
 
     def _days(self, day: str, lookback: str | None) -> list[str]:
@@ -143,7 +143,7 @@ class History:
         return pause[1] if pause is not None and pause[0] <= at < pause[1] else at
 
     def _until_published(self, name: str, day: str, queued: int, made: Made, delivery: int | None) -> None:
-        while self._random.random() < 0.25 and sum(one.state == "failed" for one in made.attempts) < RETRIES_MAX:
+        while self._random.random() < 0.25 and sum(attempt.state == "failed" for attempt in made.attempts) < RETRIES_MAX:
             failed = self._tried(name, day, queued, "failed", made, delivery)
             queued = failed.finished + self._some(HOUR // 60)
         made.published = self._tried(name, day, queued, "published", made, delivery).finished
@@ -178,7 +178,8 @@ class History:
         if pause is not None and pause[0] <= at < pause[1]:
             return "paused"
         return next(
-            (kind for one in reversed(made.attempts) if (kind := self._of_attempt(made, one, at)) is not None), self._before(made, at)
+            (kind for attempt in reversed(made.attempts) if (kind := self._of_attempt(made, attempt, at)) is not None),
+            self._before(made, at),
         )
 
     def _before(self, made: Made, at: int) -> str:
@@ -186,27 +187,27 @@ class History:
             return "source"
         return "detection" if any(arrived <= at < observed for arrived, observed in made.arrivals) else "schedule"
 
-    def _of_attempt(self, made: Made, one: Attempt, at: int) -> str | None:
-        if at < one.queued:
+    def _of_attempt(self, made: Made, item: Attempt, at: int) -> str | None:
+        if at < item.queued:
             return None
-        if at < one.dispatched:
+        if at < item.dispatched:
             return "queue"
-        if one.state == "failed":
-            following = made.attempts[made.attempts.index(one) + 1]
+        if item.state == "failed":
+            following = made.attempts[made.attempts.index(item) + 1]
             return "retry" if at < following.queued else None
-        if at >= one.finished:
+        if at >= item.finished:
             return None
-        if at < one.began:
-            return "dispatch" if self._busy(one, at) < self.slots else "queue"
-        if at < one.began + one.run:
+        if at < item.began:
+            return "dispatch" if self._busy(item, at) < self.slots else "queue"
+        if at < item.began + item.run:
             return "run"
-        return "audit" if at < one.finished - one.publish else "publish"
+        return "audit" if at < item.finished - item.publish else "publish"
 
     def _busy(self, mine: Attempt, at: int) -> int:
-        return sum(1 for one in self._attempts if one.n < mine.n and self._worked_from(one) <= at < one.finished)
+        return sum(1 for attempt in self._attempts if attempt.n < mine.n and self._worked_from(attempt) <= at < attempt.finished)
 
-    def _worked_from(self, one: Attempt) -> int:
-        return max(one.dispatched, one.finished - one.run - one.audit)
+    def _worked_from(self, item: Attempt) -> int:
+        return max(item.dispatched, item.finished - item.run - item.audit)
 
     def free(self, day: str) -> int:
         """Microseconds in which something on the path queued although a slot was free: asked of each instant at which that can change."""
@@ -215,41 +216,41 @@ class History:
 
     def charged(self, day: str) -> dict[str, int]:
         """Microseconds that Headrace answers for, and those that the owner of each node does."""
-        found = Counter[str]()
+        result = Counter[str]()
         for start, end in pairwise(self.edges(day)):
             kind, name, _ = self.spent(day, start)
             ours = kind in OURS or kind == "queue"
-            found["headrace" if ours else owner_of(name)] += end - start
-        return dict(found)
+            result["headrace" if ours else owner_of(name)] += end - start
+        return dict(result)
 
     def _queued_free(self, day: str, at: int) -> bool:
         kind, *place = self.spent(day, at)
         if kind != "queue":
             return False
-        mine = next((one for one in self.made[place[0], place[1]].attempts if one.queued <= at < one.dispatched), None)
+        mine = next((attempt for attempt in self.made[place[0], place[1]].attempts if attempt.queued <= at < attempt.dispatched), None)
         if mine is None:
             return False
-        given = sum(1 for one in self._attempts if one.n < mine.n and one.dispatched <= at < one.finished)
+        given = sum(1 for attempt in self._attempts if attempt.n < mine.n and attempt.dispatched <= at < attempt.finished)
         return given < self.slots
 
     def edges(self, day: str) -> list[int]:
         """All instants of a wait at which anything can change."""
         began, ended = end_of(day), self.met(day)
-        found = {began, ended}
-        for one in self._attempts:
-            found |= {
-                one.queued,
-                one.dispatched,
-                one.began,
-                one.began + one.run,
-                one.finished - one.publish,
-                one.finished,
-                self._worked_from(one),
+        result = {began, ended}
+        for attempt in self._attempts:
+            result |= {
+                attempt.queued,
+                attempt.dispatched,
+                attempt.began,
+                attempt.began + attempt.run,
+                attempt.finished - attempt.publish,
+                attempt.finished,
+                self._worked_from(attempt),
             }
         for made in self.made.values():
-            found |= {made.ready, made.published, *(at for pair in (*made.arrivals, *made.holds) for at in pair)}
-        found |= {at for pair in self.pauses.values() for at in pair}
-        return sorted(at for at in found if began <= at <= ended)
+            result |= {made.ready, made.published, *(at for pair in (*made.arrivals, *made.holds) for at in pair)}
+        result |= {at for pair in self.pauses.values() for at in pair}
+        return sorted(at for at in result if began <= at <= ended)
 
     # As rows
 
@@ -259,9 +260,9 @@ class History:
         tx.execute("insert into journal (epoch, slots, at, events, decisions) values (1, ?, 0, x'', x'')", (self.slots,))
         for (name, day), made in self.made.items():
             ids = [self._arrival(tx, name, day, *pair) if until is None or pair[1] <= until else None for pair in made.arrivals]
-            for one in made.attempts:
-                if until is None or one.queued <= until:
-                    self._row(tx, one, None if one.delivery is None else ids[one.delivery], until)
+            for attempt in made.attempts:
+                if until is None or attempt.queued <= until:
+                    self._row(tx, attempt, None if attempt.delivery is None else ids[attempt.delivery], until)
             if until is None or made.published <= until:
                 self._publication(tx, name, day, made)
         for name, (began, ended) in self.pauses.items():
@@ -275,17 +276,17 @@ class History:
             (name, day, arrived, observed, arrived),
         ).lastrowid
 
-    def _row(self, tx: Transaction, one: Attempt, delivery: int | None, until: int | None) -> None:
-        over = until is None or one.finished <= until
-        measures = {"seconds": one.run / 1e6, "audit_seconds": one.audit / 1e6, "publish_seconds": one.publish / 1e6}
+    def _row(self, tx: Transaction, item: Attempt, delivery: int | None, until: int | None) -> None:
+        over = until is None or item.finished <= until
+        measures = {"seconds": item.run / 1e6, "audit_seconds": item.audit / 1e6, "publish_seconds": item.publish / 1e6}
         tx.execute(
             "insert into attempt (epoch, n, run_id, node, kind, partitions, state, delivery_id, queued_at, dispatched_at, started_at,"
             " finished_at, measures, error, reason) values (1, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'it broke')",
             (
-                one.n, one.node, "take_in" if one.delivery is not None else "produce", json.dumps([one.day]),
-                one.state if over else "running", delivery, one.queued, one.dispatched, self._worked_from(one),
-                one.finished if over else None, json.dumps(measures) if over else None,
-                '{"kind": "transient"}' if one.state == "failed" and over else None,
+                item.n, item.node, "take_in" if item.delivery is not None else "produce", json.dumps([item.day]),
+                item.state if over else "running", delivery, item.queued, item.dispatched, self._worked_from(item),
+                item.finished if over else None, json.dumps(measures) if over else None,
+                '{"kind": "transient"}' if item.state == "failed" and over else None,
             ),
         )  # fmt: skip
 

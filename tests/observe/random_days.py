@@ -103,11 +103,11 @@ def key(day: int) -> str:
 def is_ready(tx: Transaction, asset: str, day: int) -> bool:
     """Whether all that it is made of is published."""
     above = {**MADE_OF, **OLD}[asset]
-    return all(publications.current(tx, one, key(day)) is not None for one in above)
+    return all(publications.current(tx, item, key(day)) is not None for item in above)
 
 
 def is_paused(tx: Transaction, node: str, now: int) -> bool:
-    return any(one.node == node for one in pauses.in_force(tx, now))
+    return any(item.node == node for item in pauses.in_force(tx, now))
 
 
 @dataclass(order=True)
@@ -139,12 +139,12 @@ class Days:
         self.promised_at = FIRST + choose.choice([0, 0, 7 * HOUR, DAY])
         if self.length or self.history:
             self._plan()
-        self.now = max((one.at for one in self.events), default=FIRST) + choose.choice([0, HOUR, 9 * HOUR, 30 * HOUR])
+        self.now = max((event.at for event in self.events), default=FIRST) + choose.choice([0, HOUR, 9 * HOUR, 30 * HOUR])
         if self.length > 1 and choose.random() < 0.3:
             self.removed_at = FIRST + choose.randrange(DAY, self.length * DAY)
             self._at(self.removed_at, self._remove)
             self.happened.append(f"{REMOVED} is removed")
-        self.events = [one for one in sorted(self.events) if one.at <= self.now]
+        self.events = [event for event in sorted(self.events) if event.at <= self.now]
 
     # What happens
 
@@ -179,7 +179,7 @@ class Days:
                 continue
             if "late" in mine:
                 at += choose.choice([3, 6, 20, 40]) * HOUR
-            state = next((one for one in ("held", "rejected") if one in mine), "published")
+            state = next((item for item in ("held", "rejected") if item in mine), "published")
             self._arrive(source, day, at, state, warned="warned" in mine)
             self._pass(at + HOUR // 4, day)
             for fault in mine:
@@ -387,7 +387,7 @@ class Days:
         below = [name for name, above in MADE_OF.items() if source in above]
         for node in (source, *below, EXPORTED):
             above = MADE_OF.get(node, (EXPORTED_FROM,) if node == EXPORTED else ())
-            ready = all(publications.current(tx, one, key(day)) is not None for one in above)
+            ready = all(publications.current(tx, item, key(day)) is not None for item in above)
             if ready and not is_paused(tx, node, now):
                 self._publish(tx, node, key(day), now, snapshot=snapshot, run=1000 + self._run)
 
@@ -424,9 +424,9 @@ class Days:
             )
 
     def _report(self, tx: Transaction, node: str, day: int, now: int) -> None:
-        found = publications.current(tx, node, key(day))
-        if found is not None:
-            reported(tx, node, [found], "ann", "it is wrong", now)
+        result = publications.current(tx, node, key(day))
+        if result is not None:
+            reported(tx, node, [result], "ann", "it is wrong", now)
 
     def _propose(self, tx: Transaction, node: str, day: int) -> None:
         self._revision += 1
@@ -527,12 +527,12 @@ class Days:
                 " values (1, 'tick', '{}', 't', 'succeeded', ?, ?) on conflict do nothing",
                 (FIRST, FIRST),
             )
-        for at in sorted({one.at for one in self.events} | {self.now}):
+        for at in sorted({event.at for event in self.events} | {self.now}):
             with store.write(None) as tx:
-                for one in self._of(at):
-                    one.what(tx, at)
+                for item in self._of(at):
+                    item.what(tx, at)
                 judge(tx, judged(at), at)
                 after(tx, at)
 
     def _of(self, at: int) -> Iterable[Event]:
-        return (one for one in self.events if one.at == at)
+        return (event for event in self.events if event.at == at)

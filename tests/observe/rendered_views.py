@@ -59,7 +59,7 @@ class Views:
         self.status = status(session)
         self.text = self._text()
         lines = metrics.text(session, Leads())  # type: ignore[arg-type]
-        self._metrics = {one.name: one for one in text_string_to_metric_families(lines)}
+        self._metrics = {family.name: family for family in text_string_to_metric_families(lines)}
 
     def _text(self) -> str:
         document = self.status
@@ -70,13 +70,13 @@ class Views:
         return screen.stream.getvalue()  # type: ignore[attr-defined,no-any-return]
 
     def gauge(self, name: str, **labels: str) -> list[float]:
-        found = [one for one in self._samples(name) if labels.items() <= one.labels.items()]
-        return [float(one.value) for one in found]
+        result = [sample for sample in self._samples(name) if labels.items() <= sample.labels.items()]
+        return [float(item.value) for item in result]
 
     def gauges(self, name: str, label: str) -> dict[str, int]:
         """Of each value of a label, but for those that are 0."""
-        found = [one for one in self._samples(name) if one.value]
-        return dict(sorted((one.labels[label], int(one.value)) for one in found))
+        result = [sample for sample in self._samples(name) if sample.value]
+        return dict(sorted((item.labels[label], int(item.value)) for item in result))
 
     def _samples(self, name: str) -> list[Any]:
         family = self._metrics.get(f"headrace_{name}")
@@ -100,8 +100,8 @@ def partitions_of(session: ProjectSession, node: str) -> list[PartitionRow]:
 def incidents_differ(shown: Views, sources: Iterable[str]) -> Iterator[str]:
     """Each view that names an incident, against the list of those that are open."""
     session = shown.session
-    rows = {one.id: one for one in incidents(session)}
-    of_kind = Counter(one.cause.kind for one in rows.values())
+    rows = {incident.id: incident for incident in incidents(session)}
+    of_kind = Counter(row.cause.kind for row in rows.values())
     yield from differ(
         "incidents by kind",
         listed=dict(sorted(of_kind.items())),
@@ -109,23 +109,23 @@ def incidents_differ(shown: Views, sources: Iterable[str]) -> Iterator[str]:
     )
     for name in sources:
         absent = {row.partition for row in partitions_of(session, name) if row.state == "missing"}
-        mine = [one.affected.partitions for one in rows.values() if one.cause.node == name]
-        symptoms = chain.from_iterable(one.symptoms for one in rows.values())
-        seen = [one.partition or "" for one in symptoms if one.node == name]
+        mine = [row.affected.partitions for row in rows.values() if row.cause.node == name]
+        symptoms = chain.from_iterable(row.symptoms for row in rows.values())
+        seen = [symptom.partition or "" for symptom in symptoms if symptom.node == name]
         late = {*chain.from_iterable(mine), *seen} & absent
         gauged = int(shown.gauge("source_deliveries_late", source=name)[0])
         yield from differ(f"late deliveries of {name}", incidents=len(late), metrics=gauged)
-    for one in shown.status.consumers:
-        said = why(session, one.name)
-        named = {one.incident, *INCIDENT.findall(f"{one.reason} {said.verdict}")} - {None}
+    for consumer in shown.status.consumers:
+        said = why(session, consumer.name)
+        named = {consumer.incident, *INCIDENT.findall(f"{consumer.reason} {said.verdict}")} - {None}
         for name in sorted(named):
             if name not in rows:
-                yield f"{one.name} is {one.state} because of {name}, which isn't open"
-            elif one.name not in rows[name].affected.consumers:
+                yield f"{consumer.name} is {consumer.state} because of {name}, which isn't open"
+            elif consumer.name not in rows[name].affected.consumers:
                 affected = rows[name].affected.consumers
-                yield f"{one.name} is {one.state} because of {name}, which affects {affected}"
+                yield f"{consumer.name} is {consumer.state} because of {name}, which affects {affected}"
     for card in catalog(session, CatalogQuery()).nodes:
-        places = {one.id: {one.cause.node, *one.affected.assets} for one in rows.values()}
+        places = {row.id: {row.cause.node, *row.affected.assets} for row in rows.values()}
         first = next((name for name, nodes in places.items() if card.name in nodes), None)
         yield from differ(f"incident of {card.name}", card=card.incident, first=first)
 
@@ -139,29 +139,29 @@ def past_incidents_differ(shown: Views) -> Iterator[str]:
     words = f"{count} incident{'s' if count > 1 else ''}, {open_ones} open; recurrences: {again}"
     words = words if count else "no incident: no data"
     yield from differ("incidents of the figure", said=figure.said[0], rows=words)
-    every = {one.id: one for one in incidents(session, every=True)}
+    every = {incident.id: incident for incident in incidents(session, every=True)}
     yield from differ(
         "recurrences",
         figure=again,
-        listed=sum(one.recurrence_of is not None for one in every.values()),
+        listed=sum(item.recurrence_of is not None for item in every.values()),
     )
-    for one in every.values():
-        over = one.state == "resolved"
-        if over != (one.ended is not None) or over != (one.resolved_at is not None):
-            yield f"{one.id} is {one.state}, ended {one.ended!r} at {one.resolved_at}"
-        if not over and one.restored_at is not None:
-            yield f"{one.id} is {one.state}, and restored at {one.restored_at}"
+    for item in every.values():
+        over = item.state == "resolved"
+        if over != (item.ended is not None) or over != (item.resolved_at is not None):
+            yield f"{item.id} is {item.state}, ended {item.ended!r} at {item.resolved_at}"
+        if not over and item.restored_at is not None:
+            yield f"{item.id} is {item.state}, and restored at {item.restored_at}"
         times = [
-            one.began_at,
-            one.opened_at,
-            *([one.restored_at] if one.restored_at else []),
-            *([one.resolved_at] if one.resolved_at else []),
+            item.began_at,
+            item.opened_at,
+            *([item.restored_at] if item.restored_at else []),
+            *([item.resolved_at] if item.resolved_at else []),
         ]
         if times != sorted(times):
-            yield f"{one.id}: began, opened, restored, resolved {times}"
-        every_row = views.search(session, views.SearchAsked(q=one.id)).found
-        found = [row for row in every_row if row.kind == "incident"]
-        yield from differ(f"summary of {one.id}", incident=one.cause.summary, search=found[0].said)
+            yield f"{item.id}: began, opened, restored, resolved {times}"
+        every_row = views.search(session, views.SearchAsked(q=item.id)).found
+        result = [row for row in every_row if row.kind == "incident"]
+        yield from differ(f"summary of {item.id}", incident=item.cause.summary, search=result[0].said)
 
 
 # Ledgers
@@ -169,13 +169,13 @@ def past_incidents_differ(shown: Views) -> Iterator[str]:
 
 def ledgers_differ(shown: Views) -> Iterator[str]:
     """A delivery on a consumer's page against its ledger, and each ledger's parts against it."""
-    for one in shown.status.consumers:
-        asked = views.ConsumerAsked(name=one.name, limit=LEDGERS, ledgers=LEDGERS)
+    for consumer in shown.status.consumers:
+        asked = views.ConsumerAsked(name=consumer.name, limit=LEDGERS, ledgers=LEDGERS)
         page = views.consumer(shown.session, asked)
         for row in page.deliveries:
             if (ledger := row.ledger) is None:
                 continue
-            name = f"{one.name}@{row.interval}"
+            name = f"{consumer.name}@{row.interval}"
             waits = row.state in ("missing", "due")
             yield from differ(f"{name} is open", page=waits, ledger=ledger.open)
             if row.met_at is not None:
@@ -191,7 +191,7 @@ def ledgers_differ(shown: Views) -> Iterator[str]:
 
 
 def _us_of(seconds: Iterable[float]) -> int:
-    return sum(round(one * 1_000_000) for one in seconds)
+    return sum(round(item * 1_000_000) for item in seconds)
 
 
 # Partitions
@@ -200,13 +200,13 @@ def _us_of(seconds: Iterable[float]) -> int:
 def newest_partitions_differ(shown: Views, nodes: Iterable[str]) -> Iterator[str]:
     """A node's newest partitions: in its list, by `why`, on its card."""
     session = shown.session
-    waiting = {one.node for one in quarantine(session, None) if one.verdict != "warned"}
+    waiting = {item.node for item in quarantine(session, None) if item.verdict != "warned"}
     failing = Counter[str]()
     proposed = {row.node: row.partitions for row in shown.status.proposed}
     for name in nodes:
         page = partitions_of(session, name)
         card = views.node(session, views.NodeAsked(name=name)).node
-        published = next((one for one in page if one.seen), None)
+        published = next((item for item in page if item.seen), None)
         on_card, listed = (card.data_through, card.rows, card.verdict), (None, None, None)
         if published is not None:
             listed = (published.partition, published.rows, published.verdict)
@@ -216,16 +216,16 @@ def newest_partitions_differ(shown: Views, nodes: Iterable[str]) -> Iterator[str
             card=card.quarantined,
             listed=name in waiting,
         )
-        stale = sum(one.stale for one in page)
+        stale = sum(item.stale for item in page)
         if proposed.get(name, 0) > stale:
             yield f"{proposed[name]} partitions of {name} are proposed, {stale} are stale"
-        failing[name] = sum(one.state == "failed" for one in page)
+        failing[name] = sum(item.state == "failed" for item in page)
         idle = [row for row in page if row.state != "running"]
         unlike = [row for row in idle[NEWEST:] if row.state in UNLIKE]
-        for one in (*idle[:NEWEST], *unlike[:NEWEST]):
-            said = why(session, f"{name}@{one.partition}").state
-            shown_as = "published" if one.state in ("warned", "unchecked") else one.state
-            yield from differ(f"{name}@{one.partition}", listed=shown_as, why=said)
+        for item in (*idle[:NEWEST], *unlike[:NEWEST]):
+            said = why(session, f"{name}@{item.partition}").state
+            shown_as = "published" if item.state in ("warned", "unchecked") else item.state
+            yield from differ(f"{name}@{item.partition}", listed=shown_as, why=said)
     in_open = {row.kind: row for row in shown.status.open}
     named = set(in_open["failing"].nodes) if "failing" in in_open else set()
     yield from differ(
@@ -271,7 +271,7 @@ def runs_differ(shown: Views) -> Iterator[str]:
     session = shown.session
     figure = explain(session, "uptime")
     listed = run_list(session, failed=False, before=None, limit=200).runs
-    within = [one for one in listed if figure.began <= one.started_at <= figure.until and one.state != "nothing_due"]
+    within = [item for item in listed if figure.began <= item.started_at <= figure.until and item.state != "nothing_due"]
     yield from differ(
         "runs started",
         status=shown.status.runs_started,
@@ -285,19 +285,19 @@ def runs_differ(shown: Views) -> Iterator[str]:
     words = "no run had anything due" if percent is None else words
     yield from differ("uptime in words", figure=said, status=words)
     yield from differ("uptime", status=ratio(percent), metrics=shown.gauge("classic_uptime_ratio"))
-    for one in listed:
-        page = run_timeline(session, one.run_id, None, 5_000)
+    for item in listed:
+        page = run_timeline(session, item.run_id, None, 5_000)
         of_page = Counter(row.state for row in page.attempts)
-        counted = {row.value: row.count for row in one.attempts}
+        counted = {row.value: row.count for row in item.attempts}
         yield from differ(
-            f"attempts of run {one.run_id}",
+            f"attempts of run {item.run_id}",
             list=sorted(counted.items()),
             counts=sorted(page.counts.items()),
             rows=sorted(of_page.items()),
         )
-        yield from differ(f"state of run {one.run_id}", list=one.state, page=page.state)
-        failed = run_timeline(session, one.run_id, None, 5_000, failed=True).attempts
-        unpublished = f"unpublished of run {one.run_id}"
+        yield from differ(f"state of run {item.run_id}", list=item.state, page=page.state)
+        failed = run_timeline(session, item.run_id, None, 5_000, failed=True).attempts
+        unpublished = f"unpublished of run {item.run_id}"
         yield from differ(unpublished, count=page.unpublished, rows=len(failed))
 
 
@@ -312,31 +312,31 @@ def rolled_up_differs(shown: Views) -> Iterator[str]:
     """What owners answer for, against consumers and nodes; and what the figures say in words."""
     session, document = shown.session, shown.status
     nodes = {row.of: row for row in explain(session, "nodes").rows}
-    kept = {one.name: one for one in document.consumers}
+    kept = {consumer.name: consumer for consumer in document.consumers}
     for row in explain(session, "owners").rows:
-        mine = [one.availability for one in kept.values() if one.owner == row.of]
-        of_nodes = [one for one in nodes.values() if one.owner == row.of]
-        known = [one for one in (*mine, *of_nodes) if one is not None and one.honest is not None]
-        ratios = [Decimal(one.honest or 0) for one in known]
-        lost = sum(one.lost_minutes for one in known)
+        mine = [item.availability for item in kept.values() if item.owner == row.of]
+        of_nodes = [node for node in nodes.values() if node.owner == row.of]
+        known = [item for item in (*mine, *of_nodes) if item is not None and item.honest is not None]
+        ratios = [Decimal(item.honest or 0) for item in known]
+        lost = sum(item.lost_minutes for item in known)
         yield from differ(f"lost of {row.of}", figure=row.lost_minutes, rows=lost)
         worst = str(min(ratios)) if ratios else None
         yield from differ(f"worst of {row.of}", figure=row.honest, rows=worst)
     said = explain(session, "availability").said
-    past = [(one.name, one.availability) for one in (*document.consumers, *document.removed)]
-    for line, (name, one) in zip(said, past, strict=True):
-        assert one is not None
-        if not line.startswith(f"{name}: {one.text}"):
-            yield f"the figure says {line!r}, status says {one.text!r} of {name}"
+    past = [(item.name, item.availability) for item in (*document.consumers, *document.removed)]
+    for line, (name, item) in zip(said, past, strict=True):
+        assert item is not None
+        if not line.startswith(f"{name}: {item.text}"):
+            yield f"the figure says {line!r}, status says {item.text!r} of {name}"
     (words,) = explain(session, "promises").said
     due, in_time = document.obligations_due, document.obligations_kept
     kept_words = f"{in_time} of {due} promises were kept in time"
     yield from differ("promises in words", figure=words, status=kept_words)
-    for name, one in past:
-        assert one is not None
+    for name, item in past:
+        assert item is not None
         yield from differ(
             f"claimed ratio of {name}",
-            status=ratio(one.claimed),
+            status=ratio(item.claimed),
             metrics=shown.gauge("consumer_claimed_availability_ratio", consumer=name),
         )
     yield from differ(
@@ -344,10 +344,10 @@ def rolled_up_differs(shown: Views) -> Iterator[str]:
         status=ratio(document.honest_availability),
         metrics=shown.gauge("honest_availability_ratio"),
     )
-    for name, one in kept.items():
+    for name, item in kept.items():
         yield from differ(
             f"backlog of {name}",
-            status=float(len(one.backlog)),
+            status=float(len(item.backlog)),
             metrics=shown.gauge("consumer_backlog", consumer=name)[0],
         )
     yield from differ(
@@ -364,28 +364,28 @@ def other_windows_differ(shown: Views) -> Iterator[str]:
     week = status(session, window="2d")
     spans = explain(session, "availability", window="2d").rows
     due = explain(session, "promises", window="2d").rows
-    for one, whole in zip(week.consumers, document.consumers, strict=True):
-        yield from differ(f"{one.name} in two windows", short=row_of(one), long=row_of(whole))
-        past = one.availability
+    for item, whole in zip(week.consumers, document.consumers, strict=True):
+        yield from differ(f"{item.name} in two windows", short=row_of(item), long=row_of(whole))
+        past = item.availability
         assert past is not None
-        counted = sum(_us(row) for row in spans if row.consumer == one.name)
-        mine = [row for row in spans if row.consumer == one.name]
+        counted = sum(_us(row) for row in spans if row.consumer == item.name)
+        mine = [row for row in spans if row.consumer == item.name]
         served = sum(_us(row) for row in mine if row.state in GOOD and not row.by_exception)
         yield from differ(
-            f"2 days of {one.name}",
+            f"2 days of {item.name}",
             status=(past.minutes, past.lost_minutes),
             rows=(_minutes(counted), _minutes(counted - served)),
         )
         yield from differ(
-            f"2 days promised to {one.name}",
+            f"2 days promised to {item.name}",
             status=past.promised,
-            rows=sum(row.consumer == one.name for row in due),
+            rows=sum(row.consumer == item.name for row in due),
         )
     for whole in document.consumers:
         alone = status(session, [whole.name])
-        (one,) = alone.consumers
-        yield from differ(f"{whole.name} alone", alone=one, among=whole)
-        past = one.availability
+        (item,) = alone.consumers
+        yield from differ(f"{whole.name} alone", alone=item, among=whole)
+        past = item.availability
         assert past is not None
         mine = (None, None) if past.honest is None else (past.honest, past.lost_minutes)
         yield from differ(
@@ -397,9 +397,9 @@ def other_windows_differ(shown: Views) -> Iterator[str]:
         yield from differ(f"open beside {whole.name}", alone=others, among=of_kind)
 
 
-def row_of(one: Any) -> tuple[Any, ...]:
+def row_of(item: Any) -> tuple[Any, ...]:
     """A consumer's row without its past."""
-    return tuple(getattr(one, name) for name in one.__struct_fields__ if name != "availability")
+    return tuple(getattr(item, name) for name in item.__struct_fields__ if name != "availability")
 
 
 def _us(row: Any) -> int:
@@ -416,7 +416,7 @@ def _minutes(us: int) -> int:
 def mail_differs(
     tx: Transaction,
     mail: tuple[str, str, str],
-    one: Incident | None,
+    item: Incident | None,
     states: Mapping[str, ConsumerStatus],
     zone: str,
 ) -> Iterator[str]:
@@ -431,40 +431,40 @@ def mail_differs(
         if f"due at {dated(risk.due_us, zone)}" not in text:
             at = dated(risk.due_us, zone)
             yield f"the mail of {subject} doesn't say that it is due at {at}: {text!r}"
-    if one is None:
+    if item is None:
         return
     if kind in ("opened", "changed", "escalated"):
-        reach = (len(one.affected.assets), len(one.affected.consumers))
-        found = re.search(r"reaches (\d+) assets? and (\d+) consumers?", text)
+        reach = (len(item.affected.assets), len(item.affected.consumers))
+        result = re.search(r"reaches (\d+) assets? and (\d+) consumers?", text)
         yield from differ(
-            f"mail: reach of {one.shown}",
-            mail=tuple(map(int, found.groups())) if found else (0, 0),
+            f"mail: reach of {item.shown}",
+            mail=tuple(map(int, result.groups())) if result else (0, 0),
             incident=reach,
         )
     if kind == "resolved":
-        ended = " ".join(endings.of(tx, one).split())
-        restored = one.restored_at or one.resolved_at or 0
-        one = endings.as_opened_last(tx, one)
+        ended = " ".join(endings.of(tx, item).split())
+        restored = item.restored_at or item.resolved_at or 0
+        item = endings.as_opened_last(tx, item)
         for said in (
-            ended[:LINE_MAX // 2], f"Found {ago(one.opened_at - one.began_at)} after it began.",
-            f"Over at {dated(restored, zone)}, {ago(restored - one.began_at)} after it began.",
+            ended[:LINE_MAX // 2], f"Found {ago(item.opened_at - item.began_at)} after it began.",
+            f"Over at {dated(restored, zone)}, {ago(restored - item.began_at)} after it began.",
         ):  # fmt: skip
             if said not in text:
-                yield f"the mail that {one.shown} is over doesn't say {said!r}: {text!r}"
+                yield f"the mail that {item.shown} is over doesn't say {said!r}: {text!r}"
 
 
-def digest_differs(tx: Transaction, body: str, found: Iterable[Incident], after: int, until: int) -> Iterator[str]:
+def digest_differs(tx: Transaction, body: str, result: Iterable[Incident], after: int, until: int) -> Iterator[str]:
     """Each incident that was open between two digests is in one line of the later, by its name or in a count of more.
     A digest that is made late says nothing of one that was opened again since it was due."""
     lines = [line for line in body.splitlines() if re.match(r"(new|over|open again|open still): ", line)]
-    named = Counter(chain.from_iterable(INCIDENT.findall(one.partition(". ")[0]) for one in lines))
+    named = Counter(chain.from_iterable(INCIDENT.findall(line.partition(". ")[0]) for line in lines))
     more = sum(int(count) for count in re.findall(r"^open still: .* and (\d+) more$", body, re.MULTILINE))
     unnamed = 0
-    for one in found:
-        periods = endings.periods(tx, one)
+    for item in result:
+        periods = endings.periods(tx, item)
         open_then = any(each.opened_at <= until and (each.resolved_at is None or each.resolved_at > after) for each in periods)
-        if open_then and not named[one.shown]:
+        if open_then and not named[item.shown]:
             unnamed += 1
         else:
-            yield from differ(f"{one.shown} in the digest", lines=min(named[one.shown], 2), expected=int(open_then))
+            yield from differ(f"{item.shown} in the digest", lines=min(named[item.shown], 2), expected=int(open_then))
     yield from differ("incidents that the digest only counts", counted=more, unnamed=unnamed)

@@ -36,7 +36,7 @@ def reads(name: str, *, mode: InputMode = InputMode.REQUIRED, lookback: str | No
 
 
 def node(name: str, grain: Grain | None, *inputs: InputSpec | str, source: bool = False, **more: object) -> Node:
-    specs = tuple(reads(one) if isinstance(one, str) else one for one in inputs)
+    specs = tuple(reads(item) if isinstance(item, str) else item for item in inputs)
     return Node(name, source, PartitionSpec(grain=grain), str(more.pop("timezone", ZONE)), specs, **more)  # type: ignore[arg-type]
 
 
@@ -45,7 +45,7 @@ def consumer(name: str, *assets: str, per: Grain = Grain.DAY, zone: str = ZONE, 
 
 
 def declare(nodes: list[Node], *consumers: Terms) -> DeclaredPromises:
-    return DeclaredPromises(ZONE, {one.name: one for one in nodes}, consumers)
+    return DeclaredPromises(ZONE, {node.name: node for node in nodes}, consumers)
 
 
 @dataclass
@@ -90,7 +90,7 @@ class SmallFacts:
         read: int | None = None,
         snapshot: int | None = None,
     ) -> None:
-        last = max((one.snapshot for one in self.publications), default=0)
+        last = max((publication.snapshot for publication in self.publications), default=0)
         read_snapshot = last if read is None else read
         self.publications.append(Publication(name, key, at_us, snapshot or last + 1, rows, verdict, read_snapshot))
         self.standings[name, key] = PartitionStateFacts("published", True, False, "", at_us)
@@ -102,36 +102,36 @@ class SmallFacts:
         self.looked.setdefault(name, []).extend(times)
 
     def _of(self, name: str, key: str | None = None) -> list[Publication]:
-        found = [one for one in self.publications if one.node == name and key in (None, one.partition)]
-        return sorted(found, key=lambda one: one.at_us)
+        result = [publication for publication in self.publications if publication.node == name and key in (None, publication.partition)]
+        return sorted(result, key=lambda item: item.at_us)
 
     # headrace.observe.state_facts.StateFacts
 
     def first(self, node: str, partition: str) -> VisiblePublication | None:
-        found = self._of(node, partition) if (node, partition) not in self.taken_back else []
-        return VisiblePublication(found[0].at_us, found[0].snapshot) if found else None
+        result = self._of(node, partition) if (node, partition) not in self.taken_back else []
+        return VisiblePublication(result[0].at_us, result[0].snapshot) if result else None
 
     def first_reading(self, node: str, snapshot: int, since_us: int) -> VisiblePublication | None:
-        found = [one for one in self._of(node, WHOLE) if one.read >= snapshot and one.at_us >= since_us]
-        return VisiblePublication(found[0].at_us, found[0].snapshot) if found else None
+        result = [item for item in self._of(node, WHOLE) if item.read >= snapshot and item.at_us >= since_us]
+        return VisiblePublication(result[0].at_us, result[0].snapshot) if result else None
 
     def newest(self, node: str) -> Newest | None:
-        found = self._of(node)
-        if not found:
+        result = self._of(node)
+        if not result:
             return None
-        newest = max(found, key=lambda one: (one.partition, one.at_us))
-        return Newest(newest.partition, newest.at_us, newest.verdict, min(one.partition for one in found))
+        newest = max(result, key=lambda item: (item.partition, item.at_us))
+        return Newest(newest.partition, newest.at_us, newest.verdict, min(item.partition for item in result))
 
     def rows(self, node: str, partition: str) -> int | None:
-        found = self._of(node, partition)
-        return found[-1].rows if found else None
+        result = self._of(node, partition)
+        return result[-1].rows if result else None
 
     def published_between(self, node: str, first: str, last: str) -> int:
-        return len({one.partition for one in self._of(node) if first <= one.partition <= last})
+        return len({item.partition for item in self._of(node) if first <= item.partition <= last})
 
     def keys(self, node: str, moment: str) -> list[str]:
-        found = {key for name, key in self.standings if name == node}
-        return sorted(key.removeprefix(f"{moment}/") for key in found if not moment or key.startswith(f"{moment}/"))
+        result = {key for name, key in self.standings if name == node}
+        return sorted(key.removeprefix(f"{moment}/") for key in result if not moment or key.startswith(f"{moment}/"))
 
     def standing(self, node: str, partition: str) -> PartitionStateFacts | None:
         return self.standings.get((node, partition))

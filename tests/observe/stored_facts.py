@@ -13,23 +13,23 @@ def write_facts(tx: Transaction, facts: SmallFacts) -> None:
         tx.execute(f"delete from {table}")
     tx.execute("insert into run (id, kind, request, actor, state, started_at) values (1, 'tick', '{}', 't', 'succeeded', 0)")
     ids = _write_publications(tx, facts)
-    for (node, partition), one in facts.standings.items():
+    for (node, partition), item in facts.standings.items():
         tx.execute(
             "insert into partition (node, partition, state, stale, publication_id, reason, since) values (?, ?, ?, ?, ?, ?, ?)",
             (
                 node,
                 partition,
-                one.state,
-                int(one.stale or node in facts.stale),
+                item.state,
+                int(item.stale or node in facts.stale),
                 ids.get((node, partition)),
-                one.reason or None,
-                one.since_us,
+                item.reason or None,
+                item.since_us,
             ),
         )
-        if one.state in ("held", "rejected"):
+        if item.state in ("held", "rejected"):
             tx.execute(
                 "insert into quarantine (node, partition, epoch, n, state, reason, at) values (?, ?, 1, 0, ?, ?, ?)",
-                (node, partition, one.state, one.reason, one.since_us),
+                (node, partition, item.state, item.reason, item.since_us),
             )
     for source, partition in facts.delivered.items():
         tx.execute(
@@ -43,20 +43,20 @@ def write_facts(tx: Transaction, facts: SmallFacts) -> None:
 
 def _write_publications(tx: Transaction, facts: SmallFacts) -> dict[tuple[str, str], int]:
     ids: dict[tuple[str, str], int] = {}
-    for number, one in enumerate(sorted(facts.publications, key=lambda one: (one.at_us, one.snapshot)), start=1):
+    for number, item in enumerate(sorted(facts.publications, key=lambda one: (one.at_us, one.snapshot)), start=1):
         tx.execute(
             "update publication set ended_snapshot = ?, ended_at = ? where node = ? and partition = ? and ended_snapshot is null",
-            (one.snapshot, one.at_us, one.node, one.partition),
+            (item.snapshot, item.at_us, item.node, item.partition),
         )
         tx.execute(
             "insert into attempt (epoch, n, run_id, node, kind, partitions, state, snapshot_read, queued_at) "
             "values (1, ?, 1, ?, 'produce', '[]', 'published', ?, 0)",
-            (number, one.node, one.read),
+            (number, item.node, item.read),
         )
         tx.execute(
             "insert into publication (id, node, partition, epoch, n, snapshot, published_at, rows, bytes, verdict, version) "
             "values (?, ?, ?, 1, ?, ?, ?, ?, 0, ?, 1)",
-            (number, one.node, one.partition, number, one.snapshot, one.at_us, one.rows, one.verdict),
+            (number, item.node, item.partition, number, item.snapshot, item.at_us, item.rows, item.verdict),
         )
-        ids[one.node, one.partition] = number
+        ids[item.node, item.partition] = number
     return ids

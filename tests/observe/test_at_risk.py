@@ -35,13 +35,13 @@ def test_what_has_not_begun_in_time_is_at_risk() -> None:
     now = "2013-02-03 06:50"
     small = facts(now, a=240, b=480)
     small.publish("src", DAY2, at("2013-02-03 06:45"))
-    found = judged(small, now)
-    assert (found.state, found.next) == (ConsumerState.AT_RISK, "headrace why c")
-    assert found.reason == "a hasn't begun, needs 12 min, most of it b, due 07:00"
-    assert found.since_us == at("2013-02-03 06:48"), "the latest safe start"
-    assert found.risk is not None
-    assert (found.risk.node, found.risk.partition, found.risk.interval) == ("a", DAY2, DAY2)
-    assert found.risk.predicted_us == at("2013-02-03 07:02")
+    result = judged(small, now)
+    assert (result.state, result.next) == (ConsumerState.AT_RISK, "headrace why c")
+    assert result.reason == "a hasn't begun, needs 12 min, most of it b, due 07:00"
+    assert result.since_us == at("2013-02-03 06:48"), "the latest safe start"
+    assert result.risk is not None
+    assert (result.risk.node, result.risk.partition, result.risk.interval) == ("a", DAY2, DAY2)
+    assert result.risk.predicted_us == at("2013-02-03 07:02")
 
 
 @pytest.mark.parametrize(("now", "state"), [("2013-02-03 06:47", ConsumerState.SERVED), ("2013-02-03 06:49", ConsumerState.AT_RISK)])
@@ -65,10 +65,10 @@ def test_what_could_be_computed_and_nothing_runs_is_at_risk(led: bool, minutes: 
         small.publish(name, "2013-02-01", at("2013-02-02 04:40"))
     small.publish("src", DAY2, at("2013-02-03 05:50"))
     small.look("src", *(at("2013-02-03 05:40") - times * minutes * 60_000_000 for times in range(7)))
-    found = judged(small, now)
-    assert found.state is state
+    result = judged(small, now)
+    assert result.state is state
     if state is ConsumerState.AT_RISK:
-        assert (found.reason, found.next) == (f"late at 07:00: a@{DAY2}: isn't computed yet, and nothing runs it", "headrace tick")
+        assert (result.reason, result.next) == (f"late at 07:00: a@{DAY2}: isn't computed yet, and nothing runs it", "headrace tick")
 
 
 def test_what_runs_longer_than_is_left_is_at_risk() -> None:
@@ -87,9 +87,9 @@ def test_a_promise_that_leaves_no_time_is_known_before_it_is_broken() -> None:
     """A source that keeps its promise, and makes its consumer late all the same."""
     now = "2013-02-03 00:10"
     nodes = [node("src", DAY, source=True, expect_by="06:55"), *CHAIN[1:]]
-    found = judged(facts(now, a=240, b=480), now, nodes)
-    assert (found.state, found.since_us) == (ConsumerState.AT_RISK, at("2013-02-03 00:00")), "the interval's end"
-    assert found.reason == "src is expected by 06:55, what follows needs 12 min, due 07:00"
+    result = judged(facts(now, a=240, b=480), now, nodes)
+    assert (result.state, result.since_us) == (ConsumerState.AT_RISK, at("2013-02-03 00:00")), "the interval's end"
+    assert result.reason == "src is expected by 06:55, what follows needs 12 min, due 07:00"
     assert judged(facts(now, a=60, b=60), now, nodes).state is ConsumerState.SERVED
 
 
@@ -131,13 +131,13 @@ def test_what_is_paused_without_end_is_at_risk_and_later_late() -> None:
     small = facts(now)
     small.publish("src", DAY2, at("2013-02-03 05:00"))
     small.paused["a"] = Pausing("moving house", "ann", None)
-    found = judged(small, now)
-    assert (found.state, found.reason) == (ConsumerState.AT_RISK, "a is paused: moving house (by ann), due 07:00")
-    assert found.next == "headrace resume a"
+    result = judged(small, now)
+    assert (result.state, result.reason) == (ConsumerState.AT_RISK, "a is paused: moving house (by ann), due 07:00")
+    assert result.next == "headrace resume a"
     now = "2013-02-03 08:00"
     small.look("src", at(now))
-    found = judged(small, now)
-    assert (found.state, found.reason, found.next) == (ConsumerState.LATE, "a: paused: moving house (by ann)", "headrace resume a")
+    result = judged(small, now)
+    assert (result.state, result.reason, result.next) == (ConsumerState.LATE, "a: paused: moving house (by ann)", "headrace resume a")
 
 
 @pytest.mark.parametrize(("until", "state"), [("05:45", ConsumerState.SERVED), ("06:55", ConsumerState.AT_RISK)])
@@ -147,10 +147,10 @@ def test_a_pause_with_an_end_is_reckoned_with(until: str, state: ConsumerState) 
     small = facts(now, a=240, b=480)
     small.publish("src", DAY2, at("2013-02-03 05:00"))
     small.paused["a"] = Pausing("move", "ann", at(f"2013-02-03 {until}"))
-    found = judged(small, now)
-    assert found.state is state
+    result = judged(small, now)
+    assert result.state is state
     if state is ConsumerState.AT_RISK:
-        assert found.reason == "a is paused: move (by ann, until 06:55), what follows needs 12 min, due 07:00"
+        assert result.reason == "a is paused: move (by ann, until 06:55), what follows needs 12 min, due 07:00"
 
 
 def test_a_pause_that_is_over_is_not_spoken_of() -> None:
@@ -158,9 +158,9 @@ def test_a_pause_that_is_over_is_not_spoken_of() -> None:
     now = "2013-02-03 08:00"
     small = facts(now)
     small.paused["src"] = small.paused["c"] = Pausing("move", "ann", at("2013-02-03 07:59"))
-    found = judged(small, now)
-    assert found.reason == "src@2013-02-02: nothing was delivered, promised by 05:00"
-    assert found.paused is None
+    result = judged(small, now)
+    assert result.reason == "src@2013-02-02: nothing was delivered, promised by 05:00"
+    assert result.paused is None
 
 
 def test_a_paused_consumer_says_so_whatever_its_state() -> None:
@@ -168,9 +168,9 @@ def test_a_paused_consumer_says_so_whatever_its_state() -> None:
     now = "2013-02-02 08:00"
     small = facts(now)
     small.paused["c"] = Pausing("closed", "ann", None)
-    found = judged(small, now)
-    assert (found.state, found.reason) == (ConsumerState.SERVED, "paused: closed (by ann); all that is due can be read")
-    assert found.next == "headrace resume c"
+    result = judged(small, now)
+    assert (result.state, result.reason) == (ConsumerState.SERVED, "paused: closed (by ann); all that is due can be read")
+    assert result.next == "headrace resume c"
 
 
 def test_what_was_met_is_not_any_more_once_it_is_taken_back() -> None:
@@ -181,9 +181,9 @@ def test_what_was_met_is_not_any_more_once_it_is_taken_back() -> None:
     small.taken_back.add(("b", "2013-02-01"))
     small.stand("b", "2013-02-01", "withdrawn", at("2013-02-02 07:30"), "wrong rates")
     small.standings["b", "2013-02-01"] = small.standings["b", "2013-02-01"]._replace(published=False)
-    found = judged(small, now)
-    assert (found.state, found.reason) == (ConsumerState.LATE, "b: wrong rates, withdrawn since 07:30")
-    assert found.next == "headrace why b@2013-02-01"
+    result = judged(small, now)
+    assert (result.state, result.reason) == (ConsumerState.LATE, "b: wrong rates, withdrawn since 07:30")
+    assert result.next == "headrace why b@2013-02-01"
 
 
 @pytest.mark.parametrize(
@@ -201,8 +201,8 @@ def test_a_delivery_that_is_tried_again_needs_its_source(reason: str, state: Con
     small = facts(now)
     small.stand("src", DAY2, "waiting", at("2013-02-03 05:00"), reason)
     small.unread["src"] = UnreadableSource(at("2013-02-03 05:05"), "bank.db: unable to open database file", "INC-1")
-    found = judged(small, now)
-    assert found.state is state
-    if found.risk is not None:
-        assert found.reason == "late at 07:00: src@2013-02-02: can't be observed since 05:05: bank.db: unable to open database file"
-        assert found.next == "headrace incident INC-1"
+    result = judged(small, now)
+    assert result.state is state
+    if result.risk is not None:
+        assert result.reason == "late at 07:00: src@2013-02-02: can't be observed since 05:05: bank.db: unable to open database file"
+        assert result.next == "headrace incident INC-1"

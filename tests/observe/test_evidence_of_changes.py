@@ -23,9 +23,9 @@ def written(root: Path, folder: str) -> Compiled:
         files = f"{folder}/{name}_{{date:%Y-%m-%d}}.csv"
         text = f"source: {name}\nowner: acme\npartition: day\nfiles: {files}\n"
         (root / f"sources/{name}.yaml").write_text(text)
-    found = compile_project(root).compiled
-    assert found is not None
-    return found
+    result = compile_project(root).compiled
+    assert result is not None
+    return result
 
 
 def test_evidence_comes_in_the_same_order_each_time(tmp_path: Path) -> None:
@@ -38,6 +38,6 @@ def test_evidence_comes_in_the_same_order_each_time(tmp_path: Path) -> None:
                 f"insert into version ({COLUMNS}) values (?, ?, '{{}}', ?, ?, 'ann')",
                 (number, str(number), compiled, number),
             )
-        found, newest = changes.gather(tx, 1)
+        result, newest = changes.gather(tx, 1)
     assert newest == 2
-    assert [one.node for one in found] == NAMES
+    assert [item.node for item in result] == NAMES

@@ -31,9 +31,9 @@ def _accepted(name: str, day: str, until: str | None) -> AcceptedPartition:
 
 def test_it_is_served_by_exception_and_says_so() -> None:
     """Would catch: an exception that nobody who reads the data hears of."""
-    found = _judged(_accepted("src", "2013-02-02", None))
-    assert (found.state, found.risk) == (ConsumerState.SERVED, None)
-    assert "src@2013-02-02 by exception of ann" in found.reason
+    result = _judged(_accepted("src", "2013-02-02", None))
+    assert (result.state, result.risk) == (ConsumerState.SERVED, None)
+    assert "src@2013-02-02 by exception of ann" in result.reason
 
 
 def test_what_follows_from_an_exception_is_told_of_as_that() -> None:
@@ -41,19 +41,19 @@ def test_what_follows_from_an_exception_is_told_of_as_that() -> None:
     was accepted is unusual; another unusual day told of as an exception's consequence."""
     odd = Unusual("a", "2013-02-02", "volume_anomaly: 60 rows, expected 202 rows", 9.0)
     assert _judged(odd=(odd,)).state is ConsumerState.AT_RISK
-    found = _judged(_accepted("src", "2013-02-02", None), odd=(odd,))
-    assert found.state is ConsumerState.SERVED
-    assert "src@2013-02-02 by exception of ann" in found.reason
+    result = _judged(_accepted("src", "2013-02-02", None), odd=(odd,))
+    assert result.state is ConsumerState.SERVED
+    assert "src@2013-02-02 by exception of ann" in result.reason
     assert _judged(_accepted("src", "2013-02-01", None), odd=(odd,)).state is ConsumerState.AT_RISK
 
 
 def test_before_it_lapses_its_consumers_are_at_risk_from_then_on() -> None:
     """Would catch: an end that surprises, and a prediction that names another time."""
-    found = _judged(_accepted("src", "2013-02-02", "2013-02-04 12:00"))
-    assert found.state is ConsumerState.AT_RISK
-    assert found.risk is not None
-    assert (found.risk.predicted_us, found.risk.node) == (at("2013-02-04 12:00"), "src")
-    assert "known at the vendor's" in found.reason
+    result = _judged(_accepted("src", "2013-02-02", "2013-02-04 12:00"))
+    assert result.state is ConsumerState.AT_RISK
+    assert result.risk is not None
+    assert (result.risk.predicted_us, result.risk.node) == (at("2013-02-04 12:00"), "src")
+    assert "known at the vendor's" in result.reason
 
 
 def test_others_are_not_touched() -> None:
@@ -77,8 +77,8 @@ def test_what_was_unusual_before_an_interval_was_told_then() -> None:
     small.odd = [Unusual("src", "2013-02-01", "null_spike", 9.0)]
     assert judge(declared, small, at(NOW)).consumers[0].state is ConsumerState.SERVED
     small.odd.append(Unusual("src", "2013-02-02", "null_spike", 3.0))
-    found = judge(declared, small, at(NOW)).consumers[0]
-    assert found.state is ConsumerState.AT_RISK
-    assert "src@2013-02-02" in found.reason
+    result = judge(declared, small, at(NOW)).consumers[0]
+    assert result.state is ConsumerState.AT_RISK
+    assert "src@2013-02-02" in result.reason
     small.odd[-1] = small.odd[-1]._replace(users=frozenset({"other"}))
     assert judge(declared, small, at(NOW)).consumers[0].state is ConsumerState.SERVED, "it doesn't use that column"

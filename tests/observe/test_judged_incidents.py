@@ -56,7 +56,7 @@ class Night:
 
     def all(self) -> list[Incident]:
         with self.store.read() as tx:
-            return sorted(incidents.newest(tx), key=lambda one: one.id)
+            return sorted(incidents.newest(tx), key=lambda item: item.id)
 
     def stand(self, tx: Transaction, name: str, key: str, state: str, when: int, publication: int | None = None) -> None:
         revision = tx.execute("select coalesce(max(revision), 0) + 1 from partition").fetchone()[0]
@@ -179,7 +179,7 @@ def test_one_cause_is_one_incident_until_its_readers_are_served_and_again_when_i
     (back,) = night.judge("2013-02-05 07:30")
     assert (back.id, back.state, back.began_at, back.restored_at) == (first.id, "open", first.began_at, None)
     night.published("2013-02-04", "2013-02-05 09:00")
-    assert [one.state for one in night.judge("2013-02-05 09:06")] == ["resolved"]
+    assert [item.state for item in night.judge("2013-02-05 09:06")] == ["resolved"]
     night.held("2013-02-20", "2013-02-21 04:00")
     second = night.judge("2013-02-21 04:01")[-1]
     assert (second.id, second.recurrence_of, second.state) == (first.id + 1, first.id, "open")
@@ -193,13 +193,13 @@ def test_an_incident_isnt_over_while_a_backfill_computes_its_partitions(store: S
     night.published("2013-02-02", "2013-02-03 04:00")
     night.judge("2013-02-03 07:30")
     night.fails_again("2013-02-01", "2013-02-03 08:00")
-    assert [(one.kind, one.state) for one in night.judge("2013-02-03 08:01")] == [("code_error", "open")]
+    assert [(item.kind, item.state) for item in night.judge("2013-02-03 08:01")] == [("code_error", "open")]
     night.invalidated("2013-02-01", "2013-02-03 09:00")
     night.plan("2013-02-03 09:00", "running")
-    assert [one.state for one in night.judge("2013-02-03 09:01")] == ["recovering"]
+    assert [item.state for item in night.judge("2013-02-03 09:01")] == ["recovering"]
     assert night.line() == "backfill 7 computes a@2013-02-01, and hasn't published it yet"
     night.published("2013-02-02", "2013-02-03 09:02", "a")
-    assert [one.state for one in night.judge("2013-02-03 09:03")] == ["recovering"]
+    assert [item.state for item in night.judge("2013-02-03 09:03")] == ["recovering"]
     assert night.line() == "backfill 7 computes a@2013-02-01, and hasn't published it yet"
     night.published("2013-02-01", "2013-02-03 09:04", "a")
     (over,) = night.judge("2013-02-03 09:05")
@@ -219,14 +219,14 @@ def test_an_incident_isnt_over_while_its_repair_computes_what_is_made_of_it(stor
     night.published(key, "2013-02-02 04:00", name)
     night.judge("2013-02-02 07:30", declared_promises)
     night.held("2013-02-01", "2013-02-02 08:00")
-    assert [one.state for one in night.judge("2013-02-02 08:01", declared_promises)] == ["open"]
+    assert [item.state for item in night.judge("2013-02-02 08:01", declared_promises)] == ["open"]
     night.plan("2013-02-02 09:00", "running", name, key, key)
     night.published("2013-02-01", "2013-02-02 09:01", "src")
-    assert [one.state for one in night.judge("2013-02-02 09:02", declared_promises)] == ["recovering"]
+    assert [item.state for item in night.judge("2013-02-02 09:02", declared_promises)] == ["recovering"]
     where = name if grain is None else f"{name}@{key}"
     assert night.line() == f"backfill 7 computes {where}, and hasn't published it yet"
     night.published(key, "2013-02-02 09:03", name)
-    assert [one.state for one in night.judge("2013-02-02 09:04", declared_promises)] == ["resolved"]
+    assert [item.state for item in night.judge("2013-02-02 09:04", declared_promises)] == ["resolved"]
 
 
 def test_an_incident_is_over_when_the_backfill_of_its_partitions_is(store: Store) -> None:
@@ -238,9 +238,9 @@ def test_an_incident_is_over_when_the_backfill_of_its_partitions_is(store: Store
     night.judge("2013-02-02 08:01")
     night.invalidated("2013-02-01", "2013-02-02 09:00")
     night.plan("2013-02-02 09:00", "paused")
-    assert [one.state for one in night.judge("2013-02-02 09:01")] == ["recovering"]
+    assert [item.state for item in night.judge("2013-02-02 09:01")] == ["recovering"]
     night.plan("2013-02-02 09:00", "cancelled")
-    assert [one.state for one in night.judge("2013-02-02 09:02")] == ["resolved"]
+    assert [item.state for item in night.judge("2013-02-02 09:02")] == ["resolved"]
 
 
 def test_late_twice_in_two_weeks_is_a_recurrence_though_the_first_was_missing_in_the_end(store: Store) -> None:
@@ -284,8 +284,8 @@ def test_a_waiver_ends_nothing_that_another_promise_waits_for(store: Store, by: 
     night.looked("2013-02-02 08:30")
     assert night.judge("2013-02-02 08:30", declared_promises) == []
     night.looked("2013-02-03 07:30")
-    (one,) = night.judge("2013-02-03 07:30", declared_promises)
-    assert (one.kind, one.state) == ("missing_source", "open")
+    (item,) = night.judge("2013-02-03 07:30", declared_promises)
+    assert (item.kind, item.state) == ("missing_source", "open")
     for now, name in (("2013-02-03 07:45", "c"), ("2013-02-03 08:15", "d")):
         night.looked(now)
         assert [each.state for each in night.judge(now, declared_promises)] == ["open"]
@@ -295,7 +295,7 @@ def test_a_waiver_ends_nothing_that_another_promise_waits_for(store: Store, by: 
         assert left == [("missing_source", "open" if name == "c" else "resolved")]
     night.looked("2013-02-03 09:00")
     assert [each.state for each in night.judge("2013-02-03 09:00", later)] == ["resolved"]
-    assert not [line for line in timeline(store, one.id) if line.startswith(endings.BEGINS[1])]
+    assert not [line for line in timeline(store, item.id) if line.startswith(endings.BEGINS[1])]
 
 
 def test_judging_the_same_twice_writes_nothing_more(store: Store) -> None:
@@ -329,22 +329,22 @@ def test_ten_thousand_equal_failures_are_one_incident_of_bounded_size(store: Sto
                 (key, at("2013-02-03 04:00")),
             )
         assert n == 10_000
-    (one,) = night.judge("2013-02-03 05:00")
-    assert (one.kind, one.node) == ("code_error", "a")
-    assert len(one.evidence) <= 40
+    (item,) = night.judge("2013-02-03 05:00")
+    assert (item.kind, item.node) == ("code_error", "a")
+    assert len(item.evidence) <= 40
     with store.read() as tx:
-        assert len(incidents.timeline_of(tx, one.id)) <= 3
+        assert len(incidents.timeline_of(tx, item.id)) <= 3
 
 
 def test_what_is_removed_keeps_nothing_open(store: Store) -> None:
     """An incident about a source that nobody has any more would stay open for ever."""
     night = Night(store)
     night.held("2013-02-02", "2013-02-03 04:00")
-    assert [one.state for one in night.judge("2013-02-03 07:30")] == ["open"]
+    assert [item.state for item in night.judge("2013-02-03 07:30")] == ["open"]
     with store.write(None) as tx:
         tx.execute("insert into version (id, hash, manifest, compiled, applied_at, actor) values (1, 'h', '{}', ?, 0, 't')", (b"",))
     rest = declare([node("other", Grain.DAY, source=True)])
-    assert [one.state for one in night.judge("2013-02-03 08:00", rest)] == ["resolved"]
+    assert [item.state for item in night.judge("2013-02-03 08:00", rest)] == ["resolved"]
 
 
 def test_causes_that_cant_be_judged_never_undo_what_was_published(store: Store) -> None:
@@ -358,7 +358,7 @@ def test_causes_that_cant_be_judged_never_undo_what_was_published(store: Store) 
     with store.write(None) as tx:
         assert tx.execute("select count(*) from obligation where met_at is not null").fetchone()[0] == 1
         tx.execute("delete from judged")
-    assert [one.state for one in night.judge("2013-02-02 07:31")] == ["resolved"]
+    assert [item.state for item in night.judge("2013-02-02 07:31")] == ["resolved"]
 
 
 def test_an_incident_that_another_takes_in_says_which_one_that_is(store: Store) -> None:
@@ -369,17 +369,17 @@ def test_an_incident_that_another_takes_in_says_which_one_that_is(store: Store) 
     first, second = night.judge("2013-02-04 05:00")
     with store.write(None) as tx:
         keeping = IncidentUpdates(tx, Project(settings=Settings(name="t")), DownstreamIndex(WATCHED), at("2013-02-04 05:30"), None)
-        both = [one.id for incident in (first, second) for one in incident.evidence]
+        both = [item.id for incident in (first, second) for item in incident.evidence]
         cause = Cause(
             kind=CauseKind.NULL_SPIKE, node="src", columns=("x",), partitions=("2013-02-02", "2013-02-03"), summary="both",
             began_us=first.began_at, confidence=1.0, own=tuple(both), explains=tuple(both),
         )  # fmt: skip
         rows = evidence.standing(tx, 10)
         keeping.keep([cause], {row.id: msgspec.msgpack.decode(row.content, type=Evidence) for row in rows})
-    found = night.judge("2013-02-04 05:31")
-    assert [one.state for one in found] == ["open", "resolved"]
+    result = night.judge("2013-02-04 05:31")
+    assert [item.state for item in result] == ["open", "resolved"]
     with store.read() as tx:
-        assert endings.of(tx, found[1]) == f"It is part of {found[0].shown}."
+        assert endings.of(tx, result[1]) == f"It is part of {result[0].shown}."
 
 
 def test_two_causes_at_one_node_are_two_incidents(store: Store) -> None:
@@ -387,7 +387,7 @@ def test_two_causes_at_one_node_are_two_incidents(store: Store) -> None:
     night = Night(store)
     night.held("2013-02-02", "2013-02-03 04:00")
     night.held("2013-02-03", "2013-02-04 04:00", kind="stale_data")
-    assert [(one.kind, one.partition) for one in night.judge("2013-02-04 05:00")] == [
+    assert [(item.kind, item.partition) for item in night.judge("2013-02-04 05:00")] == [
         ("null_spike", "2013-02-02"), ("stale_data", "2013-02-03"),
     ]  # fmt: skip
 
@@ -421,7 +421,7 @@ def test_a_file_that_corrects_what_an_incident_names_is_no_restatement(store: St
             " values ('src', '2013-02-02', 1, ?, 'restatement', '', 'warn', '3 rows', '4 rows', '12', '1 row added', ?)",
             (night.n - 1, at("2013-02-03 09:00")),
         )
-    assert [(one.kind, one.state) for one in night.judge("2013-02-03 09:01")] == [("null_spike", "resolved")]
+    assert [(item.kind, item.state) for item in night.judge("2013-02-03 09:01")] == [("null_spike", "resolved")]
 
 
 def test_what_was_odd_about_the_file_that_rewrites_the_past_doesnt_hide_that_it_does(store: Store) -> None:
@@ -440,11 +440,11 @@ def test_what_was_odd_about_the_file_that_rewrites_the_past_doesnt_hide_that_it_
             " values ('src', '2013-02-02', 1, ?, 'restatement', '', 'warn', '3 rows', '4 rows', '20', '1 row added', ?)",
             (night.n - 1, at("2013-02-05 09:00")),
         )
-    found = night.judge("2013-02-05 09:01")
-    assert [(one.kind, one.partition) for one in found] == [("volume_anomaly", "2013-02-02"), ("restatement", "2013-02-02")]
-    assert "1 row added" in found[1].summary
-    assert [one.state for one in night.judge("2013-02-06 08:00")] == ["resolved", "open"], "the next morning it is still told"
-    assert [one.state for one in night.judge("2013-02-06 09:01")] == ["resolved", "resolved"]
+    result = night.judge("2013-02-05 09:01")
+    assert [(item.kind, item.partition) for item in result] == [("volume_anomaly", "2013-02-02"), ("restatement", "2013-02-02")]
+    assert "1 row added" in result[1].summary
+    assert [item.state for item in night.judge("2013-02-06 08:00")] == ["resolved", "open"], "the next morning it is still told"
+    assert [item.state for item in night.judge("2013-02-06 09:01")] == ["resolved", "resolved"]
 
 
 def published_with_semicolons(night: Night, day: str, when: str) -> None:
@@ -464,11 +464,11 @@ def test_what_was_read_otherwise_than_agreed_is_told_of_once_and_makes_nothing_w
     night = Night(store)
     for day in ("2013-02-02", "2013-02-03"):
         published_with_semicolons(night, day, f"{day} 04:00")
-        found = night.judge(f"{day} 04:01")
-        assert [(one.kind, one.affected.partitions) for one in found] == [("format_change", ("2013-02-02",))]
+        result = night.judge(f"{day} 04:01")
+        assert [(item.kind, item.affected.partitions) for item in result] == [("format_change", ("2013-02-02",))]
     with store.read() as tx:
         assert tx.execute("select count(*) from unsound").fetchone()[0] == 0
-    assert [one.state for one in night.all()] == ["resolved"]
+    assert [item.state for item in night.all()] == ["resolved"]
 
 
 def test_a_warning_that_is_over_isnt_opened_again_by_what_else_is_seen(store: Store) -> None:
@@ -481,13 +481,13 @@ def test_a_warning_that_is_over_isnt_opened_again_by_what_else_is_seen(store: St
     ended = night.judge("2013-02-04 04:01")[0]
     assert ended.state == "resolved"
     night.held("2013-02-04", "2013-02-05 04:00")
-    assert [one.state for one in night.judge("2013-02-05 04:01")] == ["resolved", "open"]
+    assert [item.state for item in night.judge("2013-02-05 04:01")] == ["resolved", "open"]
     night.published("2013-02-04", "2013-02-05 06:00")
     first = night.judge("2013-02-05 06:01")[0]
     assert (first.restored_at, first.resolved_at) == (ended.restored_at, ended.resolved_at)
     with store.read() as tx:
-        said = [one.what for one in incidents.timeline_of(tx, first.id)]
-    assert not [one for one in said if one.startswith("opened again")]
+        said = [item.what for item in incidents.timeline_of(tx, first.id)]
+    assert not [item for item in said if item.startswith("opened again")]
 
 
 def test_an_incident_says_what_is_left_of_it(store: Store) -> None:
@@ -502,8 +502,8 @@ def test_an_incident_says_what_is_left_of_it(store: Store) -> None:
     (both,) = night.all()
     assert both.summary == "1 column renamed, 1 column gone"
     night.published("2013-02-03", "2013-02-03 09:00")
-    (one,) = night.judge("2013-02-03 09:01")
-    assert (one.state, one.summary) == ("open", "1 column renamed")
+    (item,) = night.judge("2013-02-03 09:01")
+    assert (item.state, item.summary) == ("open", "1 column renamed")
 
 
 def test_a_file_that_cant_be_read_is_an_incident_of_its_own_beside_one_that_was_read_all_the_same(store: Store) -> None:
@@ -514,11 +514,11 @@ def test_a_file_that_cant_be_read_is_an_incident_of_its_own_beside_one_that_was_
     night.held("2013-02-03", "2013-02-04 03:30", kind="format_change")
     with store.write(None) as tx:
         tx.execute("update fact set column_name = '', observed = 'line 5: 6 values', detail = 'unreadable; line 5: 6 values'")
-    found = night.judge("2013-02-04 03:31")
-    assert [(one.affected.partitions, one.summary) for one in found] == [
+    result = night.judge("2013-02-04 03:31")
+    assert [(item.affected.partitions, item.summary) for item in result] == [
         (("2013-02-02",), "the delimiter is ; instead of ,"), (("2013-02-03",), "line 5: 6 values"),
     ]  # fmt: skip
-    assert [one.state for one in night.judge("2013-02-04 04:02")] == ["resolved", "open"]
+    assert [item.state for item in night.judge("2013-02-04 04:02")] == ["resolved", "open"]
 
 
 def test_a_column_that_nobody_uses_and_that_is_gone_makes_nothing_wrong(store: Store) -> None:
@@ -531,11 +531,11 @@ def test_a_column_that_nobody_uses_and_that_is_gone_makes_nothing_wrong(store: S
             " values ('src', '2013-02-02', 1, ?, 'schema_change', 'y', 'warn', 'y', 'not there', '20', 'dropped', ?)",
             (night.n - 1, at("2013-02-03 04:00")),
         )
-    assert [(one.kind, one.state) for one in night.judge("2013-02-03 04:01")] == [("schema_change", "open")]
+    assert [(item.kind, item.state) for item in night.judge("2013-02-03 04:01")] == [("schema_change", "open")]
     with store.read() as tx:
         assert tx.execute("select count(*) from unsound").fetchone()[0] == 0
     night.published("2013-02-03", "2013-02-04 04:00")
-    assert [one.state for one in night.judge("2013-02-04 07:30")] == ["resolved"]
+    assert [item.state for item in night.judge("2013-02-04 07:30")] == ["resolved"]
 
 
 def test_what_somebody_accepted_as_it_is_isnt_wrong(store: Store) -> None:
@@ -554,10 +554,10 @@ def test_what_somebody_accepted_as_it_is_isnt_wrong(store: Store) -> None:
                     "insert into accepted (node, partition, quarantine_id, publication_id, actor, reason, at)"
                     " select node, partition, 1, id, 'ann', 'it is so', published_at from publication where node = 'src'"
                 )
-    assert [one.kind for one in night.judge("2013-02-03 04:01")] == ["type_change"]
+    assert [item.kind for item in night.judge("2013-02-03 04:01")] == ["type_change"]
     with store.read() as tx:
         wrong = tx.execute("select p.partition from unsound u join publication p on p.id = u.publication_id").fetchall()
-    assert [tuple(one) for one in wrong] == [("2013-02-03",)]
+    assert [tuple(item) for item in wrong] == [("2013-02-03",)]
 
 
 def test_a_promise_that_usual_arrivals_cant_keep_is_told_as_such(store: Store) -> None:
@@ -567,9 +567,9 @@ def test_a_promise_that_usual_arrivals_cant_keep_is_told_as_such(store: Store) -
         night.published(f"2013-02-{day:02d}", f"2013-02-{day + 1:02d} 07:40")
     with store.write(None) as tx:
         tx.executemany("insert into look (source, at, found) values ('src', ?, 1)", [(at("2013-02-21 07:40"),)])
-    (one,) = night.judge("2013-02-21 08:00")
-    assert (one.kind, one.node, one.affected.consumers) == ("deadline_infeasible", "c", ("c",))
-    assert one.summary == ("usually there at 07:40 (src at 07:40, then 0 s); due by 07:00; fits if due by 07:40, or there 40 min earlier")
+    (item,) = night.judge("2013-02-21 08:00")
+    assert (item.kind, item.node, item.affected.consumers) == ("deadline_infeasible", "c", ("c",))
+    assert item.summary == ("usually there at 07:40 (src at 07:40, then 0 s); due by 07:00; fits if due by 07:40, or there 40 min earlier")
 
 
 def test_a_promise_in_another_zone_says_whose_times_are_told(store: Store) -> None:
@@ -579,8 +579,8 @@ def test_a_promise_in_another_zone_says_whose_times_are_told(store: Store) -> No
         night.published(f"2013-02-{day:02d}", f"2013-02-{day + 1:02d} 07:40")
     with store.write(None) as tx:
         tx.executemany("insert into look (source, at, found) values ('src', ?, 1)", [(at("2013-02-21 07:40"),)])
-    (one,) = night.judge("2013-02-21 08:00", msgspec.structs.replace(WATCHED, timezone="UTC"))
-    assert one.summary.startswith("usually there at 07:40, times of America/New_York (src at 07:40")
+    (item,) = night.judge("2013-02-21 08:00", msgspec.structs.replace(WATCHED, timezone="UTC"))
+    assert item.summary.startswith("usually there at 07:40, times of America/New_York (src at 07:40")
 
 
 def test_a_deadline_is_never_advised_that_the_last_days_would_have_missed(store: Store) -> None:
@@ -591,9 +591,9 @@ def test_a_deadline_is_never_advised_that_the_last_days_would_have_missed(store:
         night.published(f"2013-02-{day:02d}", f"2013-02-{day + 1:02d} {come}")
         night.judge(f"2013-02-{day + 1:02d} 09:00")
         if day >= 17:
-            (one,) = night.all()
-            assert f"; fits if due by {come}, " in one.summary
-            assert [said.expected for said in one.evidence] == [f"by 07:00; fits if due by {come}, or there {ago_of(come)} earlier"]
+            (item,) = night.all()
+            assert f"; fits if due by {come}, " in item.summary
+            assert [said.expected for said in item.evidence] == [f"by 07:00; fits if due by {come}, or there {ago_of(come)} earlier"]
 
 
 def ago_of(come: str) -> str:
@@ -612,7 +612,7 @@ def test_one_outage_says_nothing_of_when_files_usually_come(store: Store) -> Non
             "insert into look_gap (source, from_at, until_at) values ('src', ?, ?)",
             (at("2013-02-04 07:00"), at("2013-02-07 10:00")),
         )
-    assert "deadline_infeasible" not in {one.kind for one in night.judge("2013-02-07 10:01")}
+    assert "deadline_infeasible" not in {item.kind for item in night.judge("2013-02-07 10:01")}
 
 
 def timeline(store: Store, number: int) -> list[str]:
@@ -627,11 +627,11 @@ def test_a_promise_that_is_missed_daily_by_minutes_is_one_incident_until_it_fits
     for day in range(1, 7):
         night.published(f"2013-02-{day:02d}", f"2013-02-{day + 1:02d} 07:04")
         night.looked(f"2013-02-{day + 1:02d} 07:04")
-        found = night.judge(f"2013-02-{day + 1:02d} 07:05")
-        assert [one.kind for one in found] == ([] if day < 5 else ["deadline_infeasible"])
+        result = night.judge(f"2013-02-{day + 1:02d} 07:05")
+        assert [item.kind for item in result] == ([] if day < 5 else ["deadline_infeasible"])
     night.judge("2013-02-08 06:50")
-    (one,) = night.all()
-    assert (one.state, len(timeline(store, one.id))) == ("open", 1)
+    (item,) = night.all()
+    assert (item.state, len(timeline(store, item.id))) == ("open", 1)
     later = declare(NODES, consumer("c", "a", due="08:00"))
     with store.write(None) as tx:
         promise(tx, WATCHED, later, at("2013-02-08 06:55"))
@@ -659,9 +659,9 @@ def test_what_is_seen_too_late_each_day_is_told_too(store: Store) -> None:
         with store.write(None) as tx:
             tx.execute("update delivery set arrived_at = arrived_at - 3600000000 where partition = ?", (f"2013-02-{day:02d}",))
         night.judge(f"2013-02-{day + 1:02d} 07:05")
-    (one,) = night.all()
-    assert (one.kind, one.node) == ("deadline_infeasible", "c")
-    assert one.summary.startswith(
+    (item,) = night.all()
+    assert (item.kind, item.node) == ("deadline_infeasible", "c")
+    assert item.summary.startswith(
         "usually there at 07:04 (src at 06:04, but nobody looks before 07:04); due by 07:00; fits if due by 07:04"
     )
 
@@ -672,16 +672,16 @@ def test_a_missing_library_is_one_incident_until_the_last_asset_has_it_back(stor
     nodes = [node(f"s{number}", Grain.DAY, source=True) for number in range(5)]
     declared_promises = declare([*nodes, *(node(name, Grain.DAY, f"s{name[1:]}") for name in names)], consumer("c", *names, due="07:00"))
     night, day = Night(store), "2013-02-02"
-    night.published("2013-02-01", "2013-02-02 04:00", *(one.name for one in nodes), *names)
+    night.published("2013-02-01", "2013-02-02 04:00", *(item.name for item in nodes), *names)
     night.judge("2013-02-02 07:30", declared_promises)
-    night.published(day, "2013-02-03 04:00", *(one.name for one in nodes))
+    night.published(day, "2013-02-03 04:00", *(item.name for item in nodes))
     error = '{"kind": "deterministic", "code": "body_failed", "message": "ModuleNotFoundError: No module named \'scipy\'"}'
     with store.write(None) as tx:
         for name in names:
             night.attempt(tx, name, day, "failed", at("2013-02-03 04:10"), error)
             night.stand(tx, name, day, "failed", at("2013-02-03 04:10"))
-    (one,) = night.judge("2013-02-03 04:11", declared_promises)
-    assert (one.kind, one.summary) == ("code_error", "5 nodes: ModuleNotFoundError: No module named scipy")
+    (item,) = night.judge("2013-02-03 04:11", declared_promises)
+    assert (item.kind, item.summary) == ("code_error", "5 nodes: ModuleNotFoundError: No module named scipy")
     for number, name in enumerate(names):
         assert [each.state for each in night.judge(f"2013-02-03 05:{number}1", declared_promises)] == ["open"]
         night.published(day, f"2013-02-03 05:{number}2", name)
@@ -704,8 +704,8 @@ def test_a_delivery_of_an_interval_to_come_by_a_clock_that_is_ahead_is_one_incid
     night.published("2013-02-01", "2013-02-02 04:00")
     night.judge("2013-02-02 07:30")
     night.held("2013-03-01", "2013-02-03 09:00")  # a month ahead, and written by a clock that is two hours ahead
-    (one,) = night.judge("2013-02-03 07:00")
-    assert (one.kind, one.partition, one.state) == ("null_spike", "2013-03-01", "open")
+    (item,) = night.judge("2013-02-03 07:00")
+    assert (item.kind, item.partition, item.state) == ("null_spike", "2013-03-01", "open")
     night.published("2013-03-01", "2013-02-03 07:10")
     night.published("2013-02-02", "2013-02-03 07:10")
     (over,) = night.judge("2013-02-03 07:11")
@@ -718,7 +718,7 @@ def test_a_history_with_gaps_is_no_incident(store: Store) -> None:
     night = Night(store)
     for key, when in (("2013-01-01", "2013-01-02 04:00"), ("2013-01-20", "2013-01-21 04:00"), ("2013-02-02", "2013-02-03 04:00")):
         night.published(key, when)
-    assert [one.kind for one in night.judge("2013-02-03 06:00")] == []
+    assert [item.kind for item in night.judge("2013-02-03 06:00")] == []
 
 
 def test_a_consumer_that_reads_nothing_keeps_nobody_from_judging(store: Store) -> None:
@@ -728,8 +728,8 @@ def test_a_consumer_that_reads_nothing_keeps_nobody_from_judging(store: Store) -
     night.published("2013-02-01", "2013-02-02 04:00")
     night.judge("2013-02-02 07:30", declared_promises)
     night.held("2013-02-02", "2013-02-03 04:00")
-    (one,) = night.judge("2013-02-03 07:30", declared_promises)
-    assert (one.kind, one.affected.consumers) == ("null_spike", ("c",))
+    (item,) = night.judge("2013-02-03 07:30", declared_promises)
+    assert (item.kind, item.affected.consumers) == ("null_spike", ("c",))
     night.published("2013-02-02", "2013-02-03 08:00")
     assert [each.state for each in night.judge("2013-02-03 08:01", declared_promises)] == ["resolved"]
 
@@ -771,8 +771,8 @@ def test_a_warning_from_before_a_new_body_isnt_the_bodys(
     with store.write(None) as tx:
         tx.execute("update publication set identical = ? where n = ?", (identical, night.n))
     monkeypatch.setattr(changes, "gather", lambda _tx, after: ([change], after))
-    found = [one.kind for one in night.judge("2013-02-10 06:01")]
-    assert found == ([] if observed == "3 values" else ["code_error"])
+    result = [item.kind for item in night.judge("2013-02-10 06:01")]
+    assert result == ([] if observed == "3 values" else ["code_error"])
     monkeypatch.undo()
     with store.write(None) as tx:
         tx.execute(
@@ -782,8 +782,8 @@ def test_a_warning_from_before_a_new_body_isnt_the_bodys(
     warned("2013-02-10 07:00", observed)  # the same body again: what is open stays open
     with store.write(None) as tx:
         tx.execute("update publication set identical = 1 where n = ?", (night.n,))
-    after = [(one.kind, one.state) for one in night.judge("2013-02-10 07:01")]
-    assert after == [(kind, "open") for kind in found]
+    after = [(item.kind, item.state) for item in night.judge("2013-02-10 07:01")]
+    assert after == [(kind, "open") for kind in result]
 
 
 @pytest.mark.parametrize("seed", range(24))
@@ -812,17 +812,17 @@ def test_of_random_histories_no_incident_is_restored_before_it_was_found(store: 
             if waiting and chance.random() < 0.5:
                 night.published(waiting.pop(chance.randrange(len(waiting))), f"{next_day} {clock[:3]}59")
         day += 1
-    for one in night.all():
-        assert one.began_at <= one.opened_at, (seed, one)
-        assert one.restored_at is None or one.opened_at <= one.restored_at <= (one.resolved_at or 0), (seed, one)
+    for item in night.all():
+        assert item.began_at <= item.opened_at, (seed, item)
+        assert item.restored_at is None or item.opened_at <= item.restored_at <= (item.resolved_at or 0), (seed, item)
     _recurs_as_it_should(night.all(), seed)
 
 
-def _recurs_as_it_should(found: list[Incident], seed: int) -> None:
+def _recurs_as_it_should(result: list[Incident], seed: int) -> None:
     """A later incident of the same fingerprint names the one before, which had ended more than a week earlier."""
-    for place, one in enumerate(found):
-        same = [it for it in found[:place] if it.fingerprint == one.fingerprint and it.resolved_at is not None]
-        before = [it for it in same if (it.resolved_at or 0) <= one.opened_at]
+    for place, item in enumerate(result):
+        same = [it for it in result[:place] if it.fingerprint == item.fingerprint and it.resolved_at is not None]
+        before = [it for it in same if (it.resolved_at or 0) <= item.opened_at]
         if before:
-            assert one.recurrence_of is not None, (seed, one)
-            assert all(one.opened_at - (it.resolved_at or 0) > 7 * 86_400_000_000 for it in before), (seed, one, before)
+            assert item.recurrence_of is not None, (seed, item)
+            assert all(item.opened_at - (it.resolved_at or 0) > 7 * 86_400_000_000 for it in before), (seed, item, before)

@@ -42,11 +42,11 @@ def chain(length: int) -> DeclaredPromises:
 
 def lattice(width: int, depth: int) -> DeclaredPromises:
     """Layers in which each asset reads two of the layer above: as many paths as 2 to the power of its depth."""
-    nodes = [node(f"s{one}", Grain.DAY, source=True, start=DAY) for one in range(width)]
-    above = [one.name for one in nodes]
+    nodes = [node(f"s{item}", Grain.DAY, source=True, start=DAY) for item in range(width)]
+    above = [item.name for item in nodes]
     for layer in range(depth):
-        here = [node(f"a{layer}_{one}", Grain.DAY, above[one], above[(one + 1) % width]) for one in range(width)]
-        nodes, above = [*nodes, *here], [one.name for one in here]
+        here = [node(f"a{layer}_{item}", Grain.DAY, above[item], above[(item + 1) % width]) for item in range(width)]
+        nodes, above = [*nodes, *here], [item.name for item in here]
     return declare(nodes, *(consumer(f"c{number}", name, due="07:00") for number, name in enumerate(above)))
 
 
@@ -69,24 +69,24 @@ def test_a_source_that_is_missing_holds_back_what_is_hundreds_of_steps_below_it(
     """Would catch: a walk that calls itself for each step, and ends `status` with a RecursionError in a deep project."""
     facts = SmallFacts()
     facts.look("src", at("2013-02-03 07:20"))
-    (found,) = status_of(chain(300), facts, at("2013-02-03 07:30")).consumers
-    assert found.reason == "src@2013-02-02: nothing was delivered"
-    assert ConsumerState.NEVER in found.states
+    (result,) = status_of(chain(300), facts, at("2013-02-03 07:30")).consumers
+    assert result.reason == "src@2013-02-02: nothing was delivered"
+    assert ConsumerState.NEVER in result.states
 
 
 def test_what_holds_many_consumers_back_is_found_once() -> None:
     """Would catch: a walk through all that is upstream for each consumer: hours with a hundred of them and ten thousand assets."""
     declared, facts = lattice(width=12, depth=12), SmallFacts()
     context = EvaluationContext(declared, facts)
-    one, all_of_them = Counting(), Counting()
-    with one:
+    item, all_of_them = Counting(), Counting()
+    with item:
         Blockage(context, at("2013-02-03 07:30")).of(declared.consumers[0], DAY)
     blockage = Blockage(context, at("2013-02-03 07:30"))
     with all_of_them:
-        found = [blockage.of(terms, DAY) for terms in declared.consumers]
-    assert all({each.block for each in by} == {BlockReason.MISSING} for by in found)
-    assert [len(by) for by in found] == [12] * 12  # each is made of all sources over 12 layers
-    assert all_of_them.calls < 6 * one.calls
+        result = [blockage.of(terms, DAY) for terms in declared.consumers]
+    assert all({each.block for each in by} == {BlockReason.MISSING} for by in result)
+    assert [len(by) for by in result] == [12] * 12  # each is made of all sources over 12 layers
+    assert all_of_them.calls < 6 * item.calls
 
 
 def test_what_a_partition_is_made_of_is_walked_once() -> None:
@@ -94,7 +94,7 @@ def test_what_a_partition_is_made_of_is_walked_once() -> None:
     never answer."""
     declared = lattice(width=2, depth=40)
     context = EvaluationContext(declared, SmallFacts())
-    bottom, other = (one.reads[0] for one in declared.consumers)
+    bottom, other = (item.reads[0] for item in declared.consumers)
     assert not is_made_of(context, bottom, DAY, "s0", {"1999-01-01"})
     assert is_made_of(context, other, DAY, "s0", {DAY})
     assert without_data(context, bottom, DAY) is None
@@ -113,7 +113,7 @@ def calls_of_a_failure_everywhere(folder: Path, width: int) -> tuple[int, int]:
         for name in declared.nodes:
             tx.execute("insert into partition (node, partition, state, since, revision) values (?, '0', 'published', 0, 1)", (name,))
         judge(tx, judged, when - 1)
-        for number, name in enumerate(one for one in declared.nodes if one[0] == "a"):
+        for number, name in enumerate(item for item in declared.nodes if item[0] == "a"):
             tx.execute(
                 "insert into attempt (epoch, n, run_id, node, kind, partitions, state, queued_at, started_at, finished_at, error,"
                 " snapshot_read) values (1, ?, 1, ?, 'produce', ?, 'failed', ?, ?, ?, ?, 0)",
@@ -145,7 +145,7 @@ def calls_of_one_failure_below_what_is_held(length: int) -> int:
     failed = Evidence(id="attempt:1", node=names[-1], partition=DAY, family=Family.ERROR, observed="boom", strength=12.0, at_us=2)
     with Counting() as counted:
         causes = diagnose([held, failed], graph, 3)
-    assert {one.node for one in causes} == {"src", names[-1]}
+    assert {cause.node for cause in causes} == {"src", names[-1]}
     return counted.calls
 
 

@@ -27,8 +27,8 @@ GROWING = Node("growing", False, PartitionSpec(grain=Grain.DAY, key="region"), "
 DECLARED = DeclaredPromises(
     "UTC",
     {
-        one.name: one
-        for one in (
+        item.name: item
+        for item in (
             node("src", Grain.DAY, source=True, timezone="UTC"),
             node("hourly", Grain.HOUR, source=True, timezone="UTC", start=HOURS[0]),
             node("daily", Grain.DAY, "src", timezone="UTC"),
@@ -130,12 +130,12 @@ def test_what_is_kept_is_what_is_found_anew(tmp_path: Path, seed: int) -> None:
 
 
 def _same(kept: StateCache, tx: Transaction, now: int) -> None:
-    found, anew = kept.at(tx, now), stood(EvaluationContext(DECLARED, StoredFacts(tx)), now)
-    assert dict(found.nodes.states) == dict(anew.states)
-    assert found.nodes.counts == anew.counts
+    result, anew = kept.at(tx, now), stood(EvaluationContext(DECLARED, StoredFacts(tx)), now)
+    assert dict(result.nodes.states) == dict(anew.states)
+    assert result.nodes.counts == anew.counts
     facts = StoredFacts(tx)
     for name, keys in KEYS.items():
-        assert found.facts.newest(name) == facts.newest(name)
-        assert found.facts.published_between(name, keys[1 % len(keys)], keys[-1]) == facts.published_between(
+        assert result.facts.newest(name) == facts.newest(name)
+        assert result.facts.published_between(name, keys[1 % len(keys)], keys[-1]) == facts.published_between(
             name, keys[1 % len(keys)], keys[-1]
         )

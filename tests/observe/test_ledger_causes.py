@@ -37,4 +37,4 @@ def test_what_is_there_by_now_holds_nothing_back() -> None:
         0,
         NOW,
     )
-    assert [(one.node, one.kind) for one in told] == [("rates", SegmentKind.SOURCE)]
+    assert [(item.node, item.kind) for item in told] == [("rates", SegmentKind.SOURCE)]

@@ -87,8 +87,8 @@ class Rows:
 
 
 def attempt(n: int, state: str, queued: int, dispatched: int, finished: int | None, **more: object) -> Try:
-    one = Try(epoch=1, n=n, node=NODE, kind="produce", state=state, queued_us=queued, dispatched_us=dispatched, finished_us=finished)
-    return msgspec.structs.replace(one, **more)
+    item = Try(epoch=1, n=n, node=NODE, kind="produce", state=state, queued_us=queued, dispatched_us=dispatched, finished_us=finished)
+    return msgspec.structs.replace(item, **more)
 
 
 def spent(rows: Rows, until: int, *, final: int | None = None, source: bool = False, **traits: object) -> list[tuple[str, int]]:
@@ -97,7 +97,7 @@ def spent(rows: Rows, until: int, *, final: int | None = None, source: bool = Fa
         node=NODE, partition="*", from_us=0, to_us=until, is_source=source, final=None if final is None else (1, final),
         traits=NodeTraits(**traits),  # type: ignore[arg-type]
     )  # fmt: skip
-    return [(str(one.kind), one.us) for one in divided(DelayClaims(stay, rows).all(), 0, until, NODE, "*")]
+    return [(str(item.kind), item.us) for item in divided(DelayClaims(stay, rows).all(), 0, until, NODE, "*")]
 
 
 def test_what_was_held_and_then_accepted_waited_for_a_person() -> None:
@@ -112,7 +112,7 @@ def test_a_source_that_cant_be_read_is_told_so_whenever_that_began(since: int) -
     rows = Rows()
     rows.refused = [Unread(since, None, "429 Too Many Requests")]
     stay = Stay(node=NODE, partition="*", from_us=0, to_us=100, is_source=True)
-    notes = [one.note for one in divided(DelayClaims(stay, rows).all(), 0, 100, NODE, "*")]
+    notes = [item.note for item in divided(DelayClaims(stay, rows).all(), 0, 100, NODE, "*")]
     assert notes == [*(["not delivered yet"] if since > 0 else []), "couldn't be read: 429 Too Many Requests"]
 
 
@@ -172,7 +172,7 @@ def test_a_delivery_between_two_observations_is_told_as_such() -> None:
         (300 * minute, "delivered, as agreed"),
     ):
         stay = Stay(node=NODE, partition="*", from_us=0, to_us=250 * minute, is_source=True, promised_us=promised)
-        notes = {one.kind: one.note for one in DelayClaims(stay, rows).all()}
+        notes = {item.kind: item.note for item in DelayClaims(stay, rows).all()}
         assert (notes["source"], notes["detection"]) == (told, "came in this time, not observed yet")
 
 
@@ -186,7 +186,7 @@ def test_when_a_source_that_couldnt_be_read_delivered_isnt_known() -> None:
         ([Unread(30 * minute, 90 * minute, "status 500")], "delivered 3 h 00 min later than agreed"),
     ):
         rows.refused = refused
-        assert told in [one.note for one in DelayClaims(stay, rows).all() if one.kind == "source"]
+        assert told in [item.note for item in DelayClaims(stay, rows).all() if item.kind == "source"]
 
 
 def test_what_was_published_and_is_wrong_is_its_incidents() -> None:
@@ -259,8 +259,8 @@ def test_nobody_could_have_decided_what_no_command_ends() -> None:
     assert decider(Rows(held), source=False) == "core"
     dropped = Rows(msgspec.structs.replace(held, dropped=Dropped(50, "dropped by ann")))
     stay = Stay(node=NODE, partition="*", from_us=0, to_us=100, traits=NodeTraits(decider="core"))
-    found = divided(DelayClaims(stay, dropped).all(), 0, 100, NODE, "*")
-    assert [(one.us, one.decider) for one in found if one.kind is SegmentKind.HOLD] == [(30, "core"), (50, "")]
+    result = divided(DelayClaims(stay, dropped).all(), 0, 100, NODE, "*")
+    assert [(item.us, item.decider) for item in result if item.kind is SegmentKind.HOLD] == [(30, "core"), (50, "")]
 
 
 def decider(rows: Rows, *, source: bool) -> str:

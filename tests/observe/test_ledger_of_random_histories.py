@@ -29,7 +29,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 def ledgers(store: Store, history: History, now: int | None) -> dict[str, Ledger]:
     """Of each day, as seen at a time (None: when all was there)."""
-    found = {}
+    result = {}
     with store.write(None) as tx:
         for table in TABLES:
             tx.execute(f"delete from {table}")
@@ -41,15 +41,15 @@ def ledgers(store: Store, history: History, now: int | None) -> dict[str, Ledger
             met = history.met(day)
             ledger = books.of_consumer(history.terms, day, met_us=met if met <= at else None)
             if ledger is not None:
-                found[day] = ledger
-    return found
+                result[day] = ledger
+    return result
 
 
 def check_that_it_adds_up(ledger: Ledger) -> None:
-    assert sum(one.us for one in ledger.segments) == ledger.wait_us
-    assert all(one.us > 0 for one in ledger.segments)
-    assert all(one.note for one in ledger.segments), "each says in words what it was"
-    assert all(one.to_us == after.from_us for one, after in pairwise(ledger.segments))
+    assert sum(segment.us for segment in ledger.segments) == ledger.wait_us
+    assert all(segment.us > 0 for segment in ledger.segments)
+    assert all(segment.note for segment in ledger.segments), "each says in words what it was"
+    assert all(item.to_us == after.from_us for item, after in pairwise(ledger.segments))
     if ledger.segments:
         assert (ledger.segments[0].from_us, ledger.segments[-1].to_us) == (ledger.from_us, ledger.to_us)
     assert sum(ledger.by_kind().values()) == sum(ledger.shares({"a0": NodeTraits("core")}, {}).values()) == ledger.wait_us
@@ -65,12 +65,12 @@ def test_each_instant_is_what_it_was(store: Store) -> None:
             check_that_it_adds_up(ledger)
             assert (ledger.from_us, ledger.to_us) == (end_of(day), max(end_of(day), history.met(day))), seed
             for start, end in pairwise(history.edges(day)):
-                one = next(s for s in ledger.segments if s.from_us <= start < s.to_us)
+                item = next(s for s in ledger.segments if s.from_us <= start < s.to_us)
                 spent = history.spent(day, start)
-                assert (str(one.kind), one.node, one.partition) == spent, (
+                assert (str(item.kind), item.node, item.partition) == spent, (
                     f"seed {seed}, {day}, {start - ledger.from_us} to {end - ledger.from_us}"
                 )
-            assert sum(one.us for one in ledger.segments if one.free) == history.free(day), seed
+            assert sum(segment.us for segment in ledger.segments if segment.free) == history.free(day), seed
             assert ledger.shortest_us is not None and ledger.work_us <= ledger.wait_us
             assert ledger.shortest_us <= ledger.wait_us, seed
 
@@ -81,7 +81,7 @@ def test_each_owner_answers_for_what_is_its(store: Store) -> None:
     unseen = 0
     for seed in range(HISTORIES):
         history = History(seed)
-        traits = {one.name: NodeTraits(owner_of(one.name)) for one in history.nodes}
+        traits = {node.name: NodeTraits(owner_of(node.name)) for node in history.nodes}
         for day, ledger in ledgers(store, history, None).items():
             shares = Counter[str]()
             for share, us in ledger.shares(traits, {}).items():
@@ -103,7 +103,7 @@ def test_a_wait_that_is_not_over_ends_now(store: Store) -> None:
         ledger = ledgers(store, history, now)[day]
         check_that_it_adds_up(ledger)
         assert ledger.open and ledger.to_us == now, f"seed {seed}"
-        assert not any(one.kind is SegmentKind.UNATTRIBUTED for one in ledger.segments), f"seed {seed}: {ledger.segments}"
+        assert not any(segment.kind is SegmentKind.UNATTRIBUTED for segment in ledger.segments), f"seed {seed}: {ledger.segments}"
 
 
 def test_claims_are_divided_by_rank() -> None:
@@ -118,10 +118,10 @@ def test_claims_are_divided_by_rank() -> None:
             claims.append(
                 Segment(kind=kind, node="a", partition="*", from_us=start, to_us=start + random_.randint(0, 15), note=str(random_.random()))
             )
-        found = divided(claims, 0, 25, "a", "*")
-        assert sum(one.us for one in found) == 25, f"seed {seed}"
+        result = divided(claims, 0, 25, "a", "*")
+        assert sum(item.us for item in result) == 25, f"seed {seed}"
         for at in range(25):
-            (one,) = [s for s in found if s.from_us <= at < s.to_us]
+            (item,) = [s for s in result if s.from_us <= at < s.to_us]
             covering = [c for c in claims if c.from_us <= at < c.to_us]
             best = min((ranks.index(c.kind) for c in covering), default=ranks.index(SegmentKind.UNATTRIBUTED))
-            assert one.kind is ranks[best], f"seed {seed} at {at}"
+            assert item.kind is ranks[best], f"seed {seed} at {at}"

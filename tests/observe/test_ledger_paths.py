@@ -65,9 +65,9 @@ class Written:
         terms = consumer("report", "a", zone="UTC", due="09:00", per=Grain.DAY)
         books = Books({}, EvaluationContext(declare([SOURCE, asset], terms), self.facts), self.records)
         ledger = books.of_consumer(terms, key, met_us=met_us)
-        assert ledger is not None and sum(one.us for one in ledger.segments) == ledger.wait_us
+        assert ledger is not None and sum(segment.us for segment in ledger.segments) == ledger.wait_us
         self.shortest_us = ledger.shortest_us
-        return [(str(one.kind), one.node, one.us) for one in ledger.segments]
+        return [(str(segment.kind), segment.node, segment.us) for segment in ledger.segments]
 
 
 def test_a_batch_is_queued_before_all_of_its_inputs_are_there() -> None:

@@ -35,7 +35,7 @@ def project(*owners: Owner, notify: dict[str, dict[str, Any]] | None = None) -> 
     channels = {"mail": {"url": "file:outbox"}, **(notify or {})}
     return Project(
         settings=Settings(name="p", timezone=ZONE, notify=channels),
-        owners={one.name: one for one in owners},
+        owners={owner.name: owner for owner in owners},
         sources={"flights": Source(name="flights", owner="vendor", place=PLACE)},
         consumers={"report": Consumer(name="report", owner="readers", reads=("a",), place=PLACE)},
     )
@@ -63,13 +63,13 @@ class Board:
         self.store = store
 
     def judge(
-        self, people: Project, now: int, *found: Incident, risk: bool = False, late: dict[str, int] | None = None, **more: Any
+        self, people: Project, now: int, *result: Incident, risk: bool = False, late: dict[str, int] | None = None, **more: Any
     ) -> None:
         with self.store.write(None) as tx:
-            for one in found:
-                incidents.write(tx, one)
+            for item in result:
+                incidents.write(tx, item)
             deadlines = Deadlines({"report": RISK} if risk else {}, late or {}, **more)
-            tell(tx, people, deadlines, now, lambda one: ("", [f"headrace fix {one.shown}"]))
+            tell(tx, people, deadlines, now, lambda item: ("", [f"headrace fix {item.shown}"]))
 
     def rows(self, columns: str = "kind, recipient, state") -> list[tuple[Any, ...]]:
         with self.store.read() as tx:
@@ -79,9 +79,9 @@ class Board:
         """All that is due goes out."""
         with self.store.write(None) as tx:
             batch = notifications.take(tx, now, 1_000)
-            for one in batch:
-                notifications.sent(tx, one.id, now, None)
-        return [(one.kind, one.recipient) for one in batch]
+            for item in batch:
+                notifications.sent(tx, item.id, now, None)
+        return [(item.kind, item.recipient) for item in batch]
 
 
 @pytest.fixture
@@ -90,16 +90,16 @@ def board(tmp_path: Path) -> Iterator[Board]:
         yield Board(store)
 
 
-def over(one: Incident, now: int) -> Incident:
-    return msgspec.structs.replace(one, state="resolved", resolved_at=now, restored_at=now, updated_at=now)
+def over(item: Incident, now: int) -> Incident:
+    return msgspec.structs.replace(item, state="resolved", resolved_at=now, restored_at=now, updated_at=now)
 
 
 def test_who_reads_wrong_rows_is_named_in_the_mail_of_what_makes_them_wrong(board: Board) -> None:
     """Would catch: rows × 100 after a change of code, published with every check green, `report` ✗ wrong on the status page, and a
     mail that says no more than that an incident reaches it."""
-    people, one = project(VENDOR, TEAM, READERS), incident(kind="code_error", owner="team")
+    people, item = project(VENDOR, TEAM, READERS), incident(kind="code_error", owner="team")
     other = incident(2, fingerprint="2", kind="slow_run", owner="team")
-    board.judge(people, at(NIGHT), one, other, wrong_known={"report": (1, at(NIGHT))})
+    board.judge(people, at(NIGHT), item, other, wrong_known={"report": (1, at(NIGHT))})
     bodies = {number: body.splitlines() for number, body in board.rows("incident_id, body")}
     assert [line for line in bodies[1] if line.startswith("report is ")] == ["report is wrong since Fri 2025-01-10 04:40"]
     assert not any(line.startswith("report is ") for line in bodies[2])
@@ -108,19 +108,19 @@ def test_who_reads_wrong_rows_is_named_in_the_mail_of_what_makes_them_wrong(boar
 def test_each_is_told_once_and_again_when_it_is_another_cause_or_over(board: Board) -> None:
     """Catches: a vendor who is written to, a message with each judgement, a refined cause that nobody hears of, an end that nobody is
     told of, and an incident that opens and closes all night with two messages each time."""
-    people, one, now = project(VENDOR, TEAM, READERS), incident(), at(NIGHT)
+    people, item, now = project(VENDOR, TEAM, READERS), incident(), at(NIGHT)
     for minute in range(5):
-        board.judge(people, now + minute * MINUTE, one)
+        board.judge(people, now + minute * MINUTE, item)
     assert board.send(now + 5 * MINUTE) == [("opened", "team"), ("opened", "readers")]
-    one = msgspec.structs.replace(one, kind="type_change")
-    board.judge(people, now + 6 * MINUTE, one)
-    board.judge(people, now + 7 * MINUTE, one)
+    item = msgspec.structs.replace(item, kind="type_change")
+    board.judge(people, now + 6 * MINUTE, item)
+    board.judge(people, now + 7 * MINUTE, item)
     assert board.send(now + 8 * MINUTE) == [("changed", "team"), ("changed", "readers")]
-    ended = over(one, now + 9 * MINUTE)
+    ended = over(item, now + 9 * MINUTE)
     board.judge(people, now + 9 * MINUTE, ended)
     board.judge(people, now + 10 * MINUTE)
     assert board.send(now + 11 * MINUTE) == [("resolved", "team"), ("resolved", "readers")]
-    board.judge(people, now + 12 * MINUTE, one)
+    board.judge(people, now + 12 * MINUTE, item)
     assert board.send(now + 13 * MINUTE) == []
     board.judge(people, now + 2 * HOUR)
     assert board.send(now + 2 * HOUR) == [("opened", "team"), ("opened", "readers")]
@@ -133,11 +133,11 @@ def test_a_late_file_that_is_missing_now_is_told_as_the_same(board: Board) -> No
     """Would catch: "it is another cause" of a file that still isn't there, and a mail that doesn't
     say that a consumer is late now."""
     people, now = project(VENDOR, TEAM, READERS), at(NIGHT)
-    one = incident(kind="late_source")
-    board.judge(people, now, one, risk=True)
+    item = incident(kind="late_source")
+    board.judge(people, now, item, risk=True)
     board.send(now)
-    one = msgspec.structs.replace(one, kind="missing_source")
-    board.judge(people, now + HOUR, one, late={"report": now})
+    item = msgspec.structs.replace(item, kind="missing_source")
+    board.judge(people, now + HOUR, item, late={"report": now})
     assert board.send(now + HOUR) == [("changed", "team"), ("changed", "readers")]
     body = board.rows("body")[-1][0].splitlines()
     assert body[0] == "It was late; its deadline has passed now: it is missing."
@@ -244,8 +244,8 @@ def test_a_flood_is_told_as_one(board: Board) -> None:
 @pytest.mark.parametrize("kind", ["code_error", "unknown", "reported", "configuration_error", "destination_unavailable"])
 def test_messages_hold_no_values_and_no_hidden_characters(board: Board, kind: str) -> None:
     """Catches: a cell's value that an error quotes, or a person wrote, in a mail; a column's name that begins a new line or turns it."""
-    one = incident(kind=kind, summary="ValueError: no amount 4711 of Mr Canary", columns=("x\r\nBcc: all@x.example\u202e",))
-    board.judge(project(VENDOR, TEAM), at(NIGHT), one)
+    item = incident(kind=kind, summary="ValueError: no amount 4711 of Mr Canary", columns=("x\r\nBcc: all@x.example\u202e",))
+    board.judge(project(VENDOR, TEAM), at(NIGHT), item)
     ((title, body),) = board.rows("title, body")
     assert "4711" not in title + body
     assert "Canary" not in title + body
@@ -312,9 +312,9 @@ def test_the_digest_says_what_changed_and_nothing_else(board: Board) -> None:
 
     def digest(now: str) -> list[str]:
         with board.store.write(None) as tx:
-            found = list(digests(tx, people, declared_promises, Unserved(), at(now)))
-            notifications.put(tx, found, at(now))
-        return [one.body for one in found if one.state == "waiting"]
+            result = list(digests(tx, people, declared_promises, Unserved(), at(now)))
+            notifications.put(tx, result, at(now))
+        return [item.body for item in result if item.state == "waiting"]
 
     def rows(day: str, count: int) -> None:
         with board.store.write(None) as tx:
@@ -357,9 +357,9 @@ def test_exactly_one_digest_has_what_is_new(board: Board) -> None:
 
     def digest(now: str, late: dict[str, int]) -> list[str]:
         with board.store.write(None) as tx:
-            found = list(digests(tx, people, declared_promises, Unserved(late), at(now)))
-            notifications.put(tx, found, at(now))
-        return [line for one in found if one.state == "waiting" for line in one.body.splitlines()]
+            result = list(digests(tx, people, declared_promises, Unserved(late), at(now)))
+            notifications.put(tx, result, at(now))
+        return [line for item in result if item.state == "waiting" for line in item.body.splitlines()]
 
     with board.store.write(None) as tx:
         incidents.write(tx, incident(opened_at=at("2025-02-04T08:10")))
@@ -378,9 +378,9 @@ def test_a_digest_names_who_was_never_served(board: Board) -> None:
     def digest(now: str) -> list[str]:
         never = Unserved(never={"report": at("2025-02-04T07:00")})
         with board.store.write(None) as tx:
-            found = list(digests(tx, people, declared_promises, never, at(now)))
-            notifications.put(tx, found, at(now))
-        return [line for one in found if one.state == "waiting" for line in one.body.splitlines()]
+            result = list(digests(tx, people, declared_promises, never, at(now)))
+            notifications.put(tx, result, at(now))
+        return [line for item in result if item.state == "waiting" for line in item.body.splitlines()]
 
     assert digest("2025-02-04T08:30") == ["never served, due since Tue 2025-02-04 07:00: report (headrace why report)"]
     assert digest("2025-02-05T08:30") == [], "it is said once"
@@ -394,9 +394,9 @@ def test_a_digest_is_about_all_days_since_the_one_before(board: Board) -> None:
 
     def digest(now: str, late: dict[str, int]) -> list[str]:
         with board.store.write(None) as tx:
-            found = list(digests(tx, people, declared_promises, Unserved(late), at(now)))
-            notifications.put(tx, found, at(now))
-        return [line for one in found if one.state == "waiting" for line in one.body.splitlines()]
+            result = list(digests(tx, people, declared_promises, Unserved(late), at(now)))
+            notifications.put(tx, result, at(now))
+        return [line for item in result if item.state == "waiting" for line in item.body.splitlines()]
 
     digest("2025-02-04T06:00", {})
     with board.store.write(None) as tx:
@@ -419,8 +419,8 @@ def test_what_was_over_after_a_digest_was_due_is_new_in_it(board: Board) -> None
         told = list(digests(tx, people, declared_promises, Unserved(), at("2025-02-04T08:20")))
         notifications.put(tx, told, at("2025-02-04T08:20"))
         next_day = list(digests(tx, people, declared_promises, Unserved(), at("2025-02-05T08:20")))
-    assert [one.body for one in told] == ["new: INC-1 flights: 1 column renamed"]
-    assert [one.body for one in next_day] == ["over: INC-1 flights: 1 column renamed. Nothing of it is left."]
+    assert [item.body for item in told] == ["new: INC-1 flights: 1 column renamed"]
+    assert [item.body for item in next_day] == ["over: INC-1 flights: 1 column renamed. Nothing of it is left."]
 
 
 def test_the_first_digest_says_since_when_nothing_is_to_be_reported(board: Board) -> None:
@@ -432,9 +432,9 @@ def test_the_first_digest_says_since_when_nothing_is_to_be_reported(board: Board
         tx.execute("insert into version (id, hash, manifest, compiled, applied_at, actor) values (1, 'h', '{}', ?, ?, 't')", (b"", applied))
 
         def digest(now: str) -> list[str | None]:
-            found = list(digests(tx, people, declared_promises, Unserved(), at(now)))
-            notifications.put(tx, found, at(now))
-            return [one.error for one in found]
+            result = list(digests(tx, people, declared_promises, Unserved(), at(now)))
+            notifications.put(tx, result, at(now))
+            return [item.error for item in result]
 
         assert digest("2025-02-03T13:00") == []
         first = "nothing to report since the project was applied, Mon 2025-02-03 12:00"
@@ -451,14 +451,14 @@ def test_a_digest_is_about_what_was_known_when_it_was_due(board: Board) -> None:
 
     def digest(now: str) -> list[str]:
         with board.store.write(None) as tx:
-            found = list(digests(tx, people, declared_promises, Unserved(), at(now)))
-            notifications.put(tx, found, at(now))
-        return [line for one in found if one.state == "waiting" for line in one.body.splitlines()]
+            result = list(digests(tx, people, declared_promises, Unserved(), at(now)))
+            notifications.put(tx, result, at(now))
+        return [line for item in result if item.state == "waiting" for line in item.body.splitlines()]
 
     def write(when: str, line: str, **changed: object) -> None:
-        one = incident(opened_at=at("2025-02-03T22:00"), updated_at=at(when))
+        item = incident(opened_at=at("2025-02-03T22:00"), updated_at=at(when))
         with board.store.write(None) as tx:
-            incidents.write(tx, msgspec.structs.replace(one, **changed))  # type: ignore[arg-type]
+            incidents.write(tx, msgspec.structs.replace(item, **changed))  # type: ignore[arg-type]
             incidents.happened(tx, 1, [incidents.Happened(at(when), line, "headrace")])
 
     write("2025-02-03T22:00", "opened: schema_change at flights, 1 column renamed")

@@ -50,7 +50,10 @@ def test_business_days_pass_over_the_calendar() -> None:
 
 def found(nodes: list[Node], terms: Terms, facts: SmallFacts, now: str) -> dict[str, int | None]:
     """Interval → when it was met."""
-    return {one.interval: one.met_at_us for one in obligations(terms, EvaluationContext(declare(nodes, terms), facts), at(now))}
+    return {
+        obligation.interval: obligation.met_at_us
+        for obligation in obligations(terms, EvaluationContext(declare(nodes, terms), facts), at(now))
+    }
 
 
 SOURCE = node("src", Grain.DAY, source=True)
@@ -201,7 +204,7 @@ def test_what_made_it_late_is_told_before_older_and_newer_holes(every: bool) -> 
         Obligation("newer", 400, None),
     )
     ahead = Obligation("ahead", 900, None)
-    said = [one.interval for one in unserved([old, met, first, newer, ahead], 500, every=every)]
+    said = [item.interval for item in unserved([old, met, first, newer, ahead], 500, every=every)]
     assert said == (["old", "first", "newer"] if every else ["first", "newer", "old"])
     recovered = [old, msgspec.structs.replace(first, met_at_us=350), msgspec.structs.replace(newer, met_at_us=380)]
-    assert [one.interval for one in unserved(recovered, 500, every=every)] == ["old"], "a hole in what is served"
+    assert [item.interval for item in unserved(recovered, 500, every=every)] == ["old"], "a hole in what is served"

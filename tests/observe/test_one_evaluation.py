@@ -131,10 +131,10 @@ class Seen:
 
     def judgement(self, tx: Transaction, now: int) -> None:
         judged = self._judged(now)
-        found = judged.evaluation(tx, judged.context(tx), now)
-        states = {one.name: [state.value for state in one.states] for one in found.status.consumers}
+        result = judged.evaluation(tx, judged.context(tx), now)
+        states = {consumer.name: [state.value for state in consumer.states] for consumer in result.status.consumers}
         query = "select id, kind, subject, body, incident_id, recipient from notice where id > ? order by id"
-        zone, rows = judged.project.settings.timezone, {one.name: one for one in found.status.consumers}
+        zone, rows = judged.project.settings.timezone, {consumer.name: consumer for consumer in result.status.consumers}
         for number, kind, subject, body, cause, recipient in tx.execute(query, (self._told,)).fetchall():
             self._told = max(self._told, number)
             self.wrong += mail_differs(tx, (kind, subject, body), None if cause is None else stored.get(tx, cause), rows, zone)
@@ -148,12 +148,12 @@ class Seen:
             if kind == "digest":
                 self._digest(body, recipient, states)
                 self._complete(tx, judged.project, subject, body, recipient)
-        for one in stored.newest(tx):
-            if one.state == "resolved" and one.id not in self._over:
-                self._over.add(one.id)
-                self._ended(tx, one, found.behind, states)
-            elif one.state != "resolved":
-                self._over.discard(one.id)
+        for item in stored.newest(tx):
+            if item.state == "resolved" and item.id not in self._over:
+                self._over.add(item.id)
+                self._ended(tx, item, result.behind, states)
+            elif item.state != "resolved":
+                self._over.discard(item.id)
 
     def _digest(self, body: str, recipient: str, states: dict[str, list[str]]) -> None:
         for shown in re.findall(r"^new: (INC-\d+) ", body, re.MULTILINE):
@@ -169,26 +169,26 @@ class Seen:
 
     def _complete(self, tx: Transaction, project: Project, subject: str, body: str, recipient: str) -> None:
         until = round(datetime.fromisoformat(f"{subject.removeprefix('digest/')}T08:00:00+00:00").timestamp() * 1_000_000)
-        mine = {name for name, one in project.consumers.items() if one.owner == recipient}
-        concerned = [one for one in stored.newest(tx) if one.owner == recipient or mine & set(one.affected.consumers)]
+        mine = {name for name, item in project.consumers.items() if item.owner == recipient}
+        concerned = [item for item in stored.newest(tx) if item.owner == recipient or mine & set(item.affected.consumers)]
         self.wrong += digest_differs(tx, body, concerned, self._digest_at.get(recipient, until - DAY), until)
         self._digest_at[recipient] = until
 
-    def _ended(self, tx: Transaction, one: stored.Incident, behind: frozenset[int], states: dict[str, list[str]]) -> None:
-        if one.id in behind:
-            self.wrong.append(f"{one.shown} is resolved, and makes wrong what is read")
-        if one.restored_at is None or one.restored_at < one.opened_at:
-            self.wrong.append(f"{one.shown} was restored at {one.restored_at}, before it was opened at {one.opened_at}")
-        last = stored.timeline_of(tx, one.id)[-1].what
+    def _ended(self, tx: Transaction, item: stored.Incident, behind: frozenset[int], states: dict[str, list[str]]) -> None:
+        if item.id in behind:
+            self.wrong.append(f"{item.shown} is resolved, and makes wrong what is read")
+        if item.restored_at is None or item.restored_at < item.opened_at:
+            self.wrong.append(f"{item.shown} was restored at {item.restored_at}, before it was opened at {item.opened_at}")
+        last = stored.timeline_of(tx, item.id)[-1].what
         if "all whom it affected are served" in last:
-            self._served_again(tx, one.id, states, "the timeline")
+            self._served_again(tx, item.id, states, "the timeline")
 
     def _served_again(self, tx: Transaction, number: int, states: dict[str, list[str]], who: str) -> None:
-        one = stored.get(tx, number)
-        assert one is not None
-        for name in one.affected.consumers:
+        item = stored.get(tx, number)
+        assert item is not None
+        for name in item.affected.consumers:
             if states.get(name, GOOD)[0] not in GOOD:
-                self.wrong.append(f"{who} of {one.shown} says that {name} is served, it is {states.get(name, [])}")
+                self.wrong.append(f"{who} of {item.shown} says that {name} is served, it is {states.get(name, [])}")
 
 
 @pytest.fixture(scope="module")
@@ -237,22 +237,24 @@ def states_differ(shown: Views) -> Iterator[str]:
         for card in views.graph(session, views.GraphAsked(mode="blast", root=name)).cards
     }
     in_graph = Cards(session).consumer_states()
-    for one in document.consumers:
-        gauged = [state for state in metrics.STATES if shown.gauge("consumer_state", consumer=one.name, state=state) == [1.0]]
-        page = views.consumer(session, views.ConsumerAsked(name=one.name)).consumer
-        told = why(session, one.name)
-        row = re.search(rf"^  {one.name} +\S.*$", shown.text, re.MULTILINE)
+    for consumer in document.consumers:
+        gauged = [state for state in metrics.STATES if shown.gauge("consumer_state", consumer=consumer.name, state=state) == [1.0]]
+        page = views.consumer(session, views.ConsumerAsked(name=consumer.name)).consumer
+        told = why(session, consumer.name)
+        row = re.search(rf"^  {consumer.name} +\S.*$", shown.text, re.MULTILINE)
         assert row is not None
         words = re.search(r" (served|at risk|late|wrong|never|unknown) ", row[0])
         assert words is not None
         in_row = words[1].replace(" ", "_")
         yield from differ(
-            one.name, status=one.state, first=one.states[0], text=in_row, metrics=gauged[0], page=page.state, why=told.state,
-            catalog=in_graph[one.name], graph=graph[one.name],
+            consumer.name, status=consumer.state, first=consumer.states[0], text=in_row, metrics=gauged[0], page=page.state, why=told.state,
+            catalog=in_graph[consumer.name], graph=graph[consumer.name],
         )  # fmt: skip
-        yield from differ(f"why {one.name}", status=one.reason, page=page.reason, api=_of(reads.status(session, ALL), one.name).reason)
-        yield from differ(f"incident of {one.name}", status=one.incident, page=page.incident)
-        for read in one.reads:
+        yield from differ(
+            f"why {consumer.name}", status=consumer.reason, page=page.reason, api=_of(reads.status(session, ALL), consumer.name).reason
+        )
+        yield from differ(f"incident of {consumer.name}", status=consumer.incident, page=page.incident)
+        for read in consumer.reads:
             asset = views.node(session, views.NodeAsked(name=read.asset)).node
             yield from differ(read.asset, status=read.state, page=asset.state, graph=graph[read.asset])
 
@@ -263,23 +265,23 @@ def exports_differ(shown: Views) -> Iterator[str]:
     api = reads.status(session, ALL)
     yield from differ("headline", status=shown.status.headline, api=api.headline)
     yield from differ("open", status=shown.status.open, api=api.open)
-    for one in shown.status.consumers:
-        page = views.consumer(session, views.ConsumerAsked(name=one.name)).consumer
-        yield from differ(f"row of {one.name}", status=one, page=page, api=_of(api, one.name))
-        if one.state == "late" and why(session, one.name).open is False:
-            yield f"{one.name} is late, and why says that it waits for nothing"
-        if one.incident is not None and one.state == "late" and one.due_interval is not None:
-            waits = [why(session, f"{one.name}@{each}") for each in (*one.backlog, one.due_interval)]
+    for consumer in shown.status.consumers:
+        page = views.consumer(session, views.ConsumerAsked(name=consumer.name)).consumer
+        yield from differ(f"row of {consumer.name}", status=consumer, page=page, api=_of(api, consumer.name))
+        if consumer.state == "late" and why(session, consumer.name).open is False:
+            yield f"{consumer.name} is late, and why says that it waits for nothing"
+        if consumer.incident is not None and consumer.state == "late" and consumer.due_interval is not None:
+            waits = [why(session, f"{consumer.name}@{each}") for each in (*consumer.backlog, consumer.due_interval)]
             named = {row.incident for each in waits for row in each.segments or []} - {None}
-            if named and one.incident not in named:
-                yield f"{one.name} waits for {one.incident}, and its ledgers name {named}"
+            if named and consumer.incident not in named:
+                yield f"{consumer.name} waits for {consumer.incident}, and its ledgers name {named}"
 
 
 ALL = reads.StatusAsked()
 
 
 def _of(document: StatusResponse, name: str) -> Any:
-    return next(one for one in document.consumers if one.name == name)
+    return next(consumer for consumer in document.consumers if consumer.name == name)
 
 
 def partitions_differ(shown: Views) -> Iterator[str]:
@@ -288,14 +290,14 @@ def partitions_differ(shown: Views) -> Iterator[str]:
     for name in (*MADE_OF, *SOURCES, HOURLY, OF_HOURS):
         listed = listing(session, name, Listed(limit=5_000)).partitions
         page = views.node(session, views.NodeAsked(name=name)).partitions
-        states = Counter(one.state for one in listed)
-        yield from differ(f"partitions of {name}", listed=sorted(states.items()), page=sorted((one.value, one.count) for one in page))
+        states = Counter(item.state for item in listed)
+        yield from differ(f"partitions of {name}", listed=sorted(states.items()), page=sorted((item.value, item.count) for item in page))
 
 
 def counts_differ(shown: Views) -> Iterator[str]:
     """What is open, waits or failed."""
     session, document = shown.session, shown.status
-    opened = {one.kind: one for one in document.open}
+    opened = {item.kind: item for item in document.open}
     rows = incidents(session)
     listed = sum(opened[kind].count for kind in ("incident", "data_corrupted") if kind in opened)
     explained = 0 if document.holding is None else document.holding.causes
@@ -303,33 +305,33 @@ def counts_differ(shown: Views) -> Iterator[str]:
     opened_lately = explain(session, "incidents").rows
     yield from differ(
         "incidents", status=document.incidents_open, listed=len(rows), metrics=int(of_kind),
-        open=listed, shown=sum(incident(session, one.id).state != "resolved" for one in rows),
+        open=listed, shown=sum(incident(session, row.id).state != "resolved" for row in rows),
         figure=sum(row.open for row in opened_lately),
     )  # fmt: skip
     of_figure = {row.id: (row.detect_seconds, row.restore_seconds) for row in opened_lately}
-    for one in incidents(session, every=True):
-        detect, restore = of_figure[one.id]
-        yield from differ(f"detection of {one.id}", incident=one.detect_seconds, figure=detect)
-        if one.restore_seconds is not None:
-            yield from differ(f"restoration of {one.id}", incident=one.restore_seconds, figure=restore)
+    for item in incidents(session, every=True):
+        detect, restore = of_figure[item.id]
+        yield from differ(f"detection of {item.id}", incident=item.detect_seconds, figure=detect)
+        if item.restore_seconds is not None:
+            yield from differ(f"restoration of {item.id}", incident=item.restore_seconds, figure=restore)
     if explained > len(rows):
         yield f"{explained} causes of {len(rows)} incidents"
-    waiting = [one for one in quarantine(session, None) if one.verdict != "warned"]  # an exception
+    waiting = [item for item in quarantine(session, None) if item.verdict != "warned"]  # an exception
     in_open = opened["quarantine"].count if "quarantine" in opened else 0
     yield from differ("quarantine", status=document.quarantine.partitions, listed=len(waiting), open=in_open)
     staged = explain(session, "goodput").rows
-    held = sum(one.rows or 0 for one in waiting if one.verdict == "held")
+    held = sum(item.rows or 0 for item in waiting if item.verdict == "held")
     yield from differ("held of goodput", listed=held, goodput=sum(row.held for row in staged))
-    rows_held = sum(one.rows or 0 for one in waiting)
+    rows_held = sum(item.rows or 0 for item in waiting)
     yield from differ("held rows", status=document.quarantine.rows, listed=rows_held, metrics=int(shown.gauge("quarantine_rows")[0]))
     yield from differ("held deliveries", status=document.quarantine.deliveries, metrics=int(shown.gauge("quarantine_deliveries")[0]))
-    counts = Counter(one.state for one in catalog(session, CatalogQuery()).nodes if one.name in ASSETS)
+    counts = Counter(node.state for node in catalog(session, CatalogQuery()).nodes if node.name in ASSETS)
     for state in ("fresh", "behind", "stale", "never"):
         gauged = int(shown.gauge("assets", state=state)[0])
         yield from differ(f"{state} assets", status=getattr(document.assets, state), catalog=counts[state], metrics=gauged)
-    unserved = [one.name for one in document.consumers if one.state not in GOOD]
+    unserved = [consumer.name for consumer in document.consumers if consumer.state not in GOOD]
     in_open = opened["consumer"].count if "consumer" in opened else 0
-    at_risk = sum(one.state == "at_risk" for one in document.consumers)
+    at_risk = sum(consumer.state == "at_risk" for consumer in document.consumers)
     yield from differ("unserved", status=document.consumers_unserved, counted=len(unserved), open=in_open - at_risk)
 
 
@@ -337,39 +339,39 @@ def past_differs(shown: Views) -> Iterator[str]:
     """Figures about the past: each is the sum, or the share, of the rows that it is opened down to."""
     session, document = shown.session, shown.status
     spans, promises = explain(session, "availability"), explain(session, "promises")
-    for one in (*document.consumers, *document.removed):
-        past = one.availability
+    for item in (*document.consumers, *document.removed):
+        past = item.availability
         assert past is not None
-        mine = [row for row in spans.rows if row.consumer == one.name]
+        mine = [row for row in spans.rows if row.consumer == item.name]
         counted = sum(_us(row) for row in mine)
         served = sum(_us(row) for row in mine if row.state in GOOD)
-        due = [row for row in promises.rows if row.consumer == one.name]
-        yield from differ(f"minutes of {one.name}", status=past.minutes, rows=_minutes(counted))
+        due = [row for row in promises.rows if row.consumer == item.name]
+        yield from differ(f"minutes of {item.name}", status=past.minutes, rows=_minutes(counted))
         if not past.exception_minutes:
-            lost = shown.gauge("consumer_lost_seconds", consumer=one.name)
+            lost = shown.gauge("consumer_lost_seconds", consumer=item.name)
             gauged = int(lost[0]) // 60 if lost else 0
-            yield from differ(f"lost of {one.name}", status=past.lost_minutes, rows=_minutes(counted - served), metrics=gauged)
-            yield from differ(f"honest of {one.name}", status=past.honest, rows=_percent(served, counted))
+            yield from differ(f"lost of {item.name}", status=past.lost_minutes, rows=_minutes(counted - served), metrics=gauged)
+            yield from differ(f"honest of {item.name}", status=past.honest, rows=_percent(served, counted))
         yield from differ(
-            f"promised to {one.name}", status=past.promised, rows=len(due),
-            metrics=int(shown.gauge("consumer_obligations_due", consumer=one.name)[0]),
+            f"promised to {item.name}", status=past.promised, rows=len(due),
+            metrics=int(shown.gauge("consumer_obligations_due", consumer=item.name)[0]),
         )  # fmt: skip
         yield from differ(
-            f"kept to {one.name}", status=past.kept, rows=sum(row.kept for row in due),
-            metrics=int(shown.gauge("consumer_obligations_kept", consumer=one.name)[0]),
+            f"kept to {item.name}", status=past.kept, rows=sum(row.kept for row in due),
+            metrics=int(shown.gauge("consumer_obligations_kept", consumer=item.name)[0]),
         )  # fmt: skip
-        ratio = shown.gauge("consumer_honest_availability_ratio", consumer=one.name)
-        yield from differ(f"ratio of {one.name}", status=_ratio(past.honest), metrics=ratio)
+        ratio = shown.gauge("consumer_honest_availability_ratio", consumer=item.name)
+        yield from differ(f"ratio of {item.name}", status=_ratio(past.honest), metrics=ratio)
         if (past.honest is None) != (not mine) or (past.honest is None and past.text != "nothing was due yet"):
-            yield f"{one.name} has {past.honest} and {past.text!r} of {len(mine)} spans"
-    known = [one.availability for one in (*document.consumers, *document.removed) if one.availability is not None]
-    lost = None if document.honest_availability is None else sum(one.lost_minutes for one in known)
+            yield f"{item.name} has {past.honest} and {past.text!r} of {len(mine)} spans"
+    known = [item.availability for item in (*document.consumers, *document.removed) if item.availability is not None]
+    lost = None if document.honest_availability is None else sum(item.lost_minutes for item in known)
     yield from differ(
         "lost", status=document.minutes_lost, rows=lost, metrics=next((int(s) // 60 for s in shown.gauge("lost_seconds")), None)
     )
-    yield from differ("kept", status=document.obligations_kept, rows=sum(one.kept for one in known))
-    yield from differ("due", status=document.obligations_due, rows=sum(one.promised for one in known))
-    worst = min((Decimal(one.honest) for one in known if one.honest is not None), default=None)
+    yield from differ("kept", status=document.obligations_kept, rows=sum(item.kept for item in known))
+    yield from differ("due", status=document.obligations_due, rows=sum(item.promised for item in known))
+    worst = min((Decimal(item.honest) for item in known if item.honest is not None), default=None)
     yield from differ("worst", status=document.honest_availability, rows=None if worst is None else str(worst))
     runs = explain(session, "uptime")
     started, succeeded = sum(row.runs for row in runs.rows), sum(row.succeeded for row in runs.rows)
@@ -398,21 +400,21 @@ def _ratio(said: str | None) -> list[float]:
 def deliveries_differ(shown: Views) -> Iterator[str]:
     """A consumer's page against the promises that it was kept."""
     promises = explain(shown.session, "promises").rows
-    for one in shown.status.consumers:
-        page = views.consumer(shown.session, views.ConsumerAsked(name=one.name, limit=400, ledgers=LEDGERS))
+    for consumer in shown.status.consumers:
+        page = views.consumer(shown.session, views.ConsumerAsked(name=consumer.name, limit=400, ledgers=LEDGERS))
         for row in page.deliveries[:LEDGERS]:
-            told = why(shown.session, f"{one.name}@{row.interval}")
+            told = why(shown.session, f"{consumer.name}@{row.interval}")
             said = None if row.ledger is None else (row.ledger.segments, row.ledger.said, row.ledger.shares)
             here = None if told.segments is None else (told.segments, told.said, told.shares)
-            yield from differ(f"ledger of {one.name}@{row.interval}", page=said, why=here)
+            yield from differ(f"ledger of {consumer.name}@{row.interval}", page=said, why=here)
         of_page = {row.interval: row for row in page.deliveries}
         taken_back = {row.interval for row in page.deliveries if row.state == "missing"}
-        for promise in (row for row in promises if row.consumer == one.name):
+        for promise in (row for row in promises if row.consumer == consumer.name):
             row = of_page.get(promise.interval)
             if row is None or promise.interval in taken_back:
                 continue
             kept = row.state == "met"
-            yield from differ(f"{one.name}@{promise.interval}", promise=(promise.met_at, promise.kept), page=(row.met_at, kept))
+            yield from differ(f"{consumer.name}@{promise.interval}", promise=(promise.met_at, promise.kept), page=(row.met_at, kept))
 
 
 def sentences_differ(shown: Views) -> Iterator[str]:
@@ -425,19 +427,19 @@ def sentences_differ(shown: Views) -> Iterator[str]:
         yield f"all are served, and it says {said!r}"
     if document.consumers_unserved and re.match(r"(The consumer is|Both|All)", said):
         yield f"{document.consumers_unserved} aren't served, and it says {said!r}"
-    held = sum(one.state == "wrong" for one in document.consumers)
+    held = sum(consumer.state == "wrong" for consumer in document.consumers)
     if held and "Nothing wrong was published" in said:
         yield f"{held} are wrong, and it says {said!r}"
     explained = document.holding is not None
-    named = {one.incident for one in document.consumers if one.incident and one.state in ("late", "never", "wrong")}
-    for one in document.open:
-        if one.kind == "consumer" or (explained and one.kind in ("incident", "quarantine", "failing", "source_unreachable")):
+    named = {consumer.incident for consumer in document.consumers if consumer.incident and consumer.state in ("late", "never", "wrong")}
+    for item in document.open:
+        if item.kind == "consumer" or (explained and item.kind in ("incident", "quarantine", "failing", "source_unreachable")):
             continue
-        if one.kind == "incident" and named:
-            if (match := re.search(r"([\d,]+) other incident", said)) is not None and int(match[1]) >= one.count:
-                yield f"{named} are named by consumers, {one.count} are open, and it says {said!r}"
-        elif one.text not in said and not (one.kind == "data_corrupted" and named):
-            yield f"{one.text!r} is open, and it says {said!r}"
+        if item.kind == "incident" and named:
+            if (match := re.search(r"([\d,]+) other incident", said)) is not None and int(match[1]) >= item.count:
+                yield f"{named} are named by consumers, {item.count} are open, and it says {said!r}"
+        elif item.text not in said and not (item.kind == "data_corrupted" and named):
+            yield f"{item.text!r} is open, and it says {said!r}"
     if document.honest_availability is None and document.availability_text != "nothing was due yet":
         yield f"no figure, and it says {document.availability_text!r}"
     if document.honest_availability is not None and not document.availability_text.startswith(f"{document.honest_availability} %"):

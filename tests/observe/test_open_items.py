@@ -31,8 +31,8 @@ def facts(*states: str, **more: object) -> OpenFacts:
     return OpenFacts(now_us=THURSDAY, timezone="UTC", consumers=consumers, **more)  # type: ignore[arg-type]
 
 
-def said(found: OpenFacts, causes: str | None = None, *, wrong_visible: bool = False) -> str:
-    return headline(found, causes, Explained(), wrong_visible=wrong_visible)
+def said(result: OpenFacts, causes: str | None = None, *, wrong_visible: bool = False) -> str:
+    return headline(result, causes, Explained(), wrong_visible=wrong_visible)
 
 
 SERVED = ("served", "served", "served")
@@ -61,9 +61,9 @@ ALSO = {
 @pytest.mark.parametrize("text", ALSO)
 def test_whatever_is_open_is_in_the_headline(text: str) -> None:
     """Would catch: "Nothing is late or wrong" above incidents, held rows, or a source that can't be observed."""
-    found = facts(*SERVED, **ALSO[text])
-    assert said(found) == f"All 3 consumers are served. Also open: {text}."
-    assert [item.text for item in open_items(found)] == [text]
+    result = facts(*SERVED, **ALSO[text])
+    assert said(result) == f"All 3 consumers are served. Also open: {text}."
+    assert [item.text for item in open_items(result)] == [text]
 
 
 def test_without_anything_open_the_headline_claims_nothing_more() -> None:
@@ -79,9 +79,9 @@ def test_consumers_that_miss_something() -> None:
     assert said(facts("served", "at_risk")) == "Both consumers are served, c1 at risk."
     assert said(facts("wrong", "served", "at_risk")) == "1 of 3 consumers isn't served: c0 (wrong), c2 at risk."
     hole = ConsumerFact("report", "served", ("2013-02-11",), "day")
-    found = OpenFacts(now_us=THURSDAY, timezone="UTC", consumers=[hole])
-    assert said(found) == "The consumer is served. Also open: report misses 1 day."
-    assert open_items(found)[0].command == "headrace why report@2013-02-11"
+    result = OpenFacts(now_us=THURSDAY, timezone="UTC", consumers=[hole])
+    assert said(result) == "The consumer is served. Also open: report misses 1 day."
+    assert open_items(result)[0].command == "headrace why report@2013-02-11"
 
 
 def test_nothing_wrong_was_published_only_if_that_is_known() -> None:
@@ -97,41 +97,41 @@ def test_what_a_cause_explains_is_not_said_twice() -> None:
     """Would catch: one renamed column told as a cause, an incident, held rows and failing assets."""
     one = IncidentFact("INC-1", "flights", "schema_change", frozenset({"flights", "clean"}))
     other = IncidentFact("INC-2", "rates", "late_source", frozenset({"rates"}))
-    found = facts(
+    result = facts(
         "late", "late", incidents=[one, other],
         held={"flights": NodeQuarantine(3, 2_740), "rates": NodeQuarantine(1, 3)}, failing=["clean"],
     )  # fmt: skip
     explained = Explained(frozenset({"INC-1"}), one.reach)
-    text = headline(found, "1 cause holds 8 assets and 2 consumers.", explained, wrong_visible=False)
+    text = headline(result, "1 cause holds 8 assets and 2 consumers.", explained, wrong_visible=False)
     assert text == ("1 cause holds 8 assets and 2 consumers. Nothing wrong was published. Also open: 1 other incident, 3 held rows.")
-    assert {item.kind: item.count for item in open_items(found)} == {
+    assert {item.kind: item.count for item in open_items(result)} == {
         OpenKind.CONSUMER: 2, OpenKind.INCIDENT: 2, OpenKind.QUARANTINE: 4, OpenKind.FAILING: 1,
     }  # fmt: skip
 
 
 def test_a_source_that_cant_be_observed_is_told_of_once() -> None:
     """Would catch: one lost database counted as "orders fails, 1 source that can't be observed (orders)"."""
-    found = facts(*SERVED, failing=["orders", "clean"], unobserved={"orders": THURSDAY - DAY})
-    assert [item.text for item in open_items(found)] == ["clean fails", "1 source that can't be observed since Wed 02-13 12:00 (orders)"]
+    result = facts(*SERVED, failing=["orders", "clean"], unobserved={"orders": THURSDAY - DAY})
+    assert [item.text for item in open_items(result)] == ["clean fails", "1 source that can't be observed since Wed 02-13 12:00 (orders)"]
 
 
 def test_a_fault_of_its_own_is_not_explained_by_another_cause() -> None:
     """Would catch: an asset whose code fails, and that isn't said because a late source reaches it as well."""
     late = IncidentFact("INC-1", "flights", "late_source", frozenset({"flights", "clean", "broken"}))
     code = IncidentFact("INC-2", "broken", "code_error", frozenset({"broken"}))
-    found = facts("late", incidents=[late, code], failing=["broken", "clean"])
-    text = headline(found, "1 cause holds 2 assets and 1 consumer.", explained_by(found, frozenset({"INC-1"})), wrong_visible=False)
+    result = facts("late", incidents=[late, code], failing=["broken", "clean"])
+    text = headline(result, "1 cause holds 2 assets and 1 consumer.", explained_by(result, frozenset({"INC-1"})), wrong_visible=False)
     assert text == "1 cause holds 2 assets and 1 consumer. Also open: 1 other incident, broken fails."
 
 
 def test_an_incident_that_is_the_reason_for_a_consumer_is_not_also_open() -> None:
     """Would catch: "Also open: 1 incident" below the line that gives this incident as the reason."""
-    one = IncidentFact("INC-1", "takings", "reported")
+    item = IncidentFact("INC-1", "takings", "reported")
     other = IncidentFact("INC-2", "rates", "late_source")
     named = Explained(frozenset({"INC-1"}))
-    alone = headline(facts("wrong", incidents=[one]), None, named, wrong_visible=True)
+    alone = headline(facts("wrong", incidents=[item]), None, named, wrong_visible=True)
     assert alone == "1 of 1 consumer isn't served: c0 (wrong)."
-    both = headline(facts("wrong", incidents=[one, other]), None, named, wrong_visible=True)
+    both = headline(facts("wrong", incidents=[item, other]), None, named, wrong_visible=True)
     assert both == "1 of 1 consumer isn't served: c0 (wrong). Also open: 1 other incident."
 
 
@@ -145,8 +145,8 @@ def test_any_mixture_names_each_kind_once_and_never_that_all_is_well() -> None:
         more: dict[str, object] = {}
         for one in chance.sample(list(ALSO.values()), chance.randint(0, 6)):
             more |= one
-        found = facts(*states, **more)
-        items, text = open_items(found), said(found)
+        result = facts(*states, **more)
+        items, text = open_items(result), said(result)
         assert len({item.kind for item in items}) == len(items)
         assert all(item.text in text for item in items if item.kind is not OpenKind.CONSUMER), text
         assert ("Also open" in text) == any(item.kind is not OpenKind.CONSUMER for item in items)
@@ -168,5 +168,5 @@ def test_a_wrong_consumer_is_named_beside_those_that_wait() -> None:
 )
 def test_a_state_is_a_clause(state: ConsumerState, told: str) -> None:
     """Would catch: "for another cause c is never"."""
-    found = ConsumerStatus("c", "core", state, (state,), None, None, None, (), (), "", None)
-    assert clause(found) == told
+    result = ConsumerStatus("c", "core", state, (state,), None, None, None, (), (), "", None)
+    assert clause(result) == told

@@ -45,7 +45,7 @@ def settled(store: Store, small: SmallFacts, declared: DeclaredPromises, now: st
         write_facts(tx, small)
         settle(tx, EvaluationContext(declared, StoredFacts(tx)), at(now))
     with store.read() as tx:
-        return [(one.interval, one.due_at, one.met_at) for one in reversed(obligations.newest(tx, "c"))]
+        return [(item.interval, item.due_at, item.met_at) for item in reversed(obligations.newest(tx, "c"))]
 
 
 def test_an_obligation_is_written_when_it_is_due_and_not_before(store: Store) -> None:
@@ -74,10 +74,10 @@ def test_a_changed_promise_judges_only_what_is_due_from_then_on(store: Store) ->
         promise(tx, None, SEVEN, at("2013-02-01 00:00"))
         promise(tx, SEVEN, NINE, at("2013-02-03 08:00"))  # nobody had settled since
     with store.read() as tx:
-        first = [(one.interval, one.due_at) for one in obligations.newest(tx, "c")]
+        first = [(item.interval, item.due_at) for item in obligations.newest(tx, "c")]
     assert first == [("2013-02-02", at("2013-02-03 07:00")), ("2013-02-01", at("2013-02-02 07:00"))]
-    found = settled(store, facts(), NINE, "2013-02-04 10:00")
-    assert found[-1] == ("2013-02-03", at("2013-02-04 09:00"), None)
+    result = settled(store, facts(), NINE, "2013-02-04 10:00")
+    assert result[-1] == ("2013-02-03", at("2013-02-04 09:00"), None)
 
 
 def test_a_promise_is_in_force_until_it_changes_or_its_consumer_goes(store: Store) -> None:
@@ -88,17 +88,17 @@ def test_a_promise_is_in_force_until_it_changes_or_its_consumer_goes(store: Stor
         promise(tx, NINE, declare(NODES), 400)
     with store.read() as tx:
         assert promises.in_force(tx, "c") is None
-        found = [promises.at(tx, "c", when) for when in (50, 100, 299, 300, 399, 400)]
-    assert [one and one.terms["due"] for one in found] == [None, "07:00", "07:00", "09:00", "09:00", None]
+        result = [promises.at(tx, "c", when) for when in (50, 100, 299, 300, 399, 400)]
+    assert [item and item.terms["due"] for item in result] == [None, "07:00", "07:00", "09:00", "09:00", None]
 
 
 def test_another_grain_starts_anew_and_keeps_what_was_written(store: Store) -> None:
     """Keys of days can't be read as months."""
     settled(store, facts(), SEVEN, "2013-02-05 08:00")
     monthly = declare(NODES, consumer("c", "a", per=Grain.MONTH, due="07:00"))
-    found = settled(store, facts(), monthly, "2013-03-05 08:00")
-    assert [interval for interval, _, _ in found if len(interval) == 7] == ["2013-02"]
-    assert len(found) == 5
+    result = settled(store, facts(), monthly, "2013-03-05 08:00")
+    assert [interval for interval, _, _ in result if len(interval) == 7] == ["2013-02"]
+    assert len(result) == 5
 
 
 def test_a_consumer_that_is_late_for_longer_than_what_is_looked_at_still_knows_since_when(store: Store) -> None:
@@ -107,8 +107,8 @@ def test_a_consumer_that_is_late_for_longer_than_what_is_looked_at_still_knows_s
     small.look("src", at("2013-07-01 08:00"))
     settled(store, small, SEVEN, "2013-06-30 08:00")
     with store.read() as tx:
-        found = judge(SEVEN, StoredFacts(tx), at("2013-07-01 08:00")).consumers[0]
-    assert (found.since_us, found.data_through, len(found.backlog)) == (at("2013-02-03 07:00"), "2013-02-01", 148)
+        result = judge(SEVEN, StoredFacts(tx), at("2013-07-01 08:00")).consumers[0]
+    assert (result.since_us, result.data_through, len(result.backlog)) == (at("2013-02-03 07:00"), "2013-02-01", 148)
 
 
 def test_promises_are_kept_as_text_that_can_be_read_without_us(store: Store) -> None:

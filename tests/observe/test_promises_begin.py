@@ -66,7 +66,7 @@ def settled(store: Store, declared: DeclaredPromises, now: str, small: SmallFact
         if small is not None:
             write_facts(tx, small)
         settle(tx, EvaluationContext(declared, StoredFacts(tx)), at(now))
-        return {one.interval: (one.due_at, one.met_at) for one in stored.newest(tx, "c")}
+        return {item.interval: (item.due_at, item.met_at) for item in stored.newest(tx, "c")}
 
 
 def status(store: Store, declared: DeclaredPromises, now: str) -> ConsumerStatus:
@@ -81,11 +81,11 @@ def scored(
     with store.read() as tx:
         context, span = EvaluationContext(declared, StoredFacts(tx)), (at(window), at(now))
         wrongness = Wrongness(tx, context, all_of_all, *span)
-        [found] = judged(context, at(now), wrongness.now()).consumers
-        past = Gathering(tx, context, wrongness, lambda *_: True, *span).past(declared.consumers[0], found.obligations)
+        [result] = judged(context, at(now), wrongness.now()).consumers
+        past = Gathering(tx, context, wrongness, lambda *_: True, *span).past(declared.consumers[0], result.obligations)
         minutes: dict[ConsumerState, int] = {}
-        for one in timeline(past, *span):
-            minutes[one.state] = minutes.get(one.state, 0) + (one.until_us - one.from_us) // 60_000_000
+        for item in timeline(past, *span):
+            minutes[item.state] = minutes.get(item.state, 0) + (item.until_us - item.from_us) // 60_000_000
         return score(past, *span), minutes
 
 
@@ -96,10 +96,10 @@ def test_history_that_is_loaded_owes_nobody_anything(store: Store) -> None:
     """Each of the loaded days would be met late, by weeks."""
     apply(store, None, SEVEN, APPLIED, history())
     assert settled(store, SEVEN, "2013-02-12 09:00") == {}
-    found = status(store, SEVEN, "2013-02-12 09:00")
-    assert (found.state, found.due_interval, found.backlog, found.data_through) == (ConsumerState.SERVED, None, (), "2013-02-11")
-    assert found.since_us == at(APPLIED)
-    assert [(one.asset, one.data_through) for one in found.reads] == [("a", "2013-02-11")]
+    result = status(store, SEVEN, "2013-02-12 09:00")
+    assert (result.state, result.due_interval, result.backlog, result.data_through) == (ConsumerState.SERVED, None, (), "2013-02-11")
+    assert result.since_us == at(APPLIED)
+    assert [(item.asset, item.data_through) for item in result.reads] == [("a", "2013-02-11")]
 
 
 def test_the_first_obligation_is_the_first_that_falls_due(store: Store) -> None:
@@ -119,17 +119,17 @@ def test_no_availability_before_something_is_due_and_a_perfect_first_day_is_perf
     apply(store, None, SEVEN, APPLIED, later)
     assert scored(store, SEVEN, "2013-02-13 06:59")[0].counted_us == 0
     settled(store, SEVEN, "2013-02-13 08:00")
-    found, minutes = scored(store, SEVEN, "2013-02-13 08:00")
-    assert (found.honest, found.promised, found.kept, minutes) == (1, 1, 1, {ConsumerState.SERVED: 60})
+    result, minutes = scored(store, SEVEN, "2013-02-13 08:00")
+    assert (result.honest, result.promised, result.kept, minutes) == (1, 1, 1, {ConsumerState.SERVED: 60})
 
 
 def test_data_that_was_too_old_before_anybody_promised_is_late_from_then_on(store: Store) -> None:
     """Late since three weeks before the project was there."""
     aged = promised(max_age="30h")
     apply(store, None, aged, "2013-03-05 08:00", history(loaded="2013-03-05 08:00"))
-    found = status(store, aged, "2013-03-05 08:10")
-    assert (found.state, found.since_us, found.data_through) == (ConsumerState.LATE, at("2013-03-05 08:00"), "2013-02-11")
-    assert (found.backlog, found.due_interval) == ((), None)
+    result = status(store, aged, "2013-03-05 08:10")
+    assert (result.state, result.since_us, result.data_through) == (ConsumerState.LATE, at("2013-03-05 08:00"), "2013-02-11")
+    assert (result.backlog, result.due_interval) == ((), None)
 
 
 def test_what_has_no_rhythm_can_be_too_old_only_once_its_age_has_passed(store: Store) -> None:
@@ -140,17 +140,17 @@ def test_what_has_no_rhythm_can_be_too_old_only_once_its_age_has_passed(store: S
     small.look("planes", at("2013-02-12 08:20"), at("2013-02-13 14:00"))
     apply(store, None, aged, APPLIED, small)
     assert scored(store, aged, "2013-02-12 09:00")[0].counted_us == 0
-    found, minutes = scored(store, aged, "2013-02-13 14:20")
-    assert (found.counted_us, minutes) == (20 * 60_000_000, {ConsumerState.SERVED: 20})
+    result, minutes = scored(store, aged, "2013-02-13 14:20")
+    assert (result.counted_us, minutes) == (20 * 60_000_000, {ConsumerState.SERVED: 20})
 
 
 def test_a_hole_of_before_is_no_backlog(store: Store) -> None:
     small = history()
-    small.publications = [one for one in small.publications if one.partition != "2013-02-05"]
+    small.publications = [publication for publication in small.publications if publication.partition != "2013-02-05"]
     del small.standings["a", "2013-02-05"], small.standings["src", "2013-02-05"]
     apply(store, None, SEVEN, APPLIED, small)
-    found = status(store, SEVEN, "2013-02-12 09:00")
-    assert (found.states, found.backlog) == ((ConsumerState.SERVED,), ())
+    result = status(store, SEVEN, "2013-02-12 09:00")
+    assert (result.states, result.backlog) == ((ConsumerState.SERVED,), ())
 
 
 # A promise that changes
@@ -161,8 +161,8 @@ def test_a_stricter_deadline_holds_from_the_next_that_can_be_kept(store: Store) 
     apply(store, None, SEVEN, "2013-02-10 08:00", history(10, "2013-02-11 04:00"))
     apply(store, SEVEN, FIVE, "2013-02-12 06:00")
     assert status(store, FIVE, "2013-02-12 06:30").state is ConsumerState.SERVED
-    found = settled(store, FIVE, "2013-02-13 08:00")
-    assert {interval: due for interval, (due, _) in found.items()} == {
+    result = settled(store, FIVE, "2013-02-13 08:00")
+    assert {interval: due for interval, (due, _) in result.items()} == {
         "2013-02-10": at("2013-02-11 07:00"), "2013-02-11": at("2013-02-12 07:00"), "2013-02-12": at("2013-02-13 05:00"),
     }  # fmt: skip
 
@@ -170,8 +170,8 @@ def test_a_stricter_deadline_holds_from_the_next_that_can_be_kept(store: Store) 
 def test_a_deadline_is_never_moved_once_it_has_passed(store: Store) -> None:
     apply(store, None, SEVEN, "2013-02-11 00:00", history(10, "2013-02-11 04:00"))
     apply(store, SEVEN, NINE, "2013-02-12 08:00")
-    found = status(store, NINE, "2013-02-12 08:30")
-    assert (found.state, found.since_us) == (ConsumerState.LATE, at("2013-02-12 07:00"))
+    result = status(store, NINE, "2013-02-12 08:30")
+    assert (result.state, result.since_us) == (ConsumerState.LATE, at("2013-02-12 07:00"))
 
 
 def test_late_goes_on_through_a_change_of_the_promise(store: Store) -> None:
@@ -187,8 +187,8 @@ def test_another_grain_owes_nothing_of_before(store: Store) -> None:
     apply(store, None, SEVEN, "2013-02-10 08:00", history())
     hourly = promised(per=Grain.HOUR, due="+20m")
     apply(store, SEVEN, hourly, "2013-02-12 08:30")
-    found = settled(store, hourly, "2013-02-12 10:30")
-    assert sorted(interval for interval in found if "T" in interval) == ["2013-02-12T08:00-05:00", "2013-02-12T09:00-05:00"]
+    result = settled(store, hourly, "2013-02-12 10:30")
+    assert sorted(interval for interval in result if "T" in interval) == ["2013-02-12T08:00-05:00", "2013-02-12T09:00-05:00"]
 
 
 def test_while_a_consumer_was_removed_it_was_owed_nothing(store: Store) -> None:
@@ -197,8 +197,8 @@ def test_while_a_consumer_was_removed_it_was_owed_nothing(store: Store) -> None:
     apply(store, None, SEVEN, "2013-02-10 08:00", history(10, "2013-02-11 04:00"))
     apply(store, SEVEN, nobody, "2013-02-11 12:00")
     apply(store, nobody, SEVEN, "2013-02-15 12:00")
-    found = settled(store, SEVEN, "2013-02-16 08:00")
-    assert sorted(found) == ["2013-02-10", "2013-02-15"]
+    result = settled(store, SEVEN, "2013-02-16 08:00")
+    assert sorted(result) == ["2013-02-10", "2013-02-15"]
     assert status(store, SEVEN, "2013-02-16 08:00").since_us == at("2013-02-16 07:00")
     assert scored(store, SEVEN, "2013-02-16 08:00")[0].promised == 2
 
@@ -256,16 +256,16 @@ def test_since_is_a_date_or_a_time_of_the_consumers_zone(text: str, when: str) -
     assert local_instant_us(text, ZONE) == at(when)
 
 
-def due(found: dict[str, tuple[int, int | None]]) -> list[str]:
-    return sorted(found)
+def due(result: dict[str, tuple[int, int | None]]) -> list[str]:
+    return sorted(result)
 
 
 def test_a_past_that_is_promised_deliberately_exists(store: Store) -> None:
     past = promised(due="07:00", since="2013-02-10")
     apply(store, None, past, APPLIED, history())
     assert due(settled(store, past, "2013-02-12 09:00")) == ["2013-02-09", "2013-02-10", "2013-02-11"]
-    found, minutes = scored(store, past, "2013-02-12 09:00")
-    assert (found.promised, found.kept) == (3, 0)
+    result, minutes = scored(store, past, "2013-02-12 09:00")
+    assert (result.promised, result.kept) == (3, 0)
     assert minutes == {
         ConsumerState.NEVER: 49 * 60,
         ConsumerState.SERVED: 60,
@@ -277,14 +277,14 @@ def test_a_past_that_is_promised_later_is_added_to_what_is_written_down(store: S
     past = promised(due="07:00", since="2013-02-09")
     apply(store, None, SEVEN, "2013-02-11 06:00", history(10, "2013-02-11 04:00"))
     apply(store, SEVEN, past, "2013-02-12 08:00")
-    found = settled(store, past, "2013-02-12 08:00")
-    assert {interval: when for interval, (when, _) in found.items()} == {
+    result = settled(store, past, "2013-02-12 08:00")
+    assert {interval: when for interval, (when, _) in result.items()} == {
         "2013-02-08": at("2013-02-09 07:00"), "2013-02-09": at("2013-02-10 07:00"),
         "2013-02-10": at("2013-02-11 07:00"), "2013-02-11": at("2013-02-12 07:00"),
     }  # fmt: skip
     changed = promised(due="05:00", since="2013-02-09")
     apply(store, past, changed, "2013-02-12 09:00")
-    assert settled(store, changed, "2013-02-12 10:00") == found  # the same `since:` says nothing new
+    assert settled(store, changed, "2013-02-12 10:00") == result  # the same `since:` says nothing new
 
 
 def test_a_promise_that_begins_later_is_due_from_then_on(store: Store) -> None:
@@ -322,7 +322,7 @@ def test_a_since_to_come_is_kept(store: Store, changed: dict[str, str], first: s
 
 def test_what_was_postponed_was_never_promised_for_earlier(store: Store) -> None:
     """Once the first `since:` had passed, it was late since then; its figures began there, too."""
-    old, new = (promised(max_age="30h", since=one) for one in ("2013-02-16", "2013-02-20"))
+    old, new = (promised(max_age="30h", since=item) for item in ("2013-02-16", "2013-02-20"))
     apply(store, None, old, APPLIED, history())
     apply(store, old, new, "2013-02-14 12:00")
     assert status(store, new, "2013-02-18 08:00").states == (ConsumerState.SERVED,)
@@ -333,7 +333,7 @@ def test_what_was_postponed_was_never_promised_for_earlier(store: Store) -> None
 
 def test_figures_leave_out_a_promise_that_never_began(store: Store) -> None:
     """What has no rhythm counts once its age has passed, not since a `since:` that was moved."""
-    one, another = (
+    item, another = (
         declare(
             [node("planes", None, source=True)],
             consumer("c", "planes", max_age="30h", since=since),
@@ -343,8 +343,8 @@ def test_figures_leave_out_a_promise_that_never_began(store: Store) -> None:
     small = SmallFacts()
     small.publish("planes", "*", at("2013-02-20 06:00"))
     small.look("planes", at("2013-02-21 07:00"))
-    apply(store, None, one, APPLIED, small)
-    apply(store, one, another, "2013-02-14 12:00")
+    apply(store, None, item, APPLIED, small)
+    apply(store, item, another, "2013-02-14 12:00")
     assert scored(store, another, "2013-02-21 07:00")[0].counted_us == 3_600_000_000
 
 
@@ -353,9 +353,9 @@ def test_nothing_is_late_since_a_time_to_come(store: Store, terms: dict[str, str
     """It said `late since` and `served since` a day three weeks ahead."""
     later = promised(**terms, since="2013-03-01")
     apply(store, None, later, APPLIED, history())
-    found = status(store, later, "2013-02-18 08:00")
-    assert (found.states, found.since_us) == ((ConsumerState.SERVED,), at(APPLIED))
-    assert found.late_since_us is None
+    result = status(store, later, "2013-02-18 08:00")
+    assert (result.states, result.since_us) == ((ConsumerState.SERVED,), at(APPLIED))
+    assert result.late_since_us is None
 
 
 def test_what_was_missed_before_a_since_to_come_is_still_told(store: Store) -> None:
@@ -365,8 +365,8 @@ def test_what_was_missed_before_a_since_to_come_is_still_told(store: Store) -> N
     settled(store, SEVEN, "2013-02-12 12:00")
     apply(store, SEVEN, nobody, "2013-02-12 12:00")
     apply(store, nobody, later, "2013-02-15 12:00")
-    found = status(store, later, "2013-02-16 08:00")
-    assert (found.states, found.reason) == ((ConsumerState.SERVED,), "1 day missing: 2013-02-11")
+    result = status(store, later, "2013-02-16 08:00")
+    assert (result.states, result.reason) == ((ConsumerState.SERVED,), "1 day missing: 2013-02-11")
 
 
 def test_served_since_no_earlier_than_it_was_added_again(store: Store) -> None:
@@ -376,8 +376,8 @@ def test_served_since_no_earlier_than_it_was_added_again(store: Store) -> None:
     settled(store, SEVEN, "2013-02-13 06:00")
     apply(store, SEVEN, nobody, "2013-02-13 06:00")
     apply(store, nobody, SEVEN, "2013-02-16 12:00")
-    found = status(store, SEVEN, "2013-02-16 13:00")
-    assert (found.states, found.since_us) == ((ConsumerState.SERVED,), at("2013-02-16 12:00"))
+    result = status(store, SEVEN, "2013-02-16 13:00")
+    assert (result.states, result.since_us) == ((ConsumerState.SERVED,), at("2013-02-16 12:00"))
 
 
 def test_the_promise_is_written_down_with_its_since(store: Store) -> None:
@@ -392,7 +392,7 @@ def test_the_promise_is_written_down_with_its_since(store: Store) -> None:
 
 def intervals(terms: Terms, begins: str, now: str) -> Sequence[str]:
     small = SmallFacts(delivered={"src": "2013-01-01"}, promised={"c": at(begins)})
-    return [one.interval for one in obligations(terms, EvaluationContext(declare(NODES, terms), small), at(now))]
+    return [obligation.interval for obligation in obligations(terms, EvaluationContext(declare(NODES, terms), small), at(now))]
 
 
 @pytest.mark.parametrize(

@@ -76,12 +76,12 @@ class History:
             return None
         moments = {self.due(day) for day in range(40)} | {met for day in range(40) if (met := self.met(day)) is not None}
         state = self.late(self.now_hours)
-        found = self.now_hours
+        result = self.now_hours
         for at in sorted((at for at in moments if at <= self.now_hours), reverse=True):
             if self.late(at) != state or not self.began(at):
                 break
-            found = at
-        return found
+            result = at
+        return result
 
 
 @st.composite

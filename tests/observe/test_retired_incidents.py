@@ -135,5 +135,5 @@ def test_the_time_before_of_what_came_again_stays(store: Store) -> None:
         incident(tx, 3, "2013-05-30", again=2)
     assert retired(store) == [2, 3]
     with store.read() as tx:
-        before = [(one.id, one.recurrence_of) for one in incidents.newest(tx)]
+        before = [(item.id, item.recurrence_of) for item in incidents.newest(tx)]
     assert before == [(3, 2), (2, None)]

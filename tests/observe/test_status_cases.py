@@ -70,8 +70,8 @@ def test_the_most_upstream_node_is_named(standings: list[tuple[str, str, str]], 
             small.publish(name, "2013-02-02", at("2013-02-03 04:40"))
         else:
             small.stand(name, "2013-02-02", state, at("2013-02-03 04:40"), said)
-    found = judged(small)
-    assert (found.state, found.reason, found.next) == (ConsumerState.LATE, reason, command)
+    result = judged(small)
+    assert (result.state, result.reason, result.next) == (ConsumerState.LATE, reason, command)
 
 
 def test_what_is_in_quarantine_is_named_before_what_only_has_not_come() -> None:
@@ -91,9 +91,9 @@ def test_a_reference_that_was_never_delivered_is_named() -> None:
     small.publish("src", "2013-02-01", at("2013-02-02 04:40"))
     for name in ("src", "planes"):
         small.look(name, at(NOW))
-    found = judged(small, nodes)
-    assert found.states == (ConsumerState.NEVER, ConsumerState.LATE)
-    assert found.reason == "planes: nothing was delivered"
+    result = judged(small, nodes)
+    assert result.states == (ConsumerState.NEVER, ConsumerState.LATE)
+    assert result.reason == "planes: nothing was delivered"
 
 
 def test_names_and_keys_are_quoted_in_the_command_that_is_printed() -> None:
@@ -108,9 +108,9 @@ def test_names_and_keys_are_quoted_in_the_command_that_is_printed() -> None:
     small.look("src", at(NOW))
     small.stand("a", key, "rejected", at("2013-02-03 04:40"), "bad")
     small.promised["c"] = at("2013-02-01 00:00")
-    found = judged(small, nodes, consumer("c", "a", due="07:00"))
-    assert found.next is not None
-    assert shlex.split(found.next) == ["headrace", "quarantine", f"a@{key}"]
+    result = judged(small, nodes, consumer("c", "a", due="07:00"))
+    assert result.next is not None
+    assert shlex.split(result.next) == ["headrace", "quarantine", f"a@{key}"]
 
 
 # States ------------------------------------------------------------------------------------------------------------------
@@ -119,21 +119,21 @@ def test_names_and_keys_are_quoted_in_the_command_that_is_printed() -> None:
 def test_before_anything_was_published_it_is_never() -> None:
     small = SmallFacts(delivered={"src": "2013-02-01"})
     small.look("src", at(NOW))
-    found = judged(small)
-    assert (found.state, found.data_through, found.next) == (ConsumerState.NEVER, None, "headrace tick")
-    assert found.reason == "src@2013-02-01: nothing was delivered, promised by Sat 02-02 05:00"
+    result = judged(small)
+    assert (result.state, result.data_through, result.next) == (ConsumerState.NEVER, None, "headrace tick")
+    assert result.reason == "src@2013-02-01: nothing was delivered, promised by Sat 02-02 05:00"
 
 
 def test_with_nothing_due_yet_it_is_served_from_the_first_publication() -> None:
-    found = judged(facts(), now="2013-02-02 05:00")
-    assert (found.state, found.since_us, found.due_interval) == (ConsumerState.SERVED, at("2013-02-02 04:40"), None)
+    result = judged(facts(), now="2013-02-02 05:00")
+    assert (result.state, result.since_us, result.due_interval) == (ConsumerState.SERVED, at("2013-02-02 04:40"), None)
 
 
 def test_nobody_ever_looked_is_unknown() -> None:
     small = facts()
     small.looked = {}
-    found = judged(small)
-    assert (found.state, found.since_us, found.reason) == (ConsumerState.UNKNOWN, None, "nobody has looked at src yet")
+    result = judged(small)
+    assert (result.state, result.since_us, result.reason) == (ConsumerState.UNKNOWN, None, "nobody has looked at src yet")
 
 
 @pytest.mark.parametrize(
@@ -153,8 +153,8 @@ def test_how_long_a_look_is_good_for(observations: list[int], minutes: int, unkn
     small = facts()
     start = at("2013-02-02 06:00")
     small.looked = {"src": [start + minute * 60_000_000 for minute in observations]}
-    found = judge(declare(CHAIN, consumer("c", "b", due="07:00")), small, start + minutes * 60_000_000).consumers[0]
-    assert (ConsumerState.UNKNOWN in found.states) is unknown
+    result = judge(declare(CHAIN, consumer("c", "b", due="07:00")), small, start + minutes * 60_000_000).consumers[0]
+    assert (ConsumerState.UNKNOWN in result.states) is unknown
 
 
 @pytest.mark.parametrize(("hours", "unknown"), [(23, False), (24, False), (24 + 40 / 3600, False), (24 + 61 / 3600, True), (25, True)])
@@ -166,8 +166,8 @@ def test_a_declared_cadence_counts_whatever_was_observed(hours: float, unknown: 
     small.looked = {"src": [start - minute * 60_000_000 for minute in range(10)]}
     declared = declare(CHAIN, consumer("c", "b", due="07:00"))
     daily = msgspec.structs.replace(declared, tick_every_us=24 * 3_600_000_000)
-    found = judge(daily, small, start + int(hours * 3_600_000_000)).consumers[0]
-    assert (ConsumerState.UNKNOWN in found.states) is unknown
+    result = judge(daily, small, start + int(hours * 3_600_000_000)).consumers[0]
+    assert (ConsumerState.UNKNOWN in result.states) is unknown
 
 
 def test_the_stalest_of_its_sources_counts_and_no_other() -> None:
@@ -188,20 +188,20 @@ def test_without_a_rhythm_the_age_is_that_of_the_publication(now: str, state: Co
     small.publish("file", "*", at("2013-02-02 04:30"))
     small.publish("table", "*", at("2013-02-02 04:40"))
     small.look("file", at(now))
-    found = judged(small, WHOLE, consumer("c", "table", max_age="24h"), now)
-    assert found.state is state
-    assert (found.due_interval, found.data_through, found.backlog) == (None, None, ())
+    result = judged(small, WHOLE, consumer("c", "table", max_age="24h"), now)
+    assert result.state is state
+    assert (result.due_interval, result.data_through, result.backlog) == (None, None, ())
     if state is ConsumerState.LATE:
-        assert found.since_us == at("2013-02-03 04:40")
-        assert found.reason == "what can be read was published more than 24h ago"
+        assert result.since_us == at("2013-02-03 04:40")
+        assert result.reason == "what can be read was published more than 24h ago"
 
 
 def test_without_a_rhythm_a_daily_promise_is_met_by_any_publication() -> None:
     small = SmallFacts(delivered={"file": "*"}, promised={"c": at("2013-02-01 12:00")})
     small.publish("table", "*", at("2013-02-02 04:40"))
     small.look("file", at(NOW))
-    found = judged(small, WHOLE, consumer("c", "table", due="07:00"))
-    assert (found.state, found.due_interval) == (ConsumerState.SERVED, "2013-02-02")
+    result = judged(small, WHOLE, consumer("c", "table", due="07:00"))
+    assert (result.state, result.due_interval) == (ConsumerState.SERVED, "2013-02-02")
 
 
 def test_reference_data_makes_nothing_older() -> None:
@@ -211,8 +211,8 @@ def test_reference_data_makes_nothing_older() -> None:
     small.publish("planes", "*", at("2012-01-01 00:00"))
     small.look("planes", at("2013-02-02 05:00"))
     small.look("src", at("2013-02-02 05:00"))
-    found = judged(small, nodes, consumer("c", "b", "planes", max_age="30h"), "2013-02-02 05:00")
-    assert (found.state, found.data_through) == (ConsumerState.SERVED, "2013-02-01")
+    result = judged(small, nodes, consumer("c", "b", "planes", max_age="30h"), "2013-02-02 05:00")
+    assert (result.state, result.data_through) == (ConsumerState.SERVED, "2013-02-01")
 
 
 # Empty and missing data ---------------------------------------------------------------------------------------------------
@@ -223,18 +223,18 @@ def test_under_max_age_an_interval_without_rows_does_not_make_it_fresher() -> No
     for name in ("src", "a", "b"):
         small.publish(name, "2013-02-02", at("2013-02-03 04:40"), rows=0)
     terms = consumer("c", "b", max_age="30h")
-    found = judged(small, CHAIN, terms)
-    assert (found.state, found.data_through, found.since_us) == (ConsumerState.LATE, "2013-02-01", at("2013-02-03 06:00"))
-    assert found.reason == "what can be read ends with 2013-02-01, older than 30h"
+    result = judged(small, CHAIN, terms)
+    assert (result.state, result.data_through, result.since_us) == (ConsumerState.LATE, "2013-02-01", at("2013-02-03 06:00"))
+    assert result.reason == "what can be read ends with 2013-02-01, older than 30h"
     assert judged(small).state is ConsumerState.SERVED  # by `due` it was published in time
 
 
 def test_data_that_never_had_rows_is_too_old_from_the_first_deadline() -> None:
     small = facts()
-    for one in small.publications:
-        one.rows = 0
-    found = judged(small, CHAIN, consumer("c", "b", max_age="30h"), "2013-02-02 08:00")
-    assert (found.state, found.since_us, found.data_through) == (ConsumerState.LATE, at("2013-02-02 06:00"), None)
+    for publication in small.publications:
+        publication.rows = 0
+    result = judged(small, CHAIN, consumer("c", "b", max_age="30h"), "2013-02-02 08:00")
+    assert (result.state, result.since_us, result.data_through) == (ConsumerState.LATE, at("2013-02-02 06:00"), None)
 
 
 def test_a_hole_of_long_ago_is_backlog_under_due_and_said_beside_served() -> None:
@@ -243,10 +243,10 @@ def test_a_hole_of_long_ago_is_backlog_under_due_and_said_beside_served() -> Non
         for name in ("src", "a", "b"):
             small.publish(name, f"2013-02-{day:02}", at(f"2013-02-{day + 1:02} 04:40"))
     small.look("src", at("2013-02-09 08:00"))
-    found = judged(small, now="2013-02-09 08:00")
-    assert (found.state, found.backlog, found.data_through) == (ConsumerState.SERVED, ("2013-02-02",), "2013-02-08")
-    assert found.reason == "1 day missing: 2013-02-02"
-    assert found.since_us == at("2013-02-04 07:00")  # until then the newest that was due was the hole
+    result = judged(small, now="2013-02-09 08:00")
+    assert (result.state, result.backlog, result.data_through) == (ConsumerState.SERVED, ("2013-02-02",), "2013-02-08")
+    assert result.reason == "1 day missing: 2013-02-02"
+    assert result.since_us == at("2013-02-04 07:00")  # until then the newest that was due was the hole
 
 
 # Assets ------------------------------------------------------------------------------------------------------------------

@@ -50,30 +50,32 @@ def publish(facts: SmallFacts, day: date, at_us: int) -> None:
 @pytest.fixture
 def facts() -> SmallFacts:
     """Until 02-10 all went well; from then on the deliveries are held, each morning at 04:40."""
-    found = SmallFacts(delivered={"flights": "2013-01-01", "planes": "*"})
+    result = SmallFacts(delivered={"flights": "2013-01-01", "planes": "*"})
     for name in ("planes", "fleet"):
-        found.publish(name, "*", at("2013-01-02 04:40"))
+        result.publish(name, "*", at("2013-01-02 04:40"))
     for day in days("2013-01-01", "2013-02-10"):
-        publish(found, day, arrival(day))
+        publish(result, day, arrival(day))
     for day in days("2013-02-11", "2013-02-13"):
-        found.stand("flights", str(day), "held", arrival(day), HELD)
-        found.stand("flights_clean", str(day), "waiting", arrival(day))
+        result.stand("flights", str(day), "held", arrival(day), HELD)
+        result.stand("flights_clean", str(day), "waiting", arrival(day))
     for day in days("2013-02-10", "2013-02-14"):
         for source in ("flights", "planes"):
-            found.look(source, *(at(f"{day} {hour:02}:40") for hour in range(24) if (str(day), hour) < ("2013-02-14", 7)))
-    return found
+            result.look(source, *(at(f"{day} {hour:02}:40") for hour in range(24) if (str(day), hour) < ("2013-02-14", 7)))
+    return result
 
 
 def before(facts: SmallFacts, now: int) -> SmallFacts:
     """The same world as it was at that time."""
-    facts.publications = [one for one in facts.publications if one.at_us <= now]
-    facts.standings = {key: one for key, one in facts.standings.items() if one.since_us <= now}
-    facts.looked = {name: [one for one in observations if one <= now] for name, observations in facts.looked.items()}
+    facts.publications = [publication for publication in facts.publications if publication.at_us <= now]
+    facts.standings = {key: item for key, item in facts.standings.items() if item.since_us <= now}
+    facts.looked = {
+        name: [observation for observation in observations if observation <= now] for name, observations in facts.looked.items()
+    }
     return facts
 
 
 def named(status: Status, name: str) -> ConsumerStatus:
-    return next(one for one in status.consumers if one.name == name)
+    return next(item for item in status.consumers if item.name == name)
 
 
 @pytest.mark.parametrize(
@@ -86,12 +88,12 @@ def named(status: Status, name: str) -> ConsumerStatus:
     ],
 )
 def test_thursday_at_07_20(facts: SmallFacts, name: str, since: str) -> None:
-    found = named(judge(PROJECT, facts, at("2013-02-14 07:20")), name)
-    assert (found.state, found.states) == (ConsumerState.LATE, (ConsumerState.LATE,))
-    assert found.since_us == at(since)
-    assert found.data_through == "2013-02-10"
-    assert found.reason == "flights: 2 columns renamed, held since Tue 02-12 04:40"
-    assert found.next == "headrace quarantine flights@2013-02-11"
+    result = named(judge(PROJECT, facts, at("2013-02-14 07:20")), name)
+    assert (result.state, result.states) == (ConsumerState.LATE, (ConsumerState.LATE,))
+    assert result.since_us == at(since)
+    assert result.data_through == "2013-02-10"
+    assert result.reason == "flights: 2 columns renamed, held since Tue 02-12 04:40"
+    assert result.next == "headrace quarantine flights@2013-02-11"
 
 
 def test_the_backlog_is_what_is_older_than_the_newest_due(facts: SmallFacts) -> None:
@@ -127,19 +129,19 @@ def test_how_the_morning_of_the_12th_went(facts: SmallFacts, now: str, report: s
 
 def test_what_is_at_risk_says_when_and_why(facts: SmallFacts) -> None:
     now = at("2013-02-12 05:30")
-    found = named(judge(PROJECT, before(facts, now), now), "morning-report")
-    assert found.states == (ConsumerState.AT_RISK, ConsumerState.SERVED)
-    assert found.reason == "late at 07:00: flights: 2 columns renamed, held since 04:40"
-    assert found.next == "headrace quarantine flights@2013-02-11"
+    result = named(judge(PROJECT, before(facts, now), now), "morning-report")
+    assert result.states == (ConsumerState.AT_RISK, ConsumerState.SERVED)
+    assert result.reason == "late at 07:00: flights: 2 columns renamed, held since 04:40"
+    assert result.next == "headrace quarantine flights@2013-02-11"
 
 
 def test_an_overdue_delivery_is_a_risk_before_the_deadline(facts: SmallFacts) -> None:
-    facts.standings = {key: one for key, one in facts.standings.items() if key[1] < "2013-02-11"}
+    facts.standings = {key: item for key, item in facts.standings.items() if key[1] < "2013-02-11"}
     for clock, said in (("05:45", "nothing was delivered"), ("05:30", "nobody has looked since 04:40")):
         now = at(f"2013-02-12 {clock}")
-        found = named(judge(PROJECT, before(facts, now), now), "morning-report")
-        assert found.state is ConsumerState.AT_RISK
-        assert found.reason == f"late at 07:00: flights@2013-02-11: {said}, promised by 05:00"
+        result = named(judge(PROJECT, before(facts, now), now), "morning-report")
+        assert result.state is ConsumerState.AT_RISK
+        assert result.reason == f"late at 07:00: flights@2013-02-11: {said}, promised by 05:00"
 
 
 def test_after_the_repair_everybody_is_served_since_then(facts: SmallFacts) -> None:
@@ -148,9 +150,9 @@ def test_after_the_repair_everybody_is_served_since_then(facts: SmallFacts) -> N
         publish(facts, day, repaired)
     facts.publish("season", "*", repaired + 1)
     now = repaired + 60_000_000
-    for found in judge(PROJECT, facts, now).consumers:
-        assert (found.state, found.backlog, found.data_through, found.next) == (ConsumerState.SERVED, (), "2013-02-13", None)
-        assert repaired <= (found.since_us or 0) < now, found.name
+    for result in judge(PROJECT, facts, now).consumers:
+        assert (result.state, result.backlog, result.data_through, result.next) == (ConsumerState.SERVED, (), "2013-02-13", None)
+        assert repaired <= (result.since_us or 0) < now, result.name
 
 
 def test_one_missing_day_is_backlog_of_who_is_served_and_too_old_for_max_age(facts: SmallFacts) -> None:
@@ -169,8 +171,8 @@ def test_one_missing_day_is_backlog_of_who_is_served_and_too_old_for_max_age(fac
 def test_nobody_looked_for_too_long_is_unknown_not_late(facts: SmallFacts) -> None:
     """They looked every hour, so after two hours without a look nothing is known."""
     now = at("2013-02-14 08:41")
-    found = named(judge(PROJECT, facts, now), "morning-report")
-    assert found.states == (ConsumerState.UNKNOWN, ConsumerState.LATE)
-    assert found.reason == "nobody has looked at flights since 06:40"
-    assert found.next == "headrace tick"
-    assert found.since_us == at("2013-02-14 08:40")
+    result = named(judge(PROJECT, facts, now), "morning-report")
+    assert result.states == (ConsumerState.UNKNOWN, ConsumerState.LATE)
+    assert result.reason == "nobody has looked at flights since 06:40"
+    assert result.next == "headrace tick"
+    assert result.since_us == at("2013-02-14 08:40")

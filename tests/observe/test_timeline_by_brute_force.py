@@ -244,8 +244,8 @@ def told(store: Store, history: History) -> tuple[ServiceHistory, ConsumerStatus
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    with Store.open(tmp_path_factory.mktemp("state"), Settings(name="t"), create=True) as found:
-        yield found
+    with Store.open(tmp_path_factory.mktemp("state"), Settings(name="t"), create=True) as result:
+        yield result
 
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -258,15 +258,15 @@ def test_every_moment_is_as_a_recomputation_says(history: History, store: Store)
     spans = timeline(past, began, now + 1)
     first = history.counts_from()
     assert (not spans) is (first is None)
-    assert all(one.until_us == two.from_us for one, two in itertools.pairwise(spans))
+    assert all(item.until_us == two.from_us for item, two in itertools.pairwise(spans))
     if first is None:
         assert score(past, began, now).counted_us == 0
         return
     assert (spans[0].from_us, spans[-1].until_us) == (max(began, us(first)), now + 1)
     asked = [hour + part for hour in range(max(first, history.now - WINDOW_HOURS), history.now) for part in (0.0, 1 / 12, 0.5)]
     for at in asked:
-        found = next(one.state for one in spans if one.from_us <= us(at) < one.until_us)
-        assert (at, found.value) == (at, history.state(at))
+        result = next(span.state for span in spans if span.from_us <= us(at) < span.until_us)
+        assert (at, result.value) == (at, history.state(at))
     assert spans[-1].state.value == ("served" if status.state == "at_risk" else status.state)
     figures_agree(history, past, first)
 
@@ -279,19 +279,19 @@ def served_minutes(history: History, hours: range, *, then: bool) -> int:
 def figures_agree(history: History, past: ServiceHistory, first: int) -> None:
     """Hour by hour: one that begins known and isn't any more after ten minutes holds ten minutes."""
     began = history.now - WINDOW_HOURS
-    found = score(past, us(began), us(history.now))
+    result = score(past, us(began), us(history.now))
     hours = range(max(began, first), history.now)
-    assert found.counted_us == len(hours) * HOUR_US
+    assert result.counted_us == len(hours) * HOUR_US
     served, claimed = (served_minutes(history, hours, then=then) for then in (False, True))
-    assert abs(found.served_us - served * MINUTE_US) <= len(history.observations)  # what is known is known for a microsecond longer
-    assert abs(found.claimed_us - claimed * MINUTE_US) <= len(history.observations)
-    assert abs(found.corrected_us - (claimed - served) * MINUTE_US) <= len(history.observations)
+    assert abs(result.served_us - served * MINUTE_US) <= len(history.observations)  # what is known is known for a microsecond longer
+    assert abs(result.claimed_us - claimed * MINUTE_US) <= len(history.observations)
+    assert abs(result.corrected_us - (claimed - served) * MINUTE_US) <= len(history.observations)
     due = [day for day in range(60) if began < history.due(day) <= history.now and history.due(day) >= 0]
     both = [day for day in due if all((asset, day) in history.published for asset in ASSETS)]
     kept = [day for day in both if max(sound_from(history, asset, day) for asset in ASSETS) <= history.due(day)]
-    assert found.promised == len(due)
+    assert result.promised == len(due)
     if not history.taken_back:  # of what is taken back before it was due nothing is written down
-        assert found.kept == len(kept)
+        assert result.kept == len(kept)
 
 
 def sound_from(history: History, asset: str, day: int) -> int:

@@ -25,17 +25,17 @@ def test_nobody_decides_before_everything_has_come() -> None:
     """Would catch: a person booked the hours in which another file wasn't there."""
     held = segment(SegmentKind.HOLD, "flights", 0, 100, "desk", 1)
     absent = segment(SegmentKind.SOURCE, "weather", 0, 60)
-    found = undecided([held], [held, absent])
-    assert [(one.kind, one.us, one.decider, one.lacking) for one in found] == [("hold", 60, "", "weather"), ("hold", 40, "desk", "")]
-    assert shares(*found) == {Share("bureau"): 60, Share("desk", SegmentKind.HOLD): 40}
+    result = undecided([held], [held, absent])
+    assert [(item.kind, item.us, item.decider, item.lacking) for item in result] == [("hold", 60, "", "weather"), ("hold", 40, "desk", "")]
+    assert shares(*result) == {Share("bureau"): 60, Share("desk", SegmentKind.HOLD): 40}
 
 
 def test_what_has_to_be_mended_first_is_ended_by_no_command() -> None:
     """Would catch: somebody who could have released a file while the code that reads it failed."""
     held = segment(SegmentKind.HOLD, "flights", 0, 100, "desk", 1)
     failing, paused = segment(SegmentKind.HOLD, "clean", 20, 50), segment(SegmentKind.PAUSED, "clean", 50, 90, "core")
-    found = undecided([held], [held, failing, paused])
-    assert [(one.us, one.decider, one.lacking) for one in found] == [(20, "desk", ""), (30, "", "clean"), (50, "desk", "")]
+    result = undecided([held], [held, failing, paused])
+    assert [(item.us, item.decider, item.lacking) for item in result] == [(20, "desk", ""), (30, "", "clean"), (50, "desk", "")]
 
 
 def test_what_has_no_decider_stays_as_it_is() -> None:
@@ -47,5 +47,5 @@ def test_the_queue_is_headraces_and_not_the_vendors() -> None:
     """Would catch: a vendor who is charged the time in which its file had come and all workers were busy."""
     queued = segment(SegmentKind.QUEUE, "flights", 60, 90)
     free = msgspec.structs.replace(queued, from_us=90, to_us=100, free=True)
-    found = shares(segment(SegmentKind.SOURCE, "flights", 0, 60), queued, free)
-    assert found == {Share("vendor"): 60, Share("headrace", SegmentKind.QUEUE): 30, Share("headrace"): 10}
+    result = shares(segment(SegmentKind.SOURCE, "flights", 0, 60), queued, free)
+    assert result == {Share("vendor"): 60, Share("headrace", SegmentKind.QUEUE): 30, Share("headrace"): 10}

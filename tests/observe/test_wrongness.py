@@ -33,24 +33,24 @@ MINUTE = 60_000_000
 
 @pytest.fixture
 def store(tmp_path: object) -> Iterator[Store]:
-    with Store.open(tmp_path, Settings(name="t"), create=True) as found:  # type: ignore[arg-type]
-        yield found
+    with Store.open(tmp_path, Settings(name="t"), create=True) as result:  # type: ignore[arg-type]
+        yield result
 
 
 def facts() -> SmallFacts:
     """Three days, each made in the morning after; the source's 02-01 is delivered anew on the 4th at 10:00, and made again at 11:00."""
-    found = SmallFacts(delivered={"src": "2013-02-01"})
+    result = SmallFacts(delivered={"src": "2013-02-01"})
     for day in (1, 2, 3, 4):
         for minute, name in enumerate(("src", "mid", "top")):
-            found.publish(name, f"2013-02-0{day}", at(f"2013-02-0{day + 1} 05:0{minute}"))
-    found.publish("src", "2013-02-01", at("2013-02-04 10:00"))
-    found.publish("mid", "2013-02-01", at("2013-02-04 11:00"))
-    found.publish("top", "2013-02-01", at("2013-02-04 11:01"))
-    found.publications.sort(key=lambda one: one.at_us)
-    for number, one in enumerate(found.publications, start=1):
-        one.snapshot, one.read = number, number - 1
-    found.look("src", *range(BEGAN, NOW, 30 * MINUTE))
-    return found
+            result.publish(name, f"2013-02-0{day}", at(f"2013-02-0{day + 1} 05:0{minute}"))
+    result.publish("src", "2013-02-01", at("2013-02-04 10:00"))
+    result.publish("mid", "2013-02-01", at("2013-02-04 11:00"))
+    result.publish("top", "2013-02-01", at("2013-02-04 11:01"))
+    result.publications.sort(key=lambda item: item.at_us)
+    for number, item in enumerate(result.publications, start=1):
+        item.snapshot, item.read = number, number - 1
+    result.look("src", *range(BEGAN, NOW, 30 * MINUTE))
+    return result
 
 
 def kept(tx: Transaction) -> None:
@@ -79,7 +79,7 @@ def seen(
     wrongness = Wrongness(tx, context, carry, *window)
     [status] = judged(context, NOW, wrongness.now()).consumers
     past = Gathering(tx, context, wrongness, lambda _, actor: actor in owners, *window).past(DECLARED.consumers[0], status.obligations)
-    spans = [(one.state.value, (one.until_us - one.from_us) // MINUTE) for one in timeline(past, *window)]
+    spans = [(item.state.value, (item.until_us - item.from_us) // MINUTE) for item in timeline(past, *window)]
     return score(past, *window), status, spans
 
 
@@ -88,30 +88,30 @@ def test_who_reads_what_was_made_of_it_is_wrong_until_that_is_made_again(store: 
     with store.write(None) as tx:
         kept(tx)
         named(tx, "2013-02-01", "2013-02-03 09:00")
-        found, status, spans = seen(tx)
+        result, status, spans = seen(tx)
     assert spans == [("wrong", 28 * 60 + 24 * 60 + 1), ("served", 24 * 60 + 59)]  # from the first deadline to the 4th, 11:01
-    assert (status.state, found.incidents) == ("served", (1,))
-    assert found.corrected_us == 26 * 60 * MINUTE  # from 02-02 07:00, its first deadline, to when it was known
-    assert (found.promised, found.kept) == (4, 3)
+    assert (status.state, result.incidents) == ("served", (1,))
+    assert result.corrected_us == 26 * 60 * MINUTE  # from 02-02 07:00, its first deadline, to when it was known
+    assert (result.promised, result.kept) == (4, 3)
 
 
 def test_of_a_column_that_nobody_uses_nothing_is_wrong(store: Store) -> None:
     with store.write(None) as tx:
         kept(tx)
         named(tx, "2013-02-01", "2013-02-03 09:00", '["odd"]')
-        found, _, spans = seen(tx, lambda node, columns, below: None if columns == {"odd"} and below == "mid" else frozenset())
-    assert (found.lost_us, [state for state, _ in spans]) == (0, ["served"])
+        result, _, spans = seen(tx, lambda node, columns, below: None if columns == {"odd"} and below == "mid" else frozenset())
+    assert (result.lost_us, [state for state, _ in spans]) == (0, ["served"])
 
 
 def test_what_stands_on_it_still_is_wrong_now_with_the_incident_as_reason(store: Store) -> None:
     with store.write(None) as tx:
         kept(tx)
         named(tx, "2013-02-03", "2013-02-05 09:00")
-        found, status, spans = seen(tx)
+        result, status, spans = seen(tx)
     assert (status.state, status.reason, status.next) == ("wrong", "INC-1 src: twice", "headrace incident INC-1")
     assert status.since_us == at("2013-02-04 05:02")
     assert spans[-1][0] == "wrong"
-    assert found.claimed_us > found.served_us
+    assert result.claimed_us > result.served_us
 
 
 def without_top_made_again(tx: Transaction, *, identical: bool) -> None:
@@ -142,9 +142,9 @@ def test_what_came_out_the_same_of_sound_data_was_never_wrong(store: Store, iden
         kept(tx)
         without_top_made_again(tx, identical=identical)
         named(tx, "2013-02-01", "2013-02-03 09:00")
-        found, status, spans = seen(tx)
+        result, status, spans = seen(tx)
     assert (status.state, spans[-1][0]) == (state, state)
-    assert (found.corrected_us == 0) is identical
+    assert (result.corrected_us == 0) is identical
 
 
 def test_what_is_made_again_of_the_same_wrong_data_is_as_wrong(store: Store) -> None:
@@ -163,9 +163,9 @@ def test_what_an_incident_turned_out_not_to_cover_was_never_wrong(store: Store) 
     with store.write(None) as tx:
         kept(tx)
         named(tx, "2013-02-03", "2013-02-05 09:00", until="2013-02-05 10:00")
-        found, status, spans = seen(tx)
-    assert (status.state, [state for state, _ in spans], found.lost_us) == ("served", ["served"], 0)
-    assert found.counted_us - found.claimed_us == 60 * MINUTE
+        result, status, spans = seen(tx)
+    assert (status.state, [state for state, _ in spans], result.lost_us) == ("served", ["served"], 0)
+    assert result.counted_us - result.claimed_us == 60 * MINUTE
 
 
 @pytest.mark.parametrize(
@@ -187,9 +187,9 @@ def test_an_exception(store: Store, owners: tuple[str, ...], until: str | None, 
             " and partition = '2013-02-03'",
             (None if until is None else at(until),),
         )
-        found, status, _ = seen(tx, owners=owners)
+        result, status, _ = seen(tx, owners=owners)
     assert status.state == state
-    assert (found.excepted_us // MINUTE, found.lost_us // MINUTE) == (excepted, lost)
+    assert (result.excepted_us // MINUTE, result.lost_us // MINUTE) == (excepted, lost)
 
 
 def _accept(tx: Transaction, node: str, partition: str, until: str | None) -> None:
@@ -206,11 +206,11 @@ def test_what_stands_on_an_exception_that_has_lapsed_is_wrong(store: Store, node
     with store.write(None) as tx:
         kept(tx)
         _accept(tx, node, "2013-02-02", "2013-02-05 09:00")
-        found, status, spans = seen(tx, owners=("ann",))
+        result, status, spans = seen(tx, owners=("ann",))
     assert (status.state, status.since_us) == ("wrong", at("2013-02-05 09:00"))
     assert status.next == f"headrace quarantine accept {node}@2013-02-02 --reason TEXT --until T"
     assert spans[-1] == ("wrong", 3 * 60)
-    assert (found.excepted_us, found.lost_us // MINUTE) == (0, 3 * 60)
+    assert (result.excepted_us, result.lost_us // MINUTE) == (0, 3 * 60)
 
 
 def test_what_was_replaced_before_its_exception_lapsed_is_not_wrong(store: Store) -> None:
@@ -223,16 +223,16 @@ def test_what_was_replaced_before_its_exception_lapsed_is_not_wrong(store: Store
             " and partition = '2013-02-01'",
             (at("2013-02-05 09:00"),),
         )
-        found, status, _ = seen(tx, owners=("ann",))
-    assert (status.state, found.lost_us) == ("served", 0)
+        result, status, _ = seen(tx, owners=("ann",))
+    assert (status.state, result.lost_us) == ("served", 0)
 
 
 def stated(tx: Transaction, now: int) -> ConsumerStatus:
     """What `status` says at a time."""
     context = EvaluationContext(DECLARED, StoredFacts(tx))
-    found = evaluate(EvaluationFacts(tx, context, all_of_all, lambda _, __: True), now).consumer("c")
-    assert found is not None
-    return found
+    result = evaluate(EvaluationFacts(tx, context, all_of_all, lambda _, __: True), now).consumer("c")
+    assert result is not None
+    return result
 
 
 @pytest.mark.parametrize("window_us", [0, 30 * 24 * 60 * MINUTE])
@@ -257,11 +257,11 @@ def test_since_when_it_is_wrong_is_when_the_first_of_what_followed_without_a_bre
         kept(tx)
         named(tx, "2013-02-01", "2013-02-03 09:00")  # until the 4th, 11:01
         _accept(tx, "mid", "2013-02-02", "2013-02-04 09:00")
-        found = stated(tx, NOW)
+        result = stated(tx, NOW)
         tx.execute("delete from accepted")
         _accept(tx, "mid", "2013-02-02", "2013-02-04 13:00")
         later = stated(tx, NOW)
-    assert (found.state, found.since_us) == ("wrong", at("2013-02-02 05:02"))
+    assert (result.state, result.since_us) == ("wrong", at("2013-02-02 05:02"))
     assert (later.state, later.since_us) == ("wrong", at("2013-02-04 13:00"))
 
 
@@ -272,8 +272,8 @@ def test_since_when_it_is_served_again_after_damage(store: Store) -> None:
         named(tx, "2013-02-03", "2013-02-05 09:00", until="2013-02-05 10:00")
         tx.execute("update unsound set publication_id = (select id from publication where node = 'top' and partition = '2013-02-03')")
         tx.execute("update incident set kind = 'data_corrupted', state = 'resolved', resolved_at = ?", (at("2013-02-05 10:00"),))
-        found = stated(tx, NOW)
-    assert (found.state, found.since_us) == ("served", at("2013-02-05 10:00"))
+        result = stated(tx, NOW)
+    assert (result.state, result.since_us) == ("served", at("2013-02-05 10:00"))
 
 
 def test_since_when_it_is_at_risk_is_when_the_risk_and_its_service_began(store: Store) -> None:
@@ -282,9 +282,9 @@ def test_since_when_it_is_at_risk_is_when_the_risk_and_its_service_began(store: 
         kept(tx)
         accepted_at = at("2013-02-04 05:01")
         _accept(tx, "mid", "2013-02-03", "2013-02-06 09:00")
-        found = stated(tx, NOW)
+        result = stated(tx, NOW)
         tx.execute("update accepted set at = ?", (accepted_at,))
-        assert (found.state, found.since_us) == ("at_risk", at("2013-02-04 05:02"))
+        assert (result.state, result.since_us) == ("at_risk", at("2013-02-04 05:02"))
         renewed = at("2013-02-05 10:00")
         tx.execute("update accepted set ended_at = ?", (renewed,))
         tx.execute(

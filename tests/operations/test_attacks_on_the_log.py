@@ -92,7 +92,7 @@ def test_a_row_that_was_changed_with_a_record_for_it_is_not_found_and_that_is_sa
 def test_a_log_whose_end_was_cut_off_is_found(lab: Lab) -> None:
     ((last,),) = lab.rows("select max(seq) from event_log")
     change(lab, "delete from event_log where seq > ?", (last - 3,))
-    assert {one["table"] for one in found(lab)} > {"partition"}
+    assert {item["table"] for item in found(lab)} > {"partition"}
     assert not lab.headrace("audit", "verify", code=1)["reconciled"]
 
 
@@ -119,7 +119,7 @@ def test_the_log_of_another_project_is_found(lab: Lab, tmp_path: Path) -> None:
         rows = other.rows(f"select * from {table}")
         change(lab, f"delete from {table}")
         change(lab, f"insert into {table} values ({', '.join('?' for _ in rows[0])})", *rows)
-    tables = {one["table"] for one in found(lab)}
+    tables = {item["table"] for item in found(lab)}
     assert {"meta", "publication", "partition"} <= tables
     assert not lab.headrace("audit", "verify", code=1)["reconciled"]
     lab.headrace("db", "gc", code=1)
@@ -130,8 +130,8 @@ def test_a_record_executes_nothing_but_changes_of_tables(lab: Lab, tmp_path: Pat
     target = tmp_path / "written by db check"
     attack = f"attach database '{target}' as other"
     append(lab, EventRecordKind.COMMIT, {900: attack}, [[900, [[]]]])
-    (one,) = found(lab)
-    assert (one["table"], one["field"]) == ("event_log", "content")
+    (item,) = found(lab)
+    assert (item["table"], item["field"]) == ("event_log", "content")
     assert not target.exists()
 
 
@@ -151,7 +151,7 @@ NONSENSE: dict[str, tuple[EventRecordKind, dict[int, str], list[Any]]] = {
 @pytest.mark.parametrize("what", NONSENSE)
 def test_a_record_that_makes_no_sense_is_named(lab: Lab, what: str) -> None:
     append(lab, *NONSENSE[what])
-    assert "event_log" in {one["table"] for one in found(lab)}
+    assert "event_log" in {item["table"] for item in found(lab)}
 
 
 def test_records_that_are_damaged_in_any_way_are_told_in_words(lab: Lab) -> None:
@@ -228,7 +228,7 @@ def goes_on(lab: Lab) -> None:
     assert lab.headrace("db", "check", "--deep")["ok"]
     assert lab.headrace("audit", "verify")["ok"]
     edited(lab, schemas=lab.database is not None)
-    assert [one["field"] for one in found(lab)] == ["rows"]
+    assert [item["field"] for item in found(lab)] == ["rows"]
 
 
 def test_the_log_goes_on_in_a_restored_state(lab: Lab, tmp_path: Path) -> None:

@@ -78,8 +78,8 @@ def test_dropped_triggers_alone_are_found(lab: Lab) -> None:
     change(lab, unguarded=True)
     response = lab.headrace("audit", "verify", code=1)
     assert len(response["missing"]) == (3 if lab.database is None else 2)
-    found = lab.headrace("db", "check", code=1)
-    assert {one["source"] for one in found["differences"]} == {"audit"}
+    result = lab.headrace("db", "check", code=1)
+    assert {item["source"] for item in result["differences"]} == {"audit"}
 
 
 HOLLOW = {
@@ -100,8 +100,8 @@ def test_triggers_that_refuse_nothing_any_more_are_found(lab: Lab) -> None:
     name = "audit_no_delete" if lab.database is None else "audit_no_update"
     missing = lab.headrace("audit", "verify", code=1)["missing"]
     assert missing == [f"the trigger {name}, which guards the trail"]
-    found = lab.headrace("db", "check", code=1)["differences"]
-    assert [one["key"] for one in found] == [{"trigger": name}]
+    result = lab.headrace("db", "check", code=1)["differences"]
+    assert [item["key"] for item in result] == [{"trigger": name}]
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_an_acceptance_that_says_no_rows_tells_of_its_publication_too(lab: Lab) 
     lab.headrace("quarantine", "accept", f"once@{DAYS[3]}", "--reason", "they stand by it")
     change(lab, """update audit set event = replace(event, '"after":{"rows":2}', '"after":null')""", unguarded=True)
     missing = lab.headrace("audit", "verify", code=1)["missing"]
-    assert not [one for one in missing if "attempt" in one], missing
+    assert not [item for item in missing if "attempt" in item], missing
 
 
 def test_verifying_twice_in_one_process_counts_each_entry_once(lab: Lab) -> None:

@@ -53,11 +53,11 @@ def test_each_kind_of_damage_is_found_with_what_to_do(lab: Lab) -> None:
     with changed.open("r+b") as file:
         file.seek(4)
         file.write(b"\xff" * 40)
-    found = lab.headrace("db", "check", "--deep", code=1)["findings"]
-    said = " ".join(one["message"] for one in found)
-    assert all(path.name in said for path in (lost, shortened, changed)), found
-    assert all("restore" in one["todo"] for one in found)
-    assert any("run clean --partition" in one["todo"] for one in found)
+    result = lab.headrace("db", "check", "--deep", code=1)["findings"]
+    said = " ".join(item["message"] for item in result)
+    assert all(path.name in said for path in (lost, shortened, changed)), result
+    assert all("restore" in item["todo"] for item in result)
+    assert any("run clean --partition" in item["todo"] for item in result)
 
 
 def test_the_command_for_a_lost_file_can_be_typed(lab: Lab) -> None:
@@ -68,9 +68,9 @@ def test_the_command_for_a_lost_file_can_be_typed(lab: Lab) -> None:
     ((path,),) = lab.rows(
         "select f.path from ducklake_data_file f join ducklake_table t using (table_id) where t.table_name = ?", "everything"
     )
-    next(one for one in files(lab) if one.name == path).unlink()
-    (found,) = lab.headrace("db", "check", code=1)["findings"]
-    command = found["todo"].partition("compute it again: ")[2]
+    next(file for file in files(lab) if file.name == path).unlink()
+    (result,) = lab.headrace("db", "check", code=1)["findings"]
+    command = result["todo"].partition("compute it again: ")[2]
     assert command == "headrace run everything --again --reason 'lost file'"
     lab.headrace(*shlex.split(command)[1:])
     assert lab.read("everything")
@@ -81,9 +81,9 @@ def test_raw_bytes_that_were_changed_are_found_by_a_deep_check(lab: Lab) -> None
     path.chmod(0o640)
     path.write_bytes(path.read_bytes().replace(b"1.50", b"9.50", 1))
     assert lab.headrace("db", "check")["ok"]
-    (found,) = lab.headrace("db", "check", "--deep", code=1)["differences"]
-    assert (found["source"], found["table"]) == ("file", "raw")
-    assert found["key"]["path"] == path.relative_to(lab.root / ".headrace").as_posix()
+    (result,) = lab.headrace("db", "check", "--deep", code=1)["differences"]
+    assert (result["source"], result["table"]) == ("file", "raw")
+    assert result["key"]["path"] == path.relative_to(lab.root / ".headrace").as_posix()
 
 
 def test_an_audit_trail_that_was_changed_is_found(lab: Lab) -> None:
@@ -98,8 +98,8 @@ def test_an_audit_trail_that_was_changed_is_found(lab: Lab) -> None:
         with sqlite3.connect(lab.root / ".headrace/state.db") as db:
             db.executescript("drop trigger audit_no_update; update audit set event = replace(event, 'tester', 'nobody') where seq = 2")
         db.close()
-    found = lab.headrace("db", "check", code=1)["findings"]
-    assert [one["about"] for one in found] == ["audit", "audit"], "the trigger that is gone, and the entry"
+    result = lab.headrace("db", "check", code=1)["findings"]
+    assert [item["about"] for item in result] == ["audit", "audit"], "the trigger that is gone, and the entry"
 
 
 def test_a_backup_brings_everything_back(lab: Lab, tmp_path: Path) -> None:
@@ -125,8 +125,8 @@ def test_a_backup_can_be_made_after_a_lost_file_was_computed_again(lab: Lab, tmp
     lost.unlink()
     lab.headrace("db", "backup", str(tmp_path / "refused"), code=3)
     assert not (tmp_path / "refused").exists()
-    (found,) = lab.headrace("db", "check", code=1)["findings"]
-    lab.headrace(*shlex.split(found["todo"].partition("compute it again: ")[2])[1:])
+    (result,) = lab.headrace("db", "check", code=1)["findings"]
+    lab.headrace(*shlex.split(result["todo"].partition("compute it again: ")[2])[1:])
     made = lab.headrace("db", "backup", str(tmp_path / "kept"))
     assert made["missing_files"] == 1
     shutil.rmtree(lab.root / ".headrace/lake")
@@ -205,7 +205,7 @@ def test_gc_frees_what_is_old_and_needed_by_nothing(lab: Lab) -> None:
         os.utime(path, (LONG_AGO, LONG_AGO))
     kept = set(files(lab)) - {orphan}
     would = lab.headrace("db", "gc", "--dry-run")
-    assert {one["kind"]: one["files"] for one in would["freed"]} == {"orphans": 1, "logs": 1}
+    assert {item["kind"]: item["files"] for item in would["freed"]} == {"orphans": 1, "logs": 1}
     assert orphan.exists()
     done = lab.headrace("db", "gc")
     assert done["freed"] == would["freed"]
@@ -222,7 +222,7 @@ def test_pages_that_no_fetch_goes_on_with_are_freed(lab: Lab) -> None:
         path.write_bytes(b"x" * 10)
     os.utime(old, (LONG_AGO, LONG_AGO))
     would = lab.headrace("db", "gc", "--dry-run")
-    assert {one["kind"]: one["files"] for one in would["freed"]} == {"pages": 1}
+    assert {item["kind"]: item["files"] for item in would["freed"]} == {"pages": 1}
     assert lab.headrace("db", "gc")["freed"] == would["freed"]
     assert young.exists() and not old.exists()
 
@@ -236,7 +236,7 @@ def test_raw_bytes_stay_for_as_long_as_their_source_says(lab: Lab) -> None:
     assert lab.headrace("db", "gc")["freed"] == []  # the replay's deliveries are younger than 90 days
     source.write_text(source.read_text() + "retain_raw: 1s\n")
     lab.headrace("apply", "--yes")
-    freed = {one["kind"]: one["files"] for one in lab.headrace("db", "gc")["freed"]}
+    freed = {item["kind"]: item["files"] for item in lab.headrace("db", "gc")["freed"]}
     assert freed == {"raw": 3}
     assert len(lab.read("clean")) == 30
 

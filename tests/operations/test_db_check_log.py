@@ -46,8 +46,8 @@ def change(lab: Lab, *statements: str) -> None:
 def differences(lab: Lab) -> list[dict[str, Any]]:
     response = lab.headrace("db", "check", code=1)
     assert not response["ok"]
-    found: list[dict[str, Any]] = response["differences"]
-    return found
+    result: list[dict[str, Any]] = response["differences"]
+    return result
 
 
 CHANGES = {
@@ -65,10 +65,10 @@ CHANGES = {
 def test_a_value_that_was_edited_is_named_and_repaired(lab: Lab, column: str) -> None:
     table, _, field = column.partition(".")
     change(lab, CHANGES[column])
-    (found,) = differences(lab)
-    assert (found["table"], found["field"]) == (table, field)
-    assert found["stored"] != found["expected"]
-    assert found["source"] == ("catalog" if table.startswith("ducklake") else "event_log")
+    (result,) = differences(lab)
+    assert (result["table"], result["field"]) == (table, field)
+    assert result["stored"] != result["expected"]
+    assert result["source"] == ("catalog" if table.startswith("ducklake") else "event_log")
     response = lab.headrace("db", "check", "--repair", "--reason", "edited by hand")
     assert (response["ok"], response["repaired"], response["differences"]) == (True, 1, [])
     assert lab.headrace("db", "check")["ok"]
@@ -78,40 +78,40 @@ def test_a_value_that_was_edited_is_named_and_repaired(lab: Lab, column: str) ->
 
 def test_a_row_that_was_deleted_or_added_is_named_and_repaired(lab: Lab) -> None:
     change(lab, "delete from publication where id = 3", "insert into firing (node, at) values ('clean', 7)")
-    found = {one["table"]: one for one in differences(lab)}
-    assert found["publication"]["stored"] is None and found["publication"]["expected"]["id"] == 3
-    assert found["publication"]["field"] is None
-    assert found["firing"]["expected"] is None and found["firing"]["stored"]["at"] == 7
+    result = {difference["table"]: difference for difference in differences(lab)}
+    assert result["publication"]["stored"] is None and result["publication"]["expected"]["id"] == 3
+    assert result["publication"]["field"] is None
+    assert result["firing"]["expected"] is None and result["firing"]["stored"]["at"] == 7
     assert lab.headrace("db", "check", "--repair")["ok"]
 
 
 def test_the_consumers_of_a_difference_are_named(lab: Lab) -> None:
     change(lab, "update publication set verdict = 'held' where node = 'orders'")
-    assert {tuple(one["consumers"]) for one in differences(lab)} == {("sales",)}
+    assert {tuple(difference["consumers"]) for difference in differences(lab)} == {("sales",)}
     change(lab, "update obligation set met_at = 1")
-    found = [one for one in differences(lab) if one["table"] == "obligation"]
-    assert all(one["consumers"] == ["sales"] for one in found)
+    result = [difference for difference in differences(lab) if difference["table"] == "obligation"]
+    assert all(item["consumers"] == ["sales"] for item in result)
 
 
 def test_what_is_kept_by_hash_alone_is_found_and_not_repaired(lab: Lab) -> None:
     change(lab, "update profile set columns = columns || ' ' where n = (select min(n) from profile)")
-    found = differences(lab)
-    assert {one["table"] for one in found} == {"profile"}
-    assert all(one["expected"].startswith("sha256:") for one in found)
+    result = differences(lab)
+    assert {item["table"] for item in result} == {"profile"}
+    assert all(item["expected"].startswith("sha256:") for item in result)
     lab.headrace("db", "check", "--repair", code=3)
 
 
 def test_records_of_the_log_itself_are_chained(lab: Lab) -> None:
     change(lab, "delete from event_log where seq = 5")
-    assert {one["table"] for one in differences(lab)} >= {"event_log"}
+    assert {difference["table"] for difference in differences(lab)} >= {"event_log"}
 
 
 def test_an_emptied_log_is_no_new_one(lab: Lab) -> None:
     change(lab, "delete from event_log")
-    assert [one["table"] for one in differences(lab)] == ["event_log"]
+    assert [difference["table"] for difference in differences(lab)] == ["event_log"]
     lab.orders(DAYS[3])
     lab.tick()
-    assert "event_log" in {one["table"] for one in differences(lab)}
+    assert "event_log" in {difference["table"] for difference in differences(lab)}
 
 
 def test_maintenance_shortens_the_log_and_what_follows_is_still_compared(lab: Lab) -> None:
@@ -124,7 +124,7 @@ def test_maintenance_shortens_the_log_and_what_follows_is_still_compared(lab: La
     lab.tick()
     assert lab.headrace("db", "check")["checked"]["publication"] == 8
     change(lab, "update publication set rows = 1 where id = 2")
-    assert [(one["table"], one["field"]) for one in differences(lab)] == [("publication", "rows")]
+    assert [(difference["table"], difference["field"]) for difference in differences(lab)] == [("publication", "rows")]
     before = lab.rows("select count(*) from event_log")
     lab.headrace("db", "gc", code=1)
     assert lab.rows("select count(*) from event_log") >= before, "what shows the difference is kept"
@@ -135,6 +135,6 @@ def test_a_checkpoint_that_was_changed_or_lost_is_found(lab: Lab) -> None:
     (file,) = (lab.root / ".headrace/checkpoints").iterdir()
     whole = file.read_bytes()
     file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    assert [(one["table"], one["field"]) for one in differences(lab)] == [("event_log", "checkpoint")]
+    assert [(difference["table"], difference["field"]) for difference in differences(lab)] == [("event_log", "checkpoint")]
     file.unlink()
-    assert [(one["table"], one["field"]) for one in differences(lab)] == [("event_log", "checkpoint")]
+    assert [(difference["table"], difference["field"]) for difference in differences(lab)] == [("event_log", "checkpoint")]

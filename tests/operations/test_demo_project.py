@@ -56,10 +56,10 @@ def sql(project: Project, name: str) -> str:
 
 def inputs(project: Project, name: str) -> set[str]:
     asset = project.assets[name]
-    found = {spec.node for spec in asset.inputs}
+    result = {spec.node for spec in asset.inputs}
     if isinstance(asset.body, SqlBody):
-        found |= set(analyse(asset.body.text, file=asset.body.file, line=asset.body.line, name=name).inputs)
-    return found
+        result |= set(analyse(asset.body.text, file=asset.body.file, line=asset.body.line, name=name).inputs)
+    return result
 
 
 def test_it_is_as_large_as_the_readme_says(project: Project) -> None:

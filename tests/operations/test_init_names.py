@@ -45,9 +45,9 @@ def test_an_ambiguous_date_is_said() -> None:
     [("orders.csv",), ("orders_2020-01-01.csv",), ("a_2020-01-01.csv", "b_2020-01-01.csv"), ("x_2020-13-45.csv", "x_2020-14-45.csv")],
 )
 def test_other_files_stay_whole(names: tuple[str, ...]) -> None:
-    found = groups(named(*names))
-    assert len(found) == len(names)
-    for group in found:
+    result = groups(named(*names))
+    assert len(result) == len(names)
+    for group in result:
         assert not group.daily
         compile_pattern(f"landing/{group.pattern}", None)
 
@@ -70,8 +70,8 @@ def test_hostile_names_become_valid_ones(name: str) -> None:
 
 
 def test_names_that_fall_together_are_told_apart() -> None:
-    found = groups(named("a b.csv", "a-b.csv", "A_B.csv"))
-    assert len({group.name for group in found}) == 3
+    result = groups(named("a b.csv", "a-b.csv", "A_B.csv"))
+    assert len({group.name for group in result}) == 3
 
 
 def test_random_names_are_always_valid() -> None:

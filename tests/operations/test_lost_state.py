@@ -177,8 +177,8 @@ def test_a_lake_that_is_not_mounted_is_refused_before_anything_is_written(lab: L
         assert lake(lab) == {}
     assert list((lab.root / ".headrace/lake").iterdir()) == []
     assert lab.rows("select count(*) from audit") == audit
-    found = lab.headrace("db", "check", code=1)["findings"]
-    assert "is it mounted?" in found[0]["message"]
+    result = lab.headrace("db", "check", code=1)["findings"]
+    assert "is it mounted?" in result[0]["message"]
     (lab.root / ".headrace/lake").rmdir()  # the folder itself may be gone, too
     assert "is it mounted?" in said(lab, "tick")
     assert not (lab.root / ".headrace/lake").exists()

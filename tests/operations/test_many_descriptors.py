@@ -24,5 +24,5 @@ def test_statements_are_bound_beside_a_thousand_open_files() -> None:
         assert worker.ask(Prepare({})) is not None
     finally:
         worker.close()
-        for one in held:
-            os.close(one)
+        for item in held:
+            os.close(item)

@@ -72,7 +72,7 @@ def test_a_copy_is_read_from_its_own_place(original: Lab, tmp_path: Path) -> Non
     before = contents(original.root)
     where = f"{original.root}/.headrace/lake/"
     findings = copy.headrace("db", "check", code=1)["findings"]
-    assert [(one["about"], where in one["message"]) for one in findings] == [("lake", True)]
+    assert [(finding["about"], where in finding["message"]) for finding in findings] == [("lake", True)]
     told = headrace(["status", "--project", str(copy.root)], Path.cwd(), os.environ, 50)
     assert where in told.stderr
     assert "headrace tick" in told.stderr

@@ -29,7 +29,7 @@ def works_on(lab: Lab, sound: str, broken: str, header: str) -> None:
     lab.orders(sound)
     lab.deliver(broken, [f"{broken[-2:]}1,c1,1.50,{broken}"], header=header)
     response = lab.tick()
-    assert sorted(one.partition for one in response.published) == [sound] * 2
+    assert sorted(item.partition for item in response.published) == [sound] * 2
     ((run_now, incident_now),) = lab.rows(ids)
     assert (run_now, incident_now) == (run + 1, incident + 1)
     assert lab.headrace("db", "check", "--deep")["ok"]

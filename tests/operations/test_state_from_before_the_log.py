@@ -33,9 +33,9 @@ class Old:
         self.root = root
         with zipfile.ZipFile(STATE) as packed:
             packed.extractall(root)
-            for one in packed.infolist():
-                at = time.mktime((*one.date_time, 0, 0, -1))
-                os.utime(root / one.filename, (at, at))
+            for item in packed.infolist():
+                at = time.mktime((*item.date_time, 0, 0, -1))
+                os.utime(root / item.filename, (at, at))
 
     def run(self, *arguments: str, fault: str = "") -> Any:
         line = [*arguments, "--project", str(self.root)]
@@ -50,8 +50,8 @@ class Old:
 
     def change(self, *statements: str) -> None:
         with closing(sqlite3.connect(self.root / ".headrace/state.db")) as db, db:
-            for one in statements:
-                db.execute(one)
+            for statement in statements:
+                db.execute(statement)
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def old(tmp_path: Path) -> Old:
 
 
 def unchecked(response: dict[str, Any]) -> dict[str, str]:
-    return {one["what"]: one["why"] for one in response["unchecked"]}
+    return {item["what"]: item["why"] for item in response["unchecked"]}
 
 
 def test_it_is_compared_from_the_first_leader_on_and_says_so(old: Old) -> None:
@@ -68,7 +68,7 @@ def test_it_is_compared_from_the_first_leader_on_and_says_so(old: Old) -> None:
     assert "headrace db upgrade" in old.run("db", "check").stderr
     old.response("db", "upgrade")
     before = old.response("db", "check", code=1)
-    assert [one["table"] for one in before["differences"]] == ["lake"], "it was unpacked elsewhere"
+    assert [item["table"] for item in before["differences"]] == ["lake"], "it was unpacked elsewhere"
     assert before["checked"] == {}
     assert "before there was an event log" in unchecked(before)["state"]
     verified = old.response("audit", "verify")
@@ -96,8 +96,8 @@ def test_what_was_edited_before_is_taken_for_true_and_what_is_edited_later_is_fo
     old.response("tick", "--now", NOW)
     assert old.response("db", "check")["ok"]
     old.change("update publication set content_hash = 'edited later' where id = 2")
-    (found,) = old.response("db", "check", code=1)["differences"]
-    assert (found["table"], found["field"], found["stored"]) == (
+    (result,) = old.response("db", "check", code=1)["differences"]
+    assert (result["table"], result["field"], result["stored"]) == (
         "publication",
         "content_hash",
         "edited later",
@@ -110,8 +110,8 @@ def test_a_leader_that_is_killed_while_the_log_begins_is_followed_by_one_that_le
     killed = old.run("tick", "--now", NOW, fault=f"{point}=kill")
     assert killed.returncode == -signal.SIGKILL
     old.response("tick", "--now", NOW)
-    found = old.response("db", "check")
-    assert found["checked"]["publication"] >= 12
+    result = old.response("db", "check")
+    assert result["checked"]["publication"] >= 12
     assert old.response("audit", "verify")["ok"]
     old.change("update publication set rows = rows + 1 where id = 2")
     assert not old.response("db", "check", code=1)["ok"]
@@ -129,7 +129,7 @@ def test_a_log_that_is_made_to_look_as_if_it_had_never_begun_is_found(old: Old) 
         db.execute("delete from event_statement")
     for path in (old.root / ".headrace/checkpoints").glob("*.db"):
         path.rename(path.with_name(f"000000000900-{path.name[13:]}"))  # of a longer log than this
-    found = old.response("db", "check", code=1)
-    assert [(one["table"], one["field"]) for one in found["differences"]] == [("event_log", "seq")]
+    result = old.response("db", "check", code=1)
+    assert [(item["table"], item["field"]) for item in result["differences"]] == [("event_log", "seq")]
     old.run("tick", "--now", NOW)
     assert not old.response("db", "check", code=1)["ok"]

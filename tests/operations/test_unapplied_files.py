@@ -40,11 +40,11 @@ def test_each_way_to_change_a_file_is_noticed(root: Path, monkeypatch: pytest.Mo
         finally:
             session.close()
 
-    one, two, deep = root / "assets/one.sql", root / "assets/two.sql", root / "assets/below/three.sql"
+    item, two, deep = root / "assets/one.sql", root / "assets/two.sql", root / "assets/below/three.sql"
     assert (found(), found()) == (0, 0)
-    one.write_text(FILES["assets/one.sql"].replace("select 1", "select 2"), encoding="utf-8")
+    item.write_text(FILES["assets/one.sql"].replace("select 1", "select 2"), encoding="utf-8")
     assert found() == 1
-    one.write_text(FILES["assets/one.sql"], encoding="utf-8")
+    item.write_text(FILES["assets/one.sql"], encoding="utf-8")
     assert found() == 0
     two.write_text(FILES["assets/one.sql"], encoding="utf-8")
     deep.parent.mkdir()

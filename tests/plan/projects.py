@@ -60,9 +60,9 @@ def python(name: str, reads: str) -> str:
 
 def compiled(root: Path, **options: object) -> Compiled:
     """The project, which must be without errors."""
-    found = compile_project(root, **options)  # type: ignore[arg-type]
-    assert found.compiled is not None, found.problems
-    return found.compiled
+    result = compile_project(root, **options)  # type: ignore[arg-type]
+    assert result.compiled is not None, result.problems
+    return result.compiled
 
 
 def of(problems: list[Problem], code: str) -> list[Problem]:

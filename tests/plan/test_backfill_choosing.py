@@ -43,22 +43,27 @@ def reads(name: str, **more: Any) -> InputSpec:
 
 def compiled(graph: Graph, kinds: dict[str, str] | None = None) -> Compiled:
     assets = {
-        one.name: Asset(
-            name=one.name, owner="us", partition=one.partition, timezone=one.timezone, place=PLACE, body=SqlBody(text="select 1", file="x"),
-            materialize=(kinds or {}).get(one.name, "table"),
+        node.name: Asset(
+            name=node.name,
+            owner="us",
+            partition=node.partition,
+            timezone=node.timezone,
+            place=PLACE,
+            body=SqlBody(text="select 1", file="x"),
+            materialize=(kinds or {}).get(node.name, "table"),
         )
-        for one in graph.nodes
-        if not one.is_source
-    }  # fmt: skip
-    nodes = {one.name: CompiledNode(name=one.name, kind=NodeKind.SOURCE if one.is_source else NodeKind.ASSET) for one in graph.nodes}
+        for node in graph.nodes
+        if not node.is_source
+    }
+    nodes = {node.name: CompiledNode(name=node.name, kind=NodeKind.SOURCE if node.is_source else NodeKind.ASSET) for node in graph.nodes}
     return Compiled(project=Project(settings=Settings(name="lab"), assets=assets), nodes=nodes, order=tuple(nodes))
 
 
-def standing(one: GraphNode, published: set[str], stale: set[str] = frozenset(), **more: set[str]) -> NodeExtents:  # type: ignore[assignment]
-    seen = of_keys(one, published)
-    rest = {name: of_keys(one, keys) for name, keys in more.items()}
-    known = of_keys(one, set().union(published, *more.values()))
-    return NodeExtents(known=known, visible=seen, usable=seen, fresh=of_keys(one, published - stale), **rest)
+def standing(item: GraphNode, published: set[str], stale: set[str] = frozenset(), **more: set[str]) -> NodeExtents:  # type: ignore[assignment]
+    seen = of_keys(item, published)
+    rest = {name: of_keys(item, keys) for name, keys in more.items()}
+    known = of_keys(item, set().union(published, *more.values()))
+    return NodeExtents(known=known, visible=seen, usable=seen, fresh=of_keys(item, published - stale), **rest)
 
 
 def days(first: int, count: int) -> set[str]:
@@ -76,10 +81,10 @@ def plan(
 
 
 def made(graph: Graph, backfill: Backfill) -> dict[str, set[str]]:
-    nodes = {one.name: one for one in graph.nodes}
-    found = {one.node: set(keys_of(nodes[one.node], one.spans, ())) for one in backfill.chosen}
-    assert {name: len(keys) for name, keys in found.items()} == {one.node: one.partitions for one in backfill.chosen}
-    return found
+    nodes = {node.name: node for node in graph.nodes}
+    result = {item.node: set(keys_of(nodes[item.node], item.spans, ())) for item in backfill.chosen}
+    assert {name: len(keys) for name, keys in result.items()} == {item.node: item.partitions for item in backfill.chosen}
+    return result
 
 
 # One partition after the other --------------------------------------------------------------------------------------------
@@ -89,44 +94,44 @@ def by_hand(
     graph: Graph, published: dict[str, set[str]], stale: dict[str, set[str]], arrived: set[str], names: list[str], span: tuple[str, str],
     mode: Mode, *, only: bool,
 ) -> dict[str, set[str]]:  # fmt: skip
-    nodes = {one.name: one for one in graph.nodes}
+    nodes = {node.name: node for node in graph.nodes}
     chosen: dict[str, set[str]] = {}
     starts = min(published["s"] | arrived)
     from_us = bounds_us(span[0], Grain.DAY, ZONE)[0]
     to_us = bounds_us(span[1], Grain.DAY, ZONE)[1]
-    for one in graph.nodes:
-        if one.is_source:
-            found = {key for key in arrived if span[0] <= key <= span[1]} if one.name in names else set()
-            chosen[one.name] = found
+    for node in graph.nodes:
+        if node.is_source:
+            result = {key for key in arrived if span[0] <= key <= span[1]} if node.name in names else set()
+            chosen[node.name] = result
             continue
-        grain = one.partition.grain
+        grain = node.partition.grain
         assert grain is not None
         every = {key_of_date(START + timedelta(i), grain) for i in range(-40, DAYS + 40)}
-        found = set()
+        result = set()
         for key in every:
             start, end = bounds_us(key, grain, ZONE)
             if end <= bounds_us(starts, Grain.DAY, ZONE)[0]:
                 continue
-            longer = all(GRAINS.index(nodes[spec.node].partition.grain) > GRAINS.index(grain) for spec in one.inputs)
+            longer = all(GRAINS.index(nodes[spec.node].partition.grain) > GRAINS.index(grain) for spec in node.inputs)
             if longer and end > NOW_US:
                 continue  # nothing but time says that it has come
-            needs = [_needed(one, key, spec, nodes[spec.node], starts) for spec in one.inputs]
-            if any(k not in published[spec.node] | chosen[spec.node] for spec, keys in zip(one.inputs, needs, strict=True) for k in keys):
+            needs = [_needed(node, key, spec, nodes[spec.node], starts) for spec in node.inputs]
+            if any(k not in published[spec.node] | chosen[spec.node] for spec, keys in zip(node.inputs, needs, strict=True) for k in keys):
                 continue
-            if not any(needs) and key not in published[one.name]:
+            if not any(needs) and key not in published[node.name]:
                 continue
-            asked = one.name in names and start < to_us and end > from_us
-            wanted = mode is Mode.ALL or key not in published[one.name] or key in stale[one.name]
-            touched = not only and any(k in chosen[spec.node] for spec, keys in zip(one.inputs, needs, strict=True) for k in keys)
+            asked = node.name in names and start < to_us and end > from_us
+            wanted = mode is Mode.ALL or key not in published[node.name] or key in stale[node.name]
+            touched = not only and any(k in chosen[spec.node] for spec, keys in zip(node.inputs, needs, strict=True) for k in keys)
             if (asked and wanted) or touched:
-                found.add(key)
-        chosen[one.name] = found
+                result.add(key)
+        chosen[node.name] = result
     return {name: keys for name, keys in chosen.items() if keys}
 
 
-def _needed(one: GraphNode, key: str, spec: InputSpec, source: GraphNode, starts: str) -> list[str]:
+def _needed(item: GraphNode, key: str, spec: InputSpec, source: GraphNode, starts: str) -> list[str]:
     """The input's partitions that aren't before everything starts."""
-    keys = required(one.partition, one.timezone, key, source.partition, source.timezone, spec).keys
+    keys = required(item.partition, item.timezone, key, source.partition, source.timezone, spec).keys
     assert keys is not None
     grain = source.partition.grain
     assert grain is not None
@@ -146,10 +151,10 @@ def scenario(seed: int) -> tuple[Graph, dict[str, set[str]], dict[str, set[str]]
         nodes.append(node(f"a{i}", grain, *inputs))
     arrived = {key for key in days(0, DAYS) if chance.random() < chance.choice([0.02, 0.1])}
     published = {"s": {key for key in days(0, DAYS) - arrived if chance.random() < 0.97}}
-    for one in nodes[1:]:
-        assert one.partition.grain is not None
-        every = {key_of_date(START + timedelta(i), one.partition.grain) for i in range(DAYS)}
-        published[one.name] = {key for key in every if chance.random() < chance.choice([0.0, 0.5, 0.9])}
+    for item in nodes[1:]:
+        assert item.partition.grain is not None
+        every = {key_of_date(START + timedelta(i), item.partition.grain) for i in range(DAYS)}
+        published[item.name] = {key for key in every if chance.random() < chance.choice([0.0, 0.5, 0.9])}
     stale = {name: {key for key in keys if chance.random() < 0.1} for name, keys in published.items()}
     return Graph(tuple(nodes)), published, stale, arrived
 
@@ -160,21 +165,21 @@ def test_ranges_come_to_what_counting_one_by_one_comes_to() -> None:
     for seed in range(first_seed, first_seed + count):
         graph, published, stale, arrived = scenario(seed)
         chance = random.Random(-seed)
-        names = sorted(chance.sample([one.name for one in graph.nodes], chance.randint(1, len(graph.nodes))))
+        names = sorted(chance.sample([node.name for node in graph.nodes], chance.randint(1, len(graph.nodes))))
         a, b = sorted(chance.sample(range(DAYS), 2))
         span = ((START + timedelta(a)).isoformat(), (START + timedelta(b)).isoformat())
         mode, only = chance.choice([Mode.MISSING, Mode.ALL]), chance.random() < 0.3
         standings = {
-            one.name: standing(one, published[one.name], stale[one.name], **({"arrived": arrived} if one.is_source else {}))
-            for one in graph.nodes
+            node.name: standing(node, published[node.name], stale[node.name], **({"arrived": arrived} if node.is_source else {}))
+            for node in graph.nodes
         }
         if not any(graph_node.partition.grain is Grain.DAY for graph_node in graph.nodes if graph_node.name in names):
             continue
         try:
-            found = made(graph, plan(graph, standings, names, *span, mode, only=only))
+            result = made(graph, plan(graph, standings, names, *span, mode, only=only))
         except UsageError:
-            found = {}
-        assert found == by_hand(graph, published, stale, arrived, names, span, mode, only=only), (
+            result = {}
+        assert result == by_hand(graph, published, stale, arrived, names, span, mode, only=only), (
             f"seed {seed}: {names} {span} {mode} {only}"
         )
 
@@ -182,8 +187,8 @@ def test_ranges_come_to_what_counting_one_by_one_comes_to() -> None:
 # One rule after the other ---------------------------------------------------------------------------------------------------
 
 
-def whole_month(one: GraphNode, **more: set[str]) -> NodeExtents:
-    return standing(one, days(0, 29), **more)
+def whole_month(item: GraphNode, **more: set[str]) -> NodeExtents:
+    return standing(item, days(0, 29), **more)
 
 
 def test_a_chain_is_made_again_from_the_first_that_changes_and_afterwards() -> None:
@@ -193,12 +198,12 @@ def test_a_chain_is_made_again_from_the_first_that_changes_and_afterwards() -> N
     report = node("report", Grain.DAY, reads("ledger"))
     aside = node("aside", Grain.DAY, reads("s"))
     graph = Graph((source, ledger, report, aside))
-    standings = {one.name: whole_month(one) for one in graph.nodes}
-    found = plan(graph, standings, ["ledger", "aside"], "2024-02-10", "2024-02-11", Mode.ALL, kinds={"ledger": "merge"})
-    assert {one.node: (one.partitions, one.how) for one in found.chosen} == {
+    standings = {node.name: whole_month(node) for node in graph.nodes}
+    result = plan(graph, standings, ["ledger", "aside"], "2024-02-10", "2024-02-11", Mode.ALL, kinds={"ledger": "merge"})
+    assert {item.node: (item.partitions, item.how) for item in result.chosen} == {
         "ledger": (20, "afterwards"), "report": (20, "afterwards"), "aside": (2, "staged"),
     }  # fmt: skip
-    assert [set(step.spans) for step in found.steps] == [{"aside"}]
+    assert [set(step.spans) for step in result.steps] == [{"aside"}]
     alone = plan(graph, standings, ["ledger"], "2024-02-10", "2024-02-11", Mode.ALL, kinds={"ledger": "merge"})
     assert alone.publishes is Publishes.PER_PARTITION
 
@@ -208,9 +213,9 @@ def test_behind_a_gap_in_a_chain_nothing_can_be_made() -> None:
     ledger = node("ledger", Grain.DAY, reads("s"), chained=True)
     gone = "2024-02-12"
     standings = {"s": standing(source, days(0, 29) - {gone}), "ledger": standing(ledger, days(0, 5))}
-    found = plan(Graph((source, ledger)), standings, ["ledger"], "2024-02-01", "2024-02-29", Mode.MISSING, kinds={"ledger": "merge"})
-    assert [(one.partitions, one.spans[0].first, one.spans[-1].last) for one in found.chosen] == [(6, "2024-02-06", "2024-02-11")]
-    assert {one.why: one.partitions for one in found.skipped} == {"published, and not stale": 5, "the one before it isn't there": 17}
+    result = plan(Graph((source, ledger)), standings, ["ledger"], "2024-02-01", "2024-02-29", Mode.MISSING, kinds={"ledger": "merge"})
+    assert [(item.partitions, item.spans[0].first, item.spans[-1].last) for item in result.chosen] == [(6, "2024-02-06", "2024-02-11")]
+    assert {item.why: item.partitions for item in result.skipped} == {"published, and not stale": 5, "the one before it isn't there": 17}
 
 
 def test_what_only_refers_to_the_whole_is_left_and_what_gathers_it_is_made() -> None:
@@ -221,15 +226,15 @@ def test_what_only_refers_to_the_whole_is_left_and_what_gathers_it_is_made() -> 
     eager = node("eager", Grain.DAY, reads("s"), reads("total"), rebuild_on_reference=True)
     lazy = node("lazy", Grain.DAY, reads("s"), reads("total"))
     graph = Graph((source, planes, a, total, eager, lazy))
-    standings = {one.name: whole_month(one) for one in graph.nodes if one.partition.grain is not None}
-    standings |= {one.name: standing(one, {"*"}) for one in (planes, total)}
-    found = plan(graph, standings, ["a"], "2024-02-10", "2024-02-11", Mode.ALL)
-    assert {one.node: one.partitions for one in found.chosen} == {"a": 2, "total": 1, "eager": 29}
+    standings = {node.name: whole_month(node) for node in graph.nodes if node.partition.grain is not None}
+    standings |= {item.name: standing(item, {"*"}) for item in (planes, total)}
+    result = plan(graph, standings, ["a"], "2024-02-10", "2024-02-11", Mode.ALL)
+    assert {item.node: item.partitions for item in result.chosen} == {"a": 2, "total": 1, "eager": 29}
     del standings["planes"]
     with pytest.raises(UsageError, match="nothing in that range"):
         plan(graph, standings, ["a"], "2025-02-10", "2025-02-11", Mode.ALL)
     blocked = plan(graph, standings, ["a"], "2024-02-10", "2024-02-11", Mode.ALL)
-    assert (blocked.chosen, [one.why for one in blocked.skipped]) == ((), ["planes isn't there for it"])
+    assert (blocked.chosen, [item.why for item in blocked.skipped]) == ((), ["planes isn't there for it"])
 
 
 def test_a_day_that_a_calendar_leaves_empty_blocks_nothing() -> None:
@@ -238,11 +243,11 @@ def test_a_day_that_a_calendar_leaves_empty_blocks_nothing() -> None:
     clean, month = node("clean", Grain.DAY, reads("s")), node("month", Grain.MONTH, reads("clean"))
     work = {day for day in days(0, 29) if day not in source.days_off.dates}
     graph = Graph((source, clean, month))
-    found = plan(graph, {"s": standing(source, work)}, ["clean", "month"], "2024-02-01", "2024-02-29", Mode.MISSING)
-    assert {one.node: one.partitions for one in found.chosen} == {"clean": len(work), "month": 1}
-    assert found.skipped == ()
+    result = plan(graph, {"s": standing(source, work)}, ["clean", "month"], "2024-02-01", "2024-02-29", Mode.MISSING)
+    assert {item.node: item.partitions for item in result.chosen} == {"clean": len(work), "month": 1}
+    assert result.skipped == ()
     short = {"s": standing(source, work - {"2024-02-14"})}
-    assert "month" not in {one.node for one in plan(graph, short, ["clean", "month"], "2024-02-01", "2024-02-29", Mode.MISSING).chosen}
+    assert "month" not in {item.node for item in plan(graph, short, ["clean", "month"], "2024-02-01", "2024-02-29", Mode.MISSING).chosen}
 
 
 def test_hours_of_the_days_on_which_clocks_are_set() -> None:
@@ -255,10 +260,10 @@ def test_hours_of_the_days_on_which_clocks_are_set() -> None:
         start, end = bounds_us(day, Grain.DAY, ZONE)
         keys = {key_at(datetime.fromtimestamp(at / 1e6, UTC), Grain.HOUR, ZONE) for at in range(start, end, 3_600_000_000)}
         assert len(keys) == hours
-        found = plan(graph, {"h": standing(hourly, set(), arrived=keys)}, ["h", "d"], day, day, Mode.MISSING)
-        assert {one.node: one.partitions for one in found.chosen} == {"h": hours, "d": 1}, day
-    one = plan(graph, {"h": standing(hourly, keys)}, ["h", "d"], "2024-02-11T04:00:00Z", "2024-02-11T07:00+01:00", Mode.MISSING)
-    assert [(c.node, c.partitions) for c in one.chosen] == [("d", 1)]
+        result = plan(graph, {"h": standing(hourly, set(), arrived=keys)}, ["h", "d"], day, day, Mode.MISSING)
+        assert {item.node: item.partitions for item in result.chosen} == {"h": hours, "d": 1}, day
+    item = plan(graph, {"h": standing(hourly, keys)}, ["h", "d"], "2024-02-11T04:00:00Z", "2024-02-11T07:00+01:00", Mode.MISSING)
+    assert [(c.node, c.partitions) for c in item.chosen] == [("d", 1)]
     with pytest.raises(UsageError):
         plan(graph, {"h": standing(hourly, keys)}, ["h", "d"], "2024-03-31T02:30", None, Mode.MISSING)
 
@@ -272,17 +277,17 @@ def test_keys_of_the_data_are_made_one_by_one_and_gathered_once_all_are_there() 
     graph = Graph((source, clean, daily))
     keys = {f"{day}/{region}" for day in days(0, 3) for region in ("EMEA", "a/b '")}
     standings = {"s": standing(source, keys), "clean": standing(clean, keys - {"2024-02-02/EMEA"})}
-    found = plan(graph, standings, ["clean", "daily"], "2024-02-01", "2024-02-03", Mode.MISSING)
-    assert {one.node: [(s.first, s.last) for s in one.spans] for one in found.chosen} == {
+    result = plan(graph, standings, ["clean", "daily"], "2024-02-01", "2024-02-03", Mode.MISSING)
+    assert {item.node: [(s.first, s.last) for s in item.spans] for item in result.chosen} == {
         "clean": [("2024-02-02/EMEA", "2024-02-02/EMEA")], "daily": [("2024-02-01", "2024-02-03")],
     }  # fmt: skip
     everything = plan(graph, standings, ["clean"], "2024-02-01", "2024-02-03", Mode.ALL, only=True)
-    assert [(one.partitions, one.spans[0].first, one.spans[0].last) for one in everything.chosen] == [(6, "2024-02-01", "2024-02-03")]
+    assert [(item.partitions, item.spans[0].first, item.spans[0].last) for item in everything.chosen] == [(6, "2024-02-01", "2024-02-03")]
     one_key = plan(graph, standings, ["clean"], "2024-02-01/EMEA", "2024-02-02/EMEA", Mode.ALL, only=True)
-    assert [one.partitions for one in one_key.chosen] == [2]
+    assert [item.partitions for item in one_key.chosen] == [2]
     lost = {"s": standing(source, keys - {"2024-02-02/EMEA"}, held={"2024-02-02/EMEA"})}
     made_of_it = plan(graph, lost, ["clean", "daily"], "2024-02-01", "2024-02-03", Mode.MISSING)
-    assert {one.node: one.partitions for one in made_of_it.chosen} == {"clean": 5, "daily": 2}
+    assert {item.node: item.partitions for item in made_of_it.chosen} == {"clean": 5, "daily": 2}
 
 
 def test_steps_hold_all_of_the_plan_once_and_never_come_before_what_they_read() -> None:
@@ -291,19 +296,19 @@ def test_steps_hold_all_of_the_plan_once_and_never_come_before_what_they_read() 
     nodes += [node("w", Grain.WEEK, reads("a")), node("b", Grain.DAY, reads("a", lookback="9d"), reads("w", mode=InputMode.WITHIN))]
     graph = Graph(tuple(nodes))
     every = {(date(2000, 1, 3) + timedelta(i)).isoformat() for i in range(5_200)}
-    found = plan(graph, {"s": standing(nodes[0], every)}, ["a", "w", "b"], "2000-01-03", None, Mode.MISSING)
-    assert (found.publishes, len(found.steps)) == (Publishes.IN_STEPS, 3)
-    by_name = {one.name: one for one in nodes}
+    result = plan(graph, {"s": standing(nodes[0], every)}, ["a", "w", "b"], "2000-01-03", None, Mode.MISSING)
+    assert (result.publishes, len(result.steps)) == (Publishes.IN_STEPS, 3)
+    by_name = {node.name: node for node in nodes}
     place = {
-        (name, key): i for i, step in enumerate(found.steps) for name, spans in step.spans.items()
+        (name, key): i for i, step in enumerate(result.steps) for name, spans in step.spans.items()
         for key in keys_of(by_name[name], spans, ())
     }  # fmt: skip
-    assert len(place) == found.partitions
+    assert len(place) == result.partitions
     for (name, key), step in place.items():
-        one = by_name[name]
-        for spec in one.inputs:
+        item = by_name[name]
+        for spec in item.inputs:
             source = by_name[spec.node]
-            keys = required(one.partition, ZONE, key, source.partition, ZONE, spec).keys or ()
+            keys = required(item.partition, ZONE, key, source.partition, ZONE, spec).keys or ()
             assert all(place.get((spec.node, k), -1) <= step for k in keys), (name, key)
 
 
@@ -315,9 +320,9 @@ def test_ten_thousand_days_of_twenty_assets_cost_what_their_ranges_cost() -> Non
     every = {(date(1996, 1, 1) + timedelta(i)).isoformat() for i in range(10_000)}
     standings = {"s": standing(nodes[0], every)}
     _reach.cache_clear()
-    found = plan(Graph(tuple(nodes)), standings, [one.name for one in nodes], "1996-01-01", None, Mode.MISSING)
-    assert found.partitions == 200_000
-    assert sum(len(one.spans) for one in found.chosen) == 20
+    result = plan(Graph(tuple(nodes)), standings, [node.name for node in nodes], "1996-01-01", None, Mode.MISSING)
+    assert result.partitions == 200_000
+    assert sum(len(item.spans) for item in result.chosen) == 20
     assert _reach.cache_info().misses < 500
 
 
@@ -325,12 +330,12 @@ def test_numbers_united_cut_and_taken_away_are_what_sets_are() -> None:
     """Would catch an edge that is counted on the wrong side."""
     chance = random.Random(7)
     for _ in range(300):
-        one, other, third = ({n for n in range(30) if chance.random() < share} for share in (0.5, 0.3, 0.8))
-        a, b, c = map(edges_of, (one, other, third))
-        assert union(a, b, c) == edges_of(one | other | third)
-        assert common(a, b) == edges_of(one & other)
-        assert minus(a, b) == edges_of(one - other)
-        assert size(a) == len(one)
+        item, other, third = ({n for n in range(30) if chance.random() < share} for share in (0.5, 0.3, 0.8))
+        a, b, c = map(edges_of, (item, other, third))
+        assert union(a, b, c) == edges_of(item | other | third)
+        assert common(a, b) == edges_of(item & other)
+        assert minus(a, b) == edges_of(item - other)
+        assert size(a) == len(item)
 
 
 def test_what_fails_anyway_keeps_nothing_from_being_published() -> None:
@@ -347,9 +352,9 @@ def test_what_fails_anyway_keeps_nothing_from_being_published() -> None:
         "report": standing(report, days(0, 29) - broken, days(5, 1), failed=broken | days(5, 1), hopeless=broken),
         "total": whole_month(total),
     }  # fmt: skip
-    found = plan(graph, standings, ["clean"], "2024-02-01", "2024-02-29", Mode.MISSING)
-    assert made(graph, found) == {"clean": days(2, 5), "report": days(2, 5) - broken, "total": days(2, 5)}
-    assert [(one.node, one.partitions) for one in found.skipped if "it is tried if it is named" in one.why] == [("report", 2)]
+    result = plan(graph, standings, ["clean"], "2024-02-01", "2024-02-29", Mode.MISSING)
+    assert made(graph, result) == {"clean": days(2, 5), "report": days(2, 5) - broken, "total": days(2, 5)}
+    assert [(item.node, item.partitions) for item in result.skipped if "it is tried if it is named" in item.why] == [("report", 2)]
     for names, mode in ((["clean", "report"], Mode.MISSING), (["clean"], Mode.ALL)):
-        found = plan(graph, standings, names, "2024-02-01", "2024-02-29", mode)
-        assert made(graph, found)["report"] >= broken
+        result = plan(graph, standings, names, "2024-02-01", "2024-02-29", mode)
+        assert made(graph, result)["report"] >= broken

@@ -69,9 +69,9 @@ def test_after_any_edits_the_cache_says_what_a_fresh_look_says(tmp_path: Path, s
         _edit(root, rng)
         assert same(compile_project(root, cache=cache), compile_project(root))
         for name in ("a5", "a20"):
-            found = compile_project(root, cache=cache).compiled
-            if found is not None and name in found.nodes:
-                assert compile_lineage(found, cache).of(name) == compile_lineage(found).of(name)
+            result = compile_project(root, cache=cache).compiled
+            if result is not None and name in result.nodes:
+                assert compile_lineage(result, cache).of(name) == compile_lineage(result).of(name)
 
 
 def _edit(root: Path, rng: random.Random) -> None:

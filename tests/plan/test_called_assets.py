@@ -29,11 +29,11 @@ def alone():
 
 
 def sources(**texts: str) -> dict[str, str]:
-    found = {}
+    result = {}
     for asset in read_python(MODULE.format(**{"constant": "1", "description": ""} | texts), Report("assets/a.py")):
         assert isinstance(asset.body, PythonBody)
-        found[asset.name] = asset.body.source
-    return found
+        result[asset.name] = asset.body.source
+    return result
 
 
 def test_an_asset_that_calls_another_assets_function_changes_with_it() -> None:

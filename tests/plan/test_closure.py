@@ -134,7 +134,7 @@ def test_what_cannot_be_followed_counts_its_whole_folder_and_is_said(tmp_path: P
              "plugins/sub/two.py": "", "two_steps.py": "", "elsewhere.py": ""}  # fmt: skip
     assert used(tmp_path, files) == ["plugins/__init__.py", "plugins/one.py", "plugins/sub/two.py", "two_steps.py"]
     _, problems = closure.find([python()], tree(tmp_path))
-    assert [(one.code, one.level, one.place.file) for one in problems] == [
+    assert [(problem.code, problem.level, problem.place.file) for problem in problems] == [
         ("code_not_followed", ProblemLevel.WARNING, "plugins/__init__.py")
     ]
     assert "plugins/" in problems[0].message
@@ -178,7 +178,7 @@ def test_patterns_name_files_and_folders_and_nothing_hidden(tmp_path: Path) -> N
     assert used(tmp_path, files, python(code_files=("models",))) == ["models/a.json", "models/c.txt", "models/deep/b.json"]
     assert used(tmp_path, files, python(code_files=("tool.py",))) == ["e.py", "tool.py"]
     _, problems = closure.find([python(code_files=("model/*",))], tree(tmp_path))
-    assert [one.code for one in problems] == ["code_file_missing"]
+    assert [problem.code for problem in problems] == ["code_file_missing"]
 
 
 def test_comments_docstrings_and_layout_do_not_count_and_all_else_does(tmp_path: Path) -> None:
@@ -197,9 +197,9 @@ def test_comments_docstrings_and_layout_do_not_count_and_all_else_does(tmp_path:
 
 def test_what_was_found_holds_until_something_that_was_looked_at_changes(tmp_path: Path) -> None:
     """Would catch: a new file that takes an import's place unseen; and reading everything again each time."""
-    found = project(tmp_path, {"assets/a.py": "import lib.rates", "lib/rates.py": "", "landing/x.csv": "1"})
-    closure.find([python(), msgspec.structs.replace(command("sh", "run.sh"), name="b")], found)
-    seen = found.seen(0)
+    result = project(tmp_path, {"assets/a.py": "import lib.rates", "lib/rates.py": "", "landing/x.csv": "1"})
+    closure.find([python(), msgspec.structs.replace(command("sh", "run.sh"), name="b")], result)
+    seen = result.seen(0)
     assert "landing" not in seen.listings
 
     def same(*, exactly: bool = False) -> bool:
@@ -219,19 +219,19 @@ def test_what_was_found_holds_until_something_that_was_looked_at_changes(tmp_pat
 
 def test_each_content_is_parsed_once(tmp_path: Path) -> None:
     """Would catch: a module that a thousand assets import being parsed a thousand times, or again in the next command."""
-    found = project(tmp_path, {"assets/a.py": "import lib", "lib.py": ""})
-    closure.find([python()], found)
+    result = project(tmp_path, {"assets/a.py": "import lib", "lib.py": ""})
+    closure.find([python()], result)
     reads: list[str] = []
 
     def read(path: str) -> bytes:
         reads.append(path)
         return (tmp_path / path).read_bytes()
 
-    again = CodeTree(tmp_path, read, found.seen(0), found.facts_by_hash)
+    again = CodeTree(tmp_path, read, result.seen(0), result.facts_by_hash)
     closure.find([python()], again)
     assert reads == []
-    racy = CodeSeen(files=found.seen(1).files)
-    closure.find([python()], CodeTree(tmp_path, read, racy, found.facts_by_hash))
+    racy = CodeSeen(files=result.seen(1).files)
+    closure.find([python()], CodeTree(tmp_path, read, racy, result.facts_by_hash))
     assert sorted(reads) == ["assets/a.py", "lib.py"]
 
 
@@ -241,4 +241,4 @@ def test_too_many_files_are_refused_rather_than_left_out(tmp_path: Path, monkeyp
     files = {"assets/a.py": "", **{f"models/{n}.txt": "" for n in range(5)}}
     project(tmp_path, files)
     _, problems = closure.find([python(code_files=("models",))], tree(tmp_path))
-    assert [(one.code, one.level) for one in problems] == [("file_not_read", ProblemLevel.ERROR)]
+    assert [(problem.code, problem.level) for problem in problems] == [("file_not_read", ProblemLevel.ERROR)]

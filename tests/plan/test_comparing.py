@@ -22,12 +22,12 @@ BASE = {
 def _changed(tmp_path: Path, **files: str) -> list[tuple[str, str, bool]]:
     before = compiled(write(tmp_path / "before", BASE))
     after = compiled(write(tmp_path / "after", {**BASE, **{path.replace("__", "/"): text for path, text in files.items()}}))
-    return [(one.node, one.change.value, one.stale) for one in changes(before, after)]
+    return [(change.node, change.change.value, change.stale) for change in changes(before, after)]
 
 
 def test_everything_is_added_to_nothing(tmp_path: Path) -> None:
-    found = changes(None, compiled(write(tmp_path, BASE)))
-    assert {one.node for one in found} == {"s", "a", "b", "p", "c"} and {one.change for one in found} == {ChangeKind.ADDED}
+    result = changes(None, compiled(write(tmp_path, BASE)))
+    assert {item.node for item in result} == {"s", "a", "b", "p", "c"} and {one.change for one in result} == {ChangeKind.ADDED}
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_a_changed_input_changes_the_schema_of_what_copies_it(tmp_path: Path) ->
     """`select *` has another result though its own text is the same: its table's columns change with it."""
     before = compiled(write(tmp_path / "1", {"assets/a.sql": sql("select 1 as x"), "assets/b.sql": sql("select * from a")}))
     after = compiled(write(tmp_path / "2", {"assets/a.sql": sql("select 1 as x, 2 as z"), "assets/b.sql": sql("select * from a")}))
-    assert [(one.node, one.change, one.columns, one.stale) for one in changes(before, after)] == [
+    assert [(change.node, change.change, change.columns, change.stale) for change in changes(before, after)] == [
         ("a", ChangeKind.BODY, ("z",), True),
         ("b", ChangeKind.SCHEMA, ("z",), False),
     ]
@@ -67,12 +67,12 @@ def test_a_changed_input_changes_the_schema_of_what_copies_it(tmp_path: Path) ->
 def test_removed_nodes_are_named(tmp_path: Path) -> None:
     before = compiled(write(tmp_path / "1", BASE))
     fewer = {path: text for path, text in BASE.items() if path != "assets/p.py"}
-    found = changes(before, compiled(write(tmp_path / "2", fewer)))
-    assert [(one.node, one.change) for one in found] == [("p", ChangeKind.REMOVED)]
+    result = changes(before, compiled(write(tmp_path / "2", fewer)))
+    assert [(item.node, item.change) for item in result] == [("p", ChangeKind.REMOVED)]
 
 
 def test_what_is_applied_can_be_kept_and_read_back(tmp_path: Path) -> None:
     """The store keeps the compiled project as bytes: a field that doesn't come back would be a change for ever."""
-    found = compiled(write(tmp_path, BASE))
-    back = msgspec.msgpack.decode(msgspec.msgpack.encode(found), type=Compiled)
-    assert back == found and changes(back, found) == []
+    result = compiled(write(tmp_path, BASE))
+    back = msgspec.msgpack.decode(msgspec.msgpack.encode(result), type=Compiled)
+    assert back == result and changes(back, result) == []

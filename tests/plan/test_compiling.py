@@ -28,20 +28,20 @@ DAILY = {
 
 def test_columns_and_types_travel_along_the_graph(tmp_path: Path) -> None:
     """Each table is made before anything has run: a lost type would leave it unmade."""
-    found = compiled(write(tmp_path, DAILY))
-    assert found.nodes["flights"].columns == (("carrier", "VARCHAR"), ("flight_date", "DATE"), ("distance", "INTEGER"))
-    assert found.nodes["clean"].columns == (("carrier", "VARCHAR"), ("flight_date", "DATE"), ("twice", "INTEGER"))
-    assert found.nodes["totals"].columns == (("flight_date", "DATE"), ("total", "HUGEINT"))
-    assert found.nodes["noted"].columns is None
-    assert found.nodes["totals"].partition_column == "flight_date"
-    assert found.nodes["totals"].separable and found.nodes["clean"].separable
-    assert found.nodes["flights"].kind is NodeKind.SOURCE
+    result = compiled(write(tmp_path, DAILY))
+    assert result.nodes["flights"].columns == (("carrier", "VARCHAR"), ("flight_date", "DATE"), ("distance", "INTEGER"))
+    assert result.nodes["clean"].columns == (("carrier", "VARCHAR"), ("flight_date", "DATE"), ("twice", "INTEGER"))
+    assert result.nodes["totals"].columns == (("flight_date", "DATE"), ("total", "HUGEINT"))
+    assert result.nodes["noted"].columns is None
+    assert result.nodes["totals"].partition_column == "flight_date"
+    assert result.nodes["totals"].separable and result.nodes["clean"].separable
+    assert result.nodes["flights"].kind is NodeKind.SOURCE
 
 
 def test_order_is_topological_with_sources_first(tmp_path: Path) -> None:
     """The run engine and the previews walk in this order."""
-    found = compiled(write(tmp_path, DAILY))
-    assert found.order == ("flights", "planes", "clean", "totals", "noted")
+    result = compiled(write(tmp_path, DAILY))
+    assert result.order == ("flights", "planes", "clean", "totals", "noted")
 
 
 def test_inputs_are_those_of_the_sql_as_declared(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_inputs_are_those_of_the_sql_as_declared(tmp_path: Path) -> None:
     front = "{clean: {lookback: 7d}}"
     files = {**DAILY, "assets/week.sql": sql("select flight_date, twice from CLEAN join planes on true", partition="day", inputs=front)}
     node = compiled(write(tmp_path, files)).nodes["week"]
-    assert [(one.node, one.mode, one.lookback) for one in node.inputs] == [
+    assert [(item.node, item.mode, item.lookback) for item in node.inputs] == [
         ("clean", InputMode.REQUIRED, "7d"),
         ("planes", InputMode.REQUIRED, None),
     ]
@@ -70,33 +70,36 @@ def test_all_problems_come_at_once_with_their_lines(tmp_path: Path) -> None:
         "assets/a8.sql": sql("select 1 as x", owner="nobody"),
         "assets/a9.sql": sql("select flight_date, twice from clean", partition="{by: day, column: date}"),
     }
-    found = compile_project(write(tmp_path, files))
-    assert found.compiled is None
-    shown = {(one.place.file[7:9], one.place.line, one.code) for one in found.problems}
+    result = compile_project(write(tmp_path, files))
+    assert result.compiled is None
+    shown = {(problem.place.file[7:9], problem.place.line, problem.code) for problem in result.problems}
     assert shown == {
         ("a1", 5, "unknown_input"), ("a2", 4, "sql_syntax"), ("a3", 4, "unknown_column"), ("a3", 5, "unknown_column"),
         ("a4", 4, "external_read"),
         ("a5", 4, "unknown_parameter"), ("a6", 4, "unknown_input"), ("a7", 4, "no_interval"), ("a8", 1, "unknown_owner"),
         ("a9", 1, "unknown_partition_column"),
     }  # fmt: skip
-    hints = {one.code: f"{one.message} {one.hint}" for one in found.problems}
+    hints = {problem.code: f"{problem.message} {problem.hint}" for problem in result.problems}
     assert "did you mean `flights`?" in hints["unknown_input"] or "consumer" in hints["unknown_input"]
     assert "did you mean `$threshold`?" in hints["unknown_parameter"]
-    assert any("did you mean `carrier`?" in one.hint for one in found.problems)
+    assert any("did you mean `carrier`?" in problem.hint for problem in result.problems)
 
 
 def test_cycles_are_shown_as_the_walk(tmp_path: Path) -> None:
     """ "There is a cycle" without its way round costs an hour."""
     files = {name: sql(f"select * from {reads}") for name, reads in (("assets/a.sql", "b"), ("assets/b.sql", "c"), ("assets/c.sql", "a"))}
-    found = compile_project(write(tmp_path, {**files, "assets/d.sql": sql("select * from d")}))
-    assert [one.message for one in of(found.problems, "cycle")] == ["these assets wait for each other: a → b → c → a", "`d` reads itself"]
-    assert of(found.problems, "cycle")[1].hint.startswith("write `$self`")
+    result = compile_project(write(tmp_path, {**files, "assets/d.sql": sql("select * from d")}))
+    assert [item.message for item in of(result.problems, "cycle")] == [
+        "these assets wait for each other: a → b → c → a",
+        "`d` reads itself",
+    ]
+    assert of(result.problems, "cycle")[1].hint.startswith("write `$self`")
 
 
 def test_a_cycle_through_depends_and_sql_is_found_once(tmp_path: Path) -> None:
     """Linking knows `depends`, the SQL is known here: both must not report it."""
-    found = compile_project(write(tmp_path, {"assets/a.sql": sql("select * from b"), "assets/b.sql": sql("select 1 as x", depends="[a]")}))
-    assert [one.message for one in of(found.problems, "cycle")] == ["these assets wait for each other: a → b → a"]
+    result = compile_project(write(tmp_path, {"assets/a.sql": sql("select * from b"), "assets/b.sql": sql("select 1 as x", depends="[a]")}))
+    assert [item.message for item in of(result.problems, "cycle")] == ["these assets wait for each other: a → b → a"]
     only_depends = write(
         tmp_path / "q", {"assets/a.sql": sql("select 1 as x", depends="[b]"), "assets/b.sql": sql("select 1 as x", depends="[a]")}
     )
@@ -110,20 +113,22 @@ def test_checks_are_compared_with_the_columns(tmp_path: Path) -> None:
         **DAILY,
         "assets/totals.sql": sql("select flight_date, sum(twice) as total from clean group by flight_date", partition="day", checks=checks),
     }
-    found = compile_project(write(tmp_path, files))
-    assert [(one.code, one.place.line) for one in found.problems] == [("unknown_check_column", 4), ("unknown_input", 4)]
-    assert "did you mean `total`?" in found.problems[0].hint
+    result = compile_project(write(tmp_path, files))
+    assert [(problem.code, problem.place.line) for problem in result.problems] == [("unknown_check_column", 4), ("unknown_input", 4)]
+    assert "did you mean `total`?" in result.problems[0].hint
 
 
 def test_sql_checks_are_read_with_the_columns_that_the_body_gives(tmp_path: Path) -> None:
     """A slip in a check would only show when the first partition is audited."""
     checks = "[{sql: {name: s, query: 'select * from $self s left join planes p on p.tailnum = s.total where totl < 0 and s.twice > 0'}}]"
     body = "select flight_date, sum(twice) as total from clean group by flight_date"
-    found = compile_project(write(tmp_path, {**DAILY, "assets/totals.sql": sql(body, partition="day", checks=checks)}))
-    assert [(one.code, one.place.line, one.message[:22]) for one in found.problems] == [("unknown_column", 4, "unknown column `twice`")]
+    result = compile_project(write(tmp_path, {**DAILY, "assets/totals.sql": sql(body, partition="day", checks=checks)}))
+    assert [(problem.code, problem.place.line, problem.message[:22]) for problem in result.problems] == [
+        ("unknown_column", 4, "unknown column `twice`")
+    ]
     alone = checks.replace("left join planes p on p.tailnum = s.total", "").replace(" and s.twice > 0", "")
-    found = compile_project(write(tmp_path, {**DAILY, "assets/totals.sql": sql(body, partition="day", checks=alone)}))
-    assert "did you mean `total`?" in found.problems[0].hint
+    result = compile_project(write(tmp_path, {**DAILY, "assets/totals.sql": sql(body, partition="day", checks=alone)}))
+    assert "did you mean `total`?" in result.problems[0].hint
 
 
 def test_nodes_that_checks_read_are_known(tmp_path: Path) -> None:
@@ -145,13 +150,15 @@ def test_learnt_columns_complete_what_no_contract_says(tmp_path: Path) -> None:
     learnt = {"planes": (("tailnum", "VARCHAR"), ("seats", "INTEGER"))}
     assert compiled(root, learnt=learnt).nodes["fleet"].columns == (("tailnum", "VARCHAR"), ("more", "INTEGER"))
     wrong = {"planes": (("tail", "VARCHAR"), ("seats", "INTEGER"))}
-    assert [one.code for one in compile_project(root, learnt=wrong).problems] == ["unknown_column"]
+    assert [problem.code for problem in compile_project(root, learnt=wrong).problems] == ["unknown_column"]
 
 
 def test_what_has_no_table_cant_be_read(tmp_path: Path) -> None:
     """DuckDB would only say at run time that the table isn't there."""
     files = {"assets/a.sql": sql("select 1 as x", materialize="none"), "assets/b.sql": sql("select * from a")}
-    assert [one.code for one in compile_project(write(tmp_path, files)).problems if one.code != "not_built"] == ["nothing_to_read"]
+    assert [problem.code for problem in compile_project(write(tmp_path, files)).problems if problem.code != "not_built"] == [
+        "nothing_to_read"
+    ]
 
 
 def test_macros_are_part_of_who_uses_them(tmp_path: Path) -> None:
@@ -165,7 +172,7 @@ def test_macros_are_part_of_who_uses_them(tmp_path: Path) -> None:
     after = compiled(write(tmp_path, {"macros/m.sql": files["macros/m.sql"].replace("x * 2", "x + x")})).nodes
     assert before["uses"].fingerprint != after["uses"].fingerprint
     assert before["other"].fingerprint == after["other"].fingerprint
-    assert [one.code for one in compile_project(write(tmp_path, {"assets/typo.sql": sql("select * from dayz(3)")})).problems] == [
+    assert [problem.code for problem in compile_project(write(tmp_path, {"assets/typo.sql": sql("select * from dayz(3)")})).problems] == [
         "unknown_function"
     ]
 
@@ -174,19 +181,19 @@ def test_types_that_are_no_types_never_reach_a_table(tmp_path: Path) -> None:
     """A contract's type becomes part of a statement: only known names may."""
     hostile = contract("planes", tailnum="string|VARCHAR) as x; drop table y; --", seats="integer|int4")
     files = {"sources/planes.yaml": source("planes", "*"), "contracts/planes.odcs.yaml": hostile}
-    found = compile_project(write(tmp_path, files))
-    nodes = found.compiled.nodes if found.compiled else {}
+    result = compile_project(write(tmp_path, files))
+    nodes = result.compiled.nodes if result.compiled else {}
     assert all("drop" not in type_ for node in nodes.values() for _, type_ in node.columns or ())
 
 
 @pytest.mark.skipif(not DEMO.is_dir(), reason="the demo isn't there")
 def test_the_demo_is_understood_completely() -> None:
     """The demo's tables are made by `apply`, and its days are computed in batches."""
-    found = compiled(DEMO)
-    body = {name: node for name, node in found.nodes.items() if node.sql is not None}
+    result = compiled(DEMO)
+    body = {name: node for name, node in result.nodes.items() if node.sql is not None}
     assert all(node.column_names for node in body.values())
-    assert found.nodes["flights_clean"].separable and found.nodes["carrier_delays"].separable
-    assert not found.nodes["carrier_week"].separable
+    assert result.nodes["flights_clean"].separable and result.nodes["carrier_delays"].separable
+    assert not result.nodes["carrier_week"].separable
 
 
 def test_a_folder_that_isnt_there_is_an_error_of_the_project(tmp_path: Path) -> None:

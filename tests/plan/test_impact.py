@@ -30,8 +30,8 @@ def judged(tmp_path: Path, path: str, text: str | None) -> dict[str, Impact]:
     if text is None:
         del files[path]
     new = compiled(write(tmp_path / "after", files))
-    found = impacts(old, new, changes(old, new), compile_lineage(new))
-    return {f"{one.change.node} {one.change.change}": one for one in found}
+    result = impacts(old, new, changes(old, new), compile_lineage(new))
+    return {f"{item.change.node} {item.change.change}": item for item in result}
 
 
 def changed(was: str, now: str, path: str = "assets/clean.sql") -> tuple[str, str]:
@@ -57,22 +57,22 @@ def test_a_column_that_nobody_reads_breaks_nothing(
     tmp_path: Path, change: tuple[str, str], effects: list[tuple[str, str, tuple[str, ...]]], breaking: bool, consumers: tuple[str, ...]
 ) -> None:
     """Catches a plan that alarms everybody for a column of nobody, or nobody for one that is read."""
-    found = judged(tmp_path, *change)["clean body"]
-    assert [(one.column, one.effect.value, one.read_by) for one in found.columns] == effects
-    assert (found.breaking, found.consumers) == (breaking, consumers)
+    result = judged(tmp_path, *change)["clean body"]
+    assert [(column.column, column.effect.value, column.read_by) for column in result.columns] == effects
+    assert (result.breaking, result.consumers) == (breaking, consumers)
 
 
 def test_an_opaque_body_uses_all_columns(tmp_path: Path) -> None:
     """Nobody can see that it doesn't."""
-    found = judged(tmp_path, *changed(", count(y) as n", "", "assets/total.sql"))["total body"]
-    assert [(one.column, one.read_by) for one in found.columns] == [("n", ("opaque", "report"))] and found.breaking
+    result = judged(tmp_path, *changed(", count(y) as n", "", "assets/total.sql"))["total body"]
+    assert [(column.column, column.read_by) for column in result.columns] == [("n", ("opaque", "report"))] and result.breaking
 
 
 def test_other_inputs_or_python_change_every_column(tmp_path: Path) -> None:
-    found = judged(tmp_path, *changed("return total", "return total[:1]", "assets/opaque.py"))["opaque body"]
-    assert found.breaking and found.consumers == ("board",)
-    found = judged(tmp_path, *changed("partition: day", "partition: day\ninputs: [{s: {lookback: 1d}}]"))["clean body"]
-    assert [one.effect.value for one in found.columns] == ["meaning"] * 4
+    result = judged(tmp_path, *changed("return total", "return total[:1]", "assets/opaque.py"))["opaque body"]
+    assert result.breaking and result.consumers == ("board",)
+    result = judged(tmp_path, *changed("partition: day", "partition: day\ninputs: [{s: {lookback: 1d}}]"))["clean body"]
+    assert [column.effect.value for column in result.columns] == ["meaning"] * 4
 
 
 def test_columns_learnt_since_are_not_added_by_a_change(tmp_path: Path) -> None:
@@ -83,8 +83,8 @@ def test_columns_learnt_since_are_not_added_by_a_change(tmp_path: Path) -> None:
     new = compiled(
         write(tmp_path / "after", {**BASE, "assets/opaque.py": BASE["assets/opaque.py"].replace("return total", "return total[:1]")})
     )
-    (found,) = impacts(old, new, changes(old, new), compile_lineage(new))
-    assert [(one.column, one.effect.value) for one in found.columns] == [("total", "meaning")]
+    (result,) = impacts(old, new, changes(old, new), compile_lineage(new))
+    assert [(column.column, column.effect.value) for column in result.columns] == [("total", "meaning")]
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_what_is_promised_less_is_named(tmp_path: Path, path: str, was: str, now
     old = compiled(write(tmp_path / "before", BASE))
     assert was in BASE[path]
     new = compiled(write(tmp_path / "after", {**BASE, path: BASE[path].replace(was, now)}))
-    assert [one.text for one in weakened(old, new)] == said
+    assert [item.text for item in weakened(old, new)] == said
 
 
 def test_a_consumer_or_a_contract_that_goes_is_named(tmp_path: Path) -> None:
@@ -126,5 +126,5 @@ def test_a_consumer_or_a_contract_that_goes_is_named(tmp_path: Path) -> None:
         )
     )
     fewer = {**BASE, "consumers.yaml": BASE["consumers.yaml"].splitlines()[1] + "\n"}
-    found = [one.text for one in weakened(old, compiled(write(tmp_path / "2", fewer)))]
-    assert found == ["report: promise: by 07:00 → none, the consumer is removed", "s: contract: id is required → not promised"]
+    result = [item.text for item in weakened(old, compiled(write(tmp_path / "2", fewer)))]
+    assert result == ["report: promise: by 07:00 → none, the consumer is removed", "s: contract: id is required → not promised"]

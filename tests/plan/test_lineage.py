@@ -29,7 +29,7 @@ FILES = {
 
 
 def _steps(steps):
-    return [f"{one.column} -> {one.via} {one.transformation}" for one in steps]
+    return [f"{step.column} -> {step.via} {step.transformation}" for step in steps]
 
 
 def test_upstream_is_every_step_to_the_source(tmp_path: Path) -> None:
@@ -64,8 +64,8 @@ def test_downstream_follows_filters_and_opaque_bodies(tmp_path: Path) -> None:
 )
 def test_drift_names_exactly_who_uses_what_changed(tmp_path: Path, columns: list[str], assets: list[str], consumers: list[str]) -> None:
     """SEMANTICS §5: the incident names exactly the assets and consumers that use what changed."""
-    found = compile_lineage(compiled(write(tmp_path, FILES))).users("flights", columns)
-    assert (sorted(found[0]), found[1]) == (assets, consumers)
+    result = compile_lineage(compiled(write(tmp_path, FILES))).users("flights", columns)
+    assert (sorted(result[0]), result[1]) == (assets, consumers)
 
 
 def test_columns_that_arent_known_are_followed_by_name(tmp_path: Path) -> None:

@@ -44,8 +44,8 @@ def before(tmp_path: Path) -> Compiled:
     return project(tmp_path / "before")
 
 
-def kinds(found: Plan) -> list[tuple[str, str]]:
-    return [(kind_of(step).value, step.node) for step in found.steps]
+def kinds(result: Plan) -> list[tuple[str, str]]:
+    return [(kind_of(step).value, step.node) for step in result.steps]
 
 
 def test_every_step_that_apply_takes_is_in_the_plan_in_order(before: Compiled, tmp_path: Path) -> None:
@@ -59,25 +59,25 @@ def test_every_step_that_apply_takes_is_in_the_plan_in_order(before: Compiled, t
         },
     )
     promoted = Promote(node="b", environment="dev", range=PartitionRangeSummary(first="2025-01-01", last="2025-01-02", partitions=2))
-    found = plan(
+    result = plan(
         before, after, PlanFacts(published=PUBLISHED, renamed_deliveries={"s": ("2025-01-02", "2025-01-03")}, promoted=(promoted,))
     )
-    assert kinds(found) == [
+    assert kinds(result) == [
         ("declare", "a2"), ("declare", "b"), ("declare", "other"), ("weaken", "report"), ("rename", "a2"), ("repartition", "b"),
         ("remap", "s"), ("invalidate", "a2"), ("invalidate", "b"), ("retire", "report"), ("promote", "b"),
     ]  # fmt: skip
-    by_kind = {row.kind: row for row in rows(found) if row.node != "b" or row.kind != "invalidate"}
+    by_kind = {row.kind: row for row in rows(result) if row.node != "b" or row.kind != "invalidate"}
     assert (by_kind["invalidate"].first, by_kind["invalidate"].last, by_kind["invalidate"].partitions) == ("2025-01-01", "2025-01-03", 3)
     assert by_kind["rename"].detail == "was a" and by_kind["repartition"].detail.startswith("unpartitioned → day")
-    assert [row.n for row in rows(found)] == list(range(1, 12))
-    assert recorded(found)["plan_id"] == found.plan_id and recorded(found)["steps_total"] == 11
+    assert [row.n for row in rows(result)] == list(range(1, 12))
+    assert recorded(result)["plan_id"] == result.plan_id and recorded(result)["steps_total"] == 11
 
 
 def test_the_id_is_a_hash_of_canonical_json(before: Compiled) -> None:
-    found = plan(None, before, PlanFacts(), base=None, manifests=({}, {"é.sql": "00", "a.sql": "11"}))
-    text = json.dumps(decisions(found), ensure_ascii=False, separators=(",", ":"), sort_keys=True)
-    assert found.plan_id == f"p-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
-    assert sorted(decisions(found)) == ["base_version", "environment", "files", "steps"]
+    result = plan(None, before, PlanFacts(), base=None, manifests=({}, {"é.sql": "00", "a.sql": "11"}))
+    text = json.dumps(decisions(result), ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    assert result.plan_id == f"p-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    assert sorted(decisions(result)) == ["base_version", "environment", "files", "steps"]
 
 
 def test_names_are_ordered_as_rfc_8785_says_and_text_is_kept_whole() -> None:
@@ -131,8 +131,8 @@ def test_another_consumer_or_node_is_another_plan(before: Compiled, tmp_path: Pa
 
 
 def test_a_module_of_which_no_node_says_anything_is_a_step(before: Compiled) -> None:
-    found = plan(before, before, manifests=({"helpers.py": "1", "gone.py": "1"}, {"helpers.py": "2", "new.sh": "3"}))
-    assert [(step.node, step.detail) for step in found.steps] == [
+    result = plan(before, before, manifests=({"helpers.py": "1", "gone.py": "1"}, {"helpers.py": "2", "new.sh": "3"}))
+    assert [(step.node, step.detail) for step in result.steps] == [
         ("gone.py", "code removed"), ("helpers.py", "code changed"), ("new.sh", "code added"),
     ]  # fmt: skip
     assert plan(before, before, manifests=({"assets/a.sql": "1"}, {"assets/a.sql": "2"})).steps == ()

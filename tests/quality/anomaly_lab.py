@@ -59,8 +59,8 @@ class Source:
 
     def _heavy(self) -> float:
         """Student's t with 4 degrees of freedom, at most 6."""
-        found = self.chance.gauss(0, 1) / math.sqrt(self.chance.gammavariate(2, 0.5))
-        return max(min(found, 6.0), -6.0)
+        result = self.chance.gauss(0, 1) / math.sqrt(self.chance.gammavariate(2, 0.5))
+        return max(min(result, 6.0), -6.0)
 
     def _share(self, share: float, rows: int) -> float:
         return min(max(share + self.chance.gauss(0, 1) * math.sqrt(share * (1 - share) / rows), 0.0), 1.0)
@@ -108,20 +108,20 @@ class Project:
         for number in range(WARM_UP + self.days):
             key = (FIRST + timedelta(number)).isoformat()
             made = [source.day(number, holiday=number in self.holidays) for source in self.sources]
-            peers = [Peer(str(at), one.rows, tuple(_rows(past[at]))) for at, one in enumerate(made[:7])]
+            peers = [Peer(str(at), item.rows, tuple(_rows(past[at]))) for at, item in enumerate(made[:7])]
             for at, metrics in enumerate(made):
                 history = MetricHistory(past[at][-HISTORY:], Grain.DAY)
-                found: tuple[Fact, ...] = ()
+                result: tuple[Fact, ...] = ()
                 if number >= WARM_UP:
                     beside = tuple(peer for peer in peers if peer.name != str(at))[:6]
-                    found = judge(EvaluatedPartition(key=key, metrics=metrics, sources=self.count, peers=beside), history)
-                    yield key, metrics, found, history
-                if not any(fact.severity == "hold" for fact in found):
+                    result = judge(EvaluatedPartition(key=key, metrics=metrics, sources=self.count, peers=beside), history)
+                    yield key, metrics, result, history
+                if not any(fact.severity == "hold" for fact in result):
                     past[at].append(StoredMetrics(key, encoded(metrics)))
 
 
 def _rows(past: list[StoredMetrics]) -> Iterator[int]:
-    return (msgspec.msgpack.decode(one.vector)[0] for one in past[-14:])
+    return (msgspec.msgpack.decode(item.vector)[0] for item in past[-14:])
 
 
 def found_of(fault: Fault, key: str, metrics: Metrics, history: MetricHistory) -> tuple[Fact, ...]:

@@ -19,8 +19,8 @@ def past(rows: list[int], excepted: set[int]) -> MetricHistory:
 
 
 def held(rows: int, history: list[int], excepted: set[int]) -> bool:
-    found = judge(EvaluatedPartition(key=DAYS[len(history)], metrics=Metrics(rows, {})), past(history, excepted))
-    return any(fact.severity is FactSeverity.HOLD for fact in found)
+    result = judge(EvaluatedPartition(key=DAYS[len(history)], metrics=Metrics(rows, {})), past(history, excepted))
+    return any(fact.severity is FactSeverity.HOLD for fact in result)
 
 
 def test_an_accepted_level_holds_no_more_and_masks_nothing() -> None:

@@ -39,7 +39,7 @@ def queries_of(bench: Bench, staged: Any, *checks: Any, **more: Any) -> tuple[An
 def test_all_checks_of_a_file_cost_one_scan(bench: Bench) -> None:
     """Would catch: a scan a check (2.4 ms instead of 0.95 on a day of flights)."""
     staged = bench.stage("SELECT i AS id, 'EWR' AS origin, CASE WHEN i > 5 THEN NULL ELSE i END AS n FROM range(10) r(i)")
-    found, queries = queries_of(
+    result, queries = queries_of(
         bench,
         staged,
         check("unique", columns=["id"]),
@@ -49,25 +49,25 @@ def test_all_checks_of_a_file_cost_one_scan(bench: Bench) -> None:
         check("regex", column="origin", pattern="[A-Z]{3}"),
         check("row_count", min=1),
     )
-    assert found.verdict is Verdict.PASSED and len(queries) == 1
+    assert result.verdict is Verdict.PASSED and len(queries) == 1
 
 
 def test_a_large_file_is_scanned_once_and_not_for_what_its_footer_says(bench: Bench) -> None:
     """Would catch: a second scan of millions of rows for the profile; nulls counted that the footer knows."""
     staged = bench.stage("SELECT i AS id, i % 7 AS n, DATE '2013-02-11' AS day FROM range(300_000) r(i)", key="2013-02-11")
-    found, queries = queries_of(
+    result, queries = queries_of(
         bench, staged, check("not_null", columns=["id", "n"]), check("row_count", min=1), partition_check=("day", DAY, ZONE)
     )
     scans = [query for query in queries if "read_parquet" in query]
-    assert found.verdict is Verdict.PASSED and len(scans) == 1 and "IS NULL" not in scans[0]
-    assert found.profile["id"].rows == 300_000 and found.profile["id"].maximum == "299999"
+    assert result.verdict is Verdict.PASSED and len(scans) == 1 and "IS NULL" not in scans[0]
+    assert result.profile["id"].rows == 300_000 and result.profile["id"].maximum == "299999"
 
 
 def test_keys_of_a_large_sorted_file_are_proved_in_one_pass(bench: Bench) -> None:
     """Would catch: distinct keys counted where their order already proves them unique."""
     staged = bench.stage("SELECT i // 7 AS a, i % 7 AS b FROM range(300_000) r(i)")
-    found, queries = queries_of(bench, staged, check("unique", columns=["a", "b"]))
-    assert found.verdict is Verdict.PASSED and queries and not any("DISTINCT" in query for query in queries)
+    result, queries = queries_of(bench, staged, check("unique", columns=["a", "b"]))
+    assert result.verdict is Verdict.PASSED and queries and not any("DISTINCT" in query for query in queries)
 
 
 @pytest.mark.parametrize(
@@ -86,24 +86,24 @@ def test_numbers_that_lie_close_together_are_proved_unique_in_any_order(bench: B
     """Would catch: a repeated key that is taken for one bit of two, bounds that overflow, bits for keys that lie far apart."""
     again = f" UNION ALL SELECT {key} FROM range(77, 78) r(i)" * repeated
     staged = bench.stage(f"SELECT {key} AS id FROM range(300_000) r(i){again}")
-    found, queries = queries_of(bench, staged, check("unique", columns=["id"]))
-    assert found.results[0].failing == repeated
+    result, queries = queries_of(bench, staged, check("unique", columns=["id"]))
+    assert result.results[0].failing == repeated
     assert any("DISTINCT" in query for query in queries) is (counted or bool(repeated))
 
 
 def test_the_profile_of_a_small_file_says_more(bench: Bench) -> None:
     """Would catch: figures of another column, nulls counted as values, a mean of NaN."""
-    found = bench.audit(
+    result = bench.audit(
         bench.stage("""SELECT * FROM (VALUES (1, 'a', 1.5::DECIMAL(4,1), 'nan'::DOUBLE, [1]),
         (2, 'b', NULL, 2, NULL), (3, 'b', 4.5, 4, [2]))
         v(id, letter, d, f, list)""")
     )
-    profile = found.profile
+    profile = result.profile
     assert (profile["id"].rows, profile["id"].nulls, profile["id"].mean) == (3, 0, 2.0)
     assert (profile["letter"].minimum, profile["letter"].maximum, profile["letter"].mean) == ("a", "b", None)
     assert (profile["d"].nulls, profile["d"].mean, profile["d"].maximum) == (1, 3.0, "4.5")
     assert profile["f"].mean == 3.0 and profile["list"].nulls == 1
-    assert found.verdict is Verdict.UNCHECKED and "_partition" not in profile and found.seconds > 0
+    assert result.verdict is Verdict.UNCHECKED and "_partition" not in profile and result.seconds > 0
 
 
 @pytest.mark.parametrize(
@@ -145,22 +145,22 @@ def test_one_row_among_many_is_found(bench: Bench) -> None:
     staged = bench.stage(
         "SELECT DATE '2013-02-11' + (CASE WHEN i = 777 THEN 1 ELSE 0 END)::INTEGER AS day, i FROM range(200_000) r(i)", key="2013-02-11"
     )
-    found = bench.audit(staged, partition_check=("day", DAY, ZONE))
-    assert found.verdict is Verdict.REJECTED and found.results[0].failing == 1
-    assert found.results[0].sample == ({"day": "2013-02-12", "i": 777},)
+    result = bench.audit(staged, partition_check=("day", DAY, ZONE))
+    assert result.verdict is Verdict.REJECTED and result.results[0].failing == 1
+    assert result.results[0].sample == ({"day": "2013-02-12", "i": 777},)
 
 
 @pytest.mark.parametrize("column", ["origin", "nope"])
 def test_a_partition_column_that_says_no_time_rejects(bench: Bench, column: str) -> None:
     """Would catch: rows taken for their partition's because they couldn't be compared."""
-    found = bench.audit(bench.stage("SELECT 'EWR' AS origin", key="2013-02-11"), partition_check=(column, DAY, ZONE))
-    assert found.verdict is Verdict.REJECTED and "can't be checked" in found.results[0].detail
+    result = bench.audit(bench.stage("SELECT 'EWR' AS origin", key="2013-02-11"), partition_check=(column, DAY, ZONE))
+    assert result.verdict is Verdict.REJECTED and "can't be checked" in result.results[0].detail
 
 
 def test_without_a_column_the_body_is_taken_at_its_word(bench: Bench) -> None:
     """Would catch: an opaque body in the short form held to a column that it doesn't have."""
-    found = bench.audit(bench.stage("SELECT 1 AS n", key="2013-02-11"), check("row_count", min=1), partition_check=(None, DAY, ZONE))
-    assert found.verdict is Verdict.PASSED and len(found.results) == 1
+    result = bench.audit(bench.stage("SELECT 1 AS n", key="2013-02-11"), check("row_count", min=1), partition_check=(None, DAY, ZONE))
+    assert result.verdict is Verdict.PASSED and len(result.results) == 1
 
 
 HOURS = ["2013-11-03T00:00-04:00", "2013-11-03T01:00-04:00", "2013-11-03T01:00-05:00", "2013-11-03T02:00-05:00"]
@@ -270,7 +270,7 @@ def test_a_batch_is_judged_day_by_day(bench: Bench) -> None:
         (DATE '2013-02-12', 1, 5), (DATE '2013-02-12', 1, NULL))
         v(day, id, n)"""
     staged = bench.batch(query, "day", "DATE", keys)
-    found = bench.audit(
+    result = bench.audit(
         staged,
         check("unique", columns=["id"]),
         check("row_count", min=2),
@@ -280,7 +280,7 @@ def test_a_batch_is_judged_day_by_day(bench: Bench) -> None:
         partition_check=("day", DAY, ZONE),
         partitions=keys,
     )
-    unique, count, nulls, ranged, sql = found.results
+    unique, count, nulls, ranged, sql = result.results
     assert (unique.failing, unique.partitions, unique.detail) == (1, ("2013-02-12",), "id: 1 row repeating a key (1)")
     assert (count.failing, count.partitions) == (2, ("2013-02-13",))
     assert (nulls.failing, nulls.partitions, nulls.sample[0]["day"]) == (1, ("2013-02-12",), "2013-02-12")
@@ -292,10 +292,10 @@ def test_a_batch_with_rows_on_one_day_only_is_still_a_batch(bench: Bench) -> Non
     """Would catch: the figures of the one day given to the others."""
     keys = ["2013-02-11", "2013-02-12"]
     staged = bench.batch("SELECT DATE '2013-02-12' AS day, 1 AS id", "day", "DATE", keys)
-    found = bench.audit(
+    result = bench.audit(
         staged, check("row_count", min=1), check("unique", columns=["id"]), partition_check=("day", DAY, ZONE), partitions=keys
     )
-    assert found.results[0].partitions == ("2013-02-11",) and found.results[1].outcome is CheckState.PASSED
+    assert result.results[0].partitions == ("2013-02-11",) and result.results[1].outcome is CheckState.PASSED
 
 
 def us(text: str) -> int:
@@ -322,8 +322,8 @@ def us(text: str) -> int:
 def test_freshness_is_the_age_of_the_newest_value(bench: Bench, newest: str, now: str, fails: bool) -> None:
     """Would catch: age in the wrong zone, history that can never be rebuilt, unknown taken for fresh."""
     staged = bench.stage(f"SELECT {newest} AS at UNION ALL SELECT NULL", key="2013-02-11")
-    found = bench.audit(staged, check("freshness", column="at", max_age="6h"), partition_check=(None, DAY, ZONE), now_us=us(now))
-    assert (found.results[0].outcome is CheckState.FAILED) is fails, found.results[0]
+    result = bench.audit(staged, check("freshness", column="at", max_age="6h"), partition_check=(None, DAY, ZONE), now_us=us(now))
+    assert (result.results[0].outcome is CheckState.FAILED) is fails, result.results[0]
 
 
 def test_what_is_not_cut_by_time_is_compared_with_now(bench: Bench) -> None:
@@ -342,7 +342,7 @@ def test_hostile_keys_names_and_values_stay_data(bench: Bench) -> None:
         quoted = '"' + name.replace('"', '""') + '"'
         bench.session.connection.execute("CREATE OR REPLACE TABLE v AS SELECT $v AS v", {"v": key})
         staged = bench.stage(f"SELECT v AS {quoted} FROM v", key=key)
-        found = bench.audit(staged, check("accepted_values", column=name, values=[key]), check("unique", columns=[name]), partitions=[key])
-        assert found.verdict is Verdict.PASSED, (key, found.results)
+        result = bench.audit(staged, check("accepted_values", column=name, values=[key]), check("unique", columns=[name]), partitions=[key])
+        assert result.verdict is Verdict.PASSED, (key, result.results)
         other = bench.audit(staged, check("accepted_values", column=name, values=[key + "x"]), partitions=[key])
         assert other.verdict is Verdict.REJECTED

@@ -76,31 +76,31 @@ def test_a_partition_with_nothing_to_say_passes_beside_one_that_warns(bench: Ben
     """Would catch: a warning of one day published with all of them."""
     value = "NULL" if last is None else f"'{last}'"
     rows = f"SELECT * FROM (VALUES (DATE '2013-02-11', 'a'), (DATE '2013-02-12', {value})) v(day, note)"
-    found = bench.audit(
+    result = bench.audit(
         bench.batch(rows, "day", "DATE", KEYS[:3]),
         check("not_null", "warning", columns=["note"]),
         partition_check=ROUTED,
         partitions=KEYS[:3],
     )
-    assert [found.of(key).verdict for key in KEYS[:3]] == [Verdict.PASSED, verdict, Verdict.UNCHECKED]
-    warned = found.with_warning()
+    assert [result.of(key).verdict for key in KEYS[:3]] == [Verdict.PASSED, verdict, Verdict.UNCHECKED]
+    warned = result.with_warning()
     assert {warned.of(key).verdict for key in KEYS[:3]} == {Verdict.WARNED} == {warned.verdict}
 
 
 def test_a_check_that_cant_be_measured_fails_for_each_partition(bench: Bench) -> None:
     """Would catch: a broken check taken as passed for the partitions of a batch."""
     broken: CheckSpec = check("sql", query="select nothing from nowhere")
-    found = bench.audit(bench.batch(ROWS, "day", "DATE", KEYS), broken, partition_check=ROUTED, partitions=KEYS)
-    assert {found.of(key).results[0].outcome for key in KEYS} == {CheckState.FAILED}
-    assert {found.of(key).verdict for key in KEYS} == {Verdict.REJECTED}
+    result = bench.audit(bench.batch(ROWS, "day", "DATE", KEYS), broken, partition_check=ROUTED, partitions=KEYS)
+    assert {result.of(key).results[0].outcome for key in KEYS} == {CheckState.FAILED}
+    assert {result.of(key).verdict for key in KEYS} == {Verdict.REJECTED}
 
 
 def test_a_delivery_of_very_many_partitions_isnt_profiled(bench: Bench) -> None:
     """Would catch: a year of hours in one file whose profiles are more than its rows."""
     columns = ", ".join(f"1 AS c{n}" for n in range(PROFILES_MAX // len(KEYS)))
     rows = f"SELECT DATE '2013-02-11' AS day, {columns}"
-    found = bench.audit(bench.batch(rows, "day", "DATE", KEYS, hashed=False), partition_check=ROUTED, partitions=KEYS)
-    assert found.profiles == {} and found.of(KEYS[0]).profile == {} and found.of(KEYS[0]).content_hash is not None
+    result = bench.audit(bench.batch(rows, "day", "DATE", KEYS, hashed=False), partition_check=ROUTED, partitions=KEYS)
+    assert result.profiles == {} and result.of(KEYS[0]).profile == {} and result.of(KEYS[0]).content_hash is not None
 
 
 @pytest.mark.parametrize(

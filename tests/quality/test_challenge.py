@@ -52,13 +52,13 @@ def challenged(session: DuckDBSession, *checks: CheckSpec, rows: int = 40, secon
     return challenge(session, subject(*checks, rows=rows, routed=routed, before=True), seconds, lambda: None)
 
 
-def says(found: Challenged, name: str) -> set[str]:
-    return {one.mutation.says for one in found.caught(name)}
+def says(result: Challenged, name: str) -> set[str]:
+    return {item.mutation.says for item in result.caught(name)}
 
 
 def test_each_check_notices_the_faults_that_are_its_own(session: DuckDBSession) -> None:
     """Would catch: a mutation that changes nothing, or another column; a check that is asked about the rows as they were."""
-    found = challenged(
+    result = challenged(
         session,
         check("unique", columns=["id"]),
         check("not_null", columns=["amount"]),
@@ -67,29 +67,29 @@ def test_each_check_notices_the_faults_that_are_its_own(session: DuckDBSession) 
         check("row_count", min=30),
         check("sql", query="select * from $self where day > date '2025-03-02'"),
     )
-    assert says(found, "unique") >= {"every tenth row twice", "all rows twice", "every tenth `id` repeats the first"}
-    assert says(found, "not_null") == {"every tenth `amount` is null", "`amount` is null"}
-    assert says(found, "accepted_values") >= {
+    assert says(result, "unique") >= {"every tenth row twice", "all rows twice", "every tenth `id` repeats the first"}
+    assert says(result, "not_null") == {"every tenth `amount` is null", "`amount` is null"}
+    assert says(result, "accepted_values") >= {
         "every tenth `Kind; drop` has a broken character",
         "`Kind; drop` has a new value for the most frequent",
         "`Kind; drop` in the other case",
         "every tenth `Kind; drop` is empty",
     }
-    assert says(found, "range") == {"`amount` × 100", "`amount` has the other sign"}
-    assert says(found, "row_count") == {"no rows at all", "the last 40 % of the rows missing"}
-    assert says(found, "sql") == {"`day` a day later"}
-    assert all(one.changed for one in found.tried)
-    assert {one.mutation.says for one in found.unnoticed} >= {"`amount` ÷ 100", "`day` a day earlier", "every tenth `tags` is null"}
-    assert found.finished
+    assert says(result, "range") == {"`amount` × 100", "`amount` has the other sign"}
+    assert says(result, "row_count") == {"no rows at all", "the last 40 % of the rows missing"}
+    assert says(result, "sql") == {"`day` a day later"}
+    assert all(item.changed for item in result.tried)
+    assert {item.mutation.says for item in result.unnoticed} >= {"`amount` ÷ 100", "`day` a day earlier", "every tenth `tags` is null"}
+    assert result.finished
 
 
 def test_what_the_audit_itself_notices_is_noticed(session: DuckDBSession) -> None:
     """Would catch: rows of another day counted as unnoticed although every audit asks for the partition's column."""
-    found = challenged(session, routed=True)
-    left = {one.mutation.says for one in found.unnoticed}
-    assert not any("`day`" in one for one in left - {"the rows of the partition before, `day` moved on"})
+    result = challenged(session, routed=True)
+    left = {item.mutation.says for item in result.unnoticed}
+    assert not any("`day`" in item for item in left - {"the rows of the partition before, `day` moved on"})
     assert "the rows of the partition before, `day` moved on" in left  # stale content with a new date: no column tells
-    assert any(one.mutation.fault is MutationKind.STALE for one in found.tried)
+    assert any(item.mutation.fault is MutationKind.STALE for item in result.tried)
 
 
 def test_what_does_not_fit_stays_as_it_was(session: DuckDBSession) -> None:
@@ -97,16 +97,16 @@ def test_what_does_not_fit_stays_as_it_was(session: DuckDBSession) -> None:
     columns = {"tiny": "TINYINT", "huge": "HUGEINT", "far": "DATE", "double": "DOUBLE", "utiny": "UTINYINT", "at": "TIMESTAMP"}
     values = "SELECT 127::TINYINT AS tiny, 170141183460469231731687303715884105727::HUGEINT AS huge, 'infinity'::DATE AS far, 'nan'::DOUBLE"
     rows = f"{values} AS double, 255::UTINYINT AS utiny, TIMESTAMP '294247-01-10 04:00:54.775806' AS at FROM range(30)"
-    found = challenge(
+    result = challenge(
         session, ChallengeSubject(About(columns, "*", 0, "UTC"), rows, (check("not_null", columns=["tiny"]),)), 60, lambda: None
     )
-    assert says(found, "not_null") == {"every tenth `tiny` is null", "`tiny` is null"}
+    assert says(result, "not_null") == {"every tenth `tiny` is null", "`tiny` is null"}
     assert sample.load(session, TABLE, "SELECT 1 AS a WHERE false", ["a"]) == 0
     assert list(mutations.of_rows(0)) == []
 
 
-def verdict(found: Challenged, one: CheckSpec, *others: CheckSpec, past: CheckHistory | None = None) -> ChallengeVerdict | None:
-    return judge(one, [*others, one], found, past or CheckHistory(3)).verdict
+def verdict(result: Challenged, item: CheckSpec, *others: CheckSpec, past: CheckHistory | None = None) -> ChallengeVerdict | None:
+    return judge(item, [*others, item], result, past or CheckHistory(3)).verdict
 
 
 def test_verdicts(session: DuckDBSession) -> None:
@@ -118,20 +118,20 @@ def test_verdicts(session: DuckDBSession) -> None:
     gone = check("not_null", "gone", columns=["no_such_column"])
     wide = check("not_null", "wide", columns=["amount", "id"])
     twin = check("sql", "twin", query="select * from $self where amount is null")
-    found = challenged(session, good, never, nowhere, dice, gone, wide, twin)
-    assert verdict(found, good) is ChallengeVerdict.EFFECTIVE
-    assert verdict(found, never) is ChallengeVerdict.CANNOT_FAIL
-    assert verdict(found, nowhere) is ChallengeVerdict.CANNOT_FAIL
-    assert "true of none of 40 rows" in judge(nowhere, [nowhere], found, CheckHistory(3)).evidence
-    assert verdict(found, dice) is ChallengeVerdict.FLAKY
-    assert verdict(found, gone) is ChallengeVerdict.NEVER_RAN
-    assert verdict(found, good, wide) is ChallengeVerdict.DUPLICATE
-    assert verdict(found, wide, good) is ChallengeVerdict.EFFECTIVE
-    assert verdict(found, twin, good) is ChallengeVerdict.DUPLICATE
-    assert verdict(found, good, past=CheckHistory()) is ChallengeVerdict.NEVER_RAN
-    assert verdict(found, good, past=CheckHistory(3, ("2025-03-01",))) is ChallengeVerdict.FLAKY
+    result = challenged(session, good, never, nowhere, dice, gone, wide, twin)
+    assert verdict(result, good) is ChallengeVerdict.EFFECTIVE
+    assert verdict(result, never) is ChallengeVerdict.CANNOT_FAIL
+    assert verdict(result, nowhere) is ChallengeVerdict.CANNOT_FAIL
+    assert "true of none of 40 rows" in judge(nowhere, [nowhere], result, CheckHistory(3)).evidence
+    assert verdict(result, dice) is ChallengeVerdict.FLAKY
+    assert verdict(result, gone) is ChallengeVerdict.NEVER_RAN
+    assert verdict(result, good, wide) is ChallengeVerdict.DUPLICATE
+    assert verdict(result, wide, good) is ChallengeVerdict.EFFECTIVE
+    assert verdict(result, twin, good) is ChallengeVerdict.DUPLICATE
+    assert verdict(result, good, past=CheckHistory()) is ChallengeVerdict.NEVER_RAN
+    assert verdict(result, good, past=CheckHistory(3, ("2025-03-01",))) is ChallengeVerdict.FLAKY
     assert judge(good, [good], None, CheckHistory()).verdict is ChallengeVerdict.NEVER_RAN
-    dangerous = [one for one in found.unnoticed if "amount" in one.mutation.columns]
+    dangerous = [item for item in result.unnoticed if "amount" in item.mutation.columns]
     assert dangerous, "what a flaky check notices by chance is unnoticed"
 
 
@@ -165,11 +165,11 @@ def test_the_time_is_kept_and_said(session: DuckDBSession) -> None:
     slow = check("sql", "slow", query="select sum(a.i * b.i) as s from range(100000) a(i), range(100000) b(i) having s < 0")
     quick = check("sql", "quick", query="select * from $self where 1 = 0")
     started = time.monotonic()
-    found = challenged(session, quick, slow, seconds=1)
+    result = challenged(session, quick, slow, seconds=1)
     assert time.monotonic() - started < 30, "it would take minutes"
-    assert not found.finished
-    assert judge(slow, [slow], found, CheckHistory(1)).verdict is None
-    assert judge(quick, [quick], found, CheckHistory(1)).verdict is None
+    assert not result.finished
+    assert judge(slow, [slow], result, CheckHistory(1)).verdict is None
+    assert judge(quick, [quick], result, CheckHistory(1)).verdict is None
     with Deadline(session, 0) as deadline:
         assert deadline.over
     assert session.connection.execute("SELECT 1").fetchone() == (1,)
@@ -178,7 +178,7 @@ def test_the_time_is_kept_and_said(session: DuckDBSession) -> None:
 def test_suggestions_hold_and_notice(session: DuckDBSession) -> None:
     """Would catch: a check that the data itself breaks, one that notices nothing, values of a classified column in a file."""
     about = subject()
-    found = challenge(session, about, 60, lambda: None)
+    result = challenge(session, about, 60, lambda: None)
     history = " UNION ALL ".join(
         f"SELECT '2025-03-0{day}' AS _partition, * FROM ({ROWS.format(first=0, beyond=30 + day)})" for day in range(1, 5)
     )
@@ -186,26 +186,26 @@ def test_suggestions_hold_and_notice(session: DuckDBSession) -> None:
     assert memory is not None
     assert (memory.partitions, memory.rows, memory.least_rows, memory.key) == (4, 130, 31, ("id",))
     with Deadline(session, 60) as deadline:
-        suggested = suggesting.suggest(session, about, found.unnoticed, memory, deadline)
-    by_kind = {(one.check.kind, str(one.check.arguments.get("column", ""))): one.check.arguments for one in suggested}
+        suggested = suggesting.suggest(session, about, result.unnoticed, memory, deadline)
+    by_kind = {(item.check.kind, str(item.check.arguments.get("column", ""))): item.check.arguments for item in suggested}
     assert by_kind["unique", ""] == {"columns": ["id"]}
     assert set(by_kind["not_null", ""]["columns"]) >= {"amount", "Kind; drop", "id", "day"}
     assert by_kind["row_count", ""] == {"min": 21}
     assert by_kind["accepted_values", "Kind; drop"] == {"column": "Kind; drop", "values": ["a", "b"]}
     assert not any(column == "amount" for _, column in by_kind), "nothing of a classified column's values"
-    assert all(one.catches for one in suggested)
+    assert all(item.catches for item in suggested)
     months = remember(session, "SELECT '2025-01-01' AS _partition, 1 AS month FROM range(50)", {"month": "INTEGER"}, frozenset())
     assert months is not None
     assert suggesting._accepted("month", months) is None, "February comes"
-    again = challenge(session, subject(*(one.check for one in suggested)), 60, lambda: None)
+    again = challenge(session, subject(*(item.check for item in suggested)), 60, lambda: None)
     assert all(asked.first and asked.first.outcome is CheckState.PASSED for asked in again.asked.values())
-    assert len(again.unnoticed) < len(found.unnoticed)
-    assert all(again.caught(one.check.name) for one in suggested)
+    assert len(again.unnoticed) < len(result.unnoticed)
+    assert all(again.caught(item.check.name) for item in suggested)
 
 
 def test_a_suggestion_holds_in_all_that_is_published(session: DuckDBSession) -> None:
     """Would catch: a check made of the newest partitions that an older one breaks."""
-    about, found = subject(), challenge(session, subject(), 60, lambda: None)
+    about, result = subject(), challenge(session, subject(), 60, lambda: None)
     newest = f"SELECT '2025-03-02' AS _partition, * FROM ({ROWS.format(first=0, beyond=40)})"
     older = newest.replace("03-02", "03-01").replace("'b' END", "'z' END").replace("i % 7 + 1 AS", "i % 7 * 100 - 5 AS")
     twice = f"{older} UNION ALL {older.replace('range(0, 40)', 'range(0, 1)')}"
@@ -214,8 +214,8 @@ def test_a_suggestion_holds_in_all_that_is_published(session: DuckDBSession) -> 
 
     def kinds(everything: str) -> set[str]:
         with Deadline(session, 60) as deadline:
-            suggested = suggesting.suggest(session, about, found.unnoticed, memory, deadline, everything)
-        return {one.check.name for one in suggested}
+            suggested = suggesting.suggest(session, about, result.unnoticed, memory, deadline, everything)
+        return {item.check.name for item in suggested}
 
     every = kinds(f"{newest} UNION ALL {newest.replace('03-02', '03-01')}")
     assert every >= {"unique_id", "accepted_values_Kind; drop", "range_amount", "row_count"}
@@ -229,13 +229,13 @@ def test_a_bound_is_suggested_only_where_it_notices_something(session: DuckDBSes
     columns = {"price": "DOUBLE", "month": "INTEGER"}
     rows = "SELECT CAST(2.78 + i % 190 AS DOUBLE) AS price, 2 AS month FROM range(40) AS r(i)"
     about = ChallengeSubject(About(columns, "2025-02-02", 0, "UTC"), rows, ())
-    found = challenge(session, about, 60, lambda: None)
+    result = challenge(session, about, 60, lambda: None)
     history = f"SELECT '2025-02-01' AS _partition, * FROM ({rows}) UNION ALL SELECT '2025-01-31', price, 1 FROM ({rows})"
     memory = remember(session, history, columns, frozenset())
     assert memory is not None
     with Deadline(session, 60) as deadline:
-        suggested = suggesting.suggest(session, about, found.unnoticed, memory, deadline)
-    assert [one.check.arguments for one in suggested if one.check.kind == "range"] == [{"column": "price", "max": 500}]
+        suggested = suggesting.suggest(session, about, result.unnoticed, memory, deadline)
+    assert [item.check.arguments for item in suggested if item.check.kind == "range"] == [{"column": "price", "max": 500}]
 
 
 def test_the_whole_gate_is_challenged(session: DuckDBSession) -> None:
@@ -250,8 +250,8 @@ def test_the_whole_gate_is_challenged(session: DuckDBSession) -> None:
     promised = (check("not_null", "contract_required", columns=["id", "amount"]),)
     plain = challenged(session)
     usual = Usual(grain=Grain.DAY, past=tuple(past), promised=promised, rows_max=60, delivered=True)
-    found = challenge(session, msgspec.structs.replace(subject(before=True), usual=usual), 60, lambda: None)
-    by = {one.mutation.says: found.noticed_by(one) for one in found.tried}
+    result = challenge(session, msgspec.structs.replace(subject(before=True), usual=usual), 60, lambda: None)
+    by = {item.mutation.says: result.noticed_by(item) for item in result.tried}
     assert (by["every tenth `id` is null"], by["`amount` is null"]) == ("contract", "contract")
     assert by["`Kind; drop` is null"] == "null_spike"
     assert by["all rows twice"] == "rows"
@@ -259,15 +259,15 @@ def test_the_whole_gate_is_challenged(session: DuckDBSession) -> None:
     assert by["`amount` × 100"] == "distribution_shift"
     assert by["`Kind; drop` in the other case"] == "distribution_shift"
     assert {by["every tenth row twice"], by["the last 40 % of the rows missing"]} <= {"duplicate_rows", "volume_anomaly"}
-    assert len(found.unnoticed) * 2 < len(plain.unnoticed)
+    assert len(result.unnoticed) * 2 < len(plain.unnoticed)
     ignored = msgspec.structs.replace(usual, on_anomaly="ignore", promised=(), rows_max=None, delivered=False)
     again = challenge(session, msgspec.structs.replace(subject(before=True), usual=ignored), 60, lambda: None)
-    assert [one.mutation.says for one in again.unnoticed] == [one.mutation.says for one in plain.unnoticed]
+    assert [item.mutation.says for item in again.unnoticed] == [one.mutation.says for one in plain.unnoticed]
 
 
 def test_suggestions_end_in_time(session: DuckDBSession) -> None:
     """Would catch: time that is over while rows are counted told as an error of the asset's, and the others not looked at."""
-    found = challenge(session, subject(), 60, lambda: None)
+    result = challenge(session, subject(), 60, lambda: None)
     memory = remember(session, f"SELECT '2025-03-01' AS _partition, * FROM ({ROWS.format(first=0, beyond=40)})", COLUMNS, frozenset())
     assert memory is not None
     session.connection.execute(f"DROP TABLE {TABLE}")
@@ -275,7 +275,7 @@ def test_suggestions_end_in_time(session: DuckDBSession) -> None:
         f"CREATE TEMP VIEW {TABLE} AS SELECT a.i AS id FROM range(10000000) a(i), range(10000000) b(i) WHERE a.i <> b.i"
     )
     with Deadline(session, 0) as deadline:
-        assert suggesting.suggest(session, subject(), found.unnoticed, memory, deadline) == []
+        assert suggesting.suggest(session, subject(), result.unnoticed, memory, deadline) == []
 
 
 def test_bounds_are_wide_and_round() -> None:

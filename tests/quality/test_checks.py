@@ -122,8 +122,8 @@ def test_a_check_that_cannot_be_measured_has_failed(bench: Bench, spec: Any) -> 
 
 def test_a_warning_that_cannot_be_measured_is_a_warning(bench: Bench) -> None:
     """Would catch: a broken warning that blocks."""
-    found = bench.audit(bench.stage(ROWS), check("unique", "warning", columns=["nope"]), check("not_null", columns=["day"]))
-    assert found.verdict is Verdict.WARNED
+    result = bench.audit(bench.stage(ROWS), check("unique", "warning", columns=["nope"]), check("not_null", columns=["day"]))
+    assert result.verdict is Verdict.WARNED
 
 
 @pytest.mark.parametrize(

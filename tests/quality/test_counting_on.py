@@ -34,7 +34,7 @@ def of_ids(number: int, rows: int) -> ColumnMetrics:
 
 
 def facts(today: Metrics, at: int, past: dict[int, Metrics]) -> list[Fact]:
-    history = MetricHistory([StoredMetrics(key(number), encoded(one)) for number, one in past.items()], Grain.DAY)
+    history = MetricHistory([StoredMetrics(key(number), encoded(item)) for number, item in past.items()], Grain.DAY)
     return list(judge(EvaluatedPartition(key=key(at), metrics=today), history))
 
 
@@ -97,12 +97,12 @@ def test_a_column_names_its_month_once_it_varied_with_it(months: int, severity: 
     def day(at: date, month: int) -> Metrics:
         return Metrics(100, {"month": one_value(month)}, repeated=0)
 
-    every = [date(2023, month, one) for month in range(5 - months, 5) for one in range(1, 19)]
+    every = [date(2023, month, item) for month in range(5 - months, 5) for item in range(1, 19)]
     may = date(2023, 5, 1)
     past = {(at - FIRST).days: day(at, at.month) for at in every}
     assert facts(day(may, 5), (may - FIRST).days, past) == []
-    found = facts(day(may, 4), (may - FIRST).days, past)
-    told = {one.severity.value for one in found if one.detail == "rows of another interval"}
+    result = facts(day(may, 4), (may - FIRST).days, past)
+    told = {item.severity.value for item in result if item.detail == "rows of another interval"}
     assert told == ({severity} if severity else set())
 
 
@@ -116,8 +116,8 @@ def test_a_count_of_a_row_a_day_is_no_part_of_the_date(counts: list[int], first:
     at = (first - FIRST).days
     past = {at + n: Metrics(1, {"n": one_value(count)}, repeated=0) for n, count in enumerate(counts[:-1])}
     today = at + len(past)
-    found = facts(Metrics(1, {"n": one_value(counts[-1])}, repeated=0), today, past)
-    assert [one.detail for one in found if one.kind == "stale_data"] == []
+    result = facts(Metrics(1, {"n": one_value(counts[-1])}, repeated=0), today, past)
+    assert [item.detail for item in result if item.kind == "stale_data"] == []
 
 
 def test_a_number_of_deliveries_goes_on_when_a_month_ends() -> None:
@@ -142,7 +142,7 @@ def test_a_row_a_day_that_names_its_day(written: str) -> None:
 
     first, today = date(2025, 1, 20), date(2025, 2, 12)
     days = [first + timedelta(n) for n in range((today - first).days)]
-    past = {(one - FIRST).days: day(one) for one in days}
+    past = {(item - FIRST).days: day(item) for item in days}
     assert facts(day(today), (today - FIRST).days, past) == []
-    found = facts(day(today - timedelta(3)), (today - FIRST).days, past)
-    assert [(one.kind, one.column, one.severity) for one in found] == [("stale_data", "on", FactSeverity.WARN)]
+    result = facts(day(today - timedelta(3)), (today - FIRST).days, past)
+    assert [(item.kind, item.column, item.severity) for item in result] == [("stale_data", "on", FactSeverity.WARN)]

@@ -96,8 +96,8 @@ def test_each_partition_of_a_batch_is_described_as_its_values_written_out_are(be
         told = dict(connection.execute(query).fetchall())
         for day, values in each.items():
             if values:
-                found = describe(next(iter(columns_of(told[day], wanted, len(values)))), of, "UTC")
-                assert found == plainly([described(value, kind) for value in values], of), (day, counted)
+                result = describe(next(iter(columns_of(told[day], wanted, len(values)))), of, "UTC")
+                assert result == plainly([described(value, kind) for value in values], of), (day, counted)
 
 
 def test_what_an_audit_says_of_a_batch_is_what_is_said_plainly(bench: Bench) -> None:
@@ -118,4 +118,4 @@ def test_what_an_audit_says_of_a_batch_is_what_is_said_plainly(bench: Bench) -> 
             plain = plainly(values, kind)
             bounds = {"minimum": lower_bound(plain.minimum or ""), "maximum": upper_bound(plain.maximum or "")}
             assert profile[name] == msgspec.structs.replace(plain, **bounds)
-    assert all(found == ColumnProfile(0, 0) for found in batch.of(EMPTY).profile.values())
+    assert all(result == ColumnProfile(0, 0) for result in batch.of(EMPTY).profile.values())

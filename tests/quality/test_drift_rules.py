@@ -110,17 +110,17 @@ def test_random_headers() -> None:
     for _ in range(300):
         names = [f"c{i}" for i in rng.sample(range(60), rng.randint(1, 40))]
         expected = [Expected(name=name, names=(name, f"{name}_old"), optional=rng.random() < 0.1) for name in names]
-        found = [rng.choice([name, name, f"{name}_old"]) for name in names if rng.random() < 0.9] + [
+        result = [rng.choice([name, name, f"{name}_old"]) for name in names if rng.random() < 0.9] + [
             f"n{i}" for i in range(rng.randint(0, 5))
         ]
-        rng.shuffle(found)
-        compared = compare(expected, found)
+        rng.shuffle(result)
+        compared = compare(expected, result)
         matched = list(compared.names.values())
         assert len(set(matched)) == len(matched)
-        optional = {one.name for one in expected if one.optional}
+        optional = {item.name for item in expected if item.optional}
         assert set(matched) | set(compared.dropped) | optional == set(names) | (optional & set(names))
-        assert set(compared.added) == set(found) - set(compared.names)
-        again = compare(expected, sorted(found))
+        assert set(compared.added) == set(result) - set(compared.names)
+        again = compare(expected, sorted(result))
         assert (again.names, set(again.dropped)) == (compared.names, set(compared.dropped))
         changes = changes_of(compared, DriftRules(used={"*": ("x",)}), spelled_alike(compared.dropped, compared.added))
         assert blocks(changes) is bool(compared.dropped)

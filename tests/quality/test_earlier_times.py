@@ -38,12 +38,12 @@ def day(number: int, at: float = 9.0, hours: float = 8.0, rows: int = 100, grain
 
 
 def facts(today: Metrics, past: list[Metrics], grain: Grain = Grain.DAY, calendar: str = "") -> list[tuple[str, str, str]]:
-    known = MetricHistory([StoredMetrics(key(number, grain), encoded(one)) for number, one in enumerate(past)], grain)
+    known = MetricHistory([StoredMetrics(key(number, grain), encoded(item)) for number, item in enumerate(past)], grain)
     return told(judge(EvaluatedPartition(key=key(len(past), grain), metrics=today, calendar=calendar), known))
 
 
-def told(found: tuple[Fact, ...]) -> list[tuple[str, str, str]]:
-    return [(one.kind, one.column, one.severity.value) for one in found]
+def told(result: tuple[Fact, ...]) -> list[tuple[str, str, str]]:
+    return [(item.kind, item.column, item.severity.value) for item in result]
 
 
 @pytest.mark.parametrize(("past", "severity"), [(2, None), (3, "warn"), (6, "warn"), (7, "hold"), (40, "hold")])
@@ -57,9 +57,9 @@ def test_times_of_another_day(past: int, severity: str | None, days: int) -> Non
 
 def test_what_is_said_of_it() -> None:
     history = MetricHistory([StoredMetrics(key(number), encoded(day(number))) for number in range(10)], Grain.DAY)
-    (found,) = judge(EvaluatedPartition(key=key(10), metrics=day(10, -15)), history)
-    assert (found.expected, found.observed) == ("times from 2025-01-16 09:00 on", "2025-01-15 09:00 to 2025-01-15 17:00")
-    assert (found.detail, found.partition) == ("rows of another interval", "2025-01-16")
+    (result,) = judge(EvaluatedPartition(key=key(10), metrics=day(10, -15)), history)
+    assert (result.expected, result.observed) == ("times from 2025-01-16 09:00 on", "2025-01-15 09:00 to 2025-01-15 17:00")
+    assert (result.detail, result.partition) == ("rows of another interval", "2025-01-16")
 
 
 def test_round_the_clock_the_day_before_is_told_from_late_rows() -> None:
@@ -118,10 +118,10 @@ def test_lively_sound_days_are_never_called_another_day_s() -> None:
         for number in range(60):
             begins = MONDAY + timedelta(number, hours=start)
             times = [begins + timedelta(hours=chance.uniform(0, length)) for _ in range(rows)]
-            times = [one - timedelta(hours=chance.expovariate(0.2)) if chance.random() < 0.1 else one for one in times]
-            values = Values.listed([to_us(one) for one in times])
+            times = [time - timedelta(hours=chance.expovariate(0.2)) if chance.random() < 0.1 else time for time in times]
+            values = Values.listed([to_us(time) for time in times])
             today = measured({"at": describe(values, ValueKind.INSTANT, "America/New_York")}, rows)
-            assert [one for one in facts(today, past) if one[0] == "stale_data"] == []
+            assert [fact for fact in facts(today, past) if fact[0] == "stale_data"] == []
             past.append(today)
 
 

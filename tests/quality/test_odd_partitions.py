@@ -31,16 +31,16 @@ HELD_MIN = {
 def test_sound_days_of_twenty_sources_are_hardly_ever_held_and_faults_are() -> None:
     """Catches: a limit, a forecaster or a scale that makes sound days odd, or faults sound. The seed is the lab's."""
     held = warned = 0
-    found, tried = Counter[str](), Counter[str]()
+    result, tried = Counter[str](), Counter[str]()
     for number, (key, metrics, facts, history) in enumerate(lab.Project(SEED, days=DAYS).sound()):
         is_held = any(fact.severity is FactSeverity.HOLD for fact in facts)
         held, warned = held + is_held, warned + (bool(facts) and not is_held)
         for name, fault in lab.FAULTS.items() if number % EVERY == 7 and not is_held else ():
             tried[name] += 1
-            found[name] += any(fact.severity is FactSeverity.HOLD for fact in lab.found_of(fault, key, metrics, history))
+            result[name] += any(fact.severity is FactSeverity.HOLD for fact in lab.found_of(fault, key, metrics, history))
     assert held <= 1, held
     assert warned <= 15, warned
-    assert {name: share for name, share in HELD_MIN.items() if found[name] < share * tried[name]} == {}, (found, tried)
+    assert {name: share for name, share in HELD_MIN.items() if result[name] < share * tried[name]} == {}, (result, tried)
 
 
 def test_the_limits_are_those_that_were_worked_out() -> None:
@@ -129,8 +129,8 @@ def test_a_public_holiday_and_the_end_of_a_month_thin_the_rows_and_hold_nothing(
     past = history({n: day(n) for n in range(thanksgiving - 56, thanksgiving)})
 
     def told(number: int, rows: int, calendar: str, before: MetricHistory) -> list[str]:
-        found = judge(EvaluatedPartition(key=key(number), metrics=day(number, rows), calendar=calendar), before)
-        return [fact.severity.value for fact in found]
+        result = judge(EvaluatedPartition(key=key(number), metrics=day(number, rows), calendar=calendar), before)
+        return [fact.severity.value for fact in result]
 
     assert told(thanksgiving, 640, "", past) == told(thanksgiving, 640, "nowhere", past) == ["hold"]
     assert told(thanksgiving, 640, "US", past) == told(thanksgiving + 1, 640, "US", past) == ["warn"]
@@ -151,8 +151,8 @@ def test_a_time_of_day_that_is_written_as_a_number_moves_on_holidays_too() -> No
     number = (date(2024, 11, 28) - FIRST).days
     past = history({n: leaving(n, 1260 + n % 3) for n in range(number - 56, number)})
     for at, calendar, severity in ((1082, "US", "warn"), (1082, "", "hold"), (126_000, "US", "hold")):
-        found = judge(EvaluatedPartition(key=key(number), metrics=leaving(number, at), calendar=calendar), past)
-        assert [(fact.column, fact.severity.value) for fact in found] == [("leaves", severity)]
+        result = judge(EvaluatedPartition(key=key(number), metrics=leaving(number, at), calendar=calendar), past)
+        assert [(fact.column, fact.severity.value) for fact in result] == [("leaves", severity)]
 
 
 def test_what_is_worse_than_the_worst_day_by_little_or_is_of_another_sign_warns_only() -> None:
@@ -171,8 +171,8 @@ def test_what_is_worse_than_the_worst_day_by_little_or_is_of_another_sign_warns_
         (weather(56, 0.0, 3.0, 0.0, 5.0 - 0.8), "warn"),
         (weather(56, 0.0, 3.0, 0.0, 5.0 - 1.6), "hold"),
     ):
-        found = judge(EvaluatedPartition(key=key(56), metrics=odd), past)
-        assert found and found[0].severity.value == severity, (odd, found)
+        result = judge(EvaluatedPartition(key=key(56), metrics=odd), past)
+        assert result and result[0].severity.value == severity, (odd, result)
 
 
 def test_the_country_of_a_time_zone() -> None:
@@ -182,8 +182,8 @@ def test_the_country_of_a_time_zone() -> None:
 
 def test_a_factor_of_rows_is_what_came_by_what_was_expected() -> None:
     """Would catch: "2 rows, expected 3 rows (× 0.75)"."""
-    one = MetricAnomaly(MetricId("rows"), FactSeverity.WARN, math.log(4), math.log(3), 3.0, 0.0)
-    assert told(one) == ("volume_anomaly", "3 rows", "2 rows", "× 0.667")
+    item = MetricAnomaly(MetricId("rows"), FactSeverity.WARN, math.log(4), math.log(3), 3.0, 0.0)
+    assert told(item) == ("volume_anomaly", "3 rows", "2 rows", "× 0.667")
 
 
 @pytest.mark.parametrize(("numbered", "kind"), [(True, "duplicate_rows"), (False, "null_spike")])
@@ -201,5 +201,5 @@ def test_rows_that_are_twice_beside_a_column_that_is_gone(numbered: bool, kind: 
 
     days = [f"2025-{month:02d}-{day:02d}" for month in (1, 2) for day in range(1, 29)]
     history = MetricHistory([StoredMetrics(key, encoded(of())) for key in days[:40]], Grain.DAY)
-    found = judge(EvaluatedPartition(key=days[40], metrics=of(100, 1.0)), history)
-    assert {one.kind for one in found if one.severity is FactSeverity.HOLD} == {"null_spike", kind}
+    result = judge(EvaluatedPartition(key=days[40], metrics=of(100, 1.0)), history)
+    assert {item.kind for item in result if item.severity is FactSeverity.HOLD} == {"null_spike", kind}

@@ -50,20 +50,20 @@ def test_random_numbers_are_described_as_counting_them_says() -> None:
         choices = [rng.uniform(-9, 9) for _ in range(rng.choice((1, 3, 40, 400)))] + [0.0, None]
         values = [rng.choice(choices) for _ in range(rng.randrange(1, 900))]
         known = sorted(value for value in values if value is not None)
-        found = numbers(values)
-        assert (found.rows, found.nulls) == (len(values), len(values) - len(known))
+        result = numbers(values)
+        assert (result.rows, result.nulls) == (len(values), len(values) - len(known))
         if not known:
             continue
         counts = Counter(known)
-        assert found.distinct == len(counts)
-        assert found.negative == sum(value < 0 for value in known) and found.zero == counts[0.0]
-        assert found.mean == pytest.approx(sum(known) / len(known), abs=1e-9)
-        assert found.quantiles is not None
-        assert found.quantiles[2] == known[(len(known) - 1) // 2]
-        assert all(counts[float(value)] == count for value, count in found.top)
-        assert len({value for value, _ in found.top}) == len(found.top)
-        expected = sorted(-count for count in counts.values() if found.categorical or count >= max(2, math.ceil(len(known) / 50)))
-        assert [-count for _, count in found.top] == expected[: None if found.categorical else TOP_MAX]
+        assert result.distinct == len(counts)
+        assert result.negative == sum(value < 0 for value in known) and result.zero == counts[0.0]
+        assert result.mean == pytest.approx(sum(known) / len(known), abs=1e-9)
+        assert result.quantiles is not None
+        assert result.quantiles[2] == known[(len(known) - 1) // 2]
+        assert all(counts[float(value)] == count for value, count in result.top)
+        assert len({value for value, _ in result.top}) == len(result.top)
+        expected = sorted(-count for count in counts.values() if result.categorical or count >= max(2, math.ceil(len(known) / 50)))
+        assert [-count for _, count in result.top] == expected[: None if result.categorical else TOP_MAX]
 
 
 def test_special_numbers_break_nothing(bench: Bench) -> None:
@@ -83,9 +83,9 @@ def test_special_numbers_break_nothing(bench: Bench) -> None:
 def test_texts_are_told_by_lengths_and_shapes(bench: Bench) -> None:
     """Would catch: bytes counted for characters, blanks taken for values, a shape that shows the value, a text that ends the JSON that it
     comes in."""
-    found = texts(["EWR", "JFK", "Zürich-8", "", "  ", None])
-    assert found.empty == 2 and found.lengths == (0, 16 / 5, 8) and found.distinct == 5
-    assert found.patterns[0] == ("AAA", 2) and len(found.patterns) <= PATTERNS_MAX
+    result = texts(["EWR", "JFK", "Zürich-8", "", "  ", None])
+    assert result.empty == 2 and result.lengths == (0, 16 / 5, 8) and result.distinct == 5
+    assert result.patterns[0] == ("AAA", 2) and len(result.patterns) <= PATTERNS_MAX
     assert ("Aaaaaa-9", 1) in texts(["Zürich-8"]).patterns
     hostile = ['"]}', "\\", "null", "\x00", "\u2028", "'", '"c1":[']
     told = column(bench, f"([{', '.join(quoted(text) for text in hostile)}])[i % 7 + 1]", 70)
@@ -93,7 +93,7 @@ def test_texts_are_told_by_lengths_and_shapes(bench: Bench) -> None:
 
 
 def quoted(text: str) -> str:
-    return " || ".join(f"chr({ord(one)})" for one in text)
+    return " || ".join(f"chr({ord(item)})" for item in text)
 
 
 def test_hours_are_those_of_the_node_s_clock(bench: Bench) -> None:
@@ -124,9 +124,9 @@ def test_values_that_are_counted_are_described_as_those_that_are_listed(bench: B
     assert counts is not None
     wanted = [ProfiledColumn("c", kind, counts), ProfiledColumn("c", kind, counts, counted=True)]
     source = f"SELECT ({value})::{kind} AS c FROM range({rows}) r(i)"
-    row = bench.session.connection.execute(f"SELECT {', '.join(aggregate([one]) for one in wanted)} FROM ({source})").fetchone()
+    row = bench.session.connection.execute(f"SELECT {', '.join(aggregate([item]) for item in wanted)} FROM ({source})").fetchone()
     assert row is not None
-    each, counted = (describe(next(columns_of(text, [one], rows)), counts, NEW_YORK) for text, one in zip(row, wanted, strict=True))
+    each, counted = (describe(next(columns_of(text, [item], rows)), counts, NEW_YORK) for text, item in zip(row, wanted, strict=True))
     assert each == counted and each.distinct
 
 
@@ -142,7 +142,7 @@ def test_shares_are_told_of_few_values_that_come_often() -> None:
     values = metrics.measured({"c": few}, 40).values()
     assert values[MetricId("share", "c", "a")] == 0.75 and values[MetricId("rows")] == math.log(41)
     key = texts([str(n) for n in range(CATEGORIES_MAX)])
-    assert not [one for one in metrics.measured({"c": key}, 50).values() if one.family == "share"]
+    assert not [item for item in metrics.measured({"c": key}, 50).values() if item.family == "share"]
     vector = metrics.of({"c": few}, 40)
     assert decoded(vector).values() == values and len(vector) < 80
 
@@ -156,11 +156,11 @@ def test_a_large_file_gives_the_same_profile_twice_from_a_sample(bench: Bench) -
     )
     first, second = bench.audit(staged, check("row_count", min=1)), bench.audit(staged)
     assert first.profile == second.profile and first.metrics == second.metrics != b""
-    found = first.profile
-    assert found["id"].sampled is not None and 18_000 < found["id"].sampled < 22_000
-    assert (found["n"].nulls, found["n"].negative, found["n"].zero, found["kind"].zero) == (30_000, 135_000, 0, 75_000)
-    assert found["kind"].distinct == 4 and found["id"].distinct == pytest.approx(300_000, rel=0.15)
-    assert found["id"].quantiles is not None and found["id"].quantiles[2] == pytest.approx(150_000, rel=0.05)
+    result = first.profile
+    assert result["id"].sampled is not None and 18_000 < result["id"].sampled < 22_000
+    assert (result["n"].nulls, result["n"].negative, result["n"].zero, result["kind"].zero) == (30_000, 135_000, 0, 75_000)
+    assert result["kind"].distinct == 4 and result["id"].distinct == pytest.approx(300_000, rel=0.15)
+    assert result["id"].quantiles is not None and result["id"].quantiles[2] == pytest.approx(150_000, rel=0.05)
     shares = decoded(first.metrics).columns["kind"].shares
     assert all(share == pytest.approx(0.25, abs=0.02) for share in shares.values()) and len(shares) == 4
 
@@ -180,11 +180,11 @@ def test_partitions_of_a_batch_are_described_as_if_each_had_come_alone(bench: Be
 def test_nothing_of_a_classified_column_s_values_is_kept(bench: Bench, rows: int) -> None:
     """Would catch: names of people in the store, by the file's bounds, as a frequent value or in the metrics."""
     staged = bench.stage(f"SELECT i AS id, '{SECRET}' AS Name, 31337 AS salary FROM range({rows}) r(i)", hashed=False)
-    found = bench.audit(staged, classified=["name", "salary"])
-    kept = repr(found.profile) + repr(decoded(found.metrics))
+    result = bench.audit(staged, classified=["name", "salary"])
+    kept = repr(result.profile) + repr(decoded(result.metrics))
     assert SECRET not in kept and "31337" not in kept
-    assert found.profile["Name"].distinct is not None and found.profile["salary"].nulls == 0
-    assert found.profile["id"].maximum == str(rows - 1)
+    assert result.profile["Name"].distinct is not None and result.profile["salary"].nulls == 0
+    assert result.profile["id"].maximum == str(rows - 1)
 
 
 def test_a_range_that_the_footer_proves_is_not_counted_and_one_that_is_broken_is_found(bench: Bench) -> None:
@@ -193,5 +193,5 @@ def test_a_range_that_the_footer_proves_is_not_counted_and_one_that_is_broken_is
         "SELECT i AS n, (i / 4)::DECIMAL(6,2) AS d, CASE WHEN i = 9 THEN 'nan'::DOUBLE ELSE i END AS f FROM range(10) r(i)"
     )
     checks = [check("range", column="n", min=0, max=9), check("range", column="d", min=0, max=2.25), check("range", column="n", min=1)]
-    found = bench.audit(staged, *checks, check("range", column="d", max=2.24), check("range", column="f", min=0, max=9)).results
-    assert [(one.rows, one.failing) for one in found] == [(10, 0), (10, 0), (10, 1), (10, 1), (10, 1)]
+    result = bench.audit(staged, *checks, check("range", column="d", max=2.24), check("range", column="f", min=0, max=9)).results
+    assert [(item.rows, item.failing) for item in result] == [(10, 0), (10, 0), (10, 1), (10, 1), (10, 1)]

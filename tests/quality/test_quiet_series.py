@@ -29,12 +29,12 @@ def wobble(number: int, size: float = 0.01) -> float:
 
 
 def facts(today: Metrics, past: list[Metrics]) -> list[Fact]:
-    history = MetricHistory([StoredMetrics(key(number), encoded(one)) for number, one in enumerate(past)], Grain.DAY)
+    history = MetricHistory([StoredMetrics(key(number), encoded(item)) for number, item in enumerate(past)], Grain.DAY)
     return list(judge(EvaluatedPartition(key=key(len(past)), metrics=today), history))
 
 
 def told(today: Metrics, past: list[Metrics]) -> list[tuple[str, str, str]]:
-    return [(one.kind, one.column, one.severity.value) for one in facts(today, past)]
+    return [(fact.kind, fact.column, fact.severity.value) for fact in facts(today, past)]
 
 
 def sold(number: int, rows: int = 1000, **shares: float) -> Metrics:
@@ -51,9 +51,9 @@ def test_a_group_under_another_name_is_no_group_that_is_missing(named: str) -> N
     """Would catch: a code that was renamed, or mixed up with another, told as rows that were lost."""
     moved = {"a": 0.5, "b": 0.3, "c": 0.2}
     moved[named] = moved.get(named, 0.0) + moved.pop("a")
-    (found,) = facts(sold(DAYS, **moved), SOLD)
-    assert (found.kind, found.column, found.severity.value) == ("distribution_shift", "kind", "hold")
-    assert found.detail == f"category mix: 'a' is '{named}'"
+    (result,) = facts(sold(DAYS, **moved), SOLD)
+    assert (result.kind, result.column, result.severity.value) == ("distribution_shift", "kind", "hold")
+    assert result.detail == f"category mix: 'a' is '{named}'"
 
 
 def test_a_group_whose_rows_are_gone_is_missing() -> None:
@@ -89,8 +89,8 @@ TRIPS = [trips(number, 0.5 if number % 13 == 0 else 0.02 + wobble(number, 0.004)
 @pytest.mark.parametrize(("share", "severity"), [(0.08, "hold"), (0.5, "hold"), (1.0, "hold")])
 def test_a_column_that_is_emptied_without_its_twin(share: float, severity: str) -> None:
     """Would catch: a lost column taken for a storm because there were storms: in those its twin was null as well."""
-    found = told(trips(DAYS, 0.02, delay=0.02 + share * 0.98), TRIPS)
-    assert found == [("null_spike", "delay", severity)]
+    result = told(trips(DAYS, 0.02, delay=0.02 + share * 0.98), TRIPS)
+    assert result == [("null_spike", "delay", severity)]
 
 
 def test_a_storm_empties_both() -> None:
@@ -101,7 +101,7 @@ def test_a_storm_empties_both() -> None:
 def test_columns_that_were_never_null_together_are_no_twins() -> None:
     """Would catch: any two columns whose nulls happened to be near each other compared for ever."""
     past = [trips(number, 0.02 + wobble(number, 0.004), delay=0.02 - wobble(number, 0.004)) for number in range(DAYS)]
-    assert [one.detail for one in facts(trips(DAYS, 0.02, delay=0.05), past)] == [""]
+    assert [fact.detail for fact in facts(trips(DAYS, 0.02, delay=0.05), past)] == [""]
 
 
 def sized(number: int, times: float = 0.0, noise: float = 0.005) -> Metrics:
@@ -127,13 +127,13 @@ def test_what_never_was_null_is_held_in_what_is_computed_though_something_above_
     """Would catch: keys that nobody knows, published as rows without what they refer to, because there are more keys than usual; a
     storm's nulls held in each table that counts them."""
     past = [trips(number, 0.02 + wobble(number, 0.004), delay=0.0) for number in range(DAYS)]
-    found = facts(trips(DAYS, 0.4, delay=0.4), past)
-    made = {one.column: one.severity.value for one in milder(found, [key(DAYS)])}
+    result = facts(trips(DAYS, 0.4, delay=0.4), past)
+    made = {item.column: item.severity.value for item in milder(result, [key(DAYS)])}
     assert made == {"delay": "hold", "duration": "warn"}
-    assert {one.severity.value for one in milder(found, [])} == {"hold"}
-    follows = {one.column: one.severity.value for one in milder(found, [key(DAYS)], [(key(DAYS), "delay")])}
+    assert {item.severity.value for item in milder(result, [])} == {"hold"}
+    follows = {item.column: item.severity.value for item in milder(result, [key(DAYS)], [(key(DAYS), "delay")])}
     assert follows == {"delay": "warn", "duration": "warn"}, "it is made of what is null above"
-    elsewhere = {one.column: one.severity.value for one in milder(found, [key(DAYS)], [(key(DAYS - 1), "delay"), (key(DAYS), "other")])}
+    elsewhere = {item.column: item.severity.value for item in milder(result, [key(DAYS)], [(key(DAYS - 1), "delay"), (key(DAYS), "other")])}
     assert elsewhere["delay"] == "hold", "another day's nulls, or another column's, explain nothing"
 
 
@@ -144,9 +144,9 @@ def test_more_rows_of_other_code_follow_only_from_more_rows() -> None:
     )
     doubled = [msgspec.structs.replace(rows, detail="× 2"), msgspec.structs.replace(rows, kind="duplicate_rows", detail="80 rows")]
     for more_rows, severity in ((None, "warn"), ((), "hold"), ((key(DAYS),), "warn")):
-        assert [one.severity.value for one in milder(doubled, [key(DAYS)], (), more_rows)] == [severity] * 2
+        assert [item.severity.value for item in milder(doubled, [key(DAYS)], (), more_rows)] == [severity] * 2
     fewer = msgspec.structs.replace(rows, detail="× 0.5")
-    assert [one.severity.value for one in milder([fewer], [key(DAYS)], (), ())] == ["warn"]
+    assert [item.severity.value for item in milder([fewer], [key(DAYS)], (), ())] == ["warn"]
 
 
 def customers(number: int, kept: float, distinct: int = 100) -> Metrics:
@@ -163,9 +163,9 @@ CUSTOMERS = [customers(number, 0.8 + wobble(number)) for number in range(DAYS)]
 )
 def test_names_that_nobody_knew_and_names_that_are_gone_are_told(kept: float, distinct: int, said: list[str]) -> None:
     """Would catch: keys that find nothing, of which the first sign is a join that has lost its partners; days of other customers told."""
-    found = [one for one in facts(customers(DAYS, kept, distinct), CUSTOMERS) if one.detail == "other names"]
-    assert [one.expected.partition("names ")[2] for one in found] == said
-    assert {one.severity.value for one in found} <= {"warn"}
+    result = [fact for fact in facts(customers(DAYS, kept, distinct), CUSTOMERS) if fact.detail == "other names"]
+    assert [item.expected.partition("names ")[2] for item in result] == said
+    assert {item.severity.value for item in result} <= {"warn"}
 
 
 def of_kinds(number: int, shares: dict[str, float], rows: int, **customer: float) -> Metrics:
@@ -185,11 +185,11 @@ def test_names_that_nobody_knew_beside_a_group_that_is_gone(kept: float, distinc
     """Would catch: keys that nobody knows told of only after the missing group was sent, since what is
     held is never joined by them; names of the missing group told as names that are gone."""
     past = [of_kinds(number, {"a": 0.4 + wobble(number), "b": 0.3, "c": 0.3 - wobble(number)}, 1000) for number in range(DAYS)]
-    found = facts(of_kinds(DAYS, {"b": 0.5, "c": 0.5}, 600, kept=kept, distinct=distinct), past)
-    held = {(one.column, one.detail) for one in found if one.severity.value == "hold" and one.column}
+    result = facts(of_kinds(DAYS, {"b": 0.5, "c": 0.5}, 600, kept=kept, distinct=distinct), past)
+    held = {(item.column, item.detail) for item in result if item.severity.value == "hold" and item.column}
     assert held == {("kind", "group missing: 'a'"), *([("customer", said)] if said else [])}
     if said:
-        assert found[0].column == "customer", "as sure as the group, so that it is a cause of its own"
+        assert result[0].column == "customer", "as sure as the group, so that it is a cause of its own"
 
 
 def test_names_that_never_last_are_no_names() -> None:
@@ -211,7 +211,7 @@ def test_a_clock_that_is_off_is_no_end_that_is_missing() -> None:
     early = hourly(DAYS, OFFICE[6:] + OFFICE[:6])
     assert {(kind, severity) for kind, _, severity in told(early, past)} == {("distribution_shift", "hold")}
     cut = hourly(DAYS, (*OFFICE[:12], *(0,) * 12))
-    assert [(one.kind, one.detail) for one in facts(cut, past)] == [("volume_anomaly", "truncated: about 60 % of the rows are missing")]
+    assert [(fact.kind, fact.detail) for fact in facts(cut, past)] == [("volume_anomaly", "truncated: about 60 % of the rows are missing")]
 
 
 LATE = (5, 10), (5, 5), (3, 3), (4, 7), (7, 6), (3, 5), (5, 5), (2, 5), (3, 6), (4, 8), (2, 5), (6, 4), (3, 8), (4, 7)
@@ -249,10 +249,10 @@ def test_a_table_with_a_row_for_each_of_six_regions_has_as_many_each_day() -> No
 
 def stormy(number: int, times: float = 0.0, delays: float = 0.0) -> Metrics:
     """Distances that are always the same, and delays that now and then are much longer."""
-    one = sized(number, times)
+    item = sized(number, times)
     location = 2.0 + wobble(number, 0.05) + (1.0 if number == DAYS // 2 else 0.0) + delays
     delay = ColumnMetrics(nulls=0.0, negative=0.0, zero=0.0, location=location, spread=0.7, distinct=5.0)
-    return Metrics(one.rows, {**one.columns, "delay": delay}, repeated=0)
+    return Metrics(item.rows, {**item.columns, "delay": delay}, repeated=0)
 
 
 def test_another_unit_in_a_storm_is_another_unit() -> None:
@@ -267,8 +267,8 @@ def test_another_unit_on_a_holiday_is_another_unit() -> None:
     """Would catch: distances in kilometres published because it was a holiday, on which sizes may be others."""
     holiday = (date(2024, 2, 19) - date(2024, 1, 1)).days
     history = MetricHistory([StoredMetrics(key(number), encoded(sized(number))) for number in range(holiday)], Grain.DAY)
-    found = judge(EvaluatedPartition(key=key(holiday), metrics=sized(holiday, log(1.609)), calendar="US"), history)
-    assert [(one.column, one.severity.value) for one in found] == [("distance", "hold")]
+    result = judge(EvaluatedPartition(key=key(holiday), metrics=sized(holiday, log(1.609)), calendar="US"), history)
+    assert [(item.column, item.severity.value) for item in result] == [("distance", "hold")]
 
 
 def numbered(number: int, rows: int, *, size: float, distinct: float = 1.0) -> Metrics:
@@ -283,9 +283,9 @@ def numbered(number: int, rows: int, *, size: float, distinct: float = 1.0) -> M
 def test_numbers_that_begin_anew_are_as_small_as_the_rows_are_few(size: float, distinct: float, *, odd: bool) -> None:
     """Would catch: a thin day held for the size of its row numbers; sizes that are off for themselves let through because of it."""
     past = [numbered(number, 1000, size=500, distinct=distinct) for number in range(DAYS)]
-    found = told(numbered(DAYS, 300, size=size, distinct=distinct), past)
-    assert ("volume_anomaly", "") in [one[:2] for one in found], found
-    assert ("distribution_shift" in [kind for kind, *_ in found]) is odd, found
+    result = told(numbered(DAYS, 300, size=size, distinct=distinct), past)
+    assert ("volume_anomaly", "") in [item[:2] for item in result], result
+    assert ("distribution_shift" in [kind for kind, *_ in result]) is odd, result
 
 
 REGIONS = {"a": 0.4, "b": 0.3, "c": 0.2, "d": 0.1}
@@ -309,5 +309,5 @@ def test_a_new_name_is_that_of_the_group_that_it_fits_best(names: dict[str, str]
             left[names.get(name, name)] = left.get(names.get(name, name), 0.0) + share
     rows = round(1000 * sum(left.values()))
     today = sold(DAYS, rows, **{name: share / sum(left.values()) for name, share in left.items()})
-    known = MetricHistory([StoredMetrics(key(number), encoded(one)) for number, one in enumerate(past)], Grain.DAY)
-    assert {one.value: one.now for one in missing(today, known)} == names | ({gone: ""} if gone else {})
+    known = MetricHistory([StoredMetrics(key(number), encoded(item)) for number, item in enumerate(past)], Grain.DAY)
+    assert {item.value: item.now for item in missing(today, known)} == names | ({gone: ""} if gone else {})

@@ -32,7 +32,7 @@ def day(number: int, mix: dict[str, float] | None = None, rows: int = 800) -> Me
 
 
 def told(today: Metrics, past: list[Metrics]) -> list[tuple[str, str, str]]:
-    history = MetricHistory([StoredMetrics(key(n), encoded(one)) for n, one in enumerate(past)], Grain.DAY)
+    history = MetricHistory([StoredMetrics(key(n), encoded(item)) for n, item in enumerate(past)], Grain.DAY)
     facts = judge(EvaluatedPartition(key=key(len(past)), metrics=today), history)
     return [(fact.kind, fact.severity.value, fact.detail) for fact in facts]
 
@@ -76,9 +76,9 @@ def without(mix: dict[str, float], gone: str) -> dict[str, float]:
 def test_a_category_is_gone_while_others_have_other_names(renamed: dict[str, str], names: str, past: int) -> None:
     """Would catch: a quarter of the rows that is missing, told of only after the names are accepted."""
     left = {renamed.get(value, value): share for value, share in without(MIX, "DL").items()}
-    found = told(day(past, left, rows=2250), [day(n, rows=3000) for n in range(past)])
-    assert found[:2] == [("distribution_shift", "hold", names), ("volume_anomaly", "hold", "group missing: 'DL'")]
-    assert {kind for kind, _, _ in found[2:]} <= {"volume_anomaly"}
+    result = told(day(past, left, rows=2250), [day(n, rows=3000) for n in range(past)])
+    assert result[:2] == [("distribution_shift", "hold", names), ("volume_anomaly", "hold", "group missing: 'DL'")]
+    assert {kind for kind, _, _ in result[2:]} <= {"volume_anomaly"}
 
 
 def test_which_of_several_categories_is_gone_is_said_where_it_can_be_told() -> None:
@@ -86,8 +86,8 @@ def test_which_of_several_categories_is_gone_is_said_where_it_can_be_told() -> N
     where nothing says which is which."""
     mix = {"AA": 0.5, "DL": 0.25, "UA": 0.25}
     left = {"one": 2 / 3, "two": 1 / 3}
-    found = told(day(10, left, rows=2250), [day(n, mix, rows=3000) for n in range(10)])
-    held = [detail for _, severity, detail in found if severity == "hold"]
+    result = told(day(10, left, rows=2250), [day(n, mix, rows=3000) for n in range(10)])
+    held = [detail for _, severity, detail in result if severity == "hold"]
     assert held[0] == "category mix: 'AA' is 'one'"
     assert sorted(held[1].removeprefix("group missing: ").split(" or ")) == ["'DL'", "'UA'"]
 
@@ -123,7 +123,7 @@ def test_sets_that_are_open_are_none_to_go_by() -> None:
     names = [f"c{n:02d}" for n in range(40)]
     days = [day(n, dict.fromkeys(names[n // 2 : n // 2 + 8], 0.125)) for n in range(24)]
     for at in range(8, 24):
-        assert not [one for one in told(days[at], days[:at]) if one[1] == "hold" and "' is '" in one[2]], at
+        assert not [item for item in told(days[at], days[:at]) if item[1] == "hold" and "' is '" in item[2]], at
 
 
 def test_months_in_a_window_go_on() -> None:
@@ -131,8 +131,8 @@ def test_months_in_a_window_go_on() -> None:
     gains one."""
     months = {"2023-11": 0.33, "2023-12": 0.33, "2024-01": 0.34}
     next_months = {"2023-12": 0.33, "2024-01": 0.33, "2024-02": 0.34}
-    found = told(day(20, next_months), [day(n, months) for n in range(20)])
-    assert not [one for one in found if one[1] == "hold" and "' is '" in one[2]]
+    result = told(day(20, next_months), [day(n, months) for n in range(20)])
+    assert not [item for item in result if item[1] == "hold" and "' is '" in item[2]]
 
 
 def test_shares_of_few_rows_are_no_news() -> None:
@@ -165,7 +165,7 @@ def test_what_is_there_twice_by_its_nature() -> None:
     differ in what they are readings of."""
     assert told(copied(9), [copied(n) for n in range(9)]) == []
     assert told(copied(9, apart="value"), [copied(n, 1, 1600, "value") for n in range(9)]) == []
-    assert [one[:2] for one in told(copied(9, apart="flight"), [copied(n, 1, 800, "flight") for n in range(9)])] == [
+    assert [item[:2] for item in told(copied(9, apart="flight"), [copied(n, 1, 800, "flight") for n in range(9)])] == [
         ("duplicate_rows", "hold")
     ]
 

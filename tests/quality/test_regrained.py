@@ -34,11 +34,11 @@ def test_values_all_written_otherwise_are_held_after_a_week() -> None:
     day on which a few came again, and which is only told of."""
     days = [StoredMetrics(key, encoded(day(150, 0.95))) for key in DAYS[:8]]
     for kept, wanted in ((0.0, [("distribution_shift", "hold")]), (0.2, [("distribution_shift", "warn")])):
-        found = judge(EvaluatedPartition(key=DAYS[8], metrics=day(150, kept)), MetricHistory(days, Grain.DAY))
-        assert [(fact.kind, fact.severity.value) for fact in found] == wanted
+        result = judge(EvaluatedPartition(key=DAYS[8], metrics=day(150, kept)), MetricHistory(days, Grain.DAY))
+        assert [(fact.kind, fact.severity.value) for fact in result] == wanted
 
 
 def test_as_many_other_names_are_told_from_another_grain() -> None:
     """Would catch: keys that nobody knows, all of them new, told as rows of another kind."""
-    assert [one.partition(":")[0] for one in details(day(150, 0.0))] == ["other names"]
-    assert [one.partition(":")[0] for one in details(day(50, 0.0))] == ["another grain"]
+    assert [detail.partition(":")[0] for detail in details(day(150, 0.0))] == ["other names"]
+    assert [detail.partition(":")[0] for detail in details(day(50, 0.0))] == ["another grain"]

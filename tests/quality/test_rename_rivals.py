@@ -57,10 +57,10 @@ def pair(dice: random.Random) -> Pair:
     moved, common = dice.choice((0.0, 0.0, 0.05, 0.3)), dice.choice((0.0, 0.1, 0.5))
     near, same = dice.choice(NEAR), dice.choice(FAR)
     keys: Column = [f"s{number}" for number in range(ROWS)]
-    was = [None if dice.random() < nulls else one for one in values(kind, dice)]
+    was = [None if dice.random() < nulls else value for value in values(kind, dice)]
     others, news = values(kind, dice), values(kind, dice)
-    now = [new if dice.random() < moved else one for one, new in zip(was, news, strict=True)]
-    other = [one if dice.random() < common else new for one, new in zip(was, others, strict=True)]
+    now = [new if dice.random() < moved else item for item, new in zip(was, news, strict=True)]
+    other = [item if dice.random() < common else new for item, new in zip(was, others, strict=True)]
     after_keys: Column = list(keys) if keyed else [f"t{number}" for number in range(ROWS)]
     order = dice.sample(range(ROWS), ROWS)
     after = {"store": after_keys, near: other, same: now}
@@ -69,10 +69,10 @@ def pair(dice: random.Random) -> Pair:
     return Pair(said, {"store": keys, "sales_total_eur": was}, shuffled, near, same)
 
 
-def proposal(one: Pair) -> ColumnRename | None:
-    gone = [traits("sales_total_eur", kind(one.before["sales_total_eur"]), 1.0, one.before["sales_total_eur"])]
-    new = [traits(name, kind(one.after[name]), 1.0, one.after[name]) for name in (one.near, one.same)]
-    rows = agreements(one.before, one.after, ["store"], ["sales_total_eur"], [one.near, one.same])
+def proposal(item: Pair) -> ColumnRename | None:
+    gone = [traits("sales_total_eur", kind(item.before["sales_total_eur"]), 1.0, item.before["sales_total_eur"])]
+    new = [traits(name, kind(item.after[name]), 1.0, item.after[name]) for name in (item.near, item.same)]
+    rows = agreements(item.before, item.after, ["store"], ["sales_total_eur"], [item.near, item.same])
     return next(iter(propose(gone, new, rows=rows)), None)
 
 
@@ -87,19 +87,19 @@ def test_no_wrong_proposal_is_sure() -> None:
     """Would catch: the nearer name proposed with 0.96, though another new column has each value. 200
     generated pairs; the seed is above."""
     dice = random.Random(SEED)
-    wrong, found, told = [], 0, 0
+    wrong, result, told = [], 0, 0
     for number in range(PAIRS):
-        one = pair(dice)
-        rename = proposal(one)
+        item = pair(dice)
+        rename = proposal(item)
         if rename is None:
             continue
-        if rename.to == one.near and rename.score >= SURE:
-            wrong.append((number, one.said, rename.score))
-        if "keyed=True" in one.said and "zeros" not in one.said:
+        if rename.to == item.near and rename.score >= SURE:
+            wrong.append((number, item.said, rename.score))
+        if "keyed=True" in item.said and "zeros" not in item.said:
             told += 1
-            found += rename.to == one.same
+            result += rename.to == item.same
     assert wrong == [], SEED
-    assert found >= 0.95 * told > 0, (found, told, SEED)
+    assert result >= 0.95 * told > 0, (result, told, SEED)
 
 
 def agreed(equal: int, rows: int, bits: float) -> Agreement:
@@ -126,13 +126,13 @@ def test_a_factor_is_an_agreement_too_and_accidents_are_none() -> None:
     money = [f"{dice.lognormvariate(4, 1):.2f}" for _ in keys]
     zeros: Column = ["0" for _ in keys]
     before = {"id": keys, "amount": money, "fee": zeros}
-    after = {"id": keys, "cents": [str(round(float(one) * 100)) for one in money], "tax": zeros}
-    found = agreements(before, after, ["id"], ["amount", "fee"], ["cents", "tax"])
-    assert found["amount", "cents"].factor == pytest.approx(100)
-    assert found["amount", "cents"].weight == pytest.approx(1.0)
-    assert found["fee", "tax"].weight == 0.0
-    assert found["amount", "tax"].weight == 0.0
-    both = together([found["amount", "cents"], found["amount", "tax"]])
+    after = {"id": keys, "cents": [str(round(float(item) * 100)) for item in money], "tax": zeros}
+    result = agreements(before, after, ["id"], ["amount", "fee"], ["cents", "tax"])
+    assert result["amount", "cents"].factor == pytest.approx(100)
+    assert result["amount", "cents"].weight == pytest.approx(1.0)
+    assert result["fee", "tax"].weight == 0.0
+    assert result["amount", "tax"].weight == 0.0
+    both = together([result["amount", "cents"], result["amount", "tax"]])
     assert (both.rows, both.equal) == (200, 100)
 
 

@@ -32,10 +32,10 @@ def column(name: str, kind: str, position: float, values: list[object]) -> Colum
         ("\x00\x1b[31m", "💥", 0.0, 0.1),
     ],
 )
-def test_names(one: str, other: str, least: float, most: float) -> None:
+def test_names(item: str, other: str, least: float, most: float) -> None:
     """Catches: abbreviations, styles and accents that hide the same words; numbers that are taken for words; names without any."""
-    assert least <= similarity(one, other) <= most
-    assert similarity(one, other) == pytest.approx(similarity(other, one))
+    assert least <= similarity(item, other) <= most
+    assert similarity(item, other) == pytest.approx(similarity(other, item))
 
 
 def test_all_renames_are_decided_together() -> None:
@@ -48,11 +48,11 @@ def test_all_renames_are_decided_together() -> None:
     for _ in range(200):
         rows, columns = dice.randint(1, 4), dice.randint(1, 5)
         gains = {(i, j): dice.choice((0.0, dice.random(), -1.0)) for i in range(rows) for j in range(columns) if dice.random() < 0.8}
-        found = assign(gains)
-        assert len(set(found.values())) == len(found), seed
+        result = assign(gains)
+        assert len(set(result.values())) == len(result), seed
         padded = [*range(columns), *[-1] * rows]
         best = max(sum(max(0.0, gains.get((i, j), 0.0)) for i, j in enumerate(chosen)) for chosen in permutations(padded, rows))
-        assert sum(gains[pair] for pair in found.items()) == pytest.approx(best), (seed, gains)
+        assert sum(gains[pair] for pair in result.items()) == pytest.approx(best), (seed, gains)
 
 
 def test_values_speak_where_names_say_nothing() -> None:
@@ -62,22 +62,22 @@ def test_values_speak_where_names_say_nothing() -> None:
     delays = [round(dice.gauss(8, 30)) for _ in range(500)]
     gone = [column("carrier", "VARCHAR", 1.0, codes), column("delay", "BIGINT", 4.0, delays)]
     new = [column("f_17", "VARCHAR", 1.0, codes[::-1]), column("remark", "VARCHAR", 5.0, ["x" * dice.randint(1, 90) for _ in codes])]
-    (found,) = propose(gone, new)
-    assert (found.column, found.to) == ("carrier", "f_17")
-    assert found.score >= PROPOSED
-    assert any("of the values are the same" in clause for clause in found.evidence)
-    assert not any(code in clause for clause in found.evidence for code in ("UA", "AA", "DL", "B6")), "no values in evidence"
+    (result,) = propose(gone, new)
+    assert (result.column, result.to) == ("carrier", "f_17")
+    assert result.score >= PROPOSED
+    assert any("of the values are the same" in clause for clause in result.evidence)
+    assert not any(code in clause for clause in result.evidence for code in ("UA", "AA", "DL", "B6")), "no values in evidence"
 
     twins = [column("measure_a", "DOUBLE", 1.0, delays), column("measure_b", "DOUBLE", 1.0, delays)]
     sure = propose([column("measure", "DOUBLE", 1.0, delays)], twins, least=0.0)
-    assert all(one.score < 0.55 for one in sure), "nothing says which of the two it is"
+    assert all(item.score < 0.55 for item in sure), "nothing says which of the two it is"
 
 
 def test_nothing_to_compare() -> None:
     """Catches: a first day, an empty file, a column of nulls, that break the comparison instead of leaving it to names and types."""
     gone = [column("amount", "DOUBLE", 2.0, []), column("note", "VARCHAR", 3.0, [None] * 50)]
     new = [column("Amount (EUR)", "DOUBLE", 2.0, [None, None]), column("unrelated", "BOOLEAN", 9.0, ["true"])]
-    assert [(one.column, one.to) for one in propose(gone, new)] == [("amount", "Amount (EUR)")]
+    assert [(item.column, item.to) for item in propose(gone, new)] == [("amount", "Amount (EUR)")]
     assert propose([], new) == propose(gone, []) == ()
 
 
@@ -85,8 +85,8 @@ def test_hundreds_of_columns_at_once() -> None:
     """Catches: a header that is another one altogether and takes minutes to be compared."""
     gone = [column(f"old {i} {'abcdefghij'[i % 10]}", "VARCHAR", float(i), ["a", "b"] * 10) for i in range(300)]
     new = [column(f"new_{i}_{'abcdefghij'[i % 10]}", "VARCHAR", float(i), ["a", "b"] * 10) for i in range(300)]
-    found = propose(gone, new)
-    assert len({one.to for one in found}) == len(found)
+    result = propose(gone, new)
+    assert len({item.to for item in result}) == len(result)
 
 
 def test_where_columns_stand() -> None:

@@ -130,7 +130,7 @@ def test_groups_that_were_always_there(past: int, held: bool) -> None:
     new = with_codes(past, 600, {"a": 0.4, "b": 0.2, "c": 0.2, "d": 0.2})
     assert held_of(new, past) == ([("distribution_shift", "code", "category mix: 'd' is new")] if held else [])
     moved = with_codes(past, 600, {"a": 0.3, "b": 0.3, "c": 0.4})
-    assert [one[:2] for one in held_of(moved, past)] == ([("distribution_shift", "code")] if held else [])
+    assert [item[:2] for item in held_of(moved, past)] == ([("distribution_shift", "code")] if held else [])
 
 
 @pytest.mark.parametrize(("rows", "held"), [(115, True), (60, False)])
@@ -156,8 +156,8 @@ def test_times_and_ends_of_days_that_are_off(past: int, held: bool) -> None:
     hours = tuple(count if hour < 14 else 0 for hour, count in enumerate(whole.columns["at"].hours))
     at = ColumnMetrics(nulls=0.0, distinct=math.log(300), hours=hours)
     cut = Metrics(sum(hours), {"code": whole.columns["code"], "at": at}, repeated=0)
-    found = held_of(cut, past)
-    assert [one[:2] for one in found] == ([("volume_anomaly", "at")] if held else [])
+    result = held_of(cut, past)
+    assert [item[:2] for item in result] == ([("volume_anomaly", "at")] if held else [])
 
 
 def test_rows_whose_date_is_that_of_another_interval() -> None:
@@ -207,8 +207,8 @@ def test_a_row_a_day_whose_values_differ(past: int, severity: str) -> None:
         return Metrics(1, {"rate": column}, repeated=0)
 
     history = MetricHistory([StoredMetrics(key(n), encoded(sums(n))) for n in range(past)], Grain.DAY)
-    found = judge(EvaluatedPartition(key=key(past), metrics=sums(past, 100)), history)
-    assert [(one.kind, one.column, one.severity.value) for one in found] == [("distribution_shift", "rate", severity)]
+    result = judge(EvaluatedPartition(key=key(past), metrics=sums(past, 100)), history)
+    assert [(item.kind, item.column, item.severity.value) for item in result] == [("distribution_shift", "rate", severity)]
     assert judge(EvaluatedPartition(key=key(past), metrics=sums(past)), history) == ()
 
 
@@ -236,7 +236,7 @@ def test_a_working_day_with_more_rows_than_any_so_far(rows: int, severity: str |
     days = [(first + timedelta(n)).isoformat() for n in range(len(counts) + 1)]
     past = [StoredMetrics(at, encoded(Metrics(n, {}, repeated=0))) for at, n in zip(days, counts, strict=False)]
     facts = judge(EvaluatedPartition(key=days[-1], metrics=Metrics(rows, {}, repeated=0)), MetricHistory(past, Grain.DAY))
-    held = [(one.kind, one.severity.value) for one in facts if one.severity is FactSeverity.HOLD]
+    held = [(fact.kind, fact.severity.value) for fact in facts if fact.severity is FactSeverity.HOLD]
     assert held == ([("volume_anomaly", severity)] if severity else [])
 
 
@@ -255,7 +255,7 @@ def test_most_rows_of_a_table_that_always_had_as_many_are_gone(past: int, severi
     without a word."""
     history = MetricHistory([StoredMetrics(key(n), encoded(Metrics(4, {}))) for n in range(past)], Grain.DAY)
     facts = judge(EvaluatedPartition(key=key(past), metrics=Metrics(1, {})), history)
-    assert [(one.kind, one.severity.value) for one in facts] == ([("volume_anomaly", severity)] if severity else [])
+    assert [(fact.kind, fact.severity.value) for fact in facts] == ([("volume_anomaly", severity)] if severity else [])
     assert not severity or (facts[0].expected, facts[0].observed) == ("4 rows", "1 row")
 
 
@@ -267,7 +267,7 @@ def test_nothing_is_left_of_a_table_that_always_had_as_many_rows(usual: int, pas
     history = MetricHistory([StoredMetrics(key(n), encoded(Metrics(usual, {}))) for n in range(past)], Grain.DAY)
     facts = judge(EvaluatedPartition(key=key(past), metrics=Metrics(0, {}), fed=fed), history)
     wanted = [("volume_anomaly", "hold", f"{usual} rows", "0 rows")] if held else []
-    assert [(one.kind, one.severity.value, one.expected, one.observed) for one in facts] == wanted
+    assert [(fact.kind, fact.severity.value, fact.expected, fact.observed) for fact in facts] == wanted
 
 
 @pytest.mark.parametrize(
@@ -282,7 +282,7 @@ def test_fewer_rows_of_a_table_that_hardly_differs(counts: list[int], rows: int,
     held for one group more or less, as chance has it."""
     history = MetricHistory([StoredMetrics(key(n), encoded(Metrics(counts[n % len(counts)], {}))) for n in range(10)], Grain.DAY)
     facts = judge(EvaluatedPartition(key=key(10), metrics=Metrics(rows, {})), history)
-    assert [(one.kind, one.severity.value) for one in facts] == ([("volume_anomaly", severity)] if severity else [])
+    assert [(fact.kind, fact.severity.value) for fact in facts] == ([("volume_anomaly", severity)] if severity else [])
 
 
 def test_the_first_weekend_and_an_end_of_a_month_may_be_other_days() -> None:
@@ -301,12 +301,12 @@ def test_sound_days_of_young_projects_are_hardly_ever_held() -> None:
         past: list[list[StoredMetrics]] = [[] for _ in project.sources]
         for number in range(DAYS):
             at = (lab.FIRST + timedelta(number)).isoformat()
-            made = [one.day(number, holiday=number in project.holidays) for one in project.sources]
+            made = [source.day(number, holiday=number in project.holidays) for source in project.sources]
             for own, metrics in zip(past, made, strict=True):
                 facts = judge(EvaluatedPartition(key=at, metrics=metrics), MetricHistory(own, Grain.DAY))
-                found = [(seed, at, fact) for fact in facts if fact.severity is FactSeverity.HOLD]
-                judged, held = judged + 1, held + found
-                if not found:
+                result = [(seed, at, fact) for fact in facts if fact.severity is FactSeverity.HOLD]
+                judged, held = judged + 1, held + result
+                if not result:
                     own.append(StoredMetrics(at, encoded(metrics)))
     assert len(held) <= judged / 1000, held
 
@@ -330,7 +330,7 @@ def test_half_of_the_rows_where_days_differ_or_weekends_are_quiet_is_no_fault() 
             past = [StoredMetrics(key(n), encoded(Metrics(count, {}, repeated=0))) for n, count in zip(days[:-1], counts, strict=False)]
             today = Metrics(round(2000 * levels[-1] * 0.55), {}, repeated=0)
             facts = judge(EvaluatedPartition(key=key(days[-1]), metrics=today), MetricHistory(past, Grain.DAY))
-            assert [one for one in facts if one.severity is FactSeverity.HOLD] == [], (weekend, noise, counts)
+            assert [fact for fact in facts if fact.severity is FactSeverity.HOLD] == [], (weekend, noise, counts)
 
 
 @pytest.mark.parametrize(

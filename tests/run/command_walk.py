@@ -143,13 +143,13 @@ class Walk:
         """Tables and catalog are what the event log says, and the trail agrees with both."""
         session = self._session()
         try:
-            found = check(session, deep=False)
+            result = check(session, deep=False)
             trail = verified(session, None)
         finally:
             session.close()
-        assert found.ok, self.told(f"{[one.message for one in found.findings]}")
-        assert found.differences == [], self.told(str(found.differences[:5]))
-        unchecked = {one.what for one in found.unchecked} - {"files"}
+        assert result.ok, self.told(f"{[finding.message for finding in result.findings]}")
+        assert result.differences == [], self.told(str(result.differences[:5]))
+        unchecked = {item.what for item in result.unchecked} - {"files"}
         allowed = UNCOMPARED | (set() if self._catalog_compared else {"ducklake_*"})
         allowed |= {"history"} if self._restored else set()
         assert unchecked <= allowed, self.told(str(unchecked))
@@ -160,7 +160,7 @@ class Walk:
 
     def told(self, why: str = "") -> str:
         """All steps and what is wrong now."""
-        lines = [f"{' '.join(one.command)}  [{one.fault}] → {one.code}" for one in self.steps]
+        lines = [f"{' '.join(step.command)}  [{step.fault}] → {step.code}" for step in self.steps]
         return "\n".join([*lines, why])
 
     # What may be done next: a command, or None where there is nothing to do it to
@@ -245,10 +245,10 @@ class Walk:
         return ("run", "totals", "--partition", key, "--again", "--reason", "walk")
 
     def fixed(self) -> tuple[str, ...] | None:
-        if not (found := self._ids("select id from incident where state = 'open' order by id")):
+        if not (result := self._ids("select id from incident where state = 'open' order by id")):
             return None
         more = self.chance.choice((("--again",), ("--as-is",), ()))
-        return ("fix", f"INC-{self.chance.choice(found)}", "--yes", *more, "--reason", "walk")
+        return ("fix", f"INC-{self.chance.choice(result)}", "--yes", *more, "--reason", "walk")
 
     def retried(self) -> tuple[str, ...]:
         return ("retry", self.chance.choice(("clean", "orders", "totals")), "--reason", "walk")
@@ -257,8 +257,8 @@ class Walk:
         return ("pause", self.chance.choice(("clean", "totals")), "--reason", "walk")
 
     def resumed(self) -> tuple[str, ...] | None:
-        found = self.lab.rows("select node from pause order by node") if self.days else []
-        return ("resume", str(found[0][0])) if found else None
+        result = self.lab.rows("select node from pause order by node") if self.days else []
+        return ("resume", str(result[0][0])) if result else None
 
     def accepted(self) -> tuple[str, ...] | None:
         return self._decided("accept")
@@ -267,10 +267,10 @@ class Walk:
         return self._decided("drop")
 
     def _decided(self, what: str) -> tuple[str, ...] | None:
-        found = self.lab.rows("select node, partition from quarantine where state in ('held', 'rejected') order by id")
-        if not found:
+        result = self.lab.rows("select node, partition from quarantine where state in ('held', 'rejected') order by id")
+        if not result:
             return None
-        node, key = self.chance.choice(found)
+        node, key = self.chance.choice(result)
         return ("quarantine", what, f"{node}@{key}", "--reason", "walk")
 
     def contract(self) -> tuple[str, ...] | None:
@@ -284,17 +284,17 @@ class Walk:
         return ("incidents", "report", "totals", "--from", key, "--reason", "walk")
 
     def noted(self) -> tuple[str, ...] | None:
-        if not (found := self._ids("select id from incident order by id")):
+        if not (result := self._ids("select id from incident order by id")):
             return None
-        return ("incidents", "note", f"INC-{self.chance.choice(found)}", "--reason", "walk")
+        return ("incidents", "note", f"INC-{self.chance.choice(result)}", "--reason", "walk")
 
     def withdrawn(self) -> tuple[str, ...] | None:
         keys = self._published("totals")
         return ("withdraw", f"totals@{self.chance.choice(keys)}", "--reason", "walk") if keys else None
 
     def waived(self) -> tuple[str, ...] | None:
-        found = self.lab.rows("select interval from obligation where met_at is null and waived_at is null order by 1")
-        return ("waive", f"sales@{found[0][0]}", "--reason", "walk") if found else None
+        result = self.lab.rows("select interval from obligation where met_at is null and waived_at is null order by 1")
+        return ("waive", f"sales@{result[0][0]}", "--reason", "walk") if result else None
 
     def received(self) -> tuple[str, ...]:
         """A day that comes by hand."""
@@ -329,8 +329,8 @@ class Walk:
         return None
 
     def _published(self, node: str) -> list[str]:
-        found = self.lab.rows(f"select partition from publication where node = '{node}' and ended_snapshot is null order by partition")
-        return [str(key) for (key,) in found]
+        result = self.lab.rows(f"select partition from publication where node = '{node}' and ended_snapshot is null order by partition")
+        return [str(key) for (key,) in result]
 
     def _ids(self, sql: str) -> list[int]:
         return [int(number) for (number,) in self.lab.rows(sql)]

@@ -36,5 +36,5 @@ def postgresql_lab(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: 
 @pytest.fixture(params=["sqlite_lab", pytest.param("postgresql_lab", marks=pytest.mark.slow)])
 def any_lab(request: pytest.FixtureRequest) -> Lab:
     """The state in SQLite, then in PostgreSQL: that is one of the slow tests, since SEMANTICS' cases run on both anyway."""
-    found: Lab = request.getfixturevalue(request.param)
-    return found
+    result: Lab = request.getfixturevalue(request.param)
+    return result

@@ -96,8 +96,8 @@ class ExecutorBench:
         self._last += 1
         attempt = AttemptId(0, self._last)
         source = Source(name="src", owner="o", files=f"{path.name}", place=Place(file="s.yaml"))
-        found = DetectedDelivery("src", "*", path.name, 1, 0)
-        self.executor.submit(attempt, ObserveTask(str(attempt), source, {}, files=(found,)))
+        result = DetectedDelivery("src", "*", path.name, 1, 0)
+        self.executor.submit(attempt, ObserveTask(str(attempt), source, {}, files=(result,)))
         return attempt
 
     def ask(self, url: str) -> AttemptId:
@@ -163,7 +163,7 @@ class AnyExecutor:
         attempts = [bench.submit("quick") for _ in range(6)]
         bench.executor.kill(attempts[5], "was ended: the test wanted it")
         bench.told(*attempts)
-        assert all(bench.states()[one] == "staged" for one in attempts[:5])
+        assert all(bench.states()[attempt] == "staged" for attempt in attempts[:5])
         for lost in bench.lost():  # it may have been quicker than the kill
             assert (lost.running or lost.queued[0]) == attempts[5] and lost.reason == "was ended: the test wanted it"
 
@@ -200,7 +200,7 @@ class InProcesses(AnyExecutor):
         bench.told(bad, *good)
         again = {q for lost in bench.lost() for q in lost.queued}
         assert [lost.running for lost in bench.lost()] == [bad]
-        assert {one for one, state in bench.states().items() if state == "staged"} == set(good) - again
+        assert {item for item, state in bench.states().items() if state == "staged"} == set(good) - again
         bench.told(bench.submit("quick"))
 
     def test_the_reason_of_a_loss_says_how_the_process_ended(self, bench: ExecutorBench) -> None:
@@ -277,7 +277,7 @@ class InProcesses(AnyExecutor):
             attempts.append([bench.submit("says", version=version) for _ in range(4)])
             bench.told(*attempts[-1])
         for version, of_it in zip(("v2", "v3"), attempts, strict=True):
-            assert {(bench.folder / str(one)).read_text() for one in of_it} == {f"{version}1"}
+            assert {(bench.folder / str(item)).read_text() for item in of_it} == {f"{version}1"}
 
 
 def _alive(pid: int) -> bool:

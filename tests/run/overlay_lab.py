@@ -60,8 +60,8 @@ def keep(held: Leadership, leader: Leader, backfill: Backfill) -> int:
 
 
 def order(number: int, backfill: Backfill) -> RunRequest:
-    taken = [one for one in backfill.chosen if one.how == "taken_in"]
-    targets = tuple(Target(one.node, span.first, span.last) for one in taken for span in one.spans)
+    taken = [item for item in backfill.chosen if item.how == "taken_in"]
+    targets = tuple(Target(item.node, span.first, span.last) for item in taken for span in item.spans)
     return RunRequest(kind="backfill", targets=targets, actor=PERSON, plan=number, reason="to see")
 
 

@@ -60,20 +60,20 @@ def lines(lab: Lab, target: str) -> list[str]:
 
 def everything_kept(lab: Lab) -> dict[str, bytes]:
     """The data folder's files, and what commands say, each with its bytes."""
-    found = {str(path): path.read_bytes() for path in (lab.root / ".headrace").rglob("*") if path.is_file()}
+    result = {str(path): path.read_bytes() for path in (lab.root / ".headrace").rglob("*") if path.is_file()}
     for command in (["status"], ["runs", "--failed"], ["incidents"], ["logs", "tells"], ["logs", "ends"], ["audit"], ["ls"]):
-        found[" ".join(command)] = json.dumps(lab.headrace(*command, code=None), ensure_ascii=False).encode()
-    return found
+        result[" ".join(command)] = json.dumps(lab.headrace(*command, code=None), ensure_ascii=False).encode()
+    return result
 
 
 def leaks(lab: Lab, *secrets: str) -> list[tuple[str, str]]:
     return leaked(everything_kept(lab), *secrets)
 
 
-def leaked(found: Mapping[str, bytes], *secrets: str) -> list[tuple[str, str]]:
+def leaked(result: Mapping[str, bytes], *secrets: str) -> list[tuple[str, str]]:
     """(part of a secret, where) for each that stands in a text, or in its name."""
     parts = [part for secret in secrets for part in written(secret)]
-    texts = {where: where.encode(errors="surrogateescape") + b"\n" + data for where, data in found.items()}
+    texts = {where: where.encode(errors="surrogateescape") + b"\n" + data for where, data in result.items()}
     return [(part, where) for where, data in texts.items() for part in parts if part.encode() in data]
 
 

@@ -19,7 +19,7 @@ def test_what_was_staged_for_other_columns_is_read_again(tmp_path: Path) -> None
     lab.tick()
     for day, code in ((DAYS[1], "a1"), (DAYS[2], "7")):
         lab.deliver(day, [f"1,c1,1.50,{day},{code}"], header="order_id,customer,amount,day,code")
-    assert [one.state for one in lab.tick().attempts] == ["held", "held"]
+    assert [attempt.state for attempt in lab.tick().attempts] == ["held", "held"]
     for minute, day in enumerate(DAYS[1:3], 5):
         now = lab.now.replace(minute=minute).isoformat()
         lab.headrace("quarantine", "accept", f"orders@{day}", "--reason", "that is all there was", "--now", now)

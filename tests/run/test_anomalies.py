@@ -42,8 +42,8 @@ def rows(number: int, count: int | None = None) -> list[str]:
 
 
 def facts(lab: Lab, number: int, node: str = "orders") -> list[tuple[Any, ...]]:
-    found = "select kind, column_name, severity from fact where node = ? and partition = ? order by id"
-    return lab.rows(found, node, day(number))
+    result = "select kind, column_name, severity from fact where node = ? and partition = ? order by id"
+    return lab.rows(result, node, day(number))
 
 
 def state(lab: Lab, number: int, node: str = "orders") -> str:
@@ -69,10 +69,10 @@ def test_what_is_far_outside_the_history_is_held_and_says_what_it_is(lab: Lab) -
     for number, (kind, column, _) in broken.items():
         assert (number, state(lab, number)) == (number, "held")
         assert facts(lab, number)[0] == (kind, column, "hold"), number
-        assert {found[2] for found in facts(lab, number)[1:]} <= {"hold", "warn"}
+        assert {fact[2] for fact in facts(lab, number)[1:]} <= {"hold", "warn"}
         assert lab.rows("select count(*) from publication where node = 'totals' and partition = ?", day(number)) == [(0,)]
     assert (state(lab, 36), facts(lab, 36)) == ("published", [])
-    said = {one["cause"]["kind"]: one["cause"]["summary"] for one in lab.headrace("incidents")}
+    said = {item["cause"]["kind"]: item["cause"]["summary"] for item in lab.headrace("incidents")}
     assert said["duplicate_rows"].endswith("rows are identical to others"), "not that there are rows"
 
 
@@ -119,7 +119,7 @@ def test_a_column_that_nobody_reads_warns_and_holds_nothing(tmp_path: Path) -> N
     own.deliver(day(31), rows(31) * 2, HEADER)
     own.deliver(day(32), [",".join(cell if at != 2 else "" for at, cell in enumerate(row.split(","))) for row in rows(32)], HEADER)
     own.tick()
-    assert [one for one in facts(own, 30) if one[1] == "note"] == [("null_spike", "note", "warn")]
+    assert [fact for fact in facts(own, 30) if fact[1] == "note"] == [("null_spike", "note", "warn")]
     assert (state(own, 30), state(own, 31), state(own, 32)) == ("published", "held", "held")
 
 

@@ -193,7 +193,7 @@ def test_what_is_unpublished_meanwhile_makes_another_plan(changed: Lab, day: str
     changed.headrace("withdraw", f"clean@{day}", "--reason", "wrong")
     said = changed.headrace("apply", looked.plan_id, "--yes", code=3)
     assert (said["refused"]["code"], said["refused"]["files"]) == ("plan_changed", [])
-    assert any(one.endswith(f"without {day}") for one in said["refused"]["changed"])
+    assert any(item.endswith(f"without {day}") for item in said["refused"]["changed"])
     changed.headrace("run", "clean", "--partition", day)
     assert shown(changed).plan_id == looked.plan_id
 
@@ -301,13 +301,13 @@ def test_code_that_published_a_partition_leaves_it_fresh_when_it_comes_back(any_
     lab.headrace("backfill", "clean", "--from", DAYS[2], "--to", DAYS[2], "--only", "--reason", "one day", "--yes")
     lab.sql("clean", BODY.format(1))
     ahead = shown(lab)
-    (row,) = [one for one in ahead.stale if one.why == "its own code changed"]
+    (row,) = [item for item in ahead.stale if item.why == "its own code changed"]
     assert (row.node, row.partitions, row.from_, row.to) == ("clean", 1, DAYS[2], DAYS[2])
-    assert [one.partitions_stale for one in ahead.changes if one.node == "clean"] == [1]
-    (step,) = [one for one in ahead.steps if one.kind == "invalidate"]
+    assert [change.partitions_stale for change in ahead.changes if change.node == "clean"] == [1]
+    (step,) = [step for step in ahead.steps if step.kind == "invalidate"]
     assert (step.partitions, step.from_, step.to) == (1, DAYS[2], DAYS[2])
     done = agreed(lab)
-    assert [(one.node, one.partitions) for one in done.stale] == [("clean", 1)]
+    assert [(item.node, item.partitions) for item in done.stale] == [("clean", 1)]
     state = "select partition, state, stale + proposed from partition where node = 'clean' order by partition"
     assert lab.rows(state) == [(DAYS[0], "published", 0), (DAYS[1], "published", 0), (DAYS[2], "published", 2)]
     published = "select count(*) from publication where node = 'clean'"
@@ -337,4 +337,4 @@ def test_all_of_it_comes_back_and_nothing_is_proposed(any_lab: Lab) -> None:
     lab.orders(DAYS[1], n=12)
     lab.tick()  # restated: computed again by the code in force
     lab.sql("clean", BODY.format(1))
-    assert [(one.node, one.from_, one.to) for one in agreed(lab).stale] == [("clean", DAYS[1], DAYS[1])]
+    assert [(item.node, item.from_, item.to) for item in agreed(lab).stale] == [("clean", DAYS[1], DAYS[1])]

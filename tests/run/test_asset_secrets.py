@@ -54,7 +54,7 @@ def test_nothing_that_is_kept_holds_a_declared_secret(lab: Lab) -> None:
     lab.write("assets/tells.py", TELLS.replace("__FILE__", repr(str(lab.root / "keys/bank"))))
     lab.write("assets/ends.py", ENDS)
     run = lab.tick()
-    assert {one.asset for one in run.attempts} == {"tells", "ends"} and not run.published
+    assert {attempt.asset for attempt in run.attempts} == {"tells", "ends"} and not run.published
     log = lines(lab, "tells")
     assert f"mode loud length {len(CANARY)}" in log and "say ***" in log and log.count("***") >= 4
     assert any("*** last words" in line for line in lines(lab, "ends"))
@@ -79,7 +79,7 @@ def test_a_command_gets_what_it_declares(lab: Lab) -> None:
     """Would catch: a command without its credentials, or with more than it asked for."""
     lab.write("assets/command.yaml", COMMAND)
     run = lab.tick()
-    assert [one.asset for one in run.published] == ["command"], run
+    assert [item.asset for item in run.published] == ["command"], run
     assert lines(lab, "command") == ["*** *** 3 ."]
 
 

@@ -85,9 +85,9 @@ class Plan:
             row = plans.get(tx, self.id)
             assert isinstance(row, PlanRecord)
             row = msgspec.structs.replace(row, steps_done=steps_done)
-            found = estimates.remaining(tx, self._compiled, row, BEGAN + int(after_s * SECOND))
-        assert found is not None
-        return found
+            result = estimates.remaining(tx, self._compiled, row, BEGAN + int(after_s * SECOND))
+        assert result is not None
+        return result
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +122,7 @@ def test_a_backfill_is_estimated_from_history(project: tuple[Store, Compiled]) -
         history(tx, "clean", 0.05)
         history(tx, "total", 0.03)
     with store.read() as tx:
-        found = estimates.estimate_backfill(tx, compiled, backfill(40), 2)
+        result = estimates.estimate_backfill(tx, compiled, backfill(40), 2)
         twice = estimates.estimate_backfill(tx, compiled, backfill(80), 2)
         in_steps = estimates.estimate_backfill(tx, compiled, backfill(40, steps=4), 2)
         known = estimates.paces(tx, compiled, ["clean", "total", "shown", "gone"])
@@ -130,13 +130,13 @@ def test_a_backfill_is_estimated_from_history(project: tuple[Store, Compiled]) -
         size, double = (estimates.bytes_of(tx, backfill(days)) for days in (40, 80))
         unknown = msgspec.structs.replace(backfill(40), chosen=(Chosen("gone", (BackfillSpan(day(0), day(3)),), 4, ""),))
         assert estimates.bytes_of(tx, unknown) == 0
-    assert found is not None and twice is not None and in_steps is not None and some is not None
+    assert result is not None and twice is not None and in_steps is not None and some is not None
     assert set(known) == {"clean", "total"}
-    assert found.seconds == pytest.approx(40 * sum(pace.of(1) for pace in known.values()) / 2, rel=0.5)
-    assert 1.7 < twice.seconds / found.seconds < 2.3
-    assert found.seconds <= in_steps.seconds * 1.02
-    assert 0 < some.seconds < found.seconds
-    assert found.low < found.seconds < found.high
+    assert result.seconds == pytest.approx(40 * sum(pace.of(1) for pace in known.values()) / 2, rel=0.5)
+    assert 1.7 < twice.seconds / result.seconds < 2.3
+    assert result.seconds <= in_steps.seconds * 1.02
+    assert 0 < some.seconds < result.seconds
+    assert result.low < result.seconds < result.high
     assert 0 < size == pytest.approx(double / 2, abs=1)
 
 
@@ -159,11 +159,11 @@ def test_a_plan_that_runs_says_when_it_ends(project: tuple[Store, Compiled]) -> 
     for number in range(10):  # one after the other
         slow.attempt("clean", [day(number)], 2 * number, 1.0)
         slow.attempt("total", [day(number)], 2 * number + 1, 1.0)
-    found = slow.remaining(20)
-    assert found.seconds == pytest.approx(60, rel=0.12), found
-    assert "by how busy its workers were kept" in found.basis
+    result = slow.remaining(20)
+    assert result.seconds == pytest.approx(60, rel=0.12), result
+    assert "by how busy its workers were kept" in result.basis
     slow.attempt("clean", [day(10)], 20, None)
-    assert found.seconds - 2.5 < slow.remaining(20.9).seconds < found.seconds - 0.4
+    assert result.seconds - 2.5 < slow.remaining(20.9).seconds < result.seconds - 0.4
 
 
 def test_a_guess_that_has_run_out_is_not_said(project: tuple[Store, Compiled]) -> None:
@@ -227,11 +227,11 @@ def test_what_has_ended_here_corrects_the_next_estimate(project: tuple[Store, Co
             plans.move(tx, plan, "running", BEGAN)
             took = before.seconds * 3 * (1 + number / 100)
             plans.move(tx, plan, "succeeded" if number else "failed", BEGAN + int(took * SECOND))
-        found = estimates.estimate_backfill(tx, compiled, backfill(40), 2)
+        result = estimates.estimate_backfill(tx, compiled, backfill(40), 2)
         tx.execute("update plan set state = 'cancelled' where estimate is not null")  # other tests read this state
-    assert found is not None and found.simulated == before.seconds
-    assert 2 < found.seconds / before.seconds < 3.2
-    assert found.basis.endswith("by 5 that have ended here")
+    assert result is not None and result.simulated == before.seconds
+    assert 2 < result.seconds / before.seconds < 3.2
+    assert result.basis.endswith("by 5 that have ended here")
 
 
 def test_a_guess_corrects_nothing(project: tuple[Store, Compiled]) -> None:
@@ -298,13 +298,13 @@ def test_what_other_code_took_says_little_of_the_rest(tmp_path: Path) -> None:
         for node in ("clean", "total"):
             history(tx, node, 0.03)
         tx.execute("update attempt set version = 1")
-        found = estimates.estimate_backfill(tx, compiled, backfill(20), 2)
+        result = estimates.estimate_backfill(tx, compiled, backfill(20), 2)
         known = estimates.paces(tx, compiled, ["clean", "total"])
         tx.execute("update attempt set version = 77")  # what isn't kept any more may have had this code
         assert "never ran with this code" not in str(estimates.estimate_backfill(tx, compiled, backfill(20), 2))
         tx.execute("update attempt set version = 1")
-    assert found is not None and found.basis.endswith("; total never ran with this code and is taken to be as before")
-    assert found.high / found.low > 3
+    assert result is not None and result.basis.endswith("; total never ran with this code and is taken to be as before")
+    assert result.high / result.low > 3
     assert (known["clean"].count, known["total"].count) == (50, 0)
     plan = Plan(store, compiled, days=20)
     for number in range(20):

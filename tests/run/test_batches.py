@@ -45,8 +45,8 @@ def tick_when_all_is_there(lab: Lab) -> RunResponse:
 
 def attempts(lab: Lab, node: str) -> list[tuple[str, int]]:
     """State and number of partitions of each attempt."""
-    found = lab.rows(f"select state, partitions from attempt where node = '{node}' order by epoch, n")
-    return [(state, keys.count(",") + 1) for state, keys in found]
+    result = lab.rows(f"select state, partitions from attempt where node = '{node}' order by epoch, n")
+    return [(state, keys.count(",") + 1) for state, keys in result]
 
 
 def contents(lab: Lab) -> list[tuple[object, ...]]:
@@ -78,7 +78,7 @@ def test_one_bad_day_is_rejected_alone(lab: Lab) -> None:
     lab.deliver(MANY[13], [rows[0], *rows])
     lab.now = datetime.fromisoformat("2025-03-10T12:00:00+00:00")
     response = tick_when_all_is_there(lab)
-    assert [(one.asset, one.partition) for one in response.rejected] == [("clean", MANY[13])]
+    assert [(item.asset, item.partition) for item in response.rejected] == [("clean", MANY[13])]
     assert sorted(key for node, key in lab.rows("select node, partition from publication") if node == "clean") == [
         day for day in MANY[:20] if day != MANY[13]
     ]

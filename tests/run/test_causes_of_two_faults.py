@@ -142,8 +142,8 @@ def nobody_decides_what_isnt_there(facts: StateFacts, subject: str, causes: list
     ]
     end = at(day) + timedelta(days=1)
     last = max(came) / 1e6 - end.timestamp()
-    for one in causes:
-        assert one.decider is None or one.from_minute * 60 >= last - 120, said
+    for cause in causes:
+        assert cause.decider is None or cause.from_minute * 60 >= last - 120, said
 
 
 def seed() -> int:
@@ -157,11 +157,11 @@ def seed() -> int:
 def databases(cluster: Cluster) -> Iterator[Callable[[Database | None], Database]]:
     """Makes databases, each a copy of one; they go at the end."""
     with contextlib.ExitStack() as made:
-        yield lambda one: made.enter_context(cluster.fresh(*() if one is None else (one.name,)))
+        yield lambda item: made.enter_context(cluster.fresh(*() if item is None else (item.name,)))
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(("fault", "second"), PAIRS, ids=lambda one: one.name)
+@pytest.mark.parametrize(("fault", "second"), PAIRS, ids=lambda item: item.name)
 def test_two_faults_at_once(fault: Fault, second: Second, tmp_path: Path) -> None:
     """Catches: a repair of one that takes the time of the other, or a person who is blamed for the
     hours in which a vendor's file wasn't there."""
@@ -173,7 +173,7 @@ def test_two_faults_at_once(fault: Fault, second: Second, tmp_path: Path) -> Non
 def test_what_isnt_there_isnt_put_down_to_what_was_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Catches: a consumer that waits for rates that nobody has looked for, late "because of" orders that were reported."""
     monkeypatch.setenv("SEED", "774179")
-    fault, second = next(pair for pair in PAIRS if tuple(one.name for one in pair) == ("reported", "no rates"))
+    fault, second = next(pair for pair in PAIRS if tuple(item.name for item in pair) == ("reported", "no rates"))
     facts = TwoSources(tmp_path / "before", seed())
     play(facts, fault, second, facts.copy)
 
@@ -182,7 +182,7 @@ def test_what_isnt_there_isnt_put_down_to_what_was_reported(tmp_path: Path, monk
 @pytest.mark.parametrize(
     ("fault", "second"),
     [IN_POSTGRESQL[0], *(pytest.param(*pair, marks=pytest.mark.slow) for pair in IN_POSTGRESQL[1:])],
-    ids=lambda one: one.name if one else "alone",
+    ids=lambda item: item.name if item else "alone",
 )
 def test_the_causes_are_the_same_in_postgresql(
     fault: Fault, second: Second | None, tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch

@@ -42,15 +42,15 @@ def _accepted(*after: tuple[str, ...]) -> Callable[[StateFacts], None]:
     def repair(facts: StateFacts) -> None:
         facts.headrace("contract", "accept", incident(facts), "--yes")
         for command in after:
-            facts.headrace(*(one.format(first=facts.spoilt[0], last=facts.spoilt[-1]) for one in command))
+            facts.headrace(*(item.format(first=facts.spoilt[0], last=facts.spoilt[-1]) for item in command))
 
     return repair
 
 
 def incident(facts: StateFacts) -> str:
     """The one of the source that was renamed."""
-    found = facts.headrace("incidents")
-    return next(str(one["id"]) for one in found if one["cause"]["node"] == "orders")
+    result = facts.headrace("incidents")
+    return next(str(item["id"]) for item in result if item["cause"]["node"] == "orders")
 
 
 def _broken(facts: StateFacts, day: str) -> None:
@@ -80,7 +80,7 @@ def _mended(*after: tuple[str, ...]) -> Callable[[StateFacts], None]:
     def repair(facts: StateFacts) -> None:
         facts.flag.unlink()
         for command in after:
-            facts.headrace(*(one.format(first=facts.spoilt[0], last=facts.spoilt[-1]) for one in command))
+            facts.headrace(*(item.format(first=facts.spoilt[0], last=facts.spoilt[-1]) for item in command))
         facts.flag.touch()
 
     return repair
@@ -91,7 +91,7 @@ def _promoted(facts: StateFacts) -> None:
     facts.declare_clean(CORRECTED)
     facts.headrace("--env", "dev", "tick")
     applied = facts.headrace("apply", "--yes")
-    promoted = {one["node"]: one["partitions"] for one in applied["promoted"]}
+    promoted = {item["node"]: item["partitions"] for item in applied["promoted"]}
     assert promoted.keys() >= {"clean", "total"}, applied
     assert promoted["clean"] >= len(facts.spoilt)
     facts.headrace("tick")
@@ -101,7 +101,7 @@ def _resumed(*after: tuple[str, ...]) -> Callable[[StateFacts], None]:
     def repair(facts: StateFacts) -> None:
         facts.headrace("resume", "clean")
         for command in after:
-            facts.headrace(*(one.format(first=facts.spoilt[0], last=facts.spoilt[-1]) for one in command))
+            facts.headrace(*(item.format(first=facts.spoilt[0], last=facts.spoilt[-1]) for item in command))
 
     return repair
 
@@ -174,12 +174,12 @@ def test_the_causes_are_the_same_whichever_repair_is_used(fault: Fault, tmp_path
 
 
 def longest(causes: Sequence[Cause]) -> Cause:
-    return max(causes, key=lambda one: one.to_minute - one.from_minute)
+    return max(causes, key=lambda item: item.to_minute - item.from_minute)
 
 
 def same(before: Sequence[Cause], after: Sequence[Cause]) -> bool:
     """Whether two say the same but for the minutes that a repair takes."""
-    if [(*one[:4], one.decider) for one in before] != [(*one[:4], one.decider) for one in after]:
+    if [(*item[:4], item.decider) for item in before] != [(*one[:4], one.decider) for one in after]:
         return False
-    ends = [(one[4:6], other[4:6]) for one, other in zip(before, after, strict=True)]
-    return all(abs(a - b) <= 2 for one, other in ends for a, b in zip(one, other, strict=True))
+    ends = [(item[4:6], other[4:6]) for item, other in zip(before, after, strict=True)]
+    return all(abs(a - b) <= 2 for item, other in ends for a, b in zip(item, other, strict=True))

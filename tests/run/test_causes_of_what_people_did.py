@@ -47,8 +47,8 @@ def next_morning(lab: Lab) -> None:
 
 
 def open_ones(lab: Lab) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = lab.headrace("incidents")
-    return found
+    result: list[dict[str, Any]] = lab.headrace("incidents")
+    return result
 
 
 def test_a_file_that_is_missing_after_a_repair(lab: Lab) -> None:
@@ -80,10 +80,10 @@ def test_what_a_redeclaration_is_to_blame_for(lab: Lab, changed: dict[str, str],
     (lab.root / "inbox").mkdir()
     lab.headrace("apply", "--yes")
     next_morning(lab)
-    (found,) = open_ones(lab)
-    assert (found["cause"]["kind"], found["cause"]["node"]) == (kind, "orders")
+    (result,) = open_ones(lab)
+    assert (result["cause"]["kind"], result["cause"]["node"]) == (kind, "orders")
     moved = "nothing was delivered; version 2 changed where or when it is looked for"
-    assert (found["cause"]["summary"] == moved) == (kind == "configuration_error")
+    assert (result["cause"]["summary"] == moved) == (kind == "configuration_error")
 
 
 @pytest.mark.parametrize("by", ["04:40", "05:10"])
@@ -93,8 +93,8 @@ def test_another_promise_keeps_no_file_away(lab: Lab, by: str) -> None:
     lab.write("sources/orders.yaml", SOURCE.format(folder="landing", more="").replace("05:00", by))
     lab.headrace("apply", "--yes")
     next_morning(lab)
-    (found,) = open_ones(lab)
-    assert (found["cause"]["kind"], found["owner"]) == ("missing_source", "acme")
+    (result,) = open_ones(lab)
+    assert (result["cause"]["kind"], result["owner"]) == ("missing_source", "acme")
 
 
 @pytest.mark.parametrize("partition", ["day", None])
@@ -113,12 +113,12 @@ def test_an_error_in_python_is_a_persons(tmp_path: Path, partition: str | None, 
         lab.headrace("apply", "--yes")
         lab.deliver(DAYS[1], rows(DAYS[1]), HEADER)
         lab.tick()
-    (found,) = open_ones(lab)
-    assert (found["cause"]["kind"], found["cause"]["node"]) == ("code_error", "totals")
-    assert found["owner"] == "core"
-    assert found["repair"]["first"].startswith("correct assets/totals.py")
-    assert found["repair"]["command"] == "headrace apply"
-    assert not found["repair"]["automatic"]
+    (result,) = open_ones(lab)
+    assert (result["cause"]["kind"], result["cause"]["node"]) == ("code_error", "totals")
+    assert result["owner"] == "core"
+    assert result["repair"]["first"].startswith("correct assets/totals.py")
+    assert result["repair"]["command"] == "headrace apply"
+    assert not result["repair"]["automatic"]
 
 
 def test_code_that_fails_over_a_delivery_about_which_nothing_was_noticed(lab: Lab) -> None:
@@ -133,10 +133,10 @@ def test_code_that_fails_over_a_delivery_about_which_nothing_was_noticed(lab: La
     lab.now += timedelta(days=3)
     lab.deliver(DAYS[2], next_morning_rows, HEADER)
     lab.tick()
-    (found,) = [one for one in open_ones(lab) if one["cause"]["kind"] == "schema_change"]
-    assert "nothing was noticed at orders itself" in found["cause"]["summary"]
-    assert found["repair"]["first"].startswith("ask acme whether the data of orders is as agreed")
-    assert "correct assets/checked.py" in found["repair"]["first"]
+    (result,) = [item for item in open_ones(lab) if item["cause"]["kind"] == "schema_change"]
+    assert "nothing was noticed at orders itself" in result["cause"]["summary"]
+    assert result["repair"]["first"].startswith("ask acme whether the data of orders is as agreed")
+    assert "correct assets/checked.py" in result["repair"]["first"]
 
 
 @pytest.mark.parametrize("alike", [False, True])
@@ -153,20 +153,20 @@ def test_two_mistakes_over_one_source_are_two(lab: Lab, alike: bool) -> None:
     lab.now += timedelta(days=3)
     lab.deliver(DAYS[2], rows(DAYS[2]), HEADER)
     lab.tick()
-    rest = [one for one in open_ones(lab) if one["cause"]["kind"] != "missing_source"]
-    found = {(one["cause"]["kind"], one["cause"]["node"]) for one in rest}
-    assert found == ({("unknown", "orders")} if alike else {("code_error", name) for name in errors})
+    rest = [item for item in open_ones(lab) if item["cause"]["kind"] != "missing_source"]
+    result = {(item["cause"]["kind"], item["cause"]["node"]) for item in rest}
+    assert result == ({("unknown", "orders")} if alike else {("code_error", name) for name in errors})
     if alike:
-        (one,) = rest
+        (item,) = rest
         others = {"counted": "listed", "listed": "counted"}
-        named = next(name for name in errors if f"correct assets/{name}.py" in one["repair"]["first"])
-        assert one["repair"]["first"].endswith(f"; likewise {others[named]}")
-        assert repaired(one) == {"counted", "listed"}
+        named = next(name for name in errors if f"correct assets/{name}.py" in item["repair"]["first"])
+        assert item["repair"]["first"].endswith(f"; likewise {others[named]}")
+        assert repaired(item) == {"counted", "listed"}
 
 
-def repaired(one: Any) -> set[str]:
+def repaired(item: Any) -> set[str]:
     """The assets that the commands of an incident's repair compute again."""
-    return {command.split()[2] for command in one["repair"]["commands"] if command.startswith("headrace backfill ")}
+    return {command.split()[2] for command in item["repair"]["commands"] if command.startswith("headrace backfill ")}
 
 
 def test_a_mistake_that_several_assets_share_is_repaired_at_each(lab: Lab) -> None:
@@ -180,11 +180,11 @@ def test_a_mistake_that_several_assets_share_is_repaired_at_each(lab: Lab) -> No
     lab.tick()
     lab.deliver(DAYS[2], rows(DAYS[2]), HEADER)
     next_morning(lab)
-    (one,) = open_ones(lab)
-    assert (one["cause"]["kind"], len(set(names) - {one["cause"]["node"]})) == ("code_error", 3)
-    assert repaired(one) == set(names)
-    said = one["repair"]["first"].partition("; likewise ")[2]
-    assert {one["cause"]["node"], *said.split(", ")} == set(names)
+    (item,) = open_ones(lab)
+    assert (item["cause"]["kind"], len(set(names) - {item["cause"]["node"]})) == ("code_error", 3)
+    assert repaired(item) == set(names)
+    said = item["repair"]["first"].partition("; likewise ")[2]
+    assert {item["cause"]["node"], *said.split(", ")} == set(names)
 
 
 @pytest.mark.parametrize("left", ["customer = 'c1'", "false"])
@@ -204,12 +204,12 @@ def test_code_that_loses_groups_of_a_table_that_always_had_as_many(tmp_path: Pat
             lab.headrace("apply", "--yes")
         lab.deliver(day, rows(day), HEADER)
         lab.tick()
-        assert [one["cause"]["kind"] for one in open_ones(lab)] == (["code_error"] if number == 8 else [])
+        assert [item["cause"]["kind"] for item in open_ones(lab)] == (["code_error"] if number == 8 else [])
         lab.now += timedelta(days=1)
-    (found,) = open_ones(lab)
-    assert (found["cause"]["node"], found["cause"]["partition"]) == ("totals", day)
+    (result,) = open_ones(lab)
+    assert (result["cause"]["node"], result["cause"]["partition"]) == ("totals", day)
     said = f"{'1 row' if '=' in left else '0 rows'}, expected 3 rows"
-    assert found["cause"]["summary"] == f"{said}; version 2 changed its code"
+    assert result["cause"]["summary"] == f"{said}; version 2 changed its code"
 
 
 def test_code_that_gives_rows_of_another_day_is_to_blame_for_them(lab: Lab) -> None:
@@ -219,12 +219,15 @@ def test_code_that_gives_rows_of_another_day_is_to_blame_for_them(lab: Lab) -> N
     lab.headrace("apply", "--yes")
     lab.deliver(DAYS[2], rows(DAYS[2]), HEADER)
     next_morning(lab)
-    (found,) = open_ones(lab)
-    assert (found["cause"]["kind"], found["cause"]["node"]) == ("code_error", "totals")
-    assert found["cause"]["summary"] == "check row_outside_partition fails; version 2 changed its code"
+    (result,) = open_ones(lab)
+    assert (result["cause"]["kind"], result["cause"]["node"]) == ("code_error", "totals")
+    assert result["cause"]["summary"] == "check row_outside_partition fails; version 2 changed its code"
     lab.deliver(DAYS[3], rows(DAYS[2]), HEADER)
     next_morning(lab)
-    assert {(one["cause"]["kind"], one["cause"]["node"]) for one in open_ones(lab)} == {("code_error", "totals"), ("stale_data", "orders")}
+    assert {(item["cause"]["kind"], item["cause"]["node"]) for item in open_ones(lab)} == {
+        ("code_error", "totals"),
+        ("stale_data", "orders"),
+    }
 
 
 @pytest.mark.parametrize("written", [True, False])
@@ -241,8 +244,8 @@ def test_a_target_that_can_not_be_written_is_no_fault_of_its_declaration(lab: La
     lab.write("out", "a file where the folder was\n")
     lab.deliver(DAYS[2], rows(DAYS[2]), HEADER)
     next_morning(lab)
-    (found,) = open_ones(lab)
-    assert (found["cause"]["kind"], found["cause"]["node"]) == ("destination_unavailable", "report")
+    (result,) = open_ones(lab)
+    assert (result["cause"]["kind"], result["cause"]["node"]) == ("destination_unavailable", "report")
 
 
 def test_a_folder_where_a_file_is_declared_asks_for_what_is_tried_again(lab: Lab) -> None:
@@ -255,9 +258,9 @@ def test_a_folder_where_a_file_is_declared_asks_for_what_is_tried_again(lab: Lab
     target.mkdir()
     lab.deliver(DAYS[2], rows(DAYS[2]), HEADER)
     next_morning(lab)
-    (found,) = open_ones(lab)
-    assert found["cause"]["kind"] == "configuration_error"
-    assert found["repair"]["commands"] == ["headrace apply", f"headrace retry report@{DAYS[2]}", "headrace tick"]
+    (result,) = open_ones(lab)
+    assert result["cause"]["kind"] == "configuration_error"
+    assert result["repair"]["commands"] == ["headrace apply", f"headrace retry report@{DAYS[2]}", "headrace tick"]
     target.rmdir()
     lab.headrace("retry", f"report@{DAYS[2]}")
     assert (target.is_file(), open_ones(lab)) == (True, [])
@@ -293,8 +296,8 @@ def test_code_that_failed_is_what_failed_after_it_was_put_back(lab: Lab, ticked:
     lab.headrace("apply", "--yes", "--now", lab.now.isoformat())
     lab.deliver(DAYS[2], rows(DAYS[2]), HEADER)
     next_morning(lab)
-    (found,) = open_ones(lab)
-    assert (found["cause"]["kind"], found["cause"]["node"]) == ("code_error", "totals")
+    (result,) = open_ones(lab)
+    assert (result["cause"]["kind"], result["cause"]["node"]) == ("code_error", "totals")
     lab.write("assets/totals.sql", before)
     lab.now += timedelta(minutes=5)
     lab.headrace("apply", "--yes", "--now", lab.now.isoformat())
@@ -319,15 +322,15 @@ def test_code_that_was_put_back_twice_was_first_put_back_at_its_own_time(lab: La
         lab.tick()
 
     def taken_back() -> list[int]:
-        found = lab.rows("select content from evidence where id like 'version:%:totals' and ended_at is null")
-        each = [msgspec.msgpack.decode(content, type=Evidence) for (content,) in found]
-        return sorted(one.taken_back_us for one in each if one.taken_back_us is not None)
+        result = lab.rows("select content from evidence where id like 'version:%:totals' and ended_at is null")
+        each = [msgspec.msgpack.decode(content, type=Evidence) for (content,) in result]
+        return sorted(item.taken_back_us for item in each if item.taken_back_us is not None)
 
     apply("0")
     lab.deliver(DAYS[2], rows(DAYS[2]), HEADER)
     next_morning(lab)
     apply("x")
-    lab.deliver(DAYS[3], [one.replace(",c", ",q") for one in rows(DAYS[3])], HEADER)
+    lab.deliver(DAYS[3], [row.replace(",c", ",q") for row in rows(DAYS[3])], HEADER)
     next_morning(lab)
     apply("0")
     first = taken_back()

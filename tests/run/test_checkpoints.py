@@ -116,8 +116,8 @@ def test_a_checkpoint_that_says_otherwise_is_found_out(store: Store) -> None:
     with store.read() as tx:
         whole = stored(tx, GRAPH, version=None).checkpoint
         assert whole is not None
-        found = list(checkpoint.differing(stored(tx, GRAPH, version=1), whole))
-    assert found == [("flights", KEYS[4]), ("clean", KEYS[0])]
+        result = list(checkpoint.differing(stored(tx, GRAPH, version=1), whole))
+    assert result == [("flights", KEYS[4]), ("clean", KEYS[0])]
 
 
 def test_a_leader_leaves_what_the_next_one_starts_from(any_lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,8 +128,8 @@ def test_a_leader_leaves_what_the_next_one_starts_from(any_lab: Lab, monkeypatch
         any_lab.orders(day)
     assert len(published(any_lab.tick())) == 6
     (kept,) = any_lab.rows("select revision, content from checkpoint")
-    found = checkpoint.decode(bytes(kept[1]))
-    assert found is not None and found.complete and not found.tracked_partitions
+    result = checkpoint.decode(bytes(kept[1]))
+    assert result is not None and result.complete and not result.tracked_partitions
     assert any_lab.rows("select max(revision) from partition") == [(kept[0],)]
     monkeypatch.setattr(standings, "standings", only_after(kept[0]))
     any_lab.orders(DAYS[3])

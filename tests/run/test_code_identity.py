@@ -71,7 +71,9 @@ def commit(root: Path) -> None:
 
 
 def changed(response: dict[str, Any]) -> dict[str, list[tuple[str, str]]]:
-    return {one["node"]: [(file["path"], file["via"]) for file in one["code"]] for one in response["changes"] if one["change"] == "body"}
+    return {
+        item["node"]: [(file["path"], file["via"]) for file in item["code"]] for item in response["changes"] if item["change"] == "body"
+    }
 
 
 def values(lab: Lab, asset: str, column: str) -> list[str]:
@@ -89,7 +91,7 @@ EDITS = [
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(("path", "text", "asset", "column", "before", "after", "via"), EDITS, ids=[one[0] for one in EDITS])
+@pytest.mark.parametrize(("path", "text", "asset", "column", "before", "after", "via"), EDITS, ids=[edit[0] for edit in EDITS])
 def test_an_edit_is_planned_and_runs_only_once_it_is_applied(
     project: Lab, path: str, text: str, asset: str, column: str, before: list[str], after: list[str], via: str
 ) -> None:
@@ -100,7 +102,7 @@ def test_an_edit_is_planned_and_runs_only_once_it_is_applied(
     project.write(path, text)
     plan = project.headrace("plan")
     assert changed(plan) == {asset: [(path, via)]}
-    assert [(one["node"], one["partitions"]) for one in plan["stale"]] == [(asset, 2)]
+    assert [(item["node"], item["partitions"]) for item in plan["stale"]] == [(asset, 2)]
     assert changed(project.headrace("plan", "--against", "HEAD", "--exit-code", code=1)) == {asset: [(path, via)]}
     shown = headrace(["plan", "--format", "markdown", "--project", str(project.root)], Path.cwd(), os.environ, 50).stdout
     assert f"| `{path}` | changed | `{asset}` | `{via}` |" in shown
@@ -144,16 +146,19 @@ def test_new_code_may_leave_what_is_published_as_it_is(project: Lab) -> None:
     response = project.headrace("apply", "--yes", "--keep", "totals", "--reason", "from 2025-01-03 on")
     assert response["state"] == "applied" and response["stale"] == [] and response["backfills"] == []
     assert response["plan_id"] != planned  # what is agreed to is another plan
-    assert [(one["kind"], one["detail"]) for one in response["plan"]["steps"]] == [("declare", "body, what is published is kept")]
+    assert [(item["kind"], item["detail"]) for item in response["plan"]["steps"]] == [("declare", "body, what is published is kept")]
     project.orders(DAYS[2])
     project.tick()
     assert values(project, "totals", "total") == ["20", "20", "30"]
     assert project.headrace("plan")["changes"] == []
-    trail = [one for one in project.headrace("audit", "show") if one["action"] == "project.applied"]
+    trail = [item for item in project.headrace("audit", "show") if item["action"] == "project.applied"]
     assert (trail[0]["reason"], trail[0]["after"]["steps"][0]["detail"]) == ("from 2025-01-03 on", "body, what is published is kept")
     versions = project.headrace("lineage", "totals")["code"]
-    assert [(one["partitions"], one["from"], one["to"]) for one in versions] == [(2, DAYS[0], DAYS[1]), (1, DAYS[2], DAYS[2])]
-    assert len({one["fingerprint"] for one in versions}) == 2
+    assert [(version["partitions"], version["from"], version["to"]) for version in versions] == [
+        (2, DAYS[0], DAYS[1]),
+        (1, DAYS[2], DAYS[2]),
+    ]
+    assert len({version["fingerprint"] for version in versions}) == 2
     runs = {
         row["partition"]: row["code"]["fingerprint"]
         for run in ("1", "2")
@@ -166,7 +171,7 @@ def test_new_code_may_leave_what_is_published_as_it_is(project: Lab) -> None:
 @pytest.mark.timeout(300)
 def test_ls_and_runs_list_the_code_with_its_hashes(project: Lab) -> None:
     """Would catch: a file that counts and isn't shown; an attempt that doesn't say by which interpreter and packages it ran."""
-    nodes = {one["name"]: one["code"] for one in project.headrace("ls")}
+    nodes = {item["name"]: item["code"] for item in project.headrace("ls")}
     assert nodes["orders"] is None
     totals = nodes["totals"]
     paths = ["assets/report.py", "lib/__init__.py", "lib/rates.py", "lib/factors.py"]
@@ -174,7 +179,7 @@ def test_ls_and_runs_list_the_code_with_its_hashes(project: Lab) -> None:
     for file in totals["files"]:
         assert file["sha256"] == hashlib.sha256((project.root / file["path"]).read_bytes()).hexdigest()
     assert {file["path"]: file["via"] for file in totals["files"]}["lib/rates.py"] == "assets/report.py:2 from lib.rates import doubled"
-    assert [one["name"] for one in totals["packages"]] == ["headrace"] and totals["secrets"] == []
+    assert [item["name"] for item in totals["packages"]] == ["headrace"] and totals["secrets"] == []
     row = next(row for row in project.headrace("runs", "1") if row["node"] == "totals")
     assert {**row["code"], "interpreter": None} == totals
     assert row["code"]["interpreter"].endswith(platform.python_version())

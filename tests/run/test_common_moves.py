@@ -129,5 +129,5 @@ def test_a_thin_redelivery_is_not_judged_by_the_rows_that_it_would_replace(lab: 
     assert lab.states(DAYS) == dict.fromkeys(SOURCES, "published")
     lab.send("ants", DAYS, 0.55)
     response = lab.tick()
-    assert [(one.asset, one.state) for one in response.attempts] == [("ants", "held")]
+    assert [(attempt.asset, attempt.state) for attempt in response.attempts] == [("ants", "held")]
     assert lab.rows("select count(*) from incident_event where act = 'judge_again'") == [(0,)]

@@ -47,14 +47,14 @@ def test_a_rename_is_accepted_by_one_command(lab: Lab) -> None:
     (lab.root / f"landing/orders_{DAYS[2]}.csv").unlink()  # what was ingested is kept, whatever the vendor cleans up
     done = lab.headrace("contract", "accept", f"orders@{DAYS[3]}")
     assert (done["partition"], done["file"], done["made"]) == (DAYS[2], "contracts/orders.odcs.yaml", True)
-    assert {(one["column"], one["to"]) for one in done["mappings"]} == {("customer", "client_name"), ("amount", "total_amount")}
+    assert {(item["column"], item["to"]) for item in done["mappings"]} == {("customer", "client_name"), ("amount", "total_amount")}
     assert done["reread"] == DAYS[2:4]
     assert {node for node, _ in published(lab.tick())} == {"orders", "totals"}
     lab.deliver(DAYS[4], rows(DAYS[4]), NEW)
     lab.deliver(DAYS[0], rows(DAYS[0], 1), OLD)  # the past is delivered again as it was written then
     assert ("totals", DAYS[4]) in published(lab.tick())
-    found = lab.headrace("sql", "select day, sum(n) as n, count(customer) as c from totals group by all order by all")["rows"]
-    assert [(row["n"], row["c"]) for row in found] == [(30, 3)] * 5
+    result = lab.headrace("sql", "select day, sum(n) as n, count(customer) as c from totals group by all order by all")["rows"]
+    assert [(row["n"], row["c"]) for row in result] == [(30, 3)] * 5
     assert lab.rows("select count(*) from drift where accepted_at is not null and accepted_by <> ''") == [(4,)]
     assert lab.rows("select count(*) from quarantine where state = 'held'") == [(0,)]
 
@@ -80,7 +80,7 @@ def test_names_of_later_files_end_nothing_earlier(lab: Lab) -> None:
     assert _accept(lab, f"orders@{DAYS[2]}").reread == [DAYS[2]]
     lab.deliver(DAYS[1], rows(DAYS[1]), OLD)
     lab.tick()
-    ended = {one["cause"]["partition"]: one["ended"] for one in lab.headrace("incidents", "--all", "--now", lab.now.isoformat())}
+    ended = {item["cause"]["partition"]: item["ended"] for item in lab.headrace("incidents", "--all", "--now", lab.now.isoformat())}
     assert ended[DAYS[1]].startswith("Delivered again") and "names accepted" not in ended[DAYS[1]], ended
     assert ended[DAYS[2]].startswith(f"Names accepted by tester from {DAYS[2]} on"), ended
 

@@ -80,7 +80,7 @@ def test_a_promise_is_taken_back_in_so_many_words(tmp_path: Path) -> None:
     more = "      - {name: amount, logicalType: number}\n      - {name: customer, logicalType: string}\n"
     lab.write("contracts/orders.odcs.yaml", orders + more)
     problems = lab.headrace("validate", code=1)["problems"]
-    assert [(one["code"], one["file"]) for one in problems] == [("contract_broken", "contracts/totals.odcs.yaml")]
+    assert [(problem["code"], problem["file"]) for problem in problems] == [("contract_broken", "contracts/totals.odcs.yaml")]
     write(lab, "1.0.0", total, count)
     lab.tick()
     assert lab.rows("select verdict from publication where node = 'totals'") == [("passed",)], "`n` is required: that is a check"

@@ -30,7 +30,7 @@ def published(lab: Lab) -> list[tuple[str, int]]:
 
 
 def causes(lab: Lab) -> list[tuple[str, str]]:
-    return [(one["cause"]["kind"], one["cause"]["partition"]) for one in lab.headrace("incidents")]
+    return [(item["cause"]["kind"], item["cause"]["partition"]) for item in lab.headrace("incidents")]
 
 
 @pytest.mark.parametrize("left", [190, 120, 60])
@@ -49,32 +49,32 @@ def test_the_beginning_of_a_published_file_is_held_and_the_whole_one_stays(lab: 
 def test_a_file_that_ends_within_a_line_is_held_as_well(lab: Lab) -> None:
     path = lab.root / f"landing/orders_{DAYS[2]}.csv"
     path.write_bytes(path.read_bytes()[:2905])
-    assert [one.state for one in lab.tick().attempts] != ["published"]
+    assert [attempt.state for attempt in lab.tick().attempts] != ["published"]
     assert published(lab) == [(day, 200) for day in DAYS[:3]]
 
 
 @pytest.mark.parametrize(
     "again",
     [
-        [one for n, one in enumerate(rows(DAYS[2])) if n % 4],  # cancelled orders
+        [item for n, item in enumerate(rows(DAYS[2])) if n % 4],  # cancelled orders
         rows(DAYS[2])[80:],
-        [one.replace(",c3,", ",c2,") for one in rows(DAYS[2], 180)],
+        [row.replace(",c3,", ",c2,") for row in rows(DAYS[2], 180)],
         rows(DAYS[2], 191),
     ],
 )
 def test_rows_that_a_vendor_deletes_are_published(lab: Lab, again: list[str]) -> None:
     """Would catch: a restatement held for what it deletes: orders that were cancelled, a few at the file's end."""
     lab.deliver(DAYS[2], again)
-    assert [one.state for one in lab.tick().attempts] == ["published"]
+    assert [attempt.state for attempt in lab.tick().attempts] == ["published"]
     assert causes(lab) == [("restatement", DAYS[2])]
 
 
 def test_too_many_rows_are_corrected(lab: Lab) -> None:
     """Would catch: the right file held because the wrong one before it had other rows after its own."""
-    lab.deliver(DAYS[3], [*rows(DAYS[3]), *(one.replace("c", "k") for one in rows(DAYS[3], 70))])
-    assert [one.state for one in lab.tick().attempts] == ["published"]
+    lab.deliver(DAYS[3], [*rows(DAYS[3]), *(row.replace("c", "k") for row in rows(DAYS[3], 70))])
+    assert [attempt.state for attempt in lab.tick().attempts] == ["published"]
     lab.deliver(DAYS[3], rows(DAYS[3]))
-    assert [one.state for one in lab.tick().attempts] == ["published"]
+    assert [attempt.state for attempt in lab.tick().attempts] == ["published"]
 
 
 def test_who_declares_that_files_may_end_earlier_is_heeded(lab: Lab) -> None:
@@ -83,7 +83,7 @@ def test_who_declares_that_files_may_end_earlier_is_heeded(lab: Lab) -> None:
     lab.write("sources/orders.yaml", source + "on_anomaly: warn\n")
     lab.headrace("apply", "--yes")
     lab.deliver(DAYS[2], rows(DAYS[2], 120))
-    assert [one.state for one in lab.tick().attempts] == ["published"]
+    assert [attempt.state for attempt in lab.tick().attempts] == ["published"]
     assert (DAYS[2], 120) in published(lab)
 
 

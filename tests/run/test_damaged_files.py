@@ -122,10 +122,10 @@ def test_files_of_two_assets_are_two_repairs(lab: Lab) -> None:
     for node in ("totals", "twice"):
         cut_short(file_of(lab, node, newest))
     opened = lab.headrace("tick")["incidents_opened"]
-    causes = {one: lab.headrace("incident", one)["cause"] for one in opened}
+    causes = {item: lab.headrace("incident", item)["cause"] for item in opened}
     assert {(cause["kind"], cause["node"]) for cause in causes.values()} == {("data_corrupted", "totals"), ("data_corrupted", "twice")}
-    for one in sorted(opened, key=lambda one: str(causes[one]["node"])):
-        assert lab.headrace("fix", one, "--yes")["state"] == "resolved"
+    for item in sorted(opened, key=lambda one: str(causes[one]["node"])):
+        assert lab.headrace("fix", item, "--yes")["state"] == "resolved"
     assert states(lab) == {"shops": "served", "board": "served"}
 
 
@@ -141,7 +141,7 @@ def test_it_is_found_said_and_repaired(lab: Lab, damage: Callable[[Path], None])
     assert newest in incident["affected"]["partitions"]
     assert incident["affected"]["consumers"] == ["shops", "board"]
     assert incident["repair"]["command"] == f"headrace fix {opened}"
-    assert all(one["expected"].startswith("main/totals/") for one in incident["cause"]["evidence"])
+    assert all(item["expected"].startswith("main/totals/") for item in incident["cause"]["evidence"])
     assert states(lab) == {"shops": "wrong", "board": "served"}
     assert f"{opened} totals: " in lab.headrace("why", "shops")["verdict"]
     own = lab.headrace("why", f"totals@{newest}")
@@ -171,9 +171,9 @@ def test_what_was_there_in_time_and_is_gone_is_said_to_be_wrong(tmp_path: Path) 
     file_of(lab, "totals", "2025-01-02").unlink()
     now = ("--now", "2025-01-03T08:00:00+00:00")
     (opened,) = lab.headrace("tick", *now)["incidents_opened"]
-    found = lab.headrace("why", "report", *now)
+    result = lab.headrace("why", "report", *now)
     said = f"report is wrong since 08:00: {opened} totals: the file is gone. report 2025-01-02 was there 05:31, in time (due 07:00)"
-    assert (found["verdict"], found["next"]) == (said, f"headrace incident {opened}")
+    assert (result["verdict"], result["next"]) == (said, f"headrace incident {opened}")
 
 
 def test_what_is_left_of_a_repaired_file_is_told_with_what_to_do(lab: Lab) -> None:
@@ -262,7 +262,7 @@ def test_three_other_things_are_wrong_at_once(lab: Lab) -> None:
     file_of(lab, "orders", DAYS[0]).unlink()
     look_at_all(lab)
     kinds = sorted((row["cause"]["kind"], row["cause"]["node"]) for row in lab.headrace("incidents"))
-    assert [one for one in kinds if one[0] == "data_corrupted"] == [("data_corrupted", "orders"), ("data_corrupted", "totals")]
+    assert [kind for kind in kinds if kind[0] == "data_corrupted"] == [("data_corrupted", "orders"), ("data_corrupted", "totals")]
     assert ("reported", "twice") in kinds
     for row in lab.headrace("incidents"):
         if row["cause"]["kind"] == "data_corrupted":

@@ -44,9 +44,9 @@ def typed(lab: Lab, *words: str) -> Any:
 def hint_of(lab: Lab, key: str) -> str:
     done = typed(lab, "--env", "dev", "read", "totals", "--partition", key)
     assert done.returncode != 0
-    found = re.search(r"hint: (.*)", " ".join(done.stderr.split()))
-    assert found is not None, done.stderr
-    return found.group(1)
+    result = re.search(r"hint: (.*)", " ".join(done.stderr.split()))
+    assert result is not None, done.stderr
+    return result.group(1)
 
 
 def checked(lab: Lab) -> None:
@@ -57,11 +57,11 @@ def checked(lab: Lab) -> None:
     assert "served" not in said["headline"]
     assert said["headline"].startswith("shops reads from a damaged file.")
     assert "1 damaged file (totals)" in said["headline"]
-    (item,) = [one for one in said["open"] if one["kind"] == "data_corrupted"]
+    (item,) = [item for item in said["open"] if item["kind"] == "data_corrupted"]
     command = item["command"]
     assert command.startswith("headrace --env dev run totals --")
     assert command in hint_of(lab, DAYS[0])
-    (row,) = [one for one in lab.headrace("doctor", "--env", "dev", code=None) if one["name"] == "lake's files"]
+    (row,) = [item for item in lab.headrace("doctor", "--env", "dev", code=None) if item["name"] == "lake's files"]
     assert command in str(row)
     done = typed(lab, *shlex.split(command)[1:])
     assert done.returncode == 0, (command, done.stdout, done.stderr)

@@ -35,7 +35,7 @@ def lab(tmp_path: Path) -> Lab:
 
 def look(lab: Lab) -> list[str]:
     """A few passes: each looks at all that consumers read."""
-    return [one for _ in range(3) for one in lab.headrace("tick")["incidents_opened"]]
+    return [item for _ in range(3) for item in lab.headrace("tick")["incidents_opened"]]
 
 
 def deleted(path: Path) -> None:

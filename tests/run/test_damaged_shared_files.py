@@ -50,9 +50,9 @@ def shared(lab: Lab, node: str) -> tuple[Path, list[str]]:
         " and c.column_id = 1 where t.table_name = ? and f.end_snapshot is null and c.extra_stats is not null",
         node,
     )
-    found = [(path, sorted(json.loads(extra)["headrace"]["partitions"])) for path, extra in rows]
-    path, keys = max(found, key=lambda one: len(one[1]))
-    assert len(keys) > 1, found
+    result = [(path, sorted(json.loads(extra)["headrace"]["partitions"])) for path, extra in rows]
+    path, keys = max(result, key=lambda item: len(item[1]))
+    assert len(keys) > 1, result
     return lab.root / ".headrace/lake" / path, keys
 
 
@@ -88,10 +88,10 @@ def test_all_days_of_the_file_are_repaired(lab: Lab, damage: Callable[[Path], No
 
 def agreed(lab: Lab) -> set[str]:
     """`db check` finds nothing but files of earlier snapshots; which."""
-    found = lab.headrace("db", "check", code=None)
-    assert found["differences"] == [one for one in found["differences"] if one["source"] == "file"]
-    assert all("of earlier snapshots only" in one["stored"] for one in found["differences"]), found
-    return {one["key"]["path"] for one in found["differences"]}
+    result = lab.headrace("db", "check", code=None)
+    assert result["differences"] == [item for item in result["differences"] if item["source"] == "file"]
+    assert all("of earlier snapshots only" in item["stored"] for item in result["differences"]), result
+    return {item["key"]["path"] for item in result["differences"]}
 
 
 def merged(lab: Lab) -> None:
@@ -176,7 +176,9 @@ def test_days_that_cant_be_ingested_again_are_named(lab: Lab) -> None:
 
     done = lab.headrace("fix", opened, "--yes", code=None)
     assert (done["fix"], done["state"]) == ("open", "open")
-    assert [(one["what"], one["text"]) for one in done["still"]] == [(f"orders@{lost[0]}", "its rows (and those of 1 more) can't be read")]
+    assert [(item["what"], item["text"]) for item in done["still"]] == [
+        (f"orders@{lost[0]}", "its rows (and those of 1 more) can't be read")
+    ]
     (line,) = lab.headrace("incidents")
     assert (line["state"], line["cause"]["summary"]) == ("open", "the file was given up, its rows are lost")
     for key in DAYS:
@@ -201,7 +203,7 @@ def test_days_that_cant_be_ingested_again_are_named(lab: Lab) -> None:
     lab.headrace("retry", "orders", code=None)
     lab.headrace("tick", code=None)
     assert sorted({row["day"] for row in lab.read("orders")}) == [day for day in DAYS if day != lost[0]]
-    assert [one for one in lab.headrace("incidents") if one["cause"]["kind"] == "data_corrupted"] == []
+    assert [item for item in lab.headrace("incidents") if item["cause"]["kind"] == "data_corrupted"] == []
     agreed(lab)
 
 
@@ -212,10 +214,10 @@ def test_inputs_are_repaired_before_what_reads_them(lab: Lab) -> None:
     deleted(merged_file(lab, "totals"))
     deleted(merged_file(lab, "orders"))
     lab.headrace("tick")
-    found = {row["cause"]["node"]: row for row in lab.headrace("incidents")}
-    orders, totals = found["orders"]["id"], found["totals"]["id"]
+    result = {row["cause"]["node"]: row for row in lab.headrace("incidents")}
+    orders, totals = result["orders"]["id"], result["totals"]["id"]
     assert f"{totals} isn't repaired yet: totals reads orders, which is damaged too" in failing(lab, "fix", totals, "--yes")
-    assert found["totals"]["repair"]["command"] == f"headrace fix {orders}"
+    assert result["totals"]["repair"]["command"] == f"headrace fix {orders}"
     assert lab.headrace("fix", orders, "--yes")["state"] == "resolved"
     assert lab.headrace("fix", totals, "--yes")["state"] == "resolved"
     assert lab.read("totals") == before
@@ -244,8 +246,8 @@ def test_files_that_are_elsewhere_are_counted_and_not_called_damaged(lab: Lab) -
             " (select min(data_file_id) from ducklake_data_file where end_snapshot is null)"
         )
     assert lab.headrace("tick")["incidents_opened"] == []
-    found = lab.headrace("status")["lake"]
-    assert (found["damaged"], found["elsewhere"]) == (0, 1)
+    result = lab.headrace("status")["lake"]
+    assert (result["damaged"], result["elsewhere"]) == (0, 1)
 
 
 def test_an_environments_own_files_are_looked_at(tmp_path: Path) -> None:
@@ -259,8 +261,8 @@ def test_an_environments_own_files_are_looked_at(tmp_path: Path) -> None:
     for path in (lab.root / ".headrace/env/dev/lake/main/totals").iterdir():
         deleted(path)
     lab.headrace("tick", "--env", "dev")
-    found = lab.headrace("status", "--env", "dev")["lake"]
-    assert found["damaged"] == found["files"] == found["looked_at_24h"] > 0
+    result = lab.headrace("status", "--env", "dev")["lake"]
+    assert result["damaged"] == result["files"] == result["looked_at_24h"] > 0
     lab.headrace("tick")
     assert lab.headrace("status")["lake"]["damaged"] == 0
 
@@ -289,7 +291,7 @@ def test_what_reads_a_damaged_file_waits_for_its_repair(tmp_path: Path, damage: 
     damage(path)
     lab.orders("2025-01-10")
     done = lab.headrace("tick", "--now", "2025-01-11T04:00Z")
-    said = {one["asset"]: (one["state"], (one["error"] or {}).get("code")) for one in done["attempts"]}
+    said = {item["asset"]: (item["state"], (item["error"] or {}).get("code")) for item in done["attempts"]}
     assert said["orders"] == ("published", None)
     assert said["later"] == ("skipped", "data_corrupted")
     opened, *others = lab.headrace("incidents")
@@ -300,5 +302,5 @@ def test_what_reads_a_damaged_file_waits_for_its_repair(tmp_path: Path, damage: 
     assert "which can't be read: the file " in verdict
     lab.headrace("fix", opened["id"], "--yes", "--now", "2025-01-11T04:10Z", code=None)
     lab.headrace("tick", "--now", "2025-01-11T04:20Z")
-    assert [one for one in lab.headrace("incidents") if one["state"] != "resolved"] == []
+    assert [item for item in lab.headrace("incidents") if item["state"] != "resolved"] == []
     assert {row["day"] for row in lab.read("later")} >= {"2025-01-10"}

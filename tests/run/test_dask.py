@@ -89,8 +89,8 @@ def test_a_dask_worker_killed_in_the_middle_costs_an_attempt_and_the_next_one_su
         killer.start()
         response = lab.tick()
         killer.join()
-    attempts = [one for one in response.attempts if one.asset == "slow"]
-    assert [one.state for one in attempts] == ["lost", "published"], attempts
+    attempts = [attempt for attempt in response.attempts if attempt.asset == "slow"]
+    assert [attempt.state for attempt in attempts] == ["lost", "published"], attempts
     assert "ended in the middle" in (attempts[0].reason or "")
     assert len((tmp_path / "began").read_text().split()) == 2, "a body that was begun was done again by Dask"
 
@@ -114,10 +114,10 @@ def _descendants(pid: int) -> set[int]:
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
                 parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-    found = {pid}
-    while more := {child for child, parent in parents.items() if parent in found} - found:
-        found |= more
-    return found
+    result = {pid}
+    while more := {child for child, parent in parents.items() if parent in result} - result:
+        result |= more
+    return result
 
 
 @pytest.mark.slow

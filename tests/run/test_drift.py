@@ -61,8 +61,8 @@ def test_what_nobody_uses_may_go_and_come_what_is_used_may_not(lab: Lab) -> None
     lab.deliver(DAYS[0], rows(DAYS[0], "2.50"), HEADER)
     assert ("totals", DAYS[0]) in published(lab.tick())
     assert len(drift(lab)) == 3, "a day from before it came is as it should be without `tax`"
-    found = lab.headrace("sql", "select day, count(note), count(tax), sum(tax) from orders group by all order by all")["rows"]
-    assert [list(row.values()) if isinstance(row, dict) else row for row in found] == [
+    result = lab.headrace("sql", "select day, count(note), count(tax), sum(tax) from orders group by all order by all")["rows"]
+    assert [list(row.values()) if isinstance(row, dict) else row for row in result] == [
         ["2025-01-01", 6, 0, None], ["2025-01-02", 6, 6, 18.0], ["2025-01-03", 0, 6, 15.0], ["2025-01-04", 0, 6, 15.0],
     ]  # fmt: skip
 
@@ -80,8 +80,8 @@ def test_what_is_written_otherwise_is_read_otherwise(lab: Lab) -> None:
     put(lab, DAYS[4], [plain, f"8,g,6,{DAYS[4]},27/01/2025 10:00"])
     put(lab, DAYS[5], [plain, f"9,h,many,{DAYS[5]},01/28/2025 10:00"])
     lab.tick()
-    found = lab.headrace("sql", 'select order_id, customer, amount, cast("at" as varchar) as moment from totals order by 1')["rows"]
-    assert [tuple(row.values()) for row in found] == [
+    result = lab.headrace("sql", 'select order_id, customer, amount, cast("at" as varchar) as moment from totals order by 1')["rows"]
+    assert [tuple(row.values()) for row in result] == [
         (1, "Zoë", 1.5, "2025-01-23 10:00:00"),
         (2, "b", 2.0, "2025-01-24 10:00:00"),
         (3, "c", 1234.5, "2025-01-02 10:00:00"),
@@ -161,7 +161,7 @@ def test_a_contract_reads_each_day_by_the_names_of_its_time(lab: Lab) -> None:
     lab.write("contracts/orders.odcs.yaml", CONTRACT)
     for day, name in zip(DAYS, ("customer", "customer", "client", "client", "buyer"), strict=False):
         lab.deliver(day, [row.rpartition(",")[0] for row in rows(day)], f"order_id,{name},amount,day")
-    assert len([one for one in published(lab.tick()) if one[0] == "totals"]) == 5
+    assert len([item for item in published(lab.tick()) if item[0] == "totals"]) == 5
     assert drift(lab) == []
     lab.deliver(DAYS[1], [row.rpartition(",")[0] for row in rows(DAYS[1], "3.50")], "order_id,buyer,amount,day")
     assert ("totals", DAYS[1]) in published(lab.tick())
@@ -177,10 +177,10 @@ def test_a_contract_reads_each_day_by_the_names_of_its_time(lab: Lab) -> None:
     ]  # fmt: skip
     shown = lab.headrace("contract", "show", "orders")
     assert (shown["version"], shown["rules"]) == ("1.2.0", [{"name": "contract_rowCount", "kind": "row_count", "severity": "blocking"}])
-    assert [(one["name"], one["used_by"]) for one in shown["columns"]][1] == ("customer", ["totals", "report"])
+    assert [(item["name"], item["used_by"]) for item in shown["columns"]][1] == ("customer", ["totals", "report"])
     told = lab.headrace("contract", "diff", f"orders@{DAYS[5]}")
     assert told["breaking"]
-    assert [(one["kind"], one["column"], one["policy"]) for one in told["changes"]] == [("added", "customer", "block")]
+    assert [(item["kind"], item["column"], item["policy"]) for item in told["changes"]] == [("added", "customer", "block")]
     lab.write("contracts/orders.odcs.yaml", CONTRACT.replace(", required: true", ""))
     told = lab.headrace("contract", "diff", "orders")
     assert (told["applied"], told["needs"]) == ("1.2.0", "2.0.0")
@@ -201,8 +201,8 @@ def test_a_backfill_over_three_headers_is_one_table(lab: Lab) -> None:
     lab.sql("totals", "select day, customer, sum(amount) as total, count(order_id) as n, max(amount) as most from orders group by all")
     lab.headrace("apply", "--yes")
     lab.headrace("backfill", "totals", "--from", DAYS[0], "--to", DAYS[4], "--mode", "all", "--reason", "the greatest, too", "--yes")
-    found = lab.headrace("sql", "select day, count(customer) as c, sum(n) as n, max(most) as most from totals group by all order by all")
-    assert [list(row.values()) for row in found["rows"]] == [
+    result = lab.headrace("sql", "select day, count(customer) as c, sum(n) as n, max(most) as most from totals group by all order by all")
+    assert [list(row.values()) for row in result["rows"]] == [
         [DAYS[0], 3, 6, 2.5], [DAYS[1], 3, 6, 1.5], [DAYS[2], 3, 6, 2.5], [DAYS[3], 3, 6, 1.5], [DAYS[4], 3, 6, 1.5],
     ]  # fmt: skip
     assert drift(lab) == []
@@ -238,10 +238,10 @@ def test_another_encoding_is_seen(lab: Lab, encoding: str, policy: str) -> None:
     ((day, kind, why, used),) = lab.rows("select partition, kind, evidence, policy from drift")
     assert (day, kind, used) == (DAYS[1], "format", policy)
     assert json.loads(why)[0].startswith(f"the encoding is {encoding.upper()} instead of UTF-8")
-    found = lab.headrace("sql", "select order_id, customer from orders order by 1")["rows"]
+    result = lab.headrace("sql", "select order_id, customer from orders order by 1")["rows"]
     days = [1, 3] if policy == "block" else [1, 2, 3]
-    assert [tuple(row.values()) for row in found] == [(day, "Zoë") for day in days]
-    causes = [one["cause"]["kind"] for one in lab.headrace("incidents") if one["cause"]["partition"] == DAYS[1]]
+    assert [tuple(row.values()) for row in result] == [(day, "Zoë") for day in days]
+    causes = [item["cause"]["kind"] for item in lab.headrace("incidents") if item["cause"]["partition"] == DAYS[1]]
     assert causes == ([] if policy == "allow" else ["format_change"])
 
 
@@ -274,7 +274,7 @@ def test_lines_of_fixed_width_in_another_encoding(tmp_path: Path, was: str, now:
 def deliver_json(lab: Lab, day: str, key: str, unused: str = "old") -> None:
     objects = [{"order_id": n, "day": day, "to": {"name": f"c{n}", key: f"10{n}0"}, "extra": {unused: n}} for n in range(3)]
     path = lab.root / f"landing/orders_{day}.jsonl"
-    path.write_text("".join(json.dumps(one) + "\n" for one in objects), encoding="utf-8")
+    path.write_text("".join(json.dumps(item) + "\n" for item in objects), encoding="utf-8")
     os.utime(path, (path.stat().st_mtime - 3600,) * 2)
 
 
@@ -296,7 +296,7 @@ def test_a_key_inside_json_that_gets_another_name(tmp_path: Path) -> None:
     assert [(day, kind, name, policy) for day, kind, name, _, policy, _ in drift(lab)] == [
         (DAYS[1], "nested", "extra", "warn"), (DAYS[2], "nested", "to", "block"),
     ]  # fmt: skip
-    assert {one["cause"]["kind"] for one in lab.headrace("incidents")} == {"schema_change"}
+    assert {item["cause"]["kind"] for item in lab.headrace("incidents")} == {"schema_change"}
     source.write_text(source.read_text() + "on_drift: {nested: warn}\n")
     lab.headrace("apply", "--yes")
     deliver_json(lab, DAYS[2], "postcode", "new")
@@ -357,8 +357,8 @@ def test_a_bad_day_among_the_first(lab: Lab) -> None:
     held = lab.rows("select partition, state, reason from partition where state in ('held', 'rejected') and node = 'orders'")
     assert [(key, state) for key, state, _ in held] == [(DAYS[1], "held")]
     assert "line 2" in held[0][2]
-    found = lab.headrace("sql", "select typeof(amount) as t, typeof(day) as d from orders group by all")["rows"]
-    assert [list(row.values()) if isinstance(row, dict) else row for row in found] == [["DOUBLE", "DATE"]]
+    result = lab.headrace("sql", "select typeof(amount) as t, typeof(day) as d from orders group by all")["rows"]
+    assert [list(row.values()) if isinstance(row, dict) else row for row in result] == [["DOUBLE", "DATE"]]
 
 
 def test_a_single_date_that_is_none_is_named_with_its_line_and_the_format(tmp_path: Path) -> None:

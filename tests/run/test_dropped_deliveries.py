@@ -38,9 +38,9 @@ def test_a_dropped_delivery_is_not_what_failed(tmp_path: Path) -> None:
     backfill = lab.headrace("backfill", "orders", "--from", DAYS[0], "--to", DAYS[1], "--mode", "failed", "--reason", "x", "--dry-run")
     assert backfill["partitions_total"] == 0
     lab.tick()
-    assert [one["partition"] for one in lab.headrace("deliveries", "orders") if one["state"] == "published"] == [DAYS[0]]
+    assert [item["partition"] for item in lab.headrace("deliveries", "orders") if item["state"] == "published"] == [DAYS[0]]
     again = later(lab, "run", "orders", "--partition", DAYS[1], "--again", "--reason", "it was a sale")
-    assert [one["partition"] for one in again["published"]] == [DAYS[1]], "who asks for it by name gets it"
+    assert [item["partition"] for item in again["published"]] == [DAYS[1]], "who asks for it by name gets it"
 
 
 def test_nobody_is_sent_to_quarantine_for_what_was_dropped(tmp_path: Path) -> None:

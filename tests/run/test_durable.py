@@ -48,10 +48,10 @@ def test_a_staged_file_that_vanished_is_not_published(lab: Lab, monkeypatch: pyt
     removed: list[str] = []
 
     def losing(folders, finished):  # type: ignore[no-untyped-def]
-        for one in finished:
-            if one.outcome.staged is not None and not removed and one.outcome.staged.path.startswith("main/clean/"):
-                removed.append(one.outcome.staged.path)
-                (folders.lake / one.outcome.staged.path).unlink()
+        for item in finished:
+            if item.outcome.staged is not None and not removed and item.outcome.staged.path.startswith("main/clean/"):
+                removed.append(item.outcome.staged.path)
+                (folders.lake / item.outcome.staged.path).unlink()
         return make_durable(folders, finished)
 
     monkeypatch.setattr(module, "make_durable", losing)

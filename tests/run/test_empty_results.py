@@ -14,8 +14,8 @@ def test_declared_columns_are_those_of_no_rows(tmp_path: Path) -> None:
     body = "def none(ctx: Context, orders):\n    return []"
     lab.python("none", body, partition="day", inputs=["orders"], columns={"customer": "VARCHAR", "value": "DOUBLE"})
     lab.python("unknown", body.replace("none", "unknown"), partition="day", inputs=["orders"])
-    attempts = {one.asset: one.state for one in lab.tick().attempts}
+    attempts = {attempt.asset: attempt.state for attempt in lab.tick().attempts}
     assert attempts == {"orders": "published", "none": "published", "unknown": "failed"}
     shown = lab.headrace("read", "none")
-    assert [(one["name"], one["type"]) for one in shown["columns"]] == [("customer", "VARCHAR"), ("value", "DOUBLE")]
+    assert [(item["name"], item["type"]) for item in shown["columns"]] == [("customer", "VARCHAR"), ("value", "DOUBLE")]
     assert shown["rows"] == []

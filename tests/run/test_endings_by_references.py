@@ -79,7 +79,7 @@ def test_an_assets_check_ends_by_the_command_at_its_input(lab: Lab) -> None:
     lab.sql("clean", query, front)
     lab.headrace("apply", "--yes")
     lab.tick()
-    (row,) = [one for one in again(lab, "incidents") if one["cause"]["node"] == "clean"]
+    (row,) = [item for item in again(lab, "incidents") if item["cause"]["node"] == "clean"]
     places(lab, "c3")
     again(lab, "run", "places", "--again", "--reason", "a new place")
     lab.tick()

@@ -276,14 +276,14 @@ def test_who_has_nothing_yet_is_not_served_again(healthy: StateFacts) -> None:
     facts.headrace("apply", "--yes", now=hour(0.2))
     renamed(facts)
     fixed_in_part(facts)
-    row = next(one for one in facts.headrace("incidents", "--all", now=hour(3.5)) if one["cause"]["kind"] == "schema_change")
+    row = next(item for item in facts.headrace("incidents", "--all", now=hour(3.5)) if item["cause"]["kind"] == "schema_change")
     assert row["state"] == "resolved", row
     assert re.fullmatch(
         rf"Repaired by {BY} with `headrace fix INC-\d+`; not there yet, nor due: .*report {DAY} \(due {AT}; INC-\d+ holds it back\).*\.",
         row["ended"],
     )
     lines = [line["what"] for line in row["timeline"]]
-    assert [one for one in lines if one.endswith(", but a part of the repair failed")], lines
+    assert [line for line in lines if line.endswith(", but a part of the repair failed")], lines
 
 
 @pytest.mark.timeout(300)
@@ -298,7 +298,7 @@ def test_a_promise_that_is_relaxed_serves_nobody(healthy: StateFacts) -> None:
     facts.headrace("apply", "--yes", now=hour(5.3))
     tick(facts, 5.5, None)
     rows = facts.headrace("incidents", "--all", now=hour(5.6))
-    row = next(one for one in rows if one["cause"]["kind"] == "late_source")
+    row = next(row for row in rows if row["cause"]["kind"] == "late_source")
     assert re.fullmatch(
         rf"Changed by {BY} \(version \d+\): orders; orders@{DAY} isn't there yet: it is promised by {AT} now; "
         rf"not there yet, nor due: .*report {DAY} \(due {AT}\).*\.",
@@ -317,8 +317,8 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> StateFacts:
 
 
 def incident(facts: StateFacts, number: float) -> dict[str, Any]:
-    found = facts.lab.headrace("incidents", "--all", "--now", hour(number).isoformat())
-    return max(found, key=lambda one: int(one["id"][4:]))  # type: ignore[no-any-return]
+    result = facts.lab.headrace("incidents", "--all", "--now", hour(number).isoformat())
+    return max(result, key=lambda item: int(item["id"][4:]))  # type: ignore[no-any-return]
 
 
 @pytest.mark.timeout(300)
@@ -338,8 +338,8 @@ def test_an_ending_says_what_it_was(healthy: StateFacts, name: str) -> None:
     assert [line["at"] for line in row["timeline"]] == sorted(line["at"] for line in row["timeline"])
     assert not [line for line in lines if line.startswith("run again by") and f": orders@{DAY}" in line]
     for line in ending.lines:
-        assert [one for one in lines if re.fullmatch(line, one)], lines
-    named = [one for one in lines if one.startswith("resolved: ")]
+        assert [item for item in lines if re.fullmatch(line, item)], lines
+    named = [line for line in lines if line.startswith("resolved: ")]
     assert named == [f"resolved: {row['ended'][0].lower()}{row['ended'][1:-1]}"]
     mails = facts.lab.rows("select body from notice where kind = 'resolved' and subject like ?", f"{row['id']}%")
     assert mails and all(row["ended"] in body.replace("\n", " ") for (body,) in mails), mails
@@ -357,7 +357,7 @@ def test_nothing_repairs_an_asset_that_was_removed(healthy: StateFacts) -> None:
     assert [row["node"] for row in before["repairs"]] == ["clean"]
     asset_removed(facts)
     status = facts.headrace("status", now=hour(9.5), code=None)
-    assert (status["repairs"], [one["kind"] for one in status["open"]]) == ([], []), status["open"]
+    assert (status["repairs"], [item["kind"] for item in status["open"]]) == ([], []), status["open"]
     assert "clean" not in status["headline"]
 
 
@@ -370,8 +370,8 @@ def test_nothing_is_said_to_be_paused_after_it_was_resumed(healthy: StateFacts) 
     facts.headrace("resume", "clean", "--reason", "checked", now=hour(8))
     assert incident(facts, 8.1)["state"] == "recovering"
     status = facts.headrace("status", now=hour(8.1))
-    late = [one["reason"] for one in status["consumers"] if one["state"] == "late"]
-    assert late and not [one for one in late if "paused" in one], late
+    late = [item["reason"] for item in status["consumers"] if item["state"] == "late"]
+    assert late and not [item for item in late if "paused" in item], late
 
 
 def test_what_accepting_published_is_there_when_the_incident_is_over(healthy: StateFacts) -> None:
@@ -393,10 +393,10 @@ def test_what_holds_back_the_next_delivery_is_named(healthy: StateFacts) -> None
     facts.flag.unlink(missing_ok=True)
     facts.headrace("apply", "--yes", now=hour(0.2))
     renamed(facts)
-    (first,) = [one["id"] for one in facts.headrace("incidents", now=hour(3.1))]
+    (first,) = [item["id"] for item in facts.headrace("incidents", now=hour(3.1))]
     facts.deliver(DAY, when=hour(4), least=0)
     tick(facts, 5, None)
-    rows = {one["id"]: one for one in facts.headrace("incidents", "--all", now=hour(5.1))}
-    (second,) = [one for one, row in rows.items() if row["state"] == "open"]
+    rows = {item["id"]: item for item in facts.headrace("incidents", "--all", now=hour(5.1))}
+    (second,) = [item for item, row in rows.items() if row["state"] == "open"]
     assert second != first and rows[first]["state"] == "resolved"
     assert f"{second} holds it back" in rows[first]["ended"], rows[first]["ended"]

@@ -37,16 +37,16 @@ def test_what_is_built_apart_is_compared_row_by_row(tmp_path: Path) -> None:
     assert (row.keys, row.rows_added, row.rows_removed, row.rows_changed) == (["customer", "day"], 0, 0, 2)
     assert row.cells == {"total": 2}
     assert row.sample
-    (spread,) = [one for one in row.spreads if one.column == "total"]
+    (spread,) = [spread for spread in row.spreads if spread.column == "total"]
     assert (spread.before["minimum"], spread.after["minimum"]) == ("1.5", "-1.0")
     assert spread.before["nulls"] == spread.after["nulls"] == 0
     response = plan(ProjectSession.open(lab.root, "dev", None, "tester"), against=None, progress=Silent())
-    assert [one.node for one in response.diff or []] == ["total"]
+    assert [item.node for item in response.diff or []] == ["total"]
     assert "total against production" in page(lab)
 
 
 def page(lab: Lab) -> str:
-    command = [one for one in lab.command("plan", "--env", "dev") if one != "--json"]
+    command = [item for item in lab.command("plan", "--env", "dev") if item != "--json"]
     return subprocess.run(command, capture_output=True, text=True, timeout=50, check=True).stdout
 
 

@@ -34,7 +34,7 @@ def test_nothing_is_spent_while_the_disk_is_full(lab: Lab, monkeypatch: pytest.M
     monkeypatch.setenv("HEADRACE_FAULT", every)
     for _ in range(3):
         lab.headrace("tick", code=None)
-    stuck = [one for one in lab.rows("select node, state, failures, coalesce(reason, '') from partition") if one[1] != "published"]
+    stuck = [row for row in lab.rows("select node, state, failures, coalesce(reason, '') from partition") if row[1] != "published"]
     assert stuck and {(state, failures) for _, state, failures, _ in stuck} == {("waiting", 0)}, stuck
     assert any("No space left on device" in reason for *_, reason in stuck)
     monkeypatch.delenv("HEADRACE_FAULT")
@@ -104,13 +104,13 @@ def test_a_repair_tries_everything_that_the_full_disk_keeps(small: Path, tmp_pat
         lab.headrace("tick", code=None)
         filler = filler or filled(small)
     lab.headrace("tick", code=None)
-    (found,) = lab.headrace("incidents")
-    assert found["cause"]["kind"] == "resource_exhausted"
+    (result,) = lab.headrace("incidents")
+    assert result["cause"]["kind"] == "resource_exhausted"
     assert {node for (node,) in lab.rows("select distinct node from incident_partition")} == {"orders", "prices"}
     said = lab.headrace("why", f"orders@{DAYS[1]}")["waiting_for"][0]["text"]
     assert "failed attempt" not in said, "what waits for the disk spends no attempt"
     filler.unlink()
-    fixed = lab.headrace("fix", found["id"], "--yes")
+    fixed = lab.headrace("fix", result["id"], "--yes")
     assert (fixed["state"], fixed["still"]) == ("resolved", [])
     assert lab.rows("select count(*) from partition where state <> 'published'") == [(0,)]
 

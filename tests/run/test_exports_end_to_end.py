@@ -53,8 +53,8 @@ def attempts(lab: Lab) -> list[tuple[str, str]]:
 
 
 def consumer(lab: Lab) -> ConsumerRow:
-    (found,) = status(lab.session()).consumers
-    return found
+    (result,) = status(lab.session()).consumers
+    return result
 
 
 def line(day: str, amount: str = "1.50") -> str:
@@ -64,7 +64,7 @@ def line(day: str, amount: str = "1.50") -> str:
 def test_a_tick_exports_what_is_due_once(exporting: Lab) -> None:
     """Catches intervals that are never written, written twice, or with another interval's rows."""
     response = exporting.tick()
-    assert [one for one in published(response) if one[0] == "extract-1"] == [("extract-1", day) for day in DAYS[:3]]
+    assert [item for item in published(response) if item[0] == "extract-1"] == [("extract-1", day) for day in DAYS[:3]]
     files = exports(exporting)
     assert list(files) == [f"clean_{day}.csv" for day in DAYS[:3]]
     assert all(line(day) in files[f"clean_{day}.csv"] for day in DAYS[:3])
@@ -181,9 +181,9 @@ def test_what_headrace_does_by_itself_waits_for_no_person(exporting: Lab) -> Non
     exporting.tick()
     (exporting.root / "exports").unlink()
     now = exporting.now.replace(hour=9).isoformat()
-    found = exporting.headrace("fix", "INC-1", "--yes", "--now", now, code=None)
-    assert any(line["what"].startswith("repair begun: ") for line in found["timeline"])
-    assert found["waited_seconds"] is None
+    result = exporting.headrace("fix", "INC-1", "--yes", "--now", now, code=None)
+    assert any(line["what"].startswith("repair begun: ") for line in result["timeline"])
+    assert result["waited_seconds"] is None
 
 
 def test_another_reason_is_no_recovery(exporting: Lab) -> None:
@@ -229,8 +229,8 @@ def test_a_mistake_is_tried_again_when_somebody_asks(exporting: Lab) -> None:
     shutil.rmtree(exporting.root / "exports")
     exporting.run("extract-1", partitions=[LAST])
     assert list(exports(exporting)) == [f"clean_{LAST}.csv"]
-    (found,) = [row for row in runs(exporting.session(), None, failed=False, since=None, limit=1) if row.node == "extract-1"]
-    assert (found.partition, found.state) == (LAST, "published")
+    (result,) = [row for row in runs(exporting.session(), None, failed=False, since=None, limit=1) if row.node == "extract-1"]
+    assert (result.partition, result.state) == (LAST, "published")
     lines = logs(exporting.session(), f"extract-1@{LAST}", grep=None)
     assert lines is not None and lines.attempt.state == "published" and lines.attempt.kind == "export"
 
@@ -378,7 +378,7 @@ def test_nothing_is_exported_from_an_environment(exporting: Lab) -> None:
     exporting.headrace("tick", "--env", "dev", "--now", exporting.now.isoformat())
     assert exports(exporting) == {}
     response: Any = exporting.headrace("status", "--env", "dev", "--now", exporting.now.isoformat())
-    assert [(one["state"], one["export"]) for one in response["consumers"]] == [("served", None)]
+    assert [(item["state"], item["export"]) for item in response["consumers"]] == [("served", None)]
 
 
 def test_a_view_is_exported_by_day(exporting: Lab) -> None:

@@ -34,4 +34,4 @@ def test_what_was_replaced_is_left_out_when_the_file_is_ingested_again(lab: Lab,
     assert done.state == "succeeded", done.rejected
     assert lab.headrace("quarantine") == []
     assert lab.read("totals") == before
-    assert {one["cause"]["kind"] for one in lab.headrace("incidents")} <= {"restatement"}  # of the second file
+    assert {item["cause"]["kind"] for item in lab.headrace("incidents")} <= {"restatement"}  # of the second file

@@ -122,9 +122,9 @@ def test_a_cache_of_other_bytes_is_not_applied(applied: Lab) -> None:
     seen = files.scan
     applied.sql("clean", BODY.format(7))
     files.__dict__["scan"] = seen
-    found = compile_project(applied.root, cache=cache, files=files).compiled
-    assert found is not None and "amount * 7" in (found.nodes["clean"].sql or "")
-    assert b"amount * 7" in files.declaration(next(one for one in seen.files if one.path == "assets/clean.sql")).data
+    result = compile_project(applied.root, cache=cache, files=files).compiled
+    assert result is not None and "amount * 7" in (result.nodes["clean"].sql or "")
+    assert b"amount * 7" in files.declaration(next(file for file in seen.files if file.path == "assets/clean.sql")).data
 
 
 def test_a_file_is_read_once(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def tick(lab: Lab, morning_after: str, clock: str = "06:00") -> None:
 
 
 def states(lab: Lab) -> dict[str, str]:
-    return {one["name"]: one["state"] for one in status(lab)["consumers"]}
+    return {item["name"]: item["state"] for item in status(lab)["consumers"]}
 
 
 def status(lab: Lab) -> Any:
@@ -46,7 +46,7 @@ def status(lab: Lab) -> Any:
 
 
 def consumer(lab: Lab, name: str) -> Any:
-    return next(one for one in status(lab)["consumers"] if one["name"] == name)
+    return next(item for item in status(lab)["consumers"] if item["name"] == name)
 
 
 def told(lab: Lab) -> list[Any]:
@@ -64,19 +64,19 @@ def test_a_loaded_history_opens_nothing_mails_nobody_and_counts_for_nothing(lab:
     for day in DAYS[:37]:
         lab.orders(day)
     tick(lab, DAYS[36], "08:00")
-    found = status(lab)
+    result = status(lab)
     assert states(lab) == {"report": "served", "board": "served"}
-    assert [(one["backlog"], one["due_interval"], one["data_through"]) for one in found["consumers"]] == [([], None, DAYS[36])] * 2
-    assert all(one["since"].startswith("2025-02-07T08:0") for one in found["consumers"])
-    assert (found["honest_availability"], found["minutes_lost"], found["incidents_open"]) == (None, None, 0)
+    assert [(item["backlog"], item["due_interval"], item["data_through"]) for item in result["consumers"]] == [([], None, DAYS[36])] * 2
+    assert all(item["since"].startswith("2025-02-07T08:0") for item in result["consumers"])
+    assert (result["honest_availability"], result["minutes_lost"], result["incidents_open"]) == (None, None, 0)
     assert (told(lab), owed(lab)) == ([], [])
 
     lab.orders(DAYS[37])
     tick(lab, DAYS[37])
     tick(lab, DAYS[37], "09:00")
-    found = status(lab)
+    result = status(lab)
     assert states(lab) == {"report": "served", "board": "served"}
-    assert (found["honest_availability"], found["minutes_lost"], found["incidents_open"]) == ("100.0", 0, 0)
+    assert (result["honest_availability"], result["minutes_lost"], result["incidents_open"]) == ("100.0", 0, 0)
     assert (told(lab), owed(lab)) == ([], [DAYS[37]])
 
 
@@ -91,7 +91,7 @@ def test_what_is_late_after_a_loaded_history_is_told_as_what_it_is(lab: Lab) -> 
     lab.orders(DAYS[37])
     tick(lab, DAYS[37], "07:50")
     assert states(lab) == {"report": "served", "board": "served"}
-    assert {one["cause"]["kind"] for one in lab.headrace("incidents", "--all")} == {"missing_source"}
+    assert {item["cause"]["kind"] for item in lab.headrace("incidents", "--all")} == {"missing_source"}
 
 
 def rows_in_database(lab: Lab, days: list[str], column: str) -> None:
@@ -121,7 +121,7 @@ def test_a_few_days_fetched_at_first_say_nothing_of_when_they_come(lab: Lab) -> 
     lab.headrace("fix", renamed["id"], "--yes", "--now", f"{DAYS[7]}T08:10:00+00:00", code=1)
     tick(lab, DAYS[6], "09:00")
     assert states(lab)["report"] == "late"
-    kinds = {one["cause"]["kind"] for one in lab.headrace("incidents", "--all")}
+    kinds = {item["cause"]["kind"] for item in lab.headrace("incidents", "--all")}
     assert kinds == {"schema_change", "source_unavailable"}
 
 
@@ -197,9 +197,9 @@ def test_an_environment_owes_nothing_of_before_it_was_made(lab: Lab) -> None:
     tick(lab, DAYS[36], "08:00")
     lab.sql("total", "select day, 2 * sum(amount) as total from orders group by day")
     lab.headrace("tick", "--env", "dev")
-    found = lab.headrace("status", "--env", "dev")
-    assert [(one["state"], one["backlog"], one["due_interval"]) for one in found["consumers"]] == [("served", [], None)] * 2
-    assert (found["honest_availability"], found["incidents_open"]) == (None, 0)
+    result = lab.headrace("status", "--env", "dev")
+    assert [(item["state"], item["backlog"], item["due_interval"]) for item in result["consumers"]] == [("served", [], None)] * 2
+    assert (result["honest_availability"], result["incidents_open"]) == (None, 0)
 
 
 def test_why_says_of_an_interval_of_before_that_it_was_never_promised(lab: Lab) -> None:
@@ -207,11 +207,11 @@ def test_why_says_of_an_interval_of_before_that_it_was_never_promised(lab: Lab) 
     for day in DAYS[:37]:
         lab.orders(day)
     tick(lab, DAYS[36], "08:00")
-    found = lab.headrace("why", f"report@{DAYS[20]}")
-    assert found["verdict"] == (
+    result = lab.headrace("why", f"report@{DAYS[20]}")
+    assert result["verdict"] == (
         f"report {DAYS[20]} was never promised: it was due Wed 01-22 07:00, before the promise began 08:01"
     )  # fmt: skip
-    assert found["wait_seconds"] is None
+    assert result["wait_seconds"] is None
 
 
 def test_the_digest_names_a_consumer_that_has_never_had_anything(tmp_path: Path) -> None:
@@ -227,8 +227,8 @@ def test_the_digest_names_a_consumer_that_has_never_had_anything(tmp_path: Path)
     for day, hour, named in ((9, 9, False), (10, 6, False), (10, 9, True)):
         lab.now = lab.now.replace(day=day, hour=hour)
         lab.tick()
-        found = [body for (body,) in lab.rows("select body from notice where kind = 'digest' order by id")]
-        assert any("never served, due since" in body for body in found) == named, found
+        result = [body for (body,) in lab.rows("select body from notice where kind = 'digest' order by id")]
+        assert any("never served, due since" in body for body in result) == named, result
 
 
 def test_a_source_that_never_delivers_is_told_of_until_it_does(lab: Lab) -> None:
@@ -242,11 +242,11 @@ def test_a_source_that_never_delivers_is_told_of_until_it_does(lab: Lab) -> None
     (late,) = lab.headrace("incidents")
     assert (late["cause"]["kind"], late["cause"]["node"], late["affected"]["partitions"]) == ("late_source", "orders", [DAYS[1]])
     assert told(lab)
-    found = consumer(lab, "report")
-    assert (found["state"], found["incident"]) == ("never", late["id"])
+    result = consumer(lab, "report")
+    assert (result["state"], result["incident"]) == ("never", late["id"])
     lab.orders(DAYS[2])
     tick(lab, DAYS[2])
-    assert [one["state"] for one in lab.headrace("incidents", "--all")] == ["resolved"]
+    assert [item["state"] for item in lab.headrace("incidents", "--all")] == ["resolved"]
     assert consumer(lab, "report")["state"] == "served"
 
 
@@ -254,8 +254,8 @@ def test_a_source_that_is_promised_for_no_time_is_named_as_undelivered(lab: Lab)
     """Would catch: "total: nothing was ever published", of what waits for a vendor's first file."""
     lab.write("sources/orders.yaml", "source: orders\nowner: acme\npartition: day\nfiles: landing/orders_{date:%Y-%m-%d}.csv\n")
     tick(lab, DAYS[0])
-    found = consumer(lab, "report")
-    assert (found["state"], found["reason"]) == ("never", "orders: nothing was ever delivered")
+    result = consumer(lab, "report")
+    assert (result["state"], result["reason"]) == ("never", "orders: nothing was ever delivered")
 
 
 def test_the_calendar_of_a_source_that_never_delivered_shows_what_its_incident_names(lab: Lab) -> None:

@@ -59,8 +59,8 @@ def test_a_rename_is_repaired_as_one(lab: Lab) -> None:
     assert done.backfill is not None and done.waited_seconds is not None
     assert (done.backfill.state, done.backfill.published) == ("succeeded", 6)
     assert [line.by for line in done.timeline if line.what.startswith("repair begun")] == [lab.session().actor]
-    found = lab.headrace("sql", "select day, sum(total) as total from twice group by all order by all")["rows"]
-    assert [row["total"] for row in found] == [210.0] * len(DAYS)
+    result = lab.headrace("sql", "select day, sum(total) as total from twice group by all order by all")["rows"]
+    assert [row["total"] for row in result] == [210.0] * len(DAYS)
     assert _fix(lab).steps == []
     assert lab.rows("select count(*) from plan") == [(1,)]
 

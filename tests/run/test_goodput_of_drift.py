@@ -43,8 +43,8 @@ def test_what_was_delivered_before_the_window_isnt_delivered_in_it(tmp_path: Pat
     lab = three_days(tmp_path / "lab", SETTINGS)
     lab.now += timedelta(days=40)
     lab.run("orders", partitions=[DAYS[0]], again=True, reason="to see it")
-    found = goodput_of_orders(lab)
-    assert (found["delivered"], found["good"], found["identical"], found["ratio"]) == (0, 0, 10, None)
+    result = goodput_of_orders(lab)
+    assert (result["delivered"], result["good"], result["identical"], result["ratio"]) == (0, 0, 10, None)
 
 
 def test_rows_are_held_as_long_as_they_wait(tmp_path: Path) -> None:
@@ -56,8 +56,8 @@ def test_rows_are_held_as_long_as_they_wait(tmp_path: Path) -> None:
     assert goodput_of_orders(lab)["held"] == 30
     lab.orders(DAYS[3], n=20)
     lab.tick()
-    found = goodput_of_orders(lab)
-    assert (found["held"], found["superseded"], found["good"], found["delivered"]) == (0, 30, 50, 80)
+    result = goodput_of_orders(lab)
+    assert (result["held"], result["superseded"], result["good"], result["delivered"]) == (0, 30, 50, 80)
 
 
 def goodput_of_orders(lab: Lab) -> Any:

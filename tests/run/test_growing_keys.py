@@ -21,8 +21,8 @@ def test_listed_keys_are_computed_one_by_one_and_gathered(lab: Lab) -> None:
         ("back", "2025-01-01"), *(("by_customer", f"2025-01-01/c{i}") for i in range(3)), ("orders", "2025-01-01"),
     ]  # fmt: skip
     assert [row["customers"] for row in lab.read("back")] == [3]
-    one = lab.run("by_customer", partitions=["2025-01-01/c1"], again=True, reason="to see")
-    assert published(one) == [("by_customer", "2025-01-01/c1")]
+    item = lab.run("by_customer", partitions=["2025-01-01/c1"], again=True, reason="to see")
+    assert published(item) == [("by_customer", "2025-01-01/c1")]
     rows = lab.headrace("read", "by_customer", "--partition", "2025-01-01", "--format", "json")["rows"]
     assert sorted(row["customer"] for row in rows) == ["c0", "c1", "c2"]
     all_of_the_day = lab.run("by_customer", partitions=["2025-01-01"], again=True, reason="to see")

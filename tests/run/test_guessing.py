@@ -61,9 +61,9 @@ def test_a_guess_follows_bytes_and_machine(compiled: Compiled) -> None:
 def test_how_slow_a_machine_is_is_measured_once_a_day(tmp_path: Path) -> None:
     """Would catch: a measurement with each plan, one that a damaged file stops, and one that is believed for ever."""
     kept = tmp_path / "cache" / machine.FILE
-    found = machine.slowness(tmp_path / "cache")
-    assert 1 / machine.FACTOR_MAX <= found <= machine.FACTOR_MAX
-    assert machine.slowness(tmp_path / "cache") == found
+    result = machine.slowness(tmp_path / "cache")
+    assert 1 / machine.FACTOR_MAX <= result <= machine.FACTOR_MAX
+    assert machine.slowness(tmp_path / "cache") == result
 
     kept.write_text(json.dumps({"slowness": 7.5, "at": time.time() - 60}))
     assert machine.slowness(tmp_path / "cache") == 7.5

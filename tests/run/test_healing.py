@@ -30,14 +30,14 @@ def test_lost_workers_are_replaced_three_times(tmp_path: Path) -> None:
     lab.orders(DAYS[0])
     done = lab.tick()
     assert ("once", DAYS[0]) in published(done)
-    assert [one.state for one in done.attempts if one.asset == "never"] == ["lost"] * 3
+    assert [attempt.state for attempt in done.attempts if attempt.asset == "never"] == ["lost"] * 3
 
     acts = _acts(lab)
     assert sorted(acts) == [("give_up", "never"), ("run_again", "never"), ("run_again", "never"), ("run_again", "once")]
-    (found,) = [one for one in lab.headrace("incidents") if one["cause"]["kind"] == "worker_lost"]
+    (result,) = [item for item in lab.headrace("incidents") if item["cause"]["kind"] == "worker_lost"]
     first = "look at the machine that runs Headrace, and at never (assets/never.py:4): its code, and the memory that it takes"
-    commands = ["headrace apply", f"headrace fix {found['id']}"]
-    assert found["repair"] == {
+    commands = ["headrace apply", f"headrace fix {result['id']}"]
+    assert result["repair"] == {
         "command": commands[0], "automatic": False, "first": first, "same": False, "note": None, "commands": commands, "text": first,
     }  # fmt: skip
     lab.tick()
@@ -91,8 +91,8 @@ def test_a_full_disk_is_freed_once_an_hour(tmp_path: Path) -> None:
     tick(ProjectSession.open(lab.root, "prod", None, "tester"), progress=Silent())
     assert lab.rows("select kind from incident") == []  # once may have been a moment's
     tick(ProjectSession.open(lab.root, "prod", None, "tester"), progress=Silent())
-    (found,) = lab.rows("select kind, detail, state from incident")
-    assert found == ("resource_exhausted", "no space", "open")
+    (result,) = lab.rows("select kind, detail, state from incident")
+    assert result == ("resource_exhausted", "no space", "open")
     assert [act for (act,) in lab.rows("select act from incident_event where act = 'reclaim'")] == ["reclaim"]
     tick(ProjectSession.open(lab.root, "prod", None, "tester"), progress=Silent())
     assert lab.rows("select count(*) from incident_event where act = 'reclaim'") == [(1,)]

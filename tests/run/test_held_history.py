@@ -49,10 +49,10 @@ def test_held_days_of_a_history_are_one_incident(lab: Lab) -> None:
     states = dict(lab.rows("select partition, state from partition where node = 'orders'"))
     assert sorted(day for day, state in states.items() if state != "published") == BAD, SEED
 
-    (one,) = lab.headrace("incidents")
-    assert loaded.incidents_opened == [one["id"]]
-    assert sorted(one["affected"]["partitions"]) == BAD
-    said = one["cause"]["summary"]
+    (item,) = lab.headrace("incidents")
+    assert loaded.incidents_opened == [item["id"]]
+    assert sorted(item["affected"]["partitions"]) == BAD
+    said = item["cause"]["summary"]
     assert said.startswith("4 of 40 intervals of history held: ")
     assert "null_spike in amount (2)" in said
     assert "volume_anomaly (2)" in said
@@ -61,20 +61,20 @@ def test_held_days_of_a_history_are_one_incident(lab: Lab) -> None:
     assert (repair.partitions, repair.commands) == (BAD, ["headrace quarantine orders"])
     assert repair.first is not None
     assert said in repair.first
-    assert one["repair"]["command"] == repair.commands[0]
+    assert item["repair"]["command"] == repair.commands[0]
     waiting = lab.headrace(*shlex.split(repair.commands[0])[1:])
     assert sorted(row["partition"] for row in waiting) == BAD
 
     lab.now += timedelta(1)
     lab.deliver(LATER, rows(LATER), "id,amount,day")
     later = lab.tick()
-    found = {row["id"]: row for row in lab.headrace("incidents")}
-    assert len(found) == 2
+    result = {row["id"]: row for row in lab.headrace("incidents")}
+    assert len(result) == 2
     (own,) = later.incidents_opened
-    assert found[own]["affected"]["partitions"] == [LATER]
-    assert found[own]["cause"]["kind"] == "null_spike"
-    assert "history" not in found[own]["cause"]["summary"]
-    assert sorted(found[one["id"]]["affected"]["partitions"]) == BAD
+    assert result[own]["affected"]["partitions"] == [LATER]
+    assert result[own]["cause"]["kind"] == "null_spike"
+    assert "history" not in result[own]["cause"]["summary"]
+    assert sorted(result[item["id"]]["affected"]["partitions"]) == BAD
 
     decisions = zip((3, 2, 1, 0), BAD, ("accept", "drop", "drop", "accept"), strict=True)
     for left, day, act in decisions:
@@ -82,10 +82,10 @@ def test_held_days_of_a_history_are_one_incident(lab: Lab) -> None:
         decide(lab, act, day)
         lab.tick()
         still = {row["id"]: row for row in lab.headrace("incidents")}
-        assert (one["id"] in still) == (left > 0), (day, act)
+        assert (item["id"] in still) == (left > 0), (day, act)
         assert own in still
         if left:
-            assert still[one["id"]]["cause"]["summary"].startswith(f"{left} of 40 "), (day, act)
+            assert still[item["id"]]["cause"]["summary"].startswith(f"{left} of 40 "), (day, act)
 
 
 def test_people_are_written_to_once_about_a_history(lab: Lab) -> None:
@@ -143,6 +143,6 @@ def test_an_empty_day_of_a_history_has_its_kind_in_the_list(lab: Lab) -> None:
     """Would catch: `unknown (1)` in the list of what a history's held days are."""
     lab.deliver(DAYS[20], [], "id,amount,day")
     lab.tick()
-    (one,) = lab.headrace("incidents")
-    assert "volume_anomaly (3)" in one["cause"]["summary"]
-    assert "unknown" not in one["cause"]["summary"]
+    (item,) = lab.headrace("incidents")
+    assert "volume_anomaly (3)" in item["cause"]["summary"]
+    assert "unknown" not in item["cause"]["summary"]

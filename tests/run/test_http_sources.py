@@ -85,8 +85,8 @@ def test_pages_become_an_asset_and_a_second_pass_asks_for_nothing_again(lab: Lab
 def test_the_bytes_that_were_read_are_measured(lab: Lab, prices: Prices) -> None:
     """Would catch: -1 bytes, where a look can't tell the size, in what an attempt says that it read."""
     lab.tick()
-    found = [json.loads(measures)["bytes_in"] for (measures,) in lab.rows("select measures from attempt where node = 'prices'")]
-    assert found == [3 * len('{"id": 1, "day": "2025-01-08", "price": 100}\n')] * 2
+    result = [json.loads(measures)["bytes_in"] for (measures,) in lab.rows("select measures from attempt where node = 'prices'")]
+    assert result == [3 * len('{"id": 1, "day": "2025-01-08", "price": 100}\n')] * 2
 
 
 def test_a_server_that_is_down_loses_nothing(lab: Lab, prices: Prices, server: Server) -> None:
@@ -131,7 +131,7 @@ def test_a_source_that_breaks_between_look_and_fetch_fails_with_its_code_and_hea
     prices.answered_by(breaking)
     lab.tick()
     errors = [json.loads(error) for (error,) in lab.rows("select error from attempt where node = 'prices'")]
-    assert errors and {(one["kind"], one["code"]) for one in errors} == {("transient", "source_unavailable")}
+    assert errors and {(error["kind"], error["code"]) for error in errors} == {("transient", "source_unavailable")}
     assert lab.rows("select count(*) from publication") == [(0,)]
     prices.answered_by(good)
     assert ("total", DAYS[0]) in published(lab.run("prices", "total"))
@@ -141,7 +141,7 @@ def test_an_answer_that_isnt_json_is_rejected_and_said(lab: Lab, prices: Prices)
     """Would catch: noise that is published, or an attempt that is repeated for ever over the same noise."""
     prices.wrong = reply('{"items": [{"id": 1,')
     response = lab.tick()
-    assert [(one.asset, one.state) for one in response.rejected] == [("prices", "rejected")] * 2
+    assert [(item.asset, item.state) for item in response.rejected] == [("prices", "rejected")] * 2
     assert all("isn't JSON" in reason for (reason,) in lab.rows("select reason from delivery"))
 
 
@@ -150,7 +150,7 @@ def test_a_renamed_field_is_held_with_its_rows(lab: Lab, prices: Prices) -> None
     lab.tick()
     prices.wrong = reply('{"items": [{"id": 1, "day": "2025-01-10", "cost": 5}], "next": null}')
     lab.headrace("tick", "--now", "2025-01-11T12:00:00+00:00", code=None)
-    (held,) = [one for one in lab.headrace("quarantine") if one["node"] == "prices"]
+    (held,) = [item for item in lab.headrace("quarantine") if item["node"] == "prices"]
     assert held["state"] == "held" and held["rows"] == 1
     assert "price" in held["reason"] and held["sample"] == [{"id": "1", "day": "2025-01-10", "cost": "5"}]
 
@@ -162,7 +162,7 @@ def test_a_first_day_without_records_is_complete_with_none(lab: Lab, prices: Pri
     assert published(lab.tick()) == [("prices", day) for day in DAYS]
     prices.wrong, prices.days = None, {"2025-01-10": 5}
     response = lab.headrace("tick", "--now", "2025-01-11T12:00:00+00:00", code=None)
-    assert ("prices", "2025-01-10") in [(one["asset"], one["partition"]) for one in response["published"]]
+    assert ("prices", "2025-01-10") in [(item["asset"], item["partition"]) for item in response["published"]]
 
 
 def test_types_are_learnt_from_more_than_the_first_day(lab: Lab, prices: Prices) -> None:
@@ -198,11 +198,11 @@ def test_no_secret_is_written_down(lab: Lab, prices: Prices, server: Server) -> 
 
 
 def _command_lines() -> list[str]:
-    found = []
+    result = []
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit() and int(folder.name) != os.getpid():
             try:
-                found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace"))
+                result.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace"))
             except OSError:
                 continue
-    return found
+    return result

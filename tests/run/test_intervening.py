@@ -220,7 +220,7 @@ def test_a_publication_is_taken_back(lab: Lab) -> None:
         take_back(lab, f"clean@{DAYS[1]}", None)
     said = take_back(lab, f"clean@{DAYS[1]}")
     assert (said.rows, said.state) == (10, "withdrawn")
-    assert [(one.node, one.partitions) for one in said.stale] == [("total", [DAYS[1]])]
+    assert [(item.node, item.partitions) for item in said.stale] == [("total", [DAYS[1]])]
     assert sorted(row["day"] for row in lab.read("clean")) == [DAYS[0]] * 10 + [DAYS[2]] * 10
     assert lab.rows("select state, reason from partition where node = 'clean' and partition = ?", DAYS[1]) == [
         ("withdrawn", "wrong rates (by tester)")

@@ -42,8 +42,8 @@ def _command(lab: Lab, *words: str, code: int | None = 0) -> Any:
 
 
 def _report(lab: Lab) -> dict[str, Any]:
-    (found,) = lab.headrace("status")["consumers"]
-    return dict(found)
+    (result,) = lab.headrace("status")["consumers"]
+    return dict(result)
 
 
 def test_it_opens_the_incident_again_that_it_came_from(lab: Lab) -> None:
@@ -57,9 +57,9 @@ def test_it_opens_the_incident_again_that_it_came_from(lab: Lab) -> None:
     ]  # fmt: skip
     assert f"the exception of {who} has lapsed" in incident["timeline"][-1]["what"]
     assert incident["affected"]["consumers"] == ["report"]
-    found = _report(lab)
-    assert (found["state"], found["incident"]) == ("wrong", incident["id"])
-    assert f"exception of {who} lapsed" in found["reason"]
+    result = _report(lab)
+    assert (result["state"], result["incident"]) == ("wrong", incident["id"])
+    assert f"exception of {who} lapsed" in result["reason"]
     titles = [title for (title,) in lab.rows("select title from notice where kind = 'opened' order by id")]
     assert f"the exception of {who} has lapsed (again)" in titles[-1]
 
@@ -86,16 +86,16 @@ def test_a_redelivery_ends_it(lab: Lab) -> None:
     lab.tick()
     assert lab.headrace("incidents") == []
     assert _report(lab)["state"] == "served"
-    assert {one["id"] for one in lab.headrace("incidents", "--all")} == {incident["id"]}
+    assert {item["id"] for item in lab.headrace("incidents", "--all")} == {incident["id"]}
 
 
 def test_what_was_made_of_it_is_wrong_until_it_is_taken_back_as_well(lab: Lab) -> None:
     """Would catch: a consumer that is served data which somebody took back, since its exception lapsed."""
     _command(lab, "withdraw", AT, "--reason", "no refund")
-    found = _report(lab)
-    assert (found["state"], found["next"]) == ("wrong", f"headrace withdraw totals@{ODD} --reason TEXT")
+    result = _report(lab)
+    assert (result["state"], result["next"]) == ("wrong", f"headrace withdraw totals@{ODD} --reason TEXT")
     (incident,) = lab.headrace("incidents")
-    assert incident["repair"]["command"] == found["next"]
+    assert incident["repair"]["command"] == result["next"]
     assert not incident["repair"]["automatic"]
     _command(lab, "withdraw", f"totals@{ODD}", "--reason", "no refund")
     assert _report(lab)["state"] != "wrong"
@@ -118,10 +118,10 @@ def test_the_rows_of_availability_add_up(lab: Lab) -> None:
     rows = lab.headrace("status", "--explain", "availability")["rows"]
     spent = sum(row["seconds"] for row in rows)
     good = sum(row["seconds"] for row in rows if row["state"] in ("served", "at_risk") and not row["by_exception"])
-    found = _report(lab)
-    assert (found["state"], rows[-1]["state"], rows[-1]["by_exception"]) == ("wrong", "wrong", False)
+    result = _report(lab)
+    assert (result["state"], rows[-1]["state"], rows[-1]["by_exception"]) == ("wrong", "wrong", False)
     assert any(row["by_exception"] for row in rows)
-    assert abs(100 * good / spent - float(found["availability"]["honest"])) < 0.1
+    assert abs(100 * good / spent - float(result["availability"]["honest"])) < 0.1
 
 
 def test_until_when_it_was_accepted_is_told_as_elsewhere(lab: Lab) -> None:

@@ -52,7 +52,7 @@ def answer(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 def descendants(pid: int) -> list[int]:
     children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return [*children, *(one for child in children for one in descendants(child))]
+    return [*children, *(descendant for child in children for descendant in descendants(child))]
 
 
 def until(met: Callable[[], object], what: str) -> None:

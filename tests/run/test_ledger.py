@@ -49,15 +49,15 @@ def check(ledger: WhyResponse | LedgerRow) -> None:
     """It adds up to the microsecond."""
     segments = ledger.segments or []
     assert ledger.wait_seconds is not None
-    assert sum(round(one.seconds * 1e6) for one in segments) == round(ledger.wait_seconds * 1e6)
-    assert all(one.to == after.from_ for one, after in pairwise(segments))
-    assert sum(one.seconds for one in ledger.shares or []) == pytest.approx(ledger.wait_seconds)
+    assert sum(round(segment.seconds * 1e6) for segment in segments) == round(ledger.wait_seconds * 1e6)
+    assert all(item.to == after.from_ for item, after in pairwise(segments))
+    assert sum(item.seconds for item in ledger.shares or []) == pytest.approx(ledger.wait_seconds)
     assert sum((ledger.overhead or {}).values()) == pytest.approx(ledger.overhead_seconds)
 
 
 def hours(segments: list[SegmentRow] | None) -> list[tuple[str, str, float]]:
     """(kind, node, hours) of what took more than a minute: work takes less here."""
-    return [(one.kind, one.node, round(one.seconds / HOUR, 2)) for one in segments or [] if one.seconds > 60]
+    return [(item.kind, item.node, round(item.seconds / HOUR, 2)) for item in segments or [] if item.seconds > 60]
 
 
 @pytest.fixture
@@ -81,10 +81,10 @@ def test_where_the_time_went(lab: Lab, tmp_path: Path) -> None:
     tick(lab, "2025-01-02T06:00:00+00:00")
     said = ask(lab, "report@2025-01-01", "2025-01-02T06:30:00+00:00")
     assert said.verdict == "report 2025-01-01 was there 06:01, in time (due 07:00)"
-    kinds = [one.kind for one in said.segments or []]
+    kinds = [item.kind for item in said.segments or []]
     assert kinds.count("export") == 1 and "run" in kinds and "audit" in kinds
     assert {"hold", "retry", "unattributed"}.isdisjoint(kinds)
-    assert [one.node for one in said.segments or []][-1] == "report", "the export was the last to come"
+    assert [item.node for item in said.segments or []][-1] == "report", "the export was the last to come"
     _tried_in_vain(lab, tmp_path)
     _paused(lab)
     _made_again(lab)
@@ -123,9 +123,9 @@ def _paused(lab: Lab) -> None:
     resume(lab.session(), ["total"], exclude=[], reason=None, progress=Silent())
     lab.tick()
     over = ask(lab, "report@2025-01-03", "2025-01-04T12:00:00+00:00")
-    paused = [one for one in hours(over.segments) if one[0] == "paused"]
-    assert [one[:2] for one in paused] == [("paused", "total")] and paused[0][2] == pytest.approx(3.0, abs=0.1)
-    assert [(one.note) for one in over.segments or [] if one.kind == "paused"] == ["the vendor checks it (by tester)"]
+    paused = [item for item in hours(over.segments) if item[0] == "paused"]
+    assert [item[:2] for item in paused] == [("paused", "total")] and paused[0][2] == pytest.approx(3.0, abs=0.1)
+    assert [(item.note) for item in over.segments or [] if item.kind == "paused"] == ["the vendor checks it (by tester)"]
 
 
 def _made_again(lab: Lab) -> None:
@@ -135,7 +135,7 @@ def _made_again(lab: Lab) -> None:
     said = ask(lab, "total@2025-01-03", "2025-01-04T16:00:00+00:00")
     assert said.rebuild and not said.open
     assert said.from_ is not None and said.from_ > datetime.fromisoformat("2025-01-04T09:00:00+00:00")
-    assert {one.node for one in said.segments or []} == {"orders", "clean", "total"}
+    assert {item.node for item in said.segments or []} == {"orders", "clean", "total"}
     first = ask(lab, "report@2025-01-03", "2025-01-04T16:00:00+00:00")
     assert first.to is not None and first.to < datetime.fromisoformat("2025-01-04T10:00:00+00:00"), "it was served once before"
 
@@ -163,12 +163,12 @@ def _found_wrong(lab: Lab) -> None:
     """Somebody sees that a day is wrong: nobody was soundly served with it, until it was delivered again."""
     _report(lab, int(datetime.fromisoformat("2025-01-04T17:00:00+00:00").timestamp() * 1e6))
     waits = ask(lab, "report@2025-01-01", "2025-01-04T18:00:00+00:00")
-    assert waits.open and {one.incident for one in waits.segments or [] if one.kind == "hold"} == {"INC-99"}
+    assert waits.open and {item.incident for item in waits.segments or [] if item.kind == "hold"} == {"INC-99"}
     lab.orders(DAYS[0], n=20)
     tick(lab, "2025-01-04T19:00:00+00:00")
     over = ask(lab, "report@2025-01-01", "2025-01-04T20:00:00+00:00")
     assert not over.open and over.to is not None and over.to > datetime.fromisoformat("2025-01-04T19:00:00+00:00")
-    assert [one.incident for one in over.segments or [] if one.seconds > 10 * HOUR] == ["INC-99"]
+    assert [item.incident for item in over.segments or [] if item.seconds > 10 * HOUR] == ["INC-99"]
     assert (over.shares or [])[0].owner == "acme", "whose incident it is"
 
 
@@ -179,7 +179,7 @@ def _borrowed(lab: Lab) -> None:
     lab.headrace("run", "total", "--env", "dev")
     there = why(ProjectSession.open(lab.root, "dev", "2025-01-04T21:00:00+00:00", "tester"), f"total@{DAYS[1]}")
     assert there.segments == ask(lab, f"total@{DAYS[1]}", "2025-01-04T21:00:00+00:00").segments
-    assert "hold" in {one.kind for one in there.segments or []}
+    assert "hold" in {item.kind for item in there.segments or []}
 
 
 def _frozen(lab: Lab) -> None:
@@ -216,7 +216,7 @@ def test_a_long_chain_costs_little(tmp_path: Path) -> None:
     response: Any = why(session, "report@2025-01-01")
     spent = time.process_time() - began
     check(response)
-    assert len({one.node for one in response.segments}) == 51
+    assert len({segment.node for segment in response.segments}) == 51
     assert spent < 0.3, f"{spent:.3f} s"
 
 
@@ -238,11 +238,11 @@ def test_an_optional_input_is_waited_for_until_it_was_promised(any_lab: Lab) -> 
     lab.orders(DAYS[1])
     tick(lab, "2025-01-03T01:00:00+00:00")
     waits = ask(lab, "report@2025-01-02", "2025-01-03T05:00:00+00:00")
-    assert [one[:2] for one in hours(waits.segments)] == [("source", "orders"), ("source", "weather")]
+    assert [item[:2] for item in hours(waits.segments)] == [("source", "orders"), ("source", "weather")]
     assert hours(waits.segments)[1][2] == pytest.approx(4.0, abs=0.1)
     tick(lab, "2025-01-03T06:30:00+00:00")
     over = ask(lab, "report@2025-01-02", "2025-01-03T06:40:00+00:00")
-    assert [one[:2] for one in hours(over.segments)] == [("source", "orders"), ("source", "weather"), ("schedule", "total")]
+    assert [item[:2] for item in hours(over.segments)] == [("source", "orders"), ("source", "weather"), ("schedule", "total")]
     assert hours(over.segments)[1][2] == pytest.approx(5.0, abs=0.1)
     assert over.shortest_possible_seconds == pytest.approx(6 * HOUR, abs=120)
 
@@ -273,11 +273,11 @@ def test_of_two_held_deliveries_a_ledger_names_the_one_that_its_verdict_names(tm
     extras(DAYS[3], "surplus,day")
     lab.tick()
     now = f"{DAYS[4]}T08:00+00:00"
-    (first,) = [one["id"] for one in lab.headrace("incidents", "--now", now) if one["cause"]["node"] == "orders"]
+    (first,) = [item["id"] for item in lab.headrace("incidents", "--now", now) if item["cause"]["node"] == "orders"]
     for subject in (f"report@{DAYS[3]}", f"joined@{DAYS[3]}"):
-        found = lab.headrace("why", subject, "--now", now)
-        holds = [one["incident"] for one in found["segments"] if one["kind"] == "hold"]
-        assert (holds, found["next"]) == ([first], f"headrace incident {first}"), subject
+        result = lab.headrace("why", subject, "--now", now)
+        holds = [item["incident"] for item in result["segments"] if item["kind"] == "hold"]
+        assert (holds, result["next"]) == ([first], f"headrace incident {first}"), subject
     lab.headrace("contract", "accept", f"orders@{DAYS[3]}", "--now", now)
     lab.now = datetime.fromisoformat(now)
     lab.tick()

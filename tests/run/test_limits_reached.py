@@ -73,7 +73,7 @@ def test_a_limit_is_the_cause(tmp_path: Path) -> None:
     for _ in range(3):
         lab.tick()
     incidents = lab.headrace("incidents")
-    kinds = {one["cause"]["node"]: one["cause"]["kind"] for one in incidents}
+    kinds = {incident["cause"]["node"]: incident["cause"]["kind"] for incident in incidents}
     shared = {"c_disk", "full_disk"}  # a full disk is one cause
     assert len(shared & kinds.keys()) == 1
     expected = dict.fromkeys(every, "resource_exhausted")
@@ -81,7 +81,7 @@ def test_a_limit_is_the_cause(tmp_path: Path) -> None:
     for name in shared - kinds.keys():
         expected.pop(name)
     assert kinds == expected
-    firsts = {one["cause"]["node"]: one["repair"]["first"] or "" for one in incidents}
+    firsts = {incident["cause"]["node"]: incident["repair"]["first"] or "" for incident in incidents}
     assert {name for name, first in firsts.items() if "correct " in first} == {*MISTAKES}
 
 

@@ -24,9 +24,9 @@ def test_a_missing_day_that_the_next_one_passes_over_is_an_incident(tmp_path: Pa
             lab.orders(day)
         lab.now = datetime.fromisoformat(f"{DAYS[at + 1]}T04:00:00+00:00")
         lab.tick()
-    (found,) = lab.headrace("incidents")
-    assert (found["cause"]["kind"], found["cause"]["partition"]) == ("missing_source", DAYS[3])
-    assert found["affected"]["consumers"] == ["report"]
+    (result,) = lab.headrace("incidents")
+    assert (result["cause"]["kind"], result["cause"]["partition"]) == ("missing_source", DAYS[3])
+    assert result["affected"]["consumers"] == ["report"]
     lab.orders(DAYS[3])
     lab.tick()
     assert lab.headrace("incidents") == []
@@ -48,4 +48,4 @@ def test_a_table_that_is_read_whole_is_read_by_each_daily_pass(tmp_path: Path) -
         for hour in (0, 12):
             lab.now = begun + timedelta(days=number, hours=hour)
             response = lab.tick()
-            assert [one.state for one in response.attempts] == (["published"] if hour == 0 else [])
+            assert [attempt.state for attempt in response.attempts] == (["published"] if hour == 0 else [])

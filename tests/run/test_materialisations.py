@@ -20,9 +20,9 @@ def deliver(lab: Lab, day: str, rows: dict[str, str]) -> None:
 def amounts(lab: Lab, name: str = "latest", **how: Any) -> dict[str, str]:
     arguments = [part for key, value in how.items() for part in (f"--{key}", value)]
     rows = lab.headrace("read", name, *arguments)["rows"]
-    found = {str(row["order_id"]): str(row["amount"]) for row in rows}
-    assert len(found) == len(rows)
-    return found
+    result = {str(row["order_id"]): str(row["amount"]) for row in rows}
+    assert len(result) == len(rows)
+    return result
 
 
 def test_a_merge_holds_the_newest_of_each_key_and_each_partition_as_it_left_it(lab: Lab) -> None:
@@ -367,8 +367,8 @@ def test_a_pass_that_is_killed_goes_on_where_it_was(lab: Lab) -> None:
             break
     process.wait()
     done = [key for (key,) in lab.rows("select partition from publication where node = 'latest' and ended_snapshot is null")]
-    found = amounts(lab) if done else {}
-    assert len(found) == (len(done) + 3 if done else 0)
+    result = amounts(lab) if done else {}
+    assert len(result) == (len(done) + 3 if done else 0)
     lab.tick()
     assert amounts(lab) == expected
 

@@ -18,7 +18,7 @@ def test_all_assets_that_lack_a_package_are_tried_again_once_it_is_installed(tmp
     lab.orders(DAYS[0])
     lab.tick()
     incidents = lab.headrace("incidents")
-    repairs = {one["repair"]["first"]: one["repair"]["commands"] for one in incidents}
+    repairs = {incident["repair"]["first"]: incident["repair"]["commands"] for incident in incidents}
     assert repairs == {
         "install what is missing where Headrace runs: pip install no_such_one": ["headrace retry a", "headrace retry b"],
         "install what is missing where Headrace runs: pip install no_such_other": ["headrace retry c"],
@@ -45,7 +45,7 @@ def test_a_package_that_a_backfill_lacks_is_to_be_installed_before_it_is_compute
     lab.headrace("apply", "--yes")
     tried = lab.headrace("backfill", "a", "--from", DAYS[0], "--to", DAYS[0], "--reason", "new", "--yes", code=1)
     first = "install what is missing where Headrace runs: pip install no_such_one"
-    assert [one["first"] for one in tried["failures"]] == [first]
+    assert [item["first"] for item in tried["failures"]] == [first]
     (incident,) = lab.headrace("incidents")
     assert incident["repair"]["first"] == first
     (command,) = incident["repair"]["commands"]
@@ -53,4 +53,4 @@ def test_a_package_that_a_backfill_lacks_is_to_be_installed_before_it_is_compute
     lab.headrace("apply", "--yes")
     lab.headrace(*shlex.split(command)[1:], "--yes")
     lab.tick()
-    assert [one["state"] for one in lab.headrace("incidents", "--all")] == ["resolved"]
+    assert [item["state"] for item in lab.headrace("incidents", "--all")] == ["resolved"]

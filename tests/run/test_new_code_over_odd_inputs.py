@@ -38,7 +38,7 @@ def test_rows_that_new_code_doubles_are_held_though_a_column_was_emptied(tmp_pat
     lab.tick()
     assert lab.rows("select kind, column_name, severity from fact where node = 'orders'") == [("null_spike", "customer", "warn")]
     assert lab.rows("select state from partition where node = 'clean' and partition = ?", day(DAYS)) == [("held",)]
-    assert ("code_error", "clean") in [(one["cause"]["kind"], one["cause"]["node"]) for one in lab.headrace("incidents")]
+    assert ("code_error", "clean") in [(item["cause"]["kind"], item["cause"]["node"]) for item in lab.headrace("incidents")]
 
 
 def test_rows_that_new_code_doubles_are_held_however_unlike_the_days_are(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_rows_that_new_code_doubles_are_held_however_unlike_the_days_are(tmp_pat
     lab.deliver(day(21), rows(21, many=150))
     lab.tick()
     assert lab.rows("select state from partition where node = 'clean' and partition = ?", day(21)) == [("held",)]
-    (incident,) = [one for one in lab.headrace("incidents") if one["cause"]["node"] == "clean"]
+    (incident,) = [item for item in lab.headrace("incidents") if item["cause"]["node"] == "clean"]
     assert incident["cause"]["kind"] == "code_error"
     said = "300 rows, expected at most 150 rows made of 150 rows of orders, as by the code before"
     assert incident["cause"]["summary"] == f"{said}; version 3 changed its code"

@@ -222,9 +222,9 @@ def test_a_tick_sends_and_waits_for_nobody(tmp_path: Path, web: Server, monkeypa
     lab.deliver("2025-01-09", ["1,c1,1.50,2025-01-09"], "order_id,client,amount,day")
     assert lab.headrace("tick", "--now", lab.now.isoformat())["incidents_opened"] == ["INC-1"]
     until = time.monotonic() + 20
-    while time.monotonic() < until and not any(one.path == "/hook" for one in web.asked):
+    while time.monotonic() < until and not any(item.path == "/hook" for item in web.asked):
         time.sleep(0.05)
-    (hook,) = [json.loads(one.body) for one in web.asked if one.path == "/hook"]
+    (hook,) = [json.loads(item.body) for item in web.asked if item.path == "/hook"]
     assert (hook["incident"], hook["recipient"], hook["title"]) == ("INC-1", "core", "[lab] INC-1 orders: 1 column renamed")
     rows = {row["contact"]: row for row in lab.headrace("notify")}
     assert rows["hook"]["told"] == "core"
@@ -272,6 +272,6 @@ def test_the_same_with_the_state_in_postgresql(postgresql_lab: Lab) -> None:
 
 
 def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+    with socket.socket() as item:
+        item.bind(("127.0.0.1", 0))
+        return int(item.getsockname()[1])

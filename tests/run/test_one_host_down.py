@@ -68,23 +68,23 @@ def test_two_sources_of_a_host(tmp_path: Path, how: str) -> None:
     lab.now += timedelta(hours=4)
     lab.tick()
     rows = lab.headrace("incidents")
-    found = {one["cause"]["node"]: (one["cause"]["kind"], one["affected"]["consumers"]) for one in rows}
+    result = {row["cause"]["node"]: (row["cause"]["kind"], row["affected"]["consumers"]) for row in rows}
     status = lab.headrace("status")
-    assert [one["name"] for one in status["consumers"] if one["state"] == "late"] == ["c_north", "c_south"]
+    assert [item["name"] for item in status["consumers"] if item["state"] == "late"] == ["c_north", "c_south"]
     assert "unreachable" not in status["headline"], "it is the cause that they wait for"
     Files.refuses = set()
-    (repair,) = [one["repair"] for one in rows if one["cause"]["kind"] == "source_unavailable"]
+    (repair,) = [row["repair"] for row in rows if row["cause"]["kind"] == "source_unavailable"]
     assert repair["automatic"]
     assert repair["text"] == (
         "look at the server or the folder that north needs, for which acme answers; Headrace goes on by itself as soon as it can be reached"
     )
     if how == "503 of one":
-        assert found == {
+        assert result == {
             "north": ("source_unavailable", ["c_north"]),
             "south": ("missing_source", ["c_south"]),
         }
     else:
-        assert found == {"north": ("source_unavailable", ["c_north", "c_south"])}
+        assert result == {"north": ("source_unavailable", ["c_north", "c_south"])}
         server.server_close()
 
 
@@ -114,4 +114,4 @@ def test_two_sources_of_a_folder_that_is_gone(tmp_path: Path) -> None:
         (lab.root / f"landing/{name}_2025-01-09.csv").write_text("id,day\n2,2025-01-09\n")
     lab.now = datetime.fromisoformat("2025-01-10T09:00:00+00:00")
     lab.tick()
-    assert [one["state"] for one in lab.headrace("incidents", "--all")] == ["resolved"]
+    assert [item["state"] for item in lab.headrace("incidents", "--all")] == ["resolved"]

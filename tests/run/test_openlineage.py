@@ -37,7 +37,7 @@ FACETS = facets()
 def read(kind: Any, value: Any, path: str = "") -> Any:
     """A JSON value as this class: nothing missing, nothing that it doesn't know, every facet under its own name and version."""
     if get_origin(kind) in (Union, UnionType):
-        inner = [one for one in get_args(kind) if one is not NoneType]
+        inner = [arg for arg in get_args(kind) if arg is not NoneType]
         return None if value is None else read(inner[0], value, path)
     if get_origin(kind) is list:
         return [read(get_args(kind)[0], item, f"{path}[]") for item in value]
@@ -57,14 +57,14 @@ def read(kind: Any, value: Any, path: str = "") -> Any:
 
 def events(lab: Lab) -> list[dict[str, Any]]:
     path = lab.root / "lineage/events.jsonl"
-    found = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    for one in found:
-        read(event_v2.RunEvent, one)
-    return found
+    result = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    for item in result:
+        read(event_v2.RunEvent, item)
+    return result
 
 
-def told(found: list[dict[str, Any]]) -> Counter[tuple[str, str]]:
-    return Counter((one["job"]["name"], one["eventType"]) for one in found)
+def told(result: list[dict[str, Any]]) -> Counter[tuple[str, str]]:
+    return Counter((item["job"]["name"], item["eventType"]) for item in result)
 
 
 def shop(lab: Lab, settings: str) -> None:
@@ -78,24 +78,26 @@ def shop(lab: Lab, settings: str) -> None:
     lab.orders("2025-01-02")
 
 
-def _said(found: list[dict[str, Any]]) -> None:
+def _said(result: list[dict[str, Any]]) -> None:
     """What the events of `daily` hold."""
-    completed = next(one for one in found if one["job"]["name"] == "produce/daily" and one["eventType"] == "COMPLETE")
-    assert [one["name"] for one in completed["inputs"]] == ["orders"]
+    completed = next(item for item in result if item["job"]["name"] == "produce/daily" and item["eventType"] == "COMPLETE")
+    assert [item["name"] for item in completed["inputs"]] == ["orders"]
     (output,) = completed["outputs"]
-    assert [one["name"] for one in output["facets"]["schema"]["fields"]] == ["day", "customer", "total"]
+    assert [item["name"] for item in output["facets"]["schema"]["fields"]] == ["day", "customer", "total"]
     lineage = output["facets"]["columnLineage"]
-    (total,) = [one for one in lineage["fields"]["total"]["inputFields"] if one["transformations"][0]["type"] == "DIRECT"]
+    (total,) = [item for item in lineage["fields"]["total"]["inputFields"] if item["transformations"][0]["type"] == "DIRECT"]
     assert (total["name"], total["field"], total["transformations"]) == ("orders", "amount", [{"type": "DIRECT", "subtype": "AGGREGATION"}])
-    assert ("amount", "FILTER") in {(one["field"], one["transformations"][0]["subtype"]) for one in lineage["dataset"]}
+    assert ("amount", "FILTER") in {(item["field"], item["transformations"][0]["subtype"]) for item in lineage["dataset"]}
     assert output["outputFacets"]["outputStatistics"]["rowCount"] == 3
     assert completed["run"]["facets"]["nominalTime"]["nominalStartTime"].startswith("2025-01-0")
 
-    failed = next(one for one in found if one["job"]["name"] == "produce/daily" and one["eventType"] == "FAIL")
+    failed = next(item for item in result if item["job"]["name"] == "produce/daily" and item["eventType"] == "FAIL")
     assert "row_count" in failed["run"]["facets"]["errorMessage"]["message"]
     assert "outputFacets" not in failed["outputs"][0], "nobody sees it"
-    audited = [one["inputs"][0]["inputFacets"] for one in found if one["job"]["name"] == "audit/daily" and one["eventType"] == "COMPLETE"]
-    verdicts = Counter((one["assertion"], one["success"]) for facets in audited for one in facets["dataQualityAssertions"]["assertions"])
+    audited = [
+        item["inputs"][0]["inputFacets"] for item in result if item["job"]["name"] == "audit/daily" and item["eventType"] == "COMPLETE"
+    ]
+    verdicts = Counter((item["assertion"], item["success"]) for facets in audited for item in facets["dataQualityAssertions"]["assertions"])
     assert verdicts["row_count", True] == 2 and verdicts["row_count", False] == 1
     assert audited[0]["dataQualityMetrics"]["columnMetrics"]["customer"] == {"nullCount": 0, "count": 3}
 
@@ -106,7 +108,7 @@ def test_every_attempt_is_told_once_and_says_what_it_read_made_and_found(lab: La
     lab.orders("2025-01-03", amount="-1.00")  # nothing of it is left: row_count rejects
     lab.sql("broken", "select cast(customer as integer) as n, day from orders", "partition: {by: day, column: day}")
     lab.tick()
-    found = events(lab)
+    result = events(lab)
     made = {
         ("take_in/orders", "START"): 3,
         ("take_in/orders", "COMPLETE"): 3,
@@ -115,23 +117,23 @@ def test_every_attempt_is_told_once_and_says_what_it_read_made_and_found(lab: La
     }
     audits = {("audit/daily", "START"): 3, ("audit/daily", "COMPLETE"): 3}
     broken = {("produce/broken", "START"): 3, ("produce/broken", "FAIL"): 3}
-    assert told(found) == Counter(made | audits | broken | {("produce/daily", "FAIL"): 1})
-    ends = Counter(one["run"]["runId"] for one in found if one["eventType"] in ENDS)
-    assert set(ends.values()) == {1} and {one["run"]["runId"] for one in found} == ends.keys()
+    assert told(result) == Counter(made | audits | broken | {("produce/daily", "FAIL"): 1})
+    ends = Counter(item["run"]["runId"] for item in result if item["eventType"] in ENDS)
+    assert set(ends.values()) == {1} and {item["run"]["runId"] for item in result} == ends.keys()
 
-    _said(found)
+    _said(result)
 
     (before,) = lab.rows("select content from told_lineage")[0]
     lab.orders("2025-01-04")
     lab.tick()
-    more = events(lab)[len(found) :]
+    more = events(lab)[len(result) :]
     assert told(more)["take_in/orders", "COMPLETE"] == 1 and told(more)["produce/daily", "COMPLETE"] == 1
-    assert not {one["run"]["runId"] for one in more} & {one["run"]["runId"] for one in found}
+    assert not {item["run"]["runId"] for item in more} & {one["run"]["runId"] for one in result}
     with sqlite3.connect(lab.root / ".headrace/state.db") as db:  # as if the leader had died after it had sent them
         db.execute("update told_lineage set content = ?", (before,))
     db.close()
     lab.tick()
-    assert events(lab)[len(found) + len(more) :] == more, "the same again, and nothing else"
+    assert events(lab)[len(result) + len(more) :] == more, "the same again, and nothing else"
 
     text = (lab.root / "lineage/events.jsonl").read_text()
     assert '"c1"' not in text and "'c1'" not in text, "values are nobody's"
@@ -183,15 +185,15 @@ def test_an_endpoint_that_hangs_fails_or_refuses_delays_nothing_and_misses_nothi
         collector.down = True
         lab.tick()
         assert collector.taken == [], "it is to be tried again, in order"
-        (finding,) = [one for one in examined(lab.session()) if one.name == "lineage events"]
+        (finding,) = [item for item in examined(lab.session()) if item.name == "lineage events"]
         assert finding.state.value == "warn" and "503" in finding.detail
         assert "503" in lab.rows("select content from told_lineage")[0][0]
         monkeypatch.setattr(emitter, "LAST_SECONDS", 10.0)
         collector.down, collector.answers = False, [422]
         lab.tick()
     assert len(collector.taken) == 11, "twelve events, and one will never be taken"
-    for one in collector.taken:
-        assert read(event_v2.RunEvent, one).job.namespace == "acme"
+    for item in collector.taken:
+        assert read(event_v2.RunEvent, item).job.namespace == "acme"
     (content,) = lab.rows("select content from told_lineage")[0]
     assert (json.loads(content)["sent"], json.loads(content)["refused"], json.loads(content)["error"]) == (11, 1, "")
     assert b"hush-hush" not in (lab.root / ".headrace/state.db").read_bytes()

@@ -55,9 +55,9 @@ def deliver(lab: Lab, day: str, rows: int) -> int:
 
 
 def only_incident(lab: Lab) -> dict[str, Any]:
-    (one,) = lab.headrace("incidents")
-    found: dict[str, Any] = lab.headrace("incident", one["id"])
-    return found
+    (item,) = lab.headrace("incidents")
+    result: dict[str, Any] = lab.headrace("incident", item["id"])
+    return result
 
 
 def test_a_file_far_above_its_usual_size_is_poison_and_a_smaller_one_ends_it(lab: Lab) -> None:
@@ -67,7 +67,7 @@ def test_a_file_far_above_its_usual_size_is_poison_and_a_smaller_one_ends_it(lab
     lab.tick()
     size = deliver(lab, DAYS[5], LARGE_ROWS)
     done = lab.tick()
-    assert [(one.state, one.partitions) for one in done.attempts][-1] == ("rejected", [DAYS[5]])
+    assert [(attempt.state, attempt.partitions) for attempt in done.attempts][-1] == ("rejected", [DAYS[5]])
     (waits,) = lab.headrace("quarantine")
     assert waits["partition"] == DAYS[5] and waits["decide"] == [f"headrace quarantine drop orders@{DAYS[5]} --reason TEXT"]
     incident = only_incident(lab)
@@ -122,7 +122,7 @@ def test_several_large_files_at_first_are_a_lack_of_memory(lab: Lab) -> None:
     for day in DAYS[:2]:
         deliver(lab, day, LARGE_ROWS)
     lab.tick()
-    assert [one["cause"]["kind"] for one in lab.headrace("incidents")] == ["resource_exhausted"]
+    assert [item["cause"]["kind"] for item in lab.headrace("incidents")] == ["resource_exhausted"]
 
 
 def test_a_rejected_file_is_read_again_when_somebody_asks(lab: Lab) -> None:
@@ -135,8 +135,8 @@ def test_a_rejected_file_is_read_again_when_somebody_asks(lab: Lab) -> None:
     allow(lab, 2000)
     lab.headrace("apply", "--yes", code=None)
     lab.headrace("retry", f"orders@{DAYS[2]}", "--reason", "more memory", code=None)
-    assert not [one for one in lab.headrace("incidents") if one["cause"]["kind"] == "poison_delivery"]
-    assert f"orders@{DAYS[2]}" not in json.dumps([one for one in lab.headrace("quarantine") if one["state"] == "rejected"])
+    assert not [item for item in lab.headrace("incidents") if item["cause"]["kind"] == "poison_delivery"]
+    assert f"orders@{DAYS[2]}" not in json.dumps([item for item in lab.headrace("quarantine") if item["state"] == "rejected"])
 
 
 def test_a_rejected_file_that_came_again_is_no_more_in_quarantine(lab: Lab) -> None:
@@ -149,11 +149,11 @@ def test_a_rejected_file_that_came_again_is_no_more_in_quarantine(lab: Lab) -> N
     (lab.root / f"landing/orders_{DAYS[1]}.csv").write_bytes(b"\x00\x01\xff" * 100)
     lab.headrace("apply", "--yes", code=None)
     lab.tick()
-    assert [one["partition"] for one in lab.headrace("quarantine")] == [DAYS[1]]
+    assert [item["partition"] for item in lab.headrace("quarantine")] == [DAYS[1]]
     assert "1 rejected partition" in lab.headrace("status")["headline"]
     deliver(lab, DAYS[1], LARGE_ROWS)
     lab.tick()
-    assert [one["cause"]["kind"] for one in lab.headrace("incidents")] == ["resource_exhausted"]
+    assert [item["cause"]["kind"] for item in lab.headrace("incidents")] == ["resource_exhausted"]
     assert lab.headrace("quarantine") == [] == lab.headrace("quarantine", f"orders@{DAYS[1]}")
     assert "rejected" not in lab.headrace("status")["headline"]
     assert "quarantine" not in json.dumps(lab.headrace("incidents"))
@@ -167,7 +167,7 @@ def test_a_file_far_above_its_usual_size_that_takes_too_long_is_poison(lab: Lab,
     monkeypatch.setattr(graph, "SOURCE_TIMEOUT", "6s")
     deliver(lab, DAYS[2], LARGE_ROWS * 3 // 2)
     done = lab.tick()
-    assert [one.state for one in done.attempts] == ["lost", "rejected"]
+    assert [attempt.state for attempt in done.attempts] == ["lost", "rejected"]
     incident = only_incident(lab)
     assert incident["cause"]["kind"] == "poison_delivery"
     assert incident["cause"]["summary"].endswith(" times the size of any before, takes more time than an attempt may take")

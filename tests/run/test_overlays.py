@@ -184,7 +184,7 @@ def test_between_two_things_that_are_done_for_a_plan_production_is_heard(lab: La
     happened.clear()
     _, result = do(lab, planned({"clean": (DAYS[0], DAYS[0])}))
     assert result.state == "succeeded"
-    own = [one for one in happened if one != "_gathered"]
+    own = [item for item in happened if item != "_gathered"]
     assert own == ["_load", "_request", "_conclude", "_afterwards"]
     assert all("_gathered" in pair for pair in pairwise(happened))
 

@@ -196,9 +196,9 @@ def swept_nothing(held, leader: Leader) -> None:  # type: ignore[no-untyped-def]
     with held.store.read() as tx:
         for path in (held.folders.lake / "main").rglob("*.parquet"):
             os.utime(path, (1, 1))
-        found = waste(tx, held.folders, RetentionPolicy.declared(leader.applied.compiled.project), held.clock.now_us())
+        result = waste(tx, held.folders, RetentionPolicy.declared(leader.applied.compiled.project), held.clock.now_us())
         made = staged_paths(tx)
-    orphans = next(one for one in found if one.kind == "orphans").paths
+    orphans = next(item for item in result if item.kind == "orphans").paths
     assert made
     assert made & {str(Path(path).relative_to(held.folders.lake)) for path in orphans} == set()
 

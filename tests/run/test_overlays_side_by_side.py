@@ -52,16 +52,16 @@ def test_two_plans_side_by_side_come_to_their_ends(any_lab: Lab) -> None:
     total(lab, "total", factor=3)
     lab.headrace("apply", "--yes", "--now", lab.now.isoformat())
     with leading(lab) as (leader, held):
-        one, two = (planned(dict.fromkeys(("clean", "total", "other"), span)) for span in ((DAYS[0], DAYS[2]), (DAYS[3], DAYS[5])))
-        numbers = [keep(held, leader, one), keep(held, leader, two)]
-        runs = [leader.begin(order(number, plan)) for number, plan in zip(numbers, (one, two), strict=True)]
+        item, two = (planned(dict.fromkeys(("clean", "total", "other"), span)) for span in ((DAYS[0], DAYS[2]), (DAYS[3], DAYS[5])))
+        numbers = [keep(held, leader, item), keep(held, leader, two)]
+        runs = [leader.begin(order(number, plan)) for number, plan in zip(numbers, (item, two), strict=True)]
         both = set()
         results: dict[int, RunResult] = {}
         until = time.monotonic() + SECONDS_MAX
         while len(results) < len(runs) and time.monotonic() < until:
             leader.step(0.2)
             both |= {plan for (plan,) in lab.rows("select distinct plan_id from overlay")}
-            results |= {run: found for run in runs if run not in results and (found := leader.result(run)) is not None}
+            results |= {run: result for run in runs if run not in results and (result := leader.result(run)) is not None}
         assert [results[run].state for run in runs] == ["succeeded", "succeeded"]
         assert [results[run].partitions for run in runs] == [9, 9]
         assert both == set(numbers)

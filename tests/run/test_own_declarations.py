@@ -60,7 +60,7 @@ def test_a_type_that_the_contract_narrows_is_no_vendors_change(lab: Lab) -> None
     apply(lab)
     lab.orders(DAYS[1], amount="14.25")
     run = lab.tick()
-    assert [(one.asset, one.state) for one in run.rejected] == [("orders", "held")]
+    assert [(item.asset, item.state) for item in run.rejected] == [("orders", "held")]
     (repair,) = run.repairs
     assert (repair.first or "").startswith("correct contracts/orders.odcs.yaml:11, or ask acme")
     assert repair.commands == ["headrace apply", "headrace tick"]
@@ -75,7 +75,7 @@ def test_a_type_that_the_contract_narrows_is_no_vendors_change(lab: Lab) -> None
     planned = lab.headrace("plan", "--now", lab.now.isoformat())
     assert [(step["node"], step["partitions"]) for step in planned["steps"] if step["kind"] == "remap"] == [("orders", 1)]
     apply(lab)
-    assert {(one.asset, one.partition) for one in lab.tick().published} == {("orders", DAYS[1]), ("totals", DAYS[1])}
+    assert {(item.asset, item.partition) for item in lab.tick().published} == {("orders", DAYS[1]), ("totals", DAYS[1])}
     assert lab.headrace("incidents") == []
     assert lab.headrace("quarantine") == []
 
@@ -120,7 +120,7 @@ def test_an_incident_ends_with_the_type_that_somebody_accepts(lab: Lab) -> None:
     assert (incident["cause"]["kind"], incident["owner"]) == ("type_change", "acme")
     lab.write("contracts/orders.odcs.yaml", contract("DOUBLE"))
     apply(lab)
-    assert {(one.asset, one.partition) for one in lab.tick().published} >= {("orders", DAYS[2])}
+    assert {(item.asset, item.partition) for item in lab.tick().published} >= {("orders", DAYS[2])}
     (over,) = lab.headrace("incidents", "--all")
     assert (over["id"], over["state"]) == (incident["id"], "resolved")
     assert over["ended"].startswith("Changed by ")
@@ -160,7 +160,7 @@ def test_a_file_as_always_is_no_change_of_the_vendors(tmp_path: Path) -> None:
     apply(lab)
     for day in DAYS[2:4]:
         commas(lab, day)
-        assert [one.partition for one in lab.tick().published if one.asset == "orders"] == [day]
+        assert [item.partition for item in lab.tick().published if item.asset == "orders"] == [day]
     assert lab.headrace("incidents", "--all") == []
     said = lab.rows("select policy, evidence from drift where kind = 'format' order by id")
     assert [policy for policy, _ in said] == ["allow", "map"]
@@ -176,11 +176,11 @@ def test_a_check_that_is_taken_back_lets_pass_what_it_held(lab: Lab, where: str)
         lab.write("sources/orders.yaml", f"{SOURCE}contract: orders\nchecks:\n  - unique: [amount]\n")
     apply(lab)
     lab.orders(DAYS[1])
-    assert [one.state for one in lab.tick().rejected] == ["rejected"]
+    assert [item.state for item in lab.tick().rejected] == ["rejected"]
     lab.write("contracts/orders.odcs.yaml", contract("DOUBLE"))
     lab.write("sources/orders.yaml", f"{SOURCE}contract: orders\n")
     assert apply(lab)["backfills"] == [], "the next pass ingests it: a backfill would make nothing"
-    assert {(one.asset, one.partition) for one in lab.tick().published} == {("orders", DAYS[1]), ("totals", DAYS[1])}
+    assert {(item.asset, item.partition) for item in lab.tick().published} == {("orders", DAYS[1]), ("totals", DAYS[1])}
     assert lab.headrace("incidents") == []
 
 
@@ -220,7 +220,7 @@ def test_too_few_rows_for_a_number_that_was_always_kept_are_the_vendors(lab: Lab
     lab.tick()
     (incident,) = lab.headrace("incidents")
     assert (incident["cause"]["kind"], incident["owner"]) == ("volume_anomaly", "acme")
-    assert "4 rows, at least 10 expected" in [one["observed"] for one in incident["cause"]["evidence"]]
+    assert "4 rows, at least 10 expected" in [item["observed"] for item in incident["cause"]["evidence"]]
 
 
 @pytest.mark.parametrize(("column", "promise"), [("amount", "unique: true"), ("customer", "required: true")])
@@ -233,7 +233,7 @@ def test_a_promise_that_no_delivery_ever_kept_is_ours_who_added_it_to_the_contra
     deliver(DAYS[1])
     lab.tick()
     text = contract("DOUBLE")
-    line = next(n for n, one in enumerate(text.splitlines(), start=1) if f"name: {column}," in one)
+    line = next(n for n, item in enumerate(text.splitlines(), start=1) if f"name: {column}," in item)
     lab.write("contracts/orders.odcs.yaml", text.replace(f"name: {column},", f"name: {column}, {promise},"))
     apply(lab)
     deliver(DAYS[2])
@@ -245,7 +245,7 @@ def test_a_promise_that_no_delivery_ever_kept_is_ours_who_added_it_to_the_contra
     assert incident["repair"]["first"] == f"correct contracts/orders.odcs.yaml:{line}"
     lab.write("contracts/orders.odcs.yaml", text)
     apply(lab)
-    assert DAYS[2] in {one.partition for one in lab.tick().published}
+    assert DAYS[2] in {item.partition for item in lab.tick().published}
 
 
 def test_a_column_that_was_never_empty_before_stays_the_vendors_beside_a_promise_of_ours(lab: Lab) -> None:
@@ -259,7 +259,7 @@ def test_a_column_that_was_never_empty_before_stays_the_vendors_beside_a_promise
     apply(lab)
     lab.deliver(DAYS[2], [f"{i or ''},c,1.50,{DAYS[2]}" for i in range(10)])
     lab.tick()
-    assert [one["owner"] for one in lab.headrace("incidents")] == ["acme"]
+    assert [item["owner"] for item in lab.headrace("incidents")] == ["acme"]
 
 
 @pytest.mark.parametrize(("check", "is_own"), [("range: {column: total, max: 0.5}", True), ("range: {column: total, max: 1000}", False)])
@@ -289,7 +289,7 @@ def test_a_check_that_published_deliveries_pass_is_the_vendors(lab: Lab) -> None
     apply(lab)
     lab.orders(DAYS[1], amount="-3.25")
     lab.tick()
-    assert [one["owner"] for one in lab.headrace("incidents")] == ["acme"]
+    assert [item["owner"] for item in lab.headrace("incidents")] == ["acme"]
 
 
 @pytest.mark.parametrize(("max_age", "day", "is_own"), [("2h", DAYS[1], True), ("36h", DAYS[0], False)])
@@ -368,9 +368,9 @@ def test_a_wait_over_our_own_declaration_is_charged_to_its_owner(lab: Lab, edit:
     def told() -> None:
         for subject in ("report@", "orders@"):
             response = lab.headrace("why", subject + DAYS[1], "--now", lab.now.isoformat())
-            (hold,) = [one for one in response["segments"] if one["kind"] == "hold"]
+            (hold,) = [item for item in response["segments"] if item["kind"] == "hold"]
             assert (hold["incident"], hold["note"].startswith(summary)) == ("INC-1", True)
-            charged = sum(one["seconds"] for one in response["shares"] if one["owner"] == "core")
+            charged = sum(item["seconds"] for item in response["shares"] if item["owner"] == "core")
             assert charged == pytest.approx(hold["seconds"], abs=5), (subject, response["shares"])
 
     told()

@@ -34,14 +34,14 @@ class Shop:
         self.weekly: set[str] = set()
         for number in range(rng.randint(2, 6)):
             name = f"a{number}"
-            daily = [one for one in self.reads if one not in self.weekly]
+            daily = [item for item in self.reads if item not in self.weekly]
             self.reads[name] = rng.choice(["orders", *daily]) if number else "orders"
             kind = rng.choice(["sql", "sql", "week", "python", "lookback"])
             if number and kind == "week":
                 self.weekly.add(name)
             self.kinds[name] = kind if number else "sql"
             self.write(name, 0)
-        exported = rng.choice([one for one in self.reads if one not in self.weekly])
+        exported = rng.choice([item for item in self.reads if item not in self.weekly])
         self.lab.write(
             "consumers.yaml",
             f"- {{consumer: extract, owner: core, reads: [{exported}], due: '09:00',"
@@ -115,7 +115,7 @@ def changed(shop: Shop) -> None:
     (ahead,) = planned["backfills"]
     before = shop.last()
     done = shop.lab.headrace("apply", "--yes", "--backfill", "--reason", "other figures")
-    assert [one["counts"] for one in done["backfills"]] == [ahead["counts"]]
+    assert [item["counts"] for item in done["backfills"]] == [ahead["counts"]]
     agrees(done["backfill"], shop.made_since(before))
     assert done["backfill"]["counts"] == ahead["counts"]
     assert sum(row["partitions"] for row in planned["stale"]) == ahead["counts"]["partitions"]
@@ -146,7 +146,7 @@ def accepted(shop: Shop) -> None:
     run = shop.lab.headrace("tick")
     made = shop.made_since(before)
     assert sum(made.values()) == planned["partitions"]
-    attempts = Counter({(one["asset"], key) for one in run["attempts"] if one["state"] == "published" for key in one["partitions"]})
+    attempts = Counter({(item["asset"], key) for item in run["attempts"] if item["state"] == "published" for key in item["partitions"]})
     assert Counter(node for node, _ in attempts) == made
 
 
@@ -164,8 +164,8 @@ def missing(shop: Shop) -> None:
 
 def ran(response: Mapping[str, Any]) -> Counter[str]:
     """Node → partitions that a run says it published; its list and its attempts say the same."""
-    listed = {(one["asset"], one["partition"]) for one in response["published"]}
-    attempts = {(one["asset"], key) for one in response["attempts"] if one["state"] == "published" for key in one["partitions"]}
+    listed = {(item["asset"], item["partition"]) for item in response["published"]}
+    attempts = {(item["asset"], key) for item in response["attempts"] if item["state"] == "published" for key in item["partitions"]}
     assert listed == attempts
     return Counter(node for node, _ in listed)
 
@@ -227,7 +227,7 @@ def released(shop: Shop) -> None:
     assert [(row["node"], row["partition"]) for row in shop.lab.headrace("quarantine")] == [("orders", DAYS[-2])]
     before = shop.last()
     done = shop.lab.headrace("quarantine", "accept", f"orders@{DAYS[-2]}", "--reason", "a sale")
-    followed = Counter(one["asset"] for one in done["published"])
+    followed = Counter(item["asset"] for item in done["published"])
     made = shop.made_since(before)
     assert followed + Counter({done["asset"]: len(done["partitions"])}) == made
     announced(done, made)

@@ -102,7 +102,7 @@ def test_a_repair_is_done_as_it_was_planned_and_says_why(published: Lab) -> None
     assert (done.plan_id, done.refused) == (planned.plan_id, None)
     entry = published.headrace("audit", "show", "--action", "incident.fixed")[0]
     assert (entry["reason"], entry["after"]["plan_id"]) == ("finance told us", planned.plan_id)
-    assert any("finance told us" in one["what"] for one in published.headrace("incident", incident)["timeline"])
+    assert any("finance told us" in item["what"] for item in published.headrace("incident", incident)["timeline"])
 
 
 def test_a_repair_that_is_another_by_now_is_refused_before_anything_is_done(published: Lab) -> None:
@@ -138,7 +138,7 @@ def test_nothing_of_the_environment_says_who_acted(published: Lab, monkeypatch: 
         subprocess.run(command, env=environment, check=True, capture_output=True)
     trail = published.headrace("audit", "show", "--limit", "1000")
     assert "the-director" not in json.dumps(trail)
-    (paused,) = (one for one in trail if one["action"] == "node.paused")
+    (paused,) = (item for item in trail if item["action"] == "node.paused")
     assert paused["actor"] == me
 
 

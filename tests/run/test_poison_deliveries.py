@@ -14,7 +14,7 @@ EXCEL = "source: orders\nowner: acme\npartition: day\nfiles: landing/orders_{dat
 
 
 def kinds(lab: Lab) -> list[tuple[str, str]]:
-    return [(one["cause"]["kind"], one["cause"]["node"]) for one in lab.headrace("incidents")]
+    return [(item["cause"]["kind"], item["cause"]["node"]) for item in lab.headrace("incidents")]
 
 
 def test_a_poison_workbook_is_rejected_at_once_and_the_good_one_published(tmp_path: Path) -> None:
@@ -25,7 +25,7 @@ def test_a_poison_workbook_is_rejected_at_once_and_the_good_one_published(tmp_pa
     (lab.root / f"landing/orders_{DAYS[1]}.xlsx").write_bytes(GOOD)
     done = lab.tick()
     assert published(done) == [("orders", DAYS[1])]
-    assert [(one.state, one.partitions) for one in done.attempts if one.state != "published"] == [("rejected", [DAYS[0]])]
+    assert [(attempt.state, attempt.partitions) for attempt in done.attempts if attempt.state != "published"] == [("rejected", [DAYS[0]])]
     (waits,) = lab.headrace("quarantine")
     assert "SIGABRT" in waits["reason"] and waits["partition"] == DAYS[0]
     assert kinds(lab) == [("poison_delivery", "orders")]
@@ -90,7 +90,7 @@ def test_a_worker_that_is_lost_once_changes_no_type(deadly: Lab) -> None:
         lab.deliver(day, [f"{number},c1,1.50,{day}" for number in range(10, 15)])
     lab.tick()
     assert lab.rows("select count(*) from attempt where state = 'lost'")[0][0] == 1
-    types = {one["name"]: one["type"] for one in lab.headrace("contract", "show", "orders")["columns"]}
+    types = {item["name"]: item["type"] for item in lab.headrace("contract", "show", "orders")["columns"]}
     assert types["order_id"] == "BIGINT"
 
 
@@ -102,4 +102,4 @@ def test_deaths_are_counted_across_runs(deadly: Lab) -> None:
     lab.headrace("retry", f"orders@{DAYS[0]}", "--reason", "again", code=None)
     lost = lab.rows("select count(*) from attempt where state = 'lost'")[0][0]
     assert lost == 6  # asked for by a person, it is tried three times more, and then rejected again
-    assert [one["reason"] for one in lab.headrace("quarantine")][-1].startswith("3 workers ended")
+    assert [item["reason"] for item in lab.headrace("quarantine")][-1].startswith("3 workers ended")

@@ -41,7 +41,7 @@ def test_a_worker_does_many_tasks(bench: PoolBench) -> None:
     """Would catch: a process a task, which is what warm workers are there to avoid."""
     attempts = [bench.submit("pids") for _ in range(30)]
     bench.told(*attempts)
-    assert len({pid_of(bench, one) for one in attempts}) <= 2
+    assert len({pid_of(bench, attempt) for attempt in attempts}) <= 2
 
 
 def test_what_lies_behind_a_task_that_takes_long_is_done_by_others(bench: PoolBench) -> None:
@@ -68,8 +68,8 @@ def test_a_worker_that_reads_no_more_does_not_stop_the_leader(bench: PoolBench) 
     assert bench.executor.wait(0.5) == []
     attempts = [bench.submit("quick", pad=3_000_000) for _ in range(4)]
     assert bench.executor.wait(0) == []
-    for one in stopped:
-        bench.executor.kill(one, "was ended: it reads no more")
+    for item in stopped:
+        bench.executor.kill(item, "was ended: it reads no more")
     bench.told(*stopped)
     bench.told(*attempts)
 
@@ -133,7 +133,7 @@ def test_attempts_that_are_ended_before_their_worker_is_ready_are_no_sign_of_a_b
     for _ in range(20):
         attempt = bench.submit("begins", background=True)
         bench.executor.send()  # now a worker has it that is only being born
-        early += any(not worker.ready for worker in bench.executor._all if any(one.attempt == attempt for one in worker.given))
+        early += any(not worker.ready for worker in bench.executor._all if any(item.attempt == attempt for item in worker.given))
         bench.executor.kill(attempt, "made room for production")
         bench.told(attempt)
     assert early >= 6
@@ -146,8 +146,8 @@ def test_a_worker_of_the_background_that_dies_is_replaced_by_another_of_it(bench
     bad, *good = bench.submit("exits", background=True), *(bench.submit("niceness", background=True) for _ in range(4))
     bench.told(bad, *good)
     assert [lost.running for lost in bench.lost()] == [bad]
-    told = [one for one in good if one in bench.states()]
-    assert told and {(bench.folder / f"nice-{one}").read_text() for one in told} == {"19"}
+    told = [item for item in good if item in bench.states()]
+    assert told and {(bench.folder / f"nice-{item}").read_text() for item in told} == {"19"}
 
 
 def test_workers_of_the_background_end_when_there_is_nothing_for_them(bench: PoolBench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,7 +190,7 @@ def test_a_worker_is_replaced_after_many_bodies(bench: PoolBench, monkeypatch: p
     for _ in range(24):
         attempts.append(bench.submit("pids"))
         bench.told(attempts[-1])
-    assert len({pid_of(bench, one) for one in attempts}) >= 3
+    assert len({pid_of(bench, attempt) for attempt in attempts}) >= 3
     assert bench.lost() == []
 
 

@@ -63,5 +63,5 @@ def _publications(lab: Lab) -> int:
     assert lab.database is not None
     if lab.database.rows("select to_regclass('headrace.publication')") == [(None,)]:
         return 0
-    (found,) = lab.rows("select count(*) from publication where ended_snapshot is null")
-    return int(found[0])
+    (result,) = lab.rows("select count(*) from publication where ended_snapshot is null")
+    return int(result[0])

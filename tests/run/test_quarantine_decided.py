@@ -48,8 +48,8 @@ def test_a_restated_day_is_accepted_out_of_a_file_of_many(any_lab: Lab) -> None:
     assert lab.rows("select state from partition where node = 'clean' and partition = ?", DAYS[2]) == [("rejected",)]
     made = _accept(lab, f"clean@{DAYS[2]}")
     assert (made.state, made.partitions, [(row.asset, row.rows) for row in made.published]) == ("published", [DAYS[2]], [("sums", 1)])
-    found = {row["day"]: row["n"] for row in lab.read("sums")}
-    assert found == {day: 2 if day == DAYS[2] else 3 for day in DAYS[:4]}
+    result = {row["day"]: row["n"] for row in lab.read("sums")}
+    assert result == {day: 2 if day == DAYS[2] else 3 for day in DAYS[:4]}
     assert len(lab.read("clean")) == 11
     lab.headrace("db", "check")
     lab.headrace("audit", "verify")
@@ -102,10 +102,10 @@ def test_an_exception_of_which_nothing_came_ends_nothing(lab: Lab) -> None:
     assert _accept(lab, f"orders@{DAYS[1]}").state == "rejected"
     lab.orders(DAYS[1])
     lab.tick()
-    (one,) = lab.headrace("incidents", "--all", "--now", lab.now.isoformat())
-    found = lab.headrace("incident", one["id"], "--now", lab.now.isoformat())
-    assert found["ended"].startswith("Delivered again") and "accepted" not in found["ended"], found["ended"]
-    said = [line["what"] for line in found["timeline"] if "accepted" in line["what"]]
+    (item,) = lab.headrace("incidents", "--all", "--now", lab.now.isoformat())
+    result = lab.headrace("incident", item["id"], "--now", lab.now.isoformat())
+    assert result["ended"].startswith("Delivered again") and "accepted" not in result["ended"], result["ended"]
+    said = [line["what"] for line in result["timeline"] if "accepted" in line["what"]]
     assert said == [f"accepted in vain by tester: orders@{DAYS[1]} (they stand by it)"]
 
 
@@ -149,9 +149,9 @@ def test_what_nobody_could_read_is_only_offered_to_be_dropped(lab: Lab) -> None:
     (incident,) = lab.headrace("incidents")
     ending = ["--reason", "TEXT"]
     for row in waiting:
-        offered = [shlex.split(one) for one in row["decide"]]
+        offered = [shlex.split(item) for item in row["decide"]]
         targets = [f"orders@{row['partition']}", incident["id"]]
-        assert offered == [["headrace", "quarantine", "drop", one, *ending] for one in targets]
+        assert offered == [["headrace", "quarantine", "drop", target, *ending] for target in targets]
     lab.headrace(*offered[-1][1:])
     assert lab.headrace("quarantine", "orders") == []
 
@@ -167,7 +167,7 @@ def test_nobody_is_asked_for_a_file_that_was_dropped_or_whose_source_is_gone(tmp
     lab.tick()
     lab.headrace("quarantine", "drop", f"orders@{DAYS[1]}", "--reason", "a test of theirs")
     lab.tick()
-    waits = [one["partitions"] for one in lab.headrace("status")["repairs"] if one["incident"] is None]
+    waits = [item["partitions"] for item in lab.headrace("status")["repairs"] if item["incident"] is None]
     assert waits == []
     _twice(lab, DAYS[2])
     lab.tick()
@@ -175,7 +175,7 @@ def test_nobody_is_asked_for_a_file_that_was_dropped_or_whose_source_is_gone(tmp
     lab.headrace("apply", "--yes")
     lab.tick()
     status = lab.headrace("status")
-    assert (status["repairs"], [one["kind"] for one in status["open"]]) == ([], [])
+    assert (status["repairs"], [item["kind"] for item in status["open"]]) == ([], [])
 
 
 def test_values_that_a_column_cant_take_are_null_for_who_accepts_them(lab: Lab) -> None:
@@ -201,5 +201,5 @@ def test_values_that_a_column_cant_take_are_null_for_who_accepts_them(lab: Lab) 
     assert "see NULL in quantity" in row["todo"]
     _accept(lab, f"orders@{DAYS[5]}")
     later = f"{DAYS[6]}T07:30:00+00:00"
-    for one in lab.headrace("status", "--now", later)["consumers"]:
-        assert (one["state"], "by exception of" in one["reason"]) == ("served", True), one
+    for item in lab.headrace("status", "--now", later)["consumers"]:
+        assert (item["state"], "by exception of" in item["reason"]) == ("served", True), item

@@ -39,7 +39,7 @@ def test_a_file_handed_in_is_taken_in_published_and_marked(lab: Lab) -> None:
     lab.tick()
     response = headrace(lab, "receive", "orders", str(by_hand(lab)), "--for", DAYS[0], "--reason", "the vendor mailed it")
     assert response["state"] == "succeeded"
-    assert sorted(one["asset"] for one in response["published"]) == ["clean", "orders"]
+    assert sorted(item["asset"] for item in response["published"]) == ["clean", "orders"]
     assert [row["amount"] for row in lab.read("clean")] == ["9.00"]
     newest, first = headrace(lab, "deliveries", "orders")
     assert newest["received"]["reason"] == "the vendor mailed it"
@@ -58,9 +58,9 @@ def test_a_file_handed_in_is_checked_like_any_other(lab: Lab) -> None:
     bad = lab.root.parent / "bad.csv"
     bad.write_text("order_id,customer,sum,day\n1,c,1.00,2025-01-02\n")
     held = headrace(lab, "receive", "orders", str(bad), "--for", DAYS[1], "--reason", "try", code=1)
-    assert [one["state"] for one in held["attempts"]] == ["held"]
+    assert [item["state"] for item in held["attempts"]] == ["held"]
     good = headrace(lab, "receive", "orders", str(by_hand(lab, day=DAYS[1])), "--for", DAYS[1], "--reason", "mended")
-    assert {one["partition"] for one in good["published"]} == {DAYS[1]}
+    assert {item["partition"] for item in good["published"]} == {DAYS[1]}
     assert [row["state"] for row in headrace(lab, "deliveries", "orders", "--limit", "2")] == ["published", "held"]
 
 
@@ -73,7 +73,7 @@ def test_what_cannot_be_received_leaves_nothing_behind(lab: Lab, arguments: list
     """Would catch: copies of files that nothing refers to, wrong keys as new partitions, a delivery without a reason."""
     lab.orders(DAYS[0])
     lab.tick()
-    headrace(lab, "receive", *(str(by_hand(lab)) if one == "FILE" else one for one in arguments), code=code)
+    headrace(lab, "receive", *(str(by_hand(lab)) if argument == "FILE" else argument for argument in arguments), code=code)
     assert not (lab.root / ".headrace/received").exists()
     assert lab.rows("select count(*) from delivery") == [(1,)]
 
@@ -106,7 +106,7 @@ def test_a_running_leader_is_asked_to_receive(lab: Lab) -> None:
     go.touch()
     response = answer(asking)
     assert answer(leader)["state"] == "succeeded"
-    assert ("orders", DAYS[0]) in [(one["asset"], one["partition"]) for one in response["published"]]
+    assert ("orders", DAYS[0]) in [(item["asset"], item["partition"]) for item in response["published"]]
     assert lab.rows("select epoch from lease") == [(1,)], "the second command led itself"
 
 
@@ -117,4 +117,4 @@ def test_a_delivery_by_hand_for_a_source_that_is_no_folder(lab: Lab) -> None:
         "source: orders\nowner: acme\npartition: day\nstart: '2025-01-01'\nhttp: 'http://127.0.0.1:9/{date:%Y-%m-%d}.csv'\n",
     )
     response = headrace(lab, "receive", "orders", str(by_hand(lab)), "--for", DAYS[0], "--reason", "the server is gone")
-    assert ("orders", DAYS[0]) in [(one["asset"], one["partition"]) for one in response["published"]]
+    assert ("orders", DAYS[0]) in [(item["asset"], item["partition"]) for item in response["published"]]

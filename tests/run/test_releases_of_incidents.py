@@ -39,14 +39,14 @@ def test_a_release_of_an_incident_releases_all_of_it(lab: Lab) -> None:
     (incident,) = lab.headrace("incidents")
     assert incident["affected"]["partitions"] == HELD
     assert states(lab) == ["published", *["held"] * 6]
-    found = lab.headrace("quarantine", "accept", incident["id"], "--reason", "it isn't known")
-    assert (found["state"], found["partitions"], found["still_waiting"]) == ("published", HELD, [])
+    result = lab.headrace("quarantine", "accept", incident["id"], "--reason", "it isn't known")
+    assert (result["state"], result["partitions"], result["still_waiting"]) == ("published", HELD, [])
     assert states(lab) == ["published"] * 7
     assert lab.headrace("quarantine") == []
     refused = lab.headrace("quarantine", "accept", incident["id"], "--reason", "again", code=None)
     assert refused is None or refused.get("error")
     entries = lab.headrace("audit", "show", "--limit", "50")
-    decisions = [one for one in entries if "quarantine" in one["action"]]
+    decisions = [entry for entry in entries if "quarantine" in entry["action"]]
     assert len(decisions) == 6  # each partition has its own
 
 
@@ -54,9 +54,9 @@ def test_a_release_of_one_names_the_others(lab: Lab) -> None:
     """Would catch: five partitions that wait on and are told of nowhere; a next command that fails."""
     (incident,) = lab.headrace("incidents")
     reason = "it isn't known; see the vendor's note"
-    found = lab.headrace("quarantine", "accept", f"orders@{HELD[2]}", "--reason", reason)
-    assert found["still_waiting"] == [f"orders@{day}" for day in HELD if day != HELD[2]]
-    assert incident["id"] in found["next"]
+    result = lab.headrace("quarantine", "accept", f"orders@{HELD[2]}", "--reason", reason)
+    assert result["still_waiting"] == [f"orders@{day}" for day in HELD if day != HELD[2]]
+    assert incident["id"] in result["next"]
     dropped = lab.headrace("quarantine", "drop", incident["id"], "--reason", "not any more")
     assert (dropped["state"], len(dropped["partitions"])) == ("dropped", 5)
     assert lab.headrace("quarantine") == []
@@ -74,12 +74,12 @@ def test_what_was_accepted_is_reported_where_another_partition_fails(tmp_path: P
     (incident,) = lab.headrace("incidents")
     gone = lab.headrace("quarantine", f"orders@{DAYS[2]}")[0]["path"]
     (lab.root / gone).unlink()
-    found = lab.headrace("quarantine", "accept", incident["id"], "--reason", "refunds", code=1)
-    assert (found["state"], found["partitions"]) == ("partial", [DAYS[1], DAYS[3]])
-    (failed,) = found["undecided"]
-    assert (failed["partition"], found["still_waiting"]) == (f"orders@{DAYS[2]}", [f"orders@{DAYS[2]}"])
+    result = lab.headrace("quarantine", "accept", incident["id"], "--reason", "refunds", code=1)
+    assert (result["state"], result["partitions"]) == ("partial", [DAYS[1], DAYS[3]])
+    (failed,) = result["undecided"]
+    assert (failed["partition"], result["still_waiting"]) == (f"orders@{DAYS[2]}", [f"orders@{DAYS[2]}"])
     assert "isn't there any more" in failed["reason"]
-    assert found["next"] == f"headrace quarantine orders@{DAYS[2]}"
+    assert result["next"] == f"headrace quarantine orders@{DAYS[2]}"
     assert [row["partition"] for row in lab.headrace("quarantine")] == [DAYS[2]]
 
 
@@ -102,8 +102,8 @@ def test_each_is_released_as_the_table_is_after_the_others(several: Lab) -> None
     lab = several
     assert [row["partition"] for row in lab.headrace("quarantine", "orders")] == [TWICE, RENAMED, FEW]
     for day in (RENAMED, FEW, TWICE):
-        found = lab.headrace("quarantine", "accept", f"orders@{day}", "--reason", "that is all there was")
-        assert (found["state"], found["partitions"]) == ("published", [day]), found
+        result = lab.headrace("quarantine", "accept", f"orders@{day}", "--reason", "that is all there was")
+        assert (result["state"], result["partitions"]) == ("published", [day]), result
     assert lab.headrace("quarantine") == []
     assert {row["day"]: row["total"] is None for row in lab.read("totals")} == {day: day == RENAMED for day in HISTORY}
     assert len(lab.read("orders")) == 24 * 18 + 48 + 3  # 17 sound days, the renamed one, and the others as they came
@@ -133,11 +133,11 @@ def test_a_release_of_several_leaves_names_undecided(several: Lab) -> None:
     rows = {row["partition"]: row["decide"] for row in lab.headrace("quarantine", "orders")}
     of_all = f"headrace quarantine accept {incident['id']} --reason TEXT"
     assert {day: of_all in decide for day, decide in rows.items()} == {TWICE: True, RENAMED: False, FEW: True}
-    found = lab.headrace("quarantine", "accept", incident["id"], "--reason", "that is all there was", code=1)
-    assert (found["state"], found["partitions"]) == ("partial", [TWICE, FEW])
-    (left,) = found["undecided"]
+    result = lab.headrace("quarantine", "accept", incident["id"], "--reason", "that is all there was", code=1)
+    assert (result["state"], result["partitions"]) == ("partial", [TWICE, FEW])
+    (left,) = result["undecided"]
     assert (left["partition"], left["hint"]) == (f"orders@{RENAMED}", f"headrace contract accept orders@{RENAMED}")
-    assert (found["still_waiting"], found["next"]) == ([f"orders@{RENAMED}"], left["hint"])
+    assert (result["still_waiting"], result["next"]) == ([f"orders@{RENAMED}"], left["hint"])
     (waits,) = lab.headrace("quarantine", "orders")
     assert waits["decide"] == [f"headrace quarantine drop orders@{RENAMED} --reason TEXT"]
     reread = lab.headrace("contract", "accept", f"orders@{RENAMED}")["reread"]

@@ -22,7 +22,7 @@ def test_what_is_held_of_a_removed_source_counts_nowhere(tmp_path: Path) -> None
         (lab.root / f"landing/more_{day}.csv").write_text(f"id,amount,day\n1,{amount},{day}\n")
     lab.tick()
     assert lab.headrace("status")["quarantine"]["partitions"] == 1
-    assert [one["cause"]["node"] for one in lab.headrace("incidents")] == ["more"]
+    assert [item["cause"]["node"] for item in lab.headrace("incidents")] == ["more"]
     (lab.root / "sources/more.yaml").unlink()
     lab.now += timedelta(minutes=1)
     lab.headrace("apply", "--yes", "--now", lab.now.isoformat())

@@ -30,21 +30,21 @@ def rows(number: int, n: int = 400) -> list[list[str]]:
     ]
 
 
-def renamed(found: list[list[str]]) -> list[list[str]]:
-    return [[row[0], "United" if row[1] == "UA" else row[1], *row[2:]] for row in found]
+def renamed(result: list[list[str]]) -> list[list[str]]:
+    return [[row[0], "United" if row[1] == "UA" else row[1], *row[2:]] for row in result]
 
 
-def swapped(found: list[list[str]]) -> list[list[str]]:
+def swapped(result: list[list[str]]) -> list[list[str]]:
     other = {"AA": "HA", "HA": "AA"}
-    return [[row[0], other.get(row[1], row[1]), *row[2:]] for row in found]
+    return [[row[0], other.get(row[1], row[1]), *row[2:]] for row in result]
 
 
-def twice(found: list[list[str]]) -> list[list[str]]:
-    return [*found, *([str(int(row[0]) + 10_000), *row[1:]] for row in found)]
+def twice(result: list[list[str]]) -> list[list[str]]:
+    return [*result, *([str(int(row[0]) + 10_000), *row[1:]] for row in result)]
 
 
-def more(found: list[list[str]]) -> list[list[str]]:
-    return [*found, *([str(int(row[0]) + 10_000), *row[1:3], f"{float(row[3]) * 1.01 + 0.01:.2f}", row[4]] for row in found)]
+def more(result: list[list[str]]) -> list[list[str]]:
+    return [*result, *([str(int(row[0]) + 10_000), *row[1:3], f"{float(row[3]) * 1.01 + 0.01:.2f}", row[4]] for row in result)]
 
 
 FAULTS = {
@@ -68,8 +68,8 @@ def morning(number: int) -> datetime:
     return datetime.combine(FIRST + timedelta(number + 1), time(5), UTC)
 
 
-def deliver(lab: Lab, number: int, found: list[list[str]]) -> None:
-    lab.deliver(day(number), [",".join(row) for row in found], HEADER)
+def deliver(lab: Lab, number: int, result: list[list[str]]) -> None:
+    lab.deliver(day(number), [",".join(row) for row in result], HEADER)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -85,15 +85,15 @@ def test_it_is_held_in_a_young_project_and_named_when_the_right_file_comes(lab: 
     deliver(lab, PAST, change(rows(PAST)))
     lab.now = morning(PAST)
     lab.tick()
-    found = lab.headrace("incidents")
-    assert [(one["cause"]["kind"], one["cause"]["node"], one["state"]) for one in found] == [(kind, "orders", "open")]
-    assert detail in str(found[0]["cause"]), found[0]["cause"]
-    assert "United" not in found[0]["cause"]["summary"]  # it is mailed, and values of cells aren't
+    result = lab.headrace("incidents")
+    assert [(item["cause"]["kind"], item["cause"]["node"], item["state"]) for item in result] == [(kind, "orders", "open")]
+    assert detail in str(result[0]["cause"]), result[0]["cause"]
+    assert "United" not in result[0]["cause"]["summary"]  # it is mailed, and values of cells aren't
     deliver(lab, PAST, rows(PAST))
     lab.tick()
     every = lab.headrace("incidents", "--all")
-    own = [one for one in every if one["cause"]["node"] == "orders"]
-    assert [(one["cause"]["kind"], one["state"]) for one in own] == [(kind, "resolved")]
+    own = [item for item in every if item["cause"]["node"] == "orders"]
+    assert [(item["cause"]["kind"], item["state"]) for item in own] == [(kind, "resolved")]
     assert len(lab.read("orders")) == 400 * (PAST + 1)
 
 
@@ -117,17 +117,17 @@ def test_what_was_published_goes_by_what_it_was_once_the_right_file_comes(lab: L
         lab.tick()
     deliver(lab, past, FAULTS[fault][0](rows(past)))
     lab.now = morning(past)
-    assert ("orders", "published") in [(one.asset, one.state) for one in lab.tick().attempts]
+    assert ("orders", "published") in [(attempt.asset, attempt.state) for attempt in lab.tick().attempts]
     assert lab.headrace("incidents") == []
     deliver(lab, past, rows(past))
     lab.tick()
-    found = lab.headrace("incidents", "--all")
-    assert [(one["cause"]["kind"], one["cause"]["partition"]) for one in found] == [(kind, day(past))]
-    assert detail in str(found[0]["cause"]), found[0]["cause"]
+    result = lab.headrace("incidents", "--all")
+    assert [(item["cause"]["kind"], item["cause"]["partition"]) for item in result] == [(kind, day(past))]
+    assert detail in str(result[0]["cause"]), result[0]["cause"]
     wrong = lab.rows("select count(*) from unsound u join publication p on p.id = u.publication_id where p.node = 'orders'")
     assert wrong == [(1,)]
     lab.tick()
-    assert [one["state"] for one in lab.headrace("incidents", "--all")] == ["resolved"]
+    assert [item["state"] for item in lab.headrace("incidents", "--all")] == ["resolved"]
 
 
 def test_codes_rewritten_in_files_that_come_again_are_a_restatement(lab: Lab) -> None:
@@ -141,7 +141,7 @@ def test_codes_rewritten_in_files_that_come_again_are_a_restatement(lab: Lab) ->
     for number in range(5):
         deliver(lab, number, renamed(rows(number)))
         lab.tick()
-    assert {one["cause"]["kind"] for one in lab.headrace("incidents", "--all")} == {"restatement"}
+    assert {item["cause"]["kind"] for item in lab.headrace("incidents", "--all")} == {"restatement"}
 
 
 WARNED = 16
@@ -158,29 +158,29 @@ def warned(lab: Lab) -> None:
         deliver(lab, number, dearer(rows(number)) if number == WARNED else rows(number))
         lab.now = morning(number)
         lab.tick()
-    found = lab.rows("select kind, column_name from fact where node = 'orders' and partition = ?", day(WARNED))
-    assert found == [("distribution_shift", "fare")]
+    result = lab.rows("select kind, column_name from fact where node = 'orders' and partition = ?", day(WARNED))
+    assert result == [("distribution_shift", "fare")]
     assert lab.headrace("incidents") == []
 
 
-def dearer(found: list[list[str]]) -> list[list[str]]:
-    return [[*row[:3], f"{float(row[3]) * 1.2:.2f}", row[4]] for row in found]
+def dearer(result: list[list[str]]) -> list[list[str]]:
+    return [[*row[:3], f"{float(row[3]) * 1.2:.2f}", row[4]] for row in result]
 
 
-def other_fares(found: list[list[str]]) -> list[list[str]]:
+def other_fares(result: list[list[str]]) -> list[list[str]]:
     """As dear as they were, each another one."""
-    fares = [row[3] for row in found]
-    return [[*row[:3], f"{float(fare) + 0.01:.2f}", row[4]] for row, fare in zip(found, fares[1:] + fares[:1], strict=True)]
+    fares = [row[3] for row in result]
+    return [[*row[:3], f"{float(fare) + 0.01:.2f}", row[4]] for row, fare in zip(result, fares[1:] + fares[:1], strict=True)]
 
 
-def other_origins(found: list[list[str]]) -> list[list[str]]:
-    return [[*row[:2], {"JFK": "LGA", "LGA": "JFK"}.get(row[2], row[2]), *row[3:]] for row in found]
+def other_origins(result: list[list[str]]) -> list[list[str]]:
+    return [[*row[:2], {"JFK": "LGA", "LGA": "JFK"}.get(row[2], row[2]), *row[3:]] for row in result]
 
 
 def causes(lab: Lab) -> set[tuple[str, str]]:
     """The kind of each incident that there ever was, and a partition that it is of."""
-    found = [lab.headrace("incident", one["id"]) for one in lab.headrace("incidents", "--all")]
-    return {(one["cause"]["kind"], key) for one in found for key in one["affected"]["partitions"]}
+    result = [lab.headrace("incident", item["id"]) for item in lab.headrace("incidents", "--all")]
+    return {(item["cause"]["kind"], key) for item in result for key in item["affected"]["partitions"]}
 
 
 def test_days_that_come_again_all_changed_alike_are_a_restatement(lab: Lab) -> None:

@@ -80,14 +80,14 @@ def test_names_are_accepted_after_the_delivery_was(lab: Lab) -> None:
     accept(lab)
     assert totals(lab)[DAY] is None
     done = command(lab, "contract", "accept", AT)
-    assert ([(one["column"], one["to"]) for one in done["mappings"]], done["reread"]) == ([("amount", "amount_no")], [DAY])
+    assert ([(item["column"], item["to"]) for item in done["mappings"]], done["reread"]) == ([("amount", "amount_no")], [DAY])
     changed = {row.node: (row.cause, row.because) for row in lab.tick().restated}
     assert changed == {"orders": ("again", ["orders"]), "totals": ("again", ["orders"])}, "nobody delivered anything"
     assert totals(lab)[DAY] == sound
     assert lab.read("orders")[-1]["amount_no"] is None
     assert lab.headrace("quarantine") == []
     assert command(lab, "incidents") == []
-    assert [one["state"] for one in command(lab, "status")["consumers"]] == ["served"]
+    assert [item["state"] for item in command(lab, "status")["consumers"]] == ["served"]
     deliver(lab, DAYS[6], RENAMED)
     lab.tick()
     assert totals(lab)[DAYS[6]] == sound
@@ -164,11 +164,11 @@ def test_one_delivery_is_told_of_once(lab: Lab) -> None:
     """Would catch: "amount_no (2 times)" of one delivery, which was ingested again because somebody accepted it, or in vain."""
     accept(lab)
     (incident,) = command(lab, "incidents")
-    assert [(one["what"], one["observed"]) for one in incident["cause"]["evidence"]] == [("column renamed", "amount_no")]
+    assert [(item["what"], item["observed"]) for item in incident["cause"]["evidence"]] == [("column renamed", "amount_no")]
     (lab.root / f"landing/orders_{DAYS[6]}.csv").write_bytes(b"")
     lab.tick()
     command(lab, "quarantine", "accept", f"orders@{DAYS[6]}", "--reason", "nobody bought", code=1)
-    empty = next(one for one in command(lab, "incidents") if one["cause"]["partition"] == DAYS[6])
+    empty = next(item for item in command(lab, "incidents") if item["cause"]["partition"] == DAYS[6])
     assert len(empty["cause"]["evidence"]) == 1, empty["cause"]["evidence"]
 
 
@@ -220,5 +220,5 @@ def test_a_lapsed_exception_of_a_rename_ends_with_its_names(lab: Lab) -> None:
     for line in names:
         command(lab, *line.split()[1:])
     assert command(lab, "incidents") == []
-    assert [one["state"] for one in command(lab, "status")["consumers"]] == ["served"]
+    assert [item["state"] for item in command(lab, "status")["consumers"]] == ["served"]
     assert totals(lab)[DAY] == totals(lab)[DAYS[4]]

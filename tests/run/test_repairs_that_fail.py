@@ -62,10 +62,10 @@ def test_a_consumer_is_at_risk_by_what_its_repair_failed_at(lab: Lab) -> None:
     assert row["state"] == "at_risk"
     assert row["reason"].startswith("late at 09:00: tops: ValueError: nothing is higher, failed since 04:05")
     for subject in ("board", f"tops@{TODAY}"):
-        found = at(lab, "04:06", "why", subject)
-        assert "ValueError: nothing is higher" in found["verdict"], found["verdict"]
-        assert found["next"] == f"headrace incident {incident['id']}"
-        assert ("clean", TODAY) in {(one["node"], one["partition"]) for one in found["waiting_for"]}
+        result = at(lab, "04:06", "why", subject)
+        assert "ValueError: nothing is higher" in result["verdict"], result["verdict"]
+        assert result["next"] == f"headrace incident {incident['id']}"
+        assert ("clean", TODAY) in {(item["node"], item["partition"]) for item in result["waiting_for"]}
 
 
 def test_corrected_code_is_not_said_to_fail(lab: Lab) -> None:
@@ -114,5 +114,5 @@ def test_a_repair_that_published_nothing_repaired_nothing(tmp_path: Path) -> Non
         "at_risk",
         "late at 09:00: orders: bank.db: unable to open database file",
     )
-    known = [(one["cause"]["kind"], one["state"]) for one in at(lab, "04:12", "incidents", "--all")]
+    known = [(item["cause"]["kind"], item["state"]) for item in at(lab, "04:12", "incidents", "--all")]
     assert sorted(known) == [("schema_change", "resolved"), ("source_unavailable", "open")], "one cause, one incident"

@@ -62,8 +62,8 @@ def told(lab: Lab) -> set[str]:
     """The lines about the repair, of all messages about open incidents; long ones are wrapped."""
     bodies = [str(body) for (body,) in lab.rows("select body from notice where kind = 'opened' order by id")]
     assert bodies
-    found = [said for body in bodies for said in re.findall(r"^Repair: (.*(?:\n(?!More:).*)*)", body, re.MULTILINE)]
-    return {re.sub(r":?\n  ", " | ", said).replace("\n", " ") for said in found}
+    result = [said for body in bodies for said in re.findall(r"^Repair: (.*(?:\n(?!More:).*)*)", body, re.MULTILINE)]
+    return {re.sub(r":?\n  ", " | ", said).replace("\n", " ") for said in result}
 
 
 def shown(lab: Lab, incident: str) -> list[str]:
@@ -96,7 +96,7 @@ def test_a_proposed_command_is_never_cut(lab: Lab) -> None:
     lab.headrace("apply", "--yes", "--now", lab.now.isoformat())
     lab.tick()
     (incident,) = lab.headrace("incidents")
-    (command,) = [one for one in incident["repair"]["commands"] if "--reason" in one]
+    (command,) = [item for item in incident["repair"]["commands"] if "--reason" in item]
     assert len(shlex.split(command)) == len(shlex.split(command.replace("a secret value", ""))) and "secret" not in command
     assert f"    {command}" in shown(lab, incident["id"])
     assert any(f"  {command}" in body.splitlines() for (body,) in lab.rows("select body from notice"))
@@ -109,7 +109,7 @@ def test_nothing_is_typed_for_what_a_vendor_has_to_deliver(lab: Lab) -> None:
     lab.headrace("apply", "--yes", "--now", lab.now.isoformat())
     lab.now += timedelta(days=2)
     lab.tick()
-    incident = next(one for one in lab.headrace("incidents") if one["cause"]["kind"] in ("late_source", "missing_source"))
+    incident = next(item for item in lab.headrace("incidents") if item["cause"]["kind"] in ("late_source", "missing_source"))
     text = "Headrace goes on by itself as soon as the file comes; acme answers for it"
     assert incident["repair"]["text"] == text
     assert told(lab) == {text}
@@ -131,12 +131,12 @@ def test_what_is_paused_doesnt_go_on_by_itself(lab: Lab, paused: str, which: str
     lab.tick()
     incidents = lab.headrace("incidents")
     kinds = ("late_source", "missing_source")
-    incident = next(one for one in incidents if one["cause"]["kind"] in kinds)
+    incident = next(incident for incident in incidents if incident["cause"]["kind"] in kinds)
     but = f", but for {', '.join(names)}, which {which} paused"
     text = f"Headrace goes on by itself as soon as the file comes{but}; acme answers for it"
     assert incident["repair"]["text"] == text
-    lines = [one["what"] for one in incident["timeline"]]
-    assert any(one.endswith(f"what needs it runs as soon as it is there{but}") for one in lines)
+    lines = [item["what"] for item in incident["timeline"]]
+    assert any(line.endswith(f"what needs it runs as soon as it is there{but}") for line in lines)
     lab.headrace("resume", *names, "--now", lab.now.isoformat())
     incident = lab.headrace("incident", incident["id"])
     assert "paused" not in incident["repair"]["text"]
@@ -175,12 +175,12 @@ def test_a_pause_that_was_ended_isnt_ended_again(lab: Lab) -> None:
     lab.orders(f"{lab.now:%Y-%m-%d}")
     lab.now += timedelta(days=1)
     lab.tick()
-    paused = [one for one in lab.headrace("incidents") if one["cause"]["kind"] == "paused"]
-    assert [one["repair"]["automatic"] for one in paused] == [False]
+    paused = [item for item in lab.headrace("incidents") if item["cause"]["kind"] == "paused"]
+    assert [item["repair"]["automatic"] for item in paused] == [False]
     lab.headrace("resume", "totals", "--reason", "done", "--now", lab.now.isoformat())
-    (one,) = [one for one in lab.headrace("incidents") if one["cause"]["kind"] == "paused"]
-    assert one["repair"]["automatic"] is True
-    planned = lab.headrace("fix", one["id"], "--dry-run", "--now", lab.now.isoformat())
+    (item,) = [one for one in lab.headrace("incidents") if one["cause"]["kind"] == "paused"]
+    assert item["repair"]["automatic"] is True
+    planned = lab.headrace("fix", item["id"], "--dry-run", "--now", lab.now.isoformat())
     assert [step["act"] for step in planned["steps"]] == ["look"]
 
 
@@ -213,7 +213,7 @@ def test_a_restatement_isnt_to_be_repaired_because_another_day_is_stale(lab: Lab
     assert before["cause"]["kind"] == "restatement"
     assert "it ends by itself on" in (before["repair"]["note"] or ""), before
     lab.headrace("withdraw", f"totals@{DAYS[0]}", "--reason", "wrong", "--now", lab.now.isoformat())
-    after = next(one for one in lab.headrace("incidents") if one["id"] == before["id"])
+    after = next(item for item in lab.headrace("incidents") if item["id"] == before["id"])
     assert after["repair"] == before["repair"]
 
 

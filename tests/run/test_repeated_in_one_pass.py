@@ -34,12 +34,12 @@ def test_an_hour_that_repeats_another_of_the_same_pass_is_held(lab: Lab) -> None
     because both were ingested in one pass."""
     for hour in range(8):
         deliver(lab, hour, 4 if hour == 5 else None)
-    assert "failed" not in {one.state for one in lab.tick().attempts}
-    found = states(lab)
-    assert sorted(found.values()) == ["held", *["published"] * 7]
+    assert "failed" not in {attempt.state for attempt in lab.tick().attempts}
+    result = states(lab)
+    assert sorted(result.values()) == ["held", *["published"] * 7]
     ((held, reason),) = lab.rows("select partition, reason from partition where state = 'held'")
     assert held[11:13] in ("04", "05") and "equals 2025-01-01T0" in reason
-    assert [one["cause"]["kind"] for one in lab.headrace("incidents")] == ["stale_data"]
+    assert [item["cause"]["kind"] for item in lab.headrace("incidents")] == ["stale_data"]
 
 
 def test_what_may_stay_the_same_is_published(lab: Lab) -> None:

@@ -34,8 +34,8 @@ def test_rewritten_codes_are_named(tmp_path: Path, keyed: bool) -> None:
     for day in DAYS[:5]:
         lab.deliver(day, [*rows(day, "X-")], HEADER)
     lab.tick()
-    (found,) = lab.headrace("incidents")
-    cause = found["cause"]
+    (result,) = lab.headrace("incidents")
+    cause = result["cause"]
     assert (cause["kind"], cause["node"], cause["columns"]) == ("restatement", "orders", ["carrier"])
     assert cause["summary"] == ("restated in 5 intervals: carrier in 120 rows, 4 codes written otherwise, one for one")
     assert "AA" not in str(cause)
@@ -51,9 +51,9 @@ def test_other_amounts_and_emptied_ones(tmp_path: Path) -> None:
     emptied = [row.replace(f",{row.split(',')[1]},", ",,") for row in other[:3]]
     lab.deliver(DAYS[0], [*emptied, *other[3:]], HEADER)
     lab.tick()
-    (found,) = lab.headrace("incidents")
-    assert found["cause"]["columns"] == ["amount", "carrier"]
-    said = found["cause"]["evidence"][0]["observed"]
+    (result,) = lab.headrace("incidents")
+    assert result["cause"]["columns"] == ["amount", "carrier"]
+    said = result["cause"]["evidence"][0]["observed"]
     assert "amount: 24 rows" in said
     assert "carrier: 3 rows, 3 emptied" in said
 
@@ -65,14 +65,14 @@ def test_only_what_was_rewritten_is_called_so(tmp_path: Path) -> None:
 
     def deliver(carrier: str, rate: float) -> None:
         codes = [carrier if code == CODES[0] else code for code in CODES]
-        found = [f"{n},{codes[n % 4]},{n % 4 + rate:.2f},{DAYS[0]}" for n in range(24)]
-        lab.deliver(DAYS[0], found, HEADER)
+        result = [f"{n},{codes[n % 4]},{n % 4 + rate:.2f},{DAYS[0]}" for n in range(24)]
+        lab.deliver(DAYS[0], result, HEADER)
         lab.tick()
 
     deliver(CODES[0], 0.25)
     deliver("ZZ", 1.25)
-    (found,) = lab.headrace("incidents")
-    said = found["cause"]["evidence"][0]["observed"]
+    (result,) = lab.headrace("incidents")
+    said = result["cause"]["evidence"][0]["observed"]
     assert "carrier: 6 rows, 1 code written otherwise, one for one" in said
     assert said.count("code") == 1
 
@@ -102,9 +102,9 @@ def test_numbers_are_not_called_codes(tmp_path: Path, change: Callable[[float], 
     for day in DAYS[:2]:
         deliver(day, change)
     lab.tick()
-    (found,) = lab.headrace("incidents")
-    assert [one["observed"].partition("; ")[2] for one in found["cause"]["evidence"]] == [f"value: 24 rows{how and f', {how}'}"] * 2
-    assert found["cause"]["summary"] == f"restated in 2 intervals: value in 48 rows{how and f', {how}'}"
+    (result,) = lab.headrace("incidents")
+    assert [item["observed"].partition("; ")[2] for item in result["cause"]["evidence"]] == [f"value: 24 rows{how and f', {how}'}"] * 2
+    assert result["cause"]["summary"] == f"restated in 2 intervals: value in 48 rows{how and f', {how}'}"
 
 
 def test_lists_keep_no_other_column_from_being_named(tmp_path: Path) -> None:
@@ -119,5 +119,5 @@ def test_lists_keep_no_other_column_from_being_named(tmp_path: Path) -> None:
         taxes = pa.array([[Decimal(n), Decimal(len(prefix))] for n in range(24)], pa.list_(pa.decimal128(10, 2)))
         pq.write_table(pa.table({"order_id": range(24), "carrier": carriers, "taxes": taxes}), path)
         lab.tick()
-    (found,) = lab.headrace("incidents")
-    assert found["cause"]["columns"] == ["carrier", "taxes"]
+    (result,) = lab.headrace("incidents")
+    assert result["cause"]["columns"] == ["carrier", "taxes"]

@@ -84,8 +84,8 @@ def test_it_is_open_while_the_next_list_is_held(tmp_path: Path) -> None:
     _orders(lab, DAYS[2])
     _morning(lab, 5)
     assert ("currencies", "held") in lab.rows("select node, state from partition")
-    assert (incident["id"], "open") in [(one["id"], one["state"]) for one in lab.headrace("incidents")]
+    assert (incident["id"], "open") in [(item["id"], item["state"]) for item in lab.headrace("incidents")]
     _list(lab, CODES)
     _morning(lab, 6)
     _morning(lab, 8)
-    assert incident["id"] not in {one["id"] for one in lab.headrace("incidents")}
+    assert incident["id"] not in {item["id"] for item in lab.headrace("incidents")}

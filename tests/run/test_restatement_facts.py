@@ -49,7 +49,7 @@ def test_what_is_sent_again_is_a_restatement_with_its_difference(lab: Lab) -> No
 def test_what_follows_a_delivery_that_was_refused_is_a_correction(lab: Lab) -> None:
     """Would catch: a vendor that mends its file at once being told of as rewriting its past."""
     lab.orders(DAYS[1], n=2)
-    assert [one.state for one in lab.tick().attempts] == ["held"]
+    assert [attempt.state for attempt in lab.tick().attempts] == ["held"]
     lab.orders(DAYS[1])
     lab.tick()
     assert facts(lab) == []
@@ -77,7 +77,7 @@ def test_what_an_api_says_now_restates_nothing(tmp_path: Path, monkeypatch: pyte
         lab.write("sources/rates.yaml", source)
         for rate in ("1.08", "1.09"):
             server.answers["/rates"] = lambda _, rate=rate: reply(f'[{{"currency": "USD", "rate": {rate}}}]')
-            assert [one.state for one in lab.tick().attempts] == ["published"]
+            assert [attempt.state for attempt in lab.tick().attempts] == ["published"]
     assert facts(lab) == []
     assert lab.headrace("incidents") == []
 
@@ -91,7 +91,7 @@ def test_a_list_that_grows_restates_nothing(tmp_path: Path) -> None:
 
     def deliver(rows: list[str]) -> None:
         path.write_text("\n".join(["shop,city", *rows]) + "\n")
-        assert [one.state for one in lab.tick().attempts] == ["published"]
+        assert [attempt.state for attempt in lab.tick().attempts] == ["published"]
 
     rows = [f"s{n:03},{'Kiel' if n % 2 else 'Bonn'}" for n in range(100)]
     deliver(rows)
@@ -101,7 +101,7 @@ def test_a_list_that_grows_restates_nothing(tmp_path: Path) -> None:
     assert lab.headrace("incidents") == []
     deliver(rows[:80])
     assert facts(lab) == [("*", "102 rows", "80 rows", "1 row added, 23 rows removed")]
-    deliver([one.replace("Kiel", "KIEL") for one in rows[:80]])
+    deliver([row.replace("Kiel", "KIEL") for row in rows[:80]])
     ((_, *rows_told, how),) = facts(lab)[1:]
     assert rows_told == ["80 rows", "80 rows"]
     assert how.endswith("city: 40 rows, 1 code written otherwise, one for one")
@@ -121,7 +121,7 @@ def test_one_file_under_two_names_is_told_of(lab: Lab) -> None:
     rows = [f"{n},customer{n % 5},1.50,{DAYS[2]}" for n in range(60)]
     for day in (DAYS[1], DAYS[2]):
         lab.deliver(day, rows)
-        assert [one.state for one in lab.tick().attempts] == ["held"]
+        assert [attempt.state for attempt in lab.tick().attempts] == ["held"]
     for day in (DAYS[3], DAYS[4]):
         lab.orders(day, n=2)
         lab.deliver(day, ["1,c1,1.50,2025-01-01"])
@@ -155,4 +155,4 @@ def test_a_touched_file_is_the_delivery_that_it_was(lab: Lab) -> None:
     assert (touched.at, touched.state, touched.rows) == (first.at, "published", first.rows)
     lab.orders(DAYS[0], n=12)
     lab.tick()
-    assert [one.rows for one in deliveries(lab.session(), "orders", limit=9)] == [12, 10]
+    assert [delivery.rows for delivery in deliveries(lab.session(), "orders", limit=9)] == [12, 10]

@@ -103,15 +103,15 @@ def test_an_incident_stays_open_while_readers_see_what_it_superseded(lab: Lab) -
     for days in (2, 5):
         lab.now += timedelta(days=days)
         lab.tick()
-        (one,) = [one for one in lab.headrace("incidents", "--now", lab.now.isoformat()) if one["cause"]["kind"] == "restatement"]
-        assert (one["state"], one["ended"]) == ("open", None)
+        (item,) = [one for one in lab.headrace("incidents", "--now", lab.now.isoformat()) if one["cause"]["kind"] == "restatement"]
+        assert (item["state"], item["ended"]) == ("open", None)
         assert "superseded_upstream" in status(lab.session()).consumers[0].states
     command = status(lab.session()).proposed[0].command
     words = [word if word != "TEXT" else "the vendor corrected it" for word in shlex.split(command)[1:]]
     lab.headrace(*words, "--yes", "--now", lab.now.isoformat())
     lab.tick()
-    found = lab.headrace("incidents", "--all", "--now", lab.now.isoformat())
-    (over,) = [one for one in found if one["cause"]["kind"] == "restatement"]
+    result = lab.headrace("incidents", "--all", "--now", lab.now.isoformat())
+    (over,) = [item for item in result if item["cause"]["kind"] == "restatement"]
     assert over["state"] == "resolved"
     assert over["ended"].startswith("Backfill planned by ") and "(the vendor corrected it)" in over["ended"]
 
@@ -125,8 +125,8 @@ def test_what_was_superseded_is_over_when_readers_have_the_new_figures(lab: Lab)
     lab.headrace(*words, "--yes", "--now", lab.now.isoformat())
     lab.now += timedelta(days=2)
     lab.tick()
-    found = lab.headrace("incidents", "--all", "--now", lab.now.isoformat())
-    (over,) = [one for one in found if one["cause"]["kind"] == "restatement"]
+    result = lab.headrace("incidents", "--all", "--now", lab.now.isoformat())
+    (over,) = [item for item in result if item["cause"]["kind"] == "restatement"]
     assert over["state"] == "resolved"
     assert timedelta(0) <= datetime.fromisoformat(over["restored_at"]) - repaired < timedelta(hours=1)
 
@@ -148,11 +148,11 @@ def test_each_partition_of_the_past_has_its_own_reason(lab: Lab) -> None:
     apply(lab.session(), confirm=lambda _: True, progress=Silent())
     lab.run("clean", partitions=[DAYS[4]], again=True, reason="the other amount")
     lab.run("total", partitions=[DAYS[4]])
-    found = {(row.node, row.cause): (row.from_, row.to, row.because) for row in status(lab.session()).restated}
-    assert found[("clean", "restatement")] == (DAYS[3], DAYS[3], ["orders"])
-    assert found[("clean", "code")] == (DAYS[4], DAYS[4], [])
-    assert found[("orders", "restatement")] == (DAYS[3], DAYS[3], ["orders"])
-    assert ("total", "restatement") in found
+    result = {(row.node, row.cause): (row.from_, row.to, row.because) for row in status(lab.session()).restated}
+    assert result[("clean", "restatement")] == (DAYS[3], DAYS[3], ["orders"])
+    assert result[("clean", "code")] == (DAYS[4], DAYS[4], [])
+    assert result[("orders", "restatement")] == (DAYS[3], DAYS[3], ["orders"])
+    assert ("total", "restatement") in result
 
 
 def test_an_optional_input_that_came_later_is_why_it_was_recomputed(tmp_path: Path) -> None:
@@ -209,9 +209,9 @@ def test_restated_rows_over_which_code_fails_dont_go_on_by_themselves(tmp_path: 
     lab.tick()
     lab.orders(DAYS[3], n=2, amount="8.50")
     lab.tick()
-    found = {one["cause"]["kind"]: one for one in lab.headrace("incidents")}
-    assert found.keys() == {"restatement", "code_error"}
-    repair, other = found["restatement"]["repair"], found["code_error"]["id"]
+    result = {item["cause"]["kind"]: item for item in lab.headrace("incidents")}
+    assert result.keys() == {"restatement", "code_error"}
+    repair, other = result["restatement"]["repair"], result["code_error"]["id"]
     assert not repair["automatic"]
     assert repair["text"].startswith(f"clean@{DAYS[3]} failed over it ({other}): correct clean, or ask")
     assert repair["command"] == f"headrace incident {other}"

@@ -58,8 +58,8 @@ def told(lab: Lab) -> Any:
 
 def said_at(lab: Lab, now: datetime) -> dict[str, Any]:
     """All of it."""
-    found: dict[str, Any] = msgspec.to_builtins(status(ProjectSession.open(lab.root, "prod", now.isoformat(), "tester")))
-    return found
+    result: dict[str, Any] = msgspec.to_builtins(status(ProjectSession.open(lab.root, "prod", now.isoformat(), "tester")))
+    return result
 
 
 def test_what_is_seen_open_or_promised_stays(past: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,8 +85,8 @@ def test_what_is_seen_open_or_promised_stays(past: Lab, monkeypatch: pytest.Monk
     assert past.rows("select sum(attempts) from attempt_day") == [(2,)]
     events = [msgspec.json.decode(text) for (text,) in past.rows("select event from audit order by seq")]
     retired = [event["after"] for event in events if event["action"] == "history.retired"]
-    assert [one["attempts"] for one in retired] == [1, 1]
-    assert all(len(one["sha256"]) == 64 for one in retired)
+    assert [item["attempts"] for item in retired] == [1, 1]
+    assert all(len(item["sha256"]) == 64 for item in retired)
     with Store.open(past.root, ProjectSession.open(past.root, "prod", None, "tester").settings, create=True) as store, store.read() as tx:
         assert verify(tx).ok
 

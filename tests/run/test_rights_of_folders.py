@@ -51,7 +51,7 @@ def test_a_folder_of_the_lake_that_may_not_be_written_waits_for_somebody(tmp_pat
     lab = made(tmp_path, CONSUMER)
     (folder,) = (lab.root / ".headrace/lake").glob("*/totals")
     folder.chmod(0o555)
-    assert [(one["asset"], one["state"]) for one in as_anybody(lab, 2, "tick")["attempts"]] == [
+    assert [(item["asset"], item["state"]) for item in as_anybody(lab, 2, "tick")["attempts"]] == [
         ("orders", "published"),
         ("totals", "skipped"),
     ]
@@ -62,7 +62,7 @@ def test_a_folder_of_the_lake_that_may_not_be_written_waits_for_somebody(tmp_pat
     repair = as_anybody(lab, 3, "incident", line["id"])["repair"]
     assert (repair["automatic"], repair["first"]) == (False, "give whoever runs Headrace the right to use what the evidence names")
     folder.chmod(0o755)
-    assert [one["asset"] for one in as_anybody(lab, 4, "tick")["published"]] == ["totals"]
+    assert [item["asset"] for item in as_anybody(lab, 4, "tick")["published"]] == ["totals"]
     assert as_anybody(lab, 4, "incident", line["id"])["state"] == "resolved"
 
 
@@ -130,7 +130,7 @@ def test_a_lake_that_may_not_be_written_is_one_incident_until_it_may_be(tmp_path
     assert status["consumers"][0]["reason"] == f"orders@{DAYS[6]}: the lake can't be written: Permission denied"
     assert status["consumers"][0]["next"] == "headrace incidents"
     assert status["next"] == f"headrace incident {line['id']}"
-    (told,) = [one for one in as_anybody(lab, 11, "deliveries", "orders") if one["partition"] == DAYS[6]]
+    (told,) = [item for item in as_anybody(lab, 11, "deliveries", "orders") if item["partition"] == DAYS[6]]
     assert told["state"] == "waiting", "what needs no lake goes on: it was found"
     why = json.dumps(as_anybody(lab, 11, "why", f"orders@{DAYS[1]}"))
     assert "lake can't be written: Permission denied" in why and "the runtime is stopped" not in why
@@ -138,7 +138,7 @@ def test_a_lake_that_may_not_be_written_is_one_incident_until_it_may_be(tmp_path
     assert "Headrace has no right to use a file or folder of the lake" in " ".join(told.split()), told
     for folder in lake_of(lab):
         folder.chmod(0o755)
-    assert {one["asset"] for one in as_anybody(lab, 12, "tick")["published"]} == {"orders", "totals"}
+    assert {item["asset"] for item in as_anybody(lab, 12, "tick")["published"]} == {"orders", "totals"}
     assert as_anybody(lab, 12, "incidents") == []
     assert as_anybody(lab, 12, "incident", line["id"])["ended"].startswith("The lake can be written again")
     assert "Nothing can run" not in as_anybody(lab, 12, "status")["headline"]

@@ -45,7 +45,7 @@ def test_columns_that_nobody_uses(lab: Lab) -> None:
     assert lab.headrace("incidents", "--all") == []
     verdicts = lab.rows("select partition, verdict from publication where node = 'orders' order by 1")
     assert dict(verdicts)[DAYS[3]] == "warned"
-    assert [one["state"] for one in lab.headrace("status")["consumers"]] == ["served", "served"]
+    assert [item["state"] for item in lab.headrace("status")["consumers"]] == ["served", "served"]
 
 
 def test_a_column_that_isnt_there_has_no_nulls(lab: Lab) -> None:
@@ -57,7 +57,7 @@ def test_a_column_that_isnt_there_has_no_nulls(lab: Lab) -> None:
     lab.headrace("fix", renamed["id"], "--yes")
     assert lab.rows("select kind from fact where partition = '2025-01-09' and column_name = 'remark' and kind <> 'schema_change'") == []
     assert lab.rows("select verdict from publication where node = 'orders' and partition = '2025-01-09'") == [("warned",)]
-    assert [one["state"] for one in lab.headrace("status")["consumers"]] == ["served", "served"]
+    assert [item["state"] for item in lab.headrace("status")["consumers"]] == ["served", "served"]
 
 
 def test_a_header_that_goes_back(lab: Lab) -> None:
@@ -75,7 +75,7 @@ def test_a_header_that_goes_back(lab: Lab) -> None:
     deliver(lab, "2025-01-08")
     (exception,) = lab.headrace("incidents")  # what readers see of that day lacks it still
     assert (exception["id"], exception["affected"]["partitions"]) == (gone["id"], [DAYS[6]])
-    assert [one["state"] for one in lab.headrace("status")["consumers"]] == ["served", "served"]
+    assert [item["state"] for item in lab.headrace("status")["consumers"]] == ["served", "served"]
 
 
 def test_whom_a_published_change_affects(lab: Lab) -> None:

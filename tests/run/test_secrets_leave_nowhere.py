@@ -154,11 +154,11 @@ def lab(tmp_path: Path, web: Server, post: tuple[int, Post], monkeypatch: pytest
     return lab
 
 
-def until(found: Callable[[], object]) -> None:
+def until(result: Callable[[], object]) -> None:
     last = time.monotonic() + SECONDS
-    while not found() and time.monotonic() < last:
+    while not result() and time.monotonic() < last:
         time.sleep(0.05)
-    assert found()
+    assert result()
 
 
 def events(server: Served, lab: Lab) -> bytes:
@@ -190,50 +190,50 @@ def answers(lab: Lab) -> dict[str, bytes]:
         "name": "tells", "node": "tells", "source": "orders", "run": "1", "figure": "promises", "plan": "1",
         "subject:path": "tells", "column:path": "tells",
     }  # fmt: skip
-    incidents = [one["id"] for one in lab.headrace("incidents")]
+    incidents = [item["id"] for item in lab.headrace("incidents")]
     assert len(incidents) >= 3
-    found: dict[str, bytes] = {}
+    result: dict[str, bytes] = {}
     with serving(lab.root) as server:
         paths = ["/metrics", "/", "/healthz", "/api/v1/search?q=canary"]
-        for one in TABLE:
-            if isinstance(one, Get) and "{attempt}" in one.path:
-                paths += [one.path.format(attempt=row["attempt"]) for row in attempts]
-            elif isinstance(one, Get) and "{incident}" in one.path:
-                paths += [one.path.format(incident=name) for name in incidents]
-            elif isinstance(one, Get):
-                path = one.path
+        for item in TABLE:
+            if isinstance(item, Get) and "{attempt}" in item.path:
+                paths += [item.path.format(attempt=row["attempt"]) for row in attempts]
+            elif isinstance(item, Get) and "{incident}" in item.path:
+                paths += [item.path.format(incident=name) for name in incidents]
+            elif isinstance(item, Get):
+                path = item.path
                 for name, value in named.items():
                     path = path.replace(f"{{{name}}}", value)
                 paths += [path] + ([path.replace("/tells", "/writes")] if "/tells" in path else [])
         for path in paths:
             answer = server.get(path)
             assert answer.status < 500, (path, answer.body)
-            found[path] = answer.body + json.dumps(answer.headers).encode()
-        found["/api/v1/events"] = events(server, lab)
-        found["server"] = server.said.encode()
-    assert sum(len(body) for body in found.values()) > 20_000
-    return found
+            result[path] = answer.body + json.dumps(answer.headers).encode()
+        result["/api/v1/events"] = events(server, lab)
+        result["server"] = server.said.encode()
+    assert sum(len(body) for body in result.values()) > 20_000
+    return result
 
 
 def test_nothing_that_leaves_headrace_holds_a_declared_secret(lab: Lab, web: Server, post: tuple[int, Post]) -> None:
     """Would catch: a secret in a span, a lineage event, a mail, a page or a metric; in the name of a file
     or of an exception's class, in the file that a traceback names; in halves, in base64 at any offset."""
     run = lab.headrace("tick", "--now", lab.now.isoformat())
-    states = {one["asset"]: one["state"] for one in run["attempts"]}
+    states = {item["asset"]: item["state"] for item in run["attempts"]}
     assert states == dict.fromkeys(("tells", "raises", "writes", "names", "fields", "command"), "failed")
-    writes = next(one for one in run["attempts"] if one["asset"] == "writes")
+    writes = next(item for item in run["attempts"] if item["asset"] == "writes")
     assert "the name of a file in the output directory holds a declared secret" in writes["error"]["message"]
     for name in ("names", "fields"):
-        failed = next(one for one in run["attempts"] if one["asset"] == name)
+        failed = next(item for item in run["attempts"] if item["asset"] == name)
         assert "the name of a column holds a declared secret" in failed["error"]["message"]
-    until(lambda: post[1].mails and any(one.path == "/hook" for one in web.asked))
-    found = everything_kept(lab) | answers(lab)
-    assert any(one.path == "/v1/traces" for one in web.asked)
-    found |= {f"{one.path} {n}": one.body + json.dumps(one.headers).encode() for n, one in enumerate(web.asked)}
-    found |= {f"mail {n}": mail for n, mail in enumerate(post[1].mails)}
-    found["lineage"] = (lab.root / "lineage/events.jsonl").read_bytes()
-    assert b"tells" in found["lineage"]
-    assert leaked(found, CANARY, IN_A_FILE, OTHER) == []
+    until(lambda: post[1].mails and any(item.path == "/hook" for item in web.asked))
+    result = everything_kept(lab) | answers(lab)
+    assert any(item.path == "/v1/traces" for item in web.asked)
+    result |= {f"{item.path} {n}": item.body + json.dumps(item.headers).encode() for n, item in enumerate(web.asked)}
+    result |= {f"mail {n}": mail for n, mail in enumerate(post[1].mails)}
+    result["lineage"] = (lab.root / "lineage/events.jsonl").read_bytes()
+    assert b"tells" in result["lineage"]
+    assert leaked(result, CANARY, IN_A_FILE, OTHER) == []
 
 
 def test_the_search_finds_what_it_looks_for() -> None:

@@ -15,9 +15,9 @@ CANARY = "canary-7391/%@nowhere"
 @pytest.fixture
 def secrets(tmp_path, monkeypatch: pytest.MonkeyPatch) -> Secrets:  # type: ignore[no-untyped-def]
     monkeypatch.setenv("CANARY", CANARY)
-    found = Secrets(tmp_path)
-    found.resolved("secret://env/CANARY")
-    return found
+    result = Secrets(tmp_path)
+    result.resolved("secret://env/CANARY")
+    return result
 
 
 def test_a_failed_attempt(secrets: Secrets) -> None:

@@ -68,7 +68,7 @@ def tick(lab: Lab, when: str) -> None:
 
 
 def consumer(lab: Lab, name: str) -> Any:
-    return next(one for one in lab.headrace("status")["consumers"] if one["name"] == name)
+    return next(item for item in lab.headrace("status")["consumers"] if item["name"] == name)
 
 
 def test_a_consumer_that_has_nothing_yet_names_the_incident_that_keeps_it_from_it(lab: Lab) -> None:
@@ -77,7 +77,7 @@ def test_a_consumer_that_has_nothing_yet_names_the_incident_that_keeps_it_from_i
     for day in DAYS[:2]:
         deliver(lab, day)
     tick(lab, "2025-01-03T08:00")
-    ids = {one["cause"]["node"]: one["id"] for one in lab.headrace("incidents")}
+    ids = {item["cause"]["node"]: item["id"] for item in lab.headrace("incidents")}
     for name, node in (("scores", "score"), ("fx", "rates")):
         row = consumer(lab, name)
         assert (row["state"], row["incident"]) == ("never", ids[node]), row

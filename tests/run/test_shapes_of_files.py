@@ -22,8 +22,8 @@ def rows(day: str) -> list[str]:
     chance = random.Random(day)
     of_stations = ",".join(["0.5"] * len(LONG))
     amounts = [chance.uniform(1, 50) for _ in range(40)]
-    found = enumerate(amounts)
-    return [f"{day[-2:]}{n:03d},c{n % 7},{one:.2f},{day},{of_stations}" for n, one in found]
+    result = enumerate(amounts)
+    return [f"{day[-2:]}{n:03d},c{n % 7},{item:.2f},{day},{of_stations}" for n, item in result]
 
 
 def ragged(change: Callable[[str], str]) -> Callable[[str], str]:
@@ -128,9 +128,9 @@ def test_the_shape_is_the_cause(lab: Lab, shape: str) -> None:
     cause = incident["cause"]
     assert (cause["kind"], cause["node"], cause["partition"]) == (kind, "orders", DAY)
     assert said in cause["summary"]
-    evidence = [one["observed"] for one in cause["evidence"]]
-    assert any(said in one for one in evidence), evidence
-    assert not any(row[:12] in one for row in rows(DAY) for one in evidence)
+    evidence = [item["observed"] for item in cause["evidence"]]
+    assert any(said in item for item in evidence), evidence
+    assert not any(row[:12] in item for row in rows(DAY) for item in evidence)
     state = "select state from partition where node = 'orders' and partition = ?"
     if lab.rows(state, DAY) == [("published",)]:
         return  # another delimiter is mapped, and told of
@@ -194,7 +194,7 @@ def test_an_encoding_that_is_learnt_is_told(tmp_path: Path) -> None:
         rows = "".join(f"{day[-2:]}{n},Café Müller {n % 3},1.50,{day}\n" for n in range(12))
         (lab.root / f"landing/orders_{day}.csv").write_bytes(f"order_id,customer,amount,day\n{rows}".encode(encoding))
         lab.tick()
-    learnt = next(one["learnt"] for one in lab.headrace("deliveries", "orders") if one["learnt"])
+    learnt = next(item["learnt"] for item in lab.headrace("deliveries", "orders") if item["learnt"])
     assert any("the first delivery is UTF-16" in warning for warning in learnt["warnings"]), learnt
     told = [text for (text,) in lab.rows("select evidence from drift where kind = 'format'")]
     assert len(told) == 1 and "the encoding is CP1252 instead of UTF-16" in told[0], told

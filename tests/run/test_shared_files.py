@@ -25,6 +25,6 @@ def test_neighbours_in_one_file_are_replaced_side_by_side(sqlite_lab: Lab) -> No
     again = lab.run("clean", again=True, reason="each file holds days of several attempts", first=DAYS[3], last=DAYS[36])
     assert (again.state, len(again.published)) == ("succeeded", 34)
     assert lab.rows("select state, reason from attempt where node = 'clean' and state <> 'published'") == []
-    found = Counter(row["day"] for row in lab.read("clean"))
-    assert found == {day: place % 5 + 1 for place, day in enumerate(DAYS)}
+    result = Counter(row["day"] for row in lab.read("clean"))
+    assert result == {day: place % 5 + 1 for place, day in enumerate(DAYS)}
     lab.headrace("db", "check")

@@ -27,7 +27,7 @@ PER_ROW = """def totals(ctx: Context, orders):
 def rows(day: str, count: int = 40, factor: float = 1.0) -> list[str]:
     chance = random.Random(day)
     amounts = [chance.uniform(1, 3) * factor for _ in range(count)]
-    return [f"{day[-2:]}{n:04d},c{n % 3},{one:.2f},{day}" for n, one in enumerate(amounts)]
+    return [f"{day[-2:]}{n:04d},c{n % 3},{item:.2f},{day}" for n, item in enumerate(amounts)]
 
 
 @pytest.mark.parametrize(
@@ -50,12 +50,12 @@ def test_a_vendors_day_that_takes_long(tmp_path: Path, body: str, fault: dict[st
     lab.tick()
     lab.deliver(DAYS[-1], rows(DAYS[-1], **fault), HEADER)  # type: ignore[arg-type]
     lab.tick()
-    found = lab.headrace("incidents")
-    causes = [(one["cause"]["kind"], one["cause"]["node"], one["owner"]) for one in found]
+    result = lab.headrace("incidents")
+    causes = [(item["cause"]["kind"], item["cause"]["node"], item["owner"]) for item in result]
     assert causes == ([(kind, "orders", "acme")] if kind else [])  # a warning alone is no incident
-    for incident in found:
-        assert [one["node"] for one in incident["symptoms"]].count("totals") >= 1
-        assert "slow run" in {one["what"] for one in incident["symptoms"]}
+    for incident in result:
+        assert [item["node"] for item in incident["symptoms"]].count("totals") >= 1
+        assert "slow run" in {item["what"] for item in incident["symptoms"]}
 
 
 ASLEEP = f"""def totals(ctx: Context, orders):
@@ -74,13 +74,13 @@ def test_a_slow_run_asks_for_a_look_at_the_machine_and_at_the_inputs(tmp_path: P
     for day in DAYS[-14:]:
         lab.deliver(day, rows(day), HEADER)
     lab.tick()
-    (one,) = lab.headrace("incidents")
-    assert one["cause"]["kind"] == "slow_run"
-    assert re.fullmatch(r"it ran for 7\.\d s, usually up to 0\.\d s", one["cause"]["summary"])
-    (said,) = one["cause"]["evidence"]
+    (item,) = lab.headrace("incidents")
+    assert item["cause"]["kind"] == "slow_run"
+    assert re.fullmatch(r"it ran for 7\.\d s, usually up to 0\.\d s", item["cause"]["summary"])
+    (said,) = item["cause"]["evidence"]
     assert said["observed"].endswith("; it read 40 rows, usually 40")
     first = "look at assets/totals.py:4 if its code has changed, at the machine, and at the size of what totals reads"
-    assert one["repair"]["first"] in (None, first) and one["repair"]["text"].endswith(f"unless it is slow again; {first}")
+    assert item["repair"]["first"] in (None, first) and item["repair"]["text"].endswith(f"unless it is slow again; {first}")
     lab.now += timedelta(days=1, hours=1)
     lab.tick()
     (over,) = lab.headrace("incidents", "--all")
@@ -98,9 +98,9 @@ def test_a_run_that_is_slow_since_its_code_changed_says_so(tmp_path: Path) -> No
     lab.headrace("apply", "--yes")
     lab.deliver(DAYS[-1], rows(DAYS[-1]), HEADER)
     lab.tick()
-    (one,) = lab.headrace("incidents")
-    assert one["cause"]["kind"] == "slow_run"
-    assert one["cause"]["summary"].endswith("; version 2 changed its code")
+    (item,) = lab.headrace("incidents")
+    assert item["cause"]["kind"] == "slow_run"
+    assert item["cause"]["summary"].endswith("; version 2 changed its code")
 
 
 CROWDED = f"""def totals(ctx: Context, orders):
@@ -133,4 +133,4 @@ def test_a_run_that_others_on_the_machine_slow_down(tmp_path: Path) -> None:
     lab.tick()
     lab.deliver(DAYS[-1], rows(DAYS[-1]), HEADER)
     lab.tick()
-    assert [one["cause"]["kind"] for one in lab.headrace("incidents")] == []
+    assert [item["cause"]["kind"] for item in lab.headrace("incidents")] == []

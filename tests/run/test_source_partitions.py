@@ -50,8 +50,8 @@ def test_a_file_of_many_days_is_one_attempt_and_a_partition_a_day(lab: Lab) -> N
     put(lab, "landing/orders.csv", lines(DAYS[0], DAYS[0], DAYS[1], DAYS[4]))
     response = lab.tick()
     assert published(response) == sorted((n, d) for n in ("daily", "orders") for d in (DAYS[0], DAYS[1], DAYS[4]))
-    taken = [one for one in response.attempts if one.asset == "orders"]
-    assert [sorted(one.partitions) for one in taken] == [[DAYS[0], DAYS[1], DAYS[4]]]
+    taken = [attempt for attempt in response.attempts if attempt.asset == "orders"]
+    assert [sorted(item.partitions) for item in taken] == [[DAYS[0], DAYS[1], DAYS[4]]]
     assert len(rows(lab, DAYS[0])) == 2
     assert lab.tick().state == "nothing_due"
 
@@ -94,7 +94,7 @@ def test_rows_of_no_day_keep_the_whole_file_back(lab: Lab, bad: str) -> None:
     put(lab, "landing/orders.csv", lines(DAYS[0], DAYS[2]) + f"9,c,1.00,{bad}\n", age=1800)
     response = lab.tick()
     assert response.published == []
-    assert {one.state for one in response.attempts} == (set() if bad else {"rejected"})
+    assert {attempt.state for attempt in response.attempts} == (set() if bad else {"rejected"})
     if bad:
         assert "'not a day' at line 4" in last_observation(lab)[0]
     assert len(rows(lab)) == 2
@@ -156,7 +156,7 @@ def test_days_and_keys_in_names(lab: Lab) -> None:
     put(lab, f"landing/LATAM/{DAYS[0]}.csv", "order_id,region\n3,EMEA\n")
     response = lab.tick()
     assert published(response) == [("orders", f"{DAYS[0]}/APAC"), ("orders", f"{DAYS[0]}/EMEA")]
-    assert {one.state for one in response.attempts if one.partitions == [f"{DAYS[0]}/LATAM"]} == {"rejected"}
+    assert {attempt.state for attempt in response.attempts if attempt.partitions == [f"{DAYS[0]}/LATAM"]} == {"rejected"}
 
 
 @pytest.mark.parametrize(("cut", "files", "name"), [
@@ -191,7 +191,7 @@ def test_a_delivery_of_several_files(lab: Lab) -> None:
     assert lab.tick().state == "nothing_due"
     put(lab, f"landing/{DAYS[0]}_c.csv", "order_id,amount\n4,x\n", age=1800)
     held = lab.tick()
-    assert [one.state for one in held.attempts] == ["held"]
+    assert [attempt.state for attempt in held.attempts] == ["held"]
     assert f"landing/{DAYS[0]}_c.csv" in (held.attempts[0].reason or str(held.attempts[0]))
     put(lab, f"landing/{DAYS[0]}_d.csv", "order_id,amount\n5,1\n")
     assert lab.tick().published == []

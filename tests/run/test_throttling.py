@@ -73,8 +73,8 @@ def test_all_days_come_in_one_tick(lab: Lab, server: Server) -> None:
     api.wish = "1"
     done = lab.tick()
     assert len(published(done)) == DAYS and done.state == "succeeded"
-    assert {one.state for one in done.attempts} == {"published"}
-    pages = [one for one in api.asked if one[1]]
+    assert {attempt.state for attempt in done.attempts} == {"published"}
+    pages = [item for item in api.asked if item[1]]
     assert len(set(pages)) == DAYS and len(pages) <= DAYS + 4  # the wait goes on at the page where it was; some are samples
     assert lab.headrace("incidents") == []
 
@@ -88,7 +88,7 @@ def test_a_long_pause_is_nobodys_failure(lab: Lab, server: Server) -> None:
     assert failures == [(0, DAYS)]
     assert {state for (state,) in lab.rows("select distinct state from attempt")} == {"skipped"}
     assert lab.headrace("incidents") == []
-    (item,) = [one for one in lab.headrace("status")["open"] if one["kind"] == "source_throttled"]
+    (item,) = [item for item in lab.headrace("status")["open"] if item["kind"] == "source_throttled"]
     assert item["nodes"] == ["prices"] and f"0 of {DAYS} intervals loaded" in item["text"]
     refused = api.requests
     lab.tick()
@@ -99,7 +99,7 @@ def test_a_long_pause_is_nobodys_failure(lab: Lab, server: Server) -> None:
     api.wish = None
     the_pause_is_over(lab)
     assert len(published(lab.tick())) == DAYS
-    assert [one for one in lab.headrace("status")["open"] if one["kind"] == "source_throttled"] == []
+    assert [item for item in lab.headrace("status")["open"] if item["kind"] == "source_throttled"] == []
 
 
 def test_status_counts_what_is_expected_and_not_what_was_delivered(lab: Lab, server: Server) -> None:
@@ -107,7 +107,7 @@ def test_status_counts_what_is_expected_and_not_what_was_delivered(lab: Lab, ser
     api = Api(server, lab)
     api.every, api.wish = 6, "600"
     lab.tick()
-    (item,) = [one for one in lab.headrace("status")["open"] if one["kind"] == "source_throttled"]
+    (item,) = [item for item in lab.headrace("status")["open"] if item["kind"] == "source_throttled"]
     assert f" of {DAYS} intervals loaded" in item["text"]
     assert lab.rows("select count(*) < 37 from partition where node = 'prices'") == [(1,)]
 
@@ -120,7 +120,7 @@ def test_an_incident_opens_above_an_hour_once_a_host(lab: Lab, server: Server, w
         api.every, api.wish = 1, wish
     for _ in range(2):
         lab.tick()
-    assert [one["cause"]["kind"] for one in lab.headrace("incidents")] == kinds
+    assert [item["cause"]["kind"] for item in lab.headrace("incidents")] == kinds
     (gate,) = [path for path in (lab.root / ".headrace").rglob("rates/*") if path.is_file()]
     _steady, wall, _machine = gate.read_text().split(" ", 2)
     assert float(wall) <= time.time() + 86_400
@@ -134,7 +134,7 @@ def test_a_pause_beyond_the_promise_is_an_incident(lab: Lab, server: Server) -> 
     lab.write("sources/prices.yaml", source)
     for _ in range(2):
         lab.tick()
-    assert [one["cause"]["kind"] for one in lab.headrace("incidents")] == ["source_unavailable"]
+    assert [item["cause"]["kind"] for item in lab.headrace("incidents")] == ["source_unavailable"]
 
 
 def test_a_pause_in_which_data_is_late_is_one_cause_for_all_that_the_server_has(lab: Lab, server: Server) -> None:
@@ -237,4 +237,4 @@ def test_no_attempt_is_counted_where_503_says_until_when(lab: Lab, server: Serve
 
     server.answers["/prices"] = sometimes
     done = lab.tick()
-    assert len(published(done)) == DAYS and {one.state for one in done.attempts} == {"published"}
+    assert len(published(done)) == DAYS and {attempt.state for attempt in done.attempts} == {"published"}

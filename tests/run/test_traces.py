@@ -30,15 +30,15 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 def collecting(server: Server) -> list[Span]:
     """What arrives from now on."""
-    found: list[Span] = []
+    result: list[Span] = []
 
     def take(asked: Asked) -> Reply:
         request = ExportTraceServiceRequest.FromString(asked.body)
-        found.extend(span for resource in request.resource_spans for scope in resource.scope_spans for span in scope.spans)
+        result.extend(span for resource in request.resource_spans for scope in resource.scope_spans for span in scope.spans)
         return reply(b"", "application/x-protobuf")
 
     server.answers["/v1/traces"] = take
-    return found
+    return result
 
 
 def shop(lab: Lab) -> None:
@@ -48,34 +48,34 @@ def shop(lab: Lab) -> None:
 
 
 def said(span: Span) -> dict[str, str]:
-    return {one.key: one.value.string_value or str(one.value.int_value) for one in span.attributes}
+    return {attribute.key: attribute.value.string_value or str(attribute.value.int_value) for attribute in span.attributes}
 
 
 def test_a_run_is_a_trace_and_its_stages_are_what_the_store_measured(lab: Lab, server: Server) -> None:
     """Would catch: spans that overlap or leave gaps, times of another clock or unit, a failure that looks fine, a value of the data
     that leaves, attempts that are sent twice or not at all."""
-    found = collecting(server)
+    result = collecting(server)
     shop(lab)
     lab.tick()
-    assert len({span.trace_id for span in found}) == 1
-    assert len({span.span_id for span in found}) == len(found)
-    [run] = [span for span in found if not span.parent_span_id]
+    assert len({span.trace_id for span in result}) == 1
+    assert len({span.span_id for span in result}) == len(result)
+    [run] = [span for span in result if not span.parent_span_id]
     assert run.name.startswith("tick ")
-    attempts = {said(span)["headrace.attempt"]: span for span in found if "headrace.attempt" in said(span)}
+    attempts = {said(span)["headrace.attempt"]: span for span in result if "headrace.attempt" in said(span)}
     rows = lab.rows("select epoch || '.' || n, node, state, queued_at, finished_at from attempt")
-    assert {(key, said(one)["headrace.node"], said(one)["headrace.state"], one.start_time_unix_nano, one.end_time_unix_nano)
-            for key, one in attempts.items()} == {(key, node, state, q * 1000, f * 1000) for key, node, state, q, f in rows}  # fmt: skip
-    assert {one.name for one in attempts.values()} == {"take_in orders", "produce daily", "produce broken"}
-    for one in attempts.values():
-        assert one.parent_span_id == run.span_id
-        stages = sorted((s for s in found if s.parent_span_id == one.span_id), key=lambda s: s.start_time_unix_nano)
+    assert {(key, said(item)["headrace.node"], said(item)["headrace.state"], item.start_time_unix_nano, item.end_time_unix_nano)
+            for key, item in attempts.items()} == {(key, node, state, q * 1000, f * 1000) for key, node, state, q, f in rows}  # fmt: skip
+    assert {attempt.name for attempt in attempts.values()} == {"take_in orders", "produce daily", "produce broken"}
+    for attempt in attempts.values():
+        assert attempt.parent_span_id == run.span_id
+        stages = sorted((s for s in result if s.parent_span_id == attempt.span_id), key=lambda s: s.start_time_unix_nano)
         assert {s.name for s in stages} <= STAGES
         assert "run" in {s.name for s in stages}
-        ends = [one.start_time_unix_nano, *(s.end_time_unix_nano for s in stages)]
+        ends = [attempt.start_time_unix_nano, *(s.end_time_unix_nano for s in stages)]
         assert [s.start_time_unix_nano for s in stages] == ends[:-1]
-        assert ends[-1] == one.end_time_unix_nano
-        assert (one.status.code == Status.STATUS_CODE_ERROR) is (one.name == "produce broken")
-    assert all(b"4711" not in span.SerializeToString() for span in found)
+        assert ends[-1] == attempt.end_time_unix_nano
+        assert (attempt.status.code == Status.STATUS_CODE_ERROR) is (attempt.name == "produce broken")
+    assert all(b"4711" not in span.SerializeToString() for span in result)
 
 
 @pytest.mark.parametrize("answer", [Reply(hang=True), reply(b"no", status=503)], ids=["hangs", "refuses"])
@@ -88,16 +88,16 @@ def test_a_collector_that_is_away_delays_nothing(lab: Lab, server: Server, answe
     shop(lab)
     assert ("daily", "2025-01-01") in published(lab.tick())
     monkeypatch.setattr(emitter, "LAST_SECONDS", PATIENT)
-    found = collecting(server)
+    result = collecting(server)
     lab.orders("2025-01-02")
     lab.tick()
-    assert {said(span).get("headrace.node") for span in found} >= {"orders", "daily"}
+    assert {said(span).get("headrace.node") for span in result} >= {"orders", "daily"}
 
 
 def test_without_a_collector_nothing_is_sent(lab: Lab, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """Would catch: traces that are sent although nobody named where, or said that none are wanted."""
     monkeypatch.setenv("OTEL_TRACES_EXPORTER", "none")
-    found = collecting(server)
+    result = collecting(server)
     shop(lab)
     lab.tick()
-    assert (found, server.count("/v1/traces")) == ([], 0)
+    assert (result, server.count("/v1/traces")) == ([], 0)

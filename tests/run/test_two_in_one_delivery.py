@@ -32,24 +32,24 @@ def rows(number: int, n: int = 400) -> Rows:
     ]  # fmt: skip
 
 
-def kilometres(found: Rows) -> Rows:
-    return [[*row[:2], f"{float(row[2]) * 1.609 * 2:.1f}", *row[3:]] for row in found]
+def kilometres(result: Rows) -> Rows:
+    return [[*row[:2], f"{float(row[2]) * 1.609 * 2:.1f}", *row[3:]] for row in result]
 
 
-def emptied(found: Rows) -> Rows:
-    return [[*row[:3], "", row[4]] for row in found]
+def emptied(result: Rows) -> Rows:
+    return [[*row[:3], "", row[4]] for row in result]
 
 
-def same(found: Rows) -> Rows:
-    return found
+def same(result: Rows) -> Rows:
+    return result
 
 
-def doubled(found: Rows) -> Rows:
-    return [*found, *found[:200]]
+def doubled(result: Rows) -> Rows:
+    return [*result, *result[:200]]
 
 
-def halved(found: Rows) -> Rows:
-    return found[:100]
+def halved(result: Rows) -> Rows:
+    return result[:100]
 
 
 CASES: list[tuple[str, Callable[[Rows], Rows], Callable[[Rows], Rows], set[str]]] = [
@@ -65,7 +65,7 @@ CASES: list[tuple[str, Callable[[Rows], Rows], Callable[[Rows], Rows], set[str]]
 ]
 
 
-@pytest.mark.parametrize(("header", "values", "count", "wanted"), CASES, ids=lambda one: getattr(one, "__name__", None))
+@pytest.mark.parametrize(("header", "values", "count", "wanted"), CASES, ids=lambda item: getattr(item, "__name__", None))
 def test_each_of_two_faults_is_named(
     tmp_path: Path, header: str, values: Callable[[Rows], Rows], count: Callable[[Rows], Rows], wanted: set[str]
 ) -> None:
@@ -81,12 +81,12 @@ def test_each_of_two_faults_is_named(
     lab.deliver(day(PAST), [",".join(row) for row in count(values(rows(PAST)))], header)
     lab.now += timedelta(days=1)
     lab.tick()
-    found = lab.headrace("incidents")
-    assert sorted(one["cause"]["kind"] for one in found) == sorted(wanted), found
-    assert {one["cause"]["node"] for one in found} == {"orders"}
+    result = lab.headrace("incidents")
+    assert sorted(item["cause"]["kind"] for item in result) == sorted(wanted), result
+    assert {item["cause"]["node"] for item in result} == {"orders"}
     asked = "ask acme for the data as it was agreed: INC-1 only accepts its new names"
-    for one in found[1:] if header != HEADER and values is not kilometres else ():
-        assert (one["repair"]["first"], one["repair"]["automatic"]) == (asked, False), one["repair"]
+    for item in result[1:] if header != HEADER and values is not kilometres else ():
+        assert (item["repair"]["first"], item["repair"]["automatic"]) == (asked, False), item["repair"]
     if values is kilometres and header != HEADER:  # of one column: both say it
-        assert all("× 3" in one["cause"]["summary"] for one in found), found
+        assert all("× 3" in item["cause"]["summary"] for item in result), result
     assert [path for path in (tmp_path / "p").rglob("*.parquet") if "staging" in str(path)] == []

@@ -19,8 +19,8 @@ def test_the_same_list_every_day(tmp_path: Path, declared: bool) -> None:
     for day in DAYS[:3]:
         lab.deliver(day, [f"{n},c{n}" for n in range(20 if day != DAYS[0] else 19)], "order_id,customer")
         lab.tick()
-    found = [(one["cause"]["kind"], one["cause"]["partition"]) for one in lab.headrace("incidents")]
-    assert found == ([] if declared else [("stale_data", DAYS[2])])
+    result = [(item["cause"]["kind"], item["cause"]["partition"]) for item in lab.headrace("incidents")]
+    assert result == ([] if declared else [("stale_data", DAYS[2])])
     if declared:
         lab.deliver(DAYS[3], [f"{n},c{n}" for n in range(20)], "order_id,kunde")
         lab.tick()
@@ -33,5 +33,5 @@ def test_the_words_are_checked(tmp_path: Path) -> None:
     lab = Lab(tmp_path / "p")
     source = (lab.root / "sources/orders.yaml").read_text()
     lab.write("sources/orders.yaml", source + "expect: {unchanged: maybe}\n")
-    found = lab.headrace("validate", code=1)
-    assert [(one["code"], one["line"]) for one in found["problems"] if "unchanged" in one["message"]]
+    result = lab.headrace("validate", code=1)
+    assert [(item["code"], item["line"]) for item in result["problems"] if "unchanged" in item["message"]]

@@ -35,12 +35,12 @@ def test_types_that_alternate_from_day_to_day(lab: Lab) -> None:
         lab.deliver(day, [f"1,a,{amount},{day}", f"2,b,1,{day}"], HEADER)
         lab.tick()
     assert [state for _, state in states(lab)] == ["published", "held", "published", "held", "published"]
-    found = lab.headrace("sql", "select amount from orders order by day, order_id")
-    assert [list(row.values()) for row in found["rows"]] == [[1.5], [1.0], [2.5], [1.0], [4.0], [1.0]]
+    result = lab.headrace("sql", "select amount from orders order by day, order_id")
+    assert [list(row.values()) for row in result["rows"]] == [[1.5], [1.0], [2.5], [1.0], [4.0], [1.0]]
     assert lab.rows("select partition, kind, column_name, policy from drift order by id") == [
         (DAYS[1], "type", "amount", "block"), (DAYS[3], "type", "amount", "block"),
     ]  # fmt: skip
-    assert {one["cause"]["kind"] for one in lab.headrace("incidents")} == {"type_change"}
+    assert {item["cause"]["kind"] for item in lab.headrace("incidents")} == {"type_change"}
 
 
 def test_a_thousand_columns_of_which_three_change(lab: Lab) -> None:
@@ -56,8 +56,8 @@ def test_a_thousand_columns_of_which_three_change(lab: Lab) -> None:
     deliver(DAYS[1], ["order_id", "customer", "sum_of_amount", "day", *["cc500" if name == "c500" else name for name in names]])
     lab.tick()
     assert [state for _, state in states(lab)] == ["published", "held"]
-    found = dict(lab.rows("select column_name, to_name from drift where kind = 'renamed'"))
-    assert found == {"amount": "sum_of_amount", "c500": "cc500"}
+    result = dict(lab.rows("select column_name, to_name from drift where kind = 'renamed'"))
+    assert result == {"amount": "sum_of_amount", "c500": "cc500"}
     assert lab.rows("select count(*) from drift") == [(2,)]
 
 
@@ -75,8 +75,8 @@ def test_names_that_differ_in_case_and_accents_only(lab: Lab) -> None:
     assert (held[DAYS[1]], held[DAYS[2]], held[DAYS[3]]) == ("held", "held", "published")
     [(why,)] = lab.rows("select reason from partition where node = 'orders' and partition = ?", DAYS[2])
     assert "the header names both columns 3 and 4 `amount`" in why, "which of the two is meant is a person's to say"
-    found = lab.rows("select column_name, to_name from drift where partition = ? order by column_name", DAYS[1])
-    assert found == [("amount", "AMOUNT"), ("order_id", "Order_ID"), ("prénom", "Prenom")]
+    result = lab.rows("select column_name, to_name from drift where partition = ? order by column_name", DAYS[1])
+    assert result == [("amount", "AMOUNT"), ("order_id", "Order_ID"), ("prénom", "Prenom")]
     added = lab.rows("select partition, kind, column_name from drift where partition > ? and kind = 'added' order by partition", DAYS[1])
     assert added == [(DAYS[2], "added", "Amount_2"), (DAYS[3], "added", "prenom")]
     assert [(row["order_id"], row["amount"]) for row in lab.read("orders")] == [(1, 1.5), (4, 4.5)]

@@ -46,20 +46,20 @@ def lab(tmp_path: Path) -> Lab:
 
 
 def totals(lab: Lab) -> list[float]:
-    found = lab.headrace("sql", "select total from totals order by day")["rows"]
-    return [row["total"] for row in found]
+    result = lab.headrace("sql", "select total from totals order by day")["rows"]
+    return [row["total"] for row in result]
 
 
 def trail(lab: Lab) -> dict[str, Any]:
     events = [json.loads(text) for (text,) in lab.rows("select event from audit order by seq")]
-    found: dict[str, Any] = [one for one in events if one["action"] == "contract.accepted"][-1]
-    return found
+    result: dict[str, Any] = [event for event in events if event["action"] == "contract.accepted"][-1]
+    return result
 
 
 def test_a_rename_with_another_unit_is_asked_about_and_converted(lab: Lab) -> None:
     """Would catch: 83 times too much published by the command that was recommended; a refusal that
     doesn't say which command decides; a decision that isn't in the trail."""
-    (incident,) = (one for one in lab.headrace("incidents") if one["cause"]["kind"] == "schema_change")
+    (incident,) = (item for item in lab.headrace("incidents") if item["cause"]["kind"] == "schema_change")
     assert incident["cause"]["summary"] == "1 column renamed, amount: values × 100"
     planned = lab.headrace("fix", incident["id"], "--dry-run")
     assert planned["refused"]["code"] == "values_differ"
@@ -67,7 +67,7 @@ def test_a_rename_with_another_unit_is_asked_about_and_converted(lab: Lab) -> No
     assert (refused["fix"], refused["refused"]["code"]) == ("refused", "values_differ")
     (mapping,) = refused["mappings"]
     assert mapping["proposed"] == "amount_cents / 100"
-    assert [(one["kind"], one["factor"]) for one in mapping["differs"]] == [("scale", "100")]
+    assert [(item["kind"], item["factor"]) for item in mapping["differs"]] == [("scale", "100")]
     assert lab.rows("select count(*) from publication where partition = ?", DAYS[SOUND]) == [(0,)]
     assert not list(lab.root.glob("contracts/*"))
 
@@ -125,7 +125,7 @@ def test_an_expression_in_a_contract_is_checked_again(lab: Lab) -> None:
     sound = path.read_text()
     path.write_text(sound.replace("amount_cents / 100", "read_text('/etc/passwd')"))
     problems = lab.headrace("validate", code=1)["problems"]
-    assert [one["code"] for one in problems if one["severity"] == "error"] == ["contract_invalid"]
+    assert [problem["code"] for problem in problems if problem["severity"] == "error"] == ["contract_invalid"]
 
 
 def test_another_unit_without_a_rename_is_held_and_converted(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_another_unit_without_a_rename_is_held_and_converted(tmp_path: Path) -> 
     lab.deliver(DAYS[SOUND], rows(DAYS[SOUND], 100), OLD)
     lab.tick()
     assert lab.rows("select state from partition where node = 'orders' and partition = ?", DAYS[SOUND]) == [("held",)]
-    said = {one["cause"]["summary"] for one in lab.headrace("incidents")}
+    said = {item["cause"]["summary"] for item in lab.headrace("incidents")}
     assert "amount × 100 (per cent, or cents?)" in said
     assert decide(lab, ValueDecision(("amount / 100",)), pairs=["amount=amount"]) == "accepted"
     lab.tick()

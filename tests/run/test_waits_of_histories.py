@@ -48,7 +48,7 @@ def told(facts: StateFacts, subject: str, now: datetime) -> Told:
     response = why(facts.session(now), subject)
     if response.segments:
         check(response)
-    return [(one.kind, one.node, round(one.seconds / 3600, 1)) for one in response.segments or [] if one.seconds > MINUTE]
+    return [(item.kind, item.node, round(item.seconds / 3600, 1)) for item in response.segments or [] if item.seconds > MINUTE]
 
 
 def delivered(facts: StateFacts) -> None:
@@ -197,11 +197,11 @@ def test_a_wait_says_what_it_was_for(healthy: StateFacts, name: str) -> None:
     history.begin(facts)
     response = why(facts.session(hour(5)), history.subject)
     assert told(facts, history.subject, hour(5)) == history.open
-    last = next(iter(reversed([one for one in response.segments or [] if one.seconds > MINUTE])), None)
+    last = next(iter(reversed([item for item in response.segments or [] if item.seconds > MINUTE])), None)
     if last is not None:
         assert (last.decider, last.incident is not None) == (history.decider, history.incident)
     if history.decider is not None:
-        assert (history.decider, last and last.kind) in {(one.owner, one.kind) for one in response.shares or []}
+        assert (history.decider, last and last.kind) in {(item.owner, item.kind) for item in response.shares or []}
     history.end(facts)
     assert told(facts, history.subject, hour(10)) == history.over
     assert why(facts.session(hour(10)), history.subject).open is False
@@ -213,10 +213,10 @@ def test_an_incident_that_a_waive_ends_says_so(healthy: StateFacts) -> None:
     not_delivered(facts)
     let_go(facts)
     facts.headrace("waive", f"extract@{DAY}", "--reason", "a holiday", now=hour(9.5))
-    found = facts.lab.headrace("incidents", "--all", "--now", hour(9.6).isoformat())
-    (one,) = [one for one in found if one["affected"]["partitions"] == [DAY]]
-    assert one["state"] == "resolved"
-    assert re.fullmatch(rf"Waived by [^:]+: report@{DAY}, extract@{DAY} \(a holiday\)\.", one["ended"])
+    result = facts.lab.headrace("incidents", "--all", "--now", hour(9.6).isoformat())
+    (item,) = [one for one in result if one["affected"]["partitions"] == [DAY]]
+    assert item["state"] == "resolved"
+    assert re.fullmatch(rf"Waived by [^:]+: report@{DAY}, extract@{DAY} \(a holiday\)\.", item["ended"])
 
 
 PRICES = """\
@@ -303,4 +303,4 @@ def test_an_open_wait_for_a_pool_is_queued(healthy: StateFacts) -> None:
     flag.unlink()
     assert BEGUN[-1].wait(60) == 0
     over = why(facts.session(hour(5)), f"total@{DAY}")
-    assert over.open is False and "queue" in {one.kind for one in over.segments or [] if one.node == "total"}
+    assert over.open is False and "queue" in {item.kind for item in over.segments or [] if item.node == "total"}

@@ -57,8 +57,8 @@ def board(lab: Lab) -> tuple[str, str, str | None]:
 
 
 def incident_of(lab: Lab, node: str) -> str:
-    (found,) = [row for row in asked(lab, "incidents") if row["cause"]["node"] == node]
-    return str(found["id"])
+    (result,) = [row for row in asked(lab, "incidents") if row["cause"]["node"] == node]
+    return str(result["id"])
 
 
 def file_of(lab: Lab, node: str, key: str) -> Path:
@@ -80,13 +80,13 @@ def test_it_is_at_risk_before_its_deadline(lab: Lab) -> None:
     assert (state, command) == ("at_risk", f"headrace incident {counts}")
     assert reason.startswith("late at 09:00: counts@2025-01-08 can't be read: the file has 0 bytes and not ")
     for subject in ("board", f"later@{TODAY}"):
-        found = asked(lab, "why", subject)
-        assert "waits for counts 2025-01-08, which can't be read: the file has 0 bytes and not " in found["verdict"]
-        assert {(row["node"], row["partition"]) for row in found["waiting_for"] if row["kind"] == "stopped"} == {
+        result = asked(lab, "why", subject)
+        assert "waits for counts 2025-01-08, which can't be read: the file has 0 bytes and not " in result["verdict"]
+        assert {(row["node"], row["partition"]) for row in result["waiting_for"] if row["kind"] == "stopped"} == {
             ("counts", "2025-01-08"),
             ("totals", "2025-01-09"),
         }
-        assert found["next"] == f"headrace incident {counts}"
+        assert result["next"] == f"headrace incident {counts}"
 
 
 def test_what_is_named_is_still_damaged_and_holds_the_reader(lab: Lab) -> None:
@@ -136,9 +136,9 @@ def test_what_an_attempt_could_not_read_is_looked_at_first(lab: Lab, monkeypatch
     os.truncate(path, 0)
     lab.now += timedelta(hours=1)
     (opened,) = lab.tick().incidents_opened
-    found = asked(lab, "incident", opened)
-    assert found["cause"]["node"] == "totals"
-    assert DAYS[-2] in found["affected"]["partitions"]
+    result = asked(lab, "incident", opened)
+    assert result["cause"]["node"] == "totals"
+    assert DAYS[-2] in result["affected"]["partitions"]
     assert board(lab)[0] == "at_risk"
 
 

@@ -23,7 +23,7 @@ def test_the_folder_before_the_first_name_that_varies_is_watched(tmp_path: Path)
     """A folder that nobody watches, or one that holds Headrace's own files and never is quiet."""
     for folder in ("landing", "deep/a", "data"):
         (tmp_path / folder).mkdir(parents=True)
-    found = places(
+    result = places(
         tmp_path,
         tmp_path / ".headrace",
         [
@@ -35,7 +35,7 @@ def test_the_folder_before_the_first_name_that_varies_is_watched(tmp_path: Path)
             source("far", "s3://bucket/x.csv", None),
         ],
     )
-    assert {name: (place.folder, place.deep) for name, place in found.items()} == {
+    assert {name: (place.folder, place.deep) for name, place in result.items()} == {
         "plain": (tmp_path / "landing", False), "deep": (tmp_path / "deep", True), "top": (tmp_path, False),
     }  # fmt: skip
 
@@ -64,8 +64,8 @@ def test_a_change_rings_and_names_its_sources(tmp_path: Path, deep: bool) -> Non
 def test_two_looks_at_once_write_a_delivery_once(tmp_path: Path) -> None:
     """A round comes while a slow look is under way: both find the file, and it is ingested twice."""
     orders = source("orders", "landing/x_{date:%Y-%m-%d}.csv")
-    found = DetectedDelivery("orders", "2026-03-02", "landing/x_2026-03-02.csv", 10, 1_000_000)
-    seen = [SourceObservation(orders, (found,), (), None)]
+    result = DetectedDelivery("orders", "2026-03-02", "landing/x_2026-03-02.csv", 10, 1_000_000)
+    seen = [SourceObservation(orders, (result,), (), None)]
     with open_state(tmp_path, Settings(name="shop"), create=True) as store, store.write(None) as tx:
         assert len(record(tx, seen, now=2_000_000, began=1_500_000)) == 1
         assert record(tx, seen, now=3_000_000, began=1_600_000) == []

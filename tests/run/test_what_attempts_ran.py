@@ -71,7 +71,7 @@ class Installed:
         runs = {row["run_id"]: None for row in self.headrace("runs") if row["node"] == asset}
         newest = next(iter(runs))
         code = next(row["code"] for row in self.headrace("runs", newest) if row["node"] == asset)
-        code["packages"] = [one for one in code["packages"] if one["name"] != "headrace"]
+        code["packages"] = [item for item in code["packages"] if item["name"] != "headrace"]
         return code
 
 
@@ -91,21 +91,21 @@ def test_an_upgraded_package_is_a_change_where_it_is_named_and_recorded_where_no
     of."""
     installed.headrace("tick", "--now", installed.lab.now.isoformat())
     before = {name: installed.code(name) for name in ("bare", "named")}
-    assert [one["packages"] for one in before.values()] == [
+    assert [item["packages"] for item in before.values()] == [
         [{"name": "tiny-rules", "version": "1.0"}],
         [{"name": "tiny-rules", "version": "1.0"}],
     ]
     assert before["bare"]["interpreter"] == f"CPython {VERSION}"
     install(installed.site, "2.0")
     planned = installed.headrace("plan")
-    assert [(one["node"], one["change"]) for one in planned["changes"]] == [("named", "body")]
+    assert [(item["node"], item["change"]) for item in planned["changes"]] == [("named", "body")]
     (code,) = planned["changes"][0]["code"]
     assert (code["path"], code["change"]) == ("tiny-rules", "changed")
     assert code["via"] == "code_packages, 1.0 → 2.0"
     installed.headrace("apply", planned["plan_id"], "--yes")
     installed.headrace("run", "bare", "named", "--again", "--reason", "the rules changed")
     after = {name: installed.code(name) for name in ("bare", "named")}
-    assert all(one["packages"] == [{"name": "tiny-rules", "version": "2.0"}] for one in after.values())
+    assert all(item["packages"] == [{"name": "tiny-rules", "version": "2.0"}] for item in after.values())
     assert after["bare"]["fingerprint"] == before["bare"]["fingerprint"]
     assert after["named"]["fingerprint"] != before["named"]["fingerprint"]
 
@@ -162,10 +162,10 @@ def test_an_editable_package_from_elsewhere_is_warned_of(installed: Installed, t
     (information,) = installed.site.glob("tiny_rules-*")
     told = {"url": elsewhere.as_uri(), "dir_info": {"editable": True}}
     (information / "direct_url.json").write_text(json.dumps(told), encoding="utf-8")
-    found = [one for one in installed.headrace("validate")["problems"] if one["code"] == "editable_package"]
-    (one,) = found
-    assert one["severity"] == "warning" and one["file"] == "assets/bare.py"
-    assert f"installed editable from {elsewhere}" in one["message"]
+    result = [item for item in installed.headrace("validate")["problems"] if item["code"] == "editable_package"]
+    (item,) = result
+    assert item["severity"] == "warning" and item["file"] == "assets/bare.py"
+    assert f"installed editable from {elsewhere}" in item["message"]
     told["dir_info"] = {"editable": False}
     (information / "direct_url.json").write_text(json.dumps(told), encoding="utf-8")
-    assert not any(one["code"] == "editable_package" for one in installed.headrace("validate")["problems"])
+    assert not any(item["code"] == "editable_package" for item in installed.headrace("validate")["problems"])

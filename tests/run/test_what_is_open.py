@@ -62,10 +62,10 @@ def apply(lab: Lab) -> None:
 
 def test_before_anything_was_due_there_is_no_figure(served: Lab) -> None:
     """Would catch: an availability of a consumer whose first deadline lies ahead."""
-    found = served.headrace("status")
-    assert (found["honest_availability"], found["minutes_lost"], found["window_observed"]) == (None, None, None)
-    assert found["availability_text"] == "nothing was due yet"
-    [consumer] = found["consumers"]
+    result = served.headrace("status")
+    assert (result["honest_availability"], result["minutes_lost"], result["window_observed"]) == (None, None, None)
+    assert result["availability_text"] == "nothing was due yet"
+    [consumer] = result["consumers"]
     assert (consumer["availability"]["honest"], consumer["availability"]["text"]) == (None, "nothing was due yet")
 
 
@@ -84,9 +84,9 @@ def test_a_source_that_was_restated_too_late(served: Lab) -> None:
     for day in DAYS[:3]:
         served.orders(day, n=11)
     apply(served)
-    found = served.headrace("status")
-    assert found["headline"].endswith("3 days of clean are stale (2025-01-01 … 2025-01-03).")
-    assert "superseded_upstream" in found["consumers"][0]["states"] and found["consumers"][0]["state"] == "served"
+    result = served.headrace("status")
+    assert result["headline"].endswith("3 days of clean are stale (2025-01-01 … 2025-01-03).")
+    assert "superseded_upstream" in result["consumers"][0]["states"] and result["consumers"][0]["state"] == "served"
 
 
 def test_servers_that_refuse_are_throttled_or_cant_be_observed(served: Lab, server: Server) -> None:
@@ -128,8 +128,8 @@ def test_five_incidents_and_their_held_rows(served: Lab) -> None:
         _deliver(served, name, DAYS[4], "a,c,day", 20 + number)
     served.tick()
     assert headline(served) == "The consumer is served. Also open: 5 incidents, 110 held rows."
-    found = served.headrace("status")
-    assert {one["kind"]: one["count"] for one in found["open"]} == {"incident": 5, "quarantine": 5}
+    result = served.headrace("status")
+    assert {item["kind"]: item["count"] for item in result["open"]} == {"incident": 5, "quarantine": 5}
 
 
 def _deliver(lab: Lab, name: str, day: str, header: str, rows: int) -> None:
@@ -141,7 +141,7 @@ def test_what_is_stale_through_its_own_code_is_told_so(served: Lab) -> None:
     """Would catch: days that are stale since their own SQL was edited, told as if a vendor had restated them."""
     served.sql("clean", "select order_id, customer, amount + 0 as amount, day from orders")
     served.headrace("apply", "--yes", "--now", served.now.isoformat())
-    (item,) = [one for one in served.headrace("status")["open"] if one["kind"] == "superseded_upstream"]
+    (item,) = [item for item in served.headrace("status")["open"] if item["kind"] == "superseded_upstream"]
     assert item["text"].startswith("9 days of clean (its own code changed) are stale")
     assert item["nodes"] == ["clean"]
 
@@ -149,9 +149,9 @@ def test_what_is_stale_through_its_own_code_is_told_so(served: Lab) -> None:
 def test_the_reason_for_a_consumer_is_not_counted_again(served: Lab) -> None:
     """Would catch: "Also open: 1 incident" below the line that names this incident as the reason."""
     served.headrace("incidents", "report", "clean", "--from", DAYS[0], "--reason", "counted in cents")
-    found = served.headrace("status")
-    assert found["consumers"][0]["reason"].startswith("INC-1 clean: counted in cents")
-    assert found["headline"] == "1 of 1 consumer isn't served: report (wrong)."
+    result = served.headrace("status")
+    assert result["consumers"][0]["reason"].startswith("INC-1 clean: counted in cents")
+    assert result["headline"] == "1 of 1 consumer isn't served: report (wrong)."
     body = "def broken(ctx: Context, clean):\n    raise ValueError('no')\n"
     served.python("broken", body, partition="day", inputs=["clean"])
     apply(served)
@@ -170,13 +170,13 @@ def test_stale_partitions_whose_code_fails_arent_proposed_before_it_is_corrected
     served.orders("2025-01-10")
     served.now += timedelta(days=1)
     response = served.tick()
-    (incident,) = [one for one in served.headrace("incidents") if one["cause"]["kind"] == "code_error"]
-    found = served.headrace("status")
-    for row in (found["proposed"][0], builtins(response.proposed[0])):
+    (incident,) = [item for item in served.headrace("incidents") if item["cause"]["kind"] == "code_error"]
+    result = served.headrace("status")
+    for row in (result["proposed"][0], builtins(response.proposed[0])):
         assert (row["incident"], row["command"]) == (incident["id"], f"headrace incident {incident['id']}")
     shown = headrace(["status", "--project", str(served.root)], Path.cwd(), os.environ, 150).stdout
     assert f"is stale; its code fails and is corrected first ({incident['id']}):" in " ".join(shown.split())
-    (item,) = [one for one in found["open"] if one["kind"] == "superseded_upstream"]
+    (item,) = [item for item in result["open"] if item["kind"] == "superseded_upstream"]
     assert item["command"] == f"headrace incident {incident['id']}"
 
     served.sql("clean", query.format("amount + 0"))

@@ -58,12 +58,12 @@ def test_the_delivery_that_everything_waits_for_is_named_with_its_promise(lab: L
     since = "which nobody has looked at since Thu 01-02 06:01, expected by 05:00"
     assert late.verdict == f"clean@2025-01-02 waits for orders 2025-01-02, {since}"
     spent = [("source", "orders", 18_000.0), ("detection", "orders", 8_400.0)]
-    assert [(one.kind, one.node, one.seconds) for one in late.segments or []] == spent
+    assert [(item.kind, item.node, item.seconds) for item in late.segments or []] == spent
     assert (late.wait_seconds, late.overhead_seconds) == (26_400.0, 8_400.0)
     tick(lab, "2025-01-03T07:20:00+00:00")
     late = ask(lab, "clean@2025-01-02", "2025-01-03T07:21:00+00:00")
     assert late.verdict == "clean@2025-01-02 waits for orders 2025-01-02, expected by 05:00, which is 2 h 21 min ago"
-    assert [(one.kind, one.node) for one in late.segments or []] == [("source", "orders")]
+    assert [(item.kind, item.node) for item in late.segments or []] == [("source", "orders")]
 
 
 def test_before_the_first_pass_nothing_is_known_of_deliveries(lab: Lab) -> None:
@@ -78,8 +78,8 @@ def test_before_the_first_pass_nothing_is_known_of_deliveries(lab: Lab) -> None:
     }.items():
         said = ask(lab, subject, now)
         assert (said.verdict, said.next) == (verdict, "headrace tick")
-        assert [(one.kind, one.seconds) for one in said.segments or []] == [("detection", pytest.approx(21_600.0, abs=1))]
-        assert [one.owner for one in said.shares or []] == ["headrace"]
+        assert [(item.kind, item.seconds) for item in said.segments or []] == [("detection", pytest.approx(21_600.0, abs=1))]
+        assert [item.owner for item in said.shares or []] == ["headrace"]
 
 
 def test_what_failed_is_named_with_its_reason(lab: Lab) -> None:
@@ -203,7 +203,7 @@ def test_an_incident_that_is_over_isnt_what_a_consumer_waits_for(lab: Lab) -> No
     tick(lab, "2025-01-03T08:30:00+00:00")
     after = ask(lab, "report", "2025-01-03T08:31:00+00:00")
     assert "INC-1" not in after.verdict and "INC-2" in after.verdict, after.verdict
-    assert any(one.incident == "INC-1" for one in after.segments or ()), "what it waited for until then is still told"
+    assert any(item.incident == "INC-1" for item in after.segments or ()), "what it waited for until then is still told"
 
 
 def test_failures_are_counted_alike_in_why_and_in_the_incident(tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ def test_failures_are_counted_alike_in_why_and_in_the_incident(tmp_path: Path) -
     verdict = lab.headrace("why", f"program@{DAYS[0]}")["waiting_for"][0]["text"]
     (incident,) = lab.headrace("incidents")
     evidence = incident["cause"]["evidence"]
-    assert len({one for row in evidence for one in row["attempts"]}) == len(attempts)
+    assert len({item for row in evidence for item in row["attempts"]}) == len(attempts)
     assert f"after {len(attempts)} failed attempts: " in verdict, verdict
 
 

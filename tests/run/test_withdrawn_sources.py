@@ -38,7 +38,7 @@ def _command(lab: Lab, *words: str, code: int | None = 0) -> Any:
 
 
 def _status(lab: Lab, name: str = "report") -> dict[str, Any]:
-    return next(dict(one) for one in _command(lab, "status")["consumers"] if one["name"] == name)
+    return next(dict(item) for item in _command(lab, "status")["consumers"] if item["name"] == name)
 
 
 def _type(lab: Lab, command: str) -> None:
@@ -57,11 +57,11 @@ def _redeliver(lab: Lab, **how: Any) -> list[tuple[str, str]]:
 
 def test_who_reads_what_was_computed_from_it_is_wrong(lab: Lab) -> None:
     """Would catch: a consumer that is called served while it reads sums of withdrawn rows."""
-    found = _status(lab)
-    assert found["state"] == "wrong"
-    assert found["reason"].startswith(f"{AT} was withdrawn: test rows (by ")
-    assert found["reason"].endswith(f"); totals@{DAY} was computed from it")
-    assert found["next"] == f"headrace withdraw totals@{DAY} --reason TEXT"
+    result = _status(lab)
+    assert result["state"] == "wrong"
+    assert result["reason"].startswith(f"{AT} was withdrawn: test rows (by ")
+    assert result["reason"].endswith(f"); totals@{DAY} was computed from it")
+    assert result["next"] == f"headrace withdraw totals@{DAY} --reason TEXT"
     lab.tick()
     assert _status(lab)["state"] == "wrong"
 
@@ -86,7 +86,7 @@ def test_the_same_rows_are_held(lab: Lab) -> None:
     assert (row["node"], row["state"]) == ("orders", "held")
     assert row["reason"].startswith("the same rows as were withdrawn: test rows (by ")
     assert _status(lab)["state"] == "wrong"
-    assert DAY not in {one["day"] for one in lab.read("orders")}
+    assert DAY not in {item["day"] for item in lab.read("orders")}
 
 
 def test_the_same_rows_are_served_once_somebody_accepts_them(lab: Lab) -> None:
@@ -128,9 +128,9 @@ def test_a_table_over_all_days_is_wrong_until_it_is_computed_without_it(tmp_path
         lab.orders(day)
     lab.tick()
     _command(lab, "withdraw", AT, "--reason", "test rows")
-    found = _status(lab)
-    assert found["state"] == "wrong"
-    _type(lab, found["next"])
+    result = _status(lab)
+    assert result["state"] == "wrong"
+    _type(lab, result["next"])
     assert _status(lab)["state"] != "wrong"
     assert float(lab.read("ever")[0]["total"]) == 30.0
 
@@ -148,8 +148,8 @@ def test_a_merged_table_names_what_is_to_be_asked_for(tmp_path: Path) -> None:
         lab.orders(day)
     lab.tick()
     _command(lab, "withdraw", AT, "--reason", "test rows")
-    found = _status(lab)
-    assert (found["state"], found["next"]) == ("wrong", f"headrace why {AT}")
+    result = _status(lab)
+    assert (result["state"], result["next"]) == ("wrong", f"headrace why {AT}")
     _redeliver(lab, amount="2.50")
     assert _status(lab)["state"] == "served"
 
@@ -194,5 +194,5 @@ def test_a_wait_is_put_down_to_what_was_withdrawn_first(tmp_path: Path) -> None:
 
 def _shares(told: dict[str, Any]) -> dict[str, float]:
     """Owner → hours, of those that had more than ten minutes."""
-    found = {one["owner"]: one["seconds"] / 3600 for one in told["shares"]}
-    return {owner: hours for owner, hours in found.items() if hours > 1 / 6}
+    result = {item["owner"]: item["seconds"] / 3600 for item in told["shares"]}
+    return {owner: hours for owner, hours in result.items() if hours > 1 / 6}

@@ -33,9 +33,9 @@ def test_too_much_memory_is_an_error_that_says_how_much(lab: Lab) -> None:
     lab.sql("good", "select order_id, cast(day as date) as day from orders")
     lab.orders(DAYS[0])
     response = lab.tick()
-    attempts = [one for one in response.attempts if one.asset == "eats"]
+    attempts = [attempt for attempt in response.attempts if attempt.asset == "eats"]
     assert ("good", DAYS[0]) in published(response)
-    assert [one.state for one in attempts] == ["failed", "failed"], "once more, and then it is an incident"
+    assert [attempt.state for attempt in attempts] == ["failed", "failed"], "once more, and then it is an incident"
     error = attempts[-1].error
     assert error is not None and error.kind == "resources" and error.code == "out_of_memory" and "300 MiB" in error.message
     (incident,) = lab.headrace("incidents")
@@ -45,7 +45,7 @@ def test_too_much_memory_is_an_error_that_says_how_much(lab: Lab) -> None:
     (row,) = response.repairs
     assert (row.first, row.commands) == (repair["first"], ["headrace apply", again(response, "eats")])
     seen = incident["cause"]["evidence"]
-    assert sorted(one["attempts"] for one in seen) == [[one.id] for one in attempts], "each attempt is counted once"
+    assert sorted(item["attempts"] for item in seen) == [[attempt.id] for attempt in attempts], "each attempt is counted once"
     lab.write("assets/eats.py", (lab.root / "assets/eats.py").read_text().replace("600_000_000", "6"))
     lab.headrace("apply", "--yes")
     lab.headrace(*shlex.split(row.commands[-1])[1:], "--yes")
@@ -59,7 +59,7 @@ def test_code_that_ends_each_worker_is_counted_and_told_what_to_look_at(lab: Lab
     lab.python("dies", f"def dies(orders):\n    import os\n    {ends}", inputs=["orders"], partition="day")
     lab.orders(DAYS[0])
     response = lab.tick()
-    assert [(one.asset, one.partition, one.state) for one in response.rejected] == [("dies", DAYS[0], "failed")]
+    assert [(item.asset, item.partition, item.state) for item in response.rejected] == [("dies", DAYS[0], "failed")]
     first = "look at the machine that runs Headrace, and at dies (assets/dies.py:4): its code, and the memory that it takes"
     (row,) = response.repairs
     assert (row.first, row.commands) == (first, ["headrace apply", again(response, "dies")])
@@ -102,7 +102,7 @@ def test_lost_workers_are_evidence_against_a_change_that_has_computed_nothing(la
     else:
         correct = "correct assets/dies.py, or its input"
         assert said == ("code_error", correct, correct)
-        assert {one["repair"]["first"] for one in lab.headrace("runs", "--failed")} == {correct}
+        assert {item["repair"]["first"] for item in lab.headrace("runs", "--failed")} == {correct}
         marker.unlink()
         if corrected:
             lab.write("assets/dies.py", (lab.root / "assets/dies.py").read_text().replace("slice(0, 5)", "slice(0, 6)"))

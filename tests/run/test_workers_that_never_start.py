@@ -43,9 +43,9 @@ def test_it_is_one_incident_with_the_last_line_and_status_says_that_nothing_can_
             (incident,) = lab.headrace("incidents")
             assert (incident["cause"]["kind"], incident["cause"]["node"], incident["state"]) == ("runtime_down", "headrace", "open")
             assert incident["affected"]["consumers"] == ["report"]
-            assert [SAYS in one["observed"] for one in incident["cause"]["evidence"]] == [True]
+            assert [SAYS in item["observed"] for item in incident["cause"]["evidence"]] == [True]
             assert not incident["repair"]["automatic"]
-            assert not any("catches up" in one["what"] for one in incident["timeline"])
+            assert not any("catches up" in item["what"] for item in incident["timeline"])
     status = lab.headrace("status")
     assert "Nothing can run: no worker starts since" in status["headline"]
     assert status["next"] == "headrace incident INC-1"

@@ -94,5 +94,5 @@ def test_a_delivery_that_came_to_a_new_place_before_it_was_declared(tmp_path: Pa
     lab.headrace("apply", "--yes", "--now", at("02T04:00:00").isoformat())
     tick(lab, "02T04:00:30")
     told = lab.headrace("why", "clean@2025-01-01", "--now", at("02T04:10:00").isoformat())
-    kinds = [(one["kind"], one["note"], one["decider"]) for one in told["segments"][:2]]
+    kinds = [(item["kind"], item["note"], item["decider"]) for item in told["segments"][:2]]
     assert kinds == [("source", "delivered, as agreed", None), ("hold", ELSEWHERE, "core")]

@@ -162,31 +162,39 @@ class StateFacts:
 
     def causes(self, now: datetime) -> dict[str, list[Cause]]:
         """Of each delivery that was spoilt, as all say it that tell of it."""
-        found = {}
+        result = {}
         for name in ("report", "extract"):
             page = consumer(self.session(now), name, before=None, limit=60, ledgers=60)
-            rows = {one.interval: one.ledger for one in page.deliveries}
+            rows = {delivery.interval: delivery.ledger for delivery in page.deliveries}
             for day in self.spoilt:
                 told, row = why(self.session(now), f"{name}@{day}"), rows[day]
                 assert row is not None, f"{name}@{day} has no ledger on its page"
                 check(told)
                 assert (row.segments, row.said, row.shares) == (told.segments, told.said, told.shares), "the page says what `why` says"
-                found[f"{name}@{day}"] = self._causes(row)
+                result[f"{name}@{day}"] = self._causes(row)
             self._agrees(name, now)
-        return found
+        return result
 
     def _causes(self, row: LedgerRow) -> list[Cause]:
         owners = self.owners()
         return [
-            Cause(one.kind, one.node, owners[one.node], one.incident, minute(one.from_, row), minute(one.to, row), one.decider)
-            for one in row.segments
-            if one.seconds > SHORT
+            Cause(
+                segment.kind,
+                segment.node,
+                owners[segment.node],
+                segment.incident,
+                minute(segment.from_, row),
+                minute(segment.to, row),
+                segment.decider,
+            )
+            for segment in row.segments
+            if segment.seconds > SHORT
         ]
 
     def _agrees(self, name: str, now: datetime) -> None:
         """`status` names the incident that the ledger of what made it late has; of one that reads wrong
         data, which may wait for something else besides, `why` says both."""
-        row = next(one for one in status(self.session(now), []).consumers if one.name == name)
+        row = next(item for item in status(self.session(now), []).consumers if item.name == name)
         told = why(self.session(now), name)
         if row.incident is None or not told.open:
             return
@@ -195,18 +203,18 @@ class StateFacts:
         elif row.state == "at_risk" and row.incident not in told.verdict:
             assert row.reason in told.verdict, (row, told.verdict)
         else:
-            assert row.incident in {one.incident for one in told.segments or []}, (row, told.segments)
+            assert row.incident in {item.incident for item in told.segments or []}, (row, told.segments)
 
 
 def check(response: WhyResponse) -> None:
     """It adds up to the microsecond."""
     segments = response.segments or []
     assert response.wait_seconds is not None and segments
-    assert sum(round(one.seconds * 1e6) for one in segments) == round(response.wait_seconds * 1e6)
-    assert all(one.note for one in segments), "each says in words what it was"
-    assert all(one.to == after.from_ for one, after in pairwise(segments))
+    assert sum(round(segment.seconds * 1e6) for segment in segments) == round(response.wait_seconds * 1e6)
+    assert all(segment.note for segment in segments), "each says in words what it was"
+    assert all(item.to == after.from_ for item, after in pairwise(segments))
     assert (segments[0].from_, segments[-1].to) == (response.from_, response.to)
-    assert sum(one.seconds for one in response.shares or []) == pytest.approx(response.wait_seconds)
+    assert sum(item.seconds for item in response.shares or []) == pytest.approx(response.wait_seconds)
 
 
 def at(day: str) -> datetime:

@@ -124,8 +124,8 @@ class Driver:
         self.give(AttemptUnsuccessful(attempt, state, f"it was {state}", kind))
 
     def lose(self, attempt: AttemptId, *queued: AttemptId) -> None:
-        for one in (attempt, *queued):
-            del self.running[one]
+        for item in (attempt, *queued):
+            del self.running[item]
         self.give(WorkerLost(attempt, queued, "it died"))
 
     def work(self) -> list[tuple[str, str]]:

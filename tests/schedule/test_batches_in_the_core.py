@@ -57,33 +57,33 @@ def _there(day: str) -> LoadedPartition:
 
 
 def sizes(d: Driver) -> list[int]:
-    return [len(one.keys) for one in d.running.values()]
+    return [len(item.keys) for item in d.running.values()]
 
 
 def finish(d: Driver, seconds: float | None = None) -> int:
     """End all that runs, as long as there is something; how many attempts that were."""
     count = 0
     while d.running:
-        attempt, one = next(iter(d.running.items()))
+        attempt, item = next(iter(d.running.items()))
         del d.running[attempt]
         count += 1
-        d.give(AttemptPublished(attempt, tuple((key, True) for key in one.keys), seconds))
+        d.give(AttemptPublished(attempt, tuple((key, True) for key in item.keys), seconds))
     return count
 
 
 def test_a_batch_is_what_follows_in_order_and_every_worker_has_one() -> None:
     """Catches one worker that is given everything, and gaps or disorder inside an attempt."""
     d = ready(clean(), days=20)
-    assert [one.keys for one in d.running.values()] == [tuple(DAYS[:10]), tuple(DAYS[10:20])]
+    assert [item.keys for item in d.running.values()] == [tuple(DAYS[:10]), tuple(DAYS[10:20])]
 
 
 def test_a_node_that_never_ran_begins_with_few_and_goes_on_with_a_second_of_work() -> None:
     """Catches hours of work in one attempt, and attempts that stay small although they take a moment."""
     d = ready(clean(), slots=1)
     assert sizes(d)[0] == 16
-    attempt, one = next(iter(d.running.items()))
+    attempt, item = next(iter(d.running.items()))
     del d.running[attempt]
-    d.give(AttemptPublished(attempt, tuple((key, True) for key in one.keys), 0.16 * 16))
+    d.give(AttemptPublished(attempt, tuple((key, True) for key in item.keys), 0.16 * 16))
     d.publish(next(iter(d.running)))
     assert sizes(d)[-1] in (6, 7)
 
@@ -98,10 +98,10 @@ def test_where_beginning_is_what_costs_batches_are_as_large_as_pays() -> None:
     d = ready(clean(), slots=1)
     seen = []
     while d.running:
-        attempt, one = next(iter(d.running.items()))
+        attempt, item = next(iter(d.running.items()))
         del d.running[attempt]
-        seen.append(len(one.keys))
-        d.give(AttemptPublished(attempt, tuple((key, True) for key in one.keys), 3.0 + 0.05 * len(one.keys)))
+        seen.append(len(item.keys))
+        d.give(AttemptPublished(attempt, tuple((key, True) for key in item.keys), 3.0 + 0.05 * len(item.keys)))
     assert max(seen[2:]) >= 20, seen
 
 
@@ -122,9 +122,9 @@ def test_node_by_node_there_are_batches_after_what_has_none() -> None:
         d.ask()
         sizes_of[by_node] = []
         while d.running:
-            attempt, one = next(iter(d.running.items()))
-            if one.node == "after":
-                sizes_of[by_node].append(len(one.keys))
+            attempt, item = next(iter(d.running.items()))
+            if item.node == "after":
+                sizes_of[by_node].append(len(item.keys))
             d.publish(attempt)
     assert len(sizes_of[True]) <= 9, sizes_of
     assert len(sizes_of[False]) > len(sizes_of[True])
@@ -137,8 +137,8 @@ def test_node_by_node_the_first_of_each_come_first() -> None:
     d.ask()
     order = []
     while d.running:
-        attempt, one = next(iter(d.running.items()))
-        order.append(one.node)
+        attempt, item = next(iter(d.running.items()))
+        order.append(item.node)
         d.publish(attempt)
     assert order.index("c") <= 15, order
     assert order[-26:] == ["c"] * 26, order
@@ -173,7 +173,7 @@ def test_gaps_end_a_batch() -> None:
     tracked_partitions = tuple(_there(day) for day in DAYS[:5] + DAYS[6:9])
     d = Driver(source("flights"), clean(), slots=1, tracked_partitions=tracked_partitions)
     d.ask()
-    assert [one.keys for one in d.running.values()] == [tuple(DAYS[:5]), tuple(DAYS[6:9])]
+    assert [item.keys for item in d.running.values()] == [tuple(DAYS[:5]), tuple(DAYS[6:9])]
 
 
 def test_what_does_without_an_input_is_alone() -> None:
@@ -185,8 +185,8 @@ def test_what_does_without_an_input_is_alone() -> None:
     d.ask()
     seen = []
     while d.running:
-        attempt, one = next(iter(d.running.items()))
-        seen.append((one.keys, one.without))
+        attempt, item = next(iter(d.running.items()))
+        seen.append((item.keys, item.without))
         d.publish(attempt)
     assert seen == [(tuple(DAYS[:2]), ()), ((DAYS[2],), (("weather", DAYS[2]),)), (tuple(DAYS[3:6]), ())]
 
@@ -217,11 +217,11 @@ def test_a_failure_of_many_is_halved_until_one_has_the_blame(kind: FailureKind) 
     d = ready(clean(), days=16, slots=1)
     ends = []
     while d.running:
-        attempt, one = next(iter(d.running.items()))
-        if bad in one.keys:
-            ends.append(len(one.keys))
+        attempt, item = next(iter(d.running.items()))
+        if bad in item.keys:
+            ends.append(len(item.keys))
             d.end(attempt, S.FAILED, kind)
-            if len(one.keys) == 1:
+            if len(item.keys) == 1:
                 break
         else:
             d.publish(attempt)
@@ -258,8 +258,8 @@ def test_what_never_passes_is_somebodys_in_the_end() -> None:
             d.now = max(d.now, at)
             d.give(ClockAdvanced())
             continue
-        attempt, one = next(iter(d.running.items()))
-        if DAYS[3] in one.keys:
+        attempt, item = next(iter(d.running.items()))
+        if DAYS[3] in item.keys:
             d.end(attempt, S.FAILED, FailureKind.TRANSIENT)
         else:
             d.publish(attempt)
@@ -295,13 +295,13 @@ def test_what_was_cancelled_isnt_tried_again_in_halves() -> None:
 def test_a_body_that_isnt_separable_after_all_runs_one_by_one_from_then_on() -> None:
     """Catches wrong rows: two batches that may differ from what is right, after one was seen to."""
     d = ready(clean(), clean("other"), days=8, slots=1)
-    attempt = next(a for a, one in d.running.items() if one.node == "clean")
+    attempt = next(a for a, item in d.running.items() if item.node == "clean")
     d.end(attempt, S.FAILED, FailureKind.NOT_SEPARABLE)
     alone: list[int] = []
     together: list[int] = []
     while d.running:
-        attempt, one = next(iter(d.running.items()))
-        (alone if one.node == "clean" else together).append(len(one.keys))
+        attempt, item = next(iter(d.running.items()))
+        (alone if item.node == "clean" else together).append(len(item.keys))
         d.publish(attempt)
     assert alone == [1] * 8
     assert together == [8]
@@ -332,8 +332,8 @@ def test_a_run_ends_once_its_batches_have() -> None:
                 settled.append([day for day in DAYS[3:21] if d.state("clean", day) is not S.PUBLISHED])
         if not d.running:
             break
-        attempt, one = d.running.popitem()
-        told = AttemptPublished(attempt, tuple((key, True) for key in one.keys))
+        attempt, item = d.running.popitem()
+        told = AttemptPublished(attempt, tuple((key, True) for key in item.keys))
     assert settled == [[]]
 
 
@@ -361,8 +361,8 @@ def test_batches_change_nothing_but_the_number_of_attempts() -> None:
 
 def _some(d: Driver, bad: set[str]) -> None:
     while d.running:
-        attempt, one = next(iter(d.running.items()))
-        if one.node == "clean" and bad & set(one.keys):
+        attempt, item = next(iter(d.running.items()))
+        if item.node == "clean" and bad & set(item.keys):
             d.end(attempt, S.REJECTED)
         else:
             d.publish(attempt)
@@ -380,4 +380,4 @@ def test_a_checkpoint_keeps_paces_and_caps() -> None:
     other = Core(epoch=2, slots=1)
     graph = Graph((source("flights"), clean()))
     commands = [*other.handle(Loaded(graph, checkpoint=kept), 1), *other.handle(Requested((Target("clean"),), standing=True), 2)]
-    assert next(len(one.keys) for one in commands if isinstance(one, Dispatch)) == 8
+    assert next(len(command.keys) for command in commands if isinstance(command, Dispatch)) == 8

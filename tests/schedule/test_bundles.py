@@ -15,7 +15,7 @@ def bundled(d: Driver, bundle: str, *keys: str) -> None:
 
 
 def dispatched(d: Driver) -> list[tuple[str, ...]]:
-    return sorted(one.keys for one in d.running.values() if one.node == "flights")
+    return sorted(item.keys for item in d.running.values() if item.node == "flights")
 
 
 def started() -> Driver:

@@ -21,22 +21,22 @@ def simulated(seconds: float, deviation: float = 0.3) -> Estimate:
 
 def played(seed: int, jobs: int, noise: float) -> list[tuple[float, bool, float]]:
     """(seconds simulated, whether it ended within the interval, how far it was off) of one job after the other, on one machine."""
-    dice, ended, found = random.Random(seed), list[PlanTiming](), list[tuple[float, bool, float]]()
+    dice, ended, result = random.Random(seed), list[PlanTiming](), list[tuple[float, bool, float]]()
     machine = math.exp(dice.gauss(0, 0.7))
     for _ in range(jobs):
         seconds = math.exp(dice.uniform(math.log(0.5), math.log(300)))
         took = (seconds + OVERHEAD_S) * machine * math.exp(dice.gauss(0, noise))
         told = calibrated(simulated(seconds), ended[-20:])
-        found.append((seconds, told.low <= took <= told.high, abs(math.log(took / told.seconds))))
+        result.append((seconds, told.low <= took <= told.high, abs(math.log(took / told.seconds))))
         ended.append(PlanTiming(seconds, took))
-    return found
+    return result
 
 
 @pytest.mark.parametrize("noise", [0.2, 0.3, 0.4])
 def test_four_of_five_end_within_the_interval_small_jobs_included(noise: float) -> None:
     """Would catch: 20.3 s for 5.5 s and 1.04 s for 8.9 s; intervals that hold for long jobs only."""
-    every = [one for seed in range(150) for one in played(seed, 40, noise)[10:]]
-    small = [one for one in every if one[0] < 5]
+    every = [item for seed in range(150) for item in played(seed, 40, noise)[10:]]
+    small = [item for item in every if item[0] < 5]
     for jobs in (every, small):
         assert 0.75 <= sum(held for _, held, _ in jobs) / len(jobs) <= 0.85, (noise, len(jobs))
 
@@ -44,7 +44,7 @@ def test_four_of_five_end_within_the_interval_small_jobs_included(noise: float) 
 def test_a_few_that_ended_bring_an_estimate_near() -> None:
     """Would catch: a correction that comes after weeks, or one that a single job overturns."""
     off = [[played(seed, 12, 0.2)[at][2] for seed in range(200)] for at in (0, 3, 11)]
-    first, fourth, later = (sorted(one)[len(one) // 2] for one in off)
+    first, fourth, later = (sorted(item)[len(item) // 2] for item in off)
     assert first > fourth > later
     assert math.exp(later) < 1.25
     once = calibrated(simulated(10), [PlanTiming(10, 1_000)])

@@ -8,7 +8,7 @@ from headrace.schedule import Cancelled, PartitionState, Requested, Target, Work
 
 
 def running(d: Driver) -> list[str]:
-    return sorted(one.node for one in d.running.values())
+    return sorted(item.node for item in d.running.values())
 
 
 def asked(d: Driver, run: int, *nodes: str) -> None:
@@ -24,8 +24,8 @@ def test_what_only_the_run_wanted_isnt_started_and_its_attempts_are_ended() -> N
     asked(d, 1, "a", "b", "c")
     assert running(d) == ["a", "b"]
     d.give(Cancelled(1))
-    assert sorted(d.running[one.attempt].node for one in d.kills) == ["a", "b"]
-    for attempt in [one.attempt for one in d.kills]:
+    assert sorted(d.running[kill.attempt].node for kill in d.kills) == ["a", "b"]
+    for attempt in [kill.attempt for kill in d.kills]:
         d.running.pop(attempt)
         d.give(WorkerLost(attempt, (), "its worker was cancelled"))
     assert running(d) == []
@@ -37,7 +37,7 @@ def test_what_another_person_asked_for_goes_on() -> None:
     asked(d, 1, "a", "b")
     asked(d, 2, "b")
     d.give(Cancelled(1))
-    assert [d.running[one.attempt].node for one in d.kills] == ["a"]
+    assert [d.running[kill.attempt].node for kill in d.kills] == ["a"]
 
 
 def test_an_attempt_ends_though_a_server_would_have_run_it_by_itself() -> None:
@@ -48,7 +48,7 @@ def test_an_attempt_ends_though_a_server_would_have_run_it_by_itself() -> None:
     asked(d, 1, "a")
     assert running(d) == ["a"]
     d.give(Cancelled(1))
-    assert [d.running[one.attempt].node for one in d.kills] == ["a"]
+    assert [d.running[kill.attempt].node for kill in d.kills] == ["a"]
 
 
 def test_what_a_server_began_by_itself_isnt_ended_with_a_run_that_came_later() -> None:

@@ -32,9 +32,9 @@ def of(
     pace: Pace = PACE,
     **how: object,
 ) -> Estimate:
-    found = estimate(Graph(nodes, pools or {}), PlannedWork(phases, **how), {node.name: pace for node in nodes}, slots)  # type: ignore[arg-type]
-    assert found is not None
-    return found
+    result = estimate(Graph(nodes, pools or {}), PlannedWork(phases, **how), {node.name: pace for node in nodes}, slots)  # type: ignore[arg-type]
+    assert result is not None
+    return result
 
 
 def test_workers_share_what_doesnt_wait_for_each_other() -> None:
@@ -74,11 +74,11 @@ def test_batches_cost_what_batches_cost() -> None:
 def test_phases_follow_each_other_and_what_was_made_counts_no_more() -> None:
     """Steps that overlap; a plan that is half done and said to be at its beginning."""
     nodes = (asset("a"), asset("b", "a"))
-    one, two = january("a", "b"), tuple(Target(name, "2013-02-01", "2013-02-28") for name in "ab")
-    assert of(nodes, one, two).seconds == pytest.approx(of(nodes, one).seconds + of(nodes, two).seconds, rel=0.01)
+    item, two = january("a", "b"), tuple(Target(name, "2013-02-01", "2013-02-28") for name in "ab")
+    assert of(nodes, item, two).seconds == pytest.approx(of(nodes, item).seconds + of(nodes, two).seconds, rel=0.01)
     done = {"a": [f"2013-01-{day:02}" for day in range(1, 32)], "b": ["2013-01-01", "no key"]}
-    assert of(nodes, one, done=done).seconds == pytest.approx(30, rel=0.03)
-    assert of(nodes, one, done={"a": done["a"], "b": done["a"]}) == Estimate(0.0, 0.0, 0.0, "nothing is to be made")
+    assert of(nodes, item, done=done).seconds == pytest.approx(30, rel=0.03)
+    assert of(nodes, item, done={"a": done["a"], "b": done["a"]}) == Estimate(0.0, 0.0, 0.0, "nothing is to be made")
 
 
 def test_inputs_that_arent_planned_are_there() -> None:
@@ -123,9 +123,9 @@ def test_much_work_is_estimated_at_once() -> None:
     """A plan of 10,000 days of 20 assets that nobody waits for."""
     nodes = tuple(asset(f"a{n}", *([f"a{n - 1}"] if n else []), batch_max=64) for n in range(20))
     begun = time.process_time()
-    found = of(nodes, tuple(Target(node.name, "1990-01-01", "2017-05-18") for node in nodes), slots=2)
+    result = of(nodes, tuple(Target(node.name, "1990-01-01", "2017-05-18") for node in nodes), slots=2)
     assert time.process_time() - begun < 2.5  # about 0.3 s where nothing else runs
-    assert "of 200,000 partitions" in found.basis
+    assert "of 200,000 partitions" in result.basis
 
 
 def test_what_never_ran_is_said_and_makes_the_interval_wide() -> None:
@@ -143,8 +143,8 @@ def test_what_never_ran_is_said_and_makes_the_interval_wide() -> None:
 
 def test_four_of_five_lie_between() -> None:
     """An interval whose sides aren't alike in proportion, so that it promises too much on one of them."""
-    found = of((asset("a"),), january("a"))
-    assert math.isclose(found.seconds**2, found.low * found.high, rel_tol=1e-6)
+    result = of((asset("a"),), january("a"))
+    assert math.isclose(result.seconds**2, result.low * result.high, rel_tol=1e-6)
 
 
 def test_a_plan_of_which_most_never_ran_has_no_estimate() -> None:
@@ -160,7 +160,7 @@ def test_what_never_ran_is_taken_to_be_like_its_own_kind() -> None:
     slow, quick = Pace(8.0, 0.0, 0.1, 20), Pace(0.05, 0.01, 0.1, 20)
     nodes = (asset("process"), asset("other"), asset("sql", batch_max=64), asset("new", batch_max=64))
     paces = {"process": slow, "other": slow, "sql": quick}
-    found = estimate(Graph(nodes), PlannedWork((january("sql", "new", "process", "other"),)), paces, 1)
+    result = estimate(Graph(nodes), PlannedWork((january("sql", "new", "process", "other"),)), paces, 1)
     like_sql = estimate(Graph(nodes), PlannedWork((january("sql", "new", "process", "other"),)), paces | {"new": quick}, 1)
-    assert found is not None and like_sql is not None
-    assert found.seconds == pytest.approx(like_sql.seconds, rel=0.01)
+    assert result is not None and like_sql is not None
+    assert result.seconds == pytest.approx(like_sql.seconds, rel=0.01)

@@ -33,7 +33,7 @@ def test_an_export_waits_for_the_whole_that_knows_its_day() -> None:
     driver.arrive("orders", "2013-02-12", "2013-02-13")
     done = driver.work()
     assert done.index(("totals", "*")) < done.index(("extract", "2013-02-12"))
-    assert sorted(one for one in done if one[0] == "extract") == [("extract", "2013-02-12"), ("extract", "2013-02-13")]
+    assert sorted(item for item in done if item[0] == "extract") == [("extract", "2013-02-12"), ("extract", "2013-02-13")]
 
 
 def test_an_export_waits_for_a_whole_that_failed() -> None:

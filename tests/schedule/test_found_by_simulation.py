@@ -60,7 +60,7 @@ def test_a_link_of_a_chain_that_runs_for_the_first_time_is_made_again_when_the_o
     d = Driver(source("flights"), asset("chain", "flights", chained=True))
     d.ask()
     d.arrive("flights", D[0], D[1])
-    while ("chain", D[1]) not in {(one.node, one.keys[0]) for one in d.running.values()}:
+    while ("chain", D[1]) not in {(item.node, item.keys[0]) for item in d.running.values()}:
         d.publish(next(iter(d.running)))
     d.arrive("flights", D[0], content="restated")
     d.content["chain", D[0]] = "changed"
@@ -78,7 +78,7 @@ def test_what_lies_before_the_start_is_not_taken_in_with_its_bundle() -> None:
     d.give(DeliveryArrived("prices", D[1], bundle="all"))
     d.give(DeliveryArrived("prices", D[2], bundle="all"))
     d.give(ClockAdvanced())
-    assert [one.keys for one in d.running.values()] == [(D[1], D[2])]
+    assert [item.keys for item in d.running.values()] == [(D[1], D[2])]
 
 
 def test_what_was_published_before_a_source_began_is_made_use_of_once_it_has() -> None:
@@ -119,7 +119,7 @@ def test_what_only_a_run_that_has_ended_wanted_is_waited_for_no_longer() -> None
     d.arrive("a", D[0], content="restated")
     d.give(Requested((Target("a"), Target("b")), again=frozenset({"b"}), run=3))
     d.give(Requested((Target("c"),), again=frozenset({"c"}), run=4))
-    assert [one.node for one in d.running.values()] == ["a"]
+    assert [item.node for item in d.running.values()] == ["a"]
     d.end(d.attempt("a", D[0]), PartitionState.HELD)
     assert d.work() == [("c", D[0])]
 
@@ -148,7 +148,7 @@ def test_what_can_do_without_an_input_runs_when_that_fails() -> None:
     d.arrive("late", D[0])
     d.arrive("a", D[0])
     d.publish(d.attempt("a", D[0]))
-    assert ("b", D[0]) not in {(one.node, one.keys[0]) for one in d.running.values()}
+    assert ("b", D[0]) not in {(item.node, item.keys[0]) for item in d.running.values()}
     d.end(d.attempt("late", D[0]), PartitionState.HELD)
     assert d.work() == [("b", D[0])]
 
@@ -166,7 +166,7 @@ def test_what_waits_for_something_that_is_queued_goes_on_when_that_is_cancelled(
     d.arrive("x", D[1], D[2], D[3])
     d.give(Requested((Target("names"),), again=frozenset({"names"}), run=3))
     d.publish(d.attempt("a", D[0]))
-    assert {one.node for one in d.running.values()} == {"x"}, "names is queued behind it"
+    assert {item.node for item in d.running.values()} == {"x"}, "names is queued behind it"
     d.give(Cancelled(3))
     assert ("b", D[0]) in d.work()
 
@@ -182,9 +182,9 @@ def test_what_only_a_person_had_made_before_its_trigger_is_waited_for_no_longer_
     assert d.work() == [("b", D[0]), ("c", D[0])]
     d.arrive("a", D[0], content="restated")
     d.give(Requested(served, again=frozenset({"b", "c"}), retry=frozenset({"b", "c"}), run=3))
-    assert [one.node for one in d.running.values()] == ["a"]
+    assert [item.node for item in d.running.values()] == ["a"]
     d.give(Cancelled(3))
-    assert "c" in {one.node for one in d.running.values()}
+    assert "c" in {item.node for item in d.running.values()}
 
 
 def test_what_a_cancelled_run_had_made_before_its_trigger_is_not_begun_any_more() -> None:
@@ -200,9 +200,9 @@ def test_what_a_cancelled_run_had_made_before_its_trigger_is_not_begun_any_more(
     d.work()
     named = frozenset({"b", "c"})
     d.give(Requested((Target("b"), Target("c")), again=named, retry=named, run=2))
-    begun = {one.keys[0]: attempt for attempt, one in d.running.items()}
+    begun = {item.keys[0]: attempt for attempt, item in d.running.items()}
     rest = [day for day in D[:8] if day not in begun]
-    assert {one.node for one in d.running.values()} == {"b"}
+    assert {item.node for item in d.running.values()} == {"b"}
     assert rest
     d.give(Cancelled(2))
     assert {kill.attempt for kill in d.kills} == set(begun.values())
@@ -223,7 +223,7 @@ def test_what_comes_back_while_its_node_is_paused_lets_others_read_the_older_pub
     d.publish(d.attempt("a", D[0]))
     d.give(Requested((Target("c"),), again=frozenset({"c"}), run=1))
     d.give(Paused(("b",), "somebody said so"))
-    assert [one.node for one in d.running.values()] == ["b"]
+    assert [item.node for item in d.running.values()] == ["b"]
     (attempt,) = d.running
     if how == "never begins":
         del d.running[attempt]
@@ -256,7 +256,7 @@ def test_what_comes_after_something_that_begins_later_runs_once_that_has_begun()
     d.arrive("a", D[0], D[9])
     assert sorted(d.work()) == [("a", D[0]), ("a", D[9])]
     d.arrive("b", D[8])
-    assert {(one.node, one.keys[0]) for one in d.running.values()} == {("b", D[8]), ("last", D[0])}
+    assert {(item.node, item.keys[0]) for item in d.running.values()} == {("b", D[8]), ("last", D[0])}
 
 
 def test_what_runs_for_the_first_time_is_made_again_when_what_it_reads_is_taken_back() -> None:

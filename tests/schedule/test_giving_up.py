@@ -85,7 +85,7 @@ def test_what_can_do_without_it_is_made_again_without_it() -> None:
     restated(d, D[1], "b")
     d.work()  # c reads a as well
     give_up(d)
-    assert {one.node: one.without for one in d.running.values()} == {"c": (("b", D[1]),), "all": ()}
+    assert {item.node: item.without for item in d.running.values()} == {"c": (("b", D[1]),), "all": ()}
     assert sorted(d.work()) == [("all", "*"), ("c", D[1])]
     assert d.core.outdated() == []
 

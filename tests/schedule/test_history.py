@@ -34,8 +34,8 @@ def recorded() -> LeaderHistory:
     for _ in range(40):
         commands = core.handle_all(pending, now)
         turns.append(LoopIteration(now, tuple(pending), digest(commands)))
-        given = [one for one in commands if isinstance(one, Dispatch)]
-        pending = [AttemptPublished(one.attempt, tuple((key, True) for key in one.keys)) for one in given]
+        given = [command for command in commands if isinstance(command, Dispatch)]
+        pending = [AttemptPublished(item.attempt, tuple((key, True) for key in item.keys)) for item in given]
         now += 1_000
         if not pending:
             break
@@ -52,7 +52,7 @@ def test_another_decision_is_seen() -> None:
     """A replay that compares nothing would pass everything."""
     history = recorded()
     more = LeaderHistory(history.epoch, history.slots + 1, history.turns)
-    assert any(one.commands for one in replay(more))
+    assert any(item.commands for item in replay(more))
 
 
 def test_an_event_that_cannot_be_handled_ends_the_replay_with_its_error() -> None:

@@ -20,10 +20,10 @@ def job(name: str, *takes: Take, partition: PartitionSpec = KEYS, **fields: obje
 
 
 def running(d: Driver) -> dict[str, int]:
-    found: dict[str, int] = {}
+    result: dict[str, int] = {}
     for dispatch in d.running.values():
-        found[dispatch.node] = found.get(dispatch.node, 0) + 1
-    return found
+        result[dispatch.node] = result.get(dispatch.node, 0) + 1
+    return result
 
 
 def test_a_full_pool_is_in_nobody_elses_way() -> None:
@@ -55,8 +55,8 @@ def test_a_heavy_take_isnt_passed_for_ever() -> None:
 
 def test_what_waits_for_its_own_node_keeps_nothing_of_what_it_shares() -> None:
     """Catches a warehouse that stands half empty because a node with `concurrency: 1` has a hundred partitions to do."""
-    one = job("one", Take("p"), Take("node:one"), priority=5)
-    d = Driver(one, job("other", Take("p")), slots=8, pools={"p": 4, "node:one": 1})
+    item = job("one", Take("p"), Take("node:one"), priority=5)
+    d = Driver(item, job("other", Take("p")), slots=8, pools={"p": 4, "node:one": 1})
     d.ask()
     assert running(d) == {"one": 1, "other": 3}
 

@@ -78,12 +78,12 @@ def test_what_is_queued_is_taken_out_of_the_queue() -> None:
     nodes = (source("flights"), asset("clean", "flights"), asset("total", "clean"))
     d = Driver(*nodes, tracked_partitions=tuple(_there("flights", day) for day in DAYS[:6]))
     d.ask()
-    running = {key for one in d.running.values() for key in one.keys}
+    running = {key for item in d.running.values() for key in item.keys}
     rest = [day for day in DAYS[:6] if day not in running and d.state("clean", day) is S.WAITING]
     assert rest
     d.give(both(*rest))
     done = d.work()
-    assert not [one for one in done if one[1] in rest]
+    assert not [item for item in done if item[1] in rest]
     assert d.core.idle()
 
 

@@ -92,6 +92,6 @@ def test_it_comes_to_rest(seed: int) -> None:
     for node, key in d.core.waiting(d.now):
         reasons = d.core.waiting_for(node, key)
         assert reasons, f"{node}@{key} waits for nothing"
-        for one in reasons:
-            assert one.state is not PartitionState.RUNNING, (node, key, one)
-            assert one.state is not PartitionState.PUBLISHED or "later interval" in one.reason, (node, key, one)
+        for reason in reasons:
+            assert reason.state is not PartitionState.RUNNING, (node, key, reason)
+            assert reason.state is not PartitionState.PUBLISHED or "later interval" in reason.reason, (node, key, reason)

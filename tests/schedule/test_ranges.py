@@ -31,8 +31,8 @@ def test_runs_are_a_set(seed: int) -> None:
         assert len(runs) == len(plain)
         assert runs.edges == IntegerSet.of(plain).edges
         assert (number in runs) == (number in plain)
-        assert runs.before(number) == max((one for one in plain if one < number), default=None)
-        assert runs.after(number) == min((one for one in plain if one > number), default=None)
+        assert runs.before(number) == max((item for item in plain if item < number), default=None)
+        assert runs.after(number) == min((item for item in plain if item > number), default=None)
     other = {rng.randint(0, 40) for _ in range(15)}
     assert list(runs.minus(IntegerSet.of(other))) == sorted(plain - other)
 

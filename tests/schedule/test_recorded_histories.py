@@ -17,8 +17,8 @@ FILES = sorted(HISTORIES.glob("*.msgpack.zz"))
 def test_a_recorded_history_comes_to_the_same_decisions(path: Path) -> None:
     """Catches decisions that change without anybody's meaning it. Recorded again by `python -m scripts.record_history --labs`."""
     for history in read(path):
-        found = replay(history)
-        assert not found, f"epoch {history.epoch}: {found[0]}"
+        result = replay(history)
+        assert not result, f"epoch {history.epoch}: {result[0]}"
 
 
 def test_the_recorded_ones_are_of_some_use() -> None:

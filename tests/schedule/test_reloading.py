@@ -111,23 +111,30 @@ class Stored(Driver):
             )
             self.rows[node, key] = (self.revision, at_rest)
             self.deliveries.pop((node, key), None)
-        for one in commands:
-            if isinstance(one, PartitionUpdate):
-                before = self.rows.get((one.node, one.key))
+        for command in commands:
+            if isinstance(command, PartitionUpdate):
+                before = self.rows.get((command.node, command.key))
                 row = LoadedPartition(
-                    node=one.node, key=one.key, state=one.state, stale=one.stale, failures=one.failures, not_before=one.not_before,
-                    proposed=one.proposed, reason=one.reason, published=before is not None and before[1].published,
+                    node=command.node,
+                    key=command.key,
+                    state=command.state,
+                    stale=command.stale,
+                    failures=command.failures,
+                    not_before=command.not_before,
+                    proposed=command.proposed,
+                    reason=command.reason,
+                    published=before is not None and before[1].published,
                     publication=before[1].publication if before is not None else 0,
-                )  # fmt: skip
-                self.rows[one.node, one.key] = (self.revision, row)
-                if one.state is not PartitionState.WAITING:
-                    self.deliveries.pop((one.node, one.key), None)
+                )
+                self.rows[command.node, command.key] = (self.revision, row)
+                if command.state is not PartitionState.WAITING:
+                    self.deliveries.pop((command.node, command.key), None)
 
     def reload(self) -> None:
         """The second core ends, and another takes its place, which is told what the leader tells it."""
         self.reloads += 1
         going_on = tuple(self.other.handed_over())
-        taken = {(one.node, key) for one in going_on for key in one.keys}
+        taken = {(item.node, key) for item in going_on for key in item.keys}
         full = self.kept is None or self.rng.random() < 0.3
         after, start = (-1, None) if full or self.kept is None else self.kept
         rows = tuple(row for revision, row in self.rows.values() if revision > after)
@@ -144,8 +151,8 @@ class Stored(Driver):
 
 def told(commands: list[Command]) -> tuple[list[object], set[object]]:
     """What is given out, in order, and what is marked."""
-    given = [msgspec.structs.replace(one, queued_at=0, without=()) for one in commands if isinstance(one, Dispatch)]
-    return given, {one for one in commands if isinstance(one, PartitionUpdate)}
+    given = [msgspec.structs.replace(command, queued_at=0, without=()) for command in commands if isinstance(command, Dispatch)]
+    return given, {command for command in commands if isinstance(command, PartitionUpdate)}
 
 
 @pytest.mark.parametrize("seed", range(40))

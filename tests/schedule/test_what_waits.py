@@ -41,7 +41,7 @@ def test_partitions_that_were_computed_together_wait_together() -> None:
     assert due is not None and size > 1
     d.now = due
     d.give(ClockAdvanced())
-    assert max(len(one.keys) for one in d.running.values()) >= size
+    assert max(len(item.keys) for item in d.running.values()) >= size
 
 
 def test_a_new_leader_tries_at_once_what_only_waited() -> None:

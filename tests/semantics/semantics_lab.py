@@ -59,14 +59,14 @@ class Cut(NamedTuple):
 def cases() -> Iterator[Case]:
     """All cases of all files, in their order."""
     for path in sorted(CASES.glob("*.txt")):
-        found: list[tuple[str, list[tuple[int, str]]]] = []
+        result: list[tuple[str, list[tuple[int, str]]]] = []
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
             text = line.split(" #", 1)[0].strip() if not line.startswith("#") else ""
             if text.startswith("case: "):
-                found.append((text.removeprefix("case: "), []))
+                result.append((text.removeprefix("case: "), []))
             elif text:
-                found[-1][1].append((number, text))
-        yield from (Case(name, tuple(lines), path.name) for name, lines in found)
+                result[-1][1].append((number, text))
+        yield from (Case(name, tuple(lines), path.name) for name, lines in result)
 
 
 class StateFacts:
@@ -153,8 +153,8 @@ class StateFacts:
 
     def do_ran(self, text: str) -> None:
         assert self.response is not None
-        ran = sorted(f"{one.asset}@{one.partition}" for one in self.response.published)
-        said = "".join(f"\n{one.asset}@{one.partition}: {one.state}: {one.reason}" for one in self.response.rejected)
+        ran = sorted(f"{item.asset}@{item.partition}" for item in self.response.published)
+        said = "".join(f"\n{item.asset}@{item.partition}: {item.state}: {item.reason}" for item in self.response.rejected)
         assert ran == sorted(self._named(text)), f"it ran: {', '.join(ran) or 'nothing'}{said}\n{self.response.reason}"
 
     def do_waits(self, text: str) -> None:
@@ -168,11 +168,11 @@ class StateFacts:
         assert stale == set(self._named(text)), f"stale: {', '.join(sorted(stale)) or 'nothing'}"
 
     def do_states(self, text: str) -> None:
-        found = {f"{node}@{key}": state for node, key, state in self._rows("select node, partition, state from partition")}
+        result = {f"{node}@{key}": state for node, key, state in self._rows("select node, partition, state from partition")}
         for part in text.split(", "):
             named, state = part.rsplit(" ", 1)
-            for one in self._named(named):
-                assert found.get(one, "missing") == state, f"{one} is {found.get(one, 'missing')}"
+            for item in self._named(named):
+                assert result.get(item, "missing") == state, f"{item} is {result.get(item, 'missing')}"
 
     def do_rows(self, text: str) -> None:
         from headrace.operations.read import ReadQuery, read
@@ -186,22 +186,22 @@ class StateFacts:
     # Keys
 
     def _named(self, text: str) -> list[str]:
-        found = []
+        result = []
         for part in [] if text == "nothing" else text.split(", "):
             node, keys = part.split("@", 1)
-            found += [f"{node}@{key}" for key in self._keys(node, keys.split(" "))]
-        return found
+            result += [f"{node}@{key}" for key in self._keys(node, keys.split(" "))]
+        return result
 
     def _keys(self, node: str, written: list[str]) -> list[str]:
-        found = []
+        result = []
         for key in written:
             first, dots, last = key.partition("..")
             grain = self.cuts[node].grain
             if dots and grain is not None:
-                found += list(keys_between(first, last, Grain(grain), self.zone))
+                result += list(keys_between(first, last, Grain(grain), self.zone))
             else:
-                found.append(key)
-        return found
+                result.append(key)
+        return result
 
 
 def _cut(text: str) -> Cut:

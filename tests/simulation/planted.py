@@ -79,7 +79,7 @@ def claims_unchecked(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
         def _lose(self, tx: Any, gone: Any) -> Any:
             kept = dict(self.attempts)
             event = super()._lose(tx, gone)
-            self.attempts.update({one: kept[one] for one in (gone.running, *gone.queued) if one in kept})
+            self.attempts.update({item: kept[item] for item in (gone.running, *gone.queued) if item in kept})
             return event
 
         def _release(self, attempt: Any, row: Any) -> None:
@@ -150,7 +150,7 @@ def moves_not_written(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
 
     class Silent(SimulatedLeader):
         def _write(self, tx: Any, commands: Any) -> None:
-            super()._write(tx, [one for one in commands if not (isinstance(one, PartitionUpdate) and one.failures)])
+            super()._write(tx, [command for command in commands if not (isinstance(command, PartitionUpdate) and command.failures)])
 
     return Silent
 
@@ -184,7 +184,7 @@ def another_content_said_to_be_the_same(patch: pytest.MonkeyPatch) -> type[Simul
 @planted
 def runs_settled_twice(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """A run's end is told twice."""
-    return with_core(lambda events, commands: [*commands, *(one for one in commands if isinstance(one, Settled))])
+    return with_core(lambda events, commands: [*commands, *(command for command in commands if isinstance(command, Settled))])
 
 
 # In the core
@@ -205,13 +205,13 @@ def slots_counted_wrongly(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
 @planted
 def cancelled_goes_on(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """What a cancelled run alone wanted isn't ended."""
-    return with_core(lambda events, made: [one for one in made if not (isinstance(one, Kill) and one.reason == CANCELLED)])
+    return with_core(lambda events, made: [item for item in made if not (isinstance(item, Kill) and item.reason == CANCELLED)])
 
 
 @planted
 def timeouts_ignored(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """What hangs is never ended."""
-    return with_core(lambda events, made: [one for one in made if not isinstance(one, Kill) or one.reason == CANCELLED])
+    return with_core(lambda events, made: [item for item in made if not isinstance(item, Kill) or item.reason == CANCELLED])
 
 
 @planted
@@ -241,8 +241,8 @@ def dirty_flag_lost(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
 
 
 def _retrying(patch: pytest.MonkeyPatch, kind: FailureKind, wait: int | None) -> type[SimulatedLeader]:
-    def other(found: FailureKind, failures: int, attempts_max: int, draw: float) -> int | None:
-        return wait if found is kind else retry_after_us(found, failures, attempts_max, draw)
+    def other(result: FailureKind, failures: int, attempts_max: int, draw: float) -> int | None:
+        return wait if result is kind else retry_after_us(result, failures, attempts_max, draw)
 
     everywhere(patch, retry_after_us, other)
     return SimulatedLeader
@@ -292,8 +292,8 @@ def _blind_to(patch: pytest.MonkeyPatch, state: PartitionState) -> type[Simulate
     blocked = Needs._blocked
 
     def blind(self: Any, node: Any, key: str, now: int) -> Any:
-        found = blocked(self, node, key, now)
-        return None if found is not None and found.state is state else found
+        result = blocked(self, node, key, now)
+        return None if result is not None and result.state is state else result
 
     patch.setattr(Needs, "_blocked", blind)
     return SimulatedLeader
@@ -317,8 +317,8 @@ def wrong_edge_of_a_lookback(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]
     needs = InputLink.needs
 
     def shorter(self: Any, key: str) -> tuple[str, ...]:
-        found = needs(self, key)
-        return found[1:] if len(found) > 1 else found
+        result = needs(self, key)
+        return result[1:] if len(result) > 1 else result
 
     patch.setattr(InputLink, "needs", shorter)
     return SimulatedLeader
@@ -402,8 +402,8 @@ def batches_over_gaps(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     following = Batches.following
 
     def farther(self: Any, node: Any, key: str) -> Any:
-        found = following(self, node, key)
-        return found if found is not None else following(self, node, next_key(key, node.partition.grain, node.timezone))
+        result = following(self, node, key)
+        return result if result is not None else following(self, node, next_key(key, node.partition.grain, node.timezone))
 
     patch.setattr(Batches, "following", farther)
     return SimulatedLeader

@@ -26,7 +26,7 @@ def seeds_of(folders: Iterable[Path]) -> range:
     says nothing else; changed code plays others, so that they stay unseen. Of the content alone, in the order of the files' names."""
     digest = hashlib.sha256()
     for folder in folders:
-        for file in sorted(folder.rglob("*.py"), key=lambda one: one.relative_to(folder).as_posix()):
+        for file in sorted(folder.rglob("*.py"), key=lambda item: item.relative_to(folder).as_posix()):
             digest.update(hashlib.sha256(file.read_bytes()).digest())
     first = int.from_bytes(digest.digest()[:4]) * SEEDS
     return range(first, first + SEEDS)

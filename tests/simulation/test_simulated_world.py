@@ -59,26 +59,26 @@ def test_what_cores_were_told_replays_to_the_same_decisions(seed: int) -> None:
 
 @pytest.mark.slow
 def test_a_seed_is_as_large_as_promised() -> None:
-    found, _ = many(range(40))
-    assert found.fewest[0] >= 300, "events"
-    assert found.fewest[1] >= 3, "faults"
+    result, _ = many(range(40))
+    assert result.fewest[0] >= 300, "events"
+    assert result.fewest[1] >= 3, "faults"
     assert all(scenario(seed).size[0] >= 20 for seed in range(40)), "assets"
 
 
 @pytest.mark.slow
 def test_what_fails_is_made_smaller_and_still_fails_in_the_same_way(monkeypatch: pytest.MonkeyPatch) -> None:
     leader = PLANTED["wrong_edge_of_a_lookback"](monkeypatch)
-    seed, failure = next((seed, found) for seed in range(50) if (found := play(scenario(seed), leader).failure) is not None)
+    seed, failure = next((seed, result) for seed in range(50) if (result := play(scenario(seed), leader).failure) is not None)
 
-    def fails(one: object) -> bool:
-        again = play(one, leader).failure  # type: ignore[arg-type]
+    def fails(item: object) -> bool:
+        again = play(item, leader).failure  # type: ignore[arg-type]
         return again is not None and again.invariant == failure.invariant
 
     small = shrink(scenario(seed), fails)
     assert fails(small)
     assert small.size < (4, 6, 1) < scenario(seed).size
     assert small == shrink(scenario(seed), fails), "it isn't made smaller the same way twice"
-    lines = list(smaller(seed, failure, lambda one: play(one, leader)))
+    lines = list(smaller(seed, failure, lambda item: play(item, leader)))
     assert f"--seed {seed}" in lines[1]
 
 
@@ -92,10 +92,10 @@ def test_a_power_cut_ends_leaders_that_stand_still() -> None:
             loaded.append(self.alive)
             return super().load(going)
 
-    one = scenario(5)
-    stall = SimulatedFault(one.began, FaultKind.STALL, SimulatedFaultPoint.LEASE_TAKEN, 3 * LEASE_US)
-    cut = SimulatedFault(one.began, FaultKind.POWER_LOSS, SimulatedFaultPoint.TURN_COMMITTED, 2)
-    played = play(msgspec.structs.replace(one, faults=(stall, cut)), Told)
+    item = scenario(5)
+    stall = SimulatedFault(item.began, FaultKind.STALL, SimulatedFaultPoint.LEASE_TAKEN, 3 * LEASE_US)
+    cut = SimulatedFault(item.began, FaultKind.POWER_LOSS, SimulatedFaultPoint.TURN_COMMITTED, 2)
+    played = play(msgspec.structs.replace(item, faults=(stall, cut)), Told)
     assert (played.faults, played.failure) == (2, None)
     assert len(loaded) >= 2
     assert all(loaded)

@@ -19,17 +19,17 @@ SEEDS = 12
 Begun = list[tuple[int, str, tuple[str, ...]]]
 
 
-def played(one: Scenario) -> tuple[Begun, int]:
+def played(item: Scenario) -> tuple[Begun, int]:
     """When production began which attempts, and how many the plans had."""
     begun: Begun = []
 
     class Noting(SimulatedLeader):
         def _start(self, tx: Any, preparing: Any, command: Dispatch) -> Any:
-            if self.now < one.began + LASTS:
+            if self.now < item.began + LASTS:
                 begun.append((self.now, command.node, command.keys))
             return super()._start(tx, preparing, command)
 
-    world = Simulation(one, leader_type=Noting)
+    world = Simulation(item, leader_type=Noting)
     world.run()
     return begun, world.coverage.batches["attempts of plans"]
 
@@ -37,9 +37,9 @@ def played(one: Scenario) -> tuple[Begun, int]:
 def undisturbed(seed: int) -> Scenario:
     """A seed in which nothing strikes at a point of a turn, for a plan's turns come by there as well, and plans share no pools: what
     they do there is given way to, which takes a moment."""
-    one = scenario(seed)
-    nodes = tuple(msgspec.structs.replace(node, takes=()) for node in one.graph.nodes)
-    return msgspec.structs.replace(one, graph=Graph(nodes), faults=(), endless=True, change=type(one.change)())
+    item = scenario(seed)
+    nodes = tuple(msgspec.structs.replace(node, takes=()) for node in item.graph.nodes)
+    return msgspec.structs.replace(item, graph=Graph(nodes), faults=(), endless=True, change=type(item.change)())
 
 
 @pytest.mark.parametrize("part", range(2))
@@ -65,12 +65,12 @@ def test_a_plan_that_takes_slots_is_noticed(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(SimulatedBackfill, "begin", on_production_s)
     ones = [undisturbed(seed) for seed in range(6)]
-    alone = [msgspec.structs.replace(one, deeds=tuple(deed for deed in one.deeds if deed.kind is not DeedKind.BACKFILL)) for one in ones]
-    assert any(_differ(one, other) for one, other in zip(ones, alone, strict=True))
+    alone = [msgspec.structs.replace(item, deeds=tuple(deed for deed in item.deeds if deed.kind is not DeedKind.BACKFILL)) for item in ones]
+    assert any(_differ(item, other) for item, other in zip(ones, alone, strict=True))
 
 
-def _differ(one: Scenario, other: Scenario) -> bool:
+def _differ(item: Scenario, other: Scenario) -> bool:
     try:
-        return played(one)[0] != played(other)[0]
+        return played(item)[0] != played(other)[0]
     except (NoRest, KeyError):
         return True  # answers that reach the wrong one

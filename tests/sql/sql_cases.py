@@ -15,10 +15,10 @@ class Case(NamedTuple):
 
 def cases(name: str, mark: str) -> list[Case]:
     """All cases of a fixture file whose expectations begin with `mark`."""
-    found = []
+    result = []
     for block in (FIXTURES / name).read_text(encoding="utf-8").split("\n\n"):
         lines = [line for line in block.splitlines() if not line.startswith("# ")]
         sql = "\n".join(line for line in lines if not line.startswith(f"{mark} "))
         if sql.strip():
-            found.append(Case(sql.strip("\n"), tuple(line[2:] for line in lines if line.startswith(f"{mark} "))))
-    return found
+            result.append(Case(sql.strip("\n"), tuple(line[2:] for line in lines if line.startswith(f"{mark} "))))
+    return result

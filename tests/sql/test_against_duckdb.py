@@ -53,12 +53,14 @@ def test_columns_are_those_that_duckdb_gives(
     expected = _described(engine, query)
     analysis = analyse(query, file="corpus.sql", line=1, name="q")
     assert not analysis.problems
-    found = resolve(analysis, schemas)
-    assert [problem for problem in found.problems if problem.code not in ("unnamed_column", "duplicate_column")] == []
-    if found.columns is not None:
-        assert [name for name, _ in found.columns] == [name for name, _ in expected]
+    result = resolve(analysis, schemas)
+    assert [problem for problem in result.problems if problem.code not in ("unnamed_column", "duplicate_column")] == []
+    if result.columns is not None:
+        assert [name for name, _ in result.columns] == [name for name, _ in expected]
         wrong = [
-            (name, mine, theirs) for (name, mine), (_, theirs) in zip(found.columns, expected, strict=True) if mine not in (theirs, UNKNOWN)
+            (name, mine, theirs)
+            for (name, mine), (_, theirs) in zip(result.columns, expected, strict=True)
+            if mine not in (theirs, UNKNOWN)
         ]
         assert wrong == []
 
@@ -69,11 +71,11 @@ def test_most_types_are_known(engine: duckdb.DuckDBPyConnection, schemas: dict[s
     unknown: list[str] = []
     for query in _queries():
         expected = _described(engine, query)
-        found = resolve(analyse(query, file="corpus.sql", line=1, name="q"), schemas)
+        result = resolve(analyse(query, file="corpus.sql", line=1, name="q"), schemas)
         all_ += len(expected)
-        known += sum(type_ != UNKNOWN for _, type_ in found.columns or ())
-        unknown += [f"{name}: {query[:60]}" for name, type_ in found.columns or () if type_ == UNKNOWN]
-        if found.columns is None:
+        known += sum(type_ != UNKNOWN for _, type_ in result.columns or ())
+        unknown += [f"{name}: {query[:60]}" for name, type_ in result.columns or () if type_ == UNKNOWN]
+        if result.columns is None:
             unknown.append(f"* {query[:80]}")
     print(f"types known: {known} of {all_}; not: {unknown}")
     assert known / all_ >= KNOWN_TYPES_SHARE_MIN

@@ -30,13 +30,13 @@ def test_self_becomes_an_identifier_and_positions_stay() -> None:
     assert analysis.uses_self
     assert analysis.sql == 'select \'$self\', k\nfrom "__self__" s -- $self\nwhere "__self__".k > $threshold'
     assert analysis.inputs == ()
-    assert [(one.name, one.line) for one in analysis.placeholders] == [("threshold", 7)]
+    assert [(placeholder.name, placeholder.line) for placeholder in analysis.placeholders] == [("threshold", 7)]
 
 
 def test_placeholders_are_found_outside_quotes_only() -> None:
     """A name in a string would be bound and DuckDB would refuse the statement."""
     analysis = _analyse("select $partition_start, '$not', $$ $no $$ from t where d < $Partition_End")
-    assert [one.name for one in analysis.placeholders] == ["partition_start", "partition_end"]
+    assert [placeholder.name for placeholder in analysis.placeholders] == ["partition_start", "partition_end"]
 
 
 @pytest.mark.parametrize(
@@ -61,20 +61,20 @@ def test_the_sign_for_an_absolute_value_is_no_placeholder() -> None:
     """sqlglot's tokens of `@` and `$` are of one kind."""
     analysis = _analyse("select @a, @0.5 as half from t where a > $least")
     assert not analysis.problems
-    assert [one.name for one in analysis.placeholders] == ["least"]
+    assert [placeholder.name for placeholder in analysis.placeholders] == ["least"]
 
 
 def test_functions_that_change_with_time_are_found() -> None:
     """A missed one would be computed for many partitions at once."""
     analysis = _analyse("select now(), random(), current_date, gen_random_uuid(), today(), abs(1), nextval('s') from t")
-    assert [one.name for one in analysis.volatile] == ["now", "random", "current_date", "gen_random_uuid", "today", "nextval"]
+    assert [item.name for item in analysis.volatile] == ["now", "random", "current_date", "gen_random_uuid", "today", "nextval"]
 
 
 def test_macros_are_named_and_known_functions_are_not() -> None:
     """The fingerprint must include the macros that a body calls."""
     analysis = _analyse("select my_macro(a), upper(s), list_zip(l, l) from t, days_between(1, 2)")
     assert analysis.functions == ("my_macro",)
-    assert [one.name for one in analysis.table_functions] == ["days_between"]
+    assert [function.name for function in analysis.table_functions] == ["days_between"]
 
 
 @pytest.mark.parametrize(
@@ -111,8 +111,8 @@ def test_long_generated_statements_are_understood(text: str) -> None:
 
     analysis = _analyse(text)
     assert not analysis.problems
-    found = resolve(analysis, {"t": (("a", "INTEGER"),)})
-    assert not found.problems and found.columns is not None
+    result = resolve(analysis, {"t": (("a", "INTEGER"),)})
+    assert not result.problems and result.columns is not None
 
 
 def test_values_of_the_room_come_without_sqlglot() -> None:

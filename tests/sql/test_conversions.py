@@ -24,8 +24,8 @@ from headrace.sql.parsing import InvalidSelect
 )
 def test_an_expression_over_columns(text: str, sql: str, columns: tuple[str, ...]) -> None:
     """Would catch: a name that reaches SQL unquoted; a comment that ends the statement it is put in."""
-    found = conversion(text)
-    assert (found.over({"amount_cents": "amount"}), set(found.columns)) == (sql, set(columns))
+    result = conversion(text)
+    assert (result.over({"amount_cents": "amount"}), set(result.columns)) == (sql, set(columns))
 
 
 @pytest.mark.parametrize(

@@ -24,11 +24,11 @@ def _shown(edges: tuple[Edge, ...]) -> str:
 def test_lineage(case: Case) -> None:
     """A missed edge hides a consumer from an incident; a false one blames somebody."""
     analysis = analyse(case.sql, file="x.sql", line=5, name="x")
-    found = resolve(analysis, SCHEMAS)
-    assert [problem for problem in found.problems if problem.code != "unnamed_column"] == []
-    shown = [f"{'*all' if column == '*' else column}: {_shown(edges)}" for column, edges in found.lineage.items()]
-    if found.filters:
-        shown.append(f"*: {_shown(found.filters)}")
+    result = resolve(analysis, SCHEMAS)
+    assert [problem for problem in result.problems if problem.code != "unnamed_column"] == []
+    shown = [f"{'*all' if column == '*' else column}: {_shown(edges)}" for column, edges in result.lineage.items()]
+    if result.filters:
+        shown.append(f"*: {_shown(result.filters)}")
     assert shown == list(case.expected)
 
 
@@ -36,9 +36,9 @@ def test_lineage(case: Case) -> None:
 def test_problems(case: Case) -> None:
     """Each problem names the line of the user's own file and what to write instead."""
     analysis = analyse(case.sql, file="assets/x.sql", line=5, name="x")
-    found = list(analysis.problems) or list(resolve(analysis, SCHEMAS).problems)
-    assert len(found) == len(case.expected), found
-    for problem, expected in zip(sorted(found, key=lambda one: one.place.line), case.expected, strict=True):
+    result = list(analysis.problems) or list(resolve(analysis, SCHEMAS).problems)
+    assert len(result) == len(case.expected), result
+    for problem, expected in zip(sorted(result, key=lambda item: item.place.line), case.expected, strict=True):
         head, *parts = [part.strip() for part in expected.split("|")]
         line, code, *level = head.split()
         assert (problem.place.file, problem.place.line, problem.code) == ("assets/x.sql", int(line), code)
@@ -50,8 +50,8 @@ def test_problems(case: Case) -> None:
 def test_parameters_have_the_types_that_they_are_bound_with() -> None:
     """`$partition_start` is a DATE for days: the routing column of `select $partition_start as day` must be one."""
     analysis = analyse("select $partition_start as day, $n + 1 as m from t", file="x.sql", line=1, name="x")
-    found = resolve(analysis, SCHEMAS, parameters={"partition_start": "DATE", "n": "BIGINT"})
-    assert found.columns == (("day", "DATE"), ("m", "BIGINT"))
+    result = resolve(analysis, SCHEMAS, parameters={"partition_start": "DATE", "n": "BIGINT"})
+    assert result.columns == (("day", "DATE"), ("m", "BIGINT"))
 
 
 def test_hostile_names_stay_names() -> None:
@@ -59,10 +59,10 @@ def test_hostile_names_stay_names() -> None:
     hostile = 'x"; drop table t; --'
     quoted = '"' + hostile.replace('"', '""') + '"'
     analysis = analyse(f"select {quoted} as {quoted}, t.{quoted} || 'x' as y from t", file="x.sql", line=1, name="x")
-    found = resolve(analysis, {"t": ((hostile, "VARCHAR"),)})
-    assert found.problems == ()
-    assert found.columns == ((hostile, "VARCHAR"), ("y", "VARCHAR"))
-    assert found.lineage[hostile][0].column == hostile
+    result = resolve(analysis, {"t": ((hostile, "VARCHAR"),)})
+    assert result.problems == ()
+    assert result.columns == ((hostile, "VARCHAR"), ("y", "VARCHAR"))
+    assert result.lineage[hostile][0].column == hostile
 
 
 def test_many_problems_are_limited() -> None:

@@ -188,8 +188,8 @@ def test_random_expressions(seed: int) -> None:
             expected = engine.execute(f"describe {query}").fetchall()[0][1]
         except duckdb.Error:
             continue
-        found = resolve(analyse(query, file="x.sql", line=1, name="x"), schemas)
-        type_ = found.columns[0][1] if found.columns else UNKNOWN
+        result = resolve(analyse(query, file="x.sql", line=1, name="x"), schemas)
+        type_ = result.columns[0][1] if result.columns else UNKNOWN
         accepted += 1
         known += type_ != UNKNOWN
         if type_ not in (expected, UNKNOWN):

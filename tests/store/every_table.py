@@ -37,11 +37,11 @@ def fill_every_table(tx: Transaction, seed: int) -> dict[str, int]:
 
 def all_rows(tx: Transaction) -> dict[str, list[tuple[Any, ...]]]:
     """Every row of every table, in an order that both databases agree on; instants and flags as SQLite has them."""
-    found = {}
+    result = {}
     for name in copy_order(tx):
         rows = tx.execute(f'select * from "{name}"').fetchall()
-        found[name] = sorted((tuple(_plain(value) for value in row) for row in rows), key=repr)
-    return found
+        result[name] = sorted((tuple(_plain(value) for value in row) for row in rows), key=repr)
+    return result
 
 
 def _plain(value: Any) -> Any:
@@ -54,7 +54,7 @@ def _plain(value: Any) -> Any:
 
 def _rows(tx: Transaction, name: str, values: random.Random) -> Iterator[dict[str, Any]]:
     (sql,) = tx.execute("select sql from sqlite_master where name = ?", (name,)).fetchone()
-    choices = {found[1]: re.findall(r"'([^']*)'", found[2]) for found in _CHOICES.finditer(sql)}
+    choices = {result[1]: re.findall(r"'([^']*)'", result[2]) for result in _CHOICES.finditer(sql)}
     columns = tx.execute(f"select name, lower(type), \"notnull\", pk from pragma_table_info('{name}')").fetchall()
     parents = tx.execute(f'select "from", "table", "to" from pragma_foreign_key_list(\'{name}\')').fetchall()
     referred = {column: (table, to) for column, table, to in parents}

@@ -52,9 +52,9 @@ def test_looks_at_a_source_that_fails_every_other_time_are_bounded(tmp_path: Pat
     most = arriving.OBSERVATIONS_MAX
     with store.read() as tx:
         rows = tx.execute("select at from look where source = 's' order by at").fetchall()
-        found = StoreRecords(tx, COUNT * POLL).unread("s")
-    assert found[0].reason == "refused (older outages aren't kept)"
-    assert {one.reason for one in found[1:]} == {"refused"}
+        result = StoreRecords(tx, COUNT * POLL).unread("s")
+    assert result[0].reason == "refused (older outages aren't kept)"
+    assert {item.reason for item in result[1:]} == {"refused"}
     assert [at // POLL for (at,) in rows] == [*range(COUNT - most, COUNT)]
 
 
@@ -66,8 +66,8 @@ def test_since_when_a_source_cant_be_read_is_known_however_often_it_was_looked_a
         for n in range(2, 2 + polls):
             arriving.record_observation(tx, "s", n * POLL, 0, "429", "source_throttled")
     with store.read() as tx:
-        (found,) = failed_observations.failing(tx)
-    assert (found.since, found.at) == (2 * POLL, (1 + polls) * POLL)
+        (result,) = failed_observations.failing(tx)
+    assert (result.since, result.at) == (2 * POLL, (1 + polls) * POLL)
 
 
 @pytest.mark.parametrize("polls", [3, 60, 600])
@@ -79,5 +79,5 @@ def test_a_pause_and_an_outage_before_it_have_a_beginning_each(tmp_path: Path, p
         for n in range(polls, 2 * polls):
             arriving.record_observation(tx, "s", n * POLL, 0, "429", "source_throttled" if n % 2 else "throttled_too_long")
     with store.read() as tx:
-        (found,) = failed_observations.failing(tx)
-    assert found.since == polls * POLL
+        (result,) = failed_observations.failing(tx)
+    assert result.since == polls * POLL

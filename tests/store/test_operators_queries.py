@@ -28,8 +28,8 @@ def test_only_the_newest_that_succeeded_count(store: Store) -> None:
         _attempts(tx, "a", [900.0] * 30)
         _attempts(tx, "a", [float(s) for s in range(1, 51)], first=100)
         _attempts(tx, "a", [0.001] * 20, "failed", first=200)
-        found = durations.of_node(tx, "a")
-        assert found == durations.DurationStatistics(p50=25.0, p95=48.0, count=50)
+        result = durations.of_node(tx, "a")
+        assert result == durations.DurationStatistics(p50=25.0, p95=48.0, count=50)
         assert durations.of_node(tx, "never") is None
 
 
@@ -58,7 +58,7 @@ def test_a_batch_counts_as_what_it_computed(store: Store) -> None:
         tx.execute("""update attempt set partitions = '["2025-01-01", "2025-01-02", "2025-01-03"]' where n = 2""")
         assert durations.samples(tx, "a") == [(3, 9.0), (1, 1.0)]
         tx.execute("update run set plan_id = 7 where id = 1")
-        assert [(one.node, len(one.partitions), one.finished_at) for one in durations.of_plan(tx, 7, limit=1)] == [("a", 3, 14_000_000)]
+        assert [(item.node, len(item.partitions), item.finished_at) for item in durations.of_plan(tx, 7, limit=1)] == [("a", 3, 14_000_000)]
         assert durations.of_plan(tx, 8, limit=5) == []
 
 
@@ -76,7 +76,7 @@ def test_a_pause_ends_by_itself_and_keeps_its_beginning(store: Store) -> None:
         pauses.put(tx, [Pause("a", "vendor", "ann", 10, 100), Pause("b", "vendor", "ann", 10, None)])
         pauses.put(tx, [Pause("a", "longer", "bob", 50, 200)])
         assert pauses.in_force(tx, 60) == [Pause("a", "longer", "bob", 10, 200), Pause("b", "vendor", "ann", 10, None)]
-        assert [one.node for one in pauses.in_force(tx, 200)] == ["b"]
+        assert [item.node for item in pauses.in_force(tx, 200)] == ["b"]
         pauses.put(tx, [Pause("a", "again", "ann", 300, None)])
         assert pauses.in_force(tx, 300)[0].since == 300
         pauses.end(tx, ["a", "b", "never"], 400)

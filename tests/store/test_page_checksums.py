@@ -8,9 +8,9 @@ from headrace.store.queries import checking
 
 def test_page_checksums_are_what_the_server_says(store: Store) -> None:
     with store.read() as tx:
-        found = checking.page_checksums(tx)
+        result = checking.page_checksums(tx)
         if tx.dialect == "sqlite":
-            assert found is None
+            assert result is None
         else:
             (shown,) = tx.execute("show data_checksums").fetchone()
-            assert found is (shown == "on")
+            assert result is (shown == "on")

@@ -26,9 +26,9 @@ def test_what_readers_see_before_an_interval_is_found_oldest_first(store: Store)
         published(tx, 20, "2024-01-05", ended=3, vector=b"superseded")
         published(tx, 21, "2023-12-31", rows=0)
         metrics.write(tx, [(1, 99, "a", "2024-01-04", b"held")])
-        found = metrics.before(tx, "a", "2024-01-06", 3)
-        assert [(one[0], one[1]) for one in found] == [(key, key.encode()) for key in ("2024-01-03", "2024-01-04", "2024-01-05")]
-        assert [one[0] for one in metrics.before(tx, "a", "2024-01-02", 56)] == ["2024-01-01"]
+        result = metrics.before(tx, "a", "2024-01-06", 3)
+        assert [(item[0], item[1]) for item in result] == [(key, key.encode()) for key in ("2024-01-03", "2024-01-04", "2024-01-05")]
+        assert [item[0] for item in metrics.before(tx, "a", "2024-01-02", 56)] == ["2024-01-01"]
         assert metrics.of_attempt(tx, 1, 99, "2024-01-04") == b"held"
 
 
@@ -37,4 +37,4 @@ def test_partitions_of_another_key_are_no_history(store: Store) -> None:
     with store.write(None) as tx:
         for number, key in enumerate(("2024-01-01/EWR", "2024-01-01/JFK", "2024-01-02/EWR", "2024-01-02/N/EWR", "2024-01-03/EWR"), 1):
             published(tx, number, key)
-        assert [one[0] for one in metrics.before(tx, "a", "2024-01-03/EWR", 56)] == ["2024-01-01/EWR", "2024-01-02/EWR"]
+        assert [item[0] for item in metrics.before(tx, "a", "2024-01-03/EWR", 56)] == ["2024-01-01/EWR", "2024-01-02/EWR"]

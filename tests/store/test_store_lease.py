@@ -80,9 +80,9 @@ def leaders(root: Path, count: int = 1, seconds: float = 10.0) -> Iterator[list[
 
 
 def taken(store: Store, **more: float) -> Lease:
-    found = Lease.take(store, "test", **more)
-    assert found is not None
-    return found
+    result = Lease.take(store, "test", **more)
+    assert result is not None
+    return result
 
 
 def test_of_processes_that_race_exactly_one_wins(tmp_path: Path, opened: Opened) -> None:
@@ -134,9 +134,9 @@ def test_a_living_leader_keeps_the_lease_and_is_named(store: Store, opened: Open
     ours = taken(store)
     assert Lease.take(opened(), "other") is None
     with store.read() as tx:
-        found = lease.holder(tx)
-    assert found is not None
-    assert (found.epoch, found.name, found.process) == (ours.epoch, "test", this_process())
+        result = lease.holder(tx)
+    assert result is not None
+    assert (result.epoch, result.name, result.process) == (ours.epoch, "test", this_process())
 
 
 def test_a_released_lease_is_free_at_once_and_the_epoch_grows(store: Store, opened: Opened) -> None:

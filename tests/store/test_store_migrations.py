@@ -157,7 +157,7 @@ def test_what_was_never_promised_goes_with_the_upgrade(
 ) -> None:
     """Would catch: a backlog of weeks ago that stays for ever in a store of before; a waiver without its obligation."""
     ours = migrations.known()
-    place = next(at for at, one in enumerate(ours) if one.name.endswith("promises_begin"))
+    place = next(at for at, item in enumerate(ours) if item.name.endswith("promises_begin"))
     monkeypatch.setattr(migrations, "known", lambda: ours[:place])
     with (store := opened()).write(None) as tx:
         tx.execute(
@@ -183,8 +183,8 @@ def test_what_was_never_promised_goes_with_the_upgrade(
     with opened().read() as tx:
         begun = tx.execute("select begins_at from promise order by id").fetchall()
         assert begun == [(100,), (200,), (400,)]
-        found = tx.execute("select interval from obligation order by due_at, interval").fetchall()
-    assert found == [
+        result = tx.execute("select interval from obligation order by due_at, interval").fetchall()
+    assert result == [
         ("waived",), ("first",), ("second",), ("changed",), ("removed then",),
         ("waived since",), ("again",),
     ]  # fmt: skip

@@ -113,7 +113,7 @@ def test_runs_and_attempts(filled: Store) -> None:
         assert len(attempts.of_run(tx, 1)) == 113
         newest = attempts.of_node(tx, "a", limit=1)[0]
         assert (newest.id, newest.partitions, newest.measures, newest.error) == ("1.900", (DAYS[0],), {"rows_out": 3}, None)
-        assert [one.n for one in attempts.of_partition(tx, "a", DAYS[0])] == [900, 1]
+        assert [item.n for item in attempts.of_partition(tx, "a", DAYS[0])] == [900, 1]
         assert attempts.get(tx, 1, 900) == newest
         assert attempts.get(tx, 2, 1) is None
 
@@ -124,7 +124,7 @@ def test_a_key_with_wildcards_or_quotes_is_only_itself(filled: Store) -> None:
     with filled.write(None) as tx:
         _attempt(tx, 901, "a", hostile)
     with filled.read() as tx:
-        assert [one.n for one in attempts.of_partition(tx, "a", hostile)] == [901]
+        assert [item.n for item in attempts.of_partition(tx, "a", hostile)] == [901]
         assert attempts.of_partition(tx, "a", "%") == []
 
 
@@ -138,7 +138,7 @@ def test_publications_and_partitions(filled: Store) -> None:
         newest = publications.newest(tx, "b")
         assert newest is not None
         assert newest.partition == DAYS[-2]
-        assert [one.partition for one in publications.of_node(tx, "a", first=DAYS[3], last=DAYS[5])] == [DAYS[5], DAYS[4], DAYS[3]]
+        assert [item.partition for item in publications.of_node(tx, "a", first=DAYS[3], last=DAYS[5])] == [DAYS[5], DAYS[4], DAYS[3]]
         assert publications.count_between(tx, "a", DAYS[0], DAYS[-1]) == 56
         assert publications.first_reading(tx, "a", DAYS[0], 500, 0) == (900, 900)
         assert publications.first_reading(tx, "a", DAYS[0], 0, 0) == (1, 1)
@@ -166,7 +166,7 @@ def test_quarantine_deliveries_checks_and_versions(filled: Store) -> None:
         assert arriving.oldest_delivery(tx, "src") == DAYS[0]
         assert arriving.oldest_delivery(tx, "none") is None
         assert [look.at for look in deliveries.observations(tx, "src", limit=2)] == [49, 48]
-        assert [one.n for one in checks.history(tx, "a", "unique_id", limit=2)] == [900, 56]
+        assert [item.n for item in checks.history(tx, "a", "unique_id", limit=2)] == [900, 56]
         assert len(checks.of_attempt(tx, 1, 1)) == 1
         version = versions.newest(tx)
         assert version is not None

@@ -31,9 +31,9 @@ def take(store: Store, lease: Lease) -> list[requests.CommandRequest]:
 def test_a_leader_takes_what_waits_once_and_in_order(store: Store, opened: Opened) -> None:
     lease = leader(store)
     asked = [requests.submit(opened(), "run", {"select": [str(n)]}, "ann") for n in range(3)]
-    found = take(store, lease)
-    assert [request.id for request in found] == asked
-    assert found[0].arguments == {"select": ["0"]}
+    result = take(store, lease)
+    assert [request.id for request in result] == asked
+    assert result[0].arguments == {"select": ["0"]}
     assert take(store, lease) == []
 
 
@@ -66,12 +66,12 @@ def test_a_follower_is_woken_by_the_commit_not_by_the_clock(store: Store, opened
 
     thread = threading.Thread(target=answer)
     thread.start()
-    found = follower.wait(30)
-    while found is not None and not found.finished:  # somebody else's commit may wake it as well
-        found = follower.wait(30)
+    result = follower.wait(30)
+    while result is not None and not result.finished:  # somebody else's commit may wake it as well
+        result = follower.wait(30)
     thread.join()
-    assert found is not None
-    assert found.finished
+    assert result is not None
+    assert result.finished
 
 
 def test_a_request_whose_leader_ended_is_taken_over_by_who_asked(store: Store, opened: Opened) -> None:
@@ -92,9 +92,9 @@ def test_an_answer_counts_even_if_the_leader_ended_right_after(store: Store, ope
     with store.write(lease.epoch) as tx:
         requests.finish(tx, asked, "{}", failed=True)
     lease.release()
-    found = Follower(opened(), asked).wait(1)
-    assert found is not None
-    assert found.state is RequestState.FAILED
+    result = Follower(opened(), asked).wait(1)
+    assert result is not None
+    assert result.state is RequestState.FAILED
 
 
 def test_a_request_that_does_not_exist_is_an_error(store: Store) -> None:
@@ -107,9 +107,9 @@ def test_a_request_that_does_not_exist_is_an_error(store: Store) -> None:
 
 def deep(folder: Path) -> Path:
     """A folder whose path is too long for a socket."""
-    found = folder / ("d" * 60) / ("e" * 60)
-    found.mkdir(parents=True)
-    return found
+    result = folder / ("d" * 60) / ("e" * 60)
+    result.mkdir(parents=True)
+    return result
 
 
 @pytest.fixture

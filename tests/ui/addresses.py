@@ -49,7 +49,7 @@ class Things(NamedTuple):
     def named(self) -> dict[str, str]:
         """Name → address of the pages in this project; the name says what kind of page it is, whatever the project."""
         lacking = [f"{{{name}}}" for name, value in self._asdict().items() if not value]
-        pages = [page for page in PAGES if not any(one in page for one in lacking)]
+        pages = [page for page in PAGES if not any(item in page for item in lacking)]
         return {_name(page): page.format(**self._asdict()) for page in pages}
 
     def pages(self) -> tuple[str, ...]:

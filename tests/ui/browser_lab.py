@@ -55,8 +55,8 @@ def browser() -> Iterator[Browser]:
     """Chromium. It is ended with the module: while it is there no other event loop can run in this thread."""
     if WITHOUT:
         pytest.skip(WITHOUT)
-    with chromium() as found:
-        yield found
+    with chromium() as result:
+        yield result
 
 
 class Site:
@@ -91,8 +91,8 @@ class Site:
 @contextmanager
 def site(root: Path) -> Iterator[Site]:
     """The server that leads the project, and a browser."""
-    with browser() as found, serving(waiting(root)) as server:
-        yield Site(found, server)
+    with browser() as result, serving(waiting(root)) as server:
+        yield Site(result, server)
 
 
 def open_page(page: Page, path: str) -> None:
@@ -109,6 +109,6 @@ def axed(page: Page, *only: str) -> list[str]:
         return []
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE.read_text(encoding="utf-8"))
-    found = page.evaluate(f"axe.run({{runOnly: {json.dumps(only or RULES)}}})")
-    assert len(found["passes"]) > (0 if only else 15), page.url
-    return [f"{one['id']}: {[node['html'][:200] for node in one['nodes']]}" for one in found["violations"]]
+    result = page.evaluate(f"axe.run({{runOnly: {json.dumps(only or RULES)}}})")
+    assert len(result["passes"]) > (0 if only else 15), page.url
+    return [f"{item['id']}: {[node['html'][:200] for node in item['nodes']]}" for item in result["violations"]]

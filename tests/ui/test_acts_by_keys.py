@@ -26,8 +26,8 @@ def tab_to(page: Page, name: str) -> None:
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with site(tmp_path_factory.mktemp("keys") / "shop") as found:
-        yield found
+    with site(tmp_path_factory.mktemp("keys") / "shop") as result:
+        yield result
 
 
 def test_a_range_is_chosen_in_the_calendar_with_arrows(shop: Site) -> None:

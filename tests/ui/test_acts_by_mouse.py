@@ -52,8 +52,8 @@ def deciding(root: Path) -> Path:
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, Path]]:
     root = deciding(tmp_path_factory.mktemp("acts") / "shop")
-    with browser() as found, serving(root) as server:
-        yield Site(found, server), root
+    with browser() as result, serving(root) as server:
+        yield Site(result, server), root
 
 
 def cell(page: Page, day: str) -> Locator:

@@ -26,8 +26,8 @@ DOWN = "source: rates\nowner: core\npartition: day\nhttp: {url: 'http://127.0.0.
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    with browser() as found:
-        yield found
+    with browser() as result:
+        yield result
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ MORE = 5
 @pytest.fixture(scope="module")
 def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     """One page that goes everywhere."""
-    with site(tmp_path_factory.mktemp("keys") / "shop") as found, found.page(width=WIDTH, height=HEIGHT) as page:
+    with site(tmp_path_factory.mktemp("keys") / "shop") as result, result.page(width=WIDTH, height=HEIGHT) as page:
         yield page
 
 

@@ -23,8 +23,8 @@ def fortnight(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, 
     for day in DAYS:
         deliver(root, day)
     headrace(root, "tick", "--now", "2025-03-15T06:00")
-    with browser() as found, serving(root) as server:
-        yield Site(found, server), root
+    with browser() as result, serving(root) as server:
+        yield Site(result, server), root
 
 
 def test_the_ledger_of_any_delivery_opens(fortnight: tuple[Site, Path]) -> None:

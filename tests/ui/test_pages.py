@@ -16,8 +16,8 @@ WIDTHS, WIDTH = (320, 768, 2560), 1280
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with site(tmp_path_factory.mktemp("ui") / "shop") as found:
-        yield found
+    with site(tmp_path_factory.mktemp("ui") / "shop") as result:
+        yield result
 
 
 def test_every_page_is_looked_at() -> None:

@@ -59,17 +59,17 @@ def demo(root: Path) -> Iterator[Site]:
 
 def test_every_page_is_made_of_what_it_was(demo: Site, root: Path) -> None:
     """Would catch: a panel, a column or a button that is gone from a page, and nobody wanted that."""
-    found = {}
+    result = {}
     with demo.page(**WINDOW, zone=ZONE, scale=SCALE) as page:
         pages = DEMO.named()
         last = pages.pop("plan")
         for name, path in pages.items():
-            found[name] = made_of(page, name, path)
+            result[name] = made_of(page, name, path)
         with edited(root):  # or there is no plan to look at
-            found["plan"] = made_of(page, "plan", last)
+            result["plan"] = made_of(page, "plan", last)
     if PICTURES is not None:
-        KEPT.write_text(json.dumps(found, indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
-    assert found == json.loads(KEPT.read_text(encoding="utf-8"))
+        KEPT.write_text(json.dumps(result, indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
+    assert result == json.loads(KEPT.read_text(encoding="utf-8"))
 
 
 def made_of(page: Page, name: str, path: str) -> object:

@@ -26,8 +26,8 @@ def shop(tmp_path: Path) -> Iterator[tuple[Site, Path]]:
     for day in DAYS:
         deliver(root, day, 10)
     headrace(root, "tick", "--now", NOW)
-    with browser() as found, serving(root) as server:
-        yield Site(found, server), root
+    with browser() as result, serving(root) as server:
+        yield Site(result, server), root
 
 
 def edit(root: Path, old: str, new: str) -> None:
@@ -93,11 +93,11 @@ def test_exactly_the_plan_that_is_shown_is_applied(  # noqa: PLR0915 - one story
         expect(page.get_by_role("heading", level=1)).to_contain_text("Nothing to apply")
         expect(page.get_by_role("link", name="Plan", exact=True)).to_be_visible()
     assert applied(root) == now
-    files = {one["path"]: one["sha256"] for one in response(root, "versions", "2")[0]["files"]}
+    files = {item["path"]: item["sha256"] for item in response(root, "versions", "2")[0]["files"]}
     assert files[REVENUE] == hashlib.sha256((root / REVENUE).read_bytes()).hexdigest()
     entry = response(root, "audit", "show", "--action", "project.applied", "--limit", "1")[0]
     assert (entry["actor"], entry["after"]["plan_id"]) == (ME, now)
-    assert [one for one in site.problems if "409" not in one] == []
+    assert [problem for problem in site.problems if "409" not in problem] == []
 
 
 def test_published_data_is_kept_under_new_code(shop: tuple[Site, Path]) -> None:
@@ -148,15 +148,15 @@ def cents(tmp_path: Path) -> Iterator[tuple[Site, Path]]:
     rows = "".join(f"2025-03-05,{(3 + (i * 7 + 4) % 11 / 2) * CENTS:g}\n" for i in range(30))
     write(root / "landing/orders_2025-03-05.csv", f"day,amount_cents\n{rows}")
     headrace(root, "tick", "--now", "2025-03-06T08:00")
-    with browser() as found, serving(root) as server:
-        yield Site(found, server), root
+    with browser() as result, serving(root) as server:
+        yield Site(result, server), root
 
 
 def test_values_that_differ_are_converted_as_somebody_decides(cents: tuple[Site, Path]) -> None:
     """Would catch: a page that publishes a hundred times too much, or that can't decide what the command
     line can."""
     site, root = cents
-    (incident,) = (one["id"] for one in response(root, "incidents") if one["cause"]["kind"] == "schema_change")
+    (incident,) = (item["id"] for item in response(root, "incidents") if item["cause"]["kind"] == "schema_change")
     with site.page() as page:
         open_page(page, f"/incidents/{incident}")
         page.get_by_role("button", name="Repair…").click()
@@ -178,8 +178,8 @@ def test_values_that_differ_are_converted_as_somebody_decides(cents: tuple[Site,
         close(page)
     entry = response(root, "audit", "show", "--action", "contract.accepted", "--limit", "1")[0]
     assert (entry["reason"], entry["after"]["convert"]) == ("the shop says cents", {"amount": "amount_cents / 100"})
-    found = response(root, "read", "orders", "--partition", "2025-03-05")["rows"]
-    assert max(float(row["amount"]) for row in found) < CENTS
+    result = response(root, "read", "orders", "--partition", "2025-03-05")["rows"]
+    assert max(float(row["amount"]) for row in result) < CENTS
 
 
 def test_a_held_delivery_s_names_are_accepted_on_its_page(cents: tuple[Site, Path]) -> None:

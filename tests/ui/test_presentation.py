@@ -33,8 +33,8 @@ STALE_MS = 31_000
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     root = tmp_path_factory.mktemp("looks") / "shop"
     write(root / "assets/order_payments_with_customers.sql", CHECKED)
-    with browser() as found, serving(waiting(root)) as server:
-        yield Site(found, server)
+    with browser() as result, serving(waiting(root)) as server:
+        yield Site(result, server)
 
 
 def many_deliveries(page: Page) -> None:
@@ -117,8 +117,8 @@ def test_each_figure_of_today_names_its_window(shop: Site) -> None:
     with shop.page() as page:
         open_page(page, "/")
         status = page.evaluate("fetch('/api/v1/status').then(one => one.json())")
-        rows = [one["availability"] for one in status["consumers"]]
-        assert status["minutes_counted"] == sum(one["minutes"] for one in rows) > status["minutes_lost"] > 0
+        rows = [item["availability"] for item in status["consumers"]]
+        assert status["minutes_counted"] == sum(row["minutes"] for row in rows) > status["minutes_lost"] > 0
         lost = page.get_by_role("region", name="Time lost")
         expect(lost).to_contain_text(f"{status['minutes_lost']:,} min")
         expect(lost).to_contain_text(f"{status['minutes_counted']:,} min")

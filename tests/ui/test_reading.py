@@ -53,13 +53,13 @@ def shop(root: Path) -> Path:
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, Path]]:
     root = shop(tmp_path_factory.mktemp("reading") / "shop")
-    with browser() as found, serving(root) as server:
-        yield Site(found, server), root
+    with browser() as result, serving(root) as server:
+        yield Site(result, server), root
 
 
 def long_log(root: Path) -> str:
     """Gives an attempt many lines, one of them with markup; where its log is."""
-    row = next(one for one in response(root, "runs") if one["node"] == "revenue")
+    row = next(item for item in response(root, "runs") if item["node"] == "revenue")
     epoch, n = row["attempt"].split(".")
     path = root / f".headrace/logs/{epoch}/{n}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -74,10 +74,10 @@ def accessible(page: Page, where: str) -> None:
     if not AXE.is_file():
         pytest.skip("axe-core isn't here (make ui fetches it)")
     page.evaluate(AXE.read_text(encoding="utf-8"))
-    found = page.evaluate(f"axe.run({{runOnly: {json.dumps(RULES)}}})")
-    assert not found["violations"], (
+    result = page.evaluate(f"axe.run({{runOnly: {json.dumps(RULES)}}})")
+    assert not result["violations"], (
         where,
-        [f"{one['id']}: {[node['html'][:200] for node in one['nodes']]}" for one in found["violations"]],
+        [f"{item['id']}: {[node['html'][:200] for node in item['nodes']]}" for item in result["violations"]],
     )
 
 
@@ -242,9 +242,9 @@ def test_nothing_is_left_to_retry_of_what_was_published_since(tmp_path: Path) ->
     deliver(root, "2025-03-01")
     headrace(root, "tick", "--now", NOW)
     attempted(root, {"old-1": "failed", "old-2": "failed"}, {"old-1": "published", "old-2": "failed"})
-    found = run_timeline(ProjectSession(root, "prod", None, "t"), "1", None)
-    assert (found.unpublished, found.retryable) == (2, 1)
-    assert found.retries == [NodePartsRow(node="revenue", partitions=1, first="old-2", last="old-2")]
+    result = run_timeline(ProjectSession(root, "prod", None, "t"), "1", None)
+    assert (result.unpublished, result.retryable) == (2, 1)
+    assert result.retries == [NodePartsRow(node="revenue", partitions=1, first="old-2", last="old-2")]
 
 
 def test_a_cancellation_counts_all_that_is_under_way(tmp_path: Path) -> None:
@@ -254,9 +254,9 @@ def test_a_cancellation_counts_all_that_is_under_way(tmp_path: Path) -> None:
     headrace(root, "tick", "--now", NOW)
     keys = [f"old-{n:03}" for n in range(600)]
     attempted(root, {key: "running" if key > "old-001" else "queued" for key in keys}, {})
-    found = run_timeline(ProjectSession(root, "prod", None, "t"), "1", None, limit=10)
-    assert (len(found.attempts), found.under_way) == (10, 600)
-    assert found.cancels == [NodePartsRow(node="revenue", partitions=600, first="old-000", last="old-599")]
+    result = run_timeline(ProjectSession(root, "prod", None, "t"), "1", None, limit=10)
+    assert (len(result.attempts), result.under_way) == (10, 600)
+    assert result.cancels == [NodePartsRow(node="revenue", partitions=600, first="old-000", last="old-599")]
 
 
 def test_what_isnt_there_is_marked_day_by_day(seen: tuple[Site, Path], tmp_path: Path) -> None:

@@ -43,8 +43,8 @@ fast as the page takes them in; the quarter of a second for which events are gat
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with site(tmp_path_factory.mktemp("small") / "shop") as found:
-        yield found
+    with site(tmp_path_factory.mktemp("small") / "shop") as result:
+        yield result
 
 
 def rows_in(page: Page) -> int:

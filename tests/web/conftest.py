@@ -21,5 +21,5 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
         root / "assets/hooked.py",
         "from headrace import asset\n\n@asset(owner='core', trigger='webhook')\ndef hooked(ctx):\n    return []\n",
     )
-    with opened(root) as found:
-        yield found
+    with opened(root) as result:
+        yield result

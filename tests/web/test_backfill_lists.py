@@ -22,8 +22,8 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
         deliver(root, day)
     headrace(root, "tick", "--now", NOW)
     headrace(root, "backfill", "revenue", "--from", DAYS[0], "--to", DAYS[2], "--mode", "all", "--reason", "why", "--yes")
-    with opened(root) as found:
-        yield found
+    with opened(root) as result:
+        yield result
 
 
 def test_a_plan_is_listed_as_it_would_be_made_page_by_page(door: Opened) -> None:
@@ -32,8 +32,8 @@ def test_a_plan_is_listed_as_it_would_be_made_page_by_page(door: Opened) -> None
     plan = response(door.root, "backfill", "revenue", "--from", DAYS[0], "--to", DAYS[4], "--mode", "all", "--reason", "x", "--dry-run")
     whole = door.get(path).json
     assert (len(whole["partitions"]), whole["next"]) == (plan["partitions_total"], None)
-    stands = {one["partition"]: one["state"] for one in door.get("/api/v1/assets/revenue/partitions").json["partitions"]}
-    assert [(one["asset"], one["partition"], one["state"]) for one in whole["partitions"]] == [
+    stands = {item["partition"]: item["state"] for item in door.get("/api/v1/assets/revenue/partitions").json["partitions"]}
+    assert [(item["asset"], item["partition"], item["state"]) for item in whole["partitions"]] == [
         ("revenue", day, stands[day]) for day in DAYS[:4]
     ]
     first = door.get(f"{path}&limit=3").json
@@ -45,9 +45,9 @@ def test_a_kept_plan_says_what_came_of_each_and_by_which_attempt(door: Opened) -
     """Would catch: a partition whose log nobody finds, or one that is said to be made because something else made it."""
     kept = response(door.root, "backfills")["backfills"][0]["plan_id"]
     rows = door.get(f"/api/v1/backfills/{kept}/partitions").json["partitions"]
-    assert [(one["partition"], one["state"]) for one in rows] == [(day, "published") for day in DAYS[:3]]
-    for one in rows:
-        assert door.get(f"/api/v1/attempts/{one['attempt']}/logs").status == 200
+    assert [(row["partition"], row["state"]) for row in rows] == [(day, "published") for day in DAYS[:3]]
+    for row in rows:
+        assert door.get(f"/api/v1/attempts/{row['attempt']}/logs").status == 200
 
 
 @pytest.mark.parametrize("path", ["99/partitions", "x/partitions", f"preview/partitions?select=nothing&{RANGE}", "1/partitions?cursor=x"])

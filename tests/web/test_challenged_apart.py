@@ -27,11 +27,11 @@ def test_it_says_what_the_command_says(tmp_path: Path) -> None:
     headrace(root, "tick", "--now", NOW)
     session = ProjectSession(root, "prod", None, "tester")
     try:
-        found = {one.check: (one.verdict, one.mutations_caught) for one in challenged(session, ("revenue",), 20, Silent())}
+        result = {item.check: (item.verdict, item.mutations_caught) for item in challenged(session, ("revenue",), 20, Silent())}
         with pytest.raises(UsageError, match="unknown node"):
             challenged(session, ("--write",), 1, Silent())
     finally:
         session.close()
     said = response(root, "checks", "challenge", "revenue", "--seconds", "20")
-    assert found == {one["check"]: (one["verdict"], one["mutations_caught"]) for one in said}
-    assert {verdict for verdict, _ in found.values()} == {"effective", "cannot_fail"}
+    assert result == {item["check"]: (item["verdict"], item["mutations_caught"]) for item in said}
+    assert {verdict for verdict, _ in result.values()} == {"effective", "cannot_fail"}

@@ -17,12 +17,12 @@ def test_pages_of_checks_are_the_whole_list(tmp_path: Path) -> None:
         write(root / f"assets/{name}.sql", text)
     headrace(root, "tick", "--now", "2025-03-04T08:00")
     with opened(root) as door:
-        whole, found, next_, pages = door.get("/api/v1/checks").json, [], "", 0
+        whole, result, next_, pages = door.get("/api/v1/checks").json, [], "", 0
         while next_ is not None:
             page = door.get(f"/api/v1/checks/list?limit=4&cursor={next_}").json
             assert page["total"] == len(whole) == 6
-            found, next_, pages = found + page["checks"], page["next"], pages + 1
-        assert found == whole and pages == 2
+            result, next_, pages = result + page["checks"], page["next"], pages + 1
+        assert result == whole and pages == 2
         last = door.get("/api/v1/checks/list?limit=1").json["next"]
         for name in ("one", "three", "two"):
             (root / f"assets/{name}.sql").unlink()

@@ -24,32 +24,32 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
             headrace(root, "tick", "--now", NOW)
             write(root / "assets/other.sql", "/* headrace\nowner: core\n*/\nselect 1 as one\n")
         headrace(root, "apply", "--yes", "--now", NOW)
-    with opened(root) as found:
-        yield found
+    with opened(root) as result:
+        yield result
 
 
 def test_each_change_of_a_contract_is_a_version_and_the_newest_is_compared(door: Opened) -> None:
     """Would catch: a version for each apply although the contract stayed, or a diff that runs backwards."""
-    found = door.get("/api/v1/contract/orders/versions").json
-    assert [one["declared"] for one in found["versions"]] == ["2.0.0", "1.0.0"]
-    assert (found["earlier"], found["later"]) == (found["versions"][1]["version"], found["versions"][0]["version"])
-    assert [one["column"] for one in found["changes"]] == ["amount"] and found["breaking"]
-    assert {one["kind"]: one["text"] for one in found["lines"] if "version: " in one["text"]} | {"same": ""} == {
+    result = door.get("/api/v1/contract/orders/versions").json
+    assert [item["declared"] for item in result["versions"]] == ["2.0.0", "1.0.0"]
+    assert (result["earlier"], result["later"]) == (result["versions"][1]["version"], result["versions"][0]["version"])
+    assert [item["column"] for item in result["changes"]] == ["amount"] and result["breaking"]
+    assert {item["kind"]: item["text"] for item in result["lines"] if "version: " in item["text"]} | {"same": ""} == {
         "removed": "version: 1.0.0", "added": "version: 2.0.0", "same": "",
     }  # fmt: skip
 
 
 def test_any_two_versions_can_be_compared_and_no_others(door: Opened) -> None:
     """Would catch: a link to a comparison that shows another one."""
-    newest, oldest = (one["version"] for one in door.get("/api/v1/contract/orders/versions").json["versions"])
+    newest, oldest = (item["version"] for item in door.get("/api/v1/contract/orders/versions").json["versions"])
     first = door.get(f"/api/v1/contract/orders/versions?later={oldest}").json
     assert (first["earlier"], first["later"], first["changes"]) == (None, oldest, [])
-    assert {one["kind"] for one in first["lines"]} == {"added"}
+    assert {item["kind"] for item in first["lines"]} == {"added"}
     assert door.get(f"/api/v1/contract/orders/versions?earlier={oldest}&later={newest}").json["breaking"]
     assert door.get("/api/v1/contract/orders/versions?later=99").status == 400
 
 
 def test_what_has_no_contract_says_so(door: Opened) -> None:
     """Would catch: a page that is an error for most assets."""
-    found = door.get("/api/v1/contract/revenue/versions").json
-    assert (found["contract"], found["versions"], found["lines"]) == (None, [], [])
+    result = door.get("/api/v1/contract/revenue/versions").json
+    assert (result["contract"], result["versions"], result["lines"]) == (None, [], [])

@@ -16,6 +16,6 @@ def test_a_server_finds_a_deleted_file(tmp_path: Path) -> None:
     with serving(root) as server:
         for path in (root / ".headrace/lake/main/revenue").iterdir():
             path.unlink()
-        found = until(lambda: [one for one in server.get("/api/v1/incidents").json if one["cause"]["kind"] == "data_corrupted"])
-        assert [one["cause"]["node"] for one in found] == ["revenue"]
+        result = until(lambda: [item for item in server.get("/api/v1/incidents").json if item["cause"]["kind"] == "data_corrupted"])
+        assert [item["cause"]["node"] for item in result] == ["revenue"]
         assert server.get("/api/v1/status").json["lake"]["damaged"] == 2

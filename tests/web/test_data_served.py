@@ -40,15 +40,15 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
     write(root / "assets/seen.sql", "/* headrace\nowner: core\nmaterialize: view\n*/\nselect shout, city from loud\n")
     write(root / "landing/people_2025-03-03.csv", 'day,name,city\n2025-03-03,Ann Secret,Ulm\n2025-03-03,Bob Secret,"Köln, <b>"\n')
     headrace(root, "tick", "--now", NOW)
-    with opened(root) as found:
-        yield found
+    with opened(root) as result:
+        yield result
 
 
 def test_rows_are_those_of_the_command(door: Opened) -> None:
     """Would catch: a download that has other rows than what people see, or another word for its state."""
     answer = door.get("/data/loud.json?partition=2025-03-03")
     said = response(door.root, "read", "loud@2025-03-03")
-    kept = {**said, "masked": ["shout"], "columns": [one for one in said["columns"] if one["name"] != "shout"],
+    kept = {**said, "masked": ["shout"], "columns": [item for item in said["columns"] if item["name"] != "shout"],
             "rows": [{name: value for name, value in row.items() if name != "shout"} for row in said["rows"]]}  # fmt: skip
     assert answer.status == 200 and answer.json == kept
     assert answer.headers["x-headrace-snapshot"] == str(said["snapshot"])
@@ -62,12 +62,12 @@ def test_classified_values_leave_by_no_way(door: Opened) -> None:
     for path in ("people.csv", "loud.parquet", "greatest.arrow", "seen.json"):
         answer = door.get(f"/data/{path}")
         assert answer.status == 200, (path, answer.body)
-        found = answer.body
+        result = answer.body
         if path.endswith("parquet"):
-            found = repr(pq.read_table(io.BytesIO(answer.body)).to_pylist()).encode()
+            result = repr(pq.read_table(io.BytesIO(answer.body)).to_pylist()).encode()
         if path.endswith("arrow"):
-            found = repr(pa.ipc.open_stream(answer.body).read_all().to_pylist()).encode()
-        assert found and b"secret" not in found.lower(), path
+            result = repr(pa.ipc.open_stream(answer.body).read_all().to_pylist()).encode()
+        assert result and b"secret" not in result.lower(), path
         assert answer.headers["x-headrace-masked"]
     refused = door.get("/data/loud.csv?columns=SHOUT")
     assert refused.status == 400 and b"classified" in refused.body

@@ -199,7 +199,7 @@ def test_metrics_are_prometheus_text(door) -> None:
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     line = re.compile(r'headrace_[a-z_]+(\{([a-z]+="(?:[^"\\\n]|\\[\\"n])*",?)*\})? [0-9.e+-]+')
     text = answer.body.decode()
-    assert all(line.fullmatch(said) for said in text.splitlines() if not said.startswith("#")), text
+    assert all(line.fullmatch(splitline) for splitline in text.splitlines() if not splitline.startswith("#")), text
     assert 'headrace_consumer_state{consumer="report",owner="core",state="never"} 1' in text
     said = metrics.MetricsText()
     said.gauge("x", "y", ({"a": 'q"\\\n'}, 0.5), ({}, None))

@@ -58,47 +58,47 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, P
     root = project(tmp_path_factory.mktemp("events") / "shop")
     deliver(root, "2025-03-01")
     headrace(root, "tick", "--now", NOW)
-    with serving(root) as found:
-        yield found, root
+    with serving(root) as result:
+        yield result, root
 
 
 def test_a_change_is_told_to_all_who_listen(server: tuple[Server, Path]) -> None:
     """Would catch: a page that shows yesterday's state until it is loaded again."""
-    found, root = server
-    with listening(found) as one, listening(found) as other:
-        for each in (one, other):
+    result, root = server
+    with listening(result) as item, listening(result) as other:
+        for each in (item, other):
             name, data = each.next()
             assert name == "changes" and data["changes"] == [] and data["id"]
         headrace(root, "pause", "revenue", "--reason", "later")
-        assert one.until("audit") and other.until("audit")
+        assert item.until("audit") and other.until("audit")
         deliver(root, "2025-03-02")
         headrace(root, "tick")
-        assert one.until("partitions") == ["orders"]
+        assert item.until("partitions") == ["orders"]
         assert other.until("deliveries") == ["orders"]
         headrace(root, "resume", "revenue")
 
 
 def test_who_comes_again_is_told_what_it_missed(server: tuple[Server, Path]) -> None:
     """Would catch: a change that happened while the laptop was asleep."""
-    found, root = server
-    with listening(found) as one:
-        _, data = one.next()
+    result, root = server
+    with listening(result) as item:
+        _, data = item.next()
     headrace(root, "pause", "orders", "--reason", "later")
     headrace(root, "resume", "orders")
-    with listening(found, Last_Event_ID=data["id"]) as again:
+    with listening(result, Last_Event_ID=data["id"]) as again:
         name, missed = again.next()
         assert name == "changes" and [change["kind"] for change in missed["changes"]] == ["audit"]
     for rubbish in ("x", "AAAA", "../..", "k" * 5000):
-        with listening(found, Last_Event_ID=rubbish) as lost:
+        with listening(result, Last_Event_ID=rubbish) as lost:
             assert [change["kind"] for change in lost.next()[1]["changes"]] == ["everything"]
 
 
 def test_an_id_outlives_the_server(server: tuple[Server, Path]) -> None:
     """Would catch: pages that load everything again after each deployment, or miss what was done meanwhile."""
-    found, _ = server
-    with listening(found) as one:
-        first = one.next()[1]["id"]
-    with listening(found, Last_Event_ID=first) as again:
+    result, _ = server
+    with listening(result) as item:
+        first = item.next()[1]["id"]
+    with listening(result, Last_Event_ID=first) as again:
         assert again.next()[1] == {"id": first, "changes": []}
 
 
@@ -106,7 +106,7 @@ def test_a_server_stops_though_somebody_listens(tmp_path: Path) -> None:
     """Would catch: a deployment that hangs until the last browser is closed."""
     root = project(tmp_path / "shop")
     headrace(root, "tick", "--now", NOW)
-    with serving(root) as found, listening(found) as one:
-        one.next()
-        assert found.stop() == 0
-        assert one.next()[0] == "end"
+    with serving(root) as result, listening(result) as item:
+        item.next()
+        assert result.stop() == 0
+        assert item.next()[0] == "end"

@@ -17,8 +17,8 @@ from headrace.web.table import TABLE
 
 NOW = "2025-03-04T08:00"
 HUGE = "1" + "0" * 20
-GETS = [one for one in TABLE if isinstance(one, Get)]
-ACTS = [one for one in TABLE if not isinstance(one, Get)]
+GETS = [item for item in TABLE if isinstance(item, Get)]
+ACTS = [item for item in TABLE if not isinstance(item, Get)]
 WORDS = ["-1", "0", "INC-99", "INC-" + HUGE, HUGE, str(2**63), "revenue@x", "%00", "1." + "9" * 20, "%F0%9F%92%A9", "x" * 900]
 DEPTH = 20_000
 
@@ -28,8 +28,8 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
     root = project(tmp_path_factory.mktemp("hostile") / "shop")
     deliver(root, "2025-03-01")
     headrace(root, "tick", "--now", NOW)
-    with opened(root) as found:
-        yield found
+    with opened(root) as result:
+        yield result
 
 
 def path_of(endpoint: Endpoint, word: str) -> str:
@@ -40,7 +40,7 @@ def named(endpoint: Endpoint) -> bool:
     return "{" in endpoint.path
 
 
-@pytest.mark.parametrize("endpoint", [one for one in GETS if named(one)], ids=lambda one: one.name)
+@pytest.mark.parametrize("endpoint", [get for get in GETS if named(get)], ids=lambda item: item.name)
 def test_a_name_that_does_not_exist_is_not_found(door: Opened, endpoint: Get) -> None:
     """Would catch: 400 for an unknown name, so that a client can't tell a typo from a bad request."""
     answer = door.get(path_of(endpoint, "nothing"))
@@ -48,7 +48,7 @@ def test_a_name_that_does_not_exist_is_not_found(door: Opened, endpoint: Get) ->
     assert answer.headers["content-type"] == "application/problem+json" and answer.json["detail"]
 
 
-@pytest.mark.parametrize("endpoint", GETS, ids=lambda one: one.name)
+@pytest.mark.parametrize("endpoint", GETS, ids=lambda item: item.name)
 def test_no_word_is_an_error_of_the_server(door: Opened, endpoint: Get) -> None:
     """Would catch: 500 for a number that no database takes, or for text that no path holds."""
     for word in WORDS if named(endpoint) else ():
@@ -60,7 +60,7 @@ def test_no_word_is_an_error_of_the_server(door: Opened, endpoint: Get) -> None:
                 assert door.get(asked).status < 500, asked
 
 
-@pytest.mark.parametrize("endpoint", ACTS, ids=lambda one: one.name)
+@pytest.mark.parametrize("endpoint", ACTS, ids=lambda item: item.name)
 @pytest.mark.parametrize(
     "body",
     [b"[" * DEPTH + b"]" * DEPTH, b'{"x":' * 10_000 + b"1" + b"}" * 10_000, b"\xff", b"[]",

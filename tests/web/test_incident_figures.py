@@ -39,8 +39,8 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
     for number in (EMPTIED, SCALED):
         delivered(root, number)
         headrace(root, "tick", "--now", f"{day(number + 1)}T06:00")
-    with opened(root) as found:
-        yield found
+    with opened(root) as result:
+        yield result
 
 
 def figures(door: Opened, kind: str) -> Any:
@@ -50,21 +50,21 @@ def figures(door: Opened, kind: str) -> Any:
 
 def test_a_column_that_is_empty_is_drawn_against_days_on_which_it_never_was(door: Opened) -> None:
     """Would catch: an incident without the observed value, one that is mixed with the history, or expectations in another unit."""
-    (found,) = figures(door, "null_spike")
-    assert (found["column"], found["figure"], found["unit"], found["partition"]) == ("amount", "nulls", "share", day(EMPTIED))
-    assert (found["expected"], found["observed"]) == (pytest.approx(0, abs=0.01), 0.5)
-    assert [(one["value"], one["odd"]) for one in found["points"]] == [(0.0, False)] * SOUND + [(0.5, True)]
-    assert [one["partition"] for one in found["points"]] == [day(number) for number in range(SOUND + 1)]
+    (result,) = figures(door, "null_spike")
+    assert (result["column"], result["figure"], result["unit"], result["partition"]) == ("amount", "nulls", "share", day(EMPTIED))
+    assert (result["expected"], result["observed"]) == (pytest.approx(0, abs=0.01), 0.5)
+    assert [(item["value"], item["odd"]) for item in result["points"]] == [(0.0, False)] * SOUND + [(0.5, True)]
+    assert [item["partition"] for item in result["points"]] == [day(number) for number in range(SOUND + 1)]
 
 
 def test_sizes_are_said_as_people_count(door: Opened) -> None:
     """Would catch: logarithms on a page; the emptied day, which nobody reads, taken for a usual one."""
-    (found,) = figures(door, "distribution_shift")
-    assert (found["figure"], found["unit"]) == ("location", "number")
-    assert 18 < found["expected"] < 22
-    assert 1800 < found["observed"] < 2200
-    assert [one["odd"] for one in found["points"]] == [False] * SOUND + [True]
-    assert {day(EMPTIED)}.isdisjoint(one["partition"] for one in found["points"])
+    (result,) = figures(door, "distribution_shift")
+    assert (result["figure"], result["unit"]) == ("location", "number")
+    assert 18 < result["expected"] < 22
+    assert 1800 < result["observed"] < 2200
+    assert [item["odd"] for item in result["points"]] == [False] * SOUND + [True]
+    assert {day(EMPTIED)}.isdisjoint(item["partition"] for item in result["points"])
 
 
 def test_an_incident_that_there_isnt_is_refused(door: Opened) -> None:

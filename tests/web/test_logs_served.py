@@ -22,8 +22,8 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Opened, str
     root = project(tmp_path_factory.mktemp("logs") / "shop")
     deliver(root, "2025-03-01")
     headrace(root, "tick", "--now", NOW)
-    with opened(root) as found:
-        attempt = next(row["attempt"] for row in found.get("/api/v1/runs").json if row["attempt"])
+    with opened(root) as result:
+        attempt = next(row["attempt"] for row in result.get("/api/v1/runs").json if row["attempt"])
         epoch, n = attempt.split(".")
         path = root / f".headrace/logs/{epoch}/{n}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -32,7 +32,7 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Opened, str
                 text = NEEDLE[1] if number == NEEDLE[0] else f"line {number}"
                 file.write(msgspec.json.encode({"at_us": 1, "stream": "stdout", "level": "", "text": text}) + b"\n")
             file.write(b'{"at_us": 1, "half')
-        yield found, f"/api/v1/attempts/{attempt}/logs"
+        yield result, f"/api/v1/attempts/{attempt}/logs"
 
 
 def test_a_log_opens_at_any_of_its_lines(logs: tuple[Opened, str]) -> None:
@@ -40,7 +40,7 @@ def test_a_log_opens_at_any_of_its_lines(logs: tuple[Opened, str]) -> None:
     door, path = logs
     for asked, first in (("", 1), ("&line=12345", 12345), ("&line=-3", LINES - 2), (f"&line=-{LINES * 2}", 1)):
         page = door.get(f"{path}?limit=3{asked}").json
-        assert [one["number"] for one in page["lines"]] == [first, first + 1, first + 2], asked
+        assert [item["number"] for item in page["lines"]] == [first, first + 1, first + 2], asked
         assert page["lines"][0]["text"] == f"line {first}" and page["total"] == LINES, asked
     after = door.get(f"{path}?line={LINES + 1}").json
     assert after["lines"] == [] and after["next"] is None
@@ -51,7 +51,7 @@ def test_pages_go_on_where_the_last_one_ended(logs: tuple[Opened, str]) -> None:
     door, path = logs
     first = door.get(f"{path}?limit=2&line=500").json
     second = door.get(f"{path}?limit=2&cursor={first['next']}").json
-    assert [one["number"] for one in first["lines"] + second["lines"]] == [500, 501, 502, 503]
+    assert [item["number"] for item in first["lines"] + second["lines"]] == [500, 501, 502, 503]
 
 
 def test_a_search_keeps_the_numbers_and_gives_others_their_turn(logs: tuple[Opened, str]) -> None:
@@ -63,4 +63,4 @@ def test_a_search_keeps_the_numbers_and_gives_others_their_turn(logs: tuple[Open
     assert page["lines"] == [] and page["next"] is not None and page["looked"] == LOOKED_MAX
     while page["next"] is not None and not page["lines"]:
         page, pages = door.get(f"{path}?{query}&cursor={page['next']}").json, pages + 1
-    assert [(one["number"], one["text"]) for one in page["lines"]] == [NEEDLE] and pages == 2
+    assert [(item["number"], item["text"]) for item in page["lines"]] == [NEEDLE] and pages == 2

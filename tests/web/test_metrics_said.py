@@ -36,12 +36,12 @@ def opened(root: Path, now: str) -> Iterator[ProjectSession]:
 def families(root: Path, now: str, server: Any) -> dict[str, Metric]:
     with opened(root, now) as session:
         text = metrics.text(session, server)
-    found = list(text_string_to_metric_families(text))
-    assert len({one.name for one in found}) == len(found), "a family that comes twice is refused"
-    for one in found:
-        assert one.documentation.endswith(".") and one.type in ("gauge", "counter", "histogram"), one
-        assert len({(s.name, tuple(sorted(s.labels.items()))) for s in one.samples}) == len(one.samples), one.name
-    return {one.name.removeprefix("headrace_"): one for one in found}
+    result = list(text_string_to_metric_families(text))
+    assert len({item.name for item in result}) == len(result), "a family that comes twice is refused"
+    for item in result:
+        assert item.documentation.endswith(".") and item.type in ("gauge", "counter", "histogram"), item
+        assert len({(s.name, tuple(sorted(s.labels.items()))) for s in item.samples}) == len(item.samples), item.name
+    return {item.name.removeprefix("headrace_"): item for item in result}
 
 
 def test_metrics_are_what_status_says(tmp_path: Path) -> None:
@@ -61,15 +61,15 @@ def test_metrics_are_what_status_says(tmp_path: Path) -> None:
         counted.turns[took] += 2
     counted.turn_seconds = 12.5
     counted.partitions["published"] = 4
-    found = families(root, now, Leads())
+    result = families(root, now, Leads())
 
     def value(name: str, **labels: str) -> float | None:
-        values = [s.value for s in found[name].samples if labels.items() <= s.labels.items()] if name in found else []
+        values = [s.value for s in result[name].samples if labels.items() <= s.labels.items()] if name in result else []
         assert len(values) <= 1, (name, labels)
         return values[0] if values else None
 
     (consumer,) = told["consumers"]
-    states = {s.labels["state"]: s.value for s in found["consumer_state"].samples}
+    states = {s.labels["state"]: s.value for s in result["consumer_state"].samples}
     assert states == {state: float(state == consumer["state"]) for state in metrics.STATES}
     past = consumer["availability"]
     assert past["promised"] >= 0 and past["lost_minutes"] > 0, "else nothing is compared"
@@ -81,15 +81,15 @@ def test_metrics_are_what_status_says(tmp_path: Path) -> None:
     assert value("honest_availability_ratio") == float(Decimal(told["honest_availability"]) / 100)
     assert value("classic_uptime_ratio") == float(Decimal(told["classic_uptime"]) / 100)
     assert value("quarantine_deliveries") == told["quarantine"]["deliveries"] > 0
-    kinds = {s.labels["kind"]: s.value for s in found["incidents_open"].samples}
+    kinds = {s.labels["kind"]: s.value for s in result["incidents_open"].samples}
     assert sum(kinds.values()) == told["incidents_open"] > 0 and kinds["worker_lost"] == 0 and kinds["schema_change"] == 1
     assert value("source_deliveries_late", source="orders") is not None
     assert value("worker_slots") == 3 and value("leader") == 1
 
-    buckets = [s.value for s in found["turn_duration_seconds"].samples if s.name.endswith("_bucket")]
+    buckets = [s.value for s in result["turn_duration_seconds"].samples if s.name.endswith("_bucket")]
     assert len(buckets) == len(TURN_SECONDS) + 1 and buckets == sorted(buckets) and buckets[-1] == 6
-    assert {s.value for s in found["turn_duration_seconds"].samples if s.name.endswith("_count")} == {6}
-    assert "openlineage_events" not in found
+    assert {s.value for s in result["turn_duration_seconds"].samples if s.name.endswith("_count")} == {6}
+    assert "openlineage_events" not in result
 
 
 def test_a_late_delivery_is_counted_until_it_comes(tmp_path: Path) -> None:

@@ -24,8 +24,8 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
     for day in CAME:
         deliver(root, day)
     headrace(root, "tick", "--now", "2025-03-13T06:00")
-    with opened(root) as found:
-        yield found
+    with opened(root) as result:
+        yield result
 
 
 def days(door: Opened, node: str, more: str = "") -> Any:
@@ -35,11 +35,11 @@ def days(door: Opened, node: str, more: str = "") -> Any:
 @pytest.mark.parametrize("node", ["orders", "revenue"])
 def test_days_that_nobody_heard_of_are_missing(door: Opened, node: str) -> None:
     """Would catch: a calendar with holes that look like weekends; a weekend called missing; a day that hasn't ended."""
-    found = days(door, node)["partitions"]
-    assert [one["partition"] for one in found] == sorted([*CAME, *NEVER_CAME], reverse=True)
-    missing = [one for one in found if one["state"] == "missing"]
-    assert [one["partition"] for one in missing] == NEVER_CAME
-    assert {one["seen"] for one in missing} == {False}
+    result = days(door, node)["partitions"]
+    assert [item["partition"] for item in result] == sorted([*CAME, *NEVER_CAME], reverse=True)
+    missing = [item for item in result if item["state"] == "missing"]
+    assert [item["partition"] for item in missing] == NEVER_CAME
+    assert {item["seen"] for item in missing} == {False}
     assert missing[0]["since"].startswith("2025-03-12T00:00"), "since its interval ended"
 
 
@@ -48,13 +48,13 @@ def test_pages_and_ranges_have_each_day_once(door: Opened) -> None:
     seen, after = [], ""
     while True:
         page = days(door, "orders", f"?limit=3{after}")
-        seen += [one["partition"] for one in page["partitions"]]
+        seen += [item["partition"] for item in page["partitions"]]
         if page["next"] is None:
             break
         after = f"&cursor={page['next']}"
     assert seen == sorted([*CAME, *NEVER_CAME], reverse=True)
     asked = days(door, "orders", "?from=2025-03-05&to=2025-03-07")["partitions"]
-    assert [one["partition"] for one in asked] == ["2025-03-07", "2025-03-06", "2025-03-05"]
+    assert [item["partition"] for item in asked] == ["2025-03-07", "2025-03-06", "2025-03-05"]
 
 
 def test_counts_are_of_all_that_was_asked_for(door: Opened) -> None:

@@ -15,8 +15,8 @@ def references(part: object) -> set[str]:
     """Every `$ref` at any depth."""
     if isinstance(part, dict):
         own = {part["$ref"]} if "$ref" in part else set()
-        return own.union(*(references(one) for one in part.values()))
-    return set().union(*(references(one) for one in part)) if isinstance(part, list) else set()
+        return own.union(*(references(item) for item in part.values()))
+    return set().union(*(references(item) for item in part)) if isinstance(part, list) else set()
 
 
 def test_the_committed_description_is_what_the_table_gives() -> None:
@@ -26,18 +26,18 @@ def test_the_committed_description_is_what_the_table_gives() -> None:
 
 def test_all_that_is_referred_to_is_described_and_all_that_is_described_is_used() -> None:
     """Would catch: a client that can't be generated, or types that nothing gives."""
-    found = openapi.description()
-    described = {f"#/components/schemas/{name}" for name in found["components"]["schemas"]}
-    assert references(found) == described
+    result = openapi.description()
+    described = {f"#/components/schemas/{name}" for name in result["components"]["schemas"]}
+    assert references(result) == described
 
 
 def test_every_path_has_its_parameters_once_and_every_operation_a_name_of_its_own() -> None:
     """Would catch: `{name}` in a path that nobody declares, or two functions that are one in a client."""
-    found = json.loads(openapi.text())
-    operations = [operation for path in found["paths"].values() for operation in path.values()]
-    assert len(operations) == len(TABLE) + 3 == len({one["operationId"] for one in operations})
-    for path, methods in found["paths"].items():
+    result = json.loads(openapi.text())
+    operations = [operation for path in result["paths"].values() for operation in path.values()]
+    assert len(operations) == len(TABLE) + 3 == len({operation["operationId"] for operation in operations})
+    for path, methods in result["paths"].items():
         for operation in methods.values():
-            named = [one["name"] for one in operation["parameters"] if one["in"] == "path"]
+            named = [item["name"] for item in operation["parameters"] if item["in"] == "path"]
             assert named == [part[1:-1] for part in path.split("/") if part.startswith("{")]
             assert operation["summary"] and operation["responses"]["200"]

@@ -30,8 +30,8 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
     (root / "landing/orders_2025-03-03.csv").write_text("day,amount\n2025-03-03,many\n", encoding="utf-8")
     headrace(root, "tick", "--now", NOW)
     headrace(root, "pause", "twice", "--reason", "<b>later</b>")
-    with opened(root) as found:
-        yield found
+    with opened(root) as result:
+        yield result
 
 
 SAME = {
@@ -87,17 +87,17 @@ def test_an_answer_is_as_it_is_described(door: Opened, path: str) -> None:
     """Would catch: a type that a client was generated from, and that the answer hasn't."""
     answer = door.get(f"/api/v1/{path}")
     assert answer.status == 200, answer.body
-    found = openapi.description()
-    jsonschema.Draft202012Validator({**_schema_of(found, path), "components": found["components"]}).validate(answer.json)
+    result = openapi.description()
+    jsonschema.Draft202012Validator({**_schema_of(result, path), "components": result["components"]}).validate(answer.json)
 
 
-def _schema_of(found: dict[str, Any], path: str) -> dict[str, Any]:
+def _schema_of(result: dict[str, Any], path: str) -> dict[str, Any]:
     asked = f"/api/v1/{path.partition('?')[0]}".split("/")
     fits = [
         (sum(part.startswith("{") for part in known.split("/")), methods["get"])
-        for known, methods in found["paths"].items()
+        for known, methods in result["paths"].items()
         if "get" in methods and len(known.split("/")) == len(asked)
-        and all(one.startswith("{") or one == other for one, other in zip(known.split("/"), asked, strict=True))
+        and all(item.startswith("{") or item == other for item, other in zip(known.split("/"), asked, strict=True))
     ]  # fmt: skip
     schema = min(fits, key=lambda fit: fit[0])[1]["responses"]["200"]["content"]["application/json"]["schema"]
     assert isinstance(schema, dict)
@@ -154,18 +154,18 @@ def test_the_code_of_an_asset_has_its_versions(door: Opened) -> None:
     write(path, applied + "-- later\n")
     try:
         assert door.get("/api/v1/assets/revenue/code").json == first
-        assert first["text"] == applied and [one["version"] for one in first["versions"]] == [first["version"]]
+        assert first["text"] == applied and [item["version"] for item in first["versions"]] == [first["version"]]
     finally:
         write(path, applied)
 
 
 def test_a_focus_is_never_more_than_its_budget_and_says_what_it_leaves_out(door: Opened) -> None:
     """Would catch: a graph of ten thousand cards, or one that hides its neighbours without a word."""
-    found = door.get("/api/v1/graph/view?mode=focus&root=revenue&hops=2&budget=2").json
-    cards = {card["id"]: card for card in found["cards"]}
-    assert found["shown"] == 2 and found["total"] == 4 and cards["asset:revenue"]["steps"] == 0
-    assert sum(card["count"] for card in found["cards"]) == 4
-    assert json.dumps(found).count("more:") >= 1
+    result = door.get("/api/v1/graph/view?mode=focus&root=revenue&hops=2&budget=2").json
+    cards = {card["id"]: card for card in result["cards"]}
+    assert result["shown"] == 2 and result["total"] == 4 and cards["asset:revenue"]["steps"] == 0
+    assert sum(card["count"] for card in result["cards"]) == 4
+    assert json.dumps(result).count("more:") >= 1
     near = door.get("/api/v1/graph/view?mode=focus&root=revenue&hops=0").json
     assert [(card["hidden_above"], card["hidden_below"]) for card in near["cards"]] == [(1, 2)]
 
@@ -184,8 +184,8 @@ def test_the_runs_of_a_node_are_those_of_all_that_are_its(door: Opened) -> None:
     whole = door.get("/api/v1/runs?limit=1000").json
     for node in ("orders", "revenue"):
         mine = [row for row in whole if row["node"] == node]
-        found = door.get(f"/api/v1/runs?node={node}").json
-        assert found == mine and len(mine) > 1, node
+        result = door.get(f"/api/v1/runs?node={node}").json
+        assert result == mine and len(mine) > 1, node
         assert door.get(f"/api/v1/runs?node={node}&failed=true").json == [row for row in mine if row["state"] in FAILED]
     assert len(door.get("/api/v1/runs?node=revenue&limit=1").json) == 1
     assert door.get("/api/v1/runs?node=%00").status in (400, 404)

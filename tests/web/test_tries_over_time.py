@@ -22,12 +22,12 @@ def test_the_wait_for_another_try_is_a_segment_and_they_follow_each_other(tmp_pa
     deliver(root, "2025-03-01")
     headrace(root, "run", "later", "--now", NOW, code=1)
     with opened(root) as door:
-        attempts = [one for one in door.get("/api/v1/runs/1").json["attempts"] if one["node"] == "later"]
+        attempts = [item for item in door.get("/api/v1/runs/1").json["attempts"] if item["node"] == "later"]
     first, second = attempts
     kinds = [phase["kind"] for phase in second["phases"]]
     assert "retry" not in [phase["kind"] for phase in first["phases"]] and kinds[0] == "retry"
     assert second["phases"][0]["from"] == first["phases"][-1]["to"]
-    assert all(one["to"] == other["from"] for one, other in pairwise(second["phases"]))
+    assert all(item["to"] == other["from"] for item, other in pairwise(second["phases"]))
 
 
 def test_a_failure_beyond_the_first_page_is_counted_and_found(tmp_path: Path) -> None:
@@ -47,5 +47,5 @@ def test_a_failure_beyond_the_first_page_is_counted_and_found(tmp_path: Path) ->
         failed = door.get(f"/api/v1/runs/{run}?failed=true").json
     assert len(whole["attempts"]) == 500 and whole["next"]
     assert whole["counts"]["failed"] == 1 and sum(whole["counts"].values()) > 700
-    assert [one["id"] for one in failed["attempts"]] == ["900.700"] and failed["next"] is None
+    assert [item["id"] for item in failed["attempts"]] == ["900.700"] and failed["next"] is None
     assert failed["counts"] == whole["counts"]

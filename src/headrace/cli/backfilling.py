@@ -77,8 +77,8 @@ def plan(response: BackfillResponse, page: CommandOutput) -> None:
     if touched:
         page.say(f"touches {joined(touched)}", indent=2)
     if response.approval is not None:
-        said = response.approval
-        page.say(f"needs an approval: {said.file}:{said.line} backfill_approval = {said.rule!r}", "warn", indent=2)
+        approval_row = response.approval
+        page.say(f"needs an approval: {approval_row.file}:{approval_row.line} backfill_approval = {approval_row.rule!r}", "warn", indent=2)
     if response.id is None and response.plan_id is not None:
         page.say(f"plan {response.plan_id}", "dim", indent=2)
 
@@ -159,8 +159,8 @@ def _progress(response: BackfillResponse, page: CommandOutput) -> None:
         page.say(f"{row.asset}@{row.partition} {row.state}: {row.reason}", "bad", indent=2)
         if number < DETAILED_MAX:
             _evidence(row, page)
-    for said in dict.fromkeys(row.first for row in response.failures if row.first is not None):
-        page.say(f"to do: {said}", indent=2)
+    for fromkey in dict.fromkeys(row.first for row in response.failures if row.first is not None):
+        page.say(f"to do: {fromkey}", indent=2)
     if response.failed > FAILURES_SHOWN_MAX:
         page.say(f"and {plural(response.failed - FAILURES_SHOWN_MAX, 'more failure')}", indent=2)
 
@@ -229,8 +229,8 @@ def _facts(response: BackfillResponse) -> list[str]:
 def published(response: BackfillResponse) -> list[str]:
     """`30 of 30 partitions published`, and once it has ended `3 of 1 source, 24 of 8 assets, 3 of 1 export`."""
     parts = "" if response.made is None else response.made.text.partition(": ")[2]
-    said = f"{response.published:,} of {plural(response.partitions_total, 'partition')} published"
-    return [said, parts] if parts else [said]
+    text = f"{response.published:,} of {plural(response.partitions_total, 'partition')} published"
+    return [text, parts] if parts else [text]
 
 
 def _next(response: BackfillResponse) -> list[str]:

@@ -51,7 +51,7 @@ def listed(rows: list[CheckStandingRow], page: CommandOutput) -> None:
 
 
 def _standing(row: CheckStandingRow, page: CommandOutput) -> list[str | StyledCell]:
-    before = "".join(_SIGNS.get(one.outcome, "·") for one in reversed(row.history))
+    before = "".join(_SIGNS.get(check_outcome_row.outcome, "·") for check_outcome_row in reversed(row.history))
     state = "warned" if row.state == "failed" and row.severity == "warning" else row.state
     at = page.reader.moment(row.at) if row.at is not None else ""
     return [StyledCell(row.node, "bold"), row.check, states.cell(state), at, row.partition or "", before, row.reason or ""]

@@ -70,19 +70,19 @@ def candidates(words: list[str]) -> list[str]:
     if last in ("--project", "--out", "--from"):
         return []
     if command is None:
-        found = [one.name for one in COMMANDS] if not word.startswith("-") else [*VALUES, *FLAGS, "--help", "--version"]
-        return sorted(one for one in found if one.startswith(word))
+        results = [command.name for command in COMMANDS] if not word.startswith("-") else [*VALUES, *FLAGS, "--help", "--version"]
+        return sorted(item for item in results if item.startswith(word))
     if word.startswith("-"):
-        return sorted(one for one in [*_options(command), *VALUES, *FLAGS, "--help"] if one.startswith(word) and one != "-v")
+        return sorted(item for item in [*_options(command), *VALUES, *FLAGS, "--help"] if item.startswith(word) and item != "-v")
     if command == "schema":
         return [name for name in _schemas() if name.startswith(word)]
     if command == "explain":
         return [code for code in _codes() if code.startswith(word)]
     actions, others = _actions(command) if last == command else ([], True)
-    found = [action for action in actions if action.startswith(word)]
+    results = [action for action in actions if action.startswith(word)]
     if command in NODE_COMMANDS and others:
-        found += _nodes(project, word, select=command in SELECTING)
-    return found
+        results += _nodes(project, word, select=command in SELECTING)
+    return results
 
 
 def _said(before: list[str]) -> tuple[str | None, str | None, str]:
@@ -128,10 +128,10 @@ def _nodes(project: str | None, word: str, *, select: bool) -> list[str]:
     """Names that fit, with what stands before them in a selection (`+`, `2+`, `a,`)."""
     stem = word.rpartition(",")[2].lstrip("0123456789").lstrip("+") if select else word
     lead = word[: len(word) - len(stem)]
-    found = [name for name in _names(project) if name.startswith(stem)]
+    results = [name for name in _names(project) if name.startswith(stem)]
     if select and not lead:
-        found += [prefix for prefix in PREFIXES if prefix.startswith(stem) and stem]
-    return [lead + name for name in found]
+        results += [prefix for prefix in PREFIXES if prefix.startswith(stem) and stem]
+    return [lead + name for name in results]
 
 
 def _names(project: str | None) -> list[str]:

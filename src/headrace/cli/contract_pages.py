@@ -44,15 +44,15 @@ def shown(response: ContractShowResponse, page: CommandOutput) -> None:
         lesson(response.learnt, page, columns=False)
     for rule in response.rules:
         page.say(f"rule {rule.name}: {rule.kind.replace('_', ' ')}, {rule.severity}", indent=2)
-    for one in response.service:
-        page.say(f"{one.property}: {one.value} {one.unit}".rstrip(), indent=2)
+    for service_row in response.service:
+        page.say(f"{service_row.property}: {service_row.value} {service_row.unit}".rstrip(), indent=2)
     page.next(f"headrace contract diff {response.node}" if response.version else f"headrace contract infer {response.node}")
 
 
 def _column(row: ContractColumnRow) -> list[str | StyledCell]:
     said = [("key", row.primary_key), ("required", row.required and not row.primary_key), ("unique", row.unique)]
     promised = [word for word, holds in said if holds] + ([row.classification] if row.classification else [])
-    names = [f"{one['name']} from {one['from']}{f' to {until}' if (until := one.get('to')) else ''}" for one in row.names]
+    names = [f"{name['name']} from {name['from']}{f' to {until}' if (until := name.get('to')) else ''}" for name in row.names]
     return [StyledCell(row.name, "bold"), row.type or "any", ", ".join(promised), ", ".join(names), ", ".join(row.used_by)]
 
 

@@ -15,8 +15,8 @@ REASON = "why; kept in the audit trail"
 def accepted(response: AcceptResponse, page: CommandOutput) -> None:
     """What holds from when on, and what follows."""
     page.say(f"✓ {response.file} says what {response.source} calls its columns from {response.partition} on", "good")
-    for one in response.mappings:
-        page.say(_mapping(one), indent=2)
+    for mapping in response.mappings:
+        page.say(_mapping(mapping), indent=2)
     page.say(f"in force as version {response.version}")
     if response.reread:
         page.say(f"re-ingested by the next tick: {response.source} {span(response.reread)}")
@@ -32,10 +32,10 @@ def accepted(response: AcceptResponse, page: CommandOutput) -> None:
     page.next("headrace tick")
 
 
-def _mapping(one: MappingRow) -> str:
-    score = "" if one.score is None else f" ({one.score:.2f}: {'; '.join(one.evidence)})"
-    users = f", used by {joined(one.used_by)}" if one.used_by else ""
-    return f"{one.column} ← {one.convert or one.to}{score}{users}"
+def _mapping(row: MappingRow) -> str:
+    score = "" if row.score is None else f" ({row.score:.2f}: {'; '.join(row.evidence)})"
+    users = f", used by {joined(row.used_by)}" if row.used_by else ""
+    return f"{row.column} ← {row.convert or row.to}{score}{users}"
 
 
 def inferred(response: InferResponse, page: CommandOutput) -> None:

@@ -29,12 +29,14 @@ _NUMBERS = (
 
 def grid(page: CommandOutput, columns: Sequence[ColumnRow], rows: Sequence[dict[str, Any]]) -> None:
     """Prints rows below their columns' names; columns that don't fit are counted, not squeezed to nothing."""
-    shown = columns[: _room(page)]
-    layout = [ColumnLayout(column.name, right=column.type.startswith(_NUMBERS)) for column in shown]
-    page.table(layout, [[_cell(row.get(column.name)) for column in shown] for row in rows])
-    if len(shown) < len(columns):
+    column_rows = columns[: _room(page)]
+    layout = [ColumnLayout(column.name, right=column.type.startswith(_NUMBERS)) for column in column_rows]
+    page.table(layout, [[_cell(row.get(column.name)) for column in column_rows] for row in rows])
+    if len(column_rows) < len(columns):
         page.say(
-            f"and {len(columns) - len(shown)} more columns: {', '.join(column.name for column in columns[len(shown) :])}", "dim", indent=2
+            f"and {len(columns) - len(column_rows)} more columns: {', '.join(column.name for column in columns[len(column_rows) :])}",
+            "dim",
+            indent=2,
         )
 
 

@@ -37,7 +37,7 @@ def show(rows: Sequence[DifferenceRow], page: CommandOutput) -> None:
             page.say("changed in: " + ", ".join(f"{name} ({plural(count, 'row')})" for name, count in row.cells.items()), indent=2)
         for example in row.sample:
             sample(example, page)
-        page.table(SPREADS, [_spread(one) for one in row.spreads[:SPREADS_SHOWN_MAX]])
+        page.table(SPREADS, [_spread(spread) for spread in row.spreads[:SPREADS_SHOWN_MAX]])
 
 
 def _counted(row: DifferenceRow) -> list[str]:
@@ -66,9 +66,9 @@ def _shown(values: dict[str, Any]) -> str:
     return "  ".join(f"{name}={shown_value(value)}" for name, value in values.items())
 
 
-def _spread(one: SpreadRow) -> list[str | StyledCell]:
+def _spread(row: SpreadRow) -> list[str | StyledCell]:
     names = ("nulls", "distinct", "minimum", "maximum", "mean")
-    return [StyledCell(one.column, "bold"), *(_moved(one.before[name], one.after[name]) for name in names)]
+    return [StyledCell(row.column, "bold"), *(_moved(row.before[name], row.after[name]) for name in names)]
 
 
 def _moved(before: Any, after: Any) -> str:

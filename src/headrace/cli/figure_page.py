@@ -51,8 +51,8 @@ def render(response: FigureResponse, page: CommandOutput) -> None:
     """The figure, its window, and the table."""
     began, until = page.reader.moment(response.began), page.reader.moment(response.until)
     page.head(response.figure, f"{response.window}: {began} to {until}")
-    for said in response.said:
-        page.say(said, indent=2)
+    for text in response.said:
+        page.say(text, indent=2)
     page.say()
     fields = _SHOWN[response.figure]
     page.table([_column(place, field) for place, field in enumerate(fields)], [_row(row, fields, page) for row in response.rows[:ROWS_MAX]])

@@ -26,12 +26,12 @@ def plan(response: FixResponse, page: CommandOutput) -> None:
     if response.backfill is not None:
         page.say(f"in all {response.backfill.counts.text}", indent=2)
         page.say(backfilling.cost(response.backfill), indent=2)
-    for one in response.mappings:
-        for differs in one.differs:
-            page.say(f"{one.column} → {one.to}: {differs.text}", "warn", indent=2)
-        rival = next((text for text in one.evidence if text.startswith("rival: ")), None)
+    for mapping in response.mappings:
+        for differs in mapping.differs:
+            page.say(f"{mapping.column} → {mapping.to}: {differs.text}", "warn", indent=2)
+        rival = next((text for text in mapping.evidence if text.startswith("rival: ")), None)
         if rival is not None:
-            page.say(f"{one.column} → {one.to} ({one.score}); {rival}", "dim", indent=2)
+            page.say(f"{mapping.column} → {mapping.to} ({mapping.score}); {rival}", "dim", indent=2)
     touched = [*response.affected.consumers, *(response.backfill.affects.owners if response.backfill is not None else [])]
     needs = None if response.backfill is None else response.backfill.approval
     approval = "approval not needed"
@@ -117,11 +117,11 @@ def _still(response: FixResponse, page: CommandOutput) -> None:
 
 
 def _made(response: FixResponse, page: CommandOutput) -> None:
-    found = response.backfill
-    if found is None:
+    backfill_response = response.backfill
+    if backfill_response is None:
         return
-    backfilling.made(found, page)
-    page.say(": ".join(backfilling.published(found)), indent=2)
+    backfilling.made(backfill_response, page)
+    page.say(": ".join(backfilling.published(backfill_response)), indent=2)
     if (again := response.recomputed) is not None:
         same = "the same rows as before" if again.differ == 0 else f"{again.differ} with other rows than before, {again.same} with the same"
         page.say(f"{again.node}: {same}", indent=2)

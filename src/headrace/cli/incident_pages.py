@@ -50,8 +50,8 @@ def _row(row: IncidentRow, page: CommandOutput) -> list[str | StyledCell]:
 
 
 def _affects(row: IncidentRow) -> str:
-    found = [plural(len(names), word) for names, word in ((row.affected.assets, "asset"), (row.affected.consumers, "consumer")) if names]
-    return ", ".join(found) or "nobody"
+    results = [plural(len(names), word) for names, word in ((row.affected.assets, "asset"), (row.affected.consumers, "consumer")) if names]
+    return ", ".join(results) or "nobody"
 
 
 EVIDENCE = [
@@ -68,8 +68,8 @@ FACTS = [ColumnLayout("", least=8), ColumnLayout("", gives=1, least=20)]
 def one(row: IncidentRow, page: CommandOutput) -> None:
     """One cause: what was seen, what it holds, what repairs it."""
     page.facts(row.id, *_place(row), row.state, f"owner {row.owner}", style="bold")
-    found = seconds(row.detect_seconds) if row.detect_seconds > 0 else "at once"
-    later = found if found == "at once" else f"{found} later"
+    result = seconds(row.detect_seconds) if row.detect_seconds > 0 else "at once"
+    later = result if result == "at once" else f"{result} later"
     again = row.opened_again_at
     since = "" if again is None else f"; opened again {page.reader.moment(again)}"
     began = page.reader.moment(row.began_at)
@@ -113,11 +113,11 @@ def _repair(row: IncidentRow, page: CommandOutput) -> None:
 
 def _alike(row: IncidentRow) -> list[tuple[EvidenceRow, str]]:
     """The evidence, the oldest of what is alike, with what was observed and how often."""
-    found: dict[tuple[str, str, str], list[EvidenceRow]] = {}
-    for one in row.cause.evidence:
-        found.setdefault((one.what, one.expected, one.observed), []).append(one)
+    results: dict[tuple[str, str, str], list[EvidenceRow]] = {}
+    for evidence_row in row.cause.evidence:
+        results.setdefault((evidence_row.what, evidence_row.expected, evidence_row.observed), []).append(evidence_row)
     least = "at least " if row.cause.evidence_limited else ""
-    return [(same[0], f"{same[0].observed}{_times(same, least)}") for same in found.values()]
+    return [(same[0], f"{same[0].observed}{_times(same, least)}") for same in results.values()]
 
 
 def _times(same: list[EvidenceRow], least: str) -> str:

@@ -62,8 +62,8 @@ class Invocation:
             self.json(response)
             return
         page = CommandOutput(self.screen, self.reader if clock else None, self.suffix)
-        if not clock and (said := self._replay_clock()):
-            page.say(said, "dim")
+        if not clock and (text := self._replay_clock()):
+            page.say(text, "dim")
         render(response, page)
 
     def _replay_clock(self) -> str:
@@ -79,8 +79,8 @@ class Invocation:
         from headrace.operations.encoding import encoded  # who prints a page doesn't pay for it
 
         sys.stdout.write(encoded(response).decode() + "\n")
-        if not hasattr(response, "clock") and (said := self._replay_clock()):
-            self.note(said)
+        if not hasattr(response, "clock") and (text := self._replay_clock()):
+            self.note(text)
 
     def note(self, text: str) -> None:
         """Something beside the document, to standard error."""

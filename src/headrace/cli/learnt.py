@@ -27,12 +27,12 @@ def lesson(row: LearntRow, page: CommandOutput, *, columns: bool = True, warning
     types = "; types by its contract" if row.by == "contract" else ""
     page.say(f"{row.source} is read as {row.read_as}, learnt from {_deliveries(row)}{types}", indent=2)
     if columns:
-        page.say(joined([f"{one.name} {one.type}" for one in row.columns], COLUMNS_SHOWN_MAX), "dim", indent=4)
+        page.say(joined([f"{column.name} {column.type}" for column in row.columns], COLUMNS_SHOWN_MAX), "dim", indent=4)
     for text in row.warnings if warnings else ():
         page.say(text, "warn", indent=4)
-    others = [one for one in row.disagreed if one.column not in row.undecided]
-    for one in others[:DISAGREED_SHOWN_MAX]:
-        page.say(f"doesn't agree: {one.text}", "warn", indent=4)
+    others = [disagreed_row for disagreed_row in row.disagreed if disagreed_row.column not in row.undecided]
+    for disagreed_row in others[:DISAGREED_SHOWN_MAX]:
+        page.say(f"doesn't agree: {disagreed_row.text}", "warn", indent=4)
     if len(others) > DISAGREED_SHOWN_MAX:
         more = f"{len(others) - DISAGREED_SHOWN_MAX:,} more"
         page.say(f"and {more}: {command_line('deliveries', row.source, '--json')}", indent=4)

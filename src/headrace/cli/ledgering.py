@@ -69,11 +69,11 @@ def _grouped(ledger: LedgerRow) -> list[list[SegmentRow]]:
     """Each segment; neighbours that are short together, where there are many."""
     short = ledger.wait_seconds * SHORT if len(ledger.segments) > ROWS_MAX else -1.0
     groups: list[list[SegmentRow]] = []
-    for one in ledger.segments:
-        if groups and one.seconds < short and groups[-1][-1].seconds < short:
-            groups[-1].append(one)
+    for segment in ledger.segments:
+        if groups and segment.seconds < short and groups[-1][-1].seconds < short:
+            groups[-1].append(segment)
         else:
-            groups.append([one])
+            groups.append([segment])
     return groups
 
 
@@ -83,10 +83,10 @@ def _row(group: Sequence[SegmentRow], ledger: LedgerRow, page: CommandOutput) ->
     ends = "now" if now else _moment(last.to, page)
     took = f"{(_ms(last.to, ledger) - _ms(first.from_, ledger)) / 1000:,.3f}"
     if len(group) > 1:
-        nodes, longest = {one.node for one in group}, max(group, key=lambda one: one.seconds)
+        nodes, longest = {row.node for row in group}, max(group, key=lambda segment_row: segment_row.seconds)
         where = first.node if len(nodes) == 1 else plural(len(nodes), "node")
-        said = f"mostly {longest.kind} of {longest.node}" if len(nodes) > 1 else f"mostly {longest.kind}"
-        return [f"{len(group)} short ones", where, said, _moment(first.from_, page), ends, took]
+        text = f"mostly {longest.kind} of {longest.node}" if len(nodes) > 1 else f"mostly {longest.kind}"
+        return [f"{len(group)} short ones", where, text, _moment(first.from_, page), ends, took]
     where = f"{first.incident} {first.node}" if first.incident and first.kind == "hold" else first.node
     note = f"{first.note}; {first.lacking} kept it waiting as well" if first.lacking else first.note
     return [StyledCell(first.kind, _STYLES.get(first.kind, "")), where, note, _moment(first.from_, page), ends, took]
@@ -110,23 +110,23 @@ def _shares(ledger: LedgerRow) -> list[str]:
     """Each owner once, the largest share first, with the time that counts apart: in which they could have ended the wait,
     or in which it queued."""
     owners: dict[str, list[ShareRow]] = {}
-    for one in ledger.shares:
-        owners.setdefault(one.owner, []).append(one)
-    return [_share(owner, rows) for owner, rows in sorted(owners.items(), key=lambda it: -sum(one.seconds for one in it[1]))]
+    for share in ledger.shares:
+        owners.setdefault(share.owner, []).append(share)
+    return [_share(owner, rows) for owner, rows in sorted(owners.items(), key=lambda it: -sum(row.seconds for row in it[1]))]
 
 
 def _share(owner: str, rows: Sequence[ShareRow]) -> str:
-    whole = sum(one.seconds for one in rows)
-    apart = [(_APART[one.kind], one.seconds) for one in rows if one.kind in _APART]
-    of_it = [said if took == whole else f"{said} {seconds(took)} of it" for said, took in apart]
-    said = ", ".join([seconds(whole), *of_it])
-    return f"{owner or 'nobody'} {sum(one.share for one in rows) * 100:.1f} % ({said})"
+    whole = sum(row.seconds for row in rows)
+    apart = [(_APART[row.kind], row.seconds) for row in rows if row.kind in _APART]
+    of_it = [text if took == whole else f"{text} {seconds(took)} of it" for text, took in apart]
+    text = ", ".join([seconds(whole), *of_it])
+    return f"{owner or 'nobody'} {sum(row.share for row in rows) * 100:.1f} % ({text})"
 
 
-def _compared(one: ComparedRow) -> str:
-    changes = sorted(one.changed.items(), key=lambda change: -abs(change[1]))[:3]
-    said = ", ".join(f"{kind} {'+' if by > 0 else '−'}{seconds(abs(by))}" for kind, by in changes if abs(by) >= 1)
-    return f"{seconds(one.wait_seconds)}; since then {said or 'no change of a second'}"
+def _compared(row: ComparedRow) -> str:
+    changes = sorted(row.changed.items(), key=lambda change: -abs(change[1]))[:3]
+    text = ", ".join(f"{kind} {'+' if by > 0 else '−'}{seconds(abs(by))}" for kind, by in changes if abs(by) >= 1)
+    return f"{seconds(row.wait_seconds)}; since then {text or 'no change of a second'}"
 
 
 def _line(name: str, parts: Sequence[str], page: CommandOutput) -> None:

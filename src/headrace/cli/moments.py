@@ -29,8 +29,8 @@ class TimeFormatter(NamedTuple):
 
     def clock(self) -> str:
         """`Thu 2013-02-14 07:20 America/New_York (replay clock)`."""
-        said = " (replay clock)" if self.replay else ""
-        return f"{self.now:%a %Y-%m-%d %H:%M} {self.zone_name}{said}"
+        text = " (replay clock)" if self.replay else ""
+        return f"{self.now:%a %Y-%m-%d %H:%M} {self.zone_name}{text}"
 
     def moment(self, at: datetime | None) -> str:
         """`07:00` today, `Tue 02-12 07:00` this year, `2012-12-31 07:00` before; nothing for None."""

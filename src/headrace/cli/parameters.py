@@ -12,10 +12,10 @@ Set = Annotated[list[str] | None, Option("--set", metavar="k=v", help="a paramet
 
 def parameters(settings: list[str] | None) -> dict[str, str]:
     """`k=v` words as a mapping. UsageError for a word that is none."""
-    found: dict[str, str] = {}
+    results: dict[str, str] = {}
     for text in settings or []:
         name, equals, value = text.partition("=")
         if not equals or not name.strip():
             raise UsageError(f"--set {text!r} is no parameter", hint="write --set name=value")
-        found[name.strip()] = value
-    return found
+        results[name.strip()] = value
+    return results

@@ -74,21 +74,21 @@ def run(name: str, function: Callable[..., int], arguments: list[str], before: O
         sys.stdout.write(parser.format_help())
         return 0
     values = vars(parser.parse_intermixed_args(arguments))
-    said = Options(**{field: values.pop(field) for field in Options._fields})
-    with Invocation(said.over(before)) as invocation:
+    options = Options(**{field: values.pop(field) for field in Options._fields})
+    with Invocation(options.over(before)) as invocation:
         return function(invocation, **values)
 
 
 def parameters(function: Callable[..., int]) -> list[Parameter]:
     """The arguments and options of a command's function: all of its parameters but the first."""
     signature = inspect.signature(function, eval_str=True)
-    return [_parameter(one) for one in list(signature.parameters.values())[1:]]
+    return [_parameter(parameter) for parameter in list(signature.parameters.values())[1:]]
 
 
 def _parameter(parameter: inspect.Parameter) -> Parameter:
     annotation, said = get_args(parameter.annotation)
     if get_origin(annotation) in (Union, types.UnionType):
-        annotation = next(one for one in get_args(annotation) if one is not types.NoneType)
+        annotation = next(arg for arg in get_args(annotation) if arg is not types.NoneType)
     many = get_origin(annotation) is list
     required = parameter.default is inspect.Parameter.empty
     return Parameter(
@@ -119,12 +119,12 @@ def _meant(parser: argparse.ArgumentParser, message: str) -> str:
     return f"did you mean {close[0]}? " if close else ""
 
 
-def _parser(name: str, function: Callable[..., int], own: list[Parameter]) -> argparse.ArgumentParser:
+def _parser(name: str, function: Callable[..., int], parameters: list[Parameter]) -> argparse.ArgumentParser:
     parser = _Parser(
         prog=f"headrace {name}", description=inspect.getdoc(function), epilog=MORE, allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter, usage=_usage(name, own),
+        formatter_class=argparse.RawDescriptionHelpFormatter, usage=_usage(name, parameters),
     )  # fmt: skip
-    for parameter in own:
+    for parameter in parameters:
         _add(parser, parameter)
     for option, field in VALUES.items():
         parser.add_argument(option, dest=field, help=argparse.SUPPRESS)
@@ -135,40 +135,45 @@ def _parser(name: str, function: Callable[..., int], own: list[Parameter]) -> ar
     return parser
 
 
-def _usage(name: str, own: list[Parameter]) -> str:
-    words = " ".join(one.said.metavar for one in own if isinstance(one.said, Argument) and one.said.metavar)
+def _usage(name: str, parameters: list[Parameter]) -> str:
+    words = " ".join(parameter.said.metavar for parameter in parameters if isinstance(parameter.said, Argument) and parameter.said.metavar)
     return f"headrace {name} {words} [OPTIONS]".replace("  ", " ")
 
 
-def _add(parser: argparse.ArgumentParser, one: Parameter) -> None:
-    shown = one.said.help or (argparse.SUPPRESS if not one.said.metavar else None)
-    if isinstance(one.said, Argument):
-        count = "*" if one.many else None if one.required else "?"
+def _add(parser: argparse.ArgumentParser, parameter: Parameter) -> None:
+    shown = parameter.said.help or (argparse.SUPPRESS if not parameter.said.metavar else None)
+    if isinstance(parameter.said, Argument):
+        count = "*" if parameter.many else None if parameter.required else "?"
         parser.add_argument(
-            one.name, nargs=count, type=_converter(one), default=one.default, metavar=one.said.metavar or one.name, help=shown
+            parameter.name,
+            nargs=count,
+            type=_converter(parameter),
+            default=parameter.default,
+            metavar=parameter.said.metavar or parameter.name,
+            help=shown,
         )
         return
-    names = [one.said.short, one.said.name] if one.said.short else [one.said.name]
-    if one.type is bool:
-        parser.add_argument(*names, dest=one.name, action="store_true", help=shown)
+    names = [parameter.said.short, parameter.said.name] if parameter.said.short else [parameter.said.name]
+    if parameter.type is bool:
+        parser.add_argument(*names, dest=parameter.name, action="store_true", help=shown)
         return
-    if isinstance(one.default, int | str):
-        shown = f"{shown} (default {getattr(one.default, 'value', one.default)})"
+    if isinstance(parameter.default, int | str):
+        shown = f"{shown} (default {getattr(parameter.default, 'value', parameter.default)})"
     parser.add_argument(
-        *names, dest=one.name, action="append" if one.many else "store", type=_converter(one), default=one.default,
-        required=one.required, metavar=one.said.metavar or one.said.name.lstrip("-").upper(), help=shown,
+        *names, dest=parameter.name, action="append" if parameter.many else "store", type=_converter(parameter), default=parameter.default,
+        required=parameter.required, metavar=parameter.said.metavar or parameter.said.name.lstrip("-").upper(), help=shown,
     )  # fmt: skip
 
 
-def _converter(one: Parameter) -> Callable[[str], Any]:
+def _converter(parameter: Parameter) -> Callable[[str], Any]:
     """How a word becomes a value; ValueError's message is what a person reads."""
-    least = one.said.least if isinstance(one.said, Option) else None
+    least = parameter.said.least if isinstance(parameter.said, Option) else None
 
     def convert(text: str) -> Any:
         try:
-            value = one.type(text)
+            value = parameter.type(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{text[:40]!r} is no {_kind(one.type)}") from None
+            raise argparse.ArgumentTypeError(f"{text[:40]!r} is no {_kind(parameter.type)}") from None
         if least is not None and value < least:
             raise argparse.ArgumentTypeError(f"{text[:40]} is less than {least}")
         return value
@@ -178,16 +183,16 @@ def _converter(one: Parameter) -> Callable[[str], Any]:
 
 def _kind(kind: type) -> str:
     if issubclass(kind, enum.Enum):
-        return " or ".join(str(one.value) for one in kind)
+        return " or ".join(str(item.value) for item in kind)
     return "number" if kind is int else kind.__name__
 
 
 def actions_of(function: Callable[..., int]) -> tuple[list[str], bool]:
     """What a command can be told to do: the small words of its first argument, and whether something else can stand there, too."""
-    shown = next((one.said.metavar for one in parameters(function) if isinstance(one.said, Argument)), "")
-    return re.findall(r"\b[a-z]+\b", shown), re.search("[A-Z]", shown) is not None
+    text = next((parameter.said.metavar for parameter in parameters(function) if isinstance(parameter.said, Argument)), "")
+    return re.findall(r"\b[a-z]+\b", text), re.search("[A-Z]", text) is not None
 
 
 def options_of(function: Callable[..., int]) -> list[str]:
     """The names of a command's own options, for completion."""
-    return [one.said.name for one in parameters(function) if isinstance(one.said, Option)]
+    return [parameter.said.name for parameter in parameters(function) if isinstance(parameter.said, Option)]

@@ -22,10 +22,10 @@ def markdown(plan: PlanResponse) -> str:
     lines = [f"### Headrace plan against {_code(plan.against)}" if plan.against else "### Headrace plan, nothing is applied yet", ""]
     lines += [_summary(plan), ""]
     if plan.changes:
-        lines += _table(("node", "change", "columns", "read by", "stale"), [_change(one) for one in plan.changes[:ROWS_MAX]])
+        lines += _table(("node", "change", "columns", "read by", "stale"), [_change(change) for change in plan.changes[:ROWS_MAX]])
     if len(plan.changes) > ROWS_MAX:
         lines += [f"and {plural(len(plan.changes) - ROWS_MAX, 'more change')}", ""]
-    files = [(one.node, file) for one in plan.changes for file in one.code]
+    files = [(change.node, file) for change in plan.changes for file in change.code]
     if files:
         lines += ["**Changed files of code**", ""]
         rows = [(_code(file.path), file.change, _code(node), _code(file.via)) for node, file in files[:ROWS_MAX]]
@@ -34,49 +34,54 @@ def markdown(plan: PlanResponse) -> str:
         lines += [f"and {plural(len(files) - ROWS_MAX, 'more use')}", ""]
     if plan.weakens:
         lines += ["**Promises that become less**", ""]
-        rows = [(_code(one.node), _code(one.what), _code(one.before), _code(one.after)) for one in plan.weakens[:ROWS_MAX]]
+        rows = [(_code(weaken.node), _code(weaken.what), _code(weaken.before), _code(weaken.after)) for weaken in plan.weakens[:ROWS_MAX]]
         lines += _table(("node", "what", "before", "after"), rows)
     if plan.stale:
         lines += [
             "**Becomes stale**",
             "",
-            *_table(("node", "partitions", "from", "to", "because"), [_stale(one) for one in plan.stale[:ROWS_MAX]]),
+            *_table(("node", "partitions", "from", "to", "because"), [_stale(row) for row in plan.stale[:ROWS_MAX]]),
         ]
     touched = [*(f"consumer {_code(name)}" for name in plan.affects.consumers), *(f"owner {_code(name)}" for name in plan.affects.owners)]
     if touched:
         lines += [f"Touches {', '.join(touched)}.", ""]
     if plan.backfills:
-        lines += ["To recompute what becomes stale, once it is applied:", "", *(f"    {clean(one.command)}" for one in plan.backfills), ""]
-        lines += [f"That makes {one.counts.text}.\n" for one in plan.backfills if one.counts is not None]
+        lines += [
+            "To recompute what becomes stale, once it is applied:",
+            "",
+            *(f"    {clean(backfill.command)}" for backfill in plan.backfills),
+            "",
+        ]
+        lines += [f"That makes {backfill.counts.text}.\n" for backfill in plan.backfills if backfill.counts is not None]
     return "\n".join(lines)
 
 
 def _summary(plan: PlanResponse) -> str:
     if not plan.changes:
         return "Nothing changes."
-    breaking = sum(one.breaking for one in plan.changes)
+    breaking = sum(change.breaking for change in plan.changes)
     said = [plural(len(plan.changes), "change"), f"{breaking} breaking" if breaking else "none breaking"]
     if plan.weakens:
         said.append(plural(len(plan.weakens), "promise weakened", "promises weakened"))
     if plan.stale:
-        stale = sum(one.partitions for one in plan.stale)
+        stale = sum(row.partitions for row in plan.stale)
         said.append(f"{plural(stale, 'published partition')} become{'s' if stale == 1 else ''} stale")
     if plan.estimate is not None:
         said.append(f"{seconds(plan.estimate['seconds'])} to make them again")
     return ", ".join(said) + "."
 
 
-def _change(one: ChangeRow) -> Sequence[str]:
-    readers = list(dict.fromkeys(name for effect in one.effects for name in effect.read_by))
-    columns = [f"{_code(effect.column)} {effect.effect}" for effect in one.effects[:COLUMNS_MAX]]
-    columns += [f"and {len(one.effects) - COLUMNS_MAX} more"] if len(one.effects) > COLUMNS_MAX else []
-    change = f"**{one.change}, breaking**" if one.breaking else one.change
-    stale = "" if not one.partitions_stale else f"{one.partitions_stale:,}"
-    return (_code(one.node), change, ", ".join(columns), ", ".join(map(_code, readers)), stale)
+def _change(row: ChangeRow) -> Sequence[str]:
+    readers = list(dict.fromkeys(name for effect in row.effects for name in effect.read_by))
+    columns = [f"{_code(effect.column)} {effect.effect}" for effect in row.effects[:COLUMNS_MAX]]
+    columns += [f"and {len(row.effects) - COLUMNS_MAX} more"] if len(row.effects) > COLUMNS_MAX else []
+    change = f"**{row.change}, breaking**" if row.breaking else row.change
+    stale = "" if not row.partitions_stale else f"{row.partitions_stale:,}"
+    return (_code(row.node), change, ", ".join(columns), ", ".join(map(_code, readers)), stale)
 
 
-def _stale(one: StaleRow) -> Sequence[str]:
-    return (_code(one.node), f"{one.partitions:,}", _code(one.from_), _code(one.to), clean(one.why))
+def _stale(row: StaleRow) -> Sequence[str]:
+    return (_code(row.node), f"{row.partitions:,}", _code(row.from_), _code(row.to), clean(row.why))
 
 
 def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -101,14 +106,14 @@ def annotated(plan: PlanResponse) -> str:
 
 
 def _annotations(plan: PlanResponse) -> Iterator[str]:
-    for one in plan.changes:
-        if one.breaking:
-            broken = [effect for effect in one.effects if effect.read_by]
+    for change in plan.changes:
+        if change.breaking:
+            broken = [effect for effect in change.effects if effect.read_by]
             what = "; ".join(f"{effect.column} ({effect.effect}) is read by {', '.join(effect.read_by)}" for effect in broken[:10])
-            yield _annotation("error", one.file, one.line, f"{one.node}: breaking", what or "somebody reads it")
+            yield _annotation("error", change.file, change.line, f"{change.node}: breaking", what or "somebody reads it")
     for weaker in plan.weakens:
-        said = f"{weaker.what}: {weaker.before} → {weaker.after}"
-        yield _annotation("warning", weaker.file, weaker.line, f"{weaker.node}: a promise is weakened", said)
+        text = f"{weaker.what}: {weaker.before} → {weaker.after}"
+        yield _annotation("warning", weaker.file, weaker.line, f"{weaker.node}: a promise is weakened", text)
 
 
 def _annotation(level: str, file: str | None, line: int | None, title: str, text: str) -> str:

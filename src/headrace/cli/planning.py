@@ -42,27 +42,29 @@ _SIGNS = {"added": "+", "dropped": "-", "type": "~", "meaning": ""}
 
 def show(plan: PlanResponse, page: CommandOutput) -> None:
     """All that there is to say before anybody agrees."""
-    page.table(CHANGES, [_change(one) for one in plan.changes[:SHOWN_MAX]])
+    page.table(CHANGES, [_change(change) for change in plan.changes[:SHOWN_MAX]])
     if len(plan.changes) > SHOWN_MAX:
         page.say(f"and {plural(len(plan.changes) - SHOWN_MAX, 'more change')}", indent=2)
     for text in _code(plan.changes)[:SHOWN_MAX]:
         page.say(text, indent=2)
     if plan.stale:
         page.say()
-        page.table(STALE, [_stale(one) for one in plan.stale[:SHOWN_MAX]])
+        page.table(STALE, [_stale(row) for row in plan.stale[:SHOWN_MAX]])
         page.say(_cost(plan), indent=2)
         _again(plan, page)
-    for one in plan.repairs[:SHOWN_MAX]:
-        page.say(f"may repair {one.node}: {plural(one.partitions, 'partition')} failed, {one.from_} … {one.to}", "good", indent=2)
-    others = [one for one in plan.steps if not _shown_above(plan, one)]
+    for repair in plan.repairs[:SHOWN_MAX]:
+        page.say(
+            f"may repair {repair.node}: {plural(repair.partitions, 'partition')} failed, {repair.from_} … {repair.to}", "good", indent=2
+        )
+    others = [step for step in plan.steps if not _shown_above(plan, step)]
     if others:
         page.say()
-        page.table(STEPS, [_step(one) for one in others[:SHOWN_MAX]])
+        page.table(STEPS, [_step(row) for row in others[:SHOWN_MAX]])
     if len(others) > SHOWN_MAX:
         page.say(f"and {plural(len(others) - SHOWN_MAX, 'more step')}", indent=2)
     for built in plan.built:
         page.say(f"{built.environment} has built {built.node}: {plural(built.partitions, 'partition')} needn't be computed", indent=2)
-    approved_first = [one.node for one in plan.steps if one.needs_approval]
+    approved_first = [step.node for step in plan.steps if step.needs_approval]
     if approved_first:
         said = f"recomputing {joined(approved_first)} needs an approval: [policy] backfill_approval"
         page.say(said, "warn", indent=2)
@@ -83,59 +85,59 @@ def _shown_above(plan: PlanResponse, step: StepRow) -> bool:
     if step.kind in _IN_OTHER_TABLES:
         return True
     if step.kind == "declare":
-        return step.node in {one.node for one in plan.changes}
-    return step.kind == "invalidate" and (not step.partitions or step.node in {one.node for one in plan.stale})
+        return step.node in {change.node for change in plan.changes}
+    return step.kind == "invalidate" and (not step.partitions or step.node in {row.node for row in plan.stale})
 
 
-def _step(one: StepRow) -> list[str | StyledCell]:
-    count = "" if one.partitions is None else f"{one.partitions:,}"
-    return [one.kind, StyledCell(one.node, "bold"), count, one.from_ or "", one.to or "", one.detail]
+def _step(row: StepRow) -> list[str | StyledCell]:
+    count = "" if row.partitions is None else f"{row.partitions:,}"
+    return [row.kind, StyledCell(row.node, "bold"), count, row.from_ or "", row.to or "", row.detail]
 
 
-def _change(one: ChangeRow) -> list[str | StyledCell]:
-    said = one.change + (" (breaking)" if one.breaking else "") + (", published data kept" if one.kept else "")
-    readers = list(dict.fromkeys(name for effect in one.effects for name in effect.read_by))
-    stale = plural(one.partitions_stale, "partition") if one.partitions_stale else ""
-    return [StyledCell(one.node, "bold"), StyledCell(said, "bad" if one.breaking else ""), _columns(one), ", ".join(readers), stale]
+def _change(row: ChangeRow) -> list[str | StyledCell]:
+    text = row.change + (" (breaking)" if row.breaking else "") + (", published data kept" if row.kept else "")
+    readers = list(dict.fromkeys(name for effect in row.effects for name in effect.read_by))
+    stale = plural(row.partitions_stale, "partition") if row.partitions_stale else ""
+    return [StyledCell(row.node, "bold"), StyledCell(text, "bad" if row.breaking else ""), _columns(row), ", ".join(readers), stale]
 
 
 def _code(changes: Sequence[ChangeRow]) -> list[str]:
     """One line for each changed file of code, with the assets that use it and through which lines the first of them does."""
     users: dict[tuple[str, str], dict[str, str]] = {}
-    for one in changes:
-        for file in one.code:
-            users.setdefault((file.path, file.change), {})[one.node] = file.via
-    found = []
+    for row in changes:
+        for file in row.code:
+            users.setdefault((file.path, file.change), {})[row.node] = file.via
+    results = []
     for (path, change), vias in users.items():
         first, more = next(iter(vias.items())), len(vias) - 1
         others = f"; {plural(more, 'other asset')}" if more else ""
-        found.append(f"{path} {change}: {first[0]} uses it: {first[1]}{others}")
-    return found
+        results.append(f"{path} {change}: {first[0]} uses it: {first[1]}{others}")
+    return results
 
 
-def _columns(one: ChangeRow) -> str:
+def _columns(row: ChangeRow) -> str:
     """`+more, -gone, ~other type, other meaning`."""
-    names = [f"{_SIGNS.get(effect.effect, '')}{effect.column}" for effect in one.effects] or one.columns
+    names = [f"{_SIGNS.get(effect.effect, '')}{effect.column}" for effect in row.effects] or row.columns
     more = len(names) - COLUMNS_SHOWN_MAX
     return ", ".join(names[:COLUMNS_SHOWN_MAX]) + (f" and {more} more" if more > 0 else "")
 
 
-def _stale(one: StaleRow) -> list[str | StyledCell]:
-    return [StyledCell(one.node, "bold"), f"{one.partitions:,}", one.from_, one.to, one.why]
+def _stale(row: StaleRow) -> list[str | StyledCell]:
+    return [StyledCell(row.node, "bold"), f"{row.partitions:,}", row.from_, row.to, row.why]
 
 
 def _cost(plan: PlanResponse) -> str:
     """How much is published and becomes stale; readers see the old rows until it is computed again."""
-    total = sum(one.partitions for one in plan.stale)
+    total = sum(row.partitions for row in plan.stale)
     return f"{plural(total, 'published partition')} become{'s' if total == 1 else ''} stale"
 
 
 def _again(plan: PlanResponse, page: CommandOutput) -> None:
     """What computing it all again makes, by the plan of the backfills that do it, and how long that takes."""
-    for one in plan.backfills:
-        if one.counts is not None:
-            what = "to recompute" if one.mode == "missing" else "to try again"
-            page.say(f"{what}, if you ask for it: {one.counts.text}", indent=2)
+    for backfill in plan.backfills:
+        if backfill.counts is not None:
+            what = "to recompute" if backfill.mode == "missing" else "to try again"
+            page.say(f"{what}, if you ask for it: {backfill.counts.text}", indent=2)
     if plan.estimate is None:
         page.say("how long that takes isn't known yet", indent=2)
     else:
@@ -146,16 +148,16 @@ def _again(plan: PlanResponse, page: CommandOutput) -> None:
 def asked_for(needed: Sequence[NeededRow], stale: Collection[str], page: CommandOutput) -> None:
     """What makes again what a change made stale, as it is typed, and how much each makes. `stale` are the nodes of which readers
     see something stale: what only failed is computed by the next pass, whoever asks."""
-    for one in needed:
-        said = "readers keep what they see; to recompute what the change made stale:"
-        if one.mode != "missing":
-            said = "what failed under the code as it was:"
-        elif not any(name in stale for name in one.select):
-            said = "the next pass computes what failed under the code as it was; to compute it at once:"
-        page.say(said, indent=2)
-        page.command(one.command, indent=4)
-        if one.counts is not None:
-            page.say(f"makes {one.counts.text}", indent=4)
+    for row in needed:
+        text = "readers keep what they see; to recompute what the change made stale:"
+        if row.mode != "missing":
+            text = "what failed under the code as it was:"
+        elif not any(name in stale for name in row.select):
+            text = "the next pass computes what failed under the code as it was; to compute it at once:"
+        page.say(text, indent=2)
+        page.command(row.command, indent=4)
+        if row.counts is not None:
+            page.say(f"makes {row.counts.text}", indent=4)
 
 
 def refused(row: RefusedRow, what: str, again: str, page: CommandOutput) -> None:

@@ -38,8 +38,8 @@ def render(response: RunResponse, page: CommandOutput) -> None:
             repair(row, page)
         lessons(response.learnt, page)
         past(response.restated, response.proposed, page)
-        for one in response.repaired[:PAST_SHOWN_MAX]:
-            page.say(mended(one), "good", indent=2)
+        for repaired_row in response.repaired[:PAST_SHOWN_MAX]:
+            page.say(mended(repaired_row), "good", indent=2)
         page.say()
     page.facts(*_sum(response), style={"succeeded": "good", "failed": "bad", "partial": "warn"}.get(response.state, ""))
     page.next(*_next(response))
@@ -58,7 +58,7 @@ def _row(group: list[AttemptRow]) -> list[str | StyledCell]:
     first = group[0]
     keys = sorted({key for attempt in group for key in attempt.partitions})
     last = set({key: attempt.id for attempt in group for key in attempt.partitions}.values())  # tried again: its rows once
-    rows = [one.rows for one in group if one.rows is not None and (not one.partitions or one.id in last)]
+    rows = [row.rows for row in group if row.rows is not None and (not row.partitions or row.id in last)]
     took = sum((a.finished_at - a.started_at).total_seconds() for a in group if a.started_at and a.finished_at)
     return [
         StyledCell(first.asset, "bold"), span(keys), states.cell("warned" if first.verdict == "warned" else first.state),
@@ -73,7 +73,7 @@ def span(keys: list[str]) -> str:
 
 def _whys(group: list[AttemptRow]) -> str:
     """The reason of a group, or the first of its reasons and how many they are."""
-    reasons = [one for one in dict.fromkeys(map(why, group)) if one]
+    reasons = [fromkey for fromkey in dict.fromkeys(map(why, group)) if fromkey]
     of = f"1 of {len(reasons)} reasons: " if len(reasons) > 1 else ""
     return f"{of}{reasons[0]}" if reasons else ""
 
@@ -128,23 +128,23 @@ def past(restated: list[RestatedRow], proposed: list[ProposedRow], page: Command
         page.say(changed(row), "warn", indent=2)
     if len(restated) > PAST_SHOWN_MAX:
         page.say(f"and {plural(len(restated) - PAST_SHOWN_MAX, 'more change')} of the past; --json has all", indent=2)
-    for one in proposed[:PAST_SHOWN_MAX]:
+    for proposed_row in proposed[:PAST_SHOWN_MAX]:
         asked = ", and is recomputed only if somebody asks"
-        first = asked if one.incident is None else f"; its code fails and is corrected first ({one.incident})"
-        page.say(f"{one.node} {_from_to(one)} is stale{first}:", "warn", indent=2)
-        page.command(one.command, indent=4)
+        first = asked if proposed_row.incident is None else f"; its code fails and is corrected first ({proposed_row.incident})"
+        page.say(f"{proposed_row.node} {_from_to(proposed_row)} is stale{first}:", "warn", indent=2)
+        page.command(proposed_row.command, indent=4)
     if len(proposed) > PAST_SHOWN_MAX:
         page.say(f"and {plural(len(proposed) - PAST_SHOWN_MAX, 'more node')} with stale partitions; --json has all", indent=2)
 
 
 def mended(row: RepairedRow) -> str:
     """What was repaired, for whom, and what of the node is still wrong."""
-    said = f"repaired {row.node}" + ("" if row.partitions == ["*"] else f" {span(row.partitions)}")
+    text = f"repaired {row.node}" + ("" if row.partitions == ["*"] else f" {span(row.partitions)}")
     touched = [*row.assets, *(f"consumer {name}" for name in row.consumers)]
-    said += f"; {joined(touched)} read it" if len(touched) > 1 else f"; {touched[0]} reads it" if touched else ""
+    text += f"; {joined(touched)} read it" if len(touched) > 1 else f"; {touched[0]} reads it" if touched else ""
     if not row.still_wrong:
-        return said
-    return f"{said}; {plural(row.still_wrong, 'other partition')} of it failed or in quarantine: {command_line('why', row.node)}"
+        return text
+    return f"{text}; {plural(row.still_wrong, 'other partition')} of it failed or in quarantine: {command_line('why', row.node)}"
 
 
 def changed(row: RestatedRow) -> str:
@@ -158,8 +158,8 @@ def changed(row: RestatedRow) -> str:
     rows = f"{row.rows_before:,} → {plural(row.rows_after, 'row')}"
     if row.rows_before == row.rows_after:
         rows = f"{plural(row.rows_after, 'row')} as before, with other values"
-    said = f"the past of {row.node} changed: {_from_to(row)}, {rows}, because {causes[row.cause]}"
-    return said + (f"; read by {joined(row.consumers)}" if row.consumers else "")
+    text = f"the past of {row.node} changed: {_from_to(row)}, {rows}, because {causes[row.cause]}"
+    return text + (f"; read by {joined(row.consumers)}" if row.consumers else "")
 
 
 def _from_to(row: RestatedRow | ProposedRow) -> str:
@@ -193,5 +193,5 @@ def _next(response: RunResponse) -> list[str]:
         ),
         None,
     )  # fmt: skip
-    opened = [command_line("incident", one) for one in response.incidents_opened[:1]]
+    opened = [command_line("incident", item) for item in response.incidents_opened[:1]]
     return [f"headrace logs {failed.id}"] if failed else opened or ["headrace status"]

@@ -56,10 +56,10 @@ def serve(invocation: Invocation, at: At, beside: ServerTask | None = None) -> i
     reader = ProjectReader(session.root, session.env, session.actor)
     with stop.listening(), HttpServer(app(reader, guard, serving), listening) as door:
         reader.begin()
-        shown = f"[{at.host}]" if ":" in at.host else at.host
-        url = f"http://{shown}:{door.port}/?token={token}"
-        told = ServeResponse(url=url, host=at.host, port=door.port, wanted=at.port, pid=os.getpid(), env=settings.environment)
-        invocation.show(told, _render, clock=False)
+        text = f"[{at.host}]" if ":" in at.host else at.host
+        url = f"http://{text}:{door.port}/?token={token}"
+        response = ServeResponse(url=url, host=at.host, port=door.port, wanted=at.port, pid=os.getpid(), env=settings.environment)
+        invocation.show(response, _render, clock=False)
         sys.stdout.flush()
         serving.run(_ready)
         _notify("STOPPING=1")

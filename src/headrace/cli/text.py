@@ -40,9 +40,9 @@ def symbols_fit() -> bool:
     return True
 
 
-def plural(n: int, one: str, many: str | None = None) -> str:
+def plural(n: int, item: str, many: str | None = None) -> str:
     """`1 day`, `3 days`, with thousands set apart."""
-    return f"{n:,} {one if n == 1 else many or one + 's'}"
+    return f"{n:,} {item if n == 1 else many or item + 's'}"
 
 
 def joined(names: list[str], shown: int = 5) -> str:

@@ -51,25 +51,25 @@ def computed(rows_of: str, schema: SourceSchema, expressions: Mapping[str, str])
     """The rows with these columns computed, each in its column's type. A fraction that a type of whole
     numbers can't hold is an error of the delivery, not rounded."""
     types = {column.name: column.type for column in schema.columns}
-    found = []
+    results = []
     for name, expression in expressions.items():
         kind = types[name]
         value = f"CAST({expression} AS {kind})"
         if kind.upper() in _WHOLE:
-            said = literal(f"{name}: {FRACTIONS}, and its type is {kind}")
+            text = literal(f"{name}: {FRACTIONS}, and its type is {kind}")
             exact = f"({expression}) IS NULL OR {value} = ({expression})"
-            value = f"CASE WHEN {exact} THEN {value} ELSE CAST(error({said}) AS {kind}) END"
-        found.append(f"{value} AS {quote(name)}")
-    return f"SELECT * REPLACE ({', '.join(found)}) FROM ({rows_of})"
+            value = f"CASE WHEN {exact} THEN {value} ELSE CAST(error({text}) AS {kind}) END"
+        results.append(f"{value} AS {quote(name)}")
+    return f"SELECT * REPLACE ({', '.join(results)}) FROM ({rows_of})"
 
 
 def with_names(schema: SourceSchema, header: FileHeader) -> SourceSchema:
     """A schema that was detected, with the names of a header that was renamed: both in the file's order. What samples had besides
     comes after that."""
     width = len(header.names)
-    own = dict(zip((one.name for one in schema.columns[:width]), header.names, strict=True))
-    columns = tuple(LakeColumn(own.get(one.name, one.name), one.type, one.id) for one in schema.columns)
-    inside = tuple(msgspec.structs.replace(one, column=own.get(one.column, one.column)) for one in schema.inside)
+    own = dict(zip((column.name for column in schema.columns[:width]), header.names, strict=True))
+    columns = tuple(LakeColumn(own.get(column.name, column.name), column.type, column.id) for column in schema.columns)
+    inside = tuple(msgspec.structs.replace(item, column=own.get(item.column, item.column)) for item in schema.inside)
     return msgspec.structs.replace(schema, columns=columns, optional=tuple(own.get(name, name) for name in schema.optional), inside=inside)
 
 
@@ -96,9 +96,9 @@ def extended(
         timestamp_format=schema.format.timestamp_format or shows.format.timestamp_format,
     )
     if not can_be_read(kind, connection, opened, form, header, new):
-        new = [LakeColumn(one.name, one.type if header.types else "VARCHAR", 0) for one in new]
+        new = [LakeColumn(column.name, column.type if header.types else "VARCHAR", 0) for column in new]
     optional = tuple(dict.fromkeys((*schema.optional, *(name for name in filled if name in header.optional))))
-    inside = (*schema.inside, *(one for one in with_names(shows, header).inside if one.column in filled))
+    inside = (*schema.inside, *(item for item in with_names(shows, header).inside if item.column in filled))
     return msgspec.structs.replace(schema, columns=(*schema.columns, *new), format=form, optional=optional, inside=inside)
 
 
@@ -144,8 +144,8 @@ def _filled(
 ) -> tuple[str, ...]:
     """Those of the columns that have a value anywhere."""
     stated = dict(zip(header.names, header.types, strict=True)) if header.types else {}
-    wanted = [LakeColumn(name, stated.get(name) or "VARCHAR", 0) for name in added]
-    rows = kind.select_sql(opened, schema.format, header, wanted)
+    columns = [LakeColumn(name, stated.get(name) or "VARCHAR", 0) for name in added]
+    rows = kind.select_sql(opened, schema.format, header, columns)
     counts = connection.execute(f"SELECT {', '.join(f'count({quote(name)})' for name in added)} FROM ({rows})").fetchone()
     assert counts is not None
     return tuple(name for name, count in zip(added, counts, strict=True) if count)

@@ -147,13 +147,13 @@ class Parser:
         except subprocess.TimeoutExpired:
             process.kill()
             code = process.wait()
-        said = ""
+        text = ""
         if self._said is not None:
             self._said.seek(0)
-            said = self._said.read(SAID_BYTES_MAX).decode("utf-8", "replace").strip()
+            text = self._said.read(SAID_BYTES_MAX).decode("utf-8", "replace").strip()
         self.stop()
         how = f"exit code {code}" if code >= 0 else _signal(-code)
-        lines = said.splitlines()
+        lines = text.splitlines()
         last = next((line for line in lines if "memory" in line), lines[-1] if lines else "")[:SAID_CHARACTERS_MAX]
         limit = f"; it may use {self._memory_bytes_max / 2**30:.1f} GiB" if "memory" in last else ""
         return f"the process that parsed it was ended by {how}{f' ({last}{limit})' if last else ''}"

@@ -51,8 +51,8 @@ def strict(text: str, type_name: str, form: Format, *, trying: bool = False) -> 
         return Cast(plain, f"CASE WHEN CAST({plain} AS VARCHAR) = {text} THEN false ELSE ltrim({text}, ' +-0123456789') <> '' END")
     if name in ("DOUBLE", "FLOAT"):
         return Cast(plain, f"NOT isfinite({plain})")
-    if found := _DECIMAL.fullmatch(name):
-        more = rf"[eExX_]|\.[0-9]{{{found[2]}}}[0-9]*[1-9]"
+    if match := _DECIMAL.fullmatch(name):
+        more = rf"[eExX_]|\.[0-9]{{{match[2]}}}[0-9]*[1-9]"
         return Cast(plain, f"regexp_matches({text}, {literal(more)})")
     shape = _SHAPES.get(name)
     if shape is None:

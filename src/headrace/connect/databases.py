@@ -33,25 +33,25 @@ class Databases:
             rows = SourceRows(access.source, engine)
             versions = _versions(rows, wanted, known)
         path = path_of(access.source)
-        found = [
+        deliveries = [
             DetectedDelivery(source=access.source.name, partition=key, path=path, size_bytes=-1, modified_us=access.now_us, version=version)
             for key, version in versions.items()
             if key not in known or known[key][1] != version or (not version and key == WHOLE)
         ]
-        return Observation(found=tuple(found), seen=len(versions))
+        return Observation(found=tuple(deliveries), seen=len(versions))
 
-    def fetch(self, access: Access, found: DetectedDelivery) -> Fetched:
+    def fetch(self, access: Access, delivery: DetectedDelivery) -> Fetched:
         """See `Kind.fetch`."""
         target = access.temporary / f"{uuid.uuid4().hex}.parquet"
         with connected(access) as engine:
             rows = SourceRows(access.source, engine)
             if access.source.partition.by_delivery:
-                after, until = _bounds(found.version)
+                after, until = _bounds(delivery.version)
                 sql, values = rows.between(after, until)
             else:
-                sql, values = rows.of(found.partition)
+                sql, values = rows.of(delivery.partition)
             engine.copy(sql, values, target)
-        return Fetched(path=target, name=f"{access.source.name}.parquet", modified_us=found.modified_us)
+        return Fetched(path=target, name=f"{access.source.name}.parquet", modified_us=delivery.modified_us)
 
 
 def path_of(source: Source) -> str:

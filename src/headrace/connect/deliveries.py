@@ -67,7 +67,7 @@ class Observation(msgspec.Struct, frozen=True):
     @property
     def wait_seconds(self) -> float:
         """How long until everything that is settling now has settled, if nobody writes on; 0.0 where nothing is."""
-        return max((one.seconds for one in self.settling), default=0.0)
+        return max((item.seconds for item in self.settling), default=0.0)
 
 
 class Format(msgspec.Struct, frozen=True):
@@ -170,9 +170,9 @@ class Lesson(msgspec.Struct, frozen=True):
     @property
     def warnings(self) -> tuple[str, ...]:
         """What a person should know before relying on what was learnt, as clauses."""
-        found = [one.text for one in self.disagreed if one.column in self.undecided]
-        said = [f"{'; '.join(found)}: read as text"] if found else []
-        said += [one.text for one in self.almost]
+        results = [disagreement.text for disagreement in self.disagreed if disagreement.column in self.undecided]
+        said = [f"{'; '.join(results)}: read as text"] if results else []
+        said += [item.text for item in self.almost]
         if self.declared_encoding:
             said.append(
                 f"the first delivery is {self.encoding.upper()}, though"
@@ -245,13 +245,13 @@ class TypeDrift(msgspec.Struct, frozen=True):
 
     def without_values(self, columns: Container[str]) -> TypeDrift:
         """The same without the first values of these columns, whose names are in lower case."""
-        reason, kept = self.reason, []
-        for one in self.columns:
-            value = f": '{one.value}'"
-            hidden = one.column.lower() in columns and value in reason
+        reason, bad_columns = self.reason, []
+        for column in self.columns:
+            value = f": '{column.value}'"
+            hidden = column.column.lower() in columns and value in reason
             reason = reason.replace(value, "") if hidden else reason
-            kept.append(msgspec.structs.replace(one, value="") if hidden else one)
-        return msgspec.structs.replace(self, columns=tuple(kept), reason=reason)
+            bad_columns.append(msgspec.structs.replace(column, value="") if hidden else column)
+        return msgspec.structs.replace(self, columns=tuple(bad_columns), reason=reason)
 
 
 class UnreadableFile(msgspec.Struct, frozen=True):

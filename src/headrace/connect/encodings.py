@@ -53,17 +53,17 @@ def other_encoding(opened: Opened, pinned: SourceSchema) -> Drift | None:
     if pinned.format.recode or "record" in _declared(opened.options):  # records of bytes have no text around them that shows anything
         return None
     expected = expected_encoding(opened.options, pinned)
-    found = _found(opened, expected)
-    if found == expected:
+    result = _found(opened, expected)
+    if result == expected:
         return None
-    reads_as = msgspec.structs.replace(pinned, format=msgspec.structs.replace(pinned.format, recode=found))
-    return Drift(detail=f"the encoding is {found.upper()} instead of {expected.upper()}", reads_as=reads_as)
+    reads_as = msgspec.structs.replace(pinned, format=msgspec.structs.replace(pinned.format, recode=result))
+    return Drift(detail=f"the encoding is {result.upper()} instead of {expected.upper()}", reads_as=reads_as)
 
 
 def mislabelled(opened: Opened) -> tuple[Opened, str]:
     """A first delivery that is UTF-8 as a whole though another encoding is declared, with options that say UTF-8, and the declared
     encoding; any other as it is, and an empty text."""
-    kind = next((one for one in IN_ANY if one in opened.options), "")
+    kind = next((item for item in IN_ANY if item in opened.options), "")
     declared = _declared(opened.options)
     encoding = str(declared.get("encoding", UTF8))
     if "record" in declared or encoding not in _WESTERN or opened.encoding == UTF16:
@@ -82,8 +82,8 @@ def expected_encoding(options: Mapping[str, Any], pinned: SourceSchema) -> str:
 
 def _declared(options: Mapping[str, Any]) -> Mapping[str, str]:
     """What the source declares of its kind of files, where that may say an encoding."""
-    found = next((options[kind] for kind in IN_ANY if kind in options), None)
-    return found if isinstance(found, Mapping) else {}
+    result = next((options[kind] for kind in IN_ANY if kind in options), None)
+    return result if isinstance(result, Mapping) else {}
 
 
 def _found(opened: Opened, expected: str) -> str:
@@ -91,10 +91,10 @@ def _found(opened: Opened, expected: str) -> str:
         return UTF16
     if expected == UTF8:
         return UTF8
-    found = _in_utf8(Path(opened.path))
+    result = _in_utf8(Path(opened.path))
     if expected == UTF16:
-        return expected if found is None else UTF8
-    return UTF8 if found else expected
+        return expected if result is None else UTF8
+    return UTF8 if result else expected
 
 
 def _in_utf8(path: Path) -> bool | None:

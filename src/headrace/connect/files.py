@@ -59,21 +59,21 @@ def observe(root: Path, source: Source, *, known: Mapping[str, tuple[int, int]],
     for match in _matches(real_root, pattern, notes, had=bool(known)):
         if marker and match.path.endswith(marker):
             continue
-        one = _file_behind(real_root, source, match, notes)
-        if one:
-            seen.setdefault(one.found.path if by_file else one.found.partition, []).append(one)
-    found, settling = [], []
+        item = _file_behind(real_root, source, match, notes)
+        if item:
+            seen.setdefault(item.found.path if by_file else item.found.partition, []).append(item)
+    deliveries, settling = [], []
     for group in sorted(seen):
         chosen = seen[group] if by_file else _one_of(source, seen[group], known, notes)
         delivery = _together(chosen) if chosen else None
         if delivery is None or known.get(delivery.path) == (delivery.size_bytes, delivery.modified_us):
             continue
-        waits = [(one.found.path, _wait(one, marker, now_us)) for one in chosen]
+        waits = [(item.found.path, _wait(item, marker, now_us)) for item in chosen]
         settling += [Settling(path, wait) for path, wait in waits if wait]
         if all(wait == 0.0 for _, wait in waits):
-            found.append(delivery)
+            deliveries.append(delivery)
     files = sum(map(len, seen.values()))
-    return Observation(tuple(found), tuple(settling), tuple(notes.kept), seen=files, unlisted=notes.unlisted)
+    return Observation(tuple(deliveries), tuple(settling), tuple(notes.kept), seen=files, unlisted=notes.unlisted)
 
 
 def _pattern_of(source: Source) -> Pattern:
@@ -114,7 +114,7 @@ def _below(
     depth = 0
     while len(components) > depth + 1 and components[depth].fixed is not None:
         depth += 1
-    folder = "/".join(filter(None, (folder, *(str(one.fixed) for one in components[:depth]))))
+    folder = "/".join(filter(None, (folder, *(str(component.fixed) for component in components[:depth]))))
     here, rest = components[depth], components[depth + 1 :]
     for entry in _listed(root, folder, notes, had=had):
         said = said_by(here, entry.name, parts)
@@ -212,14 +212,14 @@ def _one_of(source: Source, candidates: list[_Seen], known: Mapping[str, tuple[i
     """The files of one interval to go on with: as many as are expected. Where there are more, that which was taken before, or none."""
     expected = source.complete.files
     if len(candidates) == expected:
-        return sorted(candidates, key=lambda one: one.found.path)
+        return sorted(candidates, key=lambda item: item.found.path)
     if len(candidates) < expected:
-        first = min(one.found.path for one in candidates)
+        first = min(candidate.found.path for candidate in candidates)
         if first not in known:
             notes.add("delivery_incomplete", first, f"{candidates[0].found.partition}: {len(candidates)} of {expected} files")
         return []
-    names = sorted(one.found.path for one in candidates)
-    taken = [one for one in candidates if one.found.path in known]
+    names = sorted(candidate.found.path for candidate in candidates)
+    taken = [candidate for candidate in candidates if candidate.found.path in known]
     which = "the source" if candidates[0].found.partition == WHOLE else candidates[0].found.partition
     listing = ", ".join(shown(name) for name in names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     left = "one is" if expected == 1 else f"{expected} are"
@@ -232,7 +232,7 @@ def _together(chosen: list[_Seen]) -> DetectedDelivery:
     """One delivery of these files: the first one's path, the sum of their sizes, the latest of their times."""
     if len(chosen) == 1:
         return chosen[0].found
-    files = [one.found for one in chosen]
+    files = [item.found for item in chosen]
     return DetectedDelivery(
         files[0].source,
         files[0].partition,
@@ -243,16 +243,16 @@ def _together(chosen: list[_Seen]) -> DetectedDelivery:
     )
 
 
-def _wait(one: _Seen, marker: str | None, now_us: int) -> float | None:
+def _wait(item: _Seen, marker: str | None, now_us: int) -> float | None:
     """Seconds of silence still needed; None for what waits for its marker."""
-    found = one.found
+    delivery = item.found
     if marker:
-        marked = _marker_time(Path(one.entry.path), marker)
+        marked = _marker_time(Path(item.entry.path), marker)
         if marked is None:
             return None
-        if marked >= found.modified_us:
+        if marked >= delivery.modified_us:
             return 0.0
-    return seconds_to_wait(Path(one.entry.path), found.size_bytes, (now_us - found.modified_us) / 1e6)
+    return seconds_to_wait(Path(item.entry.path), delivery.size_bytes, (now_us - delivery.modified_us) / 1e6)
 
 
 def _marker_time(file: Path, marker: str) -> int | None:

@@ -55,44 +55,44 @@ class Filesystems:
         with told(_shown(source)):
             place, components = _place(access)
             files = list(_below(place, "", components, {}))
-        found: dict[str, list[DetectedDelivery]] = {}
+        results: dict[str, list[DetectedDelivery]] = {}
         for file in files:
             key = _key(source, file, notes)
             if key is not None and not _may_be_written(file):
-                found.setdefault(key, []).append(_found(place, source, key, file, access.now_us))
-        chosen = [one for key in sorted(found) if (one := _one(found[key], known.get(key), notes)) is not None]
-        new = [one for one in chosen if known.get(one.partition) != (one.path, one.version)]
-        return Observation(found=tuple(new), notes=tuple(notes[:NOTES_MAX]), seen=len(found))
+                results.setdefault(key, []).append(_found(place, source, key, file, access.now_us))
+        chosen = [delivery for key in sorted(results) if (delivery := _one(results[key], known.get(key), notes)) is not None]
+        new = [delivery for delivery in chosen if known.get(delivery.partition) != (delivery.path, delivery.version)]
+        return Observation(found=tuple(new), notes=tuple(notes[:NOTES_MAX]), seen=len(results))
 
-    def fetch(self, access: Access, found: DetectedDelivery) -> Fetched:
+    def fetch(self, access: Access, delivery: DetectedDelivery) -> Fetched:
         """See `Kind.fetch`."""
-        name = found.path.rpartition("/")[2]
+        name = delivery.path.rpartition("/")[2]
         target = access.temporary / uuid.uuid4().hex
         try:
             with told(_shown(access.source)):
                 place, _ = _place(access)
-                path = place.inside(found.path)
-                self._expect(place, path, found)
+                path = place.inside(delivery.path)
+                self._expect(place, path, delivery)
                 place.filesystem.get_file(path, str(target))
-                self._expect(place, path, found)
-                _expect_size(found, target.stat().st_size)
+                self._expect(place, path, delivery)
+                _expect_size(delivery, target.stat().st_size)
         except BaseException:
             target.unlink(missing_ok=True)
             raise
-        return Fetched(path=target, name=name, modified_us=found.modified_us)
+        return Fetched(path=target, name=name, modified_us=delivery.modified_us)
 
-    def _expect(self, place: StorageLocation, path: str, found: DetectedDelivery) -> None:
+    def _expect(self, place: StorageLocation, path: str, delivery: DetectedDelivery) -> None:
         """Before and after: the file must still be the one that was found. What it has become is the next look's."""
         now = _listed(place.filesystem.info(path), "", {})
         if now.size > DELIVERY_BYTES_MAX:
             raise CannotRead(f"{now.size:,} bytes; a delivery holds at most {DELIVERY_BYTES_MAX:,}", code="delivery_too_large")
-        if now.version != found.version:
-            raise Unavailable(f"{shown(found.path, 200)} changed since it was found; the next look sees what it became")
+        if now.version != delivery.version:
+            raise Unavailable(f"{shown(delivery.path, 200)} changed since it was found; the next look sees what it became")
 
 
-def _expect_size(found: DetectedDelivery, came: int) -> None:
-    if found.size_bytes not in (-1, came):
-        raise Unavailable(f"{shown(found.path, 200)} broke off: {came:,} of {found.size_bytes:,} bytes came")
+def _expect_size(delivery: DetectedDelivery, came: int) -> None:
+    if delivery.size_bytes not in (-1, came):
+        raise Unavailable(f"{shown(delivery.path, 200)} broke off: {came:,} of {delivery.size_bytes:,} bytes came")
 
 
 def _shown(source: Source) -> str:
@@ -109,7 +109,7 @@ def _place(access: Access) -> tuple[StorageLocation, tuple[Component, ...]]:
     fixed = 0
     while fixed < len(pattern.components) - 1 and pattern.components[fixed].fixed is not None:
         fixed += 1
-    folders = [str(one.fixed) for one in pattern.components[:fixed]]
+    folders = [str(component.fixed) for component in pattern.components[:fixed]]
     return opened("/".join([f"{scheme}://{host}", *folders]), access.connection, access.secrets), pattern.components[fixed:]
 
 
@@ -184,8 +184,8 @@ def _one(candidates: list[DetectedDelivery], known: tuple[str, str] | None, note
     """The file of one interval. Where there are more, that which was taken before, or none."""
     if len(candidates) == 1:
         return candidates[0]
-    taken = [one for one in candidates if known is not None and one.path == known[0]]
-    names = " and ".join(shown(one.path.rpartition("/")[2]) for one in candidates[:2])
-    said = f"{names} are both for {candidates[0].partition}; {'the first that came stays' if taken else 'none of them is taken'}"
-    notes.append(Note("several_deliveries", shown(candidates[0].path, 200), said))
+    taken = [candidate for candidate in candidates if known is not None and candidate.path == known[0]]
+    names = " and ".join(shown(candidate.path.rpartition("/")[2]) for candidate in candidates[:2])
+    text = f"{names} are both for {candidates[0].partition}; {'the first that came stays' if taken else 'none of them is taken'}"
+    notes.append(Note("several_deliveries", shown(candidates[0].path, 200), text))
     return taken[0] if taken else None

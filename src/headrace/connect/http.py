@@ -60,7 +60,7 @@ class Http:
 
     def observe(self, access: Access, wanted: Sequence[str], known: Mapping[str, tuple[str, str]]) -> Observation:
         """Ask for each interval without reading what comes: 404 and 410 mean not there yet."""
-        found: list[DetectedDelivery] = []
+        deliveries: list[DetectedDelivery] = []
         spec = spec_of(access.source)
         deadline = time.monotonic() + LOOK_SECONDS
         asked = 0
@@ -69,22 +69,22 @@ class Http:
                 if asked and time.monotonic() + 2 * server.timeout > deadline:
                     break
                 try:
-                    one = _asked_patiently(access, server, spec, key, known, deadline)
+                    delivery = _asked_patiently(access, server, spec, key, known, deadline)
                 except Unavailable as error:
                     if isinstance(error, NotYet) and error.own and asked:
                         break
-                    if not asked or not (found or error.throttled):
+                    if not asked or not (deliveries or error.throttled):
                         raise
                     seconds = error.retry_after if error.throttled else None
-                    return _observe(found, Note(error.code, server.shown, str(error)), asked, seconds)
+                    return _observe(deliveries, Note(error.code, server.shown, str(error)), asked, seconds)
                 asked += 1
-                found += [one] if one is not None else []
+                deliveries += [delivery] if delivery is not None else []
         note = Note("look_not_finished", server.shown, f"{asked} of {len(wanted)} intervals were asked for; the next look goes on")
-        return _observe(found, note if asked < len(wanted) else None, asked)
+        return _observe(deliveries, note if asked < len(wanted) else None, asked)
 
-    def fetch(self, access: Access, found: DetectedDelivery) -> Fetched:
+    def fetch(self, access: Access, delivery: DetectedDelivery) -> Fetched:
         """All pages of one interval, as one file."""
-        spec = for_interval(spec_of(access.source), access.source, found.partition)
+        spec = for_interval(spec_of(access.source), access.source, delivery.partition)
         request = resolved(spec, access)
         access.temporary.mkdir(parents=True, exist_ok=True)
         target = access.temporary / f"{uuid.uuid4().hex}.fetched"
@@ -92,7 +92,7 @@ class Http:
             with HttpClient(access, spec, request) as server:
                 try:
                     if spec.page is not None:
-                        return Paged(server, spec, request, target, access).fetched(found.partition)
+                        return Paged(server, spec, request, target, access).fetched(delivery.partition)
                     return _fetched(server, spec, request, target, access)
                 except HttpNotFound:
                     raise Unavailable(f"{server.shown} was there when it was looked for, and isn't any more") from None
@@ -101,8 +101,8 @@ class Http:
             raise
 
 
-def _observe(found: list[DetectedDelivery], note: Note | None, asked: int, throttled_seconds: float | None = None) -> Observation:
-    arrived = tuple(sorted(found, key=lambda one: one.partition))
+def _observe(deliveries: list[DetectedDelivery], note: Note | None, asked: int, throttled_seconds: float | None = None) -> Observation:
+    arrived = tuple(sorted(deliveries, key=lambda delivery: delivery.partition))
     return Observation(arrived, (), (note,) if note else (), seen=asked, throttled_seconds=throttled_seconds)
 
 
@@ -198,10 +198,10 @@ class Paged:
 
     def fetched(self, key: str) -> Fetched:
         """The delivery of the interval `key`. What came of it is kept where the server asks for patience, or is out of reach."""
-        kept = PageCache(self._access, self._spec, key)
-        before = kept.take(self._target)
+        cache = PageCache(self._access, self._spec, key)
+        before = cache.take(self._target)
         try:
-            if before is not None and self._go_on(kept, before):
+            if before is not None and self._go_on(cache, before):
                 return self._named()
         except (HttpNotFound, CannotRead):
             pass  # a cursor that isn't known any more, or pages that don't fit those before
@@ -209,7 +209,7 @@ class Paged:
             if error.transient:
                 raise
         self._target.unlink(missing_ok=True)
-        self._go_on(kept, None)
+        self._go_on(cache, None)
         return self._named()
 
     def _named(self) -> Fetched:
@@ -217,46 +217,46 @@ class Paged:
             self._target.write_bytes(b"\n")
         return Fetched(self._target, f"{self._access.source.name}.jsonl")
 
-    def _go_on(self, kept: PageCache, before: FetchProgress | None) -> bool:
+    def _go_on(self, cache: PageCache, before: FetchProgress | None) -> bool:
         """All pages from `before` on. False where the pages before belong to another listing."""
         pages = Pages(self._spec.page, self._request)
-        asked: HttpRequest | None = pages.first() if before is None else pages.at(before.position)
+        request: HttpRequest | None = pages.first() if before is None else pages.at(before.position)
         now = before
         last: tuple[tuple[Position, str], ...] = ()
         number = before.position.number if before is not None else 0
         try:
             with self._target.open("xb" if before is None else "ab") as out:
-                while asked is not None and not (now is not None and now.complete):
+                while request is not None and not (now is not None and now.complete):
                     position = pages.position
-                    page = self._page(asked, out)
-                    found = hash_of(page.records)
+                    page = self._page(request, out)
+                    result = hash_of(page.records)
                     number += 1
                     written = (now.written if now is not None else 0) + _write(page.records, out)
                     if written > DELIVERY_BYTES_MAX:
                         message = f"page {number:,}: more than {DELIVERY_BYTES_MAX:,} bytes in all"
                         raise CannotRead(message, code="delivery_too_large")
-                    asked = pages.after(page)
-                    first = now.first if now is not None else found
+                    request = pages.after(page)
+                    first = now.first if now is not None else result
                     seams = now.seams if now is not None else ()
-                    last = ((position, found),)
-                    now = FetchProgress(written, pages.position, first, seams, complete=asked is None)
+                    last = ((position, result),)
+                    now = FetchProgress(written, pages.position, first, seams, complete=request is None)
         except Unavailable as error:
             if error.transient and now is not None:
                 now = msgspec.structs.replace(now, seams=(*now.seams, *last))
-                kept.keep(self._target, now)
+                cache.keep(self._target, now)
             raise
         assert now is not None
-        return before is None or self._unchanged(kept, now)
+        return before is None or self._unchanged(cache, now)
 
     def _page(self, request: HttpRequest, out: BinaryIO) -> HttpPage:
         page = self._server.patiently(lambda: _page(self._server, self._spec, request, out, self._deadline, self._access))
         assert isinstance(page, HttpPage), "what has pages is never a file that is kept as it came"
         return page
 
-    def _unchanged(self, kept: PageCache, progress: FetchProgress) -> bool:
+    def _unchanged(self, cache: PageCache, progress: FetchProgress) -> bool:
         """Whether the first page and those before interruptions are what they were."""
         checks = [(Pages(self._spec.page, self._request).first(), progress.first)]
-        checks += [(Pages(self._spec.page, self._request).at(one), known) for one, known in progress.seams]
+        checks += [(Pages(self._spec.page, self._request).at(position), known) for position, known in progress.seams]
         checked = progress.checked
         try:
             with self._target.open("ab") as out:
@@ -266,7 +266,7 @@ class Paged:
                     checked += 1
         except Unavailable as error:
             if error.transient:
-                kept.keep(self._target, msgspec.structs.replace(progress, checked=checked))
+                cache.keep(self._target, msgspec.structs.replace(progress, checked=checked))
             raise
         return True
 

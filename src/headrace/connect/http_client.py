@@ -167,11 +167,11 @@ class HttpClient:
         if status in MISSING:
             _read_small(response)
             raise HttpNotFound
-        said = f"{self.shown} answers {status} {self._said(response.reason_phrase)}".rstrip()
+        text = f"{self.shown} answers {status} {self._said(response.reason_phrase)}".rstrip()
         if status in _DENIED:
-            raise Unavailable(f"{said}: check the secret and the rights", code="access_denied", transient=False)
+            raise Unavailable(f"{text}: check the secret and the rights", code="access_denied", transient=False)
         if status in _REFUSED:
-            raise Unavailable(f"{said}: the request isn't as the server wants it", code="configuration_error", transient=False)
+            raise Unavailable(f"{text}: the request isn't as the server wants it", code="configuration_error", transient=False)
         wait = _retry_after(response) if status in (*_PATIENCE, 503) else None
         if status == TOO_MANY and wait is None:
             wait = THROTTLED_SECONDS
@@ -179,7 +179,7 @@ class HttpClient:
             self._gate.close(wait)
         throttled = wait is not None and status in (TOO_MANY, 503)
         raise Unavailable(
-            f"{said}, and asks to be left alone until {self._time_after(wait)}" if throttled and wait is not None else said,
+            f"{text}, and asks to be left alone until {self._time_after(wait)}" if throttled and wait is not None else text,
             transient=status in _PATIENCE or status >= 500, retry_after=wait, throttled=throttled,
         )  # fmt: skip
 
@@ -223,10 +223,10 @@ def _retry_after(response: httpx.Response) -> float | None:
 def _date(text: str) -> datetime | None:
     """A date of HTTP; None where it can't be understood. One without a zone is in UTC, as HTTP has it."""
     try:
-        found = email.utils.parsedate_to_datetime(text)
+        result = email.utils.parsedate_to_datetime(text)
     except (ValueError, TypeError):
         return None
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+    return result if result.tzinfo is not None else result.replace(tzinfo=UTC)
 
 
 def _encoded(value: str) -> bytes:

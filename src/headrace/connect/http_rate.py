@@ -58,8 +58,8 @@ class RateLimiter:
             return
         wait = self._turn()
         if wait > self._patience:
-            said = f"the server may be asked again from {self._time_after(wait)} on (it said so, or `rate_limit` does)"
-            refusal = NotYet(said, retry_after=wait, throttled=True)
+            text = f"the server may be asked again from {self._time_after(wait)} on (it said so, or `rate_limit` does)"
+            refusal = NotYet(text, retry_after=wait, throttled=True)
             refusal.own = bool(self._gap)
             raise refusal
         time.sleep(wait)

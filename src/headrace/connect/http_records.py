@@ -66,13 +66,13 @@ def records_in(page: bytes, path: str | None) -> list[bytes]:
 
     An array holds the records, an object is one; null is an empty array, as some servers write it.
     """
-    found = value_below(page, json_path(path or "$") or (), path or "$")
-    start = found[:1]
-    if found == b"null":
+    result = value_below(page, json_path(path or "$") or (), path or "$")
+    start = result[:1]
+    if result == b"null":
         return []
     if start not in (b"[", b"{"):
         raise CannotRead(f"{path or '$'} is neither an array nor an object")
-    items: Sequence[bytes | memoryview] = _decoded(found, list[msgspec.Raw]) if start == b"[" else [found]
+    items: Sequence[bytes | memoryview] = _decoded(result, list[msgspec.Raw]) if start == b"[" else [result]
     return list(lines_of(items))
 
 
@@ -80,16 +80,16 @@ def cursor_in(page: bytes, path: str) -> str | None:
     """The text or number below `path`, as text; None where there is none, which is how the last page says so."""
     steps = json_path(path) or ()
     try:
-        found = value_below(page, steps, path)
+        result = value_below(page, steps, path)
     except _NotThere:
         return None
-    if found in (b"null", b"false", b'""'):
+    if result in (b"null", b"false", b'""'):
         return None
-    if found[:1] == b'"':
-        return _decoded(found, str)
-    if found[:1] in b"{[t":
+    if result[:1] == b'"':
+        return _decoded(result, str)
+    if result[:1] in b"{[t":
         raise CannotRead(f"{path} is no cursor")
-    return found.decode()
+    return result.decode()
 
 
 class _NotThere(CannotRead):

@@ -96,7 +96,7 @@ def with_query(url: str, parameters: Mapping[str, Any]) -> str:
     if not parameters:
         return url
     parts = urlsplit(url)
-    kept = [one for one in parts.query.split("&") if one and unquote_plus(one.partition("=")[0]) not in parameters]
+    kept = [item for item in parts.query.split("&") if item and unquote_plus(item.partition("=")[0]) not in parameters]
     added = urlencode({name: _texts(value) for name, value in parameters.items()}, doseq=True)
     return parts._replace(query="&".join([*kept, added])).geturl()
 
@@ -122,8 +122,8 @@ def on_same_server(url: str, target: str) -> str | None:
 
 
 def _dated(text: str, interval: Interval, *, encode: bool = False) -> str:
-    def date(found: re.Match[str]) -> str:
-        written = (interval.start if found[1] == "date" else interval.end).strftime(found[2])
+    def date(match: re.Match[str]) -> str:
+        written = (interval.start if match[1] == "date" else interval.end).strftime(match[2])
         return quote(written, safe=":") if encode else written
 
     return _PLACEHOLDER.sub(date, text)
@@ -142,8 +142,8 @@ def _texts(value: Any) -> list[str]:
 
 
 def _each(value: Any) -> Iterator[str]:
-    for one in value if isinstance(value, list) else [value]:
-        yield str(one).lower() if isinstance(one, bool) else str(one)
+    for item in value if isinstance(value, list) else [value]:
+        yield str(item).lower() if isinstance(item, bool) else str(item)
 
 
 def _number(value: str) -> int | str:

@@ -69,17 +69,17 @@ class PageCache:
             age = time.time() - state.stat().st_mtime
             state.rename(claimed)  # one worker can
             data.rename(target)
-            found = msgspec.json.decode(claimed.read_bytes(), type=FetchProgress)
+            progress = msgspec.json.decode(claimed.read_bytes(), type=FetchProgress)
         except (OSError, msgspec.DecodeError):
             target.unlink(missing_ok=True)
             return None
         finally:
             claimed.unlink(missing_ok=True)
-        if not 0 <= age <= KEPT_SECONDS_MAX or target.stat().st_size < found.written:
+        if not 0 <= age <= KEPT_SECONDS_MAX or target.stat().st_size < progress.written:
             target.unlink()
             return None
-        os.truncate(target, found.written)
-        return found
+        os.truncate(target, progress.written)
+        return progress
 
     def keep(self, target: Path, progress: FetchProgress) -> None:
         """Keep the whole pages of `target` for the next fetch."""

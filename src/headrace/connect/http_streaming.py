@@ -79,8 +79,8 @@ def _records(stream: _Window) -> Iterator[bytes]:
     count = 0
     while True:
         stream.fill(size)
-        found, used, ended = _whole_records(stream)
-        if not found and not ended:
+        results, used, ended = _whole_records(stream)
+        if not results and not ended:
             if stream.ended:
                 raise CannotRead(f"the answer isn't JSON: what follows record {count:,} is no record, or isn't whole")
             if size > 2 * RECORD_BYTES_MAX:
@@ -89,8 +89,8 @@ def _records(stream: _Window) -> Iterator[bytes]:
                 )
             size *= 2
             continue
-        yield from lines_of(found, count + 1)
-        count, size = count + len(found), WINDOW_BYTES
+        yield from lines_of(results, count + 1)
+        count, size = count + len(results), WINDOW_BYTES
         stream.drop(used)
         if ended:
             return
@@ -104,11 +104,11 @@ def _whole_records(stream: _Window) -> tuple[Sequence[msgspec.Raw], int, bool]:
     cuts = [match.start() + 1 for match in _CUT.finditer(data, max(0, len(data) - WINDOW_BYTES // 4))]
     cuts = cuts or [match.start() + 1 for match in _CUT.finditer(data)]
     for cut in reversed(cuts[-CUTS_TRIED:]):
-        if (found := _read(data[:cut])) is not None:
-            return found, data.index(b",", cut) + 1, False
+        if (results := _read(data[:cut])) is not None:
+            return results, data.index(b",", cut) + 1, False
     for match in islice(_LAST.finditer(data), LASTS_TRIED):  # the last window: the array's own end is one of these
-        if (found := _read(data[: match.start() + 1])) is not None:
-            return found, match.end(), True
+        if (results := _read(data[: match.start() + 1])) is not None:
+            return results, match.end(), True
     return (), 0, False
 
 
@@ -124,10 +124,10 @@ def _array_in(head: bytearray, path: str) -> int:
     steps = json_path(path) or ()
     for match in re.finditer(rb"\[", head):
         try:
-            found = value_below(bytes(head[: match.start()]) + b"[]" + b"}" * len(steps), steps, path)
+            result = value_below(bytes(head[: match.start()]) + b"[]" + b"}" * len(steps), steps, path)
         except CannotRead:
             continue
-        if found == b"[]":
+        if result == b"[]":
             return match.start()
     raise CannotRead(f"no array at {path} begins within the first {HEAD_BYTES:,} bytes of an answer that is too large to be held")
 

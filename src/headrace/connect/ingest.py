@@ -73,7 +73,7 @@ Result = PreparedDelivery | Drift | TypeDrift | UnreadableFile
 
 
 def prepare(  # noqa: PLR0913 - what is read, with what, held to what; all but the first two are named where it is called
-    kept: Path, name: str, *, connection: duckdb.DuckDBPyConnection, temporary: Path, pinned: SourceSchema | None,
+    path: Path, name: str, *, connection: duckdb.DuckDBPyConnection, temporary: Path, pinned: SourceSchema | None,
     promised: Sequence[ContractColumn] | None = None, samples: Sequence[tuple[Path, str]] = (), bounds: UnpackLimits | None = None,
     options: Mapping[str, Any] | None = None, adapt: Adapt | None = None,
 ) -> Result:  # fmt: skip
@@ -91,7 +91,7 @@ def prepare(  # noqa: PLR0913 - what is read, with what, held to what; all but t
     bounds = bounds or UnpackLimits()
     result: Result
     try:
-        opened = open_readable(kept, name, temporary, bounds=bounds, options=options)
+        opened = open_readable(path, name, temporary, bounds=bounds, options=options)
         found = _kind_of(opened)
         if pinned and (other := _other_kind(found, pinned.format.kind, name) or other_encoding(opened, pinned)):
             result = other
@@ -101,19 +101,19 @@ def prepare(  # noqa: PLR0913 - what is read, with what, held to what; all but t
                 opened, declared = mislabelled(opened)
             kind = reader(pinned.format.kind if pinned else found)
             opened = _unfolded(kind, opened, temporary, bounds, pinned)
-            learning = Learning(kind, name, promised or (), samples, temporary, adapt, kept, declared)
+            learning = Learning(kind, name, promised or (), samples, temporary, adapt, path, declared)
             result = _prepared(kind, connection, opened, pinned, adapt) if pinned else _learnt(connection, opened, learning)
     except CannotRead as refusal:
         result = refusal.value
     except (RecursionError, UnsupportedType) as error:
         result = UnreadableFile("nested too deeply" if isinstance(error, RecursionError) else str(error))
     except BaseException as error:
-        told = _of_the_file(error, opened, connection, pinned)
-        if told is None:
+        file = _of_the_file(error, opened, connection, pinned)
+        if file is None:
             if opened:
                 opened.discard()
             raise
-        result = told
+        result = file
     if opened and not isinstance(result, PreparedDelivery):
         opened.discard()
     return result
@@ -181,10 +181,10 @@ def prepare_all(files: Sequence[tuple[Path, str]], *, pinned: SourceSchema | Non
     if not others:
         return prepare(first, name, pinned=pinned, **how)
     samples = [*how.pop("samples", ()), *(others if pinned is None else ())]
-    found = prepare(first, name, pinned=pinned, samples=samples, **how)
-    if not isinstance(found, PreparedDelivery):
-        return _of_file(found, name)
-    parts = [msgspec.structs.replace(found, name=name)]
+    delivery = prepare(first, name, pinned=pinned, samples=samples, **how)
+    if not isinstance(delivery, PreparedDelivery):
+        return _of_file(delivery, name)
+    parts = [msgspec.structs.replace(delivery, name=name)]
     if pinned is None and not how.get("promised"):
         how.pop("adapt", None)  # nothing is expected but what the first file has
     for path, other in others:
@@ -197,18 +197,18 @@ def prepare_all(files: Sequence[tuple[Path, str]], *, pinned: SourceSchema | Non
     counts = [part.header.rows for part in parts]
     rows = None if None in counts else sum(count or 0 for count in counts)
     union = "\nUNION ALL BY NAME\n".join(f"SELECT * FROM ({part.select_sql})" for part in parts)
-    header = msgspec.structs.replace(found.header, rows=rows)
+    header = msgspec.structs.replace(delivery.header, rows=rows)
     schema, learnt = parts[-1].schema, any(part.learnt for part in parts)
     columns = ", ".join(quote(column.name) for column in schema.columns)
-    union = f"SELECT {columns} FROM ({union})" if len(schema.columns) > len(found.schema.columns) else union
-    return msgspec.structs.replace(found, schema=schema, learnt=learnt, select_sql=union, header=header, parts=tuple(parts))
+    union = f"SELECT {columns} FROM ({union})" if len(schema.columns) > len(delivery.schema.columns) else union
+    return msgspec.structs.replace(delivery, schema=schema, learnt=learnt, select_sql=union, header=header, parts=tuple(parts))
 
 
-def _of_file(told: Drift | TypeDrift | UnreadableFile, name: str) -> Drift | TypeDrift | UnreadableFile:
+def _of_file(drift: Drift | TypeDrift | UnreadableFile, name: str) -> Drift | TypeDrift | UnreadableFile:
     """The same, with the name of the file that it is about."""
-    if isinstance(told, Drift):
-        return msgspec.structs.replace(told, detail=f"{shown(name, 200)}: {told.detail}")
-    return msgspec.structs.replace(told, reason=f"{shown(name, 200)}: {told.reason}")
+    if isinstance(drift, Drift):
+        return msgspec.structs.replace(drift, detail=f"{shown(name, 200)}: {drift.detail}")
+    return msgspec.structs.replace(drift, reason=f"{shown(name, 200)}: {drift.reason}")
 
 
 def _explained_part(error: Exception, prepared: PreparedDelivery, connection: duckdb.DuckDBPyConnection) -> TypeDrift | UnreadableFile:
@@ -257,11 +257,11 @@ def _kind_of(opened: Opened) -> str:
     return endings.get(ending) or ("jsonl" if start.lstrip().startswith(b"{") else "csv")
 
 
-def _other_kind(found: str, pinned: str, name: str) -> Drift | None:
+def _other_kind(result: str, pinned: str, name: str) -> Drift | None:
     """A drift where the file is of another kind than the pinned one, and one of the two can't be mistaken."""
-    if found == pinned or not UNMISTAKABLE & {found, pinned}:
+    if result == pinned or not UNMISTAKABLE & {result, pinned}:
         return None
-    return Drift(detail=f"the format is {found}, {pinned} is pinned ({shown(name)})")
+    return Drift(detail=f"the format is {result}, {pinned} is pinned ({shown(name)})")
 
 
 def _unfolded(kind: FormatReader, opened: Opened, temporary: Path, bounds: UnpackLimits, pinned: SourceSchema | None) -> Opened:
@@ -291,18 +291,18 @@ def _prepared(
         if kind.kind == "csv" and {*header.names}.isdisjoint(pinned.names):
             return another_thing(opened.path, pinned) or meant
         return meant
-    found, header = header.names, renamed(header, meant.names)
+    results, header = header.names, renamed(header, meant.names)
     schema = extended(kind, connection, opened, pinned, header, meant.added)
     made = kind.mismatch(header, schema) or _staged(kind, opened, schema, header, learnt=schema != pinned)
-    return _as_found(made, found, meant) if isinstance(made, PreparedDelivery) else made
+    return _as_found(made, results, meant) if isinstance(made, PreparedDelivery) else made
 
 
-def _as_found(made: PreparedDelivery, found: tuple[str, ...], meant: Adapted) -> PreparedDelivery:
+def _as_found(delivery: PreparedDelivery, results: tuple[str, ...], meant: Adapted) -> PreparedDelivery:
     """With the file's own names, and with the columns that are computed from what it holds."""
-    select = made.select_sql
+    select = delivery.select_sql
     if meant.computed:
-        select = computed(select, made.schema, meant.computed)
-    return msgspec.structs.replace(made, found=found, select_sql=select)
+        select = computed(select, delivery.schema, meant.computed)
+    return msgspec.structs.replace(delivery, found=results, select_sql=select)
 
 
 def _meant(header: FileHeader, pinned: SourceSchema, adapt: Adapt | None) -> Adapted | Drift:
@@ -380,7 +380,7 @@ def _learnt(connection: duckdb.DuckDBPyConnection, opened: Opened, learning: Lea
         sample = _sampled(kind, connection, (path, name), learning.temporary, opened.options)
         if sample is not None:
             shows.append(DeliverySchema(path, name, sample))
-    schema = agreed([one.schema for one in shows])
+    schema = agreed([schema.schema for schema in shows])
     first_bad = partial(_first_bad, connection, learning, opened.options)
     learnt = lesson_of(
         shows,
@@ -391,7 +391,7 @@ def _learnt(connection: duckdb.DuckDBPyConnection, opened: Opened, learning: Lea
         promised=bool(promised),
         first_bad=first_bad,
     )
-    detected, found, meant = schema, header.names, Adapted({})
+    detected, results, meant = schema, header.names, Adapted({})
     if promised:
         contracted = _as_contracted(header, learning)
         if isinstance(contracted, Drift):
@@ -401,24 +401,28 @@ def _learnt(connection: duckdb.DuckDBPyConnection, opened: Opened, learning: Lea
         schema = as_promised(with_names(schema, header), promised)
     else:
         schema = msgspec.structs.replace(schema, pinned_by=learning.name)
-    names = dict(zip(found, header.names, strict=True))
+    names = dict(zip(results, header.names, strict=True))
     texts = {column.name for column in schema.columns if column.type == TEXT}
     stated = {column.name for column in promised if column.type}
-    almost = [one for one in header.almost if names[one.column] in texts - stated and one.column not in learnt.undecided]
+    almost = [item for item in header.almost if names[item.column] in texts - stated and item.column not in learnt.undecided]
     classified = {own for own, name in names.items() if name in {column.name for column in promised if column.classification}}
     learnt = msgspec.structs.replace(learnt, almost=almost_typed(shows[0], detected, almost, classified, first_bad))
     schema = msgspec.structs.replace(schema, lesson=learnt)
     made = kind.mismatch(header, schema) or _staged(kind, opened, schema, header, learnt=True)
-    return _as_found(made, found, meant) if isinstance(made, PreparedDelivery) else made
+    return _as_found(made, results, meant) if isinstance(made, PreparedDelivery) else made
 
 
 def _first_bad(
-    connection: duckdb.DuckDBPyConnection, learning: Learning, options: Mapping[str, Any], one: DeliverySchema, wanted: SourceSchema
+    connection: duckdb.DuckDBPyConnection,
+    learning: Learning,
+    options: Mapping[str, Any],
+    schema: DeliverySchema,
+    source_schema: SourceSchema,
 ) -> dict[str, tuple[str, int | None]]:
     """Of each column the first value of a delivery that isn't of the type that it has in `wanted`, and its line."""
     import duckdb
 
-    read = prepare(one.path, one.name, connection=connection, temporary=learning.temporary, pinned=wanted, options=options)
+    read = prepare(schema.path, schema.name, connection=connection, temporary=learning.temporary, pinned=source_schema, options=options)
     if not isinstance(read, PreparedDelivery):
         return {}
     try:
@@ -438,7 +442,7 @@ def _as_contracted(header: FileHeader, learning: Learning) -> Adapted | Drift:
     missing = tuple(column.name for column in learning.promised if column.name not in header.names)
     if not missing:
         return Adapted({})
-    new = tuple(one for one in header.names if one not in {column.name for column in learning.promised})
+    new = tuple(name for name in header.names if name not in {column.name for column in learning.promised})
     return Drift(missing, new, f"the contract's columns {listed(missing)} aren't in the header; the header has {listed(header.names)}")
 
 
@@ -451,8 +455,8 @@ def _detected(kind: FormatReader, connection: duckdb.DuckDBPyConnection, opened:
     except duckdb.Error as error:
         if about_the_machine(error):
             raise
-        told = _explained(kind, error, connection, opened, SourceSchema((), Format(kind=kind.kind)), FileHeader(()))
-        raise CannotRead(told.reason, line=told.line if isinstance(told, UnreadableFile) else None) from error
+        file = _explained(kind, error, connection, opened, SourceSchema((), Format(kind=kind.kind)), FileHeader(()))
+        raise CannotRead(file.reason, line=file.line if isinstance(file, UnreadableFile) else None) from error
 
 
 def _sampled(
@@ -488,8 +492,11 @@ def _rereading(
         return None
     now = {name: column.type for name, column in zip(prepared.header.names, shown_now.columns, strict=False)}
     bad = {column.column for column in drift.columns}
-    types = {one.name: wider(one.type, now.get(one.name, "VARCHAR")) if one.name in bad else one.type for one in prepared.schema.columns}
-    columns = tuple(LakeColumn(one.name, types[one.name], one.id) for one in prepared.schema.columns)
+    types = {
+        column.name: wider(column.type, now.get(column.name, "VARCHAR")) if column.name in bad else column.type
+        for column in prepared.schema.columns
+    }
+    columns = tuple(LakeColumn(column.name, types[column.name], column.id) for column in prepared.schema.columns)
     form = msgspec.structs.replace(
         prepared.schema.format,
         null=shown_now.format.null,

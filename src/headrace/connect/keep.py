@@ -34,24 +34,24 @@ class RawCopy(msgspec.Struct, frozen=True):
     """Path and name of each file, where the delivery is several; the hash is over theirs, the path the first one's."""
 
 
-def keep(root: Path, found: DetectedDelivery, raw: Path, *, bytes_max: int = DELIVERY_BYTES_MAX) -> RawCopy:
+def keep(root: Path, delivery: DetectedDelivery, raw: Path, *, bytes_max: int = DELIVERY_BYTES_MAX) -> RawCopy:
     """Copy `found` below `raw` while hashing it, in constant memory; the same content is kept once.
 
     Raises ChangedWhileRead (transient) if the file isn't what the look saw, CannotRead where it leads out of the project
     or is too large, and HeadraceError where the copy can't be written. The copy isn't synced: the leader syncs with the rest.
     """
-    source = _inside(root, found)
+    source = _inside(root, delivery)
     temporary = raw / f"{uuid.uuid4().hex}.tmp"
-    descriptor = _open(source, found)
+    descriptor = _open(source, delivery)
     try:
         raw.mkdir(parents=True, exist_ok=True)
-        _expect(os.fstat(descriptor), found, bytes_max)
-        digest = _copy(descriptor, temporary, found)
-        _expect(os.fstat(descriptor), found, bytes_max)
-        return _settle(temporary, raw, digest, found.size_bytes)
+        _expect(os.fstat(descriptor), delivery, bytes_max)
+        digest = _copy(descriptor, temporary, delivery)
+        _expect(os.fstat(descriptor), delivery, bytes_max)
+        return _settle(temporary, raw, digest, delivery.size_bytes)
     except OSError as error:
         raise HeadraceError(
-            f"{shown(found.path, 200)} ({found.size_bytes:,} bytes) can't be kept in {raw}: {error.strerror}",
+            f"{shown(delivery.path, 200)} ({delivery.size_bytes:,} bytes) can't be kept in {raw}: {error.strerror}",
             hint="look at the free space and the permissions of that folder",
         ) from error
     finally:
@@ -80,15 +80,15 @@ def keep_fetched(fetched: Path, raw: Path, *, bytes_max: int = DELIVERY_BYTES_MA
         fetched.unlink(missing_ok=True)
 
 
-def keep_parts(root: Path, found: DetectedDelivery, raw: Path) -> RawCopy:
+def keep_parts(root: Path, delivery: DetectedDelivery, raw: Path) -> RawCopy:
     """Keep each file of a delivery that consists of several. Raises as `keep` does."""
-    kept = [
-        keep(root, DetectedDelivery(found.source, found.partition, part.path, part.size_bytes, part.modified_us), raw)
-        for part in found.parts
+    copies = [
+        keep(root, DetectedDelivery(delivery.source, delivery.partition, part.path, part.size_bytes, part.modified_us), raw)
+        for part in delivery.parts
     ]
-    digest = hashlib.sha256("\n".join(one.sha256 for one in kept).encode()).hexdigest()
-    names = tuple((one.path, part.path) for one, part in zip(kept, found.parts, strict=True))
-    return RawCopy(digest, kept[0].path, sum(one.size_bytes for one in kept), names)
+    digest = hashlib.sha256("\n".join(copy.sha256 for copy in copies).encode()).hexdigest()
+    names = tuple((copy.path, part.path) for copy, part in zip(copies, delivery.parts, strict=True))
+    return RawCopy(digest, copies[0].path, sum(copy.size_bytes for copy in copies), names)
 
 
 def kept_as(raw: Path, sha256: str) -> RawCopy | None:
@@ -97,33 +97,33 @@ def kept_as(raw: Path, sha256: str) -> RawCopy | None:
     return RawCopy(sha256, str(target), target.stat().st_size) if target.is_file() else None
 
 
-def _inside(root: Path, found: DetectedDelivery) -> Path:
+def _inside(root: Path, delivery: DetectedDelivery) -> Path:
     """The real path, refused if any part of it leads out of the project."""
     real_root = Path(os.path.realpath(root))
-    real = Path(os.path.realpath(real_root / found.path))
+    real = Path(os.path.realpath(real_root / delivery.path))
     if not real.is_relative_to(real_root):
-        raise CannotRead(f"{shown(found.path, 200)} leads out of the project", code="delivery_outside_project")
+        raise CannotRead(f"{shown(delivery.path, 200)} leads out of the project", code="delivery_outside_project")
     return real
 
 
-def _open(source: Path, found: DetectedDelivery) -> int:
+def _open(source: Path, delivery: DetectedDelivery) -> int:
     """O_NOFOLLOW: a link put there since the path was resolved isn't followed; O_NONBLOCK: a named pipe isn't waited for."""
     try:
         return os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise ChangedWhileRead(f"{shown(found.path, 200)} can't be opened any more: {error.strerror}") from error
+        raise ChangedWhileRead(f"{shown(delivery.path, 200)} can't be opened any more: {error.strerror}") from error
 
 
-def _expect(facts: os.stat_result, found: DetectedDelivery, bytes_max: int) -> None:
+def _expect(facts: os.stat_result, delivery: DetectedDelivery, bytes_max: int) -> None:
     if not stat.S_ISREG(facts.st_mode):
-        raise CannotRead(f"{shown(found.path, 200)} isn't a regular file", code="delivery_not_a_file")
+        raise CannotRead(f"{shown(delivery.path, 200)} isn't a regular file", code="delivery_not_a_file")
     if facts.st_size > bytes_max:
         raise CannotRead(f"{facts.st_size:,} bytes; a delivery holds at most {bytes_max:,}", code="delivery_too_large")
-    if (facts.st_size, facts.st_mtime_ns // 1000) != (found.size_bytes, found.modified_us):
-        raise ChangedWhileRead(f"{shown(found.path, 200)} changed while it was read", hint="it is taken when it is quiet again")
+    if (facts.st_size, facts.st_mtime_ns // 1000) != (delivery.size_bytes, delivery.modified_us):
+        raise ChangedWhileRead(f"{shown(delivery.path, 200)} changed while it was read", hint="it is taken when it is quiet again")
 
 
-def _copy(descriptor: int, target: Path, found: DetectedDelivery) -> str:
+def _copy(descriptor: int, target: Path, delivery: DetectedDelivery) -> str:
     digest = hashlib.sha256()
     copied = 0
     with target.open("xb") as out:
@@ -131,10 +131,10 @@ def _copy(descriptor: int, target: Path, found: DetectedDelivery) -> str:
             digest.update(chunk)
             out.write(chunk)
             copied += len(chunk)
-            if copied > found.size_bytes:  # it grows as fast as it is read
+            if copied > delivery.size_bytes:  # it grows as fast as it is read
                 break
-    if copied != found.size_bytes:
-        raise ChangedWhileRead(f"{shown(found.path, 200)} changed while it was read", hint="it is taken when it is quiet again")
+    if copied != delivery.size_bytes:
+        raise ChangedWhileRead(f"{shown(delivery.path, 200)} changed while it was read", hint="it is taken when it is quiet again")
     return digest.hexdigest()
 
 

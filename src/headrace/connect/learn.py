@@ -105,13 +105,13 @@ def learn_types(
             counts[position - 1] = _count_column(connection, rows_sql, position, among, words=words)
     else:
         counts = _count(connection, rows_sql, width, among, words=words)
-    types = [one.type() for one in counts]
-    demonstrated = {word for one, found in zip(counts, types, strict=True) if found != "VARCHAR" for word in one.words}
+    types = [count.type() for count in counts]
+    demonstrated = {word for item, result in zip(counts, types, strict=True) if result != "VARCHAR" for word in item.words}
     learnt = InferredTypes(tuple(types), ("", *(word for word in NULL_WORDS if word in demonstrated)))
     candidates = [
         position
-        for position, one in enumerate(counts, 1)
-        if one.values and one.date_like == one.values and types[position - 1] == "VARCHAR"
+        for position, item in enumerate(counts, 1)
+        if item.values and item.date_like == item.values and types[position - 1] == "VARCHAR"
     ]
     if formats and candidates:
         learnt = _with_formats(connection, rows_sql, candidates, learnt)
@@ -121,8 +121,8 @@ def learn_types(
 
 def _count(connection: duckdb.DuckDBPyConnection, rows_sql: str, width: int, among: Sequence[str], *, words: bool) -> list[_Counts]:
     """All columns' values stood on end and counted once each: a handful of expressions, however many columns there are."""
-    found = connection.execute(f"SELECT p, {_facts(among, words=words)} FROM ({_upright(rows_sql, width)}) GROUP BY p").fetchall()
-    by_position = {row[0]: _counts(row[1:], among) for row in found}
+    results = connection.execute(f"SELECT p, {_facts(among, words=words)} FROM ({_upright(rows_sql, width)}) GROUP BY p").fetchall()
+    by_position = {row[0]: _counts(row[1:], among) for row in results}
     return [by_position.get(position, _Counts(0, [], {}, 0)) for position in range(1, width + 1)]
 
 
@@ -140,7 +140,7 @@ def almost_typed(
 ) -> tuple[AlmostTyped, ...]:
     """Of the text columns `c1 …`, called `names`, those with at least VALUES_MIN values of which at least ALMOST_ALL are of one type.
     A column whose other values can be read as that type too (`007` among numbers) holds codes, and isn't one of them."""
-    found = []
+    results = []
     for start in range(0, len(learnt.mixed), COLUMNS_PER_PASS):
         some = learnt.mixed[start : start + COLUMNS_PER_PASS]
         facts = ", ".join(_almost(f"c{position}", form) for position in some)
@@ -153,8 +153,8 @@ def almost_typed(
             best = max(range(len(_SHAPES)), key=fitting.__getitem__)
             few = 0 < values - fitting[best] <= (1 - ALMOST_ALL) * values
             if few and values >= VALUES_MIN and unreadable[best] == values - fitting[best]:
-                found.append(AlmostTyped(names[position - 1], [*_SHAPES][best], fitting[best], values))
-    return tuple(found)
+                results.append(AlmostTyped(names[position - 1], [*_SHAPES][best], fitting[best], values))
+    return tuple(results)
 
 
 def _almost(value: str, form: Format) -> str:
@@ -180,7 +180,7 @@ def _counts(row: Sequence[Any], among: Sequence[str]) -> _Counts:
 
 def _refuted(connection: duckdb.DuckDBPyConnection, rows_sql: str, counts: Sequence[_Counts]) -> list[int]:
     """The columns that hold values which the type that a sample shows doesn't; one pass, whatever the values are."""
-    guessed = {position: held for position, one in enumerate(counts, 1) if (held := _held(f"c{position}", one)) is not None}
+    guessed = {position: held for position, item in enumerate(counts, 1) if (held := _held(f"c{position}", item)) is not None}
     if not guessed:
         return []
     flags = ", ".join(f"bool_or(c{position} IS NOT NULL AND NOT coalesce({held}, false))" for position, held in guessed.items())
@@ -219,7 +219,7 @@ def _with_formats(connection: duckdb.DuckDBPyConnection, rows_sql: str, position
     types = list(learnt.types)
     fitting = {position: _formats_of(connection, rows_sql, position, learnt.null) for position in positions}
     chosen: dict[str, str | None] = {"DATE": None, "TIMESTAMP": None}
-    for position in sorted(positions, key=lambda one: len(fitting[one])):
+    for position in sorted(positions, key=lambda item: len(fitting[item])):
         forms = fitting[position]
         kind = "TIMESTAMP" if forms and "%M" in forms[0] else "DATE"
         if len(forms) == 1 and chosen[kind] is None:
@@ -240,14 +240,14 @@ def _formats_of(connection: duckdb.DuckDBPyConnection, rows_sql: str, position: 
     return [form for form, fits in zip(forms, row[1:], strict=True) if row[0] and fits == row[0]]
 
 
-def wider(one: str, other: str) -> str:
+def wider(item: str, other: str) -> str:
     """The type that holds the values of both, as text if nothing else does."""
-    if one == other:
-        return one
-    if any(name == "JSON" or (name.endswith(("]", ")")) and not name.startswith("DECIMAL")) for name in (one, other)):
-        found = together(parse(one), parse(other))
-        return found.text if found else "JSON"
-    pair = {one, other}
+    if item == other:
+        return item
+    if any(name == "JSON" or (name.endswith(("]", ")")) and not name.startswith("DECIMAL")) for name in (item, other)):
+        result = together(parse(item), parse(other))
+        return result.text if result else "JSON"
+    pair = {item, other}
     if pair == {"BIGINT", "DOUBLE"}:
         return "DOUBLE"
     if pair == {"DATE", "TIMESTAMP"}:

@@ -39,21 +39,21 @@ def lesson_of(
 ) -> Lesson:
     """What `schema` was learnt from: `shows`, the first of which is `opened`. Where a contract says the types (`promised`), deliveries
     can't disagree about them. A delivery that does is read once more, for the line."""
-    disputes = [{} for _ in shows] if promised else disputed([one.schema for one in shows], schema)
+    disputes = [{} for _ in shows] if promised else disputed([schema.schema for schema in shows], schema)
     disagreed = []
-    for one, columns in zip(shows, disputes, strict=True):
+    for delivery_schema, columns in zip(shows, disputes, strict=True):
         if columns is None:
-            disagreed.append(Disagreement(one.name))
+            disagreed.append(Disagreement(delivery_schema.name))
             continue
-        bad = first_bad(one, _with_types(schema, columns)) if columns else {}
+        bad = first_bad(delivery_schema, _with_types(schema, columns)) if columns else {}
         for column, type_name in columns.items():
             value, line = bad.get(column, ("", None))
-            disagreed.append(Disagreement(one.name, column, type_name, value, line))
+            disagreed.append(Disagreement(delivery_schema.name, column, type_name, value, line))
     types = {column.name: column.type for column in schema.columns}
-    undecided = dict.fromkeys(one.column for one in disagreed if types.get(one.column) == TEXT)
+    undecided = dict.fromkeys(disagreement.column for disagreement in disagreed if types.get(disagreement.column) == TEXT)
     declared = opened.options.get(kind)
     return Lesson(
-        deliveries=tuple(one.name for one in shows),
+        deliveries=tuple(schema.name for schema in shows),
         encoding=opened.encoding,
         declared_encoding=declared_encoding,
         undeclared=opened.encoding != UTF8 and not (isinstance(declared, Mapping) and declared.get("encoding")),
@@ -70,15 +70,15 @@ def almost_typed(
     aren't kept."""
     if not columns:
         return ()
-    bad = first_bad(show, _with_types(schema, {one.column: one.type for one in columns}))
-    found = []
-    for one in columns:
-        value, line = bad.get(one.column, ("", None))
-        value = "" if one.column in classified else value
-        found.append(msgspec.structs.replace(one, delivery=show.name, value=value, line=line))
-    return tuple(found)
+    bad = first_bad(show, _with_types(schema, {column.column: column.type for column in columns}))
+    results = []
+    for column in columns:
+        value, line = bad.get(column.column, ("", None))
+        value = "" if column.column in classified else value
+        results.append(msgspec.structs.replace(column, delivery=show.name, value=value, line=line))
+    return tuple(results)
 
 
 def _with_types(schema: SourceSchema, types: Mapping[str, str]) -> SourceSchema:
-    columns = [LakeColumn(one.name, types.get(one.name, one.type), one.id) for one in schema.columns]
+    columns = [LakeColumn(column.name, types.get(column.name, column.type), column.id) for column in schema.columns]
     return msgspec.structs.replace(schema, columns=tuple(columns))

@@ -59,12 +59,12 @@ def one_line_end(
 def _rows_differ(path: Path, lines: _Lines) -> bool:
     """Whether rows, and not just lines inside quoted values, end in both ways, in a file whose
     quotes are closed."""
-    found, ending = set(), b""
+    results, ending = set(), b""
     for line, ending in lines.of(path):
         if len(line) > lines.bytes_max:
             return False
-        found.add(ending)
-    return ending != QUOTED and {b"\r\n", b"\n"} <= found
+        results.add(ending)
+    return ending != QUOTED and {b"\r\n", b"\n"} <= results
 
 
 class _Lines:
@@ -95,7 +95,7 @@ class _Lines:
 def _open_quote(quoting: Quoting) -> re.Pattern[bytes]:
     """Matches a line, read from the beginning of a value, that ends inside a quoted value. No step
     is taken back, so that the time grows with the line's length only."""
-    mark, end, escape = (re.escape(one.encode()) for one in (quoting.quote, quoting.delimiter, quoting.escape))
+    mark, end, escape = (re.escape(item.encode()) for item in (quoting.quote, quoting.delimiter, quoting.escape))
     escaped = escape + (mark if quoting.escape == quoting.quote else b".")
     inside = b"(?:" + escaped + b"|(?!" + mark + b").)*+"
     rest = b"(?:(?!" + end + b").)*+" + end

@@ -24,15 +24,15 @@ def another_thing(opened: str, pinned: SourceSchema) -> UnreadableFile | None:
     its header comes after lines that are none of its rows. None where neither is so."""
     with Path(opened).open("rb") as file:
         beginning = file.read(BEGINNING_BYTES).removeprefix(b"\xef\xbb\xbf").lstrip()
-    known = next((said for like, said in _DOCUMENTS if like.match(beginning)), None)
+    known = next((text for like, text in _DOCUMENTS if like.match(beginning)), None)
     if known is not None:
         return UnreadableFile(f"the file is {known}, not rows under a header", 1, code="delivery_header")
     lines = _BREAKS.split(beginning.decode("utf-8", errors="replace"))[: LINES_BEFORE_MAX + 1]
     for before, line in enumerate(lines):
         if before and _is_header(line, pinned):
-            one = before == 1
-            said = f"{before} line{' comes' if one else 's come'} before the header"
-            return UnreadableFile(f"{said}, which is line {before + 1}", before + 1, "delivery_header")
+            item = before == 1
+            text = f"{before} line{' comes' if item else 's come'} before the header"
+            return UnreadableFile(f"{text}, which is line {before + 1}", before + 1, "delivery_header")
     return None
 
 

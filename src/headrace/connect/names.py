@@ -40,12 +40,12 @@ def doubled_names(cells: Sequence[str]) -> tuple[tuple[str, str], ...]:
     first: dict[str, int] = {}
     doubled = []
     for position, (cell, name) in enumerate(zip(cells, column_names(cells), strict=True), 1):
-        said = _cleaned(cell, position)
-        earlier = first.setdefault(said.lower(), position)
+        text = _cleaned(cell, position)
+        earlier = first.setdefault(text.lower(), position)
         if earlier != position and cell.strip():
             same = _cleaned(cells[earlier - 1], earlier)
             both = f"both columns {earlier} and {position} `{shown(same)}`"
-            spelled = "" if same == said else f" (the second as `{shown(said)}`)"
+            spelled = "" if same == text else f" (the second as `{shown(text)}`)"
             doubled.append((name, f"the header names {both}{spelled}"))
     return tuple(doubled)
 

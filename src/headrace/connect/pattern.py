@@ -105,8 +105,8 @@ def _expressions(text: str) -> tuple[list[Component], set[str]]:
         raise ProjectError(f"files: {text}: a brace that isn't {{date:…}} or {KEY}", hint="write e.g. landing/flights_{date:%Y-%m-%d}.csv")
     pieces: list[str] = []
     if placeholders:
-        found = placeholders[0]
-        pieces = [_plain(text[: found.start()]), _dated(found[1], text, directives), _plain(text[found.end() :])]
+        match = placeholders[0]
+        pieces = [_plain(text[: match.start()]), _dated(match[1], text, directives), _plain(text[match.end() :])]
     else:
         pieces = [_plain(text)]
     return [_component(part) for part in "".join(pieces).split("/") if part not in ("", ".")], directives
@@ -131,7 +131,8 @@ def _dated(spec: str, text: str, directives: set[str]) -> str:
             out.append("%")
         elif part[1:] not in DIRECTIVES:
             raise ProjectError(
-                f"files: {text}: {part} isn't understood in {{date:…}}", hint=f"use {', '.join('%' + one for one in DIRECTIVES)}"
+                f"files: {text}: {part} isn't understood in {{date:…}}",
+                hint=f"use {', '.join('%' + directive for directive in DIRECTIVES)}",
             )
         elif part[1:] in directives:
             out.append(f"(?P={part[1:]})")
@@ -192,10 +193,10 @@ def _date_of(parts: dict[str, str]) -> date:
     if year is None:
         return date.fromisocalendar(int(parts["G"]), int(parts["V"]), int(parts.get("u", "1")))
     if "j" in parts:
-        found = date(year, 1, 1) + timedelta(days=int(parts["j"]) - 1)
-        if found.year != year:
+        result = date(year, 1, 1) + timedelta(days=int(parts["j"]) - 1)
+        if result.year != year:
             raise ValueError(f"{year} has no day {parts['j']}")
-        return found
+        return result
     if "q" in parts and "m" not in parts:
         return date(year, 3 * int(parts["q"]) - 2, 1)
     month = int(parts["m"]) if "m" in parts else MONTHS.index(parts["b"].lower()) + 1 if "b" in parts else 1

@@ -51,7 +51,7 @@ class StorageLocation:
         """What lies in a folder below; nothing where it isn't there."""
         path = f"{self._path}/{folder}" if folder else self._path
         try:
-            return [one for one in self.filesystem.ls(path, detail=True) if str(one["name"]).strip("/") != path.strip("/")]
+            return [item for item in self.filesystem.ls(path, detail=True) if str(item["name"]).strip("/") != path.strip("/")]
         except (FileNotFoundError, NotADirectoryError):
             return []
 
@@ -100,19 +100,19 @@ def told(where: str) -> Iterator[None]:
 
 def _refusal(where: str, error: Exception) -> Unavailable:
     scheme = where.partition("://")[0]
-    said = f"{where}: {shown(told_by(error), MESSAGE_CHARACTERS_MAX)}"
+    text = f"{where}: {shown(told_by(error), MESSAGE_CHARACTERS_MAX)}"
     if isinstance(error, ImportError):
         hint = f"pip install 'headrace[{_EXTRAS[scheme]}]'" if scheme in _EXTRAS else str(error)
         return Unavailable(f"{scheme}:// needs another package: {hint}", code="configuration_error", transient=False)
     if isinstance(error, PermissionError) or any(name in type(error).__name__ for name in _DENIED) or _status(error) in (401, 403):
-        return Unavailable(said, code="access_denied", transient=False)
+        return Unavailable(text, code="access_denied", transient=False)
     if isinstance(error, (ValueError, TypeError, HeadraceError)):
-        return Unavailable(said, code="configuration_error", transient=False)
-    return Unavailable(said)
+        return Unavailable(text, code="configuration_error", transient=False)
+    return Unavailable(text)
 
 
 def _status(error: Exception) -> int | None:
     for name in ("status", "code", "status_code"):
-        if isinstance(found := getattr(error, name, None), int):
-            return found
+        if isinstance(result := getattr(error, name, None), int):
+            return result
     return None

@@ -52,17 +52,17 @@ def partitions_in(
         f"SELECT DISTINCT * FROM (SELECT {', '.join(wanted)} FROM ({select_sql})) WHERE {present} LIMIT {DIFFERENT_MAX}"
     ).fetchall()
     known_time, known_key = _said(source, named)
-    found: set[str] = set()
+    results: set[str] = set()
     for row in rows:
         moment = _time_key(row[0], source) if moments else known_time
         key = str(row[-1]) if keys else known_key
         if source.partition.key is not None and (problem := unusable_key(key, None)):
             raise CannotRead(f"column {shown(source.partition.key)}: {problem}", code="delivery_key")
-        found.add(join(moment, key))
-    if len(found) > KEYS_MAX or len(rows) == DIFFERENT_MAX:
+        results.add(join(moment, key))
+    if len(results) > KEYS_MAX or len(rows) == DIFFERENT_MAX:
         raise CannotRead(f"its rows belong to more than {KEYS_MAX:,} partitions", code=CODE)
     listed = source.partition.values
-    return sorted(key for key in found if listed is None or split(key, source.partition)[1] in listed)
+    return sorted(key for key in results if listed is None or split(key, source.partition)[1] in listed)
 
 
 def key_of_rows(source: Source, columns: Sequence[LakeColumn], keys: Sequence[str]) -> KeyExpression:
@@ -88,10 +88,12 @@ def _columns(source: Source, columns: Sequence[LakeColumn]) -> tuple[list[str], 
 
 
 def _column(name: str, columns: Sequence[LakeColumn]) -> str:
-    found = [one.name for one in columns if one.name == name] or [one.name for one in columns if one.name.lower() == name.lower()]
-    if len(found) != 1:
+    results = [column.name for column in columns if column.name == name] or [
+        lake_column.name for lake_column in columns if lake_column.name.lower() == name.lower()
+    ]
+    if len(results) != 1:
         raise CannotRead(f"there is no column {shown(name)}, which says the partition of each row", code=CODE)
-    return found[0]
+    return results[0]
 
 
 def _said(source: Source, named: str) -> tuple[str, str]:
@@ -102,7 +104,7 @@ def _said(source: Source, named: str) -> tuple[str, str]:
 
 
 def _type(name: str, columns: Sequence[LakeColumn]) -> str:
-    return next(one.type for one in columns if one.name == name)
+    return next(column.type for column in columns if column.name == name)
 
 
 def _bucket(name: str, columns: Sequence[LakeColumn], source: Source) -> str:

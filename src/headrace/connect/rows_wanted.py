@@ -51,8 +51,8 @@ class SourceRows:
         assert self.cursor is not None
         name, engine = self._engine.quoted(self.cursor), self._engine
         where, values = ("", {}) if after is None else (f" where {name} > {engine.mark('after')}", {"after": after})
-        ((found,),) = engine.rows(f"select {engine.as_cursor(f'max({name})')} from {self._relation()}{where}", values)
-        return found
+        ((result,),) = engine.rows(f"select {engine.as_cursor(f'max({name})')} from {self._relation()}{where}", values)
+        return result
 
     def check(self, key: str) -> None:
         """Whether the source can be asked at all: its tables and columns are there, and may be read."""

@@ -86,7 +86,7 @@ class UnpackLimits(msgspec.Struct, frozen=True):
 
 
 def open_readable(
-    kept: Path, name: str, temporary: Path, *, bounds: UnpackLimits | None = None, options: Mapping[str, Any] | None = None
+    path: Path, name: str, temporary: Path, *, bounds: UnpackLimits | None = None, options: Mapping[str, Any] | None = None
 ) -> Opened:
     """`kept` itself if it can be read as it stands, else a readable copy in the folder `temporary`.
 
@@ -95,20 +95,20 @@ def open_readable(
     """
     name = PurePosixPath(name).name
     bounds = bounds or UnpackLimits()
-    with kept.open("rb") as file:
+    with path.open("rb") as file:
         start = file.read(4)
-    opened = Opened(str(kept), _without_ending(name), options=options or {})
-    if start == ZIP and is_workbook(kept):
+    opened = Opened(str(path), _without_ending(name), options=options or {})
+    if start == ZIP and is_workbook(path):
         return opened
     if start.startswith(GZIP):
-        opened = _unpacked(kept, opened, temporary, bounds, _gzip(kept))
+        opened = _unpacked(path, opened, temporary, bounds, _gzip(path))
     elif start == ZSTD:
-        opened = _unpacked(kept, opened, temporary, bounds, _zstd(kept))
+        opened = _unpacked(path, opened, temporary, bounds, _zstd(path))
     elif start in (ZIP, ZIP_EMPTY):
-        with _zip(kept) as (archive, member):
+        with _zip(path) as (archive, member):
             inner = PurePosixPath(member.filename.replace("\\", "/")).name or opened.name
             opened = msgspec.structs.replace(opened, name=inner)
-            opened = _unpacked(kept, opened, temporary, bounds, _zip_chunks(archive, member))
+            opened = _unpacked(path, opened, temporary, bounds, _zip_chunks(archive, member))
     return _in_utf8(opened, temporary, bounds)
 
 
@@ -162,9 +162,9 @@ def _without_ending(name: str) -> str:
     return pure.stem if pure.suffix.lower() in ENDINGS else name
 
 
-def _unpacked(kept: Path, opened: Opened, temporary: Path, bounds: UnpackLimits, chunks: Iterator[bytes]) -> Opened:
+def _unpacked(path: Path, opened: Opened, temporary: Path, bounds: UnpackLimits, chunks: Iterator[bytes]) -> Opened:
     """Write `chunks` to a temporary file. Nothing is left behind if they break off."""
-    packed, made = kept.stat().st_size, 0
+    packed, made = path.stat().st_size, 0
     temporary.mkdir(parents=True, exist_ok=True)
     target = temporary / f"{uuid.uuid4().hex}.unpacked"
     try:
@@ -179,9 +179,9 @@ def _unpacked(kept: Path, opened: Opened, temporary: Path, bounds: UnpackLimits,
     return msgspec.structs.replace(opened, path=str(target), temporary=True)
 
 
-def _gzip(kept: Path) -> Iterator[bytes]:
+def _gzip(path: Path) -> Iterator[bytes]:
     try:
-        with gzip.open(kept, "rb") as stream:
+        with gzip.open(path, "rb") as stream:
             yield from _chunks(stream)
     except EOFError as error:
         raise CannotRead("the gzip file is truncated", code="delivery_truncated") from error
@@ -189,12 +189,12 @@ def _gzip(kept: Path) -> Iterator[bytes]:
         raise CannotRead(f"the gzip file is damaged ({shown(error)})") from error
 
 
-def _zstd(kept: Path) -> Iterator[bytes]:
+def _zstd(path: Path) -> Iterator[bytes]:
     """Through pyarrow, which has the codec; it says nothing about a last frame that is cut off, so the end is checked here."""
     import pyarrow as pa
 
     try:
-        with pa.OSFile(str(kept)) as file, pa.CompressedInputStream(file, "zstd") as stream:
+        with pa.OSFile(str(path)) as file, pa.CompressedInputStream(file, "zstd") as stream:
             while chunk := stream.read(CHUNK_BYTES):
                 yield chunk
     except (OSError, pa.ArrowException) as error:
@@ -203,17 +203,17 @@ def _zstd(kept: Path) -> Iterator[bytes]:
 
 
 @contextmanager
-def _zip(kept: Path) -> Iterator[tuple[zipfile.ZipFile, zipfile.ZipInfo]]:
+def _zip(path: Path) -> Iterator[tuple[zipfile.ZipFile, zipfile.ZipInfo]]:
     """The archive and its one file. Folders, and what macOS adds, don't count."""
-    _refuse_large_directory(kept)
+    _refuse_large_directory(path)
     try:
-        archive = zipfile.ZipFile(kept)
+        archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
         raise CannotRead(f"the zip file is damaged or truncated ({shown(error)})", code="delivery_truncated") from error
     with archive:
-        members = [one for one in archive.infolist() if not one.is_dir() and not one.filename.startswith("__MACOSX/")]
+        members = [item for item in archive.infolist() if not item.is_dir() and not item.filename.startswith("__MACOSX/")]
         if len(members) != 1:
-            listing = ", ".join(shown(one.filename) for one in members[:3]) + ("…" if len(members) > 3 else "")
+            listing = ", ".join(shown(member.filename) for member in members[:3]) + ("…" if len(members) > 3 else "")
             raise CannotRead(f"the zip file holds {len(members)} files ({listing}); exactly one is expected" if members
                              else "the zip file is empty; exactly one file is expected", code="delivery_zip_members")  # fmt: skip
         if members[0].flag_bits & 1:
@@ -221,10 +221,10 @@ def _zip(kept: Path) -> Iterator[tuple[zipfile.ZipFile, zipfile.ZipInfo]]:
         yield archive, members[0]
 
 
-def _refuse_large_directory(kept: Path) -> None:
+def _refuse_large_directory(path: Path) -> None:
     """`zipfile` reads the whole directory into objects; one of a million names is refused before."""
-    size = kept.stat().st_size
-    with kept.open("rb") as file:
+    size = path.stat().st_size
+    with path.open("rb") as file:
         file.seek(max(0, size - 22 - 65_535))
         tail = file.read()
     at = tail.rfind(ZIP_EMPTY)

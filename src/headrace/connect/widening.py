@@ -32,17 +32,19 @@ def widened(schema: SourceSchema, other: SourceSchema | None) -> SourceSchema:
     if apart and schema.format.kind not in OF_RECORDS:
         return schema
     types = {column.name: column.type for column in other.columns}
-    columns = tuple(LakeColumn(one.name, wider(one.type, types.get(one.name, one.type)), one.id) for one in schema.columns)
-    columns += tuple(one for one in other.columns if one.name not in schema.names)
-    optional = dict.fromkeys((*schema.optional, *other.optional, *(one.name for one in columns if one.name in apart)))
+    columns = tuple(
+        LakeColumn(column.name, wider(column.type, types.get(column.name, column.type)), column.id) for column in schema.columns
+    )
+    columns += tuple(column for column in other.columns if column.name not in schema.names)
+    optional = dict.fromkeys((*schema.optional, *other.optional, *(column.name for column in columns if column.name in apart)))
     form = msgspec.structs.replace(
         schema.format,
         null=tuple(dict.fromkeys((*schema.format.null, *other.format.null))),
         date_format=schema.format.date_format or other.format.date_format,
         timestamp_format=schema.format.timestamp_format or other.format.timestamp_format,
     )
-    theirs = {one.column: one for one in other.inside}
-    inside = [merged(one, theirs.pop(one.column)) if one.column in theirs else one for one in schema.inside]
+    theirs = {item.column: item for item in other.inside}
+    inside = [merged(item, theirs.pop(item.column)) if item.column in theirs else item for item in schema.inside]
     return msgspec.structs.replace(schema, columns=columns, format=form, optional=tuple(optional), inside=(*inside, *theirs.values()))
 
 
@@ -54,43 +56,44 @@ def agreed(schemas: Sequence[SourceSchema]) -> SourceSchema:
     is returned, so reading it says which line is broken.
     """
     first, *others = schemas
-    found = first
+    schema = first
     for other in others:
-        found = widened(found, other)
+        schema = widened(schema, other)
     if first.format.kind not in OF_TEXT:
-        return found
-    alike = [one for one in schemas if set(one.names) == set(first.names)]
+        return schema
+    alike = [schema for schema in schemas if set(schema.names) == set(first.names)]
     columns = tuple(
-        LakeColumn(one.name, _of_most(one.name, alike) or one.type, one.id) if one.type == TEXT else one for one in found.columns
+        LakeColumn(column.name, _of_most(column.name, alike) or column.type, column.id) if column.type == TEXT else column
+        for column in schema.columns
     )
-    return msgspec.structs.replace(found, columns=columns)
+    return msgspec.structs.replace(schema, columns=columns)
 
 
 def _of_most(name: str, schemas: Sequence[SourceSchema]) -> str | None:
     """The type narrower than text that more than half of the deliveries show of a column, all written in one way."""
-    types = [(column.type, one) for one in schemas for column in one.columns if column.name == name]
-    narrow = [(type_name, one.format) for type_name, one in types if type_name != TEXT]
+    types = [(column.type, schema) for schema in schemas for column in schema.columns if column.name == name]
+    narrow = [(type_name, schema.format) for type_name, schema in types if type_name != TEXT]
     if 2 * len(narrow) <= len(types):
         return None
-    found = reduce(wider, (type_name for type_name, _ in narrow))
+    result = reduce(wider, (type_name for type_name, _ in narrow))
     written = {(form.date_format, form.timestamp_format) for _, form in narrow}
-    return None if found == TEXT or (found in DATES and len(written) > 1) else found
+    return None if result == TEXT or (result in DATES and len(written) > 1) else result
 
 
-def disputed(schemas: Sequence[SourceSchema], found: SourceSchema) -> list[dict[str, str] | None]:
+def disputed(schemas: Sequence[SourceSchema], schema: SourceSchema) -> list[dict[str, str] | None]:
     """Of each delivery, the columns of which it shows another type than the others: column → their type. None for one with another
     header. `found` is what they show together. Only where types are learnt from text, which a broken value changes."""
-    if found.format.kind not in OF_TEXT:
+    if schema.format.kind not in OF_TEXT:
         return [{} for _ in schemas]
-    alike = [one for one in schemas if set(one.names) == set(schemas[0].names)]
-    theirs = {column.name: _disputed(column, alike) for column in found.columns}
+    alike = [schema for schema in schemas if set(schema.names) == set(schemas[0].names)]
+    theirs = {column.name: _disputed(column, alike) for column in schema.columns}
     rows: list[dict[str, str] | None] = []
-    for one in schemas:
-        if one not in alike:
+    for source_schema in schemas:
+        if source_schema not in alike:
             rows.append(None)
             continue
         row = {}
-        for column in one.columns:
+        for column in source_schema.columns:
             type_name = theirs.get(column.name)
             if type_name is not None and wider(column.type, type_name) != type_name:
                 row[column.name] = type_name
@@ -100,7 +103,7 @@ def disputed(schemas: Sequence[SourceSchema], found: SourceSchema) -> list[dict[
 
 def _disputed(column: LakeColumn, schemas: Sequence[SourceSchema]) -> str | None:
     """The type that deliveries show of a column where some show a narrower one than others; None where they agree."""
-    types = [own.type for one in schemas for own in one.columns if own.name == column.name]
+    types = [lake_column.type for schema in schemas for lake_column in schema.columns if lake_column.name == column.name]
     narrow = [type_name for type_name in types if type_name != TEXT]
     if not narrow or (column.type != TEXT and TEXT not in types):
         return None
@@ -115,6 +118,8 @@ def _disputed(column: LakeColumn, schemas: Sequence[SourceSchema]) -> str | None
 def as_promised(schema: SourceSchema, promised: Sequence[ContractColumn]) -> SourceSchema:
     """The contract's types where it states them; columns that it doesn't know are read as detected."""
     types = {column.name: parse(column.type).text for column in promised if column.type}
-    columns = tuple(LakeColumn(one.name, types.get(one.name, one.type), one.id) for one in schema.columns)
-    columns += tuple(LakeColumn(one.name, types.get(one.name, "VARCHAR"), 0) for one in promised if one.name not in schema.names)
+    columns = tuple(LakeColumn(column.name, types.get(column.name, column.type), column.id) for column in schema.columns)
+    columns += tuple(
+        LakeColumn(column.name, types.get(column.name, "VARCHAR"), 0) for column in promised if column.name not in schema.names
+    )
     return msgspec.structs.replace(schema, columns=columns, pinned_by=BY_CONTRACT)

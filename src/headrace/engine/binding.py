@@ -84,10 +84,10 @@ class Binder:
         """What DuckDB says of a statement. Never raises one of DuckDB's errors."""
         text = without_semicolons(statement.sql)
         try:
-            found = self._connection.extract_statements(text)
-            if len(found) != 1:
+            results = self._connection.extract_statements(text)
+            if len(results) != 1:
                 return BindResult()
-            used = found[0].named_parameters
+            used = results[0].named_parameters
             return self._described(text, statement, used) if statement.complete else self._without_columns(text, statement, used)
         except _REFUSED as error:
             return self._refused(error, text, 0)

@@ -224,8 +224,8 @@ def _tell(events: Path, log: LogFile) -> None:
         except (msgspec.DecodeError, UnicodeDecodeError):
             log.write(HEADRACE, "warning", f"not an event: {_shortened(raw, log)}")
             continue
-        told = " ".join(str(part) for part in (event.name, event.value, event.message) if part is not None)
-        log.write("event", "warning" if event.event == "warning" else "info", f"{event.event} {told}".strip())
+        message = " ".join(str(part) for part in (event.name, event.value, event.message) if part is not None)
+        log.write("event", "warning" if event.event == "warning" else "info", f"{event.event} {message}".strip())
 
 
 def _shortened(raw: bytes, log: LogFile) -> str:

@@ -181,7 +181,7 @@ def _opaque(
 
 def _alike(task: BodyTask) -> tuple[object, ...]:
     """What a statement's columns follow from: its text, its inputs' columns, the types of its parameters, macros."""
-    inputs = tuple((data.name, data.columns, data.sql, tuple(one.columns for one in tables_in(data.inputs))) for data in task.inputs)
+    inputs = tuple((data.name, data.columns, data.sql, tuple(item.columns for item in tables_in(data.inputs))) for data in task.inputs)
     parameters = tuple((name, type(value)) for name, value in sorted(task.scope.parameters.items()))
     return task.scope.asset, task.sql, task.scope.grain, inputs, parameters, tuple(sorted(task.macros.items()))
 
@@ -261,7 +261,7 @@ def error_of(error: BaseException) -> BodyError:
     if isinstance(error, BodyFailed):
         return error.error
     if is_out_of_memory(error):
-        said = without_advice(str(error)) or type(error).__name__
-        return BodyError(ErrorKind.RESOURCES, shortened(said), hint=MEMORY_HINT, code="out_of_memory")
+        text = without_advice(str(error)) or type(error).__name__
+        return BodyError(ErrorKind.RESOURCES, shortened(text), hint=MEMORY_HINT, code="out_of_memory")
     hint = error.hint if isinstance(error, HeadraceError) else ""
     return BodyError(kind_of(error), shortened(f"{type(error).__name__}: {error}"), hint=hint)

@@ -103,8 +103,8 @@ def _frame(value: Any) -> pa.RecordBatchReader | None:
         return value.to_arrow_reader(BATCH_ROWS)
     if _is(value, "pandas", "Series") or _is(value, "polars", "Series") or not hasattr(value, "__arrow_c_stream__"):
         return None
-    found = pa.RecordBatchReader.from_stream(value)
-    return found if found.schema is not None and len(found.schema) else None
+    result = pa.RecordBatchReader.from_stream(value)
+    return result if result.schema is not None and len(result.schema) else None
 
 
 def _is(value: Any, library: str, name: str) -> bool:
@@ -197,12 +197,12 @@ def _grouped(items: Iterator[Any]) -> Iterator[list[Mapping[str, Any]] | pa.Reco
 
 
 def _one_frame(item: Any) -> pa.RecordBatchReader:
-    found = _frame(item)
-    if found is None:
+    result = _frame(item)
+    if result is None:
         raise failed(
             f"the iterator gave {_named(item)}, which is neither a dict nor a table", code="wrong_result", hint=f"yield {ACCEPTED}"
         )
-    return found
+    return result
 
 
 def _dicts(rows: list[Mapping[str, Any]], schema: pa.Schema | None, known: pa.Schema | None) -> list[pa.RecordBatch]:
@@ -230,10 +230,10 @@ def _column(name: str, rows: list[Mapping[str, Any]], known: pa.Schema | None) -
             return pa.array(values, wanted)
         except (pa.ArrowException, OverflowError, TypeError, ValueError):
             pass  # what they are then shows itself, and staging says whether that can be cast
-    found = _array(name, values, None)
-    if pa.types.is_decimal128(found.type) and found.type.scale >= 0:  # later rows may have more digits than the first ones
-        return found.cast(pa.decimal128(_DECIMAL_DIGITS_MAX, found.type.scale))
-    return found
+    result = _array(name, values, None)
+    if pa.types.is_decimal128(result.type) and result.type.scale >= 0:  # later rows may have more digits than the first ones
+        return result.cast(pa.decimal128(_DECIMAL_DIGITS_MAX, result.type.scale))
+    return result
 
 
 def _typed(field: pa.Field, rows: list[Mapping[str, Any]]) -> pa.Array:

@@ -81,8 +81,8 @@ def kind_of(error: BaseException) -> ErrorKind:
     for _ in range(CAUSES_MAX):
         if seen is None:
             break
-        if (found := _own_kind(seen)) is not ErrorKind.DETERMINISTIC:
-            return found
+        if (kind := _own_kind(seen)) is not ErrorKind.DETERMINISTIC:
+            return kind
         seen = seen.__cause__
     return ErrorKind.DETERMINISTIC
 
@@ -132,13 +132,13 @@ def _own_kind(error: BaseException) -> ErrorKind:
         return ErrorKind.ENVIRONMENT
     if isinstance(error, OSError) and error.errno in _AWAY:
         return ErrorKind.TRANSIENT if error.filename is None else ErrorKind.ENVIRONMENT
-    said = str(error)[:MESSAGE_CHARACTERS_MAX]
-    if ours and (_DISK_SAID.search(said) or _AWAY_SAID.search(said)):
+    text = str(error)[:MESSAGE_CHARACTERS_MAX]
+    if ours and (_DISK_SAID.search(text) or _AWAY_SAID.search(text)):
         return ErrorKind.ENVIRONMENT
-    if type(error).__name__ == "IOException" and ours and _DENIED_SAID.search(said):
+    if type(error).__name__ == "IOException" and ours and _DENIED_SAID.search(text):
         # SQL names no files: this is one of the lake, which somebody has taken the rights away from.
         return ErrorKind.ENVIRONMENT
-    if _DISK_SAID.search(said):
+    if _DISK_SAID.search(text):
         # Asset code may say so of a disk of its own, which nobody mends: that is tried once more, and no longer.
         return ErrorKind.RESOURCES
     if ours and _LIMITS_SAID.search(str(error)):

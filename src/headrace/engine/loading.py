@@ -52,11 +52,11 @@ class Loader:
         self._turn_to(root, project)
         self._turn_to_folder(root, (root / file).parent)
         name = _module_name(root, file)
-        found = sys.modules.get(name)
-        if found is None:
+        result = sys.modules.get(name)
+        if result is None:
             _import_package(root, name.rpartition(".")[0])
-            found = sys.modules[name] = _execute(name, root / file)
-        return found
+            result = sys.modules[name] = _execute(name, root / file)
+        return result
 
     def forget(self) -> None:
         """Drop every module that came from the code folder, and the folder from `sys.path`."""
@@ -115,7 +115,7 @@ class _AppliedOnly(MetaPathFinder):
         if spec is None:
             return None
         if spec.origin is None and spec.submodule_search_locations is not None:
-            spec.submodule_search_locations = [self._applied(one) or one for one in spec.submodule_search_locations]
+            spec.submodule_search_locations = [self._applied(location) or location for location in spec.submodule_search_locations]
             return spec
         applied = self._applied(spec.origin or "")
         if applied is None:
@@ -129,8 +129,8 @@ class _AppliedOnly(MetaPathFinder):
     def _found_by_others(self, name: str, path: Sequence[str] | None, target: ModuleType | None) -> ModuleSpec | None:
         for finder in sys.meta_path:
             find = getattr(finder, "find_spec", None)  # old ones have none, and Python passes them over as well
-            if finder is not self and find is not None and (found := find(name, path, target)) is not None:
-                return cast("ModuleSpec", found)
+            if finder is not self and find is not None and (result := find(name, path, target)) is not None:
+                return cast("ModuleSpec", result)
         return None
 
     def _applied(self, place: str) -> str | None:
@@ -204,9 +204,9 @@ def _is_here(path: str) -> bool:
 
 def _found_in(folder: Path) -> dict[str, ModuleType]:
     """The modules that were imported by their names alone from a folder, and those below them."""
-    found = list(sys.modules.items())
-    tops = {name for name, module in found if "." not in name and _lies_in(module, folder)}
-    return {name: module for name, module in found if name.partition(".")[0] in tops}
+    results = list(sys.modules.items())
+    tops = {name for name, module in results if "." not in name and _lies_in(module, folder)}
+    return {name: module for name, module in results if name.partition(".")[0] in tops}
 
 
 def _lies_in(module: ModuleType, folder: Path) -> bool:

@@ -376,12 +376,12 @@ def safe(text: str) -> str:
 def read(path: Path) -> Sequence[LogLine]:
     """The lines of a log; none if nothing was logged. A line that a crash cut short is left out."""
     decoder = msgspec.json.Decoder(LogLine)
-    found = []
+    lines = []
     with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
         for raw in file:
             with contextlib.suppress(msgspec.DecodeError):
-                found.append(decoder.decode(raw))
-    return found
+                lines.append(decoder.decode(raw))
+    return lines
 
 
 def _read(fd: int) -> bytes:

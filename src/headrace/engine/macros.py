@@ -87,12 +87,12 @@ class MacroProblem(NamedTuple):
 def faults(macros: Mapping[str, str]) -> list[MacroProblem]:
     """What is wrong with each file; the first of each. A macro that two files define is the second one's fault."""
     connection = duckdb.connect(config={"enable_external_access": "false", "autoload_known_extensions": "false"})
-    found = []
+    problems = []
     for file, text in macros.items():
         fault = _fault(connection, file, text)
         if fault is not None:
-            found.append(fault)
-    return found
+            problems.append(fault)
+    return problems
 
 
 def _fault(connection: duckdb.DuckDBPyConnection, file: str, text: str) -> MacroProblem | None:

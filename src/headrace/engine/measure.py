@@ -95,8 +95,8 @@ def _footer_rows(session: DuckDBSession, paths: Sequence[str]) -> int:
 
 
 def _number(session: DuckDBSession, query: str) -> int:
-    found = session.connection.execute(query).fetchone()
-    return int(found[0]) if found else 0
+    results = session.connection.execute(query).fetchone()
+    return int(results[0]) if results else 0
 
 
 def _cpu_seconds() -> float:

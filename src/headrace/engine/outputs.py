@@ -86,12 +86,12 @@ def files(directory: Path, *, hidden: bool = False) -> list[Path]:
     """Regular files below the directory, sorted; without those that begin with `.` or `_` (markers) unless asked for.
 
     Raises `BodyFailed` for links and devices: what they lead to isn't what was written here."""
-    found: list[Path] = []
-    _walk(directory, hidden, 0, found)
-    return sorted(found)
+    paths: list[Path] = []
+    _walk(directory, hidden, 0, paths)
+    return sorted(paths)
 
 
-def _walk(directory: Path, hidden: bool, depth: int, found: list[Path]) -> None:
+def _walk(directory: Path, hidden: bool, depth: int, paths: list[Path]) -> None:
     if depth > DEPTH_MAX:
         raise failed(f"the output directory is nested deeper than {DEPTH_MAX} levels", code="no_output")
     with os.scandir(directory) as entries:
@@ -100,12 +100,12 @@ def _walk(directory: Path, hidden: bool, depth: int, found: list[Path]) -> None:
                 continue
             mode = entry.stat(follow_symlinks=False).st_mode
             if stat.S_ISDIR(mode):
-                _walk(Path(entry.path), hidden, depth + 1, found)
+                _walk(Path(entry.path), hidden, depth + 1, paths)
             elif stat.S_ISREG(mode):
-                found.append(Path(entry.path))
+                paths.append(Path(entry.path))
             else:
                 raise failed(f"`{entry.name}` in the output directory is no regular file", code="no_output", hint="copy instead of linking")
-            if len(found) > FILES_MAX:
+            if len(paths) > FILES_MAX:
                 raise failed(f"more than {FILES_MAX} files were written", code="no_output", hint="write fewer, larger files")
 
 
@@ -146,10 +146,10 @@ def _alike(session: DuckDBSession, header: tuple[str, ...], paths: Sequence[Path
 def _looks(session: DuckDBSession, select_sql: str, header: tuple[str, ...]) -> dict[str, str]:
     """The types that DuckDB sees; none where it sees other columns or no CSV at all, which reading then says line by line."""
     try:
-        found = _columns(session, select_sql)
+        results = _columns(session, select_sql)
     except duckdb.Error:
         return {}
-    return dict(found) if [name for name, _ in found] == list(header) else {}
+    return dict(results) if [name for name, _ in results] == list(header) else {}
 
 
 def _json(session: DuckDBSession, paths: Sequence[Path], known: Mapping[str, str]) -> str:
@@ -160,10 +160,10 @@ def _json(session: DuckDBSession, paths: Sequence[Path], known: Mapping[str, str
     if not paths:
         raise failed("what was written is empty, so the columns aren't known", code="no_output", hint="declare them with `columns:`")
     try:
-        found = _columns(session, f"SELECT * FROM read_json({_list(paths)}, {_JSON}, union_by_name = true, sample_size = -1)")
+        results = _columns(session, f"SELECT * FROM read_json({_list(paths)}, {_JSON}, union_by_name = true, sample_size = -1)")
     except duckdb.Error as error:
         raise failed(f"what was written can't be read: {of_duckdb(error).error.message}", code="no_output", hint=_HINT) from error
-    columns = ", ".join(f"{literal(name)}: {literal(known.get(name.lower(), kind))}" for name, kind in found)
+    columns = ", ".join(f"{literal(name)}: {literal(known.get(name.lower(), kind))}" for name, kind in results)
     return f"SELECT * FROM read_json({_list(paths)}, {_JSON}, columns = {{{columns}}})"
 
 

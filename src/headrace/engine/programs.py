@@ -41,7 +41,7 @@ def ran(
     programs = running
     if script is not None and (folder / script).is_file():
         programs += (_program(script, folder / script, folder),)
-    python = next((one for one in running if one.version is not None), None)
+    python = next((program for program in running if program.version is not None), None)
     if python is None:
         return Environment(running[-1].path or running[-1].name, dict.fromkeys(named), programs)
     packages = _packages(python, variables, imported, named)
@@ -50,9 +50,9 @@ def ran(
 
 def _programs(command: Sequence[str], folder: Path, path: str) -> Iterator[Program]:
     """The program, then what interprets it if it is a script with a first line that says so."""
-    found = _resolved(command[0], folder, path)
-    yield _program(command[0], found, folder)
-    words = _first_line(found) if found is not None else []
+    result = _resolved(command[0], folder, path)
+    yield _program(command[0], result, folder)
+    words = _first_line(result) if result is not None else []
     if not words:
         return
     if Path(words[0]).name == "env":
@@ -68,17 +68,17 @@ def _resolved(name: str, folder: Path, path: str) -> Path | None:
     if os.sep in name:
         there = folder / name
         return there if there.is_file() else None
-    found = shutil.which(name, path=path)
-    return None if found is None else folder / found
+    result = shutil.which(name, path=path)
+    return None if result is None else folder / result
 
 
-def _program(name: str, found: Path | None, folder: Path) -> Program:
-    if found is None:
+def _program(name: str, path: Path | None, folder: Path) -> Program:
+    if path is None:
         return Program(name, None, None, None)
-    real = found.resolve()
+    real = path.resolve()
     inside = real.is_relative_to(folder.resolve())
-    shown = real.relative_to(folder.resolve()).as_posix() if inside else str(real)
-    return Program(name, shown, _digest(real), _version(found, real), None if inside else str(found))
+    text = real.relative_to(folder.resolve()).as_posix() if inside else str(real)
+    return Program(name, text, _digest(real), _version(path, real), None if inside else str(path))
 
 
 def _digest(path: Path) -> str | None:
@@ -99,12 +99,12 @@ def _hashed(path: Path, changed_ns: int, size: int, inode: int) -> str | None:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _version(found: Path, real: Path) -> str | None:
+def _version(path: Path, real: Path) -> str | None:
     """Of a Python: as its virtual environment says, else as its name does."""
-    named = _PYTHON.match(real.name) or _PYTHON.match(found.name)
+    named = _PYTHON.match(real.name) or _PYTHON.match(path.name)
     if named is None:
         return None
-    with_version = _VERSION.search(_text(found.parent.parent / "pyvenv.cfg"))
+    with_version = _VERSION.search(_text(path.parent.parent / "pyvenv.cfg"))
     if with_version is not None:
         return with_version[1]
     if real == Path(sys.executable).resolve():
@@ -131,28 +131,28 @@ def _first_line(path: Path) -> list[str]:
 def _packages(python: Program, variables: Mapping[str, str], imported: Collection[str], named: Collection[str]) -> dict[str, str | None]:
     """The versions that lie in a Python's folders. Of a Python whose folders aren't known: null."""
     prefix = Path(python.found or "").parent.parent
-    folders = [one for one in variables.get("PYTHONPATH", "").split(os.pathsep) if one]
+    folders = [item for item in variables.get("PYTHONPATH", "").split(os.pathsep) if item]
     if prefix == Path(sys.prefix):
-        folders += [one for one in sys.path if one]
-    folders += [str(one) for one in sorted(prefix.glob("lib*/python*/*-packages"))]
+        folders += [item for item in sys.path if item]
+    folders += [str(path) for path in sorted(prefix.glob("lib*/python*/*-packages"))]
     here = tuple(dict.fromkeys(folders))
-    found: dict[str, str | None] = {}
+    results: dict[str, str | None] = {}
     for name in imported:
         version = _installed(name, here)
         if version is not None:
-            found[name] = version
-    others = [name for name in imported if name not in found]
+            results[name] = version
+    others = [name for name in imported if name not in results]
     if others:
         known = _by_import(here, tuple(_changed(Path(folder)) for folder in here))
         names = sorted({known[name] for name in others if name in known})
-        found |= {name: _installed(name, here) for name in names}
-    return found | {name: _installed(name, here) for name in named}
+        results |= {name: _installed(name, here) for name in names}
+    return results | {name: _installed(name, here) for name in named}
 
 
 def _installed(name: str, folders: Sequence[str]) -> str | None:
     """The version of a distribution in these folders, the first that has it."""
-    found = next(iter(metadata.distributions(name=name, path=list(folders))), None)
-    return None if found is None else found.version
+    result = next(iter(metadata.distributions(name=name, path=list(folders))), None)
+    return None if result is None else result.version
 
 
 @functools.lru_cache(maxsize=16)
@@ -160,13 +160,13 @@ def _by_import(folders: tuple[str, ...], changed: tuple[int, ...]) -> Mapping[st
     """Top-level name → distribution. Reads the lists of all that is installed, anew when a folder has
     `changed`."""
     del changed
-    found: dict[str, str] = {}
-    for one in metadata.distributions(path=list(folders)):
-        for file in one.files or ():
+    results: dict[str, str] = {}
+    for distribution in metadata.distributions(path=list(folders)):
+        for file in distribution.files or ():
             top = file.parts[0].removesuffix(".py")
             if top.isidentifier():
-                found.setdefault(top, one.metadata["Name"])
-    return found
+                results.setdefault(top, distribution.metadata["Name"])
+    return results
 
 
 def _changed(folder: Path) -> int:

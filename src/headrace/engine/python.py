@@ -117,11 +117,11 @@ class Boundary:
         """The innermost place in the applied code; the function's own where none of it was reached."""
         if isinstance(error, SyntaxError) and error.filename and (inside := self._relative(error.filename)):
             return inside, error.lineno or 1
-        found = (self._body.file, self._body.line)
+        results = (self._body.file, self._body.line)
         for frame, line in traceback.walk_tb(error.__traceback__):
             if inside := self._relative(frame.f_code.co_filename):
-                found = (inside, line)
-        return found
+                results = (inside, line)
+        return results
 
     def _relative(self, file: str) -> str:
         return file[len(self._root) + 1 :].replace(os.sep, "/") if file.startswith(f"{self._root}{os.sep}") else ""

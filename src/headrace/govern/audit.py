@@ -228,9 +228,9 @@ def _text(event: AuditEvent, at: str, real_at: str) -> str:
 
 def _short_text(event: AuditEvent, at: str, real_at: str) -> str:
     """The same text for what has nothing more to say, made at a fraction of the cost: there is one for every publication."""
-    one, after = event.object, canonical(event.after)
-    version = "null" if one.version is None else canonical_text(one.version)
-    thing = f'{{"id":{canonical_text(one.id)},"kind":{canonical_text(one.kind)},"version":{version}}}'
+    item, after = event.object, canonical(event.after)
+    version = "null" if item.version is None else canonical_text(item.version)
+    thing = f'{{"id":{canonical_text(item.id)},"kind":{canonical_text(item.kind)},"version":{version}}}'
     return (
         f'{{"action":"{event.action}","actor":{_actor_text(event.actor)},"after":{after},"at":"{at}","before":null,"id":"{_uuid7()}",'
         f'"object":{thing},"outcome":"{event.outcome}","real_at":"{real_at}","reason":"","request_id":null,"run_id":null}}'
@@ -261,13 +261,13 @@ def _uuid7() -> str:
 
 def counted(tx: Transaction) -> tuple[tuple[int, str], dict[str, int]]:
     """The trail's last entry and its hash, and how many entries there are of each action."""
-    found: dict[str, int] = {}
+    results: dict[str, int] = {}
     last = (0, GENESIS)
     for seq, text, digest in tx.stream("select seq, event, hash from audit order by seq"):
         action = _ACTED.decode(text).action
-        found[action] = found.get(action, 0) + 1
+        results[action] = results.get(action, 0) + 1
         last = (seq, digest)
-    return last, found
+    return last, results
 
 
 class _Acted(msgspec.Struct):

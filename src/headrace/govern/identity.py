@@ -123,8 +123,8 @@ def refuse_other(tx: Transaction, lake: Path, where: str) -> None:
     ours = of_state(tx)
     if ours == theirs or (ours is None and (fits(tx, lake) or next(data_files(lake), None) is None)):
         return
-    said = f"state {ours[:8]}" if ours else "a state of an earlier version, whose files aren't there"
-    raise StoreError(f"the state {where} ({said}) isn't that of the lake {lake} (state {theirs[:8]}): nothing is written", hint=_NEXT)
+    text = f"state {ours[:8]}" if ours else "a state of an earlier version, whose files aren't there"
+    raise StoreError(f"the state {where} ({text}) isn't that of the lake {lake} (state {theirs[:8]}): nothing is written", hint=_NEXT)
 
 
 def fits(tx: Transaction, lake: Path) -> bool:
@@ -155,8 +155,8 @@ def _current(tx: Transaction) -> list[str]:
     """The files that readers see, relative to the lake's folder, without those that were given up."""
     if catalog.missing(tx):
         return []
-    found = [one.path for one in catalog.registered(tx) if not one.ended]
-    return [path for path in found if lost_with(path.rpartition("/")[2]) is None]
+    results = [item.path for item in catalog.registered(tx) if not item.ended]
+    return [path for path in results if lost_with(path.rpartition("/")[2]) is None]
 
 
 def data_files(lake: Path) -> Iterator[Path]:

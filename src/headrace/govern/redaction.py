@@ -88,11 +88,11 @@ class RedactedStream:
         data, self._withheld = self._withheld + data, b""
         undecided = self._undecided(data)
         pieces, at = [], 0
-        for found in self._pattern.finditer(data):
-            if found.start() >= undecided:
+        for match in self._pattern.finditer(data):
+            if match.start() >= undecided:
                 break
-            pieces += [data[at : found.start()], HIDDEN.encode()]
-            at = found.end()
+            pieces += [data[at : match.start()], HIDDEN.encode()]
+            at = match.end()
         self._withheld = data[max(at, undecided) :]
         return b"".join([*pieces, data[at : max(at, undecided)]])
 
@@ -121,7 +121,7 @@ def forms(value: str) -> Iterator[str]:
     raw = value.encode("utf-8", "surrogateescape")
     for encoded in (quote(raw, safe=""), quote(raw), quote_plus(raw)):
         yield encoded
-        yield re.sub(r"%[0-9A-F]{2}", lambda found: found[0].lower(), encoded)
+        yield re.sub(r"%[0-9A-F]{2}", lambda match: match[0].lower(), encoded)
     for escaped in (json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]):
         yield escaped
         yield escaped.replace("/", "\\/")

@@ -78,7 +78,7 @@ class Secrets:
             raise SecretMissing(
                 "a reference to a secret can't be read", hint="write secret://env/NAME, secret://file/PATH or secret://keyring/SERVICE/NAME"
             )
-        return _VARIABLE.sub(lambda found: self._remembered(_of_environment(found[1])), text)
+        return _VARIABLE.sub(lambda match: self._remembered(_of_environment(match[1])), text)
 
     def _lookup(self, kind: str, name: str) -> str:
         if kind == "env":
@@ -96,7 +96,7 @@ def references_in(value: object) -> Iterator[str]:
         if _REFERENCE.fullmatch(value.strip()):
             yield value.strip()
         else:
-            yield from (found[0] for found in _VARIABLE.finditer(value))
+            yield from (match[0] for match in _VARIABLE.finditer(value))
     elif isinstance(value, Mapping):
         for inner in value.values():
             yield from references_in(inner)

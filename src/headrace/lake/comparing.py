@@ -81,8 +81,8 @@ def multisets(session: DuckDBSession, columns: Sequence[LakeColumn], *, examples
     """Without keys: a row that differs in one cell is one removed and one added."""
     names = ", ".join(quote(column.name) for column in columns)
 
-    def only(one: str, other: str) -> str:
-        return f"SELECT {names} FROM {quote(one)} EXCEPT ALL SELECT {names} FROM {quote(other)}"
+    def only(item: str, other: str) -> str:
+        return f"SELECT {names} FROM {quote(item)} EXCEPT ALL SELECT {names} FROM {quote(other)}"
 
     gone, new = only(BEFORE, AFTER), only(AFTER, BEFORE)
     removed = tuple(Example(row, None) for row in _rows(session, gone, columns, examples))

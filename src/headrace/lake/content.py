@@ -48,6 +48,6 @@ def empty_hash(columns: Sequence[LakeColumn]) -> str:
 def hash_text(rows: int, total: int, columns: Sequence[LakeColumn]) -> str:
     """The hash of a partition with that many rows, whose `hash_aggregate` is `total`. Names and types are part of it: a
     renamed column is another content for whoever reads it."""
-    own = [column for column in columns if column.name != PARTITION_COLUMN]
-    schema = hashlib.sha256("\n".join(f"{column.name}\t{column.type}" for column in own).encode()).hexdigest()[:8]
+    lake_columns = [column for column in columns if column.name != PARTITION_COLUMN]
+    schema = hashlib.sha256("\n".join(f"{column.name}\t{column.type}" for column in lake_columns).encode()).hexdigest()[:8]
     return f"{ALGORITHM}:{rows:x}:{total:x}:{schema}"

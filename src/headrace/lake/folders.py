@@ -46,8 +46,8 @@ def lost_path(path: str) -> str:
 def lost_with(name: str) -> str | None:
     """The name, without its ending, of the file with which rows were lost that are registered under `name`; None where they
     aren't lost."""
-    found = _LOST.fullmatch(name)
-    return found[1] if found else None
+    match = _LOST.fullmatch(name)
+    return match[1] if match else None
 
 
 def new_deletes_path(table: LakeTable) -> str:

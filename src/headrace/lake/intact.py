@@ -49,11 +49,11 @@ def look(path: Path, size_bytes: int, footer_bytes: int, known: str = "") -> Fil
 
 
 def _look(descriptor: int, size_bytes: int, footer_bytes: int, known: str) -> FileIntegrity:
-    found = os.fstat(descriptor)
-    if not stat.S_ISREG(found.st_mode):
+    results = os.fstat(descriptor)
+    if not stat.S_ISREG(results.st_mode):
         return FileIntegrity("is no file")
-    if found.st_size != size_bytes:
-        return FileIntegrity(f"has {found.st_size:,} bytes and not {size_bytes:,}")
+    if results.st_size != size_bytes:
+        return FileIntegrity(f"has {results.st_size:,} bytes and not {size_bytes:,}")
     wanted = min(footer_bytes, FOOTER_BYTES_MAX) + TAIL_BYTES
     tail = os.pread(descriptor, wanted, max(size_bytes - wanted, 0))
     if tail[-4:] != MAGIC or (footer_bytes and int.from_bytes(tail[-8:-4], "little") != footer_bytes):

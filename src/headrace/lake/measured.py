@@ -39,7 +39,7 @@ def _nested_ids(column: LakeColumn) -> str:
 
 
 def measure(
-    session: DuckDBSession, path: str, rows: int, found: Found, columns: Sequence[LakeColumn]
+    session: DuckDBSession, path: str, rows: int, results: Found, columns: Sequence[LakeColumn]
 ) -> tuple[dict[str, ColumnStatistics], dict[int, ColumnStatistics]]:
     """Statistics of the plain columns by name, and of the fields inside nested ones by id."""
     plain: dict[str, ColumnStatistics] = {}
@@ -47,7 +47,7 @@ def measure(
     unsure: list[LakeColumn] = []
     for column in columns:
         for leaf, parts, kind in leaves_of(column):
-            of = _statistics(kind.name, found[".".join(quote(part) for part in parts)])
+            of = _statistics(kind.name, results[".".join(quote(part) for part in parts)])
             if len(parts) > 1:
                 nested[leaf] = of
                 continue

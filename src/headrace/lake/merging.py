@@ -155,15 +155,15 @@ class _Merge:
 
     def _check_twice(self) -> None:
         keys = ", ".join(self._keys)
-        found = self._rows(
+        results = self._rows(
             f"SELECT count(*) OVER () AS groups, count(*), {', '.join(f'CAST({key} AS VARCHAR)' for key in self._keys)} FROM {_CHANGES} "
             f"GROUP BY {keys} HAVING count(*) > 1 ORDER BY {keys} LIMIT {_KEYS_SHOWN}"
         )
-        if found:
-            shown = "; ".join(self._shown(values) for _, _, *values in found)
-            more = f" and {found[0][0] - len(found)} more" if found[0][0] > len(found) else ""
-            count = "1 key is" if found[0][0] == 1 else f"{found[0][0]:,} keys are"
-            message = f"{count} there more than once in what was computed: {shown}{more}"
+        if results:
+            text = "; ".join(self._shown(values) for _, _, *values in results)
+            more = f" and {results[0][0] - len(results)} more" if results[0][0] > len(results) else ""
+            count = "1 key is" if results[0][0] == 1 else f"{results[0][0]:,} keys are"
+            message = f"{count} there more than once in what was computed: {text}{more}"
             raise KeyRefused(message, hint="keep one row a key: QUALIFY row_number() OVER (PARTITION BY … ORDER BY …) = 1")
 
     def _shown(self, values: Sequence[str]) -> str:
@@ -284,20 +284,20 @@ class _Merge:
         self._written.append(path)
         of = literal(str(self._session.data_folder / ref.path))
         before = "".join(f" UNION SELECT pos FROM read_parquet({literal(str(self._session.data_folder / d.path))})" for d in ref.deletes)
-        found = self._rows(
+        results = self._rows(
             f"COPY (SELECT {of} AS file_path, pos FROM (SELECT pos FROM {_REPLACED} WHERE file = {number}{before}) AS gone ORDER BY pos) "
             f"TO {literal(str(target))} (FORMAT parquet, COMPRESSION zstd, RETURN_STATS)"
         )[0]
-        tail = read_tail(target, found[3])
+        tail = read_tail(target, results[3])
         protect(target)
-        return StagedDeletes(ref.path, path, found[1], found[2], found[3], footer_hash(tail))
+        return StagedDeletes(ref.path, path, results[1], results[2], results[3], footer_hash(tail))
 
     def _replacement(
         self, staged: StagedFile, kept: Sequence[int], gone: dict[int, int], deletes: tuple[StagedDeletes, ...], *, changed: bool
     ) -> Replacement:
         now = dict(self._state.seen)
         stay = {self._files[number].ref.path: self._files[number].ref for number in kept}
-        written = {one.of for one in deletes}
+        written = {delete.of for delete in deletes}
         moved = [ref for path, ref in stay.items() if path not in written and now[path] != tuple(sorted(d.path for d in ref.deletes))]
         again = tuple(self._restated(ref) for ref in moved if ref.deletes)
         rows = staged.rows + sum(self._files[n].rows - self._files[n].deleted - gone.get(n, 0) for n in kept)
@@ -318,7 +318,7 @@ class _Merge:
         return self._deletions(number)
 
     def _after(self, staged: StagedFile, kept: Sequence[int], deletes: tuple[StagedDeletes, ...]) -> tuple[FileRef, ...]:
-        lost = {one.of: (DeleteRef(one.path),) for one in deletes}
+        lost = {delete.of: (DeleteRef(delete.path),) for delete in deletes}
         old = [self._files[number].ref for number in kept]
         stay = [FileRef(ref.path, None, lost.get(ref.path, ref.deletes), None, ref.lookup) for ref in old]
         return (*stay, FileRef(staged.path, lookup=ColumnLookup.SAME)) if staged.rows else tuple(stay)
@@ -370,5 +370,5 @@ def _rows(count: int) -> str:
 
 
 def _short(value: str) -> str:
-    shown = value if len(value) <= _VALUE_CHARACTERS_SHOWN else f"{value[:_VALUE_CHARACTERS_SHOWN]}… ({len(value):,} characters)"
-    return repr(shown)
+    text = value if len(value) <= _VALUE_CHARACTERS_SHOWN else f"{value[:_VALUE_CHARACTERS_SHOWN]}… ({len(value):,} characters)"
+    return repr(text)

@@ -25,19 +25,19 @@ def orphans(data_folder: Path, named: Collection[str], staged: Collection[str], 
     quarantine) and were last written before `before_us`, which must lie further back than the longest attempt takes: what a
     worker is writing now, nobody else knows of yet. Links aren't followed; whatever isn't a Parquet file isn't ours to judge."""
     known = {*named, *staged}
-    found = []
+    results = []
     for path, status in _files(data_folder):
         relative = path.relative_to(data_folder).as_posix()
         modified = status.st_mtime_ns // 1000
         if relative not in known and modified < before_us:
-            found.append(Orphan(relative, status.st_size, modified))
-    return sorted(found, key=lambda orphan: orphan.path)
+            results.append(Orphan(relative, status.st_size, modified))
+    return sorted(results, key=lambda orphan: orphan.path)
 
 
-def remove(data_folder: Path, found: Collection[Orphan]) -> int:
+def remove(data_folder: Path, orphans: Collection[Orphan]) -> int:
     """Delete orphans; returns how many bytes are free again. A file that was written since is left alone."""
     freed = 0
-    for orphan in found:
+    for orphan in orphans:
         path = data_folder / orphan.path
         if not orphan.path.startswith(SCHEMA_FOLDER) or not path.parent.resolve().is_relative_to(data_folder.resolve()):
             raise LakeError(f"{orphan.path!r} doesn't lie in the lake's folder")

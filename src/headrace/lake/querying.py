@@ -50,12 +50,12 @@ def names_in(query: str) -> tuple[str, ...]:
         statements = connection.extract_statements(query)
         if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
             raise UsageError("only one query that gives rows can be asked", hint=HINT)
-        found = connection.execute("SELECT json_serialize_sql(?)", [query]).fetchone()
+        results = connection.execute("SELECT json_serialize_sql(?)", [query]).fetchone()
     except duckdb.Error as error:
         raise UsageError(in_words(error), hint=HINT) from error
     finally:
         connection.close()
-    tree = json.loads(found[0]) if found else {}
+    tree = json.loads(results[0]) if results else {}
     own = set(_ctes(tree))
     return tuple(dict.fromkeys(name.lower() for name in _tables(tree) if name.lower() not in own))
 
@@ -88,7 +88,7 @@ def over(tables: Sequence[QueryTable], *, timezone: str) -> Iterator[DuckDBSessi
     """A session with these tables as views. It may read their files; not the rest of the lake, no other file, no network."""
     folder = Path(tempfile.mkdtemp(prefix="headrace-sql-"))
     try:
-        paths = [Path(path) for table in tables for file in table.files for path in (file.path, *(one.path for one in file.deletes))]
+        paths = [Path(path) for table in tables for file in table.files for path in (file.path, *(delete.path for delete in file.deletes))]
         with DuckDBSession(folder, readable=paths, timezone=timezone, ordered=True) as session:
             for table in tables:
                 session.connection.execute(f"CREATE VIEW {quote(table.name)} AS {relation_sql(table.files, table.columns)}")
@@ -103,7 +103,7 @@ def absolute(files: Iterable[FileRef], lake: Path) -> tuple[FileRef, ...]:
 
 
 def _absolute(file: FileRef, lake: Path) -> FileRef:
-    deletes = tuple(msgspec.structs.replace(one, path=str(lake / one.path)) for one in file.deletes)
+    deletes = tuple(msgspec.structs.replace(delete, path=str(lake / delete.path)) for delete in file.deletes)
     return msgspec.structs.replace(file, path=str(lake / file.path), deletes=deletes)
 
 

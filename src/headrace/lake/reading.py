@@ -59,12 +59,12 @@ def read(
 ) -> JsonRows:
     """The rows of the files in partition order (as `catalog.files` lists them), at most `limit`. `_partition` is hidden unless
     `columns` names it. Instants are given in `timezone`. Raises `LakeError` for an unknown column or a file that can't be read."""
-    shown = _columns(table, columns)
+    lake_columns = _columns(table, columns)
     with _reading(data_folder, files, timezone) as session:
-        rows = tuple(row for batch in _batches(session, files, shown, limit) for row in batch)
+        rows = tuple(row for batch in _batches(session, files, lake_columns, limit) for row in batch)
         counted = session.connection.execute(f"SELECT count(*) FROM ({relation_sql(files, table.columns)}) AS rows").fetchone()
     assert counted is not None
-    return JsonRows(shown, rows, counted[0])
+    return JsonRows(lake_columns, rows, counted[0])
 
 
 def batches(
@@ -78,19 +78,19 @@ def batches(
 ) -> Iterator[Sequence[dict[str, Any]]]:
     """The rows that `read` gives, FETCHED_ROWS at a time, so that a large table needs no memory.
     Raises as `read`."""
-    shown = _columns(table, columns)
+    lake_columns = _columns(table, columns)
     with _reading(data_folder, files, timezone) as session:
-        yield from _batches(session, files, shown, limit)
+        yield from _batches(session, files, lake_columns, limit)
 
 
 def _batches(
-    session: DuckDBSession, files: Sequence[FileRef], shown: Sequence[LakeColumn], limit: int | None
+    session: DuckDBSession, files: Sequence[FileRef], columns: Sequence[LakeColumn], limit: int | None
 ) -> Iterator[Sequence[dict[str, Any]]]:
-    source = relation_sql(files, shown, with_partition=_has_partition(shown))
-    query = f"SELECT {selected_values(shown)} FROM ({source}) AS rows{_limit(limit)}"
-    found = session.connection.execute(query)
-    while fetched := found.fetchmany(FETCHED_ROWS):
-        yield converted(shown, fetched)
+    source = relation_sql(files, columns, with_partition=_has_partition(columns))
+    query = f"SELECT {selected_values(columns)} FROM ({source}) AS rows{_limit(limit)}"
+    result = session.connection.execute(query)
+    while fetched := result.fetchmany(FETCHED_ROWS):
+        yield converted(columns, fetched)
 
 
 def selected_values(columns: Sequence[LakeColumn]) -> str:
@@ -116,9 +116,9 @@ def write(
     timezone: str = "UTC",
 ) -> None:
     """Write all rows (or `limit`) of the files to a binary stream, in partition order. Raises as `read`."""
-    shown = _columns(table, columns)
+    lake_columns = _columns(table, columns)
     with _reading(data_folder, files, timezone) as session:
-        query = f"SELECT * FROM ({relation_sql(files, shown, with_partition=_has_partition(shown))}) AS rows{_limit(limit)}"
+        query = f"SELECT * FROM ({relation_sql(files, lake_columns, with_partition=_has_partition(lake_columns))}) AS rows{_limit(limit)}"
         write_query(session, query, out, data_format)
 
 
@@ -133,14 +133,14 @@ def write_query(
 
 
 def _columns(table: LakeTable, wanted: Sequence[str] | None) -> tuple[LakeColumn, ...]:
-    own = [column for column in table.columns if column.name != PARTITION_COLUMN]
+    columns = [column for column in table.columns if column.name != PARTITION_COLUMN]
     if wanted is None:
-        return tuple(own)
+        return tuple(columns)
     known = {column.name.lower(): column for column in table.columns}
     unknown = [name for name in wanted if name.lower() not in known]
     if unknown:
         raise LakeError(
-            f"table `{table.name}` has no column `{unknown[0]}`", hint=f"it has {', '.join(column.name for column in own[:20])}"
+            f"table `{table.name}` has no column `{unknown[0]}`", hint=f"it has {', '.join(column.name for column in columns[:20])}"
         )
     return tuple(known[name.lower()] for name in dict.fromkeys(wanted))
 

@@ -19,12 +19,12 @@ def relation_sql(files: Sequence[FileRef], columns: Sequence[LakeColumn], *, wit
     """A SELECT over the files, for a `Session`: `columns` in their order, without `_partition` unless asked for (then first).
 
     No files give an empty relation with the same columns."""
-    wanted = [column for column in columns if column.name != PARTITION_COLUMN]
+    lake_columns = [column for column in columns if column.name != PARTITION_COLUMN]
     if with_partition:
-        wanted.insert(0, _PARTITION)
+        lake_columns.insert(0, _PARTITION)
     if not files:
-        return f"SELECT {', '.join(f'CAST(NULL AS {column.type}) AS {quote(column.name)}' for column in wanted)} WHERE false"
-    return " UNION ALL ".join(_group(group, wanted) for group in _alike(files))
+        return f"SELECT {', '.join(f'CAST(NULL AS {column.type}) AS {quote(column.name)}' for column in lake_columns)} WHERE false"
+    return " UNION ALL ".join(_group(group, lake_columns) for group in _alike(files))
 
 
 def numbered_sql(files: Sequence[FileRef], columns: Sequence[LakeColumn]) -> str:

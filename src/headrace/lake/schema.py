@@ -101,12 +101,12 @@ def propose(table_name: str, given: Given, table: LakeTable | None, *, evolve: b
     return _widened(table, {name.lower(): kind for name, kind in wanted}) if code is not None else table
 
 
-def _widened(table: LakeTable, wanted: Mapping[str, Type]) -> LakeTable:
+def _widened(table: LakeTable, types: Mapping[str, Type]) -> LakeTable:
     """The table with each column of numbers as wide as what is given, where that loses nothing. Every other difference is left
     to the cast, which checks value by value."""
     columns = [table.columns[0]]
     for column in table.columns[1:]:
-        wider = wider_number(parse(column.type), wanted[column.name.lower()])
+        wider = wider_number(parse(column.type), types[column.name.lower()])
         columns.append(column if wider is None else LakeColumn(column.name, wider.text, column.id, column.field_ids, column.default))
     return table if tuple(columns) == table.columns else LakeTable(table.name, tuple(columns), table.next_id, table.folder)
 
@@ -123,23 +123,23 @@ def _differs(table: LakeTable, new: Sequence[str], missing: Sequence[str]) -> Sc
 def _evolved(table: LakeTable, wanted: Sequence[tuple[str, Type]]) -> LakeTable:
     """Columns of the same name stay, with the wider of both types; with an incomparable type they are dropped and added anew."""
     gives = {name.lower(): (name, kind) for name, kind in wanted}
-    kept = [table.columns[0]]
+    lake_columns = [table.columns[0]]
     for column in table.columns[1:]:
         name, kind = gives.get(column.name.lower(), ("", None))
         if kind is None:
             continue
         was = parse(column.type)
         if kind == was or widens(kind, was) or widens_where_exact(kind, was):
-            kept.append(LakeColumn(name, column.type, column.id, column.field_ids, column.default))
+            lake_columns.append(LakeColumn(name, column.type, column.id, column.field_ids, column.default))
         elif widens(was, kind) or widens_where_exact(was, kind):
-            kept.append(LakeColumn(name, kind.text, column.id, column.field_ids, column.default))
-    have = {column.name.lower() for column in kept}
-    columns = _numbered(kept, [(name, kind) for name, kind in wanted if name.lower() not in have], table.next_id)
+            lake_columns.append(LakeColumn(name, kind.text, column.id, column.field_ids, column.default))
+    have = {column.name.lower() for column in lake_columns}
+    columns = _numbered(lake_columns, [(name, kind) for name, kind in wanted if name.lower() not in have], table.next_id)
     return LakeTable(table.name, columns, folder=table.folder)
 
 
-def _numbered(kept: Sequence[LakeColumn], new: Sequence[tuple[str, Type]], first_id: int) -> tuple[LakeColumn, ...]:
-    columns, column_id = list(kept), first_id
+def _numbered(lake_columns: Sequence[LakeColumn], new: Sequence[tuple[str, Type]], first_id: int) -> tuple[LakeColumn, ...]:
+    columns, column_id = list(lake_columns), first_id
     for name, kind in new:
         columns.append(LakeColumn(name, kind.text, column_id))
         column_id += field_count(kind)
@@ -190,5 +190,5 @@ def lossy_column(message: str, table: LakeTable) -> LakeColumn | None:
 
 
 def _list(names: Sequence[str]) -> str:
-    shown = ", ".join(f"`{name}`" for name in names[:8])
-    return shown if len(names) <= 8 else f"{shown} and {len(names) - 8} more"
+    text = ", ".join(f"`{name}`" for name in names[:8])
+    return text if len(names) <= 8 else f"{text} and {len(names) - 8} more"

@@ -208,10 +208,10 @@ def _describe_file(
     *,
     hashed: bool,
 ) -> StagedFile:
-    rows, size, footer, found = written
+    rows, size, footer, results = written
     target = session.data_folder / path
     keys = _partitions(session, path, rows, table, partition, hashed=hashed and size <= HASHED_BYTES_MAX)
-    statistics, nested = measure(session, path, rows, found, table.columns)
+    statistics, nested = measure(session, path, rows, results, table.columns)
     if statistics[PARTITION_COLUMN].nulls:
         raise NoPartition(f"{statistics[PARTITION_COLUMN].nulls} rows of `{table.name}` have no value from which their partition follows")
     statistics[PARTITION_COLUMN] = _exact(statistics[PARTITION_COLUMN], [part.key for part in keys if part.rows])
@@ -230,9 +230,11 @@ def _partitions(
         if not hashed:
             return (StagedPartition(partition, rows),)
     asked = (partition,) if isinstance(partition, str) else partition.keys
-    found = {part.key: part for part in count_partitions(session, [FileRef(path, lookup=ColumnLookup.SAME)], table.columns, hashed=hashed)}
-    missing = [StagedPartition(key, 0, empty_hash(table.columns)) for key in asked if key not in found]
-    return tuple(sorted((*found.values(), *missing), key=lambda part: part.key))
+    partitions = {
+        part.key: part for part in count_partitions(session, [FileRef(path, lookup=ColumnLookup.SAME)], table.columns, hashed=hashed)
+    }
+    missing = [StagedPartition(key, 0, empty_hash(table.columns)) for key in asked if key not in partitions]
+    return tuple(sorted((*partitions.values(), *missing), key=lambda part: part.key))
 
 
 def _exact(of: ColumnStatistics, keys: Sequence[str]) -> ColumnStatistics:

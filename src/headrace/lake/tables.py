@@ -116,7 +116,10 @@ class StagedFile(msgspec.Struct, frozen=True):
         """The file with the content hashes of its partitions, as far as they were taken later than it was written."""
         if not hashes:
             return self
-        known = (msgspec.structs.replace(one, content_hash=hashes.get(one.key, one.content_hash)) for one in self.partitions)
+        known = (
+            msgspec.structs.replace(partition, content_hash=hashes.get(partition.key, partition.content_hash))
+            for partition in self.partitions
+        )
         return msgspec.structs.replace(self, partitions=tuple(known))
 
 

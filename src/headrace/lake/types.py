@@ -142,10 +142,10 @@ NESTING_MAX = 64
 def parse(text: str) -> Type:
     """The type that DuckDB calls `text`. Raises `UnsupportedType` for text that is no type."""
     reader = _Reader(text)
-    found = reader.type(0)
+    result = reader.type(0)
     if reader.rest():
         raise UnsupportedType(f"`{text}` is not a type")
-    return found
+    return result
 
 
 def storable(wanted: Type, column: str) -> Type:
@@ -189,9 +189,9 @@ def widens(old: Type, new: Type) -> bool:
     return new.name not in _DIGITS and was is not None and now is not None and now[0] >= was[0] and now[1] >= was[1]
 
 
-def decimal_of(one: Type, other: Type) -> Type | None:
+def decimal_of(item: Type, other: Type) -> Type | None:
     """The narrowest DECIMAL that holds both, of whole numbers and decimals; None for other types, or where 38 digits don't do."""
-    sizes = [_digits(kind) for kind in (one, other)]
+    sizes = [_digits(kind) for kind in (item, other)]
     known = [size for size in sizes if size is not None]
     whole, scale = max((size[0] for size in known), default=0), max((size[1] for size in known), default=0)
     return Type(f"DECIMAL({whole + scale},{scale})") if len(known) == len(sizes) and whole + scale <= _DECIMAL_DIGITS_MAX else None
@@ -211,10 +211,10 @@ def wider_number(was: Type, given: Type) -> Type | None:
 
 def with_room(kind: Type) -> Type:
     """A DECIMAL with 18 digits, or 38 where 18 don't do: a day's values say little about the next day's. Other types stay."""
-    found = _DECIMAL.fullmatch(kind.name)
-    if found is None:
+    match = _DECIMAL.fullmatch(kind.name)
+    if match is None:
         return kind
-    digits, scale = int(found[1]), int(found[2])
+    digits, scale = int(match[1]), int(match[2])
     return Type(f"DECIMAL({_DECIMAL_DIGITS_USUAL if digits <= _DECIMAL_DIGITS_USUAL else _DECIMAL_DIGITS_MAX},{scale})")
 
 
@@ -222,8 +222,8 @@ def _digits(kind: Type) -> tuple[int, int] | None:
     """How many digits before and after the point a type has; None for what is neither whole numbers nor decimals."""
     if kind.name in _DIGITS:
         return _DIGITS[kind.name], 0
-    found = _DECIMAL.fullmatch(kind.name)
-    return (int(found[1]) - int(found[2]), int(found[2])) if found else None
+    match = _DECIMAL.fullmatch(kind.name)
+    return (int(match[1]) - int(match[2]), int(match[2])) if match else None
 
 
 def widens_where_exact(old: Type, new: Type) -> bool:
@@ -261,11 +261,11 @@ class _Reader:
     def type(self, depth: int) -> Type:
         if depth > NESTING_MAX:
             raise UnsupportedType(f"a type is nested deeper than {NESTING_MAX} levels")
-        found = self._base(depth)
+        result = self._base(depth)
         while (match := re.compile(r"\s*\[(\d*)\]").match(self.text, self.at)) is not None:
             self.at = match.end()
-            found = Type("ARRAY" if match[1] else "LIST", (("element", found),))
-        return found
+            result = Type("ARRAY" if match[1] else "LIST", (("element", result),))
+        return result
 
     def _base(self, depth: int) -> Type:
         word = self._word()

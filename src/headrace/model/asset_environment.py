@@ -25,19 +25,19 @@ def read_secrets(fields: Fields) -> dict[str, str]:
         names = [_bare(name) for name in fields.texts("secrets")]
         return {name: f"secret://env/{name}" for name in names if _is_variable(fields, "secrets", name)}
     inner = Fields(written, fields.report, tuple(written), what="`secrets`")
-    found = {}
+    results = {}
     for name in written:
         reference = inner.text(name)
         if not _is_variable(fields, "secrets", name) or reference is None:
             continue
         if _ONE_REFERENCE.fullmatch(reference.strip()):
-            found[name] = reference.strip()
+            results[name] = reference.strip()
         else:
             inner.refuse(
                 name, f"the secret {shown(name)} isn't a reference",
                 "write secret://env/NAME, secret://file/PATH or secret://keyring/SERVICE/NAME", code="literal_secret",
             )  # fmt: skip
-    return found
+    return results
 
 
 def read_environment(fields: Fields) -> dict[str, str]:

@@ -51,9 +51,9 @@ def read_asset(fields: Fields, name: str, name_line: int, body: Body, line: int)
 
 def _parts(fields: Fields) -> dict[str, Any]:
     """Everything but the common fields that is there, as keyword arguments of `Asset`."""
-    found = {name: reader(fields) for name, reader in _READERS.items() if name in fields}
-    found |= read_accumulation(fields, found.get("materialize", "table"))
-    return {name: value for name, value in found.items() if value is not None}
+    results = {name: reader(fields) for name, reader in _READERS.items() if name in fields}
+    results |= read_accumulation(fields, results.get("materialize", "table"))
+    return {name: value for name, value in results.items() if value is not None}
 
 
 def _materialize(fields: Fields) -> str:
@@ -66,8 +66,8 @@ def _columns(fields: Fields) -> dict[str, Any] | None:
     if isinstance(written, LocatedMapping) and set(written) <= {"writes", "reads"} and isinstance(written.get("reads", {}), dict):
         inner = Fields(written, fields.report, ("writes", "reads"), what="`columns`")
         return {"writes": _writes(inner, "writes") if "writes" in inner else {}, "reads": _reads(inner)}
-    found = _writes(fields, "columns")
-    return {"writes": found, "reads": {}} if found else None
+    results = _writes(fields, "columns")
+    return {"writes": results, "reads": {}} if results else None
 
 
 def _writes(fields: Fields, name: str) -> dict[str, str | None]:

@@ -168,14 +168,14 @@ def read_checks(fields: Fields) -> tuple[CheckSpec, ...]:
     if not isinstance(written, list):
         fields.wrong("checks", "a list", "write checks: [{not_null: [id]}]")
         return ()
-    found: list[CheckSpec] = []
+    specs: list[CheckSpec] = []
     names: dict[str, int] = {}
     for index, item in enumerate(written):
         line = written.lines[index] if isinstance(written, Items) else fields.line("checks")
         check = _read(item, line, fields.report)
         if check is not None:
-            found.append(_named(check, names, fields.report))
-    return tuple(found)
+            specs.append(_named(check, names, fields.report))
+    return tuple(specs)
 
 
 def _read(item: Any, line: int, report: Report) -> CheckSpec | None:
@@ -187,8 +187,8 @@ def _read(item: Any, line: int, report: Report) -> CheckSpec | None:
         return None
     kinds = [name for name in item if name not in COMMON]
     if len(kinds) != 1:
-        said = "no kind" if not kinds else f"more than one kind ({', '.join(map(shown, kinds))})"
-        report.error("bad_check", line, f"a check has {said}", f"one of {', '.join(SHAPES)} an item")
+        text = "no kind" if not kinds else f"more than one kind ({', '.join(map(shown, kinds))})"
+        report.error("bad_check", line, f"a check has {text}", f"one of {', '.join(SHAPES)} an item")
         return None
     if kinds[0] not in SHAPES:
         elsewhere = CHECKS.get(kinds[0].rpartition(".")[2], "")

@@ -13,7 +13,7 @@ _PACKAGE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 
 def read_code_files(fields: Fields) -> tuple[str, ...] | None:
     """Patterns relative to the project's folder, without `./` in front; None if there are none that can be used."""
-    found = []
+    results = []
     for text in fields.texts("code_files"):
         pattern = text.removeprefix("./").rstrip("/")
         parts = pattern.split("/")
@@ -25,11 +25,11 @@ def read_code_files(fields: Fields) -> tuple[str, ...] | None:
             message = f"`code_files`: {shown(text)} isn't a pattern"
             fields.refuse("code_files", message, "`**` stands alone between slashes: models/**/*.json")
             return None
-        found.append(pattern)
-    if len(found) > PATTERNS_MAX:
+        results.append(pattern)
+    if len(results) > PATTERNS_MAX:
         fields.refuse("code_files", f"`code_files` has more than {PATTERNS_MAX} patterns", "name their folder: models/**")
         return None
-    return tuple(dict.fromkeys(found)) or None
+    return tuple(dict.fromkeys(results)) or None
 
 
 def read_code_packages(fields: Fields) -> tuple[str, ...] | None:

@@ -18,27 +18,27 @@ TAG_CHARACTERS_MAX = 100
 
 def read_common(fields: Fields) -> dict[str, Any]:
     """What all nodes say, as keyword arguments of their structs; `owner` is left out where it is missing."""
-    found: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     owner = fields.required("owner", "add `owner:` with a name from owners.yaml")
     if owner is not None:
-        found["owner"] = owner
+        results["owner"] = owner
     for name in ("description", "domain", "calendar"):
         if name in fields and (value := fields.text(name)) is not None:
-            found[name] = value
+            results[name] = value
     if "tags" in fields:
-        found["tags"] = tags(fields)
+        results["tags"] = tags(fields)
     if "timezone" in fields:
-        found["timezone"] = fields.timezone("timezone")
-    return found
+        results["timezone"] = fields.timezone("timezone")
+    return results
 
 
 def tags(fields: Fields) -> tuple[str, ...]:
     """Tags: short words, so that `tag:` can select them."""
-    found = fields.texts("tags")
-    for tag in found:
+    results = fields.texts("tags")
+    for tag in results:
         if len(tag) > TAG_CHARACTERS_MAX or not tag.isprintable() or any(sign in tag for sign in " ,"):
             fields.refuse("tags", f"{shown(tag)} can't be a tag", f"no blanks or commas, at most {TAG_CHARACTERS_MAX} characters")
-    return found
+    return results
 
 
 def read_on_anomaly(fields: Fields) -> str | dict[str, str] | None:
@@ -47,8 +47,8 @@ def read_on_anomaly(fields: Fields) -> str | dict[str, str] | None:
         return fields.choice("on_anomaly", ON_ANOMALY, "") or None
     block = fields.block_of("on_anomaly") or LocatedMapping(0)
     inner = Fields(block, fields.report, tuple(block), what="`on_anomaly`")
-    found = {column: inner.choice(column, ON_ANOMALY, "") for column in block}
-    return {column: policy for column, policy in found.items() if policy} or None
+    results = {column: inner.choice(column, ON_ANOMALY, "") for column in block}
+    return {column: policy for column, policy in results.items() if policy} or None
 
 
 def anomaly_policies(on_anomaly: str | dict[str, str] | None) -> tuple[str | None, dict[str, str]]:

@@ -65,12 +65,12 @@ def read_connectors(fields: Fields, partition: PartitionSpec) -> dict[str, Any]:
             fields.refuse(
                 name, f"{shown(name)} needs a `connection`", "add connection: with a name from [connections]", code="conflicting_fields"
             )
-    found = {}
+    results = {}
     for name, read in READERS.items():
         if name in fields:
             read(fields, partition)
-            found[name] = plain(fields.raw(name))
-    return found
+            results[name] = plain(fields.raw(name))
+    return results
 
 
 def _one_origin(fields: Fields) -> None:

@@ -26,14 +26,14 @@ def read_consumers(document: object, report: Report) -> tuple[Consumer, ...]:
     else:
         report.error("wrong_type", 1, f"consumers.yaml must be a list, not {kind_of(document)}", _EXAMPLE)
         return ()
-    found = []
+    consumers = []
     for index, block in enumerate(blocks):
         if not isinstance(block, LocatedMapping):
             line = document.lines[index] if isinstance(document, Items) else 1
             report.error("wrong_type", line, f"a consumer must be a mapping, not {kind_of(block)}", _EXAMPLE)
         elif (consumer := _consumer(block, report)) is not None:
-            found.append(consumer)
-    return tuple(found)
+            consumers.append(consumer)
+    return tuple(consumers)
 
 
 def _consumer(block: LocatedMapping, report: Report) -> Consumer | None:

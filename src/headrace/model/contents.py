@@ -54,12 +54,12 @@ class ProjectFiles:
     @cached_property
     def modules(self) -> tuple[str, ...]:
         """All Python modules of the project, also those that declare nothing, sorted."""
-        found = []
+        results = []
         for folder, folders, names in os.walk(self.root):
-            folders[:] = [one for one in folders if not one.startswith(".") and one not in SKIPPED_FOLDERS]
+            folders[:] = [folder for folder in folders if not folder.startswith(".") and folder not in SKIPPED_FOLDERS]
             paths = [Path(folder, name) for name in names if name.endswith(".py")]
-            found += [path.relative_to(self.root).as_posix() for path in paths if _is_code(path)]
-        return tuple(sorted(found))
+            results += [path.relative_to(self.root).as_posix() for path in paths if _is_code(path)]
+        return tuple(sorted(results))
 
     def declaration(self, file: ProjectFile) -> Content:
         """A declaration's bytes, at most one more than its kind may have. Links aren't followed. Raises OSError."""
@@ -92,10 +92,10 @@ class ProjectFiles:
                 self._contents[path] = error
             else:
                 self._contents[path] = Content(data=data, sha256=sha256_of(data))
-        found = self._contents[path]
-        if isinstance(found, OSError):
-            raise found
-        return found
+        content = self._contents[path]
+        if isinstance(content, OSError):
+            raise content
+        return content
 
 
 def _is_code(path: Path) -> bool:

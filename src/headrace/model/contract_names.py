@@ -33,10 +33,10 @@ def report_names(columns: Sequence[ContractColumn], lines: Sequence[int], report
             continue
         for span in spans:
             by_name.setdefault(span.name, []).append((index, span))
-    for name, found in by_name.items():
-        found.sort(key=lambda one: one[1].first)
-        for (index, one), (other, next_one) in pairwise(found):
-            if one.until is None or next_one.first < one.until:
+    for name, results in by_name.items():
+        results.sort(key=lambda item: item[1].first)
+        for (index, period), (other, next_one) in pairwise(results):
+            if period.until is None or next_one.first < period.until:
                 later = max(index, other)
                 report.error(
                     "contract_invalid", lines[later],
@@ -47,18 +47,18 @@ def report_names(columns: Sequence[ContractColumn], lines: Sequence[int], report
 
 def _spans(column: ContractColumn) -> list[ColumnNamePeriod] | None:
     """What a column is called when, its own name wherever nothing else is said; None where entries overlap."""
-    entries = sorted((str(one["from"]), None if one.get("to") is None else str(one["to"]), str(one["name"])) for one in column.names)
-    found, at = [], ""
+    entries = sorted((str(name["from"]), None if name.get("to") is None else str(name["to"]), str(name["name"])) for name in column.names)
+    periods, at = [], ""
     for number, (first, until, name) in enumerate(entries):
         following = entries[number + 1][0] if number + 1 < len(entries) else None
         if (until is not None and until <= first) or (following is not None and (until is None or following < until)):
             return None
-        found += [ColumnNamePeriod(column.name, at, first)] if at < first else []
-        found.append(ColumnNamePeriod(name, first, until))
+        periods += [ColumnNamePeriod(column.name, at, first)] if at < first else []
+        periods.append(ColumnNamePeriod(name, first, until))
         at = until or at
     if not entries or entries[-1][1] is not None:
-        found.append(ColumnNamePeriod(column.name, at, None))
-    return list(_joined(found))
+        periods.append(ColumnNamePeriod(column.name, at, None))
+    return list(_joined(periods))
 
 
 def _joined(spans: Sequence[ColumnNamePeriod]) -> Iterator[ColumnNamePeriod]:

@@ -42,9 +42,9 @@ def read_rules(table: LocatedMapping, columns: Sequence[ContractColumn], report:
 
 def _report_no_number_of_rows(checks: Sequence[CheckSpec], report: Report) -> None:
     """An error where no delivery could have a number of rows that all rules allow: each would be refused."""
-    rules = [one for one in checks if one.kind == "row_count" and one.severity is Severity.BLOCKING]
-    lower = max((one for one in rules if "min" in one.arguments), key=lambda one: int(one.arguments["min"]), default=None)
-    upper = min((one for one in rules if "max" in one.arguments), key=lambda one: int(one.arguments["max"]), default=None)
+    rules = [check for check in checks if check.kind == "row_count" and check.severity is Severity.BLOCKING]
+    lower = max((rule for rule in rules if "min" in rule.arguments), key=lambda spec: int(spec.arguments["min"]), default=None)
+    upper = min((rule for rule in rules if "max" in rule.arguments), key=lambda spec: int(spec.arguments["max"]), default=None)
     if lower is not None and upper is not None and lower.arguments["min"] > upper.arguments["max"]:
         report.error(
             "contract_invalid", max(lower.place.line, upper.place.line),
@@ -77,8 +77,8 @@ def _check(item: LocatedMapping, kind: str, arguments: dict[str, Any], column: s
     measure = item.get("metric") or item.get("rule") or kind
     name = item.get("name") or "_".join(filter(None, ("contract", str(measure), column)))
     severity = Severity.WARNING if str(item.get("severity") or "").lower() in _WARNINGS else Severity.BLOCKING
-    told = " ".join(str(name).split())[:_NAME_CHARACTERS_MAX]
-    return CheckSpec(kind=kind, name=told, arguments=arguments, severity=severity, place=report.place(item.line))
+    message = " ".join(str(name).split())[:_NAME_CHARACTERS_MAX]
+    return CheckSpec(kind=kind, name=message, arguments=arguments, severity=severity, place=report.place(item.line))
 
 
 Made = tuple[str, dict[str, Any]]
@@ -87,7 +87,7 @@ Made = tuple[str, dict[str, Any]]
 def _of_library(item: LocatedMapping, column: str | None, report: Report) -> Made | None:
     measure = item.get("metric") or item.get("rule")
     arguments = plain(item.get("arguments") or {})
-    columns = [column] if column else [one for one in arguments.get("properties") or [] if isinstance(one, str)]
+    columns = [column] if column else [item for item in arguments.get("properties") or [] if isinstance(item, str)]
     if measure == "rowCount":
         return _row_count(item, report)
     if not columns or (measure != "duplicateValues" and len(columns) > 1):
@@ -118,8 +118,8 @@ def _bad_rows(measure: Any, columns: list[str], arguments: dict[str, Any]) -> st
     if measure == "nullValues":
         return f"count(*) FILTER ({name} IS NULL)"
     if measure == "missingValues":
-        missing = [one for one in arguments.get("missingValues") or [None, ""] if isinstance(one, str | int | float | None)]
-        listed = ", ".join(_literal(str(one)) for one in missing if one is not None) or "NULL"
+        missing = [item for item in arguments.get("missingValues") or [None, ""] if isinstance(item, str | int | float | None)]
+        listed = ", ".join(_literal(str(item)) for item in missing if item is not None) or "NULL"
         return f"count(*) FILTER ({name} IS NULL OR CAST({name} AS VARCHAR) IN ({listed}))"
     if measure == "duplicateValues":
         several = ", ".join(map(_quoted, columns))
@@ -133,7 +133,7 @@ def _invalid(name: str, arguments: dict[str, Any]) -> str | None:
     conditions = []
     values, pattern = arguments.get("validValues"), arguments.get("pattern")
     if isinstance(values, list) and values:
-        conditions.append(f"CAST({name} AS VARCHAR) NOT IN ({', '.join(_literal(str(one)) for one in values[:VALUES_MAX])})")
+        conditions.append(f"CAST({name} AS VARCHAR) NOT IN ({', '.join(_literal(str(value)) for value in values[:VALUES_MAX])})")
     if isinstance(pattern, str):
         conditions.append(f"NOT regexp_full_match(CAST({name} AS VARCHAR), {_literal(pattern)})")
     return f"count(*) FILTER ({name} IS NOT NULL AND ({' OR '.join(conditions)}))" if conditions else None
@@ -143,7 +143,7 @@ def _row_count(item: LocatedMapping, report: Report) -> Made:
     for name, bounds in _ROW_BOUNDS.items():
         value = plain(item.get(name))
         whole = value if isinstance(value, list) else [value] * len(bounds)
-        if name in item and all(isinstance(one, int) and not isinstance(one, bool) for one in whole):
+        if name in item and all(isinstance(item, int) and not isinstance(item, bool) for item in whole):
             return "row_count", {bound: number + more for (bound, more), number in zip(bounds, whole, strict=True)}
     return "sql", {"query": _query("SELECT count(*) FROM $self", item, report) or "SELECT 1 WHERE false"}
 
@@ -170,7 +170,7 @@ def _of_sql(item: LocatedMapping, column: str | None, table: str, report: Report
         report.error("contract_invalid", item.line, "the query speaks of a column, and stands under none", "put it under the property")
         return None
     names = {"object": "$self", "table": "$self", "property": _quoted(column or ""), "column": _quoted(column or ""), "schema": "main"}
-    text = _PLACEHOLDER.sub(lambda found: names[found[1]], written)
+    text = _PLACEHOLDER.sub(lambda match: names[match[1]], written)
     if "$self" not in text and table:  # it names the table itself: its rows are those that are audited
         text = f"WITH {_quoted(table)} AS (SELECT * FROM $self) {text}" if not re.match(r"(?i)with\b", text) else text
     query = _query(text, item, report)

@@ -42,7 +42,7 @@ def _shape(contract: Contract) -> tuple[CheckSpec, ...]:
     if not contract.columns:
         return ()
     kinds = ", ".join(f"any_value(typeof({_quoted(column.name)})) AS {_quoted(column.name)}" for column in contract.columns)
-    wrong = [f"({_quoted(one.name)} NOT SIMILAR TO '{_alike(one.type)}')" for one in contract.columns if one.type]
+    wrong = [f"({_quoted(column.name)} NOT SIMILAR TO '{_alike(column.type)}')" for column in contract.columns if column.type]
     query = f"SELECT * FROM (SELECT {kinds} FROM $self) WHERE {' OR '.join(wrong) or 'false'}"
     return (CheckSpec(kind="sql", name="contract_columns", arguments={"query": query}, place=contract.place),)
 
@@ -52,7 +52,7 @@ def _alike(kind: str) -> str:
     plain = kind.upper().partition("(")[0].strip()
     for family in (_WHOLE, _NUMBERS, _MOMENTS):
         if plain in family:
-            return "|".join(f"{one}%" for one in family)
+            return "|".join(f"{item}%" for item in family)
     return f"{plain}%"
 
 
@@ -72,34 +72,34 @@ def promised_of(
     primary = tuple(column.name for column in columns if column.primary_key)
     if primary and primary not in several:
         several.append(primary)
-    found = [_check("not_null", "contract_required", required, place, nulls)] if required and nulls else []
+    specs = [_check("not_null", "contract_required", required, place, nulls)] if required and nulls else []
     if keys is not None:
-        found += [_check("unique", f"contract_unique_{'_'.join(key)}", list(key), place, keys) for key in several]
-    return tuple(found)
+        specs += [_check("unique", f"contract_unique_{'_'.join(key)}", list(key), place, keys) for key in several]
+    return tuple(specs)
 
 
 def _check(kind: str, name: str, columns: list[str], place: Place, severity: Severity) -> CheckSpec:
     return CheckSpec(kind=kind, name=name, arguments={"columns": columns}, place=place, severity=severity)
 
 
-def _together(own: Sequence[CheckSpec], added: Sequence[CheckSpec]) -> tuple[CheckSpec, ...]:
+def _together(specs: Sequence[CheckSpec], added: Sequence[CheckSpec]) -> tuple[CheckSpec, ...]:
     """Both, the contract's under names that the node's own don't have."""
-    taken = {check.name for check in own}
-    found = list(own)
+    taken = {check.name for check in specs}
+    check_specs = list(specs)
     for check in added:
         name = check.name if check.name not in taken else f"{check.name} (contract)"
         taken.add(name)
-        found.append(msgspec.structs.replace(check, name=name))
-    return tuple(found)
+        check_specs.append(msgspec.structs.replace(check, name=name))
+    return tuple(check_specs)
 
 
 def _latency(contract: Contract) -> str | None:
     """`latency` as a moment after the interval: `+5h`."""
-    for one in contract.service:
-        number = one.value.removesuffix(".0")
-        if one.property.lower() not in ("latency", "ly") or not number.isdecimal() or not 0 < int(number) <= LATENCY_MAX:
+    for level in contract.service:
+        number = level.value.removesuffix(".0")
+        if level.property.lower() not in ("latency", "ly") or not number.isdecimal() or not 0 < int(number) <= LATENCY_MAX:
             continue
-        unit = one.unit.lower()
+        unit = level.unit.lower()
         if unit in _HOURS | _MINUTES:
             return f"+{int(number)}{'h' if unit in _HOURS else 'm'}"
         if unit in _DAYS:

@@ -64,7 +64,7 @@ def read_contract(document: object, report: Report) -> tuple[Contract, ...]:
     place = report.place(document.line)
     table = _table(name, document, report)
     columns = () if table is None else _columns(table, report)
-    made = Contract(
+    contract = Contract(
         name=name,
         version=document["version"],
         status=document.get("status", "active"),
@@ -74,19 +74,19 @@ def read_contract(document: object, report: Report) -> tuple[Contract, ...]:
         breaks=_breaks(document),
         place=place,
     )
-    return (made,)
+    return (contract,)
 
 
 def _breaks(document: LocatedMapping) -> tuple[str, ...]:
     """The consumers that this version is known to break."""
-    said = [one.get("value") for one in document.get("customProperties") or () if one.get("property") == BREAKS_PROPERTY]
+    said = [item.get("value") for item in document.get("customProperties") or () if item.get("property") == BREAKS_PROPERTY]
     return tuple(str(name) for value in said if isinstance(value, list) for name in value)
 
 
 def _service(document: LocatedMapping) -> tuple[ServiceLevel, ...]:
     return tuple(
-        ServiceLevel(property=str(one["property"]), value=str(one["value"]), unit=str(one.get("unit") or ""))
-        for one in document.get("slaProperties") or ()
+        ServiceLevel(property=str(item["property"]), value=str(item["value"]), unit=str(item.get("unit") or ""))
+        for item in document.get("slaProperties") or ()
     )
 
 
@@ -95,10 +95,10 @@ def _validator() -> Any:
     """The validator for the standard's JSON Schema, which the package carries; imported only where there is a contract (0.2 s)."""
     import jsonschema
 
-    found = importlib.util.find_spec("open_data_contract_standard")
-    assert found is not None, "open-data-contract-standard is a dependency"
-    assert found.origin is not None
-    schema = msgspec.json.decode((Path(found.origin).parent / "schema.json").read_bytes())
+    result = importlib.util.find_spec("open_data_contract_standard")
+    assert result is not None, "open-data-contract-standard is a dependency"
+    assert result.origin is not None
+    schema = msgspec.json.decode((Path(result.origin).parent / "schema.json").read_bytes())
     for rule in schema["$defs"]["SchemaBaseProperty"]["allOf"]:
         _apply_only_where_there_is_a_type(rule)
     return jsonschema.validators.validator_for(schema)(schema)
@@ -156,13 +156,13 @@ def _known(schema: Any) -> set[str]:
     """The properties that a schema and the parts that it is made of know."""
     if not isinstance(schema, dict):
         return set()
-    found = set(schema.get("properties", {}))
+    results = set(schema.get("properties", {}))
     definitions = _validator().schema["$defs"]
     for part in (schema, *schema.get("allOf", ())):
         name = str(part.get("$ref", "")).removeprefix("#/$defs/")
         if name in definitions:
-            found |= _known(definitions[name])
-    return found
+            results |= _known(definitions[name])
+    return results
 
 
 def _line(document: LocatedMapping, path: list[Any]) -> int:
@@ -185,8 +185,8 @@ def _table(name: str, document: LocatedMapping, report: Report) -> LocatedMappin
     tables: list[LocatedMapping] = document.get("schema") or []
     if not tables:
         return None
-    wanted = [table for table in tables if name in (table.get("name"), table.get("physicalName"))]
-    if len(tables) > 1 and len(wanted) != 1:
+    mappings = [table for table in tables if name in (table.get("name"), table.get("physicalName"))]
+    if len(tables) > 1 and len(mappings) != 1:
         report.error(
             "contract_invalid",
             document.lines["schema"],
@@ -194,7 +194,7 @@ def _table(name: str, document: LocatedMapping, report: Report) -> LocatedMappin
             f"call one of them {name}",
         )
         return None
-    return wanted[0] if wanted else tables[0]
+    return mappings[0] if mappings else tables[0]
 
 
 def _columns(table: LocatedMapping, report: Report) -> tuple[ContractColumn, ...]:
@@ -224,8 +224,8 @@ def _report_two_types(properties: Items, report: Report) -> None:
         known = duckdb_type(written.get("physicalType"), None) or ""
         family = "" if known.endswith(",0)") else known.partition("(")[0]  # DECIMAL(9,0) is of whole numbers
         if family in _NEVER.get(str(written.get("logicalType")), ()):
-            said = f"the column {shown(str(written['name']))} is {written['logicalType']} and {known} at once"
-            report.error("contract_invalid", properties.lines[index], said, "let logicalType and physicalType agree")
+            text = f"the column {shown(str(written['name']))} is {written['logicalType']} and {known} at once"
+            report.error("contract_invalid", properties.lines[index], text, "let logicalType and physicalType agree")
 
 
 def _column(written: LocatedMapping, report: Report) -> ContractColumn:
@@ -245,7 +245,7 @@ def _column(written: LocatedMapping, report: Report) -> ContractColumn:
 def _dated(written: LocatedMapping, report: Report, of: str, key: str, example: str) -> tuple[dict[str, Any], ...]:
     """What holds from an interval on: `{property: headrace.names, value: [{name: departure_delay,
     from: 2013-02-11}]}`, and the same of `headrace.convert` with an `expression`."""
-    found: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
     for entry in written.get("customProperties") or ():
         if entry.get("property") != of:
             continue
@@ -263,8 +263,8 @@ def _dated(written: LocatedMapping, report: Report, of: str, key: str, example: 
                 f"`{of}` must list entries with `{key}` and `from`",
                 f"write value: [{{{key}: {example}, from: 2013-02-11}}]",
             )
-        found.extend(good)
-    return tuple(found)
+        results.extend(good)
+    return tuple(results)
 
 
 def duckdb_type(physical: object, logical: object) -> str | None:

@@ -12,14 +12,14 @@ def find_cycles(edges: Mapping[str, Iterable[str]]) -> list[list[str]]:
     10,000 is no problem. Each cycle begins with its smallest name, so that it is the same from run to run.
     """
     done: set[str] = set()
-    found: list[list[str]] = []
+    results: list[list[str]] = []
     for start in edges:
         if start not in done:
-            _walk(start, edges, done, found)
-    return found
+            _walk(start, edges, done, results)
+    return results
 
 
-def _walk(start: str, edges: Mapping[str, Iterable[str]], done: set[str], found: list[list[str]]) -> None:
+def _walk(start: str, edges: Mapping[str, Iterable[str]], done: set[str], results: list[list[str]]) -> None:
     path, position = [start], {start: 0}
     waiting = [iter(edges.get(start, ()))]
     while waiting:
@@ -30,7 +30,7 @@ def _walk(start: str, edges: Mapping[str, Iterable[str]], done: set[str], found:
             del position[finished]
             done.add(finished)
         elif name in position:
-            found.append(_from_smallest(path[position[name] :]))
+            results.append(_from_smallest(path[position[name] :]))
         elif name not in done:
             path.append(name)
             position[name] = len(path) - 1

@@ -21,7 +21,7 @@ _BEGINS = re.compile(r"(?:\s|\(|--[^\n]*\n|/\*(?:(?!\*/).)*\*/)*(select|with|val
 
 def placeholders(query: str) -> list[str]:
     """The names after `$`, in order, without those inside of strings, quoted names and comments."""
-    return [found["name"] for found in _STANDARD.finditer(query) if found["name"]]
+    return [match["name"] for match in _STANDARD.finditer(query) if match["name"]]
 
 
 def with_parameters(query: str, replace: Callable[[str], str], *, percent: bool, backslashes: bool = False) -> str:
@@ -33,10 +33,10 @@ def with_parameters(query: str, replace: Callable[[str], str], *, percent: bool,
         return part.replace("%", "%%") if percent else part
 
     out, at = [], 0
-    for found in (_BACKSLASHES if backslashes else _STANDARD).finditer(query):
-        if found["name"]:
-            out += [text(query[at : found.start()]), replace(found["name"])]
-            at = found.end()
+    for match in (_BACKSLASHES if backslashes else _STANDARD).finditer(query):
+        if match["name"]:
+            out += [text(query[at : match.start()]), replace(match["name"])]
+            at = match.end()
     return "".join([*out, text(query[at:])])
 
 
@@ -44,8 +44,8 @@ def one_select(query: str) -> str | None:
     """`query` without what ends it (`;`, comments), fit to stand in parentheses; None where it isn't one SELECT."""
     text = query[: _end_of(query)]
     depth = 0
-    for found in _STANDARD.finditer(text):
-        sign = found["sign"]
+    for match in _STANDARD.finditer(text):
+        sign = match["sign"]
         depth += {"(": 1, ")": -1}.get(sign or "", 0)
         if sign == ";" or depth < 0:
             return None
@@ -55,8 +55,8 @@ def one_select(query: str) -> str | None:
 def _end_of(query: str) -> int:
     """Where the statement's last sign ends: what follows is spaces, comments and semicolons."""
     end = len(query.rstrip())
-    for found in reversed(list(_STANDARD.finditer(query))):
-        if found.end() < end or not found[0].startswith((";", "--", "/*")):
+    for match in reversed(list(_STANDARD.finditer(query))):
+        if match.end() < end or not match[0].startswith((";", "--", "/*")):
             break
-        end = len(query[: found.start()].rstrip())
+        end = len(query[: match.start()].rstrip())
     return end

@@ -98,14 +98,14 @@ def _named(calendar: str) -> Callable[[date], bool]:
     import holidays
 
     country, _, part = calendar.partition("-")
-    found: Any
+    result: Any
     try:
         if country in holidays.list_supported_financial(include_aliases=True) and not part:
-            found = holidays.financial_holidays(country)
+            result = holidays.financial_holidays(country)
         elif country in holidays.list_supported_countries(include_aliases=True):
-            found = holidays.country_holidays(country, subdiv=part or None)
+            result = holidays.country_holidays(country, subdiv=part or None)
         else:
             raise UsageError(f"unknown calendar {calendar[:40]!r}", hint=_HINT)
     except NotImplementedError as error:  # a part that the country hasn't
         raise UsageError(f"unknown calendar {calendar[:40]!r}", hint=_HINT) from error
-    return functools.lru_cache(maxsize=1 << 16)(lambda day: day in found)
+    return functools.lru_cache(maxsize=1 << 16)(lambda day: day in result)

@@ -60,8 +60,10 @@ def in_environment(project: Project) -> Project:
     settings = project.settings
     if settings.environment == PRODUCTION:
         return project
-    sources = {name: msgspec.structs.replace(one, files=_moved(one.files, settings.paths)) for name, one in project.sources.items()}
-    consumers = {name: msgspec.structs.replace(one, export=None) for name, one in project.consumers.items()}
+    sources = {
+        name: msgspec.structs.replace(source, files=_moved(source.files, settings.paths)) for name, source in project.sources.items()
+    }
+    consumers = {name: msgspec.structs.replace(consumer, export=None) for name, consumer in project.consumers.items()}
     return msgspec.structs.replace(project, sources=sources, consumers=consumers)
 
 

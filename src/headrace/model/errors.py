@@ -88,7 +88,7 @@ _SPELT_OUT = {
 def words_of(error: BaseException) -> str:
     """The name of an exception's class in words: `read timeout` for a ReadTimeout."""
     words = _WORDS.sub(" ", type(error).__name__).split()
-    return " ".join(_SPELT_OUT.get(one, one if one.isupper() else one.lower()) for one in words)
+    return " ".join(_SPELT_OUT.get(word, word if word.isupper() else word.lower()) for word in words)
 
 
 def told_by(error: BaseException) -> str:

@@ -36,17 +36,17 @@ def exported(project: Project, name: str) -> Exported | None:
 
 def export_problems(project: Project) -> list[Problem]:
     """Everything that keeps the project's exports from being written, or two of them from being told apart."""
-    found: list[Problem] = []
+    problems: list[Problem] = []
     taken: dict[tuple[str, ...], str] = {}
     for consumer in project.consumers.values():
         export = export_of(consumer)
         if export is None:
             continue
-        found += _of_reads(project, consumer)
-        found += _of_dates(project, consumer, export)
-        found += _of_connection(project, consumer, export)
-        found += _of_targets(consumer, export, taken)
-    return found
+        problems += _of_reads(project, consumer)
+        problems += _of_dates(project, consumer, export)
+        problems += _of_connection(project, consumer, export)
+        problems += _of_targets(consumer, export, taken)
+    return problems
 
 
 def _problem(consumer: Consumer, code: str, message: str, hint: str) -> Problem:

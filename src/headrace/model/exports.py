@@ -104,7 +104,7 @@ def export_partition(consumer: Consumer, reads: Collection[PartitionSpec]) -> Pa
 
 def path_of(pattern: str, start: datetime | None, asset: str) -> str:
     """The path of one interval. `start` is the interval's local start; None for what isn't cut by time."""
-    dated = pattern if start is None else PLACEHOLDER.sub(lambda found: _formatted(found[1], start), pattern)
+    dated = pattern if start is None else PLACEHOLDER.sub(lambda match: _formatted(match[1], start), pattern)
     return dated.replace(ASSET, asset)
 
 
@@ -120,7 +120,7 @@ def _formatted(spec: str, start: datetime) -> str:
         "j": f"{start.timetuple().tm_yday:03}", "H": f"{start.hour:02}", "M": f"{start.minute:02}", "S": f"{start.second:02}",
         "z": start.strftime("%z"), "%": "%",
     }  # fmt: skip
-    return re.sub(r"%(.)", lambda found: values[found[1]], spec)
+    return re.sub(r"%(.)", lambda match: values[match[1]], spec)
 
 
 # Reading the declaration ----------------------------------------------------------------------------------------------
@@ -211,14 +211,14 @@ def _csv(export: Fields, kind: ExportFormat) -> bool:
 
 def _read_format(export: Fields, path: str) -> ExportFormat | None:
     if "format" in export:
-        said = export.choice("format", tuple(ExportFormat), "")
-        return ExportFormat(said) if said else None
-    found = _format(path, None)
-    if found is None:
+        text = export.choice("format", tuple(ExportFormat), "")
+        return ExportFormat(text) if text else None
+    result = _format(path, None)
+    if result is None:
         ending = path.rpartition(".")[2].lower() if "." in path else ""
         hint = (ending and did_you_mean(ending, ENDINGS)) or f"write format: {one_of(tuple(ExportFormat))}, or end the path in .csv"
         export.refuse("to", f"{shown(path)} doesn't say in which format it is written", hint, code="unknown_export_format")
-    return found
+    return result
 
 
 def _is_path(export: Fields, path: str) -> bool:

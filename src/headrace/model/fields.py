@@ -119,16 +119,16 @@ class Fields:
         return tuple(self._texts_in(name, value))
 
     def _texts_in(self, name: str, items: list[Any]) -> list[str]:
-        found = []
+        results = []
         for index, item in enumerate(items):
             if isinstance(item, str) and item.strip():
-                found.append(item)
+                results.append(item)
                 continue
             line = items.lines[index] if isinstance(items, Items) else self.line(name)
             self.report.error(
                 "wrong_type", line, f"an item of {shown(name)} must be text, not {kind_of(item)}", "put numbers and dates in quotes"
             )
-        return found
+        return results
 
     def block_of(self, name: str) -> LocatedMapping | None:
         """A mapping."""

@@ -92,15 +92,15 @@ def scan(root: Path) -> Scan:
     """Look at a project's folder; nothing is read. ProjectError if the folder can't be listed."""
     problems: list[Problem] = []
     try:
-        found = sorted(_look(root, problems), key=lambda file: file.path)
+        files = sorted(_look(root, problems), key=lambda file: file.path)
     except OSError as error:
         raise ProjectError(f"{root}: {error.strerror or error}", hint="`--project DIR` names a project's folder") from error
-    if not any(file.kind is FileKind.SETTINGS for file in found):
+    if not any(file.kind is FileKind.SETTINGS for file in files):
         problems.append(_problem("no_settings", SETTINGS_FILE, f"{SETTINGS_FILE} is missing", "`headrace init` writes one"))
-    if len(found) > FILES_MAX:
-        problems.append(_problem("file_not_read", ".", f"{len(found):,} declaration files are too many", f"at most {FILES_MAX:,}"))
-        found = found[:FILES_MAX]
-    return Scan(files=tuple(found), problems=tuple(sorted(problems, key=lambda problem: problem.place.file)))
+    if len(files) > FILES_MAX:
+        problems.append(_problem("file_not_read", ".", f"{len(files):,} declaration files are too many", f"at most {FILES_MAX:,}"))
+        files = files[:FILES_MAX]
+    return Scan(files=tuple(files), problems=tuple(sorted(problems, key=lambda problem: problem.place.file)))
 
 
 def folders(root: Path) -> list[str]:

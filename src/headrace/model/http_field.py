@@ -116,7 +116,7 @@ def _check_params(fields: Fields) -> None:
     block = fields.block_of("params")
     for key, value in (block or {}).items():
         values = value if isinstance(value, list) else [value]
-        if not values or any(isinstance(one, (dict, list)) or one is None for one in values):
+        if not values or any(isinstance(value, (dict, list)) or value is None for value in values):
             _wrong(fields, block, key, f"the parameter {shown(key)} must be a value or a list of values")
 
 
@@ -129,13 +129,13 @@ def _check_intervals(fields: Fields, http: LocatedMapping | str, partition: Part
     """An interval's request must say which interval it is for, and that of what isn't cut by time can't."""
     if partition.key is not None:
         fields.refuse("http", "`http` can't be partitioned by key", "one source a key, or cut by time", code="conflicting_fields")
-    found = list(_placeholders(http))
-    for _, directives in found:
+    results = list(_placeholders(http))
+    for _, directives in results:
         if not directives or not re.fullmatch(rf"(?:%[{DIRECTIVES}]|[^%])+", directives):
             fields.refuse("http", f"{shown(directives)} is no way to write a date", "write {date:%Y-%m-%d}")
-    if partition.grain is None and found:
+    if partition.grain is None and results:
         fields.refuse("http", "{date:…} in a source that isn't cut by time", "add partition: day", code="conflicting_fields")
-    elif partition.grain is not None and not found:
+    elif partition.grain is not None and not results:
         fields.refuse(
             "http",
             f"nothing in `http` says which {partition.grain.value} is asked for",

@@ -17,17 +17,17 @@ _FIELDS = ("lookback", "optional", "mode", "all", "previous", "within")
 def read_inputs(fields: Fields) -> tuple[InputSpec, ...]:
     """A list of names and of `{name: how}`, or a mapping of names. Duplicates are reported."""
     written = fields.raw("inputs")
-    found: dict[str, InputSpec] = {}
+    specs: dict[str, InputSpec] = {}
     for name, how, line in _written(fields, written):
         spec = _input(fields, name, how, line)
-        if name.lower() in found:
+        if name.lower() in specs:
             fields.report.error("duplicate_name", line, f"the input {shown(name)} is here twice", "keep one of them")
         elif spec is not None:
-            found[name.lower()] = spec
-    if len(found) > INPUTS_MAX:
-        fields.refuse("inputs", f"{len(found):,} inputs are too many", f"at most {INPUTS_MAX:,}")
+            specs[name.lower()] = spec
+    if len(specs) > INPUTS_MAX:
+        fields.refuse("inputs", f"{len(specs):,} inputs are too many", f"at most {INPUTS_MAX:,}")
         return ()
-    return tuple(found.values())
+    return tuple(specs.values())
 
 
 def _written(fields: Fields, written: Any) -> list[tuple[str, Any, int]]:
@@ -39,16 +39,16 @@ def _written(fields: Fields, written: Any) -> list[tuple[str, Any, int]]:
     if not isinstance(written, list):
         fields.wrong("inputs", "a list of names", "write inputs: [flights_clean]")
         return []
-    found = []
+    results = []
     for index, item in enumerate(written):
         line = written.lines[index] if isinstance(written, Items) else fields.line("inputs")
         if isinstance(item, str):
-            found.append((item, None, line))
+            results.append((item, None, line))
         elif isinstance(item, LocatedMapping):
-            found.extend((name, how, item.lines[name]) for name, how in item.items())
+            results.extend((name, how, item.lines[name]) for name, how in item.items())
         else:
             fields.report.error("wrong_type", line, f"an input must be a name, not {kind_of(item)}", "write inputs: [flights_clean]")
-    return found
+    return results
 
 
 def _input(fields: Fields, name: str, how: Any, line: int) -> InputSpec | None:

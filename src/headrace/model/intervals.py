@@ -140,8 +140,8 @@ def parse_key(text: str, grain: Grain, timezone: str) -> str:
 
 
 def _refuse(key: str, grain: Grain, why: str = "") -> UsageError:
-    said = f"{key[:40]!r} isn't a partition of grain {grain}{why}"
-    return UsageError(said, hint=f"write it like {_EXAMPLES[grain]}")
+    text = f"{key[:40]!r} isn't a partition of grain {grain}{why}"
+    return UsageError(text, hint=f"write it like {_EXAMPLES[grain]}")
 
 
 def _first_day(key: str, grain: Grain) -> date:
@@ -240,7 +240,7 @@ def _local_hour_us(text: str, moment: datetime, timezone: str) -> int:
         written = [key_at_us(first, Grain.HOUR, timezone)]
     elif from_us(first + HOUR_US, timezone).replace(tzinfo=None) == moment:
         said = f"in {timezone} the clock shows it twice"
-        written = [key_at_us(one, Grain.HOUR, timezone) for one in (first, first + HOUR_US)]
+        written = [key_at_us(item, Grain.HOUR, timezone) for item in (first, first + HOUR_US)]
     else:
         return first
     raise UsageError(

@@ -37,8 +37,8 @@ def link(declared: Sequence[Declared], environment: str = PRODUCTION) -> tuple[P
     The project holds whatever could be understood, so that later stages can report their problems too: it must not be used
     while `problems` holds an error. It is None only where there are no settings. UsageError for an environment that there isn't.
     """
-    problems = [problem for one in declared for problem in one.problems]
-    settings = next((one.settings for one in declared if one.settings is not None), None)
+    problems = [problem for item in declared for problem in item.problems]
+    settings = next((item.settings for item in declared if item.settings is not None), None)
     if settings is None:
         return None, _sorted(problems)
     project = _Linker(declared, of_environment(settings, environment), problems).link()
@@ -63,12 +63,12 @@ class _Linker:
 
     def link(self) -> Project:
         declared = self._declared
-        self._owners = self._unique((owner for one in declared for owner in one.owners), "owner")
-        self._contracts = self._unique((contract for one in declared for contract in one.contracts), "contract")
-        self._calendars = self._unique((calendar for one in declared for calendar in one.calendars), "calendar")
-        sources = self._taken(source for one in declared for source in one.sources)
+        self._owners = self._unique((owner for item in declared for owner in item.owners), "owner")
+        self._contracts = self._unique((contract for item in declared for contract in item.contracts), "contract")
+        self._calendars = self._unique((calendar for item in declared for calendar in item.calendars), "calendar")
+        sources = self._taken(source for item in declared for source in item.sources)
         assets = self._taken(self._with_bodies())
-        consumers = self._taken(consumer for one in declared for consumer in one.consumers)
+        consumers = self._taken(consumer for item in declared for consumer in item.consumers)
         for owner in self._owners.values():
             self._check_owner(owner)
         project = Project(
@@ -79,8 +79,8 @@ class _Linker:
             consumers={consumer.name: self._consumer(consumer) for consumer in consumers},
             contracts=self._contracts,
             calendars=self._calendars,
-            macros={path: text for one in declared for path, text in one.macros.items()},
-            tests=tuple(test for one in declared for test in one.tests),
+            macros={path: text for item in declared for path, text in item.macros.items()},
+            tests=tuple(test for item in declared for test in item.tests),
         )
         self._check_references(project)
         return project
@@ -90,19 +90,19 @@ class _Linker:
 
     def _suggest(self, name: str, known: Collection[str], otherwise: str) -> str:
         self._suggestions += 1
-        found = did_you_mean(name, known) if self._suggestions <= SUGGESTIONS_MAX else ""
-        return found or otherwise
+        result = did_you_mean(name, known) if self._suggestions <= SUGGESTIONS_MAX else ""
+        return result or otherwise
 
     def _unique(self, items: Iterable[Named], what: str) -> dict[str, Named]:
-        found: dict[str, Named] = {}
+        results: dict[str, Named] = {}
         lowered: dict[str, Named] = {}
         for item in items:
             first = lowered.setdefault(item.name.lower(), item)
             if first is item:
-                found[item.name] = item
+                results[item.name] = item
             else:
                 self._twice(item.name, item.place, first.place, what)
-        return found
+        return results
 
     def _twice(self, name: str, place: Place, first: Place, what: str) -> None:
         message = f"the {what} {shown(name)} is declared twice (first in {first.file}, line {first.line})"
@@ -110,21 +110,23 @@ class _Linker:
 
     def _taken(self, nodes: Iterable[AnyNode]) -> list[AnyNode]:
         """The nodes whose names are free; sources, assets and consumers share one space of names."""
-        found = []
+        result = []
         for node in nodes:
             first = self._nodes.setdefault(node.name.lower(), node)
             if first is node:
-                found.append(node)
+                result.append(node)
             else:
                 self._twice(node.name, node.place, first.place, "node")
-        return found
+        return result
 
     def _with_bodies(self) -> Iterable[Asset]:
         """All assets; a front matter in a YAML file joined with the `.sql` file of the same name."""
-        statements = {one.sql.file: one.sql for one in self._declared if one.sql is not None}
-        written = {asset.body.file for one in self._declared for asset in one.assets if isinstance(asset.body, SqlBody) and asset.body.text}
-        for one in self._declared:
-            for asset in one.assets:
+        statements = {item.sql.file: item.sql for item in self._declared if item.sql is not None}
+        written = {
+            asset.body.file for item in self._declared for asset in item.assets if isinstance(asset.body, SqlBody) and asset.body.text
+        }
+        for item in self._declared:
+            for asset in item.assets:
                 if not isinstance(asset.body, SqlBody) or asset.body.text:
                     yield asset
                 elif asset.body.file in written:
@@ -169,14 +171,14 @@ class _Linker:
             self._error("unsupported_kind", source.place, message, hint)
         contract = self._contract(source)
         self._check_claim(source, contract)
-        found = msgspec.structs.replace(source, timezone=timezone, start=start, contract=contract)
-        return as_delivered(source_by_contract(found, self._contracts.get(contract or "")))
+        result = msgspec.structs.replace(source, timezone=timezone, start=start, contract=contract)
+        return as_delivered(source_by_contract(result, self._contracts.get(contract or "")))
 
     def _asset(self, asset: Asset) -> Asset:
         self._check_node(asset)
         timezone = asset.timezone or self._settings.timezone
         start = self._start(asset, timezone)
-        inputs = tuple(found for spec in asset.inputs if (found := self._input(asset, spec)) is not None)
+        inputs = tuple(input_spec for spec in asset.inputs if (input_spec := self._input(asset, spec)) is not None)
         depends = tuple(known for name in asset.depends if (known := self._known(name, asset, asset.place, "depends")) is not None)
         contract = self._contract(asset)
         partition = partition_of(asset)
@@ -189,7 +191,7 @@ class _Linker:
     def _consumer(self, consumer: Consumer) -> Consumer:
         self._check_node(consumer)
         timezone = consumer.timezone or self._settings.timezone
-        reads = tuple(found for name in consumer.reads if (found := self._known(name, consumer, consumer.place, "reads")) is not None)
+        reads = tuple(result for name in consumer.reads if (result := self._known(name, consumer, consumer.place, "reads")) is not None)
         return msgspec.structs.replace(consumer, timezone=timezone, reads=reads)
 
     def _check_node(self, node: Node) -> None:
@@ -231,7 +233,7 @@ class _Linker:
         if node.contract is None:
             return node.name if node.name in self._contracts else None
         if node.contract not in self._contracts:
-            if any(one.place.file == f"contracts/{node.contract}.odcs.yaml" for one in self._problems):
+            if any(problem.place.file == f"contracts/{node.contract}.odcs.yaml" for problem in self._problems):
                 return None  # it is there, and can't be understood: that is said
             hint = self._suggest(node.contract, self._contracts, f"add contracts/{node.contract}.odcs.yaml")
             self._error("unknown_contract", node.place, f"unknown contract {shown(node.contract)} of {shown(node.name)}", hint)
@@ -273,10 +275,10 @@ class _Linker:
 
     def _known(self, name: str, node: Asset | Consumer, place: Place, field: str) -> str | None:
         """The declared spelling of a source's or an asset's name; None if there is none, and then that is reported."""
-        found = self._nodes.get(name.lower())
-        if found is not None and not isinstance(found, Consumer):
-            return found.name
-        if found is not None:
+        result = self._nodes.get(name.lower())
+        if result is not None and not isinstance(result, Consumer):
+            return result.name
+        if result is not None:
             self._error("unknown_node", place, f"{shown(name)} in `{field}` of {shown(node.name)} is a consumer", "name sources and assets")
             return None
         known = (

@@ -15,19 +15,19 @@ DELETES = ("ignore", "close")
 
 def read_accumulation(fields: Fields, materialize: str) -> dict[str, Any]:
     """The fields `merge` and `snapshot` as arguments of `Asset`; one that doesn't go with `materialize` is refused."""
-    found: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     for kind, reader in (("merge", _merge), ("snapshot", _snapshot)):
         if kind not in fields:
             continue
         read = reader(fields)
         if materialize == kind:
-            found |= read
+            results |= read
         else:
             message = f"`{kind}` is there, and the asset is materialised as `{materialize}`"
             fields.refuse(kind, message, f"write materialize: {kind}, or take it out", code="conflicting_fields")
-    if materialize in ACCUMULATING and not found.get("merge_keys"):
+    if materialize in ACCUMULATING and not results.get("merge_keys"):
         fields.refuse("materialize", f"`materialize: {materialize}` needs keys", f"add {materialize}: {{keys: [id]}}")
-    return found
+    return results
 
 
 def _merge(fields: Fields) -> dict[str, Any]:

@@ -83,15 +83,15 @@ def facts_of_tree(tree: ast.Module) -> ModuleFacts:
     for node in _running(tree):
         match node:
             case ast.Import(names=names):
-                imports += [Import(module=one.name, line=node.lineno) for one in names]
+                imports += [Import(module=name.name, line=node.lineno) for name in names]
             case ast.ImportFrom(module=module, names=names, level=level):
-                taken = tuple(one.name for one in names)
+                taken = tuple(name.name for name in names)
                 imports.append(Import(module=module or "", line=node.lineno, level=level, names=taken))
             case ast.Call(func=function) if (name := _name_of(function, renamed)) is not None:
                 called.add(id(function))
-                found = _imported_by(node) if name in _BY_NAME else None
-                imports += [found] if found is not None else []
-                if found is None:
+                result = _imported_by(node) if name in _BY_NAME else None
+                imports += [result] if result is not None else []
+                if result is None:
                     unfollowed.append(Unfollowed(line=node.lineno, what=f"`{name}(…)`"))
             case ast.Name() | ast.Attribute() if id(node) not in called:
                 if (name := _name_of(node, renamed)) is not None and name in _BY_NAME:
@@ -125,13 +125,13 @@ def _is_type_checking(test: ast.expr) -> bool:
 
 def _renamed(tree: ast.Module) -> dict[str, str]:
     """Names that stand for functions which run other code: `from importlib import import_module as load`."""
-    found = {}
+    results = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and not node.level:
-            for one in node.names:
-                if one.name in _BY_NAME | _NEVER and one.asname:
-                    found[one.asname] = one.name
-    return found
+            for name in node.names:
+                if name.name in _BY_NAME | _NEVER and name.asname:
+                    results[name.asname] = name.name
+    return results
 
 
 def _name_of(function: ast.expr, renamed: dict[str, str]) -> str | None:

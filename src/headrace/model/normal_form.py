@@ -36,7 +36,7 @@ def module_digest(tree: ast.Module, is_asset: Callable[[ast.expr], bool]) -> str
     parts: list[str] = []
     for statement in _without_docstring(tree.body):
         decorators = getattr(statement, "decorator_list", [])
-        _write(statement, parts, top=any(is_asset(one) for one in decorators))
+        _write(statement, parts, top=any(is_asset(decorator) for decorator in decorators))
     return hashlib.sha256("".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -19,13 +19,13 @@ def read_openlineage(fields: Fields) -> dict[str, str] | None:
     if not block:
         return None
     check_connection("openlineage", block, block.lines, block.line, fields.report)
-    found = {name: fields.text(name) for name in OPENLINEAGE if name in fields and name != "file"}
+    results = {name: fields.text(name) for name in OPENLINEAGE if name in fields and name != "file"}
     if "file" in fields:
-        found["file"] = read_path(fields, "file")
+        results["file"] = read_path(fields, "file")
     if ("file" in fields) == ("url" in fields):
         fields.report.error("conflicting_fields", block.line, "[openlineage] needs one of `file` and `url`", _HINT)
         return None
-    said = {name: value for name, value in found.items() if value is not None}
+    said = {name: value for name, value in results.items() if value is not None}
     url = said.get("url", "https://x")
     if not is_reference(url) and not _URL.fullmatch(url):
         fields.refuse("url", "`url` isn't one that events can be posted to", _HINT)

@@ -21,8 +21,8 @@ def read_owners(document: object, report: Report) -> tuple[Owner, ...]:
     if not isinstance(document, LocatedMapping):
         report.error("wrong_type", 1, f"owners.yaml must be a mapping of names, not {kind_of(document)}", _EXAMPLE)
         return ()
-    found = (_owner(name, document, report) for name in document)
-    return tuple(owner for owner in found if owner is not None)
+    result = (_owner(name, document, report) for name in document)
+    return tuple(owner for owner in result if owner is not None)
 
 
 def _owner(name: str, document: LocatedMapping, report: Report) -> Owner | None:

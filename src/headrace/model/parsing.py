@@ -69,8 +69,8 @@ def _parsed(kind: FileKind, text: str | None, report: Report) -> Declared:
 
 def parse_text(kind: FileKind, text: str, report: Report) -> Declared:
     """What a text declares that is, or once was, the file that `report` is about."""
-    found = _READERS[kind](text, report)
-    return Declared(path=report.file, problems=tuple(report.problems), **found)
+    results = _READERS[kind](text, report)
+    return Declared(path=report.file, problems=tuple(report.problems), **results)
 
 
 def _settings(text: str, report: Report) -> dict[str, Any]:

@@ -21,9 +21,9 @@ _TOKEN = re.compile(
     r"\s*(?:(?P<number>\d[\d_]*(?:\.\d+)?\s*(?:[KMGT]i?B|B)?)(?![\w.])|(?P<sign>[<>=!]=|[<>=()])|(?P<word>[^\s()<>=!]+))", re.ASCII
 )
 _SIGNS: dict[str, Callable[[int, int], bool]] = {
-    ">": lambda one, other: one > other, ">=": lambda one, other: one >= other, "<": lambda one, other: one < other,
-    "<=": lambda one, other: one <= other, "=": lambda one, other: one == other, "==": lambda one, other: one == other,
-    "!=": lambda one, other: one != other,
+    ">": lambda item, other: item > other, ">=": lambda one, other: one >= other, "<": lambda one, other: one < other,
+    "<=": lambda item, other: item <= other, "=": lambda one, other: one == other, "==": lambda one, other: one == other,
+    "!=": lambda item, other: item != other,
 }  # fmt: skip
 _HINT = 'write it like "partitions > 100 or tag:regulated": partitions, bytes, tag:, owner:, domain:, and, or, not, ( )'
 
@@ -65,14 +65,14 @@ def parse_rule(text: str) -> Rule:
 
 
 def _tokens(text: str) -> list[str]:
-    found, at, end = [], 0, len(text.rstrip())
+    results, at, end = [], 0, len(text.rstrip())
     while at < end:
         token = _TOKEN.match(text, at)
         if token is None:
             raise UsageError(f"{text[at : at + 20].strip()!r} isn't understood", hint=_HINT)
-        found.append(token.group().strip())
+        results.append(token.group().strip())
         at = token.end()
-    return found
+    return results
 
 
 class _Reader:
@@ -129,9 +129,9 @@ class _Reader:
         return lambda facts: compare(getattr(facts, what), number)
 
     def _taken(self, word: str) -> bool:
-        found = self.next is not None and self.next.lower() == word
-        self._at += found
-        return found
+        result = self.next is not None and self.next.lower() == word
+        self._at += result
+        return result
 
     def _take(self, what: str) -> str:
         word = self.next

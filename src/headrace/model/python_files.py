@@ -55,26 +55,26 @@ def _assets(tree: ast.Module, text: str, report: Report) -> Iterator[Asset]:
         _report_other_tools(tree, aliases, report)
         return
     others = [statement for index, statement in enumerate(tree.body) if index not in decorated]
-    functions = {one.name: one for index in decorated if isinstance(one := tree.body[index], Function)}
+    functions = {item.name: item for index in decorated if isinstance(item := tree.body[index], Function)}
     rest, always = digest(others), _named(others, functions)
     for index, decorator in decorated.items():
         function = tree.body[index]
         assert isinstance(function, Function)
         code = "\n".join([normal_form(function), rest, *_called(function, functions, always)])
-        found = _asset(function, decorator, aliases, code, report)
-        if found is not None:
-            yield found
+        asset = _asset(function, decorator, aliases, code, report)
+        if asset is not None:
+            yield asset
 
 
 def _called(function: Function, functions: Mapping[str, Function], always: Collection[str]) -> list[str]:
     """The normal forms of other assets' functions that this one calls, itself or through one of them, by name."""
-    found: dict[str, Function] = {}
+    results: dict[str, Function] = {}
     waiting = {*always, *_named([function], functions)} - {function.name}
     while waiting:
         name = waiting.pop()
-        found[name] = functions[name]
-        waiting |= _named([functions[name]], functions) - {function.name} - found.keys()
-    return [normal_form(found[name]) for name in sorted(found)]
+        results[name] = functions[name]
+        waiting |= _named([functions[name]], functions) - {function.name} - results.keys()
+    return [normal_form(results[name]) for name in sorted(results)]
 
 
 def _named(statements: Sequence[ast.stmt], functions: Collection[str]) -> set[str]:
@@ -85,7 +85,7 @@ def _named(statements: Sequence[ast.stmt], functions: Collection[str]) -> set[st
 
 def _decorator(function: Function, aliases: Aliases) -> ast.expr | None:
     """The decorator that makes a function an asset, if one does."""
-    return next((one for one in function.decorator_list if aliases.is_asset_decorator(one)), None)
+    return next((item for item in function.decorator_list if aliases.is_asset_decorator(item)), None)
 
 
 def _report_other_tools(tree: ast.Module, aliases: Aliases, report: Report) -> None:
@@ -93,7 +93,7 @@ def _report_other_tools(tree: ast.Module, aliases: Aliases, report: Report) -> N
     for statement in tree.body:
         if not isinstance(statement, Function):
             continue
-        names = [aliases.resolve(one.func if isinstance(one, ast.Call) else one) for one in statement.decorator_list]
+        names = [aliases.resolve(item.func if isinstance(item, ast.Call) else item) for item in statement.decorator_list]
         what = shown(statement.name)
         if any(name.rpartition(".")[2] == "asset" for name in names):
             message = f"`@asset` of {what} isn't Headrace's"

@@ -23,10 +23,10 @@ class Quiet(Value, kw_only=True):
     @staticmethod
     def parse(text: str) -> Quiet:
         """`22:00-07:00`; UsageError otherwise."""
-        found = _HOURS.fullmatch(text.strip())
-        if found is None or found[1] == found[2]:
+        match = _HOURS.fullmatch(text.strip())
+        if match is None or match[1] == match[2]:
             raise UsageError(f"{text[:40]!r} isn't a span of hours", hint="write `22:00-07:00`")
-        return Quiet(begins=time_of_day(found[1]), ends=time_of_day(found[2]))
+        return Quiet(begins=time_of_day(match[1]), ends=time_of_day(match[2]))
 
     def over_at(self, now_us: int, timezone: str) -> int:
         """When the quiet hours that hold now are over; `now_us` itself outside of them."""
@@ -40,10 +40,10 @@ class Quiet(Value, kw_only=True):
 
 def time_of_day(text: str) -> time:
     """`07:00`; UsageError otherwise."""
-    found = _CLOCK.fullmatch(text.strip())
+    match = _CLOCK.fullmatch(text.strip())
     try:
-        if found is not None:
-            return time(int(found[1]), int(found[2]))
+        if match is not None:
+            return time(int(match[1]), int(match[2]))
     except ValueError:
         pass
     raise UsageError(f"{text[:40]!r} isn't a time of day", hint="write `07:00`")

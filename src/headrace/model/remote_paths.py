@@ -16,8 +16,8 @@ _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 def scheme_of(path: str) -> str | None:
     """The scheme of a URL; None for a path."""
-    found = _URL.match(path)
-    return found[1].lower() if found else None
+    match = _URL.match(path)
+    return match[1].lower() if match else None
 
 
 def is_usable_url(fields: Fields, name: str, url: str, partition: PartitionSpec) -> bool:

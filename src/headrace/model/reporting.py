@@ -38,8 +38,8 @@ class Report:
             self.problems.append(problem)
         elif len(self.problems) == PROBLEMS_MAX:
             hint = "mend those above, then validate again"
-            said = f"there are more than {PROBLEMS_MAX} problems in this file"
-            self.problems.append(Problem(code="too_many_problems", message=said, hint=hint, place=problem.place))
+            text = f"there are more than {PROBLEMS_MAX} problems in this file"
+            self.problems.append(Problem(code="too_many_problems", message=text, hint=hint, place=problem.place))
 
 
 def shown(value: object) -> str:
@@ -60,8 +60,8 @@ def did_you_mean(name: str, known: Collection[str]) -> str:
     room = max(2, len(name) // 3)
     lowered = name.lower()
     near = {other.lower(): other for other in known if abs(len(other) - len(name)) <= room}
-    found = get_close_matches(lowered, near, n=1, cutoff=0.6)
-    return f"did you mean {shown(near[found[0]])}?" if found else ""
+    results = get_close_matches(lowered, near, n=1, cutoff=0.6)
+    return f"did you mean {shown(near[results[0]])}?" if results else ""
 
 
 def one_of(names: Collection[str]) -> str:

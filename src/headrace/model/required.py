@@ -77,7 +77,7 @@ def required(
     times: tuple[str, ...] = ("",)
     if input.grain is not None and output.grain is not None:
         times = _times(_pair(output.grain, output_timezone, input.grain, input_timezone, spec), time_key)
-    return Required(keys=tuple(one for moment in times for one in _needed(output, data_key, input, moment, seen)))
+    return Required(keys=tuple(item for time in times for item in _needed(output, data_key, input, time, seen)))
 
 
 def _of_delivery(output: PartitionSpec, key: str, source: PartitionSpec, spec: InputSpec) -> Required:
@@ -126,13 +126,13 @@ def dependents(
     if input.grain is None:
         return None
     pair = _pair(output.grain, output_timezone, input.grain, input_timezone, spec)
-    found: list[str] = []
+    results: list[str] = []
     for moment in _requiring(pair, time_key):
         touched = _touched(input, data_key, output, moment, seen)
         if touched is None:
             return None
-        found += touched
-    return tuple(found)
+        results += touched
+    return tuple(results)
 
 
 def _touched(source: PartitionSpec, data_key: str, output: PartitionSpec, moment: str, seen: Seen | None) -> tuple[str, ...] | None:

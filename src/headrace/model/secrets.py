@@ -120,5 +120,5 @@ def _refuse_reference(where: str, value: str, line: int, report: Report) -> None
     """Of a reference that can't be resolved only its kind is repeated: the rest may be a secret."""
     kind = _KIND.match(value.strip())
     wrong = kind is not None and kind[1] not in _KINDS
-    said = f"there is no kind of secret {kind[1]!r}" if kind is not None and wrong else "a reference to a secret can't be read"
-    report.error("literal_secret", line, f"{shown(where)}: {said}", _REFERENCES)
+    text = f"there is no kind of secret {kind[1]!r}" if kind is not None and wrong else "a reference to a secret can't be read"
+    report.error("literal_secret", line, f"{shown(where)}: {text}", _REFERENCES)

@@ -65,13 +65,13 @@ def _terms(texts: Sequence[str]) -> list[str]:
 
 
 def _union(texts: Sequence[str], graph: SelectionGraph) -> set[str]:
-    found: set[str] = set()
+    results: set[str] = set()
     for term in _terms(texts):
         parts = [_matching(part, graph) for part in term.split(",") if part]
         if not parts:
             raise UsageError(f"{shown(term)} selects nothing", hint="a comma stands between two terms")
-        found |= set.intersection(*parts)
-    return found
+        results |= set.intersection(*parts)
+    return results
 
 
 def _matching(term: str, graph: SelectionGraph) -> set[str]:
@@ -80,19 +80,19 @@ def _matching(term: str, graph: SelectionGraph) -> set[str]:
     assert match is not None
     up_levels, up, core, down, down_levels = match.groups()
     named = _named(core, graph)
-    found = set(named)
+    results = set(named)
     if up:
-        found |= _reach(named, graph.parents, int(up_levels) if up_levels else None)
+        results |= _reach(named, graph.parents, int(up_levels) if up_levels else None)
     if down:
-        found |= _reach(named, graph.children, int(down_levels) if down_levels else None)
-    return found
+        results |= _reach(named, graph.children, int(down_levels) if down_levels else None)
+    return results
 
 
 def _reach(start: Collection[str], step: Callable[[str], Iterable[str]], levels: int | None) -> set[str]:
     """All that can be reached in at most that many steps; in any number where `levels` is None."""
     seen, edge = set(start), set(start)
     while edge and levels != 0:
-        edge = {name for one in edge for name in step(one)} - seen
+        edge = {name for item in edge for name in step(item)} - seen
         seen |= edge
         levels = None if levels is None else levels - 1
     return seen
@@ -106,23 +106,23 @@ def _named(core: str, graph: SelectionGraph) -> set[str]:
     if matcher is None:
         known = ", ".join(f"{name}:" for name in _METHODS)
         raise UsageError(f"unknown selection {shown(core)}", hint=did_you_mean(method, _METHODS) or f"known: {known}")
-    found = matcher(value, graph)
-    if not found and method != "state":
+    results = matcher(value, graph)
+    if not results and method != "state":
         raise UsageError(f"{shown(core)} selects nothing", hint=_values_hint(method, value, graph))
-    return found
+    return results
 
 
 def _by_name(pattern: str, names: Sequence[str]) -> set[str]:
     """Nodes by name or glob, ignoring case."""
     lowered = pattern.lower()
     if _GLOB.search(pattern):
-        found = {name for name in names if fnmatchcase(name.lower(), lowered)}
+        results = {name for name in names if fnmatchcase(name.lower(), lowered)}
     else:
-        found = {name for name in names if name.lower() == lowered}
-    if not found:
+        results = {name for name in names if name.lower() == lowered}
+    if not results:
         hint = did_you_mean(pattern, names) or "`headrace ls` shows the nodes that there are"
         raise UsageError(f"unknown node {shown(pattern)}", hint=hint)
-    return found
+    return results
 
 
 def _node(value: str, graph: SelectionGraph) -> set[str]:

@@ -48,7 +48,7 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 def unknown_service(url: str) -> str | None:
     """The scheme of a channel's URL that no service has; None for a known one, and for a URL whose
     scheme is part of a secret."""
-    found = _SCHEME.match(url)
-    if found is None or found[1].lower() in OURS | APPRISE:
+    match = _SCHEME.match(url)
+    if match is None or match[1].lower() in OURS | APPRISE:
         return None
-    return found[1]
+    return match[1]

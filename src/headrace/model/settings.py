@@ -58,7 +58,7 @@ def _parts(fields: Fields) -> dict[str, Any]:
     run = _table(fields, "run", RUN)
     store = _table(fields, "store", ("url", "connection", "schema"))
     lake = _table(fields, "lake", ("path",))
-    found = {
+    results = {
         "workers": run.whole("workers", minimum=1, maximum=WORKERS_MAX),
         "executor": run.choice("executor", EXECUTORS, EXECUTORS[0]),
         "dask": _dask(run),
@@ -80,7 +80,7 @@ def _parts(fields: Fields) -> dict[str, Any]:
         "policy": _policy(fields),
         "openlineage": read_openlineage(_table(fields, "openlineage", OPENLINEAGE)),
     }
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in results.items() if value is not None}
 
 
 def _table(fields: Fields, name: str, known: tuple[str, ...]) -> Fields:
@@ -134,8 +134,8 @@ def _pools(fields: Fields) -> dict[str, int]:
 
 def _durations(fields: Fields) -> dict[str, str]:
     inner = _table(fields, "retention", _RETENTION)
-    found = {name: inner.duration(name, "") for name in _RETENTION if name in inner}
-    return {name: value for name, value in found.items() if value}
+    results = {name: inner.duration(name, "") for name in _RETENTION if name in inner}
+    return {name: value for name, value in results.items() if value}
 
 
 def _backup(fields: Fields) -> Backups:
@@ -157,7 +157,7 @@ def _tables(fields: Fields, name: str) -> dict[str, dict[str, Any]]:
     """[connections.X] or [notify.X]: kept as they are, except for secrets, which must be references."""
     block = fields.block_of(name) or LocatedMapping(0)
     check = check_channel if name == "notify" else check_connection
-    found = {}
+    results = {}
     for key, value in block.items():
         line = block.lines[key]
         if not isinstance(value, LocatedMapping):
@@ -170,13 +170,13 @@ def _tables(fields: Fields, name: str) -> dict[str, dict[str, Any]]:
             check(f"{name}.{key}", value, value.lines, value.line, fields.report)
             if name == "connections":
                 check_kind(key, value, fields.report)
-            found[key] = plain(value)
-    return found
+            results[key] = plain(value)
+    return results
 
 
 def _environments(fields: Fields) -> dict[str, dict[str, Any]]:
     block = fields.block_of("environments") or LocatedMapping(0)
-    found = {}
+    results = {}
     for name, value in block.items():
         if not isinstance(value, LocatedMapping):
             fields.report.error(
@@ -199,13 +199,13 @@ def _environments(fields: Fields) -> dict[str, dict[str, Any]]:
             hint = "prod is what headrace.toml says outside of it" if name == PRODUCTION else "letters, digits, `_`, `-` and `.`"
             fields.report.error("bad_name", block.lines[name], f"{shown(name)} can't name an environment", hint)
             continue
-        found[name] = plain(value)
-    return found
+        results[name] = plain(value)
+    return results
 
 
 def _policy(fields: Fields) -> dict[str, str]:
     inner = _table(fields, "policy", RULES)
-    found = {}
+    results = {}
     for name in RULES:
         text = inner.text(name) if name in inner else None
         if text is None:
@@ -215,5 +215,5 @@ def _policy(fields: Fields) -> dict[str, str]:
         except UsageError as error:
             inner.refuse(name, f"{shown(name)} isn't a rule: {error}", error.hint)
         else:
-            found[name] = text
-    return found
+            results[name] = text
+    return results

@@ -76,11 +76,11 @@ class Aliases:
 
 def _imports(tree: ast.Module) -> list[ast.Import | ast.ImportFrom]:
     """Imports at the top level, and one level into `if` and `try` (TYPE_CHECKING, optional packages)."""
-    found: list[ast.Import | ast.ImportFrom] = []
+    results: list[ast.Import | ast.ImportFrom] = []
     for statement in tree.body:
         inner = statement.body if isinstance(statement, (ast.If, ast.Try)) else [statement]
-        found.extend(node for node in inner if isinstance(node, (ast.Import, ast.ImportFrom)))
-    return found
+        results.extend(node for node in inner if isinstance(node, (ast.Import, ast.ImportFrom)))
+    return results
 
 
 def read_signature(function: ast.FunctionDef, aliases: Aliases, report: Report) -> Signature:
@@ -123,13 +123,13 @@ def _container(argument: ast.arg, aliases: Aliases, report: Report) -> str:
     if argument.annotation is None:
         return "arrow"
     name = aliases.resolve(_unwrapped(argument.annotation))
-    found = _CONTAINERS.get(name) or (None if name not in ("typing.Any", "Any", "object") else "arrow")
-    if found is None:
+    result = _CONTAINERS.get(name) or (None if name not in ("typing.Any", "Any", "object") else "arrow")
+    if result is None:
         report.error(
             "unknown_container", argument.lineno, f"the input {shown(argument.arg)} can't be given as {shown(name or 'that')}", _HINT
         )
         return "arrow"
-    return found
+    return result
 
 
 def _unwrapped(annotation: ast.expr) -> ast.expr:

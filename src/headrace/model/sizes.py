@@ -15,10 +15,10 @@ _UNITS = {"B": 1, **{f"{p}B": 1000**n for n, p in enumerate("KMGT", 1)}, **{f"{p
 
 def size_in_bytes(text: str) -> int:
     """Bytes, rounded down. Raises UsageError for what is no amount."""
-    found = _SIZE.fullmatch(text.strip())
-    if found is None:
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
         raise UsageError(f"{text[:40]!r} isn't an amount of memory", hint="write a number and a unit: `512MiB`, `2GB`")
-    return int(Decimal(found[1]) * _UNITS[found[2]])
+    return int(Decimal(match[1]) * _UNITS[match[2]])
 
 
 def bytes_as_text(size: int) -> str:

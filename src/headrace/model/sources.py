@@ -40,14 +40,14 @@ def read_sources(document: object, report: Report) -> tuple[Source, ...]:
     else:
         report.error("wrong_type", 1, f"a source must be a mapping, not {kind_of(document)}", "write source: name, owner: …, files: …")
         return ()
-    found = []
+    sources = []
     for index, block in enumerate(blocks):
         if not isinstance(block, LocatedMapping):
             line = document.lines[index] if isinstance(document, Items) else 1
             report.error("wrong_type", line, f"a source must be a mapping, not {kind_of(block)}", "write - source: name")
         elif (source := _source(block, report)) is not None:
-            found.append(source)
-    return tuple(found)
+            sources.append(source)
+    return tuple(sources)
 
 
 def _source(block: LocatedMapping, report: Report) -> Source | None:
@@ -56,10 +56,10 @@ def _source(block: LocatedMapping, report: Report) -> Source | None:
     name = fields.required("source", "add `source:` with the name")
     named = name is not None and check_node(name, fields.line("source"), report, "source")
     common = read_common(fields)
-    found = _parts(fields)
+    results = _parts(fields)
     if name is None or not named or "owner" not in common:
         return None
-    return Source(name=name, place=report.place(fields.line("source")), **common, **found)
+    return Source(name=name, place=report.place(fields.line("source")), **common, **results)
 
 
 def _files(fields: Fields, partition: PartitionSpec) -> str | None:
@@ -155,5 +155,5 @@ def _on_drift(fields: Fields) -> dict[str, str]:
     if block is None:
         return {}
     inner = Fields(block, fields.report, _DRIFTS, what="`on_drift`")
-    found = {name: inner.choice(name, _ON_DRIFT, "") for name in _DRIFTS if name in inner}
-    return {name: value for name, value in found.items() if value}
+    results = {name: inner.choice(name, _ON_DRIFT, "") for name in _DRIFTS if name in inner}
+    return {name: value for name, value in results.items() if value}

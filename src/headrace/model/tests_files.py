@@ -26,14 +26,14 @@ def read_tests(document: object, report: Report) -> tuple[AssetTest, ...]:
             "wrong_type", 1, f"tests must be a list, not {kind_of(document)}", "write - {test: name, asset: …, given: …, expect: …}"
         )
         return ()
-    found = []
+    tests = []
     for index, block in enumerate(blocks):
         if not isinstance(block, LocatedMapping):
             line = document.lines[index] if isinstance(document, Items) else 1
             report.error("wrong_type", line, f"a test must be a mapping, not {kind_of(block)}", "write - test: name")
         elif (test := _test(block, report)) is not None:
-            found.append(test)
-    return tuple(found)
+            tests.append(test)
+    return tuple(tests)
 
 
 def _test(block: LocatedMapping, report: Report) -> AssetTest | None:
@@ -42,7 +42,7 @@ def _test(block: LocatedMapping, report: Report) -> AssetTest | None:
     expects = _expects(fields)
     if "description" in fields:
         fields.text("description")
-    found: dict[str, Any] = {
+    results: dict[str, Any] = {
         "partition": fields.text("partition") if "partition" in fields else None,
         "given": _given(fields),
         "ordered": fields.flag("ordered") or False,
@@ -51,7 +51,7 @@ def _test(block: LocatedMapping, report: Report) -> AssetTest | None:
     }
     if name is None or asset is None or expects is None:
         return None
-    return AssetTest(name=name, asset=asset, **found, **expects, place=report.place(fields.line("test")))
+    return AssetTest(name=name, asset=asset, **results, **expects, place=report.place(fields.line("test")))
 
 
 def _given(fields: Fields) -> dict[str, Any]:
@@ -68,17 +68,17 @@ def _is_rows(value: Any) -> bool:
 
 def _expects(fields: Fields) -> dict[str, Any] | None:
     """What must come of it: rows, an error, or outcomes of checks; at least one of them."""
-    found: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     if "expect_error" in fields:
-        found["expect_error"] = fields.text("expect_error")
+        results["expect_error"] = fields.text("expect_error")
         if "expect" in fields:
             fields.refuse("expect_error", f"{fields.what} expects rows and an error", "keep one of them", code="conflicting_fields")
     elif "expect" in fields and _is_rows(fields.raw("expect")):
-        found["expect"] = plain(fields.raw("expect"))
+        results["expect"] = plain(fields.raw("expect"))
     elif "expect" in fields or "checks" not in fields:
         fields.report.error("missing_field", fields.line("expect"), f"{fields.what} expects no rows", "add expect: [{column: value}]")
         return None
-    return found
+    return results
 
 
 def _checks(fields: Fields) -> dict[str, str]:

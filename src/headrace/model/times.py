@@ -41,10 +41,10 @@ class Duration(Value, kw_only=True):
         if match is None or not match.group():
             raise UsageError(f"{text[:40]!r} isn't a duration", hint=_DURATION_HINT)
         weeks, days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
-        found = Duration(days=7 * weeks + days, seconds=3600 * hours + 60 * minutes + seconds)
-        if found.days + found.seconds // 86_400 > DURATION_DAYS_MAX:
+        duration = Duration(days=7 * weeks + days, seconds=3600 * hours + 60 * minutes + seconds)
+        if duration.days + duration.seconds // 86_400 > DURATION_DAYS_MAX:
             raise UsageError(f"{text[:40]!r} is longer than {DURATION_DAYS_MAX} days", hint=_DURATION_HINT)
-        return found
+        return duration
 
     def before_us(self, instant_us: int, timezone: str) -> int:
         """The instant that lies this long before, by the wall clock as to the days."""
@@ -68,11 +68,11 @@ def local_instant_us(text: str, timezone: str) -> int:
     `2013-02-11`, `2013-02-11T07:00`; a time may have an offset of its own (`2013-02-11T07:00-05:00`).
     """
     try:
-        found = datetime.fromisoformat(text)
-        if SINCE_YEARS[0] <= found.year <= SINCE_YEARS[1]:
-            if found.tzinfo is not None:
-                return to_us(found)
-            return local_us(found.date(), found.time(), timezone)
+        result = datetime.fromisoformat(text)
+        if SINCE_YEARS[0] <= result.year <= SINCE_YEARS[1]:
+            if result.tzinfo is not None:
+                return to_us(result)
+            return local_us(result.date(), result.time(), timezone)
     except (ValueError, OverflowError) as error:
         raise UsageError(f"{text[:40]!r} is neither a date nor a time", hint=_INSTANT_HINT) from error
     between = f"between {SINCE_YEARS[0]} and {SINCE_YEARS[1]}"
@@ -82,8 +82,8 @@ def local_instant_us(text: str, timezone: str) -> int:
 
 def parse_duration(text: str) -> timedelta:
     """`7d`, `30h`, `90m`, `1d12h` as elapsed time (a day is 24 hours); UsageError otherwise."""
-    found = Duration.parse(text)
-    return timedelta(days=found.days, seconds=found.seconds)
+    duration = Duration.parse(text)
+    return timedelta(days=duration.days, seconds=duration.seconds)
 
 
 class Unit(enum.StrEnum):
@@ -142,12 +142,12 @@ def _on_a_day(text: str, count: str | None, unit: str | None, hour: str, minute:
 
 def _elapsed(text: str) -> Offset:
     try:
-        found = Duration.parse(text[1:])
+        duration = Duration.parse(text[1:])
     except UsageError as error:
         raise UsageError(f"{text[:40]!r} isn't a time after an interval", hint=_OFFSET_HINT) from error
-    if found.days:
+    if duration.days:
         raise UsageError(f"{text[:40]!r} names days without a time of day", hint="write `+2d 06:00`, or `+48h` for elapsed hours")
-    return Offset(unit=Unit.ELAPSED, seconds=found.seconds)
+    return Offset(unit=Unit.ELAPSED, seconds=duration.seconds)
 
 
 def _business_day(last: date, count: int, holidays: Callable[[date], bool] | None) -> date:

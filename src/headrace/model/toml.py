@@ -46,21 +46,21 @@ def load(text: str, report: Report) -> LocatedMapping | None:
 
 def _lines(text: str) -> dict[tuple[str, ...], int]:
     """Where each table and key stands, as far as a look at the lines tells (a multi-line text may mislead it)."""
-    found: dict[tuple[str, ...], int] = {}
+    results: dict[tuple[str, ...], int] = {}
     table: tuple[str, ...] = ()
     for number, line in enumerate(text.split("\n"), start=1):
         header = _HEADER.match(line)
         if header is not None and "=" not in line.partition("]")[0]:
             table = _parts(header.group(1))
-            _remember(found, table, number)
+            _remember(results, table, number)
         elif (key := _KEY.match(line)) is not None:
-            _remember(found, table + _parts(key.group(1)), number)
-    return found
+            _remember(results, table + _parts(key.group(1)), number)
+    return results
 
 
-def _remember(found: dict[tuple[str, ...], int], path: tuple[str, ...], number: int) -> None:
+def _remember(results: dict[tuple[str, ...], int], path: tuple[str, ...], number: int) -> None:
     for length in range(1, len(path) + 1):
-        found.setdefault(path[:length], number)
+        results.setdefault(path[:length], number)
 
 
 def _parts(dotted: str) -> tuple[str, ...]:

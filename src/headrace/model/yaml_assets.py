@@ -20,14 +20,14 @@ def read_yaml_assets(document: object, report: Report) -> tuple[Asset, ...]:
     else:
         report.error("wrong_type", 1, f"an asset must be a mapping, not {kind_of(document)}", "write asset: name, owner: …, command: […]")
         return ()
-    found = []
+    assets = []
     for index, block in enumerate(blocks):
         if not isinstance(block, LocatedMapping):
             line = document.lines[index] if isinstance(document, Items) else 1
             report.error("wrong_type", line, f"an asset must be a mapping, not {kind_of(block)}", "write - asset: name")
         elif (asset := _asset(block, report, alone=len(blocks) == 1)) is not None:
-            found.append(asset)
-    return tuple(found)
+            assets.append(asset)
+    return tuple(assets)
 
 
 def _asset(block: LocatedMapping, report: Report, *, alone: bool) -> Asset | None:

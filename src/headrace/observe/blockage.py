@@ -73,28 +73,28 @@ class Blockage:
         mask = 0
         for node in self._context.awaited(terms):
             mask |= self._read(node, terms, interval)
-        found = [one for number, one in enumerate(self._known) if mask >> number & 1] if mask else []
-        return sorted(found, key=lambda one: (one.block, one.since_us or 0, one.node, one.partition))
+        results = [item for number, item in enumerate(self._known) if mask >> number & 1] if mask else []
+        return sorted(results, key=lambda item: (item.block, item.since_us or 0, item.node, item.partition))
 
-    def unserved(self, terms: Terms, found: Sequence[Obligation]) -> list[Obligation]:
+    def unserved(self, terms: Terms, obligations: Sequence[Obligation]) -> list[Obligation]:
         """What is due of a consumer and neither met nor waived, in the order in which it tells why it isn't served:
         what keeps it late first."""
         every = terms.max_age is not None
-        due = unserved(found, self._now, every=every)
-        late = late_run([one for one in found if one.due_at_us <= self._now], self._now, every=every)
+        due = unserved(obligations, self._now, every=every)
+        late = late_run([obligation for obligation in obligations if obligation.due_at_us <= self._now], self._now, every=every)
         keeps = self.keeps_late(terms, late)
-        return due if keeps is None else [keeps, *(one for one in due if one is not keeps)]
+        return due if keeps is None else [keeps, *(obligation for obligation in due if obligation is not keeps)]
 
     def keeps_late(self, terms: Terms, late: Sequence[Obligation]) -> Obligation | None:
         """Which of the obligations of a late run tells why a consumer is still late: the first, for which it became
         late, unless something else stands in the way of the newest. What ends that serves it again."""
-        unmet = [one for one in late if not one.settled]
+        unmet = [obligation for obligation in late if not obligation.settled]
         if not unmet:
             return None
         first, newest = unmet[0], unmet[-1]
         if first is newest or terms.max_age is not None:  # under a greatest age every hole keeps it late
             return first
-        before, now = (in_order(self.of(terms, one.interval))[:1] for one in (first, newest))
+        before, now = (in_order(self.of(terms, obligation.interval))[:1] for obligation in (first, newest))
         other = before and now and now[0].block is not BlockReason.WAITING and _cause(now[0]) != _cause(before[0])
         return newest if other else first
 
@@ -104,18 +104,18 @@ class Blockage:
         for node in self._context.awaited(terms):
             keys = needed(node, terms, interval, self._context) or (WHOLE,)
             waiting += [(node, key) for key in keys]
-        found: dict[_Place, None] = {}
+        results: dict[_Place, None] = {}
         while waiting:
             node, key = waiting.pop()
-            if (node.name, key) in found:
+            if (node.name, key) in results:
                 continue
-            found[node.name, key] = None
+            results[node.name, key] = None
             for spec in node.inputs:
                 source = self._context.declared.nodes.get(spec.node)
                 if source is not None:
                     read = self._required(node, key, source, spec) or (WHOLE,)
-                    waiting += [(source, one) for one in read]
-        return found
+                    waiting += [(source, item) for item in read]
+        return results
 
     def _read(self, node: Node, terms: Terms, interval: str) -> int:
         """What keeps that from being there that the interval requires of a node; 0 if it is all there."""
@@ -135,10 +135,10 @@ class Blockage:
         above: dict[_Place, list[tuple[Node, str]]] = {}
         waiting = [(node, key)]
         while waiting:
-            one = waiting[-1]
-            place = one[0].name, one[1]
+            item = waiting[-1]
+            place = item[0].name, item[1]
             if place not in above:
-                above[place] = [] if place in self._roots else list(self._lacking(*one))
+                above[place] = [] if place in self._roots else list(self._lacking(*item))
                 waiting += [each for each in above[place] if (each[0].name, each[1]) not in self._roots]
                 continue
             waiting.pop()
@@ -146,27 +146,27 @@ class Blockage:
                 mask = 0
                 for source, needs in above[place]:
                     mask |= self._roots[source.name, needs]
-                for found in self.damage(*one):
-                    mask |= self._of_damage(found)
-                failed = self.failed_in_backfill(*one)
+                for results in self.damage(*item):
+                    mask |= self._of_damage(results)
+                failed = self.failed_in_backfill(*item)
                 mask |= self._noted(failed) if failed is not None else 0
-                self._roots[place] = mask or self._noted(self._blocked(*one))
+                self._roots[place] = mask or self._noted(self._blocked(*item))
         return self._roots[node.name, key]
 
-    def _of_damage(self, found: Blocked) -> int:
-        place = found.node, found.partition
+    def _of_damage(self, results: Blocked) -> int:
+        place = results.node, results.partition
         if place not in self._unreadable:
-            self._unreadable[place] = self._noted(found)
+            self._unreadable[place] = self._noted(results)
         return self._unreadable[place]
 
-    def _noted(self, found: Blocked) -> int:
-        self._known.append(found)
+    def _noted(self, results: Blocked) -> int:
+        self._known.append(results)
         return 1 << len(self._known) - 1
 
     def failed_in_backfill(self, node: Node, key: str) -> Blocked | None:
         """What a backfill or a repair failed at: the next pass does too, with the same code and the same inputs."""
-        standing = self._context.facts.standing(node.name, key)
-        if standing is not None and (standing.published or standing.state not in ("missing", "waiting")):
+        facts = self._context.facts.standing(node.name, key)
+        if facts is not None and (facts.published or facts.state not in ("missing", "waiting")):
             return None
         failed = self._context.facts.failed_in_backfill(node.name, key)
         if failed is None:
@@ -176,25 +176,25 @@ class Blockage:
     def damage(self, node: Node, key: str) -> list[Blocked]:
         """The partitions with damaged files that a partition waits for: what it reads of them, as far as that isn't repaired, else the
         file that its last attempt couldn't read."""
-        standing = self._context.facts.standing(node.name, key)
-        if standing is None or standing.state != "waiting" or not standing.reason.startswith(LAKE_FILE):
+        facts = self._context.facts.standing(node.name, key)
+        if facts is None or facts.state != "waiting" or not facts.reason.startswith(LAKE_FILE):
             return []
         damaged = self._context.facts.damaged()
         read = self._reads(node, key, damaged)
-        met = [place for place, one in damaged.items() if standing.reason.startswith(f"{LAKE_FILE}{one.path} ")]
+        met = [place for place, damage in damaged.items() if facts.reason.startswith(f"{LAKE_FILE}{damage.path} ")]
         places = [place for place in damaged if place in read] or met[:1]
-        return [found for place in places if (found := damage_of(self._context, *place)) is not None]
+        return [results for place in places if (results := damage_of(self._context, *place)) is not None]
 
     def _reads(self, node: Node, key: str, among: Collection[_Place]) -> set[_Place]:
         """What a partition is made of, of some places."""
-        found: set[_Place] = set()
+        results: set[_Place] = set()
         for spec in node.inputs:
             of_input = [place for place in among if place[0] == spec.node]
             source = self._context.declared.nodes.get(spec.node)
             if of_input and source is not None:
                 keys = self._required(node, key, source, spec)
-                found |= {place for place in of_input if keys is None or place[1] in keys}
-        return found
+                results |= {place for place in of_input if keys is None or place[1] in keys}
+        return results
 
     def _lacking(self, node: Node, key: str) -> Iterator[tuple[Node, str]]:
         """What a partition is made of and isn't there."""
@@ -208,9 +208,9 @@ class Blockage:
                 if self._context.facts.newest(source.name) is None and self._isnt_there(source, WHOLE):
                     yield source, WHOLE
                 continue
-            for one in keys:
-                if self._isnt_there(source, one) and not counts_as_empty(source, one, self._context):
-                    yield source, one
+            for item in keys:
+                if self._isnt_there(source, item) and not counts_as_empty(source, item, self._context):
+                    yield source, item
 
     def _required(self, node: Node, key: str, source: Node, spec: InputSpec) -> Sequence[str] | None:
         if spec.mode is InputMode.ALL:
@@ -221,29 +221,29 @@ class Blockage:
     def _isnt_there(self, node: Node, key: str) -> bool:
         place = node.name, key
         if place not in self._absent:
-            standing = self._context.facts.standing(*place)
-            self._absent[place] = standing is None or not standing.published
+            facts = self._context.facts.standing(*place)
+            self._absent[place] = facts is None or not facts.published
         return self._absent[place]
 
     def _blocked(self, node: Node, key: str) -> Blocked:
-        standing = self._context.facts.standing(node.name, key)
-        state = "missing" if standing is None else standing.state
+        facts = self._context.facts.standing(node.name, key)
+        state = "missing" if facts is None else facts.state
         pause = self._context.facts.pauses().get(node.name)
         if pause is not None and pause.holds(self._now) and state in ("missing", "waiting"):
             return Blocked(BlockReason.PAUSED, None, node.name, key, state, pause.said(self._now, self._context.declared.timezone))
         unread = self._context.facts.unreadable().get(node.name)
-        if unread is not None and (standing is None or _is_tried_again(standing)):
-            found = Blocked(BlockReason.MISSING, None, node.name, key, state, unread.said, unread.incident)
-            return found._replace(unreadable_us=unread.since_us)
+        if unread is not None and (facts is None or _is_tried_again(facts)):
+            results = Blocked(BlockReason.MISSING, None, node.name, key, state, unread.said, unread.incident)
+            return results._replace(unreadable_us=unread.since_us)
         if state == "missing":
             return Blocked(BlockReason.MISSING if node.is_source else BlockReason.WAITING, None, node.name, key, state, "")
-        assert standing is not None
-        if standing.dropped_us is not None:
-            since = standing.dropped_us
-            return Blocked(BlockReason.QUARANTINED, since, node.name, key, "dropped", standing.reason)
-        if node.exported_to and state == "waiting" and standing.reason:  # it is tried again and again, and fails
-            return Blocked(BlockReason.FAILED, standing.since_us, node.name, key, "failed", standing.reason)
-        return Blocked(block_of(state), standing.since_us, node.name, key, state, standing.reason)
+        assert facts is not None
+        if facts.dropped_us is not None:
+            since = facts.dropped_us
+            return Blocked(BlockReason.QUARANTINED, since, node.name, key, "dropped", facts.reason)
+        if node.exported_to and state == "waiting" and facts.reason:  # it is tried again and again, and fails
+            return Blocked(BlockReason.FAILED, facts.since_us, node.name, key, "failed", facts.reason)
+        return Blocked(block_of(state), facts.since_us, node.name, key, state, facts.reason)
 
 
 def _cause(blocked: Blocked) -> tuple[str, BlockReason, str]:
@@ -253,13 +253,17 @@ def _cause(blocked: Blocked) -> tuple[str, BlockReason, str]:
 
 def damage_of(context: EvaluationContext, node: str, partition: str) -> Blocked | None:
     """A partition that was published and whose file can't be read any more; None of all others."""
-    one = context.facts.damaged().get((node, partition))
-    return None if one is None else Blocked(BlockReason.DAMAGED, one.since_us, node, partition, "published", one.said, one.incident)
+    damage = context.facts.damaged().get((node, partition))
+    return (
+        None
+        if damage is None
+        else Blocked(BlockReason.DAMAGED, damage.since_us, node, partition, "published", damage.said, damage.incident)
+    )
 
 
-def _is_tried_again(standing: PartitionStateFacts) -> bool:
+def _is_tried_again(facts: PartitionStateFacts) -> bool:
     """Whether attempts at it have failed for a reason of its own, and go on."""
-    return standing.state == "waiting" and bool(standing.reason) and not standing.reason.startswith(LAKE_CLOSED)
+    return facts.state == "waiting" and bool(facts.reason) and not facts.reason.startswith(LAKE_CLOSED)
 
 
 def block_of(state: str) -> BlockReason:
@@ -288,10 +292,10 @@ def told(blocked: Blocked, context: EvaluationContext, now_us: int) -> str:
             return f"{blocked.node}: {blocked.reason}"
         case BlockReason.QUARANTINED | BlockReason.FAILED | BlockReason.WITHDRAWN:
             since = "" if blocked.since_us is None else f" since {moment(blocked.since_us, now_us, zone)}"
-            said = blocked.reason if blocked.block is BlockReason.WITHDRAWN else short_reason(blocked.reason)
+            text = blocked.reason if blocked.block is BlockReason.WITHDRAWN else short_reason(blocked.reason)
             if blocked.state == "dropped":  # its reason says so, and by whom
-                return f"{blocked.node}: {said},{since}"
-            reason = f"{said}, " if said else ""
+                return f"{blocked.node}: {text},{since}"
+            reason = f"{text}, " if text else ""
             return f"{blocked.node}: {reason}{blocked.state}{since}"
         case BlockReason.DAMAGED:
             return f"{blocked.node}{at} {unreadable(blocked)}"
@@ -380,10 +384,10 @@ def promised_by(node: Node, partition: str) -> int | None:
     return Offset.parse(node.expect_by).after_us(end, node.timezone, node.no_data.holds)
 
 
-def in_order(found: Sequence[Blocked]) -> list[Blocked]:
+def in_order(results: Sequence[Blocked]) -> list[Blocked]:
     """What waits to be mended first, and of that what began first; then the rest: as the delay ledger has it."""
-    holds = sorted((one for one in found if one.block in HOLDS), key=lambda one: (one.since_us or 0, one.node, one.partition))
-    return [*holds, *(one for one in found if one.block not in HOLDS)]
+    holds = sorted((item for item in results if item.block in HOLDS), key=lambda one: (one.since_us or 0, one.node, one.partition))
+    return [*holds, *(item for item in results if item.block not in HOLDS)]
 
 
 def short_reason(reason: str) -> str:

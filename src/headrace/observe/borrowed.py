@@ -24,8 +24,8 @@ from headrace.store.database import Transaction
 class EnvironmentFacts:
     """Answers `observe.facts.StateFacts` from two stores."""
 
-    def __init__(self, own: StoredFacts, production: StoredFacts, borrowed: frozenset[str]) -> None:
-        self._own, self._production, self._borrowed = own, production, borrowed
+    def __init__(self, facts: StoredFacts, production: StoredFacts, borrowed: frozenset[str]) -> None:
+        self._own, self._production, self._borrowed = facts, production, borrowed
 
     @property
     def production(self) -> Transaction:
@@ -100,37 +100,41 @@ class EnvironmentFacts:
     def withdrawn(self) -> frozenset[tuple[str, str]]:
         """What was taken back, of the nodes that are this one's or production's."""
         own, theirs = self._own.withdrawn(), self._production.withdrawn()
-        return frozenset(one for one in own if one[0] not in self._borrowed) | frozenset(one for one in theirs if one[0] in self._borrowed)
+        return frozenset(item for item in own if item[0] not in self._borrowed) | frozenset(
+            one for one in theirs if one[0] in self._borrowed
+        )
 
     def exceptions(self) -> list[AcceptedPartition]:
         """What was accepted, of the nodes that are this one's or production's."""
-        own, theirs = self._own.exceptions(), self._production.exceptions()
-        return [one for one in own if one.node not in self._borrowed] + [one for one in theirs if one.node in self._borrowed]
+        partitions, theirs = self._own.exceptions(), self._production.exceptions()
+        return [partition for partition in partitions if partition.node not in self._borrowed] + [
+            accepted_partition for accepted_partition in theirs if accepted_partition.node in self._borrowed
+        ]
 
     def unusual(self) -> list[Unusual]:
         """What is unlike the history, of the nodes that are this one's or production's."""
-        own, theirs = self._own.unusual(), self._production.unusual()
-        return [one for one in own if one.node not in self._borrowed] + [one for one in theirs if one.node in self._borrowed]
+        unusuals, theirs = self._own.unusual(), self._production.unusual()
+        return [item for item in unusuals if item.node not in self._borrowed] + [one for one in theirs if one.node in self._borrowed]
 
     def damaged(self) -> Mapping[tuple[str, str], Damage]:
         """What can't be read, of the nodes that are this one's or production's, whose incidents are only there."""
-        own, theirs = self._own.damaged(), self._production.damaged()
-        found = {place: one for place, one in own.items() if place[0] not in self._borrowed}
-        borrowed = {place: one for place, one in theirs.items() if place[0] in self._borrowed}
-        return found | {place: one._replace(incident="") for place, one in borrowed.items()}
+        damages, theirs = self._own.damaged(), self._production.damaged()
+        results = {place: damage for place, damage in damages.items() if place[0] not in self._borrowed}
+        borrowed = {place: damage for place, damage in theirs.items() if place[0] in self._borrowed}
+        return results | {place: damage._replace(incident="") for place, damage in borrowed.items()}
 
     def failed_in_backfill(self, node: str, partition: str) -> BackfillFailure | None:
         """What a backfill or a repair failed at; production's incidents are only there."""
-        found = self._of(node).failed_in_backfill(node, partition)
-        return found._replace(incident="") if found is not None and node in self._borrowed else found
+        failure = self._of(node).failed_in_backfill(node, partition)
+        return failure._replace(incident="") if failure is not None and node in self._borrowed else failure
 
     def unreadable(self) -> Mapping[str, UnreadableSource]:
         """The sources that can't be read, of the nodes that are this one's or production's, whose
         incidents are only there."""
-        own, theirs = self._own.unreadable(), self._production.unreadable()
-        found = {name: one for name, one in own.items() if name not in self._borrowed}
-        borrowed = {name: one for name, one in theirs.items() if name in self._borrowed}
-        return found | {name: one._replace(incident="") for name, one in borrowed.items()}
+        sources, theirs = self._own.unreadable(), self._production.unreadable()
+        unreadable_sources = {name: source for name, source in sources.items() if name not in self._borrowed}
+        borrowed = {name: source for name, source in theirs.items() if name in self._borrowed}
+        return unreadable_sources | {name: source._replace(incident="") for name, source in borrowed.items()}
 
     def seconds(self, node: str) -> float | None:
         """How long an attempt at a node takes, where it is made."""

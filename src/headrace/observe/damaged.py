@@ -35,25 +35,25 @@ class DamagedFile(NamedTuple):
 
 def damaged_files(tx: Transaction) -> list[DamagedFile]:
     """The damaged files of the newest snapshot, and what is left of those that were given up."""
-    outside = [_damaged_outside(one) for one in published_files.damaged(tx)]
-    observations = {one.file_id: one for one in lake_files.damaged(tx)}
+    outside = [_damaged_outside(publication) for publication in published_files.damaged(tx)]
+    observations = {file_look.file_id: file_look for file_look in lake_files.damaged(tx)}
     if not observations:
         return outside
-    found = {one.id: _damaged(one, observations[one.id]) for one in catalog.current(tx, observations)}
+    files = {file.id: _damaged(file, observations[file.id]) for file in catalog.current(tx, observations)}
     if not catalog.any_lost(tx):
-        return [*found.values(), *outside]
+        return [*files.values(), *outside]
     for look in observations.values():
-        if look.file_id not in found:  # replaced: what was registered as lost is under another name
+        if look.file_id not in files:  # replaced: what was registered as lost is under another name
             left = catalog.left_of(tx, [look.file_id])
-            found |= {one.id: _damaged(one, look) for one in left if one.id not in found}
-    return [*found.values(), *outside]
+            files |= {file.id: _damaged(file, look) for file in left if file.id not in files}
+    return [*files.values(), *outside]
 
 
-def _damaged_outside(one: published_files.DamagedPublication) -> DamagedFile:
+def _damaged_outside(publication: published_files.DamagedPublication) -> DamagedFile:
     """A file of a `materialize: files` asset, which no table has."""
-    look = one.look
+    look = publication.look
     since = look.wrong_since or look.looked_at
-    return DamagedFile(-one.publication, one.node, look.path or "", look.size_bytes or 0, f"the file {look.wrong}", since)
+    return DamagedFile(-publication.publication, publication.node, look.path or "", look.size_bytes or 0, f"the file {look.wrong}", since)
 
 
 def _damaged(file: catalog.CurrentFile, look: FileLook) -> DamagedFile:
@@ -71,14 +71,14 @@ def partitions_in(tx: Transaction, node: str, ids: Collection[int]) -> dict[int,
     DuckLake doesn't note which partitions a file holds that it has merged. They are found by what
     was published in the snapshots that it was merged from. Where these don't have as many rows as
     the file, it may hold every partition within its bounds that no other file is known to hold."""
-    outside = [one for one in published_files.damaged(tx) if one.node == node and -one.publication in ids]
+    outside = [publication for publication in published_files.damaged(tx) if publication.node == node and -publication.publication in ids]
     if outside:
-        return {-one.publication: {one.partition: one.rows} for one in outside}
+        return {-publication.publication: {publication.partition: publication.rows} for publication in outside}
     if accumulates(tx, node):
-        found = [one for one in catalog.current(tx, ids) if one.table == node]
-        return {one.id: _published_since(tx, node, one.begins) for one in found}
+        files = [file for file in catalog.current(tx, ids) if file.table == node]
+        return {file.id: _published_since(tx, node, file.begins) for file in files}
     every = catalog.files_of(tx, node)
-    deletes = {one.of: one.id for one in catalog.current(tx, ids) if one.table == node and one.of != one.id}
+    deletes = {file.of: file.id for file in catalog.current(tx, ids) if file.table == node and file.of != file.id}
     held = {file.id: _partitions_in(tx, node, file, every) for file in every if file.id in ids or file.id in deletes}
     return {number: held[number] for number in ids if number in held} | {deletes[of]: held[of] for of in deletes if of in held}
 
@@ -94,7 +94,7 @@ def accumulates(tx: Transaction, node: str) -> bool:
 def _published_since(tx: Transaction, node: str, snapshot: int) -> dict[str, int]:
     """The partitions of a merged table that were published since a snapshot: each has the whole table as it left it."""
     every = publications.of_node(tx, node, limit=PARTITIONS_MAX)
-    return {one.partition: one.rows for one in every if one.snapshot >= snapshot}
+    return {publication.partition: publication.rows for publication in every if publication.snapshot >= snapshot}
 
 
 def _partitions_in(tx: Transaction, node: str, file: FileRow, every: Collection[FileRow]) -> dict[str, int]:
@@ -102,14 +102,14 @@ def _partitions_in(tx: Transaction, node: str, file: FileRow, every: Collection[
         return dict(file.lost)
     if file.keys is not None:
         shown = {key: publications.current(tx, node, key) for key in file.keys}
-        return {key: one.rows if one else 0 for key, one in shown.items()}
-    elsewhere: set[str] = set().union(*(one.keys for one in every if one.keys is not None))
+        return {key: publication.rows if publication else 0 for key, publication in shown.items()}
+    elsewhere: set[str] = set().union(*(row.keys for row in every if row.keys is not None))
     first, last = file.snapshots
     candidates = [
-        one
-        for one in publications.of_node(tx, node, limit=PARTITIONS_MAX)
-        if one.rows and file.may_hold(one.partition) and one.partition not in elsewhere
+        publication
+        for publication in publications.of_node(tx, node, limit=PARTITIONS_MAX)
+        if publication.rows and file.may_hold(publication.partition) and publication.partition not in elsewhere
     ]
-    exactly = [one for one in candidates if first <= one.snapshot <= last]
-    chosen = exactly if sum(one.rows for one in exactly) == file.rows else candidates
-    return {one.partition: one.rows for one in chosen}
+    exactly = [candidate for candidate in candidates if first <= candidate.snapshot <= last]
+    chosen = exactly if sum(publication.rows for publication in exactly) == file.rows else candidates
+    return {publication.partition: publication.rows for publication in chosen}

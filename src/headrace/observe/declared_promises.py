@@ -112,11 +112,11 @@ def _judged(compiled: Compiled) -> list[str]:
 
 
 def _exports(compiled: Compiled) -> dict[str, Node]:
-    project, found = compiled.project, {}
+    project, nodes = compiled.project, {}
     for name, consumer in project.consumers.items():
         export = export_of(consumer)
         if export is not None:
-            found[name] = Node(
+            nodes[name] = Node(
                 name=name,
                 is_source=False,
                 partition=export_partition(consumer, reads_of(project, consumer)),
@@ -124,14 +124,14 @@ def _exports(compiled: Compiled) -> dict[str, Node]:
                 inputs=expanded(compiled, [InputSpec(node=read, place=consumer.place) for read in consumer.reads]),
                 exported_to=export.shown,
             )
-    return found
+    return nodes
 
 
 def _nodes(compiled: Compiled) -> dict[str, Node]:
-    found: dict[str, Node] = {}
+    nodes: dict[str, Node] = {}
     for name in _judged(compiled):
-        found[name] = _node(compiled.project, name, expanded(compiled, compiled.nodes[name].inputs), found)
-    return found
+        nodes[name] = _node(compiled.project, name, expanded(compiled, compiled.nodes[name].inputs), nodes)
+    return nodes
 
 
 def _node(project: Project, name: str, inputs: tuple[InputSpec, ...], above: dict[str, Node]) -> Node:

@@ -74,36 +74,36 @@ class Evaluation:
     @cached_property
     def status(self) -> Status:
         """All consumers and the assets."""
-        found = judged(self._context, self._now, self.wronged, self._nodes)
-        rows = tuple(self._completed(one) for one in found.consumers)
-        return msgspec.structs.replace(found, consumers=rows)
+        result = judged(self._context, self._now, self.wronged, self._nodes)
+        rows = tuple(self._completed(consumer) for consumer in result.consumers)
+        return msgspec.structs.replace(result, consumers=rows)
 
     def consumer(self, name: str) -> ConsumerStatus | None:
         """One consumer; None for one that isn't declared any more."""
         if "status" in self.__dict__:
-            return next((one for one in self.status.consumers if one.name == name), None)
-        found = judged(self._context, self._now, self.wronged, self._nodes, only=name).consumers
-        return self._completed(found[0]) if found else None
+            return next((consumer for consumer in self.status.consumers if consumer.name == name), None)
+        status = judged(self._context, self._now, self.wronged, self._nodes, only=name).consumers
+        return self._completed(status[0]) if status else None
 
     def unserved(self, consumers: Iterable[str]) -> list[ConsumerStatus]:
         """Those of these consumers that aren't served."""
-        found = (self.consumer(name) for name in consumers)
-        return [one for one in found if one is not None and one.state not in SERVED]
+        result = (self.consumer(name) for name in consumers)
+        return [status for status in result if status is not None and status.state not in SERVED]
 
     def causes(self, consumers: Sequence[ConsumerStatus]) -> list[Incident]:
         """The incidents that consumers wait for, each once: those that `status` names, then all others
         of what is due. Empty where one waits for something that no incident is of."""
-        waiting = [one for one in consumers if one.state in WAITING]
-        if any(one.incident is None for one in waiting):
+        waiting = [consumer for consumer in consumers if consumer.state in WAITING]
+        if any(status.incident is None for status in waiting):
             return []
-        found = [cause for one in waiting for cause in self._all_holding(one)]
-        named = [one.incident for one in waiting]
-        return sorted({one.id: one for one in found}.values(), key=lambda one: one.shown not in named)
+        results = [cause for status in waiting for cause in self._all_holding(status)]
+        named = [status.incident for status in waiting]
+        return sorted({incident.id: incident for incident in results}.values(), key=lambda item: item.shown not in named)
 
-    def _all_holding(self, one: ConsumerStatus) -> list[Incident]:
+    def _all_holding(self, status: ConsumerStatus) -> list[Incident]:
         """The open incidents of all that is due of a consumer, that first which it waits for."""
-        named = self._waited_for(one)
-        others = all_holding(self._tx, self._context, self._terms[one.name], one.obligations, self._now)
+        named = self._waited_for(status)
+        others = all_holding(self._tx, self._context, self._terms[status.name], status.obligations, self._now)
         return others if named is None else [named, *others]
 
     @cached_property
@@ -111,10 +111,10 @@ class Evaluation:
         """Consumer → what incidents make wrong of what it can read now."""
         return self._wrongness.now()
 
-    def wrong_intervals(self, one: ConsumerStatus) -> list[str]:
+    def wrong_intervals(self, status: ConsumerStatus) -> list[str]:
         """The intervals of a consumer that stand on what makes it wrong, oldest first; none where it isn't wrong."""
-        wronged = self.wronged.get(one.name)
-        return [] if wronged is None else self._wrongness.intervals(self._terms[one.name], one.obligations, wronged)
+        wronged = self.wronged.get(status.name)
+        return [] if wronged is None else self._wrongness.intervals(self._terms[status.name], status.obligations, wronged)
 
     @cached_property
     def behind(self) -> frozenset[int]:
@@ -133,37 +133,37 @@ class Evaluation:
     def _nodes(self) -> NodeStates:
         return self._known_nodes or stood(self._context, self._now)
 
-    def _completed(self, one: ConsumerStatus) -> ConsumerStatus:
+    def _completed(self, consumer_status: ConsumerStatus) -> ConsumerStatus:
         """With the incident that it waits for, and what only the store knows besides."""
-        found = self._with_since(self._with_exports(one))
-        if one.name in self._superseded:
-            found = msgspec.structs.replace(found, states=(*one.states, ConsumerState.SUPERSEDED_UPSTREAM))
-        if one.state is ConsumerState.SERVED or not self._open:
-            return found
-        incident = self._waited_for(one)
+        status = self._with_since(self._with_exports(consumer_status))
+        if consumer_status.name in self._superseded:
+            status = msgspec.structs.replace(status, states=(*consumer_status.states, ConsumerState.SUPERSEDED_UPSTREAM))
+        if consumer_status.state is ConsumerState.SERVED or not self._open:
+            return status
+        incident = self._waited_for(consumer_status)
         if incident is None:
-            return found
-        reason = found.reason
-        if one.state in WAITING and incident.state == "recovering":
-            reason = f"{found.reason} ({incident.shown} held it back; its cause is gone)"
-        elif one.state in WAITING:
+            return status
+        reason = status.reason
+        if consumer_status.state in WAITING and incident.state == "recovering":
+            reason = f"{status.reason} ({incident.shown} held it back; its cause is gone)"
+        elif consumer_status.state in WAITING:
             reason = f"{incident.shown} {incident.node}: {incident.summary}"
-        return msgspec.structs.replace(found, incident=incident.shown, reason=reason)
+        return msgspec.structs.replace(status, incident=incident.shown, reason=reason)
 
-    def _with_since(self, one: ConsumerStatus) -> ConsumerStatus:
+    def _with_since(self, status: ConsumerStatus) -> ConsumerStatus:
         """With since when its state holds, beside what incidents and exceptions made wrong: that may have begun before what makes it
         wrong now, and it is served only since the last of it was replaced."""
-        if one.since_us is None or one.state not in (ConsumerState.WRONG, *SERVED):
-            return one
-        if one.state is not ConsumerState.WRONG and self._replaced_last <= one.since_us:
-            return one
-        spans = [span for span in self._long_wrongness.spans(one.name) if span[0] <= self._now]
-        if one.state is ConsumerState.WRONG:
-            since = min((began for began, ended in spans if ended > self._now), default=one.since_us)
+        if status.since_us is None or status.state not in (ConsumerState.WRONG, *SERVED):
+            return status
+        if status.state is not ConsumerState.WRONG and self._replaced_last <= status.since_us:
+            return status
+        spans = [span for span in self._long_wrongness.spans(status.name) if span[0] <= self._now]
+        if status.state is ConsumerState.WRONG:
+            since = min((began for began, ended in spans if ended > self._now), default=status.since_us)
         else:
             since = max((ended for _, ended in spans if ended <= self._now), default=0)
-            since = max(since, one.since_us)
-        return msgspec.structs.replace(one, since_us=since)
+            since = max(since, status.since_us)
+        return msgspec.structs.replace(status, since_us=since)
 
     @cached_property
     def _replaced_last(self) -> int:
@@ -174,27 +174,27 @@ class Evaluation:
         """Of a window that doesn't depend on what is asked: since when a state holds is the same everywhere."""
         return Wrongness(self._tx, self._context, self._carry, self._now - SINCE_US, self._now)
 
-    def _with_exports(self, one: ConsumerStatus) -> ConsumerStatus:
+    def _with_exports(self, status: ConsumerStatus) -> ConsumerStatus:
         """With the intervals that were corrected, or withdrawn, after they had been exported."""
-        keys = partitions.stale_keys(self._tx, one.name) if one.export is not None else []
+        keys = partitions.stale_keys(self._tx, status.name) if status.export is not None else []
         if not keys:
-            return one
-        withdrawn = [key for key in keys if self._reads_withdrawn(one, key)]
+            return status
+        withdrawn = [key for key in keys if self._reads_withdrawn(status, key)]
         corrected = [key for key in keys if key not in withdrawn]
-        said = [one.reason]
+        said = [status.reason]
         if corrected:
             said.append(f"corrected since it was exported: {_few(corrected)}")
         if withdrawn:
             said.append(f"withdrawn since it was exported: {_few(withdrawn)}")
-        again = f"headrace run {one.name}" if corrected else None
-        return msgspec.structs.replace(one, superseded=tuple(keys), reason="; ".join(said), next=one.next or again)
+        again = f"headrace run {status.name}" if corrected else None
+        return msgspec.structs.replace(status, superseded=tuple(keys), reason="; ".join(said), next=status.next or again)
 
-    def _reads_withdrawn(self, one: ConsumerStatus, key: str) -> bool:
+    def _reads_withdrawn(self, status: ConsumerStatus, key: str) -> bool:
         """Whether something that an exported interval is made of was withdrawn, and nothing was published in its place."""
-        interval = one.due_interval if key == WHOLE else key
+        interval = status.due_interval if key == WHOLE else key
         if interval is None:
             return False
-        held = Blockage(self._context, self._now).of(self._terms[one.name], interval)
+        held = Blockage(self._context, self._now).of(self._terms[status.name], interval)
         return any(each.block is BlockReason.WITHDRAWN for each in held)
 
     @cached_property
@@ -212,15 +212,15 @@ class Evaluation:
     def _open(self) -> int:
         return incidents.count_open(self._tx)
 
-    def _waited_for(self, one: ConsumerStatus) -> Incident | None:
-        if one.risk is not None and one.state is ConsumerState.AT_RISK:
-            partition = "" if one.risk.partition == WHOLE else one.risk.partition
-            return incidents.open_at(self._tx, one.risk.node, partition)
-        if one.state is ConsumerState.WRONG:
-            wronged = self.wronged.get(one.name)
+    def _waited_for(self, status: ConsumerStatus) -> Incident | None:
+        if status.risk is not None and status.state is ConsumerState.AT_RISK:
+            partition = "" if status.risk.partition == WHOLE else status.risk.partition
+            return incidents.open_at(self._tx, status.risk.node, partition)
+        if status.state is ConsumerState.WRONG:
+            wronged = self.wronged.get(status.name)
             number = None if wronged is None else wronged.incident
             return None if number is None else incidents.get(self._tx, number)
-        return holding(self._tx, self._context, self._terms[one.name], one.obligations, self._now)
+        return holding(self._tx, self._context, self._terms[status.name], status.obligations, self._now)
 
     @cached_property
     def _terms(self) -> dict[str, Terms]:
@@ -235,8 +235,8 @@ class Evaluation:
 
     def pasts(self, consumers: Collection[str] | None = None) -> list[ServiceHistory]:
         """How these consumers were served; None: all, with those that were removed within the window."""
-        found = [self._past(name) for name in self._terms if consumers is None or name in consumers]
-        return found if consumers is not None else [*found, *self._removed]
+        histories = [self._past(name) for name in self._terms if consumers is None or name in consumers]
+        return histories if consumers is not None else [*histories, *self._removed]
 
     def scores(self, consumers: Collection[str] | None = None) -> list[AvailabilityScore]:
         """The figures of the same, in microseconds."""
@@ -264,7 +264,10 @@ class Evaluation:
     def deliveries(self, consumer: str) -> list[Obligation]:
         """A consumer's intervals, oldest first, each met when it first was by what is sound as known now."""
         terms = self._terms[consumer]
-        return [msgspec.structs.replace(one, met_at_us=self._gathering.soundly_met_at(terms, one)) for one in self._obligations(consumer)]
+        return [
+            msgspec.structs.replace(obligation, met_at_us=self._gathering.soundly_met_at(terms, obligation))
+            for obligation in self._obligations(consumer)
+        ]
 
     def consumers_of(self, node: str) -> Sequence[str]:
         """The consumers that read a node or what is made of it."""
@@ -281,9 +284,9 @@ class Evaluation:
         return self._pasts[consumer]
 
     def _obligations(self, consumer: str) -> Sequence[Obligation]:
-        found = self.consumer(consumer)
-        assert found is not None
-        return found.obligations
+        status = self.consumer(consumer)
+        assert status is not None
+        return status.obligations
 
     def _score(self, past: ServiceHistory) -> AvailabilityScore:
         return score(past, self._from, self._now)
@@ -309,7 +312,7 @@ def _few(keys: Sequence[str]) -> str:
     return f"{', '.join(keys[:_EXPORTS_NAMED_MAX])}{' …' if len(keys) > _EXPORTS_NAMED_MAX else ''}"
 
 
-def clause(one: ConsumerStatus) -> str:
+def clause(status: ConsumerStatus) -> str:
     """`report is wrong`: names and states only, so that messages may hold it."""
-    state = "has never been served" if one.state is ConsumerState.NEVER else f"is {one.state.value.replace('_', ' ')}"
-    return f"{one.name} {state}"
+    state = "has never been served" if status.state is ConsumerState.NEVER else f"is {status.state.value.replace('_', ' ')}"
+    return f"{status.name} {state}"

@@ -21,16 +21,16 @@ def exported(terms: Terms, context: EvaluationContext, due: str | None) -> Lates
         interval = due
     if interval is None:
         return LatestExport("missing", None, None, node.exported_to)
-    standing = context.facts.standing(node.name, interval)
+    facts = context.facts.standing(node.name, interval)
     same = newest is not None and newest.partition == interval
-    return LatestExport(_state(standing), interval, newest.at_us if newest is not None and same else None, node.target(interval))
+    return LatestExport(_state(facts), interval, newest.at_us if newest is not None and same else None, node.target(interval))
 
 
-def _state(standing: PartitionStateFacts | None) -> str:
-    if standing is None:
+def _state(facts: PartitionStateFacts | None) -> str:
+    if facts is None:
         return "missing"
-    if standing.state == "waiting" and standing.reason:
+    if facts.state == "waiting" and facts.reason:
         return "failed"
-    if standing.published and (standing.stale or standing.state == "waiting"):
+    if facts.published and (facts.stale or facts.state == "waiting"):
         return "superseded"
-    return "exported" if standing.state == "published" else standing.state
+    return "exported" if facts.state == "published" else facts.state

@@ -66,13 +66,13 @@ class StoredFacts:
 
     def first(self, node: str, partition: str) -> VisiblePublication | None:
         """The first publication of a partition; None while it is withdrawn."""
-        found = None if (node, partition) in self._withdrawn else publications.first_published(self._tx, node, partition)
-        return None if found is None else VisiblePublication(*found)
+        results = None if (node, partition) in self._withdrawn else publications.first_published(self._tx, node, partition)
+        return None if results is None else VisiblePublication(*results)
 
     def first_reading(self, node: str, snapshot: int, since_us: int) -> VisiblePublication | None:
         """The first publication of a whole node, not before `since_us`, that read the lake at this snapshot or a later one."""
-        found = publications.first_reading(self._tx, node, WHOLE, snapshot, since_us)
-        return None if found is None else VisiblePublication(*found)
+        results = publications.first_reading(self._tx, node, WHOLE, snapshot, since_us)
+        return None if results is None else VisiblePublication(*results)
 
     def newest(self, node: str) -> Newest | None:
         """What readers see of a node; None if nothing."""
@@ -81,13 +81,13 @@ class StoredFacts:
         return self._newest[node]
 
     def _find_newest(self, node: str) -> Newest | None:
-        found = partitions.extent(self._tx, node)
-        return None if found is None else Newest(found.newest, found.newest_at, found.newest_verdict, found.oldest)
+        summary = partitions.extent(self._tx, node)
+        return None if summary is None else Newest(summary.newest, summary.newest_at, summary.newest_verdict, summary.oldest)
 
     def rows(self, node: str, partition: str) -> int | None:
         """How many rows readers see of a partition; None if nothing is published."""
-        found = publications.current(self._tx, node, partition)
-        return None if found is None else found.rows
+        publication = publications.current(self._tx, node, partition)
+        return None if publication is None else publication.rows
 
     def published_between(self, node: str, first: str, last: str) -> int:
         """How many partitions from `first` to `last`, both included, readers see."""
@@ -99,29 +99,29 @@ class StoredFacts:
 
     def standing(self, node: str, partition: str) -> PartitionStateFacts | None:
         """Where a partition stands; None if nothing was ever heard of it."""
-        found = partitions.get(self._tx, node, partition)
-        if found is None:
+        result = partitions.get(self._tx, node, partition)
+        if result is None:
             since = arriving.waiting_since(self._tx, node, partition)
             return (
                 None if since is None else PartitionStateFacts("waiting", published=False, stale=False, reason=self._closed, since_us=since)
             )
-        kept_back = found.state in ("held", "rejected")
+        kept_back = result.state in ("held", "rejected")
         last = quarantine.dropped(self._tx, node, partition) if kept_back else None
         return PartitionStateFacts(
-            found.state,
-            found.publication_id is not None,
-            found.stale,
-            found.reason or "",
-            found.since,
-            found.not_before,
+            result.state,
+            result.publication_id is not None,
+            result.stale,
+            result.reason or "",
+            result.since,
+            result.not_before,
             dropped_us=None if last is None else last.at,
         )
 
     @cached_property
     def _closed(self) -> str:
         """Why no delivery can be ingested; empty where it can."""
-        found = attending.closed(self._tx)
-        return "" if found is None else f"{LAKE_CLOSED}: {found.why.rpartition(': ')[2]}"
+        problem = attending.closed(self._tx)
+        return "" if problem is None else f"{LAKE_CLOSED}: {problem.why.rpartition(': ')[2]}"
 
     def stale_nodes(self) -> set[str]:
         """Nodes of which a published partition is stale."""
@@ -147,9 +147,13 @@ class StoredFacts:
         """Obligations written down: all that aren't met, the newest hundred, and the newest that was met; oldest first."""
         met = obligations.newest_met(self._tx, consumer)
         newest = obligations.newest(self._tx, consumer, limit=OBLIGATIONS_NEWEST)
-        found = {one.interval: one for one in (*obligations.unmet(self._tx, consumer), *newest, *([met] if met else []))}
-        ordered = sorted(found.values(), key=lambda one: (one.due_at, one.interval))
-        return [RecordedObligation(one.interval, one.due_at, one.met_at, one.waived_at) for one in ordered]
+        stored_obligations = {
+            obligation.interval: obligation for obligation in (*obligations.unmet(self._tx, consumer), *newest, *([met] if met else []))
+        }
+        ordered = sorted(stored_obligations.values(), key=lambda obligation: (obligation.due_at, obligation.interval))
+        return [
+            RecordedObligation(obligation.interval, obligation.due_at, obligation.met_at, obligation.waived_at) for obligation in ordered
+        ]
 
     def pauses(self) -> dict[str, Pausing]:
         """What is paused, by name; those whose time is over may be among them."""
@@ -157,7 +161,7 @@ class StoredFacts:
 
     @cached_property
     def _pauses(self) -> dict[str, Pausing]:
-        return {one.node: Pausing(one.reason, one.actor, one.until, one.since) for one in pauses.all_of(self._tx)}
+        return {pause.node: Pausing(pause.reason, pause.actor, pause.until, pause.since) for pause in pauses.all_of(self._tx)}
 
     def is_led(self) -> bool:
         """Whether a leader runs now, which computes what can be computed."""
@@ -182,8 +186,10 @@ class StoredFacts:
     @cached_property
     def _exceptions(self) -> list[AcceptedPartition]:
         return [
-            AcceptedPartition(one.node, one.partition, one.actor, one.reason, one.until, exceptions.lapsing_since(self._tx, one))
-            for one in exceptions.in_force(self._tx)
+            AcceptedPartition(
+                record.node, record.partition, record.actor, record.reason, record.until, exceptions.lapsing_since(self._tx, record)
+            )
+            for record in exceptions.in_force(self._tx)
         ]
 
     def unusual(self) -> list[Unusual]:
@@ -192,11 +198,11 @@ class StoredFacts:
 
     @cached_property
     def _unusual(self) -> list[Unusual]:
-        found: list[Unusual] = []
-        for node, partition, column, said, strength, at_us in drift.unusual(self._tx):
+        unusuals: list[Unusual] = []
+        for node, partition, column, text, strength, at_us in drift.unusual(self._tx):
             users = incidents.users_of_column(self._tx, node, partition, column)
-            found.append(Unusual(node, partition, said, strength, at_us, None if users is None else frozenset(users)))
-        return found
+            unusuals.append(Unusual(node, partition, text, strength, at_us, None if users is None else frozenset(users)))
+        return unusuals
 
     def damaged(self) -> Mapping[tuple[str, str], Damage]:
         """Node and partition of what readers can't read, because its file is damaged."""
@@ -205,23 +211,23 @@ class StoredFacts:
     @cached_property
     def _damaged(self) -> dict[tuple[str, str], Damage]:
         files = damaged_files(self._tx)
-        found: dict[tuple[str, str], Damage] = {}
-        for node in dict.fromkeys(one.node for one in files):
-            own = {one.id: one for one in files if one.node == node}
+        damages: dict[tuple[str, str], Damage] = {}
+        for node in dict.fromkeys(file.node for file in files):
+            own = {file.id: file for file in files if file.node == node}
             for number, keys in sorted(partitions_in(self._tx, node, own.keys()).items()):
                 file = own[number]
                 for key in sorted(keys):
-                    found.setdefault((node, key), Damage(file.path, file.wrong, file.since, self._open_at(node, key)))
-        return found
+                    damages.setdefault((node, key), Damage(file.path, file.wrong, file.since, self._open_at(node, key)))
+        return damages
 
     def failed_in_backfill(self, node: str, partition: str) -> BackfillFailure | None:
         """What a backfill or a repair failed at, of what readers lack."""
-        found = news.failed_in_backfill(self._tx, node, partition)
-        if found is None or found.version != self._applied:
+        backfill = news.failed_in_backfill(self._tx, node, partition)
+        if backfill is None or backfill.version != self._applied:
             return None
-        error = msgspec.json.decode(found.ended.error) if found.ended.error else {}
-        reason = str(error.get("message") or found.ended.reason)
-        return BackfillFailure(reason, found.ended.finished_at, self._open_at(node, partition))
+        error = msgspec.json.decode(backfill.ended.error) if backfill.ended.error else {}
+        reason = str(error.get("message") or backfill.ended.reason)
+        return BackfillFailure(reason, backfill.ended.finished_at, self._open_at(node, partition))
 
     @cached_property
     def _applied(self) -> int:
@@ -237,27 +243,27 @@ class StoredFacts:
 
     @cached_property
     def _unreadable(self) -> dict[str, UnreadableSource]:
-        found = {}
-        for one in failed_observations.failing(self._tx):
-            opened = incidents.open_at(self._tx, one.source, "")
+        sources = {}
+        for item in failed_observations.failing(self._tx):
+            opened = incidents.open_at(self._tx, item.source, "")
             if opened is not None and opened.kind in _OF_OBSERVATIONS:
-                found[one.source] = UnreadableSource(one.since, one.error, opened.shown)
-        return found
+                sources[item.source] = UnreadableSource(item.since, item.error, opened.shown)
+        return sources
 
     def seconds(self, node: str) -> float | None:
         """How long an attempt at a node takes: what 95 of 100 stay within; None where none is known."""
-        found = durations.of_node(self._tx, node)
-        return None if found is None else found.p95
+        statistics = durations.of_node(self._tx, node)
+        return None if statistics is None else statistics.p95
 
     def promised_at(self, consumer: str) -> int | None:
         """From when on the promise in force holds; None: nothing is promised."""
-        found = self._promise(consumer)
-        return None if found is None else found.begins_at
+        start = self._promise(consumer)
+        return None if start is None else start.begins_at
 
     def promised_since(self, consumer: str) -> int | None:
         """Since when something is promised without a break; None: nothing is promised."""
-        found = self._promise(consumer)
-        return None if found is None else found.unbroken_since
+        start = self._promise(consumer)
+        return None if start is None else start.unbroken_since
 
     def _promise(self, consumer: str) -> promises.PromiseStart | None:
         if consumer not in self._promises:

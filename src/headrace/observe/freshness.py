@@ -59,8 +59,8 @@ def stood(context: EvaluationContext, now_us: int) -> NodeStates:
     """How they stand, each judged anew; `kept.Kept` says the same of what changed."""
     states = freshnesses(context, now_us)
     assets = [node for node in context.declared.nodes.values() if not node.is_source]
-    found = Counter(states[name] for name in (*(node.name for node in assets), *context.declared.views))
-    return NodeStates(states, counted(context, found, sum(unchecked(node, context) for node in assets)))
+    result = Counter(states[name] for name in (*(node.name for node in assets), *context.declared.views))
+    return NodeStates(states, counted(context, result, sum(unchecked(node, context) for node in assets)))
 
 
 def counted(context: EvaluationContext, states: Mapping[FreshnessState, int], newest_unchecked: int) -> AssetStateCounts:
@@ -84,36 +84,36 @@ def unchecked(node: Node, context: EvaluationContext) -> bool:
 
 def freshnesses(context: EvaluationContext, now_us: int) -> dict[str, FreshnessState]:
     """The freshness of every source and asset; a view's is the worst of what it reads, and one that reads nothing is fresh."""
-    found: dict[str, FreshnessState] = {}
+    states: dict[str, FreshnessState] = {}
     stale = context.facts.stale_nodes()
     for node in context.declared.nodes.values():
-        found[node.name] = freshness(node, context, found, stale, now_us)
+        states[node.name] = freshness(node, context, states, stale, now_us)
     for view in context.declared.views:
-        found[view] = of_view(view, context, found)
-    return found
+        states[view] = of_view(view, context, states)
+    return states
 
 
 def freshness(
-    node: Node, context: EvaluationContext, found: Mapping[str, FreshnessState], stale: Collection[str], now_us: int
+    node: Node, context: EvaluationContext, states: Mapping[str, FreshnessState], stale: Collection[str], now_us: int
 ) -> FreshnessState:
     """One node's, where that of what it reads is `found`; `stale` are the nodes of which a published partition is."""
     if context.facts.newest(node.name) is None:
         return FreshnessState.NEVER
-    if _behind(node, context, found, now_us):
+    if _behind(node, context, states, now_us):
         return FreshnessState.BEHIND
     return FreshnessState.STALE if node.name in stale else FreshnessState.FRESH
 
 
-def of_view(view: str, context: EvaluationContext, found: Mapping[str, FreshnessState]) -> FreshnessState:
+def of_view(view: str, context: EvaluationContext, states: Mapping[str, FreshnessState]) -> FreshnessState:
     """A view's, where that of what it reads is `found`."""
-    return max((found[name] for name in context.declared.views[view]), key=_WORST_LAST.index, default=FreshnessState.FRESH)
+    return max((states[name] for name in context.declared.views[view]), key=_WORST_LAST.index, default=FreshnessState.FRESH)
 
 
-def _behind(node: Node, context: EvaluationContext, found: Mapping[str, FreshnessState], now_us: int) -> bool:
+def _behind(node: Node, context: EvaluationContext, states: Mapping[str, FreshnessState], now_us: int) -> bool:
     if node.partition.grain is None:
         at_rest = all(_at_rest(context.facts.standing(node.name, key), listed=key != WHOLE) for key in _unpaced_keys(node, context))
         return not at_rest or any(
-            found[source.name] in (FreshnessState.BEHIND, FreshnessState.NEVER) for source in paced_inputs(node, context)
+            states[source.name] in (FreshnessState.BEHIND, FreshnessState.NEVER) for source in paced_inputs(node, context)
         )
     if node.partition.key is not None and node.partition.values is None:
         return _incomplete(node, context, now_us)
@@ -129,8 +129,8 @@ def _unpaced_keys(node: Node, context: EvaluationContext) -> list[str]:
     return list(node.partition.values or context.facts.keys(node.name, ""))
 
 
-def _at_rest(standing: PartitionStateFacts | None, *, listed: bool) -> bool:
-    return not listed if standing is None else standing.state == "published" or standing.stale
+def _at_rest(facts: PartitionStateFacts | None, *, listed: bool) -> bool:
+    return not listed if facts is None else facts.state == "published" or facts.stale
 
 
 def _incomplete(node: Node, context: EvaluationContext, now_us: int) -> bool:
@@ -144,7 +144,7 @@ def _incomplete(node: Node, context: EvaluationContext, now_us: int) -> bool:
             return False
         heard = [context.facts.standing(node.name, f"{moment}{SEPARATOR}{key}") for key in context.facts.keys(node.name, moment)]
         off = node.no_data.covers(moment, grain, node.timezone)
-        if (not heard and not off) or not all(one is not None and one.published for one in heard):
+        if (not heard and not off) or not all(facts is not None and facts.published for facts in heard):
             return True
     return False
 

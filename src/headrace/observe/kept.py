@@ -39,8 +39,8 @@ class CachedFacts(StoredFacts):
         seen = self._seen.get(node)
         if seen is None:
             return None
-        found = seen.extent
-        return Newest(found.newest, found.newest_at, found.newest_verdict, found.oldest)
+        summary = seen.extent
+        return Newest(summary.newest, summary.newest_at, summary.newest_verdict, summary.oldest)
 
     def published_between(self, node: str, first: str, last: str) -> int:
         """How many partitions from `first` to `last`, both included, readers see."""
@@ -90,7 +90,11 @@ class StateCache:
         """How everything stands in a transaction's snapshot."""
         with self._lock:
             revision = extents.revision(tx)
-            before = max((one for one in self._moments if one.revision <= revision), key=lambda one: one.revision, default=None)
+            before = max(
+                (states for states in self._moments if states.revision <= revision),
+                key=lambda revision_states: revision_states.revision,
+                default=None,
+            )
             changed = [] if before is None else extents.changed_nodes(tx, before.revision)
             seen = extents.all_of(tx) if before is None else _brought(tx, before.seen, changed)
             facts = CachedFacts(tx, seen)
@@ -98,15 +102,15 @@ class StateCache:
             begun = tuple(key_at_us(now_us, grain, timezone) for grain, timezone in self._cuts)
             anew = before is None or before.rhythms is not context.rhythms or before.begun != begun
             if before is not None and not anew and before.revision == revision:
-                moment = before
+                states = before
             else:
                 asked = self._names if anew else changed
-                moment = self._judged(
+                states = self._judged(
                     context, now_us, asked, before, RevisionStates(revision, context.rhythms, begun, seen, {}, {}, frozenset())
                 )
-                self._moments.append(moment)
-        counts = counted(context, moment.tally, len(moment.newest_unchecked))
-        return StateSnapshot(facts, context, NodeStates(moment.states, counts))
+                self._moments.append(states)
+        counts = counted(context, states.tally, len(states.newest_unchecked))
+        return StateSnapshot(facts, context, NodeStates(states.states, counts))
 
     def _judged(
         self, context: EvaluationContext, now_us: int, asked: Iterable[str], before: RevisionStates | None, now: RevisionStates
@@ -118,15 +122,15 @@ class StateCache:
         known = set(waiting)
         while waiting:
             name = self._names[heapq.heappop(waiting)]
-            found, old = self._state(name, context, states, stale, now_us), states.get(name)
-            states[name] = found
+            state, old = self._state(name, context, states, stale, now_us), states.get(name)
+            states[name] = state
             node = self._declared.nodes.get(name)
             if node is None or not node.is_source:
-                tally.update({found: 1})
+                tally.update({state: 1})
                 tally.subtract({old: 1} if old is not None else {})
             if node is not None and not node.is_source:
                 (odd.add if unchecked(node, context) else odd.discard)(name)
-            if found is not old:
+            if state is not old:
                 for place in self._below.get(name, ()):
                     if place not in known:
                         known.add(place)
@@ -143,20 +147,20 @@ class StateCache:
 def _below(declared: DeclaredPromises) -> dict[str, list[int]]:
     """Node → the places of what stands by how it stands: views of it, and what isn't cut by time and reads it."""
     places = {name: place for place, name in enumerate((*declared.nodes, *declared.views))}
-    found: dict[str, list[int]] = {}
+    results: dict[str, list[int]] = {}
     for node in declared.nodes.values():
         if node.partition.grain is None:
             for spec in node.inputs:
-                found.setdefault(spec.node, []).append(places[node.name])
+                results.setdefault(spec.node, []).append(places[node.name])
     for view, reads in declared.views.items():
         for name in reads:
-            found.setdefault(name, []).append(places[view])
-    return found
+            results.setdefault(name, []).append(places[view])
+    return results
 
 
 def _brought(tx: Transaction, seen: Mapping[str, VisibleExtent], changed: Iterable[str]) -> Mapping[str, VisibleExtent]:
     again = {name: extents.of(tx, name) for name in changed}
     if not again:
         return seen
-    kept = {name: one for name, one in seen.items() if name not in again}
-    return kept | {name: one for name, one in again.items() if one is not None}
+    visible_extents = {name: extent for name, extent in seen.items() if name not in again}
+    return visible_extents | {name: extent for name, extent in again.items() if extent is not None}

@@ -118,20 +118,20 @@ def obligations(terms: Terms, context: EvaluationContext, now_us: int) -> list[O
 
 def obligations_of(written: Sequence[RecordedObligation], terms: Terms, context: EvaluationContext, now_us: int) -> list[Obligation]:
     """The same where those that are written down are known."""
-    found = []
+    obligations = []
     newest: tuple[int, str] | None = None
     begins = begins_us(terms, context, now_us)
-    for kept in written:
-        start = began(kept.interval, terms.per, terms.timezone)
+    for obligation in written:
+        start = began(obligation.interval, terms.per, terms.timezone)
         if start is None:
             continue  # written under a promise per another grain
-        known = kept.met_at_us is not None and not taken_back(terms, kept.interval, context)
-        met = kept.met_at_us if known else met_at(terms, kept.interval, context)
-        found.append(Obligation(kept.interval, kept.due_at_us, met, kept.waived_at_us))
-        newest = max(newest or (start, kept.interval), (start, kept.interval))
+        known = obligation.met_at_us is not None and not taken_back(terms, obligation.interval, context)
+        met = obligation.met_at_us if known else met_at(terms, obligation.interval, context)
+        obligations.append(Obligation(obligation.interval, obligation.due_at_us, met, obligation.waived_at_us))
+        newest = max(newest or (start, obligation.interval), (start, obligation.interval))
     after = newest[1] if newest is not None else None
-    found.extend(promised_from(begins, terms, context, after, now_us))
-    return found
+    obligations.extend(promised_from(begins, terms, context, after, now_us))
+    return obligations
 
 
 def begins_us(terms: Terms, context: EvaluationContext, now_us: int) -> int:
@@ -149,10 +149,10 @@ def promised_from(begins_us: int, terms: Terms, context: EvaluationContext, afte
             yield Obligation(interval, due, met_at(terms, interval, context))
 
 
-def intervals_before(found: Sequence[Obligation], terms: Terms, context: EvaluationContext, now_us: int) -> Iterator[str]:
+def intervals_before(obligations: Sequence[Obligation], terms: Terms, context: EvaluationContext, now_us: int) -> Iterator[str]:
     """The intervals before the first of some obligations, newest first, back to where all reads have started: they
     were never promised, but can be read."""
-    first = found[0].interval if found else key_at_us(now_us, terms.per, terms.timezone)
+    first = obligations[0].interval if obligations else key_at_us(now_us, terms.per, terms.timezone)
     starts = [context.rhythms[node.name].start_us for node in context.known_reads(terms) if context.rhythms[node.name].has]
     known = [start for start in starts if start is not None]
     if not known or len(known) < len(starts):
@@ -177,7 +177,7 @@ def met_at(terms: Terms, interval: str, context: EvaluationContext) -> int | Non
     if not reads or len(reads) < len(terms.reads):
         return None
     seen = [covered(node, terms, interval, context) for node in context.awaited(terms)]
-    return None if None in seen else max(one.at_us for one in seen if one is not None)
+    return None if None in seen else max(publication.at_us for publication in seen if publication is not None)
 
 
 def covered(node: Node, terms: Terms, interval: str, context: EvaluationContext) -> VisiblePublication | None:
@@ -186,7 +186,7 @@ def covered(node: Node, terms: Terms, interval: str, context: EvaluationContext)
     keys = needed(node, terms, interval, context)
     if keys is not None:
         seen = [context.facts.first(node.name, key) for key in keys]
-        return None if None in seen else max((one for one in seen if one is not None), default=_BEFORE_ALL)
+        return None if None in seen else max((publication for publication in seen if publication is not None), default=_BEFORE_ALL)
     if not rhythm.has or not node.partition.whole:
         newest = context.facts.newest(node.name)
         return None if newest is None else context.facts.first(node.name, newest.oldest)
@@ -249,7 +249,7 @@ def _intervals(begins_us: int, terms: Terms, context: EvaluationContext, after: 
         if expected is None:
             return
         first = expected
-    key = max(first, earliest, key=lambda one: start_us(one, terms.per, terms.timezone))
+    key = max(first, earliest, key=lambda item: start_us(item, terms.per, terms.timezone))
     while start_us(key, terms.per, terms.timezone) <= now_us:
         yield key
         key = next_key(key, terms.per, terms.timezone)

@@ -142,15 +142,15 @@ class Explained(msgspec.Struct, frozen=True):
 
 def explained_by(facts: OpenFacts, waiting: frozenset[str]) -> Explained:
     """What the incidents that consumers wait for explain. A node with an open incident of its own isn't explained by another's."""
-    others = {one.node for one in facts.incidents if one.shown not in waiting}
-    reach = {name for one in facts.incidents if one.shown in waiting for name in one.reach}
-    own = {one.node for one in facts.incidents if one.shown in waiting}
+    others = {incident.node for incident in facts.incidents if incident.shown not in waiting}
+    reach = {name for incident in facts.incidents if incident.shown in waiting for name in incident.reach}
+    own = {incident.node for incident in facts.incidents if incident.shown in waiting}
     return Explained(waiting, frozenset(own | (reach - others)))
 
 
 def open_items(facts: OpenFacts, explained: Explained = Explained()) -> tuple[OpenItem, ...]:  # noqa: B008 - frozen
     """What is open, without what is explained already."""
-    found = (
+    items = (
         _consumers(facts),
         _damaged(facts),
         *_incidents(facts, explained),
@@ -163,7 +163,7 @@ def open_items(facts: OpenFacts, explained: Explained = Explained()) -> tuple[Op
         _approvals(facts),
         _not_applied(facts),
     )
-    return tuple(item for item in found if item is not None)
+    return tuple(item for item in items if item is not None)
 
 
 def headline(facts: OpenFacts, causes: str | None, explained: Explained, *, wrong_visible: bool) -> str:
@@ -174,7 +174,7 @@ def headline(facts: OpenFacts, causes: str | None, explained: Explained, *, wron
     readers can see a publication that is known to be wrong. `explained` are the incidents that the
     consumers' reasons name: they are counted once, beside the consumer.
     """
-    states = {one.state for one in facts.consumers}
+    states = {consumer.state for consumer in facts.consumers}
     if states & _NOT_SERVED - _WAITING:
         causes = None
     said = [_served(facts, causes)]
@@ -202,15 +202,15 @@ def _beside(item: OpenItem, explained: Explained) -> str:
 def _served(facts: OpenFacts, causes: str | None) -> str:
     if not facts.consumers:
         return "No consumer is declared."
-    missed = [one for one in facts.consumers if one.state in _NOT_SERVED]
-    risky = [one.name for one in facts.consumers if one.state == "at_risk"]
+    missed = [consumer for consumer in facts.consumers if consumer.state in _NOT_SERVED]
+    risky = [consumer.name for consumer in facts.consumers if consumer.state == "at_risk"]
     at_risk = f", {_few(risky)} at risk" if risky else ""
     total = len(facts.consumers)
     if causes is not None:
         return causes
     if missed:
         verb = "isn't" if len(missed) == 1 else "aren't"
-        named = _few([f"{one.name} ({one.state})" for one in missed])
+        named = _few([f"{fact.name} ({fact.state})" for fact in missed])
         return f"{len(missed)} of {_count(total, 'consumer')} {verb} served: {named}{at_risk}."
     if facts.damaged is not None and facts.damaged.consumers:
         verb = "reads" if len(facts.damaged.consumers) == 1 else "read"
@@ -221,51 +221,51 @@ def _served(facts: OpenFacts, causes: str | None) -> str:
 
 
 def _consumers(facts: OpenFacts) -> OpenItem | None:
-    open_ones = [one for one in facts.consumers if one.state != "served"]
+    open_ones = [consumer for consumer in facts.consumers if consumer.state != "served"]
     if not open_ones:
         return None
-    missed = sum(one.state in _NOT_SERVED for one in open_ones)
+    missed = sum(fact.state in _NOT_SERVED for fact in open_ones)
     said = [f"{_count(missed, 'consumer')} not served"] if missed else []
     if risky := len(open_ones) - missed:
         said.append(f"{_count(risky, 'consumer')} at risk")
     command = f"headrace why {shlex.quote(open_ones[0].name)}"
-    names = tuple(one.name for one in open_ones)
+    names = tuple(fact.name for fact in open_ones)
     return OpenItem(OpenKind.CONSUMER, len(names), names, ", ".join(said), command)
 
 
 def _damaged(facts: OpenFacts) -> OpenItem | None:
-    found = facts.damaged
-    if found is None:
+    damage = facts.damaged
+    if damage is None:
         return None
-    text = f"{_count(found.files, 'damaged file')} ({_few(found.nodes)})"
-    return OpenItem(OpenKind.DATA_CORRUPTED, found.files, found.nodes, text, found.command)
+    text = f"{_count(damage.files, 'damaged file')} ({_few(damage.nodes)})"
+    return OpenItem(OpenKind.DATA_CORRUPTED, damage.files, damage.nodes, text, damage.command)
 
 
 def _incidents(facts: OpenFacts, explained: Explained) -> list[OpenItem | None]:
-    others = [one for one in facts.incidents if one.shown not in explained.incidents]
-    corrupted = [one for one in others if one.kind == OpenKind.DATA_CORRUPTED]
-    rest = [one for one in others if one.kind != OpenKind.DATA_CORRUPTED]
+    others = [incident for incident in facts.incidents if incident.shown not in explained.incidents]
+    corrupted = [fact for fact in others if fact.kind == OpenKind.DATA_CORRUPTED]
+    rest = [fact for fact in others if fact.kind != OpenKind.DATA_CORRUPTED]
     return [
         _of_incidents(OpenKind.DATA_CORRUPTED, corrupted, "incident of damaged data", "incidents of damaged data"),
         _of_incidents(OpenKind.INCIDENT, rest, "incident", "incidents"),
     ]
 
 
-def _of_incidents(kind: OpenKind, found: Sequence[IncidentFact], one: str, several: str) -> OpenItem | None:
-    if not found:
+def _of_incidents(kind: OpenKind, facts: Sequence[IncidentFact], item: str, several: str) -> OpenItem | None:
+    if not facts:
         return None
-    command = f"headrace incident {found[0].shown}" if len(found) == 1 else "headrace incidents"
-    nodes = tuple(dict.fromkeys(incident.node for incident in found))
-    return OpenItem(kind, len(found), nodes, _count(len(found), one, several), command)
+    command = f"headrace incident {facts[0].shown}" if len(facts) == 1 else "headrace incidents"
+    nodes = tuple(dict.fromkeys(incident.node for incident in facts))
+    return OpenItem(kind, len(facts), nodes, _count(len(facts), item, several), command)
 
 
 def _quarantine(facts: OpenFacts, explained: Explained) -> OpenItem | None:
-    held = {node: one for node, one in facts.held.items() if node not in explained.nodes}
+    held = {node: quarantine for node, quarantine in facts.held.items() if node not in explained.nodes}
     if not held:
         return None
-    rows = sum(one.rows for one in held.values())
-    partitions = sum(one.partitions for one in held.values())
-    rejected = sum(one.rejected for one in held.values())
+    rows = sum(quarantine.rows for quarantine in held.values())
+    partitions = sum(quarantine.partitions for quarantine in held.values())
+    rejected = sum(quarantine.rejected for quarantine in held.values())
     state = "held" if not rejected else "rejected" if rejected == partitions else "quarantined"
     text = _count(rows, f"{state} row") if rows else _count(partitions, f"{state} partition")
     return OpenItem(OpenKind.QUARANTINE, partitions, tuple(held), text, "headrace quarantine")
@@ -290,46 +290,46 @@ def _unobserved(facts: OpenFacts, explained: Explained) -> OpenItem | None:
 
 
 def _throttled(facts: OpenFacts) -> OpenItem | None:
-    found = facts.throttled
-    if not found:
+    results = facts.throttled
+    if not results:
         return None
-    since = moment(min(one.since_us for one in found), facts.now_us, facts.timezone)
-    names = _few([one.source for one in found])
-    loaded = f"; {found[0].loaded} of {found[0].expected} intervals loaded" if len(found) == 1 and found[0].expected else ""
-    text = f"{_count(len(found), 'source')} throttled since {since} ({names}{loaded})"
-    command = f"headrace deliveries {shlex.quote(found[0].source)}"
-    return OpenItem(OpenKind.SOURCE_THROTTLED, len(found), tuple(one.source for one in found), text, command)
+    since = moment(min(item.since_us for item in results), facts.now_us, facts.timezone)
+    names = _few([item.source for item in results])
+    loaded = f"; {results[0].loaded} of {results[0].expected} intervals loaded" if len(results) == 1 and results[0].expected else ""
+    text = f"{_count(len(results), 'source')} throttled since {since} ({names}{loaded})"
+    command = f"headrace deliveries {shlex.quote(results[0].source)}"
+    return OpenItem(OpenKind.SOURCE_THROTTLED, len(results), tuple(item.source for item in results), text, command)
 
 
 def _gaps(facts: OpenFacts) -> OpenItem | None:
     """Older intervals that consumers miss though they are served now."""
-    found = [one for one in facts.consumers if one.backlog and one.state not in _NOT_SERVED]
-    if not found:
+    consumer_facts = [consumer for consumer in facts.consumers if consumer.backlog and consumer.state not in _NOT_SERVED]
+    if not consumer_facts:
         return None
-    count = sum(len(one.backlog) for one in found)
-    each = [f"{one.name} misses {days(len(one.backlog), one.per)}" for one in found[:NAMES_MAX]]
-    more = f" and {len(found) - NAMES_MAX} more consumers miss some" if len(found) > NAMES_MAX else ""
-    command = f"headrace why {shlex.quote(f'{found[0].name}@{found[0].backlog[0]}')}"
-    names = tuple(one.name for one in found)
+    count = sum(len(fact.backlog) for fact in consumer_facts)
+    each = [f"{fact.name} misses {days(len(fact.backlog), fact.per)}" for fact in consumer_facts[:NAMES_MAX]]
+    more = f" and {len(consumer_facts) - NAMES_MAX} more consumers miss some" if len(consumer_facts) > NAMES_MAX else ""
+    command = f"headrace why {shlex.quote(f'{consumer_facts[0].name}@{consumer_facts[0].backlog[0]}')}"
+    names = tuple(fact.name for fact in consumer_facts)
     return OpenItem(OpenKind.GAP, count, names, f"{', '.join(each)}{more}", command)
 
 
 def _superseded(facts: OpenFacts) -> OpenItem | None:
     if not facts.superseded:
         return None
-    count = sum(one.partitions for one in facts.superseded)
-    each = [_stale(one) for one in facts.superseded[:NAMES_MAX]]
+    count = sum(item.partitions for item in facts.superseded)
+    each = [_stale(item) for item in facts.superseded[:NAMES_MAX]]
     first = facts.superseded[0]
     keys = first.first if first.first == first.last else f"{first.first} … {first.last}"
     span = f" ({keys})" if len(facts.superseded) == 1 else ""
     text = f"{', '.join(each)} {'is' if count == 1 else 'are'} stale{span}"
-    nodes = tuple(one.node for one in facts.superseded)
+    nodes = tuple(item.node for item in facts.superseded)
     return OpenItem(OpenKind.SUPERSEDED_UPSTREAM, count, nodes, text, first.command)
 
 
-def _stale(one: Superseded) -> str:
-    code = " (its own code changed)" if one.own_code else ""
-    return f"{days(one.partitions, one.unit)} of {one.node}{code}"
+def _stale(item: Superseded) -> str:
+    code = " (its own code changed)" if item.own_code else ""
+    return f"{days(item.partitions, item.unit)} of {item.node}{code}"
 
 
 def _approvals(facts: OpenFacts) -> OpenItem | None:
@@ -350,8 +350,8 @@ def _not_applied(facts: OpenFacts) -> OpenItem | None:
     return OpenItem(OpenKind.NOT_APPLIED, facts.not_applied, (), text, "headrace plan")
 
 
-def _count(n: int, one: str, several: str | None = None) -> str:
-    return f"{n:,} {one if n == 1 else several or one + 's'}"
+def _count(n: int, item: str, several: str | None = None) -> str:
+    return f"{n:,} {item if n == 1 else several or item + 's'}"
 
 
 def _few(names: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ def late_run(due: Sequence[Obligation], now_us: int, *, every: bool) -> Sequence
     """The obligations through which it has been late without a break until now, the first of which made it so; empty if
     it isn't late. `due` holds those whose deadline has passed."""
     if every:
-        first = next((place for place, one in enumerate(due) if one.open_at(now_us)), len(due))
+        first = next((place for place, obligation in enumerate(due) if obligation.open_at(now_us)), len(due))
         while (before := _open_before(due, first)) is not None:
             first = before
         return due[first:]
@@ -27,13 +27,13 @@ def late_run(due: Sequence[Obligation], now_us: int, *, every: bool) -> Sequence
     return due[first:]
 
 
-def unserved(found: Sequence[Obligation], now_us: int, *, every: bool) -> list[Obligation]:
+def unserved(obligations: Sequence[Obligation], now_us: int, *, every: bool) -> list[Obligation]:
     """What is due and neither met nor waived, in the order in which it tells why a consumer isn't
     served: first that for which it became late, and what followed, then older ones, the newest first."""
-    due = [one for one in found if one.due_at_us <= now_us]
-    late = [one for one in late_run(due, now_us, every=every) if not one.settled]
+    due = [obligation for obligation in obligations if obligation.due_at_us <= now_us]
+    late = [obligation for obligation in late_run(due, now_us, every=every) if not obligation.settled]
     older = due[: due.index(late[0])] if late else due
-    return [*late, *(one for one in reversed(older) if not one.settled)]
+    return [*late, *(obligation for obligation in reversed(older) if not obligation.settled)]
 
 
 def _open_before(due: Sequence[Obligation], place: int) -> int | None:
@@ -43,18 +43,18 @@ def _open_before(due: Sequence[Obligation], place: int) -> int | None:
     return next((earlier for earlier in range(place) if due[earlier].open_until(due[place].due_at_us)), None)
 
 
-def served_since(due: Sequence[Obligation], found: Sequence[Obligation], *, every: bool) -> int | None:
+def served_since(due: Sequence[Obligation], obligations: Sequence[Obligation], *, every: bool) -> int | None:
     """Since when it hasn't been late, of one that isn't late now; where it never was, when its first interval was met.
 
     `found` also holds obligations that aren't due yet.
     """
     if not due:
-        return min((one.met_at_us for one in found if one.met_at_us is not None), default=None)
+        return min((obligation.met_at_us for obligation in obligations if obligation.met_at_us is not None), default=None)
     return _since_all_settled(due) if every else _since_newest_settled(due)
 
 
 def _since_all_settled(due: Sequence[Obligation]) -> int:
-    ends = [_settled(one) for one in due if _settled(one) > one.due_at_us]
+    ends = [_settled(obligation) for obligation in due if _settled(obligation) > obligation.due_at_us]
     return max(ends) if ends else _settled(due[0])
 
 
@@ -62,14 +62,14 @@ def _since_newest_settled(due: Sequence[Obligation]) -> int:
     since = _settled(due[-1])
     if since > due[-1].due_at_us:
         return since
-    for later, one in zip(reversed(due), reversed(due[:-1]), strict=False):
-        if one.open_at(later.due_at_us):
+    for later, obligation in zip(reversed(due), reversed(due[:-1]), strict=False):
+        if obligation.open_at(later.due_at_us):
             return later.due_at_us  # the newest due was late until the next fell due, which was met by then
-        if _settled(one) > one.due_at_us:
-            return _settled(one)
+        if _settled(obligation) > obligation.due_at_us:
+            return _settled(obligation)
     return _settled(due[0])
 
 
-def _settled(one: Obligation) -> int:
+def _settled(obligation: Obligation) -> int:
     """When it was met or waived, of one that isn't open any more; else its deadline."""
-    return one.due_at_us if one.settled_at_us is None else one.settled_at_us
+    return obligation.due_at_us if obligation.settled_at_us is None else obligation.settled_at_us

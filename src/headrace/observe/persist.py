@@ -44,11 +44,15 @@ def _keep_deadlines(tx: Transaction, context: EvaluationContext, new: DeclaredPr
         now = after.get(was.consumer)
         if now is None or (now.per, now.timezone) != (was.per, was.timezone):
             continue
-        kept = context.facts.kept(was.consumer)
-        open_ones = [one for one in obligations_of(kept, was, context, now_us) if one.due_at_us > now_us]
-        earlier = [one for one in open_ones if due_us(now, one.interval) < now_us]
+        recorded_obligations = context.facts.kept(was.consumer)
+        open_ones = [
+            obligation for obligation in obligations_of(recorded_obligations, was, context, now_us) if obligation.due_at_us > now_us
+        ]
+        earlier = [obligation for obligation in open_ones if due_us(now, obligation.interval) < now_us]
         if earlier:
-            _write(tx, was, _put_in_force(tx, was, now_us), earlier, {one.interval: one for one in kept})
+            _write(
+                tx, was, _put_in_force(tx, was, now_us), earlier, {obligation.interval: obligation for obligation in recorded_obligations}
+            )
 
 
 def _promise_since(tx: Transaction, new: DeclaredPromises, now_us: int) -> None:
@@ -58,33 +62,45 @@ def _promise_since(tx: Transaction, new: DeclaredPromises, now_us: int) -> None:
         current = promises.in_force(tx, terms.consumer)
         if current is None or current.from_at != now_us or current.begins_at >= now_us:
             continue
-        found = [
-            one
-            for one in promised_from(current.begins_at, terms, context, None, now_us)
-            if one.due_at_us <= now_us and obligations.get(tx, terms.consumer, one.interval) is None
+        results = [
+            obligation
+            for obligation in promised_from(current.begins_at, terms, context, None, now_us)
+            if obligation.due_at_us <= now_us and obligations.get(tx, terms.consumer, obligation.interval) is None
         ]
-        _write(tx, terms, current.id, found, {})
+        _write(tx, terms, current.id, results, {})
 
 
 def settle(tx: Transaction, context: EvaluationContext, now_us: int) -> int:
     """Write the obligations that became due, and when those that were open were met; how many rows were touched."""
     touched = 0
     for terms in context.declared.consumers:
-        kept = context.facts.kept(terms.consumer)
-        due = [one for one in obligations_of(kept, terms, context, now_us) if one.due_at_us <= now_us]
+        recorded_obligations = context.facts.kept(terms.consumer)
+        due = [obligation for obligation in obligations_of(recorded_obligations, terms, context, now_us) if obligation.due_at_us <= now_us]
         promise_id = _put_in_force(tx, terms, now_us)
-        touched += _write(tx, terms, promise_id, due, {one.interval: one for one in kept})
+        touched += _write(tx, terms, promise_id, due, {obligation.interval: obligation for obligation in recorded_obligations})
     return touched
 
 
-def _write(tx: Transaction, terms: Terms, promise_id: int, due: list[Obligation], kept: Mapping[str, RecordedObligation]) -> int:
-    changed = [one for one in due if one.interval not in kept or kept[one.interval].met_at_us != one.met_at_us]
+def _write(
+    tx: Transaction, terms: Terms, promise_id: int, due: list[Obligation], recorded_obligations: Mapping[str, RecordedObligation]
+) -> int:
+    changed = [
+        obligation
+        for obligation in due
+        if obligation.interval not in recorded_obligations or recorded_obligations[obligation.interval].met_at_us != obligation.met_at_us
+    ]
     tx.executemany(
         "insert into obligation (consumer, interval, due_at, promise_id, met_at) values (:consumer, :interval, :due, :promise, :met) "
         "on conflict (consumer, interval) do update set met_at = coalesce(obligation.met_at, excluded.met_at)",
         [
-            {"consumer": terms.consumer, "interval": one.interval, "due": one.due_at_us, "promise": promise_id, "met": one.met_at_us}
-            for one in changed
+            {
+                "consumer": terms.consumer,
+                "interval": obligation.interval,
+                "due": obligation.due_at_us,
+                "promise": promise_id,
+                "met": obligation.met_at_us,
+            }
+            for obligation in changed
         ],
     )
     return len(changed)

@@ -49,18 +49,20 @@ class Outlooks:
             self._built = network_of(_graph(self._context.declared))
         return self._built
 
-    def risk(self, terms: Terms, one: Obligation) -> Risk | None:
+    def risk(self, terms: Terms, obligation: Obligation) -> Risk | None:
         """Whether an obligation that isn't met will be missed, and by what."""
         forecast = PartitionForecaster(
-            self._network, partial(self._stand, terms, one.interval), self._now, seconds=self._seconds, paused=self._paused
+            self._network, partial(self._stand, terms, obligation.interval), self._now, seconds=self._seconds, paused=self._paused
         )
-        outlook = self._last([self._of(node, terms, one.interval, forecast) for node in self._ends(terms)])
-        if not outlook.steps or (outlook.at is not None and outlook.at <= one.due_at_us):
+        outlook = self._last([self._of(node, terms, obligation.interval, forecast) for node in self._ends(terms)])
+        if not outlook.steps or (outlook.at is not None and outlook.at <= obligation.due_at_us):
             return None
         first = outlook.steps[0] if outlook.at is not None else outlook.steps[-1]
-        due = f", due {moment(one.due_at_us, self._now, self._context.declared.timezone)}"
+        due = f", due {moment(obligation.due_at_us, self._now, self._context.declared.timezone)}"
         passed = (
-            None if outlook.at is None or first.begins > self._now or self._is_expected(first) else self._now - (outlook.at - one.due_at_us)
+            None
+            if outlook.at is None or first.begins > self._now or self._is_expected(first)
+            else self._now - (outlook.at - obligation.due_at_us)
         )
         return Risk(first.node, first.key, outlook.at, f"{first.node} {self._clause(first, outlook)}{due}", passed)
 
@@ -84,21 +86,21 @@ class Outlooks:
         return Outlook(begins + takes, (*before.steps, ForecastStep(node.name, "*", begins, begins + takes, f"takes {ago(takes)}")))
 
     @staticmethod
-    def _last(found: list[Outlook]) -> Outlook:
-        never = next((one for one in found if one.at is None), None)
-        return never or max(found, key=lambda one: one.at or 0, default=THERE)
+    def _last(outlooks: list[Outlook]) -> Outlook:
+        never = next((outlook for outlook in outlooks if outlook.at is None), None)
+        return never or max(outlooks, key=lambda outlook: outlook.at or 0, default=THERE)
 
     def _stand(self, terms: Terms, interval: str, name: str, key: str) -> CurrentPartitionState | None:
         """Where a partition stands, for a forecast of one interval; what counts as empty is there."""
         node = self._context.node(name)
         if counts_as_empty(node, key, self._context):
             return CurrentPartitionState(PartitionState.PUBLISHED, published=True)
-        found = self._context.facts.standing(name, key)
-        if found is None:
+        facts = self._context.facts.standing(name, key)
+        if facts is None:
             return None
-        there = found.published and not (node.partition.whole and covered(node, terms, interval, self._context) is None)
-        began = found.since_us if found.state == "running" else None
-        return CurrentPartitionState(PartitionState(found.state), there, began, found.not_before_us, found.reason)
+        there = facts.published and not (node.partition.whole and covered(node, terms, interval, self._context) is None)
+        began = facts.since_us if facts.state == "running" else None
+        return CurrentPartitionState(PartitionState(facts.state), there, began, facts.not_before_us, facts.reason)
 
     def _is_expected(self, step: ForecastStep) -> bool:
         """Whether a step is a delivery that hasn't come."""
@@ -109,12 +111,12 @@ class Outlooks:
         pause = self._context.facts.pauses().get(step.node)
         if pause is not None and step.node in self._paused:
             return f"is {pause.said(self._now, self._context.declared.timezone)}{self._then(step, outlook)}"
-        standing = self._context.facts.standing(step.node, step.key)
+        facts = self._context.facts.standing(step.node, step.key)
         if outlook.at is None:
             return step.why
         if self._is_expected(step):
             return f"is expected by {moment(step.ends, self._now, self._context.declared.timezone)}{self._then(step, outlook)}"
-        if standing is not None and standing.state == "running":
+        if facts is not None and facts.state == "running":
             return f"runs for {ago(self._now - step.begins)}, what is left needs {ago(outlook.at - self._now)}"
         if not step.why.startswith("takes"):
             return f"{step.why} until {moment(step.ends, self._now, self._context.declared.timezone)}{self._then(step, outlook)}"
@@ -142,10 +144,10 @@ class _Seconds(Mapping[str, float]):
     def __getitem__(self, node: str) -> float:
         if node not in self._known:
             self._known[node] = self._context.facts.seconds(node)
-        found = self._known[node]
-        if found is None:
+        result = self._known[node]
+        if result is None:
             raise KeyError(node)
-        return found
+        return result
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._known)

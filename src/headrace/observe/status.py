@@ -46,18 +46,18 @@ def judged(
 ) -> Status:
     """The same of a context that is set. `nodes`: how all nodes stand, where that is known; `only` one consumer."""
     declared, facts = context.declared, context.facts
-    found, outlooks = stood(context, now_us) if nodes is None else nodes, Outlooks(context, now_us)
+    states, outlooks = stood(context, now_us) if nodes is None else nodes, Outlooks(context, now_us)
     blockage = Blockage(context, now_us)
     looked = [observations[0] for node in declared.nodes.values() if node.is_source and (observations := facts.observations(node.name))]
     return Status(
         now_us=now_us,
         observed_at_us=max(looked, default=None),
         consumers=tuple(
-            _Judgement(terms, context, now_us, outlooks, blockage, wronged.get(terms.consumer)).result(found.states)
+            _Judgement(terms, context, now_us, outlooks, blockage, wronged.get(terms.consumer)).result(states.states)
             for terms in declared.consumers
             if only in (None, terms.consumer)
         ),
-        assets=found.counts,
+        assets=states.counts,
     )
 
 
@@ -76,7 +76,7 @@ class _Judgement:
         self._wronged, self._blockage = wronged, blockage
         self._terms, self._context, self._now, self._outlooks = terms, context, now_us, outlooks
         self._all = obligations(terms, context, now_us)
-        self._due = [one for one in self._all if one.due_at_us <= now_us]
+        self._due = [obligation for obligation in self._all if obligation.due_at_us <= now_us]
         self._every = terms.max_age is not None
         self._late = late_run(self._due, now_us, every=self._every)
 
@@ -86,7 +86,7 @@ class _Judgement:
 
     @cached_property
     def _excepted(self) -> list[AcceptedPartition]:
-        return excepted(self._terms, [one for one in self._all if one.met_at_us is not None], self._context)
+        return excepted(self._terms, [obligation for obligation in self._all if obligation.met_at_us is not None], self._context)
 
     def result(self, fresh: Mapping[str, FreshnessState]) -> ConsumerStatus:
         blind = self._blind()
@@ -112,8 +112,8 @@ class _Judgement:
         pause = self._context.facts.pauses().get(self._terms.consumer)
         pause = pause if pause is not None and pause.holds(self._now) else None
         if pause is not None:
-            said = pause.said(self._now, self._context.declared.timezone)
-            reason, command = f"{said}; {reason}", f"headrace resume {shlex.quote(self._terms.consumer)}"
+            text = pause.said(self._now, self._context.declared.timezone)
+            reason, command = f"{text}; {reason}", f"headrace resume {shlex.quote(self._terms.consumer)}"
         return ConsumerStatus(
             name=self._terms.consumer,
             owner=self._terms.owner,
@@ -123,7 +123,7 @@ class _Judgement:
             due_interval=self._due[-1].interval if self._due else None,
             data_through=self._through,
             missing_besides=self._missing_besides(states[0]),
-            backlog=tuple(one.interval for one in self._due[:-1] if not one.settled),
+            backlog=tuple(obligation.interval for obligation in self._due[:-1] if not obligation.settled),
             reads=tuple(self._reads(fresh)),
             reason=reason,
             next=command,
@@ -150,21 +150,21 @@ class _Judgement:
             return risk.reason, risk.next, self._at_risk_since(risk)
         if state is ConsumerState.SERVED:
             return self._served_reason(), self._backlog_command(), self._served_since()
-        found = self._blocked(state)
+        results = self._blocked(state)
         since = late_since if state is ConsumerState.LATE else None
-        if found is None:
+        if results is None:
             return self._too_old(), "headrace tick", since
-        return self._told(found), next_command(found), since
+        return self._told(results), next_command(results), since
 
     def _withdrawn(self) -> str:
         """What was withdrawn that it is late because of: `clean@2025-01-09, withdrawn: cents (by ann)`."""
-        found = self._blocked(ConsumerState.LATE)
-        if found is None or found.block is not BlockReason.WITHDRAWN:
+        results = self._blocked(ConsumerState.LATE)
+        if results is None or results.block is not BlockReason.WITHDRAWN:
             return ""
-        return f"{place(found.node, found.partition)}, withdrawn: {found.reason}"
+        return f"{place(results.node, results.partition)}, withdrawn: {results.reason}"
 
     def _missing_besides(self, state: ConsumerState) -> int:
-        missing = sum(not one.settled for one in self._due)
+        missing = sum(not obligation.settled for obligation in self._due)
         if state is ConsumerState.SERVED:
             return 0  # its reason names them
         return max(0, missing - 1) if state in (ConsumerState.LATE, ConsumerState.NEVER) else missing
@@ -191,7 +191,7 @@ class _Judgement:
 
     def _at_risk_since(self, risk: AtRisk) -> int | None:
         """Since when it is served and the risk is there."""
-        begins = [one for one in (risk.since_us, self._served_since()) if one is not None]
+        begins = [item for item in (risk.since_us, self._served_since()) if item is not None]
         return max(begins, default=None)
 
     # The states
@@ -225,49 +225,56 @@ class _Judgement:
         if self._context.has_rhythm(terms):  # nothing with rows before any hole: too old since the first deadline
             return self._due[0].due_at_us if self._due else None
         newest = [self._context.facts.newest(node.name) for node in self._context.known_reads(terms)]
-        oldest = min((one.at_us for one in newest if one is not None), default=None)
+        oldest = min((item.at_us for item in newest if item is not None), default=None)
         return None if oldest is None else age.after_us(oldest, terms.timezone)
 
     def _risk(self) -> AtRisk | None:
         """The next interval that has ended, isn't due yet, and is known to be held back, or to take longer than is left."""
-        for one in self._all:
-            ended = self._ended(one) <= self._now
+        for obligation in self._all:
+            ended = self._ended(obligation) <= self._now
             if (
-                one.due_at_us > self._now
+                obligation.due_at_us > self._now
                 and ended
-                and not one.settled
-                and (found := self._held_back(one) or self._nothing_runs_it(one) or self._too_slow(one))
+                and not obligation.settled
+                and (risk := self._held_back(obligation) or self._nothing_runs_it(obligation) or self._too_slow(obligation))
             ):
-                return found
+                return risk
         return None
 
-    def _held_back(self, one: Obligation) -> AtRisk | None:
+    def _held_back(self, obligation: Obligation) -> AtRisk | None:
         """Something that stands still until somebody does something, that was promised for earlier, or
         of which nobody knows whether it was delivered."""
-        for found in in_order(self._blockage.of(self._terms, one.interval)):
-            if found.block in HOLDS or self._overdue(found) or found.unreadable_us is not None:
-                at = moment(one.due_at_us, self._now, self._context.declared.timezone)
-                said = f"late at {at}: {self._told(found)}"
-                since = max(self._ended(one), found.since_us or found.unreadable_us or self._promised_for(found) or 0)
-                withdrawn = found.reason if found.block is BlockReason.WITHDRAWN else ""
+        for results in in_order(self._blockage.of(self._terms, obligation.interval)):
+            if results.block in HOLDS or self._overdue(results) or results.unreadable_us is not None:
+                at = moment(obligation.due_at_us, self._now, self._context.declared.timezone)
+                text = f"late at {at}: {self._told(results)}"
+                since = max(self._ended(obligation), results.since_us or results.unreadable_us or self._promised_for(results) or 0)
+                withdrawn = results.reason if results.block is BlockReason.WITHDRAWN else ""
                 return AtRisk(
-                    one.interval, one.due_at_us, found.node, found.partition, said, next_command(found), since, withdrawn=withdrawn
+                    obligation.interval,
+                    obligation.due_at_us,
+                    results.node,
+                    results.partition,
+                    text,
+                    next_command(results),
+                    since,
+                    withdrawn=withdrawn,
                 )
         return None
 
-    def _nothing_runs_it(self, one: Obligation) -> AtRisk | None:
+    def _nothing_runs_it(self, obligation: Obligation) -> AtRisk | None:
         """Something that could be computed now, where no leader runs and the next pass comes too late: somebody
         accepted or corrected something since the last."""
-        if self._context.facts.is_led() or self._next_pass() <= one.due_at_us:
+        if self._context.facts.is_led() or self._next_pass() <= obligation.due_at_us:
             return None
-        blocked = in_order(self._blockage.of(self._terms, one.interval))
-        if not blocked or any(found.block is not BlockReason.WAITING or found.reason.startswith(LAKE_CLOSED) for found in blocked):
+        blocked = in_order(self._blockage.of(self._terms, obligation.interval))
+        if not blocked or any(results.block is not BlockReason.WAITING or results.reason.startswith(LAKE_CLOSED) for results in blocked):
             return None
-        found = blocked[0]
-        at = moment(one.due_at_us, self._now, self._context.declared.timezone)
-        said = f"late at {at}: {self._told(found)}, and nothing runs it"
-        since = max(self._ended(one), found.since_us or 0)
-        return AtRisk(one.interval, one.due_at_us, found.node, found.partition, said, "headrace tick", since)
+        results = blocked[0]
+        at = moment(obligation.due_at_us, self._now, self._context.declared.timezone)
+        text = f"late at {at}: {self._told(results)}, and nothing runs it"
+        since = max(self._ended(obligation), results.since_us or 0)
+        return AtRisk(obligation.interval, obligation.due_at_us, results.node, results.partition, text, "headrace tick", since)
 
     def _next_pass(self) -> int:
         """When the sources that it depends on are usually observed next; now where none ever was."""
@@ -275,62 +282,72 @@ class _Judgement:
             self._context.facts.observations(node.name) for node in sources_of(self._context.known_reads(self._terms), self._context)
         ]
         every_us = self._context.declared.tick_every_us
-        return max((next_pass(found, every_us) for found in observations if found), default=self._now)
+        return max((next_pass(observation, every_us) for observation in observations if observation), default=self._now)
 
-    def _too_slow(self, one: Obligation) -> AtRisk | None:
+    def _too_slow(self, obligation: Obligation) -> AtRisk | None:
         """What is left takes longer than there is time."""
-        found = self._outlooks.risk(self._terms, one)
-        if found is None:
+        risk = self._outlooks.risk(self._terms, obligation)
+        if risk is None:
             return None
-        pause = self._context.facts.pauses().get(found.node)
+        pause = self._context.facts.pauses().get(risk.node)
         held = pause is not None and pause.holds(self._now)
-        command = f"headrace resume {shlex.quote(found.node)}" if held else f"headrace why {shlex.quote(self._terms.consumer)}"
-        began = found.since_us or (pause.since_us if pause is not None and held else None) or 0
-        since = max(self._ended(one), began)
-        return AtRisk(one.interval, one.due_at_us, found.node, found.partition, found.clause, command, since, found.predicted_us)
+        command = f"headrace resume {shlex.quote(risk.node)}" if held else f"headrace why {shlex.quote(self._terms.consumer)}"
+        began = risk.since_us or (pause.since_us if pause is not None and held else None) or 0
+        since = max(self._ended(obligation), began)
+        return AtRisk(obligation.interval, obligation.due_at_us, risk.node, risk.partition, risk.clause, command, since, risk.predicted_us)
 
-    def _ended(self, one: Obligation) -> int:
+    def _ended(self, obligation: Obligation) -> int:
         """When an interval ended: before that nothing of it is expected."""
-        return bounds_us(one.interval, self._terms.per, self._terms.timezone)[1]
+        return bounds_us(obligation.interval, self._terms.per, self._terms.timezone)[1]
 
-    def _overdue(self, found: Blocked) -> bool:
-        by = self._promised_for(found)
+    def _overdue(self, results: Blocked) -> bool:
+        by = self._promised_for(results)
         return by is not None and by <= self._now
 
-    def _promised_for(self, found: Blocked) -> int | None:
+    def _promised_for(self, results: Blocked) -> int | None:
         """Until when a delivery that isn't there was promised."""
-        if found.block is not BlockReason.MISSING:
+        if results.block is not BlockReason.MISSING:
             return None
-        return promised_by(self._context.declared.nodes[found.node], found.partition)
+        return promised_by(self._context.declared.nodes[results.node], results.partition)
 
     def _lapsing(self) -> AtRisk | None:
         """The exception that lapses first."""
-        for one in self._excepted:
-            if one.until_us is not None and not one.lapsed(self._now):
+        for partition in self._excepted:
+            if partition.until_us is not None and not partition.lapsed(self._now):
                 zone = self._context.declared.timezone
-                said = f"{_place(one)} is an exception of {one.by} that lapses at {moment(one.until_us, self._now, zone)}: {one.reason}"
-                command = f"headrace quarantine {shlex.quote(_place(one))}"
-                return AtRisk(one.partition, one.until_us, one.node, one.partition, said, command, self._first_read(one), one.until_us)
+                until = moment(partition.until_us, self._now, zone)
+                text = f"{_place(partition)} is an exception of {partition.by} that lapses at {until}: {partition.reason}"
+                command = f"headrace quarantine {shlex.quote(_place(partition))}"
+                return AtRisk(
+                    partition.partition,
+                    partition.until_us,
+                    partition.node,
+                    partition.partition,
+                    text,
+                    command,
+                    self._first_read(partition),
+                    partition.until_us,
+                )
         return None
 
-    def _first_read(self, one: AcceptedPartition) -> int | None:
+    def _first_read(self, partition: AcceptedPartition) -> int | None:
         """When what stands on an exception could first be read: with the first interval that was met after it, if one was."""
-        if one.at_us is None:
+        if partition.at_us is None:
             return None
-        met = (it.met_at_us for it in self._all if it.met_at_us is not None and it.met_at_us >= one.at_us)
-        return min(met, default=one.at_us)
+        met = (it.met_at_us for it in self._all if it.met_at_us is not None and it.met_at_us >= partition.at_us)
+        return min(met, default=partition.at_us)
 
     def _odd(self) -> AtRisk | None:
         """What the newest interval that is served was made of, and that is unlike all before it."""
-        served = [one for one in self._due if one.met_at_us is not None][-1:]
-        found = unusual(self._terms, served, self._context)
-        if found is None:
+        served = [obligation for obligation in self._due if obligation.met_at_us is not None][-1:]
+        results = unusual(self._terms, served, self._context)
+        if results is None:
             return None
-        place = f"{found.node}@{found.partition}"
-        said = f"{place} is unusual: {found.said}"
-        since = max(served[0].due_at_us, served[0].met_at_us or 0, found.at_us or 0)
+        place = f"{results.node}@{results.partition}"
+        text = f"{place} is unusual: {results.said}"
+        since = max(served[0].due_at_us, served[0].met_at_us or 0, results.at_us or 0)
         command = f"headrace why {shlex.quote(place)}"
-        return AtRisk(served[0].interval, served[0].due_at_us, found.node, found.partition, said, command, since)
+        return AtRisk(served[0].interval, served[0].due_at_us, results.node, results.partition, text, command, since)
 
     def _wrong(self) -> tuple[str, str | None, int | None]:
         assert self._wronged is not None
@@ -357,16 +374,16 @@ class _Judgement:
         """What keeps it late; where nothing was ever there, what holds back the first interval."""
         keeps = self._blockage.keeps_late(self._terms, self._late) if state is ConsumerState.LATE else None
         late = [] if keeps is None else [keeps, *self._late]
-        for one in late if state is ConsumerState.LATE else self._all:
-            if not one.settled and (found := self._blockage.of(self._terms, one.interval)):
-                return in_order(found)[0]
+        for obligation in late if state is ConsumerState.LATE else self._all:
+            if not obligation.settled and (results := self._blockage.of(self._terms, obligation.interval)):
+                return in_order(results)[0]
         if state is ConsumerState.LATE and not self._late and self._through is not None:  # too old, though nothing was due yet
             following = next_key(self._through, self._terms.per, self._terms.timezone)
             return next(iter(self._blockage.of(self._terms, following)), None)
         return None
 
-    def _told(self, found: Blocked) -> str:
-        return told(found, self._context, self._now)
+    def _told(self, results: Blocked) -> str:
+        return told(results, self._context, self._now)
 
     def _too_old(self) -> str:
         if self._through is not None and self._terms.max_age is not None:
@@ -374,7 +391,7 @@ class _Judgement:
         if self._terms.max_age is not None and not self._context.has_rhythm(self._terms) and not self._never():
             return f"what can be read was published more than {self._terms.max_age} ago"
         undelivered = [
-            one.name for one in sources_of(self._context.known_reads(self._terms), self._context) if self._is_undelivered(one.name)
+            node.name for node in sources_of(self._context.known_reads(self._terms), self._context) if self._is_undelivered(node.name)
         ]
         if undelivered:
             return f"{undelivered[0]}: nothing was ever delivered"
@@ -387,40 +404,47 @@ class _Judgement:
         return rhythm.has and rhythm.start_us is None
 
     def _served_reason(self) -> str:
-        unmet = [one.interval for one in self._due if not one.settled]
+        unmet = [obligation.interval for obligation in self._due if not obligation.settled]
         if unmet:
             return f"{days(len(unmet), self._terms.per)} missing: {', '.join(unmet[:3])}{' …' if len(unmet) > 3 else ''}"
-        said = "all that is due can be read" if self._due else "all it reads can be read"
+        text = "all that is due can be read" if self._due else "all it reads can be read"
         newest = self._due[-1] if self._due else None
         if newest is not None and newest.met_at_us is None:
-            said = f"{newest.interval} was waived, all else that is due can be read"
-        by = "".join(f"; {_place(one)} by exception of {one.by}" for one in self._excepted[:1])
-        return f"{said}{by}{' and others' if len(self._excepted) > 1 else ''}"
+            text = f"{newest.interval} was waived, all else that is due can be read"
+        by = "".join(f"; {_place(partition)} by exception of {partition.by}" for partition in self._excepted[:1])
+        return f"{text}{by}{' and others' if len(self._excepted) > 1 else ''}"
 
     def _backlog_command(self) -> str | None:
-        unmet = [one for one in self._due if not one.settled]
-        found = self._blockage.of(self._terms, unmet[0].interval) if unmet else []
-        return next_command(found[0]) if found else None
+        unmet = [obligation for obligation in self._due if not obligation.settled]
+        results = self._blockage.of(self._terms, unmet[0].interval) if unmet else []
+        return next_command(results[0]) if results else None
 
     def _reads(self, fresh: Mapping[str, FreshnessState]) -> Iterator[ConsumedAsset]:
         """How each read stands, a view as the worst of what it reads."""
         declared = self._context.declared
         for name in self._terms.named or self._terms.reads:
-            behind = [self._read(declared.nodes[one], fresh) for one in declared.views.get(name, (name,)) if one in declared.nodes]
+            behind = [self._read(declared.nodes[item], fresh) for item in declared.views.get(name, (name,)) if item in declared.nodes]
             if behind:
-                through = min((one.data_through for one in behind if one.data_through is not None), default=None)
+                through = min((asset.data_through for asset in behind if asset.data_through is not None), default=None)
                 yield ConsumedAsset(name, fresh[name], through)
 
     def _read(self, node: Node, fresh: Mapping[str, FreshnessState]) -> ConsumedAsset:
         newest = self._context.facts.newest(node.name)
         through = newest.partition.partition(SEPARATOR)[0] if newest is not None and node.partition.grain is not None else None
         if newest is not None and node.partition.whole and self._context.rhythms[node.name].has:
-            through = next((one.interval for one in reversed(self._all) if covered(node, self._terms, one.interval, self._context)), None)
+            through = next(
+                (
+                    obligation.interval
+                    for obligation in reversed(self._all)
+                    if covered(node, self._terms, obligation.interval, self._context)
+                ),
+                None,
+            )
         return ConsumedAsset(node.name, fresh[node.name], through)
 
 
-def _place(one: AcceptedPartition) -> str:
-    return one.node if one.partition == WHOLE else f"{one.node}@{one.partition}"
+def _place(partition: AcceptedPartition) -> str:
+    return partition.node if partition.partition == WHOLE else f"{partition.node}@{partition.partition}"
 
 
 def sources_of(reads: Sequence[Node], context: EvaluationContext) -> list[Node]:

@@ -13,21 +13,25 @@ EMPTY_INTERVALS_MAX = 100
 """So many intervals without rows are passed over to find the newest with rows."""
 
 
-def data_through(terms: Terms, found: Sequence[Obligation], context: EvaluationContext, now_us: int) -> str | None:
+def data_through(terms: Terms, obligations: Sequence[Obligation], context: EvaluationContext, now_us: int) -> str | None:
     """The newest interval that can be read. Under `max_age`, the newest with rows before any hole; a day
     off counts once it is over. Intervals of before the promise count where none that was promised can be read."""
     if not context.has_rhythm(terms):
         return None
     aged = terms.max_age is not None
-    hole = next((place for place, one in enumerate(found) if not one.settled), len(found)) if aged else len(found)
-    for one in reversed(found[max(0, hole - EMPTY_INTERVALS_MAX) : hole] if aged else found):
-        if one.met_at_us is None or (aged and not _has_rows(terms, one.interval, context)):
+    hole = (
+        next((place for place, obligation in enumerate(obligations) if not obligation.settled), len(obligations))
+        if aged
+        else len(obligations)
+    )
+    for obligation in reversed(obligations[max(0, hole - EMPTY_INTERVALS_MAX) : hole] if aged else obligations):
+        if obligation.met_at_us is None or (aged and not _has_rows(terms, obligation.interval, context)):
             continue
-        if bounds_us(one.interval, terms.per, terms.timezone)[1] <= now_us or _needs_any(terms, one.interval, context):
-            return one.interval
+        if bounds_us(obligation.interval, terms.per, terms.timezone)[1] <= now_us or _needs_any(terms, obligation.interval, context):
+            return obligation.interval
     if hole > EMPTY_INTERVALS_MAX:
         return None  # all that is looked at is empty
-    return _before_all(found, terms, context, now_us)
+    return _before_all(obligations, terms, context, now_us)
 
 
 def _needs_any(terms: Terms, interval: str, context: EvaluationContext) -> bool:
@@ -35,9 +39,9 @@ def _needs_any(terms: Terms, interval: str, context: EvaluationContext) -> bool:
     return any(needed(node, terms, interval, context) != [] for node in context.known_reads(terms))
 
 
-def _before_all(found: Sequence[Obligation], terms: Terms, context: EvaluationContext, now_us: int) -> str | None:
+def _before_all(obligations: Sequence[Obligation], terms: Terms, context: EvaluationContext, now_us: int) -> str | None:
     """The newest that can be read of the intervals before the first obligation that is known of."""
-    for interval in islice(intervals_before(found, terms, context, now_us), EMPTY_INTERVALS_MAX):
+    for interval in islice(intervals_before(obligations, terms, context, now_us), EMPTY_INTERVALS_MAX):
         there = met_at(terms, interval, context) is not None
         if there and (terms.max_age is None or _has_rows(terms, interval, context)):
             return interval

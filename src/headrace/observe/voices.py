@@ -19,12 +19,12 @@ def speaks_for(project: Project) -> Speaks:
 
 def voices(project: Project) -> dict[str, frozenset[str]]:
     """Owner → the names and addresses that speak for it: its own name, and its contacts."""
-    found = {}
+    results = {}
     for name, owner in project.owners.items():
         addresses = [contact.partition(":")[2] or contact for contact in owner.contact]
         known = (name, *addresses, *(address.partition("@")[0] for address in addresses))
-        found[name] = frozenset(one.casefold() for one in known)
-    return found
+        results[name] = frozenset(item.casefold() for item in known)
+    return results
 
 
 def _speaks(known: Mapping[str, Collection[str]], owner: str, actor: str) -> bool:

@@ -23,13 +23,15 @@ _LOCAL = {"GIT_TERMINAL_PROMPT": "0", "GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LO
 def compiled_at(session: ProjectSession, reference: str) -> Compiled:
     """What the files said at `reference`. UsageError for one that there isn't, ProjectError where they had errors or there is no git."""
     with _checked_out(session.root, reference) as folder:
-        found = compile_project(folder, cache=session.data_folder / "cache" / "against", environment=session.env, learnt=session.learnt())
-    if found.compiled is None:
+        compilation = compile_project(
+            folder, cache=session.data_folder / "cache" / "against", environment=session.env, learnt=session.learnt()
+        )
+    if compilation.compiled is None:
         raise ProjectError(
-            f"at {reference} the project has {len([one for one in found.problems if one.level == 'error'])} errors",
+            f"at {reference} the project has {len([problem for problem in compilation.problems if problem.level == 'error'])} errors",
             hint="compare with a commit at which `headrace validate` finds none",
         )
-    return found.compiled
+    return compilation.compiled
 
 
 @contextmanager
@@ -56,12 +58,12 @@ def _unpack(archive: Path, target: Path, reference: str) -> None:
     """Raises ProjectError for what isn't a project's size, or lies outside of it."""
     files = size = 0
     with tarfile.open(archive) as packed:
-        for one in packed:
-            files, size = files + 1, size + one.size
+        for item in packed:
+            files, size = files + 1, size + item.size
             if files > FILES_MAX or size > BYTES_MAX:
                 raise ProjectError(f"at {reference} the project has more than {FILES_MAX:,} files or 1 GiB", hint="keep data out of git")
-            if one.isfile() or one.isdir():
-                packed.extract(one, target, filter="data")
+            if item.isfile() or item.isdir():
+                packed.extract(item, target, filter="data")
 
 
 def _git(root: Path, *arguments: str) -> str:
@@ -73,9 +75,9 @@ def _git(root: Path, *arguments: str) -> str:
         raise ProjectError("--against needs git, which isn't installed here", hint="install git, or leave --against away") from None
     except subprocess.TimeoutExpired:
         raise ProjectError(f"git took longer than {SECONDS_MAX} s", hint="try `git status` in the project's folder") from None
-    said = done.stderr.decode(errors="replace").strip()
-    if done.returncode and (said or arguments[0] != "rev-parse"):
+    text = done.stderr.decode(errors="replace").strip()
+    if done.returncode and (text or arguments[0] != "rev-parse"):
         raise UsageError(
-            f"git can't say what the project was: {said.splitlines()[-1][:200] if said else 'no reason given'}", hint="git log"
+            f"git can't say what the project was: {text.splitlines()[-1][:200] if text else 'no reason given'}", hint="git log"
         )
     return done.stdout.decode(errors="surrogateescape").strip()

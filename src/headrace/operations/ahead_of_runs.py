@@ -35,16 +35,16 @@ def of_recomputing(context: CommandContext, leader: Leader, names: Collection[st
     it, unless it is made `alone`."""
     compiled = leader.applied.compiled
     graph = graph_of(compiled)
-    found = standings.of_session(context.session, context.store, graph, compiled.project, leader.applied.id, seen={})
-    for name in [one.name for one in graph.nodes if one.is_source and one.name in names and one.name in found]:
-        found[name] = msgspec.structs.replace(found[name], arrived=found[name].known)  # it is read again
-    timeline = Timeline(graph, found, to_us(context.now()))
+    extents = standings.of_session(context.session, context.store, graph, compiled.project, leader.applied.id, seen={})
+    for name in [node.name for node in graph.nodes if node.is_source and node.name in names and node.name in extents]:
+        extents[name] = msgspec.structs.replace(extents[name], arrived=extents[name].known)  # it is read again
+    timeline = Timeline(graph, extents, to_us(context.now()))
     nodes = [timeline.nodes[name] for name in names if name in timeline.nodes]
     made: dict[str, Extent] = {}
     for first, last in spans:
-        wanted = BackfillRequest(mode=Mode.ALL, limits=limits_of(nodes, first, last), only=alone, borrowed=context.session.borrowed)
-        for one in choose(timeline, compiled, wanted).picked:
-            made[one.node] = made.get(one.node, NOTHING) | one.extent
+        request = BackfillRequest(mode=Mode.ALL, limits=limits_of(nodes, first, last), only=alone, borrowed=context.session.borrowed)
+        for item in choose(timeline, compiled, request).picked:
+            made[item.node] = made.get(item.node, NOTHING) | item.extent
     return counted(compiled.project, ((node, len(extent)) for node, extent in made.items()))
 
 

@@ -96,8 +96,8 @@ def _applied_by(store: Store | None) -> str | None:
     if store is None:
         return None
     with store.read() as tx:
-        found = versions.newest(tx)
-    return found.plan_id if found is not None else None
+        version = versions.newest(tx)
+    return version.plan_id if version is not None else None
 
 
 def make_again(session: ProjectSession, needed: Sequence[NeededRow], *, reason: str, progress: Progress) -> list[BackfillResponse]:
@@ -106,13 +106,13 @@ def make_again(session: ProjectSession, needed: Sequence[NeededRow], *, reason: 
     opened = session.again(session.actor)  # what is in force now
     done: list[BackfillResponse] = []
     try:
-        for one in needed:
-            made = backfill(
-                opened, one.select, exclude=(), first=one.from_, last=one.to, since=None, mode=one.mode, reason=reason,
+        for row in needed:
+            response = backfill(
+                opened, row.select, exclude=(), first=row.from_, last=row.to, since=None, mode=row.mode, reason=reason,
                 only=False, allow_partial=False, dry_run=False, confirm=lambda _: True, progress=progress,
             )  # fmt: skip
-            done.append(made)
-            if made.state == "awaiting_approval":
+            done.append(response)
+            if response.state == "awaiting_approval":
                 break
     finally:
         opened.close()
@@ -152,27 +152,27 @@ def _apply(context: CommandContext, arguments: ApplyArguments, progress: Progres
 def _unapproved(session: ProjectSession, plan: Plan) -> RefusedRow | None:
     """Why the plan isn't done: the next run would compute, without anybody asking for it, what policy
     wants approved before."""
-    asked_first = [one for one in plan.steps if isinstance(one, Invalidate) and one.needs_approval]
-    steps = [one for one in asked_first if not one.asks]
+    asked_first = [step for step in plan.steps if isinstance(step, Invalidate) and step.needs_approval]
+    steps = [invalidate for invalidate in asked_first if not invalidate.asks]
     if not steps:
         return None
-    names = ", ".join(f"{one.node} ({one.range.partitions:,} partitions)" for one in steps)
+    names = ", ".join(f"{step.node} ({step.range.partitions:,} partitions)" for step in steps)
     rule = policy.stated(session.root, session.settings)
-    said = f"the next run would compute {names} again by itself, and that needs an approval: {rule}"
+    text = f"the next run would compute {names} again by itself, and that needs an approval: {rule}"
     way_out = "loosen the rule with its owner, or leave how these tables are built as it was"
     return RefusedRow(
         code=plan_refusals.NEEDS_APPROVAL,
         plan_id_now=plan.plan_id,
         files=[],
         changed=[way_out],
-        text=said,
+        text=text,
     )
 
 
 def _steps_done(plan: Plan, promoted: Sequence[PromotedRow]) -> int:
     """Promotions that production couldn't take over any more aren't done: what they would have published is computed."""
     published = {(row.environment, row.node) for row in promoted}
-    left = [one for one in plan.steps if isinstance(one, Promote) and (one.environment, one.node) not in published]
+    left = [step for step in plan.steps if isinstance(step, Promote) and (step.environment, step.node) not in published]
     return len(plan.steps) - len(left)
 
 

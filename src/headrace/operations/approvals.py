@@ -35,9 +35,9 @@ def check_run(
     nodes = [timeline.nodes[name] for name in names if name in timeline.nodes]
     spans: list[tuple[str | None, str | None]] = [(key, key) for key in partitions] or [(first, last)]
     mode = Mode.ALL if again else Mode.MISSING
-    wanted = (BackfillRequest(mode=mode, limits=limits_of(nodes, one, other), only=True) for one, other in spans)
-    choices = [choose(timeline, compiled, one) for one in wanted]
-    made = {one.node for choice in choices for one in choice.picked}
+    wanted = (BackfillRequest(mode=mode, limits=limits_of(nodes, item, other), only=True) for item, other in spans)
+    choices = [choose(timeline, compiled, request) for request in wanted]
+    made = {item.node for choice in choices for item in choice.picked}
     count = sum(map(_count, choices))
     approval = policy.needed(session.root, session.settings, compiled.project, made, partitions=count)
     if approval is not None:
@@ -48,4 +48,4 @@ def check_run(
 
 
 def _count(choice: Choice) -> int:
-    return sum(len(one.extent) for one in choice.picked)
+    return sum(len(item.extent) for item in choice.picked)

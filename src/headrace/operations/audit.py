@@ -107,61 +107,61 @@ class _Event(msgspec.Struct):
 _DECODER = msgspec.json.Decoder(_Event)
 
 
-def show(session: ProjectSession, wanted: AuditQuery) -> list[AuditRow]:
+def show(session: ProjectSession, query: AuditQuery) -> list[AuditRow]:
     """The newest entries that are wanted, newest first. UsageError for a `since` that is no time."""
     if session.store is None:
         return []
-    since_us = None if wanted.since is None else since_when(session, wanted.since)
+    since_us = None if query.since is None else since_when(session, query.since)
     with session.store.read() as tx:
-        found = (one for one in _decoded(tx, since_us) if _is_wanted(one[1], wanted))
-        return [_row(session, *one) for one in islice(found, wanted.limit)]
+        results = (item for item in _decoded(tx, since_us) if _is_wanted(item[1], query))
+        return [_row(session, *item) for item in islice(results, query.limit)]
 
 
 def entry(session: ProjectSession, seq: int) -> list[AuditRow]:
     """One entry by its number. UsageError for one that there isn't."""
     if session.store is not None:
         with session.store.read() as tx:
-            found = trail.entry(tx, seq)
-        if found is not None:
-            return [_row(session, found[0], _DECODER.decode(found[1]), found[2])]
+            results = trail.entry(tx, seq)
+        if results is not None:
+            return [_row(session, results[0], _DECODER.decode(results[1]), results[2])]
     raise UnknownName(f"the audit trail has no entry {seq}", hint="headrace audit show")
 
 
 def checkpoint(session: ProjectSession, out: Path) -> CheckpointResponse:
     """Write the trail's head to a new file. UsageError where there is no state, or a file already; Refused for a trail that doesn't
     fit."""
-    found = verified(session, None)
+    response = verified(session, None)
     if session.store is None:
         raise UsageError("there is no state yet", hint="headrace tick makes it")
-    if not found.ok:
+    if not response.ok:
         raise Refused("the audit trail isn't as it was written", hint="headrace audit verify")
-    made = CheckpointResponse(seq=found.entries, head=found.head)
+    checkpoint_response = CheckpointResponse(seq=response.entries, head=response.head)
     try:
         with out.open("xb") as file:
-            file.write(msgspec.json.encode({"seq": made.seq, "head": made.head, "signature": None}) + b"\n")
+            file.write(msgspec.json.encode({"seq": checkpoint_response.seq, "head": checkpoint_response.head, "signature": None}) + b"\n")
     except FileExistsError as error:
         raise UsageError(f"{out} is there already", hint="name another file: a checkpoint is never overwritten") from error
     except OSError as error:
         raise Refused(f"{out} can't be written: {error.strerror}", hint="check that its folder is there and may be written to") from error
-    return made
+    return checkpoint_response
 
 
 def read_checkpoint(path: Path) -> CheckpointResponse:
     """A checkpoint that was kept. UsageError for a file that is none."""
     try:
-        found = msgspec.json.decode(path.read_bytes(), type=CheckpointResponse)
+        response = msgspec.json.decode(path.read_bytes(), type=CheckpointResponse)
     except (OSError, msgspec.MsgspecError) as error:
         raise UsageError(f"{path} is no checkpoint ({error})", hint="headrace audit checkpoint --out FILE makes one") from error
-    if not _is_hash(found.head) or found.seq < 0:
+    if not _is_hash(response.head) or response.seq < 0:
         raise UsageError(f"{path} is no checkpoint", hint="headrace audit checkpoint --out FILE makes one")
-    return found
+    return response
 
 
 def _is_hash(text: str) -> bool:
     return len(text) == HASH_CHARACTERS and not text.strip("0123456789abcdef")
 
 
-def verified(session: ProjectSession, head: str | None, kept: CheckpointResponse | None = None) -> VerifyResponse:
+def verified(session: ProjectSession, head: str | None, response: CheckpointResponse | None = None) -> VerifyResponse:
     """The whole chain computed anew, and compared with the event log and the state. `head` is a hash that `verify` once gave, `kept` a
     checkpoint: they must still be in the chain.
 
@@ -170,27 +170,27 @@ def verified(session: ProjectSession, head: str | None, kept: CheckpointResponse
     if head is not None and not _is_hash(head):
         raise UsageError(f"--head {head[:20]!r} is no hash", hint="the `head` of an earlier `headrace audit verify`: 64 digits and letters")
     if session.store is None:
-        missing = _missing(head, None) or _unkept(kept, None)
+        missing = _missing(head, None) or _unkept(response, None)
         return VerifyResponse(
             ok=missing is None, entries=0, head=GENESIS, broken_at=None, reason=missing,
             proven_to=None, reconciled=True, missing=[], notes=[],
         )  # fmt: skip
     with session.store.read() as tx:
-        found = verify(tx)
+        verification = verify(tx)
         compared = reconcile(tx)
         missing = None
-        if found.ok:
+        if verification.ok:
             missing = _missing(head, None if head is None else trail.seq_of(tx, head))
-            missing = missing or _unkept(kept, None if kept is None else trail.entry(tx, kept.seq))
-        if found.ok and missing is None and compared.missing:
+            missing = missing or _unkept(response, None if response is None else trail.entry(tx, response.seq))
+        if verification.ok and missing is None and compared.missing:
             missing = f"missing: {compared.missing[0]}"
-    proven = kept.seq if kept is not None and found.ok and missing is None else None
+    proven = response.seq if response is not None and verification.ok and missing is None else None
     return VerifyResponse(
-        ok=found.ok and missing is None,
-        entries=found.entries,
-        head=found.head,
-        broken_at=found.broken_at,
-        reason=found.reason or missing,
+        ok=verification.ok and missing is None,
+        entries=verification.entries,
+        head=verification.head,
+        broken_at=verification.broken_at,
+        reason=verification.reason or missing,
         proven_to=proven,
         reconciled=not compared.missing,
         missing=compared.missing,
@@ -198,13 +198,13 @@ def verified(session: ProjectSession, head: str | None, kept: CheckpointResponse
     )
 
 
-def _unkept(kept: CheckpointResponse | None, entry: tuple[int, str, str] | None) -> str | None:
+def _unkept(response: CheckpointResponse | None, entry: tuple[int, str, str] | None) -> str | None:
     """Why the trail isn't the one of a checkpoint that was kept."""
-    if kept is None or kept.seq == 0 or (entry is not None and entry[2] == kept.head):
+    if response is None or response.seq == 0 or (entry is not None and entry[2] == response.head):
         return None
     if entry is None:
-        return f"the checkpoint knows entry {kept.seq}, and the trail ends before it: its end was cut off"
-    return f"entry {kept.seq} isn't the one that the checkpoint knows: the trail was written anew"
+        return f"the checkpoint knows entry {response.seq}, and the trail ends before it: its end was cut off"
+    return f"entry {response.seq} isn't the one that the checkpoint knows: the trail was written anew"
 
 
 def _missing(head: str | None, seq: int | None) -> str | None:
@@ -217,13 +217,13 @@ def _decoded(tx: Transaction, since_us: int | None) -> Iterator[tuple[int, _Even
     return ((seq, _DECODER.decode(text), digest) for seq, text, digest in trail.entries(tx, since_us=since_us))
 
 
-def _is_wanted(event: _Event, wanted: AuditQuery) -> bool:
+def _is_wanted(event: _Event, query: AuditQuery) -> bool:
     thing = event.object
     names = (f"{thing.kind}:{thing.id}", thing.id, thing.id.partition("@")[0] if thing.kind == "partition" else thing.id)
     return (
-        (wanted.object is None or any(fnmatchcase(name, wanted.object) for name in names))
-        and (wanted.actor is None or fnmatchcase(event.actor.id, wanted.actor))
-        and (wanted.action is None or fnmatchcase(event.action, wanted.action))
+        (query.object is None or any(fnmatchcase(name, query.object) for name in names))
+        and (query.actor is None or fnmatchcase(event.actor.id, query.actor))
+        and (query.action is None or fnmatchcase(event.action, query.action))
     )
 
 

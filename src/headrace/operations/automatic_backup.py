@@ -55,20 +55,20 @@ def folder_of(root: Path, settings: Settings) -> Path:
 
 def kept(root: Path, settings: Settings) -> list[ExistingBackup]:
     """The backups that are there, of whatever state, the newest first. What can't be read isn't one."""
-    found = []
+    backups = []
     with suppress(OSError):
         for path in folder_of(root, settings).iterdir():
             if path.name.startswith(".") or not path.is_dir():
                 continue
             with suppress(OSError, msgspec.DecodeError):
-                found.append(ExistingBackup(path, msgspec.json.decode((path / MANIFEST).read_bytes(), type=Manifest)))
-    return sorted(found, key=lambda one: one.manifest.made_at, reverse=True)
+                backups.append(ExistingBackup(path, msgspec.json.decode((path / MANIFEST).read_bytes(), type=Manifest)))
+    return sorted(backups, key=lambda backup: backup.manifest.made_at, reverse=True)
 
 
 def own(root: Path, settings: Settings) -> list[ExistingBackup]:
     """Of those, the ones that were made by themselves, of this project's state."""
     ours = of_lake(lake_folder(root, settings))
-    return [one for one in kept(root, settings) if one.manifest.state_only and one.manifest.identity == ours]
+    return [backup for backup in kept(root, settings) if backup.manifest.state_only and backup.manifest.identity == ours]
 
 
 def due(root: Path, settings: Settings) -> bool:
@@ -93,14 +93,14 @@ def make(root: Path, settings: Settings) -> Path | None:
             if not alone or not due(root, settings):
                 return None
             _sweep(folder)
-            made = _write(root, settings, folder)
+            path = _write(root, settings, folder)
             reached(FaultPoint.BACKUP_NAMED)
             _rotate(root, settings)
     except OSError as error:
         raise LakeError(
             f"no backup can be written to {folder}: {error.strerror}", hint="look at the free space and who may write there"
         ) from error
-    return made
+    return path
 
 
 def _write(root: Path, settings: Settings, folder: Path) -> Path:
@@ -122,9 +122,9 @@ def _write(root: Path, settings: Settings, folder: Path) -> Path:
 
 def _rotate(root: Path, settings: Settings) -> None:
     """Remove the oldest beyond `keep`. Each loses its name first: one that is half removed isn't taken for a backup."""
-    for one in own(root, settings)[settings.backup.keep :]:
-        gone = one.folder.with_name(f".{one.folder.name}{_GONE}")
-        one.folder.rename(gone)
+    for backup in own(root, settings)[settings.backup.keep :]:
+        gone = backup.folder.with_name(f".{backup.folder.name}{_GONE}")
+        backup.folder.rename(gone)
         reached(FaultPoint.BACKUP_ROTATING)
         shutil.rmtree(gone)
 

@@ -24,18 +24,18 @@ def window_began(window: str, now_us: int, timezone: str) -> int:
     return began
 
 
-def row_of(one: AvailabilityFigures, window: AvailabilityWindow) -> AvailabilityRow:
+def row_of(figures: AvailabilityFigures, window: AvailabilityWindow) -> AvailabilityRow:
     """The figures of one consumer, as documents have them."""
     return AvailabilityRow(
-        honest=one.honest,
-        claimed=one.claimed,
-        minutes=one.minutes,
-        lost_minutes=one.lost_minutes,
-        corrected_minutes=one.corrected_minutes,
-        exception_minutes=one.exception_minutes,
-        unknown_minutes=one.unknown_minutes,
-        promised=one.promised,
-        kept=one.kept,
-        incidents=[f"INC-{number}" for number in one.incidents],
-        text=of_consumer(one, window),
+        honest=figures.honest,
+        claimed=figures.claimed,
+        minutes=figures.minutes,
+        lost_minutes=figures.lost_minutes,
+        corrected_minutes=figures.corrected_minutes,
+        exception_minutes=figures.exception_minutes,
+        unknown_minutes=figures.unknown_minutes,
+        promised=figures.promised,
+        kept=figures.kept,
+        incidents=[f"INC-{number}" for number in figures.incidents],
+        text=of_consumer(figures, window),
     )

@@ -56,8 +56,8 @@ def backfill(  # noqa: PLR0913 - as many as the command has options
     Raises UsageError for what there isn't, Refused without a reason, PlanChanged for another plan, and what `confirm` raises.
     """
     plan_refusals.checked_id(plan_id)
-    said = (reason or "").strip() if dry_run else reasons.given(reason, "backfill", "who sees other figures tomorrow has to know why")
-    arguments = BackfillArguments(list(select), list(exclude), first, last, since, mode, said, only, allow_partial)
+    text = (reason or "").strip() if dry_run else reasons.given(reason, "backfill", "who sees other figures tomorrow has to know why")
+    arguments = BackfillArguments(list(select), list(exclude), first, last, since, mode, text, only, allow_partial)
     compiled, files = session.compiled, {}
     if compiled is None:  # a new project: whoever agrees to the plan agrees to the files that begin it
         contents, compilation = session.declared_exactly(progress)
@@ -93,16 +93,16 @@ def _backfill(context: CommandContext, arguments: BackfillArguments, progress: P
     leader = context.leader(progress)
     applied = leader.applied
     planned = plan(context.session, context.store, applied.compiled, applied.id, arguments, now=context.now())
-    shown = of_planned(context.session, planned, arguments, state=_state(planned), now=context.now(), clock=context.clock.kind)
-    shown = identified(context.session, shown, applied.id)
-    if arguments.plan_id not in (None, shown.plan_id):
-        begun = _of_new_project(context, shown, applied.id)
-        shown = begun if begun is not None and begun.plan_id == arguments.plan_id else shown
-    refused = changed(context.session, shown, arguments.plan_id, applied.id)
+    response = of_planned(context.session, planned, arguments, state=_state(planned), now=context.now(), clock=context.clock.kind)
+    response = identified(context.session, response, applied.id)
+    if arguments.plan_id not in (None, response.plan_id):
+        begun = _of_new_project(context, response, applied.id)
+        response = begun if begun is not None and begun.plan_id == arguments.plan_id else response
+    refused = changed(context.session, response, arguments.plan_id, applied.id)
     if refused is not None:
-        return msgspec.structs.replace(shown, state="refused", refused=refused)
+        return msgspec.structs.replace(response, state="refused", refused=refused)
     if not planned.backfill.chosen:
-        return shown
+        return response
     number = keep(context, arguments, planned, applied.id)
     if planned.approval is not None:
         return kept(context, applied.compiled, number)
@@ -113,19 +113,19 @@ def _of_new_project(context: CommandContext, response: BackfillResponse, version
     """The plan as it was shown before anything was applied: of the files that the first version now
     consists of. None where another version came before."""
     with context.store.read() as tx:
-        found = versions.first(tx)
-    if found is None or found.id != version:
+        result = versions.first(tx)
+    if result is None or result.id != version:
         return None
-    return identified(context.session, response, None, found.manifest)
+    return identified(context.session, response, None, result.manifest)
 
 
-def working(context: CommandContext, wanted: RunRequest, backfill: Backfill) -> PendingRun:
+def working(context: CommandContext, request: RunRequest, backfill: Backfill) -> PendingRun:
     """Work at a plan to its end."""
     leader = context.leader(Silent())
-    assert wanted.plan is not None
+    assert request.plan is not None
     return PendingRun(
-        leader, wanted, "backfill", partial(_done, context, leader.applied.compiled, wanted.plan), backfill.partitions,
-        partial(_ahead, context, leader.applied.compiled, wanted.plan),
+        leader, request, "backfill", partial(_done, context, leader.applied.compiled, request.plan), backfill.partitions,
+        partial(_ahead, context, leader.applied.compiled, request.plan),
     )  # fmt: skip
 
 
@@ -158,7 +158,7 @@ def keep(context: CommandContext, arguments: BackfillArguments, planned: DraftBa
 
 
 def _made(context: CommandContext, arguments: BackfillArguments, planned: DraftBackfill, number: int) -> AuditEvent:
-    chosen = {one.node: [one.partitions, one.spans[0].first, one.spans[-1].last] for one in planned.backfill.chosen}
+    chosen = {item.node: [item.partitions, item.spans[0].first, item.spans[-1].last] for item in planned.backfill.chosen}
     after: dict[str, Any] = {
         "plan_id": arguments.plan_id,
         "mode": arguments.mode,
@@ -177,11 +177,11 @@ def order(context: CommandContext, arguments: BackfillArguments, backfill: Backf
     taken = [chosen for chosen in backfill.chosen if chosen.how == INGESTED]
     return RunRequest(
         kind="backfill",
-        targets=tuple(Target(one.node, span.first, span.last) for one in taken for span in one.spans),
+        targets=tuple(Target(item.node, span.first, span.last) for item in taken for span in item.spans),
         actor=context.actor,
         request=msgspec.to_builtins(arguments),
         reason=arguments.reason,
-        retry=frozenset(one.node for one in taken if backfill.mode is Mode.FAILED),
+        retry=frozenset(item.node for item in taken if backfill.mode is Mode.FAILED),
         plan=number,
     )
 

@@ -41,7 +41,7 @@ def of_plan(session: ProjectSession, text: str, *, after: str | None, limit: int
         row = plans.get(tx, number)
         if row is None:
             raise unknown(text)
-        made = {(one.node, one.partition): (one.state, f"{one.epoch}.{one.n}") for one in plans.staged(tx, number)}
+        made = {(row.node, row.partition): (row.state, f"{row.epoch}.{row.n}") for row in plans.staged(tx, number)}
         made |= {(node, key): ("published", attempt) for node, key, attempt in plan_figures.publications(tx, number)}
     known = _Known(session.store)
     return _page(
@@ -72,12 +72,12 @@ def _page(
     session: ProjectSession, backfill: Backfill, graph: Graph, known: _Known, standing: Standing, after: str | None, limit: int
 ) -> PlannedPartitionsResponse:
     begin = 0 if after is None else place(after, int)
-    found = list(islice(_partitions(backfill, graph, known), begin, begin + limit + 1))
+    results = list(islice(_partitions(backfill, graph, known), begin, begin + limit + 1))
     rows = []
-    for node, key in found[:limit]:
+    for node, key in results[:limit]:
         state, attempt = standing(node, key)
         rows.append(PlannedPartitionRow(asset=node, partition=key, state=state, attempt=attempt))
-    return PlannedPartitionsResponse(now=session.now(), partitions=rows, next=cursor(begin + limit) if len(found) > limit else None)
+    return PlannedPartitionsResponse(now=session.now(), partitions=rows, next=cursor(begin + limit) if len(results) > limit else None)
 
 
 def _partitions(backfill: Backfill, graph: Graph, known: _Known) -> Iterator[tuple[str, str]]:

@@ -58,7 +58,7 @@ class BackfillArguments(msgspec.Struct, frozen=True):
         """The command that does it."""
         words = ["headrace", "backfill", *self.select]
         for option, value in (("--exclude", self.exclude), ("--from", [self.first]), ("--to", [self.last]), ("--since", [self.since])):
-            words += [word for one in value if one for word in (option, one)]
+            words += [word for item in value if item for word in (option, item)]
         words += ["--mode", self.mode] if self.mode != Mode.MISSING else []
         words += ["--only"] if self.only else []
         words += ["--allow-partial"] if self.allow_partial else []
@@ -122,39 +122,39 @@ def plan(
     graph = graph_of(compiled)
     since = None if arguments.since is None else since_when(session, arguments.since)
     seen = standings.seen_now(session.root, compiled.project, store)
-    standing = standings.of_session(session, store, graph, compiled.project, version, failed_since=since, seen=seen)
-    timeline = Timeline(graph, standings.with_arrived(graph, standing, (), reread), to_us(now))
+    extents = standings.of_session(session, store, graph, compiled.project, version, failed_since=since, seen=seen)
+    timeline = Timeline(graph, standings.with_arrived(graph, extents, (), reread), to_us(now))
     names = selected(session, arguments.select, arguments.exclude, compiled=compiled)
     nodes = [timeline.nodes[name] for name in names if name in timeline.nodes]
     if not nodes:
         raise UsageError("nothing was selected that has partitions", hint=_hint(compiled.project, names))
     _check_range(arguments, nodes)
-    wanted = BackfillRequest(
+    request = BackfillRequest(
         mode=mode_of(arguments.mode), limits=limits_of(nodes, arguments.first, arguments.last), only=arguments.only,
         borrowed=session.borrowed,
     )  # fmt: skip
-    found = plan_backfill(timeline, compiled, wanted, allow_partial=arguments.allow_partial)
-    size, told = 0, arguments.estimate
+    backfill = plan_backfill(timeline, compiled, request, allow_partial=arguments.allow_partial)
+    size, row = 0, arguments.estimate
     if store is not None:
         with store.read() as tx:
-            _apart(tx, graph, found)
-            told = told or _estimated(tx, compiled, found)
-            size = estimates.bytes_of(tx, found)
-    told = told or _guessed(session, compiled, found, seen)
-    made = [one.node for one in found.chosen]
-    asked = policy.needed(session.root, session.settings, compiled.project, made, partitions=found.partitions, size=size)
-    return DraftBackfill(found, compiled, graph, asked, told, size)
+            _apart(tx, graph, backfill)
+            row = row or _estimated(tx, compiled, backfill)
+            size = estimates.bytes_of(tx, backfill)
+    row = row or _guessed(session, compiled, backfill, seen)
+    made = [item.node for item in backfill.chosen]
+    approval = policy.needed(session.root, session.settings, compiled.project, made, partitions=backfill.partitions, size=size)
+    return DraftBackfill(backfill, compiled, graph, approval, row, size)
 
 
-def _estimated(tx: Transaction, compiled: Compiled, found: Backfill) -> EstimateRow | None:
-    estimate = estimates.estimate_backfill(tx, compiled, found, compiled.project.settings.workers)
+def _estimated(tx: Transaction, compiled: Compiled, backfill: Backfill) -> EstimateRow | None:
+    estimate = estimates.estimate_backfill(tx, compiled, backfill, compiled.project.settings.workers)
     return None if estimate is None else estimate_row(estimate)
 
 
-def _guessed(session: ProjectSession, compiled: Compiled, found: Backfill, seen: standings.SeenNow) -> EstimateRow:
-    bytes_of = {name: sum(one.size_bytes for one in files) / len(files) for name, files in seen.items() if files}
+def _guessed(session: ProjectSession, compiled: Compiled, backfill: Backfill, seen: standings.SeenNow) -> EstimateRow:
+    bytes_of = {name: sum(file.size_bytes for file in files) / len(files) for name, files in seen.items() if files}
     here = estimates.Machine(machine.slowness(session.data_folder / "cache"), bytes_of)
-    seconds = estimates.guessed(compiled, found, compiled.project.settings.workers, here)
+    seconds = estimates.guessed(compiled, backfill, compiled.project.settings.workers, here)
     return EstimateRow(seconds=seconds, low=None, high=None, basis=guessing.BASIS, known=False)
 
 
@@ -167,9 +167,9 @@ def _apart(tx: Transaction, graph: Graph, backfill: Backfill) -> None:
     """Two plans can't make one partition. Raises UsageError with the id of the one that has it."""
     nodes = {node.name: node for node in graph.nodes}
     for row in plans.opened(tx):
-        found = shared(nodes, backfill, content(row))
-        if found is not None:
-            node, key = found
+        results = shared(nodes, backfill, content(row))
+        if results is not None:
+            node, key = results
             raise UsageError(
                 f"backfill {row.id}, which is {row.state}, makes {node}@{key} already",
                 hint=f"headrace backfills {row.id}, or headrace backfills cancel {row.id} --reason TEXT",

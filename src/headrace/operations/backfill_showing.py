@@ -84,8 +84,8 @@ def of_row(
 
 def _estimated(kept: str) -> EstimateRow:
     """A kept estimate; guesses used to be kept with an interval."""
-    found = msgspec.json.decode(kept, type=EstimateRow)
-    return found if found.known else msgspec.structs.replace(found, low=None, high=None)
+    row = msgspec.json.decode(kept, type=EstimateRow)
+    return row if row.known else msgspec.structs.replace(row, low=None, high=None)
 
 
 def line_of(session: ProjectSession, row: PlanRecord, ingested: int, remaining: EstimateRow | None) -> PlanRowResponse:
@@ -94,7 +94,7 @@ def line_of(session: ProjectSession, row: PlanRecord, ingested: int, remaining: 
     arguments = msgspec.json.decode(row.request, type=BackfillArguments)
     return PlanRowResponse(
         id=str(row.id), plan_id=arguments.plan_id or str(row.id), state=row.state,
-        by=row.actor, reason=row.reason, assets=[one.node for one in backfill.chosen],
+        by=row.actor, reason=row.reason, assets=[item.node for item in backfill.chosen],
         partitions_total=backfill.partitions, published=outcome.published + ingested, failed=outcome.failed, remaining=remaining,
         created_at=session.instant(row.created_at), finished_at=_at(session, row.finished_at),
     )  # fmt: skip
@@ -104,10 +104,10 @@ def _with_published(response: BackfillResponse, compiled: Compiled, nodes: Mappi
     """The same, with what was published of each node, where that is known."""
     if nodes is None:
         return response
-    found = [(row, nodes.get(row.asset, Sums(0, 0))) for row in response.assets]
-    rows = [msgspec.structs.replace(row, published=sums.partitions, rows=sums.rows) for row, sums in found]
-    made = counted(compiled.project, ((row.asset, sums.partitions) for row, sums in found))
-    return msgspec.structs.replace(response, assets=rows, made=made)
+    results = [(row, nodes.get(row.asset, Sums(0, 0))) for row in response.assets]
+    rows = [msgspec.structs.replace(row, published=sums.partitions, rows=sums.rows) for row, sums in results]
+    counts_row = counted(compiled.project, ((row.asset, sums.partitions) for row, sums in results))
+    return msgspec.structs.replace(response, assets=rows, made=counts_row)
 
 
 def published_of(tx: Transaction, row: PlanRecord) -> BackfillTotals:
@@ -116,14 +116,14 @@ def published_of(tx: Transaction, row: PlanRecord) -> BackfillTotals:
     if row.state not in ENDED:
         return BackfillTotals(taken)
     nodes = plan_figures.of_nodes(tx, row.id)
-    kept = sum(nodes[one.node].partitions for one in content(row).chosen if one.node in nodes)
+    kept = sum(nodes[item.node].partitions for item in content(row).chosen if item.node in nodes)
     total = PlanOutcome.read(row.outcome).published + taken
     return BackfillTotals(taken, nodes if kept == total else None)
 
 
 def ingested(tx: Transaction, row: PlanRecord) -> int:
     """How many deliveries the runs of a plan have published, as any run does."""
-    return plan_figures.published(tx, row.id, [one.node for one in content(row).chosen if one.how == INGESTED])
+    return plan_figures.published(tx, row.id, [item.node for item in content(row).chosen if item.how == INGESTED])
 
 
 def _response(
@@ -138,10 +138,10 @@ def _response(
 ) -> BackfillResponse:
     return BackfillResponse(
         now=now, clock=clock, plan_id=None, state="planned", mode=backfill.mode, reason=arguments.reason, by="",
-        assets=[_row(compiled, one) for one in backfill.chosen], partitions_total=backfill.partitions,
-        counts=counted(compiled.project, ((one.node, one.partitions) for one in backfill.chosen)),
-        skipped=[SkippedRow(asset=one.node, partitions=one.partitions, why=one.why) for one in backfill.skipped],
-        estimate=estimate, bytes_estimate=None, affects=affects(compiled, [one.node for one in backfill.chosen]),
+        assets=[_row(compiled, item) for item in backfill.chosen], partitions_total=backfill.partitions,
+        counts=counted(compiled.project, ((item.node, item.partitions) for item in backfill.chosen)),
+        skipped=[SkippedRow(asset=item.node, partitions=item.partitions, why=item.why) for item in backfill.skipped],
+        estimate=estimate, bytes_estimate=None, affects=affects(compiled, [item.node for item in backfill.chosen]),
         needs_approval=approval is not None,
         approval=None if approval is None else ApprovalRow(rule=approval.rule, file=approval.file, line=approval.line),
         publishes=backfill.publishes, steps=len(backfill.steps), steps_done=0, command=arguments.command,
@@ -150,10 +150,10 @@ def _response(
     )  # fmt: skip
 
 
-def _row(compiled: Compiled, one: Chosen) -> BackfillRow:
+def _row(compiled: Compiled, item: Chosen) -> BackfillRow:
     return BackfillRow(
-        asset=one.node, partitions=one.partitions, from_=one.spans[0].first, to=one.spans[-1].last, ranges=len(one.spans),
-        why=one.why, how=one.how, kind=kind_of(compiled.project, one.node).value,
+        asset=item.node, partitions=item.partitions, from_=item.spans[0].first, to=item.spans[-1].last, ranges=len(item.spans),
+        why=item.why, how=item.how, kind=kind_of(compiled.project, item.node).value,
     )  # fmt: skip
 
 
@@ -170,7 +170,7 @@ def affects(compiled: Compiled, names: Iterable[str]) -> Affects:
 
 
 def _totals(changed: Mapping[str, tuple[int, int, int, int]]) -> ChangedTotals:
-    partitions, added, removed, other = (sum(one[i] for one in changed.values()) for i in range(4))
+    partitions, added, removed, other = (sum(item[i] for item in changed.values()) for i in range(4))
     return ChangedTotals(partitions=partitions, rows_added=added, rows_removed=removed, rows_changed=other)
 
 
@@ -182,14 +182,14 @@ def _changes(changed: Mapping[str, tuple[int, int, int, int]]) -> list[ChangedRo
 
 
 def _failures(outcome: PlanOutcome) -> list[FailureRow]:
-    found = []
+    rows = []
     for node, key, state, reason in outcome.failures:
         seen = outcome.evidence.get(f"{node}@{key}")
-        found.append(FailureRow(
+        rows.append(FailureRow(
             asset=node, partition=key, state=state, reason=reason, attempt=f"{seen.attempt.epoch}.{seen.attempt.n}" if seen else None,
             checks=[], sample=seen.sample if seen else [], first=None,
         ))  # fmt: skip
-    return found
+    return rows
 
 
 def with_attempts(tx: Transaction, project: Project, response: BackfillResponse) -> BackfillResponse:

@@ -96,9 +96,11 @@ def _resumed(context: CommandContext, arguments: BackfillsArguments, row: PlanRe
     """Go on with a plan, here, to its end."""
     if row.state == "running":
         raise UsageError(f"backfill {row.id} isn't paused: it is running", hint=f"headrace backfills {row.id}")
-    asked = msgspec.json.decode(row.request, type=BackfillArguments)
+    backfill_arguments = msgspec.json.decode(row.request, type=BackfillArguments)
     backfill = content(row)
-    return working(context, order(context, msgspec.structs.replace(asked, reason=arguments.reason), backfill, row.id), backfill)
+    return working(
+        context, order(context, msgspec.structs.replace(backfill_arguments, reason=arguments.reason), backfill, row.id), backfill
+    )
 
 
 def _drop(context: CommandContext, arguments: BackfillsArguments, row: PlanRecord) -> None:
@@ -121,8 +123,8 @@ def _drop(context: CommandContext, arguments: BackfillsArguments, row: PlanRecor
 def _remaining(session: ProjectSession, tx: Transaction, row: PlanRecord, now_us: int) -> EstimateRow | None:
     if row.state != "running" or session.compiled is None:
         return None
-    found = estimates.remaining(tx, session.compiled, row, now_us)
-    return None if found is None else estimate_row(found)
+    estimate = estimates.remaining(tx, session.compiled, row, now_us)
+    return None if estimate is None else estimate_row(estimate)
 
 
 def number_of(session: ProjectSession, text: str) -> int:

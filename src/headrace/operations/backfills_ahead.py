@@ -42,33 +42,33 @@ def planned_ahead(
     rows: list[NeededRow] = []
     backfills: list[Backfill] = []
     there = dict(standings)
-    for one in needed:
+    for row in needed:
         timeline = Timeline(graph, there, now_us)
-        nodes = [timeline.nodes[name] for name in one.select]
+        nodes = [timeline.nodes[name] for name in row.select]
         try:
-            wanted = BackfillRequest(mode=mode_of(one.mode), limits=limits_of(nodes, one.from_, one.to), borrowed=borrowed)
-            found = plan_backfill(timeline, compiled, wanted)
+            request = BackfillRequest(mode=mode_of(row.mode), limits=limits_of(nodes, row.from_, row.to), borrowed=borrowed)
+            backfill = plan_backfill(timeline, compiled, request)
         except UsageError:  # it will be refused, so there is nothing to be counted
-            rows.append(one)
+            rows.append(row)
             continue
-        if not found.chosen:
+        if not backfill.chosen:
             continue  # a delivery that waited is ingested by the next pass, without being asked for
-        counts = counted(compiled.project, ((made.node, made.partitions) for made in found.chosen))
-        rows.append(msgspec.structs.replace(one, counts=counts))
-        backfills.append(found)
-        for picked in choose(timeline, compiled, wanted).picked:
+        counts = counted(compiled.project, ((made.node, made.partitions) for made in backfill.chosen))
+        rows.append(msgspec.structs.replace(row, counts=counts))
+        backfills.append(backfill)
+        for picked in choose(timeline, compiled, request).picked:
             there[picked.node] = _once_made(there.get(picked.node, NodeExtents()), picked.extent)
     return Ahead(tuple(rows), tuple(backfills))
 
 
-def _once_made(standing: NodeExtents, made: Extent) -> NodeExtents:
+def _once_made(extents: NodeExtents, extent: Extent) -> NodeExtents:
     return NodeExtents(
-        known=standing.known | made,
-        visible=standing.visible | made,
-        usable=standing.usable | made,
-        fresh=standing.fresh | made,
-        failed=standing.failed - made,
-        hopeless=standing.hopeless - made,
-        held=standing.held - made,
-        arrived=standing.arrived,
+        known=extents.known | extent,
+        visible=extents.visible | extent,
+        usable=extents.usable | extent,
+        fresh=extents.fresh | extent,
+        failed=extents.failed - extent,
+        hopeless=extents.hopeless - extent,
+        held=extents.held - extent,
+        arrived=extents.arrived,
     )

@@ -118,7 +118,7 @@ def _named_files(state: Path, lake: Path) -> tuple[list[str], list[str]]:
         named = sorted(path for path in catalog.named_paths(tx) if not Path(path).is_absolute())
         missing = [path for path in named if not (lake / path).is_file()]
         if missing:
-            read_now = {one.path for one in catalog.registered(tx) if not one.ended}
+            read_now = {item.path for item in catalog.registered(tx) if not item.ended}
             for path in missing:
                 if path in read_now:
                     raise _Gone(path)

@@ -54,11 +54,11 @@ def bind(compilation: Compilation, cache_folder: Path, *, seconds: float | None 
     if compiled is None:
         return BindingResult(compilation, 0, 0)
     cache = Cache(cache_folder)
-    kept = cache.load(KeptBound)
+    bound = cache.load(KeptBound)
     whole = digest((_duckdb_build(), compiled))
-    if kept is not None and kept.whole == whole:
-        return BindingResult(_with(compilation, kept.problems), kept.statements, 0)
-    binder = _Binding(compiled, kept.bound if kept is not None else {}, seconds)
+    if bound is not None and bound.whole == whole:
+        return BindingResult(_with(compilation, bound.problems), bound.statements, 0)
+    binder = _Binding(compiled, bound.bound if bound is not None else {}, seconds)
     with binder:
         problems = tuple(binder.problems())
     cache.keep(KeptBound(cache.header, b"" if binder.left else whole, binder.statements, problems, binder.bound))
@@ -88,10 +88,10 @@ def _not_reported(problems: Iterable[Problem], known: Iterable[Problem]) -> tupl
 
 def _duckdb_build() -> int:
     """Changes with the installed DuckDB. Reading the version of the package would cost an import."""
-    found = find_spec("_duckdb") or find_spec("duckdb")
-    if found is None or found.origin is None:
+    result = find_spec("_duckdb") or find_spec("duckdb")
+    if result is None or result.origin is None:
         return 0
-    return Path(found.origin).stat().st_mtime_ns
+    return Path(result.origin).stat().st_mtime_ns
 
 
 class _Question(NamedTuple):
@@ -106,8 +106,8 @@ class _Question(NamedTuple):
 class _Binding:
     """One pass over the nodes in the order of their inputs: what DuckDB says that a body gives is what the next ones read."""
 
-    def __init__(self, compiled: Compiled, kept: Mapping[bytes, BindResult], seconds: float | None) -> None:
-        self._compiled, self._kept, self._seconds = compiled, kept, seconds
+    def __init__(self, compiled: Compiled, bind_results: Mapping[bytes, BindResult], seconds: float | None) -> None:
+        self._compiled, self._kept, self._seconds = compiled, bind_results, seconds
         self._macros = digest((_duckdb_build(), sorted(compiled.project.macros.items())))
         self._columns: dict[str, Columns | None] = {}
         self._worker: _Worker | None = None
@@ -153,7 +153,7 @@ class _Binding:
         return _Question(statement, asset.body.file, asset.body.line, "")
 
     def _checks(self, declared: Source | Asset, node: CompiledNode) -> Iterator[_Question]:
-        own = StatementTable(SELF, self._columns[declared.name])
+        table = StatementTable(SELF, self._columns[declared.name])
         for check in declared.checks:
             subject = f"the check {shown(check.name)} of {shown(declared.name)}"
             if check.kind == "sql":
@@ -161,9 +161,9 @@ class _Binding:
                     StatementTable(name, self._columns.get(name, self._compiled.nodes[name].columns)) for name in node.check_references
                 ]
                 query = with_self(str(check.arguments.get("query", "")), f'"{SELF}"')
-                yield _Question(SelectStatement(query, (own, *others)), check.place.file, check.place.line, subject)
-            elif check.where is not None and own.known:
-                condition = SelectStatement(f'SELECT 1 FROM "{SELF}" WHERE (\n{check.where}\n)', (own,))
+                yield _Question(SelectStatement(query, (table, *others)), check.place.file, check.place.line, subject)
+            elif check.where is not None and table.known:
+                condition = SelectStatement(f'SELECT 1 FROM "{SELF}" WHERE (\n{check.where}\n)', (table,))
                 yield _Question(condition, check.place.file, check.place.line - 1, f"`where` of {subject}")
 
     def _asked(self, question: _Question) -> BindResult | None:

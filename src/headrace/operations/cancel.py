@@ -34,14 +34,14 @@ def cancel(session: ProjectSession, run: str, *, reason: str | None, progress: P
     if session.store is None:
         raise unknown_run(run)
     with session.store.read() as tx:
-        found, led = runs.get(tx, number), holder(tx) is not None
-    if found is None:
+        result, led = runs.get(tx, number), holder(tx) is not None
+    if result is None:
         raise unknown_run(run)
-    if found.finished_at is not None or not led:
+    if result.finished_at is not None or not led:
         return CancelResponse(
-            now=session.now(), clock=session.clock.kind, run_id=str(number), by=found.cancelled_by, reason=found.reason,
-            state="lost" if found.finished_at is None else found.shown_state,
-            ended_at=None if found.finished_at is None else session.instant(found.finished_at),
+            now=session.now(), clock=session.clock.kind, run_id=str(number), by=result.cancelled_by, reason=result.reason,
+            state="lost" if result.finished_at is None else result.shown_state,
+            ended_at=None if result.finished_at is None else session.instant(result.finished_at),
         )  # fmt: skip
     return perform(session, "cancel", CancelArguments(number, (reason or "").strip()), progress)  # type: ignore[no-any-return]
 
@@ -53,15 +53,15 @@ def _cancel(context: CommandContext, arguments: CancelArguments, progress: Progr
     if leader is not None and leader.under_way(arguments.run) is not None:
         leader.cancel(arguments.run, context.actor, arguments.reason)
     with context.store.read() as tx:
-        found = runs.get(tx, arguments.run)
-    if found is None:
+        run = runs.get(tx, arguments.run)
+    if run is None:
         raise UnknownName(f"there is no run {arguments.run}", hint="headrace runs lists them")
-    if found.kind == BY_ITSELF and found.finished_at is None:
+    if run.kind == BY_ITSELF and run.finished_at is None:
         raise Refused(
             f"run {arguments.run} is what the server does by itself: it would begin anew",
             hint="headrace pause SELECT --reason TEXT keeps what hasn't begun from it; stopping the server ends all",
         )
-    return _response(context, found)
+    return _response(context, run)
 
 
 def _response(context: CommandContext, run: Run) -> CancelResponse:

@@ -65,10 +65,10 @@ def main() -> int:
     """Answer one question."""
     from headrace.operations.challenging import ChallengeRequest, challenge
 
-    asked = msgspec.json.decode(sys.stdin.buffer.read(), type=ChallengeJob)
-    session = ProjectSession(Path(asked.root), asked.env, None, asked.actor)
+    job = msgspec.json.decode(sys.stdin.buffer.read(), type=ChallengeJob)
+    session = ProjectSession(Path(job.root), job.env, None, job.actor)
     try:
-        answer = ChallengeJobResult(challenge(session, ChallengeRequest(asked.select, (), asked.seconds, suggest=False), Silent()).checks)
+        answer = ChallengeJobResult(challenge(session, ChallengeRequest(job.select, (), job.seconds, suggest=False), Silent()).checks)
     except HeadraceError as error:
         answer = ChallengeJobResult(problem=str(error), hint=error.hint)
     finally:

@@ -72,8 +72,8 @@ def subjects(session: ProjectSession, compiled: Compiled, names: Sequence[str]) 
         with session.store.read() as tx:
             lookup = TaskLookup(AppliedVersion(0, "", compiled), str(session.root), production)
             snapshot = newest_snapshot(tx)
-            found = [_found(lookup, tx, name, snapshot, now) for name in names]
-            return [one for one in found if one is not None]
+            datas = [_found(lookup, tx, name, snapshot, now) for name in names]
+            return [item for item in datas if item is not None]
     finally:
         if production is not None:
             production.close()
@@ -97,9 +97,13 @@ def _keys(lookup: TaskLookup, tx: Transaction, node: Source | Asset) -> list[str
     own = publications.of_node(tx, node.name, limit=LOOKED_AT_MAX)
     if not own:
         return sorted(lookup.published_keys(tx, node.name), reverse=True)[:REMEMBERED_MAX]
-    filled = [one for one in own if one.rows and one.manifest is None][:REMEMBERED_MAX]
-    rows = accumulate(one.rows for one in filled)
-    return [one.partition for one, until in zip(filled, rows, strict=True) if one is filled[0] or until <= REMEMBERED_ROWS_MAX]
+    filled = [publication for publication in own if publication.rows and publication.manifest is None][:REMEMBERED_MAX]
+    rows = accumulate(publication.rows for publication in filled)
+    return [
+        publication.partition
+        for publication, until in zip(filled, rows, strict=True)
+        if publication is filled[0] or until <= REMEMBERED_ROWS_MAX
+    ]
 
 
 def _whole(lookup: TaskLookup, tx: Transaction, node: Source | Asset, snapshot: int, now_us: int) -> NodeData | None:
@@ -137,7 +141,7 @@ def _cut(lookup: TaskLookup, tx: Transaction, node: Source | Asset, keys: Sequen
 def _usual(lookup: TaskLookup, tx: Transaction, node: Source | Asset, key: str) -> Usual:
     """What an audit of the partition would be given besides the node's checks."""
     around = of_source(lookup, tx, node, (key,)) if isinstance(node, Source) else of_asset(lookup, tx, node, (key,))
-    judged = Usual(
+    usual = Usual(
         grain=node.partition.grain if key != "*" else None,
         past=history(tx, node.name, (key,)),
         versions=around.versions,
@@ -150,12 +154,12 @@ def _usual(lookup: TaskLookup, tx: Transaction, node: Source | Asset, key: str) 
         classified=tuple(_secret(lookup, node)),
     )
     if not isinstance(node, Source):
-        return judged
+        return usual
     contract = lookup.project.contracts.get(node.contract or node.name)
     own = {check.name for check in node.checks}
     promised = promised_checks(contract.columns, node.place, node.on_drift) if contract is not None else ()
     return msgspec.structs.replace(
-        judged,
+        usual,
         promised=tuple(check for check in promised if check.name not in own),
         rows_min=node.expect.rows_min,
         rows_max=node.expect.rows_max,

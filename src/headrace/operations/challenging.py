@@ -75,11 +75,11 @@ class _Plan:
 
     def reach(self, name: str, columns: tuple[str, ...]) -> tuple[list[str], list[str]]:
         """The assets and the consumers that a fault in these columns reaches; of no columns, one in the rows as a whole."""
-        found = self._reached.get((name, columns))
-        if found is None:
+        results = self._reached.get((name, columns))
+        if results is None:
             asked = columns or self._compiled.nodes[name].column_names or (ALL,)
-            found = self._reached[name, columns] = self._lineage.users(name, asked)
-        return found
+            results = self._reached[name, columns] = self._lineage.users(name, asked)
+        return results
 
     def rank(self, name: str, columns: tuple[str, ...]) -> tuple[int, int]:
         """Whom more consumers, then more assets, see comes first."""
@@ -96,7 +96,7 @@ class _Done(NamedTuple):
     suggested: tuple[Suggested, ...]
 
 
-def challenge(session: ProjectSession, wanted: ChallengeRequest, progress: Progress) -> ChallengeResponse:
+def challenge(session: ProjectSession, request: ChallengeRequest, progress: Progress) -> ChallengeResponse:
     """The checks that the files declare, on what is published.
 
     Raises InvalidProject where the files have errors, UsageError for a selection that names nothing, LakeError for rows that can't be
@@ -104,18 +104,18 @@ def challenge(session: ProjectSession, wanted: ChallengeRequest, progress: Progr
     """
     started = time.monotonic()
     compiled = usable(session.declared(progress))
-    names = _names(session, wanted, compiled)
-    found = subjects(session, compiled, names) if session.store is not None else []
+    names = _names(session, request, compiled)
+    datas = subjects(session, compiled, names) if session.store is not None else []
     past = _past(session)
     session.close()  # DuckDB computes now: a process has one of them open
-    plan = _Plan(compiled, compile_lineage(compiled, session.data_folder / "cache"), suggest=wanted.suggest)
-    found.sort(key=lambda one: compiled.order.index(one.node.name) if one.node.name in compiled.order else -1, reverse=True)
-    done = {one.node.name: _challenged(session, plan, one, share, progress) for one, share in _shares(found, wanted.seconds, started)}
+    plan = _Plan(compiled, compile_lineage(compiled, session.data_folder / "cache"), suggest=request.suggest)
+    datas.sort(key=lambda item: compiled.order.index(item.node.name) if item.node.name in compiled.order else -1, reverse=True)
+    done = {item.node.name: _challenged(session, plan, item, share, progress) for item, share in _shares(datas, request.seconds, started)}
     return _response(plan, names, done, past, time.monotonic() - started)
 
 
-def _names(session: ProjectSession, wanted: ChallengeRequest, compiled: Compiled) -> list[str]:
-    names = selected(session, wanted.select, wanted.exclude, compiled=compiled)
+def _names(session: ProjectSession, request: ChallengeRequest, compiled: Compiled) -> list[str]:
+    names = selected(session, request.select, request.exclude, compiled=compiled)
     return [name for name in names if name not in compiled.project.consumers]
 
 
@@ -127,85 +127,85 @@ def _past(session: ProjectSession) -> dict[tuple[str, str], CheckHistory]:
         return {name: CheckHistory(ran, tuple(flips.get(name, ()))) for name, ran in stored.ran(tx).items()}
 
 
-def _shares(found: Sequence[NodeData], seconds: int, started: float) -> Iterator[tuple[NodeData, float]]:
+def _shares(datas: Sequence[NodeData], seconds: int, started: float) -> Iterator[tuple[NodeData, float]]:
     """Each node with the time that it may take: a few times its share of what is left, since most need less, but never all of it
     while others wait."""
-    for number, one in enumerate(found):
-        left, waiting = seconds - (time.monotonic() - started), len(found) - number
-        yield one, max(LEAST_S, left if waiting == 1 else min(left / 2, SHARES * left / waiting))
+    for number, item in enumerate(datas):
+        left, waiting = seconds - (time.monotonic() - started), len(datas) - number
+        yield item, max(LEAST_S, left if waiting == 1 else min(left / 2, SHARES * left / waiting))
 
 
-def _challenged(session: ProjectSession, plan: _Plan, one: NodeData, seconds: float, progress: Progress) -> _Done:
+def _challenged(session: ProjectSession, plan: _Plan, item: NodeData, seconds: float, progress: Progress) -> _Done:
     import duckdb
 
     from headrace.engine.macros import lent
     from headrace.lake.session import DuckDBSession as DuckDB
 
     readable = [session.production.folders.lake] if session.production is not None else []
-    folder, name = session.folders.lake, one.node.name
+    folder, name = session.folders.lake, item.node.name
     try:
         with (
-            DuckDB(folder, readable=readable, timezone=one.node.timezone, memory_max_bytes=MEMORY_BYTES) as opened,
+            DuckDB(folder, readable=readable, timezone=item.node.timezone, memory_max_bytes=MEMORY_BYTES) as opened,
             lent(opened, plan.macros),
         ):
-            return _tried(opened, plan, one, seconds, progress)
+            return _tried(opened, plan, item, seconds, progress)
     except duckdb.Error as error:
-        said = first_line(error)
-        raise LakeError(f"{name} can't be challenged: {said}", hint=f"headrace checks challenge --exclude {name}") from error
+        text = first_line(error)
+        raise LakeError(f"{name} can't be challenged: {text}", hint=f"headrace checks challenge --exclude {name}") from error
 
 
-def _tried(duckdb: DuckDB, plan: _Plan, one: NodeData, seconds: float, progress: Progress) -> _Done:
+def _tried(duckdb: DuckDB, plan: _Plan, item: NodeData, seconds: float, progress: Progress) -> _Done:
     from headrace.quality.challenge.trying import challenge as put_to_the_test
 
-    subject = _subject(one)
-    progress.start(f"challenging {one.node.name}", None)
-    found = put_to_the_test(duckdb, subject, seconds * (TRIED_SHARE if plan.suggest else 1), progress.advance)
+    subject = _subject(item)
+    progress.start(f"challenging {item.node.name}", None)
+    result = put_to_the_test(duckdb, subject, seconds * (TRIED_SHARE if plan.suggest else 1), progress.advance)
     progress.finish()
-    name = one.node.name
-    plan.downstream.add(name, found)
-    left = [tried for tried in found.unnoticed if not plan.downstream.notifications(name, found, tried)]
+    name = item.node.name
+    plan.downstream.add(name, result)
+    left = [tried for tried in result.unnoticed if not plan.downstream.notifications(name, result, tried)]
     unnoticed = tuple(sorted(left, key=lambda tried: plan.rank(name, tried.mutation.columns)))
-    suggested = _suggested(duckdb, plan, one, subject, unnoticed, seconds * (1 - TRIED_SHARE)) if plan.suggest else ()
-    return _Done(one, found, unnoticed, suggested)
+    suggested = _suggested(duckdb, plan, item, subject, unnoticed, seconds * (1 - TRIED_SHARE)) if plan.suggest else ()
+    return _Done(item, result, unnoticed, suggested)
 
 
-def _subject(one: NodeData) -> ChallengeSubject:
+def _subject(item: NodeData) -> ChallengeSubject:
     from headrace.lake.inlining import source_sql
     from headrace.quality.challenge.asking import About
     from headrace.quality.challenge.trying import ChallengeSubject
 
-    columns = own_columns(one.data)
-    about = About(columns, one.partition, one.as_of_us, one.node.timezone, one.routing, one.references)
-    before = "" if one.before is None else source_sql(one.before)
-    return ChallengeSubject(about, source_sql(one.data), one.checks, before, one.step, one.usual)
+    columns = own_columns(item.data)
+    about = About(columns, item.partition, item.as_of_us, item.node.timezone, item.routing, item.references)
+    before = "" if item.before is None else source_sql(item.before)
+    return ChallengeSubject(about, source_sql(item.data), item.checks, before, item.step, item.usual)
 
 
 def _suggested(
-    duckdb: DuckDB, plan: _Plan, one: NodeData, subject: ChallengeSubject, unnoticed: Sequence[MutationTrial], seconds: float
+    duckdb: DuckDB, plan: _Plan, item: NodeData, subject: ChallengeSubject, unnoticed: Sequence[MutationTrial], seconds: float
 ) -> tuple[Suggested, ...]:
     """Checks for what would reach somebody. Of what would reach nobody, none is worth its time."""
     from headrace.quality.challenge.deadline import Deadline
     from headrace.quality.challenge.remembering import remember
     from headrace.quality.challenge.suggesting import suggest
 
-    reaching = [tried for tried in unnoticed if any(plan.reach(one.node.name, tried.mutation.columns))]
+    reaching = [tried for tried in unnoticed if any(plan.reach(item.node.name, tried.mutation.columns))]
     if not reaching:
         return ()
     with Deadline(duckdb, seconds) as deadline:
-        memory = remember(duckdb, _rows(one, one.history), subject.about.columns, one.secret)
+        memory = remember(duckdb, _rows(item, item.history), subject.about.columns, item.secret)
         if memory is None:
             return ()
-        everything = _rows(one, one.everything) if one.everything is not None else ""
+        everything = _rows(item, item.everything) if item.everything is not None else ""
         return tuple(suggest(duckdb, subject, reaching, memory, deadline, everything))
 
 
-def _rows(one: NodeData, data: InputData) -> str:
+def _rows(item: NodeData, data: InputData) -> str:
     """Rows of several partitions, with the column that says of which they are."""
     from headrace.lake.inlining import source_sql
     from headrace.lake.relation import relation_sql
     from headrace.lake.sqltext import quote
 
-    if one.before is None and one.partition == "*":
+    if item.before is None and item.partition == "*":
         return f"SELECT '*' AS {quote(PARTITION_COLUMN)}, * FROM ({source_sql(data)}) AS whole"
     return relation_sql(data.files, data.columns, with_partition=True)
 
@@ -213,16 +213,16 @@ def _rows(one: NodeData, data: InputData) -> str:
 def _response(
     plan: _Plan, names: Sequence[str], done: Mapping[str, _Done], past: Mapping[tuple[str, str], CheckHistory], seconds: float
 ) -> ChallengeResponse:
-    unnoticed = [(one, tried) for one in done.values() for tried in one.unnoticed]
+    unnoticed = [(item, tried) for item in done.values() for tried in item.unnoticed]
     unnoticed.sort(key=lambda pair: plan.rank(pair[0].found.node.name, pair[1].mutation.columns))
-    rows = [(one, suggested) for one in done.values() for suggested in one.suggested]
-    suggestions = [_suggestion(plan, one, suggested) for one, suggested in rows]
+    rows = [(item, suggested) for item in done.values() for suggested in item.suggested]
+    suggestions = [_suggestion(plan, item, suggested) for item, suggested in rows]
     return ChallengeResponse(
         checks=[row for name in names for row in _checks(plan, name, done.get(name), past)],
         noticed=_noticed(done.values()),
-        unnoticed=[_unnoticed(plan, one, tried) for one, tried in unnoticed],
+        unnoticed=[_unnoticed(plan, item, tried) for item, tried in unnoticed],
         suggestions=sorted(suggestions, key=lambda row: (-len(row.consumers), -len(row.assets))),
-        unfinished=[name for name, one in done.items() if not one.challenged.finished],
+        unfinished=[name for name, item in done.items() if not item.challenged.finished],
         skipped=[name for name in names if name not in done],
         seconds=seconds,
     )
@@ -230,40 +230,40 @@ def _response(
 
 def _noticed(done: Collection[_Done]) -> dict[str, int]:
     """What notices how many faults, each counted where it is noticed first."""
-    found: Counter[str] = Counter()
-    for one in done:
-        left = {id(tried) for tried in one.unnoticed}
-        for tried in one.challenged.tried:
+    result: Counter[str] = Counter()
+    for item in done:
+        left = {id(tried) for tried in item.unnoticed}
+        for tried in item.challenged.tried:
             if id(tried) not in left:
-                found[one.challenged.noticed_by(tried) or "downstream"] += 1
-    return dict(found.most_common())
+                result[item.challenged.noticed_by(tried) or "downstream"] += 1
+    return dict(result.most_common())
 
 
 def _checks(plan: _Plan, name: str, done: _Done | None, past: Mapping[tuple[str, str], CheckHistory]) -> Iterator[ChallengedCheckRow]:
     node = plan.node(name)
-    found = done.challenged if done is not None else None
+    result = done.challenged if done is not None else None
     for check in node.checks:
-        judged = judge(check, node.checks, found, _past_of(past, name, check.name, view=is_view(plan.project, name)))
+        assessment = judge(check, node.checks, result, _past_of(past, name, check.name, view=is_view(plan.project, name)))
         yield ChallengedCheckRow(
             check=check.name,
             asset=name,
-            verdict=judged.verdict,
-            mutations_tried=len(found.tried) if found is not None else 0,
-            mutations_caught=len(judged.caught),
-            cost_ms=_cost(found, check.name),
-            evidence=judged.evidence,
+            verdict=assessment.verdict,
+            mutations_tried=len(result.tried) if result is not None else 0,
+            mutations_caught=len(assessment.caught),
+            cost_ms=_cost(result, check.name),
+            evidence=assessment.evidence,
             kind=check.kind,
             severity=check.severity,
             partition=done.found.partition if done is not None else None,
-            rows=found.rows if found is not None else None,
-            caught=list(judged.caught),
+            rows=result.rows if result is not None else None,
+            caught=list(assessment.caught),
             file=check.place.file,
             line=check.place.line,
         )
 
 
-def _cost(found: Challenged | None, check: str) -> float | None:
-    took = None if found is None else found.asked[check].cost_ms
+def _cost(result: Challenged | None, check: str) -> float | None:
+    took = None if result is None else result.asked[check].cost_ms
     return None if took is None else round(took, 3)
 
 
@@ -271,21 +271,23 @@ def _past_of(past: Mapping[tuple[str, str], CheckHistory], node: str, check: str
     """A view's checks are asked where what it reads is published, under its name and theirs."""
     if not view:
         return past.get((node, check), CheckHistory())
-    own = [one for (_, name), one in past.items() if name == f"{node}.{check}"]
-    return CheckHistory(sum(one.ran for one in own), tuple(partition for one in own for partition in one.flips))
+    histories = [history for (_, name), history in past.items() if name == f"{node}.{check}"]
+    return CheckHistory(
+        sum(history.ran for history in histories), tuple(partition for check_history in histories for partition in check_history.flips)
+    )
 
 
-def _unnoticed(plan: _Plan, one: _Done, tried: MutationTrial) -> UnnoticedRow:
-    name = one.found.node.name
+def _unnoticed(plan: _Plan, item: _Done, tried: MutationTrial) -> UnnoticedRow:
+    name = item.found.node.name
     assets, consumers = plan.reach(name, tried.mutation.columns)
-    check = next((each.check for each in one.suggested if tried in each.catches), None)
+    check = next((each.check for each in item.suggested if tried in each.catches), None)
     return UnnoticedRow(
         asset=name,
-        partition=one.found.partition,
+        partition=item.found.partition,
         mutation=tried.mutation.fault,
         says=tried.mutation.says,
         columns=list(tried.mutation.columns),
-        rows=one.challenged.rows,
+        rows=item.challenged.rows,
         rows_changed=tried.changed,
         assets=assets,
         consumers=consumers,
@@ -293,8 +295,8 @@ def _unnoticed(plan: _Plan, one: _Done, tried: MutationTrial) -> UnnoticedRow:
     )
 
 
-def _suggestion(plan: _Plan, one: _Done, suggested: Suggested) -> SuggestedCheckRow:
-    name = one.found.node.name
+def _suggestion(plan: _Plan, item: _Done, suggested: Suggested) -> SuggestedCheckRow:
+    name = item.found.node.name
     reached = [plan.reach(name, tried.mutation.columns) for tried in suggested.catches]
     return SuggestedCheckRow(
         asset=name,

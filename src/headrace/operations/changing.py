@@ -49,8 +49,8 @@ def told(store: Store | None, before: Marks | None) -> tuple[Marks, ChangesRespo
         return Marks(), ChangesResponse(id=cursor(Marks()), changes=[])
     with store.read() as tx:
         now = changes.marks(tx)
-        found = list(changes.since(tx, before, now)) if before is not None else []
-    rows = [ChangedNamesRow(kind=one.kind, names=list(one.names), more=one.more) for one in found]
+        names = list(changes.since(tx, before, now)) if before is not None else []
+    rows = [ChangedNamesRow(kind=changed_names.kind, names=list(changed_names.names), more=changed_names.more) for changed_names in names]
     if before is None:
         rows = [ChangedNamesRow(kind=EVERYTHING, names=[], more=True)]
     return now, ChangesResponse(id=cursor(now), changes=rows)

@@ -60,14 +60,14 @@ def _mapping_of(document: Any, file: str, name: str) -> Any:
 def _in_mapping(text: str, file: str, mapping: Any, lines: Sequence[Line]) -> str:
     import yaml
 
-    found = next(((key, value) for key, value in mapping.value if key.value == "checks"), None)
-    if mapping.flow_style or (found is not None and found[1].start_mark.index < found[0].end_mark.index):
+    results = next(((key, value) for key, value in mapping.value if key.value == "checks"), None)
+    if mapping.flow_style or (results is not None and results[1].start_mark.index < results[0].end_mark.index):
         raise CannotWrite(f"the checks of {file} aren't a list of their own", hint=HINT)
     rows, newline = text.splitlines(keepends=True), _newline(text)
-    if found is None:
+    if results is None:
         indent = " " * mapping.start_mark.column
         return _after(rows, _last_line(rows, mapping, mapping.start_mark.column), _block(lines, indent, newline))
-    key, value = found
+    key, value = results
     if not isinstance(value, yaml.SequenceNode):
         if value.value:
             raise CannotWrite(f"`checks` of {file} isn't a list", hint="headrace validate")

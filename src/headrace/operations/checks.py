@@ -39,18 +39,18 @@ class CheckListQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     limit: Annotated[int, msgspec.Meta(ge=1, le=500)] = 100
 
 
-def check_list(session: ProjectSession, wanted: CheckListQuery) -> ChecksResponse:
+def check_list(session: ProjectSession, query: CheckListQuery) -> ChecksResponse:
     """The same in pages. UsageError for a cursor that there isn't, too."""
-    every = _every(session, wanted.select, wanted.exclude)
+    every = _every(session, query.select, query.exclude)
     places = [(node.name, check.name) for node, check in every]
-    after = None if wanted.cursor is None else place(wanted.cursor, tuple[str, str])
+    after = None if query.cursor is None else place(query.cursor, tuple[str, str])
     if after is not None and after not in places:
         raise UsageError("the check that this cursor names isn't there any more", hint="ask without one for the first page")
     first = 0 if after is None else places.index(after) + 1
-    page = every[first : first + wanted.limit]
+    page = every[first : first + query.limit]
     more = first + len(page) < len(every)
     return ChecksResponse(
-        now=session.now(), total=len(every), checks=_rows(session, page, wanted.history),
+        now=session.now(), total=len(every), checks=_rows(session, page, query.history),
         next=cursor(places[first + len(page) - 1]) if more else None,
     )  # fmt: skip
 
@@ -78,8 +78,8 @@ def _outcomes(tx: Transaction, node: Source | Asset, check: CheckSpec, limit: in
     return stored.of_check(tx, node.name, check.name, view=view, limit=limit)
 
 
-def _row(session: ProjectSession, node: Source | Asset, check: CheckSpec, found: Sequence[CheckOutcome]) -> CheckStandingRow:
-    newest = found[0] if found else None
+def _row(session: ProjectSession, node: Source | Asset, check: CheckSpec, outcomes: Sequence[CheckOutcome]) -> CheckStandingRow:
+    newest = outcomes[0] if outcomes else None
     return CheckStandingRow(
         node=node.name,
         check=check.name,
@@ -93,11 +93,11 @@ def _row(session: ProjectSession, node: Source | Asset, check: CheckSpec, found:
         owner=node.owner,
         rows=newest.rows if newest else None,
         failing=newest.failing if newest else None,
-        runs=len(found),
-        failures=sum(one.outcome == "failed" for one in found),
+        runs=len(outcomes),
+        failures=sum(outcome.outcome == "failed" for outcome in outcomes),
         file=check.place.file,
         line=check.place.line,
-        history=[_outcome(session, one) for one in found],
+        history=[_outcome(session, outcome) for outcome in outcomes],
     )
 
 
@@ -108,7 +108,11 @@ def _verdict(node: Source | Asset, newest: CheckOutcome) -> str:
     return _MEANT.get(node.on_fail, "rejected") if newest.severity == Severity.BLOCKING else "warned"
 
 
-def _outcome(session: ProjectSession, one: CheckOutcome) -> CheckOutcomeRow:
+def _outcome(session: ProjectSession, outcome: CheckOutcome) -> CheckOutcomeRow:
     return CheckOutcomeRow(
-        partition=one.partition, outcome=one.outcome, failing=one.failing, at=session.instant(one.at), attempt=f"{one.epoch}.{one.n}"
+        partition=outcome.partition,
+        outcome=outcome.outcome,
+        failing=outcome.failing,
+        at=session.instant(outcome.at),
+        attempt=f"{outcome.epoch}.{outcome.n}",
     )

@@ -33,9 +33,9 @@ class VersionCodeCache:
         if attempt.version is None:
             return None
         if attempt.version not in self._known:
-            found = versions.get(self._tx, attempt.version)
-            decoded = None if found is None else msgspec.msgpack.decode(found.compiled, type=Compiled)
-            self._known[attempt.version] = None if found is None or decoded is None else (decoded, found.manifest)
+            version = versions.get(self._tx, attempt.version)
+            decoded = None if version is None else msgspec.msgpack.decode(version.compiled, type=Compiled)
+            self._known[attempt.version] = None if version is None or decoded is None else (decoded, version.manifest)
         known = self._known[attempt.version]
         if known is None or attempt.node not in known[0].project.assets:
             return None
@@ -45,7 +45,9 @@ class VersionCodeCache:
         if kept is None:
             return row
         ran = msgspec.json.decode(kept, type=Environment)
-        programs = [ProgramRow(name=one.name, path=one.path, sha256=one.sha256, version=one.version) for one in ran.programs]
+        programs = [
+            ProgramRow(name=program.name, path=program.path, sha256=program.sha256, version=program.version) for program in ran.programs
+        ]
         return msgspec.structs.replace(
             row, packages=_packages(ran.packages), interpreter=ran.interpreter, programs=programs
         )  # fmt: skip
@@ -63,18 +65,18 @@ def declared(root: Path, compiled: Compiled, name: str, here: Installed) -> Code
 
 def published(tx: Transaction, node: str) -> list[PublishedCodeRow]:
     """The versions of an asset's code in what readers see of it, oldest first."""
-    found: dict[str | None, PublishedCodeRow] = {}
+    rows: dict[str | None, PublishedCodeRow] = {}
     for version, partitions, first, last in publications.by_version(tx, node):
         fingerprint = _fingerprint(tx, version, node)
-        before = found.get(fingerprint)
-        found[fingerprint] = PublishedCodeRow(
+        before = rows.get(fingerprint)
+        rows[fingerprint] = PublishedCodeRow(
             fingerprint=fingerprint,
             versions=[*(before.versions if before else ()), version],
             partitions=partitions + (before.partitions if before else 0),
             from_=min(first, before.from_) if before else first,
             to=max(last, before.to) if before else last,
         )
-    return list(found.values())
+    return list(rows.values())
 
 
 class _Node(msgspec.Struct):
@@ -88,10 +90,10 @@ class _Nodes(msgspec.Struct):
 
 
 def _fingerprint(tx: Transaction, version: int, node: str) -> str | None:
-    found = versions.get(tx, version)
-    if found is None:
+    result = versions.get(tx, version)
+    if result is None:
         return None
-    known = msgspec.msgpack.decode(found.compiled, type=_Nodes).nodes.get(node)
+    known = msgspec.msgpack.decode(result.compiled, type=_Nodes).nodes.get(node)
     return known.fingerprint if known is not None else None
 
 

@@ -32,7 +32,7 @@ def tested(session: ProjectSession, name: str | None) -> list[ConnectionRow]:
     known = project.settings.connections
     if name is not None and name not in known:
         raise UnknownName(f"unknown connection {shown(name)}", hint=did_you_mean(name, known) or "`headrace connections` lists them")
-    return [_asked(session, project, one) for one in sorted(known) if name in (None, one)]
+    return [_asked(session, project, item) for item in sorted(known) if name in (None, item)]
 
 
 def _project(session: ProjectSession) -> Project:

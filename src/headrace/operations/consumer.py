@@ -53,8 +53,8 @@ def consumer(session: ProjectSession, name: str, *, before: str | None, limit: i
     declared = project.consumers.get(name)
     if declared is None:
         raise UnknownName(f"there is no consumer {name[:60]!r}", hint=did_you_mean(name, project.consumers) or "headrace status")
-    found = status(session, [f"consumer:{name}"]) if session.compiled is None else of_consumers(session, session.compiled, {name})
-    row = next(one for one in found.consumers if one.name == name)
+    response = status(session, [f"consumer:{name}"]) if session.compiled is None else of_consumers(session, session.compiled, {name})
+    row = next(consumer for consumer in response.consumers if consumer.name == name)
     page, more = _deliveries(session, name, None if before is None else place(before, str), limit, ledgers)
     return ConsumerResponse(
         now=session.now(),
@@ -77,7 +77,7 @@ def _upstream(session: ProjectSession, name: str) -> list[str]:
     from headrace.operations.catalog.reach import reach_of
 
     reach = reach_of(session, session.compiled)
-    return [one for one in reach.distances(name, reach.above) if one != name]
+    return [distance for distance in reach.distances(name, reach.above) if distance != name]
 
 
 def _deliveries(session: ProjectSession, name: str, before: str | None, limit: int, ledgers: int) -> tuple[list[ServedInterval], bool]:
@@ -85,28 +85,37 @@ def _deliveries(session: ProjectSession, name: str, before: str | None, limit: i
         return [], False
     compiled, now_us = session.compiled, session.clock.now_us()
     window = (window_began(WINDOW, now_us, session.timezone), now_us)
-    with standing(session, now_us) as found:
-        terms = next(one for one in found.context.declared.consumers if one.consumer == name)
-        delivered = found.evaluation(session, window).deliveries(name)
-        newest = [one for one in reversed(delivered) if before is None or one.interval < before]
-        page, books = newest[:limit], Ledgers(session, found.tx, compiled, found.context, now_us)
-        rows = [_row(session, one, books.of_consumer(terms, one.interval) if n < ledgers else None, now_us) for n, one in enumerate(page)]
+    with standing(session, now_us) as snapshot:
+        terms = next(consumer for consumer in snapshot.context.declared.consumers if consumer.consumer == name)
+        delivered = snapshot.evaluation(session, window).deliveries(name)
+        newest = [obligation for obligation in reversed(delivered) if before is None or obligation.interval < before]
+        page, books = newest[:limit], Ledgers(session, snapshot.tx, compiled, snapshot.context, now_us)
+        rows = [
+            _row(session, obligation, books.of_consumer(terms, obligation.interval) if n < ledgers else None, now_us)
+            for n, obligation in enumerate(page)
+        ]
     return rows, len(newest) > len(page)
 
 
-def _row(session: ProjectSession, one: Obligation, ledger: LedgerRow | None, now_us: int) -> ServedInterval:
-    end = one.met_at_us if one.met_at_us is not None else now_us if now_us > one.due_at_us and not one.waived else None
+def _row(session: ProjectSession, obligation: Obligation, ledger: LedgerRow | None, now_us: int) -> ServedInterval:
+    end = (
+        obligation.met_at_us
+        if obligation.met_at_us is not None
+        else now_us
+        if now_us > obligation.due_at_us and not obligation.waived
+        else None
+    )
     return ServedInterval(
-        interval=one.interval,
-        due_at=session.instant(one.due_at_us),
-        met_at=None if one.met_at_us is None else session.instant(one.met_at_us),
-        state=_state(one, now_us),
-        late_seconds=None if end is None else (end - one.due_at_us) / 1_000_000,
+        interval=obligation.interval,
+        due_at=session.instant(obligation.due_at_us),
+        met_at=None if obligation.met_at_us is None else session.instant(obligation.met_at_us),
+        state=_state(obligation, now_us),
+        late_seconds=None if end is None else (end - obligation.due_at_us) / 1_000_000,
         ledger=ledger,
     )
 
 
-def _state(one: Obligation, now_us: int) -> str:
-    if one.met_at_us is not None:
-        return "met" if one.met_at_us <= one.due_at_us else "late"
-    return "waived" if one.waived else "missing" if now_us > one.due_at_us else "due"
+def _state(obligation: Obligation, now_us: int) -> str:
+    if obligation.met_at_us is not None:
+        return "met" if obligation.met_at_us <= obligation.due_at_us else "late"
+    return "waived" if obligation.waived else "missing" if now_us > obligation.due_at_us else "due"

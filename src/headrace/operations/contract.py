@@ -41,8 +41,12 @@ def show(session: ProjectSession, target: str) -> ContractShowResponse:
         file=contract.place.file if contract else None,
         pinned_by=pinned.pinned_by if pinned else None,
         columns=[msgspec.structs.replace(column, used_by=users[column.name]) for column in columns],
-        rules=[ContractRuleRow(name=one.name, kind=one.kind, severity=one.severity.value) for one in (contract.checks if contract else ())],
-        service=[ServiceRow(property=one.property, value=one.value, unit=one.unit) for one in (contract.service if contract else ())],
+        rules=[
+            ContractRuleRow(name=spec.name, kind=spec.kind, severity=spec.severity.value) for spec in (contract.checks if contract else ())
+        ],
+        service=[
+            ServiceRow(property=level.property, value=level.value, unit=level.unit) for level in (contract.service if contract else ())
+        ],
         learnt=lessons.of_schema(name, pinned) if pinned else None,
     )
 
@@ -51,8 +55,8 @@ def _pinned(session: ProjectSession, name: str) -> SourceSchema | None:
     if session.store is None:
         return None
     with session.store.read() as tx:
-        found = arriving.pinned_schema(tx, name)
-    return msgspec.json.decode(found, type=SourceSchema) if found else None
+        result = arriving.pinned_schema(tx, name)
+    return msgspec.json.decode(result, type=SourceSchema) if result else None
 
 
 def _columns(contract: Contract | None, pinned: SourceSchema | None) -> list[ContractColumnRow]:
@@ -60,24 +64,24 @@ def _columns(contract: Contract | None, pinned: SourceSchema | None) -> list[Con
     promised = contract.columns if contract else ()
     rows = [
         ContractColumnRow(
-            name=one.name,
-            type=one.type,
-            required=one.required,
-            unique=one.unique,
-            primary_key=one.primary_key,
-            classification=one.classification,
-            names=[{key: str(value) for key, value in entry.items()} for entry in one.names],
+            name=column.name,
+            type=column.type,
+            required=column.required,
+            unique=column.unique,
+            primary_key=column.primary_key,
+            classification=column.classification,
+            names=[{key: str(value) for key, value in entry.items()} for entry in column.names],
             used_by=[],
         )
-        for one in promised
+        for column in promised
     ]
-    known = {one.name.lower() for one in promised}
-    seen = [one for one in pinned.columns if one.name.lower() not in known] if pinned else []
+    known = {column.name.lower() for column in promised}
+    seen = [column for column in pinned.columns if column.name.lower() not in known] if pinned else []
     return rows + [
         ContractColumnRow(
-            name=one.name, type=one.type, required=False, unique=False, primary_key=False, classification=None, names=[], used_by=[]
+            name=column.name, type=column.type, required=False, unique=False, primary_key=False, classification=None, names=[], used_by=[]
         )
-        for one in seen
+        for column in seen
     ]
 
 

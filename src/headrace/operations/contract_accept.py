@@ -102,36 +102,38 @@ def accept(
     the files hold other changes (`yes` applies them as well). ValuesDiffer where the values aren't what they were and `decision` doesn't
     say what they mean."""
     plan_refusals.checked_id(plan_id)
-    made = prepared(session, target, pairs, decision)
-    files = _files(session, made, progress)
-    shown = _shown(session, made, files, plan_id)
-    refused = undecided(made.mappings, _command(target, pairs), shown.plan_id)
+    update = prepared(session, target, pairs, decision)
+    files = _files(session, update, progress)
+    response = _shown(session, update, files, plan_id)
+    refused = undecided(update.mappings, _command(target, pairs), response.plan_id)
     if patch:
-        return msgspec.structs.replace(shown, refused=refused)
+        return msgspec.structs.replace(response, refused=refused)
     if refused is not None:
-        raise ValuesDiffer(refused, msgspec.structs.replace(shown, state="refused", refused=refused))
+        raise ValuesDiffer(refused, msgspec.structs.replace(response, state="refused", refused=refused))
     if not yes:
         _nothing_else(session, progress)
-    path = session.root / made.path
-    _write(path, made.after)
+    path = session.root / update.path
+    _write(path, update.after)
     fresh = session.again(session.actor)
     try:
-        renamed = tuple(Renamed(one.column, one.to, one.convert) for one in made.mappings)
-        arguments = AcceptArguments(made.source.name, made.first, renamed, str(made.path), files, decision.reason)
+        renamed = tuple(Renamed(mapping.column, mapping.to, mapping.convert) for mapping in update.mappings)
+        arguments = AcceptArguments(update.source.name, update.first, renamed, str(update.path), files, decision.reason)
         done: AcceptResponse = perform(fresh, "contract_accept", arguments, progress)
         if done.refused is not None:
-            raise _other(made, shown, done.refused)
+            raise _other(update, response, done.refused)
     except HeadraceError:
-        _restore(path, made.before)
+        _restore(path, update.before)
         raise
     finally:
         fresh.close()
-    return msgspec.structs.replace(done, mappings=list(made.mappings), diff=_diff(made), made=made.before is None, plan_id=shown.plan_id)
+    return msgspec.structs.replace(
+        done, mappings=list(update.mappings), diff=_diff(update), made=update.before is None, plan_id=response.plan_id
+    )
 
 
-def _files(session: ProjectSession, made: ContractUpdate, progress: Progress) -> dict[str, str]:
+def _files(session: ProjectSession, update: ContractUpdate, progress: Progress) -> dict[str, str]:
     """SHA-256 of what would be in force with it, by path; of the contract alone where the other files have errors."""
-    after = {made.path.as_posix(): sha256_of(made.after.encode())}
+    after = {update.path.as_posix(): sha256_of(update.after.encode())}
     fresh = session.again(session.actor)
     try:
         files, compilation = fresh.declared_exactly(progress)
@@ -140,18 +142,18 @@ def _files(session: ProjectSession, made: ContractUpdate, progress: Progress) ->
         fresh.close()
 
 
-def _shown(session: ProjectSession, made: ContractUpdate, files: Mapping[str, str], asked: str | None) -> AcceptResponse:
+def _shown(session: ProjectSession, update: ContractUpdate, files: Mapping[str, str], asked: str | None) -> AcceptResponse:
     """What is about to be written, with the plan's id. Raises PlanChanged where it isn't the plan that was asked for."""
-    shown = identified(session, _response(session, made, "patch"), session.version, files)
-    row = changed(session, shown, asked, session.version, files)
+    response = identified(session, _response(session, update, "patch"), session.version, files)
+    row = changed(session, response, asked, session.version, files)
     if row is not None:
-        raise _other(made, msgspec.structs.replace(shown, plan_id=asked), row)
-    return shown
+        raise _other(update, msgspec.structs.replace(response, plan_id=asked), row)
+    return response
 
 
-def _other(made: ContractUpdate, shown: AcceptResponse, row: RefusedRow) -> PlanChanged:
-    refused = msgspec.structs.replace(shown, state="refused", refused=row)
-    return PlanChanged(shown.plan_id or "", row, refused, command_line("contract", "accept", made.source.name, "--patch"))
+def _other(update: ContractUpdate, response: AcceptResponse, row: RefusedRow) -> PlanChanged:
+    refused = msgspec.structs.replace(response, state="refused", refused=row)
+    return PlanChanged(response.plan_id or "", row, refused, command_line("contract", "accept", update.source.name, "--patch"))
 
 
 def prepared(session: ProjectSession, target: str, pairs: Sequence[str] = (), decision: ValueDecision = UNDECIDED) -> ContractUpdate:
@@ -169,7 +171,7 @@ def prepared(session: ProjectSession, target: str, pairs: Sequence[str] = (), de
             mappings = known or _nothing_proposed(source, key, rows)
         mappings = decided(mappings, decision.convert, as_is=decision.as_is)
         first = _first(tx, source.name, key, mappings)
-        renames = tuple(_renamed(tx, source.name, first, one) for one in mappings)
+        renames = tuple(_renamed(tx, source.name, first, mapping) for mapping in mappings)
     project = session.project()
     contract = project.contracts.get(source.contract or source.name)
     path = Path(contract.place.file) if contract is not None else Path(FOLDER, f"{source.name}{SUFFIX}")
@@ -185,24 +187,26 @@ def _place(session: ProjectSession, target: str) -> str:
     if not ID.fullmatch(target) or session.store is None:
         return target
     with session.store.read() as tx:
-        found = found_in(tx, number_of(target))
-    return f"{found.node}@{found.partition}" if found.partition else found.node
+        incident = found_in(tx, number_of(target))
+    return f"{incident.node}@{incident.partition}" if incident.partition else incident.node
 
 
 def _drifted(tx: Transaction, source: Source, key: str | None) -> tuple[str, list[DriftRow]]:
     """The partition that a mapping is accepted for, and how its newest delivery drifted: of a source alone, its first held one."""
     if key is None:
-        held = [one.partition for one in quarantined.waiting(tx, node=source.name) if stored.newest_drift(tx, source.name, one.partition)]
+        held = [
+            item.partition for item in quarantined.waiting(tx, node=source.name) if stored.newest_drift(tx, source.name, item.partition)
+        ]
         if not held:
             raise Refused(f"no delivery of {source.name} is held because its columns changed", hint="headrace quarantine")
         key = held[0]
     return key, stored.newest_drift(tx, source.name, key)
 
 
-def _renamed(tx: Transaction, source: str, first: str, one: MappingRow) -> Renamed:
+def _renamed(tx: Transaction, source: str, first: str, row: MappingRow) -> Renamed:
     """What is written of a mapping; a new name ends the conversion of an old one by itself."""
-    until = _agreed_again(tx, source, first, one.column) if one.to == one.column else None
-    return Renamed(one.column, one.to, one.convert, until)
+    until = _agreed_again(tx, source, first, row.column) if row.to == row.column else None
+    return Renamed(row.column, row.to, row.convert, until)
 
 
 def _agreed_again(tx: Transaction, source: str, first: str, column: str) -> str | None:
@@ -213,12 +217,12 @@ def _agreed_again(tx: Transaction, source: str, first: str, column: str) -> str 
     published = publications.current(tx, source, following) if following is not None else None
     if following is None or published is None:
         return None
-    differing = [one for one in stored.facts_of(tx, source, first) if _difference(one, column)]
-    if {one.delivery_id for one in differing} & publications.deliveries_before(tx, source, first, published.id):
+    differing = [row for row in stored.facts_of(tx, source, first) if _difference(row, column)]
+    if {row.delivery_id for row in differing} & publications.deliveries_before(tx, source, first, published.id):
         return None
-    differences = {_difference(one, column) for one in differing}
-    later = [one for one in stored.facts_of(tx, source, following) if one.delivery_id == published.delivery_id]
-    is_alike = any(_difference(one, column) in differences for one in later)
+    differences = {_difference(row, column) for row in differing}
+    later = [row for row in stored.facts_of(tx, source, following) if row.delivery_id == published.delivery_id]
+    is_alike = any(_difference(row, column) in differences for row in later)
     return following if differences and not is_alike else None
 
 
@@ -254,50 +258,52 @@ def _named(
 ) -> list[MappingRow]:
     """What a person says, instead of what is proposed for the same columns. A column that keeps its name
     may be named for what its values mean."""
-    found: dict[str, MappingRow] = {}
+    mapping_rows: dict[str, MappingRow] = {}
     for pair in pairs:
         column, sign, name = pair.partition("=")
         if not sign or not column or not name:
             raise UsageError(f"{pair[:80]!r} names no pair", hint="--map COLUMN=NEW_NAME")
-        found[column] = MappingRow(column=column, to=name, evidence=["named by hand"], used_by=[])
+        mapping_rows[column] = MappingRow(column=column, to=name, evidence=["named by hand"], used_by=[])
     if rows:
-        _require_pairs([one for one in found.values() if one.column != one.to], rows)
-    for one in found.values():
-        if one.column == one.to and one.column not in pinned:
-            raise Refused(f"the source has no column {one.column[:80]!r}", hint="headrace contract show SOURCE")
-    known = {one.column: one for one in proposals}
-    taken = {one.to for one in found.values()}
-    if len(taken) < len(found):
+        _require_pairs([row for row in mapping_rows.values() if row.column != row.to], rows)
+    for mapping_row in mapping_rows.values():
+        if mapping_row.column == mapping_row.to and mapping_row.column not in pinned:
+            raise Refused(f"the source has no column {mapping_row.column[:80]!r}", hint="headrace contract show SOURCE")
+    known = {proposal.column: proposal for proposal in proposals}
+    taken = {row.to for row in mapping_rows.values()}
+    if len(taken) < len(mapping_rows):
         raise UsageError("one name is given to two columns", hint="--map COLUMN=NEW_NAME, each once")
     used = {row.column: msgspec.json.decode(row.used_by, type=list[str]) for row in rows}
-    said = [msgspec.structs.replace(one, used_by=used.get(one.column, [])) for one in found.values()]
-    return [*said, *(one for name, one in known.items() if name not in found and one.to not in taken)]
+    said = [msgspec.structs.replace(row, used_by=used.get(row.column, [])) for row in mapping_rows.values()]
+    return [*said, *(row for name, row in known.items() if name not in mapping_rows and row.to not in taken)]
 
 
-def _require_pairs(said: Iterable[MappingRow], rows: Sequence[DriftRow]) -> None:
+def _require_pairs(mapping_rows: Iterable[MappingRow], rows: Sequence[DriftRow]) -> None:
     """A column that the delivery lacks, and a name that is new in it; else the next reading would be held again, by a mistyped contract."""
     gone = {row.column for row in rows if row.kind in (DriftKind.DROPPED, DriftKind.RENAMED)}
     came = {row.column for row in rows if row.kind == DriftKind.ADDED} | {row.to for row in rows if row.kind == DriftKind.RENAMED}
     at = place(rows[0].source, rows[0].partition)
-    for one in said:
-        if one.column not in gone:
+    for mapping_row in mapping_rows:
+        if mapping_row.column not in gone:
             raise Refused(
-                f"the delivery of {at} doesn't lack {one.column[:80]!r}", hint=f"{command_line('contract', 'diff', at)} says what it lacks"
+                f"the delivery of {at} doesn't lack {mapping_row.column[:80]!r}",
+                hint=f"{command_line('contract', 'diff', at)} says what it lacks",
             )
-        if one.to not in came:
+        if mapping_row.to not in came:
             raise Refused(
-                f"the delivery of {at} has no new column {one.to[:80]!r}", hint=f"{command_line('contract', 'diff', at)} says what is new"
+                f"the delivery of {at} has no new column {mapping_row.to[:80]!r}",
+                hint=f"{command_line('contract', 'diff', at)} says what is new",
             )
 
 
 def _first(tx: Transaction, source: str, key: str, mappings: Sequence[MappingRow]) -> str:
     """From when on the names hold: the first interval, up to this one, that is held and came with the same names."""
-    wanted = {(one.column, one.to) for one in mappings}
+    wanted = {(mapping.column, mapping.to) for mapping in mappings}
     first = key
-    for one in quarantined.waiting(tx, node=source):
-        rows = stored.newest_drift(tx, source, one.partition)
-        if one.partition < first and wanted <= possible(rows):
-            first = one.partition
+    for item in quarantined.waiting(tx, node=source):
+        rows = stored.newest_drift(tx, source, item.partition)
+        if item.partition < first and wanted <= possible(rows):
+            first = item.partition
     return first
 
 
@@ -340,18 +346,28 @@ def _restore(path: Path, before: str | None) -> None:
         _write(path, before)
 
 
-def _diff(made: ContractUpdate) -> str:
-    name = made.path.as_posix()
-    before, after = (made.before or "").splitlines(keepends=True), made.after.splitlines(keepends=True)
-    return "".join(difflib.unified_diff(before, after, f"a/{name}" if made.before is not None else "/dev/null", f"b/{name}", n=2))
+def _diff(update: ContractUpdate) -> str:
+    name = update.path.as_posix()
+    before, after = (update.before or "").splitlines(keepends=True), update.after.splitlines(keepends=True)
+    return "".join(difflib.unified_diff(before, after, f"a/{name}" if update.before is not None else "/dev/null", f"b/{name}", n=2))
 
 
-def _response(session: ProjectSession, made: ContractUpdate, state: str) -> AcceptResponse:
+def _response(session: ProjectSession, update: ContractUpdate, state: str) -> AcceptResponse:
     return AcceptResponse(
-        now=session.now(), clock=session.clock.kind, source=made.source.name, partition=made.first, state=state, file=made.path.as_posix(),
-        made=made.before is None, mappings=list(made.mappings), diff=_diff(made), version=session.version,
-        reread=[], stale=[], backfills=[],
-    )  # fmt: skip
+        now=session.now(),
+        clock=session.clock.kind,
+        source=update.source.name,
+        partition=update.first,
+        state=state,
+        file=update.path.as_posix(),
+        made=update.before is None,
+        mappings=list(update.mappings),
+        diff=_diff(update),
+        version=session.version,
+        reread=[],
+        stale=[],
+        backfills=[],
+    )
 
 
 @leader_command("contract_accept", AcceptArguments, AcceptResponse)
@@ -381,12 +397,12 @@ def _follows(context: CommandContext, compiled: Compiled, version: int, source: 
     """What is read again, and what is made for the first time because of it, as `fix` plans it."""
     if not keys:
         return None
-    wanted = BackfillArguments([f"{source}+"], [], *range_of(keys), None, Mode.MISSING.value, "")
+    arguments = BackfillArguments([f"{source}+"], [], *range_of(keys), None, Mode.MISSING.value, "")
     try:
-        found = plan(context.session, context.store, compiled, version, wanted, now=context.now(), reread={source: keys})
+        backfill = plan(context.session, context.store, compiled, version, arguments, now=context.now(), reread={source: keys})
     except UsageError:  # it isn't cut in a way of which a range can be named
         return None
-    return counted(compiled.project, ((one.node, one.partitions) for one in found.backfill.chosen))
+    return counted(compiled.project, ((item.node, item.partitions) for item in backfill.backfill.chosen))
 
 
 def _refused(context: CommandContext, arguments: AcceptArguments, now: Mapping[str, str]) -> AcceptResponse:
@@ -401,14 +417,14 @@ def _refused(context: CommandContext, arguments: AcceptArguments, now: Mapping[s
 
 def _recorded(tx: Transaction, now: int, context: CommandContext, arguments: AcceptArguments, keys: Sequence[str]) -> None:
     """The proposals are accepted, by whom, and in the trail."""
-    columns = [one.column for one in arguments.mappings]
+    columns = [mapping.column for mapping in arguments.mappings]
     stored.accept(tx, arguments.source, keys, columns, by=context.actor.id, now=now)
     told: dict[str, object] = {
         "from": arguments.first,
-        "names": {one.column: one.to for one in arguments.mappings},
+        "names": {mapping.column: mapping.to for mapping in arguments.mappings},
         "file": arguments.file,
     }
-    conversions = {one.column: one.convert for one in arguments.mappings if one.convert}
+    conversions = {mapping.column: mapping.convert for mapping in arguments.mappings if mapping.convert}
     told |= {"convert": conversions} if conversions else {}
     append(
         tx,

@@ -21,17 +21,17 @@ REPEATS_MIN = 20
 
 def observe(session: ProjectSession, source: Source, keys: Sequence[str], columns: Sequence[str]) -> dict[str, Observed]:
     """Column → what it held in these partitions; columns that the table hasn't, or that are nested, are left out."""
-    found = find(session, ReadQuery(source.name, tuple(keys)))
-    if found.table is None or not found.files:
+    location = find(session, ReadQuery(source.name, tuple(keys)))
+    if location.table is None or not location.files:
         return {}
     from headrace.lake.relation import relation_sql
     from headrace.lake.session import DuckDBSession as LakeSession  # duckdb
 
     session.close()  # a process has the state or DuckDB open
-    types = {column.name: column.type for column in found.table.columns}
+    types = {column.name: column.type for column in location.table.columns}
     plain = [name for name in columns if name in types and not types[name].startswith(("STRUCT", "MAP", "JSON")) and types[name][-1] != "]"]
-    rows_of = relation_sql(found.files, found.table.columns, with_partition=True)
-    with LakeSession(Path(found.lake), timezone=source.timezone) as lake:
+    rows_of = relation_sql(location.files, location.table.columns, with_partition=True)
+    with LakeSession(Path(location.lake), timezone=source.timezone) as lake:
         return {name: _of(lake.connection, rows_of, name, types[name]) for name in plain}
 
 

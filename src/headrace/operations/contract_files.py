@@ -33,17 +33,17 @@ def with_names(text: str, table: str, renames: Sequence[Renamed], first: str) ->
     Refused where the contract has no such column, or has another one that is called so then."""
     yaml, document = _loaded(text)
     properties = _properties(document, table)
-    for one in renames:
-        column = properties.get(one.column)
+    for rename in renames:
+        column = properties.get(rename.column)
         if column is None:
-            raise Refused(f"the contract has no column {one.column[:80]!r}", hint="add it to the contract, or correct the name")
-        if any(called_at(other, first) == one.to for name, other in properties.items() if name != one.column):
+            raise Refused(f"the contract has no column {rename.column[:80]!r}", hint="add it to the contract, or correct the name")
+        if any(called_at(other, first) == rename.to for name, other in properties.items() if name != rename.column):
             raise Refused(
-                f"{one.to[:80]!r} is a column of the contract already: {one.column[:80]!r} can't be called so as well",
+                f"{rename.to[:80]!r} is a column of the contract already: {rename.column[:80]!r} can't be called so as well",
                 hint="take that column out of the contract first, or map another one",
             )
-        _put(column, one.to, first)
-        _put_conversion(column, one.convert, first, one.until)
+        _put(column, rename.to, first)
+        _put_conversion(column, rename.convert, first, rename.until)
     return _dumped(yaml, document)
 
 
@@ -90,15 +90,15 @@ def _dumped(yaml: Any, document: Any) -> str:
 def _properties(document: Any, table: str) -> dict[str, Any]:
     """Name of a column, as files had it first → its entry."""
     tables = document.get("schema") or []
-    wanted = [one for one in tables if table in (one.get("name"), one.get("physicalName"))] or list(tables)[:1]
+    wanted = [item for item in tables if table in (item.get("name"), item.get("physicalName"))] or list(tables)[:1]
     if not wanted:
         raise Refused("the contract has no schema", hint="headrace contract infer SOURCE shows one")
-    return {str(one.get("physicalName") or one["name"]): one for one in wanted[0].get("properties") or ()}
+    return {str(item.get("physicalName") or item["name"]): item for item in wanted[0].get("properties") or ()}
 
 
 def _entries(column: Mapping[str, Any]) -> list[Any]:
     custom = column.get("customProperties") or ()
-    return [entry for one in custom if one.get("property") == NAMES_PROPERTY for entry in one.get("value") or ()]
+    return [entry for item in custom if item.get("property") == NAMES_PROPERTY for entry in item.get("value") or ()]
 
 
 def _put(column: Any, name: str, first: str) -> None:
@@ -119,12 +119,12 @@ def _put(column: Any, name: str, first: str) -> None:
 def _put_conversion(column: Any, expression: str | None, first: str, until: str | None) -> None:
     """The conversion in force until `first` ends there: it was one of what files had before. It goes on at `until`."""
     custom = column.get("customProperties") or ()
-    known = [entry for one in custom if one.get("property") == CONVERT_PROPERTY for entry in one.get("value") or ()]
+    known = [entry for item in custom if item.get("property") == CONVERT_PROPERTY for entry in item.get("value") or ()]
     if not known and expression is None:
         return
     values = _values(column, CONVERT_PROPERTY)
-    later = sorted(str(one.get("from")) for one in known if str(one.get("from")) > first)
-    for entry in [one for one in known if str(one.get("from")) == first]:
+    later = sorted(str(item.get("from")) for item in known if str(item.get("from")) > first)
+    for entry in [item for item in known if str(item.get("from")) == first]:
         values.remove(entry)
     goes_on = None
     for entry in values:
@@ -138,7 +138,7 @@ def _put_conversion(column: Any, expression: str | None, first: str, until: str 
         if goes_on is not None and until is not None and until == ends and (goes_on[1] is None or goes_on[1] > until):
             values.append(_entry("expression", goes_on[0], until, goes_on[1]))
     if not values:
-        of = [one for one in column["customProperties"] if one.get("property") == CONVERT_PROPERTY]
+        of = [item for item in column["customProperties"] if item.get("property") == CONVERT_PROPERTY]
         column["customProperties"].remove(of[0])
 
 
@@ -149,11 +149,11 @@ def _values(column: Any, of: str = NAMES_PROPERTY) -> Any:
     if not column.get("customProperties"):
         column["customProperties"] = CommentedSeq()
     custom = column["customProperties"]
-    for one in custom:
-        if one.get("property") == of:
-            if not one.get("value"):
-                one["value"] = CommentedSeq()
-            return one["value"]
+    for item in custom:
+        if item.get("property") == of:
+            if not item.get("value"):
+                item["value"] = CommentedSeq()
+            return item["value"]
     made = CommentedMap()
     made["property"], made["value"] = of, CommentedSeq()
     custom.append(made)

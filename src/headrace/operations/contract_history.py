@@ -67,11 +67,11 @@ def contract_history(session: ProjectSession, target: str, earlier: int | None, 
     if contract is None or session.store is None:
         return _response(name, contract, [], (None, None), (None, None), ("", ""))
     with session.store.read() as tx:
-        kept = _changed(tx, contract.place.file)
-        chosen = _pair(kept, earlier, later)
-        texts = {one.version: _text(tx, one) for one in kept}
+        versions = _changed(tx, contract.place.file)
+        chosen = _pair(versions, earlier, later)
+        texts = {version.version: _text(tx, version) for version in versions}
     read = {version: _read(contract.place.file, text) for version, text in texts.items()}
-    rows = [_row(session, one, read[one.version]) for one in kept]
+    rows = [_row(session, version, read[version.version]) for version in versions]
     was, now = chosen
     pair = (read.get(was) if was is not None else None, read.get(now) if now is not None else None)
     return _response(name, contract, rows, chosen, pair, (texts.get(was or 0, ""), texts.get(now or 0, "")))
@@ -85,19 +85,23 @@ def _response(
     changes = contract_changes(was, now) if was is not None and now is not None else []
     return ContractHistoryResponse(
         node=name, contract=None if contract is None else contract.name, file=None if contract is None else contract.place.file,
-        versions=rows, earlier=chosen[0], later=chosen[1], changes=[of_contract(one) for one in changes],
+        versions=rows, earlier=chosen[0], later=chosen[1], changes=[of_contract(change) for change in changes],
         breaking=level_of(changes) is VersionLevel.MAJOR, lines=list(_compared(*texts)),
     )  # fmt: skip
 
 
 def _changed(tx: Transaction, file: str) -> list[FileVersion]:
     """The versions in which the file was written or changed, newest first."""
-    found = applied_files.of_file(tx, file, VERSIONS_MAX)
-    return [one for one, older in pairwise([*found, None]) if one is not None and one.hash and (older is None or one.hash != older.hash)]
+    versions = applied_files.of_file(tx, file, VERSIONS_MAX)
+    return [
+        version
+        for version, older in pairwise([*versions, None])
+        if version is not None and version.hash and (older is None or version.hash != older.hash)
+    ]
 
 
-def _pair(kept: list[FileVersion], earlier: int | None, later: int | None) -> tuple[int | None, int | None]:
-    known = [one.version for one in kept]
+def _pair(versions: list[FileVersion], earlier: int | None, later: int | None) -> tuple[int | None, int | None]:
+    known = [version.version for version in versions]
     for version in (earlier, later):
         if version is not None and version not in known:
             raise UsageError(f"the contract didn't change in version {version}", hint=f"those that changed it: {known[:9]}")
@@ -106,17 +110,19 @@ def _pair(kept: list[FileVersion], earlier: int | None, later: int | None) -> tu
     return earlier if earlier is not None else before, now
 
 
-def _text(tx: Transaction, one: FileVersion) -> str:
-    return (applied_files.text(tx, one.hash) if one.hash is not None else None) or ""
+def _text(tx: Transaction, version: FileVersion) -> str:
+    return (applied_files.text(tx, version.hash) if version.hash is not None else None) or ""
 
 
 def _read(file: str, text: str) -> Contract | None:
     return next(iter(parse_text(FileKind.CONTRACT, text, Report(file)).contracts), None)
 
 
-def _row(session: ProjectSession, one: FileVersion, contract: Contract | None) -> ContractVersionRow:
+def _row(session: ProjectSession, version: FileVersion, contract: Contract | None) -> ContractVersionRow:
     declared, status = (None, None) if contract is None else (contract.version, contract.status)
-    return ContractVersionRow(version=one.version, at=session.instant(one.applied_at), by=one.actor, declared=declared, status=status)
+    return ContractVersionRow(
+        version=version.version, at=session.instant(version.applied_at), by=version.actor, declared=declared, status=status
+    )
 
 
 def _compared(was: str, now: str) -> Iterator[LineRow]:

@@ -47,7 +47,7 @@ def infer(session: ProjectSession, target: str, *, write: bool) -> InferResponse
     path = Path(FOLDER, f"{source.name}{SUFFIX}")
     if write:
         create(session.root / path, text)
-    rows = max((one.rows for one in seen.values()), default=0)
+    rows = max((item.rows for item in seen.values()), default=0)
     return InferResponse(
         now=session.now(), clock=session.clock.kind, source=source.name, file=path.as_posix(), text=text, rows=rows, partitions=len(keys),
         written=write,
@@ -87,7 +87,7 @@ def create(path: Path, text: str) -> None:
 
 def contract_text(name: str, schema: SourceSchema, seen: Mapping[str, Observed], partitions: int) -> str:
     """The contract's file. Without observations: names and types alone, nothing that could refuse a delivery."""
-    rows = max((one.rows for one in seen.values()), default=0)
+    rows = max((item.rows for item in seen.values()), default=0)
     observed = f"# Inferred from {rows:,} rows in {partitions} partitions; a comment says why each rule is there.\n" if seen else ""
     lines = [
         "apiVersion: v3.1.0", "kind: DataContract", f"id: {name}", "version: 1.0.0", "status: draft", "schema:", f"  - name: {name}",

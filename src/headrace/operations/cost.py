@@ -42,9 +42,9 @@ class Cost:
             if kept is None or newest < self._place or from_us < kept[0] or until_us < kept[1]:
                 self._begin(tx, from_us, until_us)
             else:
-                for one in working.ended(tx, kept[0], from_us):
-                    if (one.epoch, one.n) not in self._open and (one.epoch, one.n) <= self._place:
-                        self._sums[one.node] -= one.took_us
+                for item in working.ended(tx, kept[0], from_us):
+                    if (item.epoch, item.n) not in self._open and (item.epoch, item.n) <= self._place:
+                        self._sums[item.node] -= item.took_us
                 self._add(working.of(tx, sorted(self._open)), from_us, until_us)
                 self._add(working.after(tx, self._place), from_us, until_us)
             self._place, self._window = newest, (from_us, until_us)
@@ -53,16 +53,16 @@ class Cost:
     def _begin(self, tx: Transaction, from_us: int, until_us: int) -> None:
         self._sums = Counter({node: round(took * 1e6) for node, took in worth.seconds(tx, from_us, until_us)})
         later = working.ended(tx, until_us, 1 << 62)
-        self._open = {(one.epoch, one.n) for one in (*working.under_way(tx), *later)}
+        self._open = {(item.epoch, item.n) for item in (*working.under_way(tx), *later)}
 
     def _add(self, attempts: list[Worked], from_us: int, until_us: int) -> None:
-        for one in attempts:
-            if one.finished_at is None or one.finished_at > until_us:
-                self._open.add((one.epoch, one.n))
+        for attempt in attempts:
+            if attempt.finished_at is None or attempt.finished_at > until_us:
+                self._open.add((attempt.epoch, attempt.n))
                 continue
-            self._open.discard((one.epoch, one.n))
-            if one.finished_at > from_us:
-                self._sums[one.node] += one.took_us
+            self._open.discard((attempt.epoch, attempt.n))
+            if attempt.finished_at > from_us:
+                self._sums[attempt.node] += attempt.took_us
 
 
 def took(session: ProjectSession, compiled: Compiled, tx: Transaction, window: tuple[int, int]) -> Mapping[str, int]:
@@ -70,6 +70,6 @@ def took(session: ProjectSession, compiled: Compiled, tx: Transaction, window: t
     from_us, until_us = window
     usual = abs(until_us - from_us - USUAL_US) < DAY_US
     if usual and cut(RetentionPolicy.declared(compiled.project), until_us)["attempt"] <= from_us:  # what goes would be missed
-        kept: Cost = session.memory.setdefault("cost", ("", Cost()))[1]
-        return kept.of(tx, from_us, until_us)
+        cost: Cost = session.memory.setdefault("cost", ("", Cost()))[1]
+        return cost.of(tx, from_us, until_us)
     return {node: round(seconds * 1e6) for node, seconds in worth.seconds(tx, from_us, until_us)}

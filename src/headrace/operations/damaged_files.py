@@ -39,10 +39,10 @@ def named(session: ProjectSession, files: Iterable[FileRef]) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        found = _damaged(session, {path for file in files for path in (file.path, *(one.path for one in file.deletes))})
-        if found is None:
+        result = _damaged(session, {path for file in files for path in (file.path, *(delete.path for delete in file.deletes))})
+        if result is None:
             raise
-        raise found from error
+        raise result from error
 
 
 def _damaged(session: ProjectSession, paths: set[str]) -> DataCorrupted | None:
@@ -60,20 +60,20 @@ def _damaged(session: ProjectSession, paths: set[str]) -> DataCorrupted | None:
 
 def _first(session: ProjectSession, tx: Transaction, paths: set[str]) -> DataCorrupted | None:
     lake = session.folders.lake
-    files = [one for one in catalog.registered(tx) if one.path in paths or str(lake / one.path) in paths]
-    for one in files:
-        wrong = look(lake / one.path, one.size_bytes, one.footer_bytes).wrong
+    files = [item for item in catalog.registered(tx) if item.path in paths or str(lake / item.path) in paths]
+    for item in files:
+        wrong = look(lake / item.path, item.size_bytes, item.footer_bytes).wrong
         if wrong:
-            return _said(session, tx, one.table, one.key, one.path, wrong)
-    named = {one.path for one in files}
-    deletes = {one.path for one in catalog.current_deletes(tx) if one.path in paths or str(lake / one.path) in paths}
-    current = [one for one in catalog.current_after(tx, 0, len(files) + len(paths) + 1_000_000) if one.path in named | deletes]
-    footers = lake_files.known(tx, (one.id for one in current))
+            return _said(session, tx, item.table, item.key, item.path, wrong)
+    named = {file.path for file in files}
+    deletes = {delete.path for delete in catalog.current_deletes(tx) if delete.path in paths or str(lake / delete.path) in paths}
+    current = [file for file in catalog.current_after(tx, 0, len(files) + len(paths) + 1_000_000) if file.path in named | deletes]
+    footers = lake_files.known(tx, (file.id for file in current))
     for file in current:
         known = footers[file.id].footer if file.id in footers else ""
         wrong = look(lake / file.path, file.size_bytes, file.footer_bytes, known).wrong
         if wrong:
-            key = next((one.key for one in files if one.path == file.path), None)
+            key = next((item.key for item in files if item.path == file.path), None)
             return _said(session, tx, file.table, key, file.path, wrong)
     return None
 
@@ -87,11 +87,11 @@ def _said(
     wrong: str,
 ) -> DataCorrupted:
     place = node if key in (None, "*") else f"{node}@{key}"
-    damaged = [one for one in incidents.open_ones(tx) if (one.kind, one.node) == (CauseKind.DATA_CORRUPTED, node)]
+    damaged = [incident for incident in incidents.open_ones(tx) if (incident.kind, incident.node) == (CauseKind.DATA_CORRUPTED, node)]
     opens = "headrace tick, which opens an incident with the repair: headrace incidents"
     hint = f"headrace fix {damaged[0].shown}" if damaged else opens
     if session.env != PRODUCTION and session.compiled is not None:
-        own = catalog.current(tx, [one.id for one in catalog.files_of(tx, node)])
-        number = next((one.id for one in own if one.path == path), -1)
+        files = catalog.current(tx, [row.id for row in catalog.files_of(tx, node)])
+        number = next((file.id for file in files if file.path == path), -1)
         hint = again(session.env, session.compiled.project, tx, node, number)
     return DataCorrupted(f"{place} can't be read: its file {path} {wrong}", hint=hint)

@@ -61,8 +61,8 @@ def _accepted(session: ProjectSession, rows: Sequence[SuggestedCheckRow]) -> Non
     compilation = session.again(session.actor).declared()
     project = compilation.compiled.project if compilation.compiled is not None else None
     if project is None:
-        said = next((problem.message for problem in compilation.problems), "")
-        raise CannotWrite(f"with the checks the project can't be read: {said}", hint="add them by hand: headrace checks suggest")
+        text = next((problem.message for problem in compilation.problems), "")
+        raise CannotWrite(f"with the checks the project can't be read: {text}", hint="add them by hand: headrace checks suggest")
     for row in rows:
         node = project.sources.get(row.asset) or project.assets[row.asset]
         ((kind, _),) = row.check.items()

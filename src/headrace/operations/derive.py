@@ -55,14 +55,14 @@ class InferredColumns(NamedTuple):
 def groups(paths: Sequence[Path]) -> list[FileGroup]:
     """Files whose names differ in a date only, together; every other file alone."""
     taken: set[str] = set()
-    found: list[FileGroup] = []
+    file_groups: list[FileGroup] = []
     for shape, members in _by_shape(paths).items():
         dated = _date_format(shape, members) if len(members) > 1 else None
         if dated is None:
-            found += [_whole(path, taken) for path in members]
+            file_groups += [_whole(path, taken) for path in members]
         else:
-            found.append(_daily(shape, members, *dated, taken))
-    return found
+            file_groups.append(_daily(shape, members, *dated, taken))
+    return file_groups
 
 
 def _by_shape(paths: Iterable[Path]) -> dict[str, list[Path]]:
@@ -122,8 +122,8 @@ def _whole(path: Path, taken: set[str]) -> FileGroup:
 
 def _split(name: str) -> tuple[str, str]:
     """Stem and suffix, with the suffix of a compression (`.csv.gz`) as one."""
-    found = _SUFFIX.search(name)
-    return (name[: found.start()], found[0].lower()) if found else (name, "")
+    match = _SUFFIX.search(name)
+    return (name[: match.start()], match[0].lower()) if match else (name, "")
 
 
 def _safe(text: str) -> str:

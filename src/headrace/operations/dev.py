@@ -62,22 +62,22 @@ class Saves:
         return {"": WatchedFolder(root, deep=False), **folders}
 
     def _apply(self, context: CommandContext) -> None:
-        asked = context.asked_by(self._session.actor, None)
+        command_context = context.asked_by(self._session.actor, None)
         before = context.applied()
         try:
-            _, compilation = asked.session.declared_exactly()
+            _, compilation = command_context.session.declared_exactly()
             if compilation.compiled is None:
                 raise InvalidProject(compilation.problems)
-            found = changes(before.compiled if before else None, compilation.compiled)
-            if not found:
+            node_changes = changes(before.compiled if before else None, compilation.compiled)
+            if not node_changes:
                 return
-            applied = asked.apply(Silent())
+            applied = command_context.apply(Silent())
         except HeadraceError as error:
             self._refused(error)
             return
-        touched = {change.node for change in found}
+        touched = {change.node for change in node_changes}
         self._tell(f"applied version {applied.id}: {', '.join(sorted(touched)[:5])}{' …' if len(touched) > 5 else ''}")
-        self._build(asked, touched)
+        self._build(command_context, touched)
 
     def _build(self, context: CommandContext, touched: set[str]) -> None:
         """Make again what the change touches, and what reads from it."""

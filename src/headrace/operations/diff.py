@@ -28,20 +28,20 @@ class DiffQuery(msgspec.Struct, frozen=True):
     sample: int = SAMPLE_MAX
 
 
-def diff(session: ProjectSession, target: str, asked: DiffQuery) -> DiffResponse:
+def diff(session: ProjectSession, target: str, query: DiffQuery) -> DiffResponse:
     """The difference. UsageError for an asset, a time, a snapshot, a partition or a key that there isn't."""
     project = session.project()
     name, key = targets.target(target, project)
     node = project.sources.get(name) or project.assets[name]
     if name in session.borrowed and session.production is not None:
-        return diff(session.production, target, asked)
-    wanted = {targets.partition(node, one) for one in [*asked.partitions, *([key] if key else [])]}
+        return diff(session.production, target, query)
+    wanted = {targets.partition(node, item) for item in [*query.partitions, *([key] if key else [])]}
     if session.store is None:
         raise UsageError(f"nothing of {name} was ever published", hint="headrace tick")
     with session.store.read() as tx:
-        before, after = _side(session, tx, name, asked.before), _side(session, tx, name, asked.after)
-        partitions = [one for one in partitions_of(before, after) if not wanted or one.partition in wanted]
-        keys = [one.partition for one in partitions if one.change != "identical"]
+        before, after = _side(session, tx, name, query.before), _side(session, tx, name, query.after)
+        partitions = [change for change in partitions_of(before, after) if not wanted or change.partition in wanted]
+        keys = [partition.partition for partition in partitions if partition.change != "identical"]
         whole = isinstance(node, Asset) and node.accumulates
         files = [files_of(tx, name, side, None if whole else keys) for side in (before, after)]
     if isinstance(node, Asset) and node.materialize in ("files", "none", "view"):
@@ -49,7 +49,7 @@ def diff(session: ProjectSession, target: str, asked: DiffQuery) -> DiffResponse
     if before.table is None and after.table is None:
         raise UsageError(f"nothing of {name} was published at either moment", hint=f"headrace runs, or headrace read {name}")
     session.close()
-    return _response(node, partitions, before, after, compared(node, session.timezone, asked.keys, asked.sample, (before, after), files))
+    return _response(node, partitions, before, after, compared(node, session.timezone, query.keys, query.sample, (before, after), files))
 
 
 def _side(session: ProjectSession, tx: Transaction, name: str, moment: str | None) -> Side:
@@ -62,15 +62,17 @@ def _side(session: ProjectSession, tx: Transaction, name: str, moment: str | Non
     return Side(row, catalog.table(tx, name, snapshot), publications.visible(tx, name, snapshot), session.folders.lake)
 
 
-def _response(node: Source | Asset, partitions: list[PartitionChange], before: Side, after: Side, found: RowComparison) -> DiffResponse:
-    counted = found.counted
+def _response(
+    node: Source | Asset, partitions: list[PartitionChange], before: Side, after: Side, comparison: RowComparison
+) -> DiffResponse:
+    counted = comparison.counted
     return DiffResponse(
         asset=node.name,
         before=before.row,
         after=after.row,
-        columns=found.columns,
+        columns=comparison.columns,
         partitions=partitions,
-        keys=found.keys or None,
+        keys=comparison.keys or None,
         rows_added=counted.added,
         rows_removed=counted.removed,
         rows_changed=counted.changed,

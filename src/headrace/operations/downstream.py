@@ -8,13 +8,13 @@ from headrace.plan.views import is_view
 
 def downstream(compiled: Compiled, node: str, exported: tuple[str, ...]) -> list[str]:
     """The node, and all that is computed of it, in order; exports of what it changes too."""
-    found = {node}
+    results = {node}
     for name in compiled.order:
         declared = compiled.nodes[name]
-        if found & {*(spec.node for spec in declared.inputs), *declared.depends}:
-            found.add(name)
-    reading = [name for name in exported if found & set(compiled.project.consumers[name].reads)]
-    return [*(name for name in compiled.order if name in found and not is_view(compiled.project, name)), *reading]
+        if results & {*(spec.node for spec in declared.inputs), *declared.depends}:
+            results.add(name)
+    reading = [name for name in exported if results & set(compiled.project.consumers[name].reads)]
+    return [*(name for name in compiled.order if name in results and not is_view(compiled.project, name)), *reading]
 
 
 def reached_from(compiled: Compiled, names: set[str]) -> set[str]:

@@ -50,20 +50,20 @@ def with_editable_packages(compilation: Compilation, root: Path) -> Compilation:
 
 def _editable(root: Path) -> Mapping[str, Editable]:
     """Top-level module → the editable distribution that it comes from, of those outside of the project."""
-    found: dict[str, Editable] = {}
-    for one in metadata.distributions():
-        folder = _folder(one)
-        if folder is None or one.metadata["Name"] == OURS or folder.is_relative_to(root) or root.is_relative_to(folder):
+    editables: dict[str, Editable] = {}
+    for distribution in metadata.distributions():
+        folder = _folder(distribution)
+        if folder is None or distribution.metadata["Name"] == OURS or folder.is_relative_to(root) or root.is_relative_to(folder):
             continue
         for name in _modules(folder):
-            found.setdefault(name, Editable(one.metadata["Name"] or name, folder))
-    return found
+            editables.setdefault(name, Editable(distribution.metadata["Name"] or name, folder))
+    return editables
 
 
-def _folder(one: metadata.Distribution) -> Path | None:
+def _folder(item: metadata.Distribution) -> Path | None:
     """The folder of an editable distribution (PEP 610); None for others."""
     try:
-        told = json.loads(one.read_text("direct_url.json") or "{}")
+        told = json.loads(item.read_text("direct_url.json") or "{}")
         url = urlsplit(told["url"])
         editable = told["dir_info"]["editable"] is True and url.scheme == "file"
     except (KeyError, TypeError, ValueError, OSError):

@@ -26,7 +26,7 @@ def effect(session: ProjectSession, selection: Sequence[str], exclude: Sequence[
     reach = EdgeIndex(project, compiled)
     below = {name: None for node in nodes for name in reach.distances(node, reach.below)}
     consumers = [name for name in below if name in project.consumers]
-    touched = [found for name in below if (found := project.node(name)) is not None]
+    touched = [result for name in below if (result := project.node(name)) is not None]
     return EffectResponse(
         nodes=nodes,
         downstream=[name for name in below if name not in nodes and name not in project.consumers],

@@ -48,8 +48,8 @@ def differences(session: ProjectSession) -> list[DifferenceRow]:
         return []
     built = [asset for name in session.compiled.order if (asset := _own(session, session.compiled, name)) is not None][:NODES_MAX]
     with production.store.read() as theirs, session.store.read() as tx:
-        found = [one for asset in built if (one := _found(session, production, theirs, tx, asset)) is not None]
-    return [_row(session, one) for one in found]
+        founds = [item for asset in built if (item := _found(session, production, theirs, tx, asset)) is not None]
+    return [_row(session, item) for item in founds]
 
 
 def _own(session: ProjectSession, compiled: Compiled, name: str) -> Asset | None:
@@ -86,24 +86,24 @@ def _alike(before: Visible, after: Visible) -> bool:
     return before.content_hash is not None and before.content_hash == after.content_hash
 
 
-def _row(session: ProjectSession, one: _Found) -> DifferenceRow:
-    found = compared(one.asset, session.timezone, (), SAMPLE_MAX, one.sides, one.files, spread=True)
-    counted = found.counted
+def _row(session: ProjectSession, item: _Found) -> DifferenceRow:
+    comparison = compared(item.asset, session.timezone, (), SAMPLE_MAX, item.sides, item.files, spread=True)
+    counted = comparison.counted
     return DifferenceRow(
-        node=one.asset.name,
-        identical=one.identical,
-        compared=len(one.keys),
-        not_compared=one.differing - len(one.keys),
-        not_built=one.not_built,
-        only_here=one.only_here,
-        columns=found.columns,
-        keys=found.keys or None,
+        node=item.asset.name,
+        identical=item.identical,
+        compared=len(item.keys),
+        not_compared=item.differing - len(item.keys),
+        not_built=item.not_built,
+        only_here=item.only_here,
+        columns=comparison.columns,
+        keys=comparison.keys or None,
         rows_added=counted.added,
         rows_removed=counted.removed,
         rows_changed=counted.changed,
         cells=counted.cells,
         sample=[row_change(example) for example in counted.examples],
-        spreads=_spreads(found.spreads),
+        spreads=_spreads(comparison.spreads),
     )
 
 

@@ -94,12 +94,12 @@ class Machine(NamedTuple):
 
 def guessed(compiled: Compiled, backfill: Backfill, slots: int, machine: Machine) -> float:
     """Seconds, guessed for programs where too little has run to know: how far they are off isn't known."""
-    names = {one.node for one in backfill.chosen}
+    names = {item.node for item in backfill.chosen}
     every = graph_of(compiled)
     graph = Graph(tuple(node for node in every.nodes if node.name in names), every.pools, by_node=True)
     paces = guessing.paces(compiled, graph, machine.slowness, machine.bytes_of)
-    found = estimate(graph, _work(backfill, graph), paces, slots)
-    seconds = 0.0 if found is None else found.seconds
+    result = estimate(graph, _work(backfill, graph), paces, slots)
+    seconds = 0.0 if result is None else result.seconds
     return seconds + START_SECONDS * machine.slowness
 
 
@@ -108,43 +108,43 @@ def start_seconds(tx: Transaction) -> float:
     what it took the newest commands that began to work."""
     if lease.holder(tx) is not None:
         return 0.0
-    found = durations.starts(tx, STARTS_MAX)
-    return statistics.median(found) if found else START_SECONDS
+    results = durations.starts(tx, STARTS_MAX)
+    return statistics.median(results) if results else START_SECONDS
 
 
 RUN_OUT_SECONDS = 0.5
 """With less than this left of a plan of which no attempt has ended, the guess has run out."""
 
 
-def _with_start(found: Estimate, start: float) -> Estimate:
+def _with_start(result: Estimate, start: float) -> Estimate:
     """The same with the seconds until it begins: that may take half as long, or twice."""
-    return Estimate(found.seconds + start, found.low + start / START_WITHIN, found.high + start * START_WITHIN, found.basis)
+    return Estimate(result.seconds + start, result.low + start / START_WITHIN, result.high + start * START_WITHIN, result.basis)
 
 
 def estimate_backfill(tx: Transaction, compiled: Compiled, backfill: Backfill, slots: int) -> Estimate | None:
     """How long a plan takes on `slots` workers; None where nothing is known of how long any of it takes."""
-    graph = _graph(tx, compiled, {one.node for one in backfill.chosen})
-    found = estimate(graph, _work(backfill, graph), _paces(tx, compiled, graph), slots)
-    return None if found is None else calibrated(_with_start(found, start_seconds(tx)), _ended(tx))
+    graph = _graph(tx, compiled, {item.node for item in backfill.chosen})
+    result = estimate(graph, _work(backfill, graph), _paces(tx, compiled, graph), slots)
+    return None if result is None else calibrated(_with_start(result, start_seconds(tx)), _ended(tx))
 
 
 def _ended(tx: Transaction) -> list[PlanTiming]:
     """What was simulated of the newest plans that have succeeded, and what they took."""
-    found = []
+    timings = []
     for text, started, finished in plans.timed(tx, ENDED_MAX):
         said = msgspec.json.decode(text, type=_Said)
         if not said.known:  # a guess corrects nothing
             continue
         simulated = said.seconds if said.simulated is None else said.simulated
-        found.append(PlanTiming(simulated, (finished - started) / 1_000_000))
-    return found
+        timings.append(PlanTiming(simulated, (finished - started) / 1_000_000))
+    return timings
 
 
 def remaining(tx: Transaction, compiled: Compiled, plan_row: PlanRecord, now: int) -> Estimate | None:
     """How long a plan that runs still takes, in seconds from `now` (microseconds of the store's clock); None where nothing is known of
     it. What it has done corrects what was expected: how long its attempts take, and how busy its workers are kept."""
     backfill = _decoder.decode(plan_row.content)
-    graph, slots = _graph(tx, compiled, {one.node for one in backfill.chosen}), compiled.project.settings.workers
+    graph, slots = _graph(tx, compiled, {item.node for item in backfill.chosen}), compiled.project.settings.workers
     took = _at_work(durations.of_plan(tx, plan_row.id, limit=LOOKED_BACK), slots)
     known = _paces(tx, compiled, graph)
     known |= _own_paces(graph, took, {name for name, pace in known.items() if not pace.count}, now)
@@ -154,14 +154,14 @@ def remaining(tx: Transaction, compiled: Compiled, plan_row: PlanRecord, now: in
     if whole is None or rest is None:
         return None
     left = rest.estimate.less(_begun(took, known, now) / max(1.0, rest.workers))
-    found = _corrected(left, busy_until(whole, rest), took, now) if took else left.less(-START_SECONDS)
-    ended = any(one.finished_at is not None for one in took)
-    return found if ended or found.seconds >= RUN_OUT_SECONDS else None
+    result = _corrected(left, busy_until(whole, rest), took, now) if took else left.less(-START_SECONDS)
+    ended = any(attempt.finished_at is not None for attempt in took)
+    return result if ended or result.seconds >= RUN_OUT_SECONDS else None
 
 
 def bytes_of(tx: Transaction, backfill: Backfill) -> int:
     """How many bytes the partitions of a plan will have, as those that are published: nothing of nodes of which none is."""
-    return round(sum(one.partitions * sizes.of_partition(tx, one.node) for one in backfill.chosen))
+    return round(sum(item.partitions * sizes.of_partition(tx, item.node) for item in backfill.chosen))
 
 
 # What is to be made
@@ -178,16 +178,16 @@ def _paces(tx: Transaction, compiled: Compiled, graph: Graph) -> dict[str, Pace]
     """What attempts with the code that will run took, else those of which it isn't known. Where all were made with other code, that says
     little: such a pace was learnt of none, and differs as that of a node that never ran."""
     every = {node.name: durations.by_version(tx, node.name) for node in graph.nodes}
-    versions = sorted({one for found in every.values() for one, _ in found if one is not None}, reverse=True)
-    codes = {one: _codes(tx, one) for one in versions[:VERSIONS_MAX]}
+    versions = sorted({item for results in every.values() for item, _ in results if item is not None}, reverse=True)
+    codes = {version: _codes(tx, version) for version in versions[:VERSIONS_MAX]}
     samples: dict[str, list[Sample]] = {}
     changed = set()
-    for name, found in every.items():
-        every_one = [sample for _, sample in found]
+    for name, results in every.items():
+        every_one = [sample for _, sample in results]
         samples[name] = every_one
         if name in compiled.project.assets:
-            same = [sample for one, sample in found if _made_with(codes, one, name) == compiled.nodes[name].fingerprint]
-            unknown = [sample for one, sample in found if _made_with(codes, one, name) is None]
+            same = [sample for item, sample in results if _made_with(codes, item, name) == compiled.nodes[name].fingerprint]
+            unknown = [sample for item, sample in results if _made_with(codes, item, name) is None]
             samples[name] = same or unknown or every_one
             if not same and not unknown:
                 changed.add(name)
@@ -205,8 +205,8 @@ def _codes(tx: Transaction, version: int) -> dict[str, str]:
     applied = versions_kept.get(tx, version)
     if applied is None:
         return {}
-    kept = msgspec.msgpack.decode(applied.compiled, type=_Fingerprints)
-    return {name: node.fingerprint for name, node in kept.nodes.items()}
+    fingerprints = msgspec.msgpack.decode(applied.compiled, type=_Fingerprints)
+    return {name: node.fingerprint for name, node in fingerprints.nodes.items()}
 
 
 def _own_paces(graph: Graph, took: Iterable[PlanAttempt], changed: Collection[str], now: int) -> dict[str, Pace]:
@@ -214,15 +214,15 @@ def _own_paces(graph: Graph, took: Iterable[PlanAttempt], changed: Collection[st
     is enough, or one that is under way, for as long as it is."""
     samples: dict[str, list[Sample]] = {}
     under_way: dict[str, list[Sample]] = {}
-    for one in took:
-        seconds = max(0, (one.finished_at or now) - one.started_at) / 1_000_000
-        sample = (max(1, len(one.partitions)), seconds)
-        if one.finished_at is None:
-            under_way.setdefault(one.node, []).append(sample)
-        elif one.state in ("staged", "published"):
-            samples.setdefault(one.node, []).append(sample)
-    enough = {name: found for name, found in samples.items() if name in changed or len(found) >= OWN_MIN}
-    begun = {name: found for name, found in under_way.items() if name in changed and name not in samples}
+    for attempt in took:
+        seconds = max(0, (attempt.finished_at or now) - attempt.started_at) / 1_000_000
+        sample = (max(1, len(attempt.partitions)), seconds)
+        if attempt.finished_at is None:
+            under_way.setdefault(attempt.node, []).append(sample)
+        elif attempt.state in ("staged", "published"):
+            samples.setdefault(attempt.node, []).append(sample)
+    enough = {name: results for name, results in samples.items() if name in changed or len(results) >= OWN_MIN}
+    begun = {name: results for name, results in under_way.items() if name in changed and name not in samples}
     return _fitted(graph, begun | enough)
 
 
@@ -234,17 +234,17 @@ def _fitted(graph: Graph, samples: Mapping[str, Sequence[Sample]]) -> dict[str, 
 def _work(backfill: Backfill, graph: Graph) -> PlannedWork:
     """First what sources ingest, then each step, then what production makes one by one."""
     names = {node.name for node in graph.nodes}
-    chosen = [one for one in backfill.chosen if one.node in names]
-    staged = {one.node for one in chosen if one.how == "staged"}
+    chosen = [item for item in backfill.chosen if item.node in names]
+    staged = {item.node for item in chosen if item.how == "staged"}
     steps = [
         tuple(target for node, spans in step.spans.items() if node in staged for target in _targets(node, spans)) for step in backfill.steps
     ]
     phases = (_named(chosen, "taken_in"), *(steps or [_named(chosen, "staged")]), _named(chosen, "afterwards"))
-    return PlannedWork(phases, partitions={one.node: one.partitions for one in chosen}, publishing=PUBLISHING_SECONDS)
+    return PlannedWork(phases, partitions={item.node: item.partitions for item in chosen}, publishing=PUBLISHING_SECONDS)
 
 
 def _named(chosen: Sequence[Chosen], how: str) -> tuple[Target, ...]:
-    return tuple(target for one in chosen if one.how == how for target in _targets(one.node, one.spans))
+    return tuple(target for item in chosen if item.how == how for target in _targets(item.node, item.spans))
 
 
 def _targets(node: str, spans: Iterable[BackfillSpan]) -> list[Target]:
@@ -254,12 +254,12 @@ def _targets(node: str, spans: Iterable[BackfillSpan]) -> list[Target]:
 def _left(tx: Transaction, backfill: Backfill, row: PlanRecord, work: PlannedWork) -> PlannedWork:
     """The same without what is done: the phases before the one that is worked at, and of that what was made."""
     made: dict[str, set[str]] = {}
-    for one in plans.staged(tx, row.id):
-        made.setdefault(one.node, set()).add(one.partition)
+    for overlay_row in plans.staged(tx, row.id):
+        made.setdefault(overlay_row.node, set()).add(overlay_row.partition)
     steps, published = len(work.phases) - 2, row.steps_done >= len(work.phases) - 2
     ended = 1 + min(row.steps_done, steps) if made or row.steps_done else 0
     if published or not made:  # what production makes of the plan isn't staged
-        there = {one.node for one in backfill.chosen if one.how != "staged"}
+        there = {item.node for item in backfill.chosen if item.how != "staged"}
         for took in durations.of_plan(tx, row.id, limit=INGESTED_MAX):
             if took.node in there and took.state == "published":
                 made.setdefault(took.node, set()).update(took.partitions)
@@ -272,21 +272,21 @@ def _left(tx: Transaction, backfill: Backfill, row: PlanRecord, work: PlannedWor
 def _at_work(took: Sequence[PlanAttempt], slots: int) -> list[PlanAttempt]:
     """Without the attempts that wait in the pipes of workers: of those that are under way, the ones that were given out first run, and
     not for longer than since as many others have ended as there are workers."""
-    ended = sorted((one.finished_at for one in took if one.finished_at is not None), reverse=True)
+    ended = sorted((attempt.finished_at for attempt in took if attempt.finished_at is not None), reverse=True)
     since = ended[slots - 1] if len(ended) >= slots else 0
-    running = sorted((one for one in took if one.finished_at is None), key=lambda one: one.started_at)[:slots]
+    running = sorted((attempt for attempt in took if attempt.finished_at is None), key=lambda plan_attempt: plan_attempt.started_at)[:slots]
     return [
-        *(one for one in took if one.finished_at is not None),
-        *(one._replace(started_at=max(one.started_at, since)) for one in running),
+        *(attempt for attempt in took if attempt.finished_at is not None),
+        *(attempt._replace(started_at=max(attempt.started_at, since)) for attempt in running),
     ]
 
 
 def _begun(took: Sequence[PlanAttempt], known: dict[str, Pace], now: int) -> float:
     """Seconds that attempts which are under way have been at it; of one that takes longer than usual, nearly all."""
     return sum(
-        min((now - one.started_at) / 1_000_000, 0.95 * known[one.node].of(len(one.partitions)))
-        for one in took
-        if one.finished_at is None and one.node in known
+        min((now - attempt.started_at) / 1_000_000, 0.95 * known[attempt.node].of(len(attempt.partitions)))
+        for attempt in took
+        if attempt.finished_at is None and attempt.node in known
     )
 
 
@@ -313,7 +313,7 @@ def _corrected(left: Estimate, expected: float, took: Sequence[PlanAttempt], now
 
 def _busy(took: Sequence[PlanAttempt], now: int) -> tuple[float, float]:
     """How many seconds workers were at attempts in all, and for how long somebody worked at the plan meanwhile."""
-    spans = sorted((one.started_at, now if one.finished_at is None else one.finished_at) for one in took)
+    spans = sorted((attempt.started_at, now if attempt.finished_at is None else attempt.finished_at) for attempt in took)
     if not spans:
         return 0.0, 0.0
     rest = max(REST_SECONDS_MIN * 1_000_000, REST_TIMES * max(ended - began for began, ended in spans))

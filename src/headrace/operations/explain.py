@@ -20,7 +20,7 @@ def explain(code: str | None) -> list[Page]:
     """The page of `code`, or all pages where none is asked for. UsageError for a code without a page."""
     known = codes()
     if code is None:
-        return [page(one) for one in known]
+        return [page(item) for item in known]
     wanted = code.strip().lower().replace("-", "_")
     if wanted not in known:
         raise UnknownName(f"there is no page for `{code}`", hint=_hint(wanted, known))

@@ -39,9 +39,9 @@ class TakeOverResponse(Response, frozen=True, kw_only=True):
 
 def take_over(session: ProjectSession, consumer: str, *, reason: str | None, progress: Progress) -> TakeOverResponse:
     """Take a consumer's target over. Refused without a reason; UsageError for a consumer that isn't exported to a table."""
-    said = reasons.given(reason, "exports take-over", "another project may rely on exporting there")
+    text = reasons.given(reason, "exports take-over", "another project may rely on exporting there")
     _target(session.project(), consumer)
-    return perform(session, "exports", TakeOverArguments(consumer, said), progress)  # type: ignore[no-any-return]
+    return perform(session, "exports", TakeOverArguments(consumer, text), progress)  # type: ignore[no-any-return]
 
 
 @leader_command("exports", TakeOverArguments, TakeOverResponse)

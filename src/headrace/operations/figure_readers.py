@@ -31,13 +31,24 @@ def sources(figuring: Figuring) -> tuple[list[str], list[SourceScoreRow]]:
     return [f"lower bounds (95 %) of what was delivered; nothing is said with fewer than {DELIVERIES_LEAST} deliveries"], rows
 
 
-def _scored(one: SourceDeliveries) -> SourceScoreRow:
-    found = score(one)
+def _scored(deliveries: SourceDeliveries) -> SourceScoreRow:
+    source_score = score(deliveries)
     return SourceScoreRow(
-        source=one.source, owner=one.owner, deliveries=one.deliveries, consumers=one.consumers, reads=one.reads,
-        stability=_said(found.stability), quality=_said(found.quality), on_time=one.on_time, expected=one.expected, missing=one.missing,
-        changed=one.changed, rows_accepted=one.rows_accepted, rows_refused=one.rows_refused, rows_missing=one.rows_missing,
-    )  # fmt: skip
+        source=deliveries.source,
+        owner=deliveries.owner,
+        deliveries=deliveries.deliveries,
+        consumers=deliveries.consumers,
+        reads=deliveries.reads,
+        stability=_said(source_score.stability),
+        quality=_said(source_score.quality),
+        on_time=deliveries.on_time,
+        expected=deliveries.expected,
+        missing=deliveries.missing,
+        changed=deliveries.changed,
+        rows_accepted=deliveries.rows_accepted,
+        rows_refused=deliveries.rows_refused,
+        rows_missing=deliveries.rows_missing,
+    )
 
 
 def _said(value: float | None) -> str | None:
@@ -59,21 +70,21 @@ def _delivered(figuring: Figuring, node: Node) -> SourceDeliveries:
         expected=len(due),
         on_time=sum(key in first and (by is None or first[key] <= by) for key, by in due),
         missing=len(missing),
-        changed=sum(one.drifted or one.id in restated for one in arrived),
+        changed=sum(delivery.drifted or delivery.id in restated for delivery in arrived),
         rows_accepted=sum(accepted.values()),
-        rows_refused=sum(rows for one, rows in refused.items() if one not in accepted),
+        rows_refused=sum(rows for item, rows in refused.items() if item not in accepted),
         rows_missing=len(missing) * (median_low(accepted.values()) if accepted else 0),
         consumers=len(figuring.evaluation.consumers_of(node.name)),
-        reads=sum(one.reads for one in figuring.reads if one.node in below),
+        reads=sum(read_usage.reads for read_usage in figuring.reads if read_usage.node in below),
     )
 
 
 def _first_arrivals(arrived: Sequence[WindowDelivery]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for one in arrived:
-        moment = one.partition.partition(SEPARATOR)[0]
-        found[moment] = min(found.get(moment, one.arrived_at), one.arrived_at)
-    return found
+    results: dict[str, int] = {}
+    for delivery in arrived:
+        moment = delivery.partition.partition(SEPARATOR)[0]
+        results[moment] = min(results.get(moment, delivery.arrived_at), delivery.arrived_at)
+    return results
 
 
 def _expected(figuring: Figuring, node: Node) -> Iterator[tuple[str, int | None]]:
@@ -95,14 +106,14 @@ def use(figuring: Figuring) -> tuple[list[str], list[UseRow]]:
     worked = took(figuring.session, figuring.compiled, figuring.tx, (figuring.began, figuring.until))
     seconds, waiting = {name: us / 1e6 for name, us in worked.items()}, _waiting(figuring.declared)
     seen: dict[str, list[ReadUsage]] = {}
-    for one in figuring.reads:
-        seen.setdefault(one.node, []).append(one)
+    for read_usage in figuring.reads:
+        seen.setdefault(read_usage.node, []).append(read_usage)
     chosen = [name for name in figuring.declared.nodes if figuring.chosen(name)]
     rows = [row for name in chosen for row in _readers(figuring, name, seen.get(name, []), seconds.get(name, 0.0), waiting.get(name, []))]
     rows += [
-        _row(figuring, node, one.consumer, "export", one.exports, one.last_at, seconds.get(node, 0.0))
-        for one in usage.exports(figuring.tx, figuring.declared.exports, figuring.began, figuring.until)
-        for node in figuring.project.consumers[one.consumer].reads
+        _row(figuring, node, export.consumer, "export", export.exports, export.last_at, seconds.get(node, 0.0))
+        for export in usage.exports(figuring.tx, figuring.declared.exports, figuring.began, figuring.until)
+        for node in figuring.project.consumers[export.consumer].reads
         if figuring.chosen(node)
     ]
     return [AS_FAR_AS_SEEN, *_unread(rows)], rows
@@ -125,31 +136,31 @@ def _unread(rows: Sequence[UseRow]) -> Iterator[str]:
 
 def _waiting(declared: DeclaredPromises) -> dict[str, list[str]]:
     """Node → the first consumers that read it or what is made of it."""
-    found: dict[str, list[str]] = {}
+    results: dict[str, list[str]] = {}
     for terms in declared.consumers:
         above = list(terms.reads)
         known = set(above)
         while above:
             name = above.pop()
-            node, named = declared.nodes.get(name), found.setdefault(name, [])
+            node, named = declared.nodes.get(name), results.setdefault(name, [])
             if len(named) < WAITING_SHOWN_MAX:
                 named.append(terms.consumer)
             fresh = {spec.node for spec in node.inputs} - known if node is not None else set[str]()
             known |= fresh
             above += fresh
-    return found
+    return results
 
 
 def _readers(figuring: Figuring, name: str, seen: list[ReadUsage], seconds: float, consumers: list[str]) -> list[UseRow]:
-    found: dict[tuple[str, str], tuple[int, int]] = {}
-    for one in seen:
-        reads, last = found.get((one.reader, one.via), (0, 0))
-        found[one.reader, one.via] = (reads + one.reads, max(last, one.last_at))
-    if found:
-        return [_row(figuring, name, who, via, reads, last, seconds) for (who, via), (reads, last) in sorted(found.items())]
+    results: dict[tuple[str, str], tuple[int, int]] = {}
+    for read_usage in seen:
+        reads, last = results.get((read_usage.reader, read_usage.via), (0, 0))
+        results[read_usage.reader, read_usage.via] = (reads + read_usage.reads, max(last, read_usage.last_at))
+    if results:
+        return [_row(figuring, name, who, via, reads, last, seconds) for (who, via), (reads, last) in sorted(results.items())]
     waiting = ", ".join(consumers)
-    said = f"{UNSEEN}; needed by {waiting}" if waiting else f"{UNSEEN}; no consumer needs it"
-    return [UseRow(node=name, reader=None, via=None, reads=0, last_at=None, seconds=seconds, said=said)]
+    text = f"{UNSEEN}; needed by {waiting}" if waiting else f"{UNSEEN}; no consumer needs it"
+    return [UseRow(node=name, reader=None, via=None, reads=0, last_at=None, seconds=seconds, said=text)]
 
 
 def _row(figuring: Figuring, node: str, reader: str, via: str, reads: int, last_us: int, seconds: float) -> UseRow:

@@ -44,8 +44,8 @@ def explain(session: ProjectSession, figure: str, selection: Sequence[str] = (),
         return _response(session, figure, span, (began_us, now_us), ["nothing has run yet: no data"], ())
     names = _names(session, selection)
     compiled = session.compiled
-    with standing(session, now_us) as found:
-        figuring = Figuring(session, found, compiled, AvailabilityWindow(span, began_us, now_us, session.timezone), names)
+    with standing(session, now_us) as snapshot:
+        figuring = Figuring(session, snapshot, compiled, AvailabilityWindow(span, began_us, now_us, session.timezone), names)
         said, rows = WORKED[figure](figuring)
     return _response(session, figure, span, (began_us, now_us), said, rows)
 

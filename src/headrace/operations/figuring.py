@@ -31,17 +31,17 @@ class Figuring:
     def __init__(
         self,
         session: ProjectSession,
-        standing: ProjectSnapshot,
+        snapshot: ProjectSnapshot,
         compiled: Compiled,
         window: AvailabilityWindow,
         names: Collection[str] | None,
     ) -> None:
-        self.session, self.tx, self.facts = session, standing.tx, standing.facts
-        self.compiled, self.declared = compiled, standing.context.declared
+        self.session, self.tx, self.facts = session, snapshot.tx, snapshot.facts
+        self.compiled, self.declared = compiled, snapshot.context.declared
         self.began, self.until = window.from_us, window.now_us
         self.window = window
         self._names = names
-        self.evaluation = standing.evaluation(session, (window.from_us, window.now_us))
+        self.evaluation = snapshot.evaluation(session, (window.from_us, window.now_us))
 
     @property
     def project(self) -> Project:
@@ -54,8 +54,8 @@ class Figuring:
 
     def owner_of(self, name: str) -> str:
         """Who answers for a node or consumer; nobody for one that was removed."""
-        found = self.project.node(name)
-        return "" if found is None else found.owner
+        node = self.project.node(name)
+        return "" if node is None else node.owner
 
     def instant(self, at_us: int) -> datetime:
         """A time of the store, in the project's zone."""
@@ -88,15 +88,15 @@ class Figuring:
     @cached_property
     def attempts_by_node(self) -> dict[str, tuple[int, int]]:
         """Node → attempts that ran, and those of them that succeeded."""
-        found: dict[str, tuple[int, int]] = {}
-        for one in self.attempts:
-            ran, well = found.get(one.node, (0, 0))
-            if one.state in _RAN_WELL | _RAN_BADLY:
-                found[one.node] = (ran + 1, well + (one.state in _RAN_WELL))
-        return found
+        results: dict[str, tuple[int, int]] = {}
+        for attempt in self.attempts:
+            ran, well = results.get(attempt.node, (0, 0))
+            if attempt.state in _RAN_WELL | _RAN_BADLY:
+                results[attempt.node] = (ran + 1, well + (attempt.state in _RAN_WELL))
+        return results
 
     @cached_property
     def reads(self) -> list[ReadUsage]:
         """The reads that were seen in the window, by day; those of its first day all count."""
         day = self.instant(self.began).astimezone(UTC).date().isoformat()
-        return [*usage.since(self.tx, day), *(one for one in seen.waiting(self.session.folders) if one.day >= day)]
+        return [*usage.since(self.tx, day), *(read_usage for read_usage in seen.waiting(self.session.folders) if read_usage.day >= day)]

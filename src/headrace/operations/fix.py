@@ -124,8 +124,8 @@ def fix(  # noqa: PLR0913 - how it is shown, agreed to and decided; all are name
         return msgspec.structs.replace(response, fix="declined")
     before = _hashes(session, planned) if again else {}
     acts = [act.value for act in planned.how.acts]
-    asked = FixArguments(planned.incident.id, acts, again, response.plan_id, (reason or "").strip(), decision)
-    noted: FixNoted = perform(session, "fix", asked, progress)
+    arguments = FixArguments(planned.incident.id, acts, again, response.plan_id, (reason or "").strip(), decision)
+    noted: FixNoted = perform(session, "fix", arguments, progress)
     _same(response, noted.refused, response.plan_id)
     try:
         built = _do(session, planned, progress)
@@ -244,7 +244,7 @@ def _failed_at(session: ProjectSession, incident: Incident, built: BackfillRespo
     """What the repair's own attempts failed at, where that is another incident: the first partition of each."""
     if built is None or session.store is None:
         return []
-    found: dict[int, StillRow] = {}
+    rows: dict[int, StillRow] = {}
     with session.store.read() as tx:
         for row in built.failures:
             other = stored.open_at(tx, row.asset, "" if row.partition == WHOLE else row.partition)
@@ -253,8 +253,8 @@ def _failed_at(session: ProjectSession, incident: Incident, built: BackfillRespo
                 failed = StillRow(
                     what=place(row.asset, row.partition), state=row.state, text=text, command=f"headrace incident {other.shown}"
                 )
-                found.setdefault(other.id, failed)
-    return list(found.values())
+                rows.setdefault(other.id, failed)
+    return list(rows.values())
 
 
 def _ends_by_itself(row: IncidentRow) -> bool:
@@ -266,13 +266,13 @@ def _still(session: ProjectSession, incident: Incident) -> list[StillRow]:
     """Whom it affects and who isn't served; and what of it readers see, where it isn't resolved."""
     affected = set(incident.affected.consumers)
     rows = status(session).consumers if affected else []
-    found = [
+    still_rows = [
         StillRow(what=row.name, state=row.state, text=row.reason, command=row.next)
         for row in rows
         if row.name in affected and row.state not in ("served", "at_risk")
     ]
     if incident.state == "resolved" or session.store is None:
-        return found
+        return still_rows
     with session.store.read() as tx:
         wrong = stored.wrong_keys(tx, incident.id)
     if wrong:
@@ -281,8 +281,8 @@ def _still(session: ProjectSession, incident: Incident) -> list[StillRow]:
         text = f"readers still see the rows{more} that {incident.shown} says are wrong"
         if incident.kind == CauseKind.DATA_CORRUPTED:
             text = f"its rows{more} can't be read"
-        found.append(StillRow(what=place(node, key), state="wrong", text=text, command=f"headrace incident {incident.shown}"))
-    return found
+        still_rows.append(StillRow(what=place(node, key), state="wrong", text=text, command=f"headrace incident {incident.shown}"))
+    return still_rows
 
 
 def _hashes(session: ProjectSession, planned: _Planned) -> dict[str, str | None]:
@@ -294,7 +294,7 @@ def _hashes(session: ProjectSession, planned: _Planned) -> dict[str, str | None]
 
 
 def _recomputed(planned: _Planned, before: Mapping[str, str | None], after: Mapping[str, str | None]) -> RecomputedRow:
-    same = sum(before.get(key) is not None and before[key] == found for key, found in after.items())
+    same = sum(before.get(key) is not None and before[key] == result for key, result in after.items())
     return RecomputedRow(node=planned.incident.node, same=same, differ=len(after) - same)
 
 
@@ -316,7 +316,7 @@ def _plan(
         if incident.state == "resolved" or resolved_only:
             return _Planned(incident, row, Mending(), session.compiled.project)
         how = mending(tx, session.compiled, incident, again=again)
-        waiting = [one.rows or 0 for one in quarantine.waiting(tx, node=incident.node) if one.partition in how.reread]
+        waiting = [item.rows or 0 for item in quarantine.waiting(tx, node=incident.node) if item.partition in how.reread]
     if not how.acts:
         raise _refused(incident, how)
     accepted = prepared(session, how.accepting, (), decision) if RepairAction.MAP in how.acts else None
@@ -352,9 +352,9 @@ def _preview(session: ProjectSession, incident: Incident, how: Mending) -> Backf
     if how.build is None or session.compiled is None:
         return None
     again = {incident.node: how.reread} if how.reread else {}
-    found = plan(session, session.store, session.compiled, session.version, how.build, now=session.now(), reread=again)
-    shown = of_planned(session, found, how.build, state="planned", now=session.now(), clock=session.clock.kind)
-    return identified(session, shown, session.version)
+    draft_backfill = plan(session, session.store, session.compiled, session.version, how.build, now=session.now(), reread=again)
+    response = of_planned(session, draft_backfill, how.build, state="planned", now=session.now(), clock=session.clock.kind)
+    return identified(session, response, session.version)
 
 
 # What is said of it
@@ -384,7 +384,7 @@ def _step(planned: _Planned, act: RepairAction) -> Sequence[FixStep]:
     match act:
         case RepairAction.MAP:
             assert planned.accepted is not None
-            names = ", ".join(f"{one.column} ← {one.convert or one.to}" for one in planned.accepted.mappings)
+            names = ", ".join(f"{mapping.column} ← {mapping.convert or mapping.to}" for mapping in planned.accepted.mappings)
             ends = f"; repairs {' and '.join(planned.how.together)}" if planned.how.together else ""
             text = f"{names}, from {planned.accepted.first} on{ends}"
             mapped = FixStep(act=act, what=planned.accepted.path.as_posix(), text=text)
@@ -414,10 +414,10 @@ def _given_up(path: str) -> FixStep:
 
 def _built(project: Project, response: BackfillResponse) -> Sequence[FixStep]:
     """What is computed and sent; what is re-ingested besides has a step of its own, and `counts` has all."""
-    made = [row for row in response.assets if row.how != INGESTED]
-    if not made:
+    rows = [row for row in response.assets if row.how != INGESTED]
+    if not rows:
         return ()
-    counts = counted(project, ((row.asset, row.partitions) for row in made))
+    counts = counted(project, ((row.asset, row.partitions) for row in rows))
     count = f"{counts.partitions:,} {'partition' if counts.partitions == 1 else 'partitions'}"
     build = FixStep(act="build", what=counts.nodes, text=count)
     return (build, FixStep(act="publish", what=response.publishes, text=response.reason))
@@ -461,8 +461,8 @@ def _checked(context: CommandContext, arguments: FixArguments) -> RefusedRow | N
         return None
     fresh = context.session.again(context.session.actor)
     try:
-        shown, decision = f"INC-{arguments.number}", arguments.decision
-        planned = _plan(fresh, shown, again=arguments.again, decision=decision)
+        text, decision = f"INC-{arguments.number}", arguments.decision
+        planned = _plan(fresh, text, again=arguments.again, decision=decision)
         return _changed(fresh, planned, _shown(fresh, planned), arguments.plan_id)
     finally:
         fresh.close()
@@ -510,11 +510,22 @@ def _act(session: ProjectSession, planned: _Planned, act: RepairAction, progress
             run(session, [node], exclude=(), partitions=keys, first=None, last=None, again=True, reason=because, progress=progress)
         case RepairAction.BUILD:
             assert planned.how.build is not None
-            one = planned.how.build
+            arguments = planned.how.build
             return backfill(
-                session, one.select, exclude=(), first=one.first, last=one.last, since=None, mode=one.mode, reason=one.reason,
-                only=False, allow_partial=False, dry_run=False, confirm=lambda _: True, progress=progress,
+                session,
+                arguments.select,
+                exclude=(),
+                first=arguments.first,
+                last=arguments.last,
+                since=None,
+                mode=arguments.mode,
+                reason=arguments.reason,
+                only=False,
+                allow_partial=False,
+                dry_run=False,
+                confirm=lambda _: True,
+                progress=progress,
                 # names that were accepted before have made another version, of which this plan isn't
                 plan_id=None if planned.build is None or RepairAction.MAP in planned.how.acts else planned.build.plan_id,
-            )  # fmt: skip
+            )
     return None

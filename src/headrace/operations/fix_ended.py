@@ -35,7 +35,7 @@ def fix_ended(context: CommandContext, arguments: FixEnded, progress: Progress) 
 
     def write(tx: Transaction, now: int) -> None:
         lines = incidents.timeline_of(tx, arguments.number)
-        begun = [one.act for one in lines if one.what.startswith(REPAIR_BEGUN) and one.act is not None]
+        begun = [line.act for line in lines if line.what.startswith(REPAIR_BEGUN) and line.act is not None]
         if begun and begun[-1].startswith(ACT):
             span = f"{begun[-1].removeprefix(ACT)}-{trail.last_seq(tx)}"
             act = f"{FAILED if arguments.failed else REPAIRED}{span}"

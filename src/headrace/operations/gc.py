@@ -40,6 +40,6 @@ def _gc(context: CommandContext, arguments: GcArguments, progress: Progress) -> 
     return _response(collect(context.store, context.held.lease.epoch, context.held.folders, keep, context.clock.now_us()), dry_run=False)
 
 
-def _response(found: Collected, *, dry_run: bool) -> GcResponse:
-    freed = [Freed(kind=one.kind, files=len(one.paths), size_bytes=one.size_bytes) for one in found.waste if one.paths]
-    return GcResponse(dry_run=dry_run, snapshots=found.snapshots, lake_files=found.lake_files, freed=freed, retired=found.retired)
+def _response(result: Collected, *, dry_run: bool) -> GcResponse:
+    freed = [Freed(kind=waste.kind, files=len(waste.paths), size_bytes=waste.size_bytes) for waste in result.waste if waste.paths]
+    return GcResponse(dry_run=dry_run, snapshots=result.snapshots, lake_files=result.lake_files, freed=freed, retired=result.retired)

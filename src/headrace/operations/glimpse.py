@@ -60,7 +60,7 @@ def _json_rows(lines: list[str]) -> list[dict[str, Any]]:
         except (ValueError, RecursionError):
             return rows
         if isinstance(value, dict):
-            rows.append({name: _cut(str(one)) for name, one in list(value.items())[:COLUMNS_MAX]})
+            rows.append({name: _cut(str(item)) for name, item in list(value.items())[:COLUMNS_MAX]})
     return rows
 
 

@@ -24,13 +24,13 @@ BASIS = "a guess by kind of code, bytes and machine: too little like it has run 
 def paces(compiled: Compiled, graph: Graph, slowness: float, bytes_of: Mapping[str, float]) -> dict[str, Pace]:
     """Node → what attempts at it may take here. `slowness` is that of the machine, `bytes_of` the mean
     bytes of the deliveries that a source ingests, and of what is read of them."""
-    found = {}
+    results = {}
     largest = max(bytes_of.values(), default=0.0)
     for node in graph.nodes:
         pace = _of_kind(compiled, node.name)
         read = (bytes_of.get(node.name, 0.0) if node.is_source else largest) / BYTES_A_SECOND
-        found[node.name] = Pace(pace.seconds_attempt * slowness, (pace.seconds_partition + read) * slowness, 1.0, 0)
-    return found
+        results[node.name] = Pace(pace.seconds_attempt * slowness, (pace.seconds_partition + read) * slowness, 1.0, 0)
+    return results
 
 
 def _of_kind(compiled: Compiled, name: str) -> Pace:

@@ -72,23 +72,23 @@ class AfterHead(io.RawIOBase):
             self._out.write(msgspec.json.encode(self._head) + b"\n")
 
 
-def hand_out(asked: DataFileRequest, out: BinaryIO) -> None:
+def hand_out(request: DataFileRequest, out: BinaryIO) -> None:
     """Write the head and the rows. An error before the first row becomes a head with a problem; later
     ones are raised."""
-    session = ProjectSession(Path(asked.root), asked.env, None, asked.actor)
+    session = ProjectSession(Path(request.root), request.env, None, request.actor)
     rows: AfterHead | None = None
     try:
-        hidden = masked(session, targets.target(asked.wanted.asset, session.project()).node)
-        refused = [name for name in asked.columns or () if name.lower() in hidden]
+        hidden = masked(session, targets.target(request.wanted.asset, session.project()).node)
+        refused = [name for name in request.columns or () if name.lower() in hidden]
         if refused:
             raise UsageError(f"column {refused[0][:60]} is classified: it isn't shown", hint="a contract says so, here or upstream")
-        shown = _shown(session, asked, hidden)
+        shown = _shown(session, request, hidden)
         rows = AfterHead(out, Head(hidden))
         stream = cast("BinaryIO", rows)
-        if asked.form == JSON:
-            reading.write_json(session, asked.wanted, stream, shown, hidden)
+        if request.form == JSON:
+            reading.write_json(session, request.wanted, stream, shown, hidden)
         else:
-            reading.write(session, asked.wanted, stream, asked.form, columns=shown)
+            reading.write(session, request.wanted, stream, request.form, columns=shown)
         rows.begin()
     except HeadraceError as error:
         if rows is not None and rows.begun:
@@ -99,11 +99,11 @@ def hand_out(asked: DataFileRequest, out: BinaryIO) -> None:
         session.close()
 
 
-def _shown(session: ProjectSession, asked: DataFileRequest, hidden: list[str]) -> list[str] | None:
+def _shown(session: ProjectSession, request: DataFileRequest, hidden: list[str]) -> list[str] | None:
     """The columns to be read; None for all."""
-    if asked.columns is not None or not hidden:
-        return None if asked.columns is None else list(asked.columns)
-    known = reading.columns_of(session, asked.wanted)
+    if request.columns is not None or not hidden:
+        return None if request.columns is None else list(request.columns)
+    known = reading.columns_of(session, request.wanted)
     return [name for name in known if name.lower() not in hidden]
 
 

@@ -13,8 +13,8 @@ def waiting_for(tx: Transaction, incident: Incident) -> list[Quarantined]:
     """What waits at the partitions that an incident is seen at, by node and partition."""
     seen = {(node, key or WHOLE) for node, key in incidents.partitions_of(tx, incident.id)}
     nodes = sorted({node for node, _ in seen})
-    found = [row for node in nodes for row in quarantine.waiting(tx, node=node)]
-    return [row for row in found if (row.node, row.partition) in seen]
+    results = [row for node in nodes for row in quarantine.waiting(tx, node=node)]
+    return [row for row in results if (row.node, row.partition) in seen]
 
 
 def decided_together(tx: Transaction, incident: Incident, word: str) -> list[Quarantined]:

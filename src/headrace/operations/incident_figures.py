@@ -41,31 +41,31 @@ def incident_figures(session: ProjectSession, target: str) -> list[IncidentFigur
         return _figures(tx, project, found_in(tx, number))
 
 
-def _figures(tx: Transaction, project: Project, one: Incident) -> list[IncidentFigureRow]:
-    ids = [int(said.id.removeprefix(_FACT)) for said in one.evidence if said.id.startswith(_FACT)]
+def _figures(tx: Transaction, project: Project, incident: Incident) -> list[IncidentFigureRow]:
+    ids = [int(evidence.id.removeprefix(_FACT)) for evidence in incident.evidence if evidence.id.startswith(_FACT)]
     facts = sorted(drift.facts(tx, ids), key=lambda fact: (fact.partition, -float(fact.strength)))
-    node = project.source_or_asset(one.node)
-    own = [fact for fact in facts if fact.node == one.node]
-    if node is None or not own:
+    node = project.source_or_asset(incident.node)
+    rows = [fact for fact in facts if fact.node == incident.node]
+    if node is None or not rows:
         return []
-    first = own[0].partition
-    past = [StoredMetrics(*row) for row in measured.before(tx, one.node, first, HISTORY_PARTITIONS)]
+    first = rows[0].partition
+    past = [StoredMetrics(*row) for row in measured.before(tx, incident.node, first, HISTORY_PARTITIONS)]
     history = MetricHistory(past, node.partition.grain)
-    off = _off(tx, own, first, history, len(project.sources))
-    return [_row(tx, figure, own, past) for figure in off]
+    off = _off(tx, rows, first, history, len(project.sources))
+    return [_row(tx, figure, rows, past) for figure in off]
 
 
 def _off(tx: Transaction, facts: Sequence[FactRow], first: str, history: MetricHistory, sources: int) -> list[MetricAnomaly]:
     """The figures that the facts of the first partition are of, as they were judged."""
-    found = _measured(tx, facts[0])
-    if found is None:
+    metrics = _measured(tx, facts[0])
+    if metrics is None:
         return []
-    every = sorted(odd(first, found.values(), found.rows, history, sources), key=lambda one: -one.strength)
+    every = sorted(odd(first, metrics.values(), metrics.rows, history, sources), key=lambda anomaly: -anomaly.strength)
     meant = {(fact.kind, fact.column) for fact in facts if fact.partition == first}
     best: dict[str, MetricAnomaly] = {}
-    for one in every:
-        if (kind_of(one.metric.family), one.metric.column) in meant:
-            best.setdefault(one.metric.column, one)
+    for anomaly in every:
+        if (kind_of(anomaly.metric.family), anomaly.metric.column) in meant:
+            best.setdefault(anomaly.metric.column, anomaly)
     return list(best.values())[:FIGURES_MAX]
 
 
@@ -90,23 +90,23 @@ def _row(tx: Transaction, figure: MetricAnomaly, facts: Sequence[FactRow], past:
 
 
 def _before(metric: MetricId, past: Sequence[StoredMetrics]) -> Iterator[MeasuredRow]:
-    for one in past:
-        yield MeasuredRow(partition=one.partition, value=_value(metric, decoded(one.vector)), odd=False)
+    for metrics in past:
+        yield MeasuredRow(partition=metrics.partition, value=_value(metric, decoded(metrics.vector)), odd=False)
 
 
 def _since(tx: Transaction, metric: MetricId, facts: Sequence[FactRow]) -> Iterator[MeasuredRow]:
     """The partitions that the incident is about, each as it was measured last."""
     newest = {fact.partition: fact for fact in sorted(facts, key=lambda fact: (fact.partition, fact.epoch, fact.n))}
     for fact in list(newest.values())[:MARKED_MAX]:
-        found = _measured(tx, fact)
-        if found is not None:
-            yield MeasuredRow(partition=fact.partition, value=_value(metric, found), odd=True)
+        metrics = _measured(tx, fact)
+        if metrics is not None:
+            yield MeasuredRow(partition=fact.partition, value=_value(metric, metrics), odd=True)
 
 
-def _value(metric: MetricId, own: Metrics) -> float | None:
+def _value(metric: MetricId, metrics: Metrics) -> float | None:
     """A category that isn't there has no share."""
     absent = 0.0 if metric.family == "share" else None
-    value = own.values().get(metric, absent)
+    value = metrics.values().get(metric, absent)
     return None if value is None else _plain(metric.family, value)
 
 

@@ -44,7 +44,7 @@ def incidents(session: ProjectSession, *, every: bool = False) -> list[IncidentR
     if session.store is None or session.compiled is None:
         return []
     with session.store.read() as tx:
-        return [row_of(session, session.compiled, tx, one) for one in (stored.newest(tx) if every else stored.open_ones(tx))]
+        return [row_of(session, session.compiled, tx, incident) for incident in (stored.newest(tx) if every else stored.open_ones(tx))]
 
 
 def incident(session: ProjectSession, target: str) -> IncidentRow:
@@ -58,18 +58,18 @@ def incident(session: ProjectSession, target: str) -> IncidentRow:
 
 def number_of(text: str) -> int:
     """`INC-1` or `1` as a number. UsageError for anything else."""
-    found = ID.fullmatch(text.strip())
-    if found is None:
+    match = ID.fullmatch(text.strip())
+    if match is None:
         raise UnknownName(f"{text[:40]!r} is no incident's id", hint="headrace incidents lists them: INC-1")
-    return int(found[1])
+    return int(match[1])
 
 
 def found_in(tx: Transaction, number: int) -> Incident:
     """One incident as it is kept. UsageError where there is none of that number."""
-    found = stored.get(tx, number)
-    if found is None:
+    incident = stored.get(tx, number)
+    if incident is None:
         raise _unknown(number)
-    return found
+    return incident
 
 
 def _unknown(number: int) -> UsageError:
@@ -82,21 +82,21 @@ def holds(tx: Transaction, compiled: Compiled, consumers: Sequence[ConsumerStatu
 
     if not causes:
         return None
-    waiting = [one for one in consumers if one.state in WAITING]
+    waiting = [consumer for consumer in consumers if consumer.state in WAITING]
     repair = repair_of(tx, compiled, causes[0])
-    assets = {name for one in causes for name in (*one.affected.assets, one.node) if name in compiled.project.assets}
+    assets = {name for cause in causes for name in (*cause.affected.assets, cause.node) if name in compiled.project.assets}
     by_hand = repair is None or repair.first is not None
     command = f"headrace incident {causes[0].shown}" if repair is None or by_hand else None if repair.automatic else repair.command
     return HoldingRow(causes=len(causes), assets=len(assets), consumers=len(waiting), command=command)
 
 
-def _failed(tx: Transaction, one: Incident) -> list[list[str]]:
+def _failed(tx: Transaction, incident: Incident) -> list[list[str]]:
     """Per piece of evidence the attempt that it is of, and those that failed in a row up to it which no
     other evidence stands for."""
-    matches = [_OF_ATTEMPT.fullmatch(said.id) for said in one.evidence]
+    matches = [_OF_ATTEMPT.fullmatch(evidence.id) for evidence in incident.evidence]
     tried = [None if it is None else attempts.get(tx, int(it["epoch"]), int(it["n"])) for it in matches]
     own = {it.id for it in tried if it is not None}
-    found: list[list[str]] = []
+    results: list[list[str]] = []
     told = set[str]()
     for match, attempt in zip(matches, tried, strict=True):
         failed: list[str] = []
@@ -104,32 +104,32 @@ def _failed(tx: Transaction, one: Incident) -> list[list[str]]:
             key, until = match["key"] or WHOLE, (attempt.epoch, attempt.n)
             in_a_row = attempts.failed_in_a_row(tx, attempt.node, key, until=until)
             failed = [it for it in in_a_row if it == attempt.id or it not in own | told]
-        found.append(failed)
+        results.append(failed)
         told.update(failed)
-    return found
+    return results
 
 
 def _once(tx: Transaction, seen: Iterable[tuple[IncidentEvidence, list[str]]]) -> Iterator[tuple[IncidentEvidence, list[str]]]:
     """The evidence without what was seen again when the same delivery was ingested once more: somebody accepted it, or retried it.
     Attempts that failed are counted by themselves; what somebody reported of several partitions was reported once."""
-    found = list(seen)
-    texts = Counter((said.what, said.expected, said.observed) for said, _ in found)
+    results = list(seen)
+    texts = Counter((evidence.what, evidence.expected, evidence.observed) for evidence, _ in results)
     known = set[tuple[str, ...]]()
-    for said, failed in found:
-        alone = texts[said.what, said.expected, said.observed] == 1
-        seen_in = None if failed or alone else _seen_in(tx, said)
-        mark = (seen_in or "", said.what, said.expected, said.observed)
+    for evidence, failed in results:
+        alone = texts[evidence.what, evidence.expected, evidence.observed] == 1
+        seen_in = None if failed or alone else _seen_in(tx, evidence)
+        mark = (seen_in or "", evidence.what, evidence.expected, evidence.observed)
         if seen_in is None or mark not in known:
-            yield said, failed
+            yield evidence, failed
         known.add(mark)
 
 
-def _seen_in(tx: Transaction, said: IncidentEvidence) -> str | None:
+def _seen_in(tx: Transaction, incident_evidence: IncidentEvidence) -> str | None:
     """What a piece of evidence is seen in: a partition of a delivery, or of what an attempt computed that may have been accepted since;
     of what somebody reported, that report. None of all else."""
-    evidence = said.id
+    evidence = incident_evidence.id
     if evidence.startswith(f"{REPORT}:"):
-        return f"{REPORT} {said.at}"
+        return f"{REPORT} {incident_evidence.at}"
     if match := _OF_ATTEMPT.fullmatch(evidence):
         key, of = match["key"] or WHOLE, (int(match["epoch"]), int(match["n"]))
     elif facts := drift.facts(tx, [int(evidence.removeprefix(_FACT))]) if evidence.startswith(_FACT) else []:
@@ -143,54 +143,64 @@ def _seen_in(tx: Transaction, said: IncidentEvidence) -> str | None:
     return f"{tried.node}@{key} {tried.delivery_id or made}"
 
 
-def row_of(session: ProjectSession, compiled: Compiled, tx: Transaction, one: Incident) -> IncidentRow:
+def row_of(session: ProjectSession, compiled: Compiled, tx: Transaction, incident: Incident) -> IncidentRow:
     """An incident as commands give it."""
     from headrace.operations.mending import repair_of
 
-    at, one = session.instant, still_declared(one, compiled.project)
-    restored = one.resolved_at if one.restored_at is None else one.restored_at
-    lasted = Occurred(one.id, one.kind, one.node, one.owner, one.began_at, one.opened_at, restored, one.recurrence_of)
-    timeline = stored.timeline_of(tx, one.id)
-    again = opened_last_at(tx, one)
+    at, incident = session.instant, still_declared(incident, compiled.project)
+    restored = incident.resolved_at if incident.restored_at is None else incident.restored_at
+    lasted = Occurred(
+        incident.id, incident.kind, incident.node, incident.owner, incident.began_at, incident.opened_at, restored, incident.recurrence_of
+    )
+    timeline = stored.timeline_of(tx, incident.id)
+    again = opened_last_at(tx, incident)
     return IncidentRow(
-        id=one.shown,
-        state=one.state,
+        id=incident.shown,
+        state=incident.state,
         cause=CauseRow(
-            kind=one.kind, detail=one.detail, node=one.node, partition=one.partition or None, columns=list(one.columns),
-            summary=one.summary, confidence=one.confidence, certainty=certainty(one.confidence),
+            kind=incident.kind,
+            detail=incident.detail,
+            node=incident.node,
+            partition=incident.partition or None,
+            columns=list(incident.columns),
+            summary=incident.summary,
+            confidence=incident.confidence,
+            certainty=certainty(incident.confidence),
             evidence=[
                 EvidenceRow(what=e.what, expected=e.expected, observed=e.observed, at=at(e.at), attempts=failed)
-                for e, failed in _once(tx, zip(one.evidence, _failed(tx, one), strict=True))
+                for e, failed in _once(tx, zip(incident.evidence, _failed(tx, incident), strict=True))
             ],
-            evidence_limited=len(one.evidence) >= EVIDENCE_MAX,
+            evidence_limited=len(incident.evidence) >= EVIDENCE_MAX,
         ),
-        owner=one.owner,
-        began_at=at(one.began_at),
-        opened_at=at(one.opened_at),
-        opened_again_at=None if again == one.opened_at else at(again),
-        restored_at=None if one.restored_at is None else at(one.restored_at),
-        resolved_at=None if one.resolved_at is None else at(one.resolved_at),
+        owner=incident.owner,
+        began_at=at(incident.began_at),
+        opened_at=at(incident.opened_at),
+        opened_again_at=None if again == incident.opened_at else at(again),
+        restored_at=None if incident.restored_at is None else at(incident.restored_at),
+        resolved_at=None if incident.resolved_at is None else at(incident.resolved_at),
         detect_seconds=lasted.detect_us / 1e6,
         restore_seconds=None if restored is None else lasted.restore_us(restored) / 1e6,
-        ended=ended(one.state, [line.what for line in timeline]),
+        ended=ended(incident.state, [line.what for line in timeline]),
         affected=AffectedRow(
-            assets=list(one.affected.assets), consumers=list(one.affected.consumers), partitions=list(one.affected.partitions)
+            assets=list(incident.affected.assets),
+            consumers=list(incident.affected.consumers),
+            partitions=list(incident.affected.partitions),
         ),
-        repair=repair_of(tx, compiled, one),
-        recurrence_of=None if one.recurrence_of is None else shown(one.recurrence_of),
-        before=None if one.recurrence_of is None else _before(session, tx, one.recurrence_of),
+        repair=repair_of(tx, compiled, incident),
+        recurrence_of=None if incident.recurrence_of is None else shown(incident.recurrence_of),
+        before=None if incident.recurrence_of is None else _before(session, tx, incident.recurrence_of),
         symptoms=[
-            SymptomRow(node=s.node, partition=s.partition or None, what=s.what, at=at(s.at)) for s in stored.symptoms_of(tx, one.id)
+            SymptomRow(node=s.node, partition=s.partition or None, what=s.what, at=at(s.at)) for s in stored.symptoms_of(tx, incident.id)
         ],
         timeline=[HappenedRow(at=at(h.at), what=h.what, by=h.actor) for h in timeline],
-    )  # fmt: skip
+    )
 
 
 def _before(session: ProjectSession, tx: Transaction, number: int) -> RecurrenceRow | None:
     """What was done the time before: what people did, and acts of repair."""
-    found = stored.get(tx, number)
-    if found is None:
+    incident = stored.get(tx, number)
+    if incident is None:
         return None
     done = [line.what for line in stored.timeline_of(tx, number) if line.act is not None]
-    restored = None if found.restored_at is None else session.instant(found.restored_at)
-    return RecurrenceRow(id=found.shown, began_at=session.instant(found.began_at), restored_at=restored, done=done)
+    restored = None if incident.restored_at is None else session.instant(incident.restored_at)
+    return RecurrenceRow(id=incident.shown, began_at=session.instant(incident.began_at), restored_at=restored, done=done)

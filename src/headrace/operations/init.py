@@ -38,12 +38,12 @@ def init(directory: Path, files: Sequence[Path]) -> InitResponse:
         return _written(
             directory, starter(name, timezone, datetime.now(UTC)), {}, ["orders"], ["orders_clean", "daily_revenue"], ["morning-report"], []
         )
-    found = derive.groups([_readable(path) for path in files])
-    learnt = [learn(group) for group in found]
-    new, copies = _derived(directory, name, timezone, list(zip(found, learnt, strict=True)))
+    groups = derive.groups([_readable(path) for path in files])
+    learnt = [learn(group) for group in groups]
+    new, copies = _derived(directory, name, timezone, list(zip(groups, learnt, strict=True)))
     return _written(
-        directory, new, copies, [group.name for group in found], [f"{group.name}_clean" for group in found],
-        [f"{group.name}-report" for group in found], [note for group in found for note in group.notes],
+        directory, new, copies, [group.name for group in groups], [f"{group.name}_clean" for group in groups],
+        [f"{group.name}-report" for group in groups], [note for group in groups for note in group.notes],
     )  # fmt: skip
 
 
@@ -79,14 +79,14 @@ def _written(
         raise ProjectError(
             f"{directory / there[0]} is there already, and nothing is ever overwritten", hint="name an empty folder: headrace init DIR"
         )
-    made: list[Path] = []
+    paths: list[Path] = []
     try:
         for path, file in new.items():
-            _write(directory / path, file, made)
+            _write(directory / path, file, paths)
         for path, source in copies.items():
-            _copy(source, directory / path, made)
+            _copy(source, directory / path, paths)
     except OSError as error:
-        for file_made in made:
+        for file_made in paths:
             file_made.unlink(missing_ok=True)
         raise HeadraceError(
             f"{error.filename or directory} can't be written: {error.strerror}", hint="nothing was left behind; name another folder"
@@ -104,18 +104,18 @@ def _for_editors(directory: Path) -> dict[str, NewFile]:
     return {path: NewFile(text.encode()) for path, text in texts.items() if not os.path.lexists(directory / path)}
 
 
-def _write(path: Path, file: NewFile, made: list[Path]) -> None:
+def _write(path: Path, file: NewFile, paths: list[Path]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.name == ".gitignore" and path.exists():
         return
     with path.open("xb") as out:
-        made.append(path)
+        paths.append(path)
         out.write(file.data)
     if file.modified is not None:
         os.utime(path, (file.modified, file.modified))
 
 
-def _copy(source: Path, path: Path, made: list[Path]) -> None:
+def _copy(source: Path, path: Path, paths: list[Path]) -> None:
     """Whole or not at all, with its modification time, which says when it was delivered."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, part = tempfile.mkstemp(dir=path.parent, prefix=".part-")
@@ -125,7 +125,7 @@ def _copy(source: Path, path: Path, made: list[Path]) -> None:
         shutil.copystat(source, part)
         Path(part).chmod(0o644)
         os.link(part, path)
-        made.append(path)
+        paths.append(path)
     finally:
         Path(part).unlink(missing_ok=True)
 

@@ -53,7 +53,7 @@ class Invalidated(msgspec.Struct, frozen=True):
 
     def of(self, node: str) -> int:
         """How many partitions of a node become stale because its own code changed."""
-        return next((one.partitions for one in self.stale if one.node == node and one.why == OWN_CODE), 0)
+        return next((item.partitions for item in self.stale if item.node == node and item.why == OWN_CODE), 0)
 
 
 def staled(
@@ -75,45 +75,47 @@ def staled(
     changed = {change.node for change in changes if change.stale and change.node in new.project.assets}
     returning = {name: of_keys(nodes[name], returned(tx, new, name)) for name in changed if name in old.project.assets and name in nodes}
     reached = _stale(nodes, there, {name: there.get(name, NodeExtents()).visible - returning.get(name, NOTHING) for name in changed})
-    again = tuple(_chosen(nodes[name], one.extent, there.get(name, NodeExtents()), one.why) for name, one in reached.items())
+    again = tuple(_chosen(nodes[name], item.extent, there.get(name, NodeExtents()), item.why) for name, item in reached.items())
     repaired = _failed(nodes, there, changes)
-    needed = _needed(nodes, [one for one in again if one.why == OWN_CODE], repaired, env)
-    applied = {name: _once_applied(one, reached.get(name), returning.get(name, NOTHING), name in changed) for name, one in there.items()}
+    needed = _needed(nodes, [item for item in again if item.why == OWN_CODE], repaired, env)
+    applied = {
+        name: _once_applied(extents, reached.get(name), returning.get(name, NOTHING), name in changed) for name, extents in there.items()
+    }
     ahead = planned_ahead(after, new, applied, needed, now_us=now_us, borrowed=borrowed)
     return Invalidated(
         stale=again,
         failed=repaired,
         estimate=_summed(tx, new, ahead.backfills) if again else None,
-        bytes=sum(estimates.bytes_of(tx, one) for one in ahead.backfills),
+        bytes=sum(estimates.bytes_of(tx, backfill) for backfill in ahead.backfills),
         backfills=ahead.rows,
         planned=ahead.backfills,
     )
 
 
-def _once_applied(standing: NodeExtents, reached: Reached | None, returning: Extent, own: bool) -> NodeExtents:
+def _once_applied(extents: NodeExtents, reached: Reached | None, returning: Extent, own: bool) -> NodeExtents:
     """Where the partitions of a node stand once the change is applied: what it reaches isn't fresh any
     more, what its code published before is, and what failed under other code of its own only waits."""
     if reached is None and not returning:
-        return standing
+        return extents
     stale = NOTHING if reached is None else reached.extent
-    found = msgspec.structs.replace(standing, fresh=(standing.fresh | returning) - stale)
-    return msgspec.structs.replace(found, failed=NOTHING, hopeless=NOTHING) if own else found
+    node_extents = msgspec.structs.replace(extents, fresh=(extents.fresh | returning) - stale)
+    return msgspec.structs.replace(node_extents, failed=NOTHING, hopeless=NOTHING) if own else node_extents
 
 
 def _summed(tx: Transaction, compiled: Compiled, backfills: Sequence[Backfill]) -> Estimate | None:
     """How long backfills take that are done one after the other; None where it isn't known of all."""
     slots = compiled.project.settings.workers
-    found = [estimates.estimate_backfill(tx, compiled, one, slots) for one in backfills]
-    known = [one for one in found if one is not None]
-    if len(known) < len(found) or not known:
+    results = [estimates.estimate_backfill(tx, compiled, backfill, slots) for backfill in backfills]
+    known = [estimate for estimate in results if estimate is not None]
+    if len(known) < len(results) or not known:
         return None
-    seconds, low, high = (sum(each) for each in zip(*((one.seconds, one.low, one.high) for one in known), strict=True))
+    seconds, low, high = (sum(each) for each in zip(*((estimate.seconds, estimate.low, estimate.high) for estimate in known), strict=True))
     return Estimate(seconds, low, high, known[0].basis)
 
 
 def left(tx: Transaction, compiled: Compiled, before: Invalidated, *, version: int, env: str, now_us: int) -> Invalidated:
     """What of it is still stale once the change is applied: an environment may have had some of it ready."""
-    names = {one.node for one in before.stale if one.why == OWN_CODE}
+    names = {item.node for item in before.stale if item.why == OWN_CODE}
     return _outstanding(tx, compiled, names, before.failed, OWN_CODE, version=version, env=env, now_us=now_us)
 
 
@@ -146,20 +148,22 @@ def reached(tx: Transaction, compiled: Compiled, source: str, keys: Sequence[str
     """What is published of what reads these partitions of a source, directly or not, and what makes it again."""
     graph = graph_of(compiled)
     there, nodes = standings.read(tx, graph, version=version, arrived={}), {node.name: node for node in graph.nodes}
-    found = _stale(nodes, there, {}, {source: of_keys(nodes[source], keys)})
-    again = tuple(_chosen(nodes[name], one.extent, there.get(name, NodeExtents()), one.why) for name, one in found.items())
-    return Invalidated(stale=again, backfills=tuple(_needed(nodes, [one for one in again if one.node in compiled.project.assets], (), env)))
+    results = _stale(nodes, there, {}, {source: of_keys(nodes[source], keys)})
+    again = tuple(_chosen(nodes[name], item.extent, there.get(name, NodeExtents()), item.why) for name, item in results.items())
+    return Invalidated(
+        stale=again, backfills=tuple(_needed(nodes, [item for item in again if item.node in compiled.project.assets], (), env))
+    )
 
 
-def _there(found: Mapping[str, NodeExtents], old: Compiled, new: Compiled) -> dict[str, NodeExtents]:
+def _there(extents: Mapping[str, NodeExtents], old: Compiled, new: Compiled) -> dict[str, NodeExtents]:
     """Where the partitions of each node stand once the change is applied: those of what is cut otherwise are taken back."""
-    there = dict(found)
+    there = dict(extents)
     for name, former in renames(old, new).items():
         if former in there and name not in there:
             there[name] = there[former]
     cut = {node.name: (node.partition, node.timezone) for node in graph_of(old).nodes}
     now = {node.name: (node.partition, node.timezone) for node in graph_of(new).nodes}
-    return {name: one for name, one in there.items() if name not in cut or name not in now or cut[name][0] == now[name][0]}
+    return {name: extents for name, extents in there.items() if name not in cut or name not in now or cut[name][0] == now[name][0]}
 
 
 def _stale(
@@ -170,43 +174,47 @@ def _stale(
 ) -> dict[str, Reached]:
     """The partitions that a change of code reaches by node (`changed`), and the published ones that read
     them or what has `begun`, and so on; what exports sent among them, where they send it again."""
-    found: dict[str, Extent] = dict(begun or {})
+    extents: dict[str, Extent] = dict(begun or {})
     chosen: dict[str, Reached] = {}
     for name, node in nodes.items():
-        standing = there.get(name, NodeExtents())
-        own = changed.get(name, NOTHING)
+        node_extents = there.get(name, NodeExtents())
+        extent = changed.get(name, NOTHING)
         reading = NOTHING
         names: list[str] = []
         for spec in node.inputs:
-            if spec.node not in found or node.tells:
+            if spec.node not in extents or node.tells:
                 continue
             read = NodeInput(output=node, spec=spec, input=nodes[spec.node])
             rebuilt = read.reference and node.rebuild_on_reference
-            if reached := (standing.visible if rebuilt else touched(read, found[spec.node], standing.known)) & standing.visible:
+            if (
+                reached := (node_extents.visible if rebuilt else touched(read, extents[spec.node], node_extents.known))
+                & node_extents.visible
+            ):
                 reading, names = reading | reached, [*names, spec.node]
-        if own or reading:
-            found[name] = own | reading
-            chosen[name] = Reached(found[name], OWN_CODE if own else f"reads {' and '.join(dict.fromkeys(names))}")
+        if extent or reading:
+            extents[name] = extent | reading
+            chosen[name] = Reached(extents[name], OWN_CODE if extent else f"reads {' and '.join(dict.fromkeys(names))}")
     return chosen
 
 
 def _failed(nodes: Mapping[str, GraphNode], there: Mapping[str, NodeExtents], changes: Iterable[NodeChange]) -> tuple[Chosen, ...]:
     """What failed or was rejected of the nodes that the change concerns."""
     kinds = (ChangeKind.BODY, ChangeKind.SCHEMA, ChangeKind.CHECKS)
-    concerned = {one.node: FAILED for one in changes if one.change in kinds}
-    concerned |= {one.node: WAITS for one in changes if one.stale}
+    concerned = {change.node: FAILED for change in changes if change.change in kinds}
+    concerned |= {change.node: WAITS for change in changes if change.stale}
     failed = {name: there[name].failed for name in nodes if name in concerned and name in there and there[name].failed}
     return tuple(_chosen(nodes[name], extent, there[name], concerned[name]) for name, extent in failed.items())
 
 
-def _chosen(node: GraphNode, extent: Extent, standing: NodeExtents, why: str) -> Chosen:
-    return Chosen(node=node.name, spans=spans(node, extent, standing.known), partitions=len(extent), why=why)
+def _chosen(node: GraphNode, extent: Extent, extents: NodeExtents, why: str) -> Chosen:
+    return Chosen(node=node.name, spans=spans(node, extent, extents.known), partitions=len(extent), why=why)
 
 
 def rows(chosen: Iterable[Chosen]) -> list[StaleRow]:
     """For a document."""
     return [
-        StaleRow(node=one.node, partitions=one.partitions, from_=one.spans[0].first, to=one.spans[-1].last, why=one.why) for one in chosen
+        StaleRow(node=item.node, partitions=item.partitions, from_=item.spans[0].first, to=item.spans[-1].last, why=item.why)
+        for item in chosen
     ]
 
 
@@ -215,25 +223,25 @@ def rows(chosen: Iterable[Chosen]) -> list[StaleRow]:
 
 def _needed(nodes: Mapping[str, GraphNode], stale: Sequence[Chosen], failed: Sequence[Chosen], env: str) -> Iterator[NeededRow]:
     """Whoever does them makes again what is stale, and what failed; what reads it follows by itself."""
-    for group in _groups(nodes, [*stale, *(one for one in failed if one.why == WAITS)]):
+    for group in _groups(nodes, [*stale, *(item for item in failed if item.why == WAITS)]):
         yield _backfill_of(nodes, group, env, Mode.MISSING)
-    for group in _groups(nodes, [one for one in failed if one.why == FAILED]):
+    for group in _groups(nodes, [item for item in failed if item.why == FAILED]):
         yield _backfill_of(nodes, group, env, Mode.FAILED)
 
 
 def _groups(nodes: Mapping[str, GraphNode], chosen: Sequence[Chosen]) -> list[list[Chosen]]:
     """What one range can name: all that is cut by time, with what isn't cut; each of the rest."""
-    timed = [one for one in chosen if nodes[one.node].partition.grain is not None or nodes[one.node].partition.whole]
+    timed = [item for item in chosen if nodes[item.node].partition.grain is not None or nodes[item.node].partition.whole]
     rest: dict[str, list[Chosen]] = {}
-    for one in chosen:
-        if one not in timed:
-            rest.setdefault(one.node, []).append(one)
+    for item in chosen:
+        if item not in timed:
+            rest.setdefault(item.node, []).append(item)
     return [*([timed] if timed else []), *rest.values()]
 
 
 def _backfill_of(nodes: Mapping[str, GraphNode], chosen: Sequence[Chosen], env: str, mode: Mode) -> NeededRow:
     first, last = _range(nodes, chosen)
-    names = list(dict.fromkeys(one.node for one in chosen))
+    names = list(dict.fromkeys(item.node for item in chosen))
     words = ["headrace", *(["--env", env] if env != PRODUCTION else []), "backfill", *names, "--from", first, "--to", last]
     words += ["--mode", mode.value] if mode is not Mode.MISSING else []
     return NeededRow(select=names, from_=first, to=last, mode=mode, command=shlex.join([*words, "--reason", "TEXT"]))
@@ -241,13 +249,13 @@ def _backfill_of(nodes: Mapping[str, GraphNode], chosen: Sequence[Chosen], env: 
 
 def _range(nodes: Mapping[str, GraphNode], chosen: Sequence[Chosen]) -> tuple[str, str]:
     """The first and the last key, both included, in the finest grain of any of the nodes."""
-    cut = [one for one in chosen if nodes[one.node].partition.grain is not None]
+    cut = [item for item in chosen if nodes[item.node].partition.grain is not None]
     if not cut:
-        keys = sorted(key for one in chosen for span in one.spans for key in (span.first, span.last))
+        keys = sorted(key for item in chosen for span in item.spans for key in (span.first, span.last))
         return (keys[0], keys[-1]) if keys else (WHOLE, WHOLE)
-    finest = nodes[min(cut, key=lambda one: GRAINS.index(_grain(nodes[one.node]))).node]
-    begins = min(_bounds(nodes[one.node], one.spans[0].first)[0] for one in cut)
-    ends = max(_bounds(nodes[one.node], one.spans[-1].last)[1] for one in cut)
+    finest = nodes[min(cut, key=lambda item: GRAINS.index(_grain(nodes[item.node]))).node]
+    begins = min(_bounds(nodes[item.node], item.spans[0].first)[0] for item in cut)
+    ends = max(_bounds(nodes[item.node], item.spans[-1].last)[1] for item in cut)
     return key_at_us(begins, _grain(finest), finest.timezone), key_at_us(ends - 1, _grain(finest), finest.timezone)
 
 

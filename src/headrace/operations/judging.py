@@ -26,8 +26,10 @@ def judge_now(tx: Transaction, session: ProjectSession, applied: AppliedVersion,
     """Judge what is applied, with all that the transaction has written."""
     lineage = compile_lineage(applied.compiled, session.data_folder / "cache")
     compiled = applied.compiled
-    judged = VersionEvaluator(compiled.project, declared_promises(compiled), lineage.of, lambda tx, one: repair_told(tx, compiled, one))
-    judge(tx, judged, now, reported=reported)
+    evaluator = VersionEvaluator(
+        compiled.project, declared_promises(compiled), lineage.of, lambda tx, incident: repair_told(tx, compiled, incident)
+    )
+    judge(tx, evaluator, now, reported=reported)
 
 
 def note_commands(context: CommandContext) -> None:

@@ -29,16 +29,16 @@ def selected(session: ProjectSession, selection: Sequence[str], progress: Progre
     """
     compiled = usable(session.declared_exactly(progress)[1])
     names = select(session, selection, compiled=compiled, project=compiled.project)
-    stale = {one.node for one in changes(session.compiled, compiled) if one.stale} & compiled.project.assets.keys()
-    found = tuple(sorted(stale.intersection(names)))
-    if not found:
-        shown = ", ".join(sorted(stale)[:10]) or "none"
-        raise UsageError(f"--keep {' '.join(selection)}: the code of none of these assets changed", hint=f"changed: {shown}")
+    stale = {change.node for change in changes(session.compiled, compiled) if change.stale} & compiled.project.assets.keys()
+    results = tuple(sorted(stale.intersection(names)))
+    if not results:
+        text = ", ".join(sorted(stale)[:10]) or "none"
+        raise UsageError(f"--keep {' '.join(selection)}: the code of none of these assets changed", hint=f"changed: {text}")
     old = session.compiled.project if session.compiled is not None else None
-    for name in found:
+    for name in results:
         if not asks(old, compiled.project.assets[name]):
             raise UsageError(
                 f"what is published of {name} can't be kept: its table is built in another way from now on",
                 hint="apply without --keep: it is computed again",
             )
-    return found
+    return results

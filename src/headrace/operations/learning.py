@@ -33,31 +33,31 @@ def learn(group: FileGroup) -> InferredColumns:
         readable = [temporary, Path(folder), *(path.resolve() for path in group.files.values())]
         with DuckDBSession(data, readable=readable) as session:
             first, *others = files
-            found = prepare(
+            delivery = prepare(
                 first[0], first[1], connection=session.connection, temporary=temporary, pinned=None, samples=others[:SAMPLES_MAX]
             )
-            if not isinstance(found, PreparedDelivery):
-                said = getattr(found, "reason", "") or getattr(found, "detail", "")
-                line = getattr(found, "line", None)
+            if not isinstance(delivery, PreparedDelivery):
+                said = getattr(delivery, "reason", "") or getattr(delivery, "detail", "")
+                line = getattr(delivery, "line", None)
                 where = f"{next(iter(group.files.values()))}{f':{line}' if line else ''}"
                 raise UsageError(
                     f"{where} can't be read as data: {said}", hint="name CSV, JSON lines or Parquet files, with a header in CSV"
                 )
             try:
-                columns = tuple((column.name, column.type) for column in found.schema.columns)
-                return InferredColumns(columns, *_keys(session, found.select_sql, [name for name, _ in columns]))
+                columns = tuple((column.name, column.type) for column in delivery.schema.columns)
+                return InferredColumns(columns, *_keys(session, delivery.select_sql, [name for name, _ in columns]))
             finally:
-                found.discard()
+                delivery.discard()
 
 
 def _linked(group: FileGroup, folder: Path) -> list[tuple[Path, str]]:
     """The files under names that mean nothing to DuckDB, with the names that they have."""
-    found = []
+    results = []
     for number, (landed, path) in enumerate(group.files.items()):
         link = folder / f"file{number}"
         link.symlink_to(path.resolve())
-        found.append((link, landed))
-    return found
+        results.append((link, landed))
+    return results
 
 
 def _keys(session: DuckDBSession, select_sql: str, names: list[str]) -> tuple[frozenset[str], frozenset[str]]:

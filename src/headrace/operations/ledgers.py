@@ -54,9 +54,9 @@ class Ledgers:
         """Ask which publications were wrong, as far back as is needed."""
         if from_us < self._known_from:
             self._known_from = from_us
-            found = wrongs(self._tx, self._compiled, self._context, from_us)
-            if found:
-                self._know(records_of(self._tx, self._context.facts, self._now, found))
+            results = wrongs(self._tx, self._compiled, self._context, from_us)
+            if results:
+                self._know(records_of(self._tx, self._context.facts, self._now, results))
 
     def of_consumer(self, terms: Terms, interval: str) -> LedgerRow | None:
         """A consumer's wait for an interval, beside the one a week before; None before the interval's end."""
@@ -91,7 +91,7 @@ class Ledgers:
 
     def newest_met(self, terms: Terms) -> LedgerRow | None:
         """The wait for the newest interval that a consumer was served with."""
-        met = [one.interval for one in obligations(terms, self._context, self._now) if one.met_at_us is not None]
+        met = [obligation.interval for obligation in obligations(terms, self._context, self._now) if obligation.met_at_us is not None]
         return self.of_consumer(terms, met[-1]) if met else None
 
     def of_partition(self, node: str, key: str) -> LedgerRow | None:
@@ -100,9 +100,9 @@ class Ledgers:
         return None if ledger is None else self._row(ledger, is_frozen=False)
 
     def _consumer(self, terms: Terms, interval: str) -> tuple[Ledger | None, bool]:
-        kept = frozen(self._tx, terms.consumer, interval)
-        if kept is not None:
-            return kept, True
+        ledger = frozen(self._tx, terms.consumer, interval)
+        if ledger is not None:
+            return ledger, True
         terms = as_promised(self._tx, terms, interval, self._context)
         if (began := began_us(interval, terms.per, terms.timezone)) is not None:
             self._wrong_since(began)
@@ -120,30 +120,49 @@ class Ledgers:
     def _row(self, ledger: Ledger, *, is_frozen: bool) -> LedgerRow:
         parts = {name: us / _SECOND_US for name, us in ledger.overhead_parts().items()}
         return LedgerRow(
-            subject=ledger.subject, interval=ledger.interval, wait_seconds=ledger.wait_us / _SECOND_US, from_=self._at(ledger.from_us),
-            to=self._at(ledger.to_us), open=ledger.open, rebuild=ledger.rebuild, segments=[self._segment(one) for one in ledger.segments],
-            overhead_seconds=ledger.overhead_us / _SECOND_US, overhead=parts, work_seconds=ledger.work_us / _SECOND_US,
+            subject=ledger.subject,
+            interval=ledger.interval,
+            wait_seconds=ledger.wait_us / _SECOND_US,
+            from_=self._at(ledger.from_us),
+            to=self._at(ledger.to_us),
+            open=ledger.open,
+            rebuild=ledger.rebuild,
+            segments=[self._segment(segment) for segment in ledger.segments],
+            overhead_seconds=ledger.overhead_us / _SECOND_US,
+            overhead=parts,
+            work_seconds=ledger.work_us / _SECOND_US,
             shortest_possible_seconds=None if ledger.shortest_us is None else ledger.shortest_us / _SECOND_US,
-            shares=self._shares(ledger), said=said(ledger), frozen=is_frozen, compared=None, read=None,
-        )  # fmt: skip
+            shares=self._shares(ledger),
+            said=said(ledger),
+            frozen=is_frozen,
+            compared=None,
+            read=None,
+        )
 
-    def _segment(self, one: Segment) -> SegmentRow:
-        incident = f"INC-{one.incident}" if one.incident else None
+    def _segment(self, segment: Segment) -> SegmentRow:
+        incident = f"INC-{segment.incident}" if segment.incident else None
         return SegmentRow(
-            kind=str(one.kind), node=one.node, partition=one.partition, from_=self._at(one.from_us), to=self._at(one.to_us),
-            seconds=one.us / _SECOND_US, note=one.note, incident=incident, decider=one.decider or None,
-            lacking=one.lacking or None,
-        )  # fmt: skip
+            kind=str(segment.kind),
+            node=segment.node,
+            partition=segment.partition,
+            from_=self._at(segment.from_us),
+            to=self._at(segment.to_us),
+            seconds=segment.us / _SECOND_US,
+            note=segment.note,
+            incident=incident,
+            decider=segment.decider or None,
+            lacking=segment.lacking or None,
+        )
 
     def _shares(self, ledger: Ledger) -> list[ShareRow]:
-        for one in ledger.segments:
-            if one.incident:
-                self._records.incidents(one.node, one.partition)
-        found = ledger.shares(self._books.traits, self._records.owners)
+        for segment in ledger.segments:
+            if segment.incident:
+                self._records.incidents(segment.node, segment.partition)
+        results = ledger.shares(self._books.traits, self._records.owners)
         whole = max(1, ledger.wait_us)
         rows = [
-            ShareRow(owner=one.owner, kind=one.kind and str(one.kind), seconds=us / _SECOND_US, share=us / whole)
-            for one, us in found.items()
+            ShareRow(owner=share.owner, kind=share.kind and str(share.kind), seconds=us / _SECOND_US, share=us / whole)
+            for share, us in results.items()
         ]
         return rows[:_SHARES_MAX]
 
@@ -179,8 +198,8 @@ class Ledgers:
 def owner_of(compiled: Compiled, node: str) -> str:
     """Who answers for a node; nobody for one that isn't declared any more."""
     project = compiled.project
-    found = project.node(node)
-    return found.owner if found is not None else ""
+    result = project.node(node)
+    return result.owner if result is not None else ""
 
 
 def week_before(terms: Terms, interval: str) -> str | None:
@@ -214,27 +233,27 @@ def _overhead(ledger: Ledger) -> str:
     counted = ledger.by_kind()
     most = max(_OURS, key=lambda kind: counted.get(kind, 0))
     us = counted.get(most, 0)
-    between = most is SegmentKind.DETECTION and any(one.note == BETWEEN for one in ledger.segments)
+    between = most is SegmentKind.DETECTION and any(segment.note == BETWEEN for segment in ledger.segments)
     span = f"{'at most ' if between else ''}{length(us)}"
     return f"{taken} ({_OURS[most]} for {span})" if us * _TOLD_PARTS >= ledger.wait_us else taken
 
 
 def _waited_for(ledger: Ledger) -> dict[str, int]:
     """What others took, each as a phrase: microseconds."""
-    found: Counter[str] = Counter()
+    result: Counter[str] = Counter()
     agreed = ", as agreed, for" if _as_agreed(ledger) else " for"
-    for one in ledger.segments:
-        if one.overhead or one.kind in WORK:
+    for segment in ledger.segments:
+        if segment.overhead or segment.kind in WORK:
             continue
-        if one.kind is SegmentKind.SOURCE:
-            found[f"the data wasn't there{agreed}"] += one.us
-        elif one.lacking:
-            found[f"{one.lacking} kept it waiting as well for"] += one.us
-        elif one.decider and one.kind is SegmentKind.HOLD:
-            found[f"{one.decider} could have decided for"] += one.us
+        if segment.kind is SegmentKind.SOURCE:
+            result[f"the data wasn't there{agreed}"] += segment.us
+        elif segment.lacking:
+            result[f"{segment.lacking} kept it waiting as well for"] += segment.us
+        elif segment.decider and segment.kind is SegmentKind.HOLD:
+            result[f"{segment.decider} could have decided for"] += segment.us
         else:
-            found[_PHRASES[one.kind]] += one.us
-    return found
+            result[_PHRASES[segment.kind]] += segment.us
+    return result
 
 
 def _shortest(ledger: Ledger) -> str:
@@ -245,7 +264,7 @@ def _shortest(ledger: Ledger) -> str:
 
 
 def _as_agreed(ledger: Ledger) -> bool:
-    notes = [one.note for one in ledger.segments if one.kind is SegmentKind.SOURCE]
+    notes = [segment.note for segment in ledger.segments if segment.kind is SegmentKind.SOURCE]
     return bool(notes) and all("as agreed" in note for note in notes)
 
 

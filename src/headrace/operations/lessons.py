@@ -52,9 +52,9 @@ def of_schema(source: str, schema: SourceSchema) -> LearntRow | None:
         decimal=form.decimal,
         date_format=form.date_format,
         timestamp_format=form.timestamp_format,
-        columns=[LearntColumnRow(name=one.name, type=one.type) for one in schema.columns],
+        columns=[LearntColumnRow(name=column.name, type=column.type) for column in schema.columns],
         deliveries=list(lesson.deliveries),
-        disagreed=[_disagreed(one) for one in lesson.disagreed],
+        disagreed=[_disagreed(disagreement) for disagreement in lesson.disagreed],
         undecided=list(lesson.undecided),
         warnings=list(lesson.warnings),
         attempt=lesson.attempt,
@@ -72,16 +72,16 @@ def read_as(schema: SourceSchema) -> str:
         words.append("header" if lesson.header else "no header")
     if form.decimal == ",":
         words.append("decimal comma")
-    words += [f"dates {one}" for one in (form.date_format, form.timestamp_format) if one]
+    words += [f"dates {item}" for item in (form.date_format, form.timestamp_format) if item]
     return ", ".join(words)
 
 
-def _disagreed(one: Disagreement) -> DisagreedRow:
+def _disagreed(disagreement: Disagreement) -> DisagreedRow:
     return DisagreedRow(
-        delivery=one.delivery,
-        column=one.column or None,
-        type=one.type or None,
-        value=one.value or None,
-        line=one.line,
-        text=one.text,
+        delivery=disagreement.delivery,
+        column=disagreement.column or None,
+        type=disagreement.type or None,
+        value=disagreement.value or None,
+        line=disagreement.line,
+        text=disagreement.text,
     )

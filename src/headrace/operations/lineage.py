@@ -19,11 +19,11 @@ def lineage(session: ProjectSession, target: str, *, up: bool, down: bool) -> Li
     name, dot, column = target.partition(".")
     node, _ = targets.target(name, compiled.project, kinds=(Source, Asset))
     asked = column if dot else None
-    found = compile_lineage(compiled, session.data_folder / "cache")
+    result = compile_lineage(compiled, session.data_folder / "cache")
     return LineageResponse(
         column=f"{node}.{asked}" if asked is not None else node,
-        upstream=_rows(found.upstream(node, asked)) if up else None,
-        downstream=_rows(found.downstream(node, asked)) if down else None,
+        upstream=_rows(result.upstream(node, asked)) if up else None,
+        downstream=_rows(result.downstream(node, asked)) if down else None,
         code=_code(session, node) if node in compiled.project.assets else [],
     )
 

@@ -58,11 +58,11 @@ def place_of(path: Path, number: int) -> LinePosition:
 
 def count(path: Path) -> int:
     """How many whole lines there are."""
-    found = 0
+    result = 0
     with suppress(FileNotFoundError), path.open("rb") as file:
         while chunk := file.read(CHUNK_BYTES):
-            found += chunk.count(b"\n")
-    return found
+            result += chunk.count(b"\n")
+    return result
 
 
 def _decoded(raw: bytes) -> CapturedLine:

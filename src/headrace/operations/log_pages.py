@@ -42,22 +42,22 @@ class LogPageQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     limit: Annotated[int, msgspec.Meta(ge=1, le=5_000)] = 1_000
 
 
-def log_page(session: ProjectSession, wanted: LogPageQuery) -> LogsResponse:
+def log_page(session: ProjectSession, query: LogPageQuery) -> LogsResponse:
     """One page of lines. UsageError for an attempt or a cursor that there isn't."""
-    begin = wanted.line or START if wanted.cursor is None else place(wanted.cursor, LinePosition)
+    begin = query.line or START if query.cursor is None else place(query.cursor, LinePosition)
     # an expression could take for ever, and keep the leader waiting meanwhile
-    literally = None if wanted.grep is None else re.escape(wanted.grep)
-    found = lines_of(session, wanted.attempt, grep=literally, begin=begin, limit=wanted.limit)
-    under_way = found.attempt.state in OPEN
+    literally = None if query.grep is None else re.escape(query.grep)
+    lines = lines_of(session, query.attempt, grep=literally, begin=begin, limit=query.limit)
+    under_way = lines.attempt.state in OPEN
     return LogsResponse(
-        attempt=found.attempt.id,
-        node=found.attempt.node,
-        partitions=list(found.attempt.partitions),
-        state=found.attempt.state,
+        attempt=lines.attempt.id,
+        node=lines.attempt.node,
+        partitions=list(lines.attempt.partitions),
+        state=lines.attempt.state,
         open=under_way,
-        error=found.error,
-        lines=found.rows,
-        looked=found.end.number - 1,
-        total=found.total,
-        next=cursor(found.end) if under_way or found.more else None,
+        error=lines.error,
+        lines=lines.rows,
+        looked=lines.end.number - 1,
+        total=lines.total,
+        next=cursor(lines.end) if under_way or lines.more else None,
     )

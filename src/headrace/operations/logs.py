@@ -53,8 +53,8 @@ def logs(session: ProjectSession, target: str, *, grep: str | None) -> AttemptLo
     attempt = _attempt(session, target)
     if attempt is None:
         return None
-    found = lines(_file(session, attempt))
-    rows = [_row(session, attempt, number, line) for number, line, _ in found if not pattern or pattern.search(line.text)]
+    results = lines(_file(session, attempt))
+    rows = [_row(session, attempt, number, line) for number, line, _ in results if not pattern or pattern.search(line.text)]
     return AttemptLog(attempt, rows, error_row(attempt.error))
 
 
@@ -111,18 +111,18 @@ def _pattern(grep: str | None) -> re.Pattern[str] | None:
 def _attempt(session: ProjectSession, target: str) -> Attempt | None:
     number = targets.attempt(target)
     node, partition = targets.target(target, session.project(), kinds=(Source, Asset, Exported)) if number is None else ("", None)
-    found: list[Attempt] = []
+    results: list[Attempt] = []
     if session.store is not None:
         with session.store.read() as tx:
             if number is not None:
-                found = [one for one in [attempts.get(tx, *number)] if one is not None]
+                results = [attempt for attempt in [attempts.get(tx, *number)] if attempt is not None]
             elif partition is None:
-                found = attempts.of_node(tx, node, limit=1)
+                results = attempts.of_node(tx, node, limit=1)
             else:
-                found = attempts.of_partition(tx, node, partition, limit=1)
-    if number is not None and not found:
+                results = attempts.of_partition(tx, node, partition, limit=1)
+    if number is not None and not results:
         raise UnknownName(f"there is no attempt {target}", hint="headrace runs")
-    return found[0] if found else None
+    return results[0] if results else None
 
 
 def _again(session: ProjectSession, attempt: Attempt) -> Attempt:

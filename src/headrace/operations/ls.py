@@ -23,11 +23,11 @@ def ls(session: ProjectSession, selection: Sequence[str], exclude: Sequence[str]
         raise InvalidProject(compilation.problems)
     names = selected(session, selection, exclude, compiled=compilation.compiled, project=project)
     compiled = compilation.compiled
-    found = [row(project, name) for name in sorted(names, key=lambda name: _order(project, name))]
+    rows = [row(project, name) for name in sorted(names, key=lambda name: _order(project, name))]
     if compiled is None:
-        return found
+        return rows
     here = Installed()
-    return [msgspec.structs.replace(one, code=code_rows.declared(session.root, compiled, one.name, here)) for one in found]
+    return [msgspec.structs.replace(row, code=code_rows.declared(session.root, compiled, row.name, here)) for row in rows]
 
 
 def row(project: Project, name: str) -> NodeRow:

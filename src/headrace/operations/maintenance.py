@@ -61,9 +61,9 @@ class Maintenance:
         if self._backup is not None:
             if self._backup.poll() is None:
                 return
-            said = self._backup.communicate()[1].strip()
+            text = self._backup.communicate()[1].strip()
             if self._backup.returncode:
-                self._tell(f"no backup was made: {said or f'exit {self._backup.returncode}'}")
+                self._tell(f"no backup was made: {text or f'exit {self._backup.returncode}'}")
             self._backup = None
         session = self._session
         if time.monotonic() - self._tried < RETRY_SECONDS or not automatic_backup.due(session.root, session.settings):

@@ -188,26 +188,26 @@ def _repair_of(tx: Transaction, compiled: Compiled, incident: Incident) -> Incid
 def _given_up(tx: Transaction, project: Project, incident: Incident) -> str | None:
     """What a person does first where an asset lost its workers, or lacked resources, as often as it is tried; None of anything else."""
     if incident.kind == CauseKind.WORKER_LOST:
-        names = {one.node: None for one in _stuck(tx, _places(tx, incident))}
+        names = {partition.node: None for partition in _stuck(tx, _places(tx, incident))}
         assets = [project.assets[name] for name in names if name in project.assets]
         return of_lost(assets) if assets else None
     asset = project.assets.get(incident.node)
     if asset is None or incident.kind != CauseKind.RESOURCE_EXHAUSTED:
         return None
-    said = [one.observed for one in incident.evidence]
-    limits = [one for one in said if failure_said("", one) is FailureCategory.LIMIT]
-    failure = next((one for one in FailureCategory if one == incident.detail), FailureCategory.OTHER)
+    said = [evidence.observed for evidence in incident.evidence]
+    limits = [item for item in said if failure_said("", item) is FailureCategory.LIMIT]
+    failure = next((item for item in FailureCategory if item == incident.detail), FailureCategory.OTHER)
     return of_resources(project, asset, failure, (limits or said or [""])[0])
 
 
 def _is_denied(incident: Incident) -> bool:
     """Whether rights are missing, which only a person can give."""
-    return any(says_denied(one.observed) for one in incident.evidence)
+    return any(says_denied(evidence.observed) for evidence in incident.evidence)
 
 
 def _of_disk(incident: Incident) -> str:
     """What a person does about a disk, and about which as far as that is known."""
-    known = any(_A_PATH.search(one.observed) for one in incident.evidence)
+    known = any(_A_PATH.search(evidence.observed) for evidence in incident.evidence)
     if _is_denied(incident):
         return f"give whoever runs Headrace the right to use what {'the evidence names' if known else f'{incident.node} writes'}"
     if incident.detail == DISK:
@@ -249,14 +249,14 @@ def mending(tx: Transaction, compiled: Compiled, incident: Incident, *, again: b
         case CauseKind.CONFIGURATION_ERROR:
             return _of_declaration(tx, project, incident)
         case CauseKind.APPROVAL_PENDING:
-            numbers = [one.id.removeprefix("plan:") for one in incident.evidence]
+            numbers = [evidence.id.removeprefix("plan:") for evidence in incident.evidence]
             return Mending(
                 first="nobody can approve a plan yet: cancel it; if it is wanted, change `backfill_approval` in headrace.toml"
                 " and plan it again",
-                commands=tuple(command_line("backfills", "cancel", one, "--reason", "TEXT") for one in dict.fromkeys(numbers)),
+                commands=tuple(command_line("backfills", "cancel", fromkey, "--reason", "TEXT") for fromkey in dict.fromkeys(numbers)),
             )
         case CauseKind.DEADLINE_INFEASIBLE:
-            looked = any(LOOKED in one.expected for one in incident.evidence)
+            looked = any(LOOKED in evidence.expected for evidence in incident.evidence)
             earlier = "run `headrace tick` earlier, or `headrace serve`" if looked else "have it there, or looked at, earlier"
             return Mending(
                 first=f"promise what can be kept ({_place(project, incident.node)}), or {earlier}: {incident.summary}",
@@ -297,7 +297,7 @@ def _refused_below(tx: Transaction, incident: Incident) -> Mending | None:
     if incident.kind != CauseKind.RESTATEMENT:
         return None
     keys = [key for _, key in _places(tx, incident)]
-    symptoms = [(one.node, one.partition or WHOLE) for one in stored.symptoms_of(tx, incident.id)]
+    symptoms = [(symptom.node, symptom.partition or WHOLE) for symptom in stored.symptoms_of(tx, incident.id)]
     readers = [(name, key) for name in incident.affected.assets for key in keys]
     below = _stuck(tx, list(dict.fromkeys([*symptoms, *readers])))
     if not below:
@@ -332,7 +332,7 @@ def _of_declaration(tx: Transaction, project: Project, incident: Incident) -> Me
 def _worked_as_declared(tx: Transaction, project: Project, incident: Incident) -> bool:
     """Whether a place that can't be looked at any more was read before, and is declared as it was then."""
     source = project.sources.get(incident.node)
-    looked = source is not None and any(one.id.startswith("look:") for one in incident.evidence)
+    looked = source is not None and any(evidence.id.startswith("look:") for evidence in incident.evidence)
     return source is not None and looked and arriving.last_place_read(tx, source.name) == place_of(source)
 
 
@@ -391,7 +391,7 @@ def _is_waiting(tx: Transaction, node: str, key: str) -> bool:
 
 
 def _is_paused(tx: Transaction, node: str) -> bool:
-    return any(one.node == node for one in pauses.in_force(tx, last_written(tx)))
+    return any(pause.node == node for pause in pauses.in_force(tx, last_written(tx)))
 
 
 def _is_declared_anew(tx: Transaction, project: Project, incident: Incident) -> bool:
@@ -446,7 +446,7 @@ def _of_data(tx: Transaction, compiled: Compiled, incident: Incident) -> Mending
         return packages
     if stuck and (isinstance(node, Source) or incident.kind not in _PASSING):
         alike = [] if isinstance(node, Source) else _stuck_elsewhere(tx, project, incident)
-        mine = [_put_down(tx, project, incident, one) for one in (*stuck, *alike)]
+        mine = [_put_down(tx, project, incident, partition) for partition in (*stuck, *alike)]
         first, commands = _of_each(project, incident, mine)
         memory = isinstance(node, Source) and incident.kind == CauseKind.RESOURCE_EXHAUSTED and incident.detail == FailureCategory.MEMORY
         first = first or (before_reading_again(node.owner) if memory else "look at why it failed")
@@ -458,7 +458,7 @@ def _of_data(tx: Transaction, compiled: Compiled, incident: Incident) -> Mending
     if warned is not None:
         return warned
     kept = [name for name, key in _places(tx, incident) if project.source_or_asset(name) is not None and _is_waiting(tx, name, key)]
-    others = {name: None for name in (*(one.node for one in elsewhere), *kept) if name != node.name}
+    others = {name: None for name in (*(partition.node for partition in elsewhere), *kept) if name != node.name}
     return _built(project, incident, Mode.MISSING, also=tuple(others))
 
 
@@ -468,9 +468,9 @@ def _of_renamed(tx: Transaction, project: Project, incident: Incident, node: Sou
     if not together and (names := _renaming(tx, incident)) is not None:
         asked = f"ask {node.owner} for the data as it was agreed: {names.shown} only accepts its new names"
         return Mending(first=asked, commands=(command_line("tick"),))
-    found = _built(project, incident, Mode.MISSING)
+    result = _built(project, incident, Mode.MISSING)
     return msgspec.structs.replace(
-        found, acts=(RepairAction.MAP, *found.acts), accepting=f"{node.name}@{renamed[0]}", reread=tuple(renamed), together=together,
+        result, acts=(RepairAction.MAP, *result.acts), accepting=f"{node.name}@{renamed[0]}", reread=tuple(renamed), together=together,
     )  # fmt: skip
 
 
@@ -479,18 +479,18 @@ def _renaming(tx: Transaction, incident: Incident) -> Incident | None:
     if incident.kind == CauseKind.SCHEMA_CHANGE:
         return None
     places = set(_places(tx, incident))
-    others = (one for one in stored.open_ones(tx) if (one.kind, one.node) == (CauseKind.SCHEMA_CHANGE, incident.node))
-    return next((one for one in others if places <= set(_places(tx, one))), None)
+    others = (item for item in stored.open_ones(tx) if (item.kind, item.node) == (CauseKind.SCHEMA_CHANGE, incident.node))
+    return next((incident for incident in others if places <= set(_places(tx, incident))), None)
 
 
-def _put_down(tx: Transaction, project: Project, incident: Incident, one: BrokenPartition) -> BrokenPartition:
-    others = other_choices(tx, project, one.node, one.partition) if incident.kind in _WITH_OTHER_CHOICES else ""
-    return msgspec.structs.replace(one, incident=incident.shown, others=others)
+def _put_down(tx: Transaction, project: Project, incident: Incident, partition: BrokenPartition) -> BrokenPartition:
+    others = other_choices(tx, project, partition.node, partition.partition) if incident.kind in _WITH_OTHER_CHOICES else ""
+    return msgspec.structs.replace(partition, incident=incident.shown, others=others)
 
 
 def _of_corrected(tx: Transaction, compiled: Compiled, incident: Incident, stuck: Sequence[BrokenPartition]) -> Mending | None:
     """What an asset's corrected code, or checks, make of what was wrong; None where neither was corrected."""
-    states = {one.state for one in stuck}
+    states = {partition.state for partition in stuck}
     if states == {"rejected"} and _is_checked_otherwise(tx, compiled, stuck):
         return _built(compiled.project, incident, Mode.FAILED)
     if states <= {"published", "warned"} and _is_recoded(tx, compiled, incident):
@@ -511,8 +511,8 @@ def _is_recoded(tx: Transaction, compiled: Compiled, incident: Incident) -> bool
         return False
     known: dict[tuple[int, str], str | None] = {}
     newest = [attempts.of_partition(tx, node.name, key, limit=1) for key in keys]
-    versions = [found[0].version if found else None for found in newest]
-    return all(one is not None and differs(tx, compiled, node.name, one, known) for one in versions)
+    versions = [results[0].version if results else None for results in newest]
+    return all(version is not None and differs(tx, compiled, node.name, version, known) for version in versions)
 
 
 def _is_checked_otherwise(tx: Transaction, compiled: Compiled, stuck: Sequence[BrokenPartition]) -> bool:
@@ -520,15 +520,15 @@ def _is_checked_otherwise(tx: Transaction, compiled: Compiled, stuck: Sequence[B
     node = compiled.project.assets.get(stuck[0].node)
     if node is None or node.partition.grain is None:
         return False
-    newest = [attempts.of_partition(tx, one.node, one.partition, limit=1) for one in stuck]
-    used = {found[0].version for found in newest if found}
+    newest = [attempts.of_partition(tx, partition.node, partition.partition, limit=1) for partition in stuck]
+    used = {results[0].version for results in newest if results}
     return bool(used) and all(checks_changed(tx, compiled, node.name, version) for version in used)
 
 
 def _failed_checks(incident: Incident, node: Source | Asset) -> bool:
     """Whether it is about a check that failed and is still declared."""
     names = incident.detail.split(",")
-    return any(one.name in names for one in node.checks)
+    return any(check.name in names for check in node.checks)
 
 
 def _lacking(tx: Transaction, project: Project, incident: Incident) -> Mending | None:
@@ -540,7 +540,7 @@ def _lacking(tx: Transaction, project: Project, incident: Incident) -> Mending |
     if not packages:
         return None
     if stuck := _stuck(tx, places):
-        commands = [command_line("retry", name) for name in dict.fromkeys(one.node for one in stuck)]
+        commands = [command_line("retry", name) for name in dict.fromkeys(partition.node for partition in stuck)]
     else:  # a backfill tried them, and readers see what they saw before
         seen = [BrokenPartition(node, key, "published") for node, key in places]
         commands = [row.commands[-1] for row in repairs(project, seen, f"{incident.shown}: {clause(incident)}")]
@@ -553,16 +553,16 @@ def _of_lapsed(tx: Transaction, project: Project, incident: Incident, lapsed: Se
     name, key = lapsed[0]
     at, node = place(name, key or WHOLE), project.source_or_asset(name)
     other = f"ask {node.owner} for other data" if isinstance(node, Source) else f"correct {_place(project, name)} or its input"
-    shown = command_line("quarantine", at)
+    text = command_line("quarantine", at)
     renamed = next((each for each in lapsed if drift.renames_published(tx, each[0], each[1] or WHOLE)), None)
     if renamed is not None:
         return Mending(
-            first=f"accept the new names, or {other}, or take it back ({shown} gives the command)",
+            first=f"accept the new names, or {other}, or take it back ({text} gives the command)",
             commands=(command_line("contract", "accept", place(renamed[0], renamed[1] or WHOLE)), "headrace tick"),
         )
     more = f" and {len(lapsed) - 1} more" if len(lapsed) > 1 else ""
     return Mending(
-        first=f"{other}, take it back{more} ({shown} gives the command), or look whether it can be accepted again",
+        first=f"{other}, take it back{more} ({text} gives the command), or look whether it can be accepted again",
         commands=(command_line("quarantine", "accept", at if not more else incident.shown, "--reason", "TEXT", "--until", "T"),),
     )
 
@@ -605,8 +605,8 @@ def _of_readers(
     """What a person does about code that fails over published rows; None where none does."""
     if elsewhere and incident.kind not in _AUTOMATIC:
         return _of_unnoticed(project, incident, source, elsewhere)
-    below = _stuck(tx, [(one.node, one.partition or WHOLE) for one in stored.symptoms_of(tx, incident.id)])
-    failed = [one for one in below if one.node in project.assets and one.state == "failed"]
+    below = _stuck(tx, [(symptom.node, symptom.partition or WHOLE) for symptom in stored.symptoms_of(tx, incident.id)])
+    failed = [partition for partition in below if partition.node in project.assets and partition.state == "failed"]
     if not failed or incident.kind not in _OF_FORM or incident.state != "open":
         return None
     return _of_read_as_it_is(tx, project, incident, source, failed)
@@ -634,7 +634,7 @@ def _of_each(project: Project, incident: Incident, broken: Sequence[BrokenPartit
 
 def _of_read_as_it_is(tx: Transaction, project: Project, incident: Incident, source: Source, failed: Sequence[BrokenPartition]) -> Mending:
     """What code fails over that was published with a warning: as long as neither is another, it fails again."""
-    seen = [broken_of(tx, one.node, one.partition, one.state) for one in failed]
+    seen = [broken_of(tx, partition.node, partition.partition, partition.state) for partition in failed]
     row = repairs(project, seen, f"{incident.shown}: {clause(incident)}")[0]
     first = f"ask {source.owner} for the right data, or {row.first or f'look at why {row.node} fails'}"
     return Mending(first=first, commands=tuple(row.commands))
@@ -695,8 +695,8 @@ def _places(tx: Transaction, incident: Incident) -> list[tuple[str, str]]:
 
 def _stuck(tx: Transaction, places: Sequence[tuple[str, str]]) -> list[BrokenPartition]:
     """The partitions that stay as they are until something changes."""
-    found = ((node, key, partitions.get(tx, node, key)) for node, key in places)
-    stuck = [(node, key, row.state) for node, key, row in found if row is not None and row.state in _STUCK]
+    results = ((node, key, partitions.get(tx, node, key)) for node, key in places)
+    stuck = [(node, key, row.state) for node, key, row in results if row is not None and row.state in _STUCK]
     return [BrokenPartition(node, key, "dropped" if _is_dropped(tx, node, key, state) else state) for node, key, state in stuck]
 
 
@@ -707,7 +707,9 @@ def _is_dropped(tx: Transaction, node: str, key: str, state: str) -> bool:
 
 def _stuck_elsewhere(tx: Transaction, project: Project, incident: Incident) -> list[BrokenPartition]:
     """The partitions of other assets that the cause itself is seen at."""
-    return [one for one in _stuck(tx, _places(tx, incident)) if one.node in project.assets and one.node != incident.node]
+    return [
+        partition for partition in _stuck(tx, _places(tx, incident)) if partition.node in project.assets and partition.node != incident.node
+    ]
 
 
 def _asked_for(tx: Transaction, incident: Incident) -> bool:
@@ -725,8 +727,8 @@ def _built(project: Project, incident: Incident, mode: Mode, also: tuple[str, ..
     if node is None or node.partition.grain is None or not keys:
         return Mending(acts=(RepairAction.LOOK,))
     reason = f"{incident.shown}: {incident.summary}"
-    wanted = BackfillArguments([f"{name}+" for name in (incident.node, *also)], [], keys[0], keys[-1], None, mode.value, reason)
-    return Mending(acts=(RepairAction.BUILD,), build=wanted)
+    arguments = BackfillArguments([f"{name}+" for name in (incident.node, *also)], [], keys[0], keys[-1], None, mode.value, reason)
+    return Mending(acts=(RepairAction.BUILD,), build=arguments)
 
 
 def _ordered(project: Project, incident: Incident) -> list[str]:
@@ -745,14 +747,14 @@ def _place(project: Project, name: str) -> str:
 
 def _declared_at(project: Project, incident: Incident) -> str:
     """Where it says what can't work: what the evidence cites; of columns whose types a contract declares, there; else of the node."""
-    cited = [one.observed.rpartition(DECLARED_AT)[2] for one in incident.evidence if DECLARED_AT in one.observed]
+    cited = [evidence.observed.rpartition(DECLARED_AT)[2] for evidence in incident.evidence if DECLARED_AT in evidence.observed]
     if cited:
         return cited[-1]
     source = project.sources.get(incident.node)
     contract = project.contracts.get(source.contract or source.name) if source is not None else None
     columns = contract.columns if contract is not None else ()
-    places = (one.place for one in columns if one.name in incident.columns)
+    places = (column.place for column in columns if column.name in incident.columns)
     names = incident.detail.split(",")
-    checks = (one.place for one in (source.checks if source is not None else ()) if one.name in names)
-    found = next(checks, None) or next((one for one in places if one is not None), None)
-    return _place(project, incident.node) if found is None else f"{found.file}:{found.line}"
+    checks = (spec.place for spec in (source.checks if source is not None else ()) if spec.name in names)
+    result = next(checks, None) or next((item for item in places if item is not None), None)
+    return _place(project, incident.node) if result is None else f"{result.file}:{result.line}"

@@ -15,11 +15,11 @@ def moved(session: ProjectSession, tx: Transaction) -> str:
     Headrace reads the project's own folder all the same; DuckLake's other readers don't."""
     if catalog.missing(tx):
         return ""
-    said = catalog.data_path(tx)
-    if catalog.names(said, session.folders.lake):
+    text = catalog.data_path(tx)
+    if catalog.names(text, session.folders.lake):
         return ""
     return (
-        f"the catalog says that the lake is {said}, and it is {session.folders.lake}:"
+        f"the catalog says that the lake is {text}, and it is {session.folders.lake}:"
         " programs that attach the catalog by themselves read the other folder"
     )
 

@@ -28,14 +28,20 @@ def notify(session: ProjectSession) -> list[NotifyRow]:
         return rows
     since = session.clock.now_us() - SINCE_US
     with session.store.read() as tx:
-        sent = {(one.recipient, one.channel): one for one in notifications.sent_since(tx, since)}
-        failed = {(one.recipient, one.channel): one for one in notifications.undelivered(tx, since)}
-    found = []
+        sent = {
+            (delivered_notifications.recipient, delivered_notifications.channel): delivered_notifications
+            for delivered_notifications in notifications.sent_since(tx, since)
+        }
+        failed = {
+            (undelivered_notifications.recipient, undelivered_notifications.channel): undelivered_notifications
+            for undelivered_notifications in notifications.undelivered(tx, since)
+        }
+    notify_rows = []
     for row in rows:
         key = (row.told or "", row.contact or "")
         done, lost = sent.get(key), failed.get(key)
         last = None if done is None else session.instant(done.last_at)
-        found.append(
+        notify_rows.append(
             msgspec.structs.replace(
                 row,
                 sent=0 if done is None else done.count,
@@ -44,7 +50,7 @@ def notify(session: ProjectSession) -> list[NotifyRow]:
                 error=None if lost is None else lost.error,
             )
         )
-    return found
+    return notify_rows
 
 
 def tested(session: ProjectSession, owner: str | None) -> list[NotifyRow]:
@@ -52,12 +58,12 @@ def tested(session: ProjectSession, owner: str | None) -> list[NotifyRow]:
     project = _project(session)
     if owner is not None and owner not in project.owners:
         raise UnknownName(f"unknown owner {shown(owner)}", hint=did_you_mean(owner, project.owners) or "`headrace notify` lists them")
-    found, asked = [], dict[str, NotifyRow]()
+    rows, notify_rows = [], dict[str, NotifyRow]()
     for row in _rows(project, owner):
-        if row.contact is not None and row.contact not in asked:
-            asked[row.contact] = _tested(session, project, row)
-        found.append(_as(row, asked.get(row.contact or "")))
-    return found
+        if row.contact is not None and row.contact not in notify_rows:
+            notify_rows[row.contact] = _tested(session, project, row)
+        rows.append(_as(row, notify_rows.get(row.contact or "")))
+    return rows
 
 
 def _project(session: ProjectSession) -> Project:
@@ -114,8 +120,8 @@ def _tested(session: ProjectSession, project: Project, row: NotifyRow) -> Notify
     return msgspec.structs.replace(row, state="failed" if errors else "ok", error=errors[0] if errors else None, seconds=seconds)
 
 
-def _as(row: NotifyRow, asked: NotifyRow | None) -> NotifyRow:
+def _as(row: NotifyRow, notify_row: NotifyRow | None) -> NotifyRow:
     """What came of a contact, for another owner that has the same one."""
-    if asked is None:
+    if notify_row is None:
         return msgspec.structs.replace(row, state="skipped")
-    return msgspec.structs.replace(row, state=asked.state, error=asked.error, seconds=asked.seconds)
+    return msgspec.structs.replace(row, state=notify_row.state, error=notify_row.error, seconds=notify_row.seconds)

@@ -18,21 +18,21 @@ REASONS_SHOWN_MAX = 3
 def newest(session: ProjectSession) -> BackupResponse:
     """The newest backup whose files are in the lake, with what is lost since. Refused where none fits, with the reasons."""
     reasons = []
-    for one in kept(session.root, session.settings):
+    for backup in kept(session.root, session.settings):
         try:
-            verify(one.folder, one.manifest)
-            reason = unfit(session.folders.lake, one.folder, one.manifest)
+            verify(backup.folder, backup.manifest)
+            reason = unfit(session.folders.lake, backup.folder, backup.manifest)
         except HeadraceError as error:
             reason = str(error)
         if reason:
-            reasons.append(f"{one.folder.name}: {reason}")
+            reasons.append(f"{backup.folder.name}: {reason}")
             continue
-        lost = losses(session, one.folder, one.manifest, before(session))
-        return msgspec.structs.replace(described(one.folder, one.manifest), lost_since=lost.since, lost_files=lost.files)
+        lost = losses(session, backup.folder, backup.manifest, before(session))
+        return msgspec.structs.replace(described(backup.folder, backup.manifest), lost_since=lost.since, lost_files=lost.files)
     where = folder_of(session.root, session.settings)
-    shown = "; ".join(reasons[:REASONS_SHOWN_MAX])
+    text = "; ".join(reasons[:REASONS_SHOWN_MAX])
     raise Refused(
-        f"no backup in {where} fits the lake" + (f" ({shown})" if shown else ": there is none"),
+        f"no backup in {where} fits the lake" + (f" ({text})" if text else ": there is none"),
         hint="`headrace db restore DIR` restores one from elsewhere;"
         " `headrace db restore --new-state` begins anew and moves the lake aside",
     )

@@ -47,10 +47,10 @@ def facts(
         now_us=now_us,
         timezone=project.settings.timezone,
         consumers=[_consumer(project, row) for row in consumers],
-        incidents=[_incident(tx, one) for one in incidents.open_ones(tx)],
+        incidents=[_incident(tx, incident) for incident in incidents.open_ones(tx)],
         held={node: NodeQuarantine(*counts) for node, counts in quarantine.by_node(tx).items() if project.node(node) is not None},
         failing=[node for node in failures.failing_nodes(tx) if project.node(node) is not None],
-        unobserved={one.source: one.since for one in failing if one.source in project.sources and one.code not in THROTTLED},
+        unobserved={item.source: item.since for item in failing if item.source in project.sources and item.code not in THROTTLED},
         throttled=_throttled(tx, project, failing, now_us),
         superseded=[_superseded(project, row) for row in proposed],
         approvals=[plan.id for plan in plans.awaiting(tx)],
@@ -63,16 +63,16 @@ def facts(
 
 def _throttled(tx: Transaction, project: Project, failing: Sequence[failed_observations.Failing], now_us: int) -> list[Throttled]:
     """The sources whose servers asked for a pause: at the newest look, or when a delivery was fetched."""
-    since = {one.source: one.since for one in failing if one.code in THROTTLED}
+    since = {item.source: item.since for item in failing if item.code in THROTTLED}
     for source, at in throttling.waiting(tx, now_us):
         since[source] = min(at, since.get(source, at))
-    found = []
+    results = []
     for name, at in sorted(since.items()):
         if name in project.sources:
             loaded, known, oldest = throttling.loaded(tx, name)
             expected = _expected(project, project.sources[name], oldest, now_us)
-            found.append(Throttled(name, at, loaded, max(known, expected)))
-    return found
+            results.append(Throttled(name, at, loaded, max(known, expected)))
+    return results
 
 
 def _expected(project: Project, source: Source, oldest: str | None, now_us: int) -> int:
@@ -90,14 +90,19 @@ def _expected(project: Project, source: Source, oldest: str | None, now_us: int)
     return sum(1 for _ in keys_between(first, last, grain, zone)) if first <= last else 0
 
 
-def _incident(tx: Transaction, one: Incident) -> IncidentFact:
-    return IncidentFact(one.shown, one.node, one.kind, frozenset({one.node, *incidents.nodes_of(tx, one.id), *one.affected.assets}))
+def _incident(tx: Transaction, incident: Incident) -> IncidentFact:
+    return IncidentFact(
+        incident.shown,
+        incident.node,
+        incident.kind,
+        frozenset({incident.node, *incidents.nodes_of(tx, incident.id), *incident.affected.assets}),
+    )
 
 
-def _consumer(project: Project, one: ConsumerStatus) -> ConsumerFact:
-    declared = project.consumers.get(one.name)
+def _consumer(project: Project, status: ConsumerStatus) -> ConsumerFact:
+    declared = project.consumers.get(status.name)
     per = declared.per.value if declared is not None else "day"
-    return ConsumerFact(one.name, one.state.value, one.backlog, per)
+    return ConsumerFact(status.name, status.state.value, status.backlog, per)
 
 
 def _superseded(project: Project, row: ProposedRow) -> Superseded:
@@ -106,16 +111,16 @@ def _superseded(project: Project, row: ProposedRow) -> Superseded:
     return Superseded(row.node, row.partitions, row.from_, row.to, unit, row.command, own_code=row.own_code)
 
 
-def rows(found: OpenFacts) -> list[OpenRow]:
+def rows(facts: OpenFacts) -> list[OpenRow]:
     """The open items as documents have them."""
     return [
-        OpenRow(kind=one.kind.value, count=one.count, nodes=list(one.nodes), text=one.text, command=one.command)
-        for one in open_items(found)
+        OpenRow(kind=item.kind.value, count=item.count, nodes=list(item.nodes), text=item.text, command=item.command)
+        for item in open_items(facts)
     ]
 
 
 def summed_up(
-    found: OpenFacts,
+    facts: OpenFacts,
     consumers: Sequence[ConsumerStatus],
     causes: Sequence[Incident],
     holding: HoldingRow | None,
@@ -124,9 +129,9 @@ def summed_up(
 ) -> str:
     """The headline. What the causes of `holding` explain isn't said twice, and neither is an
     incident that is the reason why a consumer isn't served."""
-    named = frozenset(one.incident for one in consumers if one.incident and one.state in NAMED)
-    named |= {one.shown for one in causes}
-    return headline(found, _causes(holding), explained_by(found, named), wrong_visible=wrong_visible)
+    named = frozenset(consumer.incident for consumer in consumers if consumer.incident and consumer.state in NAMED)
+    named |= {cause.shown for cause in causes}
+    return headline(facts, _causes(holding), explained_by(facts, named), wrong_visible=wrong_visible)
 
 
 def _causes(holding: HoldingRow | None) -> str | None:

@@ -36,7 +36,7 @@ def other_choices(tx: Transaction, project: Project, node: str, partition: str) 
     if declared is None or last is None or row is None or row.state not in _WITHHELD:
         return ""
     facts = drift.facts_of(tx, node, partition)
-    holding = [one for one in facts if (one.epoch, one.n) == (last.epoch, last.n) and one.severity == "hold"]
+    holding = [fact for fact in facts if (fact.epoch, fact.n) == (last.epoch, last.n) and fact.severity == "hold"]
     if isinstance(declared, Source) and drift.renames_wait(tx, node, partition):
         return ""
     emptied = _of_values(holding) if row.state == "held" else ""
@@ -48,39 +48,39 @@ def _of_conversions(project: Project, node: Source | Asset, holding: Sequence[Fa
     """The command that ends the conversions of columns that a delivery is held for: what the vendor sends may
     be as it was agreed again, and only the conversion makes it otherwise."""
     contract = project.contracts.get(node.contract or node.name) if isinstance(node, Source) else None
-    odd = {one.column for one in holding}
-    odd |= {match[1] for one in holding if (match := _FRACTIONS.search(one.observed)) is not None}
-    found = [
+    odd = {row.column for row in holding}
+    odd |= {match[1] for row in holding if (match := _FRACTIONS.search(row.observed)) is not None}
+    results = [
         (column, text) for column in (contract.columns if contract is not None else ())
         if column.name in odd and (text := conversion_at(column, partition)) is not None and text.strip('"') != in_force(column, partition)
     ]  # fmt: skip
-    if not found:
+    if not results:
         return ""
-    names = ", ".join(column.name for column, _ in found)
-    texts = ", ".join(f"{text}, {column.place.file}:{column.place.line}" if column.place is not None else text for column, text in found)
-    maps = [word for column, _ in found for word in ("--map", f"{column.name}={in_force(column, partition)}")]
+    names = ", ".join(column.name for column, _ in results)
+    texts = ", ".join(f"{text}, {column.place.file}:{column.place.line}" if column.place is not None else text for column, text in results)
+    maps = [word for column, _ in results for word in ("--map", f"{column.name}={in_force(column, partition)}")]
     command = command_line("contract", "accept", place(node.name, partition), *maps, "--as-is")
-    need, them = ("needs", "it") if len(found) == 1 else ("need", "them")
+    need, them = ("needs", "it") if len(results) == 1 else ("need", "them")
     return f", or, if {names} {need} no conversion any more ({texts}), end {them} ({command})"
 
 
 def _of_values(holding: Sequence[FactRow]) -> str:
     """What becomes of values that a column can't take, or doesn't have any more, if somebody accepts them:
     it is said right after that choice."""
-    null = [f"{one.column} (where it isn't {one.expected})" for one in holding if one.kind == "type_change" and one.column]
-    null += [one.column for one in holding if (one.kind, one.detail) == ("schema_change", "dropped")]
+    null = [f"{row.column} (where it isn't {row.expected})" for row in holding if row.kind == "type_change" and row.column]
+    null += [row.column for row in holding if (row.kind, row.detail) == ("schema_change", "dropped")]
     more = f" and {len(null) - NAMED_MAX} more" if len(null) > NAMED_MAX else ""
     return f": readers then see NULL in {', '.join(null[:NAMED_MAX])}{more}" if null else ""
 
 
-def _of_units(node: Source | Asset, found: Sequence[FactRow], partition: str) -> str:
+def _of_units(node: Source | Asset, rows: Sequence[FactRow], partition: str) -> str:
     """The command that converts the columns of a held delivery; empty where something else holds it, too."""
-    units = {one.column: said for one in found if (said := _UNIT.fullmatch(one.detail)) is not None}
-    if not isinstance(node, Source) or not units or len(units) < len(found):
+    units = {row.column: match for row in rows if (match := _UNIT.fullmatch(row.detail)) is not None}
+    if not isinstance(node, Source) or not units or len(units) < len(rows):
         return ""
     words: list[str] = []
-    for column, said in units.items():
-        factor = float(said[2]) if said[1] == "×" else 1 / float(said[2])
+    for column, match in units.items():
+        factor = float(match[2]) if match[1] == "×" else 1 / float(match[2])
         converted = conversion(column, [Differs(kind=ValueDifferenceKind.SCALE, text="", factor=factor)])
         words += ["--map", f"{column}={column}", "--convert", converted or column]
     command = command_line("contract", "accept", place(node.name, partition), *words)
@@ -91,11 +91,14 @@ def _of_units(node: Source | Asset, found: Sequence[FactRow], partition: str) ->
 def _of_keys(tx: Transaction, project: Project, node: Source | Asset, last: Attempt, partition: str) -> str:
     """Who adds keys that a `references` check missed, and when the partition is checked again."""
     failed = {
-        one.name
-        for one in checks.of_attempt(tx, last.epoch, last.n)
-        if one.partition == partition and one.outcome == "failed" and one.severity == "blocking" and one.kind == "references"
+        outcome.name
+        for outcome in checks.of_attempt(tx, last.epoch, last.n)
+        if outcome.partition == partition
+        and outcome.outcome == "failed"
+        and outcome.severity == "blocking"
+        and outcome.kind == "references"
     }
-    to = next((str(one.arguments["to"]) for one in node.checks if one.kind == "references" and one.name in failed), None)
+    to = next((str(check.arguments["to"]) for check in node.checks if check.kind == "references" and check.name in failed), None)
     other = None if to is None else project.source_or_asset(to.partition(".")[0])
     if other is None:
         return ""

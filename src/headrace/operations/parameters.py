@@ -28,10 +28,10 @@ def with_parameters(compiled: Compiled, given: Mapping[str, str]) -> Compiled:
 
 def defaults(project: Project) -> dict[str, Any]:
     """Every parameter of the project and its assets, with a default; the project's where it has one."""
-    found: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     for asset in project.assets.values():
-        found.update(asset.parameters)
-    return {**found, **project.settings.parameters}
+        results.update(asset.parameters)
+    return {**results, **project.settings.parameters}
 
 
 def _replaced(compiled: Compiled, given: Mapping[str, str]) -> Compiled:
@@ -96,9 +96,9 @@ def _number(name: str, text: str, *, whole: bool) -> int | float:
 def _listed(text: str, default: list[Any]) -> list[Any]:
     if text.lstrip().startswith("["):
         try:
-            found = json.loads(text)
+            result = json.loads(text)
         except ValueError:
             raise UsageError(f"{text[:40]!r} is no list", hint='write a,b or ["a", "b"]') from None
-        return list(found)
+        return list(result)
     words = [word.strip() for word in text.split(",") if word.strip()]
     return [typed("…", word, default[0]) for word in words] if default else words

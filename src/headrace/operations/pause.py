@@ -37,8 +37,8 @@ def pause(
     session: ProjectSession, select: Sequence[str], *, exclude: Sequence[str], reason: str | None, until: str | None, progress: Progress
 ) -> PauseResponse:
     """Pause the selected nodes. Refused without a reason, UsageError for a selection or a time that there isn't."""
-    said = reasons.given(reason, "pause", "who finds it standing still at night has to know why")
-    arguments = PauseArguments(list(select), list(exclude), said, until)
+    text = reasons.given(reason, "pause", "who finds it standing still at night has to know why")
+    arguments = PauseArguments(list(select), list(exclude), text, until)
     return perform(session, "pause", arguments, progress)  # type: ignore[no-any-return]
 
 
@@ -85,9 +85,9 @@ def _pause(context: CommandContext, arguments: PauseArguments, progress: Progres
 def lapses_at(context: CommandContext, text: str, now_us: int) -> int:
     """`2h` from now, or a time, in microseconds. UsageError for what is no time, or over."""
     try:
-        found = Duration.parse(text).after_us(now_us, context.session.timezone)
+        result = Duration.parse(text).after_us(now_us, context.session.timezone)
     except UsageError:
-        found = to_us(context.session.parse_time(text, "--until"))
-    if found <= now_us:
+        result = to_us(context.session.parse_time(text, "--until"))
+    if result <= now_us:
         raise UsageError(f"--until {text[:40]} is over already", hint=f"it is {context.now():%Y-%m-%d %H:%M}")
-    return found
+    return result

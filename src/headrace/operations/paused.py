@@ -20,7 +20,7 @@ from headrace.store.queries.pauses import Pause
 
 def listed(session: ProjectSession, project: Project | None, tx: Transaction, now_us: int) -> list[PauseRow]:
     """All that is paused now."""
-    return [_row(session, project, one) for one in pauses.in_force(tx, now_us)]
+    return [_row(session, project, pause) for pause in pauses.in_force(tx, now_us)]
 
 
 def scheduled(project: Project, names: Collection[str]) -> tuple[str, ...]:
@@ -32,11 +32,11 @@ def audited(tx: Transaction, now_us: int, action: Action, actor: Actor, project:
     """An entry in the trail for each node."""
     events = [
         AuditEvent(
-            action=action, actor=actor, object=Object(kind(project, one.node) or "node", one.node), reason=reason,
-            after={"until": None if one.until is None else rfc3339(instant(one.until))} if action is Action.NODE_PAUSED else None,
-            before={"reason": one.reason, "by": one.actor} if action is Action.NODE_RESUMED else None,
+            action=action, actor=actor, object=Object(kind(project, pause.node) or "node", pause.node), reason=reason,
+            after={"until": None if pause.until is None else rfc3339(instant(pause.until))} if action is Action.NODE_PAUSED else None,
+            before={"reason": pause.reason, "by": pause.actor} if action is Action.NODE_RESUMED else None,
         )
-        for one in changed
+        for pause in changed
     ]  # fmt: skip
     if events:
         append_all(tx, now_us, events)
@@ -55,8 +55,13 @@ def _is_scheduled(project: Project, name: str) -> bool:
     return project.node(name) is not None and not is_view(project, name)
 
 
-def _row(session: ProjectSession, project: Project | None, one: Pause) -> PauseRow:
-    until: datetime | None = None if one.until is None else session.instant(one.until)
+def _row(session: ProjectSession, project: Project | None, pause: Pause) -> PauseRow:
+    until: datetime | None = None if pause.until is None else session.instant(pause.until)
     return PauseRow(
-        node=one.node, kind=kind(project, one.node), reason=one.reason, by=one.actor, since=session.instant(one.since), until=until
+        node=pause.node,
+        kind=kind(project, pause.node),
+        reason=pause.reason,
+        by=pause.actor,
+        since=session.instant(pause.since),
+        until=until,
     )

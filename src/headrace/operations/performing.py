@@ -179,21 +179,21 @@ def leader_command(name: str, arguments: type[A], response: type[D]) -> Callable
 
 def perform(session: ProjectSession, name: str, arguments: msgspec.Struct, progress: Progress) -> Any:
     """Do a command: as the leader where none runs, else by asking the one that does. Its response, or what went wrong."""
-    wanted = COMMANDS[name]
+    command = COMMANDS[name]
     if not session.leads:
-        return _ask(session, wanted, arguments, progress)
+        return _ask(session, command, arguments, progress)
     try:
         with led(session) as held:
             context = CommandContext(session, held)
             closed, response = held.closed, None
             if closed is None:
-                response = _do(wanted, context, arguments, progress)
+                response = _do(command, context, arguments, progress)
             else:
                 context.note_closed()
             sent = begin(session, held)
             copied = name in _BACKED_UP and held.clock.kind is ClockKind.LIVE
     except Busy:
-        return _ask(session, wanted, arguments, progress)
+        return _ask(session, command, arguments, progress)
     if sent is not None:
         sent.wait()
     if closed is not None:
@@ -203,10 +203,10 @@ def perform(session: ProjectSession, name: str, arguments: msgspec.Struct, progr
     return response
 
 
-def _do(wanted: LeaderCommand, context: CommandContext, arguments: msgspec.Struct, progress: Progress) -> Response:
+def _do(command: LeaderCommand, context: CommandContext, arguments: msgspec.Struct, progress: Progress) -> Response:
     """Do a command in this process, and what others ask for meanwhile."""
     handler = RequestHandler(context, answer)
-    response = wanted.do(context, arguments, progress)
+    response = command.do(context, arguments, progress)
     if isinstance(response, PendingRun):
         response = done(response, handler, progress)
     else:
@@ -247,18 +247,18 @@ def _known(name: str) -> LeaderCommand:
 
 def answer(context: CommandContext, request: CommandRequest) -> Response | PendingRun:
     """Do what another process asked for. Raises what the command raises."""
-    asked = _known(request.command)
-    response = asked.do(context, msgspec.convert(request.arguments["arguments"], asked.arguments), Silent())
+    command = _known(request.command)
+    response = command.do(context, msgspec.convert(request.arguments["arguments"], command.arguments), Silent())
     if not isinstance(response, PendingRun):
         note_commands(context)
     return response
 
 
-def _ask(session: ProjectSession, wanted: LeaderCommand, arguments: msgspec.Struct, progress: Progress) -> Any:
+def _ask(session: ProjectSession, command: LeaderCommand, arguments: msgspec.Struct, progress: Progress) -> Any:
     if session.leads:
         progress.note("another headrace process leads this project; asking it")
     with open_state(session.root, session.settings) as store:
-        request_id = submit(store, wanted.name, _body(session, arguments), session.actor)
+        request_id = submit(store, command.name, _body(session, arguments), session.actor)
         while (answered := _followed(store, request_id)) is None:
             if not session.leads:
                 time.sleep(FOLLOW_SECONDS)
@@ -269,7 +269,7 @@ def _ask(session: ProjectSession, wanted: LeaderCommand, arguments: msgspec.Stru
                 if held.closed is not None:
                     raise held.closed
                 _close(RequestHandler(context, answer), context)
-    return _response(wanted, answered)
+    return _response(command, answered)
 
 
 def submit_request(session: ProjectSession, name: str, arguments: msgspec.Struct) -> int:
@@ -296,11 +296,11 @@ def _person(session: ProjectSession) -> Actor:
     return Actor(ActorType.PERSON, session.actor)
 
 
-def _response(wanted: LeaderCommand, request: CommandRequest) -> Any:
+def _response(command: LeaderCommand, request: CommandRequest) -> Any:
     assert request.document is not None
     if request.state is RequestState.FAILED:
         said = msgspec.json.decode(request.document)
         known = (UnknownName, UsageError, Refused, NotBuilt, ProjectError, StoreError)
         kinds: dict[str, type[HeadraceError]] = {kind.__name__: kind for kind in known}
         raise kinds.get(said["kind"], HeadraceError)(said["message"], hint=said["hint"])
-    return msgspec.json.decode(request.document, type=wanted.response)
+    return msgspec.json.decode(request.document, type=command.response)

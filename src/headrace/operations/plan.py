@@ -55,10 +55,10 @@ def plan(session: ProjectSession, *, against: str | None, progress: Progress, ke
         from headrace.operations.against import compiled_at
 
         base = Base(compiled_at(session, against), base.store, base.version, against)
-    found = changes(base.compiled, compiled)
+    node_changes = changes(base.compiled, compiled)
     if session.production is not None:  # an environment has settings of its own; what of them bears on data is in the bodies
-        found = [one for one in found if one.node != SETTINGS]
-    prepared = prepare(session, compiled, base, comparing.keeping(found, kept))
+        node_changes = [change for change in node_changes if change.node != SETTINGS]
+    prepared = prepare(session, compiled, base, comparing.keeping(node_changes, kept))
     response = prepared.response
     made = plan_of_apply(session, files, compiled, prepared, base, kept)
     if against is None:
@@ -68,12 +68,12 @@ def plan(session: ProjectSession, *, against: str | None, progress: Progress, ke
     return response if session.production is None else msgspec.structs.replace(response, diff=differences(session))
 
 
-def _next(session: ProjectSession, response: PlanResponse, made: Plan, keep: Sequence[str]) -> str:
+def _next(session: ProjectSession, response: PlanResponse, plan: Plan, keep: Sequence[str]) -> str:
     """Put it into force here, or, where an environment has it already, in production."""
-    if made.steps or session.compiled is None:
+    if plan.steps or session.compiled is None:
         env = [] if session.production is None else ["--env", session.env]
         plan_id = [] if response.plan_id is None else [response.plan_id]
-        kept = [word for one in keep for word in ("--keep", one)]
+        kept = [word for item in keep for word in ("--keep", item)]
         because = ["--reason", "TEXT"] if kept else []
         return shlex.join(["headrace", *env, "apply", *plan_id, *kept, *because])
     return f"headrace --env {PRODUCTION} apply" if session.production is not None and response.changes else "headrace status"
@@ -88,8 +88,8 @@ def applied(session: ProjectSession) -> Base:
 def _base(session: ProjectSession) -> Base:
     if session.production is None or session.production.compiled is None:
         return applied(session)
-    found = applied(session.production)
-    return msgspec.structs.replace(found, called=f"production, {found.called}")
+    base = applied(session.production)
+    return msgspec.structs.replace(base, called=f"production, {base.called}")
 
 
 class PreparedPlan(msgspec.Struct, frozen=True):
@@ -100,19 +100,19 @@ class PreparedPlan(msgspec.Struct, frozen=True):
     offers: dict[str, list[Offer]]
 
 
-def prepare(session: ProjectSession, compiled: Compiled, base: Base, found: Sequence[NodeChange]) -> PreparedPlan:
+def prepare(session: ProjectSession, compiled: Compiled, base: Base, node_changes: Sequence[NodeChange]) -> PreparedPlan:
     """What putting `compiled` into force changes. Raises Refused where it takes back what a contract promises."""
     lineage = compile_lineage(compiled, session.data_folder / "cache")
     _keep_contracts(base.compiled, compiled, lineage)
-    meant = impacts(base.compiled, compiled, found, lineage)
-    effect = _staled(base, compiled, found, session)
-    offers = promotion.offered(session, compiled, promotion.stales(found))
+    meant = impacts(base.compiled, compiled, node_changes, lineage)
+    effect = _staled(base, compiled, node_changes, session)
+    offers = promotion.offered(session, compiled, promotion.stales(node_changes))
     known = base.store is not None and base.compiled is not None
     response = PlanResponse(
-        changes=[_row(compiled, base.compiled, one, effect if known else None) for one in meant],
+        changes=[_row(compiled, base.compiled, impact, effect if known else None) for impact in meant],
         affects=_affects(compiled, base.compiled, meant, effect),
         estimate=None if effect.estimate is None else msgspec.to_builtins(effect.estimate),
-        weakens=[_weakened(compiled, one) for one in weakened(base.compiled, compiled)],
+        weakens=[_weakened(compiled, item) for item in weakened(base.compiled, compiled)],
         stale=invalidation.rows(effect.stale),
         repairs=invalidation.rows(effect.failed),
         bytes_estimate=effect.bytes,
@@ -132,34 +132,34 @@ def plan_of_apply(
     """What `apply` does now, here. In an environment that isn't what `plan` compares, which is production. `keep` are the nodes of which
     what is published stays fresh."""
     here = applied(session) if session.production is not None else base
-    found = comparing.keeping(changes(here.compiled, compiled), keep)
+    node_changes = comparing.keeping(changes(here.compiled, compiled), keep)
     promoted = promotion.steps(compiled, prepared.offers)
     if here.store is None:
-        return plan_of(None, files, here.compiled, compiled, found, environment=session.env, promoted=promoted)
+        return plan_of(None, files, here.compiled, compiled, node_changes, environment=session.env, promoted=promoted)
     approved_first = _approved_first(session, compiled, prepared.effect)
     with here.store.read() as tx:
         return plan_of(
-            tx, files, here.compiled, compiled, found, environment=session.env, promoted=promoted, approved_first=approved_first
+            tx, files, here.compiled, compiled, node_changes, environment=session.env, promoted=promoted, approved_first=approved_first
         )  # fmt: skip
 
 
 def _approved_first(session: ProjectSession, compiled: Compiled, effect: Invalidated) -> frozenset[str]:
     """The nodes that become stale and of which policy asks for an approval before they, and what reads
     them, are computed again."""
-    found: set[str] = set()
+    results: set[str] = set()
     planned = [row for row in effect.backfills if row.counts is not None]
     for row, backfill in zip(planned, effect.planned, strict=True):
-        asked = policy.needed(
+        approval = policy.needed(
             session.root,
             compiled.project.settings,
             compiled.project,
-            [one.node for one in backfill.chosen],
+            [item.node for item in backfill.chosen],
             partitions=backfill.partitions,
             size=effect.bytes or 0,
         )
-        if asked is not None:
-            found.update(row.select)
-    return frozenset(found)
+        if approval is not None:
+            results.update(row.select)
+    return frozenset(results)
 
 
 def with_plan(response: PlanResponse, plan: Plan) -> PlanResponse:
@@ -176,20 +176,20 @@ def with_plan(response: PlanResponse, plan: Plan) -> PlanResponse:
 
 def _keep_contracts(old: Compiled | None, new: Compiled, lineage: Lineage) -> None:
     """Refuse what takes back a contract's promise without saying so: who relies on it would find out from their data."""
-    found = broken(old.project if old is not None else None, new.project, lineage.users)
-    if found:
-        first = found[0]
-        more = f"; and {len(found) - 1} more" if len(found) > 1 else ""
+    breaks = broken(old.project if old is not None else None, new.project, lineage.users)
+    if breaks:
+        first = breaks[0]
+        more = f"; and {len(breaks) - 1} more" if len(breaks) > 1 else ""
         raise Refused(f"{first.file}: {first.said}{more}", hint=first.hint)
 
 
-def _staled(base: Base, compiled: Compiled, found: Sequence[NodeChange], session: ProjectSession) -> Invalidated:
+def _staled(base: Base, compiled: Compiled, node_changes: Sequence[NodeChange], session: ProjectSession) -> Invalidated:
     if base.store is None or base.compiled is None:
         return Invalidated()
     now_us, borrowed = to_us(session.now()), session.borrowed  # asked before: a store reads one transaction at a time
     with base.store.read() as tx:
         return invalidation.staled(
-            tx, base.compiled, compiled, found,
+            tx, base.compiled, compiled, node_changes,
             version=base.version, env=session.env, now_us=now_us, borrowed=borrowed,
         )  # fmt: skip
 
@@ -201,23 +201,23 @@ def _row(compiled: Compiled, old: Compiled | None, impact: Impact, effect: Inval
         node=change.node,
         change=change.change,
         breaking=impact.breaking,
-        columns=[one.column for one in impact.columns] or list(change.columns),
+        columns=[column.column for column in impact.columns] or list(change.columns),
         partitions_stale=None if effect is None else effect.of(change.node) if change.stale else 0,
-        effects=[EffectRow(column=one.column, effect=one.effect, read_by=list(one.read_by)) for one in impact.columns],
+        effects=[EffectRow(column=column.column, effect=column.effect, read_by=list(column.read_by)) for column in impact.columns],
         consumers=list(impact.consumers),
         file=declared.place.file if declared is not None else None,
         line=declared.place.line if declared is not None else None,
         kept=change.kept,
-        code=[CodeChangeRow(path=one.path, change=one.change, via=one.via) for one in change.files],
+        code=[CodeChangeRow(path=file.path, change=file.change, via=file.via) for file in change.files],
     )
 
 
 def _affects(compiled: Compiled, old: Compiled | None, meant: Iterable[Impact], effect: Invalidated) -> Affects:
     """Whose data, or whose promise, becomes another one; and who answers for what changes."""
     meant = list(meant)
-    consumers = {name for one in meant for name in one.consumers}
-    stale = {one.node for one in effect.stale if one.why == invalidation.OWN_CODE}
-    nodes = {one.change.node for one in meant} | {name for one in meant for name in one.assets} | stale
+    consumers = {name for impact in meant for name in impact.consumers}
+    stale = {item.node for item in effect.stale if item.why == invalidation.OWN_CODE}
+    nodes = {impact.change.node for impact in meant} | {name for item in meant for name in item.assets} | stale
     owners = {node.owner for name in nodes | consumers if (node := _declared(compiled, old, name)) is not None}
     return Affects(consumers=sorted(consumers), owners=sorted(owners))
 
@@ -226,10 +226,10 @@ def _declared(compiled: Compiled, old: Compiled | None, name: str) -> Source | A
     return compiled.project.node(name) or (old.project.node(name) if old is not None else None)
 
 
-def _weakened(compiled: Compiled, one: Weakened) -> WeakenedRow:
-    node = compiled.project.node(one.node)
+def _weakened(compiled: Compiled, item: Weakened) -> WeakenedRow:
+    node = compiled.project.node(item.node)
     place = node.place if node is not None else None
     return WeakenedRow(
-        node=one.node, what=one.what, before=one.before, after=one.after,
+        node=item.node, what=item.what, before=item.before, after=item.after,
         file=place.file if place else None, line=place.line if place else None,
     )  # fmt: skip

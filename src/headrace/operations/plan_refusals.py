@@ -45,10 +45,10 @@ class PlanChanged(PlanRefused):
     """What would be done isn't what was agreed to."""
 
     def __init__(self, asked: str, row: RefusedRow, response: Response, look: str) -> None:
-        said = "; ".join([*(f"{path} isn't as it was in the plan" for path in row.files), *row.changed])
+        text = "; ".join([*(f"{path} isn't as it was in the plan" for path in row.files), *row.changed])
         now = f", which is {row.plan_id_now}" if row.plan_id_now else ""
         super().__init__(
-            f"plan {asked} isn't what would be done now{now}: {said or 'other steps'}",
+            f"plan {asked} isn't what would be done now{now}: {text or 'other steps'}",
             look,
             row,
             response,

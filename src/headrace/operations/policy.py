@@ -28,13 +28,13 @@ def stated(root: Path, settings: Settings) -> Approval:
 
 def facts(project: Project, nodes: Iterable[str], partitions: int, size: int) -> Facts:
     """What rules are asked about."""
-    found = [node for name in nodes if (node := project.node(name)) is not None]
+    results = [node for name in nodes if (node := project.node(name)) is not None]
     return Facts(
         partitions=partitions,
         bytes=size,
-        tags=frozenset(tag for node in found for tag in node.tags),
-        owners=frozenset(node.owner for node in found),
-        domains=frozenset(node.domain for node in found if node.domain is not None),
+        tags=frozenset(tag for node in results for tag in node.tags),
+        owners=frozenset(node.owner for node in results),
+        domains=frozenset(node.domain for node in results if node.domain is not None),
     )
 
 
@@ -43,6 +43,6 @@ def _line(root: Path, environment: str) -> int:
     document = toml.load((root / SETTINGS_FILE).read_text(encoding="utf-8"), Report(SETTINGS_FILE))
     tables: list[object] = [document.get("policy") if document else None]
     if document and environment != PRODUCTION:
-        own = document.get("environments", {}).get(environment, {})
-        tables.insert(0, own.get("policy") if isinstance(own, LocatedMapping) else None)
+        mapping = document.get("environments", {}).get(environment, {})
+        tables.insert(0, mapping.get("policy") if isinstance(mapping, LocatedMapping) else None)
     return next((table.lines[APPROVAL] for table in tables if isinstance(table, LocatedMapping) and APPROVAL in table.lines), 1)

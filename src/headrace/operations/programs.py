@@ -62,7 +62,7 @@ def _wrong_program(program: str, root: Path) -> str:
     if "/" not in program:
         path = os.environ.get("PATH", os.defpath)
         return "" if shutil.which(program, path=path) else f"there is no program {shown(program)} on the PATH"
-    found = root / program
-    if not found.is_file():
+    result = root / program
+    if not result.is_file():
         return f"there is no program {shown(program)}"
-    return "" if os.access(found, os.X_OK) else f"the program {shown(program)} isn't executable"
+    return "" if os.access(result, os.X_OK) else f"the program {shown(program)} isn't executable"

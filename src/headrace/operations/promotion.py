@@ -25,40 +25,40 @@ from headrace.store import Store, Transaction
 
 def stales(changes: Collection[NodeChange]) -> frozenset[str]:
     """The nodes of which everything that is published becomes stale by changes."""
-    return frozenset(one.node for one in changes if one.stale or one.change is ChangeKind.ADDED)
+    return frozenset(change.node for change in changes if change.stale or change.change is ChangeKind.ADDED)
 
 
 def offered(session: ProjectSession, compiled: Compiled, changed: Collection[str]) -> dict[str, list[Offer]]:
     """Environment → what production needn't compute of what `compiled` asks for once it is applied; everything of `changed` nodes is
     stale then. Nothing where production hasn't published anything yet, or for an environment whose state can't be read."""
-    found: dict[str, list[Offer]] = {}
+    results: dict[str, list[Offer]] = {}
     if session.env != PRODUCTION or session.store is None:
-        return found
+        return results
     taken: set[tuple[str, str]] = set()
     for name in sorted(session.settings.environments):
         with _opened(session, name) as theirs, session.store.read() as tx:
             every = Offers(tx, theirs, name, compiled, changed).found() if theirs is not None else []
-        if every and not taken & {(one.node, one.key) for one in every}:
-            found[name] = every
-            taken |= {(one.node, one.key) for one in every}
-    return found
+        if every and not taken & {(offer.node, offer.key) for offer in every}:
+            results[name] = every
+            taken |= {(offer.node, offer.key) for offer in every}
+    return results
 
 
-def rows(found: dict[str, list[Offer]]) -> list[PromotedRow]:
+def rows(results: dict[str, list[Offer]]) -> list[PromotedRow]:
     """How many partitions of what are offered by whom."""
     counted: dict[tuple[str, str], int] = {}
-    for environment, offers in found.items():
-        for one in offers:
-            counted[environment, one.node] = counted.get((environment, one.node), 0) + 1
+    for environment, offers in results.items():
+        for offer in offers:
+            counted[environment, offer.node] = counted.get((environment, offer.node), 0) + 1
     return [PromotedRow(environment=environment, node=node, partitions=n) for (environment, node), n in counted.items()]
 
 
-def steps(compiled: Compiled, found: dict[str, list[Offer]]) -> list[Promote]:
+def steps(compiled: Compiled, results: dict[str, list[Offer]]) -> list[Promote]:
     """The same as steps of a plan: from the first to the last partition of each node."""
     offered: dict[tuple[str, str], list[str]] = {}
-    for environment, offers in found.items():
-        for one in offers:
-            offered.setdefault((environment, one.node), []).append(one.key)
+    for environment, offers in results.items():
+        for offer in offers:
+            offered.setdefault((environment, offer.node), []).append(offer.key)
     return [
         Promote(node=node, environment=environment, range=_range(compiled, node, keys)) for (environment, node), keys in offered.items()
     ]
@@ -71,21 +71,21 @@ def _range(compiled: Compiled, node: str, keys: list[str]) -> PartitionRangeSumm
     return PartitionRangeSummary(first=inside[0], last=inside[-1], partitions=len(inside))
 
 
-def prepared(session: ProjectSession, found: dict[str, list[Offer]]) -> tuple[PendingPromotion, ...]:
+def prepared(session: ProjectSession, results: dict[str, list[Offer]]) -> tuple[PendingPromotion, ...]:
     """The rows of what is offered, in production's lake: staged, named by nothing. Raises LakeError."""
-    return tuple(_prepared(session, name, offers) for name, offers in found.items())
+    return tuple(_prepared(session, name, offers) for name, offers in results.items())
 
 
 def promote(context: CommandContext, promotions: Collection[PendingPromotion], progress: Progress) -> list[PromotedRow]:
     """Publish it, as far as it still is what production would compute. What can't be is computed, as it would be without."""
     done: list[PromotedRow] = []
-    for one in promotions:
+    for promotion in promotions:
         try:
-            made = _promote(context, one, progress)
+            made = _promote(context, promotion, progress)
         except (LakeError, StoreError) as error:
-            progress.note(f"what {one.environment} has built isn't taken over: {error}")
+            progress.note(f"what {promotion.environment} has built isn't taken over: {error}")
             continue
-        done += [PromotedRow(environment=one.environment, node=node, partitions=count) for node, count in made.items()]
+        done += [PromotedRow(environment=promotion.environment, node=node, partitions=count) for node, count in made.items()]
     return done
 
 
@@ -125,23 +125,23 @@ def _prepared(session: ProjectSession, name: str, offers: list[Offer]) -> Pendin
 def _jobs(tx: Transaction, theirs: Transaction, lake: Path, offers: list[Offer]) -> Iterator[Job]:
     """One job a node, in the order of the offers."""
     by_node: dict[str, list[Offer]] = {}
-    for one in offers:
-        by_node.setdefault(one.node, []).append(one)
-    for node, found in by_node.items():
+    for offer in offers:
+        by_node.setdefault(offer.node, []).append(offer)
+    for node, results in by_node.items():
         there = catalog.table(theirs, node)
         if there is None:
             continue
         parts = tuple(
             PartitionCopy(
-                key=one.key,
-                publication=one.publication.id,
-                rows=one.publication.rows,
-                content_hash=one.publication.content_hash,
-                files=absolute(catalog.files(theirs, node, [one.key]), lake) if one.publication.rows else (),
+                key=offer.key,
+                publication=offer.publication.id,
+                rows=offer.publication.rows,
+                content_hash=offer.publication.content_hash,
+                files=absolute(catalog.files(theirs, node, [offer.key]), lake) if offer.publication.rows else (),
             )
-            for one in found
+            for offer in results
         )
-        shared = tuple(catalog.shared_files(tx, node, [one.key for one in found]))
+        shared = tuple(catalog.shared_files(tx, node, [offer.key for offer in results]))
         yield Job(node, there.columns, catalog.table(tx, node), parts, shared)
 
 

@@ -62,9 +62,9 @@ class DecideArguments(msgspec.Struct, frozen=True):
 def accept(session: ProjectSession, target: str, *, reason: str | None, until: str | None, progress: Progress) -> DecisionResponse:
     """Publish what waits of one partition as an exception, and compute what is made of it. Refused without a reason, and for data that
     can't be published at all; UsageError where nothing waits."""
-    said = reasons.given(reason, "quarantine accept", "readers will see data that was held back, and ask why")
+    text = reasons.given(reason, "quarantine accept", "readers will see data that was held back, and ask why")
     for attempt in range(TRIES):
-        arguments = _prepared(session, target, said, until)
+        arguments = _prepared(session, target, text, until)
         try:
             return perform(session, COMMAND, arguments, progress)  # type: ignore[no-any-return]
         except RewriteOutdated:
@@ -76,9 +76,9 @@ def accept(session: ProjectSession, target: str, *, reason: str | None, until: s
 
 def drop(session: ProjectSession, target: str, *, reason: str | None, progress: Progress) -> DecisionResponse:
     """What waits of one partition will never be published. Refused without a reason, UsageError where nothing waits."""
-    said = reasons.given(reason, "quarantine drop", "who waits for the data has to know why it doesn't come")
+    text = reasons.given(reason, "quarantine drop", "who waits for the data has to know why it doesn't come")
     row = _waiting(session, target)
-    return perform(session, COMMAND, DecideArguments(DROP, row.node, row.partition, row.id, said), progress)  # type: ignore[no-any-return]
+    return perform(session, COMMAND, DecideArguments(DROP, row.node, row.partition, row.id, text), progress)  # type: ignore[no-any-return]
 
 
 def _waiting(session: ProjectSession, target: str) -> Quarantined:
@@ -110,7 +110,7 @@ def _renewable(session: ProjectSession, target: str) -> tuple[str, str] | None:
 
 
 def _in_force(tx: Transaction, node: str, key: str) -> ExceptionRecord | None:
-    return next((one for one in exceptions.in_force(tx) if (one.node, one.partition) == (node, key)), None)
+    return next((record for record in exceptions.in_force(tx) if (record.node, record.partition) == (node, key)), None)
 
 
 def _nothing(target: str) -> UsageError:
@@ -127,10 +127,10 @@ def _prepared(session: ProjectSession, target: str, reason: str, until: str | No
         rows = stored.of_attempt(tx, row.epoch, row.n)
         outcome = staged_of(tx, rows)
         known = catalog.table(tx, row.node)
-        keys = [one.partition for one in rows]
+        keys = [row.partition for row in rows]
         files = catalog.shared_files(tx, row.node, keys) if outcome is not None and known is not None else []
-    made = rewritten(session.folders.lake, known, files, keys) if known is not None and files else ()
-    return DecideArguments(ACCEPT, row.node, row.partition, row.id, reason, until, made)
+    rewritten_files = rewritten(session.folders.lake, known, files, keys) if known is not None and files else ()
+    return DecideArguments(ACCEPT, row.node, row.partition, row.id, reason, until, rewritten_files)
 
 
 @leader_command(COMMAND, DecideArguments, DecisionResponse)
@@ -163,8 +163,8 @@ def _decide(context: CommandContext, arguments: DecideArguments, progress: Progr
 def _decision(context: CommandContext, arguments: DecideArguments) -> ExceptionDecision:
     """What is decided, about all that waits of the attempt. UsageError where something else has come of it meanwhile."""
     with context.store.read() as tx:
-        found = [row for row in stored.waiting(tx, node=arguments.node, partition=arguments.key) if row.id == arguments.waiting]
-        rows = stored.of_attempt(tx, found[0].epoch, found[0].n) if found else []
+        results = [row for row in stored.waiting(tx, node=arguments.node, partition=arguments.key) if row.id == arguments.waiting]
+        rows = stored.of_attempt(tx, results[0].epoch, results[0].n) if results else []
     if not rows:
         raise _nothing(f"{arguments.node}@{arguments.key}")
     return ExceptionDecision(tuple(rows), context.actor, arguments.reason, _until(context, arguments))
@@ -179,8 +179,8 @@ def _renewed(context: CommandContext, leader: Leader, arguments: DecideArguments
     decision = ExceptionDecision((row,), context.actor, arguments.reason, _until(context, arguments))
 
     def write(tx: Transaction, now: int) -> None:
-        made = Acceptance(row.id, before.publication_id, decision.actor.id, decision.reason, now, decision.until)
-        exceptions.renew(tx, before, made)
+        acceptance = Acceptance(row.id, before.publication_id, decision.actor.id, decision.reason, now, decision.until)
+        exceptions.renew(tx, before, acceptance)
         decided(tx, decision, Action.QUARANTINE_ACCEPTED, now)
 
     leader.tell(write=write)
@@ -196,14 +196,14 @@ def _until(context: CommandContext, arguments: DecideArguments) -> int | None:
 
 
 def _drop(context: CommandContext, leader: Leader, decision: ExceptionDecision) -> DecisionResponse:
-    said = f"dropped by {decision.actor.id}: {decision.reason}"
+    text = f"dropped by {decision.actor.id}: {decision.reason}"
 
     def write(tx: Transaction, now: int) -> None:
-        stored.decide(tx, [row.id for row in decision.rows], "dropped", now, said)
+        stored.decide(tx, [row.id for row in decision.rows], "dropped", now, text)
         for row in decision.rows:
-            stored.say(tx, row.node, row.partition, said)
+            stored.say(tx, row.node, row.partition, text)
         numbers = {row.delivery_id for row in decision.rows if row.delivery_id is not None}
-        stored.say_of_deliveries(tx, numbers, said)
+        stored.say_of_deliveries(tx, numbers, text)
         decided(tx, decision, Action.QUARANTINE_DROPPED, now)
 
     leader.tell(write=write)
@@ -218,8 +218,8 @@ def _made_again(context: CommandContext, leader: Leader, decision: ExceptionDeci
 
     def write(tx: Transaction, now: int) -> None:
         for row in decision.rows:
-            made = Acceptance(row.id, None, decision.actor.id, decision.reason, now, decision.until)
-            exceptions.accept(tx, row.node, row.partition, made)
+            acceptance = Acceptance(row.id, None, decision.actor.id, decision.reason, now, decision.until)
+            exceptions.accept(tx, row.node, row.partition, acceptance)
         decided(tx, decision, Action.QUARANTINE_ACCEPTED, now)
 
     leader.tell(write=write)
@@ -251,7 +251,7 @@ def _done(context: CommandContext, leader: Leader, decision: ExceptionDecision, 
         now = context.clock.mark(tx)
         given_up = [exceptions.give_up(tx, decision.node, key, now) for key in decision.keys]
         standing = [partitions.get(tx, decision.node, key) for key in decision.keys]
-    states = {one.state for one in standing if one is not None}
+    states = {partition.state for partition in standing if partition is not None}
     state = states.pop() if len(states) == 1 else "partial"
     state = "held" if any(given_up) and state == "published" else state
     response = _response(context, leader, decision, state)

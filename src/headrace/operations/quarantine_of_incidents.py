@@ -55,8 +55,8 @@ def _require_names(session: ProjectSession, node: str, key: str) -> None:
         if not drift.renames_wait(tx, node, key):
             return
         reason = quarantine.waiting(tx, node=node, partition=key)[0].reason.partition(";")[0]
-    said = f"the new names of its columns have to be decided first: {reason}"
-    raise Refused(said, hint=command_line("contract", "accept", place(node, key)))
+    text = f"the new names of its columns have to be decided first: {reason}"
+    raise Refused(text, hint=command_line("contract", "accept", place(node, key)))
 
 
 def _decided(
@@ -84,7 +84,7 @@ def _decided(
         except HeadraceError as error:  # what was decided before it is decided, and has to be reported
             failed.append((place(node, key), error))
             continue
-        done |= {(node, one) for one in documents[-1].partitions}
+        done |= {(node, partition) for partition in documents[-1].partitions}
     if not documents:
         raise failed[0][1]
     return _together(documents, failed)
@@ -103,20 +103,20 @@ def _places(session: ProjectSession, target: str, *, lapsed: bool) -> list[tuple
 
 def _together(documents: list[DecisionResponse], failed: Sequence[tuple[str, HeadraceError]]) -> DecisionResponse:
     """One document of several decisions, with those that couldn't be made."""
-    states = {one.state for one in documents} | {"partial" for _ in failed}
-    nodes = list(dict.fromkeys(one.asset for one in documents))
-    counts = [one.rows for one in documents]
+    states = {response.state for response in documents} | {"partial" for _ in failed}
+    nodes = list(dict.fromkeys(response.asset for response in documents))
+    counts = [response.rows for response in documents]
     return msgspec.structs.replace(
         documents[-1],
         asset=", ".join(nodes),
-        partitions=[key for one in documents for key in one.partitions],
+        partitions=[key for response in documents for key in response.partitions],
         state=states.pop() if len(states) == 1 else "partial",
         rows=None if None in counts else sum(count or 0 for count in counts),
-        why="; ".join(dict.fromkeys(one.why for one in documents if one.why)),
-        published=[row for one in documents for row in one.published],
-        rejected=[row for one in documents for row in one.rejected],
+        why="; ".join(dict.fromkeys(response.why for response in documents if response.why)),
+        published=[row for response in documents for row in response.published],
+        rejected=[row for response in documents for row in response.rejected],
         counts=documents[0].counts if len(documents) == 1 else None,
-        consumers=sorted({name for one in documents for name in one.consumers}),
+        consumers=sorted({name for response in documents for name in response.consumers}),
         undecided=[UndecidedRow(partition=at, reason=str(error), hint=error.hint or "") for at, error in failed],
         still_waiting=[at for at, _ in failed] or documents[-1].still_waiting,
         next=_next_of(failed) if failed else documents[-1].next,
@@ -134,8 +134,8 @@ def _with_others(session: ProjectSession, word: str, response: DecisionResponse)
     if session.store is None or response.state not in _DECIDED:
         return response
     with session.store.read() as tx:
-        found = (incidents.open_at(tx, response.asset, key) for key in response.partitions)
-        incident = next((one for one in found if one is not None), None)
+        result = (incidents.open_at(tx, response.asset, key) for key in response.partitions)
+        incident = next((incident for incident in result if incident is not None), None)
         rows = waiting_for(tx, incident) if incident is not None else []
         together = decided_together(tx, incident, word) if incident is not None else []
     if incident is None or not rows:

@@ -61,25 +61,25 @@ class ReadLocation(msgspec.Struct, frozen=True):
     """The folder that the files' paths are relative to."""
 
 
-def find(session: ProjectSession, wanted: ReadQuery) -> ReadLocation:
+def find(session: ProjectSession, query: ReadQuery) -> ReadLocation:
     """Looks the data up. UsageError for an asset, a partition, a time or a version that there isn't."""
     project = session.project()
-    name, _ = targets.target(wanted.asset, project)
+    name, _ = targets.target(query.asset, project)
     node = project.sources.get(name) or project.assets[name]
     if is_view(project, name):
         raise UsageError(f"{name} is a view: it has no partitions of its own", hint=f'headrace sql "select * from {name} where …"')
     if name in session.borrowed and session.production is not None:
-        return find(session.production, wanted)
-    keys = tuple(targets.partition(node, key) for key in wanted.partitions)
+        return find(session.production, query)
+    keys = tuple(targets.partition(node, key) for key in query.partitions)
     if session.store is None:
         return ReadLocation(node, None, None, (), None, None, "never")
     compiled, now_us = session.compiled, session.clock.now_us()
     with session.store.read() as tx:
-        keys = tuple(one for key in keys for one in _meant(tx, node, key))
-        snapshot = snapshot_of(session, tx, wanted)
+        keys = tuple(item for key in keys for item in _meant(tx, node, key))
+        snapshot = snapshot_of(session, tx, query)
         through, published_at, count = _published(tx, name, keys, snapshot)
         table = catalog.table(tx, name, snapshot)
-        files = _files(tx, node, keys, wanted, snapshot) if table is not None else ()
+        files = _files(tx, node, keys, query, snapshot) if table is not None else ()
         newest = publications.newest(tx, name) if isinstance(node, Asset) and node.materialize == "files" else None
         return ReadLocation(
             node=node,
@@ -103,75 +103,75 @@ def _meant(tx: Transaction, node: Source | Asset, key: str) -> list[str]:
     return [f"{key}{SEPARATOR}{data}" for data in partitions.data_keys(tx, node.name, key)] or [key]
 
 
-def columns_of(session: ProjectSession, wanted: ReadQuery) -> list[str]:
+def columns_of(session: ProjectSession, query: ReadQuery) -> list[str]:
     """The names of the columns that there are to be read. UsageError as `find`."""
-    if _of_view(session, wanted):
-        name = targets.target(wanted.asset, session.project()).node
+    if _of_view(session, query):
+        name = targets.target(query.asset, session.project()).node
         return list((session.compiled.nodes[name].column_names if session.compiled is not None else None) or ())
-    table = find(session, wanted).table
+    table = find(session, query).table
     return [column.name for column in table.columns if column.name != PARTITION_COLUMN] if table is not None else []
 
 
-def read(session: ProjectSession, wanted: ReadQuery, columns: Sequence[str] | None = None) -> ReadResponse:
+def read(session: ProjectSession, query: ReadQuery, columns: Sequence[str] | None = None) -> ReadResponse:
     """The rows as values that JSON holds, in partition order, at most `limit`, of all columns or some. UsageError as `find`, LakeError for
     lost files."""
-    if _of_view(session, wanted):
+    if _of_view(session, query):
         from headrace.operations import read_view
 
-        return read_view.read(session, wanted, columns)
-    found = find(session, wanted)
-    noted(session, [found.node.name], usage.READ)
-    with damaged_files.named(session, found.files):
-        shown, rows, total = _rows(session, found, wanted.limit, columns)
+        return read_view.read(session, query, columns)
+    location = find(session, query)
+    noted(session, [location.node.name], usage.READ)
+    with damaged_files.named(session, location.files):
+        column_rows, rows, total = _rows(session, location, query.limit, columns)
     return ReadResponse(
-        asset=found.node.name,
-        snapshot=found.snapshot,
-        columns=shown,
+        asset=location.node.name,
+        snapshot=location.snapshot,
+        columns=column_rows,
         rows=rows,
-        data_through=found.data_through,
-        published_at=found.published_at,
-        state=found.state,
+        data_through=location.data_through,
+        published_at=location.published_at,
+        state=location.state,
         rows_total=total,
     )
 
 
-def write(session: ProjectSession, wanted: ReadQuery, out: BinaryIO, data_format: str, columns: Sequence[str] | None = None) -> None:
+def write(session: ProjectSession, query: ReadQuery, out: BinaryIO, data_format: str, columns: Sequence[str] | None = None) -> None:
     """The rows as `csv`, `parquet` or `arrow`, of all columns or some. HeadraceError where the columns aren't known, so that nothing
     can be written."""
     from headrace.lake import reading
 
-    if _of_view(session, wanted):
+    if _of_view(session, query):
         from headrace.operations import read_view
 
-        read_view.write(session, wanted, out, data_format, columns)
+        read_view.write(session, query, out, data_format, columns)
         return
-    found = find(session, wanted)
-    if found.table is None:
-        raise HeadraceError(f"{found.node.name} was never published, and its columns aren't known before that", hint="headrace tick")
-    noted(session, [found.node.name], usage.READ)
+    location = find(session, query)
+    if location.table is None:
+        raise HeadraceError(f"{location.node.name} was never published, and its columns aren't known before that", hint="headrace tick")
+    noted(session, [location.node.name], usage.READ)
     _close(session)
-    with damaged_files.named(session, found.files):
+    with damaged_files.named(session, location.files):
         reading.write(
-            Path(found.lake), found.files, found.table, out, data_format=reading.DataFormat(data_format), limit=wanted.limit,
+            Path(location.lake), location.files, location.table, out, data_format=reading.DataFormat(data_format), limit=query.limit,
             columns=columns, timezone=session.timezone,
         )  # fmt: skip
 
 
 def write_json(
     session: ProjectSession,
-    wanted: ReadQuery,
+    query: ReadQuery,
     out: BinaryIO,
     columns: Sequence[str] | None,
     masked: Sequence[str],
 ) -> None:
     """The response of `read` as JSON, with its rows written as they are read: `limit` None takes no
     more memory than a few thousand rows do. Views are read whole. Raises as `read`."""
-    found = None if _of_view(session, wanted) else find(session, wanted)
-    if found is None or found.table is None or not found.files or found.manifest:
-        response = read(session, wanted, columns)
+    location = None if _of_view(session, query) else find(session, query)
+    if location is None or location.table is None or not location.files or location.manifest:
+        response = read(session, query, columns)
         out.write(encoded(msgspec.structs.replace(response, masked=list(masked))))
         return
-    empty = read(session, msgspec.structs.replace(wanted, limit=0), columns)
+    empty = read(session, msgspec.structs.replace(query, limit=0), columns)
     response = msgspec.structs.replace(empty, masked=list(masked))
     # No JSON text holds these bytes in another place: in a string its quotes would be escaped.
     before, rows, after = encoded(response).partition(b'"rows":[]')
@@ -180,9 +180,9 @@ def write_json(
     from headrace.lake import reading
 
     separator = b""
-    with damaged_files.named(session, found.files):
+    with damaged_files.named(session, location.files):
         for batch in reading.batches(
-            Path(found.lake), found.files, found.table, columns=columns, limit=wanted.limit,
+            Path(location.lake), location.files, location.table, columns=columns, limit=query.limit,
             timezone=session.timezone,
         ):  # fmt: skip
             for row in batch:
@@ -197,39 +197,39 @@ def noted(session: ProjectSession, nodes: Sequence[str], via: str) -> None:
         usage.note(session.folders, nodes, reader=session.actor, via=via, at=session.clock.now_us())
 
 
-def _of_view(session: ProjectSession, wanted: ReadQuery) -> bool:
+def _of_view(session: ProjectSession, query: ReadQuery) -> bool:
     """Whether a view is to be read whole, as it is now or was at a time."""
     project = session.project()
-    return is_view(project, targets.target(wanted.asset, project).node) and not wanted.partitions and wanted.version is None
+    return is_view(project, targets.target(query.asset, project).node) and not query.partitions and query.version is None
 
 
-def _files(tx: Transaction, node: Source | Asset, keys: Sequence[str], wanted: ReadQuery, snapshot: int) -> tuple[FileRef, ...]:
+def _files(tx: Transaction, node: Source | Asset, keys: Sequence[str], query: ReadQuery, snapshot: int) -> tuple[FileRef, ...]:
     """Where the rows are. Of a table that lives across partitions, a partition is the table as it left it."""
     accumulates = isinstance(node, Asset) and node.accumulates
-    if isinstance(node, Asset) and accumulates and keys and _is_now(wanted):
+    if isinstance(node, Asset) and accumulates and keys and _is_now(query):
         return files_read(tx, node, keys, snapshot)[0]
-    return tuple(catalog.files(tx, node.name, None if accumulates else keys or None, None if _is_now(wanted) else snapshot))
+    return tuple(catalog.files(tx, node.name, None if accumulates else keys or None, None if _is_now(query) else snapshot))
 
 
 def _rows(
-    session: ProjectSession, found: ReadLocation, limit: int | None, wanted: Sequence[str] | None
+    session: ProjectSession, location: ReadLocation, limit: int | None, wanted: Sequence[str] | None
 ) -> tuple[list[ColumnRow], list[dict[str, object]], int]:
-    if found.manifest:
-        return list(MANIFEST), list(found.manifest)[:limit], len(found.manifest)
-    if found.table is None:
-        return _declared_columns(session, found.node.name), [], 0
+    if location.manifest:
+        return list(MANIFEST), list(location.manifest)[:limit], len(location.manifest)
+    if location.table is None:
+        return _declared_columns(session, location.node.name), [], 0
     asked = None if wanted is None else {name.lower() for name in wanted}
     columns = [
         ColumnRow(name=column.name, type=column.type)
-        for column in found.table.columns
+        for column in location.table.columns
         if column.name != PARTITION_COLUMN and (asked is None or column.name.lower() in asked)
     ]
-    if not found.files:
+    if not location.files:
         return columns, [], 0
     from headrace.lake import reading  # duckdb, only where there is something to read
 
     _close(session)
-    rows = reading.read(Path(found.lake), found.files, found.table, columns=wanted, limit=limit, timezone=session.timezone)
+    rows = reading.read(Path(location.lake), location.files, location.table, columns=wanted, limit=limit, timezone=session.timezone)
     return columns, list(rows.rows), rows.total
 
 
@@ -243,25 +243,25 @@ def _declared_columns(session: ProjectSession, name: str) -> list[ColumnRow]:
     return [ColumnRow(name=column, type=kind) for column, kind in (node.columns if node else None) or ()]
 
 
-def _is_now(wanted: ReadQuery) -> bool:
-    return wanted.at is None and wanted.version is None
+def _is_now(query: ReadQuery) -> bool:
+    return query.at is None and query.version is None
 
 
-def snapshot_of(session: ProjectSession, tx: Transaction, wanted: ReadQuery) -> int:
+def snapshot_of(session: ProjectSession, tx: Transaction, query: ReadQuery) -> int:
     """The snapshot that `--at` or `--version` means; the newest without them. UsageError for one that there isn't."""
-    if wanted.at is not None and wanted.version is not None:
+    if query.at is not None and query.version is not None:
         raise UsageError("--at and --version exclude each other", hint="a version is a snapshot's number, --at a time")
-    if wanted.version is not None:
-        if not catalog.snapshot_exists(tx, wanted.version):
-            raise UsageError(f"there is no snapshot {wanted.version}", hint=f"the newest is {catalog.newest_snapshot(tx)}; old ones expire")
-        return wanted.version
-    if wanted.at is None:
+    if query.version is not None:
+        if not catalog.snapshot_exists(tx, query.version):
+            raise UsageError(f"there is no snapshot {query.version}", hint=f"the newest is {catalog.newest_snapshot(tx)}; old ones expire")
+        return query.version
+    if query.at is None:
         return catalog.newest_snapshot(tx)
-    at = session.parse_time(wanted.at, "--at")
-    found = catalog.snapshot_at(tx, to_us(at))
-    if found is None:
+    at = session.parse_time(query.at, "--at")
+    result = catalog.snapshot_at(tx, to_us(at))
+    if result is None:
         raise _not_kept(session, tx, at)
-    return found
+    return result
 
 
 def _not_kept(session: ProjectSession, tx: Transaction, at: datetime) -> UsageError:
@@ -288,16 +288,16 @@ def _published(tx: Transaction, node: str, keys: Sequence[str], snapshot: int) -
     ).fetchone()
     if keys:
         query = f"select published_at {seen} and partition = :key"
-        found = [tx.execute(query, {"node": node, "snapshot": snapshot, "key": key}).fetchone() for key in keys]
-        at = max((row[0] for row in found if row is not None), default=None)
+        results = [tx.execute(query, {"node": node, "snapshot": snapshot, "key": key}).fetchone() for key in keys]
+        at = max((row[0] for row in results if row is not None), default=None)
     return through, at, count
 
 
 def _state(compiled: Compiled | None, tx: Transaction, name: str, now_us: int) -> str:
     if compiled is None:
         return "never"
-    found = freshnesses(EvaluationContext(declared_promises(compiled), StoredFacts(tx)), now_us).get(name)
-    return found.value if found is not None else "never"
+    state = freshnesses(EvaluationContext(declared_promises(compiled), StoredFacts(tx)), now_us).get(name)
+    return state.value if state is not None else "never"
 
 
 def _manifest(session: ProjectSession, newest: publications.Publication | None) -> tuple[dict[str, object], ...]:

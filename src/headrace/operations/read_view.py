@@ -16,35 +16,35 @@ from headrace.operations.responses import ReadResponse
 from headrace.operations.session import ProjectSession
 
 
-def read(session: ProjectSession, wanted: ReadQuery, columns: Sequence[str] | None = None) -> ReadResponse:
+def read(session: ProjectSession, query: ReadQuery, columns: Sequence[str] | None = None) -> ReadResponse:
     """The rows as values that JSON holds, at most `limit`; it stands as the worst of what it reads. UsageError and LakeError as
     `read`."""
-    name = targets.target(wanted.asset, session.project()).node
+    name = targets.target(query.asset, session.project()).node
     state, through = _standing(session, name)
-    question = _question(name, wanted, columns)
-    total = sql.query(session, sql.SqlQuery(f"select count(*) as n from {quote(name)}", at=wanted.at, noted=False)).rows[0]["n"]
-    found = sql.query(session, question)
+    question = _question(name, query, columns)
+    total = sql.query(session, sql.SqlQuery(f"select count(*) as n from {quote(name)}", at=query.at, noted=False)).rows[0]["n"]
+    response = sql.query(session, question)
     return ReadResponse(
         asset=name,
-        snapshot=found.snapshot,
-        columns=found.columns,
-        rows=found.rows,
+        snapshot=response.snapshot,
+        columns=response.columns,
+        rows=response.rows,
         data_through=through,
-        published_at=found.at,
+        published_at=response.at,
         state=state,
         rows_total=int(total),
     )
 
 
-def write(session: ProjectSession, wanted: ReadQuery, out: BinaryIO, data_format: str, columns: Sequence[str] | None = None) -> None:
+def write(session: ProjectSession, query: ReadQuery, out: BinaryIO, data_format: str, columns: Sequence[str] | None = None) -> None:
     """The rows as `csv`, `parquet` or `arrow` into a stream."""
-    name = targets.target(wanted.asset, session.project()).node
-    sql.write(session, _question(name, wanted, columns), out, data_format)
+    name = targets.target(query.asset, session.project()).node
+    sql.write(session, _question(name, query, columns), out, data_format)
 
 
-def _question(name: str, wanted: ReadQuery, columns: Sequence[str] | None) -> sql.SqlQuery:
+def _question(name: str, query: ReadQuery, columns: Sequence[str] | None) -> sql.SqlQuery:
     selected = "*" if columns is None else ", ".join(map(quote, columns))
-    return sql.SqlQuery(f"select {selected} from {quote(name)}", at=wanted.at, limit=wanted.limit)
+    return sql.SqlQuery(f"select {selected} from {quote(name)}", at=query.at, limit=query.limit)
 
 
 def _standing(session: ProjectSession, name: str) -> tuple[str, str | None]:
@@ -58,6 +58,6 @@ def _standing(session: ProjectSession, name: str) -> tuple[str, str | None]:
 
 
 def _through(declared: DeclaredPromises, facts: StateFacts, name: str) -> str | None:
-    paced = [declared.nodes[one] for one in declared.views[name] if declared.nodes[one].partition.grain is not None]
-    newest = [found.partition for node in paced if (found := facts.newest(node.name)) is not None]
+    paced = [declared.nodes[item] for item in declared.views[name] if declared.nodes[item].partition.grain is not None]
+    newest = [results.partition for node in paced if (results := facts.newest(node.name)) is not None]
     return min(newest, default=None)

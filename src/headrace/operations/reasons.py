@@ -7,7 +7,7 @@ from headrace.model import Refused
 
 def given(reason: str | None, command: str, what: str) -> str:
     """The reason as typed. Refused where there is none."""
-    said = (reason or "").strip()
-    if not said:
+    text = (reason or "").strip()
+    if not text:
         raise Refused(f"{command} needs --reason: {what}", hint=f"headrace {command} … --reason TEXT; it is kept in the audit trail")
-    return said
+    return text

@@ -59,10 +59,10 @@ def _source(project: Project, name: str, key: str | None) -> tuple[Source, str |
         return node, None
     if key is None and not node.partition.whole:
         raise UsageError(f"{name} is partitioned: which partition is the file for?", hint="--for K")
-    found = targets.partition(node, key or "*")
-    if node.partition.grain and node.partition.key and "/" not in found:
-        raise UsageError(f"{found} names no {node.partition.key}", hint=f"--for {found}/KEY")
-    return node, found
+    result = targets.partition(node, key or "*")
+    if node.partition.grain and node.partition.key and "/" not in result:
+        raise UsageError(f"{result} names no {node.partition.key}", hint=f"--for {result}/KEY")
+    return node, result
 
 
 def _copied(file: Path, folders: Folders) -> str:

@@ -69,26 +69,26 @@ def reconcile(tx: Transaction) -> Reconciled:
     """Compare the trail with the event log's anchor, and with publications, versions and decisions."""
     log = replaying.read(tx)
     checkpoint = log.checkpoint
-    told = _told(tx, checkpoint.trail[0] if checkpoint is not None else 0)
-    found = Reconciled([], [OUTSIDE], log.trail[0] if log.trail is not None else 0)
-    found.missing += [f"the trigger {name}, which guards the trail" for name in reconciling.dropped_triggers(tx)]
-    found.missing += _beside_log(log, told)
-    if checkpoint is not None and told.last >= checkpoint.trail[0]:
-        found.missing += _beside_counts(checkpoint.actions, told.at_checkpoint)
+    summary = _told(tx, checkpoint.trail[0] if checkpoint is not None else 0)
+    result = Reconciled([], [OUTSIDE], log.trail[0] if log.trail is not None else 0)
+    result.missing += [f"the trigger {name}, which guards the trail" for name in reconciling.dropped_triggers(tx)]
+    result.missing += _beside_log(log, summary)
+    if checkpoint is not None and summary.last >= checkpoint.trail[0]:
+        result.missing += _beside_counts(checkpoint.actions, summary.at_checkpoint)
     if log.misfits:
-        found.missing.append("an unbroken event log: headrace db check says where it is broken")
+        result.missing.append("an unbroken event log: headrace db check says where it is broken")
     if log.waits:
-        found.notes.append(
+        result.notes.append(
             "the state is from before there was an event log: the trail is compared with one from the next `headrace tick` on"
         )
     elif (before := unknown_before(tx)) is not None:
-        found.notes.append(before)
-    found.missing += _beside_publications(tx, told)
-    found.missing += _beside_decisions(tx, told)
-    if len(found.missing) > MISSING_MAX:
-        found.notes.append(f"{len(found.missing) - MISSING_MAX:,} more are missing and aren't listed")
-        del found.missing[MISSING_MAX:]
-    return found
+        result.notes.append(before)
+    result.missing += _beside_publications(tx, summary)
+    result.missing += _beside_decisions(tx, summary)
+    if len(result.missing) > MISSING_MAX:
+        result.notes.append(f"{len(result.missing) - MISSING_MAX:,} more are missing and aren't listed")
+        del result.missing[MISSING_MAX:]
+    return result
 
 
 def unknown_before(tx: Transaction) -> str | None:
@@ -106,40 +106,40 @@ def unknown_before(tx: Transaction) -> str | None:
 
 
 def _told(tx: Transaction, counted_to: int) -> AuditTrailSummary:
-    told = AuditTrailSummary()
+    summary = AuditTrailSummary()
     for seq, text, digest in tx.stream("select seq, event, hash from audit order by seq"):
-        told.last = seq
-        told.heads[seq] = digest
+        summary.last = seq
+        summary.heads[seq] = digest
         try:
             event = _DECODE(text)
         except msgspec.MsgspecError:
             continue  # the chain says so
-        told.actions[event.action] += 1
+        summary.actions[event.action] += 1
         if seq <= counted_to:
-            told.at_checkpoint[event.action] += 1
-        _gather(event, told)
-    return told
+            summary.at_checkpoint[event.action] += 1
+        _gather(event, summary)
+    return summary
 
 
-def _gather(event: _Event, told: AuditTrailSummary) -> None:
+def _gather(event: _Event, summary: AuditTrailSummary) -> None:
     version = event.object.version
     match event.action:
         case "partition.published" if version is not None and version.startswith("backfill "):
-            told.backfills.add(version.removeprefix("backfill "))
+            summary.backfills.add(version.removeprefix("backfill "))
         case "partition.published" if version is not None:
-            told.attempts[version] = _rows(event)
+            summary.attempts[version] = _rows(event)
         case "project.applied":
-            told.versions.add((event.object.id, version))
+            summary.versions.add((event.object.id, version))
         case "history.retired" if isinstance(event.after, dict):
-            told.retired.append((_attempt(event.after["first"]), _attempt(event.after["last"])))
+            summary.retired.append((_attempt(event.after["first"]), _attempt(event.after["last"])))
         case "partition.withdrawn" | "obligation.waived":
-            told.decisions.add((event.action, to_us(event.at)))
+            summary.decisions.add((event.action, to_us(event.at)))
         case "quarantine.accepted":
-            told.decisions.add((event.action, to_us(event.at)))
+            summary.decisions.add((event.action, to_us(event.at)))
             if version is not None and (rows := _rows(event)) is not None:
-                told.attempts[version] = rows + (told.attempts.get(version) or 0)
+                summary.attempts[version] = rows + (summary.attempts.get(version) or 0)
             elif version is not None:
-                told.accepted.add(version)
+                summary.accepted.add(version)
 
 
 def _rows(event: _Event) -> int | None:
@@ -148,17 +148,17 @@ def _rows(event: _Event) -> int | None:
     return rows if isinstance(rows, int) else None
 
 
-def _beside_log(log: replaying.Log, told: AuditTrailSummary) -> list[str]:
+def _beside_log(log: replaying.Log, summary: AuditTrailSummary) -> list[str]:
     if log.trail is None:
         return []
     seq, head = log.trail
-    if told.last < seq:
-        cut = "all of them" if not told.last else f"those after entry {told.last}"
+    if summary.last < seq:
+        cut = "all of them" if not summary.last else f"those after entry {summary.last}"
         return [f"entries of the trail: the event log knows {seq:,}, and {cut} are gone"]
-    if told.heads[seq] != head:
+    if summary.heads[seq] != head:
         return [f"the entry {seq} that the event log knows: another one stands in its place"]
-    if told.last > seq:
-        return [f"in the event log: entries {seq + 1:,} to {told.last:,} of the trail were written without Headrace"]
+    if summary.last > seq:
+        return [f"in the event log: entries {seq + 1:,} to {summary.last:,} of the trail were written without Headrace"]
     return []
 
 
@@ -169,37 +169,37 @@ def _beside_counts(counted: dict[str, int], told: Counter[str]) -> list[str]:
     ]
 
 
-def _beside_publications(tx: Transaction, told: AuditTrailSummary) -> list[str]:
+def _beside_publications(tx: Transaction, summary: AuditTrailSummary) -> list[str]:
     missing = []
     there: set[str] = set()
     for attempt, plan, rows in reconciling.published(tx):
         there.add(attempt)
-        if attempt in told.attempts:
-            said = told.attempts[attempt]
-            if said is not None and said != rows and not _retired(attempt, told):
+        if attempt in summary.attempts:
+            said = summary.attempts[attempt]
+            if said is not None and said != rows and not _retired(attempt, summary):
                 missing.append(f"agreement on attempt {attempt}: the trail says {said:,} rows, its publications {rows:,}")
-        elif attempt not in told.accepted and str(plan) not in told.backfills:
+        elif attempt not in summary.accepted and str(plan) not in summary.backfills:
             missing.append(f"an entry partition.published for what attempt {attempt} published")
-    gone = [attempt for attempt in told.attempts.keys() - there if not _retired(attempt, told)]
+    gone = [attempt for attempt in summary.attempts.keys() - there if not _retired(attempt, summary)]
     missing += [f"the publication of attempt {attempt}, of which the trail tells" for attempt in sorted(gone)]
     return missing
 
 
-def _beside_decisions(tx: Transaction, told: AuditTrailSummary) -> list[str]:
+def _beside_decisions(tx: Transaction, summary: AuditTrailSummary) -> list[str]:
     missing = [
         f"an entry project.applied for version {number} ({digest[:12]})"
         for number, digest in reconciling.versions(tx)
-        if (number, digest) not in told.versions
+        if (number, digest) not in summary.versions
     ]
     return missing + [
         f"an entry {action} for {thing} at {instant(at).isoformat()}"
         for action, thing, at in reconciling.decisions(tx)
-        if (action, at) not in told.decisions
+        if (action, at) not in summary.decisions
     ]
 
 
-def _retired(attempt: str, told: AuditTrailSummary) -> bool:
-    return any(first <= _attempt(attempt) <= last for first, last in told.retired)
+def _retired(attempt: str, summary: AuditTrailSummary) -> bool:
+    return any(first <= _attempt(attempt) <= last for first, last in summary.retired)
 
 
 def _attempt(text: str) -> tuple[int, int]:

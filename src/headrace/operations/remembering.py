@@ -29,6 +29,6 @@ def _known(session: ProjectSession, name: str, word: str, make: Callable[[], T])
     if known is not None and known[0] == word:
         value: T = known[1]
         return value
-    found = make()
-    session.memory[name] = (word, found)
-    return found
+    result = make()
+    session.memory[name] = (word, result)
+    return result

@@ -29,22 +29,24 @@ def proposed(tx: Transaction, source: str, rows: Sequence[DriftRow]) -> list[Map
         return []
     held = _held(tx, source, rows)
     candidates = {row.column: pooled([measured(each).candidates for each in held if each.column == row.column]) for row in waiting}
-    found = {one.column: one for one in chosen({k: v for k, v in candidates.items() if v})}
-    made = []
+    renames = {rename.column: rename for rename in chosen({k: v for k, v in candidates.items() if v})}
+    mapping_rows = []
     for row in waiting:
-        own = found.get(row.column)
+        rename = renames.get(row.column)
         mapping = _row(row)
-        if own is not None and own.to != row.to:
-            mapping = msgspec.structs.replace(mapping, to=own.to, score=own.score, evidence=[*own.evidence, "by all held intervals"])
-        elif own is not None:
-            mapping = msgspec.structs.replace(mapping, score=own.score)
-        made.append(_with_differences(mapping, held))
-    return made
+        if rename is not None and rename.to != row.to:
+            mapping = msgspec.structs.replace(
+                mapping, to=rename.to, score=rename.score, evidence=[*rename.evidence, "by all held intervals"]
+            )
+        elif rename is not None:
+            mapping = msgspec.structs.replace(mapping, score=rename.score)
+        mapping_rows.append(_with_differences(mapping, held))
+    return mapping_rows
 
 
 def _held(tx: Transaction, source: str, rows: Sequence[DriftRow]) -> list[DriftRow]:
     """The renames of every held interval of the source, these among them."""
-    keys = {one.partition for one in quarantined.waiting(tx, node=source)} - {rows[0].partition}
+    keys = {item.partition for item in quarantined.waiting(tx, node=source)} - {rows[0].partition}
     others = [row for key in sorted(keys) for row in stored.newest_drift(tx, source, key)]
     return [row for row in (*rows, *others) if _waits(row)]
 
@@ -61,8 +63,8 @@ def measured(row: DriftRow) -> RenameFindings:
 def possible(rows: Iterable[DriftRow]) -> set[tuple[str, str]]:
     """(column, name) of all renames that a delivery could mean."""
     waiting = [row for row in rows if _waits(row)]
-    found = {(row.column, row.to or "") for row in waiting}
-    return found | {(row.column, one.to) for row in waiting for one in measured(row).candidates}
+    results = {(row.column, row.to or "") for row in waiting}
+    return results | {(row.column, candidate.to) for row in waiting for candidate in measured(row).candidates}
 
 
 def _row(row: DriftRow) -> MappingRow:
@@ -78,13 +80,13 @@ def _row(row: DriftRow) -> MappingRow:
 def with_differences(tx: Transaction, source: str, rows: Sequence[DriftRow], mappings: Sequence[MappingRow]) -> list[MappingRow]:
     """The same of pairs that a person named."""
     held = _held(tx, source, rows) if rows else []
-    return [_with_differences(one, held) for one in mappings]
+    return [_with_differences(mapping, held) for mapping in mappings]
 
 
-def _with_differences(one: MappingRow, held: Sequence[DriftRow]) -> MappingRow:
+def _with_differences(mapping_row: MappingRow, held: Sequence[DriftRow]) -> MappingRow:
     """With what the first interval found that came to the same pair."""
-    same = [row for row in held if (row.column, row.to) == (one.column, one.to)]
-    differs = next((found for row in same if (found := measured(row).differs)), ())
+    same = [row for row in held if (row.column, row.to) == (mapping_row.column, mapping_row.to)]
+    differs = next((results for row in same if (results := measured(row).differs)), ())
     rows = [
         DiffersRow(
             kind=each.kind.value,
@@ -93,13 +95,13 @@ def _with_differences(one: MappingRow, held: Sequence[DriftRow]) -> MappingRow:
         )
         for each in differs
     ]
-    return msgspec.structs.replace(one, differs=rows, proposed=undone(one.to, differs))
+    return msgspec.structs.replace(mapping_row, differs=rows, proposed=undone(mapping_row.to, differs))
 
 
 def decided(mappings: Sequence[MappingRow], convert: Sequence[str], *, as_is: bool) -> list[MappingRow]:
     """The mappings with what somebody decided about their values. UsageError for an expression that
     isn't one over the columns that are mapped."""
-    found = {one.to: one for one in mappings}
+    rows = {mapping.to: mapping for mapping in mappings}
     for text in convert:
         from headrace.sql.conversions import conversion  # it loads the SQL parser
 
@@ -108,16 +110,16 @@ def decided(mappings: Sequence[MappingRow], convert: Sequence[str], *, as_is: bo
         except InvalidSelect as why:
             said = f"--convert {text[:80]!r} can't be used: {why.message}"
             raise UsageError(said, hint=why.hint or "--convert 'amount_cents / 100'") from why
-        own = [name for name in read if name in found]
+        own = [name for name in read if name in rows]
         if len(own) != 1:
-            said = f"--convert {text[:80]!r} must read one of {', '.join(sorted(found))[:200]}"
+            said = f"--convert {text[:80]!r} must read one of {', '.join(sorted(rows))[:200]}"
             raise UsageError(said, hint="headrace contract diff SOURCE shows the names")
-        found[own[0]] = msgspec.structs.replace(found[own[0]], convert=text.strip())
+        rows[own[0]] = msgspec.structs.replace(rows[own[0]], convert=text.strip())
     if as_is:
-        for name, one in found.items():
-            if one.convert is None and (one.differs or one.column == one.to):
-                found[name] = msgspec.structs.replace(one, convert=_quoted(name))
-    return [found[one.to] for one in mappings]
+        for name, row in rows.items():
+            if row.convert is None and (row.differs or row.column == row.to):
+                rows[name] = msgspec.structs.replace(row, convert=_quoted(name))
+    return [rows[mapping.to] for mapping in mappings]
 
 
 def _quoted(name: str) -> str:
@@ -127,12 +129,12 @@ def _quoted(name: str) -> str:
 def undecided(mappings: Sequence[MappingRow], command: str, plan_id: str | None) -> RefusedRow | None:
     """What has to be decided about values before names are accepted; `command` is what is typed, without
     its decision."""
-    open_ones = [one for one in mappings if one.differs and one.convert is None]
+    open_ones = [mapping for mapping in mappings if mapping.differs and mapping.convert is None]
     if not open_ones:
         return None
-    said = "; ".join(f"{one.column} → {one.to}: {', '.join(each.text for each in one.differs)}" for one in open_ones)
-    known = [one.proposed for one in open_ones if one.proposed is not None]
-    converts = " ".join(f"--convert {shlex.quote(one)}" for one in known)
+    text = "; ".join(f"{row.column} → {row.to}: {', '.join(each.text for each in row.differs)}" for row in open_ones)
+    known = [row.proposed for row in open_ones if row.proposed is not None]
+    converts = " ".join(f"--convert {shlex.quote(item)}" for item in known)
     complete = len(known) == len(open_ones)
     commands = [f"{command} {converts}"] if complete else [f"{command} --convert EXPRESSION"]
     return RefusedRow(
@@ -140,6 +142,6 @@ def undecided(mappings: Sequence[MappingRow], command: str, plan_id: str | None)
         plan_id_now=plan_id or "",
         files=[],
         changed=[],
-        text=f"the names alone aren't accepted, because the values differ: {said}",
+        text=f"the names alone aren't accepted, because the values differ: {text}",
         commands=[*commands, f"{command} --as-is"],
     )

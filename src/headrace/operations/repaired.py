@@ -17,17 +17,17 @@ _WRONG = ("failed", "held", "rejected", "lost")
 
 def wrong_before(tx: Transaction, run: int, published: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     """Node → partitions of a run's that came to nothing when they were tried before it."""
-    found: dict[str, list[str]] = {}
+    results: dict[str, list[str]] = {}
     for node, key in list(published)[:LOOKED_AT_MAX]:
-        before = next((one for one in attempts.of_partition(tx, node, key) if one.run_id != run), None)
+        before = next((attempt for attempt in attempts.of_partition(tx, node, key) if attempt.run_id != run), None)
         if before is not None and before.state in _WRONG:
-            found.setdefault(node, []).append(key)
-    return found
+            results.setdefault(node, []).append(key)
+    return results
 
 
-def rows(tx: Transaction, compiled: Compiled, found: dict[str, list[str]]) -> list[RepairedRow]:
+def rows(tx: Transaction, compiled: Compiled, results: dict[str, list[str]]) -> list[RepairedRow]:
     """For a document, inputs first."""
-    return [_row(tx, compiled, name, found[name]) for name in compiled.order if name in found]
+    return [_row(tx, compiled, name, results[name]) for name in compiled.order if name in results]
 
 
 def _row(tx: Transaction, compiled: Compiled, name: str, keys: list[str]) -> RepairedRow:
@@ -41,13 +41,13 @@ def _row(tx: Transaction, compiled: Compiled, name: str, keys: list[str]) -> Rep
         partitions=ordered,
         still_wrong=len(failures.of_node(tx, name)),
         assets=sorted(below - {name}),
-        consumers=sorted(one for one, consumer in compiled.project.consumers.items() if below & set(consumer.reads)),
+        consumers=sorted(item for item, consumer in compiled.project.consumers.items() if below & set(consumer.reads)),
     )
 
 
 def _below(compiled: Compiled, name: str) -> set[str]:
-    found = {name}
-    for one in compiled.order:
-        if found & {spec.node for spec in compiled.nodes[one].inputs}:
-            found.add(one)
-    return found
+    results = {name}
+    for item in compiled.order:
+        if results & {spec.node for spec in compiled.nodes[item].inputs}:
+            results.add(item)
+    return results

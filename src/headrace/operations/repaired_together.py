@@ -18,22 +18,22 @@ _OF_VALUES = (ValueDifferenceKind.SCALE, ValueDifferenceKind.SIGN)
 def repaired_together(tx: Transaction, incident: Incident, accepting: str, reread: Collection[str]) -> tuple[str, ...]:
     """The open incidents, this one among them, that are over once the names in its source's delivery of the partition `accepting` are
     accepted with a decision about their values, and the partitions `reread` are ingested again; none where that ends no other one."""
-    beside = [one for one in stored.open_ones(tx) if one.node == incident.node and one.kind in _DECIDED and one.columns]
+    beside = [item for item in stored.open_ones(tx) if item.node == incident.node and item.kind in _DECIDED and item.columns]
     if len(beside) < 2:
         return ()
     from headrace.operations.renaming import proposed  # it loads the SQL parser
 
     mappings = proposed(tx, incident.node, drift.newest_drift(tx, incident.node, accepting))
     decided = {
-        CauseKind.SCHEMA_CHANGE: {one.column for one in mappings},
-        CauseKind.DISTRIBUTION_SHIFT: {one.column for one in mappings if any(each.kind in _OF_VALUES for each in one.differs)},
+        CauseKind.SCHEMA_CHANGE: {mapping.column for mapping in mappings},
+        CauseKind.DISTRIBUTION_SHIFT: {mapping.column for mapping in mappings if any(each.kind in _OF_VALUES for each in mapping.differs)},
     }
-    found = {
-        one.id: one.shown
-        for one in stored.open_ones(tx)
-        if (one.node, one.state) == (incident.node, "open")
-        and one.columns
-        and set(one.columns) <= decided.get(CauseKind(one.kind), set())
-        and set(one.affected.partitions) <= set(reread)
+    results = {
+        item.id: item.shown
+        for item in stored.open_ones(tx)
+        if (item.node, item.state) == (incident.node, "open")
+        and item.columns
+        and set(item.columns) <= decided.get(CauseKind(item.kind), set())
+        and set(item.affected.partitions) <= set(reread)
     }
-    return tuple(found.values()) if incident.id in found and len(found) > 1 else ()
+    return tuple(results.values()) if incident.id in results and len(results) > 1 else ()

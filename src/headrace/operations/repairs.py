@@ -78,7 +78,7 @@ def before_reading_again(owner: str) -> str:
 
 def of_lost(assets: Sequence[Asset]) -> str:
     """What a person does first about assets that lose their worker as often as they are tried."""
-    where = ", ".join(f"{one.name} ({one.place.file}:{one.place.line})" for one in assets[:NAMED_MAX])
+    where = ", ".join(f"{asset.name} ({asset.place.file}:{asset.place.line})" for asset in assets[:NAMED_MAX])
     more = f" and {len(assets) - NAMED_MAX} more" if len(assets) > NAMED_MAX else ""
     what = "their code, and the memory that they take" if len(assets) > 1 else "its code, and the memory that it takes"
     return f"look at the machine that runs Headrace, and at {where}{more}: {what}"
@@ -102,22 +102,22 @@ def _more_memory(project: Project, asset: Asset) -> str:
     return "run it where there is more" if run is None else "raise memory_max of [run], or give it its own"
 
 
-def _before_trying_again(project: Project, one: BrokenPartition) -> str | None:
+def _before_trying_again(project: Project, partition: BrokenPartition) -> str | None:
     """What a person does first about a partition that was given up; None of one that has other reasons."""
-    asset = project.assets.get(one.node)
-    kind = "lost_worker" if one.state == "lost" else one.error.kind if one.error is not None else ""
-    if asset is None or one.of_code or kind not in ("lost_worker", "resources"):
+    asset = project.assets.get(partition.node)
+    kind = "lost_worker" if partition.state == "lost" else partition.error.kind if partition.error is not None else ""
+    if asset is None or partition.of_code or kind not in ("lost_worker", "resources"):
         return None
     if kind == "lost_worker":
         return of_lost([asset])
-    error = one.error
+    error = partition.error
     assert error is not None
     return of_resources(project, asset, failure_said(error.code or "", error.message), error.message)
 
 
-def lacking(found: Iterable[BrokenPartition]) -> list[str]:
+def lacking(partitions: Iterable[BrokenPartition]) -> list[str]:
     """The packages that attempts lacked, each once, in their order."""
-    said = (one.error.hint or "" for one in found if one.state == "failed" and one.error is not None)
+    said = (partition.error.hint or "" for partition in partitions if partition.state == "failed" and partition.error is not None)
     return list(dict.fromkeys(match.group(1) for hint in said if (match := _INSTALLED.search(hint)) is not None))
 
 
@@ -137,39 +137,39 @@ def repairs(project: Project, broken: Iterable[BrokenPartition], because: str) -
     """What repairs each, those of a node that need the same together. `because` is the reason that is
     put into commands. Nothing repairs a node that isn't declared any more."""
     groups: dict[tuple[str, str | None, str | None], list[BrokenPartition]] = {}
-    for one in broken:
-        if project.node(one.node) is None:
+    for partition in broken:
+        if project.node(partition.node) is None:
             continue
-        groups.setdefault((one.node, first_of(project, one), one.incident), []).append(one)
-    return [_row(project, node, first, found, because) for (node, first, _), found in groups.items()][:ROWS_MAX]
+        groups.setdefault((partition.node, first_of(project, partition), partition.incident), []).append(partition)
+    return [_row(project, node, first, partitions, because) for (node, first, _), partitions in groups.items()][:ROWS_MAX]
 
 
-def _row(project: Project, node: str, first: str | None, found: Sequence[BrokenPartition], because: str) -> RepairRow:
+def _row(project: Project, node: str, first: str | None, partitions: Sequence[BrokenPartition], because: str) -> RepairRow:
     declared = project.source_or_asset(node)
-    keys = [one.partition for one in found]
-    history = found[0].history
+    keys = [partition.partition for partition in partitions]
+    history = partitions[0].history
     if declared is not None and declared.partition.grain is not None:
         keys.sort(key=lambda key: order_of(key, declared.partition, declared.timezone))
     if history is not None:
         return RepairRow(
             node=node, partitions=keys, first=first, commands=[decided_at(node)],
-            incident=found[0].incident,
+            incident=partitions[0].incident,
         )  # fmt: skip
-    commands = _commands(project, node, keys, found, because)
+    commands = _commands(project, node, keys, partitions, because)
     if first is not None:
-        first += _or_accept(node, keys, found) + next((one.others for one in found if one.others), "")
-    return RepairRow(node=node, partitions=keys, first=first, commands=commands, incident=found[0].incident)
+        first += _or_accept(node, keys, partitions) + next((partition.others for partition in partitions if partition.others), "")
+    return RepairRow(node=node, partitions=keys, first=first, commands=commands, incident=partitions[0].incident)
 
 
-def _or_accept(node: str, keys: Sequence[str], found: Sequence[BrokenPartition]) -> str:
+def _or_accept(node: str, keys: Sequence[str], partitions: Sequence[BrokenPartition]) -> str:
     """The other choice where all is held, so that no check failed: one command accepts it as it is."""
-    if any(one.state != "held" or one.renamed for one in found):
+    if any(partition.state != "held" or partition.renamed for partition in partitions):
         return ""
-    what = place(node, keys[0]) if len(keys) == 1 else found[0].incident
+    what = place(node, keys[0]) if len(keys) == 1 else partitions[0].incident
     if what is None:
         return f", or accept them as exceptions ({decided_at(node)} lists them)"
-    said = "it as an exception" if len(keys) == 1 else "them as exceptions"
-    return f", or accept {said} ({command_line('quarantine', 'accept', what, '--reason', 'TEXT')})"
+    text = "it as an exception" if len(keys) == 1 else "them as exceptions"
+    return f", or accept {text} ({command_line('quarantine', 'accept', what, '--reason', 'TEXT')})"
 
 
 def of_withdrawn(project: Project, node: str, key: str, *, same: bool) -> RepairRow:
@@ -184,63 +184,63 @@ def of_withdrawn(project: Project, node: str, key: str, *, same: bool) -> Repair
     return RepairRow(node=node, partitions=[key], first=first, commands=[command_line("apply"), run])
 
 
-def first_of(project: Project, one: BrokenPartition) -> str | None:
+def first_of(project: Project, partition: BrokenPartition) -> str | None:
     """What has to be done before any command helps; None where trying again may be enough."""
-    declared = project.node(one.node)
-    if one.history is not None and declared is not None:
-        return f"{one.history}; {before_deciding(declared.owner)}"
-    if declared is not None and _is_configured(one):
+    declared = project.node(partition.node)
+    if partition.history is not None and declared is not None:
+        return f"{partition.history}; {before_deciding(declared.owner)}"
+    if declared is not None and _is_configured(partition):
         return asked_by_its_error(declared.place.file)
     if isinstance(declared, Source):
-        return _of_source(declared, one)
+        return _of_source(declared, partition)
     if not isinstance(declared, Asset):
         return None
-    if _passes(one):
-        return _before_trying_again(project, one)
-    if one.state == "rejected" and one.declared:
-        return f"correct {one.declared}, or its input"
-    if one.state in ("rejected", "warned"):
+    if _passes(partition):
+        return _before_trying_again(project, partition)
+    if partition.state == "rejected" and partition.declared:
+        return f"correct {partition.declared}, or its input"
+    if partition.state in ("rejected", "warned"):
         return f"correct {declared.place.file}, its input or the check that failed"
-    if one.state in ("held", "dropped", "published"):
+    if partition.state in ("held", "dropped", "published"):
         return f"correct {declared.place.file} or its input"
-    if packages := lacking([one]):
+    if packages := lacking([partition]):
         return installed(packages)
-    if _is_denied(one):
-        return asked_for_access(one.node)
-    where = None if one.error is None or one.error.file is None else one.error.file
-    line = f":{one.error.line}" if one.error is not None and where is not None and one.error.line else ""
+    if _is_denied(partition):
+        return asked_for_access(partition.node)
+    where = None if partition.error is None or partition.error.file is None else partition.error.file
+    line = f":{partition.error.line}" if partition.error is not None and where is not None and partition.error.line else ""
     return f"correct {where or declared.place.file}{line}, or its input"
 
 
-def _of_source(source: Source, one: BrokenPartition) -> str | None:
-    if one.state == "failed" and one.error is not None and one.error.code == "out_of_memory":
+def _of_source(source: Source, partition: BrokenPartition) -> str | None:
+    if partition.state == "failed" and partition.error is not None and partition.error.code == "out_of_memory":
         return before_reading_again(source.owner)
-    if one.state in ("failed", "lost"):
+    if partition.state in ("failed", "lost"):
         return None
-    if one.declared:
-        return f"correct {one.declared}, or ask {source.owner} for data as it says"
-    if source.connector and one.renamed:
+    if partition.declared:
+        return f"correct {partition.declared}, or ask {source.owner} for data as it says"
+    if source.connector and partition.renamed:
         return f"accept the new names, or ask {source.owner} for the data as it was agreed"
     if source.connector:
         return f"ask {source.owner} for the data as it was agreed, or declare it as it is in {source.place.file}"
-    again = f"under the name {one.delivery}" if one.delivery else "where the source looks"
-    if one.renamed:
+    again = f"under the name {partition.delivery}" if partition.delivery else "where the source looks"
+    if partition.renamed:
         return f"accept the new names, or ask {source.owner} for the file as it was agreed, and put it {again}"
     return f"ask {source.owner} for the file as it was agreed, and put it {again}"
 
 
-def _commands(project: Project, node: str, keys: Sequence[str], found: Sequence[BrokenPartition], because: str) -> list[str]:
+def _commands(project: Project, node: str, keys: Sequence[str], partitions: Sequence[BrokenPartition], because: str) -> list[str]:
     declared = project.source_or_asset(node)
-    if all(_is_configured(one) for one in found):
+    if all(_is_configured(partition) for partition in partitions):
         return after_correcting(node, keys, is_asset=isinstance(declared, Asset))
-    if isinstance(declared, Source) and any(broken.state not in ("failed", "lost") for broken in found):
-        if any(one.declared for one in found):
+    if isinstance(declared, Source) and any(broken.state not in ("failed", "lost") for broken in partitions):
+        if any(partition.declared for partition in partitions):
             return [command_line("apply"), command_line("tick")]
-        accept = next((one.partition for one in found if one.renamed), None)
+        accept = next((partition.partition for partition in partitions if partition.renamed), None)
         again = command_line("tick")
         return [again] if accept is None else [command_line("contract", "accept", place(node, accept)), again]
-    passing = all(_passes(one) or lacking([one]) or _is_denied(one) for one in found)
-    passing = passing and not any(_before_trying_again(project, one) for one in found)
+    passing = all(_passes(partition) or lacking([partition]) or _is_denied(partition) for partition in partitions)
+    passing = passing and not any(_before_trying_again(project, partition) for partition in partitions)
     if not isinstance(declared, Asset) or passing:
         return [command_line("retry", node if len(keys) > 1 else place(node, keys[0]))]
     return ["headrace apply", _again(declared, keys, because)]

@@ -35,7 +35,7 @@ def report(
     session: ProjectSession, target: str, *, first: str | None, last: str | None, reason: str | None, progress: Progress
 ) -> IncidentRow:
     """Say that published data is wrong; the incident that this is. Refused without a reason, UsageError where nothing is published."""
-    said = reasons.given(reason, "incidents report", "who repairs it has to know what is wrong with the data")
+    text = reasons.given(reason, "incidents report", "who repairs it has to know what is wrong with the data")
     node, key = targets.target(target, session.project())
     if node in session.borrowed:
         raise Refused(f"{node} is read from production in this environment", hint="report it there: without --env")
@@ -49,7 +49,7 @@ def report(
     ends = key or (targets.partition(declared, last) if last is not None else begins)  # type: ignore[arg-type]
     if ends < begins:
         raise UsageError(f"--to {ends} comes before --from {begins}")
-    return perform(session, "report_incident", ReportArguments(node, begins, ends, said), progress)  # type: ignore[no-any-return]
+    return perform(session, "report_incident", ReportArguments(node, begins, ends, text), progress)  # type: ignore[no-any-return]
 
 
 @leader_command("report_incident", ReportArguments, IncidentRow)
@@ -61,12 +61,12 @@ def _report(context: CommandContext, arguments: ReportArguments, progress: Progr
     told: list[int] = []
 
     def write(tx: Transaction, now: int) -> None:
-        found = publications.shown_between(tx, arguments.node, arguments.first, arguments.last, limit=PARTITIONS_MAX + 1)
-        if not found:
+        results = publications.shown_between(tx, arguments.node, arguments.first, arguments.last, limit=PARTITIONS_MAX + 1)
+        if not results:
             raise UsageError(f"nothing is published of {arguments.node} {_span(arguments)}", hint=f"headrace read {arguments.node}")
-        if len(found) > PARTITIONS_MAX:
+        if len(results) > PARTITIONS_MAX:
             raise UsageError(f"more than {PARTITIONS_MAX:,} partitions are published {_span(arguments)}", hint="report fewer at once")
-        ids = reported(tx, arguments.node, found, context.actor.id, arguments.reason, now)
+        ids = reported(tx, arguments.node, results, context.actor.id, arguments.reason, now)
         judge_now(tx, context.session, applied, now, reported=True)
         number = stored.of_evidence(tx, ids[0])
         assert number is not None, "what people report is always put down to something"

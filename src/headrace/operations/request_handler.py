@@ -70,15 +70,15 @@ class RequestHandler:
         self._context.clock.go_on()  # a replay that is served rests until somebody asks
         try:
             context = self._context.asked_by(request.actor, msgspec.convert(request.arguments.get("now"), datetime | None, strict=False))
-            found = self._answer(context, request)
-            if not isinstance(found, PendingRun):
-                self._say(request, found)
+            pending_run = self._answer(context, request)
+            if not isinstance(pending_run, PendingRun):
+                self._say(request, pending_run)
                 return
-            run = found.leader.begin(found.order)
+            run = pending_run.leader.begin(pending_run.order)
         except (HeadraceError, msgspec.ValidationError) as error:
             self._refuse(request, error)
             return
-        self._going_on[run] = (request, found)
+        self._going_on[run] = (request, pending_run)
         with self._context.store.write(self._context.held.lease.epoch) as tx:
             serve_by(tx, request.id, run)
 

@@ -31,43 +31,43 @@ class RestatementReason(NamedTuple):
 class RestatementCauses:
     """The causes of all that was replaced: node → its replacements, oldest first."""
 
-    def __init__(self, tx: Transaction, compiled: Compiled, found: Mapping[str, Sequence[Replaced]]) -> None:
-        self._tx, self._compiled, self._found = tx, compiled, found
-        self._at = {name: {one.partition: one for one in rows} for name, rows in found.items()}
+    def __init__(self, tx: Transaction, compiled: Compiled, results: Mapping[str, Sequence[Replaced]]) -> None:
+        self._tx, self._compiled, self._found = tx, compiled, results
+        self._at = {name: {row.partition: row for row in rows} for name, rows in results.items()}
         """The newest of each partition."""
         self._order = {name: place for place, name in enumerate(compiled.order)}
         self._times: dict[tuple[str, str], list[int]] = {}
         """When each partition was replaced, in order."""
-        for name, rows in found.items():
-            for one in rows:
-                self._times.setdefault((name, one.partition), []).append(one.at)
+        for name, rows in results.items():
+            for row in rows:
+                self._times.setdefault((name, row.partition), []).append(row.at)
         self._fingerprints: dict[tuple[int, str], str | None] = {}
 
     def groups(self, name: str) -> list[tuple[RestatementReason, list[Replaced]]]:
         """A node's partitions by why they changed last, in the order in which these were first seen."""
         groups: dict[RestatementReason, list[Replaced]] = {}
-        causes = {key: self._because(name, one) for key, one in self._at[name].items()}
-        for one in self._found[name]:
-            groups.setdefault(causes[one.partition], []).append(one)
+        causes = {key: self._because(name, item) for key, item in self._at[name].items()}
+        for item in self._found[name]:
+            groups.setdefault(causes[item.partition], []).append(item)
         return list(groups.items())
 
-    def _because(self, name: str, one: Replaced) -> RestatementReason:
+    def _because(self, name: str, item: Replaced) -> RestatementReason:
         if name in self._compiled.project.sources:
-            return RestatementReason("again" if one.reread else "correction" if one.corrects else "restatement", (name,))
-        before = self._times[name, one.partition]
-        place = bisect.bisect_left(before, one.at)
-        span = (before[place - 1] if place else _BEGINNING, one.at)
-        read = {made.node: made for made in self._sources(name, one.partition, span)}
+            return RestatementReason("again" if item.reread else "correction" if item.corrects else "restatement", (name,))
+        before = self._times[name, item.partition]
+        place = bisect.bisect_left(before, item.at)
+        span = (before[place - 1] if place else _BEGINNING, item.at)
+        read = {source.node: source for source in self._sources(name, item.partition, span)}
         if came_anew := {node for node, made in read.items() if not made.reread}:
             corrects = all(read[node].corrects for node in came_anew)
             return RestatementReason("correction" if corrects else "restatement", tuple(sorted(came_anew, key=self._order.__getitem__)))
         if read:
             return RestatementReason("again", tuple(sorted(read, key=self._order.__getitem__)))
-        if self._fingerprint(one.version_before, name) != self._fingerprint(one.version, name):
+        if self._fingerprint(item.version_before, name) != self._fingerprint(item.version, name):
             return RestatementReason("code")
-        computed = publications.times(self._tx, name, one.partition)
-        without = max((at for at in computed if at < one.at), default=_BEGINNING)
-        came = set(self._arrived(name, one.partition, (without, one.at)))
+        computed = publications.times(self._tx, name, item.partition)
+        without = max((at for at in computed if at < item.at), default=_BEGINNING)
+        came = set(self._arrived(name, item.partition, (without, item.at)))
         if came:
             return RestatementReason("arrival", tuple(sorted(came, key=self._order.__getitem__)))
         return RestatementReason("again")
@@ -76,29 +76,29 @@ class RestatementCauses:
         """The sources that a partition is computed from and that came within a time for the first time:
         `optional` ones, which it had been computed without."""
         for spec in self._compiled.nodes[name].inputs:
-            for one in () if spec.node == name else self._needed(name, key, spec) or ():
-                first = min(publications.times(self._tx, spec.node, one), default=_BEGINNING)
+            for item in () if spec.node == name else self._needed(name, key, spec) or ():
+                first = min(publications.times(self._tx, spec.node, item), default=_BEGINNING)
                 if not span[0] < first <= span[1]:
                     continue
                 if spec.node in self._compiled.project.sources:
                     yield spec.node
                 elif spec.node in self._compiled.nodes:
-                    yield from self._arrived(spec.node, one, span)
+                    yield from self._arrived(spec.node, item, span)
 
     def _sources(self, name: str, key: str | None, span: tuple[int, int]) -> Iterator[Replaced]:
         """What of sources was replaced in a time, and a node's partition (None: any of them) was computed from."""
         for spec in self._compiled.nodes[name].inputs:
-            found = self._at.get(spec.node, {})
+            results = self._at.get(spec.node, {})
             wanted = self._needed(name, key, spec)
             if spec.node in self._compiled.project.sources:
-                rows = found.values() if wanted is None else (found[one] for one in wanted if one in found)
+                rows = results.values() if wanted is None else (results[item] for item in wanted if item in results)
                 if (made := next((row for row in rows if span[0] <= row.at <= span[1]), None)) is not None:
                     yield made
             elif spec.node in self._compiled.nodes:
                 node = self._node(spec.node)
-                passes_on = wanted is None or node is None or node.partition.whole or not found
-                for one in [None] if passes_on else [one for one in wanted or () if one in found]:
-                    yield from self._sources(spec.node, one, span)
+                passes_on = wanted is None or node is None or node.partition.whole or not results
+                for item in [None] if passes_on else [one for one in wanted or () if one in results]:
+                    yield from self._sources(spec.node, item, span)
 
     def _needed(self, name: str, key: str | None, spec: InputSpec) -> Collection[str] | None:
         """The partitions of an input that a partition is computed from; None for all."""

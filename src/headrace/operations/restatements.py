@@ -36,14 +36,14 @@ PROPOSED_MAX = 10_000
 def restated(tx: Transaction, compiled: Compiled, zone: ZoneInfo, since_us: int, only: Collection[int] | None = None) -> list[RestatedRow]:
     """Node by node, inputs first, what was published again since a time and has other content now than before; of some publications
     (`only`)."""
-    found: dict[str, list[Replaced]] = {}
-    for one in restatements.replaced(tx, since_us, REPLACED_MAX):
-        if _told(compiled, one.node) and (only is None or one.id in only):
-            found.setdefault(one.node, []).append(one)
-    if not found:
+    results: dict[str, list[Replaced]] = {}
+    for item in restatements.replaced(tx, since_us, REPLACED_MAX):
+        if _told(compiled, item.node) and (only is None or item.id in only):
+            results.setdefault(item.node, []).append(item)
+    if not results:
         return []
-    readers, causes = _readers(compiled), RestatementCauses(tx, compiled, found)
-    names = [name for name in compiled.order if name in found]
+    readers, causes = _readers(compiled), RestatementCauses(tx, compiled, results)
+    names = [name for name in compiled.order if name in results]
     groups = ((name, cause, _changed(group)) for name in names for cause, group in causes.groups(name))
     return [_row(compiled, zone, name, group, cause, readers) for name, cause, group in groups if group]
 
@@ -57,14 +57,16 @@ def lately(session: ProjectSession, tx: Transaction, compiled: Compiled, now_us:
 
 def proposed(tx: Transaction, compiled: Compiled) -> list[ProposedRow]:
     """What is stale and is made again only if somebody asks, with the command that does it."""
-    found: dict[str, list[str]] = {}
+    results: dict[str, list[str]] = {}
     for node, key in restatements.proposed(tx, PROPOSED_MAX):
         if node in compiled.project.assets:
-            found.setdefault(node, []).append(key)
+            results.setdefault(node, []).append(key)
     known: dict[tuple[int, str], str | None] = {}
-    rows = (_proposed(compiled, name, found[name]) for name in compiled.order if name in found)
+    rows = (_proposed(compiled, name, results[name]) for name in compiled.order if name in results)
     changed = [msgspec.structs.replace(row, own_code=code_changed(tx, compiled, row.node, row.from_, known)) for row in rows]
-    failing = {one.node: one.shown for one in incidents.open_ones(tx) if one.kind == CauseKind.CODE_ERROR} if changed else {}
+    failing = (
+        {incident.node: incident.shown for incident in incidents.open_ones(tx) if incident.kind == CauseKind.CODE_ERROR} if changed else {}
+    )
     return [_corrected_first(tx, compiled, row, failing.get(row.node), known) for row in changed]
 
 
@@ -75,10 +77,10 @@ def _corrected_first(
     if incident is None or not row.own_code:
         return row
     tried = attempts.of_node(tx, row.node, limit=1, states=("failed", "rejected", "held"))
-    failed = [one.version for one in tried if one.version is not None]
+    failed = [attempt.version for attempt in tried if attempt.version is not None]
     if not failed or differs(tx, compiled, row.node, failed[0], known):
         return row  # other code than has failed
-    if any(not differs(tx, compiled, row.node, one, known) for one in applying.published_versions(tx, row.node)):
+    if any(not differs(tx, compiled, row.node, version, known) for version in applying.published_versions(tx, row.node)):
         return row  # code that has computed other partitions
     return msgspec.structs.replace(row, incident=incident, command=command_line("incident", incident))
 
@@ -95,18 +97,23 @@ def _told(compiled: Compiled, name: str) -> bool:
 
 
 def _row(
-    compiled: Compiled, zone: ZoneInfo, name: str, found: Sequence[Replaced], cause: RestatementReason, readers: Mapping[str, Sequence[str]]
+    compiled: Compiled,
+    zone: ZoneInfo,
+    name: str,
+    results: Sequence[Replaced],
+    cause: RestatementReason,
+    readers: Mapping[str, Sequence[str]],
 ) -> RestatedRow:
-    first, last = _by_partition(found, newest=False), _by_partition(found, newest=True)
+    first, last = _by_partition(results, newest=False), _by_partition(results, newest=True)
     keys = _ordered(compiled, name, last)
-    at = max(one.at for one in last.values())
+    at = max(item.at for item in last.values())
     return RestatedRow(
         node=name,
         partitions=len(keys),
         from_=keys[0],
         to=keys[-1],
-        rows_before=sum(one.rows_before for one in first.values()),
-        rows_after=sum(one.rows for one in last.values()),
+        rows_before=sum(item.rows_before for item in first.values()),
+        rows_after=sum(item.rows for item in last.values()),
         at=instant(at).astimezone(zone),
         cause=cause.cause,
         because=list(cause.sources),
@@ -114,28 +121,28 @@ def _row(
     )
 
 
-def _changed(found: Sequence[Replaced]) -> list[Replaced]:
+def _changed(results: Sequence[Replaced]) -> list[Replaced]:
     """Without the partitions that are again what they were before all of it."""
-    first, last = _by_partition(found, newest=False), _by_partition(found, newest=True)
-    back = {key for key, one in first.items() if one.hash_before is not None and one.hash_before == last[key].hash}
-    return [one for one in found if one.partition not in back]
+    first, last = _by_partition(results, newest=False), _by_partition(results, newest=True)
+    back = {key for key, item in first.items() if item.hash_before is not None and item.hash_before == last[key].hash}
+    return [item for item in results if item.partition not in back]
 
 
-def _by_partition(found: Iterable[Replaced], *, newest: bool) -> dict[str, Replaced]:
+def _by_partition(result: Iterable[Replaced], *, newest: bool) -> dict[str, Replaced]:
     chosen: dict[str, Replaced] = {}
-    for one in found:
-        if newest or one.partition not in chosen:
-            chosen[one.partition] = one
+    for item in result:
+        if newest or item.partition not in chosen:
+            chosen[item.partition] = item
     return chosen
 
 
 def _readers(compiled: Compiled) -> dict[str, list[str]]:
     """Node → consumers that read it, through a view too."""
-    found: dict[str, list[str]] = {}
+    results: dict[str, list[str]] = {}
     for name, consumer in compiled.project.consumers.items():
         for read in dict.fromkeys((*consumer.reads, *expanded_names(compiled, consumer.reads))):
-            found.setdefault(read, []).append(name)
-    return found
+            results.setdefault(read, []).append(name)
+    return results
 
 
 def _proposed(compiled: Compiled, name: str, keys: Sequence[str]) -> ProposedRow:

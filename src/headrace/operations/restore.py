@@ -133,7 +133,7 @@ def unfit(lake: Path, folder: Path, manifest: Manifest) -> str:
     if not manifest.state_only:
         return ""
     with read_saved(folder / STATE) as tx:
-        current = [one.path for one in catalog.registered(tx) if not one.ended] if not catalog.missing(tx) else []
+        current = [item.path for item in catalog.registered(tx) if not item.ended] if not catalog.missing(tx) else []
     gone = [path for path in current if not (lake / path).is_file()]
     return f"the lake lacks {len(gone)} of its {len(current)} files, such as {gone[0]}" if gone else ""
 

@@ -46,18 +46,18 @@ def _resume(context: CommandContext, arguments: ResumeArguments, progress: Progr
     if applied is None:
         raise ProjectError("nothing is applied yet, so nothing is paused", hint="headrace apply")
     with context.store.read() as tx:
-        held = {one.node: one for one in pauses.in_force(tx, context.clock.now_us())}
+        held = {pause.node: pause for pause in pauses.in_force(tx, context.clock.now_us())}
     ended = _ended(context, arguments, applied.compiled, held)
     project: Project = applied.compiled.project
 
     def write(tx: Transaction, now: int) -> None:
         pauses.end_those_over(tx, now)
-        pauses.end(tx, [one.node for one in ended], now)
+        pauses.end(tx, [pause.node for pause in ended], now)
         audited(tx, now, Action.NODE_RESUMED, context.actor, project, ended, arguments.reason)
-        if any(one.kind == CauseKind.PAUSED for one in incidents.open_ones(tx)):
+        if any(incident.kind == CauseKind.PAUSED for incident in incidents.open_ones(tx)):
             judge_now(tx, context.session, applied, now)
 
-    names = [one.node for one in ended]
+    names = [pause.node for pause in ended]
     context.tell(Resumed(scheduled(project, names)), write=write)
     with context.store.read() as tx:
         return PauseResponse(
@@ -70,7 +70,7 @@ def _ended(context: CommandContext, arguments: ResumeArguments, compiled: Compil
     gone = [name for name in arguments.select if name in held and compiled.project.node(name) is None]
     rest = [text for text in arguments.select if text not in gone]
     names = [*gone, *(selected(context.session, rest, arguments.exclude, compiled=compiled) if rest else ())]
-    found = [held[name] for name in names if name in held]
-    if not found:
+    results = [held[name] for name in names if name in held]
+    if not results:
         raise UsageError("nothing of that is paused", hint="headrace pause lists what is")
-    return found
+    return results

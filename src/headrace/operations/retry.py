@@ -44,8 +44,8 @@ def retry(session: ProjectSession, target: str, *, reason: str | None, progress:
         raise unknown_run(target) if _is_run(target) else UsageError("nothing has run yet", hint="headrace tick")
     project = session.project()
     with session.store.read() as tx:
-        found = _failed(tx, project, target)
-    if not found:
+        results = _failed(tx, project, target)
+    if not results:
         return _nothing(session, target)
     return perform(session, "retry", RetryArguments(target, (reason or "").strip()), progress)  # type: ignore[no-any-return]
 
@@ -54,9 +54,9 @@ def retry(session: ProjectSession, target: str, *, reason: str | None, progress:
 def _retry(context: CommandContext, arguments: RetryArguments, progress: Progress) -> PendingRun | RunResponse:
     leader = context.leader(progress)
     with context.store.read() as tx:
-        found = _failed(tx, leader.applied.compiled.project, arguments.target)
+        results = _failed(tx, leader.applied.compiled.project, arguments.target)
     known = {target.node for target in leader.everything}
-    wanted = [Target(node, key, key) for node, key in found if node in known]
+    wanted = [Target(node, key, key) for node, key in results if node in known]
     if not wanted:
         return _nothing(context.session, arguments.target)
     counts = of_places(leader, ((target.node, target.first or WHOLE) for target in wanted))
@@ -77,12 +77,12 @@ def _failed(tx: Transaction, project: Project, text: str) -> Iterable[tuple[str,
     if _is_run(text):
         if runs.get(tx, int(text)) is None:
             raise unknown_run(text)
-        found, node = failures.of_run(tx, int(text)), None
+        results, node = failures.of_run(tx, int(text)), None
     else:
         node, key = targets.target(text, project, kinds=KINDS)
-        found = failures.of_node(tx, node, key)
-    dropped = set(dropped_deliveries(tx, node)) if found else set()
-    return [one for one in found if one not in dropped]
+        results = failures.of_node(tx, node, key)
+    dropped = set(dropped_deliveries(tx, node)) if results else set()
+    return [item for item in results if item not in dropped]
 
 
 def _is_run(text: str) -> bool:

@@ -82,7 +82,7 @@ def _run(context: CommandContext, arguments: RunArguments, progress: Progress) -
     names = selected(context.session, arguments.select, arguments.exclude, compiled=compiled)
     targets = _targets(compiled.project, names, arguments, leader.exported)
     together = _together(context, compiled.project, targets) if arguments.again else []
-    targets += [Target(one.source, one.key, one.key) for one in together]
+    targets += [Target(item.source, item.key, item.key) for item in together]
     targets += [Target(name) for name in _sources_above(compiled, names) if name not in names]
     if arguments.again and context.session.env != PRODUCTION:
         _give_up(context, leader, targets)
@@ -109,7 +109,7 @@ def _announced(context: CommandContext, leader: Leader, names: Sequence[str], ar
 
 def _together(context: CommandContext, project: Project, targets: Sequence[Target]) -> list[DeliveryArrived]:
     """What came in one file with partitions of sources that are asked for, with these: none can be ingested from it alone."""
-    found: list[DeliveryArrived] = []
+    results: list[DeliveryArrived] = []
     for name in dict.fromkeys(target.node for target in targets):
         source = project.sources.get(name)
         if source is None or not routed(source):
@@ -117,9 +117,9 @@ def _together(context: CommandContext, project: Project, targets: Sequence[Targe
         with context.store.read() as tx:
             bundles = arriving.newest_bundles(tx, name)
         spans = [target for target in targets if target.node == name]
-        asked = {bundle for key, bundle in bundles.items() if any(_covers(source, one, key) for one in spans)}
-        found += [DeliveryArrived(name, key, bundle) for key, bundle in bundles.items() if bundle in asked]
-    return found
+        asked = {bundle for key, bundle in bundles.items() if any(_covers(source, span, key) for span in spans)}
+        results += [DeliveryArrived(name, key, bundle) for key, bundle in bundles.items() if bundle in asked]
+    return results
 
 
 def _give_up(context: CommandContext, leader: Leader, targets: Sequence[Target]) -> None:
@@ -136,7 +136,7 @@ def _give_up(context: CommandContext, leader: Leader, targets: Sequence[Target])
 
 
 def _covered(node: Source | Asset, spans: Sequence[Target], key: str) -> bool:
-    return any(_covers(node, one, key) for one in spans)
+    return any(_covers(node, span, key) for span in spans)
 
 
 def _covers(source: Source | Asset, target: Target, key: str) -> bool:

@@ -44,28 +44,28 @@ class RunsResponse(Response, frozen=True, kw_only=True):
 def run_list(session: ProjectSession, *, failed: bool, before: str | None, limit: int) -> RunsResponse:
     """A page of runs; `failed` only those that didn't succeed. UsageError for a cursor that was never given."""
     older_than = None if before is None else place(before, int)
-    found: list[RunLine] = []
+    lines: list[RunLine] = []
     more = False
     if session.store is not None:
         with session.store.read() as tx:
             page = runs.page(tx, limit=limit + 1, before=older_than, failed=failed)
             more = len(page) > limit
-            found = [_line(session, tx, one) for one in page[:limit]]
-    return RunsResponse(now=session.now(), runs=found, next=cursor(int(found[-1].run_id)) if more else None)
+            lines = [_line(session, tx, run) for run in page[:limit]]
+    return RunsResponse(now=session.now(), runs=lines, next=cursor(int(lines[-1].run_id)) if more else None)
 
 
-def _line(session: ProjectSession, tx: Transaction, one: Run) -> RunLine:
-    counted = [CountedRow(value=state, count=n) for state, n in runs.attempts_by_state(tx, one.id)]
-    return RunLine(**head(session, one), reason=one.reason, attempts=counted)
+def _line(session: ProjectSession, tx: Transaction, run: Run) -> RunLine:
+    counted = [CountedRow(value=state, count=n) for state, n in runs.attempts_by_state(tx, run.id)]
+    return RunLine(**head(session, run), reason=run.reason, attempts=counted)
 
 
-def head(session: ProjectSession, one: Run) -> dict[str, Any]:
+def head(session: ProjectSession, run: Run) -> dict[str, Any]:
     """The fields of RunHead."""
     return {
-        "run_id": str(one.id),
-        "kind": one.kind,
-        "state": one.shown_state,
-        "actor": one.actor,
-        "started_at": session.instant(one.started_at),
-        "finished_at": None if one.finished_at is None else session.instant(one.finished_at),
+        "run_id": str(run.id),
+        "kind": run.kind,
+        "state": run.shown_state,
+        "actor": run.actor,
+        "started_at": session.instant(run.started_at),
+        "finished_at": None if run.finished_at is None else session.instant(run.finished_at),
     }

@@ -43,10 +43,10 @@ ATTEMPTS_MAX = 1_000_000
 def run_response(store: Store, clock: Clock, zone: ZoneInfo, result: RunResult, *, counts: CountsRow | None = None) -> RunResponse:
     """What a run did. `counts` is what it announced."""
     with store.read() as tx:
-        found = attempts.of_run(tx, result.run_id, limit=ATTEMPTS_MAX)
+        results = attempts.of_run(tx, result.run_id, limit=ATTEMPTS_MAX)
         visible = publications.of_run(tx, result.run_id)
-        counts_of = {one.id: rows_of(tx, one) for one in found}
-        last = {(a.node, key): a for a in found for key in a.partitions}
+        counts_of = {attempt.id: rows_of(tx, attempt) for attempt in results}
+        last = {(a.node, key): a for a in results for key in a.partitions}
         given_up = {at for at, a in last.items() if a.state == "lost" and _is_failed(tx, *at)}
     rejected = [
         RejectedRow(
@@ -61,7 +61,7 @@ def run_response(store: Store, clock: Clock, zone: ZoneInfo, result: RunResult, 
         now=clock.now().astimezone(zone),
         run_id=str(result.run_id),
         state=result.state,
-        attempts=[_attempt(a, counts_of[a.id], zone) for a in found],
+        attempts=[_attempt(a, counts_of[a.id], zone) for a in results],
         published=[
             PublishedRow(asset=p.node, partition=p.partition, rows=p.rows, snapshot=p.snapshot, verdict=p.verdict, identical=p.identical)
             for p in visible
@@ -71,7 +71,7 @@ def run_response(store: Store, clock: Clock, zone: ZoneInfo, result: RunResult, 
         repaired=mended,
         restated=restated,
         proposed=proposed,
-        learnt=_learnt(store, found),
+        learnt=_learnt(store, results),
         counts=counts,
         incidents_opened=_incidents(store, result.run_id),
         clock=clock.kind,
@@ -89,11 +89,11 @@ def _incidents(store: Store, run: int) -> list[str]:
         return [incidents.shown(number) for number in incidents.found_in(tx, run)]
 
 
-def _learnt(store: Store, found: Sequence[Attempt]) -> list[LearntRow]:
+def _learnt(store: Store, results: Sequence[Attempt]) -> list[LearntRow]:
     """What the run's attempts learnt of sources, by source."""
-    ids = {f"{a.epoch}.{a.n}" for a in found if a.kind == "take_in" and a.state == "published"}
+    ids = {f"{a.epoch}.{a.n}" for a in results if a.kind == "take_in" and a.state == "published"}
     with store.read() as tx:
-        rows = lessons.of_sources(tx, sorted({a.node for a in found if a.kind == "take_in"})) if ids else []
+        rows = lessons.of_sources(tx, sorted({a.node for a in results if a.kind == "take_in"})) if ids else []
     return [row for row in rows if row.attempt in ids]
 
 
@@ -104,8 +104,8 @@ def _repairs(store: Store, last: Mapping[tuple[str, str], Attempt], run: int) ->
         if applied is None:
             return []
         project = applied.compiled.project
-        found = [(key, a) for (_, key), a in last.items() if a.state in ("held", "rejected", "failed", "lost")]
-        broken = [listed(tx, _broken(tx, project, key, a)) for key, a in found]
+        results = [(key, a) for (_, key), a in last.items() if a.state in ("held", "rejected", "failed", "lost")]
+        broken = [listed(tx, _broken(tx, project, key, a)) for key, a in results]
     return repairs(project, broken, f"repair of run {run}")
 
 
@@ -126,9 +126,9 @@ def _broken(tx: Transaction, project: Project, key: str, a: Attempt) -> BrokenPa
 def _repaired(store: Store, run: int, published: Sequence[tuple[str, str]]) -> list[RepairedRow]:
     """What had gone wrong before the run and hasn't in it."""
     with store.read() as tx:
-        found = repaired.wrong_before(tx, run, published)
-        applied = newest(tx) if found else None
-        return [] if applied is None else repaired.rows(tx, applied.compiled, found)
+        results = repaired.wrong_before(tx, run, published)
+        applied = newest(tx) if results else None
+        return [] if applied is None else repaired.rows(tx, applied.compiled, results)
 
 
 def _past(store: Store, zone: ZoneInfo, run: int, published: Collection[int]) -> tuple[list[RestatedRow], list[ProposedRow]]:
@@ -147,7 +147,7 @@ def _past(store: Store, zone: ZoneInfo, run: int, published: Collection[int]) ->
 def _reason(result: RunResult) -> str | None:
     """What keeps asked partitions from running, the first in words, and what an observation had to say.
     What is stale and waits for a person stands in `proposed`: it is told of here where nothing else is."""
-    listed = [one for one in result.waiting if one[2] != PROPOSED] or result.waiting
+    listed = [item for item in result.waiting if item[2] != PROPOSED] or result.waiting
     waiting = [place(node, key) + f" {why}" for node, key, why in listed[:1]]
     rest = listed[1:]
     least = "at least " if rest and len(listed) >= WAITING_SHOWN_MAX else ""  # there may be others

@@ -94,8 +94,8 @@ def run_timeline(session: ProjectSession, text: str, after: str | None, limit: i
         raise unknown_run(text)
     now_us = session.clock.now_us()
     with session.store.read() as tx:
-        found = runs.get(tx, number)
-        if found is None:
+        run = runs.get(tx, number)
+        if run is None:
             raise unknown_run(text)
         leads = holder(tx)
         rows = ledger.of_run(tx, number, begin, limit + 1, unpublished=failed)
@@ -108,15 +108,15 @@ def run_timeline(session: ProjectSession, text: str, after: str | None, limit: i
     epoch = leads.epoch if leads is not None else None
     last = page[-1][1] if len(rows) > len(page) else None
     return RunTimeline(
-        **head(session, found),
+        **head(session, run),
         now=session.instant(now_us),
-        cancelled_at=None if found.cancelled_at is None else session.instant(found.cancelled_at),
-        cancelled_by=found.cancelled_by,
-        cancel_reason=found.reason,
+        cancelled_at=None if run.cancelled_at is None else session.instant(run.cancelled_at),
+        cancelled_by=run.cancelled_by,
+        cancel_reason=run.reason,
         counts=counts,
         total=sum(counts.values()),
         unpublished=sum(count for state, count in counts.items() if state not in _NOT_ENDED),
-        retryable=sum(one.partitions for one in retries),
+        retryable=sum(retry.partitions for retry in retries),
         retries=retries,
         under_way=sum(counts.get(state, 0) for state in _UNDER_WAY),
         cancels=cancels,
@@ -128,9 +128,9 @@ def run_timeline(session: ProjectSession, text: str, after: str | None, limit: i
     )
 
 
-def _by_node(found: Iterable[tuple[str, str]]) -> list[NodePartsRow]:
+def _by_node(results: Iterable[tuple[str, str]]) -> list[NodePartsRow]:
     keys: dict[str, list[str]] = {}
-    for node, key in found:
+    for node, key in results:
         keys.setdefault(node, []).append(key)
     return [NodePartsRow(node=node, partitions=len(all_), first=min(all_), last=max(all_)) for node, all_ in keys.items()]
 
@@ -139,38 +139,38 @@ def _measures(row: AttemptRecord) -> dict[str, Any]:
     return msgspec.json.decode(row.measures, type=dict[str, Any]) if row.measures else {}
 
 
-def _attempt(session: ProjectSession, row: AttemptRecord, one: Try, rows: int | None, now_us: int, tried_us: int | None) -> TimedAttempt:
+def _attempt(session: ProjectSession, row: AttemptRecord, item: Try, rows: int | None, now_us: int, tried_us: int | None) -> TimedAttempt:
     error = error_row(msgspec.json.decode(row.error)) if row.error else None
-    open_ = one.finished_us is None and one.state != "lost"
+    open_ = item.finished_us is None and item.state != "lost"
     return TimedAttempt(
-        id=f"{one.epoch}.{one.n}",
-        node=one.node,
-        kind=one.kind,
+        id=f"{item.epoch}.{item.n}",
+        node=item.node,
+        kind=item.kind,
         partitions=msgspec.json.decode(row.partitions, type=list[str]),
-        state=one.state,
+        state=item.state,
         open=open_,
-        reason=one.reason or (error.message if error is not None else None),
+        reason=item.reason or (error.message if error is not None else None),
         error=error,
         rows=rows,
         backfill=None if row.plan_id is None else str(row.plan_id),
         phases=[
             PhaseRow(kind=kind, from_=session.instant(began), to=session.instant(ended), seconds=(ended - began) / 1_000_000)
-            for kind, began, ended in _phases(one, now_us if open_ else one.dispatched_us, tried_us)
+            for kind, began, ended in _phases(item, now_us if open_ else item.dispatched_us, tried_us)
             if ended > began or kind == "run"
         ],
     )
 
 
-def _phases(one: Try, open_until_us: int, tried_us: int | None) -> Iterator[tuple[str, int, int]]:
+def _phases(item: Try, open_until_us: int, tried_us: int | None) -> Iterator[tuple[str, int, int]]:
     if tried_us is not None:
-        yield "retry", tried_us, one.queued_us
-    yield "queue", one.queued_us, one.dispatched_us
-    if one.finished_us is None:
-        yield "run", one.dispatched_us, max(one.dispatched_us, open_until_us)
+        yield "retry", tried_us, item.queued_us
+    yield "queue", item.queued_us, item.dispatched_us
+    if item.finished_us is None:
+        yield "run", item.dispatched_us, max(item.dispatched_us, open_until_us)
         return
-    published = max(one.began_us, one.finished_us - one.publish_us)
-    audited = max(one.began_us, published - one.audit_us)
-    yield "dispatch", one.dispatched_us, one.began_us
-    yield "run", one.began_us, audited
+    published = max(item.began_us, item.finished_us - item.publish_us)
+    audited = max(item.began_us, published - item.audit_us)
+    yield "dispatch", item.dispatched_us, item.began_us
+    yield "run", item.began_us, audited
     yield "audit", audited, published
-    yield "publish", published, one.finished_us
+    yield "publish", published, item.finished_us

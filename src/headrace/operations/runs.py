@@ -55,9 +55,11 @@ def runs(session: ProjectSession, run: str | None, *, failed: bool, since: str |
             tried = attempts.of_node(tx, node, limit=limit, states=FAILED if failed else ())
             rows = _of_node(session, tx, tried, None if run is None else number_of(run), since_us or 0)
         else:
-            found = _found(tx, run, failed=failed, since_us=since_us, limit=limit)
+            results = _found(tx, run, failed=failed, since_us=since_us, limit=limit)
             versions = None if run is None else VersionCodeCache(tx)
-            rows = [row for one in found for row in _rows(session, tx, one, attempts.of_run(tx, one.id), failed=failed, versions=versions)]
+            rows = [
+                row for run in results for row in _rows(session, tx, run, attempts.of_run(tx, run.id), failed=failed, versions=versions)
+            ]
     if not any(row.state in BROKEN for row in rows):
         return rows
     project = session.project()
@@ -76,13 +78,13 @@ def _of_node(session: ProjectSession, tx: Transaction, tried: Sequence[Attempt],
     of_run: dict[int, list[Attempt]] = {}
     for attempt in reversed(tried):
         of_run.setdefault(attempt.run_id, []).append(attempt)
-    found = [run for number in sorted(of_run, reverse=True) if only in (None, number) and (run := stored.get(tx, number)) is not None]
-    return [row for run in found if run.started_at >= since_us for row in _rows(session, tx, run, of_run[run.id], failed=False)]
+    runs = [run for number in sorted(of_run, reverse=True) if only in (None, number) and (run := stored.get(tx, number)) is not None]
+    return [row for run in runs if run.started_at >= since_us for row in _rows(session, tx, run, of_run[run.id], failed=False)]
 
 
 def _with_repairs(project: Project, tx: Transaction, rows: list[RunRow]) -> list[RunRow]:
     """Beside what didn't get through, and that nothing has come of since, what repairs it; of a run those of a node together."""
-    found: dict[tuple[str, str, str], RepairRow] = {}
+    repair_rows: dict[tuple[str, str, str], RepairRow] = {}
     open_nodes = {node: set(failures.still_open(tx, node)) for node in {row.node for row in rows if row.node and row.state in BROKEN}}
     for run, of_run in groupby(rows, key=lambda row: row.run_id):
         broken = {
@@ -101,10 +103,10 @@ def _with_repairs(project: Project, tx: Transaction, rows: list[RunRow]) -> list
             if row.state in BROKEN and row.node and row.partition and row.partition in open_nodes[row.node]
         }
         made = repairs(project, broken.values(), f"repair of run {run}")
-        found |= {(run, *at): row for at, row in by_partition(made).items()}
+        repair_rows |= {(run, *at): row for at, row in by_partition(made).items()}
     at = [(row.run_id, row.node or "", row.partition or "") for row in rows]
     return [
-        msgspec.structs.replace(row, repair=found[key]) if row.state in BROKEN and key in found else row
+        msgspec.structs.replace(row, repair=repair_rows[key]) if row.state in BROKEN and key in repair_rows else row
         for row, key in zip(rows, at, strict=True)
     ]
 
@@ -112,38 +114,42 @@ def _with_repairs(project: Project, tx: Transaction, rows: list[RunRow]) -> list
 def standing_repairs(tx: Transaction, project: Project) -> list[RepairRow]:
     """What repairs all that stands failed, held or rejected now, with the open incidents that it is put down to. Nobody is asked for
     anything about what somebody dropped, unless an incident is still open about it."""
-    found = [broken_of(tx, *one) for one in failures.standing(tx, STANDING_MAX)]
-    known = [put_down(tx, one) for one in found] if incidents.count_open(tx) else found
-    wanted = [one for one in known if one.incident is not None or quarantine.dropped(tx, one.node, one.partition) is None]
+    broken_partitions = [broken_of(tx, *item) for item in failures.standing(tx, STANDING_MAX)]
+    known = [put_down(tx, partition) for partition in broken_partitions] if incidents.count_open(tx) else broken_partitions
+    wanted = [
+        partition
+        for partition in known
+        if partition.incident is not None or quarantine.dropped(tx, partition.node, partition.partition) is None
+    ]
     replace = msgspec.structs.replace
-    shown = [replace(one, others=other_choices(tx, project, one.node, one.partition)) for one in wanted]
+    shown = [replace(partition, others=other_choices(tx, project, partition.node, partition.partition)) for partition in wanted]
     return repairs(project, shown, "repair")
 
 
-def put_down(tx: Transaction, one: BrokenPartition) -> BrokenPartition:
+def put_down(tx: Transaction, partition: BrokenPartition) -> BrokenPartition:
     """The same with the open incident that it is put down to, whose repair is its own. What was never tried,
     since it fails like another partition, is put down to what that one is."""
-    known = _open_at(tx, one.node, one.partition)
-    if known is None and one.state == "failed":
-        row = partitions.get(tx, one.node, one.partition)
+    known = _open_at(tx, partition.node, partition.partition)
+    if known is None and partition.state == "failed":
+        row = partitions.get(tx, partition.node, partition.partition)
         like = None if row is None else failed_like(row.reason or "")
-        known = None if like is None else _open_at(tx, one.node, like)
+        known = None if like is None else _open_at(tx, partition.node, like)
     if known is None:
-        return one
-    listed = known.detail == HISTORY and known.node == one.node
-    waits = listed and newest_withheld(tx, one.node, one.partition) is not None
+        return partition
+    listed = known.detail == HISTORY and known.node == partition.node
+    waits = listed and newest_withheld(tx, partition.node, partition.partition) is not None
     history = known.summary if waits else None
-    return msgspec.structs.replace(one, incident=known.shown, history=history)
+    return msgspec.structs.replace(partition, incident=known.shown, history=history)
 
 
 def _open_at(tx: Transaction, node: str, partition: str) -> incidents.Incident | None:
     return incidents.open_at(tx, node, "" if partition == WHOLE else partition)
 
 
-def listed(tx: Transaction, one: BrokenPartition) -> BrokenPartition:
+def listed(tx: Transaction, partition: BrokenPartition) -> BrokenPartition:
     """The same with the incident that lists it, if it is held of a history that was loaded at once."""
-    known = put_down(tx, one)
-    return one if known.history is None else known
+    known = put_down(tx, partition)
+    return partition if known.history is None else known
 
 
 def broken_of(tx: Transaction, node: str, partition: str, state: str) -> BrokenPartition:
@@ -171,8 +177,8 @@ def put_down_to_code(tx: Transaction, node: str, partition: str) -> bool:
 
 def _path(tx: Transaction, attempt: str | None) -> str | None:
     epoch, _, n = (attempt or "").partition(".")
-    found = attempts.get(tx, int(epoch), int(n)) if epoch and n else None
-    return None if found is None else path_of(tx, found)
+    result = attempts.get(tx, int(epoch), int(n)) if epoch and n else None
+    return None if result is None else path_of(tx, result)
 
 
 def path_of(tx: Transaction, attempt: Attempt) -> str | None:
@@ -220,14 +226,20 @@ def rows_read(tx: Transaction, node: str, id_: tuple[int, int], state: str, meas
     counted: int | None = measures.get("rows_out")
     if state not in ("held", "rejected"):
         return counted
-    kept = quarantine.rows_of(tx, node, *id_)
-    return kept if kept is not None else counted or None  # a file that couldn't be read counts 0
+    rows = quarantine.rows_of(tx, node, *id_)
+    return rows if rows is not None else counted or None  # a file that couldn't be read counts 0
 
 
 def _rows(
-    session: ProjectSession, tx: Transaction, run: Run, found: Sequence[Attempt], *, failed: bool, versions: VersionCodeCache | None = None
+    session: ProjectSession,
+    tx: Transaction,
+    run: Run,
+    results: Sequence[Attempt],
+    *,
+    failed: bool,
+    versions: VersionCodeCache | None = None,
 ) -> list[RunRow]:
-    wanted = [attempt for attempt in found if not failed or attempt.state in FAILED]
+    wanted = [attempt for attempt in results if not failed or attempt.state in FAILED]
     if not wanted:
         return [_row(session, run, None, None)]
     codes = {} if versions is None else {attempt.id: versions.code_of(attempt) for attempt in wanted}
@@ -273,10 +285,10 @@ def number_of(run: str) -> int:
     return int(run)
 
 
-def _one(found: Run | None, run: str) -> Run:
-    if found is None:
+def _one(result: Run | None, run: str) -> Run:
+    if result is None:
         raise unknown_run(run)
-    return found
+    return result
 
 
 def unknown_run(run: str) -> UsageError:

@@ -52,8 +52,8 @@ def _entry(section: Section) -> Schema:
     properties = {}
     for name in sorted(section.known):
         field = section.field(name)
-        said = f"{field.meaning} (default: {field.default})" if field.default else field.meaning
-        properties[name] = {**field.schema, "description": said} if said else field.schema
+        text = f"{field.meaning} (default: {field.default})" if field.default else field.meaning
+        properties[name] = {**field.schema, "description": text} if text else field.schema
     required = [field.name for field in section.fields if field.required]
     entry: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
     return {**entry, "required": required} if required else entry

@@ -70,7 +70,7 @@ class ProjectGraph:
         parents = {name: consumer.reads for name, consumer in self._project.consumers.items()}
         for name, asset in self._project.assets.items():
             compiled = self._compiled.nodes[name] if self._compiled else asset
-            inputs = [one.node for one in compiled.inputs] + list(compiled.depends)
+            inputs = [spec.node for spec in compiled.inputs] + list(compiled.depends)
             parents[name] = tuple(dict.fromkeys(parent for parent in inputs if self._project.node(parent)))
         return parents
 

@@ -14,5 +14,5 @@ def sender(session: ProjectSession, held: Leadership) -> NotificationSender | No
 
 def begin(session: ProjectSession, held: Leadership) -> NotificationSender | None:
     """Begin to send what is due; None where nothing is."""
-    found = sender(session, held)
-    return found if found is not None and found.begin() else None
+    notification_sender = sender(session, held)
+    return notification_sender if notification_sender is not None and notification_sender.begin() else None

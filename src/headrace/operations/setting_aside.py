@@ -109,9 +109,9 @@ def lake_aside(folders: Folders, mark: str) -> Path | None:
 
 def _epoch_of_folders(folders: Folders) -> int:
     """The latest epoch that the data folder knows of, whatever became of the state: attempts' logs and files are named by it."""
-    found = [0]
+    results = [0]
     with suppress(OSError, ValueError):
-        found.append(int(folders.fence.read_text() or 0))
+        results.append(int(folders.fence.read_text() or 0))
     if folders.logs.is_dir():
-        found += [int(path.name) for path in folders.logs.iterdir() if path.name.isdecimal()]
-    return max(found)
+        results += [int(path.name) for path in folders.logs.iterdir() if path.name.isdecimal()]
+    return max(results)

@@ -19,14 +19,14 @@ _KEYRING = "secret://keyring/"
 
 def short_secrets(project: Project, root: Path) -> list[Problem]:
     """A warning for each declared secret whose value can be looked up here and has fewer than six characters."""
-    secrets, found = Secrets(root), {}
+    secrets, problems = Secrets(root), {}
     ports = set(_ports(project.settings.connections))
     for reference, place in _declared(project):
-        if reference in found or reference in ports or reference.startswith(_KEYRING):
+        if reference in problems or reference in ports or reference.startswith(_KEYRING):
             continue
         with suppress(SecretMissing):
             if 0 < len(secrets.resolved(reference)) < PROMISED_CHARACTERS_MIN:
-                found[reference] = Problem(
+                problems[reference] = Problem(
                     code="short_secret",
                     message=f"the value of {reference} has fewer than {PROMISED_CHARACTERS_MIN} characters: "
                     "logs and errors aren't reliably kept without it",
@@ -34,7 +34,7 @@ def short_secrets(project: Project, root: Path) -> list[Problem]:
                     place=place,
                     level=ProblemLevel.WARNING,
                 )
-    return list(found.values())
+    return list(problems.values())
 
 
 def _ports(connections: Mapping[str, Mapping[str, object]]) -> Iterator[str]:

@@ -40,16 +40,16 @@ class RowComparison:
 
 def partitions_of(before: Side, after: Side) -> list[PartitionChange]:
     """The partitions that aren't the same publication on both sides, in order."""
-    found = []
+    changes = []
     for key in sorted({*before.published, *after.published}):
         was, now = before.published.get(key), after.published.get(key)
         if was is None or now is None or was.id != now.id:
-            found.append(
+            changes.append(
                 PartitionChange(
                     partition=key, change=_change(was, now), rows_before=was.rows if was else None, rows_after=now.rows if now else None
                 )
             )
-    return found
+    return changes
 
 
 def _change(was: Visible | None, now: Visible | None) -> str:
@@ -88,8 +88,8 @@ def compared(
     columns = _common(before.table, after.table)
     keys = _keys(node, asked, [column.name for column in columns])
     named = [
-        QueryTable(label, _as_of(columns, side.table), absolute(found, side.lake))
-        for label, side, found in zip((comparing.BEFORE, comparing.AFTER), sides, files, strict=True)
+        QueryTable(label, _as_of(columns, side.table), absolute(refs, side.lake))
+        for label, side, refs in zip((comparing.BEFORE, comparing.AFTER), sides, files, strict=True)
     ]
     with over(named, timezone=timezone) as duckdb:
         if keys and comparing.not_unique(duckdb, keys):
@@ -116,7 +116,7 @@ def row_change(example: object) -> RowChange:
 def _within_partitions(node: Source | Asset, keys: list[str], columns: Sequence[str]) -> list[str]:
     """Keys that a check found unique in each partition by itself: with the column that rows are cut by."""
     column = node.partition.column
-    return [*keys, *(one for one in columns if column is not None and one.lower() == column.lower() and one not in keys)]
+    return [*keys, *(item for item in columns if column is not None and item.lower() == column.lower() and item not in keys)]
 
 
 def _own(table: LakeTable | None) -> dict[str, LakeColumn]:
@@ -133,17 +133,17 @@ def _common(before: LakeTable | None, after: LakeTable | None) -> tuple[LakeColu
 
 def _as_of(columns: Sequence[LakeColumn], table: LakeTable | None) -> tuple[LakeColumn, ...]:
     """The same columns as that side's files have them, so that old files are read by their own ids and types."""
-    own = _own(table)
-    return tuple(own.get(column.name.lower(), column) for column in columns)
+    lake_columns = _own(table)
+    return tuple(lake_columns.get(column.name.lower(), column) for column in columns)
 
 
 def _column_changes(before: LakeTable | None, after: LakeTable | None) -> list[ColumnChange]:
     was, now = _own(before), _own(after)
     if not was or not now:
         return []
-    found = [ColumnChange(column=c.name, change="removed", before=c.type, after=None) for name, c in was.items() if name not in now]
-    found += [ColumnChange(column=c.name, change="added", before=None, after=c.type) for name, c in now.items() if name not in was]
-    return found + [
+    changes = [ColumnChange(column=c.name, change="removed", before=c.type, after=None) for name, c in was.items() if name not in now]
+    changes += [ColumnChange(column=c.name, change="added", before=None, after=c.type) for name, c in now.items() if name not in was]
+    return changes + [
         ColumnChange(column=c.name, change="type", before=was[name].type, after=c.type)
         for name, c in now.items()
         if name in was and was[name].type != c.type

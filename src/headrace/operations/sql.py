@@ -89,7 +89,7 @@ def _prepared(session: ProjectSession, question: SqlQuery) -> Iterator[tuple[Duc
     text = question.query.strip().rstrip(";").rstrip()
     names = querying.names_in(text)
     views = _views(compiled, names)
-    wanted = _canonical(project, [*names, *(one for view in views for one in _inputs(compiled, view))])
+    wanted = _canonical(project, [*names, *(item for view in views for item in _inputs(compiled, view))])
     seen = _seen(session, question, [name for name in wanted if name not in views])
     if question.noted and not any(name.startswith('"') for name in names):
         noted(session, _canonical(project, names), usage.SQL)
@@ -115,7 +115,7 @@ def _canonical(project: Project, names: Sequence[str]) -> list[str]:
     """The declared spelling of tables. UsageError for a name that no source or asset has."""
     known = {name.lower(): name for name in (*project.sources, *project.assets)}
     if unknown := [name for name in names if name.lower() not in known and not name.startswith('"')]:
-        consumer = next((one for one in project.consumers if one.lower() == unknown[0]), None)
+        consumer = next((consumer for consumer in project.consumers if consumer.lower() == unknown[0]), None)
         hint = (
             f"it is a consumer; read {', '.join(project.consumers[consumer].reads)}"
             if consumer
@@ -147,9 +147,9 @@ def _borrowed(session: ProjectSession, question: SqlQuery, names: Sequence[str])
         return {}
     with production.store.read() as tx:
         then = None if question.at is None else snapshot_of(production, tx, ReadQuery("", at=question.at))
-        found = {name: _published(production, tx, name, then) for name in names}
+        tables = {name: _published(production, tx, name, then) for name in names}
     production.close()
-    return {name: table for name, table in found.items() if table is not None}
+    return {name: table for name, table in tables.items() if table is not None}
 
 
 def _published(session: ProjectSession, tx: Transaction, name: str, snapshot: int | None) -> QueryTable | None:
@@ -202,14 +202,14 @@ def _with_views(compiled: Compiled | None, views: Sequence[str], text: str) -> s
 def _values(project: Project, used: set[str], question: SqlQuery) -> dict[str, Any]:
     """What `$name` is bound to: what was given, typed like the project's parameter of that name, or its default."""
     known = {name.lower(): value for name, value in defaults(project).items()}
-    found = known | {name.lower(): _typed(name, text, known) for name, text in question.parameters.items()}
-    found |= {name.lower(): value for name, value in question.bound.items()}
+    results = known | {name.lower(): _typed(name, text, known) for name, text in question.parameters.items()}
+    results |= {name.lower(): value for name, value in question.bound.items()}
     lowered = {name.lower() for name in used}
     if strange := [name for name in (*question.parameters, *question.bound) if name.lower() not in lowered]:
         raise UsageError(f"the query has no ${strange[0][:60]}", hint=f"it has {', '.join(f'${name}' for name in sorted(used)) or 'none'}")
-    if missing := [name for name in used if name.lower() not in found]:
+    if missing := [name for name in used if name.lower() not in results]:
         raise UsageError(f"${missing[0]} has no value", hint=f"--set {missing[0]}=…")
-    return {name: found[name.lower()] for name in used}
+    return {name: results[name.lower()] for name in used}
 
 
 def _typed(name: str, text: str, known: Mapping[str, Any]) -> Any:

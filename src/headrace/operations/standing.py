@@ -44,5 +44,5 @@ def standing(session: ProjectSession, now_us: int) -> Iterator[ProjectSnapshot]:
             context = EvaluationContext(session.declared_promises, facts)
             yield ProjectSnapshot(tx, facts, context, stood(context, now_us))
             return
-        found = of_version(session, "kept", lambda: StateCache(session.declared_promises)).at(tx, now_us)
-        yield ProjectSnapshot(tx, found.facts, found.context, found.nodes)
+        snapshot = of_version(session, "kept", lambda: StateCache(session.declared_promises)).at(tx, now_us)
+        yield ProjectSnapshot(tx, snapshot.facts, snapshot.context, snapshot.nodes)

@@ -23,14 +23,14 @@ from headrace.store.queries.quarantine import dropped_deliveries
 from headrace.store.queries.standings import Brief
 
 _KINDS: dict[str, Callable[[Brief], bool]] = {
-    "visible": lambda one: one.published,
-    "usable": lambda one: (
-        one.state in ("published", "waived") or (one.published and one.state in (PartitionState.WAITING, PartitionState.RUNNING))
+    "visible": lambda brief: brief.published,
+    "usable": lambda brief: (
+        brief.state in ("published", "waived") or (brief.published and brief.state in (PartitionState.WAITING, PartitionState.RUNNING))
     ),
-    "fresh": lambda one: one.state == "published" and not one.stale,
-    "failed": lambda one: one.state in ("failed", "rejected") or (one.state == "waiting" and one.failing),
-    "hopeless": lambda one: one.state in ("failed", "rejected") and not one.published,
-    "held": lambda one: one.state == "held",
+    "fresh": lambda brief: brief.state == "published" and not brief.stale,
+    "failed": lambda brief: brief.state in ("failed", "rejected") or (brief.state == "waiting" and brief.failing),
+    "hopeless": lambda brief: brief.state in ("failed", "rejected") and not brief.published,
+    "held": lambda brief: brief.state == "held",
 }
 """Part of a `NodeExtents` → whether a partition belongs to it; all that have a row are known."""
 
@@ -40,18 +40,18 @@ def read(
 ) -> dict[str, NodeExtents]:
     """Where all partitions stand. `version` is of what is applied, `arrived` what a look has found that isn't written down; what failed
     counts from `failed_since` (microseconds)."""
-    kept = rows.checkpoint(tx)
-    if kept is not None and (kept.version != version or checkpoint.decode(kept.content) is None):
-        kept = None
-    found = _of_rows(graph, rows.briefly(tx, -1 if kept is None else kept.revision))
-    if kept is not None:
-        content = checkpoint.decode(kept.content)
+    stored_checkpoint = rows.checkpoint(tx)
+    if stored_checkpoint is not None and (stored_checkpoint.version != version or checkpoint.decode(stored_checkpoint.content) is None):
+        stored_checkpoint = None
+    extents = _of_rows(graph, rows.briefly(tx, -1 if stored_checkpoint is None else stored_checkpoint.revision))
+    if stored_checkpoint is not None:
+        content = checkpoint.decode(stored_checkpoint.content)
         assert content is not None
-        found = _together(graph, found, content)
+        extents = _together(graph, extents, content)
     if failed_since is not None:
-        found = _failed_only(graph, found, rows.failed_since(tx, failed_since))
-    found = _without(graph, found, dropped_deliveries(tx))
-    return with_arrived(graph, found, [*arriving.waiting_deliveries(tx)], arrived)
+        extents = _failed_only(graph, extents, rows.failed_since(tx, failed_since))
+    extents = _without(graph, extents, dropped_deliveries(tx))
+    return with_arrived(graph, extents, [*arriving.waiting_deliveries(tx)], arrived)
 
 
 def with_arrived(
@@ -63,12 +63,12 @@ def with_arrived(
         keys[source][key] = None
     for source, more in arrived.items():
         keys[source].update(dict.fromkeys(more))
-    found = dict(standings)
+    extents = dict(standings)
     for node in graph.nodes:
         if node.is_source and node.name in keys:
-            extent, before = of_keys(node, keys[node.name]), found.get(node.name, NodeExtents())
-            found[node.name] = _replaced(before, arrived=before.arrived | extent, known=before.known | extent)
-    return found
+            extent, before = of_keys(node, keys[node.name]), extents.get(node.name, NodeExtents())
+            extents[node.name] = _replaced(before, arrived=before.arrived | extent, known=before.known | extent)
+    return extents
 
 
 SeenNow: TypeAlias = Mapping[str, Sequence[DetectedDelivery]]
@@ -83,7 +83,7 @@ def seen_now(root: Path, project: Project, store: Store | None) -> SeenNow:
         with store.read() as tx:
             known.read(tx, project, near)
     seen = look_at(root, near, known.of if store is not None else lambda _: {})
-    return {one.source.name: one.found for one in seen if one.found}
+    return {observation.source.name: observation.found for observation in seen if observation.found}
 
 
 def of_session(
@@ -99,30 +99,30 @@ def of_session(
     """Where all partitions stand now, with what lies in the folders of sources (`seen`, where somebody has looked already). In an
     environment, what it borrows stands as in production."""
     seen = seen_now(session.root, project, store) if seen is None else seen
-    found = {name: [one.partition for one in files] for name, files in seen.items()}
+    results = {name: [file.partition for file in files] for name, files in seen.items()}
     if store is None:
-        return with_arrived(graph, {}, (), found)
+        return with_arrived(graph, {}, (), results)
     with store.read() as tx:
-        here = read(tx, graph, version=version, arrived=found, failed_since=failed_since)
+        here = read(tx, graph, version=version, arrived=results, failed_since=failed_since)
     if not session.borrowed or session.production is None or session.production.store is None:
         return here
     with session.production.store.read() as tx:
         theirs = read(tx, graph, version=None, arrived={})
-    return {**here, **{name: one for name, one in theirs.items() if name in session.borrowed}}
+    return {**here, **{name: extents for name, extents in theirs.items() if name in session.borrowed}}
 
 
 def _of_rows(graph: Graph, briefs: Iterable[Brief]) -> dict[str, NodeExtents]:
     nodes = {node.name: node for node in graph.nodes}
     keys: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for one in briefs:
-        keys[one.node, "known"].append(one.partition)
+    for brief in briefs:
+        keys[brief.node, "known"].append(brief.partition)
         for name, belongs in _KINDS.items():
-            if belongs(one):
-                keys[one.node, name].append(one.partition)
+            if belongs(brief):
+                keys[brief.node, name].append(brief.partition)
     parts: dict[str, dict[str, Extent]] = defaultdict(dict)
-    for (node, name), found in keys.items():
+    for (node, name), results in keys.items():
         if node in nodes:
-            parts[node][name] = of_keys(nodes[node], found)
+            parts[node][name] = of_keys(nodes[node], results)
     return {node: NodeExtents(**part) for node, part in parts.items()}
 
 
@@ -136,22 +136,22 @@ def _together(graph: Graph, later: Mapping[str, NodeExtents], content: Scheduler
             if cell.published or cell.state is not PartitionState.WAITING or cell.failures
         ),
     )
-    found: dict[str, NodeExtents] = {}
+    extents: dict[str, NodeExtents] = {}
     for node in graph.nodes:
-        kept = content.nodes.get(node.name)
-        resting = NOTHING if kept is None else made({data: tuple(edges) for data, edges in kept.runs.items()}, kept.named)
+        kept_node = content.nodes.get(node.name)
+        resting = NOTHING if kept_node is None else made({data: tuple(edges) for data, edges in kept_node.runs.items()}, kept_node.named)
         calm = NodeExtents(known=resting, visible=resting, usable=resting, fresh=resting)
         new = later.get(node.name, NodeExtents())
-        found[node.name] = _united(_less(_united(calm, cells.get(node.name, NodeExtents())), new.known), new)
-    return found
+        extents[node.name] = _united(_less(_united(calm, cells.get(node.name, NodeExtents())), new.known), new)
+    return extents
 
 
-def _united(one: NodeExtents, other: NodeExtents) -> NodeExtents:
-    return NodeExtents(**{name: getattr(one, name) | getattr(other, name) for name in NodeExtents.__struct_fields__})
+def _united(extents: NodeExtents, other: NodeExtents) -> NodeExtents:
+    return NodeExtents(**{name: getattr(extents, name) | getattr(other, name) for name in NodeExtents.__struct_fields__})
 
 
-def _less(one: NodeExtents, known: Extent) -> NodeExtents:
-    return NodeExtents(**{name: getattr(one, name) - known for name in NodeExtents.__struct_fields__}) if known else one
+def _less(extents: NodeExtents, known: Extent) -> NodeExtents:
+    return NodeExtents(**{name: getattr(extents, name) - known for name in NodeExtents.__struct_fields__}) if known else extents
 
 
 def _failed_only(graph: Graph, standings: Mapping[str, NodeExtents], failed: Iterable[tuple[str, str]]) -> dict[str, NodeExtents]:
@@ -159,7 +159,7 @@ def _failed_only(graph: Graph, standings: Mapping[str, NodeExtents], failed: Ite
     for node, key in failed:
         keys[node].append(key)
     nodes = {node.name: node for node in graph.nodes}
-    return {name: _replaced(standing, failed=of_keys(nodes[name], keys.get(name, ()))) for name, standing in standings.items()}
+    return {name: _replaced(extents, failed=of_keys(nodes[name], keys.get(name, ()))) for name, extents in standings.items()}
 
 
 def _without(graph: Graph, standings: Mapping[str, NodeExtents], dropped: Iterable[tuple[str, str]]) -> dict[str, NodeExtents]:
@@ -171,5 +171,5 @@ def _without(graph: Graph, standings: Mapping[str, NodeExtents], dropped: Iterab
     return {**standings, **{name: _replaced(standings[name], failed=standings[name].failed - extent) for name, extent in gone.items()}}
 
 
-def _replaced(standing: NodeExtents, **parts: Extent) -> NodeExtents:
-    return NodeExtents(**{name: parts.get(name, getattr(standing, name)) for name in NodeExtents.__struct_fields__})
+def _replaced(extents: NodeExtents, **parts: Extent) -> NodeExtents:
+    return NodeExtents(**{name: parts.get(name, getattr(extents, name)) for name in NodeExtents.__struct_fields__})

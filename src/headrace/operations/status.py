@@ -74,34 +74,34 @@ def of_consumers(session: ProjectSession, compiled: Compiled, chosen: Collection
     with standing(session, now_us) as stood:
         tx, facts = stood.tx, stood.facts
         evaluation = stood.evaluation(session, (began_us, now_us))
-        found = evaluation.status
-        shown = [one for one in found.consumers if chosen is None or one.name in chosen]
-        totals = evaluation.totals(None if chosen is None else {one.name for one in shown})
+        status = evaluation.status
+        consumer_status = [consumer for consumer in status.consumers if chosen is None or consumer.name in chosen]
+        totals = evaluation.totals(None if chosen is None else {status.name for status in consumer_status})
         ran = uptime.started(tx, began_us, now_us)
         classic = percent(share(ran.succeeded, ran.runs))
         removed = evaluation.removed() if chosen is None else {}
         running = holder(tx) is not None
         waiting = stored_quarantine.totals(tx, compiled.project.node)
-        held = [_paused(session, name, one) for name, one in sorted(facts.pauses().items()) if one.holds(now_us)]
+        held = [_paused(session, name, item) for name, item in sorted(facts.pauses().items()) if item.holds(now_us)]
         over = AvailabilityWindow(window, began_us, now_us, session.timezone)
-        past_of = {one.name: evaluation.figures(one.name) for one in shown}
-        consumers = [_consumer(session, compiled.project, one, row_of(past_of[one.name], over)) for one in shown]
+        past_of = {status.name: evaluation.figures(status.name) for status in consumer_status}
+        consumers = [_consumer(session, compiled.project, status, row_of(past_of[status.name], over)) for status in consumer_status]
         incidents_open = incidents.count_open(tx)
         outages = _outages(session, tx, now_us)
         weakened = weakenings.count(tx, began_us, now_us)
         undelivered = notifications.count_failed(tx, now_us - UNDELIVERED_US)
-        causes = evaluation.causes(shown) if incidents_open else []
-        holding = holds(tx, compiled, shown, causes)
+        causes = evaluation.causes(consumer_status) if incidents_open else []
+        holding = holds(tx, compiled, consumer_status, causes)
         lake = _lake(tx, now_us)
         files = _files(session, tx, compiled.project, consumers)
         broken = standing_repairs(tx, compiled.project)
         past = restatements.lately(session, tx, compiled, now_us)
         undecided = restatements.proposed(tx, compiled)
-        damaged = _damaged(session, tx, compiled, shown)
+        damaged = _damaged(session, tx, compiled, consumer_status)
         found_open = opened.facts(
             tx,
             compiled.project,
-            shown,
+            consumer_status,
             undecided,
             now_us=now_us,
             not_applied=not_applied,
@@ -113,20 +113,28 @@ def of_consumers(session: ProjectSession, compiled: Compiled, chosen: Collection
         env=session.env,
         timezone=session.timezone,
         now=session.instant(now_us),
-        observed_at=None if found.observed_at_us is None else session.instant(found.observed_at_us),
+        observed_at=None if status.observed_at_us is None else session.instant(status.observed_at_us),
         runtime="running" if running else "stopped",
         clock=session.clock.kind.value,
         consumers=consumers,
         assets=AssetCounts(
-            fresh=found.assets.fresh, behind=found.assets.behind, stale=found.assets.stale,
-            quarantined=found.assets.quarantined, never=found.assets.never, unchecked=found.assets.unchecked,
+            fresh=status.assets.fresh,
+            behind=status.assets.behind,
+            stale=status.assets.stale,
+            quarantined=status.assets.quarantined,
+            never=status.assets.never,
+            unchecked=status.assets.unchecked,
         ),
         quarantine=QuarantineCounts(deliveries=waiting.deliveries, partitions=waiting.partitions, rows=waiting.rows),
         lake=lake,
         files=files,
         paused=held,
-        availability_text=sentences.availability(totals, over, removed=len(removed)) if shown or removed else "",
-        corrections=[said for one in shown for said in sentences.corrections(one.name, one.owner, past_of[one.name])],
+        availability_text=sentences.availability(totals, over, removed=len(removed)) if consumer_status or removed else "",
+        corrections=[
+            correction
+            for status in consumer_status
+            for correction in sentences.corrections(status.name, status.owner, past_of[status.name])
+        ],
         uptime_text=sentences.uptime(classic),
         honest_availability=totals.honest,
         honest_mean=totals.mean,
@@ -140,9 +148,9 @@ def of_consumers(session: ProjectSession, compiled: Compiled, chosen: Collection
         obligations_kept=totals.kept,
         promises_weakened=weakened,
         worst=totals.worst,
-        removed=[RemovedRow(name=name, availability=row_of(one, over)) for name, one in removed.items()],
+        removed=[RemovedRow(name=name, availability=row_of(figures, over)) for name, figures in removed.items()],
         window=window,
-        consumers_unserved=sum(one.state not in SERVED for one in shown),
+        consumers_unserved=sum(status.state not in SERVED for status in consumer_status),
         incidents_open=incidents_open,
         outages=outages,
         undelivered=undelivered,
@@ -151,19 +159,19 @@ def of_consumers(session: ProjectSession, compiled: Compiled, chosen: Collection
         repairs=broken,
         restated=past,
         proposed=undecided,
-        headline=opened.summed_up(found_open, shown, causes, holding, wrong_visible=wrong_visible),
+        headline=opened.summed_up(found_open, consumer_status, causes, holding, wrong_visible=wrong_visible),
         open=opened.rows(found_open),
         window_observed=_observed(session, totals, now_us),
         next=_next(consumers, holding, found_open),
-    )  # fmt: skip
+    )
 
 
 def _outages(session: ProjectSession, tx: Transaction, now_us: int) -> list[OutageRow]:
     """The look that finds an outage also ends it: whoever looks once a day is told of it all the same."""
     return [
-        OutageRow(incident=one.shown, text=one.summary, ended_at=session.instant(one.resolved_at))
-        for one in incidents.resolved_since(tx, now_us - SHOWN_US)
-        if one.kind == CauseKind.RUNTIME_DOWN and one.resolved_at is not None
+        OutageRow(incident=incident.shown, text=incident.summary, ended_at=session.instant(incident.resolved_at))
+        for incident in incidents.resolved_since(tx, now_us - SHOWN_US)
+        if incident.kind == CauseKind.RUNTIME_DOWN and incident.resolved_at is not None
     ]
 
 
@@ -189,21 +197,21 @@ def _damaged(
     session: ProjectSession,
     tx: Transaction,
     compiled: Compiled,
-    shown: Sequence[ConsumerStatus],
+    consumer_status: Sequence[ConsumerStatus],
 ) -> EnvironmentDamage | None:
     """Damaged files of an environment; in production incidents tell of them."""
-    if session.env == PRODUCTION or not (found := damaged_files(tx)):
+    if session.env == PRODUCTION or not (files := damaged_files(tx)):
         return None
-    nodes = tuple(dict.fromkeys(one.node for one in found))
+    nodes = tuple(dict.fromkeys(file.node for file in files))
     readers = []
-    for one in shown:
-        declared = compiled.project.consumers.get(one.name)
+    for status in consumer_status:
+        declared = compiled.project.consumers.get(status.name)
         reads = () if declared is None else declared.reads
         applied = [name for name in reads if name in compiled.nodes]
         if set(nodes) & set(expanded_names(compiled, applied)):
-            readers.append(one.name)
-    command = again(session.env, compiled.project, tx, found[0].node, found[0].id)
-    return EnvironmentDamage(len(found), nodes, tuple(readers), command)
+            readers.append(status.name)
+    command = again(session.env, compiled.project, tx, files[0].node, files[0].id)
+    return EnvironmentDamage(len(files), nodes, tuple(readers), command)
 
 
 def needs(project: Project, consumer: str) -> str:
@@ -235,75 +243,77 @@ def _chosen(session: ProjectSession, compiled: Compiled, selection: Sequence[str
     return {name for name, consumer in compiled.project.consumers.items() if name in names or names & set(consumer.reads)}
 
 
-def _consumer(session: ProjectSession, project: Project, one: ConsumerStatus, past: AvailabilityRow) -> ConsumerRow:
+def _consumer(session: ProjectSession, project: Project, status: ConsumerStatus, past: AvailabilityRow) -> ConsumerRow:
     return ConsumerRow(
-        name=one.name,
-        owner=one.owner,
-        state=one.state.value,
-        states=[state.value for state in one.states],
-        since=None if one.since_us is None else session.instant(one.since_us),
-        due_interval=one.due_interval,
-        data_through=one.data_through,
-        backlog=list(one.backlog),
-        missing_besides=one.missing_besides,
-        reads=[ReadRow(asset=read.asset, state=read.state.value, data_through=read.data_through) for read in one.reads],
-        reason=one.reason,
-        incident=one.incident,
-        next=one.next,
-        needs=needs(project, one.name),
-        export=None if one.export is None else _export(session, one.export, one.superseded),
-        risk=None if one.risk is None else _risk(session, one.risk),
-        paused=None if one.paused is None else _paused(session, one.name, one.paused),
+        name=status.name,
+        owner=status.owner,
+        state=status.state.value,
+        states=[state.value for state in status.states],
+        since=None if status.since_us is None else session.instant(status.since_us),
+        due_interval=status.due_interval,
+        data_through=status.data_through,
+        backlog=list(status.backlog),
+        missing_besides=status.missing_besides,
+        reads=[ReadRow(asset=read.asset, state=read.state.value, data_through=read.data_through) for read in status.reads],
+        reason=status.reason,
+        incident=status.incident,
+        next=status.next,
+        needs=needs(project, status.name),
+        export=None if status.export is None else _export(session, status.export, status.superseded),
+        risk=None if status.risk is None else _risk(session, status.risk),
+        paused=None if status.paused is None else _paused(session, status.name, status.paused),
         availability=past,
     )
 
 
-def _risk(session: ProjectSession, one: AtRisk) -> RiskRow:
-    predicted = None if one.predicted_us is None else session.instant(one.predicted_us)
+def _risk(session: ProjectSession, risk: AtRisk) -> RiskRow:
+    predicted = None if risk.predicted_us is None else session.instant(risk.predicted_us)
     return RiskRow(
-        node=one.node, partition=one.partition, interval=one.interval, due_at=session.instant(one.due_us), predicted_at=predicted,
-        reason=one.reason,
+        node=risk.node, partition=risk.partition, interval=risk.interval, due_at=session.instant(risk.due_us), predicted_at=predicted,
+        reason=risk.reason,
     )  # fmt: skip
 
 
-def _paused(session: ProjectSession, name: str, one: Pausing) -> PausedRow:
-    return PausedRow(node=name, reason=one.reason, by=one.by, until=None if one.until_us is None else session.instant(one.until_us))
+def _paused(session: ProjectSession, name: str, item: Pausing) -> PausedRow:
+    return PausedRow(node=name, reason=item.reason, by=item.by, until=None if item.until_us is None else session.instant(item.until_us))
 
 
-def _export(session: ProjectSession, one: LatestExport, superseded: Sequence[str]) -> ExportRow:
-    at = None if one.at_us is None else session.instant(one.at_us)
-    return ExportRow(state=one.state, interval=one.interval, at=at, target=one.target, superseded=list(superseded))
+def _export(session: ProjectSession, export: LatestExport, superseded: Sequence[str]) -> ExportRow:
+    at = None if export.at_us is None else session.instant(export.at_us)
+    return ExportRow(state=export.state, interval=export.interval, at=at, target=export.target, superseded=list(superseded))
 
 
 def _files(session: ProjectSession, tx: Transaction, project: Project, consumers: Sequence[ConsumerRow]) -> list[FilesRow]:
     """The newest published files of each `files` asset that a shown consumer reads."""
     names = dict.fromkeys(read.asset for consumer in consumers for read in consumer.reads)
-    found = []
+    rows = []
     for name in names:
         asset = project.assets.get(name)
         newest = publications.newest(tx, name) if asset is not None and asset.materialize == "files" else None
         if newest is not None and newest.manifest:
             paths = [shown_path(session, session.data_folder / str(entry["path"])) for entry in newest.manifest]
-            found.append(FilesRow(asset=name, partition=newest.partition, paths=paths))
-    return found
+            rows.append(FilesRow(asset=name, partition=newest.partition, paths=paths))
+    return rows
 
 
-def _next(consumers: Sequence[ConsumerRow], holding: HoldingRow | None, found: OpenFacts) -> str | None:
+def _next(consumers: Sequence[ConsumerRow], holding: HoldingRow | None, facts: OpenFacts) -> str | None:
     """What to type next: about what keeps everything from running, who isn't served, else what else is open."""
-    if found.broken_since is not None:
-        down = (one.shown for one in found.incidents if one.kind == CauseKind.RUNTIME_DOWN)
-        return next((f"headrace incident {shown}" for shown in down), "headrace doctor")
-    if found.closed_since is not None:
-        closed = (one.shown for one in found.incidents if one.node == HEADRACE and one.kind == CauseKind.RESOURCE_EXHAUSTED)
-        return next((f"headrace incident {shown}" for shown in closed), "headrace doctor")
+    if facts.broken_since is not None:
+        down = (incident.shown for incident in facts.incidents if incident.kind == CauseKind.RUNTIME_DOWN)
+        return next((f"headrace incident {text}" for text in down), "headrace doctor")
+    if facts.closed_since is not None:
+        closed = (
+            incident.shown for incident in facts.incidents if incident.node == HEADRACE and incident.kind == CauseKind.RESOURCE_EXHAUSTED
+        )
+        return next((f"headrace incident {text}" for text in closed), "headrace doctor")
     if holding is not None:
-        return f"headrace why {next(one.name for one in consumers if one.incident is not None)}"
+        return f"headrace why {next(consumer.name for consumer in consumers if consumer.incident is not None)}"
     for consumer in consumers:
         if consumer.state != "served" and consumer.next:
             return consumer.next
-    others = (item.command for item in open_items(found) if item.kind is not OpenKind.NOT_APPLIED)
-    if found.not_applied != 0:
-        return "headrace validate" if found.not_applied is None else "headrace apply"
+    others = (item.command for item in open_items(facts) if item.kind is not OpenKind.NOT_APPLIED)
+    if facts.not_applied != 0:
+        return "headrace validate" if facts.not_applied is None else "headrace apply"
     return next((consumer.next for consumer in consumers if consumer.next), next(others, None))
 
 

@@ -85,8 +85,8 @@ def _listed(node: Source | Asset | Exported, key: str) -> str:
 
 def attempt(text: str) -> tuple[int, int] | None:
     """`3.17` as (epoch, n); None for anything else."""
-    found = _ATTEMPT.fullmatch(text)
-    return (int(found[1]), int(found[2])) if found else None
+    match = _ATTEMPT.fullmatch(text)
+    return (int(match[1]), int(match[2])) if match else None
 
 
 def unknown(name: str, names: Collection[str], *, also: Source | Asset | Consumer | Exported | None = None) -> UsageError:
@@ -100,8 +100,8 @@ def unknown(name: str, names: Collection[str], *, also: Source | Asset | Consume
 
 
 def _names(project: Project, kinds: tuple[type, ...]) -> list[str]:
-    found: list[str] = []
+    results: list[str] = []
     for kind, group in ((Source, project.sources), (Asset, project.assets), (Consumer, project.consumers)):
         if kind in kinds:
-            found += group
-    return found
+            results += group
+    return results

@@ -34,7 +34,7 @@ def _tick(context: CommandContext, arguments: TickArguments, progress: Progress)
             progress.note(wrong)
         found = run_response(context.store, context.clock, context.session.zone, result)
         opened = [*damaged, *found.incidents_opened]
-        if any(one.error is not None and one.error.code == DataCorrupted.code for one in found.attempts):
+        if any(attempt.error is not None and attempt.error.code == DataCorrupted.code for attempt in found.attempts):
             opened += leader.look_at_files()  # the rotation may not have come to what an attempt couldn't read
         return msgspec.structs.replace(found, incidents_opened=opened)
 

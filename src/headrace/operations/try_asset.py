@@ -71,9 +71,9 @@ def _newest(store: Store, compiled: Compiled, asset: Asset) -> str:
         names = [asset.name, *(spec.node for spec in compiled.nodes[asset.name].inputs)]
         for name in names:
             node = compiled.project.sources.get(name) or compiled.project.assets[name]
-            found = publications.newest(tx, name) if node.partition.grain == asset.partition.grain else None
-            if found is not None:
-                return found.partition
+            publication = publications.newest(tx, name) if node.partition.grain == asset.partition.grain else None
+            if publication is not None:
+                return publication.partition
     raise UsageError(f"nothing that {asset.name} reads is published yet", hint=f"name a partition: {asset.name}@K, or `headrace run` first")
 
 
@@ -156,8 +156,8 @@ def _table_of(outcome: TaskOutcome) -> LakeTable | None:
 def _rows(session: ProjectSession, path: Path, table: LakeTable, limit: int) -> tuple[list[ColumnRow], list[dict[str, Any]]]:
     from headrace.lake.reading import read
 
-    found = read(session.folders.lake, [FileRef(str(path))], table, limit=limit, timezone=session.timezone)
-    return [ColumnRow(name=c.name, type=c.type) for c in found.columns], list(found.rows)
+    rows = read(session.folders.lake, [FileRef(str(path))], table, limit=limit, timezone=session.timezone)
+    return [ColumnRow(name=c.name, type=c.type) for c in rows.columns], list(rows.rows)
 
 
 def check_rows(audit: Audit | None) -> list[CheckRow]:

@@ -56,10 +56,10 @@ def _still(known: _Looked) -> bool:
 def _mark(path: str) -> _Mark:
     """What tells a file or a folder from what it was."""
     try:
-        found = os.stat(path)  # noqa: PTH116 - ten thousand paths would be taken apart and put together again
+        results = os.stat(path)  # noqa: PTH116 - ten thousand paths would be taken apart and put together again
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    return results.st_mtime_ns, results.st_size, results.st_ino
 
 
 def _looked(session: ProjectSession) -> _Looked:

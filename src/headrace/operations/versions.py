@@ -21,10 +21,10 @@ def versions(session: ProjectSession, number: str | None = None) -> list[Version
             raise _unknown(number)
         return []
     with session.store.read() as tx:
-        found = stored.headings(tx, None if number is None else _number(number))
-    if number is not None and not found:
+        results = stored.headings(tx, None if number is None else _number(number))
+    if number is not None and not results:
         raise _unknown(number)
-    return [_row(session, one) for one in found]
+    return [_row(session, item) for item in results]
 
 
 def file_of(session: ProjectSession, number: str, path: str) -> bytes:
@@ -53,6 +53,6 @@ def _unknown(number: str) -> UsageError:
     return UsageError(f"there is no version {number[:40]}", hint="headrace versions lists them")
 
 
-def _row(session: ProjectSession, one: Heading) -> VersionRow:
-    files = [VersionFileRow(path=path, sha256=sha256) for path, sha256 in sorted(one.manifest.items())]
-    return VersionRow(version=one.id, plan_id=one.plan_id, by=one.actor, at=session.instant(one.applied_at), files=files)
+def _row(session: ProjectSession, item: Heading) -> VersionRow:
+    files = [VersionFileRow(path=path, sha256=sha256) for path, sha256 in sorted(item.manifest.items())]
+    return VersionRow(version=item.id, plan_id=item.plan_id, by=item.actor, at=session.instant(item.applied_at), files=files)

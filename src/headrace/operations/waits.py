@@ -65,18 +65,18 @@ class Waits:
         self._session, self._tx, self._context, self._now = session, tx, context, now_us
         self._zone, self._project, self._compiled = session.timezone, compiled.project, compiled
         self._running = attempts.running(tx)
-        asked = _above(session, compiled, (subject, *(one.node for one in self._running)))
+        asked = _above(session, compiled, (subject, *(attempt.node for attempt in self._running)))
         loaded = part(tx, graph_of(asked), version=session.version, borrowed=session.borrowed, tracked_partitions=_borrowed(session, tx))
         self.graph: Graph = loaded.graph
         self.nodes: dict[str, GraphNode] = {node.name: node for node in loaded.graph.nodes}
-        self._paused = {one.node: one for one in pauses.in_force(tx, now_us)}
+        self._paused = {pause.node: pause for pause in pauses.in_force(tx, now_us)}
         self._blockage = Blockage(context, now_us)
         self._led = holder(tx) is not None
         self._closed = attending.closed(tx)
         self.core = Core(epoch=0, slots=0)
         wanted = Requested(tuple(Target(name) for name in self.nodes), run=1, standing=True)
         arrived = [DeliveryArrived(source, key, bundle) for source, key, bundle in arriving.waiting_deliveries(tx) if source in self.nodes]
-        self._arrived = {(one.source, one.key) for one in arrived}
+        self._arrived = {(item.source, item.key) for item in arrived}
         self.core.handle_all([loaded, *paused(tx, self.nodes, now_us), *arrived, wanted], now_us)
 
     def of(self, node: str, key: str) -> list[WaitingRow]:
@@ -86,8 +86,8 @@ class Waits:
         level = [(node, key)]
         for _ in range(DEPTH_MAX):
             above: list[tuple[str, str]] = []
-            for one in level:
-                for row, further in self._one(*one):
+            for item in level:
+                for row, further in self._one(*item):
                     rows.append(row)
                     if further is not None and further not in seen:
                         seen.add(further)
@@ -111,69 +111,71 @@ class Waits:
             yield cause.row, None
             if cause.row.kind not in ("paused", "backoff", "trigger"):
                 return
-        for found in self.core.waiting_for(node, key):
-            if (found.node, found.key) != (node, key):
-                yield self._link(node, key, found)
+        for partition in self.core.waiting_for(node, key):
+            if (partition.node, partition.key) != (node, key):
+                yield self._link(node, key, partition)
 
-    def _link(self, node: str, key: str, found: AwaitedPartition) -> tuple[WaitingRow, tuple[str, str] | None]:
+    def _link(self, node: str, key: str, partition: AwaitedPartition) -> tuple[WaitingRow, tuple[str, str] | None]:
         """One input that isn't there."""
         cause = None
-        if found.node in self.nodes and not self._blockage.damage(self._context.node(found.node), found.key):
-            cause = self.cause(found.node, found.key)
-        waiter, what = at(node, key), f"waits for {said(found.node, found.key)}"
+        if partition.node in self.nodes and not self._blockage.damage(self._context.node(partition.node), partition.key):
+            cause = self.cause(partition.node, partition.key)
+        waiter, what = at(node, key), f"waits for {said(partition.node, partition.key)}"
         if cause is not None:
             return msgspec.structs.replace(cause.row, waiter=waiter, text=f"{what}{cause.clause}"), None
-        if found.until is not None:
-            until = moment(found.until, self._now, self._zone)
-            clause = f", complete from {until}" if found.state == "published" else f", but no longer than until {until}"
-            return self._row("time", found.node, found.key, f"{what}{clause}", waiter, state=found.state, until=found.until), None
-        clause = f", {found.reason}" if found.state == "published" and found.reason else ", which waits itself"
-        further = None if found.state == "published" else (found.node, found.key)
-        return self._row("partition", found.node, found.key, f"{what}{clause}", waiter, state=found.state), further
+        if partition.until is not None:
+            until = moment(partition.until, self._now, self._zone)
+            clause = f", complete from {until}" if partition.state == "published" else f", but no longer than until {until}"
+            return self._row(
+                "time", partition.node, partition.key, f"{what}{clause}", waiter, state=partition.state, until=partition.until
+            ), None
+        clause = f", {partition.reason}" if partition.state == "published" and partition.reason else ", which waits itself"
+        further = None if partition.state == "published" else (partition.node, partition.key)
+        return self._row("partition", partition.node, partition.key, f"{what}{clause}", waiter, state=partition.state), further
 
     def _damaged(self, node: str, key: str) -> Iterator[WaitingRow]:
         """The damaged files without which a partition can't be computed: no pass brings it before these are repaired."""
-        for one in self._blockage.damage(self._context.node(node), key):
-            text = f"waits for {said(one.node, one.partition)}, which {unreadable(one)}"
-            row = self._row("stopped", one.node, one.partition, text, at(node, key), state=one.state, since=one.since_us)
-            yield msgspec.structs.replace(row, next=next_command(one))
+        for item in self._blockage.damage(self._context.node(node), key):
+            text = f"waits for {said(item.node, item.partition)}, which {unreadable(item)}"
+            row = self._row("stopped", item.node, item.partition, text, at(node, key), state=item.state, since=item.since_us)
+            yield msgspec.structs.replace(row, next=next_command(item))
 
     def _failed_in_backfill(self, node: str, key: str) -> WaitingRow | None:
-        one = self._blockage.failed_in_backfill(self._context.node(node), key)
-        if one is None or one.since_us is None:
+        item = self._blockage.failed_in_backfill(self._context.node(node), key)
+        if item is None or item.since_us is None:
             return None
-        text = f"failed in a backfill {moment(one.since_us, self._now, self._zone)}: {one.reason}"
-        row = self._row("stopped", node, key, text, at(node, key), state=one.state, since=one.since_us)
-        return msgspec.structs.replace(row, next=next_command(one))
+        text = f"failed in a backfill {moment(item.since_us, self._now, self._zone)}: {item.reason}"
+        row = self._row("stopped", node, key, text, at(node, key), state=item.state, since=item.since_us)
+        return msgspec.structs.replace(row, next=next_command(item))
 
     # One partition by itself
 
     def cause(self, node: str, key: str) -> WaitCause | None:
         """Why a partition isn't there, if that lies with itself; None if it is there, or waits for others."""
-        standing = partitions.get(self._tx, node, key)
-        state = "missing" if standing is None else standing.state
-        if standing is not None and state == "published" and not standing.stale:
+        partition = partitions.get(self._tx, node, key)
+        state = "missing" if partition is None else partition.state
+        if partition is not None and state == "published" and not partition.stale:
             return None
-        running = next((one for one in self._running if one.node == node and key in one.partitions), None)
+        running = next((attempt for attempt in self._running if attempt.node == node and key in attempt.partitions), None)
         if running is not None:
             return self._being_made(running, key)
-        if standing is not None and (dropped := self._dropped(standing)) is not None:
+        if partition is not None and (dropped := self._dropped(partition)) is not None:
             return dropped
-        if standing is not None and state in _STOPPED:
-            return None if self._waits_above(standing) else self._stopped(standing)
+        if partition is not None and state in _STOPPED:
+            return None if self._waits_above(partition) else self._stopped(partition)
         if node in self._paused:
             return self._held_back(node, key, state)
         if self.nodes[node].is_source and state == "missing" and (node, key) not in self._arrived:
             return self._undelivered(node, key)
-        if standing is not None and standing.not_before is not None and standing.not_before > self._now:
-            return self._backs_off(standing)
+        if partition is not None and partition.not_before is not None and partition.not_before > self._now:
+            return self._backs_off(partition)
         if self._ends_at(node, key) > self._now:
             return self._not_ended(node, key, state)
         waiting = self.core.waiting_for(node, key)
-        gate = next((one for one in waiting if (one.node, one.key) == (node, key)), None)
+        gate = next((partition for partition in waiting if (partition.node, partition.key) == (node, key)), None)
         if gate is not None:
             return self._gated(gate, state)
-        return None if waiting else self._ready(node, key, standing)
+        return None if waiting else self._ready(node, key, partition)
 
     def _being_made(self, attempt: Attempt, key: str) -> WaitCause:
         began = attempt.started_at or attempt.queued_at
@@ -189,55 +191,67 @@ class Waits:
         )  # fmt: skip
         return WaitCause(row, f", which {text}")
 
-    def _dropped(self, one: Partition) -> WaitCause | None:
+    def _dropped(self, partition: Partition) -> WaitCause | None:
         """Of data that somebody dropped: another delivery, or a run, ends the wait."""
-        stood = self._context.facts.standing(one.node, one.partition)
+        stood = self._context.facts.standing(partition.node, partition.partition)
         if stood is None or stood.dropped_us is None:
             return None
-        subject = at(one.node, one.partition)
+        subject = at(partition.node, partition.partition)
         since = stood.dropped_us
         text = f"has nothing since {moment(since, self._now, self._zone)}: {stood.reason or 'dropped'}"
-        row = self._row("stopped", one.node, one.partition, text, subject, state="dropped", since=since)
-        command = command_line("deliveries", one.node)
-        if not self.nodes[one.node].is_source:
-            command = command_line("run", one.node, *(() if one.partition == WHOLE else ("--partition", one.partition)))
-        row = msgspec.structs.replace(row, next=command, repair=self._repair(one))
+        row = self._row("stopped", partition.node, partition.partition, text, subject, state="dropped", since=since)
+        command = command_line("deliveries", partition.node)
+        if not self.nodes[partition.node].is_source:
+            command = command_line("run", partition.node, *(() if partition.partition == WHOLE else ("--partition", partition.partition)))
+        row = msgspec.structs.replace(row, next=command, repair=self._repair(partition))
         return WaitCause(row, f", which {text}")
 
-    def _waits_above(self, one: Partition) -> bool:
+    def _waits_above(self, partition: Partition) -> bool:
         """Whether what was withdrawn can't be computed again yet, since something that it is made of
         was withdrawn as well, or isn't there."""
-        if one.state != "withdrawn" or self.nodes[one.node].is_source:
+        if partition.state != "withdrawn" or self.nodes[partition.node].is_source:
             return False
-        waiting = self.core.waiting_for(one.node, one.partition)
-        return any((it.node, it.key) != (one.node, one.partition) for it in waiting)
+        waiting = self.core.waiting_for(partition.node, partition.partition)
+        return any((it.node, it.key) != (partition.node, partition.partition) for it in waiting)
 
-    def _stopped(self, one: Partition) -> WaitCause:
-        verb, command = _STOPPED[one.state]
-        why = f": {one.reason}" if one.reason else ""
-        text = f"{verb} {moment(one.since, self._now, self._zone)}{why}"
-        command = command.format(at=shlex.quote(at(one.node, one.partition)), node=one.node, key=shlex.quote(one.partition))
-        row = self._row("stopped", one.node, one.partition, text, at(one.node, one.partition), state=one.state, since=one.since)
-        repair = self._repair(one)
+    def _stopped(self, partition: Partition) -> WaitCause:
+        verb, command = _STOPPED[partition.state]
+        why = f": {partition.reason}" if partition.reason else ""
+        text = f"{verb} {moment(partition.since, self._now, self._zone)}{why}"
+        command = command.format(
+            at=shlex.quote(at(partition.node, partition.partition)), node=partition.node, key=shlex.quote(partition.partition)
+        )
+        row = self._row(
+            "stopped",
+            partition.node,
+            partition.partition,
+            text,
+            at(partition.node, partition.partition),
+            state=partition.state,
+            since=partition.since,
+        )
+        repair = self._repair(partition)
         if repair is not None and repair.incident is not None:
             command = f"headrace incident {repair.incident}"
-        elif repair is not None and one.state == "withdrawn":
+        elif repair is not None and partition.state == "withdrawn":
             command = repair.commands[0]
         return WaitCause(msgspec.structs.replace(row, next=command, repair=repair), f", which {text}")
 
-    def _repair(self, one: Partition) -> RepairRow | None:
-        if one.state == "withdrawn":
-            found = incidents.open_at(self._tx, one.node, "" if one.partition == WHOLE else one.partition)
-            row = of_withdrawn(self._project, one.node, one.partition, same=self._comes_out_the_same(one))
-            return msgspec.structs.replace(row, incident=None if found is None else found.shown)
-        if one.state not in BROKEN:
+    def _repair(self, partition: Partition) -> RepairRow | None:
+        if partition.state == "withdrawn":
+            incident = incidents.open_at(self._tx, partition.node, "" if partition.partition == WHOLE else partition.partition)
+            row = of_withdrawn(self._project, partition.node, partition.partition, same=self._comes_out_the_same(partition))
+            return msgspec.structs.replace(row, incident=None if incident is None else incident.shown)
+        if partition.state not in BROKEN:
             return None
-        because = f"repair of {at(one.node, one.partition)}"
-        return repairs(self._project, [put_down(self._tx, broken_of(self._tx, one.node, one.partition, one.state))], because)[0]
+        because = f"repair of {at(partition.node, partition.partition)}"
+        return repairs(
+            self._project, [put_down(self._tx, broken_of(self._tx, partition.node, partition.partition, partition.state))], because
+        )[0]
 
-    def _comes_out_the_same(self, one: Partition) -> bool:
+    def _comes_out_the_same(self, partition: Partition) -> bool:
         """Whether neither the code of an asset nor its inputs have changed since what was withdrawn was computed."""
-        return one.node in self._project.assets and bool(unchanged(self._tx, self._compiled, one.node, [one.partition]))
+        return partition.node in self._project.assets and bool(unchanged(self._tx, self._compiled, partition.node, [partition.partition]))
 
     def _held_back(self, node: str, key: str, state: str) -> WaitCause:
         pause = self._paused[node]
@@ -286,14 +300,24 @@ class Waits:
         command = "headrace tick" if incident is None else f"headrace incident {incident.shown}"
         return WaitCause(msgspec.structs.replace(row, next=command), f", which {text}")
 
-    def _backs_off(self, one: Partition) -> WaitCause:
-        assert one.not_before is not None
-        again = moment(one.not_before, self._now, self._zone)
-        failed = len(attempts.failed_in_a_row(self._tx, one.node, one.partition))
+    def _backs_off(self, partition: Partition) -> WaitCause:
+        assert partition.not_before is not None
+        again = moment(partition.not_before, self._now, self._zone)
+        failed = len(attempts.failed_in_a_row(self._tx, partition.node, partition.partition))
         after = f", after {failed} failed attempt{'s' if failed != 1 else ''}" if failed else ""  # an environment's failure is no attempt
-        text = f"is tried again at {again}{after}: {one.reason or 'lost'}"
-        row = self._row("backoff", one.node, one.partition, text, at(one.node, one.partition), state=one.state, until=one.not_before)
-        return WaitCause(msgspec.structs.replace(row, next=f"headrace retry {shlex.quote(at(one.node, one.partition))}"), f", which {text}")
+        text = f"is tried again at {again}{after}: {partition.reason or 'lost'}"
+        row = self._row(
+            "backoff",
+            partition.node,
+            partition.partition,
+            text,
+            at(partition.node, partition.partition),
+            state=partition.state,
+            until=partition.not_before,
+        )
+        return WaitCause(
+            msgspec.structs.replace(row, next=f"headrace retry {shlex.quote(at(partition.node, partition.partition))}"), f", which {text}"
+        )
 
     def _not_ended(self, node: str, key: str, state: str) -> WaitCause:
         ends = self._ends_at(node, key)
@@ -306,12 +330,12 @@ class Waits:
         row = self._row("trigger", gate.node, gate.key, f"{gate.reason}{until}", at(gate.node, gate.key), state=state, until=gate.until)
         return WaitCause(msgspec.structs.replace(row, next=f"headrace run {gate.node}"), f", which {gate.reason}{until}")
 
-    def _ready(self, node: str, key: str, standing: Partition | None) -> WaitCause:
+    def _ready(self, node: str, key: str, partition: Partition | None) -> WaitCause:
         """It waits for nothing but its turn."""
-        state = "missing" if standing is None else standing.state
+        state = "missing" if partition is None else partition.state
         kind, text, command = self._turn(node, key)
-        if standing is not None and standing.state == "waiting" and standing.reason:
-            text = f"{text}; its last attempt ended with: {standing.reason}"
+        if partition is not None and partition.state == "waiting" and partition.reason:
+            text = f"{text}; its last attempt ended with: {partition.reason}"
         row = self._row(kind, node, key, text, at(node, key), state=state)
         return WaitCause(msgspec.structs.replace(row, next=command), f", which {text}")
 
@@ -337,18 +361,18 @@ class Waits:
     def _full_pool(self, node: GraphNode) -> str | None:
         """The pool in which there is no room for a node now, and who holds it."""
         for take in node.takes:
-            held = [(one, slots) for one in self._running if (slots := self._taken(one.node, take.pool))]
+            held = [(attempt, slots) for attempt in self._running if (slots := self._taken(attempt.node, take.pool))]
             used, size = sum(slots for _, slots in held), self.graph.pools.get(take.pool)
             if size is not None and held and used + take.slots > size:
-                return f"waits for pool {take.pool}: {self._busy([one for one, _ in held], size, used)}"
+                return f"waits for pool {take.pool}: {self._busy([attempt for attempt, _ in held], size, used)}"
         return None
 
     def _taken(self, node: str, pool: str) -> int:
-        found = self.nodes.get(node)
-        return sum(take.slots for take in found.takes if take.pool == pool) if found is not None else 0
+        graph_node = self.nodes.get(node)
+        return sum(take.slots for take in graph_node.takes if take.pool == pool) if graph_node is not None else 0
 
     def _busy(self, held: list[Attempt], size: int, used: int | None = None) -> str:
-        names = [f"run {one.run_id} ({one.node})" for one in held[:RUNNING_SHOWN_MAX]]
+        names = [f"run {attempt.run_id} ({attempt.node})" for attempt in held[:RUNNING_SHOWN_MAX]]
         more = f" and {len(held) - RUNNING_SHOWN_MAX} more" if len(held) > RUNNING_SHOWN_MAX else ""
         return f"{len(held) if used is None else used} of {size}, held by {', '.join(names)}{more}"
 
@@ -371,7 +395,7 @@ def _above(session: ProjectSession, compiled: Compiled, names: Iterable[str]) ->
     wanted: set[str] = set()
     pending = set(names)
     while pending:  # what checks read isn't above a node, and it waits for it all the same
-        wanted |= {one for name in pending for one in reach.distances(name, reach.above)}
+        wanted |= {distance for name in pending for distance in reach.distances(name, reach.above)}
         checked = {other for name in wanted if name in compiled.nodes for other in compiled.nodes[name].check_references}
         pending = checked - wanted
     project = compiled.project
@@ -381,9 +405,9 @@ def _above(session: ProjectSession, compiled: Compiled, names: Iterable[str]) ->
         nodes={name: node for name, node in compiled.nodes.items() if name in wanted},
         project=msgspec.structs.replace(
             project,
-            sources={name: one for name, one in project.sources.items() if name in wanted},
-            assets={name: one for name, one in project.assets.items() if name in wanted},
-            consumers={name: one for name, one in project.consumers.items() if name in wanted},
+            sources={name: source for name, source in project.sources.items() if name in wanted},
+            assets={name: asset for name, asset in project.assets.items() if name in wanted},
+            consumers={name: consumer for name, consumer in project.consumers.items() if name in wanted},
         ),
     )
 
@@ -392,8 +416,8 @@ def _borrowed(session: ProjectSession, tx: Transaction) -> tuple[LoadedPartition
     """In an environment: what its last leader saw of production."""
     seen = borrowing.remembered(tx).items() if session.borrowed else ()
     return tuple(
-        LoadedPartition(node=node, key=key, state=PartitionState.PUBLISHED, published=True, publication=one.publication_id)
-        for (node, key), one in seen
+        LoadedPartition(node=node, key=key, state=PartitionState.PUBLISHED, published=True, publication=item.publication_id)
+        for (node, key), item in seen
         if node in session.borrowed
     )
 

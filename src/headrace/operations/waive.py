@@ -47,7 +47,7 @@ class WaiveResponse(Response, frozen=True, kw_only=True):
 
 def waive(session: ProjectSession, target: str, *, reason: str | None, progress: Progress) -> WaiveResponse:
     """Let an obligation go. Refused without a reason; UsageError for one that isn't due, or is met."""
-    said = reasons.given(reason, "waive", "it counts as a promise that wasn't kept, and somebody will ask why")
+    text = reasons.given(reason, "waive", "it counts as a promise that wasn't kept, and somebody will ask why")
     name, at, key = target.partition("@")
     project = session.project()
     consumer = project.consumers.get(name)
@@ -56,7 +56,7 @@ def waive(session: ProjectSession, target: str, *, reason: str | None, progress:
     if not at:
         raise UsageError(f"which interval of {name} is let go?", hint=f"headrace waive {name}@K --reason TEXT")
     interval = parse_key(key, consumer.per, consumer.timezone or project.settings.timezone)
-    return perform(session, "waive", WaiveArguments(name, interval, said), progress)  # type: ignore[no-any-return]
+    return perform(session, "waive", WaiveArguments(name, interval, text), progress)  # type: ignore[no-any-return]
 
 
 @leader_command("waive", WaiveArguments, WaiveResponse)
@@ -81,7 +81,7 @@ def _waive(context: CommandContext, arguments: WaiveArguments, progress: Progres
     context.tell(write=write)
     with context.store.read() as tx:
         now_us = context.clock.now_us()
-        backlog = [one.interval for one in obligations.unmet(tx, arguments.consumer) if one.due_at <= now_us]
+        backlog = [obligation.interval for obligation in obligations.unmet(tx, arguments.consumer) if obligation.due_at <= now_us]
     return WaiveResponse(
         now=context.now(), clock=context.clock.kind, consumer=arguments.consumer, interval=arguments.interval,
         due_at=context.session.instant(due[0]), reason=arguments.reason, by=context.actor.id, backlog=backlog,
@@ -91,13 +91,13 @@ def _waive(context: CommandContext, arguments: WaiveArguments, progress: Progres
 def _let_go(tx: Transaction, evaluation_context: EvaluationContext, arguments: WaiveArguments, now: int) -> int:
     """When the obligation was due. One that was met isn't any more where something that it reads was withdrawn since."""
     place = f"{arguments.consumer}@{arguments.interval}"
-    found = obligations.get(tx, arguments.consumer, arguments.interval)
-    if found is None or found.due_at > now:
+    obligation = obligations.get(tx, arguments.consumer, arguments.interval)
+    if obligation is None or obligation.due_at > now:
         raise UsageError(f"{place} isn't due yet, or never was promised", hint=f"headrace status consumer:{arguments.consumer}")
-    terms = next((one for one in evaluation_context.declared.consumers if one.consumer == arguments.consumer), None)
-    if found.met_at is not None and (terms is None or not taken_back(terms, arguments.interval, evaluation_context)):
+    terms = next((consumer for consumer in evaluation_context.declared.consumers if consumer.consumer == arguments.consumer), None)
+    if obligation.met_at is not None and (terms is None or not taken_back(terms, arguments.interval, evaluation_context)):
         raise UsageError(f"{place} is met: there is nothing to let go")
-    if found.waived_at is not None:
+    if obligation.waived_at is not None:
         raise UsageError(f"{place} is waived already")
     obligations.waive(tx, arguments.consumer, arguments.interval, now)
-    return found.due_at
+    return obligation.due_at

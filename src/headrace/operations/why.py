@@ -52,17 +52,17 @@ def why(session: ProjectSession, text: str) -> WhyResponse:
     response = _answered(session, compiled, name, key, now_us)
     with session.store.read() as tx:
         rows = restatements.lately(session, tx, compiled, now_us)
-    told = [row for row in rows if row.node == name] if name not in project.consumers else restatements.read_by(rows, name)
-    return msgspec.structs.replace(response, restated=told) if told else response
+    restated_rows = [row for row in rows if row.node == name] if name not in project.consumers else restatements.read_by(rows, name)
+    return msgspec.structs.replace(response, restated=restated_rows) if restated_rows else response
 
 
 def _answered(session: ProjectSession, compiled: Compiled, name: str, key: str | None, now_us: int) -> WhyResponse:
-    with standing(session, now_us) as found:
-        tx, context, declared = found.tx, found.context, session.declared_promises
+    with standing(session, now_us) as snapshot:
+        tx, context, declared = snapshot.tx, snapshot.context, session.declared_promises
         waits, ledgers = Waits(session, tx, compiled, context, now_us, name), Ledgers(session, tx, compiled, context, now_us)
         if name in compiled.project.consumers:
-            terms = next(one for one in declared.consumers if one.consumer == name)
-            evaluation = found.evaluation(session, (now_us, now_us))
+            terms = next(consumer for consumer in declared.consumers if consumer.consumer == name)
+            evaluation = snapshot.evaluation(session, (now_us, now_us))
             status = evaluation.consumer(name)
             assert status is not None
             wrong = evaluation.wrong_intervals(status) if status.state is ConsumerState.WRONG else []
@@ -71,20 +71,20 @@ def _answered(session: ProjectSession, compiled: Compiled, name: str, key: str |
             if never is not None:
                 return msgspec.structs.replace(response, verdict=f"{never}; {response.verdict}" if response.waiting_for else never)
             ledger = ledgers.of_consumer(terms, response.interval) if response.interval is not None else None
-            told = _with(response, ledger, ledgers.newest_met(terms) if ledger is None and key is None else None)
+            why_response = _with(response, ledger, ledgers.newest_met(terms) if ledger is None and key is None else None)
             ended = ledgers.ended(terms, ledger) if ledger is not None else None
             causes = evaluation.causes([status]) if key is None and status.state in (ConsumerState.LATE, ConsumerState.NEVER) else []
             if ended is not None:
                 if status.state is ConsumerState.WRONG and status.since_us is not None and key in (None, *wrong):
                     since = moment(status.since_us, now_us, session.timezone)
                     ended = f"{_wrong_since(status, since)} {ended}"
-                told = msgspec.structs.replace(told, verdict=ended)
+                why_response = msgspec.structs.replace(why_response, verdict=ended)
             else:
-                told = _because(session, tx, told, status, compiled, causes, now_us)
+                why_response = _because(session, tx, why_response, status, compiled, causes, now_us)
             late = _interval(context, terms, now_us) if key is None and wrong and ConsumerState.LATE in status.states else None
             if late is None or late == response.interval:
-                return told
-            return _and_waits(session, tx, told, status, compiled, ledgers.of_consumer(terms, late), now_us)
+                return why_response
+            return _and_waits(session, tx, why_response, status, compiled, ledgers.of_consumer(terms, late), now_us)
         response = _of_node(session, tx, context, waits, name, key, now_us)
         if response.state == NOTHING_DUE:
             return response
@@ -104,36 +104,36 @@ def _because(
     causes: Sequence[Incident], now_us: int,
 ) -> WhyResponse:  # fmt: skip
     """Who waits, since when, and because of which incident, where one is known that explains it: one that isn't over."""
-    found = _cause(tx, compiled, response.segments or ())
-    other = found is not None and status.incident not in (None, found.incident)
+    cause = _cause(tx, compiled, response.segments or ())
+    other = cause is not None and status.incident not in (None, cause.incident)
     if status.state is ConsumerState.AT_RISK and (other or not _is_of(response, status.deadline)):
-        return _at_risk(session, response, status, found if response.open else None, now_us)
-    if not response.open or found is None or status.since_us is None or str(status.state) not in ("late", "never", "wrong", "at_risk"):
+        return _at_risk(session, response, status, cause if response.open else None, now_us)
+    if not response.open or cause is None or status.since_us is None or str(status.state) not in ("late", "never", "wrong", "at_risk"):
         return response
     since = moment(status.since_us, now_us, session.timezone)
     state = f"{status.name} is {str(status.state).replace('_', ' ')} since {since}"
-    said = f"{state} because of {found.text}."
-    began = moment(found.began_us, now_us, session.timezone)
-    if status.state in WAITING and found.began_us > status.since_us and began != since:
+    text = f"{state} because of {cause.text}."
+    began = moment(cause.began_us, now_us, session.timezone)
+    if status.state in WAITING and cause.began_us > status.since_us and began != since:
         # what made it late is over
-        said = f"{state}. {response.interval} waits since {began} because of {found.text}."
-    if found.is_over and status.state in WAITING and status.incident not in (None, found.incident):
+        text = f"{state}. {response.interval} waits since {began} because of {cause.text}."
+    if cause.is_over and status.state in WAITING and status.incident not in (None, cause.incident):
         # what took the most time is mended where it waits now, and something else isn't
-        said = f"{said} Now it waits for {status.reason}."
-        return msgspec.structs.replace(response, verdict=said, next=f"headrace incident {status.incident}")
-    if status.state is ConsumerState.WRONG and status.incident != found.incident:
+        text = f"{text} Now it waits for {status.reason}."
+        return msgspec.structs.replace(response, verdict=text, next=f"headrace incident {status.incident}")
+    if status.state is ConsumerState.WRONG and status.incident != cause.incident:
         # what is there is wrong for another reason than the one for which the next isn't
-        said = f"{_wrong_since(status, since)} {response.interval} waits because of {found.text}."
-        return msgspec.structs.replace(response, verdict=said, next=status.next or response.next)
-    others = _others([one for one in causes if one.shown != found.incident])
-    return msgspec.structs.replace(response, verdict=f"{said}{others}", next=f"headrace incident {found.incident}")
+        text = f"{_wrong_since(status, since)} {response.interval} waits because of {cause.text}."
+        return msgspec.structs.replace(response, verdict=text, next=status.next or response.next)
+    others = _others([incident for incident in causes if incident.shown != cause.incident])
+    return msgspec.structs.replace(response, verdict=f"{text}{others}", next=f"headrace incident {cause.incident}")
 
 
 def _others(causes: Sequence[Incident]) -> str:
     """The other incidents that hold back what is due of a consumer, as `status` counts them, in a sentence."""
     if not causes:
         return ""
-    names = ", ".join(f"{one.shown} ({one.node}: {one.summary})" for one in causes[:OTHERS_MAX])
+    names = ", ".join(f"{cause.shown} ({cause.node}: {cause.summary})" for cause in causes[:OTHERS_MAX])
     more = f" and {len(causes) - OTHERS_MAX} more" if len(causes) > OTHERS_MAX else ""
     return f" {names}{more} {'holds' if len(causes) == 1 else 'hold'} it back, too."
 
@@ -143,12 +143,12 @@ def _is_of(response: WhyResponse, deadline: AtRisk | None) -> bool:
     return deadline is not None and deadline.interval == response.interval
 
 
-def _at_risk(session: ProjectSession, response: WhyResponse, status: ConsumerStatus, found: _Cause | None, now_us: int) -> WhyResponse:
+def _at_risk(session: ProjectSession, response: WhyResponse, status: ConsumerStatus, cause: _Cause | None, now_us: int) -> WhyResponse:
     """Of a consumer that is at risk for something else than what the interval that is explained waits for, if it waits at all."""
     since = "" if status.since_us is None else f" since {moment(status.since_us, now_us, session.timezone)}"
-    said = f"{status.name} is at risk{since}: {status.reason}."
-    besides = response.verdict if found is None else f"{response.interval} waits because of {found.text}."
-    verdict = said if status.reason in besides else f"{said} {besides}"
+    text = f"{status.name} is at risk{since}: {status.reason}."
+    besides = response.verdict if cause is None else f"{response.interval} waits because of {cause.text}."
+    verdict = text if status.reason in besides else f"{text} {besides}"
     return msgspec.structs.replace(response, verdict=verdict, next=status.next or response.next)
 
 
@@ -157,11 +157,11 @@ def _and_waits(
     now_us: int,
 ) -> WhyResponse:  # fmt: skip
     """Of a consumer whose wrong interval is explained: that it waits for another one besides."""
-    found = None if waiting is None or not waiting.open else _cause(tx, compiled, waiting.segments)
-    if waiting is None or found is None or status.since_us is None:
+    cause = None if waiting is None or not waiting.open else _cause(tx, compiled, waiting.segments)
+    if waiting is None or cause is None or status.since_us is None:
         return response
     wrong = _wrong_since(status, moment(status.since_us, now_us, session.timezone))
-    return msgspec.structs.replace(response, verdict=f"{wrong} {waiting.interval} waits because of {found.text}.")
+    return msgspec.structs.replace(response, verdict=f"{wrong} {waiting.interval} waits because of {cause.text}.")
 
 
 def _wrong_since(status: ConsumerStatus, since: str) -> str:
@@ -179,21 +179,21 @@ class _Cause(NamedTuple):
 
 
 def _cause(tx: Transaction, compiled: Compiled, segments: Sequence[SegmentRow]) -> _Cause | None:
-    lasting = {one.shown for one in incidents.open_ones(tx)}
-    held = [one for one in segments if one.incident in lasting]
+    lasting = {incident.shown for incident in incidents.open_ones(tx)}
+    held = [segment for segment in segments if segment.incident in lasting]
     if not held:
         return None
-    longest = max(held, key=lambda one: one.seconds)
+    longest = max(held, key=lambda row: row.seconds)
     shown = longest.incident or ""
     incident = incidents.get(tx, int(shown.removeprefix("INC-")))
     owner = incident.owner if incident is not None else owner_of(compiled, longest.node)
     whose = f", which {owner} answers for" if owner else ""
-    of_it = [one for one in held if one.incident == shown]
+    of_it = [row for row in held if row.incident == shown]
     now = of_it[-1]  # what it waited for before may be over: what wasn't there can't be read now
     what, besides, more = now.note.partition("; ")
     text = f"{shown}: {what} at {now.node} {now.partition}{whose}{besides}{more}".replace(f" {WHOLE}", "")
-    began_us = to_us(min(one.from_ for one in of_it))
-    return _Cause(shown, text, began_us, shown not in {one.incident for one in held if one.to == segments[-1].to})
+    began_us = to_us(min(row.from_ for row in of_it))
+    return _Cause(shown, text, began_us, shown not in {row.incident for row in held if row.to == segments[-1].to})
 
 
 def _parsed(project: Project, text: str) -> tuple[str, str | None]:
@@ -201,8 +201,8 @@ def _parsed(project: Project, text: str) -> tuple[str, str | None]:
     name, separator, key = text.partition("@")
     consumer = project.consumers.get(name)
     if consumer is None:
-        found = targets.target(text, project, kinds=(Source, Asset, Consumer))
-        return found.node, found.partition
+        target = targets.target(text, project, kinds=(Source, Asset, Consumer))
+        return target.node, target.partition
     if not separator:
         return name, None
     from headrace.model.intervals import parse_key
@@ -221,7 +221,7 @@ def _of_consumer(
     interval = key or next(iter(wrong), None) or _interval(context, terms, now_us)
     if interval is None:
         return _response(session, terms.consumer, None, status.state, status.reason, [], status.next)
-    rows = [row for node, one in _required(context, terms, interval, waits) for row in waits.of(node, one)]
+    rows = [row for node, item in _required(context, terms, interval, waits) for row in waits.of(node, item)]
     subject = f"{terms.consumer} {interval}"
     if interval in wrong and not rows:
         verdict = f"{subject} is wrong: {status.reason}"
@@ -233,24 +233,24 @@ def _of_consumer(
 
 
 def _interval(context: EvaluationContext, terms: Terms, now_us: int) -> str | None:
-    found = obligations(terms, context, now_us)
-    due = Blockage(context, now_us).unserved(terms, found)
-    unmet = [one for one in found if not one.settled]
-    chosen = (due or unmet or found[-1:])[:1]
+    results = obligations(terms, context, now_us)
+    due = Blockage(context, now_us).unserved(terms, results)
+    unmet = [obligation for obligation in results if not obligation.settled]
+    chosen = (due or unmet or results[-1:])[:1]
     return chosen[0].interval if chosen else None
 
 
 def _required(context: EvaluationContext, terms: Terms, interval: str, waits: Waits) -> list[tuple[str, str]]:
     """The partitions that an interval requires and that aren't there."""
-    found = []
+    results = []
     for node in context.awaited(terms):
         if node.name not in waits.nodes or covered(node, terms, interval, context) is not None:
             continue
         for key in needed(node, terms, interval, context) or (WHOLE,):
-            standing = context.facts.standing(node.name, key)
-            if standing is None or not standing.published or key == WHOLE:
-                found.append((node.name, key))
-    return found
+            facts = context.facts.standing(node.name, key)
+            if facts is None or not facts.published or key == WHOLE:
+                results.append((node.name, key))
+    return results
 
 
 # A source or an asset
@@ -261,25 +261,25 @@ def _of_node(
 ) -> WhyResponse:
     if name not in waits.nodes:
         return _response(session, name, None, "published", f"{name} is a view: it waits for nothing by itself", [], "headrace status")
-    waiting = [one for node, one in waits.core.waiting(now_us) if node == name]
+    waiting = [item for node, item in waits.core.waiting(now_us) if node == name]
     chosen = key or _partition(tx, context, name, waiting, now_us)
     if chosen is None:
         return _response(session, name, None, "never", f"nothing of {name} was ever heard of", [], "headrace tick")
-    standing = partitions.get(tx, name, chosen)
+    partition = partitions.get(tx, name, chosen)
     subject = at(name, chosen)
-    if standing is None and (source := without_data(context, name, chosen)) is not None:
+    if partition is None and (source := without_data(context, name, chosen)) is not None:
         verdict = f"{subject} waits for nothing: no data of {source} is due then, as declared"
         return _response(session, subject, chosen, NOTHING_DUE, verdict, [], None)
     rows = waits.of(name, chosen)
     if rows and rows[0].kind == "running" and rows[0].waiter == subject:
         return _response(session, subject, chosen, "running", _verdict(subject, rows[:1]), rows, rows[0].next)
-    state = "missing" if standing is None else "stale" if standing.stale and standing.state == "published" else standing.state
+    state = "missing" if partition is None else "stale" if partition.stale and partition.state == "published" else partition.state
     if any((row.node, row.partition) == (name, chosen) and row.state == "dropped" for row in rows):
         state = "dropped"
     if rows:
         verdict = _verdict(subject, rows)
-    elif standing is not None and state == "published":
-        published = moment(standing.since, now_us, session.timezone)
+    elif partition is not None and state == "published":
+        published = moment(partition.since, now_us, session.timezone)
         if (damage := damage_of(context, name, chosen)) is not None and damage.since_us is not None:
             since = moment(damage.since_us, now_us, session.timezone)
             verdict = f"{subject} was published {published}, and can't be read since {since}: {damage.reason}"
@@ -287,14 +287,14 @@ def _of_node(
         verdict = f"{subject} waits for nothing: it is published, since {published}"
     else:
         verdict = f"{subject} waits for nothing that is known"
-    others = len([one for one in waiting if one != chosen]) if key is None else 0
+    others = len([item for item in waiting if item != chosen]) if key is None else 0
     return _response(session, subject, chosen, state, verdict, rows, _next(rows), also=others)
 
 
 def without_data(context: EvaluationContext, name: str, key: str) -> str | None:
     """A source by which nothing of a partition is due: all that it is made of lies before a start, or on
     a day without data. None where something is due."""
-    found: str | None = None
+    result: str | None = None
     waiting, seen = [(name, key)], {(name, key)}  # two ways often lead to the same partition
     while waiting:
         name, key = waiting.pop()
@@ -302,20 +302,20 @@ def without_data(context: EvaluationContext, name: str, key: str) -> str | None:
         if node.is_source:
             if not counts_as_empty(node, key, context):
                 return None
-            found = found or name
+            result = result or name
             continue
         specs = [spec for spec in node.inputs if not spec.optional and spec.node != name]
-        above = {(spec.node, one): None for spec in specs for one in sorted(made_of(context, node, spec, key) or ())}
+        above = {(spec.node, item): None for spec in specs for item in sorted(made_of(context, node, spec, key) or ())}
         if not above:
             return None
         waiting += [place for place in above if place not in seen]
         seen.update(above)
-    return found
+    return result
 
 
 def _partition(tx: Transaction, context: EvaluationContext, name: str, waiting: Sequence[str], now_us: int) -> str | None:
     """The oldest that runs, else that waits, else that isn't published; else the newest that is expected, or there."""
-    under_way = [key for one in attempts.running(tx) if one.node == name for key in one.partitions]
+    under_way = [key for attempt in attempts.running(tx) if attempt.node == name for key in attempt.partitions]
     if under_way or waiting:
         return min(under_way or waiting)
     return partitions.oldest_open(tx, name) or _expected(context, name, now_us) or _newest(tx, name)
@@ -328,14 +328,14 @@ def _expected(context: EvaluationContext, name: str, now_us: int) -> str | None:
     if grain is None or node.partition.key is not None:
         return None
     key = previous_key(key_at_us(now_us, grain, node.timezone), grain, node.timezone)
-    standing = context.facts.standing(name, key)
-    there = standing is not None and standing.published
+    facts = context.facts.standing(name, key)
+    there = facts is not None and facts.published
     return None if there or counts_as_empty(node, key, context) else key
 
 
 def _newest(tx: Transaction, name: str) -> str | None:
-    found = partitions.extent(tx, name)
-    return None if found is None else found.newest
+    summary = partitions.extent(tx, name)
+    return None if summary is None else summary.newest
 
 
 # What is said
@@ -360,10 +360,10 @@ def _and_others(root: WaitingRow, rows: Iterable[WaitingRow], *, limited: bool) 
     causes = {place: _incident(row) for place, row in others.items() if _incident(row) != _incident(root)}
     names = list(dict.fromkeys(incident or at(node or "", key or WHOLE) for (node, key), incident in causes.items()))
     alike = len(others) - len(causes)
-    found = [f"{'at least ' if limited else ''}{alike} more like it"] if alike else []
+    results = [f"{'at least ' if limited else ''}{alike} more like it"] if alike else []
     if names:
-        found.append(f"{len(names)} other cause{'s' if len(names) > 1 else ''}: {', '.join(names)}")
-    return f" (and {' and '.join(found)})" if found else ""
+        results.append(f"{len(names)} other cause{'s' if len(names) > 1 else ''}: {', '.join(names)}")
+    return f" (and {' and '.join(results)})" if results else ""
 
 
 def _incident(row: WaitingRow) -> str | None:

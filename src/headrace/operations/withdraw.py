@@ -56,9 +56,9 @@ def withdraw(session: ProjectSession, target: str, *, reason: str | None, progre
 
     Refused without a reason, and for a materialisation of which a partition can't be taken out; UsageError for a partition that
     isn't published."""
-    said = reasons.given(reason, "withdraw", "readers lose data that they could read")
+    text = reasons.given(reason, "withdraw", "readers lose data that they could read")
     for attempt in range(TRIES):
-        arguments = _prepared(session, target, said)
+        arguments = _prepared(session, target, text)
         try:
             return perform(session, "withdraw", arguments, progress)  # type: ignore[no-any-return]
         except RewriteOutdated:
@@ -77,9 +77,9 @@ def _prepared(session: ProjectSession, target: str, reason: str) -> WithdrawArgu
     with session.store.read() as tx:
         if publications.current(tx, node, key) is None:
             raise _unpublished(node, key)
-        found, files = taking_back.shared(tx, node, key)
-    made = rewritten(session.folders.lake, found, files, [key]) if found is not None and files else ()
-    return WithdrawArguments(node, key, reason, made)
+        table, files = taking_back.shared(tx, node, key)
+    rewritten_files = rewritten(session.folders.lake, table, files, [key]) if table is not None and files else ()
+    return WithdrawArguments(node, key, reason, rewritten_files)
 
 
 @leader_command("withdraw", WithdrawArguments, WithdrawResponse)
@@ -146,12 +146,12 @@ def _unpublished(node: str, key: str) -> UsageError:
 
 def _downstream(compiled: Compiled, node: str) -> list[str]:
     """What is made of a node, directly or not; exports of it too."""
-    found = {node}
+    results = {node}
     for name in compiled.order:
-        if found & {spec.node for spec in compiled.nodes[name].inputs}:
-            found.add(name)
-    assets = [name for name in compiled.order if name in found and name != node]
-    return [*assets, *(name for name, consumer in compiled.project.consumers.items() if found & set(consumer.reads))]
+        if results & {spec.node for spec in compiled.nodes[name].inputs}:
+            results.add(name)
+    assets = [name for name in compiled.order if name in results and name != node]
+    return [*assets, *(name for name, consumer in compiled.project.consumers.items() if results & set(consumer.reads))]
 
 
 def _readers(project: Project, node: str) -> list[str]:

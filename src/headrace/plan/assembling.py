@@ -31,7 +31,7 @@ class Assembler:
         self,
         project: Project,
         learnt: dict[str, Columns],
-        kept: KeptBodies | None,
+        kept_bodies: KeptBodies | None,
         lines: KeptLineage | None,
         reads: dict[bytes, AssetTextAnalysis],
         workers: AnalysisPool,
@@ -39,7 +39,7 @@ class Assembler:
         code: Code,
     ) -> None:
         self._project, self._learnt, self._workers, self._step = project, learnt, workers, step
-        self._kept = kept.bodies if kept is not None and lines is not None else {}
+        self._kept = kept_bodies.bodies if kept_bodies is not None and lines is not None else {}
         self._kept_lines = lines.lines if lines is not None else {}
         self._fresh_reads = reads
         self._code = code
@@ -97,9 +97,9 @@ class Assembler:
             if text is None:
                 continue
             key = digest(text)
-            kept = self._kept.get(node.name)
-            if kept is not None and kept.text == key:
-                self.bodies[node.name] = kept
+            kept_body = self._kept.get(node.name)
+            if kept_body is not None and kept_body.text == key:
+                self.bodies[node.name] = kept_body
             elif key in self._fresh_reads:
                 self.bodies[node.name] = KeptBody(key, self._fresh_reads[key])
             else:
@@ -127,17 +127,17 @@ class Assembler:
     def _inputs(self, asset: Asset, problems: list[Problem]) -> tuple[InputSpec, ...]:
         analysis = self._read(asset.name).analysis
         if analysis is None:
-            found = asset.inputs
+            specs = asset.inputs
         else:
             problems.extend(analysis.problems)
-            found = graph.inputs_of(asset, analysis, self._names, problems)
+            specs = graph.inputs_of(asset, analysis, self._names, problems)
             parameters = {**self._project.settings.parameters, **asset.parameters}
             if analysis.placeholders:
                 problems.extend(graph.placeholder_problems(asset, analysis, parameters))
             if analysis.table_functions:
                 problems.extend(self._macros.unknown(analysis))
-        problems.extend(graph.unreadable(found, self._project))
-        return found
+        problems.extend(graph.unreadable(specs, self._project))
+        return specs
 
     def _edges(self, inputs: dict[str, tuple[InputSpec, ...]]) -> dict[str, list[str]]:
         edges: dict[str, list[str]] = {name: [] for name in self._project.sources}
@@ -149,8 +149,8 @@ class Assembler:
         """Node → what has to be published before its checks can be evaluated: what they read, and what those read of the views that are
         computed from it."""
         nodes: list[Source | Asset] = [*self._project.sources.values(), *self._project.assets.values()]
-        found = {node.name: read for node in nodes if (read := checking.read_besides(node, self._read(node.name).checks, self._names))}
-        for view in [name for name in found if name in self._views]:
+        results = {node.name: read for node in nodes if (read := checking.read_besides(node, self._read(node.name).checks, self._names))}
+        for view in [name for name in results if name in self._views]:
             pending, seen = [view], {view}
             while pending:
                 for spec in inputs[pending.pop()]:
@@ -160,8 +160,8 @@ class Assembler:
                     if spec.node in self._views:
                         pending.append(spec.node)
                     else:
-                        found.setdefault(spec.node, set()).update(found[view] - {spec.node})
-        return found
+                        results.setdefault(spec.node, set()).update(results[view] - {spec.node})
+        return results
 
     # -- columns along the graph
 
@@ -173,24 +173,24 @@ class Assembler:
             if analysis is None or not analysis.usable:
                 self._columns[name] = self._declared_columns(name)
                 continue
-            wanted = self._wanted(self._project.assets[name], analysis, inputs[name])
-            key = digest(wanted)
-            kept = self._kept.get(name)
-            if kept is not None and kept.wanted == key and kept.given is not None and name in self._kept_lines:
-                self._take(name, key, kept.given, self._kept_lines[name])
+            request = self._wanted(self._project.assets[name], analysis, inputs[name])
+            key = digest(request)
+            kept_body = self._kept.get(name)
+            if kept_body is not None and kept_body.wanted == key and kept_body.given is not None and name in self._kept_lines:
+                self._take(name, key, kept_body.given, self._kept_lines[name])
             else:
-                waiting.append((name, key, wanted))
+                waiting.append((name, key, request))
         self._step(0, len(waiting))
         self._ask(waiting)
 
     def _ask(self, waiting: list[tuple[str, bytes, OutputSchemaRequest]]) -> None:
         chunks = [waiting[at : at + CHUNK] for at in range(0, len(waiting), CHUNK)]
-        messages = [OutputSchemaRequests(tuple(wanted for _, _, wanted in chunk)) for chunk in chunks]
+        messages = [OutputSchemaRequests(tuple(request for _, _, request in chunk)) for chunk in chunks]
         of_message = {id(message): chunk for message, chunk in zip(messages, chunks, strict=True)}
 
         def take(message: OutputSchemaRequests, answer: OutputSchemas) -> None:
-            for (name, key, wanted), (given, lines) in zip(of_message[id(message)], answer.given, strict=True):
-                self._take(name, key, given, KeptLines(_lines_key(wanted), lines))
+            for (name, key, request), (given, lines) in zip(of_message[id(message)], answer.given, strict=True):
+                self._take(name, key, given, KeptLines(_lines_key(request), lines))
             self._step(len(answer.given))
 
         self._workers.give(messages, take)
@@ -344,11 +344,11 @@ class _Macros:
         return self._texts if any(name in self._lowered for name in called) else {}
 
 
-def _lines_key(wanted: OutputSchemaRequest) -> bytes:
+def _lines_key(request: OutputSchemaRequest) -> bytes:
     inputs = tuple(
-        (input_.name, tuple(name for name, _ in input_.columns) if input_.columns is not None else None) for input_ in wanted.inputs
+        (input_.name, tuple(name for name, _ in input_.columns) if input_.columns is not None else None) for input_ in request.inputs
     )
-    return lines_key(wanted.analysis.sql, inputs)
+    return lines_key(request.analysis.sql, inputs)
 
 
 def _mixing(asset: Asset, specs: Iterable[InputSpec], views: Collection[str]) -> str:

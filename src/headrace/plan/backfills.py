@@ -78,4 +78,4 @@ class Backfill(Value):
     @property
     def partitions(self) -> int:
         """How many are made in all."""
-        return sum(one.partitions for one in self.chosen)
+        return sum(item.partitions for item in self.chosen)

@@ -146,11 +146,11 @@ def header() -> CacheHeader:
 
 def _sqlglot_version() -> str:
     """Read from its file: importing sqlglot, or the package metadata, costs more than reading a whole cache."""
-    found = find_spec("sqlglot")
-    if found is None or found.origin is None:
+    result = find_spec("sqlglot")
+    if result is None or result.origin is None:
         return ""
     try:
-        text = (Path(found.origin).parent / "_version.py").read_text(encoding="utf-8")
+        text = (Path(result.origin).parent / "_version.py").read_text(encoding="utf-8")
     except OSError:
         return ""
     version = re.search(r"^__version__ = version = ['\"]([^'\"]+)", text, re.MULTILINE) or re.search(r"version = ['\"]([^'\"]+)", text)

@@ -14,8 +14,8 @@ from headrace.sql.values import Analysis
 def columns_of(check: CheckSpec) -> tuple[str, ...]:
     """The columns that a check names in its arguments."""
     listed = check.arguments.get("columns")
-    one = check.arguments.get("column")
-    names = listed if isinstance(listed, list | tuple) else [one]
+    item = check.arguments.get("column")
+    names = listed if isinstance(listed, list | tuple) else [item]
     return tuple(name for name in names if isinstance(name, str))
 
 
@@ -55,12 +55,12 @@ def references(
     node: Asset | Source, analyses: Sequence[Analysis], names: Names, columns: dict[str, Columns | None], problems: list[Problem]
 ) -> tuple[str, ...]:
     """The nodes that the checks read, sorted; unknown ones are reported."""
-    found: set[str] = set()
+    results: set[str] = set()
     for check in node.checks:
         if check.kind == "references":
             target = _target(check, names, columns, problems)
             if target is not None:
-                found.add(target)
+                results.add(target)
     for analysis in analyses:
         problems.extend(analysis.problems)
         for name, line in zip(analysis.inputs, analysis.input_lines, strict=True):
@@ -68,8 +68,8 @@ def references(
             if known is None:
                 problems.append(names.unknown(name, Place(file=analysis.file, line=line), f"the check {shown(analysis.name)}"))
             else:
-                found.add(known)
-    return tuple(sorted(found))
+                results.add(known)
+    return tuple(sorted(results))
 
 
 def read_besides(node: Asset | Source, analyses: Sequence[Analysis], names: Names) -> set[str]:

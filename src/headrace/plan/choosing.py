@@ -55,17 +55,17 @@ class Choice(Value):
     """All partitions that there may be, node by node."""
 
 
-def choose(timeline: Timeline, compiled: Compiled, wanted: BackfillRequest) -> Choice:
+def choose(timeline: Timeline, compiled: Compiled, request: BackfillRequest) -> Choice:
     """The partitions that a backfill makes."""
-    chooser = _Chooser(timeline, compiled, wanted)
+    chooser = _Chooser(timeline, compiled, request)
     for node in timeline.nodes.values():
         chooser.take(node)
     return Choice(picked=tuple(chooser.picked.values()), passed=tuple(chooser.passed), candidates=chooser.candidates)
 
 
 class _Chooser:
-    def __init__(self, timeline: Timeline, compiled: Compiled, wanted: BackfillRequest) -> None:
-        self._timeline, self._compiled, self._wanted = timeline, compiled, wanted
+    def __init__(self, timeline: Timeline, compiled: Compiled, request: BackfillRequest) -> None:
+        self._timeline, self._compiled, self._wanted = timeline, compiled, request
         self.picked: dict[str, Picked] = {}
         self.passed: list[Passed] = []
         self.candidates: dict[str, Extent] = {}
@@ -84,18 +84,18 @@ class _Chooser:
         self._absent[node.name] = self._timeline.absent(node, self._available[node.name], self.candidates[node.name])
 
     def _of_source(self, node: GraphNode) -> tuple[Extent, str]:
-        standing = self._timeline.standing(node.name)
-        self.candidates[node.name] = standing.known
+        extents = self._timeline.standing(node.name)
+        self.candidates[node.name] = extents.known
         if node.name not in self._wanted.limits:
             return NOTHING, ""
-        asked = self._wanted.limits[node.name].within(standing.known)
+        asked = self._wanted.limits[node.name].within(extents.known)
         failed = self._wanted.mode is Mode.FAILED
-        extent = asked & (standing.failed if failed else standing.arrived)
+        extent = asked & (extents.failed if failed else extents.arrived)
         if not failed:
-            self._pass(node, (asked & standing.held) - extent, f"held: headrace quarantine {node.name}")
-            self._pass(node, (asked & standing.failed) - extent - standing.held, f"rejected or failed: headrace retry {node.name}")
-            self._pass(node, (asked & standing.visible) - extent - standing.failed - standing.held, "ingested already")
-        self._never_came(node, standing.known)
+            self._pass(node, (asked & extents.held) - extent, f"held: headrace quarantine {node.name}")
+            self._pass(node, (asked & extents.failed) - extent - extents.held, f"rejected or failed: headrace retry {node.name}")
+            self._pass(node, (asked & extents.visible) - extent - extents.failed - extents.held, "ingested already")
+        self._never_came(node, extents.known)
         return extent, "failed" if failed else "arrived"
 
     def _never_came(self, node: GraphNode, heard: Extent) -> None:
@@ -104,7 +104,7 @@ class _Chooser:
             self._pass(node, limits.within(made({"": self._timeline.should_be(node)})) - heard, "nothing was delivered")
 
     def _of_asset(self, node: GraphNode) -> tuple[Extent, str]:
-        standing = self._timeline.standing(node.name)
+        extents = self._timeline.standing(node.name)
         limits = self._wanted.limits.get(node.name)
         candidates = self._timeline.candidates(node, self.candidates, limits.times or () if limits is not None else ())
         self.candidates[node.name] = candidates
@@ -117,49 +117,49 @@ class _Chooser:
         extent = named & makeable | reading & makeable
         if node.chained and extent:
             extent = self._chain(node, extent, makeable)
-        return extent, self._why(extent & named, extent & reading, because, standing.visible)
+        return extent, self._why(extent & named, extent & reading, because, extents.visible)
 
     def _hopeless(self, node: GraphNode, reading: Extent) -> Extent:
         """Of what only reads something that is made: what would fail as it did, and keep the rest from being published. Once that is
         published and has changed, production tries it again."""
         if self._wanted.mode is not Mode.MISSING:
             return NOTHING
-        found = reading & self._timeline.standing(node.name).hopeless
-        self._pass(node, found, f"failed as it is declared now: it is tried if it is named, headrace backfill {node.name}")
-        return found
+        extent = reading & self._timeline.standing(node.name).hopeless
+        self._pass(node, extent, f"failed as it is declared now: it is tried if it is named, headrace backfill {node.name}")
+        return extent
 
     def _named(self, node: GraphNode, candidates: Extent, blocked: Extent, needs: str) -> Extent:
         """Of what was asked for, what the mode means; the rest is passed over."""
         if node.name not in self._wanted.limits:
             return NOTHING
-        standing, asked = self._timeline.standing(node.name), self._wanted.limits[node.name].within(candidates)
+        extents, extent = self._timeline.standing(node.name), self._wanted.limits[node.name].within(candidates)
         match self._wanted.mode:
             case Mode.FAILED:
-                return asked & standing.failed
+                return extent & extents.failed
             case Mode.ALL:
-                self._pass(node, self._timeline.ended(node, asked & blocked), needs)
-                return asked
-        self._pass(node, asked & standing.fresh, "published, and not stale")
-        held = (asked & standing.held) - standing.fresh
+                self._pass(node, self._timeline.ended(node, extent & blocked), needs)
+                return extent
+        self._pass(node, extent & extents.fresh, "published, and not stale")
+        held = (extent & extents.held) - extents.fresh
         self._pass(node, held, f"held: headrace quarantine {node.name}")
-        self._pass(node, self._timeline.ended(node, asked & blocked) - standing.fresh - held, needs)
-        return asked - standing.fresh - held
+        self._pass(node, self._timeline.ended(node, extent & blocked) - extents.fresh - held, needs)
+        return extent - extents.fresh - held
 
     def _blocked(self, node: GraphNode, candidates: Extent) -> tuple[Extent, str]:
         """The partitions that can't be made for want of an input, and what is wanting."""
-        found, names = NOTHING, dict[str, None]()
+        extent, names = NOTHING, dict[str, None]()
         known = self._timeline.standing(node.name).known | candidates
         for read in self._timeline.reads[node.name]:
             lost = self._lost(read, known, candidates)
             if lost:
-                found = found | lost
+                extent = extent | lost
                 names[read.input.name] = None
         for name in (*node.depends, *node.checked_against):
             if not self._available.get(name) and candidates:
-                found, names = candidates, names | {name: None}
+                extent, names = candidates, names | {name: None}
         if node.chained:
-            found = found | self._behind_gap(node, candidates, candidates - found)
-        return found, f"{' and '.join(list(names)[:3])} isn't there for it" if names else "the one before it isn't there"
+            extent = extent | self._behind_gap(node, candidates, candidates - extent)
+        return extent, f"{' and '.join(list(names)[:3])} isn't there for it" if names else "the one before it isn't there"
 
     def _lost(self, read: NodeInput, known: Extent, candidates: Extent) -> Extent:
         if read.required:
@@ -185,18 +185,18 @@ class _Chooser:
         """The partitions that read what is made of the inputs."""
         if self._wanted.only or node.tells:
             return NOTHING, ""
-        found, names = NOTHING, []
-        standing = self._timeline.standing(node.name)
+        result, names = NOTHING, []
+        extents = self._timeline.standing(node.name)
         for read in self._timeline.reads[node.name]:
             picked = self.picked.get(read.input.name)
             if picked is None:
                 continue
             rebuilt = read.reference and node.rebuild_on_reference
-            extent = standing.visible if rebuilt else touched(read, picked.extent, standing.known)
+            extent = extents.visible if rebuilt else touched(read, picked.extent, extents.known)
             if extent:
-                found = found | extent
+                result = result | extent
                 names.append(read.input.name)
-        return found, " and ".join(dict.fromkeys(names))
+        return result, " and ".join(dict.fromkeys(names))
 
     def _why(self, named: Extent, reading: Extent, because: str, visible: Extent) -> str:
         """Why a node's partitions are computed: one reason, or each with how many it is of."""
@@ -210,8 +210,8 @@ class _Chooser:
             case _:
                 whys = {"missing": named - visible, "stale": named & visible}
         whys[f"because of {because}"] = reading - named
-        found = {why: len(extent) for why, extent in whys.items() if extent}
-        return next(iter(found)) if len(found) == 1 else ", ".join(f"{count:,} {why}" for why, count in found.items())
+        results = {why: len(extent) for why, extent in whys.items() if extent}
+        return next(iter(results)) if len(results) == 1 else ", ".join(f"{count:,} {why}" for why, count in results.items())
 
     def _pass(self, node: GraphNode, extent: Extent, why: str) -> None:
         if extent:
@@ -235,4 +235,4 @@ def _stageable(asset: Asset | None) -> bool:
 
 def _from(edges: tuple[int, ...], first: int) -> tuple[int, ...]:
     """Those of a set that aren't smaller."""
-    return tuple(n for one, last in ranges(edges) if last >= first for n in (max(one, first), last + 1))
+    return tuple(n for item, last in ranges(edges) if last >= first for n in (max(item, first), last + 1))

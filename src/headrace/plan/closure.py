@@ -42,7 +42,7 @@ class _Finding:
         self._problems: list[Problem] = []
         self._waiting: list[str] = []
         self._searched: dict[str, list[str]] = {}
-        self._entries = sorted({_folder(one.body.file) for one in assets if isinstance(one.body, PythonBody)})
+        self._entries = sorted({_folder(asset.body.file) for asset in assets if isinstance(asset.body, PythonBody)})
         self._scripts: set[str] = set()
         self._moves_path = False
 
@@ -151,13 +151,13 @@ class _Finding:
                 if used not in seen:
                     seen.add(used)
                     yield Use(path=used, text=prefix + _written(imported), line=imported.line)
-        for one in facts.unfollowed:
+        for item in facts.unfollowed:
             folder = _folder(path)
-            self._problems.append(_not_followed(path, one.line, one.what, folder))
+            self._problems.append(_not_followed(path, item.line, item.what, folder))
             for used in self._below(folder):
                 if used not in seen:
                     seen.add(used)
-                    yield Use(path=used, text=f"{prefix}{one.what}, which can't be followed", line=one.line)
+                    yield Use(path=used, text=f"{prefix}{item.what}, which can't be followed", line=item.line)
 
     def _resolve(self, imported: Import, path: str) -> list[str]:
         if imported.level:
@@ -165,15 +165,15 @@ class _Finding:
             for _ in range(imported.level - 1):
                 base = _folder(base)
             return self._at(base, imported)
-        found = self._absolute(imported, self._bases(path))
-        if not found and self._moves_path and _top(imported) not in sys.stdlib_module_names:
-            found = self._anywhere(imported)
-        return found
+        results = self._absolute(imported, self._bases(path))
+        if not results and self._moves_path and _top(imported) not in sys.stdlib_module_names:
+            results = self._anywhere(imported)
+        return results
 
     def _bases(self, path: str) -> list[str]:
         """The folders in which a file's absolute imports are looked for, in their order; `src` for a project that is installed."""
         folder = _folder(path)
-        if any(folder == one or folder.startswith(f"{one}/") or not one for one in self._scripts):
+        if any(folder == script or folder.startswith(f"{script}/") or not script for script in self._scripts):
             return list(dict.fromkeys([folder, *sorted(self._scripts), "", *self._entries, SOURCES]))
         return ["", folder, SOURCES] if folder in self._entries else ["", *self._entries, SOURCES]
 
@@ -183,8 +183,8 @@ class _Finding:
         if _top(imported) in sys.stdlib_module_names and not self._scripts.intersection(bases):
             return []
         for base in bases:
-            if found := self._at(base, imported):
-                return found
+            if results := self._at(base, imported):
+                return results
         return []
 
     def _anywhere(self, imported: Import) -> list[str]:
@@ -193,23 +193,23 @@ class _Finding:
 
     def _at(self, base: str, imported: Import) -> list[str]:
         """The files that run when this is imported from the folder `base`: its packages' `__init__`, and the module."""
-        found: list[str] = []
+        results: list[str] = []
         folder = base
         parts = imported.module.split(".") if imported.module else []
         if imported.level and INIT in self._tree.listing(base).files:
-            found.append(_join(base, INIT))
+            results.append(_join(base, INIT))
         for number, part in enumerate(parts):
             here, below = self._tree.listing(folder), _join(folder, part)
             is_package = part in here.folders and INIT in self._tree.listing(below).files
             if not is_package and part + PYTHON in here.files:
-                return [*found, below + PYTHON]
+                return [*results, below + PYTHON]
             if part not in here.folders:
-                return [] if number == 0 else found
+                return [] if number == 0 else results
             folder = below
-            found += [_join(folder, INIT)] if is_package else []
+            results += [_join(folder, INIT)] if is_package else []
         if imported.whole:
-            return [*found, *self._below(folder)]
-        return [*found, *self._named(folder, imported)]
+            return [*results, *self._below(folder)]
+        return [*results, *self._named(folder, imported)]
 
     def _named(self, folder: str, imported: Import) -> Iterator[str]:
         """The modules among the names that are imported from a package."""
@@ -228,7 +228,10 @@ class _Finding:
         """All Python files of a folder and those below it."""
         if folder not in self._searched:
             self._searched[folder] = [
-                _join(one, name) for one in self._folders(folder) for name in sorted(self._tree.listing(one).files) if name.endswith(PYTHON)
+                _join(item, name)
+                for item in self._folders(folder)
+                for name in sorted(self._tree.listing(item).files)
+                if name.endswith(PYTHON)
             ]
         return self._searched[folder]
 
@@ -240,8 +243,8 @@ class _Finding:
             waiting += [_join(folder, name) for name in sorted(self._tree.listing(folder).folders, reverse=True)]
 
     def _packages(self, facts: ModuleFacts, path: str) -> tuple[str, ...]:
-        absolute = (one for one in facts.imports if not one.level and not self._resolve(one, path))
-        return tuple(sorted({_top(one) for one in absolute} - sys.stdlib_module_names))
+        absolute = (item for item in facts.imports if not item.level and not self._resolve(item, path))
+        return tuple(sorted({_top(item) for item in absolute} - sys.stdlib_module_names))
 
 
 def _not_followed(path: str, line: int, what: str, folder: str) -> Problem:

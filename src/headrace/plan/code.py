@@ -69,18 +69,18 @@ class CodeLink(Value):
 
 def closure(code: Code, asset: str) -> list[CodeLink]:
     """The files of an asset's code, nearest first; of several ways to a file the shortest."""
-    found: dict[str, tuple[Use, ...]] = {}
+    results: dict[str, tuple[Use, ...]] = {}
     level: list[tuple[Use, ...]] = [(use,) for use in code.starts.get(asset, ())]
     while level:
         following = []
         for chain in level:
             path = chain[-1].path
-            if path in found or path not in code.files:
+            if path in results or path not in code.files:
                 continue
-            found[path] = chain
-            following += [(*chain, use) for use in code.files[path].uses if use.path not in found]
+            results[path] = chain
+            following += [(*chain, use) for use in code.files[path].uses if use.path not in results]
         level = following
-    return [CodeLink(path=path, chain=chain) for path, chain in found.items()]
+    return [CodeLink(path=path, chain=chain) for path, chain in results.items()]
 
 
 def changed_files(before: Code, after: Code, asset: str, own_file: str | None) -> Iterator[tuple[CodeLink, str]]:

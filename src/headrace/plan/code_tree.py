@@ -107,8 +107,8 @@ class CodeTree:
     def seen(self, racy_from_ns: int) -> CodeSeen:
         """All that was looked at. Files that were changed at `racy_from_ns` or later may change again unseen."""
         files = {
-            path: KeptCodeFile(one.mark, one.sha256, bool(racy_from_ns) and max(one.mark.mtime_ns, one.mark.ctime_ns) >= racy_from_ns)
-            for path, one in self._files.items()
+            path: KeptCodeFile(file.mark, file.sha256, bool(racy_from_ns) and max(file.mark.mtime_ns, file.mark.ctime_ns) >= racy_from_ns)
+            for path, file in self._files.items()
         }
         listings = {folder: _digest(listing) for folder, listing in self._listings.items()}
         return CodeSeen(listings, self._arguments, files)
@@ -116,9 +116,9 @@ class CodeTree:
     def _file(self, path: str) -> KeptCodeFile:
         if path not in self._files:
             mark = mark_of(self._root, path)
-            kept = self._kept.get(path)
-            if kept is not None and kept.mark == mark and not kept.racy and not self._exactly:
-                self._files[path] = kept
+            file = self._kept.get(path)
+            if file is not None and file.mark == mark and not file.racy and not self._exactly:
+                self._files[path] = file
             else:
                 self._files[path] = KeptCodeFile(mark, hashlib.sha256(self._read(path)).hexdigest(), racy=False)
         return self._files[path]
@@ -154,11 +154,11 @@ def unchanged(root: Path, seen: CodeSeen, read: Read, *, exactly: bool) -> bool:
     if any(file_within(root, argument) != path for argument, path in seen.arguments.items()):
         return False
     try:
-        for path, kept in seen.files.items():
-            if exactly or kept.racy:
-                if hashlib.sha256(read(path)).hexdigest() != kept.sha256:
+        for path, file in seen.files.items():
+            if exactly or file.racy:
+                if hashlib.sha256(read(path)).hexdigest() != file.sha256:
                     return False
-            elif mark_of(root, path) != kept.mark:
+            elif mark_of(root, path) != file.mark:
                 return False
     except OSError:
         return False

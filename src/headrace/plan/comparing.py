@@ -36,33 +36,33 @@ _IN_THE_BODY = {
 def changes(old: Compiled | None, new: Compiled) -> list[NodeChange]:
     """All differences, by node; with nothing applied yet, every node is added. Where a declaration stands isn't a difference."""
     before = as_in(old.project, new.project) if old is not None else None
-    found: list[NodeChange] = []
+    node_changes: list[NodeChange] = []
     earlier, later = _nodes(before), _nodes(new.project)
     renamed = renames(old, new)
     for name in sorted({*earlier, *later} - set(renamed.values())):
         if name in renamed:
             before_it = renamed[name]
             was = old.nodes.get(before_it) if old is not None else None
-            found += [NodeChange(node=name, change=ChangeKind.METADATA), *_of_compiled_pair(was, new.nodes.get(name))]
+            node_changes += [NodeChange(node=name, change=ChangeKind.METADATA), *_of_compiled_pair(was, new.nodes.get(name))]
         elif name not in earlier:
-            found.append(NodeChange(node=name, change=ChangeKind.ADDED))
+            node_changes.append(NodeChange(node=name, change=ChangeKind.ADDED))
         elif name not in later:
-            found.append(NodeChange(node=name, change=ChangeKind.REMOVED))
+            node_changes.append(NodeChange(node=name, change=ChangeKind.REMOVED))
         else:
             was, now = old.nodes.get(name) if old is not None else None, new.nodes.get(name)
             own = list(_of_node(earlier[name], later[name], was, now))
             promised = _of_promised(earlier[name], later[name], before, new.project)
-            found += [*own, *(one for one in promised if one.change not in {other.change for other in own})]
+            node_changes += [*own, *(change for change in promised if change.change not in {other.change for other in own})]
     if before is not None:
-        found.extend(_of_the_rest(before, new.project))
-    return [_with_files(one, old, new, renamed.get(one.node, one.node)) for one in found]
+        node_changes.extend(_of_the_rest(before, new.project))
+    return [_with_files(change, old, new, renamed.get(change.node, change.node)) for change in node_changes]
 
 
 def as_in(applied: Project, project: Project) -> Project:
     """What is applied, as far as the project's environment has it too: outside production nobody is exported to."""
     if project.settings.environment == PRODUCTION:
         return applied
-    consumers = {name: msgspec.structs.replace(one, export=None) for name, one in applied.consumers.items()}
+    consumers = {name: msgspec.structs.replace(consumer, export=None) for name, consumer in applied.consumers.items()}
     return msgspec.structs.replace(applied, consumers=consumers)
 
 
@@ -72,8 +72,8 @@ def _with_files(change: NodeChange, old: Compiled | None, new: Compiled, former:
     if old is None or asset is None or change.change is not ChangeKind.BODY or former not in old.project.assets:
         return change
     before = old.code if former == change.node else old.code.renamed(former, change.node)
-    found = changed_files(before, new.code, change.node, own_file(asset))
-    files = [CodeChange(path=link.path, change=kind, via=link.via) for link, kind in found]
+    results = changed_files(before, new.code, change.node, own_file(asset))
+    files = [CodeChange(path=link.path, change=kind, via=link.via) for link, kind in results]
     for name in asset.code_packages:
         was, now = before.installed.get(name), new.code.installed.get(name)
         if name in before.installed and was != now:
@@ -84,7 +84,9 @@ def _with_files(change: NodeChange, old: Compiled | None, new: Compiled, former:
 
 def keeping(changes: Sequence[NodeChange], names: Collection[str]) -> list[NodeChange]:
     """The same changes, of which those of `names` don't make stale what is published."""
-    return [msgspec.structs.replace(one, stale=False, kept=True) if one.stale and one.node in names else one for one in changes]
+    return [
+        msgspec.structs.replace(change, stale=False, kept=True) if change.stale and change.node in names else change for change in changes
+    ]
 
 
 def renames(old: Compiled | None, new: Compiled) -> dict[str, str]:
@@ -127,10 +129,14 @@ def _of_promised(was: _Node, now: _Node, before: Project | None, after: Project)
         return
     old, new = _promised(was, before), _promised(now, after)
     checked = [
-        {one.name: (one.required, one.unique, one.primary_key) for one in columns if one.required or one.unique or one.primary_key}
+        {
+            column.name: (column.required, column.unique, column.primary_key)
+            for column in columns
+            if column.required or column.unique or column.primary_key
+        }
         for columns in (old, new)
     ]
-    kept = [{one.name: one.classification for one in columns if one.classification} for columns in (old, new)]
+    kept = [{column.name: column.classification for column in columns if column.classification} for columns in (old, new)]
     if checked[0] != checked[1]:
         yield NodeChange(node=now.name, change=ChangeKind.CHECKS)
     if kept[0] != kept[1]:
@@ -146,7 +152,10 @@ def _goes_elsewhere(was: _Node, now: _Node) -> bool:
     """Whether what was exported to a consumer isn't what it gets now, or isn't where it gets it now."""
     if not isinstance(was, Consumer) or not isinstance(now, Consumer) or now.export is None:
         return False
-    said = [{name: value for name, value in (one.export or {}).items() if name not in ("place", "on_restatement")} for one in (was, now)]
+    said = [
+        {name: value for name, value in (consumer.export or {}).items() if name not in ("place", "on_restatement")}
+        for consumer in (was, now)
+    ]
     return said[0] != said[1] or _differ(was, now, ("reads", "per", "timezone"))
 
 

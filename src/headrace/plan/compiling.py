@@ -110,19 +110,23 @@ class _Compiling:
         seen = self._files.scan
         stamp = self._cache.load(Stamp)
         if stamp is not None and stamp.files == self._as_seen(seen) and self._same_contents(seen, stamp.racy):
-            kept = self._cache.load(KeptCompilation)
-            if kept is not None and kept.files == stamp.files and self._same_code(kept, exactly=False):
-                return kept.compilation
+            kept_compilation = self._cache.load(KeptCompilation)
+            if kept_compilation is not None and kept_compilation.files == stamp.files and self._same_code(kept_compilation, exactly=False):
+                return kept_compilation.compilation
         with self._workers:
             return self._fresh(seen, exactly=False)
 
     def compilation_of_contents(self) -> Compilation:
         """Of exactly these bytes: however a file looks, what is cached of other bytes isn't used."""
         seen = self._files.scan
-        kept = self._cache.load(KeptCompilation)
+        compilation = self._cache.load(KeptCompilation)
         hashes = [self._sha256(file) for file in seen.files]
-        if kept is not None and kept.contents == self._of_contents(seen, hashes) and self._same_code(kept, exactly=True):
-            return kept.compilation
+        if (
+            compilation is not None
+            and compilation.contents == self._of_contents(seen, hashes)
+            and self._same_code(compilation, exactly=True)
+        ):
+            return compilation.compilation
         with self._workers:
             return self._fresh(seen, exactly=True)
 
@@ -175,23 +179,23 @@ class _Compiling:
             self._cache.keep(Stamp(self._cache.header, self._as_seen(seen), hashes))
         return compilation
 
-    def _same_code(self, kept: KeptCompilation, *, exactly: bool) -> bool:
+    def _same_code(self, compilation: KeptCompilation, *, exactly: bool) -> bool:
         """Whether the files of code, and the packages that count, are those of the kept compilation."""
-        compiled = kept.compilation.compiled
+        compiled = compilation.compilation.compiled
         packages = compiled.code.installed if compiled is not None else {}
-        return unchanged(self._files.root, kept.code, self._read_code, exactly=exactly) and installed(packages) == packages
+        return unchanged(self._files.root, compilation.code, self._read_code, exactly=exactly) and installed(packages) == packages
 
     def _code(
         self, project: Project | None, known: Mapping[str, KeptFile], problems: list[Problem], exactly: bool
     ) -> tuple[Code, CodeTree]:
         """The files of code that assets use; what is wrong is added to `problems`. With it, what was looked at."""
-        kept = self._cache.load(KeptCode)
-        facts = dict(kept.facts) if kept is not None else {}
+        kept_code = self._cache.load(KeptCode)
+        facts = dict(kept_code.facts) if kept_code is not None else {}
         facts |= {file.sha256: file.declared.facts for file in known.values() if file.declared.facts is not None}
-        tree = CodeTree(self._files.root, self._read_code, kept.seen if kept is not None else None, facts, exactly=exactly)
+        tree = CodeTree(self._files.root, self._read_code, kept_code.seen if kept_code is not None else None, facts, exactly=exactly)
         assets = project.assets.values() if project is not None else ()
-        code, found = find(assets, tree)
-        problems += found
+        code, results = find(assets, tree)
+        problems += results
         versions = installed({name for asset in assets for name in asset.code_packages})
         problems += [_not_installed(asset, name) for asset in assets for name in asset.code_packages if versions[name] is None]
         return msgspec.structs.replace(code, installed=versions), tree
@@ -215,8 +219,8 @@ class _Compiling:
         self, files: Sequence[ProjectFile], unsettled: set[str], exactly: bool
     ) -> tuple[dict[str, KeptFile], dict[bytes, AssetTextAnalysis]]:
         """What each file declares, by path, from the cache or parsed now; and what was read of the SQL in the latter."""
-        kept = self._cache.load(KeptFiles)
-        before = kept.files if kept is not None else {}
+        kept_files = self._cache.load(KeptFiles)
+        before = kept_files.files if kept_files is not None else {}
         known: dict[str, KeptFile] = {}
         missing: list[ProjectFile] = []
         for file in files:
@@ -226,7 +230,7 @@ class _Compiling:
             else:
                 missing.append(file)
         reads = self._parsed(missing, unsettled, known)
-        if missing or kept is None or len(before) != len(known):
+        if missing or kept_files is None or len(before) != len(known):
             readable = {
                 path: entry for path, entry in known.items() if not any(problem.code == UNREADABLE for problem in entry.declared.problems)
             }
@@ -252,7 +256,7 @@ class _Compiling:
                 known[file.path] = KeptFile(file, "", True, _unreadable(file, error))
                 self._step(1)
         chunks = [readable[at : at + CHUNK] for at in range(0, len(readable), CHUNK)]
-        messages = [ReadFiles(tuple(file for file, _ in chunk), tuple(one.data for _, one in chunk)) for chunk in chunks]
+        messages = [ReadFiles(tuple(file for file, _ in chunk), tuple(content.data for _, content in chunk)) for chunk in chunks]
         hashes = {file.path: content.sha256 for file, content in readable}
 
         def take(message: ReadFiles, answer: FilesRead) -> None:

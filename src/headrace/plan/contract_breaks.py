@@ -61,12 +61,12 @@ def _family(kind: str) -> str:
 
 def broken(old: Project | None, new: Project, users: Users) -> list[ContractBreak]:
     """The contracts of assets that can't be put into force as they are."""
-    found = []
+    breaks = []
     for asset in new.assets.values():
         was, now = _contract(old, asset.name), _contract(new, asset.name)
-        if was is not None and now is not None and (one := _broken(asset.name, was, now, users)) is not None:
-            found.append(one)
-    return found
+        if was is not None and now is not None and (contract_break := _broken(asset.name, was, now, users)) is not None:
+            breaks.append(contract_break)
+    return breaks
 
 
 def _contract(project: Project | None, name: str) -> Contract | None:
@@ -80,20 +80,20 @@ def _broken(name: str, was: Contract, now: Contract, users: Users) -> ContractBr
         return None
     taken_back = [change for change in changes if change.level is VersionLevel.MAJOR]
     consumers = _consumers(name, taken_back, users)
-    said = "; ".join(change.said for change in taken_back[:5])
+    text = "; ".join(change.said for change in taken_back[:5])
     if moved(was.version, now.version) < VersionLevel.MAJOR:
         whom = f", and breaks {', '.join(consumers)}" if consumers else ""
         return ContractBreak(
             asset=name,
-            said=f"the contract of `{name}` takes back what {was.version} promised ({said}){whom}",
+            said=f"the contract of `{name}` takes back what {was.version} promised ({text}){whom}",
             hint=f"write version: {next_version(was.version, VersionLevel.MAJOR)}{_naming(consumers, now)}",
             file=now.place.file,
         )
-    unnamed = [one for one in consumers if one not in now.breaks]
+    unnamed = [consumer for consumer in consumers if consumer not in now.breaks]
     if not unnamed:
         return None
-    said = f"the contract of `{name}` {now.version} breaks {', '.join(unnamed)} without naming them ({said})"
-    return ContractBreak(asset=name, said=said, hint=_naming(consumers, now).removeprefix(", and "), file=now.place.file)
+    text = f"the contract of `{name}` {now.version} breaks {', '.join(unnamed)} without naming them ({text})"
+    return ContractBreak(asset=name, said=text, hint=_naming(consumers, now).removeprefix(", and "), file=now.place.file)
 
 
 def _consumers(name: str, changes: list[ContractChange], users: Users) -> list[str]:
@@ -102,6 +102,6 @@ def _consumers(name: str, changes: list[ContractChange], users: Users) -> list[s
 
 
 def _naming(consumers: list[str], now: Contract) -> str:
-    missing = [one for one in consumers if one not in now.breaks]
+    missing = [consumer for consumer in consumers if consumer not in now.breaks]
     listed = ", ".join(dict.fromkeys([*now.breaks, *consumers]))
     return f", and customProperties: [{{property: headrace.breaks, value: [{listed}]}}]" if missing else ""

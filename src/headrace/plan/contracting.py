@@ -46,8 +46,8 @@ def level_of(changes: list[ContractChange]) -> VersionLevel:
 
 def keeps_its_word(was: Contract, now: Contract) -> bool:
     """Whether the version moved at least as far as the changes take. A version that is none, by its numbers, moves with any change."""
-    wanted = level_of(contract_changes(was, now))
-    return wanted < VersionLevel.MAJOR or moved(was.version, now.version) >= VersionLevel.MAJOR
+    level = level_of(contract_changes(was, now))
+    return level < VersionLevel.MAJOR or moved(was.version, now.version) >= VersionLevel.MAJOR
 
 
 def moved(was: str, now: str) -> VersionLevel:
@@ -75,12 +75,12 @@ def next_version(version: str, level: VersionLevel) -> str:
 
 
 def _parts(version: str) -> tuple[int, int, int] | None:
-    found = _VERSION.fullmatch(version.strip())
-    return None if found is None else (int(found[1]), int(found[2] or 0), int(found[3] or 0))
+    match = _VERSION.fullmatch(version.strip())
+    return None if match is None else (int(match[1]), int(match[2] or 0), int(match[3] or 0))
 
 
 def _columns(was: Contract, now: Contract) -> Iterator[ContractChange]:
-    before, after = ({column.name: column for column in one.columns} for one in (was, now))
+    before, after = ({column.name: column for column in contract.columns} for contract in (was, now))
     for name, column in before.items():
         if name not in after:
             yield ContractChange(kind="dropped", column=name, level=VersionLevel.MAJOR, said=f"{name} is gone")
@@ -104,17 +104,17 @@ def _column(was: ContractColumn, now: ContractColumn) -> Iterator[ContractChange
     if stricter:
         yield ContractChange(kind="stricter", column=name, level=VersionLevel.MINOR, said=f"{name} promises more")
     if was.classification != now.classification:
-        said = f"{name} is classified {now.classification or 'as nothing'}, was {was.classification or 'as nothing'}"
-        yield ContractChange(kind="classification", column=name, to=now.classification, level=VersionLevel.MINOR, said=said)
+        text = f"{name} is classified {now.classification or 'as nothing'}, was {was.classification or 'as nothing'}"
+        yield ContractChange(kind="classification", column=name, to=now.classification, level=VersionLevel.MINOR, said=text)
     if was.names != now.names:
         yield ContractChange(kind="names", column=name, level=VersionLevel.PATCH, said=f"files have another name for {name}")
     if was.conversions != now.conversions:
-        said = f"files' values of {name} are converted otherwise"
-        yield ContractChange(kind="names", column=name, level=VersionLevel.PATCH, said=said)
+        text = f"files' values of {name} are converted otherwise"
+        yield ContractChange(kind="names", column=name, level=VersionLevel.PATCH, said=text)
 
 
 def _rules(was: Contract, now: Contract) -> Iterator[ContractChange]:
-    before, after = ({check.name: (check.kind, check.arguments, check.severity) for check in one.checks} for one in (was, now))
+    before, after = ({check.name: (check.kind, check.arguments, check.severity) for check in contract.checks} for contract in (was, now))
     for name in sorted(before.keys() - after.keys()):
         yield ContractChange(kind="rule", column="", level=VersionLevel.MAJOR, said=f"the rule {name} is gone")
     for name in sorted(after.keys() - before.keys()):
@@ -125,10 +125,10 @@ def _rules(was: Contract, now: Contract) -> Iterator[ContractChange]:
 
 
 def _service(was: Contract, now: Contract) -> Iterator[ContractChange]:
-    before, after = ({one.property: f"{one.value} {one.unit}".strip() for one in each.service} for each in (was, now))
+    before, after = ({level.property: f"{level.value} {level.unit}".strip() for level in each.service} for each in (was, now))
     for name in sorted({*before, *after}):
         if before.get(name) != after.get(name):
-            said = f"{name} is {after.get(name) or 'not promised'}, was {before.get(name) or 'not promised'}"
+            text = f"{name} is {after.get(name) or 'not promised'}, was {before.get(name) or 'not promised'}"
             yield ContractChange(
-                kind="service", column="", level=VersionLevel.MAJOR if name not in after else VersionLevel.MINOR, said=said
+                kind="service", column="", level=VersionLevel.MAJOR if name not in after else VersionLevel.MINOR, said=text
             )

@@ -68,7 +68,7 @@ def of_keys(node: GraphNode, keys: Iterable[str]) -> Extent:
             named.append(key)
         else:
             numbers.setdefault(data, []).append(number)
-    return made({data: edges_of(found) for data, found in numbers.items()}, named)
+    return made({data: edges_of(results) for data, results in numbers.items()}, named)
 
 
 def edges_of(numbers: Iterable[int]) -> Edges:
@@ -103,36 +103,36 @@ def union(*sets: Edges) -> Edges:
     if len(full) < 2:
         return full[0] if full else ()
     steps = sorted((number, 1 - 2 * (place % 2)) for edges in full for place, number in enumerate(edges))
-    found: list[int] = []
+    results: list[int] = []
     depth = 0
     for number, step in steps:
         before, depth = depth, depth + step
         if (before == 0) != (depth == 0):
-            if found and found[-1] == number:
-                found.pop()
+            if results and results[-1] == number:
+                results.pop()
             else:
-                found.append(number)
-    return tuple(found)
+                results.append(number)
+    return tuple(results)
 
 
-def minus(one: Edges, other: Edges) -> Edges:
+def minus(item: Edges, other: Edges) -> Edges:
     """What is in the first and not in the second."""
-    return common(one, _beside(other))
+    return common(item, _beside(other))
 
 
-def common(one: Edges, other: Edges) -> Edges:
+def common(item: Edges, other: Edges) -> Edges:
     """What is in both."""
-    found: list[int] = []
+    results: list[int] = []
     i = j = 0
-    while i < len(one) and j < len(other):
-        first, beyond = max(one[i], other[j]), min(one[i + 1], other[j + 1])
+    while i < len(item) and j < len(other):
+        first, beyond = max(item[i], other[j]), min(item[i + 1], other[j + 1])
         if first < beyond:
-            found += (first, beyond)
-        if one[i + 1] <= other[j + 1]:
+            results += (first, beyond)
+        if item[i + 1] <= other[j + 1]:
             i += 2
         else:
             j += 2
-    return tuple(found)
+    return tuple(results)
 
 
 def _beside(edges: Edges) -> Edges:
@@ -154,12 +154,12 @@ def spans(node: GraphNode, extent: Extent, known: Extent = NOTHING) -> tuple[Bac
     written without key."""
     keyed = node.partition.key is not None and node.partition.grain is not None
     whole = _all_keys(node, extent, known) if keyed else ()
-    found = [_written(node, first, last, None) for first, last in ranges(whole)]
+    results = [_written(node, first, last, None) for first, last in ranges(whole)]
     for data, edges in sorted(extent.runs.items()):
         for first, last in ranges(minus(edges, whole)):
-            found += [_written(node, n, n, data) for n in range(first, last + 1)] if keyed else [_written(node, first, last, None)]
-    found += [Ordered((1, 0, key), BackfillSpan(first=key, last=key)) for key in sorted(extent.named)]
-    return tuple(one.span for one in sorted(found, key=lambda one: one.order))
+            results += [_written(node, n, n, data) for n in range(first, last + 1)] if keyed else [_written(node, first, last, None)]
+    results += [Ordered((1, 0, key), BackfillSpan(first=key, last=key)) for key in sorted(extent.named)]
+    return tuple(item.span for item in sorted(results, key=lambda one: one.order))
 
 
 def _all_keys(node: GraphNode, extent: Extent, known: Extent) -> Edges:
@@ -171,8 +171,8 @@ def _all_keys(node: GraphNode, extent: Extent, known: Extent) -> Edges:
 
 
 def _written(node: GraphNode, first: int, last: int, data: str | None) -> Ordered:
-    one, other = key_of(node, first, data), key_of(node, last, data)
-    return Ordered((0, first, data or ""), BackfillSpan(first=one, last=other))
+    item, other = key_of(node, first, data), key_of(node, last, data)
+    return Ordered((0, first, data or ""), BackfillSpan(first=item, last=other))
 
 
 def key_of(node: GraphNode, number: int, data: str | None = None) -> str:

@@ -29,7 +29,7 @@ def of_source(source: Source, project: Project) -> str:
     contract = project.contracts.get(source.contract or "")
     mapped = [(column.name, column.type, column.names) for column in contract.columns] if contract else []
     columns = contract.columns if contract else ()
-    converted = [(one.name, one.conversions) for one in columns if one.conversions]
+    converted = [(column.name, column.conversions) for column in columns if column.conversions]
     parts = ("source", source.files, source.connector, source.partition, source.timezone, mapped)
     return _digest((*parts, *([converted] if converted else [])))
 

@@ -41,7 +41,7 @@ class Names:
 def inputs_of(asset: Asset, analysis: Analysis, names: Names, problems: list[Problem]) -> tuple[InputSpec, ...]:
     """The inputs that the SQL names, each with how `inputs:` says that it is read."""
     declared = {spec.node.lower(): spec for spec in asset.inputs}
-    found: list[InputSpec] = []
+    specs: list[InputSpec] = []
     for name, line in zip(analysis.inputs, analysis.input_lines, strict=True):
         place = Place(file=analysis.file, line=line)
         node = names.canonical(name)
@@ -51,11 +51,11 @@ def inputs_of(asset: Asset, analysis: Analysis, names: Names, problems: list[Pro
             message = f"{shown(name)} reads itself"
             problems.append(Problem(code="cycle", message=message, hint="write `$self` for its own previous partition", place=place))
         else:
-            found.append(declared.get(node.lower()) or InputSpec(node=node, place=place))
+            specs.append(declared.get(node.lower()) or InputSpec(node=node, place=place))
     if analysis.usable:
-        read = {spec.node.lower() for spec in found}
+        read = {spec.node.lower() for spec in specs}
         problems.extend(_unread(asset, spec) for name, spec in declared.items() if name not in read)
-    return tuple(found)
+    return tuple(specs)
 
 
 def _unread(asset: Asset, spec: InputSpec) -> Problem:
@@ -122,10 +122,10 @@ def check_cycles(edges: Mapping[str, Sequence[str]], checked: Mapping[str, Colle
     problems: list[Problem] = []
     both = {name: list(dict.fromkeys([*edges.get(name, ()), *sorted(checked.get(name, ()))])) for name in {**edges, **checked}}
     for walk in find_cycles(both):
-        found = [(one, other) for one, other in pairwise(walk) if other in checked.get(one, ()) and other not in edges.get(one, ())]
-        if not found:  # a cycle of the data alone
+        results = [(item, other) for item, other in pairwise(walk) if other in checked.get(item, ()) and other not in edges.get(item, ())]
+        if not results:  # a cycle of the data alone
             continue
-        node, target = found[0]
+        node, target = results[0]
         declared = project.node(node)
         assert declared is not None
         message = f"a check of {shown(node)} reads {shown(target)}, which waits for {shown(node)}: {' → '.join(walk)}"

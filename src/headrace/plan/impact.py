@@ -70,11 +70,11 @@ class _Judge:
         if was is None or now is None:  # what is exported goes elsewhere
             return Impact(change=change, consumers=(change.node,) if change.node in self._new.project.consumers else ())
         effects = tuple(self._effects(was, now))
-        touched = [one for one in effects if one.effect is not Effect.ADDED]
-        known = [one.column for one in effects]
+        touched = [effect for effect in effects if effect.effect is not Effect.ADDED]
+        known = [effect.column for effect in effects]
         assets, consumers = self._reached(change.node, known)
         everything = not known and self._recut_or_opaque(was, now)
-        breaking = any(one.read_by for one in touched) or (everything and bool(self._readers(now.name)))
+        breaking = any(effect.read_by for effect in touched) or (everything and bool(self._readers(now.name)))
         return Impact(change=change, columns=effects, breaking=breaking, assets=tuple(assets), consumers=tuple(consumers))
 
     def _reached(self, name: str, columns: list[str]) -> tuple[list[str], list[str]]:
@@ -126,8 +126,8 @@ class _Judge:
 
         assert self._old is not None
         bound = _bound_otherwise(self._old.project, old_asset, self._new.project, new_asset)
-        found = changed_columns(was.sql, now.sql, bound)
-        return every if found is None else found
+        results = changed_columns(was.sql, now.sql, bound)
+        return every if results is None else results
 
     def _same_but_text(self, was: CompiledNode, now: CompiledNode, old_asset: Asset, new_asset: Asset) -> bool:
         """Whether only the text, or a parameter, is another one: what it reads, and how, is the same."""
@@ -147,8 +147,8 @@ class _Judge:
     def _readers(self, name: str, column: str | None = None, *, gone: bool = False) -> tuple[str, ...]:
         """Who reads a column of a node, or anything of it. SQL that read a column that is `gone` was changed as well, or wouldn't be valid;
         a body that nobody can look into uses all columns."""
-        found = [other for other in self._new.order if self._reads(other, name, column, gone)]
-        return (*found, *(consumer.name for consumer in self._new.project.consumers.values() if name in consumer.reads))
+        results = [other for other in self._new.order if self._reads(other, name, column, gone)]
+        return (*results, *(consumer.name for consumer in self._new.project.consumers.values() if name in consumer.reads))
 
     def _reads(self, other: str, name: str, column: str | None, gone: bool) -> bool:
         if all(spec.node != name for spec in self._new.nodes[other].inputs):
@@ -156,11 +156,11 @@ class _Judge:
         asset = self._new.project.assets[other]
         if not isinstance(asset.body, SqlBody):
             declared = ((asset.columns or {}).get("reads") or {}).get(name)
-            return column is None or not declared or column in {str(one).lower() for one in declared}
+            return column is None or not declared or column in {str(item).lower() for item in declared}
         if gone:
             return False
         lines = self._after.of(other)
-        edges = [edge for own in lines.columns.values() for edge in own] + list(lines.filters)
+        edges = [edge for column in lines.columns.values() for edge in column] + list(lines.filters)
         return any(edge.input == name.lower() and (column is None or edge.column.lower() in (column, ALL)) for edge in edges)
 
 

@@ -24,12 +24,12 @@ def joined_by(
             continue
         seen.add(at)
         for reader in readers(at[0]):
-            found = lines(reader)
-            if found is None:
+            lineage = lines(reader)
+            if lineage is None:
                 continue
-            if any(_is_of(edge, at, Transformation.JOIN_KEY) for edge in found.filters):
+            if any(_is_of(edge, at, Transformation.JOIN_KEY) for edge in lineage.filters):
                 return True
-            taken = (name for name, edges in found.columns.items() if any(_is_of(edge, at, *_AS_IT_IS) for edge in edges))
+            taken = (name for name, edges in lineage.columns.items() if any(_is_of(edge, at, *_AS_IT_IS) for edge in edges))
             waiting += [(reader, name.lower()) for name in taken]
     return False
 

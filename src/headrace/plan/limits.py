@@ -60,9 +60,9 @@ def limits_of(nodes: Sequence[GraphNode], first: str | None, last: str | None) -
     cut = [node for node in nodes if node.partition.grain is not None]
     if not cut:
         return {node.name: _by_key(node, first, last) for node in nodes}
-    one, other = _moment(cut, first), _moment(cut, last)
+    interval, other = _moment(cut, first), _moment(cut, last)
     data = _data_key(first, last, keyed=any(node.partition.key is not None for node in cut))
-    return {node.name: _in_time(node, one, other, data) if node.partition.grain is not None else ALL for node in nodes}
+    return {node.name: _in_time(node, interval, other, data) if node.partition.grain is not None else ALL for node in nodes}
 
 
 def _moment(cut: Sequence[GraphNode], typed: str | None) -> ParsedInterval | None:
@@ -86,13 +86,13 @@ def _moment(cut: Sequence[GraphNode], typed: str | None) -> ParsedInterval | Non
     raise refused
 
 
-def _in_time(node: GraphNode, one: ParsedInterval | None, other: ParsedInterval | None, data: str | None) -> PartitionLimits:
-    first = -_FAR if one is None else number_at(node, one.bounds(node)[0])
+def _in_time(node: GraphNode, interval: ParsedInterval | None, other: ParsedInterval | None, data: str | None) -> PartitionLimits:
+    first = -_FAR if interval is None else number_at(node, interval.bounds(node)[0])
     last = _FAR if other is None else number_at(node, other.bounds(node)[1] - 1)
     if first > last:
-        assert one is not None
+        assert interval is not None
         assert other is not None
-        raise UsageError(f"--to {other.key} comes before --from {one.key}", hint="both are included; swap them")
+        raise UsageError(f"--to {other.key} comes before --from {interval.key}", hint="both are included; swap them")
     return PartitionLimits(times=(first, last + 1), data=data if node.partition.key is not None else None)
 
 
@@ -111,10 +111,10 @@ def _by_key(node: GraphNode, first: str | None, last: str | None) -> PartitionLi
         if first is not None and last is not None and last < first:
             raise UsageError(f"--to {last[:40]} comes before --from {first[:40]}", hint="both are included; swap them")
         return PartitionLimits(keys=(first, last)) if node.partition.key is not None else ALL
-    one, other = _number(node, first, 0), _number(node, last, _FAR)
-    if other < one:
+    item, other = _number(node, first, 0), _number(node, last, _FAR)
+    if other < item:
         raise UsageError(f"--to {last} comes before --from {first}", hint="both are included; swap them")
-    return PartitionLimits(times=(one, other + 1))
+    return PartitionLimits(times=(item, other + 1))
 
 
 def _number(node: GraphNode, text: str | None, otherwise: int) -> int:

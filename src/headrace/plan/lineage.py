@@ -39,8 +39,8 @@ class LineageStep(Value, kw_only=True):
 class Lineage:
     """The lineage of a compiled project."""
 
-    def __init__(self, compiled: Compiled, kept: KeptLineage | None) -> None:
-        self._compiled, self._kept = compiled, kept
+    def __init__(self, compiled: Compiled, lineage: KeptLineage | None) -> None:
+        self._compiled, self._kept = compiled, lineage
         self._canonical = {name.lower(): name for name in compiled.nodes}
         self._lines: dict[str, ColumnLineage] = {}
         self._downstream: dict[str, dict[str, list[tuple[str, str, Transformation]]]] | None = None
@@ -57,9 +57,9 @@ class Lineage:
             return ColumnLineage({})
         if node.sql is None or not isinstance(asset.body, SqlBody):
             return self._opaque(asset, node)
-        kept = self._kept.lines.get(node.name) if self._kept is not None else None
-        if kept is not None and kept.key == lines_key(node.sql, self._inputs(node)):
-            return msgspec.msgpack.decode(kept.lines, type=ColumnLineage)
+        lines = self._kept.lines.get(node.name) if self._kept is not None else None
+        if lines is not None and lines.key == lines_key(node.sql, self._inputs(node)):
+            return msgspec.msgpack.decode(lines.lines, type=ColumnLineage)
         return self._computed(node, node.sql)
 
     def _inputs(self, node: CompiledNode) -> tuple[tuple[str, tuple[str, ...] | None], ...]:
@@ -76,8 +76,8 @@ class Lineage:
                 schemas[spec.node.lower()] = read.columns
             elif read.column_names is not None:
                 schemas[spec.node.lower()] = tuple((name, "UNKNOWN") for name in read.column_names)
-        found = resolve(analyse(sql, file=node.name, line=1, name=node.name), schemas)
-        return ColumnLineage(found.lineage, found.filters)
+        result = resolve(analyse(sql, file=node.name, line=1, name=node.name), schemas)
+        return ColumnLineage(result.lineage, result.filters)
 
     def _opaque(self, asset: Asset, node: CompiledNode) -> ColumnLineage:
         """A body that can't be looked into uses every column of its inputs, or those that `columns: {reads: …}` names."""
@@ -107,12 +107,12 @@ class Lineage:
             return [(node, name) for name in (*(known or ()), ALL)]
         if known is None:
             return [(node, column)]
-        found = next((name for name in known if name.lower() == column.lower()), None)
-        if found is None:
+        result = next((name for name in known if name.lower() == column.lower()), None)
+        if result is None:
             raise UsageError(
                 f"{node} has no column `{column}`", hint=did_you_mean(column, known) or f"its columns are: {', '.join(known[:12])}"
             )
-        return [(node, found)]
+        return [(node, result)]
 
     def _walk(self, start: list[tuple[str, str]], follow: Follow) -> Iterator[LineageStep]:
         waiting, seen, rows = deque(start), set(start), 0

@@ -48,10 +48,10 @@ class Installed:
 
     def imported(self, names: Collection[str]) -> dict[str, str | None]:
         """The distributions that top-level names come from, with their versions; a name that nothing has is left out."""
-        found = {name: version for name in names if (version := self.version(name)) is not None}
-        others = [name for name in names if name not in found]
+        results = {name: version for name in names if (version := self.version(name)) is not None}
+        others = [name for name in names if name not in results]
         known: Mapping[str, list[str]] = _by_import() if others else {}
-        return found | self.named(sorted({one for name in others for one in known.get(name, ())}))
+        return results | self.named(sorted({item for name in others for item in known.get(name, ())}))
 
 
 def environment(imported: Collection[str], named: Iterable[str]) -> Environment:

@@ -11,28 +11,28 @@ from headrace.plan.timeline import Timeline
 from headrace.plan.values import Compiled
 
 
-def plan_backfill(timeline: Timeline, compiled: Compiled, wanted: BackfillRequest, *, allow_partial: bool = False) -> Backfill:
+def plan_backfill(timeline: Timeline, compiled: Compiled, request: BackfillRequest, *, allow_partial: bool = False) -> Backfill:
     """What a backfill does, in ranges. UsageError for a range in which there is nothing of what was named."""
-    choice = choose(timeline, compiled, wanted)
-    if not choice.picked and not choice.passed and wanted.mode is not Mode.FAILED:
-        _refuse(timeline, wanted, choice)
-    staged = {one.node: one.extent for one in choice.picked if one.how == STAGED}
+    choice = choose(timeline, compiled, request)
+    if not choice.picked and not choice.passed and request.mode is not Mode.FAILED:
+        _refuse(timeline, request, choice)
+    staged = {item.node: item.extent for item in choice.picked if item.how == STAGED}
     stepped = steps(timeline, staged)
     return Backfill(
-        mode=wanted.mode,
-        chosen=tuple(_chosen(timeline, one) for one in choice.picked),
-        skipped=tuple(Skipped(node=one.node, partitions=len(one.extent), why=one.why) for one in choice.passed),
+        mode=request.mode,
+        chosen=tuple(_chosen(timeline, item) for item in choice.picked),
+        skipped=tuple(Skipped(node=item.node, partitions=len(item.extent), why=item.why) for item in choice.passed),
         steps=stepped,
         publishes=_publishes(choice, stepped),
-        only=wanted.only,
+        only=request.only,
         allow_partial=allow_partial,
     )
 
 
-def _chosen(timeline: Timeline, one: Picked) -> Chosen:
-    known = timeline.standing(one.node).known
-    node = timeline.nodes[one.node]
-    return Chosen(node=one.node, spans=spans(node, one.extent, known), partitions=len(one.extent), why=one.why, how=one.how)
+def _chosen(timeline: Timeline, item: Picked) -> Chosen:
+    known = timeline.standing(item.node).known
+    node = timeline.nodes[item.node]
+    return Chosen(node=item.node, spans=spans(node, item.extent, known), partitions=len(item.extent), why=item.why, how=item.how)
 
 
 def _publishes(choice: Choice, stepped: tuple[BackfillStep, ...]) -> Publishes:
@@ -41,9 +41,9 @@ def _publishes(choice: Choice, stepped: tuple[BackfillStep, ...]) -> Publishes:
     return Publishes.IN_STEPS if len(stepped) > 1 else Publishes.ATOMICALLY
 
 
-def _refuse(timeline: Timeline, wanted: BackfillRequest, choice: Choice) -> None:
+def _refuse(timeline: Timeline, request: BackfillRequest, choice: Choice) -> None:
     """Of a range outside of the data: say what there is."""
-    for name in wanted.limits:
+    for name in request.limits:
         times = choice.candidates.get(name, NOTHING).times
         if times:
             first, last = key_of(timeline.nodes[name], times[0]), key_of(timeline.nodes[name], times[-1] - 1)

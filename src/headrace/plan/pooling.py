@@ -17,10 +17,10 @@ def pools_of(project: Project) -> dict[str, int]:
 
 def takes_of(project: Project, node: Source | Asset) -> tuple[Take, ...]:
     """What an attempt at a node takes."""
-    found = [Take(pool, slots) for pool, slots in sorted(node.pools.items())] if isinstance(node, Asset) else []
+    takes = [Take(pool, slots) for pool, slots in sorted(node.pools.items())] if isinstance(node, Asset) else []
     owner = project.owners.get(node.owner)
     if owner is not None and owner.concurrency is not None:
-        found.append(Take(f"{OF_OWNER}{owner.name}"))
+        takes.append(Take(f"{OF_OWNER}{owner.name}"))
     if node.concurrency is not None:
-        found.append(Take(f"{OF_NODE}{node.name}"))
-    return tuple(found)
+        takes.append(Take(f"{OF_NODE}{node.name}"))
+    return tuple(takes)

@@ -129,10 +129,10 @@ class PlannedStep(Value, kw_only=True, omit_defaults=False, rename={"first": "fr
 
 def rows(plan: Plan) -> list[PlannedStep]:
     """The steps of a plan, to be shown and kept."""
-    found = []
+    steps = []
     for n, step in enumerate(plan.steps, start=1):
         range_ = range_of(step)
-        found.append(
+        steps.append(
             PlannedStep(
                 n=n,
                 kind=kind_of(step),
@@ -144,7 +144,7 @@ def rows(plan: Plan) -> list[PlannedStep]:
                 partitions=range_.partitions if range_ is not None else None,
             )
         )
-    return found
+    return steps
 
 
 def recorded(plan: Plan) -> dict[str, Any]:
@@ -185,8 +185,8 @@ def _steps(
     """In the order in which they are done."""
     old = before.project if before is not None else None
     yield from _declared(files, before, after, changes)
-    for one in weakened(before, after):
-        yield Weaken(node=one.node, what=one.what, before=one.before, after=one.after)
+    for item in weakened(before, after):
+        yield Weaken(node=item.node, what=item.what, before=item.before, after=item.after)
     for change in changes:
         if change.change is ChangeKind.SCHEMA:
             yield Unpin(node=change.node, learnt=change.node in after.project.sources)
@@ -218,7 +218,7 @@ def _declared(files: Sequence[PlannedFile], before: Compiled | None, after: Comp
     for name, differs in aspects.items():
         yield Declare(node=name, aspects=tuple(dict.fromkeys(differs)))
     old = before.project if before is not None else None
-    spoken_for = {one.place.file for name in {change.node for change in changes} for one in _both(old, after.project, name)}
+    spoken_for = {item.place.file for name in {change.node for change in changes} for item in _both(old, after.project, name)}
     spoken_for |= {file.path for change in changes for file in change.files}
     used = {*after.code.files, *(before.code.files if before is not None else ())}
     for file in files:
@@ -227,8 +227,8 @@ def _declared(files: Sequence[PlannedFile], before: Compiled | None, after: Comp
 
 
 def _both(old: Project | None, new: Project, name: str) -> list[Any]:
-    found = [project.node(name) for project in (old, new) if project is not None]
-    return [one for one in found if one is not None]
+    nodes = [project.node(name) for project in (old, new) if project is not None]
+    return [node for node in nodes if node is not None]
 
 
 def is_code(path: str) -> bool:
@@ -240,14 +240,14 @@ def _renamed(before: Compiled | None, after: Compiled) -> dict[str, str]:
     """New name → former one. Raises ProjectError for a former name that nothing has."""
     if before is None:
         return {}
-    found = renames(before, after)
+    results = renames(before, after)
     for asset in after.project.assets.values():
-        if asset.renamed_from is not None and asset.name not in found and asset.name not in before.project.assets:
+        if asset.renamed_from is not None and asset.name not in results and asset.name not in before.project.assets:
             raise ProjectError(
                 f"{asset.place.file}: {asset.name} is renamed_from: {asset.renamed_from}, and no asset is called so",
                 hint="take renamed_from out; `headrace ls` shows what there is",
             )
-    return found
+    return results
 
 
 def _repartitioned(old: Project, new: Project, facts: PlanFacts) -> Iterator[Repartition]:
@@ -278,9 +278,9 @@ def _invalidated(
     old: Project | None, after: Compiled, changes: Sequence[NodeChange], former: Mapping[str, str], facts: PlanFacts
 ) -> Iterator[Invalidate]:
     """Nodes of which everything is to be computed again; an added one where its name had partitions before."""
-    stale = {one.node for one in changes if one.stale or (one.change is ChangeKind.ADDED and one.node in facts.heard_of)}
+    stale = {change.node for change in changes if change.stale or (change.change is ChangeKind.ADDED and change.node in facts.heard_of)}
     reach = _consumers(after) if stale else {}
-    for name in dict.fromkeys(one.node for one in changes):
+    for name in dict.fromkeys(change.node for change in changes):
         if name in stale:
             asset = after.project.assets.get(name)
             yield Invalidate(
@@ -308,8 +308,8 @@ def _consumers(compiled: Compiled) -> dict[str, frozenset[str]]:
             direct.setdefault(read, set()).add(consumer.name)
     readers: dict[str, list[str]] = {}
     for name in reversed(compiled.order):
-        found = frozenset(direct.get(name, ())).union(*(reached[reader] for reader in readers.get(name, ())))
-        reached[name] = found
+        results = frozenset(direct.get(name, ())).union(*(reached[reader] for reader in readers.get(name, ())))
+        reached[name] = results
         for spec in compiled.nodes[name].inputs:
             readers.setdefault(spec.node, []).append(name)
     return reached

@@ -24,8 +24,8 @@ def steps(timeline: Timeline, picked: Mapping[str, Extent]) -> tuple[BackfillSte
         return ()
     cuts = _cuts(timeline, picked, -(-total // PARTITIONS_MAX))
     left = [dict(picked), *(_later(timeline, picked, cut) for cut in cuts), {}]
-    found = (_between(timeline, before, after) for before, after in pairwise(left))
-    return tuple(step for step in found if step.spans)
+    result = (_between(timeline, before, after) for before, after in pairwise(left))
+    return tuple(step for step in result if step.spans)
 
 
 def _between(timeline: Timeline, before: Mapping[str, Extent], after: Mapping[str, Extent]) -> BackfillStep:
@@ -37,27 +37,27 @@ def _between(timeline: Timeline, before: Mapping[str, Extent], after: Mapping[st
 
 def _later(timeline: Timeline, picked: Mapping[str, Extent], cut: int) -> dict[str, Extent]:
     """What isn't published before an instant: what ends later, and all that reads it."""
-    found: dict[str, Extent] = {}
+    extents: dict[str, Extent] = {}
     for name, extent in picked.items():  # in topological order
         node = timeline.nodes[name]
         later = _ends_after(node, extent, cut)
         for read in timeline.reads[name]:
-            if read.input.name in found:
-                later = later | (touched(read, found[read.input.name], extent) & extent)
-        found[name] = later
-    return found
+            if read.input.name in extents:
+                later = later | (touched(read, extents[read.input.name], extent) & extent)
+        extents[name] = later
+    return extents
 
 
 def _ends_after(node: GraphNode, extent: Extent, cut: int) -> Extent:
     if node.partition.grain is None:
         return extent
     edges = (number_at(node, cut), _FAR)
-    return made({data: common(one, edges) for data, one in extent.runs.items()}, extent.named)
+    return made({data: common(item, edges) for data, item in extent.runs.items()}, extent.named)
 
 
 def _cuts(timeline: Timeline, picked: Mapping[str, Extent], parts: int) -> Sequence[int]:
     """Instants that cut the plan into about equal parts, by the node that has most partitions."""
-    name = max(picked, key=lambda one: len(picked[one]))
+    name = max(picked, key=lambda item: len(picked[item]))
     node = timeline.nodes[name]
     if node.partition.grain is None or parts == 1:
         return ()

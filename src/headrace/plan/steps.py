@@ -45,13 +45,13 @@ class PartitionRangeSummary(Value):
     def decision(self) -> dict[str, Any]:
         """What of it is agreed to. Deliveries move its end and fill its gaps by themselves; where it
         begins, and what of it is taken back or published again, somebody does."""
-        found: dict[str, Any] = {"from": self.first if self.ordered else None}
+        results: dict[str, Any] = {"from": self.first if self.ordered else None}
         if len(self.taken_back) > KEYS_DECIDED_MAX:
             digest = hashlib.sha256("\n".join(self.taken_back).encode("utf-8", "surrogatepass"))
-            found["without"] = [f"{len(self.taken_back)} partitions", digest.hexdigest()]
+            results["without"] = [f"{len(self.taken_back)} partitions", digest.hexdigest()]
         elif self.taken_back:
-            found["without"] = list(self.taken_back)
-        return found
+            results["without"] = list(self.taken_back)
+        return results
 
 
 NOWHERE = PartitionRangeSummary()

@@ -71,10 +71,10 @@ class Timeline:
         paced = [read for read in self.reads[node.name] if read.required]
         if not paced:
             return known | self._unprompted(node, asked)
-        found = known
+        extent = known
         for read in paced:
-            found = found | touched(read, candidates.get(read.input.name, NOTHING), known)
-        return self._in_time(node, found)
+            extent = extent | touched(read, candidates.get(read.input.name, NOTHING), known)
+        return self._in_time(node, extent)
 
     def absent(self, node: GraphNode, available: Extent, candidates: Extent) -> Extent:
         """The partitions that aren't `available` and that whoever reads them waits for: of those that there may be, and of the intervals
@@ -131,12 +131,12 @@ class Timeline:
         if not expected:
             return ()
         unheard = minus(expected, self.standing(node.name).known.times)
-        found = () if node.days_off.none else edges_of(self._off(node, unheard))
+        results = () if node.days_off.none else edges_of(self._off(node, unheard))
         required = [read for read in self.reads[node.name] if read.required]
         if required and any(self._never_due[read.input.name] for read in required):
             due = (reached(read, minus(self._expected[read.input.name], self._never_due[read.input.name])) for read in required)
-            found = union(found, minus(unheard, union(*due)))
-        return found
+            results = union(results, minus(unheard, union(*due)))
+        return results
 
     def _off(self, node: GraphNode, times: Edges) -> Iterator[int]:
         grain = node.partition.grain
@@ -158,14 +158,14 @@ class Timeline:
         edges = common((first, max(first, number_at(node, self.now)) + 1), (-(1 << 62), number_at(node, self.now)))
         return made(dict.fromkeys(spec.values or ("",), edges))
 
-    def _in_time(self, node: GraphNode, found: Extent) -> Extent:
+    def _in_time(self, node: GraphNode, extent: Extent) -> Extent:
         """What doesn't end before a node starts, and, where only longer intervals are read, has ended."""
         if node.partition.grain is None:
-            return found
+            return extent
         edges = self._expected[node.name]
         if all(_longer(read) for read in self.reads[node.name] if read.required):
             edges = common(edges, (-(1 << 62), number_at(node, self.now)))
-        return made({data: common(one, edges) for data, one in found.runs.items()}, found.named)
+        return made({data: common(item, edges) for data, item in extent.runs.items()}, extent.named)
 
 
 def number_at(node: GraphNode, at_us: int) -> int:
@@ -173,9 +173,9 @@ def number_at(node: GraphNode, at_us: int) -> int:
     grain = node.partition.grain
     assert grain is not None
     key = key_at_us(at_us, grain, node.timezone)
-    found = number_of(key, grain, node.timezone)
-    if found is not None:
-        return found
+    number = number_of(key, grain, node.timezone)
+    if number is not None:
+        return number
     return number_at(node, bounds_us(key, grain, node.timezone)[1])  # half an hour that shares its number
 
 

@@ -102,12 +102,12 @@ def reached(read: NodeInput, edges: Edges) -> Edges:
     plain = read.spec.mode is not InputMode.PREVIOUS and read.spec.lookback is None
     if plain and out.partition.grain is into.partition.grain and out.timezone == into.timezone:
         return edges
-    found = []
+    results = []
     for first, last in ranges(edges):
-        one, other = _first(read, first, last, 1), _first(read, last, first, -1)
-        if one is not None and other is not None:
-            found.append((one[0], other[1] + 1))
-    return union(*found)
+        item, other = _first(read, first, last, 1), _first(read, last, first, -1)
+        if item is not None and other is not None:
+            results.append((item[0], other[1] + 1))
+    return union(*results)
 
 
 EMPTY_MAX = 400
@@ -117,11 +117,11 @@ EMPTY_MAX = 400
 def _first(read: NodeInput, start: int, end: int, step: int) -> tuple[int, int] | None:
     """What the first interval on the way from one to another touches that touches anything."""
     for number in range(start, end + step, step)[:EMPTY_MAX]:
-        found = _reach(
+        results = _reach(
             number, _cut(read.input), read.input.timezone, _cut(read.output), read.output.timezone, read.spec.mode, read.spec.lookback
         )
-        if found is not None:
-            return found
+        if results is not None:
+            return results
     return None
 
 
@@ -142,5 +142,5 @@ def _reach(
     except (UsageError, ValueError, OverflowError):  # a day that the zone skipped, or before the calendar begins
         return None
     numbers = [number_of(key, out, out_zone if out is Grain.HOUR else "") for key in (keys or ())]
-    there = [one for one in numbers if one is not None]
+    there = [number for number in numbers if number is not None]
     return (there[0], there[-1]) if there else None

@@ -22,55 +22,55 @@ def read(text: AssetText) -> AssetTextAnalysis:
     )
 
 
-def give(wanted: OutputSchemaRequest) -> tuple[OutputSchema, ColumnLineage]:
+def give(request: OutputSchemaRequest) -> tuple[OutputSchema, ColumnLineage]:
     """What a body gives, and its lineage."""
-    analysis = wanted.analysis
-    schemas = {input_.name: input_.columns for input_ in wanted.inputs if input_.columns is not None}
+    analysis = request.analysis
+    schemas = {input_.name: input_.columns for input_ in request.inputs if input_.columns is not None}
     try:
-        binding = BoundQuery(analysis, schemas, dict(wanted.parameters))
-        found = resolved(binding, analysis)
-        column, problems = _routing(binding, wanted)
-        mixes = wanted.mixing or _mixes(binding, wanted, column)
+        binding = BoundQuery(analysis, schemas, dict(request.parameters))
+        result = resolved(binding, analysis)
+        column, problems = _routing(binding, request)
+        mixes = request.mixing or _mixes(binding, request, column)
     except RecursionError:
-        problem = Problem(code="sql_too_large", message="the statement is nested too deeply to be followed", place=wanted.place)
+        problem = Problem(code="sql_too_large", message="the statement is nested too deeply to be followed", place=request.place)
         return OutputSchema(None, (problem,), None, "its structure isn't known"), ColumnLineage({})
     except MALFORMED as error:
         return OutputSchema(None, (not_followed(analysis, error),), None, "its structure isn't known"), ColumnLineage({})
-    lines = ColumnLineage(found.lineage, found.filters)
+    lines = ColumnLineage(result.lineage, result.filters)
     return OutputSchema(
-        found.columns, (*found.problems, *problems, *_unknown_routing(found, wanted), *_checks(found, wanted)), column, mixes
+        result.columns, (*result.problems, *problems, *_unknown_routing(result, request), *_checks(result, request)), column, mixes
     ), lines
 
 
-def _checks(found: Resolved, wanted: OutputSchemaRequest) -> list[Problem]:
+def _checks(result: Resolved, request: OutputSchemaRequest) -> list[Problem]:
     """Columns that SQL checks name and `$self` doesn't have. What else a check reads isn't known here, and any name may be its."""
-    if found.columns is None:
+    if result.columns is None:
         return []
-    problems = [problem for check in wanted.checks for problem in resolve(check, {SELF: (*found.columns, *wanted.added)}).problems]
+    problems = [problem for check in request.checks for problem in resolve(check, {SELF: (*result.columns, *request.added)}).problems]
     return [problem for problem in problems if problem.code in ("unknown_column", "ambiguous_column")]
 
 
-def _routing(binding: BoundQuery, wanted: OutputSchemaRequest) -> tuple[str | None, list[Problem]]:
-    if not wanted.cut_by_time:
+def _routing(binding: BoundQuery, request: OutputSchemaRequest) -> tuple[str | None, list[Problem]]:
+    if not request.cut_by_time:
         return None, []
-    if wanted.column is not None:
-        output = binding.relation.get(wanted.column.lower())
-        return (output.name if output is not None and output.name else wanted.column), []
-    return routing_column(binding, {input_.name: input_.routing for input_ in wanted.inputs}, wanted.place)
+    if request.column is not None:
+        output = binding.relation.get(request.column.lower())
+        return (output.name if output is not None and output.name else request.column), []
+    return routing_column(binding, {input_.name: input_.routing for input_ in request.inputs}, request.place)
 
 
-def _mixes(binding: BoundQuery, wanted: OutputSchemaRequest, column: str | None) -> str:
-    if not wanted.cut_by_time:
+def _mixes(binding: BoundQuery, request: OutputSchemaRequest, column: str | None) -> str:
+    if not request.cut_by_time:
         return "it isn't cut by time"
-    return not_separable_because(binding, wanted.analysis, column, [input_.name for input_ in wanted.inputs if input_.cut])
+    return not_separable_because(binding, request.analysis, column, [input_.name for input_ in request.inputs if input_.cut])
 
 
-def _unknown_routing(found: Resolved, wanted: OutputSchemaRequest) -> list[Problem]:
-    if wanted.column is None or found.columns is None or not wanted.cut_by_time:
+def _unknown_routing(result: Resolved, request: OutputSchemaRequest) -> list[Problem]:
+    if request.column is None or result.columns is None or not request.cut_by_time:
         return []
-    types = {name.lower(): type_ for name, type_ in found.columns}
-    if wanted.column.lower() not in types:
-        hint = f"its columns are: {', '.join(name for name, _ in found.columns[:12])}"
-        message = f"`partition: {{column: {wanted.column}}}` names a column that the body doesn't give"
-        return [Problem(code="unknown_partition_column", message=message, hint=hint, place=wanted.place)]
+    types = {name.lower(): type_ for name, type_ in result.columns}
+    if request.column.lower() not in types:
+        hint = f"its columns are: {', '.join(name for name, _ in result.columns[:12])}"
+        message = f"`partition: {{column: {request.column}}}` names a column that the body doesn't give"
+        return [Problem(code="unknown_partition_column", message=message, hint=hint, place=request.place)]
     return []

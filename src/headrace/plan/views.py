@@ -24,7 +24,7 @@ def expanded(compiled: Compiled, inputs: Sequence[InputSpec]) -> tuple[InputSpec
 
 def expanded_names(compiled: Compiled, names: Sequence[str]) -> tuple[str, ...]:
     """The nodes without views: each is replaced by what it reads, once."""
-    return tuple(dict.fromkeys(name for one in names for name in _leaves(compiled, one)))
+    return tuple(dict.fromkeys(name for item in names for name in _leaves(compiled, item)))
 
 
 def inputs_of(compiled: Compiled, reader: InputSpec) -> tuple[InputSpec, ...]:
@@ -64,5 +64,5 @@ def _mode(outer: InputMode, inner: InputMode) -> InputMode:
 def _together(outer: str | None, inner: str | None) -> str | None:
     if outer is None or inner is None:
         return outer or inner
-    one, other = Duration.parse(outer), Duration.parse(inner)
-    return f"{one.days + other.days}d{one.seconds + other.seconds}s"
+    duration, other = Duration.parse(outer), Duration.parse(inner)
+    return f"{duration.days + other.days}d{duration.seconds + other.seconds}s"

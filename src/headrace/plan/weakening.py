@@ -50,17 +50,17 @@ def weakened(old: Compiled | None, new: Compiled) -> list[Weakened]:
     """Every promise that `new` weakens, by node. A promise that somebody still reads by is compared; who didn't read isn't weakened."""
     if old is None:
         return []
-    found: list[Weakened] = []
+    results: list[Weakened] = []
     before = as_in(old.project, new.project)
     for name, was in before.consumers.items():
-        found += _of_consumer(was, new.project.consumers.get(name), before, new.project)
+        results += _of_consumer(was, new.project.consumers.get(name), before, new.project)
     renamed = {former: name for name, former in renames(old, new).items()}
-    judged: dict[str, _Judged] = {**before.sources, **before.assets}
-    for name, node in judged.items():
+    nodes: dict[str, _Judged] = {**before.sources, **before.assets}
+    for name, node in nodes.items():
         now = new.project.node(renamed.get(name, name))
         if isinstance(now, Source | Asset):
-            found += _of_node(node, now, before, new.project)
-    return sorted(found, key=lambda one: (one.node, one.what, one.before))
+            results += _of_node(node, now, before, new.project)
+    return sorted(results, key=lambda item: (item.node, item.what, item.before))
 
 
 # Consumers
@@ -167,12 +167,12 @@ def _range(least: int | None, most: int | None) -> str:
 def _contract(node: _Judged, project: Project) -> dict[str, str]:
     """What a contract promises of columns, each in words."""
     contract = project.contracts.get(node.contract or "")
-    found: dict[str, str] = {}
+    results: dict[str, str] = {}
     for column in contract.columns if contract is not None else ():
-        found |= {f"{column.name} is required": "required"} if column.required or column.primary_key else {}
-        found |= {f"{column.name} is unique": "unique"} if column.unique else {}
-        found |= {f"{column.name} is part of the key": "primaryKey"} if column.primary_key else {}
-    return found
+        results |= {f"{column.name} is required": "required"} if column.required or column.primary_key else {}
+        results |= {f"{column.name} is unique": "unique"} if column.unique else {}
+        results |= {f"{column.name} is part of the key": "primaryKey"} if column.primary_key else {}
+    return results
 
 
 def _of_contracts(was: dict[str, str], now: dict[str, str], less: Callable[[str, object, object], Weakened]) -> Iterator[Weakened]:
@@ -197,11 +197,11 @@ def _of_checks(was: Sequence[CheckSpec], now: Sequence[CheckSpec], less: Callabl
 
 def _after(check: CheckSpec, now: Sequence[CheckSpec]) -> CheckSpec | None:
     """What stands where a check stood: the same rule, else one of its name, else one about the same columns."""
-    alike = [one for one in now if one.kind == check.kind]
-    same = [one for one in alike if _rule(one) == _rule(check)]
-    named = [one for one in alike if one.name == check.name]
-    about = [one for one in alike if check.kind != "sql" and _columns(one) & _columns(check)]
-    return next(iter([*sorted(same, key=lambda one: one.severity is Severity.WARNING), *named, *about]), None)
+    alike = [spec for spec in now if spec.kind == check.kind]
+    same = [spec for spec in alike if _rule(spec) == _rule(check)]
+    named = [spec for spec in alike if spec.name == check.name]
+    about = [spec for spec in alike if check.kind != "sql" and _columns(spec) & _columns(check)]
+    return next(iter([*sorted(same, key=lambda spec: spec.severity is Severity.WARNING), *named, *about]), None)
 
 
 def _columns(check: CheckSpec) -> set[str]:

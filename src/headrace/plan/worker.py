@@ -67,8 +67,8 @@ def read_files(message: ReadFiles) -> FilesRead:
 
     declared = tuple(parse_bytes(file, data) for file, data in zip(message.files, message.data, strict=True))
     nodes: list[Asset | Source] = []
-    for one in declared:
-        nodes += [*one.assets, *one.sources]
+    for item in declared:
+        nodes += [*item.assets, *item.sources]
     texts = [text for node in nodes if (text := text_of(node)) is not None]
     return FilesRead(declared, {digest(text): read(text) for text in texts})
 
@@ -84,7 +84,7 @@ def give_all(message: OutputSchemaRequests) -> OutputSchemas:
     """The work of a `OutputSchemaRequests`, in whichever process."""
     from headrace.plan.understanding import give  # see above
 
-    return OutputSchemas(tuple(_encoded(*give(wanted)) for wanted in message.wanted))
+    return OutputSchemas(tuple(_encoded(*give(request)) for request in message.wanted))
 
 
 def _encoded(given: OutputSchema, lines: ColumnLineage) -> tuple[OutputSchema, msgspec.Raw]:

@@ -91,14 +91,14 @@ class RenameCandidate(msgspec.Struct, frozen=True, kw_only=True):
 
 def together(some: Sequence[Agreement]) -> Agreement:
     """What several intervals say of one pair. Another factor in each is none."""
-    one_factor = len({round(one.factor, 6) for one in some if one.equal}) <= 1
+    one_factor = len({round(agreement.factor, 6) for agreement in some if agreement.equal}) <= 1
     return Agreement(
-        rows=sum(one.rows for one in some),
-        equal=sum(one.equal for one in some) if one_factor else 0,
-        bits=sum(one.bits for one in some) if one_factor else 0.0,
-        of=sum(one.of for one in some),
-        accident=sum(one.accident for one in some),
-        factor=next((one.factor for one in some if one.equal), 1.0),
+        rows=sum(agreement.rows for agreement in some),
+        equal=sum(agreement.equal for agreement in some) if one_factor else 0,
+        bits=sum(agreement.bits for agreement in some) if one_factor else 0.0,
+        of=sum(agreement.of for agreement in some),
+        accident=sum(agreement.accident for agreement in some),
+        factor=next((agreement.factor for agreement in some if agreement.equal), 1.0),
     )
 
 
@@ -110,14 +110,14 @@ def agreements(
     matched = _matched(before, after, keys)
     if len(matched) < KEYS_MIN:
         return {}
-    found = {}
+    results = {}
     for column in gone:
         was = [_cell(before, column, row) for row, _ in matched]
         information = _information(was)
         for name in new:
             now = [_cell(after, name, row) for _, row in matched]
-            found[column, name] = _agreement(was, now, information)
-    return found
+            results[column, name] = _agreement(was, now, information)
+    return results
 
 
 def _matched(before: Cells, after: Cells, keys: Sequence[str]) -> list[tuple[int, int]]:
@@ -128,9 +128,9 @@ def _matched(before: Cells, after: Cells, keys: Sequence[str]) -> list[tuple[int
         first, second = _rows_by(before, key), _rows_by(after, key)
         if first is None or second is None:
             continue
-        found = [(row, second[cells]) for cells, row in first.items() if cells in second]
-        if len(found) > len(best):
-            best = found
+        results = [(row, second[cells]) for cells, row in first.items() if cells in second]
+        if len(results) > len(best):
+            best = results
     return best
 
 
@@ -143,10 +143,10 @@ def _rows_by(cells: Cells, key: tuple[str, ...]) -> dict[tuple[str, ...], int] |
     """Key → row, where the key tells rows apart; rows that it doesn't are left out."""
     rows: dict[tuple[str, ...], int] = {}
     twice, filled = set[tuple[str, ...]](), 0
-    for at, found in enumerate(zip(*(cells[name] for name in key), strict=True)):
-        if None in found:
+    for at, results in enumerate(zip(*(cells[name] for name in key), strict=True)):
+        if None in results:
             continue
-        named = tuple(canonical(one) for one in found if one is not None)
+        named = tuple(canonical(item) for item in results if item is not None)
         filled += 1
         if named in rows:
             twice.add(named)
@@ -169,14 +169,14 @@ def _information(values: Sequence[str | None]) -> list[float]:
 
 
 def _agreement(was: Sequence[str | None], now: Sequence[str | None], information: Sequence[float]) -> Agreement:
-    same = [one is not None and one == other for one, other in zip(was, now, strict=True)]
-    of, rows = sum(information), sum(one is not None for one in was)
+    same = [item is not None and item == other for item, other in zip(was, now, strict=True)]
+    of, rows = sum(information), sum(item is not None for item in was)
     bits = sum(own for own, is_same in zip(information, same, strict=True) if is_same)
     plain = Agreement(rows=rows, equal=sum(same), bits=bits, of=of, accident=_accident(was, now, information))
     factor = _factor(was, now)
     if factor is None or plain.share >= 1 - CONSTANT_FACTOR:
         return plain
-    scaled = [_is_scaled(one, other, factor) for one, other in zip(was, now, strict=True)]
+    scaled = [_is_scaled(item, other, factor) for item, other in zip(was, now, strict=True)]
     bits = sum(own for own, is_same in zip(information, scaled, strict=True) if is_same)
     return Agreement(rows=rows, equal=sum(scaled), bits=bits, of=of, factor=factor)
 
@@ -189,7 +189,7 @@ def _accident(was: Sequence[str | None], now: Sequence[str | None], information:
 
 def _factor(was: Sequence[str | None], now: Sequence[str | None]) -> float | None:
     """What nearly all values were multiplied by, if that is one number."""
-    pairs = ((number(one), number(other)) for one, other in zip(was, now, strict=True))
+    pairs = ((number(item), number(other)) for item, other in zip(was, now, strict=True))
     ratios = [new / old for old, new in pairs if old and new]
     if len(ratios) < KEYS_MIN:
         return None
@@ -198,8 +198,8 @@ def _factor(was: Sequence[str | None], now: Sequence[str | None]) -> float | Non
     return middle if near >= CONSTANT_FACTOR * len(ratios) else None
 
 
-def _is_scaled(one: str | None, other: str | None, factor: float) -> bool:
-    old, new = number(one), number(other)
+def _is_scaled(item: str | None, other: str | None, factor: float) -> bool:
+    old, new = number(item), number(other)
     if old is None or new is None:
         return False
     return abs(new - factor * old) <= FACTOR_NEAR * max(abs(new), abs(factor * old))
@@ -208,7 +208,7 @@ def _is_scaled(one: str | None, other: str | None, factor: float) -> bool:
 def number(value: str | None) -> float | None:
     """A finite number, if the text is one."""
     try:
-        found = float(value) if value is not None else math.nan
+        result = float(value) if value is not None else math.nan
     except ValueError:
         return None
-    return found if math.isfinite(found) else None
+    return result if math.isfinite(result) else None

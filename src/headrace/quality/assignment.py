@@ -23,11 +23,11 @@ def _knots(gains: Mapping[Pair, float]) -> list[dict[Pair, float]]:
     """Pairs that share no row and no column with others are decided by themselves."""
     leader: dict[tuple[str, int], tuple[str, int]] = {}
 
-    def find(one: tuple[str, int]) -> tuple[str, int]:
-        while leader.setdefault(one, one) != one:
-            leader[one] = leader[leader[one]]
-            one = leader[one]
-        return one
+    def find(item: tuple[str, int]) -> tuple[str, int]:
+        while leader.setdefault(item, item) != item:
+            leader[item] = leader[leader[item]]
+            item = leader[item]
+        return item
 
     for row, column in gains:
         leader[find(("r", row))] = find(("c", column))
@@ -45,8 +45,8 @@ def _solved(knot: dict[Pair, float]) -> dict[int, int]:
         return assign(left) if len(left) < len(knot) and left else _greedy(knot)
     # Each row may also stay alone, at no gain: a column of its own stands for that.
     costs = [[-knot.get((row, column), 0.0) for column in columns] + [0.0] * len(rows) for row in rows]
-    found = _hungarian(costs)
-    pairs = ((rows[i], columns[j]) for i, j in enumerate(found) if j < len(columns))
+    results = _hungarian(costs)
+    pairs = ((rows[i], columns[j]) for i, j in enumerate(results) if j < len(columns))
     return {row: column for row, column in pairs if (row, column) in knot}
 
 
@@ -87,8 +87,8 @@ def _hungarian(costs: list[list[float]]) -> list[int]:
         while column:
             row_of[column] = row_of[before[column]]
             column = before[column]
-    found = [0] * count
+    results = [0] * count
     for column in range(1, width + 1):
         if row_of[column]:
-            found[row_of[column] - 1] = column - 1
-    return found
+            results[row_of[column] - 1] = column - 1
+    return results

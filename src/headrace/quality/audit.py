@@ -97,9 +97,9 @@ def audit(  # noqa: PLR0913 - what an audit is about is named at the one place t
     reader.sample(looked.every)
     scanned = measure([*items, *routed], reader, [*looked.aggregates, *hashed])
     concluded = [conclude(item, parts, reader) for item in items]
-    misplaced = [found for item in routed if (found := conclude(item, parts, reader)).result.outcome is CheckState.FAILED]
+    misplaced = [result for item in routed if (result := conclude(item, parts, reader)).result.outcome is CheckState.FAILED]
     gave = _Found(table, looked, bool(hashed), scanned, tuple(concluded), tuple(misplaced), on_fail)
-    results = (*(one.result for one in concluded), *(one.result for one in misplaced))
+    results = (*(item.result for item in concluded), *(one.result for one in misplaced))
     each = gave.profiles(parts) if reader.several else {}
     profile = looked.profile(staged.rows, ()) if reader.several else gave.profile(ONLY, staged.rows)
     return Audit(
@@ -135,10 +135,12 @@ class _Found(msgspec.Struct, frozen=True):
         return {part.key: self.profile(part.key, part.rows) for part in parts}
 
     def partition(self, part: CheckedPartition, profile: Mapping[str, ColumnProfile]) -> PartitionAudit:
-        own = [one.each[part.key] for one in self.concluded]
-        own += [one.each[part.key] for one in self.misplaced if one.each[part.key].outcome is CheckState.FAILED]
+        check_results = [item.each[part.key] for item in self.concluded]
+        check_results += [item.each[part.key] for item in self.misplaced if item.each[part.key].outcome is CheckState.FAILED]
         vector = metrics.of(profile, part.rows) if profile else b""
-        return PartitionAudit(_verdict(own, part.rows, self.on_fail), tuple(own), self.content_hash(part.key, part.rows), vector)
+        return PartitionAudit(
+            _verdict(check_results, part.rows, self.on_fail), tuple(check_results), self.content_hash(part.key, part.rows), vector
+        )
 
     def content_hash(self, key: str, rows: int) -> str | None:
         values = self.scanned.get(key)

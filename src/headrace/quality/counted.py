@@ -42,8 +42,8 @@ class CountedValues(NamedTuple):
 
     def at(self, places: Iterable[int]) -> list[Any]:
         """The values at these places, counted from 0."""
-        found = places if self.counts is None else map(bisect_right, repeat(self.ends), places)
-        return list(map(self.values.__getitem__, found))
+        result = places if self.counts is None else map(bisect_right, repeat(self.ends), places)
+        return list(map(self.values.__getitem__, result))
 
     def twentieths(self) -> list[Any]:
         """The values at each twentieth; none where there are none."""

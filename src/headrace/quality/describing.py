@@ -47,42 +47,49 @@ def describe(values: Values, kind: ValueKind, timezone: str, *, classified: bool
     """The values' profile. Of a classified column only how many there are of what, nothing that could be one of them."""
     if not values.known:
         return ColumnProfile(values.rows, values.rows)
-    found = _of_kind(ColumnProfile(values.rows, values.rows - values.known, values.distinct), values, kind, timezone)
-    return _without_values(found) if classified else found
+    profile = _of_kind(ColumnProfile(values.rows, values.rows - values.known, values.distinct), values, kind, timezone)
+    return _without_values(profile) if classified else profile
 
 
-def _of_kind(found: ColumnProfile, values: Values, kind: ValueKind, timezone: str) -> ColumnProfile:
+def _of_kind(profile: ColumnProfile, values: Values, kind: ValueKind, timezone: str) -> ColumnProfile:
     match kind:
         case ValueKind.NUMBER:
-            return _numbers(found, CountedValues.of(values.values))
+            return _numbers(profile, CountedValues.of(values.values))
         case ValueKind.TEXT:
-            return _texts(found, CountedValues.of(values.values))
+            return _texts(profile, CountedValues.of(values.values))
         case ValueKind.BOOLEAN:
-            return _booleans(found, values)
+            return _booleans(profile, values)
         case ValueKind.INSTANT | ValueKind.WALL_CLOCK:
-            return _instants(found, _quarters(values.values), timezone if kind is ValueKind.INSTANT else "UTC")
+            return _instants(profile, _quarters(values.values), timezone if kind is ValueKind.INSTANT else "UTC")
         case ValueKind.OTHER:
-            return found
+            return profile
 
 
-def _without_values(found: ColumnProfile) -> ColumnProfile:
-    kept = ColumnProfile(found.rows, found.nulls, found.distinct, empty=found.empty, negative=found.negative, zero=found.zero)
-    if (found.distinct or 0) < SPREAD_DISTINCT_MIN:
-        return kept
-    return msgspec.structs.replace(kept, location=found.location, spread=found.spread)
+def _without_values(column_profile: ColumnProfile) -> ColumnProfile:
+    profile = ColumnProfile(
+        column_profile.rows,
+        column_profile.nulls,
+        column_profile.distinct,
+        empty=column_profile.empty,
+        negative=column_profile.negative,
+        zero=column_profile.zero,
+    )
+    if (column_profile.distinct or 0) < SPREAD_DISTINCT_MIN:
+        return profile
+    return msgspec.structs.replace(profile, location=column_profile.location, spread=column_profile.spread)
 
 
 # Numbers --------------------------------------------------------------------------------------------------------------
 
 
-def _numbers(found: ColumnProfile, known: CountedValues) -> ColumnProfile:
+def _numbers(profile: ColumnProfile, known: CountedValues) -> ColumnProfile:
     below = known.below(0)
     logs = [math.log(size) for size in _sizes(known).twentieths()]
-    categorical = _is_categorical(found.distinct or 0, known.total)
+    categorical = _is_categorical(profile.distinct or 0, known.total)
     return ColumnProfile(
-        rows=found.rows,
-        nulls=found.nulls,
-        distinct=found.distinct,
+        rows=profile.rows,
+        nulls=profile.nulls,
+        distinct=profile.distinct,
         mean=known.mean(),
         minimum=str(known.values[0]),
         maximum=str(known.values[-1]),
@@ -92,7 +99,7 @@ def _numbers(found: ColumnProfile, known: CountedValues) -> ColumnProfile:
         location=math.fsum(logs) / len(logs) if logs else None,
         spread=math.log(between) if logs and (between := logs[_Q75] - logs[_Q25]) > 0 else None,
         categorical=categorical,
-        top=_frequent(known, found.distinct or 0, categorical=categorical),
+        top=_frequent(known, profile.distinct or 0, categorical=categorical),
     )
 
 
@@ -132,21 +139,21 @@ def _shown(value: object) -> str:
 # Texts ----------------------------------------------------------------------------------------------------------------
 
 
-def _texts(found: ColumnProfile, known: CountedValues) -> ColumnProfile:
+def _texts(profile: ColumnProfile, known: CountedValues) -> ColumnProfile:
     lengths = list(map(len, known.values))
-    categorical = _is_categorical(found.distinct or 0, known.total)
+    categorical = _is_categorical(profile.distinct or 0, known.total)
     return ColumnProfile(
-        rows=found.rows,
-        nulls=found.nulls,
-        distinct=found.distinct,
+        rows=profile.rows,
+        nulls=profile.nulls,
+        distinct=profile.distinct,
         minimum=known.values[0],
         maximum=known.values[-1],
         empty=sum(known.upto(blank) - known.below(blank) for blank in {"", *filter(str.isspace, known.values)}),
         lengths=(min(lengths), known.summed(lengths) / known.total, max(lengths)),
         patterns=_patterns(known),
         categorical=categorical,
-        top=_frequent(known, found.distinct or 0, categorical=categorical),
-        listed=_listed(known, max(lengths)) if found.distinct == known.total else (),
+        top=_frequent(known, profile.distinct or 0, categorical=categorical),
+        listed=_listed(known, max(lengths)) if profile.distinct == known.total else (),
     )
 
 
@@ -183,11 +190,11 @@ def _ascii_shapes() -> bytes:
     return bytes(range(128)).decode().translate(_shapes()).encode().ljust(256)
 
 
-def _booleans(found: ColumnProfile, values: Values) -> ColumnProfile:
+def _booleans(profile: ColumnProfile, values: Values) -> ColumnProfile:
     counts = values.values if isinstance(values.values, dict) else {"true": (true := sum(values.values)), "false": values.known - true}
     top = [(name, count) for name in ("true", "false") if (count := counts.get(name))]
     return msgspec.structs.replace(
-        found,
+        profile,
         minimum=str(int(not counts.get("false"))),
         maximum=str(int(bool(counts.get("true")))),
         categorical=_is_categorical(len(top), values.known),
@@ -198,16 +205,16 @@ def _booleans(found: ColumnProfile, values: Values) -> ColumnProfile:
 # Instants -------------------------------------------------------------------------------------------------------------
 
 
-def _instants(found: ColumnProfile, quarters: Mapping[int, int], timezone: str) -> ColumnProfile:
-    return msgspec.structs.replace(found, hours=_hours(quarters, timezone), between=_between(quarters, timezone))
+def _instants(profile: ColumnProfile, quarters: Mapping[int, int], timezone: str) -> ColumnProfile:
+    return msgspec.structs.replace(profile, hours=_hours(quarters, timezone), between=_between(quarters, timezone))
 
 
 def _quarters(instants: Iterable[int]) -> Mapping[int, int]:
     """How many lie in each quarter of an hour: clocks differ by those, so that each is looked up once."""
-    found: Counter[int] = Counter()
+    result: Counter[int] = Counter()
     for instant, count in Counter(instants).items():
-        found[instant // _QUARTER_US] += count
-    return found
+        result[instant // _QUARTER_US] += count
+    return result
 
 
 def _between(quarters: Mapping[int, int], timezone: str) -> tuple[int, int] | None:
@@ -219,11 +226,11 @@ def _between(quarters: Mapping[int, int], timezone: str) -> tuple[int, int] | No
 
 def _hours(quarters: Mapping[int, int], timezone: str) -> tuple[int, ...]:
     """How many lie in each hour of the day, local time; nothing where they all lie at one, as days do."""
-    found: Counter[int] = Counter()
+    result: Counter[int] = Counter()
     for quarter, count in quarters.items():
         local = _local(quarter, timezone)
-        found[-1 if local is None else local // 60 % 24] += count
-    return tuple(found[hour] for hour in _HOURS) if len(found) > 1 and -1 not in found else ()
+        result[-1 if local is None else local // 60 % 24] += count
+    return tuple(result[hour] for hour in _HOURS) if len(result) > 1 and -1 not in result else ()
 
 
 @lru_cache(maxsize=1 << 14)

@@ -139,31 +139,31 @@ def known_names(column: ContractColumn, interval: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((in_force(column, interval), *(str(entry["name"]) for entry in column.names), column.name)))
 
 
-def compare(expected: Sequence[Expected], found: Sequence[str], doubled: Sequence[tuple[str, str]] = ()) -> NameComparison:
+def compare(expected: Sequence[Expected], results: Sequence[str], doubled: Sequence[tuple[str, str]] = ()) -> NameComparison:
     """Which name is which column. A name of another time counts only where no column is called so now, and the name in force isn't
     there: a vendor that delivers an old interval again writes it as it writes today. What files are said to call a column isn't
     another column of that name: that one is missed."""
-    there = dict.fromkeys(found)
-    said = {_first(one): one.name for one in expected if _first(one) != one.name}
-    firsts = {**{_first(one): one.name for one in expected}, **said}
+    there = dict.fromkeys(results)
+    said = {_first(item): item.name for item in expected if _first(item) != item.name}
+    firsts = {**{_first(item): item.name for item in expected}, **said}
     names = {name: firsts[name] for name in there if name in firsts}
     matched, otherwise = set(names.values()), []
-    for one in expected:
-        other = next((name for name in one.names[1:] if name in there and name not in names), None)
-        if one.name not in matched and other is not None:
-            names[other] = one.name
-            matched.add(one.name)
-            otherwise.append((one.name, other))
-    dropped = tuple(one.name for one in expected if one.name not in matched and not one.optional)
+    for item in expected:
+        other = next((name for name in item.names[1:] if name in there and name not in names), None)
+        if item.name not in matched and other is not None:
+            names[other] = item.name
+            matched.add(item.name)
+            otherwise.append((item.name, other))
+    dropped = tuple(item.name for item in expected if item.name not in matched and not item.optional)
     own = {name.lower() for name in matched}
     added = tuple(name for name in there if name not in names)
     clashes = tuple(name for name in added if name.lower() in own)
-    new = tuple((name, said) for name, said in doubled if name in added)
+    new = tuple((name, text) for name, text in doubled if name in added)
     return NameComparison(names, dropped, added, tuple(otherwise), clashes, new)
 
 
-def _first(one: Expected) -> str:
-    return one.names[0] if one.names else one.name
+def _first(item: Expected) -> str:
+    return item.names[0] if item.names else item.name
 
 
 def spelled_alike(dropped: Sequence[str], added: Sequence[str]) -> list[ColumnRename]:
@@ -188,11 +188,11 @@ def _how_alike(was: str, now: str) -> str:
 
 def changes_of(compared: NameComparison, rules: DriftRules, renames: Sequence[ColumnRename] = ()) -> tuple[DriftChange, ...]:
     """Each difference with its policy. `renames` pairs columns that are gone with new ones, each at most once."""
-    return tuple(_each(compared, rules, {one.column: one for one in renames}))
+    return tuple(_each(compared, rules, {rename.column: rename for rename in renames}))
 
 
 def _each(compared: NameComparison, rules: DriftRules, renames: Mapping[str, ColumnRename]) -> Iterator[DriftChange]:
-    taken = {one.to for column, one in renames.items() if column in compared.dropped}
+    taken = {rename.to for column, rename in renames.items() if column in compared.dropped}
     for column, name in compared.otherwise:
         why = (f"`{name}` is what files of another time call it",)
         yield DriftChange(kind=DriftKind.RENAMED, column=column, to=name, score=1.0, evidence=why, policy=Policy.MAP)
@@ -203,9 +203,9 @@ def _each(compared: NameComparison, rules: DriftRules, renames: Mapping[str, Col
         why = ("another name is read as this column, and the file has one of its own name too",)
         yield DriftChange(kind=DriftKind.ADDED, column=name, evidence=why, policy=Policy.BLOCK, used_by=rules.users(name))
     unclear = dict(compared.doubled)
-    for name, said in compared.doubled:
+    for name, text in compared.doubled:
         policy = rules.declared(DriftKind.ADDED) or Policy.BLOCK  # which of the two is meant is a person's to say
-        yield doubled(name, said, Policy.ALLOW if policy is Policy.MAP else policy, rules)
+        yield doubled(name, text, Policy.ALLOW if policy is Policy.MAP else policy, rules)
     for name in compared.added:
         if name not in taken and name not in compared.clashes and name not in unclear:
             policy = rules.policy(DriftKind.ADDED, name, mappable=True)
@@ -229,7 +229,7 @@ def _renamed(rename: ColumnRename, rules: DriftRules) -> DriftChange:
         column=rename.column,
         to=rename.to,
         score=rename.score,
-        evidence=(*rename.evidence, *(one.text for one in rename.differs)),
+        evidence=(*rename.evidence, *(differ.text for differ in rename.differs)),
         policy=policy,
         used_by=rules.users(rename.column),
         candidates=rename.candidates,
@@ -251,10 +251,10 @@ def blocks(changes: Sequence[DriftChange]) -> bool:
 
 def told(changes: Sequence[DriftChange]) -> str:
     """One sentence for people: what changed of what must be decided, else of everything."""
-    wanted = [change for change in changes if change.policy is Policy.BLOCK] or list(changes)
-    if any(change.policy is Policy.BLOCK for change in wanted):
-        wanted += [change for change in changes if change.kind is DriftKind.ADDED and change not in wanted]
-    parts = [part for kind in DriftKind if (part := _part(kind, [one for one in wanted if one.kind is kind]))]
+    drift_changes = [change for change in changes if change.policy is Policy.BLOCK] or list(changes)
+    if any(change.policy is Policy.BLOCK for change in drift_changes):
+        drift_changes += [change for change in changes if change.kind is DriftKind.ADDED and change not in drift_changes]
+    parts = [part for kind in DriftKind if (part := _part(kind, [change for change in drift_changes if change.kind is kind]))]
     return "; ".join(parts)
 
 
@@ -269,21 +269,23 @@ def _part(kind: DriftKind, changes: Sequence[DriftChange]) -> str:
         return ""
     columns = [change.column for change in changes]
     if kind is DriftKind.RENAMED:
-        return f"renamed: {_listed([_rename_text(one) for one in changes])}"
+        return f"renamed: {_listed([_rename_text(change) for change in changes])}"
     if kind is DriftKind.DROPPED:
         missing = "; nothing of the expected header is left" if changes[0].evidence else ""
         return f"{_count(columns, 'column')} gone: {_listed(columns)}{missing}"
     if kind is DriftKind.ADDED:
-        why = list(dict.fromkeys(one.evidence[0] for one in changes if one.evidence))
+        why = list(dict.fromkeys(change.evidence[0] for change in changes if change.evidence))
         more = f" and {len(why) - CLAUSES_TOLD} more" if len(why) > CLAUSES_TOLD else ""
         clauses = f" ({'; '.join(why[:CLAUSES_TOLD])}{more})" if why else ""
         return f"{_count(columns, 'column')} new: {_listed(columns)}{clauses}"
-    return "; ".join(f"{one.column}: {', '.join(one.evidence)}" if one.column else ", ".join(one.evidence) for one in changes[:3])
+    return "; ".join(
+        f"{change.column}: {', '.join(change.evidence)}" if change.column else ", ".join(change.evidence) for change in changes[:3]
+    )
 
 
-def _rename_text(one: DriftChange) -> str:
-    differs = f" ({'; '.join(found.text for found in one.differs)})" if one.differs else ""
-    return f"{one.column} → {one.to}{differs}"
+def _rename_text(change: DriftChange) -> str:
+    differs = f" ({'; '.join(differ.text for differ in change.differs)})" if change.differs else ""
+    return f"{change.column} → {change.to}{differs}"
 
 
 def _count(items: Sequence[str], noun: str) -> str:

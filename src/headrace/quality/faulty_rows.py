@@ -24,7 +24,7 @@ def faulty(
     staged: StagedFile,
     table: LakeTable,
     checks: Sequence[CheckSpec],
-    found: Audit,
+    audit: Audit,
     references: Sequence[Readable],
     timezone: str,
 ) -> str:
@@ -32,7 +32,7 @@ def faulty(
 
     Raises `NotOfRows` where something else is wrong too, and DuckDB's errors."""
     reader = StagedScanner(session, staged, table, references, several=False)
-    failed = [result.severity is Severity.BLOCKING and result.outcome is CheckState.FAILED for result in found.results]
+    failed = [result.severity is Severity.BLOCKING and result.outcome is CheckState.FAILED for result in audit.results]
     if any(failed[len(checks) :]):
         raise NotOfRows("rows belong to another partition")
     columns = {column.name: column.type for column in reader.columns}

@@ -72,15 +72,15 @@ def measure(items: Sequence[Item], staged: StagedScanner, extra: Sequence[str]) 
     if not wanted and not extra:
         return {}
     try:
-        found = staged.aggregates([*wanted, *extra])
+        results = staged.aggregates([*wanted, *extra])
     except duckdb.Error:
         return _one_by_one(items, staged, extra)
     at = 0
     for item in items:
         beyond = at + len(item.aggregates)
-        item.values = {key: row[at:beyond] for key, row in found.items()}
+        item.values = {key: row[at:beyond] for key, row in results.items()}
         at = beyond
-    return {key: row[at:] for key, row in found.items()}
+    return {key: row[at:] for key, row in results.items()}
 
 
 def _prepare(item: Item, staged: StagedScanner) -> None:

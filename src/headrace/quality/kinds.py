@@ -72,8 +72,8 @@ class CheckSubject(msgspec.Struct, frozen=True):
 
     def nulls(self, column: str) -> int | None:
         """Nulls in the whole file as the writer counted them, or None where it didn't."""
-        found = self.statistics.get(column)
-        return None if found is None else found.nulls
+        statistics = self.statistics.get(column)
+        return None if statistics is None else statistics.nulls
 
 
 class AggregateCheck(msgspec.Struct, frozen=True):

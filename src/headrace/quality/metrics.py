@@ -92,10 +92,10 @@ class Metrics(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     def values(self) -> dict[MetricId, float]:
         """All of it as one vector: rows as ln(n + 1), shares as they are."""
-        found = {MetricId("rows"): math.log(self.rows + 1)}
+        results = {MetricId("rows"): math.log(self.rows + 1)}
         for name, column in self.columns.items():
-            found.update(_values(name, column))
-        return found
+            results.update(_values(name, column))
+        return results
 
 
 def measured(profile: Mapping[str, ColumnProfile], rows: int) -> Metrics:
@@ -115,11 +115,11 @@ def encoded(metrics: Metrics) -> bytes:
 
 def decoded(vector: bytes) -> Metrics:
     """What `encoded` gave. Raises `msgspec.DecodeError` for anything else."""
-    found = _DECODER.decode(vector)
-    for name, column in found.columns.items():
+    metrics = _DECODER.decode(vector)
+    for name, column in metrics.columns.items():
         if column.negative is not None and not all(map(_is_plain, column.shares)):  # as it was kept once
-            found.columns[name] = msgspec.structs.replace(column, shares=_of_numbers(column.shares))
-    return found
+            metrics.columns[name] = msgspec.structs.replace(column, shares=_of_numbers(column.shares))
+    return metrics
 
 
 _ENCODER = msgspec.msgpack.Encoder()

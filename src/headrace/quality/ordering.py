@@ -61,19 +61,19 @@ def _each_group_grows(staged: StagedScanner, columns: Sequence[str], first_rows:
     lags = ", ".join(f"{name}, lag({name}) OVER () AS {old}" for name, old in zip(names, before, strict=True))
     starts = ", ".join(str(int(row)) for row in first_rows)
     source = f"read_parquet({literal(staged.path)}, file_row_number = true)"
-    found = staged.fetch(
+    results = staged.fetch(
         f"SELECT count(*) FILTER (WHERE NOT ({greater}) AND file_row_number NOT IN ({starts})), "
         f"count(*) FILTER (WHERE file_row_number <> position) "
         f"FROM (SELECT {lags}, file_row_number, row_number() OVER () - 1 AS position FROM {source})"
     )
-    return found[0] == (0, 0)
+    return results[0] == (0, 0)
 
 
 def _no_key_repeats(staged: StagedScanner, columns: Sequence[str], values: Sequence[str], kind: str) -> bool:
     names = [quote(column) for column in columns]
     among = ", ".join(f"CAST({literal(value)} AS {kind})" for value in values)
-    found = staged.fetch(
+    results = staged.fetch(
         f"SELECT 1 FROM read_parquet({literal(staged.path)}) WHERE {names[0]} IN ({among}) "
         f"GROUP BY {', '.join(names)} HAVING count(*) > 1 LIMIT 1"
     )
-    return not found
+    return not results

@@ -29,8 +29,8 @@ def rows_outside(subject: CheckSubject, column: str, grain: Grain, keys: Sequenc
         count = int(values[0])
         return CheckFinding(part.rows, count, f"{column}: {rows(count)} outside {part.key or 'the partitions asked for'}" if count else "")
 
-    shown = f"SELECT * FROM {quote(SELF)}" + ("" if several else f" WHERE {bad}")
-    return AggregateCheck(judge, (f"count(*) FILTER (WHERE {bad})",), shown, column)
+    text = f"SELECT * FROM {quote(SELF)}" + ("" if several else f" WHERE {bad}")
+    return AggregateCheck(judge, (f"count(*) FILTER (WHERE {bad})",), text, column)
 
 
 def rows_nowhere() -> AggregateCheck:
@@ -59,7 +59,10 @@ def rows_of_another_key(subject: CheckSubject, column: str, key: str) -> Aggrega
 def _misplaced(column: str, every: Sequence[PartitionBounds]) -> str:
     """A partition's key is looked up once for all rows that have it, where the file has it as a dictionary."""
     name = quote(column)
-    low, high = _of_key({one.key: one.low for one in every}), _of_key({one.key: one.high for one in every})
+    low, high = (
+        _of_key({bounds.key: bounds.low for bounds in every}),
+        _of_key({partition_bounds.key: partition_bounds.high for partition_bounds in every}),
+    )
     return f"(NOT coalesce({name} >= {low} AND {name} < {high}, false))"
 
 
@@ -78,9 +81,9 @@ def _proved(bounds: PartitionBounds, known: ColumnStatistics | None) -> bool:
 def _moment(text: str, bounds: PartitionBounds) -> datetime | None:
     """A statistic as a value that compares with the bounds; None for infinities and years that Python doesn't know."""
     try:
-        found = datetime.fromisoformat(text)
+        result = datetime.fromisoformat(text)
     except ValueError:
         return None
-    if (found.tzinfo is None) != (bounds.first.tzinfo is None):
+    if (result.tzinfo is None) != (bounds.first.tzinfo is None):
         return None
-    return found.astimezone(UTC) if found.tzinfo else found
+    return result.astimezone(UTC) if result.tzinfo else result

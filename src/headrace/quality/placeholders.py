@@ -23,12 +23,12 @@ _COMMENT_EDGE = re.compile(r"/\*|\*/")
 def with_self(text: str, name: str) -> str:
     """`text` with each `$self` outside of strings, quoted names and comments replaced by `name`, as it stands."""
     pieces, kept, at = [], 0, 0
-    while (found := _TOKEN.search(text, at)) is not None:
-        at = found.end()
-        if found["comment"]:
+    while (match := _TOKEN.search(text, at)) is not None:
+        at = match.end()
+        if match["comment"]:
             at = _comment_end(text, at)
-        elif found["self"]:
-            pieces += [text[kept : found.start()], name]
+        elif match["self"]:
+            pieces += [text[kept : match.start()], name]
             kept = at
     return "".join([*pieces, text[kept:]])
 

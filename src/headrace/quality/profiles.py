@@ -63,7 +63,7 @@ class Description(msgspec.Struct, frozen=True):
     @property
     def aggregates(self) -> list[str]:
         """What the scan is to give: the measures, then the values."""
-        wanted = [one.sql for one in self.measures]
+        wanted = [measure.sql for measure in self.measures]
         if self.described:
             wanted.append(aggregate(self.described, SAMPLED if self.every > 1 else None))
         return wanted
@@ -73,20 +73,20 @@ class Description(msgspec.Struct, frozen=True):
         extra: dict[str, dict[str, Any]] = {}
         for measure, value in zip(self.measures, values, strict=False):
             extra.setdefault(measure.column, {})[measure.field] = value
-        found = self._described(values[len(self.measures)], rows) if self.described and len(values) > len(self.measures) else {}
+        profiles = self._described(values[len(self.measures)], rows) if self.described and len(values) > len(self.measures) else {}
         return {
-            name: _one(rows, self.statistics.get(name), extra.get(name, {}), found.get(name), classified=name.lower() in self.classified)
+            name: _one(rows, self.statistics.get(name), extra.get(name, {}), profiles.get(name), classified=name.lower() in self.classified)
             for name in self.columns
         }
 
     def _described(self, text: str, rows: int) -> dict[str, ColumnProfile]:
-        found = {
-            one.name: describe(values, one.kind, self.timezone, classified=one.name.lower() in self.classified)
-            for one, values in zip(self.described, columns_of(text, self.described, rows), strict=True)
+        profiles = {
+            column.name: describe(values, column.kind, self.timezone, classified=column.name.lower() in self.classified)
+            for column, values in zip(self.described, columns_of(text, self.described, rows), strict=True)
         }
         if self.every == 1:
-            return found
-        return {name: msgspec.structs.replace(one, sampled=one.rows) for name, one in found.items()}
+            return profiles
+        return {name: msgspec.structs.replace(profile, sampled=profile.rows) for name, profile in profiles.items()}
 
 
 def planned(
@@ -108,14 +108,14 @@ def planned(
     small = one_file and most <= EXACT_ROWS_MAX and total <= (BATCH_ROWS_MAX if several else EXACT_ROWS_MAX)
     every = 1 if small else max(1, most // SAMPLE_ROWS, total // BATCH_ROWS_MAX)
     described = [
-        ProfiledColumn(name, kind, found, counted=every == 1 and _are_few(statistics.get(name), total))
+        ProfiledColumn(name, kind, value_kind, counted=every == 1 and _are_few(statistics.get(name), total))
         for name, kind in columns.items()
-        if (found := kind_of(kind)) is not None
+        if (value_kind := kind_of(kind)) is not None
     ]
-    told = {one.name for one in described if every == 1 and one.type in TELLING}
-    measures = [one for name, kind in columns.items() if name not in told for one in _facts(name, kind, known.get(name))]
+    told = {column.name for column in described if every == 1 and column.type in TELLING}
+    measures = [fact for name, kind in columns.items() if name not in told for fact in _facts(name, kind, known.get(name))]
     if every > 1:
-        measures += [one for wanted in described for one in _estimates(wanted.name, wanted.type, known.get(wanted.name))]
+        measures += [estimate for column in described for estimate in _estimates(column.name, column.type, known.get(column.name))]
     return Description(columns, known, tuple(measures), tuple(described), every, timezone, secret)
 
 
@@ -133,10 +133,10 @@ def _facts(column: str, kind: str, known: ColumnStatistics | None) -> list[Measu
 def _estimates(column: str, kind: str, known: ColumnStatistics | None) -> list[Measure]:
     """What isn't told of a sample."""
     name = quote(column)
-    found = [Measure(column, "distinct", f"approx_count_distinct({name})")]
+    measures = [Measure(column, "distinct", f"approx_count_distinct({name})")]
     if kind.startswith(NUMBERS):
-        found += [Measure(column, field, f"count(*) FILTER (WHERE {name} {sign} 0)") for field, sign in _signs(known)]
-    return found
+        measures += [Measure(column, field, f"count(*) FILTER (WHERE {name} {sign} 0)") for field, sign in _signs(known)]
+    return measures
 
 
 def _signs(known: ColumnStatistics | None) -> list[tuple[str, str]]:
@@ -172,19 +172,19 @@ def _as_statistic(value: str, kind: str) -> str:
 def _one(
     rows: int, known: ColumnStatistics | None, extra: Mapping[str, Any], described: ColumnProfile | None, *, classified: bool
 ) -> ColumnProfile:
-    found = described or ColumnProfile(rows, 0)
+    profile = described or ColumnProfile(rows, 0)
     if known is not None:
         nulls, minimum, maximum = known.nulls, known.minimum, known.maximum
     else:
-        nulls = int(extra.get("nulls", found.nulls))
-        minimum = _bound(extra.get("minimum", found.minimum), lower_bound)
-        maximum = _bound(extra.get("maximum", found.maximum), upper_bound)
+        nulls = int(extra.get("nulls", profile.nulls))
+        minimum = _bound(extra.get("minimum", profile.minimum), lower_bound)
+        maximum = _bound(extra.get("maximum", profile.maximum), upper_bound)
     if classified:
         minimum = maximum = None
     counted = {field: int(extra[field]) for field in ("distinct", "negative", "zero") if extra.get(field) is not None}
-    if found.categorical:
+    if profile.categorical:
         counted.pop("distinct", None)  # the sample has all of so few, and an estimate is off by one in ten
-    return msgspec.structs.replace(found, rows=rows, nulls=nulls, minimum=minimum, maximum=maximum, **counted)
+    return msgspec.structs.replace(profile, rows=rows, nulls=nulls, minimum=minimum, maximum=maximum, **counted)
 
 
 def _bound(text: str | None, shortened: Callable[[str], str | None]) -> str | None:

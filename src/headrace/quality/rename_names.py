@@ -35,16 +35,16 @@ def words(name: str) -> tuple[str, ...]:
 
 @functools.cache
 def _groups() -> dict[str, frozenset[int]]:
-    found: dict[str, set[int]] = {}
+    results: dict[str, set[int]] = {}
     for number, line in enumerate(_SYNONYMS):
         for word in line.split():
-            found.setdefault(word, set()).add(number)
-    return {word: frozenset(numbers) for word, numbers in found.items()}
+            results.setdefault(word, set()).add(number)
+    return {word: frozenset(numbers) for word, numbers in results.items()}
 
 
-def similarity(one: str, other: str) -> float:
+def similarity(item: str, other: str) -> float:
     """0 for names that have nothing in common, 1 for the same words, however they are put together."""
-    first, second = words(one), words(other)
+    first, second = words(item), words(other)
     if not first or not second:
         return 0.0
     if "".join(first) == "".join(second):
@@ -66,18 +66,18 @@ def _weight(some: tuple[str, ...]) -> float:
 
 
 @functools.lru_cache(maxsize=65_536)
-def _word(one: str, other: str) -> float:
-    if one == other:
+def _word(item: str, other: str) -> float:
+    if item == other:
         return 1.0
-    if one.isdecimal() or other.isdecimal():
+    if item.isdecimal() or other.isdecimal():
         return 0.0
     groups = _groups()
-    if groups.get(one, frozenset()) & groups.get(other, frozenset()):
+    if groups.get(item, frozenset()) & groups.get(other, frozenset()):
         return 0.85
-    if _abbreviates(one, other) or _abbreviates(other, one):
+    if _abbreviates(item, other) or _abbreviates(other, item):
         return 0.85
-    ratio = SequenceMatcher(None, one, other, autojunk=False).ratio()
-    return ratio if ratio >= _ALIKE and min(len(one), len(other)) > 3 else 0.0
+    ratio = SequenceMatcher(None, item, other, autojunk=False).ratio()
+    return ratio if ratio >= _ALIKE and min(len(item), len(other)) > 3 else 0.0
 
 
 def _abbreviates(short: str, full: str) -> bool:

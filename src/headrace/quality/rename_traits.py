@@ -133,43 +133,43 @@ class Alike(msgspec.Struct, frozen=True):
     distinct: float
 
 
-def alike(one: ColumnTraits, other: ColumnTraits) -> Alike | None:
+def alike(traits: ColumnTraits, other: ColumnTraits) -> Alike | None:
     """None where one of them has no values."""
-    if not one.shares or not other.shares:
+    if not traits.shares or not other.shares:
         return None
-    numbers = bool(one.numbers and other.numbers) and not (_all_different(one) and _all_different(other))
-    spread = _spread(one.numbers, other.numbers) if numbers else _spread(one.lengths, other.lengths)
-    if bool(one.numbers) != bool(other.numbers):
+    numbers = bool(traits.numbers and other.numbers) and not (_all_different(traits) and _all_different(other))
+    spread = _spread(traits.numbers, other.numbers) if numbers else _spread(traits.lengths, other.lengths)
+    if bool(traits.numbers) != bool(other.numbers):
         spread = 0.0
-    chance = math.sqrt(1 / one.values + 1 / other.values)
+    chance = math.sqrt(1 / traits.values + 1 / other.values)
     return Alike(
-        overlap=_common(one.shares, other.shares),
+        overlap=_common(traits.shares, other.shares),
         spread=min(1.0, spread + chance) if spread else 0.0,
-        shape=min(1.0, _common(one.shapes, other.shapes) + chance),
-        nulls=1 - min(1.0, 2 * abs(math.sqrt(one.nulls) - math.sqrt(other.nulls))),
-        distinct=1 - min(1.0, max(0.0, _apart(one, other) - chance)),
+        shape=min(1.0, _common(traits.shapes, other.shapes) + chance),
+        nulls=1 - min(1.0, 2 * abs(math.sqrt(traits.nulls) - math.sqrt(other.nulls))),
+        distinct=1 - min(1.0, max(0.0, _apart(traits, other) - chance)),
     )
 
 
-def _all_different(one: ColumnTraits) -> bool:
+def _all_different(traits: ColumnTraits) -> bool:
     """Whether it counts or names rows: tomorrow's numbers lie elsewhere, but are as long."""
-    return one.distinct > 0.95 * one.values and one.whole == 1.0
+    return traits.distinct > 0.95 * traits.values and traits.whole == 1.0
 
 
-def _apart(one: ColumnTraits, other: ColumnTraits) -> float:
+def _apart(traits: ColumnTraits, other: ColumnTraits) -> float:
     """How differently many different values there are, in powers of ten: by number, or by share, whichever fits better (categories
     have a number, keys have a share)."""
-    by_number = math.log10(one.distinct / other.distinct)
-    return min(abs(by_number), abs(by_number - math.log10(one.values / other.values)))
+    by_number = math.log10(traits.distinct / other.distinct)
+    return min(abs(by_number), abs(by_number - math.log10(traits.values / other.values)))
 
 
-def _common(one: Mapping[_Key, float], other: Mapping[_Key, float]) -> float:
-    return sum(min(share, other.get(value, 0.0)) for value, share in one.items())
+def _common(item: Mapping[_Key, float], other: Mapping[_Key, float]) -> float:
+    return sum(min(share, other.get(value, 0.0)) for value, share in item.items())
 
 
-def _spread(one: Sequence[float], other: Sequence[float]) -> float:
+def _spread(item: Sequence[float], other: Sequence[float]) -> float:
     """1 less the greatest distance of the two cumulative distributions."""
-    if not one or not other:
+    if not item or not other:
         return 0.0
-    points = sorted({*one, *other})
-    return 1 - max(abs(bisect.bisect_right(one, at) / len(one) - bisect.bisect_right(other, at) / len(other)) for at in points)
+    points = sorted({*item, *other})
+    return 1 - max(abs(bisect.bisect_right(item, at) / len(item) - bisect.bisect_right(other, at) / len(other)) for at in points)

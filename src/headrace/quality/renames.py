@@ -64,59 +64,62 @@ def propose(
     most one. `rows`: how values agree row by row, of pairs of names of which that is known."""
     candidates = _candidates(gone, new, rows or {})
     renames = []
-    for one in chosen(candidates, least=least):
-        was = next(column for column in gone if column.name == one.column)
-        now = next(column for column in new if column.name == one.to)
-        evidence = (*_evidence(was, now), *one.evidence)
-        renames.append(msgspec.structs.replace(one, evidence=evidence))
+    for rename in chosen(candidates, least=least):
+        was = next(column for column in gone if column.name == rename.column)
+        now = next(column for column in new if column.name == rename.to)
+        evidence = (*_evidence(was, now), *rename.evidence)
+        renames.append(msgspec.structs.replace(rename, evidence=evidence))
     return tuple(renames)
 
 
 def chosen(candidates: Mapping[str, Sequence[RenameCandidate]], *, least: float = PROPOSED) -> tuple[ColumnRename, ...]:
     """The same of candidates: columns that are gone → the new ones that they may be."""
     columns = list(candidates)
-    names = list(dict.fromkeys(one.to for found in candidates.values() for one in found))
+    names = list(dict.fromkeys(rename_candidate.to for candidate in candidates.values() for rename_candidate in candidate))
     by_pair = {
-        (row, names.index(one.to)): one for row, column in enumerate(columns) for one in candidates[column] if one.log_odds > _ODDS_MIN
+        (row, names.index(candidate.to)): candidate
+        for row, column in enumerate(columns)
+        for candidate in candidates[column]
+        if candidate.log_odds > _ODDS_MIN
     }
-    odds = {pair: one.log_odds for pair, one in by_pair.items()}
+    odds = {pair: candidate.log_odds for pair, candidate in by_pair.items()}
     scores = _scores(odds)
     pairs = assign({pair: value - _ODDS_MIN for pair, value in odds.items()})
-    found = []
+    renames = []
     taken = set(pairs.values())
     for row, column in sorted(pairs.items()):
-        own = by_pair[row, column]
-        rivals = [(scores[pair], one) for pair, one in by_pair.items() if pair[0] == row and pair != (row, column)]
-        free = [one for _, one in rivals if names.index(one.to) not in taken]
-        score = _unrivalled(scores[row, column], own, free)
+        candidate = by_pair[row, column]
+        rivals = [(scores[pair], candidate) for pair, candidate in by_pair.items() if pair[0] == row and pair != (row, column)]
+        free = [candidate for _, candidate in rivals if names.index(candidate.to) not in taken]
+        score = _unrivalled(scores[row, column], candidate, free)
         rivals.sort(key=lambda each: (-each[1].agreement, -each[0]))
-        found.append(
+        renames.append(
             ColumnRename(
                 column=columns[row],
-                to=own.to,
+                to=candidate.to,
                 score=round(min(score, 0.99), 2),
-                evidence=tuple(_against(own, rivals)),
+                evidence=tuple(_against(candidate, rivals)),
                 candidates=tuple(sorted(candidates[columns[row]], key=_by_odds)[:CANDIDATES_MAX]),
             )
         )
-    return tuple(one for one in found if one.score >= least)
+    return tuple(rename for rename in renames if rename.score >= least)
 
 
 def pooled(several: Sequence[Sequence[RenameCandidate]]) -> list[RenameCandidate]:
     """What several intervals say of what one column is called now: opinions by name are one opinion,
     agreements of rows add up."""
     by_name: dict[str, list[RenameCandidate]] = {}
-    for found in several:
-        for one in found:
-            by_name.setdefault(one.to, []).append(one)
+    for candidates in several:
+        for candidate in candidates:
+            by_name.setdefault(candidate.to, []).append(candidate)
     return [
         RenameCandidate(
             to=name,
-            base=sum(one.base for one in found) / len(found),
-            overlap=sum(one.overlap for one in found) / len(found),
-            rows=_pooled_rows([one.rows for one in found if one.rows is not None]),
+            base=sum(candidate.base for candidate in candidates) / len(candidates),
+            overlap=sum(candidate.overlap for candidate in candidates) / len(candidates),
+            rows=_pooled_rows([candidate.rows for candidate in candidates if candidate.rows is not None]),
         )
-        for name, found in by_name.items()
+        for name, candidates in by_name.items()
     ]
 
 
@@ -124,40 +127,40 @@ def _pooled_rows(some: Sequence[Agreement]) -> Agreement | None:
     return together(some) if some else None
 
 
-def _by_odds(one: RenameCandidate) -> float:
-    return -one.log_odds
+def _by_odds(candidate: RenameCandidate) -> float:
+    return -candidate.log_odds
 
 
-def _unrivalled(score: float, own: RenameCandidate, rivals: Sequence[RenameCandidate]) -> float:
+def _unrivalled(score: float, candidate: RenameCandidate, rivals: Sequence[RenameCandidate]) -> float:
     """Less than sure where the values of another new column agree better than those of this one."""
-    contested = any(_speaks_against(one, own) for one in rivals)
+    contested = any(_speaks_against(rival, candidate) for rival in rivals)
     return min(score, CONTESTED) if contested else score
 
 
-def _speaks_against(rival: RenameCandidate, own: RenameCandidate) -> bool:
-    if rival.agreement > own.agreement + BETTER:
+def _speaks_against(rival: RenameCandidate, candidate: RenameCandidate) -> bool:
+    if rival.agreement > candidate.agreement + BETTER:
         return True
-    if own.rows is None or not own.rows.informative:
-        return rival.overlap >= max(AS_WELL, own.overlap - BETTER)
-    return own.agreement > BETTER and rival.agreement >= own.agreement - CLEARLY
+    if candidate.rows is None or not candidate.rows.informative:
+        return rival.overlap >= max(AS_WELL, candidate.overlap - BETTER)
+    return candidate.agreement > BETTER and rival.agreement >= candidate.agreement - CLEARLY
 
 
-def _against(own: RenameCandidate, rivals: Sequence[tuple[float, RenameCandidate]]) -> Iterator[str]:
+def _against(candidate: RenameCandidate, rivals: Sequence[tuple[float, RenameCandidate]]) -> Iterator[str]:
     """Clauses about rows, and about the nearest rival; no values."""
-    if own.rows is not None and own.rows.equal:
-        times = "" if own.rows.factor == 1.0 else f" times {own.rows.factor:g}"
-        share = own.rows.equal / own.rows.rows
-        yield f"{share:.0%} of {own.rows.rows:,} rows have the same value{times}"
-    if rivals and (rivals[0][0] >= RIVAL or rivals[0][1].agreement > own.agreement):
+    if candidate.rows is not None and candidate.rows.equal:
+        times = "" if candidate.rows.factor == 1.0 else f" times {candidate.rows.factor:g}"
+        share = candidate.rows.equal / candidate.rows.rows
+        yield f"{share:.0%} of {candidate.rows.rows:,} rows have the same value{times}"
+    if rivals and (rivals[0][0] >= RIVAL or rivals[0][1].agreement > candidate.agreement):
         score, rival = rivals[0]
         yield f"rival: `{rival.to}` ({score:.2f}), {_agrees(rival)}"
 
 
-def _agrees(one: RenameCandidate) -> str:
-    if one.rows is not None:
-        share = one.rows.equal / one.rows.rows if one.rows.rows else 0.0
-        return f"the same value in {share:.0%} of {one.rows.rows:,} rows"
-    return f"{one.overlap:.0%} of the values are the same"
+def _agrees(candidate: RenameCandidate) -> str:
+    if candidate.rows is not None:
+        share = candidate.rows.equal / candidate.rows.rows if candidate.rows.rows else 0.0
+        return f"the same value in {share:.0%} of {candidate.rows.rows:,} rows"
+    return f"{candidate.overlap:.0%} of the values are the same"
 
 
 def _candidates(
@@ -165,29 +168,29 @@ def _candidates(
 ) -> dict[str, list[RenameCandidate]]:
     names = name_similarities(gone, new)
     named_only = len(gone) * len(new) > PAIRS_MAX
-    found: dict[str, list[RenameCandidate]] = {one.name: [] for one in gone}
+    results: dict[str, list[RenameCandidate]] = {traits.name: [] for traits in gone}
     for (row, column), (name, alone) in names.items():
-        one, other = gone[row], new[column]
-        agreed = rows.get((one.name, other.name))
+        traits, other = gone[row], new[column]
+        agreed = rows.get((traits.name, other.name))
         if named_only and name <= _NAMED and agreed is None:
             continue
-        both = alike(one, other)
+        both = alike(traits, other)
         overlap = 0.0 if both is None else both.overlap
-        base = log_odds(features(one, other, name, alone=alone))
-        telling = overlap * min(one.telling, other.telling)
+        base = log_odds(features(traits, other, name, alone=alone))
+        telling = overlap * min(traits.telling, other.telling)
         base += _OF_TELLING * telling
-        found[one.name].append(RenameCandidate(to=other.name, base=base, overlap=overlap, rows=agreed))
-    return found
+        results[traits.name].append(RenameCandidate(to=other.name, base=base, overlap=overlap, rows=agreed))
+    return results
 
 
 def name_similarities(gone: Sequence[ColumnTraits], new: Sequence[ColumnTraits]) -> dict[Pair, tuple[float, bool]]:
     """How much alike each two names are, and whether no other name comes near for either of the two."""
     every = len(gone) * len(new) <= PAIRS_MAX
     names = {
-        (i, j): similarity(one.name, other.name)
-        for i, one in enumerate(gone)
+        (i, j): similarity(traits.name, other.name)
+        for i, traits in enumerate(gone)
         for j, other in enumerate(new)
-        if every or not set(words(one.name)).isdisjoint(words(other.name))
+        if every or not set(words(traits.name)).isdisjoint(words(other.name))
     }
     rows: dict[int, list[float]] = {}
     columns: dict[int, list[float]] = {}
@@ -215,17 +218,17 @@ def _scores(odds: dict[Pair, float]) -> dict[Pair, float]:
     return {(row, column): weight / (1 + rows[row] + columns[column] - weight) for (row, column), weight in weights.items()}
 
 
-def features(one: ColumnTraits, other: ColumnTraits, name: float, *, alone: bool) -> tuple[float, ...]:
+def features(traits: ColumnTraits, other: ColumnTraits, name: float, *, alone: bool) -> tuple[float, ...]:
     """How much alike two columns are, each from 0 to 1: name, same words, no other name near, type, place; and where both have values
     overlap, spread, shape, nulls, distinct."""
-    near = math.exp(-2.0 * abs(one.position - other.position))
-    base = (name, float(name >= SAME), float(alone), _types(one.type, other.type), near)
-    found = alike(one, other)
-    return base if found is None else (*base, *_of_values(found))
+    near = math.exp(-2.0 * abs(traits.position - other.position))
+    base = (name, float(name >= SAME), float(alone), _types(traits.type, other.type), near)
+    result = alike(traits, other)
+    return base if result is None else (*base, *_of_values(result))
 
 
-def _of_values(found: Alike) -> tuple[float, ...]:
-    return (found.overlap, found.spread, found.shape, found.nulls, found.distinct)
+def _of_values(result: Alike) -> tuple[float, ...]:
+    return (result.overlap, result.spread, result.shape, result.nulls, result.distinct)
 
 
 def log_odds(values: Sequence[float]) -> float:
@@ -234,8 +237,8 @@ def log_odds(values: Sequence[float]) -> float:
     return bias + sum(weight * value for weight, value in zip(weights, values, strict=True))
 
 
-def _types(one: str, other: str) -> float:
-    first, second = _family(one), _family(other)
+def _types(item: str, other: str) -> float:
+    first, second = _family(item), _family(other)
     return 1.0 if first == second else _NEAR.get(frozenset((first, second)), 0.25 if "VARCHAR" in (first, second) else 0.0)
 
 
@@ -244,34 +247,34 @@ def _family(kind: str) -> str:
     return _FAMILIES.get(head, head)
 
 
-def _evidence(one: ColumnTraits, other: ColumnTraits) -> Iterator[str]:
+def _evidence(traits: ColumnTraits, other: ColumnTraits) -> Iterator[str]:
     """In clauses, for people; no values."""
-    name = similarity(one.name, other.name)
+    name = similarity(traits.name, other.name)
     if name >= 0.5:
         yield "the names are the same words" if name >= 1.0 else "the names have words in common"
-    yield f"both are {one.type}" if one.type == other.type else f"{one.type} became {other.type}"
-    if abs(one.position - other.position) < 0.05:
+    yield f"both are {traits.type}" if traits.type == other.type else f"{traits.type} became {other.type}"
+    if abs(traits.position - other.position) < 0.05:
         yield "it stands in the same place"
-    found = alike(one, other)
-    if found is None:
+    result = alike(traits, other)
+    if result is None:
         yield "there are no values to compare"
         return
-    if found.overlap >= 0.05:
-        yield f"{found.overlap:.0%} of the values are the same"
-    what = "numbers" if one.numbers and other.numbers else "lengths of the texts"
-    yield f"the {what} are spread alike to {found.spread:.0%}"
-    if one.nulls or other.nulls:
-        yield f"empty in {one.nulls:.0%} of the rows before, in {other.nulls:.0%} now"
+    if result.overlap >= 0.05:
+        yield f"{result.overlap:.0%} of the values are the same"
+    what = "numbers" if traits.numbers and other.numbers else "lengths of the texts"
+    yield f"the {what} are spread alike to {result.spread:.0%}"
+    if traits.nulls or other.nulls:
+        yield f"empty in {traits.nulls:.0%} of the rows before, in {other.nulls:.0%} now"
 
 
 def places(kept: Sequence[str], columns: Sequence[str]) -> dict[str, float]:
     """Column → where it stands among those that both schemas have: after how many of them, and the how manieth there, in tenths.
     `kept` are the names, as written in `columns`, of what both have."""
-    there, found, before, inside = set(kept), {}, 0, 0
+    there, results, before, inside = set(kept), {}, 0, 0
     for name in columns:
         if name in there:
             before, inside = before + 1, 0
         else:
-            found[name] = before + inside / 10
+            results[name] = before + inside / 10
             inside += 1
-    return found
+    return results

@@ -77,15 +77,15 @@ def restated(
     restated where its rows are other ones; a file of one partition also where the same rows are written otherwise.
     """
     alone = len(now) == 1
-    found = []
+    facts = []
     for key, (rows, content_hash) in now.items():
         was = before.get(key)
         if was is None or was.sha256 is None or was.sha256 == sha256:
             continue
         same = content_hash is not None and content_hash == was.content_hash
         if not same or alone:
-            found.append(_fact(key, was, rows, SAME if same else _told(differences.get(key))))
-    return tuple(found)
+            facts.append(_fact(key, was, rows, SAME if same else _told(differences.get(key))))
+    return tuple(facts)
 
 
 def _fact(key: str, was: PreviousPublication, rows: int, detail: str) -> Fact:
@@ -134,7 +134,7 @@ def renamed(
     other, same = _moved(before, now), _moved(now, before)
     if not other or not history or [count for _, count in other] != [count for _, count in same]:
         return None
-    usual = {value for one in history for value in one}
+    usual = {value for item in history for value in item}
     came, went = {value for value, _ in same}, {value for value, _ in other}
     names = came <= usual and not (went - came) & usual and bool(went - came)
     if not names and not (came == went and _nearer(now, before, history)):
@@ -149,16 +149,16 @@ def renamed(
     )  # fmt: skip
 
 
-def _moved(one: Mapping[str, int], other: Mapping[str, int]) -> list[tuple[str, int]]:
+def _moved(item: Mapping[str, int], other: Mapping[str, int]) -> list[tuple[str, int]]:
     """The categories that have other counts in the other version, the greatest first."""
-    return sorted(((value, count) for value, count in one.items() if other.get(value) != count), key=lambda each: -each[1])
+    return sorted(((value, count) for value, count in item.items() if other.get(value) != count), key=lambda each: -each[1])
 
 
 def _nearer(now: Mapping[str, int], before: Mapping[str, int], history: Sequence[Mapping[str, float]]) -> bool:
     """Whether the shares of one version are much more like those of the intervals before than the
     other's are."""
-    values = {value for one in history for value in one} | now.keys() | before.keys()
-    usual = {value: sum(one.get(value, 0.0) for one in history) / len(history) for value in values}
+    values = {value for item in history for value in item} | now.keys() | before.keys()
+    usual = {value: sum(item.get(value, 0.0) for item in history) / len(history) for value in values}
 
     def off(counts: Mapping[str, int]) -> float:
         total = sum(counts.values())
@@ -173,7 +173,7 @@ def twin(key: str, size_bytes: int, sha256: str, withheld: Sequence[tuple[str, s
     other = next((partition for partition, theirs in withheld if theirs == sha256), None)
     if other is None or size_bytes < TWIN_BYTES_MIN:
         return ()
-    told = Fact(
+    fact = Fact(
         kind="stale_data",
         severity=FactSeverity.WARN,
         expected=f"a file of {key}",
@@ -182,7 +182,7 @@ def twin(key: str, size_bytes: int, sha256: str, withheld: Sequence[tuple[str, s
         detail=f"equals the delivery for {other}, which is withheld: one of the two is of the wrong interval",
         partition=key,
     )
-    return (told,)
+    return (fact,)
 
 
 def _told(difference: RestatementCounts | None) -> str:
@@ -190,7 +190,7 @@ def _told(difference: RestatementCounts | None) -> str:
         return "other rows"
     counts = {"added": difference.added, "removed": difference.removed, "changed": difference.changed}
     rows = ", ".join(f"{_rows(count)} {what}" for what, count in counts.items() if count) or SAME
-    return "; ".join((rows, *(one.clause for one in difference.columns)))
+    return "; ".join((rows, *(column.clause for column in difference.columns)))
 
 
 def _rows(count: int) -> str:

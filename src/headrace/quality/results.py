@@ -116,23 +116,23 @@ class Audit(msgspec.Struct, frozen=True):
 
     def of(self, key: str) -> Audit:
         """The audit of one partition. Of a file of one partition, and where parts weren't told apart, that is all of it."""
-        own = self.partitions.get(key)
-        if own is None:
+        audit = self.partitions.get(key)
+        if audit is None:
             return self
-        return Audit(own.verdict, own.results, self.profiles.get(key, {}), self.seconds, own.content_hash, metrics=own.metrics)
+        return Audit(audit.verdict, audit.results, self.profiles.get(key, {}), self.seconds, audit.content_hash, metrics=audit.metrics)
 
     def hashes(self) -> dict[str, str]:
         """The content hashes that this scan took of a batch's partitions."""
-        return {key: one.content_hash for key, one in self.partitions.items() if one.content_hash is not None}
+        return {key: audit.content_hash for key, audit in self.partitions.items() if audit.content_hash is not None}
 
     def with_warning(self) -> Audit:
         """The audit of something that is published with something to say, if it is published."""
-        parts = {key: msgspec.structs.replace(one, verdict=_warned(one.verdict)) for key, one in self.partitions.items()}
+        parts = {key: msgspec.structs.replace(audit, verdict=_warned(audit.verdict)) for key, audit in self.partitions.items()}
         return msgspec.structs.replace(self, verdict=_warned(self.verdict), partitions=parts)
 
     def with_results(self, results: Sequence[CheckResult]) -> Audit:
         """The audit with results that are about all of its partitions together."""
-        parts = {key: msgspec.structs.replace(one, results=(*one.results, *results)) for key, one in self.partitions.items()}
+        parts = {key: msgspec.structs.replace(audit, results=(*audit.results, *results)) for key, audit in self.partitions.items()}
         return msgspec.structs.replace(self, results=(*self.results, *results), partitions=parts)
 
 

@@ -31,8 +31,8 @@ def sample(connection: DuckDBPyConnection, query: str, columns: Mapping[str, str
 
     Raises `duckdb.Error` as the query does."""
     names = sorted(columns, key=lambda name: name.lower() != first.lower())[:SAMPLE_COLUMNS_MAX]
-    shown = ", ".join(quote(name) if columns[name] in _AS_THEY_ARE else _as_text(name) for name in names)
-    rows = connection.execute(f"SELECT {shown or 'NULL'} FROM ({query}) LIMIT {SAMPLE_ROWS_MAX}").fetchall()
+    text = ", ".join(quote(name) if columns[name] in _AS_THEY_ARE else _as_text(name) for name in names)
+    rows = connection.execute(f"SELECT {text or 'NULL'} FROM ({query}) LIMIT {SAMPLE_ROWS_MAX}").fetchall()
     return tuple({name: _jsonable(value) for name, value in zip(names, row, strict=bool(names))} for row in rows)
 
 

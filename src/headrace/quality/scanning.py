@@ -55,8 +55,8 @@ class StagedScanner:
         without rows isn't there. Raises `duckdb.Error`."""
         source = f"FROM ({self._relation(None, with_partition=True) if self._every == 1 else self._numbered()})"
         if not self.several:
-            found = self.fetch(f"SELECT {', '.join(wanted)} {source}")
-            return {ONLY: found[0]}
+            results = self.fetch(f"SELECT {', '.join(wanted)} {source}")
+            return {ONLY: results[0]}
         key = quote(PARTITION_COLUMN)
         grouped = self.fetch(f"SELECT {key}, {', '.join(wanted)} {source} GROUP BY {key}")
         return {str(row[0]): tuple(row[1:]) for row in grouped}

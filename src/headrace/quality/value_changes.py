@@ -72,7 +72,7 @@ def _differences(was: Sequence[ColumnMetrics], now: ColumnTraits, kind: str, row
         yield scale
     if len(was) < KNOWN_MIN:
         return
-    negative = [one.negative for one in was if one.negative is not None]
+    negative = [metrics.negative for metrics in was if metrics.negative is not None]
     if len(negative) >= KNOWN_MIN and now.numbers:
         share = sum(value < 0 for value in now.numbers) / len(now.numbers)
         before = statistics.median(negative)
@@ -81,7 +81,7 @@ def _differences(was: Sequence[ColumnMetrics], now: ColumnTraits, kind: str, row
         if mirrored and abs(share - before) >= SIGNS:
             text = f"values of another sign, {share:.0%} negative and {before:.0%} before"
             yield Differs(kind=ValueDifferenceKind.SIGN, text=text, known=len(was))
-    most = max(one.nulls for one in was)
+    most = max(metrics.nulls for metrics in was)
     if now.nulls - most >= NULLS:
         text = f"values missing, {now.nulls:.0%} null and at most {most:.0%} before"
         yield Differs(kind=ValueDifferenceKind.NULLS, text=text, known=len(was))
@@ -90,7 +90,7 @@ def _differences(was: Sequence[ColumnMetrics], now: ColumnTraits, kind: str, row
 def _scale(was: Sequence[ColumnMetrics], now: ColumnTraits, rows: Agreement | None) -> Differs | None:
     if rows is not None and rows.weight > 0.5 and rows.factor > 0:
         return None if rows.factor == 1.0 else _scaled(rows.factor, 1, rows=rows.equal)
-    sizes = [one.location for one in was if one.location is not None]
+    sizes = [metrics.location for metrics in was if metrics.location is not None]
     size = location(now.numbers)
     if len(sizes) < KNOWN_MIN or size is None:
         return None
@@ -117,7 +117,7 @@ def nearest_unit(off: float) -> float:
     """The factor between two units that is nearest to a distance of sizes (a logarithm); where none
     is near, the factor itself, in two digits."""
     sign = 1.0 if off > 0 else -1.0
-    unit = min(UNITS, key=lambda one: abs(abs(off) - math.log(one)))
+    unit = min(UNITS, key=lambda item: abs(abs(off) - math.log(item)))
     if abs(abs(off) - math.log(unit)) <= UNIT_NEAR:
         return float(unit**sign)
     return float(f"{math.exp(off):.2g}")
@@ -125,18 +125,18 @@ def nearest_unit(off: float) -> float:
 
 def location(quantiles: Sequence[float]) -> float | None:
     """Mean of ln|x| between the 5th and the 95th of a hundred, as profiles have it."""
-    ordered = sorted(abs(one) for one in quantiles)
+    ordered = sorted(abs(quantile) for quantile in quantiles)
     cut = int(len(ordered) * TAIL)
-    logs = [math.log(one) for one in ordered[cut : len(ordered) - cut or None] if one > 0]
+    logs = [math.log(item) for item in ordered[cut : len(ordered) - cut or None] if item > 0]
     return statistics.fmean(logs) if logs else None
 
 
-def conversion(name: str, found: Sequence[Differs]) -> str | None:
+def conversion(name: str, differs: Sequence[Differs]) -> str | None:
     """The expression that undoes the differences of a column called `name`; None where there is none
     that is known."""
     text = name if name.isidentifier() else '"' + name.replace('"', '""') + '"'
-    kinds = {one.kind for one in found}
-    factor = next((one.factor for one in found if one.factor is not None), None)
+    kinds = {item.kind for item in differs}
+    factor = next((item.factor for item in differs if item.factor is not None), None)
     if ValueDifferenceKind.TYPE in kinds or ValueDifferenceKind.NULLS in kinds or not kinds:
         return None
     if ValueDifferenceKind.SIGN in kinds:

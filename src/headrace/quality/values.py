@@ -64,9 +64,9 @@ class ProfiledColumn(msgspec.Struct, frozen=True):
 def aggregate(columns: Sequence[ProfiledColumn], only: str | None = None) -> str:
     """The aggregate that `columns_of` takes apart: over the rows of which the condition `only` is true. With one nothing may be `counted`,
     since nobody would know how many rows there were."""
-    plain = [_plain(quote(one.name), one.type) for one in columns]
+    plain = [_plain(quote(column.name), column.type) for column in columns]
     if only is None:
-        gathered = [f"{'histogram' if one.counted else 'list'}({value})" for one, value in zip(columns, plain, strict=True)]
+        gathered = [f"{'histogram' if column.counted else 'list'}({value})" for column, value in zip(columns, plain, strict=True)]
     else:  # of few rows among many: the condition is looked at once a row, not once a column
         rows = f"list(struct_pack({_fields(plain)})) FILTER (WHERE {only})"
         gathered = [f"list_transform({rows}, lambda row: row.c{at})" for at in range(len(plain))]
@@ -79,9 +79,9 @@ def _fields(values: Sequence[str]) -> str:
 
 def columns_of(text: str, columns: Sequence[ProfiledColumn], rows: int) -> Iterator[Values]:
     """The values of each column in turn, of so many rows."""
-    found = _decoder(tuple(columns)).decode(text)
-    for one, values in zip(columns, msgspec.structs.astuple(found), strict=True):
-        yield Values.counted(values or {}, rows) if one.counted else Values.listed(values or [])
+    result = _decoder(tuple(columns)).decode(text)
+    for column, values in zip(columns, msgspec.structs.astuple(result), strict=True):
+        yield Values.counted(values or {}, rows) if column.counted else Values.listed(values or [])
 
 
 class Values(msgspec.Struct):
@@ -110,13 +110,13 @@ class Values(msgspec.Struct):
 
 @lru_cache(maxsize=256)
 def _decoder(columns: tuple[ProfiledColumn, ...]) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(msgspec.defstruct("Columns", [(f"c{at}", _json_type(one)) for at, one in enumerate(columns)]))
+    return msgspec.json.Decoder(msgspec.defstruct("Columns", [(f"c{at}", _json_type(column)) for at, column in enumerate(columns)]))
 
 
-def _json_type(one: ProfiledColumn) -> Any:
+def _json_type(column: ProfiledColumn) -> Any:
     """What a column is in the JSON. Values that are counted are names there, of which msgspec makes numbers again."""
-    plain: Any = _PLAIN.get(one.kind) or (int if one.type in INTEGERS else float)
-    if one.counted:
+    plain: Any = _PLAIN.get(column.kind) or (int if column.type in INTEGERS else float)
+    if column.counted:
         return types.GenericAlias(dict, (str if plain is bool else plain, int)) | None
     return types.GenericAlias(list, (plain | None,)) | None
 

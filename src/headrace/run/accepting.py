@@ -76,12 +76,12 @@ def _fits(outcome: TaskOutcome, now: LakeTable | None) -> bool:
         return True
     if outcome.table is None:
         return not outcome.staged.columns or outcome.staged.columns == now.columns
-    wanted = {column.id: column for column in outcome.table.columns}
-    return all(one.id in wanted and _becomes(one, wanted[one.id]) for one in now.columns)
+    columns = {column.id: column for column in outcome.table.columns}
+    return all(column.id in columns and _becomes(column, columns[column.id]) for column in now.columns)
 
 
-def _becomes(one: LakeColumn, other: LakeColumn) -> bool:
-    return one.name == other.name and (one.type == other.type or widens(parse(one.type), parse(other.type)))
+def _becomes(column: LakeColumn, other: LakeColumn) -> bool:
+    return column.name == other.name and (column.type == other.type or widens(parse(column.type), parse(other.type)))
 
 
 def put_back(folders: Folders, outcome: TaskOutcome) -> StagedFile:
@@ -107,9 +107,9 @@ def put_back(folders: Folders, outcome: TaskOutcome) -> StagedFile:
 class Accepting:
     """Publishes one exception. `tx` is the transaction in which that is decided."""
 
-    def __init__(self, one: ExceptionDecision, outcome: TaskOutcome, rewritten: Sequence[RewrittenFile]) -> None:
+    def __init__(self, decision: ExceptionDecision, outcome: TaskOutcome, rewritten: Sequence[RewrittenFile]) -> None:
         assert outcome.staged is not None
-        self._one, self._outcome, self._staged, self._rewritten = one, outcome, outcome.staged, rewritten
+        self._one, self._outcome, self._staged, self._rewritten = decision, outcome, outcome.staged, rewritten
         self._parts = {part.key: part for part in outcome.staged.partitions}
 
     def told(self, tx: Transaction) -> Promoted:
@@ -127,16 +127,16 @@ class Accepting:
         quarantine.decide(tx, [row.id for row in self._one.rows], "released", now)
         leading.publish(tx, publications)
         for row, publication in zip(self._one.rows, publications, strict=True):
-            made = Acceptance(row.id, publication.id, self._one.actor.id, self._one.reason, now, self._one.until)
-            exceptions.accept(tx, row.node, row.partition, made)
-        said = f"accepted by {self._one.actor.id}: {self._one.reason}"
+            acceptance = Acceptance(row.id, publication.id, self._one.actor.id, self._one.reason, now, self._one.until)
+            exceptions.accept(tx, row.node, row.partition, acceptance)
+        text = f"accepted by {self._one.actor.id}: {self._one.reason}"
         numbers = {row.delivery_id for row in self._one.rows if row.delivery_id is not None}
-        arriving.settle_deliveries(tx, [("published", said, None, None, -1, number) for number in numbers])
-        decided(tx, self._one, Action.QUARANTINE_ACCEPTED, now, rows=sum(one.rows for one in publications))
+        arriving.settle_deliveries(tx, [("published", text, None, None, -1, number) for number in numbers])
+        decided(tx, self._one, Action.QUARANTINE_ACCEPTED, now, rows=sum(publication.rows for publication in publications))
 
     def _into_the_lake(self, tx: Transaction, now: int) -> int:
         node, change = self._one.node, CatalogChange.begin(tx, now)
-        rewrites = [Rewrite(one.path, one.staged) for one in self._rewritten]
+        rewrites = [Rewrite(file.path, file.staged) for file in self._rewritten]
         try:
             if self._outcome.table is not None and table(tx, node) is None:
                 change.create_table(self._outcome.table)
@@ -166,11 +166,15 @@ class Accepting:
         return before is not None and part is not None and part.content_hash is not None and before[1] == part.content_hash
 
 
-def decided(tx: Transaction, one: ExceptionDecision, action: Action, now: int, *, rows: int | None = None) -> None:
+def decided(tx: Transaction, decision: ExceptionDecision, action: Action, now: int, *, rows: int | None = None) -> None:
     """What somebody decided stands in the trail, with what it was about, and how many rows that published at once: no other entry
     tells of that publication."""
-    first = one.rows[0]
-    before = {"state": first.state, "reason": first.reason[:REASON_MAX], "partitions": len(one.rows)}
-    about = Object("partition", f"{one.node}@{one.keys[0]}" if len(one.keys) == 1 else one.node, f"{first.epoch}.{first.n}")
-    after = {name: value for name, value in (("rows", rows), ("until_us", one.until)) if value is not None}
-    append(tx, now, AuditEvent(action=action, actor=one.actor, object=about, before=before, after=after or None, reason=one.reason))
+    first = decision.rows[0]
+    before = {"state": first.state, "reason": first.reason[:REASON_MAX], "partitions": len(decision.rows)}
+    about = Object(
+        "partition", f"{decision.node}@{decision.keys[0]}" if len(decision.keys) == 1 else decision.node, f"{first.epoch}.{first.n}"
+    )
+    after = {name: value for name, value in (("rows", rows), ("until_us", decision.until)) if value is not None}
+    append(
+        tx, now, AuditEvent(action=action, actor=decision.actor, object=about, before=before, after=after or None, reason=decision.reason)
+    )

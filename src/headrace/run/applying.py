@@ -61,7 +61,7 @@ def apply(
     assert manifest == plan.manifest, "the plan is of other files"
     digest = hashlib.sha256(msgspec.json.encode(sorted(manifest.items()))).hexdigest()
     before = newest(tx)
-    applying.keep_content(tx, ((one.sha256, one.data) for one in contents.values()))
+    applying.keep_content(tx, ((content.sha256, content.data) for content in contents.values()))
     version = applying.add_version(
         tx,
         digest=digest,
@@ -96,7 +96,7 @@ def _take(
         if kind is Declare:
             _declare(tx, steps, now)
         elif kind is Weaken:
-            weakenings.record(tx, version, [(one.node, one.what, one.before, one.after) for one in steps], actor.id, now)
+            weakenings.record(tx, version, [(step.node, step.what, step.before, step.after) for step in steps], actor.id, now)
         elif kind is Unpin:
             applying.may_reshape(tx, [step.node for step in steps])
             arriving.unpin(tx, [step.node for step in steps if step.learnt])
@@ -145,10 +145,10 @@ def _take_back(tx: Transaction, before: Project, names: Iterable[str], now: int)
 def contents_of(files: ProjectFiles, compiled: Compiled) -> dict[str, Content]:
     """Path → content of all that a version of the project consists of: its declarations, its Python modules, and the other files
     that its assets' code uses. Raises ProjectError if one can't be read."""
-    found = {file.path: files.declaration(file) for file in files.scan.files}
-    code = {*files.modules, *compiled.code.files} - found.keys()
-    found |= {path: files.code(path) for path in code}
-    return {path: found[path] for path in sorted(found)}
+    contents = {file.path: files.declaration(file) for file in files.scan.files}
+    code = {*files.modules, *compiled.code.files} - contents.keys()
+    contents |= {path: files.code(path) for path in code}
+    return {path: contents[path] for path in sorted(contents)}
 
 
 def manifest_of(contents: Mapping[str, Content]) -> dict[str, str]:

@@ -79,12 +79,12 @@ class Production:
 
     def absolute(self, file: FileRef) -> FileRef:
         """A file of production's lake, to be read from elsewhere."""
-        deletes = tuple(msgspec.structs.replace(one, path=str(self.lake / one.path)) for one in file.deletes)
+        deletes = tuple(msgspec.structs.replace(delete, path=str(self.lake / delete.path)) for delete in file.deletes)
         return msgspec.structs.replace(file, path=str(self.lake / file.path), deletes=deletes)
 
-    def facts(self, own: Transaction, theirs: Transaction) -> EnvironmentFacts:
+    def facts(self, transaction: Transaction, theirs: Transaction) -> EnvironmentFacts:
         """What is judged in the environment, from both states."""
-        return EnvironmentFacts(StoredFacts(own), StoredFacts(theirs), self.nodes)
+        return EnvironmentFacts(StoredFacts(transaction), StoredFacts(theirs), self.nodes)
 
 
 def _changed(before: borrowing.Borrowed | None, now: borrowing.Borrowed) -> bool:

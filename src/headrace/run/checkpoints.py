@@ -32,8 +32,8 @@ class Checkpoints:
     def maintain(self, tx: Transaction, core: Core, events: Iterable[Event], commands: Iterable[Command], version: int, now: int) -> None:
         """Count what a turn has written for these, and write a checkpoint if it is time. Writing one costs as much as partitions aren't at
         rest, so it waits for as many changes."""
-        self._changed += sum(isinstance(one, PartitionUpdate) for one in commands)
-        self._changed += sum(len(one.contents) for one in events if isinstance(one, AttemptPublished | Promoted))
+        self._changed += sum(isinstance(command, PartitionUpdate) for command in commands)
+        self._changed += sum(len(event.contents) for event in events if isinstance(event, AttemptPublished | Promoted))
         if self._changed >= CHANGES_MAX and self._changed >= core.unsettled():
             self.write(tx, core, version, now)
 

@@ -20,28 +20,28 @@ from headrace.store.queries.incidents import Happened
 def judged_again(tx: Transaction, project: Project, news: Iterable[News], now: int) -> Iterator[DeliveryArrived]:
     """The deliveries that are to be ingested once more after this news of others; each once. What comes of it is judged as ever."""
     sources = project.sources
-    keys = {one.partition for one in news if one.node in sources and one.state in ("published", "held")}
-    for one in common_moves.held_for_rows(tx, keys) if keys else ():
-        if one.source in sources and (why := _why(tx, project, one)):
-            common_moves.read_again(tx, one.delivery)
-            _tell(tx, one, why, now)
-            yield DeliveryArrived(one.source, one.partition)
+    keys = {item.partition for item in news if item.node in sources and item.state in ("published", "held")}
+    for rows in common_moves.held_for_rows(tx, keys) if keys else ():
+        if rows.source in sources and (why := _why(tx, project, rows)):
+            common_moves.read_again(tx, rows.delivery)
+            _tell(tx, rows, why, now)
+            yield DeliveryArrived(rows.source, rows.partition)
 
 
-def _why(tx: Transaction, project: Project, one: HeldForRows) -> str:
+def _why(tx: Transaction, project: Project, rows: HeldForRows) -> str:
     """That the others moved alike, in words; empty where they didn't, or aren't all in."""
-    source = project.sources[one.source]
+    source = project.sources[rows.source]
     others = candidates(project, source)
-    if not others or any(common_moves.awaited(tx, other.name, one.partition) for other in others):
+    if not others or any(common_moves.awaited(tx, other.name, rows.partition) for other in others):
         return ""
-    own = held_beside(tx, source, one.partition)
-    off = move(own) if own is not None else None
-    return "" if off is None else alike(off, list(peers_of(tx, project, source, one.partition)))
+    peer = held_beside(tx, source, rows.partition)
+    off = move(peer) if peer is not None else None
+    return "" if off is None else alike(off, list(peers_of(tx, project, source, rows.partition)))
 
 
-def _tell(tx: Transaction, one: HeldForRows, why: str, now: int) -> None:
+def _tell(tx: Transaction, rows: HeldForRows, why: str, now: int) -> None:
     """In the timeline of the incident, where there is one."""
-    found = incidents.open_at(tx, one.source, one.partition)
-    if found is not None:
-        said = f"{one.source}@{one.partition} is judged again beside the others of that interval: {why}"
-        incidents.happened(tx, found.id, [Happened(now, said, HEADRACE, "judge_again")])
+    incident = incidents.open_at(tx, rows.source, rows.partition)
+    if incident is not None:
+        text = f"{rows.source}@{rows.partition} is judged again beside the others of that interval: {why}"
+        incidents.happened(tx, incident.id, [Happened(now, text, HEADRACE, "judge_again")])

@@ -81,12 +81,12 @@ class Decisions:
             dispatches = [command for command in commands if isinstance(command, Dispatch)]
             if dispatches and snapshot is None:
                 snapshot = newest_snapshot(tx)
-            told = [end for one in dispatches for end in self._start(tx, one, now, snapshot or 0, decided)]
+            told = [end for dispatch in dispatches for end in self._start(tx, dispatch, now, snapshot or 0, decided)]
         if not self._plan:
             _mark(tx, [c for c in decided.commands if isinstance(c, PartitionUpdate)], now)
         firings.record(tx, [(c.node, c.at) for c in decided.commands if isinstance(c, FiredAt)])
         leading.start_attempts(tx, [self._row(tx, attempt, now) for attempt in decided.starts])
-        borrowing.read_at(tx, [(*one.id, one.prepared.borrowed) for one in decided.starts if one.prepared.borrowed is not None])
+        borrowing.read_at(tx, [(*start.id, start.prepared.borrowed) for start in decided.starts if start.prepared.borrowed is not None])
         leading.end_attempts(tx, [_cancelled(c.attempt, now) for c in decided.commands if isinstance(c, Kill) and c.reason == CANCELLED])
         return decided
 

@@ -87,47 +87,47 @@ def _cut(log: Log, folders: Folders) -> Iterator[Misfit]:
 
 def _compared(tx: Transaction, log: Log, replay: Replay) -> EventLogComparison:
     misfits = [*log.misfits, *replay.misfits]
-    found = EventLogComparison(log, {}, [], misfits, {}, replay.catalog_known, replay)
+    comparison = EventLogComparison(log, {}, [], misfits, {}, replay.catalog_known, replay)
     if not replay.complete:
-        return found  # everything would differ, and nothing of it would say what is wrong
+        return comparison  # everything would differ, and nothing of it would say what is wrong
     for name in comparing.missing_tables(tx, replay.connection):
         if not name.startswith(CATALOG) or not catalog.missing(tx):
-            found.unreadable[name] = "the table is missing"
+            comparison.unreadable[name] = "the table is missing"
     for table in comparing.tables(tx, replay.connection, catalog.KEYS):
         if table.name.startswith(CATALOG) and not replay.catalog_known:
             continue
         try:
             with comparing.apart(tx):
                 differing = comparing.compared(tx, replay.connection, table)
-                found.differences += islice(differing, DIFFERENCES_MAX)
-                found.checked[table.name] = comparing.count(tx, table.name)
+                comparison.differences += islice(differing, DIFFERENCES_MAX)
+                comparison.checked[table.name] = comparing.count(tx, table.name)
         except comparing.UNREADABLE as error:
-            found.unreadable[table.name] = str(error)
-    return found
+            comparison.unreadable[table.name] = str(error)
+    return comparison
 
 
 def maintained(store: Store, epoch: int | None, folders: Folders) -> None:
     """Before DuckLake changes the catalog by itself: afterwards it can't be said any more whether somebody else has.
 
     LakeError where the state isn't as the log says: what differs has to be looked at first."""
-    with store.read() as tx, compared(tx, folders) as found:
-        _refuse(found)
+    with store.read() as tx, compared(tx, folders) as comparison:
+        _refuse(comparison)
     with store.write(epoch) as tx:
         append_event(tx.execute, EventRecordKind.MAINTENANCE, epoch=epoch or 0)
 
 
 def shorten(store: Store, epoch: int | None, folders: Folders) -> None:
     """Compare, and let a checkpoint stand for all records. LakeError where the state isn't as the log says: they stay."""
-    with store.read() as tx, compared(tx, folders) as found:
-        _refuse(found)
-        if found.replay is not None:
+    with store.read() as tx, compared(tx, folders) as comparison:
+        _refuse(comparison)
+        if comparison.replay is not None:
             folder = folders.checkpoints
-            checkpoints.write(store, epoch, tx, found.replay, found.log, folder, counted)
+            checkpoints.write(store, epoch, tx, comparison.replay, comparison.log, folder, counted)
 
 
-def _refuse(found: EventLogComparison) -> None:
-    if not found.sound:
-        count = len(found.differences) + len(found.misfits) + len(found.unreadable)
+def _refuse(comparison: EventLogComparison) -> None:
+    if not comparison.sound:
+        count = len(comparison.differences) + len(comparison.misfits) + len(comparison.unreadable)
         raise LakeError(
             f"the state isn't as its event log says ({count:,} differences): nothing is cleaned up",
             hint="headrace db check",

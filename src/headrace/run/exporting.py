@@ -16,8 +16,8 @@ TIMEOUT_US = 3_600_000_000
 
 def exports(project: Project) -> dict[str, Export]:
     """The consumers that are exported to, by name."""
-    found = {name: export_of(consumer) for name, consumer in project.consumers.items()}
-    return {name: export for name, export in found.items() if export is not None}
+    results = {name: export_of(consumer) for name, consumer in project.consumers.items()}
+    return {name: export for name, export in results.items() if export is not None}
 
 
 def export_inputs(consumer: Consumer) -> tuple[InputSpec, ...]:

@@ -39,4 +39,4 @@ class LeaderCounters:
 
     def note(self, news: Iterable[News]) -> None:
         """Count what partitions came to."""
-        self.partitions.update(one.state for one in news)
+        self.partitions.update(item.state for item in news)

@@ -68,7 +68,7 @@ def waste(tx: Transaction, folders: Folders, keep: RetentionPolicy, now_us: int)
     now_us = min(now_us, time.time_ns() // 1000)  # a replay may stand in the future, and files are of the present
     young_us = _us(now_us, LONGEST_ATTEMPT)
     named = catalog.named_paths(tx)
-    lost = [folders.lake / one.path for one in orphans(folders.lake, named, staged_paths(tx), before_us=young_us)]
+    lost = [folders.lake / orphan.path for orphan in orphans(folders.lake, named, staged_paths(tx), before_us=young_us)]
     waiting = {str(Path(folders.data, path)) for path in keeping.quarantined_paths(tx)}
     snapshots_us = _us(now_us, keep.of("snapshots", SNAPSHOTS_KEPT))
     pages_us = _us(now_us, timedelta(seconds=KEPT_SECONDS_MAX))
@@ -83,11 +83,11 @@ def waste(tx: Transaction, folders: Folders, keep: RetentionPolicy, now_us: int)
     ]
 
 
-def remove(found: list[Waste]) -> None:
+def remove(wastes: list[Waste]) -> None:
     """Delete it. What is gone already is no failure, and a folder that is left empty goes too."""
-    for one in found:
+    for waste in wastes:
         reached(FaultPoint.WASTE_REMOVING)
-        for path in map(Path, one.paths):
+        for path in map(Path, waste.paths):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
             else:
@@ -109,9 +109,9 @@ def _raw_expires(tx: Transaction, keep: RetentionPolicy, now_us: int) -> Callabl
     spans = {name: _seconds(text) for name, text in keep.raw.items()}
     longest = max([default, *spans.values()])
     needed: dict[str, bool] = {}
-    for one in keeping.deliveries(tx):
-        kept_until = one.arrived_at + int(spans.get(one.source, default) * 1_000_000)
-        needed[one.sha256] = needed.get(one.sha256, False) or kept_until > now_us
+    for delivery in keeping.deliveries(tx):
+        kept_until = delivery.arrived_at + int(spans.get(delivery.source, default) * 1_000_000)
+        needed[delivery.sha256] = needed.get(delivery.sha256, False) or kept_until > now_us
 
     def expires(path: Path) -> int:
         if path.name in needed:
@@ -166,8 +166,8 @@ def _files(folder: Path) -> Iterator[tuple[Path, int]]:
 
 
 def _waste(kind: str, paths: Iterator[Path] | list[Path]) -> Waste:
-    found = list(paths)
-    return Waste(kind, tuple(str(path) for path in found), sum(_size(path) for path in found))
+    results = list(paths)
+    return Waste(kind, tuple(str(path) for path in results), sum(_size(path) for path in results))
 
 
 def _size(path: Path) -> int:

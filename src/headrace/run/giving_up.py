@@ -15,7 +15,7 @@ def shared_and_damaged(tx: Transaction, node: str) -> dict[str, dict[str, int]]:
     the first of its damaged partitions on."""
     if accumulates(tx, node):
         return {}
-    own = {one.id: one.path for one in damaged_files(tx) if one.node == node and one.given_up is None and one.id > 0}
+    own = {file.id: file.path for file in damaged_files(tx) if file.node == node and file.given_up is None and file.id > 0}
     held = partitions_in(tx, node, own.keys())
     return {own[number]: rows for number, rows in held.items() if len(rows) > 1}
 

@@ -61,7 +61,7 @@ def _checked_against(compiled: Compiled, node: CompiledNode) -> tuple[str, ...]:
     views = [other for name, other in compiled.nodes.items() if is_view(compiled.project, name) and other.check_references]
     read = [node.check_references, *(view.check_references for view in views if node.name in expanded_names(compiled, [view.name]))]
     inputs = {spec.node for spec in expanded(compiled, node.inputs)}
-    names = dict.fromkeys(name for one in read for name in expanded_names(compiled, one))
+    names = dict.fromkeys(name for item in read for name in expanded_names(compiled, item))
     return tuple(name for name in names if name != node.name and name not in inputs)
 
 

@@ -81,40 +81,40 @@ class VersionEvaluator:
         return self._lines(node) if node in self.project.assets else None
 
 
-def judge(tx: Transaction, judged: VersionEvaluator, now: int, run: int | None = None, *, reported: bool = False) -> None:
+def judge(tx: Transaction, evaluator: VersionEvaluator, now: int, run: int | None = None, *, reported: bool = False) -> None:
     """Write down what became due and what was met, and find the causes of what isn't. `run` is the run at whose end it is,
     `reported`: somebody has just said that something is wrong.
 
     What goes wrong with causes never undoes what is published in the same transaction."""
-    context = judged.context(tx)
+    context = evaluator.context(tx)
     persist.settle(tx, context, now)
     tx.execute("savepoint judging")
     try:
-        _causes(tx, judged, context, now, run, reported=reported)
-        _close(tx, judged, context, now)
+        _causes(tx, evaluator, context, now, run, reported=reported)
+        _close(tx, evaluator, context, now)
     except Exception as error:  # noqa: BLE001
         tx.execute("rollback to savepoint judging")
         _say("causes couldn't be evaluated", error)
-        _own_fault(tx, judged, error, now, run)
+        _own_fault(tx, evaluator, error, now, run)
     tx.execute("release savepoint judging")
-    _tell(tx, judged, context, now)
+    _tell(tx, evaluator, context, now)
 
 
-def _tell(tx: Transaction, judged: VersionEvaluator, context: EvaluationContext, now: int) -> None:
+def _tell(tx: Transaction, evaluator: VersionEvaluator, context: EvaluationContext, now: int) -> None:
     """Queue what people are to be told of; what goes wrong with that undoes nothing either."""
     tx.execute("savepoint notifications")
     try:
-        queue(tx, judged.project, context, judged.evaluation(tx, context, now), now, lambda one: judged.repair(tx, one))
+        queue(tx, evaluator.project, context, evaluator.evaluation(tx, context, now), now, lambda incident: evaluator.repair(tx, incident))
     except Exception as error:  # noqa: BLE001
         tx.execute("rollback to savepoint notifications")
         _say("messages to people couldn't be queued", error)
     tx.execute("release savepoint notifications")
 
 
-def _own_fault(tx: Transaction, judged: VersionEvaluator, error: Exception, now: int, run: int | None) -> None:
+def _own_fault(tx: Transaction, evaluator: VersionEvaluator, error: Exception, now: int, run: int | None) -> None:
     """Say that causes couldn't be judged, if even that can be kept."""
     try:
-        faults.keep(tx, IncidentUpdates(tx, judged.project, judged.reach, now, run), error, now)
+        faults.keep(tx, IncidentUpdates(tx, evaluator.project, evaluator.reach, now, run), error, now)
     except Exception as broken:  # noqa: BLE001
         tx.execute("rollback to savepoint judging")
         _say("Headrace's own fault couldn't be recorded", broken)
@@ -131,19 +131,19 @@ def _say(what: str, error: Exception) -> None:
     )
 
 
-def _causes(tx: Transaction, judged: VersionEvaluator, context: EvaluationContext, now: int, run: int | None, *, reported: bool) -> None:
+def _causes(tx: Transaction, evaluator: VersionEvaluator, context: EvaluationContext, now: int, run: int | None, *, reported: bool) -> None:
     blockage = Blockage(context, now)
-    found = gather(tx, judged.project, context, blockage, judged.reach, now)
-    if found.touched or reported:
+    result = gather(tx, evaluator.project, context, blockage, evaluator.reach, now)
+    if result.touched or reported:
         rows = stored.standing(tx, EVIDENCE_MAX)
-        evidence = found.seen | {row.id: msgspec.msgpack.decode(row.content, type=Evidence) for row in rows}
-        keeping = IncidentUpdates(tx, judged.project, judged.reach, now, run, judged.graph)
-        keeping.keep(diagnose(list(evidence.values()), judged.graph, now, keeping.open_causes()), evidence)
-        healing.note(tx, judged.declared_promises.nodes, found.seen.values())
+        evidence = result.seen | {row.id: msgspec.msgpack.decode(row.content, type=Evidence) for row in rows}
+        keeping = IncidentUpdates(tx, evaluator.project, evaluator.reach, now, run, evaluator.graph)
+        keeping.keep(diagnose(list(evidence.values()), evaluator.graph, now, keeping.open_causes()), evidence)
+        healing.note(tx, evaluator.declared_promises.nodes, result.seen.values())
 
 
-def _close(tx: Transaction, judged: VersionEvaluator, context: EvaluationContext, now: int) -> None:
+def _close(tx: Transaction, evaluator: VersionEvaluator, context: EvaluationContext, now: int) -> None:
     """End what is over, and open again what isn't."""
     reopen(tx, now)
     if incidents.count_open(tx):
-        close(tx, context, Blockage(context, now), judged.evaluation(tx, context, now), now)
+        close(tx, context, Blockage(context, now), evaluator.evaluation(tx, context, now), now)

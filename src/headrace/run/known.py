@@ -22,8 +22,8 @@ class KnownFiles:
         if project is not self._project:
             self._project, self._files, self._newest = project, {}, {}
         for source in sources:
-            found, self._newest[source.name] = arriving.known_files(tx, source.name, self._newest.get(source.name, 0))
-            self._files.setdefault(source.name, {}).update(found)
+            results, self._newest[source.name] = arriving.known_files(tx, source.name, self._newest.get(source.name, 0))
+            self._files.setdefault(source.name, {}).update(results)
 
     def of(self, source: str) -> dict[str, tuple[int, int]]:
         """What is known of a source's files."""

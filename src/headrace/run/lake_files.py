@@ -40,12 +40,16 @@ def look_at_files(store: Store, epoch: int, lake: Path, compiled: Compiled, cloc
         if not lake.is_dir():
             return False  # there is no lake yet
         read = catalog.current(tx, [*_read_by_consumers(tx, compiled), *_met(tx)])
-        before = lake_files.known(tx, (one.id for one in read))
+        before = lake_files.known(tx, (file.id for file in read))
     now = clock.now_us()
-    looks = {one.id: _look(lake, one, before, now) for one in read}
+    looks = {file.id: _look(lake, file, before, now) for file in read}
     published = _look_at_published(store, lake.parent, now)
     after = _rotate(store, lake, looks, before, now, time.monotonic() + seconds)
-    changed = [one for one in looks.values() if one.wrong != (before[one.file_id].wrong if one.file_id in before else None)]
+    changed = [
+        file_look
+        for file_look in looks.values()
+        if file_look.wrong != (before[file_look.file_id].wrong if file_look.file_id in before else None)
+    ]
     with store.write(epoch) as tx:
         lake_files.note(tx, looks.values())
         lake_files.go_on_after(tx, after, clock.mark(tx))
@@ -58,51 +62,51 @@ def _look_at_published(store: Store, data: Path, now: int) -> list[tuple[FilesLo
     """The next publications of `materialize: files`: what the look before saw, and this one."""
     with store.read() as tx:
         chosen = published_files.next_ones(tx, PUBLICATIONS)
-    return [(one.before, _published(data, one, now)) for one in chosen if one.files]
+    return [(files.before, _published(data, files, now)) for files in chosen if files.files]
 
 
-def _published(data: Path, one: PublishedFiles, now: int) -> FilesLook:
-    for entry in one.files:
+def _published(data: Path, files: PublishedFiles, now: int) -> FilesLook:
+    for entry in files.files:
         wrong = _wrong_of(data / entry["path"], int(entry["size"]))
         if wrong:
-            was = one.before
+            was = files.before
             since = was.wrong_since if was is not None and was.wrong_since is not None else now
-            return FilesLook(one.publication, now, str(entry["path"]), int(entry["size"]), wrong, since)
-    return FilesLook(one.publication, now)
+            return FilesLook(files.publication, now, str(entry["path"]), int(entry["size"]), wrong, since)
+    return FilesLook(files.publication, now)
 
 
 def _wrong_of(path: Path, size_bytes: int) -> str:
     """What is wrong with a file of whatever kind, without reading it: a clause that follows its path."""
     try:
-        found = path.lstat()
+        results = path.lstat()
     except (FileNotFoundError, NotADirectoryError):
         return "is gone"
     except OSError as error:
         return f"can't be looked at ({(error.strerror or 'unknown error').lower()})"
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(results.st_mode):
         return "is no file"
-    return "" if found.st_size == size_bytes else f"has {found.st_size:,} bytes and not {size_bytes:,}"
+    return "" if results.st_size == size_bytes else f"has {results.st_size:,} bytes and not {size_bytes:,}"
 
 
 def _read_by_consumers(tx: Transaction, compiled: Compiled) -> list[int]:
     """The files of the newest publication of each node that a consumer reads."""
     reads = dict.fromkeys(name for consumer in compiled.project.consumers.values() for name in consumer.reads)
-    found: dict[int, None] = {}
+    results: dict[int, None] = {}
     for name in expanded_names(compiled, [name for name in reads if name in compiled.nodes]):
         newest = publications.newest(tx, name)
         if newest is not None:
-            found |= dict.fromkeys(catalog.ids_holding(tx, name, [newest.partition]))
-    return list(found)
+            results |= dict.fromkeys(catalog.ids_holding(tx, name, [newest.partition]))
+    return list(results)
 
 
 def _met(tx: Transaction) -> list[int]:
     """The files that attempts couldn't read, of what still waits for their repair."""
-    found = []
+    results = []
     for reason in sorted(partitions.waiting_reasons(tx, LAKE_FILE)):
         path = reason.removeprefix(LAKE_FILE)
         table = path.rpartition("/")[0].rpartition("/")[2]
-        found += [one.id for one in catalog.files_of(tx, table) if path.startswith(f"{one.ref.path} ")]
-    return found
+        results += [row.id for row in catalog.files_of(tx, table) if path.startswith(f"{row.ref.path} ")]
+    return results
 
 
 def _rotate(store: Store, lake: Path, looks: dict[int, FileLook], before: dict[int, FileLook], now: int, until: float) -> int:
@@ -113,13 +117,13 @@ def _rotate(store: Store, lake: Path, looks: dict[int, FileLook], before: dict[i
     while time.monotonic() < until:
         with store.read() as tx:
             chunk = catalog.current_after(tx, after, CHUNK)
-            before |= lake_files.known(tx, (one.id for one in chunk if one.id not in before))
-        for one in chunk:
-            if wrapped and lake_files.BEGINNING < began < one.id:
+            before |= lake_files.known(tx, (file.id for file in chunk if file.id not in before))
+        for file in chunk:
+            if wrapped and lake_files.BEGINNING < began < file.id:
                 return after
-            if one.id not in looks:
-                looks[one.id] = _look(lake, one, before, now)
-            after = one.id
+            if file.id not in looks:
+                looks[file.id] = _look(lake, file, before, now)
+            after = file.id
             if time.monotonic() >= until:
                 return after
         if len(chunk) < CHUNK:
@@ -129,17 +133,17 @@ def _rotate(store: Store, lake: Path, looks: dict[int, FileLook], before: dict[i
     return after
 
 
-def _look(lake: Path, one: catalog.CurrentFile, before: Mapping[int, FileLook], now: int) -> FileLook:
-    last = before.get(one.id)
-    seen = look(lake / one.path, one.size_bytes, one.footer_bytes, last.footer if last is not None else "")
+def _look(lake: Path, file: catalog.CurrentFile, before: Mapping[int, FileLook], now: int) -> FileLook:
+    last = before.get(file.id)
+    seen = look(lake / file.path, file.size_bytes, file.footer_bytes, last.footer if last is not None else "")
     footer = (last.footer if last is not None else "") or ("" if seen.wrong else seen.footer)
     if not seen.wrong:
-        return FileLook(one.id, footer, now, None, None)
+        return FileLook(file.id, footer, now, None, None)
     since = last.wrong_since if last is not None and last.wrong_since is not None else now
-    return FileLook(one.id, footer, now, seen.wrong, since)
+    return FileLook(file.id, footer, now, seen.wrong, since)
 
 
 def damaged_among(lake: Path, files: Iterable[catalog.CurrentFile]) -> list[tuple[catalog.CurrentFile, str]]:
     """Those of some files with which something is wrong, and what."""
-    found = ((one, look(lake / one.path, one.size_bytes, one.footer_bytes).wrong) for one in files)
-    return [(one, wrong) for one, wrong in found if wrong]
+    results = ((file, look(lake / file.path, file.size_bytes, file.footer_bytes).wrong) for file in files)
+    return [(file, wrong) for file, wrong in results if wrong]

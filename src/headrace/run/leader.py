@@ -104,13 +104,13 @@ class Leader(LeaderLoop):
         self._tasks = TaskBuilder(applied, code, self._production, cache=cache)
         self._judged = VersionEvaluator(
             applied.compiled.project, self._declared_promises, self._tasks.lines,
-            lambda tx, one: self._repair_of(tx, applied.compiled, one),
+            lambda tx, incident: self._repair_of(tx, applied.compiled, incident),
         )  # fmt: skip
         epoch, slots = self.lease.epoch, self._executor.slots
         self._core = Core(epoch=epoch, slots=slots, after=self._last_n)
         self._decisions = Decisions(self._core, self._tasks, self._claims, self._runs, epoch=epoch, slots=slots, version=applied.id)
         own = applied.compiled.project.sources.keys() - self._borrowed
-        being_taken = {(one.node, key) for one in kept for key in one.keys}
+        being_taken = {(item.node, key) for item in kept for key in item.keys}
         deliveries = [
             DeliveryArrived(source, key, bundle) for source, key, bundle in arrived if source in own and (source, key) not in being_taken
         ]
@@ -135,18 +135,18 @@ class Leader(LeaderLoop):
         old, new = self.applied.compiled.nodes, applied.compiled.nodes
         same = {name for name in old.keys() & new.keys() if old[name].fingerprint == new[name].fingerprint}
         going_on = self._core.handed_over()
-        self._end([one.attempt for one in going_on if one.node not in same], "another version of it was applied")
-        return tuple(one for one in going_on if one.node in same)
+        self._end([item.attempt for item in going_on if item.node not in same], "another version of it was applied")
+        return tuple(item for item in going_on if item.node in same)
 
     def _end(self, numbers: Sequence[AttemptId], reason: str) -> None:
         """Attempts that aren't wanted any more: whatever they answer, it isn't published."""
         ended = [self._attempts.pop(number) for number in numbers]
         with self.store.write(self.lease.epoch) as tx:
             now = self.clock.mark(tx)
-            leading.end_attempts(tx, [AttemptEnd(*one.id, state="cancelled", finished_at=now, reason=reason) for one in ended])
-        for one in ended:
-            self._claims.release(one.id, one.node, one.keys)
-            self._executor.kill(one.id, f"was ended: {reason}")
+            leading.end_attempts(tx, [AttemptEnd(*attempt.id, state="cancelled", finished_at=now, reason=reason) for attempt in ended])
+        for attempt in ended:
+            self._claims.release(attempt.id, attempt.node, attempt.keys)
+            self._executor.kill(attempt.id, f"was ended: {reason}")
 
     def _take(self, applied: AppliedVersion) -> BorrowedChanges:
         """In an environment: what is read from production, and what is new of it."""
@@ -192,7 +192,7 @@ class Leader(LeaderLoop):
         run = self._runs.going_on[number] = ActiveRun(number, order, report)
         if order.kind == TICK:
             self._attend_to_plans()
-        self.observe({t.node for t in order.targets} - {one.source for one in order.received}, run, patient=not order.standing)
+        self.observe({t.node for t in order.targets} - {item.source for item in order.received}, run, patient=not order.standing)
         return number
 
     def _stand(self, order: RunRequest, report: Reporter) -> int:
@@ -215,8 +215,8 @@ class Leader(LeaderLoop):
 
     def under_way(self, run: int) -> RunRequest | None:
         """What a run that goes on was asked to do; None for one that doesn't."""
-        found = self._runs.going_on.get(run)
-        return found.order if found is not None else None
+        active_run = self._runs.going_on.get(run)
+        return active_run.order if active_run is not None else None
 
     def cancel(self, run: int, actor: Actor = HEADRACE, reason: str = "") -> None:
         """A run that is under way isn't wanted any more: it ends now, and its attempts that no other run wants are ended."""
@@ -331,10 +331,10 @@ class Leader(LeaderLoop):
         if not look_at_files(self.store, self.lease.epoch, self._folders.lake, self.applied.compiled, self.clock):
             return ()
         with self.store.read() as tx:
-            before = {one.id for one in incidents.open_ones(tx)}
+            before = {incident.id for incident in incidents.open_ones(tx)}
         self.settle()
         with self.store.read() as tx:
-            return tuple(one.shown for one in incidents.open_ones(tx) if one.id not in before)
+            return tuple(incident.shown for incident in incidents.open_ones(tx) if incident.id not in before)
 
     def maintain(self) -> str | None:
         """Look after the lake if that is due; what went wrong, if something did. A replay stands still in that, too."""
@@ -386,7 +386,7 @@ class Leader(LeaderLoop):
 
     def _patience(self) -> float:
         times = (self._core.next_event(), self._plans.next_event())
-        at = min((one for one in times if one is not None), default=None)
+        at = min((item for item in times if item is not None), default=None)
         seconds = [TURN_SECONDS_MAX] if at is None else [TURN_SECONDS_MAX, (at - self.clock.now_us()) / 1_000_000]
         if self._plans.patience is not None:
             seconds.append(self._plans.patience)

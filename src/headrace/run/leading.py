@@ -98,9 +98,9 @@ class Leadership:
         if settings.openlineage:
             from headrace.run.openlineage.emitter import emitter_of  # with HTTP and TLS, which hardly anybody needs
 
-            told = emitter_of(settings, self.folders.project, self.store, self.lease.epoch, leader, cache)
-            if told is not None:
-                self._stack.callback(told.close)
+            emitter = emitter_of(settings, self.folders.project, self.store, self.lease.epoch, leader, cache)
+            if emitter is not None:
+                self._stack.callback(emitter.close)
         traced = tracer_of(settings, self.folders.project, self.store, self.lease.epoch)
         if traced is not None:
             self._stack.callback(traced.close)

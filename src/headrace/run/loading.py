@@ -42,8 +42,8 @@ def stored(
     """`load`, of a graph."""
     fired = tuple(firings.last(tx))
     alike = _alike(tx, version, borrowed)
-    if not borrowed and version is not None and (found := _resumed(tx, graph, version)) is not None:
-        return replace(found, fired=fired, alike=alike)
+    if not borrowed and version is not None and (result := _resumed(tx, graph, version)) is not None:
+        return replace(result, fired=fired, alike=alike)
     own = (tracked for tracked in _tracked_partitions(tx) if tracked.node not in borrowed)
     return Loaded(graph, tracked_partitions, fired=fired, checkpoint=checkpoint.gathered(graph, own), alike=alike)
 
@@ -53,33 +53,43 @@ def part(
 ) -> Loaded:
     """`stored`, of a part of the graph that holds all that its nodes read: only what the store says of these is read."""
     names = {node.name for node in graph.nodes}
-    fired = tuple(one for one in firings.last(tx) if one[0] in names)
-    kept = standings.checkpoint(tx) if not borrowed else None
-    content: SchedulerCheckpoint | None = checkpoint.decode(kept.content) if kept is not None and kept.version == version else None
-    if kept is not None and content is not None:
-        own = replace(
+    fired = tuple(item for item in firings.last(tx) if item[0] in names)
+    stored_checkpoint = standings.checkpoint(tx) if not borrowed else None
+    content: SchedulerCheckpoint | None = (
+        checkpoint.decode(stored_checkpoint.content) if stored_checkpoint is not None and stored_checkpoint.version == version else None
+    )
+    if stored_checkpoint is not None and content is not None:
+        scheduler_checkpoint = replace(
             content,
-            tracked_partitions=tuple(one for one in content.tracked_partitions if one.node in names),
-            nodes={name: one for name, one in content.nodes.items() if name in names},
+            tracked_partitions=tuple(partition for partition in content.tracked_partitions if partition.node in names),
+            nodes={name: node for name, node in content.nodes.items() if name in names},
         )
-        return Loaded(graph, tuple(one for one in _tracked_partitions(tx, kept.revision) if one.node in names), fired=fired, checkpoint=own)
+        return Loaded(
+            graph,
+            tuple(partition for partition in _tracked_partitions(tx, stored_checkpoint.revision) if partition.node in names),
+            fired=fired,
+            checkpoint=scheduler_checkpoint,
+        )
     made = (tracked for name in sorted(names - borrowed) for tracked in _tracked_partitions(tx, node=name))
     return Loaded(
-        graph, tuple(one for one in tracked_partitions if one.node in names), fired=fired, checkpoint=checkpoint.gathered(graph, made)
+        graph,
+        tuple(partition for partition in tracked_partitions if partition.node in names),
+        fired=fired,
+        checkpoint=checkpoint.gathered(graph, made),
     )
 
 
 def _alike(tx: Transaction, version: int | None, borrowed: frozenset[str]) -> tuple[FailsAlike, ...]:
     """The nodes whose newest attempt, at the applied version, failed as it would in every partition.
     One that somebody asked for again since isn't failed any more, and is tried."""
-    found = []
+    alikes = []
     for attempt in failures.newest_attempts(tx, version) if version is not None else ():
         error = msgspec.json.decode(attempt.error, type=BodyError)
         if not error.everywhere or attempt.node in borrowed:
             continue
         until = attempt.finished_at + INSTALLED_WAIT_US if error.machine else None
-        found.append(FailsAlike(attempt.node, attempt.partition, attempt.reason, until))
-    return tuple(found)
+        alikes.append(FailsAlike(attempt.node, attempt.partition, attempt.reason, until))
+    return tuple(alikes)
 
 
 def _seconds(tx: Transaction, compiled: Compiled) -> dict[str, float]:
@@ -97,11 +107,11 @@ def apart(tx: Transaction, compiled: Compiled) -> set[str]:
 
 
 def _resumed(tx: Transaction, graph: Graph, version: int) -> Loaded | None:
-    kept = standings.checkpoint(tx)
-    if kept is None or kept.version != version:
+    stored_checkpoint = standings.checkpoint(tx)
+    if stored_checkpoint is None or stored_checkpoint.version != version:
         return None
-    content: SchedulerCheckpoint | None = checkpoint.decode(kept.content)
-    return None if content is None else Loaded(graph, tuple(_tracked_partitions(tx, kept.revision)), checkpoint=content)
+    content: SchedulerCheckpoint | None = checkpoint.decode(stored_checkpoint.content)
+    return None if content is None else Loaded(graph, tuple(_tracked_partitions(tx, stored_checkpoint.revision)), checkpoint=content)
 
 
 def _tracked_partitions(tx: Transaction, after: int = -1, node: str | None = None) -> Iterator[LoadedPartition]:

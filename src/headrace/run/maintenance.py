@@ -68,7 +68,7 @@ def maintain(store: Store, epoch: int, folders: Folders, keep: RetentionPolicy, 
 def _merge(store: Store, folders: Folders) -> None:
     """Merge small files, but for those of tables with a damaged one: merging reads all of a table's."""
     with store.read() as tx:
-        damaged = sorted({one.node for one in damaged_files(tx)})
+        damaged = sorted({file.node for file in damaged_files(tx)})
     _step(store, folders.lake, "merge", *(f"--without={name}" for name in damaged))
 
 
@@ -89,11 +89,11 @@ def _collect(store: Store, epoch: int, folders: Folders, keep: RetentionPolicy, 
     reached(FaultPoint.MAINTENANCE_CLEANED)
     _abandon(store, epoch, now_us)
     with store.read() as tx:
-        found = waste(tx, folders, keep, now_us)
-    remove(found)
+        wastes = waste(tx, folders, keep, now_us)
+    remove(wastes)
     retired = retire(store, epoch, keep, now_us)
     event_log.shorten(store, epoch, folders)
-    return Collected(len(expired["snapshots"]), len(cleaned["paths"]), tuple(found), retired)
+    return Collected(len(expired["snapshots"]), len(cleaned["paths"]), tuple(wastes), retired)
 
 
 def _kept(store: Store, before: datetime) -> tuple[str, ...]:

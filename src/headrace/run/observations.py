@@ -35,7 +35,11 @@ class PendingObservation:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a person should know."""
-        said = (f"{one.source.name}: {note}" for one in self.seen for note in (*one.notes, *((one.error,) if one.error else ())))
+        said = (
+            f"{observation.source.name}: {note}"
+            for observation in self.seen
+            for note in (*observation.notes, *((observation.error,) if observation.error else ()))
+        )
         return (*self.passed_over, *said)
 
 
@@ -59,10 +63,12 @@ class PendingObservations:
             self._known.read(tx, project, near)
         seen = look_at(self._folders.project, near, self._known.of, patient=patient)
         self._remember(seen)
-        split = {one.source.name: one for one in seen if one.found and routed(one.source)}
-        observation.seen = [one for one in seen if one.source.name not in split]
-        observation.passed_over = [f"{name}: {note}" for name, one in split.items() for note in one.notes]
-        far = [(s, ()) for s in sources if name_of(s) is not None] + [(one.source, one.found) for one in split.values()]
+        split = {observation.source.name: observation for observation in seen if observation.found and routed(observation.source)}
+        observation.seen = [observation for observation in seen if observation.source.name not in split]
+        observation.passed_over = [f"{name}: {note}" for name, observation in split.items() for note in observation.notes]
+        far = [(s, ()) for s in sources if name_of(s) is not None] + [
+            (observation.source, observation.found) for observation in split.values()
+        ]
         with self._store.read() as tx:
             for source, files in far:
                 self._ask(tx, observation, project, source, now, files)
@@ -72,10 +78,10 @@ class PendingObservations:
 
     def _remember(self, seen: Iterable[SourceObservation]) -> None:
         """Which sources have files that may still be being written."""
-        for one in seen:
-            self._unsettled.pop(one.source.name, None)
-            if one.settles is not None:
-                self._unsettled[one.source.name] = time.monotonic() + one.settles
+        for observation in seen:
+            self._unsettled.pop(observation.source.name, None)
+            if observation.settles is not None:
+                self._unsettled[observation.source.name] = time.monotonic() + observation.settles
 
     def settled(self) -> tuple[set[str], float | None]:
         """The sources whose files have had their time to become quiet since they were looked at, and in how many seconds the next
@@ -89,21 +95,21 @@ class PendingObservations:
         self, tx: Transaction, observation: PendingObservation, project: Project, source: Source, now: int, files: tuple[object, ...]
     ) -> None:
         self._last += 1
-        asked = question(tx, project, source, now, number=self._last, files=files)  # type: ignore[arg-type]
-        if asked is None:
+        task = question(tx, project, source, now, number=self._last, files=files)  # type: ignore[arg-type]
+        if task is None:
             observation.seen.append(SourceObservation(source, (), (), None))  # all that may be there is known
             return
-        observation.asked[AttemptId(0, self._last)] = asked
-        self._executor.submit(AttemptId(0, self._last), asked)
+        observation.asked[AttemptId(0, self._last)] = task
+        self._executor.submit(AttemptId(0, self._last), task)
 
     def record(self, news: Iterable[News]) -> None:
         """Answers of workers. What waited behind a look that had to be ended is asked again."""
-        for one in news:
+        for item in news:
             for observation in self._under_way:
-                if isinstance(one, ObservationFinished) and one.attempt in observation.asked:
-                    observation.seen.append(seen_by(observation.asked.pop(one.attempt), one.looked))
-                elif isinstance(one, LostWorker):
-                    self._lost(observation, one)
+                if isinstance(item, ObservationFinished) and item.attempt in observation.asked:
+                    observation.seen.append(seen_by(observation.asked.pop(item.attempt), item.looked))
+                elif isinstance(item, LostWorker):
+                    self._lost(observation, item)
 
     def _lost(self, observation: PendingObservation, lost: LostWorker) -> None:
         if lost.running in observation.asked:

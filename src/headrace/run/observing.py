@@ -56,10 +56,10 @@ def _look_settled(root: Path, source: Source, known: dict[str, tuple[int, int]],
         return SourceObservation(source, (), (), str(error))
     unsettled = (f"{s.path} may still be being written; it is taken when it is quiet" for s in result.settling)
     notes = (*(n.message for n in result.notes), *unsettled)
-    found = SourceObservation(source, result.found, notes, None, settles=result.wait_seconds or None)
+    observation = SourceObservation(source, result.found, notes, None, settles=result.wait_seconds or None)
     if result.unlisted is None:
-        return found
-    return msgspec.structs.replace(found, error=result.unlisted.message, code=result.unlisted.code)
+        return observation
+    return msgspec.structs.replace(observation, error=result.unlisted.message, code=result.unlisted.code)
 
 
 def _wait(result: Observation, deadline: float) -> float | None:
@@ -71,13 +71,13 @@ def record(tx: Transaction, seen: Iterable[SourceObservation], now: int, began: 
     """Write the looks, which began then, and what they found; what arrived, as events for the core."""
     until = partial(known_until, every_us=every_us)
     arrived = []
-    for one in seen:
-        place = place_of(one.source)
-        last = arriving.last_observation(tx, one.source.name, place)
-        rows = [_delivery(tx, one.source, found, now, last) for found in _new(tx, one, began)]
+    for observation in seen:
+        place = place_of(observation.source)
+        last = arriving.last_observation(tx, observation.source.name, place)
+        rows = [_delivery(tx, observation.source, delivery, now, last) for delivery in _new(tx, observation, began)]
         arriving.record_deliveries(tx, rows)
-        availability.note_gap(tx, one.source.name, now, until)
-        arriving.record_observation(tx, one.source.name, now, len(rows), one.error, one.code, place)
+        availability.note_gap(tx, observation.source.name, now, until)
+        arriving.record_observation(tx, observation.source.name, now, len(rows), observation.error, observation.code, place)
         arrived += [DeliveryArrived(row.source, row.partition, row.bundle) for row in rows]
     return arrived
 
@@ -93,18 +93,18 @@ def _new(tx: Transaction, seen: SourceObservation, began: int) -> Iterable[Detec
     return [f for f in seen.found if (f.partition, f.path, f.size_bytes, f.modified_us, f.version) not in known]
 
 
-def _delivery(tx: Transaction, source: Source, found: DetectedDelivery, now: int, last_observation: int | None) -> DeliveryRecord:
-    claims = claimed(found.modified_us, now)
+def _delivery(tx: Transaction, source: Source, delivery: DetectedDelivery, now: int, last_observation: int | None) -> DeliveryRecord:
+    claims = claimed(delivery.modified_us, now)
     return DeliveryRecord(
-        source=found.source,
-        partition=arriving.next_delivery_key(tx, source.name) if source.partition.by_delivery else found.partition,
-        path=found.path,
-        size_bytes=found.size_bytes,
-        modified_us=found.modified_us,
+        source=delivery.source,
+        partition=arriving.next_delivery_key(tx, source.name) if source.partition.by_delivery else delivery.partition,
+        path=delivery.path,
+        size_bytes=delivery.size_bytes,
+        modified_us=delivery.modified_us,
         claimed_at=claims,
         observed_at=now,
         arrived_at=arrival(claims, now, last_observation),
-        version=found.version,
-        parts=msgspec.json.encode(found.parts).decode() if found.parts else None,
-        bundle=found.bundle,
+        version=delivery.version,
+        parts=msgspec.json.encode(delivery.parts).decode() if delivery.parts else None,
+        bundle=delivery.bundle,
     )

@@ -11,4 +11,4 @@ from headrace.store.queries import pauses
 
 def paused(tx: Transaction, nodes: Collection[str], now: int) -> list[Paused]:
     """The pauses that hold now, of nodes that run."""
-    return [Paused((one.node,), one.reason, one.until) for one in pauses.in_force(tx, now) if one.node in nodes]
+    return [Paused((pause.node,), pause.reason, pause.until) for pause in pauses.in_force(tx, now) if pause.node in nodes]

@@ -55,13 +55,13 @@ def _facts(
     projects = (before.project, after.project)
     former = renames(before, after)
     names = {former.get(change.node, change.node) for change in changes}
-    published = {name: found for name in names if (found := applying.published_range(tx, name)) is not None}
+    published = {name: results for name in names if (results := applying.published_range(tx, name)) is not None}
     added = {change.node for change in changes if change.change is ChangeKind.ADDED}
     returning = {name: keys for name in names if name in after.nodes and (keys := returned(tx, after, name))}
     left = {name: applying.published_range(tx, name, besides=keys) for name, keys in returning.items()}
     return PlanFacts(
-        published={name: _range(projects, name, *found, applying.taken_back(tx, name)) for name, found in published.items()},
-        returning={name: NOWHERE if one is None else _range(projects, name, *one, ()) for name, one in left.items()},
+        published={name: _range(projects, name, *results, applying.taken_back(tx, name)) for name, results in published.items()},
+        returning={name: NOWHERE if item is None else _range(projects, name, *item, ()) for name, item in left.items()},
         heard_of=frozenset(name for name in added if applying.heard_of(tx, name)),
         renamed_deliveries={name: tuple(keys) for name, keys in remapping.touched(tx, *projects).items()},
         withheld_deliveries={name: tuple(keys) for name, keys in remapping.withheld(tx, *projects).items()},

@@ -20,7 +20,7 @@ def with_promises(compiled: Compiled, nodes: Sequence[GraphNode], seconds: Mappi
     terms: dict[ConsumerDeadline, dict[str, int]] = {}
     for name, consumer in compiled.project.consumers.items():
         promise = _promise(compiled, consumer)
-        same = next((one for one in terms if msgspec.structs.replace(one, consumer=name) == promise), promise)
+        same = next((term for term in terms if msgspec.structs.replace(term, consumer=name) == promise), promise)
         reads = {name: 0, **dict.fromkeys(expanded_names(compiled, consumer.reads), 0)}
         terms.setdefault(same, {}).update(reads)
     reached = [(promise, _after(nodes, reads, seconds)) for promise, reads in terms.items()]
@@ -34,15 +34,15 @@ def _promise(compiled: Compiled, consumer: Consumer) -> ConsumerDeadline:
 
 def _after(nodes: Sequence[GraphNode], reads: Mapping[str, int], seconds: Mapping[str, float]) -> dict[str, int]:
     """Node → microseconds from its beginning until the last of what is read was published, on the longest way; of those that lead there."""
-    found: dict[str, int] = {}
+    results: dict[str, int] = {}
     for node in reversed(nodes):
-        below = found.get(node.name, reads.get(node.name))
+        below = results.get(node.name, reads.get(node.name))
         if below is None:
             continue
-        found[node.name] = after = below + int(seconds.get(node.name, 0.0) * _SECOND_US)
+        results[node.name] = after = below + int(seconds.get(node.name, 0.0) * _SECOND_US)
         for name in (*(spec.node for spec in node.inputs), *node.depends):
-            found[name] = max(found.get(name, 0), after)
-    return found
+            results[name] = max(results.get(name, 0), after)
+    return results
 
 
 def _of(node: GraphNode, reached: Sequence[tuple[ConsumerDeadline, dict[str, int]]]) -> tuple[ConsumerDeadline, ...]:

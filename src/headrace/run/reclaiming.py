@@ -38,11 +38,11 @@ def reclaim(store: Store, epoch: int, folders: Folders, keep: RetentionPolicy, n
 def _pressed(tx: Transaction) -> list[int]:
     """The open incidents of no space."""
     wanted = (CauseKind.RESOURCE_EXHAUSTED.value, FailureCategory.SPACE.value)
-    return [one.id for one in incidents.open_ones(tx) if (one.kind, one.detail) == wanted]
+    return [incident.id for incident in incidents.open_ones(tx) if (incident.kind, incident.detail) == wanted]
 
 
 def _said(freed: Collected) -> str:
-    other = sum(one.size_bytes for one in freed.waste)
+    other = sum(waste.size_bytes for waste in freed.waste)
     if not (freed.snapshots or freed.lake_files or other):
         return "nothing could be freed: all that is kept is needed, or is kept for so long as declared"
     return f"freed: {freed.snapshots} snapshots, {freed.lake_files} files of the lake, {other / 2**20:,.1f} MiB of other files"

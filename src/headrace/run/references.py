@@ -19,26 +19,26 @@ from headrace.store.queries.references import QuarantinedPartition
 def checked_again(tx: Transaction, graph: Graph, news: Iterable[News], now: int) -> Iterator[DeliveryArrived | PartitionOvertaken]:
     """The partitions that are to be made, or ingested, again: a check of theirs that reads another node failed, and this news says
     that other rows of that node were published since."""
-    published = {one.node for one in news if one.state == "published"}
+    published = {item.node for item in news if item.state == "published"}
     for node in graph.nodes if published else ():
         read = [name for name in node.checked_against if name in published]
-        for one in stored.failed(tx, node.name) if read else ():
-            newer = next((name for name in read if stored.newer_rows(tx, name, one)), None)
+        for partition in stored.failed(tx, node.name) if read else ():
+            newer = next((name for name in read if stored.newer_rows(tx, name, partition)), None)
             if newer is not None:
-                _tell(tx, one, newer, now)
-                yield _event(tx, one)
+                _tell(tx, partition, newer, now)
+                yield _event(tx, partition)
 
 
-def _event(tx: Transaction, one: QuarantinedPartition) -> DeliveryArrived | PartitionOvertaken:
-    if one.delivery is None:
-        return PartitionOvertaken(one.node, one.partition)
-    common_moves.read_again(tx, one.delivery)
-    return DeliveryArrived(one.node, one.partition)
+def _event(tx: Transaction, partition: QuarantinedPartition) -> DeliveryArrived | PartitionOvertaken:
+    if partition.delivery is None:
+        return PartitionOvertaken(partition.node, partition.partition)
+    common_moves.read_again(tx, partition.delivery)
+    return DeliveryArrived(partition.node, partition.partition)
 
 
-def _tell(tx: Transaction, one: QuarantinedPartition, reference: str, now: int) -> None:
+def _tell(tx: Transaction, partition: QuarantinedPartition, reference: str, now: int) -> None:
     """In the timeline of the incident, where there is one."""
-    found = incidents.open_at(tx, one.node, one.partition)
-    if found is not None:
-        said = f"{place(one.node, one.partition)} is checked again: {reference} has other rows since"
-        incidents.happened(tx, found.id, [Happened(now, said, HEADRACE, f"{CHECKED_AGAIN}{reference}")])
+    incident = incidents.open_at(tx, partition.node, partition.partition)
+    if incident is not None:
+        text = f"{place(partition.node, partition.partition)} is checked again: {reference} has other rows since"
+        incidents.happened(tx, incident.id, [Happened(now, text, HEADRACE, f"{CHECKED_AGAIN}{reference}")])

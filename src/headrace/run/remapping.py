@@ -15,7 +15,7 @@ from headrace.store.queries import applying, exceptions
 def touched(tx: Transaction, before: Project, after: Project) -> dict[str, list[str]]:
     """Source → the partitions whose files are expected to call a column otherwise than before. What somebody has accepted, and had its
     columns under the names of before, isn't read again for other names: it would be held again."""
-    found: dict[str, list[str]] = {}
+    results: dict[str, list[str]] = {}
     for name, source in after.sources.items():
         was = before.sources.get(name)
         if was is None:
@@ -28,21 +28,21 @@ def touched(tx: Transaction, before: Project, after: Project) -> dict[str, list[
         delivered = applying.delivered_keys(tx, name)
         keys = [key for key in delivered if _differ(old, new, changed, key, values_only=key in settled)]
         if keys:
-            found[name] = keys
-    return found
+            results[name] = keys
+    return results
 
 
 def withheld(tx: Transaction, before: Project, after: Project) -> dict[str, list[str]]:
     """Source → its partitions that are held, rejected or failed, where what they are read and checked by is declared otherwise than
     before: they may be right now."""
-    found: dict[str, list[str]] = {}
+    results: dict[str, list[str]] = {}
     for name, source in after.sources.items():
         was = before.sources.get(name)
         if was is not None and _judged_by(before, was) != _judged_by(after, source):
             keys = applying.withheld_keys(tx, name)
             if keys:
-                found[name] = keys
-    return found
+                results[name] = keys
+    return results
 
 
 def _judged_by(project: Project, source: Source) -> Any:
@@ -52,7 +52,7 @@ def _judged_by(project: Project, source: Source) -> Any:
     return without_places(
         [
             source.connector,
-            [(one.name, one.type, one.required, one.unique, one.primary_key) for one in columns],
+            [(column.name, column.type, column.required, column.unique, column.primary_key) for column in columns],
             [] if contract is None else contract.checks,
             (source.checks, source.on_fail, source.on_anomaly, source.on_drift),
             (source.expect.rows_min, source.expect.rows_max, source.expect.unchanged),

@@ -43,10 +43,10 @@ def retire(store: Store, epoch: int | None, keep: RetentionPolicy, now_us: int) 
         number: int | None = 0
         while number is not None:
             with store.write(epoch) as tx:
-                found = retention.ids(tx, kind, before[kind], number, ROWS_MAX)
-                retention.remove(tx, kind, found)
-            gone[kind] += len(found)
-            number = found[-1] if len(found) == ROWS_MAX else None
+                results = retention.ids(tx, kind, before[kind], number, ROWS_MAX)
+                retention.remove(tx, kind, results)
+            gone[kind] += len(results)
+            number = results[-1] if len(results) == ROWS_MAX else None
     return {kind: count for kind, count in gone.items() if count}
 
 
@@ -65,19 +65,19 @@ def _freeze(store: Store, epoch: int | None, before: int, now_us: int) -> None:
 def retirable(tx: Transaction, keep: RetentionPolicy, now_us: int) -> dict[str, int]:
     """How many rows `retire` would delete, by kind, as far as that can be told without doing it: what only those attempts need that
     would go isn't counted."""
-    before, found = cut(keep, now_us), Counter[str]()
+    before, result = cut(keep, now_us), Counter[str]()
     after: tuple[int, int] | None = (0, 0)
     while after is not None:
         going = retention.attempts(tx, before["attempt"], after, ROWS_MAX)
-        found["attempt"] += len(going)
+        result["attempt"] += len(going)
         after = going[-1][:2] if len(going) == ROWS_MAX else None
     for kind in retention.KINDS:
         number: int | None = 0
         while number is not None:
             ids = retention.ids(tx, kind, before[kind], number, ROWS_MAX)
-            found[kind] += len(ids)
+            result[kind] += len(ids)
             number = ids[-1] if len(ids) == ROWS_MAX else None
-    return {kind: count for kind, count in found.items() if count}
+    return {kind: count for kind, count in result.items() if count}
 
 
 def cut(keep: RetentionPolicy, now_us: int) -> dict[str, int]:
@@ -110,8 +110,8 @@ def _frozen(going: Sequence[RemovableAttempt], rows: Sequence[tuple[object, ...]
 
 def _by_day(going: Sequence[RemovableAttempt]) -> list[tuple[str, str, str, int, int]]:
     count, took = Counter[tuple[str, str, str]](), Counter[tuple[str, str, str]]()
-    for one in going:
-        key = (one.node, instant(one.finished_at).date().isoformat(), one.state)
+    for attempt in going:
+        key = (attempt.node, instant(attempt.finished_at).date().isoformat(), attempt.state)
         count[key] += 1
-        took[key] += max(0, one.finished_at - (one.started_at or one.finished_at))
+        took[key] += max(0, attempt.finished_at - (attempt.started_at or attempt.finished_at))
     return [(*key, count[key], took[key]) for key in sorted(count)]

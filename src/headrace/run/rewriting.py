@@ -46,10 +46,10 @@ def main() -> None:
     request = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=RewriteRequest)
     lake = Path(request.lake)
     with DuckDBSession(lake) as session:
-        made = tuple(RewrittenFile(file.path, stage_rewrite(session, file, request.table, request.keys)) for file in request.files)
-    if written := [lake / one.staged.path for one in made if one.staged is not None]:
+        files = tuple(RewrittenFile(file.path, stage_rewrite(session, file, request.table, request.keys)) for file in request.files)
+    if written := [lake / file.staged.path for file in files if file.staged is not None]:
         sync(written)
-    sys.stdout.buffer.write(msgspec.msgpack.encode(made))
+    sys.stdout.buffer.write(msgspec.msgpack.encode(files))
 
 
 if __name__ == "__main__":

@@ -81,18 +81,18 @@ class RunRegistry:
 
     def note(self, news: Iterable[News]) -> None:
         """What partitions came to, in the transaction that makes it so."""
-        for one, run in self._told(news):
+        for item, run in self._told(news):
             if run.row is not None:
-                run.results[one.node, one.partition] = one.state
+                run.results[item.node, item.partition] = item.state
 
     def tell(self, news: Iterable[News]) -> None:
         """The same, once it is committed, to those who asked to be told."""
-        for one, run in self._told(news):
+        for item, run in self._told(news):
             with contextlib.suppress(Exception):  # who shows progress can't stop the work
-                run.report(one)
+                run.report(item)
 
     def _told(self, news: Iterable[News]) -> Iterable[tuple[News, ActiveRun]]:
-        return ((one, run) for one in news for number in one.runs if (run := self.going_on.get(number)) is not None)
+        return ((item, run) for item in news for number in item.runs if (run := self.going_on.get(number)) is not None)
 
 
 def event(run: int, action: Action, actor: Actor, after: dict[str, object], reason: str) -> AuditEvent:

@@ -67,7 +67,7 @@ def tell_nobody(tx: Transaction, applied: AppliedVersion, order: UnpublishReques
     core.handle(loaded, now)
     for event in paused(tx, {node.name for node in loaded.graph.nodes}, now):
         core.handle(event, now)
-    marks = [one for one in core.handle(TakenBack(order.node, order.key, order.said), now) if isinstance(one, PartitionUpdate)]
+    marks = [update for update in core.handle(TakenBack(order.node, order.key, order.said), now) if isinstance(update, PartitionUpdate)]
     leading.mark_partitions(
         tx, [PartitionRecord(m.node, m.key, m.state, m.stale, m.failures, m.not_before, m.reason, now, m.proposed) for m in marks]
     )
@@ -78,7 +78,7 @@ def _out_of_the_lake(tx: Transaction, order: UnpublishRequest, actor: Actor, now
     if table(tx, order.node) is None:
         return newest_snapshot(tx)
     change = CatalogChange.begin(tx, now)
-    rewrites = [Rewrite(one.path, one.staged) for one in order.rewritten]
+    rewrites = [Rewrite(file.path, file.staged) for file in order.rewritten]
     try:
         change.replace(order.node, [order.key], [], rewrites=rewrites)
     except (NeedsRewrite, FileMoved, TableMoved) as error:
@@ -86,8 +86,8 @@ def _out_of_the_lake(tx: Transaction, order: UnpublishRequest, actor: Actor, now
     return change.finish(author=actor.id[:200], message=f"withdraw {order.node}"[:500])
 
 
-def discard(folders: Folders, made: Sequence[RewrittenFile]) -> None:
+def discard(folders: Folders, files: Sequence[RewrittenFile]) -> None:
     """Remove rewrites that weren't published."""
-    for one in made:
-        if one.staged is not None:
-            (folders.lake / one.staged.path).unlink(missing_ok=True)
+    for file in files:
+        if file.staged is not None:
+            (folders.lake / file.staged.path).unlink(missing_ok=True)

@@ -123,7 +123,7 @@ class LeaderLoop:
         self._plans.publication_id = self._publication_id
         more = (write(tx, now) or ()) if write is not None else ()
         self._publication_id = max(self._publication_id, self._plans.publication_id)
-        if self._unproven and any(isinstance(one, TaskFinished | ObservationFinished) for one in news):
+        if self._unproven and any(isinstance(item, TaskFinished | ObservationFinished) for item in news):
             attending.something_works(tx)
             self._unproven = False
         last, begun = self._publication_id, self._begun_us
@@ -143,11 +143,11 @@ class LeaderLoop:
         if (held := self._plans.elsewhere()) is not None:
             freed = self._decisions.decide(tx, [held], now)
             decided = SchedulerDecisions(decided.starts + freed.starts, decided.commands + freed.commands, decided.news + freed.news)
-        self._attempts |= {attempt.id: attempt for attempt in (*decided.starts, *(one for one, _ in errands))}
+        self._attempts |= {attempt.id: attempt for attempt in (*decided.starts, *(attempt for attempt, _ in errands))}
         told = [*batch.news, *decided.news, *self._plans.news]
         self.figures.note(told)
         self._runs.note(told)
-        done = [one for c in decided.commands if isinstance(c, Settled) and (one := self._finish(tx, c, now)) is not None]
+        done = [run_result for c in decided.commands if isinstance(c, Settled) and (run_result := self._finish(tx, c, now)) is not None]
         if self._plans.to_be_judged():
             self._settle(tx, now)
         self._end_wave(tx, now)
@@ -157,10 +157,10 @@ class LeaderLoop:
 
     def _recorded(self, batch: Batch, news: Sequence[Answered], wrong: dict[AttemptId, str]) -> list[Event]:
         """What became of production's attempts, as the core is told."""
-        for one in news:
-            if isinstance(one, TaskFinished) and one.attempt in self._attempts:
-                attempt = self._attempts.pop(one.attempt)
-                batch.add(attempt, one.outcome, wrong.get(one.attempt))
+        for item in news:
+            if isinstance(item, TaskFinished) and item.attempt in self._attempts:
+                attempt = self._attempts.pop(item.attempt)
+                batch.add(attempt, item.outcome, wrong.get(item.attempt))
                 if STANDING in attempt.runs:
                     self._runs.tried += [(attempt.node, key) for key in attempt.keys]
         lost = [self._lose(gone, batch) for gone in news if isinstance(gone, LostWorker)]
@@ -205,10 +205,10 @@ class LeaderLoop:
     def _end_wave(self, tx: Transaction, now: int) -> None:
         """What a server does by itself is done for now. What waits for room on a disk is tried every few
         seconds: that is one run until it is over, or until nothing waits for it any more."""
-        if not self._runs.wave or any(STANDING in one.runs for one in self._attempts.values()):
+        if not self._runs.wave or any(STANDING in attempt.runs for attempt in self._attempts.values()):
             return
         tried, self._runs.tried = self._runs.tried, []
-        self._runs.waits = {one for one in (*self._runs.waits, *tried) if self._core.waits_for_machine(*one)}
+        self._runs.waits = {item for item in (*self._runs.waits, *tried) if self._core.waits_for_machine(*item)}
         if tried or not self._runs.waits:
             self._settle(tx, now, self._runs.going_on[STANDING].row)
         if not self._runs.waits:
@@ -221,13 +221,13 @@ class LeaderLoop:
 
     def _lose(self, gone: LostWorker, batch: Batch) -> WorkerLost:
         """A worker ended: what it was at is lost, and what it hadn't begun. Looks aren't the core's."""
-        lost = [self._attempts.pop(one, None) if one is not None else None for one in (gone.running, *gone.queued)]
+        lost = [self._attempts.pop(attempt_id, None) if attempt_id is not None else None for attempt_id in (gone.running, *gone.queued)]
         for attempt in lost:
             if attempt is not None:
                 begun = attempt.id == gone.running
                 batch.lose(attempt, gone.reason, begun=begun, cancelled=begun and gone.reason == CANCELLED)
-        running, *queued = (one.id if one is not None else None for one in lost)
-        return WorkerLost(running, tuple(one for one in queued if one is not None), f"its worker {gone.reason}")
+        running, *queued = (attempt.id if attempt is not None else None for attempt in lost)
+        return WorkerLost(running, tuple(attempt_id for attempt_id in queued if attempt_id is not None), f"its worker {gone.reason}")
 
     def _settle(self, tx: Transaction, now: int, run: int | None = None) -> None:
         """Write down what became due, what was met, and what isn't as it should be. An environment's nodes are nobody's to be told of."""

@@ -19,7 +19,7 @@ from headrace.store.queries.publications import NewestPublication
 def unchanged(tx: Transaction, compiled: Compiled, node: str, keys: Iterable[str], *, besides: frozenset[str] = frozenset()) -> list[str]:
     """Those of an asset's partitions whose newest publication, whether readers still see it or not, was computed by the code of
     `compiled` from the inputs as they are now, `besides` some of which nobody cares. What was never published isn't among them."""
-    found = []
+    results = []
     fingerprints: dict[int, str | None] = {}
     for key in keys:
         newest = publications.computed(tx, node, key)
@@ -28,8 +28,8 @@ def unchanged(tx: Transaction, compiled: Compiled, node: str, keys: Iterable[str
         if newest.version not in fingerprints:
             fingerprints[newest.version] = _fingerprint(tx, newest.version, node)
         if fingerprints[newest.version] == compiled.nodes[node].fingerprint and not _input_changed(tx, compiled, node, newest, besides):
-            found.append(key)
-    return found
+            results.append(key)
+    return results
 
 
 def returned(tx: Transaction, compiled: Compiled, node: str) -> list[str]:
@@ -41,15 +41,15 @@ def returned(tx: Transaction, compiled: Compiled, node: str) -> list[str]:
     from headrace.run.graph import graph_of  # it loads the SQL parser, which `status` does without
 
     fingerprint = compiled.nodes[node].fingerprint
-    same = [one for one in applying.published_versions(tx, node) if _fingerprint(tx, one, node) == fingerprint]
+    same = [version for version in applying.published_versions(tx, node) if _fingerprint(tx, version, node) == fingerprint]
     if not same:
         return []
-    graph = {one.name: one for one in graph_of(compiled).nodes}
-    own = graph.get(node)
-    if own is None:  # a view is computed by those who read it
+    graph = {node.name: node for node in graph_of(compiled).nodes}
+    graph_node = graph.get(node)
+    if graph_node is None:  # a view is computed by those who read it
         return []
-    reads = [NodeInput(output=own, spec=spec, input=graph[spec.node]) for spec in own.inputs if spec.node in graph]
-    referred = frozenset(one.spec.node for one in reads if one.reference and not own.rebuild_on_reference)
+    reads = [NodeInput(output=graph_node, spec=spec, input=graph[spec.node]) for spec in graph_node.inputs if spec.node in graph]
+    referred = frozenset(node_input.spec.node for node_input in reads if node_input.reference and not graph_node.rebuild_on_reference)
     return unchanged(tx, compiled, node, applying.published_keys(tx, node, same), besides=referred)
 
 
@@ -73,7 +73,7 @@ def checks_changed(tx: Transaction, compiled: Compiled, node: str, version: int 
     if applied is None:
         return False
     before = msgspec.msgpack.decode(applied.compiled, type=Compiled)
-    return any(one.node == node and one.change is ChangeKind.CHECKS for one in changes(before, compiled))
+    return any(change.node == node and change.change is ChangeKind.CHECKS for change in changes(before, compiled))
 
 
 def _fingerprint(tx: Transaction, version: int, node: str) -> str | None:
@@ -84,13 +84,13 @@ def _fingerprint(tx: Transaction, version: int, node: str) -> str | None:
     return None if known is None else known.fingerprint
 
 
-def _input_changed(tx: Transaction, compiled: Compiled, node: str, one: NewestPublication, besides: frozenset[str]) -> bool:
+def _input_changed(tx: Transaction, compiled: Compiled, node: str, publication: NewestPublication, besides: frozenset[str]) -> bool:
     """Whether an input that it needs, but for those `besides`, has other rows since it was read."""
     for spec in compiled.nodes[node].inputs:
         if spec.node in besides:
             continue
-        changed = publications.changed_since(tx, spec.node, one.read, besides=one.snapshot if one.planned else None)
-        wanted = _required(tx, compiled, node, one.partition, spec) if changed else None
+        changed = publications.changed_since(tx, spec.node, publication.read, besides=publication.snapshot if publication.planned else None)
+        wanted = _required(tx, compiled, node, publication.partition, spec) if changed else None
         if changed and (wanted is None or wanted & changed):
             return True
     return False

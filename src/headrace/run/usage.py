@@ -48,7 +48,7 @@ def note(folders: Folders, nodes: Sequence[str], *, reader: str, via: str, at: i
 
 def waiting(folders: Folders) -> list[ReadUsage]:
     """The reads that the leader hasn't added yet."""
-    return [one for name in (_ADDING, _OPEN) for one in _of_file(_folder(folders) / name)]
+    return [read_usage for name in (_ADDING, _OPEN) for read_usage in _of_file(_folder(folders) / name)]
 
 
 def add_up(store: Store, epoch: int | None, folders: Folders, keep_since: str) -> None:
@@ -91,10 +91,10 @@ def _decoded(lines: Iterable[bytes]) -> Iterable[_Read]:
 
 def _by_day(reads: Iterable[_Read]) -> list[ReadUsage]:
     count, last = Counter[tuple[str, str, str, str]](), dict[tuple[str, str, str, str], int]()
-    for one in reads:
-        key = (one.node, one.reader, one.via, instant(one.at).date().isoformat())
+    for item in reads:
+        key = (item.node, item.reader, item.via, instant(item.at).date().isoformat())
         count[key] += 1
-        last[key] = max(last.get(key, one.at), one.at)
+        last[key] = max(last.get(key, item.at), item.at)
     return [ReadUsage(*key, number, last[key]) for key, number in count.items()]
 
 

@@ -49,8 +49,8 @@ def place_of(root: Path, source: Source) -> WatchedFolder | None:
 def places(root: Path, data: Path, sources: Iterable[Source]) -> dict[str, WatchedFolder]:
     """Source → where its files land. A place that holds the data folder would tell of Headrace's own files without end: those sources
     are left to the rounds."""
-    found = {source.name: place for source in sources if (place := place_of(root, source)) is not None}
-    return {name: place for name, place in found.items() if not (place.deep and data.is_relative_to(place.folder))}
+    folders = {source.name: place for source in sources if (place := place_of(root, source)) is not None}
+    return {name: place for name, place in folders.items() if not (place.deep and data.is_relative_to(place.folder))}
 
 
 class FolderWatcher:
@@ -64,15 +64,15 @@ class FolderWatcher:
         self._threads: list[threading.Thread] = []
         self._declared_promises: frozenset[tuple[str, Path, bool]] = frozenset()
 
-    def watch(self, wanted: Mapping[str, WatchedFolder]) -> bool:
+    def watch(self, folders: Mapping[str, WatchedFolder]) -> bool:
         """Watch these places from now on; whether that is a change."""
-        declared_promises = frozenset((name, place.folder, place.deep) for name, place in wanted.items())
+        declared_promises = frozenset((name, place.folder, place.deep) for name, place in folders.items())
         if declared_promises == self._declared_promises:
             return False
         self.close()
         self._declared_promises, self._stop = declared_promises, threading.Event()
         for deep in (False, True):
-            chosen = {name: place for name, place in wanted.items() if place.deep is deep}
+            chosen = {name: place for name, place in folders.items() if place.deep is deep}
             if chosen:
                 thread = threading.Thread(target=self._follow, args=(chosen, deep, self._stop), name="headrace watch", daemon=True)
                 self._threads.append(thread)
@@ -82,8 +82,8 @@ class FolderWatcher:
     def changed(self) -> set[str]:
         """The names of places at which something happened since this was asked last."""
         with self._lock:
-            found, self._changed = self._changed, set()
-        return found
+            results, self._changed = self._changed, set()
+        return results
 
     def close(self) -> None:
         """Watch nothing any more."""

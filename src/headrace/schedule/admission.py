@@ -51,7 +51,7 @@ class AttemptDurations:
 
     def seen(self, node: str) -> list[AttemptGroup]:
         """What attempts at a node took, by about how many partitions they computed, fewest first."""
-        return [AttemptGroup(*found) for found in self.paces.get(node, ())]
+        return [AttemptGroup(*results) for results in self.paces.get(node, ())]
 
     def short(self, node: str) -> bool:
         """Whether attempts at a node are known to be short."""

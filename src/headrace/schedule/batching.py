@@ -75,5 +75,5 @@ class Batches:
 
     def _queued(self, node: GraphNode) -> int:
         """How many partitions of a node are ready."""
-        running = sum(len(one.keys) for one in self._all.running.values() if one.node == node.name)
+        running = sum(len(item.keys) for item in self._all.running.values() if item.node == node.name)
         return self._partition_states.busy.get(node.name, 0) - running

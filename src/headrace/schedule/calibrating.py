@@ -40,15 +40,15 @@ def calibrated(estimate: Estimate, ended: Sequence[PlanTiming]) -> Estimate:
     """The estimate as it is by what has ended; as it was, where nothing like it has."""
     if estimate.seconds <= 0 or estimate.low <= 0:
         return estimate
-    known = [one for one in ended if one.took > 0 and 1 / NEAR <= one.simulated / estimate.seconds <= NEAR]
+    known = [timing for timing in ended if timing.took > 0 and 1 / NEAR <= timing.simulated / estimate.seconds <= NEAR]
     if not known:
         return estimate
-    overhead = min(OVERHEADS_S if len(known) >= FITTED_MIN else OVERHEADS_S[:1], key=lambda one: _loss(known, one))
+    overhead = min(OVERHEADS_S if len(known) >= FITTED_MIN else OVERHEADS_S[:1], key=lambda item: _loss(known, item))
     off = _off(known, overhead)
     factor = median(off) * len(known) / (len(known) + DOUBT)
     seconds = (estimate.seconds + overhead) * math.exp(factor)
     ends = f"{len(known)} that {'have' if len(known) > 1 else 'has'} ended here"
-    wide = math.exp(FOUR_OF_FIVE * _deviation(estimate, [one - factor for one in off]))
+    wide = math.exp(FOUR_OF_FIVE * _deviation(estimate, [item - factor for item in off]))
     return Estimate(
         seconds=seconds,
         low=seconds / wide,
@@ -60,18 +60,18 @@ def calibrated(estimate: Estimate, ended: Sequence[PlanTiming]) -> Estimate:
 
 def _off(known: Sequence[PlanTiming], overhead: float) -> list[float]:
     """By how much each took longer than was simulated with that overhead, as logarithms."""
-    return [math.log(one.took / (one.simulated + overhead)) for one in known]
+    return [math.log(timing.took / (timing.simulated + overhead)) for timing in known]
 
 
 def _loss(known: Sequence[PlanTiming], overhead: float) -> float:
     off = _off(known, overhead)
     middle = median(off)
-    return sum(abs(one - middle) for one in off)
+    return sum(abs(item - middle) for item in off)
 
 
 def _deviation(estimate: Estimate, off: Sequence[float]) -> float:
     """How far the next one may be off, by what was said before and by how far those were that have ended."""
     before = math.log(estimate.high / estimate.low) / (2 * FOUR_OF_FIVE)
-    seen = sum(min(abs(one), UNUSUAL) ** 2 for one in off)
+    seen = sum(min(abs(item), UNUSUAL) ** 2 for item in off)
     free = max(0, len(off) - FITTED)
     return math.sqrt((DOUBT_OF_SPREAD * before**2 + seen) / (DOUBT_OF_SPREAD + free) * (1 + FITTED / len(off)))

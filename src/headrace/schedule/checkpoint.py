@@ -29,10 +29,10 @@ def encode(checkpoint: SchedulerCheckpoint) -> bytes:
 def decode(content: bytes) -> SchedulerCheckpoint | None:
     """The inverse of `encode`; None for one that this release doesn't understand."""
     try:
-        found = _decoder.decode(content)
+        checkpoint = _decoder.decode(content)
     except msgspec.DecodeError:
         return None
-    return found if found.form == FORM else None
+    return checkpoint if checkpoint.form == FORM else None
 
 
 def gathered(graph: Graph, rows: Iterable[LoadedPartition]) -> SchedulerCheckpoint:
@@ -74,7 +74,7 @@ def taken(partition_states: PartitionStates, durations: AttemptDurations, *, com
         if not partition_states.empty(name) or name in partition_states.expanded
     }
     tracked_partitions = tuple(
-        _kept(name, key, tracked) for name, found in partition_states.tracked_partitions.items() for key, tracked in found.items()
+        _kept(name, key, tracked) for name, partitions in partition_states.tracked_partitions.items() for key, tracked in partitions.items()
     )
     return SchedulerCheckpoint(FORM, nodes, tracked_partitions, durations.means, complete, durations.paces)
 
@@ -92,11 +92,11 @@ def restore(checkpoint: SchedulerCheckpoint, partition_states: PartitionStates, 
     for name, node in checkpoint.nodes.items():
         if name in partition_states.nodes:
             _restore_node(partition_states, name, node)
-    for kept in checkpoint.tracked_partitions:
-        if kept.node in partition_states.nodes:
-            partition_states.put(kept.node, kept.key, _tracked(kept))
-            if kept.published:
-                partition_states.visible.add(kept.node)
+    for partition in checkpoint.tracked_partitions:
+        if partition.node in partition_states.nodes:
+            partition_states.put(partition.node, partition.key, _tracked(partition))
+            if partition.published:
+                partition_states.visible.add(partition.node)
 
 
 def _node(partition_states: PartitionStates, name: str) -> KeptNode:
@@ -143,15 +143,20 @@ def _kept(name: str, key: str, tracked: TrackedPartition) -> SavedPartition:
     )
 
 
-def _tracked(kept: SavedPartition) -> TrackedPartition:
-    tracked = TrackedPartition(kept.state)
-    tracked.stale, tracked.proposed, tracked.late, tracked.published = kept.stale, kept.proposed, kept.late, kept.published
+def _tracked(partition: SavedPartition) -> TrackedPartition:
+    tracked = TrackedPartition(partition.state)
+    tracked.stale, tracked.proposed, tracked.late, tracked.published = (
+        partition.stale,
+        partition.proposed,
+        partition.late,
+        partition.published,
+    )
     tracked.failures, tracked.not_before, tracked.reason, tracked.since, tracked.cap = (
-        kept.failures,
-        kept.not_before,
-        kept.reason,
-        kept.since,
-        kept.cap,
+        partition.failures,
+        partition.not_before,
+        partition.reason,
+        partition.since,
+        partition.cap,
     )
     return tracked
 
@@ -160,27 +165,27 @@ def differing(loaded: Loaded, whole: SchedulerCheckpoint) -> Iterator[tuple[str,
     """The partitions that a checkpoint, with what has changed since, says otherwise than all rows do; what only inputs make expected,
     rows don't know."""
     nodes = {node.name: node for node in loaded.graph.nodes}
-    one, other = PartitionStates(nodes), PartitionStates(nodes)
+    states, other = PartitionStates(nodes), PartitionStates(nodes)
     restore(whole, other, AttemptDurations())
     if loaded.checkpoint is not None:
-        restore(loaded.checkpoint, one, AttemptDurations())
+        restore(loaded.checkpoint, states, AttemptDurations())
     for row in loaded.tracked_partitions:
         if row.node in nodes:
-            place(one, row)
+            place(states, row)
     for name in nodes:
         suspects = {
-            *_differing_at_rest(one.resting[name], other.resting[name]),
-            *one.tracked_partitions[name],
+            *_differing_at_rest(states.resting[name], other.resting[name]),
+            *states.tracked_partitions[name],
             *other.tracked_partitions[name],
         }
-        yield from ((name, key) for key in sorted(suspects) if _shown(one.get(name, key)) != _shown(other.get(name, key)))
+        yield from ((name, key) for key in sorted(suspects) if _shown(states.get(name, key)) != _shown(other.get(name, key)))
 
 
-def _differing_at_rest(one: TerminalPartitions, other: TerminalPartitions) -> Iterator[str]:
-    yield from one.named.keys() ^ other.named.keys()
-    for data in one.runs.keys() | other.runs.keys():
-        mine, theirs = one.runs.get(data, IntegerSet()), other.runs.get(data, IntegerSet())
-        yield from (one.key(number, data) for number in (*mine.minus(theirs), *theirs.minus(mine)))
+def _differing_at_rest(partitions: TerminalPartitions, other: TerminalPartitions) -> Iterator[str]:
+    yield from partitions.named.keys() ^ other.named.keys()
+    for data in partitions.runs.keys() | other.runs.keys():
+        mine, theirs = partitions.runs.get(data, IntegerSet()), other.runs.get(data, IntegerSet())
+        yield from (partitions.key(number, data) for number in (*mine.minus(theirs), *theirs.minus(mine)))
 
 
 def _shown(tracked: TrackedPartition | None) -> tuple[object, ...]:

@@ -150,7 +150,9 @@ class Core:
 
     def handed_over(self) -> list[LoadedRunning]:
         """The attempts that hold a slot, as another core takes them over."""
-        return [LoadedRunning(number, one.node, one.keys, one.expires_at, self._dirty(one)) for number, one in self._all.running.items()]
+        return [
+            LoadedRunning(number, item.node, item.keys, item.expires_at, self._dirty(item)) for number, item in self._all.running.items()
+        ]
 
     def ahead(self) -> int:
         """How many attempts lie in the pipes of workers that are at another one."""
@@ -198,8 +200,8 @@ class Core:
         """How many partitions aren't at rest: something is to be done, or to be said, about them."""
         return sum(map(len, self._partition_states.tracked_partitions.values()))
 
-    def _dirty(self, one: Running) -> tuple[str, ...]:
-        return tuple(key for key in one.keys if (tracked := self._partition_states.get(one.node, key)) is not None and tracked.dirty)
+    def _dirty(self, item: Running) -> tuple[str, ...]:
+        return tuple(key for key in item.keys if (tracked := self._partition_states.get(item.node, key)) is not None and tracked.dirty)
 
     # Events
 

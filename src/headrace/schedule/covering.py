@@ -14,7 +14,7 @@ class Covering:
     def __init__(self, spans: Iterable[PartitionRange]) -> None:
         self._firsts: list[str] = []
         self._lasts: list[str | None] = []
-        for span in sorted(spans, key=lambda one: one.first or ""):
+        for span in sorted(spans, key=lambda partition_range: partition_range.first or ""):
             self._add(span)
 
     def _add(self, span: PartitionRange) -> None:

@@ -24,7 +24,7 @@ class Demand:
         spans: dict[str, list[PartitionRange]] = {}
         for target in event.targets:
             spans.setdefault(target.node, []).append(span_of(partition_states.nodes[target.node], target))
-        self._spans = {node: Covering(found) for node, found in spans.items()}
+        self._spans = {node: Covering(ranges) for node, ranges in spans.items()}
 
     @property
     def nodes(self) -> Iterable[str]:

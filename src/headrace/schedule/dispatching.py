@@ -41,7 +41,7 @@ class Dispatcher:
         urgent and takes from the same pool."""
         scheduler_state = self._all
         heads, room = scheduler_state.ready.heads(), scheduler_state.room()
-        slots = Slots(self._slots, (one.node for one in scheduler_state.running.values()), scheduler_state.durations)
+        slots = Slots(self._slots, (item.node for item in scheduler_state.running.values()), scheduler_state.durations)
         while heads:
             entry, takes = heads[0]
             node = scheduler_state.nodes[scheduler_state.network.order[entry.rank]]
@@ -94,17 +94,17 @@ class Dispatcher:
 
     def _following(self, node: GraphNode, key: str, tracked: TrackedPartition, most: int) -> list[str]:
         """The partitions after one that are computed with it."""
-        found: list[str] = []
+        results: list[str] = []
         most = min(most, tracked.cap or most)
-        while len(found) + 1 < most and (following := self._batches.following(node, key)) is not None:
-            one = self._partition_states.tracked(node.name, following)
-            if 0 < one.cap < len(found) + 2 or not self._still(node, following):
+        while len(results) + 1 < most and (following := self._batches.following(node, key)) is not None:
+            partition = self._partition_states.tracked(node.name, following)
+            if 0 < partition.cap < len(results) + 2 or not self._still(node, following):
                 break
-            most = min(most, one.cap or most)
-            one.queued = False
-            found.append(following)
+            most = min(most, partition.cap or most)
+            partition.queued = False
+            results.append(following)
             key = following
-        return found
+        return results
 
     def ahead(self) -> int:
         """How many attempts lie in the pipes of workers that are at another one."""
@@ -112,21 +112,21 @@ class Dispatcher:
 
     def _bundled(self, node: GraphNode, key: str, tracked: TrackedPartition) -> list[str]:
         """The other partitions that came in the same file and wait as well."""
-        found = []
+        results = []
         for other in self._partition_states.bundles.get((node.name, tracked.bundle), ()) if tracked.bundle else ():
-            one = self._partition_states.tracked(node.name, other)
-            waits = one.state is PartitionState.WAITING and one.not_before is None
+            partition = self._partition_states.tracked(node.name, other)
+            waits = partition.state is PartitionState.WAITING and partition.not_before is None
             wanted = self._all.demands.wanted(node.name, other) and self._all.needs.expected(node, other)
             if other == key or not waits or not wanted:
                 continue
-            if not one.queued:
+            if not partition.queued:
                 self._all.begin(node.name, other)
-            one.queued = False
-            found.append(other)
-        return found
+            partition.queued = False
+            results.append(other)
+        return results
 
     def _without(self, node: GraphNode, keys: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-        return tuple(found for key in keys for found in self._all.needs.done_without(node, key, self._all.now))
+        return tuple(results for key in keys for results in self._all.needs.done_without(node, key, self._all.now))
 
     def _dispatch(self, node: GraphNode, keys: tuple[str, ...], queued_at: int) -> None:
         scheduler_state = self._all

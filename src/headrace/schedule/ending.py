@@ -132,7 +132,7 @@ class Endings:
         for key in keys:
             self._queue.put_off(node, key)
         for child, link in self._network.children[node.name]:
-            for wanted in {one: None for key in keys for one in link.touches(key)} if link.optional else ():
+            for wanted in {touch: None for key in keys for touch in link.touches(key)} if link.optional else ():
                 self._queue.consider(child, wanted)
         busy = node.name in self._partition_states.busy  # then they wait on
         for child, link in self._network.children[node.name] if not busy else ():

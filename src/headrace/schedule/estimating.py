@@ -60,7 +60,7 @@ class Pace(msgspec.Struct, frozen=True):
 
     def sizes(self, most: int) -> Sizes:
         """The same, as a core keeps it."""
-        return tuple((one.size, one.seconds) for one in self.seen(most))
+        return tuple((group.size, group.seconds) for group in self.seen(most))
 
 
 class Estimate(msgspec.Struct, frozen=True):
@@ -106,8 +106,8 @@ class Timed(NamedTuple):
 
 def estimate(graph: Graph, work: PlannedWork, paces: Mapping[str, Pace], slots: int) -> Estimate | None:
     """How long the work takes on so many workers that do nothing else; None where nothing is known of how long any of it takes."""
-    found = timed(graph, work, paces, slots)
-    return None if found is None else found.estimate
+    results = timed(graph, work, paces, slots)
+    return None if results is None else results.estimate
 
 
 def timed(graph: Graph, work: PlannedWork, paces: Mapping[str, Pace], slots: int) -> Timed | None:
@@ -136,9 +136,9 @@ def timed(graph: Graph, work: PlannedWork, paces: Mapping[str, Pace], slots: int
 def _phases(graph: Graph, work: PlannedWork) -> list[list[WorkEstimate]]:
     """The work of each phase, in the order of the graph."""
     phases = []
-    for asked in work.phases:
+    for phase in work.phases:
         targets: dict[str, list[Target]] = {}
-        for target in asked:
+        for target in phase:
             targets.setdefault(target.node, []).append(target)
         phases.append([work_of(node, targets[node.name]) for node in graph.nodes if node.name in targets])
     counts: dict[str, int] = {}
@@ -148,7 +148,7 @@ def _phases(graph: Graph, work: PlannedWork) -> list[list[WorkEstimate]]:
         [_spread(planned, counts, work).without(work.done.get(planned.node.name, ())) for planned in planned_work]
         for planned_work in phases[work.ended :]
     )
-    return [kept for planned_work in spread if (kept := [planned for planned in planned_work if planned.partitions])]
+    return [estimates for planned_work in spread if (estimates := [planned for planned in planned_work if planned.partitions])]
 
 
 def _spread(planned: WorkEstimate, counts: Mapping[str, int], work: PlannedWork) -> WorkEstimate:
@@ -160,7 +160,11 @@ def _spread(planned: WorkEstimate, counts: Mapping[str, int], work: PlannedWork)
 def _typical(node: GraphNode, known: Mapping[str, GraphNode], paces: Mapping[str, Pace]) -> Pace:
     """Of a node that never ran: the middle of the others of its kind, where there are any. Sources parse files, what is
     computed in batches is SQL, and what isn't is mostly a process of its own."""
-    alike = [name for name, one in known.items() if (one.is_source, one.batch_max > 1) == (node.is_source, node.batch_max > 1)]
+    alike = [
+        name
+        for name, graph_node in known.items()
+        if (graph_node.is_source, graph_node.batch_max > 1) == (node.is_source, node.batch_max > 1)
+    ]
     middles = sorted((paces[name] for name in alike or known), key=lambda pace: pace.of(1))
     middle = middles[len(middles) // 2]
     return Pace(middle.seconds_attempt, middle.seconds_partition, UNKNOWN_SPREAD, 0)
@@ -212,15 +216,15 @@ class _Stopwatch:
         return self._played(part) * self.load(planned_work) / self.load(part)
 
     def _played(self, planned_work: Sequence[WorkEstimate]) -> float:
-        kept = replace(
+        checkpoint = replace(
             kept_of(planned_work),
             paces={planned.node.name: self._paces[planned.node.name].sizes(planned.node.batch_max) for planned in planned_work},
         )
-        found = played(graph_of(planned_work, self._graph), kept, self._takes, self._slots)
-        self.simulated += found.published
-        self._busy, self._seconds = self._busy + found.busy, self._seconds + found.seconds
-        stuck = 1 - found.published / sum(planned.partitions for planned in planned_work)
-        return found.seconds + stuck * self.load(planned_work) / self._slots
+        virtual_run_result = played(graph_of(planned_work, self._graph), checkpoint, self._takes, self._slots)
+        self.simulated += virtual_run_result.published
+        self._busy, self._seconds = self._busy + virtual_run_result.busy, self._seconds + virtual_run_result.seconds
+        stuck = 1 - virtual_run_result.published / sum(planned.partitions for planned in planned_work)
+        return virtual_run_result.seconds + stuck * self.load(planned_work) / self._slots
 
     def _takes(self, node: str, partitions: int) -> float:
         return self._paces[node].of(partitions)
@@ -230,7 +234,7 @@ def _beginning(planned_work: Sequence[WorkEstimate], partitions: int) -> list[Wo
     """The oldest intervals, as many as hold about so many partitions."""
     span = reach(planned_work)
     low, high = 0.0, 1.0
-    found = list(planned_work)
+    estimates = list(planned_work)
     for _ in range(_BISECTIONS):
         share = (low + high) / 2
         moment = span[0] + int((span[1] - span[0]) * share) if span is not None else 0
@@ -238,8 +242,8 @@ def _beginning(planned_work: Sequence[WorkEstimate], partitions: int) -> list[Wo
         if sum(planned.partitions for planned in tried) > partitions:
             high = share
         else:
-            low, found = share, tried or found
-    return found
+            low, estimates = share, tried or estimates
+    return estimates
 
 
 def _deviation(phases: Sequence[Sequence[WorkEstimate]], paces: Mapping[str, Pace], stopwatch: _Stopwatch) -> float:

@@ -35,7 +35,7 @@ def fitted(groups: Sequence[AttemptGroup]) -> Fit:
         each = max(seconds - FIXED_SECONDS, FOLLOWING_SHARE * seconds) / size
     else:
         each = max(0.0, _slope(groups))
-    return Fit(max(0.0, median((one.seconds - each * one.size, one.weight) for one in groups)), each)
+    return Fit(max(0.0, median((group.seconds - each * group.size, group.weight) for group in groups)), each)
 
 
 def _slope(groups: Sequence[AttemptGroup]) -> float:

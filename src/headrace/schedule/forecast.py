@@ -132,7 +132,7 @@ class PartitionForecaster:
         return Outlook(max(by, self._now), (step,))
 
     def _inputs(self, node: GraphNode, key: str, depth: int) -> Outlook:
-        found = []
+        outlooks = []
         for link in self._network.links[node.name]:
             if link.optional:
                 continue
@@ -140,8 +140,8 @@ class PartitionForecaster:
                 keys: tuple[str, ...] = (WHOLE,) if link.input.partition.whole else ()
             else:
                 keys = link.needs(key)[:MISSING_MAX]
-            found += [self._of(link.input, one, depth + 1) for one in keys]
-        return _last(found)
+            outlooks += [self._of(link.input, key, depth + 1) for key in keys]
+        return _last(outlooks)
 
     def _then(self, node: GraphNode, key: str, before: Outlook, stand: CurrentPartitionState | None) -> Outlook:
         """After what it waits for: its own pause, trigger and next try, and how long it takes."""
@@ -180,7 +180,7 @@ class PartitionForecaster:
         return int(self._seconds.get(node.name, 0.0) * _SECOND_US)
 
 
-def _last(found: list[Outlook]) -> Outlook:
+def _last(outlooks: list[Outlook]) -> Outlook:
     """The one that comes last; one that nothing is known of before all."""
-    never = next((one for one in found if one.at is None), None)
-    return never or max(found, key=lambda one: one.at or 0, default=THERE)
+    never = next((outlook for outlook in outlooks if outlook.at is None), None)
+    return never or max(outlooks, key=lambda outlook: outlook.at or 0, default=THERE)

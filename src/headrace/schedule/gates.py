@@ -62,30 +62,30 @@ class Gates:
         moment, data = split(key, node.partition)
         for _ in range(STEPS_MAX):
             moment = next_key(moment, grain, node.timezone)
-            one = join(moment, data)
-            if bounds(node, one)[1] > until:
+            item = join(moment, data)
+            if bounds(node, item)[1] > until:
                 return None
-            if needs.expected(node, one):
+            if needs.expected(node, item):
                 return moment
         return None
 
     def _heard(self, node: GraphNode) -> float:
         """The end of the newest interval for which something was heard of all that a node requires, all the way up."""
-        found: dict[str, float] = {}
+        results: dict[str, float] = {}
         for name in self._above(node):
             newest = self._partition_states.newest.get(name)
             own = bounds(self._network.nodes[name], newest[1])[1] if newest is not None else -math.inf
-            found[name] = max(own, min((found.get(source.name, math.inf) for source in self._paced(name)), default=-math.inf))
-        return found[node.name]
+            results[name] = max(own, min((results.get(source.name, math.inf) for source in self._paced(name)), default=-math.inf))
+        return results[node.name]
 
     def _above(self, node: GraphNode) -> list[str]:
         """A node and all that are cut by time and required above it, sources first."""
-        found, open_ends = {node.name}, [node.name]
+        results, open_ends = {node.name}, [node.name]
         while open_ends:
-            new = {source.name for source in self._paced(open_ends.pop()) if source.partition.grain is not None} - found
-            found |= new
+            new = {source.name for source in self._paced(open_ends.pop()) if source.partition.grain is not None} - results
+            results |= new
             open_ends += new
-        return sorted(found, key=self._network.rank.__getitem__)
+        return sorted(results, key=self._network.rank.__getitem__)
 
     def _paced(self, name: str) -> list[GraphNode]:
         return [link.input for link in self._network.links[name] if not link.newest and not link.optional]

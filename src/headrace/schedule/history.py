@@ -68,16 +68,16 @@ def digest(commands: Sequence[Command]) -> bytes:
 def replay(history: LeaderHistory) -> list[ReplayDifference]:
     """The turns in which today's core decides otherwise; none if it decides as it did. It ends at an event that the core
     can't handle any more, for that follows from an earlier difference."""
-    found: list[ReplayDifference] = []
+    differences: list[ReplayDifference] = []
     player = _Player(history.epoch, history.slots, history.after)
     for number, turn in enumerate(history.turns):
         try:
             commands = player.play(turn.events, turn.now)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is a difference
-            return [*found, ReplayDifference(number, turn.now, turn.events, (), f"{type(error).__name__}: {error}")]
+            return [*differences, ReplayDifference(number, turn.now, turn.events, (), f"{type(error).__name__}: {error}")]
         if digest(commands) != turn.digest:
-            found.append(ReplayDifference(number, turn.now, turn.events, tuple(commands)))
-    return found
+            differences.append(ReplayDifference(number, turn.now, turn.events, tuple(commands)))
+    return differences
 
 
 class _Player:
@@ -92,5 +92,5 @@ class _Player:
         if self._core is None or any(isinstance(event, Loaded) for event in events):
             self._core = Core(epoch=self._epoch, slots=self._slots, after=self._last_n)
         made = self._core.handle_all(events, now)
-        self._last_n = max([self._last_n, *(one.attempt.n for one in made if isinstance(one, Dispatch))])
+        self._last_n = max([self._last_n, *(dispatch.attempt.n for dispatch in made if isinstance(dispatch, Dispatch))])
         return made

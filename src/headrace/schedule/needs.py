@@ -37,8 +37,8 @@ class Needs:
         if node.name in self._network.coarse and (end := bounds(node, key)[1]) > now:
             yield AwaitedPartition(node.name, key, PartitionState.WAITING, "its interval hasn't ended", end)
         for link in self._network.links[node.name]:
-            found = self._of_link(node, link, key, now)
-            yield from self._not_given_up(link, found, now) if link.optional else found
+            partitions = self._of_link(node, link, key, now)
+            yield from self._not_given_up(link, partitions, now) if link.optional else partitions
         if node.chained and (before := self.before(node, key)) is not None and (waiting := self._blocked(node, before, now)) is not None:
             yield waiting
         for name in node.depends:
@@ -79,9 +79,9 @@ class Needs:
             if (waiting := self._blocked(link.input, needed, now)) is not None:
                 yield waiting
 
-    def _not_given_up(self, link: InputLink, found: Iterator[AwaitedPartition], now: int) -> Iterator[AwaitedPartition]:
+    def _not_given_up(self, link: InputLink, partitions: Iterator[AwaitedPartition], now: int) -> Iterator[AwaitedPartition]:
         """Of an optional input: what is being made, or was promised until later."""
-        for waiting in found:
+        for waiting in partitions:
             tracked = self._partition_states.get(waiting.node, waiting.key)
             if waiting.state is PartitionState.RUNNING or (tracked is not None and tracked.queued):
                 yield waiting
@@ -148,13 +148,13 @@ class Needs:
         latest start of the required inputs. Infinite where something required never arrived, minus infinite for no bound."""
         pending = [node]
         while pending:  # not by recursion: a chain may be longer than the stack
-            one = pending[-1]
-            if one.name not in self._starts:
-                unknown = [source for source in self._required(one) if source.name not in self._starts]
+            graph_node = pending[-1]
+            if graph_node.name not in self._starts:
+                unknown = [source for source in self._required(graph_node) if source.name not in self._starts]
                 if unknown:
                     pending += unknown
                     continue
-                self._starts[one.name] = self._find_start(one)
+                self._starts[graph_node.name] = self._find_start(graph_node)
             pending.pop()
         return self._starts[node.name]
 
@@ -193,17 +193,17 @@ class Needs:
         known: dict[tuple[str, str], bool] = {}
         pending = [(node, key)]
         while pending:  # neither by recursion nor twice: there may be many ways through many nodes to one source
-            one, its_key = pending[-1]
-            place = (one.name, its_key)
+            graph_node, its_key = pending[-1]
+            place = (graph_node.name, its_key)
             if place not in known:
-                found = self._due_here(one, its_key)
-                if not isinstance(found, bool):
-                    unknown = [(source, k) for source, k in found if (source.name, k) not in known]
+                results = self._due_here(graph_node, its_key)
+                if not isinstance(results, bool):
+                    unknown = [(source, k) for source, k in results if (source.name, k) not in known]
                     if unknown:
                         pending += unknown
                         continue
-                    found = any(known[source.name, k] for source, k in found)
-                known[place] = found
+                    results = any(known[source.name, k] for source, k in results)
+                known[place] = results
             pending.pop()
         return known[node.name, key]
 
@@ -219,9 +219,9 @@ class Needs:
         unnamed = node.partition.key is not None and SEPARATOR not in key  # nothing was heard of the interval, nor of its keys
         if not links or (unnamed and not all(link.same for link in links)):
             return not off
-        needed = [(link.input, one) for link in links for one in link.needs(key)]
+        needed = [(link.input, item) for link in links for item in link.needs(key)]
         if off:
-            return any(self._partition_states.known(source.name, one) for source, one in needed)
+            return any(self._partition_states.known(source.name, item) for source, item in needed)
         return needed
 
     # The same node's partition before and after
@@ -235,13 +235,13 @@ class Needs:
         starts, grows = self._chain_starts(node), node.partition.key is not None and node.partition.values is None
         for _ in range(STEPS_MAX):
             moment = previous_key(moment, grain, node.timezone)
-            one = join(moment, data)
-            if bounds(node, one)[1] <= starts:
+            item = join(moment, data)
+            if bounds(node, item)[1] <= starts:
                 return None
-            if self._partition_states.known(node.name, one) or (
-                not grows and (node.name not in self._network.free or self._due(node, one))
+            if self._partition_states.known(node.name, item) or (
+                not grows and (node.name not in self._network.free or self._due(node, item))
             ):
-                return one
+                return item
         return None
 
     def _beside_in_chain(self, node: GraphNode, key: str, at_rest: str | None, *, later: bool) -> Iterator[str]:
@@ -251,9 +251,9 @@ class Needs:
             return
         if at_rest is not None:
             yield at_rest
-        for one, tracked in self._partition_states.tracked_partitions[node.name].items():
-            if tracked.state is not PartitionState.WAIVED and (one > key if later else one < key):
-                yield one
+        for item, tracked in self._partition_states.tracked_partitions[node.name].items():
+            if tracked.state is not PartitionState.WAIVED and (item > key if later else item < key):
+                yield item
 
     def _chain_starts(self, node: GraphNode) -> float:
         """When a node's first partition starts; where nothing says that, with the oldest that was heard of."""

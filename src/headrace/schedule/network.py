@@ -71,14 +71,14 @@ class Network:
         """All nodes that a node comes after."""
         pending = [node]
         while pending:  # not by recursion: a chain may be longer than the stack
-            one = pending[-1]
-            if one.name not in self._ancestors:
-                before = [self.nodes[name] for name in (*(spec.node for spec in one.inputs), *one.depends)]
+            graph_node = pending[-1]
+            if graph_node.name not in self._ancestors:
+                before = [self.nodes[name] for name in (*(spec.node for spec in graph_node.inputs), *graph_node.depends)]
                 unknown = [other for other in before if other.name not in self._ancestors]
                 if unknown:
                     pending += unknown
                     continue
-                self._ancestors[one.name] = {name for other in before for name in (other.name, *self._ancestors[other.name])}
+                self._ancestors[graph_node.name] = {name for other in before for name in (other.name, *self._ancestors[other.name])}
             pending.pop()
         return self._ancestors[node.name]
 
@@ -86,12 +86,12 @@ class Network:
         """The sources that an optional input comes from."""
         if not spec.optional:
             return []
-        found = {spec.node} | self.ancestors(self.nodes[spec.node])
-        return [self.nodes[name] for name in sorted(found) if self.nodes[name].is_source]
+        results = {spec.node} | self.ancestors(self.nodes[spec.node])
+        return [self.nodes[name] for name in sorted(results) if self.nodes[name].is_source]
 
 
-def _longer(one: Grain | None, other: Grain | None) -> bool:
-    return one is not None and other is not None and GRAINS.index(one) > GRAINS.index(other)
+def _longer(grain: Grain | None, other: Grain | None) -> bool:
+    return grain is not None and other is not None and GRAINS.index(grain) > GRAINS.index(other)
 
 
 def _inherits(node: GraphNode, spec: InputSpec, source: GraphNode) -> bool:

@@ -33,7 +33,7 @@ def alone(samples: Sequence[Sample]) -> Pace | None:
 def _with_spread(attempt: float, each: float, samples: Sequence[Sample]) -> Pace:
     pace = Pace(attempt, each, 0.0, len(samples))
     away = (abs(math.log(max(seconds, 1e-6) / max(pace.of(size), 1e-6))) for size, seconds in samples)
-    return Pace(attempt, each, _NORMAL * median((one, 1) for one in away), len(samples))
+    return Pace(attempt, each, _NORMAL * median((item, 1) for item in away), len(samples))
 
 
 def _middles(samples: Sequence[Sample]) -> list[AttemptGroup]:
@@ -41,4 +41,4 @@ def _middles(samples: Sequence[Sample]) -> list[AttemptGroup]:
     sizes: dict[int, list[float]] = {}
     for size, seconds in samples:
         sizes.setdefault(size, []).append(seconds)
-    return [AttemptGroup(size, median((one, 1) for one in found), len(found)) for size, found in sorted(sizes.items())]
+    return [AttemptGroup(size, median((item, 1) for item in results), len(results)) for size, results in sorted(sizes.items())]

@@ -144,7 +144,7 @@ class PartitionStates:
     def hide(self, name: str, tracked: TrackedPartition) -> None:
         """Readers see nothing of a partition any more."""
         tracked.published = False
-        if not self.resting[name] and not any(one.published for one in self.tracked_partitions[name].values()):
+        if not self.resting[name] and not any(partition.published for partition in self.tracked_partitions[name].values()):
             self.visible.discard(name)
 
     def bundle(self, name: str, key: str, bundle: str) -> None:
@@ -183,20 +183,20 @@ class PartitionStates:
         if spec.grain is None or spec.key is None:
             return [key]
         moment = time_key(node, key)
-        found = (join(moment, data) for data in (spec.values or self.seen(node.name, moment)))
-        return [one for one in found if self.known(node.name, one)]
+        result = (join(moment, data) for data in (spec.values or self.seen(node.name, moment)))
+        return [item for item in result if self.known(node.name, item)]
 
     def seen(self, name: str, time_key: str) -> Collection[str]:
         """The data keys that were ever heard of for an interval of a node whose keys grow."""
         listed = self._data_keys.get(name)
         if listed is None:
             return ()
-        found = listed.get(time_key)
-        if found is None:
+        results = listed.get(time_key)
+        if results is None:
             if len(listed) >= INTERVALS_REMEMBERED_MAX:
                 listed.clear()
-            found = listed[time_key] = dict.fromkeys(sorted(self._data_keys_of(name, time_key)))
-        return found.keys()
+            results = listed[time_key] = dict.fromkeys(sorted(self._data_keys_of(name, time_key)))
+        return results.keys()
 
     def first_of_interval(self, name: str, key: str) -> bool:
         """Whether a partition of a node whose keys grow is the only one of its interval that was heard of."""

@@ -36,13 +36,13 @@ class Pauses:
 
     def over(self, now: int) -> list[str]:
         """The nodes whose pause has come to its end; they aren't paused any more."""
-        found = []
+        results = []
         while self._ends and self._ends[0][0] <= now:
             at, node = heapq.heappop(self._ends)
             pause = self._paused.get(node)
             if pause is not None and pause.until == at:  # it may have been paused again since, or for longer
-                found += self.resume([node])
-        return found
+                results += self.resume([node])
+        return results
 
     def of(self, node: str) -> NodePause | None:
         """The pause of a node."""

@@ -69,4 +69,4 @@ class Promotions:
         above = (self._all.nodes[name] for name in self._all.network.ancestors(node))
         within = {source.restate_within for source in above if source.restate_within is not None}
         end = bounds(node, key)[1]
-        return any(self._all.now > Duration.parse(one).after_us(end, node.timezone) for one in within)
+        return any(self._all.now > Duration.parse(item).after_us(end, node.timezone) for item in within)

@@ -129,8 +129,8 @@ class Propagation:
         """What was delivered of a source for the newest interval until now is complete: another one has come."""
         for key in self._partition_states.beside(node, newest):
             for child, link in self._network.children[node.name]:
-                for wanted in link.touches(key):
-                    self._queue.consider(child, wanted)
+                for touch in link.touches(key):
+                    self._queue.consider(child, touch)
             for follower in self._network.followers[node.name]:
                 self._queue.consider(self._all.nodes[follower], key)
 
@@ -144,8 +144,8 @@ class Propagation:
                 if changed:
                     self._delivered(child, delivery_key(self._partition_states.publications.get(node.name, 0)))
                 continue
-            for wanted in link.touches(key):
-                self._touch(child, wanted, link, changed=changed, late=late or (link.optional and too_late))
+            for touch in link.touches(key):
+                self._touch(child, touch, link, changed=changed, late=late or (link.optional and too_late))
             stales = changed and link.stales
             if changed and link.newest and not link.gathers:
                 self._tried_again(child)

@@ -52,8 +52,8 @@ class Queue:
         for child, link in self._network.children[node.name]:
             if not link.same and not link.newest and child.partition.key == node.partition.key:
                 for touched in link.touches(key):
-                    for one in self._partition_states.beside(child, touched):
-                        self.consider(child, one)
+                    for item in self._partition_states.beside(child, touched):
+                        self.consider(child, item)
 
     def want(self, node: GraphNode, key: str, *, force: bool = False, stale: bool = False) -> None:
         """A partition is to be made; with `force` although it was."""
@@ -185,8 +185,8 @@ class Queue:
         for child, link in self._network.children[node.name]:
             if child.settled and node.partition.whole:
                 self.look_again(child)
-            for wanted in link.touches(key):
-                self.consider(child, wanted)
+            for touch in link.touches(key):
+                self.consider(child, touch)
         for follower in self._network.followers[node.name]:
             self.consider(self._all.nodes[follower], key)
         if node.chained and (following := self._all.needs.after(node, key)) is not None:

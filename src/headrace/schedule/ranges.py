@@ -31,14 +31,14 @@ class IntegerSet:
     @classmethod
     def of(cls, numbers: Iterable[int]) -> IntegerSet:
         """The set of these numbers."""
-        found = cls()
-        edges = found.edges
+        integer_set = cls()
+        edges = integer_set.edges
         for number in sorted(numbers):
             if edges and edges[-1] >= number:
                 edges[-1] = number + 1
             else:
                 edges += (number, number + 1)
-        return found
+        return integer_set
 
     def __contains__(self, number: int) -> bool:
         return bisect_right(self.edges, number) % 2 == 1
@@ -159,15 +159,15 @@ class TerminalPartitions:
         """Of a node that is cut by delivery: the one at rest that came last before this."""
         number, _ = self.place(key)
         runs = self.runs.get("")
-        found = runs.before(number) if runs is not None and number is not None else None
-        return None if found is None else delivery_key(found)
+        result = runs.before(number) if runs is not None and number is not None else None
+        return None if result is None else delivery_key(result)
 
     def after(self, key: str) -> str | None:
         """Of a node that is cut by delivery: the one at rest that came first after this."""
         number, _ = self.place(key)
         runs = self.runs.get("")
-        found = runs.after(number) if runs is not None and number is not None else None
-        return None if found is None else delivery_key(found)
+        result = runs.after(number) if runs is not None and number is not None else None
+        return None if result is None else delivery_key(result)
 
     def place(self, key: str) -> tuple[int | None, str]:
         """The number of a partition's interval or delivery, None if it has none, and its data's key."""

@@ -86,10 +86,10 @@ class InputLink:
             return self._referred(key)
         if _grows(self.input):
             return self._needs(key)
-        found = self._known.get(key)
-        if found is None:
-            found = _kept(self._known, key, self._needs(key))
-        return found
+        results = self._known.get(key)
+        if results is None:
+            results = _kept(self._known, key, self._needs(key))
+        return results
 
     def touches(self, key: str) -> Iterable[str]:
         """The output's partitions that read the input's partition `key`; none where it is a reference."""
@@ -103,10 +103,10 @@ class InputLink:
             return ()
         if _grows(self._output):
             return self._touches(key)
-        found = self._touched.get(key)
-        if found is None:
-            found = _kept(self._touched, key, self._touches(key))
-        return found
+        results = self._touched.get(key)
+        if results is None:
+            results = _kept(self._touched, key, self._touches(key))
+        return results
 
     def given_up(self, key: str) -> int | None:
         """When an optional input's partition is done without; None: it isn't waited for at all."""
@@ -160,8 +160,8 @@ def _grows(node: GraphNode) -> bool:
     return node.partition.key is not None and node.partition.values is None
 
 
-def _kept(known: dict[str, tuple[str, ...]], key: str, found: tuple[str, ...]) -> tuple[str, ...]:
+def _kept(known: dict[str, tuple[str, ...]], key: str, results: tuple[str, ...]) -> tuple[str, ...]:
     if len(known) >= REMEMBERED_MAX:
         known.clear()
-    known[key] = found
-    return found
+    known[key] = results
+    return results

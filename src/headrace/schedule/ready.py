@@ -48,9 +48,9 @@ class ReadyQueue:
 
     def heads(self) -> list[tuple[ReadyEntry, Takes]]:
         """The most urgent of each set of pools, as a heap."""
-        found = [(heap[0], takes) for takes, heap in self._heaps.items()]
-        heapq.heapify(found)
-        return found
+        results = [(heap[0], takes) for takes, heap in self._heaps.items()]
+        heapq.heapify(results)
+        return results
 
     def __bool__(self) -> bool:
         return bool(self._heaps)

@@ -66,7 +66,7 @@ class Requests:
 
     def _soon(self, demand: Demand) -> bool:
         """Whether something of a run is tried again so soon that it waits for that."""
-        soon = (one for one in self._all.later if one[0] <= self._all.now + WAITED_US)
+        soon = (item for item in self._all.later if item[0] <= self._all.now + WAITED_US)
         return any(demand.covers(self._partition_states, node, key) for _, node, key in soon)
 
     def _end(self, demand: Demand) -> None:

@@ -80,7 +80,7 @@ class SchedulerState:
 
     def room(self, *, alone: bool = False) -> PoolCapacity:
         """What is free in pools; `alone`: if nobody else took of them."""
-        leases = (PoolLease(self.takes[one.node], one.expires_at) for one in self.running.values())
+        leases = (PoolLease(self.takes[item.node], item.expires_at) for item in self.running.values())
         return PoolCapacity(self.graph.pools, leases, self.now, () if alone else self.elsewhere)
 
     def held(self) -> Takes:
@@ -90,12 +90,12 @@ class SchedulerState:
 
     def short(self) -> tuple[str, ...]:
         """The pools that something is ready for and would have room in, if nobody else took of them."""
-        full, alone, found = self.room(), self.room(alone=True), dict[str, None]()
+        full, alone, results = self.room(), self.room(alone=True), dict[str, None]()
         for entry, takes in self.ready.heads() if self.elsewhere else ():
             tracked = self.partition_states.get(self.network.order[entry.rank], entry.key)
             if tracked is not None and tracked.queued and not alone.short(takes):
-                found.update(dict.fromkeys(full.short(takes)))
-        return tuple(found)
+                results.update(dict.fromkeys(full.short(takes)))
+        return tuple(results)
 
     def lapses(self) -> list[int]:
         """When leases lapse whose attempts ran out of time, and nobody heard of their end."""

@@ -17,17 +17,17 @@ from headrace.schedule.states import PartitionState
 
 def start(scheduler_state: SchedulerState, queue: Queue, event: Loaded) -> None:
     """Record what the store says. What a checkpoint that is complete knows is known; only what has changed since is followed up."""
-    partition_states, kept = scheduler_state.partition_states, event.checkpoint
-    if kept is not None:
-        restore(kept, partition_states, scheduler_state.durations)
+    partition_states, checkpoint = scheduler_state.partition_states, event.checkpoint
+    if checkpoint is not None:
+        restore(checkpoint, partition_states, scheduler_state.durations)
     rows = [row for row in event.tracked_partitions if row.node in scheduler_state.nodes]
     for row in rows:
         place(partition_states, row)
-    scheduler_state.alike.update((one.node, one) for one in event.alike if one.node in scheduler_state.nodes)
-    for one in event.running:
-        _go_on(scheduler_state, queue, one)
-        scheduler_state.running[one.attempt] = Running(one.node, one.keys, one.expires_at)
-    if kept is not None and kept.complete:
+    scheduler_state.alike.update((alike.node, alike) for alike in event.alike if alike.node in scheduler_state.nodes)
+    for item in event.running:
+        _go_on(scheduler_state, queue, item)
+        scheduler_state.running[item.attempt] = Running(item.node, item.keys, item.expires_at)
+    if checkpoint is not None and checkpoint.complete:
         for row in rows:
             _follow(scheduler_state, queue, row.node, row.key)
     else:
@@ -43,13 +43,13 @@ def start(scheduler_state: SchedulerState, queue: Queue, event: Loaded) -> None:
     heapq.heapify(scheduler_state.later)
 
 
-def _go_on(scheduler_state: SchedulerState, queue: Queue, one: LoadedRunning) -> None:
+def _go_on(scheduler_state: SchedulerState, queue: Queue, item: LoadedRunning) -> None:
     """An attempt runs on."""
-    for key in one.keys:
-        queue.expect(scheduler_state.nodes[one.node], key)
-        tracked = scheduler_state.partition_states.tracked(one.node, key)
-        tracked.state, tracked.dirty = PartitionState.RUNNING, key in one.dirty
-        scheduler_state.begin(one.node, key)
+    for key in item.keys:
+        queue.expect(scheduler_state.nodes[item.node], key)
+        tracked = scheduler_state.partition_states.tracked(item.node, key)
+        tracked.state, tracked.dirty = PartitionState.RUNNING, key in item.dirty
+        scheduler_state.begin(item.node, key)
 
 
 def begin_earlier(scheduler_state: SchedulerState, queue: Queue) -> None:
@@ -103,32 +103,34 @@ def _expect(scheduler_state: SchedulerState, queue: Queue, node: GraphNode, key:
 def _unheard(scheduler_state: SchedulerState, node: GraphNode, link: InputLink) -> Iterator[str]:
     """Partitions that an input's publications make expected, without most of those that are at rest."""
     partition_states = scheduler_state.partition_states
-    source, own = partition_states.resting[link.input.name], partition_states.resting[node.name]
+    source, partitions = partition_states.resting[link.input.name], partition_states.resting[node.name]
     shown = [key for key, tracked in partition_states.tracked_partitions[link.input.name].items() if tracked.published]
     if link.same and not link.delivers:
         shown += source.named
         for data, runs in source.runs.items():
-            yield from (own.key(number, data) for number in runs.minus(own.runs.get(data, IntegerSet())))
+            yield from (partitions.key(number, data) for number in runs.minus(partitions.runs.get(data, IntegerSet())))
     elif link.ordered:
         shown += source.named
-        yield from _reached(link, node, source.runs.get("", IntegerSet()), source, own)
+        yield from _reached(link, node, source.runs.get("", IntegerSet()), source, partitions)
     else:
         shown += source
     for key in shown:
         yield from _announced(scheduler_state, link, key)
 
 
-def _reached(link: InputLink, node: GraphNode, runs: IntegerSet, source: TerminalPartitions, own: TerminalPartitions) -> Iterator[str]:
+def _reached(
+    link: InputLink, node: GraphNode, runs: IntegerSet, source: TerminalPartitions, partitions: TerminalPartitions
+) -> Iterator[str]:
     """What runs of an input's intervals make expected: what their ends touch, and all between."""
-    known, grain = own.runs.get("", IntegerSet()), node.partition.grain
+    known, grain = partitions.runs.get("", IntegerSet()), node.partition.grain
     assert grain is not None
     for first, beyond in runs.spans():
-        ends = [own.place(key)[0] for at in (first, beyond - 1) for key in link.touches(source.key(at))]
+        ends = [partitions.place(key)[0] for at in (first, beyond - 1) for key in link.touches(source.key(at))]
         if not ends or None in ends:
             yield from (key for number in range(first, beyond) for key in link.touches(source.key(number)))
             continue
         numbers = [number for number in ends if number is not None]
-        keys = (own.key(number) for number in IntegerSet((min(numbers), max(numbers) + 1)).minus(known))
+        keys = (partitions.key(number) for number in IntegerSet((min(numbers), max(numbers) + 1)).minus(known))
         yield from (key for key in keys if exists(key, grain, node.timezone))
 
 

@@ -95,14 +95,14 @@ class Firings:
 
     def due(self, now: int) -> list[tuple[str, int]]:
         """The nodes whose time has come, each with the newest of its times; they fire with this."""
-        found = []
+        results = []
         while self._next and self._next[0][0] <= now:
             at, name = heapq.heappop(self._next)
             trigger = self._triggers[name]
             self._last[name] = last_firing(trigger, now) or at
             self._set_next(name, trigger, now)
-            found.append((name, self._last[name]))
-        return found
+            results.append((name, self._last[name]))
+        return results
 
     def fire(self, name: str, now: int) -> bool:
         """An event fires a node; whether it has a trigger at all."""
@@ -135,11 +135,11 @@ class Firings:
 
 
 def _fired_by(network: Network) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+    results: dict[str, list[str]] = {}
     for name, node in network.nodes.items():
-        for one in _fires(network, node):
-            found.setdefault(one, []).append(name)
-    return found
+        for fire in _fires(network, node):
+            results.setdefault(fire, []).append(name)
+    return results
 
 
 def _fires(network: Network, node: GraphNode) -> Iterable[str]:

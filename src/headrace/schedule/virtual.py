@@ -34,12 +34,12 @@ class VirtualRunResult(NamedTuple):
     published: int
 
 
-def played(graph: Graph, kept: SchedulerCheckpoint, takes: Takes, slots: int) -> VirtualRunResult:
+def played(graph: Graph, checkpoint: SchedulerCheckpoint, takes: Takes, slots: int) -> VirtualRunResult:
     """What becomes of all that `kept` says to wait, if every attempt succeeds."""
     world = _World(takes, slots)
     core = Core(epoch=1, slots=slots)
     targets = tuple(Target(node.name) for node in graph.nodes)
-    world.give(core, (Loaded(graph, checkpoint=kept), Requested(targets, run=1)))
+    world.give(core, (Loaded(graph, checkpoint=checkpoint), Requested(targets, run=1)))
     while world.happenings:
         world.go_on(core)
     return VirtualRunResult((world.ended_at - BEGIN_US) / 1_000_000, world.busy, world.published)
@@ -92,11 +92,11 @@ class _World:
 
     def _work(self) -> None:
         while self._free and self._pipe:
-            one = self._pipe.popleft()
+            dispatch = self._pipe.popleft()
             self._free -= 1
-            seconds = self._takes(one.node, len(one.keys))
+            seconds = self._takes(dispatch.node, len(dispatch.keys))
             self.busy += seconds
-            self._happens(int(seconds * 1_000_000), one)
+            self._happens(int(seconds * 1_000_000), dispatch)
 
     def _happens(self, after_us: int, what: Dispatch | None) -> None:
         self._count += 1

@@ -106,7 +106,7 @@ class _Asked:
             yield self._own(WaitKind.PAUSED if self._all.gates.pauses.of(node.name) else WaitKind.TRIGGER, shut.reason, shut.until)
         if node.is_source and node.name not in self._all.partition_states.visible and self._all.partition_states.busy.get(node.name):
             yield self._own(WaitKind.FIRST, "waits for its first delivery, which is ingested alone")
-        yield from (self._input(one) for one in self._all.needs.missing(node, key, now) if one[:2] != (node.name, key))
+        yield from (self._input(partition) for partition in self._all.needs.missing(node, key, now) if partition[:2] != (node.name, key))
 
     def _own(self, kind: WaitKind, text: str, until: int | None = None) -> Reason:
         said = "" if until is None else f" ({'from' if kind is WaitKind.BACKOFF else 'until'} {self._moment(until)})"
@@ -120,10 +120,10 @@ class _Asked:
         if node.is_source and waiting.state is PartitionState.MISSING:
             return self._undelivered(node, waiting.key)
         if waiting.state in _STOPPED:
-            told = f"{named}, which {_STOPPED[waiting.state]}" + (f": {waiting.reason}" if waiting.reason else "")
-            return Reason(WaitKind.INPUT, f"waits for {told}", *waiting[:2])
-        told = f", which {waiting.reason}" if waiting.reason.startswith("is ") else f": {waiting.reason}" if waiting.reason else ""
-        return Reason(WaitKind.INPUT, f"waits for {named}{told}", *waiting[:2])
+            message = f"{named}, which {_STOPPED[waiting.state]}" + (f": {waiting.reason}" if waiting.reason else "")
+            return Reason(WaitKind.INPUT, f"waits for {message}", *waiting[:2])
+        message = f", which {waiting.reason}" if waiting.reason.startswith("is ") else f": {waiting.reason}" if waiting.reason else ""
+        return Reason(WaitKind.INPUT, f"waits for {named}{message}", *waiting[:2])
 
     def _undelivered(self, node: GraphNode, key: str) -> Reason:
         """A delivery that nobody has seen: when it was promised for."""
@@ -139,7 +139,7 @@ class _Asked:
         room, sizes = self._all.room(), self._all.graph.pools
         short = room.short(takes)
         for pool in short:
-            holders = [one for one in running if pool in dict(self._all.takes[one.node])]
+            holders = [item for item in running if pool in dict(self._all.takes[item.node])]
             other = " and other work" if pool in dict(self._all.elsewhere) else ""
             yield self._own(WaitKind.POOL, f"{_pool(pool)} {room.taken(pool)} of {sizes[pool]}, held by {_named(holders)}{other}")
         if not short and len(running) >= self._slots:
@@ -159,6 +159,6 @@ def _pool(name: str) -> str:
 
 def _named(running: Iterable[Running]) -> str:
     """Who holds something, the first few by name."""
-    all_of_them = [f"{one.node} {one.keys[0]}" if one.keys[0] != WHOLE else one.node for one in running]
-    shown = ", ".join(all_of_them[:SHOWN_MAX]) or "nobody"
-    return shown + (f" and {len(all_of_them) - SHOWN_MAX} more" if len(all_of_them) > SHOWN_MAX else "")
+    all_of_them = [f"{item.node} {item.keys[0]}" if item.keys[0] != WHOLE else item.node for item in running]
+    text = ", ".join(all_of_them[:SHOWN_MAX]) or "nobody"
+    return text + (f" and {len(all_of_them) - SHOWN_MAX} more" if len(all_of_them) > SHOWN_MAX else "")

@@ -51,8 +51,8 @@ class Withdrawals:
         for child, link in self._network.children[node.name]:
             if link.delivers:
                 continue  # each of its partitions read the publication of its own time
-            for wanted in link.touches(key):
-                self._stale(child, wanted)
+            for touch in link.touches(key):
+                self._stale(child, touch)
             if link.newest and (link.stales or referred) and not link.gathers:
                 for wanted in (*self._partition_states.published(child.name), *self._running(child.name)):
                     self._stale(child, wanted)

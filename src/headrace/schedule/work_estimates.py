@@ -93,13 +93,13 @@ def _edges(node: GraphNode, targets: Sequence[Target]) -> list[int]:
 
 def reach(planned_work: Sequence[WorkEstimate]) -> tuple[int, int] | None:
     """From when to when the intervals go, in microseconds; None where nothing is cut by time."""
-    found = [
+    results = [
         _bounds(planned, number)
         for planned in planned_work
         if planned.node.partition.grain is not None and planned.numbers.edges
         for number in _ends(planned)
     ]
-    return (min(first for first, _ in found), max(last for _, last in found)) if found else None
+    return (min(first for first, _ in results), max(last for _, last in results)) if results else None
 
 
 def until(planned_work: Sequence[WorkEstimate], moment: int, share: float) -> list[WorkEstimate]:

@@ -96,7 +96,7 @@ class _Analyser:
         )
 
     def _placeholders(self) -> tuple[Reference, ...]:
-        found: dict[str, int] = {}
+        results: dict[str, int] = {}
         for token in self._parsed.tokens:
             if token.token_type == TokenType.PLACEHOLDER:
                 self._refuse("positional_parameter", "`?` has no name", token.line, _NAMED_PARAMETER)
@@ -104,8 +104,8 @@ class _Analyser:
             if word.token_type == TokenType.NUMBER:
                 self._refuse("positional_parameter", f"`${word.text}` has no name", word.line, _NAMED_PARAMETER)
             else:
-                found.setdefault(word.text.lower(), self._line + word.line - 1)
-        return _references(found)
+                results.setdefault(word.text.lower(), self._line + word.line - 1)
+        return _references(results)
 
     def _walk(self, sql: str) -> None:
         stack: list[tuple[exp.Expr, frozenset[str]]] = [(self._parsed.tree, frozenset())]
@@ -129,9 +129,9 @@ class _Analyser:
         elif not isinstance(inner, exp.Identifier):
             self._refuse("sql_syntax", "a table's name belongs after FROM", line, "a name can't be a placeholder")
         elif table.args.get("db") is not None:
-            shown = ".".join(part.name for part in table.parts)
+            text = ".".join(part.name for part in table.parts)
             self._refuse(
-                "qualified_name", f"`{shown}` has a schema in front", line, f"write `{inner.name}`: sources and assets have plain names"
+                "qualified_name", f"`{text}` has a schema in front", line, f"write `{inner.name}`: sources and assets have plain names"
             )
         elif table.args.get("when") is not None:
             self._refuse("qualified_name", f"`{inner.name} AT (…)`: a body reads the version that it is given", line, "leave `AT (…)` out")
@@ -178,8 +178,8 @@ def _push_ctes(with_: exp.Expr, names: frozenset[str], stack: list[tuple[exp.Exp
     return names
 
 
-def _references(found: dict[str, int]) -> tuple[Reference, ...]:
-    return tuple(Reference(name=name, line=line) for name, line in found.items())
+def _references(results: dict[str, int]) -> tuple[Reference, ...]:
+    return tuple(Reference(name=name, line=line) for name, line in results.items())
 
 
 def _line_of(node: exp.Expr) -> int | None:

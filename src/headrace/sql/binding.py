@@ -189,13 +189,13 @@ def raised(edges: Edges, rank: int) -> Edges:
 
 def union(parts: Iterable[Edges], rank: int = IDENTITY) -> Edges:
     """All edges of several parts, raised."""
-    found: Edges = {}
+    results: Edges = {}
     for part in parts:
         for key, known in part.items():
             step = known if known > rank else rank  # noqa: FURB136  (the hot loop of lineage: a call costs a third of it)
-            if found.get(key, -1) < step:
-                found[key] = step
-    return found or NOTHING
+            if results.get(key, -1) < step:
+                results[key] = step
+    return results or NOTHING
 
 
 def as_edges(edges: Edges) -> tuple[Edge, ...]:

@@ -55,10 +55,10 @@ def conversion(text: str) -> Conversion:
     if not text.strip():
         raise InvalidSelect("conversion_invalid", "it is empty")
     tree = parse(f"SELECT (\n{text}\n)").tree
-    found = tree.expressions
-    if not isinstance(tree, exp.Select) or set(_parts(tree)) != {"expressions"} or len(found) != 1:
+    results = tree.expressions
+    if not isinstance(tree, exp.Select) or set(_parts(tree)) != {"expressions"} or len(results) != 1:
         raise InvalidSelect("conversion_invalid", "it isn't one expression")
-    inside = found[0]
+    inside = results[0]
     if not isinstance(inside, exp.Paren):
         raise InvalidSelect("conversion_invalid", "it isn't one expression")
     for node in inside.walk():

@@ -49,15 +49,15 @@ def _changed(was: exp.Expr, now: exp.Expr, above: Mapping[str, frozenset[str]], 
     other = {name for name in {*before.columns, *after.columns} if before.columns.get(name) != after.columns.get(name)}
     if _EACH in other:
         return None
-    found = _followed(after.expressions, other, named, bound)
-    if not found:
+    results = _followed(after.expressions, other, named, bound)
+    if not results:
         return None if _rest_mentions(now, named, bound) else frozenset()
-    if _rest_mentions(now, {**named, "": frozenset(found)}, bound) or _shapes_rows(before, found) or _shapes_rows(after, found):
+    if _rest_mentions(now, {**named, "": frozenset(results)}, bound) or _shapes_rows(before, results) or _shapes_rows(after, results):
         return None
     if _aggregates(was) != _aggregates(now):
         return None
-    passed = {name for columns in named.values() for name in columns} if _EACH in found else set()
-    return frozenset((found & before.columns.keys() & after.columns.keys() | passed) - {_EACH})
+    passed = {name for columns in named.values() for name in columns} if _EACH in results else set()
+    return frozenset((results & before.columns.keys() & after.columns.keys() | passed) - {_EACH})
 
 
 def _of_with(
@@ -67,19 +67,19 @@ def _of_with(
     before, after = _with(was), _with(now)
     if list(before) != list(after):
         return None
-    found = dict(above)
+    results = dict(above)
     for name, cte in after.items():
         if before[name].args.get("alias") != cte.args.get("alias") or _recursive(now):
-            if before[name] == cte and not _mentions(cte, found, bound):
+            if before[name] == cte and not _mentions(cte, results, bound):
                 continue
             return None
-        changed = _changed(before[name].this, cte.this, found, bound)
+        changed = _changed(before[name].this, cte.this, results, bound)
         if changed is None:
             return None
         dropped = _gone(before[name].this, cte.this)
         if changed or dropped:
-            found[name] = changed | dropped
-    return found
+            results[name] = changed | dropped
+    return results
 
 
 def _with(select: exp.Select) -> dict[str, exp.Expr]:
@@ -105,25 +105,25 @@ def _parts(tree: exp.Expr) -> _Parts | None:
     if not isinstance(tree, exp.Select):
         return None
     expressions: dict[str, exp.Expr] = {}
-    for one in tree.expressions:
-        name = _EACH if one.is_star else one.alias_or_name.lower()
+    for expression in tree.expressions:
+        name = _EACH if expression.is_star else expression.alias_or_name.lower()
         if not name or name in expressions:
             return None
-        expressions[name] = one
+        expressions[name] = expression
     rest = tree.copy()
     rest.set("expressions", [])
     rest.set("with_", None)
-    return _Parts({name: _text(_with_all(one)) for name, one in expressions.items()}, expressions, _text(rest), tree)
+    return _Parts({name: _text(_with_all(expr)) for name, expr in expressions.items()}, expressions, _text(rest), tree)
 
 
 def _with_all(column: exp.Expr) -> exp.Expr:
     """`*` without what it leaves out: the columns that are left mean what they meant."""
     if not column.is_star:
         return column
-    found = column.copy()
-    for star in found.find_all(exp.Star):
+    expr = column.copy()
+    for star in expr.find_all(exp.Star):
         star.set("except_", None)
-    return found
+    return expr
 
 
 def _text(node: exp.Expr) -> str:
@@ -132,15 +132,15 @@ def _text(node: exp.Expr) -> str:
 
 def _followed(expressions: Mapping[str, exp.Expr], other: set[str], named: Mapping[str, frozenset[str]], bound: frozenset[str]) -> set[str]:
     """These columns, and those of the same SELECT that are computed from what means something else."""
-    found, before = set(other), -1
-    while len(found) != before:
-        before = len(found)
-        aliases = {**named, "": frozenset(found)} if found else named
-        for name, one in expressions.items():
-            passed_on = isinstance(one, exp.Column) and one.name.lower() == name
-            if _mentions(one, named if passed_on else aliases, bound):
-                found.add(name)
-    return found
+    results, before = set(other), -1
+    while len(results) != before:
+        before = len(results)
+        aliases = {**named, "": frozenset(results)} if results else named
+        for name, expr in expressions.items():
+            passed_on = isinstance(expr, exp.Column) and expr.name.lower() == name
+            if _mentions(expr, named if passed_on else aliases, bound):
+                results.add(name)
+    return results
 
 
 def _mentions(node: exp.Expr, changed: Mapping[str, frozenset[str]], bound: frozenset[str]) -> bool:
@@ -158,12 +158,12 @@ def _mentions(node: exp.Expr, changed: Mapping[str, frozenset[str]], bound: froz
 
 def _names(changed: Mapping[str, frozenset[str]]) -> frozenset[str]:
     """Columns that mean something else, and the statements that give them: a row is named like its table."""
-    found: set[str] = set()
+    results: set[str] = set()
     for name, columns in changed.items():
-        found |= columns
+        results |= columns
         if name:
-            found.add(name)
-    return frozenset(found)
+            results.add(name)
+    return frozenset(results)
 
 
 def _rest_mentions(select: exp.Select, changed: Mapping[str, frozenset[str]], bound: frozenset[str]) -> bool:
@@ -180,7 +180,7 @@ def _rest_mentions(select: exp.Select, changed: Mapping[str, frozenset[str]], bo
 
 def _each(value: object) -> Iterable[exp.Expr]:
     values = value if isinstance(value, list) else [value]
-    return (one for one in values if isinstance(one, exp.Expression))
+    return (value for value in values if isinstance(value, exp.Expression))
 
 
 def _joins(part: exp.Expr, names: frozenset[str]) -> bool:
@@ -188,7 +188,7 @@ def _joins(part: exp.Expr, names: frozenset[str]) -> bool:
     for join in part.find_all(exp.Join):
         if (join.args.get("method") or "").lower() == "natural":
             return True
-        if any(one.name.lower() in names for one in join.args.get("using") or []):
+        if any(item.name.lower() in names for item in join.args.get("using") or []):
             return True
     return False
 
@@ -198,16 +198,18 @@ def _shapes_rows(parts: _Parts, touched: set[str]) -> bool:
     select = parts.tree
     if select.args.get("distinct") is not None:
         return True
-    ours = [one for name, one in parts.expressions.items() if name in touched]
-    if any(one.find(*_MULTIPLYING) for one in ours):
+    ours = [expr for name, expr in parts.expressions.items() if name in touched]
+    if any(expr.find(*_MULTIPLYING) for expr in ours):
         return True
-    aggregates = [one.find(exp.AggFunc) is not None for one in ours]
+    aggregates = [expr.find(exp.AggFunc) is not None for expr in ours]
     group = select.args.get("group")
-    by_position = group is not None and (group.args.get("all") or any(isinstance(one, exp.Literal) for one in group.expressions))
+    by_position = group is not None and (
+        group.args.get("all") or any(isinstance(expression, exp.Literal) for expression in group.expressions)
+    )
     if by_position:
         return not all(aggregates)
     order = select.args.get("order")
-    by_place = order is not None and any(one.this.is_int for one in order.expressions)
+    by_place = order is not None and any(expression.this.is_int for expression in order.expressions)
     return by_place and select.args.get("limit") is not None
 
 
@@ -215,4 +217,4 @@ def _aggregates(select: exp.Select) -> bool:
     """Whether all rows become one, without a GROUP BY."""
     if select.args.get("group") is not None:
         return False
-    return any(one.find_ancestor(exp.Window) is None for column in select.expressions for one in column.find_all(exp.AggFunc))
+    return any(item.find_ancestor(exp.Window) is None for column in select.expressions for item in column.find_all(exp.AggFunc))

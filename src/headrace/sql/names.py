@@ -31,9 +31,9 @@ def bind_column(context: BindingContext, scope: NameScope, node: exp.Column) -> 
     parts = [part.name for part in node.parts]
     at: NameScope | None = scope
     while at is not None:
-        found = _in_scope(context, at, node, parts)
-        if found is not None:
-            return found
+        expression = _in_scope(context, at, node, parts)
+        if expression is not None:
+            return expression
         at = at.parent
     if len(parts) == 1 and parts[0].lower() in _CONSTANT_NAMES:
         return BoundExpression("VARCHAR", NOTHING)
@@ -47,10 +47,10 @@ def _in_scope(context: BindingContext, scope: NameScope, node: exp.Column, parts
         source = next((source for source in scope.sources if source.alias == first), None)
         if source is not None:
             return _qualified(context, source, node, parts[1:])
-    found = _unqualified(context, scope, node, first)
-    if found is None:
+    expression = _unqualified(context, scope, node, first)
+    if expression is None:
         return None
-    return _field_of(found, parts[1:])
+    return _field_of(expression, parts[1:])
 
 
 def _qualified(context: BindingContext, source: FromItem, node: exp.Column, rest: list[str]) -> BoundExpression:
@@ -78,12 +78,12 @@ def _unqualified(context: BindingContext, scope: NameScope, node: exp.Column, na
 
 
 def _listed(scope: NameScope, name: str) -> list[tuple[FromItem, Output]]:
-    found = []
+    results = []
     for source in scope.sources:
         column = None if name in source.merged else source.relation.get(name)
         if column is not None:
-            found.append((source, column))
-    return found
+            results.append((source, column))
+    return results
 
 
 def _unlisted(scope: NameScope, name: str) -> BoundExpression | None:
@@ -131,8 +131,8 @@ def _say_no_column(context: BindingContext, node: exp.Column, name: str, sources
     )
 
 
-def _say_ambiguous(context: BindingContext, node: exp.Column, name: str, found: list[tuple[FromItem, Output]]) -> None:
-    choices = " or ".join(f"`{source.alias}.{name}`" for source, _ in found[:3])
+def _say_ambiguous(context: BindingContext, node: exp.Column, name: str, results: list[tuple[FromItem, Output]]) -> None:
+    choices = " or ".join(f"`{source.alias}.{name}`" for source, _ in results[:3])
     context.say("ambiguous_column", f"`{name}` is in several tables", node, f"write {choices}")
 
 
@@ -143,5 +143,5 @@ def _tables_hint(aliases: list[str]) -> str:
 def near(name: str, known: list[str]) -> str:
     """`did you mean …?` where something known is close, else nothing."""
     lowered = {candidate.lower(): candidate for candidate in known}
-    found = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.6)
-    return f"did you mean `{lowered[found[0]]}`?" if found else ""
+    results = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.6)
+    return f"did you mean `{lowered[results[0]]}`?" if results else ""

@@ -98,10 +98,10 @@ def parse(text: str) -> Parsed:
 
 
 def _single(statements: list[exp.Expr | None]) -> exp.Expr:
-    found = [statement for statement in statements if statement is not None and not isinstance(statement, exp.Semicolon)]
-    if len(found) != 1:
-        raise InvalidSelect("not_a_select", f"{len(found)} statements where one SELECT belongs")
-    tree = found[0]
+    exprs = [statement for statement in statements if statement is not None and not isinstance(statement, exp.Semicolon)]
+    if len(exprs) != 1:
+        raise InvalidSelect("not_a_select", f"{len(exprs)} statements where one SELECT belongs")
+    tree = exprs[0]
     if not isinstance(tree, exp.Query | exp.Values):
         raise InvalidSelect("not_a_select", f"a {tree.key.upper()} statement where a SELECT belongs")
     for node in tree.walk():
@@ -140,7 +140,7 @@ def _check_templates(tokens: list[Token], text: str) -> None:
             "SQL is never a template here: there is no Jinja",
             line=first.line,
             near=" ".join(written[0].split())[:40] if written else text[first.start : first.start + 2],
-            hint=next((hint.format(*found.groups()) for pattern, hint in _TEMPLATES if (found := pattern.match(inside))), _NO_TEMPLATE),
+            hint=next((hint.format(*match.groups()) for pattern, hint in _TEMPLATES if (match := pattern.match(inside))), _NO_TEMPLATE),
         )
 
 
@@ -174,15 +174,15 @@ def _unclosed(text: str, error: TokenError) -> InvalidSelect:
 
 
 def _syntax(error: ParseError) -> InvalidSelect:
-    found = error.errors[0] if error.errors else {}
-    line, end_column = found.get("line") or 1, found.get("col") or 1
-    near = str(found.get("highlight") or "")
+    results = error.errors[0] if error.errors else {}
+    line, end_column = results.get("line") or 1, results.get("col") or 1
+    near = str(results.get("highlight") or "")
     column = max(1, end_column - len(near) + 1)
-    what = str(found.get("description") or "unexpected token").rstrip(".")
+    what = str(results.get("description") or "unexpected token").rstrip(".")
     hint = ""
     if near.strip() == "`":
         hint = 'a name that isn\'t a plain word stands in double quotes: "order"'
-    elif near.strip().isdigit() and re.search(r"\btop\s*$", str(found.get("start_context") or ""), re.IGNORECASE):
+    elif near.strip().isdigit() and re.search(r"\btop\s*$", str(results.get("start_context") or ""), re.IGNORECASE):
         hint = f"write `limit {near.strip()}` at the end"
     if what.startswith("Required keyword"):
         what = "something is missing here"

@@ -76,27 +76,27 @@ def other_side(placeholder: exp.Expr) -> exp.Expr | None:
 def scope_of(binding: BoundQuery, node: exp.Expr) -> NameScope | None:
     """The scope of the SELECT around a node."""
     select = node.find_ancestor(exp.Select)
-    found = binding.context.selected.get(id(select))
-    return found.scope if found is not None else None
+    bound_select = binding.context.selected.get(id(select))
+    return bound_select.scope if bound_select is not None else None
 
 
 def _of_bounds(binding: BoundQuery) -> set[str]:
     """Output columns that are a bound of the interval themselves: `$partition_start as report_day`."""
-    found = binding.context.selected.get(id(binding.tree))
-    if found is None:
+    select = binding.context.selected.get(id(binding.tree))
+    if select is None:
         return set()
     return {
         name
-        for name, node, _ in found.outputs
+        for name, node, _ in select.outputs
         if name is not None and isinstance(node, exp.Placeholder) and str(node.name).lower() in BOUNDS
     }
 
 
 def _ambiguous(names: list[str], place: Place) -> Problem:
-    shown = ", ".join(f"`{name}`" for name in names[:4])
+    text = ", ".join(f"`{name}`" for name in names[:4])
     return Problem(
         code="ambiguous_partition_column",
-        message=f"{shown} could each say which interval a row belongs to",
+        message=f"{text} could each say which interval a row belongs to",
         hint=f"name one: partition: {{by: …, column: {names[0]}}}",
         place=place,
     )

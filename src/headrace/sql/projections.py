@@ -33,19 +33,19 @@ class Projection(NamedTuple):
 
 def project(context: BindingContext, scope: NameScope, select: exp.Expr) -> list[Projection]:
     """The output columns of a SELECT in order."""
-    found: list[Projection] = []
+    projections: list[Projection] = []
     for item in select.expressions:
         if isinstance(item, exp.Star):
-            found += _star(context, scope, item, None)
+            projections += _star(context, scope, item, None)
         elif isinstance(item, exp.Column) and isinstance(item.this, exp.Star):
-            found += _qualified_star(context, scope, item)
+            projections += _qualified_star(context, scope, item)
         elif isinstance(item, exp.Columns):
-            found += _columns(context, scope, item)
+            projections += _columns(context, scope, item)
         elif isinstance(item, exp.Explode) or (isinstance(item, exp.Alias) and isinstance(item.this, exp.Explode)):
-            found.append(_unnest(context, scope, item))
+            projections.append(_unnest(context, scope, item))
         else:
-            found.append(_expression(context, scope, item))
-    return found
+            projections.append(_expression(context, scope, item))
+    return projections
 
 
 def _expression(context: BindingContext, scope: NameScope, item: exp.Expr) -> Projection:
@@ -113,13 +113,13 @@ def _star(context: BindingContext, scope: NameScope, star: exp.Expr, only: int |
     if not scope.sources:
         context.say("unknown_column", "`*` without FROM", star)
         return []
-    found: list[Projection] = []
+    projections: list[Projection] = []
     for at, source in enumerate(scope.sources):
         if only is None or only == at:
-            found += _of_source(scope, at, source, only is None)
-    _say_missing(context, star, found, [*excluded, *replaced])
+            projections += _of_source(scope, at, source, only is None)
+    _say_missing(context, star, projections, [*excluded, *replaced])
     result = []
-    for item in found:
+    for item in projections:
         key = (item.name or "").lower()
         if item.unlisted:
             unchanged = not (replaced or renamed or excluded)
@@ -142,25 +142,25 @@ def _renamed(star: exp.Expr) -> dict[str, exp.Expr]:
 
 def _of_source(scope: NameScope, at: int, source: FromItem, all_of_them: bool) -> list[Projection]:
     relation: Relation = source.relation
-    found = []
+    projections = []
     for column in relation.columns:
         name = (column.name or "").lower()
         if all_of_them and name in source.merged:
             continue
         bound = scope.using.get(name) if all_of_them else None
-        found.append(Projection(column.name, bound or BoundExpression(column.type, column.edges), None, at))
+        projections.append(Projection(column.name, bound or BoundExpression(column.type, column.edges), None, at))
     if not relation.complete:
         listed = tuple(relation.columns) if len(scope.sources) == 1 else ()
         rest = relation.rest if len(scope.sources) == 1 and relation.opaque is None else ()
         whole = Projection(None, BoundExpression(UNKNOWN, union([relation.everything()], OPAQUE)), None, at, True, rest, listed)
-        return [whole] if rest else [*found, whole]
-    return found
+        return [whole] if rest else [*projections, whole]
+    return projections
 
 
-def _say_missing(context: BindingContext, star: exp.Expr, found: list[Projection], wanted: list[str]) -> None:
-    if any(item.unlisted for item in found):
+def _say_missing(context: BindingContext, star: exp.Expr, projections: list[Projection], wanted: list[str]) -> None:
+    if any(item.unlisted for item in projections):
         return
-    names = [item.name for item in found if item.name]
+    names = [item.name for item in projections if item.name]
     known = {name.lower() for name in names}
     for name in wanted:
         if name not in known:
@@ -172,16 +172,19 @@ def _columns(context: BindingContext, scope: NameScope, item: exp.Expr) -> list[
     what = item.this
     if isinstance(what, exp.Star):
         return _star(context, scope, what, None)
-    everything = [found for at, source in enumerate(scope.sources) for found in _of_source(scope, at, source, True)]
+    everything = [projection for at, source in enumerate(scope.sources) for projection in _of_source(scope, at, source, True)]
     pattern = str(what.this) if isinstance(what, exp.Literal) and what.is_string else ""
     simple = _SIMPLE_PATTERN.fullmatch(pattern) and sum(pattern.count(sign) for sign in "*+?") <= _REPEATS_MAX
-    if simple and all(not found.unlisted and found.name for found in everything):
+    if simple and all(not projection.unlisted and projection.name for projection in everything):
         try:
-            return [found for found in everything if re.search(pattern, found.name or "")]
+            return [projection for projection in everything if re.search(pattern, projection.name or "")]
         except re.error:
             pass
     return [
         Projection(
-            None, BoundExpression(UNKNOWN, union([found.bound.edges for found in everything], OPAQUE) or NOTHING), item, unlisted=True
+            None,
+            BoundExpression(UNKNOWN, union([projection.bound.edges for projection in everything], OPAQUE) or NOTHING),
+            item,
+            unlisted=True,
         )
     ]

@@ -39,10 +39,10 @@ def _list_of_first(arguments: Sequence[str]) -> str:
 
 
 def _unified(arguments: Sequence[str]) -> str:
-    found = arguments[0]
+    result = arguments[0]
     for other in arguments[1:]:
-        found = unify(found, other)
-    return found
+        result = unify(result, other)
+    return result
 
 
 def _sum(arguments: Sequence[str]) -> str:
@@ -71,10 +71,10 @@ def _at_extreme(arguments: Sequence[str]) -> str:
 def _same_integer(arguments: Sequence[str]) -> str:
     if not all(is_integer(kind) for kind in arguments):
         return UNKNOWN
-    found = arguments[0]
+    result = arguments[0]
     for other in arguments[1:]:
-        found = widest_integer(found, other)
-    return settled(found)
+        result = widest_integer(result, other)
+    return settled(result)
 
 
 def _absolute(arguments: Sequence[str]) -> str:

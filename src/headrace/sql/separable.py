@@ -106,8 +106,8 @@ class _Follower:
     def _outputs(self, node: exp.Expr) -> list[str | None]:
         while isinstance(node, exp.Subquery | exp.SetOperation):
             node = node.this
-        found = self._selected.get(id(node))
-        return [None if name is None else name.lower() for name, _, _ in found.outputs] if found is not None else []
+        select = self._selected.get(id(node))
+        return [None if name is None else name.lower() for name, _, _ in select.outputs] if select is not None else []
 
     def _positions(self, node: exp.Expr, names: set[str]) -> list[int]:
         outputs = self._outputs(node)
@@ -117,96 +117,96 @@ class _Follower:
 
     def _names_at(self, node: exp.Expr, positions: list[int]) -> set[str]:
         outputs = self._outputs(node)
-        found = {outputs[at] for at in positions if at < len(outputs)}
-        named = {name for name in found if name is not None}
+        results = {outputs[at] for at in positions if at < len(outputs)}
+        named = {name for name in results if name is not None}
         if len(named) != len(positions):
             raise _Mixes("a column of UNION has no name")
         return named
 
     def _select(self, node: exp.Select, names: set[str]) -> None:
-        found = self._selected.get(id(node))
-        if found is None:
+        select = self._selected.get(id(node))
+        if select is None:
             raise _Mixes("a query isn't followed")
         if node.args.get("sample") is not None or any(table.args.get("sample") is not None for table in node.find_all(exp.Table)):
             raise _Mixes("it takes a sample")
-        defining = [self._defining(found, name) for name in names]
+        defining = [self._defining(select, name) for name in names]
         carried = set[Pair]().union(*(columns for _, columns in defining))
-        self._check_groups(node, found, names, defining)
-        self._check_windows(node, found, names, defining)
+        self._check_groups(node, select, names, defining)
+        self._check_windows(node, select, names, defining)
         self._check_subqueries(node)
-        self._sources(node, found, carried)
+        self._sources(node, select, carried)
 
-    def _defining(self, found: BoundSelect, name: str) -> Defining:
+    def _defining(self, select: BoundSelect, name: str) -> Defining:
         """The expression of an output column, and the (source, column) pairs that it is made of."""
-        for output, node, source in found.outputs:
+        for output, node, source in select.outputs:
             if output is not None and output.lower() == name:
                 if node is None and source is not None:
-                    return None, {(found.scope.sources[source].alias, name)}
-                return node, self._columns(found, node)
-        if len(found.scope.sources) == 1 and not found.scope.sources[0].relation.complete:
-            return None, {(found.scope.sources[0].alias, name)}
+                    return None, {(select.scope.sources[source].alias, name)}
+                return node, self._columns(select, node)
+        if len(select.scope.sources) == 1 and not select.scope.sources[0].relation.complete:
+            return None, {(select.scope.sources[0].alias, name)}
         raise _Mixes(f"`{name}` can't be followed")
 
-    def _columns(self, found: BoundSelect, node: exp.Expr | None, seen: frozenset[str] = frozenset()) -> set[Pair]:
+    def _columns(self, select: BoundSelect, node: exp.Expr | None, seen: frozenset[str] = frozenset()) -> set[Pair]:
         """The columns of the sources that an expression is made of, through the aliases (in `seen`: not again) that it uses."""
         columns: set[Pair] = set()
         for column in node.find_all(exp.Column) if node is not None else ():
-            alias = self._alias(found, column)
+            alias = self._alias(select, column)
             if alias is None:
-                for name, other, _ in found.outputs:
+                for name, other, _ in select.outputs:
                     key = (name or "").lower()
                     if key == column.name.lower() and other is not node and key not in seen:
-                        columns |= self._columns(found, other, seen | {key})
+                        columns |= self._columns(select, other, seen | {key})
             else:
                 columns.add((alias, column.name.lower()))
         return columns
 
-    def _alias(self, found: BoundSelect, column: exp.Column) -> str | None:
+    def _alias(self, select: BoundSelect, column: exp.Column) -> str | None:
         """Which source of the SELECT a column belongs to."""
         name, table = column.name.lower(), column.table.lower()
-        for source in found.scope.sources:
+        for source in select.scope.sources:
             if table and source.alias != table:
                 continue
             if name not in source.merged and (source.relation.get(name) is not None or source.relation.unlisted(name) is not None):
                 return source.alias
         return None
 
-    def _covered(self, found: BoundSelect, keys: Iterable[exp.Expr], names: set[str], defining: list[Defining]) -> bool:
+    def _covered(self, select: BoundSelect, keys: Iterable[exp.Expr], names: set[str], defining: list[Defining]) -> bool:
         """Whether the keys fix the partition: each routing column is a key, or all columns that it is made of are."""
         listed = list(keys)
         plain: set[Pair] = set()
         by_name: set[str] = set()
         for key in listed:
             if isinstance(key, exp.Column):
-                alias = self._alias(found, key)
+                alias = self._alias(select, key)
                 if alias is not None:
                     plain.add((alias, key.name.lower()))
                 by_name.add(key.name.lower())
-            elif isinstance(key, exp.Literal) and str(key.this).isdigit() and 0 < int(key.this) <= len(found.outputs):
-                by_name.add((found.outputs[int(key.this) - 1][0] or "").lower())
+            elif isinstance(key, exp.Literal) and str(key.this).isdigit() and 0 < int(key.this) <= len(select.outputs):
+                by_name.add((select.outputs[int(key.this) - 1][0] or "").lower())
         return all(
             name in by_name or (bool(columns) and columns <= plain) or any(node is not None and key == node for key in listed)
             for name, (node, columns) in zip(names, defining, strict=True)
         )
 
-    def _check_groups(self, node: exp.Select, found: BoundSelect, names: set[str], defining: list[Defining]) -> None:
+    def _check_groups(self, node: exp.Select, select: BoundSelect, names: set[str], defining: list[Defining]) -> None:
         group = node.args.get("group")
         if group is None:
-            if any(item is not None and aggregates(item) for _, item, _ in found.outputs) or node.args.get("having") is not None:
+            if any(item is not None and aggregates(item) for _, item, _ in select.outputs) or node.args.get("having") is not None:
                 raise _Mixes("it aggregates all rows together")
         elif any(isinstance(key, exp.Rollup | exp.Cube | exp.GroupingSets) for key in group.expressions):
             raise _Mixes("ROLLUP and CUBE add totals over all partitions")
-        elif not group.args.get("all") and not self._covered(found, group.expressions, names, defining):
+        elif not group.args.get("all") and not self._covered(select, group.expressions, names, defining):
             raise _Mixes(f"a GROUP BY is without `{', '.join(sorted(names))}`")
         distinct = node.args.get("distinct")
         if (
             distinct is not None
             and distinct.args.get("on") is not None
-            and not self._covered(found, distinct.args["on"].expressions, names, defining)
+            and not self._covered(select, distinct.args["on"].expressions, names, defining)
         ):
             raise _Mixes(f"DISTINCT ON is without `{', '.join(sorted(names))}`")
 
-    def _check_windows(self, node: exp.Select, found: BoundSelect, names: set[str], defining: list[Defining]) -> None:
+    def _check_windows(self, node: exp.Select, select: BoundSelect, names: set[str], defining: list[Defining]) -> None:
         named = {window.name.lower(): window for window in node.args.get("windows") or []}
         for window in _own(node, exp.Window):
             if window in named.values():
@@ -215,7 +215,7 @@ class _Follower:
             base = named.get(str(window.args["alias"].name).lower()) if window.args.get("alias") is not None else None
             if base is not None:
                 keys += base.args.get("partition_by") or []
-            if not self._covered(found, keys, names, defining):
+            if not self._covered(select, keys, names, defining):
                 raise _Mixes(f"a window's PARTITION BY is without `{', '.join(sorted(names))}`")
 
     def _check_subqueries(self, node: exp.Select) -> None:
@@ -226,19 +226,19 @@ class _Follower:
             if query is not node and not any(query is source or _below(query, source) for source in sources) and self._touches(query):
                 raise _Mixes("a subquery reads partitions of its own")
 
-    def _sources(self, node: exp.Select, found: BoundSelect, carried: set[Pair]) -> None:
+    def _sources(self, node: exp.Select, select: BoundSelect, carried: set[Pair]) -> None:
         """The source that carries the column is followed; every other one that is cut must be joined on it."""
         for join in node.args.get("joins") or []:
             if str(join.args.get("method") or "").upper() == "POSITIONAL":
                 raise _Mixes("it joins by position")
-        reading = [source for source in found.scope.sources if self._is_cut(source)]
+        reading = [source for source in select.scope.sources if self._is_cut(source)]
         if not reading:
             raise _Mixes("it reads nothing that is cut by time")
         hidden = [source for source in self._joined(node) if self._touches(source)]
         if len(hidden) > len(reading):
             raise _Mixes("SEMI and ANTI joins aren't followed")
         equal = _Equalities(carried)
-        for left, right in self._equalities(node, found):
+        for left, right in self._equalities(node, select):
             equal.add(left, right)
         for source in reading:
             columns = equal.of(source.alias)
@@ -251,7 +251,7 @@ class _Follower:
         from_ = node.args.get("from_")
         return ([from_.this] if from_ is not None else []) + [join.this for join in node.args.get("joins") or []]
 
-    def _equalities(self, node: exp.Select, found: BoundSelect) -> list[tuple[Pair, Pair]]:
+    def _equalities(self, node: exp.Select, select: BoundSelect) -> list[tuple[Pair, Pair]]:
         pairs = []
         conditions = [join.args.get("on") for join in node.args.get("joins") or []]
         where = node.args.get("where")
@@ -259,12 +259,12 @@ class _Follower:
         for condition in conditions:
             for part in condition.flatten() if isinstance(condition, exp.And) else [condition]:
                 if isinstance(part, exp.EQ | exp.NullSafeEQ) and isinstance(part.left, exp.Column) and isinstance(part.right, exp.Column):
-                    left, right = self._alias(found, part.left), self._alias(found, part.right)
+                    left, right = self._alias(select, part.left), self._alias(select, part.right)
                     if left is not None and right is not None:
                         pairs.append(((left, part.left.name.lower()), (right, part.right.name.lower())))
-        for source in found.scope.sources:
+        for source in select.scope.sources:
             for name in source.merged:
-                pairs += [((source.alias, name), (other.alias, name)) for other in found.scope.sources if other is not source]
+                pairs += [((source.alias, name), (other.alias, name)) for other in select.scope.sources if other is not source]
         return pairs
 
     def _is_cut(self, source: FromItem) -> bool:
@@ -297,10 +297,10 @@ class _Equalities:
 
     def of(self, alias: str) -> set[str]:
         """One column of that source for each of the carrying ones, as far as there are."""
-        found = set()
+        results = set()
         for known in self._classes:
-            found.update(sorted(name for source, name in known if source == alias)[:1])
-        return found
+            results.update(sorted(name for source, name in known if source == alias)[:1])
+        return results
 
 
 def _cuts(placeholder: exp.Expr) -> bool:
@@ -315,9 +315,9 @@ def _cuts(placeholder: exp.Expr) -> bool:
 
 def _own(node: exp.Select, kind: type[exp.Expr]) -> Iterable[exp.Expr]:
     """Nodes of a kind in a SELECT itself, the outermost of nested queries included, their insides not."""
-    for found in node.walk(prune=lambda part: isinstance(part, exp.Query | exp.With) and part is not node):
-        if isinstance(found, kind):
-            yield found
+    for expr in node.walk(prune=lambda part: isinstance(part, exp.Query | exp.With) and part is not node):
+        if isinstance(expr, kind):
+            yield expr
 
 
 def _below(node: exp.Expr, above: exp.Expr) -> bool:

@@ -46,7 +46,7 @@ def canonical(text: str) -> str:
     lists = 0
     while name.endswith("[]") and lists < LISTS_MAX:
         name, lists = name[:-2].rstrip(), lists + 1
-    return UNKNOWN if (found := _scalar(name)) == UNKNOWN else found + "[]" * lists
+    return UNKNOWN if (result := _scalar(name)) == UNKNOWN else result + "[]" * lists
 
 
 def _scalar(name: str) -> str:

@@ -125,8 +125,8 @@ def _fits(value: int, type_: str) -> bool:
 
 def _digits(type_: str) -> tuple[int, int]:
     """Width and scale that a number has as a decimal."""
-    found = _DECIMAL.fullmatch(type_)
-    return (int(found[1]), int(found[2])) if found else (_DECIMAL_DIGITS[settled(type_)], 0)
+    match = _DECIMAL.fullmatch(type_)
+    return (int(match[1]), int(match[2])) if match else (_DECIMAL_DIGITS[settled(type_)], 0)
 
 
 def arithmetic(operator: str, left: str, right: str) -> str:
@@ -241,7 +241,7 @@ def _split(text: str) -> list[str]:
 
 
 def _field(text: str) -> tuple[str, str] | None:
-    found = re.fullmatch(r'(?:"((?:[^"]|"")+)"|(\w+)) (.+)', text, re.DOTALL)
-    if not found:
+    match = re.fullmatch(r'(?:"((?:[^"]|"")+)"|(\w+)) (.+)', text, re.DOTALL)
+    if not match:
         return None
-    return (found[1].replace('""', '"') if found[1] else found[2]), found[3]
+    return (match[1].replace('""', '"') if match[1] else match[2]), match[3]

@@ -122,7 +122,7 @@ def _from_environment(value: Any) -> Any:
     """References to environment variables alone."""
     if not isinstance(value, str):
         return value
-    return _VARIABLE.sub(lambda found: _variable(found[1] or found[2]), value)
+    return _VARIABLE.sub(lambda match: _variable(match[1] or match[2]), value)
 
 
 def _variable(name: str) -> str:

@@ -105,20 +105,20 @@ class Store:
 
 def engine_of(root: Path, settings: Settings, resolve: Resolve | None) -> StoreEngine:
     """The database that the settings name, not opened yet."""
-    found = address(root, settings, resolve)
-    if isinstance(found, PostgresqlAddress):
+    results = address(root, settings, resolve)
+    if isinstance(results, PostgresqlAddress):
         from headrace.store.engines.postgresql import PostgresqlEngine  # psycopg: only who uses it pays for it
 
-        return PostgresqlEngine(found)
-    return SqliteEngine(found.path)
+        return PostgresqlEngine(results)
+    return SqliteEngine(results.path)
 
 
 def state_path(root: Path, settings: Settings) -> Path:
     """The absolute path of the project's SQLite file. StoreError where the state is elsewhere, or the address can't be used."""
-    found = address(root, settings)
-    if not isinstance(found, SqliteAddress):
+    results = address(root, settings)
+    if not isinstance(results, SqliteAddress):
         raise StoreError("this state is no file")
-    return found.path
+    return results.path
 
 
 def exists(root: Path, settings: Settings, resolve: Resolve | None = None) -> bool:

@@ -79,8 +79,8 @@ def _is_full(folder: Path) -> bool:
 
 def unreadable(path: Path, error: UnicodeDecodeError) -> StoreError:
     """The names of its tables aren't text any more."""
-    said = f"the state database {path} is damaged: its tables aren't those that Headrace made ({error})"
-    return StoreError(said, hint=RESTORE)
+    text = f"the state database {path} is damaged: its tables aren't those that Headrace made ({error})"
+    return StoreError(text, hint=RESTORE)
 
 
 def missing(where: str) -> StoreError:

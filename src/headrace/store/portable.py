@@ -156,7 +156,7 @@ def _references(tx: Transaction) -> list[tuple[str, str]]:
 
 def columns_by_table(tx: Transaction) -> dict[str, dict[str, str]]:
     """Table → column → type."""
-    found: dict[str, dict[str, str]] = {}
+    results: dict[str, dict[str, str]] = {}
     if tx.dialect is Dialect.POSTGRESQL:
         rows = tx.execute(
             "select table_name, column_name, data_type from information_schema.columns"
@@ -168,8 +168,8 @@ def columns_by_table(tx: Transaction) -> dict[str, dict[str, str]]:
             " where t.type = 'table' and t.name not like 'sqlite_%' order by t.name, c.cid"
         ).fetchall()
     for table, column, kind in rows:
-        found.setdefault(table, {})[column] = kind
-    return found
+        results.setdefault(table, {})[column] = kind
+    return results
 
 
 def _continue_ids(tx: Transaction) -> None:

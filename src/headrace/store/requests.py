@@ -65,17 +65,17 @@ def submit(store: Store, command: str, arguments: dict[str, Any], actor: str) ->
 
 def take(tx: Transaction, epoch: int) -> list[CommandRequest]:
     """All requests that wait, oldest first, now taken by this leader; those that an earlier leader left count as waiting."""
-    found = tx.execute(
+    results = tx.execute(
         f"select {_COLUMNS} from request where state in ('waiting', 'taken') and (state = 'waiting' or epoch <> :epoch) order by id",
         {"epoch": epoch},
     ).fetchall()
-    if not found:
+    if not results:
         return []
     tx.executemany(
         "update request set state = 'taken', epoch = :epoch, run_id = null where id = :id",
-        [{"epoch": epoch, "id": row[0]} for row in found],
+        [{"epoch": epoch, "id": row[0]} for row in results],
     )
-    return [_request(row)._replace(state=RequestState.TAKEN, epoch=epoch, run_id=None) for row in found]
+    return [_request(row)._replace(state=RequestState.TAKEN, epoch=epoch, run_id=None) for row in results]
 
 
 def serve_by(tx: Transaction, request_id: int, run_id: int) -> None:

@@ -95,7 +95,7 @@ def _addresses(data_folder: Path) -> Iterator[Path]:
 def _private_folder() -> Path:
     folder = Path(tempfile.gettempdir()) / f"headrace-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+    results = folder.lstat()
+    if not stat.S_ISDIR(results.st_mode) or results.st_uid != os.getuid():
         raise PermissionError(f"{folder} belongs to somebody else")
     return folder

@@ -113,10 +113,10 @@ class Guard:
 
     def _ours(self, host: str) -> bool:
         """Whether a Host's value (`name`, `name:port`, `[::1]:port`) names this server."""
-        said = _HOST.fullmatch(host)
-        if said is None:
+        match = _HOST.fullmatch(host)
+        if match is None:
             return False
-        name = _plain(said["name"])
+        name = _plain(match["name"])
         if name in self._names:
             return True
         with contextlib.suppress(ValueError):

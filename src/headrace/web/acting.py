@@ -95,17 +95,17 @@ class Acts:
             raise HttpProblem(503, f"{UNDER_WAY_MAX} acts are under way", "wait until one of them is over")
         act, loop = RunningAction(next(self._numbers), name), asyncio.get_running_loop()
         self._acts[act.id] = act
-        for old in [one for one in self._acts.values() if one.over.is_set()][:-KEPT_MAX]:
+        for old in [act for act in self._acts.values() if act.over.is_set()][:-KEPT_MAX]:
             del self._acts[old.id]
         threading.Thread(target=_done, args=(act, do, loop), name=f"headrace act {name}", daemon=True).start()
         return act
 
     def get(self, act_id: str) -> RunningAction:
         """One of them. Problem (404) for one that there isn't, or isn't any more."""
-        found = self._acts.get(act_id)
-        if found is None:
+        action = self._acts.get(act_id)
+        if action is None:
             raise HttpProblem(404, "there is no such act", "acts are forgotten when the server ends; /api/v1/audit has what was done")
-        return found
+        return action
 
 
 def _done(act: RunningAction, do: Callable[[RunningAction], Any], loop: asyncio.AbstractEventLoop) -> None:

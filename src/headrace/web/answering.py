@@ -34,34 +34,34 @@ def as_json(response: Any, status: int = 200) -> Response:
 
 def looking(reader: ProjectReader, endpoint: Get) -> Answering:
     """Answers with the response of an endpoint, or that who asks has it already."""
-    kept = ResponseCache()
+    cache = ResponseCache()
 
     async def answer(request: Request) -> Response:
         asked = of_query(endpoint.asked, request.path_params, request.query_params)
         sent = request.headers.get("if-none-match", "")
-        found = await reader.response(lambda session: _answered(session, endpoint, asked, kept, sent))
-        headers = {} if found.tag is None else {"etag": found.tag, "cache-control": "private, no-cache"}
-        if found.tag is not None and knows(sent, found.tag):
+        result = await reader.response(lambda session: _answered(session, endpoint, asked, cache, sent))
+        headers = {} if result.tag is None else {"etag": result.tag, "cache-control": "private, no-cache"}
+        if result.tag is not None and knows(sent, result.tag):
             return Response(status_code=304, headers=headers)
-        return Response(found.body, media_type=JSON, headers=headers if found.agree is None else {**headers, AGREE: found.agree})
+        return Response(result.body, media_type=JSON, headers=headers if result.agree is None else {**headers, AGREE: result.agree})
 
     return answer
 
 
-def _answered(session: ProjectSession, endpoint: Get, asked: Struct, kept: ResponseCache, sent: str) -> Answered:
+def _answered(session: ProjectSession, endpoint: Get, asked: Struct, cache: ResponseCache, sent: str) -> Answered:
     """Made in a thread, unless it was made already, or needn't be."""
     question = repr(asked)
     tag = None if endpoint.of_files else tag_of(f"{endpoint.path} {question}", state_of(session))
     if tag is not None:
         if knows(sent, tag):
             return Answered(tag, b"")
-        if (before := kept.get(question, tag)) is not None:
+        if (before := cache.get(question, tag)) is not None:
             return before
     response = endpoint.make(session, asked)
-    found = Answered(tag, encoded(response), response.plan_id if isinstance(response, Planned) else None)
+    result = Answered(tag, encoded(response), response.plan_id if isinstance(response, Planned) else None)
     if tag is not None:
-        kept.put(question, found)
-    return found
+        cache.put(question, result)
+    return result
 
 
 def acting(reader: ProjectReader, acts: Acts, endpoint: Endpoint) -> Answering:
@@ -74,9 +74,9 @@ def acting(reader: ProjectReader, acts: Acts, endpoint: Endpoint) -> Answering:
             async with asyncio.timeout(WAIT_SECONDS):
                 await act.over.wait()
         if not act.over.is_set():
-            found = as_json(act.shown(), 202)
-            found.headers["location"] = f"{PREFIX}/acts/{act.id}"
-            return found
+            result = as_json(act.shown(), 202)
+            result.headers["location"] = f"{PREFIX}/acts/{act.id}"
+            return result
         if act.problem is not None:
             raise act.problem
         return as_json(act.document)

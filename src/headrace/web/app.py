@@ -59,8 +59,8 @@ class ServerEndpoints:
     async def readyz(self, request: Request) -> Response:
         """It leads or stands by, and reaches the state."""
         del request
-        found = await self._reader.glance(lambda session: probes.readiness(session, self._server))
-        return as_json(found, 200 if found.ready else 503)
+        readiness = await self._reader.glance(lambda session: probes.readiness(session, self._server))
+        return as_json(readiness, 200 if readiness.ready else 503)
 
     async def metrics(self, request: Request) -> Response:
         """Prometheus' text."""
@@ -81,8 +81,8 @@ class ServerEndpoints:
         if self.bundle.built:
             return self.bundle.page(request, 200 if self._guard.lets_look(request) else 401)
         self._guard.check_token(request)
-        found = await self._reader.response(lambda session: page.status_page(status(session), self._server.role))
-        return Response(found, media_type="text/html; charset=utf-8")
+        result = await self._reader.response(lambda session: page.status_page(status(session), self._server.role))
+        return Response(result, media_type="text/html; charset=utf-8")
 
     async def hook(self, request: Request) -> Response:
         """A webhook: the asset's trigger fires. What is sent with it isn't kept."""
@@ -105,7 +105,7 @@ def app(reader: ProjectReader, guard: Guard, server: ServerInfo, bundle: Bundle 
 
         return Route(path, judged, methods=[method])
 
-    found = Starlette(
+    result = Starlette(
         routes=[
             route("/healthz", answers.healthz, guarded=False),
             route("/readyz", answers.readyz, guarded=False),
@@ -121,14 +121,14 @@ def app(reader: ProjectReader, guard: Guard, server: ServerInfo, bundle: Bundle 
             route(f"{PREFIX}/events", Events(reader).answer),
             route(f"{PREFIX}/acts/{{act}}", following(acts)),
             *(
-                route(one.path, looking(reader, one)) if isinstance(one, Get) else route(one.path, acting(reader, acts, one), "POST")
-                for one in TABLE
+                route(item.path, looking(reader, item)) if isinstance(item, Get) else route(item.path, acting(reader, acts, item), "POST")
+                for item in TABLE
             ),
         ],
         exception_handlers={HTTPException: _unrouted},
     )
-    found.router.redirect_slashes = False
-    return found
+    result.router.redirect_slashes = False
+    return result
 
 
 async def _answered(request: Request, endpoint: Endpoint, guard: Guard, *, guarded: bool) -> Response:

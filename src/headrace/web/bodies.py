@@ -18,16 +18,16 @@ async def body_of(request: Request) -> bytes:
     length = request.headers.get("content-length", "0")
     if length.isdecimal() and int(length[:20]) > BODY_BYTES_MAX:
         raise HttpProblem(413, f"at most {BODY_BYTES_MAX:,} bytes are taken")
-    found = bytearray()
+    result = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):
             async for chunk in request.stream():
-                found += chunk
-                if len(found) > BODY_BYTES_MAX:
+                result += chunk
+                if len(result) > BODY_BYTES_MAX:
                     raise HttpProblem(413, f"at most {BODY_BYTES_MAX:,} bytes are taken")
     except TimeoutError:
         raise HttpProblem(408, f"the body didn't come within {BODY_SECONDS:.0f} s") from None
-    return bytes(found)
+    return bytes(result)
 
 
 async def json_of(request: Request) -> bytes:

@@ -80,8 +80,8 @@ class Data:
                 f"ask for {path.stem[:60]}.{', .'.join(FORMS)}",
             )
         asked = of_query(DataAsked, {"asset": path.stem}, request.query_params)
-        wanted = ReadQuery(asset=asked.asset, partitions=_listed(asked.partition), at=asked.at, version=asked.version, limit=asked.limit)
-        return await self._answer(request, wanted, form, _listed(asked.columns) or None, self._files)
+        query = ReadQuery(asset=asked.asset, partitions=_listed(asked.partition), at=asked.at, version=asked.version, limit=asked.limit)
+        return await self._answer(request, query, form, _listed(asked.columns) or None, self._files)
 
     async def preview(self, request: Request) -> Response:
         """Some rows, as `headrace read --json` gives them."""
@@ -94,16 +94,16 @@ class Data:
     async def _answer(
         self,
         request: Request,
-        wanted: ReadQuery,
+        query: ReadQuery,
         form: str,
         columns: tuple[str, ...] | None,
         turns: asyncio.Semaphore,
     ) -> Response:
-        found = await self._reader.response(lambda session: None if is_view(session.project(), wanted.asset) else find(session, wanted))
-        headers = _headers(found, wanted, form, columns)
+        location = await self._reader.response(lambda session: None if is_view(session.project(), query.asset) else find(session, query))
+        headers = _headers(location, query, form, columns)
         if "etag" in headers and knows(request.headers.get("if-none-match", ""), headers["etag"]):
             return Response(status_code=304, headers=headers)
-        question = Question(*self._reader.project, wanted, form, columns)
+        question = Question(*self._reader.project, query, form, columns)
         await _turn(turns)
         try:
             process = await _started(question)
@@ -175,17 +175,17 @@ async def _rows(process: Process) -> AsyncIterator[bytes]:
         raise ConnectionAbortedError("the rows could not all be read")
 
 
-def _headers(found: ReadLocation | None, wanted: ReadQuery, form: str, columns: tuple[str, ...] | None) -> dict[str, str]:
+def _headers(location: ReadLocation | None, query: ReadQuery, form: str, columns: tuple[str, ...] | None) -> dict[str, str]:
     """Of what snapshot it is, and whether it is as it should be. A view has no snapshot of its own."""
-    if found is None or found.snapshot is None:
+    if location is None or location.snapshot is None:
         return {"cache-control": "no-store"}
-    asked = hashlib.sha256(f"{wanted} {form} {columns}".encode()).hexdigest()[:16]
+    asked = hashlib.sha256(f"{query} {form} {columns}".encode()).hexdigest()[:16]
     told: dict[str, Any] = {
-        "etag": f'"{found.snapshot}-{asked}"', "cache-control": "private, no-cache", "x-headrace-snapshot": str(found.snapshot),
-        "x-headrace-state": found.state, "x-headrace-data-through": found.data_through,
+        "etag": f'"{location.snapshot}-{asked}"', "cache-control": "private, no-cache", "x-headrace-snapshot": str(location.snapshot),
+        "x-headrace-state": location.state, "x-headrace-data-through": location.data_through,
     }  # fmt: skip
     return {name: value for name, value in told.items() if value is not None}
 
 
 def _listed(texts: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(one.strip() for text in texts for one in text.split(",") if one.strip())
+    return tuple(item.strip() for text in texts for item in text.split(",") if item.strip())

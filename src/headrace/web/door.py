@@ -57,16 +57,16 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def _bound(family: int, host: str, port: int) -> socket.socket:
-    found = socket.socket(family, socket.SOCK_STREAM)
+    result = socket.socket(family, socket.SOCK_STREAM)
     try:
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        found.bind((host, port))
-        found.listen(CONNECTIONS_MAX)
+        result.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        result.bind((host, port))
+        result.listen(CONNECTIONS_MAX)
     except OSError:
-        found.close()
+        result.close()
         raise
-    found.set_inheritable(False)
-    return found
+    result.set_inheritable(False)
+    return result
 
 
 class Patient(H11Protocol):
@@ -85,9 +85,13 @@ class Patient(H11Protocol):
 
     def _close_longest_waiting(self) -> None:
         """Close the oldest half-open connection where there are already HALF_OPEN_MAX."""
-        half_open = [one for one in self.connections if isinstance(one, Patient) and one._waiting and not one.transport.is_closing()]
+        half_open = [
+            connection
+            for connection in self.connections
+            if isinstance(connection, Patient) and connection._waiting and not connection.transport.is_closing()
+        ]
         if len(half_open) >= HALF_OPEN_MAX:
-            min(half_open, key=lambda one: one._waiting_since).transport.abort()
+            min(half_open, key=lambda item: item._waiting_since).transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """It sent something."""

@@ -69,9 +69,9 @@ class Events:
                 yield event("alive", {}, None)
                 continue
             seen = self._moves  # read before the changes: later ones are sent the next time
-            known, found = await self._reader.told(known)
-            if found.changes:
-                yield event("changes", found, found.id)
+            known, response = await self._reader.told(known)
+            if response.changes:
+                yield event("changes", response, response.id)
 
     async def _wait(self, seen: int) -> bool:
         """Whether anything changed within ALIVE_SECONDS."""
@@ -90,9 +90,9 @@ class Events:
         known = None
         with ChangeWatcher(self._reader) as watch:
             while self._listeners:
-                found = await watch.look()
-                if found is not None and found != known:
-                    known, self._moves = found, self._moves + 1
+                result = await watch.look()
+                if result is not None and result != known:
+                    known, self._moves = result, self._moves + 1
                     async with self._moved:
                         self._moved.notify_all()
                 await asyncio.sleep(LOOK_SECONDS)

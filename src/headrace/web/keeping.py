@@ -37,8 +37,8 @@ class ResponseCache:
     def get(self, asked: str, tag: str) -> Answered | None:
         """What was answered, if it is still so."""
         with self._lock:
-            found = self._answers.get(asked)
-            return found if found is not None and found.tag == tag else None
+            result = self._answers.get(asked)
+            return result if result is not None and result.tag == tag else None
 
     def put(self, asked: str, answered: Answered) -> None:
         """Keep an answer; the oldest goes."""
@@ -59,4 +59,4 @@ def tag_of(asked: str, state: str) -> str:
 
 def knows(sent: str, tag: str) -> bool:
     """Whether `If-None-Match` names a tag."""
-    return any(one.strip() in (tag, "*") for one in sent.split(","))
+    return any(item.strip() in (tag, "*") for item in sent.split(","))

@@ -65,72 +65,72 @@ class MetricsText:
 
 def text(session: ProjectSession, server: ServerInfo) -> str:
     """All metrics. What isn't known is left out, never zero."""
-    said = MetricsText()
-    _of_process(said, session, server)
+    metrics_text = MetricsText()
+    _of_process(metrics_text, session, server)
     response = status(session)
-    _of_consumers(said, response)
-    _of_status(said, response)
-    _of_store(said, session)
-    return str(said)
+    _of_consumers(metrics_text, response)
+    _of_status(metrics_text, response)
+    _of_store(metrics_text, session)
+    return str(metrics_text)
 
 
-def _of_process(said: MetricsText, session: ProjectSession, server: ServerInfo) -> None:
+def _of_process(text: MetricsText, session: ProjectSession, server: ServerInfo) -> None:
     epoch, age = lease(session)
-    said.gauge("info", "What runs here.", ({"version": __version__, "env": session.env, "project": session.settings.name}, 1))
-    said.gauge("leader", "1 while this process leads.", ({}, int(str(server.role) == "leader")))
-    said.gauge("lease_epoch", "The epoch of whoever leads.", ({}, epoch))
-    said.gauge("lease_age_seconds", "Since whoever leads has last renewed the lease.", ({}, age))
+    text.gauge("info", "What runs here.", ({"version": __version__, "env": session.env, "project": session.settings.name}, 1))
+    text.gauge("leader", "1 while this process leads.", ({}, int(str(server.role) == "leader")))
+    text.gauge("lease_epoch", "The epoch of whoever leads.", ({}, epoch))
+    text.gauge("lease_age_seconds", "Since whoever leads has last renewed the lease.", ({}, age))
     counted = server.figures
     if counted is None:
         return
-    said.gauge("worker_slots", "How many attempts can run at once.", ({}, counted.slots))
+    text.gauge("worker_slots", "How many attempts can run at once.", ({}, counted.slots))
     means = "How long transactions of the leader's loop took, commits included, since it leads."
-    said.histogram("turn_duration_seconds", means, TURN_SECONDS, counted.turns.copy(), counted.turn_seconds)
+    text.histogram("turn_duration_seconds", means, TURN_SECONDS, counted.turns.copy(), counted.turn_seconds)
     done = sorted(counted.partitions.copy().items())
-    said.counter("partitions_total", "What attempts came to, by partition, since it leads.", *(({"state": s}, n) for s, n in done))
+    text.counter("partitions_total", "What attempts came to, by partition, since it leads.", *(({"state": s}, n) for s, n in done))
 
 
-def _of_consumers(said: MetricsText, response: StatusResponse) -> None:
+def _of_consumers(text: MetricsText, response: StatusResponse) -> None:
     consumers = response.consumers
-    said.gauge(
+    text.gauge(
         "consumer_state", "1 for the state that a consumer is in, 0 for the others.",
         *(({"consumer": c.name, "owner": c.owner, "state": state}, int(c.state == state)) for c in consumers for state in STATES),
     )  # fmt: skip
-    said.gauge("consumer_backlog", "Older obligations that aren't met.", *(({"consumer": c.name}, len(c.backlog)) for c in consumers))
+    text.gauge("consumer_backlog", "Older obligations that aren't met.", *(({"consumer": c.name}, len(c.backlog)) for c in consumers))
     window = f"over the last {response.window}"
-    removed = [(one.name, one.availability) for one in response.removed]
+    removed = [(row.name, row.availability) for row in response.removed]
     shown = [(c.name, c.availability) for c in consumers if c.availability is not None]
     known = [({"consumer": name}, past) for name, past in (*shown, *removed)]
-    due = [(one, past) for one, past in known if past.honest is not None]
-    said.gauge(
-        "consumer_honest_availability_ratio", f"Served, as known now, {window}.", *((one, _ratio(past.honest)) for one, past in known)
+    due = [(item, past) for item, past in known if past.honest is not None]
+    text.gauge(
+        "consumer_honest_availability_ratio", f"Served, as known now, {window}.", *((item, _ratio(past.honest)) for item, past in known)
     )
-    said.gauge(
+    text.gauge(
         "consumer_claimed_availability_ratio",
         f"What was said at the time, {window}.",
-        *((one, _ratio(past.claimed)) for one, past in known),
+        *((item, _ratio(past.claimed)) for item, past in known),
     )
-    said.gauge("consumer_lost_seconds", f"Not served, as known now, {window}.", *((one, past.lost_minutes * 60) for one, past in due))
-    said.gauge("consumer_obligations_due", f"Obligations that fell due {window}.", *((one, past.promised) for one, past in known))
-    said.gauge("consumer_obligations_kept", "Those of them that were met in time.", *((one, past.kept) for one, past in known))
+    text.gauge("consumer_lost_seconds", f"Not served, as known now, {window}.", *((item, past.lost_minutes * 60) for item, past in due))
+    text.gauge("consumer_obligations_due", f"Obligations that fell due {window}.", *((item, past.promised) for item, past in known))
+    text.gauge("consumer_obligations_kept", "Those of them that were met in time.", *((item, past.kept) for item, past in known))
 
 
-def _of_status(said: MetricsText, response: StatusResponse) -> None:
+def _of_status(text: MetricsText, response: StatusResponse) -> None:
     counts = response.assets
     states = {"fresh": counts.fresh, "behind": counts.behind, "stale": counts.stale, "never": counts.never}
-    said.gauge("assets", "Assets by how they stand.", *(({"state": state}, n) for state, n in states.items()))
-    said.gauge("assets_unchecked", "Assets whose newest publication nothing has checked.", ({}, counts.unchecked))
-    said.gauge("quarantine_deliveries", "Deliveries that wait in quarantine.", ({}, response.quarantine.deliveries))
-    said.gauge("quarantine_rows", "Their rows.", ({}, response.quarantine.rows))
-    said.gauge("not_applied", "Nodes whose files differ from what is applied.", ({}, response.not_applied))
+    text.gauge("assets", "Assets by how they stand.", *(({"state": state}, n) for state, n in states.items()))
+    text.gauge("assets_unchecked", "Assets whose newest publication nothing has checked.", ({}, counts.unchecked))
+    text.gauge("quarantine_deliveries", "Deliveries that wait in quarantine.", ({}, response.quarantine.deliveries))
+    text.gauge("quarantine_rows", "Their rows.", ({}, response.quarantine.rows))
+    text.gauge("not_applied", "Nodes whose files differ from what is applied.", ({}, response.not_applied))
     window = f"over the last {response.window}"
-    said.gauge("honest_availability_ratio", f"Of the worst consumer, {window}.", ({}, _ratio(response.honest_availability)))
+    text.gauge("honest_availability_ratio", f"Of the worst consumer, {window}.", ({}, _ratio(response.honest_availability)))
     lost = response.minutes_lost
-    said.gauge("lost_seconds", f"Not served, of all consumers together, {window}.", ({}, None if lost is None else lost * 60))
-    said.gauge("classic_uptime_ratio", f"Runs that succeeded of those that started, {window}.", ({}, _ratio(response.classic_uptime)))
+    text.gauge("lost_seconds", f"Not served, of all consumers together, {window}.", ({}, None if lost is None else lost * 60))
+    text.gauge("classic_uptime_ratio", f"Runs that succeeded of those that started, {window}.", ({}, _ratio(response.classic_uptime)))
 
 
-def _of_store(said: MetricsText, session: ProjectSession) -> None:
+def _of_store(text: MetricsText, session: ProjectSession) -> None:
     if session.store is None or session.compiled is None:
         return
     now, sources = session.clock.now_us(), session.compiled.project.sources
@@ -140,23 +140,23 @@ def _of_store(said: MetricsText, session: ProjectSession) -> None:
         observations = figures.last_observations(tx, sources)
         incidents = figures.incidents_open(tx)
         late = Counter(source for source, _ in evidence.standing_of(tx, arrivals.KIND).values())
-        told = openlineage.cursor(tx)
-    said.gauge("incidents_open", "Causes that are open, by kind.", *(({"kind": kind}, incidents.get(kind, 0)) for kind in CauseKind))
-    said.gauge("source_deliveries_late", "Intervals that should have come, and haven't.",
+        cursor = openlineage.cursor(tx)
+    text.gauge("incidents_open", "Causes that are open, by kind.", *(({"kind": kind}, incidents.get(kind, 0)) for kind in CauseKind))
+    text.gauge("source_deliveries_late", "Intervals that should have come, and haven't.",
                *(({"source": name}, late[name]) for name in sources))  # fmt: skip
-    said.gauge("attempts", "Attempts under way.", *(({"state": state}, n) for state, n in work.attempts.items()))
-    said.gauge("queue_age_seconds", "How long the oldest attempt that is under way has been.", ({}, _since(work.oldest_us, now)))
-    said.gauge("requests_waiting", "What commands have asked for, and nobody has answered.", ({}, work.requests))
-    said.gauge("partitions_open", "Partitions that aren't published.", *(({"state": state}, n) for state, n in partitions.items()))
-    said.gauge("source_last_look_age_seconds", "Since a source was last looked at.",
+    text.gauge("attempts", "Attempts under way.", *(({"state": state}, n) for state, n in work.attempts.items()))
+    text.gauge("queue_age_seconds", "How long the oldest attempt that is under way has been.", ({}, _since(work.oldest_us, now)))
+    text.gauge("requests_waiting", "What commands have asked for, and nobody has answered.", ({}, work.requests))
+    text.gauge("partitions_open", "Partitions that aren't published.", *(({"state": state}, n) for state, n in partitions.items()))
+    text.gauge("source_last_look_age_seconds", "Since a source was last looked at.",
                *(({"source": name}, _since(look.at, now)) for name, look in observations.items()))  # fmt: skip
-    said.gauge(
+    text.gauge(
         "source_look_failed", "1 where the last look failed.", *(({"source": n}, int(look.failed)) for n, look in observations.items())
     )
-    if told is not None:
-        counts = {"sent": told.sent, "refused": told.refused}
-        said.counter("openlineage_events_total", "Lineage events, by what came of them.", *(({"outcome": o}, n) for o, n in counts.items()))
-        said.gauge("openlineage_failing", "1 while lineage events can't be sent.", ({}, int(bool(told.error))))
+    if cursor is not None:
+        counts = {"sent": cursor.sent, "refused": cursor.refused}
+        text.counter("openlineage_events_total", "Lineage events, by what came of them.", *(({"outcome": o}, n) for o, n in counts.items()))
+        text.gauge("openlineage_failing", "1 while lineage events can't be sent.", ({}, int(bool(cursor.error))))
 
 
 def _since(at_us: int | None, now_us: int) -> float | None:
@@ -169,8 +169,8 @@ def _ratio(percent: str | None) -> float | None:
 
 
 def _labels(labels: Mapping[str, str]) -> str:
-    said = ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items())
-    return f"{{{said}}}" if said else ""
+    text = ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items())
+    return f"{{{text}}}" if text else ""
 
 
 def _escaped(value: str) -> str:

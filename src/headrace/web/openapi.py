@@ -35,14 +35,16 @@ SECURITY: Json = {
 def description(table: Iterable[Endpoint] = TABLE) -> Json:
     """The whole description."""
     table = tuple(table)
-    given = [*(one.response for one in table), ProblemResponse, ActResponse, ChangesResponse, ReadResponse, *ROWS]
-    found, components = msgspec.json.schema_components([*given, *(one.asked for one in table)], ref_template=_REF)
-    schemas = dict(zip(map(repr, given), found[: len(given)], strict=True))
-    asked = dict(zip(table, found[len(given) :], strict=True))
+    given = [*(endpoint.response for endpoint in table), ProblemResponse, ActResponse, ChangesResponse, ReadResponse, *ROWS]
+    results, components = msgspec.json.schema_components([*given, *(endpoint.asked for endpoint in table)], ref_template=_REF)
+    schemas = dict(zip(map(repr, given), results[: len(given)], strict=True))
+    asked = dict(zip(table, results[len(given) :], strict=True))
     paths: dict[str, Json] = {}
-    for one in table:
-        fields = components[_name(asked[one])]
-        paths.setdefault(_plain(one.path), {})[_method(one)] = _operation(one, fields, schemas[repr(one.response)], schemas)
+    for endpoint in table:
+        fields = components[_name(asked[endpoint])]
+        paths.setdefault(_plain(endpoint.path), {})[_method(endpoint)] = _operation(
+            endpoint, fields, schemas[repr(endpoint.response)], schemas
+        )
     paths |= {f"{PREFIX}{path}": {"get": operation} for path, operation in _others()}
     parameters = {_name(schema) for schema in asked.values()}
     return {
@@ -60,27 +62,27 @@ def description(table: Iterable[Endpoint] = TABLE) -> Json:
     }  # fmt: skip
 
 
-def _operation(one: Endpoint, asked: Json, schema: Json, schemas: dict[str, Json]) -> Json:
-    in_path = _IN_PATH.findall(one.path)
+def _operation(endpoint: Endpoint, asked: Json, schema: Json, schemas: dict[str, Json]) -> Json:
+    in_path = _IN_PATH.findall(endpoint.path)
     problem = {"application/problem+json": {"schema": schemas[repr(ProblemResponse)]}}
-    found: Json = {
-        "operationId": one.name,
-        "summary": one.said.partition("\n")[0],
-        "parameters": list(_parameters(asked, in_path, query=isinstance(one, Get))),
+    results: Json = {
+        "operationId": endpoint.name,
+        "summary": endpoint.said.partition("\n")[0],
+        "parameters": list(_parameters(asked, in_path, query=isinstance(endpoint, Get))),
         "responses": {
             "200": {"description": "the document", "content": {_JSON: {"schema": schema}}},
             "default": {"description": "what was refused, why, and what to do", "content": problem},
         },
     }
-    if isinstance(one, Get):
-        return found
+    if isinstance(endpoint, Get):
+        return results
     fields = {name: field for name, field in asked["properties"].items() if name not in in_path}
     required = [name for name in asked.get("required", ()) if name not in in_path]
     body = {"type": "object", "properties": fields, "required": required, "additionalProperties": False}
     under_way = {"description": "it is under way: ask `Location` how it stands", "content": {_JSON: {"schema": schemas[repr(ActResponse)]}}}
-    found["requestBody"] = {"required": True, "content": {_JSON: {"schema": body}}}
-    found["responses"]["202"] = under_way
-    return found
+    results["requestBody"] = {"required": True, "content": {_JSON: {"schema": body}}}
+    results["responses"]["202"] = under_way
+    return results
 
 
 def _apart(name: str, said: str, response: type, parameters: list[Json], kind: str = _JSON) -> Json:
@@ -103,10 +105,10 @@ def _others() -> Iterator[tuple[str, Json]]:
         "act", "How an act stands: running, done with its response, or failed with its problem.", ActResponse,
         [{"name": "act", "in": "path", "required": True, "schema": text}],
     )  # fmt: skip
-    _, found = msgspec.json.schema_components([PreviewAsked])
+    _, results = msgspec.json.schema_components([PreviewAsked])
     yield "/assets/{name}/preview", _apart(
         "preview", "`headrace read --json`: some published rows, without classified columns (`masked` names them).", ReadResponse,
-        list(_parameters(found[PreviewAsked.__name__], ["name"], query=True)),
+        list(_parameters(results[PreviewAsked.__name__], ["name"], query=True)),
     )  # fmt: skip
     yield "/events", _apart(
         "events", "Server-sent events: `changes` with this document in `data`, and `alive` every ten seconds.", ChangesResponse,
@@ -126,7 +128,7 @@ def _parameters(asked: Json, in_path: list[str], *, query: bool) -> Iterator[Jso
 
 def _said(schema: Json) -> Json:
     """What isn't said is null, but nobody can say null in an address."""
-    several = [one for one in schema.get("anyOf", ()) if one != {"type": "null"}]
+    several = [item for item in schema.get("anyOf", ()) if item != {"type": "null"}]
     return several[0] if len(several) == 1 else schema
 
 
@@ -134,7 +136,7 @@ def _whole(schema: Json) -> Json:
     """Documents leave no field out, so each of their fields is there, whether it has a default or not."""
     if schema.get("type") != "object" or "properties" not in schema:
         return schema
-    fields = {name: {key: value for key, value in one.items() if key != "default"} for name, one in schema["properties"].items()}
+    fields = {name: {key: value for key, value in item.items() if key != "default"} for name, item in schema["properties"].items()}
     return {**schema, "properties": fields, "required": list(fields), "additionalProperties": False}
 
 
@@ -146,8 +148,8 @@ def _plain(path: str) -> str:
     return _IN_PATH.sub(r"{\1}", path)
 
 
-def _method(one: Endpoint) -> str:
-    return "get" if isinstance(one, Get) else "post"
+def _method(endpoint: Endpoint) -> str:
+    return "get" if isinstance(endpoint, Get) else "post"
 
 
 def text() -> str:

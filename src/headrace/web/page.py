@@ -26,7 +26,7 @@ def status_page(response: StatusResponse, role: str) -> str:
         f"<h1>{escape(response.project)} · {escape(response.env)}</h1>",
         f"<p>{escape(now)} · runtime {escape(response.runtime)}{stands} · this process: {escape(role)}</p>",
         "<table><thead><tr>" + "".join(f"<th>{name}</th>" for name in _COLUMNS) + "</tr></thead><tbody>",
-        *(_row(one) for one in response.consumers),
+        *(_row(consumer) for consumer in response.consumers),
         "</tbody></table>",
         f"<p>assets: {states}; quarantine: {waiting}</p>",
     ]
@@ -39,15 +39,15 @@ def status_page(response: StatusResponse, role: str) -> str:
 
 def missing_page(path: str) -> str:
     """HTML for people who followed a link to nothing."""
-    said = f"<h1>There is no page here</h1><p><code>{escape(path[:200])}</code> is not an address of this server.</p>"
-    return _whole("No such page", said + '<p><a href="/">Go to Today</a></p>', refresh=False)
+    text = f"<h1>There is no page here</h1><p><code>{escape(path[:200])}</code> is not an address of this server.</p>"
+    return _whole("No such page", text + '<p><a href="/">Go to Today</a></p>', refresh=False)
 
 
-def _row(one: ConsumerRow) -> str:
-    since = f"{one.since:%a %Y-%m-%d %H:%M}" if one.since else ""
-    missing = f"{len(one.backlog)}: {one.backlog[0]} …" if len(one.backlog) > 1 else "".join(one.backlog)
-    cells = (one.name, one.needs, one.state, since, one.data_through or "", missing, one.reason)
-    kinds = ("", "", f' class="{escape(one.state)}"', "", "", "", "")
+def _row(row: ConsumerRow) -> str:
+    since = f"{row.since:%a %Y-%m-%d %H:%M}" if row.since else ""
+    missing = f"{len(row.backlog)}: {row.backlog[0]} …" if len(row.backlog) > 1 else "".join(row.backlog)
+    cells = (row.name, row.needs, row.state, since, row.data_through or "", missing, row.reason)
+    kinds = ("", "", f' class="{escape(row.state)}"', "", "", "", "")
     return "<tr>" + "".join(f"<td{kind}>{escape(text)}</td>" for kind, text in zip(kinds, cells, strict=True)) + "</tr>"
 
 

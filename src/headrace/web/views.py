@@ -31,9 +31,9 @@ from headrace.web.asking import RequestParameters
 Page = Annotated[int, Meta(ge=1, le=500)]
 
 
-def catalog(session: ProjectSession, asked: CatalogAsked) -> CatalogResponse:
+def catalog(session: ProjectSession, query: CatalogAsked) -> CatalogResponse:
     """Sources and assets by what is searched for, in pages, with counts to narrow it by."""
-    return listing.catalog(session, asked)
+    return listing.catalog(session, query)
 
 
 class NodeAsked(RequestParameters, frozen=True, kw_only=True):
@@ -117,14 +117,14 @@ def run(session: ProjectSession, asked: RunAsked) -> RunTimeline:
     return timelines.run_timeline(session, asked.run, asked.cursor, asked.limit, failed=asked.failed)
 
 
-def check_list(session: ProjectSession, asked: ChecksAsked) -> ChecksResponse:
+def check_list(session: ProjectSession, query: ChecksAsked) -> ChecksResponse:
     """`headrace checks` in pages."""
-    return checks.check_list(session, asked)
+    return checks.check_list(session, query)
 
 
-def logs(session: ProjectSession, asked: LogsAsked) -> LogsResponse:
+def logs(session: ProjectSession, query: LogsAsked) -> LogsResponse:
     """`headrace logs` in pages: the lines that an attempt wrote, and why it failed."""
-    return log_page(session, asked)
+    return log_page(session, query)
 
 
 class SearchAsked(RequestParameters, frozen=True, kw_only=True):

@@ -69,8 +69,8 @@ class Campaign:
         play = Play(self.seed, self.project, self.clean)
         together = word.startswith(SAME)
         noise = [
-            uncounted(play.lab, one, [other for other in drawn(play.lab, word) if together and other.name != one.name])
-            for one in drawn(play.lab, word)
+            uncounted(play.lab, item, [other for other in drawn(play.lab, word) if together and other.name != item.name])
+            for item in drawn(play.lab, word)
         ]
         played = play.play(drawn(play.lab, word), one_by_one=word.startswith(BELOW))
         return verdict(self.seed, play.lab.graph, played, sound, noise)
@@ -81,8 +81,8 @@ class Campaign:
             kept = self.folder / "sound.json"
             if not kept.exists():
                 Play(self.seed, self.project, self.clean).play(())
-                found = [(*key, content) for key, content in published(_Reading(self.project)).items()]
-                kept.write_bytes(msgspec.json.encode(found))
+                result = [(*key, content) for key, content in published(_Reading(self.project)).items()]
+                kept.write_bytes(msgspec.json.encode(result))
             self._sound = {(asset, key): content for asset, key, content in msgspec.json.decode(kept.read_bytes())}
         return self._sound
 
@@ -104,8 +104,8 @@ class Campaign:
                 lab.deliver(day, odd.shaped, odd.factors)
                 now = lab.moment(day + timedelta(1), MORNING)
                 driver.tick(now)
-                states = [one for one in driver.status(now + timedelta(hours=3)) if one.state not in ("served", "at_risk")]
-                unserved += [f"{day} {one.consumer} {one.state} ({odd.what})" for one in states]
+                states = [item for item in driver.status(now + timedelta(hours=3)) if item.state not in ("served", "at_risk")]
+                unserved += [f"{day} {state.consumer} {state.state} ({odd.what})" for state in states]
             return self._months(driver, 30, unserved)
         finally:
             driver.close()
@@ -114,8 +114,8 @@ class Campaign:
         lab = Lab(self.seed, self.project)
         now = lab.moment(lab.day + timedelta(40), MORNING)
         opened = [
-            f"{one['cause']['kind']} {one['cause']['node']}@{one['cause']['partition']}: {one['cause']['summary']}"
-            for one in driver.incidents(now)
+            f"{incident['cause']['kind']} {incident['cause']['node']}@{incident['cause']['partition']}: {incident['cause']['summary']}"
+            for incident in driver.incidents(now)
         ]
         driver.check(driver.now)
         return Months(seed=self.seed, days=days, false_alarms=opened, not_served=unserved)
@@ -146,15 +146,15 @@ def chosen(seed: int, folder: Path, scenarios: Sequence[str]) -> Iterator[str]:
     """The scenarios that words stand for. Raises ValueError for a word that the name of no fault of this world begins with."""
     lab = Lab(seed, folder)
     named = _names(lab)
-    for one in scenarios:
-        if one == "pairs":
+    for scenario in scenarios:
+        if scenario == "pairs":
             yield from pairs(lab)
-        elif one in ("clean", "odd") or one[0].isdecimal() or ":" in one:
-            yield one
-        elif not any(name.startswith(one) for name in named.values()):
-            raise ValueError(f"no fault is called {one}; there are {', '.join(named.values())}")
+        elif scenario in ("clean", "odd") or scenario[0].isdecimal() or ":" in scenario:
+            yield scenario
+        elif not any(name.startswith(scenario) for name in named.values()):
+            raise ValueError(f"no fault is called {scenario}; there are {', '.join(named.values())}")
         else:
-            yield from (number for number, name in named.items() if name.startswith(one))
+            yield from (number for number, name in named.items() if name.startswith(scenario))
 
 
 def run(seed: int, folder: Path, scenarios: Sequence[str], say: Say) -> None:
@@ -162,21 +162,21 @@ def run(seed: int, folder: Path, scenarios: Sequence[str], say: Say) -> None:
     campaign = Campaign(seed, folder, say)
     campaign.prepare()
     wanted = list(chosen(seed, campaign.clean, scenarios)) if scenarios else every(Lab(seed, campaign.clean))
-    for number, one in enumerate(wanted, 1):
-        document = _played(campaign, one)
+    for number, item in enumerate(wanted, 1):
+        document = _played(campaign, item)
         sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
         sys.stdout.flush()
         say(f"seed {seed} {number}/{len(wanted)} after {_processor_seconds():.0f} s of processor: {document.line()}")
 
 
-def _played(campaign: Campaign, one: str) -> Verdict | Months:
+def _played(campaign: Campaign, item: str) -> Verdict | Months:
     """One scenario. One that breaks is told of, and the others go on."""
     try:
-        if one in ("clean", "odd"):
-            return campaign.cleanly() if one == "clean" else campaign.oddly()
-        return campaign.scenario(one)
+        if item in ("clean", "odd"):
+            return campaign.cleanly() if item == "clean" else campaign.oddly()
+        return campaign.scenario(item)
     except Exception:  # noqa: BLE001
-        return broken(campaign.seed, f"{one}: {traceback.format_exc()}")
+        return broken(campaign.seed, f"{item}: {traceback.format_exc()}")
 
 
 def _processor_seconds() -> float:

@@ -74,8 +74,8 @@ def _asset(asset: Asset) -> str:
     )
 
 
-def _consumer(one: Consumer) -> str:
-    lines = [f"- consumer: {one.name}", f"  owner: {one.owner}", f"  reads: [{', '.join(one.reads)}]", f"  {one.promise}"]
-    if one.export:
+def _consumer(item: Consumer) -> str:
+    lines = [f"- consumer: {item.name}", f"  owner: {item.owner}", f"  reads: [{', '.join(item.reads)}]", f"  {item.promise}"]
+    if item.export:
         lines.append('  export: {to: "exports/{asset}_{date:%Y-%m-%d}.csv"}')
     return "\n".join(lines) + "\n"

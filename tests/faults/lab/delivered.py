@@ -19,9 +19,13 @@ ENOUGH = 40
 
 def _victim(lab: Lab, chance: random.Random, kind: str = "", rows: int = 0, form: str = "") -> Source:
     """The source of a fault. Raises Unfit where a fault is aimed at what it can't be played at."""
-    fitting = [one for one in lab.world.events if (not kind or one.kind == kind) and one.rows >= rows and (not form or one.format == form)]
+    fitting = [
+        event
+        for event in lab.world.events
+        if (not kind or event.kind == kind) and event.rows >= rows and (not form or event.format == form)
+    ]
     if lab.aimed:
-        fitting = [one for one in fitting if one.name in lab.aimed]
+        fitting = [item for item in fitting if item.name in lab.aimed]
     if not fitting:
         raise Unfit
     return chance.choice(fitting)
@@ -45,7 +49,7 @@ def _one(
 
 
 def late(lab: Lab, chance: random.Random) -> Fault:
-    sources = [one for one in lab.world.events if one.by and one.kind == "file" and one.name in (lab.aimed or {one.name})]
+    sources = [event for event in lab.world.events if event.by and event.kind == "file" and event.name in (lab.aimed or {event.name})]
     source = chance.choice(sources) if sources else _victim(lab, chance)
     at = lab.moment(lab.day + timedelta(1), time(6, 10))
 
@@ -85,7 +89,7 @@ denied = _answering(401, "access_denied")
 
 def renamed(lab: Lab, chance: random.Random) -> Fault:
     source = _victim(lab, chance)
-    column = chance.choice([source.category, source.entity, *(one.name for one in source.measures)])
+    column = chance.choice([source.category, source.entity, *(measure.name for measure in source.measures)])
     title = chance.choice((f"{column}_new", column.upper() + "X", f"src {column}", f"{column[:2]}{chance.randrange(100)}z"))
 
     def change(made: Delivery) -> None:
@@ -126,7 +130,7 @@ def retyped(lab: Lab, chance: random.Random) -> Fault:
 def reformatted(lab: Lab, chance: random.Random) -> Fault:
     source = _victim(lab, chance, form="csv")
     how = chance.choice(("delimiter", "decimal", "date", "encoding"))
-    fractions = [one for one in source.measures if not one.whole]
+    fractions = [measure for measure in source.measures if not measure.whole]
     how = "date" if how == "decimal" and not fractions else how
 
     def change(made: Delivery) -> None:
@@ -140,8 +144,8 @@ def reformatted(lab: Lab, chance: random.Random) -> Fault:
                 row[source.day] = f"{day}.{month}.{year}"
         else:
             for row in made.rows:
-                for one in fractions:
-                    row[one.name] = row[one.name].replace(".", ",")
+                for fraction in fractions:
+                    row[fraction.name] = row[fraction.name].replace(".", ",")
 
     return _one(source, f"format_change {how}", change, how)
 
@@ -241,7 +245,7 @@ def bloated(lab: Lab, chance: random.Random) -> Fault:
 
 def group_gone(lab: Lab, chance: random.Random) -> Fault:
     source = _victim(lab, chance, rows=ENOUGH)
-    group = chance.choice(sorted(source.categories, key=lambda one: one[1])[len(source.categories) // 2 :])
+    group = chance.choice(sorted(source.categories, key=lambda item: item[1])[len(source.categories) // 2 :])
 
     def change(made: Delivery) -> None:
         made.rows = [row for row in made.rows if row[source.category] != group[0]]
@@ -255,7 +259,7 @@ def group_doubled(lab: Lab, chance: random.Random) -> Fault:
     source = _victim(lab, chance)
 
     def change(made: Delivery) -> None:
-        group = max(source.categories, key=lambda one: sum(row[source.category] == one[0] for row in made.rows))[0]
+        group = max(source.categories, key=lambda item: sum(row[source.category] == item[0] for row in made.rows))[0]
         made.rows += [dict(row) for row in made.rows if row[source.category] == group]
 
     return _one(source, "duplicate_rows group", change, "the largest group twice", about="rows")
@@ -263,7 +267,7 @@ def group_doubled(lab: Lab, chance: random.Random) -> Fault:
 
 def emptied(lab: Lab, chance: random.Random) -> Fault:
     source, share = _victim(lab, chance, rows=ENOUGH), chance.choice((0.3, 0.7, 1.0))
-    column = chance.choice([source.category, source.entity, *(one.name for one in source.measures)])
+    column = chance.choice([source.category, source.entity, *(measure.name for measure in source.measures)])
 
     def change(made: Delivery) -> None:
         for row in _some(chance, made.rows, share):
@@ -313,7 +317,7 @@ def _sign(source: Source, chance: random.Random, measure: Measure) -> Changed:
 
 
 def _swapped(source: Source, chance: random.Random, measure: Measure) -> Changed:
-    ordered = sorted(source.categories, key=lambda one: one[1])
+    ordered = sorted(source.categories, key=lambda item: item[1])
     least, most = ordered[0][0], ordered[-1][0]
 
     def change(rows: list[Row]) -> None:
@@ -326,7 +330,7 @@ def _swapped(source: Source, chance: random.Random, measure: Measure) -> Changed
 
 def _mixed(source: Source, chance: random.Random, measure: Measure) -> Changed:
     """Half of the largest group comes as the smallest one."""
-    ordered = sorted(source.categories, key=lambda one: one[1])
+    ordered = sorted(source.categories, key=lambda item: item[1])
     least, most = ordered[0][0], ordered[-1][0]
 
     def change(rows: list[Row]) -> None:
@@ -338,7 +342,7 @@ def _mixed(source: Source, chance: random.Random, measure: Measure) -> Changed:
 
 def _relabelled(source: Source, chance: random.Random, measure: Measure) -> Changed:
     """Groups come under names that never were: the largest one, or all of them."""
-    every, most = chance.random() < 0.5, max(source.categories, key=lambda one: one[1])[0]
+    every, most = chance.random() < 0.5, max(source.categories, key=lambda item: item[1])[0]
 
     def change(rows: list[Row]) -> None:
         for row in rows:
@@ -368,7 +372,7 @@ mixed, relabelled = _values("mixed", _mixed), _values("relabelled", _relabelled)
 
 
 def keys_of_facts(lab: Lab, chance: random.Random) -> Fault:
-    joined = [one for one in lab.world.events[: lab.world.joined] if one.rows >= ENOUGH and one.name in (lab.aimed or {one.name})]
+    joined = [event for event in lab.world.events[: lab.world.joined] if event.rows >= ENOUGH and event.name in (lab.aimed or {event.name})]
     if not joined:
         raise Unfit
     source, share = chance.choice(joined), chance.choice((0.25, 0.6, 1.0))

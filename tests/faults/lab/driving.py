@@ -99,14 +99,14 @@ class Driver:
         document = msgspec.to_builtins(status(session))
         session.close()
         at = self.now.astimezone(now.tzinfo)
-        return [Seen(at, one["name"], one["state"], str(one.get("incident") or "")) for one in document["consumers"]]
+        return [Seen(at, item["name"], item["state"], str(item.get("incident") or "")) for item in document["consumers"]]
 
     def incidents(self, now: datetime) -> list[dict[str, Any]]:
         """All incidents, as `incidents --all --json` gives them."""
         session = self.at(now)
-        found: list[dict[str, Any]] = msgspec.to_builtins(incidents(session, every=True))
+        result: list[dict[str, Any]] = msgspec.to_builtins(incidents(session, every=True))
         session.close()
-        return found
+        return result
 
     def command(self, now: datetime, *arguments: str) -> Any:
         """A command as it is typed; its document. Wrong use and a change that can't be applied are errors
@@ -125,7 +125,7 @@ class Driver:
             checked, verified = check(session, deep=True), audit.verified(session, None)
         finally:
             session.close()
-        assert checked.ok, f"db check: {[one.message for one in checked.findings]}"
+        assert checked.ok, f"db check: {[finding.message for finding in checked.findings]}"
         assert verified.ok, f"audit verify: {verified.reason}; {verified.missing}"
 
     def rows(self, sql: str, *parameters: object) -> Sequence[tuple[Any, ...]]:

@@ -32,7 +32,7 @@ def uncounted(lab: Lab, fault: Fault, beside: Sequence[Fault] = ()) -> str:
     """Why a fault isn't counted, in numbers; empty where it is. `beside`: the others in the same delivery."""
     if not fault.moves:
         return ""
-    source = next(one for one in lab.world.events if one.name == fault.node)
+    source = next(event for event in lab.world.events if event.name == fault.node)
     made = lab.days.events(source, lab.day)
     sound = len(made.rows)
     for other in beside:
@@ -40,25 +40,25 @@ def uncounted(lab: Lab, fault: Fault, beside: Sequence[Fault] = ()) -> str:
             other.shaped[source.name](made, source)
     rows = len(made.rows)
     fault.shaped[source.name](made, source)
-    found = numbers(source, made.rows, lab)
+    result = numbers(source, made.rows, lab)
     by_rows = beside and rows != sound and fault.moves.startswith(SHARED)
-    shown = [_undone(found, fault.moves, sound, rows, all_of) for all_of in (0.0, 1.0)] if by_rows else [found]
+    shown = [_undone(result, fault.moves, sound, rows, all_of) for all_of in (0.0, 1.0)] if by_rows else [result]
     clean = _clean(lab, source)
     if by_rows and (usual := _between(fault.moves, shown, clean)) is not None:
         return f"{fault.moves} is {usual:.3g} on clean days, and would be where a part of the rows that differ had it"
-    return next(filter(None, (within_noise(fault.moves, one, clean, lab.day.weekday(), rows) for one in shown)), "")
+    return next(filter(None, (within_noise(fault.moves, item, clean, lab.day.weekday(), rows) for item in shown)), "")
 
 
-def _undone(found: Numbers, name: str, sound: int, rows: int, all_of: float) -> Numbers:
+def _undone(result: Numbers, name: str, sound: int, rows: int, all_of: float) -> Numbers:
     """With a share as it would be without the surplus rows, or with the missing ones, of which none (0) or all (1) have the value."""
-    share = (found.get(name, 0.0) * rows + all_of * (sound - rows)) / sound
-    return {**found, name: min(max(share, 0.0), 1.0)}
+    share = (result.get(name, 0.0) * rows + all_of * (sound - rows)) / sound
+    return {**result, name: min(max(share, 0.0), 1.0)}
 
 
 def _between(name: str, shown: Sequence[Numbers], clean: Sequence[tuple[int, Numbers]]) -> float | None:
     """The number in the middle of the clean days, where some part of the rows that differ makes it so."""
     usual = statistics.median(own.get(name, 0.0) for _, own in clean)
-    least, most = sorted(one[name] for one in shown)
+    least, most = sorted(item[name] for item in shown)
     return usual if least <= usual <= most else None
 
 
@@ -67,7 +67,7 @@ def within_noise(name: str, faulty: Numbers, clean: Sequence[tuple[int, Numbers]
     same = [own for day, own in clean if (day >= SATURDAY) == (weekday >= SATURDAY)]
     alike = [own.get(name, 0.0) for own in (same if len(same) >= ALIKE_MIN else [own for _, own in clean])]
     middle = statistics.median(alike)
-    moved, reach, apart = abs(faulty.get(name, 0.0) - middle), max(abs(one - middle) for one in alike), statistics.pstdev(alike)
+    moved, reach, apart = abs(faulty.get(name, 0.0) - middle), max(abs(item - middle) for item in alike), statistics.pstdev(alike)
     if name.startswith(SHARED) and moved * rows < ROWS_MIN:
         return f"{name} is moved in {moved * rows:.0f} rows; at least {ROWS_MIN} are counted"
     if moved >= TIMES_EVER * reach and moved >= DEVIATIONS * apart:
@@ -78,17 +78,17 @@ def within_noise(name: str, faulty: Numbers, clean: Sequence[tuple[int, Numbers]
 def numbers(source: Source, rows: Sequence[Row], lab: Lab) -> Numbers:
     """What can be told of a day: how many rows, nulls, sizes, signs, shares, hours, keys that nobody knows."""
     count, known = max(len(rows), 1), set(lab.world.reference.keys)
-    found: dict[str, float] = {"rows": math.log(len(rows) + 1), "unknown": sum(row[source.entity] not in known for row in rows) / count}
-    for name in (source.category, source.entity, *(one.name for one in source.measures)):
-        found[f"nulls {name}"] = sum(not row[name] for row in rows) / count
+    result: dict[str, float] = {"rows": math.log(len(rows) + 1), "unknown": sum(row[source.entity] not in known for row in rows) / count}
+    for name in (source.category, source.entity, *(measure.name for measure in source.measures)):
+        result[f"nulls {name}"] = sum(not row[name] for row in rows) / count
     for group, often in Counter(row[source.category] for row in rows).items():
-        found[f"share {group}"] = often / count
-    for one in source.measures:
-        sizes = [value for row in rows if (value := _number(row[one.name]))]
-        found[f"size {one.name}"] = statistics.fmean(math.log(abs(size)) for size in sizes) if sizes else 0.0
-        found[f"negative {one.name}"] = sum(size < 0 for size in sizes) / count
-    found["hour"] = statistics.fmean(int(row[source.time][11:13]) for row in rows) if rows else 0.0
-    return found
+        result[f"share {group}"] = often / count
+    for measure in source.measures:
+        sizes = [value for row in rows if (value := _number(row[measure.name]))]
+        result[f"size {measure.name}"] = statistics.fmean(math.log(abs(size)) for size in sizes) if sizes else 0.0
+        result[f"negative {measure.name}"] = sum(size < 0 for size in sizes) / count
+    result["hour"] = statistics.fmean(int(row[source.time][11:13]) for row in rows) if rows else 0.0
+    return result
 
 
 def _number(text: str) -> float:

@@ -44,21 +44,21 @@ class Graph:
     teams: tuple[str, ...]
 
     def asset(self, name: str) -> Asset:
-        return next(one for one in self.assets if one.name == name)
+        return next(asset for asset in self.assets if asset.name == name)
 
     def above(self, node: str) -> set[str]:
         """All that a node is made of, itself included."""
-        known = {one.name: one.inputs for one in self.assets} | {one.name: one.reads for one in self.consumers}
-        found, todo = {node}, [node]
+        known = {asset.name: asset.inputs for asset in self.assets} | {consumer.name: consumer.reads for consumer in self.consumers}
+        result, todo = {node}, [node]
         while todo:
-            new = [one for one in known.get(todo.pop(), ()) if one not in found]
-            found.update(new)
+            new = [item for item in known.get(todo.pop(), ()) if item not in result]
+            result.update(new)
             todo += new
-        return found
+        return result
 
     def below(self, node: str) -> set[str]:
         """The consumers that read something made of a node."""
-        return {one.name for one in self.consumers if node in self.above(one.name)}
+        return {consumer.name for consumer in self.consumers if node in self.above(consumer.name)}
 
 
 class Builder:
@@ -67,7 +67,7 @@ class Builder:
     def __init__(self, world: World) -> None:
         self.world = world
         self.chance = random.Random(f"lab graph {world.seed}")
-        self.names = Names(self.chance, [world.reference.name, *(one.name for one in world.events)])
+        self.names = Names(self.chance, [world.reference.name, *(event.name for event in world.events)])
         self.teams = tuple(f"{self.names.new()}-team" for _ in range(3))
         self.assets: list[Asset] = []
 
@@ -93,7 +93,7 @@ class Builder:
 
     def cleaned(self, source: Source) -> Asset:
         columns = [f'"{source.key}" as id', f'"{source.entity}" as entity', f'"{source.day}" as {DAY}', f'"{source.category}" as category']
-        columns += [f'extract(hour from "{source.time}") as hour', *(f'"{one.name}"' for one in source.measures)]
+        columns += [f'extract(hour from "{source.time}") as hour', *(f'"{measure.name}"' for measure in source.measures)]
         checks = ["not_null: [id]", *(["unique: [id]"] if self.chance.random() < 0.5 else [])]
         if self.chance.random() < 0.3:
             checks.append(f"accepted_values: {{column: category, values: [{', '.join(name for name, _ in source.categories)}]}}")
@@ -127,21 +127,21 @@ class Builder:
     def together(self, two: list[Asset]) -> Asset:
         a, b = two
         sums = [
-            f"(select {DAY}, sum(n) as n, round(sum(total), 4) as total from {one.name} where {between(DAY)} group by all)" for one in two
+            f"(select {DAY}, sum(n) as n, round(sum(total), 4) as total from {item.name} where {between(DAY)} group by all)" for item in two
         ]
         columns = f"a.{DAY}, a.n as n_a, b.n as n_b, a.total as total_a, b.total as total_b"
         body = f"select {columns}\nfrom {sums[0]} a\njoin {sums[1]} b using ({DAY})"
         return Asset(self.names.new(), self.team(), (a.name, b.name), body, measure="total_a")
 
-    def over(self, one: Asset) -> Asset:
-        body = f"select {DAY}, n_a + n_b as n, total_a / nullif(n_a, 0) as rate from {one.name} where {between(DAY)}"
-        return Asset(self.names.new(), self.team(), (one.name,), body, measure="rate", root=one.root)
+    def over(self, item: Asset) -> Asset:
+        body = f"select {DAY}, n_a + n_b as n, total_a / nullif(n_a, 0) as rate from {item.name} where {between(DAY)}"
+        return Asset(self.names.new(), self.team(), (item.name,), body, measure="rate", root=item.root)
 
     def scored(self, source: Source, cleaned: dict[str, Asset]) -> Asset:
-        one = cleaned[source.name]
+        item = cleaned[source.name]
         name = self.names.new()
         return Asset(
-            name, self.team(), (one.name,), PYTHON.format(name=name, team="{team}", read=one.name, day=DAY), python=True, root=source.name
+            name, self.team(), (item.name,), PYTHON.format(name=name, team="{team}", read=item.name, day=DAY), python=True, root=source.name
         )
 
     def consumers(self) -> tuple[Consumer, ...]:
@@ -166,7 +166,7 @@ def between(column: str) -> str:
 
 def changed(graph: Graph, name: str, body: str) -> Graph:
     """The graph with another body of one asset."""
-    return replace(graph, assets=tuple(replace(one, body=body) if one.name == name else one for one in graph.assets))
+    return replace(graph, assets=tuple(replace(asset, body=body) if asset.name == name else asset for asset in graph.assets))
 
 
 PYTHON = """from headrace import asset, Context

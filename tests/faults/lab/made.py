@@ -17,7 +17,9 @@ SLOW_SECONDS = 9
 
 
 def _sql(lab: Lab, chance: random.Random, *, single: bool = False) -> Asset:
-    chosen = [one for one in lab.graph.assets if not one.python and (one.root or not single) and one.name in (lab.aimed or {one.name})]
+    chosen = [
+        asset for asset in lab.graph.assets if not asset.python and (asset.root or not single) and asset.name in (lab.aimed or {asset.name})
+    ]
     if not chosen:
         raise Unfit
     return chance.choice(chosen)
@@ -75,7 +77,7 @@ def _machine(name: str, trouble: str, what: str, *, mended: bool = True, by_itse
     """What the Python asset meets when it runs."""
 
     def make(lab: Lab, chance: random.Random) -> Fault:
-        asset = next(one for one in lab.graph.assets if one.python)
+        asset = next(asset for asset in lab.graph.assets if asset.python)
         if lab.aimed and asset.name not in lab.aimed:
             raise Unfit
         path = lab.root / "machine" / "trouble.py"
@@ -109,8 +111,8 @@ SLEEP = f"import time\ntime.sleep({SLOW_SECONDS})\n"
 
 def infeasible(lab: Lab, chance: random.Random) -> Fault:
     """A deadline before anything ever came; by the promise that is in force it is due on the next morning first."""
-    consumer = chance.choice([one for one in lab.graph.consumers if not one.export])
-    earlier = tuple(replace(one, promise="due: '00:10'") if one.name == consumer.name else one for one in lab.graph.consumers)
+    consumer = chance.choice([consumer for consumer in lab.graph.consumers if not consumer.export])
+    earlier = tuple(replace(item, promise="due: '00:10'") if item.name == consumer.name else item for item in lab.graph.consumers)
 
     def strike(stage: Stage) -> None:
         declare_consumers(lab.root, earlier)
@@ -120,7 +122,7 @@ def infeasible(lab: Lab, chance: random.Random) -> Fault:
 
 
 def no_destination(lab: Lab, chance: random.Random) -> Fault:
-    consumer = next(one for one in lab.graph.consumers if one.export)
+    consumer = next(consumer for consumer in lab.graph.consumers if consumer.export)
     folder, kept = lab.root / "exports", lab.root / "exports.kept"
 
     def strike(_: Stage) -> None:
@@ -136,7 +138,7 @@ def no_destination(lab: Lab, chance: random.Random) -> Fault:
 
 def misconfigured(lab: Lab, chance: random.Random) -> Fault:
     """A declaration is changed to a secret that isn't set."""
-    source = next(one for one in lab.world.events if one.kind == "http")
+    source = next(event for event in lab.world.events if event.kind == "http")
     path = lab.root / f"sources/{source.name}.yaml"
     before = path.read_text()
     os.environ.pop("LAB_NO_SUCH", None)

@@ -75,7 +75,7 @@ def history(seed: int, root: Path, said: Callable[[str], None]) -> None:
             day = lab.world.first + timedelta(number)
             lab.deliver(day)
             document = driver.tick(lab.moment(day + timedelta(1), MORNING))
-            odd = [f"{one.asset} {one.state}" for one in document.attempts if one.state != "published"]
+            odd = [f"{attempt.asset} {attempt.state}" for attempt in document.attempts if attempt.state != "published"]
             said(f"seed {seed} day {number}: {document.state} {', '.join(odd)}")
     finally:
         driver.close()

@@ -37,7 +37,7 @@ def drawn(lab: Lab, word: str) -> list[Fault]:
             faults.append(make(lab, random.Random(f"{lab.world.seed} {word.removeprefix('any:')} {number}")))
     finally:
         lab.aimed = frozenset()
-    missed = any(one.node not in aim for one, aim in zip(faults, aims, strict=False))
+    missed = any(item.node not in aim for item, aim in zip(faults, aims, strict=False))
     if missed or (len(faults) > 1 and not _fit(lab, way, *faults)):
         raise Unfit
     return faults
@@ -46,56 +46,56 @@ def drawn(lab: Lab, word: str) -> list[Fault]:
 def pairs(lab: Lab) -> list[str]:
     """Two at once, other ones for each seed."""
     chance = random.Random(f"pairs {lab.world.seed}")
-    found: list[str] = []
+    result: list[str] = []
     for way, count in WAYS.items():
-        wanted = len(found) + count
-        while len(found) < wanted:
-            one, other = chance.sample(range(len(ALL)), 2)
-            word = f"{way}:{one}+{other}"
+        wanted = len(result) + count
+        while len(result) < wanted:
+            item, other = chance.sample(range(len(ALL)), 2)
+            word = f"{way}:{item}+{other}"
             try:
                 drawn(lab, word)
             except Unfit:
                 continue
-            found.append(word)
-    return found
+            result.append(word)
+    return result
 
 
 def _aims(lab: Lab, way: str, chance: random.Random) -> Sequence[frozenset[str]]:
     """At what each of two faults is aimed."""
-    sources = [one.name for one in lab.world.events]
+    sources = [event.name for event in lab.world.events]
     source = chance.choice(sources)
     if way == "same":
         return frozenset({source}), frozenset({source})
     if way == "below":
-        return frozenset({source}), frozenset(one.name for one in lab.graph.assets if source in lab.graph.above(one.name))
+        return frozenset({source}), frozenset(asset.name for asset in lab.graph.assets if source in lab.graph.above(asset.name))
     if way != "two":
         return ()
     asset = chance.choice(lab.graph.assets)
-    above = [one for one in lab.world.events if one.name in lab.graph.above(asset.name)]
+    above = [event for event in lab.world.events if event.name in lab.graph.above(asset.name)]
     if len(above) < 2:
         raise Unfit
-    one, other = chance.sample(above, 2)
-    if one.owner == other.owner:  # what all sources of an owner have at once is one cause
+    item, other = chance.sample(above, 2)
+    if item.owner == other.owner:  # what all sources of an owner have at once is one cause
         raise Unfit
-    return frozenset({one.name}), frozenset({other.name})
+    return frozenset({item.name}), frozenset({other.name})
 
 
-def _fit(lab: Lab, way: str, one: Fault, other: Fault) -> bool:
+def _fit(lab: Lab, way: str, item: Fault, other: Fault) -> bool:
     """Whether each of two faults can be told of beside the other."""
-    if any(fault.name in _TOLD_LATER for fault in (one, other)) and way != "any":
+    if any(fault.name in _TOLD_LATER for fault in (item, other)) and way != "any":
         return False
     if way == "same":
-        apart = bool(one.about and other.about) and one.about != other.about and not (_lost(one, other) or _lost(other, one))
-        return apart and _both_strike(lab, one, other)
+        apart = bool(item.about and other.about) and item.about != other.about and not (_lost(item, other) or _lost(other, item))
+        return apart and _both_strike(lab, item, other)
     if way == "below":
-        return other.name.startswith(_RUNS) and one.node != other.node
-    return not (_hides(lab, one, other) or _hides(lab, other, one))
+        return other.name.startswith(_RUNS) and item.node != other.node
+    return not (_hides(lab, item, other) or _hides(lab, other, item))
 
 
-def _both_strike(lab: Lab, one: Fault, other: Fault) -> bool:
+def _both_strike(lab: Lab, item: Fault, other: Fault) -> bool:
     """Whether each of two faults of one delivery changes it beside the other: a group whose name is
     another can't be left out by its name."""
-    source = next(each for each in lab.world.events if each.name == one.node)
+    source = next(each for each in lab.world.events if each.name == item.node)
 
     def made(*faults: Fault) -> Delivery:
         delivery = lab.days.events(source, lab.day)
@@ -103,13 +103,13 @@ def _both_strike(lab: Lab, one: Fault, other: Fault) -> bool:
             fault.shaped[source.name](delivery, source)
         return delivery
 
-    both = made(one, other)
-    return both not in (made(one), made(other))
+    both = made(item, other)
+    return both not in (made(item), made(other))
 
 
-def _lost(one: Fault, other: Fault) -> bool:
+def _lost(item: Fault, other: Fault) -> bool:
     """Whether one takes away the column that shows the other."""
-    return bool(one.gone) and one.gone in other.shown_in
+    return bool(item.gone) and item.gone in other.shown_in
 
 
 def _hides(lab: Lab, upper: Fault, lower: Fault) -> bool:

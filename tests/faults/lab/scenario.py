@@ -46,13 +46,13 @@ class Play:
 
     def play(self, faults: Sequence[Fault], *, one_by_one: bool = False) -> Played:
         """The morning of the fault, and the next; `one_by_one`: each fault is mended on a morning of its own."""
-        skipped = max((one.skipped for one in faults), default=0)
+        skipped = max((fault.skipped for fault in faults), default=0)
         morning = self.lab.day + timedelta(1 + skipped)
         played = Played(faults, self.lab.moment(self.lab.day, time(12)), self.lab.moment(morning, LOOKS[0]))
         stage = Stage(self.lab, self.driver, random.Random(0), morning + timedelta(1))
         try:
             self._first(stage, played, morning, skipped)
-            for mended in [[one] for one in faults] if one_by_one else [faults]:
+            for mended in [[fault] for fault in faults] if one_by_one else [faults]:
                 self._next(stage, played, mended)
                 stage.mended += timedelta(1)
             played.last = self.driver.status(self.driver.now)
@@ -64,28 +64,28 @@ class Play:
 
     def _first(self, stage: Stage, played: Played, morning: date, skipped: int) -> None:
         shaped: dict[str, Shaped] = {}
-        for name, change in [each for one in played.faults for each in one.shaped.items()]:
+        for name, change in [each for fault in played.faults for each in fault.shaped.items()]:
             shaped[name] = _both(shaped[name], change) if name in shaped else change
         for number in range(skipped):
             self.lab.deliver(self.lab.day + timedelta(number))
         came = self.lab.deliver(morning - timedelta(1), shaped)
         self._hold_back(came)
-        for one in played.faults:
-            one.strike(stage)
-        observations = LOOKS if any(one.observed_between for one in played.faults) else (LOOKS[0], LOOKS[-1])
+        for fault in played.faults:
+            fault.strike(stage)
+        observations = LOOKS if any(fault.observed_between for fault in played.faults) else (LOOKS[0], LOOKS[-1])
         for at in observations:
             self._arrive(self.lab.moment(morning, at))
             if at == LOOKS[-1]:
-                for one in played.faults:
-                    one.late(stage)
+                for item in played.faults:
+                    item.late(stage)
             self.driver.tick(self.lab.moment(morning, at))
             self._status(played, morning, at, observations)
 
     def _next(self, stage: Stage, played: Played, mended: Sequence[Fault]) -> None:
         morning = stage.mended
-        for one in mended:
-            one.mend(stage)
-        for name in {name for one in mended if one.resent for name in one.shaped}:
+        for item in mended:
+            item.mend(stage)
+        for name in {name for item in mended if item.resent for name in item.shaped}:
             self._resend(name, morning)
         self.lab.deliver(morning - timedelta(1), {})
         self.driver.tick(self.lab.moment(morning, LOOKS[0]))
@@ -103,13 +103,13 @@ class Play:
                 self._waiting.append((at, aside, path))
 
     def _arrive(self, now: datetime) -> None:
-        for one in [one for one in self._waiting if one[0] <= now]:
-            one[1].rename(one[2])
-            self._waiting.remove(one)
+        for item in [one for one in self._waiting if one[0] <= now]:
+            item[1].rename(item[2])
+            self._waiting.remove(item)
 
     def _resend(self, name: str, morning: date) -> None:
         """The delivery of the day as it should have been, on the next morning."""
-        source = next((one for one in self.lab.world.events if one.name == name), None)
+        source = next((event for event in self.lab.world.events if event.name == name), None)
         at = self.lab.moment(morning, time(0, 50))
         if source is None:
             known = self.lab.world.reference
@@ -122,8 +122,8 @@ class Play:
         until = next((at for at in observations if at > after), time(23, 59))
         for at in STATUS:
             if after < at < until and self.lab.moment(day, at) > self.driver.now:
-                found = published(self.driver)
-                played.seen += [(one, found) for one in self.driver.status(self.lab.moment(day, at))]
+                result = published(self.driver)
+                played.seen += [(item, result) for item in self.driver.status(self.lab.moment(day, at))]
 
 
 def _both(first: Shaped, second: Shaped) -> Shaped:

@@ -80,9 +80,9 @@ class Source:
     @property
     def columns(self) -> dict[str, str]:
         """What each column holds: text, date, time, whole, or number."""
-        found = dict.fromkeys(self.order, "text")
-        found |= {self.day: "date", self.time: "time", self.key: "whole" if self.keys == "whole" else "text"}
-        return found | {one.name: "whole" if one.whole else "number" for one in self.measures}
+        result = dict.fromkeys(self.order, "text")
+        result |= {self.day: "date", self.time: "time", self.key: "whole" if self.keys == "whole" else "text"}
+        return result | {measure.name: "whole" if measure.whole else "number" for measure in self.measures}
 
 
 @dataclass(frozen=True)

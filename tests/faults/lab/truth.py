@@ -14,8 +14,8 @@ GREEN = frozenset({"served", "at_risk"})
 
 def published(driver: Driver) -> Published:
     """What readers see now."""
-    found = driver.rows("select node, partition, content_hash from publication where ended_snapshot is null")
-    return {(node, partition): content for node, partition, content in found}
+    result = driver.rows("select node, partition, content_hash from publication where ended_snapshot is null")
+    return {(node, partition): content for node, partition, content in result}
 
 
 def wrong(consumer: Consumer, visible: Published, sound: Published) -> list[str]:
@@ -44,7 +44,7 @@ def _newest_due(consumer: Consumer, at: datetime) -> str:
 
 def falsely_green(graph: Graph, seen: Seen, visible: Published, sound: Published) -> str:
     """Why a consumer that is said to be served isn't; empty where it is."""
-    consumer = next(one for one in graph.consumers if one.name == seen.consumer)
+    consumer = next(consumer for consumer in graph.consumers if consumer.name == seen.consumer)
     if seen.state not in GREEN:
         return ""
     odd = wrong(consumer, visible, sound)

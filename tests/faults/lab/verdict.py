@@ -52,10 +52,12 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
     def line(self) -> str:
         """What came of it, in short."""
-        names = " + ".join(f"{one.name} ({one.what})" for one in self.faults)
+        names = " + ".join(f"{fault.name} ({fault.what})" for fault in self.faults)
         if self.failed:
             return "broken"
-        missed = "" if all(one.right or one.uncounted for one in self.faults) else f"MISSED: {'; '.join(self.incidents) or 'nothing said'}"
+        missed = (
+            "" if all(fault.right or fault.uncounted for fault in self.faults) else f"MISSED: {'; '.join(self.incidents) or 'nothing said'}"
+        )
         return f"{names}: {missed or 'right'}" + (f", {self.extra} more incidents" if self.extra else "")
 
 
@@ -66,54 +68,54 @@ def broken(seed: int, why: str) -> Verdict:
 
 def verdict(seed: int, graph: Graph, played: Played, sound: Published, noise: Sequence[str]) -> Verdict:
     """What came of a scenario."""
-    opened = [one for one in played.incidents if _opened(one) >= played.since]
+    opened = [incident for incident in played.incidents if _opened(incident) >= played.since]
     bests = matched(played.faults, opened)
-    found = [_found(fault, best, opened, played, why) for fault, best, why in zip(played.faults, bests, noise, strict=True)]
+    result = [_found(fault, best, opened, played, why) for fault, best, why in zip(played.faults, bests, noise, strict=True)]
     minutes, why = (0.0, list[str]()) if any(noise) else _green(graph, played, sound)
     return Verdict(
-        seed=seed, faults=found, incidents=[_line(one) for one in opened], extra=max(len(opened) - len(played.faults), 0),
-        green_minutes=minutes, green=why, states=[f"{one.consumer} {one.state} {one.incident}".strip() for one in played.last],
+        seed=seed, faults=result, incidents=[_line(item) for item in opened], extra=max(len(opened) - len(played.faults), 0),
+        green_minutes=minutes, green=why, states=[f"{item.consumer} {item.state} {item.incident}".strip() for item in played.last],
     )  # fmt: skip
 
 
 def matched(faults: Sequence[Fault], opened: Sequence[dict[str, Any]]) -> list[dict[str, Any] | None]:
     """The incident of each fault, none of them twice: those of its kind and node first, then what is left at its node."""
-    found: dict[int, dict[str, Any]] = {}
+    result: dict[int, dict[str, Any]] = {}
     for by_kind in (True, False):
         for number, fault in enumerate(faults):
-            used = [one["id"] for one in found.values()]
-            here = [one for one in opened if one["cause"]["node"] == fault.node and one["id"] not in used]
-            best = next((one for one in here if not by_kind or one["cause"]["kind"] in fault.kinds), None)
-            if number not in found and best is not None:
-                found[number] = best
-    return [found.get(number) for number in range(len(faults))]
+            used = [item["id"] for item in result.values()]
+            here = [item for item in opened if item["cause"]["node"] == fault.node and item["id"] not in used]
+            best = next((item for item in here if not by_kind or item["cause"]["kind"] in fault.kinds), None)
+            if number not in result and best is not None:
+                result[number] = best
+    return [result.get(number) for number in range(len(faults))]
 
 
 def _found(fault: Fault, best: dict[str, Any] | None, opened: Sequence[dict[str, Any]], played: Played, uncounted: str) -> Found:
-    here = [one for one in opened if one["cause"]["node"] == fault.node]
+    here = [item for item in opened if item["cause"]["node"] == fault.node]
     right = best is not None and best["cause"]["kind"] in fault.kinds
     since = None if best is None else max((_opened(best) - played.began).total_seconds() / 60, 0.0)
     healed = None
     if fault.by_itself:
-        served = all(one.state in ("served", "at_risk") for one in played.last)
-        alone = all(one.by_itself for one in played.faults)
-        healed = (served or not alone) and all(one["state"] == "resolved" for one in here)
+        served = all(item.state in ("served", "at_risk") for item in played.last)
+        alone = all(fault.by_itself for fault in played.faults)
+        healed = (served or not alone) and all(item["state"] == "resolved" for item in here)
     return Found(
         name=fault.name, what=f"{fault.node}: {fault.what}", expected=[f"{kind} {fault.node}" for kind in fault.kinds],
         right=right, node_right=best is not None, seen=bool(opened), detected_minutes=since, healed=healed, uncounted=uncounted,
     )  # fmt: skip
 
 
-def _opened(one: dict[str, Any]) -> datetime:
-    at: datetime | str = one["opened_at"]
+def _opened(item: dict[str, Any]) -> datetime:
+    at: datetime | str = item["opened_at"]
     return at if isinstance(at, datetime) else datetime.fromisoformat(at)
 
 
-def _line(one: dict[str, Any]) -> str:
-    cause = one["cause"]
+def _line(item: dict[str, Any]) -> str:
+    cause = item["cause"]
     detail = f" [{cause['detail']}]" if cause.get("detail") else ""
     where = f"{cause['node']}@{cause['partition'] or ''} {','.join(cause['columns'])}{detail}"
-    return f"{one['id']} {cause['kind']} {where} {one['state']}: {cause['summary']}"
+    return f"{item['id']} {cause['kind']} {where} {item['state']}: {cause['summary']}"
 
 
 def _green(graph: Graph, played: Played, sound: Published) -> tuple[float, list[str]]:

@@ -73,23 +73,23 @@ class Story:
     ) -> None:
         hours = float(more.pop("hours", 6.0))  # type: ignore[arg-type]
         at = midnight(day if day is not None else DAYS - 2) + int(hours * HOUR_US) + self.random.randint(-5, 5) * MINUTE_US
-        one = Evidence(
+        item = Evidence(
             id=f"e{len(self.evidence):04d}", node=node, partition="" if day is None or self._whole(node) else key(day), family=family,
             kind=kind, column=column, **({"strength": 12.0, "at_us": at} | more),  # type: ignore[arg-type]
         )  # fmt: skip
-        self.evidence.append(one)
+        self.evidence.append(item)
         if fault is not None:
-            fault.ids.append(one.id)
+            fault.ids.append(item.id)
             if node in fault.nodes:
-                fault.own.append(one.id)
+                fault.own.append(item.id)
 
     def fault(self, kind: CauseKind, *nodes: str) -> Injected:
-        one = Injected(kind, set(nodes))
-        self.injected.append(one)
-        return one
+        item = Injected(kind, set(nodes))
+        self.injected.append(item)
+        return item
 
     def pick(self, **of: bool) -> str:
-        taken = {name for one in self.injected for name in one.nodes}
+        taken = {name for item in self.injected for name in item.nodes}
         free = [name for name in self.facts.of(**of) if name not in taken]
         return self.random.choice(free or self.facts.of(**of))
 
@@ -105,14 +105,14 @@ class Story:
         for _ in range(self.random.randint(0, 5)):
             name = self.pick(source=True, asset=True)
             family, day = self.random.choice(HARMLESS), self.random.randrange(DAYS)
-            if any(one.family is F.CHANGE and one.node == name for one in self.evidence):
+            if any(item.family is F.CHANGE and item.node == name for item in self.evidence):
                 continue  # what is odd right after a body was changed is no coincidence
             column = "" if family is F.VOLUME else self.random.choice(self.facts.nodes[name].columns)
             times = f"× {self.random.choice((0.5, 0.8, 1.3, 1.8))}" if family is F.VOLUME else ""
             self.see(None, name, day, family, KIND_OF[family], column, held=False, strength=self.random.uniform(9, 15), detail=times)
         for _ in range(self.random.randint(0, 2)):
             detail, hours = self.random.choice(("body", "checks", "metadata")), self.random.uniform(-30, 20)
-            warned = {one.node for one in self.evidence if not one.held}
+            warned = {item.node for item in self.evidence if not item.held}
             name = self.pick(asset=True)
             if name not in warned:
                 self.see(None, name, self.random.randrange(DAYS), F.CHANGE, detail=detail, held=False, hours=hours)
@@ -173,7 +173,7 @@ def further_down(story: Story, fault: Injected, reached: Sequence[tuple[str, int
         if number == least or random.random() < 0.25:
             fails(story, fault, name, day, 7 + late)
         elif random.random() < 0.3:
-            family = random.choice([one for one in SHOWS[fault.kind] if one is not F.ERROR])
+            family = random.choice([item for item in SHOWS[fault.kind] if item is not F.ERROR])
             column = "" if family in (F.VOLUME, F.DUPLICATES, F.STALE) or not columns else random.choice(columns)
             held = random.random() < 0.3
             story.see(fault, name, day, family, KIND_OF[family], column, held=held, strength=random.uniform(8, 20), hours=7 + late)
@@ -184,7 +184,7 @@ def fails(story: Story, fault: Injected, name: str, day: int, hours: float) -> N
     if family is F.ERROR:
         story.see(fault, name, day, F.ERROR, hours=hours, observed=ERRORS[fault.kind], error_kind="deterministic")
     else:
-        kind = story.random.choice([KIND_OF.get(one, K.DISTRIBUTION_SHIFT) for one in SHOWS[fault.kind]])
+        kind = story.random.choice([KIND_OF.get(item, K.DISTRIBUTION_SHIFT) for item in SHOWS[fault.kind]])
         story.see(fault, name, day, F.CHECK, kind, hours=hours, detail=f"{name}_ok", strength=30.0)
 
 
@@ -212,8 +212,8 @@ def late(story: Story, kind: CauseKind) -> None:
     name, days = story.pick(source=True), story.days()
     fault = story.fault(kind, name)
     for day in days:
-        one = kind if day == days[0] else story.random.choice((kind, K.LATE_SOURCE))
-        story.see(fault, name, day, F.ARRIVAL, one, hours=8, expected="by 05:00", observed="nothing was delivered")
+        item = kind if day == days[0] else story.random.choice((kind, K.LATE_SOURCE))
+        story.see(fault, name, day, F.ARRIVAL, item, hours=8, expected="by 05:00", observed="nothing was delivered")
     without(story, fault, [place for day in days for place in story.facts.reached(name, day, None)])
 
 
@@ -374,15 +374,15 @@ def case(kind: CauseKind, seed: int, *, two: bool = False) -> Case:
     return Case(seed, story.facts, story.evidence, story.injected, midnight(DAYS + 3))
 
 
-def found(one: Injected, causes: Sequence[Cause]) -> Cause | None:
+def found(item: Injected, causes: Sequence[Cause]) -> Cause | None:
     """The cause that most of a fault's own evidence is put down to; where none was noticed, most of what it brought about."""
-    mine = set(one.own or one.ids)
+    mine = set(item.own or item.ids)
     best = max(causes, key=lambda cause: len(mine & set(cause.explains)), default=None)
     return best if best is not None and mine & set(best.explains) else None
 
 
-def right(one: Injected, cause: Cause | None) -> bool:
-    return cause is not None and cause.kind == one.kind and cause.node in one.nodes
+def right(item: Injected, cause: Cause | None) -> bool:
+    return cause is not None and cause.kind == item.kind and cause.node in item.nodes
 
 
 def story_of_nothing(seed: int) -> Case:

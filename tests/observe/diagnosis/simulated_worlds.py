@@ -51,36 +51,36 @@ class StateFacts:
 
     def of(self, *, source: bool = False, asset: bool = False, consumer: bool = False) -> list[str]:
         return [
-            one.name
-            for one in self.nodes.values()
-            if (source and one.source) or (consumer and one.consumer) or (asset and not one.source and not one.consumer)
+            node.name
+            for node in self.nodes.values()
+            if (source and node.source) or (consumer and node.consumer) or (asset and not node.source and not node.consumer)
         ]
 
     def reached(self, node: str, day: int, columns: list[str] | None) -> list[tuple[str, int, list[str]]]:
         """(node, day, columns) that are made of some columns (None: of its rows) of one day of a node, in the order of flow."""
         bad: dict[tuple[str, int], set[str]] = {(node, day): set(columns or self.nodes[node].columns)}
         rows = {(node, day)} if columns is None else set()
-        for one in self.nodes.values():
+        for item in self.nodes.values():
             for at in range(day, DAYS):
-                hit, whole = self._made_of(one, at, bad, rows)
+                hit, whole = self._made_of(item, at, bad, rows)
                 if hit or whole:
-                    bad[one.name, at] = set(one.columns) if whole else hit
+                    bad[item.name, at] = set(item.columns) if whole else hit
                 if whole:
-                    rows.add((one.name, at))
+                    rows.add((item.name, at))
         del bad[node, day]
-        return [(name, at, sorted(found)) for (name, at), found in bad.items()]
+        return [(name, at, sorted(result)) for (name, at), result in bad.items()]
 
-    def _made_of(self, one: Made, at: int, bad: dict[tuple[str, int], set[str]], rows: set[tuple[str, int]]) -> tuple[set[str], bool]:
+    def _made_of(self, item: Made, at: int, bad: dict[tuple[str, int], set[str]], rows: set[tuple[str, int]]) -> tuple[set[str], bool]:
         hit: set[str] = set()
         whole = False
-        for name, mode, back in one.reads:
+        for name, mode, back in item.reads:
             days = [at - 1] if mode is InputMode.PREVIOUS else range(at - back, at + 1)
-            if mode is InputMode.ALL or one.whole or self.nodes[name].whole:
+            if mode is InputMode.ALL or item.whole or self.nodes[name].whole:
                 days = range(at + 1)
             for day in days:
                 reached = bad.get((name, day), set())
-                hit |= {own for own, made in one.edges.items() if any(other == name and column in reached for other, column in made)}
-                whole |= (name, day) in rows or any(other == name and column in reached for other, column in one.filters)
+                hit |= {own for own, made in item.edges.items() if any(other == name and column in reached for other, column in made)}
+                whole |= (name, day) in rows or any(other == name and column in reached for other, column in item.filters)
         return hit, whole
 
 
@@ -104,15 +104,15 @@ def facts(random: Random) -> StateFacts:
 def _asset(random: Random, nodes: dict[str, Made], name: str) -> None:
     above = random.sample(list(nodes), min(len(nodes), random.choice((1, 1, 2, 2, 3))))
     whole = random.random() < 0.1
-    reads = [(one, *_mode(random)) for one in above]
+    reads = [(item, *_mode(random)) for item in above]
     columns = [f"c{index}" for index in range(random.randint(2, 8))]
     made = Made(name, False, f"team{random.randint(0, 3)}", "", whole, columns, reads=reads)
     for column in columns:
         made.edges[column] = [
-            (one, random.choice(nodes[one].columns)) for one in random.sample(above, random.choice((1, 1, min(2, len(above)))))
+            (item, random.choice(nodes[item].columns)) for item in random.sample(above, random.choice((1, 1, min(2, len(above)))))
         ]
     if len(above) > 1:
-        made.filters = [(one, nodes[one].columns[0]) for one in above]  # joined by their first columns
+        made.filters = [(item, nodes[item].columns[0]) for item in above]  # joined by their first columns
     elif random.random() < 0.3:
         made.filters = [(above[0], random.choice(nodes[above[0]].columns))]
     nodes[name] = made
@@ -126,19 +126,19 @@ def _mode(random: Random) -> tuple[InputMode, int]:
 
 def _graph(nodes: dict[str, Made]) -> CauseGraph:
     known = {
-        one.name: ColumnLineage(
-            {own: tuple(Edge(name, column, Transformation.EXPRESSION) for name, column in made) for own, made in one.edges.items()},
-            tuple(Edge(name, column, Transformation.FILTER) for name, column in one.filters),
+        node.name: ColumnLineage(
+            {own: tuple(Edge(name, column, Transformation.EXPRESSION) for name, column in made) for own, made in node.edges.items()},
+            tuple(Edge(name, column, Transformation.FILTER) for name, column in node.filters),
         )
-        for one in nodes.values()
-        if not one.source and not one.consumer
+        for node in nodes.values()
+        if not node.source and not node.consumer
     }
-    return CauseGraph((_node(one) for one in nodes.values()), known.get)
+    return CauseGraph((_node(node) for node in nodes.values()), known.get)
 
 
-def _node(one: Made) -> CauseNode:
+def _node(item: Made) -> CauseNode:
     place = Place(file="x")
     inputs = tuple(
-        InputSpec(node=name, mode=mode, lookback=f"{back}d" if back else None, place=place) for name, mode, back in one.reads
+        InputSpec(node=name, mode=mode, lookback=f"{back}d" if back else None, place=place) for name, mode, back in item.reads
     )  # fmt: skip
-    return CauseNode(one.name, inputs, one.source, WHOLE if one.whole else DAY, "UTC", one.owner)
+    return CauseNode(item.name, inputs, item.source, WHOLE if item.whole else DAY, "UTC", item.owner)

@@ -21,7 +21,7 @@ NOW = 1_000 * HOUR_US
 
 
 def node(name: str, *inputs: str, source: bool = False, owner: str = "") -> CauseNode:
-    specs = tuple(InputSpec(node=one, mode=InputMode.REQUIRED, place=Place(file="x")) for one in inputs)
+    specs = tuple(InputSpec(node=item, mode=InputMode.REQUIRED, place=Place(file="x")) for item in inputs)
     return CauseNode(name, specs, source, DAY, "UTC", owner)
 
 
@@ -39,7 +39,7 @@ def lines(**of: dict[str, tuple[str, ...]]) -> CauseGraph:
     nodes, known = [node("flights", source=True), node("weather", source=True)], {}
     for name, columns in of.items():
         edges = {
-            own: tuple(Edge(one.partition(".")[0], one.partition(".")[2], Transformation.IDENTITY) for one in made)
+            own: tuple(Edge(item.partition(".")[0], item.partition(".")[2], Transformation.IDENTITY) for item in made)
             for own, made in columns.items()
         }
         known[name] = ColumnLineage(edges)
@@ -48,17 +48,17 @@ def lines(**of: dict[str, tuple[str, ...]]) -> CauseGraph:
 
 
 def shown(causes: list[Cause]) -> list[tuple[str, str]]:
-    return [(one.kind.value, one.node) for one in causes]
+    return [(cause.kind.value, cause.node) for cause in causes]
 
 
 def test_a_rename_over_three_days_is_one_cause_with_both_columns() -> None:
     """Would catch: one incident a column or a day."""
-    found = [
+    result = [
         seen(f"flights@2013-02-{day}", Family.SCHEMA, "schema_change", column, hour=24 * day, detail="renamed; same type")
         for day in (11, 12, 13)
         for column in ("dep_delay", "arr_delay")
     ]
-    (cause,) = diagnose(found, lines(), NOW)
+    (cause,) = diagnose(result, lines(), NOW)
     assert (cause.kind, cause.node, cause.columns, len(cause.partitions)) == ("schema_change", "flights", ("arr_delay", "dep_delay"), 3)
     assert cause.summary == "2 columns renamed"
     assert cause.began_us == NOW + 24 * 11 * HOUR_US
@@ -70,9 +70,9 @@ def test_a_warning_upstream_explains_a_failed_check_made_of_its_column_only() ->
     warned = seen("flights@2013-02-11", Family.DISTRIBUTION, "distribution_shift", "dep_delay", held=False)
     failed = seen("delays@2013-02-11", Family.CHECK, "distribution_shift", hour=1, detail="delay_is_minutes")
     other = seen("planes@2013-02-11", Family.CHECK, "null_spike", hour=1, detail="plane_not_null")
-    found = diagnose([warned, failed, other], graph, NOW)
-    assert shown(found) == [("distribution_shift", "flights"), ("null_spike", "planes")]
-    assert set(found[0].explains) == {warned.id, failed.id}
+    result = diagnose([warned, failed, other], graph, NOW)
+    assert shown(result) == [("distribution_shift", "flights"), ("null_spike", "planes")]
+    assert set(result[0].explains) == {warned.id, failed.id}
 
 
 def test_a_warning_that_does_no_harm_is_no_incident() -> None:
@@ -116,16 +116,16 @@ def test_a_change_after_the_failure_isnt_its_cause() -> None:
     """Would catch: time order ignored."""
     change = seen("delays", Family.CHANGE, hour=5, held=False, detail="body")
     odd = seen("delays@2013-02-11", Family.DISTRIBUTION, "distribution_shift", "delay", hour=2)
-    found = diagnose([change, odd], lines(delays={"delay": ("flights.dep_delay",)}), NOW + 10 * HOUR_US)
-    assert shown(found) == [("distribution_shift", "delays")]
+    result = diagnose([change, odd], lines(delays={"delay": ("flights.dep_delay",)}), NOW + 10 * HOUR_US)
+    assert shown(result) == [("distribution_shift", "delays")]
 
 
 def test_three_sources_of_one_host_that_dont_answer_are_one_cause() -> None:
     """Would catch: a ticket a source for one network fault."""
     graph = CauseGraph([node(name, source=True) for name in ("a", "b", "c", "d")])
-    found = [seen(name, Family.ACCESS, observed="connection refused", host="sftp.example") for name in ("a", "b", "c")]
-    found.append(seen("d", Family.ACCESS, observed="403 Forbidden", host="api.example"))
-    causes = diagnose(found, graph, NOW)
+    result = [seen(name, Family.ACCESS, observed="connection refused", host="sftp.example") for name in ("a", "b", "c")]
+    result.append(seen("d", Family.ACCESS, observed="403 Forbidden", host="api.example"))
+    causes = diagnose(result, graph, NOW)
     assert shown(causes) == [("source_unavailable", "a"), ("access_denied", "d")]
     assert causes[0].nodes == ("b", "c")
 
@@ -140,8 +140,8 @@ def test_the_same_error_in_assets_of_many_sources_is_one_cause(said: str) -> Non
     """Would catch: an incident for each source, each blamed on its vendor, where a library is missing (200 assets gave 10)."""
     sources = [node(f"s{number}", source=True) for number in range(10)]
     graph = CauseGraph([*sources, *(node(f"a{number}", f"s{number % 10}") for number in range(200))])
-    found = [seen(f"a{number}@2013-02-11", Family.ERROR, observed=said, id=f"{number}") for number in range(200)]
-    (cause,) = diagnose(found, graph, NOW)
+    result = [seen(f"a{number}@2013-02-11", Family.ERROR, observed=said, id=f"{number}") for number in range(200)]
+    (cause,) = diagnose(result, graph, NOW)
     assert len({cause.node, *cause.nodes}) == 200
 
 
@@ -149,8 +149,8 @@ def test_the_same_error_in_assets_of_many_sources_is_one_cause(said: str) -> Non
 def test_what_a_library_is_missing_for_isnt_its_sources_and_is_one_cause_whenever_each_runs(said: str) -> None:
     """Would catch: the vendor of the only source told that its delivery lacks a Python package; a second incident for what runs at noon."""
     graph = CauseGraph([node("flights", source=True), node("a", "flights"), node("b", "flights")])
-    found = [seen("a@2013-02-11", Family.ERROR, observed=said), seen("b@2013-02-11", Family.ERROR, observed=said, hour=7)]
-    assert shown(diagnose(found, graph, NOW)) == [("code_error", "a")]
+    result = [seen("a@2013-02-11", Family.ERROR, observed=said), seen("b@2013-02-11", Family.ERROR, observed=said, hour=7)]
+    assert shown(diagnose(result, graph, NOW)) == [("code_error", "a")]
 
 
 def test_what_is_left_of_one_cause_in_many_nodes_stays_one() -> None:
@@ -158,10 +158,10 @@ def test_what_is_left_of_one_cause_in_many_nodes_stays_one() -> None:
     graph = CauseGraph(
         [node("s", source=True), node("t", source=True), *(node(name, read) for name, read in zip("abcd", "stst", strict=True))]
     )
-    found = [seen(f"{name}@2013-02-11", Family.ERROR, observed="RuntimeError: no licence") for name in "abcd"]
-    (before,) = diagnose(found, graph, NOW)
-    assert len(diagnose(found[2:], graph, NOW)) == 2  # two alike may be chance
-    assert len(diagnose(found[2:], graph, NOW, [before])) == 1
+    result = [seen(f"{name}@2013-02-11", Family.ERROR, observed="RuntimeError: no licence") for name in "abcd"]
+    (before,) = diagnose(result, graph, NOW)
+    assert len(diagnose(result[2:], graph, NOW)) == 2  # two alike may be chance
+    assert len(diagnose(result[2:], graph, NOW, [before])) == 1
 
 
 def test_what_an_open_incident_explained_stays_with_it_when_its_own_evidence_is_gone() -> None:
@@ -200,13 +200,13 @@ def test_a_declaration_is_to_blame_for_what_it_can_keep_away(change: dict[str, b
     """Would catch: a server that is down, and a token that has expired, put down to whoever declared the source
     the day before, with "correct sources/limits.yaml"."""
     graph = CauseGraph([node("limits", source=True)])
-    found = [
+    result = [
         seen("limits", Family.CHANGE, held=False, detail="added" if "added" in change else "schedule", **change),
         seen("limits@2013-02-11", Family.ARRIVAL, "" if said else "missing_source", hour=2, observed="nothing was delivered"),
     ]
     if said:
-        found.append(seen("limits", Family.ACCESS, code or "source_unavailable", hour=1, observed=said, detail=code))
-    assert shown(diagnose(found, graph, NOW + 10 * HOUR_US)) == [(kind, "limits")]
+        result.append(seen("limits", Family.ACCESS, code or "source_unavailable", hour=1, observed=said, detail=code))
+    assert shown(diagnose(result, graph, NOW + 10 * HOUR_US)) == [(kind, "limits")]
 
 
 def test_nulls_of_changed_code_name_their_column() -> None:
@@ -220,12 +220,12 @@ def test_nulls_of_changed_code_name_their_column() -> None:
 
 def test_a_unit_is_said_of_its_own_columns() -> None:
     """Would catch: "amount, method × 100 (per cent, or cents?)" of a method that is a text."""
-    found = [
+    result = [
         seen("flights@2013-02-11", Family.DISTRIBUTION, "distribution_shift", "amount", strength=30, detail="location: × 100 (cents?)"),
         seen("flights@2013-02-11", Family.DISTRIBUTION, "distribution_shift", "fee", strength=20, detail="location: × 100 (cents?)"),
         seen("flights@2013-02-11", Family.DISTRIBUTION, "distribution_shift", "method", detail="category mix: 'CARD' is new"),
     ]
-    (cause,) = diagnose(found, lines(), NOW)
+    (cause,) = diagnose(result, lines(), NOW)
     assert (cause.summary, cause.columns) == ("amount, fee × 100 (cents?)", ("amount", "fee", "method"))
 
 
@@ -238,8 +238,8 @@ def test_a_target_is_to_blame_for_what_only_its_declaration_could_not_mend(kind:
     said = "Not a directory: exports" if kind == "destination_unavailable" else "Is a directory: exports"
     failed = seen("report@2013-02-11", Family.EXPORT, hour=2, observed=said, detail=kind)
     change = seen("report", Family.CHANGE, held=False, detail="metadata")
-    found = [change, failed] if changed else [failed]
-    assert shown(diagnose(found, graph, NOW + 10 * HOUR_US)) == [(kind, "report")]
+    result = [change, failed] if changed else [failed]
+    assert shown(diagnose(result, graph, NOW + 10 * HOUR_US)) == [(kind, "report")]
 
 
 def test_reference_data_written_over_with_other_keys_is_a_broken_reference() -> None:
@@ -259,8 +259,8 @@ def test_a_past_that_is_rewritten_is_named_beside_what_is_open_at_the_same_sourc
         explains=("x", odd.id),
     )  # fmt: skip
     again = seen("flights@2013-02-11", Family.RESTATED, "restatement", hour=24, held=False, strength=20)
-    found = diagnose([odd, again], lines(), NOW + 30 * HOUR_US, [known])
-    assert ("restatement", (again.id,)) in [(one.kind.value, one.explains) for one in found]
+    result = diagnose([odd, again], lines(), NOW + 30 * HOUR_US, [known])
+    assert ("restatement", (again.id,)) in [(item.kind.value, item.explains) for item in result]
 
 
 def test_values_missing_only_after_a_join_are_a_broken_reference() -> None:
@@ -335,13 +335,13 @@ def test_values_that_are_odd_whatever_the_rows_are_have_a_cause_of_their_own() -
     twice = seen("flights@2013-02-11", Family.DUPLICATES, "duplicate_rows", hour=1, strength=30, detail="643 rows")
     unit = seen("flights@2013-02-11", Family.DISTRIBUTION, "distribution_shift", "distance", hour=1, strength=31, detail="location: × 1.61")
     shares = seen("flights@2013-02-11", Family.DISTRIBUTION, "distribution_shift", "carrier", hour=1, strength=30, detail="category mix")
-    found = diagnose([twice, unit, shares], lines(), NOW + 10 * HOUR_US)
-    assert sorted(shown(found)) == [("distribution_shift", "flights"), ("duplicate_rows", "flights")]
+    result = diagnose([twice, unit, shares], lines(), NOW + 10 * HOUR_US)
+    assert sorted(shown(result)) == [("distribution_shift", "flights"), ("duplicate_rows", "flights")]
     renamed = seen("flights@2013-02-11", Family.SCHEMA, "schema_change", "distance", hour=1, strength=20, detail="renamed")
     about = f"location: × 1.61; {BESIDES}"
     besides = seen("flights@2013-02-11", Family.DISTRIBUTION, "distribution_shift", "distance", hour=1, strength=16, detail=about)
-    found = diagnose([renamed, besides], lines(), NOW + 10 * HOUR_US)
-    assert sorted(shown(found)) == [("distribution_shift", "flights"), ("schema_change", "flights")]
+    result = diagnose([renamed, besides], lines(), NOW + 10 * HOUR_US)
+    assert sorted(shown(result)) == [("distribution_shift", "flights"), ("schema_change", "flights")]
 
 
 def test_a_column_renamed_with_other_values_has_two_causes() -> None:
@@ -351,7 +351,7 @@ def test_a_column_renamed_with_other_values_has_two_causes() -> None:
     about = f"location: × 1.6; delivered as distance_km; {BESIDES}"
     for strength in (16, 31):
         unit = seen("flights@2013-02-11", Family.DISTRIBUTION, "distribution_shift", "distance", strength=strength, detail=about)
-        names, values = sorted(diagnose([renamed, unit], lines(), NOW), key=lambda one: one.kind, reverse=True)
+        names, values = sorted(diagnose([renamed, unit], lines(), NOW), key=lambda item: item.kind, reverse=True)
         assert (names.kind, names.own, names.summary) == (
             CauseKind.SCHEMA_CHANGE,
             (renamed.id,),
@@ -374,20 +374,20 @@ def test_names_that_were_accepted_arent_to_blame_for_what_the_delivery_shows() -
     gone = seen("flights@2013-02-11", Family.SCHEMA, "schema_change", "plane", hour=1, held=False, strength=20, detail="dropped")
     rows = seen("flights@2013-02-11", Family.VOLUME, "volume_anomaly", hour=1, strength=27, detail="× 14.2")
     shares = seen("flights@2013-02-11", Family.DISTRIBUTION, "distribution_shift", "carrier", hour=1, strength=27)
-    found = diagnose([accepted, gone, rows, shares], lines(), NOW + 10 * HOUR_US)
-    assert sorted(shown(found)) == [("schema_change", "flights"), ("volume_anomaly", "flights")]
+    result = diagnose([accepted, gone, rows, shares], lines(), NOW + 10 * HOUR_US)
+    assert sorted(shown(result)) == [("schema_change", "flights"), ("volume_anomaly", "flights")]
     declared = seen("flights", Family.CHANGE, "", "carrier\nplane", held=False, detail="body")
     held = seen("flights@2013-02-11", Family.SCHEMA, "schema_change", "plane", hour=1, strength=20, detail="dropped")
-    found = diagnose([declared, held], lines(), NOW + 10 * HOUR_US)
-    assert shown(found) == [("configuration_error", "flights")]
+    result = diagnose([declared, held], lines(), NOW + 10 * HOUR_US)
+    assert shown(result) == [("configuration_error", "flights")]
 
 
 def test_rows_are_named_beside_a_format_that_was_read_all_the_same() -> None:
     """Would catch: fourteen times the rows put down to how dates are written."""
     dates = seen("flights@2013-02-11", Family.FORMAT, "format_change", "time", held=False)
     rows = seen("flights@2013-02-11", Family.VOLUME, "volume_anomaly", strength=27, detail="× 14.2")
-    found = diagnose([dates, rows], lines(), NOW)
-    assert sorted(shown(found)) == [("format_change", "flights"), ("volume_anomaly", "flights")]
+    result = diagnose([dates, rows], lines(), NOW)
+    assert sorted(shown(result)) == [("format_change", "flights"), ("volume_anomaly", "flights")]
 
 
 def test_what_stood_before_makes_no_change_recent() -> None:
@@ -396,11 +396,11 @@ def test_what_stood_before_makes_no_change_recent() -> None:
     old = seen("delays@2013-02-01", Family.DISTRIBUTION, "distribution_shift", "plane", hour=-300)
     change = seen("delays", Family.CHANGE, hour=-200, held=False, detail="body")
     odd = seen("delays@2013-02-11", Family.DISTRIBUTION, "distribution_shift", "delay", hour=2)
-    found = diagnose([old, change, odd], graph, NOW + 10 * HOUR_US)
-    assert {one.kind.value for one in found} == {"distribution_shift"}
+    result = diagnose([old, change, odd], graph, NOW + 10 * HOUR_US)
+    assert {item.kind.value for item in result} == {"distribution_shift"}
     soon = seen("delays@2013-02-03", Family.DISTRIBUTION, "distribution_shift", "delay", hour=-190)
-    found = diagnose([old, change, soon, odd], graph, NOW + 10 * HOUR_US)
-    assert {one.kind.value for one in found} == {"distribution_shift", "code_error"}
+    result = diagnose([old, change, soon, odd], graph, NOW + 10 * HOUR_US)
+    assert {item.kind.value for item in result} == {"distribution_shift", "code_error"}
 
 
 def test_fewer_rows_arent_one_cause_with_more_of_them_days_before() -> None:
@@ -415,12 +415,12 @@ def test_keys_that_nobody_knows_are_put_down_to_who_delivered_them_not_to_the_fi
     """Would catch: the table next to the harm taken for its cause, because each copy of the odd column was warned of by itself."""
     graph = lines(clean={"entity": ("flights.entity",)}, joined={"region": ("clean.entity", "weather.region")})
     more = {"held": False, "observed": "185 distinct values", "strength": 9.5}
-    found = [
+    result = [
         seen("flights@2013-02-11", Family.DISTRIBUTION, "distribution_shift", "entity", **more),
         seen("clean@2013-02-11", Family.DISTRIBUTION, "distribution_shift", "entity", hour=1, **more),
         seen("joined@2013-02-11", Family.NULLS, "null_spike", "region", hour=2, strength=42.0),
     ]
-    (cause,) = diagnose(found, graph, NOW)
+    (cause,) = diagnose(result, graph, NOW)
     assert (cause.kind, cause.node, len(cause.explains)) == ("reference_broken", "flights", 3)
 
 
@@ -438,8 +438,8 @@ def test_a_storm_weeks_ago_is_no_part_of_what_is_held_today_and_yesterdays_warni
     """Would catch: an incident that began three weeks before its cause, because the same column was unusual then for another reason; a
     fault that grew, of which the first day isn't told."""
     days = {"2013-02-08": False, "2013-02-09": False, "2013-02-28": False, "2013-03-01": True, "2013-03-04": True}
-    found = [seen(f"flights@{day}", Family.NULLS, "null_spike", "delay", hour=n, held=held) for n, (day, held) in enumerate(days.items())]
-    (cause,) = diagnose(found, lines(), NOW + 10 * HOUR_US)
+    result = [seen(f"flights@{day}", Family.NULLS, "null_spike", "delay", hour=n, held=held) for n, (day, held) in enumerate(days.items())]
+    (cause,) = diagnose(result, lines(), NOW + 10 * HOUR_US)
     assert cause.partitions == ("2013-02-28", "2013-03-01", "2013-03-04")
 
 
@@ -466,32 +466,32 @@ OTHER_FORMS = [
 def test_files_that_are_wrong_in_other_ways_on_two_days_are_two_causes(kind: str, family: Family, detail: str) -> None:
     """Would catch: an empty file put down to the file of the day before that was cut off, whose repair mends nothing of it."""
     before = {"cut off": "empty file", "empty file": "cut off"}.get(detail, RAGGED)
-    found = [
+    result = [
         seen("flights@2013-02-11", family, kind, detail=before, id="1"),
         seen("flights@2013-02-12", family, kind, hour=24, detail=detail, id="2"),
     ]
-    assert [one.own for one in diagnose(found, lines(), NOW + 24 * HOUR_US)] == [("1",), ("2",)]
-    assert len({one.detail for one in diagnose(found, lines(), NOW)}) == 2
+    assert [item.own for item in diagnose(result, lines(), NOW + 24 * HOUR_US)] == [("1",), ("2",)]
+    assert len({item.detail for item in diagnose(result, lines(), NOW)}) == 2
 
 
 def test_files_that_are_wrong_in_one_way_on_two_days_are_one_cause() -> None:
     """Would catch: an incident a day, because another line is ragged each day."""
-    found = [
+    result = [
         seen("flights@2013-02-11", Family.FORMAT, "format_change", detail=RAGGED, id="1"),
         seen("flights@2013-02-12", Family.FORMAT, "format_change", hour=24, id="2",
              detail="unreadable; line 1,048: 1 value where the header has 5 columns"),
     ]  # fmt: skip
-    (cause,) = diagnose(found, lines(), NOW + 24 * HOUR_US)
+    (cause,) = diagnose(result, lines(), NOW + 24 * HOUR_US)
     assert (cause.partitions, cause.detail) == (("2013-02-11", "2013-02-12"), "line …: … value where the header has … column")
 
 
 def test_what_was_read_all_the_same_isnt_the_cause_of_what_is_held_for_another_form() -> None:
     """Would catch: a column that can't be read any more put down to its decimal comma of the day before, which readers have."""
-    found = [
+    result = [
         seen("flights@2013-02-11", Family.FORMAT, "format_change", "fare", held=False, observed="a decimal comma", id="1"),
         seen("flights@2013-02-12", Family.FORMAT, "format_change", "fare", hour=24, observed="a currency", id="2"),
     ]
-    assert [one.own for one in diagnose(found, lines(), NOW + 24 * HOUR_US)] == [("1",), ("2",)]
+    assert [item.own for item in diagnose(result, lines(), NOW + 24 * HOUR_US)] == [("1",), ("2",)]
 
 
 def test_what_was_held_before_its_server_went_down_isnt_put_down_to_that() -> None:
@@ -501,8 +501,8 @@ def test_what_was_held_before_its_server_went_down_isnt_put_down_to_that() -> No
         for day in range(3)
     ]
     down = seen("flights", Family.ACCESS, "source_unavailable", hour=71, id="down")
-    found = {one.kind.value: one.explains for one in diagnose([*held, down], lines(), NOW + 72 * HOUR_US)}
-    assert found == {"distribution_shift": ("0", "1", "2"), "source_unavailable": ("down",)}
+    result = {item.kind.value: item.explains for item in diagnose([*held, down], lines(), NOW + 72 * HOUR_US)}
+    assert result == {"distribution_shift": ("0", "1", "2"), "source_unavailable": ("down",)}
 
 
 def test_a_proposal_is_given_whole_and_a_long_observation_is_marked_as_cut() -> None:
@@ -528,5 +528,5 @@ def test_a_slow_run_after_an_outage_has_its_own_cause(begins: float, kinds: set[
     """Would catch: an asset that takes a minute since its code was changed, put down to a day on which nobody looked."""
     down = seen(HEADRACE, Family.ABSENCE, "runtime_down", hour=12, began_us=NOW)
     slow = seen("delays@2013-02-11", Family.DURATION, "slow_run", hour=12.05, held=False, began_us=NOW + int(begins * HOUR_US))
-    found = diagnose([down, slow], lines(delays={"delay": ("flights.dep_delay",)}), NOW + 13 * HOUR_US)
-    assert {one.kind.value for one in found} == kinds
+    result = diagnose([down, slow], lines(delays={"delay": ("flights.dep_delay",)}), NOW + 13 * HOUR_US)
+    assert {item.kind.value for item in result} == kinds

@@ -17,15 +17,15 @@ def outcome(seeds: int, *, two: bool) -> tuple[float, float, list[str]]:
     """(share that is right, incidents per cause, what was missed)."""
     hits, causes, missed = 0, 0, []
     played = [case(kind, seed, two=two) for kind in PLAYS for seed in range(FIRST_SEED, FIRST_SEED + seeds)]
-    for one in played:
-        told = diagnose(one.evidence, one.facts.graph, one.now_us)
+    for item in played:
+        told = diagnose(item.evidence, item.facts.graph, item.now_us)
         causes += len(told)
-        for fault in one.injected:
+        for fault in item.injected:
             cause = found(fault, told)
             hits += right(fault, cause)
             if not right(fault, cause):
-                missed.append(f"seed {one.seed}: {fault.kind} at {sorted(fault.nodes)}, not {cause and (cause.kind.value, cause.node)}")
-    count = sum(len(one.injected) for one in played)
+                missed.append(f"seed {item.seed}: {fault.kind} at {sorted(fault.nodes)}, not {cause and (cause.kind.value, cause.node)}")
+    count = sum(len(item.injected) for item in played)
     return hits / count, causes / count, missed
 
 
@@ -50,23 +50,23 @@ def test_of_many_faults_hardly_any_is_missed(two: bool, least: float) -> None:
 def test_where_nothing_is_wrong_nothing_is_found() -> None:
     """Would catch: warnings and harmless changes that become incidents."""
     for seed in range(FIRST_SEED, FIRST_SEED + 100):
-        one = story_of_nothing(seed)
-        assert diagnose(one.evidence, one.facts.graph, one.now_us) == [], f"seed {seed}"
+        item = story_of_nothing(seed)
+        assert diagnose(item.evidence, item.facts.graph, item.now_us) == [], f"seed {seed}"
 
 
 def test_the_order_in_which_evidence_comes_changes_nothing() -> None:
     """Would catch: causes that depend on how rows were read."""
     for kind in (CauseKind.NULL_SPIKE, CauseKind.CODE_ERROR, CauseKind.SOURCE_UNAVAILABLE, CauseKind.RESOURCE_EXHAUSTED):
-        one = case(kind, FIRST_SEED, two=True)
-        assert diagnose(one.evidence, one.facts.graph, one.now_us) == diagnose(one.evidence[::-1], one.facts.graph, one.now_us)
+        item = case(kind, FIRST_SEED, two=True)
+        assert diagnose(item.evidence, item.facts.graph, item.now_us) == diagnose(item.evidence[::-1], item.facts.graph, item.now_us)
 
 
 def test_what_is_held_is_explained_exactly_once() -> None:
     """Would catch: evidence lost between causes, or put down to two."""
     for seed in range(FIRST_SEED, FIRST_SEED + 30):
-        one: Case = case(CauseKind.DISTRIBUTION_SHIFT, seed, two=True)
-        explained = [each for cause in diagnose(one.evidence, one.facts.graph, one.now_us) for each in cause.explains]
-        held = {each.id for each in one.evidence if each.held and each.strength >= 3}
+        item: Case = case(CauseKind.DISTRIBUTION_SHIFT, seed, two=True)
+        explained = [each for cause in diagnose(item.evidence, item.facts.graph, item.now_us) for each in cause.explains]
+        held = {each.id for each in item.evidence if each.held and each.strength >= 3}
         assert len(explained) == len(set(explained)), f"seed {seed}"
         assert held <= set(explained), f"seed {seed}"
 
@@ -75,7 +75,7 @@ def test_what_nothing_below_looks_like_is_carried_nowhere_and_that_changes_nothi
     """Would catch: a cause that isn't carried to what it explains, since only what can explain something further down is."""
     kinds = tuple(PLAYS)
     played = [case(kinds[seed % len(kinds)], seed, two=bool(seed % 3)) for seed in range(FIRST_SEED + 500, FIRST_SEED + 560)]
-    found = [diagnose(one.evidence, one.facts.graph, one.now_us) for one in played]
+    result = [diagnose(item.evidence, item.facts.graph, item.now_us) for item in played]
     monkeypatch.setattr(SeenBelow, "below", lambda self, _: self._from[0] if self._from else ())
-    for one, causes in zip(played, found, strict=True):
-        assert diagnose(one.evidence, one.facts.graph, one.now_us) == causes, f"seed {one.seed}"
+    for item, causes in zip(played, result, strict=True):
+        assert diagnose(item.evidence, item.facts.graph, item.now_us) == causes, f"seed {item.seed}"

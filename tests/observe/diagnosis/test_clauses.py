@@ -35,25 +35,25 @@ def test_only_what_is_quoted_is_left_out(said: str, told: str) -> None:
 )
 def test_another_format_says_which(column: str, observed: str, why: str, told: str) -> None:
     """Would catch: an incident that is summed up as `format`, and says neither of what nor how; a cell's value that goes out with it."""
-    one = Evidence(
+    item = Evidence(
         id="drift:1", node="daily", partition="2020-01-23", family=Family.FORMAT, kind="format_change", column=column, observed=observed,
         strength=12.0, held=False, at_us=0, detail=f"format; {why}",
     )  # fmt: skip
     node = CauseNode("daily", (), True, PartitionSpec(grain=Grain.DAY), "UTC", "")
-    (cause,) = diagnose([one], CauseGraph([node], {}.get), 0)
+    (cause,) = diagnose([item], CauseGraph([node], {}.get), 0)
     assert cause.summary == told
 
 
 @pytest.mark.parametrize(("type_", "form"), [("DATE", " (%d/%m/%Y)"), ("DOUBLE", "")])
 def test_a_single_value_of_another_type_is_told_by_its_line(type_: str, form: str) -> None:
     """Would catch: "1 value of amount isn't DOUBLENone, at line 5", of a type without a format."""
-    one = Evidence(
+    item = Evidence(
         id="drift:1", node="daily", partition="2020-01-23", family=Family.TYPE, kind="type_change", column="amount", expected=type_,
         observed="VARCHAR", strength=12.0, held=False, at_us=0,
         detail=f"type; first value that isn't {type_}{form}: 'n/a' at line 5, 1 row",
     )  # fmt: skip
     node = CauseNode("daily", (), True, PartitionSpec(grain=Grain.DAY), "UTC", "")
-    (cause,) = diagnose([one], CauseGraph([node], {}.get), 0)
+    (cause,) = diagnose([item], CauseGraph([node], {}.get), 0)
     assert cause.summary == f"1 value of amount isn't {type_}{form}, at line 5"
 
 
@@ -74,7 +74,7 @@ def test_a_clause_names_the_partitions_that_its_evidence_covers() -> None:
     day's file in the place of the first once more evidence is there."""
 
     def summary(**broken: str) -> str:
-        found = [
+        result = [
             Evidence(
                 id=f"attempt:1.{n}@{day}", node="daily", partition=day, family=Family.ERROR, observed=said,
                 strength=12.0, at_us=n, error_kind="deterministic",
@@ -82,14 +82,14 @@ def test_a_clause_names_the_partitions_that_its_evidence_covers() -> None:
             for n, (day, said) in enumerate((f"2020-01-{day[1:]}", said) for day, said in broken.items())
         ]  # fmt: skip
         node = CauseNode("daily", (), False, PartitionSpec(grain=Grain.DAY), "UTC", "")
-        (cause,) = diagnose(found, CauseGraph([node], {}.get), 0)
+        (cause,) = diagnose(result, CauseGraph([node], {}.get), 0)
         return cause.summary
 
     assert summary(d04="line 4 has 2 columns") == "line 4 has 2 columns"
     assert summary(d04="line 4 has 2 columns", d05="line 4 has 2 columns") == "line 4 has 2 columns"
     covers = "3 partitions, 2020-01-03 to 2020-01-05, first: line 7 has 2 columns"
-    found = {"d04": "line 4 has 2 columns", "d03": "line 7 has 2 columns", "d05": "line 9 has 2 columns"}
-    assert summary(**found) == covers
+    result = {"d04": "line 4 has 2 columns", "d03": "line 7 has 2 columns", "d05": "line 9 has 2 columns"}
+    assert summary(**result) == covers
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_a_clause_names_the_partitions_that_its_evidence_covers() -> None:
 )
 def test_a_clause_names_the_columns_of_which_it_is_true(first: str, second: str, told: str) -> None:
     """Would catch: "category, customer: categories under other names" where the customers' sizes are a little unusual."""
-    found = [
+    result = [
         Evidence(
             id=f"drift:{column}", node="daily", partition="2020-01-23", family=Family.DISTRIBUTION, kind="distribution_shift",
             column=column, observed="other", strength=strength, held=strength > 10, at_us=0, detail=detail,
@@ -110,5 +110,5 @@ def test_a_clause_names_the_columns_of_which_it_is_true(first: str, second: str,
         for column, detail, strength in (("category", first, 30.0), ("customer", second, 7.1))
     ]  # fmt: skip
     node = CauseNode("daily", (), True, PartitionSpec(grain=Grain.DAY), "UTC", "")
-    (cause,) = diagnose(found, CauseGraph([node], {}.get), 0)
+    (cause,) = diagnose(result, CauseGraph([node], {}.get), 0)
     assert cause.summary == told

@@ -26,9 +26,9 @@ def test_the_row_of_a_damaged_text_is_named_alone(store: Store) -> None:
             )
     _damage(store)
     place = Folders(str(store.folder.parent), str(store.folder))
-    with store.read() as tx, compared(tx, place) as found:
-        assert found.unreadable == {}
-        differing = [(one.table, one.field) for one in found.differences]
+    with store.read() as tx, compared(tx, place) as result:
+        assert result.unreadable == {}
+        differing = [(difference.table, difference.field) for difference in result.differences]
     assert sorted(differing, key=str) == [
         ("firing", None),
         ("firing", None),

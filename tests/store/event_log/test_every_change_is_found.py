@@ -100,9 +100,9 @@ def changed(value: Any, kind: str, values: random.Random) -> Any:
 
 
 def test_nothing_differs_in_a_state_that_only_headrace_wrote(store: Store) -> None:
-    with store.read() as tx, compared(tx, folders(store)) as found:
-        assert found.sound, (found.differences[:5], found.misfits, found.unreadable)
-        assert found.checked.keys() == columns_by_table(tx).keys() - UNRECORDED.keys()
+    with store.read() as tx, compared(tx, folders(store)) as result:
+        assert result.sound, (result.differences[:5], result.misfits, result.unreadable)
+        assert result.checked.keys() == columns_by_table(tx).keys() - UNRECORDED.keys()
 
 
 def test_each_column_of_each_table_is_compared(store: Store) -> None:
@@ -112,9 +112,9 @@ def test_each_column_of_each_table_is_compared(store: Store) -> None:
     with store.write(None) as writing:
         _unguard(writing)
     _unconstrained(store)
-    with store.read() as tx, compared(tx, folders(store)) as found:
-        assert found.replay is not None
-        replay, kinds = found.replay, columns_by_table(tx)
+    with store.read() as tx, compared(tx, folders(store)) as result:
+        assert result.replay is not None
+        replay, kinds = result.replay, columns_by_table(tx)
         for name in kinds.keys() - UNRECORDED.keys():
             for column, kind in kinds[name].items():
                 if column in LEFT_OUT.get(name, ()):
@@ -159,7 +159,7 @@ def _flip(store: Store, name: str, column: str, kind: str, values: random.Random
 
 
 def _edited(store: Store, name: str, column: str, kind: str, values: random.Random, replay: replaying.Replay) -> bool:
-    found: list[comparing.LogDifference] = []
+    result: list[comparing.LogDifference] = []
     with contextlib.suppress(_Undone), store.write(None) as tx:
         _without_keys(tx)
         rows = tx.execute(f'select distinct "{column}" from "{name}"').fetchall()
@@ -168,19 +168,19 @@ def _edited(store: Store, name: str, column: str, kind: str, values: random.Rand
         where = f'"{column}" is null' if value is None else f'"{column}" = ?'
         sql = f'update "{name}" set "{column}" = ? where {where}'
         tx.unrecorded(sql, [new] if value is None else [new, value])
-        found = _compared_in(tx, name, replay)
+        result = _compared_in(tx, name, replay)
         _undo()
-    return bool(found)
+    return bool(result)
 
 
 def _delete(store: Store, name: str, replay: replaying.Replay) -> bool:
-    found: list[comparing.LogDifference] = []
+    result: list[comparing.LogDifference] = []
     with contextlib.suppress(_Undone), store.write(None) as tx:
         _without_keys(tx)
         tx.unrecorded(f'delete from "{name}"')
-        found = _compared_in(tx, name, replay)
+        result = _compared_in(tx, name, replay)
         _undo()
-    return bool(found)
+    return bool(result)
 
 
 def _without_keys(tx: Any) -> None:
@@ -197,8 +197,8 @@ def _undo() -> None:
 
 
 def _compared_in(tx: Any, name: str, replay: replaying.Replay) -> list[comparing.LogDifference]:
-    (one,) = [found for found in comparing.tables(tx, replay.connection, catalog.KEYS) if found.name == name]
-    return list(comparing.compared(tx, replay.connection, one))
+    (item,) = [table for table in comparing.tables(tx, replay.connection, catalog.KEYS) if table.name == name]
+    return list(comparing.compared(tx, replay.connection, item))
 
 
 def test_a_flipped_bit_of_the_file_is_found_where_it_changes_a_row(tmp_path: Path) -> None:
@@ -247,8 +247,8 @@ def _found_in(root: Path, settings: Settings, place: Folders) -> bool:
         with Store.open(root, settings) as store, store.read() as tx:
             if list(checking.damage(tx)):
                 return True
-            with compared(tx, place) as found:
-                return not found.sound
+            with compared(tx, place) as result:
+                return not result.sound
     except (StoreError, sqlite3.Error):
         return True  # every command says so
 

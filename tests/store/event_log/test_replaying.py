@@ -31,9 +31,9 @@ def queued(number: int) -> Queued:
 
 def sound(store: Store) -> bool:
     place = Folders(str(store.folder.parent), str(store.folder))
-    with store.read() as tx, compared(tx, place) as found:
-        assert found.replay is not None
-        return found.sound
+    with store.read() as tx, compared(tx, place) as result:
+        assert result.replay is not None
+        return result.sound
 
 
 def test_rows_that_were_there_already_are_skipped(store: Store) -> None:

@@ -50,9 +50,9 @@ def command(
         return _made_again(invocation, response, reason or "")
     invocation.show(response, _render)
     if response.backfills and not yes and not invocation.options.json and asking.somebody_there():
-        said = asking.text("To make that again now, say why (nothing: not now): ")
-        if said:
-            return _made_again(invocation, response, said)
+        text = asking.text("To make that again now, say why (nothing: not now): ")
+        if text:
+            return _made_again(invocation, response, text)
     return 3 if response.state in REFUSED else 0
 
 
@@ -65,15 +65,15 @@ def _made_again(invocation: Invocation, response: ApplyResponse, reason: str) ->
     done = make_again(invocation.session, response.backfills, reason=reason, progress=invocation.progress())
     if invocation.options.json:
         invocation.show(msgspec.structs.replace(response, backfill=done[-1] if done else None), _render)
-    for one in done:
+    for backfill_response in done:
         if not invocation.options.json:
-            invocation.show(one, backfilling.render)
-    return max((BACKFILLED.get(one.state, 1) for one in done), default=0)
+            invocation.show(backfill_response, backfilling.render)
+    return max((BACKFILLED.get(response.state, 1) for response in done), default=0)
 
 
 def _confirm(invocation: Invocation, plan: PlanResponse, *, yes: bool) -> bool:
-    said = f"this changes {plural(len(plan.changes), 'node')} and nobody is there to ask"
-    refused = Refused(said, hint=f"headrace apply {plan.plan_id} --yes")
+    text = f"this changes {plural(len(plan.changes), 'node')} and nobody is there to ask"
+    refused = Refused(text, hint=f"headrace apply {plan.plan_id} --yes")
     return agreed(invocation, lambda page: _show(plan, page), "Apply this?", yes=yes, refused=refused)
 
 
@@ -87,7 +87,7 @@ def _render(response: ApplyResponse, page: CommandOutput) -> None:
         planning.refused(response.refused, f"plan {response.plan_id} wasn't applied", "headrace plan", page)
         return
     _applied(response, page)
-    planning.asked_for(response.backfills, {one.node for one in response.stale}, page)
+    planning.asked_for(response.backfills, {row.node for row in response.stale}, page)
     page.clock_note()
     page.next("headrace tick" if response.state == "applied" else "headrace status" if response.version else "headrace apply")
 
@@ -102,5 +102,5 @@ def _applied(response: ApplyResponse, page: CommandOutput) -> None:
         "declined": ("· nothing was applied", "warn"),
     }
     page.say(*said.get(response.state, (response.state, "")))
-    for one in response.promoted:
-        page.say(f"{one.node}: {plural(one.partitions, 'partition')} published as {one.environment} built them, nothing computed", indent=2)
+    for row in response.promoted:
+        page.say(f"{row.node}: {plural(row.partitions, 'partition')} published as {row.environment} built them, nothing computed", indent=2)

@@ -40,7 +40,7 @@ def command(
     head: Annotated[
         str | None, Option("--head", metavar="HASH", help="of verify: a head noted down earlier; it must still be there")
     ] = None,
-    kept: Annotated[Path | None, Option("--checkpoint", metavar="FILE", help="of verify: a checkpoint that was kept elsewhere")] = None,
+    path: Annotated[Path | None, Option("--checkpoint", metavar="FILE", help="of verify: a checkpoint that was kept elsewhere")] = None,
     out: Annotated[Path | None, Option("--out", metavar="FILE", help="of checkpoint: a new file")] = None,
 ) -> int:
     """The audit trail: who did what and why, and whether anybody changed it.
@@ -51,13 +51,15 @@ def command(
     from headrace.operations import audit
 
     if action == "verify":
-        response = audit.verified(invocation.session, head, None if kept is None else audit.read_checkpoint(kept))
+        response = audit.verified(invocation.session, head, None if path is None else audit.read_checkpoint(path))
         invocation.show(response, _verified, clock=False)
         return int(not response.ok)
     if action == "checkpoint":
         if out is None:
             raise UsageError("headrace audit checkpoint needs a file", hint="headrace audit checkpoint --out FILE")
-        invocation.show(audit.checkpoint(invocation.session, out.absolute()), lambda made, page: _kept(made, out, page), clock=False)
+        invocation.show(
+            audit.checkpoint(invocation.session, out.absolute()), lambda response, page: _kept(response, out, page), clock=False
+        )
         return 0
     if action != "show":
         raise UsageError(f"`headrace audit {action[:40]}` isn't known", hint="write headrace audit show, verify or checkpoint")
@@ -80,8 +82,8 @@ def _all(rows: list[AuditRow], page: CommandOutput) -> None:
 
 
 def _row(row: AuditRow, page: CommandOutput) -> list[str | StyledCell]:
-    said = row.reason or _short(row.after)
-    return [StyledCell(str(row.seq), "bold"), page.reader.moment(row.at), row.actor, row.action, row.object, said]
+    text = row.reason or _short(row.after)
+    return [StyledCell(str(row.seq), "bold"), page.reader.moment(row.at), row.actor, row.action, row.object, text]
 
 
 def _short(value: Any) -> str:
@@ -102,8 +104,8 @@ def _one(rows: list[AuditRow], page: CommandOutput) -> None:
         if value is not None:
             page.say()
             page.say(name, "bold")
-            for key, one in value.items() if isinstance(value, dict) else [("", value)]:
-                page.say(f"{key}: {one}" if key else str(one), indent=2)
+            for key, item in value.items() if isinstance(value, dict) else [("", value)]:
+                page.say(f"{key}: {item}" if key else str(item), indent=2)
     page.say()
     page.say(f"hash {row.hash}", "dim")
     page.next("headrace audit verify")

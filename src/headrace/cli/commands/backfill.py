@@ -41,7 +41,7 @@ def command(
         response = backfill(
         invocation.session, [*(select or []), *(also or [])], exclude=exclude or [], first=first, last=last, since=since, mode=mode,
         reason=reason, only=only, allow_partial=allow_partial, dry_run=dry_run,
-        confirm=lambda found: _confirm(invocation, found, yes=yes), progress=invocation.progress(),
+        confirm=lambda response: _confirm(invocation, response, yes=yes), progress=invocation.progress(),
         plan_id=plan_id,
     )  # fmt: skip
     invocation.show(response, render)
@@ -49,6 +49,6 @@ def command(
 
 
 def _confirm(invocation: Invocation, response: BackfillResponse, *, yes: bool) -> bool:
-    said = f"this makes {plural(response.partitions_total, 'partition')} again and nobody is there to ask"
-    refused = Refused(said, hint=f"{response.command} --plan {response.plan_id} --yes")
+    text = f"this makes {plural(response.partitions_total, 'partition')} again and nobody is there to ask"
+    refused = Refused(text, hint=f"{response.command} --plan {response.plan_id} --yes")
     return agreed(invocation, lambda page: plan(response, page), "Do it?", yes=yes, refused=refused)

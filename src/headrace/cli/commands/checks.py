@@ -45,16 +45,16 @@ def command(
         return int(exit_code and any(row.state == "failed" for row in rows))
     from headrace.operations.challenging import ChallengeRequest, challenge
 
-    wanted = ChallengeRequest(select, exclude or [], seconds, suggest=action == "suggest" or only_unnoticed or not invocation.options.json)
-    response = challenge(invocation.session, wanted, invocation.progress())
+    request = ChallengeRequest(select, exclude or [], seconds, suggest=action == "suggest" or only_unnoticed or not invocation.options.json)
+    response = challenge(invocation.session, request, invocation.progress())
     if action == "suggest":
-        found = response.suggestions
+        suggested_check_rows = response.suggestions
         if write:
             from headrace.operations.declaring import declare
 
-            found = declare(invocation.session, found)
-        invocation.show(found, suggested, clock=False)
-        return int(exit_code and bool(found))
+            suggested_check_rows = declare(invocation.session, suggested_check_rows)
+        invocation.show(suggested_check_rows, suggested, clock=False)
+        return int(exit_code and bool(suggested_check_rows))
     if invocation.options.json:
         invocation.json(response.unnoticed if only_unnoticed else response.checks)
     else:

@@ -124,24 +124,26 @@ def _upgraded(response: UpgradeResponse, page: CommandOutput) -> None:
 def _checked(response: CheckResponse, page: CommandOutput) -> None:
     if response.repaired:
         page.say(f"{plural(response.repaired, 'difference')} repaired from the event log")
-    for one in response.findings:
-        _finding(one, page)
+    for finding in response.findings:
+        _finding(finding, page)
     rows = sum(response.checked.values())
     looked = (
         f"{plural(response.files, 'file')}, {response.size_bytes:,} bytes, {plural(response.audit_entries, 'audit entry', 'audit entries')}"
     )
     if response.ok:
         page.say(f"✓ state, catalog and files agree: {looked}, {plural(rows, 'row')} compared with the event log", "good")
-    for given in (one for one in response.unchecked if one.what not in ALWAYS_UNCHECKED):
+    for given in (item for item in response.unchecked if item.what not in ALWAYS_UNCHECKED):
         page.say(f"not checked: {given.what}: {given.why}", "dim")
     page.say(f"audit head {response.audit_head}", "dim")
     if response.repair:
         page.next(response.repair)
 
 
-def _finding(one: Finding, page: CommandOutput) -> None:
-    page.say(f"{'✗' if one.severity == 'error' else '·'} {one.about}: {one.message}", "bad" if one.severity == "error" else "")
-    page.say(f"to do: {one.todo}", indent=2)
+def _finding(finding: Finding, page: CommandOutput) -> None:
+    page.say(
+        f"{'✗' if finding.severity == 'error' else '·'} {finding.about}: {finding.message}", "bad" if finding.severity == "error" else ""
+    )
+    page.say(f"to do: {finding.todo}", indent=2)
 
 
 def _backed_up(response: BackupResponse, page: CommandOutput) -> None:
@@ -192,10 +194,10 @@ COLUMNS = [ColumnLayout("what", least=10), ColumnLayout("files", right=True), Co
 
 
 def _freed(response: GcResponse, page: CommandOutput) -> None:
-    page.table(COLUMNS, [[one.kind, StyledCell(f"{one.files:,}"), StyledCell(f"{one.size_bytes:,}")] for one in response.freed])
+    page.table(COLUMNS, [[item.kind, StyledCell(f"{item.files:,}"), StyledCell(f"{item.size_bytes:,}")] for item in response.freed])
     would = "would be freed" if response.dry_run else "freed"
-    total = sum(one.size_bytes for one in response.freed)
+    total = sum(item.size_bytes for item in response.freed)
     page.say(f"{plural(response.snapshots, 'snapshot')}, {plural(response.lake_files, 'file')} of the lake, {total:,} bytes else {would}")
     if response.retired:
-        told = ", ".join(f"{count:,} of {kind}" for kind, count in sorted(response.retired.items()))
-        page.say(f"rows of old history {'that would go' if response.dry_run else 'that went'}: {told}")
+        message = ", ".join(f"{count:,} of {kind}" for kind, count in sorted(response.retired.items()))
+        page.say(f"rows of old history {'that would go' if response.dry_run else 'that went'}: {message}")

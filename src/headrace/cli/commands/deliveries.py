@@ -64,9 +64,9 @@ def _row(row: DeliveryRow, page: CommandOutput) -> list[str | StyledCell]:
 
 def _arrived(row: DeliveryRow, page: CommandOutput) -> str:
     """When it arrived; with what it claims where that is more than a minute away."""
-    shown = page.reader.moment(row.at)
+    text = page.reader.moment(row.at)
     apart = abs((row.at - row.claimed_at).total_seconds()) >= MINUTE_S
-    return f"{shown} (claims {page.reader.moment(row.claimed_at)})" if apart else shown
+    return f"{text} (claims {page.reader.moment(row.claimed_at)})" if apart else text
 
 
 def _path(row: DeliveryRow) -> str:

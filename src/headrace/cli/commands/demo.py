@@ -102,16 +102,16 @@ def _render_rest(response: DemoResponse, page: CommandOutput) -> None:
 
 def _event(response: DemoResponse, i: int) -> list[str | StyledCell]:
     event = response.events[i]
-    said = event.message + ("  (INJECTED BY THE DEMO)" if event.injected else "")
-    return [event.partition[5:], StyledCell(event.state, "warn" if event.state == "warned" else "bad"), event.node, said]
+    text = event.message + ("  (INJECTED BY THE DEMO)" if event.injected else "")
+    return [event.partition[5:], StyledCell(event.state, "warn" if event.state == "warned" else "bad"), event.node, text]
 
 
 def _entering(response: DemoResponse, *, elsewhere: bool) -> list[str]:
     """The lines that bring a shell into the demo: activating this environment where its `headrace` isn't found. A shell `elsewhere`
     is in another folder."""
     activate = Path(sys.prefix, "bin", "activate")
-    found = shutil.which("headrace")
-    needed = activate.exists() and (found is None or not Path(found).resolve().is_relative_to(Path(sys.prefix).resolve()))
+    result = shutil.which("headrace")
+    needed = activate.exists() and (result is None or not Path(result).resolve().is_relative_to(Path(sys.prefix).resolve()))
     folder = str(Path(response.directory).absolute()) if elsewhere else response.directory
     enter = f"cd {shlex.quote(folder)}"
     return [*([f". {shlex.quote(str(activate))} && {enter}"] if needed else [enter]), response.next or "headrace status"]

@@ -35,8 +35,8 @@ def command(
         raise UsageError("diff compares two moments", hint="--at A --at B; --at A alone compares with now")
     from headrace.operations.diff import DiffQuery, diff
 
-    asked = DiffQuery(at[0], at[1] if len(at) == 2 else None, _words(partition), _words(keys))
-    response = diff(invocation.session, target, asked)
+    query = DiffQuery(at[0], at[1] if len(at) == 2 else None, _words(partition), _words(keys))
+    response = diff(invocation.session, target, query)
     invocation.show(response, _render)
     return 1 if exit_code and (response.partitions or response.columns) else 0
 
@@ -52,7 +52,7 @@ def _render(response: DiffResponse, page: CommandOutput) -> None:
         types = " → ".join(kind for kind in (change.before, change.after) if kind)
         page.say(f"column {change.column} {'has another type' if change.change == 'type' else change.change}: {types}", "warn", indent=2)
     page.say()
-    page.table(PARTITIONS, [_partition(one) for one in response.partitions[:PARTITIONS_SHOWN_MAX]])
+    page.table(PARTITIONS, [_partition(partition) for partition in response.partitions[:PARTITIONS_SHOWN_MAX]])
     if len(response.partitions) > PARTITIONS_SHOWN_MAX:
         page.say(f"and {plural(len(response.partitions) - PARTITIONS_SHOWN_MAX, 'more partition')}; --json has all", "dim", indent=2)
     for row in response.sample:
@@ -66,10 +66,10 @@ def _moment(row: MomentRow, page: CommandOutput) -> str:
     return f"snapshot {row.snapshot}" + ("" if row.at is None else f" ({page.reader.moment(row.at)})")
 
 
-def _partition(one: PartitionChange) -> list[str | StyledCell]:
-    style = {"added": "good", "removed": "bad", "republished": "warn"}.get(one.change, "dim")
-    rows = ["" if n is None else f"{n:,}" for n in (one.rows_before, one.rows_after)]
-    return [one.partition, StyledCell(one.change, style), *rows]
+def _partition(change: PartitionChange) -> list[str | StyledCell]:
+    style = {"added": "good", "removed": "bad", "republished": "warn"}.get(change.change, "dim")
+    rows = ["" if n is None else f"{n:,}" for n in (change.rows_before, change.rows_after)]
+    return [change.partition, StyledCell(change.change, style), *rows]
 
 
 def _sum(response: DiffResponse) -> list[str]:

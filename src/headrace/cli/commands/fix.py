@@ -40,7 +40,7 @@ def command(
             target,
             dry_run=dry_run,
             again=again,
-            confirm=lambda found: _confirm(invocation, found, yes=yes),
+            confirm=lambda response: _confirm(invocation, response, yes=yes),
             progress=invocation.progress(),
             plan_id=plan_id,
             reason=reason,

@@ -19,15 +19,15 @@ EDITOR = ".vscode/"
 
 def rewritten(arguments: list[str]) -> list[str]:
     """`--from a b c`, as a shell's glob gives it, as `--from a --from b --from c`."""
-    found: list[str] = []
+    results: list[str] = []
     inside = False
     for word in arguments:
         if word.startswith("-") and word != "-":
             inside = word == "--from"
-            found += [] if inside else [word]
+            results += [] if inside else [word]
         else:
-            found += ["--from", word] if inside else [word]
-    return found + ["--from"] * (inside and arguments[-1] == "--from")
+            results += ["--from", word] if inside else [word]
+    return results + ["--from"] * (inside and arguments[-1] == "--from")
 
 
 def command(

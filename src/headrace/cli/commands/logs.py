@@ -29,29 +29,29 @@ def command(
             _line(row, page)
             invocation.screen.stream.flush()
         return 0
-    found = logs(invocation.session, target, grep=grep)
+    log = logs(invocation.session, target, grep=grep)
     if invocation.options.json:
-        invocation.json(found.rows if found else [])
+        invocation.json(log.rows if log else [])
         return 0
-    _render(found, CommandOutput(invocation.screen, invocation.reader, invocation.suffix), target)
+    _render(log, CommandOutput(invocation.screen, invocation.reader, invocation.suffix), target)
     return 0
 
 
-def _render(found: AttemptLog | None, page: CommandOutput, target: str) -> None:
-    if found is None:
+def _render(log: AttemptLog | None, page: CommandOutput, target: str) -> None:
+    if log is None:
         page.say(f"{target} was never attempted")
         page.clock_note()
         page.next("headrace status")
         return
-    attempt = found.attempt
+    attempt = log.attempt
     name = f"{attempt.node}@{span(list(attempt.partitions))}"
     page.head(name, f"attempt {attempt.id}", states.mark(attempt.state))
-    for row in found.rows:
+    for row in log.rows:
         _line(row, page)
-    if not found.rows:
-        page.say("no lines were written" if not found.error else "no lines were written before it failed", "dim")
-    if found.error is not None:
-        error(found.error, page, name)
+    if not log.rows:
+        page.say("no lines were written" if not log.error else "no lines were written before it failed", "dim")
+    if log.error is not None:
+        error(log.error, page, name)
     elif attempt.reason:
         page.say(attempt.reason, indent=2)
     page.next(f"headrace quarantine {attempt.node}" if attempt.state in ("held", "rejected") else f"headrace runs {attempt.run_id}")

@@ -40,7 +40,7 @@ def command(
         invocation.show(response, _render)
     else:
         _write(response, form)
-    worse = any(one.breaking for one in response.changes) or bool(response.weakens)
+    worse = any(change.breaking for change in response.changes) or bool(response.weakens)
     return 1 if exit_code and worse else 0
 
 

@@ -157,8 +157,10 @@ def decided(response: DecisionResponse, page: CommandOutput) -> None:
     for row in response.published:
         if row.asset != response.asset:
             page.say(f"computed from it: {row.asset}@{row.partition}, {plural(row.rows, 'row')}", indent=2)
-    for one in response.rejected:
-        page.say(f"{states.mark(one.state)}  {one.asset}@{one.partition}: {one.reason}", "warn", indent=2)
+    for rejected_row in response.rejected:
+        page.say(
+            f"{states.mark(rejected_row.state)}  {rejected_row.asset}@{rejected_row.partition}: {rejected_row.reason}", "warn", indent=2
+        )
     if response.consumers:
         page.say(f"read by {joined(response.consumers)}", indent=2)
     if response.still_waiting:

@@ -33,18 +33,16 @@ def command(
     if role is not None:
         raise NotBuilt("roles and masking are not built yet", hint="leave --as away: nothing is masked")
     name, _, key = asset.partition("@")
-    keys = tuple(one.strip() for text in [*([key] if key else []), *(partition or [])] for one in text.split(",") if one.strip())
+    keys = tuple(item.strip() for text in [*([key] if key else []), *(partition or [])] for item in text.split(",") if item.strip())
     chosen = format_of(form, out, json=invocation.options.json)
-    wanted = ReadQuery(asset=name, partitions=keys, at=at, version=version, limit=limit)
+    query = ReadQuery(asset=name, partitions=keys, at=at, version=version, limit=limit)
     if chosen in ("csv", *BINARY):
-        _write(invocation, wanted, chosen, out)
+        _write(invocation, query, chosen, out)
         return 0
-    shown = (
-        wanted
-        if chosen == "json" or limit is not None
-        else ReadQuery(asset=name, partitions=keys, at=at, version=version, limit=TABLE_ROWS)
+    read_query = (
+        query if chosen == "json" or limit is not None else ReadQuery(asset=name, partitions=keys, at=at, version=version, limit=TABLE_ROWS)
     )
-    response = read(invocation.session, shown)
+    response = read(invocation.session, read_query)
     if chosen == "json":
         _json(invocation, response, out)
     else:
@@ -52,10 +50,10 @@ def command(
     return 0
 
 
-def _write(invocation: Invocation, wanted: ReadQuery, form: str, out: Path | None) -> None:
-    write_out(lambda file: write(invocation.session, wanted, file, form), out)
+def _write(invocation: Invocation, query: ReadQuery, form: str, out: Path | None) -> None:
+    write_out(lambda file: write(invocation.session, query, file, form), out)
     if out is not None:
-        invocation.note(f"{out}: {wanted.asset} as {form}")
+        invocation.note(f"{out}: {query.asset} as {form}")
     if invocation.session.replay:
         invocation.note(invocation.reader.clock())
 

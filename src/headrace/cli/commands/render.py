@@ -42,7 +42,7 @@ def _render(response: RenderResponse, page: CommandOutput) -> None:
     page.say()
     for name, value in response.parameters.items():
         page.say(f"${name} = {value}", indent=2)
-    page.table(INPUTS, [_input(one) for one in response.inputs])
+    page.table(INPUTS, [_input(render_input) for render_input in response.inputs])
     if response.columns is not None:
         page.table(
             [ColumnLayout("column", gives=1, least=10), ColumnLayout("type", gives=2, least=8)],
@@ -53,6 +53,6 @@ def _render(response: RenderResponse, page: CommandOutput) -> None:
     page.next(command_line("try", place(response.asset, response.partition)))
 
 
-def _input(one: RenderInput) -> list[str | StyledCell]:
-    partitions = "all that is published" if one.partitions is None else span(one.partitions)
-    return [StyledCell(one.node, "bold"), one.mode, partitions, f"{one.published:,}"]
+def _input(render_input: RenderInput) -> list[str | StyledCell]:
+    partitions = "all that is published" if render_input.partitions is None else span(render_input.partitions)
+    return [StyledCell(render_input.node, "bold"), render_input.mode, partitions, f"{render_input.published:,}"]

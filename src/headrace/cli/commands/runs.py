@@ -66,11 +66,11 @@ def _run(rows: list[RunRow], page: CommandOutput) -> list[str | StyledCell]:
 
 
 def _counted(rows: list[RunRow]) -> str:
-    found: dict[str, int] = {}
+    results: dict[str, int] = {}
     for row in rows:
         if row.node is not None:
-            found[row.state] = found.get(row.state, 0) + 1
-    return ", ".join(f"{n:,} {state}" for state, n in sorted(found.items(), key=lambda item: -item[1])) or "nothing attempted"
+            results[row.state] = results.get(row.state, 0) + 1
+    return ", ".join(f"{n:,} {state}" for state, n in sorted(results.items(), key=lambda item: -item[1])) or "nothing attempted"
 
 
 ATTEMPTS = [
@@ -121,12 +121,12 @@ def _span(group: list[RunRow]) -> str:
 
 def _attempt(group: list[RunRow]) -> list[str | StyledCell]:
     row = group[0]
-    shown = "warned" if row.verdict == "warned" else row.state
+    text = "warned" if row.verdict == "warned" else row.state
     return [
         row.attempt or "",
         StyledCell(row.node or "", "bold"),
         _span(group),
-        states.cell(shown),
+        states.cell(text),
         f"{row.rows:,}" if row.rows is not None else "–",
         seconds(row.seconds),
         row.reason or "",

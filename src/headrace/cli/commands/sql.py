@@ -102,8 +102,8 @@ def _render(response: SqlResponse, page: CommandOutput) -> None:
     rows = plural(len(response.rows), "row")
     snapshot = "nothing is published" if response.snapshot is None else f"snapshot {response.snapshot}"
     made = "" if response.at is None else f"of {page.reader.moment(response.at)}"
-    shown = f"the first {rows}; --limit N shows more" if response.truncated else rows
-    page.facts(shown, f"{snapshot} {made}".strip(), seconds(response.seconds))
+    text = f"the first {rows}; --limit N shows more" if response.truncated else rows
+    page.facts(text, f"{snapshot} {made}".strip(), seconds(response.seconds))
     page.next(command_line("lineage", response.tables[0]) if response.tables else "headrace ls")
 
 

@@ -42,8 +42,8 @@ def command(
         return 0
     response = status(invocation.session, chosen, window=window or WINDOW)
     invocation.show(response, _render)
-    if said := elsewhere(invocation.session):
-        invocation.note(f"{said}; {CORRECT}")
+    if text := elsewhere(invocation.session):
+        invocation.note(f"{text}; {CORRECT}")
     return int(exit_code and any(consumer.state != "served" for consumer in response.consumers))
 
 
@@ -118,9 +118,9 @@ def _facts(response: StatusResponse, page: CommandOutput) -> list[list[str | Sty
         rows.append([StyledCell("lake", "dim"), StyledCell(f"{response.lake.damaged} damaged; {looked}", "bad")])
     if response.undelivered:
         rows.append([StyledCell("messages", "dim"), StyledCell(f"{response.undelivered} couldn't be sent: headrace notify", "warn")])
-    for one in response.paused[:PAUSED_SHOWN_MAX]:
-        until = f", until {page.reader.moment(one.until)}" if one.until else ""
-        rows.append([StyledCell("paused", "dim"), f"{one.node}: {one.reason} (by {one.by}{until})"])
+    for row in response.paused[:PAUSED_SHOWN_MAX]:
+        until = f", until {page.reader.moment(row.until)}" if row.until else ""
+        rows.append([StyledCell("paused", "dim"), f"{row.node}: {row.reason} (by {row.by}{until})"])
     if len(response.paused) > PAUSED_SHOWN_MAX:
         rows.append([StyledCell("", "dim"), f"and {len(response.paused) - PAUSED_SHOWN_MAX} more: headrace pause"])
     return rows
@@ -131,12 +131,12 @@ def _availability(response: StatusResponse) -> list[list[str | StyledCell]]:
     rows: list[list[str | StyledCell]] = []
     if response.availability_text:
         rows.append([StyledCell("honest availability", "dim"), response.availability_text])
-        rows += [[StyledCell("", "dim"), said] for said in response.corrections]
+        rows += [[StyledCell("", "dim"), correction] for correction in response.corrections]
     if response.classic_uptime is not None:
         rows.append([StyledCell("classic uptime", "dim"), response.uptime_text])
     if response.promises_weakened:
-        said = f"{plural(response.promises_weakened, 'promise')} weakened within {response.window}; the past is evaluated by those before"
-        rows.append([StyledCell("promises", "dim"), said])
+        text = f"{plural(response.promises_weakened, 'promise')} weakened within {response.window}; the past is evaluated by those before"
+        rows.append([StyledCell("promises", "dim"), text])
     return rows
 
 

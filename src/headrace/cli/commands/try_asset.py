@@ -49,8 +49,8 @@ def _render(response: TryResponse, page: CommandOutput) -> None:
         page.say(line, "dim", indent=2)
     rows = "" if response.rows_total is None else plural(response.rows_total, "row")
     page.facts(states.mark(response.state), rows, seconds(response.seconds), response.reason or "", style=_style(response))
-    shown = command_line("render", place(response.asset, response.partition))
-    page.next("headrace apply" if response.state not in FAILED else shown)
+    text = command_line("render", place(response.asset, response.partition))
+    page.next("headrace apply" if response.state not in FAILED else text)
 
 
 def _style(response: TryResponse) -> str:

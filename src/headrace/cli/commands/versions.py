@@ -38,30 +38,30 @@ def command(
             raise UsageError("--file needs a version", hint="headrace versions N --file PATH")
         sys.stdout.buffer.write(file_of(invocation.session, number, file))
         return 0
-    found = versions(invocation.session, number)
-    invocation.show(found, _one if number is not None else _all)
+    rows = versions(invocation.session, number)
+    invocation.show(rows, _one if number is not None else _all)
     return 0
 
 
-def _all(found: list[VersionRow], page: CommandOutput) -> None:
+def _all(rows: list[VersionRow], page: CommandOutput) -> None:
     page.head("versions")
-    if not found:
+    if not rows:
         page.say("nothing is applied yet")
         page.next("headrace plan")
         return
     page.say()
-    page.table(LISTED, [_line(row, page) for row in found[:SHOWN_MAX]])
-    if len(found) > SHOWN_MAX:
-        page.say(f"and {plural(len(found) - SHOWN_MAX, 'older version')}", indent=2)
-    page.next(f"headrace versions {found[0].version}")
+    page.table(LISTED, [_line(row, page) for row in rows[:SHOWN_MAX]])
+    if len(rows) > SHOWN_MAX:
+        page.say(f"and {plural(len(rows) - SHOWN_MAX, 'older version')}", indent=2)
+    page.next(f"headrace versions {rows[0].version}")
 
 
 def _line(row: VersionRow, page: CommandOutput) -> Row:
     return [StyledCell(str(row.version), "bold"), row.plan_id or "", f"{len(row.files):,}", page.reader.moment(row.at), row.by]
 
 
-def _one(found: list[VersionRow], page: CommandOutput) -> None:
-    (row,) = found
+def _one(rows: list[VersionRow], page: CommandOutput) -> None:
+    (row,) = rows
     page.head(f"version {row.version}", *([f"plan {row.plan_id}"] if row.plan_id else []))
     page.say(f"applied {page.reader.moment(row.at)} by {row.by}")
     page.say()

@@ -46,8 +46,8 @@ def _render(response: WhyResponse, page: CommandOutput) -> None:
     repairs = {
         (row.node, row.partition): row.repair for row in response.waiting_for if row.repair is not None and row.repair.incident is None
     }
-    for one in list(repairs.values())[:REPAIRS_SHOWN_MAX]:
-        repair(one, page)
+    for repair_row in list(repairs.values())[:REPAIRS_SHOWN_MAX]:
+        repair(repair_row, page)
     page.next(response.next)
 
 

@@ -54,18 +54,18 @@ def address_of(connection: Mapping[str, Any], secrets: Secrets) -> Address:
         raise wrong(f"rows are read from {', '.join(DATABASES)}; this connection is none of them")
     if kind == "sqlite":
         return Address(kind, path=secrets.resolved(str(connection.get("path", ""))) or _sqlite_path(str(url), secrets))
-    found = _parts(str(url), secrets) if url else {}
-    options = found.pop("options", {})
+    results = _parts(str(url), secrets) if url else {}
+    options = results.pop("options", {})
     said = {name: str(value) for name, value in secrets.resolved(dict(connection)).items()}
-    found |= {name: said[name] for name in _PARTS if name in said}
+    results |= {name: said[name] for name in _PARTS if name in said}
     options |= {name: value for name, value in said.items() if name not in _OWN}
-    secrets.hide(found.get("password", ""))
+    secrets.hide(results.get("password", ""))
     return Address(
         kind,
-        port=_whole(found.pop("port", ""), "port"),
+        port=_whole(results.pop("port", ""), "port"),
         options=options,
         connect_seconds=_whole(said.get("connect_timeout") or options.pop("connect_timeout", ""), "connect_timeout") or CONNECT_SECONDS,
-        **found,
+        **results,
     )
 
 

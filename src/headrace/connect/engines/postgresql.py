@@ -83,10 +83,10 @@ class PostgresqlSource(SourceDatabase):
     def copy(self, sql: str, values: Values, target: Path) -> None:
         columns = self._described(sql, values)
         checked_names([column.name for column in columns])
-        sent = ", ".join(f"to_json(c{n}::text[])" if self._element(one) else f"c{n}" for n, one in enumerate(columns))
+        sent = ", ".join(f"to_json(c{n}::text[])" if self._element(item) else f"c{n}" for n, item in enumerate(columns))
         aliases = ", ".join(f"c{n}" for n in range(len(columns)))
         statement = f"copy (select {sent} from ({sql}) as headrace_rows ({aliases})) to stdout (format csv, force_quote *)"
-        read = [TextColumn(one.name, self._cast(one, f"c{n}")) for n, one in enumerate(columns)]
+        read = [TextColumn(item.name, self._cast(item, f"c{n}")) for n, item in enumerate(columns)]
         with _said():
             text_to_parquet(read, target, lambda write: self._send(statement, values, write))
 

@@ -48,7 +48,7 @@ def _write(columns: Sequence[ValueColumn], batches: Iterable[Sequence[Sequence[A
                 schema = pa.schema([(column.name, column.type) for column in columns])
                 writer = pq.ParquetWriter(target, schema, compression="zstd")
             waiting.append(_batch(columns, rows, writer.schema))
-            if sum(one.num_rows for one in waiting) >= GROUP_ROWS or sum(one.nbytes for one in waiting) >= GROUP_BYTES:
+            if sum(item.num_rows for item in waiting) >= GROUP_ROWS or sum(one.nbytes for one in waiting) >= GROUP_BYTES:
                 writer.write_table(pa.Table.from_batches(waiting))
                 waiting.clear()
         assert writer is not None
@@ -73,15 +73,15 @@ def _typed(column: ValueColumn, values: Sequence[Any]) -> ValueColumn:
     if column.type is not None:
         return column
     kinds = {type(value) for value in values if value is not None}
-    found = pa.string()
+    result = pa.string()
     if kinds and kinds <= {int}:
-        found = pa.int64()
+        result = pa.int64()
     elif kinds and kinds <= {int, float}:
-        found = pa.float64()
+        result = pa.float64()
     elif kinds and kinds <= {bytes}:
-        found = pa.binary()
-    convert = str if found == pa.string() and kinds - {str} else None
-    return msgspec.structs.replace(column, type=found, convert=convert)
+        result = pa.binary()
+    convert = str if result == pa.string() and kinds - {str} else None
+    return msgspec.structs.replace(column, type=result, convert=convert)
 
 
 def _batch(columns: Sequence[ValueColumn], rows: Sequence[Sequence[Any]], schema: pa.Schema) -> pa.RecordBatch:

@@ -82,8 +82,8 @@ class SqliteSource(SourceDatabase):
         self._connection.close()
 
     def _holds_numbers(self, column_of: str) -> bool:
-        found = self.rows(f"select typeof(moment) from ({column_of}) where moment is not null limit 1", {})
-        return bool(found) and found[0][0] in ("integer", "real")
+        results = self.rows(f"select typeof(moment) from ({column_of}) where moment is not null limit 1", {})
+        return bool(results) and results[0][0] in ("integer", "real")
 
     def _declared(self, sql: str, values: Values) -> list[str]:
         """The declared types of a SELECT's columns, empty for expressions: a temporary view knows them. It can't have parameters."""
@@ -156,8 +156,8 @@ def _batches(cursor: sqlite3.Cursor) -> Iterator[list[Any]]:
 def column_of(name: str, declared: str) -> ValueColumn:
     """What is written for a column that is declared like this: SQLite's own rules, and dates and decimals, which it doesn't know."""
     kind = declared.strip().upper()
-    if found := _DECIMAL.fullmatch(kind):
-        precision, scale = min(int(found[1]), 38), int(found[2] or 0)
+    if match := _DECIMAL.fullmatch(kind):
+        precision, scale = min(int(match[1]), 38), int(match[2] or 0)
         if precision and scale <= precision:
             return ValueColumn(name, pa.decimal128(precision, scale), _decimal)
     if "BOOL" in kind:
@@ -187,8 +187,8 @@ def _boolean(value: Any) -> bool:
 
 
 def _timestamp(value: Any) -> datetime:
-    found = datetime.fromisoformat(value)
-    return found if found.tzinfo is None else found.astimezone(UTC).replace(tzinfo=None)
+    result = datetime.fromisoformat(value)
+    return result if result.tzinfo is None else result.astimezone(UTC).replace(tzinfo=None)
 
 
 def _text(value: Any) -> Any:

@@ -111,6 +111,6 @@ def _parsed(pipe: BufferedReader, names: list[str]) -> Any:
 
 def _unreadable(error: Exception, columns: Sequence[TextColumn]) -> CannotRead:
     text = str(error).partition("\n\nLINE")[0]
-    found = _COLUMN.search(text)
-    where = f"the column {shown(columns[int(found[1])].name)}: " if found else ""
+    match = _COLUMN.search(text)
+    where = f"the column {shown(columns[int(match[1])].name)}: " if match else ""
     return CannotRead(f"{where}{shown(_COLUMN.sub('it', ' '.join(text.split())), 300)}")

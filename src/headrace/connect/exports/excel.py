@@ -71,15 +71,15 @@ def write(connection: duckdb.DuckDBPyConnection, portions: Sequence[Portion], pa
 
 def sheet_names(assets: Sequence[str]) -> list[str]:
     """A name for each sheet: the asset's, shortened where it is too long, and never twice or one that Excel keeps for itself."""
-    found: list[str] = []
+    results: list[str] = []
     for asset in assets:
         name = asset[:SHEET_CHARACTERS_MAX] if asset.lower() != "history" else f"{asset}_"
         n = 1
-        while name.lower() in (one.lower() for one in found):
+        while name.lower() in (item.lower() for item in results):
             n += 1
             name = f"{asset[: SHEET_CHARACTERS_MAX - len(str(n)) - 1]}~{n}"
-        found.append(name)
-    return found
+        results.append(name)
+    return results
 
 
 def _fits(portion: Portion) -> None:

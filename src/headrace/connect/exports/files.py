@@ -36,19 +36,19 @@ class WrittenFile(NamedTuple):
 def export_files(assignment: Assignment, portions: Sequence[Portion], around: Surroundings) -> tuple[Written, ...]:
     """Write an interval's files, and replace those that are there. Raises ExportFailed, Overtaken, and what DuckDB raises."""
     around.temporary.mkdir(parents=True, exist_ok=True)
-    made = [_make(assignment, group, around) for group in _grouped(assignment, portions)]
+    files = [_make(assignment, group, around) for group in _grouped(assignment, portions)]
     reached(FaultPoint.EXPORT_WRITTEN)
     try:
         if "://" in (assignment.export.path or ""):
             from headrace.connect.exports.remote import deliver as deliver_elsewhere
 
-            deliver_elsewhere(assignment, made, around)
+            deliver_elsewhere(assignment, files, around)
         else:
-            _deliver(assignment, made, around)
-        return tuple(_written(one) for one in made)
+            _deliver(assignment, files, around)
+        return tuple(_written(file) for file in files)
     finally:
-        for one in made:
-            one.path.unlink(missing_ok=True)
+        for file in files:
+            file.path.unlink(missing_ok=True)
 
 
 def _grouped(assignment: Assignment, portions: Sequence[Portion]) -> list[tuple[Portion, ...]]:
@@ -71,27 +71,29 @@ def _make(assignment: Assignment, portions: tuple[Portion, ...], around: Surroun
     return WrittenFile(path, path_of(export.path, start, asset), path_of(assignment.shown, start, asset), portions)
 
 
-def _written(made: WrittenFile) -> Written:
-    with made.path.open("rb") as file:
+def _written(written_file: WrittenFile) -> Written:
+    with written_file.path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    asset = made.portions[0].asset if len(made.portions) == 1 else ""
-    return Written(made.shown, asset, made.path.stat().st_size, digest, sum(portion.rows for portion in made.portions))
+    asset = written_file.portions[0].asset if len(written_file.portions) == 1 else ""
+    return Written(
+        written_file.shown, asset, written_file.path.stat().st_size, digest, sum(portion.rows for portion in written_file.portions)
+    )
 
 
 # Folders of this machine ----------------------------------------------------------------------------------------------
 
 
-def _deliver(assignment: Assignment, made: Sequence[WrittenFile], around: Surroundings) -> None:
+def _deliver(assignment: Assignment, files: Sequence[WrittenFile], around: Surroundings) -> None:
     staged: list[tuple[Path, Path]] = []
     try:
-        for one in made:
-            target = around.root / one.target
-            with _told(one.shown):
-                staged.append((_stage(one.path, target, assignment), target))
+        for file in files:
+            target = around.root / file.target
+            with _told(file.shown):
+                staged.append((_stage(file.path, target, assignment), target))
         reached(FaultPoint.EXPORT_STAGED)
         with fence.held(around.fence, assignment.epoch):
-            for (temporary, target), one in zip(staged, made, strict=True):
-                with _told(one.shown):
+            for (temporary, target), file in zip(staged, files, strict=True):
+                with _told(file.shown):
                     temporary.replace(target)
                     _sync_folder(target.parent)
                 reached(FaultPoint.EXPORT_RENAMED)

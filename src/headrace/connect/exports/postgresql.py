@@ -79,10 +79,10 @@ class PostgresqlExportTarget(ExportTarget):
             return cursor.fetchall() if cursor.description else []
 
     def columns(self, table: str) -> list[str] | None:
-        found = self.execute(
+        results = self.execute(
             "select attname from pg_attribute where attrelid = to_regclass(%s) and attnum > 0 and not attisdropped", (self.quoted(table),)
         )
-        return [name for (name,) in found] or None
+        return [name for (name,) in results] or None
 
     def load(self, table: str, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         statement = f"copy {self.quoted(table)} ({', '.join(map(self.column, names))}) from stdin"

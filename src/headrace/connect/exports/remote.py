@@ -19,29 +19,29 @@ ATOMIC = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
 """Schemes of which a file appears whole."""
 
 
-def deliver(assignment: Assignment, made: Sequence[WrittenFile], around: Surroundings) -> None:
+def deliver(assignment: Assignment, files: Sequence[WrittenFile], around: Surroundings) -> None:
     """Send files to where their URLs say. Raises ExportFailed, Overtaken."""
-    for one in made:
-        folder, _, name = one.target.rpartition("/")
-        with _said(), told(one.shown):
+    for file in files:
+        folder, _, name = file.target.rpartition("/")
+        with _said(), told(file.shown):
             place = opened(folder, around.connection, around.secrets)
-        if one.target.partition("://")[0] in ATOMIC:
-            with fence.held(around.fence, assignment.epoch), _said(), told(one.shown):
-                place.filesystem.put_file(str(one.path), place.inside(f"{place.url}/{name}"))
+        if file.target.partition("://")[0] in ATOMIC:
+            with fence.held(around.fence, assignment.epoch), _said(), told(file.shown):
+                place.filesystem.put_file(str(file.path), place.inside(f"{place.url}/{name}"))
         else:
-            _move_in(one, place, name, assignment, around)
+            _move_in(file, place, name, assignment, around)
 
 
-def _move_in(one: WrittenFile, place: StorageLocation, name: str, assignment: Assignment, around: Surroundings) -> None:
+def _move_in(file: WrittenFile, place: StorageLocation, name: str, assignment: Assignment, around: Surroundings) -> None:
     temporary = place.inside(f"{place.url}/{unfinished_name(name, assignment)}")
     try:
-        with _said(), told(one.shown):
+        with _said(), told(file.shown):
             place.filesystem.makedirs(place.inside(place.url).rstrip("/"), exist_ok=True)
             there = [str(entry["name"]).rpartition("/")[2] for entry in place.entries("")]
             for old in left_behind(there, name, assignment):
                 place.filesystem.rm_file(place.inside(f"{place.url}/{old}"))
-            place.filesystem.put_file(str(one.path), temporary)
-        with fence.held(around.fence, assignment.epoch), _said(), told(one.shown):
+            place.filesystem.put_file(str(file.path), temporary)
+        with fence.held(around.fence, assignment.epoch), _said(), told(file.shown):
             place.filesystem.mv(temporary, place.inside(f"{place.url}/{name}"))
     except BaseException:
         with contextlib.suppress(Exception):

@@ -66,8 +66,8 @@ class SqliteExportTarget(ExportTarget):
             return self._connection.execute(sql, values).fetchall()
 
     def columns(self, table: str) -> list[str] | None:
-        found = self.execute("select name from pragma_table_info(?)", (table,))
-        return [name for (name,) in found] or None
+        results = self.execute("select name from pragma_table_info(?)", (table,))
+        return [name for (name,) in results] or None
 
     def load(self, table: str, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         marks, listed = ", ".join("?" * len(names)), ", ".join(map(self.column, names))

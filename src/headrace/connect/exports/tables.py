@@ -190,8 +190,8 @@ def _replace(target: ExportTarget, assignment: Assignment, portion: Portion, aro
         target.load(table, names, counting.rows())
         digest = counting.sha256
     _keep(target, key, assignment, portion.rows, digest)
-    shown = assignment.shown.replace(ASSET, portion.asset)
-    return Written(shown, portion.asset, counting.size, digest, portion.rows)
+    text = assignment.shown.replace(ASSET, portion.asset)
+    return Written(text, portion.asset, counting.size, digest, portion.rows)
 
 
 def _of_interval(target: ExportTarget, verb: str, table: str, by: str | None, interval: str) -> tuple[str, tuple[str, ...]]:
@@ -251,8 +251,8 @@ class _Counting:
     def rows(self) -> Iterator[Sequence[Any]]:
         """Each row with its interval."""
         hashed, self.size = hashlib.sha256(), 0
-        found = self._connection.execute(self._select)
-        while fetched := found.fetchmany(FETCHED):
+        result = self._connection.execute(self._select)
+        while fetched := result.fetchmany(FETCHED):
             for row in fetched:
                 encoded = msgspec.msgpack.encode(row)
                 hashed.update(encoded)

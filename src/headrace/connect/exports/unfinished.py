@@ -17,8 +17,8 @@ def unfinished_name(name: str, assignment: Assignment) -> str:
 def left_behind(there: Iterable[str], name: str, assignment: Assignment) -> list[str]:
     """Which of the names that are there are those of earlier attempts at the same target, which were killed."""
     pattern = re.compile(rf"\.headrace-{_mark(name)}-(\d+)\.(\d+)\.tmp")
-    found = ((one, pattern.fullmatch(one)) for one in there)
-    return [one for one, match in found if match and (int(match[1]), int(match[2])) < (assignment.epoch, assignment.n)]
+    results = ((item, pattern.fullmatch(item)) for item in there)
+    return [item for item, match in results if match and (int(match[1]), int(match[2])) < (assignment.epoch, assignment.n)]
 
 
 def _mark(name: str) -> str:

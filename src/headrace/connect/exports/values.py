@@ -57,6 +57,6 @@ def _spelt(name: str) -> str:
 
 def _checked(name: str, column: LakeColumn) -> str:
     """A nested value with floats in it: DuckDB writes a NaN as it is, which no JSON reader takes."""
-    told = literal(f"column {column.name} holds NaN or an infinity inside a nested value, which JSON has no word for")
+    message = literal(f"column {column.name} holds NaN or an infinity inside a nested value, which JSON has no word for")
     bare = f"regexp_replace(CAST(to_json({name}) AS VARCHAR), '\"(?:[^\"\\\\]|\\\\.)*\"', '', 'g')"
-    return f"CASE WHEN regexp_matches({bare}, 'NaN|Infinity') THEN error({told}) ELSE {name} END"
+    return f"CASE WHEN regexp_matches({bare}, 'NaN|Infinity') THEN error({message}) ELSE {name} END"

@@ -92,7 +92,7 @@ class Csv:
         form = msgspec.structs.replace(known, delimiter=shows.delimiter, escape=shows.escape)
         if form == known:
             return _without_header(opened, pinned)
-        was, now = (DELIMITER_NAMES.get(one.delimiter, shown(one.delimiter)) for one in (known, form))
+        was, now = (DELIMITER_NAMES.get(item.delimiter, shown(item.delimiter)) for item in (known, form))
         return form, f"columns are separated by {now}, pinned is {was}" if was != now else "quotes are escaped otherwise than pinned"
 
     def mismatch(self, header: FileHeader, pinned: SourceSchema) -> TypeDrift | None:  # noqa: ARG002
@@ -108,17 +108,17 @@ class Csv:
             return broken
         bad = bad_columns(connection, _rows_sql(opened, schema.format, header, numbers=_numeric(schema.columns)), header, schema)
         if bad:
-            found = located(bad, _lines(opened, schema.format, header))
+            columns = located(bad, _lines(opened, schema.format, header))
             forms = {"DATE": schema.format.date_format, "TIMESTAMP": schema.format.timestamp_format}
-            drift = drift_of([msgspec.structs.replace(one, written=forms.get(one.type) or "") for one in found])
+            drift = drift_of([msgspec.structs.replace(column, written=forms.get(column.type) or "") for column in columns])
             return _cut_in_value(drift, opened, schema.format, header) or drift
         return UnreadableFile(f"can't be read: {first_line(error, opened.path)}")
 
 
 def _said(opened: Opened) -> Mapping[str, Any]:
     """What the source declares under `csv:`."""
-    found: Mapping[str, Any] = opened.options.get("csv") or {}
-    return found
+    results: Mapping[str, Any] = opened.options.get("csv") or {}
+    return results
 
 
 def _has_header(opened: Opened) -> bool:
@@ -146,7 +146,7 @@ def _without_header(opened: Opened, pinned: SourceSchema) -> tuple[Format, str] 
 
 
 def _numeric(columns: Sequence[LakeColumn]) -> tuple[str, ...]:
-    return tuple(one.name for one in columns if one.type.startswith(("DECIMAL", "DOUBLE", "FLOAT")) or one.type.endswith("INT"))
+    return tuple(column.name for column in columns if column.type.startswith(("DECIMAL", "DOUBLE", "FLOAT")) or column.type.endswith("INT"))
 
 
 def dialect(path: Path) -> Format:
@@ -240,10 +240,10 @@ def _rows_sql(opened: Opened, form: Format, header: FileHeader, numbers: Sequenc
 
 def _with_point(column: str) -> str:
     """`1.234,50` as `1234.50`; what has a point elsewhere than between thousands is made to be no number."""
-    said = r"[-+]?([0-9]{1,3}(\.[0-9]{3})+|[0-9]*)(,[0-9]+)?"
+    text = r"[-+]?([0-9]{1,3}(\.[0-9]{3})+|[0-9]*)(,[0-9]+)?"
     point = f"replace(replace({column}, '.', ''), ',', '.')"
     odd = f"regexp_full_match({column}, {literal('[-+]?[0-9]*[.][0-9]+')})"
-    return f"CASE WHEN regexp_full_match({column}, {literal(said)}) THEN {point} WHEN {odd} THEN {column} || ' (a point)' ELSE {column} END"
+    return f"CASE WHEN regexp_full_match({column}, {literal(text)}) THEN {point} WHEN {odd} THEN {column} || ' (a point)' ELSE {column} END"
 
 
 def _with_learnt(form: Format, learnt: InferredTypes) -> Format:
@@ -274,14 +274,14 @@ def _broken(error: Exception, opened: Opened) -> UnreadableFile | None:
     message = str(error)
     if "Invalid Input Error" not in message:
         return None
-    found = re.search(r"CSV Error on Line: (\d+)", message)
-    line = int(found[1]) if found else None
+    match = re.search(r"CSV Error on Line: (\d+)", message)
+    line = int(match[1]) if match else None
     at = f"line {line}: " if line else ""
     if widths := re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", message):
-        said = f"{_count(widths[2], 'value')} where the header has {_count(widths[1], 'column')}"
+        text = f"{_count(widths[2], 'value')} where the header has {_count(widths[1], 'column')}"
         if line and int(widths[2]) < int(widths[1]) and is_cut_in_line(Path(opened.path), line):
-            return _cut_off(line, said)
-        return UnreadableFile(f"{at}{said}", line)
+            return _cut_off(line, text)
+        return UnreadableFile(f"{at}{text}", line)
     if "unterminated quote" in message:
         if line and is_cut_in_line(Path(opened.path), line):
             return _cut_off(line, "a quote that isn't closed")
@@ -293,7 +293,7 @@ def _broken(error: Exception, opened: Opened) -> UnreadableFile | None:
         return UnreadableFile(
             f"line {mixed}: line ends are mixed (LF, CRLF or CR)" if mixed else "not a CSV file by RFC 4180 (quotes or line ends)", mixed
         )
-    return UnreadableFile(f"{at}can't be read as CSV: {first_line(error, opened.path)}", line) if found else None
+    return UnreadableFile(f"{at}can't be read as CSV: {first_line(error, opened.path)}", line) if match else None
 
 
 def _cut_in_value(drift: TypeDrift, opened: Opened, form: Format, header: FileHeader) -> UnreadableFile | None:
@@ -312,7 +312,7 @@ def _cut_in_value(drift: TypeDrift, opened: Opened, form: Format, header: FileHe
 
 def _shape(value: str) -> str:
     """What a value looks like: each digit a 9, each letter an a."""
-    return "".join("9" if one.isdigit() else "a" if one.isalpha() else one for one in value)
+    return "".join("9" if item.isdigit() else "a" if item.isalpha() else item for item in value)
 
 
 def _cut_off(line: int, said: str) -> UnreadableFile:

@@ -90,9 +90,9 @@ class Excel:
         header = self.header(connection, opened, Format(kind=self.kind))
         numbers = [position for position, kind in enumerate(header.types, 1) if kind == "number"]
         facts = ", ".join(f"coalesce(bool_and({_is_whole(f'c{position}')}), false)" for position in numbers) or "0"
-        found = connection.execute(f"SELECT {facts} FROM {_columns(opened, header)}").fetchone()
-        assert found is not None
-        whole = dict(zip(numbers, found, strict=False))
+        results = connection.execute(f"SELECT {facts} FROM {_columns(opened, header)}").fetchone()
+        assert results is not None
+        whole = dict(zip(numbers, results, strict=False))
         types = [_type(kind, is_whole=bool(whole.get(position))) for position, kind in enumerate(header.types, 1)]
         columns = tuple(LakeColumn(name, kind, 0) for name, kind in zip(header.names, types, strict=True))
         return SourceSchema(columns, Format(kind=self.kind)), header
@@ -167,7 +167,7 @@ def _written(sheet: CalamineSheet, name: str, cells: CellRange, header: int | No
         )  # fmt: skip
     table = _Table(len(names_row))
     while batch := list(islice(rows, BATCH_ROWS)):
-        table.add([one for one in batch if _holds(one[1])])
+        table.add([item for item in batch if _holds(item[1])])
     kept = [at for at in range(len(names_row)) if names_row[at] != "" or table.used(at)]
     unnamed = sum(1 for at in kept if names_row[at] == "")
     if unnamed * 2 > len(kept):
@@ -314,6 +314,6 @@ def _as_text(column: str, kind: str) -> str:
 
 
 def _lines(connection: duckdb.DuckDBPyConnection, opened: Opened, header: FileHeader) -> Iterator[tuple[int, Sequence[str | None]]]:
-    found = connection.execute(f"SELECT * FROM {_rows_sql(opened, header, numbered=True)} ORDER BY n")
-    while rows := found.fetchmany(BATCH_ROWS):
+    result = connection.execute(f"SELECT * FROM {_rows_sql(opened, header, numbered=True)} ORDER BY n")
+    while rows := result.fetchmany(BATCH_ROWS):
         yield from ((row[0], row[1:]) for row in rows)

@@ -114,10 +114,10 @@ class FixedWidth:
         places = _layout(opened).places
         rows = _rows_sql(opened)
         learnt = learn_types(connection, rows, len(places), formats=False, sampled=opened.large)
-        types = [place.type or found for place, found in zip(places, learnt.types, strict=True)]
+        types = [place.type or result for place, result in zip(places, learnt.types, strict=True)]
         form = Format(kind=self.kind, encoding=opened.encoding, null=learnt.null)
         declared = {place.name for place in places if place.type is not None}
-        almost = tuple(one for one in almost_typed(connection, rows, header.names, learnt, form) if one.column not in declared)
+        almost = tuple(item for item in almost_typed(connection, rows, header.names, learnt, form) if item.column not in declared)
         header = msgspec.structs.replace(header, almost=almost)
         return SourceSchema(tuple(LakeColumn(name, kind, 0) for name, kind in zip(header.names, types, strict=True)), form), header
 
@@ -230,8 +230,8 @@ def _or_null(place: FixedWidthColumn, text: str, null: Sequence[str]) -> str:  #
 def _blank_line(path: Path, skipped: int) -> int | None:
     """The first line after the skipped ones that holds nothing: DuckDB's reader would pass over it."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        for found in re.finditer(rb"^\r?\n", data, re.MULTILINE):
-            number = data[: found.start()].count(b"\n") + 1
+        for match in re.finditer(rb"^\r?\n", data, re.MULTILINE):
+            number = data[: match.start()].count(b"\n") + 1
             if number > skipped:
                 return number
     return None
@@ -250,14 +250,14 @@ def _broken_line(path: Path, how: Layout) -> UnreadableFile | None:
                 reason = f"{reason} {len(bare):,} of {how.length:,} characters"
                 return UnreadableFile(reason, number, code="delivery_truncated")
             if len(bare) != how.length:
-                said = "1 character" if len(bare) == 1 else f"{len(bare):,} characters"
-                return UnreadableFile(f"line {number}: {said} where {how.length:,} are declared", number)
+                text = "1 character" if len(bare) == 1 else f"{len(bare):,} characters"
+                return UnreadableFile(f"line {number}: {text} where {how.length:,} are declared", number)
             if SEPARATOR in bare:
                 return UnreadableFile(f"line {number}: a control character (0x01); the file isn't text", number)
-            found = line[len(bare) :]
-            if ending is not None and found and found != ending:
+            result = line[len(bare) :]
+            if ending is not None and result and result != ending:
                 return UnreadableFile(f"line {number}: line ends are mixed (LF, CRLF or CR)", number)
-            ending = ending or found
+            ending = ending or result
     return None
 
 

@@ -40,10 +40,10 @@ def learnt(connection: duckdb.DuckDBPyConnection, objects: str, columns: Iterabl
     return tuple(Inside(name, structure, _always(connection, objects, key, structure)) for name, key, structure in columns)
 
 
-def merged(one: Inside, other: Inside) -> Inside:
+def merged(item: Inside, other: Inside) -> Inside:
     """What holds for the deliveries of both."""
-    structure = json.dumps(_together(json.loads(one.structure), json.loads(other.structure)))
-    return Inside(one.column, structure, tuple(path for path in one.always if path in set(other.always)))
+    structure = json.dumps(_together(json.loads(item.structure), json.loads(other.structure)))
+    return Inside(item.column, structure, tuple(path for path in item.always if path in set(other.always)))
 
 
 def now_known(was: Inside, structure: str) -> Inside:
@@ -84,8 +84,8 @@ def require_shallow(connection: duckdb.DuckDBPyConnection, objects: str) -> None
     """Raise CannotRead for records of more than LEVELS_MAX levels: DuckDB finds out structures by recursion, and so many end the worker.
     Only what has so many brackets is looked at one by one."""
     brackets = "length(t) - length(replace(replace(t, '{', ''), '[', ''))"
-    found = connection.execute(f"SELECT t FROM (SELECT CAST(j AS VARCHAR) AS t FROM {objects}) WHERE {brackets} > {LEVELS_MAX}")
-    while row := found.fetchone():
+    result = connection.execute(f"SELECT t FROM (SELECT CAST(j AS VARCHAR) AS t FROM {objects}) WHERE {brackets} > {LEVELS_MAX}")
+    while row := result.fetchone():
         if _levels(row[0]) > LEVELS_MAX:
             raise CannotRead("nested too deeply")
 
@@ -135,23 +135,23 @@ def _listed(column: str, paths: Iterable[tuple[str, ...]]) -> str:
     return f"{', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''} {'is' if len(names) == 1 else 'are'}"
 
 
-def _together(one: Any, other: Any) -> Any:
-    if isinstance(one, dict) and isinstance(other, dict):
+def _together(item: Any, other: Any) -> Any:
+    if isinstance(item, dict) and isinstance(other, dict):
         return {
-            key: _together(one[key], other[key]) if key in one and key in other else one.get(key, other.get(key))
-            for key in {**one, **other}
+            key: _together(item[key], other[key]) if key in item and key in other else item.get(key, other.get(key))
+            for key in {**item, **other}
         }
-    if isinstance(one, list) and isinstance(other, list):
-        return [_together(one[0], other[0])]
-    if "NULL" in (one, other):
-        return other if one == "NULL" else one
-    return one if _kind(one) == _kind(other) else "JSON"
+    if isinstance(item, list) and isinstance(other, list):
+        return [_together(item[0], other[0])]
+    if "NULL" in (item, other):
+        return other if item == "NULL" else item
+    return item if _kind(item) == _kind(other) else "JSON"
 
 
 def _of_another_kind(then: Any, now: Any, where: str) -> str | None:
     if isinstance(then, dict) and isinstance(now, dict):
-        found = (_of_another_kind(inner, now[key], f"{where}.{key}") for key, inner in then.items() if key in now)
-        return next((one for one in found if one), None)
+        result = (_of_another_kind(inner, now[key], f"{where}.{key}") for key, inner in then.items() if key in now)
+        return next((item for item in result if item), None)
     if isinstance(then, list) and isinstance(now, list):
         return _of_another_kind(then[0], now[0], f"{where}[]")
     was, is_now = _kind(then), _kind(now)

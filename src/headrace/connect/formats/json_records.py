@@ -63,12 +63,12 @@ def _repeated(text: str) -> str | None:
 
 def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object's pairs as a dict; ValueError where a key comes twice."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    results = dict(pairs)
+    if len(results) < len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
         raise ValueError(f"key `{shown(twice)}` comes twice in an object")
-    return found
+    return results
 
 
 def as_text(value: Any) -> str | None:
@@ -83,8 +83,8 @@ def exact(text: str) -> str:
     return _TOKEN.sub(_quoted, text) if _LONG_NUMBER.search(text) else text
 
 
-def _quoted(found: re.Match[str]) -> str:
-    text = found[0]
+def _quoted(match: re.Match[str]) -> str:
+    text = match[0]
     if text.startswith('"'):
         return text
     try:
@@ -122,11 +122,11 @@ class _Document:
 
     def take(self, expected: str) -> None:
         """Pass one sign."""
-        found = self.sign()
-        if found != expected:
-            if not found:
+        result = self.sign()
+        if result != expected:
+            if not result:
                 raise self._cut_off(f"where {expected!r} is expected")
-            raise self.error(f"{expected!r} expected, not {shown(found)!r}")
+            raise self.error(f"{expected!r} expected, not {shown(result)!r}")
         self._pass(self._at + 1)
 
     def value(self) -> tuple[Any, str]:
@@ -149,8 +149,8 @@ class _Document:
 
     def require_end(self) -> None:
         """Nothing but blanks may follow."""
-        if found := self.sign():
-            raise self.error(f"the document goes on after its end: {shown(found)!r}")
+        if result := self.sign():
+            raise self.error(f"the document goes on after its end: {shown(result)!r}")
 
     def error(self, reason: str) -> CannotRead:
         """A refusal at the line where the window stands."""
@@ -197,7 +197,7 @@ def _at(document: _Document, steps: list[str], where: str) -> Iterator[tuple[int
 
 
 def _in_member(document: _Document, steps: list[str], where: str) -> Iterator[tuple[int, str]]:
-    found = False
+    result = False
     document.take("{")
     while document.sign() != "}":
         key, _ = document.value()
@@ -205,16 +205,16 @@ def _in_member(document: _Document, steps: list[str], where: str) -> Iterator[tu
             raise document.error("a key that isn't text")
         document.take(":")
         if key == steps[0]:
-            if found:
+            if result:
                 raise document.error(f"key `{shown(key)}` comes twice in an object")
-            found = True
+            result = True
             yield from _at(document, steps[1:], f"{where}.{shown(key)}")
         else:
             document.value()
         if document.sign() != "}":
             document.take(",")
     document.take("}")
-    if not found:
+    if not result:
         raise CannotRead(f"there is no `{shown(steps[0])}` in {where}", code="delivery_records")
 
 

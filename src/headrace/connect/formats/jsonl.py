@@ -96,22 +96,22 @@ class JsonLines:
     def mismatch(self, header: FileHeader, pinned: SourceSchema) -> TypeDrift | None:
         """Objects or arrays where a plain value is pinned; in those that stay JSON, keys that are gone and values of another kind."""
         nested = dict(zip(header.names, header.types, strict=True))
-        found = [(one, "an object or an array") for one in pinned.columns if one.type != "JSON" and nested.get(one.name)]
-        if found:
-            names = ", ".join(shown(one.name) for one, _ in found)
-            return TypeDrift(_bad(found), f"objects or arrays where plain values are pinned: {names}")
+        results = [(column, "an object or an array") for column in pinned.columns if column.type != "JSON" and nested.get(column.name)]
+        if results:
+            names = ", ".join(shown(column.name) for column, _ in results)
+            return TypeDrift(_bad(results), f"objects or arrays where plain values are pinned: {names}")
         now = dict(zip(header.names, header.inside, strict=False))
-        known = {one.column: one for one in pinned.inside if now.get(one.column) and one.column not in pinned.format.lenient}
-        of_json = [(one, known[one.name]) for one in pinned.columns if one.type == "JSON" and one.name in known]
-        changed = [(one, said) for one, was in of_json if (said := gone(was, now[one.name]) or otherwise(was, now[one.name]))]
-        return TypeDrift(_bad(changed), "; ".join(shown(said, 200) for _, said in changed[:3])) if changed else None
+        known = {item.column: item for item in pinned.inside if now.get(item.column) and item.column not in pinned.format.lenient}
+        of_json = [(column, known[column.name]) for column in pinned.columns if column.type == "JSON" and column.name in known]
+        changed = [(column, said) for column, was in of_json if (said := gone(was, now[column.name]) or otherwise(was, now[column.name]))]
+        return TypeDrift(_bad(changed), "; ".join(shown(text, 200) for _, text in changed[:3])) if changed else None
 
     def explain(
         self, error: Exception, connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: FileHeader
     ) -> TypeDrift | UnreadableFile:
         """Lines that aren't objects first, then values."""
-        if found := broken(opened):
-            return found
+        if file := broken(opened):
+            return file
         bad = bad_columns(connection, rows_sql(opened, header, schema.columns), header, schema)
         if bad:
             return drift_of(located(bad, _rows(Path(opened.path), header)))
@@ -119,13 +119,13 @@ class JsonLines:
 
 
 def _bad(columns: Sequence[tuple[LakeColumn, str]]) -> tuple[BadColumn, ...]:
-    return tuple(BadColumn(one.name, one.type, 1, shown(said)) for one, said in columns)
+    return tuple(BadColumn(column.name, column.type, 1, shown(text)) for column, text in columns)
 
 
 def _with_structures(connection: duckdb.DuckDBPyConnection, opened: Opened, rows: int, keys: Sequence[JsonKey]) -> FileHeader:
     nested = [key.raw for key in keys if key.kinds & NESTED]
-    found = dict(zip(nested, structures(connection, objects_sql(opened), nested), strict=True))
-    return msgspec.structs.replace(header_of(rows, keys), inside=tuple(found.get(key.raw, "") for key in keys))
+    results = dict(zip(nested, structures(connection, objects_sql(opened), nested), strict=True))
+    return msgspec.structs.replace(header_of(rows, keys), inside=tuple(results.get(key.raw, "") for key in keys))
 
 
 def inside_of(connection: duckdb.DuckDBPyConnection, opened: Opened, header: FileHeader) -> tuple[Inside, ...]:
@@ -147,14 +147,14 @@ def keys_of(connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[int,
     try:
         counted = connection.execute(f"SELECT count(*), count(*) FILTER (json_type(j) <> 'OBJECT') FROM {objects}").fetchone()
         assert counted is not None
-        found = connection.execute(KEYS_SQL.format(objects=objects)).fetchall() if counted[0] and not counted[1] else []
+        results = connection.execute(KEYS_SQL.format(objects=objects)).fetchall() if counted[0] and not counted[1] else []
     except duckdb.InvalidInputException as error:
-        told = broken(opened) or UnreadableFile(f"can't be read as JSON: {first_line(error, opened.path)}")
-        raise CannotRead(told.reason, line=told.line) from error
+        file = broken(opened) or UnreadableFile(f"can't be read as JSON: {first_line(error, opened.path)}")
+        raise CannotRead(file.reason, line=file.line) from error
     if counted[1]:
-        told = broken(opened) or UnreadableFile(f"{counted[1]} values aren't objects")
-        raise CannotRead(told.reason, line=told.line)
-    return counted[0], [JsonKey(key, frozenset(kinds) - {"NULL"}, rows) for key, kinds, rows, _ in found]
+        file = broken(opened) or UnreadableFile(f"{counted[1]} values aren't objects")
+        raise CannotRead(file.reason, line=file.line)
+    return counted[0], [JsonKey(key, frozenset(kinds) - {"NULL"}, rows) for key, kinds, rows, _ in results]
 
 
 def told_keys_of(connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[int, list[JsonKey]]:
@@ -166,9 +166,9 @@ def told_keys_of(connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple
     rows, keys = plain
     paths = ", ".join(literal(f'$."{key.raw}"') for key in keys)
     kinds = ", ".join(f"list(DISTINCT t[{position}])" for position in range(1, len(keys) + 1))
-    found = connection.execute(f"SELECT {kinds} FROM (SELECT json_type(j, [{paths}]) AS t FROM {objects_sql(opened)})").fetchone()
-    assert found is not None
-    return rows, [msgspec.structs.replace(key, kinds=frozenset(one or ()) - {"NULL"}) for key, one in zip(keys, found, strict=True)]
+    results = connection.execute(f"SELECT {kinds} FROM (SELECT json_type(j, [{paths}]) AS t FROM {objects_sql(opened)})").fetchone()
+    assert results is not None
+    return rows, [msgspec.structs.replace(key, kinds=frozenset(item or ()) - {"NULL"}) for key, item in zip(keys, results, strict=True)]
 
 
 def plain_keys_of(connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[int, list[JsonKey]] | None:

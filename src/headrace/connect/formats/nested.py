@@ -39,25 +39,25 @@ def type_of(structure: Any, levels: int = LEVELS_MAX) -> Type | None:
     return None if name is None else Type(name)
 
 
-def together(one: Type, other: Type) -> Type | None:
+def together(item: Type, other: Type) -> Type | None:
     """The type that holds the values of both: all fields of both, whatever the one knows where the other only saw nothing; None
     where only JSON holds them."""
-    if one == other or other.name == "JSON":
-        return one
-    if one.name == "JSON":
+    if item == other or other.name == "JSON":
+        return item
+    if item.name == "JSON":
         return other
-    if one.name == other.name == "LIST":
-        element = together(one.fields[0][1], other.fields[0][1])
+    if item.name == other.name == "LIST":
+        element = together(item.fields[0][1], other.fields[0][1])
         return None if element is None else Type("LIST", (("element", element),))
-    if one.name == other.name == "STRUCT":
+    if item.name == other.name == "STRUCT":
         theirs = dict(other.fields)
-        fields = [(name, together(inner, theirs.pop(name)) if name in theirs else inner) for name, inner in one.fields]
+        fields = [(name, together(inner, theirs.pop(name)) if name in theirs else inner) for name, inner in item.fields]
         known = tuple((name, inner) for name, inner in [*fields, *theirs.items()] if inner is not None)
         return Type("STRUCT", known) if len(known) == len(fields) + len(theirs) else None
-    scalars = {one.name, other.name}
+    scalars = {item.name, other.name}
     if scalars == {"BIGINT", "DOUBLE"}:
         return Type("DOUBLE")
-    return Type("VARCHAR") if not one.fields and not other.fields and "BOOLEAN" not in scalars else None
+    return Type("VARCHAR") if not item.fields and not other.fields and "BOOLEAN" not in scalars else None
 
 
 def wanted(pinned: Type) -> Any:
@@ -78,8 +78,8 @@ def misfit(structure: Any, pinned: Type, where: str) -> str | None:
         for name, inner in structure.items():
             if name not in inside:
                 return f"{where}.{name} is new"
-            if found := misfit(inner, inside[name], f"{where}.{name}"):
-                return found
+            if result := misfit(inner, inside[name], f"{where}.{name}"):
+                return result
         return None
     if isinstance(structure, list) and pinned.name == "LIST":
         return misfit(structure[0], pinned.fields[0][1], f"{where}[]")

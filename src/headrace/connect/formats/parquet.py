@@ -97,14 +97,18 @@ class Parquet:
     def mismatch(self, header: FileHeader, pinned: SourceSchema) -> TypeDrift | None:
         """Types that can't be cast to the pinned ones without loss."""
         states = dict(zip(header.names, header.types, strict=True))
-        bad = [one for one in pinned.columns if one.name in states and not holds(parse(states[one.name]), parse(one.type))]
+        bad = [column for column in pinned.columns if column.name in states and not holds(parse(states[column.name]), parse(column.type))]
         if not bad:
             return None
-        listed = "; ".join(f"column {shown(one.name)} is {shown(states[one.name])}, {shown(one.type)} is pinned" for one in bad[:5])
+        listed = "; ".join(
+            f"column {shown(column.name)} is {shown(states[column.name])}, {shown(column.type)} is pinned" for column in bad[:5]
+        )
         more = f"; and {len(bad) - 5} more" if len(bad) > 5 else ""
-        columns = tuple(LakeColumn(one.name, _of_both(one.type, states.get(one.name, one.type)), one.id) for one in pinned.columns)
+        columns = tuple(
+            LakeColumn(column.name, _of_both(column.type, states.get(column.name, column.type)), column.id) for column in pinned.columns
+        )
         return TypeDrift(
-            tuple(BadColumn(one.name, one.type, 0, shown(states[one.name])) for one in bad),
+            tuple(BadColumn(column.name, column.type, 0, shown(states[column.name])) for column in bad),
             listed + more,
             SourceSchema(columns, pinned.format, pinned.pinned_by, pinned.optional),
         )
@@ -155,8 +159,8 @@ def holds(states: Type, pinned: Type) -> bool:
 
 def _of_both(pinned: str, states: str) -> str:
     """The type to read a column in that isn't as it was pinned: what the file states, or a decimal that holds whole numbers, too."""
-    found = decimal_of(parse(pinned), parse(states)) if states.startswith("DECIMAL") else None
-    return states if found is None else found.text
+    result = decimal_of(parse(pinned), parse(states)) if states.startswith("DECIMAL") else None
+    return states if result is None else result.text
 
 
 def _value(column: str, states: str, pinned: str) -> str:

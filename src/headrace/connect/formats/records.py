@@ -79,21 +79,21 @@ class JsonRecordReader:
     def mismatch(self, header: FileHeader, pinned: SourceSchema) -> TypeDrift | None:
         """Nested values that the pinned type doesn't hold, plain ones where it is nested, and keys inside that are gone."""
         stated = dict(zip(header.names, header.types, strict=True))
-        known = {one.column: one for one in pinned.inside}
-        held = [one for one in pinned.columns if one.name not in pinned.format.lenient]
-        bad = [(one, found) for one in held if (found := _misfit(stated.get(one.name, ""), one, known.get(one.name)))]
+        known = {item.column: item for item in pinned.inside}
+        held = [column for column in pinned.columns if column.name not in pinned.format.lenient]
+        bad = [(column, result) for column in held if (result := _misfit(stated.get(column.name, ""), column, known.get(column.name)))]
         if not bad:
             return None
-        columns = tuple(BadColumn(one.name, one.type, 1, shown(found)) for one, found in bad)
-        return TypeDrift(columns, "; ".join(shown(found, 200) for _, found in bad[:3]))
+        columns = tuple(BadColumn(column.name, column.type, 1, shown(result)) for column, result in bad)
+        return TypeDrift(columns, "; ".join(shown(result, 200) for _, result in bad[:3]))
 
     def explain(
         self, error: Exception, connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: FileHeader
     ) -> TypeDrift | UnreadableFile:
         """What isn't an object first, then values."""
-        if found := broken(opened):
-            return found
-        plain = msgspec.structs.replace(schema, columns=tuple(one for one in schema.columns if not _is_nested(one.type)))
+        if file := broken(opened):
+            return file
+        plain = msgspec.structs.replace(schema, columns=tuple(column for column in schema.columns if not _is_nested(column.type)))
         if bad := bad_columns(connection, self._rows_sql(opened, header), header, plain):
             return drift_of(located(bad, _numbered(opened, header)), unit="record")
         return UnreadableFile(f"can't be read as {self.kind}: {first_line(error, opened.path)}")
@@ -105,9 +105,9 @@ class JsonRecordReader:
         rows, keys = told_keys_of(connection, opened)
         header = header_of(rows, keys)
         nested = [key.raw for key in keys if key.kinds & NESTED]
-        found = dict(zip(nested, structures(connection, objects_sql(opened), nested), strict=True))
-        types = tuple(found.get(key.raw) or (VALUE if key.kinds else "") for key in keys)
-        inside = tuple(found.get(key.raw, "") for key in keys)
+        results = dict(zip(nested, structures(connection, objects_sql(opened), nested), strict=True))
+        types = tuple(results.get(key.raw) or (VALUE if key.kinds else "") for key in keys)
+        inside = tuple(results.get(key.raw, "") for key in keys)
         kinds = tuple(tuple(sorted(key.kinds)) for key in keys)
         return msgspec.structs.replace(header, types=types, paths=tuple((key.raw,) for key in keys), kinds=kinds, inside=inside)
 
@@ -116,16 +116,16 @@ class JsonRecordReader:
         require_shallow(connection, objects_sql(opened))
         row = connection.execute(f"SELECT json_group_structure(j) FROM {objects_sql(opened)}").fetchone()
         structure = json.loads(row[0]) if row and row[0] and counted else {}
-        found = list(leaves(structure)) if isinstance(structure, dict) else []
-        paths = tuple(path for path, _ in found)
+        results = list(leaves(structure)) if isinstance(structure, dict) else []
+        paths = tuple(path for path, _ in results)
         raw = tuple("_".join(path) for path in paths)
         names = column_names(raw)
         if len({name.lower() for name in raw}) < len(raw):
-            twice = next(name for name in raw if sum(1 for one in raw if one.lower() == name.lower()) > 1)
+            twice = next(name for name in raw if sum(1 for item in raw if item.lower() == name.lower()) > 1)
             raise CannotRead(f"flattened, two values are called `{shown(twice)}`", code="delivery_header")
         present = _present(connection, opened, paths)
-        types = tuple(json.dumps(kind) if isinstance(kind, list) else "" if kind == "NULL" else VALUE for _, kind in found)
-        kinds = tuple(() if isinstance(kind, list) or kind == "NULL" else (kind,) for _, kind in found)
+        types = tuple(json.dumps(kind) if isinstance(kind, list) else "" if kind == "NULL" else VALUE for _, kind in results)
+        kinds = tuple(() if isinstance(kind, list) or kind == "NULL" else (kind,) for _, kind in results)
         optional = tuple(name for name, count in zip(names, present, strict=True) if count < counted)
         return FileHeader(names, raw, types, rows=counted, optional=optional, paths=paths, kinds=kinds)
 
@@ -144,8 +144,8 @@ class JsonRecordReader:
     def _type(self, header: FileHeader, position: int, looks: str) -> str:
         stated = header.types[position]
         if stated not in ("", VALUE):
-            found = nested_type(json.loads(stated))
-            return found.text if found else "JSON"
+            result = nested_type(json.loads(stated))
+            return result.text if result else "JSON"
         kinds = frozenset(header.kinds[position])
         if self.textual or not kinds:
             return looks if self.textual else "VARCHAR"

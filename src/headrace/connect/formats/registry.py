@@ -93,8 +93,8 @@ _Kind = TypeVar("_Kind", bound=FormatReader)
 
 def reads(kind: type[_Kind]) -> type[_Kind]:
     """Class decorator: register one kind of file."""
-    made = kind()
-    _READERS[made.kind] = made
+    reader = kind()
+    _READERS[reader.kind] = reader
     return kind
 
 

@@ -65,7 +65,7 @@ def bad_columns(connection: duckdb.DuckDBPyConnection, rows_sql: str, header: Fi
         for position, name in enumerate(header.names, 1)
         if name in types and types[name] != "JSON" and (condition := wrong(f"c{position}", types[name], schema.format)) != "false"
     ]
-    found = []
+    bads = []
     for start in range(0, len(candidates), COLUMNS_PER_PASS):
         some = candidates[start : start + COLUMNS_PER_PASS]
         flags = ", ".join(f"c{position}, {condition} AS b{position}" for position, _, condition in some)
@@ -74,33 +74,33 @@ def bad_columns(connection: duckdb.DuckDBPyConnection, rows_sql: str, header: Fi
         assert row is not None
         for index, (position, name, _) in enumerate(some):
             if row[2 * index]:
-                found.append(Bad(position - 1, name, types[name], row[2 * index], frozenset(row[2 * index + 1])))
-    return found
+                bads.append(Bad(position - 1, name, types[name], row[2 * index], frozenset(row[2 * index + 1])))
+    return bads
 
 
 def located(bad: Sequence[Bad], rows: Iterator[tuple[int, Sequence[str | None]]]) -> list[BadColumn]:
     """`bad` with the line of each first bad value, out of `rows`: line and cells. Rows are read no further than needed, and no
     further than ROWS_SEARCHED_MAX; where the search ends without a find, a value is named without its line."""
-    open_: dict[str, Bad] = {one.name: one for one in bad}
+    open_: dict[str, Bad] = {item.name: item for item in bad}
     at: dict[str, tuple[int, str]] = {}
     for line, cells in itertools.islice(rows, ROWS_SEARCHED_MAX):
-        for name, one in list(open_.items()):
-            cell = cells[one.position] if one.position < len(cells) else None
-            if cell is not None and cell in one.values:
+        for name, item in list(open_.items()):
+            cell = cells[item.position] if item.position < len(cells) else None
+            if cell is not None and cell in item.values:
                 at[name] = line, cell
                 del open_[name]
         if not open_:
             break
     return [
-        BadColumn(one.name, one.type, one.rows, shown(at.get(one.name, (0, min(one.values)))[1]), at.get(one.name, (None,))[0])
-        for one in bad
+        BadColumn(item.name, item.type, item.rows, shown(at.get(item.name, (0, min(item.values)))[1]), at.get(item.name, (None,))[0])
+        for item in bad
     ]
 
 
 def drift_of(columns: Sequence[BadColumn], *, unit: str = "line") -> TypeDrift:
     """The drift of these columns, said in one sentence. `unit` is what `BadColumn.line` counts: only lines are lines of the file."""
-    said = "; ".join(_said(one, unit) for one in columns[:3]) + (f"; and {len(columns) - 3} more columns" if len(columns) > 3 else "")
-    return TypeDrift(tuple(one if unit == "line" else msgspec.structs.replace(one, line=None) for one in columns), said)
+    text = "; ".join(_said(column, unit) for column in columns[:3]) + (f"; and {len(columns) - 3} more columns" if len(columns) > 3 else "")
+    return TypeDrift(tuple(column if unit == "line" else msgspec.structs.replace(column, line=None) for column in columns), text)
 
 
 def _said(bad: BadColumn, unit: str) -> str:

@@ -54,49 +54,49 @@ class ElementShape:
         """A record that is nothing but attributes and known children with text, which most are; None for any other."""
         if not self.complex or (element.text and not element.text.isspace()):
             return None
-        found: dict[str, str | None] = {local(name): value for name, value in element.attrib.items()} if element.attrib else {}
+        results: dict[str, str | None] = {local(name): value for name, value in element.attrib.items()} if element.attrib else {}
         for child in element:
             name, shape = self.by_tag.get(child.tag, _UNKNOWN)
-            if shape is None or shape.complex or shape.repeated or child.attrib or len(child) or name in found:
+            if shape is None or shape.complex or shape.repeated or child.attrib or len(child) or name in results:
                 return None
             if child.tail and not child.tail.isspace():
                 return None
-            found[name] = (child.text.strip() or None) if child.text else None
-        return found
+            results[name] = (child.text.strip() or None) if child.text else None
+        return results
 
     def value(self, element: Element) -> Any:
         """The element as JSON: text, or an object of its attributes, children and text."""
         if not self.complex:
             return _text(element)
-        found: dict[str, Any] = {local(name): value for name, value in element.attrib.items()}
+        results: dict[str, Any] = {local(name): value for name, value in element.attrib.items()}
         for child in element:
             name = local(child.tag)
             shape = self.children[name]
             if shape.repeated:
-                found.setdefault(name, [])
-                if not isinstance(found[name], list):
-                    found[name] = [found[name]]
-                found[name].append(shape.value(child))
+                results.setdefault(name, [])
+                if not isinstance(results[name], list):
+                    results[name] = [results[name]]
+                results[name].append(shape.value(child))
             else:
-                found[name] = shape.value(child)
+                results[name] = shape.value(child)
         if (text := _text(element)) is not None:
-            found[TEXT] = text
-        return found
+            results[TEXT] = text
+        return results
 
     def flat(self, element: Element, prefix: str = "") -> dict[str, Any]:
         """The element as one object of texts: what is nested is named by its path, and a list stays one."""
-        found: dict[str, Any] = {prefix + local(name): value for name, value in element.attrib.items()}
+        results: dict[str, Any] = {prefix + local(name): value for name, value in element.attrib.items()}
         for child in element:
             name = local(child.tag)
             shape = self.children[name]
             if shape.repeated:
-                found.setdefault(prefix + name, []).append(shape.value(child))
+                results.setdefault(prefix + name, []).append(shape.value(child))
                 continue
             if (text := _text(child)) is not None or not shape.complex:
-                found[prefix + name] = text
+                results[prefix + name] = text
             if shape.complex:
-                found |= shape.flat(child, f"{prefix}{name}_")
-        return found
+                results |= shape.flat(child, f"{prefix}{name}_")
+        return results
 
 
 def shape_of(pinned: SourceSchema | None) -> ElementShape:

@@ -72,7 +72,7 @@ def suspects(path: Path, bounds: UnpackLimits) -> frozenset[str]:
     """The members of a workbook that may hold cells with errors, or formulas without a value. Raises CannotRead for one that unpacks
     to more than it may (what it says of itself isn't believed), and for document types and entities, which no workbook needs and
     which would be read as empty cells."""
-    found: set[str] = set()
+    results: set[str] = set()
     if not zipfile.is_zipfile(path):
         return frozenset()
     packed, made = path.stat().st_size, 0
@@ -87,9 +87,9 @@ def suspects(path: Path, bounds: UnpackLimits) -> frozenset[str]:
                 if member.filename.endswith((".xml", ".rels")):
                     _refuse_entities(data, member.filename)
                 if b't="e"' in data or b"t='e'" in data or b"<f" in data or b":f" in data:
-                    found.add(member.filename)
+                    results.add(member.filename)
                 rest = data[-OVERLAP_ENTITY_BYTES:]
-    return frozenset(found)
+    return frozenset(results)
 
 
 def _refuse_entities(data: bytes, member: str) -> None:
@@ -111,21 +111,21 @@ def formula_error(path: Path, sheet: str, cells: CellRange, columns: Collection[
         for chunk in _chunks(archive, member):
             data = rest + chunk
             if b't="e"' in data or b"t='e'" in data:
-                for found in _ERROR.finditer(data):
-                    error = _error(found, cells, columns)
+                for match in _ERROR.finditer(data):
+                    error = _error(match, cells, columns)
                     if error:
                         return error
-            for found in _NO_VALUE.finditer(data):
-                place = None if _TEXT.search(found[1]) else _located(found[1], cells, columns)
+            for result in _NO_VALUE.finditer(data):
+                place = None if _TEXT.search(result[1]) else _located(result[1], cells, columns)
                 if place is not None:
                     return CellError(*place, "a formula without a saved value")
             rest = data[-OVERLAP_BYTES:]
     return None
 
 
-def _error(found: re.Match[bytes], cells: CellRange, columns: Collection[int]) -> CellError | None:
-    place = _located(found[1], cells, columns)
-    return None if place is None else CellError(*place, shown(found[2].decode(errors="replace"), 20))
+def _error(match: re.Match[bytes], cells: CellRange, columns: Collection[int]) -> CellError | None:
+    place = _located(match[1], cells, columns)
+    return None if place is None else CellError(*place, shown(match[2].decode(errors="replace"), 20))
 
 
 def _located(attributes: bytes, cells: CellRange, columns: Collection[int]) -> tuple[str, int] | None:
@@ -155,8 +155,8 @@ def _member(archive: zipfile.ZipFile, sheet: str) -> str | None:
 
 
 def _attribute(tag: str, name: str) -> str | None:
-    found = re.search(rf"\s{name}=(?:\"([^\"]*)\"|'([^']*)')", tag)
-    return unescape(found[1] or found[2] or "", {"&quot;": '"', "&apos;": "'"}) if found else None
+    match = re.search(rf"\s{name}=(?:\"([^\"]*)\"|'([^']*)')", tag)
+    return unescape(match[1] or match[2] or "", {"&quot;": '"', "&apos;": "'"}) if match else None
 
 
 def _part(archive: zipfile.ZipFile, name: str) -> str:

@@ -86,28 +86,28 @@ def _lines(records: Iterator[Element], shape: ElementShape, *, flat: bool) -> It
 def _refuse_document_type(path: Path, encoding: str | None) -> None:
     """Raise CannotRead for `<!DOCTYPE`, which can only stand before the first element; nothing behind that is parsed here."""
     parser = expat.ParserCreate(encoding)
-    found: list[str] = []
+    results: list[str] = []
 
     def doctype(*_: Any) -> None:
-        found.append("doctype")
+        results.append("doctype")
 
     def element(*_: Any) -> None:
-        found.append("element")
+        results.append("element")
 
     parser.StartDoctypeDeclHandler, parser.EntityDeclHandler, parser.StartElementHandler = doctype, doctype, element
     try:
         with path.open("rb") as file:
-            while not found and (chunk := file.read(4096)):
+            while not results and (chunk := file.read(4096)):
                 for at in range(0, len(chunk), 64):
                     parser.Parse(chunk[at : at + 64], False)
-                    if found:
+                    if results:
                         break
     except expat.ExpatError as error:
-        if not found:
+        if not results:
             raise _broken(error) from error
     except (LookupError, ValueError) as error:
         raise _unknown_encoding(error) from error
-    if found[:1] == ["doctype"]:
+    if results[:1] == ["doctype"]:
         raise CannotRead(
             f"line {parser.CurrentLineNumber}: a document type (`<!DOCTYPE`), which isn't read", line=parser.CurrentLineNumber,
             code="delivery_doctype",

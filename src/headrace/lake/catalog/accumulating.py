@@ -110,10 +110,10 @@ class Deletions:
 
 def check_replacement(current: dict[str, FileRow], replacement: Replacement) -> None:
     """What is ended or loses rows is a current file. Raises `LakeError`."""
-    named = {*replacement.ended, *replacement.restored, *(one.of for one in replacement.deletes)}
+    named = {*replacement.ended, *replacement.restored, *(delete.of for delete in replacement.deletes)}
     unknown = named - current.keys()
     if unknown:
         raise LakeError(f"a merge speaks of files that aren't current: {', '.join(sorted(unknown)[:3])}")
-    for one in replacement.deletes:
-        if one.of in replacement.ended or not 0 < one.rows <= current[one.of].rows:
-            raise LakeError(f"the deletions {one.path} don't fit their file {one.of}")
+    for delete in replacement.deletes:
+        if delete.of in replacement.ended or not 0 < delete.rows <= current[delete.of].rows:
+            raise LakeError(f"the deletions {delete.path} don't fit their file {delete.of}")

@@ -11,20 +11,20 @@ from headrace.lake.types import parse, storable, widens, widens_where_exact
 from headrace.model.errors import LakeError
 
 
-def check_columns(wanted: LakeTable) -> None:
+def check_columns(table: LakeTable) -> None:
     """`_partition` first, with id 1; at least one column more; names that differ by more than case; ids that ascend."""
-    columns = wanted.columns
+    columns = table.columns
     if len(columns) < 2 or columns[0] != LakeColumn(PARTITION_COLUMN, "VARCHAR", 1):
-        raise LakeError(f"table `{wanted.name}` must begin with `{PARTITION_COLUMN}` VARCHAR, id 1, and have columns of its own")
+        raise LakeError(f"table `{table.name}` must begin with `{PARTITION_COLUMN}` VARCHAR, id 1, and have columns of its own")
     names = [column.name.lower() for column in columns]
     if len(set(names)) < len(names) or "" in names:
-        raise LakeError(f"table `{wanted.name}` has column names that are empty or differ only in case")
+        raise LakeError(f"table `{table.name}` has column names that are empty or differ only in case")
     ids = [column_id for column in columns for column_id in ids_of(column)]
     if len(set(ids)) < len(ids) or [column.id for column in columns] != sorted(column.id for column in columns):
-        raise LakeError(f"the column ids of table `{wanted.name}` don't ascend, or one is used twice")
+        raise LakeError(f"the column ids of table `{table.name}` don't ascend, or one is used twice")
     for column in columns:
         if storable(parse(column.type), column.name) != parse(column.type):
-            raise LakeError(f"column `{column.name}` of table `{wanted.name}` is {column.type}, which the lake can't hold")
+            raise LakeError(f"column `{column.name}` of table `{table.name}` is {column.type}, which the lake can't hold")
 
 
 def next_id(columns: Iterable[LakeColumn]) -> int:
@@ -32,17 +32,17 @@ def next_id(columns: Iterable[LakeColumn]) -> int:
     return max(max(ids_of(column)) for column in columns) + 1
 
 
-def difference(now: LakeTable, wanted: LakeTable, exact: Collection[str]) -> tuple[list[LakeColumn], list[LakeColumn]]:
+def difference(now: LakeTable, table: LakeTable, exact: Collection[str]) -> tuple[list[LakeColumn], list[LakeColumn]]:
     """Columns whose rows must end, and columns whose rows must be written, so that `now` becomes `wanted`. A widened
     column (or one whose name changes its case) is in both, with its id. `exact`: columns of whole numbers that a DOUBLE holds.
     Raises `TableMoved` if an id means something else now, and `LakeError` for numbers that the wider type wouldn't hold."""
-    if wanted.next_id and wanted.next_id != now.next_id:
+    if table.next_id and table.next_id != now.next_id:
         raise TableMoved(f"table `{now.name}` has got other columns meanwhile")
     known = {column.id: column for column in now.columns}
-    kept = {column.id for column in wanted.columns}
+    kept = {column.id for column in table.columns}
     gone = [column for column in now.columns if column.id not in kept]
     new = []
-    for column in wanted.columns:
+    for column in table.columns:
         old = known.get(column.id)
         if old == column:
             continue
@@ -87,8 +87,8 @@ def _check_statistics(table: LakeTable, staged: StagedFile) -> None:
         if parse(column.type).fields:
             missing = [column.name for leaf, _, _ in leaves_of(column) if leaf not in staged.nested]
         else:
-            found = staged.statistics.get(column.name)
-            missing = [] if found is not None and found.values + found.nulls == staged.rows else [column.name]
+            statistics = staged.statistics.get(column.name)
+            missing = [] if statistics is not None and statistics.values + statistics.nulls == staged.rows else [column.name]
         if missing:
             raise LakeError(f"the statistics of {staged.path} lack or miscount column `{column.name}`")
     if staged.statistics[PARTITION_COLUMN].nulls:

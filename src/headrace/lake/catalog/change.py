@@ -100,39 +100,37 @@ class CatalogChange:
         opened = self._find(name)
         return None if opened is None else opened.table
 
-    def create_table(self, wanted: LakeTable) -> None:
+    def create_table(self, table: LakeTable) -> None:
         """Create the table; nothing if it exists with these columns. Raises `TableMoved` if it exists with others."""
-        check_columns(wanted)
-        opened = self._find(wanted.name)
+        check_columns(table)
+        opened = self._find(table.name)
         if opened is not None:
-            if opened.table.columns != wanted.columns:
-                raise TableMoved(f"table `{wanted.name}` exists already, with other columns")
+            if opened.table.columns != table.columns:
+                raise TableMoved(f"table `{table.name}` exists already, with other columns")
             return
-        folder = folder_of(wanted.name)
-        row = TableRow(self._next_catalog, wanted.name, SCHEMA_FOLDER + folder)
+        folder = folder_of(table.name)
+        row = TableRow(self._next_catalog, table.name, SCHEMA_FOLDER + folder)
         self._next_catalog += 1
-        self._tables[wanted.name.lower()] = _Open(
-            row, LakeTable(wanted.name, wanted.columns, next_id(wanted.columns), row.folder), is_new=True
-        )
-        new = {"table": row.id, "uuid": str(uuid.uuid4()), "name": wanted.name, "path": folder, "relative": True}
+        self._tables[table.name.lower()] = _Open(row, LakeTable(table.name, table.columns, next_id(table.columns), row.folder), is_new=True)
+        new = {"table": row.id, "uuid": str(uuid.uuid4()), "name": table.name, "path": folder, "relative": True}
         self._ddl.append((_NEW_TABLE, [new]))
-        self._insert_columns(row.id, wanted.columns)
+        self._insert_columns(row.id, table.columns)
 
-    def evolve_table(self, wanted: LakeTable) -> None:
+    def evolve_table(self, table: LakeTable) -> None:
         """Make the table's columns those of `wanted`, which was derived from the columns as they are now: columns with a known id
         stay (or are widened), those missing are dropped, those with a new id are added. Nothing if they are so already.
 
         Raises `TableMoved` if the table has changed since, so that the ids mean something else."""
-        check_columns(wanted)
-        opened = self._opened(wanted.name)
-        if opened.table.columns == wanted.columns:
+        check_columns(table)
+        opened = self._opened(table.name)
+        if opened.table.columns == table.columns:
             return
         if opened.is_new or opened.is_altered or opened.files:
-            raise TableMoved(f"table `{wanted.name}` is changed by this change already")
-        gone, new = difference(opened.table, wanted, exact_as_double(self._tx, opened.row.name))
+            raise TableMoved(f"table `{table.name}` is changed by this change already")
+        gone, new = difference(opened.table, table, exact_as_double(self._tx, opened.row.name))
         self._end_columns(opened.row.id, gone)
         self._insert_columns(opened.row.id, new)
-        opened.table = LakeTable(opened.table.name, wanted.columns, max(opened.table.next_id, next_id(wanted.columns)), opened.row.folder)
+        opened.table = LakeTable(opened.table.name, table.columns, max(opened.table.next_id, next_id(table.columns)), opened.row.folder)
         opened.is_altered = True
 
     def rename_table(self, name: str, new_name: str) -> None:
@@ -196,10 +194,10 @@ class CatalogChange:
 
         Raises `FileMoved` for a file that isn't current, and `LakeError` for one that holds other partitions."""
         opened = self._opened(table_name)
-        found = [file for file in View(self._tx, opened.row, None).all() if file.ref.path == path and file.id not in opened.ended]
-        if opened.is_new or not found:
+        file_rows = [file for file in View(self._tx, opened.row, None).all() if file.ref.path == path and file.id not in opened.ended]
+        if opened.is_new or not file_rows:
             raise FileMoved(f"the file {path} of table `{table_name}` isn't current any more")
-        (file,) = found
+        (file,) = file_rows
         if file.keys is not None and file.keys != rows.keys():
             raise LakeError(f"the file {path} of table `{table_name}` holds other partitions than are given up")
         lost = lost_rows.entry(self._tx, opened.row.id, opened.table, file, rows)
@@ -232,11 +230,11 @@ class CatalogChange:
             self._admit(opened, file)
 
     def _deletions(self, opened: _Open, current: dict[str, FileRow], replacement: Replacement) -> Deletions:
-        made = Deletions(opened.row, {current[path].id for path in replacement.restored})
-        for one in replacement.deletes:
-            made.add(current[one.of].id, self._next_file, one)
+        deletions = Deletions(opened.row, {current[path].id for path in replacement.restored})
+        for delete in replacement.deletes:
+            deletions.add(current[delete.of].id, self._next_file, delete)
             self._next_file += 1
-        return made
+        return deletions
 
     def end_files(self, table_name: str, file_ids: Sequence[int]) -> None:
         """End current files. Raises `FileMoved` if one of them isn't current."""

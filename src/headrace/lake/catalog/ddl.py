@@ -154,9 +154,9 @@ def missing(tx: CatalogTransaction) -> bool:
 def check_version(tx: CatalogTransaction) -> None:
     """Refuse a catalog of another version with `LakeError`: its tables may mean something else."""
     row = tx.execute('SELECT "value" FROM ducklake_metadata WHERE "key" = \'version\' AND "scope" IS NULL').fetchone()
-    found = row[0] if row else None
-    if found != VERSION:
+    result = row[0] if row else None
+    if result != VERSION:
         raise LakeError(
-            f"the lake's catalog has version {found or 'unknown'}; this Headrace reads and writes version {VERSION}",
+            f"the lake's catalog has version {result or 'unknown'}; this Headrace reads and writes version {VERSION}",
             hint="install the Headrace that made it, or restore the state from before another DuckLake upgraded it",
         )

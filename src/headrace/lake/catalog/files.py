@@ -35,10 +35,10 @@ def write_files(
     file_rows: list[dict[str, Any]] = []
     column_rows: list[dict[str, Any]] = []
     for name, (file_id, staged) in files.items():
-        found = [
+        results = [
             (leaf, kind, _sayable(tx, staged.statistics[column] if plain else staged.nested[leaf])) for leaf, column, plain, kind in leaves
         ]
-        first = totals.add(staged.rows, staged.size_bytes, found)
+        first = totals.add(staged.rows, staged.size_bytes, results)
         file_rows.append(
             {
                 "file": file_id,
@@ -52,14 +52,16 @@ def write_files(
                 "first": first,
             }
         )
-        column_rows.extend(_statistics(file_id, table_id, found, _extra(staged, found[0][2].minimum)))
+        column_rows.extend(_statistics(file_id, table_id, results, _extra(staged, results[0][2].minimum)))
     tx.executemany(_FILE, file_rows)
     tx.executemany(_STATISTICS, column_rows)
     totals.write(tx)
 
 
-def _statistics(file_id: int, table_id: int, found: list[tuple[int, str, ColumnStatistics]], extra: str | None) -> Iterator[dict[str, Any]]:
-    for column_id, _, of in found:
+def _statistics(
+    file_id: int, table_id: int, results: list[tuple[int, str, ColumnStatistics]], extra: str | None
+) -> Iterator[dict[str, Any]]:
+    for column_id, _, of in results:
         yield {
             "file": file_id,
             "table": table_id,

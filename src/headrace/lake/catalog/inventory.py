@@ -32,11 +32,11 @@ def registered(tx: CatalogTransaction) -> list[Registered]:
         "LEFT JOIN ducklake_file_column_stats c ON c.data_file_id = f.data_file_id AND c.table_id = f.table_id AND c.column_id = 1 "
         "WHERE t.end_snapshot IS NULL ORDER BY 1, 5"
     ).fetchall()
-    found = []
+    results = []
     for name, schema, folder, in_schema, path, in_folder, size, footer, count, ended, least, most in rows:
         whole = f"{schema if in_schema else ''}{folder}{path}" if in_folder else path
-        found.append(Registered(name, whole, size, footer or 0, count, ended is not None, least if least == most else None))
-    return found
+        results.append(Registered(name, whole, size, footer or 0, count, ended is not None, least if least == most else None))
+    return results
 
 
 def held_keys(tx: CatalogTransaction, name: str) -> frozenset[str] | None:

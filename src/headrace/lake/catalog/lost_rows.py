@@ -37,8 +37,8 @@ def entry(tx: CatalogTransaction, table_id: int, table: LakeTable, file: FileRow
     the lost values were null isn't known, the file's count is taken as far as there are rows."""
     total = sum(rows.values())
     size_bytes, footer_bytes = tx.execute(_SIZES, {"file": file.id}).fetchone()
-    found = tx.execute(_STATISTICS, {"table": table_id, "file": file.id}).fetchall()
-    known = {number: _fewer(total, *rest) for number, *rest in found}
+    results = tx.execute(_STATISTICS, {"table": table_id, "file": file.id}).fetchall()
+    known = {number: _fewer(total, *rest) for number, *rest in results}
     unknown = ColumnStatistics(0, 0, total)  # a column that is younger than the file
     statistics: dict[str, ColumnStatistics] = {}
     nested: dict[int, ColumnStatistics] = {}
@@ -80,11 +80,11 @@ def any_lost(tx: CatalogTransaction) -> bool:
 
 def left_of(tx: CatalogTransaction, ids: Iterable[int]) -> list[CurrentFile]:
     """Under which names rows are still registered as lost that some files, which aren't current, had."""
-    found: dict[int, CurrentFile] = {}
-    for one in ids:
+    files: dict[int, CurrentFile] = {}
+    for item in ids:
         row = tx.execute(
             "SELECT table_id, path FROM ducklake_data_file WHERE data_file_id = :file AND end_snapshot IS NOT NULL",
-            {"file": one},
+            {"file": item},
         ).fetchone()
         if row is None:
             continue
@@ -95,5 +95,5 @@ def left_of(tx: CatalogTransaction, ids: Iterable[int]) -> list[CurrentFile]:
             " AND end_snapshot IS NULL AND substr(path, 1, :length) = :prefix",
             {"table": row[0], "length": len(prefix), "prefix": prefix},
         ).fetchall()
-        found |= {file.id: file for file in current(tx, [number for (number,) in rows])}
-    return list(found.values())
+        files |= {file.id: file for file in current(tx, [number for (number,) in rows])}
+    return list(files.values())

@@ -57,8 +57,8 @@ class FileRow(NamedTuple):
 
 def newest_snapshot(tx: CatalogTransaction) -> int:
     """The id of the newest snapshot."""
-    found: int = tx.execute("SELECT max(snapshot_id) FROM ducklake_snapshot").fetchone()[0]
-    return found
+    result: int = tx.execute("SELECT max(snapshot_id) FROM ducklake_snapshot").fetchone()[0]
+    return result
 
 
 class OldestSnapshot(NamedTuple):
@@ -108,9 +108,9 @@ def table_row(tx: CatalogTransaction, name: str, snapshot: int | None) -> TableR
 
 def row_at(tx: CatalogTransaction, name: str, snapshot: int) -> TableRow | None:
     """The table that is called so at a snapshot, or that was there under another name then and is called so now."""
-    found = table_row(tx, name, snapshot)
-    if found is not None:
-        return found
+    row = table_row(tx, name, snapshot)
+    if row is not None:
+        return row
     now = table_row(tx, name, newest_snapshot(tx))
     there = "SELECT 1 FROM ducklake_table WHERE table_id = :table AND begin_snapshot <= :snapshot LIMIT 1"
     if now is None or tx.execute(there, {"table": now.id, "snapshot": snapshot}).fetchone() is None:
@@ -146,19 +146,19 @@ def exact_as_double(tx: CatalogTransaction, name: str) -> tuple[str, ...]:
     row = table_row(tx, name, newest_snapshot(tx))
     if row is None:
         return ()
-    found = tx.execute(
+    results = tx.execute(
         "SELECT c.column_name, s.min_value, s.max_value FROM ducklake_column c JOIN ducklake_table_column_stats s"
         " ON s.table_id = c.table_id AND s.column_id = c.column_id WHERE c.table_id = :table AND c.end_snapshot IS NULL"
         " AND c.column_type IN ('int64', 'uint64') AND s.min_value IS NOT NULL AND s.max_value IS NOT NULL",
         {"table": row.id},
     ).fetchall()
-    return tuple(column for column, low, high in found if max(-int(low), int(high)) <= DOUBLE_EXACT_MAX)
+    return tuple(column for column, low, high in results if max(-int(low), int(high)) <= DOUBLE_EXACT_MAX)
 
 
 def next_column_id(tx: CatalogTransaction, table_id: int) -> int:
     """The first column id that the table has never used: those of dropped columns are in old files."""
-    found: int = tx.execute("SELECT max(column_id) + 1 FROM ducklake_column WHERE table_id = :table", {"table": table_id}).fetchone()[0]
-    return found
+    result: int = tx.execute("SELECT max(column_id) + 1 FROM ducklake_column WHERE table_id = :table", {"table": table_id}).fetchone()[0]
+    return result
 
 
 def files(tx: CatalogTransaction, name: str, partitions: Sequence[str] | None, snapshot: int | None = None) -> list[FileRef]:
@@ -228,13 +228,13 @@ class View:
     def holding(self, keys: Iterable[str]) -> list[FileRow]:
         """The files that hold, or may hold, some of the partitions, sorted as `all`."""
         wanted = _checked(keys)
-        found: list[FileRow] = []
+        rows: list[FileRow] = []
         asked = sorted(key for key in wanted if sayable(self._tx, key))
         for start in range(0, len(asked), KEYS_MAX):
-            found += self._holding_one(asked[start : start + KEYS_MAX])
+            rows += self._holding_one(asked[start : start + KEYS_MAX])
         if self._several is None:
             self._several = self._query(f"{_STATISTICS} WHERE s.table_id = :table AND {HOLDS_SEVERAL} AND {self._visible}")
-        return self._sorted([*found, *(file for file in self._several if file.may_hold_any(wanted))])
+        return self._sorted([*rows, *(file for file in self._several if file.may_hold_any(wanted))])
 
     def _holding_one(self, keys: Sequence[str]) -> list[FileRow]:
         """The files that hold one partition, of these few. There are two statements for that, so that the store has them prepared."""
@@ -249,8 +249,8 @@ class View:
         rows = self._tx.execute(sql, {"table": self._table.id, "snapshot": self._snapshot, **keys}).fetchall()
         return [_file_row(row, self._table, self._deletes.get(row[0], ()), self._snapshot, self._changed) for row in rows]
 
-    def _sorted(self, found: list[FileRow]) -> list[FileRow]:
-        return sorted(found, key=lambda file: (file.first or "", file.id))
+    def _sorted(self, rows: list[FileRow]) -> list[FileRow]:
+        return sorted(rows, key=lambda file: (file.first or "", file.id))
 
 
 _COLUMNS = (
@@ -279,11 +279,11 @@ _THEN = "f.begin_snapshot <= :snapshot AND (f.end_snapshot IS NULL OR f.end_snap
 
 def _checked(keys: Iterable[str]) -> set[str]:
     """The keys, if they are text that a database can hold. Raises `LakeError` for lone surrogates (a file name that isn't UTF-8)."""
-    found = set(keys)
-    for key in found:
+    results = set(keys)
+    for key in results:
         if not key.isascii() and any("\ud800" <= character <= "\udfff" for character in key):
             raise LakeError(f"the partition key {key!r} is not valid text")
-    return found
+    return results
 
 
 def keys_text(keys: Iterable[str]) -> str:
@@ -341,7 +341,7 @@ def _deletes(tx: CatalogTransaction, table: TableRow, snapshot: int | None) -> d
         f"WHERE table_id = :table AND {visible}",
         {"table": table.id, "snapshot": snapshot},
     ).fetchall()
-    found: dict[int, tuple[DeleteRef, ...]] = {}
+    results: dict[int, tuple[DeleteRef, ...]] = {}
     for file_id, path, relative, kind, key, partial_max in rows:
         if kind != "parquet" or key is not None:
             raise LakeError(
@@ -349,8 +349,8 @@ def _deletes(tx: CatalogTransaction, table: TableRow, snapshot: int | None) -> d
                 hint="rewrite them with DuckLake: CALL ducklake_rewrite_data_files('lake')",
             )
         until = snapshot if snapshot is not None and partial_max is not None and partial_max > snapshot else None
-        found[file_id] = (*found.get(file_id, ()), DeleteRef(f"{table.folder}{path}" if relative else path, until))
-    return found
+        results[file_id] = (*results.get(file_id, ()), DeleteRef(f"{table.folder}{path}" if relative else path, until))
+    return results
 
 
 def named_paths(tx: CatalogTransaction) -> set[str]:

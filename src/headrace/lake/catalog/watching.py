@@ -38,25 +38,25 @@ class CurrentFile(NamedTuple):
 
 def current_after(tx: CatalogTransaction, after: int, limit: int) -> list[CurrentFile]:
     """The files whose ids follow one, in order."""
-    found: list[CurrentFile] = []
+    files: list[CurrentFile] = []
     for kind, number in _KINDS:
         sql = f"{_CURRENT.format(kind=kind, id=number)} AND f.{number} > :after ORDER BY f.{number} LIMIT :limit"
-        found += _files(tx.execute(sql, {"after": after, "limit": limit}).fetchall())
-    return sorted(found, key=lambda one: one.id)[:limit]
+        files += _files(tx.execute(sql, {"after": after, "limit": limit}).fetchall())
+    return sorted(files, key=lambda file: file.id)[:limit]
 
 
 def current(tx: CatalogTransaction, ids: Iterable[int]) -> list[CurrentFile]:
     """Those of some files that are of the newest snapshot, in the order of their ids."""
-    found: list[CurrentFile] = []
+    files: list[CurrentFile] = []
     left = sorted(ids)
     while left:
         chunk, left = left[:AT_ONCE], left[AT_ONCE:]
-        wanted = {f"id{n}": one for n, one in enumerate(chunk)}
+        wanted = {f"id{n}": item for n, item in enumerate(chunk)}
         among = ", ".join(f":{name}" for name in wanted)
         for kind, number in _KINDS:
             sql = f"{_CURRENT.format(kind=kind, id=number)} AND f.{number} IN ({among})"
-            found += _files(tx.execute(sql, wanted).fetchall())
-    return sorted(found, key=lambda one: one.id)
+            files += _files(tx.execute(sql, wanted).fetchall())
+    return sorted(files, key=lambda file: file.id)
 
 
 def current_deletes(tx: CatalogTransaction) -> list[CurrentFile]:
@@ -84,7 +84,7 @@ def ids_holding(tx: CatalogTransaction, name: str, keys: Sequence[str]) -> list[
     holding = [file.id for file in View(tx, row, None).holding([*keys, WHOLE])]
     sql = "SELECT data_file_id, delete_file_id FROM ducklake_delete_file WHERE table_id = :table AND end_snapshot IS NULL"
     deletes = dict(tx.execute(sql, {"table": row.id}).fetchall())
-    return [*holding, *(deletes[one] for one in holding if one in deletes)]
+    return [*holding, *(deletes[item] for item in holding if item in deletes)]
 
 
 def files_of(tx: CatalogTransaction, name: str) -> list[FileRow]:
@@ -94,8 +94,8 @@ def files_of(tx: CatalogTransaction, name: str) -> list[FileRow]:
 
 
 def _files(rows: Sequence[Sequence[Any]]) -> list[CurrentFile]:
-    found = []
+    files = []
     for number, name, schema, folder, in_schema, path, in_folder, size, footer, begins, of in rows:
         whole = f"{schema if in_schema else ''}{folder}{path}" if in_folder else path
-        found.append(CurrentFile(number, name, whole, size, footer or 0, begins, of))
-    return found
+        files.append(CurrentFile(number, name, whole, size, footer or 0, begins, of))
+    return files

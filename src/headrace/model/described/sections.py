@@ -96,7 +96,7 @@ _CALENDAR = (
 )
 
 SECTIONS: tuple[Section, ...] = (
-    Section("project", "headrace.toml", ("headrace.toml",), tuple(one.name for one in SETTINGS), SETTINGS),
+    Section("project", "headrace.toml", ("headrace.toml",), tuple(setting.name for setting in SETTINGS), SETTINGS),
     Section("owners", "Owners", ("owners.yaml",), owners._FIELDS, _OWNER, named=True),
     Section(
         "sources",

@@ -33,7 +33,7 @@ class Section(NamedTuple):
 
     def field(self, name: str) -> FieldDescription:
         """The description of a field; one that nobody has described takes anything."""
-        return next((one for one in self.fields if one.name == name), FieldDescription(name, {}, ""))
+        return next((field for field in self.fields if field.name == name), FieldDescription(name, {}, ""))
 
 
 ANYTHING: Schema = {}
@@ -64,8 +64,8 @@ def whole(minimum: int, maximum: int) -> Schema:
 
 def closed(properties: dict[str, Schema], *required: str) -> Schema:
     """A mapping with these fields and no others."""
-    found: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
-    return {**found, "required": list(required)} if required else found
+    results: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
+    return {**results, "required": list(required)} if required else results
 
 
 def texts_by_name(schema: Schema) -> Schema:

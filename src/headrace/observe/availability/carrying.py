@@ -34,15 +34,15 @@ class Carrying:
         wanted = {column.lower() for column in columns}
         if any(edge.input.lower() == node.lower() and (edge.column == ALL or edge.column.lower() in wanted) for edge in lines.filters):
             return frozenset()
-        found = {
+        results = {
             column
             for column, edges in lines.columns.items()
             for edge in edges
             if edge.input.lower() == node.lower() and (edge.column == ALL or edge.column.lower() in wanted)
         }
-        if ALL in found:
+        if ALL in results:
             return frozenset()
-        return frozenset(found) or None
+        return frozenset(results) or None
 
 
 def lineage_of(compiled: Compiled) -> Callable[[], Callable[[str], ColumnLineage]]:

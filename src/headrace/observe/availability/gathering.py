@@ -38,13 +38,13 @@ class Gathering:
         self._gaps = stored.observation_gaps(tx, from_us)
         self._withdrawn = stored.withdrawals_of(tx, {*context.declared.nodes, *context.declared.exports}, from_us)
 
-    def past(self, terms: Terms, judged: Sequence[Obligation]) -> ServiceHistory:
+    def past(self, terms: Terms, obligations: Sequence[Obligation]) -> ServiceHistory:
         """How a consumer was served. `judged` are its obligations as they stand now."""
         promises = self._promises.get(terms.consumer, [])
-        found = self._past(terms, terms, promises, self._duties(terms, judged))
-        excepted = self._wrongness.by_others(terms, found.duties, self._speaks)
-        aged = self._aged(terms, terms, promises, found.duties)
-        return msgspec.structs.replace(found, excepted=excepted, **aged)
+        history = self._past(terms, terms, promises, self._duties(terms, obligations))
+        excepted = self._wrongness.by_others(terms, history.duties, self._speaks)
+        aged = self._aged(terms, terms, promises, history.duties)
+        return msgspec.structs.replace(history, excepted=excepted, **aged)
 
     def _past(self, terms: Terms, read: Terms, promises: Sequence[Promise], duties: tuple[Duty, ...]) -> ServiceHistory:
         """What all have in common: what was promised to a consumer (`terms`), and how it was with what is `read`."""
@@ -64,9 +64,9 @@ class Gathering:
         paced = terms.max_age is None or self._context.has_rhythm(terms)
         return {"never": self._never(read, promises, duties), "republished": None if paced else self._republished(read)}
 
-    def soundly_met_at(self, terms: Terms, one: Obligation) -> int | None:
+    def soundly_met_at(self, terms: Terms, obligation: Obligation) -> int | None:
         """When an obligation was first met by what is sound, as known now; None for one that isn't."""
-        return None if one.met_at_us is None else self._wrongness.sound_since(terms, self._fresh(terms, one))
+        return None if obligation.met_at_us is None else self._wrongness.sound_since(terms, self._fresh(terms, obligation))
 
     def removed(self) -> list[ServiceHistory]:
         """How consumers were served that aren't declared any more, while something was promised to them in the window."""
@@ -79,18 +79,21 @@ class Gathering:
     def _of_removed(self, promises: Sequence[Promise]) -> ServiceHistory:
         """As far as what it read is still there: what isn't any more can't be looked at."""
         terms = _terms(promises[-1])
-        found = self._past(terms, terms, promises, self._duties(terms, ()))
-        excepted = self._wrongness.by_others(terms, found.duties, self._speaks)
-        promised = union((one.from_at, one.until_at or EVER) for one in promises)
-        return msgspec.structs.replace(found, excepted=excepted, blind=common(found.blind, promised))
+        history = self._past(terms, terms, promises, self._duties(terms, ()))
+        excepted = self._wrongness.by_others(terms, history.duties, self._speaks)
+        promised = union((promise.from_at, promise.until_at or EVER) for promise in promises)
+        return msgspec.structs.replace(history, excepted=excepted, blind=common(history.blind, promised))
 
-    def of_node(self, node: Node, terms: Terms, judged: Sequence[Obligation]) -> ServiceHistory:
+    def of_node(self, node: Node, terms: Terms, obligations: Sequence[Obligation]) -> ServiceHistory:
         """How a node had what a consumer above or below needed of it, by that consumer's deadlines."""
         alone = msgspec.structs.replace(terms, consumer="", reads=(node.name,), named=())
-        due = {one.interval: one.due_at_us for one in judged}
-        due |= {one.interval: one.due_at for one in stored.obligations_over(self._tx, terms.consumer, self._from, EMPTY_INTERVALS_MAX)}
-        found = [self._covered(node, alone, one, at) for one, at in due.items() if began(one, terms.per, terms.timezone) is not None]
-        ordered = sorted(found, key=lambda one: (one.due_us, one.interval))
+        due = {obligation.interval: obligation.due_at_us for obligation in obligations}
+        due |= {
+            obligation.interval: obligation.due_at
+            for obligation in stored.obligations_over(self._tx, terms.consumer, self._from, EMPTY_INTERVALS_MAX)
+        }
+        results = [self._covered(node, alone, item, at) for item, at in due.items() if began(item, terms.per, terms.timezone) is not None]
+        ordered = sorted(results, key=lambda duty: (duty.due_us, duty.interval))
         duties = tuple(self._emptied(alone, self._taken_back(alone, ordered)))
         promises = self._promises.get(terms.consumer, [])
         past = self._past(terms, alone, promises, duties)
@@ -117,35 +120,50 @@ class Gathering:
             return Duration.parse(str(age)).after_us(since, str(promises[-1].terms["timezone"]))
         return min([*([known] if known is not None else []), *fresh], default=EVER)
 
-    def _duties(self, terms: Terms, judged: Sequence[Obligation]) -> tuple[Duty, ...]:
-        now = {one.interval: one for one in judged}
-        found = [
-            self._duty(terms, one, now.pop(one.interval, None))
-            for one in stored.obligations_over(self._tx, terms.consumer, self._from, EMPTY_INTERVALS_MAX)
-            if began(one.interval, terms.per, terms.timezone) is not None
+    def _duties(self, terms: Terms, obligations: Sequence[Obligation]) -> tuple[Duty, ...]:
+        now = {obligation.interval: obligation for obligation in obligations}
+        duties = [
+            self._duty(terms, obligation, now.pop(obligation.interval, None))
+            for obligation in stored.obligations_over(self._tx, terms.consumer, self._from, EMPTY_INTERVALS_MAX)
+            if began(obligation.interval, terms.per, terms.timezone) is not None
         ]
-        oldest = found[0].due_us if found else -EVER
-        found += [self._fresh(terms, one) for one in now.values() if one.due_at_us >= oldest]
-        ordered = sorted(found, key=lambda one: (one.due_us, one.interval))
+        oldest = duties[0].due_us if duties else -EVER
+        duties += [self._fresh(terms, obligation) for obligation in now.values() if obligation.due_at_us >= oldest]
+        ordered = sorted(duties, key=lambda duty: (duty.due_us, duty.interval))
         return tuple(self._emptied(terms, self._taken_back(terms, ordered)))
 
-    def _duty(self, terms: Terms, one: kept.StoredObligation, judged: Obligation | None) -> Duty:
+    def _duty(self, terms: Terms, obligation: kept.StoredObligation, judged: Obligation | None) -> Duty:
         """One that is written down; that it was met meanwhile may not be."""
-        met_us = one.met_at if one.met_at is not None else judged.met_at_us if judged is not None else None
-        spans = [(at, EVER) for at in (met_us, one.waived_at) if at is not None]
-        return Duty(one.interval, bounds_us(one.interval, terms.per, terms.timezone)[1], one.due_at, union(spans), met_us, one.waived_at)
+        met_us = obligation.met_at if obligation.met_at is not None else judged.met_at_us if judged is not None else None
+        spans = [(at, EVER) for at in (met_us, obligation.waived_at) if at is not None]
+        return Duty(
+            obligation.interval,
+            bounds_us(obligation.interval, terms.per, terms.timezone)[1],
+            obligation.due_at,
+            union(spans),
+            met_us,
+            obligation.waived_at,
+        )
 
-    def _fresh(self, terms: Terms, one: Obligation) -> Duty:
-        met = union([(one.met_at_us, EVER)]) if one.met_at_us is not None else NONE
-        return Duty(one.interval, bounds_us(one.interval, terms.per, terms.timezone)[1], one.due_at_us, met, one.met_at_us)
+    def _fresh(self, terms: Terms, obligation: Obligation) -> Duty:
+        met = union([(obligation.met_at_us, EVER)]) if obligation.met_at_us is not None else NONE
+        return Duty(
+            obligation.interval,
+            bounds_us(obligation.interval, terms.per, terms.timezone)[1],
+            obligation.due_at_us,
+            met,
+            obligation.met_at_us,
+        )
 
     def _taken_back(self, terms: Terms, duties: list[Duty]) -> Iterator[Duty]:
         """What was met isn't, while something that it read is taken back."""
         awaited = {node.name: node for node in self._context.awaited(terms)}
         gone: dict[tuple[str, str], list[tuple[int, int]]] = {}
-        for one in self._withdrawn:
-            if one.node in awaited:
-                gone.setdefault((one.node, one.partition), []).append((one.at, EVER if one.until_at is None else one.until_at))
+        for withdrawal in self._withdrawn:
+            if withdrawal.node in awaited:
+                gone.setdefault((withdrawal.node, withdrawal.partition), []).append(
+                    (withdrawal.at, EVER if withdrawal.until_at is None else withdrawal.until_at)
+                )
         for duty in duties:
             holes = union(span for node in awaited.values() for span in self._holes(node, terms, duty, gone)) if gone else NONE
             yield _without(duty, holes)
@@ -158,21 +176,21 @@ class Gathering:
 
     def _emptied(self, terms: Terms, duties: Iterable[Duty]) -> Iterator[Duty]:
         """Under `max_age` an interval of which a read has no rows makes nothing younger."""
-        found = list(duties)
-        empty = self._empty(terms, found) if terms.max_age is not None and found else {}
-        for duty in found:
+        results = list(duties)
+        empty = self._empty(terms, results) if terms.max_age is not None and results else {}
+        for duty in results:
             rows = duty.met_us is not None and not any(self._is_empty(node, terms, duty, keys) for node, keys in empty.items())
             yield msgspec.structs.replace(duty, rows=rows, met_us=self._wrongness.sound_since(terms, duty))
 
     def _empty(self, terms: Terms, duties: Sequence[Duty]) -> dict[str, set[str]]:
         first = min(duty.interval for duty in duties)
-        found = {}
+        results = {}
         for node in self._context.known_reads(terms):
             if node.partition.grain is not None:
                 keys = self._empty_keys(node, terms, first)
                 if keys:
-                    found[node.name] = keys
-        return found
+                    results[node.name] = keys
+        return results
 
     def _empty_keys(self, node: Node, terms: Terms, interval: str) -> set[str]:
         first = min(needed(node, terms, interval, self._context) or ("",))
@@ -189,18 +207,18 @@ class Gathering:
 
     def _unseen(self, node: Node) -> Moments:
         """While nobody looked at a source that a node depends on; what nobody has ever looked at counts only now."""
-        found: list[tuple[int, int]] = []
+        results: list[tuple[int, int]] = []
         for source in sources_of([node], self._context):
-            found += self._gaps.get(source.name, ())
+            results += self._gaps.get(source.name, ())
             observations = self._facts.observations(source.name)
             until = known_until(observations, self._context.declared.tick_every_us) if observations else self._now - 1
-            found.append((until + 1, EVER))
-        return union(found)
+            results.append((until + 1, EVER))
+        return union(results)
 
     def _never(self, terms: Terms, promises: Sequence[Promise], duties: Sequence[Duty]) -> Moments:
         """Until each read was published first, and while nothing of one can be read any more; what was
         no read yet, or wasn't due yet since it is one, kept nobody from reading the others."""
-        found: list[tuple[int, int]] = []
+        results: list[tuple[int, int]] = []
         known = self._context.known_reads(terms)
         if len(known) < len(terms.reads):
             return outside(NONE)
@@ -212,8 +230,8 @@ class Gathering:
             if not begun:
                 first = stored.first_publication(self._tx, node.name)
                 lacking += [(-EVER, first)] if first is not None else []
-            found += common(union(lacking), _due_to_have(_promised_to_have(promises, node.name), duties))
-        return union(found)
+            results += common(union(lacking), _due_to_have(_promised_to_have(promises, node.name), duties))
+        return union(results)
 
     def _republished(self, terms: Terms) -> tuple[tuple[int, ...], ...]:
         return tuple(tuple(stored.publication_times(self._tx, node.name, self._from)) for node in self._context.known_reads(terms))
@@ -229,35 +247,35 @@ def _terms(promise: Promise) -> Terms:
 
 def _promised_to_have(promises: Sequence[Promise], read: str) -> Moments:
     """While a consumer was promised that it has a read; ever, where no promise names it."""
-    mine = [one for one in promises if read in one.terms["reads"]]
-    return union((one.begins_at, _until(one)) for one in mine) if mine else outside(NONE)
+    mine = [promise for promise in promises if read in promise.terms["reads"]]
+    return union((promise.begins_at, _until(promise)) for promise in mine) if mine else outside(NONE)
 
 
 def _due_to_have(promised: Moments, duties: Sequence[Duty]) -> Moments:
     """From the first deadline on, of what was promised; where no interval is due, at once."""
     if not duties:
         return promised
-    return union((min((one.due_us for one in duties if one.due_us >= began), default=EVER), ended) for began, ended in promised)
+    return union((min((duty.due_us for duty in duties if duty.due_us >= began), default=EVER), ended) for began, ended in promised)
 
 
 def _begun(promises: Mapping[str, Sequence[Promise]]) -> dict[str, list[Promise]]:
     """Without those that were replaced, or ended, before their `since:` came: they never held."""
-    found: dict[str, list[Promise]] = {}
+    results: dict[str, list[Promise]] = {}
     for consumer, every in promises.items():
-        if begun := [one for one in every if one.begins_at < _until(one)]:
-            found[consumer] = begun
-    return found
+        if begun := [promise for promise in every if promise.begins_at < _until(promise)]:
+            results[consumer] = begun
+    return results
 
 
 def _promised(promises: Sequence[Promise]) -> tuple[Term, ...]:
     """While something was promised, by which terms. A `since:` in the past reaches back to where nothing else was."""
-    found = [_term(promise, (max(promise.from_at, promise.begins_at), _until(promise))) for promise in promises]
+    terms = [_term(promise, (max(promise.from_at, promise.begins_at), _until(promise))) for promise in promises]
     taken = union((promise.from_at, _until(promise)) for promise in promises)
     for promise in promises:
         earlier = common(((promise.begins_at, promise.from_at),), outside(taken)) if promise.begins_at < promise.from_at else NONE
-        found += [_term(promise, span) for span in earlier]
+        terms += [_term(promise, span) for span in earlier]
         taken = union([*taken, *earlier])
-    return tuple(sorted(found, key=lambda one: one.from_us))
+    return tuple(sorted(terms, key=lambda term: term.from_us))
 
 
 def _term(promise: Promise, span: tuple[int, int]) -> Term:

@@ -41,11 +41,11 @@ class Duty(msgspec.Struct, frozen=True):
 
 def late_by_due(duties: Sequence[Duty]) -> Moments:
     """While the newest that was due wasn't met. `duties` in the order of their deadlines."""
-    found: list[tuple[int, int]] = []
+    results: list[tuple[int, int]] = []
     for place, duty in enumerate(duties):
         next_due = duties[place + 1].due_us if place + 1 < len(duties) else EVER
-        found += [(began, min(ended, next_due)) for began, ended in duty.open if began < next_due]
-    return union(found)
+        results += [(began, min(ended, next_due)) for began, ended in duty.open if began < next_due]
+    return union(results)
 
 
 def late_by_age(duties: Sequence[Duty], max_age: str, timezone: str) -> Moments:
@@ -54,22 +54,22 @@ def late_by_age(duties: Sequence[Duty], max_age: str, timezone: str) -> Moments:
         return NONE
     age = Duration.parse(max_age)
     deadlines = [age.after_us(duty.ended_us, timezone) if duty.rows else None for duty in duties]
-    found = [span for duty in duties for span in duty.open]
+    results = [span for duty in duties for span in duty.open]
     for began, ended in _eras(duties):
-        found += _too_old(duties, deadlines, began, ended)
-    return union(found)
+        results += _too_old(duties, deadlines, began, ended)
+    return union(results)
 
 
 def late_by_republishing(published: Sequence[Sequence[int]], max_age: str, timezone: str) -> Moments:
     """Of reads that don't come interval by interval: while the newest publication of one of them was too old. For each read, when it
     was published, oldest first."""
     age = Duration.parse(max_age)
-    found = []
+    results = []
     for times in published:
         for place, at in enumerate(times):
             until = times[place + 1] if place + 1 < len(times) else EVER
-            found.append((age.after_us(at, timezone), until))
-    return union(found)
+            results.append((age.after_us(at, timezone), until))
+    return union(results)
 
 
 def _eras(duties: Sequence[Duty]) -> list[tuple[int, int]]:
@@ -80,12 +80,12 @@ def _eras(duties: Sequence[Duty]) -> list[tuple[int, int]]:
 
 def _too_old(duties: Sequence[Duty], deadlines: Sequence[int | None], began: int, ended: int) -> list[tuple[int, int]]:
     """Within an era: one interval after the other becomes what can be read, when it and all before it are met."""
-    found, reached, deadline = [], began, duties[0].due_us
+    results, reached, deadline = [], began, duties[0].due_us
     for duty, own in zip(duties, deadlines, strict=True):
         met = min((max(start, began) for start, until in duty.met if until > began), default=ended)
         following = min(max(reached, met), ended)
-        found.append((max(reached, deadline), following))
+        results.append((max(reached, deadline), following))
         if following == ended:
-            return found
+            return results
         reached, deadline = following, deadline if own is None else own
-    return [*found, (max(reached, deadline), ended)]
+    return [*results, (max(reached, deadline), ended)]

@@ -77,7 +77,9 @@ def score(past: ServiceHistory, from_us: int, until_us: int) -> AvailabilityScor
 
 def _behind(past: ServiceHistory, corrected: Moments) -> tuple[int, ...]:
     named = {
-        one.incident for one in past.wrong if one.incident is not None and common(corrected, union([(one.from_us, one.until_us)])) != NONE
+        period.incident
+        for period in past.wrong
+        if period.incident is not None and common(corrected, union([(period.from_us, period.until_us)])) != NONE
     }
     return tuple(sorted(named))
 
@@ -89,13 +91,13 @@ def share(part: int, whole: int) -> Fraction | None:
 
 def worst(scores: Sequence[AvailabilityScore]) -> AvailabilityScore | None:
     """The one that was served least, the one that lost most first; None where nothing counts."""
-    known = [one for one in scores if one.counted_us]
-    return min(known, key=lambda one: (one.honest, -one.lost_us, one.consumer), default=None)
+    known = [score for score in scores if score.counted_us]
+    return min(known, key=lambda score: (score.honest, -score.lost_us, score.consumer), default=None)
 
 
 def mean(scores: Sequence[AvailabilityScore]) -> Fraction | None:
     """The mean of those that have data."""
-    known = [one.honest for one in scores if one.honest is not None]
+    known = [score.honest for score in scores if score.honest is not None]
     return sum(known, Fraction()) / len(known) if known else None
 
 
@@ -151,21 +153,21 @@ class AvailabilityTotals(msgspec.Struct, frozen=True):
     """How many consumers have data."""
 
 
-def figures(one: AvailabilityScore) -> AvailabilityFigures:
+def figures(score: AvailabilityScore) -> AvailabilityFigures:
     """A score, rounded."""
     return AvailabilityFigures(
-        honest=percent(one.honest),
-        claimed=percent(one.claimed),
-        minutes=minutes(one.counted_us),
-        began_us=one.began_us,
-        lost_minutes=minutes(one.lost_us),
-        corrected_minutes=minutes(one.corrected_us),
-        exception_minutes=minutes(one.excepted_us),
-        unknown_minutes=minutes(one.unknown_us),
-        promised=one.promised,
-        kept=one.kept,
-        incidents=one.incidents,
-        lost_us=one.lost_us,
+        honest=percent(score.honest),
+        claimed=percent(score.claimed),
+        minutes=minutes(score.counted_us),
+        began_us=score.began_us,
+        lost_minutes=minutes(score.lost_us),
+        corrected_minutes=minutes(score.corrected_us),
+        exception_minutes=minutes(score.excepted_us),
+        unknown_minutes=minutes(score.unknown_us),
+        promised=score.promised,
+        kept=score.kept,
+        incidents=score.incidents,
+        lost_us=score.lost_us,
     )
 
 
@@ -174,7 +176,7 @@ def totals(scores: Sequence[AvailabilityScore]) -> AvailabilityTotals:
     least = worst(scores)
     if least is None:
         return AvailabilityTotals()
-    rounded = [figures(one) for one in scores]
+    rounded = [figures(score) for score in scores]
     first = figures(least)
     return AvailabilityTotals(
         honest=first.honest,
@@ -184,13 +186,13 @@ def totals(scores: Sequence[AvailabilityScore]) -> AvailabilityTotals:
         began_us=first.began_us,
         minutes=first.minutes,
         unknown_minutes=first.unknown_minutes,
-        lost_minutes=sum(one.lost_minutes for one in rounded),
-        lost_us=sum(one.lost_us for one in rounded),
-        counted_minutes=sum(one.minutes for one in rounded),
-        unobserved_minutes=sum(one.unknown_minutes for one in rounded),
-        promised=sum(one.promised for one in rounded),
-        kept=sum(one.kept for one in rounded),
-        of=sum(one.counted_us > 0 for one in scores),
+        lost_minutes=sum(figures.lost_minutes for figures in rounded),
+        lost_us=sum(figures.lost_us for figures in rounded),
+        counted_minutes=sum(figures.minutes for figures in rounded),
+        unobserved_minutes=sum(figures.unknown_minutes for figures in rounded),
+        promised=sum(figures.promised for figures in rounded),
+        kept=sum(figures.kept for figures in rounded),
+        of=sum(score.counted_us > 0 for score in scores),
     )
 
 

@@ -34,24 +34,24 @@ class AvailabilityWindow(msgspec.Struct, frozen=True):
         return f"the {ago(self.now_us - began_us)} since {since}"
 
 
-def availability(found: AvailabilityTotals, window: AvailabilityWindow, *, removed: int = 0) -> str:
+def availability(totals: AvailabilityTotals, window: AvailabilityWindow, *, removed: int = 0) -> str:
     """`93.1 % of 30 days, worst of 3 consumers (mean 97.2 %); 2,040 minutes lost`."""
-    if found.honest is None or found.began_us is None:
+    if totals.honest is None or totals.began_us is None:
         return NOTHING_DUE
-    said = f"{found.honest} % of {window.counted(found.began_us)}"
-    if found.of > 1:
+    text = f"{totals.honest} % of {window.counted(totals.began_us)}"
+    if totals.of > 1:
         gone = f", {removed} of them removed" if removed else ""
-        said += f", worst of {days(found.of, 'consumer')}{gone} (mean {found.mean} %)"
-    return f"{said}{_lost(found.lost_minutes or 0, found.lost_us, found.unobserved_minutes)}"
+        text += f", worst of {days(totals.of, 'consumer')}{gone} (mean {totals.mean} %)"
+    return f"{text}{_lost(totals.lost_minutes or 0, totals.lost_us, totals.unobserved_minutes)}"
 
 
-def of_consumer(found: AvailabilityFigures, window: AvailabilityWindow) -> str:
+def of_consumer(figures: AvailabilityFigures, window: AvailabilityWindow) -> str:
     """`93.1 % of 30 days; 27 of 30 deliveries kept; 2,040 minutes lost`."""
-    if found.honest is None or found.began_us is None:
+    if figures.honest is None or figures.began_us is None:
         return NOTHING_DUE
-    kept = f"; {found.kept:,} of {days(found.promised, 'delivery')} kept" if found.promised else ""
-    of = window.counted(found.began_us)
-    return f"{found.honest} % of {of}{kept}{_lost(found.lost_minutes, found.lost_us, found.unknown_minutes)}"
+    kept = f"; {figures.kept:,} of {days(figures.promised, 'delivery')} kept" if figures.promised else ""
+    of = window.counted(figures.began_us)
+    return f"{figures.honest} % of {of}{kept}{_lost(figures.lost_minutes, figures.lost_us, figures.unknown_minutes)}"
 
 
 def _lost(minutes: int, us: int, unobserved: int) -> str:
@@ -63,14 +63,14 @@ def _lost(minutes: int, us: int, unobserved: int) -> str:
     return f"; {days(minutes, 'minute')} lost{unseen}"
 
 
-def corrections(name: str, owner: str, found: AvailabilityFigures) -> Iterator[str]:
+def corrections(name: str, owner: str, figures: AvailabilityFigures) -> Iterator[str]:
     """What was claimed of a consumer, where that was more, and what stands on others' exceptions."""
-    if found.corrected_minutes:
-        named = f" ({', '.join(f'INC-{number}' for number in found.incidents)})" if found.incidents else ""
-        since = f"{days(found.corrected_minutes, 'minute')} corrected since{named}"
-        yield f"{name}: {found.claimed} % was claimed; {since}"
-    if found.exception_minutes:
-        minutes = days(found.exception_minutes, "minute")
+    if figures.corrected_minutes:
+        named = f" ({', '.join(f'INC-{number}' for number in figures.incidents)})" if figures.incidents else ""
+        since = f"{days(figures.corrected_minutes, 'minute')} corrected since{named}"
+        yield f"{name}: {figures.claimed} % was claimed; {since}"
+    if figures.exception_minutes:
+        minutes = days(figures.exception_minutes, "minute")
         yield f"{name}: {minutes} by exception of others than {owner}: not served"
 
 

@@ -13,34 +13,34 @@ EVER = 1 << 62
 
 def union(spans: Iterable[tuple[int, int]]) -> Moments:
     """All moments that are in any of them."""
-    found: list[tuple[int, int]] = []
+    results: list[tuple[int, int]] = []
     for began, ended in sorted(spans):
         if ended <= began:
             continue
-        if found and began <= found[-1][1]:
-            found[-1] = (found[-1][0], max(found[-1][1], ended))
+        if results and began <= results[-1][1]:
+            results[-1] = (results[-1][0], max(results[-1][1], ended))
         else:
-            found.append((began, ended))
-    return tuple(found)
+            results.append((began, ended))
+    return tuple(results)
 
 
-def common(one: Moments, other: Moments) -> Moments:
+def common(item: Moments, other: Moments) -> Moments:
     """All moments that are in both."""
-    found, first, second = [], 0, 0
-    while first < len(one) and second < len(other):
-        began, ended = max(one[first][0], other[second][0]), min(one[first][1], other[second][1])
+    results, first, second = [], 0, 0
+    while first < len(item) and second < len(other):
+        began, ended = max(item[first][0], other[second][0]), min(item[first][1], other[second][1])
         if began < ended:
-            found.append((began, ended))
-        if one[first][1] <= other[second][1]:
+            results.append((began, ended))
+        if item[first][1] <= other[second][1]:
             first += 1
         else:
             second += 1
-    return tuple(found)
+    return tuple(results)
 
 
-def without(one: Moments, other: Moments) -> Moments:
+def without(item: Moments, other: Moments) -> Moments:
     """The moments of one that aren't in the other."""
-    return common(one, outside(other))
+    return common(item, outside(other))
 
 
 def outside(spans: Moments) -> Moments:

@@ -55,66 +55,69 @@ _Reached: TypeAlias = tuple[InputSpec, Taint, frozenset[str]]
 
 def spread(tx: Transaction, context: EvaluationContext, roots: Iterable[Taint], carry: Carry) -> dict[str, list[Taint]]:
     """Node → all its publications that any of these is the matter with, by itself or through what it read; exports among them."""
-    found: dict[str, list[Taint]] = {}
-    for one in roots:
-        found.setdefault(one.node, []).append(one)
-    if not found:
-        return found
+    results: dict[str, list[Taint]] = {}
+    for root in roots:
+        results.setdefault(root.node, []).append(root)
+    if not results:
+        return results
     for node in (*context.declared.nodes.values(), *context.declared.exports.values()):
         reached = [
-            (spec, one, columns)
+            (spec, taint, columns)
             for spec in node.inputs
-            for one in found.get(spec.node, ())
-            if (columns := carry(one.node, one.columns, node.name)) is not None
+            for taint in results.get(spec.node, ())
+            if (columns := carry(taint.node, taint.columns, node.name)) is not None
         ]
         if reached:
-            found[node.name] = list(dict.fromkeys([*found.get(node.name, ()), *_made(tx, context, node, reached)]))
-    return found
+            results[node.name] = list(dict.fromkeys([*results.get(node.name, ()), *_made(tx, context, node, reached)]))
+    return results
 
 
 def _made(tx: Transaction, context: EvaluationContext, node: Node, reached: Sequence[_Reached]) -> list[Taint]:
     """The publications of a node that read any of these."""
-    publications = stored.made_since(tx, node.name, min(one.read_from for _, one, _ in reached))
-    found = []
-    for made in publications:
-        seen = [each for each in reached if made.saw(each[1].read_from, each[1].read_until)]
-        keys = {spec: needed(context, node, spec, made.partition) for spec in dict.fromkeys(spec for spec, _, _ in seen)}
-        for spec, one, columns in seen:
+    publications = stored.made_since(tx, node.name, min(taint.read_from for _, taint, _ in reached))
+    taints = []
+    for publication in publications:
+        seen = [each for each in reached if publication.saw(each[1].read_from, each[1].read_until)]
+        keys = {spec: needed(context, node, spec, publication.partition) for spec in dict.fromkeys(spec for spec, _, _ in seen)}
+        for spec, taint, columns in seen:
             wanted = keys[spec]
-            if wanted is None or one.partition in wanted:
-                removable = one.removable if wanted is None else (node.name, made.partition)
-                found.append(msgspec.structs.replace(_onwards(one, made, node.name, columns), removable=removable))
-    return _not_the_same_again(found, publications)
+            if wanted is None or taint.partition in wanted:
+                removable = taint.removable if wanted is None else (node.name, publication.partition)
+                taints.append(msgspec.structs.replace(_onwards(taint, publication, node.name, columns), removable=removable))
+    return _not_the_same_again(taints, publications)
 
 
-def _not_the_same_again(found: Sequence[Taint], publications: Iterable[stored.PublicationProvenance]) -> list[Taint]:
+def _not_the_same_again(taints: Sequence[Taint], publications: Iterable[stored.PublicationProvenance]) -> list[Taint]:
     """Without those that were replaced by the same, made of nothing that this is the matter with."""
-    replaced = {(made.partition, made.snapshot): made for made in publications if made.identical}
-    tainted = {(one.partition, one.read_from, one.incident, one.exception, one.withdrawn) for one in found}
+    replaced = {(publication.partition, publication.snapshot): publication for publication in publications if publication.identical}
+    tainted = {(taint.partition, taint.read_from, taint.incident, taint.exception, taint.withdrawn) for taint in taints}
 
-    def same_again(one: Taint) -> bool:
-        made = replaced.get((one.partition, one.read_until))
-        while made is not None and (made.partition, made.snapshot, one.incident, one.exception, one.withdrawn) in tainted:
-            made = replaced.get((made.partition, EVER if made.ended_snapshot is None else made.ended_snapshot))
-        return made is not None
+    def same_again(taint: Taint) -> bool:
+        provenance = replaced.get((taint.partition, taint.read_until))
+        while (
+            provenance is not None
+            and (provenance.partition, provenance.snapshot, taint.incident, taint.exception, taint.withdrawn) in tainted
+        ):
+            provenance = replaced.get((provenance.partition, EVER if provenance.ended_snapshot is None else provenance.ended_snapshot))
+        return provenance is not None
 
-    return [one for one in found if not same_again(one)]
+    return [taint for taint in taints if not same_again(taint)]
 
 
-def _onwards(one: Taint, made: stored.PublicationProvenance, node: str, columns: frozenset[str]) -> Taint:
+def _onwards(taint: Taint, provenance: stored.PublicationProvenance, node: str, columns: frozenset[str]) -> Taint:
     return Taint(
         node=node,
-        partition=made.partition,
-        from_us=made.published_at,
-        until_us=EVER if made.ended_at is None else made.ended_at,
-        known_us=one.known_us,
-        read_from=made.snapshot,
-        read_until=EVER if made.ended_snapshot is None else made.ended_snapshot,
-        incident=one.incident,
-        exception=one.exception,
+        partition=provenance.partition,
+        from_us=provenance.published_at,
+        until_us=EVER if provenance.ended_at is None else provenance.ended_at,
+        known_us=taint.known_us,
+        read_from=provenance.snapshot,
+        read_until=EVER if provenance.ended_snapshot is None else provenance.ended_snapshot,
+        incident=taint.incident,
+        exception=taint.exception,
         columns=columns,
-        withdrawn_us=one.withdrawn_us,
-        withdrawn=one.withdrawn,
+        withdrawn_us=taint.withdrawn_us,
+        withdrawn=taint.withdrawn,
     )
 
 
@@ -132,18 +135,28 @@ def needed(context: EvaluationContext, node: Node, spec: InputSpec, key: str) ->
 
 def unsound(rows: Iterable[stored.Unsound]) -> list[Taint]:
     """What incidents name."""
-    return [_named(one) for one in rows]
+    return [_named(row) for row in rows]
 
 
-def _named(one: stored.Unsound) -> Taint:
-    ends = EVER if one.ended_at is None else one.ended_at
-    until = EVER if one.until_at is None else one.until_at
-    if one.damaged_at is not None:  # what was computed from it before was computed from sound rows
-        return Taint(one.node, one.partition, max(one.published_at, one.damaged_at), min(ends, until), one.known_at, EVER, EVER,
-                     one.incident_id, None, frozenset(one.columns))  # fmt: skip
+def _named(unsound: stored.Unsound) -> Taint:
+    ends = EVER if unsound.ended_at is None else unsound.ended_at
+    until = EVER if unsound.until_at is None else unsound.until_at
+    if unsound.damaged_at is not None:  # what was computed from it before was computed from sound rows
+        return Taint(
+            unsound.node,
+            unsound.partition,
+            max(unsound.published_at, unsound.damaged_at),
+            min(ends, until),
+            unsound.known_at,
+            EVER,
+            EVER,
+            unsound.incident_id,
+            None,
+            frozenset(unsound.columns),
+        )
     return Taint(
-        one.node, one.partition, one.published_at, ends, one.known_at, one.snapshot,
-        EVER if one.ended_snapshot is None else one.ended_snapshot, one.incident_id, None, frozenset(one.columns), until,
+        unsound.node, unsound.partition, unsound.published_at, ends, unsound.known_at, unsound.snapshot,
+        EVER if unsound.ended_snapshot is None else unsound.ended_snapshot, unsound.incident_id, None, frozenset(unsound.columns), until,
     )  # fmt: skip
 
 
@@ -151,16 +164,16 @@ def accepted(rows: Iterable[stored.AcceptedPublication]) -> list[Taint]:
     """What somebody published as an exception."""
     return [
         Taint(
-            one.node, one.partition, one.published_at, EVER if one.ended_at is None else one.ended_at, one.published_at, one.snapshot,
-            EVER if one.ended_snapshot is None else one.ended_snapshot, None, one.id,
+            row.node, row.partition, row.published_at, EVER if row.ended_at is None else row.ended_at, row.published_at, row.snapshot,
+            EVER if row.ended_snapshot is None else row.ended_snapshot, None, row.id,
         )
-        for one in rows
+        for row in rows
     ]  # fmt: skip
 
 
 def withdrawn(rows: Iterable[Withdrawn]) -> list[Taint]:
     """What was withdrawn: readers see none of it, but what was made of it while they did."""
-    return [Taint(one.node, one.partition, one.at, one.at, one.at, one.snapshot, one.ended_snapshot, withdrawn=one.rows) for one in rows]
+    return [Taint(row.node, row.partition, row.at, row.at, row.at, row.snapshot, row.ended_snapshot, withdrawn=row.rows) for row in rows]
 
 
 def all_of_all(_node: str, _columns: frozenset[str], _below: str) -> frozenset[str]:

@@ -72,12 +72,12 @@ def counted(past: ServiceHistory, from_us: int, until_us: int) -> Moments:
 def timeline(past: ServiceHistory, from_us: int, until_us: int, *, then: bool = False) -> list[ServicePeriod]:
     """The states of a consumer over what counts of a window, as known now; with `then`, as known at each moment itself."""
     left = counted(past, from_us, until_us)
-    found: list[ServicePeriod] = []
+    periods: list[ServicePeriod] = []
     for state, moments in _states(past, then=then):
-        found += [ServicePeriod(began, ended, state) for began, ended in common(left, moments)]
+        periods += [ServicePeriod(began, ended, state) for began, ended in common(left, moments)]
         left = common(left, outside(moments))
-    found += [ServicePeriod(began, ended, ConsumerState.SERVED) for began, ended in left]
-    return sorted(found, key=lambda one: one.from_us)
+    periods += [ServicePeriod(began, ended, ConsumerState.SERVED) for began, ended in left]
+    return sorted(periods, key=lambda period: period.from_us)
 
 
 def _states(past: ServiceHistory, *, then: bool) -> Iterable[tuple[ConsumerState, Moments]]:
@@ -90,19 +90,19 @@ def _states(past: ServiceHistory, *, then: bool) -> Iterable[tuple[ConsumerState
 def wrong(past: ServiceHistory, *, then: bool = False) -> Moments:
     """While what readers got wasn't sound; with `then` only from when that was known."""
     if then:
-        return union((max(one.from_us, one.known_us), min(one.until_us, one.withdrawn_us)) for one in past.wrong)
-    return union((one.from_us, one.until_us) for one in past.wrong if one.withdrawn_us == EVER)
+        return union((max(period.from_us, period.known_us), min(period.until_us, period.withdrawn_us)) for period in past.wrong)
+    return union((period.from_us, period.until_us) for period in past.wrong if period.withdrawn_us == EVER)
 
 
 def late(past: ServiceHistory) -> Moments:
     """While it was late by the promise that was in force."""
-    found: list[tuple[int, int]] = []
+    results: list[tuple[int, int]] = []
     known: dict[str | None, Moments] = {}
     for term in past.terms:
         if term.max_age not in known:
             known[term.max_age] = _late_under(past, term.max_age)
-        found += common(known[term.max_age], ((term.from_us, term.until_us),))
-    return union(found)
+        results += common(known[term.max_age], ((term.from_us, term.until_us),))
+    return union(results)
 
 
 def _late_under(past: ServiceHistory, max_age: str | None) -> Moments:
@@ -115,4 +115,4 @@ def _late_under(past: ServiceHistory, max_age: str | None) -> Moments:
 
 def moments(spans: Iterable[ServicePeriod], holds: Callable[[ConsumerState], bool]) -> Moments:
     """The moments of those spans whose state is meant."""
-    return union((one.from_us, one.until_us) for one in spans if holds(one.state))
+    return union((span.from_us, span.until_us) for span in spans if holds(span.state))

@@ -44,27 +44,27 @@ def diagnose(evidence: Sequence[Evidence], graph: CauseGraph, now_us: int, open_
     `evidence` is what stands, changes that were applied lately (`Family.CHANGE`) among it; `open_causes` are the incidents that are
     open, by what each explained so far: what one of them explained stays with it, also when its own evidence is gone.
     """
-    found = _Sweep(evidence, graph, now_us, open_causes).causes()
-    return [told(refined(one, graph)) for one in shared(traced(found, graph), graph, open_causes)]
+    candidates = _Sweep(evidence, graph, now_us, open_causes).causes()
+    return [told(refined(candidate, graph)) for candidate in shared(traced(candidates, graph), graph, open_causes)]
 
 
-def _may_follow_from_a_warning(cause: CauseCandidate, one: Evidence) -> bool:
+def _may_follow_from_a_warning(cause: CauseCandidate, evidence: Evidence) -> bool:
     """What is held may follow from what was only warned of; where nothing says what it is about, from what is certain only."""
-    return one.held and (one.family is not Family.CHECK or bool(one.kind) or cause.own[0].strength >= EXACT_NATS)
+    return evidence.held and (evidence.family is not Family.CHECK or bool(evidence.kind) or cause.own[0].strength >= EXACT_NATS)
 
 
-def _changed_since(cause: CauseCandidate, one: Evidence, place: NodeEvidence) -> bool:
+def _changed_since(cause: CauseCandidate, evidence: Evidence, place: NodeEvidence) -> bool:
     """Whether a node's body was changed after a cause above it began, and before this was seen: the change explains it better."""
-    if cause.kind is CauseKind.RUNTIME_DOWN or one.id in cause.known or one.family is Family.ARRIVAL:
+    if cause.kind is CauseKind.RUNTIME_DOWN or evidence.id in cause.known or evidence.family is Family.ARRIVAL:
         return False
-    return any(cause.began_us < change.at_us <= one.at_us for change in place.bodies)
+    return any(cause.began_us < change.at_us <= evidence.at_us for change in place.bodies)
 
 
-def _makes_more(cause: CauseCandidate, one: Evidence, place: NodeEvidence) -> bool:
+def _makes_more(cause: CauseCandidate, evidence: Evidence, place: NodeEvidence) -> bool:
     """Whether there are more rows since a node's body was changed, which a cause above it doesn't make: values that are missing,
     and keys that find nothing, leave as many rows, or fewer."""
-    more = one.family is Family.DUPLICATES or (one.family is Family.VOLUME and times_of([one]) > 1)
-    return more and place.rewritten(one) and cause.kind in (CauseKind.NULL_SPIKE, CauseKind.REFERENCE_BROKEN)
+    more = evidence.family is Family.DUPLICATES or (evidence.family is Family.VOLUME and times_of([evidence]) > 1)
+    return more and place.rewritten(evidence) and cause.kind in (CauseKind.NULL_SPIKE, CauseKind.REFERENCE_BROKEN)
 
 
 def _tried_out(change: Evidence, seen: Sequence[int], window: int) -> bool:
@@ -83,30 +83,32 @@ class _Sweep:
         self._graph = graph
         self._changes: dict[str, list[Evidence]] = {}
         self._seen: dict[str, list[Evidence]] = {}
-        for one in sorted(evidence, key=lambda one: (one.at_us, one.id)):
-            if one.family is not Family.CHANGE:
-                self._seen.setdefault(one.node, []).append(one)
-            elif one.at_us <= now_us:
-                self._changes.setdefault(one.node, []).append(one)
+        for item in sorted(evidence, key=lambda evidence: (evidence.at_us, evidence.id)):
+            if item.family is not Family.CHANGE:
+                self._seen.setdefault(item.node, []).append(item)
+            elif item.at_us <= now_us:
+                self._changes.setdefault(item.node, []).append(item)
         self._carried: dict[str, list[CauseCandidate]] = {}
         for known in carried(open_causes, evidence):
             self._carried.setdefault(known.node, []).append(known)
-        self._looks = SeenBelow((graph.rank(name), found) for name, found in self._seen.items() if name in graph.nodes)
+        self._looks = SeenBelow((graph.rank(name), results) for name, results in self._seen.items() if name in graph.nodes)
         self._everywhere: list[CauseCandidate] = []
         self._above: dict[str, Above] = {}
 
     def causes(self) -> list[CauseCandidate]:
         """All that is worth an incident, the most upstream first."""
         outside = [name for name in (*self._seen, *self._carried) if name not in self._graph.nodes]
-        found = [one for name in sorted(set(outside), key=lambda name: (name != HEADRACE, name)) for one in self._at(name, {})]
-        self._everywhere = [one for one in found if one.node == HEADRACE]
+        candidates = [
+            candidate for name in sorted(set(outside), key=lambda name: (name != HEADRACE, name)) for candidate in self._at(name, {})
+        ]
+        self._everywhere = [candidate for candidate in candidates if candidate.node == HEADRACE]
         marked = sorted({*self._seen, *self._carried} - set(outside), key=self._graph.rank)
         for number, name in enumerate(marked):
-            found += self._visit(name, {})
+            candidates += self._visit(name, {})
             if self._above:  # from here on something may follow from something else
-                found += self._walk(self._graph.between(marked[number:])[1:])
+                candidates += self._walk(self._graph.between(marked[number:])[1:])
                 break
-        return [one for one in found if one.chosen and (one.own or one.symptoms)]
+        return [candidate for candidate in candidates if candidate.chosen and (candidate.own or candidate.symptoms)]
 
     def _walk(self, names: Iterable[str]) -> Iterator[CauseCandidate]:
         """The causes at these nodes, what reaches them carried along."""
@@ -120,7 +122,7 @@ class _Sweep:
     def _visit(self, name: str, above: Above) -> list[CauseCandidate]:
         """The causes at a node; what of them, and of those above, may explain anything below goes on from there."""
         here, below = self._at(name, above), self._looks.below(self._graph.rank(name))
-        above |= {one: starts(self._graph, one) for one in here if may_show(one, below)}
+        above |= {candidate: starts(self._graph, candidate) for candidate in here if may_show(candidate, below)}
         if above:
             self._above[name] = above
         return here
@@ -128,38 +130,38 @@ class _Sweep:
     def _at(self, name: str, above: Above) -> list[CauseCandidate]:
         carried_here = self._carried.get(name, [])
         offered: dict[CauseCandidate, CauseReach | None] = {**above, **dict.fromkeys(self._everywhere)}
-        offered |= {one: starts(self._graph, one) for one in carried_here}
+        offered |= {candidate: starts(self._graph, candidate) for candidate in carried_here}
         place = NodeEvidence(name, self._graph.is_source(name), self._seen.get(name, ()), self._graph.joins(name), *self._changed(name))
-        residual = [one for one in place.evidence if not self._explained(one, offered, place)]
+        residual = [evidence for evidence in place.evidence if not self._explained(evidence, offered, place)]
         history, rest = split(residual)
         return [*carried_here, *gathered(causes_at(place, history)), *causes_at(place, rest)]
 
     def _changed(self, name: str) -> tuple[list[Evidence], list[Evidence]]:
         """Bodies and declarations that were applied at a node so lately that they may have made the difference."""
-        changes, seen = self._changes.get(name), sorted(one.at_us for one in self._seen.get(name, ()))
+        changes, seen = self._changes.get(name), sorted(evidence.at_us for evidence in self._seen.get(name, ()))
         if not changes or not seen:
             return [], []
         node = self._graph.nodes.get(name)
         window = CHANGED_US.get(node.partition.grain, CHANGED_LONG_US) if node and node.partition.grain else CHANGED_US[Grain.DAY]
-        recent = [one for one in changes if _tried_out(one, seen, window)]
-        bodies = [] if self._graph.is_source(name) else [one for one in recent if one.detail in BODIES]
-        return bodies, [one for one in recent if one not in bodies]
+        recent = [change for change in changes if _tried_out(change, seen, window)]
+        bodies = [] if self._graph.is_source(name) else [evidence for evidence in recent if evidence.detail in BODIES]
+        return bodies, [evidence for evidence in recent if evidence not in bodies]
 
-    def _explained(self, one: Evidence, offered: Mapping[CauseCandidate, CauseReach | None], place: NodeEvidence) -> bool:
+    def _explained(self, evidence: Evidence, offered: Mapping[CauseCandidate, CauseReach | None], place: NodeEvidence) -> bool:
         """Put evidence down to the cause above that explains it best. What was only warned of counts as one where something is held;
         warnings further down follow from warnings above, so that what does harm in the end is put down to where it began."""
         best, most = None, 0.0
         for cause, reach in offered.items():
-            if not (cause.chosen or not one.held or _may_follow_from_a_warning(cause, one)):
+            if not (cause.chosen or not evidence.held or _may_follow_from_a_warning(cause, evidence)):
                 continue
-            if place.bodies and (_changed_since(cause, one, place) or _makes_more(cause, one, place)):
+            if place.bodies and (_changed_since(cause, evidence, place) or _makes_more(cause, evidence, place)):
                 continue
-            fit = score(self._graph, cause, reach, one) * (1.0 if cause.chosen else 0.5)
+            fit = score(self._graph, cause, reach, evidence) * (1.0 if cause.chosen else 0.5)
             if fit > most:
                 best, most = cause, fit
         if best is None:
             return False
-        best.symptoms.append(one)
-        slow = one.family is Family.DURATION  # an incident by itself, so what it follows from is one
-        best.chosen = best.chosen or one.held or slow or (lost_partners(one, place) and best.kind is not CauseKind.NULL_SPIKE)
+        best.symptoms.append(evidence)
+        slow = evidence.family is Family.DURATION  # an incident by itself, so what it follows from is one
+        best.chosen = best.chosen or evidence.held or slow or (lost_partners(evidence, place) and best.kind is not CauseKind.NULL_SPIKE)
         return True

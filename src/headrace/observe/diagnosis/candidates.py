@@ -48,27 +48,27 @@ class CauseCandidate:
     @cached_property
     def is_published(self) -> bool:
         """Whether something of what it is seen in can be read: what is held makes nothing wrong that is made of it."""
-        kept = {one.partition for one in self.own if one.held}
-        return any(one.partition not in kept for one in self.own)
+        kept = {evidence.partition for evidence in self.own if evidence.held}
+        return any(evidence.partition not in kept for evidence in self.own)
 
     @cached_property
     def is_held(self) -> bool:
         """Whether what it is seen in is kept from readers."""
-        return any(one.held for one in self.own)
+        return any(evidence.held for evidence in self.own)
 
 
 def candidate(rule: Rule | None, node: str, own: Iterable[Evidence], *, chosen: bool) -> CauseCandidate:
     """A cause made of its own evidence, the strongest first."""
-    ordered = sorted(own, key=lambda one: (-one.strength, one.partition, one.at_us, one.id))
-    at = frozenset(one.partition for one in ordered)
+    ordered = sorted(own, key=lambda evidence: (-evidence.strength, evidence.partition, evidence.at_us, evidence.id))
+    at = frozenset(evidence.partition for evidence in ordered)
     return CauseCandidate(
         rule, node, ordered, chosen,
-        columns=frozenset(one.column for one in ordered if one.column),
+        columns=frozenset(evidence.column for evidence in ordered if evidence.column),
         partitions=at if "" not in at and "*" not in at else frozenset(),
-        began_us=min(began(one) for one in ordered),
+        began_us=min(began(evidence) for evidence in ordered),
     )  # fmt: skip
 
 
-def began(one: Evidence) -> int:
+def began(evidence: Evidence) -> int:
     """Since when it has been so, as far as that is known."""
-    return one.at_us if one.began_us is None else min(one.began_us, one.at_us)
+    return evidence.at_us if evidence.began_us is None else min(evidence.began_us, evidence.at_us)

@@ -12,9 +12,9 @@ from headrace.observe.diagnosis.rules import BY_KIND
 
 def carried(open_causes: Iterable[Cause], evidence: Sequence[Evidence]) -> list[CauseCandidate]:
     """The open causes of whose own evidence nothing stands, while something that they explained does."""
-    standing = {one.id for one in evidence}
-    found = (one for one in open_causes if standing.isdisjoint(one.own) and not standing.isdisjoint(one.explains))
-    return [_known(one, frozenset(one.explains)) for one in found]
+    standing = {item.id for item in evidence}
+    result = (cause for cause in open_causes if standing.isdisjoint(cause.own) and not standing.isdisjoint(cause.explains))
+    return [_known(cause, frozenset(cause.explains)) for cause in result]
 
 
 def _known(cause: Cause, known: frozenset[str]) -> CauseCandidate:

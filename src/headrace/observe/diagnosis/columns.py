@@ -32,20 +32,22 @@ class Flow:
 
     def through(self, node: str, columns: int) -> int:
         """The own columns that some of an input's reach."""
-        found = self.inputs.get(node.lower())
-        if found is None or not columns:
+        result = self.inputs.get(node.lower())
+        if result is None or not columns:
             return ALL if columns else 0
-        if columns & found.rows:
+        if columns & result.rows:
             return ALL
-        reached = found.any
-        for bit, own in found.reaches.items():
+        reached = result.any
+        for bit, own in result.reaches.items():
             if columns & bit:
                 reached |= own
         return reached
 
     def origins(self, own: int) -> set[str]:
         """The inputs, in small letters, that some of a node's own columns get their values from; none where that isn't known."""
-        return {name for name, found in self.inputs.items() if found.any & own or any(reached & own for reached in found.reaches.values())}
+        return {
+            name for name, result in self.inputs.items() if result.any & own or any(reached & own for reached in result.reaches.values())
+        }
 
 
 def flow_of(lines: ColumnLineage | None, reads: Sequence[str], bit: Bit, node: str) -> Flow:
@@ -61,13 +63,13 @@ def flow_of(lines: ColumnLineage | None, reads: Sequence[str], bit: Bit, node: s
                 _add(inputs.setdefault(edge.input, _Input()), edge, bit(canonical[edge.input], edge.column), own)
     for edge in lines.filters:
         if edge.input in canonical:
-            found = inputs.setdefault(edge.input, _Input())
-            found.rows |= ALL if edge.column == _STAR else bit(canonical[edge.input], edge.column)
+            result = inputs.setdefault(edge.input, _Input())
+            result.rows |= ALL if edge.column == _STAR else bit(canonical[edge.input], edge.column)
     return Flow(inputs)
 
 
-def _add(found: _Input, edge: Edge, column: int, own: int) -> None:
+def _add(result: _Input, edge: Edge, column: int, own: int) -> None:
     if edge.column == _STAR:
-        found.any |= own
+        result.any |= own
     else:
-        found.reaches[column] = found.reaches.get(column, 0) | own
+        result.reaches[column] = result.reaches.get(column, 0) | own

@@ -18,17 +18,17 @@ LATENT = 0.6
 UNKNOWN = 0.3
 
 
-def confidence(one: CauseCandidate) -> float:
+def confidence(candidate: CauseCandidate) -> float:
     """From 0 to 1."""
-    if one.rule is None:
+    if candidate.rule is None:
         return UNKNOWN
-    if one.latent:
+    if candidate.latent:
         return LATENT
-    if one.kind is CauseKind.CODE_ERROR:
-        return REWRITTEN if one.rewritten else FAILED
-    if not one.is_held and one.symptoms:
+    if candidate.kind is CauseKind.CODE_ERROR:
+        return REWRITTEN if candidate.rewritten else FAILED
+    if not candidate.is_held and candidate.symptoms:
         return WARNED
-    return EXACT if one.own[0].strength >= EXACT_NATS else ESTIMATED
+    return EXACT if candidate.own[0].strength >= EXACT_NATS else ESTIMATED
 
 
 def certainty(confidence: float) -> str:

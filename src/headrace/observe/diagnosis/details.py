@@ -104,9 +104,9 @@ _SAID = (
 )
 
 
-def failure_of(one: Evidence) -> FailureCategory:
+def failure_of(evidence: Evidence) -> FailureCategory:
     """What kind of failure a piece of evidence tells of: by its code, else by what it says."""
-    return failure_said(one.detail, one.observed)
+    return failure_said(evidence.detail, evidence.observed)
 
 
 def says_no_space(said: str) -> bool:
@@ -158,19 +158,21 @@ def detail_of(kind: CauseKind, own: Sequence[Evidence]) -> str:
     if kind is CauseKind.RUNTIME_DOWN:
         return strongest.detail
     if kind is CauseKind.SCHEMA_CHANGE:
-        return ",".join(sorted({one.detail.partition(";")[0] for one in own if one.family is Family.SCHEMA and one.detail}))
-    if kind is CauseKind.FORMAT_CHANGE and not any(one.column for one in own):
+        return ",".join(
+            sorted({evidence.detail.partition(";")[0] for evidence in own if evidence.family is Family.SCHEMA and evidence.detail})
+        )
+    if kind is CauseKind.FORMAT_CHANGE and not any(evidence.column for evidence in own):
         return form_of(strongest)
-    checks = sorted({one.detail for one in own if one.family is Family.CHECK and one.detail})
-    figures = sorted({found for one in own if one.family is not Family.CHECK and (found := _figure(one))})
+    checks = sorted({evidence.detail for evidence in own if evidence.family is Family.CHECK and evidence.detail})
+    figures = sorted({result for evidence in own if evidence.family is not Family.CHECK and (result := _figure(evidence))})
     return CUT_OFF if CUT_OFF in figures else ",".join(figures or checks)
 
 
-def form_of(one: Evidence) -> str:
+def form_of(evidence: Evidence) -> str:
     """What is other about the form of a file, or of a column in it, without what differs from one file to the next: line
     numbers, counts and what is quoted."""
-    _, _, why = one.detail.partition("; ")
-    said = (one.observed if one.column else why or one.observed).partition(" (")[0].partition("; ")[0]
+    _, _, why = evidence.detail.partition("; ")
+    said = (evidence.observed if evidence.column else why or evidence.observed).partition(" (")[0].partition("; ")[0]
     return _COUNTED.sub(r"… \1", _DIFFERS.sub("…", said))[:FORM_MAX]
 
 
@@ -186,35 +188,35 @@ _ERROR = re.compile(r"\b([A-Z]\w*(?:Error|Exception|Warning))\b")
 _TIMES = re.compile(r"([×÷]) ?(\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?)")
 
 
-def _error(one: Evidence) -> str:
-    if one.family is Family.CHECK:
-        return one.detail
-    failure = failure_of(one)
-    if one.error_kind == ENVIRONMENT and failure is not FailureCategory.SPACE:
+def _error(evidence: Evidence) -> str:
+    if evidence.family is Family.CHECK:
+        return evidence.detail
+    failure = failure_of(evidence)
+    if evidence.error_kind == ENVIRONMENT and failure is not FailureCategory.SPACE:
         return DISK
-    named = _ERROR.search(one.observed)
+    named = _ERROR.search(evidence.observed)
     if failure is not FailureCategory.OTHER:
         return failure.value
-    return str(named.group(1)) if named else one.detail or one.error_kind
+    return str(named.group(1)) if named else evidence.detail or evidence.error_kind
 
 
 def times_of(own: Sequence[Evidence]) -> float:
     """By how many times there are more rows, or values are larger, than expected, where that is said;
     else 1."""
-    found = [match for one in own if (match := _TIMES.search(one.detail)) is not None]
-    times = [(match.group(1), float(match.group(2).replace(",", ""))) for match in found]
+    matches = [match for evidence in own if (match := _TIMES.search(evidence.detail)) is not None]
+    times = [(match.group(1), float(match.group(2).replace(",", ""))) for match in matches]
     return max((1 / many if sign == "÷" and many else many for sign, many in times), default=1.0)
 
 
-def _figure(one: Evidence) -> str:
+def _figure(evidence: Evidence) -> str:
     """What an odd figure is about, without what differs from day to day: a factor only where it is a unit's."""
-    detail = one.detail.partition(";")[0]
-    if one.family is Family.VOLUME:
+    detail = evidence.detail.partition(";")[0]
+    if evidence.family is Family.VOLUME:
         times = _TIMES.search(detail)
         return detail.partition(":")[0] if times is None else "more" if float(times.group(2).replace(",", "")) > 1 else "fewer"
-    if one.family is Family.STALE:
+    if evidence.family is Family.STALE:
         return "equals" if detail.startswith("equals") else detail
-    if one.family is not Family.DISTRIBUTION:
+    if evidence.family is not Family.DISTRIBUTION:
         return ""
     times = _TIMES.search(detail)
     if times is None:

@@ -39,11 +39,11 @@ class CauseGraph:
     a cause and a symptom, once; None where that isn't known. Keep a graph as long as the project that it is of is applied."""
 
     def __init__(self, nodes: Iterable[CauseNode], lines: Callable[[str], ColumnLineage | None] = lines_unknown) -> None:
-        self.nodes: dict[str, CauseNode] = {one.name: one for one in nodes}
+        self.nodes: dict[str, CauseNode] = {node.name: node for node in nodes}
         self._names = list(self.nodes)
         self._rank = {name: number for number, name in enumerate(self._names)}
-        self._inputs = [tuple(self._rank[i.node] for i in one.inputs if i.node in self._rank) for one in self.nodes.values()]
-        self._plain = {name: tuple(self._is_plain(one, spec) for spec in one.inputs) for name, one in self.nodes.items()}
+        self._inputs = [tuple(self._rank[i.node] for i in node.inputs if i.node in self._rank) for node in self.nodes.values()]
+        self._plain = {name: tuple(self._is_plain(node, spec) for spec in node.inputs) for name, node in self.nodes.items()}
         self._sources = self._found_sources()
         self._lines, self._flows = lines, dict[str, Flow]()
         self._bits: dict[str, dict[str, int]] = {}
@@ -56,13 +56,13 @@ class CauseGraph:
 
     def _found_sources(self) -> list[int]:
         """Of each node, as bits, the sources that it is made of."""
-        found: list[int] = []
-        for number, one in enumerate(self.nodes.values()):
-            mask = 1 << number if one.is_source else 0
+        results: list[int] = []
+        for number, node in enumerate(self.nodes.values()):
+            mask = 1 << number if node.is_source else 0
             for above in self._inputs[number]:
-                mask |= found[above] if above < number else 0
-            found.append(mask)
-        return found
+                mask |= results[above] if above < number else 0
+            results.append(mask)
+        return results
 
     def rank(self, node: str) -> int:
         """Its place in topological order. KeyError for one that isn't in the graph."""
@@ -70,13 +70,13 @@ class CauseGraph:
 
     def owner(self, node: str) -> str:
         """Whose it is; empty where that isn't known."""
-        found = self.nodes.get(node)
-        return "" if found is None else found.owner
+        cause_node = self.nodes.get(node)
+        return "" if cause_node is None else cause_node.owner
 
     def is_source(self, node: str) -> bool:
         """Whether its data comes from outside."""
-        found = self.nodes.get(node)
-        return found is not None and found.is_source
+        cause_node = self.nodes.get(node)
+        return cause_node is not None and cause_node.is_source
 
     def joins(self, node: str) -> bool:
         """Whether it is made of several others."""
@@ -93,23 +93,23 @@ class CauseGraph:
 
     @cached_property
     def _readers(self) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = {}
-        for one in self.nodes.values():
-            for spec in one.inputs:
-                found.setdefault(spec.node, []).append(one.name)
-        return found
+        results: dict[str, list[str]] = {}
+        for node in self.nodes.values():
+            for spec in node.inputs:
+                results.setdefault(spec.node, []).append(node.name)
+        return results
 
     def common_sources(self, nodes: Iterable[str]) -> list[str]:
         """The sources that all of these nodes are made of."""
         mask = -1
         for name in nodes:
             mask &= self._sources[self._rank[name]]
-        found = []
+        results = []
         while mask > 0:
             lowest = mask & -mask
-            found.append(self._names[lowest.bit_length() - 1])
+            results.append(self._names[lowest.bit_length() - 1])
             mask ^= lowest
-        return found
+        return results
 
     def between(self, nodes: Iterable[str]) -> list[str]:
         """These nodes and all that lies above one of them and may lie below another, in topological order."""
@@ -145,7 +145,7 @@ class CauseGraph:
         if keys is None or self._plain[node][at]:
             return keys
         reader, spec = self.nodes[node], self.nodes[node].inputs[at]
-        read, found = self.nodes[spec.node], set[str]()
+        read, results = self.nodes[spec.node], set[str]()
         for key in keys:
             try:
                 made = dependents(key, reader.partition, reader.timezone, read.partition, read.timezone, spec)
@@ -153,8 +153,8 @@ class CauseGraph:
                 return None  # a key of another grain, from before the declaration changed
             if made is None or reader.partition.whole:
                 return None
-            found.update(made)
-        return frozenset(found) if len(found) <= KEYS_MAX else None
+            results.update(made)
+        return frozenset(results) if len(results) <= KEYS_MAX else None
 
 
 def graph_of(
@@ -162,13 +162,13 @@ def graph_of(
 ) -> CauseGraph:
     """The graph of an applied project: its nodes, then its consumers, which read at their own pace."""
     nodes = [
-        CauseNode(one.name, one.inputs, one.is_source, one.partition, one.timezone, owners.get(one.name, ""))
-        for one in declared_promises.nodes.values()
+        CauseNode(node.name, node.inputs, node.is_source, node.partition, node.timezone, owners.get(node.name, ""))
+        for node in declared_promises.nodes.values()
     ]
     readers = [
-        _reader(one, declared_promises.exports.get(one.consumer))
-        for one in declared_promises.consumers
-        if one.consumer not in declared_promises.nodes
+        _reader(consumer, declared_promises.exports.get(consumer.consumer))
+        for consumer in declared_promises.consumers
+        if consumer.consumer not in declared_promises.nodes
     ]
     return CauseGraph((*nodes, *readers), lines)
 

@@ -22,33 +22,37 @@ NAMED_MAX = 3
 
 def split(evidence: Sequence[Evidence]) -> tuple[list[Evidence], list[Evidence]]:
     """What is seen of held deliveries of a history, with their warnings; and the rest."""
-    held = {one.partition for one in evidence if one.history}
+    held = {item.partition for item in evidence if item.history}
     return (
-        [one for one in evidence if one.partition in held],
-        [one for one in evidence if one.partition not in held],
+        [item for item in evidence if item.partition in held],
+        [item for item in evidence if item.partition not in held],
     )
 
 
-def gathered(found: Sequence[CauseCandidate]) -> list[CauseCandidate]:
+def gathered(candidates: Sequence[CauseCandidate]) -> list[CauseCandidate]:
     """The causes that were found in a history, those of held data gathered into one of the kind of
     the strongest evidence."""
-    parts = tuple(one for one in found if one.chosen and one.is_held and one.kind in _KINDS)
+    parts = tuple(
+        cause_candidate
+        for cause_candidate in candidates
+        if cause_candidate.chosen and cause_candidate.is_held and cause_candidate.kind in _KINDS
+    )
     if not parts:
-        return list(found)
-    strongest = max(parts, key=lambda one: one.own[0].strength)
-    own = chain.from_iterable(one.own for one in parts)
-    one = candidate(strongest.rule, strongest.node, own, chosen=True)
-    one.symptoms = list(chain.from_iterable(part.symptoms for part in parts))
-    one.history = parts
-    return [one, *(other for other in found if other not in parts)]
+        return list(candidates)
+    strongest = max(parts, key=lambda cause_candidate: cause_candidate.own[0].strength)
+    own = chain.from_iterable(part.own for part in parts)
+    cause_candidate = candidate(strongest.rule, strongest.node, own, chosen=True)
+    cause_candidate.symptoms = list(chain.from_iterable(part.symptoms for part in parts))
+    cause_candidate.history = parts
+    return [cause_candidate, *(other for other in candidates if other not in parts)]
 
 
-def summary(one: CauseCandidate) -> str:
+def summary(cause_candidate: CauseCandidate) -> str:
     """`4 of 40 intervals of history held: null_spike in amount (3), volume_anomaly (1)`."""
-    held = {each.partition for each in one.own if each.history}
-    of = max(each.history for each in one.own)
+    held = {each.partition for each in cause_candidate.own if each.history}
+    of = max(each.history for each in cause_candidate.own)
     by_kind: dict[str, set[str]] = {}
-    for part in one.history:
+    for part in cause_candidate.history:
         columns = sorted(part.columns)
         where = f" in {_listed(columns)}" if columns else ""
         by_kind.setdefault(f"{part.kind}{where}", set()).update(part.partitions)

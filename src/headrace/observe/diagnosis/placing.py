@@ -39,36 +39,36 @@ _FEWER: frozenset[Hashable] = frozenset({"fewer"})
 
 def causes_at(place: NodeEvidence, residual: Sequence[Evidence]) -> list[CauseCandidate]:
     """The causes at a place: each takes what it explains, in the rules' order; what is left and held is put down to something unknown."""
-    found: list[CauseCandidate] = []
+    candidates: list[CauseCandidate] = []
     left = list(residual)
-    speaks = {one.id: _spoken_for(one, place) for one in left}
+    speaks = {evidence.id: _spoken_for(evidence, place) for evidence in left}
     for number in sorted({number for numbers in speaks.values() for number in numbers}):
         rule = RULES[number]
-        for own in _clusters(rule, place, [one for one in left if number in speaks[one.id]]):
-            weight = sum(rule.own(one, place) * one.strength for one in own) - rule.against(place, own)
+        for cluster in _clusters(rule, place, [evidence for evidence in left if number in speaks[evidence.id]]):
+            weight = sum(rule.own(evidence, place) * evidence.strength for evidence in cluster) - rule.against(place, cluster)
             if weight < rule.prior:
                 continue
-            if (better := _warned_of(found, own)) is not None:
+            if (better := _warned_of(candidates, cluster)) is not None:
                 better.chosen = True
-                better.symptoms += own
+                better.symptoms += cluster
             else:
-                found.append(_made(rule, place, own))
-            taken = _covered(found, left) | {one.id for one in own}
-            left = [one for one in left if one.id not in taken]
-    held = [one for one in left if one.held and one.strength >= UNKNOWN_NATS]
+                candidates.append(_made(rule, place, cluster))
+            taken = _covered(candidates, left) | {evidence.id for evidence in cluster}
+            left = [evidence for evidence in left if evidence.id not in taken]
+    held = [evidence for evidence in left if evidence.held and evidence.strength >= UNKNOWN_NATS]
     if held:
-        found.append(candidate(None, place.node, held, chosen=True))
-    return found
+        candidates.append(candidate(None, place.node, held, chosen=True))
+    return candidates
 
 
 def _made(rule: Rule, place: NodeEvidence, own: Sequence[Evidence]) -> CauseCandidate:
-    one = candidate(rule, place.node, own, chosen=any(each.corrected or rule.opens(each, place) for each in own))
-    one.rewritten = any(place.rewritten(each) for each in own)
-    if rule.kind in (CauseKind.SLOW_RUN, CauseKind.CODE_ERROR) and one.rewritten:
-        one.version = _newest_version(place.bodies, one.began_us, _changes_code)
+    cause_candidate = candidate(rule, place.node, own, chosen=any(each.corrected or rule.opens(each, place) for each in own))
+    cause_candidate.rewritten = any(place.rewritten(each) for each in own)
+    if rule.kind in (CauseKind.SLOW_RUN, CauseKind.CODE_ERROR) and cause_candidate.rewritten:
+        cause_candidate.version = _newest_version(place.bodies, cause_candidate.began_us, _changes_code)
     if rule.kind is CauseKind.CONFIGURATION_ERROR and all(each.family is Family.ARRIVAL for each in own):
-        one.version = _newest_version(place.declarations, max(each.at_us for each in own), _moves)
-    return one
+        cause_candidate.version = _newest_version(place.declarations, max(each.at_us for each in own), _moves)
+    return cause_candidate
 
 
 def _newest_version(changes: Sequence[Evidence], at_us: int, matters: Callable[[Evidence], bool]) -> str:
@@ -87,13 +87,13 @@ def _moves(change: Evidence) -> bool:
     return not change.same_place and not change.added
 
 
-def _spoken_for(one: Evidence, place: NodeEvidence) -> tuple[int, ...]:
+def _spoken_for(evidence: Evidence, place: NodeEvidence) -> tuple[int, ...]:
     """The rules that a piece of evidence speaks for, by their numbers. Where nothing else is known of a place, the same says the same at
     any other."""
     if place.bodies or place.declarations or len(place.evidence) > 1:
-        return tuple(number for number, rule in enumerate(RULES) if rule.own(one, place) > 0)
-    said = one.family, one.kind, one.column, one.observed, one.detail, one.error_kind, one.host
-    return _said_alone(_Alone(*said, held=one.held, strength=one.strength, is_source=place.is_source, joins=place.joins))
+        return tuple(number for number, rule in enumerate(RULES) if rule.own(evidence, place) > 0)
+    said = evidence.family, evidence.kind, evidence.column, evidence.observed, evidence.detail, evidence.error_kind, evidence.host
+    return _said_alone(_Alone(*said, held=evidence.held, strength=evidence.strength, is_source=place.is_source, joins=place.joins))
 
 
 class _Alone(NamedTuple):
@@ -124,19 +124,19 @@ def _clusters(rule: Rule, place: NodeEvidence, own: Sequence[Evidence]) -> list[
     """What speaks for a kind, apart where it has nothing in common. Of what is no data there is one at a node."""
     if rule.kind not in DATA_CAUSES or len(own) < 2:
         return [list(own)] if own else []
-    alike = _joined((frozenset(_marks(one, firm=rule.opens(one, place))), [one]) for one in own)
-    number = {one.id: at for at, one in enumerate(own)}
-    return sorted(_joined_by_partition(alike), key=lambda cluster: min(number[one.id] for one in cluster))
+    alike = _joined((frozenset(_marks(evidence, firm=rule.opens(evidence, place))), [evidence]) for evidence in own)
+    number = {evidence.id: at for at, evidence in enumerate(own)}
+    return sorted(_joined_by_partition(alike), key=lambda cluster: min(number[evidence.id] for evidence in cluster))
 
 
 def _joined_by_partition(groups: Sequence[list[Evidence]]) -> list[list[Evidence]]:
     """Groups that are seen in one partition, as one. Where data is held, warnings are part of it if they are seen in its
     partitions only: a check that warns every day isn't due to what is held today."""
-    held = _joined((_partitions(group), group) for group in groups if any(one.held for one in group))
+    held = _joined((_partitions(group), group) for group in groups if any(evidence.held for evidence in group))
     among = [_partitions(cluster) for cluster in held]
     apart: list[list[Evidence]] = []
     for group in groups:
-        if any(one.held for one in group):
+        if any(evidence.held for evidence in group):
             continue
         where = next((number for number, partitions in enumerate(among) if _partitions(group) <= partitions), None)
         if where is None:
@@ -147,7 +147,7 @@ def _joined_by_partition(groups: Sequence[list[Evidence]]) -> list[list[Evidence
 
 
 def _partitions(group: Sequence[Evidence]) -> frozenset[Hashable]:
-    return frozenset(one.partition for one in group)
+    return frozenset(evidence.partition for evidence in group)
 
 
 def _joined(groups: Iterable[tuple[frozenset[Hashable], list[Evidence]]]) -> list[list[Evidence]]:
@@ -164,11 +164,11 @@ def _joined(groups: Iterable[tuple[frozenset[Hashable], list[Evidence]]]) -> lis
     return [merged for _, merged in clusters]
 
 
-def _marks(one: Evidence, *, firm: bool) -> Iterator[Hashable]:
+def _marks(evidence: Evidence, *, firm: bool) -> Iterator[Hashable]:
     """What evidence of one kind has in common on several days. What is merely unusual goes with what is seen some days before or after: a
     storm weeks ago, however like it, is another matter than what is held today."""
-    day = _day(one.partition)
-    for about in _about(one):
+    day = _day(evidence.partition)
+    for about in _about(evidence):
         if firm or day is None:
             yield about, "ever"
         if day is not None:
@@ -183,76 +183,80 @@ def _day(partition: str) -> int | None:
         return None
 
 
-def _about(one: Evidence) -> frozenset[Hashable]:
+def _about(evidence: Evidence) -> frozenset[Hashable]:
     """What evidence of one kind has in common on several days: its column; of rows, whether there are more or fewer, where that is said;
     of files, what is other about them. What was read all the same has nothing in common with what is withheld for another form."""
-    if one.detail in OF_FILES:
-        return frozenset({one.detail})
-    if _is_of_form(one):
-        form = (one.column, form_of(one))
-        return frozenset({form, (one.column, one.held)}) if one.column else frozenset({form})
-    if one.column or one.kind != CauseKind.VOLUME_ANOMALY:
-        return frozenset({one.column})
-    times = times_of([one])
+    if evidence.detail in OF_FILES:
+        return frozenset({evidence.detail})
+    if _is_of_form(evidence):
+        form = (evidence.column, form_of(evidence))
+        return frozenset({form, (evidence.column, evidence.held)}) if evidence.column else frozenset({form})
+    if evidence.column or evidence.kind != CauseKind.VOLUME_ANOMALY:
+        return frozenset({evidence.column})
+    times = times_of([evidence])
     return _MORE if times > 1 else _FEWER if times < 1 else _MORE | _FEWER
 
 
-def _is_of_form(one: Evidence) -> bool:
+def _is_of_form(evidence: Evidence) -> bool:
     """Whether it says how a file, or a column of it, is written."""
-    return one.family is Family.FORMAT or (not one.kind and failure_of(one) is FailureCategory.UNREADABLE)
+    return evidence.family is Family.FORMAT or (not evidence.kind and failure_of(evidence) is FailureCategory.UNREADABLE)
 
 
-def _warned_of(found: Iterable[CauseCandidate], own: Sequence[Evidence]) -> CauseCandidate | None:
+def _warned_of(candidates: Iterable[CauseCandidate], own: Sequence[Evidence]) -> CauseCandidate | None:
     """A cause of more precedence at the same place that wasn't worth an incident, and that explains this."""
-    latent = [one for one in found if not one.chosen and one.rule is not None]
-    return next((one for one in latent if all(_covers(one, each) for each in own)), None) if any(each.held for each in own) else None
+    latent = [cause_candidate for cause_candidate in candidates if not cause_candidate.chosen and cause_candidate.rule is not None]
+    return (
+        next((cause_candidate for cause_candidate in latent if all(_covers(cause_candidate, each) for each in own)), None)
+        if any(each.held for each in own)
+        else None
+    )
 
 
-def _covered(found: Sequence[CauseCandidate], left: Iterable[Evidence]) -> set[str]:
+def _covered(candidates: Sequence[CauseCandidate], left: Iterable[Evidence]) -> set[str]:
     """What needs no explanation any more once these are known; it becomes theirs."""
     taken: set[str] = set()
-    for cause in found:
-        own = {one.id for one in cause.own}
-        for one in left:
-            if cause.chosen and one.id not in own and one.id not in taken and _covers(cause, one):
-                cause.symptoms.append(one)
-                taken.add(one.id)
+    for cause in candidates:
+        own = {evidence.id for evidence in cause.own}
+        for evidence in left:
+            if cause.chosen and evidence.id not in own and evidence.id not in taken and _covers(cause, evidence):
+                cause.symptoms.append(evidence)
+                taken.add(evidence.id)
     return taken
 
 
-def _covers(cause: CauseCandidate, one: Evidence) -> bool:
+def _covers(cause: CauseCandidate, evidence: Evidence) -> bool:
     if cause.rule is None or cause.rule.covers is Covers.ITSELF:
         return False
     if cause.rule.covers is Covers.NODE:
-        return not _came_before(cause, one)
-    if cause.partitions and one.partition not in cause.partitions:
+        return not _came_before(cause, evidence)
+    if cause.partitions and evidence.partition not in cause.partitions:
         return False
-    if cause.rule.kind in OF_FORM and one.detail.endswith(BESIDES):
+    if cause.rule.kind in OF_FORM and evidence.detail.endswith(BESIDES):
         return False
     if cause.rule.covers is Covers.ROWS:
-        return not one.column or one.strength <= cause.own[0].strength
-    if cause.rule.covers is Covers.COLUMNS and one.column:
-        return one.column in cause.columns and not _remains(cause, one)
-    return not _outweighs(one, cause)
+        return not evidence.column or evidence.strength <= cause.own[0].strength
+    if cause.rule.covers is Covers.COLUMNS and evidence.column:
+        return evidence.column in cause.columns and not _remains(cause, evidence)
+    return not _outweighs(evidence, cause)
 
 
-def _remains(cause: CauseCandidate, one: Evidence) -> bool:
+def _remains(cause: CauseCandidate, evidence: Evidence) -> bool:
     """Whether a delivery is held for what is odd about a column after that was read under its other name."""
-    renamed = [each for each in cause.own if (each.column, each.partition) == (one.column, one.partition) and _is_renamed(each)]
-    return one.held and bool(renamed) and not any(each.held for each in renamed)
+    renamed = [each for each in cause.own if (each.column, each.partition) == (evidence.column, evidence.partition) and _is_renamed(each)]
+    return evidence.held and bool(renamed) and not any(each.held for each in renamed)
 
 
-def _is_renamed(one: Evidence) -> bool:
-    return one.family is Family.SCHEMA and one.detail.partition(";")[0] == _RENAMED
+def _is_renamed(evidence: Evidence) -> bool:
+    return evidence.family is Family.SCHEMA and evidence.detail.partition(";")[0] == _RENAMED
 
 
-def _came_before(cause: CauseCandidate, one: Evidence) -> bool:
+def _came_before(cause: CauseCandidate, evidence: Evidence) -> bool:
     """Whether it is about data that was there before a cause began: what keeps data away later says nothing of that."""
-    return one.family in OF_DATA and one.at_us + CLOCK_US < cause.began_us
+    return evidence.family in OF_DATA and evidence.at_us + CLOCK_US < cause.began_us
 
 
-def _outweighs(one: Evidence, cause: CauseCandidate) -> bool:
+def _outweighs(evidence: Evidence, cause: CauseCandidate) -> bool:
     """Whether a delivery was held for how many rows it has, or rewrites the past, while what is told of its form was let through: names
     that are gone and dates that are written otherwise make no rows, and no other ones."""
-    rows = one.family is Family.RESTATED or (one.held and one.family is Family.VOLUME)
+    rows = evidence.family is Family.RESTATED or (evidence.held and evidence.family is Family.VOLUME)
     return rows and cause.rule is not None and cause.rule.kind in OF_FORM and not cause.is_held

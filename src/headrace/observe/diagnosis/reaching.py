@@ -44,7 +44,7 @@ def starts(graph: CauseGraph, cause: CauseCandidate) -> CauseReach:
 
 def flows(graph: CauseGraph, node: str, above: Mapping[str, Above]) -> Above:
     """What reaches a node of what reaches its inputs. A cause that is published ends where none of its columns goes on."""
-    found: Above = {}
+    reaches: Above = {}
     for at, spec in enumerate(graph.nodes[node].inputs):
         for cause, reach in above.get(spec.node, {}).items():
             columns = ALL if reach.columns == ALL else graph.flow(node).through(spec.node, reach.columns)
@@ -53,12 +53,12 @@ def flows(graph: CauseGraph, node: str, above: Mapping[str, Above]) -> Above:
             keys = graph.onto(node, at, reach.partitions)
             if keys is not None and not keys:
                 continue
-            known = found.get(cause)
+            known = reaches.get(cause)
             if known is not None:
-                found[cause] = _both(known, columns, keys, reach.hops + 1)
-            elif len(found) < ABOVE_MAX:
-                found[cause] = CauseReach(columns, keys, reach.hops + 1)
-    return found
+                reaches[cause] = _both(known, columns, keys, reach.hops + 1)
+            elif len(reaches) < ABOVE_MAX:
+                reaches[cause] = CauseReach(columns, keys, reach.hops + 1)
+    return reaches
 
 
 def _both(known: CauseReach, columns: int, keys: frozenset[str] | None, hops: int) -> CauseReach:

@@ -14,28 +14,28 @@ OTHER_NAMES = "other names"
 _PARTNERS = (Family.NULLS, Family.REFERENCE)
 
 
-def refined(one: CauseCandidate, graph: CauseGraph) -> CauseCandidate:
+def refined(candidate: CauseCandidate, graph: CauseGraph) -> CauseCandidate:
     """Where joins further down lost their partners over it, or would have if it weren't held, it has
     other keys than before."""
-    if one.said is None and _has_other_keys(one) and (_lost_partners(one) or _would_lose_them(one, graph)):
-        one.rule = BY_KIND[CauseKind.REFERENCE_BROKEN]
-    return one
+    if candidate.said is None and _has_other_keys(candidate) and (_lost_partners(candidate) or _would_lose_them(candidate, graph)):
+        candidate.rule = BY_KIND[CauseKind.REFERENCE_BROKEN]
+    return candidate
 
 
-def _lost_partners(one: CauseCandidate) -> bool:
-    return any(each.family in _PARTNERS for each in one.symptoms)
+def _lost_partners(candidate: CauseCandidate) -> bool:
+    return any(each.family in _PARTNERS for each in candidate.symptoms)
 
 
-def _would_lose_them(one: CauseCandidate, graph: CauseGraph) -> bool:
+def _would_lose_them(candidate: CauseCandidate, graph: CauseGraph) -> bool:
     """Whether a delivery is held for other names in a column that something is joined by."""
-    keys = {each.column for each in one.own if each.held and detail_of(one.kind, [each]) == OTHER_NAMES}
-    return graph.joined_by(one.node, keys)
+    keys = {each.column for each in candidate.own if each.held and detail_of(candidate.kind, [each]) == OTHER_NAMES}
+    return graph.joined_by(candidate.node, keys)
 
 
-def _has_other_keys(one: CauseCandidate) -> bool:
+def _has_other_keys(candidate: CauseCandidate) -> bool:
     """Reference data written over, or other names than there ever were in one column."""
-    if one.kind is CauseKind.RESTATEMENT:
-        return not one.partitions
-    return one.kind is CauseKind.DISTRIBUTION_SHIFT and any(
-        "distinct" in each.observed or "grain" in each.detail or "names" in each.detail for each in one.own
+    if candidate.kind is CauseKind.RESTATEMENT:
+        return not candidate.partitions
+    return candidate.kind is CauseKind.DISTRIBUTION_SHIFT and any(
+        "distinct" in each.observed or "grain" in each.detail or "names" in each.detail for each in candidate.own
     )

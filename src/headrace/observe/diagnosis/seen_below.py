@@ -20,8 +20,8 @@ class SeenBelow:
         every: list[Evidence] = []
         self._ranks: list[int] = []
         self._from: list[list[Evidence]] = []
-        for rank, evidence in sorted(seen, key=lambda one: one[0], reverse=True):
-            new = {look: one for one in evidence if (look := _look(one)) not in known}
+        for rank, evidence in sorted(seen, key=lambda item: item[0], reverse=True):
+            new = {look: item for item in evidence if (look := _look(item)) not in known}
             if new:
                 known |= new
                 every = [*every, *new.values()]
@@ -36,5 +36,5 @@ class SeenBelow:
         return self._from[at] if at < len(self._from) else ()
 
 
-def _look(one: Evidence) -> _Look:
-    return one.family, one.kind, times_of([one]) > 1
+def _look(evidence: Evidence) -> _Look:
+    return evidence.family, evidence.kind, times_of([evidence]) > 1

@@ -32,23 +32,23 @@ _MACHINE = (CauseKind.WORKER_LOST, CauseKind.RESOURCE_EXHAUSTED)
 
 def shared(causes: Sequence[CauseCandidate], graph: CauseGraph, open_causes: Iterable[Cause] = ()) -> list[CauseCandidate]:
     """The causes, those that are the same thing merged, in their order. What was one incident stays one, however few are left of it."""
-    known = {evidence: number for number, one in enumerate(open_causes) for evidence in one.own}
+    known = {evidence: number for number, cause in enumerate(open_causes) for evidence in cause.own}
     merged: dict[CauseCandidate, CauseCandidate | None] = {}
     for group in alike(causes, graph):
-        of = {known.get(one.own[0].id) for one in group}
-        if len({one.node for one in group}) >= _least(group[0]) or (len(group) > 1 and of != {None} and len(of) == 1):
+        of = {known.get(candidate.own[0].id) for candidate in group}
+        if len({candidate.node for candidate in group}) >= _least(group[0]) or (len(group) > 1 and of != {None} and len(of) == 1):
             merged |= {group[0]: _merged(group), **dict.fromkeys(group[1:])}
-    return [found for one in causes if (found := merged.get(one, one)) is not None]
+    return [cause_candidate for cause in causes if (cause_candidate := merged.get(cause, cause)) is not None]
 
 
 def alike(causes: Sequence[CauseCandidate], graph: CauseGraph) -> Iterator[list[CauseCandidate]]:
     """Causes that show the same at one time, together."""
     groups: dict[Hashable, list[CauseCandidate]] = {}
-    many = Counter(one.kind for one in causes)
-    for one in causes:
-        mark = one.kind if many[one.kind] > FLOOD and one.said is None else _shares(one, graph)
+    many = Counter(cause.kind for cause in causes)
+    for cause in causes:
+        mark = cause.kind if many[cause.kind] > FLOOD and cause.said is None else _shares(cause, graph)
         if mark is not None:
-            groups.setdefault(mark, []).append(one)
+            groups.setdefault(mark, []).append(cause)
     for group in groups.values():
         together = _lacks(group[0]) or all(map(_no_connection, group))
         yield from [group] if together else _at_one_time(group)
@@ -57,52 +57,52 @@ def alike(causes: Sequence[CauseCandidate], graph: CauseGraph) -> Iterator[list[
 def in_unrelated(causes: Sequence[CauseCandidate], graph: CauseGraph) -> set[CauseCandidate]:
     """Those that fail alike, at one time, in so many nodes that nothing that goes into all of them can be why; and what lacks something
     that it runs in."""
-    found: set[CauseCandidate] = {one for one in causes if _lacks(one)}
+    candidates: set[CauseCandidate] = {cause for cause in causes if _lacks(cause)}
     for group in alike(causes, graph):
-        nodes = {one.node for one in group}
+        nodes = {candidate.node for candidate in group}
         if len(nodes) >= NODES_MIN and nodes <= graph.nodes.keys() and not graph.common_sources(nodes):
-            found.update(group)
-    return found
+            candidates.update(group)
+    return candidates
 
 
-def _least(one: CauseCandidate) -> int:
+def _least(candidate: CauseCandidate) -> int:
     """How many nodes it takes that show the same."""
-    return MACHINE_MIN if one.kind in _MACHINE or _lacks(one) or _of_host(one) else NODES_MIN
+    return MACHINE_MIN if candidate.kind in _MACHINE or _lacks(candidate) or _of_host(candidate) else NODES_MIN
 
 
-def _of_host(one: CauseCandidate) -> bool:
+def _of_host(candidate: CauseCandidate) -> bool:
     """Whether it is seen in looks at a host: what two sources of it show at one time is the host's."""
-    return one.kind in _OUTSIDE and any(each.host for each in one.own)
+    return candidate.kind in _OUTSIDE and any(each.host for each in candidate.own)
 
 
-def _no_connection(one: CauseCandidate) -> bool:
+def _no_connection(candidate: CauseCandidate) -> bool:
     """Whether a host doesn't answer at all, or asked to be left alone: then it is so for all that is there, whenever each is
     looked at."""
-    if one.kind is not CauseKind.SOURCE_UNAVAILABLE or not one.own:
+    if candidate.kind is not CauseKind.SOURCE_UNAVAILABLE or not candidate.own:
         return False
-    first = one.own[0]
-    return _of_host(one) and (first.detail in _PAUSED or _UNANSWERED.search(first.observed) is not None)
+    first = candidate.own[0]
+    return _of_host(candidate) and (first.detail in _PAUSED or _UNANSWERED.search(first.observed) is not None)
 
 
-def _lacks(one: CauseCandidate) -> bool:
+def _lacks(candidate: CauseCandidate) -> bool:
     """Whether what it runs in lacks something: that is so for all that run there, whenever their turn comes."""
-    return one.kind is CauseKind.CODE_ERROR and bool(one.own) and failure_of(one.own[0]) is FailureCategory.ENVIRONMENT
+    return candidate.kind is CauseKind.CODE_ERROR and bool(candidate.own) and failure_of(candidate.own[0]) is FailureCategory.ENVIRONMENT
 
 
-def _shares(one: CauseCandidate, graph: CauseGraph) -> Hashable:
+def _shares(candidate: CauseCandidate, graph: CauseGraph) -> Hashable:
     """What a cause may have in common with others; None for nothing."""
-    host = next((each.host for each in one.own if each.host), "")
-    if one.said is not None or not one.own:
+    host = next((each.host for each in candidate.own if each.host), "")
+    if candidate.said is not None or not candidate.own:
         return None
-    if one.kind is CauseKind.RESOURCE_EXHAUSTED and failure_of(one.own[0]) is FailureCategory.SPACE:
-        return (one.kind, host)
-    if (one.kind in _OUTSIDE or one.kind in _MACHINE) and host:
-        return (one.kind, host)
-    if one.kind in _LATE:
-        owner = graph.owner(one.node)
+    if candidate.kind is CauseKind.RESOURCE_EXHAUSTED and failure_of(candidate.own[0]) is FailureCategory.SPACE:
+        return (candidate.kind, host)
+    if (candidate.kind in _OUTSIDE or candidate.kind in _MACHINE) and host:
+        return (candidate.kind, host)
+    if candidate.kind in _LATE:
+        owner = graph.owner(candidate.node)
         return (_LATE, owner) if owner else None
-    if one.kind is CauseKind.CODE_ERROR or one.own[0].family is Family.ERROR:
-        return (one.kind, failure_of(one.own[0]), one.own[0].error_kind, error_without_figures(one.own[0].observed))
+    if candidate.kind is CauseKind.CODE_ERROR or candidate.own[0].family is Family.ERROR:
+        return (candidate.kind, failure_of(candidate.own[0]), candidate.own[0].error_kind, error_without_figures(candidate.own[0].observed))
     return None
 
 
@@ -113,18 +113,18 @@ def error_without_figures(text: str) -> str:
 
 def _at_one_time(group: Iterable[CauseCandidate]) -> list[list[CauseCandidate]]:
     """Apart where more time lies between one and the next than clocks disagree by."""
-    found: list[list[CauseCandidate]] = []
-    for one in sorted(group, key=lambda one: one.began_us):
-        if found and one.began_us - found[-1][-1].began_us <= CLOCK_US:
-            found[-1].append(one)
+    results: list[list[CauseCandidate]] = []
+    for candidate in sorted(group, key=lambda cause_candidate: cause_candidate.began_us):
+        if results and candidate.began_us - results[-1][-1].began_us <= CLOCK_US:
+            results[-1].append(candidate)
         else:
-            found.append([one])
-    return found
+            results.append([candidate])
+    return results
 
 
 def _merged(near: Sequence[CauseCandidate]) -> CauseCandidate:
     first = near[0]
-    names = sorted({one.node for one in near} - {first.node})
+    names = sorted({candidate.node for candidate in near} - {first.node})
     first.nodes = tuple(names)
     for other in near[1:]:
         first.own += other.own

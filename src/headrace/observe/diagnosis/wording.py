@@ -45,62 +45,70 @@ WITHDRAWN = "withdrawn: "
 NAMES_TOLD = 3
 
 
-def told(one: CauseCandidate) -> Cause:
+def told(candidate: CauseCandidate) -> Cause:
     """A candidate as the cause that it is."""
-    ids = tuple(each.id for each in one.own)
-    explains = tuple(dict.fromkeys((*ids, *(each.id for each in one.symptoms))))
-    if one.said is not None:
-        return msgspec.structs.replace(one.said, own=(), explains=explains)
-    restated = restated_columns(one.own) if one.kind is CauseKind.RESTATEMENT else ()
-    columns = tuple(sorted({*one.columns, *restated}))
+    ids = tuple(each.id for each in candidate.own)
+    explains = tuple(dict.fromkeys((*ids, *(each.id for each in candidate.symptoms))))
+    if candidate.said is not None:
+        return msgspec.structs.replace(candidate.said, own=(), explains=explains)
+    restated = restated_columns(candidate.own) if candidate.kind is CauseKind.RESTATEMENT else ()
+    columns = tuple(sorted({*candidate.columns, *restated}))
     return Cause(
-        kind=one.kind, node=one.node, nodes=one.nodes, partitions=tuple(sorted(one.partitions)), columns=columns,
-        detail=HISTORY if one.history else detail_of(one.kind, one.own), summary=_summary(one, columns), began_us=one.began_us,
-        confidence=confidence(one), own=ids, explains=explains,
-    )  # fmt: skip
+        kind=candidate.kind,
+        node=candidate.node,
+        nodes=candidate.nodes,
+        partitions=tuple(sorted(candidate.partitions)),
+        columns=columns,
+        detail=HISTORY if candidate.history else detail_of(candidate.kind, candidate.own),
+        summary=_summary(candidate, columns),
+        began_us=candidate.began_us,
+        confidence=confidence(candidate),
+        own=ids,
+        explains=explains,
+    )
 
 
-def _summary(one: CauseCandidate, columns: Sequence[str]) -> str:
-    if one.history:
-        return summary(one)[: 2 * CLAUSE_MAX]  # of several kinds
-    said = _of_partitions(one, columns)
-    if one.latent:
-        said = f"{said}; nothing was noticed at {one.node} itself"
-    said = f"{len(one.nodes) + 1} nodes: {said}" if one.nodes else said
-    if one.version:
-        of_place = one.kind is CauseKind.CONFIGURATION_ERROR
+def _summary(candidate: CauseCandidate, columns: Sequence[str]) -> str:
+    if candidate.history:
+        return summary(candidate)[: 2 * CLAUSE_MAX]  # of several kinds
+    text = _of_partitions(candidate, columns)
+    if candidate.latent:
+        text = f"{text}; nothing was noticed at {candidate.node} itself"
+    text = f"{len(candidate.nodes) + 1} nodes: {text}" if candidate.nodes else text
+    if candidate.version:
+        of_place = candidate.kind is CauseKind.CONFIGURATION_ERROR
         what = "where or when it is looked for" if of_place else "its code"
-        said = f"{said}; version {one.version} changed {what}"
-    if one.kind is not CauseKind.DEADLINE_INFEASIBLE and len(said) > CLAUSE_MAX:  # a proposal is of use as a whole only
-        said = f"{said[: CLAUSE_MAX - 1]}…"
-    lapsed = exceptions_lapsed(one.own)
-    return f"{said}; {lapsed}" if lapsed else said
+        text = f"{text}; version {candidate.version} changed {what}"
+    if candidate.kind is not CauseKind.DEADLINE_INFEASIBLE and len(text) > CLAUSE_MAX:  # a proposal is of use as a whole only
+        text = f"{text[: CLAUSE_MAX - 1]}…"
+    lapsed = exceptions_lapsed(candidate.own)
+    return f"{text}; {lapsed}" if lapsed else text
 
 
-def _of_partitions(one: CauseCandidate, columns: Sequence[str]) -> str:
+def _of_partitions(candidate: CauseCandidate, columns: Sequence[str]) -> str:
     """What was seen at all partitions; where that is something else at each, at the first of them."""
-    clause = _CLAUSES.get(one.kind, _observed)
-    said, keys = clause(one.own, columns), sorted(one.partitions)
-    each = {key: clause([seen for seen in one.own if seen.partition == key], columns) for key in keys}
-    if said not in each.values() or len(set(each.values())) == 1:
-        return said
+    clause = _CLAUSES.get(candidate.kind, _observed)
+    text, keys = clause(candidate.own, columns), sorted(candidate.partitions)
+    each = {key: clause([seen for seen in candidate.own if seen.partition == key], columns) for key in keys}
+    if text not in each.values() or len(set(each.values())) == 1:
+        return text
     return f"{len(keys)} partitions, {keys[0]} to {keys[-1]}, first: {each[keys[0]]}"
 
 
 def _too_early(own: Sequence[Evidence], columns: Sequence[str]) -> str:
     """When it is usually there, and what would have to be otherwise."""
-    one = next((each for each in own if each.kind == CauseKind.DEADLINE_INFEASIBLE), None)
-    return _observed(own, columns) if one is None else f"{one.observed}; due {one.expected}"
+    evidence = next((each for each in own if each.kind == CauseKind.DEADLINE_INFEASIBLE), None)
+    return _observed(own, columns) if evidence is None else f"{evidence.observed}; due {evidence.expected}"
 
 
 def exceptions_lapsed(own: Iterable[Evidence]) -> str:
     """Whose exceptions have lapsed, in a clause; empty for none."""
-    found = {(one.node, one.partition): one.lapsed for one in own if one.lapsed}
-    if not found:
+    results = {(evidence.node, evidence.partition): evidence.lapsed for evidence in own if evidence.lapsed}
+    if not results:
         return ""
-    people = sorted(set(found.values()))
-    if len(found) > 1:
-        return f"{len(found)} exceptions of {_listed(people)} have lapsed"
+    people = sorted(set(results.values()))
+    if len(results) > 1:
+        return f"{len(results)} exceptions of {_listed(people)} have lapsed"
     return f"the exception of {people[0]} has lapsed"
 
 
@@ -115,10 +123,10 @@ def _schema(own: Sequence[Evidence], _: Sequence[str]) -> str:
 def _values_too(own: Sequence[Evidence]) -> list[str]:
     """Of columns that were renamed: that their values are others, too."""
     parts = [
-        (one.column, part.partition(",")[0])
-        for one in own
-        if one.family is Family.SCHEMA
-        for part in one.detail.split("; ")[1:]
+        (evidence.column, part.partition(",")[0])
+        for evidence in own
+        if evidence.family is Family.SCHEMA
+        for part in evidence.detail.split("; ")[1:]
         if part.startswith("values ")
     ]
     said = [f"{column}: {what}" for column, what in dict.fromkeys(parts)]
@@ -145,7 +153,7 @@ def _in(what: str) -> Callable[[Sequence[Evidence], Sequence[str]], str]:
 
 def _types(own: Sequence[Evidence], columns: Sequence[str]) -> str:
     """A single value that isn't of a column's type, by its line; else that columns have another type."""
-    bad = [one for one in own if one.family is Family.TYPE]
+    bad = [evidence for evidence in own if evidence.family is Family.TYPE]
     single = _SINGLE.search(bad[0].detail) if len(bad) == 1 else None
     if single is None:
         return _in("another type")(own, columns)
@@ -163,14 +171,14 @@ def _keys(own: Sequence[Evidence], columns: Sequence[str]) -> str:
 
 def _values(own: Sequence[Evidence], columns: Sequence[str]) -> str:
     """What is other about values, and under which name they came where that isn't their column's."""
-    names = {part for one in own for part in one.detail.split("; ") if part.startswith(DELIVERED_AS)}
+    names = {part for evidence in own for part in evidence.detail.split("; ") if part.startswith(DELIVERED_AS)}
     return ", ".join([_other_values(own, columns), *(names if len(names) == 1 and len(columns) == 1 else ())])
 
 
 def _other_values(own: Sequence[Evidence], columns: Sequence[str]) -> str:
     how = _how(own[0])
     if how:  # of other columns something else was seen, which only the evidence says
-        alike = {one.column for one in own if _alike(how, _how(one))}
+        alike = {evidence.column for evidence in own if _alike(how, _how(evidence))}
         columns = [name for name in columns if name in alike]
     where = _listed(columns)
     if where and how.startswith(_NAMED):  # the names are values of cells, which a clause doesn't carry to people
@@ -182,11 +190,11 @@ def _other_values(own: Sequence[Evidence], columns: Sequence[str]) -> str:
     return _checks(own) or (f"values of {where} changed" if where else "values changed")
 
 
-def _how(one: Evidence) -> str:
+def _how(evidence: Evidence) -> str:
     """How the values of a column are others; empty for a check that fails."""
-    if one.family is Family.CHECK:
+    if evidence.family is Family.CHECK:
         return ""
-    return one.detail.removeprefix(SIZE).partition(";")[0]
+    return evidence.detail.removeprefix(SIZE).partition(";")[0]
 
 
 def _alike(how: str, other: str) -> bool:
@@ -197,7 +205,7 @@ def _alike(how: str, other: str) -> bool:
 
 
 def _volume(own: Sequence[Evidence], _: Sequence[str]) -> str:
-    whole = next((one for one in own if one.detail in OF_FILES), None)
+    whole = next((evidence for evidence in own if evidence.detail in OF_FILES), None)
     if whole is not None:
         return without_quotes(whole.observed)
     how = own[0].detail.partition(";")[0].partition(": '")[0] if own[0].family is not Family.CHECK else ""
@@ -207,8 +215,8 @@ def _volume(own: Sequence[Evidence], _: Sequence[str]) -> str:
 
 
 def _absent(own: Sequence[Evidence], _: Sequence[str]) -> str:
-    missing = sum(1 for one in own if one.family is Family.ARRIVAL)
-    if any("asked for a pause" in one.observed for one in own):
+    missing = sum(1 for evidence in own if evidence.family is Family.ARRIVAL)
+    if any("asked for a pause" in evidence.observed for evidence in own):
         return f"not loaded {own[0].expected}: the server asked for a pause"
     return f"{missing} intervals not there" if missing > 1 else f"not there {own[0].expected}".rstrip()
 
@@ -219,8 +227,8 @@ def _restated(own: Sequence[Evidence], _: Sequence[str]) -> str:
         counted = own[0].detail.partition("; ")[0]
         came = _CAME.fullmatch(counted)
         grew = came is not None and came[1] != came[2]  # then the columns say less than the rows
-        said = counted if grew else own[0].detail
-        return f"restated: {said}" if said else "restated"
+        text = counted if grew else own[0].detail
+        return f"restated: {text}" if text else "restated"
     hows = {how for _, _, how in _restated_parts(own) if how}
     how = f", {hows.pop()}" if len(hows) == 1 else ""
     rows = sum(count for _, count, _ in _restated_parts(own))
@@ -234,15 +242,15 @@ def restated_columns(own: Iterable[Evidence]) -> list[str]:
 
 def _restated_parts(own: Iterable[Evidence]) -> list[tuple[str, int, str]]:
     """Column, rows and how they changed, as restatements tell of each column after their rows."""
-    parts = (part for one in own if one.family is Family.RESTATED for part in one.detail.split("; ")[1:])
-    found = (_RESTATED.fullmatch(part) for part in parts)
-    return [(one[1], int(one[2].replace(",", "")), one[3] or "") for one in found if one is not None]
+    parts = (part for evidence in own if evidence.family is Family.RESTATED for part in evidence.detail.split("; ")[1:])
+    result = (_RESTATED.fullmatch(part) for part in parts)
+    return [(match[1], int(match[2].replace(",", "")), match[3] or "") for match in result if match is not None]
 
 
 def _damaged(own: Sequence[Evidence], _: Sequence[str]) -> str:
-    files = len({one.expected for one in own})
-    said = own[0].observed.partition(" (")[0]
-    return said if files == 1 else f"{files} files are damaged: {said}"
+    files = len({evidence.expected for evidence in own})
+    text = own[0].observed.partition(" (")[0]
+    return text if files == 1 else f"{files} files are damaged: {text}"
 
 
 def _exhausted(own: Sequence[Evidence], columns: Sequence[str]) -> str:
@@ -256,8 +264,16 @@ def _exhausted(own: Sequence[Evidence], columns: Sequence[str]) -> str:
 
 def _configured(own: Sequence[Evidence], columns: Sequence[str]) -> str:
     """Of columns that a contract declares otherwise: where it does."""
-    said = [f"{one.column} is declared {one.observed}, and delivered as {one.expected}" for one in own if one.family is Family.TYPE]
-    said += [f"check {one.detail} fails, and would have failed before it was declared" for one in own if one.family is Family.CHECK]
+    said = [
+        f"{evidence.column} is declared {evidence.observed}, and delivered as {evidence.expected}"
+        for evidence in own
+        if evidence.family is Family.TYPE
+    ]
+    said += [
+        f"check {evidence.detail} fails, and would have failed before it was declared"
+        for evidence in own
+        if evidence.family is Family.CHECK
+    ]
     return "; ".join(dict.fromkeys(said)) or _observed(own, columns)
 
 
@@ -267,7 +283,7 @@ def _slow(own: Sequence[Evidence], _: Sequence[str]) -> str:
 
 
 def _poison(own: Sequence[Evidence], _: Sequence[str]) -> str:
-    outsized = [one.detail for one in own if one.detail.startswith(OUTSIZED)]
+    outsized = [evidence.detail for evidence in own if evidence.detail.startswith(OUTSIZED)]
     if len(outsized) == len(own):
         what, _, size = outsized[0].partition(": ")
         return f"{len(own)} deliveries take more memory or time than an attempt may" if len(own) > 1 else f"its delivery of {size}, {what}"
@@ -287,9 +303,9 @@ def _observed(own: Sequence[Evidence], columns: Sequence[str]) -> str:
         return _in("nulls")(own, columns or (own[0].column,))
     if own[0].observed.startswith(WITHDRAWN):
         return own[0].observed  # with the reason and the name
-    said = own[0].observed if own[0].family in _SAYS else own[0].detail or own[0].observed
-    said = without_quotes(said).partition(" (")[0].partition("; ")[0].partition("\n")[0]
-    return _checks(own) or said or own[0].family.value
+    text = own[0].observed if own[0].family in _SAYS else own[0].detail or own[0].observed
+    text = without_quotes(text).partition(" (")[0].partition("; ")[0].partition("\n")[0]
+    return _checks(own) or text or own[0].family.value
 
 
 def without_quotes(said: str) -> str:
@@ -298,7 +314,7 @@ def without_quotes(said: str) -> str:
 
 
 def _checks(own: Sequence[Evidence]) -> str:
-    names = sorted({one.detail for one in own if one.family is Family.CHECK and one.detail})
+    names = sorted({evidence.detail for evidence in own if evidence.family is Family.CHECK and evidence.detail})
     return f"check {_listed(names)} fail{'s' if len(names) == 1 else ''}" if names else ""
 
 

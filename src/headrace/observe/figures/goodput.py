@@ -102,7 +102,7 @@ class Goodput(msgspec.Struct, frozen=True):
     @property
     def slowest(self) -> str | None:
         """The segment that took the most of its work; None where it did none."""
-        return max(SEGMENTS, key=lambda one: self.work_us.get(one, 0)) if self.seconds else None
+        return max(SEGMENTS, key=lambda item: self.work_us.get(item, 0)) if self.seconds else None
 
     @property
     def seconds(self) -> float:
@@ -113,37 +113,37 @@ class Goodput(msgspec.Struct, frozen=True):
         return amount / self.seconds if self.seconds else None
 
 
-def places(one: GoodputAttempt) -> dict[str, int]:
+def places(attempt: GoodputAttempt) -> dict[str, int]:
     """Where the rows of one attempt went. What was held and accepted is published by the attempt that was held."""
-    found = dict.fromkeys(PLACES, 0)
-    for made in one.made:
-        found[made.place] += made.rows
-    rest = max(0, one.rows - sum(made.rows for made in one.made))
-    place = REJECTED if one.state == "published" else _OF_STATE.get(one.state, RETRY)
-    found[_OF_DECISION.get(one.decided, HELD) if place == HELD else place] += rest
-    return found
+    results = dict.fromkeys(PLACES, 0)
+    for publication in attempt.made:
+        results[publication.place] += publication.rows
+    rest = max(0, attempt.rows - sum(publication.rows for publication in attempt.made))
+    place = REJECTED if attempt.state == "published" else _OF_STATE.get(attempt.state, RETRY)
+    results[_OF_DECISION.get(attempt.decided, HELD) if place == HELD else place] += rest
+    return results
 
 
 def by_node(rows: Iterable[GoodputAttempt]) -> list[Goodput]:
     """Per node, in the order in which they come first."""
-    found: dict[str, list[GoodputAttempt]] = {}
-    for one in rows:
-        found.setdefault(one.node, []).append(one)
-    return [_sum(node, attempts) for node, attempts in found.items()]
+    results: dict[str, list[GoodputAttempt]] = {}
+    for row in rows:
+        results.setdefault(row.node, []).append(row)
+    return [_sum(node, attempts) for node, attempts in results.items()]
 
 
 def _sum(node: str, attempts: Sequence[GoodputAttempt]) -> Goodput:
     deliveries: dict[int, list[GoodputAttempt]] = {}
-    for one in attempts:
-        if one.delivery is not None:
-            deliveries.setdefault(one.delivery, []).append(one)
-    went = [(one, places(one)) for one in attempts if one.delivery is None]
+    for attempt in attempts:
+        if attempt.delivery is not None:
+            deliveries.setdefault(attempt.delivery, []).append(attempt)
+    went = [(attempt, places(attempt)) for attempt in attempts if attempt.delivery is None]
     delivered = sum(sum(each.values()) for _, each in went)
     for several in deliveries.values():
-        found = list(_of_delivery(several))
-        most = max(_anew(each) if several[0].before else sum(each.values()) for _, each in found)
-        delivered += max(most, sum(each[GOOD] for _, each in found))
-        went += found
+        results = list(_of_delivery(several))
+        most = max(_anew(each) if several[0].before else sum(each.values()) for _, each in results)
+        delivered += max(most, sum(each[GOOD] for _, each in results))
+        went += results
     total = {place: sum(each[place] for _, each in went) for place in PLACES}
     return Goodput(
         node=node,
@@ -151,38 +151,38 @@ def _sum(node: str, attempts: Sequence[GoodputAttempt]) -> Goodput:
         staged=sum(total.values()),
         delivered=delivered,
         places=total,
-        good_bytes=sum(made.bytes for one, _ in went for made in one.made if made.place == GOOD),
-        work_us={name: sum(one.work_us.get(name, 0) for one in attempts) for name in SEGMENTS},
+        good_bytes=sum(publication.bytes for attempt, _ in went for publication in attempt.made if publication.place == GOOD),
+        work_us={name: sum(attempt.work_us.get(name, 0) for attempt in attempts) for name in SEGMENTS},
     )
 
 
-def _anew(found: Mapping[str, int]) -> int:
+def _anew(results: Mapping[str, int]) -> int:
     """Rows about which an attempt decided something else than was decided before."""
-    return sum(rows for place, rows in found.items() if place not in (IDENTICAL, RETRY, WAITING))
+    return sum(rows for place, rows in results.items() if place not in (IDENTICAL, RETRY, WAITING))
 
 
 def _of_delivery(attempts: Sequence[GoodputAttempt]) -> Iterator[tuple[GoodputAttempt, dict[str, int]]]:
     """The attempts at one delivery, and where their rows went: what was decided of it before the
     last that decided was ingested again. One that failed decided nothing."""
-    last = max((n for n, one in enumerate(attempts) if one.state in _SETTLED), default=0)
-    for n, one in enumerate(_kept(attempts)):
-        if n < last and not one.made:
-            yield one, {**dict.fromkeys(PLACES, 0), RETRY: one.rows}
+    last = max((n for n, attempt in enumerate(attempts) if attempt.state in _SETTLED), default=0)
+    for n, attempt in enumerate(_kept(attempts)):
+        if n < last and not attempt.made:
+            yield attempt, {**dict.fromkeys(PLACES, 0), RETRY: attempt.rows}
         else:
-            yield one, places(one)
+            yield attempt, places(attempt)
 
 
 def _kept(attempts: Sequence[GoodputAttempt]) -> list[GoodputAttempt]:
     """The same attempts at one delivery; what an identical publication of it replaced stands for as
     long as that one."""
-    every = [(made.at_us, n, made) for n, one in enumerate(attempts) for made in one.made]
+    every = [(publication.at_us, n, publication) for n, attempt in enumerate(attempts) for publication in attempt.made]
     following: dict[str, GoodputPublication] = {}
-    found: list[list[GoodputPublication]] = [[] for _ in attempts]
-    for _, n, made in sorted(every, key=lambda one: one[:2], reverse=True):
-        after, kept = following.get(made.partition), made
+    results: list[list[GoodputPublication]] = [[] for _ in attempts]
+    for _, n, publication in sorted(every, key=lambda item: item[:2], reverse=True):
+        after, goodput_publication = following.get(publication.partition), publication
         same = after if after is not None and after.identical and not after.wrong else None
-        if same is not None and same.at_us == made.ended_us:
-            kept = msgspec.structs.replace(made, ended_us=same.ended_us)
-        following[made.partition] = kept
-        found[n].append(kept)
-    return [msgspec.structs.replace(one, made=tuple(found[n])) for n, one in enumerate(attempts)]
+        if same is not None and same.at_us == publication.ended_us:
+            goodput_publication = msgspec.structs.replace(publication, ended_us=same.ended_us)
+        following[publication.partition] = goodput_publication
+        results[n].append(goodput_publication)
+    return [msgspec.structs.replace(attempt, made=tuple(results[n])) for n, attempt in enumerate(attempts)]

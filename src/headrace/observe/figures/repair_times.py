@@ -47,13 +47,13 @@ class Times(msgspec.Struct, frozen=True):
 
 def times(occurred: Sequence[Occurred], now_us: int) -> Times:
     """Medians lie with the larger of the two in the middle: towards the bad side."""
-    detect = sorted(one.detect_us for one in occurred)
-    restore = sorted(one.restore_us(now_us) for one in occurred)
+    detect = sorted(item.detect_us for item in occurred)
+    restore = sorted(item.restore_us(now_us) for item in occurred)
     return Times(
         incidents=len(occurred),
-        open=sum(one.restored_us is None for one in occurred),
-        found_by_people=sum(one.kind == REPORTED for one in occurred),
-        recurrences=sum(one.recurrence_of is not None for one in occurred),
+        open=sum(item.restored_us is None for item in occurred),
+        found_by_people=sum(item.kind == REPORTED for item in occurred),
+        recurrences=sum(item.recurrence_of is not None for item in occurred),
         detect_median_us=_median(detect),
         detect_worst_us=detect[-1] if detect else None,
         restore_median_us=_median(restore),

@@ -41,14 +41,14 @@ class SourceScore(msgspec.Struct, frozen=True):
     quality: float | None
 
 
-def score(one: SourceDeliveries) -> SourceScore:
+def score(deliveries: SourceDeliveries) -> SourceScore:
     """Stability: on time, and without a change. Quality: rows accepted of those that were or should have been delivered."""
-    if one.deliveries < DELIVERIES_LEAST:
+    if deliveries.deliveries < DELIVERIES_LEAST:
         return SourceScore(None, None)
-    punctual = lower_bound(one.on_time / one.expected, one.expected) if one.expected else 1.0
-    steady = lower_bound((one.deliveries - one.changed) / one.deliveries, one.deliveries)
-    rows = one.rows_accepted + one.rows_refused + one.rows_missing
-    accepted = lower_bound(one.rows_accepted / rows, one.deliveries + one.missing) if rows else 0.0
+    punctual = lower_bound(deliveries.on_time / deliveries.expected, deliveries.expected) if deliveries.expected else 1.0
+    steady = lower_bound((deliveries.deliveries - deliveries.changed) / deliveries.deliveries, deliveries.deliveries)
+    rows = deliveries.rows_accepted + deliveries.rows_refused + deliveries.rows_missing
+    accepted = lower_bound(deliveries.rows_accepted / rows, deliveries.deliveries + deliveries.missing) if rows else 0.0
     return SourceScore(punctual * steady, accepted)
 
 

@@ -38,42 +38,50 @@ def gather(
     tx: Transaction, context: EvaluationContext, blockage: Blockage, reach: DownstreamIndex, after: int
 ) -> tuple[list[Evidence], int]:
     """The outages that made somebody wait, of deliveries found after a time; and when the last of those was found."""
-    found: dict[str, tuple[int, Evidence]] = {}
+    results: dict[str, tuple[int, Evidence]] = {}
     last = after
     for node in context.declared.nodes.values():
         waited = absences.waited(tx, node.name, after) if node.is_source else []
-        for seen_us, group in groupby(waited, key=lambda one: one.observed_at):
+        for seen_us, group in groupby(waited, key=lambda item: item.observed_at):
             last = max(last, seen_us)
             outages = _outages(tx, context, blockage, reach, node, list(group), seen_us)
-            due_us, one = min(outages, key=lambda each: each[0], default=(0, None))
-            if one is not None and (one.id not in found or due_us < found[one.id][0]):
-                found[one.id] = due_us, one
-    return [one for _, one in found.values()], last
+            due_us, evidence = min(outages, key=lambda each: each[0], default=(0, None))
+            if evidence is not None and (evidence.id not in results or due_us < results[evidence.id][0]):
+                results[evidence.id] = due_us, evidence
+    return [evidence for _, evidence in results.values()], last
 
 
 def without_workers(tx: Transaction) -> Iterator[Evidence]:
     """That no worker starts: whoever looks then, nothing is computed."""
-    found = attending.broken(tx)
-    if found is not None:
+    problem = attending.broken(tx)
+    if problem is not None:
         yield Evidence(
             id=f"{WORKERS}:broken", node=HEADRACE, family=Family.ABSENCE, kind=CauseKind.RUNTIME_DOWN.value, expected="workers start",
-            observed=found.why, strength=NATS, at_us=found.seen, began_us=found.since, detail=NO_WORKER,
+            observed=problem.why, strength=NATS, at_us=problem.seen, began_us=problem.since, detail=NO_WORKER,
         )  # fmt: skip
 
 
 def without_lake(tx: Transaction) -> Iterator[Evidence]:
     """That the lake can't be written: nothing can be published, whatever runs."""
-    found = attending.closed(tx)
-    if found is not None:
+    problem = attending.closed(tx)
+    if problem is not None:
         yield Evidence(
-            id=f"{LAKE}:lake", node=HEADRACE, family=Family.RESOURCES, kind=CauseKind.RESOURCE_EXHAUSTED.value,
-            expected=needed(found.why), observed=found.why, strength=NATS, at_us=found.seen, began_us=found.since, error_kind=ENVIRONMENT,
-        )  # fmt: skip
+            id=f"{LAKE}:lake",
+            node=HEADRACE,
+            family=Family.RESOURCES,
+            kind=CauseKind.RESOURCE_EXHAUSTED.value,
+            expected=needed(problem.why),
+            observed=problem.why,
+            strength=NATS,
+            at_us=problem.seen,
+            began_us=problem.since,
+            error_kind=ENVIRONMENT,
+        )
 
 
 def known(tx: Transaction) -> list[Evidence]:
     """The outages that were found before."""
-    return [msgspec.msgpack.decode(one, type=Evidence) for one in stored.contents_of(tx, GAP)]
+    return [msgspec.msgpack.decode(item, type=Evidence) for item in stored.contents_of(tx, GAP)]
 
 
 def _outages(
@@ -90,13 +98,15 @@ def _outages(
     observations = absences.observations_before(tx, source.name, seen_us)
     if not observations or observations[0].failed:
         return  # nobody had looked before, or the source couldn't be read
-    pace = context.declared.tick_every_us or usual_break(_breaks(tx, source.name, [one.at for one in observations], seen_us))
+    pace = context.declared.tick_every_us or usual_break(
+        _breaks(tx, source.name, [observation.at for observation in observations], seen_us)
+    )
     sources = [node.name for node in context.declared.nodes.values() if node.is_source]
     for consumer in reach.consumers(source.name):
-        terms = next(one for one in context.declared.consumers if one.consumer == consumer)
+        terms = next(terms for terms in context.declared.consumers if terms.consumer == consumer)
         for due in absences.missed(tx, consumer, observations[0].at, seen_us):
-            arrived = min((one.arrived_at for one in waited if _is_of(source, one.partition, terms, due.interval)), default=due.due_at)
-            if arrived >= due.due_at or any(one.block is not BlockReason.WAITING for one in blockage.of(terms, due.interval)):
+            arrived = min((item.arrived_at for item in waited if _is_of(source, item.partition, terms, due.interval)), default=due.due_at)
+            if arrived >= due.due_at or any(item.block is not BlockReason.WAITING for item in blockage.of(terms, due.interval)):
                 continue  # it would have been missed all the same
             last = _away_since(tx, sources, due.due_at, arrived, pace, seen_us)
             if last is not None:
@@ -117,8 +127,8 @@ def _away_since(tx: Transaction, sources: list[str], due_us: int, arrived: int, 
 
 def _breaks(tx: Transaction, source: str, observations: list[int], seen_us: int) -> dict[int, int]:
     """When each break between two looks ended → how long it was."""
-    found = {until: until - began for began, until in absences.long_breaks(tx, source, seen_us)}
-    return found | {later: later - earlier for later, earlier in pairwise(observations)}
+    results = {until: until - began for began, until in absences.long_breaks(tx, source, seen_us)}
+    return results | {later: later - earlier for later, earlier in pairwise(observations)}
 
 
 def _is_of(source: Node, partition: str, terms: Terms, interval: str) -> bool:

@@ -15,10 +15,15 @@ from headrace.store.queries import pauses
 EXACT_NATS = 12.0
 
 
-def gather(tx: Transaction, found: list[BlockedInterval], now: int) -> Iterator[Evidence]:
+def gather(tx: Transaction, intervals: list[BlockedInterval], now: int) -> Iterator[Evidence]:
     """What people did that intervals wait for: paused nodes, publications taken back."""
-    blocks = {(b.block, b.node, b.partition): b for one in found for b in one.by if b.block in (BlockReason.PAUSED, BlockReason.WITHDRAWN)}
-    held = {one.node: one for one in pauses.in_force(tx, now)} if blocks else {}
+    blocks = {
+        (b.block, b.node, b.partition): b
+        for interval in intervals
+        for b in interval.by
+        if b.block in (BlockReason.PAUSED, BlockReason.WITHDRAWN)
+    }
+    held = {pause.node: pause for pause in pauses.in_force(tx, now)} if blocks else {}
     told: set[str] = set()
     for (block, node, partition), blocked in blocks.items():
         if block is BlockReason.WITHDRAWN:

@@ -19,12 +19,12 @@ PATIENCE_US = 3_600_000_000
 """Who is to approve something that no consumer waits for may take so long before it is forgotten rather than being looked at."""
 
 
-def gather(tx: Transaction, found: list[BlockedInterval], now: int) -> Iterator[Evidence]:
+def gather(tx: Transaction, intervals: list[BlockedInterval], now: int) -> Iterator[Evidence]:
     """The plans that wait for an approval: those that would compute what a consumer waits for at once, others after a while."""
-    wanted = {blocked.node for one in found for blocked in one.by}
+    wanted = {blocked.node for interval in intervals for blocked in interval.by}
     for plan in plans.awaiting(tx):
         chosen = msgspec.msgpack.decode(plan.content, type=Backfill).chosen
-        waits = next((one.node for one in chosen if one.node in wanted), None)
+        waits = next((item.node for item in chosen if item.node in wanted), None)
         forgotten = now - plan.created_at >= PATIENCE_US
         node = waits or (chosen[0].node if chosen and forgotten else None)
         if node is not None:

@@ -78,9 +78,9 @@ def _of_source(
     delay = None if node.expect_by is not None else usual_delay(tx, node)
     declared = expected_since(tx, node.name)
     for key in sorted(absent):
-        by, said = expected_by(node, key, delay), "" if node.expect_by is not None else ", as usual"
+        by, text = expected_by(node, key, delay), "" if node.expect_by is not None else ", as usual"
         if by is None:
-            by, said = missed.get((node.name, key)), ", when a consumer was due"
+            by, text = missed.get((node.name, key)), ", when a consumer was due"
         if (node.name, key) not in missed and obligations.let_go(tx, reach.consumers(node.name), key):
             if not _awaited(context, blockage, reach, node, key, now):
                 continue
@@ -96,7 +96,7 @@ def _of_source(
         throttled = looked[0].code == "source_throttled"
         yield Evidence(
             id=f"{KIND}:{node.name}@{key}", node=node.name, partition=key, family=Family.ARRIVAL, kind="" if failing else late.value,
-            expected=f"by {dated(by, context.declared.timezone)}{said}",
+            expected=f"by {dated(by, context.declared.timezone)}{text}",
             observed=THROTTLED if throttled else "nothing was delivered",
             strength=EXACT_NATS if node.expect_by is not None else HISTORY_NATS, at_us=now, began_us=by,
         )  # fmt: skip
@@ -108,12 +108,12 @@ def _awaited(context: EvaluationContext, blockage: Blockage, reach: DownstreamIn
     assert node.partition.grain is not None
     began_us, ended_us = bounds_us(key, node.partition.grain, node.timezone)
     readers = set(reach.consumers(node.name))
-    for terms in (one for one in context.declared.consumers if one.consumer in readers):
-        for one in promises(terms, context, now):
-            since, until = bounds_us(one.interval, terms.per, terms.timezone)
-            if one.settled or until <= began_us or (since >= ended_us and until > now):
+    for terms in (consumer for consumer in context.declared.consumers if consumer.consumer in readers):
+        for promise in promises(terms, context, now):
+            since, until = bounds_us(promise.interval, terms.per, terms.timezone)
+            if promise.settled or until <= began_us or (since >= ended_us and until > now):
                 continue
-            if any((by.node, by.partition) == (node.name, key) for by in blockage.of(terms, one.interval)):
+            if any((by.node, by.partition) == (node.name, key) for by in blockage.of(terms, promise.interval)):
                 return True
     return False
 
@@ -150,11 +150,11 @@ def expected_by(node: Node, key: str, delay: int | None) -> int | None:
 def usual_delay(tx: Transaction, node: Node) -> int | None:
     """How long after its interval's end a delivery has come at the latest, but for one in a hundred, with a margin; None where too
     little is known."""
-    took = [one.delay_us for one in came(tx, node)]
+    took = [arrival.delay_us for arrival in came(tx, node)]
     if len(took) < LEAST:
         return None
     middle = statistics.median(took)
-    spread = statistics.median(abs(one - middle) for one in took)
+    spread = statistics.median(abs(item - middle) for item in took)
     late = sorted(took)[min(len(took) - 1, math.ceil(0.99 * len(took)) - 1)]
     return late + max(MARGIN_LEAST_US, int(3 * spread))
 
@@ -186,15 +186,17 @@ def came(tx: Transaction, node: Node) -> list[TimedArrival]:
     grain = node.partition.grain
     assert grain is not None
     declared = expected_since(tx, node.name)
-    arrived = [one for one in arrivals.first_arrivals(tx, node.name, HISTORY) if began(one[0], grain, node.timezone) is not None]
+    arrived = [
+        arrival for arrival in arrivals.first_arrivals(tx, node.name, HISTORY) if began(arrival[0], grain, node.timezone) is not None
+    ]
     at_once = Counter(at for _, at, _ in arrived)
     newest = {at: key for key, at, _ in reversed(arrived)}
     unseen_until = arrivals.ends_of_gaps(tx, node.name)
-    found = []
+    timed_arrivals = []
     for key, at, observed in arrived:
         ended = bounds_us(key.partition("/")[0], grain, node.timezone)[1]
         lay_there = ended < declared <= at + FIRST_OBSERVATION_US
         loaded = at_once[at] > AT_ONCE_MAX and newest[at] != key
         if not lay_there and not loaded and at not in unseen_until:
-            found.append(TimedArrival(ended, at, observed))
-    return found
+            timed_arrivals.append(TimedArrival(ended, at, observed))
+    return timed_arrivals

@@ -54,21 +54,21 @@ HostOf: TypeAlias = Callable[[str], str]
 """The server, connection or folder that a node is read from; empty for all but sources."""
 
 
-def gather(tx: Transaction, host_of: HostOf, found: Gathered, after_fact: int, after_revision: int) -> tuple[int, int]:
+def gather(tx: Transaction, host_of: HostOf, result: Gathered, after_fact: int, after_revision: int) -> tuple[int, int]:
     """Take up facts and partitions after these numbers; the last numbers that were taken up."""
     facts, history = news.facts(tx, after_fact, NEWS_MAX), ObservationHistory(tx)
     for fact in facts:
         cured = _cured(tx, fact)
         for was in cured:
             known = msgspec.structs.replace(_of_fact(tx, was, history), held=False, repeated=False, corrected=True)
-            found.add(known, was.attempt, over=fact.at)
+            result.add(known, was.attempt, over=fact.at)
         if not cured and not _echoes(tx, fact):
-            found.add(_of_fact(tx, fact, history), fact.attempt)
+            result.add(_of_fact(tx, fact, history), fact.attempt)
     changed = news.changed(tx, after_revision, NEWS_MAX)
-    concerned = stored.standing_nodes(tx) | found.touched if changed else set()
-    for one in changed:
-        if one.state not in READABLE or one.node in concerned:
-            _of_partition(tx, host_of, found, one, history)
+    concerned = stored.standing_nodes(tx) | result.touched if changed else set()
+    for partition in changed:
+        if partition.state not in READABLE or partition.node in concerned:
+            _of_partition(tx, host_of, result, partition, history)
     return (facts[-1].id if facts else after_fact), (changed[-1].revision if changed else after_revision)
 
 
@@ -78,13 +78,13 @@ def _cured(tx: Transaction, fact: FactNews) -> list[FactNews]:
     happened, unless an incident says so already."""
     if fact.kind != CauseKind.RESTATEMENT or incidents.open_kinds_at(tx, fact.node, _partition(fact.partition), fact.attempt) & _WRONG:
         return []
-    found = [one for one in news.cured(tx, fact) if one.kind in _WRONG]
-    return [one for one in found if _shown_by(fact, one) or _taken_back(tx, fact, one)]
+    fact_news = [item for item in news.cured(tx, fact) if item.kind in _WRONG]
+    return [item for item in fact_news if _shown_by(fact, item) or _taken_back(tx, fact, item)]
 
 
-def _shown_by(fact: FactNews, one: FactNews) -> bool:
+def _shown_by(fact: FactNews, fact_news: FactNews) -> bool:
     """Whether it was found by comparing the two versions, and not warned of before."""
-    return one.observed_at is not None and one.observed_at == fact.observed_at
+    return fact_news.observed_at is not None and fact_news.observed_at == fact.observed_at
 
 
 def _taken_back(tx: Transaction, fact: FactNews, warning: FactNews) -> bool:
@@ -94,7 +94,7 @@ def _taken_back(tx: Transaction, fact: FactNews, warning: FactNews) -> bool:
     if warning.column and change.leaves(warning.column):
         return False
     for other in news.restated_with(tx, fact):
-        warned = {(one.kind, one.column) for one in news.cured(tx, other)}
+        warned = {(fact_news.kind, fact_news.column) for fact_news in news.cured(tx, other)}
         if (warning.kind, warning.column) not in warned and rewritten(other).is_like(change):
             return False
     return True
@@ -132,63 +132,73 @@ def _repeats(tx: Transaction, fact: FactNews) -> bool:
     return not open_there and news.repeated(tx, fact)
 
 
-def _of_partition(tx: Transaction, host_of: HostOf, found: Gathered, one: ChangedPartition, history: ObservationHistory) -> None:
+def _of_partition(tx: Transaction, host_of: HostOf, result: Gathered, partition: ChangedPartition, history: ObservationHistory) -> None:
     """What a partition's state says, and which evidence is over with it."""
-    if one.state in ("held", "rejected"):
-        _of_withheld(tx, found, one, history)
-    elif one.state == "failed" or (one.state == "waiting" and one.failures > 0):
-        _of_failure(tx, host_of, found, one)
-    elif one.state == "waiting" and says_disk(one.reason):
-        _of_no_space(tx, found, one)
-    elif one.state in READABLE:
-        if one.shown is not None:
-            found.forget(one.node, _partition(one.partition), one.shown)
-        _over(tx, found, one, one.shown, seen=True)
+    if partition.state in ("held", "rejected"):
+        _of_withheld(tx, result, partition, history)
+    elif partition.state == "failed" or (partition.state == "waiting" and partition.failures > 0):
+        _of_failure(tx, host_of, result, partition)
+    elif partition.state == "waiting" and says_disk(partition.reason):
+        _of_no_space(tx, result, partition)
+    elif partition.state in READABLE:
+        if partition.shown is not None:
+            result.forget(partition.node, _partition(partition.partition), partition.shown)
+        _over(tx, result, partition, partition.shown, seen=True)
 
 
-def _of_withheld(tx: Transaction, found: Gathered, one: ChangedPartition, history: ObservationHistory) -> None:
-    waits = news.newest_withheld(tx, one.node, one.partition)
+def _of_withheld(tx: Transaction, result: Gathered, partition: ChangedPartition, history: ObservationHistory) -> None:
+    waits = news.newest_withheld(tx, partition.node, partition.partition)
     if waits is None:
-        _decided(tx, found, one)
+        _decided(tx, result, partition)
         return
     attempt = waits.attempt
-    _over(tx, found, one, attempt)
-    key = _partition(one.partition)
-    known = any(of == attempt and held for _, of, held in stored.standing_at(tx, one.node, key))
-    if known or found.of_attempt(one.node, key, attempt):
+    _over(tx, result, partition, attempt)
+    key = _partition(partition.partition)
+    known = any(of == attempt and held for _, of, held in stored.standing_at(tx, partition.node, key))
+    if known or result.of_attempt(partition.node, key, attempt):
         return
-    found.add(
+    result.add(
         Evidence(
-            id=f"attempt:{attempt}@{key}", node=one.node, partition=key, family=Family.CHECK, observed=waits.reason, strength=HOLD_NATS,
-            at_us=waits.at, error_kind=one.state, history=history.intervals(one.node, waits.observed_at),
+            id=f"attempt:{attempt}@{key}",
+            node=partition.node,
+            partition=key,
+            family=Family.CHECK,
+            observed=waits.reason,
+            strength=HOLD_NATS,
+            at_us=waits.at,
+            error_kind=partition.state,
+            history=history.intervals(partition.node, waits.observed_at),
         ),
         attempt,
-    )  # fmt: skip
+    )
 
 
-def _decided(tx: Transaction, found: Gathered, one: ChangedPartition) -> None:
+def _decided(tx: Transaction, result: Gathered, partition: ChangedPartition) -> None:
     """Somebody dropped what was held. Of a history that is the end of it: nobody waits for such an
     interval, unless a promise does, and then the incident isn't over. Of other deliveries the
     interval is still missing."""
-    rows = stored.contents_at(tx, one.node, _partition(one.partition))
+    rows = stored.contents_at(tx, partition.node, _partition(partition.partition))
     history = [id_ for id_, content in rows if msgspec.msgpack.decode(content, type=Evidence).history]
-    found.end(one.node, history)
+    result.end(partition.node, history)
 
 
-def _of_failure(tx: Transaction, host_of: HostOf, found: Gathered, one: ChangedPartition) -> None:
-    ended = news.newest_ended(tx, one.node, one.partition)
+def _of_failure(tx: Transaction, host_of: HostOf, result: Gathered, partition: ChangedPartition) -> None:
+    ended = news.newest_ended(tx, partition.node, partition.partition)
     if ended is None or ended.state not in ("failed", "lost"):
         return
-    _over(tx, found, one, ended.attempt)
-    found.add(_failure(tx, host_of, one.node, one.partition, ended, f"attempt:{ended.attempt}"), ended.attempt)
+    _over(tx, result, partition, ended.attempt)
+    result.add(_failure(tx, host_of, partition.node, partition.partition, ended, f"attempt:{ended.attempt}"), ended.attempt)
 
 
 def of_backfills(tx: Transaction, host_of: HostOf) -> list[tuple[Evidence, str]]:
     """What backfills and repairs failed at and readers still lack: each with its attempt. Once production has tried such a partition, its
     own attempt is the evidence."""
     return [
-        (_failure(tx, host_of, one.node, one.partition, one.ended, f"{BACKFILLS}:{one.ended.attempt}"), one.ended.attempt)
-        for one in news.failed_in_backfills(tx, NEWS_MAX)
+        (
+            _failure(tx, host_of, backfill.node, backfill.partition, backfill.ended, f"{BACKFILLS}:{backfill.ended.attempt}"),
+            backfill.ended.attempt,
+        )
+        for backfill in news.failed_in_backfills(tx, NEWS_MAX)
     ]
 
 
@@ -207,21 +217,21 @@ def _failure(tx: Transaction, host_of: HostOf, node: str, partition: str, ended:
     )  # fmt: skip
 
 
-def _of_no_space(tx: Transaction, found: Gathered, one: ChangedPartition) -> None:
+def _of_no_space(tx: Transaction, result: Gathered, partition: ChangedPartition) -> None:
     """Two tries in a row that found the disk full or out of order: nobody's failure, but somebody has
     to mend that. It is one piece of evidence, however often it is tried."""
-    newest = attempts.of_partition(tx, one.node, one.partition, limit=FULL_TIMES)
+    newest = attempts.of_partition(tx, partition.node, partition.partition, limit=FULL_TIMES)
     if len(newest) < FULL_TIMES or not all(_found_full(attempt) for attempt in newest):
         return
-    key, last = _partition(one.partition), newest[0]
-    id_ = f"space:{one.node}@{key}"
-    if any(known == id_ for known, _, _ in stored.standing_at(tx, one.node, key)):
+    key, last = _partition(partition.partition), newest[0]
+    id_ = f"space:{partition.node}@{key}"
+    if any(known == id_ for known, _, _ in stored.standing_at(tx, partition.node, key)):
         return
-    found.add(
+    result.add(
         Evidence(
-            id=id_, node=one.node, partition=key, family=Family.RESOURCES, observed=one.reason,
-            expected=needed(one.reason),
-            strength=EXACT_NATS, at_us=last.finished_at or one.since, began_us=newest[-1].queued_at, error_kind=ENVIRONMENT,
+            id=id_, node=partition.node, partition=key, family=Family.RESOURCES, observed=partition.reason,
+            expected=needed(partition.reason),
+            strength=EXACT_NATS, at_us=last.finished_at or partition.since, began_us=newest[-1].queued_at, error_kind=ENVIRONMENT,
         ),
         last.id,
     )  # fmt: skip
@@ -232,12 +242,15 @@ def _found_full(attempt: Attempt) -> bool:
     return attempt.state == "skipped" and error.get("kind") == ENVIRONMENT
 
 
-def _over(tx: Transaction, found: Gathered, one: ChangedPartition, attempt: str | None, *, seen: bool = False) -> None:
+def _over(tx: Transaction, result: Gathered, partition: ChangedPartition, attempt: str | None, *, seen: bool = False) -> None:
     """What earlier attempts at a partition showed is over with this one, but for that which made what readers still see. `seen`: it
     is what readers see, so nothing that it showed keeps it from them; only what people say of it goes on."""
-    standing = stored.standing_at(tx, one.node, _partition(one.partition))
+    standing = stored.standing_at(tx, partition.node, _partition(partition.partition))
     over = [(id_, of, held) for id_, of, held in standing if of is not None]
-    found.end(one.node, [id_ for id_, of, held in over if of not in (attempt, one.shown) or (seen and held and not id_.startswith(_SAID))])
+    result.end(
+        partition.node,
+        [id_ for id_, of, held in over if of not in (attempt, partition.shown) or (seen and held and not id_.startswith(_SAID))],
+    )
 
 
 def _partition(key: str) -> str:

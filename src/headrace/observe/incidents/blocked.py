@@ -24,20 +24,20 @@ class BlockedInterval(msgspec.Struct, frozen=True):
 
 def waiting(tx: Transaction, context: EvaluationContext, blockage: Blockage, now: int) -> list[BlockedInterval]:
     """Of each consumer the newest intervals that are due and aren't there."""
-    terms = {one.consumer: one for one in context.declared.consumers}
+    terms = {consumer.consumer: consumer for consumer in context.declared.consumers}
     return [
-        BlockedInterval(consumer, one.interval, one.due_at, tuple(blockage.of(terms[consumer], one.interval)))
+        BlockedInterval(consumer, obligation.interval, obligation.due_at, tuple(blockage.of(terms[consumer], obligation.interval)))
         for consumer, unmet in obligations.all_unmet(tx, now, ASKED_MAX).items()
-        for one in (unmet if consumer in terms else ())
+        for obligation in (unmet if consumer in terms else ())
     ]
 
 
-def missed(found: list[BlockedInterval]) -> dict[tuple[str, str], int]:
+def missed(intervals: list[BlockedInterval]) -> dict[tuple[str, str], int]:
     """What isn't there although an interval that needs it is due: node and partition → since when it is due."""
     dues: dict[tuple[str, str], int] = {}
-    for one in found:
-        for blocked in one.by:
+    for interval in intervals:
+        for blocked in interval.by:
             if blocked.block is BlockReason.MISSING:
                 place = blocked.node, blocked.partition
-                dues[place] = min(dues.get(place, one.due_at), one.due_at)
+                dues[place] = min(dues.get(place, interval.due_at), interval.due_at)
     return dues

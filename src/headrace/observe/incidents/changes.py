@@ -27,8 +27,8 @@ def gather(tx: Transaction, after: int) -> tuple[list[Evidence], int]:
     newest = versions.newest_id(tx)
     if newest <= max(after, 0):
         return [], newest
-    found = [one for number in range(max(after, 1) + 1, newest + 1) for one in of_version(tx, number)] if after else []
-    return found[:CHANGES_MAX], newest
+    results = [evidence for number in range(max(after, 1) + 1, newest + 1) for evidence in of_version(tx, number)] if after else []
+    return results[:CHANGES_MAX], newest
 
 
 def of_version(tx: Transaction, number: int) -> Iterator[Evidence]:
@@ -65,20 +65,20 @@ def dropped_checks(tx: Transaction, after: int) -> dict[str, set[str]]:
     if before is None or newest is None:
         return {}
     was, now = _compiled(before.compiled).project, _compiled(newest.compiled).project
-    found = {}
+    results = {}
     for name, asset in was.assets.items():
-        left = {one.name for one in now.assets[name].checks} if name in now.assets else set()
-        found[name] = {one.name for one in asset.checks} - left
-    return {name: checks for name, checks in found.items() if checks}
+        left = {check.name for check in now.assets[name].checks} if name in now.assets else set()
+        results[name] = {check.name for check in asset.checks} - left
+    return {name: checks for name, checks in results.items() if checks}
 
 
-def proven(tx: Transaction, one: Evidence) -> bool:
+def proven(tx: Transaction, evidence: Evidence) -> bool:
     """Whether the target that a consumer's change declared has been written since: what fails there later isn't the declaration's."""
-    return publications.any_since_version(tx, one.node, _version(one))
+    return publications.any_since_version(tx, evidence.node, _version(evidence))
 
 
-def _version(one: Evidence) -> int:
-    return int(one.id.split(":")[1])
+def _version(evidence: Evidence) -> int:
+    return int(evidence.id.split(":")[1])
 
 
 def computed_since(tx: Transaction, changed: Sequence[Evidence], lost: Collection[str]) -> Iterator[Evidence]:
@@ -88,11 +88,11 @@ def computed_since(tx: Transaction, changed: Sequence[Evidence], lost: Collectio
         return
     before = (content for node, content in stored.standing_of(tx, KIND).values() if node in lost)
     known = [*(msgspec.msgpack.decode(content, type=Evidence) for content in before), *changed]
-    of_code = sorted((one for one in known if one.node in lost and one.detail in BODIES), key=_version)
-    for at, one in enumerate(of_code):
-        again = next((_version(later) for later in of_code[at + 1 :] if later.node == one.node), None)
-        if not one.proven and publications.any_since_version(tx, one.node, _version(one), again):
-            yield msgspec.structs.replace(one, proven=True)
+    of_code = sorted((evidence for evidence in known if evidence.node in lost and evidence.detail in BODIES), key=_version)
+    for at, evidence in enumerate(of_code):
+        again = next((_version(later) for later in of_code[at + 1 :] if later.node == evidence.node), None)
+        if not evidence.proven and publications.any_since_version(tx, evidence.node, _version(evidence), again):
+            yield msgspec.structs.replace(evidence, proven=True)
 
 
 def outlived(tx: Transaction, exports: Container[str]) -> Iterator[tuple[str, str]]:
@@ -105,26 +105,26 @@ def outlived(tx: Transaction, exports: Container[str]) -> Iterator[tuple[str, st
 def taken_back(tx: Transaction, changed: Sequence[Evidence]) -> Iterator[Evidence]:
     """The changes of code, old and new, of assets whose code is again what made their newest publication:
     no other code has given readers anything."""
-    names = {one.node for one in changed if one.detail == BODY}
+    names = {evidence.node for evidence in changed if evidence.detail == BODY}
     now = versions.get(tx, versions.newest_id(tx)) if names else None
     back = {name for name in names if now is not None and _is_back(tx, name, _compiled(now.compiled))}
     if back:
         standing = (msgspec.msgpack.decode(content, type=Evidence) for _, content in stored.standing_of(tx, KIND).values())
-        yield from (one for one in (*standing, *changed) if one.node in back and one.detail == BODY)
+        yield from (evidence for evidence in (*standing, *changed) if evidence.node in back and evidence.detail == BODY)
 
 
-def matters_still(tx: Transaction, one: Evidence) -> bool:
+def matters_still(tx: Transaction, evidence: Evidence) -> bool:
     """Whether something stands at its node that was seen since a change: taking the change back doesn't
     mean that it wasn't the cause."""
-    standing = (msgspec.msgpack.decode(content, type=Evidence) for content in stored.standing_contents(tx, one.node))
-    return any(each.family is not Family.CHANGE and each.at_us >= one.at_us for each in standing)
+    standing = (msgspec.msgpack.decode(content, type=Evidence) for content in stored.standing_contents(tx, evidence.node))
+    return any(each.family is not Family.CHANGE and each.at_us >= evidence.at_us for each in standing)
 
 
 def _is_back(tx: Transaction, name: str, now: Compiled) -> bool:
-    shown = publications.newest(tx, name)
-    if shown is None or publications.any_since_version(tx, name, shown.version + 1):
+    publication = publications.newest(tx, name)
+    if publication is None or publications.any_since_version(tx, name, publication.version + 1):
         return False
-    before = versions.get(tx, shown.version)
+    before = versions.get(tx, publication.version)
     return before is not None and _is_equal(name, _compiled(before.compiled), now)
 
 

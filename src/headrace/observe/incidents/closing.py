@@ -34,58 +34,58 @@ AGAIN_US = 30 * 24 * 3_600_000_000
 def close(tx: Transaction, context: EvaluationContext, blockage: Blockage, evaluation: Evaluation, now: int) -> None:
     """Follow each open incident to its end: recovering when its evidence is gone, resolved when its
     partitions are published and `status` finds nobody wrong or unserved through it."""
-    for one in stored.open_ones(tx):
-        if one.kind == CauseKind.DATA_CORRUPTED and not stored_evidence.stands(tx, one.id):
-            stored.sound_again(tx, one.id, now)  # its files are there again, or were replaced
-        stored_evidence.end(tx, _let_go(tx, one, evaluation), now)
-        if stored_evidence.stands(tx, one.id):
+    for incident in stored.open_ones(tx):
+        if incident.kind == CauseKind.DATA_CORRUPTED and not stored_evidence.stands(tx, incident.id):
+            stored.sound_again(tx, incident.id, now)  # its files are there again, or were replaced
+        stored_evidence.end(tx, _let_go(tx, incident, evaluation), now)
+        if stored_evidence.stands(tx, incident.id):
             continue
-        if stored.still_read(tx, one.id):
-            if one.state == "recovering":
-                _open_again(tx, one, now)
+        if stored.still_read(tx, incident.id):
+            if incident.state == "recovering":
+                _open_again(tx, incident, now)
             continue
-        warned = stored_evidence.warned_last(tx, one.id)
-        if one.id in evaluation.behind or _unserved(tx, context, blockage, one, now):
-            _recovering(tx, one, "its cause is gone; those affected aren't all served yet", now)
+        warned = stored_evidence.warned_last(tx, incident.id)
+        if incident.id in evaluation.behind or _unserved(tx, context, blockage, incident, now):
+            _recovering(tx, incident, "its cause is gone; those affected aren't all served yet", now)
         elif warned is not None and now - warned < SHOWN_US:
             continue
-        elif repair := rebuilding(tx, context, one):
-            _recovering(tx, one, repair, now)
-        elif not _superseded(context, one, evaluation):
-            _resolved(tx, context, one, evaluation, now)
+        elif repair := rebuilding(tx, context, incident):
+            _recovering(tx, incident, repair, now)
+        elif not _superseded(context, incident, evaluation):
+            _resolved(tx, context, incident, evaluation, now)
 
 
 def reopen(tx: Transaction, now: int) -> None:
     """Open those again whose wrong rows readers see again, though they were resolved."""
-    for one in stored.read_again(tx, now - AGAIN_US):
-        _open_again(tx, one, now)
+    for incident in stored.read_again(tx, now - AGAIN_US):
+        _open_again(tx, incident, now)
 
 
-def _open_again(tx: Transaction, one: Incident, now: int) -> None:
-    stored.write(tx, msgspec.structs.replace(one, state="open", restored_at=None, resolved_at=None, updated_at=now))
-    stored.happened(tx, one.id, [Happened(now, "opened again: the same rows were published again", HEADRACE)])
+def _open_again(tx: Transaction, incident: Incident, now: int) -> None:
+    stored.write(tx, msgspec.structs.replace(incident, state="open", restored_at=None, resolved_at=None, updated_at=now))
+    stored.happened(tx, incident.id, [Happened(now, "opened again: the same rows were published again", HEADRACE)])
 
 
-def _recovering(tx: Transaction, one: Incident, why: str, now: int) -> None:
-    if one.state != "recovering":
-        stored.write(tx, msgspec.structs.replace(one, state="recovering", updated_at=now))
-        stored.happened(tx, one.id, [Happened(now, why, HEADRACE)])
+def _recovering(tx: Transaction, incident: Incident, why: str, now: int) -> None:
+    if incident.state != "recovering":
+        stored.write(tx, msgspec.structs.replace(incident, state="recovering", updated_at=now))
+        stored.happened(tx, incident.id, [Happened(now, why, HEADRACE)])
 
 
-def _resolved(tx: Transaction, context: EvaluationContext, one: Incident, evaluation: Evaluation, now: int) -> None:
-    served = _restored_at(tx, context, one, evaluation, min(now, stored_evidence.warned_last(tx, one.id) or now))
-    text, acted_us = endings.ending(tx, context, one, evaluation, now)
+def _resolved(tx: Transaction, context: EvaluationContext, incident: Incident, evaluation: Evaluation, now: int) -> None:
+    served = _restored_at(tx, context, incident, evaluation, min(now, stored_evidence.warned_last(tx, incident.id) or now))
+    text, acted_us = endings.ending(tx, context, incident, evaluation, now)
     restored = max(served, min(acted_us, now))  # nothing is over before the act that ended it
-    stored.write(tx, msgspec.structs.replace(one, state="resolved", restored_at=restored, resolved_at=now, updated_at=now))
-    stored.happened(tx, one.id, [Happened(now, f"{endings.RESOLVED}{text}", HEADRACE)])
+    stored.write(tx, msgspec.structs.replace(incident, state="resolved", restored_at=restored, resolved_at=now, updated_at=now))
+    stored.happened(tx, incident.id, [Happened(now, f"{endings.RESOLVED}{text}", HEADRACE)])
 
 
-def _let_go(tx: Transaction, one: Incident, evaluation: Evaluation) -> list[str]:
+def _let_go(tx: Transaction, incident: Incident, evaluation: Evaluation) -> list[str]:
     """The evidence of deliveries that somebody dropped and nobody waits for: every promise that
     needs the interval was waived or is met."""
     return [
         id_
-        for node, key in stored.partitions_of(tx, one.id)
+        for node, key in stored.partitions_of(tx, incident.id)
         if quarantine.dropped(tx, node, key or WHOLE) is not None and news.newest_withheld(tx, node, key or WHOLE) is None
         if all(_settled(tx, name, key) for name in evaluation.consumers_of(node))
         for id_, _, held in stored_evidence.standing_at(tx, node, key)
@@ -94,26 +94,28 @@ def _let_go(tx: Transaction, one: Incident, evaluation: Evaluation) -> list[str]
 
 
 def _settled(tx: Transaction, consumer: str, key: str) -> bool:
-    found = obligations.get(tx, consumer, key.partition(SEPARATOR)[0])
-    return found is not None and (found.met_at is not None or found.waived_at is not None)
+    obligation = obligations.get(tx, consumer, key.partition(SEPARATOR)[0])
+    return obligation is not None and (obligation.met_at is not None or obligation.waived_at is not None)
 
 
-def _superseded(context: EvaluationContext, one: Incident, evaluation: Evaluation) -> bool:
+def _superseded(context: EvaluationContext, incident: Incident, evaluation: Evaluation) -> bool:
     """Whether readers still see what a vendor's restatement superseded, because nobody has asked
     for it to be recomputed."""
-    if one.kind != CauseKind.RESTATEMENT:
+    if incident.kind != CauseKind.RESTATEMENT:
         return False
-    restated = frozenset(one.affected.partitions)
-    return any(node in one.affected.assets and is_made_of(context, node, key, one.node, restated) for node, key in evaluation.superseded)
+    restated = frozenset(incident.affected.partitions)
+    return any(
+        node in incident.affected.assets and is_made_of(context, node, key, incident.node, restated) for node, key in evaluation.superseded
+    )
 
 
-def _unserved(tx: Transaction, context: EvaluationContext, blockage: Blockage, one: Incident, now: int) -> bool:
+def _unserved(tx: Transaction, context: EvaluationContext, blockage: Blockage, incident: Incident, now: int) -> bool:
     """Whether an affected consumer has an obligation that is due, isn't met, and isn't held back by something else."""
-    affected = set(one.affected.consumers)
+    affected = set(incident.affected.consumers)
     if not affected:
         return False
-    others = (_places(tx, other.id) for other in stored.open_ones(tx) if other.id != one.id and stored_evidence.stands(tx, other.id))
-    places = _places(tx, one.id).difference(*others)
+    others = (_places(tx, other.id) for other in stored.open_ones(tx) if other.id != incident.id and stored_evidence.stands(tx, other.id))
+    places = _places(tx, incident.id).difference(*others)
     return any(t.consumer in affected and _waits(tx, blockage, t, places, now) for t in context.declared.consumers)
 
 
@@ -123,38 +125,38 @@ def _places(tx: Transaction, number: int) -> set[tuple[str, str]]:
 
 
 def _waits(tx: Transaction, blockage: Blockage, terms: Terms, places: Collection[tuple[str, str]], now: int) -> bool:
-    for one in obligations.unmet(tx, terms.consumer, limit=UNMET_ASKED):
-        if one.due_at <= now and not _held_elsewhere(blockage.of(terms, one.interval), places):
+    for obligation in obligations.unmet(tx, terms.consumer, limit=UNMET_ASKED):
+        if obligation.due_at <= now and not _held_elsewhere(blockage.of(terms, obligation.interval), places):
             return True
     return False
 
 
-def _held_elsewhere(found: Iterable[Blocked], places: Collection[tuple[str, str]]) -> bool:
+def _held_elsewhere(results: Iterable[Blocked], places: Collection[tuple[str, str]]) -> bool:
     """Whether something holds an interval back that doesn't go on by itself, elsewhere than where this incident, and no other, was seen."""
-    return any(one.block is not BlockReason.WAITING and (one.node, one.partition) not in places for one in found)
+    return any(item.block is not BlockReason.WAITING and (item.node, item.partition) not in places for item in results)
 
 
-def _restored_at(tx: Transaction, context: EvaluationContext, one: Incident, evaluation: Evaluation, now: int) -> int:
+def _restored_at(tx: Transaction, context: EvaluationContext, incident: Incident, evaluation: Evaluation, now: int) -> int:
     """When the last of those affected was served again, or had a restatement's new figures, never before it was opened last; where nobody
     was affected, when its evidence was gone. A deadline that couldn't be met fits again with the first interval that is in time."""
-    opened = endings.opened_last_at(tx, one)
-    since = one.began_at if opened == one.opened_at else opened
-    fits = one.kind == CauseKind.DEADLINE_INFEASIBLE
+    opened = endings.opened_last_at(tx, incident)
+    since = incident.began_at if opened == incident.opened_at else opened
+    fits = incident.kind == CauseKind.DEADLINE_INFEASIBLE
     met = [
-        kept.met_at
-        for consumer in one.affected.consumers
-        for kept in obligations.newest(tx, consumer)
-        if kept.met_at is not None and (fits or kept.met_at > kept.due_at) and since < kept.met_at <= now
+        obligation.met_at
+        for consumer in incident.affected.consumers
+        for obligation in obligations.newest(tx, consumer)
+        if obligation.met_at is not None and (fits or obligation.met_at > obligation.due_at) and since < obligation.met_at <= now
     ]
-    replaced = evaluation.replaced_at(one.id)
+    replaced = evaluation.replaced_at(incident.id)
     again = [] if replaced is None or replaced < since else [replaced]
-    return max(max([*met, *again, *_recomputed(tx, context, one)], default=now), opened)
+    return max(max([*met, *again, *_recomputed(tx, context, incident)], default=now), opened)
 
 
-def _recomputed(tx: Transaction, context: EvaluationContext, one: Incident) -> Iterator[int]:
+def _recomputed(tx: Transaction, context: EvaluationContext, incident: Incident) -> Iterator[int]:
     """When what is made of a vendor's restatement was published with its figures."""
-    if one.kind == CauseKind.RESTATEMENT:
-        restated = frozenset(one.affected.partitions)
-        for row in restatements.replaced(tx, one.began_at, REPLACED_ASKED):
-            if row.node in one.affected.assets and is_made_of(context, row.node, row.partition, one.node, restated):
+    if incident.kind == CauseKind.RESTATEMENT:
+        restated = frozenset(incident.affected.partitions)
+        for row in restatements.replaced(tx, incident.began_at, REPLACED_ASKED):
+            if row.node in incident.affected.assets and is_made_of(context, row.node, row.partition, incident.node, restated):
                 yield row.at

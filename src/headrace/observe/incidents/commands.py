@@ -102,10 +102,10 @@ def note(tx: Transaction, context: EvaluationContext, blockage: Blockage, after:
     that they touch; up to which entry. A negative `after` means that none was read yet: what was
     done before an incident opened isn't about it."""
     last = trail.last_seq(tx)
-    found = stored.open_ones(tx) if 0 <= after < last else []
-    if not found:
+    incidents = stored.open_ones(tx) if 0 <= after < last else []
+    if not incidents:
         return last
-    known = [(one.id, _Touched(tx, context, one)) for one in found]
+    known = [(incident.id, _Touched(tx, context, incident)) for incident in incidents]
     rows = trail.commands(tx, after, tuple(_DID), READ_MAX)
     for command in _parsed(tx, context, rows):
         if command.action == Action.INCIDENT_FIXED:
@@ -126,19 +126,19 @@ def since(tx: Transaction, context: EvaluationContext, incident: Incident, lines
     written = [line.act for line in lines if line.act is not None]
     numbers = [int(act.removeprefix(ACT)) for act in written if act.startswith(ACT)]
     rows = [row for number in numbers if (row := trail.command(tx, number)) is not None]
-    found = list(_parsed(tx, context, rows))
+    actions = list(_parsed(tx, context, rows))
     failed, done = _spans(written, FAILED), _spans(written, REPAIRED)
     ends = {**failed, **done}
     touched = _Touched(tx, context, incident)
-    repairs = [one for one in found if one.action == Action.INCIDENT_FIXED]
-    steps = {repair.seq: [one for one in found if _is_step(one, repair, ends.get(repair.seq))] for repair in repairs}
+    repairs = [action for action in actions if action.action == Action.INCIDENT_FIXED]
+    steps = {repair.seq: [action for action in actions if _is_step(action, repair, ends.get(repair.seq))] for repair in repairs}
     # A repair that has published nothing of the incident did no more than its other steps.
     in_vain = {seq for seq, done in steps.items() if seq not in failed and _computed_nothing(tx, touched, done)}
-    hidden = {*failed, *in_vain, *(one.seq for seq, done in steps.items() if seq not in in_vain for one in done)}
-    kept = [one for one in found if one.seq not in hidden]
-    succeeded = [(one, touched.where_it_succeeded(tx, one)) for one in kept]
-    ended = [msgspec.structs.replace(one, places=places) for one, places in succeeded if places]
-    if any(one.action == Action.QUARANTINE_DROPPED for one in ended):
+    hidden = {*failed, *in_vain, *(action.seq for seq, done in steps.items() if seq not in in_vain for action in done)}
+    recorded_actions = [action for action in actions if action.seq not in hidden]
+    succeeded = [(action, touched.where_it_succeeded(tx, action)) for action in recorded_actions]
+    ended = [msgspec.structs.replace(action, places=places) for action, places in succeeded if places]
+    if any(action.action == Action.QUARANTINE_DROPPED for action in ended):
         # Nothing of a dropped delivery reaches its readers: what they are computed of again is other data.
         ended = [it for it in ended if it.action not in _COMPUTING or touched.is_at(it.places)]
     return ended
@@ -160,16 +160,16 @@ def gave_other_rows(
     return None
 
 
-def _is_step(one: RecordedAction, repair: RecordedAction, last: int | None) -> bool:
+def _is_step(action: RecordedAction, repair: RecordedAction, last: int | None) -> bool:
     """Whether a repair did it that is under way (`last` is None), or ended after it."""
-    mine = one.action in _OF_REPAIRS and one.actor == repair.actor
-    return mine and repair.seq <= one.seq and (last is None or one.seq <= last)
+    mine = action.action in _OF_REPAIRS and action.actor == repair.actor
+    return mine and repair.seq <= action.seq and (last is None or action.seq <= last)
 
 
 def _computed_nothing(tx: Transaction, touched: _Touched, steps: Sequence[RecordedAction]) -> bool:
     """Whether steps of a repair were to compute something of an incident, and published none of it."""
-    computing = [one for one in steps if one.action in _COMPUTING]
-    return bool(computing) and not any(touched.where_it_succeeded(tx, one) for one in computing)
+    computing = [step for step in steps if step.action in _COMPUTING]
+    return bool(computing) and not any(touched.where_it_succeeded(tx, action) for action in computing)
 
 
 def _hasnt_begun(tx: Transaction, number: int) -> bool:
@@ -180,24 +180,24 @@ def _hasnt_begun(tx: Transaction, number: int) -> bool:
 
 def _came_to_nothing(tx: Transaction, node: str, key: str, at: int) -> bool:
     """Whether nothing could be published by an exception that was made then."""
-    made = next((one for one in exceptions.of_partition(tx, node, key) if one.at <= at), None)
-    if made is None or made.publication_id is not None:
+    record = next((exception_record for exception_record in exceptions.of_partition(tx, node, key) if exception_record.at <= at), None)
+    if record is None or record.publication_id is not None:
         return False
-    return made.ended_at is not None or any(one.id > made.quarantine_id for one in quarantine.waiting(tx, node=node, partition=key))
+    return record.ended_at is not None or any(item.id > record.quarantine_id for item in quarantine.waiting(tx, node=node, partition=key))
 
 
 def _spans(acts: Iterable[str], kind: str) -> dict[int, int]:
     """First → last entry of the trail that belongs to each repair that ended so."""
-    found = (act.removeprefix(kind).split("-") for act in acts if act.startswith(kind))
-    return {int(first): int(last) for first, last in found}
+    results = (act.removeprefix(kind).split("-") for act in acts if act.startswith(kind))
+    return {int(first): int(last) for first, last in results}
 
 
 def told(commands: Sequence[RecordedAction], limit: int) -> str:
     """The last commands in a clause, those that are alike together:
     `dropped by ann: orders@2025-01-09 (a test file)`."""
     alike: dict[tuple[str, str, str, str], list[tuple[str, str]]] = {}
-    for one in commands:
-        alike.setdefault((one.did, one.actor, one.extra, one.reason), []).extend(one.places)
+    for command in commands:
+        alike.setdefault((command.did, command.actor, command.extra, command.reason), []).extend(command.places)
     clauses = [
         _clause(did, actor, extra, dict.fromkeys(places), reason)
         for (did, actor, extra, reason), places in alike.items()
@@ -209,13 +209,13 @@ def told(commands: Sequence[RecordedAction], limit: int) -> str:
 class _Touched:
     """The places of an open incident."""
 
-    def __init__(self, tx: Transaction, context: EvaluationContext, one: Incident) -> None:
-        self._id = one.id
-        self._one = one
+    def __init__(self, tx: Transaction, context: EvaluationContext, incident: Incident) -> None:
+        self._id = incident.id
+        self._one = incident
         self._declared = context.declared
-        self._own = set(stored.partitions_of(tx, one.id))
-        self._symptoms = {(symptom.node, symptom.partition) for symptom in stored.symptoms_of(tx, one.id)}
-        self._below = {*one.affected.assets, *one.affected.consumers}
+        self._own = set(stored.partitions_of(tx, incident.id))
+        self._symptoms = {(symptom.node, symptom.partition) for symptom in stored.symptoms_of(tx, incident.id)}
+        self._below = {*incident.affected.assets, *incident.affected.consumers}
 
     def by(self, command: RecordedAction, waited: set[tuple[str, str]]) -> _Places:
         """The places at which a command touches this incident; `waited` is what a waived interval
@@ -274,7 +274,7 @@ class _Touched:
             if node is None or node.name in seen:
                 continue
             seen.add(node.name)
-            todo += [one.node for one in node.inputs]
+            todo += [spec.node for spec in node.inputs]
         return self._one.node in seen
 
 
@@ -298,14 +298,14 @@ def _waited_for(context: EvaluationContext, blockage: Blockage, command: Recorde
     """What a waived interval waits for."""
     if command.action != Action.OBLIGATION_WAIVED:
         return set()
-    terms = {one.consumer: one for one in context.declared.consumers}
-    found = [one for name, key in command.places if name in terms for one in blockage.of(terms[name], key)]
-    return {(one.node, _key(one.partition)) for one in found}
+    terms = {consumer.consumer: consumer for consumer in context.declared.consumers}
+    results = [item for name, key in command.places if name in terms for item in blockage.of(terms[name], key)]
+    return {(item.node, _key(item.partition)) for item in results}
 
 
-def _published(found: Iterable[Attempt]) -> set[tuple[str, str]]:
+def _published(result: Iterable[Attempt]) -> set[tuple[str, str]]:
     """Node and partition of what attempts published."""
-    return {(one.node, key) for one in found if one.published_at is not None for key in one.partitions}
+    return {(attempt.node, key) for attempt in result if attempt.published_at is not None for key in attempt.partitions}
 
 
 def _key(partition: str) -> str:
@@ -350,8 +350,8 @@ def _of_contract(after: Mapping[str, Any]) -> str:
 
 def _is_of_next(tx: Transaction, seq: int, event: Mapping[str, Any]) -> bool:
     """Whether it is the version that accepting names makes, which is the next entry."""
-    found = trail.command(tx, seq + 1) if event["action"] == Action.PROJECT_APPLIED else None
-    return found is not None and json.loads(found[2])["action"] == Action.CONTRACT_ACCEPTED
+    results = trail.command(tx, seq + 1) if event["action"] == Action.PROJECT_APPLIED else None
+    return results is not None and json.loads(results[2])["action"] == Action.CONTRACT_ACCEPTED
 
 
 def _of(tx: Transaction, context: EvaluationContext, event: Mapping[str, Any]) -> tuple[_Places | None, str]:
@@ -367,9 +367,9 @@ def _of(tx: Transaction, context: EvaluationContext, event: Mapping[str, Any]) -
     if action == Action.PLAN_CANCELLED:
         plan = plans.get(tx, int(thing))
         chosen = () if plan is None else msgspec.msgpack.decode(plan.content, type=Backfill).chosen
-        return tuple((one.node, "") for one in chosen), f"(backfill {thing})"
+        return tuple((item.node, "") for item in chosen), f"(backfill {thing})"
     if action == Action.PROJECT_APPLIED:
-        return tuple((one.node, "") for one in changes.of_version(tx, int(thing))), f"(version {thing})"
+        return tuple((evidence.node, "") for evidence in changes.of_version(tx, int(thing))), f"(version {thing})"
     if action == Action.ENVIRONMENT_PROMOTED:
         return tuple((node, "") for node in sorted(after.get("partitions") or {})), f"from {thing}"
     if action == Action.CONTRACT_ACCEPTED:
@@ -389,14 +389,14 @@ def _until(context: EvaluationContext, action: str, after: Mapping[str, Any]) ->
 def _of_run(tx: Transaction, run: int, request: Mapping[str, Any]) -> _Places | None:
     """What a run was asked to do again, of retries and runs; others stand in the trail themselves, and
     one that found nothing to do did nothing."""
-    made = tuple((one.node, key) for one in attempts.of_run(tx, run) for key in one.partitions)
+    made = tuple((attempt.node, key) for attempt in attempts.of_run(tx, run) for key in attempt.partitions)
     known = runs.get(tx, run)
     if not made and known is not None and known.state == "nothing_due":
         return None
     if "retry" in request:
         target = str(request["retry"])
         if target.isascii() and target.isdecimal():
-            return made or tuple((one.node, key) for one in attempts.of_run(tx, int(target)) for key in one.partitions)
+            return made or tuple((attempt.node, key) for attempt in attempts.of_run(tx, int(target)) for key in attempt.partitions)
         node, _, key = target.partition("@")
         return made or ((node, key),)
     if "select" in request:

@@ -21,13 +21,13 @@ these are repaired."""
 
 def gather(tx: Transaction, context: EvaluationContext) -> Iterator[tuple[Evidence, str | None]]:
     """What is wrong with files that readers see now: evidence for each partition in them, and the attempt that published it."""
-    files = [one for one in damaged_files(tx) if one.node in context.declared.nodes]
-    for name in dict.fromkeys(one.node for one in files):
-        own = {one.id: one for one in [one for one in files if one.node == name][:FILES_MAX]}
+    files = [file for file in damaged_files(tx) if file.node in context.declared.nodes]
+    for name in dict.fromkeys(file.node for file in files):
+        own = {file.id: file for file in [damaged_file for damaged_file in files if damaged_file.node == name][:FILES_MAX]}
         for number, held in sorted(partitions_in(tx, name, own.keys()).items()):
             for key in sorted(held) or [WHOLE]:
-                shown = publications.current(tx, name, key)
-                attempt = None if shown is None else f"{shown.epoch}.{shown.n}"
+                publication = publications.current(tx, name, key)
+                attempt = None if publication is None else f"{publication.epoch}.{publication.n}"
                 yield _evidence(own[number], key), attempt
 
 

@@ -58,23 +58,23 @@ class Ending(NamedTuple):
     acted_us: int
 
 
-def ending(tx: Transaction, context: EvaluationContext, one: Incident, evaluation: Evaluation, now: int) -> Ending:
+def ending(tx: Transaction, context: EvaluationContext, incident: Incident, evaluation: Evaluation, now: int) -> Ending:
     """How an incident ends that is resolved now."""
-    lines = _since_opened(stored.timeline_of(tx, one.id))
-    done = [it for it in commands.since(tx, context, one, lines) if it.action in ENDING]
-    delivered = list(_delivered(tx, context, one))
-    if not done and not delivered and (read := _of_what_it_reads(tx, context, one, lines)) is not None:
+    lines = _since_opened(stored.timeline_of(tx, incident.id))
+    done = [it for it in commands.since(tx, context, incident, lines) if it.action in ENDING]
+    delivered = list(_delivered(tx, context, incident))
+    if not done and not delivered and (read := _of_what_it_reads(tx, context, incident, lines)) is not None:
         done = [read]
     acted_us = max((it.at for it in done), default=0)
     merged = [line.act.removeprefix(MERGED) for line in lines if line.act is not None and line.act.startswith(MERGED)]
     if merged:
         return Ending(f"it is part of {shown(int(merged[-1]))}", acted_us)
     told = [commands.told(done, COMMANDS_MAX)] if done else []
-    parts = [*_removed(context, one), *told, *delivered, *_promised_anew(context, one, done, now)]
+    parts = [*_removed(context, incident), *told, *delivered, *_promised_anew(context, incident, done, now)]
     if not parts:
-        parts = list(_by_itself(tx, context, one, now)) or ["nothing of it is left"]
+        parts = list(_by_itself(tx, context, incident, now)) or ["nothing of it is left"]
     waived = {name for it in done if it.action == Action.OBLIGATION_WAIVED for name, _ in it.places}
-    return Ending("; ".join([*parts, *_served(tx, context, one, evaluation, waived, now)]), acted_us)
+    return Ending("; ".join([*parts, *_served(tx, context, incident, evaluation, waived, now)]), acted_us)
 
 
 def ended(state: str, timeline: Sequence[str]) -> str | None:
@@ -85,9 +85,9 @@ def ended(state: str, timeline: Sequence[str]) -> str | None:
     return f"{lines[-1][0].upper()}{lines[-1][1:]}." if lines else NOTHING_LEFT
 
 
-def of(tx: Transaction, one: Incident) -> str:
+def of(tx: Transaction, incident: Incident) -> str:
     """How a resolved incident ended."""
-    return ended("resolved", [line.what for line in stored.timeline_of(tx, one.id)]) or ""
+    return ended("resolved", [line.what for line in stored.timeline_of(tx, incident.id)]) or ""
 
 
 class Period(NamedTuple):
@@ -98,42 +98,42 @@ class Period(NamedTuple):
     ended: str
 
 
-def periods(tx: Transaction, one: Incident) -> list[Period]:
+def periods(tx: Transaction, incident: Incident) -> list[Period]:
     """Each time that an incident was open, oldest first."""
-    found: list[Period] = []
-    for line in stored.timeline_of(tx, one.id):
-        if line.what.startswith(BEGINS) and (not found or found[-1].resolved_at is not None):
-            found.append(Period(line.at if found else one.opened_at, None, ""))
-        elif line.what.startswith(RESOLVED) and found and found[-1].resolved_at is None:
+    results: list[Period] = []
+    for line in stored.timeline_of(tx, incident.id):
+        if line.what.startswith(BEGINS) and (not results or results[-1].resolved_at is not None):
+            results.append(Period(line.at if results else incident.opened_at, None, ""))
+        elif line.what.startswith(RESOLVED) and results and results[-1].resolved_at is None:
             sentence = ended("resolved", [line.what]) or ""
-            found[-1] = Period(found[-1].opened_at, line.at, sentence)
-    if not found:  # nothing of its timeline is kept
-        return [Period(one.opened_at, one.resolved_at, of(tx, one) if one.resolved_at else "")]
-    if found[-1].resolved_at is None and one.resolved_at is not None:
-        found[-1] = Period(found[-1].opened_at, one.resolved_at, of(tx, one))
-    return found
+            results[-1] = Period(results[-1].opened_at, line.at, sentence)
+    if not results:  # nothing of its timeline is kept
+        return [Period(incident.opened_at, incident.resolved_at, of(tx, incident) if incident.resolved_at else "")]
+    if results[-1].resolved_at is None and incident.resolved_at is not None:
+        results[-1] = Period(results[-1].opened_at, incident.resolved_at, of(tx, incident))
+    return results
 
 
-def opened_last_at(tx: Transaction, one: Incident) -> int:
+def opened_last_at(tx: Transaction, incident: Incident) -> int:
     """When an incident was opened, or opened again."""
-    lines = _since_opened(stored.timeline_of(tx, one.id))
-    return lines[0].at if lines and lines[0].what.startswith(BEGINS) else one.opened_at
+    lines = _since_opened(stored.timeline_of(tx, incident.id))
+    return lines[0].at if lines and lines[0].what.startswith(BEGINS) else incident.opened_at
 
 
-def as_opened_last(tx: Transaction, one: Incident) -> Incident:
+def as_opened_last(tx: Transaction, incident: Incident) -> Incident:
     """An incident that was opened again, as it has been since: when that began and was found, and at
     which partitions. One that was opened once is as it is."""
-    opened = opened_last_at(tx, one)
-    if opened == one.opened_at:
-        return one
-    places = set(stored.partitions_of(tx, one.id))
-    found = [msgspec.msgpack.decode(it, type=Evidence) for it in stored_evidence.contents_since(tx, one.id, opened)]
-    own = [it for it in found if (it.node, it.partition) in places]
+    opened = opened_last_at(tx, incident)
+    if opened == incident.opened_at:
+        return incident
+    places = set(stored.partitions_of(tx, incident.id))
+    results = [msgspec.msgpack.decode(it, type=Evidence) for it in stored_evidence.contents_since(tx, incident.id, opened)]
+    own = [it for it in results if (it.node, it.partition) in places]
     began = min((it.at_us if it.began_us is None else it.began_us for it in own), default=opened)
     keys = {it.partition for it in own}
-    partitions = tuple(key for key in one.affected.partitions if key in keys) or one.affected.partitions
-    affected = msgspec.structs.replace(one.affected, partitions=partitions)
-    return msgspec.structs.replace(one, began_at=min(began, opened), opened_at=opened, affected=affected)
+    partitions = tuple(key for key in incident.affected.partitions if key in keys) or incident.affected.partitions
+    affected = msgspec.structs.replace(incident.affected, partitions=partitions)
+    return msgspec.structs.replace(incident, began_at=min(began, opened), opened_at=opened, affected=affected)
 
 
 def _since_opened(lines: Sequence[Happened]) -> Sequence[Happened]:
@@ -142,159 +142,159 @@ def _since_opened(lines: Sequence[Happened]) -> Sequence[Happened]:
     return lines[begins:]
 
 
-def _of_what_it_reads(tx: Transaction, context: EvaluationContext, one: Incident, lines: Sequence[Happened]) -> RecordedAction | None:
+def _of_what_it_reads(tx: Transaction, context: EvaluationContext, incident: Incident, lines: Sequence[Happened]) -> RecordedAction | None:
     """What somebody did that published other rows of what the partition reads, or is checked against,
     after it had failed and before it was published."""
-    node = context.declared.nodes.get(one.node)
-    if node is None or CauseKind(one.kind) in (CauseKind.WORKER_LOST, CauseKind.RESOURCE_EXHAUSTED, CauseKind.SLOW_RUN):
+    node = context.declared.nodes.get(incident.node)
+    if node is None or CauseKind(incident.kind) in (CauseKind.WORKER_LOST, CauseKind.RESOURCE_EXHAUSTED, CauseKind.SLOW_RUN):
         return None
     acts = [line.act for line in lines if line.act is not None]
     against = {act.removeprefix(CHECKED_AGAIN) for act in acts if act.startswith(CHECKED_AGAIN)}
     read = {it.node for it in node.inputs} | against
-    keys = sorted({key for name, key in stored.partitions_of(tx, one.id) if name == node.name})
+    keys = sorted({key for name, key in stored.partitions_of(tx, incident.id) if name == node.name})
     for key in keys if read else ():
         tried = attempts.of_partition(tx, node.name, key or WHOLE)
         published = next((it for it in tried if it.published_at is not None), None)
         failed = next((it for it in tried if it.state in ("failed", "rejected", "held")), None)
         if published is None or published.published_at is None or failed is None or failed.started_at is None:
             continue
-        found = commands.gave_other_rows(tx, context, read, failed.started_at, published.started_at or published.published_at)
-        if found is not None:
-            return found
+        action = commands.gave_other_rows(tx, context, read, failed.started_at, published.started_at or published.published_at)
+        if action is not None:
+            return action
     return None
 
 
-def _removed(context: EvaluationContext, one: Incident) -> Iterator[str]:
+def _removed(context: EvaluationContext, incident: Incident) -> Iterator[str]:
     """Of what isn't declared any more."""
     declared = {*context.declared.nodes, *context.declared.exports, *context.declared.views, *_consumers(context)}
-    if one.node != HEADRACE and one.node not in declared:
-        yield f"no longer declared: {one.node}"
-    gone = [name for name in one.affected.consumers if name not in _consumers(context)]
+    if incident.node != HEADRACE and incident.node not in declared:
+        yield f"no longer declared: {incident.node}"
+    gone = [name for name in incident.affected.consumers if name not in _consumers(context)]
     if gone:
         yield f"no longer declared: {', '.join(gone[:NAMED_MAX])}"
 
 
-def _delivered(tx: Transaction, context: EvaluationContext, one: Incident) -> Iterator[str]:
+def _delivered(tx: Transaction, context: EvaluationContext, incident: Incident) -> Iterator[str]:
     """When what an incident is about was delivered since it was opened last."""
-    node = context.declared.nodes.get(one.node)
+    node = context.declared.nodes.get(incident.node)
     if node is None or not node.is_source:
         return
     zone = context.declared.timezone
-    found = deliveries.since(tx, one.node, one.affected.partitions or (WHOLE,), opened_last_at(tx, one))
-    if found:
-        last = found[-1]
-        again = " again" if any(it.again for it in found) else ""
-        keys = list(dict.fromkeys(it.partition for it in found))
+    repeated_deliveries = deliveries.since(tx, incident.node, incident.affected.partitions or (WHOLE,), opened_last_at(tx, incident))
+    if repeated_deliveries:
+        last = repeated_deliveries[-1]
+        again = " again" if any(it.again for it in repeated_deliveries) else ""
+        keys = list(dict.fromkeys(it.partition for it in repeated_deliveries))
         more = f" and {len(keys) - NAMED_MAX} more" if len(keys) > NAMED_MAX else ""
-        names = ", ".join(one.node if key == WHOLE else f"{one.node}@{key}" for key in keys[:NAMED_MAX])
-        several = len({it.arrived_at for it in found}) > 1
+        names = ", ".join(incident.node if key == WHOLE else f"{incident.node}@{key}" for key in keys[:NAMED_MAX])
+        several = len({it.arrived_at for it in repeated_deliveries}) > 1
         when = arrived(last.claimed_at, last.arrived_at, last.observed_at, zone)
         yield f"delivered{again}{', the last' if several else ''} {when}: {names}{more}"
 
 
-def _by_itself(tx: Transaction, context: EvaluationContext, one: Incident, now: int) -> Iterator[str]:
+def _by_itself(tx: Transaction, context: EvaluationContext, incident: Incident, now: int) -> Iterator[str]:
     """What is so where no command and no delivery ended it."""
-    kind = CauseKind(one.kind)
-    if kind is CauseKind.RESOURCE_EXHAUSTED and one.node == HEADRACE:
+    kind = CauseKind(incident.kind)
+    if kind is CauseKind.RESOURCE_EXHAUSTED and incident.node == HEADRACE:
         yield "the lake can be written again"
     elif kind is CauseKind.PAUSED:
-        over = pauses.ended_last(tx, one.node, now)
+        over = pauses.ended_last(tx, incident.node, now)
         yield f"the pause was over{f' at {dated(over, context.declared.timezone)}' if over is not None else ''}"
-    elif kind is CauseKind.DESTINATION_UNAVAILABLE and (other := _still_away(tx, one)) is not None:
+    elif kind is CauseKind.DESTINATION_UNAVAILABLE and (other := _still_away(tx, incident)) is not None:
         yield f"it can't be written for another reason now, {other.shown}"
     elif kind in _BY_ITSELF:
         yield _BY_ITSELF[kind]
     else:
-        for node, key in stored.partitions_of(tx, one.id)[-1:]:
+        for node, key in stored.partitions_of(tx, incident.id)[-1:]:
             for attempt in attempts.of_partition(tx, node, key or WHOLE, limit=1):
-                if attempt.published_at is not None and attempt.published_at >= one.opened_at:
+                if attempt.published_at is not None and attempt.published_at >= incident.opened_at:
                     place = node if key in ("", WHOLE) else f"{node}@{key}"
                     yield f"attempt {attempt.id} published {place} at {dated(attempt.published_at, context.declared.timezone)}"
 
 
-def _still_away(tx: Transaction, one: Incident) -> Incident | None:
+def _still_away(tx: Transaction, incident: Incident) -> Incident | None:
     """The incident that keeps a target from being written since this one's reason is gone."""
-    others = (it for it in stored.open_ones(tx) if it.id != one.id and (it.kind, it.node) == (one.kind, one.node))
-    return next((it for it in others if set(it.affected.partitions) & set(one.affected.partitions)), None)
+    others = (it for it in stored.open_ones(tx) if it.id != incident.id and (it.kind, it.node) == (incident.kind, incident.node))
+    return next((it for it in others if set(it.affected.partitions) & set(incident.affected.partitions)), None)
 
 
-def _promised_anew(context: EvaluationContext, one: Incident, done: Sequence[RecordedAction], now: int) -> Iterator[str]:
+def _promised_anew(context: EvaluationContext, incident: Incident, done: Sequence[RecordedAction], now: int) -> Iterator[str]:
     """That what was late still isn't there, where only its declaration was changed."""
-    node = context.declared.nodes.get(one.node)
-    if node is None or CauseKind(one.kind) not in (CauseKind.LATE_SOURCE, CauseKind.MISSING_SOURCE):
+    node = context.declared.nodes.get(incident.node)
+    if node is None or CauseKind(incident.kind) not in (CauseKind.LATE_SOURCE, CauseKind.MISSING_SOURCE):
         return
     if not any(it.action in DECLARING for it in done):
         return
-    for key in one.affected.partitions:
+    for key in incident.affected.partitions:
         if context.facts.standing(node.name, key) is None:
             by = promised_by(node, key)
-            said = f": it is promised by {dated(by, context.declared.timezone)} now" if by is not None and by > now else ""
-            yield f"{node.name}@{key} isn't there yet{said}"
+            text = f": it is promised by {dated(by, context.declared.timezone)} now" if by is not None and by > now else ""
+            yield f"{node.name}@{key} isn't there yet{text}"
             return
 
 
 def _served(
-    tx: Transaction, context: EvaluationContext, one: Incident, evaluation: Evaluation, waived: set[str], now: int
+    tx: Transaction, context: EvaluationContext, incident: Incident, evaluation: Evaluation, waived: set[str], now: int
 ) -> Iterator[str]:
     """How those are served whom it affected."""
-    affected = [name for name in one.affected.consumers if name in _consumers(context)]
+    affected = [name for name in incident.affected.consumers if name in _consumers(context)]
     others = evaluation.unserved(affected)
     if others:
         yield f"for another cause {', '.join(map(clause, others[:NAMED_MAX]))}"
     late = {each.name for each in others}
     left = [name for name in affected if name not in waived | late]
     blockage = Blockage(context, now)
-    waiting = {name: found for name in left if (found := _not_there(tx, context, one, evaluation, name, blockage, now))}
+    waiting = {name: result for name in left if (result := _not_there(tx, context, incident, evaluation, name, blockage, now))}
     if waiting:
         more = f" and {len(waiting) - NAMED_MAX} more" if len(waiting) > NAMED_MAX else ""
         yield f"not there yet, nor due: {', '.join(list(waiting.values())[:NAMED_MAX])}{more}"
     if len(waiting) < len(left):
         rest = waiting or (waived | late) & set(affected)
-        yield f"all {'others ' if rest else ''}whom it affected are served{_by_exception(one, evaluation, left)}"
+        yield f"all {'others ' if rest else ''}whom it affected are served{_by_exception(incident, evaluation, left)}"
 
 
-def _by_exception(one: Incident, evaluation: Evaluation, consumers: Iterable[str]) -> str:
+def _by_exception(incident: Incident, evaluation: Evaluation, consumers: Iterable[str]) -> str:
     """That what they read of its partitions was accepted and not corrected, and by whom."""
-    places = {(one.node, key) for key in one.affected.partitions or (WHOLE,)}
-    found = (evaluation.consumer(name) for name in consumers)
-    people = {it.by for status in found if status is not None for it in status.exceptions if (it.node, it.partition) in places}
+    places = {(incident.node, key) for key in incident.affected.partitions or (WHOLE,)}
+    result = (evaluation.consumer(name) for name in consumers)
+    people = {it.by for status in result if status is not None for it in status.exceptions if (it.node, it.partition) in places}
     return f", by exception (accepted by {', '.join(sorted(people))})" if people else ""
 
 
 def _not_there(
-    tx: Transaction, context: EvaluationContext, one: Incident, evaluation: Evaluation, name: str, blockage: Blockage, now: int
+    tx: Transaction, context: EvaluationContext, incident: Incident, evaluation: Evaluation, name: str, blockage: Blockage, now: int
 ) -> str:
     """The first interval of a consumer that is over, that the incident's partitions are of, and that
     it can't read yet though nobody calls it late: `report 2025-01-09 (due Fri 2025-01-10 06:00)`."""
     terms = next(it for it in context.declared.consumers if it.consumer == name)
     status = evaluation.consumer(name)
-    spans = _spans(context, one)
+    spans = _spans(context, incident)
     for owed in () if status is None else status.obligations:
         if owed.settled or owed.due_at_us <= now:
             continue
         began, ended = bounds_us(owed.interval, terms.per, terms.timezone)
         if ended <= now and (not spans or any(first < ended and began < last for first, last in spans)):
-            others = _holding(tx, one, blockage.of(terms, owed.interval))
+            others = _holding(tx, incident, blockage.of(terms, owed.interval))
             held = f"; {' and '.join(others)} {'hold' if len(others) > 1 else 'holds'} it back" if others else ""
             return f"{name} {owed.interval} (due {dated(owed.due_at_us, context.declared.timezone)}{held})"
     return ""
 
 
-def _holding(tx: Transaction, one: Incident, blocked: Sequence[Blocked]) -> list[str]:
+def _holding(tx: Transaction, incident: Incident, blocked: Sequence[Blocked]) -> list[str]:
     """The other open incidents of what keeps an interval from being there: `INC-2`, `INC-3`."""
     places = {(it.node, "" if it.partition == WHOLE else it.partition) for it in blocked}
-    others = [it for it in stored.open_ones(tx) if it.id != one.id] if places else []
+    others = [it for it in stored.open_ones(tx) if it.id != incident.id] if places else []
     return [it.shown for it in others if not places.isdisjoint(stored.partitions_of(tx, it.id))]
 
 
-def _spans(context: EvaluationContext, one: Incident) -> list[tuple[int, int]]:
+def _spans(context: EvaluationContext, incident: Incident) -> list[tuple[int, int]]:
     """From when until when the incident's partitions are; none where they aren't cut by time."""
-    node = context.declared.nodes.get(one.node) or context.declared.exports.get(one.node)
+    node = context.declared.nodes.get(incident.node) or context.declared.exports.get(incident.node)
     if node is None or node.partition.grain is None:
         return []
-    moments = {key.partition(SEPARATOR)[0] for key in one.affected.partitions} - {WHOLE, ""}
+    moments = {key.partition(SEPARATOR)[0] for key in incident.affected.partitions} - {WHOLE, ""}
     return [bounds_us(key, node.partition.grain, node.timezone) for key in sorted(moments)]
 
 
 def _consumers(context: EvaluationContext) -> set[str]:
-    return {one.consumer for one in context.declared.consumers}
+    return {consumer.consumer for consumer in context.declared.consumers}

@@ -11,16 +11,16 @@ _SCHEMA = {"renamed": RENAMED, "dropped": "column gone", "added": "column new", 
 TEXT_MAX = 300
 
 
-def said(one: Evidence) -> IncidentEvidence:
+def said(evidence: Evidence) -> IncidentEvidence:
     """A piece of evidence as people read it."""
-    restated = one.family is Family.RESTATED and one.detail
-    observed = f"{one.observed}: {one.detail}" if restated else one.observed
+    restated = evidence.family is Family.RESTATED and evidence.detail
+    observed = f"{evidence.observed}: {evidence.detail}" if restated else evidence.observed
     return IncidentEvidence(
-        what=what(one),
-        expected=one.expected[:TEXT_MAX],
+        what=what(evidence),
+        expected=evidence.expected[:TEXT_MAX],
         observed=observed[:TEXT_MAX],
-        at=one.at_us,
-        id=one.id,
+        at=evidence.at_us,
+        id=evidence.id,
     )
 
 
@@ -34,19 +34,19 @@ def turned(was: tuple[str, str], now: tuple[str, str]) -> str:
     return f"it is {kind} at {node}, not {was_kind} at {was_node}"
 
 
-def what(one: Evidence) -> str:
+def what(evidence: Evidence) -> str:
     """What kind of observation it is, in a few words."""
-    return f"{_what(one)}, exception of {one.lapsed} lapsed" if one.lapsed else _what(one)
+    return f"{_what(evidence)}, exception of {evidence.lapsed} lapsed" if evidence.lapsed else _what(evidence)
 
 
-def _what(one: Evidence) -> str:
-    if one.family is Family.SCHEMA:
-        return _SCHEMA.get(one.detail.partition(";")[0], "schema changed")
-    if one.family is Family.CHECK and one.detail:
-        return f"check {one.detail}"
-    if one.family in (Family.ERROR, Family.EXPORT, Family.RESOURCES, Family.LOST):
-        return "failed" if one.family is not Family.LOST else "worker lost"
-    if one.family is Family.ARRIVAL and not one.kind:
+def _what(evidence: Evidence) -> str:
+    if evidence.family is Family.SCHEMA:
+        return _SCHEMA.get(evidence.detail.partition(";")[0], "schema changed")
+    if evidence.family is Family.CHECK and evidence.detail:
+        return f"check {evidence.detail}"
+    if evidence.family in (Family.ERROR, Family.EXPORT, Family.RESOURCES, Family.LOST):
+        return "failed" if evidence.family is not Family.LOST else "worker lost"
+    if evidence.family is Family.ARRIVAL and not evidence.kind:
         return "no delivery"
-    kind = (one.kind or one.family.value).replace("_", " ")
-    return f"{kind} {one.column}" if one.column else kind
+    kind = (evidence.kind or evidence.family.value).replace("_", " ")
+    return f"{kind} {evidence.column}" if evidence.column else kind

@@ -26,16 +26,16 @@ def gather(tx: Transaction, project: Project, overdue: Container[str] = ()) -> I
     """The sources whose newest looks failed. A pause that a server asked for is waited for; of `overdue` sources, whose data is late
     meanwhile, it is why."""
     sources = project.sources
-    for found in failed_observations.failing(tx):
-        source = sources.get(found.source)
-        if source is None or (found.code == "source_throttled" and found.source not in overdue):
+    for result in failed_observations.failing(tx):
+        source = sources.get(result.source)
+        if source is None or (result.code == "source_throttled" and result.source not in overdue):
             continue
-        kind = _KINDS.get(found.code or "", CauseKind.SOURCE_UNAVAILABLE)
-        if kind is CauseKind.SOURCE_UNAVAILABLE and found.times < 2 and (found.gap or SELDOM_US) < SELDOM_US:
+        kind = _KINDS.get(result.code or "", CauseKind.SOURCE_UNAVAILABLE)
+        if kind is CauseKind.SOURCE_UNAVAILABLE and result.times < 2 and (result.gap or SELDOM_US) < SELDOM_US:
             continue
         yield Evidence(
-            id=f"look:{found.source}", node=found.source, family=Family.ACCESS, kind=kind.value, expected="an answer",
-            observed=found.error, strength=EXACT_NATS, at_us=found.at, began_us=found.since, detail=found.code or "",
+            id=f"look:{result.source}", node=result.source, family=Family.ACCESS, kind=kind.value, expected="an answer",
+            observed=result.error, strength=EXACT_NATS, at_us=result.at, began_us=result.since, detail=result.code or "",
             error_kind="transient", host=host_of(source, project),
         )  # fmt: skip
 

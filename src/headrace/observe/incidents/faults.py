@@ -20,9 +20,9 @@ def keep(tx: Transaction, keeping: IncidentUpdates, error: Exception, now: int) 
         id=f"{KIND}:{what}", node=HEADRACE, family=Family.ERROR, kind=CauseKind.CODE_ERROR.value, expected="causes are judged",
         observed=f"{what}: {error}"[:SAID_MAX], strength=EXACT_NATS, at_us=now, detail=what,
     )  # fmt: skip
-    found = Gathered()
-    found.add(seen)
-    found.write(tx, now)
+    result = Gathered()
+    result.add(seen)
+    result.write(tx, now)
     cause = Cause(
         kind=CauseKind.CODE_ERROR, node=HEADRACE, detail=what, summary="causes can't be judged: what waits isn't put down to anything",
         began_us=now, confidence=1.0, own=(seen.id,), explains=(seen.id,),

@@ -26,13 +26,15 @@ class Gathered:
         self._at: dict[tuple[str, str], list[str]] = {}
         self._ended: set[str] = set()
 
-    def add(self, one: Evidence, attempt: str | None = None, over: int | None = None) -> None:
+    def add(self, evidence: Evidence, attempt: str | None = None, over: int | None = None) -> None:
         """Something was seen; `over`: it isn't so any more since then."""
-        self.touched.add(one.node)
-        content = msgspec.msgpack.encode(one)
-        self._new[one.id] = StoredEvidence(one.id, one.node, one.partition, None, attempt, one.held, content, one.at_us, over)
-        self._at.setdefault((one.node, one.partition), []).append(one.id)
-        self.seen[one.id] = one
+        self.touched.add(evidence.node)
+        content = msgspec.msgpack.encode(evidence)
+        self._new[evidence.id] = StoredEvidence(
+            evidence.id, evidence.node, evidence.partition, None, attempt, evidence.held, content, evidence.at_us, over
+        )
+        self._at.setdefault((evidence.node, evidence.partition), []).append(evidence.id)
+        self.seen[evidence.id] = evidence
 
     def end(self, node: str, ids: Iterable[str]) -> None:
         """It isn't so any more."""
@@ -43,24 +45,27 @@ class Gathered:
 
     def forget(self, node: str, partition: str, shown: str) -> None:
         """Readers see what one attempt made: what another showed of the same partition, and nobody was told of yet, is no news any more."""
-        for one in [self._new[id_] for id_ in self._at.get((node, partition), ()) if id_ in self._new]:
-            if one.held and one.attempt not in (None, shown):
-                del self._new[one.id], self.seen[one.id]
+        for evidence in [self._new[id_] for id_ in self._at.get((node, partition), ()) if id_ in self._new]:
+            if evidence.held and evidence.attempt not in (None, shown):
+                del self._new[evidence.id], self.seen[evidence.id]
 
     def now(self, tx: Transaction, kind: str, seen: Iterable[Evidence], attempts: Mapping[str, str | None] = NO_ATTEMPTS) -> None:
         """All of a kind that is so at present: what isn't among it is over, what is known is left alone. `attempts` says, by evidence,
         which attempt published what it is of."""
-        known, found = stored.standing_of(tx, kind), {one.id: one for one in seen}
+        known, results = stored.standing_of(tx, kind), {evidence.id: evidence for evidence in seen}
         for id_, (node, _) in known.items():
-            if id_ not in found:
+            if id_ not in results:
                 self.end(node, [id_])
-        for id_, one in found.items():
-            if id_ not in known or _differ(known[id_][1], one) or id_ in self._ended:
-                self.add(one, attempts.get(id_))
+        for id_, evidence in results.items():
+            if id_ not in known or _differ(known[id_][1], evidence) or id_ in self._ended:
+                self.add(evidence, attempts.get(id_))
 
     def of_attempt(self, node: str, partition: str, attempt: str) -> bool:
         """Whether anything that is new holds this attempt's partition."""
-        return any(one.attempt == attempt and one.held and (one.node, one.partition) == (node, partition) for one in self._new.values())
+        return any(
+            evidence.attempt == attempt and evidence.held and (evidence.node, evidence.partition) == (node, partition)
+            for evidence in self._new.values()
+        )
 
     def write(self, tx: Transaction, now: int) -> None:
         """Keep what is new, end what is over."""
@@ -68,7 +73,7 @@ class Gathered:
         stored.keep(tx, self._new.values())
 
 
-def _differ(content: bytes, one: Evidence) -> bool:
+def _differ(content: bytes, evidence: Evidence) -> bool:
     """Whether more than when it was seen last is different."""
     before = msgspec.msgpack.decode(content, type=Evidence)
-    return msgspec.structs.replace(before, at_us=0) != msgspec.structs.replace(one, at_us=0)
+    return msgspec.structs.replace(before, at_us=0) != msgspec.structs.replace(evidence, at_us=0)

@@ -60,18 +60,18 @@ def gather(tx: Transaction, project: Project, context: EvaluationContext, blocka
     """Take up what is new, and keep it; what was found."""
     kept = stored.cursors(tx)
     cursors = Cursors() if kept is None else msgspec.json.decode(kept[1], type=Cursors)
-    found = Gathered()
-    after, outages = _news(tx, found, project, context, blockage, reach, cursors, now)
-    _present(tx, found, project, context, blockage, reach, outages, now)
+    result = Gathered()
+    after, outages = _news(tx, result, project, context, blockage, reach, cursors, now)
+    _present(tx, result, project, context, blockage, reach, outages, now)
     if after.version != cursors.version:
-        _removed(tx, found, context)
-        _unchecked(tx, found, changes.dropped_checks(tx, cursors.version), now)
-    found.write(tx, now)
-    if found.touched:
+        _removed(tx, result, context)
+        _unchecked(tx, result, changes.dropped_checks(tx, cursors.version), now)
+    result.write(tx, now)
+    if result.touched:
         stored.grow_old(tx, now, warned=WARNED_US, changed=CHANGED_US, kept=KEPT_US)
     if kept is None or after != cursors:
         stored.set_cursors(tx, now, msgspec.json.encode(after).decode())
-    return found
+    return result
 
 
 def note_commands(tx: Transaction, context: EvaluationContext, blockage: Blockage, now: int) -> None:
@@ -85,7 +85,7 @@ def note_commands(tx: Transaction, context: EvaluationContext, blockage: Blockag
 
 def _news(
     tx: Transaction,
-    found: Gathered,
+    result: Gathered,
     project: Project,
     context: EvaluationContext,
     blockage: Blockage,
@@ -95,54 +95,54 @@ def _news(
 ) -> tuple[Cursors, list[Evidence]]:
     """What rows say that came since; all outages of Headrace, those among it included."""
     trail = commands.note(tx, context, blockage, cursors.trail)
-    drift = mappings.gather(tx, found, cursors.drift)
-    fact, revision = attempts.gather(tx, partial(failed_observations.host_at, project), found, cursors.fact, cursors.revision)
-    attempt = working.gather(tx, found, cursors.attempt, now)
+    drift = mappings.gather(tx, result, cursors.drift)
+    fact, revision = attempts.gather(tx, partial(failed_observations.host_at, project), result, cursors.fact, cursors.revision)
+    attempt = working.gather(tx, result, cursors.attempt, now)
     changed, version = changes.gather(tx, cursors.version)
     gone, gap = absence.gather(tx, context, blockage, reach, cursors.gap)
     exports = context.declared.exports
     for node, id_ in changes.outlived(tx, exports):
-        found.end(node, [id_])
-    for one in changed:
-        over = one.node in exports and changes.proven(tx, one)
-        found.add(one, over=now if over else None)
-    for one in changes.computed_since(tx, changed, _lost_workers(tx, found)):
-        found.add(one)
+        result.end(node, [id_])
+    for evidence in changed:
+        over = evidence.node in exports and changes.proven(tx, evidence)
+        result.add(evidence, over=now if over else None)
+    for item in changes.computed_since(tx, changed, _lost_workers(tx, result)):
+        result.add(item)
     for one in changes.taken_back(tx, changed):
         if changes.matters_still(tx, one):
-            found.add(msgspec.structs.replace(one, taken_back_us=one.taken_back_us or now))
+            result.add(msgspec.structs.replace(one, taken_back_us=one.taken_back_us or now))
         else:
-            found.add(one, over=now)
+            result.add(one, over=now)
     for one in gone:
-        found.add(one, over=now)
+        result.add(one, over=now)
     return Cursors(fact, revision, attempt, version, gap, drift, trail), [*absence.known(tx), *gone]
 
 
-def _lost_workers(tx: Transaction, found: Gathered) -> set[str]:
+def _lost_workers(tx: Transaction, result: Gathered) -> set[str]:
     """The nodes at which workers were lost, and nothing came of it yet."""
     contents = [*stored.standing_of(tx, "attempt").values(), *stored.standing_of(tx, attempts.BACKFILLS).values()]
     before = (msgspec.msgpack.decode(content, type=Evidence) for _, content in contents)
-    return {one.node for one in (*before, *found.seen.values()) if one.family is Family.LOST}
+    return {evidence.node for evidence in (*before, *result.seen.values()) if evidence.family is Family.LOST}
 
 
-def _removed(tx: Transaction, found: Gathered, context: EvaluationContext) -> None:
+def _removed(tx: Transaction, result: Gathered, context: EvaluationContext) -> None:
     """What isn't declared any more keeps nothing from anybody."""
     for node in stored.standing_nodes(tx) - {HEADRACE, *context.declared.nodes, *context.declared.exports}:
-        found.end(node, stored.standing_ids(tx, node))
+        result.end(node, stored.standing_ids(tx, node))
 
 
-def _unchecked(tx: Transaction, found: Gathered, dropped: Mapping[str, set[str]], now: int) -> None:
+def _unchecked(tx: Transaction, result: Gathered, dropped: Mapping[str, set[str]], now: int) -> None:
     """What only failed checks said of rows that readers see isn't said any more once nobody declares them."""
-    for one in incidents.open_ones(tx):
-        said = {f"check {name}" for name in dropped.get(one.node, ())}
-        if said and one.evidence and all(seen.what in said for seen in one.evidence):
-            found.end(one.node, stored.of_incident(tx, one.id))
-            incidents.sound_again(tx, one.id, now)
+    for incident in incidents.open_ones(tx):
+        said = {f"check {name}" for name in dropped.get(incident.node, ())}
+        if said and incident.evidence and all(seen.what in said for seen in incident.evidence):
+            result.end(incident.node, stored.of_incident(tx, incident.id))
+            incidents.sound_again(tx, incident.id, now)
 
 
 def _present(
     tx: Transaction,
-    found: Gathered,
+    result: Gathered,
     project: Project,
     context: EvaluationContext,
     blockage: Blockage,
@@ -152,19 +152,19 @@ def _present(
 ) -> None:
     """What is so now, whenever it began."""
     waiting = blocked.waiting(tx, context, blockage, now)
-    found.now(tx, faults.KIND, ())  # it could be judged this time
-    found.now(tx, absence.WORKERS, absence.without_workers(tx))
-    found.now(tx, absence.LAKE, absence.without_lake(tx))
+    result.now(tx, faults.KIND, ())  # it could be judged this time
+    result.now(tx, absence.WORKERS, absence.without_workers(tx))
+    result.now(tx, absence.LAKE, absence.without_lake(tx))
     late = list(arrivals.gather(tx, context, blockage, reach, blocked.missed(waiting), now))
-    overdue = {one.node for one in late if one.observed == arrivals.THROTTLED}
-    found.now(tx, "look", failed_observations.gather(tx, project, overdue))
-    found.now(tx, arrivals.KIND, late)
+    overdue = {evidence.node for evidence in late if evidence.observed == arrivals.THROTTLED}
+    result.now(tx, "look", failed_observations.gather(tx, project, overdue))
+    result.now(tx, arrivals.KIND, late)
     failed = attempts.of_backfills(tx, partial(failed_observations.host_at, project))
-    found.now(tx, attempts.BACKFILLS, [one for one, _ in failed], {one.id: attempt for one, attempt in failed})
+    result.now(tx, attempts.BACKFILLS, [evidence for evidence, _ in failed], {item.id: attempt for item, attempt in failed})
     damaged = list(damage.gather(tx, context))
-    found.now(tx, damage.KIND, [one for one, _ in damaged], {one.id: attempt for one, attempt in damaged})
-    found.now(tx, LAPSED, lapsed.gather(tx, context, now))
-    found.now(tx, "act", acts.gather(tx, waiting, now))
-    found.now(tx, "plan", approvals.gather(tx, waiting, now))
-    missing = {(one.node, one.partition) for one in late}
-    found.now(tx, "deadline", infeasible.gather(tx, context, waiting, missing, outages, now))
+    result.now(tx, damage.KIND, [evidence for evidence, _ in damaged], {item.id: attempt for item, attempt in damaged})
+    result.now(tx, LAPSED, lapsed.gather(tx, context, now))
+    result.now(tx, "act", acts.gather(tx, waiting, now))
+    result.now(tx, "plan", approvals.gather(tx, waiting, now))
+    missing = {(evidence.node, evidence.partition) for evidence in late}
+    result.now(tx, "deadline", infeasible.gather(tx, context, waiting, missing, outages, now))

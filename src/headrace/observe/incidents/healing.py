@@ -40,56 +40,56 @@ _TRIED = (Family.LOST, Family.RESOURCES)
 
 def note(tx: Transaction, nodes: Mapping[str, Node], seen: Iterable[Evidence]) -> None:
     """Write down what is done about the open incidents, and about what was `seen` for the first time."""
-    for one in stored.open_ones(tx):
-        act = None if one.detail == NO_WORKER else _waiting(nodes, one)
-        if act is not None and not stored.acted(tx, one.id, act[0]):
-            said = f"{act[1]}{but_paused(tx, one, one.updated_at)}"
-            stored.happened(tx, one.id, [Happened(one.updated_at, said, HEADRACE, act[0])])
-    tried = sorted((one for one in seen if one.family in _TRIED), key=lambda one: (one.at_us, one.id))
+    for incident in stored.open_ones(tx):
+        act = None if incident.detail == NO_WORKER else _waiting(nodes, incident)
+        if act is not None and not stored.acted(tx, incident.id, act[0]):
+            text = f"{act[1]}{but_paused(tx, incident, incident.updated_at)}"
+            stored.happened(tx, incident.id, [Happened(incident.updated_at, text, HEADRACE, act[0])])
+    tried = sorted((evidence for evidence in seen if evidence.family in _TRIED), key=lambda item: (item.at_us, item.id))
     for evidence in tried[:ACTS_MAX]:
         number = stored.of_evidence(tx, evidence.id)
         if number is not None:
             stored.happened(tx, number, _tried(tx, evidence))
 
 
-def but_paused(tx: Transaction, one: Incident, now: int) -> str:
+def but_paused(tx: Transaction, incident: Incident, now: int) -> str:
     """What of an incident doesn't go on by itself, since it is paused: `, but for clean, which is paused`."""
-    if one.kind == CauseKind.PAUSED:
+    if incident.kind == CauseKind.PAUSED:
         return ""
-    concerned = {one.node, *one.affected.assets, *one.affected.consumers}
+    concerned = {incident.node, *incident.affected.assets, *incident.affected.consumers}
     names = [pause.node for pause in pauses.in_force(tx, now) if pause.node in concerned]
     if not names:
         return ""
     more = len(names) - PAUSED_NAMED_MAX
-    told = ", ".join(names[:PAUSED_NAMED_MAX]) + (f" and {more} more" if more > 0 else "")
-    return f", but for {told}, which {'is' if len(names) == 1 else 'are'} paused"
+    message = ", ".join(names[:PAUSED_NAMED_MAX]) + (f" and {more} more" if more > 0 else "")
+    return f", but for {message}, which {'is' if len(names) == 1 else 'are'} paused"
 
 
-def _waiting(nodes: Mapping[str, Node], one: Incident) -> tuple[str, str] | None:
-    restated = nodes.get(one.node) if one.kind == CauseKind.RESTATEMENT else None
-    return _WHOLE_RESTATED if restated is not None and restated.partition.whole else WAITING.get(CauseKind(one.kind))
+def _waiting(nodes: Mapping[str, Node], incident: Incident) -> tuple[str, str] | None:
+    restated = nodes.get(incident.node) if incident.kind == CauseKind.RESTATEMENT else None
+    return _WHOLE_RESTATED if restated is not None and restated.partition.whole else WAITING.get(CauseKind(incident.kind))
 
 
-def _tried(tx: Transaction, one: Evidence) -> Iterator[Happened]:
+def _tried(tx: Transaction, evidence: Evidence) -> Iterator[Happened]:
     """What followed an attempt that lost its worker or lacked resources."""
-    kind, _, of = one.id.partition(":")
+    kind, _, of = evidence.id.partition(":")
     epoch, _, n = of.partition("@")[0].partition(".")
     attempt = attempts.get(tx, int(epoch), int(n)) if kind == "attempt" and epoch.isdecimal() and n.isdecimal() else None
     if attempt is None:
         return
-    key = one.partition or "*"
-    place = f"{one.node}@{one.partition}" if one.partition else one.node
-    why = "lost its worker" if one.family is Family.LOST else "lacked resources"
-    standing = partitions.get(tx, one.node, key)
-    newest = next(iter(attempts.of_partition(tx, one.node, key, limit=1)), None)
+    key = evidence.partition or "*"
+    place = f"{evidence.node}@{evidence.partition}" if evidence.partition else evidence.node
+    why = "lost its worker" if evidence.family is Family.LOST else "lacked resources"
+    partition = partitions.get(tx, evidence.node, key)
+    newest = next(iter(attempts.of_partition(tx, evidence.node, key, limit=1)), None)
     if (attempt.error or {}).get("code") == CauseKind.POISON_DELIVERY:
-        said = f"attempt {attempt.id} at {place} took more memory than it may: what was delivered is kept, and not read any more"
-        yield Happened(one.at_us, said, HEADRACE, "keep_only")
-    elif standing is not None and standing.state == "failed" and newest is not None and newest.id == attempt.id:
-        said = f"attempt {attempt.id} at {place} {why} too: it isn't run again by itself, until what it runs on changes or somebody asks"
-        yield Happened(one.at_us, said, HEADRACE, "give_up")
-    elif len(attempt.partitions) > 1 and one.family is Family.RESOURCES:
-        said = f"attempt {attempt.id} {why} with {len(attempt.partitions)} partitions at once: tried again in smaller batches"
-        yield Happened(one.at_us, said, HEADRACE, "smaller_batches")
+        text = f"attempt {attempt.id} at {place} took more memory than it may: what was delivered is kept, and not read any more"
+        yield Happened(evidence.at_us, text, HEADRACE, "keep_only")
+    elif partition is not None and partition.state == "failed" and newest is not None and newest.id == attempt.id:
+        text = f"attempt {attempt.id} at {place} {why} too: it isn't run again by itself, until what it runs on changes or somebody asks"
+        yield Happened(evidence.at_us, text, HEADRACE, "give_up")
+    elif len(attempt.partitions) > 1 and evidence.family is Family.RESOURCES:
+        text = f"attempt {attempt.id} {why} with {len(attempt.partitions)} partitions at once: tried again in smaller batches"
+        yield Happened(evidence.at_us, text, HEADRACE, "smaller_batches")
     else:
-        yield Happened(one.at_us, f"attempt {attempt.id} at {place} {why}: run again by another", HEADRACE, "run_again")
+        yield Happened(evidence.at_us, f"attempt {attempt.id} at {place} {why}: run again by another", HEADRACE, "run_again")

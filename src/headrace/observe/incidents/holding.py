@@ -18,20 +18,20 @@ UNMET_ASKED = 50
 """So many of a consumer's unmet obligations are asked what they wait for."""
 
 
-def holding(tx: Transaction, context: EvaluationContext, terms: Terms, found: Sequence[Obligation], now_us: int) -> Incident | None:
+def holding(tx: Transaction, context: EvaluationContext, terms: Terms, obligations: Sequence[Obligation], now_us: int) -> Incident | None:
     """The open incident that keeps a consumer late, else that of the interval for which it became late, else the next
     interval that one holds, else one that keeps what it reads from ever being published. Of several
     at one interval it is the one that its delay ledger names. `found` are all its obligations."""
     opened = stored.open_ones(tx)
-    mine = [one for one in opened if terms.consumer in one.affected.consumers]
+    mine = [incident for incident in opened if terms.consumer in incident.affected.consumers]
     if not mine:
         return None
     blockage, wrong = Blockage(context, now_us), _wrong(tx, mine)
-    for one in blockage.unserved(terms, found)[:UNMET_ASKED]:
-        blocked = blockage.of(terms, one.interval)
+    for obligation in blockage.unserved(terms, obligations)[:UNMET_ASKED]:
+        blocked = blockage.of(terms, obligation.interval)
         held = [_blocking(tx, blocked)]
         if wrong and (held[0] is not None or not blocked):  # a wait without an incident isn't due to wrong data
-            above = (wrong.get(place) for place in blockage.above(terms, one.interval))
+            above = (wrong.get(place) for place in blockage.above(terms, obligation.interval))
             held.append(min((each for each in above if each is not None), key=_order, default=None))
         first = min((each for each in held if each is not None), key=_order, default=None)
         if first is not None:
@@ -39,13 +39,15 @@ def holding(tx: Transaction, context: EvaluationContext, terms: Terms, found: Se
     return _keeps_empty(opened, context, terms)
 
 
-def all_holding(tx: Transaction, context: EvaluationContext, terms: Terms, found: Sequence[Obligation], now_us: int) -> list[Incident]:
+def all_holding(
+    tx: Transaction, context: EvaluationContext, terms: Terms, obligations: Sequence[Obligation], now_us: int
+) -> list[Incident]:
     """The open incidents that hold back anything that is due of a consumer, each once."""
     blockage = Blockage(context, now_us)
-    due = blockage.unserved(terms, found)[:UNMET_ASKED]
-    places = {(one.node, one.partition) for each in due for one in blockage.of(terms, each.interval)}
+    due = blockage.unserved(terms, obligations)[:UNMET_ASKED]
+    places = {(item.node, item.partition) for each in due for item in blockage.of(terms, each.interval)}
     held = (stored.open_at(tx, node, "" if key == WHOLE else key) for node, key in sorted(places))
-    return list({one.id: one for one in held if one is not None}.values())
+    return list({incident.id: incident for incident in held if incident is not None}.values())
 
 
 class _Held(NamedTuple):
@@ -56,37 +58,41 @@ class _Held(NamedTuple):
     incident: Incident
 
 
-def _order(one: _Held) -> tuple[int, int]:
+def _order(held: _Held) -> tuple[int, int]:
     """What waits to be mended first, then what began first: as the ledger has it."""
-    return one.rank, one.since_us
+    return held.rank, held.since_us
 
 
-def _blocking(tx: Transaction, found: Sequence[Blocked]) -> _Held | None:
+def _blocking(tx: Transaction, results: Sequence[Blocked]) -> _Held | None:
     """The first of what isn't there, and of which an incident is open."""
-    for one in in_order(found):
-        key = "" if one.partition == WHOLE else one.partition
-        incident = stored.open_at(tx, one.node, key)
+    for item in in_order(results):
+        key = "" if item.partition == WHOLE else item.partition
+        incident = stored.open_at(tx, item.node, key)
         if incident is not None:
-            return _Held(int(one.block not in HOLDS), one.since_us or 0, incident)
+            return _Held(int(item.block not in HOLDS), item.since_us or 0, incident)
     return None
 
 
-def _wrong(tx: Transaction, found: Sequence[Incident]) -> Mapping[tuple[str, str], _Held]:
+def _wrong(tx: Transaction, incidents: Sequence[Incident]) -> Mapping[tuple[str, str], _Held]:
     """Node and partition of what readers see and incidents make wrong, each with its incident."""
     wrong: dict[tuple[str, str], _Held] = {}
-    for one in found:
-        if one.kind == CauseKind.DATA_CORRUPTED:
+    for incident in incidents:
+        if incident.kind == CauseKind.DATA_CORRUPTED:
             continue  # what was computed before from a file that was damaged since is sound
-        for place in stored.wrong_keys(tx, one.id):
-            if (shown := publications.current(tx, *place)) is not None:
-                wrong.setdefault(place, _Held(0, shown.published_at, one))
+        for place in stored.wrong_keys(tx, incident.id):
+            if (publication := publications.current(tx, *place)) is not None:
+                wrong.setdefault(place, _Held(0, publication.published_at, incident))
     return wrong
 
 
-def _keeps_empty(found: Sequence[Incident], context: EvaluationContext, terms: Terms) -> Incident | None:
+def _keeps_empty(incidents: Sequence[Incident], context: EvaluationContext, terms: Terms) -> Incident | None:
     """The oldest open incident of a node above the consumer of which nothing was ever published: before the first
     deadline, and where no interval is known yet, no obligation leads to it."""
-    for one in sorted(found, key=lambda each: (each.began_at, each.id)):
-        if terms.consumer in one.affected.consumers and one.node in context.declared.nodes and context.facts.newest(one.node) is None:
-            return one
+    for incident in sorted(incidents, key=lambda each: (each.began_at, each.id)):
+        if (
+            terms.consumer in incident.affected.consumers
+            and incident.node in context.declared.nodes
+            and context.facts.newest(incident.node) is None
+        ):
+            return incident
     return None

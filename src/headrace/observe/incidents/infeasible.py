@@ -66,30 +66,30 @@ class _Ends(NamedTuple):
 def gather(
     tx: Transaction,
     context: EvaluationContext,
-    found: list[BlockedInterval],
+    intervals: list[BlockedInterval],
     late: Collection[tuple[str, str]],
     outages: Sequence[Evidence],
     now: int,
 ) -> Iterator[Evidence]:
     """The consumers whose newest due interval waits, or waited, for nothing but what usually comes, or is computed, after it was due.
     `outages` are those of Headrace itself: what was missed, or seen late, through them says nothing of what is usual."""
-    waiting = {one.consumer: one for one in found}  # they come oldest first
+    waiting = {interval.consumer: interval for interval in intervals}  # they come oldest first
     known = dict(stored.standing_of(tx, KIND).values())
     usual = _Usual(tx, context, outages)
     for terms in context.declared.consumers:
         before = known.get(terms.consumer)
         started = None if before is None else msgspec.msgpack.decode(before, type=Evidence)
         rows = obligations.newest(tx, terms.consumer, limit=ASKED_MAX)
-        newest = [one for one in rows if one.due_at <= now and one.waived_at is None]
+        newest = [row for row in rows if row.due_at <= now and row.waived_at is None]
         if not newest or (newest[0].met_at is not None and newest[0].met_at <= newest[0].due_at):
             continue  # in time: it can be kept
         last = newest[0]
-        one = waiting.get(terms.consumer)
-        held = one is not None and one.interval == last.interval and _is_held_elsewhere(one, late)
+        interval = waiting.get(terms.consumer)
+        held = interval is not None and interval.interval == last.interval and _is_held_elsewhere(interval, late)
         if started is None and (held or _away(outages, last.due_at, last.met_at or last.due_at)):
             continue
         due = max(last.due_at, due_us(terms, last.interval))
-        usually = _usual_end(context, usual, terms, last, one)
+        usually = _usual_end(context, usual, terms, last, interval)
         ends = usually if usually is not None and usually.at_us > last.due_at else None
         if ends is None or ends.promised:
             ends = _always(tx, context, usual, terms, newest, outages) or ends
@@ -104,19 +104,19 @@ def gather(
             yield _evidence(terms, last, due, kept_by, started, context.declared.timezone, now)
 
 
-def _is_held_elsewhere(one: BlockedInterval, late: Collection[tuple[str, str]]) -> bool:
-    return not one.by or any(b.block not in _HOLDS or (b.node, b.partition) in late for b in one.by)
+def _is_held_elsewhere(interval: BlockedInterval, late: Collection[tuple[str, str]]) -> bool:
+    return not interval.by or any(b.block not in _HOLDS or (b.node, b.partition) in late for b in interval.by)
 
 
 def _usual_end(
-    context: EvaluationContext, usual: _Usual, terms: Terms, last: StoredObligation, one: BlockedInterval | None
+    context: EvaluationContext, usual: _Usual, terms: Terms, last: StoredObligation, interval: BlockedInterval | None
 ) -> _Ends | None:
     """When an interval is there by usual arrivals and durations; None where nothing says that."""
     places = [(source, last.interval) for source in _sources(context, terms)]
-    if one is not None and one.interval == last.interval:
-        places += [(b.node, b.partition) for b in one.by if b.block in _HOLDS]
-    found = [ends for node, key in dict.fromkeys(places) if (ends := usual.ends(terms, node, key)) is not None]
-    return max(found, key=lambda ends: ends.at_us, default=None)
+    if interval is not None and interval.interval == last.interval:
+        places += [(b.node, b.partition) for b in interval.by if b.block in _HOLDS]
+    results = [ends for node, key in dict.fromkeys(places) if (ends := usual.ends(terms, node, key)) is not None]
+    return max(results, key=lambda ends: ends.at_us, default=None)
 
 
 def _always(
@@ -125,16 +125,18 @@ def _always(
     """When an interval was there at the latest, where the newest deadlines were all missed and no other
     incident was open about that. What one look found late together says nothing of what is usual."""
     last = newest[:MISSED_LEAST]
-    late = [one for one in last if one.met_at is not None and one.met_at > one.due_at]
+    late = [obligation for obligation in last if obligation.met_at is not None and obligation.met_at > obligation.due_at]
     if len(late) < MISSED_LEAST or _had_another_cause(tx, terms, late, outages):
         return None
-    met = [one.met_at or 0 for one in late]
+    met = [obligation.met_at or 0 for obligation in late]
     if 2 * (met[0] - met[-1]) < late[0].due_at - late[-1].due_at:
         return None
-    took = max((one.met_at or 0) - one.due_at for one in late)
+    took = max((obligation.met_at or 0) - obligation.due_at for obligation in late)
     ends = _Ends(newest[0].due_at + took, f"the last {len(late)} were")
-    found = ((name, usual.delivery(name, late[0].interval)) for name in _sources(context, terms))
-    name, seen = max(((name, one) for name, one in found if one is not None), key=lambda it: it[1].observed_us, default=("", None))
+    results = ((name, usual.delivery(name, late[0].interval)) for name in _sources(context, terms))
+    name, seen = max(
+        ((name, arrival) for name, arrival in results if arrival is not None), key=lambda it: it[1].observed_us, default=("", None)
+    )
     if seen is None or seen.unseen_us < _MINUTE_US:
         return ends
     because = f"{ends.because}; {_seen_late(late[0].interval, seen, terms)}"
@@ -146,10 +148,10 @@ def _lately(tx: Transaction, terms: Terms, newest: list[StoredObligation], outag
     another cause, the newest among them."""
     ended = bounds_us(newest[0].interval, terms.per, terms.timezone)[1]
     return {
-        one.interval: ended + one.met_at - bounds_us(one.interval, terms.per, terms.timezone)[1]
-        for one in newest[:MISSED_LEAST]
-        if one.met_at is not None and one.met_at > one.due_at
-        if not _had_another_cause(tx, terms, [one], outages)
+        obligation.interval: ended + obligation.met_at - bounds_us(obligation.interval, terms.per, terms.timezone)[1]
+        for obligation in newest[:MISSED_LEAST]
+        if obligation.met_at is not None and obligation.met_at > obligation.due_at
+        if not _had_another_cause(tx, terms, [obligation], outages)
     }
 
 
@@ -200,16 +202,16 @@ def _minute(at_us: int) -> int:
 
 def _away(outages: Sequence[Evidence], from_us: int, until_us: int) -> bool:
     """Whether Headrace wasn't there for some of a time."""
-    return any((one.began_us or one.at_us) <= until_us and one.at_us >= from_us for one in outages)
+    return any((outage.began_us or outage.at_us) <= until_us and outage.at_us >= from_us for outage in outages)
 
 
 def _had_another_cause(tx: Transaction, terms: Terms, late: list[StoredObligation], outages: Sequence[Evidence]) -> bool:
     if any(_away(outages, missed.due_at, missed.met_at or missed.due_at) for missed in late):
         return True
     return any(
-        one.began_at <= (missed.met_at or 0) and (one.restored_at or one.resolved_at or missed.due_at) >= missed.due_at
-        for one in incidents.newest(tx)
-        if terms.consumer in one.affected.consumers and one.kind != CauseKind.DEADLINE_INFEASIBLE
+        incident.began_at <= (missed.met_at or 0) and (incident.restored_at or incident.resolved_at or missed.due_at) >= missed.due_at
+        for incident in incidents.newest(tx)
+        if terms.consumer in incident.affected.consumers and incident.kind != CauseKind.DEADLINE_INFEASIBLE
         for missed in late
     )
 
@@ -247,13 +249,13 @@ def _clock(at: int, due: int, zone: str) -> str:
 
 def _sources(context: EvaluationContext, terms: Terms) -> list[str]:
     """The sources with the consumer's own rhythm that it comes from."""
-    waiting, found = list(terms.reads), dict.fromkeys(terms.reads)
+    waiting, results = list(terms.reads), dict.fromkeys(terms.reads)
     while waiting:
         node = context.declared.nodes.get(waiting.pop())
-        new = [spec.node for spec in node.inputs if spec.node not in found] if node is not None else []
-        found |= dict.fromkeys(new)
+        new = [spec.node for spec in node.inputs if spec.node not in results] if node is not None else []
+        results |= dict.fromkeys(new)
         waiting += new
-    nodes = (context.declared.nodes[name] for name in found if name in context.declared.nodes)
+    nodes = (context.declared.nodes[name] for name in results if name in context.declared.nodes)
     return [node.name for node in nodes if node.is_source and node.partition.grain is terms.per]
 
 
@@ -274,7 +276,7 @@ class _Usual:
         delay, unseen = self._delay(name)
         ended = bounds_us(key.partition("/")[0], source.partition.grain, source.timezone)[1]
         arrives = promised_by(source, key) if delay is None else ended + delay
-        takes = max((found for read in terms.reads if (found := self._after(name, read)) is not None), default=0.0)
+        takes = max((result for read in terms.reads if (result := self._after(name, read)) is not None), default=0.0)
         if arrives is None:
             return None
         work = int(takes * 1_000_000)
@@ -288,7 +290,7 @@ class _Usual:
     def delivery(self, source: str, interval: str) -> TimedArrival | None:
         """When an interval's delivery arrived, and was seen; None where that isn't known."""
         ended = self._ended(source, interval)
-        return next((one for one in came(self._tx, self._context.node(source)) if one.ended_us == ended), None)
+        return next((arrival for arrival in came(self._tx, self._context.node(source)) if arrival.ended_us == ended), None)
 
     def not_observed(self, source: str, interval: str, due: int) -> bool:
         """Whether nobody looked at a source between an interval's end and its deadline; False where that isn't known."""
@@ -305,19 +307,23 @@ class _Usual:
         took = came(self._tx, self._context.node(source))
         if len(took) < ARRIVALS_LEAST:
             return None, 0
-        delay, declared = statistics.median(one.delay_us for one in took), expected_since(self._tx, source)
-        seen = [one for one in took if one.arrived_us >= declared and not _away(self._outages, one.arrived_us, one.observed_us)]
-        observations = {one.observed_us for one in seen}
-        return int(delay), int(statistics.median(one.unseen_us for one in seen)) if len(observations) >= ARRIVALS_LEAST else 0
+        delay, declared = statistics.median(arrival.delay_us for arrival in took), expected_since(self._tx, source)
+        seen = [
+            arrival
+            for arrival in took
+            if arrival.arrived_us >= declared and not _away(self._outages, arrival.arrived_us, arrival.observed_us)
+        ]
+        observations = {arrival.observed_us for arrival in seen}
+        return int(delay), int(statistics.median(arrival.unseen_us for arrival in seen)) if len(observations) >= ARRIVALS_LEAST else 0
 
     def _usual_seconds(self, node: str) -> float:
-        found = durations.of_node(self._tx, node)
-        return found.p50 if found is not None else 0.0
+        duration_statistics = durations.of_node(self._tx, node)
+        return duration_statistics.p50 if duration_statistics is not None else 0.0
 
     def _longest_after(self, source: str, node: str) -> float | None:
         """How long the longest chain from a source to a node takes, in seconds; None where none leads there."""
         if node == source:
             return self._seconds(node)
         declared = self._context.declared.nodes.get(node)
-        above = [found for spec in declared.inputs if (found := self._after(source, spec.node)) is not None] if declared else []
+        above = [result for spec in declared.inputs if (result := self._after(source, spec.node)) is not None] if declared else []
         return max(above) + self._seconds(node) if above else None

@@ -69,24 +69,31 @@ class IncidentUpdates:
         """Without a `graph` nothing is known of columns: what is below a node is affected by all of it."""
         self._graph = graph
         self._tx, self._project, self._reach, self._now, self._run = tx, project, reach, now, run
-        self._open = {one.id: one for one in stored.open_ones(tx)}
+        self._open = {incident.id: incident for incident in stored.open_ones(tx)}
         self._made_of = {number: stored_evidence.of_incident(tx, number) for number in self._open}
 
     def open_causes(self) -> list[Cause]:
         """The open incidents as causes, with all that each explained."""
         return [
             Cause(
-                kind=CauseKind(one.kind), node=one.node, partitions=one.affected.partitions, columns=one.columns, detail=one.detail,
-                summary=one.summary, began_us=one.began_at, confidence=one.confidence, own=tuple(said.id for said in one.evidence),
-                explains=tuple(self._made_of[one.id]),
+                kind=CauseKind(incident.kind),
+                node=incident.node,
+                partitions=incident.affected.partitions,
+                columns=incident.columns,
+                detail=incident.detail,
+                summary=incident.summary,
+                began_us=incident.began_at,
+                confidence=incident.confidence,
+                own=tuple(evidence.id for evidence in incident.evidence),
+                explains=tuple(self._made_of[incident.id]),
             )
-            for one in self._open.values()
-        ]  # fmt: skip
+            for incident in self._open.values()
+        ]
 
     def keep(self, causes: Sequence[Cause], evidence: Mapping[str, Evidence]) -> None:
         """Match each cause, or open an incident of it."""
         taken: set[int] = set()
-        for cause in sorted(causes, key=lambda one: one.began_us):
+        for cause in sorted(causes, key=lambda cause: cause.began_us):
             if (history := self._accepted_of_history(cause, evidence)) is not None:
                 self._put_down(history, cause.explains)
                 stored_evidence.end(self._tx, cause.explains, self._now)
@@ -105,43 +112,45 @@ class IncidentUpdates:
         """The open incident that a cause is: of the same fingerprint, else of the same evidence, else of a narrower view of it, else one
         of which this is what is left: at another of its nodes, or in some of its columns."""
         mark, own, explained = fingerprint(cause), set(cause.own), set(cause.explains)
-        free = [(one, self._made_of[one.id].keys()) for one in self._open.values() if one.id not in taken]
-        same = [one.id for one, _ in free if mark in _fingerprints(one)]
-        here = [one.id for one, made in free if one.node == cause.node and own & made]
-        narrower = [one.id for one, made in free if made and made <= explained]
-        rest = [one.id for one, made in free if _is_rest(cause, one) or (one.kind == cause.kind and own and own <= made)]
+        free = [(incident, self._made_of[incident.id].keys()) for incident in self._open.values() if incident.id not in taken]
+        same = [incident.id for incident, _ in free if mark in _fingerprints(incident)]
+        here = [incident.id for incident, made in free if incident.node == cause.node and own & made]
+        narrower = [incident.id for incident, made in free if made and made <= explained]
+        rest = [
+            incident.id for incident, made in free if _is_rest(cause, incident) or (incident.kind == cause.kind and own and own <= made)
+        ]
         return min(same or here or narrower or rest, default=None)
 
     def _accepted_of_history(self, cause: Cause, evidence: Mapping[str, Evidence]) -> Incident | None:
         """The incident of a history that was loaded at once, where a cause is nothing but what somebody has accepted of it and was
         ingested once more for that: it is decided, and no other incident, unless it keeps something else from readers."""
-        seen = [evidence[one] for one in cause.explains if one in evidence]
-        if any(one.held or one.lapsed for one in seen):
+        seen = [evidence[item] for item in cause.explains if item in evidence]
+        if any(evidence.held or evidence.lapsed for evidence in seen):
             return None
         number, own = None, set(cause.own)
-        for one in (each for each in seen if each.id in own):
-            before = self._held_for(one)
+        for item in (each for each in seen if each.id in own):
+            before = self._held_for(item)
             if before is None or number not in (None, before):  # most often at the first
                 return None
             number = before
-        found = None if number is None else stored.get(self._tx, number)
-        return found if found is not None and found.detail == HISTORY else None
+        incident = None if number is None else stored.get(self._tx, number)
+        return incident if incident is not None and incident.detail == HISTORY else None
 
-    def _held_for(self, one: Evidence) -> int | None:
+    def _held_for(self, evidence: Evidence) -> int | None:
         """The incident of what was held and accepted, where evidence is of the attempt that published it."""
-        attempt, key = stored_evidence.attempt_of(self._tx, one.id), one.partition or WHOLE
-        before = None if attempt is None else exceptions.made_of(self._tx, one.node, key, attempt)
-        return None if before is None else stored_evidence.incident_held_for(self._tx, one.node, one.partition, before)
+        attempt, key = stored_evidence.attempt_of(self._tx, evidence.id), evidence.partition or WHOLE
+        before = None if attempt is None else exceptions.made_of(self._tx, evidence.node, key, attempt)
+        return None if before is None else stored_evidence.incident_held_for(self._tx, evidence.node, evidence.partition, before)
 
     def _before(self, cause: Cause) -> Incident | None:
         """The resolved incident that a cause opens again."""
-        found = self._same_before(cause)
-        return found if found is not None and self._now - (found.resolved_at or 0) <= REOPENS_US else None
+        incident = self._same_before(cause)
+        return incident if incident is not None and self._now - (incident.resolved_at or 0) <= REOPENS_US else None
 
     def _is_old(self, resolved: Incident, cause: Cause, evidence: Mapping[str, Evidence]) -> bool:
         """Whether a cause is what a resolved incident was opened for, and nothing else: warnings, which explain what follows from them
         for longer than they are shown."""
-        if any(evidence[one].held for one in cause.explains if one in evidence):
+        if any(evidence[item].held for item in cause.explains if item in evidence):
             return False
         return set(cause.explains) <= stored_evidence.of_incident(self._tx, resolved.id).keys()
 
@@ -151,9 +160,9 @@ class IncidentUpdates:
         mark = fingerprint(cause)
         opened_as = stored.same_before(self._tx, mark)
         lately = stored.resolved_at_node(self._tx, cause.node, limit=RESOLVED_ASKED)
-        turned_out = next((one for one in lately if mark in _fingerprints(one)), None)
-        found = [one for one in (opened_as, turned_out) if one is not None]
-        return max(found, key=lambda one: one.id, default=None)
+        turned_out = next((incident for incident in lately if mark in _fingerprints(incident)), None)
+        incidents = [incident for incident in (opened_as, turned_out) if incident is not None]
+        return max(incidents, key=lambda incident: incident.id, default=None)
 
     def _owner(self, cause: Cause) -> str:
         return owner_of(self._project, cause.node, cause.kind)
@@ -171,8 +180,8 @@ class IncidentUpdates:
 
     def _update(self, was: Incident, cause: Cause, evidence: Mapping[str, Evidence], *, new: bool, again: bool) -> None:
         known = self._made_of.get(was.id, {})
-        places = [(evidence[one].node, evidence[one].partition) for one in cause.own if one in evidence]
-        fresh = [evidence[one] for one in cause.explains if one in evidence and one not in known]
+        places = [(evidence[item].node, evidence[item].partition) for item in cause.own if item in evidence]
+        fresh = [evidence[item] for item in cause.explains if item in evidence and item not in known]
         same = was.kind == cause.kind and (was.summary == cause.summary or not _is_said_anew(cause, was))
         if not new and not again and not fresh and same and was.state == "open":
             return
@@ -187,24 +196,26 @@ class IncidentUpdates:
         stored.write(self._tx, now)
         stored.seen_at(self._tx, was.id, places, self._now)
         own = set(cause.own)
-        symptoms = [Symptom(one.node, one.partition, what(one), one.at_us) for one in fresh if one.id not in own]
+        symptoms = [
+            Symptom(evidence.node, evidence.partition, what(evidence), evidence.at_us) for evidence in fresh if evidence.id not in own
+        ]
         stored.attach(self._tx, was.id, symptoms[:SYMPTOMS_MAX])
-        self._put_down(was, [one.id for one in fresh])
-        self._name(was.id, cause, [evidence[one] for one in cause.own if one in evidence])
+        self._put_down(was, [evidence.id for evidence in fresh])
+        self._name(was.id, cause, [evidence[item] for item in cause.own if item in evidence])
         stored.happened(
             self._tx, was.id, [Happened(self._now, line, HEADRACE) for line in _lines(was, now, fresh, own, new=new, again=again)]
         )
         self._open[was.id] = now
-        self._made_of[was.id] = known | {one.id: one.held for one in fresh}
+        self._made_of[was.id] = known | {evidence.id: evidence.held for evidence in fresh}
 
-    def _put_down(self, one: Incident, fresh: Collection[str]) -> None:
+    def _put_down(self, incident: Incident, fresh: Collection[str]) -> None:
         """Put evidence down to an incident; another one that keeps nothing by that is part of it."""
-        before = stored_evidence.put_down_to(self._tx, fresh) - {one.id}
-        stored_evidence.put_down(self._tx, one.id, fresh)
+        before = stored_evidence.put_down_to(self._tx, fresh) - {incident.id}
+        stored_evidence.put_down(self._tx, incident.id, fresh)
         for number in sorted(before & self._open.keys()):
             self._made_of[number] = stored_evidence.of_incident(self._tx, number)
             if not stored_evidence.stands(self._tx, number):
-                line = Happened(self._now, f"it is part of {one.shown}", HEADRACE, f"{MERGED}{one.id}")
+                line = Happened(self._now, f"it is part of {incident.shown}", HEADRACE, f"{MERGED}{incident.id}")
                 stored.happened(self._tx, number, [line])
 
     def _name(self, number: int, cause: Cause, own: Sequence[Evidence]) -> None:
@@ -212,9 +223,11 @@ class IncidentUpdates:
         read otherwise than agreed came out right, what came without a column was let through because nobody misses it, and what is merely
         unusual beside partitions that were held isn't wrong for that."""
         if cause.kind in WRONG:
-            bar = min((one.strength for one in own if one.held), default=0.0)
-            shown = (one for one in own if (not one.held and one.strength >= bar) or one.kind in _WRONG_AS_PUBLISHED)
-            seen = [one.id for one in shown if not mappings.is_mapping(one.id) and one.family is not Family.SCHEMA]
+            bar = min((evidence.strength for evidence in own if evidence.held), default=0.0)
+            shown = (
+                evidence for evidence in own if (not evidence.held and evidence.strength >= bar) or evidence.kind in _WRONG_AS_PUBLISHED
+            )
+            seen = [evidence.id for evidence in shown if not mappings.is_mapping(evidence.id) and evidence.family is not Family.SCHEMA]
             stored.name_wrong(self._tx, number, stored.publications_of(self._tx, seen), cause.columns, self._now)
 
     def _affected(
@@ -228,26 +241,26 @@ class IncidentUpdates:
         is kept from everybody, whichever column it is about."""
         nodes = (cause.node, *cause.nodes)
         assets = self._reach.assets(*nodes)
-        own = [evidence[one] for one in cause.own if one in evidence]
+        own = [evidence[item] for item in cause.own if item in evidence]
         if not own and before.partitions:
             return msgspec.structs.replace(before, partitions=partitions)
         if self._of_some_columns(cause, own):
             assert self._graph is not None
-            seen = {evidence[one].node for one in cause.explains if one in evidence}
+            seen = {evidence[item].node for item in cause.explains if item in evidence}
             users = made_of(self._graph, cause.node, cause.columns) | seen
             assets = tuple(name for name in assets if name in users)
         return Affected(assets, self._reach.readers(nodes, assets), partitions)
 
     def _of_some_columns(self, cause: Cause, own: Sequence[Evidence]) -> bool:
         known = self._graph is not None and cause.node in self._graph.nodes and not cause.nodes
-        published = bool(own) and not any(one.held for one in own)
+        published = bool(own) and not any(evidence.held for evidence in own)
         return known and published and bool(cause.columns) and cause.kind not in OF_ROWS
 
 
 def _is_said_anew(cause: Cause, was: Incident) -> bool:
     """Whether what is said of it may become another while it is the same: what a history was held for, by when a promise would fit, and
     where some of what was seen is over."""
-    less = bool(cause.own) and any(one.id not in cause.own for one in was.evidence)
+    less = bool(cause.own) and any(evidence.id not in cause.own for evidence in was.evidence)
     return less or cause.detail == HISTORY or cause.kind is CauseKind.DEADLINE_INFEASIBLE
 
 
@@ -262,16 +275,20 @@ def _of_one_kind(cause: Cause, incident: Incident) -> Cause:
     return cause
 
 
-def _is_rest(cause: Cause, one: Incident) -> bool:
+def _is_rest(cause: Cause, incident: Incident) -> bool:
     """Whether a cause is what is left of an incident: some of its columns in the same delivery, read again."""
-    alike = (one.kind, one.node) == (cause.kind.value, cause.node) and bool(cause.columns)
-    return alike and set(cause.columns) <= set(one.columns) and set(cause.partitions) <= set(one.affected.partitions)
+    alike = (incident.kind, incident.node) == (cause.kind.value, cause.node) and bool(cause.columns)
+    return alike and set(cause.columns) <= set(incident.columns) and set(cause.partitions) <= set(incident.affected.partitions)
 
 
 def owners(project: Project) -> dict[str, str]:
     """Node → whose it is; consumers as well, whose exports may be a cause's place."""
-    found = {name: one.owner for name, one in project.consumers.items()}
-    return found | {name: one.owner for name, one in project.assets.items()} | {name: one.owner for name, one in project.sources.items()}
+    results = {name: consumer.owner for name, consumer in project.consumers.items()}
+    return (
+        results
+        | {name: asset.owner for name, asset in project.assets.items()}
+        | {name: source.owner for name, source in project.sources.items()}
+    )
 
 
 def fingerprint(cause: Cause) -> str:
@@ -279,9 +296,9 @@ def fingerprint(cause: Cause) -> str:
     return _hashed(cause.kind, cause.node, cause.columns, cause.detail)
 
 
-def _fingerprints(one: Incident) -> tuple[str, str]:
+def _fingerprints(incident: Incident) -> tuple[str, str]:
     """Of what an incident was taken for when it was opened, and of what it is now."""
-    return one.fingerprint, _hashed(CauseKind(one.kind), one.node, one.columns, one.detail)
+    return incident.fingerprint, _hashed(CauseKind(incident.kind), incident.node, incident.columns, incident.detail)
 
 
 def _hashed(kind: CauseKind, node: str, columns: Sequence[str], detail: str) -> str:
@@ -293,10 +310,10 @@ def _hashed(kind: CauseKind, node: str, columns: Sequence[str], detail: str) -> 
 def owner_of(project: Project, node: str, kind: CauseKind) -> str:
     """Who answers for a cause: whose the node is; of what nobody outside the project did, the nearest of
     a vendor's managers who isn't a vendor."""
-    found = project.node(node)
-    if found is None:
+    result = project.node(node)
+    if result is None:
         return HEADRACE
-    return (decider(project, found.owner) or HEADRACE) if kind in _INSIDE else found.owner
+    return (decider(project, result.owner) or HEADRACE) if kind in _INSIDE else result.owner
 
 
 def _said(
@@ -307,13 +324,13 @@ def _said(
     if cause.kind is CauseKind.DEADLINE_INFEASIBLE:
         before = ()  # it is one piece of evidence, and is shown as it is now
     if again:
-        now = {_said_once(one) for one in cause.own if one in evidence}
-        before = [one for one in before if _said_once(one.id) not in now]
-    found = {_said_once(one.id): one for one in before}
-    for one in cause.own:
-        if one in evidence:
-            found.setdefault(_said_once(one), said(evidence[one]))
-    return tuple(found.values())[:EVIDENCE_MAX]
+        now = {_said_once(item) for item in cause.own if item in evidence}
+        before = [evidence for evidence in before if _said_once(evidence.id) not in now]
+    results = {_said_once(evidence.id): evidence for evidence in before}
+    for item in cause.own:
+        if item in evidence:
+            results.setdefault(_said_once(item), said(evidence[item]))
+    return tuple(results.values())[:EVIDENCE_MAX]
 
 
 def _said_once(evidence: str) -> str:
@@ -326,7 +343,7 @@ def _lines(was: Incident, now: Incident, fresh: Sequence[Evidence], own: Collect
     """What is new of an incident, one clause each."""
     if new:
         return [f"opened: {now.kind} at {now.node}, {now.summary}"]
-    back = exceptions_lapsed(one for one in fresh if one.id in own)
+    back = exceptions_lapsed(evidence for evidence in fresh if evidence.id in own)
     why = back or "the same has come back"
     lines = [f"opened again: {why}"] if again else [back] if back else []
     if (was.kind, was.node) != (now.kind, now.node):
@@ -336,7 +353,7 @@ def _lines(was: Incident, now: Incident, fresh: Sequence[Evidence], own: Collect
     more = sorted(set(now.affected.partitions) - set(was.affected.partitions))
     if more:
         lines.append(f"seen at {', '.join(more[:3])}{f' and {len(more) - 3} more' if len(more) > 3 else ''}")
-    symptoms = sorted({one.node for one in fresh if one.id not in own})
+    symptoms = sorted({evidence.node for evidence in fresh if evidence.id not in own})
     if symptoms:
         lines.append(f"more follows from it at {', '.join(symptoms[:3])}{f' and {len(symptoms) - 3} more' if len(symptoms) > 3 else ''}")
     return lines

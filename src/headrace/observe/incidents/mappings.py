@@ -20,11 +20,11 @@ def is_mapping(evidence: str) -> bool:
     return evidence.startswith(f"{KIND}:")
 
 
-def gather(tx: Transaction, found: Gathered, after: int) -> int:
+def gather(tx: Transaction, result: Gathered, after: int) -> int:
     """Take up changes after a number; the last number that was taken up."""
     rows, newest = stored.mapped(tx, after)
     for row in rows:
-        found.add(_evidence(row), row.attempt)
+        result.add(_evidence(row), row.attempt)
     return newest
 
 

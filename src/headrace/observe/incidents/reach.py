@@ -12,15 +12,15 @@ from headrace.observe.diagnosis.causes import HEADRACE
 from headrace.store.queries.incidents import Incident
 
 
-def still_declared(one: Incident, project: Project) -> Incident:
+def still_declared(incident: Incident, project: Project) -> Incident:
     """An open incident that affects nothing that was removed from the project since. A resolved one keeps
     what it affected."""
-    if one.state == "resolved":
-        return one
-    assets = tuple(name for name in one.affected.assets if name in project.assets)
-    consumers = tuple(name for name in one.affected.consumers if name in project.consumers)
-    affected = msgspec.structs.replace(one.affected, assets=assets, consumers=consumers)
-    return msgspec.structs.replace(one, affected=affected)
+    if incident.state == "resolved":
+        return incident
+    assets = tuple(name for name in incident.affected.assets if name in project.assets)
+    consumers = tuple(name for name in incident.affected.consumers if name in project.consumers)
+    affected = msgspec.structs.replace(incident.affected, assets=assets, consumers=consumers)
+    return msgspec.structs.replace(incident, affected=affected)
 
 
 class DownstreamIndex:
@@ -36,13 +36,13 @@ class DownstreamIndex:
 
     def assets(self, *nodes: str) -> tuple[str, ...]:
         """The assets below any of these nodes, in topological order."""
-        found, waiting = set[str](), list(nodes)
+        results, waiting = set[str](), list(nodes)
         while waiting:
             for name in self._below.get(waiting.pop(), ()):
-                if name not in found:
-                    found.add(name)
+                if name not in results:
+                    results.add(name)
                     waiting.append(name)
-        return tuple(sorted(found, key=self._rank.__getitem__))
+        return tuple(sorted(results, key=self._rank.__getitem__))
 
     def consumers(self, *nodes: str) -> tuple[str, ...]:
         """The consumers that read any of these nodes or what is made of it; of a consumer's export, that consumer; of

@@ -23,13 +23,13 @@ NEWEST = 50
 publishes the newest last."""
 
 
-def rebuilding(tx: Transaction, context: EvaluationContext, one: Incident) -> str:
+def rebuilding(tx: Transaction, context: EvaluationContext, incident: Incident) -> str:
     """A clause about the first partition that a backfill which is under way, or paused, computes of
     an incident and hasn't published since it began; empty for none."""
     for plan in plans.opened(tx):
         backfill = msgspec.msgpack.decode(plan.content, type=Backfill)
         since = plan.started_at or plan.created_at
-        for name, key in _computed(tx, context, one, {each.node: each.spans for each in backfill.chosen}):
+        for name, key in _computed(tx, context, incident, {each.node: each.spans for each in backfill.chosen}):
             seen = publications.current(tx, name, key)
             if seen is None or seen.published_at < since:
                 return f"backfill {plan.id} computes {place(name, key)}, and hasn't published it yet"
@@ -37,16 +37,16 @@ def rebuilding(tx: Transaction, context: EvaluationContext, one: Incident) -> st
 
 
 def _computed(
-    tx: Transaction, context: EvaluationContext, one: Incident, spans: dict[str, tuple[BackfillSpan, ...]]
+    tx: Transaction, context: EvaluationContext, incident: Incident, spans: dict[str, tuple[BackfillSpan, ...]]
 ) -> Iterator[tuple[str, str]]:
     """(node, partition) in these ranges where the incident was seen, and of what is made of it over
     the same time."""
-    own = [(name, key or WHOLE) for name, key in incidents.partitions_of(tx, one.id)]
+    own = [(name, key or WHOLE) for name, key in incidents.partitions_of(tx, incident.id)]
     for name, key in own:
         node = context.declared.nodes.get(name)
         if node is not None and _within(node, key, spans.get(name, ())):
             yield name, key
-    for name in one.affected.assets:
+    for name in incident.affected.assets:
         node = context.declared.nodes.get(name)
         if node is not None and name in spans:
             for key in dict.fromkeys(_same_time(context, node, own[-NEWEST:])):
@@ -90,7 +90,7 @@ def is_made_of(context: EvaluationContext, name: str, key: str, source: str, key
             continue
         for spec in node.inputs:
             read = needed(context, node, spec, key)
-            above = {(spec.node, one) for one in ((WHOLE,) if read is None else read)} - seen
+            above = {(spec.node, item) for item in ((WHOLE,) if read is None else read)} - seen
             seen |= above
             waiting += above
     return False

@@ -17,16 +17,18 @@ KIND = "report"
 NATS = 12.0
 
 
-def reported(tx: Transaction, node: str, found: Sequence[Publication], actor: str, reason: str, now: int) -> list[str]:
+def reported(tx: Transaction, node: str, publications: Sequence[Publication], actor: str, reason: str, now: int) -> list[str]:
     """Somebody says that these publications are wrong; the ids of the evidence. They stand until others take their place."""
     kept = []
-    for one in found:
-        partition = "" if one.partition == "*" else one.partition
+    for publication in publications:
+        partition = "" if publication.partition == "*" else publication.partition
         evidence = Evidence(
-            id=f"{KIND}:{one.id}", node=node, partition=partition, family=Family.ACT, kind=CauseKind.REPORTED.value,
-            expected="right data", observed=f"{reason} (reported by {actor})", strength=NATS, at_us=now, began_us=one.published_at,
+            id=f"{KIND}:{publication.id}", node=node, partition=partition, family=Family.ACT, kind=CauseKind.REPORTED.value,
+            expected="right data", observed=f"{reason} (reported by {actor})", strength=NATS, at_us=now, began_us=publication.published_at,
         )  # fmt: skip
         content = msgspec.msgpack.encode(evidence)
-        kept.append(StoredEvidence(evidence.id, node, partition, None, f"{one.epoch}.{one.n}", held=True, content=content, at=now))
+        kept.append(
+            StoredEvidence(evidence.id, node, partition, None, f"{publication.epoch}.{publication.n}", held=True, content=content, at=now)
+        )
     stored.keep(tx, kept)
-    return [one.id for one in kept]
+    return [evidence.id for evidence in kept]

@@ -38,18 +38,18 @@ def rewritten(fact: FactNews) -> RestatedShares:
     rows = {part.rpartition(" ")[2]: _count(part) / total for part in first.split(", ")}
     columns = {}
     for clause in clauses:
-        name, _, said = clause.partition(": ")
-        columns[name] = _count(said) / total
+        name, _, text = clause.partition(": ")
+        columns[name] = _count(text) / total
     return RestatedShares(rows, columns)
 
 
 def _count(text: str) -> int:
     """The number that a text begins with; 0 for none."""
-    found = _COUNT.match(text)
-    return int(found[0].replace(",", "") or 0) if found else 0
+    match = _COUNT.match(text)
+    return int(match[0].replace(",", "") or 0) if match else 0
 
 
-def _alike(one: Mapping[str, float], other: Mapping[str, float]) -> bool:
-    if one.keys() != other.keys():
+def _alike(item: Mapping[str, float], other: Mapping[str, float]) -> bool:
+    if item.keys() != other.keys():
         return False
-    return all(max(one[name], other[name]) <= ALIKE * min(one[name], other[name]) for name in one)
+    return all(max(item[name], other[name]) <= ALIKE * min(item[name], other[name]) for name in item)

@@ -59,31 +59,31 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def overhead_us(self) -> int:
         """What Headrace itself took of it."""
-        return sum(one.us for one in self.segments if one.overhead)
+        return sum(segment.us for segment in self.segments if segment.overhead)
 
     @property
     def work_us(self) -> int:
         """What bodies and exports took of it."""
-        return sum(one.us for one in self.segments if one.kind in WORK)
+        return sum(segment.us for segment in self.segments if segment.kind in WORK)
 
     def by_kind(self) -> dict[SegmentKind, int]:
         """Microseconds of each kind that there is."""
-        return _counted((one.kind, one.us) for one in self.segments)
+        return _counted((segment.kind, segment.us) for segment in self.segments)
 
     def overhead_parts(self) -> dict[str, int]:
         """Each part of the overhead alone; of the queue what passed while a slot was free."""
-        found = {str(kind): 0 for kind in SegmentKind if kind in OVERHEAD or kind is SegmentKind.QUEUE}
-        for one in self.segments:
-            if one.overhead:
-                found[one.kind] += one.us
-        return found
+        results = {str(kind): 0 for kind in SegmentKind if kind in OVERHEAD or kind is SegmentKind.QUEUE}
+        for segment in self.segments:
+            if segment.overhead:
+                results[segment.kind] += segment.us
+        return results
 
     def shares(self, declared: Mapping[str, NodeTraits], incidents: Mapping[int, str]) -> dict[Share, int]:
         """Microseconds of each owner, the largest first. What Headrace took and its queue are its own; what waited because of an
         incident is the owner's of that, but for the time in which somebody could have ended the wait with one command: that is the
         person's."""
-        found = _counted((_share(one, declared, incidents), one.us) for one in self.segments)
-        return dict(sorted(found.items(), key=lambda one: (-one[1], one[0].owner, one[0].kind or "")))
+        results = _counted((_share(segment, declared, incidents), segment.us) for segment in self.segments)
+        return dict(sorted(results.items(), key=lambda item: (-item[1], item[0].owner, item[0].kind or "")))
 
 
 class Books:
@@ -126,11 +126,13 @@ class Books:
         """A partition's newest wait: for its first publication from the interval's end on, for a later one from what caused it on.
         None where nothing of it was waited for."""
         place, inputs = PartitionRef(name, key), self._inputs(None)
-        shown, standing = self._records.shown(name, key), self._context.facts.standing(name, key)
-        unread = standing is not None and (standing.stale or not standing.published) and standing.state != "waived"
-        is_open = not shown or unread
-        ended = self._records.now_us if is_open else shown[-1].at_us
-        before: LedgerPublication | None = shown[-1] if is_open and shown else shown[-2] if len(shown) > 1 else None
+        publications, facts = self._records.shown(name, key), self._context.facts.standing(name, key)
+        unread = facts is not None and (facts.stale or not facts.published) and facts.state != "waived"
+        is_open = not publications or unread
+        ended = self._records.now_us if is_open else publications[-1].at_us
+        before: LedgerPublication | None = (
+            publications[-1] if is_open and publications else publications[-2] if len(publications) > 1 else None
+        )
         began = self._end_of(name, key) if before is None else cause_us(inputs, self._records, place, before, ended)
         if began is None or ended < began:
             return None
@@ -152,7 +154,7 @@ class Books:
             return bounds_us(key.partition(SEPARATOR)[0], node.partition.grain, node.timezone)[1]
         tries = self._records.tries(name, key)
         arrivals = self._records.arrivals(name, key)
-        return min([one.queued_us for one in tries[:1]] + [one.arrived_us for one in arrivals[:1]], default=None)
+        return min([item.queued_us for item in tries[:1]] + [arrival.arrived_us for arrival in arrivals[:1]], default=None)
 
     # What a consumer's interval waited for
 
@@ -171,24 +173,33 @@ class Books:
         seen = covered(self._context.node(place.node), *reading, self._context) if whole else self._context.facts.first(*place)
         if seen is None:
             return None
-        shown = self._records.shown(*place)
+        publications = self._records.shown(*place)
         if not self._was_wrong(place):
             return seen.at_us
-        since = max([seen.at_us, *(one.ended_us for one in shown if one.ended_us is not None and _taken_back(one, shown))])
-        return next((one.at_us for one in shown if one.at_us >= since and not one.unsound), None)
+        since = max(
+            [
+                seen.at_us,
+                *(
+                    publication.ended_us
+                    for publication in publications
+                    if publication.ended_us is not None and _taken_back(publication, publications)
+                ),
+            ]
+        )
+        return next((publication.at_us for publication in publications if publication.at_us >= since and not publication.unsound), None)
 
     def _there_by(self, reading: ReadScope, ended_us: int | None, place: PartitionRef) -> int | None:
         """The same for a wait that was over at a time: what was taken back since was there then."""
         there = self._there(reading, place)
         if there is not None or ended_us is None:
             return there
-        shown = [one.at_us for one in self._records.shown(*place) if one.at_us <= ended_us]
+        shown = [publication.at_us for publication in self._records.shown(*place) if publication.at_us <= ended_us]
         return shown[-1] if shown else None
 
     def _was_wrong(self, place: PartitionRef) -> bool:
         """Whether readers had to wait for it once more: what they could read was unsound, or was taken back."""
-        shown = self._records.shown(*place)
-        return any(one.unsound or _taken_back(one, shown) for one in shown)
+        publications = self._records.shown(*place)
+        return any(publication.unsound or _taken_back(publication, publications) for publication in publications)
 
     def _gone(self, place: PartitionRef) -> bool:
         """Whether what was there of it turned out wrong, or was taken back."""
@@ -196,30 +207,32 @@ class Books:
 
     def _required(self, reading: ReadScope) -> list[PartitionRef]:
         """The partitions of what a consumer reads, and of its export, that an interval requires."""
-        found = []
+        refs = []
         for node in self._context.awaited(reading.terms):
             keys = needed(node, *reading, self._context)
-            found += [PartitionRef(node.name, key) for key in ((WHOLE,) if keys is None else keys)]
-        return found
+            refs += [PartitionRef(node.name, key) for key in ((WHOLE,) if keys is None else keys)]
+        return refs
 
 
-def _taken_back(one: LedgerPublication, shown: Sequence[LedgerPublication]) -> bool:
+def _taken_back(publication: LedgerPublication, publications: Sequence[LedgerPublication]) -> bool:
     """Whether nothing was in the place of a publication when it ended."""
-    return one.ended_us is not None and not any(each.at_us <= one.ended_us and each.at_us > one.at_us for each in shown)
+    return publication.ended_us is not None and not any(
+        each.at_us <= publication.ended_us and each.at_us > publication.at_us for each in publications
+    )
 
 
-def _share(one: Segment, declared: Mapping[str, NodeTraits], incidents: Mapping[int, str]) -> Share:
-    if one.overhead:
+def _share(segment: Segment, declared: Mapping[str, NodeTraits], incidents: Mapping[int, str]) -> Share:
+    if segment.overhead:
         return Share(HEADRACE)
-    if one.kind is SegmentKind.QUEUE:
-        return Share(HEADRACE, one.kind)
-    if one.decider:
-        return Share(one.decider, one.kind)
-    if one.lacking:
-        return Share(_owner(one.lacking, declared))
-    if one.incident in incidents and (one.kind in PEOPLE or one.kind in (SegmentKind.SOURCE, SegmentKind.RETRY)):
-        return Share(incidents[one.incident])
-    return Share(_owner(one.node, declared))
+    if segment.kind is SegmentKind.QUEUE:
+        return Share(HEADRACE, segment.kind)
+    if segment.decider:
+        return Share(segment.decider, segment.kind)
+    if segment.lacking:
+        return Share(_owner(segment.lacking, declared))
+    if segment.incident in incidents and (segment.kind in PEOPLE or segment.kind in (SegmentKind.SOURCE, SegmentKind.RETRY)):
+        return Share(incidents[segment.incident])
+    return Share(_owner(segment.node, declared))
 
 
 def _owner(node: str, declared: Mapping[str, NodeTraits]) -> str:
@@ -228,7 +241,7 @@ def _owner(node: str, declared: Mapping[str, NodeTraits]) -> str:
 
 
 def _counted(pairs: Iterable[tuple[_Key, int]]) -> dict[_Key, int]:
-    found: Counter[_Key] = Counter()
+    result: Counter[_Key] = Counter()
     for key, us in pairs:
-        found[key] += us
-    return dict(found)
+        result[key] += us
+    return dict(result)

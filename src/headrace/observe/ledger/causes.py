@@ -64,34 +64,34 @@ def settled(
         return list(segments)
     alone = {place: _alone(path, place, there(place), from_us, to_us) for place in places}
     told = _told(segments, last, path, alone, there, from_us, to_us, reads)
-    return undecided(told, [one for own in alone.values() for one in own], reads)
+    return undecided(told, [segment for segments in alone.values() for segment in segments], reads)
 
 
 def undecided(segments: Sequence[Segment], others: Sequence[Segment], reads: Reads = nothing_reads) -> list[Segment]:
     """The segments, without a decider while one of `others` kept the wait from ending that no
     command ends: what wasn't delivered, or has to be mended first. What reads a segment's node
     couldn't be there before that, and kept nothing waiting."""
-    spans = [one for one in others if one.kind in _RANK and not one.decider]
-    found: list[Segment] = []
-    for one in segments:
-        besides = [span for span in spans if not reads(span.node, one.node)]
-        found += _undecided(one, besides) if one.decider else [one]
-    return merged(found)
+    spans = [segment for segment in others if segment.kind in _RANK and not segment.decider]
+    results: list[Segment] = []
+    for segment in segments:
+        besides = [span for span in spans if not reads(span.node, segment.node)]
+        results += _undecided(segment, besides) if segment.decider else [segment]
+    return merged(results)
 
 
-def _undecided(one: Segment, spans: Sequence[Segment]) -> list[Segment]:
-    inside = [span for span in spans if span.from_us < one.to_us and span.to_us > one.from_us]
+def _undecided(segment: Segment, spans: Sequence[Segment]) -> list[Segment]:
+    inside = [span for span in spans if span.from_us < segment.to_us and span.to_us > segment.from_us]
     edges = {at for span in inside for at in (span.from_us, span.to_us)}
-    edges = {one.from_us, one.to_us, *(at for at in edges if one.from_us < at < one.to_us)}
-    found = []
+    edges = {segment.from_us, segment.to_us, *(at for at in edges if segment.from_us < at < segment.to_us)}
+    segments = []
     for start, end in pairwise(sorted(edges)):
-        part = msgspec.structs.replace(one, from_us=start, to_us=end)
+        part = msgspec.structs.replace(segment, from_us=start, to_us=end)
         lacking = [span for span in inside if span.from_us <= start and span.to_us >= end]
         if lacking:
             span = min(lacking, key=lambda each: (-each.to_us, each.node, each.partition))
             part = msgspec.structs.replace(part, decider="", lacking=span.node)
-        found.append(part)
-    return found
+        segments.append(part)
+    return segments
 
 
 def _told(
@@ -106,13 +106,13 @@ def _told(
 ) -> list[Segment]:
     """The segments, or those of the place that tells more of the last obstacle: while it is waited
     for something, of what isn't there."""
-    found = []
+    causes = []
     for place, own in alone.items():
         if (each := _last(own)) is not None:
             evidence = DelayCause(place, each.kind, each.incident, each.from_us, each.to_us, there(place))
-            found.append(evidence)
-    same = [one for one in found if _same(one, last, reads)]
-    lasting = [one for one in same if one.there_us is None]
+            causes.append(evidence)
+    same = [cause for cause in causes if _same(cause, last, reads)]
+    lasting = [cause for cause in same if cause.there_us is None]
     chosen = _telling(lasting or same)
     if chosen is None or chosen.place == (last.node, last.partition):
         return list(segments)
@@ -121,22 +121,22 @@ def _told(
     return merged([*clipped(before, from_us, until), *clipped(segments, until, to_us)])
 
 
-def _telling(found: Sequence[DelayCause]) -> DelayCause | None:
+def _telling(causes: Sequence[DelayCause]) -> DelayCause | None:
     """Where it began, and of that node the partition that was kept last: before that, something
     else kept it from being there."""
-    root = min(found, key=lambda one: one.order, default=None)
-    own = [one for one in found if root is not None and (one.place.node, one.kind) == (root.place.node, root.kind)]
-    return max(own, key=lambda one: (one.from_us, one.place), default=None)
+    root = min(causes, key=lambda cause: cause.order, default=None)
+    delay_causes = [cause for cause in causes if root is not None and (cause.place.node, cause.kind) == (root.place.node, root.kind)]
+    return max(delay_causes, key=lambda cause: (cause.from_us, cause.place), default=None)
 
 
-def _same(one: DelayCause, last: Segment, reads: Reads) -> bool:
+def _same(cause: DelayCause, last: Segment, reads: Reads) -> bool:
     """Whether it is of one cause with the path's last obstacle, or was over at once with it: what was
     taken back after something that it reads was taken back, and made again after that."""
-    if one.incident and one.incident == last.incident:
-        return one.to_us >= last.from_us
-    if reads(last.node, one.place.node):
-        return last.from_us < one.to_us <= last.to_us
-    return one.to_us == last.to_us
+    if cause.incident and cause.incident == last.incident:
+        return cause.to_us >= last.from_us
+    if reads(last.node, cause.place.node):
+        return last.from_us < cause.to_us <= last.to_us
+    return cause.to_us == last.to_us
 
 
 def _alone(path: Path, place: PartitionRef, there_us: int | None, from_us: int, to_us: int) -> list[Segment]:
@@ -150,13 +150,13 @@ def _alone(path: Path, place: PartitionRef, there_us: int | None, from_us: int, 
 def _last(segments: Sequence[Segment]) -> Segment | None:
     """The last obstacle, as one with those of the same cause before it: attempts in between didn't end it."""
     last: Segment | None = None
-    for one in reversed(segments):
-        if one.kind not in _RANK:
+    for segment in reversed(segments):
+        if segment.kind not in _RANK:
             continue
         if last is None:
-            last = one
-        elif (one.kind, one.incident, one.node, one.partition) == (last.kind, last.incident, last.node, last.partition):
-            last = msgspec.structs.replace(last, from_us=one.from_us)
+            last = segment
+        elif (segment.kind, segment.incident, segment.node, segment.partition) == (last.kind, last.incident, last.node, last.partition):
+            last = msgspec.structs.replace(last, from_us=segment.from_us)
         else:
             break
     return last

@@ -32,24 +32,24 @@ class NodeTraits(msgspec.Struct, frozen=True, gc=False):
 
 def traits(compiled: Compiled) -> dict[str, NodeTraits]:
     """Of each source, asset and consumer (as the name of its export)."""
-    project, found = compiled.project, {}
+    project, node_traits = compiled.project, {}
     sizes = pools_of(project)
     for name, source in project.sources.items():
         complete = source.complete
         late = f"after {complete.after}" if complete.after else "with a later delivery" if complete.watermark else ""
         takes = _takes(project, source, sizes)
         who = decider(project, source.owner)
-        found[name] = NodeTraits(source.owner, who, pooled=bool(takes), late=late, takes=takes)
+        node_traits[name] = NodeTraits(source.owner, who, pooled=bool(takes), late=late, takes=takes)
     for name, asset in project.assets.items():
         if is_view(project, name) or name not in compiled.nodes:
             continue
         chained = (compiled.nodes[name].uses_self or asset.accumulates) and not asset.partition.whole
         takes = _takes(project, asset, sizes)
         who = decider(project, asset.owner)
-        found[name] = NodeTraits(asset.owner, who, asset.attempts_max, chained, pooled=bool(takes), takes=takes)
+        node_traits[name] = NodeTraits(asset.owner, who, asset.attempts_max, chained, pooled=bool(takes), takes=takes)
     for name, consumer in project.consumers.items():
-        found[name] = NodeTraits(consumer.owner)
-    return found
+        node_traits[name] = NodeTraits(consumer.owner)
+    return node_traits
 
 
 def decider(project: Project, owner: str) -> str:

@@ -25,8 +25,8 @@ from headrace.store.database import Transaction
 class EnvironmentRecords:
     """Answers `records.Records` from two stores."""
 
-    def __init__(self, own: StoreRecords, production: StoreRecords, borrowed: frozenset[str]) -> None:
-        self._own, self._production, self._borrowed = own, production, borrowed
+    def __init__(self, records: StoreRecords, production: StoreRecords, borrowed: frozenset[str]) -> None:
+        self._own, self._production, self._borrowed = records, production, borrowed
 
     def _of(self, node: str) -> StoreRecords:
         return self._production if node in self._borrowed else self._own
@@ -70,9 +70,9 @@ class EnvironmentRecords:
         bound = (None, None) if node in self._borrowed else (epoch, n)
         return self._of(node).newest_before(node, at_us, *bound)
 
-    def free(self, one: Try, from_us: int, to_us: int, *, begun: bool) -> Sequence[tuple[int, int]]:
+    def free(self, item: Try, from_us: int, to_us: int, *, begun: bool) -> Sequence[tuple[int, int]]:
         """While a slot was free between two times."""
-        return self._of(one.node).free(one, from_us, to_us, begun=begun)
+        return self._of(item.node).free(item, from_us, to_us, begun=begun)
 
     def applied_us(self, version: int) -> int | None:
         """When a version was applied here."""

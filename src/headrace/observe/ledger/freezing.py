@@ -37,8 +37,8 @@ def freeze(tx: Transaction, compiled: Compiled, before_us: int, now_us: int) -> 
     rows: list[tuple[str, str, str, str, int]] = []
     for terms in context.declared.consumers:
         for interval, met, waived in ledger.to_freeze(tx, terms.consumer, before_us, AT_ONCE_MAX - len(rows)):
-            found = books.of_consumer(as_promised(tx, terms, interval, context), interval, met_us=met, over_us=waived)
-            content = "null" if found is None else canonical(msgspec.to_builtins(found))
+            result = books.of_consumer(as_promised(tx, terms, interval, context), interval, met_us=met, over_us=waived)
+            content = "null" if result is None else canonical(msgspec.to_builtins(result))
             rows.append((terms.consumer, interval, content, _digest(content), now_us))
     if rows:
         ledger.freeze(tx, rows)
@@ -49,10 +49,10 @@ def freeze(tx: Transaction, compiled: Compiled, before_us: int, now_us: int) -> 
 
 def frozen(tx: Transaction, consumer: str, interval: str) -> Ledger | None:
     """The ledger as it was kept; None where it wasn't, or nobody had waited. StoreError for one that isn't what it was."""
-    found = ledger.frozen(tx, consumer, interval)
-    if found is None:
+    results = ledger.frozen(tx, consumer, interval)
+    if results is None:
         return None
-    content, digest = found
+    content, digest = results
     if _digest(content) != digest:
         raise StoreError(f"the delay ledger of {consumer} {interval} isn't what was kept", hint="headrace audit verify")
     kept: Ledger | None = msgspec.json.decode(content, type=Ledger | None)

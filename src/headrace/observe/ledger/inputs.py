@@ -83,23 +83,23 @@ class LedgerInputs:
         node = self.known(place.node)
         if node is None or node.is_source:
             return []
-        found = [one for spec in node.inputs for one in self._of_spec(node, place.partition, spec, at_us, before)]
-        found += self._own(node, place.partition, at_us)
-        return [self._as_read(one, reader, at_us) for one in found] if reader is not None and reader.staged else found
+        inputs = [ready_input for spec in node.inputs for ready_input in self._of_spec(node, place.partition, spec, at_us, before)]
+        inputs += self._own(node, place.partition, at_us)
+        return [self._as_read(ready_input, reader, at_us) for ready_input in inputs] if reader is not None and reader.staged else inputs
 
     def missed(self, place: PartitionRef, at_us: int) -> list[tuple[PartitionRef, int]]:
         """The optional inputs that weren't there at a time, each with until when it was promised: a partition waits that long for it."""
         node = self.known(place.node)
         if node is None or node.is_source:
             return []
-        found = [
+        refs = [
             PartitionRef(source.name, key)
             for spec in node.inputs
             if spec.optional and (source := self.known(spec.node)) is not None
             for key in self._keys(node, place.partition, source, spec) or ()
             if self.there(PartitionRef(source.name, key), at_us) is None and not counts_as_empty(source, key, self._context)
         ]
-        return [(one, until) for one in found if (until := self._promised_us(one)) is not None]
+        return [(ref, until) for ref in refs if (until := self._promised_us(ref)) is not None]
 
     def _promised_us(self, place: PartitionRef) -> int | None:
         """Until when a partition was promised: the last of the deliveries that it is made of; None where none of them was."""
@@ -114,18 +114,20 @@ class LedgerInputs:
                 last = max((at for at in (last, promised_by(node, key)) if at is not None), default=None)
                 continue
             others = [(source, spec) for spec in node.inputs if (source := self.known(spec.node)) not in (None, node)]
-            above = {PartitionRef(source.name, one) for source, spec in others for one in self._keys(node, key, source, spec) or ()} - seen
+            above = {
+                PartitionRef(source.name, item) for source, spec in others for item in self._keys(node, key, source, spec) or ()
+            } - seen
             seen |= above
             waiting += above
         return last
 
-    def _as_read(self, one: ReadyInput, reader: Try, at_us: int) -> ReadyInput:
+    def _as_read(self, ready_input: ReadyInput, reader: Try, at_us: int) -> ReadyInput:
         """An input of a staged attempt: what its plan had staged of it, else what was published."""
-        for made in reversed(self._records.tries(*one.place)):
+        for made in reversed(self._records.tries(*ready_input.place)):
             done = made.staged and made.plan == reader.plan and made.state in ("staged", "published")
             if done and made.finished_us is not None and made.finished_us <= at_us:
-                return ReadyInput(one.place, made.finished_us, made.id)
-        return one
+                return ReadyInput(ready_input.place, made.finished_us, made.id)
+        return ready_input
 
     def _of_spec(self, node: Node, key: str, spec: InputSpec, at_us: int, before: Try | None) -> Iterator[ReadyInput]:
         source = self.known(spec.node)
@@ -135,11 +137,11 @@ class LedgerInputs:
         if keys is None:
             yield from self._as_a_whole(node, source, spec, at_us, before)
             return
-        for one in keys:
-            there = self.there(PartitionRef(source.name, one), at_us)
-            if there is None and (spec.optional or counts_as_empty(source, one, self._context)):
+        for item in keys:
+            there = self.there(PartitionRef(source.name, item), at_us)
+            if there is None and (spec.optional or counts_as_empty(source, item, self._context)):
                 continue
-            yield ReadyInput(PartitionRef(source.name, one), there)
+            yield ReadyInput(PartitionRef(source.name, item), there)
 
     def _keys(self, node: Node, key: str, source: Node, spec: InputSpec) -> tuple[str, ...] | None:
         if node.partition.whole and self._reading is not None and spec.mode is not InputMode.ALL:
@@ -192,12 +194,12 @@ class LedgerInputs:
         gap; None if they couldn't."""
         since: int | None = None
         ended: int | None = None
-        for one in self._records.shown(*place):
-            if one.at_us > at_us:
+        for publication in self._records.shown(*place):
+            if publication.at_us > at_us:
                 break
-            if since is None or (ended is not None and ended < one.at_us):
-                since = one.at_us
-            ended = one.ended_us
+            if since is None or (ended is not None and ended < publication.at_us):
+                since = publication.at_us
+            ended = publication.ended_us
         return since
 
     def root_rank(self, place: PartitionRef) -> Rank:
@@ -213,10 +215,10 @@ class LedgerInputs:
         return self._ranks[place]
 
     def _rank(self, place: PartitionRef) -> Rank:
-        node, standing = self.known(place.node), self._context.facts.standing(*place)
-        state = standing.state if standing is not None else "missing"
-        if standing is not None and state in ("held", "rejected", "failed", "withdrawn"):
-            return (0, standing.since_us, *place)
+        node, facts = self.known(place.node), self._context.facts.standing(*place)
+        state = facts.state if facts is not None else "missing"
+        if facts is not None and state in ("held", "rejected", "failed", "withdrawn"):
+            return (0, facts.since_us, *place)
         if any(pause.to_us is None for pause in self._records.pauses(place.node)):
             return (1, 0, *place)
         if node is None or node.is_source:
@@ -224,5 +226,5 @@ class LedgerInputs:
         if state == "running":
             return (3, 0, *place)
         now = self._records.now_us
-        missing = [one.place for one in self.of(place, now) if one.at_us is None]
-        return min((self.root_rank(one) for one in missing), default=(4, 0, *place))
+        missing = [ready_input.place for ready_input in self.of(place, now) if ready_input.at_us is None]
+        return min((self.root_rank(ref) for ref in missing), default=(4, 0, *place))

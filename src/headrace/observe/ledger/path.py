@@ -30,74 +30,74 @@ class Path:
 
     def back(self, place: PartitionRef, from_us: int, to_us: int, *, there: bool) -> list[Segment]:
         """Contiguous segments from `from_us` to `to_us`; `there`: it was there at `to_us`, else it is waited for."""
-        found: list[list[Segment]] = []
+        results: list[list[Segment]] = []
         above: ReadyInput | None = ReadyInput(place, to_us if there else None)
         end, steps = to_us, 0
         while above is not None and end > from_us and steps < STEPS_MAX:
             stay, above = self._stay(above, from_us, end)
-            found.append(self._divided(stay))
+            results.append(self._divided(stay))
             end, steps = stay.from_us, steps + 1
         if end > from_us:
             rest = Segment(
                 kind=SegmentKind.UNATTRIBUTED, node=place.node, partition=place.partition, from_us=from_us, to_us=end, note=UNKNOWN
             )
-            found.append([rest])
-        return merged([one for segments in reversed(found) for one in segments])
+            results.append([rest])
+        return merged([segment for segments in reversed(results) for segment in segments])
 
     def alone(self, place: PartitionRef, from_us: int, to_us: int, *, there: bool) -> list[Segment]:
         """The same of what a partition's own rows say, whatever it waited for."""
         final = self._shown(place, to_us) if there else None
         return self._own(self._as_stay(place, self._inputs.known(place.node), from_us, to_us, final, to_us))
 
-    def _stay(self, one: ReadyInput, from_us: int, to_us: int) -> tuple[Stay, ReadyInput | None]:
+    def _stay(self, ready_input: ReadyInput, from_us: int, to_us: int) -> tuple[Stay, ReadyInput | None]:
         """The part of one partition, which was there at `to_us` or isn't there yet, and what is above it."""
-        place, node = one.place, self._inputs.known(one.place.node)
-        final = None if one.at_us is None else self._made_by(one, to_us)
-        tries = [one for one in self._records.tries(*place) if one.queued_us < to_us or (final is not None and one.id == final.id)]
+        place, node = ready_input.place, self._inputs.known(ready_input.place.node)
+        final = None if ready_input.at_us is None else self._made_by(ready_input, to_us)
+        tries = [item for item in self._records.tries(*place) if item.queued_us < to_us or (final is not None and item.id == final.id)]
         made = self._made(tries, final)
         if self._again:
-            tries = [one for one in tries if one.queued_us >= from_us]
+            tries = [item for item in tries if item.queued_us >= from_us]
         elif place.partition == WHOLE:  # the attempts before belong to other intervals
             tries = [made] if made is not None else []
         first = tries[0] if tries else None
         begun = min(first.queued_us, to_us) if first is not None else to_us
         ready = self._inputs.of(place, begun, made, first)
-        if first is not None and any(one.at_us is None for one in ready):
+        if first is not None and any(ready_input.at_us is None for ready_input in ready):
             # A batch is queued as soon as one of its partitions is ready; the inputs of the others are there when it is given out.
             ready = self._inputs.of(place, min(max(begun, first.dispatched_us), to_us), made, first)
         if self._again:
-            ready = [self._renewed(one, begun) for one in ready]
-        missing = [one for one in ready if one.at_us is None]
+            ready = [self._renewed(ready_input, begun) for ready_input in ready]
+        missing = [ready_input for ready_input in ready if ready_input.at_us is None]
         if missing and first is None and final is None:
-            above = min(missing, key=lambda one: self._inputs.root_rank(one.place))
+            above = min(missing, key=lambda ready_input: self._inputs.root_rank(ready_input.place))
             return self._as_stay(place, node, to_us, to_us, final, begun), above
-        last = max((one for one in ready if one.at_us is not None), key=_when, default=None)
+        last = max((ready_input for ready_input in ready if ready_input.at_us is not None), key=_when, default=None)
         if last is None or last.at_us is None or last.at_us <= from_us:
             return self._as_stay(place, node, from_us, to_us, final, begun), None
         return self._as_stay(place, node, min(last.at_us, to_us), to_us, final, begun), last
 
-    def _made_by(self, one: ReadyInput, to_us: int) -> LedgerPublication:
+    def _made_by(self, ready_input: ReadyInput, to_us: int) -> LedgerPublication:
         """With what a partition was there: what its plan had staged, else a publication."""
-        return self._shown(one.place, to_us) if one.staged is None else LedgerPublication(to_us, None, *one.staged)
+        return self._shown(ready_input.place, to_us) if ready_input.staged is None else LedgerPublication(to_us, None, *ready_input.staged)
 
-    def _renewed(self, one: ReadyInput, until_us: int) -> ReadyInput:
+    def _renewed(self, ready_input: ReadyInput, until_us: int) -> ReadyInput:
         """When it was published last, or staged for what reads it."""
-        if one.staged is not None:
-            return one
-        shown = [each.at_us for each in self._records.shown(*one.place) if each.at_us <= until_us]
-        return ReadyInput(one.place, shown[-1]) if shown else one
+        if ready_input.staged is not None:
+            return ready_input
+        shown = [each.at_us for each in self._records.shown(*ready_input.place) if each.at_us <= until_us]
+        return ReadyInput(ready_input.place, shown[-1]) if shown else ready_input
 
     def _as_stay(
         self, place: PartitionRef, node: Node | None, from_us: int, to_us: int, final: LedgerPublication | None, begun_us: int
     ) -> Stay:
         trigger = node.trigger if node is not None else None
-        said = "" if trigger is None else trigger.cron or trigger.upstream or trigger.arrival or "its time"
+        text = "" if trigger is None else trigger.cron or trigger.upstream or trigger.arrival or "its time"
         return Stay(
             node=place.node, partition=place.partition, from_us=from_us, to_us=to_us, is_source=_is_source(node),
-            final=None if final is None else final.id, traits=self._traits.get(place.node, NodeTraits()), triggered=said,
+            final=None if final is None else final.id, traits=self._traits.get(place.node, NodeTraits()), triggered=text,
             promised_us=None if node is None else promised_by(node, place.partition),
             queues=self._queues(place, from_us) if final is None else None,
-            missed=tuple((*one, until) for one, until in self._inputs.missed(place, begun_us)) if not self._again else (),
+            missed=tuple((*ref, until) for ref, until in self._inputs.missed(place, begun_us)) if not self._again else (),
             tried_from_us=from_us if self._again or (place.partition == WHOLE and not _is_source(node)) else 0,
         )  # fmt: skip
 
@@ -109,53 +109,56 @@ class Path:
 
     def _shown(self, place: PartitionRef, at_us: int) -> LedgerPublication:
         """The publication with which it was there; one that nothing is known of any more, where its rows have gone."""
-        shown = [one for one in self._records.shown(*place) if one.at_us <= at_us]
-        return next((one for one in shown if one.at_us == at_us), shown[-1] if shown else LedgerPublication(at_us, None, 0, 0))
+        publications = [publication for publication in self._records.shown(*place) if publication.at_us <= at_us]
+        return next(
+            (publication for publication in publications if publication.at_us == at_us),
+            publications[-1] if publications else LedgerPublication(at_us, None, 0, 0),
+        )
 
     def _made(self, tries: list[Try], final: LedgerPublication | None) -> Try | None:
-        return None if final is None else next((one for one in tries if one.id == final.id), None)
+        return None if final is None else next((item for item in tries if item.id == final.id), None)
 
     def _divided(self, stay: Stay) -> list[Segment]:
-        own = self._own(stay)
+        segments = self._own(stay)
         if stay.is_source or self._again:
-            return own
-        return self._explained(stay, own)
+            return segments
+        return self._explained(stay, segments)
 
     def _own(self, stay: Stay) -> list[Segment]:
         return divided(DelayClaims(stay, self._records).all(), stay.from_us, stay.to_us, stay.node, stay.partition)
 
-    def _explained(self, stay: Stay, own: list[Segment]) -> list[Segment]:
+    def _explained(self, stay: Stay, segments: list[Segment]) -> list[Segment]:
         """While nothing had asked for it, or what was there of it was wrong, something that it reads may have been made once more: it
         waited for that."""
-        wrong = any(one.unsound for one in self._records.shown(stay.node, stay.partition))
+        wrong = any(publication.unsound for publication in self._records.shown(stay.node, stay.partition))
         kinds = (SegmentKind.SCHEDULE, SegmentKind.HOLD) if wrong else (SegmentKind.SCHEDULE,)
-        idle = [one for one in own if one.kind in kinds]
+        idle = [segment for segment in segments if segment.kind in kinds]
         if not idle:
-            return own
+            return segments
         again = self._made_again(PartitionRef(stay.node, stay.partition), idle[0].from_us, idle[-1].to_us)
         if again is None:
-            return own
+            return segments
         at_us, above, before = again
         since = max(idle[0].from_us, cause_us(self._inputs, self._records, above, before, at_us))
         inner = Path(self._inputs, self._records, self._traits, again=True).back(above, since, at_us, there=True)
-        return [part for one in own for part in (_filled(one, inner) if one.kind in kinds else [one])]
+        return [part for segment in segments for part in (_filled(segment, inner) if segment.kind in kinds else [segment])]
 
     def _made_again(self, place: PartitionRef, from_us: int, to_us: int) -> tuple[int, PartitionRef, LedgerPublication] | None:
         """The input that was published again last between two times: when, and in the place of what."""
-        found = []
-        for one in self._inputs.of(place, to_us):
-            shown = [each for each in self._records.shown(*one.place) if each.at_us <= to_us]
-            if len(shown) > 1 and shown[-1].at_us > from_us:
-                found.append((shown[-1].at_us, one.place, shown[-2]))
-        return max(found, key=lambda each: each[:2], default=None)
+        results = []
+        for ready_input in self._inputs.of(place, to_us):
+            publications = [each for each in self._records.shown(*ready_input.place) if each.at_us <= to_us]
+            if len(publications) > 1 and publications[-1].at_us > from_us:
+                results.append((publications[-1].at_us, ready_input.place, publications[-2]))
+        return max(results, key=lambda each: each[:2], default=None)
 
 
-def _filled(one: Segment, inner: list[Segment]) -> list[Segment]:
+def _filled(segment: Segment, inner: list[Segment]) -> list[Segment]:
     """A segment in which nothing had asked for it, with what was made meanwhile in its place."""
-    within = clipped(inner, one.from_us, one.to_us)
+    within = clipped(inner, segment.from_us, segment.to_us)
     if not within:
-        return [one]
-    before, after = clipped([one], one.from_us, within[0].from_us), clipped([one], within[-1].to_us, one.to_us)
+        return [segment]
+    before, after = clipped([segment], segment.from_us, within[0].from_us), clipped([segment], within[-1].to_us, segment.to_us)
     return [*(part for part in before if part.us > 0), *within, *(part for part in after if part.us > 0)]
 
 
@@ -163,5 +166,5 @@ def _is_source(node: Node | None) -> bool:
     return node is not None and node.is_source
 
 
-def _when(one: ReadyInput) -> tuple[int, PartitionRef]:
-    return one.at_us or 0, one.place
+def _when(ready_input: ReadyInput) -> tuple[int, PartitionRef]:
+    return ready_input.at_us or 0, ready_input.place

@@ -12,7 +12,7 @@ def cause_us(inputs: LedgerInputs, records: LedgerRecords, place: PartitionRef, 
     """Of what replaces the publication `before`, and was there (or isn't yet) at `to_us`: when the delivery arrived that caused it, else
     when code was applied, a backfill was asked for, or a run."""
     for _ in range(STEPS_MAX):
-        tries = [one for one in records.tries(*place) if before.at_us <= one.queued_us <= to_us]
+        tries = [item for item in records.tries(*place) if before.at_us <= item.queued_us <= to_us]
         first = tries[0] if tries else None
         node = inputs.known(place.node)
         if node is not None and node.is_source:
@@ -28,7 +28,9 @@ def cause_us(inputs: LedgerInputs, records: LedgerRecords, place: PartitionRef, 
 
 
 def _arrived(records: LedgerRecords, place: PartitionRef, before: LedgerPublication, to_us: int, first: Try | None) -> int:
-    later = [one.arrived_us for one in records.arrivals(*place) if one.observed_us > before.at_us - 1 and one.arrived_us <= to_us]
+    later = [
+        arrival.arrived_us for arrival in records.arrivals(*place) if arrival.observed_us > before.at_us - 1 and arrival.arrived_us <= to_us
+    ]
     return max(later) if later else _asked(records, before, first, to_us)
 
 
@@ -49,13 +51,13 @@ def _renewed(
     inputs: LedgerInputs, records: LedgerRecords, place: PartitionRef, before: LedgerPublication, until_us: int
 ) -> tuple[PartitionRef, LedgerPublication | None, int] | None:
     """The input that was published last since then, what it replaced, and when; None where none was."""
-    read_us = next((one.dispatched_us for one in records.tries(*place) if one.id == before.id), before.at_us)
-    found: list[tuple[int, PartitionRef, LedgerPublication | None]] = []
-    for one in inputs.of(place, until_us):
-        shown = [each for each in records.shown(*one.place) if each.at_us <= until_us]
-        if shown and shown[-1].at_us > read_us:
-            found.append((shown[-1].at_us, one.place, shown[-2] if len(shown) > 1 else None))
-    if not found:
+    read_us = next((item.dispatched_us for item in records.tries(*place) if item.id == before.id), before.at_us)
+    results: list[tuple[int, PartitionRef, LedgerPublication | None]] = []
+    for ready_input in inputs.of(place, until_us):
+        publications = [each for each in records.shown(*ready_input.place) if each.at_us <= until_us]
+        if publications and publications[-1].at_us > read_us:
+            results.append((publications[-1].at_us, ready_input.place, publications[-2] if len(publications) > 1 else None))
+    if not results:
         return None
-    at_us, above, earlier = max(found, key=lambda each: (each[0], each[1]))
+    at_us, above, earlier = max(results, key=lambda each: (each[0], each[1]))
     return above, earlier, at_us

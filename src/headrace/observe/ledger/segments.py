@@ -82,49 +82,49 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
 def divided(claims: Iterable[Segment], from_us: int, to_us: int, node: str, partition: str) -> list[Segment]:
     """Contiguous segments from `from_us` to `to_us`: each instant belongs to the claim that ranks first, among equals to the one that
     begins last, among those to the first of them; what nobody claims is unattributed to `node`."""
-    within = [_cut(one, from_us, to_us) for one in claims if one.from_us < to_us and one.to_us > from_us]
-    within = sorted((one for one in within if one.us > 0), key=lambda one: one.from_us)
-    edges = sorted({from_us, to_us, *(one.from_us for one in within), *(one.to_us for one in within)})
-    found: list[Segment] = []
+    within = [_cut(claim, from_us, to_us) for claim in claims if claim.from_us < to_us and claim.to_us > from_us]
+    within = sorted((segment for segment in within if segment.us > 0), key=lambda item: item.from_us)
+    edges = sorted({from_us, to_us, *(segment.from_us for segment in within), *(item.to_us for item in within)})
+    segments: list[Segment] = []
     live: list[tuple[int, int, int, Segment]] = []
     begun = 0
     for start, end in pairwise(edges):
         while begun < len(within) and within[begun].from_us <= start:
-            one = within[begun]
-            heapq.heappush(live, (_RANK[one.kind], -one.from_us, begun, one))
+            segment = within[begun]
+            heapq.heappush(live, (_RANK[segment.kind], -segment.from_us, begun, segment))
             begun += 1
         while live and live[0][3].to_us <= start:
             heapq.heappop(live)
         if live:
-            found.append(_cut(live[0][3], start, end))
+            segments.append(_cut(live[0][3], start, end))
         else:
-            found.append(Segment(kind=SegmentKind.UNATTRIBUTED, node=node, partition=partition, from_us=start, to_us=end, note=UNKNOWN))
-    return merged(found)
+            segments.append(Segment(kind=SegmentKind.UNATTRIBUTED, node=node, partition=partition, from_us=start, to_us=end, note=UNKNOWN))
+    return merged(segments)
 
 
 def merged(segments: Sequence[Segment]) -> list[Segment]:
     """Neighbours that say the same, as one."""
-    found: list[Segment] = []
-    for one in segments:
-        if found and _alike(found[-1], one):
-            found[-1] = msgspec.structs.replace(found[-1], to_us=one.to_us)
+    results: list[Segment] = []
+    for segment in segments:
+        if results and _alike(results[-1], segment):
+            results[-1] = msgspec.structs.replace(results[-1], to_us=segment.to_us)
         else:
-            found.append(one)
-    return found
+            results.append(segment)
+    return results
 
 
 def clipped(segments: Iterable[Segment], from_us: int, to_us: int) -> list[Segment]:
     """What of contiguous segments lies within a time."""
-    return [_cut(one, from_us, to_us) for one in segments if one.from_us < to_us and one.to_us > from_us]
+    return [_cut(segment, from_us, to_us) for segment in segments if segment.from_us < to_us and segment.to_us > from_us]
 
 
-def _alike(one: Segment, other: Segment) -> bool:
-    return one.to_us == other.from_us and msgspec.structs.replace(one, from_us=0, to_us=0) == msgspec.structs.replace(
+def _alike(segment: Segment, other: Segment) -> bool:
+    return segment.to_us == other.from_us and msgspec.structs.replace(segment, from_us=0, to_us=0) == msgspec.structs.replace(
         other, from_us=0, to_us=0
     )
 
 
-def _cut(one: Segment, from_us: int, to_us: int) -> Segment:
-    if one.from_us >= from_us and one.to_us <= to_us:
-        return one
-    return msgspec.structs.replace(one, from_us=max(one.from_us, from_us), to_us=min(one.to_us, to_us))
+def _cut(segment: Segment, from_us: int, to_us: int) -> Segment:
+    if segment.from_us >= from_us and segment.to_us <= to_us:
+        return segment
+    return msgspec.structs.replace(segment, from_us=max(segment.from_us, from_us), to_us=min(segment.to_us, to_us))

@@ -52,9 +52,9 @@ class Shortest:
             arrived = self._arrived(place, made)
             begins = max(from_us, arrived if arrived is not None else from_us if made is not None else to_us)
         else:
-            for one in self._inputs.of(place, to_us, made):
-                if one.at_us is None or one.at_us > from_us:
-                    begins = max(begins, self._earliest(one.place, from_us, to_us, depth + 1))
+            for ready_input in self._inputs.of(place, to_us, made):
+                if ready_input.at_us is None or ready_input.at_us > from_us:
+                    begins = max(begins, self._earliest(ready_input.place, from_us, to_us, depth + 1))
             for _, until in self._inputs.missed(place, to_us if made is None else made.queued_us):
                 begins = max(begins, min(until, to_us))
         ends = begins + self._work_us(place, made)
@@ -63,16 +63,16 @@ class Shortest:
 
     def _made(self, place: PartitionRef, there_us: int | None, to_us: int) -> Try | None:
         """The attempt that made what was there first."""
-        shown = {one.id for one in self._records.shown(*place) if (there_us or 0) <= one.at_us <= to_us}
-        return next((one for one in self._records.tries(*place) if one.id in shown), None)
+        shown = {publication.id for publication in self._records.shown(*place) if (there_us or 0) <= publication.at_us <= to_us}
+        return next((item for item in self._records.tries(*place) if item.id in shown), None)
 
     def _arrived(self, place: PartitionRef, made: Try | None) -> int | None:
         """When the first delivery arrived that could be published: one that was held waited for a decision only."""
         arrivals = self._records.arrivals(*place)
-        held = {one.delivery for one in self._records.tries(*place) if one.state == "held"}
+        held = {item.delivery for item in self._records.tries(*place) if item.state == "held"}
         first = first_arrival(arrivals, made)
-        found = [one.arrived_us for one in arrivals if one is first or one.id in held]
-        return min(found, default=None)
+        results = [arrival.arrived_us for arrival in arrivals if arrival is first or arrival.id in held]
+        return min(results, default=None)
 
     def _work_us(self, place: PartitionRef, made: Try | None) -> int:
         if made is not None:

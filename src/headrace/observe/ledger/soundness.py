@@ -21,9 +21,9 @@ Wrongs = dict[tuple[str, str], dict[int, int]]
 def wrongs(tx: Transaction, compiled: Compiled, context: EvaluationContext, from_us: int) -> Wrongs:
     """As known now, of incidents that weren't resolved before a time."""
     roots = unsound(stored.named(tx, from_us))
-    found: Wrongs = {}
+    results: Wrongs = {}
     for taints in spread(tx, context, roots, Carrying(lineage_of(compiled))).values() if roots else ():
-        for one in taints:
-            if one.withdrawn_us == EVER and one.incident is not None:
-                found.setdefault((one.node, one.partition), {}).setdefault(one.from_us, one.incident)
-    return found
+        for taint in taints:
+            if taint.withdrawn_us == EVER and taint.incident is not None:
+                results.setdefault((taint.node, taint.partition), {}).setdefault(taint.from_us, taint.incident)
+    return results

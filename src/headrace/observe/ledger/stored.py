@@ -60,10 +60,12 @@ class StoreRecords:
         if (node, partition) not in self._tries:
             rows = ledger.attempts(self._tx, node, partition)
             made = [try_of(node, row, self._now, self._leader) for row in rows if row.queued_at <= self._now]
-            waited = any(one.state in ("held", "rejected") for one in made)
+            waited = any(item.state in ("held", "rejected") for item in made)
             dropped = ledger.dropped(self._tx, node, partition) if waited else {}
-            known = {one: Dropped(*told) for one, told in dropped.items() if told[0] <= self._now}
-            self._tries[node, partition] = [msgspec.structs.replace(one, dropped=known[one.id]) if one.id in known else one for one in made]
+            known = {item: Dropped(*told) for item, told in dropped.items() if told[0] <= self._now}
+            self._tries[node, partition] = [
+                msgspec.structs.replace(item, dropped=known[item.id]) if item.id in known else item for item in made
+            ]
         return self._tries[node, partition]
 
     @cached_property
@@ -94,8 +96,11 @@ class StoreRecords:
         """When nothing of a node was started."""
         if node not in self._pauses:
             rows = pauses.of_node(self._tx, node, 0, self._now)
-            said = (Standstill(one.since, one.until, one.reason, one.actor) for one in rows)
-            self._pauses[node] = [one._replace(to_us=None) if one.to_us is not None and one.to_us > self._now else one for one in said]
+            said = (Standstill(row.since, row.until, row.reason, row.actor) for row in rows)
+            self._pauses[node] = [
+                standstill._replace(to_us=None) if standstill.to_us is not None and standstill.to_us > self._now else standstill
+                for standstill in said
+            ]
         return self._pauses[node]
 
     def incidents(self, node: str, partition: str) -> Sequence[LedgerIncident]:
@@ -106,9 +111,9 @@ class StoreRecords:
                 if number not in rows and (row := ledger.incident(self._tx, number)) is not None:
                     rows[number] = row
             explained = ledger.explained(self._tx, node, partition, rows)
-            found = [LedgerIncident(*row, attempts=frozenset(explained.get(number, ()))) for number, row in sorted(rows.items())]
-            self._named[node, partition] = found
-            self.owners |= {one.id: one.owner for one in found}
+            ledger_incidents = [LedgerIncident(*row, attempts=frozenset(explained.get(number, ()))) for number, row in sorted(rows.items())]
+            self._named[node, partition] = ledger_incidents
+            self.owners |= {incident.id: incident.owner for incident in ledger_incidents}
         return self._named[node, partition]
 
     @cached_property
@@ -120,28 +125,28 @@ class StoreRecords:
 
     def awaiting(self, node: str, partition: str) -> Sequence[LedgerBackfill]:
         """Backfills that would make a partition and wait for an approval."""
-        found = []
+        backfills = []
         for plan, content in self._awaiting:
             spans = [span for chosen in content.chosen if chosen.node == node for span in chosen.spans]
             if any(span.first <= partition <= span.last for span in spans):
-                found.append(plan)
-        return found
+                backfills.append(plan)
+        return backfills
 
     def newest_before(self, node: str, at_us: int, epoch: int | None, n: int | None) -> tuple[str, int] | None:
         """Of a node what an attempt published last before a time (and before an attempt): partition and when; None if nothing."""
         return ledger.newest_published(self._tx, node, at_us, epoch, n)
 
-    def free(self, one: Try, from_us: int, to_us: int, *, begun: bool) -> Sequence[tuple[int, int]]:
+    def free(self, item: Try, from_us: int, to_us: int, *, begun: bool) -> Sequence[tuple[int, int]]:
         """While a slot was free between two times, as far as that is known: one that no attempt was given out for, or, with `begun`, that
         none was being worked at in."""
-        if to_us <= from_us or one.plan is not None:
+        if to_us <= from_us or item.plan is not None:
             return []
-        if one.epoch not in self._slots:
-            self._slots[one.epoch] = ledger.slots(self._tx, one.epoch)
-        slots = self._slots[one.epoch]
+        if item.epoch not in self._slots:
+            self._slots[item.epoch] = ledger.slots(self._tx, item.epoch)
+        slots = self._slots[item.epoch]
         if slots is None:
             return []
-        rows = ledger.around(self._tx, one.epoch, one.n)
+        rows = ledger.around(self._tx, item.epoch, item.n)
         busy = [(started if begun else given, _EVER if ended is None else ended) for given, started, ended in rows]
         return idle([(since, until) for since, until in busy if since < to_us and until > from_us], slots, from_us, to_us)
 
@@ -152,17 +157,17 @@ class StoreRecords:
     def unread(self, source: str) -> Sequence[Unread]:
         """While a source couldn't be read."""
         if source not in self._unread:
-            found: list[Unread] = []
+            unreads: list[Unread] = []
             observations = ledger.observations(self._tx, source, self._now)
             for at_us, error in observations:
-                is_open = bool(found) and found[-1].to_us is None
+                is_open = bool(unreads) and unreads[-1].to_us is None
                 if error is None and is_open:
-                    found[-1] = found[-1]._replace(to_us=at_us)
+                    unreads[-1] = unreads[-1]._replace(to_us=at_us)
                 elif error is not None and not is_open:
-                    found.append(Unread(at_us, None, error))
-            if found and len(observations) >= OBSERVATIONS_MAX:  # a source that comes and goes: its oldest looks are gone
-                found[0] = found[0]._replace(reason=f"{found[0].reason} ({OLDER_UNKNOWN})")
-            self._unread[source] = found
+                    unreads.append(Unread(at_us, None, error))
+            if unreads and len(observations) >= OBSERVATIONS_MAX:  # a source that comes and goes: its oldest looks are gone
+                unreads[0] = unreads[0]._replace(reason=f"{unreads[0].reason} ({OLDER_UNKNOWN})")
+            self._unread[source] = unreads
         return self._unread[source]
 
     def observed_us(self, source: str) -> int | None:
@@ -172,8 +177,8 @@ class StoreRecords:
 
     def typical_us(self, node: str) -> int | None:
         """How long such an attempt usually takes."""
-        found = durations.of_node(self._tx, node)
-        return None if found is None else int(found.p50 * 1_000_000)
+        statistics = durations.of_node(self._tx, node)
+        return None if statistics is None else int(statistics.p50 * 1_000_000)
 
     def led(self) -> CurrentLeader | None:
         """The leader that there is now, and what is under way; None where nothing runs."""
@@ -189,14 +194,14 @@ class StoreRecords:
 def idle(busy: Sequence[tuple[int, int]], slots: int, from_us: int, to_us: int) -> list[tuple[int, int]]:
     """The times between two in which fewer than `slots` of the spans `busy` overlap."""
     edges = sorted({from_us, to_us, *(at for span in busy for at in span if from_us < at < to_us)})
-    found: list[tuple[int, int]] = []
+    results: list[tuple[int, int]] = []
     for start, end in pairwise(edges):
         if sum(1 for began, ended in busy if began <= start and ended >= end) < slots:
-            if found and found[-1][1] == start:
-                found[-1] = (found[-1][0], end)
+            if results and results[-1][1] == start:
+                results[-1] = (results[-1][0], end)
             else:
-                found.append((start, end))
-    return found
+                results.append((start, end))
+    return results
 
 
 def try_of(node: str, row: AttemptRecord, now_us: int, leader: int | None) -> Try:

@@ -76,87 +76,95 @@ class _Deciding:
         self._found = NotificationChanges()
 
     def decided(self) -> NotificationChanges:
-        for one in self._matters.incidents:
-            if one.state == "resolved":
-                self._over(one)
+        for incident in self._matters.incidents:
+            if incident.state == "resolved":
+                self._over(incident)
             else:
-                self._open(one)
+                self._open(incident)
         for name, risk in self._matters.risks.items():
             if name not in self._matters.distant and not self._explained(name):
                 self._at_risk(name, risk)
         for name, since in self._matters.late.items():
             self._unexplained(name, "late", since, self._words.late(name, since, self._matters.withdrawn.get(name, "")))
-        for name, (since, said) in self._matters.wrong.items():
-            self._unexplained(name, "wrong", since, self._words.wrong(name, since, said))
+        for name, (since, text) in self._matters.wrong.items():
+            self._unexplained(name, "wrong", since, self._words.wrong(name, since, text))
         return self._found
 
     def _explained(self, name: str) -> bool:
         """Whether an incident that people are told of is what holds a consumer up."""
-        return any(one.state != "resolved" and name in self._threatened(one) for one in self._matters.incidents)
+        return any(incident.state != "resolved" and name in self._threatened(incident) for incident in self._matters.incidents)
 
-    def _threatened(self, one: Incident) -> Mapping[str, AtRisk]:
+    def _threatened(self, incident: Incident) -> Mapping[str, AtRisk]:
         """The consumers that an incident will make late: what holds them up is at its partitions, or below its node."""
-        if one.id in self._matters.warnings:
+        if incident.id in self._matters.warnings:
             return {}
-        own = one.affected.partitions
-        risks = ((name, self._matters.risks[name]) for name in one.affected.consumers if name in self._matters.risks)
+        own = incident.affected.partitions
+        risks = ((name, self._matters.risks[name]) for name in incident.affected.consumers if name in self._matters.risks)
         return {
             name: risk
             for name, risk in risks
-            if risk.node in one.affected.assets or (risk.node == one.node and (not own or risk.partition in (*own, WHOLE)))
+            if risk.node in incident.affected.assets or (risk.node == incident.node and (not own or risk.partition in (*own, WHOLE)))
         }
 
     # Incidents
 
-    def _open(self, one: Incident) -> None:
-        people = self._people.concerned([one.owner, *self._owners(one)])
+    def _open(self, incident: Incident) -> None:
+        people = self._people.concerned([incident.owner, *self._owners(incident)])
         by_channel = {channel: to for to in reversed(people) for channel in to.owner.contact}
         for channel in dict.fromkeys(channel for to in people for channel in to.owner.contact):
-            self._tell(one, by_channel[channel], channel)  # a channel that several share is written to once
-        self._escalate(one, people, by_channel.keys())
+            self._tell(incident, by_channel[channel], channel)  # a channel that several share is written to once
+        self._escalate(incident, people, by_channel.keys())
 
-    def _tell(self, one: Incident, to: Recipient, channel: str) -> None:
+    def _tell(self, incident: Incident, to: Recipient, channel: str) -> None:
         """One who is concerned, over one channel."""
-        mine = self._told(one, channel)
-        subject, said = _subject(one, mine), f"{one.kind}@{one.node}"
+        mine = self._told(incident, channel)
+        subject, text = _subject(incident, mine), f"{incident.kind}@{incident.node}"
         known = [t for t in mine if t.kind in ("opened", "changed") and t.subject.partition(":")[0] == subject]
-        urgent = self._urgent(one)
+        urgent = self._urgent(incident)
         if not known:
             again = bool(mine)
             if not again or self._now - max(t.created_at for t in mine) >= AGAIN_US:
-                self._put(one, "opened", subject, to, channel, self._words.opened(one, to, self._threatened(one), again=again), said)
-        elif known[-1].said != said and known[-1].state == "waiting":
-            again = subject != one.shown
-            self._found.reworded.append((known[-1].id, self._words.opened(one, to, self._threatened(one), again=again), said))
-        elif known[-1].said != said and known[-1].state != "dropped":
-            page = self._words.changed(one, to, self._threatened(one), known[-1].said)
-            self._put(one, "changed", f"{subject}:{said}", to, channel, page, said)
+                self._put(
+                    incident,
+                    "opened",
+                    subject,
+                    to,
+                    channel,
+                    self._words.opened(incident, to, self._threatened(incident), again=again),
+                    text,
+                )
+        elif known[-1].said != text and known[-1].state == "waiting":
+            again = subject != incident.shown
+            self._found.reworded.append((known[-1].id, self._words.opened(incident, to, self._threatened(incident), again=again), text))
+        elif known[-1].said != text and known[-1].state != "dropped":
+            page = self._words.changed(incident, to, self._threatened(incident), known[-1].said)
+            self._put(incident, "changed", f"{subject}:{text}", to, channel, page, text)
         elif urgent and known[-1].state == "waiting" and to.owner.quiet is not None:
             self._found.hastened.append(known[-1].id)
 
-    def _escalate(self, one: Incident, people: Sequence[Recipient], known: Collection[str]) -> None:
+    def _escalate(self, incident: Incident, people: Sequence[Recipient], known: Collection[str]) -> None:
         """The manager of whoever owns the cause, where it takes too long or a deadline won't be met."""
-        first = self._people.of(one.owner)
+        first = self._people.of(incident.owner)
         above = None if first is None else self._people.above(first)
         if first is None or above is None or above.name in {to.name for to in people}:
             return
-        at = first.escalates_at(one.opened_at, self._zone)
-        if (at is not None and at <= self._now) or self._urgent(one):
+        at = first.escalates_at(incident.opened_at, self._zone)
+        if (at is not None and at <= self._now) or self._urgent(incident):
             for channel in above.owner.contact:
                 if channel in known:
                     continue
-                subject = _subject(one, self._told(one, channel))
-                page = self._words.escalated(one, above, first, self._threatened(one))
-                self._put(one, "escalated", subject, above, channel, page, f"{one.kind}@{one.node}")
+                subject = _subject(incident, self._told(incident, channel))
+                page = self._words.escalated(incident, above, first, self._threatened(incident))
+                self._put(incident, "escalated", subject, above, channel, page, f"{incident.kind}@{incident.node}")
 
-    def _over(self, one: Incident) -> None:
+    def _over(self, incident: Incident) -> None:
         """All who were told that it is open are told that it is over."""
-        if came_and_went(one, self._matters.told.get(one.id, ())):
-            self._came_and_went(one)
+        if came_and_went(incident, self._matters.told.get(incident.id, ())):
+            self._came_and_went(incident)
             return
-        for channel in dict.fromkeys(t.channel for t in self._matters.told.get(one.id, ())):
-            mine = self._told(one, channel)
-            subject = _subject(one, mine)
+        for channel in dict.fromkeys(t.channel for t in self._matters.told.get(incident.id, ())):
+            mine = self._told(incident, channel)
+            subject = _subject(incident, mine)
             known = [t for t in mine if t.kind != "resolved" and t.subject.partition(":")[0] == subject]
             to = self._people.of(known[0].recipient) if known else None
             if to is None:
@@ -164,40 +172,40 @@ class _Deciding:
             self._found.dropped += [t.id for t in known if t.state == "waiting"]
             silent = all(t.state in ("waiting", "dropped") for t in known)
             self._put(
-                one,
+                incident,
                 "resolved",
                 subject,
                 to,
                 channel,
-                self._words.resolved(one, self._matters.ended.get(one.id, NOTHING_LEFT)),
+                self._words.resolved(incident, self._matters.ended.get(incident.id, NOTHING_LEFT)),
                 "",
                 OVER if silent else None,
             )
 
-    def _came_and_went(self, one: Incident) -> None:
+    def _came_and_went(self, incident: Incident) -> None:
         """All whom it concerned are told once that it was, and how it ended."""
-        page = self._words.resolved(one, self._matters.ended.get(one.id, NOTHING_LEFT))
-        people = self._people.concerned([one.owner, *self._owners(one)])
+        page = self._words.resolved(incident, self._matters.ended.get(incident.id, NOTHING_LEFT))
+        people = self._people.concerned([incident.owner, *self._owners(incident)])
         by_channel = {channel: to for to in reversed(people) for channel in to.owner.contact}
         for channel, to in by_channel.items():
-            self._put(one, "resolved", _subject(one, self._told(one, channel)), to, channel, page, "")
+            self._put(incident, "resolved", _subject(incident, self._told(incident, channel)), to, channel, page, "")
 
-    def _told(self, one: Incident, channel: str) -> list[PriorNotification]:
-        return [t for t in self._matters.told.get(one.id, ()) if t.channel == channel]
+    def _told(self, incident: Incident, channel: str) -> list[PriorNotification]:
+        return [t for t in self._matters.told.get(incident.id, ()) if t.channel == channel]
 
-    def _owners(self, one: Incident) -> Iterator[str]:
+    def _owners(self, incident: Incident) -> Iterator[str]:
         """Those of the affected consumers of which a deadline is near, or that are late or wrong already."""
-        for name in one.affected.consumers:
+        for name in incident.affected.consumers:
             consumer = self._project.consumers.get(name)
             if consumer is not None and name not in self._matters.distant:
                 yield consumer.owner
 
-    def _urgent(self, one: Incident) -> bool:
+    def _urgent(self, incident: Incident) -> bool:
         """Whether a deadline won't be met, or wasn't, of somebody whom it affects."""
-        if one.id in self._matters.warnings:
+        if incident.id in self._matters.warnings:
             return False
-        near = self._threatened(one).keys() - self._matters.distant.keys()
-        return bool(near or not self._matters.late_known.keys().isdisjoint(one.affected.consumers))
+        near = self._threatened(incident).keys() - self._matters.distant.keys()
+        return bool(near or not self._matters.late_known.keys().isdisjoint(incident.affected.consumers))
 
     # Deadlines without an incident
 
@@ -218,7 +226,7 @@ class _Deciding:
 
     def _put(
         self,
-        one: Incident | None,
+        incident: Incident | None,
         kind: str,
         subject: str,
         to: Recipient,
@@ -227,16 +235,18 @@ class _Deciding:
         said: str,
         why: str | None = None,
     ) -> None:
-        why = why or self._people.wrong(channel, cause=one is not None)
+        why = why or self._people.wrong(channel, cause=incident is not None)
         if why is None and kind != "resolved" and self._counts.get(to.name, 0) >= FLOOD_MAX:
             self._more(to, channel)
             why = TOGETHER
         elif why is None:
             self._counts[to.name] = self._counts.get(to.name, 0) + 1
-        urgent = kind in ("at_risk", "late", "wrong", "escalated") or (one is not None and one.state != "resolved" and self._urgent(one))
+        urgent = kind in ("at_risk", "late", "wrong", "escalated") or (
+            incident is not None and incident.state != "resolved" and self._urgent(incident)
+        )
         self._found.queued.append(
             Queued(
-                incident=None if one is None else one.id, kind=kind, subject=subject, recipient=to.name, channel=channel,
+                incident=None if incident is None else incident.id, kind=kind, subject=subject, recipient=to.name, channel=channel,
                 title=page.title, body=page.body, said=said, not_before=to.not_before(self._now, self._zone, urgent=urgent),
                 state="waiting" if why is None else "dropped", error=why,
             )
@@ -253,20 +263,20 @@ class _Deciding:
         )  # fmt: skip
 
 
-def came_and_went(one: Incident, told: Sequence[PriorNotification]) -> bool:
+def came_and_went(incident: Incident, notifications: Sequence[PriorNotification]) -> bool:
     """Whether nobody looked, and the look that found that out ended it as well: it was never open
     for anybody to be told of, and deadlines were missed all the same."""
-    if one.kind != CauseKind.RUNTIME_DOWN or one.resolved_at is None:
+    if incident.kind != CauseKind.RUNTIME_DOWN or incident.resolved_at is None:
         return False
-    return all(t.created_at < one.resolved_at for t in told) and not still_told(told)
+    return all(t.created_at < incident.resolved_at for t in notifications) and not still_told(notifications)
 
 
-def still_told(told: Sequence[PriorNotification]) -> bool:
+def still_told(notifications: Sequence[PriorNotification]) -> bool:
     """Whether people who were told that it is open weren't told that it is over."""
-    return bool(told) and told[-1].kind != "resolved"
+    return bool(notifications) and notifications[-1].kind != "resolved"
 
 
-def _subject(one: Incident, mine: Sequence[PriorNotification]) -> str:
+def _subject(incident: Incident, mine: Sequence[PriorNotification]) -> str:
     """`INC-1`; `INC-1.2` where it was told to be over before."""
     times = sum(t.kind == "resolved" for t in mine)
-    return one.shown if not times else f"{one.shown}.{times}"
+    return incident.shown if not times else f"{incident.shown}.{times}"

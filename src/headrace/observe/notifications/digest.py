@@ -55,7 +55,7 @@ def digests(tx: Transaction, project: Project, declared: DeclaredPromises, unser
             continue
         last = notifications.newest_subject(tx, "digest", name, before=subject)
         since = _boundary(owner.digest, at - 1, timezone) if last is None else _due(owner.digest, last, timezone)
-        owners = frozenset(one for one in project.owners if (who := people.of(one)) is not None and who.name == name)
+        owners = frozenset(owner for owner in project.owners if (who := people.of(owner)) is not None and who.name == name)
         lines = list(_lines(tx, project, declared, DigestAudience(owners, _consumers(project, name)), unserved, DigestWindow(since, at)))
         page = words.page(f"what has changed until {from_us(at, timezone):%A %H:%M}", lines)
         for channel in owner.contact:
@@ -80,9 +80,9 @@ class DigestAudience(NamedTuple):
     owners: frozenset[str]
     consumers: frozenset[str]
 
-    def concerned_by(self, one: Incident) -> bool:
+    def concerned_by(self, incident: Incident) -> bool:
         """Whether an incident is about anything of theirs."""
-        return one.owner in self.owners or not self.consumers.isdisjoint(one.affected.consumers)
+        return incident.owner in self.owners or not self.consumers.isdisjoint(incident.affected.consumers)
 
 
 class DigestWindow(NamedTuple):
@@ -102,7 +102,7 @@ def _due(clock: str, subject: str, timezone: str) -> int:
 
 
 def _consumers(project: Project, owner: str) -> frozenset[str]:
-    return frozenset(name for name, one in project.consumers.items() if one.owner == owner)
+    return frozenset(name for name, consumer in project.consumers.items() if consumer.owner == owner)
 
 
 def _boundary(clock: str, now: int, timezone: str) -> int:
@@ -118,13 +118,13 @@ def _lines(
     """What happened within the window: later news are the next digest's, however late this one is made. Each line names what it
     rests on: an incident, a command, attempts."""
     told = list(_told(tx, to, window))
-    for one, period in told:
+    for incident, period in told:
         if period.resolved_at is None and window.holds(period.opened_at):
-            begun = "new" if period.opened_at == one.opened_at else "open again"
-            yield f"{begun}: {one.shown} {subject(one)}"
-    for one, period in sorted(told, key=lambda each: -(each[1].resolved_at or 0)):
+            begun = "new" if period.opened_at == incident.opened_at else "open again"
+            yield f"{begun}: {incident.shown} {subject(incident)}"
+    for incident, period in sorted(told, key=lambda each: -(each[1].resolved_at or 0)):
         if period.resolved_at is not None:
-            yield from wrapped(f"over: {one.shown} {subject(one)}. {period.ended}")
+            yield from wrapped(f"over: {incident.shown} {subject(incident)}. {period.ended}")
     for name, began in unserved.late.items():
         if name in to.consumers and window.holds(began):
             yield f"late since {dated(began, declared.timezone)}: {name} ({command_line('why', name)})"
@@ -132,7 +132,7 @@ def _lines(
         if name in to.consumers and window.holds(due):
             yield f"never served, due since {dated(due, declared.timezone)}: {name} ({command_line('why', name)})"
     yield from _throughput(tx, project, declared, to, window)
-    older = [one.shown for one, period in told if period.resolved_at is None and not window.holds(period.opened_at)]
+    older = [incident.shown for incident, period in told if period.resolved_at is None and not window.holds(period.opened_at)]
     if older:
         yield f"open still: {listed(older)}"
 
@@ -141,15 +141,15 @@ def _told(tx: Transaction, to: DigestAudience, window: DigestWindow) -> Iterator
     """The incidents of theirs that were open within the window, each as it was said to be at its end,
     with the last time that it was open until then. An end after the window is the next digest's."""
     known = [*incidents.open_ones(tx), *incidents.resolved_since(tx, window.after)]
-    for one in sorted(known, key=lambda each: each.id):
-        begun = [each for each in endings.periods(tx, one) if each.opened_at <= window.until]
-        if not begun or not to.concerned_by(one):
+    for incident in sorted(known, key=lambda each: each.id):
+        begun = [each for each in endings.periods(tx, incident) if each.opened_at <= window.until]
+        if not begun or not to.concerned_by(incident):
             continue
         last = begun[-1]
         if last.resolved_at is not None and last.resolved_at > window.until:
             last = endings.Period(last.opened_at, None, "")
         if last.resolved_at is None or window.holds(last.resolved_at):
-            yield incidents.as_said(tx, one, window.until), last
+            yield incidents.as_said(tx, incident, window.until), last
 
 
 def _throughput(tx: Transaction, project: Project, declared: DeclaredPromises, to: DigestAudience, window: DigestWindow) -> Iterator[str]:
@@ -188,15 +188,15 @@ def _compared(tx: Transaction, name: str, timezone: str, window: DigestWindow) -
         return None
     change = (newest.rows - before.rows) / before.rows
     attempts = f"attempts {before.epoch}.{before.n} and {newest.epoch}.{newest.n}"
-    said = (
+    text = (
         f"{name}: {abs(change):.0%} {'fewer' if change < 0 else 'more'} rows on {newest.partition} than the day before"
         f" ({before.rows:,} → {newest.rows:,}, {attempts})"
     )
-    usual = [one.rows for week in range(1, WEEKS + 1) if (one := published(7 * week)) is not None]
+    usual = [publication.rows for week in range(1, WEEKS + 1) if (publication := published(7 * week)) is not None]
     if len(usual) < 2:
-        return f"{said}; too few weeks are known to say whether that is usual"
+        return f"{text}; too few weeks are known to say whether that is usual"
     middle = median(usual)
     weekday = _DAYS[day.weekday()]
     if abs(newest.rows - middle) <= AS_EVER * middle:
-        return f"{said}: {weekday}, as the last {len(usual)} {weekday}s ({round(middle):,})"
-    return f"{said}; the last {len(usual)} {weekday}s have {round(middle):,} as a rule, this one {newest.rows:,}"
+        return f"{text}: {weekday}, as the last {len(usual)} {weekday}s ({round(middle):,})"
+    return f"{text}; the last {len(usual)} {weekday}s have {round(middle):,} as a rule, this one {newest.rows:,}"

@@ -72,15 +72,17 @@ def queue(
 def tell(tx: Transaction, project: Project, deadlines: Deadlines, now: int, repair: RepairOf) -> None:
     """Queue what is new of incidents and of deadlines. `repair` is asked only about incidents of which a message is written."""
     open_ones = incidents.open_ones(tx)
-    found = [*open_ones, *incidents.resolved_since(tx, now - OVER_US)]
-    warnings = frozenset(one.id for one in open_ones if one.kind in _OF_ROWS and stored_evidence.only_warned(tx, one.id))
-    known = {name for one in open_ones if one.id not in warnings for name in one.affected.consumers}
-    about = notifications.about(tx, [one.id for one in found])
-    whole = {one.id: one for one in found}
+    results = [*open_ones, *incidents.resolved_since(tx, now - OVER_US)]
+    warnings = frozenset(
+        incident.id for incident in open_ones if incident.kind in _OF_ROWS and stored_evidence.only_warned(tx, incident.id)
+    )
+    known = {name for incident in open_ones if incident.id not in warnings for name in incident.affected.consumers}
+    about = notifications.about(tx, [incident.id for incident in results])
+    whole = {incident.id: incident for incident in results}
     matters = NotificationFacts(
-        now=now, incidents=[endings.as_opened_last(tx, one) for one in found], told=about, risks=deadlines.risks,
-        repair=lambda one: repair(whole[one.id]),
-        ended={one.id: endings.of(tx, one) for one in found if _untold(one, about[one.id])},
+        now=now, incidents=[endings.as_opened_last(tx, incident) for incident in results], told=about, risks=deadlines.risks,
+        repair=lambda incident: repair(whole[incident.id]),
+        ended={incident.id: endings.of(tx, incident) for incident in results if _untold(incident, about[incident.id])},
         late={name: since for name, since in deadlines.late.items() if name not in known},
         distant=deadlines.distant, withdrawn=deadlines.withdrawn, wrong=deadlines.wrong,
         late_known={name: since for name, since in deadlines.late.items() if name in known},
@@ -91,37 +93,37 @@ def tell(tx: Transaction, project: Project, deadlines: Deadlines, now: int, repa
     _write(tx, decide(project, matters), now)
 
 
-def _untold(one: Incident, known: Sequence[PriorNotification]) -> bool:
+def _untold(incident: Incident, known: Sequence[PriorNotification]) -> bool:
     """Whether people are still to be told that it is over."""
-    return one.state == "resolved" and (still_told(known) or came_and_went(one, known))
+    return incident.state == "resolved" and (still_told(known) or came_and_went(incident, known))
 
 
 def _deadlines(evaluation: Evaluation, now: int) -> Deadlines:
-    found = evaluation.status.consumers
+    status = evaluation.status.consumers
     near = now + AHEAD_US
     return Deadlines(
-        {one.name: one.deadline for one in found if one.deadline is not None},
-        {one.name: one.late_since_us for one in found if one.late_since_us is not None},
-        {one.name: due for one in found if (due := _due_next(one)) is not None and due > near},
-        {one.name: one.never_since_us for one in found if one.never_since_us is not None},
-        {one.name: one.withdrawn for one in found if one.withdrawn},
-        {name: (one.since_us, one.said) for name, one in evaluation.wronged.items() if one.incident is None},
-        {name: (one.incident, one.since_us) for name, one in evaluation.wronged.items() if one.incident is not None},
+        {consumer_status.name: consumer_status.deadline for consumer_status in status if consumer_status.deadline is not None},
+        {consumer_status.name: consumer_status.late_since_us for consumer_status in status if consumer_status.late_since_us is not None},
+        {consumer_status.name: due for consumer_status in status if (due := _due_next(consumer_status)) is not None and due > near},
+        {consumer_status.name: consumer_status.never_since_us for consumer_status in status if consumer_status.never_since_us is not None},
+        {consumer_status.name: consumer_status.withdrawn for consumer_status in status if consumer_status.withdrawn},
+        {name: (item.since_us, item.said) for name, item in evaluation.wronged.items() if item.incident is None},
+        {name: (item.incident, item.since_us) for name, item in evaluation.wronged.items() if item.incident is not None},
     )
 
 
-def _due_next(one: ConsumerStatus) -> int | None:
+def _due_next(status: ConsumerStatus) -> int | None:
     """The nearest deadline of a consumer, which may have passed, in microseconds. None where nothing is due, where readers see wrong
     data already, and where the deadline will be missed by usual durations, however far away it is."""
-    missed = one.deadline is not None and one.deadline.predicted_us is not None
-    if ConsumerState.WRONG in one.states or missed:
+    missed = status.deadline is not None and status.deadline.predicted_us is not None
+    if ConsumerState.WRONG in status.states or missed:
         return None
-    return min((each.due_at_us for each in one.obligations if not each.settled), default=None)
+    return min((each.due_at_us for each in status.obligations if not each.settled), default=None)
 
 
 def _write(tx: Transaction, decided: NotificationChanges, now: int) -> None:
-    for number, page, said in decided.reworded:
-        notifications.reword(tx, number, page.title, page.body, said)
+    for number, page, text in decided.reworded:
+        notifications.reword(tx, number, page.title, page.body, text)
     for number in decided.hastened:
         notifications.hasten(tx, number, now)
     for number in decided.dropped:

@@ -64,9 +64,9 @@ class Recipients:
 
     def concerned(self, owners: Sequence[str]) -> list[Recipient]:
         """Who is told what concerns several owners: each once, in their order."""
-        found = {one.name: one for name in reversed(owners) if (one := self.of(name)) is not None}
-        first = [one.name for name in owners if (one := self.of(name)) is not None]
-        return [found[name] for name in dict.fromkeys(first)]
+        recipients = {recipient.name: recipient for name in reversed(owners) if (recipient := self.of(name)) is not None}
+        first = [recipient.name for name in owners if (recipient := self.of(name)) is not None]
+        return [recipients[name] for name in dict.fromkeys(first)]
 
     def wrong(self, contact: str, *, cause: bool) -> str | None:
         """Why a contact can't be written to of a cause, or of something else, as declared; None where it can."""

@@ -76,40 +76,42 @@ class Words:
         self._repair, self._late, self._warnings, self._wrong = repair, late, warnings, wrong
         self._project, self._now, self._zone = project, now, project.settings.timezone
 
-    def opened(self, one: Incident, to: Recipient, risks: Mapping[str, AtRisk], *, again: bool) -> MessageText:
+    def opened(self, incident: Incident, to: Recipient, risks: Mapping[str, AtRisk], *, again: bool) -> MessageText:
         """There is a cause. `risks` are the consumers that it will make late."""
-        title = f"{one.shown} {subject(one)}{' (again)' if again else ''}"
-        return self._page(title, [*self._cause(one, to), *self._reach(one, to, risks), *self._next(one)])
+        title = f"{incident.shown} {subject(incident)}{' (again)' if again else ''}"
+        return self._page(title, [*self._cause(incident, to), *self._reach(incident, to, risks), *self._next(incident)])
 
-    def changed(self, one: Incident, to: Recipient, risks: Mapping[str, AtRisk], was: str) -> MessageText:
+    def changed(self, incident: Incident, to: Recipient, risks: Mapping[str, AtRisk], was: str) -> MessageText:
         """It is something else than was said."""
         kind, _, node = was.partition("@")
-        says = turned((kind, node), (one.kind, one.node))
+        says = turned((kind, node), (incident.kind, incident.node))
         lines = [
             f"{says[0].upper()}{says[1:]}.",
-            *self._cause(one, to),
-            *self._reach(one, to, risks),
-            *self._next(one),
+            *self._cause(incident, to),
+            *self._reach(incident, to, risks),
+            *self._next(incident),
         ]
-        return self._page(f"{one.shown} {subject(one)}", lines)
+        return self._page(f"{incident.shown} {subject(incident)}", lines)
 
-    def escalated(self, one: Incident, to: Recipient, told: Recipient, risks: Mapping[str, AtRisk]) -> MessageText:
+    def escalated(self, incident: Incident, to: Recipient, recipient: Recipient, risks: Mapping[str, AtRisk]) -> MessageText:
         """It is open, and somebody else was told of it: long before, or just now where it makes a consumer late."""
-        lines = [f"It is open since {self._at(one.opened_at)}; {told.name} was told.", *self._cause(one, to)]
-        return self._page(f"{one.shown} is open: {subject(one)}", [*lines, *self._reach(one, to, risks), *self._next(one)])
+        lines = [f"It is open since {self._at(incident.opened_at)}; {recipient.name} was told.", *self._cause(incident, to)]
+        return self._page(
+            f"{incident.shown} is open: {subject(incident)}", [*lines, *self._reach(incident, to, risks), *self._next(incident)]
+        )
 
-    def resolved(self, one: Incident, ended: str) -> MessageText:
+    def resolved(self, incident: Incident, ended: str) -> MessageText:
         """It is over; `ended` says by what, and how those are served whom it affected."""
-        over = one.resolved_at or self._now
-        restored = one.restored_at or over
+        over = incident.resolved_at or self._now
+        restored = incident.restored_at or over
         lines = [
             *wrapped(ended),
-            f"Found {ago(one.opened_at - one.began_at)} after it began.",
-            f"Over at {self._at(restored)}, {ago(restored - one.began_at)} after it began.",
+            f"Found {ago(incident.opened_at - incident.began_at)} after it began.",
+            f"Over at {self._at(restored)}, {ago(restored - incident.began_at)} after it began.",
             *([f"It was shown as open until {self._at(over)}."] if over - restored >= HOUR_US else []),
-            f"What was done: headrace incident {one.shown}",
+            f"What was done: headrace incident {incident.shown}",
         ]
-        return self._page(f"{one.shown} resolved: {subject(one)}", lines)
+        return self._page(f"{incident.shown} resolved: {subject(incident)}", lines)
 
     def at_risk(self, consumer: str, risk: AtRisk) -> MessageText:
         """A deadline will be missed."""
@@ -145,45 +147,50 @@ class Words:
     def _page(self, title: str, lines: Sequence[str]) -> MessageText:
         return MessageText(plain(f"[{self._project.settings.name}] {title}"), "\n".join(_line(line) for line in lines))
 
-    def _cause(self, one: Incident, to: Recipient) -> Iterator[str]:
-        where = "source " if one.node in self._project.sources else "asset " if one.node in self._project.assets else ""
-        place = "Headrace itself" if one.node == HEADRACE else f"{where}{one.node}"
-        yield f"{one.kind} at {place}, since {self._at(one.began_at)}, found {ago(max(0, one.opened_at - one.began_at))} later"
-        if renamed := list(dict.fromkeys(f"{said.expected} → {said.observed}" for said in one.evidence if said.what.startswith(RENAMED))):
+    def _cause(self, incident: Incident, to: Recipient) -> Iterator[str]:
+        where = "source " if incident.node in self._project.sources else "asset " if incident.node in self._project.assets else ""
+        place = "Headrace itself" if incident.node == HEADRACE else f"{where}{incident.node}"
+        found_after = ago(max(0, incident.opened_at - incident.began_at))
+        yield f"{incident.kind} at {place}, since {self._at(incident.began_at)}, found {found_after} later"
+        if renamed := list(
+            dict.fromkeys(
+                f"{evidence.expected} → {evidence.observed}" for evidence in incident.evidence if evidence.what.startswith(RENAMED)
+            )
+        ):
             yield f"renamed: {listed(renamed)}"
-        elif one.columns:
-            yield f"columns: {listed(one.columns)}"
-        if one.affected.partitions:
-            yield f"partitions: {listed(one.affected.partitions)}"
-        yield f"owner: {one.owner}{self._instead(to)}"
-        if one.recurrence_of is not None:
-            yield f"the same cause as {shown(one.recurrence_of)}: `headrace incident {one.shown}` says what was done then"
+        elif incident.columns:
+            yield f"columns: {listed(incident.columns)}"
+        if incident.affected.partitions:
+            yield f"partitions: {listed(incident.affected.partitions)}"
+        yield f"owner: {incident.owner}{self._instead(to)}"
+        if incident.recurrence_of is not None:
+            yield f"the same cause as {shown(incident.recurrence_of)}: `headrace incident {incident.shown}` says what was done then"
 
     def _instead(self, to: Recipient) -> str:
         return f"; you are told for {to.instead_of[0]}, which isn't written to" if to.instead_of else ""
 
-    def _reach(self, one: Incident, to: Recipient, risks: Mapping[str, AtRisk]) -> Iterator[str]:
-        one = still_declared(one, self._project)
-        if one.affected.assets or one.affected.consumers:
-            yield f"reaches {_counted(len(one.affected.assets), 'asset')} and {_counted(len(one.affected.consumers), 'consumer')}"
-        mine = [name for name in one.affected.consumers if self._is_of(name, to.name)]
+    def _reach(self, incident: Incident, to: Recipient, risks: Mapping[str, AtRisk]) -> Iterator[str]:
+        incident = still_declared(incident, self._project)
+        if incident.affected.assets or incident.affected.consumers:
+            yield f"reaches {_counted(len(incident.affected.assets), 'asset')} and {_counted(len(incident.affected.consumers), 'consumer')}"
+        mine = [name for name in incident.affected.consumers if self._is_of(name, to.name)]
         if mine:
             yield f"yours: {listed(mine)}"
-        wrong = [(name, self._wrong[name][1]) for name in one.affected.consumers if self._wrong.get(name, (0, 0))[0] == one.id]
+        wrong = [(name, self._wrong[name][1]) for name in incident.affected.consumers if self._wrong.get(name, (0, 0))[0] == incident.id]
         for name, since in wrong[:NAMES_TOLD]:
             yield f"{name} is wrong since {self._at(since)}"
-        late = {} if one.id in self._warnings else self._late
-        for name in [name for name in one.affected.consumers if name in late][:NAMES_TOLD]:
+        late = {} if incident.id in self._warnings else self._late
+        for name in [name for name in incident.affected.consumers if name in late][:NAMES_TOLD]:
             yield f"{name} is late since {self._at(late[name])}"
-        for name in [name for name in one.affected.consumers if name in risks and name not in late][:NAMES_TOLD]:
+        for name in [name for name in incident.affected.consumers if name in risks and name not in late][:NAMES_TOLD]:
             yield f"{name} will be late: {risks[name].interval} is due at {self._at(risks[name].due_us)}"
 
     def _is_of(self, consumer: str, owner: str) -> bool:
         declared = self._project.consumers.get(consumer)
         return declared is not None and declared.owner == owner
 
-    def _next(self, one: Incident) -> Iterator[str]:
-        repair = self._repair(one) if one.state == "open" else None
+    def _next(self, incident: Incident) -> Iterator[str]:
+        repair = self._repair(incident) if incident.state == "open" else None
         if repair is not None:
             text, commands = repair
             if not text:
@@ -191,35 +198,37 @@ class Words:
             else:
                 yield from wrapped(f"Repair: {text}{':' if commands else ''}")
                 yield from (Typed(f"  {command}") for command in commands)
-        yield f"More: headrace incident {one.shown}"
+        yield f"More: headrace incident {incident.shown}"
 
     def _at(self, at: int) -> str:
         """A message is read whenever: it names the day."""
         return dated(at, self._zone)
 
 
-def subject(one: Incident) -> str:
+def subject(incident: Incident) -> str:
     """What is the matter and where, for the line by which mails are told apart: where the clause leaves out what an error said, the
     partitions tell one such incident of a node from another."""
-    place = one.node
-    if one.kind in _OF_ERRORS and one.affected.partitions:
-        first, *more = one.affected.partitions
-        place = f"{one.node}@{first}" + (f" and {len(more)} more" if more else "")
-    return f"{place}: {clause(one)}"
+    place = incident.node
+    if incident.kind in _OF_ERRORS and incident.affected.partitions:
+        first, *more = incident.affected.partitions
+        place = f"{incident.node}@{first}" + (f" and {len(more)} more" if more else "")
+    return f"{place}: {clause(incident)}"
 
 
-def clause(one: Incident) -> str:
+def clause(incident: Incident) -> str:
     """What is the matter, without what an error or a person said besides."""
-    if one.kind not in _OF_ERRORS or one.summary.startswith(WITHDRAWN) or one.detail == DISK:  # these are Headrace's own words
-        return one.summary
-    nodes, what = found.groups() if (found := _IN_NODES.match(one.summary)) else ("", one.summary)
+    if (
+        incident.kind not in _OF_ERRORS or incident.summary.startswith(WITHDRAWN) or incident.detail == DISK
+    ):  # these are Headrace's own words
+        return incident.summary
+    nodes, what = match.groups() if (match := _IN_NODES.match(incident.summary)) else ("", incident.summary)
     what = _FIRST.sub("", what, count=1) if _FIRST.match(what) else what
-    kind = f"{one.kind.replace('_', ' ')}{f' in {nodes}' if nodes else ''}"
+    kind = f"{incident.kind.replace('_', ' ')}{f' in {nodes}' if nodes else ''}"
     if (module := _MODULE.fullmatch(what)) is not None:
         return f"{kind}, {module[1]}"
     if (lapsed := _LAPSED.search(what)) is not None:
         return f"{kind}; {lapsed[1]}"
-    named = _CLASS.match(what) if one.kind in (CauseKind.CODE_ERROR, CauseKind.UNKNOWN, CauseKind.CONFIGURATION_ERROR) else None
+    named = _CLASS.match(what) if incident.kind in (CauseKind.CODE_ERROR, CauseKind.UNKNOWN, CauseKind.CONFIGURATION_ERROR) else None
     return f"{kind}, {named[0]}" if named is not None and ":" in what else kind
 
 

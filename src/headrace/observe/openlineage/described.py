@@ -37,8 +37,8 @@ class OpenLineageNodes:
     def owner(self, name: str) -> str | None:
         """Whose a node or a consumer is; None for one that isn't there any more."""
         project = self.compiled.project
-        found = project.node(name)
-        return found.owner if found is not None else None
+        node = project.node(name)
+        return node.owner if node is not None else None
 
     def inputs(self, name: str, kind: str) -> list[str]:
         """The data sets that an attempt of a kind reads."""
@@ -56,24 +56,24 @@ class OpenLineageNodes:
         return self._jobs[name, kind]
 
     def _job(self, name: str, kind: str) -> dict[str, Any]:
-        found = {"jobType": facet("JobTypeJobFacet", "2-0-4", processingType="BATCH", integration="HEADRACE", jobType=kind.upper())}
+        results = {"jobType": facet("JobTypeJobFacet", "2-0-4", processingType="BATCH", integration="HEADRACE", jobType=kind.upper())}
         asset = self.compiled.project.assets.get(name)
         if kind == "produce" and asset is not None and isinstance(asset.body, SqlBody):
             sql = self.compiled.nodes[name].sql
             if sql is not None:
-                found["sql"] = facet("SQLJobFacet", "1-1-0", query=sql, dialect="duckdb")
+                results["sql"] = facet("SQLJobFacet", "1-1-0", query=sql, dialect="duckdb")
         if (owner := self.owner(name)) is not None:
-            found["ownership"] = facet("OwnershipJobFacet", "1-0-1", owners=[{"name": owner, "type": "OWNER"}])
+            results["ownership"] = facet("OwnershipJobFacet", "1-0-1", owners=[{"name": owner, "type": "OWNER"}])
         description = _description(self.compiled, name)
         if description:
-            found["documentation"] = facet("DocumentationJobFacet", "1-1-0", description=description)
-        return found
+            results["documentation"] = facet("DocumentationJobFacet", "1-1-0", description=description)
+        return results
 
     def output(self, name: str) -> dict[str, msgspec.Raw]:
         """Facets of what a node makes: its columns and where they come from."""
         if name not in self._outputs:
-            found = {key: value for key, value in (("schema", self._schema(name)), ("columnLineage", self._lineage(name))) if value}
-            self._outputs[name] = _encoded(found)
+            results = {key: value for key, value in (("schema", self._schema(name)), ("columnLineage", self._lineage(name))) if value}
+            self._outputs[name] = _encoded(results)
         return self._outputs[name]
 
     def _schema(self, name: str) -> dict[str, Any] | None:
@@ -106,5 +106,5 @@ def _encoded(facets: dict[str, Any]) -> dict[str, msgspec.Raw]:
 
 
 def _description(compiled: Compiled, name: str) -> str | None:
-    found = compiled.project.node(name)
-    return found.description if found is not None else None
+    node = compiled.project.node(name)
+    return node.description if node is not None else None

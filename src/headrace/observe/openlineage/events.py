@@ -28,53 +28,55 @@ PARTITIONS_MAX = 100
 """So many partitions are named in an event's tags; how many there are is said beside them."""
 
 
-def start(described: OpenLineageNodes, one: LineageAttempt) -> bytes:
+def start(described: OpenLineageNodes, attempt: LineageAttempt) -> bytes:
     """It was given to a worker."""
-    return _attempted(described, one, "START", one.begun_at, {}, {"name": _made(one)})
+    return _attempted(described, attempt, "START", attempt.begun_at, {}, {"name": _made(attempt)})
 
 
-def end(described: OpenLineageNodes, one: LineageAttempt, made: AttemptSummary) -> list[bytes]:
+def end(described: OpenLineageNodes, attempt: LineageAttempt, summary: AttemptSummary) -> list[bytes]:
     """It has ended; and its audit, where checks looked at what it made."""
-    assert one.finished_at is not None
-    kind = ENDS[one.state]
-    run = {"errorMessage": _error(one, made.checks)} if kind != "COMPLETE" else {}
-    audit = [_audited(described, one, how, made) for how in ("START", "COMPLETE")] if made.checks else []
-    return [_attempted(described, one, kind, one.finished_at, run, _output(described, one, made)), *audit]
+    assert attempt.finished_at is not None
+    kind = ENDS[attempt.state]
+    run = {"errorMessage": _error(attempt, summary.checks)} if kind != "COMPLETE" else {}
+    audit = [_audited(described, attempt, how, summary) for how in ("START", "COMPLETE")] if summary.checks else []
+    return [_attempted(described, attempt, kind, attempt.finished_at, run, _output(described, attempt, summary)), *audit]
 
 
-def _attempted(described: OpenLineageNodes, one: LineageAttempt, kind: str, at: int, run: dict[str, Any], output: dict[str, Any]) -> bytes:
-    same, space = described.version == one.version, described.namespace
-    facets = {"tags": facet("TagsRunFacet", "1-0-0", tags=_tags(one, ended=kind != "START")), **_nominal(described, one), **run}
+def _attempted(
+    described: OpenLineageNodes, attempt: LineageAttempt, kind: str, at: int, run: dict[str, Any], output: dict[str, Any]
+) -> bytes:
+    same, space = described.version == attempt.version, described.namespace
+    facets = {"tags": facet("TagsRunFacet", "1-0-0", tags=_tags(attempt, ended=kind != "START")), **_nominal(described, attempt), **run}
     return _event(
-        described, one, (kind, at), (attempt_id(space, one), facets),
-        (f"{one.kind}/{one.node}", described.job(one.node, one.kind) if same else {}),
-        [{"namespace": space, "name": name} for name in described.inputs(one.node, one.kind)] if same else [],
+        described, attempt, (kind, at), (attempt_id(space, attempt), facets),
+        (f"{attempt.kind}/{attempt.node}", described.job(attempt.node, attempt.kind) if same else {}),
+        [{"namespace": space, "name": name} for name in described.inputs(attempt.node, attempt.kind)] if same else [],
         [{"namespace": space, **output}],
     )  # fmt: skip
 
 
-def _audited(described: OpenLineageNodes, one: LineageAttempt, kind: str, made: AttemptSummary) -> bytes:
+def _audited(described: OpenLineageNodes, attempt: LineageAttempt, kind: str, summary: AttemptSummary) -> bytes:
     """What checks found in what was made: the spec knows assertions of inputs only."""
-    assert one.finished_at is not None
+    assert attempt.finished_at is not None
     space, facets = described.namespace, {}
     if kind != "START":
         facets["dataQualityAssertions"] = facet(
-            "DataQualityAssertionsDatasetFacet", "1-1-0", assertions=[_assertion(check) for check in made.checks]
+            "DataQualityAssertionsDatasetFacet", "1-1-0", assertions=[_assertion(check) for check in summary.checks]
         )
-        if made.audited is not None:
+        if summary.audited is not None:
             facets["dataQualityMetrics"] = facet(
-                "DataQualityMetricsInputDatasetFacet", "1-0-3", rowCount=made.audited, columnMetrics=made.columns
+                "DataQualityMetricsInputDatasetFacet", "1-0-3", rowCount=summary.audited, columnMetrics=summary.columns
             )
     return _event(
-        described, one, (kind, one.finished_at), (attempt_id(space, one, "audit"), {}),
-        (f"audit/{one.node}", described.job(one.node, "audit") if described.version == one.version else {}),
-        [{"namespace": space, "name": _made(one), "inputFacets": facets}], [],
+        described, attempt, (kind, attempt.finished_at), (attempt_id(space, attempt, "audit"), {}),
+        (f"audit/{attempt.node}", described.job(attempt.node, "audit") if described.version == attempt.version else {}),
+        [{"namespace": space, "name": _made(attempt), "inputFacets": facets}], [],
     )  # fmt: skip
 
 
 def _event(
     described: OpenLineageNodes,
-    one: LineageAttempt,
+    attempt: LineageAttempt,
     what: tuple[str, int],
     run: tuple[str, dict[str, Any]],
     job: tuple[str, dict[str, Any]],
@@ -82,7 +84,7 @@ def _event(
     outputs: list[dict[str, Any]],
 ) -> bytes:
     space = described.namespace
-    parent = {"run": {"runId": run_id(space, one)}, "job": {"namespace": space, "name": f"run/{one.run_kind}"}}
+    parent = {"run": {"runId": run_id(space, attempt)}, "job": {"namespace": space, "name": f"run/{attempt.run_kind}"}}
     facets = {
         "parent": facet("ParentRunFacet", "1-2-0", **parent),
         "processing_engine": facet("ProcessingEngineRunFacet", "1-1-1", version=__version__, name="headrace"),
@@ -100,58 +102,60 @@ def _event(
     })  # fmt: skip
 
 
-def _made(one: LineageAttempt) -> str:
+def _made(attempt: LineageAttempt) -> str:
     """The data set that an attempt makes."""
-    return f"export/{one.node}" if one.kind == "export" else one.node
+    return f"export/{attempt.node}" if attempt.kind == "export" else attempt.node
 
 
-def _tags(one: LineageAttempt, *, ended: bool) -> list[dict[str, str]]:
-    said = {"attempt": f"{one.epoch}.{one.n}", "partitions": str(len(one.partitions))}
+def _tags(attempt: LineageAttempt, *, ended: bool) -> list[dict[str, str]]:
+    said = {"attempt": f"{attempt.epoch}.{attempt.n}", "partitions": str(len(attempt.partitions))}
     if ended:
-        said["state"] = one.state
-    if one.delivery_id is not None:
-        said["delivery"] = str(one.delivery_id)
-    pairs = [*said.items(), *(("partition", key) for key in one.partitions[:PARTITIONS_MAX])]
+        said["state"] = attempt.state
+    if attempt.delivery_id is not None:
+        said["delivery"] = str(attempt.delivery_id)
+    pairs = [*said.items(), *(("partition", key) for key in attempt.partitions[:PARTITIONS_MAX])]
     return [{"key": key, "value": value, "source": "HEADRACE"} for key, value in pairs]
 
 
-def _nominal(described: OpenLineageNodes, one: LineageAttempt) -> dict[str, Any]:
+def _nominal(described: OpenLineageNodes, attempt: LineageAttempt) -> dict[str, Any]:
     """The time that its partitions are of."""
     project = described.compiled.project
-    node = project.source_or_asset(one.node) or exported(project, one.node)
+    node = project.source_or_asset(attempt.node) or exported(project, attempt.node)
     grain = node.partition.grain if node is not None else None
-    if node is None or grain is None or not one.partitions:
+    if node is None or grain is None or not attempt.partitions:
         return {}
     try:
-        bounds = [bounds_us(key.partition("/")[0], grain, node.timezone) for key in one.partitions]
+        bounds = [bounds_us(key.partition("/")[0], grain, node.timezone) for key in attempt.partitions]
     except UsageError:  # its keys were of another grain then
         return {}
     first, last = min(start for start, _ in bounds), max(end for _, end in bounds)
     return {"nominalTime": facet("NominalTimeRunFacet", "1-0-1", nominalStartTime=moment(first), nominalEndTime=moment(last))}
 
 
-def _error(one: LineageAttempt, checks: Sequence[Checked]) -> dict[str, Any]:
-    number = f"{one.epoch}.{one.n}"
+def _error(attempt: LineageAttempt, checks: Sequence[Checked]) -> dict[str, Any]:
+    number = f"{attempt.epoch}.{attempt.n}"
     broken = [check.name for check in checks if check.failed]
-    said = [one.state]
+    said = [attempt.state]
     if broken:
         said.append(f"checks failed: {', '.join(broken[:10])}{' …' if len(broken) > 10 else ''}")
-    if one.error is not None:
-        said.append(str(one.error.get("code") or one.error.get("kind") or "error"))
-        if one.error.get("file"):
-            said.append(f"{one.error['file']}:{one.error.get('line') or 1}")
+    if attempt.error is not None:
+        said.append(str(attempt.error.get("code") or attempt.error.get("kind") or "error"))
+        if attempt.error.get("file"):
+            said.append(f"{attempt.error['file']}:{attempt.error.get('line') or 1}")
     said.append(f"headrace logs {number} says more")
     return facet("ErrorMessageRunFacet", "1-0-1", message="; ".join(said), programmingLanguage="SQL")
 
 
-def _output(described: OpenLineageNodes, one: LineageAttempt, made: AttemptSummary) -> dict[str, Any]:
-    facets: dict[str, Any] = dict(described.output(one.node)) if described.version == one.version and one.kind != "export" else {}
-    found: dict[str, Any] = {"name": _made(one), "facets": facets}
-    if made.snapshot is not None:
-        facets["version"] = facet("DatasetVersionDatasetFacet", "1-0-1", datasetVersion=str(made.snapshot))
-        statistics = facet("OutputStatisticsOutputDatasetFacet", "1-0-2", rowCount=made.rows, size=made.bytes)
-        found["outputFacets"] = {"outputStatistics": statistics}
-    return found
+def _output(described: OpenLineageNodes, attempt: LineageAttempt, summary: AttemptSummary) -> dict[str, Any]:
+    facets: dict[str, Any] = (
+        dict(described.output(attempt.node)) if described.version == attempt.version and attempt.kind != "export" else {}
+    )
+    results: dict[str, Any] = {"name": _made(attempt), "facets": facets}
+    if summary.snapshot is not None:
+        facets["version"] = facet("DatasetVersionDatasetFacet", "1-0-1", datasetVersion=str(summary.snapshot))
+        statistics = facet("OutputStatisticsOutputDatasetFacet", "1-0-2", rowCount=summary.rows, size=summary.bytes)
+        results["outputFacets"] = {"outputStatistics": statistics}
+    return results
 
 
 def _assertion(check: Checked) -> dict[str, Any]:

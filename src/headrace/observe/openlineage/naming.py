@@ -33,11 +33,11 @@ def moment(at_us: int) -> str:
     return (_EPOCH + timedelta(microseconds=at_us)).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def attempt_id(namespace: str, one: LineageAttempt, what: str = "attempt") -> str:
+def attempt_id(namespace: str, attempt: LineageAttempt, what: str = "attempt") -> str:
     """The run id of an attempt, or of its audit. Numbers begin anew in a new store, so that its time belongs to it."""
-    return str(uuid.uuid5(_RUNS, f"{namespace}\n{what}\n{one.epoch}.{one.n}\n{one.queued_at}"))
+    return str(uuid.uuid5(_RUNS, f"{namespace}\n{what}\n{attempt.epoch}.{attempt.n}\n{attempt.queued_at}"))
 
 
-def run_id(namespace: str, one: LineageAttempt) -> str:
+def run_id(namespace: str, attempt: LineageAttempt) -> str:
     """The id of the run that an attempt belongs to."""
-    return str(uuid.uuid5(_RUNS, f"{namespace}\nrun\n{one.run_id}\n{one.run_started_at}"))
+    return str(uuid.uuid5(_RUNS, f"{namespace}\nrun\n{attempt.run_id}\n{attempt.run_started_at}"))

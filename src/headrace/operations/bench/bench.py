@@ -76,14 +76,14 @@ class Bench:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def compute(self, wanted: Sequence[ComputeRequest]) -> Iterator[tuple[int, ComputeResult | BadRows]]:
+    def compute(self, requests: Sequence[ComputeRequest]) -> Iterator[tuple[int, ComputeResult | BadRows]]:
         """All of them, each with its place in `wanted`, as they are done."""
         waiting: dict[AttemptId, tuple[int, ComputeTask]] = {}
         unread: dict[int, tuple[str, ...]] = {}
-        for index, one in enumerate(wanted):
+        for index, request in enumerate(requests):
             attempt = self._attempt()
             try:
-                task, unread[index] = self._task(one, attempt)
+                task, unread[index] = self._task(request, attempt)
             except BadRows as error:
                 yield index, error
                 continue
@@ -136,17 +136,17 @@ class Bench:
             shutil.move(Path(self._folders.data, outcome.quarantined), self._folders.lake / path)
         return InputData("result", (FileRef(path),), tuple(c for c in table.columns if c.name != "_partition"), outcome.staged.rows)
 
-    def _task(self, wanted: ComputeRequest, attempt: AttemptId) -> tuple[ComputeTask, tuple[str, ...]]:
-        asset, node = self._compiled.project.assets[wanted.asset], self._compiled.nodes[wanted.asset]
-        given = {name.lower(): rows for name, rows in wanted.given.items()}
+    def _task(self, request: ComputeRequest, attempt: AttemptId) -> tuple[ComputeTask, tuple[str, ...]]:
+        asset, node = self._compiled.project.assets[request.asset], self._compiled.nodes[request.asset]
+        given = {name.lower(): rows for name, rows in request.given.items()}
         reads = [spec.node for spec in node.inputs] + ([asset.name] if node.uses_self else [])
         references = [name for name in node.check_references if name not in reads and name.lower() in given]
-        if stranger := [name for name in wanted.given if name.lower() not in {each.lower() for each in [*reads, *references]}]:
+        if stranger := [name for name in request.given if name.lower() not in {each.lower() for each in [*reads, *references]}]:
             raise BadRows(f"`{asset.name}` doesn't read `{stranger[0]}`", hint=f"it reads {', '.join(reads) or 'nothing'}")
         tables = {name: self._given(name, given.get(name.lower(), [])) for name in [*reads, *references]}
         checks = [check for check in asset.checks if _reads(check) <= {name.lower() for name in tables}]
         task = ComputeTask(
-            scope=scope_of(self._compiled.project, asset, (wanted.partition,), attempt),
+            scope=scope_of(self._compiled.project, asset, (request.partition,), attempt),
             body=asset.body,
             sql=node.sql,
             code=str(self._root) if isinstance(asset.body, PythonBody | CommandBody) else None,
@@ -185,5 +185,5 @@ def _reads(check: CheckSpec) -> set[str]:
         return set()
     from headrace.sql.analyse import analyse
 
-    found = analyse(str(check.arguments["query"]), file=check.place.file, line=check.place.line, name=check.name)
-    return {name.lower() for name in found.inputs}
+    analysis = analyse(str(check.arguments["query"]), file=check.place.file, line=check.place.line, name=check.name)
+    return {name.lower() for name in analysis.inputs}

@@ -73,14 +73,14 @@ def _unmatched(expected: Sequence[Row], got: Sequence[Row]) -> tuple[list[Row], 
 
 def _beyond(rows: Sequence[Row], others: Counter[bytes]) -> list[Row]:
     left = others.copy()
-    found = []
+    results = []
     for row in rows:
         key = _key(row)
         if left[key] > 0:
             left[key] -= 1
         else:
-            found.append(row)
-    return found
+            results.append(row)
+    return results
 
 
 def _key(row: Row) -> bytes:
@@ -107,18 +107,18 @@ def _has_floats(rows: Sequence[Row]) -> bool:
     return any(isinstance(value, float) for row in rows for value in row.values())
 
 
-def _equal(one: Row, other: Row) -> bool:
-    return not _cells(one, other)
+def _equal(item: Row, other: Row) -> bool:
+    return not _cells(item, other)
 
 
 def _cells(expected: Row, got: Row) -> tuple[CellDifference, ...]:
     return tuple(CellDifference(name, expected[name], got.get(name)) for name in expected if not _alike(expected[name], got.get(name)))
 
 
-def _alike(one: Any, other: Any) -> bool:
-    if isinstance(one, float) and isinstance(other, float):
-        return math.isclose(one, other, rel_tol=TOLERANCE)
-    return type(one) is type(other) and bool(one == other)
+def _alike(item: Any, other: Any) -> bool:
+    if isinstance(item, float) and isinstance(other, float):
+        return math.isclose(item, other, rel_tol=TOLERANCE)
+    return type(item) is type(other) and bool(item == other)
 
 
 def _paired(missing: list[Row], unexpected: list[Row], keys: Sequence[str]) -> tuple[list[tuple[Row, Row]], list[Row], list[Row]]:
@@ -142,9 +142,9 @@ def _paired(missing: list[Row], unexpected: list[Row], keys: Sequence[str]) -> t
 def _partner(row: Row, others: Sequence[Row], keys: Sequence[str]) -> int | None:
     if keys and all(key in row for key in keys):
         return next((i for i, other in enumerate(others) if all(_alike(row[key], other.get(key)) for key in keys)), None)
-    best, found = len(row) / 2, None
+    best, result = len(row) / 2, None
     for i, other in enumerate(others):
         common = len(row) - len(_cells(row, other))
-        if common > best or (common == best and found is None and len(row) > 1):
-            best, found = common, i
-    return found
+        if common > best or (common == best and result is None and len(row) > 1):
+            best, result = common, i
+    return result

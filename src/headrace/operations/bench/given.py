@@ -100,12 +100,12 @@ class TypedTableBuilder:
         if not path.is_file():
             raise BadRows(f"there is no file {path}", hint="paths are those beside the test's file, or relative to the project")
         plain = f"SELECT * FROM {reader.format(path=literal(str(path)), columns='')}"
-        found = self._described(name, plain)
-        wanted = _types(name, found, known)
+        results = self._described(name, plain)
+        wanted = _types(name, results, known)
         typed = _TYPED.get(ending)
         if typed is None:
-            return InputRelation(_cast(plain, found, wanted), tuple(wanted))
-        as_wanted = [(column, kind) for (column, _), (_, kind) in zip(found, wanted, strict=True)]
+            return InputRelation(_cast(plain, results, wanted), tuple(wanted))
+        as_wanted = [(column, kind) for (column, _), (_, kind) in zip(results, wanted, strict=True)]
         types = ", ".join(f"{literal(column)}: {literal(kind)}" for column, kind in as_wanted)
         read = f"SELECT * FROM {reader.format(path=literal(str(path)), columns=f'{typed}{{{types}}}')}"
         return InputRelation(_cast(read, as_wanted, wanted), tuple(wanted))
@@ -119,9 +119,9 @@ class TypedTableBuilder:
                 f"the rows of `{name}` are {type(rows).__name__}", hint="a list of mappings, a path, an Arrow table or a data frame"
             ) from error
         plain = f"SELECT * FROM {quote(view)}"
-        found = self._described(name, plain)
-        wanted = _types(name, found, known)
-        return InputRelation(_cast(plain, found, wanted), tuple(wanted))
+        results = self._described(name, plain)
+        wanted = _types(name, results, known)
+        return InputRelation(_cast(plain, results, wanted), tuple(wanted))
 
     def _described(self, name: str, sql: str) -> list[tuple[str, str]]:
         import duckdb
@@ -142,20 +142,20 @@ class TypedTableBuilder:
         return InputData(name=name, files=(FileRef(staged.path, lookup=ColumnLookup.SAME),), columns=columns, rows=staged.rows)
 
 
-def _types(name: str, found: Types, known: Known) -> list[tuple[str, str]]:
+def _types(name: str, results: Types, known: Known) -> list[tuple[str, str]]:
     """The columns that are there, in their known spelling and type."""
     canonical = {column.lower(): (column, kind) for column, kind in known}
-    if known and (unknown := [column for column, _ in found if column.lower() not in canonical]):
+    if known and (unknown := [column for column, _ in results if column.lower() not in canonical]):
         names = [column for column, _ in known]
         hint = did_you_mean(unknown[0], names) or f"its columns are: {', '.join(names[:12])}"
         raise BadRows(f"`{name}` has no column `{unknown[0]}`", hint=hint)
-    return [(name, known_kind or kind) for column, kind in found for name, known_kind in [canonical.get(column.lower(), (column, None))]]
+    return [(name, known_kind or kind) for column, kind in results for name, known_kind in [canonical.get(column.lower(), (column, None))]]
 
 
-def _cast(sql: str, found: Types, wanted: Types) -> str:
+def _cast(sql: str, results: Types, wanted: Types) -> str:
     casts = [
         f"{quote(was)} AS {quote(column)}" if has == kind else f"CAST({quote(was)} AS {kind}) AS {quote(column)}"
-        for (was, has), (column, kind) in zip(found, wanted, strict=True)
+        for (was, has), (column, kind) in zip(results, wanted, strict=True)
     ]
     return f"SELECT {', '.join(casts)} FROM ({sql}) AS given"
 

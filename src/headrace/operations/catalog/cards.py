@@ -119,14 +119,14 @@ def _standing(session: ProjectSession) -> _Standing:
     if session.store is None or session.compiled is None:
         return _Standing()
     now_us, held = session.clock.now_us(), dict[str, str]()
-    with standing(session, now_us) as found:
-        for one in incidents.open_ones(found.tx):
-            for name in (one.node, *one.affected.assets, *one.affected.consumers):
-                held.setdefault(name, one.shown)
+    with standing(session, now_us) as snapshot:
+        for incident in incidents.open_ones(snapshot.tx):
+            for name in (incident.node, *incident.affected.assets, *incident.affected.consumers):
+                held.setdefault(name, incident.shown)
         return _Standing(
-            states=found.nodes.states,
-            quarantined=frozenset(quarantine.nodes(found.tx)),
-            paused=frozenset(one.node for one in pauses.all_of(found.tx) if one.until is None or one.until > now_us),
+            states=snapshot.nodes.states,
+            quarantined=frozenset(quarantine.nodes(snapshot.tx)),
+            paused=frozenset(pause.node for pause in pauses.all_of(snapshot.tx) if pause.until is None or pause.until > now_us),
             incidents=held,
         )
 
@@ -135,14 +135,14 @@ def _consumers(session: ProjectSession) -> dict[str, str]:
     if session.store is None or session.compiled is None:
         return {}
     now_us = session.clock.now_us()
-    with standing(session, now_us) as found:
-        consumers = found.evaluation(session, (now_us, now_us)).status.consumers
-    return {one.name: one.state.value for one in consumers}
+    with standing(session, now_us) as snapshot:
+        consumers = snapshot.evaluation(session, (now_us, now_us)).status.consumers
+    return {consumer.name: consumer.state.value for consumer in consumers}
 
 
 def _published(session: ProjectSession) -> dict[str, int]:
     if session.store is None or session.compiled is None:
         return {}
-    with standing(session, session.clock.now_us()) as found:
-        newest = ((name, found.facts.newest(name)) for name in found.context.declared.nodes)
-        return {name: one.at_us for name, one in newest if one is not None}
+    with standing(session, session.clock.now_us()) as snapshot:
+        newest = ((name, snapshot.facts.newest(name)) for name in snapshot.context.declared.nodes)
+        return {name: item.at_us for name, item in newest if item is not None}

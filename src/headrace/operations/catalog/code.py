@@ -26,16 +26,21 @@ def code(session: ProjectSession, name: str, version: int | None) -> CodeRespons
     if session.store is None:
         return _response(node, file, declared.place.line, None, None, [])
     with session.store.read() as tx:
-        found = applied_files.of_file(tx, file, VERSIONS_MAX)
-        changed = [one for one, older in pairwise([*found, None]) if one is not None and (older is None or one.hash != older.hash)]
-        kept = [one for one in changed if one.hash is not None]
-        chosen = next((one for one in kept if version is None or one.version == version), None)
+        versions = applied_files.of_file(tx, file, VERSIONS_MAX)
+        changed = [
+            version
+            for version, older in pairwise([*versions, None])
+            if version is not None and (older is None or version.hash != older.hash)
+        ]
+        file_versions = [version for version in changed if version.hash is not None]
+        chosen = next((file_version for file_version in file_versions if version is None or file_version.version == version), None)
         if chosen is None and version is not None:
             raise UsageError(
-                f"{file} didn't change in version {version}", hint=f"those that changed it: {[one.version for one in kept][:9]}"
+                f"{file} didn't change in version {version}",
+                hint=f"those that changed it: {[version.version for version in file_versions][:9]}",
             )
         text = applied_files.text(tx, chosen.hash) if chosen is not None and chosen.hash is not None else None
-    rows = [CodeVersionRow(version=one.version, at=session.instant(one.applied_at), by=one.actor) for one in kept]
+    rows = [CodeVersionRow(version=version.version, at=session.instant(version.applied_at), by=version.actor) for version in file_versions]
     return _response(node, file, declared.place.line, None if chosen is None else chosen.version, text, rows)
 
 

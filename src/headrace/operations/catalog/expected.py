@@ -71,7 +71,7 @@ def absent(
         whole = round((ends - begins) / _ELAPSED[grain]) * max(1, len(node.partition.values or ()))
     else:
         keys = expected(node, context, now_us, below=None, declared_us=declared_us)
-        whole = sum(1 for _ in takewhile(lambda one: one[0] >= first, keys))
+        whole = sum(1 for _ in takewhile(lambda item: item[0] >= first, keys))
     return max(0, whole - heard(first, end))
 
 

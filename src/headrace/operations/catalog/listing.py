@@ -38,32 +38,32 @@ class CatalogQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     limit: Annotated[int, msgspec.Meta(ge=1, le=500)] = 50
 
 
-def catalog(session: ProjectSession, wanted: CatalogQuery) -> CatalogResponse:
+def catalog(session: ProjectSession, query: CatalogQuery) -> CatalogResponse:
     """One page of what matches. UsageError for an order or a cursor that there isn't."""
-    if wanted.sort not in SORTS:
-        raise UsageError(f"{wanted.sort[:40]!r} is no order", hint=f"one of {', '.join(SORTS)}")
+    if query.sort not in SORTS:
+        raise UsageError(f"{query.sort[:40]!r} is no order", hint=f"one of {', '.join(SORTS)}")
     cards = Cards(session)
-    facets = _facets(cards, wanted)
-    worded = _worded(session, cards, wanted.search)
-    found = _holding(worded, facets.values())
-    used = use(session) if wanted.sort in ("use", "cost") else {}
-    key = _order(cards, wanted.sort, used)
-    ordered = found if wanted.sort == "name" else sorted(found, key=key)
-    first = 0 if wanted.cursor is None else bisect_right(ordered, place(wanted.cursor, tuple[str, str]), key=key)
-    page, more = ordered[first : first + wanted.limit], len(ordered) > first + wanted.limit
+    facets = _facets(cards, query)
+    worded = _worded(session, cards, query.search)
+    entries = _holding(worded, facets.values())
+    used = use(session) if query.sort in ("use", "cost") else {}
+    key = _order(cards, query.sort, used)
+    ordered = entries if query.sort == "name" else sorted(entries, key=key)
+    first = 0 if query.cursor is None else bisect_right(ordered, place(query.cursor, tuple[str, str]), key=key)
+    page, more = ordered[first : first + query.limit], len(ordered) > first + query.limit
 
     def others(facet: str) -> Sequence[CatalogEntry]:
-        return _holding(worded, [holds for name, holds in facets.items() if name != facet]) if facet in facets else found
+        return _holding(worded, [holds for name, holds in facets.items() if name != facet]) if facet in facets else entries
 
     return CatalogResponse(
         now=session.now(),
-        total=len(found),
-        nodes=[_with(card, used) for card in cards.of(one.name for one in page)],
-        states=_counted(map(cards.state_of, (one.name for one in others("state")))),
-        kinds=_counted(one.kind for one in others("kind")),
-        domains=_counted(one.domain for one in others("domain") if one.domain),
-        owners=_counted(one.owner for one in others("owner")),
-        tags=_counted(tag for one in others("tag") for tag in one.tags),
+        total=len(entries),
+        nodes=[_with(card, used) for card in cards.of(entry.name for entry in page)],
+        states=_counted(map(cards.state_of, (entry.name for entry in others("state")))),
+        kinds=_counted(entry.kind for entry in others("kind")),
+        domains=_counted(entry.domain for entry in others("domain") if entry.domain),
+        owners=_counted(entry.owner for entry in others("owner")),
+        tags=_counted(tag for entry in others("tag") for tag in entry.tags),
         next=cursor(key(page[-1])) if more else None,
     )
 
@@ -79,20 +79,20 @@ class CatalogEntry(NamedTuple):
     text: str
 
 
-def _facets(cards: Cards, wanted: CatalogQuery) -> dict[str, Callable[[CatalogEntry], bool]]:
+def _facets(cards: Cards, query: CatalogQuery) -> dict[str, Callable[[CatalogEntry], bool]]:
     asked: dict[str, tuple[str | None, Callable[[CatalogEntry], bool]]] = {
-        "kind": (wanted.kind, lambda one: one.kind == wanted.kind),
-        "state": (wanted.state, lambda one: cards.state_of(one.name) == wanted.state),
-        "domain": (wanted.domain, lambda one: one.domain == wanted.domain),
-        "owner": (wanted.owner, lambda one: one.owner == wanted.owner),
-        "tag": (wanted.tag, lambda one: wanted.tag in one.tags),
+        "kind": (query.kind, lambda entry: entry.kind == query.kind),
+        "state": (query.state, lambda entry: cards.state_of(entry.name) == query.state),
+        "domain": (query.domain, lambda entry: entry.domain == query.domain),
+        "owner": (query.owner, lambda entry: entry.owner == query.owner),
+        "tag": (query.tag, lambda entry: query.tag in entry.tags),
     }
     return {name: holds for name, (value, holds) in asked.items() if value is not None}
 
 
 def _holding(entries: Sequence[CatalogEntry], facets: Iterable[Callable[[CatalogEntry], bool]]) -> Sequence[CatalogEntry]:
     for holds in facets:
-        entries = [one for one in entries if holds(one)]
+        entries = [entry for entry in entries if holds(entry)]
     return entries
 
 
@@ -100,45 +100,45 @@ def _worded(session: ProjectSession, cards: Cards, search: str) -> Sequence[Cata
     """Those that all words are in, by name."""
     entries = _entries(cards) if session.version is None else of_version(session, "entries", lambda: _entries(cards))
     for word in search.lower().split():
-        entries = [one for one in entries if word in one.text]
+        entries = [entry for entry in entries if word in entry.text]
     return entries
 
 
 def _entries(cards: Cards) -> list[CatalogEntry]:
-    found = (
+    results = (
         CatalogEntry(
             node.name, "source" if isinstance(node, Source) else "asset", node.domain or "", node.owner, node.tags,
             " ".join((node.name, node.description, *node.tags)).lower(),
         )
         for node in cards.nodes
     )  # fmt: skip
-    return sorted(found)
+    return sorted(results)
 
 
 def _with(card: CardRow, used: Mapping[str, NodeUsage]) -> CardRow:
     if not used:
         return card
-    found = used.get(card.name, NodeUsage())
-    return msgspec.structs.replace(card, reads=found.reads, seconds=found.seconds)
+    usage = used.get(card.name, NodeUsage())
+    return msgspec.structs.replace(card, reads=usage.reads, seconds=usage.seconds)
 
 
 def _order(cards: Cards, sort: str, used: Mapping[str, NodeUsage]) -> Callable[[CatalogEntry], tuple[str, str]]:
     match sort:
         case "state":
-            return lambda one: (str(_WORST_FIRST.index(cards.state(one.name))), one.name)
+            return lambda entry: (str(_WORST_FIRST.index(cards.state(entry.name))), entry.name)
         case "owner":
-            return lambda one: (one.owner, one.name)
+            return lambda entry: (entry.owner, entry.name)
         case "domain":
-            return lambda one: (one.domain or "\U0010ffff", one.name)
+            return lambda entry: (entry.domain or "\U0010ffff", entry.name)
         case "published":
             published = cards.published()
-            return lambda one: (f"{published.get(one.name, 0):020}", one.name)
+            return lambda entry: (f"{published.get(entry.name, 0):020}", entry.name)
         case "use":
-            return lambda one: (_most_first(used.get(one.name, NodeUsage()).reads), one.name)
+            return lambda entry: (_most_first(used.get(entry.name, NodeUsage()).reads), entry.name)
         case "cost":
-            return lambda one: (_most_first(used.get(one.name, NodeUsage()).seconds * 1e6), one.name)
+            return lambda entry: (_most_first(used.get(entry.name, NodeUsage()).seconds * 1e6), entry.name)
         case _:
-            return lambda one: (one.name, one.name)
+            return lambda entry: (entry.name, entry.name)
 
 
 def _most_first(value: float) -> str:
@@ -148,5 +148,5 @@ def _most_first(value: float) -> str:
 
 def _counted(values: Iterable[str]) -> list[CountedRow]:
     """The most frequent first, then by name."""
-    found = sorted(Counter(values).items(), key=lambda item: (-item[1], item[0]))
-    return [CountedRow(value=str(value), count=count) for value, count in found[:FACETS_MAX]]
+    results = sorted(Counter(values).items(), key=lambda item: (-item[1], item[0]))
+    return [CountedRow(value=str(value), count=count) for value, count in results[:FACETS_MAX]]

@@ -66,31 +66,31 @@ def _columns(session: ProjectSession, declared: Source | Asset, compiled: Compil
             table = lake.table(tx, declared.name)
     known = compiled.nodes.get(declared.name) if compiled is not None else None
     if table is not None:
-        found = [(column.name, column.type) for column in table.columns if column.name != PARTITION_COLUMN]
+        results = [(column.name, column.type) for column in table.columns if column.name != PARTITION_COLUMN]
     else:
-        found = [(name, kind) for name, kind in (known.columns if known is not None else None) or ()]
+        results = [(name, kind) for name, kind in (known.columns if known is not None else None) or ()]
     contract = session.project().contracts.get(declared.contract or declared.name)
     classified = {column.name.lower(): column.classification for column in contract.columns} if contract is not None else {}
-    return [NodeColumnRow(name=name, type=kind, classification=classified.get(name.lower())) for name, kind in found]
+    return [NodeColumnRow(name=name, type=kind, classification=classified.get(name.lower())) for name, kind in results]
 
 
 def _reads(cards: Cards, compiled: Compiled | None, name: str) -> list[EdgeRow]:
-    found = compiled.nodes.get(name) if compiled is not None else None
-    if found is None:
+    node = compiled.nodes.get(name) if compiled is not None else None
+    if node is None:
         return []
-    inputs = [(spec.node, spec.mode.value) for spec in found.inputs]
-    return [_edge(cards, other, mode) for other, mode in (*inputs, *((other, "depends") for other in found.depends))]
+    inputs = [(spec.node, spec.mode.value) for spec in node.inputs]
+    return [_edge(cards, other, mode) for other, mode in (*inputs, *((other, "depends") for other in node.depends))]
 
 
 def _read_by(session: ProjectSession, cards: Cards, compiled: Compiled | None, name: str) -> list[EdgeRow]:
     if compiled is None:
         return []
-    found = []
-    below = [compiled.nodes[one] for one in reach_of(session, compiled).below.get(name, ()) if one in compiled.nodes]
+    rows = []
+    below = [compiled.nodes[item] for item in reach_of(session, compiled).below.get(name, ()) if item in compiled.nodes]
     for other in below:
         modes = [spec.mode.value for spec in other.inputs if spec.node == name] or (["depends"] if name in other.depends else [])
-        found += [_edge(cards, other.name, mode) for mode in modes]
-    return found + [
+        rows += [_edge(cards, other.name, mode) for mode in modes]
+    return rows + [
         EdgeRow(node=consumer.name, kind="consumer", mode="all", state=None)
         for consumer in cards.project.consumers.values()
         if name in consumer.reads

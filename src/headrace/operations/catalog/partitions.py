@@ -31,28 +31,28 @@ class PartitionListQuery(msgspec.Struct, frozen=True, kw_only=True):
     limit: int = 400
 
 
-def partitions(session: ProjectSession, name: str, wanted: PartitionListQuery) -> PartitionsResponse:
+def partitions(session: ProjectSession, name: str, query: PartitionListQuery) -> PartitionsResponse:
     """Those that anything was ever heard of, and those that there should be, newest first. UsageError for a node or a cursor that there
     isn't."""
     node, _ = targets.target(name, session.project())
-    before = None if wanted.cursor is None else place(wanted.cursor, str)
-    found = _found(session, node, wanted, before) if session.store is not None and session.compiled is not None else []
-    page = found[: wanted.limit]
+    before = None if query.cursor is None else place(query.cursor, str)
+    days = _found(session, node, query, before) if session.store is not None and session.compiled is not None else []
+    page = days[: query.limit]
     return PartitionsResponse(
         now=session.now(),
         node=node,
-        partitions=[_row(session, one) for one in page],
-        counted=counted(session, node, wanted) if wanted.cursor is None else [],
-        next=cursor(page[-1].partition) if len(found) > len(page) else None,
+        partitions=[_row(session, day) for day in page],
+        counted=counted(session, node, query) if query.cursor is None else [],
+        next=cursor(page[-1].partition) if len(days) > len(page) else None,
     )
 
 
-def counted(session: ProjectSession, name: str, wanted: PartitionListQuery) -> list[CountedRow]:
+def counted(session: ProjectSession, name: str, query: PartitionListQuery) -> list[CountedRow]:
     """How many partitions are in each state, most first: all of those that are wanted, not of one
     page of them."""
     if session.store is None or session.compiled is None:
         return []
-    first, last, now_us = wanted.first or "", _end(wanted.last), session.clock.now_us()
+    first, last, now_us = query.first or "", _end(query.last), session.clock.now_us()
     with session.facts() as (tx, facts):
         counts = Counter(calendar.counts(tx, name, first, last))
         node = session.declared_promises.nodes.get(name)
@@ -62,16 +62,16 @@ def counted(session: ProjectSession, name: str, wanted: PartitionListQuery) -> l
                 counts["missing"] += absent(node, context, now_us, partial(calendar.heard, tx, name), first, _declared_us(tx, node))
             else:
                 known = set(calendar.keys(tx, name, first, last))
-                keys = within(node, context, now_us, first, wanted.last or "", _declared_us(tx, node))
-                counts["missing"] += sum(one not in known for one in keys)
+                keys = within(node, context, now_us, first, query.last or "", _declared_us(tx, node))
+                counts["missing"] += sum(key not in known for key in keys)
     return [CountedRow(value=state, count=n) for state, n in counts.most_common() if n]
 
 
-def _found(session: ProjectSession, name: str, wanted: PartitionListQuery, before: str | None) -> list[Day]:
+def _found(session: ProjectSession, name: str, query: PartitionListQuery, before: str | None) -> list[Day]:
     """A page of them, and one more where there is one."""
-    first, last, now_us = wanted.first or "", _end(wanted.last), session.clock.now_us()
+    first, last, now_us = query.first or "", _end(query.last), session.clock.now_us()
     with session.facts() as (tx, facts):
-        heard = calendar.between(tx, name, first, last, before=before, limit=wanted.limit + 1)
+        heard = calendar.between(tx, name, first, last, before=before, limit=query.limit + 1)
         node = session.declared_promises.nodes.get(name)
         if node is None or node.partition.grain is None:
             return heard
@@ -79,9 +79,9 @@ def _found(session: ProjectSession, name: str, wanted: PartitionListQuery, befor
         every = expected(
             node, EvaluationContext(session.declared_promises, facts), now_us, below=before, declared_us=_declared_us(tx, node)
         )
-        keys = takewhile(lambda one: one[0] >= first, every)
-        absent = (_absent(*one) for one in keys if one[0] not in known and (last is None or one[0] <= last))
-        return list(islice(merge(heard, absent, key=lambda day: day.partition, reverse=True), wanted.limit + 1))
+        keys = takewhile(lambda item: item[0] >= first, every)
+        absent = (_absent(*key) for key in keys if key[0] not in known and (last is None or key[0] <= last))
+        return list(islice(merge(heard, absent, key=lambda day: day.partition, reverse=True), query.limit + 1))
 
 
 def _declared_us(tx: Transaction, node: Node) -> int | None:
@@ -104,9 +104,9 @@ def _end(last: str | None) -> str | None:
     return None if last is None else f"{last}\U0010ffff"
 
 
-def _row(session: ProjectSession, one: Day) -> PartitionRow:
+def _row(session: ProjectSession, day: Day) -> PartitionRow:
     return PartitionRow(
-        partition=one.partition, state=one.state, seen=one.seen, stale=one.stale, reason=one.reason, since=session.instant(one.since),
-        failures=one.failures, rows=one.rows, bytes=one.bytes, verdict=one.verdict,
-        published_at=None if one.published_at is None else session.instant(one.published_at),
+        partition=day.partition, state=day.state, seen=day.seen, stale=day.stale, reason=day.reason, since=session.instant(day.since),
+        failures=day.failures, rows=day.rows, bytes=day.bytes, verdict=day.verdict,
+        published_at=None if day.published_at is None else session.instant(day.published_at),
     )  # fmt: skip

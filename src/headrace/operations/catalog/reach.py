@@ -27,22 +27,22 @@ class EdgeIndex:
 
     def consumers(self, name: str) -> list[str]:
         """All consumers that a node reaches, by name."""
-        return sorted(one for one in self.distances(name, self.below) if one in self._consumers)
+        return sorted(distance for distance in self.distances(name, self.below) if distance in self._consumers)
 
     def distances(
         self, name: str, edges: Mapping[str, list[str]] | Mapping[str, tuple[str, ...]], most: int | None = None
     ) -> dict[str, int]:
         """Everything that can be reached along `edges` within `most` steps, nearest first, with how many steps it takes."""
-        found, queue = {name: 0}, deque([name])
+        results, queue = {name: 0}, deque([name])
         while queue:
-            one = queue.popleft()
-            if most is not None and found[one] >= most:
+            item = queue.popleft()
+            if most is not None and results[item] >= most:
                 continue
-            for other in edges.get(one, ()):
-                if other not in found:
-                    found[other] = found[one] + 1
+            for other in edges.get(item, ()):
+                if other not in results:
+                    results[other] = results[item] + 1
                     queue.append(other)
-        return found
+        return results
 
 
 def reach_of(session: ProjectSession, compiled: Compiled) -> EdgeIndex:

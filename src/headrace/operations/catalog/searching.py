@@ -22,11 +22,11 @@ def search(session: ProjectSession, query: str, limit: int) -> SearchResponse:
     if not words:
         return SearchResponse(query=query, found=[], more=False)
     named, columns = _texts(session)
-    found = [row for text, row in named if all(word in text for word in words)]
-    found += islice((row for text, row in columns if all(word in text for word in words)), COLUMNS_MAX)
-    found += _kept(session, query.strip())
-    found.sort(key=lambda row: _rank(row, words))
-    return SearchResponse(query=query, found=found[:limit], more=len(found) > limit)
+    rows = [row for text, row in named if all(word in text for word in words)]
+    rows += islice((row for text, row in columns if all(word in text for word in words)), COLUMNS_MAX)
+    rows += _kept(session, query.strip())
+    rows.sort(key=lambda row: _rank(row, words))
+    return SearchResponse(query=query, found=rows[:limit], more=len(rows) > limit)
 
 
 _Texts = list[tuple[str, FoundRow]]
@@ -76,10 +76,10 @@ _ID = re.compile(r"(inc-|run |backfill )?(\d{1,15})", re.IGNORECASE)
 
 def _kept(session: ProjectSession, query: str) -> Iterator[FoundRow]:
     """What has a number."""
-    asked = _ID.fullmatch(query)
-    if asked is None or session.store is None:
+    match = _ID.fullmatch(query)
+    if match is None or session.store is None:
         return
-    number = int(asked[2])
+    number = int(match[2])
     with session.store.read() as tx:
         incident, run, plan = incidents.get(tx, number), runs.get(tx, number), plans.get(tx, number)
     if incident is not None:

@@ -33,11 +33,11 @@ def _used(session: ProjectSession) -> dict[str, NodeUsage]:
     now_us = session.clock.now_us()
     began_us = window_began(WINDOW, now_us, session.timezone)
     window = AvailabilityWindow(WINDOW, began_us, now_us, session.timezone)
-    with standing(session, now_us) as found:
-        figuring, reads = Figuring(session, found, session.compiled, window, None), Counter[str]()
-        for one in figuring.reads:
-            reads[one.node] += one.reads
-        for exported in usage.exports(found.tx, found.context.declared.exports, began_us, now_us):
+    with standing(session, now_us) as snapshot:
+        figuring, reads = Figuring(session, snapshot, session.compiled, window, None), Counter[str]()
+        for read_usage in figuring.reads:
+            reads[read_usage.node] += read_usage.reads
+        for exported in usage.exports(snapshot.tx, snapshot.context.declared.exports, began_us, now_us):
             reads.update(dict.fromkeys(session.compiled.project.consumers[exported.consumer].reads, exported.exports))
-        seconds = took(session, session.compiled, found.tx, (began_us, now_us))
+        seconds = took(session, session.compiled, snapshot.tx, (began_us, now_us))
     return {name: NodeUsage(reads[name], seconds.get(name, 0) / 1e6) for name in {*reads, *seconds}}

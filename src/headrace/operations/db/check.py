@@ -77,22 +77,22 @@ def check(session: ProjectSession, *, deep: bool, repaired: int = 0) -> CheckRes
             *_agreement(tx, accumulating),
             *_checkpoint(tx, session),
         ]
-        found = [
+        results = [
             *_some(wrong),
             *findings(_unsaid(from_log, trail), repair=repair is not None),
             *_leftovers(tx, session.folders),
         ]
-        differences = [*from_log, *(_difference(one, readers) for one in wrong)]
+        differences = [*from_log, *(_difference(item, readers) for item in wrong)]
         before = unknown_before(tx) if compared_now.log.begins else None
     only_rows = not wrong
     return CheckResponse(
-        ok=all(one.severity != "error" for one in found),
+        ok=all(finding.severity != "error" for finding in results),
         version=len(known()),
         files=len(files),
-        size_bytes=sum(one.size_bytes for one in files),
+        size_bytes=sum(file.size_bytes for file in files),
         audit_entries=trail.entries,
         audit_head=trail.head,
-        findings=found,
+        findings=results,
         checked=compared_now.checked,
         differences=differences,
         unchecked=[*unchecked(compared_now), *_unseen(before), *_unread(deep=deep)],
@@ -101,9 +101,9 @@ def check(session: ProjectSession, *, deep: bool, repaired: int = 0) -> CheckRes
     )
 
 
-def _unsaid(found: list[Difference], trail: Verification) -> list[Difference]:
+def _unsaid(differences: list[Difference], trail: Verification) -> list[Difference]:
     """Without the trail's entries where its own chain has told already that it was changed."""
-    return [one for one in found if trail.ok or one.table != "audit"]
+    return [difference for difference in differences if trail.ok or difference.table != "audit"]
 
 
 def _unseen(before: str | None) -> list[Unchecked]:
@@ -130,30 +130,30 @@ def _error(about: str, message: str, todo: str) -> Finding:
     return Finding(severity="error", about=about, message=message, todo=todo)
 
 
-def _difference(one: LocatedFinding, readers: Readers) -> Difference:
-    message = one.finding.message
+def _difference(finding: LocatedFinding, readers: Readers) -> Difference:
+    message = finding.finding.message
     return Difference(
-        table=one.finding.about, key=dict(one.key), field=None, stored=message, expected=None,
-        source=one.source, consumers=readers.of(one.node),
+        table=finding.finding.about, key=dict(finding.key), field=None, stored=message, expected=None,
+        source=finding.source, consumers=readers.of(finding.node),
     )  # fmt: skip
 
 
-def _some(found: list[LocatedFinding]) -> Iterator[Finding]:
+def _some(located_findings: list[LocatedFinding]) -> Iterator[Finding]:
     """The first findings of each kind, and how many more there are."""
     counts: Counter[tuple[str, str]] = Counter()
-    for one in found:
-        kind = (one.source, one.finding.about if one.source is DifferenceSource.AUDIT else "")
+    for finding in located_findings:
+        kind = (finding.source, finding.finding.about if finding.source is DifferenceSource.AUDIT else "")
         counts[kind] += 1
         if counts[kind] <= SHOWN_MAX:
-            yield one.finding
+            yield finding.finding
     for count in counts.values():
         if count > SHOWN_MAX:
             yield _error("check", f"and {count - SHOWN_MAX} more like these", RESTORE)
 
 
 def _integrity(tx: Transaction) -> Iterator[LocatedFinding]:
-    for said in checking.damage(tx):
-        yield LocatedFinding(_error("database", said, RESTORE), DifferenceSource.EVENT_LOG)
+    for text in checking.damage(tx):
+        yield LocatedFinding(_error("database", text, RESTORE), DifferenceSource.EVENT_LOG)
     try:
         catalog.check_version(tx)
     except LakeError as error:
@@ -175,69 +175,69 @@ def _place(tx: Transaction, session: ProjectSession) -> Iterator[LocatedFinding]
     assert session.store is not None
     if message := emptiness(tx, session.folders.lake, session.store.engine.where):
         yield LocatedFinding(_error("lake", message, MOUNT), DifferenceSource.FILE)
-    if said := moved(session, tx):
-        yield LocatedFinding(_error("lake", said, CORRECT), DifferenceSource.CATALOG)
+    if text := moved(session, tx):
+        yield LocatedFinding(_error("lake", text, CORRECT), DifferenceSource.CATALOG)
 
 
 def _files(tx: Transaction, folders: Folders, files: list[catalog.Registered], *, deep: bool) -> Iterator[LocatedFinding]:
-    for one in files:
-        path = folders.lake / one.path
+    for file in files:
+        path = folders.lake / file.path
         lost_file = lost_with(path.name)
-        if lost_file is not None and one.ended:
+        if lost_file is not None and file.ended:
             continue  # what it was lost with is told itself
         if lost_file is not None:
-            reason = f"has no rows to be read: {one.rows:,} were lost with {lost_file}.parquet"
+            reason = f"has no rows to be read: {file.rows:,} were lost with {lost_file}.parquet"
         else:
-            reason = _wrong(path, one.size_bytes) or (_damaged(path, one) if deep else "")
+            reason = _wrong(path, file.size_bytes) or (_damaged(path, file) if deep else "")
         if reason:
-            lost = "; it is of earlier snapshots only" if one.ended else ""
-            error = _error(one.table, f"the file {one.path} {reason}{lost}", _todo(tx, one))
-            yield LocatedFinding(error, DifferenceSource.FILE, one.table, {"path": one.path})
+            lost = "; it is of earlier snapshots only" if file.ended else ""
+            error = _error(file.table, f"the file {file.path} {reason}{lost}", _todo(tx, file))
+            yield LocatedFinding(error, DifferenceSource.FILE, file.table, {"path": file.path})
 
 
 def _deletes(tx: Transaction, folders: Folders) -> Iterator[LocatedFinding]:
     """Positional delete files that readers need: a merge writes them, and other DuckLake writers do."""
-    for one in catalog.current_deletes(tx):
-        reason = look(folders.lake / one.path, one.size_bytes, one.footer_bytes).wrong
+    for delete in catalog.current_deletes(tx):
+        reason = look(folders.lake / delete.path, delete.size_bytes, delete.footer_bytes).wrong
         if reason:
-            error = _error(one.table, f"the delete file {one.path} {reason}", RESTORE)
-            yield LocatedFinding(error, DifferenceSource.FILE, one.table, {"path": one.path})
+            error = _error(delete.table, f"the delete file {delete.path} {reason}", RESTORE)
+            yield LocatedFinding(error, DifferenceSource.FILE, delete.table, {"path": delete.path})
 
 
-def _todo(tx: Transaction, one: catalog.Registered) -> str:
-    if one.ended:
+def _todo(tx: Transaction, item: catalog.Registered) -> str:
+    if item.ended:
         return _OF_EARLIER
-    held = checking.partitions_of(tx, one.table, one.key)
+    held = checking.partitions_of(tx, item.table, item.key)
     if held is None:
         return RESTORE
     of_partition = [] if held == WHOLE else ["--partition", held]
-    again = command_line("run", one.table, *of_partition, "--again", "--reason", AGAIN_REASON)
+    again = command_line("run", item.table, *of_partition, "--again", "--reason", AGAIN_REASON)
     return f"{RESTORE}, or compute it again: {again}"
 
 
 def _wrong(path: Path, size_bytes: int) -> str:
     try:
-        found = path.stat().st_size
+        result = path.stat().st_size
     except OSError as error:
         return f"can't be found ({error.strerror})"
-    return "" if found == size_bytes else f"has {found:,} bytes and not {size_bytes:,}"
+    return "" if result == size_bytes else f"has {result:,} bytes and not {size_bytes:,}"
 
 
-def _damaged(path: Path, one: catalog.Registered) -> str:
+def _damaged(path: Path, item: catalog.Registered) -> str:
     """What its footer says against what the catalog does; every page is read."""
     from pyarrow import parquet
 
     with path.open("rb") as file:
         file.seek(-8, 2)
         tail = file.read(8)
-    if tail[4:] != _MAGIC or int.from_bytes(tail[:4], "little") != one.footer_bytes:
+    if tail[4:] != _MAGIC or int.from_bytes(tail[:4], "little") != item.footer_bytes:
         return "isn't the Parquet file that was registered"
     try:
         with parquet.ParquetFile(path) as opened:
             rows = sum(batch.num_rows for batch in opened.iter_batches())
     except Exception as error:  # noqa: BLE001 - a damaged file may make the reader fail in any way
         return f"can't be read ({first_line(error)[:200]})"
-    return "" if rows == one.rows else f"has {rows:,} rows and not {one.rows:,}"
+    return "" if rows == item.rows else f"has {rows:,} rows and not {item.rows:,}"
 
 
 def _kept(tx: Transaction, folders: Folders, *, deep: bool) -> Iterator[LocatedFinding]:
@@ -301,10 +301,10 @@ def _checkpoint(tx: Transaction, session: ProjectSession) -> Iterator[LocatedFin
     """What the next leader starts from, against where partitions stand."""
     if session.compiled is None or session.version is None:
         return
-    found = differing(tx, session.compiled, session.version)
-    if found:
-        node, key = found[0]
-        message = f"the checkpoint says of {len(found):,} partitions otherwise than the state does, such as {node}@{key}"
+    results = differing(tx, session.compiled, session.version)
+    if results:
+        node, key = results[0]
+        message = f"the checkpoint says of {len(results):,} partitions otherwise than the state does, such as {node}@{key}"
         todo = "stop headrace serve, headrace db gc (the next leader reads the state itself), start it again"
         where = {"node": node, "partition": key}
         yield LocatedFinding(_error("checkpoint", message, todo), DifferenceSource.EVENT_LOG, node, where)
@@ -314,7 +314,7 @@ def _leftovers(tx: Transaction, folders: Folders) -> Iterator[Finding]:
     before = time.time_ns() // 1000 - int(LONGEST_ATTEMPT.total_seconds() * 1_000_000)
     lost = orphans(folders.lake, catalog.named_paths(tx), staged_paths(tx), before_us=before)
     if lost:
-        size = sum(one.size_bytes for one in lost)
+        size = sum(orphan.size_bytes for orphan in lost)
         message = f"{len(lost)} files of the lake ({size:,} bytes) that nothing names, such as {lost[0].path}"
         yield Finding(severity="note", about="orphans", message=message, todo="headrace db gc")
     halves = [path for folder in (folders.raw, folders.lake) for path in folder.glob("**/*.tmp")]

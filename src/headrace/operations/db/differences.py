@@ -52,79 +52,79 @@ class Readers:
         return self._tables
 
 
-def listed(found: EventLogComparison, readers: Readers) -> Iterator[Difference]:
+def listed(comparison: EventLogComparison, readers: Readers) -> Iterator[Difference]:
     """Everything that differs, as the document has it."""
-    for misfit in found.misfits:
+    for misfit in comparison.misfits:
         yield _misfit(misfit)
-    for table, reason in found.unreadable.items():
+    for table, reason in comparison.unreadable.items():
         yield Difference(
             table=table, key={}, field=None, stored=reason, expected="a table that can be read",
             source=_source(table), consumers=[],
         )  # fmt: skip
-    for one in found.differences:
+    for difference in comparison.differences:
         yield Difference(
-            table=one.table,
-            key={name: _shown(value) for name, value in one.key.items()},
-            field=one.field,
-            stored=_shown(one.stored),
-            expected=_shown(one.expected),
-            source=_source(one.table),
-            consumers=readers.of(readers.node(one.table, one.row)),
+            table=difference.table,
+            key={name: _shown(value) for name, value in difference.key.items()},
+            field=difference.field,
+            stored=_shown(difference.stored),
+            expected=_shown(difference.expected),
+            source=_source(difference.table),
+            consumers=readers.of(readers.node(difference.table, difference.row)),
         )
 
 
-def unchecked(found: EventLogComparison) -> Iterator[Unchecked]:
+def unchecked(comparison: EventLogComparison) -> Iterator[Unchecked]:
     """What wasn't compared, and why."""
     for table, why in UNRECORDED.items():
         yield Unchecked(what=table, why=why)
-    if found.replay is None:
+    if comparison.replay is None:
         why = "it is from before there was an event log; the next `headrace tick` writes what it is compared with from then on"
         yield Unchecked(what="state", why=why)
-    elif not found.replay.complete:
+    elif not comparison.replay.complete:
         why = "what the event log begins with is damaged: there is nothing to compare with"
         yield Unchecked(what="state", why=why)
-    elif not found.catalog_known:
+    elif not comparison.catalog_known:
         why = (
             "DuckLake has changed the catalog by itself (merged or expired files), and the checkpoint after it isn't written;"
             " `headrace db gc` writes it"
         )
         yield Unchecked(what="ducklake_*", why=why)
     counts: dict[str, int] = {}
-    for one in found.differences:
-        counts[one.table] = counts.get(one.table, 0) + 1
+    for difference in comparison.differences:
+        counts[difference.table] = counts.get(difference.table, 0) + 1
     for table, count in counts.items():
         if count >= DIFFERENCES_MAX:
             yield Unchecked(what=table, why=f"only its first {DIFFERENCES_MAX:,} differences are listed")
 
 
-def repairable(found: EventLogComparison) -> bool:
+def repairable(comparison: EventLogComparison) -> bool:
     """Whether the log has all that is needed to put the rows right that differ."""
-    return bool(found.differences) and not found.misfits and not found.unreadable and all(
-        one.repairable and one.table != "audit" for one in found.differences
+    return bool(comparison.differences) and not comparison.misfits and not comparison.unreadable and all(
+        difference.repairable and difference.table != "audit" for difference in comparison.differences
     )  # fmt: skip
 
 
 def findings(differences: list[Difference], *, repair: bool) -> Iterator[Finding]:
     """One finding for each table, with its first difference."""
     by_table: dict[str, list[Difference]] = {}
-    for one in differences:
-        by_table.setdefault(one.table, []).append(one)
-    for table, found in by_table.items():
-        readers = sorted({name for one in found for name in one.consumers})
-        count = "1 difference" if len(found) == 1 else f"{len(found):,} differences, the first:"
+    for difference in differences:
+        by_table.setdefault(difference.table, []).append(difference)
+    for table, results in by_table.items():
+        readers = sorted({name for difference in results for name in difference.consumers})
+        count = "1 difference" if len(results) == 1 else f"{len(results):,} differences, the first:"
         read = f"; read by {', '.join(readers[:5])}{' and others' if len(readers) > 5 else ''}" if readers else ""
-        message = f"{count} {_sentence(found[0])}{read}"
+        message = f"{count} {_sentence(results[0])}{read}"
         yield Finding(severity="error", about=table, message=message, todo=REPAIR if repair else RESTORE)
 
 
-def _sentence(one: Difference) -> str:
-    where = ", ".join(f"{name}={value}" for name, value in one.key.items())[:SHOWN_CHARACTERS_MAX]
+def _sentence(difference: Difference) -> str:
+    where = ", ".join(f"{name}={value}" for name, value in difference.key.items())[:SHOWN_CHARACTERS_MAX]
     at = f"at {where} " if where else ""
-    if one.field is not None:
-        return f"{at}`{one.field}` is {_short(one.stored)}, the event log says {_short(one.expected)}"
-    if one.expected is None:
+    if difference.field is not None:
+        return f"{at}`{difference.field}` is {_short(difference.stored)}, the event log says {_short(difference.expected)}"
+    if difference.expected is None:
         return f"{at}a row that the event log doesn't have"
-    return f"{at}a row is missing" if one.stored is None else f"{at}{one.stored}"
+    return f"{at}a row is missing" if difference.stored is None else f"{at}{difference.stored}"
 
 
 def _short(value: object) -> str:
@@ -132,9 +132,9 @@ def _short(value: object) -> str:
     return text if len(text) <= SHOWN_CHARACTERS_MAX else f"{text[: SHOWN_CHARACTERS_MAX - 1]}…"
 
 
-def _misfit(one: Misfit) -> Difference:
+def _misfit(misfit: Misfit) -> Difference:
     return Difference(
-        table="event_log", key={"seq": one.seq}, field=one.field, stored=one.stored, expected=one.expected,
+        table="event_log", key={"seq": misfit.seq}, field=misfit.field, stored=misfit.stored, expected=misfit.expected,
         source=DifferenceSource.EVENT_LOG, consumers=[],
     )  # fmt: skip
 

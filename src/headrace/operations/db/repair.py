@@ -38,23 +38,23 @@ def repair(session: ProjectSession, reason: str) -> int:
                 hint="stop it, then headrace db check --repair",
             )
         try:
-            with store.read() as tx, compared(tx, session.folders) as found:
-                if not found.differences:
+            with store.read() as tx, compared(tx, session.folders) as comparison:
+                if not comparison.differences:
                     return 0
-                _refuse(found)
-                deletes, writes = _changes(tx, found)
+                _refuse(comparison)
+                deletes, writes = _changes(tx, comparison)
             with store.write(lease.epoch, durable=True) as tx:
                 for sql, values in (*deletes, *writes):
                     tx.unrecorded(sql, values)
                 standings.drop_checkpoint(tx)  # it may be of rows that were wrong
-                append(tx, last_written(tx), _event(session, found.differences, reason))
-            return len(found.differences)
+                append(tx, last_written(tx), _event(session, comparison.differences, reason))
+            return len(comparison.differences)
         finally:
             lease.release()
 
 
-def _refuse(found: EventLogComparison) -> None:
-    if not repairable(found):
+def _refuse(comparison: EventLogComparison) -> None:
+    if not repairable(comparison):
         raise Refused(
             "the event log doesn't have all that is needed to repair what differs",
             hint=f"headrace db check lists it; {RESTORE}",
@@ -63,33 +63,33 @@ def _refuse(found: EventLogComparison) -> None:
 
 def _event(session: ProjectSession, differences: list[LogDifference], reason: str) -> AuditEvent:
     counts: dict[str, int] = {}
-    for one in differences:
-        counts[one.table] = counts.get(one.table, 0) + 1
+    for difference in differences:
+        counts[difference.table] = counts.get(difference.table, 0) + 1
     thing = Object("state", "event_log")
     actor = Actor(ActorType.PERSON, session.actor)
     return AuditEvent(action=Action.STATE_REPAIRED, actor=actor, object=thing, reason=reason, after=counts)
 
 
-def _changes(tx: Transaction, found: EventLogComparison) -> tuple[list[Change], list[Change]]:
+def _changes(tx: Transaction, comparison: EventLogComparison) -> tuple[list[Change], list[Change]]:
     """What is deleted, children before their parents, and what is written, the other way round."""
-    assert found.replay is not None
+    assert comparison.replay is not None
     types = columns_by_table(tx)
     rank = {name: number for number, name in enumerate(copy_order(tx))}
     deletes: list[Change] = []
     writes: list[Change] = []
     done: set[tuple[str, str]] = set()
-    for one in sorted(found.differences, key=lambda given: rank.get(given.table, 0)):
-        kinds = types[one.table]
-        if one.field is not None and _is_keyed(found.replay.connection, one.table):
-            where, values = _where(one.key)
-            text = f"update {quoted(one.table)} set {quoted(one.field)} = ? where {where}"
-            writes.append((text, [_typed(one.expected, kinds[one.field]), *values]))
-        elif (one.table, repr(one.key)) not in done:
-            done.add((one.table, repr(one.key)))
-            where, values = _where(one.key)
-            deletes.append((f"delete from {quoted(one.table)} where {where}", values))
-            rows = _expected(found.replay.connection, one.table, kinds, where, values)
-            writes += [(insertion(one.table, list(kinds)), row) for row in rows]
+    for difference in sorted(comparison.differences, key=lambda given: rank.get(given.table, 0)):
+        kinds = types[difference.table]
+        if difference.field is not None and _is_keyed(comparison.replay.connection, difference.table):
+            where, values = _where(difference.key)
+            text = f"update {quoted(difference.table)} set {quoted(difference.field)} = ? where {where}"
+            writes.append((text, [_typed(difference.expected, kinds[difference.field]), *values]))
+        elif (difference.table, repr(difference.key)) not in done:
+            done.add((difference.table, repr(difference.key)))
+            where, values = _where(difference.key)
+            deletes.append((f"delete from {quoted(difference.table)} where {where}", values))
+            rows = _expected(comparison.replay.connection, difference.table, kinds, where, values)
+            writes += [(insertion(difference.table, list(kinds)), row) for row in rows]
     return deletes[::-1], writes
 
 

@@ -115,5 +115,5 @@ def _worker(session: ProjectSession) -> ExaminationFinding:
     took = time.perf_counter() - started
     if isinstance(answer, TaskFinished) and answer.outcome.state == "staged":
         return ok("workers", f"one started and computed a row in {took:.1f} s")
-    said = answer.outcome.error.message if isinstance(answer, TaskFinished) and answer.outcome.error else f"no answer in {took:.0f} s"
-    return fail("workers", said, "look at memory limits and at the temporary folder (TMPDIR)")
+    text = answer.outcome.error.message if isinstance(answer, TaskFinished) and answer.outcome.error else f"no answer in {took:.0f} s"
+    return fail("workers", text, "look at memory limits and at the temporary folder (TMPDIR)")

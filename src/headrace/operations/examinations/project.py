@@ -34,23 +34,23 @@ def project(session: ProjectSession) -> Iterator[ExaminationFinding]:
 
 def _contacts(session: ProjectSession) -> Iterator[ExaminationFinding]:
     """Whether those who own something can be told of it; whether it arrives only `notify test` says."""
-    found = session.declared().project
-    if found is None or not found.owners:
+    project = session.declared().project
+    if project is None or not project.owners:
         return
-    people = Recipients(found)
-    contacts = [contact for owner in found.owners.values() for contact in owner.contact]
-    if not found.settings.notify and all(people.wrong(contact, cause=True) for contact in contacts):
+    people = Recipients(project)
+    contacts = [contact for owner in project.owners.values() for contact in owner.contact]
+    if not project.settings.notify and all(people.wrong(contact, cause=True) for contact in contacts):
         yield skipped("contacts", "headrace.toml has no [notify]: nobody is told of anything")
         return
-    silent = [name for name in found.owners if people.of(name) is None]
-    wrong = {contact: why for name in found.owners if (to := people.of(name)) for contact in to.owner.contact
+    silent = [name for name in project.owners if people.of(name) is None]
+    wrong = {contact: why for name in project.owners if (to := people.of(name)) for contact in to.owner.contact
              if (why := people.wrong(contact, cause=True))}  # fmt: skip
     if wrong:
         yield warn("contacts", "; ".join(dict.fromkeys(wrong.values())), "headrace notify")
     elif silent:
         yield warn("contacts", f"nobody is told for {', '.join(silent[:3])}", "contact: in owners.yaml")
     else:
-        yield ok("contacts", f"{len(found.owners)} owners; headrace notify test --all sends each a message")
+        yield ok("contacts", f"{len(project.owners)} owners; headrace notify test --all sends each a message")
 
 
 def _applied(session: ProjectSession) -> Iterator[ExaminationFinding]:
@@ -88,16 +88,16 @@ def _referring(settings: Settings, session: ProjectSession) -> Iterator[tuple[st
                 yield f"[{kind}.{name}]", table
     if _refers(settings.openlineage):
         yield "[openlineage]", settings.openlineage
-    found = session.declared().project
-    if found is None:
+    project = session.declared().project
+    if project is None:
         return
-    for name, source in found.sources.items():
+    for name, source in project.sources.items():
         if _refers(source.connector):
             yield f"source {name}", source.connector
-    for name, asset in found.assets.items():
+    for name, asset in project.assets.items():
         if asset.secrets:
             yield f"asset {name}", asset.secrets
-    for name, consumer in found.consumers.items():
+    for name, consumer in project.consumers.items():
         if _refers(consumer.export):
             yield f"consumer {name}", consumer.export
 
@@ -107,15 +107,15 @@ def _lineage(session: ProjectSession) -> Iterator[ExaminationFinding]:
     if not session.settings.openlineage or session.store is None or session.env != PRODUCTION:
         return
     with session.store.read() as tx:
-        told = openlineage.cursor(tx)
-    if told is None:
+        cursor = openlineage.cursor(tx)
+    if cursor is None:
         yield warn("lineage events", "none were sent yet", "the next headrace tick sends them")
-    elif told.error:
-        yield warn("lineage events", told.error, "what wasn't sent is sent later; check [openlineage] in headrace.toml")
-    elif told.refused:
-        yield warn("lineage events", f"{told.refused:,} of {told.refused + told.sent:,} were refused", "look at the collector's log")
+    elif cursor.error:
+        yield warn("lineage events", cursor.error, "what wasn't sent is sent later; check [openlineage] in headrace.toml")
+    elif cursor.refused:
+        yield warn("lineage events", f"{cursor.refused:,} of {cursor.refused + cursor.sent:,} were refused", "look at the collector's log")
     else:
-        yield ok("lineage events", f"{told.sent:,} sent")
+        yield ok("lineage events", f"{cursor.sent:,} sent")
 
 
 def _refers(value: Any) -> bool:

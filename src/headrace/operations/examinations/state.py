@@ -85,12 +85,12 @@ def _store(session: ProjectSession) -> Iterator[ExaminationFinding]:
 
 def _disk(folder: Path) -> ExaminationFinding:
     free = shutil.disk_usage(folder).free
-    said = f"{free / 2**30:,.1f} GiB free at {folder}"
+    text = f"{free / 2**30:,.1f} GiB free at {folder}"
     if free < FREE_BYTES_LEAST:
-        return fail("disk", said, "make room: publishing stops when it is full")
+        return fail("disk", text, "make room: publishing stops when it is full")
     if free < FREE_BYTES_ENOUGH:
-        return warn("disk", said, "make room, or shorten [retention]")
-    return ok("disk", said)
+        return warn("disk", text, "make room, or shorten [retention]")
+    return ok("disk", text)
 
 
 def _file_system(folder: Path) -> ExaminationFinding:
@@ -151,15 +151,15 @@ def _damaged(session: ProjectSession) -> Iterator[ExaminationFinding]:
         compiled = None if session.env == PRODUCTION else session.compiled
         then = "headrace incidents names the repair"
         with session.store.read() as tx:
-            found = damaged_files(tx)
-            if found and compiled is not None:
-                then = again(session.env, compiled.project, tx, found[0].node, found[0].id)
+            files = damaged_files(tx)
+            if files and compiled is not None:
+                then = again(session.env, compiled.project, tx, files[0].node, files[0].id)
     except HeadraceError:
         return  # the state can't be read, and that is a finding already
-    if found:
-        one = found[0]
-        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-        yield fail("lake's files", f"{one.path} of {one.node}{more}: {one.wrong}", then)
+    if files:
+        file = files[0]
+        more = f" (and {len(files) - 1} more)" if len(files) > 1 else ""
+        yield fail("lake's files", f"{file.path} of {file.node}{more}: {file.wrong}", then)
 
 
 def _backups(session: ProjectSession) -> Iterator[ExaminationFinding]:
@@ -173,12 +173,12 @@ def _backups(session: ProjectSession) -> Iterator[ExaminationFinding]:
     if every is None:
         yield warn("backups", "are off ([backup] every)", 'every = "1d", or headrace db backup DIR by a job of your own')
         return
-    made = automatic_backup.own(session.root, session.settings)
+    backups = automatic_backup.own(session.root, session.settings)
     where = automatic_backup.folder_of(session.root, session.settings)
-    if not made:
+    if not backups:
         yield warn("backups", f"none was made yet in {where}", "headrace tick makes one when it ends")
         return
-    newest = made[0].manifest.made
-    said = f"the last of {len(made)} was made at {newest.strftime('%Y-%m-%d %H:%M UTC')}, in {where}"
+    newest = backups[0].manifest.made
+    text = f"the last of {len(backups)} was made at {newest.strftime('%Y-%m-%d %H:%M UTC')}, in {where}"
     late = time.time() - newest.timestamp() > OVERDUE * parse_duration(every).total_seconds()
-    yield warn("backups", said, "headrace tick makes one when it ends, and says why if it can't") if late else ok("backups", said)
+    yield warn("backups", text, "headrace tick makes one when it ends, and says why if it can't") if late else ok("backups", text)

@@ -31,35 +31,35 @@ class GraphViewQuery(msgspec.Struct, frozen=True, kw_only=True):
     budget: int = 48
 
 
-def view(session: ProjectSession, wanted: GraphViewQuery) -> GraphView:
+def view(session: ProjectSession, query: GraphViewQuery) -> GraphView:
     """At most `budget` nodes in cards of their own, the nearest to the root first. UsageError for a mode or a root that there isn't."""
-    if wanted.mode not in MODES:
-        raise UsageError(f"{wanted.mode[:40]!r} is no view", hint=f"one of {', '.join(MODES)}")
+    if query.mode not in MODES:
+        raise UsageError(f"{query.mode[:40]!r} is no view", hint=f"one of {', '.join(MODES)}")
     whole = GraphOverview(session)
-    if wanted.mode == "domains":
-        return _domains(session, whole, wanted)
-    root = _root(session, whole, wanted.root)
-    below = whole.reach.distances(root, whole.reach.below, wanted.hops if wanted.mode == "focus" else None)
-    above = whole.reach.distances(root, whole.reach.above, wanted.hops) if wanted.mode == "focus" else {root: 0}
+    if query.mode == "domains":
+        return _domains(session, whole, query)
+    root = _root(session, whole, query.root)
+    below = whole.reach.distances(root, whole.reach.below, query.hops if query.mode == "focus" else None)
+    above = whole.reach.distances(root, whole.reach.above, query.hops) if query.mode == "focus" else {root: 0}
     steps = {**{name: -n for name, n in above.items()}, **below}
     nearest = sorted(steps, key=lambda name: (abs(steps[name]), name))
-    shown = {name: steps[name] for name in nearest[: wanted.budget]}
+    shown = {name: steps[name] for name in nearest[: query.budget]}
     rolled = _rolled(whole, steps, shown)
-    return _drawn(session, whole, wanted, root, shown, rolled)
+    return _drawn(session, whole, query, root, shown, rolled)
 
 
 def _root(session: ProjectSession, whole: GraphOverview, root: str | None) -> str:
     if root is None:
         raise UsageError("what is looked at?", hint="root=NODE, or root=INC-1 with mode=blast")
-    found = incident(session, root).cause.node if ID.fullmatch(root) else root
-    if found not in whole.reach.above and found not in whole.reach.below:
-        raise unknown(found, whole.names)
-    return found
+    result = incident(session, root).cause.node if ID.fullmatch(root) else root
+    if result not in whole.reach.above and result not in whole.reach.below:
+        raise unknown(result, whole.names)
+    return result
 
 
 def _rolled(whole: GraphOverview, steps: Mapping[str, int], shown: Mapping[str, int]) -> dict[str, str]:
     """Of what has no card of its own: the card that stands for it."""
-    found: dict[str, str] = {}
+    results: dict[str, str] = {}
     for side, names in (
         ("up", [name for name, at in steps.items() if at < 0 and name not in shown]),
         ("down", [name for name, at in steps.items() if at >= 0 and name not in shown]),
@@ -67,12 +67,12 @@ def _rolled(whole: GraphOverview, steps: Mapping[str, int], shown: Mapping[str, 
         domains = [domain for domain, _ in Counter(map(whole.domain, names)).most_common(ROLLED_MAX)]
         for name in names:
             domain = whole.domain(name)
-            found[name] = f"more:{side}:{domain if domain in domains else ''}"
-    return found
+            results[name] = f"more:{side}:{domain if domain in domains else ''}"
+    return results
 
 
 def _drawn(
-    session: ProjectSession, whole: GraphOverview, wanted: GraphViewQuery, root: str, shown: Mapping[str, int], rolled: Mapping[str, str]
+    session: ProjectSession, whole: GraphOverview, query: GraphViewQuery, root: str, shown: Mapping[str, int], rolled: Mapping[str, str]
 ) -> GraphView:
     groups: dict[str, list[str]] = {}
     for name, card in rolled.items():
@@ -84,7 +84,7 @@ def _drawn(
         *(whole.several(card, "more", card.split(":", 2)[2], names, furthest[card.split(":")[1]]) for card, names in groups.items()),
     ]
     return GraphView(
-        now=session.now(), mode=wanted.mode, root=whole.id(root), hops=wanted.hops if wanted.mode == "focus" else None,
+        now=session.now(), mode=query.mode, root=whole.id(root), hops=query.hops if query.mode == "focus" else None,
         total=len(whole.names), shown=len(shown), cards=cards, edges=_edges(whole, card_of),
     )  # fmt: skip
 
@@ -95,10 +95,10 @@ def _with_hidden(whole: GraphOverview, card: CardView, card_of: Mapping[str, str
     return msgspec.structs.replace(card, hidden_above=above, hidden_below=below) if above or below else card
 
 
-def _domains(session: ProjectSession, whole: GraphOverview, wanted: GraphViewQuery) -> GraphView:
+def _domains(session: ProjectSession, whole: GraphOverview, query: GraphViewQuery) -> GraphView:
     """A card for each domain; where there are more than the budget, the smallest share one."""
     domains = domains_of(whole)
-    largest = sorted(domains.names, key=lambda domain: len(domains.names[domain]), reverse=True)[: wanted.budget]
+    largest = sorted(domains.names, key=lambda domain: len(domains.names[domain]), reverse=True)[: query.budget]
     own = {domain: f"domain:{domain}" for domain in largest}
     groups: dict[str, list[str]] = {}
     for domain, names in domains.names.items():
@@ -108,7 +108,7 @@ def _domains(session: ProjectSession, whole: GraphOverview, wanted: GraphViewQue
         weights[own.get(above, _REST), own.get(below, _REST)] += weight
     cards = [whole.several(card, card.partition(":")[0], card.split(":")[-1], names, 0) for card, names in groups.items()]
     return GraphView(
-        now=session.now(), mode=wanted.mode, root=None, hops=None, total=len(whole.names), shown=0, cards=cards,
+        now=session.now(), mode=query.mode, root=None, hops=None, total=len(whole.names), shown=0, cards=cards,
         edges=_drawn_edges(weights),
     )  # fmt: skip
 
@@ -125,4 +125,4 @@ def _edges(whole: GraphOverview, card_of: Mapping[str, str]) -> list[EdgeView]:
 
 def _drawn_edges(weights: Mapping[tuple[str, str], int]) -> list[EdgeView]:
     """Within one card there is none."""
-    return [EdgeView(from_=one, to=other, weight=n) for (one, other), n in sorted(weights.items()) if one != other]
+    return [EdgeView(from_=item, to=other, weight=n) for (item, other), n in sorted(weights.items()) if item != other]

@@ -40,8 +40,8 @@ def alone(today: Metrics, history: MetricHistory) -> list[UnsharedNulls]:
     if not worse:
         return []
     past = history.all()
-    found = (_of(name, today, past) for name in worse)
-    return [one for one in found if one is not None]
+    results = (_of(name, today, past) for name in worse)
+    return [nulls for nulls in results if nulls is not None]
 
 
 def _of(name: str, today: Metrics, past: Sequence[Metrics]) -> UnsharedNulls | None:
@@ -57,9 +57,9 @@ def _of(name: str, today: Metrics, past: Sequence[Metrics]) -> UnsharedNulls | N
 
 
 def _nulls(name: str, past: Sequence[Metrics]) -> list[float]:
-    return [found.columns[name].nulls for found in past if name in found.columns]
+    return [metrics.columns[name].nulls for metrics in past if name in metrics.columns]
 
 
-def _apart(one: Sequence[float], other: Sequence[float]) -> float:
+def _apart(item: Sequence[float], other: Sequence[float]) -> float:
     """The most by which two columns' nulls ever differed; 1 where they weren't always there together."""
-    return max((abs(a - b) for a, b in zip(one, other, strict=True)), default=1.0) if len(one) == len(other) else 1.0
+    return max((abs(a - b) for a, b in zip(item, other, strict=True)), default=1.0) if len(item) == len(other) else 1.0

@@ -33,7 +33,7 @@ def copied(today: Metrics, history: MetricHistory) -> DuplicateRows | None:
     """Whether all rows are there several times but for their keys; None where they aren't, or
     always were."""
     times = today.copies or 1
-    known = [found.copies for found in history.all() if found.copies is not None]
+    known = [metrics.copies for metrics in history.all() if metrics.copies is not None]
     if times < 2 or not today.apart or any(each >= 2 for each in known):
         return None
     more = _more(today, history)
@@ -45,7 +45,7 @@ def copied(today: Metrics, history: MetricHistory) -> DuplicateRows | None:
 
 def _more(today: Metrics, history: MetricHistory) -> bool:
     """Whether there are more rows than on any of the last days."""
-    rows = [found.rows for _, found in history.newest(WEEK)]
+    rows = [metrics.rows for _, metrics in history.newest(WEEK)]
     return len(rows) >= KNOWN_MIN and today.rows > MORE * max(rows)
 
 

@@ -17,7 +17,7 @@ def repeated(today: Metrics, history: MetricHistory) -> tuple[FactSeverity, floa
     if not today.repeated or not today.rows:
         return None
     share = today.repeated / today.rows
-    shares = [found.repeated / found.rows for found in history.all() if found.rows and found.repeated is not None]
+    shares = [metrics.repeated / metrics.rows for metrics in history.all() if metrics.rows and metrics.repeated is not None]
     most = max(shares, default=0.0)
     if share <= max(2 * most, most + WARNED) or today.repeated < 2:
         return None

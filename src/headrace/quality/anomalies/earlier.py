@@ -55,12 +55,12 @@ def earlier(partition: str, columns: dict[str, ColumnMetrics], history: MetricHi
 
 def _known(column: str, history: MetricHistory) -> list[tuple[int, int]]:
     """Between which minutes of each partition so far the times of a column lay, counted from where it begins."""
-    found = []
-    for key, one in history.newest(len(history)):
-        begins, own = _begins(key), one.columns.get(column)
-        if begins is not None and own is not None and own.between is not None:
-            found.append((own.between[0] - begins, own.between[1] - begins))
-    return found
+    results = []
+    for key, metrics in history.newest(len(history)):
+        begins, column_metrics = _begins(key), metrics.columns.get(column)
+        if begins is not None and column_metrics is not None and column_metrics.between is not None:
+            results.append((column_metrics.between[0] - begins, column_metrics.between[1] - begins))
+    return results
 
 
 def _begins(partition: str) -> int | None:

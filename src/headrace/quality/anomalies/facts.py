@@ -29,13 +29,13 @@ _WORDS = {
 }  # fmt: skip
 
 
-def told(one: MetricAnomaly, *, of_rows: bool = False) -> tuple[str, str, str, str]:
+def told(anomaly: MetricAnomaly, *, of_rows: bool = False) -> tuple[str, str, str, str]:
     """The kind of cause, what was expected, what was observed, and what it may be. `of_rows`: rows moved by the same factor, which is
     no unit then."""
-    family = one.metric.family
+    family = anomaly.metric.family
     kind = kind_of(family)
-    expected, observed = _said(one, one.expected), _said(one, one.observed)
-    return kind, expected, observed, _detail(one, {} if of_rows else UNITS)
+    expected, observed = _said(anomaly, anomaly.expected), _said(anomaly, anomaly.observed)
+    return kind, expected, observed, _detail(anomaly, {} if of_rows else UNITS)
 
 
 def kind_of(family: str) -> str:
@@ -53,8 +53,8 @@ def number(value: float) -> float:
     return round(min(value, 700.0), 3)
 
 
-def _said(one: MetricAnomaly, value: float) -> str:
-    family = one.metric.family
+def _said(anomaly: MetricAnomaly, value: float) -> str:
+    family = anomaly.metric.family
     match family:
         case "rows":
             count = _count(math.exp(value) - 1)
@@ -62,7 +62,7 @@ def _said(one: MetricAnomaly, value: float) -> str:
         case "nulls":
             return f"{percent(max(value, 0.0))} nulls"
         case "share":
-            return f"{percent(max(value, 0.0))} are {one.metric.value!r}"
+            return f"{percent(max(value, 0.0))} are {anomaly.metric.value!r}"
         case "empty" | "negative" | "zero":
             return f"{percent(max(value, 0.0))} {_WORDS[family]}"
         case "location":
@@ -76,13 +76,13 @@ def _said(one: MetricAnomaly, value: float) -> str:
             return f"{'on average' if family == 'hour_mean' else 'nearly all before'} {value:.1f} h"
 
 
-def _detail(one: MetricAnomaly, units: Mapping[float, str]) -> str:
-    match one.metric.family:
+def _detail(anomaly: MetricAnomaly, units: Mapping[float, str]) -> str:
+    match anomaly.metric.family:
         case "location":
-            return f"{SIZE}{_ratio(one.off, units)}"
+            return f"{SIZE}{_ratio(anomaly.off, units)}"
         case "rows":
-            expected = max(math.exp(one.expected) - 1, 0.0)  # one more than there are rows is what is compared
-            return f"× {_short(max(math.exp(one.observed) - 1, 0.0) / expected if expected > 0 else math.exp(one.off))}"
+            expected = max(math.exp(anomaly.expected) - 1, 0.0)  # one more than there are rows is what is compared
+            return f"× {_short(max(math.exp(anomaly.observed) - 1, 0.0) / expected if expected > 0 else math.exp(anomaly.off))}"
         case "share":
             return "category mix"
         case "negative":
@@ -92,7 +92,7 @@ def _detail(one: MetricAnomaly, units: Mapping[float, str]) -> str:
         case "spread":
             return "spread"
         case "length":
-            return f"length: {_ratio(one.off, units)}"
+            return f"length: {_ratio(anomaly.off, units)}"
         case _:
             return ""
 

@@ -19,18 +19,18 @@ _KINDS = {
 def of_checks(results: Iterable[CheckResult], partition: str, *, holds: bool) -> Iterator[Fact]:
     """A fact for each failed check. Rows that all lie outside their partition are another interval's, delivered again. `holds`:
     whether a blocking check that fails keeps the rows from readers."""
-    for one in results:
-        if one.outcome is not CheckState.FAILED:
+    for result in results:
+        if result.outcome is not CheckState.FAILED:
             continue
-        outside = one.kind == partitioning.NAME
-        kind = "stale_data" if outside and one.failing == one.rows > 0 else _KINDS.get(one.kind, "distribution_shift")
+        outside = result.kind == partitioning.NAME
+        kind = "stale_data" if outside and result.failing == result.rows > 0 else _KINDS.get(result.kind, "distribution_shift")
         yield Fact(
             kind=kind,
-            severity=FactSeverity.HOLD if holds and one.severity is CheckSeverity.BLOCKING else FactSeverity.WARN,
-            expected=f"{one.name} holds",
-            observed=_observed(one),
+            severity=FactSeverity.HOLD if holds and result.severity is CheckSeverity.BLOCKING else FactSeverity.WARN,
+            expected=f"{result.name} holds",
+            observed=_observed(result),
             strength=EXACT,
-            detail=f"check {one.name}",
+            detail=f"check {result.name}",
             partition=partition,
         )
 

@@ -48,10 +48,10 @@ def missing(today: Metrics, history: MetricHistory) -> list[MissingCategory]:
         for value, share in newest.columns[name].shares.items()
         if value not in column.shares and _due(share, today.rows) >= ROWS_MIN
     ]
-    found = [MissingCategory(name, value, _least(name, value, history)) for name, value in gone]
-    found = [one for one in found if _due(one.share, today.rows) >= ROWS_MIN]
-    columns = dict.fromkeys(one.column for one in found)
-    return [one for name in columns for one in _with_names([each for each in found if each.column == name], today, history)]
+    categories = [MissingCategory(name, value, _least(name, value, history)) for name, value in gone]
+    categories = [category for category in categories if _due(category.share, today.rows) >= ROWS_MIN]
+    columns = dict.fromkeys(category.column for category in categories)
+    return [category for name in columns for category in _with_names([each for each in categories if each.column == name], today, history)]
 
 
 def _due(share: float, rows: int) -> float:
@@ -61,14 +61,14 @@ def _due(share: float, rows: int) -> float:
 
 def new(today: Metrics, history: MetricHistory) -> list[New]:
     """The categories that no partition so far had, in columns whose values come again, where they are worth a word."""
-    found = [
+    news = [
         New(name, value, share)
         for name, column in today.columns.items()
         if _is_code(column) and any(share >= HELD_SHARE for share in column.shares.values()) and history.recurring(name)
         for value, share in column.shares.items()
         if share >= HELD_SHARE and share * today.rows >= ROWS_MIN
     ]
-    return [one for one in found if not any(one.value in past.columns[one.column].shares for past in _having(one.column, history))]
+    return [new for new in news if not any(new.value in past.columns[new.column].shares for past in _having(new.column, history))]
 
 
 def _is_code(column: ColumnMetrics) -> bool:
@@ -80,16 +80,16 @@ def _with_names(gone: Sequence[MissingCategory], today: Metrics, history: Metric
     """The missing categories of one column, each with its new name, where it has one. Of several that may have a name, the one that
     fits best has it, and the others are looked at as if that had been its name ever since."""
     column = gone[0].column
-    past = [(found.rows, found.columns[column].shares) for found in _having(column, history)[-MEANT:]]
+    past = [(metrics.rows, metrics.columns[column].shares) for metrics in _having(column, history)[-MEANT:]]
     usual, now = _mean([shares for _, shares in past]), today.columns[column].shares
     ratio = today.rows / (sum(rows for rows, _ in past) / len(past))
-    left, names = [one.value for one in gone], dict[str, str]()
+    left, names = [category.value for category in gone], dict[str, str]()
     while named := {value: name for value in left if (name := _named(value, usual, now, ratio))}:
         best = min(named, key=lambda value: _apart(value, named[value], usual, now, left))
         names[best] = name = named[best]
         usual[name] = usual.get(name, 0.0) + usual.pop(best)
         left.remove(best)
-    return [one._replace(now=names.get(one.value, "")) for one in gone]
+    return [category._replace(now=names.get(category.value, "")) for category in gone]
 
 
 def _apart(value: str, name: str, usual: Mapping[str, float], now: Mapping[str, float], gone: Sequence[str]) -> float:
@@ -116,18 +116,18 @@ def _named(gone: str, usual: Mapping[str, float], now: Mapping[str, float], rati
 def _mean(shares: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """The share of each category over several partitions: those of one of them alone differ by
     chance."""
-    values = {value for one in shares for value in one}
-    return {value: sum(one.get(value, 0.0) for one in shares) / len(shares) for value in values}
+    values = {value for share in shares for value in share}
+    return {value: sum(share.get(value, 0.0) for share in shares) / len(shares) for value in values}
 
 
-def _distance(one: Mapping[str, float], other: Mapping[str, float]) -> float:
-    return sum(abs(one.get(value, 0.0) - other.get(value, 0.0)) for value in one.keys() | other.keys())
+def _distance(item: Mapping[str, float], other: Mapping[str, float]) -> float:
+    return sum(abs(item.get(value, 0.0) - other.get(value, 0.0)) for value in item.keys() | other.keys())
 
 
 def _least(column: str, value: str, history: MetricHistory) -> float:
     """The smallest share that a category ever had; 0 where it wasn't always there."""
-    return min((found.columns[column].shares.get(value, 0.0) for found in _having(column, history)), default=0.0)
+    return min((metrics.columns[column].shares.get(value, 0.0) for metrics in _having(column, history)), default=0.0)
 
 
 def _having(column: str, history: MetricHistory) -> list[Metrics]:
-    return [found for found in history.all() if column in found.columns]
+    return [metrics for metrics in history.all() if column in metrics.columns]

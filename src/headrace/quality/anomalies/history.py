@@ -40,7 +40,7 @@ class MetricHistory:
     """What sound partitions measured, oldest first. What can't be read (another version wrote it) isn't there."""
 
     def __init__(self, past: Sequence[StoredMetrics], grain: Grain | None) -> None:
-        self._past, self._grain = [one for one in past if not one.excepted], grain
+        self._past, self._grain = [metrics for metrics in past if not metrics.excepted], grain
         self._levels = list(past)
         """With those that somebody accepted."""
         self._all: list[Metrics] = []
@@ -48,7 +48,7 @@ class MetricHistory:
         """Of so many the list above was made."""
         self._recurring: dict[str, bool] = {}
         self._series: dict[MetricId, _Read] = {}
-        self._seasons = [season(one.partition, grain) for one in self._past]
+        self._seasons = [season(metrics.partition, grain) for metrics in self._past]
 
     def __len__(self) -> int:
         return len(self._past)
@@ -61,8 +61,8 @@ class MetricHistory:
     @property
     def ends(self) -> list[bool]:
         """Whether the last line of each file had no end, accepted ones included, where that is known."""
-        found = (_read(one.vector) for one in self._levels)
-        return [one.open_end for one in found if one is not None and one.open_end is not None]
+        result = (_read(level.vector) for level in self._levels)
+        return [metrics.open_end for metrics in result if metrics is not None and metrics.open_end is not None]
 
     @property
     def moved(self) -> bool:
@@ -85,13 +85,13 @@ class MetricHistory:
     def like(self, partition: str) -> list[int]:
         """The last few that stand where this one does."""
         own = self.season(partition)
-        return [at for at, found in enumerate(self._seasons) if found == own][-SAME_SEASON:]
+        return [at for at, result in enumerate(self._seasons) if result == own][-SAME_SEASON:]
 
     def same_edge(self, metric: MetricId, partition: str) -> list[float]:
         """A number at the same ends of the months before: on their first days for a first, on their last for a last."""
         own = edge(partition, self._grain)
-        alike = [one for one in self._levels if own and edge(one.partition, self._grain) == own]
-        return [value for one in alike if (value := _value(one, metric)) is not None]
+        alike = [level for level in self._levels if own and edge(level.partition, self._grain) == own]
+        return [value for metrics in alike if (value := _value(metrics, metric)) is not None]
 
     def metrics(self, at: int) -> Metrics | None:
         """What one of them measured."""
@@ -100,20 +100,22 @@ class MetricHistory:
     def newest(self, count: int) -> list[tuple[str, Metrics]]:
         """The last few that can be read, with their partitions."""
         first = max(len(self) - count, 0)
-        return [(self._past[at].partition, found) for at in range(first, len(self)) if (found := self.metrics(at)) is not None]
+        return [(self._past[at].partition, metrics) for at in range(first, len(self)) if (metrics := self.metrics(at)) is not None]
 
     def all(self) -> Sequence[Metrics]:
         """All of them that can be read, oldest first. Of a batch each partition is one more."""
-        for one in self._past[self._all_of :]:
-            if (found := _read(one.vector)) is not None:
-                self._all.append(found)
+        for metrics in self._past[self._all_of :]:
+            if (result := _read(metrics.vector)) is not None:
+                self._all.append(result)
         self._all_of = len(self._past)
         return self._all
 
     def unknown(self, column: str) -> list[float]:
         """Which shares of the rows named unknown keys, accepted ones included, where that was measured."""
-        found = (read.columns[column].unknown for one in self._levels if (read := _read(one.vector)) is not None and column in read.columns)
-        return [one for one in found if one is not None]
+        result = (
+            read.columns[column].unknown for level in self._levels if (read := _read(level.vector)) is not None and column in read.columns
+        )
+        return [item for item in result if item is not None]
 
     def values(self, at: int) -> Mapping[MetricId, float]:
         """One of them as numbers."""
@@ -123,15 +125,15 @@ class MetricHistory:
         """One metric over all partitions that have it; a category that wasn't there had no share. Read on from where it was read last:
         of a batch each partition is one more."""
         known = self._series.setdefault(metric, _Read())
-        for one in self._levels[known.levels :]:
-            value = _value(one, metric)
+        for level in self._levels[known.levels :]:
+            value = _value(level, metric)
             if value is not None:
-                known.excepted |= {len(known.values)} if one.excepted else set()
+                known.excepted |= {len(known.values)} if level.excepted else set()
                 known.values.append(value)
-                known.seasons.append(season(one.partition, self._grain))
-                known.places.append(place(one.partition, self._grain))
+                known.seasons.append(season(level.partition, self._grain))
+                known.places.append(place(level.partition, self._grain))
         known.levels = len(self._levels)
-        places = [one for one in known.places if one is not None]
+        places = [item for item in known.places if item is not None]
         counted = places if len(places) == len(known.places) else ()
         return Seasonal(known.values, known.seasons, known.excepted, counted)
 
@@ -144,15 +146,15 @@ class MetricHistory:
         """Whether a column's values are a set of their own that comes again: codes, and not measurements of which there are few."""
         if column not in self._recurring:
             self._recurring[column] = _recur(
-                [found.columns[column].shares for _, found in self.newest(RECURRING) if column in found.columns]
+                [metrics.columns[column].shares for _, metrics in self.newest(RECURRING) if column in metrics.columns]
             )
         return self._recurring[column]
 
-    def add(self, one: StoredMetrics) -> None:
+    def add(self, metrics: StoredMetrics) -> None:
         """One more, after all others."""
-        self._past.append(one)
-        self._levels.append(one)
-        self._seasons.append(season(one.partition, self._grain))
+        self._past.append(metrics)
+        self._levels.append(metrics)
+        self._seasons.append(season(metrics.partition, self._grain))
 
 
 @lru_cache(KEPT)
@@ -166,29 +168,29 @@ def _read(vector: bytes) -> Metrics | None:
 
 @lru_cache(KEPT)
 def _values(vector: bytes) -> Mapping[MetricId, float]:
-    found = _read(vector)
-    return found.values() if found is not None else {}
+    metrics = _read(vector)
+    return metrics.values() if metrics is not None else {}
 
 
 def _recur(shares: Sequence[Mapping[str, float]]) -> bool:
-    came = Counter(value for own in shares for value in own)
+    came = Counter(value for share in shares for value in share)
     recurring = {value for value, count in came.items() if count >= MOSTLY * len(shares)}
     masses = [sum(share for value, share in own.items() if value in recurring) for own in shares]
     return bool(masses) and min(masses) >= 0.5 and sum(masses) >= MASS * len(masses)
 
 
-def _value(one: StoredMetrics, metric: MetricId) -> float | None:
-    found = _read(one.vector)
-    if found is None:
+def _value(stored_metrics: StoredMetrics, metric: MetricId) -> float | None:
+    metrics = _read(stored_metrics.vector)
+    if metrics is None:
         return None
     if metric.family == "rows":
-        return math.log(found.rows + 1)
-    column = found.columns.get(metric.column)
+        return math.log(metrics.rows + 1)
+    column = metrics.columns.get(metric.column)
     if column is None:
         return None
     if metric.family == "share":
         return column.shares.get(metric.value, 0.0) if column.shares else None
     if metric.family in _OF_HOURS:
-        return _values(one.vector).get(metric)
+        return _values(stored_metrics.vector).get(metric)
     value: float | None = getattr(column, metric.family)
     return value

@@ -40,20 +40,20 @@ def unfamiliar(today: Metrics, history: MetricHistory) -> list[Unfamiliar]:
     if not any(column.kept is not None for column in today.columns.values()):
         return []
     past = history.all()
-    found = (_of(name, column, past) for name, column in today.columns.items() if column.kept is not None)
-    return [one for one in found if one is not None]
+    results = (_of(name, column, past) for name, column in today.columns.items() if column.kept is not None)
+    return [unfamiliar for unfamiliar in results if unfamiliar is not None]
 
 
 def _of(name: str, today: ColumnMetrics, past: Sequence[Metrics]) -> Unfamiliar | None:
-    own = [found.columns[name] for found in past if name in found.columns]
-    pairs = [(before, one) for before, one in itertools.pairwise(own) if one.kept is not None]
-    if len(pairs) < KNOWN_MIN or min(one.kept or 0.0 for _, one in pairs) < LASTING:
+    metrics = [result.columns[name] for result in past if name in result.columns]
+    pairs = [(before, column_metrics) for before, column_metrics in itertools.pairwise(metrics) if column_metrics.kept is not None]
+    if len(pairs) < KNOWN_MIN or min(metrics.kept or 0.0 for _, metrics in pairs) < LASTING:
         return None
     told = (
-        _further(name, True, _new(own[-1], today), [_new(*pair) for pair in pairs], today),
-        _further(name, False, 1 - (today.kept or 0.0), [1 - (one.kept or 0.0) for _, one in pairs], own[-1]),
+        _further(name, True, _new(metrics[-1], today), [_new(*pair) for pair in pairs], today),
+        _further(name, False, 1 - (today.kept or 0.0), [1 - (column_metrics.kept or 0.0) for _, column_metrics in pairs], metrics[-1]),
     )
-    return max((one for one in told if one is not None), key=lambda one: one.sigmas, default=None)
+    return max((unfamiliar for unfamiliar in told if unfamiliar is not None), key=lambda item: item.sigmas, default=None)
 
 
 def _new(before: ColumnMetrics, now: ColumnMetrics) -> float:

@@ -57,20 +57,20 @@ def odd(partition: str, values: Mapping[MetricId, float], rows: int, history: Me
     suspects = [metric for metric, value in values.items() if _suspect(metric, value, seen)][:JUDGED_MAX]
     sized = {metric.column for metric in suspects if metric.family in _OF_SIZE}
     counting = {column for column in sized if rises(column, partition, values, history)}
-    suspects = [one for one in suspects if one.family not in _OF_SIZE or one.column not in counting]
-    found = (_judged(metric, values[metric], partition, rows, history, (sources, len(values))) for metric in suspects)
-    return [one for one in found if one is not None]
+    suspects = [suspect for suspect in suspects if suspect.family not in _OF_SIZE or suspect.column not in counting]
+    results = (_judged(metric, values[metric], partition, rows, history, (sources, len(values))) for metric in suspects)
+    return [anomaly for anomaly in results if anomaly is not None]
 
 
 def _with_lost(values: Mapping[MetricId, float], like: list[int], history: MetricHistory) -> dict[MetricId, float]:
     """With the categories that aren't there any more: their share is none."""
-    found = dict(values)
+    results = dict(values)
     sharing = {metric.column for metric in values if metric.family == "share"}
     for past in filter(None, map(history.metrics, like)):
         for column in sharing & past.columns.keys():
             for value in past.columns[column].shares:
-                found.setdefault(MetricId("share", column, value), 0.0)
-    return found
+                results.setdefault(MetricId("share", column, value), 0.0)
+    return results
 
 
 def _suspect(metric: MetricId, value: float, seen: Sequence[Mapping[MetricId, float]]) -> bool:
@@ -103,16 +103,16 @@ def _judged(
     near = min((abs(value - was) for was in edges), default=math.inf)
     if near < known.warn:
         return None  # so it was at the same end of a month before
-    said = forecast(past, history.season(partition), value, known.prior)
-    off = abs(value - said.expected)
-    chance = limits.noise(metric.family, said.expected, rows, round(math.exp(history.usual(MetricId("rows")) or 0.0)))
+    metric_forecast = forecast(past, history.season(partition), value, known.prior)
+    off = abs(value - metric_forecast.expected)
+    chance = limits.noise(metric.family, metric_forecast.expected, rows, round(math.exp(history.usual(MetricId("rows")) or 0.0)))
     chance *= _scattered(past.values) if metric.family in limits.COUNTS else 1.0
-    z = off / max(said.scale, chance, 1e-9)
-    far = count >= limits.HISTORY_HOLD_MIN and near >= known.hold and _is_far(metric.family, value, rows, said)
+    z = off / max(metric_forecast.scale, chance, 1e-9)
+    far = count >= limits.HISTORY_HOLD_MIN and near >= known.hold and _is_far(metric.family, value, rows, metric_forecast)
     if far and z >= limits.threshold(limits.HOLDS_A_MONTH, *many):
-        return MetricAnomaly(metric, FactSeverity.HOLD, said.expected, value, z, said.record)
-    if off >= known.warn and off >= said.record and z >= limits.threshold(limits.WARNINGS_A_MONTH, *many):
-        return MetricAnomaly(metric, FactSeverity.WARN, said.expected, value, z, said.record)
+        return MetricAnomaly(metric, FactSeverity.HOLD, metric_forecast.expected, value, z, metric_forecast.record)
+    if off >= known.warn and off >= metric_forecast.record and z >= limits.threshold(limits.WARNINGS_A_MONTH, *many):
+        return MetricAnomaly(metric, FactSeverity.WARN, metric_forecast.expected, value, z, metric_forecast.record)
     return None
 
 
@@ -122,23 +122,23 @@ def rises(column: str, partition: str, values: Mapping[MetricId, float], history
     past, today, place = history.series(sizes), values.get(sizes), history.place(partition)
     if today is None or place is None or not past.places or abs(today) > _LOG_MAX:
         return False
-    before = [math.exp(min(one, _LOG_MAX)) for one in past.values]
+    before = [math.exp(min(value, _LOG_MAX)) for value in past.values]
     return goes_on(past.places, before, place, math.exp(today))
 
 
 def _scattered(logs: Sequence[float]) -> float:
     """How much of what chance makes of a count there is of it: none in the rows of a table that has one for each of six regions."""
-    counts = [math.exp(one) for one in logs]
+    counts = [math.exp(log) for log in logs]
     return min(statistics.pstdev(counts) / math.sqrt(statistics.fmean(counts)), 1.0)
 
 
-def _is_far(family: str, value: float, rows: int, said: MetricForecast) -> bool:
+def _is_far(family: str, value: float, rows: int, metric_forecast: MetricForecast) -> bool:
     """Whether a number is off by what is held anywhere, or by what is much in a series that never moved nearly as far: by more than a
     few rows."""
-    known, off = limits.limits(family), abs(value - said.expected)
-    few = _moved(family, value, rows, said.expected) < limits.QUIET_ROWS
-    quiet = not few and off >= max(known.quiet, limits.QUIET_FACTOR * said.record)
-    return quiet or off >= max(known.hold, limits.RECORD_FACTOR * said.record)
+    known, off = limits.limits(family), abs(value - metric_forecast.expected)
+    few = _moved(family, value, rows, metric_forecast.expected) < limits.QUIET_ROWS
+    quiet = not few and off >= max(known.quiet, limits.QUIET_FACTOR * metric_forecast.record)
+    return quiet or off >= max(known.hold, limits.RECORD_FACTOR * metric_forecast.record)
 
 
 def _moved(family: str, value: float, rows: int, expected: float) -> float:

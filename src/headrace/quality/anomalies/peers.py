@@ -24,14 +24,14 @@ class Peer(msgspec.Struct, frozen=True, array_like=True):
     before: tuple[int, ...]
 
 
-def shared_move(one: MetricAnomaly, peers: Sequence[Peer]) -> str:
+def shared_move(anomaly: MetricAnomaly, peers: Sequence[Peer]) -> str:
     """In words, that peers moved as rows did; empty where they didn't, or too few are known."""
-    return alike(one.off, peers) if one.metric.family == "rows" else ""
+    return alike(anomaly.off, peers) if anomaly.metric.family == "rows" else ""
 
 
 def alike(off: float, peers: Sequence[Peer]) -> str:
     """In words, that peers moved as rows did that are off by so much, as a logarithm; empty where they didn't, or too few are known."""
-    moves = sorted(found for peer in peers if (found := move(peer)) is not None)
+    moves = sorted(result for peer in peers if (result := move(peer)) is not None)
     if len(moves) < PEERS_MIN:
         return ""
     middle = moves[len(moves) // 2] if len(moves) % 2 else (moves[len(moves) // 2 - 1] + moves[len(moves) // 2]) / 2

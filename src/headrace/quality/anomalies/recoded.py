@@ -84,8 +84,8 @@ def recoded(partition: str, today: Metrics, history: MetricHistory) -> list[Reco
         return []
     alike = [past.rows for at in history.like(partition) if (past := history.metrics(at)) is not None]
     usual = statistics.median(alike or [past.rows for past in history.all()] or [today.rows])
-    found = (_of(name, column, (today.rows, usual), history) for name, column in today.columns.items() if _shares(column))
-    return [one for one in found if one is not None]
+    results = (_of(name, column, (today.rows, usual), history) for name, column in today.columns.items() if _shares(column))
+    return [item for item in results if item is not None]
 
 
 def _shares(column: ColumnMetrics) -> Mapping[str, float]:
@@ -96,14 +96,14 @@ def _shares(column: ColumnMetrics) -> Mapping[str, float]:
 def _of(name: str, column: ColumnMetrics, counted: tuple[int, float], history: MetricHistory) -> Recoded | None:
     """`counted`: how many rows there are, and are usual."""
     (rows, usual_rows), today = counted, _shares(column)
-    past = [own for found in history.all() if (own := found.columns.get(name)) is not None]
-    shares = [found for own in past if (found := _shares(own))]
+    past = [column_metrics for metrics in history.all() if (column_metrics := metrics.columns.get(name)) is not None]
+    shares = [results for metrics in past if (results := _shares(metrics))]
     if len(shares) < max(WARN_MIN, MOSTLY * len(history)):
         return None
-    core = {value: _usual(value, shares) for value in shares[-1] if all(value in one for one in shares)}
+    core = {value: _usual(value, shares) for value in shares[-1] if all(value in share for share in shares)}
     if len(core) < 2:  # one value alone may be a part of the date, or a version
         return None
-    known = {value for one in shares for value in one}
+    known = {value for share in shares for value in share}
     # the same values in each delivery, each as often, or none of them now: then one row is no chance
     fixed = len(shares) >= HOLD_MIN and known == set(core) and all(usual.low == usual.high for usual in core.values())
     listed = not column.shares
@@ -127,7 +127,7 @@ def _of(name: str, column: ColumnMetrics, counted: tuple[int, float], history: M
 
 
 def _usual(value: str, shares: Sequence[Mapping[str, float]]) -> _Usual:
-    own = sorted(one[value] for one in shares)
+    own = sorted(share[value] for share in shares)
     return _Usual(own[0], own[-1], own[len(own) // 2])
 
 
@@ -152,7 +152,7 @@ def _beside_a_missing_one(
     """Which category has which name now where one more is gone with its rows: what would come out even
     if that had never been there. And which one that is: of several that it may be, all, the likeliest
     first; then only what all of them agree upon is said of the names."""
-    found = []
+    results = []
     for value, usual in core.items():
         if value in today or not 0 < usual.middle < 1 or rows * usual.low / (1 - usual.low) < ROWS_MIN:
             continue
@@ -160,11 +160,11 @@ def _beside_a_missing_one(
         pairs = _pairs(left, known, today, rows, least)
         if pairs:
             off = sum(abs(today[now] - left[was].middle) for was, now in pairs)
-            found.append((off + abs(math.log(rows / usual_rows / (1 - usual.middle))), value, pairs))
-    if not found:
+            results.append((off + abs(math.log(rows / usual_rows / (1 - usual.middle))), value, pairs))
+    if not results:
         return (), ()
-    found.sort()
-    fitting = [one for one in found if one[0] <= found[0][0] + max(ALIKE, CHANCE_ALIKE / math.sqrt(rows))]
+    results.sort()
+    fitting = [item for item in results if item[0] <= results[0][0] + max(ALIKE, CHANCE_ALIKE / math.sqrt(rows))]
     best = fitting[0][2]
     agreed = tuple(pair for pair in best if all(pair in pairs for _, _, pairs in fitting))
     return agreed or tuple(("", now) for _, now in best), tuple(value for _, value, _ in fitting)
@@ -204,14 +204,14 @@ def _is_set(pairs: Sequence[tuple[str, str]], core: Mapping[str, _Usual], known:
 
 def _closed(shares: Sequence[Mapping[str, float]], history: MetricHistory) -> bool:
     """Whether the last week brought no category that never was, in more than a few rows."""
-    rows = [found.rows for found in history.all()]
+    rows = [metrics.rows for metrics in history.all()]
     first = len(shares) - HOLD_MIN
-    known = {value for one in shares[:first] for value in one} or set(shares[0])
+    known = {value for share in shares[:first] for value in share} or set(shares[0])
     least = min(rows[-HOLD_MIN:], default=0)
-    for one in shares[max(first, 1) :]:
-        if any(share * least >= ROWS_MIN for value, share in one.items() if value not in known):
+    for item in shares[max(first, 1) :]:
+        if any(share * least >= ROWS_MIN for value, share in item.items() if value not in known):
             return False
-        known |= set(one)
+        known |= set(item)
     return True
 
 

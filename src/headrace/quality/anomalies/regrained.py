@@ -46,8 +46,8 @@ class Regrained(NamedTuple):
 
 def regrained(today: Metrics, history: MetricHistory) -> Regrained | None:
     """The column that lost most of its values, if one did."""
-    found = [one for name in today.columns if (one := _of(name, today, history)) is not None]
-    return min(found, key=lambda one: one.kept / one.least, default=None)
+    results = [item for name in today.columns if (item := _of(name, today, history)) is not None]
+    return min(results, key=lambda item: item.kept / item.least, default=None)
 
 
 def _of(name: str, today: Metrics, history: MetricHistory) -> Regrained | None:
@@ -55,7 +55,7 @@ def _of(name: str, today: Metrics, history: MetricHistory) -> Regrained | None:
     newest = history.metrics(len(history) - 1) if len(history) else None
     if column.kept is None or column.distinct is None or newest is None or name not in newest.columns:
         return None
-    past = [kept for found in history.all() if name in found.columns and (kept := found.columns[name].kept) is not None]
+    past = [kept for metrics in history.all() if name in metrics.columns and (kept := metrics.columns[name].kept) is not None]
     least, before = min(past, default=0.0), newest.columns[name].distinct
     if len(past) < (KNOWN_MIN if column.kept else NONE_KEPT_MIN) or least < LASTING or column.kept >= GONE * least or before is None:
         return None

@@ -32,9 +32,12 @@ def emptied(today: Metrics, history: MetricHistory) -> bool:
     """Whether rows are alike because what told them apart is empty: as many values of a column are
     gone as rows are repeated, there are no more rows than there were before, and no other column had
     a value of its own in each row."""
-    if not today.repeated or today.rows > max((one.rows for one in history.all()), default=0):
+    if not today.repeated or today.rows > max((metrics.rows for metrics in history.all()), default=0):
         return False
-    before = {name: max((one.columns[name].nulls for one in history.all() if name in one.columns), default=1.0) for name in today.columns}
+    before = {
+        name: max((metrics.columns[name].nulls for metrics in history.all() if name in metrics.columns), default=1.0)
+        for name in today.columns
+    }
     gone = {name: column.nulls - before[name] for name, column in today.columns.items()}
     if any(gone[name] <= 0 and _numbers_rows(name, history) for name in today.columns):
         return False
@@ -43,8 +46,8 @@ def emptied(today: Metrics, history: MetricHistory) -> bool:
 
 def _numbers_rows(name: str, history: MetricHistory) -> bool:
     """Whether a column has had as many different values as rows, as far as they are counted."""
-    past = [(one.rows, one.columns.get(name)) for one in history.all()]
-    return all(own is not None and math.exp(own.distinct or 0.0) >= ONE_EACH * rows for rows, own in past)
+    past = [(metrics.rows, metrics.columns.get(name)) for metrics in history.all()]
+    return all(metrics is not None and math.exp(metrics.distinct or 0.0) >= ONE_EACH * rows for rows, metrics in past)
 
 
 class MovedRows(NamedTuple):
@@ -63,29 +66,29 @@ class MovedRows(NamedTuple):
         return min(share / (1 - self.more), 1.0) * (1 - self.fewer) + self.fewer
 
 
-def moved(rows: int, repeated: int, found: Sequence[MetricAnomaly], missing: float) -> MovedRows:
+def moved(rows: int, repeated: int, anomalies: Sequence[MetricAnomaly], missing: float) -> MovedRows:
     """By how much rows differ: repeated ones, what forecasts say of their number, and what a cut or missing groups leave out."""
-    off = next((one.off for one in found if one.metric.family == "rows"), 0.0)
+    off = next((anomaly.off for anomaly in anomalies if anomaly.metric.family == "rows"), 0.0)
     more = max(repeated / rows, 1 - math.exp(-off) if off > 0 else 0.0)
     fewer = max(missing, 1 - math.exp(off) if off < 0 else 0.0)
     more, fewer = min(more, _ALL), min(fewer, _ALL)
     return MovedRows(more, fewer, rows * (1 - more) / (1 - fewer))
 
 
-def remains(one: MetricAnomaly, by: MovedRows, history: MetricHistory) -> bool:
+def remains(anomaly: MetricAnomaly, by: MovedRows, history: MetricHistory) -> bool:
     """Whether a number is odd whatever the surplus or missing rows were."""
-    if one.metric.family == "location":
-        return abs(one.off) >= TWICE
-    if one.metric.family not in SHARES:
+    if anomaly.metric.family == "location":
+        return abs(anomaly.off) >= TWICE
+    if anomaly.metric.family not in SHARES:
         return False
-    past = history.series(one.metric).values
-    beyond = max(by.least(one.observed) - max(past), min(past) - by.most(one.observed))
-    return beyond >= limits(one.metric.family).quiet and beyond * by.rows >= QUIET_ROWS
+    past = history.series(anomaly.metric).values
+    beyond = max(by.least(anomaly.observed) - max(past), min(past) - by.most(anomaly.observed))
+    return beyond >= limits(anomaly.metric.family).quiet and beyond * by.rows >= QUIET_ROWS
 
 
 def weighed(of_rows: Sequence[Fact], values: Sequence[tuple[Fact, bool]]) -> list[Fact]:
     """The facts about values, beside those about rows: what remains without these weighs more than they do, all else no more."""
-    top = max((one.strength for one in of_rows if one.severity is FactSeverity.HOLD and one.kind in _OF_ROWS), default=None)
+    top = max((row.strength for row in of_rows if row.severity is FactSeverity.HOLD and row.kind in _OF_ROWS), default=None)
     return [fact if top is None or fact.kind in _OF_ROWS else _weighing(fact, top, beyond=beyond) for fact, beyond in values]
 
 

@@ -40,7 +40,7 @@ def place(partition: str, grain: Grain | None) -> float | None:
         if grain is Grain.WEEK:
             return date.fromisoformat(f"{moment}-1").toordinal() / 7
         if grain in _A_YEAR:
-            year, *within = (int(one) for one in _NUMBERS.findall(moment))
+            year, *within = (int(item) for item in _NUMBERS.findall(moment))
             return float(year * _A_YEAR[grain] + (within[0] if within else 0))
     except ValueError:
         return None

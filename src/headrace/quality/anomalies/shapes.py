@@ -30,38 +30,40 @@ ALL_ZERO = 0.5
 """A column that is mostly zero may be zero."""
 
 
-def faulty(one: MetricAnomaly, column: ColumnMetrics | None, usual: Mapping[MetricId, float], highest: float) -> bool:
+def faulty(anomaly: MetricAnomaly, column: ColumnMetrics | None, usual: Mapping[MetricId, float], highest: float) -> bool:
     """Whether something odd is the kind of thing that only a fault does. `usual` is what each number is in the middle of the history,
     `highest` the greatest that the odd one was."""
-    match one.metric.family:
+    match anomaly.metric.family:
         case "rows" | "hour_mean" | "hour_q95" | "length":
             return True
         case "nulls" | "empty":
-            return _odds(one.observed) >= max(ODDS * _odds(one.expected), WORST * _odds(highest))
+            return _odds(anomaly.observed) >= max(ODDS * _odds(anomaly.expected), WORST * _odds(highest))
         case "location":
-            return _scaled(one, column, usual)
+            return _scaled(anomaly, column, usual)
         case "negative":
-            return one.off > 0 and _near(column.location if column else None, usual.get(MetricId("location", one.metric.column)), SAME_SIZE)
+            return anomaly.off > 0 and _near(
+                column.location if column else None, usual.get(MetricId("location", anomaly.metric.column)), SAME_SIZE
+            )
         case "zero":
-            return one.off > 0 and one.expected < ALL_ZERO
+            return anomaly.off > 0 and anomaly.expected < ALL_ZERO
         case "share":
             return column is not None and column.negative is None
         case "distinct":
-            return one.off <= -FEW_LEFT and one.expected >= MANY_DISTINCT
+            return anomaly.off <= -FEW_LEFT and anomaly.expected >= MANY_DISTINCT
         case _:
             return False
 
 
-def _scaled(one: MetricAnomaly, column: ColumnMetrics | None, usual: Mapping[MetricId, float]) -> bool:
+def _scaled(anomaly: MetricAnomaly, column: ColumnMetrics | None, usual: Mapping[MetricId, float]) -> bool:
     """Whether all values were multiplied by one number."""
     if column is not None and any(
-        abs((getattr(column, family) or 0.0) - usual.get(MetricId(family, one.metric.column), 0.0)) > SAME_SIGNS
+        abs((getattr(column, family) or 0.0) - usual.get(MetricId(family, anomaly.metric.column), 0.0)) > SAME_SIGNS
         for family in ("negative", "zero")
     ):
         return False
-    before = usual.get(MetricId("spread", one.metric.column))
+    before = usual.get(MetricId("spread", anomaly.metric.column))
     if column is None or column.spread is None or before is None:
-        return abs(one.off) >= ORDERS
+        return abs(anomaly.off) >= ORDERS
     return _near(column.spread, before, SAME_SPREAD)
 
 
@@ -70,5 +72,5 @@ def _odds(share: float) -> float:
     return held / (1 - held)
 
 
-def _near(one: float | None, other: float | None, within: float) -> bool:
-    return one is not None and other is not None and abs(one - other) <= within
+def _near(item: float | None, other: float | None, within: float) -> bool:
+    return item is not None and other is not None and abs(item - other) <= within

@@ -20,12 +20,12 @@ class PublishedContent(NamedTuple):
 
 def same_as(partition: str, content_hash: str | None, versions: Sequence[PublishedContent]) -> str | None:
     """The partition whose rows these are (newest first in `versions`); None where they are news, or the data never changes much."""
-    others = [one for one in versions if one.partition != partition]
-    found = next((one.partition for one in others if one.content_hash == content_hash), None)
-    if content_hash is None or found is None:
+    others = [version for version in versions if version.partition != partition]
+    result = next((content.partition for content in others if content.content_hash == content_hash), None)
+    if content_hash is None or result is None:
         return None
     of_hash: dict[str, set[str]] = {}
-    for one in others:
-        of_hash.setdefault(one.content_hash, set()).add(one.partition)
+    for content in others:
+        of_hash.setdefault(content.content_hash, set()).add(content.partition)
     repeated = sum(len(keys) for keys in of_hash.values() if len(keys) > 1)
-    return None if repeated > CONSTANT * len(others) else found
+    return None if repeated > CONSTANT * len(others) else result

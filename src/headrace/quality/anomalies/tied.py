@@ -51,7 +51,7 @@ class Tied(NamedTuple):
 def tied(partition: str, today: Metrics, history: MetricHistory, grain: Grain | None) -> Tied:
     """Which columns say the interval, and which say a wrong one."""
     past = history.newest(LOOKED_AT)
-    alone = all(found.rows == 1 for _, found in past)
+    alone = all(metrics.rows == 1 for _, metrics in past)
     columns, wrong = set[str](), dict[str, TiedValueMismatch]()
     for name in today.columns:
         known = _known(past, name)
@@ -63,7 +63,7 @@ def tied(partition: str, today: Metrics, history: MetricHistory, grain: Grain | 
             columns |= {name} if not alone and _changing(known) else set()
             continue
         value = _only(today, name)
-        expected = {one for part in told if (one := _parts(partition, grain).get(part)) is not None}
+        expected = {item for part in told if (item := _parts(partition, grain).get(part)) is not None}
         if value is not None and _plain(value) in expected:
             columns.add(name)
             continue
@@ -83,7 +83,7 @@ def _known(past: list[tuple[str, Metrics]], name: str) -> list[tuple[str, str]]:
     """What all rows of each partition hold in a column; nothing where one of them holds several values."""
     if not past or _only(past[-1][1], name) is None:
         return []
-    values = [(key, _only(found, name)) for key, found in past]
+    values = [(key, _only(metrics, name)) for key, metrics in past]
     known = [(key, value) for key, value in values if value is not None]
     return known if len(known) == len(past) else []
 
@@ -91,8 +91,8 @@ def _known(past: list[tuple[str, Metrics]], name: str) -> list[tuple[str, str]]:
 def _named(name: str, told: frozenset[str], history: MetricHistory, grain: Grain | None) -> list[str]:
     """What a column named each interval by, newest first, back to where it last didn't."""
     values = list[str]()
-    for key, found in reversed(history.newest(len(history))):
-        value = _only(found, name)
+    for key, metrics in reversed(history.newest(len(history))):
+        value = _only(metrics, name)
         if value is None or not any(_parts(key, grain).get(part) == _plain(value) for part in told):
             break
         values.append(_plain(value))
@@ -111,31 +111,31 @@ def _goes_on(named: list[str], value: str | None) -> bool:
 def _may_be_counts(named: list[str]) -> bool:
     """Whether numbers may be equal to a part of the date by chance: they are few, or each is greater
     than the one before, as a running count is."""
-    numbers = [int(one) for one in named]
+    numbers = [int(item) for item in named]
     rising = all(later > earlier for later, earlier in itertools.pairwise(numbers))
     return len(numbers) < SUMS_MIN or rising
 
 
-def _only(found: Metrics, column: str) -> str | None:
+def _only(result: Metrics, column: str) -> str | None:
     """The value of all rows, where there is one."""
-    own = found.columns.get(column)
-    if own is None:
+    metrics = result.columns.get(column)
+    if metrics is None:
         return None
-    return next(iter(own.shares)) if len(own.shares) == 1 else own.only
+    return next(iter(metrics.shares)) if len(metrics.shares) == 1 else metrics.only
 
 
 def _told(values: list[tuple[str, str]], grain: Grain | None) -> frozenset[str]:
     """The parts of its partition's date that a column has always been equal to."""
-    found: frozenset[str] | None = None
+    results: frozenset[str] | None = None
     for key, value in values:
         plain = _plain(value)
         own = frozenset(part for part, text in _parts(key, grain).items() if text == plain)
-        found = own if found is None else found & own
-    return found or frozenset()
+        results = own if results is None else results & own
+    return results or frozenset()
 
 
 def _changing(values: list[tuple[str, str]]) -> bool:
-    changes = sum(one[1] != other[1] for one, other in itertools.pairwise(values))
+    changes = sum(item[1] != other[1] for item, other in itertools.pairwise(values))
     return changes >= CHANGING * (len(values) - 1)
 
 
@@ -155,7 +155,7 @@ def _parts(partition: str, grain: Grain | None) -> dict[str, str]:
     if grain not in (Grain.DAY, Grain.HOUR, Grain.MONTH, Grain.YEAR):
         return {}
     digits = _DIGITS.findall(partition)
-    parts = dict(zip(("year", "month", "day", "hour"), (str(int(one)) for one in digits), strict=False))
+    parts = dict(zip(("year", "month", "day", "hour"), (str(int(digit)) for digit in digits), strict=False))
     if len(digits) >= 3:
         parts["date"] = "".join(digits[:3])
         parts |= _of_date(date(int(digits[0]), int(digits[1]), int(digits[2])))

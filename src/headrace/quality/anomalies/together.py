@@ -24,11 +24,15 @@ OTHERS_MIN = 2
 
 def together(odd: Sequence[MetricAnomaly], today: Metrics, history: MetricHistory) -> frozenset[str]:
     """The columns that an event has emptied: more nulls than ever, in columns that were null before, together with others."""
-    shares = {one.metric.column: one.observed for one in odd if one.metric.family == "nulls" and one.off > 0 and one.observed < ALL}
+    shares = {
+        anomaly.metric.column: anomaly.observed
+        for anomaly in odd
+        if anomaly.metric.family == "nulls" and anomaly.off > 0 and anomaly.observed < ALL
+    }
     if not shares:
         return frozenset()
     past = history.all()
-    moved = {one.metric.column for one in odd if one.metric.family not in ("nulls", "rows")} - set(shares)
+    moved = {anomaly.metric.column for anomaly in odd if anomaly.metric.family not in ("nulls", "rows")} - set(shares)
     return frozenset(
         name
         for name in shares
@@ -38,18 +42,18 @@ def together(odd: Sequence[MetricAnomaly], today: Metrics, history: MetricHistor
 
 
 def _sometimes_null(name: str, past: Sequence[Metrics]) -> bool:
-    shares = [found.columns[name].nulls for found in past if name in found.columns]
+    shares = [metrics.columns[name].nulls for metrics in past if name in metrics.columns]
     return sum(share > 0 for share in shares) * SOMETIMES >= len(shares) > 0
 
 
-def _in_proportion(one: str, other: str, today: Metrics, past: Sequence[Metrics]) -> bool:
+def _in_proportion(item: str, other: str, today: Metrics, past: Sequence[Metrics]) -> bool:
     """Whether two columns' nulls are to each other as they were."""
     ratios = sorted(
-        found.columns[one].nulls / found.columns[other].nulls
-        for found in past
-        if one in found.columns and other in found.columns and found.columns[one].nulls and found.columns[other].nulls
+        metrics.columns[item].nulls / metrics.columns[other].nulls
+        for metrics in past
+        if item in metrics.columns and other in metrics.columns and metrics.columns[item].nulls and metrics.columns[other].nulls
     )
     if len(ratios) * SOMETIMES < len(past):
         return False
-    change = today.columns[one].nulls / today.columns[other].nulls / ratios[len(ratios) // 2]
+    change = today.columns[item].nulls / today.columns[other].nulls / ratios[len(ratios) // 2]
     return 1 / IN_PROPORTION <= change <= IN_PROPORTION

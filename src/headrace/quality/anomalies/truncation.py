@@ -36,25 +36,29 @@ def cut(partition: str, today: Metrics, history: MetricHistory) -> RowTruncation
     """The cut that explains most, if there is one. Columns with nulls tell nothing: what was cancelled has no hour."""
     like = [past for at in history.like(partition) if (past := history.metrics(at)) is not None]
     cuts = [
-        one
+        truncation
         for name, column in today.columns.items()
-        if len(column.hours) == HOURS_OF_DAY and not column.nulls and (one := _of(name, column.hours, _hours(name, like)))
+        if len(column.hours) == HOURS_OF_DAY and not column.nulls and (truncation := _of(name, column.hours, _hours(name, like)))
     ]
-    best = max(cuts, key=lambda one: one.strength, default=None)
+    best = max(cuts, key=lambda truncation: truncation.strength, default=None)
     if best is None or not _earlier_than_ever(best.column, today, history):
         return None
     return best if _by_all_days(best, today, history) else None
 
 
-def _by_all_days(one: RowTruncation, today: Metrics, history: MetricHistory) -> bool:
+def _by_all_days(truncation: RowTruncation, today: Metrics, history: MetricHistory) -> bool:
     """Whether the end is missing by what all days have there, too: two Mondays may have had much of it by chance."""
-    usual = _usual(_hours(one.column, history.all()))
-    found = _at(one.column, one.hour, today.columns[one.column].hours, usual)
-    return found is not None
+    usual = _usual(_hours(truncation.column, history.all()))
+    row_truncation = _at(truncation.column, truncation.hour, today.columns[truncation.column].hours, usual)
+    return row_truncation is not None
 
 
 def _hours(column: str, past: Sequence[Metrics]) -> list[tuple[int, ...]]:
-    return [found.columns[column].hours for found in past if column in found.columns and len(found.columns[column].hours) == HOURS_OF_DAY]
+    return [
+        metrics.columns[column].hours
+        for metrics in past
+        if column in metrics.columns and len(metrics.columns[column].hours) == HOURS_OF_DAY
+    ]
 
 
 def _of(column: str, counts: Sequence[int], past: Sequence[Sequence[int]]) -> RowTruncation | None:
@@ -62,7 +66,7 @@ def _of(column: str, counts: Sequence[int], past: Sequence[Sequence[int]]) -> Ro
     if not usual or max(usual) > ONE_HOUR * sum(usual) or max(counts) > ONE_HOUR * sum(counts):
         return None
     cuts = (_at(column, hour, counts, usual) for hour in range(1, HOURS_OF_DAY))
-    best = max((one for one in cuts if one is not None), key=lambda one: one.strength, default=None)
+    best = max((cut for cut in cuts if cut is not None), key=lambda truncation: truncation.strength, default=None)
     return best if best is not None and sum(counts) < (1 - THERE * best.missing) * sum(usual) else None
 
 

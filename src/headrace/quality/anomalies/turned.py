@@ -39,20 +39,20 @@ class Turned(NamedTuple):
 def turned(today: Metrics, history: MetricHistory) -> list[Turned]:
     """The columns whose times are off as a whole."""
     past = history.all()
-    found = (
-        _of(name, column.hours, [one.columns[name].hours for one in past if name in one.columns])
+    results = (
+        _of(name, column.hours, [metrics.columns[name].hours for metrics in past if name in metrics.columns])
         for name, column in today.columns.items()
         if len(column.hours) == HOURS_OF_DAY and sum(column.hours) >= ROWS_MIN
     )
-    return [one for one in found if one is not None]
+    return [item for item in results if item is not None]
 
 
 def _of(name: str, counts: Sequence[int], past: Sequence[Sequence[int]]) -> Turned | None:
-    days = [_shares(one) for one in past if len(one) == HOURS_OF_DAY and any(one)]
+    days = [_shares(item) for item in past if len(item) == HOURS_OF_DAY and any(item)]
     if len(days) < KNOWN_MIN:
         return None
     usual = [statistics.fmean(hour) for hour in zip(*days, strict=True)]
-    furthest = max(_distance(one, usual) for one in days)
+    furthest = max(_distance(day, usual) for day in days)
     now = _shares(counts)
     apart = _distance(now, usual)
     if apart < max(APART_MIN, APART * furthest):
@@ -68,6 +68,6 @@ def _shares(counts: Sequence[int]) -> list[float]:
     return [count / total for count in counts]
 
 
-def _distance(one: Sequence[float], other: Sequence[float]) -> float:
+def _distance(item: Sequence[float], other: Sequence[float]) -> float:
     """Which share of the rows is in other hours."""
-    return sum(abs(a - b) for a, b in zip(one, other, strict=True)) / 2
+    return sum(abs(a - b) for a, b in zip(item, other, strict=True)) / 2

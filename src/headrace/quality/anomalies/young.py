@@ -94,8 +94,8 @@ def young(partition: str, values: Mapping[MetricId, float], rows: int, history: 
     if rows < ROWS_MIN:
         families = (*_OF_FEW, "rows") if _are_missing(partition, rows, history) else _OF_FEW
         values = {metric: value for metric, value in values.items() if metric.family in families}
-    found = (_judged(metric, value, partition, (values, rows), history) for metric, value in values.items() if metric.family in _REACH)
-    return [one for one in found if one is not None]
+    results = (_judged(metric, value, partition, (values, rows), history) for metric, value in values.items() if metric.family in _REACH)
+    return [anomaly for anomaly in results if anomaly is not None]
 
 
 def _are_missing(partition: str, rows: int, history: MetricHistory) -> bool:
@@ -210,7 +210,7 @@ def _kind_seen(partition: str, history: MetricHistory) -> bool:
     own = history.season(partition)
     if history.grain is not Grain.DAY:
         return bool(history.like(partition))
-    return any((one >= SATURDAY) == (own >= SATURDAY) for one in history.seasons)
+    return any((season >= SATURDAY) == (own >= SATURDAY) for season in history.seasons)
 
 
 def _is_unit(off: float, apart: float) -> bool:

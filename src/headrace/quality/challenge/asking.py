@@ -67,8 +67,8 @@ def is_routed(session: DuckDBSession, about: About, select: str, rows: int) -> b
         return True
     column, grain, key = about.routing
     item = guarded(Item(partitioning.CHECK), lambda: partitioning.rows_outside(_subject(about, rows), column, grain, [key], several=False))
-    (found,) = _asked(session, about, [item], select, rows)
-    return found.outcome is not CheckState.FAILED
+    (check_result,) = _asked(session, about, [item], select, rows)
+    return check_result.outcome is not CheckState.FAILED
 
 
 def _subject(about: About, rows: int) -> CheckSubject:

@@ -64,7 +64,7 @@ class ChallengeGate:
         """Measure the rows as they are. Raises `duckdb.Error`."""
         if self._judges and rows:
             self._as_is = self._measured(select, rows, list(self._about.columns))
-            self._known = {(one.kind, one.column): one.severity for one in self._facts(self._as_is, None)}
+            self._known = {(fact.kind, fact.column): fact.severity for fact in self._facts(self._as_is, None)}
 
     def says(self, mutation: Mutation, select: str, rows: int) -> tuple[str, ...]:
         """The kinds of what holds the mutated rows, or is warned of. Raises `duckdb.Error`."""
@@ -81,9 +81,9 @@ class ChallengeGate:
         if self._as_is is None or not rows:
             return
         columns = list(mutation.columns) or list(self._about.columns)
-        found = self._measured(select, rows, columns)
+        result = self._measured(select, rows, columns)
         content = self._content(select, rows) if mutation.source != TABLE else None
-        whole = msgspec.structs.replace(found, columns={**self._as_is.columns, **found.columns})
+        whole = msgspec.structs.replace(result, columns={**self._as_is.columns, **result.columns})
         for fact in self._facts(whole, content):
             before = self._known.get((fact.kind, fact.column))
             if before is None or (before is not FactSeverity.HOLD and fact.severity is FactSeverity.HOLD):
@@ -91,11 +91,11 @@ class ChallengeGate:
 
     def _facts(self, measured: Metrics, content: str | None) -> Sequence[Fact]:
         usual = self._usual
-        own = EvaluatedPartition(
+        partition = EvaluatedPartition(
             key=self._about.key, metrics=measured, content_hash=content, versions=usual.versions, sources=usual.sources,
             peers=usual.peers, calendar=usual.calendar,
         )  # fmt: skip
-        facts = judge(own, self._history)
+        facts = judge(partition, self._history)
         mild = unread(facts, usual.used) if usual.delivered else milder(facts, ())
         return tuple(decided(mild, usual.on_anomaly, usual.of_columns))
 
@@ -112,8 +112,8 @@ class ChallengeGate:
         staged = given(self._session, self._about, select)
         staged.sample(described.every)
         values = staged.aggregates(wanted)[ONLY] if wanted else ()
-        found = metrics.measured(described.profile(rows, values[: described.asked]), rows)
-        return msgspec.structs.replace(found, repeated=int(values[-1])) if compared else found
+        result = metrics.measured(described.profile(rows, values[: described.asked]), rows)
+        return msgspec.structs.replace(result, repeated=int(values[-1])) if compared else result
 
     def _content(self, select: str, rows: int) -> str:
         staged = given(self._session, self._about, select)

@@ -92,17 +92,17 @@ def stale(partition: ColumnFacts | None, intervals: str) -> Mutation:
     """The rows of the partition before once more; where a column says the partition, with the new date. `intervals` is what
     lies between the two, as an SQL interval."""
     moved = {} if partition is None else {partition.at: _cast(partition, f"{partition.own} + {intervals}")}
-    said = "the rows of the partition before" + (f", `{partition.name}` moved on" if partition else "")
-    return Mutation(MutationKind.STALE, said, values=moved, source=BEFORE)
+    text = "the rows of the partition before" + (f", `{partition.name}` moved on" if partition else "")
+    return Mutation(MutationKind.STALE, text, values=moved, source=BEFORE)
 
 
 def of_columns(columns: Sequence[ColumnFacts], referring: frozenset[str]) -> list[Mutation]:
     """All mutations of columns, kind by kind: whatever time is left, each column has had the faults that come first.
     `referring` names, in lower case, columns that refer to another node."""
-    found = [mutation for column in columns for mutation in _of(column, column.name.lower() in referring)]
-    found += _swapped(columns)
+    mutations = [mutation for column in columns for mutation in _of(column, column.name.lower() in referring)]
+    mutations += _swapped(columns)
     order = list(MutationKind)
-    return sorted(found, key=lambda mutation: order.index(mutation.fault))
+    return sorted(mutations, key=lambda mutation: order.index(mutation.fault))
 
 
 def _of(column: ColumnFacts, refers: bool) -> Iterator[Mutation]:
@@ -172,9 +172,9 @@ def _swapped(columns: Sequence[ColumnFacts]) -> Iterator[Mutation]:
     for column in columns:
         before = alike.get(column.type)
         if before is not None:
-            said = f"`{before.name}` and `{column.name}` swapped"
+            text = f"`{before.name}` and `{column.name}` swapped"
             values = {before.at: column.own, column.at: before.own}
-            yield Mutation(MutationKind.SWAPPED, said, (before.name, column.name), values)
+            yield Mutation(MutationKind.SWAPPED, text, (before.name, column.name), values)
         alike[column.type] = column
 
 

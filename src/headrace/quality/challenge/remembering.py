@@ -73,9 +73,9 @@ def _remembered(session: DuckDBSession, select: str, columns: Mapping[str, str],
     )
     each = session.connection.execute(f"SELECT count(*) FROM {quote(HISTORY)} GROUP BY part").fetchall()
     counts = [int(row[0]) for row in each]
-    found = {name: _column(session, at, kind, name.lower() in secret) for at, (name, kind) in enumerate(columns.items())}
-    key = _key(session, columns, found) if sum(counts) >= KEYED_ROWS_MIN * len(counts) > 0 else ()
-    return Memory(len(counts), sum(counts), min(counts, default=0), found, key)
+    results = {name: _column(session, at, kind, name.lower() in secret) for at, (name, kind) in enumerate(columns.items())}
+    key = _key(session, columns, results) if sum(counts) >= KEYED_ROWS_MIN * len(counts) > 0 else ()
+    return Memory(len(counts), sum(counts), min(counts, default=0), results, key)
 
 
 def _column(session: DuckDBSession, at: int, column_type: str, secret: bool) -> Remembered:
@@ -97,19 +97,19 @@ def _says_the_partition(session: DuckDBSession, own: str) -> bool:
     return row is not None and row[0] > 1 and row[1] == 1
 
 
-def _key(session: DuckDBSession, columns: Mapping[str, str], found: Mapping[str, Remembered]) -> tuple[str, ...]:
+def _key(session: DuckDBSession, columns: Mapping[str, str], results: Mapping[str, Remembered]) -> tuple[str, ...]:
     """The first column, else the first pair, that no two rows of a partition share. Only texts and whole numbers are keys."""
     able = [
         (at, name)
         for at, (name, kind) in enumerate(columns.items())
-        if not found[name].nulls and (kind_of(kind) == SampleColumnKind.TEXT or kind.endswith("INT") or kind == "INTEGER")
+        if not results[name].nulls and (kind_of(kind) == SampleColumnKind.TEXT or kind.endswith("INT") or kind == "INTEGER")
     ]
     for at, name in able:
         if _is_key(session, f"c{at}"):
             return (name,)
-    for (first, one), (second, other) in combinations(_richest(session, able), 2):
+    for (first, item), (second, other) in combinations(_richest(session, able), 2):
         if _is_key(session, f"(c{first}, c{second})"):
-            return (one, other)
+            return (item, other)
     return ()
 
 
@@ -125,4 +125,4 @@ def _richest(session: DuckDBSession, able: Sequence[tuple[int, str]]) -> list[tu
     wanted = ", ".join(f"approx_count_distinct(c{at})" for at, _ in able)
     counts = session.connection.execute(f"SELECT {wanted} FROM {quote(HISTORY)}").fetchone() or ()
     richest = sorted(zip(counts, able, strict=True), key=lambda pair: -pair[0])[:PAIRED_MAX]
-    return sorted(one for _, one in richest)
+    return sorted(item for _, item in richest)

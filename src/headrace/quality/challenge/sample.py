@@ -92,21 +92,21 @@ def load(session: DuckDBSession, name: str, rows_sql: str, columns: Sequence[str
 
 def count(session: DuckDBSession, name: str) -> int:
     """How many rows one of these tables has."""
-    found = session.connection.execute(f"SELECT count(*) FROM {quote(name)}").fetchone()
-    return int(found[0]) if found else 0
+    results = session.connection.execute(f"SELECT count(*) FROM {quote(name)}").fetchone()
+    return int(results[0]) if results else 0
 
 
 def facts(session: DuckDBSession, columns: Mapping[str, str], rows: int) -> tuple[ColumnFacts, ...]:
     """What is in each column of the table; some columns a scan, since different values take memory."""
     listed = list(enumerate(columns.items()))
-    found: list[ColumnFacts] = []
+    column_facts: list[ColumnFacts] = []
     for first in range(0, len(listed), SCANNED_AT_ONCE):
         some = listed[first : first + SCANNED_AT_ONCE]
         wanted = ", ".join(f"count(c{at}), {_distinct(at, kind)}" for at, (_, kind) in some)
         counts = session.connection.execute(f"SELECT {wanted} FROM {quote(TABLE)}").fetchone() or ()
         pairs = zip(counts[::2], counts[1::2], strict=True)
-        found += [_facts(at, name, kind, rows, *pair) for (at, (name, kind)), pair in zip(some, pairs, strict=True)]
-    return tuple(found)
+        column_facts += [_facts(at, name, kind, rows, *pair) for (at, (name, kind)), pair in zip(some, pairs, strict=True)]
+    return tuple(column_facts)
 
 
 def _distinct(at: int, column_type: str) -> str:

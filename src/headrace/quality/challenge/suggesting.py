@@ -68,8 +68,8 @@ def suggest(
             catches = tuple(unnoticed[number] for number in caught[check.name])
             kept.append(Suggested(check, proposals[check.name][1], catches))
     if everything and kept:
-        holding = _holding(session, subject, [one.check for one in kept], everything, deadline)
-        kept = [one for one in kept if one.check.name in holding]
+        holding = _holding(session, subject, [item.check for item in kept], everything, deadline)
+        kept = [item for item in kept if item.check.name in holding]
     return _together(kept)
 
 
@@ -119,8 +119,8 @@ def _caught(
 ) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {check.name: [] for check in checks}
     columns = list(subject.about.columns)
-    for number, one in enumerate(unnoticed):
-        results = ask(session, subject.about, checks, one.mutation.select(columns), one.left)
+    for number, trial in enumerate(unnoticed):
+        results = ask(session, subject.about, checks, trial.mutation.select(columns), trial.left)
         if deadline.over:
             break  # they may have been ended before they were done
         for result in results:
@@ -129,13 +129,13 @@ def _caught(
     return found
 
 
-def _together(found: Sequence[Suggested]) -> list[Suggested]:
+def _together(results: Sequence[Suggested]) -> list[Suggested]:
     """All `not_null` as one check, and both bounds of a column as one `range`, where the first of each was."""
     groups: dict[tuple[str, ...], list[Suggested]] = {}
-    for one in found:
-        kind = one.check.kind
-        own = (kind,) if kind == "not_null" else (kind, one.check.arguments["column"]) if kind == "range" else (kind, one.check.name)
-        groups.setdefault(own, []).append(one)
+    for item in results:
+        kind = item.check.kind
+        own = (kind,) if kind == "not_null" else (kind, item.check.arguments["column"]) if kind == "range" else (kind, item.check.name)
+        groups.setdefault(own, []).append(item)
     return [_merged(group) for group in groups.values()]
 
 
@@ -144,25 +144,25 @@ def _merged(group: Sequence[Suggested]) -> Suggested:
     if first.check.kind not in ("not_null", "range"):
         return first
     arguments: dict[str, Any] = {}
-    for one in group:
-        arguments |= one.check.arguments
+    for item in group:
+        arguments |= item.check.arguments
     if first.check.kind == "not_null":
-        arguments = {"columns": [column for one in group for column in one.check.arguments["columns"]]}
+        arguments = {"columns": [column for item in group for column in item.check.arguments["columns"]]}
     else:
         arguments = {name: arguments[name] for name in ("column", "min", "max") if name in arguments}
-    catches = tuple({id(tried): tried for one in group for tried in one.catches}.values())
+    catches = tuple({id(tried): tried for item in group for tried in item.catches}.values())
     return Suggested(_check(first.check.kind, arguments), first.evidence, catches)
 
 
 def _proposals(unnoticed: Iterable[MutationTrial], memory: Memory) -> Iterable[tuple[CheckSpec, str]]:
-    for one in unnoticed:
-        for make in _BY_FAULT.get(one.mutation.fault, ()):
-            if one.mutation.columns:
-                yield from (made for column in one.mutation.columns if (made := make(column, memory)) is not None)
+    for trial in unnoticed:
+        for make in _BY_FAULT.get(trial.mutation.fault, ()):
+            if trial.mutation.columns:
+                yield from (made for column in trial.mutation.columns if (made := make(column, memory)) is not None)
             elif (made := make("", memory)) is not None:
                 yield made
-        if one.mutation.fault in _BOUNDED:
-            yield from (made for column in one.mutation.columns for made in _ranges(column, memory))
+        if trial.mutation.fault in _BOUNDED:
+            yield from (made for column in trial.mutation.columns for made in _ranges(column, memory))
 
 
 def _check(kind: str, arguments: Mapping[str, Any]) -> CheckSpec:

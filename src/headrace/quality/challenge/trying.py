@@ -53,7 +53,7 @@ class CheckTrial(msgspec.Struct, frozen=True):
     @property
     def flaky(self) -> bool:
         """Whether it gave different answers about the same rows."""
-        return len({(one.outcome, one.failing) for one in self.results}) > 1
+        return len({(result.outcome, result.failing) for result in self.results}) > 1
 
     @property
     def first(self) -> CheckResult | None:
@@ -95,31 +95,31 @@ class Challenged(msgspec.Struct, frozen=True, dict=True):
         if before is None:
             return []
         already = before.failing if before.outcome is CheckState.FAILED else -1
-        return [one for one in self.tried if (got := one.results[check]).outcome is CheckState.FAILED and got.failing > already]
+        return [trial for trial in self.tried if (got := trial.results[check]).outcome is CheckState.FAILED and got.failing > already]
 
     @property
     def noticed(self) -> list[MutationTrial]:
         """The mutations that a check notices, or the audit itself."""
-        unnoticed = {id(one) for one in self.unnoticed}
-        return [one for one in self.tried if id(one) not in unnoticed]
+        unnoticed = {id(trial) for trial in self.unnoticed}
+        return [trial for trial in self.tried if id(trial) not in unnoticed]
 
     @property
     def unnoticed(self) -> list[MutationTrial]:
         """The mutations that nothing of the gate notices."""
-        return [one for one in self.tried if self.noticed_by(one) is None]
+        return [trial for trial in self.tried if self.noticed_by(trial) is None]
 
-    def noticed_by(self, one: MutationTrial) -> str | None:
+    def noticed_by(self, trial: MutationTrial) -> str | None:
         """What notices a mutation first: `check`, `partition` (rows of another one), `contract`, or a kind of cause; None: nothing."""
-        if id(one) in self._noticed_by_checks:
+        if id(trial) in self._noticed_by_checks:
             return "check"
-        if not one.routed:
+        if not trial.routed:
             return "partition"
-        return one.gate[0] if one.gate else None
+        return trial.gate[0] if trial.gate else None
 
     @cached_property
     def _noticed_by_checks(self) -> set[int]:
-        steady = [name for name, asked in self.asked.items() if not asked.flaky]  # chance notices nothing
-        return {id(one) for check in steady for one in self.caught(check)}
+        steady = [name for name, trial in self.asked.items() if not trial.flaky]  # chance notices nothing
+        return {id(trial) for check in steady for trial in self.caught(check)}
 
 
 def challenge(session: DuckDBSession, subject: ChallengeSubject, seconds: float, advance: Callable[[], None]) -> Challenged:
@@ -132,9 +132,9 @@ def challenge(session: DuckDBSession, subject: ChallengeSubject, seconds: float,
     facts = sample.facts(session, subject.about.columns, rows)
     with Deadline(session, seconds) as deadline:
         allowed = seconds * REPEATED_SHARE / max(1, len(subject.checks))
-        asked = {check.name: _asked(session, subject, check, rows, deadline, allowed) for check in subject.checks}
+        trials = {check.name: _asked(session, subject, check, rows, deadline, allowed) for check in subject.checks}
         tried, finished = _tried(session, subject, facts, deadline, advance)
-    return Challenged(rows, facts, asked, tried, finished)
+    return Challenged(rows, facts, trials, tried, finished)
 
 
 def _asked(
@@ -160,7 +160,7 @@ def as_is(about: About) -> str:
 
 def _planned(session: DuckDBSession, subject: ChallengeSubject, facts: Sequence[ColumnFacts], rows: int) -> Iterator[_Plan]:
     """The mutations that change something; of columns, some are looked at at once."""
-    yield from (_of_rows(session, one, rows) for one in mutations.of_rows(rows))
+    yield from (_of_rows(session, row, rows) for row in mutations.of_rows(rows))
     if subject.before_sql and rows and sample.load(session, BEFORE, subject.before_sql, list(subject.about.columns)):
         yield from _again(session, mutations.stale(_routing(subject.about, facts), subject.step), subject)
     yield from _changing(session, mutations.of_columns(facts, _referring(subject.checks)), rows)
@@ -176,8 +176,8 @@ def _referring(checks: Sequence[CheckSpec]) -> frozenset[str]:
 
 
 def _of_rows(session: DuckDBSession, mutation: Mutation, rows: int) -> _Plan:
-    found = session.connection.execute(f"SELECT count(*) {mutation.rows}").fetchone()
-    left = int(found[0]) if found else 0
+    results = session.connection.execute(f"SELECT count(*) {mutation.rows}").fetchone()
+    left = int(results[0]) if results else 0
     return _Plan(mutation, abs(rows - left), left)
 
 
@@ -189,12 +189,12 @@ def _again(session: DuckDBSession, again: Mutation, subject: ChallengeSubject) -
     return [_Plan(again, left, left)] if others else []
 
 
-def _changing(session: DuckDBSession, found: Sequence[Mutation], rows: int) -> Iterator[_Plan]:
-    for at in range(0, len(found), COUNTED_AT_ONCE):
-        some = found[at : at + COUNTED_AT_ONCE]
-        wanted = ", ".join(f"count(*) FILTER (WHERE {one.differs})" for one in some)
+def _changing(session: DuckDBSession, results: Sequence[Mutation], rows: int) -> Iterator[_Plan]:
+    for at in range(0, len(results), COUNTED_AT_ONCE):
+        some = results[at : at + COUNTED_AT_ONCE]
+        wanted = ", ".join(f"count(*) FILTER (WHERE {mutation.differs})" for mutation in some)
         counts = session.connection.execute(f"SELECT {wanted} FROM {quote(TABLE)}").fetchone() or ()
-        yield from (_Plan(one, int(count), rows) for one, count in zip(some, counts, strict=True) if count)
+        yield from (_Plan(mutation, int(count), rows) for mutation, count in zip(some, counts, strict=True) if count)
 
 
 def _moves(mutation: Mutation, about: About) -> bool:
@@ -210,35 +210,39 @@ def _tried(
     """What was tried, and whether that is everything."""
     import duckdb
 
-    found: list[MutationTrial] = []
+    trials: list[MutationTrial] = []
     try:
         rows = sample.count(session, TABLE)
         gate = ChallengeGate(session, subject.about, subject.usual)
         gate.measure(as_is(subject.about), rows)
         promised = _promised(session, subject, rows)
         for plan in _planned(session, subject, facts, rows):
-            one = _try(session, subject, plan, gate, promised)
+            trial = _try(session, subject, plan, gate, promised)
             if deadline.over:  # it may have been ended before it was done
-                return tuple(found), False
-            found.append(one)
+                return tuple(trials), False
+            trials.append(trial)
             advance()
     except duckdb.InterruptException:
-        return tuple(found), False
-    return tuple(found), True
+        return tuple(trials), False
+    return tuple(trials), True
 
 
 def _promised(session: DuckDBSession, subject: ChallengeSubject, rows: int) -> dict[str, int]:
     """What the contract promises, each with how many rows break it as they are."""
     results = ask(session, subject.about, subject.usual.promised, as_is(subject.about), rows)
-    return {one.name: one.failing for one in results}
+    return {result.name: result.failing for result in results}
 
 
 def _try(session: DuckDBSession, subject: ChallengeSubject, plan: _Plan, gate: ChallengeGate, promised: Mapping[str, int]) -> MutationTrial:
     mutation, changed, left = plan
     select = mutation.select(list(subject.about.columns))
     results = ask(session, subject.about, (*subject.checks, *subject.usual.promised), select, left)
-    own, by_contract = results[: len(subject.checks)], results[len(subject.checks) :]
-    broken = [one for one in by_contract if one.outcome is CheckState.FAILED and one.failing > promised[one.name]]
+    check_results, by_contract = results[: len(subject.checks)], results[len(subject.checks) :]
+    broken = [
+        check_result
+        for check_result in by_contract
+        if check_result.outcome is CheckState.FAILED and check_result.failing > promised[check_result.name]
+    ]
     says = (*(("contract",) if broken else ()), *gate.says(mutation, select, left))
     routed = not _moves(mutation, subject.about) or is_routed(session, subject.about, select, left)
-    return MutationTrial(mutation, changed, left, {one.name: one for one in own}, routed, says)
+    return MutationTrial(mutation, changed, left, {check_result.name: check_result for check_result in check_results}, routed, says)

@@ -44,27 +44,27 @@ class CheckAssessment(msgspec.Struct, frozen=True):
     """What it noticed, in words."""
 
 
-def judge(check: CheckSpec, others: Sequence[CheckSpec], found: Challenged | None, past: CheckHistory) -> CheckAssessment:
+def judge(check: CheckSpec, others: Sequence[CheckSpec], result: Challenged | None, past: CheckHistory) -> CheckAssessment:
     """What is to be said of one check among the `others` of its node (itself included). `found` is None without published rows."""
     if past.flips:
         return CheckAssessment(ChallengeVerdict.FLAKY, f"it changed its mind about the same data: {_listed(past.flips)}")
-    if found is None:
+    if result is None:
         return CheckAssessment(
             ChallengeVerdict.NEVER_RAN, "nothing is published that it could look at" if not past.ran else "no rows are published now"
         )
-    asked, caught = found.asked[check.name], found.caught(check.name)
-    said = tuple(one.mutation.says for one in caught)
-    if asked.first is None:
+    trial, caught = result.asked[check.name], result.caught(check.name)
+    said = tuple(trial.mutation.says for trial in caught)
+    if trial.first is None:
         return CheckAssessment(None, "the time was over before it had an answer")
-    if asked.flaky:
+    if trial.flaky:
         return CheckAssessment(
-            ChallengeVerdict.FLAKY, f"asked {len(asked.results)} times about the same rows, it gave different answers", said
+            ChallengeVerdict.FLAKY, f"asked {len(trial.results)} times about the same rows, it gave different answers", said
         )
-    if asked.first.detail.startswith("can't be checked"):
-        return CheckAssessment(ChallengeVerdict.NEVER_RAN, asked.first.detail)
+    if trial.first.detail.startswith("can't be checked"):
+        return CheckAssessment(ChallengeVerdict.NEVER_RAN, trial.first.detail)
     if not caught:
-        return _uncaught(check, found)
-    twin = duplicate(check, others, found)
+        return _uncaught(check, result)
+    twin = duplicate(check, others, result)
     if twin is not None:
         return CheckAssessment(ChallengeVerdict.DUPLICATE, twin, said)
     if not past.ran:
@@ -72,20 +72,20 @@ def judge(check: CheckSpec, others: Sequence[CheckSpec], found: Challenged | Non
     return CheckAssessment(ChallengeVerdict.EFFECTIVE, f"it notices {_listed(said)}", said)
 
 
-def _uncaught(check: CheckSpec, found: Challenged) -> CheckAssessment:
-    first, tried = found.asked[check.name].first, len(found.tried)
+def _uncaught(check: CheckSpec, result: Challenged) -> CheckAssessment:
+    first, tried = result.asked[check.name].first, len(result.tried)
     if first is not None and first.outcome is CheckState.FAILED:
         return CheckAssessment(ChallengeVerdict.EFFECTIVE, f"it fails on the rows as they are, in {first.failing:,} of {first.rows:,}")
-    if not found.rows:
+    if not result.rows:
         return CheckAssessment(ChallengeVerdict.NEVER_RAN, "there are no rows to change")
-    if not found.finished:
+    if not result.finished:
         return CheckAssessment(None, f"the time was over: it noticed none of the {tried} mutations until then")
     if check.where is not None and first is not None and first.rows == 0:
-        return CheckAssessment(ChallengeVerdict.CANNOT_FAIL, f"its `where` is true of none of {found.rows:,} rows")
-    return CheckAssessment(ChallengeVerdict.CANNOT_FAIL, f"it noticed none of {tried} mutations of {found.rows:,} rows")
+        return CheckAssessment(ChallengeVerdict.CANNOT_FAIL, f"its `where` is true of none of {result.rows:,} rows")
+    return CheckAssessment(ChallengeVerdict.CANNOT_FAIL, f"it noticed none of {tried} mutations of {result.rows:,} rows")
 
 
-def duplicate(check: CheckSpec, others: Sequence[CheckSpec], found: Challenged) -> str | None:
+def duplicate(check: CheckSpec, others: Sequence[CheckSpec], result: Challenged) -> str | None:
     """Why the check says nothing that another doesn't say; None where it does. Of two that say the same, it is the later."""
     at = [other.name for other in others].index(check.name)
     for number, other in enumerate(others):
@@ -94,8 +94,8 @@ def duplicate(check: CheckSpec, others: Sequence[CheckSpec], found: Challenged) 
         both_ways = _implied(other, check) and other.severity == check.severity
         if _implied(check, other) and (number < at or not both_ways):
             return f"`{other.name}` fails wherever it does"
-        if number < at and _alike(check, other, found):
-            return f"`{other.name}` notices the same {len(found.caught(check.name))} mutations"
+        if number < at and _alike(check, other, result):
+            return f"`{other.name}` notices the same {len(result.caught(check.name))} mutations"
     return None
 
 
@@ -114,7 +114,7 @@ def _same_column(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
 
 def _columns(arguments: Mapping[str, Any]) -> frozenset[str]:
     columns = arguments["columns"]
-    return frozenset(str(one).lower() for one in columns) if isinstance(columns, list | tuple) else frozenset()
+    return frozenset(str(column).lower() for column in columns) if isinstance(columns, list | tuple) else frozenset()
 
 
 def _wider(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
@@ -133,7 +133,7 @@ def _wider(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
 
 def _values(arguments: Mapping[str, Any]) -> frozenset[str]:
     values = arguments["values"]
-    return frozenset(repr(one) for one in values) if isinstance(values, list | tuple) else frozenset()
+    return frozenset(repr(value) for value in values) if isinstance(values, list | tuple) else frozenset()
 
 
 _IMPLIES: dict[str, Callable[[Mapping[str, Any], Mapping[str, Any]], bool]] = {
@@ -153,18 +153,18 @@ _OF_ALL_ROWS = ("row_count", "freshness")
 """Kinds of which a part of the rows may fail where all of them pass."""
 
 
-def _alike(check: CheckSpec, other: CheckSpec, found: Challenged) -> bool:
+def _alike(check: CheckSpec, other: CheckSpec, result: Challenged) -> bool:
     """Whether two checks, of which one is a query, notice the same mutations in as many rows. Keys that repeat are counted by
     rows or by keys, so of `unique` it is enough that it notices the same."""
     kinds = {check.kind, other.kind}
     if "sql" not in kinds or check.where != other.where:
         return False
-    ours, theirs = found.caught(check.name), found.caught(other.name)
-    if len(ours) < ALIKE_MIN or [id(one) for one in ours] != [id(one) for one in theirs]:
+    ours, theirs = result.caught(check.name), result.caught(other.name)
+    if len(ours) < ALIKE_MIN or [id(trial) for trial in ours] != [id(mutation_trial) for mutation_trial in theirs]:
         return False
-    return "unique" in kinds or all(one.results[check.name].failing == one.results[other.name].failing for one in ours)
+    return "unique" in kinds or all(trial.results[check.name].failing == trial.results[other.name].failing for trial in ours)
 
 
 def _listed(texts: Sequence[str]) -> str:
-    shown = "; ".join(texts[:SHOWN_MAX])
-    return shown if len(texts) <= SHOWN_MAX else f"{shown}; and {len(texts) - SHOWN_MAX} more"
+    text = "; ".join(texts[:SHOWN_MAX])
+    return text if len(texts) <= SHOWN_MAX else f"{text}; and {len(texts) - SHOWN_MAX} more"

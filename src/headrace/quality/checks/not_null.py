@@ -51,9 +51,9 @@ def _by_column(check: CheckSpec, columns: Sequence[str], counted: AggregateCheck
 
 def _detail(nulls: Sequence[tuple[str, int]]) -> str:
     """`origin: 2 rows with null, id: 1 row with null`: columns with nulls, most nulls first."""
-    worst = sorted(nulls, key=lambda one: -one[1])
-    shown = ", ".join(f"{column}: {rows(count)} with null" for column, count in worst[:LISTED_VALUES_MAX])
-    return shown if len(worst) <= LISTED_VALUES_MAX else f"{shown}, … ({len(worst)} columns in all)"
+    worst = sorted(nulls, key=lambda item: -item[1])
+    text = ", ".join(f"{column}: {rows(count)} with null" for column, count in worst[:LISTED_VALUES_MAX])
+    return text if len(worst) <= LISTED_VALUES_MAX else f"{text}, … ({len(worst)} columns in all)"
 
 
 def _none(part: CheckedPartition, _: tuple[Any, ...]) -> CheckFinding:

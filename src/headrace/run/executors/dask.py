@@ -236,10 +236,10 @@ class Dask:
         probe = self._folder / name
         probe.write_text(text)
         try:
-            found = self._client.run(see, self._packed, name, on_error="return")
+            result = self._client.run(see, self._packed, name, on_error="return")
         finally:
             probe.unlink()
-        for worker, seen in found.items():
+        for worker, seen in result.items():
             self._judge(worker, seen, text)
 
     def _judge(self, worker: str, seen: object, text: str) -> None:
@@ -248,12 +248,14 @@ class Dask:
             hint = f"headrace {headrace.__version__} must be installed in the workers' environment, as headrace[dask]"
             raise DaskError(f"the Dask worker {worker} can't run Headrace: {type(seen).__name__}: {seen}", hint=hint)
         assert isinstance(seen, bytes)
-        one = msgspec.msgpack.decode(seen, type=WorkerEnvironment)
-        if (one.version, one.python) != (headrace.__version__, _python()):
+        environment = msgspec.msgpack.decode(seen, type=WorkerEnvironment)
+        if (environment.version, environment.python) != (headrace.__version__, _python()):
             ours = f"headrace {headrace.__version__} on Python {_python()}"
-            raise DaskError(f"the Dask worker {worker} has headrace {one.version} on Python {one.python}", hint=f"install {ours} there")
-        if one.text != text or not one.project:
-            what = folders.data if one.text != text else folders.root
+            raise DaskError(
+                f"the Dask worker {worker} has headrace {environment.version} on Python {environment.python}", hint=f"install {ours} there"
+            )
+        if environment.text != text or not environment.project:
+            what = folders.data if environment.text != text else folders.root
             hint = "workers read and write the project's folder and the lake's at the same paths: mount them there"
             raise DaskError(f"the Dask worker {worker} doesn't see {what}", hint=hint)
 

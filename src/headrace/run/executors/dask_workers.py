@@ -85,10 +85,10 @@ def see(settings: bytes, name: str) -> bytes:
 def do(settings: bytes, attempt: tuple[int, int], task: bytes) -> bytes:
     """Do one task, in a process beside this one. Never raises on account of a body."""
     number = AttemptId(*attempt)
-    asked = folder_of(_settings.decode(settings)) / f"{number}.asked"
-    begun = asked.with_suffix(".begun")
+    path = folder_of(_settings.decode(settings)) / f"{number}.asked"
+    begun = path.with_suffix(".begun")
     try:
-        asked.rename(begun)
+        path.rename(begun)
     except OSError:
         return _encoder.encode(_refused(number, begun))
     pool = _take(settings)
@@ -131,10 +131,10 @@ def _refused(attempt: AttemptId, begun: Path) -> Gone:
 
 def _take(settings: bytes) -> Pool:
     with _lock:
-        for one in reversed(_idle):
-            if one[0] == settings:
-                _idle.remove(one)
-                return one[1]
+        for item in reversed(_idle):
+            if item[0] == settings:
+                _idle.remove(item)
+                return item[1]
     pool = Pool(_with_limits(_settings.decode(settings)), 1)
     return pool.__enter__()
 
@@ -151,8 +151,8 @@ def _tidy() -> None:
     while _idle:
         time.sleep(IDLE_SECONDS / 10)
         with _lock:
-            old = [one for one in _idle if time.monotonic() - one[2] > IDLE_SECONDS]
-            _idle[:] = [one for one in _idle if one not in old]
+            old = [item for item in _idle if time.monotonic() - item[2] > IDLE_SECONDS]
+            _idle[:] = [item for item in _idle if item not in old]
         for _, pool, _ in old:
             pool.stop()
 

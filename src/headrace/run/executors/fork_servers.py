@@ -118,8 +118,8 @@ class ForkServer:
         if self._complaints.closed:
             return self._said
         size = os.fstat(self._complaints.fileno()).st_size
-        said = os.pread(self._complaints.fileno(), SAID_MAX_BYTES, max(0, size - SAID_MAX_BYTES)).decode("utf-8", "replace")
-        lines = [line.strip() for line in said.splitlines() if line.strip()]
+        text = os.pread(self._complaints.fileno(), SAID_MAX_BYTES, max(0, size - SAID_MAX_BYTES)).decode("utf-8", "replace")
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
         return f": {clean(lines[-1])[:SAID_MAX]}" if lines else ""
 
     def stop(self) -> None:

@@ -60,8 +60,8 @@ class InProcess:
     def kill(self, attempt: AttemptId, reason: str) -> None:
         """Take an attempt out of the queue: whatever has begun is done before anybody can ask."""
         for queue in (self._queue, self._background):
-            for one in [one for one in queue if one[0] == attempt]:
-                queue.remove(one)
+            for item in [one for one in queue if one[0] == attempt]:
+                queue.remove(item)
                 self._news.append(LostWorker(attempt, (), reason))
 
     def wait(self, seconds: float | None) -> list[News]:

@@ -102,7 +102,7 @@ class Pool:
         if any(pool.drop(attempt) for pool in self._pools):
             self._news.append(LostWorker(None, (attempt,), reason))
         for worker in self._all:
-            if any(one.attempt == attempt for one in worker.given):
+            if any(task.attempt == attempt for task in worker.given):
                 worker.condemn(attempt, reason)
 
     def wait(self, seconds: float | None) -> list[News]:
@@ -181,7 +181,7 @@ class Pool:
 
     def _lookout(self) -> WorkerHandle:
         self._looked_at = time.monotonic()
-        worker = min(self._lookouts, key=lambda one: len(one.given), default=None)
+        worker = min(self._lookouts, key=lambda handle: len(handle.given), default=None)
         if worker is None or (worker.given and len(self._lookouts) < LOOKOUTS_MAX):
             worker = self._start()
             self._lookouts.append(worker)
@@ -315,7 +315,7 @@ class Pool:
             self._dismiss(self._lookouts)
 
     def _dismiss(self, workers: list[WorkerHandle]) -> None:
-        for worker in [one for one in workers if not one.given]:
+        for worker in [worker for worker in workers if not worker.given]:
             workers.remove(worker)
             self._bury(worker)
 

@@ -172,9 +172,9 @@ class WorkerHandle:
 
     def returned(self, attempts: Collection[str]) -> list[AssignedTask]:
         """Tasks that it gives back, in the order in which it was given them."""
-        back = [one for one in self.given if str(one.attempt) in attempts]
-        for one in back:
-            self.given.remove(one)
+        back = [task for task in self.given if str(task.attempt) in attempts]
+        for task in back:
+            self.given.remove(task)
         return back
 
     def used(self) -> int:
@@ -229,7 +229,7 @@ class WorkerHandle:
     def lost(self) -> tuple[AttemptId | None, tuple[AttemptId, ...]]:
         """After its end: what it was at, and what it hadn't begun; that is all if it died before it was ready. Where it was ended for one
         attempt, and that was answered at the last moment, the next one isn't to blame."""
-        attempts = [one.attempt for one in self.given]
+        attempts = [task.attempt for task in self.given]
         innocent = attempts[:1] != [self._meant] if self._doomed else not self.ready
         if innocent or not attempts:
             return None, tuple(attempts)
@@ -238,15 +238,15 @@ class WorkerHandle:
     def _how(self, status: int | None) -> str:
         if self._doomed:
             return self._doomed
-        said = "" if self.ready else self._fork_server.last_words()
+        text = "" if self.ready else self._fork_server.last_words()
         if status is None:
             return self.failure or "ended, and so did the process that would know how"
         code = os.waitstatus_to_exitcode(status)
         if code >= 0:
-            return f"exited with code {code}{said}"
+            return f"exited with code {code}{text}"
         with contextlib.suppress(ValueError):
-            return f"was ended by {signal.Signals(-code).name}{said}"
-        return f"was ended by signal {-code}{said}"
+            return f"was ended by {signal.Signals(-code).name}{text}"
+        return f"was ended by signal {-code}{text}"
 
 
 def _close(*descriptors: int) -> None:

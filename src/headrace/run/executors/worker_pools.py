@@ -38,20 +38,20 @@ class WorkerPool:
     def drop(self, attempt: AttemptId) -> bool:
         """Take an attempt out of what waits; whether it was there."""
         before = len(self.waiting)
-        self.waiting = deque(one for one in self.waiting if one[0] != attempt)
+        self.waiting = deque(item for item in self.waiting if item[0] != attempt)
         return len(self.waiting) < before
 
     def take_back(self, given: list[AssignedTask]) -> None:
         """Tasks that a worker gave back are the next ones again."""
-        self.waiting.extendleft((one.attempt, one.task) for one in reversed(given))
+        self.waiting.extendleft((task.attempt, task.task) for task in reversed(given))
 
     def least(self) -> WorkerHandle:
         """The worker with the least to do."""
-        return min(self.workers, key=lambda one: len(one.given))
+        return min(self.workers, key=lambda handle: len(handle.given))
 
     def idle_one(self, task: Task) -> WorkerHandle | None:
         """A worker that has nothing to do, and may be given the task as it is."""
-        return next((one for one in self.workers if not one.given and fits(one, task)), None)
+        return next((worker for worker in self.workers if not worker.given and fits(worker, task)), None)
 
     def share(self, worker: WorkerHandle) -> int:
         """How many tasks a worker gets now: as much as keeps it busy until its next answers have come back, and many at a time: what

@@ -58,53 +58,53 @@ class Sending:
     def _batch(self, batch: Sequence[DueNotification]) -> int:
         """Send these, beside each other by channel."""
         by_channel = defaultdict[str, list[DueNotification]](list)
-        for one in batch:
-            by_channel[one.channel].append(one)
+        for notification in batch:
+            by_channel[notification.channel].append(notification)
         results: queue.SimpleQueue[Sent] = queue.SimpleQueue()
         begun: dict[str, float] = dict.fromkeys(by_channel, time.monotonic())
         for channel, waiting in by_channel.items():
             threading.Thread(target=self._over, args=(channel, waiting, results, begun), daemon=True).start()
-        return self._kept({one.id: one for one in batch}, results, begun)
+        return self._kept({notification.id: notification for notification in batch}, results, begun)
 
     def _over(self, channel: str, waiting: Sequence[DueNotification], results: queue.SimpleQueue[Sent], begun: dict[str, float]) -> None:
-        for one in waiting:
+        for notification in waiting:
             begun[channel] = time.monotonic()
             try:
-                results.put(Sent(one, send(self._root, self._settings, channel, _message(self._settings, one)), None))
+                results.put(Sent(notification, send(self._root, self._settings, channel, _message(self._settings, notification)), None))
             except Unsent as error:
-                results.put(Sent(one, None, str(error)))
+                results.put(Sent(notification, None, str(error)))
 
     def _kept(self, left: dict[int, DueNotification], results: queue.SimpleQueue[Sent], begun: dict[str, float]) -> int:
         """Write down what came of each; who doesn't answer in time is given up."""
         done, until = 0, time.monotonic() + BATCH_SECONDS
         while left and (patience := self._patience_left(left, begun, until)) > 0:
             try:
-                one = results.get(timeout=patience)
+                sent = results.get(timeout=patience)
             except queue.Empty:
                 continue
-            left.pop(one.notice.id, None)
-            done += one.error is None
-            self._write(one)
+            left.pop(sent.notice.id, None)
+            done += sent.error is None
+            self._write(sent)
         for notice in left.values():
             self._write(Sent(notice, None, f"no answer within {self._patience:g} s"))
         return done
 
     def _patience_left(self, left: dict[int, DueNotification], begun: dict[str, float], until: float) -> float:
         """Seconds until the last channel that isn't done is given up."""
-        last = max(begun[one.channel] for one in left.values()) + self._patience
+        last = max(begun[notification.channel] for notification in left.values()) + self._patience
         return min(last, until) - time.monotonic()
 
-    def _write(self, one: Sent) -> None:
+    def _write(self, sent: Sent) -> None:
         with self._store.write(None) as tx:
-            now, notice = _now(tx), one.notice
-            if one.error is None:
-                notifications.sent(tx, notice.id, now, one.reference)
+            now, notice = _now(tx), sent.notice
+            if sent.error is None:
+                notifications.sent(tx, notice.id, now, sent.reference)
                 _note(tx, notice, now, f"told {notice.recipient} over {notice.channel}: {_SAID.get(notice.kind, notice.kind)}")
             elif notice.tries < len(WAITS_SECONDS):
-                notifications.again(tx, notice.id, now + WAITS_SECONDS[notice.tries] * _SECOND_US, one.error)
+                notifications.again(tx, notice.id, now + WAITS_SECONDS[notice.tries] * _SECOND_US, sent.error)
             else:
-                notifications.fail(tx, notice.id, one.error)
-                _note(tx, notice, now, f"{notice.recipient} couldn't be told over {notice.channel}: {one.error}")
+                notifications.fail(tx, notice.id, sent.error)
+                _note(tx, notice, now, f"{notice.recipient} couldn't be told over {notice.channel}: {sent.error}")
 
 
 _SAID = {"opened": "it is open", "changed": "it has changed", "resolved": "it is over", "escalated": "it is open (as the manager)"}
@@ -115,11 +115,18 @@ def _note(tx: Transaction, notice: DueNotification, now: int, what: str) -> None
         incidents.happened(tx, notice.incident, [Happened(now, what, HEADRACE)])
 
 
-def _message(settings: Settings, one: DueNotification) -> Message:
+def _message(settings: Settings, notification: DueNotification) -> Message:
     return Message(
-        project=settings.name, kind=one.kind, subject=one.subject, incident=None if one.incident is None else incidents.shown(one.incident),
-        recipient=one.recipient, title=one.title, body=one.body, at=one.created_at, reference=one.reference,
-    )  # fmt: skip
+        project=settings.name,
+        kind=notification.kind,
+        subject=notification.subject,
+        incident=None if notification.incident is None else incidents.shown(notification.incident),
+        recipient=notification.recipient,
+        title=notification.title,
+        body=notification.body,
+        at=notification.created_at,
+        reference=notification.reference,
+    )
 
 
 def _now(tx: Transaction) -> int:

@@ -18,10 +18,10 @@ def send(channel: NotificationChannel, message: Message) -> None:
     apprise = _apprise()
     asset = apprise.AppriseAsset(app_id="Headrace", app_desc="Headrace", plugin_paths=[], secure_logging=True)
     with apprise.LogCapture(level=logging.WARNING) as log:
-        one = apprise.Apprise.instantiate(_address(channel), asset=asset, suppress_exceptions=True)
-        done = one is not None and one.notify(title=message.title, body=message.body, body_format=apprise.NotifyFormat.TEXT)
+        item = apprise.Apprise.instantiate(_address(channel), asset=asset, suppress_exceptions=True)
+        done = item is not None and item.notify(title=message.title, body=message.body, body_format=apprise.NotifyFormat.TEXT)
         said = log.getvalue().strip().splitlines()
-    if one is None:
+    if item is None:
         raise Unsent("its url isn't one of a service that is known, or misses a part")
     if not done:
         raise Unsent(said[-1].split(" - ", 2)[-1][-200:] if said else "the service didn't take it")

@@ -39,7 +39,7 @@ def send(channel: NotificationChannel, message: Message) -> str | None:
 def filled(template: Any, values: Mapping[str, str]) -> Any:
     """A template with each `{name}` replaced: texts stay texts, whatever the values hold."""
     if isinstance(template, str):
-        return _NAMED.sub(lambda found: values.get(found[1], found[0]), template)
+        return _NAMED.sub(lambda match: values.get(match[1], match[0]), template)
     if isinstance(template, Mapping):
         return {name: filled(inner, values) for name, inner in template.items()}
     if isinstance(template, list):

@@ -102,20 +102,20 @@ class Emitter:
             before = openlineage.cursor(tx) or LineageCursor(0)
             ended = openlineage.ended(tx, before, AT_ONCE)
             running = openlineage.under_way(tx, RUNNING_MAX) if len(ended) < AT_ONCE else []
-            made = {one.id: openlineage.made(tx, one) for one in ended}
+            summaries = {attempt.id: openlineage.made(tx, attempt) for attempt in ended}
         now, sending = before, _Sending(sink, lambda: time.monotonic() < self._until)
-        described = self._describe() if ended or any(one.id not in before.begun for one in running) else None
+        described = self._describe() if ended or any(attempt.id not in before.begun for attempt in running) else None
         try:
-            for one in ended:
+            for attempt in ended:
                 assert described is not None
-                events = [] if one.id in now.begun else [start(described, one)]
-                sending.all([*events, *end(described, one, made[one.id])])
-                now = _ended(now, one)
-            for one in running:
-                if one.id not in now.begun:
+                events = [] if attempt.id in now.begun else [start(described, attempt)]
+                sending.all([*events, *end(described, attempt, summaries[attempt.id])])
+                now = _ended(now, attempt)
+            for lineage_attempt in running:
+                if lineage_attempt.id not in now.begun:
                     assert described is not None
-                    sending.all([start(described, one)])
-                    now = msgspec.structs.replace(now, begun=now.begun | {one.id})
+                    sending.all([start(described, lineage_attempt)])
+                    now = msgspec.structs.replace(now, begun=now.begun | {lineage_attempt.id})
         except Enough:
             pass  # the next leader tells it
         except NotSent as failed:
@@ -161,6 +161,6 @@ class _Sending:
                 self.refused += 1
 
 
-def _ended(now: LineageCursor, one: LineageAttempt) -> LineageCursor:
-    assert one.finished_at is not None
-    return msgspec.structs.replace(now, at=one.finished_at, epoch=one.epoch, n=one.n, begun=now.begun - {one.id})
+def _ended(now: LineageCursor, attempt: LineageAttempt) -> LineageCursor:
+    assert attempt.finished_at is not None
+    return msgspec.structs.replace(now, at=attempt.finished_at, epoch=attempt.epoch, n=attempt.n, begun=now.begun - {attempt.id})

@@ -86,8 +86,8 @@ class HttpSink:
         except (OSError, http.client.HTTPException, ValueError) as error:
             self._connection.close()
             # What isn't the network's may repeat a header, and with it the token.
-            said = told_by(error) if isinstance(error, OSError) else words_of(error)
-            raise NotSent(f"the endpoint didn't answer: {said}") from error
+            text = told_by(error) if isinstance(error, OSError) else words_of(error)
+            raise NotSent(f"the endpoint didn't answer: {text}") from error
         if not answer.isclosed():
             self._connection.close()
         if answer.status in _REFUSED:

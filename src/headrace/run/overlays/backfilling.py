@@ -65,7 +65,7 @@ class Backfilling:
         self.overlay: Overlay | None = None
         self.after = first_of(row.id)
         """The last number that an attempt of this leader had."""
-        self._how = {one.node: one.how for one in self.backfill.chosen}
+        self._how = {item.node: item.how for item in self.backfill.chosen}
         self._steps = [BackfillStep(spans={node: spans for node, spans in step.spans.items() if self._how.get(node) == STAGED})
                        for step in self.backfill.steps]  # fmt: skip
         self._copies: dict[Copy, RewrittenFile] = {}
@@ -97,11 +97,11 @@ class Backfilling:
 
     def targets(self, how: str) -> tuple[Target, ...]:
         """The partitions that are made in one way."""
-        return tuple(Target(one.node, span.first, span.last) for one in self.backfill.chosen if one.how == how for span in one.spans)
+        return tuple(Target(item.node, span.first, span.last) for item in self.backfill.chosen if item.how == how for span in item.spans)
 
     def nodes(self, how: str) -> frozenset[str]:
         """The nodes that are made in one way."""
-        return frozenset(one.node for one in self.backfill.chosen if one.how == how)
+        return frozenset(item.node for item in self.backfill.chosen if item.how == how)
 
     # Its core
 
@@ -113,9 +113,9 @@ class Backfilling:
         plans.forget_unneeded(tx, self.id)
         ended = ended_rows(plans.staged(tx, self.id))
         self.overlay = Overlay(self.id, self.step, staged, ended, lent, run=self.run or 0, after=self.after)
-        told = self.overlay.begin(tx, production, now)
-        told.add(self.overlay.hear(tx, missed(tx, self.id), now))
-        return told
+        actions = self.overlay.begin(tx, production, now)
+        actions.add(self.overlay.hear(tx, missed(tx, self.id), now))
+        return actions
 
     def request(self, tx: Transaction, pauses: Sequence[Paused], now: int) -> PostCommitActions:
         """Somebody works at the step, from now on or again."""
@@ -143,14 +143,14 @@ class Backfilling:
     def lacking(self, tx: Transaction, change: CatalogChange, tasks: TaskBuilder) -> list[tuple[AttemptId, Prune]]:
         """The errands that have to be run before the step can be published; they count as sent."""
         assert self.overlay is not None
-        found = []
+        results = []
         for node, keys in self._made():
             copies = room.lacking(room.wanted(change, self.overlay.staged, node, keys), self._copies)
             if copies:
                 table = self.overlay.staged.tables.get(node) or tasks.table(tx, node)
                 assert table is not None
-                found.append(self._errand(table, copies))
-        return found
+                results.append(self._errand(table, copies))
+        return results
 
     def _errand(self, table: LakeTable, copies: list[Copy]) -> tuple[AttemptId, Prune]:
         assert self.overlay is not None
@@ -189,14 +189,14 @@ class Backfilling:
         assert self.overlay is not None
         runs = (self.run,) if self.run is not None else ()
         promoting = Promoting(tx, change, self.overlay.staged, tasks, self._copies, now=now, version=lent.applied.id, runs=runs)
-        found = promoting.promote(dict(self._made(lent.applied.compiled.order)), publication_id)
-        self.outcome = self.outcome.with_published(found.rows).with_failures(unmade).with_redone(self.overlay.redone)
+        promotion_result = promoting.promote(dict(self._made(lent.applied.compiled.order)), publication_id)
+        self.outcome = self.outcome.with_published(promotion_result.rows).with_failures(unmade).with_redone(self.overlay.redone)
         plans.clear(tx, self.id)
         self.steps_done += 1
         self._refused = 0
         self.unload()
         plans.told(tx, self.id, self.outcome.kept(), self.steps_done)
-        return found
+        return promotion_result
 
     def make_again(self, tx: Transaction, error: LakeError, now: int) -> PostCommitActions:
         """What was staged doesn't fit production's tables any more: it is made again. Raises the error where that doesn't end."""
@@ -205,11 +205,11 @@ class Backfilling:
         if self._refused > ERRANDS_LOST_MAX:
             raise error
         self._copies.clear()
-        told = PostCommitActions()
+        actions = PostCommitActions()
         for node, keys in self._made():
             self.overlay.staged.forget_node(tx, node)
-            told.add(self.overlay.again(tx, [PartitionOvertaken(node, key) for key in keys], now))
-        return told
+            actions.add(self.overlay.again(tx, [PartitionOvertaken(node, key) for key in keys], now))
+        return actions
 
     def _made(self, order: Sequence[str] | None = None) -> Iterator[tuple[str, list[str]]]:
         """What the step has made, by node; in that order, if one is given."""

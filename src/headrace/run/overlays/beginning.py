@@ -42,29 +42,31 @@ def graph_below(graph: Graph, wanted: Collection[str]) -> Graph:
     )
 
 
-def known_keys(kept: SchedulerCheckpoint, node: GraphNode) -> Iterator[str]:
+def known_keys(checkpoint: SchedulerCheckpoint, node: GraphNode) -> Iterator[str]:
     """All partitions of a node that production has heard of: costs as much as there are."""
-    if node.name in kept.nodes:
-        yield from _resting(node, kept.nodes[node.name])
-    yield from (tracked.key for tracked in kept.tracked_partitions if tracked.node == node.name)
+    if node.name in checkpoint.nodes:
+        yield from _resting(node, checkpoint.nodes[node.name])
+    yield from (tracked.key for tracked in checkpoint.tracked_partitions if tracked.node == node.name)
 
 
-def loaded(graph: Graph, kept: SchedulerCheckpoint, wanted: Mapping[str, Collection[str]], staged: Mapping[str, Collection[str]],
+def loaded(graph: Graph, checkpoint: SchedulerCheckpoint, wanted: Mapping[str, Collection[str]], staged: Mapping[str, Collection[str]],
            ended: Iterable[UnsuccessfulPartition]) -> Loaded:  # fmt: skip
     """The event that a plan's core starts from. Of the partitions that are `wanted`, those that are `staged` are at rest, those that
     `ended` stand as they ended, and the others wait; whatever else production knows is as it is there."""
     nodes = {node.name: node for node in graph.nodes}
-    stopped = {(one.node, one.key): one for one in ended}
+    stopped = {(partition.node, partition.key): partition for partition in ended}
     tracked_partitions = [
-        _sound(tracked) for tracked in kept.tracked_partitions if tracked.node in nodes and tracked.key not in wanted.get(tracked.node, ())
+        _sound(tracked)
+        for tracked in checkpoint.tracked_partitions
+        if tracked.node in nodes and tracked.key not in wanted.get(tracked.node, ())
     ]
     for name, keys in wanted.items():
         done = staged.get(name, ())
         tracked_partitions += [_tracked(name, key, stopped.get((name, key))) for key in keys if key not in done]
-    at_rest = {name: kept.nodes[name] for name in nodes if name in kept.nodes}
+    at_rest = {name: checkpoint.nodes[name] for name in nodes if name in checkpoint.nodes}
     for name, keys in wanted.items():
         at_rest[name] = _without(nodes[name], at_rest.get(name), keys, staged.get(name, ()))
-    return Loaded(graph, checkpoint=replace(kept, nodes=at_rest, tracked_partitions=tuple(tracked_partitions), complete=True))
+    return Loaded(graph, checkpoint=replace(checkpoint, nodes=at_rest, tracked_partitions=tuple(tracked_partitions), complete=True))
 
 
 def _sound(tracked: SavedPartition) -> SavedPartition:
@@ -77,18 +79,18 @@ def _tracked(name: str, key: str, ended: UnsuccessfulPartition | None) -> SavedP
     return SavedPartition(name, key, state, False, False, False, False, 0, None, reason, 0)
 
 
-def _without(node: GraphNode, kept: KeptNode | None, keys: Iterable[str], staged: Iterable[str]) -> KeptNode:
-    kept = kept or KeptNode(runs={}, named=(), oldest=None, newest=None, publication=0, expanded="")
-    resting = _resting(node, kept)
+def _without(node: GraphNode, kept_node: KeptNode | None, keys: Iterable[str], staged: Iterable[str]) -> KeptNode:
+    kept_node = kept_node or KeptNode(runs={}, named=(), oldest=None, newest=None, publication=0, expanded="")
+    resting = _resting(node, kept_node)
     for key in keys:
         resting.discard(key)
     for key in staged:
         resting.add(key)
-    return replace(kept, runs={data: tuple(runs.edges) for data, runs in resting.runs.items()}, named=tuple(resting.named))
+    return replace(kept_node, runs={data: tuple(runs.edges) for data, runs in resting.runs.items()}, named=tuple(resting.named))
 
 
-def _resting(node: GraphNode, kept: KeptNode) -> TerminalPartitions:
+def _resting(node: GraphNode, kept_node: KeptNode) -> TerminalPartitions:
     resting = TerminalPartitions(node.partition, node.timezone)
-    resting.runs = {data: IntegerSet(edges) for data, edges in kept.runs.items()}
-    resting.named = dict.fromkeys(kept.named)
+    resting.runs = {data: IntegerSet(edges) for data, edges in kept_node.runs.items()}
+    resting.named = dict.fromkeys(kept_node.named)
     return resting

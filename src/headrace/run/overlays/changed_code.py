@@ -14,13 +14,13 @@ from headrace.store.queries import plans, versions
 
 def drop_outdated(tx: Transaction, staged: OverlayPartitions, applied: AppliedVersion) -> set[str]:
     """Drop it; the nodes that it was of."""
-    made_by = {AttemptId(one.epoch, one.n): one.version for one in plans.outcomes(tx, staged.plan)}
+    made_by = {AttemptId(outcome.epoch, outcome.n): outcome.version for outcome in plans.outcomes(tx, staged.plan)}
     others = {version for version in made_by.values() if version != applied.id}
     changed = {version: _changed(tx, version, applied.compiled) for version in others}
     gone = set()
     for node in list(staged.rows):
         nodes = (changed.get(made_by.get(AttemptId(row.epoch, row.n), 0), ()) for row in staged.rows[node].values())
-        if any(node in found for found in nodes):
+        if any(node in results for results in nodes):
             staged.forget_node(tx, node)
             gone.add(node)
     return gone
@@ -54,5 +54,5 @@ def _cut(compiled: Compiled | None, name: str) -> tuple[object, ...] | None:
 
 
 def _compiled(tx: Transaction, version: int) -> Compiled | None:
-    found = versions.get(tx, version)
-    return None if found is None else msgspec.msgpack.decode(found.compiled, type=Compiled)
+    result = versions.get(tx, version)
+    return None if result is None else msgspec.msgpack.decode(result.compiled, type=Compiled)

@@ -33,10 +33,10 @@ class OverlaidLookup(TaskLookup):
     def table(self, tx: Transaction, name: str) -> LakeTable | None:
         """The columns that the plan's files have; else the lake's table. It is asked for anew: production may change it meanwhile."""
         self.forget(name)
-        found, known = self._staged.tables.get(name), super().table(tx, name)
-        if found is None or (known is not None and known.columns == found.columns):
+        lake_table, known = self._staged.tables.get(name), super().table(tx, name)
+        if lake_table is None or (known is not None and known.columns == lake_table.columns):
             return known
-        return found if known is None else msgspec.structs.replace(found, folder=known.folder)
+        return lake_table if known is None else msgspec.structs.replace(lake_table, folder=known.folder)
 
     def published_keys(self, tx: Transaction, name: str, moment: str = "") -> list[str]:
         """The partitions that the plan sees."""
@@ -55,8 +55,8 @@ class OverlaidLookup(TaskLookup):
         rows = sum(self._staged.rows[name][key].rows for key in mine)
         files = tuple(self._staged.files(name, mine))
         if theirs and table(tx, name) is not None:
-            found = super()._stored(tx, known, name, theirs, snapshot)
-            files, rows = (*found.files, *files), rows + (found.rows or 0)
+            result = super()._stored(tx, known, name, theirs, snapshot)
+            files, rows = (*result.files, *files), rows + (result.rows or 0)
         return InputData(name=name, files=files, columns=columns, rows=rows)
 
 
@@ -90,5 +90,5 @@ class OverlaidTasks(TaskBuilder):
         self._production.forget(dispatch.node)
         if self._production.table(tx, dispatch.node) is None:
             return None
-        found = self._production.data(tx, dispatch.node, dispatch.keys, snapshot)
-        return found if found.files else None
+        result = self._production.data(tx, dispatch.node, dispatch.keys, snapshot)
+        return result if result.files else None

@@ -52,20 +52,25 @@ class PlanOutcome(msgspec.Struct, frozen=True):
         count = 0
         for row in rows:
             count += 1
-            one = msgspec.json.decode(row.changed, type=RowChangeCounts) if row.changed is not None else RowChangeCounts()
-            if one != RowChangeCounts():
-                changed.setdefault(row.node, Counter()).update({0: 1, 1: one.added, 2: one.removed, 3: one.changed})
+            counts = msgspec.json.decode(row.changed, type=RowChangeCounts) if row.changed is not None else RowChangeCounts()
+            if counts != RowChangeCounts():
+                changed.setdefault(row.node, Counter()).update({0: 1, 1: counts.added, 2: counts.removed, 3: counts.changed})
         told = {node: (figures[0], figures[1], figures[2], figures[3]) for node, figures in changed.items()}
         return msgspec.structs.replace(self, published=self.published + count, changed=told)
 
     def with_failures(self, ended: Iterable[UnsuccessfulPartition]) -> PlanOutcome:
         """These couldn't be made as well."""
-        found = sorted(ended, key=lambda one: (one.state is PartitionState.WAITING, one.node, one.key))  # causes first
-        told = (*self.failures, *((one.node, one.key, one.state.value, one.reason) for one in found))
+        partitions = sorted(
+            ended, key=lambda partition: (partition.state is PartitionState.WAITING, partition.node, partition.key)
+        )  # causes first
+        told = (*self.failures, *((partition.node, partition.key, partition.state.value, partition.reason) for partition in partitions))
         kept = {f"{node}@{key}" for node, key, *_ in told[:FAILURES_TOLD_MAX]}
-        evidence = {**self.evidence, **{f"{one.node}@{one.key}": _evidence(one) for one in found if one.attempt is not None}}
-        evidence = {name: one for name, one in evidence.items() if name in kept}
-        return msgspec.structs.replace(self, failed=self.failed + len(found), failures=told[:FAILURES_TOLD_MAX], evidence=evidence)
+        evidence = {
+            **self.evidence,
+            **{f"{partition.node}@{partition.key}": _evidence(partition) for partition in partitions if partition.attempt is not None},
+        }
+        evidence = {name: sample for name, sample in evidence.items() if name in kept}
+        return msgspec.structs.replace(self, failed=self.failed + len(partitions), failures=told[:FAILURES_TOLD_MAX], evidence=evidence)
 
     def tried_again(self, *, allow_partial: bool) -> PlanOutcome:
         """What couldn't be made is made after all, unless the plan went on without it."""
@@ -76,6 +81,6 @@ class PlanOutcome(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, redone=self.redone + count)
 
 
-def _evidence(one: UnsuccessfulPartition) -> FailingSample:
-    assert one.attempt is not None
-    return FailingSample(one.attempt, msgspec.json.decode(one.sample)[:ROWS_TOLD_MAX] if one.sample else [])
+def _evidence(partition: UnsuccessfulPartition) -> FailingSample:
+    assert partition.attempt is not None
+    return FailingSample(partition.attempt, msgspec.json.decode(partition.sample)[:ROWS_TOLD_MAX] if partition.sample else [])

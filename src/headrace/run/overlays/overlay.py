@@ -100,7 +100,7 @@ class Overlay:
         after: int,
     ) -> None:
         self.plan, self.staged, self.run = plan, staged, run
-        self.ended = {(one.node, one.key): one for one in ended}
+        self.ended = {(partition.node, partition.key): partition for partition in ended}
         self.attempts: dict[AttemptId, RunningAttempt] = {}
         self.redone = 0
         self.requested = False
@@ -160,9 +160,9 @@ class Overlay:
     def request(self, tx: Transaction, pauses: Sequence[Paused], now: int, *, again: bool = False) -> PostCommitActions:
         """Have the step made, but for what is paused; with `again` what couldn't be made is tried once more."""
         self.requested, self._patient_until = True, None
-        told = self._decide(tx, [Resumed(tuple(self._nodes)), *pauses], now)
-        told.add(self._asked(tx, now, again=again))
-        return told
+        actions = self._decide(tx, [Resumed(tuple(self._nodes)), *pauses], now)
+        actions.add(self._asked(tx, now, again=again))
+        return actions
 
     def _asked(self, tx: Transaction, now: int, *, again: bool) -> PostCommitActions:
         if again:
@@ -173,7 +173,7 @@ class Overlay:
 
     def hear(self, tx: Transaction, events: Iterable[Event], now: int) -> PostCommitActions:
         """Production's core has been told this."""
-        told = [one for event in events for one in self._translated(event)]
+        told = [item for event in events for item in self._translated(event)]
         return self._decide(tx, told, now) if told else PostCommitActions()
 
     def again(self, tx: Transaction, events: Sequence[PartitionOvertaken], now: int) -> PostCommitActions:
@@ -189,11 +189,11 @@ class Overlay:
 
     def pause(self, tx: Transaction, now: int, reason: str) -> PostCommitActions:
         """Begin nothing more. What has run for a while is put back; the rest may come to its end, if that doesn't take long."""
-        told = self._decide(tx, [Paused(tuple(self._nodes), reason)], now)
+        actions = self._decide(tx, [Paused(tuple(self._nodes), reason)], now)
         self._patient_until = time.monotonic() + PATIENCE_SECONDS
-        long = [one for one in self.attempts.values() if time.monotonic() - self._sent[one.id] > PATIENCE_SECONDS]
-        told.add(self._put_back(tx, long, reason, now))
-        return told
+        long = [attempt for attempt in self.attempts.values() if time.monotonic() - self._sent[attempt.id] > PATIENCE_SECONDS]
+        actions.add(self._put_back(tx, long, reason, now))
+        return actions
 
     @property
     def patience(self) -> float | None:
@@ -207,27 +207,27 @@ class Overlay:
         if not finished and not lost:
             return PostCommitActions()
         staging = Staging(tx, self._tasks, self._claims, self.staged, now=now, version=self._lent.applied.id)
-        for one in finished:
-            if one.attempt in self.attempts:
-                staging.add(self.attempts.pop(one.attempt), one.outcome, wrong.get(one.attempt))
-        gone = [found for one in lost if (found := self._lose(one, staging)) is not None]
+        for item in finished:
+            if item.attempt in self.attempts:
+                staging.add(self.attempts.pop(item.attempt), item.outcome, wrong.get(item.attempt))
+        gone = [worker_lost for worker in lost if (worker_lost := self._lose(worker, staging)) is not None]
         staging.write()
         self._stopped = staging.stopped
         events: list[Event] = [*staging.events, *gone]
         if not events:
             return PostCommitActions()
-        told = self._decide(tx, events, now)
-        told.news += staging.news
-        return told
+        actions = self._decide(tx, events, now)
+        actions.news += staging.news
+        return actions
 
     def wake(self, tx: Transaction, now: int) -> PostCommitActions:
         """Time has passed."""
-        at, told = self.core.next_event(), PostCommitActions()
+        at, actions = self.core.next_event(), PostCommitActions()
         if self.patience is not None and self.patience <= 0:
-            told.add(self._put_back(tx, list(self.attempts.values()), "its backfill is paused", now))
+            actions.add(self._put_back(tx, list(self.attempts.values()), "its backfill is paused", now))
         if at is not None and at <= now:
-            told.add(self._decide(tx, [ClockAdvanced()], now))
-        return told
+            actions.add(self._decide(tx, [ClockAdvanced()], now))
+        return actions
 
     def share(self, tx: Transaction, taken: tuple[tuple[str, int], ...], now: int) -> PostCommitActions:
         """So much of pools is taken by others."""
@@ -239,7 +239,7 @@ class Overlay:
     def give_way(self, tx: Transaction, pools: Collection[str], now: int) -> PostCommitActions:
         """Production needs what attempts hold of these pools: they are ended, and begun again later, which is no failure of theirs."""
         holding = {name for name, node in self._nodes.items() if any(take.pool in pools for take in node.takes)}
-        gone = [one for one in self.attempts.values() if one.node in holding]
+        gone = [attempt for attempt in self.attempts.values() if attempt.node in holding]
         return self._put_back(tx, gone, "made room for production", now)
 
     # Being asked
@@ -263,13 +263,13 @@ class Overlay:
         """End attempts that run: their partitions are as if these had never begun."""
         if not gone:
             return PostCommitActions()
-        for one in gone:
-            del self.attempts[one.id]
-            self._claims.release(one.id, one.node, one.keys)
-        leading.end_attempts(tx, [AttemptEnd(*one.id, state="cancelled", finished_at=now, reason=reason) for one in gone])
-        told = self._decide(tx, [WorkerLost(None, tuple(one.id for one in gone), reason)], now)
-        told.kills += [Kill(one.id, reason) for one in gone]
-        return told
+        for attempt in gone:
+            del self.attempts[attempt.id]
+            self._claims.release(attempt.id, attempt.node, attempt.keys)
+        leading.end_attempts(tx, [AttemptEnd(*attempt.id, state="cancelled", finished_at=now, reason=reason) for attempt in gone])
+        actions = self._decide(tx, [WorkerLost(None, tuple(attempt.id for attempt in gone), reason)], now)
+        actions.kills += [Kill(attempt.id, reason) for attempt in gone]
+        return actions
 
     def _translated(self, event: Event) -> Iterable[Event]:
         """What an event of production means to the plan."""
@@ -289,42 +289,42 @@ class Overlay:
 
     def _lose(self, gone: LostWorker, staging: Staging) -> WorkerLost | None:
         """A worker that had attempts of the plan ended."""
-        mine = [one for one in (gone.running, *gone.queued) if one is not None and plan_of(one) == self.plan]
-        lost = [self.attempts.pop(one) for one in mine if one in self.attempts]
+        mine = [attempt_id for attempt_id in (gone.running, *gone.queued) if attempt_id is not None and plan_of(attempt_id) == self.plan]
+        lost = [self.attempts.pop(attempt_id) for attempt_id in mine if attempt_id in self.attempts]
         if not lost:
             return None
         for attempt in lost:
             staging.lose(attempt, gone.reason, cancelled=attempt.id == gone.running and gone.reason == CANCELLED)
-        running = next((one.id for one in lost if one.id == gone.running), None)
-        return WorkerLost(running, tuple(one.id for one in lost if one.id != gone.running), f"its worker {gone.reason}")
+        running = next((attempt.id for attempt in lost if attempt.id == gone.running), None)
+        return WorkerLost(running, tuple(attempt.id for attempt in lost if attempt.id != gone.running), f"its worker {gone.reason}")
 
     def _decide(self, tx: Transaction, events: Sequence[Event], now: int) -> PostCommitActions:
         decided = self._decisions.decide(tx, events, now)
         self.attempts |= {attempt.id: attempt for attempt in decided.starts}
         sent = time.monotonic()
         self._sent = {number: self._sent.get(number, sent) for number in self.attempts}
-        self._note(tx, [one for one in decided.commands if isinstance(one, PartitionUpdate)])
-        kills = [one for one in decided.commands if isinstance(one, Kill)]
+        self._note(tx, [command for command in decided.commands if isinstance(command, PartitionUpdate)])
+        kills = [command for command in decided.commands if isinstance(command, Kill)]
         return PostCommitActions(decided.starts, kills, decided.news)
 
     def _note(self, tx: Transaction, marks: Sequence[PartitionUpdate]) -> None:
         """Keep what couldn't be made, and forget what has to be made again."""
         mine = [mark for mark in marks if self.holds(mark.node, mark.key)]
-        stale = [(one.node, one.key) for one in mine if one.state is PartitionState.WAITING]
+        stale = [(update.node, update.key) for update in mine if update.state is PartitionState.WAITING]
         self.redone += sum(1 for node, key in stale if key in self.staged.keys(node))
         self.staged.drop(tx, stale)
-        self._forget_ended(tx, [one for one in stale if one in self.ended])
+        self._forget_ended(tx, [item for item in stale if item in self.ended])
         stopped = [
-            UnsuccessfulPartition(one.node, one.key, one.state, one.reason, *self._stopped.get((one.node, one.key), ()))
-            for one in mine
-            if one.state in STOPPED
+            UnsuccessfulPartition(update.node, update.key, update.state, update.reason, *self._stopped.get((update.node, update.key), ()))
+            for update in mine
+            if update.state in STOPPED
         ]
-        self.ended |= {(one.node, one.key): one for one in stopped}
-        plans.stage(tx, [_kept(self.plan, one) for one in stopped])
+        self.ended |= {(partition.node, partition.key): partition for partition in stopped}
+        plans.stage(tx, [_kept(self.plan, partition) for partition in stopped])
 
     def _forget_ended(self, tx: Transaction, partitions: Sequence[tuple[str, str]]) -> None:
-        for one in partitions:
-            del self.ended[one]
+        for partition in partitions:
+            del self.ended[partition]
         plans.unstage(tx, self.plan, partitions)
 
 

@@ -36,13 +36,13 @@ class Promoting:
         change: CatalogChange,
         staged: OverlayPartitions,
         tasks: TaskBuilder,
-        made: Copies,
+        files: Copies,
         *,
         now: int,
         version: int,
         runs: tuple[int, ...],
     ) -> None:
-        self._tx, self._change, self._staged, self._tasks, self._made = tx, change, staged, tasks, made
+        self._tx, self._change, self._staged, self._tasks, self._made = tx, change, staged, tasks, files
         self._now, self._version, self._runs = now, version, runs
 
     def promote(self, partitions: Mapping[str, Sequence[str]], publication_id: int) -> PromotionResult:
@@ -59,8 +59,8 @@ class Promoting:
         plans.published(self._tx, {(row.epoch, row.n) for row in rows}, self._now)
         applying.reshaped(self._tx, [node for node in partitions if self._tasks.reshaped(self._tx, node)])
         reached(FaultPoint.OVERLAY_PROMOTED)
-        contents = tuple((one.node, one.partition, not one.identical) for one in publications)
-        event = Promoted(contents, tuple(one.id for one in publications))
+        contents = tuple((publication.node, publication.partition, not publication.identical) for publication in publications)
+        event = Promoted(contents, tuple(publication.id for publication in publications))
         news = [News(row.node, row.partition, "published", row.verdict, "", row.rows, self._runs) for row in rows]
         return PromotionResult(event, news, rows)
 
@@ -80,14 +80,22 @@ class Promoting:
     def _taken_out(self, rows: Sequence[OverlayRow]) -> Iterator[QuarantineRecord]:
         """Rows that broke a check, while all others of their partitions become visible."""
         for row in rows:
-            made = self._staged.outcomes.get(AttemptId(row.epoch, row.n))
-            if made is not None and made.quarantined is not None:
-                sample = [one for result in made.audit.results for one in result.sample] if made.audit else []
+            outcome = self._staged.outcomes.get(AttemptId(row.epoch, row.n))
+            if outcome is not None and outcome.quarantined is not None:
+                sample = [item for result in outcome.audit.results for item in result.sample] if outcome.audit else []
                 yield QuarantineRecord(
-                    node=row.node, partition=row.partition, epoch=row.epoch, n=row.n, state="rejected", reason=made.reason,
-                    path=made.quarantined, rows=made.quarantined_rows, sample=msgspec.json.encode(sample).decode() if sample else None,
-                    delivery_id=None, at=self._now,
-                )  # fmt: skip
+                    node=row.node,
+                    partition=row.partition,
+                    epoch=row.epoch,
+                    n=row.n,
+                    state="rejected",
+                    reason=outcome.reason,
+                    path=outcome.quarantined,
+                    rows=outcome.quarantined_rows,
+                    sample=msgspec.json.encode(sample).decode() if sample else None,
+                    delivery_id=None,
+                    at=self._now,
+                )
 
     def _publication(self, row: OverlayRow, number: int, snapshot: int, before: Mapping[str, str | None]) -> PublicationRecord:
         return PublicationRecord(

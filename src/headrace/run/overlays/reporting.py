@@ -20,44 +20,48 @@ from headrace.store.queries import attempts
 from headrace.store.queries.plans import OverlayRow, PlanRecord
 
 
-def order(one: Backfilling, row: PlanRecord) -> RunRequest:
+def order(item: Backfilling, row: PlanRecord) -> RunRequest:
     """What goes on with a plan."""
     request: dict[str, Any] = msgspec.json.decode(row.request) if row.request else {}
     actor = Actor(ActorType.PERSON, row.actor)
-    return RunRequest(kind="backfill", targets=one.targets(INGESTED), actor=actor, request=request, reason=row.reason, plan=row.id)
+    return RunRequest(kind="backfill", targets=item.targets(INGESTED), actor=actor, request=request, reason=row.reason, plan=row.id)
 
 
-def said(tx: Transaction, one: Backfilling, now: int, action: Action, actor: Actor, reason: str) -> None:
+def said(tx: Transaction, item: Backfilling, now: int, action: Action, actor: Actor, reason: str) -> None:
     """Somebody did something about a plan."""
     append(
-        tx, now, AuditEvent(action=action, actor=actor, object=Object("backfill", str(one.id)), reason=reason, after=_figures(one.outcome))
+        tx,
+        now,
+        AuditEvent(action=action, actor=actor, object=Object("backfill", str(item.id)), reason=reason, after=_figures(item.outcome)),
     )
 
 
-def published(tx: Transaction, one: Backfilling, rows: Sequence[OverlayRow], now: int) -> None:
+def published(tx: Transaction, item: Backfilling, rows: Sequence[OverlayRow], now: int) -> None:
     """Partitions of a plan became visible, at once: one entry for each node."""
     count, total = Counter(row.node for row in rows), Counter[str]()
     for row in rows:
         total[row.node] += row.rows
     append_all(tx, now, [
-        AuditEvent(action=Action.PARTITION_PUBLISHED, actor=HEADRACE, object=Object("partition", node, f"backfill {one.id}"),
-              after={"partitions": count[node], "rows": total[node], "step": one.steps_done}, reason=one.reason)
+        AuditEvent(action=Action.PARTITION_PUBLISHED, actor=HEADRACE, object=Object("partition", node, f"backfill {item.id}"),
+              after={"partitions": count[node], "rows": total[node], "step": item.steps_done}, reason=item.reason)
         for node in count
     ])  # fmt: skip
 
 
-def finished(tx: Transaction, one: Backfilling, state: str, now: int) -> None:
+def finished(tx: Transaction, item: Backfilling, state: str, now: int) -> None:
     """A plan has ended: what it changed."""
     changed = {node: dict(zip(("partitions", "added", "removed", "changed"), figures, strict=True))
-               for node, figures in one.outcome.changed.items()}  # fmt: skip
-    after = {"state": state, **_figures(one.outcome), "rows": changed}
-    event = AuditEvent(action=Action.PLAN_FINISHED, actor=HEADRACE, object=Object("backfill", str(one.id)), reason=one.reason, after=after)
+               for node, figures in item.outcome.changed.items()}  # fmt: skip
+    after = {"state": state, **_figures(item.outcome), "rows": changed}
+    event = AuditEvent(
+        action=Action.PLAN_FINISHED, actor=HEADRACE, object=Object("backfill", str(item.id)), reason=item.reason, after=after
+    )
     append(tx, now, event)
 
 
 def failed(tx: Transaction, run: ActiveRun, nodes: Collection[str]) -> list[UnsuccessfulPartition]:
     """What production couldn't make of these nodes, in a run; each with why its last attempt failed."""
-    whys = {(one.node, key): one.reason for one in attempts.of_run(tx, run.id) for key in one.partitions}
+    whys = {(attempt.node, key): attempt.reason for attempt in attempts.of_run(tx, run.id) for key in attempt.partitions}
     return [
         UnsuccessfulPartition(node, key, PartitionState.FAILED, whys.get((node, key)) or state)
         for (node, key), state in run.results.items()
@@ -65,19 +69,19 @@ def failed(tx: Transaction, run: ActiveRun, nodes: Collection[str]) -> list[Unsu
     ]
 
 
-def outcome(one: Backfilling, run: ActiveRun | None, unmade: Sequence[UnsuccessfulPartition]) -> PlanOutcome:
+def outcome(item: Backfilling, run: ActiveRun | None, unmade: Sequence[UnsuccessfulPartition]) -> PlanOutcome:
     """What a plan has come to in the end."""
-    after = one.nodes(AFTERWARDS)
+    after = item.nodes(AFTERWARDS)
     more = sum(1 for (node, _), state in run.results.items() if node in after and state == "published") if run is not None else 0
-    return msgspec.structs.replace(one.outcome, published=one.outcome.published + more).with_failures(unmade)
+    return msgspec.structs.replace(item.outcome, published=item.outcome.published + more).with_failures(unmade)
 
 
-def state_of(found: PlanOutcome) -> str:
+def state_of(outcome: PlanOutcome) -> str:
     """Where a plan stands that has ended."""
-    if not found.failed:
+    if not outcome.failed:
         return "succeeded"
-    return "partial" if found.published else "failed"
+    return "partial" if outcome.published else "failed"
 
 
-def _figures(found: PlanOutcome) -> dict[str, Any]:
-    return {"published": found.published, "failed": found.failed, "redone": found.redone}
+def _figures(outcome: PlanOutcome) -> dict[str, Any]:
+    return {"published": outcome.published, "failed": outcome.failed, "redone": outcome.redone}

@@ -38,21 +38,21 @@ def production_files(change: CatalogChange, node: str, keys: frozenset[str]) -> 
     return [Copy(file, without) for file in change.shared_files(node, without)]
 
 
-def lacking(copies: Iterable[Copy], made: Copies) -> list[Copy]:
+def lacking(copies: Iterable[Copy], files: Copies) -> list[Copy]:
     """Those that nobody has made yet."""
-    return [copy for copy in copies if copy not in made]
+    return [copy for copy in copies if copy not in files]
 
 
 def errand(attempt: AttemptId, table: LakeTable, copies: Iterable[Copy]) -> Prune:
     """The task that makes them."""
     files = tuple(copies)
-    return Prune(str(attempt), table, tuple(one.file for one in files), tuple(one.without for one in files), "UTC")
+    return Prune(str(attempt), table, tuple(file.file for file in files), tuple(copy.without for copy in files), "UTC")
 
 
-def own_files(staged: OverlayPartitions, node: str, keys: frozenset[str], made: Copies) -> Iterator[StagedFile]:
+def own_files(staged: OverlayPartitions, node: str, keys: frozenset[str], files: Copies) -> Iterator[StagedFile]:
     """The files to be registered: as they were staged, or copied without what doesn't count any more."""
     for file, gone in _files(staged, node, keys):
-        left = made[Copy(FileRef(file.path), gone)].staged if gone else file
+        left = files[Copy(FileRef(file.path), gone)].staged if gone else file
         if left is not None:
             yield left
 

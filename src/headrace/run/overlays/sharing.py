@@ -20,12 +20,12 @@ class Sharing:
 
     def settle(self, tx: Transaction, production: Core, overlays: Sequence[Overlay], now: int) -> PostCommitActions:
         """Have plans give way where production is short, and tell each what the others hold."""
-        told, short = PostCommitActions(), frozenset(production.short())
-        for one in overlays:
-            told.add(one.share(tx, self.taken(production, overlays, one), now))
-        for one in overlays if short else ():  # they know by now that there is no room for what they give up
-            told.add(one.give_way(tx, short, now))
-        return told
+        actions, short = PostCommitActions(), frozenset(production.short())
+        for overlay in overlays:
+            actions.add(overlay.share(tx, self.taken(production, overlays, overlay), now))
+        for item in overlays if short else ():  # they know by now that there is no room for what they give up
+            actions.add(item.give_way(tx, short, now))
+        return actions
 
     def taken(self, production: Core, overlays: Iterable[Overlay], besides: Overlay | None = None) -> tuple[tuple[str, int], ...]:
         """What isn't a plan's to take: what production and the other plans hold, and what production is short of. A plan has to know it
@@ -37,7 +37,7 @@ class Sharing:
 
     def news(self, overlays: Iterable[Overlay]) -> Elsewhere | None:
         """What production's core is to be told, if that has changed."""
-        held = Elsewhere(_sum(one.core.held() for one in overlays))
+        held = Elsewhere(_sum(overlay.core.held() for overlay in overlays))
         if held == self._known:
             return None
         self._known = held

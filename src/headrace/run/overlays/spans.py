@@ -39,23 +39,23 @@ def keys_of(node: GraphNode, spans: Sequence[BackfillSpan], known: Iterable[str]
                 yield from (join(moment, data) for data in spec.values) if spec.values is not None else (moment,)
 
 
-def shared(nodes: Mapping[str, GraphNode], one: Backfill, other: Backfill) -> tuple[str, str] | None:
+def shared(nodes: Mapping[str, GraphNode], backfill: Backfill, other: Backfill) -> tuple[str, str] | None:
     """A partition that both plans make: its node, and the first of the range that they share; None if there is none."""
     theirs = {chosen.node: chosen.spans for chosen in other.chosen}
-    for chosen in one.chosen:
+    for chosen in backfill.chosen:
         if chosen.node in nodes and chosen.node in theirs:
-            found = _first_shared(nodes[chosen.node], chosen.spans, theirs[chosen.node])
-            if found is not None:
-                return chosen.node, found
+            result = _first_shared(nodes[chosen.node], chosen.spans, theirs[chosen.node])
+            if result is not None:
+                return chosen.node, result
     return None
 
 
 def _first_shared(node: GraphNode, mine: Iterable[BackfillSpan], theirs: Iterable[BackfillSpan]) -> str | None:
     """Where the first ranges begin to meet; each is looked at once."""
-    one, other = (sorted((*_ends(node, span), span.first) for span in spans) for spans in (mine, theirs))
+    item, other = (sorted((*_ends(node, span), span.first) for span in spans) for spans in (mine, theirs))
     here = there = 0
-    while here < len(one) and there < len(other):
-        (first, last, begins), (from_, until, there_begins) = one[here], other[there]
+    while here < len(item) and there < len(other):
+        (first, last, begins), (from_, until, there_begins) = item[here], other[there]
         if first <= until and from_ <= last:
             return max(begins, there_begins)
         here, there = (here + 1, there) if last < from_ else (here, there + 1)

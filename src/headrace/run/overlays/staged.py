@@ -33,13 +33,15 @@ class OverlayPartitions:
     @classmethod
     def read(cls, tx: Transaction, plan: int) -> OverlayPartitions:
         """What the store has of a plan."""
-        found = cls(plan)
+        partitions = cls(plan)
         for row in plans.staged(tx, plan):
             if row.state == STAGED:
-                found._keep(row)
-        for one in plans.outcomes(tx, plan):
-            found._remember(AttemptId(one.epoch, one.n), one.node, msgspec.msgpack.decode(one.outcome, type=TaskOutcome))
-        return found
+                partitions._keep(row)
+        for outcome in plans.outcomes(tx, plan):
+            partitions._remember(
+                AttemptId(outcome.epoch, outcome.n), outcome.node, msgspec.msgpack.decode(outcome.outcome, type=TaskOutcome)
+            )
+        return partitions
 
     # What there is
 
@@ -54,10 +56,10 @@ class OverlayPartitions:
             row = self.rows[node][key]
             if row.rows:
                 wanted.setdefault(AttemptId(row.epoch, row.n), []).append(key)
-        for attempt, found in wanted.items():
+        for attempt, results in wanted.items():
             file = self.outcomes[attempt].staged
             if file is not None:
-                yield file_ref(file, found, self.tables.get(node))
+                yield file_ref(file, results, self.tables.get(node))
 
     def other(self, node: str, key: str, content_hash: str | None) -> bool:
         """Whether a partition has other content now than when the plan made it last; true where that isn't known."""
@@ -106,8 +108,8 @@ class OverlayPartitions:
 
 def staged_paths(tx: Transaction) -> frozenset[str]:
     """The files that plans have staged and that may be published yet, relative to the lake's folder."""
-    found = (msgspec.msgpack.decode(one.outcome, type=TaskOutcome).staged for one in plans.outcomes(tx))
-    return frozenset(file.path for file in found if file is not None)
+    result = (msgspec.msgpack.decode(outcome.outcome, type=TaskOutcome).staged for outcome in plans.outcomes(tx))
+    return frozenset(file.path for file in result if file is not None)
 
 
 def file_ref(file: StagedFile, keys: Collection[str], table: LakeTable | None) -> FileRef:

@@ -100,7 +100,7 @@ def _done(order: CopyRequest) -> CopyResult:
 
     try:
         with DuckDBSession(Path(order.lake), readable=[Path(order.from_lake)]) as session:
-            return CopyResult(tuple(job for one in order.jobs if (job := _copy(session, one)) is not None))
+            return CopyResult(tuple(job for item in order.jobs if (job := _copy(session, item)) is not None))
     except (HeadraceError, OSError, duckdb.Error) as error:
         return CopyResult(error=str(error))
 
@@ -113,19 +113,21 @@ def _copy(session: DuckDBSession, job: Job) -> CopiedJob | None:
         if not _as_audited(session, job, part):
             refused.append(part.key)
             continue
-        one, table = _copy_part(session, job, part, table, first=not parts)
-        parts.append(one)
+        copied_part, table = _copy_part(session, job, part, table, first=not parts)
+        parts.append(copied_part)
     if table is None or not parts:
         return None
-    return CopiedJob(job.node, table, tuple(parts), _rewritten(session, job, table, tuple(one.key for one in parts)), tuple(refused))
+    return CopiedJob(job.node, table, tuple(parts), _rewritten(session, job, table, tuple(part.key for part in parts)), tuple(refused))
 
 
 def _as_audited(session: DuckDBSession, job: Job, part: PartitionCopy) -> bool:
     """Whether the files hold the rows that the publication says."""
     if not part.files:
         return part.rows == 0
-    found = {one.key: one for one in count_partitions(session, part.files, job.columns, hashed=part.content_hash is not None)}
-    rows, content = (found[part.key].rows, found[part.key].content_hash) if part.key in found else (0, None)
+    partitions = {
+        partition.key: partition for partition in count_partitions(session, part.files, job.columns, hashed=part.content_hash is not None)
+    }
+    rows, content = (partitions[part.key].rows, partitions[part.key].content_hash) if part.key in partitions else (0, None)
     return rows == part.rows and (part.rows == 0 or part.content_hash is None or content == part.content_hash)
 
 
@@ -139,8 +141,8 @@ def _copy_part(
     )
     content = staged.partitions[0].content_hash
     if staged.rows and part.content_hash is not None:
-        (found,) = hash_partitions(session, [FileRef(staged.path, lookup=ColumnLookup.SAME)], target.columns)
-        content = found.content_hash
+        (partition,) = hash_partitions(session, [FileRef(staged.path, lookup=ColumnLookup.SAME)], target.columns)
+        content = partition.content_hash
     return CopiedPart(part.key, part.publication, staged.hashed(content), content), target
 
 

@@ -51,15 +51,15 @@ class Histories:
         known = self._found.get(node)
         if known is None:
             known = self._found[node] = {}
-            for one in publications.history_of(self._tx, node):
-                known.setdefault(one.partition, []).append(one)
+            for publication in publications.history_of(self._tx, node):
+                known.setdefault(publication.partition, []).append(publication)
         return known
 
     def at(self, node: str, key: str, snapshot: int) -> ComparedPublication | None:
         """What a reader of a snapshot sees of a partition."""
-        for one in reversed(self.of(node).get(key, ())):
-            if one.snapshot <= snapshot:
-                return one if one.ended_snapshot is None or one.ended_snapshot > snapshot else None
+        for publication in reversed(self.of(node).get(key, ())):
+            if publication.snapshot <= snapshot:
+                return publication if publication.ended_snapshot is None or publication.ended_snapshot > snapshot else None
         return None
 
     def current(self, node: str, key: str) -> ComparedPublication | None:
@@ -103,21 +103,23 @@ class Offers:
         reads, stale = borrowing.reads(self._theirs, asset.name), self._stale_there.get(asset.name, frozenset())
         taken = self._taken.setdefault(asset.name, {})
         for key in sorted(self._own.of(asset.name)):
-            one = self._own.current(asset.name, key)
-            if one is None or key in stale or (one.epoch, one.n) not in reads or not self._needed(asset.name, key):
+            publication = self._own.current(asset.name, key)
+            if publication is None or key in stale or (publication.epoch, publication.n) not in reads or not self._needed(asset.name, key):
                 continue
-            if self._only is not None and (asset.name, key, one.id) not in self._only:
+            if self._only is not None and (asset.name, key, publication.id) not in self._only:
                 continue
-            if asset.name in self._same_as(one.version) and self._reads_the_same(asset, one, *reads[one.epoch, one.n]):
-                taken[key] = one
-                yield Offer(asset.name, key, one)
+            if asset.name in self._same_as(publication.version) and self._reads_the_same(
+                asset, publication, *reads[publication.epoch, publication.n]
+            ):
+                taken[key] = publication
+                yield Offer(asset.name, key, publication)
 
     def _needed(self, node: str, key: str) -> bool:
         """Whether production would compute it."""
-        standing = self._standing.get(node, {}).get(key)
-        if standing is None:
+        state = self._standing.get(node, {}).get(key)
+        if state is None:
             return True
-        return standing.state not in _CLOSED and (standing.stale or not standing.published or node in self._changed or self._moves(node))
+        return state.state not in _CLOSED and (state.stale or not state.published or node in self._changed or self._moves(node))
 
     def _moves(self, node: str) -> bool:
         """Whether something that it reads is promoted, which would make it stale."""
@@ -129,8 +131,8 @@ class Offers:
 
     @cached_property
     def _stale_there(self) -> dict[str, frozenset[str]]:
-        found = _by_node(self._theirs)
-        return {node: frozenset(key for key, one in keys.items() if one.stale) for node, keys in found.items()}
+        results = _by_node(self._theirs)
+        return {node: frozenset(key for key, state in keys.items() if state.stale) for node, keys in results.items()}
 
     def _same_as(self, version: int) -> frozenset[str]:
         """The nodes that give the same data under the same checks in a version of the environment, with all that they read."""
@@ -141,14 +143,18 @@ class Offers:
             known = self._alike[version] = borrowed(there, self._compiled)
         return known
 
-    def _reads_the_same(self, asset: Asset, one: ComparedPublication, own: int, production: int) -> bool:
+    def _reads_the_same(self, asset: Asset, publication: ComparedPublication, own: int, production: int) -> bool:
         node = self._compiled.nodes[asset.name]
         place = asset.place
         checks = [InputSpec(node=name, mode=InputMode.ALL, place=place) for name in node.check_references]
         for spec in expanded(self._compiled, (*node.inputs, *checks)):
             snapshot = production if spec.node in self._borrowed else own
-            wanted = None if spec.mode is InputMode.ALL else wanted_of(self._lookup, self._tx, asset, spec, (one.partition,))
-            if not (self._whole_same(spec.node, snapshot, one) if wanted is None else self._same(spec.node, wanted, snapshot, one)):
+            wanted = None if spec.mode is InputMode.ALL else wanted_of(self._lookup, self._tx, asset, spec, (publication.partition,))
+            if not (
+                self._whole_same(spec.node, snapshot, publication)
+                if wanted is None
+                else self._same(spec.node, wanted, snapshot, publication)
+            ):
                 return False
         return True
 
@@ -183,8 +189,8 @@ class Offers:
         """Whether production is going to compute a partition that the environment computed for itself."""
         if node in self._borrowed or key in self._taken.get(node, {}):
             return False
-        standing = self._standing.get(node, {}).get(key)
-        return node in self._changed or (standing is not None and standing.stale)
+        state = self._standing.get(node, {}).get(key)
+        return node in self._changed or (state is not None and state.stale)
 
 
 def _alike(read: ComparedPublication | None, after: ComparedPublication | None, is_open: bool) -> bool:
@@ -195,7 +201,7 @@ def _alike(read: ComparedPublication | None, after: ComparedPublication | None, 
 
 
 def _by_node(tx: Transaction) -> dict[str, dict[str, standings.StoredPartitionState]]:
-    found: dict[str, dict[str, standings.StoredPartitionState]] = {}
-    for one in standings.standings(tx):
-        found.setdefault(one.node, {})[one.partition] = one
-    return found
+    results: dict[str, dict[str, standings.StoredPartitionState]] = {}
+    for state in standings.standings(tx):
+        results.setdefault(state.node, {})[state.partition] = state
+    return results

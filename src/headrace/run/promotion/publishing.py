@@ -35,7 +35,7 @@ class PendingPromotion(msgspec.Struct, frozen=True):
 
     def offered(self, offers: Sequence[Offer]) -> PendingPromotion:
         """What of it is still offered. Raises LakeError where a table can't be published in parts."""
-        left = {(one.node, one.key) for one in offers}
+        left = {(offer.node, offer.key) for offer in offers}
         jobs = []
         for job in self.jobs:
             parts = tuple(part for part in job.parts if (job.node, part.key) in left)
@@ -73,7 +73,7 @@ class Publisher:
     def publish(self, promotion: PendingPromotion, offers: Sequence[Offer]) -> dict[str, int]:
         """How many partitions of each node that is. Raises TableMoved, FileMoved, NeedsRewrite or LakeError where production's tables
         aren't as they were when the rows were copied; then nothing of it may be committed."""
-        offered = {(one.node, one.key): one.publication for one in offers}
+        offered = {(offer.node, offer.key): offer.publication for offer in offers}
         change = CatalogChange.begin(self._tx, self._now)
         request = msgspec.json.encode({"environment": promotion.environment}).decode()
         run = leading.start_run(self._tx, kind="promotion", request=request, actor=self._actor.id, now=self._now)
@@ -95,7 +95,7 @@ class Publisher:
             change.create_table(job.table)
         else:
             change.evolve_table(job.table)
-        rewrites = [Rewrite(one.path, one.staged) for one in job.rewritten]
+        rewrites = [Rewrite(file.path, file.staged) for file in job.rewritten]
         change.replace(job.node, [part.key for part in job.parts], [part.staged for part in job.parts], rewrites=rewrites)
 
     def _job(self, environment: str, run: int, job: CopiedJob, offered: dict[tuple[str, str], ComparedPublication]) -> None:
@@ -151,7 +151,7 @@ class Publisher:
 def make_durable(folders: Folders, promotion: PendingPromotion) -> None:
     """What was copied is on the disk, and is what was copied. Raises LakeError."""
     files = [part.staged for job in promotion.jobs for part in job.parts]
-    files += [one.staged for job in promotion.jobs for one in job.rewritten if one.staged is not None]
+    files += [file.staged for job in promotion.jobs for file in job.rewritten if file.staged is not None]
     if files:
         sync([folders.lake / file.path for file in files])
     for file in files:

@@ -30,14 +30,14 @@ from headrace.run.steps.worker_context import WorkerContext
 
 
 def besides(
-    task: IngestTask, context: WorkerContext, session: DuckDBSession, drifting: Drifting, kept: RawCopy, name: str
+    task: IngestTask, context: WorkerContext, session: DuckDBSession, drifting: Drifting, copy: RawCopy, name: str
 ) -> tuple[Fact, ...]:
     """What would hold the delivery if its names were decided; nothing where it can't be read like that either."""
     import duckdb
 
     if drifting.pinned is None or task.source.partition.grain is None or not task.history:
         return ()
-    prepared = read_as(task, context, session, kept, name, pinned=drifting.pinned, adapt=drifting.as_if_decided)
+    prepared = read_as(task, context, session, copy, name, pinned=drifting.pinned, adapt=drifting.as_if_decided)
     if not isinstance(prepared, PreparedDelivery):
         return ()
     try:
@@ -57,9 +57,9 @@ def besides(
         facts = _judged(task, session, prepared, staged, table)
     finally:
         (context.folders.lake / staged.path).unlink()
-    found = [fact for fact in facts if fact.severity is FactSeverity.HOLD and fact.column not in drifting.gone]
+    results = [fact for fact in facts if fact.severity is FactSeverity.HOLD and fact.column not in drifting.gone]
     renamed = drifting.renamed
-    return tuple(_told_beside(fact, renamed.get(fact.column)) for fact in found)
+    return tuple(_told_beside(fact, renamed.get(fact.column)) for fact in results)
 
 
 def _told_beside(fact: Fact, renamed: DriftChange | None) -> Fact:
@@ -68,7 +68,7 @@ def _told_beside(fact: Fact, renamed: DriftChange | None) -> Fact:
     if renamed is None:
         return msgspec.structs.replace(fact, detail=f"{fact.detail}; {BESIDES}")
     detail = fact.detail
-    scale = next((one for one in renamed.differs if one.kind is ValueDifferenceKind.SCALE), None)
+    scale = next((differ for differ in renamed.differs if differ.kind is ValueDifferenceKind.SCALE), None)
     if scale is not None and detail.startswith(SIZE) and "?" not in detail:
         detail = f"{SIZE}{scale.times}"
     return msgspec.structs.replace(fact, detail=f"{detail}; {DELIVERED_AS}{renamed.to}; {BESIDES}")
@@ -76,7 +76,7 @@ def _told_beside(fact: Fact, renamed: DriftChange | None) -> Fact:
 
 def _judged(task: IngestTask, session: DuckDBSession, prepared: PreparedDelivery, staged: StagedFile, table: LakeTable) -> tuple[Fact, ...]:
     source = task.source
-    found = audit(
+    result = audit(
         session,
         staged,
         table,
@@ -88,6 +88,6 @@ def _judged(task: IngestTask, session: DuckDBSession, prepared: PreparedDelivery
         timezone=source.timezone,
         classified=[column.name for column in task.promised or () if column.classification],
     )
-    found = with_end(with_repeated(found, session, staged, table), prepared)
-    found = with_lasting(found, session, staged, table, task)
-    return oddities(found, staged, task.keys, task.around, task.history, source.partition.grain).facts
+    result = with_end(with_repeated(result, session, staged, table), prepared)
+    result = with_lasting(result, session, staged, table, task)
+    return oddities(result, staged, task.keys, task.around, task.history, source.partition.grain).facts

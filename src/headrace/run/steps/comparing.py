@@ -48,10 +48,10 @@ def _differences(
     names = [both.name for both in columns]
     known = next((key for check in checks if (key := _key(check, names))), None)
     if known and not any(_repeats(session, side, known) for side in (before, after)):
-        found = _by_key(session, before, after, known, names)
+        counts = _by_key(session, before, after, known, names)
     else:
-        found = _as_multisets(session, before, after, names)
-    return {key: changed for key, changed in found.items() if changed != RowChangeCounts()}
+        counts = _as_multisets(session, before, after, names)
+    return {key: changed for key, changed in counts.items() if changed != RowChangeCounts()}
 
 
 class _Both:
@@ -119,8 +119,8 @@ def _as_multisets(session: DuckDBSession, before: str, after: str, names: Sequen
     """Without a key a row that differs in one cell is one removed and one added."""
     columns = ", ".join([_PARTITION, *map(quote, names)])
 
-    def only(one: str, other: str) -> str:
-        return f"SELECT {columns} FROM ({one}) EXCEPT ALL SELECT {columns} FROM ({other})"
+    def only(item: str, other: str) -> str:
+        return f"SELECT {columns} FROM ({item}) EXCEPT ALL SELECT {columns} FROM ({other})"
 
     rows = session.connection.execute(
         f"SELECT {_PARTITION}, sum(new)::BIGINT, sum(gone)::BIGINT FROM (SELECT {_PARTITION}, 1 AS new, 0 AS gone "

@@ -165,45 +165,45 @@ def _judged(task: ComputeTask, context: WorkerContext, outcome: TaskOutcome, pro
     return row_split.settle(_concluded(task, context, outcome, produced, row_split.audit), context)
 
 
-def _concluded(task: ComputeTask, context: WorkerContext, outcome: TaskOutcome, produced: AssetOutput, found: Audit) -> TaskOutcome:
+def _concluded(task: ComputeTask, context: WorkerContext, outcome: TaskOutcome, produced: AssetOutput, result: Audit) -> TaskOutcome:
     assert produced.staged is not None
     assert produced.table is not None
     if task.without:
-        found = found.with_warning()
-    found = with_views(found, task.views, _session(task, context), produced.staged, produced.table, task.now_us, produced.files)
-    measures = msgspec.structs.replace(outcome.measures, audit_seconds=found.seconds)
-    strange = _strange(task, produced.staged, found)
-    found = strange.audit
+        result = result.with_warning()
+    result = with_views(result, task.views, _session(task, context), produced.staged, produced.table, task.now_us, produced.files)
+    measures = msgspec.structs.replace(outcome.measures, audit_seconds=result.seconds)
+    strange = _strange(task, produced.staged, result)
+    result = strange.audit
     facts = strange.facts
-    if found.verdict in (Verdict.HELD, Verdict.REJECTED):
+    if result.verdict in (Verdict.HELD, Verdict.REJECTED):
         earlier = EarlierPartition(task.earlier, task.earlier_failed, task.scope.partitions, task.scope.timezone, task.earlier_as_of_us)
         facts = with_own_checks(
-            facts, found, DeclaredChecks(task.checks), earlier, _session(task, context), produced.staged, produced.table
+            facts, result, DeclaredChecks(task.checks), earlier, _session(task, context), produced.staged, produced.table
         )
-    outcome = msgspec.structs.replace(outcome, audit=found, measures=measures, staged=_hashed(produced.staged, found), facts=facts)
-    if found.verdict not in (Verdict.HELD, Verdict.REJECTED):
+    outcome = msgspec.structs.replace(outcome, audit=result, measures=measures, staged=_hashed(produced.staged, result), facts=facts)
+    if result.verdict not in (Verdict.HELD, Verdict.REJECTED):
         rewritten = context.rewrite(task.shared, produced.table, task.scope.partitions, task.scope.timezone)
         return msgspec.structs.replace(outcome, rewritten=rewritten, reason="; ".join(filter(None, [_done_without(task), strange.reason])))
     reason = "; ".join(
-        filter(None, [*(r.said for r in found.results if r.outcome == "failed" and r.severity == "blocking"), strange.reason])
+        filter(None, [*(r.said for r in result.results if r.outcome == "failed" and r.severity == "blocking"), strange.reason])
     )
     context.discard(produced.replacement)
     if len(task.scope.partitions) > 1:  # they are tried again, fewer at once: only a partition alone is quarantined
         (context.folders.lake / produced.staged.path).unlink()
-        return msgspec.structs.replace(outcome, state=found.verdict.value, reason=reason)
+        return msgspec.structs.replace(outcome, state=result.verdict.value, reason=reason)
     quarantined = context.quarantine(produced.staged)
-    return msgspec.structs.replace(outcome, state=found.verdict.value, reason=reason, quarantined=quarantined)
+    return msgspec.structs.replace(outcome, state=result.verdict.value, reason=reason, quarantined=quarantined)
 
 
-def _strange(task: ComputeTask, staged: StagedFile, found: Audit) -> EvaluatedAudit:
+def _strange(task: ComputeTask, staged: StagedFile, result: Audit) -> EvaluatedAudit:
     """What is odd about the partitions. Rows that only change a table aren't a partition of it, so that they are like no other."""
     grain = Grain(task.scope.grain) if task.scope.grain is not None and task.merge is None else None
-    return oddities(found, staged, task.scope.partitions, task.around, task.history, grain, inputs=task.inputs)
+    return oddities(result, staged, task.scope.partitions, task.around, task.history, grain, inputs=task.inputs)
 
 
-def _hashed(staged: StagedFile, found: Audit) -> StagedFile:
+def _hashed(staged: StagedFile, result: Audit) -> StagedFile:
     """With the content hashes that the audit's scan took."""
-    return staged.hashed(found.content_hash).hashed_each(found.hashes())
+    return staged.hashed(result.content_hash).hashed_each(result.hashes())
 
 
 def _whole(task: ComputeTask, produced: AssetOutput) -> TableContents | None:

@@ -22,19 +22,19 @@ CONTENTS_MIN = 20
 """So many different rows that are each there an even number of times are that by no chance."""
 
 
-def with_copies(found: Audit, session: DuckDBSession, staged: StagedFile, table: LakeTable) -> Audit:
+def with_copies(audit: Audit, session: DuckDBSession, staged: StagedFile, table: LakeTable) -> Audit:
     """The metrics of a delivery of one partition, with how many times each of its rows is there
     under other keys."""
     names = [column.name for column in table.columns if column.name != PARTITION_COLUMN]
-    if not found.metrics or not 2 * CONTENTS_MIN <= staged.rows <= ROWS_MAX or len(names) > COLUMNS_MAX:
-        return found
-    rows = relation_sql([FileRef(staged.path, lookup=FileLookup.SAME)], [one for one in table.columns if one.name in names])
-    even = [name for name in names if _may_be_even(found.profile.get(name), staged.rows)]
+    if not audit.metrics or not 2 * CONTENTS_MIN <= staged.rows <= ROWS_MAX or len(names) > COLUMNS_MAX:
+        return audit
+    rows = relation_sql([FileRef(staged.path, lookup=FileLookup.SAME)], [column for column in table.columns if column.name in names])
+    even = [name for name in names if _may_be_even(audit.profile.get(name), staged.rows)]
     same = [name for name, times in zip(even, _times(session, rows, even), strict=True) if times > 1]
     copies = _copies(session, rows, same) if same else 1
     apart = tuple(name for name in names if name not in same) if copies > 1 else ()
-    known = msgspec.structs.replace(metrics.decoded(found.metrics), copies=copies, apart=apart)
-    return msgspec.structs.replace(found, metrics=metrics.encoded(known))
+    known = msgspec.structs.replace(metrics.decoded(audit.metrics), copies=copies, apart=apart)
+    return msgspec.structs.replace(audit, metrics=metrics.encoded(known))
 
 
 def _may_be_even(profile: ColumnProfile | None, rows: int) -> bool:
@@ -52,8 +52,8 @@ def _times(session: DuckDBSession, rows: str, names: Sequence[str]) -> list[int]
     """Of each column, by which number all counts of its values can be divided."""
     if not names:
         return []
-    one = "SELECT {at} AS at, list(DISTINCT n) FROM (SELECT count(*) AS n FROM ({rows}) AS file GROUP BY {name})"
-    each = (one.format(at=at, rows=rows, name=quote(name)) for at, name in enumerate(names))
+    item = "SELECT {at} AS at, list(DISTINCT n) FROM (SELECT count(*) AS n FROM ({rows}) AS file GROUP BY {name})"
+    each = (item.format(at=at, rows=rows, name=quote(name)) for at, name in enumerate(names))
     counts = dict(session.connection.execute(" UNION ALL ".join(each)).fetchall())
     return [math.gcd(*counts[at]) for at in range(len(names))]
 

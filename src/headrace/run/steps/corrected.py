@@ -36,16 +36,16 @@ def corrected(
     it."""
     import duckdb
 
-    found: list[Fact] = []
+    facts: list[Fact] = []
     for part in staged.partitions[:PARTITIONS_MAX]:
         known = before.get(part.key)
         if known is None or not known.attempt or max(part.rows, known.rows) > ROWS_MAX:
             continue
         try:
-            found += _of(part.key, part.rows, known, previous, staged, past, session)
+            facts += _of(part.key, part.rows, known, previous, staged, past, session)
         except duckdb.Error:  # what can't be compared is restated all the same
             continue
-    return tuple(found)
+    return tuple(facts)
 
 
 def _of(
@@ -57,12 +57,12 @@ def _of(
     past: Sequence[StoredMetrics],
     session: DuckDBSession,
 ) -> Iterator[Fact]:
-    old = {one.name.lower(): one for one in previous.columns if one.name != PARTITION_COLUMN}
-    both = [one for one in staged.columns if _same_type(one, old)][:COLUMNS_MAX]
+    old = {column.name.lower(): column for column in previous.columns if column.name != PARTITION_COLUMN}
+    both = [column for column in staged.columns if _same_type(column, old)][:COLUMNS_MAX]
     was, now = before_sql(previous, [key]), after_sql(staged, [key])
     times = known.rows // rows if rows >= CONTENTS_MIN and not known.rows % rows else 1
     if 2 <= times <= TIMES_MAX and len(both) == len(old):
-        names = [one.name for one in both]
+        names = [column.name for column in both]
         apart = _apart(session, was, now, names, times)
         if apart is not None:
             yield copied(key, known, rows, times, apart)
@@ -99,9 +99,13 @@ def _renamed(
     key: str, known: PreviousPublication, name: str, was: str, now: str, past: Sequence[StoredMetrics], session: DuckDBSession
 ) -> Iterator[Fact]:
     sides = [_counted(session, rows, name) for rows in (was, now)]
-    if sides[0] == sides[1] or not all(2 <= len(one) <= CATEGORIES_MAX for one in sides):
+    if sides[0] == sides[1] or not all(2 <= len(side) <= CATEGORIES_MAX for side in sides):
         return
-    history = [own.shares for one in past if (own := decoded(one.vector).columns.get(name)) is not None and own.shares]
+    history = [
+        column_metrics.shares
+        for metrics in past
+        if (column_metrics := decoded(metrics.vector).columns.get(name)) is not None and column_metrics.shares
+    ]
     fact = renamed(key, known, name, sides[0], sides[1], history)
     if fact is not None:
         yield fact

@@ -31,8 +31,8 @@ def put_down_to_files(answer: TaskOutcome, task: Task, lake: Path) -> TaskOutcom
         wrong = _wrong(lake / path)
         if wrong and lost_with(Path(path).name) is None:  # what was given up is being made again
             message = f"{LAKE_FILE}{path} {wrong}"
-            found = BodyError(ErrorKind.ENVIRONMENT, message, hint="headrace incidents lists what repairs it", code="data_corrupted")
-            return msgspec.structs.replace(answer, error=found)
+            body_error = BodyError(ErrorKind.ENVIRONMENT, message, hint="headrace incidents lists what repairs it", code="data_corrupted")
+            return msgspec.structs.replace(answer, error=body_error)
     return answer
 
 
@@ -53,5 +53,5 @@ def _paths(value: Any) -> Iterator[str]:
         for name in value.__struct_fields__:
             yield from _paths(getattr(value, name))
     elif isinstance(value, tuple):
-        for one in value:
-            yield from _paths(one)
+        for item in value:
+            yield from _paths(item)

@@ -77,8 +77,8 @@ class Drifting:
         unclear = dict(compared.doubled)
         candidates = [name for name in compared.added if name not in unclear]
         renames = self._propose(compared.dropped, candidates, header.names) if compared.dropped and candidates else ()
-        found = changes_of(compared, self._rules, renames)
-        changes = tuple(one for one in found if one.kind is not DriftKind.ADDED or one.column not in self._unagreed)
+        drift_changes = changes_of(compared, self._rules, renames)
+        changes = tuple(change for change in drift_changes if change.kind is not DriftKind.ADDED or change.column not in self._unagreed)
         self._of_names[header.names] = changes
         if blocks(changes):
             return Drift(compared.dropped, compared.added, told(changes))
@@ -103,7 +103,7 @@ class Drifting:
         compared, changes = compare(expected, header.names, header.doubled), self._of_names[header.names]
         if compared.doubled or compared.clashes or 2 * len(compared.names) < len(expected):
             return told
-        mapped = {one.to: one.column for one in changes if one.kind is DriftKind.RENAMED and one.to is not None}
+        mapped = {change.to: change.column for change in changes if change.kind is DriftKind.RENAMED and change.to is not None}
         names = {**compared.names, **mapped}
         names |= self._own_names(header, names)
         return Adapted(names, tuple(name for name in compared.added if name not in names))
@@ -115,28 +115,28 @@ class Drifting:
     @property
     def renamed(self) -> dict[str, DriftChange]:
         """Columns that a file has under another name, or probably has."""
-        found = (one for changes in self._of_names.values() for one in changes)
-        return {one.column: one for one in found if one.kind is DriftKind.RENAMED}
+        result = (change for changes in self._of_names.values() for change in changes)
+        return {change.column: change for change in result if change.kind is DriftKind.RENAMED}
 
     @property
     def gone(self) -> frozenset[str]:
         """Columns that a file hasn't, and that nothing stands for."""
-        return frozenset(one.column for one in self._dropped)
+        return frozenset(change.column for change in self._dropped)
 
     @property
     def unmissed(self) -> frozenset[str]:
         """Those of them that nobody uses."""
-        return self.gone - {one.column for one in self._dropped if one.used_by}
+        return self.gone - {change.column for change in self._dropped if change.used_by}
 
     @property
     def _dropped(self) -> Iterator[DriftChange]:
-        return (one for changes in self._of_names.values() for one in changes if one.kind is DriftKind.DROPPED)
+        return (change for changes in self._of_names.values() for change in changes if change.kind is DriftKind.DROPPED)
 
     def _computed(self, names: Mapping[str, str], header: Sequence[str]) -> dict[str, str] | Drift:
         """Columns that the contract has converted in this interval, where the file calls them as it
         should: column → SQL. A Drift where the file lacks what an expression reads."""
         called = {column: name for name, column in names.items()}
-        found = {}
+        results = {}
         self.as_is = {}
         for column in self._task.promised or ():
             text = conversion_at(column, self._interval)
@@ -155,8 +155,8 @@ class Drifting:
             if lacking:
                 said = f"the conversion of {column.name} reads {lacking[0]!r}, which it doesn't have"
                 return Drift(tuple(lacking), (), said)
-            found[column.name] = expression.over({name: names.get(name, name) for name in header})
-        return found
+            results[column.name] = expression.over({name: names.get(name, name) for name in header})
+        return results
 
     def _expected(self) -> list[Expected]:
         contract = {column.name: column for column in self._task.promised or ()}
@@ -206,7 +206,7 @@ class Drifting:
         """Values that aren't of their types: in another format, in a wider type, or left out. While nothing is pinned, they are held."""
         if pinned is None:
             of_contract = [msgspec.structs.replace(self._of_type(bad, ""), policy=Policy.BLOCK) for bad in why.columns]
-            self._of_values |= {(one.kind, one.column): one for one in of_contract}
+            self._of_values |= {(change.kind, change.column): change for change in of_contract}
             return None
         now = {column.name: column.type for column in why.reads_as.columns} if why.reads_as else {}
         only_format = bool(now) and all(now.get(bad.column, bad.type) == bad.type for bad in why.columns)
@@ -214,9 +214,9 @@ class Drifting:
             return self._another_format(why, why.reads_as, pinned)
         changes = [self._of_type(bad, now.get(bad.column, "")) for bad in why.columns]
         if blocks(changes) or any((change.kind, change.column) in self._of_values for change in changes):
-            self._of_values |= {(one.kind, one.column): msgspec.structs.replace(one, policy=Policy.BLOCK) for one in changes}
+            self._of_values |= {(change.kind, change.column): msgspec.structs.replace(change, policy=Policy.BLOCK) for change in changes}
             return None
-        self._of_values |= {(one.kind, one.column): one for one in changes}
+        self._of_values |= {(change.kind, change.column): change for change in changes}
         return self._read_widely(pinned, {bad.column: now.get(bad.column, "") for bad in why.columns})
 
     def _another_format(self, why: TypeDrift, reads_as: SourceSchema, pinned: SourceSchema) -> SourceSchema | None:
@@ -258,17 +258,19 @@ class Drifting:
         one has the type that the last published delivery had."""
         if self._task.pinned is None or self.pinned is None:
             return None
-        before = {one.name: one.type for one in self._task.pinned.columns}
-        bad = {one.column: one.type for one in why.columns}
+        before = {column.name: column.type for column in self._task.pinned.columns}
+        bad = {column.column: column.type for column in why.columns}
         if not all(name in self.declared_at and before.get(name, is_) != is_ for name, is_ in bad.items()):
             return None
-        columns = tuple(LakeColumn(one.name, before[one.name] if one.name in bad else one.type, one.id) for one in self.pinned.columns)
+        columns = tuple(
+            LakeColumn(column.name, before[column.name] if column.name in bad else column.type, column.id) for column in self.pinned.columns
+        )
         return msgspec.structs.replace(self.pinned, columns=columns)
 
     def declared_otherwise(self, why: TypeDrift, before: SourceSchema) -> TypeDrift:
         """The delivery is as it was expected `before`: what holds it is what the contract says now. The drift
         that says so."""
-        types = {one.name: one.type for one in before.columns}
+        types = {column.name: column.type for column in before.columns}
         said = self._declared_anew(why, before)
         for at, change in list(self._of_values.items()):
             if change.column in said:
@@ -291,16 +293,17 @@ class Drifting:
 
     def _declared_anew(self, why: TypeDrift, before: SourceSchema) -> dict[str, str]:
         """Column → what the contract says of its type now, and what it was `before`."""
-        types = {one.name: one.type for one in before.columns}
+        types = {column.name: column.type for column in before.columns}
         return {
-            one.column: f"{self.declared_at[one.column]} declares {one.type} now; it was {types[one.column]} before" for one in why.columns
+            column.column: f"{self.declared_at[column.column]} declares {column.type} now; it was {types[column.column]} before"
+            for column in why.columns
         }
 
     @cached_property
     def declared_at(self) -> dict[str, str]:
         """Column → where the contract says its type."""
         promised = self._task.promised or ()
-        return {one.name: f"{one.place.file}:{one.place.line}" for one in promised if one.type and one.place is not None}
+        return {column.name: f"{column.place.file}:{column.place.line}" for column in promised if column.type and column.place is not None}
 
     def _widens(self, column: str, was: str, now: str) -> bool:
         """Whether all that the column has held so far is the same in the other type."""
@@ -310,10 +313,14 @@ class Drifting:
 
     def _read_widely(self, pinned: SourceSchema, now: dict[str, str]) -> SourceSchema:
         """The wider types where there are; values that fit no wider type are left out."""
-        types = {one.name: now[one.name] for one in pinned.columns if now.get(one.name)}
-        wider = {one.name for one in pinned.columns if one.name in types and self._widens(one.name, one.type, types[one.name])}
-        columns = tuple(LakeColumn(one.name, types[one.name] if one.name in wider else one.type, one.id) for one in pinned.columns)
-        left_out = [one.name for one in pinned.columns if one.name in now and one.name not in wider]
+        types = {column.name: now[column.name] for column in pinned.columns if now.get(column.name)}
+        wider = {
+            column.name for column in pinned.columns if column.name in types and self._widens(column.name, column.type, types[column.name])
+        }
+        columns = tuple(
+            LakeColumn(column.name, types[column.name] if column.name in wider else column.type, column.id) for column in pinned.columns
+        )
+        left_out = [column.name for column in pinned.columns if column.name in now and column.name not in wider]
         form = msgspec.structs.replace(pinned.format, lenient=(*pinned.format.lenient, *left_out))
         return msgspec.structs.replace(pinned, columns=columns, format=form)
 
@@ -334,9 +341,9 @@ class Drifting:
         elif isinstance(result, UnreadableFile):  # what can't be read has no names
             read = []
         else:
-            read = [next((one for one in self._of_names.values() if blocks(one)), ())]
-        found = {(one.kind, one.column, one.to): one for changes in read for one in changes}
-        return (*found.values(), *self._of_values.values())
+            read = [next((name for name in self._of_names.values() if blocks(name)), ())]
+        drift_changes = {(change.kind, change.column, change.to): change for changes in read for change in changes}
+        return (*drift_changes.values(), *self._of_values.values())
 
     def _at_first(self, header: FileHeader) -> tuple[DriftChange, ...]:
         """Of a header that was compared with nothing, because nothing is expected yet: names that it gives twice."""
@@ -354,10 +361,12 @@ class Drifting:
         known = set(self._task.pinned.names)
         there = {name for part in (prepared.parts or (prepared,)) for name in part.header.names}
         absent = self._unagreed - there
-        columns = tuple(one for one in prepared.schema.columns if one.name not in absent)
-        came = [(one.name, self._interval) for one in columns if one.name not in known]
+        columns = tuple(column for column in prepared.schema.columns if column.name not in absent)
+        came = [(column.name, self._interval) for column in columns if column.name not in known]
         gone = (DriftKind.DROPPED, DriftKind.RENAMED)
-        went = {one.column: self._interval for one in self.changes(prepared) if one.kind in gone and one.policy is not Policy.MAP}
+        went = {
+            change.column: self._interval for change in self.changes(prepared) if change.kind in gone and change.policy is not Policy.MAP
+        }
         until = {name: at for name, at in self._task.pinned.until if name not in there}
         pin = msgspec.structs.replace(
             self._task.pinned,
@@ -379,31 +388,31 @@ class Drifting:
 
     def _inside_to_pin(self, prepared: PreparedDelivery) -> tuple[Inside, ...]:
         """What columns hold: of those whose change was published, what they hold now."""
-        changed = {one.column for one in self._of_values.values() if one.kind is DriftKind.NESTED}
-        found = {one.column: one for one in prepared.schema.inside}
+        changed = {value.column for value in self._of_values.values() if value.kind is DriftKind.NESTED}
+        insides = {item.column: item for item in prepared.schema.inside}
         for part in prepared.parts or (prepared,):
             now = dict(zip(part.header.names, part.header.inside, strict=False))
-            found |= {name: now_known(one, now[name]) for name, one in found.items() if name in changed and now.get(name)}
-        return tuple(found.values())
+            insides |= {name: now_known(item, now[name]) for name, item in insides.items() if name in changed and now.get(name)}
+        return tuple(insides.values())
 
 
 def with_contract(pinned: SourceSchema, promised: Sequence[ContractColumn], table: LakeTable | None) -> SourceSchema:
     """What is pinned, as the contract says it now: its types, and its columns that no delivery had yet. Columns that only the table
     has are kept, and needn't come."""
     types = {column.name: parse(column.type).text for column in promised if column.type}
-    columns = [LakeColumn(one.name, types.get(one.name, one.type), one.id) for one in pinned.columns]
-    have = {one.name.lower() for one in columns}
-    columns += [LakeColumn(one.name, types.get(one.name, "VARCHAR"), 0) for one in promised if one.name.lower() not in have]
+    columns = [LakeColumn(column.name, types.get(column.name, column.type), column.id) for column in pinned.columns]
+    have = {column.name.lower() for column in columns}
+    columns += [LakeColumn(column.name, types.get(column.name, "VARCHAR"), 0) for column in promised if column.name.lower() not in have]
     names = _unagreed(pinned, promised, table)
-    columns += [LakeColumn(one.name, one.type, 0) for one in (table.columns if table is not None else ()) if one.name in names]
-    optional = [one.name for one in columns if one.name in names]
+    columns += [LakeColumn(column.name, column.type, 0) for column in (table.columns if table is not None else ()) if column.name in names]
+    optional = [column.name for column in columns if column.name in names]
     return msgspec.structs.replace(pinned, columns=tuple(columns), optional=(*pinned.optional, *optional))
 
 
 def _unagreed(pinned: SourceSchema, promised: Sequence[ContractColumn], table: LakeTable | None) -> frozenset[str]:
     """The columns that only the table has: of deliveries that somebody accepted, and of contracts that say no more of them."""
-    have = {name.lower() for name in (*pinned.names, *(one.name for one in promised))}
-    return frozenset(one.name for one in (table.columns[1:] if table is not None else ()) if one.name.lower() not in have)
+    have = {name.lower() for name in (*pinned.names, *(column.name for column in promised))}
+    return frozenset(column.name for column in (table.columns[1:] if table is not None else ()) if column.name.lower() not in have)
 
 
 def needs_room(schema: SourceSchema, table: LakeTable | None) -> bool:
@@ -411,13 +420,13 @@ def needs_room(schema: SourceSchema, table: LakeTable | None) -> bool:
     if table is None:
         return False
     has = {column.name.lower(): column.type for column in table.columns}
-    return any(one.name.lower() not in has or _wants_room(has[one.name.lower()], one.type) for one in schema.columns)
+    return any(column.name.lower() not in has or _wants_room(has[column.name.lower()], column.type) for column in schema.columns)
 
 
 def of_file(prepared: PreparedDelivery) -> SourceSchema:
     """How a delivery was read, as far as it depends on the delivery itself: columns that only others have don't make it another one."""
     there = {name for part in (prepared.parts or (prepared,)) for name in part.header.names}
-    columns = tuple(LakeColumn(one.name, one.type, 0) for one in prepared.schema.columns if one.name in there)
+    columns = tuple(LakeColumn(column.name, column.type, 0) for column in prepared.schema.columns if column.name in there)
     return msgspec.structs.replace(prepared.schema, columns=columns)
 
 
@@ -443,8 +452,8 @@ def _wants_room(has: str, wanted: str) -> bool:
 def _written(schema: SourceSchema, type_name: str) -> str:
     """How values of a type are written in a format."""
     form = schema.format
-    found = form.date_format if type_name == "DATE" else form.timestamp_format if type_name == "TIMESTAMP" else None
-    return found or ("a decimal comma" if form.decimal == "," else "ISO 8601")
+    result = form.date_format if type_name == "DATE" else form.timestamp_format if type_name == "TIMESTAMP" else None
+    return result or ("a decimal comma" if form.decimal == "," else "ISO 8601")
 
 
 def _day_and_month_swapped(was: SourceSchema, now: SourceSchema) -> bool:

@@ -40,12 +40,12 @@ def export(task: ExportTask, context: WorkerContext) -> TaskOutcome:
     with Meter() as meter:
         outcome = _attempted(task, context)
     rows = sum(data.rows or 0 for data in task.reads)
-    size = sum(int(one["size"]) for one in outcome.manifest or ())
+    size = sum(int(item["size"]) for item in outcome.manifest or ())
     return msgspec.structs.replace(outcome, measures=meter.measures(rows_in=rows, bytes_in=0, rows_out=_rows(outcome), bytes_out=size))
 
 
 def _rows(outcome: TaskOutcome) -> int:
-    return sum(int(one["rows"]) for one in outcome.manifest or ())
+    return sum(int(item["rows"]) for item in outcome.manifest or ())
 
 
 def _attempted(task: ExportTask, context: WorkerContext) -> TaskOutcome:
@@ -66,12 +66,12 @@ def _attempted(task: ExportTask, context: WorkerContext) -> TaskOutcome:
         kind = kind_of(error)
         code = "configuration_error" if kind is ErrorKind.DETERMINISTIC else ""
         return _failed(task, kind, first_line(error), code=code)
-    told = sorted((one.asset, one.target, one.sha256) for one in written)
+    told = sorted((item.asset, item.target, item.sha256) for item in written)
     return TaskOutcome(
         attempt=task.attempt,
         state="staged",
         measures=Measures(),
-        manifest=tuple(msgspec.to_builtins(one) for one in written),
+        manifest=tuple(msgspec.to_builtins(item) for item in written),
         sha256=hashlib.sha256(msgspec.json.encode(told)).hexdigest(),
     )
 
@@ -115,9 +115,9 @@ def _written(task: ExportTask, context: WorkerContext) -> tuple[Written, ...]:
 
 def _declared(task: ExportTask) -> Declared:
     consumer = Consumer(name=task.consumer, owner="", reads=(), export=task.target, place=Place(file=""))
-    found = export_of(consumer)
-    assert found is not None
-    return found
+    export = export_of(consumer)
+    assert export is not None
+    return export
 
 
 def _portion(data: InputData, session: DuckDBSession) -> Portion:
@@ -133,6 +133,6 @@ def _portion(data: InputData, session: DuckDBSession) -> Portion:
 
 
 def _ordered(name: str, columns: Sequence[LakeColumn], rows: int, source: str) -> Portion:
-    own = tuple(column for column in columns if column.name != PARTITION_COLUMN)
-    by = ", ".join(f"rows.{quote(one)}" for one in (PARTITION_COLUMN, *(column.name for column in own)))
-    return Portion(asset=name, columns=own, rows=rows, source=source, order="" if rows > SORTED_ROWS_MAX else f" ORDER BY {by}")
+    lake_columns = tuple(column for column in columns if column.name != PARTITION_COLUMN)
+    by = ", ".join(f"rows.{quote(item)}" for item in (PARTITION_COLUMN, *(column.name for column in lake_columns)))
+    return Portion(asset=name, columns=lake_columns, rows=rows, source=source, order="" if rows > SORTED_ROWS_MAX else f" ORDER BY {by}")

@@ -69,7 +69,7 @@ def ingest(task: IngestTask, context: WorkerContext) -> TaskOutcome:
 def _kept(task: IngestTask, context: WorkerContext) -> tuple[TaskOutcome, int]:
     """What became of the delivery, and how many bytes it has."""
     try:
-        kept, name = _bytes(task, context)
+        copy, name = _bytes(task, context)
     except CannotRead as error:
         ended = _ended(task, "rejected", reason=str(error))
         facts = facts_of_unreadable(error.value)
@@ -79,29 +79,29 @@ def _kept(task: IngestTask, context: WorkerContext) -> tuple[TaskOutcome, int]:
     except Unavailable as error:
         if error.throttled and error.retry_after is not None:
             after = min(max(error.retry_after, 1.0), AWAY_SECONDS_MAX)
-            told = BodyError(ErrorKind.THROTTLED, str(error), code="source_throttled", after_seconds=after)
-            return TaskOutcome(attempt=task.attempt, state="failed", measures=Measures(), error=told), 0
+            body_error = BodyError(ErrorKind.THROTTLED, str(error), code="source_throttled", after_seconds=after)
+            return TaskOutcome(attempt=task.attempt, state="failed", measures=Measures(), error=body_error), 0
         return _failed(task, str(error), ErrorKind.TRANSIENT if error.transient else ErrorKind.DETERMINISTIC, error.code), 0
     except SecretMissing as error:
         return _failed(task, f"{error}; {error.hint}", ErrorKind.DETERMINISTIC, "configuration_error"), 0
     except HeadraceError as error:
         return _failed(task, str(error), kind_of(error)), 0
-    if (fact := _given_up(task, kept)) is not None:  # its bytes are kept, and nothing reads them any more
-        raw = str(Path(kept.path).relative_to(context.folders.data))
+    if (fact := _given_up(task, copy)) is not None:  # its bytes are kept, and nothing reads them any more
+        raw = str(Path(copy.path).relative_to(context.folders.data))
         ended = _ended(task, "rejected", reason=fact.observed, quarantined=raw)
-        return msgspec.structs.replace(ended, sha256=kept.sha256, facts=(fact,)), kept.size_bytes
-    outcome = _read(task, context, kept, name)
+        return msgspec.structs.replace(ended, sha256=copy.sha256, facts=(fact,)), copy.size_bytes
+    outcome = _read(task, context, copy, name)
     withheld = () if task.source.expect.unchanged else task.withheld
-    twins = twin(task.found.partition, kept.size_bytes, kept.sha256, withheld)
-    return msgspec.structs.replace(outcome, sha256=kept.sha256, facts=(*outcome.facts, *twins)), kept.size_bytes
+    twins = twin(task.found.partition, copy.size_bytes, copy.sha256, withheld)
+    return msgspec.structs.replace(outcome, sha256=copy.sha256, facts=(*outcome.facts, *twins)), copy.size_bytes
 
 
-def _given_up(task: IngestTask, kept: RawCopy) -> Fact | None:
+def _given_up(task: IngestTask, copy: RawCopy) -> Fact | None:
     """Why a delivery isn't read any more; None while it is."""
     if task.deaths:
         return poison(task.deaths)
-    if task.too_much is not None and task.too_much.is_of(kept.size_bytes):
-        return outsized(task.too_much, kept.size_bytes)
+    if task.too_much is not None and task.too_much.is_of(copy.size_bytes):
+        return outsized(task.too_much, copy.size_bytes)
     return None
 
 
@@ -109,17 +109,17 @@ def _bytes(task: IngestTask, context: WorkerContext) -> tuple[RawCopy, str]:
     """The delivery's bytes, kept, and the name whose ending tells the format where the bytes leave it open."""
     if (handed_in := _handed_in(task, context)) is not None:
         return keep(Path(context.folders.data), handed_in, context.folders.raw), task.found.path
-    if task.found.bundle and (kept := kept_as(context.folders.raw, task.found.bundle)) is not None:
-        return kept, task.found.path  # the look into it has kept it
+    if task.found.bundle and (copy := kept_as(context.folders.raw, task.found.bundle)) is not None:
+        return copy, task.found.path  # the look into it has kept it
     if task.found.parts:
         return keep_parts(context.folders.project, task.found, context.folders.raw), task.found.path
     try:
         return _one(task, context, task.found)
     except ChangedWhileRead:
-        kept = kept_as(context.folders.raw, task.sha256) if task.sha256 else None
-        if kept is None:
+        copy = kept_as(context.folders.raw, task.sha256) if task.sha256 else None
+        if copy is None:
             raise
-        return kept, task.found.path
+        return copy, task.found.path
 
 
 def _handed_in(task: IngestTask, context: WorkerContext) -> DetectedDelivery | None:
@@ -130,10 +130,10 @@ def _handed_in(task: IngestTask, context: WorkerContext) -> DetectedDelivery | N
     return msgspec.structs.replace(task.found, path=path.relative_to(context.folders.data).as_posix())
 
 
-def _one(task: IngestTask, context: WorkerContext, found: DetectedDelivery) -> tuple[RawCopy, str]:
+def _one(task: IngestTask, context: WorkerContext, delivery: DetectedDelivery) -> tuple[RawCopy, str]:
     """One file, copied or fetched. Raises as `keep` and a kind's `fetch` do."""
     if name_of(task.source) is None:
-        return keep(context.folders.project, found, context.folders.raw), found.path
+        return keep(context.folders.project, delivery, context.folders.raw), delivery.path
     access = Access(
         source=task.source,
         connection=task.connection,
@@ -141,57 +141,57 @@ def _one(task: IngestTask, context: WorkerContext, found: DetectedDelivery) -> t
         temporary=context.folders.temporary,
         now_us=task.now_us,
     )
-    fetched = source_kind(task.source).fetch(access, found)
+    fetched = source_kind(task.source).fetch(access, delivery)
     return keep_fetched(fetched.path, context.folders.raw), fetched.name
 
 
-def _read(task: IngestTask, context: WorkerContext, kept: RawCopy, name: str) -> TaskOutcome:
-    large = kept.size_bytes >= LARGE_BYTES
+def _read(task: IngestTask, context: WorkerContext, copy: RawCopy, name: str) -> TaskOutcome:
+    large = copy.size_bytes >= LARGE_BYTES
     session = context.session(task.source.timezone, large=large, bounded=large)
-    drifting = Drifting(task, RenameEvidence(task, context, kept, name).propose)
+    drifting = Drifting(task, RenameEvidence(task, context, copy, name).propose)
     why: Unread = UnreadableFile("it can't be read")
     for _ in range(READINGS_MAX):
-        made = _read_once(task, context, session, drifting, kept, name)
+        made = _read_once(task, context, session, drifting, copy, name)
         if isinstance(made, TaskOutcome):
             return made
         if isinstance(made, TypeDrift):
             made = made.without_values({column.lower() for column in _classified(task)})
-        why, other = made, drifting.reread(made, Path(kept.path))
+        why, other = made, drifting.reread(made, Path(copy.path))
         if other is None:
             break
-        before = _as_before(task, context, session, drifting, kept, name, why)
+        before = _as_before(task, context, session, drifting, copy, name, why)
         if isinstance(why, TypeDrift) and before is not None:
             drifting.read_as_always(why, before)
         drifting.pinned = other
-    before = _as_before(task, context, session, drifting, kept, name, why)
+    before = _as_before(task, context, session, drifting, copy, name, why)
     if isinstance(why, TypeDrift) and before is not None:
         why = drifting.declared_otherwise(why, before)
-    if _no_records_yet(task, kept, name, why):
+    if _no_records_yet(task, copy, name, why):
         return TaskOutcome(attempt=task.attempt, state="staged", measures=Measures())
-    refused = _refused(task, why, kept, name, context, drifting)
+    refused = _refused(task, why, copy, name, context, drifting)
     if not isinstance(why, Drift):
         return refused
-    return msgspec.structs.replace(refused, facts=(*refused.facts, *besides(task, context, session, drifting, kept, name)))
+    return msgspec.structs.replace(refused, facts=(*refused.facts, *besides(task, context, session, drifting, copy, name)))
 
 
 def _read_once(
-    task: IngestTask, context: WorkerContext, session: DuckDBSession, drifting: Drifting, kept: RawCopy, name: str
+    task: IngestTask, context: WorkerContext, session: DuckDBSession, drifting: Drifting, copy: RawCopy, name: str
 ) -> TaskOutcome | Unread:
     """One way to read the delivery: what came of it, or what stands in its way."""
     drifting.begin()
     adapt = drifting.adapt if drifting.pinned or task.promised else None
     samples = _samples(task, context, name)
-    prepared = read_as(task, context, session, kept, name, pinned=drifting.pinned, adapt=adapt, samples=samples)
+    prepared = read_as(task, context, session, copy, name, pinned=drifting.pinned, adapt=adapt, samples=samples)
     if not isinstance(prepared, PreparedDelivery):
         return prepared
     try:
-        return _staged(task, context, session, prepared, drifting, kept)
+        return _staged(task, context, session, prepared, drifting, copy)
     finally:
         prepared.discard()
 
 
 def _as_before(
-    task: IngestTask, context: WorkerContext, session: DuckDBSession, drifting: Drifting, kept: RawCopy, name: str, why: Unread
+    task: IngestTask, context: WorkerContext, session: DuckDBSession, drifting: Drifting, copy: RawCopy, name: str, why: Unread
 ) -> SourceSchema | None:
     """The schema of before the contract declared other types, if all values of the columns in question
     are of those; None otherwise."""
@@ -200,11 +200,11 @@ def _as_before(
     schema = drifting.as_before(why) if isinstance(why, TypeDrift) else None
     if schema is None or not isinstance(why, TypeDrift):
         return None
-    prepared = read_as(task, context, session, kept, name, pinned=schema, adapt=drifting.adapt)
+    prepared = read_as(task, context, session, copy, name, pinned=schema, adapt=drifting.adapt)
     if not isinstance(prepared, PreparedDelivery):
         return None
     try:
-        counts = ", ".join(f"count({quote(one.column)})" for one in why.columns)
+        counts = ", ".join(f"count({quote(column.column)})" for column in why.columns)
         session.connection.execute(f"SELECT {counts} FROM ({prepared.select_sql})").fetchone()
     except duckdb.Error:
         return None
@@ -213,9 +213,9 @@ def _as_before(
     return schema
 
 
-def _no_records_yet(task: IngestTask, kept: RawCopy, name: str, why: Unread) -> bool:
+def _no_records_yet(task: IngestTask, copy: RawCopy, name: str, why: Unread) -> bool:
     """Whether a source of records was asked before it ever had any: complete with 0 rows, like a file that is a header alone."""
-    nothing = isinstance(why, UnreadableFile) and why.code == "delivery_empty" and kept.size_bytes <= 1
+    nothing = isinstance(why, UnreadableFile) and why.code == "delivery_empty" and copy.size_bytes <= 1
     return nothing and name_of(task.source) is not None and name.endswith(".jsonl")
 
 
@@ -223,19 +223,19 @@ def _samples(task: IngestTask, context: WorkerContext, name: str) -> list[tuple[
     """Other deliveries to learn types from, kept as they will be anyway. One that can't be kept now is no sample; over a network few
     are fetched, and only for text, which doesn't say its types itself."""
     far = name_of(task.source) is not None
-    wanted = task.samples if not far else task.samples[-FAR_SAMPLES:] if name.endswith((".jsonl", ".csv")) else ()
+    deliveries = task.samples if not far else task.samples[-FAR_SAMPLES:] if name.endswith((".jsonl", ".csv")) else ()
     samples = []
-    for found in wanted:
+    for delivery in deliveries:
         try:
-            kept, sampled = _one(task, context, found)
+            copy, sampled = _one(task, context, delivery)
         except (HeadraceError, CannotRead, Unavailable):
             continue
-        samples.append((Path(kept.path), sampled))
+        samples.append((Path(copy.path), sampled))
     return samples
 
 
 def _staged(
-    task: IngestTask, context: WorkerContext, session: DuckDBSession, prepared: PreparedDelivery, drifting: Drifting, kept: RawCopy
+    task: IngestTask, context: WorkerContext, session: DuckDBSession, prepared: PreparedDelivery, drifting: Drifting, copy: RawCopy
 ) -> TaskOutcome | Unread:
     import duckdb
 
@@ -292,18 +292,18 @@ def _staged(
             session, staged, table, checks, audited, task.references, source.timezone,
             on_fail=source.on_fail if len(task.keys) == 1 else blocking(source.on_fail),
         )  # fmt: skip
-    staged, found = row_split.staged, row_split.audit
-    found = with_end(with_repeated(found, session, staged, table), prepared)
-    found = with_copies(found, session, staged, table)
-    found = with_lasting(found, session, staged, table, task)
-    found = with_views(found, task.views, session, staged, table, task.now_us)
-    judged = _judged(task, context, prepared, staged, table, found, kept, drifting)
-    if judged.state != "staged":
+    staged, result = row_split.staged, row_split.audit
+    result = with_end(with_repeated(result, session, staged, table), prepared)
+    result = with_copies(result, session, staged, table)
+    result = with_lasting(result, session, staged, table, task)
+    result = with_views(result, task.views, session, staged, table, task.now_us)
+    outcome = _judged(task, context, prepared, staged, table, result, copy, drifting)
+    if outcome.state != "staged":
         declared = DeclaredChecks(source.checks, promised, task.promised or ())
         earlier = EarlierPartition(task.earlier, task.earlier_failed, task.keys, source.timezone, task.earlier_as_of_us)
-        facts = with_own_checks(judged.facts, found, declared, earlier, session, row_split.staged, table)
-        judged = msgspec.structs.replace(judged, facts=facts)
-    return row_split.settle(judged, context)
+        facts = with_own_checks(outcome.facts, result, declared, earlier, session, row_split.staged, table)
+        outcome = msgspec.structs.replace(outcome, facts=facts)
+    return row_split.settle(outcome, context)
 
 
 def _classified(task: IngestTask) -> list[str]:
@@ -345,9 +345,9 @@ def _hashed(session: DuckDBSession, staged: StagedFile, table: LakeTable) -> Sta
     return msgspec.structs.replace(staged, partitions=tuple(parts.get(part.key, part) for part in staged.partitions))
 
 
-def _withdrawn(task: IngestTask, staged: StagedFile, found: Audit) -> list[Fact]:
+def _withdrawn(task: IngestTask, staged: StagedFile, result: Audit) -> list[Fact]:
     """One for each partition that comes with the very rows that somebody withdrew."""
-    return [withdrawn_rows(key, reason) for key, content, reason in task.withdrawn if hash_of(key, found, staged) == content]
+    return [withdrawn_rows(key, reason) for key, content, reason in task.withdrawn if hash_of(key, result, staged) == content]
 
 
 def _judged(
@@ -356,18 +356,18 @@ def _judged(
     prepared: PreparedDelivery,
     staged: StagedFile,
     table: LakeTable,
-    found: Audit,
-    kept: RawCopy,
+    result: Audit,
+    copy: RawCopy,
     drifting: Drifting,
 ) -> TaskOutcome:
     around = msgspec.structs.replace(task.around, of_columns=_decided(task, drifting))
-    strange = oddities(found, staged, task.keys, around, task.history, task.source.partition.grain)
-    found, odd = strange.audit, _unexpected(task.source, staged.rows, history_has_rows=task.history_has_rows)
-    verdict, shorter, short = found.verdict, cut_off(task, staged, kept, context.folders.raw), ""
+    strange = oddities(result, staged, task.keys, around, task.history, task.source.partition.grain)
+    result, odd = strange.audit, _unexpected(task.source, staged.rows, history_has_rows=task.history_has_rows)
+    verdict, shorter, short = result.verdict, cut_off(task, staged, copy, context.folders.raw), ""
     if verdict is Verdict.WARNED and any(part.key == NOWHERE for part in staged.partitions):
         verdict = Verdict.REJECTED  # there is nowhere to publish such rows
     facts = strange.facts
-    again = _withdrawn(task, staged, found)
+    again = _withdrawn(task, staged, result)
     if again and verdict is not Verdict.REJECTED:
         verdict = Verdict.HELD
         facts = (*facts, *again)
@@ -380,21 +380,21 @@ def _judged(
         short = summed_up(shorter, shorter[0].severity, named=False)
     changes = drifting.changes(prepared)
     warned = [change for change in changes if change.policy is Policy.WARN]
-    found = msgspec.structs.replace(found, verdict=verdict)
+    result = msgspec.structs.replace(result, verdict=verdict)
     learnt = drifting.to_pin(prepared)
     first = learnt.lesson if learnt is not None and task.pinned is None else None
     lessons = first.warnings if first is not None else ()
     if warned or lessons:
-        found = found.with_warning()
+        result = result.with_warning()
     outcome = TaskOutcome(
         attempt=task.attempt,
         state="staged",
         measures=Measures(),
-        staged=staged.hashed(found.content_hash),
+        staged=staged.hashed(result.content_hash),
         table=table if table != task.table else None,
-        audit=found,
+        audit=result,
         learnt=learnt,
-        fingerprint=fingerprint(of_file(prepared), kept.sha256),
+        fingerprint=fingerprint(of_file(prepared), copy.sha256),
         drift=changes,
         facts=(*facts_of(changes), *texts_for_a_few_values(prepared.schema, task.promised or ()), *facts),
         reason="; ".join(filter(None, [told(warned), *lessons, strange.reason, short])),
@@ -403,9 +403,9 @@ def _judged(
         if not staged.rows and task.pinned is None and not task.promised:
             return _without_columns(outcome, context)
         rewritten = context.rewrite(task.shared, table, task.keys, task.source.timezone)
-        told_of = restatements(task, outcome.staged or staged, context.session(task.source.timezone), kept.sha256)
+        told_of = restatements(task, outcome.staged or staged, context.session(task.source.timezone), copy.sha256)
         return msgspec.structs.replace(outcome, rewritten=rewritten, facts=(*outcome.facts, *told_of))
-    reason = "; ".join(filter(None, [_failures(found), odd, *(fact.observed for fact in again), strange.reason, short]))
+    reason = "; ".join(filter(None, [_failures(result), odd, *(fact.observed for fact in again), strange.reason, short]))
     return msgspec.structs.replace(outcome, state=verdict.value, reason=reason, quarantined=context.quarantine(staged), learnt=None)
 
 
@@ -437,13 +437,13 @@ def _unexpected(source: Source, rows: int, *, history_has_rows: bool) -> str:
     return ""
 
 
-def _failures(found: Audit) -> str:
-    return "; ".join(r.said for r in found.results if r.outcome == "failed" and r.severity == "blocking")
+def _failures(result: Audit) -> str:
+    return "; ".join(r.said for r in result.results if r.outcome == "failed" and r.severity == "blocking")
 
 
-def _refused(task: IngestTask, why: Unread, kept: RawCopy, name: str, context: WorkerContext, drifting: Drifting) -> TaskOutcome:
+def _refused(task: IngestTask, why: Unread, copy: RawCopy, name: str, context: WorkerContext, drifting: Drifting) -> TaskOutcome:
     """Drift is held, what can't be read is rejected; both wait as the bytes that came."""
-    raw = str(Path(kept.path).relative_to(context.folders.data))
+    raw = str(Path(copy.path).relative_to(context.folders.data))
     changes = drifting.changes(why)
     if isinstance(why, UnreadableFile):
         ended = _ended(task, "rejected", reason=why.reason, quarantined=raw)
@@ -454,26 +454,26 @@ def _refused(task: IngestTask, why: Unread, kept: RawCopy, name: str, context: W
         facts = ()
         reason = why.detail if isinstance(why, Drift) else why.reason
         ended = _ended(task, "held", reason=reason, quarantined=raw)
-        ended = msgspec.structs.replace(ended, quarantined_rows=_rows(task, kept, name, context))
+        ended = msgspec.structs.replace(ended, quarantined_rows=_rows(task, copy, name, context))
     return msgspec.structs.replace(ended, drift=changes, facts=(*facts, *facts_of(changes)))
 
 
-def _rows(task: IngestTask, kept: RawCopy, name: str, context: WorkerContext) -> int | None:
+def _rows(task: IngestTask, copy: RawCopy, name: str, context: WorkerContext) -> int | None:
     """How many rows a held delivery has, read as it is and not as it was promised; None where that can't be told."""
     import duckdb
 
     connection = context.session(task.source.timezone).connection
-    found = prepare(
-        Path(kept.path), name, connection=connection, temporary=context.folders.temporary, pinned=None, options=task.source.connector
+    delivery = prepare(
+        Path(copy.path), name, connection=connection, temporary=context.folders.temporary, pinned=None, options=task.source.connector
     )
-    if not isinstance(found, PreparedDelivery):
+    if not isinstance(delivery, PreparedDelivery):
         return None
     try:
-        row = connection.execute(f"SELECT count(*) FROM ({found.select_sql})").fetchone()
+        row = connection.execute(f"SELECT count(*) FROM ({delivery.select_sql})").fetchone()
     except duckdb.Error:
         return None
     finally:
-        found.discard()
+        delivery.discard()
     return int(row[0]) if row else None
 
 

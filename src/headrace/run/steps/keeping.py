@@ -35,6 +35,6 @@ def files_of(outcome: TaskOutcome) -> Iterator[StagedFile | StagedDeletes]:
     """Everything that an outcome wants in the lake."""
     if outcome.replacement is not None:
         yield from outcome.replacement.deletes
-    for file in (outcome.staged, *(one.staged for one in outcome.rewritten)):
+    for file in (outcome.staged, *(file.staged for file in outcome.rewritten)):
         if file is not None:
             yield file

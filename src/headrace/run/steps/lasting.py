@@ -22,24 +22,24 @@ DISTINCT_MIN, DISTINCT_MAX = 20, 50_000
 COLUMNS_MAX = 8
 
 
-def with_lasting(found: Audit, session: DuckDBSession, staged: StagedFile, table: LakeTable, task: IngestTask) -> Audit:
+def with_lasting(audit: Audit, session: DuckDBSession, staged: StagedFile, table: LakeTable, task: IngestTask) -> Audit:
     """The metrics of a delivery of one partition, with the share of the day before's values that came again in each column of text, and
     the share of the rows whose keys are unknown in each column that something is joined by."""
-    if (task.day_before is None and task.lately is None) or not found.metrics or not staged.rows:
-        return found
-    measured = metrics.decoded(found.metrics)
+    if (task.day_before is None and task.lately is None) or not audit.metrics or not staged.rows:
+        return audit
+    measured = metrics.decoded(audit.metrics)
     columns = dict(measured.columns)
     now = relation_sql([FileRef(staged.path, lookup=FileLookup.SAME)], _columns(table))
     if (before := task.day_before) is not None:
-        texts = [one.name for one in table.columns if one.type == "VARCHAR"]
+        texts = [column.name for column in table.columns if column.type == "VARCHAR"]
         for name in _named(texts, before, columns):
             columns[name] = msgspec.structs.replace(columns[name], kept=_kept(session, now, before, name))
     if (lately := task.lately) is not None:
         for name in _named(sorted(task.joined), lately, columns):
             columns[name] = msgspec.structs.replace(columns[name], unknown=_unknown(session, now, lately, name))
     if columns == measured.columns:
-        return found
-    return msgspec.structs.replace(found, metrics=metrics.encoded(msgspec.structs.replace(measured, columns=columns)))
+        return audit
+    return msgspec.structs.replace(audit, metrics=metrics.encoded(msgspec.structs.replace(measured, columns=columns)))
 
 
 def _columns(table: LakeTable) -> list[LakeColumn]:

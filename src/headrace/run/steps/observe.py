@@ -65,7 +65,7 @@ def _throttled(task: ObserveTask, seconds: float) -> str:
 def _looked_into(task: ObserveTask, context: WorkerContext) -> SourceObserved:
     """Which partitions the rows of each file belong to: one delivery a partition, all of one bundle. What can't be told is the
     look's error, and is looked into again; a file without rows is only noted."""
-    found: list[DetectedDelivery] = []
+    deliveries: list[DetectedDelivery] = []
     notes: list[str] = []
     error, code = None, None
     for file in task.files:
@@ -78,27 +78,27 @@ def _looked_into(task: ObserveTask, context: WorkerContext) -> SourceObserved:
             error = error or str(failure)
             code = code or "source_unavailable"
         else:
-            found += [msgspec.structs.replace(file, partition=key, bundle=bundle) for key in keys]
+            deliveries += [msgspec.structs.replace(file, partition=key, bundle=bundle) for key in keys]
             notes += [] if keys else [f"{shown(file.path, 200)} holds no rows that belong to a partition"]
-    return SourceObserved(task.attempt, found=tuple(found), notes=tuple(notes), error=error, code=code)
+    return SourceObserved(task.attempt, found=tuple(deliveries), notes=tuple(notes), error=error, code=code)
 
 
 def _keys_in(file: DetectedDelivery, task: ObserveTask, context: WorkerContext) -> tuple[list[str], str]:
     """The partitions of a file's rows, and the hash that its bytes are kept under. A file that has drifted is read as it shows
     itself: its ingestion says what has changed. Raises CannotRead and HeadraceError."""
-    kept = keep(context.folders.project, file, context.folders.raw)
-    session = context.session(task.source.timezone, large=kept.size_bytes >= LARGE_BYTES)
+    copy = keep(context.folders.project, file, context.folders.raw)
+    session = context.session(task.source.timezone, large=copy.size_bytes >= LARGE_BYTES)
     reasons = []
     for pinned in dict.fromkeys((task.pinned, None)):
         prepared = prepare(
-            Path(kept.path), file.path, connection=session.connection, temporary=context.folders.temporary, pinned=pinned,
+            Path(copy.path), file.path, connection=session.connection, temporary=context.folders.temporary, pinned=pinned,
             promised=task.promised, options=task.source.connector,
         )  # fmt: skip
         if not isinstance(prepared, PreparedDelivery):
             reasons.append(CannotRead(prepared.detail if isinstance(prepared, Drift) else prepared.reason, code=CODE))
             continue
         try:
-            return _keys_read(prepared, file, task, session), kept.sha256
+            return _keys_read(prepared, file, task, session), copy.sha256
         except CannotRead as refusal:
             reasons.append(refusal)
         finally:
@@ -112,5 +112,7 @@ def _keys_read(prepared: PreparedDelivery, file: DetectedDelivery, task: Observe
     try:
         return partitions_in(session.connection, prepared.select_sql, prepared.schema.columns, task.source, file.partition)
     except duckdb.Error as error:
-        told = explain_error(error, prepared, session.connection)
-        raise CannotRead(told.reason, code=told.code if isinstance(told, UnreadableFile) else CODE) from error
+        unreadable_file = explain_error(error, prepared, session.connection)
+        raise CannotRead(
+            unreadable_file.reason, code=unreadable_file.code if isinstance(unreadable_file, UnreadableFile) else CODE
+        ) from error

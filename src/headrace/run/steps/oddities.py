@@ -47,7 +47,7 @@ class EvaluatedAudit(msgspec.Struct, frozen=True):
 
 
 def oddities(
-    found: Audit,
+    audit: Audit,
     staged: StagedFile,
     keys: Sequence[str],
     around: AnomalyContext,
@@ -58,26 +58,26 @@ def oddities(
 ) -> EvaluatedAudit:
     """Judge each partition by those before it; of several, by those before it in the same file, too. `inputs`: what it was
     computed from; None where it was delivered."""
-    failed = tuple(fact for key in keys for fact in of_checks(found.of(key).results, key, holds=_withheld(found, staged)))
+    failed = tuple(fact for key in keys for fact in of_checks(audit.of(key).results, key, holds=_withheld(audit, staged)))
     if (around.on_anomaly == IGNORE and not around.of_columns) or grain is None:
-        return EvaluatedAudit(found, failed)
+        return EvaluatedAudit(audit, failed)
     history = MetricHistory(past, grain)
-    facts = [fact for key in _alike(keys) for fact in _of(key, found, staged, around, history, fed=len(keys) == 1 and _have_rows(inputs))]
+    facts = [fact for key in _alike(keys) for fact in _of(key, audit, staged, around, history, fed=len(keys) == 1 and _have_rows(inputs))]
     mild = milder(facts, around.unusual, around.emptied, around.more_rows) if inputs is not None else unread(facts, around.used)
     more = _more_of_each(keys, staged.rows, inputs or (), around)
     odd = mild if more is None else (more, *(fact for fact in mild if fact.kind != more.kind))
     judged = tuple(decided(odd, around.on_anomaly, around.of_columns))
     if not judged:
-        return EvaluatedAudit(found, failed)
+        return EvaluatedAudit(audit, failed)
     held = any(fact.severity is FactSeverity.HOLD for fact in judged)
     reason = summed_up(judged, FactSeverity.HOLD if held else FactSeverity.WARN, named=len(keys) > 1)
-    return EvaluatedAudit(_with_verdict(found, judged), failed + judged, reason)
+    return EvaluatedAudit(_with_verdict(audit, judged), failed + judged, reason)
 
 
-def _withheld(found: Audit, staged: StagedFile) -> bool:
+def _withheld(audit: Audit, staged: StagedFile) -> bool:
     """Whether its checks keep it from readers. By `on_fail: warn`, and of what somebody has accepted, they don't; but there is nowhere
     to publish rows of no partition."""
-    return found.verdict in (Verdict.HELD, Verdict.REJECTED) or any(part.key == NOWHERE for part in staged.partitions)
+    return audit.verdict in (Verdict.HELD, Verdict.REJECTED) or any(part.key == NOWHERE for part in staged.partitions)
 
 
 def _have_rows(inputs: Sequence[InputData] | None) -> bool:
@@ -101,42 +101,42 @@ def _more_of_each(keys: Sequence[str], rows: int, inputs: Sequence[InputData], a
 def _alike(keys: Sequence[str]) -> list[str]:
     """The partitions in order of time that have the key which the history is of."""
     key = min(keys).partition(SEPARATOR)[2]
-    return sorted(one for one in keys if one.partition(SEPARATOR)[2] == key)
+    return sorted(item for item in keys if item.partition(SEPARATOR)[2] == key)
 
 
-def _of(key: str, found: Audit, staged: StagedFile, around: AnomalyContext, history: MetricHistory, *, fed: bool) -> tuple[Fact, ...]:
-    vector = found.of(key).metrics
+def _of(key: str, audit: Audit, staged: StagedFile, around: AnomalyContext, history: MetricHistory, *, fed: bool) -> tuple[Fact, ...]:
+    vector = audit.of(key).metrics
     if not vector:
         return ()
-    own = EvaluatedPartition(
+    partition = EvaluatedPartition(
         key=key,
         metrics=metrics.decoded(vector),
-        content_hash=hash_of(key, found, staged),
+        content_hash=hash_of(key, audit, staged),
         versions=around.versions,
         sources=around.sources,
         peers=around.peers,
         calendar=around.calendar,
         fed=fed,
     )
-    facts = judge(own, history)
-    if own.metrics.rows and not any(fact.severity is FactSeverity.HOLD for fact in facts):
+    facts = judge(partition, history)
+    if partition.metrics.rows and not any(fact.severity is FactSeverity.HOLD for fact in facts):
         history.add(StoredMetrics(key, vector))
     return facts
 
 
-def hash_of(key: str, found: Audit, staged: StagedFile) -> str | None:
+def hash_of(key: str, audit: Audit, staged: StagedFile) -> str | None:
     """The content hash of a partition that was staged; None where it isn't known."""
-    known = found.of(key).content_hash
+    known = audit.of(key).content_hash
     return known or next((part.content_hash for part in staged.partitions if part.key == key), None)
 
 
-def _with_verdict(found: Audit, facts: Sequence[Fact]) -> Audit:
+def _with_verdict(audit: Audit, facts: Sequence[Fact]) -> Audit:
     """Held where a fact holds, warned where one warns. A delivery is held whole; what a check rejects stays rejected."""
     parts = {
         key: msgspec.structs.replace(part, verdict=_verdict(part.verdict, [fact for fact in facts if fact.partition == key]))
-        for key, part in found.partitions.items()
+        for key, part in audit.partitions.items()
     }
-    return msgspec.structs.replace(found, verdict=_verdict(found.verdict, facts), partitions=parts)
+    return msgspec.structs.replace(audit, verdict=_verdict(audit.verdict, facts), partitions=parts)
 
 
 def _verdict(was: Verdict, facts: Sequence[Fact]) -> Verdict:
@@ -145,25 +145,25 @@ def _verdict(was: Verdict, facts: Sequence[Fact]) -> Verdict:
     return Verdict.HELD if any(fact.severity is FactSeverity.HOLD for fact in facts) else Verdict.WARNED
 
 
-def with_repeated(found: Audit, session: DuckDBSession, staged: StagedFile, table: LakeTable) -> Audit:
+def with_repeated(audit: Audit, session: DuckDBSession, staged: StagedFile, table: LakeTable) -> Audit:
     """With the number of rows that are identical to others, in the metrics of a delivery of one partition. A table whose rows are
     known to be unique has none; of a large one it isn't asked."""
-    if not found.metrics or not 1 < staged.rows <= REPEATED_ROWS_MAX:
-        return found
-    unique = any(one.kind == "unique" and one.outcome == "passed" for one in found.results)
+    if not audit.metrics or not 1 < staged.rows <= REPEATED_ROWS_MAX:
+        return audit
+    unique = any(result.kind == "unique" and result.outcome == "passed" for result in audit.results)
     repeated = 0 if unique else _repeated(session, staged, table)
-    vector = metrics.encoded(msgspec.structs.replace(metrics.decoded(found.metrics), repeated=repeated))
-    return msgspec.structs.replace(found, metrics=vector)
+    vector = metrics.encoded(msgspec.structs.replace(metrics.decoded(audit.metrics), repeated=repeated))
+    return msgspec.structs.replace(audit, metrics=vector)
 
 
-def with_end(found: Audit, prepared: PreparedDelivery) -> Audit:
+def with_end(audit: Audit, prepared: PreparedDelivery) -> Audit:
     """With whether the file's last line has an end, in the metrics of a delivery of one partition."""
-    if not found.metrics or prepared.schema.format.kind not in OF_LINES:
-        return found
+    if not audit.metrics or prepared.schema.format.kind not in OF_LINES:
+        return audit
     paths = [Path(part.opened.path) for part in (prepared.parts or (prepared,))]
-    known = metrics.decoded(found.metrics)
+    known = metrics.decoded(audit.metrics)
     vector = metrics.encoded(msgspec.structs.replace(known, open_end=any(map(ends_open, paths))))
-    return msgspec.structs.replace(found, metrics=vector)
+    return msgspec.structs.replace(audit, metrics=vector)
 
 
 def _repeated(session: DuckDBSession, staged: StagedFile, table: LakeTable) -> int:

@@ -41,11 +41,11 @@ def contents(attempt: RunningAttempt, outcome: TaskOutcome, staged: StagedFile) 
 
 def withheld(outcome: TaskOutcome) -> bytes:
     """What must be remembered of a held or rejected attempt to publish what it staged, as it is."""
-    kept = TaskOutcome(
+    task_outcome = TaskOutcome(
         attempt=outcome.attempt, state=outcome.state, measures=outcome.measures, staged=outcome.staged, table=outcome.table,
         quarantined=outcome.quarantined, learnt=outcome.learnt,
     )  # fmt: skip
-    return msgspec.msgpack.encode(kept)
+    return msgspec.msgpack.encode(task_outcome)
 
 
 def failed(outcome: TaskOutcome, message: str, kind: ErrorKind) -> TaskOutcome:
@@ -96,8 +96,8 @@ def size_bytes_of(outcome: TaskOutcome, rows: int) -> int:
 
 def warnings(outcome: TaskOutcome, key: str | None) -> str:
     """What a published partition (with None: all that the attempt made) has to say for itself."""
-    found = outcome.audit if outcome.audit is None or key is None else outcome.audit.of(key)
-    if found is None or found.verdict is not Verdict.WARNED:
+    audit = outcome.audit if outcome.audit is None or key is None else outcome.audit.of(key)
+    if audit is None or audit.verdict is not Verdict.WARNED:
         return ""
-    said = [r.said for r in found.results if r.outcome == "failed"]
+    said = [r.said for r in audit.results if r.outcome == "failed"]
     return "; ".join([*said, *([outcome.reason] if outcome.reason else [])])

@@ -43,7 +43,7 @@ class EarlierPartition(NamedTuple):
 
 def with_own_checks(
     facts: Sequence[Fact],
-    found: Audit,
+    result: Audit,
     declared: DeclaredChecks,
     earlier: EarlierPartition,
     session: DuckDBSession,
@@ -54,13 +54,17 @@ def with_own_checks(
     the declaration has changed, and the data hasn't. What was published although it failed says nothing of the check."""
     import duckdb
 
-    failed = {one.name for one in found.results if one.outcome is CheckState.FAILED and one.severity is Severity.BLOCKING}
+    failed = {
+        check_result.name
+        for check_result in result.results
+        if check_result.outcome is CheckState.FAILED and check_result.severity is Severity.BLOCKING
+    }
     checks = (*declared.promised, *declared.own)
-    asked = [one for one in checks if one.name in failed and one.kind in _JUDGED_ALIKE and one.name not in earlier.failed]
+    specs = [check for check in checks if check.name in failed and check.kind in _JUDGED_ALIKE and check.name not in earlier.failed]
     data = earlier.data
-    if not asked or data is None or not data.files or len(earlier.keys) != 1:
+    if not specs or data is None or not data.files or len(earlier.keys) != 1:
         return tuple(facts)
-    parts = {one.name: _parts(one, found) for one in asked}
+    parts = {spec.name: _parts(spec, result) for spec in specs}
     whole = TableContents(data.files, data.rows or 1, earlier.keys[0])
     try:
         before = audit(
@@ -69,30 +73,32 @@ def with_own_checks(
         )  # fmt: skip
     except duckdb.Error:  # what readers saw was replaced and swept meanwhile: then it isn't known
         return tuple(facts)
-    failing = {one.name for one in before.results if one.outcome is CheckState.FAILED}
-    own = {f"check {one.name}": one for one in asked if failing.issuperset(part.name for part in parts[one.name])}
-    return tuple(_own(fact, _place(own[fact.detail], fact, declared)) if fact.detail in own else fact for fact in facts)
+    failing = {result.name for result in before.results if result.outcome is CheckState.FAILED}
+    check_specs = {f"check {spec.name}": spec for spec in specs if failing.issuperset(part.name for part in parts[spec.name])}
+    return tuple(_own(fact, _place(check_specs[fact.detail], fact, declared)) if fact.detail in check_specs else fact for fact in facts)
 
 
-def _parts(check: CheckSpec, found: Audit) -> list[CheckSpec]:
+def _parts(check: CheckSpec, result: Audit) -> list[CheckSpec]:
     """A check by each of the columns that break it now, where each may do so alone: only some of them may be promised since."""
-    empty = [name for name in _columns(check) if (seen := found.profile.get(name)) is not None and seen.nulls]
+    empty = [name for name in _columns(check) if (seen := result.profile.get(name)) is not None and seen.nulls]
     if check.kind != "not_null" or len(empty) == len(_columns(check)) or not empty:
         return [check]
-    return [msgspec.structs.replace(check, name=f"{check.name}\n{one}", arguments={**check.arguments, "columns": [one]}) for one in empty]
+    return [
+        msgspec.structs.replace(check, name=f"{check.name}\n{item}", arguments={**check.arguments, "columns": [item]}) for item in empty
+    ]
 
 
 def _place(check: CheckSpec, fact: Fact, declared: DeclaredChecks) -> str:
     """Where a check is declared: a contract's promise at its column, as far as one is named."""
     names = {fact.column, *_columns(check)} if check not in declared.own else set()
-    columns = [one.place for one in declared.columns if one.name in names and one.place is not None]
+    columns = [column.place for column in declared.columns if column.name in names and column.place is not None]
     place = columns[0] if len(columns) == 1 else check.place
     return f"{place.file}:{place.line}"
 
 
 def _columns(check: CheckSpec) -> list[str]:
     columns = check.arguments.get("columns", ())
-    return [str(one) for one in columns] if isinstance(columns, list | tuple) else []
+    return [str(column) for column in columns] if isinstance(columns, list | tuple) else []
 
 
 def _own(fact: Fact, place: str) -> Fact:

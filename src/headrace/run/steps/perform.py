@@ -54,8 +54,8 @@ def _performed(task: Task, context: WorkerContext) -> Answer:
 
 
 def _failed(task: Task, error: BaseException) -> Answer:
-    told = error_of(error)
+    body_error = error_of(error)
     if isinstance(task, ObserveTask):
-        return SourceObserved(task.attempt, error=told.message, code="source_unavailable")
+        return SourceObserved(task.attempt, error=body_error.message, code="source_unavailable")
     attempt = task.scope.attempt if isinstance(task, ComputeTask) else task.attempt
-    return TaskOutcome(attempt=attempt, state="failed", measures=Measures(), error=told)
+    return TaskOutcome(attempt=attempt, state="failed", measures=Measures(), error=body_error)

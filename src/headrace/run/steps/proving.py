@@ -23,26 +23,28 @@ DIGITS = 10
 _INEXACT = ("FLOAT", "DOUBLE")
 
 
-def prove(task: ComputeTask, alone: BatchPartition, made: AssetOutput, session: DuckDBSession, context: WorkerContext) -> None:
+def prove(task: ComputeTask, alone: BatchPartition, output: AssetOutput, session: DuckDBSession, context: WorkerContext) -> None:
     """Computes one partition by itself and compares it with what the batch has of it. Raises `BodyFailed` (`not_separable`) where they
     differ, or as the body does; nothing of it is left behind."""
-    assert made.staged is not None
-    assert made.table is not None
+    assert output.staged is not None
+    assert output.table is not None
     (key,) = alone.scope.partitions
-    single = msgspec.structs.replace(task, scope=alone.scope, inputs=alone.inputs, table=made.table, evolve=False, prove=False, alone=None)
-    own = run_body(single, session, context.folders).staged
-    assert own is not None
+    single = msgspec.structs.replace(
+        task, scope=alone.scope, inputs=alone.inputs, table=output.table, evolve=False, prove=False, alone=None
+    )
+    file = run_body(single, session, context.folders).staged
+    assert file is not None
     try:
-        if not _alike(session, own, made.staged, key, made.table.columns):
-            raise BodyFailed(_not_separable(task, key, own, made.staged))
+        if not _alike(session, file, output.staged, key, output.table.columns):
+            raise BodyFailed(_not_separable(task, key, file, output.staged))
     finally:
-        (context.folders.lake / own.path).unlink(missing_ok=True)
+        (context.folders.lake / file.path).unlink(missing_ok=True)
 
 
-def _alike(session: DuckDBSession, own: StagedFile, batch: StagedFile, key: str, columns: tuple[LakeColumn, ...]) -> bool:
-    if own.rows != _rows_of(batch, key):
+def _alike(session: DuckDBSession, file: StagedFile, batch: StagedFile, key: str, columns: tuple[LakeColumn, ...]) -> bool:
+    if file.rows != _rows_of(batch, key):
         return False
-    alone, together = _file(own, key), _file(batch, key)
+    alone, together = _file(file, key), _file(batch, key)
     if hash_partitions(session, [alone], columns) == hash_partitions(session, [together], columns):
         return True
     inexact = any(column.type in _INEXACT for column in columns)
@@ -53,10 +55,10 @@ def _file(staged: StagedFile, key: str) -> FileRef:
     return FileRef(staged.path, (key,), lookup=ColumnLookup.SAME)
 
 
-def _differ(session: DuckDBSession, one: FileRef, other: FileRef, columns: tuple[LakeColumn, ...]) -> bool:
+def _differ(session: DuckDBSession, ref: FileRef, other: FileRef, columns: tuple[LakeColumn, ...]) -> bool:
     """Whether there are rows that aren't in both, numbers with a point compared by their first digits. As many are in each."""
-    shown = ", ".join(_comparable(column) for column in columns if column.name != PARTITION_COLUMN)
-    left, right = (f"SELECT {shown} FROM ({relation_sql([file], columns)})" for file in (one, other))
+    text = ", ".join(_comparable(column) for column in columns if column.name != PARTITION_COLUMN)
+    left, right = (f"SELECT {text} FROM ({relation_sql([file], columns)})" for file in (ref, other))
     return session.connection.execute(f"({left} EXCEPT ALL {right}) LIMIT 1").fetchone() is not None
 
 
@@ -68,9 +70,11 @@ def _rows_of(staged: StagedFile, key: str) -> int:
     return sum(part.rows for part in staged.partitions if part.key == key)
 
 
-def _not_separable(task: ComputeTask, key: str, own: StagedFile, batch: StagedFile) -> BodyError:
+def _not_separable(task: ComputeTask, key: str, file: StagedFile, batch: StagedFile) -> BodyError:
     rows = (
-        f"{own.rows} rows alone, {_rows_of(batch, key)} in the batch" if own.rows != _rows_of(batch, key) else "as many rows, other values"
+        f"{file.rows} rows alone, {_rows_of(batch, key)} in the batch"
+        if file.rows != _rows_of(batch, key)
+        else "as many rows, other values"
     )
     return BodyError(
         ErrorKind.NOT_SEPARABLE,

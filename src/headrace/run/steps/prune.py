@@ -13,8 +13,8 @@ from headrace.run.steps.worker_context import WorkerContext
 def prune(task: Prune, context: WorkerContext) -> TaskOutcome:
     """One copy a file, in their order."""
     began, session = time.monotonic(), context.session(task.timezone)
-    made = [
+    files = [
         RewrittenFile(file.path, stage_rewrite(session, file, task.table, without))
         for file, without in zip(task.files, task.without, strict=True)
     ]
-    return TaskOutcome(attempt=task.attempt, state="staged", measures=Measures(seconds=time.monotonic() - began), rewritten=tuple(made))
+    return TaskOutcome(attempt=task.attempt, state="staged", measures=Measures(seconds=time.monotonic() - began), rewritten=tuple(files))

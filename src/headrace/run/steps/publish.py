@@ -102,7 +102,7 @@ class Batch:
     @property
     def visible(self) -> list[Refreshed]:
         """What readers see anew, as it is told to a core that didn't make it."""
-        return [Refreshed(one.node, one.partition, not one.identical) for one in self._pending]
+        return [Refreshed(record.node, record.partition, not record.identical) for record in self._pending]
 
     def add(self, attempt: RunningAttempt, outcome: TaskOutcome, wrong: str | None) -> None:
         """Take one ended attempt in. `wrong` says why its file can't be trusted."""
@@ -118,8 +118,8 @@ class Batch:
             try:
                 outcome = self._publish(attempt, completed(attempt, outcome))
             except _Crowded:
-                made = completed(attempt, outcome)
-                self._crowded.append(msgspec.structs.replace(attempt, made=made, copied=attempt.copied + 1))
+                task_outcome = completed(attempt, outcome)
+                self._crowded.append(msgspec.structs.replace(attempt, made=task_outcome, copied=attempt.copied + 1))
                 return
         if outcome.drift:
             outcome = self._told(attempt, outcome)
@@ -132,11 +132,11 @@ class Batch:
     def lose(self, attempt: RunningAttempt, reason: str, *, begun: bool = True, cancelled: bool = False) -> None:
         """Record an attempt whose worker ended. Its delivery, if it had one, still waits. What `arriving.deaths` counts are those that
         had `begun`."""
-        said = f"its worker {reason}" if begun else f"it hadn't begun when its worker {reason}"
+        text = f"its worker {reason}" if begun else f"it hadn't begun when its worker {reason}"
         if not cancelled:
-            self._ends.append(AttemptEnd(*attempt.id, state="lost", finished_at=self._now, reason=said))
+            self._ends.append(AttemptEnd(*attempt.id, state="lost", finished_at=self._now, reason=text))
         self._claims.release(attempt.id, attempt.node, attempt.keys)
-        self.news += [News(attempt.node, key, "lost", None, said, runs=attempt.runs) for key in attempt.keys]
+        self.news += [News(attempt.node, key, "lost", None, text, runs=attempt.runs) for key in attempt.keys]
 
     def write(self, snapshot_author: str = "headrace") -> None:
         """Write everything that was recorded."""
@@ -173,10 +173,10 @@ class Batch:
     def _overtaken(self, attempt: RunningAttempt) -> bool:
         """Whether the checks of views were made without something that readers see now, or that this commit publishes."""
         task = attempt.prepared.task
-        for one in task.beside if isinstance(task, ComputeTask | IngestTask) else ():
-            if publications.newest_id(self._tx, one.node, one.keys) != one.newest:
+        for reads in task.beside if isinstance(task, ComputeTask | IngestTask) else ():
+            if publications.newest_id(self._tx, reads.node, reads.keys) != reads.newest:
                 return True
-            if any(row.node == one.node and (one.keys is None or row.partition in one.keys) for row in self._pending):
+            if any(row.node == reads.node and (reads.keys is None or row.partition in reads.keys) for row in self._pending):
                 return True
         return False
 
@@ -192,7 +192,7 @@ class Batch:
             return None
         (key,) = attempt.keys
         known = contents(attempt, outcome, staged)[0][key]
-        if known is None or any(one.content_hash == known for one in task.around.versions):
+        if known is None or any(version.content_hash == known for version in task.around.versions):
             return None
         pending = [row for row in self._pending if row.node == attempt.node]
         published = metrics.published_lately(self._tx, attempt.node, known)
@@ -222,18 +222,18 @@ class Batch:
             hashes, rows = contents(attempt, outcome, staged)
         elif outcome.manifest is not None:
             hashes = dict.fromkeys(attempt.keys, outcome.sha256)
-            rows = dict.fromkeys(attempt.keys, sum(int(one.get("rows", 0)) for one in outcome.manifest))
+            rows = dict.fromkeys(attempt.keys, sum(int(item.get("rows", 0)) for item in outcome.manifest))
         if outcome.quarantined is not None and len(attempt.keys) == 1:
             self._quarantine.append(self._taken_out(attempt, outcome))
         for key in attempt.keys:
-            verdict, said = verdict_of(outcome, key), warnings(outcome, key)
+            verdict, text = verdict_of(outcome, key), warnings(outcome, key)
             self._pending.append(self._publication(attempt, outcome, key, hashes[key], rows[key], verdict))
-            self.news.append(News(attempt.node, key, "published", verdict, said, rows[key], attempt.runs))
+            self.news.append(News(attempt.node, key, "published", verdict, text, rows[key], attempt.runs))
         verdict = outcome.audit.verdict if outcome.audit else Verdict.UNCHECKED
         seconds = outcome.measures.seconds + outcome.measures.audit_seconds
-        made = self._pending[-len(attempt.keys) :]
-        shown = tuple((one.partition, not one.identical) for one in made)
-        self.events.append(AttemptPublished(attempt.id, shown, seconds, tuple(one.id for one in made)))
+        records = self._pending[-len(attempt.keys) :]
+        shown = tuple((record.partition, not record.identical) for record in records)
+        self.events.append(AttemptPublished(attempt.id, shown, seconds, tuple(record.id for record in records)))
         self._end(attempt, outcome, "published", verdict)
         self._deliver(attempt, outcome, "published", None)
         self._audit.append(self._event(Action.PARTITION_PUBLISHED, attempt, {"verdict": verdict, "rows": sum(rows.values())}))
@@ -270,7 +270,7 @@ class Batch:
         if outcome.replacement is not None:
             self._change.merge(attempt.node, staged, outcome.replacement)
             return
-        rewrites = [Rewrite(one.path, one.staged) for one in outcome.rewritten]
+        rewrites = [Rewrite(file.path, file.staged) for file in outcome.rewritten]
         self._change.replace(attempt.node, attempt.keys, [staged], rewrites=rewrites)
         if outcome.learnt is not None:
             arriving.pin_schema(self._tx, attempt.node, msgspec.json.encode(outcome.learnt).decode(), self._now)
@@ -375,14 +375,14 @@ class Batch:
         if outcome.audit is None or (outcome.state != "staged" and is_batch(attempt)):
             return
         for key in attempt.keys:
-            head, own = (*attempt.id, attempt.node, key), outcome.audit.of(key)
+            head, audit = (*attempt.id, attempt.node, key), outcome.audit.of(key)
             self._checks += [
-                (*head, r.name, r.kind, r.severity.value, r.outcome.value, r.rows, r.failing, r.detail, self._now) for r in own.results
+                (*head, r.name, r.kind, r.severity.value, r.outcome.value, r.rows, r.failing, r.detail, self._now) for r in audit.results
             ]
-            if own.profile:
-                self._profiles.append((*head, msgspec.json.encode(own.profile).decode()))
-            if own.metrics:
-                self._metrics.append((*attempt.id, attempt.node, key, own.metrics))
+            if audit.profile:
+                self._profiles.append((*head, msgspec.json.encode(audit.profile).decode()))
+            if audit.metrics:
+                self._metrics.append((*attempt.id, attempt.node, key, audit.metrics))
 
     def _told(self, attempt: RunningAttempt, outcome: TaskOutcome) -> TaskOutcome:
         """With all whom the drift of a delivery reaches, and with those whom it stops in what is said of it."""
@@ -394,9 +394,9 @@ class Batch:
         """How a delivery drifted, and what is odd; of one that is several partitions', under each."""
         for key in attempt.keys if says(attempt, outcome) else ():
             number = attempt.prepared.delivery_of(key)
-            self._drift += [drift_row(attempt.node, key, number, attempt.id, one, self._now) for one in outcome.drift]
-            facts = [one for one in outcome.facts if one.partition in ("", key)]
-            self._facts += [fact_row(attempt.node, key, number, attempt.id, one, self._now) for one in facts]
+            self._drift += [drift_row(attempt.node, key, number, attempt.id, change, self._now) for change in outcome.drift]
+            facts = [fact for fact in outcome.facts if fact.partition in ("", key)]
+            self._facts += [fact_row(attempt.node, key, number, attempt.id, fact, self._now) for fact in facts]
 
     def _end(self, attempt: RunningAttempt, outcome: TaskOutcome, state: str, verdict: Verdict | None, reason: str = "") -> None:
         self._ends.append(
@@ -415,11 +415,11 @@ class Batch:
 
     def _measures(self, outcome: TaskOutcome) -> dict[str, Any]:
         """What an attempt cost, and the hash of what it ran with, which is kept once by its content."""
-        found = msgspec.structs.asdict(msgspec.structs.replace(outcome.measures, publish_seconds=self._publish_seconds))
+        results = msgspec.structs.asdict(msgspec.structs.replace(outcome.measures, publish_seconds=self._publish_seconds))
         if outcome.environment:
-            found[ENVIRONMENT] = hashlib.sha256(outcome.environment).hexdigest()
-            self._environments[found[ENVIRONMENT]] = outcome.environment
-        return found
+            results[ENVIRONMENT] = hashlib.sha256(outcome.environment).hexdigest()
+            self._environments[results[ENVIRONMENT]] = outcome.environment
+        return results
 
     def _deliver(self, attempt: RunningAttempt, outcome: TaskOutcome, state: str, reason: str | None) -> None:
         for number in {attempt.prepared.delivery_of(key): None for key in attempt.keys}:

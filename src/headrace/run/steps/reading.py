@@ -21,7 +21,7 @@ def read_as(
     task: IngestTask,
     context: WorkerContext,
     session: DuckDBSession,
-    kept: RawCopy,
+    copy: RawCopy,
     name: str,
     *,
     pinned: SourceSchema | None,
@@ -31,7 +31,7 @@ def read_as(
     """The delivery's files, prepared to be selected from, or what stands in the way. `pinned`: the schema they are expected to
     have; `adapt`: what decides about a header that has another; `samples`: other deliveries to learn types from."""
     return prepare_all(
-        [(Path(path), part) for path, part in kept.parts] or [(Path(kept.path), name)],
+        [(Path(path), part) for path, part in copy.parts] or [(Path(copy.path), name)],
         connection=session.connection,
         temporary=context.folders.temporary,
         pinned=pinned,

@@ -12,10 +12,10 @@ from headrace.store.queries.drift import DriftRow, FactRow
 def drift_row(node: str, key: str, number: int | None, attempt: AttemptId, change: DriftChange, now: int) -> DriftRow:
     """A change of a delivery as it is kept."""
     score = None if change.score is None else f"{change.score:.4f}"
-    evidence, users = (msgspec.json.encode(one).decode() for one in (change.evidence, change.used_by))
+    evidence, users = (msgspec.json.encode(item).decode() for item in (change.evidence, change.used_by))
     kind, policy = change.kind.value, change.policy.value
-    found = RenameFindings(change.candidates, change.differs)
-    measured = None if found == RenameFindings() else msgspec.json.encode(found).decode()
+    findings = RenameFindings(change.candidates, change.differs)
+    measured = None if findings == RenameFindings() else msgspec.json.encode(findings).decode()
     return DriftRow(
         node, key, number, *attempt, kind, change.column, change.to, score, evidence, policy, users,
         now, measured,

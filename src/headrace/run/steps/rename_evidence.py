@@ -30,18 +30,18 @@ CELLS_MAX = 200_000
 class RenameEvidence:
     """Proposes renames for one delivery."""
 
-    def __init__(self, task: IngestTask, context: WorkerContext, kept: RawCopy, name: str) -> None:
-        self._task, self._context, self._kept, self._name = task, context, kept, name
+    def __init__(self, task: IngestTask, context: WorkerContext, copy: RawCopy, name: str) -> None:
+        self._task, self._context, self._kept, self._name = task, context, copy, name
 
     def propose(self, dropped: Sequence[str], added: Sequence[str], names: Sequence[str]) -> tuple[ColumnRename, ...]:
         """Which of the columns that are gone probably are which of the new ones; `names` is the delivery's header. Names that differ in
         how they are written only are one column; the others are compared by what they hold as well."""
         certain = spelled_alike(dropped, added)
-        was, now = {one.column for one in certain}, {one.to for one in certain}
+        was, now = {rename.column for rename in certain}, {column_rename.to for column_rename in certain}
         gone, new = [name for name in dropped if name not in was], [name for name in added if name not in now]
         if not gone or not new:
             return tuple(certain)
-        expected = self._task.pinned.names if self._task.pinned is not None else tuple(one.name for one in self._task.promised or ())
+        expected = self._task.pinned.names if self._task.pinned is not None else tuple(column.name for column in self._task.promised or ())
         both = [name for name in expected if name in set(names)]
         types = self._types()
         before = self._published([*gone, *both[:KEY_COLUMNS_MAX]])
@@ -49,29 +49,29 @@ class RenameEvidence:
         described = _described(gone, types, places(both, expected), before)
         is_now = _described(new, kinds, places(both, names), after)
         agreed = agreements(before, after, both, gone, new)
-        found = [self._with_differences(one, is_now, types, agreed) for one in propose(described, is_now, rows=agreed)]
+        renames = [self._with_differences(rename, is_now, types, agreed) for rename in propose(described, is_now, rows=agreed)]
         order = {name: at for at, name in enumerate(dropped)}
-        return tuple(sorted((*certain, *found), key=lambda one: order[one.column]))
+        return tuple(sorted((*certain, *renames), key=lambda rename: order[rename.column]))
 
     def _with_differences(
         self,
-        one: ColumnRename,
+        rename: ColumnRename,
         after: Sequence[ColumnTraits],
         types: Mapping[str, str],
         agreed: Mapping[tuple[str, str], Agreement],
     ) -> ColumnRename:
         """With what else is other than in the sound partitions before."""
         past = MetricHistory(self._task.history, self._task.source.partition.grain).all()
-        known = [each.columns[one.column] for each in past if one.column in each.columns]
-        now = next(column for column in after if column.name == one.to)
-        rows = agreed.get((one.column, one.to))
-        differs = differences(known, now, types.get(one.column, "VARCHAR"), rows)
-        return msgspec.structs.replace(one, differs=differs)
+        known = [each.columns[rename.column] for each in past if rename.column in each.columns]
+        now = next(column for column in after if column.name == rename.to)
+        rows = agreed.get((rename.column, rename.to))
+        differs = differences(known, now, types.get(rename.column, "VARCHAR"), rows)
+        return msgspec.structs.replace(rename, differs=differs)
 
     def _types(self) -> dict[str, str]:
         task = self._task
         types = {column.name: column.type for column in task.pinned.columns} if task.pinned is not None else {}
-        return types | {one.name: one.type for one in task.promised or () if one.type and one.name not in types}
+        return types | {column.name: column.type for column in task.promised or () if column.type and column.name not in types}
 
     def _published(self, columns: Sequence[str]) -> Cells:
         """What readers see of the same interval, else of the nearest one before it."""
@@ -87,17 +87,17 @@ class RenameEvidence:
         """The types that the delivery shows by itself, and its cells."""
         session = self._context.session(self._task.source.timezone)
         path, name = self._kept.parts[0] if self._kept.parts else (self._kept.path, self._name)
-        found = prepare(
+        delivery = prepare(
             Path(path), name, connection=session.connection, temporary=self._context.folders.temporary, pinned=None,
             options=self._task.source.connector,
         )  # fmt: skip
-        if not isinstance(found, PreparedDelivery):
+        if not isinstance(delivery, PreparedDelivery):
             return {}, {}
         try:
-            types = {column.name: column.type for column in found.schema.columns}
-            return types, _values(session, found.select_sql, [one for one in columns if one in types])
+            types = {column.name: column.type for column in delivery.schema.columns}
+            return types, _values(session, delivery.select_sql, [column for column in columns if column in types])
         finally:
-            found.discard()
+            delivery.discard()
 
 
 def _described(columns: Sequence[str], types: Mapping[str, str], place: Mapping[str, float], cells: Cells) -> list[ColumnTraits]:

@@ -36,47 +36,47 @@ def restatements(task: IngestTask, staged: StagedFile, session: DuckDBSession, s
         return ()
     now = {part.key: (part.rows, part.content_hash) for part in staged.partitions}
     now |= {key: (0, None) for key in task.keys if key not in now}
-    known = {key: one.content_hash for key, one in task.before.items() if one.content_hash is not None}
+    known = {key: publication.content_hash for key, publication in task.before.items() if publication.content_hash is not None}
     moved = msgspec.structs.replace(staged, partitions=tuple(part for part in staged.partitions if part.key in task.before))
     was: tuple[Fact, ...] = ()
     try:
         changed = differences(task.source.checks, task.previous, known, moved, session)
         columns = changed_columns(task.previous, moved, changed, session)
-        other = {key: one for key, one in task.before.items() if key in changed}
+        other = {key: publication for key, publication in task.before.items() if key in changed}
         was = corrected(other, task.previous, moved, task.history, session)
     except BodyFailed:  # what readers saw isn't there any more: it is restated all the same, nobody can say by how much
         changed, columns = {}, {}
     if task.source.partition.whole and not _much(task.before, changed):
         return was
-    counts = {key: RestatementCounts(one.added, one.removed, one.changed, columns.get(key, ())) for key, one in changed.items()}
+    counts = {key: RestatementCounts(counts.added, counts.removed, counts.changed, columns.get(key, ())) for key, counts in changed.items()}
     return (*was, *restated(task.before, now, sha256, counts))
 
 
-def cut_off(task: IngestTask, staged: StagedFile, kept: RawCopy, raw: Path) -> tuple[Fact, ...]:
+def cut_off(task: IngestTask, staged: StagedFile, copy: RawCopy, raw: Path) -> tuple[Fact, ...]:
     """A fact where the file of a published interval comes again and is only its beginning. What
     `on_anomaly` says of it is heeded."""
     was = task.before.get(task.found.partition)
-    if was is None or was.sha256 is None or len(task.keys) != 1 or task.source.partition.whole or kept.parts:
+    if was is None or was.sha256 is None or len(task.keys) != 1 or task.source.partition.whole or copy.parts:
         return ()
-    found = restating.cut_off(task.found.partition, was, staged.rows, [one.rows for one in MetricHistory(task.history, None).all()])
+    fact = restating.cut_off(task.found.partition, was, staged.rows, [metrics.rows for metrics in MetricHistory(task.history, None).all()])
     published = kept_as(raw, was.sha256)
-    if found is None or published is None or not _begins(Path(published.path), Path(kept.path)):
+    if fact is None or published is None or not _begins(Path(published.path), Path(copy.path)):
         return ()
-    return tuple(decided((found,), task.around.on_anomaly, task.around.of_columns))
+    return tuple(decided((fact,), task.around.on_anomaly, task.around.of_columns))
 
 
 def _begins(whole: Path, part: Path) -> bool:
     """Whether a file is the beginning of a longer one."""
     if part.stat().st_size >= whole.stat().st_size:
         return False
-    with whole.open("rb") as one, part.open("rb") as other:
+    with whole.open("rb") as item, part.open("rb") as other:
         while chunk := other.read(CHUNK_BYTES):
-            if one.read(len(chunk)) != chunk:
+            if item.read(len(chunk)) != chunk:
                 return False
     return True
 
 
 def _much(before: Mapping[str, PreviousPublication], changed: Mapping[str, RowChangeCounts]) -> bool:
     """Whether more of a table changed than is usual for one that is delivered as it is now."""
-    rows = {key: one.rows for key, one in before.items()}
-    return any(one.removed + one.changed >= MUCH_CHANGED * rows[key] or one.added >= rows[key] for key, one in changed.items())
+    rows = {key: publication.rows for key, publication in before.items()}
+    return any(counts.removed + counts.changed >= MUCH_CHANGED * rows[key] or counts.added >= rows[key] for key, counts in changed.items())

@@ -36,19 +36,19 @@ def changed_columns(
     Columns that only one side has, and columns of another type now, aren't compared."""
     import duckdb
 
-    old = {one.name.lower(): one for one in previous.columns if one.name != PARTITION_COLUMN}
-    both = [one for one in staged.columns if _same(one, old)]
+    old = {column.name.lower(): column for column in previous.columns if column.name != PARTITION_COLUMN}
+    both = [column for column in staged.columns if _same(column, old)]
     if not changed or len(both) > COLUMNS_MAX or staged.rows > ROWS_MAX:
         return {}
-    found: dict[str, tuple[ColumnValueChange, ...]] = {}
+    results: dict[str, tuple[ColumnValueChange, ...]] = {}
     for key in [*changed][:PARTITIONS_MAX]:
         before, after = before_sql(previous, [key]), after_sql(staged, [key])
         try:
-            columns = sorted(_of(session, both, before, after), key=lambda one: -one.rows)
+            columns = sorted(_of(session, both, before, after), key=lambda change: -change.rows)
         except duckdb.Error:  # it is restated all the same, whatever of it can't be compared
             continue
-        found[key] = tuple(columns[:TOLD_MAX])
-    return found
+        results[key] = tuple(columns[:TOLD_MAX])
+    return results
 
 
 def _same(column: LakeColumn, old: Mapping[str, LakeColumn]) -> bool:
@@ -61,7 +61,8 @@ def _of(session: DuckDBSession, columns: Sequence[LakeColumn], before: str, afte
         name = quote(column.name)
         own, had = (f"SELECT {name} FROM ({rows})" for rows in (after, before))
         counts = [
-            session.connection.execute(f"SELECT count(*) FROM ({one} EXCEPT ALL {two})").fetchone() for one, two in ((own, had), (had, own))
+            session.connection.execute(f"SELECT count(*) FROM ({item} EXCEPT ALL {two})").fetchone()
+            for item, two in ((own, had), (had, own))
         ]
         # rows that are only new, or only gone, changed no column
         if count := min(row[0] for row in counts if row is not None):
@@ -89,8 +90,8 @@ def _change(session: DuckDBSession, column: LakeColumn, count: int, before: str,
 def _counted(session: DuckDBSession, name: str, rows: str) -> tuple[int, list[int], int]:
     """How many distinct values a column has, how often each is there (in order), and its nulls."""
     counted = f"SELECT {name} AS v, count(*) AS n FROM ({rows}) GROUP BY 1"
-    said = "SELECT count(v), list(n ORDER BY n) FILTER (v IS NOT NULL), sum(n) FILTER (v IS NULL)"
-    row = session.connection.execute(f"{said} FROM ({counted})").fetchone()
+    text = "SELECT count(v), list(n ORDER BY n) FILTER (v IS NOT NULL), sum(n) FILTER (v IS NULL)"
+    row = session.connection.execute(f"{text} FROM ({counted})").fetchone()
     assert row is not None
     return row[0], row[1] or [0], row[2] or 0
 

@@ -39,8 +39,8 @@ class RowSplit(msgspec.Struct, frozen=True):
             return outcome
         if outcome.state == "staged":
             _remove(context, self.every)
-            told = f"{self.bad.rows} of {self.every.rows} rows wait in quarantine"
-            reason = "; ".join(filter(None, [told, outcome.reason]))
+            message = f"{self.bad.rows} of {self.every.rows} rows wait in quarantine"
+            reason = "; ".join(filter(None, [message, outcome.reason]))
             return msgspec.structs.replace(
                 outcome, reason=reason, quarantined=context.quarantine(self.bad), quarantined_rows=self.bad.rows
             )  # fmt: skip
@@ -66,30 +66,30 @@ def without_faulty_rows(
     Of a file of several partitions no rows are taken out."""
     import duckdb
 
-    found = audited(staged)
-    if on_fail != QUARANTINE_ROWS or found.verdict is not Verdict.REJECTED or len(staged.partitions) != 1:
-        return RowSplit(staged, found)
+    audit = audited(staged)
+    if on_fail != QUARANTINE_ROWS or audit.verdict is not Verdict.REJECTED or len(staged.partitions) != 1:
+        return RowSplit(staged, audit)
     try:
-        query = faulty(session, staged, table, checks, found, references, timezone)
+        query = faulty(session, staged, table, checks, audit, references, timezone)
         bad = write_rows(session, parted(session, staged, table, query, bad=True), table, staged.partitions[0].key)
     except (NotOfRows, duckdb.Error):
-        return RowSplit(staged, found)
+        return RowSplit(staged, audit)
     left = write_rows(session, parted(session, staged, table, query, bad=False), table, staged.partitions[0].key)
     again = audited(left) if left.rows and bad.rows + left.rows == staged.rows else None
     if again is None or again.verdict is Verdict.REJECTED:
         for file in (bad, left):
             (session.data_folder / file.path).unlink()
-        return RowSplit(staged, found)
-    return RowSplit(left, _told(again, found), bad, staged, found)
+        return RowSplit(staged, audit)
+    return RowSplit(left, _told(again, audit), bad, staged, audit)
 
 
-def _told(again: Audit, found: Audit) -> Audit:
+def _told(again: Audit, audit: Audit) -> Audit:
     """The audit of the rows that are left, with what was wrong with the others as warnings."""
     results = [
         msgspec.structs.replace(before, severity=Severity.WARNING)
         if before.outcome == "failed" and before.severity is Severity.BLOCKING
         else now
-        for now, before in zip(again.results, found.results, strict=True)
+        for now, before in zip(again.results, audit.results, strict=True)
     ]
     return msgspec.structs.replace(again.with_warning(), results=tuple(results))
 

@@ -96,9 +96,9 @@ def texts_for_a_few_values(schema: SourceSchema, promised: Sequence[ContractColu
     texts = {column.name for column in schema.columns if column.type == TEXT} - stated
     return tuple(
         Fact(
-            kind="type_change", column=one.column, severity=FactSeverity.WARN, expected=one.type, observed=one.text, strength=ODD_NATS,
+            kind="type_change", column=item.column, severity=FactSeverity.WARN, expected=item.type, observed=item.text, strength=ODD_NATS,
             detail="text",
         )
-        for one in (schema.lesson.almost if schema.lesson is not None else ())
-        if one.column in texts
+        for item in (schema.lesson.almost if schema.lesson is not None else ())
+        if item.column in texts
     )  # fmt: skip

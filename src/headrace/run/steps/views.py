@@ -49,15 +49,15 @@ def _judged(view: ViewCheck, session: DuckDBSession, table: LakeTable, files: tu
     data = _over(view.data, table, files)
     try:
         with defined(session, view.macros):
-            made, columns = stage(session, source_sql(data), table_name=name, partition="*", table=None, hashed=False)
+            file, columns = stage(session, source_sql(data), table_name=name, partition="*", table=None, hashed=False)
         try:
             with lent(session, view.macros if any(check.kind == "sql" for check in view.checks) else {}):
                 results = audit(
-                    session, made, columns, view.checks,
+                    session, file, columns, view.checks,
                     partition_check=None, references=view.references, now_us=now_us, timezone=view.timezone, described=False,
                 ).results  # fmt: skip
         finally:
-            (session.data_folder / made.path).unlink(missing_ok=True)
+            (session.data_folder / file.path).unlink(missing_ok=True)
     except (duckdb.Error, LakeError, BodyFailed) as error:
         why = f"can't be computed: {first_line(error)}"
         results = tuple(CheckResult(c.name, c.kind, c.severity, CheckState.FAILED, 0, 0, why, (), ("*",)) for c in view.checks)
@@ -72,7 +72,7 @@ def _named(view: str, result: CheckResult) -> CheckResult:
 def _over(data: InputData, table: LakeTable, files: tuple[FileRef, ...]) -> InputData:
     """The view's inputs, with what is staged among the files of the node that it is of."""
     if data.sql:
-        return msgspec.structs.replace(data, inputs=tuple(_over(one, table, files) for one in data.inputs))
+        return msgspec.structs.replace(data, inputs=tuple(_over(item, table, files) for item in data.inputs))
     if data.name != table.name:
         return data
     columns = tuple(column for column in table.columns if column.name != PARTITION_COLUMN)

@@ -58,11 +58,11 @@ class WorkerContext:
         memory = self._memory_of_duckdb()
         if bounded:
             memory = min(memory or BOUNDED_MEMORY_BYTES, BOUNDED_MEMORY_BYTES)
-        found = self._sessions.get((timezone, threads, ordered, memory))
-        if found is None:
+        duck_db_session = self._sessions.get((timezone, threads, ordered, memory))
+        if duck_db_session is None:
             if len(self._sessions) >= SESSIONS_MAX:
                 self._sessions.pop(next(iter(self._sessions))).close()
-            found = self._sessions[timezone, threads, ordered, memory] = DuckDBSession(
+            duck_db_session = self._sessions[timezone, threads, ordered, memory] = DuckDBSession(
                 self.folders.lake,
                 readable=[self.folders.raw, self.folders.temporary, *([Path(self.folders.borrows)] if self.folders.borrows else [])],
                 timezone=timezone,
@@ -70,7 +70,7 @@ class WorkerContext:
                 memory_max_bytes=memory,
                 ordered=ordered,
             )
-        return found
+        return duck_db_session
 
     def _memory_of_duckdb(self) -> int | None:
         most = self._memory_max_bytes
@@ -86,8 +86,8 @@ class WorkerContext:
 
     def discard(self, replacement: Replacement | None) -> None:
         """Delete the deletions of a merge that isn't published."""
-        for one in replacement.deletes if replacement is not None else ():
-            (self.folders.lake / one.path).unlink(missing_ok=True)
+        for deletes in replacement.deletes if replacement is not None else ():
+            (self.folders.lake / deletes.path).unlink(missing_ok=True)
 
     def quarantine(self, staged: StagedFile) -> str:
         """Move a staged file where held and rejected data waits; its path relative to the data folder."""

@@ -60,20 +60,20 @@ def state_before(tx: Transaction, asset: Asset, key: str, attempt: str) -> Merge
 
 def _is_newest(tx: Transaction, asset: Asset, published: Sequence[AccumulatedPartition]) -> bool:
     """Whether the table stands as its newest partition left it."""
-    newest = max(published, key=lambda one: _order(asset, one.partition), default=None) if not asset.partition.whole else None
+    newest = max(published, key=lambda partition: _order(asset, partition.partition), default=None) if not asset.partition.whole else None
     return newest is None or newest.snapshot == accumulations.newest_snapshot(tx, asset.name)
 
 
 def _is_damaged(tx: Transaction, name: str) -> bool:
-    return any(one.node == name for one in damaged_files(tx))
+    return any(file.node == name for file in damaged_files(tx))
 
 
 def _before(asset: Asset, published: Sequence[AccumulatedPartition], key: str) -> AccumulatedPartition | None:
     if asset.partition.whole:
         return published[0] if published else None
     at = _order(asset, key)
-    earlier = [one for one in published if _order(asset, one.partition) < at]
-    return max(earlier, key=lambda one: _order(asset, one.partition), default=None)
+    earlier = [partition for partition in published if _order(asset, partition.partition) < at]
+    return max(earlier, key=lambda partition: _order(asset, partition.partition), default=None)
 
 
 def _order(asset: Asset, key: str) -> tuple[int, str]:
@@ -86,7 +86,7 @@ def _snapshot(tx: Transaction, asset: Asset, before: AccumulatedPartition, key: 
     if accumulations.newest_snapshot(tx, asset.name) <= before.snapshot or asset.partition.whole:
         return None
     if not snapshot_exists(tx, before.snapshot):
-        first = min(accumulations.published(tx, asset.name), key=lambda one: _order(asset, one.partition)).partition
+        first = min(accumulations.published(tx, asset.name), key=lambda partition: _order(asset, partition.partition)).partition
         raise StateGone(
             f"{asset.name}@{key} starts from the table as {before.partition} left it, and snapshot {before.snapshot} isn't kept any more; "
             f"rebuild it from the start: " + command_line("run", asset.name, "--from", first, "--again", "--reason", "TEXT")
@@ -99,8 +99,8 @@ def files_read(tx: Transaction, asset: Asset, keys: Sequence[str] | None, snapsh
 
     Without keys, or where that snapshot isn't kept any more, it is the table as it is at `snapshot`."""
     published = accumulations.published(tx, asset.name)
-    asked = [one for one in published if keys is None or one.partition in set(keys)]
-    newest = max(asked, key=lambda one: _order(asset, one.partition), default=None)
+    partitions = [partition for partition in published if keys is None or partition.partition in set(keys)]
+    newest = max(partitions, key=lambda partition: _order(asset, partition.partition), default=None)
     if newest is None:
         return (), 0
     if keys is None or accumulations.newest_snapshot(tx, asset.name) <= newest.snapshot or not snapshot_exists(tx, newest.snapshot):

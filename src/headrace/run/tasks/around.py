@@ -48,8 +48,8 @@ def of_asset(lookup: TaskLookup, tx: Transaction, asset: Asset, keys: tuple[str,
 
 def aged_from_us(tx: Transaction, node: Source | Asset, key: str, timezone: str) -> int:
     """The instant that ages in what readers see of a partition were measured from when it was published."""
-    shown = publications.current(tx, node.name, key)
-    published_us = 0 if shown is None else shown.published_at
+    publication = publications.current(tx, node.name, key)
+    published_us = 0 if publication is None else publication.published_at
     grain = node.partition.grain
     if grain is None:
         return published_us
@@ -58,10 +58,10 @@ def aged_from_us(tx: Transaction, node: Source | Asset, key: str, timezone: str)
 
 def _emptied(lookup: TaskLookup, tx: Transaction, asset: Asset, above: Sequence[str], keys: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     """(partition, the asset's column) where that is made of columns that were emptied, as is known, and were published so."""
-    found: dict[str, list[tuple[str, str]]] = {}
+    results: dict[str, list[tuple[str, str]]] = {}
     for node, partition, column in drift.emptied(tx, above, min(keys), max(keys)):
-        found.setdefault(partition, []).append((node, column))
-    for partition, columns in found.items():
+        results.setdefault(partition, []).append((node, column))
+    for partition, columns in results.items():
         yield from ((partition, own) for own in lookup.uses.made_of(asset.name, columns))
 
 
@@ -74,8 +74,8 @@ def _rows_each(lookup: TaskLookup, tx: Transaction, asset: Asset, keys: tuple[st
     read = lookup.project.sources.get(inputs[0].node) or lookup.project.assets[inputs[0].node]
     if (read.partition.grain, read.timezone) != (asset.partition.grain, asset.timezone) or read.partition.key or asset.partition.key:
         return None
-    found = publications.rows_each(tx, asset.name, read.name, keys[0], EACH_KNOWN)
-    return max(found) if len(found) == EACH_KNOWN else None
+    results = publications.rows_each(tx, asset.name, read.name, keys[0], EACH_KNOWN)
+    return max(results) if len(results) == EACH_KNOWN else None
 
 
 def of_source(lookup: TaskLookup, tx: Transaction, source: Source, keys: tuple[str, ...]) -> AnomalyContext:
@@ -87,7 +87,7 @@ def of_source(lookup: TaskLookup, tx: Transaction, source: Source, keys: tuple[s
         on_anomaly=every,
         of_columns=of_columns,
         sources=len(lookup.project.sources),
-        versions=() if source.expect.unchanged else tuple(PublishedContent(*one) for one in metrics.versions(tx, source.name)),
+        versions=() if source.expect.unchanged else tuple(PublishedContent(*version) for version in metrics.versions(tx, source.name)),
         peers=tuple(peers_of(tx, lookup.project, source, keys[0])) if len(keys) == 1 else (),
         calendar=_calendar(lookup, source),
         used=None if ALL in (used := lookup.uses.direct(source.name)) else tuple(used),
@@ -108,11 +108,11 @@ def _stands_on_an_exception(lookup: TaskLookup, tx: Transaction, asset: Asset, k
 
 def _above(lookup: TaskLookup, name: str) -> set[str]:
     """Everything that an asset is made of, directly or not."""
-    found: set[str] = set()
+    results: set[str] = set()
     waiting = [name]
     while waiting:
         node = lookup.compiled.nodes.get(waiting.pop())
-        new = {spec.node for spec in node.inputs} - found if node is not None else set()
-        found |= new
+        new = {spec.node for spec in node.inputs} - results if node is not None else set()
+        results |= new
         waiting += new
-    return found
+    return results

@@ -142,5 +142,5 @@ def _span(asset: Asset, keys: tuple[str, ...]) -> tuple[datetime | None, datetim
 
 def _may_use_macros(lookup: TaskLookup, asset: Asset) -> bool:
     node = lookup.compiled.nodes[asset.name]
-    reads_views = any(is_view(lookup.project, one.node) for one in node.inputs)
+    reads_views = any(is_view(lookup.project, spec.node) for spec in node.inputs)
     return node.sql is not None or reads_views or any(check.kind == "sql" for check in asset.checks)

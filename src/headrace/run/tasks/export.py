@@ -34,7 +34,7 @@ def task(
         timezone=consumer.timezone,
         target=consumer.export,
         connection=lookup.project.settings.connections.get(_connection(consumer), {}),
-        reads=tuple(input_of(lookup, tx, reader, one, keys, snapshot) for one in export_inputs(consumer)),
+        reads=tuple(input_of(lookup, tx, reader, spec, keys, snapshot) for spec in export_inputs(consumer)),
         now_us=now,
         project=identity.of_state(tx) or "",
         take_over=export_targets.take_over(tx, consumer.name),

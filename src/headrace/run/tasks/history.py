@@ -13,4 +13,4 @@ def history(tx: Transaction, node: str, keys: tuple[str, ...]) -> tuple[StoredMe
     first = min(keys)
     if first == WHOLE:
         return ()
-    return tuple(StoredMetrics(*one) for one in metrics.before(tx, node, first, HISTORY_PARTITIONS))
+    return tuple(StoredMetrics(*item) for item in metrics.before(tx, node, first, HISTORY_PARTITIONS))

@@ -45,10 +45,10 @@ def task(
     deaths = arriving.deaths(tx, delivery.id)
     before = {key: PreviousPublication(*seen) for key, seen in restating.sound(tx, source.name, keys).items()}
     if len(keys) == 1 and before and not restating.redelivered_since(tx, source.name, keys[0]):
-        before = {key: msgspec.structs.replace(one, settled=True) for key, one in before.items()}
+        before = {key: msgspec.structs.replace(publication, settled=True) for key, publication in before.items()}
     joined = _joined(lookup, tx, source, keys) if pinned else frozenset[str]()
     nearest = leading.published_before(tx, source.name, keys[0]) if pinned else None
-    made = IngestTask(
+    ingest_task = IngestTask(
         attempt=str(attempt),
         source=source,
         found=_found(source.name, delivery),
@@ -87,7 +87,7 @@ def task(
         beside=beside(lookup, tx, source, keys),
         macros=lookup.project.macros if any(check.kind == "sql" for check in source.checks) else {},
     )
-    return made, delivery.id
+    return ingest_task, delivery.id
 
 
 def _replaced(tx: Transaction, source: str, bundle: str, keys: tuple[str, ...]) -> tuple[str, ...]:
@@ -99,9 +99,9 @@ def _replaced(tx: Transaction, source: str, bundle: str, keys: tuple[str, ...]) 
 
 def _withdrawn(tx: Transaction, source: str, keys: tuple[str, ...]) -> tuple[tuple[str, str, str], ...]:
     return tuple(
-        (one.partition, one.content_hash, one.reason or "")
-        for one in withdrawals.withdrawn_of(tx, source, keys)
-        if one.content_hash is not None
+        (withdrawn.partition, withdrawn.content_hash, withdrawn.reason or "")
+        for withdrawn in withdrawals.withdrawn_of(tx, source, keys)
+        if withdrawn.content_hash is not None
     )
 
 
@@ -131,7 +131,7 @@ def _joined(lookup: TaskLookup, tx: Transaction, source: Source, keys: tuple[str
     table = lookup.table(tx, source.name)
     if len(keys) > 1 or source.partition.grain is None or source.partition.key is not None or table is None:
         return frozenset()
-    return lookup.uses.joined(source.name, [one.name for one in table.columns if one.type in KEY_TYPES])
+    return lookup.uses.joined(source.name, [column.name for column in table.columns if column.type in KEY_TYPES])
 
 
 def _lately(lookup: TaskLookup, tx: Transaction, source: Source, key: str, snapshot: int) -> InputData | None:
@@ -141,7 +141,7 @@ def _lately(lookup: TaskLookup, tx: Transaction, source: Source, key: str, snaps
 
 
 def _samples(tx: Transaction, source: str, besides: int) -> tuple[DetectedDelivery, ...]:
-    return tuple(_found(source, one) for one in arriving.other_waiting(tx, source, besides, SAMPLES_MAX))
+    return tuple(_found(source, delivery) for delivery in arriving.other_waiting(tx, source, besides, SAMPLES_MAX))
 
 
 def _found(source: str, delivered: arriving.RecordedDelivery) -> DetectedDelivery:

@@ -30,7 +30,7 @@ def input_of(lookup: TaskLookup, tx: Transaction, asset: Source | Asset, spec: I
     Raises Undeliverable where its columns aren't known.
     """
     if is_view(lookup.project, spec.node):
-        return lookup.view(spec, lambda one: input_of(lookup, tx, asset, one, keys, snapshot))
+        return lookup.view(spec, lambda spec: input_of(lookup, tx, asset, spec, keys, snapshot))
     if (delivered := _delivered(lookup, tx, asset, spec, keys)) is not None:
         return delivered
     wanted = wanted_of(lookup, tx, asset, spec, keys)
@@ -62,13 +62,13 @@ def wanted_of(lookup: TaskLookup, tx: Transaction, asset: Source | Asset, spec: 
     if _by_key_alone(output, into, spec):
         data_keys = {split(key, output)[1] for key in keys}
         return [key for key in lookup.published_keys(tx, spec.node) if split(key, into)[1] in data_keys]
-    found: set[str] = set()
+    results: set[str] = set()
     for key in keys:
         needed = required(output, asset.timezone, key, into, source.timezone, spec, partial(_seen, lookup, tx, spec.node, into)).keys
         if needed is None:
             return None
-        found.update(needed)
-    return sorted(found, key=lambda key: order_of(key, into, source.timezone))
+        results.update(needed)
+    return sorted(results, key=lambda key: order_of(key, into, source.timezone))
 
 
 def _by_key_alone(output: PartitionSpec, into: PartitionSpec, spec: InputSpec) -> bool:
@@ -126,7 +126,7 @@ def _before(tx: Transaction, asset: Asset, key: str) -> str | None:
     """The newest published partition before one. The core has seen to it that none between them is missing."""
     spec = asset.partition
     if spec.grain is None:
-        return max((one for one in leading.published_keys(tx, asset.name) if one < key), default=None) if spec.by_delivery else None
+        return max((item for item in leading.published_keys(tx, asset.name) if item < key), default=None) if spec.by_delivery else None
     moment, data = split(key, spec)
     for _ in range(STEPS_MAX):
         moment = previous_key(moment, spec.grain, asset.timezone)

@@ -79,7 +79,7 @@ class TaskLookup:
         if newest.version not in self._fingerprints:
             applied = versions.get(tx, newest.version)
             nodes = {} if applied is None else msgspec.msgpack.decode(applied.compiled, type=Compiled).nodes
-            self._fingerprints[newest.version] = {name: one.fingerprint for name, one in nodes.items()}
+            self._fingerprints[newest.version] = {name: node.fingerprint for name, node in nodes.items()}
         was = self._fingerprints[newest.version].get(asset)
         return was is not None and was != self.compiled.nodes[asset].fingerprint
 
@@ -111,10 +111,10 @@ class TaskLookup:
 
     def table(self, tx: Transaction, name: str) -> LakeTable | None:
         """The lake's table of that name, None while its columns aren't known."""
-        found = self._tables.get(name)
-        if found is None:
-            found = self._tables[name] = table(tx, name)
-        return found
+        lake_table = self._tables.get(name)
+        if lake_table is None:
+            lake_table = self._tables[name] = table(tx, name)
+        return lake_table
 
     def data(self, tx: Transaction, name: str, keys: Sequence[str] | None, snapshot: int) -> InputData:
         """Published partitions of a node, all of them where `keys` is None. Raises Undeliverable where nothing of it ever was."""
@@ -131,8 +131,8 @@ class TaskLookup:
         columns = tuple(c for c in known.columns if c.name != PARTITION_COLUMN)
         asset = self.project.assets.get(name)
         if asset is not None and asset.accumulates:
-            found, rows = files_read(tx, asset, keys, snapshot)
-            return InputData(name=name, files=found, columns=columns, rows=rows)
+            refs, rows = files_read(tx, asset, keys, snapshot)
+            return InputData(name=name, files=refs, columns=columns, rows=rows)
         rows = leading.published_rows(tx, name, keys)
         return InputData(name=name, files=tuple(files(tx, name, keys, snapshot)), columns=columns, rows=rows)
 
@@ -152,14 +152,14 @@ class TaskLookup:
     def view(self, spec: InputSpec, read: Callable[[InputSpec], InputData]) -> InputData:
         """A view as who reads it like `spec` sees it: its statement over what `read` gives for each of its inputs."""
         node = self.compiled.nodes[spec.node]
-        inputs = tuple(read(one) for one in inputs_of(self.compiled, spec))
+        inputs = tuple(read(input_spec) for input_spec in inputs_of(self.compiled, spec))
         columns = tuple(LakeColumn(column, kind, number) for number, (column, kind) in enumerate(node.columns or (), 1))
         return InputData(name=spec.node, files=(), columns=columns, sql=node.sql or "", inputs=inputs)
 
     def _borrowed(self, production: Production, name: str, keys: Sequence[str] | None) -> InputData:
         with production.store.read() as theirs:
-            found = self._stored(theirs, table(theirs, name), name, keys, newest_snapshot(theirs))
-        return msgspec.structs.replace(found, files=tuple(map(production.absolute, found.files)))
+            result = self._stored(theirs, table(theirs, name), name, keys, newest_snapshot(theirs))
+        return msgspec.structs.replace(result, files=tuple(map(production.absolute, result.files)))
 
     def production_snapshot(self) -> int | None:
         """In an environment: production's newest snapshot."""
@@ -189,7 +189,7 @@ class TaskLookup:
 
     def _there(self, tx: Transaction, name: str) -> bool:
         """Whether anything of a node was ever published; of a view, of all that it reads."""
-        return all(self._has_table(tx, one) for one in expanded_names(self.compiled, [name]))
+        return all(self._has_table(tx, item) for item in expanded_names(self.compiled, [name]))
 
     def _has_table(self, tx: Transaction, name: str) -> bool:
         if self._production is None or name not in self._production.nodes:

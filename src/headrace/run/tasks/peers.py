@@ -30,9 +30,9 @@ def candidates(project: Project, source: Source) -> list[Source]:
 def peers_of(tx: Transaction, project: Project, source: Source, key: str) -> Iterator[Peer]:
     """Those of which something was delivered for an interval."""
     for other in candidates(project, source):
-        found = as_peer(tx, other, key)
-        if found is not None:
-            yield found
+        peer = as_peer(tx, other, key)
+        if peer is not None:
+            yield peer
 
 
 def as_peer(tx: Transaction, source: Source, key: str) -> Peer | None:
@@ -47,7 +47,7 @@ def held_beside(tx: Transaction, source: Source, key: str) -> Peer | None:
     """The delivery of a source that is held for an interval, as peers are compared, also where readers
     see an earlier one of the same interval; None where none is held."""
     known = stored.rows_until(tx, source.name, key, metrics.HISTORY_PARTITIONS + 1)
-    return _held(tx, source, key, [one for one in known if one[0] != key])
+    return _held(tx, source, key, [item for item in known if item[0] != key])
 
 
 def _held(tx: Transaction, source: Source, key: str, before: list[tuple[str, int]]) -> Peer | None:

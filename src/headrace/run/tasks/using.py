@@ -28,13 +28,13 @@ class Uses:
 
     def direct(self, source: str) -> dict[str, tuple[str, ...]]:
         """Column, in lower case → who reads it from the source itself; `*` → who reads all of them."""
-        found = self._direct.get(source)
-        if found is None:
+        results = self._direct.get(source)
+        if results is None:
             used: dict[str, dict[str, None]] = {}
             for column, user in self._uses(self._compiled.project.sources[source]):
                 used.setdefault(column.lower(), {})[user] = None
-            found = self._direct[source] = {column: tuple(users) for column, users in used.items()}
-        return found
+            results = self._direct[source] = {column: tuple(users) for column, users in used.items()}
+        return results
 
     def reached(self, source: str, changes: Iterable[DriftChange]) -> tuple[DriftChange, ...]:
         """The changes, each with all assets and consumers that it would reach, near or far."""
@@ -47,10 +47,10 @@ class Uses:
     def made_of(self, asset: str, columns: Collection[tuple[str, str]]) -> tuple[str, ...]:
         """The columns of an asset whose values come from any of these (node, column), near or far. What a body merely joins or filters by
         gives no values; a body that can't be looked into is made of all that it reads."""
-        return tuple(own for own in self._lineage.of(asset).columns if self._comes(asset, own, columns))
+        return tuple(column for column in self._lineage.of(asset).columns if self._comes(asset, column, columns))
 
     def _comes(self, node: str, column: str, columns: Collection[tuple[str, str]]) -> bool:
-        wanted = {(name.lower(), one.lower()) for name, one in columns}
+        wanted = {(name.lower(), item.lower()) for name, item in columns}
         waiting, seen = [(node.lower(), column.lower())], set[tuple[str, str]]()
         names = {name.lower(): name for name in self._compiled.project.assets}
         while waiting:
@@ -77,8 +77,8 @@ class Uses:
     def _readers(self, node: str) -> list[str]:
         if self._read_by is None:
             self._read_by = {}
-            for name, one in self._compiled.nodes.items():
-                for spec in one.inputs:
+            for name, compiled_node in self._compiled.nodes.items():
+                for spec in compiled_node.inputs:
                     self._read_by.setdefault(spec.node, []).append(name)
         return self._read_by.get(node, [])
 
@@ -110,7 +110,7 @@ class Uses:
 
 def _own(source: Source) -> Iterator[str]:
     """The columns that a source's own declaration speaks of: what cuts it, and what its checks look at."""
-    yield from (one for one in (source.partition.column, source.partition.key) if one)
+    yield from (item for item in (source.partition.column, source.partition.key) if item)
     for check in source.checks:
         yield from _checked(check)
 

@@ -42,20 +42,20 @@ def _views(lookup: TaskLookup, node: Source | Asset) -> list[Asset]:
 
 def beside(lookup: TaskLookup, tx: Transaction, node: Source | Asset, keys: Sequence[str]) -> tuple[ViewCheckReads, ...]:
     """What the node's views read besides it, and how new that is."""
-    found = []
+    reads = []
     for view in _views(lookup, node):
         for spec in expanded(lookup.compiled, [InputSpec(node=view.name, place=view.place)]):
             if spec.node != node.name:
                 wanted = wanted_of(lookup, tx, node, spec, keys)
                 asked = None if wanted is None else tuple(wanted)
-                found.append(ViewCheckReads(spec.node, asked, publications.newest_id(tx, spec.node, asked)))
-    return tuple(found)
+                reads.append(ViewCheckReads(spec.node, asked, publications.newest_id(tx, spec.node, asked)))
+    return tuple(reads)
 
 
 def _seen(lookup: TaskLookup, tx: Transaction, node: Source | Asset, spec: InputSpec, keys: Sequence[str], snapshot: int) -> InputData:
     """What the view reads by this input, as if it were cut like the node. Of the node itself: what is published besides `keys`."""
     if is_view(lookup.project, spec.node):
-        return lookup.view(spec, lambda one: _seen(lookup, tx, node, one, keys, snapshot))
+        return lookup.view(spec, lambda spec: _seen(lookup, tx, node, spec, keys, snapshot))
     wanted = wanted_of(lookup, tx, node, spec, keys)
     if spec.node != node.name:
         if wanted is not None and len(wanted) > len(set(wanted) & set(lookup.published_keys(tx, spec.node))):

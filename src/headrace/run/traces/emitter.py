@@ -94,17 +94,17 @@ class Tracer:
     def _rounds(self, store: Store, exporter: SpanExporter, spans: Spans) -> None:
         failures = 0
         while not (ending := self._last.is_set()) or time.monotonic() < self._until:
-            found, after = self._next(store, spans)
-            arrived = not found or exporter.export(found).name == "SUCCESS"
+            results, after = self._next(store, spans)
+            arrived = not results or exporter.export(results).name == "SUCCESS"
             if arrived:
                 self._sent, failures = after, 0
             else:
                 failures += 1
                 if failures == 1:
                     _log.warning("traces can't be sent: the collector doesn't take them")
-            if ending and (not found or not arrived):
+            if ending and (not results or not arrived):
                 return
-            if not found or not arrived:
+            if not results or not arrived:
                 self._last.wait(min(RETRY_SECONDS_MAX, ROUND_SECONDS * 2**failures))
 
     def _next(self, store: Store, spans: Spans) -> tuple[list[ReadableSpan], _Cursor]:
@@ -112,14 +112,14 @@ class Tracer:
         with store.read() as tx:
             attempts = traces.ended(tx, self._epoch, self._sent.attempt, AT_ONCE)
             numbers = self._sent.runs | {row.run_id for _, row in attempts}
-            runs = {one.id: one for one in (traces.run(tx, number) for number in numbers) if one is not None}
-        after = _Cursor(self._sent.attempt, frozenset(one.id for one in runs.values() if one.finished_at is None))
-        found = [spans.of_run(one, one.finished_at) for one in runs.values() if one.finished_at is not None]
+            runs = {ran.id: ran for ran in (traces.run(tx, number) for number in numbers) if ran is not None}
+        after = _Cursor(self._sent.attempt, frozenset(run.id for run in runs.values() if run.finished_at is None))
+        results = [spans.of_run(run, run.finished_at) for run in runs.values() if run.finished_at is not None]
         for node, row in attempts:
             if (run := runs.get(row.run_id)) is not None and row.finished_at is not None:
-                found += spans.of_attempt(run, try_of(node, row, row.finished_at, self._epoch), row.partitions)
+                results += spans.of_attempt(run, try_of(node, row, row.finished_at, self._epoch), row.partitions)
                 after = after._replace(attempt=(row.finished_at, row.n))
-        return found, after
+        return results, after
 
 
 def _resource() -> Resource:

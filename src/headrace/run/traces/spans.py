@@ -37,21 +37,21 @@ class Spans:
         said: Said = {"headrace.run": run.id, "headrace.state": run.state}
         return self._span(f"{run.kind} {run.id}", self._run(run), None, run.started_at, ended, said, failed=run.state in FAILED)
 
-    def of_attempt(self, run: Ran, one: Try, partitions: str) -> Iterator[ReadableSpan]:
+    def of_attempt(self, run: Ran, item: Try, partitions: str) -> Iterator[ReadableSpan]:
         """An attempt of a run, from when it was wanted until it was written down, and its stages. `partitions` is JSON."""
-        if one.finished_us is None:
+        if item.finished_us is None:
             return
         keys: list[str] = msgspec.json.decode(partitions)
         said: dict[str, str | int | Sequence[str]] = {
-            "headrace.run": run.id, "headrace.attempt": f"{one.epoch}.{one.n}", "headrace.node": one.node, "headrace.kind": one.kind,
-            "headrace.state": one.state, "headrace.partitions": keys[:PARTITIONS_MAX], "headrace.partitions.count": len(keys),
+            "headrace.run": run.id, "headrace.attempt": f"{item.epoch}.{item.n}", "headrace.node": item.node, "headrace.kind": item.kind,
+            "headrace.state": item.state, "headrace.partitions": keys[:PARTITIONS_MAX], "headrace.partitions.count": len(keys),
         }  # fmt: skip
-        if one.error:
-            said["error.type"] = one.error
-        own, failed = self._context(run, "attempt", *one.id), one.state in FAILED
-        yield self._span(f"{one.kind} {one.node}", own, self._run(run), one.queued_us, one.finished_us, said, failed=failed)
-        for stage, begins, ends in _stages(one, one.finished_us):
-            yield self._span(stage, self._context(run, stage, *one.id), own, begins, ends, {"headrace.node": one.node})
+        if item.error:
+            said["error.type"] = item.error
+        own, failed = self._context(run, "attempt", *item.id), item.state in FAILED
+        yield self._span(f"{item.kind} {item.node}", own, self._run(run), item.queued_us, item.finished_us, said, failed=failed)
+        for stage, begins, ends in _stages(item, item.finished_us):
+            yield self._span(stage, self._context(run, stage, *item.id), own, begins, ends, {"headrace.node": item.node})
 
     def _run(self, run: Ran) -> SpanContext:
         return self._context(run, "run")
@@ -69,11 +69,11 @@ class Spans:
         )  # fmt: skip
 
 
-def _stages(one: Try, ended: int) -> Iterator[tuple[str, int, int]]:
+def _stages(item: Try, ended: int) -> Iterator[tuple[str, int, int]]:
     """Where an attempt's time went, without gaps; stages that took none are left out."""
-    marks = [("queue", one.queued_us), ("dispatch", one.dispatched_us), ("export" if one.kind == "export" else "run", one.began_us)]
-    if one.kind != "export":
-        marks += [("audit", one.audited_from_us), ("publish", one.published_from_us)]
+    marks = [("queue", item.queued_us), ("dispatch", item.dispatched_us), ("export" if item.kind == "export" else "run", item.began_us)]
+    if item.kind != "export":
+        marks += [("audit", item.audited_from_us), ("publish", item.published_from_us)]
     for (stage, begins), (_, ends) in zip(marks, [*marks[1:], ("", ended)], strict=True):
         if ends > begins:
             yield stage, begins, ends

@@ -24,32 +24,32 @@ def main() -> int:
     typed = parser.parse_args()
     if typed.seed is not None:
         return _one(typed.seed)
-    found, coverage = many(range(typed.first, typed.first + typed.seeds), typed.processes, _progress(typed.seeds))
-    for line in said(found, coverage):
+    result, coverage = many(range(typed.first, typed.first + typed.seeds), typed.processes, _progress(typed.seeds))
+    for line in said(result, coverage):
         print(line)
-    return 1 if found.failed else 0
+    return 1 if result.failed else 0
 
 
 def _progress(seeds: int) -> Callable[[Many], None]:
     """How far it is, now and then, and what failed at once: ten thousand seeds take a while."""
     told_at, told_failed = 0.0, 0
 
-    def tell(found: Many) -> None:
+    def tell(result: Many) -> None:
         nonlocal told_at, told_failed
-        if found.seconds < told_at + TOLD_EVERY_S and len(found.failed) == told_failed:
+        if result.seconds < told_at + TOLD_EVERY_S and len(result.failed) == told_failed:
             return
-        left = found.seconds / found.seeds * (seeds - found.seeds)
-        failed = f", failed: {', '.join(map(str, sorted(found.failed)))}" if found.failed else ""
-        print(f"{found.seeds} of {seeds} seeds in {found.seconds:.0f} s, {left:.0f} s to go{failed}", file=sys.stderr, flush=True)
-        told_at, told_failed = found.seconds, len(found.failed)
+        left = result.seconds / result.seeds * (seeds - result.seeds)
+        failed = f", failed: {', '.join(map(str, sorted(result.failed)))}" if result.failed else ""
+        print(f"{result.seeds} of {seeds} seeds in {result.seconds:.0f} s, {left:.0f} s to go{failed}", file=sys.stderr, flush=True)
+        told_at, told_failed = result.seconds, len(result.failed)
 
     return tell
 
 
 def _one(seed: int) -> int:
-    one = scenario(seed)
-    played = play(one)
-    assets, happenings, _ = one.size
+    item = scenario(seed)
+    played = play(item)
+    assets, happenings, _ = item.size
     print(f"seed {seed}: {assets} assets, {happenings} happenings, {played.events} events, {played.faults} faults")
     if played.failure is None:
         print("it holds")

@@ -89,10 +89,10 @@ class Account:
             if tracked.not_before is not None:
                 self.not_before[tracked.node, tracked.key] = tracked.not_before
             self._world.coverage.happened(tracked.state, "loaded")
-        for one in event.running:
-            self.running[one.attempt] = Dispatch(one.attempt, one.node, one.keys, 0)
-            self.lapse[one.attempt] = one.expires_at + LAPSE_US
-            self._state[one.node].update(dict.fromkeys(one.keys, S.RUNNING))
+        for item in event.running:
+            self.running[item.attempt] = Dispatch(item.attempt, item.node, item.keys, 0)
+            self.lapse[item.attempt] = item.expires_at + LAPSE_US
+            self._state[item.node].update(dict.fromkeys(item.keys, S.RUNNING))
 
     def asked(self, event: Requested) -> None:
         """A run wants something."""
@@ -137,37 +137,37 @@ class Account:
 
     def answered(self, event: AttemptPublished | AttemptUnsuccessful) -> None:
         """An attempt ended."""
-        one = self.running.pop(event.attempt)
+        dispatch = self.running.pop(event.attempt)
         if isinstance(event, AttemptPublished):
-            self.samples[one.node] = self.samples.get(one.node, 0) + 1
-            self.together.published(one)
-            said = "published"
+            self.samples[dispatch.node] = self.samples.get(dispatch.node, 0) + 1
+            self.together.published(dispatch)
+            text = "published"
         else:
-            self.together.ended(one, event.kind, self.failures)
-            said = f"failed: {event.kind}" if event.kind else event.state.value
-        for key in one.keys:
-            self._world.coverage.happened(self.of(one.node, key), said)
+            self.together.ended(dispatch, event.kind, self.failures)
+            text = f"failed: {event.kind}" if event.kind else event.state.value
+        for key in dispatch.keys:
+            self._world.coverage.happened(self.of(dispatch.node, key), text)
             if isinstance(event, AttemptPublished):
-                self._shown(one.node, key)
+                self._shown(dispatch.node, key)
             elif event.state is S.FAILED and event.attempt not in self.killed:
-                self.failed[one.node, key] = event.kind or FailureKind.DETERMINISTIC
+                self.failed[dispatch.node, key] = event.kind or FailureKind.DETERMINISTIC
 
     def lost(self, event: WorkerLost) -> None:
         """A worker died."""
         cover = self._world.coverage.happened
         for attempt in event.queued:
-            one = self.running.pop(attempt)
-            for key in one.keys:
-                cover(self.of(one.node, key), "lost before it began")
-                self._state[one.node][key] = S.WAITING
+            dispatch = self.running.pop(attempt)
+            for key in dispatch.keys:
+                cover(self.of(dispatch.node, key), "lost before it began")
+                self._state[dispatch.node][key] = S.WAITING
         if event.running is not None:
-            one = self.running.pop(event.running)
+            dispatch = self.running.pop(event.running)
             cancelled = event.running in self.cancelled_ones
-            self.together.ended(one, FailureKind.CANCELLED if cancelled else FailureKind.LOST_WORKER, self.failures)
-            for key in one.keys:
-                cover(self.of(one.node, key), "lost")
+            self.together.ended(dispatch, FailureKind.CANCELLED if cancelled else FailureKind.LOST_WORKER, self.failures)
+            for key in dispatch.keys:
+                cover(self.of(dispatch.node, key), "lost")
                 if event.running not in self.killed:
-                    self.failed[one.node, key] = FailureKind.LOST_WORKER
+                    self.failed[dispatch.node, key] = FailureKind.LOST_WORKER
 
     def _shown(self, node: str, key: str) -> None:
         self._state[node][key], self.failures[node, key] = S.PUBLISHED, 0

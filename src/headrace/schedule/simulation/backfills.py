@@ -123,10 +123,12 @@ class SimulatedBackfill:
     def follow(self, tx: SimulatedTransaction, told: Sequence[Event]) -> None:
         """Production's core has been told something, workers have answered, time has passed."""
         answers, self.inbox = self.inbox, []
-        finished = {one.attempt: one for one in answers if isinstance(one, SimulatedTaskFinished) and one.attempt in self.attempts}
-        events: list[Event] = [self._record(tx, one) for one in finished.values()]
-        events += [self._lose(tx, one) for one in answers if isinstance(one, SimulatedLostWorker)]
-        events += [found for event in told for found in self._translated(event)]
+        finished = {
+            answer.attempt: answer for answer in answers if isinstance(answer, SimulatedTaskFinished) and answer.attempt in self.attempts
+        }
+        events: list[Event] = [self._record(tx, item) for item in finished.values()]
+        events += [self._lose(tx, answer) for answer in answers if isinstance(answer, SimulatedLostWorker)]
+        events += [result for event in told for result in self._translated(event)]
         elsewhere = Elsewhere(self._leader.core.held())
         if elsewhere != self._told:
             self._told = elsewhere
@@ -201,31 +203,35 @@ class SimulatedBackfill:
         return AttemptPublished(answer.attempt, tuple(contents), answer.seconds)
 
     def _lose(self, tx: SimulatedTransaction, gone: SimulatedLostWorker) -> WorkerLost:
-        known = [one for one in (gone.running, *gone.queued) if one is not None and self.attempts.pop(one, None) is not None]
-        for one in known:
-            tx.put("attempt", one, None)
+        known = [
+            attempt_id
+            for attempt_id in (gone.running, *gone.queued)
+            if attempt_id is not None and self.attempts.pop(attempt_id, None) is not None
+        ]
+        for attempt_id in known:
+            tx.put("attempt", attempt_id, None)
         running = gone.running if gone.running in known else None
-        return WorkerLost(running, tuple(one for one in gone.queued if one in known), "its worker died")
+        return WorkerLost(running, tuple(attempt_id for attempt_id in gone.queued if attempt_id in known), "its worker died")
 
     def give_way(self, pools: Iterable[str]) -> None:
         """Production is short of something that the plan's attempts hold."""
         short = set(pools)
-        for attempt, one in self.attempts.items():
-            if any(take.pool in short for take in self._world.rules.nodes[one.node].takes):
+        for attempt, row in self.attempts.items():
+            if any(take.pool in short for take in self._world.rules.nodes[row.node].takes):
                 self._kills.append(attempt)
 
     # Its end
 
     def at_rest(self) -> bool:
         """Whether nothing of the plan runs, nor will by itself, and production is at none of its partitions."""
-        running = (self.holds(one.node, key) for one in self._leader.core.running().values() for key in one.keys)
+        running = (self.holds(item.node, key) for item in self._leader.core.running().values() for key in item.keys)
         return not self.attempts and self.core.idle() and self.core.next_try() is None and not any(running)
 
     def settled(self, tx: SimulatedTransaction) -> bool:
         """Whether it is at rest, with nothing left that is made of what was staged once and is gone: that is made again, or is gone."""
         while self.row.partial and self.at_rest():
             once, self._unsure = dict.fromkeys((*self._unsure, *self.core.outdated())), []
-            gone = tuple(one for one in once if self.holds(*one) and not self._staged(tx, *one))
+            gone = tuple(item for item in once if self.holds(*item) and not self._staged(tx, *item))
             if not gone:
                 return True
             self._decide(tx, [GivenUp(gone)])
@@ -274,11 +280,11 @@ def planned(world_nodes: dict[str, GraphNode], known: Iterable[tuple[str, str]],
         if any(spec.node in wanted for spec in node.inputs):
             wanted.add(node.name)
     chosen = {name for name in wanted if name in world_nodes and _can_be_staged(world_nodes, name)}
-    found: dict[str, list[str]] = {}
+    results: dict[str, list[str]] = {}
     for name, key in known:
         if name in chosen:
-            found.setdefault(name, []).append(key)
-    return {name: tuple(sorted(keys)) for name, keys in sorted(found.items())}
+            results.setdefault(name, []).append(key)
+    return {name: tuple(sorted(keys)) for name, keys in sorted(results.items())}
 
 
 def _can_be_staged(nodes: dict[str, GraphNode], name: str) -> bool:

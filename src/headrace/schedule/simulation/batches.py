@@ -78,7 +78,7 @@ class BatchInvariants:
         if len(keys) > node.batch_max or node.name in self._apart:
             raise Violation("batches_are_allowed", f"{at}, at most {1 if node.name in self._apart else node.batch_max}")
         grain = node.partition.grain
-        if grain is None or any(next_key(one, grain, node.timezone) != other for one, other in pairwise(keys)):
+        if grain is None or any(next_key(item, grain, node.timezone) != other for item, other in pairwise(keys)):
             raise Violation("batches_follow_each_other", at)
         if command.without:
             raise Violation("batches_have_all_inputs", f"{at} without {command.without}")
@@ -86,28 +86,28 @@ class BatchInvariants:
         if len(keys) > most:
             raise Violation("batches_are_halved", f"{at}, at most {most}")
 
-    def ended(self, one: Dispatch, kind: FailureKind | None, failures: dict[Key, int]) -> None:
+    def ended(self, dispatch: Dispatch, kind: FailureKind | None, failures: dict[Key, int]) -> None:
         """An attempt ended otherwise than published, and wasn't cancelled."""
-        if len(one.keys) == 1 or self._world.rules.nodes[one.node].is_source or kind is FailureKind.CANCELLED:
+        if len(dispatch.keys) == 1 or self._world.rules.nodes[dispatch.node].is_source or kind is FailureKind.CANCELLED:
             return
-        before = {key: failures.get((one.node, key), 0) for key in one.keys}
+        before = {key: failures.get((dispatch.node, key), 0) for key in dispatch.keys}
         tries = 1 + max(before.values())
-        if kind is FailureKind.TRANSIENT and tries < self._world.rules.nodes[one.node].attempts_max:
+        if kind is FailureKind.TRANSIENT and tries < self._world.rules.nodes[dispatch.node].attempts_max:
             self._world.coverage.batch("waited for")
-            self._ended |= {(one.node, key): tries for key in one.keys}
+            self._ended |= {(dispatch.node, key): tries for key in dispatch.keys}
             return
         self._world.coverage.batch("not separable" if kind is FailureKind.NOT_SEPARABLE else "halved")
         if kind is FailureKind.NOT_SEPARABLE:
-            self._apart.add(one.node)
-        self._most |= {(one.node, key): len(one.keys) // 2 for key in one.keys}
-        self._ended |= {(one.node, key): count for key, count in before.items()}
+            self._apart.add(dispatch.node)
+        self._most |= {(dispatch.node, key): len(dispatch.keys) // 2 for key in dispatch.keys}
+        self._ended |= {(dispatch.node, key): count for key, count in before.items()}
 
-    def published(self, one: Dispatch) -> None:
+    def published(self, dispatch: Dispatch) -> None:
         """An attempt's partitions became visible."""
-        if len(one.keys) > 1 and not self._world.rules.nodes[one.node].is_source:
+        if len(dispatch.keys) > 1 and not self._world.rules.nodes[dispatch.node].is_source:
             self._world.coverage.batch("published")
-        for key in one.keys:
-            self._most.pop((one.node, key), None)
+        for key in dispatch.keys:
+            self._most.pop((dispatch.node, key), None)
 
     def marked(self, mark: PartitionUpdate, before: PartitionState) -> None:
         """What many came to is nobody's failure; what is asked for anew may be computed with any number again."""

@@ -94,14 +94,14 @@ class Beginnings:
         if node.partition.whole:
             return
         urgencies = [(-(node.priority or 0), urgency(node, key, command.queued_at)) for key in command.keys]
-        for began, other, said in reversed(self._newest) if not node.takes else ():
+        for began, other, text in reversed(self._newest) if not node.takes else ():
             if began <= command.queued_at:
                 break
             if other > max(urgencies):
-                raise Violation("nothing_is_passed", f"{node.name}@{command.keys} waits while {said} begins, which is less urgent")
+                raise Violation("nothing_is_passed", f"{node.name}@{command.keys} waits while {text} begins, which is less urgent")
         kept = _FIRST if node.name in self._account.was_paused else (sys.maxsize, 0)  # a pause costs nothing its place in the queue
-        for key, found in zip(command.keys, urgencies, strict=True):
-            self._urgent[node.name, key] = min(found, kept, self._urgent.get((node.name, key), found))
+        for key, results in zip(command.keys, urgencies, strict=True):
+            self._urgent[node.name, key] = min(results, kept, self._urgent.get((node.name, key), results))
         self._newest.append((leader.now, min(self._urgent[node.name, key] for key in command.keys), f"{node.name}@{command.keys}"))
         if len(command.keys) > 1:  # if one of them comes back, it has the place that it had by itself, which nobody tells here
             self._urgent.update(((node.name, key), _FIRST) for key in command.keys)
@@ -119,8 +119,8 @@ class Beginnings:
 
     def _inputs_are_there(self, tx: SimulatedTransaction, node: GraphNode, key: str) -> None:
         """Nothing is computed from what isn't published, complete and sound."""
-        for name, one in self._missing(tx, node, key):
-            raise Violation("inputs_are_there", f"{node.name}@{key} runs without {name}@{one}")
+        for name, item in self._missing(tx, node, key):
+            raise Violation("inputs_are_there", f"{node.name}@{key} runs without {name}@{item}")
 
     def _missing(self, tx: SimulatedTransaction, node: GraphNode, key: str) -> Iterator[Key]:
         rules = self._world.rules
@@ -132,9 +132,9 @@ class Beginnings:
                 if not self._anything_of(tx, source.name):
                     yield source.name, "*"
                 continue
-            for one in () if read.spec.optional else rules.required(node, read, key):
-                if not self._there(tx, source, one) and not rules.absent(source, one):
-                    yield source.name, one
+            for item in () if read.spec.optional else rules.required(node, read, key):
+                if not self._there(tx, source, item) and not rules.absent(source, item):
+                    yield source.name, item
         before = rules.before(node, key) if node.chained else None
         if before is not None and not self._there(tx, node, before):
             yield node.name, before
@@ -155,7 +155,7 @@ class Beginnings:
     def _slots_are_kept(self, command: Dispatch) -> None:
         """No more attempts than slots; ahead of them only what isn't known to take longer than milliseconds."""
         count, slots = len(self._account.running), self._world.scenario.slots
-        long = [one.node for one in (*self._account.running.values(), command) if self._takes_long(one.node)]
+        long = [dispatch.node for dispatch in (*self._account.running.values(), command) if self._takes_long(dispatch.node)]
         if count >= slots * AHEAD or (long and count >= max(slots, 2 if slots == 1 else 0)):
             raise Violation("slots_are_kept", f"{command.node} starts beside {count} attempts in {slots} slots; long are {sorted(long)}")
 
@@ -166,9 +166,9 @@ class Beginnings:
         """What runs takes no more of a pool than there is; one that is smaller than what an attempt needs, it takes all of."""
         pools = self._world.graph.pools
         taken = dict.fromkeys(pools, 0)
-        for one in (*self._account.running.values(), command):
-            lapsed = one is not command and self._account.lapse[one.attempt] <= leader.now
-            for take in () if lapsed else self._world.rules.nodes[one.node].takes:
+        for dispatch in (*self._account.running.values(), command):
+            lapsed = dispatch is not command and self._account.lapse[dispatch.attempt] <= leader.now
+            for take in () if lapsed else self._world.rules.nodes[dispatch.node].takes:
                 taken[take.pool] += min(take.slots, pools[take.pool])
         for pool, slots in leader.backfill.core.held() if leader.backfill is not None else ():
             taken[pool] += slots

@@ -70,8 +70,8 @@ class Coverage:
 
     def said(self) -> Iterator[str]:
         """The coverage in lines, with what is missing."""
-        for what, wanted, found in (("state × event", PAIRS, set(self.pairs)), ("fault points", POINTS, set(self.faults))):
-            missing = sorted(" of ".join(str(part) for part in reversed(one) if part) for one in wanted - found)
+        for what, wanted, results in (("state × event", PAIRS, set(self.pairs)), ("fault points", POINTS, set(self.faults))):
+            missing = sorted(" of ".join(str(part) for part in reversed(item) if part) for item in wanted - results)
             share = 100 * (len(wanted) - len(missing)) / len(wanted)
             yield f"{what}: {len(wanted) - len(missing)} of {len(wanted)} ({share:.1f} %)" + (
                 ": not " + ", ".join(missing) if missing else ""

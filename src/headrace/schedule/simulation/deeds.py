@@ -133,7 +133,7 @@ class Deeds:
         day = next(node for node in nodes.values() if node.partition.grain is Grain.DAY)
         since, until = span(day, deed.first)[0], span(day, deed.last)[1]
         known = dict.fromkeys((*rows(self._tx, store, "partition"), *rows(self._tx, store, "publication")))
-        within = (one for one in known if one[0] in nodes and self._overlaps(nodes[one[0]], one[1], since, until))
+        within = (item for item in known if item[0] in nodes and self._overlaps(nodes[item[0]], item[1], since, until))
         keys = planned(nodes, within, deed.nodes)
         if keys:
             self._tx.put("plan", len(rows(self._tx, store, "plan")) + 1, SimulatedPlanRow(keys, partial=deed.pick % 4 != 0))

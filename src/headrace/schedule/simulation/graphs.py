@@ -93,19 +93,19 @@ class Maker:
 
     def _policies(self, name: str, inputs: tuple[InputSpec, ...]) -> dict[str, Any]:
         """What some assets say about when they run."""
-        chance, found = self._chance, dict[str, Any]()
+        chance, results = self._chance, dict[str, Any]()
         if chance.chance(0.3):
-            found["takes"] = tuple(Take(pool, chance.between(1, 3)) for pool in chance.sample(tuple(POOLS), chance.between(1, 2)))
+            results["takes"] = tuple(Take(pool, chance.between(1, 3)) for pool in chance.sample(tuple(POOLS), chance.between(1, 2)))
         if chance.chance(0.1):
-            found["takes"] = (Take(f"node:{name}"),)
+            results["takes"] = (Take(f"node:{name}"),)
         if chance.chance(0.1):
-            found["priority"] = chance.below(5)
+            results["priority"] = chance.below(5)
         if chance.chance(0.15):
             due: dict[str, Any] = chance.choice(({"due": "06:00"}, {"due": "+2d 09:00"}, {"due": "", "max_age": "30h"}))
-            found["promises"] = (ConsumerDeadline("somebody", Grain.DAY, self._window.zone, after_us=0, **due),)
+            results["promises"] = (ConsumerDeadline("somebody", Grain.DAY, self._window.zone, after_us=0, **due),)
         if chance.chance(0.12):
-            found["trigger"] = self._trigger(inputs[0].node)
-        return found
+            results["trigger"] = self._trigger(inputs[0].node)
+        return results
 
     def _trigger(self, above: str) -> NodeTrigger:
         zone, chance = self._window.zone, self._chance
@@ -129,16 +129,16 @@ class Maker:
 
     def _more(self) -> list[InputSpec]:
         """What a daily asset may read besides."""
-        found = []
+        specs = []
         if self._chance.chance(0.3):
-            found.append(self._daily())
+            specs.append(self._daily())
         if self._chance.chance(0.2):
-            found.append(reads(self._pick(WHOLE)))
+            specs.append(reads(self._pick(WHOLE)))
         if self._chance.chance(0.15):
-            found.append(reads("s_late", optional=True))
+            specs.append(reads("s_late", optional=True))
         if self._chance.chance(0.1):
-            found.append(reads(self._pick(DAILY), mode=InputMode.ALL))
-        return found
+            specs.append(reads(self._pick(DAILY), mode=InputMode.ALL))
+        return specs
 
     def _same(self) -> None:
         self._add(DAILY, *_distinct(self._daily(), *self._more()))

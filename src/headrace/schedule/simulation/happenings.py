@@ -50,11 +50,13 @@ def scenario(seed: int) -> Scenario:
     graph, window = make_graph(chance)
     graph = batched(seed, graph)
     began = window.first_us + BACKLOG_DAYS * DAY + chance.below(DAY)
-    made = _Maker(chance, graph, window, began)
+    maker = _Maker(chance, graph, window, began)
     borrowed = frozenset({BORROWED} if chance.chance(0.2) else ())
     plans = tuple(_backfills(seed, graph, window, began))
     meanwhile = _meanwhile(seed, graph, window, plans)
-    deliveries = tuple(sorted((*made.deliveries(borrowed), *meanwhile), key=lambda one: (one.at, one.source, one.keys)))
+    deliveries = tuple(
+        sorted((*maker.deliveries(borrowed), *meanwhile), key=lambda delivery: (delivery.at, delivery.source, delivery.keys))
+    )
     assets = [node.name for node in graph.nodes if not node.is_source]
     return Scenario(
         seed=seed,
@@ -63,9 +65,9 @@ def scenario(seed: int) -> Scenario:
         began=began,
         middle=window.first_us + BACKLOG_DAYS * DAY,
         deliveries=deliveries,
-        deeds=tuple(sorted((*made.deeds(borrowed), *plans), key=lambda one: one.at)),
-        faults=tuple(sorted(made.faults(), key=lambda one: one.at)),
-        change=made.change(),
+        deeds=tuple(sorted((*maker.deeds(borrowed), *plans), key=lambda item: item.at)),
+        faults=tuple(sorted(maker.faults(), key=lambda fault: fault.at)),
+        change=maker.change(),
         coarse={name: chance.between(1, 3) for name in assets if chance.chance(0.3)},
         hashless=frozenset(name for name in assets if chance.chance(0.1)),
         brief=frozenset(name for name in assets if chance.chance(0.25)),
@@ -100,12 +102,12 @@ def _meanwhile(seed: int, graph: Graph, window: SimulatedWindow, plans: Sequence
 
 
 def _above(nodes: dict[str, GraphNode], names: Iterable[str]) -> set[str]:
-    found, pending = set[str](), list(names)
+    results, pending = set[str](), list(names)
     while pending:
-        new = {spec.node for spec in nodes[pending.pop()].inputs} - found
-        found |= new
+        new = {spec.node for spec in nodes[pending.pop()].inputs} - results
+        results |= new
         pending += new
-    return found
+    return results
 
 
 class _Maker:
@@ -135,7 +137,7 @@ class _Maker:
             return [(key,) for key in window.keys(Grain.WEEK, window.first_us - 7 * DAY, window.first_us + 7 * DAY)]
         if cut.key is not None:
             regions = cut.values or REGIONS
-            return [tuple(f"{day}/{one}" for one in self._some(regions, cut)) for day in self._chance.sample(window.days, 5)]
+            return [tuple(f"{day}/{item}" for item in self._some(regions, cut)) for day in self._chance.sample(window.days, 5)]
         days = [day for day in window.days if self._chance.chance(0.93)]
         return self._bundled(days, 3) if self._chance.chance(0.2) else [(day,) for day in days]
 
@@ -143,12 +145,12 @@ class _Maker:
         return list(regions) if cut == LISTED and self._chance.chance(0.9) else self._chance.sample(regions, self._chance.between(1, 3))
 
     def _bundled(self, keys: list[str], most: int) -> list[tuple[str, ...]]:
-        found: list[tuple[str, ...]] = []
+        results: list[tuple[str, ...]] = []
         while keys:
             count = self._chance.between(1, most)
-            found.append(tuple(keys[:count]))
+            results.append(tuple(keys[:count]))
             keys = keys[count:]
-        return found
+        return results
 
     def _delivered(self, node: GraphNode, keys: tuple[str, ...]) -> Iterator[SimulatedDelivery]:
         ends = span(node, keys[-1])[1] if node.partition.grain is not None else self._began

@@ -191,26 +191,26 @@ class InvariantChecker:
         tries = _TRIES.get(kind, node.attempts_max)
         if kind is FailureKind.LOST_WORKER and node.is_source:
             tries += 1  # once more, to be kept and rejected without being read
-        wanted = S.WAITING if mark.failures < tries else S.FAILED
-        waits = kind is FailureKind.TRANSIENT and wanted is S.WAITING
-        if mark.state is not wanted or waits != (mark.not_before is not None):
-            said = f"{mark.node}@{mark.key} is {mark.state} until {mark.not_before} after {mark.failures} failures, the last {kind}"
-            raise Violation("failures_are_treated_by_their_cause", said)
+        state = S.WAITING if mark.failures < tries else S.FAILED
+        waits = kind is FailureKind.TRANSIENT and state is S.WAITING
+        if mark.state is not state or waits != (mark.not_before is not None):
+            text = f"{mark.node}@{mark.key} is {mark.state} until {mark.not_before} after {mark.failures} failures, the last {kind}"
+            raise Violation("failures_are_treated_by_their_cause", text)
 
     def _runs_end_once(self, settled: Settled) -> None:
         """A run ends once, and not while something runs for it."""
         if settled.run not in self._account.open:
             raise Violation("runs_end_once", f"run {settled.run} has ended already")
-        if any(settled.run in one.runs for one in self._account.running.values()):
+        if any(settled.run in dispatch.runs for dispatch in self._account.running.values()):
             raise Violation("runs_end_once", f"run {settled.run} ends while something runs for it")
         self._account.open.discard(settled.run)
 
     def _cancelled_work_is_ended(self) -> None:
         """What no run wants any more is ended."""
-        for attempt, one in self._account.running.items():
-            wanted = (self._world.wants(request, one.node, key) for request in self._requests() for key in one.keys)
+        for attempt, dispatch in self._account.running.items():
+            wanted = (self._world.wants(request, dispatch.node, key) for request in self._requests() for key in dispatch.keys)
             if attempt not in self._account.killed and not any(wanted):
-                raise Violation("cancelled_work_is_ended", f"{attempt} at {one.node}@{one.keys} goes on")
+                raise Violation("cancelled_work_is_ended", f"{attempt} at {dispatch.node}@{dispatch.keys} goes on")
 
     def _requests(self) -> list[Requested]:
         leader = self._world.leader

@@ -141,8 +141,8 @@ class SimulatedLeader:
         heard = [self._record(tx, answer) for answer in finished]
         heard += [self._lose(tx, answer) for answer in answers if isinstance(answer, SimulatedLostWorker)]
         yield SimulatedFaultPoint.PUBLISH_REGISTERED
-        asked = Deeds(self, tx).taken()
-        told = [*events, *heard, *self._looked(tx), *asked.events]
+        effects = Deeds(self, tx).taken()
+        told = [*events, *heard, *self._looked(tx), *effects.events]
         if not told or self.due():
             told.append(ClockAdvanced())
         commands, starts = self._decide(tx, told)
@@ -154,8 +154,8 @@ class SimulatedLeader:
         self.world.watch.committed(self, tx, commands)
         yield SimulatedFaultPoint.TURN_COMMITTED
         yield from self._act(starts, commands)
-        if asked.apply:
-            yield from self._adopt(asked)
+        if effects.apply:
+            yield from self._adopt(effects)
         yield SimulatedFaultPoint.TURN_DONE
 
     def _decide(self, tx: SimulatedTransaction, told: Sequence[Event]) -> tuple[list[Command], list[Task]]:
@@ -305,27 +305,27 @@ class SimulatedLeader:
                 tx.put("delivery", (row.node, key), SimulatedDeliveryRow(file, newest.bundle, newest.content, delivered))
 
     def _lose(self, tx: SimulatedTransaction, gone: SimulatedLostWorker) -> WorkerLost:
-        known = [one for one in (gone.running, *gone.queued) if one is not None and one in self.attempts]
-        for one in known:
-            row = self.attempts.pop(one)
-            tx.put("attempt", one, None)
-            self._release(one, row)
+        known = [attempt_id for attempt_id in (gone.running, *gone.queued) if attempt_id is not None and attempt_id in self.attempts]
+        for attempt_id in known:
+            row = self.attempts.pop(attempt_id)
+            tx.put("attempt", attempt_id, None)
+            self._release(attempt_id, row)
         running = gone.running if gone.running in known else None
-        return WorkerLost(running, tuple(one for one in gone.queued if one in known), "its worker died")
+        return WorkerLost(running, tuple(attempt_id for attempt_id in gone.queued if attempt_id in known), "its worker died")
 
     # What else there is to hear
 
     def _looked(self, tx: SimulatedTransaction) -> list[Event]:
         """What a look at the sources finds: vendors' files that nobody has heard of."""
-        found: list[Event] = []
+        results: list[Event] = []
         seen = tx.get("single", "seen")
         for number, delivery in self.world.files(seen):
             bundle = f"file {number}" if len(delivery.keys) > 1 else ""
             for place, key in enumerate(delivery.keys):
                 tx.put("delivery", (delivery.source, key), SimulatedDeliveryRow(number, bundle, delivery.content + place))
-                found.append(DeliveryArrived(delivery.source, key, bundle))
+                results.append(DeliveryArrived(delivery.source, key, bundle))
             tx.put("single", "seen", number)
-        return [*found, ClockAdvanced()] if found else []
+        return [*results, ClockAdvanced()] if results else []
 
     def _write(self, tx: SimulatedTransaction, commands: Sequence[Command]) -> None:
         for command in commands:
@@ -347,10 +347,10 @@ class SimulatedLeader:
 
     # Another version
 
-    def _adopt(self, asked: SimulatedRequestEffects) -> Turning:
+    def _adopt(self, effects: SimulatedRequestEffects) -> Turning:
         """Work with another version from now on; attempts at nodes that it doesn't change go on."""
         running = self.core.handed_over()
-        ended = [one.attempt for one in running if one.node in asked.changed]
+        ended = [item.attempt for item in running if item.node in effects.changed]
         tx = self.store.begin(self.epoch)
         self.now = self.store.mark(tx, self.world.wall)
         tx.put("single", "version", 1)
@@ -366,7 +366,7 @@ class SimulatedLeader:
         self.world.apply()
         for number in ended:
             self.workers.kill(number)
-        loaded = self.load([one for one in running if one.attempt in self.attempts])
+        loaded = self.load([item for item in running if item.attempt in self.attempts])
         names = {target.node for target in self.world.everything()}
         again = [self._still_wanted(request, names) for request in self.runs.values()]
         yield from self.turn([*loaded, *again])

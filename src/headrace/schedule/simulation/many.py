@@ -43,13 +43,13 @@ class Many(msgspec.Struct):
 
 def many(seeds: Iterable[int], processes: int = 1, progress: Callable[[Many], None] = lambda _: None) -> tuple[Many, Coverage]:
     """Play seeds; `progress` hears after each what came of all so far."""
-    found, coverage, began = Many(), Coverage(), time.perf_counter()
+    result, coverage, began = Many(), Coverage(), time.perf_counter()
     for seed, played in _played(seeds, processes):
-        found.add(seed, played)
+        result.add(seed, played)
         coverage.add(played.coverage)
-        found.seconds = time.perf_counter() - began
-        progress(found)
-    return found, coverage
+        result.seconds = time.perf_counter() - began
+        progress(result)
+    return result, coverage
 
 
 def _played(seeds: Iterable[int], processes: int) -> Iterator[tuple[int, SimulationResult]]:
@@ -73,21 +73,21 @@ def _one(seed: int) -> tuple[int, SimulationResult]:
 def smaller(seed: int, failure: SimulationFailure, how: Play = play) -> Iterator[str]:
     """A failing seed, made smaller and told."""
 
-    def fails(one: Scenario) -> bool:
-        again = how(one).failure
+    def fails(item: Scenario) -> bool:
+        again = how(item).failure
         return again is not None and again.invariant == failure.invariant
 
     small = shrink(scenario(seed), fails)
     yield from told(small, how(small).failure or failure)
 
 
-def said(found: Many, coverage: Coverage) -> Iterator[str]:
+def said(many: Many, coverage: Coverage) -> Iterator[str]:
     """All of it, in lines."""
-    played = f"{found.seeds} seeds, {found.events} events, {found.faults} faults"
-    yield f"{played} in {found.seconds:.0f} s: {found.seeds / found.seconds:.1f} seeds/s"
-    yield f"the least that a seed had: {found.fewest[0]} events, {found.fewest[1]} faults"
+    played = f"{many.seeds} seeds, {many.events} events, {many.faults} faults"
+    yield f"{played} in {many.seconds:.0f} s: {many.seeds / many.seconds:.1f} seeds/s"
+    yield f"the least that a seed had: {many.fewest[0]} events, {many.fewest[1]} faults"
     yield from coverage.said()
-    for place, (seed, failure) in enumerate(sorted(found.failed.items())):
+    for place, (seed, failure) in enumerate(sorted(many.failed.items())):
         yield ""
         yield from smaller(seed, failure) if place < TOLD_MAX else [f"seed {seed}: {failure.found}"]
-    yield f"{len(found.failed)} of {found.seeds} seeds failed" if found.failed else "no seed failed"
+    yield f"{len(many.failed)} of {many.seeds} seeds failed" if many.failed else "no seed failed"

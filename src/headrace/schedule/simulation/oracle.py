@@ -40,8 +40,8 @@ class Oracle:
         """All partitions of a node that can be computed, with their contents."""
         if node.name not in self._all:
             keys = self._rules.heard[node.name] if node.is_source else self._rules.candidates(node)
-            found = ((key, self.content(node.name, key)) for key in keys)
-            self._all[node.name] = {key: content for key, content in found if content is not None}
+            results = ((key, self.content(node.name, key)) for key in keys)
+            self._all[node.name] = {key: content for key, content in results if content is not None}
         return self._all[node.name]
 
     def _find(self, node: GraphNode, key: str) -> int | None:
@@ -52,11 +52,11 @@ class Oracle:
         if not self._rules.expected(node, key) or not self._announced(node, key) or not self._in_order(node, key):
             return None
         read: list[tuple[str, str, int]] = []
-        for one in self._rules.inputs[node.name]:
-            found = self._of(node, one, key)
-            if found is None:
+        for simulated_input in self._rules.inputs[node.name]:
+            results = self._of(node, simulated_input, key)
+            if results is None:
                 return None
-            read += found
+            read += results
         if node.chained and (before := self._rules.before(node, key)) is not None:
             content = self.content(node.name, before)
             if content is None:
@@ -69,7 +69,7 @@ class Oracle:
         for read in self._rules.inputs[node.name]:
             if read.everything:
                 return bool(self.all(read.source))
-            if any(self.content(read.source.name, one) is not None for one in self._rules.required(node, read, key)):
+            if any(self.content(read.source.name, item) is not None for item in self._rules.required(node, read, key)):
                 return True
         return False
 
@@ -97,21 +97,21 @@ class Oracle:
         """What is read of one input; None where something of it is missing."""
         rules, source = self._rules, read.source
         if read.everything:
-            return [(source.name, one, content) for one, content in self.all(source).items()]
+            return [(source.name, item, content) for item, content in self.all(source).items()]
         if read.refers:
             return self._referred(node, source)
-        found = []
-        for one in rules.required(node, read, key):
-            content = self.content(source.name, one)
-            if content is not None and (not source.is_source or rules.complete(source, one, self._now)):
-                found.append((source.name, one, content))
-            elif not read.spec.optional and not rules.absent(source, one):
+        results = []
+        for item in rules.required(node, read, key):
+            content = self.content(source.name, item)
+            if content is not None and (not source.is_source or rules.complete(source, item, self._now)):
+                results.append((source.name, item, content))
+            elif not read.spec.optional and not rules.absent(source, item):
                 return None
-        return found
+        return results
 
     def _referred(self, node: GraphNode, source: GraphNode) -> list[tuple[str, str, int]] | None:
         """What is referred to may be of any age, unless it makes things stale: then it is part of the content."""
-        found = self.all(source)
-        if not found or (node.settled and source.partition.whole and self.content(source.name, WHOLE) is None):
+        results = self.all(source)
+        if not results or (node.settled and source.partition.whole and self.content(source.name, WHOLE) is None):
             return None
-        return [(source.name, one, content) for one, content in found.items()] if node.rebuild_on_reference else []
+        return [(source.name, item, content) for item, content in results.items()] if node.rebuild_on_reference else []

@@ -30,8 +30,8 @@ class Preparing:
         if node.is_source:
             return self._source(command)
         reads = [list(self._reads(node, key)) for key in command.keys]
-        contents = tuple(self._content(node, key, found) for key, found in zip(command.keys, reads, strict=True))
-        ids = tuple(seen.id for found in reads for _, _, seen in found)
+        contents = tuple(self._content(node, key, results) for key, results in zip(command.keys, reads, strict=True))
+        ids = tuple(seen.id for results in reads for _, _, seen in results)
         tried = self._tx.get("batching", node.name)
         prove = len(command.keys) > 1 and tried != (self._world.versions.get(node.name, 0), True)
         if len(command.keys) > 1 and not prove and node.name in self._world.scenario.lying:
@@ -44,12 +44,12 @@ class Preparing:
         return self._content(node, key, list(self._reads(node, key)))
 
     def _publication(self, name: str, key: str) -> SimulatedPublicationRow | None:
-        found: SimulatedPublicationRow | None = self._tx.get("publication", (name, key))
-        return found
+        row: SimulatedPublicationRow | None = self._tx.get("publication", (name, key))
+        return row
 
     def _content(self, node: GraphNode, key: str, reads: list[Read]) -> int:
         world = self._world
-        made_of = [(name, one, seen.content) for name, one, seen in reads]
+        made_of = [(name, item, seen.content) for name, item, seen in reads]
         return computed(node.name, key, world.versions.get(node.name, 0), made_of, world.scenario.coarse.get(node.name))
 
     def _source(self, command: Dispatch) -> SimulatedAttemptRow:
@@ -60,17 +60,17 @@ class Preparing:
 
     def _reads(self, node: GraphNode, key: str) -> Iterator[Read]:
         rules = self._world.rules
-        for one in rules.inputs[node.name]:
-            yield from self._of(node, one, key)
+        for simulated_input in rules.inputs[node.name]:
+            yield from self._of(node, simulated_input, key)
         if node.chained and (before := rules.before(node, key)) is not None:
             yield from self._seen(node.name, before)
 
     def _of(self, node: GraphNode, what: SimulatedInput, key: str) -> Iterator[Read]:
         rules, source = self._world.rules, what.source
         everything = what.everything or (what.refers and node.rebuild_on_reference)
-        for one in self._all(source.name) if everything else rules.required(node, what, key):
-            for read in self._seen(source.name, one):
-                if not (what.spec.optional and source.is_source) or rules.complete(source, one, self._tx.get("single", "clock")):
+        for item in self._all(source.name) if everything else rules.required(node, what, key):
+            for read in self._seen(source.name, item):
+                if not (what.spec.optional and source.is_source) or rules.complete(source, item, self._tx.get("single", "clock")):
                     yield read
 
     def _all(self, name: str) -> list[str]:

@@ -54,9 +54,9 @@ class TerminalInvariants:
             reasons = leader.core.waiting_for(node, key)
             if not reasons:
                 raise Violation("everything_waits_for_a_reason", f"{node}@{key} waits for nothing")
-            for one in reasons:
-                if one.state is S.RUNNING or (one.state is S.PUBLISHED and one.node not in self._later()):
-                    raise Violation("everything_waits_for_a_reason", f"{node}@{key} waits for {one}, which is there")
+            for reason in reasons:
+                if reason.state is S.RUNNING or (reason.state is S.PUBLISHED and reason.node not in self._later()):
+                    raise Violation("everything_waits_for_a_reason", f"{node}@{key} waits for {reason}, which is there")
 
     def _nothing_that_could_run_lies_unqueued(self, leader: SimulatedLeader) -> None:
         """Of whatever waits, wanted or not, the core says what keeps it; that an interval hasn't ended keeps only what waits for that."""
@@ -101,7 +101,7 @@ class TerminalInvariants:
 
     def _the_end_is_that_of_an_undisturbed_run(self, place: Key, content: int, row: object) -> None:
         """The same deliveries lead to the same contents, whatever went wrong."""
-        found = getattr(row, "content", None)
-        if found != content:
+        result = getattr(row, "content", None)
+        if result != content:
             said = self._world.leader.core.state_of(*place) if self._world.leader else "unknown"
-            raise Violation("the_end_is_that_of_an_undisturbed_run", f"{place} has {found} instead of {content}, it is {said}")
+            raise Violation("the_end_is_that_of_an_undisturbed_run", f"{place} has {result} instead of {content}, it is {said}")

@@ -106,11 +106,11 @@ class SimulatedRules:
 
     @staticmethod
     def _free(graph: Graph) -> set[str]:
-        found: set[str] = set()
+        results: set[str] = set()
         for node in graph.nodes:
-            if not node.days_off.none or any(spec.node in found for spec in node.inputs):
-                found.add(node.name)
-        return found
+            if not node.days_off.none or any(spec.node in results for spec in node.inputs):
+                results.add(node.name)
+        return results
 
     # What is read
 
@@ -130,7 +130,7 @@ class SimulatedRules:
         moments = self._moments_of(node, read.spec, key)
         if into.key is None:
             return moments
-        return tuple(one for moment in moments for one in self._regional(node, read.source, key, moment))
+        return tuple(item for moment in moments for item in self._regional(node, read.source, key, moment))
 
     def _paced(self, node: GraphNode) -> list[SimulatedInput]:
         """The inputs that say which partitions a node has."""
@@ -155,8 +155,8 @@ class SimulatedRules:
         if node.partition.key is not None:
             yield f"{moment}/{region_of(node, key)}"
         else:
-            found = source.partition.values or self.regions(source, moment)
-            yield from (f"{moment}/{region}" for region in found) if found else (moment,)
+            results = source.partition.values or self.regions(source, moment)
+            yield from (f"{moment}/{region}" for region in results) if results else (moment,)
 
     def regions(self, node: GraphNode, moment: str) -> tuple[str, ...]:
         """The keys that grew for an interval: those that were delivered to the source that they come from."""
@@ -168,10 +168,10 @@ class SimulatedRules:
 
     def start(self, node: GraphNode) -> float:
         """When a node's data begins, in microseconds: infinite where nothing came that it needs."""
-        found = self._starts.get(node.name)
-        if found is None:
-            found = self._starts[node.name] = self._find_start(node)
-        return found
+        result = self._starts.get(node.name)
+        if result is None:
+            result = self._starts[node.name] = self._find_start(node)
+        return result
 
     def _find_start(self, node: GraphNode) -> float:
         if node.partition.grain is None:
@@ -194,7 +194,7 @@ class SimulatedRules:
         off = node.days_off.covers(moment_of(node, key), node.partition.grain, node.timezone)
         if node.is_source:
             return not off or key in self.heard[node.name]
-        return any(self.due(read.source, one) for read in self._paced(node) for one in self.required(node, read, key))
+        return any(self.due(read.source, item) for read in self._paced(node) for item in self.required(node, read, key))
 
     def absent(self, node: GraphNode, key: str) -> bool:
         """Whether a partition counts as present and empty: there was never to be one."""

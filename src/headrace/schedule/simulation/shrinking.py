@@ -73,7 +73,7 @@ def _without(scenario: Scenario, name: str) -> Scenario | None:
         scenario,
         graph=Graph(nodes, scenario.graph.pools),
         change=change,
-        deliveries=tuple(one for one in scenario.deliveries if one.source != name),
+        deliveries=tuple(delivery for delivery in scenario.deliveries if delivery.source != name),
         deeds=tuple(deed for deed in deeds if deed is not None),
         borrowed=scenario.borrowed - {name},
     )
@@ -97,11 +97,11 @@ def _plainer(scenario: Scenario, still: Fails) -> Scenario:
 def _plainer_ones(scenario: Scenario) -> Iterator[Callable[[Scenario], Scenario]]:
     empty: tuple[tuple[str, object], ...] = (("coarse", {}), ("hashless", frozenset()), ("brief", frozenset()), ("poison", frozenset()))
     for field, value in empty:
-        yield lambda one, field=field, value=value: msgspec.structs.replace(one, **{field: value})  # type: ignore[misc]
+        yield lambda item, field=field, value=value: msgspec.structs.replace(item, **{field: value})  # type: ignore[misc]
     for node in scenario.graph.nodes:
         for field in ("trigger", "takes", "promises", "priority", "depends"):
             if getattr(node, field):
-                yield lambda one, name=node.name, field=field: _simplified(one, name, field)  # type: ignore[misc]
+                yield lambda item, name=node.name, field=field: _simplified(item, name, field)  # type: ignore[misc]
 
 
 def _simplified(scenario: Scenario, name: str, field: str) -> Scenario:

@@ -29,8 +29,8 @@ class SimulatedTransaction:
 
     def get(self, table: str, key: Any) -> Any:
         """A row; None if there is none."""
-        found = self.writes.get((table, key), _ABSENT)
-        return found if found is not _ABSENT else self._store.tables[table].get(key)
+        result = self.writes.get((table, key), _ABSENT)
+        return result if result is not _ABSENT else self._store.tables[table].get(key)
 
     def put(self, table: str, key: Any, row: Any) -> None:
         """Write a row; None takes it away."""

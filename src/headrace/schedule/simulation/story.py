@@ -21,11 +21,11 @@ def told(scenario: Scenario, failure: SimulationFailure) -> Iterator[str]:
     yield f"  again: {replaying(scenario.seed)}"
     yield f"  as small as it was found: {assets} assets, {happenings} happenings, {faults} faults, {scenario.slots} slots"
     yield from (f"    {_node(node)}" for node in scenario.graph.nodes)
-    happened = [(one.at, f"{one.source} delivers {', '.join(one.keys)}") for one in scenario.deliveries]
+    happened = [(delivery.at, f"{delivery.source} delivers {', '.join(delivery.keys)}") for delivery in scenario.deliveries]
     happened += [
-        (one.at, f"somebody asks to {one.kind} {', '.join(one.nodes)} {one.first or ''}..{one.last or ''}") for one in scenario.deeds
+        (item.at, f"somebody asks to {item.kind} {', '.join(item.nodes)} {item.first or ''}..{item.last or ''}") for item in scenario.deeds
     ]
-    happened += [(one.at, f"fault: {one.kind} at {one.point}, {one.size}") for one in scenario.faults]
+    happened += [(fault.at, f"fault: {fault.kind} at {fault.point}, {fault.size}") for fault in scenario.faults]
     yield from (f"    {(at - scenario.began) / 3_600_000_000:8.2f} h  {what}" for at, what in sorted(happened))
 
 

@@ -6,6 +6,6 @@ from __future__ import annotations
 class Violation(AssertionError):
     """Something that must hold doesn't: the name of the invariant, and what was found."""
 
-    def __init__(self, name: str, found: str) -> None:
-        super().__init__(f"{name}: {found}")
+    def __init__(self, name: str, result: str) -> None:
+        super().__init__(f"{name}: {result}")
         self.name = name

@@ -80,7 +80,7 @@ class SimulatedWorkers:
 
     def submit(self, task: Task) -> None:
         """Put an attempt into the pipe of the worker that has least to do."""
-        worker = min(self._all, key=lambda one: len(one.tasks))
+        worker = min(self._all, key=lambda worker: len(worker.tasks))
         worker.tasks.append(task)
         if len(worker.tasks) == 1:
             self._begin(worker)

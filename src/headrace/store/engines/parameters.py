@@ -30,12 +30,12 @@ def translated(sql: str) -> str:
 
 def names(sql: str) -> tuple[str, ...]:
     """The names of a statement's parameters, each once, in the order in which they first stand; none where they have positions."""
-    return tuple(dict.fromkeys(found["name"] for found in _PARTS.finditer(sql) if found["name"] is not None))
+    return tuple(dict.fromkeys(match["name"] for match in _PARTS.finditer(sql) if match["name"] is not None))
 
 
-def _part(found: re.Match[str]) -> str:
-    if found["kept"] is not None:
-        return found["kept"].replace("%", "%%")
-    if found["position"] is not None:
+def _part(match: re.Match[str]) -> str:
+    if match["kept"] is not None:
+        return match["kept"].replace("%", "%%")
+    if match["position"] is not None:
         return "%s"
-    return "%%" if found["percent"] is not None else f"%({found['name']})s"
+    return "%%" if match["percent"] is not None else f"%({match['name']})s"

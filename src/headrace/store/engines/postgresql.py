@@ -333,8 +333,8 @@ class PostgresqlEngine:
         except UnicodeDecodeError as error:
             if not _is_of_driver(error):
                 raise
-            said = f"the state database {self.where} is damaged: a text in it is none any more ({error})"
-            raise StoreError(said, hint=RESTORE) from error
+            text = f"the state database {self.where} is damaged: a text in it is none any more ({error})"
+            raise StoreError(text, hint=RESTORE) from error
 
     def _read_connection(self) -> Any:
         if self._reader is None or self._reader.closed:
@@ -398,7 +398,7 @@ class PostgresqlEngine:
             migrations.refuse_gap(done, self.where)
             for statement in (migrations.RECORD, *(ddl.FUNCTIONS if not done else ())):
                 connection.execute(ddl.postgresql(statement))
-            missing = [one for one in migrations.known() if one.number not in done]
+            missing = [migration for migration in migrations.known() if migration.number not in done]
             applied_now = [self._apply_one(connection, migration) for migration in missing]
             if applied_now:
                 connection.execute(f"set local search_path to {quoted(self.address.schema)}")

@@ -291,8 +291,8 @@ def apply(connection: sqlite3.Connection, path: Path) -> None:
         done = applied(connection, path)
         migrations.refuse_unknown(done, str(path))
         migrations.refuse_gap(done, str(path))
-        missing_ones = [one for one in migrations.known() if one.number not in done]
-        applied_now = [_apply_or_refuse(connection, one, path) for one in missing_ones]
+        missing_ones = [migration for migration in migrations.known() if migration.number not in done]
+        applied_now = [_apply_or_refuse(connection, migration, path) for migration in missing_ones]
         if applied_now:
             append_event(connection.execute, EventRecordKind.MIGRATED, changes=applied_now)
         connection.execute("commit")

@@ -43,18 +43,18 @@ def begin(store: Store, epoch: int | None, folder: Path, prepare: Prepare, trail
     return _written(store, epoch, folder, target, log, counted, why)
 
 
-def write(store: Store, epoch: int | None, tx: Transaction, found: Replay, log: Log, folder: Path, trail: Trail) -> LogCheckpoint:
+def write(store: Store, epoch: int | None, tx: Transaction, replay: Replay, log: Log, folder: Path, trail: Trail) -> LogCheckpoint:
     """Let a replay that was compared with the tables, in the same snapshot, stand for all records of the log. What DuckLake has changed
     by itself is read from the catalog as it is."""
     target = _new(folder)
-    if not found.catalog_known:
-        copy(tx, found.connection, lambda table: table.startswith(CATALOG))
+    if not replay.catalog_known:
+        copy(tx, replay.connection, lambda table: table.startswith(CATALOG))
     with closing(sqlite3.connect(target)) as copied:
-        found.connection.backup(copied)
-    made = _written(store, epoch, folder, target, log, trail(tx), "")
+        replay.connection.backup(copied)
+    checkpoint = _written(store, epoch, folder, target, log, trail(tx), "")
     before = () if log.checkpoint is None else (log.checkpoint.file,)
-    sweep(folder, made.file, *before)  # who reads an older snapshot copies the file before
-    return made
+    sweep(folder, checkpoint.file, *before)  # who reads an older snapshot copies the file before
+    return checkpoint
 
 
 def copy(tx: Transaction, target: sqlite3.Connection, wanted: Callable[[str], bool]) -> None:
@@ -100,13 +100,13 @@ def _written(
     path.replace(folder / name)
     _sync(folder)
     reached(FaultPoint.EVENT_LOG_COPIED)
-    made = LogCheckpoint(log.last, log.head, name, digest.digest(), last, actions, why)
+    checkpoint = LogCheckpoint(log.last, log.head, name, digest.digest(), last, actions, why)
     with store.write(epoch, durable=True) as tx:
-        append_event(tx.execute, EventRecordKind.CHECKPOINT, epoch=epoch or 0, checkpoint=made)
-        tx.execute("delete from event_log where seq <= ?", (made.seq,))
+        append_event(tx.execute, EventRecordKind.CHECKPOINT, epoch=epoch or 0, checkpoint=checkpoint)
+        tx.execute("delete from event_log where seq <= ?", (checkpoint.seq,))
         reached(FaultPoint.EVENT_LOG_SHORTENING)
     reached(FaultPoint.EVENT_LOG_SHORTENED)
-    return made
+    return checkpoint
 
 
 def sweep(folder: Path, *named: str) -> None:

@@ -105,7 +105,7 @@ def _same_key(table: ComparedTable, expected: list[Row], stored: list[Row], key_
     left = list(stored)
     unmatched = []
     for row in expected:
-        match = next((one for one in left if _same_row(one, row)), None)
+        match = next((item for item in left if _same_row(item, row)), None)
         if match is None:
             unmatched.append(row)
         else:
@@ -117,11 +117,11 @@ def _same_key(table: ComparedTable, expected: list[Row], stored: list[Row], key_
 
 
 def _fields(table: ComparedTable, expected: Row, stored: Row, key_at: list[int]) -> Iterator[LogDifference]:
-    for column, wanted, found in zip(table.types, expected, stored, strict=True):
-        if not _same(found, wanted):
+    for column, wanted, result in zip(table.types, expected, stored, strict=True):
+        if not _same(result, wanted):
             key, row = _key(table, expected, key_at), _whole(table, expected)
             known = not _is_hash(wanted)
-            yield LogDifference(table.name, key, column, found, wanted, row, known)
+            yield LogDifference(table.name, key, column, result, wanted, row, known)
 
 
 def _row_missing(table: ComparedTable, row: Row, key_at: list[int]) -> LogDifference:

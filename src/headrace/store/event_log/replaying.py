@@ -171,7 +171,7 @@ class Replay:
                 self._commit(seq, record)
 
     def _migrate(self, record: Record) -> None:
-        known = {one.number: one for one in migrations.known()}
+        known = {migration.number: migration for migration in migrations.known()}
         self.connection.execute(migrations.RECORD)
         for row in record.changes:
             if row[0] in known:
@@ -217,11 +217,11 @@ class Replay:
 
 def replay(tx: Transaction, log: Log, folder: Path, target: Path, prepare: Prepare) -> Replay:
     """Compute the tables into the new file `target`; `folder` holds the checkpoints. `prepare` makes the catalog's tables."""
-    found = _begun(log, folder, target, prepare)
-    if found.complete:
+    result = _begun(log, folder, target, prepare)
+    if result.complete:
         for seq, content, _ in _rows(tx, log.checkpoint.seq if log.checkpoint is not None else 0):
-            found.apply(seq, content)
-    return found
+            result.apply(seq, content)
+    return result
 
 
 def _begun(log: Log, folder: Path, target: Path, prepare: Prepare) -> Replay:
@@ -230,16 +230,16 @@ def _begun(log: Log, folder: Path, target: Path, prepare: Prepare) -> Replay:
         shutil.copyfile(folder / checkpoint.file, target)
         target.chmod(0o600)
         connection = connected(target)
-        found = Replay(connection, target)
-        found._texts = dict(connection.execute(TEXTS).fetchall())
-        return found
+        replay = Replay(connection, target)
+        replay._texts = dict(connection.execute(TEXTS).fetchall())
+        return replay
     connection = connected(target)
-    found = Replay(connection, target)
+    replay = Replay(connection, target)
     if checkpoint is not None and wrong is not None:
-        found.misfits.append(wrong)
-        found.complete = False
+        replay.misfits.append(wrong)
+        replay.complete = False
     prepare(SqliteTransaction(connection))
-    return found
+    return replay
 
 
 def checkpoint_misfit(checkpoint: LogCheckpoint, folder: Path) -> Misfit | None:
@@ -271,8 +271,8 @@ def connected(path: Path) -> sqlite3.Connection:
 def make_tables(connection: sqlite3.Connection, prepare: Prepare) -> None:
     """The tables of this Headrace, empty."""
     connection.execute(migrations.RECORD)
-    for one in migrations.known():
-        for text in migrations.statements(one.text):
+    for migration in migrations.known():
+        for text in migrations.statements(migration.text):
             connection.execute(text)
     drop_triggers(connection)
     prepare(SqliteTransaction(connection))
@@ -280,14 +280,14 @@ def make_tables(connection: sqlite3.Connection, prepare: Prepare) -> None:
 
 def columns(connection: sqlite3.Connection) -> dict[str, list[str]]:
     """Table → its columns."""
-    found: dict[str, list[str]] = {}
+    results: dict[str, list[str]] = {}
     rows = connection.execute(
         "select t.name, c.name from sqlite_master t join pragma_table_info(t.name) c"
         " where t.type = 'table' and t.name not like 'sqlite_%' order by t.name, c.cid"
     ).fetchall()
     for table, column in rows:
-        found.setdefault(table, []).append(column)
-    return found
+        results.setdefault(table, []).append(column)
+    return results
 
 
 def drop_triggers(connection: sqlite3.Connection) -> None:

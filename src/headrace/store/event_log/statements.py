@@ -57,8 +57,8 @@ def statement(sql: str) -> WriteStatement | None:
     except KeyError:
         if len(_STATEMENTS) >= KNOWN_MAX:
             _STATEMENTS.clear()
-        found = _STATEMENTS[sql] = _read(sql)
-        return found
+        write_statement = _STATEMENTS[sql] = _read(sql)
+        return write_statement
 
 
 def recorded(given: WriteStatement, parameters: Any) -> Sequence[Any]:
@@ -123,17 +123,17 @@ def _hashed(table: str, columns: list[str], values: str, named: tuple[str, ...])
     wanted = BY_HASH.get(table)
     if not wanted or not values:
         return ()
-    found, position = [], 0
-    for column, value in zip(columns, (one.strip() for one in values.split(",")), strict=True):
+    results, position = [], 0
+    for column, value in zip(columns, (item.strip() for item in values.split(",")), strict=True):
         if column in wanted and value == "?":
-            found.append(position)
+            results.append(position)
         elif column in wanted and value.startswith(":"):
-            found.append(named.index(value[1:]))
+            results.append(named.index(value[1:]))
         position += value == "?"
-    return tuple(found)
+    return tuple(results)
 
 
 @cache
 def numbered_tables() -> dict[str, str]:
     """Table → its column that the database numbers."""
-    return {table: column for one in migrations.known() for table, column in _ID.findall(one.text)}
+    return {table: column for migration in migrations.known() for table, column in _ID.findall(migration.text)}

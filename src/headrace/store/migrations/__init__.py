@@ -37,9 +37,11 @@ class Migration(NamedTuple):
 @cache
 def known() -> tuple[Migration, ...]:
     """The migrations of this Headrace, in order."""
-    found = [_load(path) for path in sorted(Path(__file__).parent.glob("[0-9]*.sql"))]
-    assert [migration.number for migration in found] == list(range(1, len(found) + 1)), "migrations are numbered from 1 without gaps"
-    return tuple(found)
+    migrations = [_load(path) for path in sorted(Path(__file__).parent.glob("[0-9]*.sql"))]
+    assert [migration.number for migration in migrations] == list(range(1, len(migrations) + 1)), (
+        "migrations are numbered from 1 without gaps"
+    )
+    return tuple(migrations)
 
 
 def _load(path: Path) -> Migration:

@@ -80,4 +80,4 @@ def last_sign(tx: Transaction, sources: list[str], at: int) -> int:
     signs = [0, *(ended or ())]
     for source in sources:
         signs += tx.execute("select max(at) from look where source = ? and at < ?", (source, at)).fetchone()
-    return max(int(one) for one in signs if one is not None)
+    return max(int(sign) for sign in signs if sign is not None)

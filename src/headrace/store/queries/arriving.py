@@ -73,10 +73,10 @@ def known_versions(tx: Transaction, source: str) -> dict[str, tuple[str, str, in
     rows = tx.execute(
         "select partition, path, version, observed_at from delivery where source = ? and state <> 'recut' order by id", (source,)
     ).fetchall()
-    found = {partition: (path, version, at) for partition, path, version, at in rows}
+    results = {partition: (path, version, at) for partition, path, version, at in rows}
     if rows:
-        found["*"] = rows[-1][1:]
-    return found
+        results["*"] = rows[-1][1:]
+    return results
 
 
 def given_up(tx: Transaction, source: str, *, failed_by: int, rejected_by: int) -> list[str]:
@@ -107,7 +107,7 @@ def record_observation(
     tx: Transaction,
     source: str,
     at: int,
-    found: int,
+    result: int,
     error: str | None,
     code: str | None = None,
     place: str = "",
@@ -119,7 +119,7 @@ def record_observation(
         "insert into look (source, at, found, error, code, place) values (?, ?, ?, ?, ?, ?)"
         " on conflict (source, at) do update set found = excluded.found, error = excluded.error,"
         " code = excluded.code, place = excluded.place",
-        (source, at, found, error, code, place),
+        (source, at, result, error, code, place),
     )
     leaves = tx.execute(_LEAVES, {"source": source, "kept": OBSERVATIONS_KEPT}).fetchall()
     if len(leaves) > 1 and _turn(*leaves[0][1:]) == _turn(*leaves[1][1:]):
@@ -143,8 +143,8 @@ def _turn(error: str | None, code: str | None, place: str) -> tuple[str, str]:
 def last_observation(tx: Transaction, source: str, place: str) -> int | None:
     """When somebody last looked at a source in a place: looks before places were kept count as well."""
     sql = "select max(at) from look where source = ? and place in (?, '')"
-    found: int | None = tx.execute(sql, (source, place)).fetchone()[0]
-    return found
+    result: int | None = tx.execute(sql, (source, place)).fetchone()[0]
+    return result
 
 
 def last_place(tx: Transaction, source: str) -> str:
@@ -170,8 +170,8 @@ def waiting_deliveries(tx: Transaction) -> list[tuple[str, str, str]]:
 def waiting_since(tx: Transaction, source: str, partition: str) -> int | None:
     """When what arrived for a partition of a source, and wasn't ingested, was seen; None if nothing waits."""
     sql = "select min(observed_at) from delivery where source = ? and partition = ? and state = 'waiting'"
-    found: int | None = tx.execute(sql, (source, partition)).fetchone()[0]
-    return found
+    result: int | None = tx.execute(sql, (source, partition)).fetchone()[0]
+    return result
 
 
 def bundled(tx: Transaction, source: str, bundle: str, keys: Sequence[str]) -> dict[str, int]:
@@ -270,7 +270,7 @@ def last_ended(tx: Transaction, delivery: int) -> LastEnded | None:
 def failures_in_a_row(tx: Transaction, delivery: int, code: str) -> int:
     """How many of the newest attempts at a delivery (at most 10) failed with an error of this code."""
     newest = _newest_ended(tx, delivery, 10)
-    failed = (one.state == "failed" and one.error.get("code") == code for one in newest)
+    failed = (item.state == "failed" and item.error.get("code") == code for item in newest)
     return sum(itertools.takewhile(bool, failed))
 
 

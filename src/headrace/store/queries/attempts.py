@@ -94,7 +94,7 @@ def others_short(tx: Transaction, node: str, since: int, besides: str) -> bool:
         "select error from attempt where node <> ? and finished_at >= ? and state = 'failed' and error is not null", (node, since)
     ).fetchall()
     errors = [msgspec.json.decode(error) for (error,) in rows]
-    return any(one.get("kind") == "resources" and one.get("code") != besides for one in errors)
+    return any(error.get("kind") == "resources" and error.get("code") != besides for error in errors)
 
 
 def of_partition(tx: Transaction, node: str, partition: str, *, limit: int = 10) -> list[Attempt]:
@@ -117,30 +117,31 @@ def failed_in_a_row(tx: Transaction, node: str, partition: str, *, until: tuple[
     """The ids of the newest attempts at a partition that failed or were lost one after the other, newest
     first; with `until` (epoch, n) of those up to that one. One that couldn't begin, or was cancelled,
     is none of them and doesn't end the row."""
-    found = []
-    for one in of_partition(tx, node, partition, limit=IN_A_ROW_MAX):
-        if one.state in OPEN or one.state in ("skipped", "cancelled") or (until is not None and (one.epoch, one.n) > until):
+    results = []
+    for attempt in of_partition(tx, node, partition, limit=IN_A_ROW_MAX):
+        if attempt.state in OPEN or attempt.state in ("skipped", "cancelled") or (until is not None and (attempt.epoch, attempt.n) > until):
             continue
-        if one.state not in ("failed", "lost"):
+        if attempt.state not in ("failed", "lost"):
             break
-        found.append(one.id)
-    return found
+        results.append(attempt.id)
+    return results
 
 
 def running(tx: Transaction) -> list[Attempt]:
     """All that are under way, oldest first."""
-    found = _attempts(tx, tx.execute(f"select {_COLUMNS} from attempt where state in ('queued', 'running') order by epoch, n"))
-    return [one for one in found if one.state in OPEN]
+    attempts = _attempts(tx, tx.execute(f"select {_COLUMNS} from attempt where state in ('queued', 'running') order by epoch, n"))
+    return [attempt for attempt in attempts if attempt.state in OPEN]
 
 
 def _attempts(tx: Transaction, rows: Iterable[tuple[Any, ...]]) -> list[Attempt]:
-    found = [_attempt(row) for row in rows]
-    if not any(one.state in OPEN for one in found):
-        return found
+    attempts = [_attempt(row) for row in rows]
+    if not any(attempt.state in OPEN for attempt in attempts):
+        return attempts
     leader = holder(tx)
     epoch = leader.epoch if leader is not None else None
     return [
-        one if one.state not in OPEN or one.epoch == epoch else msgspec.structs.replace(one, state="lost", reason=GONE) for one in found
+        attempt if attempt.state not in OPEN or attempt.epoch == epoch else msgspec.structs.replace(attempt, state="lost", reason=GONE)
+        for attempt in attempts
     ]
 
 

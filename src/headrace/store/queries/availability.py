@@ -35,18 +35,18 @@ def note_gap(tx: Transaction, source: str, now: int, known_until: Callable[[Sequ
 
 def observation_gaps(tx: Transaction, from_us: int) -> dict[str, list[tuple[int, int]]]:
     """Source → while nobody had looked at it for too long, of what reaches into a window."""
-    found: dict[str, list[tuple[int, int]]] = {}
+    results: dict[str, list[tuple[int, int]]] = {}
     for source, began, ended in tx.execute("select source, from_at, until_at from look_gap where until_at > ?", (from_us,)):
-        found.setdefault(source, []).append((began, ended))
-    return found
+        results.setdefault(source, []).append((began, ended))
+    return results
 
 
 def all_promises(tx: Transaction) -> dict[str, list[Promise]]:
     """Consumer → what it was promised, oldest first; consumers that were removed as well."""
-    found: dict[str, list[Promise]] = {}
+    results: dict[str, list[Promise]] = {}
     for row in tx.execute("select id, consumer, terms, from_at, until_at, begins_at from promise order by from_at, id"):
-        found.setdefault(row[1], []).append(Promise(row[0], row[1], msgspec.json.decode(row[2]), *row[3:]))
-    return found
+        results.setdefault(row[1], []).append(Promise(row[0], row[1], msgspec.json.decode(row[2]), *row[3:]))
+    return results
 
 
 def first_due(tx: Transaction, consumer: str, since: int) -> int | None:
@@ -66,10 +66,10 @@ def obligations_over(tx: Transaction, consumer: str, from_us: int, before: int) 
         "consumer = :consumer and met_at is null and waived_at is null",
         "consumer = :consumer and due_at < :since order by due_at desc, interval desc limit :before",
     )
-    found = {
+    obligations = {
         row[1]: StoredObligation(*row) for query in queries for row in tx.execute(f"select {_OBLIGATION} from obligation where {query}", at)
     }
-    return sorted(found.values(), key=lambda one: (one.due_at, one.interval))
+    return sorted(obligations.values(), key=lambda obligation: (obligation.due_at, obligation.interval))
 
 
 def withdrawals_of(tx: Transaction, nodes: Collection[str], from_us: int) -> list[Withdrawal]:
@@ -78,8 +78,12 @@ def withdrawals_of(tx: Transaction, nodes: Collection[str], from_us: int) -> lis
         "select w.node, w.partition, w.at, (select min(p.published_at) from publication p where p.node = w.node"
         " and p.partition = w.partition and p.published_at >= w.at) from withdrawal w order by w.at"
     )
-    found = [Withdrawal(*row) for row in rows]
-    return [one for one in found if one.node in nodes and (one.until_at is None or one.until_at > from_us)]
+    withdrawals = [Withdrawal(*row) for row in rows]
+    return [
+        withdrawal
+        for withdrawal in withdrawals
+        if withdrawal.node in nodes and (withdrawal.until_at is None or withdrawal.until_at > from_us)
+    ]
 
 
 def first_publication(tx: Transaction, node: str) -> int | None:

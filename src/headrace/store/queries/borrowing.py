@@ -42,7 +42,7 @@ def remember(tx: Transaction, borrowed: Iterable[str], seen: Mapping[tuple[str, 
     tx.executemany(
         "insert into borrowed_publication (node, partition, publication_id, content_hash) values (?, ?, ?, ?)"
         " on conflict (node, partition) do update set publication_id = excluded.publication_id, content_hash = excluded.content_hash",
-        [(*key, one.publication_id, one.content_hash) for key, one in seen.items() if before.get(key) != one],
+        [(*key, item.publication_id, item.content_hash) for key, item in seen.items() if before.get(key) != item],
     )
 
 

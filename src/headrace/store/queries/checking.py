@@ -38,10 +38,10 @@ def published(tx: Transaction) -> dict[str, list[tuple[str, int, int]]]:
     rows = tx.execute(
         "select node, partition, rows, snapshot from publication where ended_snapshot is null and manifest is null order by node, partition"
     ).fetchall()
-    found: dict[str, list[tuple[str, int, int]]] = {}
+    results: dict[str, list[tuple[str, int, int]]] = {}
     for node, partition, count, snapshot in rows:
-        found.setdefault(node, []).append((partition, count, snapshot))
-    return found
+        results.setdefault(node, []).append((partition, count, snapshot))
+    return results
 
 
 def partitions_of(tx: Transaction, node: str, key: str | None) -> str | None:

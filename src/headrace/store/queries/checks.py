@@ -71,7 +71,7 @@ def flips(tx: Transaction) -> dict[tuple[str, str], list[str]]:
     """(Node, check) → the partitions where it both passed and failed on the same data under the same version: on the same delivered
     bytes, the same published content, or the same snapshot of what an asset reads. Ages grow, so `freshness` is none of them."""
     same = "coalesce(d.sha256, p.content_hash)"
-    found: dict[tuple[str, str], dict[str, None]] = {}
+    results: dict[tuple[str, str], dict[str, None]] = {}
     for identity, kind in ((same, "take_in"), (same, "produce"), ("cast(a.snapshot_read as text)", "produce")):
         rows = tx.execute(
             f"select c.node, c.name, c.partition from check_result c join attempt a on a.epoch = c.epoch and a.n = c.n "
@@ -83,5 +83,5 @@ def flips(tx: Transaction) -> dict[tuple[str, str], list[str]]:
             {"kind": kind},
         )
         for node, name, partition in rows:
-            found.setdefault((node, name), {})[partition] = None
-    return {key: list(partitions) for key, partitions in found.items()}
+            results.setdefault((node, name), {})[partition] = None
+    return {key: list(partitions) for key, partitions in results.items()}

@@ -100,15 +100,15 @@ def arrivals(tx: Transaction, source: str, *, limit: int) -> list[DeliveryOutcom
         " order by d.partition desc, d.id desc",
         {"source": source, "limit": limit},
     )
-    found: list[DeliveryOutcome] = []
+    outcomes: list[DeliveryOutcome] = []
     for row in rows:
-        one = DeliveryOutcome(*row)
-        if found and one.is_same_bytes(found[-1]):
-            times = {"claimed_at": one.claimed_at, "observed_at": one.observed_at, "arrived_at": one.arrived_at}
-            found[-1] = msgspec.structs.replace(found[-1], **times)
+        outcome = DeliveryOutcome(*row)
+        if outcomes and outcome.is_same_bytes(outcomes[-1]):
+            times = {"claimed_at": outcome.claimed_at, "observed_at": outcome.observed_at, "arrived_at": outcome.arrived_at}
+            outcomes[-1] = msgspec.structs.replace(outcomes[-1], **times)
         else:
-            found.append(one)
-    return found
+            outcomes.append(outcome)
+    return outcomes
 
 
 class RepeatedDelivery(NamedTuple):
@@ -123,7 +123,7 @@ class RepeatedDelivery(NamedTuple):
 
 def since(tx: Transaction, source: str, partitions: Iterable[str], since_us: int) -> list[RepeatedDelivery]:
     """The deliveries of these intervals that were observed since a time, oldest first."""
-    found: list[tuple[int, RepeatedDelivery]] = []
+    results: list[tuple[int, RepeatedDelivery]] = []
     for key in partitions:
         rows = tx.execute(
             "select d.id, d.partition, d.claimed_at, d.arrived_at, d.observed_at,"
@@ -134,8 +134,8 @@ def since(tx: Transaction, source: str, partitions: Iterable[str], since_us: int
             " from delivery m where m.source = d.source and m.partition = d.partition and m.id < d.id))",  # touched
             {"source": source, "since": since_us, "key": key, "first": f"{key}/", "beyond": f"{key}0"},
         )
-        found += [(int(row[0]), RepeatedDelivery(str(row[1]), int(row[2]), int(row[3]), int(row[4]), bool(row[5]))) for row in rows]
-    return [one for _, one in sorted(found)]
+        results += [(int(row[0]), RepeatedDelivery(str(row[1]), int(row[2]), int(row[3]), int(row[4]), bool(row[5]))) for row in rows]
+    return [delivery for _, delivery in sorted(results)]
 
 
 def first_observation(tx: Transaction, source: str) -> tuple[int, int] | None:

@@ -83,8 +83,8 @@ def newest_drift(tx: Transaction, source: str, partition: str | None = None) -> 
     row = tx.execute(newest, given).fetchone()
     if row is None:
         return []
-    found = tx.execute(f"select {_DRIFT} from drift where {where} and epoch = ? and n = ? order by id", (*given, *row)).fetchall()
-    return [DriftRow(*one) for one in found]
+    results = tx.execute(f"select {_DRIFT} from drift where {where} and epoch = ? and n = ? order by id", (*given, *row)).fetchall()
+    return [DriftRow(*item) for item in results]
 
 
 def renames_wait(tx: Transaction, source: str, partition: str) -> bool:
@@ -145,13 +145,13 @@ def unusual(tx: Transaction) -> list[tuple[str, str, str, str, float, int]]:
         "select f.node, f.partition, f.column_name, f.kind, f.observed, f.expected, f.strength, p.published_at"
         f" from {_UNUSUAL} and f.id > (select coalesce(max(id), 0) from fact) - ?"
     )
-    found: dict[tuple[str, str, str], tuple[str, str, str, str, float, int]] = {}
+    results: dict[tuple[str, str, str], tuple[str, str, str, str, float, int]] = {}
     for node, partition, column, kind, observed, expected, strength, at in tx.execute(sql, (FACTS_RECENT,)).fetchall():
-        said = f"{kind}: {f'{column}: ' if column else ''}{observed}, expected {expected}"
+        text = f"{kind}: {f'{column}: ' if column else ''}{observed}, expected {expected}"
         place = (node, partition, column)
-        if place not in found or found[place][4] < float(strength):
-            found[place] = (*place, said, float(strength), int(at))
-    return list(found.values())
+        if place not in results or results[place][4] < float(strength):
+            results[place] = (*place, text, float(strength), int(at))
+    return list(results.values())
 
 
 def emptied(tx: Transaction, nodes: Sequence[str], first: str, last: str) -> list[tuple[str, str, str]]:

@@ -75,24 +75,24 @@ def of_plan(tx: Transaction, plan: int, *, limit: int) -> list[PlanAttempt]:
 def starts(tx: Transaction, limit: int) -> list[float]:
     """Seconds from the beginning of a run to its first attempt, of the newest leaders of which each began
     with it: until then its workers were started."""
-    found: list[float] = []
+    results: list[float] = []
     (epoch,) = tx.execute("select max(epoch) from attempt").fetchone() or (None,)
-    while epoch is not None and len(found) < limit:
+    while epoch is not None and len(results) < limit:
         row = tx.execute(
             "select a.started_at - r.started_at from attempt a join run r on r.id = a.run_id"
             " where a.epoch = ? and a.n = 1 and a.started_at >= r.started_at",
             (epoch,),
         ).fetchone()
         if row is not None:
-            found.append(row[0] / 1_000_000)
+            results.append(row[0] / 1_000_000)
         (epoch,) = tx.execute("select max(epoch) from attempt where epoch < ?", (epoch,)).fetchone() or (None,)
-    return found
+    return results
 
 
 def p95s(tx: Transaction, nodes: Iterable[str]) -> dict[str, float]:
     """Node → what 95 of 100 of its attempts stay within, in seconds; of those of which some succeeded."""
     known = ((node, of_node(tx, node)) for node in nodes)
-    return {node: found.p95 for node, found in known if found is not None}
+    return {node: statistics.p95 for node, statistics in known if statistics is not None}
 
 
 def _keys(partitions: str) -> tuple[str, ...]:

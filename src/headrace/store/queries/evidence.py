@@ -35,7 +35,7 @@ def keep(tx: Transaction, rows: Iterable[StoredEvidence]) -> None:
     tx.executemany(
         f"insert into evidence ({_COLUMNS}) values (?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " on conflict (id) do update set content = excluded.content, held = excluded.held, ended_at = excluded.ended_at",
-        [(one.id, one.node, one.partition, one.incident_id, one.attempt, int(one.held), one.content, one.at, one.ended_at) for one in rows],
+        [(row.id, row.node, row.partition, row.incident_id, row.attempt, int(row.held), row.content, row.at, row.ended_at) for row in rows],
     )
 
 
@@ -97,18 +97,18 @@ def attempt_of(tx: Transaction, id_: str) -> str | None:
 
 def put_down_to(tx: Transaction, ids: Iterable[str]) -> set[int]:
     """The incidents that evidence is put down to."""
-    rows = (tx.execute("select incident_id from evidence where id = ?", (one,)).fetchone() for one in ids)
+    rows = (tx.execute("select incident_id from evidence where id = ?", (item,)).fetchone() for item in ids)
     return {int(row[0]) for row in rows if row is not None and row[0] is not None}
 
 
 def put_down(tx: Transaction, number: int, ids: Collection[str]) -> None:
     """Say which incident evidence is put down to."""
-    tx.executemany("update evidence set incident_id = ? where id = ?", [(number, one) for one in ids])
+    tx.executemany("update evidence set incident_id = ? where id = ?", [(number, item) for item in ids])
 
 
 def end(tx: Transaction, ids: Iterable[str], now: int) -> None:
     """It isn't so any more."""
-    tx.executemany("update evidence set ended_at = ? where id = ? and ended_at is null", [(now, one) for one in ids])
+    tx.executemany("update evidence set ended_at = ? where id = ? and ended_at is null", [(now, item) for item in ids])
 
 
 def standing_at(tx: Transaction, node: str, partition: str) -> list[tuple[str, str | None, bool]]:
@@ -179,7 +179,7 @@ def standing_nodes(tx: Transaction) -> set[str]:
 
 def known(tx: Transaction, ids: Iterable[str]) -> set[str]:
     """Which of these are kept, whether they stand or not."""
-    return {one for one in ids if tx.execute("select 1 from evidence where id = ?", (one,)).fetchone() is not None}
+    return {item for item in ids if tx.execute("select 1 from evidence where id = ?", (item,)).fetchone() is not None}
 
 
 def standing_contents(tx: Transaction, node: str) -> list[bytes]:

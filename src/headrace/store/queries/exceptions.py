@@ -42,12 +42,21 @@ class Acceptance(msgspec.Struct, frozen=True):
     until: int | None
 
 
-def accept(tx: Transaction, node: str, partition: str, one: Acceptance) -> None:
+def accept(tx: Transaction, node: str, partition: str, acceptance: Acceptance) -> None:
     """Write an exception down; one that waited for the same partition is over."""
-    give_up(tx, node, partition, one.at)
+    give_up(tx, node, partition, acceptance.at)
     tx.execute(
         "insert into accepted (node, partition, quarantine_id, publication_id, actor, reason, at, until) values (?, ?, ?, ?, ?, ?, ?, ?)",
-        (node, partition, one.quarantine_id, one.publication_id, one.actor, one.reason, one.at, one.until),
+        (
+            node,
+            partition,
+            acceptance.quarantine_id,
+            acceptance.publication_id,
+            acceptance.actor,
+            acceptance.reason,
+            acceptance.at,
+            acceptance.until,
+        ),
     )
 
 
@@ -75,14 +84,14 @@ def in_force(tx: Transaction) -> list[ExceptionRecord]:
     return [ExceptionRecord(*row) for row in rows]
 
 
-def lapsing_since(tx: Transaction, one: ExceptionRecord) -> int:
+def lapsing_since(tx: Transaction, record: ExceptionRecord) -> int:
     """Since when an exception is one that will lapse: renewals of it go on with the one before."""
     row = tx.execute(
         "select min(at) from accepted where publication_id = :publication and id > (select coalesce(max(id), 0) from accepted"
         " where publication_id = :publication and until is null and id < :id) and id <= :id",
-        {"publication": one.publication_id, "id": one.id},
+        {"publication": record.publication_id, "id": record.id},
     ).fetchone()
-    return one.at if row[0] is None else int(row[0])
+    return record.at if row[0] is None else int(row[0])
 
 
 def nodes_between(tx: Transaction, first: str, last: str) -> set[str]:
@@ -94,10 +103,10 @@ def nodes_between(tx: Transaction, first: str, last: str) -> set[str]:
     return {str(node) for (node,) in rows}
 
 
-def renew(tx: Transaction, before: ExceptionRecord, one: Acceptance) -> None:
+def renew(tx: Transaction, before: ExceptionRecord, acceptance: Acceptance) -> None:
     """An exception goes on, from now on as somebody else's word, or for longer."""
-    tx.execute("update accepted set ended_at = ? where id = ?", (one.at, before.id))
-    accept(tx, before.node, before.partition, one)
+    tx.execute("update accepted set ended_at = ? where id = ?", (acceptance.at, before.id))
+    accept(tx, before.node, before.partition, acceptance)
 
 
 def of_partition(tx: Transaction, node: str, partition: str) -> list[ExceptionRecord]:

@@ -27,7 +27,7 @@ class Failing(msgspec.Struct, frozen=True, gc=False):
 def failing(tx: Transaction) -> list[Failing]:
     """The sources whose newest look failed."""
     rows = tx.execute("select source, max(at) from look where error is not null group by source").fetchall()
-    return [found for source, _ in rows if (found := of_source(tx, source)) is not None]
+    return [result for source, _ in rows if (result := of_source(tx, source)) is not None]
 
 
 def of_source(tx: Transaction, source: str) -> Failing | None:

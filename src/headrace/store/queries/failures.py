@@ -16,17 +16,17 @@ def of_run(tx: Transaction, run_id: int) -> list[tuple[str, str]]:
         "select node, partitions from attempt where run_id = :run and state in ('failed', 'rejected', 'lost') order by epoch, n",
         {"run": run_id},
     ).fetchall()
-    found = dict.fromkeys((node, key) for node, keys in rows for key in msgspec.json.decode(keys))
-    still = {node: _still_failed(tx, node) for node in {node for node, _ in found}}
-    return [(node, key) for node, key in found if key in still[node]]
+    results = dict.fromkeys((node, key) for node, keys in rows for key in msgspec.json.decode(keys))
+    still = {node: _still_failed(tx, node) for node in {node for node, _ in results}}
+    return [(node, key) for node, key in results if key in still[node]]
 
 
 def of_node(tx: Transaction, node: str, partition: str | None = None) -> list[tuple[str, str]]:
     """The same of one node, whatever run it was in: those that failed, were rejected, or back off before the next try."""
-    one = "" if partition is None else " and partition = :partition"
+    item = "" if partition is None else " and partition = :partition"
     rows = tx.execute(
         "select node, partition from partition where node = :node and state <> 'published' "
-        f"and (state in ('failed', 'rejected') or (state = 'waiting' and failures > 0)){one} order by partition",
+        f"and (state in ('failed', 'rejected') or (state = 'waiting' and failures > 0)){item} order by partition",
         {"node": node, "partition": partition},
     )
     return [(row[0], row[1]) for row in rows]
@@ -58,7 +58,7 @@ class NodeFailure(msgspec.Struct, frozen=True):
 
 def newest_attempts(tx: Transaction, version: int) -> list[NodeFailure]:
     """Of each node the newest attempt, where it failed at this version with a partition that is failed still; by node."""
-    found = []
+    failures = []
     for node in failing_nodes(tx):
         row = tx.execute(
             "select state, version, partitions, coalesce(reason, ''), error, finished_at from attempt"
@@ -70,8 +70,8 @@ def newest_attempts(tx: Transaction, version: int) -> list[NodeFailure]:
         key = msgspec.json.decode(row[2])[0]
         state = tx.execute("select state from partition where node = ? and partition = ?", (node, key)).fetchone()
         if state is not None and state[0] == "failed":
-            found.append(NodeFailure(node, key, *row[3:]))
-    return found
+            failures.append(NodeFailure(node, key, *row[3:]))
+    return failures
 
 
 def still_open(tx: Transaction, node: str) -> list[str]:

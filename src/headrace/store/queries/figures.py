@@ -28,8 +28,8 @@ def open_work(tx: Transaction) -> OpenWork:
     """Attempts that are queued or running, and requests that nobody has answered."""
     rows = tx.execute("select state, count(*), min(queued_at) from attempt where state in ('queued', 'running') group by state").fetchall()
     requests = tx.execute("select count(*) from request where state in ('waiting', 'taken')").fetchone()[0]
-    found = {"queued": 0, "running": 0} | {str(state): int(count) for state, count, _ in rows}
-    return OpenWork(found, min((int(at) for _, _, at in rows), default=None), int(requests))
+    results = {"queued": 0, "running": 0} | {str(state): int(count) for state, count, _ in rows}
+    return OpenWork(results, min((int(at) for _, _, at in rows), default=None), int(requests))
 
 
 def partitions_open(tx: Transaction) -> dict[str, int]:
@@ -46,9 +46,9 @@ def incidents_open(tx: Transaction) -> dict[str, int]:
 
 def last_observations(tx: Transaction, sources: Iterable[str]) -> dict[str, LastObservation]:
     """Source → its newest look; sources that nobody has looked at aren't in it."""
-    found = {}
+    observations = {}
     for source in sources:
         row = tx.execute("select at, error from look where source = :source order by at desc limit 1", {"source": source}).fetchone()
         if row is not None:
-            found[source] = LastObservation(int(row[0]), row[1] is not None)
-    return found
+            observations[source] = LastObservation(int(row[0]), row[1] is not None)
+    return observations

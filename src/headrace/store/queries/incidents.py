@@ -116,19 +116,19 @@ def newest(tx: Transaction, limit: int = HELD_MAX) -> list[Incident]:
 
 def get(tx: Transaction, number: int) -> Incident | None:
     """One incident, or None."""
-    found = _all(tx.execute(f"select {_COLUMNS} from incident where id = :id", {"id": number}))
-    return found[0] if found else None
+    incidents = _all(tx.execute(f"select {_COLUMNS} from incident where id = :id", {"id": number}))
+    return incidents[0] if incidents else None
 
 
 def same_before(tx: Transaction, fingerprint: str) -> Incident | None:
     """The newest resolved incident of a fingerprint."""
-    found = _all(
+    incidents = _all(
         tx.execute(
             f"select {_COLUMNS} from incident where fingerprint = :fingerprint and state = 'resolved' order by id desc limit 1",
             {"fingerprint": fingerprint},
         )
     )
-    return found[0] if found else None
+    return incidents[0] if incidents else None
 
 
 def resolved_at_node(tx: Transaction, node: str, limit: int) -> list[Incident]:
@@ -206,8 +206,8 @@ def open_kinds_at(tx: Transaction, node: str, partition: str, besides: str) -> s
         " and e.partition in (:partition, '') and i.state <> 'resolved' and e.attempt is not null",
         {"node": node, "partition": partition},
     ).fetchall()
-    own = _delivery_of(tx, besides)
-    return {str(kind) for kind, attempt in rows if own is None or _delivery_of(tx, attempt) != own}
+    delivery = _delivery_of(tx, besides)
+    return {str(kind) for kind, attempt in rows if delivery is None or _delivery_of(tx, attempt) != delivery}
 
 
 def _delivery_of(tx: Transaction, attempt: str) -> int | None:
@@ -227,7 +227,7 @@ def open_at(tx: Transaction, node: str, partition: str) -> Incident | None:
     """The oldest open incident whose evidence or symptoms stand at a partition, before those that
     are of the whole node; one whose cause is gone only where there is no other."""
     seen, exactly = _SEEN_AT.format(keys=":partition, ''"), _SEEN_AT.format(keys=":partition")
-    found = _all(
+    incidents = _all(
         tx.execute(
             f"select {_COLUMNS} from incident where state <> 'resolved' and id in ({seen})"
             " order by case when state = 'recovering' then 1 else 0 end,"
@@ -235,7 +235,7 @@ def open_at(tx: Transaction, node: str, partition: str) -> Incident | None:
             {"node": node, "partition": partition},
         )
     )
-    return found[0] if found else None
+    return incidents[0] if incidents else None
 
 
 def users_of_column(tx: Transaction, node: str, partition: str, column: str) -> tuple[str, ...] | None:
@@ -244,8 +244,8 @@ def users_of_column(tx: Transaction, node: str, partition: str, column: str) -> 
         return None
     seen = "select incident_id from incident_partition where node = :node and partition = :partition"
     sql = f"select {_COLUMNS} from incident where node = :node and id in ({seen}) order by id desc"
-    found = _all(tx.execute(sql, {"node": node, "partition": partition}))
-    return next((one.affected.consumers for one in found if column in one.columns), None)
+    incidents = _all(tx.execute(sql, {"node": node, "partition": partition}))
+    return next((incident.affected.consumers for incident in incidents if column in incident.columns), None)
 
 
 def _all(rows: Iterable[tuple[Any, ...]]) -> list[Incident]:
@@ -308,9 +308,9 @@ def read_again(tx: Transaction, since: int) -> list[Incident]:
 def publications_of(tx: Transaction, evidence: Iterable[str]) -> list[int]:
     """The publications that pieces of evidence are of, whether readers still see them or not, but for those that somebody accepted as
     they are."""
-    found = []
-    for one in evidence:
-        row = tx.execute("select attempt, node, partition from evidence where id = ?", (one,)).fetchone()
+    results = []
+    for item in evidence:
+        row = tx.execute("select attempt, node, partition from evidence where id = ?", (item,)).fetchone()
         if row is None or row[0] is None:
             continue
         epoch, _, n = row[0].partition(".")
@@ -319,23 +319,23 @@ def publications_of(tx: Transaction, evidence: Iterable[str]) -> list[int]:
             " and id not in (select publication_id from accepted where publication_id is not null and ended_at is null)",
             (int(epoch), int(n), row[1], row[2] or "*"),
         ).fetchone()
-        found += [] if known is None else [int(known[0])]
-    return found
+        results += [] if known is None else [int(known[0])]
+    return results
 
 
-def as_said(tx: Transaction, one: Incident, at: int) -> Incident:
+def as_said(tx: Transaction, incident: Incident, at: int) -> Incident:
     """An incident as it was said to be at a time: its kind, node, summary and partitions. As it is now
     where what was said then isn't kept."""
     row = tx.execute(
         "select kind, node, summary from incident_said where incident_id = ? and at <= ? order by at desc limit 1",
-        (one.id, at),
+        (incident.id, at),
     ).fetchone()
     if row is None:
-        return one
+        return incident
     kind, node, summary = row
-    seen = {key for (key,) in tx.execute("select partition from incident_partition where incident_id = ? and at <= ?", (one.id, at))}
-    affected = msgspec.structs.replace(one.affected, partitions=tuple(key for key in one.affected.partitions if key in seen))
-    return msgspec.structs.replace(one, kind=kind, node=node, summary=summary, affected=affected)
+    seen = {key for (key,) in tx.execute("select partition from incident_partition where incident_id = ? and at <= ?", (incident.id, at))}
+    affected = msgspec.structs.replace(incident.affected, partitions=tuple(key for key in incident.affected.partitions if key in seen))
+    return msgspec.structs.replace(incident, kind=kind, node=node, summary=summary, affected=affected)
 
 
 # What is written -------------------------------------------------------------------------------------------------------
@@ -346,11 +346,11 @@ def next_id(tx: Transaction) -> int:
     return int(tx.execute("select coalesce(max(id), 0) + 1 from incident").fetchone()[0])
 
 
-def write(tx: Transaction, one: Incident) -> None:
+def write(tx: Transaction, incident: Incident) -> None:
     """Keep an incident as it is now."""
-    values = msgspec.structs.asdict(one) | {
-        "columns": _json(one.columns), "confidence": f"{one.confidence:.3f}", "evidence": _json(one.evidence),
-        "affected": _json(one.affected),
+    values = msgspec.structs.asdict(incident) | {
+        "columns": _json(incident.columns), "confidence": f"{incident.confidence:.3f}", "evidence": _json(incident.evidence),
+        "affected": _json(incident.affected),
     }  # fmt: skip
     names = Incident.__struct_fields__
     given = ", ".join(f":{name}" for name in names)
@@ -359,18 +359,20 @@ def write(tx: Transaction, one: Incident) -> None:
         f"insert into incident ({', '.join(names)}) values ({given}) on conflict (id) do update set {changed}",
         values,
     )
-    _say(tx, one)
+    _say(tx, incident)
 
 
-def _say(tx: Transaction, one: Incident) -> None:
+def _say(tx: Transaction, incident: Incident) -> None:
     """Keep what is said of an incident now, where that is another than before."""
-    said = (one.kind, one.node, one.summary)
-    row = tx.execute("select kind, node, summary from incident_said where incident_id = ? order by at desc limit 1", (one.id,)).fetchone()
+    said = (incident.kind, incident.node, incident.summary)
+    row = tx.execute(
+        "select kind, node, summary from incident_said where incident_id = ? order by at desc limit 1", (incident.id,)
+    ).fetchone()
     if row is None or tuple(row) != said:
         tx.execute(
             "insert into incident_said (incident_id, at, kind, node, summary) values (?, ?, ?, ?, ?)"
             " on conflict (incident_id, at) do update set kind = excluded.kind, node = excluded.node, summary = excluded.summary",
-            (one.id, one.updated_at, *said),
+            (incident.id, incident.updated_at, *said),
         )
 
 
@@ -378,7 +380,7 @@ def happened(tx: Transaction, number: int, what: Iterable[Happened]) -> None:
     """Go on with an incident's timeline."""
     tx.executemany(
         "insert into incident_event (incident_id, at, what, actor, act) values (?, ?, ?, ?, ?)",
-        [(number, one.at, one.what, one.actor, one.act) for one in what],
+        [(number, item.at, item.what, item.actor, item.act) for item in what],
     )
 
 
@@ -394,7 +396,7 @@ def attach(tx: Transaction, number: int, symptoms: Iterable[Symptom]) -> None:
     """What a cause brought about elsewhere."""
     tx.executemany(
         "insert into symptom (incident_id, node, partition, what, at) values (?, ?, ?, ?, ?) on conflict do nothing",
-        [(number, one.node, one.partition, one.what, one.at) for one in symptoms],
+        [(number, symptom.node, symptom.partition, symptom.what, symptom.at) for symptom in symptoms],
     )
 
 
@@ -409,10 +411,10 @@ def sound_again(tx: Transaction, number: int, now: int) -> None:
 
 def name_wrong(tx: Transaction, number: int, publications: Iterable[int], columns: Iterable[str], now: int) -> None:
     """An incident makes these publications wrong, as known from now on; no columns: all of them."""
-    said = _json(list(columns))
+    text = _json(list(columns))
     tx.executemany(
         "insert into unsound (incident_id, publication_id, columns, known_at) values (?, ?, ?, ?)"
         " on conflict (incident_id, publication_id) do update set until_at = null,"
         " known_at = case when unsound.until_at is null then unsound.known_at else excluded.known_at end",
-        [(number, one, said, now) for one in publications],
+        [(number, publication, text, now) for publication in publications],
     )

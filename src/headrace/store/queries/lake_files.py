@@ -23,12 +23,12 @@ class FileLook(NamedTuple):
 
 def known(tx: Transaction, ids: Iterable[int]) -> dict[int, FileLook]:
     """File → what the newest look at it saw."""
-    found = {}
-    for one in ids:
-        row = tx.execute("select file_id, footer, looked_at, wrong, wrong_since from lake_file_look where file_id = ?", (one,)).fetchone()
+    file_looks = {}
+    for item in ids:
+        row = tx.execute("select file_id, footer, looked_at, wrong, wrong_since from lake_file_look where file_id = ?", (item,)).fetchone()
         if row is not None:
-            found[one] = FileLook(*row)
-    return found
+            file_looks[item] = FileLook(*row)
+    return file_looks
 
 
 def damaged(tx: Transaction) -> list[FileLook]:
@@ -53,7 +53,7 @@ def note(tx: Transaction, looks: Iterable[FileLook]) -> None:
         "insert into lake_file_look (file_id, footer, looked_at, wrong, wrong_since) values (?, ?, ?, ?, ?)"
         " on conflict (file_id) do update set footer = excluded.footer, looked_at = excluded.looked_at, wrong = excluded.wrong,"
         " wrong_since = excluded.wrong_since",
-        [tuple(one) for one in looks],
+        [tuple(file_look) for file_look in looks],
     )
 
 

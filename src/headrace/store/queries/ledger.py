@@ -71,8 +71,8 @@ def attempts(tx: Transaction, node: str, partition: str) -> list[AttemptRecord]:
         {"node": node, "partition": partition, "limit": ROWS_MAX},
     ).fetchall()
     mine = [row for row in several if partition in msgspec.json.decode(row[-1])]
-    found = {(row[0], row[1]): AttemptRecord(*row) for row in (*rows, *mine, *published)}
-    return sorted(found.values(), key=lambda one: (one.queued_at, one.epoch, one.n))
+    records = {(row[0], row[1]): AttemptRecord(*row) for row in (*rows, *mine, *published)}
+    return sorted(records.values(), key=lambda record: (record.queued_at, record.epoch, record.n))
 
 
 def of_run(
@@ -104,12 +104,12 @@ def under_way_of_run(tx: Transaction, run_id: int) -> list[tuple[str, str]]:
     return list(dict.fromkeys((node, key) for node, keys in rows for key in msgspec.json.decode(keys)))
 
 
-def tried_before(tx: Transaction, node: str, one: AttemptRecord) -> int | None:
+def tried_before(tx: Transaction, node: str, record: AttemptRecord) -> int | None:
     """When the try before an attempt, of its run and at its partitions, had ended."""
     row = tx.execute(
         "select finished_at from attempt where node = :node and partitions = :partitions and (epoch, n) < (:epoch, :n)"
         " and run_id = :run and kind = :kind order by epoch desc, n desc limit 1",
-        {"node": node, "partitions": one.partitions, "epoch": one.epoch, "n": one.n, "run": one.run_id, "kind": one.kind},
+        {"node": node, "partitions": record.partitions, "epoch": record.epoch, "n": record.n, "run": record.run_id, "kind": record.kind},
     ).fetchone()
     return None if row is None else row[0]
 
@@ -143,7 +143,7 @@ def arrivals(tx: Transaction, source: str, partition: str) -> list[tuple[int, in
     ).fetchall()
     return sorted(
         ((number, arrived, max(arrived, observed), claimed) for number, arrived, observed, claimed in rows),
-        key=lambda one: (one[1], one[0]),
+        key=lambda item: (item[1], item[0]),
     )
 
 
@@ -267,7 +267,7 @@ def incidents(tx: Transaction, node: str, partition: str) -> list[IncidentRecord
 
 def explained(tx: Transaction, node: str, partition: str, numbers: Iterable[int]) -> dict[int, list[tuple[int, int]]]:
     """Incident → (epoch, n) of the attempts at a partition whose failure, hold or rejection is evidence of it."""
-    found: dict[int, list[tuple[int, int]]] = {}
+    results: dict[int, list[tuple[int, int]]] = {}
     for number in numbers:
         rows = tx.execute(
             "select distinct attempt from evidence where incident_id = :id and node = :node and partition in (:partition, '')"
@@ -276,8 +276,8 @@ def explained(tx: Transaction, node: str, partition: str, numbers: Iterable[int]
         ).fetchall()
         for (attempt,) in rows:
             epoch, _, n = str(attempt).partition(".")
-            found.setdefault(number, []).append((int(epoch), int(n)))
-    return found
+            results.setdefault(number, []).append((int(epoch), int(n)))
+    return results
 
 
 def incident(tx: Transaction, number: int) -> IncidentRecord | None:

@@ -34,7 +34,7 @@ def before(tx: Transaction, node: str, partition: str, limit: int) -> list[tuple
     own = (len(moment) + 1, slash + key) if slash else ()
     sql = _SOUND.format(key=" and substr(p.partition, ?) = ?" if slash else "")
     rows = tx.execute(sql, (node, moment, *own, limit)).fetchall()
-    return [(found, bytes(vector), bool(excepted)) for found, vector, excepted in reversed(rows)]
+    return [(result, bytes(vector), bool(excepted)) for result, vector, excepted in reversed(rows)]
 
 
 def of_attempt(tx: Transaction, epoch: int, n: int, partition: str) -> bytes | None:
@@ -67,5 +67,5 @@ def rows_until(tx: Transaction, node: str, partition: str, limit: int) -> list[t
         "select partition, rows from publication where node = ? and ended_snapshot is null and partition <= ?"
         " order by partition desc limit ?"
     )
-    found = tx.execute(sql, (node, partition, limit)).fetchall()
-    return [(key, rows) for key, rows in reversed(found)]
+    results = tx.execute(sql, (node, partition, limit)).fetchall()
+    return [(key, rows) for key, rows in reversed(results)]

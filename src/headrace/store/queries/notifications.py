@@ -82,15 +82,15 @@ class UndeliveredNotifications(msgspec.Struct, frozen=True, gc=False):
 
 def about(tx: Transaction, incidents: Iterable[int]) -> dict[int, list[PriorNotification]]:
     """Incident → what was queued about it, oldest first."""
-    found: dict[int, list[PriorNotification]] = {}
+    results: dict[int, list[PriorNotification]] = {}
     for number in incidents:
         rows = tx.execute(
             "select id, incident_id, kind, subject, recipient, channel, said, state, created_at from notice"
             " where incident_id = ? order by id",
             (number,),
         )
-        found[number] = [PriorNotification(*row) for row in rows]
-    return found
+        results[number] = [PriorNotification(*row) for row in rows]
+    return results
 
 
 def subjects(tx: Transaction, kind: str, subject: str) -> list[tuple[str, str]]:
@@ -188,9 +188,12 @@ def take(tx: Transaction, now: int, limit: int) -> list[DueNotification]:
         " from notice n where n.state = 'waiting' and n.not_before <= ? order by n.not_before, n.id limit ?",
         (now, limit),
     )
-    found = [_taken(row) for row in rows]
-    tx.executemany("update notice set tries = tries + 1, not_before = ? where id = ?", [(now + CLAIMED_US, one.id) for one in found])
-    return found
+    notifications = [_taken(row) for row in rows]
+    tx.executemany(
+        "update notice set tries = tries + 1, not_before = ? where id = ?",
+        [(now + CLAIMED_US, notification.id) for notification in notifications],
+    )
+    return notifications
 
 
 def sent(tx: Transaction, number: int, now: int, reference: str | None) -> None:

@@ -78,10 +78,10 @@ def all_unmet(tx: Transaction, due_by: int, each: int) -> dict[str, list[StoredO
         " order by consumer, interval",
         {"due": due_by, "each": each},
     )
-    found: dict[str, list[StoredObligation]] = {}
-    for one in _all(rows):
-        found.setdefault(one.consumer, []).append(one)
-    return found
+    results: dict[str, list[StoredObligation]] = {}
+    for obligation in _all(rows):
+        results.setdefault(obligation.consumer, []).append(obligation)
+    return results
 
 
 def _all(rows: Iterable[tuple[Any, ...]]) -> list[StoredObligation]:

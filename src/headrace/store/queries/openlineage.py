@@ -117,12 +117,12 @@ def under_way(tx: Transaction, limit: int) -> list[LineageAttempt]:
     return _all(rows)
 
 
-def made(tx: Transaction, one: LineageAttempt) -> AttemptSummary:
+def made(tx: Transaction, attempt: LineageAttempt) -> AttemptSummary:
     """What an attempt came to."""
-    row = tx.execute("select sum(rows), sum(bytes), max(snapshot) from publication where epoch = ? and n = ?", one.id).fetchone()
+    row = tx.execute("select sum(rows), sum(bytes), max(snapshot) from publication where epoch = ? and n = ?", attempt.id).fetchone()
     rows, size, snapshot = (None if value is None else int(value) for value in row)
-    audited, columns = _profiled(tx, one)
-    return AttemptSummary(rows, size, snapshot, tuple(_checked(tx, *one.id)), audited, columns)
+    audited, columns = _profiled(tx, attempt)
+    return AttemptSummary(rows, size, snapshot, tuple(_checked(tx, *attempt.id)), audited, columns)
 
 
 class _Counts(msgspec.Struct):
@@ -130,14 +130,14 @@ class _Counts(msgspec.Struct):
     nulls: int
 
 
-def _profiled(tx: Transaction, one: LineageAttempt) -> tuple[int | None, dict[str, dict[str, int]]]:
+def _profiled(tx: Transaction, attempt: LineageAttempt) -> tuple[int | None, dict[str, dict[str, int]]]:
     """Rows, and values and nulls by column, over all partitions; counts alone, so that no value leaves."""
     rows: int | None = None
     columns: dict[str, dict[str, int]] = {}
-    for (said,) in tx.execute("select columns from profile where epoch = ? and n = ?", one.id):
-        found = msgspec.json.decode(said, type=dict[str, _Counts])
-        rows = (rows or 0) + max((column.rows for column in found.values()), default=0)
-        for name, column in found.items():
+    for (said,) in tx.execute("select columns from profile where epoch = ? and n = ?", attempt.id):
+        results = msgspec.json.decode(said, type=dict[str, _Counts])
+        rows = (rows or 0) + max((column.rows for column in results.values()), default=0)
+        for name, column in results.items():
             counts = columns.setdefault(name, {"nullCount": 0, "count": 0})
             counts["nullCount"] += column.nulls
             counts["count"] += column.rows - column.nulls

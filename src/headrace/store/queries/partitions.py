@@ -59,10 +59,10 @@ def published_count(tx: Transaction, node: str) -> int:
 
 def counts(tx: Transaction) -> dict[str, dict[str, int]]:
     """Node → state → how many of its partitions are in it."""
-    found: dict[str, dict[str, int]] = {}
+    results: dict[str, dict[str, int]] = {}
     for node, state, count in tx.execute("select node, state, count(*) from partition group by node, state"):
-        found.setdefault(node, {})[state] = count
-    return found
+        results.setdefault(node, {})[state] = count
+    return results
 
 
 def waiting_reasons(tx: Transaction, begins: str) -> set[str]:

@@ -47,7 +47,7 @@ def put(tx: Transaction, pauses: Sequence[Pause]) -> None:
         f"insert into pause ({_COLUMNS}) values (?, ?, ?, ?, ?) on conflict (node) do update set reason = excluded.reason, "
         "actor = excluded.actor, until = excluded.until, "
         "since = case when pause.until is null or pause.until > excluded.since then pause.since else excluded.since end",
-        [(one.node, one.reason, one.actor, one.since, one.until) for one in pauses],
+        [(pause.node, pause.reason, pause.actor, pause.since, pause.until) for pause in pauses],
     )
 
 

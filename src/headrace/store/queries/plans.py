@@ -144,7 +144,7 @@ def staged(tx: Transaction, plan: int) -> list[OverlayRow]:
 
 def unstage(tx: Transaction, plan: int, partitions: Iterable[tuple[str, str]]) -> None:
     """What a plan has made of these partitions (node, key) doesn't count any more."""
-    tx.executemany("delete from overlay where plan_id = ? and node = ? and partition = ?", [(plan, *one) for one in partitions])
+    tx.executemany("delete from overlay where plan_id = ? and node = ? and partition = ?", [(plan, *partition) for partition in partitions])
 
 
 class OverlayAttempt(msgspec.Struct, frozen=True, gc=False):
@@ -251,7 +251,7 @@ def published(tx: Transaction, attempts: Iterable[tuple[int, int]], now: int) ->
     """What these attempts (epoch, n) staged is published."""
     tx.executemany(
         "update attempt set state = 'published', published_at = ? where epoch = ? and n = ? and state = 'staged'",
-        [(now, *one) for one in attempts],
+        [(now, *attempt) for attempt in attempts],
     )
 
 

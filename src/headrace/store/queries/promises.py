@@ -32,16 +32,16 @@ class PromiseStart(msgspec.Struct, frozen=True, gc=False):
 
 def standing(tx: Transaction, consumer: str) -> PromiseStart | None:
     """Since when a consumer is promised something; None: nothing is promised to it."""
-    found: PromiseStart | None = None
+    start: PromiseStart | None = None
     ended: int | None = None
     for from_at, until_at, begins_at in tx.execute(
         "select from_at, until_at, begins_at from promise where consumer = ? order by from_at, id", (consumer,)
     ):
         # What was replaced before it began was never promised.
-        unbroken = found is not None and ended == from_at and found.unbroken_since <= from_at
-        since = min(begins_at, found.unbroken_since) if found is not None and unbroken else begins_at
-        found, ended = PromiseStart(begins_at, since), until_at
-    return found if ended is None else None
+        unbroken = start is not None and ended == from_at and start.unbroken_since <= from_at
+        since = min(begins_at, start.unbroken_since) if start is not None and unbroken else begins_at
+        start, ended = PromiseStart(begins_at, since), until_at
+    return start if ended is None else None
 
 
 def in_force(tx: Transaction, consumer: str) -> Promise | None:
@@ -65,6 +65,6 @@ def at(tx: Transaction, consumer: str, at_us: int) -> Promise | None:
 _SELECT = "select id, consumer, terms, from_at, until_at, begins_at from promise"
 
 
-def _promise(found: Any) -> Promise | None:
-    row = found.fetchone()
+def _promise(result: Any) -> Promise | None:
+    row = result.fetchone()
     return None if row is None else Promise(row[0], row[1], msgspec.json.decode(row[2]), row[3], row[4], row[5])

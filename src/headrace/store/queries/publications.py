@@ -87,8 +87,8 @@ def newest_id(tx: Transaction, node: str, partitions: Sequence[str] | None) -> i
     sql = "select coalesce(max(id), 0) from publication where node = :node and ended_snapshot is null"
     if partitions is None:
         return int(tx.execute(sql, {"node": node}).fetchone()[0])
-    found = (tx.execute(f"{sql} and partition = :key", {"node": node, "key": key}).fetchone()[0] for key in partitions)
-    return max(map(int, found), default=0)
+    result = (tx.execute(f"{sql} and partition = :key", {"node": node, "key": key}).fetchone()[0] for key in partitions)
+    return max(map(int, result), default=0)
 
 
 def last_id(tx: Transaction) -> int:
@@ -200,8 +200,8 @@ def changed_since(tx: Transaction, node: str, snapshot: int, *, besides: int | N
 
 def hashes(tx: Transaction, node: str, keys: Iterable[str]) -> dict[str, str | None]:
     """Partition → the hash of what readers see of it; what they don't see isn't in it."""
-    found = ((key, current(tx, node, key)) for key in keys)
-    return {key: one.content_hash for key, one in found if one is not None}
+    results = ((key, current(tx, node, key)) for key in keys)
+    return {key: publication.content_hash for key, publication in results if publication is not None}
 
 
 class Visible(msgspec.Struct, frozen=True):

@@ -48,12 +48,12 @@ def next_ones(tx: Transaction, limit: int) -> list[PublishedFiles]:
         " order by coalesce(l.looked_at, 0), p.id desc limit :limit",
         {"limit": limit},
     ).fetchall()
-    found = []
+    published_files = []
     for number, manifest, *look in rows:
         # what was exported is listed as well, by its target: that isn't ours to look at
         files = tuple(entry for entry in msgspec.json.decode(manifest) if "path" in entry)
-        found.append(PublishedFiles(number, files, None if look[0] is None else FilesLook(*look)))
-    return found
+        published_files.append(PublishedFiles(number, files, None if look[0] is None else FilesLook(*look)))
+    return published_files
 
 
 def note(tx: Transaction, looks: Iterable[FilesLook]) -> None:
@@ -62,7 +62,7 @@ def note(tx: Transaction, looks: Iterable[FilesLook]) -> None:
         "insert into published_file_look (publication_id, looked_at, path, size_bytes, wrong, wrong_since) values (?, ?, ?, ?, ?, ?)"
         " on conflict (publication_id) do update set looked_at = excluded.looked_at, path = excluded.path,"
         " size_bytes = excluded.size_bytes, wrong = excluded.wrong, wrong_since = excluded.wrong_since",
-        [tuple(one) for one in looks],
+        [tuple(files_look) for files_look in looks],
     )
     gone = tx.execute(
         "select publication_id from published_file_look where not exists"

@@ -56,8 +56,8 @@ def totals(tx: Transaction, declared: Callable[[str], object]) -> QuarantineTota
         "select node, count(delivery_id), count(*), coalesce(sum(rows), 0) from quarantine"
         " where state in ('held', 'rejected') group by node"
     ).fetchall()
-    found = [row[1:] for row in rows if declared(row[0]) is not None]
-    return QuarantineTotals(*(sum(int(row[n]) for row in found) for n in range(3)))
+    results = [row[1:] for row in rows if declared(row[0]) is not None]
+    return QuarantineTotals(*(sum(int(row[n]) for row in results) for n in range(3)))
 
 
 def by_node(tx: Transaction) -> dict[str, tuple[int, int, int]]:
@@ -77,12 +77,12 @@ def nodes(tx: Transaction) -> set[str]:
 
 
 def _all(rows: Iterable[tuple[Any, ...]]) -> list[Quarantined]:
-    found = []
+    results = []
     for row in rows:
         values = list(row)
         values[9] = None if values[9] is None else tuple(msgspec.json.decode(values[9]))
-        found.append(Quarantined(*values))
-    return found
+        results.append(Quarantined(*values))
+    return results
 
 
 # What people decide about it ------------------------------------------------------------------------------------------
@@ -112,34 +112,34 @@ def of_attempt(tx: Transaction, epoch: int, n: int) -> list[Quarantined]:
 def rows_of(tx: Transaction, node: str, epoch: int, n: int) -> int | None:
     """The rows that an attempt held or rejected, whatever became of them; None where nobody knows."""
     sql = "select sum(rows) from quarantine where node = ? and epoch = ? and n = ?"
-    (found,) = tx.execute(sql, (node, epoch, n)).fetchone()
-    return None if found is None else int(found)
+    (result,) = tx.execute(sql, (node, epoch, n)).fetchone()
+    return None if result is None else int(result)
 
 
 def decide(tx: Transaction, ids: Iterable[int], state: str, now: int, said: str = "") -> None:
     """What waited is `released` or `dropped` now; `said`: by whom, and why."""
     tx.executemany(
         "update quarantine set state = ?, decided_at = ?, decided = ? where id = ? and state in ('held', 'rejected')",
-        [(state, now, said, one) for one in ids],
+        [(state, now, said, item) for item in ids],
     )
 
 
 def get(tx: Transaction, number: int) -> Quarantined | None:
     """What waits or waited, by its number; None where that was forgotten."""
-    found = _all(tx.execute(f"select {_COLUMNS} from quarantine where id = ?", (number,)))
-    return found[0] if found else None
+    results = _all(tx.execute(f"select {_COLUMNS} from quarantine where id = ?", (number,)))
+    return results[0] if results else None
 
 
 def dropped(tx: Transaction, node: str, partition: str) -> Quarantined | None:
     """What came last of a partition, if somebody dropped it; `at` is when that was."""
     columns = _COLUMNS.removesuffix("at") + "coalesce(decided_at, at)"
-    found = _all(
+    results = _all(
         tx.execute(
             f"select {columns} from quarantine where node = ? and partition = ? order by id desc limit 1",
             (node, partition),
         )
     )
-    return found[0] if found and found[0].state == "dropped" else None
+    return results[0] if results and results[0].state == "dropped" else None
 
 
 def dropped_deliveries(tx: Transaction, node: str | None = None) -> list[tuple[str, str]]:

@@ -38,8 +38,8 @@ def versions(tx: Transaction) -> list[tuple[str, str]]:
 def decisions(tx: Transaction) -> Iterator[tuple[str, str, int]]:
     """(action, what it was done to, when) of what people decided."""
     for action, sql in _DECISIONS.items():
-        for one, other, at in tx.execute(sql).fetchall():
-            yield action, f"{one}@{other}", int(at)
+        for item, other, at in tx.execute(sql).fetchall():
+            yield action, f"{item}@{other}", int(at)
 
 
 _DECISIONS = {
@@ -67,10 +67,10 @@ def dropped_triggers(tx: Transaction) -> list[str]:
 
 def _sqlite_triggers(tx: Transaction) -> set[str]:
     written = {
-        found[1]: _plain(text)
-        for one in migrations.known()
-        for text in migrations.statements(one.text)
-        if (found := _TRIGGER.search(text)) is not None
+        match[1]: _plain(text)
+        for migration in migrations.known()
+        for text in migrations.statements(migration.text)
+        if (match := _TRIGGER.search(text)) is not None
     }
     sql = "select name, sql from sqlite_master where type = 'trigger' and tbl_name = 'audit'"
     rows = tx.execute(sql).fetchall()
@@ -78,8 +78,8 @@ def _sqlite_triggers(tx: Transaction) -> set[str]:
 
 
 def _postgresql_triggers(tx: Transaction) -> set[str]:
-    functions = [found for text in ddl.FUNCTIONS if (found := _FUNCTION.search(text)) is not None]
-    written = {found[1]: _plain(found[2]) for found in functions}
+    functions = [match for text in ddl.FUNCTIONS if (match := _FUNCTION.search(text)) is not None]
+    written = {function[1]: _plain(function[2]) for function in functions}
     rows = tx.execute(
         "select tgname, proname, prosrc, tgtype, tgqual is null from pg_trigger"
         " join pg_proc p on p.oid = tgfoid where tgrelid = 'audit'::regclass and tgenabled in ('O', 'A')"

@@ -82,18 +82,18 @@ def attempts(tx: Transaction, before: int, after: tuple[int, int], limit: int) -
 
 def evidence(tx: Transaction, going: Sequence[RemovableAttempt]) -> list[tuple[object, ...]]:
     """What goes with attempts, in full: their rows, publications and check results."""
-    found: list[tuple[object, ...]] = []
+    results: list[tuple[object, ...]] = []
     for table in ("attempt", "publication", "check_result"):
-        for one in going:
-            found += tx.execute(f"select * from {table} where epoch = ? and n = ?", (one.epoch, one.n)).fetchall()
-    return found
+        for attempt in going:
+            results += tx.execute(f"select * from {table} where epoch = ? and n = ?", (attempt.epoch, attempt.n)).fetchall()
+    return results
 
 
 def remove_attempts(tx: Transaction, going: Sequence[RemovableAttempt]) -> None:
     """Delete attempts with all that is theirs."""
-    ids = [(one.epoch, one.n) for one in going]
-    for one in going:
-        uptime.keep(tx, one.epoch, one.n)
+    ids = [(attempt.epoch, attempt.n) for attempt in going]
+    for attempt in going:
+        uptime.keep(tx, attempt.epoch, attempt.n)
     for table in ("check_result", "profile", "metric", "withheld", "publication", "attempt"):
         tx.executemany(f"delete from {table} where epoch = ? and n = ?", ids)
 

@@ -77,7 +77,7 @@ def attempts_by_state(tx: Transaction, run_id: int) -> list[tuple[str, int]]:
 
 
 def _runs(tx: Transaction, rows: Iterable[tuple[Any, ...]]) -> list[Run]:
-    found = [Run(*row) for row in rows]
-    if any(one.state == RUNNING for one in found) and holder(tx) is None:
-        return [msgspec.structs.replace(one, state="lost") if one.state == RUNNING else one for one in found]
-    return found
+    runs = [Run(*row) for row in rows]
+    if any(run.state == RUNNING for run in runs) and holder(tx) is None:
+        return [msgspec.structs.replace(run, state="lost") if run.state == RUNNING else run for run in runs]
+    return runs

@@ -39,8 +39,8 @@ class RunCounts(NamedTuple):
 
 def started(tx: Transaction, from_us: int, until_us: int) -> Started:
     """The runs of a window."""
-    found = by_state(tx, from_us, until_us)
-    return Started(sum(one.runs for one in found), sum(one.succeeded for one in found))
+    counts = by_state(tx, from_us, until_us)
+    return Started(sum(run_counts.runs for run_counts in counts), sum(item.succeeded for item in counts))
 
 
 def by_state(tx: Transaction, from_us: int, until_us: int) -> list[RunCounts]:

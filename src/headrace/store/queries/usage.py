@@ -33,7 +33,7 @@ def add(tx: Transaction, rows: Iterable[ReadUsage]) -> None:
         "insert into usage (node, reader, via, day, reads, last_at) values (?, ?, ?, ?, ?, ?) on conflict (node, reader, via, day)"
         " do update set reads = usage.reads + excluded.reads,"
         " last_at = case when excluded.last_at > usage.last_at then excluded.last_at else usage.last_at end",
-        [tuple(one) for one in rows],
+        [tuple(row) for row in rows],
     )
 
 
@@ -45,15 +45,15 @@ def since(tx: Transaction, day: str) -> list[ReadUsage]:
 
 def exports(tx: Transaction, consumers: Iterable[str], from_us: int, until_us: int) -> list[ExportUsage]:
     """What was exported in a window."""
-    found = []
+    usages = []
     for consumer in consumers:
         row = tx.execute(
             "select count(*), max(published_at) from publication where node = ? and published_at > ? and published_at <= ?",
             (consumer, from_us, until_us),
         ).fetchone()
         if row[0]:
-            found.append(ExportUsage(consumer, int(row[0]), int(row[1])))
-    return found
+            usages.append(ExportUsage(consumer, int(row[0]), int(row[1])))
+    return usages
 
 
 def forget(tx: Transaction, before: str) -> None:

@@ -71,7 +71,7 @@ def all_withdrawn(tx: Transaction) -> list[Withdrawn]:
 def withdrawn_of(tx: Transaction, node: str, keys: Sequence[str]) -> list[Withdrawn]:
     """What was ever withdrawn of some partitions of a node, oldest first."""
     rows = tx.execute(_WITHDRAWN.format(which="w.node = ? and w.partition between ? and ?"), (node, min(keys), max(keys)))
-    return [one for row in rows if (one := _withdrawn(row)).partition in keys]
+    return [withdrawn for row in rows if (withdrawn := _withdrawn(row)).partition in keys]
 
 
 def _withdrawn(row: Sequence[Any]) -> Withdrawn:

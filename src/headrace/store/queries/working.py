@@ -44,8 +44,8 @@ def after(tx: Transaction, place: tuple[int, int]) -> list[Worked]:
 
 def of(tx: Transaction, places: Sequence[tuple[int, int]]) -> list[Worked]:
     """Some of them."""
-    found = (tx.execute(f"select {_COLUMNS} from attempt where epoch = ? and n = ?", place).fetchone() for place in places)
-    return [Worked(*row) for row in found if row is not None]
+    result = (tx.execute(f"select {_COLUMNS} from attempt where epoch = ? and n = ?", place).fetchone() for place in places)
+    return [Worked(*row) for row in result if row is not None]
 
 
 def ended(tx: Transaction, from_us: int, until_us: int) -> list[Worked]:

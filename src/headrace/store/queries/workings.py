@@ -71,16 +71,16 @@ class _Measures(msgspec.Struct, frozen=True, gc=False):
 
 def inputs_of(tx: Transaction, node: str) -> list[InputTotals]:
     """How much went into the newest attempts at a node that succeeded, newest first."""
-    found = (_inputs(keys, measures) for _, _, _, keys, measures in _newest(tx, node) if measures)
-    return [one for one in found if one is not None]
+    result = (_inputs(keys, measures) for _, _, _, keys, measures in _newest(tx, node) if measures)
+    return [totals for totals in result if totals is not None]
 
 
 def _inputs(partitions: str, measures: str | None) -> InputTotals | None:
     if not measures:
         return None
-    found = msgspec.json.decode(measures, type=_Measures)
+    result = msgspec.json.decode(measures, type=_Measures)
     keys = msgspec.json.decode(partitions, type=tuple[str, ...])
-    return InputTotals(len(keys), found.rows_in, found.bytes_in)
+    return InputTotals(len(keys), result.rows_in, result.bytes_in)
 
 
 def known_up_to(tx: Transaction) -> tuple[int, int]:

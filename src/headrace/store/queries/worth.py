@@ -89,18 +89,18 @@ def attempts(tx: Transaction, from_us: int, until_us: int) -> list[Attempted]:
 
 def _attempted(row: tuple[Any, ...]) -> Attempted:
     epoch, n, node, state, at, content, delivery, withheld, decided, before = row
-    found = _Measures() if content is None else msgspec.json.decode(content, type=_Measures)
+    measures = _Measures() if content is None else msgspec.json.decode(content, type=_Measures)
     return Attempted(
         epoch,
         n,
         node,
         state,
         at,
-        max(found.rows_out, int(withheld or 0)),
+        max(measures.rows_out, int(withheld or 0)),
         delivery,
-        round(max(0.0, found.seconds - found.audit_seconds) * 1e6),
-        round(found.audit_seconds * 1e6),
-        round(found.publish_seconds * 1e6),
+        round(max(0.0, measures.seconds - measures.audit_seconds) * 1e6),
+        round(measures.audit_seconds * 1e6),
+        round(measures.publish_seconds * 1e6),
         decided or "",
         bool(before),
     )
@@ -151,7 +151,7 @@ def rows_of_deliveries(tx: Transaction, source: str, from_us: int, until_us: int
         " and q.state in ('held', 'rejected', 'dropped') and q.rows is not null group by d.id",
         window,
     )
-    return {int(one): int(rows) for one, rows in published.fetchall()}, {int(one): int(rows) for one, rows in refused.fetchall()}
+    return {int(item): int(rows) for item, rows in published.fetchall()}, {int(one): int(rows) for one, rows in refused.fetchall()}
 
 
 def seconds(tx: Transaction, from_us: int, until_us: int) -> list[tuple[str, float]]:
@@ -172,4 +172,4 @@ def restated(tx: Transaction, source: str, from_us: int, until_us: int) -> set[i
         " and q.id < p.id and q.delivery_id is not null and q.delivery_id <> p.delivery_id)",
         (source, from_us, until_us),
     )
-    return {int(one) for (one,) in rows.fetchall()}
+    return {int(item) for (item,) in rows.fetchall()}

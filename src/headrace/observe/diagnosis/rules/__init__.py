@@ -39,8 +39,8 @@ from headrace.observe.diagnosis.rules import (
 from headrace.observe.diagnosis.rules.rule import Covers, NodeEvidence, Rule
 
 RULES: tuple[Rule, ...] = tuple(
-    one.RULE
-    for one in (
+    item.RULE
+    for item in (
         runtime_down, paused, approval_pending, data_corrupted, reported, configuration_error, access_denied,
         source_unavailable, missing_source, late_source, stale_data, poison_delivery, format_change, schema_change, type_change,
         duplicate_rows, volume_anomaly, null_spike,
@@ -48,6 +48,6 @@ RULES: tuple[Rule, ...] = tuple(
         slow_run, deadline_infeasible,
     )
 )  # fmt: skip
-BY_KIND: dict[CauseKind, Rule] = {one.kind: one for one in RULES}
+BY_KIND: dict[CauseKind, Rule] = {rule.kind: rule for rule in RULES}
 
 __all__ = ["BY_KIND", "RULES", "Covers", "NodeEvidence", "Rule"]

@@ -8,10 +8,10 @@ from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.observe.diagnosis.rules.rule import ABSENT, Covers, NodeEvidence, Rule
 
 
-def _own(one: Evidence, _place: NodeEvidence) -> float:
-    if one.kind:
-        return float(one.kind == CauseKind.ACCESS_DENIED)
-    return float(one.family in (Family.ACCESS, Family.ERROR, Family.EXPORT) and failure_of(one) is FailureCategory.DENIED)
+def _own(evidence: Evidence, _place: NodeEvidence) -> float:
+    if evidence.kind:
+        return float(evidence.kind == CauseKind.ACCESS_DENIED)
+    return float(evidence.family in (Family.ACCESS, Family.ERROR, Family.EXPORT) and failure_of(evidence) is FailureCategory.DENIED)
 
 
 RULE = Rule(CauseKind.ACCESS_DENIED, _own, Covers.NODE, ABSENT)

@@ -20,30 +20,35 @@ CRASHES_MIN = 2
 other partitions."""
 
 
-def _own(one: Evidence, place: NodeEvidence) -> float:
-    if one.kind == CauseKind.CODE_ERROR:
+def _own(evidence: Evidence, place: NodeEvidence) -> float:
+    if evidence.kind == CauseKind.CODE_ERROR:
         return 1.0
     if place.is_source:
         return (
-            float(one.family is Family.ERROR and not one.kind and failure_of(one) not in (*_NOT_OF_CODE, FailureCategory.UNREADABLE)) * 0.5
+            float(
+                evidence.family is Family.ERROR
+                and not evidence.kind
+                and failure_of(evidence) not in (*_NOT_OF_CODE, FailureCategory.UNREADABLE)
+            )
+            * 0.5
         )
-    if one.family is Family.ERROR:
-        return float(not one.kind and failure_of(one) not in _NOT_OF_CODE)
-    if one.family is Family.LOST:
-        return float(_since_untried(one, place) and sum(other.family is Family.LOST for other in place.evidence) >= CRASHES_MIN)
-    return float((one.family in CONTENT or one.family in (Family.TYPE, Family.SCHEMA)) and place.rewritten(one))
+    if evidence.family is Family.ERROR:
+        return float(not evidence.kind and failure_of(evidence) not in _NOT_OF_CODE)
+    if evidence.family is Family.LOST:
+        return float(_since_untried(evidence, place) and sum(other.family is Family.LOST for other in place.evidence) >= CRASHES_MIN)
+    return float((evidence.family in CONTENT or evidence.family in (Family.TYPE, Family.SCHEMA)) and place.rewritten(evidence))
 
 
-def _since_untried(one: Evidence, place: NodeEvidence) -> bool:
+def _since_untried(evidence: Evidence, place: NodeEvidence) -> bool:
     """Whether a worker was lost after a change whose code has computed nothing: code that computes other partitions doesn't
     end its workers by itself."""
-    newest = max((change for change in place.bodies if change.at_us <= one.at_us), key=lambda change: change.at_us, default=None)
+    newest = max((change for change in place.bodies if change.at_us <= evidence.at_us), key=lambda change: change.at_us, default=None)
     return newest is not None and not newest.proven
 
 
-def _opens(one: Evidence, place: NodeEvidence) -> bool:
+def _opens(evidence: Evidence, place: NodeEvidence) -> bool:
     """Held, or odd in what the new body gives out while nothing odd goes in: that is no coincidence, however weak by itself."""
-    return one.held or place.rewritten(one)
+    return evidence.held or place.rewritten(evidence)
 
 
 RULE = Rule(CauseKind.CODE_ERROR, _own, Covers.PARTITION, frozenset({*BROKEN, Family.ARRIVAL}), opens=_opens)

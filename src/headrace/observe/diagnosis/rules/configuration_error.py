@@ -11,17 +11,19 @@ from headrace.observe.diagnosis.rules.rule import ABSENT, Covers, NodeEvidence, 
 _OF_DECLARATIONS = frozenset({Family.ACCESS, Family.ARRIVAL, Family.ERROR})
 
 
-def _own(one: Evidence, place: NodeEvidence) -> float:
-    if one.kind == CauseKind.CONFIGURATION_ERROR:
+def _own(evidence: Evidence, place: NodeEvidence) -> float:
+    if evidence.kind == CauseKind.CONFIGURATION_ERROR:
         return 1.0
-    failure = failure_of(one)
-    if not one.kind and failure is FailureCategory.CONFIGURED:
+    failure = failure_of(evidence)
+    if not evidence.kind and failure is FailureCategory.CONFIGURED:
         return 1.0
-    if one.family is Family.SCHEMA:
-        return float(place.is_source and any(one.column in _columns(change) for change in place.declarations if change.at_us <= one.at_us))
-    if one.family is Family.EXPORT:  # a folder that can't be written is the target's, however new its declaration is
-        return float(is_declared_wrongly(one))
-    return float(place.is_source and one.family in _OF_DECLARATIONS and place.redeclared(one))
+    if evidence.family is Family.SCHEMA:
+        return float(
+            place.is_source and any(evidence.column in _columns(change) for change in place.declarations if change.at_us <= evidence.at_us)
+        )
+    if evidence.family is Family.EXPORT:  # a folder that can't be written is the target's, however new its declaration is
+        return float(is_declared_wrongly(evidence))
+    return float(place.is_source and evidence.family in _OF_DECLARATIONS and place.redeclared(evidence))
 
 
 def _columns(change: Evidence) -> tuple[str, ...]:

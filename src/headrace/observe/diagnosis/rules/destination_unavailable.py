@@ -11,10 +11,10 @@ _OTHERS = (FailureCategory.DENIED, FailureCategory.CONFIGURED, FailureCategory.S
 """What other rules speak for."""
 
 
-def _own(one: Evidence, _place: NodeEvidence) -> float:
-    if one.kind:
-        return float(one.kind == CauseKind.DESTINATION_UNAVAILABLE)
-    return float(one.family is Family.EXPORT and failure_of(one) not in _OTHERS and not is_declared_wrongly(one))
+def _own(evidence: Evidence, _place: NodeEvidence) -> float:
+    if evidence.kind:
+        return float(evidence.kind == CauseKind.DESTINATION_UNAVAILABLE)
+    return float(evidence.family is Family.EXPORT and failure_of(evidence) not in _OTHERS and not is_declared_wrongly(evidence))
 
 
 RULE = Rule(CauseKind.DESTINATION_UNAVAILABLE, _own, Covers.NODE, ABSENT)

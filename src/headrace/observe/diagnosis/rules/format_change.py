@@ -8,10 +8,10 @@ from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.observe.diagnosis.rules.rule import BROKEN, Covers, NodeEvidence, Rule, certain
 
 
-def _own(one: Evidence, place: NodeEvidence) -> float:
-    if one.kind:
-        return float(one.kind == CauseKind.FORMAT_CHANGE)
-    unread = place.is_source and one.family in (Family.ERROR, Family.CHECK) and failure_of(one) is FailureCategory.UNREADABLE
+def _own(evidence: Evidence, place: NodeEvidence) -> float:
+    if evidence.kind:
+        return float(evidence.kind == CauseKind.FORMAT_CHANGE)
+    unread = place.is_source and evidence.family in (Family.ERROR, Family.CHECK) and failure_of(evidence) is FailureCategory.UNREADABLE
     return float(unread)
 
 

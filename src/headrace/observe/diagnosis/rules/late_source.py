@@ -7,10 +7,10 @@ from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.observe.diagnosis.rules.rule import ABSENT, Covers, NodeEvidence, Rule
 
 
-def _own(one: Evidence, _place: NodeEvidence) -> float:
-    if one.kind:
-        return float(one.kind == CauseKind.LATE_SOURCE)
-    return 0.5 * (one.family is Family.ARRIVAL)
+def _own(evidence: Evidence, _place: NodeEvidence) -> float:
+    if evidence.kind:
+        return float(evidence.kind == CauseKind.LATE_SOURCE)
+    return 0.5 * (evidence.family is Family.ARRIVAL)
 
 
 RULE = Rule(CauseKind.LATE_SOURCE, _own, Covers.ITSELF, ABSENT)

@@ -7,10 +7,10 @@ from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.observe.diagnosis.rules.rule import ABSENT, Covers, NodeEvidence, Rule
 
 
-def _own(one: Evidence, place: NodeEvidence) -> float:
-    if one.kind == CauseKind.MISSING_SOURCE:
+def _own(evidence: Evidence, place: NodeEvidence) -> float:
+    if evidence.kind == CauseKind.MISSING_SOURCE:
         return 1.0
-    late = one.family is Family.ARRIVAL and one.kind in ("", CauseKind.LATE_SOURCE)
+    late = evidence.family is Family.ARRIVAL and evidence.kind in ("", CauseKind.LATE_SOURCE)
     return float(late and any(other.kind == CauseKind.MISSING_SOURCE for other in place.evidence))
 
 

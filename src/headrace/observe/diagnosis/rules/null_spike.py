@@ -9,8 +9,8 @@ from headrace.observe.diagnosis.rules.rule import Covers, NodeEvidence, Rule, re
 _SHOWS_IN = frozenset({Family.CHECK, Family.NULLS, Family.DISTRIBUTION, Family.VOLUME})
 
 
-def _own(one: Evidence, place: NodeEvidence) -> float:
-    return float(one.kind == CauseKind.NULL_SPIKE and not place.joins)
+def _own(evidence: Evidence, place: NodeEvidence) -> float:
+    return float(evidence.kind == CauseKind.NULL_SPIKE and not place.joins)
 
 
 RULE = Rule(CauseKind.NULL_SPIKE, _own, Covers.COLUMNS, _SHOWS_IN, against=rewritten)

@@ -11,19 +11,19 @@ AFTER_A_JOIN = 0.8
 STRIKING_NATS = 20.0
 
 
-def _own(one: Evidence, place: NodeEvidence) -> float:
-    if one.kind == CauseKind.NULL_SPIKE and place.joins:
+def _own(evidence: Evidence, place: NodeEvidence) -> float:
+    if evidence.kind == CauseKind.NULL_SPIKE and place.joins:
         return AFTER_A_JOIN
-    return float(one.kind == CauseKind.REFERENCE_BROKEN)
+    return float(evidence.kind == CauseKind.REFERENCE_BROKEN)
 
 
-def lost_partners(one: Evidence, place: NodeEvidence) -> bool:
+def lost_partners(evidence: Evidence, place: NodeEvidence) -> bool:
     """Values that are missing after a join as they never were, whether that was held or not."""
-    return place.joins and one.family is Family.NULLS and one.strength >= STRIKING_NATS
+    return place.joins and evidence.family is Family.NULLS and evidence.strength >= STRIKING_NATS
 
 
-def _opens(one: Evidence, place: NodeEvidence) -> bool:
-    return one.held or lost_partners(one, place)
+def _opens(evidence: Evidence, place: NodeEvidence) -> bool:
+    return evidence.held or lost_partners(evidence, place)
 
 
 RULE = Rule(CauseKind.REFERENCE_BROKEN, _own, Covers.COLUMNS, _SHOWS_IN, against=rewritten, opens=_opens)

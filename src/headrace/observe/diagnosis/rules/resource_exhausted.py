@@ -10,11 +10,12 @@ from headrace.observe.diagnosis.rules.rule import Covers, NodeEvidence, Rule
 _LIMITS = (FailureCategory.MEMORY, FailureCategory.SPACE, FailureCategory.LIMIT)
 
 
-def _own(one: Evidence, _place: NodeEvidence) -> float:
-    if one.kind:
-        return float(one.kind == CauseKind.RESOURCE_EXHAUSTED)
+def _own(evidence: Evidence, _place: NodeEvidence) -> float:
+    if evidence.kind:
+        return float(evidence.kind == CauseKind.RESOURCE_EXHAUSTED)
     return float(
-        one.family is Family.RESOURCES or (one.family in (Family.ERROR, Family.LOST, Family.EXPORT) and failure_of(one) in _LIMITS)
+        evidence.family is Family.RESOURCES
+        or (evidence.family in (Family.ERROR, Family.LOST, Family.EXPORT) and failure_of(evidence) in _LIMITS)
     )
 
 

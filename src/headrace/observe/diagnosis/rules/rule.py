@@ -56,23 +56,23 @@ class NodeEvidence:
     bodies: Sequence[Evidence] = ()
     declarations: Sequence[Evidence] = ()
 
-    def rewritten(self, one: Evidence) -> bool:
+    def rewritten(self, evidence: Evidence) -> bool:
         """Whether another body was applied before something was seen. What readers had before a
         recomputation as well isn't a new body's."""
-        return not one.repeated and any(change.at_us <= one.at_us for change in self.bodies)
+        return not evidence.repeated and any(change.at_us <= evidence.at_us for change in self.bodies)
 
-    def redeclared(self, one: Evidence) -> bool:
+    def redeclared(self, evidence: Evidence) -> bool:
         """Whether another path, schedule, connection or target of the node was applied before something was seen: what else
         is declared of it can't keep data away. A source that is new was never read elsewhere: only a place
         that isn't there is its declaration's. Who isn't let in where data was read before is kept out by the
         address that is new; who gets no answer isn't, nor does data come where nobody answers."""
         observations = {failure_of(each) for each in self.evidence if each.family is Family.ACCESS}
-        failure = failure_of(one)
-        if failure is FailureCategory.UNREACHABLE or (one.family is Family.ARRIVAL and FailureCategory.UNREACHABLE in observations):
+        failure = failure_of(evidence)
+        if failure is FailureCategory.UNREACHABLE or (evidence.family is Family.ARRIVAL and FailureCategory.UNREACHABLE in observations):
             return False
-        denied = failure is FailureCategory.DENIED or (one.family is Family.ARRIVAL and FailureCategory.DENIED in observations)
+        denied = failure is FailureCategory.DENIED or (evidence.family is Family.ARRIVAL and FailureCategory.DENIED in observations)
         return any(
-            change.at_us <= one.at_us
+            change.at_us <= evidence.at_us
             and not change.same_place
             and (not denied or not self.is_source or change.readdressed)
             and (not change.added or failure is FailureCategory.PLACE)
@@ -84,9 +84,9 @@ def _never(_place: NodeEvidence, _own: Sequence[Evidence]) -> float:
     return 0.0
 
 
-def held(one: Evidence, _place: NodeEvidence) -> bool:
+def held(evidence: Evidence, _place: NodeEvidence) -> bool:
     """Most of what was published with a warning is worth no incident unless it does harm further down."""
-    return one.held
+    return evidence.held
 
 
 def always(_one: Evidence, _place: NodeEvidence) -> bool:
@@ -94,9 +94,9 @@ def always(_one: Evidence, _place: NodeEvidence) -> bool:
     return True
 
 
-def certain(one: Evidence, _place: NodeEvidence) -> bool:
+def certain(evidence: Evidence, _place: NodeEvidence) -> bool:
     """Held, or compared and not estimated: worth being told of even where a policy lets it through."""
-    return one.held or (one.strength >= EXACT_NATS and one.family is not Family.CHECK)
+    return evidence.held or (evidence.strength >= EXACT_NATS and evidence.family is not Family.CHECK)
 
 
 @dataclass(frozen=True)
@@ -114,17 +114,17 @@ class Rule:
     """In nats: so much more has to speak for it than against it. Whatever is held speaks with at least 3."""
 
 
-def is_declared_wrongly(one: Evidence) -> bool:
+def is_declared_wrongly(evidence: Evidence) -> bool:
     """Whether an export failed over its declaration, or over rows that the target can't hold, and isn't tried again. What is wrong with
     a target itself, such as rights or a folder that is a file, has another code."""
-    return one.family is Family.EXPORT and one.detail == CauseKind.CONFIGURATION_ERROR
+    return evidence.family is Family.EXPORT and evidence.detail == CauseKind.CONFIGURATION_ERROR
 
 
 def named(kind: CauseKind) -> Callable[[Evidence, NodeEvidence], float]:
     """Evidence that speaks for a kind by itself."""
-    return lambda one, _place: float(one.kind == kind)
+    return lambda evidence, _place: float(evidence.kind == kind)
 
 
 def rewritten(place: NodeEvidence, own: Sequence[Evidence]) -> float:
     """Of what an asset gives out: where its body was changed before all that was seen, the body is to blame, not its data."""
-    return CERTAIN if not place.is_source and all(place.rewritten(one) for one in own) else 0.0
+    return CERTAIN if not place.is_source and all(place.rewritten(evidence) for evidence in own) else 0.0

@@ -8,13 +8,13 @@ from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.observe.diagnosis.rules.rule import ABSENT, Covers, NodeEvidence, Rule
 
 
-def _own(one: Evidence, _place: NodeEvidence) -> float:
-    if one.kind:
-        return float(one.kind == CauseKind.SOURCE_UNAVAILABLE)
-    failure = failure_of(one)
-    if one.family is Family.ACCESS:
+def _own(evidence: Evidence, _place: NodeEvidence) -> float:
+    if evidence.kind:
+        return float(evidence.kind == CauseKind.SOURCE_UNAVAILABLE)
+    failure = failure_of(evidence)
+    if evidence.family is Family.ACCESS:
         return float(failure not in (FailureCategory.DENIED, FailureCategory.CONFIGURED))
-    return float(one.family is Family.ERROR and failure is FailureCategory.UNREACHABLE)
+    return float(evidence.family is Family.ERROR and failure is FailureCategory.UNREACHABLE)
 
 
 RULE = Rule(CauseKind.SOURCE_UNAVAILABLE, _own, Covers.NODE, ABSENT)

@@ -91,23 +91,31 @@ def test_what_there_is_not_is_refused(door: Opened, path: str) -> None:
     assert answer.status in (400, 404) and answer.headers["content-type"] == "application/problem+json", answer
 
 
-def test_a_large_table_passes_through_in_parts(door: Opened) -> None:
-    """Would catch: a download of any size held whole in the process that holds the lease."""
-    rows = 400_000
+WIDE_ROWS = 400_000
+
+
+@pytest.fixture(scope="module")
+def wide(door: Opened) -> Opened:
+    """The server with a table `wide` of 400,000 rows of 200 characters."""
     write(door.root / "sources/wide.yaml", "source: wide\nowner: core\nfiles: landing/wide.csv\n")
     text = "x" * 200
-    write(door.root / "landing/wide.csv", "n,text\n" + "".join(f"{n},{text}\n" for n in range(rows)))
+    write(door.root / "landing/wide.csv", "n,text\n" + "".join(f"{n},{text}\n" for n in range(WIDE_ROWS)))
     headrace(door.root, "apply", "--yes")
     headrace(door.root, "run", "wide")
+    return door
+
+
+def test_a_large_table_passes_through_in_parts(wide: Opened) -> None:
+    """Would catch: a download of any size held whole in the process that holds the lease."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for form, least in (("csv", rows * 200), ("json", rows * 200)):
+    for form, least in (("csv", WIDE_ROWS * 200), ("json", WIDE_ROWS * 200)):
         request = f"GET /data/wide.{form} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-        with socket.create_connection(("127.0.0.1", door.port), timeout=120) as connection:
-            connection.sendall(f"{request}Authorization: Bearer {door.token}\r\n\r\n".encode())
+        with socket.create_connection(("127.0.0.1", wide.port), timeout=120) as connection:
+            connection.sendall(f"{request}Authorization: Bearer {wide.token}\r\n\r\n".encode())
             got = sum(iter(lambda: len(connection.recv(1 << 16)), 0))
         assert got > least, form
     grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    assert grown_kib < rows * 200 // 1024 // 2
+    assert grown_kib < WIDE_ROWS * 200 // 1024 // 2
 
 
 def test_json_in_parts_is_the_response_of_the_command(door: Opened) -> None:
@@ -122,11 +130,11 @@ def test_json_in_parts_is_the_response_of_the_command(door: Opened) -> None:
     assert len(served["rows"]) == served["rows_total"] == 25_001
 
 
-def test_a_client_that_leaves_ends_its_reader(door: Opened) -> None:
+def test_a_client_that_leaves_ends_its_reader(wide: Opened) -> None:
     """Would catch: readers of clients that have left, until nobody else is served."""
     for _ in range(12):  # three times as many as may read at once
-        with socket.create_connection(("127.0.0.1", door.port), timeout=60) as connection:
+        with socket.create_connection(("127.0.0.1", wide.port), timeout=60) as connection:
             request = "GET /data/wide.csv HTTP/1.1\r\nHost: localhost\r\n"
-            connection.sendall(f"{request}Authorization: Bearer {door.token}\r\n\r\n".encode())
+            connection.sendall(f"{request}Authorization: Bearer {wide.token}\r\n\r\n".encode())
             assert connection.recv(12) == b"HTTP/1.1 200"
-    assert door.get("/data/loud.csv").status == 200
+    assert wide.get("/data/loud.csv").status == 200

@@ -140,7 +140,7 @@ def test_only_a_type_that_holds_every_old_value_is_wider(old: str, new: str, wid
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "both"),
+    ("first", "other", "both"),
     [
         ("BIGINT", "DECIMAL(10,2)", "DECIMAL(21,2)"),
         ("DECIMAL(10,2)", "SMALLINT", "DECIMAL(10,2)"),
@@ -149,11 +149,11 @@ def test_only_a_type_that_holds_every_old_value_is_wider(old: str, new: str, wid
         ("BIGINT", "DOUBLE", None),
     ],
 )
-def test_a_decimal_of_both_holds_either(item: str, other: str, both: str | None) -> None:
+def test_a_decimal_of_both_holds_either(first: str, other: str, both: str | None) -> None:
     """Would catch: digits lost before or after the point."""
-    decimal = decimal_of(parse(item), parse(other))
+    decimal = decimal_of(parse(first), parse(other))
     assert (decimal and decimal.text) == both
-    assert decimal is None or all(parse(kind) == decimal or widens(parse(kind), decimal) for kind in (item, other))
+    assert decimal is None or all(parse(kind) == decimal or widens(parse(kind), decimal) for kind in (first, other))
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ def column(name: str, kind: str, position: float, values: list[object]) -> Colum
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "least", "most"),
+    ("first", "other", "least", "most"),
     [
         ("dep_delay", "departure_delay", 0.85, 0.99),
         ("Country/Region", "Country_Region", 1.0, 1.0),
@@ -32,10 +32,10 @@ def column(name: str, kind: str, position: float, values: list[object]) -> Colum
         ("\x00\x1b[31m", "💥", 0.0, 0.1),
     ],
 )
-def test_names(item: str, other: str, least: float, most: float) -> None:
+def test_names(first: str, other: str, least: float, most: float) -> None:
     """Catches: abbreviations, styles and accents that hide the same words; numbers that are taken for words; names without any."""
-    assert least <= similarity(item, other) <= most
-    assert similarity(item, other) == pytest.approx(similarity(other, item))
+    assert least <= similarity(first, other) <= most
+    assert similarity(first, other) == pytest.approx(similarity(other, first))
 
 
 def test_all_renames_are_decided_together() -> None:

@@ -299,13 +299,11 @@ def _files(session: ProjectSession, tx: Transaction, project: Project, consumers
 def _next(consumers: Sequence[ConsumerRow], holding: HoldingRow | None, facts: OpenFacts) -> str | None:
     """What to type next: about what keeps everything from running, who isn't served, else what else is open."""
     if facts.broken_since is not None:
-        down = (incident.shown for incident in facts.incidents if incident.kind == CauseKind.RUNTIME_DOWN)
-        return next((f"headrace incident {text}" for text in down), "headrace doctor")
+        down = (incident for incident in facts.incidents if incident.kind == CauseKind.RUNTIME_DOWN)
+        return next((f"headrace incident {incident.shown}" for incident in down), "headrace doctor")
     if facts.closed_since is not None:
-        closed = (
-            incident.shown for incident in facts.incidents if incident.node == HEADRACE and incident.kind == CauseKind.RESOURCE_EXHAUSTED
-        )
-        return next((f"headrace incident {text}" for text in closed), "headrace doctor")
+        closed = (incident for incident in facts.incidents if incident.node == HEADRACE and incident.kind == CauseKind.RESOURCE_EXHAUSTED)
+        return next((f"headrace incident {incident.shown}" for incident in closed), "headrace doctor")
     if holding is not None:
         return f"headrace why {next(consumer.name for consumer in consumers if consumer.incident is not None)}"
     for consumer in consumers:

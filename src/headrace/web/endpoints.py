@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any, get_type_hints
+from typing import Any, cast, get_type_hints
 
 import msgspec
 
@@ -32,9 +32,9 @@ class Endpoint:
 
     @property
     def asked(self) -> type[msgspec.Struct]:
-        """The struct of what may be asked."""
-        kind: type[msgspec.Struct] = self._hints["asked"]
-        return kind
+        """The struct of what may be asked: what the function takes after the session."""
+        _, kind, *_ = self._hints.values()
+        return cast("type[msgspec.Struct]", kind)
 
     @property
     def said(self) -> str:

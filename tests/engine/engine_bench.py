@@ -20,7 +20,7 @@ from headrace.lake.merge_rules import MergeRule, MergeState
 from headrace.lake.session import DuckDBSession, relation_sql
 from headrace.lake.staging import stage
 from headrace.model import Body, CommandBody, PythonBody, SqlBody
-from headrace.model.python_files import read_python
+from headrace.model.python_files import read_module
 from headrace.model.reporting import Report
 
 NOW_US = 1_360_800_000_000_000
@@ -134,7 +134,7 @@ class Bench:
         """A task for the one asset in the text, read as a project's files are read."""
         source = textwrap.dedent(text).lstrip("\n")
         report = Report("assets/out.py")
-        (asset,) = read_python(source, report)
+        ((asset,), _) = read_module(source, report)
         assert isinstance(asset.body, PythonBody)
         code = self.apply({"assets/out.py": source, **(siblings or {})})
         return Task(scope=more.pop("scope", self.scope()), body=asset.body, code=code, inputs=inputs, **more)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headrace.model import PythonBody
-from headrace.model.python_files import read_python
+from headrace.model.python_files import read_module
 from headrace.model.reporting import Report
 
 MODULE = """from headrace import asset
@@ -30,7 +30,8 @@ def alone():
 
 def sources(**texts: str) -> dict[str, str]:
     result = {}
-    for asset in read_python(MODULE.format(**{"constant": "1", "description": ""} | texts), Report("assets/a.py")):
+    text = MODULE.format(**{"constant": "1", "description": ""} | texts)
+    for asset in read_module(text, Report("assets/a.py"))[0]:
         assert isinstance(asset.body, PythonBody)
         result[asset.name] = asset.body.source
     return result

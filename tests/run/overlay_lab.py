@@ -16,6 +16,8 @@ from headrace.plan.backfills import Backfill, BackfillSpan, BackfillStep, Chosen
 from headrace.run.leader import Leader
 from headrace.run.leading import Leadership, hold
 from headrace.run.orders import RunRequest, RunResult
+from headrace.run.overlays import reporting
+from headrace.run.overlays.backfilling import Backfilling
 from headrace.schedule import Target
 from headrace.store.queries import plans
 
@@ -63,6 +65,15 @@ def order(number: int, backfill: Backfill) -> RunRequest:
     taken = [item for item in backfill.chosen if item.how == "taken_in"]
     targets = tuple(Target(item.node, span.first, span.last) for item in taken for span in item.spans)
     return RunRequest(kind="backfill", targets=targets, actor=PERSON, plan=number, reason="to see")
+
+
+def resume(leader: Leader, number: int, reason: str) -> int:
+    """Goes on with a backfill; the number of the run that does."""
+    with leader.store.read() as tx:
+        row = plans.get(tx, number)
+    assert row is not None
+    request = reporting.order(Backfilling(row), row)
+    return leader.begin(msgspec.structs.replace(request, actor=PERSON, reason=reason))
 
 
 def work(leader: Leader, run: int, until: Callable[[], bool] = lambda: False) -> RunResult | None:

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from overlay_lab import PERSON, do, keep, leading, order, planned, work
+from overlay_lab import PERSON, do, keep, leading, order, planned, resume, work
 from runlab import DAYS, Lab
 
 from headrace.model import Refused, UsageError
@@ -88,7 +88,7 @@ def test_what_fails_keeps_all_from_being_published_until_it_is_mended(lab: Lab) 
     lab.sql("clean", CLEAN.format(factor="(case when day = '2025-01-02' then error('broken')::int else 3 end)"))
     applied(lab)
     with leading(lab) as (leader, _):
-        result = work(leader, leader.resume_plan(number, PERSON, "once more"))
+        result = work(leader, resume(leader, number, "once more"))
     assert result is not None
     assert result.state == "failed"
     assert lab.rows("select count(*) from attempt where node = 'clean' and state = 'staged'") == [(lab.rows(
@@ -140,7 +140,7 @@ def test_a_plan_that_is_paused_goes_on(any_lab: Lab) -> None:
     assert lab.rows("select state from plan where id = ?", number) == [("paused",)]
     assert totals(lab) == [15] * 7
     with leading(lab) as (leader, held):
-        run = leader.resume_plan(number, PERSON, "go on")
+        run = resume(leader, number, "go on")
         result = work(leader, run)
         assert result is not None
         assert result.state == "succeeded"

@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from overlay_lab import PERSON, keep, leading, order, planned, work
+from overlay_lab import PERSON, keep, leading, order, planned, resume, work
 from runlab import DAYS, Lab
 from test_leaders import answer, begin, wait_for
 
@@ -119,7 +119,7 @@ def test_what_production_publishes_meanwhile_is_made_again(lab: Lab) -> None:
         assert DAYS[0] not in staged(lab, "clean"), "production has published it as well"
         assert set(staged(lab, "clean")) == set(DAYS[1:4])
         assert before
-        result = work(leader, leader.resume_plan(number, PERSON, "go on"))
+        result = work(leader, resume(leader, number, "go on"))
         assert result is not None
         assert result.state == "succeeded"
         replayed(held, leader, number)
@@ -144,12 +144,12 @@ def test_what_is_made_of_something_that_is_gone_is_not_published(lab: Lab, leade
         assert work(leader, leader.begin(RunRequest(kind="run", targets=targets, actor=PERSON))) is not None
         assert DAYS[1] not in staged(lab, "clean")
         assert DAYS[1] in staged(lab, "total"), "it might have come to the same again"
-        result = work(leader, leader.resume_plan(number, PERSON, "go on")) if leaders == 1 else None
+        result = work(leader, resume(leader, number, "go on")) if leaders == 1 else None
         if result is not None:
             replayed(held, leader, number)
     if result is None:
         with leading(lab) as (leader, held):
-            result = work(leader, leader.resume_plan(number, PERSON, "go on"))
+            result = work(leader, resume(leader, number, "go on"))
             replayed(held, leader, number)
     assert result is not None
     assert (result.state, result.partitions) == ("partial", 6)
@@ -187,7 +187,7 @@ def test_a_body_that_takes_long_is_ended_by_a_pause(lab: Lab, command: str) -> N
         lab.now += timedelta(minutes=1)
         lab.headrace("apply", "--yes", "--now", lab.now.isoformat())
         with leading(lab) as (leader, _):
-            result = work(leader, leader.resume_plan(number, PERSON, "go on"))
+            result = work(leader, resume(leader, number, "go on"))
             assert result is not None and result.state == "succeeded"
 
 

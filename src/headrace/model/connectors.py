@@ -26,10 +26,6 @@ ORIGINS = ("files", "http", "connection")
 """Fields that say where data comes from: a source has one of them."""
 
 
-def _as_written(fields: Fields, partition: PartitionSpec) -> None:
-    """Nothing is checked."""
-
-
 READERS: dict[str, Reader] = {
     "http": read_http,
     "connection": read_connection,

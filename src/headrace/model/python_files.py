@@ -22,11 +22,6 @@ _NESTED = re.compile(r"^[ \t]+@", re.MULTILINE)
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def read_python(text: str, report: Report) -> tuple[Asset, ...]:
-    """All assets of a module; none if it isn't Python, and then `report` says why."""
-    return read_module(text, report)[0]
-
-
 def read_module(text: str, report: Report) -> tuple[tuple[Asset, ...], ModuleFacts | None]:
     """All assets of a module, and what it uses; nothing if it isn't Python, and then `report` says why."""
     try:

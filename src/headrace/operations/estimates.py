@@ -77,13 +77,6 @@ def paces(tx: Transaction, compiled: Compiled, nodes: Iterable[str]) -> dict[str
     return _paces(tx, compiled, _graph(tx, compiled, frozenset(nodes)))
 
 
-def estimate_targets(tx: Transaction, compiled: Compiled, targets: Sequence[Target], slots: int) -> Estimate | None:
-    """How long it takes `slots` workers to make these partitions; None where nothing is known of how long any of it takes."""
-    graph = _graph(tx, compiled, {target.node for target in targets})
-    known = tuple(target for target in targets if target.node in {node.name for node in graph.nodes})
-    return estimate(graph, PlannedWork((known,)), _paces(tx, compiled, graph), slots)
-
-
 class Machine(NamedTuple):
     """What is known of where a backfill will run: `slowness` against the reference machine, and the mean
     bytes of the deliveries that each source ingests."""

@@ -44,12 +44,6 @@ def level_of(changes: list[ContractChange]) -> VersionLevel:
     return max((change.level for change in changes), default=VersionLevel.NONE)
 
 
-def keeps_its_word(was: Contract, now: Contract) -> bool:
-    """Whether the version moved at least as far as the changes take. A version that is none, by its numbers, moves with any change."""
-    level = level_of(contract_changes(was, now))
-    return level < VersionLevel.MAJOR or moved(was.version, now.version) >= VersionLevel.MAJOR
-
-
 def moved(was: str, now: str) -> VersionLevel:
     """Which part of a version grew."""
     old, new = _parts(was), _parts(now)

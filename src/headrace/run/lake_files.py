@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import stat
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from headrace.govern.identity import refuse_empty
@@ -141,9 +141,3 @@ def _look(lake: Path, file: catalog.CurrentFile, before: Mapping[int, FileLook],
         return FileLook(file.id, footer, now, None, None)
     since = last.wrong_since if last is not None and last.wrong_since is not None else now
     return FileLook(file.id, footer, now, seen.wrong, since)
-
-
-def damaged_among(lake: Path, files: Iterable[catalog.CurrentFile]) -> list[tuple[catalog.CurrentFile, str]]:
-    """Those of some files with which something is wrong, and what."""
-    results = ((file, look(lake / file.path, file.size_bytes, file.footer_bytes).wrong) for file in files)
-    return [(file, wrong) for file, wrong in results if wrong]

@@ -236,12 +236,6 @@ class Leader(LeaderLoop):
         """Begin nothing more of a backfill; what runs is staged if it ends soon, else put back. UsageError for one that isn't running."""
         self._turn([], [], lambda tx, now: self._plans.pause(tx, number, now, actor, reason))
 
-    def resume_plan(self, number: int, actor: Actor, reason: str) -> int:
-        """Go on with a backfill that was paused, or that couldn't make all; the number of the run that does. UsageError for another."""
-        with self.store.read() as tx:
-            order = self._plans.resume(tx, number)
-        return self.begin(msgspec.structs.replace(order, actor=actor, reason=reason))
-
     def cancel_plan(self, number: int, actor: Actor, reason: str) -> None:
         """Nothing that a backfill has staged is published any more. UsageError for one that has ended."""
         self._turn([], [], lambda tx, now: self._plans.cancel(tx, number, now, actor, reason))

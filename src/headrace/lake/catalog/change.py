@@ -157,15 +157,6 @@ class CatalogChange:
             return []
         return [file.ref for file in self._holding(opened, keys) if must_be_rewritten(file, keys)]
 
-    def add_file(self, table_name: str, staged: StagedFile) -> int | None:
-        """Add a staged file; returns its id in the catalog, None for a file without rows (which isn't registered).
-
-        Raises `LakeError` for a file that lies elsewhere, is registered already, or whose statistics break what a table
-        promises (a null in `_partition`, counts that don't add up); `TableMoved` if it was written for other columns."""
-        opened = self._opened(table_name)
-        self._check_new(opened, [staged])
-        return self._admit(opened, staged)
-
     def replace(
         self, table_name: str, partitions: Iterable[str], staged: Sequence[StagedFile], *, rewrites: Sequence[Rewrite] = ()
     ) -> None:
@@ -235,18 +226,6 @@ class CatalogChange:
             deletions.add(current[delete.of].id, self._next_file, delete)
             self._next_file += 1
         return deletions
-
-    def end_files(self, table_name: str, file_ids: Sequence[int]) -> None:
-        """End current files. Raises `FileMoved` if one of them isn't current."""
-        opened = self._opened(table_name)
-        for file_id in file_ids:
-            row = self._tx.execute(
-                "SELECT 1 FROM ducklake_data_file WHERE data_file_id = :file AND table_id = :table AND end_snapshot IS NULL",
-                {"file": file_id, "table": opened.row.id},
-            ).fetchone()
-            if row is None or file_id in opened.ended:
-                raise FileMoved(f"file {file_id} of table `{table_name}` isn't current any more")
-        opened.ended.update(file_ids)
 
     def finish(self, author: str, message: str) -> int:
         """Write everything as one snapshot and return its id; the newest snapshot's id if nothing has changed."""

@@ -142,13 +142,6 @@ class Plans:
         reporting.said(tx, item, now, Action.PLAN_PAUSED, actor, reason)
         return self._let_go(tx, item, now, "paused", (f"paused by {actor.id}: {reason}",))
 
-    def resume(self, tx: Transaction, number: int) -> RunRequest:
-        """What goes on with a plan. UsageError for one that can't be gone on with."""
-        row = self.check(tx, number)
-        if row.state in ("planned", "running"):
-            raise UsageError(f"backfill {number} isn't paused: it is {row.state}", hint=f"headrace backfills {number}")
-        return reporting.order(self._open.get(number) or Backfilling(row), row)
-
     def cancel(self, tx: Transaction, number: int, now: int, actor: Actor, reason: str) -> list[Event]:
         """Nothing of what a plan has made is published any more; what it published in steps before stays."""
         item = self._opened(tx, number, "running", "paused")

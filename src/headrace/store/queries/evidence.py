@@ -163,15 +163,6 @@ def lapsed_of(tx: Transaction, number: int) -> list[tuple[str, str]]:
     return [(str(row[0]), str(row[1])) for row in rows]
 
 
-def incident_of_exception(tx: Transaction, exception: int) -> int | None:
-    """The incident that a lapsed exception was put down to last; None for none."""
-    row = tx.execute(
-        "select max(incident_id) from evidence where id >= :first and id < :beyond",
-        {"first": f"{LAPSED}:{exception}:", "beyond": f"{LAPSED}:{exception};"},
-    ).fetchone()
-    return None if row is None or row[0] is None else int(row[0])
-
-
 def standing_nodes(tx: Transaction) -> set[str]:
     """The nodes at which anything stands."""
     return {str(row[0]) for row in tx.execute("select distinct node from evidence where ended_at is null")}

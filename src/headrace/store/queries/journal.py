@@ -44,12 +44,6 @@ def of_epoch(tx: Transaction, epoch: int, plan: int = 0) -> Iterator[JournalRow]
         yield JournalRow(epoch_of, slots, at, _read(bytes(events)), bytes(decisions), plan_of)
 
 
-def plans_of(tx: Transaction, epoch: int) -> list[int]:
-    """The plans whose cores a leader has told something."""
-    rows = tx.execute("select distinct plan_id from journal where epoch = ? and plan_id > 0 order by plan_id", (epoch,)).fetchall()
-    return [plan for (plan,) in rows]
-
-
 def _kept(events: bytes) -> bytes:
     return zlib.compress(events, 1) if len(events) > PLAIN_BYTES_MAX else events
 

@@ -154,11 +154,6 @@ def restated_with(tx: Transaction, fact: FactNews) -> list[FactNews]:
     return [_fact(row) for row in rows]
 
 
-def newest_facts(tx: Transaction) -> int:
-    """The number of the newest fact; 0 for none."""
-    return int(tx.execute("select coalesce(max(id), 0) from fact").fetchone()[0])
-
-
 def newest_ended(tx: Transaction, node: str, partition: str) -> NewestAttempt | None:
     """How the newest attempt at a partition alone ended; None where none has."""
     row = tx.execute(

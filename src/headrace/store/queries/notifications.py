@@ -113,12 +113,6 @@ def count_since(tx: Transaction, recipient: str, since: int) -> int:
     return int(row.fetchone()[0])
 
 
-def last_of(tx: Transaction, recipient: str, kind: str) -> int | None:
-    """When the newest of a kind was queued for somebody."""
-    row = tx.execute("select max(created_at) from notice where recipient = ? and kind = ?", (recipient, kind)).fetchone()
-    return None if row[0] is None else int(row[0])
-
-
 def next_at(tx: Transaction) -> int | None:
     """When the next message is to be sent; None where none waits."""
     row = tx.execute("select min(not_before) from notice where state = 'waiting'").fetchone()

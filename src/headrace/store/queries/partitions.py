@@ -51,12 +51,6 @@ def oldest_open(tx: Transaction, node: str) -> str | None:
     return None if row is None else row[0]
 
 
-def published_count(tx: Transaction, node: str) -> int:
-    """How many of a node's partitions readers see."""
-    row = tx.execute("select count(*) from partition where node = :node and publication_id is not null", {"node": node}).fetchone()
-    return int(row[0])
-
-
 def counts(tx: Transaction) -> dict[str, dict[str, int]]:
     """Node → state → how many of its partitions are in it."""
     results: dict[str, dict[str, int]] = {}

@@ -57,11 +57,6 @@ def standings(tx: Transaction, after: int = -1, node: str | None = None) -> Iter
         yield StoredPartitionState(r[0], r[1], r[2], bool(r[3]), r[4], r[5], bool(r[6]), bool(r[7]), r[8], r[9], r[10])
 
 
-def changed_after(tx: Transaction, revision: int) -> int:
-    """How many partitions changed after a revision."""
-    return int(tx.execute("select count(*) from partition where revision > ?", (revision,)).fetchone()[0])
-
-
 def checkpoint(tx: Transaction) -> StoredCheckpoint | None:
     """What a core knew when it was last written down."""
     row = tx.execute("select version, revision, content from checkpoint where id = 1").fetchone()

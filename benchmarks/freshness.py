@@ -29,6 +29,7 @@ SERVING = (*RUNNING, "web")
 
 PACKAGES: Mapping[str, tuple[str, ...]] = {
     "startup": COMMANDS,
+    "walk": RUNNING,
     "partitions": RUNNING,
     "pipeline": RUNNING,
     "load": (*COMMANDS, "plan", "sql"),

@@ -20,11 +20,11 @@ from typing import Any
 
 from benchmarks.harness import ROOT, Figure, Measured, main
 from benchmarks.headrace_cli import run
-from headrace import operations as demo
+from headrace import services as demo
+from headrace.checks.anomalies import EvaluatedPartition, MetricHistory, evaluate_partition
+from headrace.checks.metrics import HISTORY_PARTITIONS, StoredMetrics, decoded
 from headrace.model import Grain
-from headrace.operations.demo_data import FIRST_DAY, LAST_DAY, DemoFault, deliver
-from headrace.quality.anomalies import EvaluatedPartition, MetricHistory, judge
-from headrace.quality.metrics import HISTORY_PARTITIONS, StoredMetrics, decoded
+from headrace.services.demo_data import FIRST_DAY, LAST_DAY, DemoFault, deliver
 
 sys.path.insert(0, str(ROOT / "tests" / "quality"))
 import anomaly_lab as lab
@@ -117,7 +117,7 @@ def _replayed(of_day: dict[str, bytes], late: int, missing: float) -> dict[str, 
     for key in sorted(of_day):
         before = [StoredMetrics(item, of_day[item]) for item in sound[: max(len(sound) - late, 0)] if chance.random() >= missing]
         day = EvaluatedPartition(key=key, metrics=decoded(of_day[key]), sources=2, calendar="US")
-        facts = judge(day, MetricHistory(before[-HISTORY_PARTITIONS:], Grain.DAY))
+        facts = evaluate_partition(day, MetricHistory(before[-HISTORY_PARTITIONS:], Grain.DAY))
         result[key] = min((str(fact.severity) for fact in facts), default="")
         sound += [] if result[key] == "hold" else [key]
     return result

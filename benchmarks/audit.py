@@ -20,12 +20,13 @@ from typing import Any
 
 from benchmarks.harness import Figure, Measured, main
 from benchmarks.peers import Unavailable, environment, program
+from headrace.checks import Audit, Verdict
+from headrace.checks.audit import audit
 from headrace.lake import LakeTable, StagedFile
-from headrace.lake.session import DuckDBSession, literal, quote
+from headrace.lake.session import DuckDBSession
+from headrace.lake.sqltext import literal, quote
 from headrace.lake.staging import stage
 from headrace.model import CheckSpec, Place
-from headrace.quality import Audit, Verdict
-from headrace.quality.audit import audit
 
 ROWS, ROWS_QUICK = 10_000_000, 200_000
 SMALL_ROWS = 900

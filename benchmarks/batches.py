@@ -17,16 +17,15 @@ from benchmarks.harness import Figure, main
 from headrace.engine import AttemptScope, InputData
 from headrace.engine.logs import OutputPipes
 from headrace.lake import ColumnLookup, FileRef, LakeTable
-from headrace.lake.relation import relation_sql
+from headrace.lake.sqltext import relation_sql
 from headrace.lake.staging import KeyExpression, stage
 from headrace.model import CheckSpec, Grain, Place, SqlBody
 from headrace.model.intervals import interval_of
-from headrace.run.executors.settings import WorkerSettings
-from headrace.run.folders import Folders
-from headrace.run.frames import encode
-from headrace.run.messages import ComputeTask, TaskOutcome
-from headrace.run.steps.perform import perform
-from headrace.run.steps.worker_context import WorkerContext
+from headrace.runtime.folders import Folders
+from headrace.runtime.messages import ComputeTask, TaskOutcome
+from headrace.runtime.steps.perform import perform
+from headrace.runtime.steps.worker_context import WorkerContext
+from headrace.runtime.worker_protocol import WorkerSettings, encode_frame
 
 SIZES = (1, 7, 30, 64)
 ROWS = 1_000
@@ -99,7 +98,7 @@ class Worker:
         )  # fmt: skip
         began = time.perf_counter()
         outcome = perform(task, self.context)
-        encode(outcome)
+        encode_frame(outcome)
         taken = time.perf_counter() - began
         assert isinstance(outcome, TaskOutcome)
         assert outcome.state == "staged", outcome.error

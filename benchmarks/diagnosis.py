@@ -21,12 +21,12 @@ from random import Random
 from benchmarks import diagnosis_projects as projects
 from benchmarks.harness import Figure, main
 from benchmarks.judging_store import DAYS, Written, at, watched_of
+from headrace.incidents.diagnosis.attribution import diagnose
+from headrace.incidents.diagnosis.evidence import Evidence
+from headrace.incidents.diagnosis.graph import CauseGraph
 from headrace.model import Project, Settings
-from headrace.observe.diagnosis.attribution import diagnose
-from headrace.observe.diagnosis.evidence import Evidence
-from headrace.observe.diagnosis.graph import CauseGraph
-from headrace.plan.bodies import ColumnLineage
-from headrace.run.judging import VersionEvaluator, judge
+from headrace.plan.schemas import ColumnLineage
+from headrace.runtime.evaluation import VersionEvaluator, evaluate_state
 from headrace.store import Store, Transaction
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "observe" / "diagnosis"))
@@ -126,7 +126,7 @@ def _judgements(assets: int) -> list[Figure]:
                 write(tx)
                 gc.collect()
                 began = time.process_time()
-                judge(tx, judged, at(DAYS, hour))
+                evaluate_state(tx, judged, at(DAYS, hour))
                 took = time.process_time() - began
             figures.append(Figure(name=f"judgement of {assets} assets, {name}", value=took, unit="s", goal=goal, runs=[took]))
     return figures

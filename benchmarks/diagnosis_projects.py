@@ -5,11 +5,11 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
+from headrace.incidents.diagnosis.evidence import Evidence, Family
+from headrace.incidents.diagnosis.graph import CauseGraph, CauseNode
 from headrace.model import Grain, InputSpec, PartitionSpec, Place
-from headrace.observe.diagnosis.causes import CauseKind
-from headrace.observe.diagnosis.evidence import Evidence, Family
-from headrace.observe.diagnosis.graph import CauseGraph, CauseNode
-from headrace.plan.bodies import ColumnLineage
+from headrace.model.causes import CauseKind
+from headrace.plan.schemas import ColumnLineage
 from headrace.sql.values import Edge, Transformation
 
 SOURCES = 200

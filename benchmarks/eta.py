@@ -23,10 +23,10 @@ from benchmarks.eta_shapes import SHAPES, Asset, Shape, day
 from benchmarks.harness import Figure, Measured, main
 from benchmarks.headrace_cli import COMMAND, run
 from benchmarks.peers import Unavailable
-from headrace.operations import estimates
-from headrace.operations.session import ProjectSession
-from headrace.store.queries import plans
-from headrace.store.queries.plans import PlanRecord
+from headrace.services import estimates
+from headrace.services.session import ProjectSession
+from headrace.store.queries import backfill_plans
+from headrace.store.queries.backfill_plans import PlanRecord
 
 GOAL = 0.15
 QUARTER = 0.25
@@ -135,7 +135,7 @@ def _newest(folder: Path) -> PlanRecord | None:
     session = ProjectSession.open(folder, "prod", None, "benchmark")
     assert session.store is not None
     with session.store.read() as tx:
-        return next(iter(plans.newest(tx, 1)), None)
+        return next(iter(backfill_plans.newest(tx, 1)), None)
 
 
 def measure(*, quick: bool, only: str) -> Measured:

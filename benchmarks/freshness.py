@@ -21,10 +21,10 @@ MARKS = Path(__file__).parent / "stale.json"
 CODE = frozenset({".py", ".sql", ".ts", ".tsx", ".css"})
 """Suffixes of what runs: pages that explain a problem change no figure."""
 
-JUDGING = ("govern", "model", "observe", "store")
-READING = (*JUDGING, "operations")
+JUDGING = ("security", "model", "incidents", "ledger", "slo", "store")
+READING = (*JUDGING, "services")
 COMMANDS = (*READING, "cli")
-RUNNING = (*COMMANDS, "connect", "engine", "lake", "plan", "quality", "run", "schedule", "sql")
+RUNNING = (*COMMANDS, "connect", "engine", "lake", "plan", "checks", "runtime", "scheduler", "sql")
 SERVING = (*RUNNING, "web")
 
 PACKAGES: Mapping[str, tuple[str, ...]] = {
@@ -37,18 +37,18 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "materialise": ("lake",),
     "overhead": RUNNING,
     "event_log": RUNNING,
-    "batches": ("engine", "lake", "model", "quality", "run"),
+    "batches": ("engine", "lake", "model", "checks", "runtime"),
     "backfill": RUNNING,
     "eta": RUNNING,
     "planning": RUNNING,
-    "scheduling": ("model", "run", "schedule", "store"),
+    "scheduling": ("model", "runtime", "scheduler", "store"),
     "history": RUNNING,
-    "api": (*READING, "run", "web"),
+    "api": (*READING, "runtime", "web"),
     "ui": SERVING,
-    "audit": ("lake", "model", "quality"),
-    "renames": ("operations", "quality"),
+    "audit": ("lake", "model", "checks"),
+    "renames": ("services", "checks"),
     "anomalies": RUNNING,
-    "diagnosis": (*JUDGING, "plan", "run", "sql"),
+    "diagnosis": (*JUDGING, "plan", "runtime", "sql"),
     "lab": RUNNING,
     "upstrace": RUNNING,
 }

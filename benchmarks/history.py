@@ -21,12 +21,11 @@ from typing import Any
 
 from benchmarks.harness import Figure, main
 from benchmarks.headrace_cli import run
-from headrace.govern.audit import Action, Actor, ActorType, AuditEvent, Object, append_all
-from headrace.operations import tick
-from headrace.operations.performing import COMMANDS, CommandContext
-from headrace.operations.progress import Silent
-from headrace.operations.session import ProjectSession
-from headrace.run.leading import hold
+from headrace.runtime.leadership import hold
+from headrace.security.audit import Action, Actor, ActorType, AuditEvent, Object, append_all
+from headrace.services import run_results
+from headrace.services.commands import COMMANDS, CommandContext
+from headrace.services.session import ProjectSession, Silent
 from headrace.store.engines.sqlite import SqliteTransaction
 
 SOURCES, LAYERS, WIDTH, CONSUMERS = 8, 4, 8, 4
@@ -234,7 +233,7 @@ def _leader(folder: Path) -> Iterator[tuple[float, Callable[[], None]]]:
         started = time.perf_counter() - began
 
         def one_pass() -> None:
-            work: Any = COMMANDS["tick"].do(context, tick.TickArguments(), Silent())
+            work: Any = COMMANDS["tick"].do(context, run_results.TickArguments(), Silent())
             number = work.leader.begin(work.order)
             while work.leader.result(number) is None:
                 work.leader.step()

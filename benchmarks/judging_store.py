@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from random import Random
 
+from headrace.incidents.diagnosis.graph import CauseGraph
 from headrace.model import Grain
-from headrace.observe.declared_promises import DeclaredPromises, Node, Terms
-from headrace.observe.diagnosis.graph import CauseGraph
+from headrace.slo.declared_promises import DeclaredPromises, Node, Terms
 from headrace.store import Transaction
 
 CONSUMERS = 100

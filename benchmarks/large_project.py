@@ -18,11 +18,11 @@ from typing import NamedTuple
 
 from benchmarks.headrace_cli import run
 from benchmarks.history import DAY_US, INSERTS, MEASURES
-from headrace.run.figures import LeaderCounters
+from headrace.runtime.runs import LeaderCounters
 from headrace.web import HttpServer, listen
 from headrace.web.access import Guard, token_of
 from headrace.web.app import app
-from headrace.web.reading import ProjectReader
+from headrace.web.project_reader import ProjectReader
 
 DOMAINS, WIDTH, CONSUMERS = 40, 100, 20
 RESTATED_EVERY = 20

@@ -18,11 +18,12 @@ from pathlib import Path
 
 from benchmarks.harness import Figure, main
 from headrace.lake import catalog
-from headrace.lake.merge_rules import MergeRule, MergeState, SnapshotRule
+from headrace.lake.files import sync, verify
 from headrace.lake.merging import StagedMerge, stage_merge
-from headrace.lake.session import DuckDBSession, literal
+from headrace.lake.session import DuckDBSession
+from headrace.lake.sqltext import literal
 from headrace.lake.staging import stage
-from headrace.lake.syncing import sync, verify
+from headrace.lake.tables import MergeRule, MergeState, SnapshotRule
 
 ROWS = 10_000_000
 ROWS_QUICK = 20_000
@@ -93,7 +94,7 @@ def _peer(pipe: Connection, folder: str, base: str) -> None:
     """DuckLake in a process of its own: a path asks for the MERGE of its rows, None for the end."""
     import duckdb
 
-    from headrace.lake.extensions import load
+    from headrace.lake.session import load
 
     database = duckdb.connect(config={"threads": THREADS})
     load(database, "ducklake", "sqlite_scanner")

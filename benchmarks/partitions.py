@@ -17,15 +17,13 @@ from typing import Any
 
 from benchmarks.harness import Figure, main
 from benchmarks.headrace_cli import run
-from headrace.govern.audit import Actor, ActorType
-from headrace.operations import demo_data
-from headrace.operations.demo_data import DemoFault
-from headrace.operations.performing import COMMANDS, CommandContext, answer
-from headrace.operations.progress import Silent
-from headrace.operations.request_handler import RequestHandler, done
-from headrace.operations.run import RunArguments
-from headrace.operations.session import ProjectSession
-from headrace.run.leading import hold
+from headrace.runtime.leadership import hold
+from headrace.security.audit import Actor, ActorType
+from headrace.services import demo_data
+from headrace.services.commands import COMMANDS, CommandContext, RequestHandler, answer, work_until_done
+from headrace.services.demo_data import DemoFault
+from headrace.services.run import RunArguments
+from headrace.services.session import ProjectSession, Silent
 
 DAYS = 365
 DAYS_QUICK = 14
@@ -82,7 +80,7 @@ def project(folder: Path, days: int, *, batch: str = "off") -> None:
         _write(folder / name, text)
     for name, (checks, sql) in ASSETS.items():
         _write(folder / f"assets/{name}.sql", FRONT.format(checks=checks, sql=sql, batch=batch))
-    contract = resources.files("headrace.operations").joinpath("demo_project", "contracts", "flights.odcs.yaml")
+    contract = resources.files("headrace.services").joinpath("demo_project", "contracts", "flights.odcs.yaml")
     _write(folder / "contracts/flights.odcs.yaml", contract.read_text(encoding="utf-8"))
     for n in range(days):
         demo_data.deliver(folder / "landing", date(2013, 1, 1) + timedelta(days=n), DemoFault.NONE)
@@ -120,7 +118,7 @@ def requests(folder: Path, count: int) -> list[float]:
             asked = RunArguments(["by_carrier"], [], [key], None, None, again=True, reason="a benchmark")
             began = time.perf_counter()
             work: Any = COMMANDS["run"].do(context, asked, Silent())
-            document: Any = done(work, handler, Silent())
+            document: Any = work_until_done(work, handler, Silent())
             if n >= 0:
                 taken.append(1000 * (time.perf_counter() - began))
             if len(document.published) != 1:

@@ -23,12 +23,12 @@ from pathlib import Path
 
 from benchmarks.harness import ROOT, Figure, main
 from benchmarks.headrace_cli import run
-from headrace.operations.backfill_planning import BackfillArguments, plan
-from headrace.operations.session import ProjectSession
-from headrace.run.loading import load
-from headrace.schedule import Core, checkpoint
+from headrace.runtime.graph import load
+from headrace.scheduler import Core, checkpoints
+from headrace.services.backfill_planning import BackfillArguments, plan
+from headrace.services.session import ProjectSession
 from headrace.store import Store
-from headrace.store.queries import standings
+from headrace.store.queries import partition_states
 
 ASSETS, DAYS = 20, 10_000
 ASSETS_QUICK, DAYS_QUICK = 3, 40
@@ -82,7 +82,7 @@ def fill(session: ProjectSession, assets: int, days: int) -> None:
     with store.read() as tx:
         core.handle(load(tx, compiled, version=version), now)
     with store.write(None) as tx:
-        standings.keep_checkpoint(tx, version, checkpoint.encode(core.checkpoint()), now)
+        partition_states.save_checkpoint(tx, version, checkpoints.encode_checkpoint(core.checkpoint()), now)
 
 
 def _rows(assets: int, days: int) -> Iterator[tuple[str, str, int]]:

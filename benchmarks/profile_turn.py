@@ -23,33 +23,31 @@ from typing import Any
 
 from benchmarks import noops
 from headrace.engine.logs import OutputPipes
-from headrace.govern.audit import Actor, ActorType
-from headrace.operations.performing import COMMANDS, CommandContext
-from headrace.operations.progress import Silent
-from headrace.operations.run import RunArguments
-from headrace.operations.session import ProjectSession
-from headrace.run import frames
-from headrace.run.executors.choosing import worker_settings
-from headrace.run.folders import Folders
-from headrace.run.leading import hold
-from headrace.run.messages import ComputeTask
+from headrace.runtime import worker_protocol
+from headrace.runtime.folders import Folders
+from headrace.runtime.leadership import hold, worker_settings
+from headrace.runtime.messages import ComputeTask
+from headrace.security.audit import Actor, ActorType
+from headrace.services.commands import COMMANDS, CommandContext
+from headrace.services.run import RunArguments
+from headrace.services.session import ProjectSession, Silent
 
 TASKS = 1000
 WARM_SECONDS = 1.0
 """In which workers come up."""
 LAYERS = {
-    "waiting for workers": ("headrace.run.executors.pool:Pool.wait",),
-    "core.handle": ("headrace.schedule:Core.handle", "headrace.schedule:Core.next_event", "headrace.schedule:Core.ahead"),
-    "prepare": ("headrace.run.tasks:Tasks.prepare",),
-    "take answers in": ("headrace.run.steps.publish:Batch.add",),
-    "write what ended": ("headrace.run.steps.publish:Batch.write",),
-    "write what starts": ("headrace.store.queries.leading:start_attempts", "headrace.store.queries.leading:mark_partitions"),
-    "audit trail": ("headrace.govern.audit:_text", "headrace.govern.audit:chain_hash"),
-    "encode and send": ("headrace.run.executors.worker_handles:Worker.give", "headrace.run.executors.worker_handles:Worker.flush"),
-    "journal": ("headrace.run.deciding:Decisions._journal",),
-    "sync of files": ("headrace.run.turning:make_durable",),
-    "decode": ("headrace.run.frames:Inbox.feed",),
-    "turn, besides": ("headrace.run.turning:Turning._turn",),
+    "waiting for workers": ("headrace.runtime.executors.pool:Pool.wait",),
+    "core.handle": ("headrace.scheduler:Core.handle", "headrace.scheduler:Core.next_event", "headrace.scheduler:Core.ahead"),
+    "prepare": ("headrace.runtime.tasks:Tasks.prepare",),
+    "take answers in": ("headrace.runtime.publishing:Batch.add",),
+    "write what ended": ("headrace.runtime.publishing:Batch.write",),
+    "write what starts": ("headrace.store.queries.leader_writes:start_attempts", "headrace.store.queries.leader_writes:mark_partitions"),
+    "audit trail": ("headrace.security.audit:_text", "headrace.security.audit:chain_hash"),
+    "encode and send": ("headrace.runtime.executors.workers:Worker.give", "headrace.runtime.executors.workers:Worker.flush"),
+    "journal": ("headrace.runtime.decisions:Decisions._journal",),
+    "sync of files": ("headrace.runtime.leader_loop:make_durable",),
+    "decode": ("headrace.runtime.worker_protocol:Inbox.feed",),
+    "turn, besides": ("headrace.runtime.leader_loop:Turning._turn",),
 }
 SQL = "SQL "
 
@@ -159,17 +157,17 @@ def lead(folder: Path, select: list[str], ready: Callable[[], None] = lambda: No
 
 def serve(folder: Path, sent: list[bytes]) -> tuple[float, float]:
     """What a worker does with the tasks that were sent: seconds, and the bytes of the answers."""
-    from headrace.run.steps.perform import perform
-    from headrace.run.steps.worker_context import WorkerContext
+    from headrace.runtime.steps.perform import perform
+    from headrace.runtime.steps.worker_context import WorkerContext
 
     session = ProjectSession.open(folder, "prod", None, "benchmark")
     folders = Folders.of(session.root, session.settings)
     context = WorkerContext(worker_settings(folders, 2), OutputPipes.open())
-    decode: Any = frames._tasks.decode
+    decode: Any = worker_protocol._tasks.decode
     perform(decode(sent[0][4:]), context)  # modules are loaded by the first
     began, answered = time.perf_counter(), 0
     for message in sent:
-        answered += len(frames.encode(perform(decode(message[4:]), context)))
+        answered += len(worker_protocol.encode_frame(perform(decode(message[4:]), context)))
     return time.perf_counter() - began, answered
 
 
@@ -226,7 +224,7 @@ def _functions(folder: Path, tasks: int) -> None:
 def _messages() -> list[bytes]:
     """What the leader will send to its workers, kept."""
     sent: list[bytes] = []
-    encode = frames.encode
+    encode = worker_protocol.encode_frame
 
     def kept(message: Any) -> bytes:
         data: bytes = encode(message)
@@ -234,7 +232,7 @@ def _messages() -> list[bytes]:
             sent.append(data)
         return data
 
-    for module in [m for name, m in sys.modules.items() if name.startswith("headrace.run.") and getattr(m, "encode", None) is encode]:
+    for module in [m for name, m in sys.modules.items() if name.startswith("headrace.runtime.") and getattr(m, "encode", None) is encode]:
         module.encode = kept  # type: ignore[attr-defined]
     return sent
 

@@ -25,9 +25,9 @@ from pathlib import Path
 
 from benchmarks.harness import ROOT, Figure, main
 from headrace.model import Grain, InputSpec, PartitionSpec, Place, Settings
-from headrace.model.zones import to_us
-from headrace.run.loading import stored
-from headrace.schedule import (
+from headrace.model.intervals import to_us
+from headrace.runtime.graph import stored
+from headrace.scheduler import (
     AttemptPublished,
     ClockAdvanced,
     Command,
@@ -42,10 +42,10 @@ from headrace.schedule import (
     PartitionState,
     Requested,
     Target,
-    checkpoint,
+    checkpoints,
 )
 from headrace.store import Store
-from headrace.store.queries import standings
+from headrace.store.queries import partition_states
 
 SIZES = ((35, 2_000), (100, 10_000), (1_000, 10_000))
 SIZES_QUICK = ((5, 20),)
@@ -95,12 +95,12 @@ def measured(assets: int, partitions: int) -> dict[str, float]:
     """One size, in this process."""
     nodes = graph(assets)
     first = Core(epoch=1, slots=SLOTS)
-    first.handle(Loaded(nodes, checkpoint=checkpoint.gathered(nodes, published(nodes, days(partitions)))), NOW)
-    content = checkpoint.encode(first.checkpoint())
+    first.handle(Loaded(nodes, checkpoint=checkpoints.checkpoint_of_rows(nodes, published(nodes, days(partitions)))), NOW)
+    content = checkpoints.encode_checkpoint(first.checkpoint())
     del first
     gc.collect()
     before, begun = resident(), time.perf_counter()
-    kept = checkpoint.decode(content)
+    kept = checkpoints.decode_checkpoint(content)
     core = Core(epoch=2, slots=SLOTS)
     core.handle(Loaded(nodes, checkpoint=kept), NOW)
     del kept
@@ -162,11 +162,11 @@ def from_store(assets: int, partitions: int) -> dict[str, float]:
         result = {"rows": time.perf_counter() - begun}
         begun = time.perf_counter()
         with store.write(None) as tx:
-            standings.keep_checkpoint(tx, 1, checkpoint.encode(core.checkpoint()), NOW)
+            partition_states.save_checkpoint(tx, 1, checkpoints.encode_checkpoint(core.checkpoint()), NOW)
         result["write"] = time.perf_counter() - begun
         with store.write(None) as tx:
             changed = "update partition set revision = ?, stale = 1 where node = ? and partition = ?"
-            tx.executemany(changed, [(standings.next_revision(tx), nodes.nodes[-1].name, key) for key in keys[:CHANGED]])
+            tx.executemany(changed, [(partition_states.next_revision(tx), nodes.nodes[-1].name, key) for key in keys[:CHANGED]])
         begun = time.perf_counter()
         core = Core(epoch=2, slots=SLOTS)
         with store.read() as tx:

@@ -28,7 +28,7 @@ from benchmarks.headrace_cli import run
 from headrace.connect import DetectedDelivery, SourceSchema
 from headrace.connect.files import observe
 from headrace.connect.ingest import PreparedDelivery, prepare
-from headrace.connect.keep import keep
+from headrace.connect.raw_files import store_raw
 from headrace.lake import LakeTable
 from headrace.lake.session import DuckDBSession
 from headrace.lake.staging import stage
@@ -200,7 +200,7 @@ class Taking:
         """How many rows were staged."""
         facts = path.stat()
         result = DetectedDelivery("bench", "*", path.name, facts.st_size, facts.st_mtime_ns // 1000)
-        kept = keep(path.parent, result, self.root / "raw")
+        kept = store_raw(path.parent, result, self.root / "raw")
         prepared = prepare(
             Path(kept.path), path.name, connection=self.session.connection, temporary=self.root / "tmp", pinned=self.pinned,
             options=OPTIONS.get(self.kind),

@@ -34,8 +34,8 @@ from benchmarks.harness import Figure, Measured, main
 from benchmarks.headrace_cli import run
 from benchmarks.peers import HERE, Unavailable, environment
 from benchmarks.upstrace_faults import FACTS, WINDOWS, Change, Rows, Scenario, replaced, scaled, scenarios, unfaulted
-from headrace import operations as demo
-from headrace.operations.demo_data import FIRST_DAY, DemoFault, deliver
+from headrace import services as demo
+from headrace.services.demo_data import FIRST_DAY, DemoFault, deliver
 
 CONTRACTS = Path(demo.__file__).parent / "demo_project" / "contracts"
 SETTINGS = '[project]\nname = "year"\ntimezone = "America/New_York"\n[run]\nworkers = 1\n'

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import msgspec
 
-from headrace.operations.session import ProjectSession
-from headrace.schedule.history import LeaderHistory, LoopIteration, decode
-from headrace.store.queries import journal
+from headrace.scheduler.core import LeaderHistory, LoopIteration, decode_events
+from headrace.services.session import ProjectSession
+from headrace.store.queries import scheduling
 
 HISTORIES = Path(__file__).parents[1] / "tests/schedule/histories"
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -34,9 +34,9 @@ def histories(root: Path) -> list[LeaderHistory]:
         raise SystemExit(f"{root} has no state: nothing has run there")
     with store.read() as tx:
         epochs = [row[0] for row in tx.execute("select distinct epoch from journal order by epoch").fetchall()]
-        result = [list(journal.of_epoch(tx, epoch)) for epoch in epochs]
+        result = [list(scheduling.events_of_epoch(tx, epoch)) for epoch in epochs]
     return [
-        LeaderHistory(rows[0].epoch, rows[0].slots, tuple(LoopIteration(r.at, decode(r.events), r.decisions) for r in rows))
+        LeaderHistory(rows[0].epoch, rows[0].slots, tuple(LoopIteration(r.at, decode_events(r.events), r.decisions) for r in rows))
         for rows in result
         if rows
     ]

@@ -33,9 +33,9 @@ import msgspec
 import pytest
 
 from headrace import faults
-from headrace.engine.environment import clean
-from headrace.run.executors import fork_servers
-from headrace.run.executors.settings import WorkerSettings
+from headrace.engine.attempts import clean
+from headrace.runtime.executors import workers
+from headrace.runtime.worker_protocol import WorkerSettings
 
 PACKET_BYTES = 1 << 17
 ENV_OF_STARTS = ("PYTHON", "HEADRACE_FAULT", "LD_", "MALLOC_", "LC_", "LANG")
@@ -119,7 +119,7 @@ class Forked:
         return self.returncode
 
 
-FROM_NOTHING = fork_servers.spawn
+FROM_NOTHING = workers.spawn
 
 
 _started: list[Warm] = []
@@ -149,7 +149,7 @@ def headrace(
 def warm_fork_servers() -> Iterator[None]:
     """Fork servers are forked; the first of them starts the process that does it."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(fork_servers, "spawn", lambda descriptor, settings, complaints: warm().spawn(descriptor, settings, complaints))
+        patched.setattr(workers, "spawn", lambda descriptor, settings, complaints: warm().spawn(descriptor, settings, complaints))
         yield
     while _started:
         _started.pop().close()
@@ -158,7 +158,7 @@ def warm_fork_servers() -> Iterator[None]:
 @pytest.fixture
 def cold_fork_servers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fork servers start from nothing, as they do for users."""
-    monkeypatch.setattr(fork_servers, "spawn", FROM_NOTHING)
+    monkeypatch.setattr(workers, "spawn", FROM_NOTHING)
 
 
 def _of_starts(env: Mapping[str, str]) -> dict[str, str]:
@@ -195,7 +195,7 @@ def _import_all() -> None:
 
     from headrace.cli.command_table import BY_NAME
 
-    for name in ("engine.python", "operations.tick", "operations.status", "plan", "run.leader", "run.fork_server"):
+    for name in ("engine.python", "services.run_results", "services.status", "plan", "runtime.leader", "runtime.fork_server"):
         import_module(f"headrace.{name}")
     for command in BY_NAME.values():
         import_module(command.module)
@@ -214,8 +214,8 @@ class Closed:
 
 
 def _live(descriptor: int, settings: str, env: dict[str, str], cwd: str) -> NoReturn:
-    """A fork server's life, in what `python -m headrace.run.fork_server` would find."""
-    from headrace.run import fork_server
+    """A fork server's life, in what `python -m headrace.runtime.fork_server` would find."""
+    from headrace.runtime import fork_server
 
     fork_server.duckdb = Closed
     try:
@@ -241,7 +241,7 @@ def _run(streams: Sequence[int], arguments: list[str], env: dict[str, str], cwd:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     _settle(env, cwd)
     faults._armed = faults.armed_by({"HEADRACE_FAULT": fault})
-    fork_servers.spawn = _start_fork_server
+    workers.spawn = _start_fork_server
     sys.argv = ["headrace", *arguments]
     code = 1
     try:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from importlib import import_module
+import textwrap
 
-from headrace.cli.command_table import COMMANDS, GROUPS, NOT_BUILT, CliCommand
-from headrace.cli.help import OPTIONS
-from headrace.cli.parsing import Argument, Option, Parameter, parameters
+from headrace.cli.command_table import COMMANDS, GROUPS, NOT_BUILT, OPTIONS_HELP, CliCommand
+from headrace.cli.invocation import Argument, Option, Parameter, parameters_of
 from headrace.model import errors
 from scripts.reference_pages.markdown import code, table
 from scripts.reference_pages.markdown import page as written
@@ -24,7 +23,7 @@ EXIT_CODES = (
 def page() -> str:
     """The page."""
     lead = "Every command, its arguments and options. `headrace COMMAND --help` says the same."
-    parts = [["## Options of every command", "", "```", OPTIONS, "```"]]
+    parts = [["## Options of every command", "", "```", OPTIONS_HELP, "```"]]
     for group in GROUPS:
         parts.append([f"## {group.capitalize()}"])
         parts += [_command(command) for command in COMMANDS if command.group == group]
@@ -38,13 +37,13 @@ def page() -> str:
 
 def _tree() -> str:
     """The failure vocabulary, as it stands at the head of its module."""
-    text = inspect.getdoc(errors) or ""
-    return text.partition("\n\n")[2]
+    paragraphs = (inspect.getdoc(errors) or "").split("\n\n")
+    return textwrap.dedent(next(text for text in paragraphs if text.startswith("    ")))
 
 
 def _command(command: CliCommand) -> list[str]:
-    function = import_module(command.module).command
-    result = parameters(function)
+    function = command.load()
+    result = parameters_of(function)
     words = " ".join(item.said.metavar for item in result if isinstance(item.said, Argument) and item.said.metavar)
     lines = [
         f"### {command.name}",

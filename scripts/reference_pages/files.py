@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from headrace.model.described import SECTIONS, FieldDescription, Section
-from headrace.model.described.vocabulary import DURATION, FREE, MOMENT, ROWS, SIZE, ZONE, Schema
+from headrace.model.field_descriptions import DURATION, FREE, ROWS, SIZE, TIME_OFFSET, ZONE, FieldDescription, Schema, Section
+from headrace.model.file_descriptions import SECTIONS
 from scripts.reference_pages.markdown import code, table
 from scripts.reference_pages.markdown import page as written
 
-NAMED = ((DURATION, "duration (`7d`, `30h`)"), (MOMENT, "time after the interval (`05:00`, `+2d 06:00`, `+3bd 09:00`, `+20m`)"),
+NAMED = ((DURATION, "duration (`7d`, `30h`)"), (TIME_OFFSET, "time after the interval (`05:00`, `+2d 06:00`, `+3bd 09:00`, `+20m`)"),
          (SIZE, "size (`2GB`)"), (ZONE, "time zone"), (ROWS, "rows, or a file"), (FREE, "mapping, or a short form"))  # fmt: skip
 WORDS_MAX = 12
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import inspect
 from importlib import import_module
 
+from headrace.connect.connectors import MODULES
 from headrace.connect.formats.registry import readers
-from headrace.connect.kinds import MODULES
-from headrace.model.checks import COMMON, SHAPES
-from headrace.model.described.sources import SOURCE
-from headrace.operations.explain import codes
-from headrace.operations.explain import page as explained
+from headrace.model.checks import COMMON_ARGUMENTS, SHAPES
+from headrace.model.field_descriptions import SOURCE
+from headrace.services.explain import codes
+from headrace.services.explain import page as explained
 from scripts.reference_pages.files import takes
 from scripts.reference_pages.markdown import code, table
 from scripts.reference_pages.markdown import page as written
@@ -19,12 +19,12 @@ from scripts.reference_pages.markdown import page as written
 def checks() -> str:
     """Each kind of check, with its example and what its module says."""
     lead = (
-        f"A check is a mapping with its kind as the key. Any may have {', '.join(map(code, COMMON))} beside its arguments:"
+        f"A check is a mapping with its kind as the key. Any may have {', '.join(map(code, COMMON_ARGUMENTS))} beside its arguments:"
         " `severity: warning` publishes with a warning what would be rejected, `where` narrows the rows that it is about."
     )
     parts = []
     for kind, shape in SHAPES.items():
-        said = inspect.getdoc(import_module(f"headrace.quality.checks.{kind}")) or ""
+        said = inspect.getdoc(import_module(f"headrace.checks.kinds.{kind}")) or ""
         parts.append([f"## {kind}", "", *said.splitlines(), "", f"    - {shape.example}"])
     return written("Checks", lead, *parts)
 

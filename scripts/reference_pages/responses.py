@@ -28,12 +28,12 @@ class Struct(NamedTuple):
 
 
 def page(package: Path) -> str:
-    """The page: every class of `headrace.operations` that derives from `Response`."""
+    """The page: every class of `headrace.services` that derives from `Response`."""
     lead = (
         "What `--json` prints, and what `headrace.Session` gives. Every field is always there: what isn't known is null, never left out."
         " Times are ISO 8601 with offset, decimals are text. Fields may be added; none is renamed or dropped without a deprecation."
     )
-    structs = [struct for path in sorted((package / "operations").rglob("*.py")) for struct in _structs(path)]
+    structs = [struct for path in sorted((package / "services").rglob("*.py")) for struct in _structs(path)]
     return written("JSON responses", lead, *map(_part, structs))
 
 

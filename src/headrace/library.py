@@ -9,13 +9,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from headrace.model.actors import local_actor
+from headrace.model.secrets import local_actor
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from headrace.operations import inspections, responses
-    from headrace.operations.session import ProjectSession as Opened
+    from headrace.services import responses
+    from headrace.services.responses import inspections
+    from headrace.services.session import ProjectSession as Opened
 
 PRODUCTION = "prod"
 
@@ -82,23 +83,23 @@ class Session:
 
     def validate(self) -> responses.ValidateResponse:
         """Every problem of the project's files."""
-        from headrace.operations.progress import Silent
-        from headrace.operations.validate import validate
+        from headrace.services.session import Silent
+        from headrace.services.validate import validate
 
         with self._opened() as session:
             return validate(session, progress=Silent())
 
     def status(self, *select: str) -> responses.StatusResponse:
         """Consumers first: served or not, since when, why."""
-        from headrace.operations.status import status
+        from headrace.services.status import status
 
         with self._opened() as session:
             return status(session, list(select))
 
     def ls(self, *select: str) -> list[responses.NodeRow]:
         """The sources, assets and consumers."""
-        from headrace.operations.ls import ls
-        from headrace.operations.progress import Silent
+        from headrace.services.ls import ls
+        from headrace.services.session import Silent
 
         with self._opened() as session:
             return ls(session, list(select), [], progress=Silent())
@@ -113,7 +114,7 @@ class Session:
         limit: int | None = None,
     ) -> Table:
         """Published rows, of now or as they were. HeadraceError where nothing was ever published."""
-        from headrace.operations.read import ReadQuery, write
+        from headrace.services.read import ReadQuery, write
 
         keys = (partition,) if isinstance(partition, str) else tuple(partition)
         moment = at.isoformat() if isinstance(at, datetime) else at
@@ -123,7 +124,7 @@ class Session:
 
     def sql(self, query: str, *, at: datetime | str | None = None, limit: int | None = None, **parameters: Any) -> Table:
         """A query over one snapshot of all that is published; `$name` in it is the parameter of that name."""
-        from headrace.operations.sql import SqlQuery, write
+        from headrace.services.sql import SqlQuery, write
 
         moment = at.isoformat() if isinstance(at, datetime) else at
         question = SqlQuery(query, moment, limit, bound=parameters)
@@ -132,22 +133,22 @@ class Session:
 
     def diff(self, asset: str, before: datetime | str | int, after: datetime | str | int | None = None) -> inspections.DiffResponse:
         """What changed between two moments, each a time or a snapshot's number."""
-        from headrace.operations.diff import DiffQuery, diff
+        from headrace.services.sql import DiffQuery, diff
 
         with self._opened() as session:
             return diff(session, asset, DiffQuery(_moment(before), None if after is None else _moment(after)))
 
     def lineage(self, target: str) -> responses.LineageResponse:
         """Where `ASSET[.COLUMN]` comes from and goes to."""
-        from headrace.operations.lineage import lineage
+        from headrace.services.lineage import lineage
 
         with self._opened() as session:
             return lineage(session, target, up=True, down=True)
 
     def test(self, *select: str) -> list[inspections.TestRow]:
         """The unit tests of the selected assets, of all where nothing is selected."""
-        from headrace.operations.progress import Silent
-        from headrace.operations.testing import run_tests
+        from headrace.services.asset_tests import run_tests
+        from headrace.services.session import Silent
 
         with self._opened() as session:
             return run_tests(session, list(select), progress=Silent())
@@ -162,8 +163,8 @@ class Session:
         reason: str | None = None,
     ) -> responses.RunResponse:
         """Run now, as `headrace run` does: this process leads for as long, or asks the one that does."""
-        from headrace.operations.progress import Silent
-        from headrace.operations.run import run
+        from headrace.services.run import run
+        from headrace.services.session import Silent
 
         with self._opened() as session:
             return run(
@@ -173,21 +174,21 @@ class Session:
 
     def tick(self) -> responses.RunResponse:
         """One pass: look at sources, run what is due, judge."""
-        from headrace.operations.progress import Silent
-        from headrace.operations.tick import tick
+        from headrace.services.run_results import tick
+        from headrace.services.session import Silent
 
         with self._opened() as session:
             return tick(session, progress=Silent())
 
     def doctor(self) -> list[inspections.ExaminationRow]:
         """What could go wrong at night."""
-        from headrace.operations.doctor import doctor
+        from headrace.services.doctor import doctor
 
         with self._opened() as session:
             return doctor(session)
 
     def _open(self) -> Opened:
-        from headrace.operations.session import ProjectSession as Opened
+        from headrace.services.session import ProjectSession as Opened
 
         return Opened.open(self._path, self._env, self._now, self._actor)
 

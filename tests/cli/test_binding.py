@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from clilab import Project
 
-from headrace.operations import binding
 from headrace.plan import compile_project
+from headrace.services import diagnostics
 
 HEAD = "/* headrace\nowner: core\npartition: {by: day, column: day}\n*/\n"
 
@@ -134,7 +134,7 @@ def test_what_was_bound_is_kept_by_content(shop: Project, monkeypatch: pytest.Mo
     def none() -> None:
         raise AssertionError("a worker was started for statements that are known")
 
-    monkeypatch.setattr(binding, "_Worker", none)
+    monkeypatch.setattr(diagnostics, "_Worker", none)
     assert errors(shop) == before
     path = shop.root / "assets/bad.sql"
     path.write_text(path.read_text().replace("owner: core", "owner: core\ntags: [new]"))
@@ -144,13 +144,13 @@ def test_what_was_bound_is_kept_by_content(shop: Project, monkeypatch: pytest.Mo
 
 def test_validate_binds_what_fits_and_says_what_is_left(shop: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     compilation = compile_project(shop.root)
-    first = binding.bind(compilation, tmp_path / "cache", seconds=0.0)
+    first = diagnostics.bind(compilation, tmp_path / "cache", seconds=0.0)
     assert first.left == first.statements - 1 > 0, "one at least, so that each call gets on"
-    assert binding.bind(compilation, tmp_path / "cache").left == 0
-    assert binding.bind(compilation, tmp_path / "cache", seconds=0.0).left == 0
+    assert diagnostics.bind(compilation, tmp_path / "cache").left == 0
+    assert diagnostics.bind(compilation, tmp_path / "cache", seconds=0.0).left == 0
 
-    monkeypatch.setattr(binding, "VALIDATE_SECONDS", 0.0)
-    monkeypatch.setattr("headrace.operations.validate.VALIDATE_SECONDS", 0.0)
+    monkeypatch.setattr(diagnostics, "VALIDATE_SECONDS", 0.0)
+    monkeypatch.setattr("headrace.services.validate.VALIDATE_SECONDS", 0.0)
     write(shop, "later", "select id, day from orders_clean where id > 1")
     response = shop.json("validate")
     assert response["binding"]["left"] >= 1
@@ -160,8 +160,8 @@ def test_validate_binds_what_fits_and_says_what_is_left(shop: Project, tmp_path:
 
 
 def test_a_worker_that_is_lost_leaves_statements_to_the_run(shop: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(binding, "STATEMENT_SECONDS_MAX", 0.0)
-    result = binding.bind(compile_project(shop.root), tmp_path / "cache")
+    monkeypatch.setattr(diagnostics, "STATEMENT_SECONDS_MAX", 0.0)
+    result = diagnostics.bind(compile_project(shop.root), tmp_path / "cache")
     assert result.left > 0
     assert result.compilation.compiled is not None
 

@@ -3,37 +3,32 @@
 from __future__ import annotations
 
 import re
-from importlib import import_module
 
 import pytest
 
-from headrace.cli.command_table import BY_NAME, COMMANDS, FOREIGN, GROUPS, NOT_BUILT, CliCommand
-from headrace.cli.help import text
-from headrace.cli.parsing import Argument, parameters
+from headrace.cli.command_table import BY_NAME, COMMANDS, FOREIGN, GROUPS, NOT_BUILT, CliCommand, help_text
+from headrace.cli.invocation import Argument, parameters_of
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
-def test_each_command_has_its_module_and_a_description(command: object) -> None:
-    module = import_module(command.module)  # type: ignore[attr-defined]
-    assert module.command.__doc__, "its --help would be empty"
+def test_each_command_has_its_function_and_a_description(command: CliCommand) -> None:
+    assert command.load().__doc__, "its --help would be empty"
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
 def test_each_word_of_a_command_is_explained(command: CliCommand) -> None:
     """Would catch: an option or an argument in `--help` with nothing beside it."""
     shown = [
-        parameter.said
-        for parameter in parameters(import_module(command.module).command)
-        if not isinstance(parameter.said, Argument) or parameter.said.metavar
+        parameter.said for parameter in parameters_of(command.load()) if not isinstance(parameter.said, Argument) or parameter.said.metavar
     ]
     assert [said for said in shown if not said.help] == []
 
 
 def test_help_prints_only_what_runs() -> None:
-    printed = set(re.findall(r"^  (\w+)  ", text(), re.MULTILINE))
+    printed = set(re.findall(r"^  (\w+)  ", help_text(), re.MULTILINE))
     assert printed == {command.name for command in COMMANDS}
     assert not printed & NOT_BUILT.keys()
-    assert [group.capitalize() + ":" in text() for group in GROUPS] == [True] * len(GROUPS)
+    assert [group.capitalize() + ":" in help_text() for group in GROUPS] == [True] * len(GROUPS)
 
 
 def test_a_command_is_in_one_table_only() -> None:

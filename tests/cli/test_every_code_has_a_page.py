@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import headrace
-from headrace.observe.diagnosis import details
-from headrace.observe.diagnosis.causes import CauseKind
-from headrace.operations.explain import codes, explain
+from headrace.incidents.diagnosis import evidence
+from headrace.model.causes import CauseKind
+from headrace.services.explain import codes, explain
 
 SOURCES = Path(headrace.__file__).parent
 _CODE = re.compile(r"[a-z]+(_[a-z0-9]+)+")
@@ -31,7 +31,7 @@ def test_every_kind_of_incident_has_a_page() -> None:
 def test_every_code_of_an_error_has_a_page() -> None:
     """Would catch: an attempt's error with a code that `headrace explain` doesn't know."""
     known = {code for path in SOURCES.rglob("*.py") for code in _given(ast.parse(path.read_text()))}
-    known |= {code for code in details._CODES if code not in INTERNAL}
+    known |= {code for code in evidence._CODES if code not in INTERNAL}
     assert len(known) > 60
     assert known - set(codes()) == set()
 

@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import pytest
 
-from headrace.cli.incident_pages import _alike
-from headrace.operations.incident_responses import CauseRow, EvidenceRow
+from headrace.cli.commands.incidents import _grouped_evidence
+from headrace.services.responses.incidents import CauseRow, EvidenceRow
 
 FAILED = EvidenceRow(what="failed", expected="", observed="division by zero", at=datetime(2025, 1, 10, tzinfo=UTC))
 
@@ -21,4 +21,4 @@ def test_evidence_that_is_kept_in_part_is_not_counted_as_all(limited: bool, told
         kind="code_error", detail="", node="a", partition=None, columns=[], summary="", confidence=0.95,
         evidence=[FAILED] * 40, evidence_limited=limited,
     )  # fmt: skip
-    assert _alike(cast("Any", SimpleNamespace(cause=cause))) == [(FAILED, f"division by zero {told}")]
+    assert _grouped_evidence(cast("Any", SimpleNamespace(cause=cause))) == [(FAILED, f"division by zero {told}")]

@@ -18,10 +18,10 @@ import pytest
 from clilab import Project
 
 from headrace.model import Settings
-from headrace.operations.figure_responses import FIGURES
-from headrace.operations.figures import WORKED
-from headrace.run import usage
-from headrace.run.folders import Folders
+from headrace.runtime import usage as runtime_usage
+from headrace.runtime.folders import Folders
+from headrace.services.figures import WORKED
+from headrace.services.responses.figures import FIGURES
 from headrace.store import Store
 from headrace.store.queries import usage as stored_usage
 
@@ -291,14 +291,14 @@ def test_reads_are_seen_once(shop: Project) -> None:
     settings = Settings(name="shop")
     folders = Folders.of(shop.root, settings)
     with Store.open(shop.root, settings) as store:
-        usage.add_up(store, None, folders, "2024-01-01")
-        assert usage.waiting(folders) == []
+        runtime_usage.add_up(store, None, folders, "2024-01-01")
+        assert runtime_usage.waiting(folders) == []
         with store.read() as tx:
-            assert sum(item.reads for item in stored_usage.since(tx, "2025-01-01")) == 3
+            assert sum(item.reads for item in stored_usage.reads_since(tx, "2025-01-01")) == 3
         (Path(folders.data) / "usage" / "reads.adding").write_bytes(b"")
-        usage.add_up(store, None, folders, "2024-01-01")
+        runtime_usage.add_up(store, None, folders, "2024-01-01")
         with store.read() as tx:
-            assert sum(item.reads for item in stored_usage.since(tx, "2025-01-01")) == 3
+            assert sum(item.reads for item in stored_usage.reads_since(tx, "2025-01-01")) == 3
     again = {(row["node"], row["via"], row["reads"]) for row in shop.json("status", "--explain", "use")["rows"] if row["reader"]}
     assert again == seen
 

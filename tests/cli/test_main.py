@@ -177,7 +177,7 @@ def command(invocation):
     print("waiting", flush=True)
     while True:
         time.sleep(60)
-explain.command = command
+explain.explain_command = command
 sys.exit(main.run(["explain"]))
 """
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from headrace.cli.moments import TimeFormatter, seconds
+from headrace.cli.output import TimeFormatter, seconds
 
 NOW = datetime(2013, 2, 14, 12, 20, tzinfo=UTC)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from headrace.cli.options import Options, ValueMissing, split
+from headrace.cli.command_table import Options, ValueMissing, split
 
 
 def test_options_before_the_command_are_taken_and_those_after_it_left() -> None:

@@ -156,7 +156,7 @@ def test_no_command_is_put_together_without_quotes() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.JoinedStr):
                 result += [f"{path.relative_to(SOURCE)}:{node.lineno}: {item}" for item in unquoted(node)]
-    assert result == [], "use headrace.model.commands.command_line, or shlex.quote"
+    assert result == [], "use headrace.model.partitions.command_line, or shlex.quote"
 
 
 def unquoted(text: ast.JoinedStr) -> Iterator[str]:

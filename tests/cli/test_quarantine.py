@@ -7,9 +7,9 @@ from pathlib import Path
 
 from clilab import GOOD, Project
 
-from headrace.operations.catalog.partitions import PartitionListQuery, partitions
-from headrace.operations.glimpse import CHARACTERS_MAX, ROWS_MAX, glimpse
-from headrace.operations.session import ProjectSession
+from headrace.services.nodes import PartitionListQuery, list_partitions
+from headrace.services.quarantine import CHARACTERS_MAX, ROWS_MAX, first_rows
+from headrace.services.session import ProjectSession
 
 
 def test_what_waits_and_why(shop: Project) -> None:
@@ -93,7 +93,7 @@ def test_what_is_dropped_is_not_called_held(shop: Project) -> None:
     assert "which has nothing since 09:30: dropped by" in below["verdict"]
     assert below["state"] == "missing", "nothing of it was dropped"
     session = ProjectSession.open(shop.root, "prod", now, "tester")
-    page = partitions(session, "orders", PartitionListQuery(first="2025-03-05", last="2025-03-05"))
+    page = list_partitions(session, "orders", PartitionListQuery(first="2025-03-05", last="2025-03-05"))
     session.close()
     assert [partition.state for partition in page.partitions] == ["dropped"]
     assert [(item.value, item.count) for item in page.counted] == [("dropped", 1)]
@@ -147,10 +147,10 @@ def test_a_glimpse_never_raises(tmp_path: Path) -> None:
     ):
         (raw / "x").write_bytes(data)
         for name in ("x.csv", "x.jsonl", "x.csv.gz", "x.parquet", "x"):
-            for row in glimpse(tmp_path, "raw/x", name):
+            for row in first_rows(tmp_path, "raw/x", name):
                 assert all(len(value) <= CHARACTERS_MAX for value in row.values())
     (raw / "x").write_bytes(b"a|b\n" + b"1|2\n" * 50)
-    assert glimpse(tmp_path, "raw/x", "x.csv") == [{"a": "1", "b": "2"}] * ROWS_MAX
+    assert first_rows(tmp_path, "raw/x", "x.csv") == [{"a": "1", "b": "2"}] * ROWS_MAX
     (raw / "x").write_bytes(gzip.compress(b'{"a": 1}\n{"a": [2]}\nnothing\n'))
-    assert glimpse(tmp_path, "raw/x", "x.jsonl.gz") == [{"a": "1"}, {"a": "[2]"}]
-    assert glimpse(tmp_path, "raw/gone", "x.csv") == []
+    assert first_rows(tmp_path, "raw/x", "x.jsonl.gz") == [{"a": "1"}, {"a": "[2]"}]
+    assert first_rows(tmp_path, "raw/gone", "x.csv") == []

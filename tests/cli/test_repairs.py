@@ -9,9 +9,9 @@ import msgspec
 from clilab import NOW, Project
 
 from headrace.model.nodes import Project as Declared
-from headrace.operations.repairs import BrokenPartition, repairs
-from headrace.operations.responses import ErrorRow
-from headrace.operations.session import ProjectSession
+from headrace.services.repairs import BrokenPartition, repairs
+from headrace.services.responses import ErrorRow
+from headrace.services.session import ProjectSession
 
 
 def of(result: list[dict[str, Any]], node: str) -> dict[str, Any]:

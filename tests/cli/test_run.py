@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from clilab import Project
 
-from headrace.cli.running import _row, mended
-from headrace.operations.responses import AttemptRow, RepairedRow
+from headrace.cli.run_results import _attempts_row, repaired_text
+from headrace.services.responses import AttemptRow, RepairedRow
 
 HEADRACE = str(Path(sys.executable).with_name("headrace"))
 INTERFACE = {"now", "run_id", "state", "attempts", "published", "rejected", "incidents_opened"}
@@ -138,7 +138,10 @@ def test_a_try_before_anything_ran_leaves_no_state_behind(new: Project) -> None:
 def test_what_is_left_of_a_node_is_asked_for_by_a_command_that_fits_all_of_it() -> None:
     """Would catch: `headrace retry` proposed for an empty file in quarantine, which it reads and rejects again."""
     row = RepairedRow(node="sales", partitions=["2025-03-04"], still_wrong=1, assets=["takings"], consumers=[])
-    assert mended(row) == "repaired sales 2025-03-04; takings reads it; 1 other partition of it failed or in quarantine: headrace why sales"
+    assert (
+        repaired_text(row)
+        == "repaired sales 2025-03-04; takings reads it; 1 other partition of it failed or in quarantine: headrace why sales"
+    )
 
 
 def test_rows_of_a_partition_that_was_tried_twice_count_once() -> None:
@@ -146,4 +149,4 @@ def test_rows_of_a_partition_that_was_tried_twice_count_once() -> None:
     at = datetime(2026, 3, 22, tzinfo=UTC)
     of = [("1.1", "2026-03-19", 300), ("1.2", "2026-03-20", 20), ("1.3", "2026-03-19", 300)]
     tried = [AttemptRow(id=i, asset="clicks", partitions=[key], state="held", rows=rows, queued_at=at) for i, key, rows in of]
-    assert _row(tried)[3] == "320"
+    assert _attempts_row(tried)[3] == "320"

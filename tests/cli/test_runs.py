@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from clilab import Project
 
-from headrace.operations.run_timeline import run_timeline
-from headrace.operations.session import ProjectSession
+from headrace.services.run_pages import run_timeline
+from headrace.services.session import ProjectSession
 
 LISTED = {"node", "partition", "state", "verdict", "at", "reason"}
 

@@ -18,42 +18,22 @@ import msgspec
 import pytest
 from rich.cells import cell_len
 
-from headrace.cli import backfilling, checking, contracting, incident_pages
-from headrace.cli.commands import (
-    apply,
-    cancel,
-    demo,
-    diff,
-    doctor,
-    lineage,
-    ls,
-    pause,
-    plan,
-    quarantine,
-    read,
-    render,
-    runs,
-    schema,
-    sql,
-    status,
-    testing,
-    try_asset,
-    validate,
-    versions,
-    why,
-    withdraw,
-)
-from headrace.cli.moments import TimeFormatter
-from headrace.cli.page import CommandOutput
-from headrace.cli.running import render as render_run
-from headrace.cli.screen import Screen
-from headrace.operations import backfill_responses as b
-from headrace.operations import checks_responses as k
-from headrace.operations import contract_responses as c
-from headrace.operations import incident_responses as q
-from headrace.operations import inspections as i
-from headrace.operations import interventions as n
-from headrace.operations import responses as d
+from headrace.cli.commands import apply, assets, contract, declarations, doctor, explain, plans, quarantine, read, runs, start, status
+from headrace.cli.commands import backfills as commands_backfills
+from headrace.cli.commands import checks as commands_checks
+from headrace.cli.commands import incidents as commands_incidents
+from headrace.cli.commands import run as commands_run
+from headrace.cli.commands import why as commands_why
+from headrace.cli.output import CommandOutput, TimeFormatter
+from headrace.cli.run_results import render_run
+from headrace.cli.terminal import Screen
+from headrace.services import checks as k
+from headrace.services import responses as d
+from headrace.services.responses import backfills as b
+from headrace.services.responses import incidents as q
+from headrace.services.responses import inspections as i
+from headrace.services.responses import interventions as n
+from headrace.services.responses import repairs as c
 
 FIXTURES = Path(__file__).parent / "fixtures"
 WIDTHS = (60, 80, 120, 200)
@@ -696,23 +676,23 @@ RECURRED = msgspec.structs.replace(
     before=q.RecurrenceRow(id="INC-1", began_at=NOW - timedelta(days=40), restored_at=NOW - timedelta(days=38), done=["names accepted"]),
 )  # fmt: skip
 SCREENS: dict[str, tuple[Any, Callable[[Any, CommandOutput], None]]] = {
-    "backfill_planned": (BACKFILL, backfilling.render),
-    "backfill_partial": (BACKFILL_PARTIAL, backfilling.render),
+    "backfill_planned": (BACKFILL, commands_backfills.render_backfill),
+    "backfill_partial": (BACKFILL_PARTIAL, commands_backfills.render_backfill),
     "backfill_nothing": (
         msgspec.structs.replace(BACKFILL, state="nothing_due", assets=[], partitions_total=0, approval=None),
-        backfilling.render,
+        commands_backfills.render_backfill,
     ),
-    "backfills": (BACKFILLS, backfilling.listed),
-    "status_late": (status_response(), status._render),
-    "status_honest": (HONEST, status._render),
-    "status_one_cause": (ONE_CAUSE, status._render),
-    "status_served": (SERVED, status._render),
+    "backfills": (BACKFILLS, commands_backfills.render_backfills),
+    "status_late": (status_response(), status._render_status),
+    "status_honest": (HONEST, status._render_status),
+    "status_one_cause": (ONE_CAUSE, status._render_status),
+    "status_served": (SERVED, status._render_status),
     "status_paused": (
         status_response(
             paused=[d.PausedRow(node="flights_clean", reason="the vendor sends it again", by="ada", until=NOW + timedelta(hours=3))],
             next="headrace resume flights_clean",
         ),
-        status._render,
+        status._render_status,
     ),
     "status_nobody": (
         status_response(
@@ -721,12 +701,15 @@ SCREENS: dict[str, tuple[Any, Callable[[Any, CommandOutput], None]]] = {
             next="headrace validate",
             headline="No consumer is declared. Also open: files have errors (the applied version goes on).",
         ),
-        status._render,
+        status._render_status,
     ),
     "run": (RUN, render_run),
     "run_nothing_due": (d.RunResponse(now=NOW, run_id="13", state="nothing_due", attempts=[], published=[], rejected=[]), render_run),
-    "runs": ([run_row("flights", "held"), run_row("carrier_delays", "failed", n=18), run_row(None, "nothing_due", run="11")], runs._all),
-    "runs_one": ([run_row("flights", "held"), run_row("carrier_delays", "failed", n=18, error=ERROR)], runs._one),
+    "runs": (
+        [run_row("flights", "held"), run_row("carrier_delays", "failed", n=18), run_row(None, "nothing_due", run="11")],
+        runs._render_runs,
+    ),
+    "runs_one": ([run_row("flights", "held"), run_row("carrier_delays", "failed", n=18, error=ERROR)], runs._render_one_run),
     "runs_cancelled": (
         [
             msgspec.structs.replace(
@@ -737,57 +720,60 @@ SCREENS: dict[str, tuple[Any, Callable[[Any, CommandOutput], None]]] = {
                 cancel_reason="the vendor called",
             )
         ],
-        runs._one,
+        runs._render_one_run,
     ),
-    "pause": (PAUSED, pause.render),
-    "resume": (msgspec.structs.replace(PAUSED, paused=[]), pause.render),
-    "cancel": (CANCELLED, cancel._render),
-    "cancel_ended": (msgspec.structs.replace(CANCELLED, state="succeeded", by=None, reason=None), cancel._render),
-    "withdraw": (WITHDRAWN, withdraw._render),
-    "why": (WHY, why._render),
-    "why_ledger": (WHY_LEDGER, why._render),
-    "why_last": (msgspec.structs.replace(WHY, state="served", last=LONG_LEDGER), why._render),
-    "incidents": ([INCIDENT, RECURRED], lambda rows, page: incident_pages.listed(rows, page, every=True)),
-    "incidents_none": ([], lambda rows, page: incident_pages.listed(rows, page, every=False)),
-    "incident": (INCIDENT, incident_pages.one),
-    "incident_recurred": (RECURRED, incident_pages.one),
-    "quarantine": ([HELD, HELD], lambda rows, page: quarantine._render(rows, page, None)),
-    "quarantine_one": ([HELD], lambda rows, page: quarantine._render(rows, page, "flights@2013-02-11")),
-    "quarantine_accepted": (ACCEPTED, quarantine.decided),
-    "quarantine_dropped": (msgspec.structs.replace(ACCEPTED, state="dropped", published=[], rejected=[]), quarantine.decided),
-    "quarantine_empty": ([], lambda rows, page: quarantine._render(rows, page, None)),
-    "checks": (CHECKS, checking.listed),
-    "checks_none": ([], checking.listed),
-    "checks_challenge": (CHALLENGE, checking.challenged),
-    "checks_challenge_nothing": (NOTHING_CHALLENGED, checking.challenged),
-    "checks_unnoticed": (CHALLENGE, checking.unnoticed),
-    "checks_suggest": ([SUGGESTED, msgspec.structs.replace(SUGGESTED, consumers=[])], checking.suggested),
-    "checks_suggest_written": ([msgspec.structs.replace(SUGGESTED, written="assets/flights_clean.sql")], checking.suggested),
-    "validate": (VALIDATE, validate._render),
-    "validate_ok": (d.ValidateResponse(ok=True, counts=COUNTS, problems=[]), validate._render),
-    "ls": (NODES, ls._render),
-    "lineage": (LINEAGE, lineage._render),
-    "read": (READ, read._render),
-    "read_nothing": (NOTHING, read._render),
-    "render": (RENDER, render._render),
-    "try": (TRY, try_asset._render),
-    "apply": (APPLY, apply._render),
-    "apply_refused": (APPLY_REFUSED, apply._render),
-    "versions": (VERSIONS, versions._all),
-    "version": (VERSIONS[:1], versions._one),
-    "contract_accept": (NAMES_ACCEPTED, contracting.accepted),
-    "contract_infer": (INFERRED, contracting.inferred),
-    "plan": (APPLY.plan, plan._render),
+    "pause": (PAUSED, commands_run.render_paused),
+    "resume": (msgspec.structs.replace(PAUSED, paused=[]), commands_run.render_paused),
+    "cancel": (CANCELLED, commands_run._render_cancelled),
+    "cancel_ended": (msgspec.structs.replace(CANCELLED, state="succeeded", by=None, reason=None), commands_run._render_cancelled),
+    "withdraw": (WITHDRAWN, quarantine._render_withdrawn),
+    "why": (WHY, commands_why._render_why),
+    "why_ledger": (WHY_LEDGER, commands_why._render_why),
+    "why_last": (msgspec.structs.replace(WHY, state="served", last=LONG_LEDGER), commands_why._render_why),
+    "incidents": ([INCIDENT, RECURRED], lambda rows, page: commands_incidents.render_incidents(rows, page, every=True)),
+    "incidents_none": ([], lambda rows, page: commands_incidents.render_incidents(rows, page, every=False)),
+    "incident": (INCIDENT, commands_incidents.render_incident),
+    "incident_recurred": (RECURRED, commands_incidents.render_incident),
+    "quarantine": ([HELD, HELD], lambda rows, page: quarantine._render_quarantine(rows, page, None)),
+    "quarantine_one": ([HELD], lambda rows, page: quarantine._render_quarantine(rows, page, "flights@2013-02-11")),
+    "quarantine_accepted": (ACCEPTED, quarantine.render_decision),
+    "quarantine_dropped": (msgspec.structs.replace(ACCEPTED, state="dropped", published=[], rejected=[]), quarantine.render_decision),
+    "quarantine_empty": ([], lambda rows, page: quarantine._render_quarantine(rows, page, None)),
+    "checks": (CHECKS, commands_checks.render_checks),
+    "checks_none": ([], commands_checks.render_checks),
+    "checks_challenge": (CHALLENGE, commands_checks.render_challenge),
+    "checks_challenge_nothing": (NOTHING_CHALLENGED, commands_checks.render_challenge),
+    "checks_unnoticed": (CHALLENGE, commands_checks.render_unnoticed),
+    "checks_suggest": ([SUGGESTED, msgspec.structs.replace(SUGGESTED, consumers=[])], commands_checks.render_suggestions),
+    "checks_suggest_written": (
+        [msgspec.structs.replace(SUGGESTED, written="assets/flights_clean.sql")],
+        commands_checks.render_suggestions,
+    ),
+    "validate": (VALIDATE, declarations._render_problems),
+    "validate_ok": (d.ValidateResponse(ok=True, counts=COUNTS, problems=[]), declarations._render_problems),
+    "ls": (NODES, declarations._render_nodes),
+    "lineage": (LINEAGE, assets._render_lineage),
+    "read": (READ, read._render_rows),
+    "read_nothing": (NOTHING, read._render_rows),
+    "render": (RENDER, assets._render_sql),
+    "try": (TRY, assets._render_try),
+    "apply": (APPLY, apply._render_apply),
+    "apply_refused": (APPLY_REFUSED, apply._render_apply),
+    "versions": (VERSIONS, apply._render_versions),
+    "version": (VERSIONS[:1], apply._render_version),
+    "contract_accept": (NAMES_ACCEPTED, contract.render_accepted),
+    "contract_infer": (INFERRED, contract.render_inferred),
+    "plan": (APPLY.plan, plans._render_plan_page),
     "plan_nothing": (
         d.PlanResponse(changes=[], affects=d.Affects(), against="version 2", next="headrace status", now=NOW, clock="replay"),
-        plan._render,
+        plans._render_plan_page,
     ),
-    "demo": (DEMO, demo._render),
-    "test": (TESTS, testing._render),
-    "test_none": ([], testing._render),
-    "sql": (SQL, sql._render),
-    "attach": (ATTACH, sql._statement),
-    "diff": (DIFF, diff._render),
+    "demo": (DEMO, start._render_demo),
+    "test": (TESTS, assets._render_tests),
+    "test_none": ([], assets._render_tests),
+    "sql": (SQL, read._render_result),
+    "attach": (ATTACH, read._render_attach_statement),
+    "diff": (DIFF, plans._render_diff),
     "diff_nothing": (
         DIFF.__class__(
             asset="a",
@@ -802,10 +788,10 @@ SCREENS: dict[str, tuple[Any, Callable[[Any, CommandOutput], None]]] = {
             cells={},
             sample=[],
         ),
-        diff._render,
+        plans._render_diff,
     ),
-    "doctor": (DOCTOR, doctor._render),
-    "schema": ([i.SchemaRow(name="sources", files=["sources/**/*.yaml"], description="Sources", document={})], schema._all),
+    "doctor": (DOCTOR, doctor._render_examination),
+    "schema": ([i.SchemaRow(name="sources", files=["sources/**/*.yaml"], description="Sources", document={})], explain._render_schemas),
 }
 
 

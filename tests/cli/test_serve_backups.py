@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from serve_lab import FILES, deliver, project, response, serving, until, write
 
-from headrace.govern.identity import FILE
+from headrace.security.state import FILE
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 SECONDS = 60.0

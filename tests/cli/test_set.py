@@ -6,7 +6,7 @@ import pytest
 from clilab import Project
 
 from headrace.model import UsageError
-from headrace.operations.parameters import typed
+from headrace.services.render import typed
 
 
 def test_render_and_try_take_it_and_run_refuses_it(shop: Project) -> None:

@@ -117,18 +117,16 @@ def test_maintenance_that_fails_says_so_without_the_name_of_a_class(project: Pro
 
 
 MAY_NAME_CLASSES = {
-    "cli/failures.py": "a fault of Headrace's own, for who mends it",
-    "connect/apart.py": "the same",
+    "cli/terminal.py": "a fault of Headrace's own, for whoever mends it",
+    "connect/parser_process.py": "the same",
     "executors/dask.py": "the same, of another process",
-    "run/judging.py": "the same",
-    "observe/incidents/faults.py": "the same",
+    "runtime/evaluation.py": "the same",
+    "evidence/gathering.py": "the same",
     "engine/": "what the user's own code raises",
-    "operations/bench/given.py": "the types of what a test gives",
-    "schedule/": "for who simulates the core",
-    "govern/canonical.py": "for who calls it",
-    "operations/request_handler.py": "a field for programs",
-    "operations/handing_out.py": "a field for programs",
-    "connect/places.py": "compared, not told",
+    "scheduler/": "for whoever simulates the core",
+    "services/commands.py": "a field for programs",
+    "services/read_process.py": "a field for programs",
+    "connect/filesystems.py": "compared, not shown",
     "model/errors.py": "where they become words",
 }
 

@@ -14,7 +14,7 @@ from clilab import Project
 
 ATTACHED = """\
 import sys, duckdb
-from headrace.lake.extensions import load
+from headrace.lake.session import load
 connection = duckdb.connect()
 load(connection, "ducklake", "sqlite_scanner")
 for statement in sys.stdin.read().splitlines()[1:]:

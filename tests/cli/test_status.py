@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from clilab import Project
 
-from headrace.operations.responses import StatusResponse
+from headrace.services.responses import StatusResponse
 
 INTERFACE = {
     "now", "observed_at", "runtime", "clock", "consumers", "assets", "honest_availability", "honest_mean", "minutes_lost",

@@ -8,8 +8,7 @@ import random
 import pytest
 from rich.cells import cell_len
 
-from headrace.cli.screen import Screen
-from headrace.cli.tables import ColumnLayout, StyledCell, paragraph, table
+from headrace.cli.terminal import ColumnLayout, Screen, StyledCell, paragraph, table
 
 WIDTHS = (60, 80, 120, 200)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from headrace.cli.text import clean, clean_lines, joined, plural
+from headrace.cli.terminal import clean, clean_lines, joined, plural
 
 
 def test_no_control_character_survives() -> None:

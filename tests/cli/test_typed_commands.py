@@ -7,8 +7,8 @@ import shlex
 
 import pytest
 
-from headrace.cli.page import CommandOutput
-from headrace.cli.screen import Screen
+from headrace.cli.output import CommandOutput
+from headrace.cli.terminal import Screen
 
 
 @pytest.mark.parametrize("folder", ["", "/srv/p", "/srv/it's here"])

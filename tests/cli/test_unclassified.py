@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headrace.model import Contract, ContractColumn, Place
-from headrace.operations.unclassified import shown
+from headrace.services.quarantine import without_classified
 
 ROWS = [{"ID": "1", "mail": "ada@example.com", "e_mail": "ada@example.com", "note": "x"}, {"mail": "bo@example.com"}]
 
@@ -20,7 +20,7 @@ def _contract(*classified: str) -> Contract:
 
 def test_classified_values_are_never_shown() -> None:
     """Would catch: the values of a classified column that only its name's case tells apart, or that has been renamed without notice."""
-    assert shown(ROWS, None, raw=True) == ROWS
-    assert shown(ROWS, _contract(), raw=True) == ROWS
-    assert shown(ROWS, _contract("mail"), raw=True) == [{"ID": "1"}], "`e_mail` may be what `mail` was"
-    assert shown([{"MAIL": "a", "old_mail": "b", "old_id": 1}], _contract("mail"), raw=False) == [{"old_id": 1}]
+    assert without_classified(ROWS, None, raw=True) == ROWS
+    assert without_classified(ROWS, _contract(), raw=True) == ROWS
+    assert without_classified(ROWS, _contract("mail"), raw=True) == [{"ID": "1"}], "`e_mail` may be what `mail` was"
+    assert without_classified([{"MAIL": "a", "old_mail": "b", "old_id": 1}], _contract("mail"), raw=False) == [{"old_id": 1}]

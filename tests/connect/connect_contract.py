@@ -13,7 +13,7 @@ import pytest
 from connect_workbench import Outcome, Taken, Workbench
 
 from headrace.connect.deliveries import Drift, SourceSchema, TypeDrift, UnreadableFile
-from headrace.connect.unpack import UnpackLimits
+from headrace.connect.raw_files import UnpackLimits
 from headrace.model import ContractColumn
 
 Columns = dict[str, list[Any]]

@@ -12,7 +12,7 @@ import msgspec
 
 from headrace.connect.deliveries import DetectedDelivery, Drift, SourceSchema, TypeDrift, UnreadableFile
 from headrace.connect.ingest import PreparedDelivery, Result, explain_error, miscounted, prepare
-from headrace.connect.keep import keep
+from headrace.connect.raw_files import store_raw
 from headrace.lake.session import DuckDBSession
 
 
@@ -64,7 +64,7 @@ class Workbench:
 
     def take_file(self, name: str, pinned: SourceSchema | None = None, **more: Any) -> Outcome:
         """The same for a file that lies there."""
-        kept = keep(self.root, self.found(name), self.raw)
+        kept = store_raw(self.root, self.found(name), self.raw)
         result = prepare(Path(kept.path), name, connection=self.session.connection, temporary=self.temporary, pinned=pinned, **more)
         outcome = self.read(result)
         assert list(self.temporary.iterdir()) == [], "temporary files are left behind"

@@ -11,7 +11,7 @@ from exportlab import Bench
 
 from headrace.connect.exports import fence
 from headrace.engine import ErrorKind
-from headrace.run.messages import TaskOutcome
+from headrace.runtime.messages import TaskOutcome
 
 Row = dict[str, str | None]
 ORDERS = "select * from (values (1, 'ann', 1.5::double), (2, 'bob', 2.25)) as t(id, who, amount)"

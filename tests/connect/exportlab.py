@@ -19,11 +19,11 @@ from headrace.engine import InputData
 from headrace.engine.logs import OutputPipes
 from headrace.lake import PARTITION_COLUMN, FileRef
 from headrace.lake.staging import stage
-from headrace.run.executors.pool import WorkerSettings
-from headrace.run.folders import Folders
-from headrace.run.messages import ExportTask, TaskOutcome
-from headrace.run.steps.perform import perform
-from headrace.run.steps.worker_context import WorkerContext
+from headrace.runtime.folders import Folders
+from headrace.runtime.messages import ExportTask, TaskOutcome
+from headrace.runtime.steps.perform import perform
+from headrace.runtime.steps.worker_context import WorkerContext
+from headrace.runtime.worker_protocol import WorkerSettings
 
 INTERVAL = "2013-02-11"
 ZONE = "America/New_York"
@@ -32,7 +32,7 @@ import sys
 from pathlib import Path
 import msgspec
 from exportlab import Bench
-from headrace.run.messages import ExportTask
+from headrace.runtime.messages import ExportTask
 bench = Bench(Path(sys.argv[1]))
 outcome = bench.perform(msgspec.json.decode(sys.stdin.buffer.read(), type=ExportTask))
 print(outcome.state, outcome.error, flush=True)

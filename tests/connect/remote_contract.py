@@ -17,12 +17,12 @@ import msgspec
 import pytest
 from connect_workbench import Outcome, Taken, Workbench
 
+from headrace.connect.connectors import Access, Unavailable, connector_of
 from headrace.connect.deliveries import CannotRead, DetectedDelivery, Drift, SourceSchema, TypeDrift, UnreadableFile
 from headrace.connect.ingest import prepare
-from headrace.connect.keep import keep_fetched
-from headrace.connect.kinds import Access, Unavailable, kind_of
-from headrace.govern.secrets import Secrets
+from headrace.connect.raw_files import store_fetched
 from headrace.model import Source
+from headrace.security.secrets import Secrets
 
 CANARY = "canary-8f3a1c-not-in-any-text"
 """The secret that every source of the contract authenticates with, as the environment variable REMOTE_SECRET."""
@@ -101,15 +101,15 @@ class RemoteBench:
         )
 
     def observe(self, known: Mapping[str, tuple[str, str]] | None = None, wanted: Sequence[str] = ("*",)) -> tuple[DetectedDelivery, ...]:
-        return kind_of(self.remote.source).observe(self.access, wanted, known or {}).found
+        return connector_of(self.remote.source).observe(self.access, wanted, known or {}).found
 
     def fetch(self, found: DetectedDelivery, pinned: SourceSchema | None = None) -> Outcome:
         """One delivery from the source to its rows."""
         try:
-            fetched = kind_of(self.remote.source).fetch(self.access, found)
+            fetched = connector_of(self.remote.source).fetch(self.access, found)
         except CannotRead as error:
             return error.value
-        kept = keep_fetched(fetched.path, self.bench.raw)
+        kept = store_fetched(fetched.path, self.bench.raw)
         result = prepare(
             Path(kept.path), fetched.name, connection=self.bench.session.connection, temporary=self.bench.temporary, pinned=pinned
         )
@@ -321,7 +321,7 @@ def _wait_until(happened: Any) -> None:
 def _fetch_alone(told: str) -> None:
     source, connection, result, temporary = msgspec.json.decode(told, type=tuple[Source, dict[str, Any], DetectedDelivery, str])
     access = Access(source=source, connection=connection, secrets=Secrets(Path(temporary)), temporary=Path(temporary), now_us=0)
-    kind_of(source).fetch(access, result)
+    connector_of(source).fetch(access, result)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 from connect_workbench import Taken, Workbench
 
-from headrace.connect.adapting import Adapted
 from headrace.connect.deliveries import Drift
 from headrace.connect.formats.registry import FileHeader
+from headrace.connect.schemas import Adapted
 
 FIRST = [{"id": 1, "delay": 5, "gone": "x"}, {"id": 2, "delay": 7, "gone": "y"}]
 LATER = [{"late": 9, "id": 3, "more": 1.5, "none": None}, {"late": 11, "id": 4, "more": None, "none": None}]

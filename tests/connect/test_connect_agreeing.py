@@ -8,7 +8,7 @@ import pytest
 from connect_workbench import Outcome, Taken, Workbench
 
 from headrace.connect.deliveries import Lesson, TypeDrift
-from headrace.connect.keep import keep
+from headrace.connect.raw_files import store_raw
 from headrace.model.nodes import ContractColumn
 
 GOOD = b"id,day,amount\n1,2025-01-01,1.5\n2,2025-01-02,2.5\n"
@@ -87,7 +87,7 @@ def test_a_file_of_several_intervals_counts_once(bench: Workbench) -> None:
     samples = []
     for name, data, times in (("x.csv", GOOD, 1), ("y.csv", BAD, 3), ("z.csv", GOOD, 1)):
         bench.deliver(data, name)
-        path = Path(keep(bench.root, bench.found(name), bench.raw).path)
+        path = Path(store_raw(bench.root, bench.found(name), bench.raw).path)
         samples += [(path, name)] * times
     taken = bench.take(GOOD, "x.csv", samples=samples)
     assert lesson(taken).deliveries == ("x.csv", "y.csv", "z.csv")

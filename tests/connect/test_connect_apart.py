@@ -11,16 +11,16 @@ import pytest
 from connect_workbench import Taken, Workbench
 from poison_books import GOOD, bomb, far_cell
 
-from headrace.connect import apart
-from headrace.connect.apart import POISON, Parser
+from headrace.connect import parser_process
 from headrace.connect.deliveries import CannotRead, UnreadableFile
-from headrace.connect.unpack import Opened, UnpackLimits
+from headrace.connect.parser_process import POISON, Parser
+from headrace.connect.raw_files import Opened, UnpackLimits
 
 
 @pytest.fixture
 def parser(monkeypatch: pytest.MonkeyPatch) -> Iterator[Parser]:
     made = Parser()
-    monkeypatch.setattr(apart, "PARSER", made)
+    monkeypatch.setattr(parser_process, "PARSER", made)
     yield made
     made.stop()
 

@@ -8,7 +8,7 @@ import pytest
 from connect_workbench import Outcome, Taken, Workbench
 
 from headrace.connect.deliveries import Drift, UnreadableFile
-from headrace.connect.encodings import legacy_encoding
+from headrace.connect.text_files import legacy_encoding
 
 ROWS = "id,who\n1,Zoë\n2,Bo\n"
 FIXED = {"columns": [{"name": "id", "width": 1, "type": "bigint"}, {"name": "who", "width": 3}], "encoding": "latin-1"}

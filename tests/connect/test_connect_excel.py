@@ -14,7 +14,7 @@ from connect_workbench import Taken, Workbench
 
 from headrace.connect.deliveries import Drift, TypeDrift, UnreadableFile
 from headrace.connect.ingest import PreparedDelivery, prepare
-from headrace.connect.unpack import UnpackLimits
+from headrace.connect.raw_files import UnpackLimits
 
 LEGACY = Path(__file__).resolve().parents[3] / "shared/data/legacy/xlsx"
 

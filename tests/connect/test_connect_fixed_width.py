@@ -8,7 +8,7 @@ import pytest
 from connect_workbench import Outcome, Taken, Workbench
 
 from headrace.connect.deliveries import TypeDrift, UnreadableFile
-from headrace.connect.unpack import UnpackLimits
+from headrace.connect.raw_files import UnpackLimits
 
 LEGACY = Path(__file__).resolve().parents[3] / "shared/data/legacy"
 COLUMNS = [{"name": "id", "width": 4}, {"name": "amount", "width": 8, "type": "decimal(9,2)", "scale": 2}, {"name": "who", "width": 5}]

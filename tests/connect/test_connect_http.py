@@ -19,14 +19,13 @@ from http_server_lab import Asked, Reply, Server, http_date, reply
 
 from headrace.connect import http as http_kind
 from headrace.connect import http_client
-from headrace.connect.arrival import claimed
-from headrace.connect.deliveries import CannotRead, DetectedDelivery, Observation
-from headrace.connect.http_rate import NotYet, RateLimiter
+from headrace.connect.connectors import Access, Unavailable, connector_of
+from headrace.connect.deliveries import CannotRead, DetectedDelivery, Observation, claimed_arrival
+from headrace.connect.http_client import NotYet, RateLimiter
 from headrace.connect.http_records import records_in
-from headrace.connect.http_request import on_same_server, with_query
-from headrace.connect.kinds import Access, Unavailable, kind_of
-from headrace.govern.secrets import Secrets
+from headrace.connect.http_requests import on_same_server, with_query
 from headrace.model import Grain, PartitionSpec, Place, Source
+from headrace.security.secrets import Secrets
 
 TOKEN = "canary-token-of-http"
 FEBRUARY_2013_US = 1_360_844_400_000_000
@@ -63,12 +62,12 @@ class Far:
         return Access(source=source, connection={}, secrets=Secrets(self.bench.root), temporary=self.bench.temporary, now_us=now)
 
     def observe(self, source: Source, wanted: list[str] | None = None, known: dict[str, tuple[str, str]] | None = None) -> Observation:
-        return kind_of(source).observe(self.access(source), wanted or ["*"], known or {})
+        return connector_of(source).observe(self.access(source), wanted or ["*"], known or {})
 
     def fetch(self, source: Source, key: str = "*") -> tuple[str, bytes]:
         """The name and the bytes."""
         try:
-            fetched = kind_of(source).fetch(self.access(source), DetectedDelivery("api", key, "x", -1, 0))
+            fetched = connector_of(source).fetch(self.access(source), DetectedDelivery("api", key, "x", -1, 0))
         finally:
             left = [path.name for path in self.bench.temporary.iterdir()]
         data = fetched.path.read_bytes()
@@ -303,7 +302,7 @@ def test_a_pause_is_told_by_the_stores_clock(far: Far, server: Server) -> None:
     source = far.source("/x", {})
     access = msgspec.structs.replace(far.access(source), now_us=FEBRUARY_2013_US)
     for said in ("left alone until 2013-02-14 12:30:", "asked again from 2013-02-14 12:"):
-        assert said in str(unavailable(lambda: kind_of(source).observe(access, ["*"], {})))
+        assert said in str(unavailable(lambda: connector_of(source).observe(access, ["*"], {})))
 
 
 def test_a_pause_is_not_cut_short_by_a_wall_clock_that_jumps(far: Far, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -404,7 +403,7 @@ def test_a_last_modified_in_the_future_counts_as_now(far: Far, server: Server) -
     server.answers["/x"] = reply("[]", Last_Modified=http_date(time.time() + 90_000))
     (result,) = far.observe(far.source("/x", {})).found
     now = time.time_ns() // 1000
-    assert result.modified_us > now and claimed(result.modified_us, now) == now
+    assert result.modified_us > now and claimed_arrival(result.modified_us, now) == now
 
 
 @pytest.mark.parametrize("said", ["yesterday", "Thu, 99 Foo 9999 99:99:99 GMT", "", "Mon, 01 Jan 0001 00:00:00 GMT"])
@@ -608,7 +607,7 @@ def test_a_server_that_repeats_what_it_was_asked_with(far: Far, server: Server) 
         source = far.source(path, {"records": "$.items", "headers": {"X-Token": "${HTTP_TOKEN}"}})
         access = far.access(source)
         with pytest.raises((Unavailable, CannotRead)) as caught:
-            kind_of(source).fetch(access, DetectedDelivery("api", "*", "x", -1, 0))
+            connector_of(source).fetch(access, DetectedDelivery("api", "*", "x", -1, 0))
         assert TOKEN not in access.secrets.scrubbed(str(caught.value))
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from headrace.connect import http_streaming
+from headrace.connect import http_records
 from headrace.connect.deliveries import CannotRead
-from headrace.connect.http_streaming import records_of_stream
+from headrace.connect.http_records import records_of_stream
 
 SIGNS = 'ab"\\\n\r\t{}[],: é☃'
 
@@ -18,8 +18,8 @@ SIGNS = 'ab"\\\n\r\t{}[],: é☃'
 @pytest.fixture(autouse=True)
 def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that small documents have many windows, and records larger than one."""
-    monkeypatch.setattr(http_streaming, "WINDOW_BYTES", 64)
-    monkeypatch.setattr(http_streaming, "RECORD_BYTES_MAX", 4096)
+    monkeypatch.setattr(http_records, "WINDOW_BYTES", 64)
+    monkeypatch.setattr(http_records, "RECORD_BYTES_MAX", 4096)
 
 
 def cut(data: bytes, path: str, size: int = 7) -> list[Any]:

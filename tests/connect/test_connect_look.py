@@ -12,11 +12,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from headrace.connect.arrival import arrival, claimed
-from headrace.connect.deliveries import CannotRead, DetectedDelivery, Observation
+from headrace.connect.deliveries import CannotRead, DetectedDelivery, Observation, arrival, claimed_arrival
 from headrace.connect.files import NOTES_MAX, observe
-from headrace.connect.keep import ChangedWhileRead, keep
-from headrace.connect.pattern import compile_pattern
+from headrace.connect.patterns import compile_pattern
+from headrace.connect.raw_files import ChangedWhileRead, store_raw
 from headrace.model import Complete, Grain, NotBuilt, PartitionSpec, Place, ProjectError, Source
 
 SECOND = 1_000_000
@@ -286,7 +285,7 @@ def test_a_folder_that_had_files_and_is_gone(tmp_path: Path) -> None:
 
 def test_the_look_needs_no_duckdb() -> None:
     """Would catch: two SQLite libraries in the leader, which looks (LAKE.md)."""
-    code = "import sys, headrace.connect.files, headrace.connect.arrival; assert not {'duckdb', 'pyarrow', 'sqlglot'} & set(sys.modules)"
+    code = "import sys, headrace.connect.files, headrace.connect.deliveries; assert not {'duckdb', 'pyarrow', 'sqlglot'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
@@ -383,11 +382,11 @@ def test_a_marker_says_when(tmp_path: Path, marker: str) -> None:
 
 def test_arrival() -> None:
     """Would catch: a late file called punctual because of its own time, and one that waited for us called late."""
-    assert arrival(claimed(50, 100), observed_us=100, last_unseen_us=None) == 50
-    assert arrival(claimed(50, 100), observed_us=100, last_unseen_us=40) == 50
-    assert arrival(claimed(50, 100), observed_us=100, last_unseen_us=80) == 80, "it wasn't there at 80, whatever it claims"
-    assert arrival(claimed(500, 100), observed_us=100, last_unseen_us=80) == 100, "a time after now counts as now"
-    assert arrival(claimed(500, 100), observed_us=90, last_unseen_us=80) == 90
+    assert arrival(claimed_arrival(50, 100), observed_us=100, last_unseen_us=None) == 50
+    assert arrival(claimed_arrival(50, 100), observed_us=100, last_unseen_us=40) == 50
+    assert arrival(claimed_arrival(50, 100), observed_us=100, last_unseen_us=80) == 80, "it wasn't there at 80, whatever it claims"
+    assert arrival(claimed_arrival(500, 100), observed_us=100, last_unseen_us=80) == 100, "a time after now counts as now"
+    assert arrival(claimed_arrival(500, 100), observed_us=90, last_unseen_us=80) == 90
 
 
 # -- what is kept
@@ -405,7 +404,7 @@ def test_bytes_are_kept_once_by_content(tmp_path: Path) -> None:
     raw = tmp_path / ".headrace/raw"
     put(tmp_path, "landing/a", b"same")
     put(tmp_path, "landing/b", b"same")
-    item, other = (keep(tmp_path, found_at(tmp_path, f"landing/{name}"), raw) for name in "ab")
+    item, other = (store_raw(tmp_path, found_at(tmp_path, f"landing/{name}"), raw) for name in "ab")
     assert item == other
     assert item.sha256 == hashlib.sha256(b"same").hexdigest()
     assert Path(item.path) == raw / item.sha256[:2] / item.sha256
@@ -425,7 +424,7 @@ def test_a_file_that_changed_since_the_look_is_not_kept(tmp_path: Path) -> None:
     ):
         change()
         with pytest.raises(ChangedWhileRead):
-            keep(tmp_path, result, raw)
+            store_raw(tmp_path, result, raw)
     assert [file for file in raw.rglob("*") if file.is_file()] == []
 
 
@@ -438,21 +437,21 @@ def test_links_and_pipes_put_there_after_the_look(tmp_path: Path) -> None:
     (root / "landing/a").unlink()
     (root / "landing/a").symlink_to(secret)
     with pytest.raises(CannotRead):
-        keep(root, result, raw)
+        store_raw(root, result, raw)
     (root / "landing/a").unlink()
     os.mkfifo(root / "landing/a")
     with pytest.raises(CannotRead):
-        keep(root, result, raw)
+        store_raw(root, result, raw)
     (root / "landing/a").unlink()
     (root / "landing").rmdir()
     (root / "landing").symlink_to(secret.parent)
     with pytest.raises(CannotRead):
-        keep(root, result, raw)
+        store_raw(root, result, raw)
 
 
 def test_a_delivery_that_is_too_large(tmp_path: Path) -> None:
     """Would catch: a disk filled by one file."""
     put(tmp_path, "landing/a", b"x" * 1001)
     with pytest.raises(CannotRead) as refused:
-        keep(tmp_path, found_at(tmp_path, "landing/a"), tmp_path / "raw", bytes_max=1000)
+        store_raw(tmp_path, found_at(tmp_path, "landing/a"), tmp_path / "raw", bytes_max=1000)
     assert refused.value.value.code == "delivery_too_large"

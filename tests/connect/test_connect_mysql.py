@@ -13,8 +13,8 @@ import pytest
 from connect_workbench import Taken, Workbench
 from remote_contract import CANARY, Remote, RemoteBench
 
-from headrace.connect.kinds import Unavailable
-from headrace.connect.rows_wanted import SourceRows
+from headrace.connect.connectors import Unavailable
+from headrace.connect.databases import SourceRows
 from headrace.model import Grain, PartitionSpec, Place, Source
 
 pymysql = pytest.importorskip("pymysql")
@@ -128,7 +128,7 @@ def test_statements_are_quoted_for_mysql() -> None:
 )
 def test_rows_of_a_real_server(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Would catch: what only a real server does: types, sign, character sets, a cursor that holds all rows."""
-    from headrace.connect.engines.address import address_of
+    from headrace.connect.engines.engine import address_of
 
     monkeypatch.setenv("WHOLE", os.environ["HEADRACE_TEST_MYSQL"])
     far = _far(bench, "${WHOLE}")

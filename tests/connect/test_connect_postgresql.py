@@ -14,8 +14,8 @@ from connect_workbench import Taken, Workbench
 from postgres_cluster import Database
 from remote_contract import CANARY, Remote, RemoteBench, RemoteContract, Row
 
+from headrace.connect.connectors import Unavailable
 from headrace.connect.deliveries import UnreadableFile
-from headrace.connect.kinds import Unavailable
 from headrace.model import Grain, PartitionSpec, Place, Source
 
 PLACE = Place(file="sources/x.yaml")
@@ -372,11 +372,11 @@ def test_a_long_value_and_many_rows(bank: Bank) -> None:
 
 def test_one_snapshot_is_read(bank: Bank) -> None:
     """Would catch: a look at a table while it is changed that mixes both states: summary and columns come from one transaction."""
-    from headrace.connect.engines.engine import connected
+    from headrace.connect.engines.engine import connect_source
 
     bank.run("create table t (n int)", "insert into t values (1)")
     far = bank.far(table="t")
-    with connected(far.access) as engine:
+    with connect_source(far.access) as engine:
         assert engine.rows("select count(*) from t", {}) == [(1,)]
         bank.run("insert into t values (2)")
         target = far.bench.temporary / "x.parquet"

@@ -14,7 +14,7 @@ import pytest
 from connect_workbench import Taken, Workbench
 from remote_contract import CANARY, Remote, RemoteBench, RemoteContract, Row
 
-from headrace.connect.kinds import Unavailable
+from headrace.connect.connectors import Unavailable
 from headrace.model import Grain, PartitionSpec, Place, Source
 
 boto3 = pytest.importorskip("boto3")

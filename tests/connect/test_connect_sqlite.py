@@ -15,8 +15,8 @@ import pytest
 from connect_workbench import Taken, Workbench
 from remote_contract import Remote, RemoteBench, RemoteContract, Row
 
+from headrace.connect.connectors import Unavailable
 from headrace.connect.deliveries import CannotRead, UnreadableFile
-from headrace.connect.kinds import Unavailable
 from headrace.model import Grain, PartitionSpec, Place, Source
 
 PLACE = Place(file="sources/x.yaml")
@@ -300,7 +300,7 @@ def test_where_a_file_is(erp: sqlite3.Connection, far: Far, tmp_path: Path) -> N
 
 def test_a_failed_copy_leaves_no_file(tmp_path: Path) -> None:
     """Would catch: half a Parquet file that the next one trips over."""
-    from headrace.connect.engines.rows_to_parquet import ValueColumn, rows_to_parquet
+    from headrace.connect.engines.parquet_files import ValueColumn, rows_to_parquet
 
     with pytest.raises(CannotRead):
         rows_to_parquet([ValueColumn("a", pa.int64())], [[(1,)], [("x",)]], tmp_path / "x.parquet")

@@ -106,7 +106,7 @@ class TestCsv(FileContract):
         def fails(*_: object) -> None:
             raise duckdb.OutOfMemoryException("Out of Memory Error: failed to allocate data of size 1 MiB")
 
-        monkeypatch.setattr("headrace.run.steps.export._written", fails)
+        monkeypatch.setattr("headrace.runtime.steps.perform._written", fails)
         outcome = bench.perform(bench.task(self.declared(), bench.rows(ORDERS)))
         self.failed(outcome, "")
         assert outcome.error is not None

@@ -7,8 +7,8 @@ import random
 import duckdb
 import pytest
 
-from headrace.connect import learn
-from headrace.connect.learn import learn_types
+from headrace.connect import type_inference
+from headrace.connect.type_inference import infer_types
 
 COLUMNS = {
     "whole": ["1", "2", "3", "4", "5", "6"],
@@ -29,15 +29,15 @@ COLUMNS = {
 def test_a_sample_and_all_values_show_the_same(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     """Would catch: a first delivery that is held for its own types, or a column of numbers that becomes text. One type may differ: a
     column that holds nothing in the sample stays text."""
-    monkeypatch.setattr(learn, "SAMPLE_ROWS", 3)
+    monkeypatch.setattr(type_inference, "SAMPLE_ROWS", 3)
     names = list(COLUMNS)
     rows = list(zip(*COLUMNS.values(), strict=True))
     random.Random(seed).shuffle(rows)
     with duckdb.connect() as connection:
         connection.execute(f"CREATE TABLE t ({', '.join(f'c{n} VARCHAR' for n in range(1, len(names) + 1))})")
         connection.executemany(f"INSERT INTO t VALUES ({', '.join('?' * len(names))})", rows)
-        whole = learn_types(connection, "t", len(names))
-        sample = learn_types(connection, "t", len(names), sampled=True)
+        whole = infer_types(connection, "t", len(names))
+        sample = infer_types(connection, "t", len(names), sampled=True)
     differ = {name for name, item, other in zip(names, whole.types, sample.types, strict=True) if item != other}
     assert differ <= {"empty at first"}, f"seed {seed}"
     assert (sample.null, sample.date_format) == (whole.null, whole.date_format), f"seed {seed}"

@@ -22,11 +22,10 @@ from page_lab import ROOT, pages, spans
 
 from benchmarks.results import ORDER
 from headrace import Context
-from headrace.cli.command_table import BY_NAME
-from headrace.cli.options import FLAGS, VALUES
-from headrace.cli.parsing import Option, parameters
-from headrace.model.described import SECTIONS
-from headrace.operations.explain import codes
+from headrace.cli.command_table import BY_NAME, FLAGS, VALUES
+from headrace.cli.invocation import Option, parameters_of
+from headrace.model.file_descriptions import SECTIONS
+from headrace.services.explain import codes
 from headrace.web.openapi import description
 
 SOURCE = ROOT / "src" / "headrace"
@@ -76,8 +75,8 @@ WITH_ACTIONS = {"audit", "backfills", "connections", "contract", "db", "exports"
 
 @cache
 def options_of(name: str) -> frozenset[str]:
-    command = importlib.import_module(BY_NAME[name].module).command
-    said = [parameter.said for parameter in parameters(command) if isinstance(parameter.said, Option)]
+    command = BY_NAME[name].load()
+    said = [parameter.said for parameter in parameters_of(command) if isinstance(parameter.said, Option)]
     return frozenset(option for item in said for option in (item.name, item.short) if option)
 
 

@@ -10,7 +10,7 @@ from page_lab import ROOT, Shell
 from test_inline_claims import options_of
 
 from headrace.cli.command_table import NOT_BUILT
-from headrace.govern.secrets import SecretMissing, Secrets
+from headrace.security.secrets import SecretMissing, Secrets
 from headrace.web.data import DataAsked
 from headrace.web.openapi import description
 

@@ -10,37 +10,40 @@ import msgspec
 import pytest
 from page_lab import ROOT, pages
 
-from headrace.connect import apart, filesystems, http, http_rate, http_resume, keep, routed, settle
+from headrace.checks import audit, metrics, profiles
+from headrace.checks import restatement as redelivered
+from headrace.checks.anomalies import categories, expectations, times, young_series
+from headrace.checks.anomalies.columns import HELD as NEW_CATEGORY_SHARE
+from headrace.connect import files, filesystems, http, http_client, http_requests, parser_process, raw_files, row_partitions
+from headrace.connect.engines import parquet_files
 from headrace.connect.engines import postgresql as postgresql_source
-from headrace.connect.engines import rows_to_parquet
 from headrace.connect.exports import excel as excel_export
-from headrace.connect.formats import json_records, sheets, xml
+from headrace.connect.formats import json_records, workbook_files, xml
 from headrace.engine import command
-from headrace.govern import redaction
-from headrace.model import partitions
+from headrace.incidents import notifications, updates
+from headrace.incidents.diagnosis import attribution
+from headrace.incidents.evidence import arrivals
+from headrace.incidents.evidence import attempts as evidence_attempts
+from headrace.model import common_fields
 from headrace.model.nodes import Backups, Settings
-from headrace.observe import observed
-from headrace.observe.diagnosis import attribution
-from headrace.observe.incidents import arrivals, history, keeping
-from headrace.observe.notifications import deciding, queueing
-from headrace.operations import availability, estimates, serving
-from headrace.quality import audit, metrics, profiles
-from headrace.quality import restating as redelivered
-from headrace.quality.anomalies import forecasting, limits, recoded, tied, trending, young
-from headrace.quality.anomalies.alone import HELD as NEW_CATEGORY_SHARE
-from headrace.run import garbage, graph, lake_files, maintenance, polling, reclaiming, retiring
-from headrace.run.executors import choosing, dask, watching
-from headrace.run.notifications import sending
-from headrace.run.overlays import outcome, overlay
-from headrace.run.steps import lasting, oddities, rename_evidence, restated
-from headrace.run.traces import emitter
-from headrace.schedule import pools, retry
-from headrace.schedule.simulation import happenings, world
+from headrace.runtime import garbage, history_retention, leadership, maintenance, observations, traces
+from headrace.runtime import graph as runtime_graph
+from headrace.runtime.executors import dask, workers
+from headrace.runtime.notifications import channels
+from headrace.runtime.overlays import backfill, overlay
+from headrace.runtime.steps import anomalies, restatements, sources
+from headrace.scheduler import attempts as scheduler_attempts
+from headrace.scheduler import graph as scheduler_graph
+from headrace.scheduler.simulation import random_scenarios, simulator
+from headrace.security import secrets
+from headrace.services import estimates, serving, status_facts
+from headrace.slo import freshness
 from headrace.store import lease
 from headrace.store.engines import sqlite
-from headrace.store.queries import durations, restating
-from headrace.store.queries.metrics import VERSIONS_MAX
-from headrace.web import metrics as scraped
+from headrace.store.queries import attempts as stored_attempts
+from headrace.store.queries import deliveries
+from headrace.store.queries.quality import VERSIONS_MAX
+from headrace.web import monitoring as scraped
 
 GIB, MIB = 2**30, 2**20
 HOUR_US = 3_600 * 1_000_000
@@ -49,87 +52,90 @@ QUOTED = [
     ("docs/how-to/deploy.md", f"for up to {serving.GRACE_SECONDS:.0f} s"),
     ("docs/how-to/deploy.md", f"followed after {lease.LEASE_SECONDS:.0f} s"),
     ("docs/how-to/deploy.md", f"hasn't been renewed for {lease.LEASE_SECONDS:.0f} s"),
-    ("docs/how-to/deploy.md", f"last {observed.OBSERVATIONS_USED} gaps between observations"),
+    ("docs/how-to/deploy.md", f"last {freshness.OBSERVATIONS_FOR_CADENCE_MAX} gaps between observations"),
     ("docs/how-to/dask.md", f"no workers within {dask.WORKERS_SECONDS:.0f} seconds"),
-    ("docs/how-to/files.md", f"at most {partitions.KEY_CHARACTERS_MAX:,} characters"),
+    ("docs/how-to/files.md", f"at most {common_fields.KEY_CHARACTERS_MAX:,} characters"),
     ("docs/how-to/http-api.md", f"waits at most {http.LOOK_PATIENCE:.0f} s for an answer"),
-    ("docs/how-to/http-api.md", f"waits, up to {http_rate.WAIT_SECONDS_MAX:.0f} s at a time"),
+    ("docs/how-to/http-api.md", f"waits, up to {http_client.WAIT_SECONDS_MAX:.0f} s at a time"),
     ("docs/how-to/http-api.md", f"more than {http.PAGE_BYTES_MAX // MIB} MiB in one of several pages"),
-    ("docs/how-to/http-api.md", f"more than {keep.DELIVERY_BYTES_MAX // GIB} GiB in all"),
-    ("docs/how-to/databases.md", f"the type of its first {rows_to_parquet.BATCH_ROWS:,} values"),
+    ("docs/how-to/http-api.md", f"more than {raw_files.DELIVERY_BYTES_MAX // GIB} GiB in all"),
+    ("docs/how-to/databases.md", f"the type of its first {parquet_files.BATCH_ROWS:,} values"),
     ("docs/how-to/databases.md", f"more than {postgresql_source.DECIMAL_DIGITS_MAX} digits"),
     ("docs/how-to/databases.md", f"than {postgresql_source.DECIMALS_OF_ANY} decimals"),
     ("docs/how-to/command-assets.md", f"At most {command.EVENTS_BYTES_MAX // MIB} MiB of events is read"),
     ("docs/how-to/postgresql.md", f"for {sqlite.BUSY_SECONDS:.0f} seconds at most"),
-    ("docs/how-to/metrics.md", {1.0: "at most once a second"}[scraped.FRESH_SECONDS]),
-    ("docs/how-to/notify.md", f"More than {deciding.FLOOD_MAX} messages an hour"),
-    ("docs/how-to/notify.md", {7: "is more than seven days away"}[queueing.AHEAD_US // (24 * HOUR_US)]),
-    ("docs/how-to/notify.md", {7: "still open seven days before the deadline"}[queueing.AHEAD_US // (24 * HOUR_US)]),
-    ("docs/explanation/anomalies.md", f"the same in at least {recoded.HOLD_MIN} deliveries"),
-    ("docs/explanation/anomalies.md", f"({young.SAME_ROWS_MIN} or more; with fewer than {young.ROWS_MIN} rows: about the same number)"),
-    ("docs/how-to/excel.md", f"unpacks to more than {sheets.WORKBOOK_BYTES_MAX // GIB} GiB"),
+    ("docs/how-to/metrics.md", {1.0: "at most once a second"}[scraped.METRICS_FRESH_SECONDS]),
+    ("docs/how-to/notify.md", f"More than {notifications.FLOOD_MAX} messages an hour"),
+    ("docs/how-to/notify.md", {7: "is more than seven days away"}[notifications.AHEAD_US // (24 * HOUR_US)]),
+    ("docs/how-to/notify.md", {7: "still open seven days before the deadline"}[notifications.AHEAD_US // (24 * HOUR_US)]),
+    ("docs/explanation/anomalies.md", f"the same in at least {categories.HOLD_MIN} deliveries"),
+    (
+        "docs/explanation/anomalies.md",
+        f"({young_series.SAME_ROWS_MIN} or more; with fewer than {young_series.ROWS_MIN} rows: about the same number)",
+    ),
+    ("docs/how-to/excel.md", f"unpacks to more than {workbook_files.WORKBOOK_BYTES_MAX // GIB} GiB"),
     ("docs/how-to/exports.md", f"More than {excel_export.ROWS_MAX:,} rows are an error"),
     ("docs/how-to/exports.md", f"more than {excel_export._DIGITS} digits"),
-    ("docs/how-to/drift.md", f"up to {rename_evidence.ROWS_MAX:,} rows of each are read"),
-    ("docs/how-to/incidents.md", f"finds at least {history.LEAST} intervals"),
-    ("docs/how-to/operate.md", f"from the last {durations.WINDOW} that succeeded"),
-    ("docs/how-to/traces.md", {3.0: "three seconds at its end"}[emitter.LAST_SECONDS]),
-    ("docs/explanation/durability.md", f"a server every {lake_files.SERVER_EVERY_SECONDS:.0f} seconds"),
-    ("docs/explanation/durability.md", f"for at most {lake_files.ROTATION_SECONDS * 1000:.0f} ms a pass"),
-    ("docs/explanation/durability.md", f"a server tries every {retry.ENVIRONMENT_WAIT_US // 1_000_000} seconds"),
+    ("docs/how-to/drift.md", f"up to {sources.ROWS_MAX:,} rows of each are read"),
+    ("docs/how-to/incidents.md", f"finds at least {evidence_attempts.HISTORY_INTERVALS_MIN} intervals"),
+    ("docs/how-to/operate.md", f"from the last {stored_attempts.DURATIONS_WINDOW} that succeeded"),
+    ("docs/how-to/traces.md", {3.0: "three seconds at its end"}[traces.LAST_SECONDS]),
+    ("docs/explanation/durability.md", f"a server every {maintenance.SERVER_EVERY_SECONDS:.0f} seconds"),
+    ("docs/explanation/durability.md", f"for at most {maintenance.ROTATION_SECONDS * 1000:.0f} ms a pass"),
+    ("docs/explanation/durability.md", f"a server tries every {scheduler_attempts.ENVIRONMENT_WAIT_US // 1_000_000} seconds"),
     ("docs/explanation/durability.md", {300.0: "five minutes at most"}[serving.PATIENCE_SECONDS]),
-    ("docs/explanation/performance.md", f"{retiring.ROWS_MAX} attempts per transaction"),
+    ("docs/explanation/performance.md", f"{history_retention.ROWS_MAX} attempts per transaction"),
     ("docs/explanation/diagnosis.md", f"for {attribution.CHANGED_US[attribution.Grain.DAY] // HOUR_US} hours after the change"),
     ("docs/explanation/diagnosis.md", f"for {attribution.CHANGED_LONG_US // (24 * HOUR_US)} days after it"),
-    ("docs/explanation/anomalies.md", {1.5: "at least half as many rows again"}[oddities.MORE_TIMES]),
-    ("docs/how-to/drift.md", {0.1: "only where a tenth of its rows are gone"}[restated.MUCH_CHANGED]),
-    ("docs/explanation/anomalies.md", f"| {limits.HISTORY_HOLD_MIN} and more |"),
-    ("docs/explanation/anomalies.md", f"| {limits.HISTORY_WARN_MIN} and more |"),
-    ("docs/explanation/anomalies.md", f"| {young.WARN_MIN} to {young.HOLD_MIN - 1} |"),
-    ("docs/explanation/anomalies.md", f"With fewer than {limits.HISTORY_HOLD_MIN} sound partitions"),
-    ("docs/explanation/anomalies.md", f"Of a delivery of fewer than {young.ROWS_MIN} rows"),
-    ("docs/explanation/anomalies.md", f"it is at least {young.ROWS_MIN} rows below the least so far"),
-    ("docs/explanation/anomalies.md", f"the level of {forecasting.RECENT} partitions"),
-    ("docs/explanation/anomalies.md", f"on the last {forecasting.BACKTEST} are credible"),
+    ("docs/explanation/anomalies.md", {1.5: "at least half as many rows again"}[anomalies.MORE_TIMES]),
+    ("docs/how-to/drift.md", {0.1: "only where a tenth of its rows are gone"}[restatements.MUCH_CHANGED]),
+    ("docs/explanation/anomalies.md", f"| {expectations.HISTORY_HOLD_MIN} and more |"),
+    ("docs/explanation/anomalies.md", f"| {expectations.HISTORY_WARN_MIN} and more |"),
+    ("docs/explanation/anomalies.md", f"| {young_series.WARN_MIN} to {young_series.HOLD_MIN - 1} |"),
+    ("docs/explanation/anomalies.md", f"With fewer than {expectations.HISTORY_HOLD_MIN} sound partitions"),
+    ("docs/explanation/anomalies.md", f"Of a delivery of fewer than {young_series.ROWS_MIN} rows"),
+    ("docs/explanation/anomalies.md", f"it is at least {young_series.ROWS_MIN} rows below the least so far"),
+    ("docs/explanation/anomalies.md", f"the level of {expectations.RECENT} partitions"),
+    ("docs/explanation/anomalies.md", f"on the last {expectations.BACKTEST} are credible"),
     ("docs/explanation/anomalies.md", f"the {metrics.HISTORY_PARTITIONS} sound partitions"),
     ("docs/explanation/anomalies.md", f"with {NEW_CATEGORY_SHARE:.0%} of the rows or more".replace("%", " %")),
-    ("docs/explanation/anomalies.md", f"up to {oddities.REPEATED_ROWS_MAX:,} a delivery"),
+    ("docs/explanation/anomalies.md", f"up to {anomalies.REPEATED_ROWS_MAX:,} a delivery"),
     ("docs/explanation/anomalies.md", f"with the newest {VERSIONS_MAX} versions"),
     (
         "docs/how-to/databases.md",
-        {(10, 3600.0): "up to a tenth of `every:` early, but at most an hour"}[polling.EARLY_PART, polling.EARLY_SECONDS_MAX],
+        {(10, 3600.0): "up to a tenth of `every:` early, but at most an hour"}[observations.EARLY_PART, observations.EARLY_SECONDS_MAX],
     ),
-    ("docs/how-to/http-api.md", {3600.0: "what couldn't be fetched after an hour"}[polling.FAILED_SECONDS]),
-    ("docs/how-to/http-api.md", {86_400.0: "a day at most"}[http_rate.AWAY_SECONDS_MAX]),
-    ("docs/how-to/http-api.md", {86_400.0: "pages are kept for a day"}[http_resume.KEPT_SECONDS_MAX]),
-    ("docs/how-to/http-api.md", {3600.0: "A pause of more than an hour"}[http_rate.THROTTLED_SECONDS_MAX]),
+    ("docs/how-to/http-api.md", {3600.0: "what couldn't be fetched after an hour"}[observations.FAILED_SECONDS]),
+    ("docs/how-to/http-api.md", {86_400.0: "a day at most"}[http_client.AWAY_SECONDS_MAX]),
+    ("docs/how-to/http-api.md", {86_400.0: "pages are kept for a day"}[http_requests.KEPT_SECONDS_MAX]),
+    ("docs/how-to/http-api.md", {3600.0: "A pause of more than an hour"}[http_client.THROTTLED_SECONDS_MAX]),
     ("docs/how-to/databases.md", {"60000": "is noticed after a minute"}[postgresql_source._ALIVE["tcp_user_timeout"]]),
-    ("docs/how-to/deploy.md", {1.0: "looked at within a second"}[settle.QUIET_SECONDS]),
+    ("docs/how-to/deploy.md", {1.0: "looked at within a second"}[files.QUIET_SECONDS]),
     ("docs/how-to/files-elsewhere.md", {5_000_000: "for five seconds"}[filesystems.SETTLE_US]),
-    ("docs/how-to/incidents.md", {7: "The same cause within seven days"}[keeping.REOPENS_US // (24 * HOUR_US)]),
-    ("docs/how-to/quarantine.md", {7: "more than seven days before"}[keeping.REOPENS_US // (24 * HOUR_US)]),
+    ("docs/how-to/incidents.md", {7: "The same cause within seven days"}[updates.REOPENS_US // (24 * HOUR_US)]),
+    ("docs/how-to/quarantine.md", {7: "more than seven days before"}[updates.REOPENS_US // (24 * HOUR_US)]),
     ("docs/how-to/postgresql.md", {300.0: "tries again for five minutes"}[serving.PATIENCE_SECONDS]),
-    ("docs/how-to/schedule.md", {60_000_000: "a minute after"}[pools.LAPSE_US]),
+    ("docs/how-to/schedule.md", {60_000_000: "a minute after"}[scheduler_graph.LAPSE_US]),
     ("docs/how-to/backfill.md", {1.0: "what runs may end within a second"}[overlay.PATIENCE_SECONDS]),
     ("docs/how-to/backup.md", {("1d", 7): "once a day and keeps the last seven"}[Backups().every, Backups().keep]),
     ("docs/how-to/backup.md", {"1d": "copies its state once a day by itself"}[Backups().every]),
     ("docs/how-to/deploy.md", {"1d": "A server copies state and catalog once a day by itself"}[Backups().every]),
     ("docs/explanation/durability.md", {"1d": "State and catalog are copied once a day"}[Backups().every]),
-    ("docs/how-to/figures.md", {"30d": "for the last thirty days"}[availability.WINDOW]),
-    ("docs/how-to/incidents.md", {1.0: "at most once an hour"}[reclaiming.EVERY.total_seconds() / 3600]),
-    ("docs/explanation/anomalies.md", {28: "In the first four weeks"}[limits.HISTORY_HOLD_MIN]),
-    ("docs/explanation/anomalies.md", {4.0: "at up to four times the fastest rise"}[trending.FASTER]),
-    ("docs/explanation/anomalies.md", f"within {math.exp(young.STEADY) - 1:.0%} of each other".replace("%", " %")),
-    ("docs/explanation/anomalies.md", f"less than {math.exp(-young.STEADY_LOST):.0%} of the least".replace("%", " %")),
+    ("docs/how-to/figures.md", {"30d": "for the last thirty days"}[status_facts.WINDOW]),
+    ("docs/how-to/incidents.md", {1.0: "at most once an hour"}[maintenance.RECLAIM_EVERY.total_seconds() / 3600]),
+    ("docs/explanation/anomalies.md", {28: "In the first four weeks"}[expectations.HISTORY_HOLD_MIN]),
+    ("docs/explanation/anomalies.md", {4.0: "at up to four times the fastest rise"}[expectations.FASTER]),
+    ("docs/explanation/anomalies.md", f"within {math.exp(young_series.STEADY) - 1:.0%} of each other".replace("%", " %")),
+    ("docs/explanation/anomalies.md", f"less than {math.exp(-young_series.STEADY_LOST):.0%} of the least".replace("%", " %")),
     (
         "docs/explanation/anomalies.md",
         f"at least {redelivered.MISSING_ROWS_MIN} rows and {redelivered.MISSING_MIN:.0%} are missing".replace("%", " %"),
     ),
     ("docs/explanation/anomalies.md", f"no more than {redelivered.MORE - 1:.0%} more rows than any before it".replace("%", " %")),
-    ("docs/explanation/anomalies.md", {7: "only after seven partitions"}[tied.SUMS_MIN]),
+    ("docs/explanation/anomalies.md", {7: "only after seven partitions"}[times.SUMS_MIN]),
     (
         "docs/explanation/anomalies.md",
-        f"held after {young.HOLD_MIN} sound partitions with that weekday among them",
+        f"held after {young_series.HOLD_MIN} sound partitions with that weekday among them",
     ),
     ("docs/explanation/durability.md", {10.0: "keeps its lease for ten seconds"}[lease.LEASE_SECONDS]),
     ("docs/explanation/durability.md", {1: "a day after it was written at the earliest"}[garbage.LONGEST_ATTEMPT.days]),
@@ -137,26 +143,29 @@ QUOTED = [
     ("docs/explanation/performance.md", {1: "A server removes them once a day"}[maintenance.EVERY.days]),
     ("docs/limits.md", {1: "A server compares once a day, before maintenance"}[maintenance.EVERY.days]),
     ("docs/limits.md", {7: "is deleted after a week"}[maintenance.STAGED_KEPT.days]),
-    ("docs/explanation/simulation.md", f"at least {world.ASSETS_MIN} assets, {world.EVENTS_MIN} events and {happenings.FAULTS_MIN} faults"),
+    (
+        "docs/explanation/simulation.md",
+        f"at least {simulator.ASSETS_MIN} assets, {simulator.EVENTS_MIN} events and {random_scenarios.FAULTS_MIN} faults",
+    ),
     ("docs/limits.md", f"after {arrivals.LEAST} deliveries"),
-    ("docs/limits.md", f"the first {limits.HISTORY_HOLD_MIN} sound partitions"),
+    ("docs/limits.md", f"the first {expectations.HISTORY_HOLD_MIN} sound partitions"),
     ("docs/limits.md", f"has at most {json_records.OBJECT_BYTES_MAX // MIB} MiB"),
     ("docs/limits.md", f"at most {xml.RECORD_BYTES_MAX // MIB} MiB"),
-    ("docs/limits.md", f"has at most {routed.KEYS_MAX:,} partitions"),
+    ("docs/limits.md", f"has at most {row_partitions.KEYS_MAX:,} partitions"),
     ("docs/limits.md", f"with more than {postgresql_source.DECIMAL_DIGITS_MAX} digits"),
-    ("docs/limits.md", f"among the newest {restating.NEWEST} deliveries"),
+    ("docs/limits.md", f"among the newest {deliveries.NEWEST_INTERVALS} deliveries"),
     ("docs/limits.md", f"of more than {profiles.EXACT_ROWS_MAX:,} rows are estimated"),
     ("docs/limits.md", f"a sample of {profiles.SAMPLE_ROWS:,} to {2 * profiles.SAMPLE_ROWS:,} rows"),
     ("docs/limits.md", f"with more than {audit.PROFILES_MAX:,} partitions times columns"),
-    ("docs/limits.md", f"fewer than {redaction.PROMISED_CHARACTERS_MIN} characters"),
-    ("docs/limits.md", f"up to {lasting.DISTINCT_MAX:,} values"),
-    ("docs/limits.md", f"in a batch of {graph.BATCH_MAX}"),
-    ("docs/limits.md", {0.25: "four times a second"}[watching.LOOK_SECONDS]),
-    ("docs/limits.md", {0.2: "a fifth of the memory"}[choosing.BACKGROUND_MEMORY_SHARE]),
+    ("docs/limits.md", f"fewer than {secrets.PROMISED_CHARACTERS_MIN} characters"),
+    ("docs/limits.md", f"up to {anomalies.DISTINCT_MAX:,} values"),
+    ("docs/limits.md", f"in a batch of {runtime_graph.BATCH_MAX}"),
+    ("docs/limits.md", {0.25: "four times a second"}[workers.LOOK_SECONDS]),
+    ("docs/limits.md", {0.2: "a fifth of the memory"}[leadership.BACKGROUND_MEMORY_SHARE]),
     ("docs/limits.md", {4: "after four attempts"}[estimates.OWN_MIN]),
-    ("docs/limits.md", {(5, 20): "five rows of the first twenty failures"}[outcome.ROWS_TOLD_MAX, outcome.FAILURES_TOLD_MAX]),
-    ("docs/limits.md", f"at most {sheets.WORKBOOK_BYTES_MAX // GIB} GiB unpacked"),
-    ("docs/limits.md", {600.0: "ten minutes"}[apart.SECONDS_MAX]),
+    ("docs/limits.md", {(5, 20): "five rows of the first twenty failures"}[backfill.ROWS_TOLD_MAX, backfill.FAILURES_TOLD_MAX]),
+    ("docs/limits.md", f"at most {workbook_files.WORKBOOK_BYTES_MAX // GIB} GiB unpacked"),
+    ("docs/limits.md", {600.0: "ten minutes"}[parser_process.SECONDS_MAX]),
 ]
 """Page and the phrase in which it quotes a limit, written with the constant."""
 
@@ -179,7 +188,7 @@ def test_a_page_is_stale_after_what_the_page_about_it_says() -> None:
 
 def test_waits_between_tries_of_a_message_are_those_of_the_code() -> None:
     """Would catch: another series of waits than the page gives."""
-    assert sending.WAITS_SECONDS == (5, 30, 120, 600, 1_800, 3_600, 10_800)
+    assert channels.WAITS_SECONDS == (5, 30, 120, 600, 1_800, 3_600, 10_800)
     assert "tried again after 5 seconds, 30, 2 minutes, 10, 30, an hour and three hours" in text("docs/how-to/notify.md")
 
 
@@ -212,14 +221,14 @@ def test_the_laboratory_is_as_large_as_the_page_says(monkeypatch: pytest.MonkeyP
 
 def test_gaps_after_which_nobody_looked_are_those_of_the_code() -> None:
     """Would catch: other gaps than the page gives."""
-    hours, minutes = observed.CADENCE_UNKNOWN_US // HOUR_US, observed.GAP_LEAST_US // 60_000_000
-    assert (hours, minutes, observed.GAPS_LEAST) == (26, 10, 5)
+    hours, minutes = freshness.CADENCE_UNKNOWN_US // HOUR_US, freshness.GAP_LEAST_US // 60_000_000
+    assert (hours, minutes, freshness.GAPS_LEAST) == (26, 10, 5)
     assert "at least ten minutes; with fewer than five gaps, 26 hours" in text("docs/how-to/deploy.md")
 
 
 def test_steps_of_a_young_series_are_those_of_the_code() -> None:
     """Would catch: other factors than the page gives."""
-    rows, sizes = young._REACH["rows"], young._REACH["location"]
+    rows, sizes = young_series._REACH["rows"], young_series._REACH["location"]
     factors = [round(math.exp(limit), 3) for limit in (rows.hold, rows.warn, sizes.hold, sizes.warn)]
     assert factors == [1.6, 1.4, 2.0, 1.5]
     page = text("docs/explanation/anomalies.md")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from headrace.cli.command_table import BY_NAME
-from headrace.operations.explain import codes
+from headrace.services.explain import codes
 from scripts import reference
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -11,17 +11,18 @@ from typing import Any
 import msgspec
 
 from headrace.engine import AttemptScope, InputData
-from headrace.engine.capture import Capture
+from headrace.engine.attempts import Handed
 from headrace.engine.compute import AssetOutput, compute
-from headrace.engine.environment import Handed
+from headrace.engine.isolation import Capture
 from headrace.engine.logs import LogFile, LogLine, OutputPipes, WorkerClock, read
 from headrace.lake import FileRef, LakeTable, StagedFile
-from headrace.lake.merge_rules import MergeRule, MergeState
-from headrace.lake.session import DuckDBSession, relation_sql
+from headrace.lake.session import DuckDBSession
+from headrace.lake.sqltext import relation_sql
 from headrace.lake.staging import stage
+from headrace.lake.tables import MergeRule, MergeState
 from headrace.model import Body, CommandBody, PythonBody, SqlBody
-from headrace.model.python_files import read_module
-from headrace.model.reporting import Report
+from headrace.model.assets import read_module
+from headrace.model.errors import Report
 
 NOW_US = 1_360_800_000_000_000
 

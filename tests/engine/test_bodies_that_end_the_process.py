@@ -20,7 +20,7 @@ import sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from engine_bench import Bench
-from headrace.engine.capture import Capture
+from headrace.engine.isolation import Capture
 from headrace.engine.logs import OutputPipes, WorkerClock, LogFile
 from headrace.engine.compute import compute
 

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.engine import logs
-from headrace.engine.capture import Capture, LogListener
+from headrace.engine.isolation import Capture, LogListener
 from headrace.engine.logs import LogFile, LogLine, OutputPipes, Splitter, WorkerClock, read, safe
 
 NOW_US = 1_360_800_000_000_000
@@ -246,7 +246,7 @@ def test_a_line_cut_short_by_a_crash_is_left_out(tmp_path: Path) -> None:
 WORKER = """
 import os, sys
 from pathlib import Path
-from headrace.engine.capture import Capture, LogListener
+from headrace.engine.isolation import Capture, LogListener
 from headrace.engine.logs import OutputPipes, WorkerClock, LogFile
 channel = OutputPipes(*map(int, sys.argv[2:6]))
 with Capture(channel, LogFile(Path(sys.argv[1]), WorkerClock(0))) as capture:

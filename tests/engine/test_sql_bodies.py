@@ -6,9 +6,9 @@ import pytest
 from engine_bench import Bench
 
 from headrace.engine import ErrorKind
+from headrace.engine.compute import compose
 from headrace.engine.failures import BodyFailed
-from headrace.engine.sql import compose
-from headrace.lake.statements import without_semicolons
+from headrace.lake.session import without_semicolons
 
 
 def test_a_body_reads_its_inputs_and_its_rows_get_their_key(bench: Bench) -> None:

@@ -103,7 +103,7 @@ def test_no_process_shows_the_password(bank: Example) -> None:
             for path in Path("/proc").glob("[0-9]*/cmdline"):
                 with contextlib.suppress(OSError):
                     line = path.read_bytes()
-                    seen += b"headrace.run.fork_server" in line
+                    seen += b"headrace.runtime.fork_server" in line
                     assert CANARY.encode() not in line and b"canary-p" not in line
             time.sleep(0.02)  # processes live longer than that, and it wants the processor for itself
     assert running.returncode == 0 and seen, "the workers were looked at"

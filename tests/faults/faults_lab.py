@@ -85,7 +85,7 @@ def letter(ctx: Context, clean):
 TABLES = (*ASSETS, "scored", "orders")
 
 
-CHECKPOINTS = "import headrace.run.checkpoints as it\nit.CHANGES_MAX, it.CHANGES_WORTH = 3, 1\n"
+CHECKPOINTS = "import headrace.runtime.event_log as it\nit.CHANGES_MAX, it.CHANGES_WORTH = 3, 1\n"
 """As a large project does, write down what the core knows every few turns."""
 
 

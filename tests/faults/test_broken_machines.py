@@ -10,9 +10,10 @@ from faults_lab import Project, sound
 
 from headrace.engine import ErrorKind
 from headrace.engine.failures import kind_of
-from headrace.run.executors.choosing import worker_settings
-from headrace.run.executors.pool import Pool, WorkersBroken
-from headrace.run.folders import Folders
+from headrace.runtime.executors import WorkersBroken
+from headrace.runtime.executors.pool import Pool
+from headrace.runtime.folders import Folders
+from headrace.runtime.leadership import worker_settings
 
 
 def test_a_lake_that_cant_be_written_is_said_at_once(tmp_path: Path) -> None:

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from state_kinds import ONLY_POSTGRESQL, ONLY_SQLITE
 
-from headrace.govern import Action, ActionOutcome, Actor, ActorType, AuditEvent, Object, append, append_all, audit, verify
-from headrace.govern.canonical import canonical, clean
 from headrace.model import Settings
+from headrace.security import Action, ActionOutcome, Actor, ActorType, AuditEvent, Object, append, append_all, audit, verify
+from headrace.security.audit import canonical, clean
 from headrace.store import Store
-from headrace.store.queries import trail
+from headrace.store.queries import audit_trail
 
 Row = tuple[Any, Any, Any, Any, Any]
 AT = 1_360_651_200_000_000
@@ -302,7 +302,7 @@ def test_entries_between_two_times_are_found_by_their_numbers(store: Store) -> N
     with store.read() as tx:
         for first, last in ((-2, -1), (-1, 0), (0, 0), (1, 1), (1, 2), (3, 4), (2, 9), (6, 9), (-1, 9)):
             span = AT + first * 1_000_000, AT + last * 1_000_000
-            result = [seq for seq, _, _ in trail.commands_between(tx, *span, wanted, 100)]
+            result = [seq for seq, _, _ in audit_trail.commands_between(tx, *span, wanted, 100)]
             assert result == [seq for seq, at, *_ in written if span[0] <= at <= span[1]], (first, last)
-        assert [seq for seq, _, _ in trail.commands_between(tx, AT, AT + 9_000_000, wanted, 2)] == [6, 7]
-        assert trail.commands_between(tx, AT, AT + 9_000_000, [Action.RUN_CANCELLED], 2) == []
+        assert [seq for seq, _, _ in audit_trail.commands_between(tx, AT, AT + 9_000_000, wanted, 2)] == [6, 7]
+        assert audit_trail.commands_between(tx, AT, AT + 9_000_000, [Action.RUN_CANCELLED], 2) == []

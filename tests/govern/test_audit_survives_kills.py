@@ -9,13 +9,13 @@ import sys
 import time
 from pathlib import Path
 
-from headrace.govern import verify
 from headrace.model import Settings
+from headrace.security import verify
 from headrace.store import Store
 
 WRITER = """
 import os, sys; from pathlib import Path
-from headrace.govern import Action, Actor, ActorType, AuditEvent, Object, append
+from headrace.security import Action, Actor, ActorType, AuditEvent, Object, append
 from headrace.model import Settings
 from headrace.store import Store
 event = AuditEvent(action=Action.RUN_FINISHED, actor=Actor(ActorType.SYSTEM, "t"), object=Object("run", "1"))

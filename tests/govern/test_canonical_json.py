@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.govern.canonical import TEXT_CHARACTERS_MAX, canonical, clean, rfc3339
+from headrace.security.audit import TEXT_CHARACTERS_MAX, canonical, clean, rfc3339
 
 
 class Colour(StrEnum):

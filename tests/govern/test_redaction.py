@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
-from headrace.govern.redaction import Redactor, forms
+from headrace.security.secrets import Redactor, written_forms
 
 SECRETS = ("s3cr3t", "s3cr3t-and-longer", 'with "quotes" & %/', "ünïcode-pass", "aaaaaaab", "-----BEGIN KEY-----\nMIIEv\n-----END KEY-----")
 
@@ -32,7 +32,7 @@ def test_a_stream_is_redacted_wherever_it_is_cut(seed: int) -> None:
         data = data[size:]
     result = b"".join([*pieces, stream.rest()]).decode()
     assert result == redactor.text(text), f"seed {seed}"
-    assert not any(form in result for secret in SECRETS for form in forms(secret)), f"seed {seed}"
+    assert not any(form in result for secret in SECRETS for form in written_forms(secret)), f"seed {seed}"
 
 
 def test_what_cannot_be_a_secret_is_not_withheld() -> None:

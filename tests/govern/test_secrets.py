@@ -12,7 +12,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from headrace.govern.secrets import FILE_BYTES_MAX, SecretMissing, Secrets
+from headrace.security.secrets import FILE_BYTES_MAX, SecretMissing, Secrets
 
 CANARY = "c4nary/\"p@ss:w0rd%'ü"
 

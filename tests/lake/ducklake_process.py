@@ -16,7 +16,7 @@ from typing import Any
 import duckdb
 import msgspec
 
-from headrace.lake.address import PostgresqlCatalog
+from headrace.lake.catalog.schema import PostgresqlCatalog
 from headrace.lake.maintenance import attach, attach_to
 
 

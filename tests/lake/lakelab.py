@@ -16,10 +16,12 @@ import msgspec
 from postgres_cluster import Database
 
 from headrace.lake import catalog
-from headrace.lake.address import PostgresqlCatalog
 from headrace.lake.catalog import CatalogChange, Rewrite
-from headrace.lake.session import DuckDBSession, quote, relation_sql
-from headrace.lake.staging import KeyExpression, stage, stage_rewrite, sync, verify
+from headrace.lake.catalog.schema import PostgresqlCatalog
+from headrace.lake.files import sync, verify
+from headrace.lake.session import DuckDBSession
+from headrace.lake.sqltext import quote, relation_sql
+from headrace.lake.staging import KeyExpression, stage, stage_rewrite
 from headrace.lake.tables import PARTITION_COLUMN, LakeTable, StagedFile
 from headrace.store.address import PostgresqlAddress, parts_of
 from headrace.store.engines.postgresql import PostgresqlEngine, PostgresqlTransaction

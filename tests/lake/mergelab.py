@@ -8,9 +8,9 @@ from typing import Any
 from lakelab import Lake
 
 from headrace.lake import catalog
-from headrace.lake.merge_rules import MergeRule, MergeState
+from headrace.lake.files import verify
 from headrace.lake.merging import StagedMerge, stage_merge
-from headrace.lake.syncing import verify
+from headrace.lake.tables import MergeRule, MergeState
 
 Rows = Mapping[Any, Mapping[str, Any]]
 

@@ -126,7 +126,7 @@ def test_snapshots_are_found_by_time_and_never_go_back(lake: Lake) -> None:
     times = [row[0] for row in lake.tx.execute("SELECT snapshot_time FROM ducklake_snapshot ORDER BY snapshot_id").fetchall()]
     assert times == sorted(times)
     for number, snapshot in ((1, first), (2, second)):
-        at = catalog.ddl.snapshot_time(1_700_000_000_000_000 + (number - 1) * 1_000_000)
+        at = catalog.schema.snapshot_time(1_700_000_000_000_000 + (number - 1) * 1_000_000)
         assert lake.ducklake(f"SELECT count(*) FROM t AT (TIMESTAMP => TIMESTAMPTZ '{at}')") == [[number]]
         assert catalog.snapshot_at(lake.tx, 1_700_000_000_000_000 + (number - 1) * 1_000_000) == snapshot
     with lake.transaction():

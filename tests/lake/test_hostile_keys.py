@@ -13,11 +13,9 @@ from hypothesis import strategies as st
 from lakelab import Lake
 
 from headrace.lake import catalog
-from headrace.lake.folders import file_name, folder_of, new_path
-from headrace.lake.relation import relation_sql
-from headrace.lake.session import literal, quote
+from headrace.lake.sqltext import literal, quote, relation_sql
 from headrace.lake.staging import KeyExpression
-from headrace.lake.tables import FileRef, LakeColumn, LakeTable
+from headrace.lake.tables import FileRef, LakeColumn, LakeTable, file_name, folder_of, new_path
 from headrace.model.errors import LakeError
 
 PIECES = [

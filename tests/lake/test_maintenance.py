@@ -12,7 +12,7 @@ from typing import Any
 from lakelab import NOON, SECOND, Lake
 
 from headrace.lake import catalog
-from headrace.lake.orphans import orphans, remove
+from headrace.lake.files import orphans, remove
 
 DAY = "SELECT range AS id FROM range({})"
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)

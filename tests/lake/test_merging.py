@@ -11,9 +11,9 @@ from mergelab import merge, publish, values
 
 from headrace.lake import catalog
 from headrace.lake.catalog import FileMoved
-from headrace.lake.merge_rules import Deletes, KeyRefused, MergeRule, MergeState, SnapshotRule
 from headrace.lake.merging import stage_merge
 from headrace.lake.schema import SchemaMismatch
+from headrace.lake.tables import Deletes, KeyRefused, MergeRule, MergeState, SnapshotRule
 
 BY_ID = MergeRule(keys=("id",))
 WITH_DELETES = MergeRule(keys=("id",), delete="gone")

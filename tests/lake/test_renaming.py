@@ -7,7 +7,7 @@ from lakelab import Lake
 from mergelab import merge
 
 from headrace.lake import catalog
-from headrace.lake.merge_rules import MergeRule
+from headrace.lake.tables import MergeRule
 from headrace.model.errors import LakeError
 
 DAY = "SELECT range AS id, 'n' || range AS note FROM range({})"

@@ -11,10 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from lakelab import Lake
 
-from headrace.lake.content import HASHED_BYTES_MAX, hash_partitions
-from headrace.lake.schema import COLUMNS_MAX
-from headrace.lake.session import relation_sql
-from headrace.lake.staging import KeyExpression, NoPartition, SchemaMismatch, stage, stage_rewrite
+from headrace.lake.schema import COLUMNS_MAX, SchemaMismatch
+from headrace.lake.sqltext import relation_sql
+from headrace.lake.staging import HASHED_BYTES_MAX, KeyExpression, NoPartition, hash_partitions, stage, stage_rewrite
 from headrace.lake.tables import FileRef
 from headrace.lake.types import UnsupportedType
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from lakelab import Lake
 
-from headrace.lake import syncing
-from headrace.lake.syncing import sync, verify
+from headrace.lake import files
+from headrace.lake.files import sync, verify
 from headrace.lake.tables import StagedFile
 from headrace.model.errors import LakeError
 
@@ -106,7 +106,7 @@ def test_elsewhere_each_file_and_its_folders_are_synced(lake: Lake, staged: Stag
 def test_one_syncfs_does_for_any_number_of_files(lake: Lake) -> None:
     """The kernel's own word for it; one call a file would cost 2.5 to 12 ms each."""
     paths = [lake.data_folder / lake.stage("t", f"k{number}", "SELECT 1 AS id")[0].path for number in range(5)]
-    code = f"from pathlib import Path\nfrom headrace.lake.syncing import sync\nsync([Path(p) for p in {[str(path) for path in paths]!r}])"
+    code = f"from pathlib import Path\nfrom headrace.lake.files import sync\nsync([Path(p) for p in {[str(path) for path in paths]!r}])"
     done = subprocess.run(
         ["strace", "-f", "-e", "trace=syncfs,fsync,fdatasync", sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
@@ -120,9 +120,9 @@ def test_one_syncfs_does_for_any_number_of_files(lake: Lake) -> None:
 def test_the_leaders_side_needs_no_duckdb() -> None:
     """The leader holds the state database; a second SQLite library in its process would lose its locks."""
     code = (
-        "import sys\nimport headrace.lake.catalog, headrace.lake.syncing, headrace.lake.orphans\n"
+        "import sys\nimport headrace.lake.catalog, headrace.lake.files, headrace.lake.files\n"
         "print('duckdb' in sys.modules, 'pyarrow' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False False"
-    assert syncing.MAGIC == b"PAR1"
+    assert files.MAGIC == b"PAR1"

@@ -7,10 +7,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from headrace.lake.bounds import BOUND_CHARACTERS_MAX, lower_bound, ordering, upper_bound
-from headrace.lake.catalog.times import microseconds, snapshot_time
-from headrace.lake.keywords import KEYWORDS
-from headrace.lake.types import UnsupportedType, decimal_of, field_count, from_ducklake, parse, storable, to_ducklake, widens
+from headrace.lake.catalog.columns import BOUND_CHARACTERS_MAX, lower_bound, ordering, upper_bound
+from headrace.lake.catalog.schema import microseconds, snapshot_time
+from headrace.lake.types import KEYWORDS, UnsupportedType, decimal_of, field_count, from_ducklake, parse, storable, to_ducklake, widens
 
 SCALARS = [
     "BOOLEAN",

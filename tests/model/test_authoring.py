@@ -13,14 +13,13 @@ from typing import get_args, get_type_hints
 import pytest
 
 from headrace import Context, asset
-from headrace.model import Grain, InputMode, Severity, authoring_types
-from headrace.model.assets import FIELDS, MATERIALIZE
+from headrace.model import Grain, InputMode, Severity, authoring
+from headrace.model.assets import ASSET_FIELDS, MATERIALIZATIONS
 from headrace.model.authoring import MARK
-from headrace.model.checks import COMMON as CHECK_COMMON
+from headrace.model.checks import COMMON_ARGUMENTS as CHECK_COMMON
 from headrace.model.checks import SHAPES
-from headrace.model.common import ON_ANOMALY, ON_FAIL
-from headrace.model.described.assets import ASSET
-from headrace.model.scheduling_fields import ALONE, CATCH_UP, TRIGGERS
+from headrace.model.common_fields import CATCH_UP, ON_ANOMALY, ON_FAIL, TRIGGERS, TRIGGERS_WITHOUT_VALUE
+from headrace.model.field_descriptions import ASSET
 
 PARAMETERS = inspect.signature(asset).parameters
 EXAMPLE = Path(__file__).parents[2] / "examples" / "python-asset"
@@ -28,7 +27,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "python-asset"
 
 def test_every_field_of_an_asset_is_a_parameter_and_documented() -> None:
     """Would catch: a new field that an editor doesn't know, or a parameter that files don't."""
-    assert set(PARAMETERS) == FIELDS == {item.name for item in ASSET}
+    assert set(PARAMETERS) == ASSET_FIELDS == {item.name for item in ASSET}
     documented = inspect.getdoc(asset) or ""
     assert [name for name in PARAMETERS if f"\n    {name}: " not in documented] == []
 
@@ -37,28 +36,28 @@ def test_every_field_of_an_asset_is_a_parameter_and_documented() -> None:
     ("alias", "known"),
     [
         ("GrainName", tuple(Grain)),
-        ("Materialization", MATERIALIZE),
+        ("Materialization", MATERIALIZATIONS),
         ("OnFail", ON_FAIL),
         ("OnAnomaly", ON_ANOMALY),
         ("InputModeName", tuple(InputMode)),
-        ("TriggerName", ALONE),
+        ("TriggerName", TRIGGERS_WITHOUT_VALUE),
     ],
 )
 def test_words_are_those_that_files_may_say(alias: str, known: tuple[str, ...]) -> None:
     """Would catch: a word that an editor offers and `validate` refuses, or the reverse."""
-    assert set(get_args(getattr(authoring_types, alias))) == set(map(str, known))
+    assert set(get_args(getattr(authoring, alias))) == set(map(str, known))
 
 
 def test_checks_and_triggers_have_the_keys_that_files_may_have() -> None:
     """Would catch: a kind of check or trigger that an editor doesn't know."""
-    assert set(authoring_types.Check.__annotations__) == {*SHAPES, *CHECK_COMMON}
+    assert set(authoring.Check.__annotations__) == {*SHAPES, *CHECK_COMMON}
     for kind, shape in SHAPES.items():
-        hint = get_type_hints(authoring_types.Check)[kind]
+        hint = get_type_hints(authoring.Check)[kind]
         structures = [item for item in (hint, *get_args(hint)) if hasattr(item, "__total__")]
         assert [set(structure.__annotations__) for structure in structures] == [{*shape.fields, *CHECK_COMMON}], kind
-    assert set(authoring_types.Trigger.__annotations__) == {*TRIGGERS, "catch_up", "timezone"}
-    assert set(get_args(get_type_hints(authoring_types.Trigger)["catch_up"])) == set(CATCH_UP)
-    severity = get_type_hints(authoring_types.Check)["severity"]
+    assert set(authoring.Trigger.__annotations__) == {*TRIGGERS, "catch_up", "timezone"}
+    assert set(get_args(get_type_hints(authoring.Trigger)["catch_up"])) == set(CATCH_UP)
+    severity = get_type_hints(authoring.Check)["severity"]
     assert set(get_args(severity)) == set(map(str, Severity))
 
 

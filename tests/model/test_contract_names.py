@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from headrace.model.contract_names import report_names
+from headrace.model.contracts import report_names
+from headrace.model.errors import Report
 from headrace.model.nodes import ContractColumn
-from headrace.model.reporting import Report
 
 
 def column(name: str, *names: tuple[str, str, str | None]) -> ContractColumn:

@@ -13,10 +13,10 @@ import yaml
 
 from headrace.model import ProblemLevel
 from headrace.model.checks import SHAPES
-from headrace.model.described import SECTIONS
+from headrace.model.file_descriptions import SECTIONS
 from headrace.model.files import FileKind, ProjectFile, scan
 from headrace.model.parsing import Declared, parse_file
-from headrace.operations.schema import document, files, schemas
+from headrace.services.init import document, files, schemas
 
 ROOT = Path(__file__).parents[2]
 SCHEMAS = {row.name: row.document for row in schemas()}
@@ -102,7 +102,7 @@ def test_plain_fields_of_the_wrong_type_are_refused_by_both(declared: Callable[[
 
 def projects() -> Iterator[Path]:
     yield from (path.parent for path in sorted((ROOT / "examples").glob("*/headrace.toml")))
-    yield ROOT / "src/headrace/operations/demo_project"
+    yield ROOT / "src/headrace/services/demo_project"
     yield Path(__file__).parent / "cases/good"
 
 

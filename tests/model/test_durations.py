@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.model.durations import duration
+from headrace.model.times import duration
 
 ROOT = Path(__file__).parents[2]
 TABLE = json.loads((ROOT / "tests/durations.json").read_text(encoding="utf-8"))

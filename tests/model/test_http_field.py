@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 from modellab import Parse
 
-from headrace.model.http_field import rate_of
-from headrace.model.json_paths import json_path
+from headrace.model.connectors import json_path, rate_of
 
 CANARY = "canary-of-http-fields"
 GOOD = """

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from model_cases import cases
 
 from headrace.model import Grain, UsageError, interval_of, key_at, key_of_date, keys_between, next_key, parse_key, previous_key
-from headrace.model.intervals import start_us
-from headrace.model.zones import from_us, local_us, to_us
+from headrace.model.intervals import from_us, local_us, start_us, to_us
 
 ZONES = (
     "America/New_York", "Europe/Berlin", "Australia/Lord_Howe", "America/Sao_Paulo", "Asia/Kolkata", "Pacific/Apia",

@@ -8,7 +8,7 @@ import pytest
 from modellab import OWNERS, Load, sql, told
 
 from headrace.model import Declared, SqlBody, link
-from headrace.model.cycles import find_cycles
+from headrace.model.linking import find_cycles
 from headrace.model.nodes import Asset, Owner, Place, Settings
 
 CONSUMER = "- consumer: reader\n  owner: core\n  reads: [{}]\n  due: '07:00'\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from headrace.model import UsageError
-from headrace.model.policy import CHARACTERS_MAX, DEPTH_MAX, Facts, parse_rule
+from headrace.model.settings import RULE_CHARACTERS_MAX, RULE_DEPTH_MAX, Facts, parse_rule
 
 SMALL = Facts(
     partitions=3,
@@ -46,12 +46,32 @@ def test_a_rule_means_what_it_says(text: str, expected: bool) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", "   ", "partitions", "partitions >", "partitions > many", "partitions > 1GB", "> 3", "3 > partitions", "tag:", "color:red",
-        "partitions > 3 tag:x", "(partitions > 3", "partitions > 3)", "and", "not", "tag:a or", "partitions ~ 3", "()", "partitions > -1",
-        "bytes > 1parsec", "partitions > 1e9", "(" * (DEPTH_MAX + 2) + "tag:x" + ")" * (DEPTH_MAX + 2), "x" * (CHARACTERS_MAX + 1),
+        "",
+        "   ",
+        "partitions",
+        "partitions >",
+        "partitions > many",
+        "partitions > 1GB",
+        "> 3",
+        "3 > partitions",
+        "tag:",
+        "color:red",
+        "partitions > 3 tag:x",
+        "(partitions > 3",
+        "partitions > 3)",
+        "and",
+        "not",
+        "tag:a or",
+        "partitions ~ 3",
+        "()",
+        "partitions > -1",
+        "bytes > 1parsec",
+        "partitions > 1e9",
+        "(" * (RULE_DEPTH_MAX + 2) + "tag:x" + ")" * (RULE_DEPTH_MAX + 2),
+        "x" * (RULE_CHARACTERS_MAX + 1),
         "tag:a; drop table plan",
     ],
-)  # fmt: skip
+)
 def test_what_is_no_rule_is_refused_with_a_hint(text: str) -> None:
     """Would catch a rule with a slip of the pen that then never asks for anything."""
     with pytest.raises(UsageError) as error:

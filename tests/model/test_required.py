@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from model_cases import cases
 
 from headrace.model import Grain, InputMode, InputSpec, PartitionSpec, Place, UsageError, key_at
-from headrace.model.required import dependents, join, required, split
+from headrace.model.partitions import dependents, join, required, split
 
 HERE = Place(file="assets/a.sql")
 NEW_YORK = "America/New_York"

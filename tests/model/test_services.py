@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from headrace.model.services import APPRISE, unknown_service
+from headrace.model.secrets import APPRISE_SERVICES, unknown_service
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -13,7 +13,7 @@ def test_they_are_those_of_apprise() -> None:
     from apprise.manager_plugins import NotificationManager
 
     Apprise.instantiate("json://localhost")  # loads its services
-    assert set(NotificationManager().schemas()) == APPRISE
+    assert set(NotificationManager().schemas()) == APPRISE_SERVICES
 
 
 @pytest.mark.parametrize(

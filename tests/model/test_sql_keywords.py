@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import duckdb
 
-from headrace.model.names import SQL_KEYWORDS
+from headrace.model.fields import SQL_KEYWORDS
 
 
 def test_they_are_duckdb_s() -> None:

@@ -10,8 +10,7 @@ import pytest
 
 from headrace.model import Grain, InputMode, InputSpec, PartitionSpec, Place
 from headrace.model.intervals import bounds_us, interval_of, keys_between
-from headrace.model.ordering import end_of, order_of
-from headrace.model.required import dependents, required
+from headrace.model.partitions import dependents, end_of, order_of, required
 from headrace.model.times import after
 
 ZONES = [

@@ -6,14 +6,14 @@ import time
 
 import pytest
 
-from headrace.model import yaml
-from headrace.model.documents import Items, LocatedMapping, plain
-from headrace.model.reporting import Report
+from headrace.model import parsing
+from headrace.model.errors import Report
+from headrace.model.fields import Items, LocatedMapping, plain
 
 
 def _load(text: str) -> tuple[object, list[str]]:
     report = Report("x.yaml")
-    return yaml.load(text, report), [f"{problem.code}:{problem.place.line}" for problem in report.problems]
+    return parsing.load_yaml(text, report), [f"{problem.code}:{problem.place.line}" for problem in report.problems]
 
 
 @pytest.mark.parametrize(

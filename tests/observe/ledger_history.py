@@ -1,7 +1,7 @@
 """Random histories of attempts for the delay ledger: what happened, instant by instant, is known because it was made up here, and
 is written into a store as the leader would have.
 
-Nothing of `headrace.observe.ledger` is used: what an instant was spent on is asked of plain lists.
+Nothing of `headrace.ledger` is used: what an instant was spent on is asked of plain lists.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from itertools import pairwise
 from small_facts import consumer, declare, node, reads
 
 from headrace.model import Grain
-from headrace.observe.declared_promises import DeclaredPromises, Node, Terms
+from headrace.slo.declared_promises import DeclaredPromises, Node, Terms
 from headrace.store import Transaction
 
 HOUR = 3_600_000_000

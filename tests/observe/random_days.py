@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from headrace.incidents.evidence.records import report_publications
 from headrace.model import Grain
 from headrace.model.intervals import key_at_us
-from headrace.observe.incidents.reports import reported
-from headrace.observe.observed import known_until
-from headrace.run.judging import VersionEvaluator, judge
+from headrace.runtime.evaluation import VersionEvaluator, evaluate_state
+from headrace.slo.freshness import known_until
 from headrace.store import Store, Transaction
-from headrace.store.queries import arrivals, availability, pauses, publications
-from headrace.store.queries.pauses import Pause
+from headrace.store.queries import availability, deliveries, publications, scheduling
+from headrace.store.queries.scheduling import Pause
 
 HOUR = 3_600_000_000
 DAY = 24 * HOUR
@@ -107,7 +107,7 @@ def is_ready(tx: Transaction, asset: str, day: int) -> bool:
 
 
 def is_paused(tx: Transaction, node: str, now: int) -> bool:
-    return any(item.node == node for item in pauses.in_force(tx, now))
+    return any(item.node == node for item in scheduling.pauses_in_force(tx, now))
 
 
 @dataclass(order=True)
@@ -224,9 +224,9 @@ class Days:
         node = self._random.choice([*MADE_OF, EXPORTED])
         until = self._random.choice([None, later])
         pause = Pause(node, "being looked at", "ann", at, until)
-        self._at(at, lambda tx, now: pauses.put(tx, [pause]))
+        self._at(at, lambda tx, now: scheduling.put_pauses(tx, [pause]))
         if resumed and until is None:
-            self._at(later, lambda tx, now: pauses.end(tx, [node], now))
+            self._at(later, lambda tx, now: scheduling.end_pauses(tx, [node], now))
         self._pass(later + HOUR // 4, day)
 
     def _unread(self, fault: str, source: str, later: int) -> None:
@@ -281,7 +281,7 @@ class Days:
     # What a leader writes
 
     def _observe(self, tx: Transaction, now: int) -> None:
-        pauses.end_those_over(tx, now)
+        scheduling.end_expired_pauses(tx, now)
         for source in (*SOURCES, HOURLY):
             self._look(tx, source, now)
 
@@ -374,7 +374,7 @@ class Days:
 
     def _planned(self, tx: Transaction, source: str, day: int, now: int) -> None:
         """A backfill publishes the delivery, if there is one, and all that is made of it in one snapshot."""
-        if not arrivals.there(tx, source, key(day)):
+        if not deliveries.has_arrived(tx, source, key(day)):
             return
         self._run += 1
         tx.execute(
@@ -426,7 +426,7 @@ class Days:
     def _report(self, tx: Transaction, node: str, day: int, now: int) -> None:
         result = publications.current(tx, node, key(day))
         if result is not None:
-            reported(tx, node, [result], "ann", "it is wrong", now)
+            report_publications(tx, node, [result], "ann", "it is wrong", now)
 
     def _propose(self, tx: Transaction, node: str, day: int) -> None:
         self._revision += 1
@@ -531,7 +531,7 @@ class Days:
             with store.write(None) as tx:
                 for item in self._of(at):
                     item.what(tx, at)
-                judge(tx, judged(at), at)
+                evaluate_state(tx, judged(at), at)
                 after(tx, at)
 
     def _of(self, at: int) -> Iterable[Event]:

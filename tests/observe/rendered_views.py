@@ -12,30 +12,28 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from headrace.cli.commands.status import _render
-from headrace.cli.moments import TimeFormatter
-from headrace.cli.page import CommandOutput
-from headrace.cli.screen import NATURAL, Screen
-from headrace.observe.incidents import endings
-from headrace.observe.notifications.wording import LINE_MAX
-from headrace.observe.states import ConsumerStatus
-from headrace.observe.wording import ago, dated
-from headrace.operations.catalog.listing import CatalogQuery, catalog
-from headrace.operations.catalog.partitions import PartitionListQuery as Listed
-from headrace.operations.catalog.partitions import partitions as listing
-from headrace.operations.catalog.responses import PartitionRow
-from headrace.operations.deliveries import deliveries
-from headrace.operations.figures import explain
-from headrace.operations.incidents import incidents
-from headrace.operations.quarantine import quarantine
-from headrace.operations.run_list import run_list
-from headrace.operations.run_timeline import run_timeline
-from headrace.operations.session import ProjectSession
-from headrace.operations.status import status
-from headrace.operations.why import why
+from headrace.cli.commands.status import _render_status
+from headrace.cli.output import CommandOutput, TimeFormatter
+from headrace.cli.terminal import NATURAL, Screen
+from headrace.incidents import closing
+from headrace.incidents.messages import LINE_MAX
+from headrace.services.catalog_search import CatalogQuery, catalog
+from headrace.services.deliveries import deliveries
+from headrace.services.figures import explain
+from headrace.services.incidents import incidents
+from headrace.services.nodes import PartitionListQuery as Listed
+from headrace.services.nodes import list_partitions as listing
+from headrace.services.quarantine import list_quarantine
+from headrace.services.responses.catalog import PartitionRow
+from headrace.services.run_pages import run_list, run_timeline
+from headrace.services.session import ProjectSession
+from headrace.services.status import status
+from headrace.services.why import why
+from headrace.slo.consumer_states import ConsumerStatus
+from headrace.slo.times import ago, dated
 from headrace.store import Transaction
 from headrace.store.queries.incidents import Incident
-from headrace.web import metrics, views
+from headrace.web import monitoring, views
 
 GOOD = ("served", "at_risk")
 LEDGERS = 6
@@ -58,7 +56,7 @@ class Views:
         self.session = session
         self.status = status(session)
         self.text = self._text()
-        lines = metrics.text(session, Leads())  # type: ignore[arg-type]
+        lines = monitoring.metrics_text(session, Leads())  # type: ignore[arg-type]
         self._metrics = {family.name: family for family in text_string_to_metric_families(lines)}
 
     def _text(self) -> str:
@@ -66,7 +64,7 @@ class Views:
         reader = TimeFormatter.at(document.now, document.timezone, replay=True)
         screen = Screen(io.StringIO(), no_color=True)
         screen.width = NATURAL
-        _render(document, CommandOutput(screen, reader))
+        _render_status(document, CommandOutput(screen, reader))
         return screen.stream.getvalue()  # type: ignore[attr-defined,no-any-return]
 
     def gauge(self, name: str, **labels: str) -> list[float]:
@@ -200,7 +198,7 @@ def _us_of(seconds: Iterable[float]) -> int:
 def newest_partitions_differ(shown: Views, nodes: Iterable[str]) -> Iterator[str]:
     """A node's newest partitions: in its list, by `why`, on its card."""
     session = shown.session
-    waiting = {item.node for item in quarantine(session, None) if item.verdict != "warned"}
+    waiting = {item.node for item in list_quarantine(session, None) if item.verdict != "warned"}
     failing = Counter[str]()
     proposed = {row.node: row.partitions for row in shown.status.proposed}
     for name in nodes:
@@ -442,9 +440,9 @@ def mail_differs(
             incident=reach,
         )
     if kind == "resolved":
-        ended = " ".join(endings.of(tx, item).split())
+        ended = " ".join(closing.ending_of(tx, item).split())
         restored = item.restored_at or item.resolved_at or 0
-        item = endings.as_opened_last(tx, item)
+        item = closing.as_opened_last(tx, item)
         for said in (
             ended[:LINE_MAX // 2], f"Found {ago(item.opened_at - item.began_at)} after it began.",
             f"Over at {dated(restored, zone)}, {ago(restored - item.began_at)} after it began.",
@@ -461,7 +459,7 @@ def digest_differs(tx: Transaction, body: str, result: Iterable[Incident], after
     more = sum(int(count) for count in re.findall(r"^open still: .* and (\d+) more$", body, re.MULTILINE))
     unnamed = 0
     for item in result:
-        periods = endings.periods(tx, item)
+        periods = closing.periods(tx, item)
         open_then = any(each.opened_at <= until and (each.resolved_at is None or each.resolved_at > after) for each in periods)
         if open_then and not named[item.shown]:
             unnamed += 1

@@ -8,9 +8,9 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from headrace.model import Grain, InputMode, InputSpec, PartitionSpec, Place
-from headrace.model.zones import to_us
-from headrace.observe.declared_promises import WHOLE, DeclaredPromises, Node, Terms
-from headrace.observe.state_facts import (
+from headrace.model.intervals import to_us
+from headrace.slo.declared_promises import WHOLE, DeclaredPromises, Node, Terms
+from headrace.slo.facts import (
     AcceptedPartition,
     BackfillFailure,
     Damage,
@@ -105,7 +105,7 @@ class SmallFacts:
         result = [publication for publication in self.publications if publication.node == name and key in (None, publication.partition)]
         return sorted(result, key=lambda item: item.at_us)
 
-    # headrace.observe.state_facts.StateFacts
+    # headrace.slo.facts.StateFacts
 
     def first(self, node: str, partition: str) -> VisiblePublication | None:
         result = self._of(node, partition) if (node, partition) not in self.taken_back else []

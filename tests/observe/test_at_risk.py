@@ -6,11 +6,11 @@ import pytest
 from small_facts import SmallFacts, at, consumer, declare, node
 
 from headrace.model import Grain
-from headrace.observe.declared_promises import Node, Terms
-from headrace.observe.state_facts import Pausing, UnreadableSource
-from headrace.observe.states import ConsumerState, ConsumerStatus
-from headrace.observe.status import judge
-from headrace.schedule.graph import NodeTrigger
+from headrace.scheduler.graph import NodeTrigger
+from headrace.slo.consumer_states import ConsumerState, ConsumerStatus
+from headrace.slo.declared_promises import Node, Terms
+from headrace.slo.facts import Pausing, UnreadableSource
+from headrace.slo.status import evaluate_status
 
 DAY = Grain.DAY
 CHAIN = [node("src", DAY, source=True, expect_by="05:00"), node("a", DAY, "src"), node("b", DAY, "a")]
@@ -27,7 +27,7 @@ def facts(now: str, **p95: float) -> SmallFacts:
 
 
 def judged(small: SmallFacts, now: str, nodes: list[Node] = CHAIN, terms: Terms = TERMS) -> ConsumerStatus:
-    return judge(declare(nodes, terms), small, at(now)).consumers[0]
+    return evaluate_status(declare(nodes, terms), small, at(now)).consumers[0]
 
 
 def test_what_has_not_begun_in_time_is_at_risk() -> None:

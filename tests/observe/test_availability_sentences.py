@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from headrace.observe.availability import sentences
-from headrace.observe.availability.score import AvailabilityScore, figures, totals
+from headrace.slo import availability
+from headrace.slo.availability import AvailabilityScore, figures, totals
 
 DAY_US = 86_400_000_000
 SECOND_US = 1_000_000
-WINDOW = sentences.AvailabilityWindow("30d", 0, 30 * DAY_US, "UTC")
+WINDOW = availability.AvailabilityWindow("30d", 0, 30 * DAY_US, "UTC")
 
 
 @pytest.mark.parametrize(
@@ -26,8 +26,8 @@ def test_seconds_arent_called_a_minute(lost_us: int, unknown_us: int, end: str) 
     """Would catch: "1 minute lost" of the two seconds after the deadline that the work itself took."""
     score = _score(lost_us, unknown_us)
     for said in (
-        sentences.of_consumer(figures(score), WINDOW),
-        sentences.availability(totals([score]), WINDOW),
+        availability.of_consumer(figures(score), WINDOW),
+        availability.availability(totals([score]), WINDOW),
     ):
         assert said.partition("30 days")[2] == end
 

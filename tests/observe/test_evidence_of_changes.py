@@ -6,8 +6,8 @@ from pathlib import Path
 
 import msgspec
 
+from headrace.incidents.evidence import changes
 from headrace.model import Settings
-from headrace.observe.incidents import changes
 from headrace.plan import Compiled, compile_project
 from headrace.store import Store
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 from small_facts import SmallFacts, at, consumer, declare, node, reads
 
 from headrace.model import Grain
-from headrace.observe.state_facts import AcceptedPartition, Unusual
-from headrace.observe.states import ConsumerState, ConsumerStatus
-from headrace.observe.status import judge
+from headrace.slo.consumer_states import ConsumerState, ConsumerStatus
+from headrace.slo.facts import AcceptedPartition, Unusual
+from headrace.slo.status import evaluate_status
 
 DAY = Grain.DAY
 CHAIN = [node("src", DAY, source=True, expect_by="05:00"), node("a", DAY, "src"), node("b", DAY, "a"), node("other", DAY, "src")]
@@ -22,7 +22,7 @@ def _judged(*accepted: AcceptedPartition, reads: str = "b", now: str = NOW, odd:
         for name in ("src", "a", "b", "other"):
             small.publish(name, day, at(published))
     small.look("src", at(now))
-    return judge(declare(CHAIN, consumer("c", reads, due="07:00")), small, at(now)).consumers[0]
+    return evaluate_status(declare(CHAIN, consumer("c", reads, due="07:00")), small, at(now)).consumers[0]
 
 
 def _accepted(name: str, day: str, until: str | None) -> AcceptedPartition:
@@ -75,10 +75,10 @@ def test_what_was_unusual_before_an_interval_was_told_then() -> None:
         consumer("c", "week", due="07:00"),
     )
     small.odd = [Unusual("src", "2013-02-01", "null_spike", 9.0)]
-    assert judge(declared, small, at(NOW)).consumers[0].state is ConsumerState.SERVED
+    assert evaluate_status(declared, small, at(NOW)).consumers[0].state is ConsumerState.SERVED
     small.odd.append(Unusual("src", "2013-02-02", "null_spike", 3.0))
-    result = judge(declared, small, at(NOW)).consumers[0]
+    result = evaluate_status(declared, small, at(NOW)).consumers[0]
     assert result.state is ConsumerState.AT_RISK
     assert "src@2013-02-02" in result.reason
     small.odd[-1] = small.odd[-1]._replace(users=frozenset({"other"}))
-    assert judge(declared, small, at(NOW)).consumers[0].state is ConsumerState.SERVED, "it doesn't use that column"
+    assert evaluate_status(declared, small, at(NOW)).consumers[0].state is ConsumerState.SERVED, "it doesn't use that column"

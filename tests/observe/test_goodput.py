@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from headrace.observe.figures.goodput import Goodput, GoodputAttempt, GoodputPublication, by_node
+from headrace.slo.goodput import Goodput, GoodputAttempt, GoodputPublication, by_node
 
 SECOND = 1_000_000
 

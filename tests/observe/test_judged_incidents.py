@@ -11,17 +11,18 @@ import msgspec
 import pytest
 from small_facts import at, consumer, declare, node
 
+from headrace.incidents import closing
+from headrace.incidents.diagnosis.evidence import Evidence, Family
+from headrace.incidents.evidence import changes
+from headrace.incidents.updates import IncidentUpdates
 from headrace.model import Grain, Project, Settings
-from headrace.observe.declared_promises import DeclaredPromises
-from headrace.observe.diagnosis.causes import Cause, CauseKind
-from headrace.observe.diagnosis.evidence import Evidence, Family
-from headrace.observe.incidents import changes, endings
-from headrace.observe.incidents.keeping import IncidentUpdates
-from headrace.observe.incidents.reach import DownstreamIndex
-from headrace.observe.persist import promise
+from headrace.model.causes import Cause, CauseKind
 from headrace.plan.backfills import Backfill, BackfillSpan, Chosen, Mode, Publishes
-from headrace.plan.bodies import ColumnLineage
-from headrace.run.judging import VersionEvaluator, judge
+from headrace.plan.schemas import ColumnLineage
+from headrace.runtime.evaluation import VersionEvaluator, evaluate_state
+from headrace.slo.declared_promises import DeclaredPromises
+from headrace.slo.incident_impact import DownstreamIndex
+from headrace.slo.obligation_records import apply_promises
 from headrace.store import Store, Transaction
 from headrace.store.queries import evidence, incidents, obligations
 from headrace.store.queries.incidents import Incident
@@ -39,7 +40,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
     with Store.open(tmp_path, Settings(name="t"), create=True) as opened:
         with opened.write(None) as tx:
             tx.execute("insert into run (id, kind, request, actor, state, started_at) values (1, 'tick', '{}', 't', 'succeeded', 0)")
-            promise(tx, None, WATCHED, at("2013-02-01 00:00"))
+            apply_promises(tx, None, WATCHED, at("2013-02-01 00:00"))
         yield opened
 
 
@@ -51,7 +52,7 @@ class Night:
 
     def judge(self, now: str, declared_promises: DeclaredPromises = WATCHED) -> list[Incident]:
         with self.store.write(None) as tx:
-            judge(tx, judged(declared_promises), at(now))
+            evaluate_state(tx, judged(declared_promises), at(now))
         return self.all()
 
     def all(self) -> list[Incident]:
@@ -278,8 +279,8 @@ def test_a_waiver_ends_nothing_that_another_promise_waits_for(store: Store, by: 
     declared_promises, later = declare(nodes, first, second), declare(nodes, first, second, consumer("e", "a", due="08:00"))
     night = Night(store)
     with store.write(None) as tx:
-        promise(tx, WATCHED, declared_promises, at("2013-02-01 00:00"))
-        promise(tx, declared_promises, later, at("2013-02-03 08:10"))
+        apply_promises(tx, WATCHED, declared_promises, at("2013-02-01 00:00"))
+        apply_promises(tx, declared_promises, later, at("2013-02-03 08:10"))
     night.published("2013-02-01", "2013-02-02 04:00")
     night.looked("2013-02-02 08:30")
     assert night.judge("2013-02-02 08:30", declared_promises) == []
@@ -295,7 +296,7 @@ def test_a_waiver_ends_nothing_that_another_promise_waits_for(store: Store, by: 
         assert left == [("missing_source", "open" if name == "c" else "resolved")]
     night.looked("2013-02-03 09:00")
     assert [each.state for each in night.judge("2013-02-03 09:00", later)] == ["resolved"]
-    assert not [line for line in timeline(store, item.id) if line.startswith(endings.BEGINS[1])]
+    assert not [line for line in timeline(store, item.id) if line.startswith(closing.BEGINS[1])]
 
 
 def test_judging_the_same_twice_writes_nothing_more(store: Store) -> None:
@@ -374,12 +375,12 @@ def test_an_incident_that_another_takes_in_says_which_one_that_is(store: Store) 
             kind=CauseKind.NULL_SPIKE, node="src", columns=("x",), partitions=("2013-02-02", "2013-02-03"), summary="both",
             began_us=first.began_at, confidence=1.0, own=tuple(both), explains=tuple(both),
         )  # fmt: skip
-        rows = evidence.standing(tx, 10)
+        rows = evidence.active(tx, 10)
         keeping.keep([cause], {row.id: msgspec.msgpack.decode(row.content, type=Evidence) for row in rows})
     result = night.judge("2013-02-04 05:31")
     assert [item.state for item in result] == ["open", "resolved"]
     with store.read() as tx:
-        assert endings.of(tx, result[1]) == f"It is part of {result[0].shown}."
+        assert closing.ending_of(tx, result[1]) == f"It is part of {result[0].shown}."
 
 
 def test_two_causes_at_one_node_are_two_incidents(store: Store) -> None:
@@ -634,7 +635,7 @@ def test_a_promise_that_is_missed_daily_by_minutes_is_one_incident_until_it_fits
     assert (item.state, len(timeline(store, item.id))) == ("open", 1)
     later = declare(NODES, consumer("c", "a", due="08:00"))
     with store.write(None) as tx:
-        promise(tx, WATCHED, later, at("2013-02-08 06:55"))
+        apply_promises(tx, WATCHED, later, at("2013-02-08 06:55"))
     (over,) = night.judge("2013-02-08 06:56", later)
     assert over.state == "resolved"
 

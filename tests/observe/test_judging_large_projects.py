@@ -11,20 +11,20 @@ from typing import Any, Self
 from small_facts import SmallFacts, at, consumer, declare, node, reads
 from test_ledger_claims import Rows
 
+from headrace.incidents.diagnosis.attribution import diagnose
+from headrace.incidents.diagnosis.evidence import Evidence, Family
+from headrace.incidents.diagnosis.graph import graph_of
+from headrace.incidents.repairs import is_made_of
+from headrace.ledger.inputs import LedgerInputs, PartitionRef
 from headrace.model import Grain, Project, Settings
-from headrace.observe.blockage import Blockage, BlockReason
-from headrace.observe.declared_promises import DeclaredPromises
-from headrace.observe.diagnosis.attribution import diagnose
-from headrace.observe.diagnosis.evidence import Evidence, Family
-from headrace.observe.diagnosis.graph import graph_of
-from headrace.observe.incidents.rebuilding import is_made_of
-from headrace.observe.ledger.inputs import LedgerInputs, PartitionRef
-from headrace.observe.obligations import EvaluationContext
-from headrace.observe.states import ConsumerState
-from headrace.observe.status import judge as status_of
-from headrace.operations.why import without_data
-from headrace.plan.bodies import ColumnLineage
-from headrace.run.judging import VersionEvaluator, judge
+from headrace.plan.schemas import ColumnLineage
+from headrace.runtime.evaluation import VersionEvaluator, evaluate_state
+from headrace.services.why import without_data
+from headrace.slo.blockage import Blockage, BlockReason
+from headrace.slo.consumer_states import ConsumerState
+from headrace.slo.declared_promises import DeclaredPromises
+from headrace.slo.obligations import EvaluationContext
+from headrace.slo.status import evaluate_status as status_of
 from headrace.store import Store
 from headrace.store.queries import incidents
 
@@ -112,7 +112,7 @@ def calls_of_a_failure_everywhere(folder: Path, width: int) -> tuple[int, int]:
         tx.execute("insert into run (id, kind, request, actor, state, started_at) values (1, 'tick', '{}', 't', 'succeeded', 0)")
         for name in declared.nodes:
             tx.execute("insert into partition (node, partition, state, since, revision) values (?, '0', 'published', 0, 1)", (name,))
-        judge(tx, judged, when - 1)
+        evaluate_state(tx, judged, when - 1)
         for number, name in enumerate(item for item in declared.nodes if item[0] == "a"):
             tx.execute(
                 "insert into attempt (epoch, n, run_id, node, kind, partitions, state, queued_at, started_at, finished_at, error,"
@@ -124,7 +124,7 @@ def calls_of_a_failure_everywhere(folder: Path, width: int) -> tuple[int, int]:
                 (name, DAY, when),
             )
         with Counting() as counted:
-            judge(tx, judged, when + 1)
+            evaluate_state(tx, judged, when + 1)
         return incidents.count(tx), counted.calls
 
 

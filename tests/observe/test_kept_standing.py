@@ -10,13 +10,13 @@ import pytest
 from small_facts import node
 
 from headrace.model import Grain, PartitionSpec, Settings
-from headrace.observe.declared_promises import WHOLE, DeclaredPromises, Node
-from headrace.observe.facts import StoredFacts
-from headrace.observe.freshness import stood
-from headrace.observe.kept import StateCache
-from headrace.observe.obligations import EvaluationContext
+from headrace.slo.declared_promises import WHOLE, DeclaredPromises, Node
+from headrace.slo.freshness import node_states
+from headrace.slo.obligations import EvaluationContext
+from headrace.slo.state_cache import StateCache
+from headrace.slo.stored_facts import StoredFacts
 from headrace.store import Store, Transaction
-from headrace.store.queries.standings import next_revision
+from headrace.store.queries.partition_states import next_revision
 
 FIRST = datetime(2013, 1, 1, tzinfo=UTC)
 DAYS = [(FIRST + timedelta(days=n)).date().isoformat() for n in range(12)]
@@ -130,7 +130,7 @@ def test_what_is_kept_is_what_is_found_anew(tmp_path: Path, seed: int) -> None:
 
 
 def _same(kept: StateCache, tx: Transaction, now: int) -> None:
-    result, anew = kept.at(tx, now), stood(EvaluationContext(DECLARED, StoredFacts(tx)), now)
+    result, anew = kept.at(tx, now), node_states(EvaluationContext(DECLARED, StoredFacts(tx)), now)
     assert dict(result.nodes.states) == dict(anew.states)
     assert result.nodes.counts == anew.counts
     facts = StoredFacts(tx)

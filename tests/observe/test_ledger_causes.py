@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from headrace.observe.ledger.causes import settled
-from headrace.observe.ledger.inputs import PartitionRef
-from headrace.observe.ledger.segments import Segment, SegmentKind
+from headrace.ledger.account import with_last_obstacle
+from headrace.ledger.inputs import PartitionRef
+from headrace.ledger.segments import Segment, SegmentKind
 
 RELEASED, MISSING = PartitionRef("orders", "2025-01-06"), PartitionRef("rates", "2025-01-06")
 NOW = 100
@@ -29,7 +29,7 @@ class OnePath:
 def test_what_is_there_by_now_holds_nothing_back() -> None:
     """Would catch: what was released in the moment in which it is asked, told of a wait for
     something else that goes on."""
-    told = settled(
+    told = with_last_obstacle(
         obstacle(MISSING, SegmentKind.SOURCE),
         OnePath(),  # type: ignore[arg-type]
         [RELEASED, MISSING],

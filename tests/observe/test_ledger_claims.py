@@ -8,13 +8,11 @@ import msgspec
 import pytest
 from small_facts import SmallFacts, declare, node
 
-from headrace.model import Grain
-from headrace.observe.ledger.claims import DelayClaims, Stay
-from headrace.observe.ledger.crowd import CurrentLeader
-from headrace.observe.ledger.declared import NodeTraits
-from headrace.observe.ledger.inputs import LedgerInputs, PartitionRef
-from headrace.observe.ledger.rebuilds import cause_us
-from headrace.observe.ledger.records import (
+from headrace.ledger.claims import DelayClaims, Stay
+from headrace.ledger.critical_path import rebuild_began_us
+from headrace.ledger.inputs import LedgerInputs, PartitionRef
+from headrace.ledger.records import (
+    CurrentLeader,
     Dropped,
     LedgerBackfill,
     LedgerDelivery,
@@ -24,8 +22,10 @@ from headrace.observe.ledger.records import (
     Try,
     Unread,
 )
-from headrace.observe.ledger.segments import SegmentKind, divided
-from headrace.observe.obligations import EvaluationContext
+from headrace.ledger.segments import SegmentKind, divided
+from headrace.model import Grain
+from headrace.slo.declared_promises import NodeTraits
+from headrace.slo.obligations import EvaluationContext
 
 NODE = "a"
 
@@ -246,7 +246,7 @@ def test_a_rebuild_begins_with_what_caused_it(first: dict[str, object], began: i
     rows.visible = [LedgerPublication(100, 500, 1, 1), LedgerPublication(500, None, 1, 2)]
     declared = node(NODE, Grain.DAY, timezone="UTC")
     inputs = LedgerInputs(EvaluationContext(declare([declared]), SmallFacts()), rows, {}, None)
-    assert cause_us(inputs, rows, PartitionRef(NODE, "2013-01-01"), rows.visible[0], 500) == began
+    assert rebuild_began_us(inputs, rows, PartitionRef(NODE, "2013-01-01"), rows.visible[0], 500) == began
 
 
 def test_nobody_could_have_decided_what_no_command_ends() -> None:

@@ -9,13 +9,13 @@ from itertools import pairwise
 import pytest
 from ledger_history import DAYS, History, end_of, owner_of
 
+from headrace.ledger.account import Books, Ledger
+from headrace.ledger.segments import Segment, SegmentKind, divided
+from headrace.ledger.stored_records import StoreRecords
 from headrace.model import Settings
-from headrace.observe.facts import StoredFacts
-from headrace.observe.ledger.account import Books, Ledger
-from headrace.observe.ledger.declared import NodeTraits
-from headrace.observe.ledger.segments import Segment, SegmentKind, divided
-from headrace.observe.ledger.stored import StoreRecords
-from headrace.observe.obligations import EvaluationContext
+from headrace.slo.declared_promises import NodeTraits
+from headrace.slo.obligations import EvaluationContext
+from headrace.slo.stored_facts import StoredFacts
 from headrace.store import Store
 
 TABLES = ("publication", "partition", "attempt", "delivery", "journal", "run", "pause_past")

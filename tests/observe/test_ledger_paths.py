@@ -6,11 +6,11 @@ import msgspec
 from small_facts import SmallFacts, consumer, declare, node
 from test_ledger_claims import Rows, attempt
 
+from headrace.ledger.account import Books
+from headrace.ledger.records import LedgerBackfill, LedgerDelivery, LedgerPublication, Try
 from headrace.model import Grain
-from headrace.observe.declared_promises import Node
-from headrace.observe.ledger.account import Books
-from headrace.observe.ledger.records import LedgerBackfill, LedgerDelivery, LedgerPublication, Try
-from headrace.observe.obligations import EvaluationContext
+from headrace.slo.declared_promises import Node
+from headrace.slo.obligations import EvaluationContext
 
 DAY = 86_400_000_000
 FIRST, SECOND = "2013-01-01", "2013-01-02"

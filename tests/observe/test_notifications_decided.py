@@ -11,11 +11,11 @@ import msgspec
 import pytest
 from small_facts import ZONE, at, declare, node
 
+from headrace.incidents.digest import Unserved, digests
+from headrace.incidents.notifications import Deadlines, tell
 from headrace.model import Grain, Project, Settings
 from headrace.model.nodes import Consumer, Owner, PartitionSpec, Place, Source
-from headrace.observe.notifications.digest import Unserved, digests
-from headrace.observe.notifications.queueing import Deadlines, tell
-from headrace.observe.states import AtRisk
+from headrace.slo.consumer_states import AtRisk
 from headrace.store import Store
 from headrace.store.queries import incidents, notifications
 from headrace.store.queries.incidents import Affected, Incident, IncidentEvidence

@@ -7,11 +7,10 @@ import pytest
 from small_facts import ZONE, SmallFacts, at, consumer, declare, node, reads
 
 from headrace.model import Grain, InputMode
-from headrace.model.days_off import DaysOff
-from headrace.model.zones import from_us
-from headrace.observe.declared_promises import Node, Terms
-from headrace.observe.obligations import EvaluationContext, Obligation, due_us, obligations
-from headrace.observe.periods import late_run, served_since, unserved
+from headrace.model.intervals import from_us
+from headrace.model.times import DaysOff
+from headrace.slo.declared_promises import Node, Terms
+from headrace.slo.obligations import EvaluationContext, Obligation, due_us, late_run, obligations, served_since, unserved
 
 # grain    interval             promise            due (local time)
 DUE = """

@@ -35,25 +35,23 @@ from rendered_views import (
 )
 
 from headrace.model import Project
-from headrace.observe.declared_promises import declared_promises
-from headrace.operations.apply import apply
-from headrace.operations.catalog.cards import Cards
-from headrace.operations.catalog.listing import CatalogQuery, catalog
-from headrace.operations.catalog.partitions import PartitionListQuery as Listed
-from headrace.operations.catalog.partitions import partitions as listing
-from headrace.operations.figures import explain
-from headrace.operations.incidents import incident, incidents
-from headrace.operations.progress import Silent
-from headrace.operations.quarantine import quarantine
-from headrace.operations.responses import StatusResponse
-from headrace.operations.session import ProjectSession
-from headrace.operations.tick import tick
-from headrace.operations.why import why
 from headrace.plan import compile_lineage
-from headrace.run.judging import VersionEvaluator
+from headrace.runtime.evaluation import VersionEvaluator
+from headrace.services.apply import apply
+from headrace.services.catalog_search import Cards, CatalogQuery, catalog
+from headrace.services.figures import explain
+from headrace.services.incidents import incident, incidents
+from headrace.services.nodes import PartitionListQuery as Listed
+from headrace.services.nodes import list_partitions as listing
+from headrace.services.quarantine import list_quarantine
+from headrace.services.responses import StatusResponse
+from headrace.services.run_results import tick
+from headrace.services.session import ProjectSession, Silent
+from headrace.services.why import why
+from headrace.slo.declared_promises import declared_promises
 from headrace.store import Transaction
 from headrace.store.queries import incidents as stored
-from headrace.web import metrics, reads, views
+from headrace.web import monitoring, reads, views
 
 SEEDS = [int(os.environ["SEED"])] if os.environ.get("SEED") else list(range(int(os.environ.get("SEEDS", "16"))))
 ASSETS = {*MADE_OF, *OLD, OF_HOURS}
@@ -238,7 +236,9 @@ def states_differ(shown: Views) -> Iterator[str]:
     }
     in_graph = Cards(session).consumer_states()
     for consumer in document.consumers:
-        gauged = [state for state in metrics.STATES if shown.gauge("consumer_state", consumer=consumer.name, state=state) == [1.0]]
+        gauged = [
+            state for state in monitoring.CONSUMER_STATES if shown.gauge("consumer_state", consumer=consumer.name, state=state) == [1.0]
+        ]
         page = views.consumer(session, views.ConsumerAsked(name=consumer.name)).consumer
         told = why(session, consumer.name)
         row = re.search(rf"^  {consumer.name} +\S.*$", shown.text, re.MULTILINE)
@@ -316,7 +316,7 @@ def counts_differ(shown: Views) -> Iterator[str]:
             yield from differ(f"restoration of {item.id}", incident=item.restore_seconds, figure=restore)
     if explained > len(rows):
         yield f"{explained} causes of {len(rows)} incidents"
-    waiting = [item for item in quarantine(session, None) if item.verdict != "warned"]  # an exception
+    waiting = [item for item in list_quarantine(session, None) if item.verdict != "warned"]  # an exception
     in_open = opened["quarantine"].count if "quarantine" in opened else 0
     yield from differ("quarantine", status=document.quarantine.partitions, listed=len(waiting), open=in_open)
     staged = explain(session, "goodput").rows

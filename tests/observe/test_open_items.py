@@ -6,8 +6,9 @@ import random
 
 import pytest
 
-from headrace.observe.evaluation import clause
-from headrace.observe.open_items import (
+from headrace.slo.consumer_states import ConsumerState, ConsumerStatus
+from headrace.slo.evaluation import clause
+from headrace.slo.open_items import (
     ConsumerFact,
     Explained,
     IncidentFact,
@@ -20,7 +21,6 @@ from headrace.observe.open_items import (
     headline,
     open_items,
 )
-from headrace.observe.states import ConsumerState, ConsumerStatus
 
 THURSDAY = 1_360_843_200_000_000  # 2013-02-14 12:00 UTC
 DAY = 86_400_000_000

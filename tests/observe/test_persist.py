@@ -11,13 +11,13 @@ from small_facts import SmallFacts, at, consumer, declare, node
 from stored_facts import write_facts
 
 from headrace.model import Grain, Settings
-from headrace.observe.declared_promises import DeclaredPromises
-from headrace.observe.facts import StoredFacts
-from headrace.observe.obligations import EvaluationContext
-from headrace.observe.persist import promise, settle
-from headrace.observe.status import judge
+from headrace.slo.declared_promises import DeclaredPromises
+from headrace.slo.obligation_records import apply_promises, settle_obligations
+from headrace.slo.obligations import EvaluationContext
+from headrace.slo.status import evaluate_status
+from headrace.slo.stored_facts import StoredFacts
 from headrace.store import Store
-from headrace.store.queries import obligations, promises
+from headrace.store.queries import obligations
 
 NODES = [node("src", Grain.DAY, source=True), node("a", Grain.DAY, "src")]
 SEVEN = declare(NODES, consumer("c", "a", due="07:00"))
@@ -40,10 +40,10 @@ def facts(*days: tuple[str, str]) -> SmallFacts:
 def settled(store: Store, small: SmallFacts, declared: DeclaredPromises, now: str) -> list[tuple[str, int, int | None]]:
     """What is written down of a consumer that was promised something before the first day ended, unless it was already."""
     with store.write(None) as tx:
-        if promises.in_force(tx, "c") is None:
-            promise(tx, None, declared, at("2013-02-01 12:00"))
+        if obligations.promise_in_force(tx, "c") is None:
+            apply_promises(tx, None, declared, at("2013-02-01 12:00"))
         write_facts(tx, small)
-        settle(tx, EvaluationContext(declared, StoredFacts(tx)), at(now))
+        settle_obligations(tx, EvaluationContext(declared, StoredFacts(tx)), at(now))
     with store.read() as tx:
         return [(item.interval, item.due_at, item.met_at) for item in reversed(obligations.newest(tx, "c"))]
 
@@ -71,8 +71,8 @@ def test_a_changed_promise_judges_only_what_is_due_from_then_on(store: Store) ->
     """Weakening a promise after the fact would change the past."""
     with store.write(None) as tx:
         write_facts(tx, facts())
-        promise(tx, None, SEVEN, at("2013-02-01 00:00"))
-        promise(tx, SEVEN, NINE, at("2013-02-03 08:00"))  # nobody had settled since
+        apply_promises(tx, None, SEVEN, at("2013-02-01 00:00"))
+        apply_promises(tx, SEVEN, NINE, at("2013-02-03 08:00"))  # nobody had settled since
     with store.read() as tx:
         first = [(item.interval, item.due_at) for item in obligations.newest(tx, "c")]
     assert first == [("2013-02-02", at("2013-02-03 07:00")), ("2013-02-01", at("2013-02-02 07:00"))]
@@ -82,13 +82,13 @@ def test_a_changed_promise_judges_only_what_is_due_from_then_on(store: Store) ->
 
 def test_a_promise_is_in_force_until_it_changes_or_its_consumer_goes(store: Store) -> None:
     with store.write(None) as tx:
-        promise(tx, None, SEVEN, 100)
-        promise(tx, SEVEN, SEVEN, 200)
-        promise(tx, SEVEN, NINE, 300)
-        promise(tx, NINE, declare(NODES), 400)
+        apply_promises(tx, None, SEVEN, 100)
+        apply_promises(tx, SEVEN, SEVEN, 200)
+        apply_promises(tx, SEVEN, NINE, 300)
+        apply_promises(tx, NINE, declare(NODES), 400)
     with store.read() as tx:
-        assert promises.in_force(tx, "c") is None
-        result = [promises.at(tx, "c", when) for when in (50, 100, 299, 300, 399, 400)]
+        assert obligations.promise_in_force(tx, "c") is None
+        result = [obligations.promise_at(tx, "c", when) for when in (50, 100, 299, 300, 399, 400)]
     assert [item and item.terms["due"] for item in result] == [None, "07:00", "07:00", "09:00", "09:00", None]
 
 
@@ -107,13 +107,13 @@ def test_a_consumer_that_is_late_for_longer_than_what_is_looked_at_still_knows_s
     small.look("src", at("2013-07-01 08:00"))
     settled(store, small, SEVEN, "2013-06-30 08:00")
     with store.read() as tx:
-        result = judge(SEVEN, StoredFacts(tx), at("2013-07-01 08:00")).consumers[0]
+        result = evaluate_status(SEVEN, StoredFacts(tx), at("2013-07-01 08:00")).consumers[0]
     assert (result.since_us, result.data_through, len(result.backlog)) == (at("2013-02-03 07:00"), "2013-02-01", 148)
 
 
 def test_promises_are_kept_as_text_that_can_be_read_without_us(store: Store) -> None:
     with store.write(None) as tx:
-        promise(tx, None, SEVEN, 100)
+        apply_promises(tx, None, SEVEN, 100)
         (terms,) = tx.execute("select terms from promise").fetchone()
     assert msgspec.json.decode(terms) == {
         "reads": ["a"], "per": "day", "timezone": "America/New_York", "due": "07:00", "max_age": None, "no_data": [],

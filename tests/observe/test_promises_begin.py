@@ -12,17 +12,17 @@ from stored_facts import write_facts
 
 from headrace.model import Grain, Settings
 from headrace.model.times import local_instant_us
-from headrace.observe.availability.gathering import Gathering
-from headrace.observe.availability.score import AvailabilityScore, score
-from headrace.observe.availability.tainted import all_of_all
-from headrace.observe.availability.timeline import timeline
-from headrace.observe.availability.wrongness import Wrongness
-from headrace.observe.declared_promises import DeclaredPromises, Terms
-from headrace.observe.facts import StoredFacts
-from headrace.observe.obligations import EvaluationContext, obligations
-from headrace.observe.persist import promise, settle
-from headrace.observe.states import ConsumerState, ConsumerStatus
-from headrace.observe.status import judge, judged
+from headrace.slo.availability import AvailabilityScore, score
+from headrace.slo.consumer_states import ConsumerState, ConsumerStatus
+from headrace.slo.declared_promises import DeclaredPromises, Terms
+from headrace.slo.obligation_records import apply_promises, settle_obligations
+from headrace.slo.obligations import EvaluationContext, obligations
+from headrace.slo.service_history import Gathering
+from headrace.slo.status import evaluate_in_context, evaluate_status
+from headrace.slo.stored_facts import StoredFacts
+from headrace.slo.timeline import timeline
+from headrace.slo.unsound import all_of_all
+from headrace.slo.wrong_periods import Wrongness
 from headrace.store import Store
 from headrace.store.queries import obligations as stored
 
@@ -57,7 +57,7 @@ def apply(store: Store, old: DeclaredPromises | None, new: DeclaredPromises, whe
     with store.write(None) as tx:
         if small is not None:
             write_facts(tx, small)
-        promise(tx, old, new, at(when))
+        apply_promises(tx, old, new, at(when))
 
 
 def settled(store: Store, declared: DeclaredPromises, now: str, small: SmallFacts | None = None) -> dict[str, tuple[int, int | None]]:
@@ -65,13 +65,13 @@ def settled(store: Store, declared: DeclaredPromises, now: str, small: SmallFact
     with store.write(None) as tx:
         if small is not None:
             write_facts(tx, small)
-        settle(tx, EvaluationContext(declared, StoredFacts(tx)), at(now))
+        settle_obligations(tx, EvaluationContext(declared, StoredFacts(tx)), at(now))
         return {item.interval: (item.due_at, item.met_at) for item in stored.newest(tx, "c")}
 
 
 def status(store: Store, declared: DeclaredPromises, now: str) -> ConsumerStatus:
     with store.read() as tx:
-        return judge(declared, StoredFacts(tx), at(now)).consumers[0]
+        return evaluate_status(declared, StoredFacts(tx), at(now)).consumers[0]
 
 
 def scored(
@@ -81,7 +81,7 @@ def scored(
     with store.read() as tx:
         context, span = EvaluationContext(declared, StoredFacts(tx)), (at(window), at(now))
         wrongness = Wrongness(tx, context, all_of_all, *span)
-        [result] = judged(context, at(now), wrongness.now()).consumers
+        [result] = evaluate_in_context(context, at(now), wrongness.now()).consumers
         past = Gathering(tx, context, wrongness, lambda *_: True, *span).past(declared.consumers[0], result.obligations)
         minutes: dict[ConsumerState, int] = {}
         for item in timeline(past, *span):

@@ -1,6 +1,6 @@
 """Random histories: what is judged, in small steps and from what was written down, against a slow recomputation.
 
-The recomputation shares no code with `headrace.observe`: days are dates, deadlines are added by hand, and since when a
+The recomputation shares no code with `headrace.slo`: days are dates, deadlines are added by hand, and since when a
 state holds is found by asking every moment at which anything happened.
 """
 
@@ -17,11 +17,11 @@ from small_facts import SmallFacts, consumer, declare, node
 from stored_facts import write_facts
 
 from headrace.model import Grain, Settings
-from headrace.observe.facts import StoredFacts
-from headrace.observe.obligations import EvaluationContext
-from headrace.observe.persist import promise, settle
-from headrace.observe.states import ConsumerStatus
-from headrace.observe.status import judge
+from headrace.slo.consumer_states import ConsumerStatus
+from headrace.slo.obligation_records import apply_promises, settle_obligations
+from headrace.slo.obligations import EvaluationContext
+from headrace.slo.status import evaluate_status
+from headrace.slo.stored_facts import StoredFacts
 from headrace.store import Store
 
 FIRST = date(2013, 1, 1)
@@ -113,15 +113,17 @@ def judged(history: History, store: Store) -> tuple[ConsumerStatus, ConsumerStat
     declared = declare(NODES, consumer("c", "one", "two", zone="UTC", **terms))
     now = us(FIRST, history.now_hours)
     with store.write(None) as tx:
-        promise(tx, None, declared, us(FIRST, 0))
+        apply_promises(tx, None, declared, us(FIRST, 0))
     for hours in (*history.settled_at, history.now_hours):
         with store.write(None) as tx:
             write_facts(tx, world_at(history, hours))
-            settle(tx, EvaluationContext(declared, StoredFacts(tx)), us(FIRST, hours))
-            assert settle(tx, EvaluationContext(declared, StoredFacts(tx)), us(FIRST, hours)) == 0  # writing it twice changes nothing
+            settle_obligations(tx, EvaluationContext(declared, StoredFacts(tx)), us(FIRST, hours))
+            assert (
+                settle_obligations(tx, EvaluationContext(declared, StoredFacts(tx)), us(FIRST, hours)) == 0
+            )  # writing it twice changes nothing
     with store.read() as tx:
-        stored = judge(declared, StoredFacts(tx), now)
-    pure = judge(declared, world_at(history, history.now_hours), now)
+        stored = evaluate_status(declared, StoredFacts(tx), now)
+    pure = evaluate_status(declared, world_at(history, history.now_hours), now)
     return pure.consumers[0], stored.consumers[0]
 
 

@@ -11,18 +11,18 @@ from small_facts import SmallFacts, at, consumer, declare, node
 from stored_facts import write_facts
 
 from headrace.model import Grain, Settings
-from headrace.observe.availability.gathering import Gathering
-from headrace.observe.availability.score import score
-from headrace.observe.availability.tainted import all_of_all
-from headrace.observe.availability.wrongness import Wrongness
-from headrace.observe.facts import StoredFacts
-from headrace.observe.obligations import EvaluationContext
-from headrace.observe.persist import promise, settle
-from headrace.observe.status import judged
-from headrace.run.garbage import RetentionPolicy
-from headrace.run.retiring import retirable, retire
+from headrace.runtime.garbage import RetentionPolicy
+from headrace.runtime.history_retention import retirable, retire
+from headrace.slo.availability import score
+from headrace.slo.obligation_records import apply_promises, settle_obligations
+from headrace.slo.obligations import EvaluationContext
+from headrace.slo.service_history import Gathering
+from headrace.slo.status import evaluate_in_context
+from headrace.slo.stored_facts import StoredFacts
+from headrace.slo.unsound import all_of_all
+from headrace.slo.wrong_periods import Wrongness
 from headrace.store import Store, Transaction
-from headrace.store.queries import incidents, worth
+from headrace.store.queries import incidents, reports
 
 DAY = Grain.DAY
 DECLARED = declare([node("src", DAY, source=True), node("a", DAY, "src")], consumer("c", "a", due="07:00"))
@@ -44,9 +44,9 @@ def store(tmp_path: Path) -> Iterator[Store]:
     facts.look("src", at("2013-02-04 05:00"), NOW)
     with Store.open(tmp_path, Settings(name="t"), create=True) as opened:
         with opened.write(None) as tx:
-            promise(tx, None, DECLARED, at("2013-02-01 00:00"))
+            apply_promises(tx, None, DECLARED, at("2013-02-01 00:00"))
             write_facts(tx, facts)
-            settle(tx, EvaluationContext(DECLARED, StoredFacts(tx)), NOW)
+            settle_obligations(tx, EvaluationContext(DECLARED, StoredFacts(tx)), NOW)
         yield opened
 
 
@@ -83,9 +83,9 @@ def figures(tx: Transaction) -> Any:
     """How readers were served over months, how they are now, and the causes within the history."""
     context = EvaluationContext(DECLARED, StoredFacts(tx))
     wrongness = Wrongness(tx, context, all_of_all, *WINDOW)
-    [status] = judged(context, NOW, wrongness.now()).consumers
+    [status] = evaluate_in_context(context, NOW, wrongness.now()).consumers
     past = Gathering(tx, context, wrongness, lambda *_: False, *WINDOW).past(DECLARED.consumers[0], status.obligations)
-    within = worth.incidents(tx, NOW - MONTH_US, NOW)
+    within = reports.incidents(tx, NOW - MONTH_US, NOW)
     return score(past, *WINDOW), status, wrongness.unsound(), within
 
 

@@ -9,13 +9,13 @@ import pytest
 from small_facts import SmallFacts, at, consumer, declare, node, reads
 
 from headrace.model import Grain, InputMode
-from headrace.model.clauses import LAKE_FILE
-from headrace.model.days_off import DaysOff
-from headrace.observe.declared_promises import Node, Terms
-from headrace.observe.freshness import AssetStateCounts, keys_count
-from headrace.observe.state_facts import Damage
-from headrace.observe.states import ConsumerState, ConsumerStatus
-from headrace.observe.status import judge
+from headrace.model.errors import LAKE_FILE
+from headrace.model.times import DaysOff
+from headrace.slo.consumer_states import ConsumerState, ConsumerStatus
+from headrace.slo.declared_promises import Node, Terms
+from headrace.slo.facts import Damage
+from headrace.slo.freshness import AssetStateCounts, keys_count
+from headrace.slo.status import evaluate_status
 
 DAY = Grain.DAY
 NOW = "2013-02-03 08:00"
@@ -32,7 +32,7 @@ def facts(**looked: str) -> SmallFacts:
 
 
 def judged(small: SmallFacts, nodes: list[Node] = CHAIN, terms: Terms | None = None, now: str = NOW) -> ConsumerStatus:
-    return judge(declare(nodes, terms or consumer("c", "b", due="07:00")), small, at(now)).consumers[0]
+    return evaluate_status(declare(nodes, terms or consumer("c", "b", due="07:00")), small, at(now)).consumers[0]
 
 
 # Why ---------------------------------------------------------------------------------------------------------------------
@@ -153,7 +153,7 @@ def test_how_long_a_look_is_good_for(observations: list[int], minutes: int, unkn
     small = facts()
     start = at("2013-02-02 06:00")
     small.looked = {"src": [start + minute * 60_000_000 for minute in observations]}
-    result = judge(declare(CHAIN, consumer("c", "b", due="07:00")), small, start + minutes * 60_000_000).consumers[0]
+    result = evaluate_status(declare(CHAIN, consumer("c", "b", due="07:00")), small, start + minutes * 60_000_000).consumers[0]
     assert (ConsumerState.UNKNOWN in result.states) is unknown
 
 
@@ -166,7 +166,7 @@ def test_a_declared_cadence_counts_whatever_was_observed(hours: float, unknown: 
     small.looked = {"src": [start - minute * 60_000_000 for minute in range(10)]}
     declared = declare(CHAIN, consumer("c", "b", due="07:00"))
     daily = msgspec.structs.replace(declared, tick_every_us=24 * 3_600_000_000)
-    result = judge(daily, small, start + int(hours * 3_600_000_000)).consumers[0]
+    result = evaluate_status(daily, small, start + int(hours * 3_600_000_000)).consumers[0]
     assert (ConsumerState.UNKNOWN in result.states) is unknown
 
 
@@ -260,7 +260,7 @@ def test_assets_are_counted_once_each_and_again_where_they_are_in_quarantine_or_
     small.stand("a", "2013-02-02", "rejected", at("2013-02-03 04:40"), "bad")
     for name in ("src", "planes"):
         small.look(name, at(NOW))
-    counts = judge(declare(nodes), small, at(NOW)).assets
+    counts = evaluate_status(declare(nodes), small, at(NOW)).assets
     assert counts == AssetStateCounts(fresh=1, behind=3, never=1, quarantined=1, unchecked=1)
 
 
@@ -268,8 +268,8 @@ def test_a_stale_asset_is_not_fresh_and_a_behind_one_is_behind_first() -> None:
     small = facts()
     small.stale = {"a", "b"}
     small.publish("a", "2013-02-02", at("2013-02-03 04:40"))
-    assert judge(declare(CHAIN), small, at("2013-02-02 08:00")).assets == AssetStateCounts(stale=2)
-    assert judge(declare(CHAIN), small, at(NOW)).assets == AssetStateCounts(stale=1, behind=1)
+    assert evaluate_status(declare(CHAIN), small, at("2013-02-02 08:00")).assets == AssetStateCounts(stale=2)
+    assert evaluate_status(declare(CHAIN), small, at(NOW)).assets == AssetStateCounts(stale=1, behind=1)
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import pytest
 from small_facts import SmallFacts, at, consumer, declare, node
 
 from headrace.model import Grain
-from headrace.observe.freshness import AssetStateCounts
-from headrace.observe.states import ConsumerState, ConsumerStatus, Status
-from headrace.observe.status import judge
+from headrace.slo.consumer_states import ConsumerState, ConsumerStatus, Status
+from headrace.slo.freshness import AssetStateCounts
+from headrace.slo.status import evaluate_status
 
 DAY = Grain.DAY
 PROJECT = declare(
@@ -88,7 +88,7 @@ def named(status: Status, name: str) -> ConsumerStatus:
     ],
 )
 def test_thursday_at_07_20(facts: SmallFacts, name: str, since: str) -> None:
-    result = named(judge(PROJECT, facts, at("2013-02-14 07:20")), name)
+    result = named(evaluate_status(PROJECT, facts, at("2013-02-14 07:20")), name)
     assert (result.state, result.states) == (ConsumerState.LATE, (ConsumerState.LATE,))
     assert result.since_us == at(since)
     assert result.data_through == "2013-02-10"
@@ -97,7 +97,7 @@ def test_thursday_at_07_20(facts: SmallFacts, name: str, since: str) -> None:
 
 
 def test_the_backlog_is_what_is_older_than_the_newest_due(facts: SmallFacts) -> None:
-    status = judge(PROJECT, facts, at("2013-02-14 07:20"))
+    status = evaluate_status(PROJECT, facts, at("2013-02-14 07:20"))
     report, extract = named(status, "morning-report"), named(status, "regulator-extract")
     assert (report.due_interval, report.backlog) == ("2013-02-13", ("2013-02-11", "2013-02-12"))
     assert report.missing_besides == 2, "one of the three is the reason"
@@ -105,7 +105,7 @@ def test_the_backlog_is_what_is_older_than_the_newest_due(facts: SmallFacts) -> 
 
 
 def test_every_asset_is_in_one_state_and_sources_are_not_counted(facts: SmallFacts) -> None:
-    status = judge(PROJECT, facts, at("2013-02-14 07:20"))
+    status = evaluate_status(PROJECT, facts, at("2013-02-14 07:20"))
     assert status.assets == AssetStateCounts(fresh=1, behind=4)
     assert status.observed_at_us == at("2013-02-14 06:40")
     reads = {read.asset: (read.state, read.data_through) for read in named(status, "season-page").reads}
@@ -123,13 +123,13 @@ def test_every_asset_is_in_one_state_and_sources_are_not_counted(facts: SmallFac
     ],
 )
 def test_how_the_morning_of_the_12th_went(facts: SmallFacts, now: str, report: str, dashboard: str) -> None:
-    status = judge(PROJECT, before(facts, at(now)), at(now))
+    status = evaluate_status(PROJECT, before(facts, at(now)), at(now))
     assert (named(status, "morning-report").state, named(status, "ops-dashboard").state) == (report, dashboard)
 
 
 def test_what_is_at_risk_says_when_and_why(facts: SmallFacts) -> None:
     now = at("2013-02-12 05:30")
-    result = named(judge(PROJECT, before(facts, now), now), "morning-report")
+    result = named(evaluate_status(PROJECT, before(facts, now), now), "morning-report")
     assert result.states == (ConsumerState.AT_RISK, ConsumerState.SERVED)
     assert result.reason == "late at 07:00: flights: 2 columns renamed, held since 04:40"
     assert result.next == "headrace quarantine flights@2013-02-11"
@@ -139,7 +139,7 @@ def test_an_overdue_delivery_is_a_risk_before_the_deadline(facts: SmallFacts) ->
     facts.standings = {key: item for key, item in facts.standings.items() if key[1] < "2013-02-11"}
     for clock, said in (("05:45", "nothing was delivered"), ("05:30", "nobody has looked since 04:40")):
         now = at(f"2013-02-12 {clock}")
-        result = named(judge(PROJECT, before(facts, now), now), "morning-report")
+        result = named(evaluate_status(PROJECT, before(facts, now), now), "morning-report")
         assert result.state is ConsumerState.AT_RISK
         assert result.reason == f"late at 07:00: flights@2013-02-11: {said}, promised by 05:00"
 
@@ -150,7 +150,7 @@ def test_after_the_repair_everybody_is_served_since_then(facts: SmallFacts) -> N
         publish(facts, day, repaired)
     facts.publish("season", "*", repaired + 1)
     now = repaired + 60_000_000
-    for result in judge(PROJECT, facts, now).consumers:
+    for result in evaluate_status(PROJECT, facts, now).consumers:
         assert (result.state, result.backlog, result.data_through, result.next) == (ConsumerState.SERVED, (), "2013-02-13", None)
         assert repaired <= (result.since_us or 0) < now, result.name
 
@@ -159,7 +159,7 @@ def test_one_missing_day_is_backlog_of_who_is_served_and_too_old_for_max_age(fac
     """*served, 1 day missing: 02-11*; the age counts from before the hole."""
     publish(facts, date(2013, 2, 12), at("2013-02-14 07:10"))
     publish(facts, date(2013, 2, 13), at("2013-02-14 07:10"))
-    status = judge(PROJECT, facts, at("2013-02-14 07:20"))
+    status = evaluate_status(PROJECT, facts, at("2013-02-14 07:20"))
     report, dashboard = named(status, "morning-report"), named(status, "ops-dashboard")
     assert (report.state, report.backlog, report.data_through) == (ConsumerState.SERVED, ("2013-02-11",), "2013-02-13")
     assert report.reason == "1 day missing: 2013-02-11"
@@ -171,7 +171,7 @@ def test_one_missing_day_is_backlog_of_who_is_served_and_too_old_for_max_age(fac
 def test_nobody_looked_for_too_long_is_unknown_not_late(facts: SmallFacts) -> None:
     """They looked every hour, so after two hours without a look nothing is known."""
     now = at("2013-02-14 08:41")
-    result = named(judge(PROJECT, facts, now), "morning-report")
+    result = named(evaluate_status(PROJECT, facts, now), "morning-report")
     assert result.states == (ConsumerState.UNKNOWN, ConsumerState.LATE)
     assert result.reason == "nobody has looked at flights since 06:40"
     assert result.next == "headrace tick"

@@ -1,4 +1,4 @@
-"""How consumers were served over random histories, against a recomputation hour by hour that shares no code with `headrace.observe`.
+"""How consumers were served over random histories, against a recomputation hour by hour that shares no code with `headrace.slo`.
 
 All that happens, happens on the full hour, so that a state holds for an hour at least; only what is known of a source that was looked at
 once ends ten minutes later. The moments asked are the full hour, five minutes and half an hour after it.
@@ -18,17 +18,17 @@ from small_facts import SmallFacts, consumer, declare, node
 from stored_facts import write_facts
 
 from headrace.model import Grain, Settings
-from headrace.observe.availability.gathering import Gathering
-from headrace.observe.availability.score import score
-from headrace.observe.availability.tainted import all_of_all
-from headrace.observe.availability.timeline import ServiceHistory, timeline
-from headrace.observe.availability.wrongness import Wrongness
-from headrace.observe.facts import StoredFacts
-from headrace.observe.obligations import EvaluationContext
-from headrace.observe.observed import known_until
-from headrace.observe.persist import promise, settle
-from headrace.observe.states import ConsumerStatus
-from headrace.observe.status import judged
+from headrace.slo.availability import score
+from headrace.slo.consumer_states import ConsumerStatus
+from headrace.slo.freshness import known_until
+from headrace.slo.obligation_records import apply_promises, settle_obligations
+from headrace.slo.obligations import EvaluationContext
+from headrace.slo.service_history import Gathering
+from headrace.slo.status import evaluate_in_context
+from headrace.slo.stored_facts import StoredFacts
+from headrace.slo.timeline import ServiceHistory, timeline
+from headrace.slo.unsound import all_of_all
+from headrace.slo.wrong_periods import Wrongness
 from headrace.store import Store, Transaction
 from headrace.store.queries import availability as stored
 
@@ -223,21 +223,23 @@ def told(store: Store, history: History) -> tuple[ServiceHistory, ConsumerStatus
     with store.write(None) as tx:
         for table in ("obligation", "promise"):
             tx.execute(f"delete from {table}")
-        promise(tx, None, declared, us(0))
+        apply_promises(tx, None, declared, us(0))
     for hours in sorted({*history.settled_at, *(at for at, _ in history.taken_back.values()), history.now}):
         with store.write(None) as tx:
             write_history(tx, history, hours, before=True)
-            settle(tx, EvaluationContext(declared, StoredFacts(tx)), us(hours))  # as `withdraw` does before it takes anything back
+            settle_obligations(
+                tx, EvaluationContext(declared, StoredFacts(tx)), us(hours)
+            )  # as `withdraw` does before it takes anything back
         with store.write(None) as tx:
             write_history(tx, history, hours)
-            settle(tx, EvaluationContext(declared, StoredFacts(tx)), us(hours))
+            settle_obligations(tx, EvaluationContext(declared, StoredFacts(tx)), us(hours))
             for day, at in history.waived.items():
                 if at == hours:
                     tx.execute("update obligation set waived_at = ? where interval = ?", (us(at), str(FIRST + timedelta(day))))
     with store.read() as tx:
         context, window = EvaluationContext(declared, StoredFacts(tx)), (us(history.now - WINDOW_HOURS), us(history.now))
         wrongness = Wrongness(tx, context, all_of_all, *window)
-        [status] = judged(context, us(history.now), wrongness.now()).consumers
+        [status] = evaluate_in_context(context, us(history.now), wrongness.now()).consumers
         gathering = Gathering(tx, context, wrongness, lambda owner, actor: owner == actor, *window)
         return gathering.past(declared.consumers[0], status.obligations), status
 

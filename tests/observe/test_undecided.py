@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from headrace.observe.ledger.account import Ledger, Share
-from headrace.observe.ledger.causes import undecided
-from headrace.observe.ledger.declared import NodeTraits
-from headrace.observe.ledger.segments import Segment, SegmentKind
+from headrace.ledger.account import Ledger, Share, without_others_decider
+from headrace.ledger.segments import Segment, SegmentKind
+from headrace.slo.declared_promises import NodeTraits
 
 OWNERS = {"flights": NodeTraits("vendor", "desk"), "weather": NodeTraits("bureau"), "clean": NodeTraits("core", "core")}
 
@@ -25,7 +24,7 @@ def test_nobody_decides_before_everything_has_come() -> None:
     """Would catch: a person booked the hours in which another file wasn't there."""
     held = segment(SegmentKind.HOLD, "flights", 0, 100, "desk", 1)
     absent = segment(SegmentKind.SOURCE, "weather", 0, 60)
-    result = undecided([held], [held, absent])
+    result = without_others_decider([held], [held, absent])
     assert [(item.kind, item.us, item.decider, item.lacking) for item in result] == [("hold", 60, "", "weather"), ("hold", 40, "desk", "")]
     assert shares(*result) == {Share("bureau"): 60, Share("desk", SegmentKind.HOLD): 40}
 
@@ -34,13 +33,13 @@ def test_what_has_to_be_mended_first_is_ended_by_no_command() -> None:
     """Would catch: somebody who could have released a file while the code that reads it failed."""
     held = segment(SegmentKind.HOLD, "flights", 0, 100, "desk", 1)
     failing, paused = segment(SegmentKind.HOLD, "clean", 20, 50), segment(SegmentKind.PAUSED, "clean", 50, 90, "core")
-    result = undecided([held], [held, failing, paused])
+    result = without_others_decider([held], [held, failing, paused])
     assert [(item.us, item.decider, item.lacking) for item in result] == [(20, "desk", ""), (30, "", "clean"), (50, "desk", "")]
 
 
 def test_what_has_no_decider_stays_as_it_is() -> None:
     mended = segment(SegmentKind.HOLD, "clean", 0, 100)
-    assert undecided([mended], [mended, segment(SegmentKind.SOURCE, "weather", 0, 60)]) == [mended]
+    assert without_others_decider([mended], [mended, segment(SegmentKind.SOURCE, "weather", 0, 60)]) == [mended]
 
 
 def test_the_queue_is_headraces_and_not_the_vendors() -> None:

@@ -9,17 +9,17 @@ from small_facts import SmallFacts, at, consumer, declare, node
 from stored_facts import write_facts
 
 from headrace.model import Grain, Settings
-from headrace.observe.availability.gathering import Gathering
-from headrace.observe.availability.score import AvailabilityScore, score
-from headrace.observe.availability.tainted import Carry, all_of_all
-from headrace.observe.availability.timeline import timeline
-from headrace.observe.availability.wrongness import Wrongness
-from headrace.observe.evaluation import EvaluationFacts, evaluate
-from headrace.observe.facts import StoredFacts
-from headrace.observe.obligations import EvaluationContext
-from headrace.observe.persist import promise, settle
-from headrace.observe.states import ConsumerStatus
-from headrace.observe.status import judged
+from headrace.slo.availability import AvailabilityScore, score
+from headrace.slo.consumer_states import ConsumerStatus
+from headrace.slo.evaluation import EvaluationFacts, evaluate
+from headrace.slo.obligation_records import apply_promises, settle_obligations
+from headrace.slo.obligations import EvaluationContext
+from headrace.slo.service_history import Gathering
+from headrace.slo.status import evaluate_in_context
+from headrace.slo.stored_facts import StoredFacts
+from headrace.slo.timeline import timeline
+from headrace.slo.unsound import Carry, all_of_all
+from headrace.slo.wrong_periods import Wrongness
 from headrace.store import Store, Transaction
 
 DAY = Grain.DAY
@@ -54,9 +54,9 @@ def facts() -> SmallFacts:
 
 
 def kept(tx: Transaction) -> None:
-    promise(tx, None, DECLARED, BEGAN)
+    apply_promises(tx, None, DECLARED, BEGAN)
     write_facts(tx, facts())
-    settle(tx, EvaluationContext(DECLARED, StoredFacts(tx)), NOW)
+    settle_obligations(tx, EvaluationContext(DECLARED, StoredFacts(tx)), NOW)
 
 
 def named(tx: Transaction, source_day: str, known: str, columns: str = "[]", until: str | None = None) -> None:
@@ -77,7 +77,7 @@ def seen(
 ) -> tuple[AvailabilityScore, ConsumerStatus, list[tuple[str, int]]]:
     context, window = EvaluationContext(DECLARED, StoredFacts(tx)), (BEGAN, NOW)
     wrongness = Wrongness(tx, context, carry, *window)
-    [status] = judged(context, NOW, wrongness.now()).consumers
+    [status] = evaluate_in_context(context, NOW, wrongness.now()).consumers
     past = Gathering(tx, context, wrongness, lambda _, actor: actor in owners, *window).past(DECLARED.consumers[0], status.obligations)
     spans = [(item.state.value, (item.until_us - item.from_us) // MINUTE) for item in timeline(past, *window)]
     return score(past, *window), status, spans

@@ -18,14 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "run"))
 from postgres_cluster import Database
 from runlab import DAYS, SETTINGS, Lab
 
-from headrace.store.event_log.records import (
-    ENCODE,
-    FORMAT,
-    GENESIS,
-    EventRecordKind,
-    Record,
-    chained,
-)
+from headrace.store.event_log.recording import ENCODE, FORMAT, GENESIS, EventRecordKind, Record, chained
 
 SEED = 20_261_121
 DAMAGED = 40
@@ -177,13 +170,13 @@ def test_records_that_are_damaged_in_any_way_are_told_in_words(lab: Lab) -> None
 
 
 def _checked(session: Any, same: bool) -> None:
-    from headrace.operations.audit import verified
-    from headrace.operations.db.check import check
+    from headrace.services.audit import verify_trail
+    from headrace.services.database_check import check
 
     response = check(session, deep=False)
     assert response.ok or response.findings
     assert response.ok or not same
-    verified(session, None)
+    verify_trail(session, None)
 
 
 UNNOTICED = (

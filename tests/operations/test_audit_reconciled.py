@@ -13,8 +13,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "run"))
 
 from runlab import DAYS, Lab
 
-from headrace.govern.audit import chain_hash
-from headrace.operations.audit import verified
+from headrace.security.audit import chain_hash
+from headrace.services.audit import verify_trail
 
 UNIQUE = "partition: {by: day, column: day}\nchecks:\n  - unique: [order_id]"
 DROP = {
@@ -190,5 +190,5 @@ def test_verifying_twice_in_one_process_counts_each_entry_once(lab: Lab) -> None
     lab.headrace("db", "gc")
     for _ in range(2):
         session = lab.session()
-        assert verified(session, None).missing == []
+        assert verify_trail(session, None).missing == []
         session.close()

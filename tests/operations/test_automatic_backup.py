@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "run"))
 from runlab import DAYS, SETTINGS, Lab
 
 from headrace.faults import FaultPoint
-from headrace.govern.identity import FILE
+from headrace.security.state import FILE
 
 CLEAN = "select order_id, amount, cast(day as date) as day from orders"
 

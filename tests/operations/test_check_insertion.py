@@ -8,8 +8,7 @@ import ast
 import pytest
 
 from headrace.model import CheckSpec, Place
-from headrace.operations.check_insertion import CannotWrite, inserted
-from headrace.operations.check_texts import as_yaml
+from headrace.services.checks import CannotWrite, as_yaml, insert_checks
 
 LINES = [("not_null: [a]", "never null in 3 rows")]
 ADDED = "- not_null: [a]  # never null in 3 rows\n"
@@ -30,31 +29,31 @@ ADDED = "- not_null: [a]  # never null in 3 rows\n"
 )  # fmt: skip
 def test_lines_go_behind_the_last_check(before: str, after: str) -> None:
     """Would catch: a comment lost, a check in the wrong mapping, a literal text cut in two."""
-    assert inserted(before, "sources/s.yaml", "s", LINES) == after.replace("@", ADDED)
+    assert insert_checks(before, "sources/s.yaml", "s", LINES) == after.replace("@", ADDED)
 
 
 def test_flow_lists_and_line_ends_stay() -> None:
     """Would catch: a file whose line ends change as a whole."""
     assert (
-        inserted("checks: [{unique: [a]}, ]\r\nowner: o\r\n", "s.yaml", "s", LINES)
+        insert_checks("checks: [{unique: [a]}, ]\r\nowner: o\r\n", "s.yaml", "s", LINES)
         == "checks: [{unique: [a]}, {not_null: [a]} ]\r\nowner: o\r\n"
     )
-    assert inserted("checks: []\n", "s.yaml", "s", LINES) == "checks: [{not_null: [a]}]\n"
-    assert inserted("source: s\r\n", "s.yaml", "s", LINES) == "source: s\r\nchecks:\r\n  " + ADDED.replace("\n", "\r\n")
+    assert insert_checks("checks: []\n", "s.yaml", "s", LINES) == "checks: [{not_null: [a]}]\n"
+    assert insert_checks("source: s\r\n", "s.yaml", "s", LINES) == "source: s\r\nchecks:\r\n  " + ADDED.replace("\n", "\r\n")
 
 
 def test_front_matter_of_sql() -> None:
     """Would catch: a check below the comment's end, or a text that ends the comment."""
     text = "-- x\n/* headrace\nowner: o\nchecks:\n  - unique: [a]\n*/\nselect 1 as a, '/* headrace' as b\n"
-    assert inserted(text, "a.sql", "a", LINES) == text.replace("[a]\n*/", f"[a]\n  {ADDED}*/")
+    assert insert_checks(text, "a.sql", "a", LINES) == text.replace("[a]\n*/", f"[a]\n  {ADDED}*/")
     short = "/* headrace owner: o */ select 1"
-    assert inserted("/* headrace\nowner: o*/ select 1", "a.sql", "a", LINES) == f"/* headrace\nowner: o\nchecks:\n  {ADDED}*/ select 1"
+    assert insert_checks("/* headrace\nowner: o*/ select 1", "a.sql", "a", LINES) == f"/* headrace\nowner: o\nchecks:\n  {ADDED}*/ select 1"
     assert "*/" not in as_yaml(
         CheckSpec(kind="accepted_values", name="x", arguments={"column": "a", "values": ["*/"]}, place=Place(file=""))
     )
-    assert ADDED in inserted(short, "a.sql", "a", LINES)
+    assert ADDED in insert_checks(short, "a.sql", "a", LINES)
     with pytest.raises(CannotWrite):
-        inserted("select 1", "a.sql", "a", LINES)
+        insert_checks("select 1", "a.sql", "a", LINES)
 
 
 @pytest.mark.parametrize(
@@ -69,18 +68,18 @@ def test_front_matter_of_sql() -> None:
 def test_literals_of_python(decorator: str, expected: str) -> None:
     """Would catch: text beyond ASCII that shifts the place, a comment that swallows the argument."""
     text = f"from headrace import asset\n\n# ü\n{decorator}\ndef a(ctx):\n    return None\n"
-    after = inserted(text, "a.py", "a", LINES)
+    after = insert_checks(text, "a.py", "a", LINES)
     ast.parse(after)
     assert expected in after
     with pytest.raises(CannotWrite):
-        inserted(text, "a.py", "b", LINES)
+        insert_checks(text, "a.py", "b", LINES)
 
 
 @pytest.mark.parametrize("text", ["{source: s, owner: o}", "x: &c [{unique: [a]}]\nchecks: *c\n", "checks: 7\n", "- source: t\n", "a: [\n"])
 def test_what_has_no_place_is_refused(text: str) -> None:
     """Would catch: a check added to another node's list through an alias."""
     with pytest.raises(CannotWrite):
-        inserted(text, "s.yaml", "s", LINES)
+        insert_checks(text, "s.yaml", "s", LINES)
 
 
 def test_texts_are_quoted_where_yaml_reads_something_else() -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from headrace.model import Settings
-from headrace.operations.cost import Cost
+from headrace.services.figure_inputs import Cost
 from headrace.store import Store, Transaction
-from headrace.store.queries import worth
+from headrace.store.queries import reports
 
 SECOND = 1_000_000
 WINDOW = 300 * SECOND
@@ -60,5 +60,5 @@ def test_sums_that_follow_a_window_are_those_over_all_of_it(tmp_path: Path, seed
             if chance.random() < 0.5:
                 with store.read() as tx:
                     kept = {node: us for node, us in cost.of(tx, now - WINDOW, now).items() if us}
-                    anew = {node: round(seconds * 1e6) for node, seconds in worth.seconds(tx, now - WINDOW, now) if seconds}
+                    anew = {node: round(seconds * 1e6) for node, seconds in reports.seconds(tx, now - WINDOW, now) if seconds}
                 assert kept == anew

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from headrace.operations import demo_data
-from headrace.operations.demo_data import DemoDataError, DemoFault
+from headrace.services import demo_data
+from headrace.services.demo_data import DemoDataError, DemoFault
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -12,12 +12,12 @@ import pytest
 
 import headrace.model
 from headrace.model import Project, SqlBody
-from headrace.operations import demo_data
-from headrace.operations.demo_data import DemoDataError, DemoFault
-from headrace.sql.analyse import analyse
+from headrace.services import demo_data
+from headrace.services.demo_data import DemoDataError, DemoFault
+from headrace.sql.analysis import analyse
 
 DAYS = [date(2013, 1, 1) + timedelta(days=n) for n in range(44)]
-ROOT = Path(str(resources.files("headrace.operations").joinpath("demo_project")))
+ROOT = Path(str(resources.files("headrace.services").joinpath("demo_project")))
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ HOSTILE = "<script>alert('x')</script> & \"Söhne\""
 
 
 def page(tmp_path: Path, **changes: list[dict[str, Any]]) -> str:
-    file = resources.files("headrace.operations").joinpath("demo_project", "assets", "operations", "daily_report.py")
+    file = resources.files("headrace.services").joinpath("demo_project", "assets", "operations", "daily_report.py")
     spec = importlib.util.spec_from_file_location("daily_report", str(file))
     assert spec is not None
     assert spec.loader is not None

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from headrace.model import UsageError
-from headrace.operations.explain import FOLDER, codes, explain
+from headrace.services.explain import FOLDER, codes, explain
 
 SOURCE = Path(__file__).parents[2] / "src/headrace"
 _USED = (

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from headrace.connect.pattern import compile_pattern
+from headrace.connect.patterns import compile_pattern
 from headrace.model import Grain
-from headrace.model.names import NODE, SQL_KEYWORDS
-from headrace.operations.derive import InferredColumns, asset_sql, contract_yaml, day_column, groups, node_name, quoted, source_yaml
+from headrace.model.fields import NODE, SQL_KEYWORDS
+from headrace.services.file_inference import InferredColumns, asset_sql, contract_yaml, day_column, groups, node_name, quoted, source_yaml
 
 
 def named(*names: str) -> list[Path]:

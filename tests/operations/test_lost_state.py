@@ -18,12 +18,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "run"))
 
 from runlab import DAYS, Lab
 
-from headrace.govern.identity import FILE
 from headrace.model import StoreError
-from headrace.model.environments import PRODUCTION
-from headrace.operations.performing import CommandContext, led
-from headrace.operations.progress import Silent
-from headrace.operations.session import ProjectSession
+from headrace.model.settings import PRODUCTION
+from headrace.security.state import FILE
+from headrace.services.commands import CommandContext, led
+from headrace.services.session import ProjectSession, Silent
 
 CLEAN = "select order_id, cast(day as date) as day from orders"
 WRITING = (

@@ -7,8 +7,8 @@ import resource
 
 import pytest
 
-from headrace.operations.binding import _Worker
-from headrace.plan.binding import Prepare
+from headrace.plan.schemas import Prepare
+from headrace.services.diagnostics import _Worker
 
 FILES = 1_100
 """Open files in a test: more than the 1,024 of `select()`."""

@@ -21,7 +21,7 @@ CLEAN = "select order_id, amount, cast(day as date) as day from orders"
 READER = """\
 import json, sys
 import duckdb
-from headrace.lake.extensions import load
+from headrace.lake.session import load
 connection = duckdb.connect()
 load(connection, "ducklake", "sqlite_scanner")
 for statement in sys.stdin.read().split(";\\n"):

@@ -8,12 +8,10 @@ from pathlib import Path
 import pytest
 from serve_lab import headrace, project, response
 
-from headrace.operations.performing import CommandContext
-from headrace.operations.progress import Silent
-from headrace.operations.serving import Serving
-from headrace.operations.session import ProjectSession
-from headrace.operations.stopping import Stop
-from headrace.run.leader import Leader
+from headrace.runtime.leader import Leader
+from headrace.services.commands import CommandContext
+from headrace.services.serving import Serving, Stop
+from headrace.services.session import ProjectSession, Silent
 from headrace.store import clock
 
 HOUR_US = 3_600_000_000

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from headrace.operations.reporting import Reporting
-from headrace.run.news import News
+from headrace.runtime.runs import News
+from headrace.services.run_progress import Reporting
 
 
 class Counting:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from headrace.model import Project, Settings
-from headrace.operations import mending
-from headrace.operations.mending import Mending, RepairAction
 from headrace.plan import Compiled
+from headrace.services import repair_actions
+from headrace.services.repair_actions import Mending, RepairAction
 from headrace.store import Store
 from headrace.store.queries import incidents
 from headrace.store.queries.incidents import Affected, Incident
@@ -24,7 +24,7 @@ def test_what_is_recomputed_only_if_asked_for_isnt_automatic(
     """Would catch: "Headrace does it by itself" of a restatement older than `restate_within`, while
     readers keep the old numbers until somebody recomputes them."""
     planned = Mending(acts=(RepairAction.BUILD,))
-    monkeypatch.setattr(mending, "mending", lambda *_: planned)
+    monkeypatch.setattr(repair_actions, "find_repair", lambda *_: planned)
     monkeypatch.setattr(incidents, "partitions_of", lambda *_: [("sales", "2026-03-01")])
     incident = Incident(
         id=1, kind="restatement", state="open", node="sales", partition="2026-03-01",
@@ -39,6 +39,6 @@ def test_what_is_recomputed_only_if_asked_for_isnt_automatic(
             (int(proposed),),
         )
         compiled = Compiled(project=Project(settings=Settings(name="t")), nodes={}, order=())
-        repair = mending.repair_of(tx, compiled, incident)
+        repair = repair_actions.repair_of(tx, compiled, incident)
     assert repair is not None
     assert (repair.command, repair.automatic) == ("headrace fix INC-1", not proposed)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from headrace.operations.run_response import _reason
-from headrace.run.orders import PROPOSED, RunResult
-from headrace.schedule.commands import WAITING_SHOWN_MAX
+from headrace.runtime.runs import PROPOSED, RunResult
+from headrace.scheduler.events import WAITING_SHOWN_MAX
+from headrace.services.run_results import _reason
 
 
 @pytest.mark.parametrize(

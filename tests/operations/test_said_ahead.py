@@ -9,9 +9,9 @@ from typing import Any, cast
 
 import pytest
 
-from headrace.operations import request_handler
-from headrace.operations.progress import Silent
-from headrace.operations.request_handler import PendingRun, RequestHandler, done
+from headrace.services import commands
+from headrace.services.commands import PendingRun, RequestHandler, work_until_done
+from headrace.services.session import Silent
 
 
 class _Leader:
@@ -38,19 +38,19 @@ def _said(turns: int) -> int:
         return f"{next(count)}"
 
     work = PendingRun(cast("Any", _Leader(turns)), cast("Any", None), "work", cast("Any", str), ahead=ahead)
-    assert str(done(work, cast("RequestHandler", SimpleNamespace(asked=lambda: False)), Silent())) == "ended"
+    assert str(work_until_done(work, cast("RequestHandler", SimpleNamespace(asked=lambda: False)), Silent())) == "ended"
     return next(count)
 
 
 def test_nobody_finds_out_how_long_it_takes_once_it_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """Would catch: a simulation between the last publication and the answer."""
-    monkeypatch.setattr(request_handler, "AHEAD_SECONDS", 0.0)
-    monkeypatch.setattr(request_handler, "AHEAD_TIMES", 0)
+    monkeypatch.setattr(commands, "AHEAD_SECONDS", 0.0)
+    monkeypatch.setattr(commands, "AHEAD_TIMES", 0)
     assert _said(3) == 3
 
 
 def test_who_leads_spends_little_on_saying_how_long_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Would catch: a leader that mostly finds out how long it takes, where that is much to simulate, and lets workers wait."""
-    monkeypatch.setattr(request_handler, "AHEAD_SECONDS", 0.0)
-    monkeypatch.setattr(request_handler, "AHEAD_TIMES", 1e9)
+    monkeypatch.setattr(commands, "AHEAD_SECONDS", 0.0)
+    monkeypatch.setattr(commands, "AHEAD_TIMES", 1e9)
     assert _said(5) == 1

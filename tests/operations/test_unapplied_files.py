@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from headrace.cli.main import run
-from headrace.operations import unapplied as operation
-from headrace.operations.session import ProjectSession
+from headrace.services import status_facts as operation
+from headrace.services.session import ProjectSession
 
 FILES = {
     "headrace.toml": '[project]\nname = "t"\ntimezone = "UTC"\n',

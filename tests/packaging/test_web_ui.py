@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.web.ui import Bundle
+from headrace.web.app import Bundle
 
 ROOT = Path(__file__).parents[2]
 

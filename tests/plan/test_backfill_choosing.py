@@ -10,19 +10,16 @@ from typing import Any
 import pytest
 
 from headrace.model import Asset, Grain, InputMode, InputSpec, PartitionSpec, Place, Project, Settings, SqlBody, UsageError
-from headrace.model.days_off import DaysOff
 from headrace.model.intervals import GRAINS, bounds_us, key_at, key_of_date
-from headrace.model.required import required
+from headrace.model.partitions import required
+from headrace.model.times import DaysOff
 from headrace.plan import Compiled, CompiledNode, NodeKind
+from headrace.plan.backfill_planning import BackfillRequest, plan_backfill
 from headrace.plan.backfills import Backfill, Mode, Publishes
-from headrace.plan.choosing import BackfillRequest
-from headrace.plan.extents import common, edges_of, minus, of_keys, size, union
-from headrace.plan.limits import limits_of
-from headrace.plan.planning import plan_backfill
-from headrace.plan.timeline import NodeExtents, Timeline
-from headrace.plan.touching import _reach
-from headrace.run.overlays.spans import keys_of
-from headrace.schedule import Graph, GraphNode
+from headrace.plan.partition_ranges import _downstream_bounds, count_numbers, difference, edges_of, extent_of_keys, intersection, union
+from headrace.plan.timeline import NodeExtents, Timeline, limits_of
+from headrace.runtime.overlays.partitions import keys_of
+from headrace.scheduler import Graph, GraphNode
 
 PLACE = Place(file="assets/x.sql")
 START, DAYS = date(2024, 2, 1), 70
@@ -60,10 +57,10 @@ def compiled(graph: Graph, kinds: dict[str, str] | None = None) -> Compiled:
 
 
 def standing(item: GraphNode, published: set[str], stale: set[str] = frozenset(), **more: set[str]) -> NodeExtents:  # type: ignore[assignment]
-    seen = of_keys(item, published)
-    rest = {name: of_keys(item, keys) for name, keys in more.items()}
-    known = of_keys(item, set().union(published, *more.values()))
-    return NodeExtents(known=known, visible=seen, usable=seen, fresh=of_keys(item, published - stale), **rest)
+    seen = extent_of_keys(item, published)
+    rest = {name: extent_of_keys(item, keys) for name, keys in more.items()}
+    known = extent_of_keys(item, set().union(published, *more.values()))
+    return NodeExtents(known=known, visible=seen, usable=seen, fresh=extent_of_keys(item, published - stale), **rest)
 
 
 def days(first: int, count: int) -> set[str]:
@@ -319,11 +316,11 @@ def test_ten_thousand_days_of_twenty_assets_cost_what_their_ranges_cost() -> Non
         nodes.append(node(f"a{i}", Grain.DAY, reads(nodes[-1].name, **({"lookback": "7d"} if i % 5 == 0 else {}))))
     every = {(date(1996, 1, 1) + timedelta(i)).isoformat() for i in range(10_000)}
     standings = {"s": standing(nodes[0], every)}
-    _reach.cache_clear()
+    _downstream_bounds.cache_clear()
     result = plan(Graph(tuple(nodes)), standings, [node.name for node in nodes], "1996-01-01", None, Mode.MISSING)
     assert result.partitions == 200_000
     assert sum(len(item.spans) for item in result.chosen) == 20
-    assert _reach.cache_info().misses < 500
+    assert _downstream_bounds.cache_info().misses < 500
 
 
 def test_numbers_united_cut_and_taken_away_are_what_sets_are() -> None:
@@ -333,9 +330,9 @@ def test_numbers_united_cut_and_taken_away_are_what_sets_are() -> None:
         item, other, third = ({n for n in range(30) if chance.random() < share} for share in (0.5, 0.3, 0.8))
         a, b, c = map(edges_of, (item, other, third))
         assert union(a, b, c) == edges_of(item | other | third)
-        assert common(a, b) == edges_of(item & other)
-        assert minus(a, b) == edges_of(item - other)
-        assert size(a) == len(item)
+        assert intersection(a, b) == edges_of(item & other)
+        assert difference(a, b) == edges_of(item - other)
+        assert count_numbers(a) == len(item)
 
 
 def test_what_fails_anyway_keeps_nothing_from_being_published() -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from headrace.model import PythonBody
-from headrace.model.python_files import read_module
-from headrace.model.reporting import Report
+from headrace.model.assets import read_module
+from headrace.model.errors import Report
 
 MODULE = """from headrace import asset
 

@@ -9,8 +9,8 @@ import pytest
 
 from headrace.model import Asset, CommandBody, Place, ProblemLevel, PythonBody
 from headrace.plan import closure
-from headrace.plan import code as used_code
-from headrace.plan.code_tree import CodeSeen, CodeTree, unchanged
+from headrace.plan import compiled as used_code
+from headrace.plan.cache import CodeSeen, CodeTree, code_unchanged
 
 
 def project(root: Path, files: dict[str, str]) -> CodeTree:
@@ -36,7 +36,7 @@ def command(*words: str) -> Asset:
 def used(root: Path, files: dict[str, str], asset: Asset | None = None) -> list[str]:
     asset = asset or python()
     code, _ = closure.find([asset], project(root, files))
-    return sorted(link.path for link in used_code.closure(code, "a") if link.path != used_code.own_file(asset))
+    return sorted(link.path for link in used_code.code_closure(code, "a") if link.path != used_code.own_file(asset))
 
 
 LIBRARY = {"lib/__init__.py": "", "lib/rates.py": "", "lib/deep/__init__.py": "", "lib/deep/tax.py": "", "lib/other.py": ""}
@@ -104,7 +104,7 @@ def test_imports_are_followed_from_file_to_file_and_in_circles(tmp_path: Path) -
     }
     assert used(tmp_path, files) == ["lib/__init__.py", "lib/boot.py", "lib/one.py", "lib/two.py", "top.py"]
     code, problems = closure.find([python()], tree(tmp_path))
-    via = {link.path: link.via for link in used_code.closure(code, "a")}
+    via = {link.path: link.via for link in used_code.code_closure(code, "a")}
     assert via["assets/a.py"] == ""
     assert via["lib/one.py"] == "assets/a.py:1 from lib.one import f"
     assert via["lib/two.py"] == "assets/a.py:1 from lib.one import f → lib/one.py:1 from .two import g"
@@ -188,7 +188,7 @@ def test_comments_docstrings_and_layout_do_not_count_and_all_else_does(tmp_path:
     (tmp_path / "lib.py").write_text("RATE = (1)\ndef f(x):\n  return x * RATE")
     same, _ = closure.find([python()], tree(tmp_path))
     assert list(used_code.changed_files(before, same, "a", None)) == []
-    assert used_code.digests(before, "a", "assets/a.py") == used_code.digests(same, "a", "assets/a.py")
+    assert used_code.code_digests(before, "a", "assets/a.py") == used_code.code_digests(same, "a", "assets/a.py")
     (tmp_path / "lib.py").write_text("RATE = 2\ndef f(x):\n  return x * RATE")
     other, _ = closure.find([python()], tree(tmp_path))
     changed = [(link.path, change, link.via) for link, change in used_code.changed_files(before, other, "a", None)]
@@ -203,7 +203,7 @@ def test_what_was_found_holds_until_something_that_was_looked_at_changes(tmp_pat
     assert "landing" not in seen.listings
 
     def same(*, exactly: bool = False) -> bool:
-        return unchanged(tmp_path, seen, lambda path: (tmp_path / path).read_bytes(), exactly=exactly)
+        return code_unchanged(tmp_path, seen, lambda path: (tmp_path / path).read_bytes(), exactly=exactly)
 
     assert same() and same(exactly=True)
     (tmp_path / "landing/y.csv").write_text("2")

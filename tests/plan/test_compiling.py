@@ -12,7 +12,7 @@ from projects import compiled, contract, of, python, source, sql, write
 from headrace.model import InputMode, ProjectError
 from headrace.plan import NodeKind, compile_project
 
-DEMO = Path(__file__).parents[2] / "src" / "headrace" / "operations" / "demo_project"
+DEMO = Path(__file__).parents[2] / "src" / "headrace" / "services" / "demo_project"
 DAILY = {
     "sources/flights.yaml": source("flights"),
     "sources/planes.yaml": source("planes", "*"),

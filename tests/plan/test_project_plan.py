@@ -13,7 +13,7 @@ from projects import compiled, source, sql, write
 
 from headrace.model import ProjectError
 from headrace.plan import Compiled, changes
-from headrace.plan.project_plan import Plan, PlanFacts, decisions, plan_id_of, plan_project, recorded, rows
+from headrace.plan.project_plan import Plan, PlanFacts, decisions, plan_id_of, plan_project, planned_steps, recorded
 from headrace.plan.steps import PartitionRangeSummary, Promote, kind_of
 
 FILES = {
@@ -66,10 +66,10 @@ def test_every_step_that_apply_takes_is_in_the_plan_in_order(before: Compiled, t
         ("declare", "a2"), ("declare", "b"), ("declare", "other"), ("weaken", "report"), ("rename", "a2"), ("repartition", "b"),
         ("remap", "s"), ("invalidate", "a2"), ("invalidate", "b"), ("retire", "report"), ("promote", "b"),
     ]  # fmt: skip
-    by_kind = {row.kind: row for row in rows(result) if row.node != "b" or row.kind != "invalidate"}
+    by_kind = {row.kind: row for row in planned_steps(result) if row.node != "b" or row.kind != "invalidate"}
     assert (by_kind["invalidate"].first, by_kind["invalidate"].last, by_kind["invalidate"].partitions) == ("2025-01-01", "2025-01-03", 3)
     assert by_kind["rename"].detail == "was a" and by_kind["repartition"].detail.startswith("unpartitioned → day")
-    assert [row.n for row in rows(result)] == list(range(1, 12))
+    assert [row.n for row in planned_steps(result)] == list(range(1, 12))
     assert recorded(result)["plan_id"] == result.plan_id and recorded(result)["steps_total"] == 11
 
 
@@ -97,7 +97,7 @@ def test_what_grows_by_itself_is_no_decision(before: Compiled, tmp_path: Path) -
     after = changed(tmp_path)
     grown = PlanFacts(published={**PUBLISHED, "a": PartitionRangeSummary(first="2025-01-01", last="2025-01-09", partitions=9)})
     assert plan(before, after).plan_id == plan(before, after, grown).plan_id
-    assert rows(plan(before, after)) != rows(plan(before, after, grown))
+    assert planned_steps(plan(before, after)) != planned_steps(plan(before, after, grown))
 
 
 @pytest.mark.parametrize(

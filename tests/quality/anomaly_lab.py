@@ -13,10 +13,10 @@ from datetime import date, timedelta
 
 import msgspec
 
+from headrace.checks.anomalies import EvaluatedPartition, MetricHistory, Peer, evaluate_partition
+from headrace.checks.facts import Fact
+from headrace.checks.metrics import ColumnMetrics, Metrics, StoredMetrics, encoded
 from headrace.model import Grain
-from headrace.quality.anomalies import EvaluatedPartition, MetricHistory, Peer, judge
-from headrace.quality.facts import Fact
-from headrace.quality.metrics import ColumnMetrics, Metrics, StoredMetrics, encoded
 
 FIRST = date(2024, 1, 1)
 HISTORY = 56
@@ -114,7 +114,7 @@ class Project:
                 result: tuple[Fact, ...] = ()
                 if number >= WARM_UP:
                     beside = tuple(peer for peer in peers if peer.name != str(at))[:6]
-                    result = judge(EvaluatedPartition(key=key, metrics=metrics, sources=self.count, peers=beside), history)
+                    result = evaluate_partition(EvaluatedPartition(key=key, metrics=metrics, sources=self.count, peers=beside), history)
                     yield key, metrics, result, history
                 if not any(fact.severity == "hold" for fact in result):
                     past[at].append(StoredMetrics(key, encoded(metrics)))
@@ -126,7 +126,7 @@ def _rows(past: list[StoredMetrics]) -> Iterator[int]:
 
 def found_of(fault: Fault, key: str, metrics: Metrics, history: MetricHistory) -> tuple[Fact, ...]:
     """What is said of a day after a fault."""
-    return judge(EvaluatedPartition(key=key, metrics=fault(metrics), sources=20), history)
+    return evaluate_partition(EvaluatedPartition(key=key, metrics=fault(metrics), sources=20), history)
 
 
 def column(metrics: Metrics, name: str, **changed: object) -> Metrics:

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from headrace.quality.results import ColumnProfile
-from headrace.quality.values import ValueKind
+from headrace.checks.results import ColumnProfile
+from headrace.checks.values import ValueKind
 
 
 def plainly(values: Sequence[Any], kind: ValueKind) -> ColumnProfile:

@@ -10,13 +10,13 @@ from typing import Any
 
 import msgspec
 
+from headrace.checks import Audit, CheckResult
+from headrace.checks.audit import PartitionCheck, audit
 from headrace.lake import FileRef, LakeColumn, LakeTable, StagedFile
-from headrace.lake.routing import bounds_of, key_expression
+from headrace.lake.row_routing import bounds_of, key_expression
 from headrace.lake.session import DuckDBSession
 from headrace.lake.staging import KeyExpression, stage
 from headrace.model import CheckSpec, Grain, Place, Severity
-from headrace.quality import Audit, CheckResult
-from headrace.quality.audit import PartitionCheck, audit
 
 NEW_YORK = "America/New_York"
 NOW_US = 1_360_800_000_000_000  # 2013-02-14T00:00Z

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
+from headrace.checks.anomalies.evaluation import EvaluatedPartition, evaluate_partition
+from headrace.checks.anomalies.history import MetricHistory
+from headrace.checks.facts import FactSeverity
+from headrace.checks.metrics import Metrics, StoredMetrics, encoded
 from headrace.model import Grain
-from headrace.quality.anomalies.history import MetricHistory
-from headrace.quality.anomalies.judge import EvaluatedPartition, judge
-from headrace.quality.facts import FactSeverity
-from headrace.quality.metrics import Metrics, StoredMetrics, encoded
 
 DAYS = [f"2025-{month:02d}-{day:02d}" for month in (1, 2) for day in range(1, 29)]
 
@@ -19,7 +19,7 @@ def past(rows: list[int], excepted: set[int]) -> MetricHistory:
 
 
 def held(rows: int, history: list[int], excepted: set[int]) -> bool:
-    result = judge(EvaluatedPartition(key=DAYS[len(history)], metrics=Metrics(rows, {})), past(history, excepted))
+    result = evaluate_partition(EvaluatedPartition(key=DAYS[len(history)], metrics=Metrics(rows, {})), past(history, excepted))
     return any(fact.severity is FactSeverity.HOLD for fact in result)
 
 

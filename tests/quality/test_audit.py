@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from quality_bench import NOW_US, Bench, check
 
+from headrace.checks import CheckState, Verdict
 from headrace.model import Grain
-from headrace.quality import CheckState, Verdict
 
 DAY = Grain.DAY
 ZONE = "America/New_York"

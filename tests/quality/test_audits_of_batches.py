@@ -8,9 +8,9 @@ import msgspec
 import pytest
 from quality_bench import Bench, Other, check
 
+from headrace.checks import Audit, CheckResult, CheckState, Verdict
+from headrace.checks.audit import PROFILES_MAX
 from headrace.model import CheckSpec, Grain
-from headrace.quality import Audit, CheckResult, CheckState, Verdict
-from headrace.quality.audit import PROFILES_MAX
 
 ZONE = "America/New_York"
 KEYS = ["2013-02-11", "2013-02-12", "2013-02-13", "2013-02-14"]

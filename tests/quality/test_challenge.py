@@ -10,20 +10,26 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from headrace.checks.challenge import mutations, suggestions
+from headrace.checks.challenge.gate import About, ChallengeGate, Usual
+from headrace.checks.challenge.mutations import TABLE, MutationKind
+from headrace.checks.challenge.suggestions import Remembered, remember
+from headrace.checks.challenge.trials import (
+    Challenged,
+    ChallengeSubject,
+    ChallengeVerdict,
+    CheckHistory,
+    CheckTrial,
+    Deadline,
+    challenge,
+    duplicate,
+    verdict_on,
+)
+from headrace.checks.metrics import StoredMetrics as Measured
+from headrace.checks.metrics import encoded
+from headrace.checks.results import CheckResult, CheckState
 from headrace.lake.session import DuckDBSession
 from headrace.model import CheckSpec, Grain, Place, Severity
-from headrace.quality.challenge import mutations, sample, suggesting
-from headrace.quality.challenge.asking import About
-from headrace.quality.challenge.deadline import Deadline
-from headrace.quality.challenge.gate import ChallengeGate, Usual
-from headrace.quality.challenge.mutations import MutationKind
-from headrace.quality.challenge.remembering import Remembered, remember
-from headrace.quality.challenge.sample import TABLE
-from headrace.quality.challenge.trying import Challenged, ChallengeSubject, CheckTrial, challenge
-from headrace.quality.challenge.verdicts import ChallengeVerdict, CheckHistory, duplicate, judge
-from headrace.quality.metrics import StoredMetrics as Measured
-from headrace.quality.metrics import encoded
-from headrace.quality.results import CheckResult, CheckState
 
 COLUMNS = {"id": "BIGINT", "Kind; drop": "VARCHAR", "amount": "DECIMAL(9,2)", "day": "DATE", "pos": "INTEGER", "tags": "VARCHAR[]"}
 ROWS = """SELECT i AS id, CASE WHEN i % 3 = 0 THEN 'a' ELSE 'b' END AS "Kind; drop", CAST(i % 7 + 1 AS DECIMAL(9,2)) AS amount,
@@ -101,12 +107,12 @@ def test_what_does_not_fit_stays_as_it_was(session: DuckDBSession) -> None:
         session, ChallengeSubject(About(columns, "*", 0, "UTC"), rows, (check("not_null", columns=["tiny"]),)), 60, lambda: None
     )
     assert says(result, "not_null") == {"every tenth `tiny` is null", "`tiny` is null"}
-    assert sample.load(session, TABLE, "SELECT 1 AS a WHERE false", ["a"]) == 0
+    assert mutations.load(session, TABLE, "SELECT 1 AS a WHERE false", ["a"]) == 0
     assert list(mutations.of_rows(0)) == []
 
 
 def verdict(result: Challenged, item: CheckSpec, *others: CheckSpec, past: CheckHistory | None = None) -> ChallengeVerdict | None:
-    return judge(item, [*others, item], result, past or CheckHistory(3)).verdict
+    return verdict_on(item, [*others, item], result, past or CheckHistory(3)).verdict
 
 
 def test_verdicts(session: DuckDBSession) -> None:
@@ -122,7 +128,7 @@ def test_verdicts(session: DuckDBSession) -> None:
     assert verdict(result, good) is ChallengeVerdict.EFFECTIVE
     assert verdict(result, never) is ChallengeVerdict.CANNOT_FAIL
     assert verdict(result, nowhere) is ChallengeVerdict.CANNOT_FAIL
-    assert "true of none of 40 rows" in judge(nowhere, [nowhere], result, CheckHistory(3)).evidence
+    assert "true of none of 40 rows" in verdict_on(nowhere, [nowhere], result, CheckHistory(3)).evidence
     assert verdict(result, dice) is ChallengeVerdict.FLAKY
     assert verdict(result, gone) is ChallengeVerdict.NEVER_RAN
     assert verdict(result, good, wide) is ChallengeVerdict.DUPLICATE
@@ -130,7 +136,7 @@ def test_verdicts(session: DuckDBSession) -> None:
     assert verdict(result, twin, good) is ChallengeVerdict.DUPLICATE
     assert verdict(result, good, past=CheckHistory()) is ChallengeVerdict.NEVER_RAN
     assert verdict(result, good, past=CheckHistory(3, ("2025-03-01",))) is ChallengeVerdict.FLAKY
-    assert judge(good, [good], None, CheckHistory()).verdict is ChallengeVerdict.NEVER_RAN
+    assert verdict_on(good, [good], None, CheckHistory()).verdict is ChallengeVerdict.NEVER_RAN
     dangerous = [item for item in result.unnoticed if "amount" in item.mutation.columns]
     assert dangerous, "what a flaky check notices by chance is unnoticed"
 
@@ -168,8 +174,8 @@ def test_the_time_is_kept_and_said(session: DuckDBSession) -> None:
     result = challenged(session, quick, slow, seconds=1)
     assert time.monotonic() - started < 30, "it would take minutes"
     assert not result.finished
-    assert judge(slow, [slow], result, CheckHistory(1)).verdict is None
-    assert judge(quick, [quick], result, CheckHistory(1)).verdict is None
+    assert verdict_on(slow, [slow], result, CheckHistory(1)).verdict is None
+    assert verdict_on(quick, [quick], result, CheckHistory(1)).verdict is None
     with Deadline(session, 0) as deadline:
         assert deadline.over
     assert session.connection.execute("SELECT 1").fetchone() == (1,)
@@ -186,7 +192,7 @@ def test_suggestions_hold_and_notice(session: DuckDBSession) -> None:
     assert memory is not None
     assert (memory.partitions, memory.rows, memory.least_rows, memory.key) == (4, 130, 31, ("id",))
     with Deadline(session, 60) as deadline:
-        suggested = suggesting.suggest(session, about, result.unnoticed, memory, deadline)
+        suggested = suggestions.suggest(session, about, result.unnoticed, memory, deadline)
     by_kind = {(item.check.kind, str(item.check.arguments.get("column", ""))): item.check.arguments for item in suggested}
     assert by_kind["unique", ""] == {"columns": ["id"]}
     assert set(by_kind["not_null", ""]["columns"]) >= {"amount", "Kind; drop", "id", "day"}
@@ -196,7 +202,7 @@ def test_suggestions_hold_and_notice(session: DuckDBSession) -> None:
     assert all(item.catches for item in suggested)
     months = remember(session, "SELECT '2025-01-01' AS _partition, 1 AS month FROM range(50)", {"month": "INTEGER"}, frozenset())
     assert months is not None
-    assert suggesting._accepted("month", months) is None, "February comes"
+    assert suggestions._accepted("month", months) is None, "February comes"
     again = challenge(session, subject(*(item.check for item in suggested)), 60, lambda: None)
     assert all(asked.first and asked.first.outcome is CheckState.PASSED for asked in again.asked.values())
     assert len(again.unnoticed) < len(result.unnoticed)
@@ -214,7 +220,7 @@ def test_a_suggestion_holds_in_all_that_is_published(session: DuckDBSession) -> 
 
     def kinds(everything: str) -> set[str]:
         with Deadline(session, 60) as deadline:
-            suggested = suggesting.suggest(session, about, result.unnoticed, memory, deadline, everything)
+            suggested = suggestions.suggest(session, about, result.unnoticed, memory, deadline, everything)
         return {item.check.name for item in suggested}
 
     every = kinds(f"{newest} UNION ALL {newest.replace('03-02', '03-01')}")
@@ -234,7 +240,7 @@ def test_a_bound_is_suggested_only_where_it_notices_something(session: DuckDBSes
     memory = remember(session, history, columns, frozenset())
     assert memory is not None
     with Deadline(session, 60) as deadline:
-        suggested = suggesting.suggest(session, about, result.unnoticed, memory, deadline)
+        suggested = suggestions.suggest(session, about, result.unnoticed, memory, deadline)
     assert [item.check.arguments for item in suggested if item.check.kind == "range"] == [{"column": "price", "max": 500}]
 
 
@@ -275,15 +281,15 @@ def test_suggestions_end_in_time(session: DuckDBSession) -> None:
         f"CREATE TEMP VIEW {TABLE} AS SELECT a.i AS id FROM range(10000000) a(i), range(10000000) b(i) WHERE a.i <> b.i"
     )
     with Deadline(session, 0) as deadline:
-        assert suggesting.suggest(session, subject(), result.unnoticed, memory, deadline) == []
+        assert suggestions.suggest(session, subject(), result.unnoticed, memory, deadline) == []
 
 
 def test_bounds_are_wide_and_round() -> None:
     """Would catch: a range that a record breaks, or the first frost."""
-    assert suggesting._bounds(Remembered(0, 10.9, 64.4)) == {"max": 700}
-    assert suggesting._bounds(Remembered(0, 0.0, 0.41)) == {"min": 0, "max": 5}
-    assert suggesting._bounds(Remembered(0, Decimal("1.50"), Decimal("87.50"))) == {"min": 0, "max": 900}
-    assert suggesting._bounds(Remembered(0, -33, 853)) == {"min": -400, "max": 9_000}
-    assert suggesting._bounds(Remembered(0, float("nan"), float("inf"))) == {}
-    assert suggesting._bounds(Remembered(0, 0, 0)) == {"min": 0}
-    assert [suggesting._wide(value) for value in (4983, 1, 0.05, 99.9, 87.5)] == [50_000, 10, 0.5, 1_000, 900]
+    assert suggestions._bounds(Remembered(0, 10.9, 64.4)) == {"max": 700}
+    assert suggestions._bounds(Remembered(0, 0.0, 0.41)) == {"min": 0, "max": 5}
+    assert suggestions._bounds(Remembered(0, Decimal("1.50"), Decimal("87.50"))) == {"min": 0, "max": 900}
+    assert suggestions._bounds(Remembered(0, -33, 853)) == {"min": -400, "max": 9_000}
+    assert suggestions._bounds(Remembered(0, float("nan"), float("inf"))) == {}
+    assert suggestions._bounds(Remembered(0, 0, 0)) == {"min": 0}
+    assert [suggestions._wide(value) for value in (4983, 1, 0.05, 99.9, 87.5)] == [50_000, 10, 0.5, 1_000, 900]

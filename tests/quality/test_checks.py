@@ -7,9 +7,9 @@ import pyarrow as pa
 import pytest
 from quality_bench import Bench, check
 
+from headrace.checks import CheckState, Verdict
+from headrace.checks.check_kinds import kinds
 from headrace.model.checks import SHAPES
-from headrace.quality import CheckState, Verdict
-from headrace.quality.kinds import kinds
 
 ROWS = """SELECT * FROM (VALUES
     (1, 'EWR', 10.5, DATE '2013-02-11', 'N1'), (2, 'JFK', -1, DATE '2013-02-11', NULL),
@@ -226,8 +226,8 @@ def test_unique_is_proved_by_order_within_row_groups_only_where_it_is_true(
     bench: Bench, order: str, provable: bool, repeated: int | None
 ) -> None:
     """Would catch: a key that stands in two row groups, each of which is in order (threads write them in any order)."""
-    from headrace.quality.ordering import proves_unique
-    from headrace.quality.scanning import StagedScanner
+    from headrace.checks.check_kinds import StagedScanner
+    from headrace.checks.kinds.unique import unique_by_order
 
     connection = bench.session.connection
     extra = f"UNION ALL SELECT {repeated}" if repeated else ""
@@ -241,7 +241,7 @@ def test_unique_is_proved_by_order_within_row_groups_only_where_it_is_true(
     path.with_name(f"{path.name}.2").rename(path)
     reader = StagedScanner(bench.session, staged, table, (), several=False)
     for columns in (["id"], ["a", "b"]):
-        assert proves_unique(reader, columns, "BIGINT") is (provable and not repeated), columns
+        assert unique_by_order(reader, columns, "BIGINT") is (provable and not repeated), columns
     found = bench.audit((staged, table), check("unique", columns=["id"]), check("unique", columns=["a", "b"]))
     assert [result.failing for result in found.results] == [int(bool(repeated))] * 2
 
@@ -270,8 +270,8 @@ def test_one_row_of_figures_is_the_detail(bench: Bench) -> None:
 
 def test_a_contracts_promises_are_checks(bench: Bench) -> None:
     """Would catch: a promise in a contract that nothing holds the vendor to; a key of two columns taken for two keys."""
+    from headrace.checks.audit import promised_checks
     from headrace.model import ContractColumn, Place
-    from headrace.quality.contracts import promised_checks
 
     columns = [
         ContractColumn(name="a", primary_key=True),

@@ -9,11 +9,11 @@ from math import log
 
 import pytest
 
+from headrace.checks.anomalies import EvaluatedPartition, MetricHistory, evaluate_partition
+from headrace.checks.anomalies.expectations import goes_on
+from headrace.checks.facts import Fact, FactSeverity
+from headrace.checks.metrics import ColumnMetrics, Metrics, StoredMetrics, encoded
 from headrace.model import Grain
-from headrace.quality.anomalies import EvaluatedPartition, MetricHistory, judge
-from headrace.quality.anomalies.trending import goes_on
-from headrace.quality.facts import Fact, FactSeverity
-from headrace.quality.metrics import ColumnMetrics, Metrics, StoredMetrics, encoded
 
 FIRST = date(2023, 1, 1)
 SEED = 14
@@ -35,7 +35,7 @@ def of_ids(number: int, rows: int) -> ColumnMetrics:
 
 def facts(today: Metrics, at: int, past: dict[int, Metrics]) -> list[Fact]:
     history = MetricHistory([StoredMetrics(key(number), encoded(item)) for number, item in past.items()], Grain.DAY)
-    return list(judge(EvaluatedPartition(key=key(at), metrics=today), history))
+    return list(evaluate_partition(EvaluatedPartition(key=key(at), metrics=today), history))
 
 
 @pytest.mark.parametrize("behind", [1, 5, 30])

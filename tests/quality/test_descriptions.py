@@ -15,10 +15,10 @@ import pytest
 from plain_description import plainly
 from quality_bench import Bench
 
-from headrace.lake.bounds import lower_bound, upper_bound
-from headrace.quality.describing import describe
-from headrace.quality.results import ColumnProfile
-from headrace.quality.values import ProfiledColumn, ValueKind, aggregate, columns_of, kind_of
+from headrace.checks.profiles import describe
+from headrace.checks.results import ColumnProfile
+from headrace.checks.values import ProfiledColumn, ValueKind, aggregate, columns_of, kind_of
+from headrace.lake.catalog.columns import lower_bound, upper_bound
 
 DAYS = [(date(2013, 2, 1) + timedelta(days=n)).isoformat() for n in range(6)]
 EMPTY = DAYS[3]

@@ -6,21 +6,21 @@ import random
 
 import pytest
 
-from headrace.model import ContractColumn
-from headrace.quality.drift import (
+from headrace.checks.drift import (
     ColumnRename,
     DriftRules,
     Expected,
     blocks,
     changes_of,
+    changes_text,
     compare,
     facts_of,
     in_force,
     known_names,
-    spelled_alike,
-    told,
+    same_spelling,
 )
-from headrace.quality.facts import DriftKind, Policy
+from headrace.checks.facts import DriftKind, Policy
+from headrace.model import ContractColumn
 
 NAMES = ({"name": "delay", "from": "2013-02-11", "to": "2013-06-01"}, {"name": "departure_delay", "from": "2013-06-01"})
 COLUMN = ContractColumn(name="dep_delay", names=NAMES)
@@ -72,7 +72,7 @@ def test_a_name_that_is_said_comes_before_a_column_of_that_name(order: int) -> N
 )
 def test_names_that_differ_only_in_how_they_are_written(was: list[str], now: list[str], *, paired: bool) -> None:
     """Catches: case or accents that look like another column; two candidates of which one is taken."""
-    assert bool(spelled_alike(was, now)) is paired
+    assert bool(same_spelling(was, now)) is paired
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_random_headers() -> None:
         assert set(compared.added) == set(result) - set(compared.names)
         again = compare(expected, sorted(result))
         assert (again.names, set(again.dropped)) == (compared.names, set(compared.dropped))
-        changes = changes_of(compared, DriftRules(used={"*": ("x",)}), spelled_alike(compared.dropped, compared.added))
+        changes = changes_of(compared, DriftRules(used={"*": ("x",)}), same_spelling(compared.dropped, compared.added))
         assert blocks(changes) is bool(compared.dropped)
 
 
@@ -130,7 +130,7 @@ def test_a_thousand_columns_are_told_in_one_sentence() -> None:
     """Catches: a reason of a hundred kilobytes; a fact for each of a thousand names."""
     names = [f"column number {i}" for i in range(1000)]
     changes = changes_of(compare([Expected(name=name) for name in names], [f"{name}!" for name in names]), DriftRules())
-    assert len(told(changes)) < 700
+    assert len(changes_text(changes)) < 700
     assert len(facts_of(changes)) == 100
 
 

@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from headrace.checks.anomalies import EvaluatedPartition, MetricHistory, evaluate_partition
+from headrace.checks.facts import Fact
+from headrace.checks.metrics import ColumnMetrics, Metrics, StoredMetrics, encoded, measured
+from headrace.checks.profiles import describe
+from headrace.checks.values import ValueKind, Values
 from headrace.model import Grain
-from headrace.model.zones import EPOCH, to_us
-from headrace.quality.anomalies import EvaluatedPartition, MetricHistory, judge
-from headrace.quality.describing import describe
-from headrace.quality.facts import Fact
-from headrace.quality.metrics import ColumnMetrics, Metrics, StoredMetrics, encoded, measured
-from headrace.quality.values import ValueKind, Values
+from headrace.model.intervals import EPOCH, to_us
 
 MONDAY = datetime(2025, 1, 6, tzinfo=UTC)
 SEED = 20250106
@@ -39,7 +39,7 @@ def day(number: int, at: float = 9.0, hours: float = 8.0, rows: int = 100, grain
 
 def facts(today: Metrics, past: list[Metrics], grain: Grain = Grain.DAY, calendar: str = "") -> list[tuple[str, str, str]]:
     known = MetricHistory([StoredMetrics(key(number, grain), encoded(item)) for number, item in enumerate(past)], grain)
-    return told(judge(EvaluatedPartition(key=key(len(past), grain), metrics=today, calendar=calendar), known))
+    return told(evaluate_partition(EvaluatedPartition(key=key(len(past), grain), metrics=today, calendar=calendar), known))
 
 
 def told(result: tuple[Fact, ...]) -> list[tuple[str, str, str]]:
@@ -57,7 +57,7 @@ def test_times_of_another_day(past: int, severity: str | None, days: int) -> Non
 
 def test_what_is_said_of_it() -> None:
     history = MetricHistory([StoredMetrics(key(number), encoded(day(number))) for number in range(10)], Grain.DAY)
-    (result,) = judge(EvaluatedPartition(key=key(10), metrics=day(10, -15)), history)
+    (result,) = evaluate_partition(EvaluatedPartition(key=key(10), metrics=day(10, -15)), history)
     assert (result.expected, result.observed) == ("times from 2025-01-16 09:00 on", "2025-01-15 09:00 to 2025-01-15 17:00")
     assert (result.detail, result.partition) == ("rows of another interval", "2025-01-16")
 
@@ -93,7 +93,7 @@ def test_few_rows_and_days_like_none_before_warn() -> None:
     trade = [number for number in range(11) if (MONDAY + timedelta(number)).weekday() < 5]
     known = MetricHistory([StoredMetrics(key(number), encoded(day(number))) for number in trade], Grain.DAY)
     saturday = EvaluatedPartition(key=key(12), metrics=day(12, -15))
-    assert told(judge(saturday, known)) == [("stale_data", "at", "warn")]
+    assert told(evaluate_partition(saturday, known)) == [("stale_data", "at", "warn")]
 
 
 def test_a_holiday_may_repeat_the_day_before() -> None:

@@ -9,14 +9,12 @@ from datetime import date, timedelta
 import anomaly_lab as lab
 import pytest
 
+from headrace.checks.anomalies import EvaluatedPartition, MetricHistory, PublishedContent, evaluate_partition
+from headrace.checks.anomalies.expectations import country_of, nats, threshold
+from headrace.checks.anomalies.metric_anomalies import MetricAnomaly, anomaly_text
+from headrace.checks.facts import Fact, FactSeverity
+from headrace.checks.metrics import ColumnMetrics, MetricId, Metrics, StoredMetrics, encoded
 from headrace.model import Grain
-from headrace.quality.anomalies import EvaluatedPartition, MetricHistory, PublishedContent, judge
-from headrace.quality.anomalies.facts import told
-from headrace.quality.anomalies.limits import nats, threshold
-from headrace.quality.anomalies.occasions import country_of
-from headrace.quality.anomalies.odd import MetricAnomaly
-from headrace.quality.facts import Fact, FactSeverity
-from headrace.quality.metrics import ColumnMetrics, MetricId, Metrics, StoredMetrics, encoded
 
 SEED = 401
 DAYS = 12
@@ -79,14 +77,14 @@ def test_an_event_empties_together_what_it_empties_a_fault_one_column() -> None:
         return day(number, **{name: ColumnMetrics(nulls=share) for name, share in shares.items()})
 
     past = history({n: flights(n, 0.02 + n % 4 * 0.005, 0.022 + n % 4 * 0.005, 0.005 + n % 4 * 0.001) for n in range(40)})
-    storm = judge(EvaluatedPartition(key=key(40), metrics=flights(40, 0.51, 0.51, 0.17)), past)
+    storm = evaluate_partition(EvaluatedPartition(key=key(40), metrics=flights(40, 0.51, 0.51, 0.17)), past)
     assert kinds(storm) and {severity for *_, severity in kinds(storm)} == {"warn"}
     assert "an event: together with delay" in next(fact.detail for fact in storm if fact.column == "departed")
-    alone = judge(EvaluatedPartition(key=key(40), metrics=flights(40, 0.02, 0.51, 0.006)), past)
+    alone = evaluate_partition(EvaluatedPartition(key=key(40), metrics=flights(40, 0.02, 0.51, 0.006)), past)
     assert kinds(alone) == [("null_spike", "delay", "hold")]
-    never = judge(EvaluatedPartition(key=key(40), metrics=flights(40, 0.51, 0.51, 0.17, 0.3)), past)
+    never = evaluate_partition(EvaluatedPartition(key=key(40), metrics=flights(40, 0.51, 0.51, 0.17, 0.3)), past)
     assert ("null_spike", "carrier", "hold") in kinds(never)
-    nothing_left = judge(EvaluatedPartition(key=key(40), metrics=flights(40, 1.0, 1.0, 0.3)), past)
+    nothing_left = evaluate_partition(EvaluatedPartition(key=key(40), metrics=flights(40, 1.0, 1.0, 0.3)), past)
     assert ("null_spike", "delay", "hold") in kinds(nothing_left)
 
 
@@ -100,26 +98,26 @@ def test_a_column_that_says_its_interval_is_no_news_and_proves_an_old_one() -> N
         return day(number, month=of_month, on=ColumnMetrics(nulls=0.0, shares={told.isoformat(): 1.0}))
 
     past = history({n: dated(n, n) for n in range(31)})
-    assert judge(EvaluatedPartition(key=key(31), metrics=dated(31, 31)), past) == ()
-    stale = judge(EvaluatedPartition(key=key(31), metrics=dated(31, 30)), past)
+    assert evaluate_partition(EvaluatedPartition(key=key(31), metrics=dated(31, 31)), past) == ()
+    stale = evaluate_partition(EvaluatedPartition(key=key(31), metrics=dated(31, 30)), past)
     assert [(fact.kind, fact.severity.value) for fact in stale] == [("stale_data", "hold")]
 
     versions = [PublishedContent(key(number), f"h{number}") for number in range(30, -1, -1)]
     again = EvaluatedPartition(key=key(31), metrics=day(31), content_hash="h3", versions=versions)
-    assert [(fact.kind, fact.detail) for fact in judge(again, history({}))] == [("stale_data", f"equals {key(3)}")]
+    assert [(fact.kind, fact.detail) for fact in evaluate_partition(again, history({}))] == [("stale_data", f"equals {key(3)}")]
     constant = [PublishedContent(key(number), "same") for number in range(30, -1, -1)]
-    assert judge(EvaluatedPartition(key=key(31), metrics=day(31), content_hash="same", versions=constant), history({})) == ()
+    assert evaluate_partition(EvaluatedPartition(key=key(31), metrics=day(31), content_hash="same", versions=constant), history({})) == ()
 
 
 def test_too_little_history_says_nothing_and_broken_history_is_none() -> None:
     """Catches: a hold in the first days; a vector of another version that stops a delivery."""
     few = history({n: day(n) for n in range(2)})
-    assert judge(EvaluatedPartition(key=key(2), metrics=day(2, rows=100)), few) == ()
+    assert evaluate_partition(EvaluatedPartition(key=key(2), metrics=day(2, rows=100)), few) == ()
     some = history({n: day(n) for n in range(20)})
-    assert kinds(judge(EvaluatedPartition(key=key(20), metrics=day(20, rows=600)), some)) == [("volume_anomaly", "", "warn")]
+    assert kinds(evaluate_partition(EvaluatedPartition(key=key(20), metrics=day(20, rows=600)), some)) == [("volume_anomaly", "", "warn")]
     broken = MetricHistory([StoredMetrics(key(n), b"\xc1not a vector") for n in range(40)], Grain.DAY)
-    assert judge(EvaluatedPartition(key=key(40), metrics=day(40)), broken) == ()
-    assert judge(EvaluatedPartition(key="", metrics=day(40)), broken) == ()
+    assert evaluate_partition(EvaluatedPartition(key=key(40), metrics=day(40)), broken) == ()
+    assert evaluate_partition(EvaluatedPartition(key="", metrics=day(40)), broken) == ()
 
 
 def test_a_public_holiday_and_the_end_of_a_month_thin_the_rows_and_hold_nothing() -> None:
@@ -129,7 +127,7 @@ def test_a_public_holiday_and_the_end_of_a_month_thin_the_rows_and_hold_nothing(
     past = history({n: day(n) for n in range(thanksgiving - 56, thanksgiving)})
 
     def told(number: int, rows: int, calendar: str, before: MetricHistory) -> list[str]:
-        result = judge(EvaluatedPartition(key=key(number), metrics=day(number, rows), calendar=calendar), before)
+        result = evaluate_partition(EvaluatedPartition(key=key(number), metrics=day(number, rows), calendar=calendar), before)
         return [fact.severity.value for fact in result]
 
     assert told(thanksgiving, 640, "", past) == told(thanksgiving, 640, "nowhere", past) == ["hold"]
@@ -151,7 +149,7 @@ def test_a_time_of_day_that_is_written_as_a_number_moves_on_holidays_too() -> No
     number = (date(2024, 11, 28) - FIRST).days
     past = history({n: leaving(n, 1260 + n % 3) for n in range(number - 56, number)})
     for at, calendar, severity in ((1082, "US", "warn"), (1082, "", "hold"), (126_000, "US", "hold")):
-        result = judge(EvaluatedPartition(key=key(number), metrics=leaving(number, at), calendar=calendar), past)
+        result = evaluate_partition(EvaluatedPartition(key=key(number), metrics=leaving(number, at), calendar=calendar), past)
         assert [(fact.column, fact.severity.value) for fact in result] == [("leaves", severity)]
 
 
@@ -171,7 +169,7 @@ def test_what_is_worse_than_the_worst_day_by_little_or_is_of_another_sign_warns_
         (weather(56, 0.0, 3.0, 0.0, 5.0 - 0.8), "warn"),
         (weather(56, 0.0, 3.0, 0.0, 5.0 - 1.6), "hold"),
     ):
-        result = judge(EvaluatedPartition(key=key(56), metrics=odd), past)
+        result = evaluate_partition(EvaluatedPartition(key=key(56), metrics=odd), past)
         assert result and result[0].severity.value == severity, (odd, result)
 
 
@@ -183,7 +181,7 @@ def test_the_country_of_a_time_zone() -> None:
 def test_a_factor_of_rows_is_what_came_by_what_was_expected() -> None:
     """Would catch: "2 rows, expected 3 rows (× 0.75)"."""
     item = MetricAnomaly(MetricId("rows"), FactSeverity.WARN, math.log(4), math.log(3), 3.0, 0.0)
-    assert told(item) == ("volume_anomaly", "3 rows", "2 rows", "× 0.667")
+    assert anomaly_text(item) == ("volume_anomaly", "3 rows", "2 rows", "× 0.667")
 
 
 @pytest.mark.parametrize(("numbered", "kind"), [(True, "duplicate_rows"), (False, "null_spike")])
@@ -201,5 +199,5 @@ def test_rows_that_are_twice_beside_a_column_that_is_gone(numbered: bool, kind: 
 
     days = [f"2025-{month:02d}-{day:02d}" for month in (1, 2) for day in range(1, 29)]
     history = MetricHistory([StoredMetrics(key, encoded(of())) for key in days[:40]], Grain.DAY)
-    result = judge(EvaluatedPartition(key=days[40], metrics=of(100, 1.0)), history)
+    result = evaluate_partition(EvaluatedPartition(key=days[40], metrics=of(100, 1.0)), history)
     assert {item.kind for item in result if item.severity is FactSeverity.HOLD} == {"null_spike", kind}

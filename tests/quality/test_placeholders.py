@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace.quality.placeholders import with_self
+from headrace.checks.placeholders import with_self
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from quality_bench import NEW_YORK, Bench, check
 
-from headrace.quality import metrics
-from headrace.quality.describing import PATTERNS_MAX, TOP_MAX, describe
-from headrace.quality.metrics import CATEGORIES_MAX, MetricId, decoded
-from headrace.quality.results import ColumnProfile
-from headrace.quality.values import ProfiledColumn, ValueKind, Values, aggregate, columns_of, kind_of
+from headrace.checks import metrics
+from headrace.checks.metrics import CATEGORIES_MAX, MetricId, decoded
+from headrace.checks.profiles import PATTERNS_MAX, TOP_MAX, describe
+from headrace.checks.results import ColumnProfile
+from headrace.checks.values import ProfiledColumn, ValueKind, Values, aggregate, columns_of, kind_of
 
 SECRET = "Rosalind"
 

@@ -9,12 +9,12 @@ from random import Random
 import msgspec
 import pytest
 
+from headrace.checks.anomalies import EvaluatedPartition, MetricHistory, evaluate_partition
+from headrace.checks.anomalies.categories import missing_groups
+from headrace.checks.anomalies.metric_anomalies import milder_for_computed
+from headrace.checks.facts import Fact, FactSeverity
+from headrace.checks.metrics import ColumnMetrics, Metrics, StoredMetrics, encoded
 from headrace.model import Grain
-from headrace.quality.anomalies import EvaluatedPartition, MetricHistory, judge
-from headrace.quality.anomalies.groups import missing
-from headrace.quality.anomalies.policy import milder
-from headrace.quality.facts import Fact, FactSeverity
-from headrace.quality.metrics import ColumnMetrics, Metrics, StoredMetrics, encoded
 
 DAYS = 40
 
@@ -30,7 +30,7 @@ def wobble(number: int, size: float = 0.01) -> float:
 
 def facts(today: Metrics, past: list[Metrics]) -> list[Fact]:
     history = MetricHistory([StoredMetrics(key(number), encoded(item)) for number, item in enumerate(past)], Grain.DAY)
-    return list(judge(EvaluatedPartition(key=key(len(past)), metrics=today), history))
+    return list(evaluate_partition(EvaluatedPartition(key=key(len(past)), metrics=today), history))
 
 
 def told(today: Metrics, past: list[Metrics]) -> list[tuple[str, str, str]]:
@@ -128,12 +128,15 @@ def test_what_never_was_null_is_held_in_what_is_computed_though_something_above_
     storm's nulls held in each table that counts them."""
     past = [trips(number, 0.02 + wobble(number, 0.004), delay=0.0) for number in range(DAYS)]
     result = facts(trips(DAYS, 0.4, delay=0.4), past)
-    made = {item.column: item.severity.value for item in milder(result, [key(DAYS)])}
+    made = {item.column: item.severity.value for item in milder_for_computed(result, [key(DAYS)])}
     assert made == {"delay": "hold", "duration": "warn"}
-    assert {item.severity.value for item in milder(result, [])} == {"hold"}
-    follows = {item.column: item.severity.value for item in milder(result, [key(DAYS)], [(key(DAYS), "delay")])}
+    assert {item.severity.value for item in milder_for_computed(result, [])} == {"hold"}
+    follows = {item.column: item.severity.value for item in milder_for_computed(result, [key(DAYS)], [(key(DAYS), "delay")])}
     assert follows == {"delay": "warn", "duration": "warn"}, "it is made of what is null above"
-    elsewhere = {item.column: item.severity.value for item in milder(result, [key(DAYS)], [(key(DAYS - 1), "delay"), (key(DAYS), "other")])}
+    elsewhere = {
+        item.column: item.severity.value
+        for item in milder_for_computed(result, [key(DAYS)], [(key(DAYS - 1), "delay"), (key(DAYS), "other")])
+    }
     assert elsewhere["delay"] == "hold", "another day's nulls, or another column's, explain nothing"
 
 
@@ -144,9 +147,9 @@ def test_more_rows_of_other_code_follow_only_from_more_rows() -> None:
     )
     doubled = [msgspec.structs.replace(rows, detail="× 2"), msgspec.structs.replace(rows, kind="duplicate_rows", detail="80 rows")]
     for more_rows, severity in ((None, "warn"), ((), "hold"), ((key(DAYS),), "warn")):
-        assert [item.severity.value for item in milder(doubled, [key(DAYS)], (), more_rows)] == [severity] * 2
+        assert [item.severity.value for item in milder_for_computed(doubled, [key(DAYS)], (), more_rows)] == [severity] * 2
     fewer = msgspec.structs.replace(rows, detail="× 0.5")
-    assert [item.severity.value for item in milder([fewer], [key(DAYS)], (), ())] == ["warn"]
+    assert [item.severity.value for item in milder_for_computed([fewer], [key(DAYS)], (), ())] == ["warn"]
 
 
 def customers(number: int, kept: float, distinct: int = 100) -> Metrics:
@@ -267,7 +270,7 @@ def test_another_unit_on_a_holiday_is_another_unit() -> None:
     """Would catch: distances in kilometres published because it was a holiday, on which sizes may be others."""
     holiday = (date(2024, 2, 19) - date(2024, 1, 1)).days
     history = MetricHistory([StoredMetrics(key(number), encoded(sized(number))) for number in range(holiday)], Grain.DAY)
-    result = judge(EvaluatedPartition(key=key(holiday), metrics=sized(holiday, log(1.609)), calendar="US"), history)
+    result = evaluate_partition(EvaluatedPartition(key=key(holiday), metrics=sized(holiday, log(1.609)), calendar="US"), history)
     assert [(item.column, item.severity.value) for item in result] == [("distance", "hold")]
 
 
@@ -310,4 +313,4 @@ def test_a_new_name_is_that_of_the_group_that_it_fits_best(names: dict[str, str]
     rows = round(1000 * sum(left.values()))
     today = sold(DAYS, rows, **{name: share / sum(left.values()) for name, share in left.items()})
     known = MetricHistory([StoredMetrics(key(number), encoded(item)) for number, item in enumerate(past)], Grain.DAY)
-    assert {item.value: item.now for item in missing(today, known)} == names | ({gone: ""} if gone else {})
+    assert {item.value: item.now for item in missing_groups(today, known)} == names | ({gone: ""} if gone else {})

@@ -8,11 +8,11 @@ from datetime import date, timedelta
 
 import pytest
 
+from headrace.checks.anomalies import EvaluatedPartition, MetricHistory, evaluate_partition
+from headrace.checks.metrics import ColumnMetrics, Metrics, StoredMetrics, decoded, encoded, measured
+from headrace.checks.profiles import describe
+from headrace.checks.values import ValueKind, Values
 from headrace.model import Grain
-from headrace.quality.anomalies import EvaluatedPartition, MetricHistory, judge
-from headrace.quality.describing import describe
-from headrace.quality.metrics import ColumnMetrics, Metrics, StoredMetrics, decoded, encoded, measured
-from headrace.quality.values import ValueKind, Values
 
 MONDAY = date(2024, 1, 8)
 MIX = {"AA": 0.3, "DL": 0.25, "UA": 0.2, "WN": 0.15, "HA": 0.1}
@@ -33,7 +33,7 @@ def day(number: int, mix: dict[str, float] | None = None, rows: int = 800) -> Me
 
 def told(today: Metrics, past: list[Metrics]) -> list[tuple[str, str, str]]:
     history = MetricHistory([StoredMetrics(key(n), encoded(item)) for n, item in enumerate(past)], Grain.DAY)
-    facts = judge(EvaluatedPartition(key=key(len(past)), metrics=today), history)
+    facts = evaluate_partition(EvaluatedPartition(key=key(len(past)), metrics=today), history)
     return [(fact.kind, fact.severity.value, fact.detail) for fact in facts]
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
+from headrace.checks.anomalies.evaluation import EvaluatedPartition, evaluate_partition
+from headrace.checks.anomalies.history import MetricHistory
+from headrace.checks.metrics import ColumnMetrics, Metrics, StoredMetrics, encoded
 from headrace.model import Grain
-from headrace.quality.anomalies.history import MetricHistory
-from headrace.quality.anomalies.judge import EvaluatedPartition, judge
-from headrace.quality.metrics import ColumnMetrics, Metrics, StoredMetrics, encoded
 
 DAYS = [f"2025-{month:02d}-{day:02d}" for month in (1, 2) for day in range(1, 29)]
 
@@ -18,7 +18,7 @@ def day(distinct: int, kept: float | None) -> Metrics:
 
 def details(today: Metrics, kept: float | None = 0.95) -> list[str]:
     past = [StoredMetrics(key, encoded(day(150, kept))) for key in DAYS[:40]]
-    return [fact.detail for fact in judge(EvaluatedPartition(key=DAYS[40], metrics=today), MetricHistory(past, Grain.DAY))]
+    return [fact.detail for fact in evaluate_partition(EvaluatedPartition(key=DAYS[40], metrics=today), MetricHistory(past, Grain.DAY))]
 
 
 def test_other_things_under_one_header_are_told_from_a_file_that_lost_some() -> None:
@@ -34,7 +34,7 @@ def test_values_all_written_otherwise_are_held_after_a_week() -> None:
     day on which a few came again, and which is only told of."""
     days = [StoredMetrics(key, encoded(day(150, 0.95))) for key in DAYS[:8]]
     for kept, wanted in ((0.0, [("distribution_shift", "hold")]), (0.2, [("distribution_shift", "warn")])):
-        result = judge(EvaluatedPartition(key=DAYS[8], metrics=day(150, kept)), MetricHistory(days, Grain.DAY))
+        result = evaluate_partition(EvaluatedPartition(key=DAYS[8], metrics=day(150, kept)), MetricHistory(days, Grain.DAY))
         assert [(fact.kind, fact.severity.value) for fact in result] == wanted
 
 

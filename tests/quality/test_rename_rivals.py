@@ -8,10 +8,9 @@ from typing import NamedTuple
 
 import pytest
 
-from headrace.quality.agreement import Agreement, RenameCandidate, agreements, together
-from headrace.quality.drift import ColumnRename
-from headrace.quality.rename_traits import traits
-from headrace.quality.renames import chosen, pooled, propose
+from headrace.checks.column_similarity import Agreement, RenameCandidate, agreements, pooled_agreement, traits
+from headrace.checks.drift import ColumnRename
+from headrace.checks.renames import chosen, pooled, propose
 
 SEED = 20_261_121
 PAIRS = 200
@@ -132,7 +131,7 @@ def test_a_factor_is_an_agreement_too_and_accidents_are_none() -> None:
     assert result["amount", "cents"].weight == pytest.approx(1.0)
     assert result["fee", "tax"].weight == 0.0
     assert result["amount", "tax"].weight == 0.0
-    both = together([result["amount", "cents"], result["amount", "tax"]])
+    both = pooled_agreement([result["amount", "cents"], result["amount", "tax"]])
     assert (both.rows, both.equal) == (200, 100)
 
 

@@ -7,10 +7,8 @@ from itertools import permutations
 
 import pytest
 
-from headrace.quality.assignment import assign
-from headrace.quality.rename_names import similarity
-from headrace.quality.rename_traits import ColumnTraits, traits
-from headrace.quality.renames import PROPOSED, places, propose
+from headrace.checks.column_similarity import ColumnTraits, traits
+from headrace.checks.renames import PROPOSED, assign, places, propose, similarity
 
 
 def column(name: str, kind: str, position: float, values: list[object]) -> ColumnTraits:

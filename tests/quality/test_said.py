@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from headrace.checks.results import CheckResult, CheckState
 from headrace.model import Severity
-from headrace.quality.results import CheckResult, CheckState
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ import math
 
 import pytest
 
+from headrace.checks.anomalies.evaluation import EvaluatedPartition, evaluate_partition
+from headrace.checks.anomalies.history import MetricHistory
+from headrace.checks.metrics import ColumnMetrics, Metrics, StoredMetrics, encoded
 from headrace.model import Grain
-from headrace.quality.anomalies.history import MetricHistory
-from headrace.quality.anomalies.judge import EvaluatedPartition, judge
-from headrace.quality.metrics import ColumnMetrics, Metrics, StoredMetrics, encoded
 
 DAYS = [f"2025-{month:02d}-{day:02d}" for month in (1, 2) for day in range(1, 29)]
 
@@ -22,7 +22,7 @@ def found(today: Metrics, usual: float | None = 0.02, days: int = 28, *, accepte
     past = [StoredMetrics(key, encoded(day(usual if n >= 7 else None))) for n, key in enumerate(DAYS[:days])]
     if accepted is not None:
         past[-1] = StoredMetrics(DAYS[days - 1], encoded(day(accepted)), excepted=True)
-    facts = judge(EvaluatedPartition(key=DAYS[days], metrics=today), MetricHistory(past, Grain.DAY))
+    facts = evaluate_partition(EvaluatedPartition(key=DAYS[days], metrics=today), MetricHistory(past, Grain.DAY))
     return [(fact.kind, fact.severity.value) for fact in facts if fact.column == "customer"]
 
 
@@ -54,5 +54,5 @@ def test_a_list_that_grows_is_not_broken() -> None:
     published."""
     past = [StoredMetrics(key, encoded(list_of(80, 0.0 if n >= 7 else None))) for n, key in enumerate(DAYS[:28])]
     for today, expected in ((list_of(102, 22 / 102), []), (list_of(98, 22 / 98), []), (list_of(80, 0.25), ["reference_broken"])):
-        facts = judge(EvaluatedPartition(key=DAYS[28], metrics=today), MetricHistory(past, Grain.DAY))
+        facts = evaluate_partition(EvaluatedPartition(key=DAYS[28], metrics=today), MetricHistory(past, Grain.DAY))
         assert [fact.kind for fact in facts if fact.column == "customer" and fact.severity.value == "hold"] == expected, today

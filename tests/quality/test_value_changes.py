@@ -7,9 +7,9 @@ import math
 
 import pytest
 
-from headrace.quality.metrics import ColumnMetrics
-from headrace.quality.rename_traits import traits
-from headrace.quality.value_changes import conversion, differences
+from headrace.checks.column_similarity import traits
+from headrace.checks.facts import conversion, differences
+from headrace.checks.metrics import ColumnMetrics
 
 
 def past(share: float, size: float = 20.0) -> list[ColumnMetrics]:

@@ -9,11 +9,11 @@ from datetime import date, timedelta
 import anomaly_lab as lab
 import pytest
 
+from headrace.checks.anomalies import EvaluatedPartition, MetricHistory, evaluate_partition
+from headrace.checks.facts import Fact, FactSeverity
+from headrace.checks.metrics import ColumnMetrics, Metrics, StoredMetrics, encoded, measured
+from headrace.checks.results import ColumnProfile
 from headrace.model import Grain
-from headrace.quality.anomalies import EvaluatedPartition, MetricHistory, judge
-from headrace.quality.facts import Fact, FactSeverity
-from headrace.quality.metrics import ColumnMetrics, Metrics, StoredMetrics, encoded, measured
-from headrace.quality.results import ColumnProfile
 
 MONDAY = date(2024, 1, 8)
 SEEDS = (21, 22)
@@ -35,7 +35,7 @@ def day(number: int, rows: float = 1000, size: float = 20.0, nulls: float = 0.0,
 
 def told(today: Metrics, past: int, at: int | None = None) -> list[tuple[str, str, str]]:
     history = MetricHistory([StoredMetrics(key(n), encoded(day(n))) for n in range(past)], Grain.DAY)
-    facts = judge(EvaluatedPartition(key=key(past if at is None else at), metrics=today), history)
+    facts = evaluate_partition(EvaluatedPartition(key=key(past if at is None else at), metrics=today), history)
     return [(fact.kind, fact.column, fact.severity.value) for fact in facts]
 
 
@@ -58,7 +58,7 @@ def test_few_rows_after_four_weeks(usual: int, now: int, past: int) -> None:
     history = MetricHistory(
         [StoredMetrics(key(n), encoded(Metrics(_drawn(chance, usual), {}, repeated=0))) for n in range(past)], Grain.DAY
     )
-    facts = judge(EvaluatedPartition(key=key(past), metrics=Metrics(now, {}, repeated=0)), history)
+    facts = evaluate_partition(EvaluatedPartition(key=key(past), metrics=Metrics(now, {}, repeated=0)), history)
     assert [(fact.kind, fact.severity.value) for fact in facts] == [("volume_anomaly", "hold")]
 
 
@@ -70,7 +70,7 @@ def test_chance_alone_holds_no_small_table(usual: int) -> None:
     held = 0
     for n in range(56, len(drawn), 1):
         history = MetricHistory([StoredMetrics(key(at), encoded(Metrics(drawn[at], {}, repeated=0))) for at in range(n - 56, n)], Grain.DAY)
-        facts = judge(EvaluatedPartition(key=key(n), metrics=Metrics(drawn[n], {}, repeated=0)), history)
+        facts = evaluate_partition(EvaluatedPartition(key=key(n), metrics=Metrics(drawn[n], {}, repeated=0)), history)
         held += any(fact.severity is FactSeverity.HOLD for fact in facts)
     assert held == 0
 
@@ -85,7 +85,7 @@ def test_few_rows_where_there_were_many(usual: int, now: int, severity: str | No
     """Would catch: 9 rows instead of 60, published without a word because they are few; and a small
     table held for a handful of rows."""
     history = MetricHistory([StoredMetrics(key(n), encoded(day(n, rows=usual))) for n in range(10)], Grain.DAY)
-    facts = judge(EvaluatedPartition(key=key(10), metrics=day(10, rows=now + 0.5)), history)
+    facts = evaluate_partition(EvaluatedPartition(key=key(10), metrics=day(10, rows=now + 0.5)), history)
     assert [(fact.kind, fact.severity.value) for fact in facts] == ([("volume_anomaly", severity)] if severity else [])
 
 
@@ -116,7 +116,7 @@ def with_codes(number: int, rows: int, codes: dict[str, float], *, later: int = 
 def held_of(today: Metrics, past: int, rows: int = 600) -> list[tuple[str, str, str]]:
     codes = [{"a": 0.5 + 0.01 * (n % 3), "b": 0.3 - 0.01 * (n % 3), "c": 0.2} for n in range(past)]
     history = MetricHistory([StoredMetrics(key(n), encoded(with_codes(n, rows, codes[n]))) for n in range(past)], Grain.DAY)
-    facts = judge(EvaluatedPartition(key=key(past), metrics=today), history)
+    facts = evaluate_partition(EvaluatedPartition(key=key(past), metrics=today), history)
     return [(fact.kind, fact.column, fact.detail) for fact in facts if fact.severity is FactSeverity.HOLD]
 
 
@@ -139,7 +139,7 @@ def test_a_group_of_a_small_delivery(rows: int, held: bool) -> None:
     missing by chance."""
     codes = {"a": 0.5, "b": 0.28, "c": 0.22}
     history = MetricHistory([StoredMetrics(key(n), encoded(with_codes(n, rows, codes))) for n in range(10)], Grain.DAY)
-    facts = judge(EvaluatedPartition(key=key(10), metrics=with_codes(10, round(rows * 0.78), {"a": 0.64, "b": 0.36})), history)
+    facts = evaluate_partition(EvaluatedPartition(key=key(10), metrics=with_codes(10, round(rows * 0.78), {"a": 0.64, "b": 0.36})), history)
     assert [fact.detail for fact in facts if fact.severity is FactSeverity.HOLD] == (["group missing: 'c'"] if held else [])
 
 
@@ -169,8 +169,8 @@ def test_rows_whose_date_is_that_of_another_interval() -> None:
         return Metrics(rows.rows, {**rows.columns, **measured({"on": profile}, rows.rows).columns}, repeated=0)
 
     history = MetricHistory([StoredMetrics(key(n), encoded(dated(n, n))) for n in range(3)], Grain.DAY)
-    assert judge(EvaluatedPartition(key=key(3), metrics=dated(3, 3)), history) == ()
-    (fact,) = judge(EvaluatedPartition(key=key(3), metrics=dated(3, -20)), history)
+    assert evaluate_partition(EvaluatedPartition(key=key(3), metrics=dated(3, 3)), history) == ()
+    (fact,) = evaluate_partition(EvaluatedPartition(key=key(3), metrics=dated(3, -20)), history)
     assert (fact.kind, fact.column, fact.severity) == ("stale_data", "on", FactSeverity.HOLD)
 
 
@@ -190,7 +190,7 @@ def test_a_table_of_sums_has_a_row_a_day(factor: float, severity: str) -> None:
         return Metrics(1, {"total": total}, repeated=0)
 
     history = MetricHistory([StoredMetrics(key(n), encoded(one(n))) for n in range(12)], Grain.DAY)
-    facts = judge(EvaluatedPartition(key=key(12), metrics=one(12, factor)), history)
+    facts = evaluate_partition(EvaluatedPartition(key=key(12), metrics=one(12, factor)), history)
     assert [fact.severity.value for fact in facts] == list(filter(None, [severity]))
 
 
@@ -207,9 +207,9 @@ def test_a_row_a_day_whose_values_differ(past: int, severity: str) -> None:
         return Metrics(1, {"rate": column}, repeated=0)
 
     history = MetricHistory([StoredMetrics(key(n), encoded(sums(n))) for n in range(past)], Grain.DAY)
-    result = judge(EvaluatedPartition(key=key(past), metrics=sums(past, 100)), history)
+    result = evaluate_partition(EvaluatedPartition(key=key(past), metrics=sums(past, 100)), history)
     assert [(item.kind, item.column, item.severity.value) for item in result] == [("distribution_shift", "rate", severity)]
-    assert judge(EvaluatedPartition(key=key(past), metrics=sums(past)), history) == ()
+    assert evaluate_partition(EvaluatedPartition(key=key(past), metrics=sums(past)), history) == ()
 
 
 @pytest.mark.parametrize(("rows", "severity"), [(7, "hold"), (17, None), (24, None)])
@@ -222,7 +222,7 @@ def test_a_working_day_with_fewer_rows_than_weekends_have(rows: int, severity: s
         return Metrics((17 if weekend else 37) + number % 2, {}, repeated=0)
 
     history = MetricHistory([StoredMetrics(key(n), encoded(of(n))) for n in range(10)], Grain.DAY)
-    facts = judge(EvaluatedPartition(key=key(10), metrics=Metrics(rows, {}, repeated=0)), history)
+    facts = evaluate_partition(EvaluatedPartition(key=key(10), metrics=Metrics(rows, {}, repeated=0)), history)
     wanted = [("volume_anomaly", severity)] if severity else []
     assert [(fact.kind, fact.severity.value) for fact in facts] == wanted
 
@@ -235,7 +235,7 @@ def test_a_working_day_with_more_rows_than_any_so_far(rows: int, severity: str |
     first = date(2025, 4, 26)  # a Saturday
     days = [(first + timedelta(n)).isoformat() for n in range(len(counts) + 1)]
     past = [StoredMetrics(at, encoded(Metrics(n, {}, repeated=0))) for at, n in zip(days, counts, strict=False)]
-    facts = judge(EvaluatedPartition(key=days[-1], metrics=Metrics(rows, {}, repeated=0)), MetricHistory(past, Grain.DAY))
+    facts = evaluate_partition(EvaluatedPartition(key=days[-1], metrics=Metrics(rows, {}, repeated=0)), MetricHistory(past, Grain.DAY))
     held = [(fact.kind, fact.severity.value) for fact in facts if fact.severity is FactSeverity.HOLD]
     assert held == ([("volume_anomaly", severity)] if severity else [])
 
@@ -244,7 +244,7 @@ def test_a_working_day_with_more_rows_than_any_so_far(rows: int, severity: str |
 def test_a_table_that_always_had_as_many_rows(rows: int, severity: str | None) -> None:
     """Would catch: each of five rows twice, after ten days of five rows each; a sixth row held."""
     history = MetricHistory([StoredMetrics(key(n), encoded(Metrics(5, {}))) for n in range(10)], Grain.DAY)
-    facts = judge(EvaluatedPartition(key=key(10), metrics=Metrics(rows, {})), history)
+    facts = evaluate_partition(EvaluatedPartition(key=key(10), metrics=Metrics(rows, {})), history)
     wanted = [("volume_anomaly", severity)] if severity else []
     assert [(fact.kind, fact.severity.value) for fact in facts] == wanted
 
@@ -254,7 +254,7 @@ def test_most_rows_of_a_table_that_always_had_as_many_are_gone(past: int, severi
     """Would catch: one of four groups left because the code that makes them was changed, published
     without a word."""
     history = MetricHistory([StoredMetrics(key(n), encoded(Metrics(4, {}))) for n in range(past)], Grain.DAY)
-    facts = judge(EvaluatedPartition(key=key(past), metrics=Metrics(1, {})), history)
+    facts = evaluate_partition(EvaluatedPartition(key=key(past), metrics=Metrics(1, {})), history)
     assert [(fact.kind, fact.severity.value) for fact in facts] == ([("volume_anomaly", severity)] if severity else [])
     assert not severity or (facts[0].expected, facts[0].observed) == ("4 rows", "1 row")
 
@@ -265,7 +265,7 @@ def test_nothing_is_left_of_a_table_that_always_had_as_many_rows(usual: int, pas
     """Would catch: all of four groups gone, published without a word though there are rows to make
     them of; a day without any, held for having none."""
     history = MetricHistory([StoredMetrics(key(n), encoded(Metrics(usual, {}))) for n in range(past)], Grain.DAY)
-    facts = judge(EvaluatedPartition(key=key(past), metrics=Metrics(0, {}), fed=fed), history)
+    facts = evaluate_partition(EvaluatedPartition(key=key(past), metrics=Metrics(0, {}), fed=fed), history)
     wanted = [("volume_anomaly", "hold", f"{usual} rows", "0 rows")] if held else []
     assert [(fact.kind, fact.severity.value, fact.expected, fact.observed) for fact in facts] == wanted
 
@@ -281,7 +281,7 @@ def test_fewer_rows_of_a_table_that_hardly_differs(counts: list[int], rows: int,
     """Would catch: a quarter of a constant list that is gone, published without a word; a small table
     held for one group more or less, as chance has it."""
     history = MetricHistory([StoredMetrics(key(n), encoded(Metrics(counts[n % len(counts)], {}))) for n in range(10)], Grain.DAY)
-    facts = judge(EvaluatedPartition(key=key(10), metrics=Metrics(rows, {})), history)
+    facts = evaluate_partition(EvaluatedPartition(key=key(10), metrics=Metrics(rows, {})), history)
     assert [(fact.kind, fact.severity.value) for fact in facts] == ([("volume_anomaly", severity)] if severity else [])
 
 
@@ -303,7 +303,7 @@ def test_sound_days_of_young_projects_are_hardly_ever_held() -> None:
             at = (lab.FIRST + timedelta(number)).isoformat()
             made = [source.day(number, holiday=number in project.holidays) for source in project.sources]
             for own, metrics in zip(past, made, strict=True):
-                facts = judge(EvaluatedPartition(key=at, metrics=metrics), MetricHistory(own, Grain.DAY))
+                facts = evaluate_partition(EvaluatedPartition(key=at, metrics=metrics), MetricHistory(own, Grain.DAY))
                 result = [(seed, at, fact) for fact in facts if fact.severity is FactSeverity.HOLD]
                 judged, held = judged + 1, held + result
                 if not result:
@@ -329,7 +329,7 @@ def test_half_of_the_rows_where_days_differ_or_weekends_are_quiet_is_no_fault() 
             counts = [round(2000 * level * math.exp(chance.gauss(0, noise))) for level in levels]
             past = [StoredMetrics(key(n), encoded(Metrics(count, {}, repeated=0))) for n, count in zip(days[:-1], counts, strict=False)]
             today = Metrics(round(2000 * levels[-1] * 0.55), {}, repeated=0)
-            facts = judge(EvaluatedPartition(key=key(days[-1]), metrics=today), MetricHistory(past, Grain.DAY))
+            facts = evaluate_partition(EvaluatedPartition(key=key(days[-1]), metrics=today), MetricHistory(past, Grain.DAY))
             assert [fact for fact in facts if fact.severity is FactSeverity.HOLD] == [], (weekend, noise, counts)
 
 
@@ -349,6 +349,6 @@ def test_what_rows_explain_is_no_other_unit(rows: float, orders: float, size: fl
         return Metrics(round(1000 * rows), columns, repeated=0)
 
     history = MetricHistory([StoredMetrics(key(n), encoded(of(n))) for n in range(28)], Grain.DAY)
-    facts = judge(EvaluatedPartition(key=key(28), metrics=of(28, rows, orders, size)), history)
+    facts = evaluate_partition(EvaluatedPartition(key=key(28), metrics=of(28, rows, orders, size)), history)
     shown = {fact.column: fact.detail for fact in facts}["total"]
     assert shown.startswith("location: × ") and unit in shown and ("?" in shown) == bool(unit)

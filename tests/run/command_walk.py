@@ -16,9 +16,9 @@ from runlab import SETTINGS, Lab
 from warm_fork_servers import headrace
 
 from headrace.faults import FaultPoint
-from headrace.operations.audit import CheckpointResponse, read_checkpoint, verified
-from headrace.operations.db.check import check
-from headrace.operations.session import ProjectSession
+from headrace.services.audit import CheckpointResponse, read_checkpoint, verify_trail
+from headrace.services.database_check import check
+from headrace.services.session import ProjectSession
 
 SECONDS_MAX = 150.0
 FAULTS = 0.4
@@ -106,7 +106,7 @@ class Walk:
         self.agree()
         assert self._catalog_compared
         if self._kept is not None:
-            proven = verified(self._session(), None, self._kept)
+            proven = verify_trail(self._session(), None, self._kept)
             assert proven.proven_to == self._kept.seq, self.told(proven.reason or "")
 
     def run(self, *command: str, fault: str | None = None) -> None:
@@ -144,7 +144,7 @@ class Walk:
         session = self._session()
         try:
             result = check(session, deep=False)
-            trail = verified(session, None)
+            trail = verify_trail(session, None)
         finally:
             session.close()
         assert result.ok, self.told(f"{[finding.message for finding in result.findings]}")

@@ -13,12 +13,12 @@ from headrace.connect import DetectedDelivery
 from headrace.engine import AttemptScope
 from headrace.engine.logs import read
 from headrace.model import Place, PythonBody, Source
-from headrace.run.executors import Executor, LostWorker, News, ObservationFinished, TaskFinished
-from headrace.run.executors.settings import WorkerSettings
-from headrace.run.folders import Folders
-from headrace.run.messages import ComputeTask, ObserveTask
-from headrace.schedule import AttemptId
-from headrace.store.wake import WakeListener, wake
+from headrace.runtime.executors import Executor, LostWorker, News, ObservationFinished, TaskFinished
+from headrace.runtime.folders import Folders
+from headrace.runtime.messages import ComputeTask, ObserveTask
+from headrace.runtime.worker_protocol import WorkerSettings
+from headrace.scheduler import AttemptId
+from headrace.store.requests import WakeListener, wake_leader
 
 PATIENCE = 100.0
 """Seconds within which anything must have happened, on a machine that others use."""
@@ -182,7 +182,7 @@ class AnyExecutor:
         listener = WakeListener(bench.folder)
         bench.executor.watch(listener)
         bench.told(bench.submit("quick"))
-        assert wake(bench.folder)
+        assert wake_leader(bench.folder)
         began = time.monotonic()
         assert bench.executor.wait(PATIENCE) == []
         assert time.monotonic() - began < PATIENCE / 2 and listener.woken

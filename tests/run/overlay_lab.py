@@ -8,18 +8,17 @@ from contextlib import contextmanager
 import msgspec
 from runlab import Lab
 
-from headrace.govern.audit import Actor, ActorType
-from headrace.operations.performing import CommandContext
-from headrace.operations.progress import Silent
-from headrace.operations.session import ProjectSession
 from headrace.plan.backfills import Backfill, BackfillSpan, BackfillStep, Chosen, Mode, Publishes
-from headrace.run.leader import Leader
-from headrace.run.leading import Leadership, hold
-from headrace.run.orders import RunRequest, RunResult
-from headrace.run.overlays import reporting
-from headrace.run.overlays.backfilling import Backfilling
-from headrace.schedule import Target
-from headrace.store.queries import plans
+from headrace.runtime.leader import Leader
+from headrace.runtime.leadership import Leadership, hold
+from headrace.runtime.overlays import backfill as overlays_backfill
+from headrace.runtime.overlays.backfill import Backfilling
+from headrace.runtime.runs import RunRequest, RunResult
+from headrace.scheduler import Target
+from headrace.security.audit import Actor, ActorType
+from headrace.services.commands import CommandContext
+from headrace.services.session import ProjectSession, Silent
+from headrace.store.queries import backfill_plans
 
 PERSON = Actor(ActorType.PERSON, "tester")
 Spans = Mapping[str, tuple[str, str]]
@@ -55,7 +54,7 @@ def _chosen(node: str, span: tuple[str, str], how: str) -> Chosen:
 def keep(held: Leadership, leader: Leader, backfill: Backfill) -> int:
     """Keep a plan; its id."""
     with held.store.write(held.lease.epoch) as tx:
-        return plans.add(
+        return backfill_plans.add(
             tx, state="planned", actor="tester", reason="to see", request="{}", version=leader.applied.id,
             content=msgspec.msgpack.encode(backfill), estimate=None, needs=None, now=held.clock.now_us(),
         )  # fmt: skip
@@ -70,9 +69,9 @@ def order(number: int, backfill: Backfill) -> RunRequest:
 def resume(leader: Leader, number: int, reason: str) -> int:
     """Goes on with a backfill; the number of the run that does."""
     with leader.store.read() as tx:
-        row = plans.get(tx, number)
+        row = backfill_plans.get(tx, number)
     assert row is not None
-    request = reporting.order(Backfilling(row), row)
+    request = overlays_backfill.run_request_of(Backfilling(row), row)
     return leader.begin(msgspec.structs.replace(request, actor=PERSON, reason=reason))
 
 

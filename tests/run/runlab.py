@@ -16,12 +16,11 @@ from typing import Any
 from postgres_cluster import Database
 from warm_fork_servers import headrace
 
-from headrace.operations.progress import Silent
-from headrace.operations.responses import RunResponse
-from headrace.operations.run import run
-from headrace.operations.session import ProjectSession
-from headrace.operations.tick import tick
-from headrace.store.engines.parameters import translated
+from headrace.services.responses import RunResponse
+from headrace.services.run import run
+from headrace.services.run_results import tick
+from headrace.services.session import ProjectSession, Silent
+from headrace.store.engines.postgresql_dialect import translated
 
 ORDERS = ["order_id,customer,amount,day"]
 NOW = datetime.fromisoformat("2025-01-10T12:00:00+00:00")

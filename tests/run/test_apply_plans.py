@@ -14,12 +14,11 @@ from runlab import DAYS, Lab
 from serve_lab import serving
 
 from headrace.model import HeadraceError, ProjectError, UsageError
-from headrace.operations import plan_refusals
-from headrace.operations.apply import apply
-from headrace.operations.plan import plan
-from headrace.operations.progress import Silent
-from headrace.operations.responses import ApplyResponse, PlanResponse
-from headrace.operations.session import ProjectSession
+from headrace.services import agreements
+from headrace.services.apply import apply
+from headrace.services.plans import plan
+from headrace.services.responses import ApplyResponse, PlanResponse
+from headrace.services.session import ProjectSession, Silent
 
 BODY = "select order_id, amount * {} as amount, day from orders"
 SETTINGS = '[project]\nname = "lab"\ntimezone = "UTC"\n[run]\nworkers = 1\nlook_every = "1h"\n[environments.dev]\nworkers = 1\n'
@@ -271,7 +270,7 @@ def test_a_renamed_repartitioned_and_removed_node_are_done_as_shown(any_lab: Lab
 @pytest.mark.timeout(240)
 def test_kept_plans_are_few_and_a_cache_that_can_t_be_written_is_no_failure(sqlite_lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     lab = sqlite_lab
-    monkeypatch.setattr(plan_refusals, "KEPT_MAX", 5)
+    monkeypatch.setattr(agreements, "KEPT_MAX", 5)
     lab.sql("clean", BODY.format(1))
     lab.tick()
     folder = lab.root / ".headrace/cache/plans"

@@ -11,14 +11,14 @@ import msgspec
 import pytest
 from runlab import Lab
 
-from headrace.operations import estimates
-from headrace.operations.backfill_responses import EstimateRow
 from headrace.plan import Compiled
 from headrace.plan.backfills import Backfill, BackfillSpan, BackfillStep, Chosen, Mode, Publishes
-from headrace.schedule.estimating import Estimate
+from headrace.scheduler.estimates import Estimate
+from headrace.services import estimates
+from headrace.services.responses.backfills import EstimateRow
 from headrace.store import Store, Transaction
-from headrace.store.queries import durations, plans
-from headrace.store.queries.plans import OverlayRow, PlanRecord
+from headrace.store.queries import attempts, backfill_plans
+from headrace.store.queries.backfill_plans import OverlayRow, PlanRecord
 
 BY_DAY = "partition: {by: day, column: day}"
 CLEAN = "select order_id, customer, cast(amount as decimal(18,2)) as amount, cast(day as date) as day from orders"
@@ -55,7 +55,7 @@ class Plan:
         self._store, self._compiled = store, compiled
         with store.write(None) as tx:
             content = msgspec.msgpack.encode(backfill(days, steps))
-            self.id = plans.add(
+            self.id = backfill_plans.add(
                 tx, state="running", actor="ann", reason="test", request="{}", version=1, content=content, estimate=None, needs=None,
                 now=BEGAN,
             )  # fmt: skip
@@ -77,11 +77,11 @@ class Plan:
                  BEGAN + int(began_s * SECOND), ended),
             )  # fmt: skip
             if seconds is not None:
-                plans.stage(tx, [OverlayRow(self.id, node, key, 9, number, "staged") for key in keys])
+                backfill_plans.stage(tx, [OverlayRow(self.id, node, key, 9, number, "staged") for key in keys])
 
     def remaining(self, after_s: float, steps_done: int = 0) -> Estimate:
         with self._store.read() as tx:
-            row = plans.get(tx, self.id)
+            row = backfill_plans.get(tx, self.id)
             assert isinstance(row, PlanRecord)
             row = msgspec.structs.replace(row, steps_done=steps_done)
             result = estimates.remaining(tx, self._compiled, row, BEGAN + int(after_s * SECOND))
@@ -173,7 +173,7 @@ def test_a_guess_that_has_run_out_is_not_said(project: tuple[Store, Compiled]) -
     plan.attempt("clean", [day(0)], 0, None)
     plan.attempt("total", [day(0)], 0, None)
     with store.read() as tx:
-        row = plans.get(tx, plan.id)
+        row = backfill_plans.get(tx, plan.id)
         assert row is not None
         assert estimates.remaining(tx, compiled, row, BEGAN + 5 * SECOND) is None
 
@@ -195,7 +195,7 @@ def test_what_a_plan_took_itself_counts_more_than_the_year_before(project: tuple
         plan.attempt("total", [day(number)], 3 * number, 3.0)
     assert plan.remaining(150).seconds == pytest.approx(450, rel=0.05)
     with store.write(None) as tx:
-        plans.clear(tx, plan.id)
+        backfill_plans.clear(tx, plan.id)
     assert plan.remaining(150, steps_done=1).seconds == pytest.approx(450, rel=0.05)
     assert plan.remaining(150, steps_done=4).seconds == 0.0
 
@@ -204,7 +204,7 @@ def test_a_plans_attempts_are_found_by_an_index(project: tuple[Store, Compiled])
     """A progress line that reads all attempts there ever were, every second."""
     store, _ = project
     with store.read() as tx:
-        steps = str(tx.execute(f"explain query plan {durations.PLAN}", {"plan": 1, "limit": 5}).fetchall())
+        steps = str(tx.execute(f"explain query plan {attempts.PLAN_SQL}", {"plan": 1, "limit": 5}).fetchall())
     assert "attempt_run" in steps and "run_plan" in steps and "TEMP B-TREE" not in steps, steps
 
 
@@ -217,13 +217,13 @@ def test_what_has_ended_here_corrects_the_next_estimate(project: tuple[Store, Co
     with store.write(None) as tx:
         for number in range(6):
             kept = msgspec.json.encode(EstimateRow(seconds=99.0, low=1.0, high=999.0, basis="", simulated=before.seconds)).decode()
-            plan = plans.add(
+            plan = backfill_plans.add(
                 tx, state="planned", actor="ann", reason="test", request="{}", version=1,
                 content=msgspec.msgpack.encode(backfill(40)), estimate=kept, needs=None, now=BEGAN,
             )  # fmt: skip
-            plans.move(tx, plan, "running", BEGAN)
+            backfill_plans.move(tx, plan, "running", BEGAN)
             took = before.seconds * 3 * (1 + number / 100)
-            plans.move(tx, plan, "succeeded" if number else "failed", BEGAN + int(took * SECOND))
+            backfill_plans.move(tx, plan, "succeeded" if number else "failed", BEGAN + int(took * SECOND))
         result = estimates.estimate_backfill(tx, compiled, backfill(40), 2)
         tx.execute("update plan set state = 'cancelled' where estimate is not null")  # other tests read this state
     assert result is not None and result.simulated == before.seconds
@@ -239,12 +239,12 @@ def test_a_guess_corrects_nothing(project: tuple[Store, Compiled]) -> None:
         before = estimates.estimate_backfill(tx, compiled, backfill(40), 2)
         kept = msgspec.json.encode(EstimateRow(seconds=1.0, low=0.1, high=10.0, basis="a guess", known=False)).decode()
         for _ in range(6):
-            plan = plans.add(
+            plan = backfill_plans.add(
                 tx, state="planned", actor="ann", reason="test", request="{}", version=1,
                 content=msgspec.msgpack.encode(backfill(40)), estimate=kept, needs=None, now=BEGAN,
             )  # fmt: skip
-            plans.move(tx, plan, "running", BEGAN)
-            plans.move(tx, plan, "succeeded", BEGAN + 60 * SECOND)
+            backfill_plans.move(tx, plan, "running", BEGAN)
+            backfill_plans.move(tx, plan, "succeeded", BEGAN + 60 * SECOND)
         assert estimates.estimate_backfill(tx, compiled, backfill(40), 2) == before
         tx.execute("update plan set state = 'cancelled' where estimate is not null")  # other tests read this state
 
@@ -258,7 +258,7 @@ def test_an_estimate_has_the_seconds_until_it_begins(project: tuple[Store, Compi
             history(tx, node, 0.01)
         before = estimates.estimate_backfill(tx, compiled, backfill(2), 2)
         assert before is not None
-        known = durations.starts(tx, 20)
+        known = attempts.start_delays(tx, 20)
         tx.execute(
             "insert into run (id, kind, request, actor, state, started_at) values (7001, 'run', '{}', 'ann', 'succeeded', ?)", (BEGAN,)
         )
@@ -268,14 +268,14 @@ def test_an_estimate_has_the_seconds_until_it_begins(project: tuple[Store, Compi
                 " values (?, 1, 7001, 'gone', 'produce', '[]', 'published', 0, ?, ?)",
                 (epoch, BEGAN + 4 * SECOND, BEGAN + 4 * SECOND),
             )
-        assert durations.starts(tx, 10) == [4.0] * 10
+        assert attempts.start_delays(tx, 10) == [4.0] * 10
         assert estimates.start_seconds(tx) == 4.0
         after = estimates.estimate_backfill(tx, compiled, backfill(2), 2)
         assert after is not None and after.seconds > 4.0 > before.seconds
         assert after.low < 4.0 < after.high
         tx.execute("delete from attempt where node = 'gone'")
         tx.execute("delete from run where id = 7001")
-        assert durations.starts(tx, 20) == known
+        assert attempts.start_delays(tx, 20) == known
 
 
 def test_what_other_code_took_says_little_of_the_rest(tmp_path: Path) -> None:

@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 from runlab import Lab, published
 
-from headrace.operations.pause import pause
-from headrace.operations.progress import Silent
-from headrace.operations.responses import RunResponse
-from headrace.operations.resume import resume
+from headrace.services.pause import pause, resume
+from headrace.services.responses import RunResponse
+from headrace.services.session import Silent
 
 CLEAN = "select order_id, customer, cast(amount as decimal(18,2)) as amount, cast(day as date) as day from orders"
 TOTAL = "select day, sum(amount) as total, count(*) as n from clean group by day"

@@ -9,7 +9,7 @@ import pytest
 from worker_bench import WorkerBench, unique
 
 from headrace.engine import ErrorKind
-from headrace.run.messages import RowChangeCounts
+from headrace.runtime.messages import RowChangeCounts
 
 KEYS = ("2025-01-01", "2025-01-02", "2025-01-03")
 EVENTS = "SELECT DATE '2025-01-01' + CAST(i % 3 AS INTEGER) AS day, i AS id, i % 7 AS kind, i / 7 AS share FROM range(30) r(i)"

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from runlab import DAYS, Lab
 
-from headrace.observe.diagnosis.evidence import Evidence
+from headrace.incidents.diagnosis.evidence import Evidence
 
 SOURCE = "source: orders\nowner: acme\npartition: day\n{more}files: {folder}/orders_{{date:%Y-%m-%d}}.csv\nexpect: {{by: '05:00'}}\n"
 CONSUMER = "- {consumer: report, owner: core, reads: [totals], due: '07:00'}\n"

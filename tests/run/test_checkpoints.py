@@ -9,12 +9,12 @@ import pytest
 from runlab import DAYS, Lab, published
 
 from headrace.model import Grain, InputSpec, PartitionSpec, Place, Settings
-from headrace.run import checkpoints
-from headrace.run.loading import stored
-from headrace.schedule import Core, Graph, GraphNode, PartitionState, checkpoint
+from headrace.runtime import event_log
+from headrace.runtime.graph import stored
+from headrace.scheduler import Core, Graph, GraphNode, PartitionState, checkpoints
 from headrace.store import Store, Transaction
-from headrace.store.queries import applying, leading, renaming, standings, withdrawals
-from headrace.store.queries.leading import PartitionRecord, PublicationRecord
+from headrace.store.queries import applied_versions, leader_writes, partition_states, publications
+from headrace.store.queries.leader_writes import PartitionRecord, PublicationRecord
 
 DAY = PartitionSpec(grain=Grain.DAY)
 GRAPH = Graph(
@@ -34,7 +34,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def publish(tx: Transaction, node: str, *keys: str) -> None:
-    last = leading.last_publication_id(tx)
+    last = leader_writes.last_publication_id(tx)
     rows = [
         PublicationRecord(
             id=last + n, node=node, partition=key, epoch=1, n=n, snapshot=1, published_at=NOW, rows=1, size_bytes=1, verdict="passed",
@@ -42,7 +42,7 @@ def publish(tx: Transaction, node: str, *keys: str) -> None:
         )
         for n, key in enumerate(keys, 1)
     ]  # fmt: skip
-    leading.publish(tx, rows)
+    leader_writes.publish(tx, rows)
 
 
 def begun(tx: Transaction, version: int = 1) -> Core:
@@ -59,17 +59,17 @@ def keep(store: Store, version: int = 1) -> None:
     with store.write(None) as tx:
         publish(tx, "flights", *KEYS[:6])
         publish(tx, "clean", *KEYS[:5])
-        standings.keep_checkpoint(tx, version, checkpoint.encode(begun(tx).checkpoint()), NOW)
+        partition_states.save_checkpoint(tx, version, checkpoints.encode_checkpoint(begun(tx).checkpoint()), NOW)
 
 
 CHANGES: dict[str, Callable[[Transaction], object]] = {
     "published": lambda tx: publish(tx, "flights", KEYS[7]),
     "published again": lambda tx: publish(tx, "clean", KEYS[2]),
-    "marked": lambda tx: leading.mark_partitions(tx, [PartitionRecord("clean", KEYS[1], "failed", False, 2, None, "it failed", NOW)]),
-    "stale": lambda tx: applying.stale_node(tx, "clean", NOW),
-    "taken back": lambda tx: applying.take_back(tx, "clean", 2, NOW),
-    "withdrawn": lambda tx: withdrawals.withdraw(tx, "clean", KEYS[3], snapshot=2, now=NOW, reason="wrong"),
-    "renamed": lambda tx: renaming.rename(tx, "clean", "cleaner"),
+    "marked": lambda tx: leader_writes.mark_partitions(tx, [PartitionRecord("clean", KEYS[1], "failed", False, 2, None, "it failed", NOW)]),
+    "stale": lambda tx: applied_versions.stale_node(tx, "clean", NOW),
+    "taken back": lambda tx: applied_versions.unpublish_node(tx, "clean", 2, NOW),
+    "withdrawn": lambda tx: publications.withdraw(tx, "clean", KEYS[3], snapshot=2, now=NOW, reason="wrong"),
+    "renamed": lambda tx: leader_writes.rename_node(tx, "clean", "cleaner"),
 }
 
 
@@ -86,7 +86,7 @@ def test_whatever_changes_is_seen_by_who_starts_from_a_checkpoint(what: str, sto
         assert resumed == (what not in ("taken back", "renamed"))
         assert len(loaded.tracked_partitions) <= 5
         whole = stored(tx, GRAPH, version=None).checkpoint
-        assert whole is not None and list(checkpoint.differing(loaded, whole)) == []
+        assert whole is not None and list(checkpoints.differing_partitions(loaded, whole)) == []
 
 
 def test_a_checkpoint_of_another_version_isnt_used(store: Store) -> None:
@@ -99,10 +99,10 @@ def test_a_checkpoint_of_another_version_isnt_used(store: Store) -> None:
 
 def test_what_cannot_be_understood_isnt_used(store: Store) -> None:
     """Of a later release, or damaged: the rows are there."""
-    for content in (b"", b"\xc1", b"\x91\x01", checkpoint.encode(Core(epoch=1, slots=1).checkpoint())[:-3]):
+    for content in (b"", b"\xc1", b"\x91\x01", checkpoints.encode_checkpoint(Core(epoch=1, slots=1).checkpoint())[:-3]):
         with store.write(None) as tx:
             publish(tx, "flights", KEYS[0])
-            standings.keep_checkpoint(tx, 1, content, NOW)
+            partition_states.save_checkpoint(tx, 1, content, NOW)
         with store.read() as tx:
             assert begun(tx).state_of("flights", KEYS[0]) is PartitionState.PUBLISHED
 
@@ -116,22 +116,22 @@ def test_a_checkpoint_that_says_otherwise_is_found_out(store: Store) -> None:
     with store.read() as tx:
         whole = stored(tx, GRAPH, version=None).checkpoint
         assert whole is not None
-        result = list(checkpoint.differing(stored(tx, GRAPH, version=1), whole))
+        result = list(checkpoints.differing_partitions(stored(tx, GRAPH, version=1), whole))
     assert result == [("flights", KEYS[4]), ("clean", KEYS[0])]
 
 
 def test_a_leader_leaves_what_the_next_one_starts_from(any_lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """Catches a checkpoint that is written before its partitions are, one that nobody reads, and work that it hides."""
-    monkeypatch.setattr(checkpoints, "CHANGES_WORTH", 1)
+    monkeypatch.setattr(event_log, "CHANGES_WORTH", 1)
     any_lab.sql("clean", "select order_id, amount, day from orders")
     for day in DAYS[:3]:
         any_lab.orders(day)
     assert len(published(any_lab.tick())) == 6
     (kept,) = any_lab.rows("select revision, content from checkpoint")
-    result = checkpoint.decode(bytes(kept[1]))
+    result = checkpoints.decode_checkpoint(bytes(kept[1]))
     assert result is not None and result.complete and not result.tracked_partitions
     assert any_lab.rows("select max(revision) from partition") == [(kept[0],)]
-    monkeypatch.setattr(standings, "standings", only_after(kept[0]))
+    monkeypatch.setattr(partition_states, "stored_states", only_after(kept[0]))
     any_lab.orders(DAYS[3])
     any_lab.orders(DAYS[0], amount="2.50")
     assert published(any_lab.tick()) == [("clean", DAYS[0]), ("clean", DAYS[3]), ("orders", DAYS[0]), ("orders", DAYS[3])]
@@ -139,10 +139,10 @@ def test_a_leader_leaves_what_the_next_one_starts_from(any_lab: Lab, monkeypatch
     assert any_lab.headrace("db", "check")["ok"]
 
 
-def only_after(revision: int) -> Callable[..., Iterator[standings.StoredPartitionState]]:
-    real = standings.standings
+def only_after(revision: int) -> Callable[..., Iterator[partition_states.StoredPartitionState]]:
+    real = partition_states.stored_states
 
-    def read(tx: Transaction, after: int = -1, node: str | None = None) -> Iterator[standings.StoredPartitionState]:
+    def read(tx: Transaction, after: int = -1, node: str | None = None) -> Iterator[partition_states.StoredPartitionState]:
         assert node is not None or after >= revision, "all rows are read although there is a checkpoint"
         return real(tx, after, node)
 

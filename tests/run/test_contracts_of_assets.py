@@ -9,7 +9,7 @@ import pytest
 from runlab import DAYS, Lab
 
 from headrace.model import Contract, ContractColumn, Place
-from headrace.plan.contracting import VersionLevel, contract_changes, level_of, moved, next_version
+from headrace.plan.contracts import VersionLevel, contract_changes, level_of, next_version, version_level_moved
 
 
 def contract(*columns: ContractColumn, version: str = "1.2.3") -> Contract:
@@ -41,10 +41,10 @@ def test_what_a_change_takes(now: tuple[ContractColumn, ...], level: VersionLeve
 
 def test_versions() -> None:
     """Catches: 1.10 that counts as less than 1.9; a version that goes back and counts as new."""
-    assert moved("1.9.0", "1.10.0") is VersionLevel.MINOR
-    assert moved("1.9.0", "1.8.7") is VersionLevel.NONE
-    assert moved("2", "10") is VersionLevel.MAJOR
-    assert moved("spring", "summer") is VersionLevel.MAJOR
+    assert version_level_moved("1.9.0", "1.10.0") is VersionLevel.MINOR
+    assert version_level_moved("1.9.0", "1.8.7") is VersionLevel.NONE
+    assert version_level_moved("2", "10") is VersionLevel.MAJOR
+    assert version_level_moved("spring", "summer") is VersionLevel.MAJOR
     assert next_version("1.9.4", VersionLevel.MINOR) == "1.10.0"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from runlab import DAYS, Lab
 
-from headrace.quality.restating import PreviousPublication, cut_off
+from headrace.checks.restatement import PreviousPublication, cut_off
 
 
 @pytest.fixture

@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 from runlab import Lab
 
-from headrace.lake.intact import look
-from headrace.lake.syncing import footer_hash
-from headrace.observe.incidents import damage
+from headrace.incidents.evidence import downtime
+from headrace.lake.files import footer_hash, look
 
 DAYS = [f"2025-01-{d:02d}" for d in range(1, 10)]
 """All that were due when the lab's clock stands still."""
@@ -238,7 +237,7 @@ def test_others_are_looked_at_in_turn(lab: Lab) -> None:
 def test_more_damaged_files_than_evidence(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """Catches: files beyond the limit that nothing counts or repairs, and files that were repaired
     that hide others until the rotation has forgotten them."""
-    monkeypatch.setattr(damage, "FILES_MAX", 2, raising=False)
+    monkeypatch.setattr(downtime, "FILES_MAX", 2, raising=False)
     for day in DAYS[:3]:
         file_of(lab, "totals", day).unlink()
     lab.tick()

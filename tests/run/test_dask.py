@@ -14,8 +14,8 @@ from dask_cluster import Cluster
 from executor_contract import ExecutorBench, InProcesses
 from runlab import DAYS, Lab, published
 
-from headrace.run.executors import LostWorker
-from headrace.run.executors.dask import Dask, DaskError
+from headrace.runtime.executors import LostWorker
+from headrace.runtime.executors.dask import Dask, DaskError
 
 # A cluster's threads and sockets are closed by threads of its own, some time after the client was.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -144,7 +144,7 @@ def test_a_scheduler_that_goes_and_comes_back_costs_only_what_was_under_way(tmp_
 
 def test_a_scheduler_that_is_not_there_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Would catch: a trace of somebody else's library, or waiting for ever."""
-    monkeypatch.setattr("headrace.run.executors.dask.CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr("headrace.runtime.executors.dask.CONNECT_SECONDS", 0.5)
     bench = DaskBench(tmp_path)
     with pytest.raises(DaskError, match="no Dask scheduler answers at tcp:"), Dask("tcp://127.0.0.1:9", bench.settings, bench.settings, 2):
         pass

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from runlab import DAYS, Lab, published
 
-from headrace.plan.lineage import Lineage
+from headrace.plan.impact import Lineage
 
 HEADER = "order_id,customer,amount,day,note"
 

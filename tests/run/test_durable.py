@@ -11,12 +11,12 @@ import pytest
 from runlab import DAYS, Lab
 
 from headrace.engine import Measures
-from headrace.lake import syncing
-from headrace.run.executors import TaskFinished
-from headrace.run.messages import TaskOutcome
-from headrace.run.steps import durable
-from headrace.run.steps.keeping import kept
-from headrace.schedule import AttemptId
+from headrace.lake import files
+from headrace.runtime import worker_protocol
+from headrace.runtime.executors import TaskFinished
+from headrace.runtime.messages import TaskOutcome
+from headrace.runtime.worker_protocol import with_durable_files
+from headrace.scheduler import AttemptId
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace isn't installed")
@@ -42,8 +42,8 @@ def test_every_commit_that_publishes_comes_after_a_sync(lab: Lab, tmp_path: Path
 
 def test_a_staged_file_that_vanished_is_not_published(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """Catches a publication of what isn't there (any more): the attempt is tried again, and nothing else suffers."""
-    from headrace.run import turning as module
-    from headrace.run.steps.durable import make_durable
+    from headrace.runtime import leader_loop as module
+    from headrace.runtime.worker_protocol import make_durable
 
     removed: list[str] = []
 
@@ -75,9 +75,9 @@ def test_a_plans_worker_syncs_what_it_wrote_and_productions_leader_does(
     file.touch()
     each: list[Path] = []
     together: list[Path] = []
-    monkeypatch.setattr(syncing, "_full_sync", each.append)
-    monkeypatch.setattr(durable, "sync", together.extend)
+    monkeypatch.setattr(files, "_full_sync", each.append)
+    monkeypatch.setattr(worker_protocol, "sync", together.extend)
     outcome = TaskOutcome(attempt=f"3.{number}", state="rejected", measures=Measures(), quarantined=file.name)
-    assert kept(outcome, folders) is outcome
-    assert durable.make_durable(folders, [TaskFinished(AttemptId(3, number), outcome)]) == {}
+    assert with_durable_files(outcome, folders) is outcome
+    assert worker_protocol.make_durable(folders, [TaskFinished(AttemptId(3, number), outcome)]) == {}
     assert (file in each, file in together) == (own, not own)

@@ -7,11 +7,10 @@ from pathlib import Path
 
 from runlab import DAYS, Lab
 
-from headrace.operations.environment_diff import differences
-from headrace.operations.plan import plan
-from headrace.operations.progress import Silent
-from headrace.operations.session import ProjectSession
-from headrace.operations.tick import tick
+from headrace.services.comparisons import differences
+from headrace.services.plans import plan
+from headrace.services.run_results import tick
+from headrace.services.session import ProjectSession, Silent
 
 TOML = '[project]\nname = "lab"\ntimezone = "UTC"\n[run]\nworkers = 2\n[environments.dev]\nworkers = 1\n'
 CHECKS = "partition: {by: day, column: day}\nchecks: [{unique: [customer]}]"

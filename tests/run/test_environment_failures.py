@@ -13,7 +13,7 @@ import pytest
 from runlab import DAYS, Lab
 from warm_fork_servers import Warm
 
-from headrace.engine.bodies import ErrorKind
+from headrace.engine.attempts import ErrorKind
 from headrace.engine.failures import kind_of
 from headrace.model import LakeError
 

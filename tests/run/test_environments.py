@@ -8,13 +8,12 @@ import pytest
 from runlab import DAYS, Lab, published, three_days
 
 from headrace.model import UsageError
-from headrace.operations.apply import apply
-from headrace.operations.progress import Silent
-from headrace.operations.read import ReadQuery, read
-from headrace.operations.run import run
-from headrace.operations.session import ProjectSession
-from headrace.operations.status import status
-from headrace.operations.tick import tick
+from headrace.services.apply import apply
+from headrace.services.read import ReadQuery, read
+from headrace.services.run import run
+from headrace.services.run_results import tick
+from headrace.services.session import ProjectSession, Silent
+from headrace.services.status import status
 
 TOML = """[project]
 name = "lab"

@@ -17,11 +17,11 @@ from runlab import DAYS, Lab, published
 
 from headrace.connect.exports import fence
 from headrace.model import UsageError
-from headrace.operations.logs import logs
-from headrace.operations.read import ReadQuery, find
-from headrace.operations.responses import ConsumerRow
-from headrace.operations.runs import runs
-from headrace.operations.status import status
+from headrace.services.logs import logs
+from headrace.services.read import ReadQuery, find
+from headrace.services.responses import ConsumerRow
+from headrace.services.runs import runs
+from headrace.services.status import status
 
 CLEAN = "select order_id, customer, cast(amount as decimal(9,2)) as amount, cast(day as date) as day from orders"
 CSV = '{to: "exports/clean_{date:%Y-%m-%d}.csv"}'

@@ -17,7 +17,7 @@ from serve_lab import serving
 
 from headrace.faults import FaultPoint
 from headrace.model import ProjectError
-from headrace.model.contents import ProjectFiles
+from headrace.model.files import ProjectFiles
 from headrace.plan import Compiled, compile_project
 
 BODY = "select order_id, amount * {} as amount, day from orders"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from runlab import SETTINGS, Lab
 
-from headrace.operations.catalog.partitions import PartitionListQuery, partitions
+from headrace.services.nodes import PartitionListQuery, list_partitions
 
 FIRST = date(2025, 1, 1)
 DAYS = [(FIRST + timedelta(at)).isoformat() for at in range(40)]
@@ -264,7 +264,7 @@ def test_the_calendar_of_a_source_that_never_delivered_shows_what_its_incident_n
     tick(lab, DAYS[2])
     (late,) = lab.headrace("incidents")
     with closing(lab.session()) as session:
-        shown = partitions(session, "orders", PartitionListQuery())
+        shown = list_partitions(session, "orders", PartitionListQuery())
     missing = [row.partition for row in shown.partitions if row.state == "missing"]
     assert late["affected"]["partitions"] == sorted(missing) == [DAYS[1], DAYS[2]]
     assert [(row.value, row.count) for row in shown.counted] == [("missing", 2)]
@@ -277,5 +277,5 @@ def test_the_calendar_of_a_source_that_was_never_observed_is_empty(lab: Lab) -> 
     lab.write("sources/refunds.yaml", (lab.root / "sources/orders.yaml").read_text().replace("orders", "refunds"))
     lab.headrace("apply", "--yes")
     with closing(lab.session()) as session:
-        assert partitions(session, "refunds", PartitionListQuery()).partitions == []
-        assert len(partitions(session, "orders", PartitionListQuery()).partitions) == 30
+        assert list_partitions(session, "refunds", PartitionListQuery()).partitions == []
+        assert len(list_partitions(session, "orders", PartitionListQuery()).partitions) == 30

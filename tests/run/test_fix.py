@@ -9,9 +9,9 @@ import pytest
 from runlab import Lab
 
 from headrace.model import Refused
-from headrace.operations.fix import fix
-from headrace.operations.fix_responses import FixResponse
-from headrace.operations.progress import Silent
+from headrace.services.fix import fix
+from headrace.services.responses.repairs import FixResponse
+from headrace.services.session import Silent
 
 OLD = "order_id,customer,amount,day"
 NEW = "order_id,client_name,total_amount,day"

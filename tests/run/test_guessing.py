@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from runlab import Lab
 
-from headrace.operations import guessing, machine
-from headrace.operations.estimates import Machine, guessed
-from headrace.operations.progress import Silent
 from headrace.plan import Compiled
 from headrace.plan.backfills import Backfill, BackfillSpan, Chosen, Mode, Publishes
+from headrace.services import estimates
+from headrace.services.estimates import Machine, guess_backfill
+from headrace.services.session import Silent
 
 FIRST, LAST = "2025-01-01", "2025-12-31"
 
@@ -39,7 +39,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
 
 
 def seconds(compiled: Compiled, *names: str, slowness: float = 1.0, size: float = 0.0) -> float:
-    return guessed(compiled, backfill(*names), 2, Machine(slowness, {"orders": size}))
+    return guess_backfill(compiled, backfill(*names), 2, Machine(slowness, {"orders": size}))
 
 
 def test_a_guess_follows_the_kind_of_code(compiled: Compiled) -> None:
@@ -47,7 +47,7 @@ def test_a_guess_follows_the_kind_of_code(compiled: Compiled) -> None:
     its days were an attempt, and a program that is started for each as if it weren't."""
     sql, script, program = (seconds(compiled, name) for name in ("sums", "script", "program"))
     assert sql < script < program
-    assert program > 365 * guessing.COMMAND.seconds_partition / 2
+    assert program > 365 * estimates.COMMAND.seconds_partition / 2
     assert seconds(compiled, "orders", "sums") > seconds(compiled, "orders")
 
 
@@ -60,18 +60,23 @@ def test_a_guess_follows_bytes_and_machine(compiled: Compiled) -> None:
 
 def test_how_slow_a_machine_is_is_measured_once_a_day(tmp_path: Path) -> None:
     """Would catch: a measurement with each plan, one that a damaged file stops, and one that is believed for ever."""
-    kept = tmp_path / "cache" / machine.FILE
-    result = machine.slowness(tmp_path / "cache")
-    assert 1 / machine.FACTOR_MAX <= result <= machine.FACTOR_MAX
-    assert machine.slowness(tmp_path / "cache") == result
+    kept = tmp_path / "cache" / estimates.SPEED_FILE
+    result = estimates.slowness(tmp_path / "cache")
+    assert 1 / estimates.SLOWNESS_MAX <= result <= estimates.SLOWNESS_MAX
+    assert estimates.slowness(tmp_path / "cache") == result
 
     kept.write_text(json.dumps({"slowness": 7.5, "at": time.time() - 60}))
-    assert machine.slowness(tmp_path / "cache") == 7.5
-    for other in ("{", "[]", '{"slowness": "nan", "at": 0}', json.dumps({"slowness": 7.5, "at": time.time() - 2 * machine.KEPT_SECONDS})):
+    assert estimates.slowness(tmp_path / "cache") == 7.5
+    for other in (
+        "{",
+        "[]",
+        '{"slowness": "nan", "at": 0}',
+        json.dumps({"slowness": 7.5, "at": time.time() - 2 * estimates.SPEED_CACHE_SECONDS}),
+    ):
         kept.write_text(other)
-        assert machine.slowness(tmp_path / "cache") != 7.5
+        assert estimates.slowness(tmp_path / "cache") != 7.5
 
 
 def test_a_folder_that_cannot_be_written_keeps_nobody_from_planning(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    assert machine.slowness(tmp_path / "file" / "cache") > 0
+    assert estimates.slowness(tmp_path / "file" / "cache") > 0

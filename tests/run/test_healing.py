@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 from runlab import DAYS, Lab, published
 
-from headrace.operations.progress import Silent
-from headrace.operations.session import ProjectSession
-from headrace.operations.tick import tick
+from headrace.services.run_results import tick
+from headrace.services.session import ProjectSession, Silent
 
 pytestmark = pytest.mark.usefixtures("cold_fork_servers")
 MANY = [f"2025-01-{d:02d}" for d in range(1, 6)]

@@ -11,8 +11,8 @@ from executor_contract import BODIES, AnyExecutor, ExecutorBench
 
 from headrace.engine import BodyError, ErrorKind, Measures
 from headrace.model import PythonBody
-from headrace.run.executors.inprocess import InProcess
-from headrace.run.messages import Answer, ComputeTask, SourceObserved, Task, TaskOutcome
+from headrace.runtime.executors import InProcess
+from headrace.runtime.messages import Answer, ComputeTask, SourceObserved, Task, TaskOutcome
 
 
 def perform(task: Task) -> Answer:

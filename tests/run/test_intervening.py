@@ -15,14 +15,12 @@ import pytest
 from runlab import DAYS, Lab
 
 from headrace.model import ProjectError, Refused, UsageError
-from headrace.operations.cancel import cancel
-from headrace.operations.interventions import PauseResponse, WithdrawResponse
-from headrace.operations.pause import pause, paused
-from headrace.operations.progress import Silent
-from headrace.operations.responses import RunResponse
-from headrace.operations.resume import resume
-from headrace.operations.retry import retry
-from headrace.operations.withdraw import withdraw
+from headrace.services.interventions import cancel, withdraw
+from headrace.services.pause import pause, paused, resume
+from headrace.services.responses import RunResponse
+from headrace.services.responses.interventions import PauseResponse, WithdrawResponse
+from headrace.services.run import retry
+from headrace.services.session import Silent
 
 SLOW = """\
 def slow(ctx: Context, orders):

@@ -16,8 +16,8 @@ import pytest
 from runlab import BEGUN, DAYS, Lab, published
 
 from headrace.model import LeaseLost
-from headrace.operations.session import ProjectSession
-from headrace.run.leading import hold
+from headrace.runtime.leadership import hold
+from headrace.services.session import ProjectSession
 from headrace.store import Store
 
 SLOW = """\
@@ -134,7 +134,7 @@ def test_a_leader_that_lost_its_lease_commits_nothing(lab: Lab) -> None:
 
 
 def _actor():  # type: ignore[no-untyped-def]
-    from headrace.govern.audit import Actor, ActorType
+    from headrace.security.audit import Actor, ActorType
 
     return Actor(ActorType.PERSON, "tester")
 

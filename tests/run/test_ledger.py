@@ -12,15 +12,13 @@ import pytest
 from runlab import DAYS, Lab
 
 from headrace.model import StoreError
-from headrace.operations.apply import apply
-from headrace.operations.interventions import LedgerRow, SegmentRow, WhyResponse
-from headrace.operations.pause import pause
-from headrace.operations.progress import Silent
-from headrace.operations.resume import resume
-from headrace.operations.session import ProjectSession
-from headrace.operations.why import why
-from headrace.run.garbage import RetentionPolicy
-from headrace.run.retiring import retire
+from headrace.runtime.garbage import RetentionPolicy
+from headrace.runtime.history_retention import retire
+from headrace.services.apply import apply
+from headrace.services.pause import pause, resume
+from headrace.services.responses.interventions import LedgerRow, SegmentRow, WhyResponse
+from headrace.services.session import ProjectSession, Silent
+from headrace.services.why import why
 from headrace.store import Store
 
 CONSUMERS = "- {consumer: report, owner: desk, reads: [total], due: '07:00', export: {to: 'out/{asset}_{date:%Y-%m-%d}.csv'}}\n"

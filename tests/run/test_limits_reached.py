@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 from runlab import DAYS, Lab
 
-from headrace.engine.bodies import BodyError, ErrorKind
+from headrace.engine.attempts import BodyError, ErrorKind, as_said
 from headrace.engine.failures import kind_of
-from headrace.engine.limits import as_said
 
 PYTHON = {
     "no_memory": "    raise MemoryError('9 GB')",

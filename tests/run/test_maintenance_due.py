@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from runlab import DAYS, Lab, published
 
-from headrace.run.maintenance import EVERY, due
+from headrace.runtime.maintenance import EVERY, due
 from headrace.store import Store
 
 CLEAN = "select order_id, cast(day as date) as day from orders"

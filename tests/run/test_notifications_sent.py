@@ -19,7 +19,7 @@ from http_server_lab import Reply, Server, reply
 from runlab import Lab
 
 from headrace.model import Settings
-from headrace.run.notifications.sending import WAITS_SECONDS, Sending
+from headrace.runtime.notifications.channels import WAITS_SECONDS, Sending
 from headrace.store import Clock, Store
 from headrace.store.queries import notifications
 from headrace.store.queries.notifications import Queued

@@ -16,9 +16,9 @@ from openlineage.client import event_v2, facet_v2
 from openlineage.client.generated import base
 from runlab import SETTINGS, Lab
 
-from headrace.operations.examinations.project import project as examined
-from headrace.run.openlineage import emitter
-from headrace.run.openlineage.sinks import HttpSink, NotSent
+from headrace.runtime import openlineage
+from headrace.runtime.openlineage import HttpSink, NotSent
+from headrace.services.doctor import project as examined
 
 FILE = '[openlineage]\nfile = "lineage/events.jsonl"\n'
 ENDS = ("COMPLETE", "FAIL", "ABORT")
@@ -169,7 +169,7 @@ class Collector:
 def test_an_endpoint_that_hangs_fails_or_refuses_delays_nothing_and_misses_nothing(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """Publishing waits for a collector; what was done while it was down is never told; one refused event holds up all others;
     a token in the store."""
-    monkeypatch.setattr(emitter, "LAST_SECONDS", 0.3)
+    monkeypatch.setattr(openlineage, "LAST_SECONDS", 0.3)
     with Server() as server:
         collector = Collector()
         declared = f'[openlineage]\nurl = "{server.url}/v1"\ntoken = "secret://env/LINEAGE_TOKEN"\nnamespace = "acme"\n'
@@ -188,7 +188,7 @@ def test_an_endpoint_that_hangs_fails_or_refuses_delays_nothing_and_misses_nothi
         (finding,) = [item for item in examined(lab.session()) if item.name == "lineage events"]
         assert finding.state.value == "warn" and "503" in finding.detail
         assert "503" in lab.rows("select content from told_lineage")[0][0]
-        monkeypatch.setattr(emitter, "LAST_SECONDS", 10.0)
+        monkeypatch.setattr(openlineage, "LAST_SECONDS", 10.0)
         collector.down, collector.answers = False, [422]
         lab.tick()
     assert len(collector.taken) == 11, "twelve events, and one will never be taken"

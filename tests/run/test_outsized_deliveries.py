@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from runlab import DAYS, SETTINGS, Lab, published
 
-from headrace.run import graph
+from headrace.runtime import graph
 
 pytestmark = pytest.mark.usefixtures("cold_fork_servers")
 MEMORY_MB = 250
@@ -18,7 +18,7 @@ MEMORY_MB = 250
 LARGE_ROWS = 4_000
 _HUNGRY = """
 import sys, time
-if 'headrace.run.fork_server' in ' '.join(sys.orig_argv):
+if 'headrace.runtime.fork_server' in ' '.join(sys.orig_argv):
     from headrace.connect import ingest
     opens = ingest.open_readable
     def hungry(kept, *given, **named):

@@ -13,14 +13,14 @@ from overlay_lab import PERSON, keep, leading, order, planned, resume, work
 from runlab import DAYS, Lab
 from test_leaders import answer, begin, wait_for
 
-from headrace.operations.apply import apply
-from headrace.operations.progress import Silent
-from headrace.run.garbage import RetentionPolicy, waste
-from headrace.run.leader import Leader
-from headrace.run.orders import RunRequest
-from headrace.run.overlays.staged import staged_paths
-from headrace.schedule import history
-from headrace.store.queries import journal, plans
+from headrace.runtime.garbage import RetentionPolicy, waste
+from headrace.runtime.leader import Leader
+from headrace.runtime.overlays.partitions import staged_paths
+from headrace.runtime.runs import RunRequest
+from headrace.scheduler import core
+from headrace.services.apply import apply
+from headrace.services.session import Silent
+from headrace.store.queries import backfill_plans, scheduling
 
 SLOW = """def total(clean):
     import time, pathlib
@@ -72,7 +72,7 @@ def test_a_killed_leader_loses_nothing_that_was_staged(lab: Lab) -> None:
         backfill = planned(SPANS)
         number = keep(held, leader, backfill)
         with held.store.write(held.lease.epoch) as tx:
-            plans.move(tx, number, "running", held.clock.now_us())
+            backfill_plans.move(tx, number, "running", held.clock.now_us())
     flag.unlink(missing_ok=True)
     lab.headrace("apply", "--yes", "--now", lab.now.isoformat())
     process = begin(lab, "tick", "--now", (lab.now + timedelta(minutes=1)).isoformat())
@@ -206,7 +206,7 @@ def swept_nothing(held, leader: Leader) -> None:  # type: ignore[no-untyped-def]
 def replayed(held, leader: Leader, plan: int) -> None:  # type: ignore[no-untyped-def]
     """A plan's core decides the same from its journal."""
     with held.store.read() as tx:
-        rows = list(journal.of_epoch(tx, leader.lease.epoch, plan))
+        rows = list(scheduling.events_of_epoch(tx, leader.lease.epoch, plan))
     assert rows
-    turns = tuple(history.LoopIteration(row.at, history.decode(row.events), row.decisions) for row in rows)
-    assert history.replay(history.LeaderHistory(leader.lease.epoch, rows[0].slots, turns, after=plan * 10**9)) == []
+    turns = tuple(core.LoopIteration(row.at, core.decode_events(row.events), row.decisions) for row in rows)
+    assert core.replay(core.LeaderHistory(leader.lease.epoch, rows[0].slots, turns, after=plan * 10**9)) == []

@@ -9,7 +9,7 @@ import pytest
 from overlay_lab import PERSON, SECONDS_MAX, keep, leading, order, planned, work
 from runlab import DAYS, Lab
 
-from headrace.run.orders import RunRequest, RunResult
+from headrace.runtime.runs import RunRequest, RunResult
 
 TOTALLED = """def {name}(clean):
     import pathlib, time

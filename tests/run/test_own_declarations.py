@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from runlab import DAYS, Lab
 
-from headrace.observe.diagnosis.causes import CauseKind
-from headrace.observe.incidents.keeping import owner_of
+from headrace.incidents.updates import owner_of
+from headrace.model.causes import CauseKind
 
 SOURCE = "source: orders\nowner: acme\npartition: day\nfiles: landing/orders_{date:%Y-%m-%d}.csv\n"
 BY_DAY = "partition: {by: day, column: day}"

@@ -11,14 +11,14 @@ from collections.abc import Callable
 import pytest
 from runlab import DAYS, Lab, three_days
 
-from headrace.model.actors import local_actor
-from headrace.operations.backfill import backfill
-from headrace.operations.backfill_responses import BackfillResponse
-from headrace.operations.fix import fix
-from headrace.operations.fix_responses import FixResponse
-from headrace.operations.plan_refusals import PlanChanged
-from headrace.operations.progress import Silent
-from headrace.operations.report_incident import report
+from headrace.model.secrets import local_actor
+from headrace.services.agreements import PlanChanged
+from headrace.services.backfills import backfill
+from headrace.services.fix import fix
+from headrace.services.incident_records import report
+from headrace.services.responses.backfills import BackfillResponse
+from headrace.services.responses.repairs import FixResponse
+from headrace.services.session import Silent
 
 SETTINGS = '[project]\nname = "lab"\ntimezone = "UTC"\n[run]\nworkers = 2\n'
 CONSUMER = "- {consumer: desk, owner: core, reads: [total], max_age: 30d}\n"

@@ -46,7 +46,7 @@ def deadly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
     site.mkdir()
     (site / "sitecustomize.py").write_text(
         "import os, signal, sys\n"
-        "if 'headrace.run.fork_server' in ' '.join(sys.orig_argv):\n"
+        "if 'headrace.runtime.fork_server' in ' '.join(sys.orig_argv):\n"
         "    from headrace.connect import ingest\n"
         "    opens = ingest.open_readable\n"
         "    def deadly(kept, *given, **named):\n"

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from executor_contract import BODIES, ExecutorBench, InProcesses
 
-from headrace.run.executors import pool as pool_module
-from headrace.run.executors import watching
-from headrace.run.executors.pool import Pool, WorkersBroken
+from headrace.runtime.executors import WorkersBroken, workers
+from headrace.runtime.executors import pool as pool_module
+from headrace.runtime.executors.pool import Pool
 
 pytestmark = pytest.mark.usefixtures("cold_fork_servers")
 
@@ -172,7 +172,7 @@ def test_a_worker_that_keeps_memory_is_replaced(bench: PoolBench) -> None:
 
 def test_a_worker_that_is_idle_for_long_keeps_little(bench: PoolBench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Would catch: a server whose idle workers hold what the libraries of last night's bodies took."""
-    monkeypatch.setattr(watching, "IDLE_SECONDS", 1.0)
+    monkeypatch.setattr(workers, "IDLE_SECONDS", 1.0)
     bench.code("v1", BODIES + "\nkept = []\ndef keeps(): kept.append(bytearray(b'x') * 60_000_000)\n")
     attempts = [bench.submit("keeps") for _ in range(2)]
     bench.told(*attempts)

@@ -8,12 +8,11 @@ import duckdb
 import pytest
 from runlab import DAYS, Lab, published, three_days
 
-from headrace.operations.apply import apply
-from headrace.operations.progress import Silent
-from headrace.operations.read import ReadQuery, read
-from headrace.operations.responses import ApplyResponse
-from headrace.operations.session import ProjectSession
-from headrace.operations.tick import tick
+from headrace.services.apply import apply
+from headrace.services.read import ReadQuery, read
+from headrace.services.responses import ApplyResponse
+from headrace.services.run_results import tick
+from headrace.services.session import ProjectSession, Silent
 
 TOML = '[project]\nname = "lab"\ntimezone = "UTC"\n[run]\nworkers = 2\n[environments.dev]\nworkers = 1\n'
 DOUBLED = "select customer, day, 2 * sum(amount) as total, count(*) as n from clean group by customer, day"

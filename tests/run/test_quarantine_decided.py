@@ -12,9 +12,9 @@ from pathlib import Path
 
 from runlab import DAYS, Lab
 
-from headrace.operations.interventions import DecisionResponse
-from headrace.operations.progress import Silent
-from headrace.operations.quarantine_deciding import accept
+from headrace.services.quarantine_decisions import accept_partition
+from headrace.services.responses.interventions import DecisionResponse
+from headrace.services.session import Silent
 
 UNIQUE = "checks:\n  - unique: [order_id]"
 SLOW = """\
@@ -27,7 +27,7 @@ def slow(ctx: Context, orders):
 
 
 def _accept(lab: Lab, target: str) -> DecisionResponse:
-    return accept(lab.session(), target, reason="they stand by it", until=None, progress=Silent())
+    return accept_partition(lab.session(), target, reason="they stand by it", until=None, progress=Silent())
 
 
 def _twice(lab: Lab, day: str) -> None:

@@ -10,9 +10,9 @@ import pytest
 from runlab import DAYS, Lab
 
 from headrace.model import Refused
-from headrace.operations.fix import fix
-from headrace.operations.progress import Silent
-from headrace.operations.quarantine_of_incidents import accept as accept_all
+from headrace.services.fix import fix
+from headrace.services.quarantine_decisions import accept as accept_all
+from headrace.services.session import Silent
 
 HEADER = "order_id,customer,amount,day"
 RENAMED = "order_id,customer,amount_no,day"

@@ -13,14 +13,13 @@ import msgspec
 import pytest
 from runlab import DAYS, ORDERS, SETTINGS, Lab
 
-from headrace.cli import fixing, incident_pages
-from headrace.cli.moments import TimeFormatter
-from headrace.cli.page import CommandOutput
-from headrace.cli.screen import Screen
+from headrace.cli.commands import incidents as commands_incidents
+from headrace.cli.output import CommandOutput, TimeFormatter
+from headrace.cli.terminal import Screen
 from headrace.model import Refused
-from headrace.operations.fix import fix
-from headrace.operations.incidents import incident as response_of
-from headrace.operations.progress import Silent
+from headrace.services.fix import fix
+from headrace.services.incidents import incident as response_of
+from headrace.services.session import Silent
 
 SOURCE = "source: orders\nowner: acme\npartition: day\nfiles: landing/orders_{date:%Y-%m-%d}.csv\n"
 OWNERS = (
@@ -70,7 +69,7 @@ def shown(lab: Lab, incident: str) -> list[str]:
     """The lines of an incident's page."""
     session, out = lab.session(), io.StringIO()
     page = CommandOutput(Screen(out, no_color=True), TimeFormatter.at(session.now(), "UTC", replay=True))
-    incident_pages.one(response_of(session, incident), page)
+    commands_incidents.render_incident(response_of(session, incident), page)
     return out.getvalue().splitlines()
 
 
@@ -149,7 +148,7 @@ def test_a_long_timeline_begins_with_its_beginning(lab: Lab) -> None:
     row = response_of(session, "INC-1")
     lines = [msgspec.structs.replace(row.timeline[0], what=f"line {number}") for number in range(40)]
     page = CommandOutput(Screen(out, no_color=True), TimeFormatter.at(session.now(), "UTC", replay=True))
-    incident_pages.one(msgspec.structs.replace(row, timeline=lines), page)
+    commands_incidents.render_incident(msgspec.structs.replace(row, timeline=lines), page)
     text = out.getvalue()
     assert [number for number in range(40) if f"line {number} " in text] == [0, 1, *range(30, 40)]
     assert "… 28 more; --json has all" in text
@@ -243,7 +242,7 @@ def test_a_repair_that_needs_an_approval_says_so_before(lab: Lab) -> None:
     session = lab.session()
     planned = fix(session, "INC-1", dry_run=True, again=True, confirm=lambda _: False, progress=Silent())
     out = io.StringIO()
-    fixing.render(planned, CommandOutput(Screen(out, no_color=True), TimeFormatter.at(session.now(), "UTC", replay=True)))
+    commands_incidents.render_fix(planned, CommandOutput(Screen(out, no_color=True), TimeFormatter.at(session.now(), "UTC", replay=True)))
     said = " ".join(out.getvalue().split())  # lines break where a figure before them is longer
     assert "; needs an approval: headrace.toml:9 backfill_approval = 'partitions > 0'" in said
     assert "nobody can approve it yet: change headrace.toml:9 first" in said

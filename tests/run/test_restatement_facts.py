@@ -9,8 +9,8 @@ import pytest
 from http_server_lab import Server, reply
 from runlab import DAYS, ORDERS, Lab
 
-from headrace.operations.deliveries import deliveries
-from headrace.quality.restating import PreviousPublication, RestatementCounts, restated
+from headrace.checks.restatement import PreviousPublication, RestatementCounts, restatement_facts
+from headrace.services.deliveries import deliveries
 
 SOURCE = "source: orders\nowner: acme\npartition: day\nfiles: landing/orders_{date:%Y-%m-%d}.csv\nexpect: {rows: 5..50}\n"
 
@@ -110,8 +110,8 @@ def test_a_list_that_grows_restates_nothing(tmp_path: Path) -> None:
 def test_bytes_read_again_restate_nothing() -> None:
     """Would catch: a mapping that was accepted turning all that is read again into restatements."""
     before = {"k": PreviousPublication(3, "h1", "bytes")}
-    assert restated(before, {"k": (4, "h2")}, "bytes", {"k": RestatementCounts(1, 0, 0)}) == ()
-    (fact,) = restated(before, {"k": (4, "h2")}, "others", {"k": RestatementCounts(1, 0, 2)})
+    assert restatement_facts(before, {"k": (4, "h2")}, "bytes", {"k": RestatementCounts(1, 0, 0)}) == ()
+    (fact,) = restatement_facts(before, {"k": (4, "h2")}, "others", {"k": RestatementCounts(1, 0, 2)})
     assert (fact.kind, fact.partition, fact.detail) == ("restatement", "k", "1 row added, 2 rows changed")
 
 

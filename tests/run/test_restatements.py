@@ -11,11 +11,11 @@ import msgspec
 import pytest
 from runlab import DAYS, Lab, published
 
-from headrace.cli.running import changed
-from headrace.operations.apply import apply
-from headrace.operations.progress import Silent
-from headrace.operations.status import status
-from headrace.operations.why import why
+from headrace.cli.run_results import restated_text
+from headrace.services.apply import apply
+from headrace.services.session import Silent
+from headrace.services.status import status
+from headrace.services.why import why
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_as_many_rows_as_before_are_said_to_be_others(lab: Lab) -> None:
     """Would catch: "2 → 2 rows" of a past that changed."""
     lab.orders(DAYS[3], n=2, amount="2.50")
     (orders,) = [row for row in lab.tick().restated if row.node == "orders"]
-    said = changed(orders)
+    said = restated_text(orders)
     assert said.startswith(f"the past of orders changed: {DAYS[3]}, 2 rows as before, with other values, because")
 
 
@@ -66,7 +66,7 @@ def test_a_correction_isnt_said_to_be_of_an_exception(lab: Lab) -> None:
     """Would catch: "what had been accepted as an exception", of a delivery that an incident had named, which nobody accepted."""
     lab.orders(DAYS[3], n=3)
     (orders,) = [row for row in lab.tick().restated if row.node == "orders"]
-    assert changed(msgspec.structs.replace(orders, cause="correction")).endswith("because orders delivered a correction")
+    assert restated_text(msgspec.structs.replace(orders, cause="correction")).endswith("because orders delivered a correction")
 
 
 def test_a_past_that_is_again_what_it_was_isnt_told_of(lab: Lab) -> None:
@@ -184,7 +184,7 @@ def test_an_optional_input_that_came_later_is_why_it_was_recomputed(tmp_path: Pa
     assert ("total", DAYS[1]) in published(response)
     (total,) = [row for row in response.restated if row.node == "total"]
     assert (total.cause, total.because) == ("arrival", ["weather"])
-    assert "because weather came after it was computed without; read by report" in changed(total)
+    assert "because weather came after it was computed without; read by report" in restated_text(total)
 
 
 def _weather(lab: Lab, day: str) -> None:

@@ -10,12 +10,12 @@ import msgspec
 import pytest
 from runlab import DAYS, NOW, Lab, published
 
-from headrace.govern.audit import verify
-from headrace.operations.session import ProjectSession
-from headrace.operations.status import status
-from headrace.run import retiring
-from headrace.run.garbage import RetentionPolicy
-from headrace.run.retiring import retirable, retire
+from headrace.runtime import history_retention
+from headrace.runtime.garbage import RetentionPolicy
+from headrace.runtime.history_retention import retirable, retire
+from headrace.security.audit import verify
+from headrace.services.session import ProjectSession
+from headrace.services.status import status
 from headrace.store import Store
 
 CLEAN = "select order_id, customer, cast(amount as decimal(9,2)) as amount, cast(day as date) as day from orders"
@@ -66,7 +66,7 @@ def test_what_is_seen_open_or_promised_stays(past: Lab, monkeypatch: pytest.Monk
     """Would catch: a current publication without its attempt, evidence of held data gone, figures that move with gc, a first
     publication lost (it says when an obligation was met), several transactions that lose their place, history that goes
     without a trace."""
-    monkeypatch.setattr(retiring, "ROWS_MAX", 1)
+    monkeypatch.setattr(history_retention, "ROWS_MAX", 1)
     before = told(past)
     attempts = past.rows("select node, partitions, state from attempt order by epoch, n")
     obligations = past.rows("select * from obligation order by interval")

@@ -21,8 +21,7 @@ from secrets_lab import CANARY, IN_A_FILE, OTHER, TELLS, everything_kept, leaked
 from serve_lab import Server as Served
 from serve_lab import serving
 
-from headrace.web.endpoints import Get
-from headrace.web.table import TABLE
+from headrace.web.endpoints import ENDPOINTS, Get
 
 SECONDS = 100.0
 RAISES = """import os, threading, warnings
@@ -195,7 +194,7 @@ def answers(lab: Lab) -> dict[str, bytes]:
     result: dict[str, bytes] = {}
     with serving(lab.root) as server:
         paths = ["/metrics", "/", "/healthz", "/api/v1/search?q=canary"]
-        for item in TABLE:
+        for item in ENDPOINTS:
             if isinstance(item, Get) and "{attempt}" in item.path:
                 paths += [item.path.format(attempt=row["attempt"]) for row in attempts]
             elif isinstance(item, Get) and "{incident}" in item.path:

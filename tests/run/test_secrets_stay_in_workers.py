@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from headrace.engine import BodyError, ErrorKind, Measures
-from headrace.govern.secrets import Secrets
-from headrace.run.messages import SourceObserved, TaskOutcome
-from headrace.run.scrubbing import scrubbed
+from headrace.runtime.messages import SourceObserved, TaskOutcome
+from headrace.runtime.worker_protocol import scrubbed
+from headrace.security.secrets import Secrets
 
 CANARY = "canary-7391/%@nowhere"
 

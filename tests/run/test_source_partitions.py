@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from runlab import DAYS, Lab, published
 
-from headrace.lake.content import HASHED_BYTES_MAX
+from headrace.lake.staging import HASHED_BYTES_MAX
 
 HEADER = "order_id,customer,amount,day"
 

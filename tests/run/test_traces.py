@@ -12,7 +12,7 @@ pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="the extra 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from headrace.run.traces import emitter
+from headrace.runtime import traces
 
 PATIENT = 50.0
 """So slow a machine may be that has to send the rest."""
@@ -24,7 +24,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     with Server() as started:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", started.url)
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "none")
-        monkeypatch.setattr(emitter, "LAST_SECONDS", PATIENT)
+        monkeypatch.setattr(traces, "LAST_SECONDS", PATIENT)
         yield started
 
 
@@ -83,11 +83,11 @@ def test_a_collector_that_is_away_delays_nothing(lab: Lab, server: Server, answe
     """Would catch: a leader that waits for a collector for as long as that may take (an hour here: the test's time would be over);
     one whose traces never come again."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "3600")
-    monkeypatch.setattr(emitter, "LAST_SECONDS", 0.3)
+    monkeypatch.setattr(traces, "LAST_SECONDS", 0.3)
     server.answers["/v1/traces"] = answer
     shop(lab)
     assert ("daily", "2025-01-01") in published(lab.tick())
-    monkeypatch.setattr(emitter, "LAST_SECONDS", PATIENT)
+    monkeypatch.setattr(traces, "LAST_SECONDS", PATIENT)
     result = collecting(server)
     lab.orders("2025-01-02")
     lab.tick()

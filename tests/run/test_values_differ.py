@@ -12,9 +12,9 @@ import pytest
 from runlab import DAYS, Lab, published
 
 from headrace.model import UsageError
-from headrace.operations.contract_accept import ValueDecision, accept
-from headrace.operations.plan_refusals import ValuesDiffer
-from headrace.operations.progress import Silent
+from headrace.services.agreements import ValuesDiffer
+from headrace.services.contract_accept import ValueDecision, accept
+from headrace.services.session import Silent
 
 OLD = "order_id,customer,amount,day"
 CENTS = "order_id,customer,amount_cents,day"

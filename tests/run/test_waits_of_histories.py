@@ -16,7 +16,7 @@ from runlab import BEGUN
 from serve_lab import until
 from waiting_lab import DAYS, HEALTHY, StateFacts, at, check
 
-from headrace.operations.why import why
+from headrace.services.why import why
 
 DAY = DAYS[HEALTHY]
 MINUTE = 60.0

@@ -11,7 +11,7 @@ import pytest
 from runlab import Lab
 from warm_fork_servers import headrace
 
-from headrace.run import lake_files
+from headrace.runtime import maintenance
 
 DAYS = [f"2025-01-{day:02}" for day in range(1, 10)]
 TODAY = "2025-01-10"
@@ -128,7 +128,7 @@ def test_a_repair_waits_only_for_the_damaged_inputs_that_it_reads(lab: Lab) -> N
 def test_what_an_attempt_could_not_read_is_looked_at_first(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """Would catch: a consumer that waits over a damaged file of a large lake, for which there is no incident, and so no repair, before
     the rotation comes to that file."""
-    monkeypatch.setattr(lake_files, "_rotate", lambda *_: -1)
+    monkeypatch.setattr(maintenance, "_rotate", lambda *_: -1)
     for row in asked(lab, "incidents"):
         asked(lab, "fix", row["id"], "--yes")
     path = file_of(lab, "totals", DAYS[-2])

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from headrace.connect import DetectedDelivery
-from headrace.govern.state import open_state
 from headrace.model import Grain, PartitionSpec, Place, Settings, Source
-from headrace.run.observing import SourceObservation, record
-from headrace.run.watching import FolderWatcher, places
+from headrace.runtime.observations import SourceObservation, record_observations
+from headrace.runtime.source_watch import FolderWatcher, places
+from headrace.security.state import open_state
 from headrace.store.queries import deliveries
 
 
@@ -67,7 +67,7 @@ def test_two_looks_at_once_write_a_delivery_once(tmp_path: Path) -> None:
     result = DetectedDelivery("orders", "2026-03-02", "landing/x_2026-03-02.csv", 10, 1_000_000)
     seen = [SourceObservation(orders, (result,), (), None)]
     with open_state(tmp_path, Settings(name="shop"), create=True) as store, store.write(None) as tx:
-        assert len(record(tx, seen, now=2_000_000, began=1_500_000)) == 1
-        assert record(tx, seen, now=3_000_000, began=1_600_000) == []
-        assert len(record(tx, seen, now=4_000_000, began=3_500_000)) == 1, "a look that began later has seen something new"
+        assert len(record_observations(tx, seen, now=2_000_000, began=1_500_000)) == 1
+        assert record_observations(tx, seen, now=3_000_000, began=1_600_000) == []
+        assert len(record_observations(tx, seen, now=4_000_000, began=3_500_000)) == 1, "a look that began later has seen something new"
         assert len(deliveries.found_since(tx, "orders", 0)) == 1

@@ -13,11 +13,10 @@ import pytest
 from runlab import DAYS, Lab
 from warm_fork_servers import headrace
 
-from headrace.operations.interventions import WhyResponse
-from headrace.operations.pause import pause
-from headrace.operations.progress import Silent
-from headrace.operations.session import ProjectSession
-from headrace.operations.why import why
+from headrace.services.pause import pause
+from headrace.services.responses.interventions import WhyResponse
+from headrace.services.session import ProjectSession, Silent
+from headrace.services.why import why
 
 
 @pytest.fixture

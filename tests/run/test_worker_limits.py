@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 from runlab import DAYS, Lab, published
 
-from headrace.operations.responses import RunResponse
+from headrace.services.responses import RunResponse
 
 pytestmark = pytest.mark.usefixtures("cold_fork_servers")
 
@@ -144,7 +144,7 @@ def test_what_works_without_rows_of_python_does_not_load_arrow(lab: Lab) -> None
     lab.sql("first", "select order_id, amount, cast(day as date) as day from orders")
     noted = lab.root / "noted"
     body = f"def last():\n    import os, sys\n    with open({str(noted)!r}, 'w') as file:\n"
-    body += "        file.write(repr(('pyarrow' in sys.modules, 'headrace.quality.describing' in sys.modules, os.getpid())))"
+    body += "        file.write(repr(('pyarrow' in sys.modules, 'headrace.checks.profiles' in sys.modules, os.getpid())))"
     lab.python("last", body, depends=["first"], materialize="none", partition="day", start=DAYS[0])
     lab.write("headrace.toml", (lab.root / "headrace.toml").read_text().replace("workers = 2", "workers = 1"))
     lab.orders(DAYS[0])

@@ -10,9 +10,9 @@ import pytest
 
 from headrace.engine import AttemptScope
 from headrace.model import PythonBody
-from headrace.run.frames import encode, write_all
-from headrace.run.messages import ComputeTask
-from headrace.run.worker import TaskPipe
+from headrace.runtime.messages import ComputeTask
+from headrace.runtime.worker import TaskPipe
+from headrace.runtime.worker_protocol import encode_frame, write_all
 
 PATIENCE = 60.0
 """Seconds: more than any machine needs, and less than a test may take."""
@@ -27,7 +27,7 @@ class Leader:
 
     def say(self, *numbers: int, cut: int | None = None) -> bytes:
         """Send these tasks; with `cut` only so many bytes of them. What is left."""
-        data = b"".join(encode(_task(f"1.{number}")) for number in numbers)
+        data = b"".join(encode_frame(_task(f"1.{number}")) for number in numbers)
         write_all(self.write, data[:cut])
         return data[len(data[:cut]) :]
 

@@ -11,8 +11,8 @@ from typing import IO
 import pytest
 from runlab import DAYS, Lab
 
-from headrace.run.executors import WorkersBroken, fork_servers
-from headrace.run.executors.settings import WorkerSettings
+from headrace.runtime.executors import WorkersBroken, workers
+from headrace.runtime.worker_protocol import WorkerSettings
 
 SAYS = "libfoo.so: cannot open shared object file"
 
@@ -36,7 +36,7 @@ def test_it_is_one_incident_with_the_last_line_and_status_says_that_nothing_can_
     lab.now = datetime.fromisoformat("2025-01-03T08:00:00+00:00")
     lab.orders(DAYS[1])
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(fork_servers, "spawn", broken)
+        patched.setattr(workers, "spawn", broken)
         for _ in range(2):
             with pytest.raises(WorkersBroken, match=SAYS):
                 lab.tick()

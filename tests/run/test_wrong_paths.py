@@ -8,7 +8,7 @@ from pathlib import Path
 
 from runlab import Lab
 
-from headrace.observe.ledger.claims import ELSEWHERE
+from headrace.ledger.claims import ELSEWHERE
 
 RIGHT = "landing/orders_{date:%Y-%m-%d}.csv"
 WRONG = "landing/order_{date:%Y-%m-%d}.csv"

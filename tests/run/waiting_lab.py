@@ -16,11 +16,11 @@ import pytest
 from postgres_cluster import Database
 from runlab import Lab
 
-from headrace.operations.consumer import consumer
-from headrace.operations.interventions import LedgerRow, WhyResponse
-from headrace.operations.session import ProjectSession
-from headrace.operations.status import status
-from headrace.operations.why import why
+from headrace.services.nodes import consumer
+from headrace.services.responses.interventions import LedgerRow, WhyResponse
+from headrace.services.session import ProjectSession
+from headrace.services.status import status
+from headrace.services.why import why
 
 OLD = "order_id,customer,amount,day"
 DAYS = [f"2025-01-{day:02d}" for day in range(1, 12)]

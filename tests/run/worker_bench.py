@@ -10,15 +10,15 @@ import msgspec
 from headrace.engine import AttemptScope, InputData
 from headrace.engine.logs import OutputPipes
 from headrace.lake import ColumnLookup, FileRef
-from headrace.lake.routing import bounds_of, key_expression
+from headrace.lake.row_routing import bounds_of, key_expression
 from headrace.lake.staging import KeyExpression, stage
 from headrace.model import CheckSpec, Grain, Place, SqlBody
 from headrace.model.intervals import interval_of
-from headrace.run.executors.settings import WorkerSettings
-from headrace.run.folders import Folders
-from headrace.run.messages import BatchPartition, ComputeTask, TaskOutcome
-from headrace.run.steps.perform import perform
-from headrace.run.steps.worker_context import WorkerContext
+from headrace.runtime.folders import Folders
+from headrace.runtime.messages import BatchPartition, ComputeTask, TaskOutcome
+from headrace.runtime.steps.perform import perform
+from headrace.runtime.steps.worker_context import WorkerContext
+from headrace.runtime.worker_protocol import WorkerSettings
 
 ZONE = "UTC"
 NOW_US = 1_760_000_000_000_000

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from headrace.model import Grain, InputSpec, PartitionSpec, Place
-from headrace.model.zones import local_us
-from headrace.schedule import (
+from headrace.model.intervals import local_us
+from headrace.scheduler import (
     AttemptId,
     AttemptPublished,
     AttemptUnsuccessful,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from driver import DAY, WHOLE, Driver, asset, source
 
-from headrace.quality.anomalies.limits import HISTORY_HOLD_MIN
-from headrace.schedule import AttemptPublished
-from headrace.schedule.admission import AHEAD, RECENT_MIN, AttemptDurations
-from headrace.schedule.dispatching import YOUNG
+from headrace.checks.anomalies.expectations import HISTORY_HOLD_MIN
+from headrace.scheduler import AttemptPublished
+from headrace.scheduler.attempts import HISTORY_NEEDED
+from headrace.scheduler.capacity import AHEAD, RECENT_MIN, AttemptDurations
 
 DAYS = [f"2013-{month:02d}-{day:02d}" for month in range(1, 13) for day in range(1, 20)]
 
@@ -25,18 +25,18 @@ def test_short_attempts_are_given_out_ahead_once_they_are_known_to_be_short() ->
     d.ask()
     d.arrive("flights", *DAYS)
     assert len(d.running) == 1  # the first delivery sets what the others are held to
-    timed(d, 0.002, YOUNG)
+    timed(d, 0.002, HISTORY_NEEDED)
     assert len(d.running) == 2 * AHEAD
 
 
 def test_a_young_source_is_judged_by_what_is_published() -> None:
     """Catches deliveries that are given out before those they are judged by are published: on a
     quick machine a bad day of a history was judged by a handful of days and published."""
-    assert YOUNG == HISTORY_HOLD_MIN
+    assert HISTORY_NEEDED == HISTORY_HOLD_MIN
     d = Driver(source("flights"), slots=2)
     d.ask()
     d.arrive("flights", *DAYS)
-    for _ in range(YOUNG - 1):
+    for _ in range(HISTORY_NEEDED - 1):
         timed(d, 0.002, 1)
         assert len(d.running) == 2
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from driver import Driver, asset, source
 
-from headrace.schedule import ClockAdvanced, LoadedPartition
-from headrace.schedule import PartitionState as S
+from headrace.scheduler import ClockAdvanced, LoadedPartition
+from headrace.scheduler import PartitionState as S
 
 DAY = "2025-01-01"
 

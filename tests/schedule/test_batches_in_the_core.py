@@ -11,7 +11,7 @@ from driver import Driver, asset, reads, source
 
 from headrace.model import Grain
 from headrace.model.intervals import keys_between
-from headrace.schedule import (
+from headrace.scheduler import (
     AttemptPublished,
     ClockAdvanced,
     Core,
@@ -28,13 +28,10 @@ from headrace.schedule import (
     Resumed,
     Target,
 )
-from headrace.schedule.batching import bearable
-from headrace.schedule.commands import Settled
-from headrace.schedule.covering import Covering
-from headrace.schedule.dispatching import YOUNG
-from headrace.schedule.events import Event
-from headrace.schedule.fitting import AttemptGroup
-from headrace.schedule.partition_states import PartitionRange
+from headrace.scheduler.attempts import HISTORY_NEEDED, partitions_per_attempt
+from headrace.scheduler.capacity import AttemptGroup
+from headrace.scheduler.events import Event, Settled
+from headrace.scheduler.partition_states import Covering, PartitionRange
 
 DAYS = list(keys_between("2013-02-01", "2013-04-11", Grain.DAY, "America/New_York"))
 S = PartitionState
@@ -107,10 +104,10 @@ def test_where_beginning_is_what_costs_batches_are_as_large_as_pays() -> None:
 
 def test_two_are_tried_where_all_were_alone() -> None:
     """Catches a node that ran day by day and never learns that two days cost no more than one."""
-    assert bearable([AttemptGroup(1, 2.0)], 64) == 2
-    assert bearable([AttemptGroup(1, 2.0), AttemptGroup(2, 2.1)], 64) == 19
-    assert bearable([AttemptGroup(1, 2.0), AttemptGroup(2, 4.0)], 64) == 1
-    assert bearable([AttemptGroup(1, 3600.0)], 64) == 1, "an hour isn't tried twice at once"
+    assert partitions_per_attempt([AttemptGroup(1, 2.0)], 64) == 2
+    assert partitions_per_attempt([AttemptGroup(1, 2.0), AttemptGroup(2, 2.1)], 64) == 19
+    assert partitions_per_attempt([AttemptGroup(1, 2.0), AttemptGroup(2, 4.0)], 64) == 1
+    assert partitions_per_attempt([AttemptGroup(1, 3600.0)], 64) == 1, "an hour isn't tried twice at once"
 
 
 def test_node_by_node_there_are_batches_after_what_has_none() -> None:
@@ -193,7 +190,7 @@ def test_what_does_without_an_input_is_alone() -> None:
 
 def test_while_more_is_about_to_be_ready_nothing_is_given_out_ahead() -> None:
     """Catches catching up day by day: each delivery that is ingested would be computed at once, behind others in the workers' pipes."""
-    before = [f"2012-12-{day:02d}" for day in range(1, YOUNG + 1)]  # a young source is ingested one by one
+    before = [f"2012-12-{day:02d}" for day in range(1, HISTORY_NEEDED + 1)]  # a young source is ingested one by one
     tracked_partitions = [
         LoadedPartition(node=node, key=day, state=S.PUBLISHED, published=True) for day in before for node in ("flights", "clean")
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from driver import Driver, asset, source
 
-from headrace.schedule import ClockAdvanced, DeliveryArrived, FailureKind, PartitionState, Target
+from headrace.scheduler import ClockAdvanced, DeliveryArrived, FailureKind, PartitionState, Target
 
 DAYS = [f"2013-02-{d:02d}" for d in range(1, 6)]
 

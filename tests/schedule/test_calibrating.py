@@ -7,8 +7,8 @@ import random
 
 import pytest
 
-from headrace.schedule.calibrating import PlanTiming, calibrated
-from headrace.schedule.estimating import FOUR_OF_FIVE, Estimate
+from headrace.scheduler.calibration import PlanTiming, calibrated
+from headrace.scheduler.estimates import FOUR_OF_FIVE, Estimate
 
 OVERHEAD_S = 2.0
 """What each job costs besides: processes that start, a publication. No simulation knows it."""

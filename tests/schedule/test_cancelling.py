@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from driver import WHOLE, Driver, asset
 
-from headrace.schedule import Cancelled, PartitionState, Requested, Target, WorkerLost
+from headrace.scheduler import Cancelled, PartitionState, Requested, Target, WorkerLost
 
 
 def running(d: Driver) -> list[str]:

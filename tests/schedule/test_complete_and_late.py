@@ -9,9 +9,9 @@ import msgspec
 from driver import DAY, MONTH, WHOLE, ZONE, Driver, asset, reads, source
 
 from headrace.model import Grain, PartitionSpec
-from headrace.model.days_off import DaysOff
-from headrace.model.zones import to_us
-from headrace.schedule import ClockAdvanced, GraphNode, PartitionState, Target
+from headrace.model.intervals import to_us
+from headrace.model.times import DaysOff
+from headrace.scheduler import ClockAdvanced, GraphNode, PartitionState, Target
 
 S = PartitionState
 D = [f"2013-02-{d:02}" for d in range(1, 29)]
@@ -242,7 +242,7 @@ def test_what_comes_for_the_first_time_is_no_restatement_however_late() -> None:
 def test_a_restart_remembers_what_is_proposed() -> None:
     d = restated("2013-02-20 00:00")
     d.work()
-    from headrace.schedule import LoadedPartition
+    from headrace.scheduler import LoadedPartition
 
     tracked_partitions = tuple(
         LoadedPartition(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from driver import DAY, MONTH, WHOLE, Driver, asset, reads, source
 
-from headrace.schedule import ClockAdvanced, FailureKind, LoadedPartition, PartitionState, Target
+from headrace.scheduler import ClockAdvanced, FailureKind, LoadedPartition, PartitionState, Target
 
 DAYS = [f"2013-02-{d:02d}" for d in range(1, 29)]
 S = PartitionState

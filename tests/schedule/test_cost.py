@@ -10,7 +10,7 @@ import pytest
 from driver import DAY, WHOLE, Driver, asset, source
 
 from headrace.model import PartitionSpec
-from headrace.schedule import (
+from headrace.scheduler import (
     ClockAdvanced,
     Core,
     DeliveryArrived,
@@ -21,10 +21,10 @@ from headrace.schedule import (
     PartitionState,
     Requested,
     Target,
-    checkpoint,
+    checkpoints,
 )
-from headrace.schedule.partition_states import PartitionStates
-from headrace.schedule.tracked import AT_REST
+from headrace.scheduler.partition_states import PartitionStates
+from headrace.scheduler.states import AT_REST
 
 FIRST = date(2013, 3, 1)
 NOW = 1_800_000_000_000_000
@@ -49,7 +49,7 @@ def at_rest(nodes: list[GraphNode], keys: list[str]) -> Iterator[LoadedPartition
 
 def loaded(nodes: list[GraphNode], keys: list[str]) -> Core:
     graph, core = Graph(tuple(nodes)), Core(epoch=1, slots=2)
-    core.handle(Loaded(graph, checkpoint=checkpoint.gathered(graph, at_rest(nodes, keys))), NOW)
+    core.handle(Loaded(graph, checkpoint=checkpoints.checkpoint_of_rows(graph, at_rest(nodes, keys))), NOW)
     return core
 
 
@@ -82,8 +82,8 @@ def test_what_is_published_leaves_no_partition_behind() -> None:
     assert d.core.unsettled() == 0
     kept = d.core.checkpoint()
     assert all(len(edges) == 2 for node in kept.nodes.values() for edges in node.runs.values())
-    assert checkpoint.size(kept) == 6_000
-    assert len(checkpoint.encode(kept)) < 3_000
+    assert checkpoints.checkpoint_size(kept) == 6_000
+    assert len(checkpoints.encode_checkpoint(kept)) < 3_000
 
 
 def test_partitions_at_rest_cost_nothing(looked: Counter[str]) -> None:
@@ -91,7 +91,7 @@ def test_partitions_at_rest_cost_nothing(looked: Counter[str]) -> None:
     nodes = layers(100)
     core = loaded(nodes, days(1_000))
     assert core.unsettled() == 0
-    kept = checkpoint.decode(checkpoint.encode(core.checkpoint()))
+    kept = checkpoints.decode_checkpoint(checkpoints.encode_checkpoint(core.checkpoint()))
     looked.clear()
     other = Core(epoch=2, slots=2)
     other.handle(Loaded(Graph(tuple(nodes)), checkpoint=kept), NOW)
@@ -104,7 +104,7 @@ def test_starting_from_all_rows_looks_at_what_is_missing_only(looked: Counter[st
     """Catches looking through each input's partitions for what they make expected."""
     nodes, keys = layers(50), days(1_000)
     graph = Graph(tuple(nodes))
-    gathered = checkpoint.gathered(graph, (row for row in at_rest(nodes, keys) if (row.node, row.key) != ("a48", keys[7])))
+    gathered = checkpoints.checkpoint_of_rows(graph, (row for row in at_rest(nodes, keys) if (row.node, row.key) != ("a48", keys[7])))
     looked.clear()
     core = Core(epoch=1, slots=2)
     core.handle(Loaded(graph, checkpoint=gathered), NOW)
@@ -148,7 +148,7 @@ def test_keys_that_grow_take_a_run_each() -> None:
     graph = Graph(tuple(nodes))
     core = Core(epoch=1, slots=2)
     rows = [*at_rest(nodes[:2], keys), *at_rest(nodes[2:], days(400))]
-    core.handle(Loaded(graph, checkpoint=checkpoint.gathered(graph, rows)), NOW)
+    core.handle(Loaded(graph, checkpoint=checkpoints.checkpoint_of_rows(graph, rows)), NOW)
     assert core.unsettled() == 0
     kept = core.checkpoint()
     assert len(kept.nodes["a"].runs) == 50 and all(len(edges) == 2 for edges in kept.nodes["a"].runs.values())

@@ -9,10 +9,10 @@ import pytest
 from driver import DAY, WHOLE, ZONE, Driver, asset, reads, source
 
 from headrace.model import Grain, PartitionSpec
-from headrace.model.zones import from_us
-from headrace.schedule import ConsumerDeadline, Graph, GraphNode, NodeTrigger, PartitionState
-from headrace.schedule.deadlines import latest_safe_start, network_of, urgency
-from headrace.schedule.forecast import CurrentPartitionState, Outlook, PartitionForecaster
+from headrace.model.intervals import from_us
+from headrace.scheduler import ConsumerDeadline, Graph, GraphNode, NodeTrigger, PartitionState
+from headrace.scheduler.dependencies import latest_safe_start, network_of, urgency
+from headrace.scheduler.forecast import CurrentPartitionState, Outlook, PartitionForecaster
 
 S = PartitionState
 MINUTE, HOUR = 60_000_000, 3_600_000_000

@@ -10,9 +10,9 @@ import pytest
 from driver import MONTH, WHOLE, asset, reads, source
 
 from headrace.model import Grain, PartitionSpec
-from headrace.operations.estimates import busy_until
-from headrace.schedule import Graph, GraphNode, Take, Target, estimating
-from headrace.schedule.estimating import Estimate, Pace, PlannedWork, estimate, timed
+from headrace.scheduler import Graph, GraphNode, Take, Target, estimates
+from headrace.scheduler.estimates import Estimate, Pace, PlannedWork, estimate, estimate_with_load
+from headrace.services.estimates import busy_until
 
 HOURS = PartitionSpec(grain=Grain.HOUR)
 KEYED = PartitionSpec(grain=Grain.DAY, key="region")
@@ -58,7 +58,7 @@ def test_until_now_as_many_were_busy_as_that_part_needs() -> None:
     graph, paces = Graph(nodes, {"one": 1}, by_node=True), {"a": Pace(0.0, 1.0, 0.2, 50), "b": Pace(0.0, 3.0, 0.2, 50)}
     work = PlannedWork((january("a", "b"),))
     left = msgspec.structs.replace(work, done={"a": [f"2013-01-{day:02}" for day in range(1, 32)], "b": ["2013-01-01"]})
-    whole, rest = timed(graph, work, paces, 3), timed(graph, left, paces, 3)
+    whole, rest = estimate_with_load(graph, work, paces, 3), estimate_with_load(graph, left, paces, 3)
     assert whole is not None and rest is not None
     assert whole.workers < 1.6
     assert busy_until(whole, rest) > 2.4
@@ -112,7 +112,7 @@ def test_a_part_is_simulated_and_the_rest_scaled(monkeypatch: pytest.MonkeyPatch
     whole = tuple(Target(node.name, "2012-01-01", "2013-12-31") for node in nodes)
     short = Pace(0.05, 0.01, 0.2, 50)
     scaled = of(nodes, whole, slots=slots, pace=short)
-    monkeypatch.setattr(estimating, "SIMULATED_MAX", 100_000)
+    monkeypatch.setattr(estimates, "SIMULATED_MAX", 100_000)
     exact = of(nodes, whole, slots=slots, pace=short)
     assert scaled.seconds == pytest.approx(exact.seconds, rel=0.12)
     assert "of 5,848 partitions simulated, the rest scaled" in scaled.basis

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from driver import WHOLE, Driver, asset, source
 
-from headrace.schedule import FailureKind, PartitionState
+from headrace.scheduler import FailureKind, PartitionState
 
 
 def exporting() -> Driver:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from driver import Driver, asset, source
 
-from headrace.schedule import AttemptUnsuccessful, ClockAdvanced, FailureKind, Graph, Loaded, LoadedPartition, PartitionState, Target
-from headrace.schedule.events import FailsAlike
-from headrace.schedule.retry import INSTALLED_WAIT_US
+from headrace.scheduler import AttemptUnsuccessful, ClockAdvanced, FailureKind, Graph, Loaded, LoadedPartition, PartitionState, Target
+from headrace.scheduler.attempts import INSTALLED_WAIT_US
+from headrace.scheduler.events import FailsAlike
 
 D = [f"2013-02-{d:02}" for d in range(1, 9)]
 S = PartitionState

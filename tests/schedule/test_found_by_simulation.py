@@ -7,7 +7,7 @@ import pytest
 from driver import DAY, WHOLE, Driver, asset, reads, source
 
 from headrace.model import InputMode, PartitionSpec
-from headrace.schedule import (
+from headrace.scheduler import (
     Cancelled,
     ClockAdvanced,
     DeliveryArrived,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from driver import WHOLE, Driver, asset, reads, source
 
 from headrace.model import InputMode
-from headrace.schedule import GivenUp, GraphNode, LoadedPartition, PartitionState, Refreshed
+from headrace.scheduler import GivenUp, GraphNode, LoadedPartition, PartitionState, Refreshed
 
 D = [f"2013-02-{d:02}" for d in range(1, 4)]
 S = PartitionState

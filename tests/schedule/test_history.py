@@ -9,11 +9,10 @@ import pytest
 from driver import WHOLE, asset, reads, source
 
 from headrace.model import PartitionSpec
-from headrace.model.days_off import DaysOff
-from headrace.schedule import AttemptPublished, ClockAdvanced, Core, DeliveryArrived, Graph, Loaded, Requested, Target
-from headrace.schedule.commands import Dispatch
-from headrace.schedule.events import Event
-from headrace.schedule.history import LeaderHistory, LoopIteration, decode, digest, encode, replay
+from headrace.model.times import DaysOff
+from headrace.scheduler import AttemptPublished, ClockAdvanced, Core, DeliveryArrived, Graph, Loaded, Requested, Target
+from headrace.scheduler.core import LeaderHistory, LoopIteration, commands_digest, decode_events, encode_events, replay
+from headrace.scheduler.events import Dispatch, Event
 
 GRAPH = Graph(
     (
@@ -33,7 +32,7 @@ def recorded() -> LeaderHistory:
     now = 1_400_000_000_000_000
     for _ in range(40):
         commands = core.handle_all(pending, now)
-        turns.append(LoopIteration(now, tuple(pending), digest(commands)))
+        turns.append(LoopIteration(now, tuple(pending), commands_digest(commands)))
         given = [command for command in commands if isinstance(command, Dispatch)]
         pending = [AttemptPublished(item.attempt, tuple((key, True) for key in item.keys)) for item in given]
         now += 1_000
@@ -64,15 +63,15 @@ def test_an_event_that_cannot_be_handled_ends_the_replay_with_its_error() -> Non
 @pytest.mark.parametrize("turn", range(2))
 def test_events_survive_being_kept(turn: int) -> None:
     events = recorded().turns[turn].events
-    assert decode(encode(events)) == events
+    assert decode_events(encode_events(events)) == events
 
 
 def test_the_same_events_are_the_same_bytes_in_every_process() -> None:
     """The order of sets differs from process to process."""
     program = (
         "import sys; sys.path.insert(0, 'tests/schedule');"
-        "from headrace.schedule import Requested, Target; from headrace.schedule.history import encode;"
-        "print(encode([Requested((Target('a'),), retry=frozenset({'a', 'b', 'c', 'dd', 'eee'}))]).hex())"
+        "from headrace.scheduler import Requested, Target; from headrace.scheduler.core import encode_events;"
+        "print(encode_events([Requested((Target('a'),), retry=frozenset({'a', 'b', 'c', 'dd', 'eee'}))]).hex())"
     )
     said = {
         subprocess.run([sys.executable, "-c", program], env={"PYTHONHASHSEED": seed}, capture_output=True, check=True).stdout

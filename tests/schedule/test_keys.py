@@ -6,7 +6,7 @@ import pytest
 from driver import DAY, MONTH, WHOLE, Driver, asset, source
 
 from headrace.model import Grain, PartitionSpec
-from headrace.schedule import AttemptPublished, LoadedPartition, PartitionState, Target
+from headrace.scheduler import AttemptPublished, LoadedPartition, PartitionState, Target
 
 S = PartitionState
 KEY = PartitionSpec(key="region")

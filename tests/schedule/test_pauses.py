@@ -5,7 +5,7 @@ from __future__ import annotations
 from driver import WHOLE, Driver, asset, reads, source
 
 from headrace.model import Grain, PartitionSpec
-from headrace.schedule import ClockAdvanced, PartitionState, Paused, Resumed, TakenBack, Target
+from headrace.scheduler import ClockAdvanced, PartitionState, Paused, Resumed, TakenBack, Target
 
 S = PartitionState
 D = [f"2013-02-{day:02d}" for day in range(1, 29)]

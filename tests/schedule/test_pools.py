@@ -8,8 +8,8 @@ import pytest
 from driver import Driver, asset, source
 
 from headrace.model import PartitionSpec
-from headrace.schedule import ClockAdvanced, GraphNode, Take
-from headrace.schedule.pools import LAPSE_US, PoolCapacity, PoolLease
+from headrace.scheduler import ClockAdvanced, GraphNode, Take
+from headrace.scheduler.graph import LAPSE_US, PoolCapacity, PoolLease
 
 KEYS = PartitionSpec(key="n", values=tuple(f"{n:03d}" for n in range(40)))
 

@@ -8,10 +8,10 @@ import pytest
 from driver import Driver, asset, reads, source
 
 from headrace.model import PartitionSpec
-from headrace.model.zones import local_us
-from headrace.schedule import ClockAdvanced, Elsewhere, LoadedPartition, NodeTrigger, PartitionState, Promoted, Take
-from headrace.schedule.graph import GraphNode
-from headrace.schedule.why import WaitKind
+from headrace.model.intervals import local_us
+from headrace.scheduler import ClockAdvanced, Elsewhere, LoadedPartition, NodeTrigger, PartitionState, Promoted, Take
+from headrace.scheduler.graph import GraphNode
+from headrace.scheduler.requests import WaitKind
 
 DAYS = [f"2013-02-{d:02d}" for d in range(1, 11)]
 WHOLE = PartitionSpec()

@@ -8,7 +8,7 @@ from typing import ClassVar
 import pytest
 from driver import WHOLE, Driver, asset, reads, source
 
-from headrace.schedule import ClockAdvanced, FailureKind, GraphNode, PartitionState
+from headrace.scheduler import ClockAdvanced, FailureKind, GraphNode, PartitionState
 
 DAYS = [f"2013-03-{d:02d}" for d in range(5, 15)]  # over the start of summer time
 

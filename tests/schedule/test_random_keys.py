@@ -9,8 +9,8 @@ import pytest
 from driver import DAY, WHOLE, Driver, asset, reads, source
 
 from headrace.model import Grain, PartitionSpec
-from headrace.model.days_off import DaysOff
-from headrace.schedule import ClockAdvanced, DeliveryArrived, FailureKind, GraphNode, PartitionState
+from headrace.model.times import DaysOff
+from headrace.scheduler import ClockAdvanced, DeliveryArrived, FailureKind, GraphNode, PartitionState
 
 DAYS = [f"2013-03-{d:02d}" for d in range(5, 15)]
 REGIONS = ("APAC", "EMEA", "a/b")

@@ -9,7 +9,7 @@ import pytest
 
 from headrace.model import Grain, PartitionSpec
 from headrace.model.intervals import key_at, next_key
-from headrace.schedule.ranges import IntegerSet, TerminalPartitions, exists, number_of, written
+from headrace.scheduler.ranges import IntegerSet, TerminalPartitions, interval_exists, key_of_number, number_of
 
 ZONES = ("America/New_York", "UTC", "Asia/Kolkata", "Australia/Lord_Howe", "Pacific/Apia", "America/Sao_Paulo")
 
@@ -50,8 +50,8 @@ def test_following_intervals_have_following_numbers(grain: Grain, zone: str) -> 
         rest.add(key)
         number = number_of(key, grain, zone)
         numbered += number is not None
-        assert number is None or written(number, grain, zone) == key
-        assert exists(key, grain, zone)
+        assert number is None or key_of_number(number, grain, zone) == key
+        assert interval_exists(key, grain, zone)
         key = next_key(key, grain, zone)
     assert sorted(rest) == sorted(keys)
     assert all(key in rest for key in keys)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from headrace.schedule import AttemptPublished, AttemptUnsuccessful, DeliveryArrived
-from headrace.schedule.history import LeaderHistory, replay
+from headrace.scheduler import AttemptPublished, AttemptUnsuccessful, DeliveryArrived
+from headrace.scheduler.core import LeaderHistory, replay
 from scripts.record_history import BYTES_MAX, HISTORIES, read
 
 FILES = sorted(HISTORIES.glob("*.msgpack.zz"))

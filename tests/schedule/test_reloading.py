@@ -10,7 +10,7 @@ from driver import DAY, WHOLE, Driver, asset, reads, source
 from test_random_keys import DAY_KEY, KEY, LISTED, MONTH, OFF, act
 
 from headrace.model import PartitionSpec
-from headrace.schedule import (
+from headrace.scheduler import (
     AttemptPublished,
     ClockAdvanced,
     Command,
@@ -26,7 +26,7 @@ from headrace.schedule import (
     Requested,
     SchedulerCheckpoint,
     Target,
-    checkpoint,
+    checkpoints,
 )
 
 DELIVERIES = PartitionSpec(by_delivery=True)
@@ -84,7 +84,10 @@ class Stored(Driver):
         self.write(event, running, commands)
         self.record(commands)
         if self.rng.random() < 0.15:
-            self.kept = self.revision, checkpoint.decode(checkpoint.encode(self.rng.choice([self.core, self.other]).checkpoint()))
+            self.kept = (
+                self.revision,
+                checkpoints.decode_checkpoint(checkpoints.encode_checkpoint(self.rng.choice([self.core, self.other]).checkpoint())),
+            )
         if (
             self.reloading and self.rng.random() < 0.3 and not isinstance(event, DeliveryArrived)
         ):  # what arrived is given out with the event after it
@@ -140,7 +143,7 @@ class Stored(Driver):
         rows = tuple(row for revision, row in self.rows.values() if revision > after)
         graph = Graph(self.nodes)
         if full and self.rng.random() < 0.5:
-            start, rows = checkpoint.gathered(graph, rows), ()
+            start, rows = checkpoints.checkpoint_of_rows(graph, rows), ()
         self.other = Core(epoch=1, slots=3, after=self.last)
         given = [Loaded(graph, rows, going_on, checkpoint=start)]
         given += [DeliveryArrived(name, key, bundle) for (name, key), bundle in self.deliveries.items() if (name, key) not in taken]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from headrace.schedule.states import TRANSITIONS, PartitionState, PartitionTransition, step
+from headrace.scheduler.states import TRANSITIONS, PartitionState, PartitionTransition, next_state
 
 
 @pytest.mark.parametrize("state", PartitionState)
@@ -12,10 +12,10 @@ from headrace.schedule.states import TRANSITIONS, PartitionState, PartitionTrans
 def test_every_pair_is_in_the_table_or_refused(state: PartitionState, change: PartitionTransition) -> None:
     """Catches a transition that was added in the code and not in the table."""
     if (state, change) in TRANSITIONS:
-        assert step(state, change) is TRANSITIONS[state, change]
+        assert next_state(state, change) is TRANSITIONS[state, change]
     else:
         with pytest.raises(ValueError, match=state):
-            step(state, change)
+            next_state(state, change)
 
 
 def test_only_running_partitions_end() -> None:

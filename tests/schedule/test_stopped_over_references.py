@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from driver import WHOLE, Driver, asset, source
 
-from headrace.schedule import FailureKind, PartitionState
+from headrace.scheduler import FailureKind, PartitionState
 
 DAY = "2013-02-11"
 

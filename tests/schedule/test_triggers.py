@@ -9,12 +9,11 @@ import pytest
 from driver import DAY, WHOLE, ZONE, Driver, asset, reads, source
 
 from headrace.model import Grain, PartitionSpec
-from headrace.model.cron import check_cron, times_after, times_until
-from headrace.model.days_off import DaysOff
 from headrace.model.errors import UsageError
-from headrace.model.zones import from_us, to_us
-from headrace.schedule import Fired, GraphNode, NodeTrigger, PartitionState, Target
-from headrace.schedule.triggers import last_firing, next_firing
+from headrace.model.intervals import from_us, to_us
+from headrace.model.times import DaysOff, check_cron, times_after, times_until
+from headrace.scheduler import Fired, GraphNode, NodeTrigger, PartitionState, Target
+from headrace.scheduler.gates import last_firing, next_firing
 
 S = PartitionState
 D = [f"2013-02-{day:02d}" for day in range(1, 29)]

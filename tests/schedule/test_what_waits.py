@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from driver import Driver, asset, source
 
-from headrace.schedule import ClockAdvanced, FailureKind, LoadedPartition, PartitionState
+from headrace.scheduler import ClockAdvanced, FailureKind, LoadedPartition, PartitionState
 
 S, K = PartitionState, FailureKind
 DAY = "2025-01-01"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from driver import WHOLE, ZONE, Driver, asset, source
 
-from headrace.schedule import (
+from headrace.scheduler import (
     Cancelled,
     DeliveryArrived,
     FailureKind,

@@ -27,11 +27,10 @@ from zoneinfo import ZoneInfo
 
 from headrace.model import Grain
 from headrace.model.intervals import keys_between
-from headrace.operations.progress import Silent
-from headrace.operations.responses import RunResponse
-from headrace.operations.run import run
-from headrace.operations.session import ProjectSession
-from headrace.operations.tick import tick
+from headrace.services.responses import RunResponse
+from headrace.services.run import run
+from headrace.services.run_results import tick
+from headrace.services.session import ProjectSession, Silent
 
 CASES = Path(__file__).parent / "cases"
 PATTERNS = {
@@ -175,7 +174,7 @@ class StateFacts:
                 assert result.get(item, "missing") == state, f"{item} is {result.get(item, 'missing')}"
 
     def do_rows(self, text: str) -> None:
-        from headrace.operations.read import ReadQuery, read
+        from headrace.services.read import ReadQuery, read
 
         named, value = text.split(" = ")
         node, key = named.split("@", 1)

@@ -9,10 +9,8 @@ from pathlib import Path
 import pytest
 
 from headrace.model import Grain
-from headrace.model.days_off import DaysOff
-from headrace.model.intervals import interval_of, previous_key
-from headrace.model.times import Duration, Offset
-from headrace.model.zones import from_us, to_us
+from headrace.model.intervals import from_us, interval_of, previous_key, to_us
+from headrace.model.times import DaysOff, Duration, Offset
 
 LINES = [line for line in (Path(__file__).parent / "times" / "times.txt").read_text().splitlines() if line and not line.startswith("#")]
 INTERVAL = re.compile(r"interval (\w+) (\S+) in (\S+): (\S+) \.\. (\S+) \((\d+)\)")

@@ -9,26 +9,22 @@ from typing import Any
 import pytest
 
 from headrace.model.intervals import next_key
-from headrace.schedule import Core, DeliveryArrived, FailureKind, PartitionState, PartitionUpdate, Settled
-from headrace.schedule.batching import Batches
-from headrace.schedule.commands import CANCELLED, Command, Kill
-from headrace.schedule.ending import Endings
-from headrace.schedule.needs import Needs
-from headrace.schedule.pauses import Pauses
-from headrace.schedule.pools import PoolCapacity
-from headrace.schedule.promoting import Promotions
-from headrace.schedule.publishing import Propagation
-from headrace.schedule.queueing import Queue
-from headrace.schedule.readiness import InputLink
-from headrace.schedule.ready import ReadyEntry
-from headrace.schedule.retry import retry_after_us
-from headrace.schedule.simulation import loading
-from headrace.schedule.simulation.backfills import SimulatedBackfill
-from headrace.schedule.simulation.lake import Lake
-from headrace.schedule.simulation.leader import SimulatedLeader
-from headrace.schedule.simulation.preparing import Preparing
-from headrace.schedule.simulation.store import SimulatedStore
-from headrace.schedule.simulation.world import Simulation
+from headrace.scheduler import Core, DeliveryArrived, FailureKind, PartitionState, PartitionUpdate, Settled
+from headrace.scheduler.attempts import Batches, Endings, retry_after_us
+from headrace.scheduler.capacity import ReadyEntry
+from headrace.scheduler.dependencies import InputLink
+from headrace.scheduler.events import CANCELLED, Command, Kill
+from headrace.scheduler.gates import Pauses
+from headrace.scheduler.graph import PoolCapacity
+from headrace.scheduler.publications import Promotions, Propagation
+from headrace.scheduler.readiness import Needs
+from headrace.scheduler.simulation import workers
+from headrace.scheduler.simulation.backfills import SimulatedBackfill
+from headrace.scheduler.simulation.leader import SimulatedLeader
+from headrace.scheduler.simulation.simulator import Simulation
+from headrace.scheduler.simulation.store import Lake, SimulatedStore
+from headrace.scheduler.simulation.workers import Preparing
+from headrace.scheduler.state import Queue
 
 Plant = Callable[[pytest.MonkeyPatch], type[SimulatedLeader]]
 PLANTED: dict[str, Plant] = {}
@@ -43,7 +39,7 @@ def planted(plant: Plant) -> Plant:
 def everywhere(patch: pytest.MonkeyPatch, old: Any, new: Any) -> None:
     """Replace a function wherever it was imported to."""
     for name, module in list(sys.modules.items()):
-        if name.startswith("headrace.schedule"):
+        if name.startswith("headrace.scheduler"):
             for attribute, value in list(vars(module).items()):
                 if value is old:
                     patch.setattr(module, attribute, new)
@@ -124,14 +120,14 @@ def epoch_not_raised(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
 @planted
 def delivery_lost_on_a_crash(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """What was delivered and not ingested is forgotten with the leader."""
-    patch.setattr(loading, "waiting_deliveries", lambda store: [])
+    patch.setattr(workers, "waiting_deliveries", lambda store: [])
     return SimulatedLeader
 
 
 @planted
 def waiting_forgotten_on_a_restart(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """What is stale stands as published for the next leader."""
-    tracked_partitions = loading._tracked_partitions
+    tracked_partitions = workers._tracked_partitions
 
     def forgetful(store: Any) -> Iterator[Any]:
         import msgspec
@@ -140,7 +136,7 @@ def waiting_forgotten_on_a_restart(patch: pytest.MonkeyPatch) -> type[SimulatedL
             stale = tracked.state is PartitionState.WAITING and tracked.published
             yield msgspec.structs.replace(tracked, state=PartitionState.PUBLISHED, stale=False) if stale else tracked
 
-    patch.setattr(loading, "_tracked_partitions", forgetful)
+    patch.setattr(workers, "_tracked_partitions", forgetful)
     return SimulatedLeader
 
 

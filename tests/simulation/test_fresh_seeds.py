@@ -9,15 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from headrace import model, schedule
-from headrace.schedule.simulation.happenings import scenario
-from headrace.schedule.simulation.many import smaller
-from headrace.schedule.simulation.playing import play
+from headrace import model, scheduler
+from headrace.scheduler.simulation.play import play, shrunk_failure
+from headrace.scheduler.simulation.random_scenarios import scenario
 
 SEEDS, PARTS = 500, 50
 """A part is over within seconds, also on a machine that is busy with ten other things."""
 KNOWN = Path(__file__).with_name("seeds.txt")
-EXECUTED = (Path(model.__file__).parent, Path(schedule.__file__).parent, Path(__file__).parent)
+EXECUTED = (Path(model.__file__).parent, Path(scheduler.__file__).parent, Path(__file__).parent)
 """The code that the simulation executes: the core, the simulator, the calendar that both read, and these tests."""
 
 
@@ -43,7 +42,7 @@ def hold(seeds: range | list[int]) -> None:
     for seed in seeds:
         failure = play(scenario(seed)).failure
         if failure is not None:
-            pytest.fail("\n".join(smaller(seed, failure)))
+            pytest.fail("\n".join(shrunk_failure(seed, failure)))
 
 
 @pytest.mark.parametrize("part", range(PARTS))

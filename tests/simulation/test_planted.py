@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from planted import PLANTED
 
-from headrace.schedule.simulation.happenings import scenario
-from headrace.schedule.simulation.playing import play
+from headrace.scheduler.simulation.play import play
+from headrace.scheduler.simulation.random_scenarios import scenario
 
 SEEDS_MAX = 200
 PLANTED_MIN = 20

@@ -14,15 +14,13 @@ import pytest
 from planted import PLANTED
 
 from headrace.faults import FaultPoint as Real
-from headrace.schedule.events import Event, LoadedRunning
-from headrace.schedule.history import LeaderHistory, replay
-from headrace.schedule.simulation.happenings import scenario
-from headrace.schedule.simulation.leader import SimulatedLeader
-from headrace.schedule.simulation.many import many, smaller
-from headrace.schedule.simulation.playing import play
-from headrace.schedule.simulation.scenario import FaultKind, SimulatedFault, SimulatedFaultPoint
-from headrace.schedule.simulation.shrinking import shrink
-from headrace.schedule.simulation.world import LEASE_US, Simulation
+from headrace.scheduler.core import LeaderHistory, replay
+from headrace.scheduler.events import Event, LoadedRunning
+from headrace.scheduler.simulation.leader import SimulatedLeader
+from headrace.scheduler.simulation.play import many, play, shrink, shrunk_failure
+from headrace.scheduler.simulation.random_scenarios import scenario
+from headrace.scheduler.simulation.scenario import FaultKind, SimulatedFault, SimulatedFaultPoint
+from headrace.scheduler.simulation.simulator import LEASE_US, Simulation
 
 SOURCE = Path(__file__).parents[2] / "src"
 
@@ -78,7 +76,7 @@ def test_what_fails_is_made_smaller_and_still_fails_in_the_same_way(monkeypatch:
     assert fails(small)
     assert small.size < (4, 6, 1) < scenario(seed).size
     assert small == shrink(scenario(seed), fails), "it isn't made smaller the same way twice"
-    lines = list(smaller(seed, failure, lambda item: play(item, leader)))
+    lines = list(shrunk_failure(seed, failure, lambda item: play(item, leader)))
     assert f"--seed {seed}" in lines[1]
 
 

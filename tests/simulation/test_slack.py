@@ -7,13 +7,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from headrace.schedule.commands import Dispatch
-from headrace.schedule.graph import Graph
-from headrace.schedule.simulation.backfills import SimulatedBackfill
-from headrace.schedule.simulation.happenings import scenario
-from headrace.schedule.simulation.leader import SimulatedLeader
-from headrace.schedule.simulation.scenario import LASTS, DeedKind, Scenario
-from headrace.schedule.simulation.world import NoRest, Simulation
+from headrace.scheduler.events import Dispatch
+from headrace.scheduler.graph import Graph
+from headrace.scheduler.simulation.backfills import SimulatedBackfill
+from headrace.scheduler.simulation.leader import SimulatedLeader
+from headrace.scheduler.simulation.random_scenarios import scenario
+from headrace.scheduler.simulation.scenario import LASTS, DeedKind, Scenario
+from headrace.scheduler.simulation.simulator import NoRest, Simulation
 
 SEEDS = 12
 Begun = list[tuple[int, str, tuple[str, ...]]]

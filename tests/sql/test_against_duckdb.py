@@ -9,8 +9,8 @@ import duckdb
 import pytest
 
 from headrace.sql import UNKNOWN
-from headrace.sql.analyse import analyse
-from headrace.sql.resolve import resolve
+from headrace.sql.analysis import analyse
+from headrace.sql.queries import resolve
 
 TABLES = {
     "t": "a integer, b bigint, s varchar, d date, ts timestamp, tz timestamptz, dec decimal(10,2), dbl double, fl float,"

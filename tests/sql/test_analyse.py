@@ -8,7 +8,7 @@ import sys
 import pytest
 from sql_cases import Case, cases
 
-from headrace.sql.analyse import analyse
+from headrace.sql.analysis import analyse
 from headrace.sql.parsing import NESTING_MAX, TEXT_CHARACTERS_MAX, TOKENS_MAX
 
 
@@ -107,7 +107,7 @@ def test_what_is_too_large_is_refused(text: str) -> None:
 )
 def test_long_generated_statements_are_understood(text: str) -> None:
     """Programs write long chains; they are no reason to give up."""
-    from headrace.sql.resolve import resolve
+    from headrace.sql.queries import resolve
 
     analysis = _analyse(text)
     assert not analysis.problems

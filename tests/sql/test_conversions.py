@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from headrace.sql.conversions import CHARACTERS_MAX, conversion
-from headrace.sql.parsing import InvalidSelect
+from headrace.sql.parsing import CONVERSION_CHARACTERS_MAX, InvalidSelect, parse_conversion
 
 
 @pytest.mark.parametrize(
@@ -24,7 +23,7 @@ from headrace.sql.parsing import InvalidSelect
 )
 def test_an_expression_over_columns(text: str, sql: str, columns: tuple[str, ...]) -> None:
     """Would catch: a name that reaches SQL unquoted; a comment that ends the statement it is put in."""
-    result = conversion(text)
+    result = parse_conversion(text)
     assert (result.over({"amount_cents": "amount"}), set(result.columns)) == (sql, set(columns))
 
 
@@ -44,9 +43,9 @@ def test_nothing_else(text: str) -> None:
     """Would catch: a subquery, a file, a setting, the clock, an aggregate or a second statement in a
     contract's conversion."""
     with pytest.raises(InvalidSelect):
-        conversion(text)
+        parse_conversion(text)
 
 
 def test_it_is_short() -> None:
-    with pytest.raises(InvalidSelect, match=str(CHARACTERS_MAX)):
-        conversion("x" * (CHARACTERS_MAX + 1))
+    with pytest.raises(InvalidSelect, match=str(CONVERSION_CHARACTERS_MAX)):
+        parse_conversion("x" * (CONVERSION_CHARACTERS_MAX + 1))

@@ -6,9 +6,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sql_cases import FIXTURES
 
-from headrace.sql.analyse import analyse
-from headrace.sql.resolve import BoundQuery, resolve
-from headrace.sql.separable import not_separable_because
+from headrace.sql.analysis import analyse
+from headrace.sql.partitions import not_separable_because
+from headrace.sql.queries import BoundQuery, resolve
 
 SCHEMAS = {"t": (("a", "INTEGER"), ("s", "VARCHAR"), ("d", "DATE")), "u": (("a", "INTEGER"), ("x", "DOUBLE"))}
 WORDS = tuple(

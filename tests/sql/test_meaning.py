@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from headrace.sql.meaning import changed_columns
+from headrace.sql.analysis import changed_columns
 
 CTE = "with c as (select id, a as x, b as y from t) select id, x * 2 as z, y from c where y > 1"
 

@@ -7,8 +7,8 @@ from sql_cases import Case, cases
 
 from headrace.model import ProblemLevel
 from headrace.sql import Edge
-from headrace.sql.analyse import analyse
-from headrace.sql.resolve import resolve
+from headrace.sql.analysis import analyse
+from headrace.sql.queries import resolve
 
 SCHEMAS = {
     "t": (("a", "INTEGER"), ("b", "BIGINT"), ("s", "VARCHAR"), ("d", "DATE"), ("l", "INTEGER[]"), ("st", "STRUCT(x INTEGER)")),

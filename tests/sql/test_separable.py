@@ -9,10 +9,9 @@ import pytest
 from sql_cases import Case, cases
 
 from headrace.model import Place
-from headrace.sql.analyse import analyse
-from headrace.sql.partition import routing_column
-from headrace.sql.resolve import BoundQuery
-from headrace.sql.separable import not_separable_because
+from headrace.sql.analysis import analyse
+from headrace.sql.partitions import not_separable_because, routing_column
+from headrace.sql.queries import BoundQuery
 
 SCHEMAS = {
     "f": (("day", "DATE"), ("k", "INTEGER"), ("v", "INTEGER")),

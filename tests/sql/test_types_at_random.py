@@ -9,8 +9,8 @@ import pytest
 from test_against_duckdb import TABLES
 
 from headrace.sql import UNKNOWN
-from headrace.sql.analyse import analyse
-from headrace.sql.resolve import resolve
+from headrace.sql.analysis import analyse
+from headrace.sql.queries import resolve
 
 COLUMNS = [part.split()[0] for part in TABLES["t"].replace("struct(x integer, y varchar)", "struct").split(", ")]
 TRIES = 1500

@@ -11,26 +11,21 @@ from pathlib import Path
 import pytest
 
 from benchmarks.history import NODES, History
-from headrace.govern.audit import Action, Actor, ActorType, AuditEvent, Object, append
+from headrace.security.audit import Action, Actor, ActorType, AuditEvent, Object, append
 from headrace.store.engines.sqlite import SqliteEngine, SqliteTransaction
 from headrace.store.queries import (
-    arrivals,
-    arriving,
     attempts,
-    checks,
     deliveries,
-    durations,
-    figures,
-    journal,
-    leading,
+    ingestion,
+    leader_writes,
     obligations,
-    partitions,
+    partition_states,
     publications,
+    quality,
     quarantine,
-    restatements,
     runs,
-    sizes,
-    standings,
+    scheduling,
+    telemetry,
 )
 
 DAYS, KEY, NODE, SOURCE = 8, "2024-01-05", "a1_1", "s1"
@@ -40,37 +35,37 @@ ALLOWED = 1.3
 EVENT = AuditEvent(action=Action.RUN_FINISHED, actor=Actor(ActorType.SYSTEM, "x"), object=Object("run", "1"))
 Asked = Callable[[SqliteTransaction], object]
 ASKED: dict[str, Asked] = {
-    "waiting deliveries": arriving.waiting_deliveries,
-    "newest publication": leading.last_publication_id,
-    "open work": lambda tx: leading.lose_open_work(tx, 0, 0),
-    "revision": standings.next_revision,
-    "changed partitions": lambda tx: list(standings.standings(tx, after=10)),
+    "waiting deliveries": ingestion.waiting_deliveries,
+    "newest publication": leader_writes.last_publication_id,
+    "open work": lambda tx: leader_writes.lose_open_work(tx, 0, 0),
+    "revision": partition_states.next_revision,
+    "changed partitions": lambda tx: list(partition_states.stored_states(tx, after=10)),
     "running": attempts.running,
     "attempts of a node": lambda tx: attempts.of_node(tx, NODE, limit=5),
     "newest runs": lambda tx: runs.newest(tx, limit=5),
     "failed runs": lambda tx: runs.failed(tx, limit=5),
-    "durations": lambda tx: durations.p95s(tx, [NODE]),
-    "bytes of a partition": lambda tx: sizes.of_partition(tx, NODE),
+    "durations": lambda tx: attempts.p95_durations(tx, [NODE]),
+    "bytes of a partition": lambda tx: attempts.mean_partition_bytes(tx, NODE),
     "unmet": lambda tx: obligations.unmet(tx, "c1"),
     "newest obligations": lambda tx: obligations.newest(tx, "c1", limit=10),
-    "extent": lambda tx: partitions.extent(tx, NODE),
-    "counts of partitions": partitions.counts,
+    "extent": lambda tx: partition_states.extent(tx, NODE),
+    "counts of partitions": partition_states.counts,
     "count between": lambda tx: publications.count_between(tx, NODE, KEY, "2024-01-07"),
     "first publication": lambda tx: publications.first_published(tx, NODE, KEY),
     "current publication": lambda tx: publications.current(tx, NODE, KEY),
     "quarantine": quarantine.waiting,
-    "restated lately": lambda tx: restatements.replaced(tx, 9 * 10**15, 10),
-    "results of an attempt": lambda tx: checks.of_attempt(tx, 2, 40),
-    "open attempts": figures.open_work,
+    "restated lately": lambda tx: publications.replaced_since(tx, 9 * 10**15, 10),
+    "results of an attempt": lambda tx: quality.checks_of_attempt(tx, 2, 40),
+    "open attempts": telemetry.open_work,
     "publications of a node": lambda tx: publications.of_node(tx, NODE, limit=5),
-    "whether anything was delivered": lambda tx: arrivals.there(tx, SOURCE, "2024-02-01"),
-    "oldest delivery": lambda tx: arriving.oldest_delivery(tx, SOURCE),
-    "files since": lambda tx: arriving.known_files(tx, SOURCE, 1_000_000),
-    "given up": lambda tx: arriving.given_up(tx, SOURCE, failed_by=1, rejected_by=1),
+    "whether anything was delivered": lambda tx: deliveries.has_arrived(tx, SOURCE, "2024-02-01"),
+    "oldest delivery": lambda tx: ingestion.oldest_delivery(tx, SOURCE),
+    "files since": lambda tx: ingestion.known_files(tx, SOURCE, 1_000_000),
+    "given up": lambda tx: ingestion.given_up(tx, SOURCE, failed_by=1, rejected_by=1),
     "found since": lambda tx: deliveries.found_since(tx, SOURCE, 9 * 10**15),
     "attempts of a partition": lambda tx: attempts.of_partition(tx, NODE, KEY, limit=3),
     "audit": lambda tx: append(tx, 1, EVENT),
-    "journal": lambda tx: journal.append(tx, [journal.JournalRow(9, 2, 1, b"\x90", bytes(16))]),
+    "journal": lambda tx: scheduling.append_events(tx, [scheduling.JournalRow(9, 2, 1, b"\x90", bytes(16))]),
 }
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from headrace.ledger.records import Unread
+from headrace.ledger.stored_records import StoreRecords
 from headrace.model import Settings
-from headrace.observe.ledger.records import Unread
-from headrace.observe.ledger.stored import StoreRecords
 from headrace.store import Store
-from headrace.store.queries import arriving, failed_observations
+from headrace.store.queries import ingestion
 
 POLL = 30_000_000
 DOWN = range(20, 30)
@@ -28,19 +28,19 @@ def test_an_outage_is_known_however_often_its_source_was_looked_at_since(tmp_pat
     for n in range(600):
         with store.write(None) as tx:
             error = f"connection refused ({n})" if n in DOWN else None
-            arriving.record_observation(tx, "s", n * POLL, 0, error)
+            ingestion.record_observation(tx, "s", n * POLL, 0, error)
         if n > DOWN[-1] and n % 20 == 0:
             with store.read() as tx:
                 assert StoreRecords(tx, n * POLL).unread("s") == [outage], n
     with store.read() as tx:
         rows = tx.execute("select at from look where source = 's' order by at").fetchall()
         given = {"source": "s", "kept": 50}
-        plan = tx.execute(f"explain query plan {arriving._LEAVES}", given).fetchall()
+        plan = tx.execute(f"explain query plan {ingestion._LEAVES}", given).fetchall()
     assert [at // POLL for (at,) in rows] == [0, 20, 30, *range(550, 600)]
     assert "USING" in str(plan) and "TEMP B-TREE" not in str(plan), plan
 
 
-COUNT = arriving.OBSERVATIONS_MAX + 150
+COUNT = ingestion.OBSERVATIONS_MAX + 150
 """More looks than are kept."""
 
 
@@ -48,8 +48,8 @@ def test_looks_at_a_source_that_fails_every_other_time_are_bounded(tmp_path: Pat
     """Would catch: a ledger that leaves out the oldest outages of a source that comes and goes without a word."""
     with (store := opened(tmp_path)).write(None) as tx:
         for n in range(COUNT):
-            arriving.record_observation(tx, "s", n * POLL, 0, "refused" if n % 2 else None)
-    most = arriving.OBSERVATIONS_MAX
+            ingestion.record_observation(tx, "s", n * POLL, 0, "refused" if n % 2 else None)
+    most = ingestion.OBSERVATIONS_MAX
     with store.read() as tx:
         rows = tx.execute("select at from look where source = 's' order by at").fetchall()
         result = StoreRecords(tx, COUNT * POLL).unread("s")
@@ -62,11 +62,11 @@ def test_looks_at_a_source_that_fails_every_other_time_are_bounded(tmp_path: Pat
 def test_since_when_a_source_cant_be_read_is_known_however_often_it_was_looked_at(tmp_path: Path, polls: int) -> None:
     """Would catch: "throttled since 09:35" of a source that was throttled on Monday and is polled each 30 seconds."""
     with (store := opened(tmp_path)).write(None) as tx:
-        arriving.record_observation(tx, "s", POLL, 0, None)
+        ingestion.record_observation(tx, "s", POLL, 0, None)
         for n in range(2, 2 + polls):
-            arriving.record_observation(tx, "s", n * POLL, 0, "429", "source_throttled")
+            ingestion.record_observation(tx, "s", n * POLL, 0, "429", "source_throttled")
     with store.read() as tx:
-        (result,) = failed_observations.failing(tx)
+        (result,) = ingestion.failing_sources(tx)
     assert (result.since, result.at) == (2 * POLL, (1 + polls) * POLL)
 
 
@@ -75,9 +75,9 @@ def test_a_pause_and_an_outage_before_it_have_a_beginning_each(tmp_path: Path, p
     """Would catch: "throttled since Mon" of a server that was down on Monday and asks for a pause since Thursday."""
     with (store := opened(tmp_path)).write(None) as tx:
         for n in range(polls):
-            arriving.record_observation(tx, "s", n * POLL, 0, "refused", "source_unavailable")
+            ingestion.record_observation(tx, "s", n * POLL, 0, "refused", "source_unavailable")
         for n in range(polls, 2 * polls):
-            arriving.record_observation(tx, "s", n * POLL, 0, "429", "source_throttled" if n % 2 else "throttled_too_long")
+            ingestion.record_observation(tx, "s", n * POLL, 0, "429", "source_throttled" if n % 2 else "throttled_too_long")
     with store.read() as tx:
-        (result,) = failed_observations.failing(tx)
+        (result,) = ingestion.failing_sources(tx)
     assert result.since == polls * POLL

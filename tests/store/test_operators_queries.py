@@ -5,8 +5,8 @@ from __future__ import annotations
 from state_kinds import ONLY_SQLITE
 
 from headrace.store import Store, Transaction
-from headrace.store.queries import durations, pauses
-from headrace.store.queries.pauses import Pause
+from headrace.store.queries import attempts, scheduling
+from headrace.store.queries.scheduling import Pause
 
 
 def _attempts(tx: Transaction, node: str, seconds: list[float], state: str = "published", first: int = 1) -> None:
@@ -28,9 +28,9 @@ def test_only_the_newest_that_succeeded_count(store: Store) -> None:
         _attempts(tx, "a", [900.0] * 30)
         _attempts(tx, "a", [float(s) for s in range(1, 51)], first=100)
         _attempts(tx, "a", [0.001] * 20, "failed", first=200)
-        result = durations.of_node(tx, "a")
-        assert result == durations.DurationStatistics(p50=25.0, p95=48.0, count=50)
-        assert durations.of_node(tx, "never") is None
+        result = attempts.durations_of_node(tx, "a")
+        assert result == attempts.DurationStatistics(p50=25.0, p95=48.0, count=50)
+        assert attempts.durations_of_node(tx, "never") is None
 
 
 def test_one_attempt_is_all_that_is_known(store: Store) -> None:
@@ -38,7 +38,7 @@ def test_one_attempt_is_all_that_is_known(store: Store) -> None:
     with store.write(None) as tx:
         _run(tx)
         _attempts(tx, "a", [3.5])
-        assert durations.of_node(tx, "a") == durations.DurationStatistics(3.5, 3.5, 1)
+        assert attempts.durations_of_node(tx, "a") == attempts.DurationStatistics(3.5, 3.5, 1)
 
 
 def test_a_node_that_always_fails_costs_no_scan_of_its_history(store: Store) -> None:
@@ -46,8 +46,8 @@ def test_a_node_that_always_fails_costs_no_scan_of_its_history(store: Store) -> 
     with store.write(None) as tx:
         _run(tx)
         _attempts(tx, "a", [1.0])
-        _attempts(tx, "a", [1.0] * (durations.SEARCHED_MAX + 1), "failed", first=10)
-        assert durations.of_node(tx, "a") is None
+        _attempts(tx, "a", [1.0] * (attempts.SEARCHED_MAX + 1), "failed", first=10)
+        assert attempts.durations_of_node(tx, "a") is None
 
 
 def test_a_batch_counts_as_what_it_computed(store: Store) -> None:
@@ -56,36 +56,38 @@ def test_a_batch_counts_as_what_it_computed(store: Store) -> None:
         _run(tx)
         _attempts(tx, "a", [1.0, 9.0], "staged")
         tx.execute("""update attempt set partitions = '["2025-01-01", "2025-01-02", "2025-01-03"]' where n = 2""")
-        assert durations.samples(tx, "a") == [(3, 9.0), (1, 1.0)]
+        assert attempts.duration_samples(tx, "a") == [(3, 9.0), (1, 1.0)]
         tx.execute("update run set plan_id = 7 where id = 1")
-        assert [(item.node, len(item.partitions), item.finished_at) for item in durations.of_plan(tx, 7, limit=1)] == [("a", 3, 14_000_000)]
-        assert durations.of_plan(tx, 8, limit=5) == []
+        assert [(item.node, len(item.partitions), item.finished_at) for item in attempts.attempts_of_plan(tx, 7, limit=1)] == [
+            ("a", 3, 14_000_000)
+        ]
+        assert attempts.attempts_of_plan(tx, 8, limit=5) == []
 
 
 @ONLY_SQLITE
 def test_durations_are_found_by_an_index(store: Store) -> None:
     """A window that is found by sorting the whole history."""
     with store.write(None) as tx:
-        plan = str(tx.execute(f"explain query plan {durations.SEARCH}", {"node": "a", "searched": 200, "window": 50}).fetchall())
+        plan = str(tx.execute(f"explain query plan {attempts.DURATIONS_SQL}", {"node": "a", "searched": 200, "window": 50}).fetchall())
     assert "attempt_of" in plan, plan
 
 
 def test_a_pause_ends_by_itself_and_keeps_its_beginning(store: Store) -> None:
     """A pause that outlives `until`; a second word about it that makes it look as if it had just begun."""
     with store.write(None) as tx:
-        pauses.put(tx, [Pause("a", "vendor", "ann", 10, 100), Pause("b", "vendor", "ann", 10, None)])
-        pauses.put(tx, [Pause("a", "longer", "bob", 50, 200)])
-        assert pauses.in_force(tx, 60) == [Pause("a", "longer", "bob", 10, 200), Pause("b", "vendor", "ann", 10, None)]
-        assert [item.node for item in pauses.in_force(tx, 200)] == ["b"]
-        pauses.put(tx, [Pause("a", "again", "ann", 300, None)])
-        assert pauses.in_force(tx, 300)[0].since == 300
-        pauses.end(tx, ["a", "b", "never"], 400)
-        assert pauses.in_force(tx, 300) == []
+        scheduling.put_pauses(tx, [Pause("a", "vendor", "ann", 10, 100), Pause("b", "vendor", "ann", 10, None)])
+        scheduling.put_pauses(tx, [Pause("a", "longer", "bob", 50, 200)])
+        assert scheduling.pauses_in_force(tx, 60) == [Pause("a", "longer", "bob", 10, 200), Pause("b", "vendor", "ann", 10, None)]
+        assert [item.node for item in scheduling.pauses_in_force(tx, 200)] == ["b"]
+        scheduling.put_pauses(tx, [Pause("a", "again", "ann", 300, None)])
+        assert scheduling.pauses_in_force(tx, 300)[0].since == 300
+        scheduling.end_pauses(tx, ["a", "b", "never"], 400)
+        assert scheduling.pauses_in_force(tx, 300) == []
 
 
 def test_names_are_data(store: Store) -> None:
     """A node's name that ends up in the text of a statement."""
     with store.write(None) as tx:
         hostile = "x'; drop table pause; --"
-        pauses.put(tx, [Pause(hostile, hostile, hostile, 1, None)])
-        assert pauses.in_force(tx, 2)[0].node == hostile
+        scheduling.put_pauses(tx, [Pause(hostile, hostile, hostile, 1, None)])
+        assert scheduling.pauses_in_force(tx, 2)[0].node == hostile

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from headrace.store import Store
-from headrace.store.queries import checking
+from headrace.store.queries import audit_trail
 
 
 def test_page_checksums_are_what_the_server_says(store: Store) -> None:
     with store.read() as tx:
-        result = checking.page_checksums(tx)
+        result = audit_trail.page_checksums(tx)
         if tx.dialect == "sqlite":
             assert result is None
         else:

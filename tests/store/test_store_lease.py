@@ -15,7 +15,7 @@ import pytest
 
 from headrace.model import LeaseLost
 from headrace.store import Lease, Store, lease
-from headrace.store.processes import Process, is_dead, this_process
+from headrace.store.lease import Process, is_dead, this_process
 
 Opened = Callable[..., Store]
 

@@ -14,9 +14,9 @@ from state_kinds import ONLY_SQLITE
 
 from headrace.model import Settings, StoreError
 from headrace.store import Store, migrations
+from headrace.store.database import upgrade
 from headrace.store.migrations import Migration
 from headrace.store.transaction import Dialect
-from headrace.store.upgrading import upgrade
 
 Opened = Callable[..., Store]
 NEXT = len(migrations.known()) + 1

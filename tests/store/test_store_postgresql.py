@@ -17,8 +17,8 @@ from postgres_cluster import Database, private_cluster
 from headrace.model import LeaseLost, Settings, StoreError
 from headrace.store import Lease, Store
 from headrace.store.address import PostgresqlAddress, address
-from headrace.store.engines import ddl
-from headrace.store.engines.parameters import translated
+from headrace.store.engines import postgresql_dialect
+from headrace.store.engines.postgresql_dialect import translated
 from headrace.store.migrations import known, statements
 
 Opened = Callable[..., Store]
@@ -49,9 +49,9 @@ def test_every_migration_has_a_meaning_in_postgresql() -> None:
     """A trigger without a translation would be left out silently."""
     for migration in known():
         for statement in statements(migration.text):
-            ddl.postgresql(statement)
+            postgresql_dialect.postgresql_ddl(statement)
     with pytest.raises(StoreError, match="isn't written"):
-        ddl.postgresql("create trigger unheard_of before update on t begin select 1; end;")
+        postgresql_dialect.postgresql_ddl("create trigger unheard_of before update on t begin select 1; end;")
 
 
 def test_values_come_back_as_they_went_in(store: Store) -> None:

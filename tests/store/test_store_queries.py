@@ -13,23 +13,22 @@ import pytest
 from state_kinds import ONLY_SQLITE
 
 from headrace.model import Grain, InputSpec, PartitionSpec, Place, Settings
-from headrace.observe.declared_promises import DeclaredPromises, Node, Terms
-from headrace.observe.facts import StoredFacts
-from headrace.observe.obligations import EvaluationContext
-from headrace.observe.persist import settle
-from headrace.observe.status import judge
+from headrace.slo.declared_promises import DeclaredPromises, Node, Terms
+from headrace.slo.obligation_records import settle_obligations
+from headrace.slo.obligations import EvaluationContext
+from headrace.slo.status import evaluate_status
+from headrace.slo.stored_facts import StoredFacts
 from headrace.store import Store, Transaction
 from headrace.store.queries import (
-    arriving,
+    applied_versions,
     attempts,
-    checks,
-    common_moves,
     deliveries,
-    partitions,
+    ingestion,
+    partition_states,
     publications,
+    quality,
     quarantine,
     runs,
-    versions,
 )
 
 DAYS = [f"2013-{month:02}-{day:02}" for month in (1, 2) for day in range(1, 29)]
@@ -143,14 +142,14 @@ def test_publications_and_partitions(filled: Store) -> None:
         assert publications.first_reading(tx, "a", DAYS[0], 500, 0) == (900, 900)
         assert publications.first_reading(tx, "a", DAYS[0], 0, 0) == (1, 1)
         assert publications.first_reading(tx, "a", DAYS[0], 900, 0) is None
-        rejected = partitions.get(tx, "b", DAYS[-1])
+        rejected = partition_states.get(tx, "b", DAYS[-1])
         assert rejected is not None
         assert (rejected.state, rejected.reason, rejected.stale, rejected.publication_id) == ("rejected", "bad", False, None)
-        assert partitions.counts(tx) == {"a": {"published": 56}, "b": {"published": 55, "rejected": 1}}
-        extent = partitions.extent(tx, "b")
+        assert partition_states.counts(tx) == {"a": {"published": 56}, "b": {"published": 55, "rejected": 1}}
+        extent = partition_states.extent(tx, "b")
         assert extent is not None
         assert (extent.oldest, extent.newest, extent.newest_at) == (DAYS[0], DAYS[-2], 111)
-        assert partitions.extent(tx, "c") is None
+        assert partition_states.extent(tx, "c") is None
 
 
 def test_quarantine_deliveries_checks_and_versions(filled: Store) -> None:
@@ -163,15 +162,15 @@ def test_quarantine_deliveries_checks_and_versions(filled: Store) -> None:
         assert quarantine.totals(tx, lambda _: None) == quarantine.QuarantineTotals(deliveries=0, partitions=0, rows=0)
         assert quarantine.nodes(tx) == {"b"}
         assert deliveries.arrivals(tx, "src", limit=2)[0].partition == DAYS[-1]
-        assert arriving.oldest_delivery(tx, "src") == DAYS[0]
-        assert arriving.oldest_delivery(tx, "none") is None
+        assert ingestion.oldest_delivery(tx, "src") == DAYS[0]
+        assert ingestion.oldest_delivery(tx, "none") is None
         assert [look.at for look in deliveries.observations(tx, "src", limit=2)] == [49, 48]
-        assert [item.n for item in checks.history(tx, "a", "unique_id", limit=2)] == [900, 56]
-        assert len(checks.of_attempt(tx, 1, 1)) == 1
-        version = versions.newest(tx)
+        assert [item.n for item in quality.check_history(tx, "a", "unique_id", limit=2)] == [900, 56]
+        assert len(quality.checks_of_attempt(tx, 1, 1)) == 1
+        version = applied_versions.newest(tx)
         assert version is not None
         assert (version.id, version.manifest, version.compiled) == (1, {"f": "c"}, b"\0")
-        assert versions.get(tx, 2) is None
+        assert applied_versions.get(tx, 2) is None
 
 
 # What they cost -------------------------------------------------------------------------------------------------------------
@@ -223,9 +222,9 @@ def test_no_query_reads_a_whole_table(filled: Store) -> None:
         quarantine.waiting(asked, node="a", partition="b")
         quarantine.totals(asked, lambda name: name)
         deliveries.arrivals(asked, "src", limit=5)
-        checks.of_attempt(asked, 1, 1)
-        checks.history(asked, "a", "unique_id")
-        versions.newest(asked)
+        quality.checks_of_attempt(asked, 1, 1)
+        quality.check_history(asked, "a", "unique_id")
+        applied_versions.newest(asked)
 
 
 @ONLY_SQLITE
@@ -240,8 +239,8 @@ def test_status_and_settling_read_no_whole_table(filled: Store) -> None:
     now = 1_362_300_000_000_000
     with watching(filled) as tx:
         asked: Any = tx
-        settle(asked, EvaluationContext(declared, StoredFacts(asked)), now)
-        judge(declared, StoredFacts(asked), now)
+        settle_obligations(asked, EvaluationContext(declared, StoredFacts(asked)), now)
+        evaluate_status(declared, StoredFacts(asked), now)
 
 
 @ONLY_SQLITE
@@ -250,7 +249,7 @@ def test_what_is_asked_each_turn_walks_no_history(filled: Store) -> None:
     published every five minutes, for each of its deliveries."""
     with filled.write(None) as tx:
         watch: Any = Watching(tx)
-        common_moves.held_for_rows(watch, [DAYS[0]])
+        quarantine.held_for_rows(watch, [DAYS[0]])
         deliveries.arrivals(watch, "src", limit=5)
         plans = [" / ".join(row[3] for row in tx.execute(f"explain query plan {sql}", given)) for sql, given in watch.asked]
     assert plans[0].startswith("SEARCH q USING INDEX quarantine_open (state=?)")
@@ -265,8 +264,8 @@ def test_opening_for_status_reads_a_fixed_number_of_rows(filled: Store, tmp_path
     )
     now = 1_361_000_000_000_000
     with filled.write(None) as tx:
-        settle(tx, EvaluationContext(declared, StoredFacts(tx)), now)
+        settle_obligations(tx, EvaluationContext(declared, StoredFacts(tx)), now)
     with Store.open(tmp_path, state_settings) as again, again.read() as tx:
         watch: Any = Watching(tx)
-        judge(declared, StoredFacts(watch), now)
+        evaluate_status(declared, StoredFacts(watch), now)
         assert len(watch.asked) < 30

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from headrace.model import Settings, StoreError
-from headrace.store import Lease, Store, requests, wake
+from headrace.store import Lease, Store, requests
 from headrace.store.requests import Follower, RequestState
 
 Opened = Callable[..., Store]
@@ -127,39 +127,39 @@ def short(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("place", [lambda folder: folder, deep], ids=["short", "too-long"])
 def test_a_wake_up_arrives(short: Path, place: Callable[[Path], Path]) -> None:
     folder = place(short)
-    listener = wake.WakeListener(folder)
+    listener = requests.WakeListener(folder)
     assert not listener.drain()
-    assert wake.wake(folder)
-    assert wake.wake(folder)
+    assert requests.wake_leader(folder)
+    assert requests.wake_leader(folder)
     assert listener.drain()
     assert not listener.drain()
     listener.close()
-    assert not wake.wake(folder)
+    assert not requests.wake_leader(folder)
 
 
 def test_a_dead_leaders_socket_does_not_stop_the_next(short: Path) -> None:
     left = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     left.bind(str(short / "wake.sock"))
     left.close()
-    listener = wake.WakeListener(short)
-    assert wake.wake(short)
+    listener = requests.WakeListener(short)
+    assert requests.wake_leader(short)
     assert listener.drain()
     listener.close()
 
 
 def test_an_old_leader_that_closes_late_leaves_the_next_ones_socket(short: Path) -> None:
-    old = wake.WakeListener(short)
-    new = wake.WakeListener(short)
+    old = requests.WakeListener(short)
+    new = requests.WakeListener(short)
     old.close()
-    assert wake.wake(short)
+    assert requests.wake_leader(short)
     assert new.drain()
     new.close()
 
 
 def test_a_leader_that_never_drains_blocks_nobody(short: Path) -> None:
-    listener = wake.WakeListener(short)
+    listener = requests.WakeListener(short)
     for _ in range(10_000):
-        if not wake.wake(short):
+        if not requests.wake_leader(short):
             break
     assert listener.drain()
     listener.close()

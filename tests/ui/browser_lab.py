@@ -14,7 +14,7 @@ from serve_lab import Server, deliver, headrace, project, serving, write
 
 from benchmarks.ui_browser import CHROMIUM
 from benchmarks.ui_browser import browser as chromium
-from headrace.web.ui import Bundle
+from headrace.web.app import Bundle
 
 ROOT = Path(__file__).parents[2]
 AXE = ROOT / "ui/node_modules/axe-core/axe.min.js"

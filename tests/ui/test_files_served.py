@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 from serve_lab import ask, project, write
 
-from headrace.run.figures import LeaderCounters
+from headrace.runtime.runs import LeaderCounters
 from headrace.web import HttpServer, listen
 from headrace.web.access import Guard, token_of
-from headrace.web.app import app
-from headrace.web.reading import ProjectReader
-from headrace.web.ui import PAGES, Bundle
+from headrace.web.app import PAGE_PATHS, Bundle, app
+from headrace.web.project_reader import ProjectReader
 
 
 class Stands:
@@ -41,7 +40,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, str]
 def test_each_address_gives_the_page_and_only_with_the_token_as_such(served: tuple[int, str]) -> None:
     """Would catch: a deep link that is 404, or one that says 200 to whoever has no token."""
     port, token = served
-    for path in ("/", *(f"/{name}" for name in PAGES), "/incidents/INC-1", "/assets/a/b"):
+    for path in ("/", *(f"/{name}" for name in PAGE_PATHS), "/incidents/INC-1", "/assets/a/b"):
         answer = ask(port, path, Authorization=f"Bearer {token}")
         assert (answer.status, b"<title>ui" in answer.body) == (200, True), path
         assert ask(port, path).status == 401, path

@@ -9,12 +9,11 @@ from typing import NamedTuple
 
 from serve_lab import Answer, ask
 
-from headrace.run.figures import LeaderCounters
+from headrace.runtime.runs import LeaderCounters
 from headrace.web import HttpServer, listen
 from headrace.web.access import Guard, token_of
-from headrace.web.app import app
-from headrace.web.reading import ProjectReader
-from headrace.web.ui import Bundle
+from headrace.web.app import Bundle, app
+from headrace.web.project_reader import ProjectReader
 
 
 class Stands:

@@ -8,9 +8,8 @@ import pytest
 from serve_lab import deliver, headrace, project, response, write
 
 from headrace.model import UsageError
-from headrace.operations.challenge_apart import challenged
-from headrace.operations.progress import Silent
-from headrace.operations.session import ProjectSession
+from headrace.services.challenge_process import challenge_in_process
+from headrace.services.session import ProjectSession, Silent
 
 NOW = "2025-03-02T08:00"
 
@@ -27,9 +26,9 @@ def test_it_says_what_the_command_says(tmp_path: Path) -> None:
     headrace(root, "tick", "--now", NOW)
     session = ProjectSession(root, "prod", None, "tester")
     try:
-        result = {item.check: (item.verdict, item.mutations_caught) for item in challenged(session, ("revenue",), 20, Silent())}
+        result = {item.check: (item.verdict, item.mutations_caught) for item in challenge_in_process(session, ("revenue",), 20, Silent())}
         with pytest.raises(UsageError, match="unknown node"):
-            challenged(session, ("--write",), 1, Silent())
+            challenge_in_process(session, ("--write",), 1, Silent())
     finally:
         session.close()
     said = response(root, "checks", "challenge", "revenue", "--seconds", "20")

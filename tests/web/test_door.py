@@ -13,10 +13,10 @@ import pytest
 from serve_lab import ask
 
 from headrace.model import UsageError
-from headrace.run.figures import LeaderCounters
-from headrace.web import bodies, listen, metrics
-from headrace.web import door as door_module
-from headrace.web.access import FILE, token_of
+from headrace.runtime.runs import LeaderCounters
+from headrace.web import http, listen, monitoring
+from headrace.web import server as door_module
+from headrace.web.access import ACCESS_FILE, token_of
 
 PATHS = ["/", "/metrics", "/api/v1/status", "/api/v1/figures/uptime?window=7d", "/api/v1/runs", "/api/v1/ls"]
 
@@ -109,7 +109,7 @@ def test_a_webhook_is_kept_for_whoever_leads(door) -> None:
 
 def test_a_body_is_limited_however_its_length_is_told(door) -> None:
     """A client fills the memory of the process that leads."""
-    much = b"x" * (bodies.BODY_BYTES_MAX + 1)
+    much = b"x" * (http.BODY_BYTES_MAX + 1)
     bearer = {"Authorization": f"Bearer {door.token}"}
     assert ask(door.port, "/api/v1/hooks/hooked", method="POST", body=much, **bearer).status == 413
     head = f"POST /api/v1/hooks/hooked?token={door.token} HTTP/1.1\r\nHost: localhost\r\n"
@@ -125,7 +125,7 @@ def test_a_body_is_limited_however_its_length_is_told(door) -> None:
 def test_slow_clients_are_let_go_of_and_delay_nobody(door, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that sends a byte a minute holds a connection for ever."""
     monkeypatch.setattr(door_module, "HEADER_SECONDS", 0.3)
-    monkeypatch.setattr(bodies, "BODY_SECONDS", 0.3)
+    monkeypatch.setattr(http, "BODY_SECONDS", 0.3)
     slow = [raw(door.port, b"GET / HTTP/1.1\r\nHost: loc") for _ in range(20)]
     body = raw(
         door.port, f"POST /api/v1/hooks/hooked?token={door.token} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nx".encode()
@@ -201,7 +201,7 @@ def test_metrics_are_prometheus_text(door) -> None:
     text = answer.body.decode()
     assert all(line.fullmatch(splitline) for splitline in text.splitlines() if not splitline.startswith("#")), text
     assert 'headrace_consumer_state{consumer="report",owner="core",state="never"} 1' in text
-    said = metrics.MetricsText()
+    said = monitoring.MetricsText()
     said.gauge("x", "y", ({"a": 'q"\\\n'}, 0.5), ({}, None))
     assert str(said).splitlines()[-1] == 'headrace_x{a="q\\"\\\\\\n"} 0.5'
 
@@ -219,7 +219,7 @@ def test_figures_may_be_read_while_they_grow() -> None:
 def test_the_token_is_private_and_stays(tmp_path: Path) -> None:
     """Another user of the machine reads it, or each start makes bookmarks useless."""
     token = token_of(tmp_path)
-    path = tmp_path / FILE
+    path = tmp_path / ACCESS_FILE
     assert stat.S_IMODE(path.stat().st_mode) == 0o600 and len(token) >= 40
     assert token_of(tmp_path) == token
     path.chmod(0o644)

@@ -12,13 +12,12 @@ from door_lab import Opened, opened
 from serve_lab import ask, deliver, headrace, project
 
 from headrace.web import events
-from headrace.web.endpoints import Endpoint, Get
-from headrace.web.table import TABLE
+from headrace.web.endpoints import ENDPOINTS, Endpoint, Get
 
 NOW = "2025-03-04T08:00"
 HUGE = "1" + "0" * 20
-GETS = [item for item in TABLE if isinstance(item, Get)]
-ACTS = [item for item in TABLE if not isinstance(item, Get)]
+GETS = [item for item in ENDPOINTS if isinstance(item, Get)]
+ACTS = [item for item in ENDPOINTS if not isinstance(item, Get)]
 WORDS = ["-1", "0", "INC-99", "INC-" + HUGE, HUGE, str(2**63), "revenue@x", "%00", "1." + "9" * 20, "%F0%9F%92%A9", "x" * 900]
 DEPTH = 20_000
 

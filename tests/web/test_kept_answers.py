@@ -6,7 +6,7 @@ import pytest
 from door_lab import Opened
 from serve_lab import headrace, write
 
-from headrace.web import keeping
+from headrace.web import project_reader
 
 NOW = "2025-03-04T08:00"
 
@@ -14,7 +14,7 @@ NOW = "2025-03-04T08:00"
 @pytest.fixture
 def still(monkeypatch: pytest.MonkeyPatch) -> None:
     """No moment passes by which a tag would lapse."""
-    monkeypatch.setattr(keeping, "FRESH_SECONDS", 1 << 40)
+    monkeypatch.setattr(project_reader, "CACHE_SECONDS", 1 << 40)
 
 
 def test_what_a_browser_has_isnt_sent_again_until_it_changes(door: Opened, still: None) -> None:
@@ -48,7 +48,7 @@ def test_what_is_made_of_files_has_no_tag(door: Opened, still: None) -> None:
 def test_a_tag_lapses_by_the_clock(door: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
     """Would catch: a consumer that is late since midnight, and served for ever on a page that nothing else changed."""
     tags = set()
-    for at in (10.0, 10.0 + keeping.FRESH_SECONDS):
-        monkeypatch.setattr(keeping.time, "time", lambda at=at: at)
-        tags.add(keeping.tag_of("status", "x"))
+    for at in (10.0, 10.0 + project_reader.CACHE_SECONDS):
+        monkeypatch.setattr(project_reader.time, "time", lambda at=at: at)
+        tags.add(project_reader.etag_of("status", "x"))
     assert len(tags) == 2

@@ -10,9 +10,9 @@ import pytest
 from door_lab import opened
 from serve_lab import headrace, project
 
-from headrace.operations.session import ProjectSession
-from headrace.web import reading
-from headrace.web.reading import ProjectReader
+from headrace.services.session import ProjectSession
+from headrace.web import project_reader
+from headrace.web.project_reader import ProjectReader
 
 
 def test_a_project_is_loaded_once_however_many_ask_at_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,7 +25,7 @@ def test_a_project_is_loaded_once_however_many_ask_at_first(tmp_path: Path, monk
         loads.append(session)
         assert session.compiled is not None
 
-    monkeypatch.setattr(reading, "load", counted)
+    monkeypatch.setattr(project_reader, "load", counted)
     reader = ProjectReader(root, "prod")
 
     async def ask() -> list[int | None]:
@@ -38,7 +38,7 @@ def test_probes_dont_wait_for_what_is_loaded(tmp_path: Path, monkeypatch: pytest
     """Would catch: a large project whose server is killed as dead, and started again, while it loads."""
     root, loaded = project(tmp_path / "shop"), threading.Event()
     headrace(root, "tick", "--now", "2025-03-04T08:00")
-    monkeypatch.setattr(reading, "load", lambda _: loaded.wait(20))
+    monkeypatch.setattr(project_reader, "load", lambda _: loaded.wait(20))
     with opened(root) as door:
         first = threading.Thread(target=door.get, args=("/api/v1/status",))
         first.start()

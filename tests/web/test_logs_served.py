@@ -9,7 +9,7 @@ import pytest
 from door_lab import Opened, opened
 from serve_lab import deliver, headrace, project
 
-from headrace.operations.logs import LOOKED_MAX
+from headrace.services.logs import LOOKED_MAX
 
 NOW = "2025-03-02T08:00"
 LINES = LOOKED_MAX + 10_000

@@ -14,9 +14,9 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from serve_lab import project, response, write
 
-from headrace.operations.session import ProjectSession
-from headrace.run.figures import TURN_SECONDS, LeaderCounters
-from headrace.web import metrics
+from headrace.runtime.runs import TURN_SECONDS, LeaderCounters
+from headrace.services.session import ProjectSession
+from headrace.web import monitoring
 
 
 class Leads:
@@ -35,7 +35,7 @@ def opened(root: Path, now: str) -> Iterator[ProjectSession]:
 
 def families(root: Path, now: str, server: Any) -> dict[str, Metric]:
     with opened(root, now) as session:
-        text = metrics.text(session, server)
+        text = monitoring.metrics_text(session, server)
     result = list(text_string_to_metric_families(text))
     assert len({item.name for item in result}) == len(result), "a family that comes twice is refused"
     for item in result:
@@ -70,7 +70,7 @@ def test_metrics_are_what_status_says(tmp_path: Path) -> None:
 
     (consumer,) = told["consumers"]
     states = {s.labels["state"]: s.value for s in result["consumer_state"].samples}
-    assert states == {state: float(state == consumer["state"]) for state in metrics.STATES}
+    assert states == {state: float(state == consumer["state"]) for state in monitoring.CONSUMER_STATES}
     past = consumer["availability"]
     assert past["promised"] >= 0 and past["lost_minutes"] > 0, "else nothing is compared"
     of = {"consumer": "report"}

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from headrace.web import openapi
-from headrace.web.table import TABLE
+from headrace.web.endpoints import ENDPOINTS
 
 COMMITTED = Path(__file__).parents[2] / "ui" / "openapi.json"
 
@@ -35,7 +35,7 @@ def test_every_path_has_its_parameters_once_and_every_operation_a_name_of_its_ow
     """Would catch: `{name}` in a path that nobody declares, or two functions that are one in a client."""
     result = json.loads(openapi.text())
     operations = [operation for path in result["paths"].values() for operation in path.values()]
-    assert len(operations) == len(TABLE) + 3 == len({operation["operationId"] for operation in operations})
+    assert len(operations) == len(ENDPOINTS) + 3 == len({operation["operationId"] for operation in operations})
     for path, methods in result["paths"].items():
         for operation in methods.values():
             named = [item["name"] for item in operation["parameters"] if item["in"] == "path"]

@@ -12,7 +12,7 @@ import pytest
 from door_lab import Opened, opened
 from serve_lab import deliver, headrace, project, response, write
 
-from headrace.operations.runs import FAILED
+from headrace.services.runs import FAILED
 from headrace.web import openapi
 
 NOW = "2025-03-04T08:00"

@@ -1,4 +1,1 @@
-"""The command line: arguments in, documents printed for people or as JSON.
-
-Starts fast: the table of commands is plain data, and a command's module is imported only when that command is typed.
-"""
+"""The command line: parses arguments, calls operations, prints responses for people or as JSON."""

@@ -1,12 +1,17 @@
-"""What can be typed: the commands that run today, those whose names are taken, and what other tools call them."""
+"""The commands that can be typed, the options that all take, and the text of `headrace --help`.
+
+This module imports nothing else of Headrace, so `headrace --help` doesn't wait for the rest.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any, NamedTuple
 
 
 class CliCommand(NamedTuple):
-    """A command that runs. Its module is `headrace.cli.commands.<name>`."""
+    """A command that runs. It is imported when it is typed."""
 
     name: str
     group: str
@@ -14,13 +19,49 @@ class CliCommand(NamedTuple):
 
     @property
     def module(self) -> str:
-        """Where its `command` function is; `_` where the name can't be a module's."""
-        return f"headrace.cli.commands.{MODULES.get(self.name, self.name.replace('-', '_'))}"
+        """The module that has its function: `MODULES` names it where it isn't the command's own name."""
+        return f"headrace.cli.commands.{MODULES.get(self.name, self.name)}"
+
+    def load(self) -> Callable[..., int]:
+        """The command's function, `<name>_command`; imports its module."""
+        function: Callable[..., int] = getattr(import_module(self.module), f"{self.name}_command")
+        return function
 
 
 GROUPS = ("start", "look", "act", "change", "operate")
 
-MODULES = {"try": "try_asset", "test": "testing"}
+MODULES = {
+    "demo": "start",
+    "init": "start",
+    "serve": "start",
+    "dev": "start",
+    "incident": "incidents",
+    "fix": "incidents",
+    "backfill": "backfills",
+    "plan": "plans",
+    "diff": "plans",
+    "versions": "apply",
+    "logs": "runs",
+    "tick": "run",
+    "retry": "run",
+    "cancel": "run",
+    "pause": "run",
+    "resume": "run",
+    "receive": "deliveries",
+    "withdraw": "quarantine",
+    "waive": "consumers",
+    "exports": "consumers",
+    "sql": "read",
+    "validate": "declarations",
+    "ls": "declarations",
+    "schema": "explain",
+    "lineage": "assets",
+    "render": "assets",
+    "try": "assets",
+    "test": "assets",
+    "connections": "doctor",
+    "notify": "doctor",
+}
 
 COMMANDS = (
     CliCommand("demo", "start", "the guided example on real data"),
@@ -141,3 +182,83 @@ FOREIGN = {
     "version": "`headrace --version`",
 }
 """What other tools call it, with the words that do the same here."""
+
+
+# Options that every command takes, before or after its name. They are split off here, before the
+# command is imported.
+
+
+class Options(NamedTuple):
+    """What was said for the whole command. None and False mean that nothing was said."""
+
+    project: str | None = None
+    env: str | None = None
+    now: str | None = None
+    json: bool = False
+    no_color: bool = False
+    verbose: bool = False
+    utc: bool = False
+
+    def over(self, before: Options) -> Options:
+        """These, with what they don't say taken from `before`."""
+        return Options._make(mine or theirs for mine, theirs in zip(self, before, strict=True))
+
+
+class ValueMissing(Exception):
+    """An option that needs a value stands at the end; the text names it."""
+
+
+VALUES = {"--project": "project", "--env": "env", "--now": "now"}
+FLAGS = {"--json": "json", "--no-color": "no_color", "-v": "verbose", "--verbose": "verbose", "--utc": "utc"}
+
+
+def split(arguments: Sequence[str]) -> tuple[Options, list[str]]:
+    """The options before the command, and the rest, which begins with the command or with an option that isn't one of these.
+
+    Raises `ValueMissing`.
+    """
+    said: dict[str, Any] = {}
+    rest = list(arguments)
+    while rest:
+        option, equals, value = rest[0].partition("=")
+        if rest[0] in FLAGS:
+            said[FLAGS[rest.pop(0)]] = True
+        elif option in VALUES:
+            rest.pop(0)
+            if not equals and not rest:
+                raise ValueMissing(option)
+            said[VALUES[option]] = value if equals else rest.pop(0)
+        else:
+            break
+    return Options(**said), rest
+
+
+# `headrace --help`: plain text made of the table, without importing any command.
+
+OPTIONS_HELP = """\
+Options of every command, before it or after it:
+  --project DIR   the project (default: the nearest folder upwards with headrace.toml)
+  --env NAME      the environment (or HEADRACE_ENV; default prod)
+  --now T         the replay clock's time, ISO 8601
+  --json          one JSON document on standard output
+  --utc           times in UTC instead of the project's zone
+  --no-color      no colour (or NO_COLOR); colour is for terminals only
+  -v              more detail, and a traceback where something fails
+
+Also: --version, --install-completion [bash|zsh|fish]
+A command's own options: headrace COMMAND --help"""
+
+USAGE = """\
+Usage: headrace COMMAND [SELECT…] [OPTIONS]
+
+Say who needs which data by when; Headrace runs what must run and lets nothing through that failed its checks."""
+
+
+def help_text() -> str:
+    """The whole help, commands grouped, those to start with first."""
+    parts = [USAGE, ""]
+    for group in GROUPS:
+        parts.append(f"{group.capitalize()}:")
+        parts += [f"  {command.name:<12} {command.summary}" for command in COMMANDS if command.group == group]
+        parts.append("")
+    return "\n".join([*parts, OPTIONS_HELP])

@@ -1,7 +1,7 @@
-"""Shell completion: commands, options and node names, from a file of names; the project is never parsed for it.
+"""Shell completion of commands, options and node names.
 
-The shell's function calls `headrace` with `_HEADRACE_COMPLETE=SHELL` and the words typed so far, one to a line, the
-last of them unfinished, on standard input; the answer is one candidate to a line.
+The shell's function calls `headrace` with `_HEADRACE_COMPLETE=SHELL`. Standard input has the words typed so far, one per line, the
+unfinished one last; standard output gets one candidate per line. Node names come from a cached file: completion never parses the project.
 """
 
 from __future__ import annotations
@@ -9,11 +9,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
 
-from headrace.cli.command_table import BY_NAME, COMMANDS
-from headrace.cli.options import FLAGS, VALUES
+from headrace.cli.command_table import BY_NAME, COMMANDS, FLAGS, VALUES
 
 NAMES_FILE = ".headrace/cache/names"
 """Relative to the project: one node's name to a line, written whenever the project was read."""
@@ -22,7 +20,7 @@ NODE_COMMANDS = (
     "ls", "run", "status", "try", "render", "logs", "quarantine", "lineage", "read", "test", "diff", "retry", "pause", "resume", "withdraw",
     "why", "checks", "incidents", "waive", "backfill", "deliveries", "receive", "contract",
 )  # fmt: skip
-SELECTING = ("ls", "run", "status", "test", "pause", "resume", "checks", "backfill")
+SELECTION_COMMANDS = ("ls", "run", "status", "test", "pause", "resume", "checks", "backfill")
 
 _BASH = """\
 _headrace() {
@@ -66,7 +64,7 @@ def answer(environment: Mapping[str, str]) -> int:
 def candidates(words: list[str]) -> list[str]:
     """What the last word can become, given those before it."""
     *before, word = words or [""]
-    project, command, last = _said(before)
+    project, command, last = _project_and_command(before)
     if last in ("--project", "--out", "--from"):
         return []
     if command is None:
@@ -81,11 +79,11 @@ def candidates(words: list[str]) -> list[str]:
     actions, others = _actions(command) if last == command else ([], True)
     results = [action for action in actions if action.startswith(word)]
     if command in NODE_COMMANDS and others:
-        results += _nodes(project, word, select=command in SELECTING)
+        results += _nodes(project, word, select=command in SELECTION_COMMANDS)
     return results
 
 
-def _said(before: list[str]) -> tuple[str | None, str | None, str]:
+def _project_and_command(before: list[str]) -> tuple[str | None, str | None, str]:
     """The project and the command among the words before, and the word just before."""
     project = command = None
     skip = ""
@@ -101,25 +99,25 @@ def _said(before: list[str]) -> tuple[str | None, str | None, str]:
 
 
 def _options(command: str) -> list[str]:
-    from headrace.cli.parsing import options_of
+    from headrace.cli.invocation import options_of
 
-    return options_of(import_module(BY_NAME[command].module).command)
+    return options_of(BY_NAME[command].load())
 
 
 def _actions(command: str) -> tuple[list[str], bool]:
-    from headrace.cli.parsing import actions_of
+    from headrace.cli.invocation import actions_of
 
-    return actions_of(import_module(BY_NAME[command].module).command)
+    return actions_of(BY_NAME[command].load())
 
 
 def _codes() -> list[str]:
-    from headrace.operations.explain import codes
+    from headrace.services.explain import codes
 
     return codes()
 
 
 def _schemas() -> list[str]:
-    from headrace.model.described import SECTIONS
+    from headrace.model.file_descriptions import SECTIONS
 
     return [section.name for section in SECTIONS]
 
@@ -152,21 +150,21 @@ def install(shell: str) -> tuple[str, str]:
         return f"no completion for the shell `{shell}`" if shell else "SHELL isn't set", "headrace --install-completion bash|zsh|fish"
     home = Path.home()
     if shell == "fish":
-        return _written(home / ".config/fish/completions/headrace.fish", shell), ""
+        return _write_script(home / ".config/fish/completions/headrace.fish", shell), ""
     if shell == "bash":
-        return _written(home / ".local/share/bash-completion/completions/headrace", shell), ""
-    done = _written(home / ".zfunc/_headrace", shell)
-    _line_in(home / ".zshrc", "fpath+=~/.zfunc; autoload -Uz compinit; compinit")
+        return _write_script(home / ".local/share/bash-completion/completions/headrace", shell), ""
+    done = _write_script(home / ".zfunc/_headrace", shell)
+    _add_line(home / ".zshrc", "fpath+=~/.zfunc; autoload -Uz compinit; compinit")
     return done, ""
 
 
-def _written(path: Path, shell: str) -> str:
+def _write_script(path: Path, shell: str) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(SCRIPTS[shell], encoding="utf-8")
     return f"completion for {shell} is in {path}; it works in the next shell"
 
 
-def _line_in(path: Path, line: str) -> None:
+def _add_line(path: Path, line: str) -> None:
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     if line not in text.splitlines():
         path.write_text(text + ("" if not text or text.endswith("\n") else "\n") + line + "\n", encoding="utf-8")

@@ -1,26 +1,41 @@
-"""One typed command: its options, the project it is about, and where its output goes."""
+"""One typed command: its options and session, and the parser that calls its function.
+
+A command is a function. Its parameters declare the arguments and options:
+
+    def command(invocation: Invocation, run: Annotated[str | None, Argument("[RUN]")] = None,
+                limit: Annotated[int, Option("--limit", metavar="N", least=1)] = 20) -> int: ...
+
+Why argparse and not typer: docs/decisions/0011-argparse.md.
+"""
 
 from __future__ import annotations
 
+import argparse
+import difflib
+import enum
+import inspect
 import os
+import re
 import shlex
 import sys
+import types
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn, Self, TypeVar, Union, get_args, get_origin
 
-from headrace.cli.moments import TimeFormatter
-from headrace.cli.options import Options
-from headrace.cli.page import CommandOutput
-from headrace.cli.screen import Screen
-from headrace.cli.text import clean
-from headrace.model.actors import local_actor
-from headrace.model.errors import HeadraceError
+from headrace.cli.command_table import FLAGS, VALUES, Options
+from headrace.cli.output import CommandOutput, TimeFormatter
+from headrace.cli.terminal import Screen, clean
+from headrace.model.errors import HeadraceError, UsageError
+from headrace.model.secrets import local_actor
 
 if TYPE_CHECKING:
     from headrace.cli.progress import Bar, LineProgress
-    from headrace.operations.session import ProjectSession
+    from headrace.services.session import ProjectSession
+
+
+# The session is opened on first use: a command without a project doesn't pay for it.
 
 D = TypeVar("D")
 
@@ -43,7 +58,7 @@ class Invocation:
     @cached_property
     def session(self) -> ProjectSession:
         """The project that the command is about. ProjectError where there is none."""
-        from headrace.operations.session import ProjectSession  # commands without a project don't pay for it
+        from headrace.services.session import ProjectSession  # commands without a project don't pay for it
 
         folder = Path(self.options.project) if self.options.project else None
         env = self.options.env or os.environ.get("HEADRACE_ENV") or "prod"
@@ -76,7 +91,7 @@ class Invocation:
 
     def json(self, response: Any) -> None:
         """The document, and nothing else, on standard output; a replay's clock beside it, where it doesn't say it."""
-        from headrace.operations.encoding import encoded  # who prints a page doesn't pay for it
+        from headrace.services.responses.base import encoded  # who prints a page doesn't pay for it
 
         sys.stdout.write(encoded(response).decode() + "\n")
         if not hasattr(response, "clock") and (text := self._replay_clock()):
@@ -97,3 +112,195 @@ class Invocation:
         """What a printed command needs so that it runs from this folder as it stands."""
         said = {"--project": self.options.project, "--env": self.options.env}
         return "".join(f" {option} {shlex.quote(value)}" for option, value in said.items() if value)
+
+
+HELP_EPILOG = "Options of every command: headrace --help"
+
+
+class Argument(NamedTuple):
+    """A word by its place. With a list's annotation it takes all that are left."""
+
+    metavar: str
+    help: str = ""
+
+
+class Option(NamedTuple):
+    """A word behind `--name`; a flag where the annotation is bool, given more than once where it is a list."""
+
+    name: str
+    short: str = ""
+    metavar: str = ""
+    help: str = ""
+    least: int | None = None
+    """The smallest number that is taken."""
+
+
+Selection = Annotated[
+    list[str] | None,
+    Argument("[SELECT]...", "names, globs, +ancestors, descendants+, tag:, owner:, domain:, source:, path:, consumer:"),
+]
+Select = Annotated[list[str] | None, Option("--select", "-s", metavar="SELECT", help="the same as SELECT")]
+Exclude = Annotated[list[str] | None, Option("--exclude", metavar="SELECT", help="leave these out")]
+ExitCode = Annotated[bool, Option("--exit-code", help="exit 1 where there is something to see to")]
+
+
+class Parameter(NamedTuple):
+    """One parameter of a command's function, as its signature says."""
+
+    name: str
+    said: Argument | Option
+    type: type
+    many: bool
+    required: bool
+    default: Any
+
+
+def run_command(name: str, function: Callable[..., int], arguments: list[str], before: Options) -> int:
+    """Parses `arguments` for the command and calls its function; gives the exit code.
+
+    Raises UsageError for a line that can't be parsed, and what the function raises.
+    """
+    own = parameters_of(function)
+    parser = _parser(name, function, own)
+    if _asks_for_help(arguments):
+        sys.stdout.write(parser.format_help())
+        return 0
+    values = vars(parser.parse_intermixed_args(arguments))
+    options = Options(**{field: values.pop(field) for field in Options._fields})
+    with Invocation(options.over(before)) as invocation:
+        return function(invocation, **values)
+
+
+def parameters_of(function: Callable[..., int]) -> list[Parameter]:
+    """The arguments and options of a command's function: all of its parameters but the first."""
+    signature = inspect.signature(function, eval_str=True)
+    return [_parameter(parameter) for parameter in list(signature.parameters.values())[1:]]
+
+
+def _parameter(parameter: inspect.Parameter) -> Parameter:
+    annotation, said = get_args(parameter.annotation)
+    if get_origin(annotation) in (Union, types.UnionType):
+        annotation = next(arg for arg in get_args(annotation) if arg is not types.NoneType)
+    many = get_origin(annotation) is list
+    required = parameter.default is inspect.Parameter.empty
+    return Parameter(
+        parameter.name, said, get_args(annotation)[0] if many else annotation, many, required, None if required else parameter.default
+    )
+
+
+def _asks_for_help(arguments: list[str]) -> bool:
+    own = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return "--help" in own or "-h" in own
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(_plain_message(message), hint=f"{_suggestion(self, message)}{self.prog} --help")
+
+
+def _plain_message(message: str) -> str:
+    """argparse's message in the words of the rest: `argument --limit: …` as `--limit: …`."""
+    plain = message.removeprefix("argument ").replace("unrecognized arguments:", "unknown:")
+    return plain.replace("the following arguments are required:", "missing:")
+
+
+def _suggestion(parser: argparse.ArgumentParser, message: str) -> str:
+    unknown = message.rpartition("unrecognized arguments: ")[2].split(" ")[0].partition("=")[0]
+    options = [flag for action in parser._actions for flag in action.option_strings if flag.startswith("--")]
+    close = difflib.get_close_matches(unknown, options, n=1) if unknown.startswith("--") else []
+    return f"did you mean {close[0]}? " if close else ""
+
+
+def _parser(name: str, function: Callable[..., int], parameters: list[Parameter]) -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog=f"headrace {name}", description=inspect.getdoc(function), epilog=HELP_EPILOG, allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter, usage=_usage(name, parameters),
+    )  # fmt: skip
+    for parameter in parameters:
+        _add_parameter(parser, parameter)
+    for option, field in VALUES.items():
+        parser.add_argument(option, dest=field, help=argparse.SUPPRESS)
+    parser.add_argument("-v", "--verbose", dest="verbose", action="store_true", help=argparse.SUPPRESS)
+    for option in FLAGS:
+        if FLAGS[option] != "verbose":
+            parser.add_argument(option, dest=FLAGS[option], action="store_true", help=argparse.SUPPRESS)
+    return parser
+
+
+def _usage(name: str, parameters: list[Parameter]) -> str:
+    words = " ".join(parameter.said.metavar for parameter in parameters if isinstance(parameter.said, Argument) and parameter.said.metavar)
+    return f"headrace {name} {words} [OPTIONS]".replace("  ", " ")
+
+
+def _add_parameter(parser: argparse.ArgumentParser, parameter: Parameter) -> None:
+    shown = parameter.said.help or (argparse.SUPPRESS if not parameter.said.metavar else None)
+    if isinstance(parameter.said, Argument):
+        count = "*" if parameter.many else None if parameter.required else "?"
+        parser.add_argument(
+            parameter.name,
+            nargs=count,
+            type=_converter(parameter),
+            default=parameter.default,
+            metavar=parameter.said.metavar or parameter.name,
+            help=shown,
+        )
+        return
+    names = [parameter.said.short, parameter.said.name] if parameter.said.short else [parameter.said.name]
+    if parameter.type is bool:
+        parser.add_argument(*names, dest=parameter.name, action="store_true", help=shown)
+        return
+    if isinstance(parameter.default, int | str):
+        shown = f"{shown} (default {getattr(parameter.default, 'value', parameter.default)})"
+    parser.add_argument(
+        *names, dest=parameter.name, action="append" if parameter.many else "store", type=_converter(parameter), default=parameter.default,
+        required=parameter.required, metavar=parameter.said.metavar or parameter.said.name.lstrip("-").upper(), help=shown,
+    )  # fmt: skip
+
+
+def _converter(parameter: Parameter) -> Callable[[str], Any]:
+    """How a word becomes a value; ValueError's message is what a person reads."""
+    least = parameter.said.least if isinstance(parameter.said, Option) else None
+
+    def convert(text: str) -> Any:
+        try:
+            value = parameter.type(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text[:40]!r} is no {_kind_text(parameter.type)}") from None
+        if least is not None and value < least:
+            raise argparse.ArgumentTypeError(f"{text[:40]} is less than {least}")
+        return value
+
+    return convert
+
+
+def _kind_text(kind: type) -> str:
+    if issubclass(kind, enum.Enum):
+        return " or ".join(str(item.value) for item in kind)
+    return "number" if kind is int else kind.__name__
+
+
+def actions_of(function: Callable[..., int]) -> tuple[list[str], bool]:
+    """What a command can be told to do: the small words of its first argument, and whether something else can stand there, too."""
+    text = next((parameter.said.metavar for parameter in parameters_of(function) if isinstance(parameter.said, Argument)), "")
+    return re.findall(r"\b[a-z]+\b", text), re.search("[A-Z]", text) is not None
+
+
+def options_of(function: Callable[..., int]) -> list[str]:
+    """The names of a command's own options, for completion."""
+    return [parameter.said.name for parameter in parameters_of(function) if isinstance(parameter.said, Option)]
+
+
+# `--set k=v`, for the commands that take parameters.
+
+Set = Annotated[list[str] | None, Option("--set", metavar="k=v", help="a parameter, for this invocation")]
+
+
+def settings_of(settings: list[str] | None) -> dict[str, str]:
+    """`k=v` words as a mapping. UsageError for a word that is none."""
+    results: dict[str, str] = {}
+    for text in settings or []:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise UsageError(f"--set {text!r} is no parameter", hint="write --set name=value")
+        results[name.strip()] = value
+    return results

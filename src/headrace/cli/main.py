@@ -9,11 +9,9 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 from types import FrameType
 
-from headrace.cli.command_table import BY_NAME, FOREIGN, NOT_BUILT
-from headrace.cli.options import Options, ValueMissing, split
+from headrace.cli.command_table import BY_NAME, FOREIGN, NOT_BUILT, Options, ValueMissing, split
 
 COMPLETE = "_HEADRACE_COMPLETE"
 INTERRUPTED = 4
@@ -55,11 +53,11 @@ def _guarded(name: str, arguments: list[str], options: Options) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:  # noqa: BLE001 - the boundary: whatever it is becomes one line and an exit code
-        from headrace.cli.failures import report
+        from headrace.cli.terminal import report_error
 
         _flush()
         verbose = options.verbose or "-v" in arguments or "--verbose" in arguments
-        return report(error, verbose=verbose, no_color=options.no_color or "--no-color" in arguments)
+        return report_error(error, verbose=verbose, no_color=options.no_color or "--no-color" in arguments)
 
 
 def _command(name: str, arguments: list[str], options: Options) -> int:
@@ -67,11 +65,14 @@ def _command(name: str, arguments: list[str], options: Options) -> int:
     if command is None:
         return _unknown(name)
     signal.signal(signal.SIGTERM, _terminated)
-    from headrace.cli import parsing
+    from headrace.cli import invocation
 
-    module = import_module(command.module)
-    rewritten = getattr(module, "rewritten", list)  # `init --from a b c`: what a shell's glob gives
-    code = parsing.run(name, module.command, rewritten(arguments), options)
+    function = command.load()
+    if name == "init":  # `init --from a b c`: what a shell's glob gives
+        from headrace.cli.commands.start import init_arguments
+
+        arguments = init_arguments(arguments)
+    code = invocation.run_command(name, function, arguments, options)
     sys.stdout.flush()
     return code
 
@@ -90,9 +91,9 @@ def _unknown(name: str) -> int:
 
 
 def _help() -> int:
-    from headrace.cli.help import text
+    from headrace.cli.command_table import help_text
 
-    sys.stdout.write(text() + "\n")
+    sys.stdout.write(help_text() + "\n")
     return 0
 
 
@@ -115,7 +116,7 @@ def _install_completion(rest: list[str]) -> int:
 
 
 def _refuse(message: str, hint: str) -> int:
-    from headrace.cli.text import clean
+    from headrace.cli.terminal import clean
 
     _write_error(f"error: {clean(message)}\n  hint: {hint}")
     return 2

@@ -1,6 +1,6 @@
-"""A plan for the page of a pull request: Markdown, and annotations in the words that GitHub's runners read.
+"""A plan as Markdown for a pull request, and as annotations for GitHub's runners.
 
-Names and declarations come from whoever wrote the change: nothing of them is markup.
+Names and declarations come from the author of the change. None of their text is interpreted as markup.
 """
 
 from __future__ import annotations
@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from headrace.cli.moments import seconds
-from headrace.cli.text import clean, plural
-from headrace.operations.responses import ChangeRow, PlanResponse, StaleRow
+from headrace.cli.output import seconds
+from headrace.cli.terminal import clean, plural
+from headrace.services.responses import ChangeRow, PlanResponse, StaleRow
 
 ROWS_MAX = 100
 COLUMNS_MAX = 12

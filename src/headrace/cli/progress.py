@@ -8,9 +8,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from headrace.cli.screen import Screen, colour_wanted
-from headrace.cli.tables import cut
-from headrace.cli.text import clean
+from headrace.cli.terminal import Screen, clean, colour_wanted, cut
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress

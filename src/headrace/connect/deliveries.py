@@ -1,4 +1,4 @@
-"""What a look at a source finds, and what reading a delivery needs or refuses, as values."""
+"""Deliveries as values: what an observation of a source finds, and what reading a delivery needs or refuses."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Container
 import msgspec
 
 from headrace.lake import LakeColumn
+from headrace.model.errors import words_of
 
 
 class DeliveryPart(msgspec.Struct, frozen=True):
@@ -269,3 +270,41 @@ class CannotRead(Exception):
     def __init__(self, reason: str, *, line: int | None = None, code: str = "unreadable_delivery") -> None:
         super().__init__(reason)
         self.value = UnreadableFile(reason, line, code)
+
+
+# When a delivery arrived, as far as that can be known (SEMANTICS §3). Pure; integer microseconds
+# since 1970 UTC.
+
+
+def claimed_arrival(modified_us: int, now_us: int) -> int:
+    """What the file claims: its modification time; one that lies after the clock's now counts as now."""
+    return min(modified_us, now_us)
+
+
+def arrival(claimed_us: int, observed_us: int, last_unseen_us: int | None) -> int:
+    """min(observed, max(claimed, the last look that didn't see it)); without such a look the claim is all there is."""
+    latest_absence = claimed_us if last_unseen_us is None else max(claimed_us, last_unseen_us)
+    return min(observed_us, latest_absence)
+
+
+# Text from outside as messages may hold it: cut, and without control characters, so that
+# terminals and logs stay intact.
+
+PRINTABLE_CHARACTERS_MAX = 60
+
+
+def printable(text: object, limit: int = PRINTABLE_CHARACTERS_MAX) -> str:
+    """`text` in at most `limit` characters (then `…`), everything that isn't printable escaped."""
+    raw = str(text)
+    cut = "".join(char if char.isprintable() else _escaped_character(char) for char in raw[:limit])
+    return cut + "…" if len(raw) > limit else cut
+
+
+def first_line(error: Exception, path: str, limit: int = 160) -> str:
+    """The first line of an error's text without the path of our copy, which says nothing to a reader."""
+    text = str(error).replace(path, "the file").removeprefix("Invalid Input Error: ")
+    return printable((text.strip().splitlines() or [words_of(error)])[0], limit)
+
+
+def _escaped_character(char: str) -> str:
+    return char.encode("unicode_escape").decode("ascii")

@@ -1,7 +1,7 @@
-"""A look at a file source: which files match its pattern, which of them are new or changed, and which are still being written.
+"""Observation of a local file source: which files match its pattern, are new or changed, or still being written.
 
-Runs in the leader: it lists folders and reads file sizes and times. Contents are opened only where a file is seconds old,
-to see whether its end has been written. Names and links are hostile input: what leaves the project is refused.
+Runs in the leader: it lists folders and reads file sizes and times. It opens contents only where a file is seconds old,
+to see whether its end has been written. Names and links are hostile input: whatever leaves the project is refused.
 """
 
 from __future__ import annotations
@@ -9,20 +9,91 @@ from __future__ import annotations
 import os
 import stat
 import time
+import zlib
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from headrace.connect.deliveries import DeliveryPart, DetectedDelivery, Note, Observation, Settling
-from headrace.connect.kinds import routed
-from headrace.connect.pattern import KEY, Component, Pattern, compile_pattern, key_of, said_by
-from headrace.connect.settle import seconds_to_wait
-from headrace.connect.shown import shown
+from headrace.connect.connectors import is_routed_by_rows
+from headrace.connect.deliveries import DeliveryPart, DetectedDelivery, Note, Observation, Settling, printable
+from headrace.connect.patterns import KEY, Component, Pattern, compile_pattern, key_of, said_by
+from headrace.model.common_fields import KEY_CHARACTERS_MAX
 from headrace.model.errors import NotBuilt, UsageError
 from headrace.model.nodes import Grain, Source
-from headrace.model.partitions import KEY_CHARACTERS_MAX
-from headrace.model.required import join
+from headrace.model.partitions import join
+
+# Whether a file is still being written: a rule over its silence and its end. Nothing of a file is
+# parsed here.
+
+QUIET_SECONDS = 1.0
+"""A file whose end looks complete is taken after this much silence."""
+QUIET_LONG_SECONDS = 3.0
+"""Any other file is taken after this much, complete or not: reading it will say what is wrong with it."""
+FUTURE_SECONDS = 60.0
+"""A modification time further ahead than this isn't a clock that is a little off: the file counts as quiet."""
+GZIP_WHOLE_BYTES = 4 * 1024 * 1024
+"""Gzip files up to this size are decompressed to see whether they end; larger ones wait for the long silence."""
+ZIP_END_BYTES = 22 + 65_535
+
+
+def seconds_to_wait(path: Path, size_bytes: int, quiet_seconds: float) -> float:
+    """How many more seconds of silence `path` needs before it is taken; 0.0 if it is settled.
+
+    `quiet_seconds` is the real clock's now minus the file's modification time. The file is opened only in between.
+    """
+    if quiet_seconds >= QUIET_LONG_SECONDS or quiet_seconds < -FUTURE_SECONDS:
+        return 0.0
+    if not ends(path, size_bytes):
+        return QUIET_LONG_SECONDS - quiet_seconds
+    return max(0.0, QUIET_SECONDS - quiet_seconds)
+
+
+def ends(path: Path, size_bytes: int) -> bool:
+    """Whether the file's last bytes look like an end: a newline, Parquet's magic, a zip's directory, a gzip's trailer."""
+    if size_bytes == 0:
+        return False
+    try:
+        with path.open("rb") as file:
+            start = file.read(6)
+            if start.startswith(b"\x1f\x8b"):
+                return size_bytes <= GZIP_WHOLE_BYTES and _gzip_ends(start + file.read(GZIP_WHOLE_BYTES))
+            if start.startswith(b"\x28\xb5\x2f\xfd"):  # zstd: the end can't be told without reading all frames
+                return False
+            file.seek(max(0, size_bytes - ZIP_END_BYTES))
+            tail = file.read(ZIP_END_BYTES + 1)
+    except OSError:
+        return False
+    if start.startswith(b"PK\x03\x04"):
+        return _zip_ends(tail)
+    if start.startswith(b"PAR1"):
+        return size_bytes > 8 and tail.endswith(b"PAR1")
+    return tail.endswith((b"\n", b"\r"))
+
+
+def _zip_ends(tail: bytes) -> bool:
+    """Whether the directory's last record is there with its comment, and nothing after it."""
+    at = tail.rfind(b"PK\x05\x06")
+    return at >= 0 and len(tail) >= at + 22 and len(tail) == at + 22 + int.from_bytes(tail[at + 20 : at + 22], "little")
+
+
+def _gzip_ends(data: bytes) -> bool:
+    """Whether every member of `data` is whole, checksum included. Output is dropped as it comes, so a bomb costs time, not memory."""
+    budget = 64 * GZIP_WHOLE_BYTES
+    while data:
+        stream = zlib.decompressobj(wbits=31)
+        try:
+            while not stream.eof:
+                made = stream.decompress(data, 1 << 20)
+                budget -= len(made)
+                if budget < 0 or (not made and not stream.unconsumed_tail and not stream.eof):
+                    return False
+                data = stream.unconsumed_tail
+        except zlib.error:
+            return False
+        data = stream.unused_data.lstrip(b"\0")
+    return True
+
 
 WHOLE = "*"
 NOTES_MAX = 100
@@ -54,7 +125,7 @@ def observe(root: Path, source: Source, *, known: Mapping[str, tuple[int, int]],
     notes = _Notes()
     real_root = Path(os.path.realpath(root))
     marker = source.complete.marker
-    by_file = routed(source)
+    by_file = is_routed_by_rows(source)
     seen: dict[str, list[_Seen]] = {}
     for match in _matches(real_root, pattern, notes, had=bool(known)):
         if marker and match.path.endswith(marker):
@@ -92,11 +163,11 @@ class _Notes:
 
     def cannot_list(self, code: str, folder: str, why: str) -> None:
         """A folder's entries aren't known; of several, the first is told of."""
-        self.unlisted = self.unlisted or Note(code, shown(folder, 200), f"{shown(folder)} {why}")
+        self.unlisted = self.unlisted or Note(code, printable(folder, 200), f"{printable(folder)} {why}")
 
     def add(self, code: str, path: str, message: str) -> None:
         if len(self.kept) < NOTES_MAX:
-            self.kept.append(Note(code, shown(path, 200), message))
+            self.kept.append(Note(code, printable(path, 200), message))
             return
         self._more += 1
         last = Note(code, "", f"and {self._more:,} more files that aren't taken")
@@ -133,7 +204,7 @@ def _listed(root: Path, folder: str, notes: _Notes, *, had: bool) -> Iterator[os
     place = root / folder
     real = Path(os.path.realpath(place))
     if not real.is_relative_to(root):
-        notes.add("delivery_outside_project", folder, f"{shown(folder)} leads out of the project; nothing in it is taken")
+        notes.add("delivery_outside_project", folder, f"{printable(folder)} leads out of the project; nothing in it is taken")
         return
     try:
         with os.scandir(place) as entries:
@@ -155,17 +226,17 @@ def _file_behind(root: Path, source: Source, match: _Match, notes: _Notes) -> _S
     try:
         match.path.encode()
     except UnicodeEncodeError:
-        notes.add("delivery_name", match.path, f"{shown(match.path)}: the name isn't UTF-8")
+        notes.add("delivery_name", match.path, f"{printable(match.path)}: the name isn't UTF-8")
         return None
     if match.entry.is_symlink() and not Path(os.path.realpath(root / match.path)).is_relative_to(root):
-        notes.add("delivery_outside_project", match.path, f"{shown(match.path)} is a link that leads out of the project")
+        notes.add("delivery_outside_project", match.path, f"{printable(match.path)} is a link that leads out of the project")
         return None
     try:
         facts = match.entry.stat()
     except OSError:  # gone since it was listed, or a link to nothing
         return None
     if not stat.S_ISREG(facts.st_mode):
-        notes.add("delivery_not_a_file", match.path, f"{shown(match.path)} isn't a regular file")
+        notes.add("delivery_not_a_file", match.path, f"{printable(match.path)} isn't a regular file")
         return None
     partition = _named(source, match, notes)
     if partition is None:
@@ -180,11 +251,11 @@ def _named(source: Source, match: _Match, notes: _Notes) -> str | None:
     try:
         moment = _partition_of(date, grain, source.timezone or "UTC") if grain and "{date:" in files else ""
     except (ValueError, OverflowError, UsageError):
-        notes.add("delivery_date", match.path, f"{shown(match.path)}: there is no such {grain}")
+        notes.add("delivery_date", match.path, f"{printable(match.path)}: there is no such {grain}")
         return None
     key = match.parts.get("key", "")
     if KEY in files and (problem := unusable_key(key, source.partition.values)):
-        notes.add("delivery_key", match.path, f"{shown(match.path)}: {problem}")
+        notes.add("delivery_key", match.path, f"{printable(match.path)}: {problem}")
         return None
     return join(moment, key) or WHOLE
 
@@ -196,9 +267,9 @@ def unusable_key(key: str, values: tuple[str, ...] | None) -> str | None:
     if key == WHOLE:
         return "`*` means everything, and can't be a key"
     if len(key) > KEY_CHARACTERS_MAX:
-        return f"the key {shown(key, 20)} has {len(key):,} characters; at most {KEY_CHARACTERS_MAX:,} are one"
+        return f"the key {printable(key, 20)} has {len(key):,} characters; at most {KEY_CHARACTERS_MAX:,} are one"
     if values is not None and key not in values:
-        return f"{shown(key)} isn't one of the keys that `values` lists"
+        return f"{printable(key)} isn't one of the keys that `values` lists"
     return None
 
 
@@ -221,9 +292,9 @@ def _one_of(source: Source, candidates: list[_Seen], known: Mapping[str, tuple[i
     names = sorted(candidate.found.path for candidate in candidates)
     taken = [candidate for candidate in candidates if candidate.found.path in known]
     which = "the source" if candidates[0].found.partition == WHOLE else candidates[0].found.partition
-    listing = ", ".join(shown(name) for name in names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    listing = ", ".join(printable(name) for name in names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     left = "one is" if expected == 1 else f"{expected} are"
-    kept = f"; only {shown(taken[0].found.path)}, taken before, is read" if len(taken) == 1 else f"; none is taken until {left} left"
+    kept = f"; only {printable(taken[0].found.path)}, taken before, is read" if len(taken) == 1 else f"; none is taken until {left} left"
     notes.add("several_deliveries", names[0], f"{len(names)} files match for {which}, {expected} expected: {listing}{kept}")
     return taken if len(taken) == expected == 1 else []
 

@@ -1,10 +1,11 @@
-"""Files elsewhere as a source: `files: s3://bucket/landing/x_{date:%Y-%m-%d}.csv`, through fsspec.
+"""Remote files as a source: `files: s3://bucket/landing/x_{date:%Y-%m-%d}.csv`, through fsspec.
 
-A look lists the folders that the pattern names, as it does with local ones; a fetch copies one file to a temporary one.
+An observation lists the folders that the pattern names, as it does with local ones; a fetch copies one file to a temporary one.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,16 +14,126 @@ from typing import Any
 
 import msgspec
 
-from headrace.connect.deliveries import CannotRead, DetectedDelivery, Note, Observation
+from headrace.connect.connectors import Access, Fetched, Unavailable, connects
+from headrace.connect.deliveries import CannotRead, DetectedDelivery, Note, Observation, printable
 from headrace.connect.files import WHOLE, unusable_key
-from headrace.connect.keep import DELIVERY_BYTES_MAX
-from headrace.connect.kinds import Access, Fetched, Unavailable, connects
-from headrace.connect.pattern import KEY, Component, compile_pattern, key_of, said_by
-from headrace.connect.places import StorageLocation, opened, told
-from headrace.connect.shown import shown
-from headrace.model.errors import UsageError
+from headrace.connect.patterns import KEY, Component, compile_pattern, key_of, said_by
+from headrace.connect.raw_files import DELIVERY_BYTES_MAX
+from headrace.model.errors import HeadraceError, UsageError, message_of
+from headrace.model.locations import REMOTE_SCHEMES
 from headrace.model.nodes import Source
-from headrace.model.required import join
+from headrace.model.partitions import join
+from headrace.security.secrets import SecretMissing, Secrets
+
+# A folder of a remote file system: opened from a URL and a connection, with its errors as
+# `Unavailable`.
+
+_NOT_OPTIONS = ("type", "url", "description")
+_EXTRAS = {
+    "s3": "s3",
+    "s3a": "s3",
+    "gs": "gcs",
+    "gcs": "gcs",
+    "az": "azure",
+    "abfs": "azure",
+    "abfss": "azure",
+    "sftp": "sftp",
+    "ssh": "sftp",
+}
+_PARAMIKO = {"user": "username"}
+_S3_CONFIG = {"connect_timeout": 10, "read_timeout": 60, "retries": {"max_attempts": 3}}
+_DENIED = (
+    "NoCredentials",
+    "PartialCredentials",
+    "AuthenticationException",
+    "ClientAuthentication",
+    "BadHostKey",
+    "DefaultCredentials",
+    "RefreshError",
+)
+"""Parts of the names of errors that libraries raise where somebody isn't let in."""
+MESSAGE_CHARACTERS_MAX = 300
+
+
+class StorageLocation:
+    """A folder of a file system. `url` is how it is shown, and holds no secret."""
+
+    def __init__(self, filesystem: Any, path: str, url: str) -> None:
+        self.filesystem, self.url = filesystem, url
+        self._path = path
+
+    def entries(self, folder: str) -> list[dict[str, Any]]:
+        """What lies in a folder below; nothing where it isn't there."""
+        path = f"{self._path}/{folder}" if folder else self._path
+        try:
+            return [item for item in self.filesystem.ls(path, detail=True) if str(item["name"]).strip("/") != path.strip("/")]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def listed(self) -> None:
+        """Ask for the folder's entries. What isn't there is an error, as opposed to a source whose first file is still to come."""
+        try:
+            self.filesystem.ls(self._path, detail=False)
+        except (FileNotFoundError, NotADirectoryError):
+            raise Unavailable(f"there is no {printable(self.url, 200)}", code="configuration_error", transient=False) from None
+
+    def inside(self, url: str) -> str:
+        """The file system's path of a URL below this place."""
+        return f"{self._path}/{url.removeprefix(self.url).lstrip('/')}"
+
+
+def open_location(url: str, connection: Mapping[str, Any], secrets: Secrets) -> StorageLocation:
+    """The folder that a URL names. Raises what the file system's library raises; use it inside `told`."""
+    from fsspec.core import url_to_fs
+
+    scheme, _, rest = url.partition("://")
+    if scheme not in REMOTE_SCHEMES or "::" in url:
+        raise Unavailable(f"files can't be read from {printable(scheme)}://", code="configuration_error", transient=False)
+    options = {name: value for name, value in secrets.resolved(dict(connection)).items() if name not in _NOT_OPTIONS}
+    if scheme in ("s3", "s3a"):
+        options["config_kwargs"] = _S3_CONFIG | options.get("config_kwargs", {})
+        scheme = "s3"
+    options["skip_instance_cache"] = True
+    if scheme in ("sftp", "ssh"):  # what it is given goes to paramiko, which takes nothing else
+        options = {_PARAMIKO.get(name, name): int(value) if name == "port" else value for name, value in options.items()}
+    else:
+        options["use_listings_cache"] = False
+    filesystem, path = url_to_fs(f"{scheme}://{rest}", **options)
+    return StorageLocation(filesystem, str(path).rstrip("/"), url)
+
+
+@contextlib.contextmanager
+def errors_as_unavailable(where: str) -> Iterator[None]:
+    """What file systems raise, as Unavailable."""
+    try:
+        yield
+    except (Unavailable, CannotRead, SecretMissing):
+        raise
+    except Exception as error:  # noqa: BLE001 - each file system raises what its library raises
+        raise _refusal(where, error) from None
+
+
+def _refusal(where: str, error: Exception) -> Unavailable:
+    scheme = where.partition("://")[0]
+    text = f"{where}: {printable(message_of(error), MESSAGE_CHARACTERS_MAX)}"
+    if isinstance(error, ImportError):
+        hint = f"pip install 'headrace[{_EXTRAS[scheme]}]'" if scheme in _EXTRAS else str(error)
+        return Unavailable(f"{scheme}:// needs another package: {hint}", code="configuration_error", transient=False)
+    if isinstance(error, PermissionError) or any(name in type(error).__name__ for name in _DENIED) or _status(error) in (401, 403):
+        return Unavailable(text, code="access_denied", transient=False)
+    if isinstance(error, (ValueError, TypeError, HeadraceError)):
+        return Unavailable(text, code="configuration_error", transient=False)
+    return Unavailable(text)
+
+
+def _status(error: Exception) -> int | None:
+    for name in ("status", "code", "status_code"):
+        if isinstance(result := getattr(error, name, None), int):
+            return result
+    return None
+
+
+# The source itself.
 
 FILES_MAX = 100_000
 """Files that one look takes notice of."""
@@ -52,7 +163,7 @@ class Filesystems:
     def observe(self, access: Access, wanted: Sequence[str], known: Mapping[str, tuple[str, str]]) -> Observation:  # noqa: ARG002
         """See `Kind.look`."""
         source, notes = access.source, list[Note]()
-        with told(_shown(source)):
+        with errors_as_unavailable(_shown(source)):
             place, components = _place(access)
             files = list(_below(place, "", components, {}))
         results: dict[str, list[DetectedDelivery]] = {}
@@ -69,7 +180,7 @@ class Filesystems:
         name = delivery.path.rpartition("/")[2]
         target = access.temporary / uuid.uuid4().hex
         try:
-            with told(_shown(access.source)):
+            with errors_as_unavailable(_shown(access.source)):
                 place, _ = _place(access)
                 path = place.inside(delivery.path)
                 self._expect(place, path, delivery)
@@ -87,16 +198,16 @@ class Filesystems:
         if now.size > DELIVERY_BYTES_MAX:
             raise CannotRead(f"{now.size:,} bytes; a delivery holds at most {DELIVERY_BYTES_MAX:,}", code="delivery_too_large")
         if now.version != delivery.version:
-            raise Unavailable(f"{shown(delivery.path, 200)} changed since it was found; the next look sees what it became")
+            raise Unavailable(f"{printable(delivery.path, 200)} changed since it was found; the next look sees what it became")
 
 
 def _expect_size(delivery: DetectedDelivery, came: int) -> None:
     if delivery.size_bytes not in (-1, came):
-        raise Unavailable(f"{shown(delivery.path, 200)} broke off: {came:,} of {delivery.size_bytes:,} bytes came")
+        raise Unavailable(f"{printable(delivery.path, 200)} broke off: {came:,} of {delivery.size_bytes:,} bytes came")
 
 
 def _shown(source: Source) -> str:
-    return shown(source.files or "", 200)
+    return printable(source.files or "", 200)
 
 
 def _place(access: Access) -> tuple[StorageLocation, tuple[Component, ...]]:
@@ -110,7 +221,7 @@ def _place(access: Access) -> tuple[StorageLocation, tuple[Component, ...]]:
     while fixed < len(pattern.components) - 1 and pattern.components[fixed].fixed is not None:
         fixed += 1
     folders = [str(component.fixed) for component in pattern.components[:fixed]]
-    return opened("/".join([f"{scheme}://{host}", *folders]), access.connection, access.secrets), pattern.components[fixed:]
+    return open_location("/".join([f"{scheme}://{host}", *folders]), access.connection, access.secrets), pattern.components[fixed:]
 
 
 def _below(place: StorageLocation, folder: str, components: tuple[Component, ...], parts: dict[str, str]) -> Iterator[_Listed]:
@@ -127,7 +238,7 @@ def _below(place: StorageLocation, folder: str, components: tuple[Component, ...
             yield _listed(entry, path, said)
         if count >= FILES_MAX:
             raise Unavailable(
-                f"{shown(folder or place.url)} holds more than {FILES_MAX:,} files", code="configuration_error", transient=False
+                f"{printable(folder or place.url)} holds more than {FILES_MAX:,} files", code="configuration_error", transient=False
             )
 
 
@@ -161,10 +272,10 @@ def _key(source: Source, file: _Listed, notes: list[Note]) -> str | None:
     try:
         moment = key_of(date, grain, source.timezone or "UTC") if grain else ""
     except (ValueError, OverflowError, UsageError):
-        notes.append(Note("delivery_date", shown(file.path, 200), f"{shown(file.path)}: there is no such {grain}"))
+        notes.append(Note("delivery_date", printable(file.path, 200), f"{printable(file.path)}: there is no such {grain}"))
         return None
     if KEY in (source.files or "") and (problem := unusable_key(key, source.partition.values)):
-        notes.append(Note("delivery_key", shown(file.path, 200), f"{shown(file.path)}: {problem}"))
+        notes.append(Note("delivery_key", printable(file.path, 200), f"{printable(file.path)}: {problem}"))
         return None
     return join(moment, key) or WHOLE
 
@@ -185,7 +296,7 @@ def _one(candidates: list[DetectedDelivery], known: tuple[str, str] | None, note
     if len(candidates) == 1:
         return candidates[0]
     taken = [candidate for candidate in candidates if known is not None and candidate.path == known[0]]
-    names = " and ".join(shown(candidate.path.rpartition("/")[2]) for candidate in candidates[:2])
+    names = " and ".join(printable(candidate.path.rpartition("/")[2]) for candidate in candidates[:2])
     text = f"{names} are both for {candidates[0].partition}; {'the first that came stays' if taken else 'none of them is taken'}"
-    notes.append(Note("several_deliveries", shown(candidates[0].path, 200), text))
+    notes.append(Note("several_deliveries", printable(candidates[0].path, 200), text))
     return taken[0] if taken else None

@@ -13,18 +13,24 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from headrace.connect.deliveries import CannotRead, DetectedDelivery, Note, Observation
-from headrace.connect.http_body import FETCH_SECONDS_MAX, body_of
-from headrace.connect.http_client import HttpClient, HttpNotFound
-from headrace.connect.http_paging import HttpPage, Pages, Position
-from headrace.connect.http_rate import NotYet
-from headrace.connect.http_records import in_utf8, records_in
-from headrace.connect.http_request import HttpRequest, Spec, for_interval, resolved, spec_of
-from headrace.connect.http_resume import FetchProgress, PageCache, hash_of
-from headrace.connect.http_streaming import records_of_stream
-from headrace.connect.keep import DELIVERY_BYTES_MAX
-from headrace.connect.kinds import Access, Fetched, Unavailable, connects
-from headrace.connect.shown import shown
+from headrace.connect.connectors import Access, Fetched, Unavailable, connects
+from headrace.connect.deliveries import CannotRead, DetectedDelivery, Note, Observation, printable
+from headrace.connect.http_client import FETCH_SECONDS_MAX, HttpClient, HttpNotFound, NotYet, body_of
+from headrace.connect.http_records import in_utf8, records_in, records_of_stream
+from headrace.connect.http_requests import (
+    FetchProgress,
+    HttpPage,
+    HttpRequest,
+    PageCache,
+    Pages,
+    Position,
+    Spec,
+    first_request,
+    for_interval,
+    hash_of,
+    spec_of,
+)
+from headrace.connect.raw_files import DELIVERY_BYTES_MAX
 
 if TYPE_CHECKING:
     import httpx
@@ -64,7 +70,7 @@ class Http:
         spec = spec_of(access.source)
         deadline = time.monotonic() + LOOK_SECONDS
         asked = 0
-        with HttpClient(access, spec, resolved(spec, access), LOOK_PATIENCE) as server:
+        with HttpClient(access, spec, first_request(spec, access), LOOK_PATIENCE) as server:
             for key in _in_turn(wanted):
                 if asked and time.monotonic() + 2 * server.timeout > deadline:
                     break
@@ -85,7 +91,7 @@ class Http:
     def fetch(self, access: Access, delivery: DetectedDelivery) -> Fetched:
         """All pages of one interval, as one file."""
         spec = for_interval(spec_of(access.source), access.source, delivery.partition)
-        request = resolved(spec, access)
+        request = first_request(spec, access)
         access.temporary.mkdir(parents=True, exist_ok=True)
         target = access.temporary / f"{uuid.uuid4().hex}.fetched"
         try:
@@ -138,7 +144,7 @@ def _looked(access: Access, server: HttpClient, spec: Spec, key: str, version: s
     now = access.now_us
     if spec.method != "GET":  # a query that is posted costs as much as its answer
         return DetectedDelivery(access.source.name, key, path, -1, now)
-    pages = Pages(spec.page, resolved(spec, access))
+    pages = Pages(spec.page, first_request(spec, access))
     try:
         with server.asked(pages.first(), _conditions(version)) as response:
             if response.status_code == 304:
@@ -319,7 +325,7 @@ def _ending(response: httpx.Response, spec: Spec, access: Access) -> str:
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     by_url = "".join(PurePosixPath(unquote(urlsplit(spec.url).path)).suffixes[-2:]).lower()
     if kind == "text/html" and not by_url.endswith((".html", ".htm")):
-        raise Unavailable(f"{shown(spec.url, 300)} answers with a web page where data is expected")
+        raise Unavailable(f"{printable(spec.url, 300)} answers with a web page where data is expected")
     if spec.page or spec.records:
         return ""
     if kind in _ENDINGS:
@@ -329,7 +335,7 @@ def _ending(response: httpx.Response, spec: Spec, access: Access) -> str:
         return ".json" if "json" in access.source.connector else ""
     if kind in _UNKNOWN_TYPES:
         return _by_url(by_url)
-    raise CannotRead(f"the answer is {shown(kind)}, which can't be read as a table")
+    raise CannotRead(f"the answer is {printable(kind)}, which can't be read as a table")
 
 
 def _by_url(ending: str) -> str:

@@ -1,16 +1,18 @@
-"""A conversation with one server: what its answers mean, what may be tried again, and where it may send us.
-
-What is raised names the declared URL, in which secrets are references; the one that was asked, and an exception's own words, may hold them.
-"""
+"""A conversation with one HTTP server: rate, body, retries and redirects."""
 
 from __future__ import annotations
 
 import email.utils
+import fcntl
+import hashlib
 import logging
+import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import urlsplit
@@ -18,16 +20,170 @@ from urllib.parse import urlsplit
 import msgspec
 
 from headrace import __version__
-from headrace.connect.http_body import FETCH_SECONDS_MAX
-from headrace.connect.http_rate import WAIT_SECONDS_MAX, RateLimiter, utc_after
-from headrace.connect.http_request import HttpRequest, Spec, on_same_server
-from headrace.connect.kinds import Access, Unavailable
-from headrace.connect.shown import shown
+from headrace.connect.connectors import Access, Unavailable
+from headrace.connect.deliveries import CannotRead, printable
+from headrace.connect.http_requests import HttpRequest, Spec, on_same_server
+from headrace.connect.raw_files import UnpackLimits
+from headrace.model.connectors import rate_of
 from headrace.model.errors import words_of
+from headrace.model.intervals import from_us
 from headrace.model.times import parse_duration
+from headrace.store.lease import this_process
 
 if TYPE_CHECKING:
     import httpx
+
+
+# The rate of requests to a server: one gate per server, in a file, so that all workers together
+# respect it.
+
+WAIT_SECONDS_MAX = 30.0
+"""A worker waits at most so long for its turn (and four turns of a slow rate); what takes longer is left to another attempt."""
+AWAY_SECONDS_MAX = 86_400.0
+"""The longest that a server (or a clock that was set back) can keep us away, whatever it asks for."""
+THROTTLED_SECONDS_MAX = 3600.0
+"""A server that asks for a longer pause isn't there, as far as who waits for its data is concerned."""
+
+
+def utc_after(now_us: int, seconds: float) -> str:
+    """The time `seconds` after the store's now, for texts that are kept: "in 5 s" would soon be false."""
+    return f"{from_us(now_us + int(seconds * 1_000_000), 'UTC'):%Y-%m-%d %H:%M:%S} UTC"
+
+
+class NotYet(Unavailable):
+    """Its turn is too far away. `own`: by the declared rate, as far as can be told."""
+
+    own = False
+
+
+class RateLimiter:
+    """`folder` is the same for all workers; `rate` as declared (`5/s`), None for as often as one likes; `time_after` says the time a
+    number of seconds from now, as `utc_after`; `patience` (seconds) is how long `wait` may take, None for what a fetch has."""
+
+    def __init__(self, folder: Path, url: str, rate: str | None, time_after: Callable[[float], str], patience: float | None = None) -> None:
+        server = urlsplit(url)
+        name = hashlib.sha256(f"{server.scheme}://{server.hostname}:{server.port}".encode()).hexdigest()[:32]
+        self._path = folder / name
+        parsed = rate_of(rate) if rate else None
+        self._time_after = time_after
+        self._gap = parsed[1] / parsed[0] if parsed else 0.0
+        self._patience = min(AWAY_SECONDS_MAX, WAIT_SECONDS_MAX + 4 * self._gap) if patience is None else patience
+
+    def wait(self) -> None:
+        """Take the next turn. Raises NotYet where that is too far away."""
+        if not self._gap and not self._path.exists():
+            return
+        wait = self._turn()
+        if wait > self._patience:
+            text = f"the server may be asked again from {self._time_after(wait)} on (it said so, or `rate_limit` does)"
+            refusal = NotYet(text, retry_after=wait, throttled=True)
+            refusal.own = bool(self._gap)
+            raise refusal
+        time.sleep(wait)
+
+    def close(self, seconds: float) -> None:
+        """Nobody asks for so long: the server said so."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with _Locked(self._path) as held:
+            held.write(max(held.seconds_left(), min(seconds, AWAY_SECONDS_MAX)))
+
+    def _turn(self) -> float:
+        """Seconds until the turn that was taken; one too far away isn't taken."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with _Locked(self._path) as held:
+            wait = min(max(held.seconds_left(), 0.0), AWAY_SECONDS_MAX)
+            if wait <= self._patience:
+                held.write(wait + self._gap)
+            return wait
+
+
+class _Locked:
+    """The file, held alone: a time as text, by the clock of its machine that never jumps and by the wall clock. The latter counts
+    where another machine wrote it, or this one before it was restarted."""
+
+    def __init__(self, path: Path) -> None:
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def __enter__(self) -> Self:
+        fcntl.flock(self._fd, fcntl.LOCK_EX)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._fd)
+
+    def seconds_left(self) -> float:
+        """Until the time; less than 0 once it is over."""
+        try:
+            steady, wall, machine = os.pread(self._fd, 400, 0).decode().split(" ", 2)
+            if machine and machine == this_process().machine:
+                return float(steady) - time.monotonic()
+            return float(wall) - time.time()
+        except ValueError:
+            return 0.0
+
+    def write(self, seconds: float) -> None:
+        """The time is `seconds` away."""
+        text = f"{time.monotonic() + seconds:.6f} {time.time() + seconds:.6f} {this_process().machine}"
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, text.encode(), 0)
+
+
+# The bytes of one response: unpacked within bounds, refused where they break off.
+
+CHUNK_BYTES = 1 << 18
+FETCH_SECONDS_MAX = 3600.0
+"""A body that is still dripping after an hour is given up."""
+_GZIP = 16 + zlib.MAX_WBITS
+
+
+def body_of(response: httpx.Response, bytes_max: int, *, deadline: float) -> Iterator[bytes]:
+    """The body in pieces of at most CHUNK_BYTES. Raises CannotRead for too much, Unavailable for half of it; `httpx` errors pass."""
+    packed, made = 0, 0
+    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    for chunk in _unpacked(response.iter_raw(CHUNK_BYTES), encoding):
+        packed, made = response.num_bytes_downloaded, made + len(chunk)
+        UnpackLimits(bytes_max=bytes_max).check(made, packed)
+        if time.monotonic() > deadline:
+            raise Unavailable(f"the answer wasn't complete after {FETCH_SECONDS_MAX:.0f} s")
+        yield chunk
+
+
+def _unpacked(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
+    if encoding in ("identity", ""):
+        yield from chunks
+    elif encoding in ("gzip", "x-gzip"):
+        yield from _gunzipped(chunks)
+    else:
+        raise CannotRead(f"the answer is encoded as {printable(encoding)}, which wasn't asked for; gzip and plain can be read")
+
+
+def _gunzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """A few packed bytes may be gigabytes: they are unpacked piece by piece."""
+    stream = zlib.decompressobj(_GZIP)
+    begun = False
+    for chunk in chunks:
+        data = chunk
+        while data:
+            begun = True
+            try:
+                piece = stream.decompress(data, CHUNK_BYTES)
+            except zlib.error as error:
+                raise CannotRead(f"the answer says that it is packed by gzip, and isn't ({printable(error)})") from error
+            if piece:
+                yield piece
+            data = stream.unconsumed_tail
+            if stream.eof:
+                data, stream = stream.unused_data, zlib.decompressobj(_GZIP) if stream.unused_data else stream
+    while begun and not stream.eof:  # what the last call held back
+        piece = stream.decompress(stream.unconsumed_tail, CHUNK_BYTES)
+        if piece:
+            yield piece
+        elif not stream.eof:
+            raise Unavailable("the answer breaks off in the middle of what gzip packed")
+
+
+# What a server's responses mean, which requests may be retried, and which redirects may be
+# followed.
 
 REDIRECTS_MAX = 5
 BACKOFF_SECONDS = 0.5
@@ -61,7 +217,7 @@ class HttpClient:
 
         for name in ("httpx", "httpcore"):  # their lines hold URLs and headers
             logging.getLogger(name).setLevel(logging.CRITICAL)
-        self.shown = shown(spec.url, 300)
+        self.shown = printable(spec.url, 300)
         self._waited = 0.0
         """Seconds that the server asked for since its last answer."""
         self._retries, self._secrets = spec.retries, access.secrets
@@ -199,7 +355,7 @@ class HttpClient:
 
     def _said(self, text: object) -> str:
         """What somebody else wrote. A server may repeat what it was asked with: that goes before anything is cut."""
-        return shown(self._secrets.scrubbed(str(text)), 120)
+        return printable(self._secrets.scrubbed(str(text)), 120)
 
 
 def _read_small(response: httpx.Response) -> None:

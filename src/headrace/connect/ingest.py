@@ -1,8 +1,9 @@
-"""From a kept file to a SELECT that the lake can stage, or to what is wrong with it. Runs in a worker.
+"""From a stored file to a SELECT that the lake can stage, or to what is wrong with the file. Runs in a worker.
 
-The order of an ingestion: `keep` (raw bytes by content) → `prepare` (this module) → `lake.staging.stage(…, prepared.select_sql, …)`
-→ where staging raises a DuckDB error, `explain_error` → `prepared.discard()` in any case. `prepare` reads the header and, with a
-pinned schema, nothing else: broken rows and bad values come up when the SELECT is executed.
+The order of an ingestion: `raw_files.store_raw` (raw bytes by content) → `prepare` (this module) →
+`lake.staging.stage(…, prepared.select_sql, …)` → where staging raises a DuckDB error, `explain_error` →
+`prepared.discard()` in any case. `prepare` reads the header and, with a pinned schema, nothing else: broken rows and bad
+values come up when the SELECT is executed.
 """
 
 from __future__ import annotations
@@ -15,25 +16,29 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from headrace.connect import apart
-from headrace.connect.adapting import Adapt, Adapted, about_the_machine, can_be_read, computed, extended, renamed, with_names
-from headrace.connect.deliveries import (
-    CannotRead,
-    Drift,
-    Format,
-    SourceSchema,
-    TypeDrift,
-    UnreadableFile,
-)
-from headrace.connect.encodings import mislabelled, other_encoding
+from headrace.connect import parser_process
+from headrace.connect.deliveries import CannotRead, Drift, Format, SourceSchema, TypeDrift, UnreadableFile, first_line, printable
 from headrace.connect.formats.registry import FileHeader, FormatReader, reader, readers
-from headrace.connect.headers import listed, unlike
-from headrace.connect.learn import wider
-from headrace.connect.lessons import DeliverySchema, almost_typed, lesson_of
-from headrace.connect.mistaken import another_thing
-from headrace.connect.shown import first_line, shown
-from headrace.connect.unpack import OLE, ZIP, Opened, UnpackLimits, is_workbook, open_readable
-from headrace.connect.widening import TEXT, agreed, as_promised
+from headrace.connect.headers import header_drift, listed, other_document
+from headrace.connect.raw_files import OLE, ZIP, Opened, UnpackLimits, is_workbook, open_readable
+from headrace.connect.schemas import (
+    TEXT,
+    Adapt,
+    Adapted,
+    DeliverySchema,
+    about_the_machine,
+    agreed,
+    almost_typed,
+    as_promised,
+    can_be_read,
+    computed,
+    extended,
+    lesson_of,
+    renamed,
+    with_names,
+)
+from headrace.connect.text_files import mislabelled, other_encoding
+from headrace.connect.type_inference import wider_type
 from headrace.lake import LakeColumn
 from headrace.lake.sqltext import quote
 from headrace.lake.types import UnsupportedType
@@ -41,6 +46,7 @@ from headrace.model.nodes import ContractColumn
 
 if TYPE_CHECKING:
     import duckdb
+
 
 UNMISTAKABLE = {"parquet", "excel", "xml", "fixed_width"}
 """Kinds of files that no other kind's reader should try."""
@@ -207,8 +213,8 @@ def prepare_all(files: Sequence[tuple[Path, str]], *, pinned: SourceSchema | Non
 def _of_file(drift: Drift | TypeDrift | UnreadableFile, name: str) -> Drift | TypeDrift | UnreadableFile:
     """The same, with the name of the file that it is about."""
     if isinstance(drift, Drift):
-        return msgspec.structs.replace(drift, detail=f"{shown(name, 200)}: {drift.detail}")
-    return msgspec.structs.replace(drift, reason=f"{shown(name, 200)}: {drift.reason}")
+        return msgspec.structs.replace(drift, detail=f"{printable(name, 200)}: {drift.detail}")
+    return msgspec.structs.replace(drift, reason=f"{printable(name, 200)}: {drift.reason}")
 
 
 def _explained_part(error: Exception, prepared: PreparedDelivery, connection: duckdb.DuckDBPyConnection) -> TypeDrift | UnreadableFile:
@@ -261,12 +267,12 @@ def _other_kind(result: str, pinned: str, name: str) -> Drift | None:
     """A drift where the file is of another kind than the pinned one, and one of the two can't be mistaken."""
     if result == pinned or not UNMISTAKABLE & {result, pinned}:
         return None
-    return Drift(detail=f"the format is {result}, {pinned} is pinned ({shown(name)})")
+    return Drift(detail=f"the format is {result}, {pinned} is pinned ({printable(name)})")
 
 
 def _unfolded(kind: FormatReader, opened: Opened, temporary: Path, bounds: UnpackLimits, pinned: SourceSchema | None) -> Opened:
     """What the kind reads, made of `opened`, which then goes."""
-    unfold = partial(apart.PARSER.unfold, kind.kind) if kind.kind in apart.KINDS else kind.unfold
+    unfold = partial(parser_process.PARSER.unfold, kind.kind) if kind.kind in parser_process.KINDS else kind.unfold
     made = unfold(opened, temporary, bounds, pinned)
     if made.path != opened.path:
         opened.discard()
@@ -289,7 +295,7 @@ def _prepared(
         if (drift := _format_drift(kind, connection, opened, pinned, adapt)) is not None:
             return drift
         if kind.kind == "csv" and {*header.names}.isdisjoint(pinned.names):
-            return another_thing(opened.path, pinned) or meant
+            return other_document(opened.path, pinned) or meant
         return meant
     results, header = header.names, renamed(header, meant.names)
     schema = extended(kind, connection, opened, pinned, header, meant.added)
@@ -311,7 +317,7 @@ def _meant(header: FileHeader, pinned: SourceSchema, adapt: Adapt | None) -> Ada
         return Adapted({})
     if adapt is not None:
         return adapt(header)
-    return unlike(header, pinned) or Adapted({name: name for name in header.names})
+    return header_drift(header, pinned) or Adapted({name: name for name in header.names})
 
 
 def _counted(header: FileHeader, rows: int | None) -> FileHeader:
@@ -493,7 +499,7 @@ def _rereading(
     now = {name: column.type for name, column in zip(prepared.header.names, shown_now.columns, strict=False)}
     bad = {column.column for column in drift.columns}
     types = {
-        column.name: wider(column.type, now.get(column.name, "VARCHAR")) if column.name in bad else column.type
+        column.name: wider_type(column.type, now.get(column.name, "VARCHAR")) if column.name in bad else column.type
         for column in prepared.schema.columns
     }
     columns = tuple(LakeColumn(column.name, types[column.name], column.id) for column in prepared.schema.columns)

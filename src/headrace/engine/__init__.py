@@ -1,5 +1,5 @@
 """Bodies: runs SQL, Python and commands over published files, and measures what they cost."""
 
-from headrace.engine.bodies import AttemptScope, BodyError, ErrorKind, InputData, Measures
+from headrace.engine.attempts import AttemptScope, BodyError, ErrorKind, InputData, Measures
 
 __all__ = ["AttemptScope", "BodyError", "ErrorKind", "InputData", "Measures"]

@@ -1,7 +1,9 @@
-"""DuckDB parses and binds statements over empty inputs: what can't run in any partition is known before the first one.
+"""Binds statements with DuckDB over empty inputs.
 
-`python -m headrace.engine.binding` is a worker process for `operations.binding`, which may not load DuckDB: framed msgpack
-(`plan.worker`) on standard input and output. Its session reaches no file and no network, and nothing is executed in it.
+A statement that can't run in any partition is found before the first run.
+
+`python -m headrace.engine.binding` is the worker process of `operations.binding`, which may not load DuckDB: framed msgpack
+(`plan.worker`) on standard input and output. Its session can't open files or the network, and no statement is executed in it.
 """
 
 from __future__ import annotations
@@ -22,10 +24,9 @@ import msgspec
 
 from headrace.engine.failures import shortened
 from headrace.engine.macros import faults
-from headrace.lake.session import DuckDBSession
+from headrace.lake.session import DuckDBSession, without_semicolons
 from headrace.lake.sqltext import literal, quote
-from headrace.lake.statements import without_semicolons
-from headrace.plan.binding import Bind, BindResult, Prepare, Request, SelectStatement, StatementTable
+from headrace.plan.schemas import Bind, BindRequest, BindResult, Prepare, SelectStatement, StatementTable
 from headrace.plan.worker import receive, send
 
 _MEMORY_MAX_BYTES = 512 * 2**20
@@ -241,7 +242,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; closing the input ends this process
-    decoder: msgspec.msgpack.Decoder[Prepare | Bind] = msgspec.msgpack.Decoder(Request)
+    decoder: msgspec.msgpack.Decoder[Prepare | Bind] = msgspec.msgpack.Decoder(BindRequest)
     binder: Binder | None = None
     folder = Path(sys.argv[1])
     with DuckDBSession(folder, threads=1, memory_max_bytes=_MEMORY_MAX_BYTES) as session:

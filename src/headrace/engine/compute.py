@@ -1,6 +1,6 @@
-"""One attempt at an asset, from its inputs to a staged file: runs the body, stages what it gives, measures.
+"""One attempt at an asset, from its inputs to a staged file: run its code, stage, measure.
 
-Auditing is a step of its own (`run/steps`), since this room doesn't know `quality`.
+The audit is a separate step (`runtime.steps`), because the engine doesn't import `quality`.
 """
 
 from __future__ import annotations
@@ -9,36 +9,143 @@ import contextlib
 import shutil
 import uuid
 from collections.abc import Hashable, Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 import msgspec
 
-from headrace.engine import command, outputs
-from headrace.engine.bodies import BodyError, ErrorKind, Measures
+from headrace.engine import command
+from headrace.engine.attempts import MEMORY_HINT, AttemptScope, BodyError, BodyTask, DataFolders, ErrorKind, InputData, Measures
 from headrace.engine.failures import BodyFailed, failed, is_out_of_memory, kind_of, of_duckdb, shortened, without_advice
-from headrace.engine.limits import MEMORY_HINT
 from headrace.engine.logs import LogFile
 from headrace.engine.macros import defined
-from headrace.engine.measure import Meter, rows_and_bytes
-from headrace.engine.sql import composed_of, located
-from headrace.engine.tasks import BodyTask, DataFolders
+from headrace.engine.processes import Meter, rows_and_bytes
 from headrace.faults import FaultPoint, reached
 from headrace.lake import FileRef, LakeTable, Replacement, StagedFile
-from headrace.lake.folders import folder_of
-from headrace.lake.inlining import tables_in
 from headrace.lake.merging import stage_merge
-from headrace.lake.routing import bounds_of, key_expression
-from headrace.lake.schema import CodeTypes, ValueMismatch
-from headrace.lake.staging import KeyExpression, Partition, SchemaMismatch, stage
+from headrace.lake.row_routing import bounds_of, key_expression
+from headrace.lake.schema import CodeTypes, SchemaMismatch, ValueMismatch
+from headrace.lake.session import without_semicolons
+from headrace.lake.sqltext import quote, source_sql, tables_in
+from headrace.lake.staging import KeyExpression, Partition, stage
+from headrace.lake.tables import folder_of
 from headrace.lake.types import UnsupportedType
 from headrace.model import CommandBody, Grain, HeadraceError, LakeError, PythonBody, SqlBody
-from headrace.sql.type_names import canonical
-from headrace.sql.values import UNKNOWN
+from headrace.sql.values import UNKNOWN, canonical_type
 
 if TYPE_CHECKING:
     from headrace.lake.session import DuckDBSession
+
+
+# SQL assets: the user's SELECT over its inputs. Values are bound by name; none is pasted into the
+# text.
+
+_UNBOUND = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException)
+"""What doesn't depend on rows: an asset's inputs have the same columns in each of its partitions."""
+SELF = "__self__"
+"""What `$self` is called in the statement: the asset's own rows before this partition."""
+
+
+class Composed(msgspec.Struct, frozen=True):
+    """A statement to run, and where in it the user's text begins."""
+
+    text: str
+    parameters: dict[str, Any]
+    lines_before: int
+
+
+def compose(task: BodyTask) -> tuple[str, dict[str, Any]]:
+    """The SELECT as it runs, and the values of the parameters that it uses. Raises `BodyFailed`."""
+    composed = composed_of(task)
+    return composed.text, composed.parameters
+
+
+def composed_of(task: BodyTask) -> Composed:
+    """As `compose`, with what is needed to say where an error is. Raises `BodyFailed`."""
+    body = task.body
+    assert isinstance(body, SqlBody)
+    text = without_semicolons(task.sql if task.sql is not None else body.text)
+    parameters = _bound(text, task.scope, body)
+    inputs = ", ".join(f"{quote(_name(each, task.scope))} AS NOT MATERIALIZED ({source_sql(each)})" for each in task.inputs)
+    before = (f"WITH {inputs} " if inputs else "") + "SELECT * FROM (\n"
+    return Composed(f"{before}{text}\n)", parameters, before.count("\n"))
+
+
+def located(error: duckdb.Error, body: SqlBody, lines_before: int) -> Exception:
+    """DuckDB's error as the body's, at the line of the user's file."""
+    failure = of_duckdb(error, file=body.file, first_line=body.line, lines_before=lines_before)
+    if not isinstance(error, _UNBOUND):
+        return failure
+    return BodyFailed(msgspec.structs.replace(failure.error, everywhere=True))
+
+
+def _name(data: InputData, scope: AttemptScope) -> str:
+    return SELF if data.name == scope.asset else data.name
+
+
+def _bound(text: str, scope: AttemptScope, body: SqlBody) -> dict[str, Any]:
+    """Exactly the parameters that the text uses: DuckDB refuses others."""
+    try:
+        statements = duckdb.extract_statements(text)
+    except duckdb.Error as error:
+        raise located(error, body, 0) from error
+    if len(statements) != 1:
+        raise failed(
+            f"a body is one statement, this has {len(statements)}", file=body.file, line=body.line, code="body_failed", everywhere=True
+        )
+    available = {name.lower(): value for name, value in {**scope.parameters, **partition_values(scope)}.items()}
+    used = statements[0].named_parameters
+    for name in sorted(used):
+        if name.lower() not in available:
+            raise _unknown(name, available, body)
+    return {name: available[name.lower()] for name in used}
+
+
+def partition_values(scope: AttemptScope) -> dict[str, Any]:
+    """`partition_start` and `partition_end`: local dates for days and coarser, instants for hours, none for data that isn't cut by time;
+    `partition_key` of data that is cut by a key."""
+    key = {"partition_key": scope.data_key} if scope.data_key is not None else {}
+    if scope.grain is None or scope.start is None or scope.end is None:
+        return key
+    start, end = datetime.fromisoformat(scope.start), datetime.fromisoformat(scope.end)
+    if scope.grain == Grain.HOUR:
+        return {"partition_start": start, "partition_end": end, **key}
+    return {"partition_start": start.date(), "partition_end": end.date(), **key}
+
+
+def _unknown(name: str, available: dict[str, Any], body: SqlBody) -> Exception:
+    if name.lower() in ("partition_start", "partition_end"):
+        return failed(
+            f"${name} has no value: the asset isn't partitioned by time",
+            file=body.file,
+            line=body.line,
+            code="body_failed",
+            everywhere=True,
+            hint="give it `partition: day` or another grain",
+        )
+    if name.lower() == "partition_key":
+        return failed(
+            "$partition_key has no value: the asset isn't cut by a key",
+            file=body.file,
+            line=body.line,
+            code="body_failed",
+            everywhere=True,
+            hint="give it `partition: {key: region}`",
+        )
+    known = ", ".join(f"${each}" for each in sorted(available)) or "none"
+    return failed(
+        f"${name} has no value",
+        file=body.file,
+        line=body.line,
+        code="body_failed",
+        everywhere=True,
+        hint=f"name it under `parameters:` of the asset or the project (known: {known})",
+    )
+
+
+# An attempt in SQL, Python or a command. A failed attempt leaves no file behind.
 
 
 class AssetOutput(msgspec.Struct, frozen=True):
@@ -64,7 +171,7 @@ def compute(task: BodyTask, session: DuckDBSession, folders: DataFolders, *, log
     except BodyFailed as failure:
         failure.measures = meter.measures(rows_in=rows_in, bytes_in=bytes_in, rows_out=0, bytes_out=0)
         raise
-    rows_out, bytes_out = _made(produced)
+    rows_out, bytes_out = _rows_and_bytes(produced)
     return msgspec.structs.replace(
         produced, measures=meter.measures(rows_in=rows_in, bytes_in=bytes_in, rows_out=rows_out, bytes_out=bytes_out)
     )
@@ -81,7 +188,7 @@ def _read_in(task: BodyTask, session: DuckDBSession) -> tuple[int, int]:
         ) from error
 
 
-def _made(produced: AssetOutput) -> tuple[int, int]:
+def _rows_and_bytes(produced: AssetOutput) -> tuple[int, int]:
     if produced.staged is not None:
         return produced.staged.rows, produced.staged.size_bytes
     return 0, sum(file["size"] for file in produced.manifest or ())
@@ -95,7 +202,7 @@ def _table(task: BodyTask, session: DuckDBSession, folders: DataFolders, meter: 
             return AssetOutput(Measures())
         if log is not None and log.redactor is not None and log.redactor.hides:
             with _placed(task.body):
-                outputs.columns_hold_no_secret(session, given[0], log.redactor)
+                command.columns_hold_no_secret(session, given[0], log.redactor)
         return _staged(task, session, *given)
 
 
@@ -131,7 +238,7 @@ def code_types(task: BodyTask) -> CodeTypes | None:
     """How types that a Python function or a command shows become the table's; None for SQL, which derives its types."""
     if isinstance(task.body, SqlBody):
         return None
-    declared = ((name, canonical(kind)) for name, kind in task.written if kind is not None)  # a name alone declares no type
+    declared = ((name, canonical_type(kind)) for name, kind in task.written if kind is not None)  # a name alone declares no type
     return CodeTypes(tuple((name, kind) for name, kind in declared if kind != UNKNOWN))
 
 
@@ -148,9 +255,9 @@ def _files(task: BodyTask, session: DuckDBSession, folders: DataFolders, meter: 
     directory.mkdir(parents=True)
     try:
         with _opaque(task, session, folders, directory, meter, log), _placed(task.body):
-            manifest = outputs.manifest(directory, folders.files.parent)
+            manifest = command.output_manifest(directory, folders.files.parent)
             if log is not None and log.redactor is not None:
-                outputs.name_no_secret(manifest, log.redactor)
+                command.name_no_secret(manifest, log.redactor)
             return AssetOutput(Measures(), manifest=manifest)
     except BaseException:
         shutil.rmtree(directory, ignore_errors=True)

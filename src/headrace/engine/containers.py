@@ -1,7 +1,6 @@
-"""What a Python body gets and gives: inputs in the container that it asked for, results as a stream of Arrow batches.
+"""Inputs of a Python asset in the container that it asks for; its result as Arrow batches.
 
-Streams stay streams: an iterator's rows are turned into batches of `BATCH_ROWS` as they come, and only one of them is
-held at a time.
+Streams stay streams: rows of an iterator become batches of `BATCH_ROWS` as they come, and only one batch is held at a time.
 """
 
 from __future__ import annotations
@@ -13,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 
-from headrace.engine.bodies import InputData
+from headrace.engine.attempts import InputData
 from headrace.engine.failures import failed
 from headrace.lake import PARTITION_COLUMN, LakeTable
-from headrace.lake.inlining import source_sql
-from headrace.lake.session import quote
+from headrace.lake.sqltext import quote, source_sql
 
 if TYPE_CHECKING:
     from headrace.lake.session import DuckDBSession
+
 
 _DECIMAL_DIGITS_MAX = 38
 BATCH_ROWS = 8_192

@@ -1,4 +1,4 @@
-"""From what went wrong in a body to what is said of it: of which kind (SEMANTICS §6), where in the user's file, what to do."""
+"""Exceptions of asset code as errors: kind (SEMANTICS §6), line in the user's file, hint."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import errno
 import os
 import re
 
-from headrace.engine.bodies import BodyError, ErrorKind, Measures
-from headrace.engine.limits import reached_by
+from headrace.engine.attempts import BodyError, ErrorKind, Measures, reached_by
 
 MESSAGE_CHARACTERS_MAX = 2_000
 CAUSES_MAX = 10

@@ -1,19 +1,19 @@
-"""What a body prints, as JSON lines with time, stream, level and text: `logs/<epoch>/<n>.jsonl`.
+"""Output of asset code as JSON lines with time, stream, level and text: `logs/<epoch>/<n>.jsonl`.
 
-Output is caught where it leaves the process, at file descriptors 1 and 2, so that C extensions, crashing libraries and
-child processes are heard as well. Each of the two is a pipe that the *leader* makes (`Channel.open`) and gives to the
-worker: the worker's thread empties it while a body runs, and the leader keeps a second hold of the read end.
+Output is captured where it leaves the process, at file descriptors 1 and 2, so that C extensions, crashing libraries and
+child processes are included. Each of the two is a pipe that the *leader* opens (`OutputPipes.open`) and passes to the
+worker: a thread of the worker empties it while asset code runs, and the leader keeps its own copy of the read end.
 
-A worker that dies in the middle of a body (a segmentation fault, `os._exit`, a kill) must not take the last lines with it:
-they say why. What the thread has not yet taken is still in the pipe. What it takes, it first moves, within the kernel
-(splice), into a spool file beside the log, and only then cuts into lines: at no moment are bytes in the worker's memory
-alone. `Channel.rescue`, in the leader, goes on after the lines that the log has already.
+The last lines of a worker that dies in the middle of asset code (a segmentation fault, `os._exit`, a kill) must not be
+lost, because they say why. Bytes that the thread hasn't read are still in the pipe. Bytes that it reads are first moved
+within the kernel (splice) into a spool file beside the log, and only then split into lines: at no instant are they in the
+worker's memory alone. `OutputPipes.rescue`, in the leader, continues after the lines that are in the log already.
 
-Nobody can print us out of memory or disk: lines, their length and the bytes in all are limited, the rest is read and
-thrown away (a full pipe would block the body), the last few are kept, and a line says how many were dropped.
-Values of declared secrets are taken out before anything is on the disk, the spool included (`govern.redaction`).
+Output can't use up memory or disk: lines, their length and the bytes in all are limited. The rest is read and
+discarded (a full pipe would block the asset code), the last lines are kept, and one line gives the number of dropped ones.
+Values of declared secrets are removed before anything reaches the disk, the spool included (`govern.redaction`).
 Text from outside is made safe to print: bytes that aren't UTF-8, control characters (a terminal's escape sequences) and
-characters that turn writing around are shown as escapes.
+characters that reverse the writing direction are written as escapes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from pathlib import Path
 
 import msgspec
 
-from headrace.govern.redaction import RedactedStream, Redactor
+from headrace.security.secrets import RedactedStream, Redactor
 
 LINE_BYTES_MAX = 8 * 1024
 """Longer lines are cut, and say so."""

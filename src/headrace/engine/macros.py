@@ -1,6 +1,6 @@
-"""The project's macros, at hand for one statement or for many: `macros/*.sql` with CREATE MACRO.
+"""Macros of the project (`macros/*.sql` with CREATE MACRO), defined for some statements.
 
-`python -m headrace.engine.macros` says what is wrong with the files that it gets: `validate` runs where DuckDB isn't loaded.
+`python -m headrace.engine.macros` reports the errors of the files that it is given; `validate` runs where DuckDB isn't loaded.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from headrace.lake.sqltext import quote
 if TYPE_CHECKING:
     from headrace.lake.session import DuckDBSession
 
+
 _CREATES = re.compile(r"\s*create\s+(?:or\s+replace\s+)?(?:temp(?:orary)?\s+)?(?:macro|function)\b", re.IGNORECASE)
 
 
@@ -27,7 +28,7 @@ _CREATES = re.compile(r"\s*create\s+(?:or\s+replace\s+)?(?:temp(?:orary)?\s+)?(?
 def defined(session: DuckDBSession, macros: Mapping[str, str]) -> Iterator[None]:
     """Within, the macros of these files (path to text) are defined; afterwards the session is as before, since they are
     created in a transaction that is rolled back. Raises `BodyFailed` for a file that does anything but create macros."""
-    if not macros or _at_hand(session):
+    if not macros or _already_defined(session):
         yield
         return
     session.connection.execute("BEGIN")
@@ -43,7 +44,7 @@ def defined(session: DuckDBSession, macros: Mapping[str, str]) -> Iterator[None]
 def lent(session: DuckDBSession, macros: Mapping[str, str]) -> Iterator[None]:
     """As `defined`, for statements of which some may fail without the others knowing: outside of a transaction, the macros are
     dropped afterwards."""
-    if not macros or _at_hand(session):
+    if not macros or _already_defined(session):
         yield
         return
     try:
@@ -57,7 +58,7 @@ def lent(session: DuckDBSession, macros: Mapping[str, str]) -> Iterator[None]:
             session.connection.execute(f"DROP {what} IF EXISTS {quote(name)}")
 
 
-def _at_hand(session: DuckDBSession) -> bool:
+def _already_defined(session: DuckDBSession) -> bool:
     """Whether somebody has defined them already, around what asks now: a project has one set of macros."""
     return session.connection.execute("SELECT 1 FROM duckdb_functions() WHERE NOT internal LIMIT 1").fetchone() is not None
 

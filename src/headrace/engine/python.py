@@ -1,10 +1,8 @@
-"""Python bodies: loads the applied function, calls it with its inputs, and offers what it returns for staging.
+"""Python assets: load the applied function, call it with its inputs, offer its rows.
 
-User code runs inside one boundary (`_Boundary`), which turns whatever it raises into a `BodyFailed` with the user's file and
-line. An iterator's code runs later, while DuckDB stages its rows: its exception is kept by the boundary, since
-DuckDB would only tell its text.
-
-Arrow is loaded by the first body that takes or gives rows.
+User code runs inside one boundary (`Boundary`), which turns every exception into a `BodyFailed` with the user's file and line. The
+code of an iterator runs later, while DuckDB stages its rows; the boundary keeps its exception, because DuckDB would only
+report the text. Arrow is imported by the first function that takes or returns rows.
 """
 
 from __future__ import annotations
@@ -21,13 +19,10 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import msgspec
 
-from headrace.engine.bodies import AttemptScope, BodyError, ErrorKind
+from headrace.engine.attempts import AttemptScope, BodyError, BodyTask, DataFolders, ErrorKind, hint_for, reached_by
 from headrace.engine.failures import BodyFailed, failed, kind_of, limit_of, shortened
-from headrace.engine.keeping import limits_kept, process_kept
-from headrace.engine.limits import hint_for, reached_by
-from headrace.engine.loading import LOADER, resolved
-from headrace.engine.tasks import BodyTask, DataFolders
-from headrace.lake.session import literal, quote
+from headrace.engine.isolation import LOADER, limits_restored, process_restored, resolved
+from headrace.lake.sqltext import literal, quote
 from headrace.model import PythonBody
 from headrace.model.authoring import Context
 
@@ -35,6 +30,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from headrace.lake.session import DuckDBSession
+
 
 Returned = TypeVar("Returned")
 TRACE_FRAMES_MAX = 12
@@ -74,7 +70,7 @@ class Boundary:
     def call(self, function: Callable[[], Returned]) -> Returned:
         """What the function returns. Raises `BodyFailed`."""
         try:
-            with limits_kept():
+            with limits_restored():
                 return function()
         except BaseException as error:  # noqa: BLE001 - the one boundary around user code
             self._fail(error)
@@ -135,7 +131,7 @@ def run(task: BodyTask, session: DuckDBSession, code_root: Path, context: Contex
     body = task.body
     assert isinstance(body, PythonBody)
     boundary = Boundary(code_root, body)
-    with process_kept():
+    with process_restored():
         value = boundary.call(lambda: _call(task, body, session, code_root, context, folders.project, boundary))
         if task.materialize in ("none", "files"):
             _nothing(value, task, boundary)

@@ -24,12 +24,12 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from headrace.faults import FaultPoint, reached
-from headrace.lake.address import PostgresqlCatalog
 from headrace.lake.catalog.reading import FOREIGN_FILES
-from headrace.lake.extensions import load
-from headrace.lake.folders import SCHEMA_FOLDER
-from headrace.lake.intact import protect
+from headrace.lake.catalog.schema import PostgresqlCatalog
+from headrace.lake.files import protect
+from headrace.lake.session import load
 from headrace.lake.sqltext import literal
+from headrace.lake.tables import SCHEMA_FOLDER
 from headrace.model.errors import HeadraceError, LakeError, Refused, first_line
 
 if TYPE_CHECKING:

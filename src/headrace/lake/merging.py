@@ -15,25 +15,28 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from headrace.lake.folders import new_deletes_path
-from headrace.lake.intact import protect
-from headrace.lake.merge_rules import Deletes, KeyRefused, MergeRule, MergeState, SnapshotRule
-from headrace.lake.relation import numbered_sql
+from headrace.lake.files import footer_hash, protect, read_tail
 from headrace.lake.schema import CodeTypes, Given, SchemaMismatch, cast_columns, check_names, propose
-from headrace.lake.session import DuckDBSession, literal, quote
+from headrace.lake.session import DuckDBSession
+from headrace.lake.sqltext import literal, numbered_sql, quote
 from headrace.lake.staging import Parameters, describe, refused, write_rows
-from headrace.lake.syncing import footer_hash, read_tail
 from headrace.lake.tables import (
     PARTITION_COLUMN,
     ColumnLookup,
     DeleteRef,
+    Deletes,
     FileRef,
+    KeyRefused,
     LakeColumn,
     LakeTable,
+    MergeRule,
+    MergeState,
     Replacement,
+    SnapshotRule,
     StagedDeletes,
     StagedFile,
     StateFile,
+    new_deletes_path,
 )
 
 if TYPE_CHECKING:

@@ -1,23 +1,92 @@
-"""DuckDB, locked down: what a body computes with. It reads the lake's folder and what it is given, and nothing else."""
+"""DuckDB, locked down: what asset code computes with.
+
+A session reads the lake's folder and what it is given, and nothing else.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import importlib.util
+import os
+import platform
+import shutil
 import sys
+import uuid
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
-from headrace.lake.relation import DATA_FOLDER_VARIABLE, relation_sql
-from headrace.lake.spilling import make_folder, remove_folder
-from headrace.lake.sqltext import literal, quote
+import duckdb
+
+from headrace.lake.sqltext import DATA_FOLDER_VARIABLE, literal
 from headrace.model.errors import LakeError
 
-if TYPE_CHECKING:
+# DuckDB's extensions, from the packages that are installed beside it: nothing is downloaded,
+# nothing is copied to a home folder.
+#
+# The one place that knows how; another DuckDB version is another set of packages.
+
+
+def load(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
+    """Load extensions into a connection that isn't locked down. Raises `LakeError` where a package is missing.
+
+    Never together with Python's `sqlite3` on one file: `ducklake` and `sqlite_scanner` bring an SQLite of their own."""
+    for name in names:
+        connection.execute(f"LOAD {literal(str(_binary(name)))}")
+
+
+def _binary(name: str) -> Path:
     import duckdb
 
-__all__ = ["DuckDBSession", "literal", "quote", "relation_sql"]
+    package = importlib.util.find_spec(f"duckdb_extension_{name}")
+    folder = Path(package.origin).parent if package is not None and package.origin else None
+    path = folder / "extensions" / f"v{duckdb.__version__}" / f"{name}.duckdb_extension" if folder else None
+    if path is None or not path.is_file():
+        raise LakeError(
+            f"DuckDB's extension `{name}` isn't installed for DuckDB {duckdb.__version__}",
+            hint=f"install the package duckdb-extension-{name.replace('_', '-')} in version {duckdb.__version__}",
+        )
+    return path
+
+
+# A folder for each session to spill to what doesn't fit into memory. DuckDB names its files alike
+# in every process: two sessions in one folder would overwrite each other's.
+
+TEMPORARY_FOLDER = ".temporary"
+"""Below the data folder."""
+_MACHINE = hashlib.sha256(platform.node().encode("utf-8", "surrogatepass")).hexdigest()[:8]
+"""Several machines may share the folder, and each has a process 17."""
+
+
+def make_folder(data_folder: Path) -> Path:
+    """A new folder of this process. Those of processes of this machine that died are swept away; others' are theirs to sweep."""
+    parent = data_folder / TEMPORARY_FOLDER
+    parent.mkdir(parents=True, exist_ok=True)
+    for left in parent.iterdir():
+        pid, _, rest = left.name.partition("-")
+        if ("-" not in rest or rest.startswith(_MACHINE)) and not _is_alive(pid):
+            shutil.rmtree(left, ignore_errors=True)
+    folder = parent / f"{os.getpid()}-{_MACHINE}-{uuid.uuid4().hex[:8]}"
+    folder.mkdir(mode=0o700)
+    return folder
+
+
+def remove_folder(folder: Path) -> None:
+    """Take the folder away with all that is in it."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_alive(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
 
 TEMPORARY_BYTES_MAX = 100 * 2**30
 """What a session may spill at most."""
@@ -129,3 +198,31 @@ def _set_timezone(connection: duckdb.DuckDBPyConnection, timezone: str) -> None:
         raise LakeError(
             f"DuckDB doesn't know the time zone {timezone!r}", hint="use a name of the IANA database, such as Europe/Berlin"
         ) from error
+
+
+# Users' SQL text inside a statement of Headrace: what it needs to be placed there, and that it
+# can't escape.
+
+
+def without_semicolons(text: str) -> str:
+    """The statement without the semicolons at its end, which could not stand inside another one. Lines stay as they are."""
+    if ";" not in text:
+        return text
+    data = bytearray(text.encode())
+    for offset, _ in reversed(duckdb.tokenize(text)):
+        if data[offset : offset + 1] != b";":
+            break
+        data[offset : offset + 1] = b" "
+    return data.decode()
+
+
+def is_one_query(text: str) -> bool:
+    """Whether it is one SELECT by itself, so that parentheses around it hold it. Raises `duckdb.Error` for what is no SQL."""
+    statements = duckdb.extract_statements(text)
+    return len(statements) == 1 and statements[0].type == duckdb.StatementType.SELECT
+
+
+def is_one_condition(text: str) -> bool:
+    """Whether it is one expression by itself. Raises `duckdb.Error` for what is none."""
+    bare, held = f"SELECT 1 WHERE {text}\n", f"SELECT 1 WHERE ({text}\n)"
+    return is_one_query(bare) and is_one_query(held)

@@ -1,10 +1,11 @@
-"""Write a query's rows as a Parquet file into its table's folder, with everything the catalog will have to say about it.
+"""Write a query's rows as a Parquet file into its table's folder, with all that the catalog records about it.
 
 Nothing names the file yet: it becomes visible when the leader registers it, or is swept up as an orphan.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -12,19 +13,162 @@ from typing import Any
 import msgspec
 
 from headrace.faults import FaultPoint, reached
-from headrace.lake.bounds import lower_bound, upper_bound
-from headrace.lake.content import HASHED_BYTES_MAX, count_partitions, empty_hash, hash_partitions
-from headrace.lake.folders import new_path
-from headrace.lake.intact import protect
-from headrace.lake.measured import field_ids, measure
-from headrace.lake.relation import relation_sql
+from headrace.lake.catalog.columns import BOUND_CHARACTERS_MAX, ids_of, is_text, leaves_of, lower_bound, upper_bound
+from headrace.lake.files import footer_hash, protect, read_tail
 from headrace.lake.schema import CodeTypes, Given, SchemaMismatch, ValueMismatch, cast_columns, check_names, lossy_column, propose
-from headrace.lake.session import DuckDBSession, literal, quote
-from headrace.lake.syncing import footer_hash, read_tail, sync, verify
-from headrace.lake.tables import PARTITION_COLUMN, ColumnLookup, ColumnStatistics, FileRef, LakeTable, StagedFile, StagedPartition
+from headrace.lake.session import DuckDBSession
+from headrace.lake.sqltext import literal, quote, relation_sql
+from headrace.lake.tables import (
+    PARTITION_COLUMN,
+    ColumnLookup,
+    ColumnStatistics,
+    FileRef,
+    LakeColumn,
+    LakeTable,
+    StagedFile,
+    StagedPartition,
+    new_path,
+)
+from headrace.lake.types import Type, parse
 from headrace.model.errors import LakeError
 
-__all__ = ["KeyExpression", "NoPartition", "SchemaMismatch", "hash_partitions", "stage", "stage_rewrite", "sync", "verify"]
+# Whether two partitions hold the same rows: a hash that doesn't depend on the order of rows or on
+# how they are spread over files.
+
+HASHED_BYTES_MAX = 256 * 2**10
+"""Staged files up to this size are hashed at once. Hashing costs a fifth to a half of writing at any size, so that of larger
+files waits until a comparison needs it."""
+ALGORITHM = "d155"
+"""DuckDB 1.5.5's `hash`; another version may hash otherwise, so hashes compare only under the same name."""
+
+
+def hash_partitions(session: DuckDBSession, files: Sequence[FileRef], columns: Sequence[LakeColumn]) -> tuple[StagedPartition, ...]:
+    """Rows and content hash of each partition in the files, sorted by key."""
+    return count_partitions(session, files, columns, hashed=True)
+
+
+def count_partitions(
+    session: DuckDBSession, files: Sequence[FileRef], columns: Sequence[LakeColumn], *, hashed: bool
+) -> tuple[StagedPartition, ...]:
+    """As `hash_partitions`, the hash left out unless asked for."""
+    row_hash = hash_aggregate(columns) if hashed else "NULL"
+    source = relation_sql(files, columns if hashed else (), with_partition=True)
+    rows = session.connection.execute(
+        f"SELECT {quote(PARTITION_COLUMN)}, count(*), {row_hash} FROM ({source}) AS file GROUP BY 1 ORDER BY 1"
+    ).fetchall()
+    return tuple(
+        StagedPartition(key, count, hash_text(count, total, columns) if hashed else None) for key, count, total in rows if key is not None
+    )
+
+
+def hash_aggregate(columns: Sequence[LakeColumn]) -> str:
+    """The aggregate that `hash_text` makes a hash of, for whoever scans a partition's rows anyway."""
+    return f"sum(hash({', '.join(quote(column.name) for column in columns if column.name != PARTITION_COLUMN)}))"
+
+
+def empty_hash(columns: Sequence[LakeColumn]) -> str:
+    """The hash of a partition without rows."""
+    return hash_text(0, 0, columns)
+
+
+def hash_text(rows: int, total: int, columns: Sequence[LakeColumn]) -> str:
+    """The hash of a partition with that many rows, whose `hash_aggregate` is `total`. Names and types are part of it: a
+    renamed column is another content for whoever reads it."""
+    lake_columns = [column for column in columns if column.name != PARTITION_COLUMN]
+    schema = hashlib.sha256("\n".join(f"{column.name}\t{column.type}" for column in lake_columns).encode()).hexdigest()[:8]
+    return f"{ALGORITHM}:{rows:x}:{total:x}:{schema}"
+
+
+# Field ids for a file to be written, and its columns' statistics as DuckDB returned them,
+# completed where it gives none.
+#
+# DuckDB has no bounds for long text that isn't ASCII and no counts for intervals; readers of the
+# catalog would skip rows.
+
+Found = Mapping[str, Mapping[str, str]]
+"""What COPY's RETURN_STATS gives: statistics by the column's quoted path."""
+
+
+def field_ids(columns: Sequence[LakeColumn]) -> str:
+    """The columns' ids, and those of the fields inside them, as COPY's FIELD_IDS."""
+    return "{" + ", ".join(f"{literal(column.name)}: {_nested_ids(column)}" for column in columns) + "}"
+
+
+def _nested_ids(column: LakeColumn) -> str:
+    ids = iter(ids_of(column))
+
+    def walk(kind: Type) -> str:
+        own = next(ids)
+        if not kind.fields:
+            return str(own)
+        inner = ", ".join(f"{literal(name)}: {walk(child)}" for name, child in kind.fields)
+        return f"{{__duckdb_field_id: {own}, {inner}}}"
+
+    return walk(parse(column.type))
+
+
+def measure(
+    session: DuckDBSession, path: str, rows: int, results: Found, columns: Sequence[LakeColumn]
+) -> tuple[dict[str, ColumnStatistics], dict[int, ColumnStatistics]]:
+    """Statistics of the plain columns by name, and of the fields inside nested ones by id."""
+    plain: dict[str, ColumnStatistics] = {}
+    nested: dict[int, ColumnStatistics] = {}
+    unsure: list[LakeColumn] = []
+    for column in columns:
+        for leaf, parts, kind in leaves_of(column):
+            of = _statistics(kind.name, results[".".join(quote(part) for part in parts)])
+            if len(parts) > 1:
+                nested[leaf] = of
+                continue
+            plain[column.name] = of
+            if column.name == PARTITION_COLUMN:
+                continue
+            if of.values + of.nulls != rows or (is_text(kind.name) and of.values and (of.minimum is None or of.maximum is None)):
+                unsure.append(column)
+    plain.update(_measured(session, path, rows, plain, unsure))
+    return plain, nested
+
+
+def _statistics(type_name: str, of: Mapping[str, str]) -> ColumnStatistics:
+    nulls, minimum, maximum = int(of["null_count"]), of.get("min"), of.get("max")
+    if is_text(type_name):
+        minimum = None if minimum is None else lower_bound(minimum)
+        maximum = None if maximum is None else upper_bound(maximum)
+    nan = of.get("has_nan")
+    return ColumnStatistics(
+        int(of["column_size_bytes"]), int(of["num_values"]) - nulls, nulls, minimum, maximum, None if nan is None else nan == "true"
+    )
+
+
+def _measured(
+    session: DuckDBSession, path: str, rows: int, known: Mapping[str, ColumnStatistics], columns: Sequence[LakeColumn]
+) -> dict[str, ColumnStatistics]:
+    """What DuckDB left out, from one scan of the columns in question."""
+    if not columns:
+        return {}
+    wanted = []
+    for column in columns:
+        name = quote(column.name)
+        bounded = is_text(column.type)
+        wanted += [f"count({name})"] + [
+            f"left(CAST({of}({name}) AS VARCHAR), {BOUND_CHARACTERS_MAX + 1})" if bounded else "NULL" for of in ("min", "max")
+        ]
+    row = session.connection.execute(
+        f"SELECT {', '.join(wanted)} FROM ({relation_sql([FileRef(path, lookup=ColumnLookup.SAME)], columns)}) AS file"
+    ).fetchone()
+    assert row is not None
+    measured = {}
+    for number, column in enumerate(columns):
+        values, minimum, maximum = row[3 * number : 3 * number + 3]
+        measured[column.name] = msgspec.structs.replace(
+            known[column.name],
+            values=values,
+            nulls=rows - values,
+            minimum=None if minimum is None else lower_bound(minimum),
+            maximum=None if maximum is None else upper_bound(maximum),
+        )
+    return measured
+
 
 ENUM_CHARACTERS_MAX = 200
 DESCRIBED_MAX = 1_000

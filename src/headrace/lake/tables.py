@@ -1,11 +1,16 @@
-"""What travels between workers and the leader about the lake: tables, their columns, files, what was staged."""
+"""Tables, columns, files and merges of the lake, as values that travel between workers and the leader."""
 
 from __future__ import annotations
 
 import enum
+import hashlib
+import re
+import uuid
 from collections.abc import Mapping
 
 import msgspec
+
+from headrace.model.errors import LakeError
 
 PARTITION_COLUMN = "_partition"
 """The system column of every lake table, always the first, with column id 1."""
@@ -159,3 +164,106 @@ class Replacement(msgspec.Struct, frozen=True):
     content_hash: str
     changed: bool
     """False where the table stays as it is."""
+
+
+# Where a table's files are, below the lake's data folder. A name or a key from outside never
+# becomes part of a path as it is.
+
+SCHEMA_FOLDER = "main/"
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,99}")
+_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}\.parquet")
+LOST = "lost-"
+_LOST = re.compile(rf"{LOST}([A-Za-z0-9._-]+)-[0-9a-f]{{8}}\.parquet")
+
+
+def folder_of(table_name: str) -> str:
+    """The table's folder below `main/`, with `/` at the end: its name where that is plain, else a digest of it."""
+    if _PLAIN.fullmatch(table_name):
+        return f"{table_name}/"
+    return f"t-{hashlib.sha256(table_name.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}/"
+
+
+def new_path(table: LakeTable) -> str:
+    """A path for a file to be staged, relative to the data folder; nothing is there yet."""
+    return f"{_of(table)}{uuid.uuid4()}.parquet"
+
+
+def file_name(path: str, folder: str) -> str:
+    """The file's name if `path` lies directly in `folder` (relative to the data folder, `/` at the end). Raises `LakeError`
+    if it lies elsewhere or has a name that no staging gives."""
+    name = path.removeprefix(folder)
+    if name == path or not _FILE.fullmatch(name):
+        raise LakeError(f"the staged file {path!r} doesn't lie in its table's folder {folder}")
+    return name
+
+
+def lost_path(path: str) -> str:
+    """The name under which rows are registered that were lost with the file at `path`; no file is ever there."""
+    folder, _, name = path.rpartition("/")
+    return f"{folder}/{LOST}{lost_with(name) or name.removesuffix('.parquet')}-{uuid.uuid4().hex[:8]}.parquet"
+
+
+def lost_with(name: str) -> str | None:
+    """The name, without its ending, of the file with which rows were lost that are registered under `name`; None where they
+    aren't lost."""
+    match = _LOST.fullmatch(name)
+    return match[1] if match else None
+
+
+def new_deletes_path(table: LakeTable) -> str:
+    """A path for a positional delete file to be staged, beside the table's data files."""
+    return f"{_of(table)}{uuid.uuid4()}-delete.parquet"
+
+
+def _of(table: LakeTable) -> str:
+    return table.folder or f"{SCHEMA_FOLDER}{folder_of(table.name)}"
+
+
+# What a merge is given: how changes meet the table, and what it starts from.
+
+
+class KeyRefused(LakeError):
+    """Changes that don't say which row is meant: a key that is null, or there twice."""
+
+    code = "merge_key"
+
+
+class Deletes(enum.StrEnum):
+    """What a row means that the changes don't have any more."""
+
+    IGNORE = "ignore"
+    CLOSE = "close"
+
+
+class SnapshotRule(msgspec.Struct, frozen=True):
+    """`materialize: snapshot`: a changed row closes the version before it. `at` is the text of the instant (or, with `is_date`,
+    of the date) that versions of this publication are valid from."""
+
+    at: str
+    is_date: bool
+    columns: tuple[str, ...] = ()
+    """Whose change makes a version; all but the keys if there are none."""
+    deletes: Deletes = Deletes.IGNORE
+
+    @property
+    def type(self) -> str:
+        """DuckDB's name for the type of `valid_from` and `valid_to`."""
+        return "DATE" if self.is_date else "TIMESTAMP WITH TIME ZONE"
+
+
+class MergeRule(msgspec.Struct, frozen=True):
+    """How the changes meet the table. `delete` is the body's column that says that a row goes."""
+
+    keys: tuple[str, ...]
+    delete: str | None = None
+    versions: SnapshotRule | None = None
+    drop_same: bool = False
+    """Leave rows alone that the changes only repeat: worth a look at them where the whole is delivered again and again."""
+
+
+class MergeState(msgspec.Struct, frozen=True):
+    """What a merge starts from: the files as they were after the publication before, what is current now, and the hash of the former."""
+
+    files: tuple[StateFile, ...]
+    seen: tuple[tuple[str, tuple[str, ...]], ...]
+    content_hash: str = ""

@@ -12,6 +12,8 @@ from headrace.model.errors import (
     LakeError,
     LeaseLost,
     NotBuilt,
+    Problem,
+    ProblemLevel,
     ProjectError,
     Refused,
     StoreError,
@@ -44,7 +46,6 @@ from headrace.model.nodes import (
     SqlBody,
     Value,
 )
-from headrace.model.problems import Problem, ProblemLevel
 
 if TYPE_CHECKING:
     from headrace.model.files import FileKind, ProjectFile, Scan, find_root, scan
@@ -60,19 +61,35 @@ if TYPE_CHECKING:
     )
     from headrace.model.linking import link
     from headrace.model.parsing import Declared, parse_file
-    from headrace.model.required import Required
+    from headrace.model.partitions import Required
     from headrace.model.selection import SelectionGraph, select
     from headrace.model.times import Duration, Offset, after, parse_duration
 
 _LAZY = {
-    "FileKind": "files", "ProjectFile": "files", "Scan": "files", "find_root": "files", "scan": "files",
-    "Interval": "intervals", "interval_of": "intervals", "key_at": "intervals", "key_of_date": "intervals",
-    "keys_between": "intervals", "next_key": "intervals", "parse_key": "intervals", "previous_key": "intervals",
-    "link": "linking", "Declared": "parsing", "parse_file": "parsing",
-    "Required": "required",
-    "SelectionGraph": "selection", "select": "selection",
-    "Duration": "times", "Offset": "times", "after": "times", "parse_duration": "times",
-}  # fmt: skip
+    "FileKind": "files",
+    "ProjectFile": "files",
+    "Scan": "files",
+    "find_root": "files",
+    "scan": "files",
+    "Interval": "intervals",
+    "interval_of": "intervals",
+    "key_at": "intervals",
+    "key_of_date": "intervals",
+    "keys_between": "intervals",
+    "next_key": "intervals",
+    "parse_key": "intervals",
+    "previous_key": "intervals",
+    "link": "linking",
+    "Declared": "parsing",
+    "parse_file": "parsing",
+    "Required": "partitions",
+    "SelectionGraph": "selection",
+    "select": "selection",
+    "Duration": "times",
+    "Offset": "times",
+    "after": "times",
+    "parse_duration": "times",
+}
 """Exported name → sub-module, imported when first asked for: most commands need few of them."""
 
 

@@ -1,33 +1,55 @@
-"""The fields of an asset, whichever file they stand in: a front matter, a YAML file, or a decorator."""
+"""The fields of an asset, and Python files with `@asset`.
+
+An asset has the same fields in a front matter, a YAML file and a decorator. Python files are read from their syntax tree: none of the
+user's code is imported or run.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import ast
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from headrace.model.asset_environment import check_environment, read_environment, read_secrets
-from headrace.model.checks import read_checks
-from headrace.model.code_fields import read_code_files, read_code_packages
-from headrace.model.common import COMMON, ON_FAIL, read_common, read_on_anomaly
-from headrace.model.documents import Items, LocatedMapping, kind_of
-from headrace.model.fields import Fields
-from headrace.model.inputs import read_inputs
-from headrace.model.materializing import read_accumulation
-from headrace.model.names import check_node
-from headrace.model.nodes import Asset, Body, CommandBody
-from headrace.model.parameters import read_parameters
-from headrace.model.partitions import read_partition, read_start
-from headrace.model.reporting import Report
-from headrace.model.scheduling_fields import read_concurrency, read_pool, read_trigger
+import msgspec
 
-FIELDS = frozenset(
-    (*COMMON, "name", "partition", "start", "inputs", "depends", "materialize", "merge", "snapshot", "columns", "parameters",
+from headrace.model.checks import read_accumulation, read_checks, read_code_files, read_code_packages, read_inputs
+from headrace.model.common_fields import (
+    COMMON_FIELDS,
+    ON_FAIL,
+    read_common,
+    read_concurrency,
+    read_on_anomaly,
+    read_partition,
+    read_pool,
+    read_start,
+    read_trigger,
+)
+from headrace.model.errors import Report, did_you_mean, shown
+from headrace.model.fields import Fields, Items, LocatedMapping, check_node, kind_of
+from headrace.model.nodes import Asset, Body, CommandBody, InputSpec, PythonBody
+from headrace.model.python_code import (
+    Aliases,
+    ModuleFacts,
+    Signature,
+    facts_of_tree,
+    normal_form,
+    parse_python,
+    read_signature,
+    statements_digest,
+)
+from headrace.model.secrets import check_environment, read_environment, read_parameters, read_secrets
+
+# The fields of an asset, in any kind of file.
+
+ASSET_FIELDS = frozenset(
+    (*COMMON_FIELDS, "name", "partition", "start", "inputs", "depends", "materialize", "merge", "snapshot", "columns", "parameters",
      "secrets", "environment", "checks", "on_fail", "on_anomaly", "contract", "trigger", "timeout", "attempts_max", "memory_max",
      "pool", "concurrency", "priority", "batch", "on_reference_change", "renamed_from", "code_files",
      "code_packages")
 )  # fmt: skip
-COMMAND_FIELDS = FIELDS | {"asset", "command"}
-MATERIALIZE = ("table", "append", "merge", "snapshot", "view", "files", "none")
+COMMAND_FIELDS = ASSET_FIELDS | {"asset", "command"}
+MATERIALIZATIONS = ("table", "append", "merge", "snapshot", "view", "files", "none")
 ATTEMPTS_MAX = 100
 ARGUMENTS_MAX = 1_000
 ARGUMENT_CHARACTERS_MAX = 32_000
@@ -42,22 +64,22 @@ def read_asset(fields: Fields, name: str, name_line: int, body: Body, line: int)
         name, name_line = fields.text("name") or name, fields.line("name")
     named = check_node(name, name_line, fields.report, "asset")
     common = read_common(fields)
-    parts = _parts(fields)
+    parts = _own_fields(fields)
     check_environment(fields, body)
     if not named or "owner" not in common:
         return None
     return Asset(name=name, body=body, place=fields.report.place(line), **common, **parts)
 
 
-def _parts(fields: Fields) -> dict[str, Any]:
+def _own_fields(fields: Fields) -> dict[str, Any]:
     """Everything but the common fields that is there, as keyword arguments of `Asset`."""
-    results = {name: reader(fields) for name, reader in _READERS.items() if name in fields}
+    results = {name: reader(fields) for name, reader in _FIELD_READERS.items() if name in fields}
     results |= read_accumulation(fields, results.get("materialize", "table"))
     return {name: value for name, value in results.items() if value is not None}
 
 
 def _materialize(fields: Fields) -> str:
-    return fields.choice("materialize", MATERIALIZE, "table")
+    return fields.choice("materialize", MATERIALIZATIONS, "table")
 
 
 def _columns(fields: Fields) -> dict[str, Any] | None:
@@ -97,7 +119,7 @@ def _depends(fields: Fields) -> tuple[str, ...]:
     return tuple(dict.fromkeys(fields.texts("depends")))
 
 
-_READERS: dict[str, Callable[[Fields], Any]] = {
+_FIELD_READERS: dict[str, Callable[[Fields], Any]] = {
     "partition": read_partition,
     "start": read_start,
     "inputs": read_inputs,
@@ -154,3 +176,243 @@ def read_command(fields: Fields, file: str) -> CommandBody | None:
 def name_of_file(report: Report) -> str:
     """What an asset is called by its file."""
     return report.file.rpartition("/")[2].partition(".")[0]
+
+
+# Literals of the syntax tree as declared values, with their lines.
+
+LITERAL_DEPTH_MAX = 20
+_INTEGER_LIMIT = 1 << 63
+
+
+class NotLiteral(Exception):
+    """An expression that would have to be run."""
+
+    def __init__(self, message: str, line: int) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+def literal(node: ast.expr, depth: int = 0) -> Any:
+    """The value of a literal: text, number, true, false, None, list, tuple or dict of those. NotLiteral otherwise."""
+    if depth > LITERAL_DEPTH_MAX:
+        raise NotLiteral("it is nested too deep", node.lineno)
+    match node:
+        case ast.Constant():
+            return _constant(node.value, node.lineno)
+        case ast.List() | ast.Tuple():
+            items = Items(node.lineno)
+            for element in node.elts:
+                items.put(literal(element, depth + 1), element.lineno)
+            return items
+        case ast.Dict():
+            return _mapping(node, depth)
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as number)) if not isinstance(number, bool):
+            return _constant(-number, node.lineno)
+        case _:
+            raise NotLiteral(f"{_shortened(node)} would have to be run", node.lineno)
+
+
+def _constant(value: object, line: int) -> Any:
+    if isinstance(value, str):
+        if "\0" in value or any("\ud800" <= sign <= "\udfff" for sign in value):
+            raise NotLiteral("the text holds characters that can't be kept", line)
+        return value
+    if isinstance(value, int) and not -_INTEGER_LIMIT <= value < _INTEGER_LIMIT:
+        raise NotLiteral("the number has more than 64 bits", line)
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    raise NotLiteral("texts, numbers, lists and dicts can be declared", line)
+
+
+def _mapping(node: ast.Dict, depth: int) -> LocatedMapping:
+    block = LocatedMapping(node.lineno)
+    for key, value in zip(node.keys, node.values, strict=True):
+        name = _constant(key.value, key.lineno) if isinstance(key, ast.Constant) else None
+        if key is None or not isinstance(name, str):
+            raise NotLiteral("a key must be a text", value.lineno)
+        if name in block:
+            raise NotLiteral(f"the key {shown(name)} is here twice", key.lineno)
+        block.put(name, literal(value, depth + 1), key.lineno)
+    return block
+
+
+def _shortened(node: ast.expr) -> str:
+    try:
+        return shown(" ".join(ast.unparse(node).split()))
+    except RecursionError:
+        return "this"
+
+
+# `assets/**/*.py`: functions with `@asset`.
+
+_NESTED = re.compile(r"^[ \t]+@", re.MULTILINE)
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def read_module(text: str, report: Report) -> tuple[tuple[Asset, ...], ModuleFacts | None]:
+    """All assets of a module, and what it uses; nothing if it isn't Python, and then `report` says why."""
+    try:
+        tree = parse_python(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        line = getattr(error, "lineno", None) or 1
+        said = getattr(error, "msg", None) or "it is nested too deep"
+        report.error("python_syntax", line, f"this isn't Python: {said}", "headrace reads it with the Python that runs headrace")
+        return (), None
+    try:
+        return tuple(_assets(tree, text, report)), facts_of_tree(tree)
+    except RecursionError:
+        report.error("python_syntax", 1, "an expression is nested too deep", "split it into several statements")
+        return (), None
+
+
+def _assets(tree: ast.Module, text: str, report: Report) -> Iterator[Asset]:
+    aliases = Aliases(tree)
+    decorated: dict[int, ast.expr] = {}
+    for index, statement in enumerate(tree.body):
+        if isinstance(statement, Function) and (decorator := _decorator(statement, aliases)) is not None:
+            decorated[index] = decorator
+    if _NESTED.search(text):
+        _report_nested(tree, aliases, report)
+    if not decorated:
+        _report_other_tools(tree, aliases, report)
+        return
+    others = [statement for index, statement in enumerate(tree.body) if index not in decorated]
+    functions = {item.name: item for index in decorated if isinstance(item := tree.body[index], Function)}
+    rest, always = statements_digest(others), _named(others, functions)
+    for index, decorator in decorated.items():
+        function = tree.body[index]
+        assert isinstance(function, Function)
+        code = "\n".join([normal_form(function), rest, *_called_assets(function, functions, always)])
+        asset = _asset(function, decorator, aliases, code, report)
+        if asset is not None:
+            yield asset
+
+
+def _called_assets(function: Function, functions: Mapping[str, Function], always: Collection[str]) -> list[str]:
+    """The normal forms of other assets' functions that this one calls, itself or through one of them, by name."""
+    results: dict[str, Function] = {}
+    waiting = {*always, *_named([function], functions)} - {function.name}
+    while waiting:
+        name = waiting.pop()
+        results[name] = functions[name]
+        waiting |= _named([functions[name]], functions) - {function.name} - results.keys()
+    return [normal_form(results[name]) for name in sorted(results)]
+
+
+def _named(statements: Sequence[ast.stmt], functions: Collection[str]) -> set[str]:
+    """The functions whose names are used anywhere in these statements."""
+    nodes = (node for statement in statements for node in ast.walk(statement))
+    return {node.id for node in nodes if isinstance(node, ast.Name) and node.id in functions}
+
+
+def _decorator(function: Function, aliases: Aliases) -> ast.expr | None:
+    """The decorator that makes a function an asset, if one does."""
+    return next((item for item in function.decorator_list if aliases.is_asset_decorator(item)), None)
+
+
+def _report_other_tools(tree: ast.Module, aliases: Aliases, report: Report) -> None:
+    """Assets, tasks and models of other tools in a module that declares none of Headrace's: nothing would run them."""
+    for statement in tree.body:
+        if not isinstance(statement, Function):
+            continue
+        names = [aliases.resolve(item.func if isinstance(item, ast.Call) else item) for item in statement.decorator_list]
+        what = shown(statement.name)
+        if any(name.rpartition(".")[2] == "asset" for name in names):
+            message = f"`@asset` of {what} isn't Headrace's"
+            report.error("asset_not_found", statement.lineno, message, "write `from headrace import asset, Context`")
+        elif any(name.startswith(("airflow.", "dagster.", "prefect.")) for name in names):
+            message = f"{what} is declared for another tool, and nothing here runs it"
+            hint = "write `from headrace import asset`, @asset(owner=…, partition=…, inputs=[…]), and return a table"
+            report.warning("asset_not_found", statement.lineno, message, hint)
+        elif statement.name == "model" and [argument.arg for argument in statement.args.args[:1]] == ["dbt"]:
+            message = "this is a Python model of dbt, and nothing here runs it"
+            hint = "write @asset(owner=…, inputs=[…]); each input is an argument, and the result is returned"
+            report.warning("asset_not_found", statement.lineno, message, hint)
+
+
+def _report_nested(tree: ast.Module, aliases: Aliases, report: Report) -> None:
+    for statement in tree.body:
+        for node in ast.walk(statement):
+            if isinstance(node, Function) and node is not statement and _decorator(node, aliases) is not None:
+                message = f"the asset {shown(node.name)} isn't at the top level of the module"
+                report.error("asset_not_found", node.lineno, message, "move it out of the class, function or `if` that it stands in")
+
+
+def _asset(function: Function, decorator: ast.expr, aliases: Aliases, code: str, report: Report) -> Asset | None:
+    if isinstance(function, ast.AsyncFunctionDef):
+        report.error("asset_not_found", function.lineno, f"the asset {shown(function.name)} is `async`", "write `def`")
+        return None
+    block = _arguments(decorator, report)
+    if block is None:
+        return None
+    fields = Fields(block, report, ASSET_FIELDS, what=f"the asset {shown(function.name)}")
+    signature = read_signature(function, aliases, report)
+    body = PythonBody(
+        file=report.file,
+        function=function.name,
+        line=function.lineno,
+        takes_context=signature.takes_context,
+        annotations=signature.containers,
+        source=code,
+    )
+    asset = read_asset(fields, function.name, function.lineno, body, function.lineno)
+    if asset is None:
+        return None
+    if "inputs" not in fields:
+        return _with_inputs(asset, signature, report)
+    _match(asset, signature, report)
+    return asset
+
+
+def _arguments(decorator: ast.expr, report: Report) -> LocatedMapping | None:
+    """The decorator's arguments, which have to be literals; None if they aren't."""
+    block = LocatedMapping(decorator.lineno)
+    if not isinstance(decorator, ast.Call):
+        return block
+    if decorator.args:
+        report.error("not_a_literal", decorator.lineno, "`@asset` takes no positional arguments", 'write @asset(owner="…")')
+        return None
+    usable = True
+    for keyword in decorator.keywords:
+        if keyword.arg is None:
+            report.error("not_a_literal", keyword.value.lineno, "`@asset(**…)` can't be read without running it", "write each argument out")
+            usable = False
+            continue
+        try:
+            block.put(keyword.arg, literal(keyword.value), keyword.value.lineno)
+        except NotLiteral as error:
+            report.error(
+                "not_a_literal",
+                error.line,
+                f"{shown(keyword.arg)} isn't a literal: {error}",
+                "assets are found without running the file: write the value itself",
+            )
+            usable = False
+    return block if usable else None
+
+
+def _with_inputs(asset: Asset, signature: Signature, report: Report) -> Asset:
+    """Without `inputs`, the parameters name them."""
+    names = signature.parameters.items()
+    inputs = tuple(InputSpec(node=name, place=report.place(line)) for name, line in names if name not in signature.defaults)
+    return msgspec.structs.replace(asset, inputs=inputs)
+
+
+def _match(asset: Asset, signature: Signature, report: Report) -> None:
+    """Parameters and inputs have to be the same names."""
+    inputs = {spec.node: spec for spec in asset.inputs}
+    for name, line in signature.parameters.items():
+        if name not in inputs and name not in signature.defaults:
+            missing = [node for node in inputs if node not in signature.parameters]
+            hint = did_you_mean(name, missing) or (f"call it `{missing[0]}`" if len(missing) == 1 else "add it to `inputs`, or take it out")
+            if name in ("context", "_ctx"):
+                hint = "call it `ctx`, or annotate it with `Context`"
+            report.error("inputs_mismatch", line, f"the parameter {shown(name)} of {shown(asset.name)} isn't one of its inputs", hint)
+    for node, spec in inputs.items():
+        if node not in signature.parameters and not signature.takes_any:
+            report.error(
+                "inputs_mismatch",
+                spec.place.line,
+                f"{shown(asset.name)} has no parameter for its input {shown(node)}",
+                f"add the parameter `{node}`",
+            )

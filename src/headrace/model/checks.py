@@ -1,7 +1,7 @@
-"""The shape of each check's arguments. What a check means in SQL belongs to `headrace.quality`.
+"""`checks:` of sources and assets; inputs, merge, snapshot and code files of assets.
 
-A check is a mapping with its kind as the key: `unique: [flight_id]`, `range: {column: delay, min: -60}`. `name`, `severity`
-and `where` stand in the arguments or beside the kind. What is kept in `CheckSpec.arguments`, by kind:
+A check is a mapping with its kind as the key: `unique: [flight_id]`, `range: {column: delay, min: -60}`. `name`, `severity` and
+`where` are arguments, or keys next to the kind. `CheckSpec.arguments` by kind:
 
     unique, not_null    {"columns": [text, …]}                       (short: a list, or one name)
     accepted_values     {"column": text, "values": [scalar, …]}
@@ -15,22 +15,22 @@ and `where` stand in the arguments or beside the kind. What is kept in `CheckSpe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from headrace.model.documents import Items, LocatedMapping, kind_of, plain
-from headrace.model.fields import Fields
-from headrace.model.names import COLUMN_CHARACTERS_MAX
-from headrace.model.nodes import CheckSpec, Severity, Value
-from headrace.model.other_tools import CHECKS
-from headrace.model.reporting import Report, did_you_mean, shown
+from headrace.model.errors import CHECKS, Report, did_you_mean, one_of, shown
+from headrace.model.fields import COLUMN_CHARACTERS_MAX, Fields, Items, LocatedMapping, kind_of, plain
+from headrace.model.nodes import ACCUMULATING, Asset, CheckSpec, InputMode, InputSpec, PartitionSpec, Severity, Value
+
+# Arguments of each check kind. The checks package turns them into SQL.
 
 ROWS_MAX = 10**15
 VALUES_MAX = 10_000
 NAME_CHARACTERS_MAX = 120
-COMMON = ("name", "severity", "where")
+COMMON_ARGUMENTS = ("name", "severity", "where")
 
 
 class Shape(Value, kw_only=True):
@@ -157,7 +157,7 @@ SHAPES: dict[str, Shape] = {
     "row_count": Shape(fields=("min", "max"), read=_row_count, example="row_count: {min: 100}"),
     "sql": Shape(fields=("query",), read=_sql, example='sql: {name: no_negatives, query: "select * from $self where x < 0"}'),
 }
-_KNOWN = {kind: frozenset((*shape.fields, *COMMON)) for kind, shape in SHAPES.items()}
+_KNOWN = {kind: frozenset((*shape.fields, *COMMON_ARGUMENTS)) for kind, shape in SHAPES.items()}
 
 
 def read_checks(fields: Fields) -> tuple[CheckSpec, ...]:
@@ -185,7 +185,7 @@ def _read(item: Any, line: int, report: Report) -> CheckSpec | None:
     if not isinstance(item, LocatedMapping):
         report.error("bad_check", line, f"a check must be a mapping, not {kind_of(item)}", "write for example not_null: [id]")
         return None
-    kinds = [name for name in item if name not in COMMON]
+    kinds = [name for name in item if name not in COMMON_ARGUMENTS]
     if len(kinds) != 1:
         text = "no kind" if not kinds else f"more than one kind ({', '.join(map(shown, kinds))})"
         report.error("bad_check", line, f"a check has {text}", f"one of {', '.join(SHAPES)} an item")
@@ -230,7 +230,7 @@ def _arguments(kind: str, shape: Shape, item: LocatedMapping, report: Report) ->
             "bad_check", line, f"the arguments of {shown(kind)} must be a mapping, not {kind_of(written)}", f"write {shape.example}"
         )
         return None
-    for name in COMMON:
+    for name in COMMON_ARGUMENTS:
         if name in item and name not in arguments:
             arguments.put(name, item[name], item.lines[name])
     return arguments
@@ -249,3 +249,182 @@ def default_name(check: CheckSpec) -> str:
     """`unique_flight_id`, `row_count`: what a check is called that wasn't given a name."""
     columns = check.arguments.get("columns") or [check.arguments[key] for key in ("column",) if key in check.arguments]
     return "_".join([check.kind, *columns])[:NAME_CHARACTERS_MAX]
+
+
+# `inputs:` of an asset: the nodes that it reads, and how (SEMANTICS §2).
+
+INPUTS_MAX = 1_000
+_INPUT_MODES = tuple(InputMode)
+_INPUT_FIELDS = ("lookback", "optional", "mode", "all", "previous", "within")
+
+
+def read_inputs(fields: Fields) -> tuple[InputSpec, ...]:
+    """A list of names and of `{name: how}`, or a mapping of names. Duplicates are reported."""
+    written = fields.raw("inputs")
+    specs: dict[str, InputSpec] = {}
+    for name, how, line in _written(fields, written):
+        spec = _input(fields, name, how, line)
+        if name.lower() in specs:
+            fields.report.error("duplicate_name", line, f"the input {shown(name)} is here twice", "keep one of them")
+        elif spec is not None:
+            specs[name.lower()] = spec
+    if len(specs) > INPUTS_MAX:
+        fields.refuse("inputs", f"{len(specs):,} inputs are too many", f"at most {INPUTS_MAX:,}")
+        return ()
+    return tuple(specs.values())
+
+
+def _written(fields: Fields, written: Any) -> list[tuple[str, Any, int]]:
+    """(name, how it is read, line) of each input."""
+    if isinstance(written, str) and written.strip():
+        return [(written, None, fields.line("inputs"))]
+    if isinstance(written, LocatedMapping):
+        return [(name, how, written.lines[name]) for name, how in written.items()]
+    if not isinstance(written, list):
+        fields.wrong("inputs", "a list of names", "write inputs: [flights_clean]")
+        return []
+    results = []
+    for index, item in enumerate(written):
+        line = written.lines[index] if isinstance(written, Items) else fields.line("inputs")
+        if isinstance(item, str):
+            results.append((item, None, line))
+        elif isinstance(item, LocatedMapping):
+            results.extend((name, how, item.lines[name]) for name, how in item.items())
+        else:
+            fields.report.error("wrong_type", line, f"an input must be a name, not {kind_of(item)}", "write inputs: [flights_clean]")
+    return results
+
+
+def _input(fields: Fields, name: str, how: Any, line: int) -> InputSpec | None:
+    place = fields.report.place(line)
+    if how is None:
+        return InputSpec(node=name, place=place)
+    if isinstance(how, str):
+        if how in _INPUT_MODES:
+            return InputSpec(node=name, mode=InputMode(how), place=place)
+        hint = did_you_mean(how, _INPUT_MODES) or f"write {one_of(_INPUT_MODES)}, or {{lookback: 7d}}"
+        fields.report.error("wrong_value", line, f"{shown(how)} isn't a way to read the input {shown(name)}", hint)
+        return None
+    if not isinstance(how, LocatedMapping):
+        fields.report.error("wrong_type", line, f"the input {shown(name)} can't be {kind_of(how)}", f"write {name}: {{lookback: 7d}}")
+        return None
+    inner = Fields(how, fields.report, _INPUT_FIELDS, what=f"the input {shown(name)}")
+    lookback = inner.duration("lookback", "") or None
+    return InputSpec(node=name, mode=_mode(inner), lookback=lookback, optional=inner.flag("optional") or False, place=place)
+
+
+def _mode(fields: Fields) -> InputMode:
+    named = [mode for mode in ("all", "previous", "within") if mode in fields and fields.flag(mode)]
+    if "mode" in fields:
+        named.append(fields.choice("mode", _INPUT_MODES, InputMode.REQUIRED))
+    if len(set(named)) > 1:
+        fields.refuse(named[0], f"{fields.what} is read in two ways: {one_of(named)}", "keep one of them", code="conflicting_fields")
+    return InputMode(named[0]) if named else InputMode.REQUIRED
+
+
+# `merge:` and `snapshot:` of an asset: the key columns of a row, and the treatment of changed and
+# deleted rows.
+
+ADDED_BY_SNAPSHOT = ("valid_from", "valid_to", "is_current")
+"""The columns that `materialize: snapshot` adds to the body's."""
+KEYS_MAX = 100
+DELETES = ("ignore", "close")
+
+
+def read_accumulation(fields: Fields, materialize: str) -> dict[str, Any]:
+    """The fields `merge` and `snapshot` as arguments of `Asset`; one that doesn't go with `materialize` is refused."""
+    results: dict[str, Any] = {}
+    for kind, reader in (("merge", _merge), ("snapshot", _snapshot)):
+        if kind not in fields:
+            continue
+        read = reader(fields)
+        if materialize == kind:
+            results |= read
+        else:
+            message = f"`{kind}` is there, and the asset is materialised as `{materialize}`"
+            fields.refuse(kind, message, f"write materialize: {kind}, or take it out", code="conflicting_fields")
+    if materialize in ACCUMULATING and not results.get("merge_keys"):
+        fields.refuse("materialize", f"`materialize: {materialize}` needs keys", f"add {materialize}: {{keys: [id]}}")
+    return results
+
+
+def _merge(fields: Fields) -> dict[str, Any]:
+    inner = _inner(fields, "merge", ("keys", "delete"))
+    if inner is None:
+        return {}
+    keys, delete = _keys(inner, "merge"), inner.text("delete")
+    if delete is not None and delete.lower() in (key.lower() for key in keys):
+        inner.refuse("delete", f"`{delete}` is a key, and says that a row goes as well", "name another column", code="conflicting_fields")
+    return {"merge_keys": keys, "merge_delete": delete}
+
+
+def _snapshot(fields: Fields) -> dict[str, Any]:
+    inner = _inner(fields, "snapshot", ("keys", "columns", "deletes"))
+    if inner is None:
+        return {}
+    return {
+        "merge_keys": _keys(inner, "snapshot"),
+        "snapshot_columns": inner.texts("columns"),
+        "snapshot_deletes": inner.choice("deletes", DELETES, "ignore"),
+    }
+
+
+def _inner(fields: Fields, name: str, known: tuple[str, ...]) -> Fields | None:
+    block = fields.block_of(name)
+    return None if block is None else Fields(block, fields.report, known, what=f"`{name}`")
+
+
+def _keys(inner: Fields, name: str) -> tuple[str, ...]:
+    if "keys" not in inner:
+        inner.required("keys", f"write {name}: {{keys: [id]}}")
+        return ()
+    keys = inner.texts("keys")
+    if len({key.lower() for key in keys}) < len(keys) or len(keys) > KEYS_MAX:
+        inner.refuse("keys", "`keys` names a column twice, or too many of them", f"each once, at most {KEYS_MAX}")
+    return keys
+
+
+def partition_of(asset: Asset) -> PartitionSpec:
+    """How an asset is cut: one that is appended to and not cut otherwise has a partition for each delivery of its input."""
+    if asset.materialize == "append" and asset.partition.whole:
+        return PartitionSpec(by_delivery=True)
+    return asset.partition
+
+
+# `code_files` and `code_packages`: code that an asset uses and that following its imports can't
+# find.
+
+PATTERNS_MAX = 100
+_PACKAGE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+
+
+def read_code_files(fields: Fields) -> tuple[str, ...] | None:
+    """Patterns relative to the project's folder, without `./` in front; None if there are none that can be used."""
+    results = []
+    for text in fields.texts("code_files"):
+        pattern = text.removeprefix("./").rstrip("/")
+        parts = pattern.split("/")
+        if not pattern or text.startswith("/") or ".." in parts or "\\" in text or "\0" in text:
+            message = f"`code_files`: {shown(text)} isn't a path below the project's folder"
+            fields.refuse("code_files", message, "write it relative to headrace.toml: models/*.json")
+            return None
+        if any("**" in part and part != "**" for part in parts) or len(pattern) > 1_000:
+            message = f"`code_files`: {shown(text)} isn't a pattern"
+            fields.refuse("code_files", message, "`**` stands alone between slashes: models/**/*.json")
+            return None
+        results.append(pattern)
+    if len(results) > PATTERNS_MAX:
+        fields.refuse("code_files", f"`code_files` has more than {PATTERNS_MAX} patterns", "name their folder: models/**")
+        return None
+    return tuple(dict.fromkeys(results)) or None
+
+
+def read_code_packages(fields: Fields) -> tuple[str, ...] | None:
+    """Names of distributions, as pip writes them; None if there are none that can be used."""
+    names = tuple(dict.fromkeys(fields.texts("code_packages")))
+    for name in names:
+        if len(name) > 200 or _PACKAGE.fullmatch(name) is None:
+            message = f"`code_packages`: {shown(name)} isn't the name of a package"
+            fields.refuse("code_packages", message, "write the name that pip installs, without a version: scikit-learn")
+            return None
+    return names or None

@@ -1,23 +1,331 @@
-"""What a source says about data that isn't plain files: where it comes from and how it is read. One function a field.
+"""Fields of a source that say where its data comes from and how it is read.
 
-A field is kept as written (`Source.connector`), once its function found nothing wrong with it; what uses it knows that it is valid.
+Each field has one reading function. A field without problems is kept as written (`Source.connector`), so code that uses it can rely
+on its being valid.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
 
-from headrace.model.database_fields import is_database, read_connection, read_cursor, read_query, read_table
-from headrace.model.documents import plain
-from headrace.model.fields import Fields
-from headrace.model.file_fields import read_csv, read_excel, read_fixed_width, read_json, read_xml
-from headrace.model.http_field import read_http
+from headrace.model.errors import Report, shown
+from headrace.model.fields import Fields, LocatedMapping, kind_of, plain
+from headrace.model.locations import is_database, read_connection, read_cursor, read_query, read_table
 from headrace.model.nodes import PartitionSpec, Source
-from headrace.model.reporting import shown
+from headrace.model.secrets import check_headers, check_url
+
+# Paths into a JSON document: `$`, `$.items`, `$.meta.next`, `$["odd key"].rows`. Names only: no
+# wildcards, no positions.
+
+PATH_STEPS_MAX = 20
+_STEP = re.compile(r"""\.([A-Za-z_][A-Za-z0-9_-]*)|\["([^"\\]+)"\]|\['([^'\\]+)'\]""")
+
+
+def json_path(text: str) -> tuple[str, ...] | None:
+    """The names from the root on, empty for `$` itself; None for what is no such path."""
+    text = text.strip()
+    if not text.startswith("$"):
+        return None
+    steps: list[str] = []
+    at = 1
+    while at < len(text):
+        match = _STEP.match(text, at)
+        if match is None or len(steps) == PATH_STEPS_MAX:
+            return None
+        steps.append(next(filter(None, match.groups())))
+        at = match.end()
+    return tuple(steps)
+
+
+# How a source's files are read where their bytes alone don't say it: `excel`, `fixed_width`,
+# `json`, `xml` and `csv`.
+
+FILE_OPTIONS = ("excel", "fixed_width", "json", "xml", "csv")
+RECORD_MAX = 1_000_000
+"""Characters of a fixed-width line, bytes of a record."""
+COLUMNS_MAX = 4_096
+ROW_MAX = 1_048_576
+"""Rows of an Excel sheet."""
+SHEET_CHARACTERS_MAX = 255
+SINGLE_BYTE = (
+    "latin-1", "iso-8859-15", "cp1252", "cp1250", "cp437", "cp850", "ascii", "cp037", "cp273", "cp500", "cp1140",
+)  # fmt: skip
+"""Encodings with one byte a character; those of EBCDIC begin with cp037."""
+ENCODINGS = ("utf-8", *SINGLE_BYTE)
+EXCEL_RANGE = re.compile(r"([A-Za-z]{1,3})([1-9][0-9]{0,6})?:([A-Za-z]{1,3})([1-9][0-9]{0,6})?")
+_JSON_PATH = re.compile(r"\$(\.[A-Za-z_][\w-]*|\['[^'\"\\\]]{1,200}'\])*")
+_XML_PATH = re.compile(r"/{0,2}[\w.-]+(/[\w.-]+)*")
+_TYPE = re.compile(
+    r"(tinyint|smallint|integer|int|bigint|double|float|boolean|bool|date|time|timestamp|timestamptz|varchar|text"
+    r"|(decimal|numeric)\(\s*([1-9]|[12]\d|3[0-8])\s*,\s*\d{1,2}\s*\))",
+    re.IGNORECASE,
+)
+
+
+def read_excel(fields: Fields, partition: PartitionSpec) -> None:  # noqa: ARG001 - how files are read doesn't depend on it
+    """`excel: {sheet: Data, header: 4, range: "A4:F200"}`."""
+    block = fields.block_of("excel")
+    if block is None:
+        return
+    inner = Fields(block, fields.report, ("sheet", "header", "range"), what="`excel`")
+    sheet = inner.raw("sheet")
+    if isinstance(sheet, str) and len(sheet) > SHEET_CHARACTERS_MAX:
+        inner.refuse("sheet", f"a sheet's name of {len(sheet):,} characters", f"at most {SHEET_CHARACTERS_MAX}")
+    elif "sheet" in inner and not isinstance(sheet, str):
+        inner.whole("sheet", minimum=1, maximum=10_000)
+    inner.whole("header", minimum=1, maximum=ROW_MAX)
+    cells = inner.text("range") if "range" in inner else None
+    if cells is not None and not EXCEL_RANGE.fullmatch(cells):
+        inner.refuse("range", f"{shown(cells)} is no range of cells", 'write range: "A3:F200", or "A:F" for all rows')
+
+
+def read_json(fields: Fields, partition: PartitionSpec) -> None:  # noqa: ARG001
+    """`json: {records: "$.data.items", flatten: true}`."""
+    _records(fields, "json", _JSON_PATH, 'write records: "$.data.items"')
+
+
+def read_xml(fields: Fields, partition: PartitionSpec) -> None:  # noqa: ARG001
+    """`xml: {records: "//row", flatten: true}`."""
+    if (inner := _records(fields, "xml", _XML_PATH, 'write records: "//row" or "/feed/entry"')) is not None:
+        inner.required("records", 'add records: "//row", the elements that are rows')
+
+
+def _records(fields: Fields, name: str, path: re.Pattern[str], hint: str) -> Fields | None:
+    block = fields.block_of(name)
+    if block is None:
+        return None
+    inner = Fields(block, fields.report, ("records", "flatten"), what=f"`{name}`")
+    records = inner.text("records") if "records" in inner else None
+    if records is not None and not path.fullmatch(records):
+        inner.refuse("records", f"{shown(records)} isn't a path to records that is understood", hint)
+    inner.flag("flatten")
+    return inner
+
+
+def read_csv(fields: Fields, partition: PartitionSpec) -> None:  # noqa: ARG001
+    """`csv: {delimiter: ";", quote: "'", encoding: cp1252, header: false, columns: [a, b], null: ["-"], decimal: ","}`."""
+    block = fields.block_of("csv")
+    if block is None:
+        return
+    known = ("delimiter", "quote", "encoding", "header", "columns", "null", "decimal")
+    inner = Fields(block, fields.report, known, what="`csv`")
+    for name in ("delimiter", "quote"):
+        sign = inner.raw(name)
+        if name in inner and (not isinstance(sign, str) or len(sign) != 1 or sign in "\r\n\0" or not sign.isascii()):
+            inner.refuse(name, f"`{name}` must be one character", f'write {name}: ";"')
+    inner.choice("encoding", ENCODINGS, "utf-8")
+    inner.choice("decimal", (",", "."), ".")
+    inner.texts("null")
+    header = inner.flag("header")
+    columns = inner.texts("columns")
+    if header is False and not columns:
+        inner.refuse("header", "without a header the columns need names", "add columns: [a, b]")
+    if header is not False and columns:
+        inner.refuse("columns", "`columns` names what a file without a header holds", "add header: false", code="conflicting_fields")
+    _once(inner.report, inner.line("columns"), columns)
+
+
+def read_fixed_width(fields: Fields, partition: PartitionSpec) -> None:  # noqa: ARG001
+    """A list of columns, or `{columns: […], skip: 1, encoding: cp037, record: 300}`."""
+    written = fields.raw("fixed_width")
+    columns: Any = written
+    if isinstance(written, LocatedMapping):
+        inner = Fields(written, fields.report, ("columns", "skip", "encoding", "record"), what="`fixed_width`")
+        columns = inner.raw("columns")
+        inner.whole("skip", minimum=0, maximum=RECORD_MAX)
+        record = inner.whole("record", minimum=1, maximum=RECORD_MAX)
+        if record and inner.choice("encoding", ENCODINGS, "utf-8") not in SINGLE_BYTE:
+            inner.refuse(
+                "record", "records of bytes need an encoding of one byte a character", "add encoding: latin-1, or cp037 for EBCDIC"
+            )
+        inner.choice("encoding", ENCODINGS, "utf-8")
+    if not isinstance(columns, list) or not 0 < len(columns) <= COLUMNS_MAX:
+        fields.refuse(
+            "fixed_width", "`fixed_width` lists no columns", "write fixed_width: [{name: id, width: 8}, {name: amount, width: 12}]"
+        )
+        return
+    names = [name for item in columns if (name := _column(item, fields)) is not None]
+    if len(names) == len([item for item in columns if isinstance(item, LocatedMapping) and "name" in item]):
+        _once(fields.report, fields.line("fixed_width"), names)
+    if not any(isinstance(item, LocatedMapping) and "name" in item for item in columns):
+        fields.refuse("fixed_width", "`fixed_width` names no column", "give at least one column a name")
+
+
+def _column(item: Any, fields: Fields) -> str | None:
+    """One column's problems; its name."""
+    if not isinstance(item, LocatedMapping):
+        fields.refuse("fixed_width", f"a column is {kind_of(item)}", "write {name: id, width: 8}", code="wrong_type")
+        return None
+    inner = Fields(item, fields.report, ("name", "width", "type", "start", "scale", "sign"), what="a column of `fixed_width`")
+    if "width" not in inner:
+        inner.report.error("missing_field", item.line, "a column of `fixed_width` has no `width`", "add width: 8")
+    inner.whole("width", minimum=1, maximum=RECORD_MAX)
+    inner.whole("start", minimum=1, maximum=RECORD_MAX)
+    inner.whole("scale", minimum=0, maximum=38)
+    inner.choice("sign", ("leading", "overpunch"), "leading")
+    kind = inner.text("type") if "type" in inner else None
+    if kind is not None and not _TYPE.fullmatch(kind.strip()):
+        inner.refuse("type", f"{shown(kind)} is no type of a column", "write type: bigint, date, decimal(9,2) or varchar")
+    return inner.text("name") if "name" in inner else None
+
+
+def _once(report: Report, line: int, names: list[str] | tuple[str, ...]) -> None:
+    folded = [name.lower() for name in names]
+    twice = next((name for name in folded if folded.count(name) > 1), None)
+    if twice is not None:
+        report.error("wrong_value", line, f"the column {shown(twice)} is listed twice", "give each column a name of its own")
+
+
+# The field `http:`: a URL, or a mapping that describes the request.
+
+METHODS = ("GET", "POST")
+PAGINGS = ("page", "offset", "cursor", "link")
+PAGES_MAX = 1_000_000
+"""The most that `pages_max` may allow."""
+PAGE_SIZE_MAX = 10_000_000
+RETRIES_MAX = 20
+DIRECTIVES = "YmdHMSjyGVuz"
+"""strftime's directives that `{date:…}` and `{end:…}` may hold."""
+_HTTP_FIELDS = ("url", "method", "records", "headers", "params", "body", "page", "rate_limit", "timeout", "retries")
+_PAGE_FIELDS = ("by", "parameter", "size", "size_parameter", "start", "next", "pages_max")
+_RATE = re.compile(r"(\d{1,6})\s*/\s*(s|m|h)", re.ASCII)
+_URL = re.compile(r"https?://[^/?#\s]+([/?][^\s#]*)?", re.IGNORECASE)
+_PLACEHOLDER = re.compile(r"\{(date|end):([^{}]*)\}")
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,200}")
+
+
+def read_http(fields: Fields, partition: PartitionSpec) -> None:
+    """Report what is wrong with `http:` of a source that is cut like this."""
+    http = fields.raw("http")
+    if isinstance(http, str):
+        check_url("http", http, fields.line("http"), fields.report)
+        _check_url(fields, "http", http)
+    elif isinstance(http, LocatedMapping):
+        check_headers(http, fields.report)
+        _read_block(Fields(http, fields.report, _HTTP_FIELDS, what="`http`"))
+    else:
+        fields.wrong("http", "a URL, or a mapping with `url`")
+        return
+    _check_intervals(fields, http, partition)
+
+
+def rate_of(text: str) -> tuple[int, float] | None:
+    """Requests and the seconds that they are for: `5/s`, `100/m`, `1000/h`; None for what is no rate."""
+    match = _RATE.fullmatch(text.strip())
+    if match is None or int(match[1]) == 0:
+        return None
+    return int(match[1]), {"s": 1.0, "m": 60.0, "h": 3600.0}[match[2]]
+
+
+def _read_block(fields: Fields) -> None:
+    url = fields.required("url", "add `url: https://…`")
+    if url is not None:
+        _check_url(fields, "url", url)
+    method = fields.choice("method", METHODS, "GET")
+    if "body" in fields and method != "POST":
+        fields.refuse("body", "only a POST has a body", "add `method: POST`", code="conflicting_fields")
+    if "body" in fields and not isinstance(fields.raw("body"), (str, LocatedMapping, list)):
+        fields.wrong("body", "text, or what becomes JSON")
+    _check_path(fields, "records")
+    _check_headers(fields)
+    _check_params(fields)
+    fields.duration("timeout", "30s")
+    fields.whole("retries", minimum=0, maximum=RETRIES_MAX)
+    if "rate_limit" in fields and (rate := fields.text("rate_limit")) is not None and rate_of(rate) is None:
+        fields.refuse("rate_limit", f"{shown(rate)} is no rate", "write 5/s, 100/m or 1000/h")
+    if (page := fields.block_of("page")) is not None:
+        _read_page(Fields(page, fields.report, _PAGE_FIELDS, what="`page`"))
+
+
+def _read_page(fields: Fields) -> None:
+    if fields.required("by", "add `by: page`, offset, cursor or link") is None:
+        return
+    by = fields.choice("by", PAGINGS, "")
+    if by == "cursor" and "next" not in fields:
+        fields.refuse("by", "`by: cursor` needs to know where the next cursor stands", "add `next: $.meta.next_cursor`")
+    if "size_parameter" in fields and "size" not in fields:
+        fields.refuse("size_parameter", "`size_parameter` without `size`", "add `size: 100`")
+    _check_path(fields, "next")
+    for name in ("parameter", "size_parameter"):
+        if name in fields:
+            fields.text(name)
+    fields.whole("size", minimum=1, maximum=PAGE_SIZE_MAX)
+    fields.whole("start", minimum=0, maximum=PAGE_SIZE_MAX)
+    fields.whole("pages_max", minimum=1, maximum=PAGES_MAX)
+    unused = {"cursor": ("start",), "link": ("start", "parameter")}.get(by, ("next",))
+    for name in unused:
+        if name in fields and by:
+            fields.refuse(name, f"{shown(name)} means nothing with `by: {by}`", "leave it out", code="conflicting_fields")
+
+
+def _check_path(fields: Fields, name: str) -> None:
+    if name in fields and (text := fields.text(name)) is not None and json_path(text) is None:
+        fields.refuse(name, f"{shown(text)} is no path", f"write {name}: $.items, or $.meta.next")
+
+
+def _check_url(fields: Fields, name: str, url: str) -> None:
+    if not url.startswith("${") and _URL.fullmatch(_PLACEHOLDER.sub("", url)) is None:
+        fields.refuse(name, f"{shown(name)} isn't the URL of a server", "write https://host/path, without spaces and without `#`")
+
+
+def _check_headers(fields: Fields) -> None:
+    block = fields.block_of("headers")
+    for key, value in (block or {}).items():
+        if not _HEADER_NAME.fullmatch(key):
+            _report_wrong(fields, block, key, f"{shown(key)} can't be the name of a header")
+        elif not isinstance(value, str) or not value.isprintable():
+            _report_wrong(fields, block, key, f"the header {shown(key)} must be text in one line, not {kind_of(value)}")
+
+
+def _check_params(fields: Fields) -> None:
+    block = fields.block_of("params")
+    for key, value in (block or {}).items():
+        values = value if isinstance(value, list) else [value]
+        if not values or any(isinstance(value, (dict, list)) or value is None for value in values):
+            _report_wrong(fields, block, key, f"the parameter {shown(key)} must be a value or a list of values")
+
+
+def _report_wrong(fields: Fields, block: LocatedMapping | None, key: str, message: str) -> None:
+    assert block is not None
+    fields.report.error("wrong_type", block.lines.get(key, block.line), message, "`headrace explain wrong_type` shows examples")
+
+
+def _check_intervals(fields: Fields, http: LocatedMapping | str, partition: PartitionSpec) -> None:
+    """An interval's request must say which interval it is for, and that of what isn't cut by time can't."""
+    if partition.key is not None:
+        fields.refuse("http", "`http` can't be partitioned by key", "one source a key, or cut by time", code="conflicting_fields")
+    results = list(_placeholders(http))
+    for _, directives in results:
+        if not directives or not re.fullmatch(rf"(?:%[{DIRECTIVES}]|[^%])+", directives):
+            fields.refuse("http", f"{shown(directives)} is no way to write a date", "write {date:%Y-%m-%d}")
+    if partition.grain is None and results:
+        fields.refuse("http", "{date:…} in a source that isn't cut by time", "add partition: day", code="conflicting_fields")
+    elif partition.grain is not None and not results:
+        fields.refuse(
+            "http",
+            f"nothing in `http` says which {partition.grain.value} is asked for",
+            "write {date:%Y-%m-%d} (the interval's start) or {end:%Y-%m-%d} into url, params or body",
+            code="conflicting_fields",
+        )
+
+
+def _placeholders(value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield from _PLACEHOLDER.findall(value)
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from _placeholders(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _placeholders(inner)
+
+
+# All connector fields with their readers. A source names exactly one origin.
 
 Reader = Callable[[Fields, PartitionSpec], None]
 """Reports what is wrong with one field of a source that is cut like this. The field is there."""
@@ -39,16 +347,16 @@ READERS: dict[str, Reader] = {
     "csv": read_csv,
 }
 """Field → what validates it."""
-READING = frozenset({"csv", "excel", "fixed_width", "json", "jsonl", "parquet", "xml"})
+FORMAT_FIELDS = frozenset({"csv", "excel", "fixed_width", "json", "jsonl", "parquet", "xml"})
 """Fields of a source that say how its files are read."""
 
 
-def place_of(source: Source) -> str:
+def origin_of(source: Source) -> str:
     """Where a source's deliveries are looked for: the pattern of its files, or a hash of what is declared
     of its server. A look in one place doesn't see what is in another."""
     if source.files is not None:
         return source.files
-    origin = {key: value for key, value in source.connector.items() if key not in READING}
+    origin = {key: value for key, value in source.connector.items() if key not in FORMAT_FIELDS}
     declared = msgspec.json.encode(origin, order="sorted")
     return hashlib.sha256(declared).hexdigest()[:32]
 

@@ -1,22 +1,93 @@
-"""`contracts/*.odcs.yaml`: the Open Data Contract Standard, version 3, validated against its JSON Schema."""
+"""`contracts/*.odcs.yaml`: the Open Data Contract Standard, version 3.
+
+A contract is validated against the standard's JSON Schema.
+"""
 
 from __future__ import annotations
 
 import functools
 import importlib.util
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from headrace.model.contract_names import report_names
-from headrace.model.contract_rules import read_rules
-from headrace.model.documents import Items, LocatedMapping, kind_of, plain
-from headrace.model.names import check_owner
+from headrace.model.contract_checks import read_rules
+from headrace.model.errors import Report, did_you_mean, shown
+from headrace.model.fields import Items, LocatedMapping, check_owner, kind_of, plain
 from headrace.model.nodes import Contract, ContractColumn, ServiceLevel
-from headrace.model.reporting import Report, did_you_mean, shown
+
+# Vendors' names of columns with the dates from which they hold (`headrace.names`): two columns
+# must never have the same name at the same time.
+
+
+class ColumnNamePeriod(NamedTuple):
+    """From when until when a column is called so; empty: from the beginning, None: for good."""
+
+    name: str
+    first: str
+    until: str | None
+
+
+def report_names(columns: Sequence[ContractColumn], lines: Sequence[int], report: Report) -> None:
+    """An error for each column that is called two things at a time, or like another one; `lines` are theirs."""
+    if not any(column.names for column in columns):
+        return
+    by_name: dict[str, list[tuple[int, ColumnNamePeriod]]] = {}
+    for index, column in enumerate(columns):
+        spans = _periods(column)
+        if spans is None:
+            report.error(
+                "contract_invalid", lines[index], f"what {shown(column.name)} is called overlaps in time, or ends before it begins",
+                "let each entry of headrace.names begin where the one before it ends",
+            )  # fmt: skip
+            continue
+        for span in spans:
+            by_name.setdefault(span.name, []).append((index, span))
+    for name, results in by_name.items():
+        results.sort(key=lambda item: item[1].first)
+        for (index, period), (other, next_one) in pairwise(results):
+            if period.until is None or next_one.first < period.until:
+                later = max(index, other)
+                report.error(
+                    "contract_invalid", lines[later],
+                    f"two columns are called {shown(name)} at a time: {shown(columns[index].name)} and {shown(columns[other].name)}",
+                    "take one of them out, or correct the dates of headrace.names",
+                )  # fmt: skip
+
+
+def _periods(column: ContractColumn) -> list[ColumnNamePeriod] | None:
+    """What a column is called when, its own name wherever nothing else is said; None where entries overlap."""
+    entries = sorted((str(name["from"]), None if name.get("to") is None else str(name["to"]), str(name["name"])) for name in column.names)
+    periods, at = [], ""
+    for number, (first, until, name) in enumerate(entries):
+        following = entries[number + 1][0] if number + 1 < len(entries) else None
+        if (until is not None and until <= first) or (following is not None and (until is None or following < until)):
+            return None
+        periods += [ColumnNamePeriod(column.name, at, first)] if at < first else []
+        periods.append(ColumnNamePeriod(name, first, until))
+        at = until or at
+    if not entries or entries[-1][1] is not None:
+        periods.append(ColumnNamePeriod(column.name, at, None))
+    return list(_joined_periods(periods))
+
+
+def _joined_periods(spans: Sequence[ColumnNamePeriod]) -> Iterator[ColumnNamePeriod]:
+    """Neighbours with one name are one span: a column is never in its own way."""
+    last: ColumnNamePeriod | None = None
+    for span in spans:
+        if last is not None and last.name == span.name and last.until == span.first:
+            last = ColumnNamePeriod(last.name, last.first, span.until)
+        else:
+            if last is not None:
+                yield last
+            last = span
+    if last is not None:
+        yield last
+
 
 SUFFIX = ".odcs.yaml"
 NAMES_PROPERTY = "headrace.names"
@@ -126,14 +197,14 @@ def _is_valid(document: LocatedMapping, report: Report) -> bool:
     errors = sorted(_validator().iter_errors(plain(document)), key=lambda error: [str(part) for part in error.absolute_path])
     told: dict[tuple[int, str], str] = {}
     for error in errors[:_REPORTED_MAX]:
-        for line, message, hint in _said(error, document):
+        for line, message, hint in _complaint(error, document):
             told[line, message] = told.get((line, message)) or hint  # the schema says some things twice
     for (line, message), hint in told.items():
         report.error("contract_invalid", line, message, hint or "see the Open Data Contract Standard, version 3")
     return not errors
 
 
-def _said(error: Any, document: LocatedMapping) -> Iterator[tuple[int, str, str]]:
+def _complaint(error: Any, document: LocatedMapping) -> Iterator[tuple[int, str, str]]:
     """One complaint of the validator, in the words of who writes contracts: line, message, hint."""
     from jsonschema.exceptions import best_match
 
@@ -142,7 +213,7 @@ def _said(error: Any, document: LocatedMapping) -> Iterator[tuple[int, str, str]
     path = list(error.absolute_path)
     where = shown(".".join(str(part) for part in path) or "the contract")
     if error.validator in ("additionalProperties", "unevaluatedProperties") and isinstance(error.instance, dict):
-        known = _known(error.schema)
+        known = _known_properties(error.schema)
         for name in error.instance:
             if name not in known and f"'{name}'" in error.message:
                 yield _line(document, [*path, name]), f"unknown field {shown(name)} in {where}", did_you_mean(name, known)
@@ -152,7 +223,7 @@ def _said(error: Any, document: LocatedMapping) -> Iterator[tuple[int, str, str]
     yield _line(document, path), f"{where}: {message if message.isprintable() else ascii(message)}", hint
 
 
-def _known(schema: Any) -> set[str]:
+def _known_properties(schema: Any) -> set[str]:
     """The properties that a schema and the parts that it is made of know."""
     if not isinstance(schema, dict):
         return set()
@@ -161,7 +232,7 @@ def _known(schema: Any) -> set[str]:
     for part in (schema, *schema.get("allOf", ())):
         name = str(part.get("$ref", "")).removeprefix("#/$defs/")
         if name in definitions:
-            results |= _known(definitions[name])
+            results |= _known_properties(definitions[name])
     return results
 
 

@@ -1,27 +1,27 @@
-"""`export:` of a consumer: where what it reads is written, in which form, interval by interval (SEMANTICS §5)."""
+"""`export:` of a consumer: target, format, partition, and its checks (SEMANTICS §5)."""
 
 from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from headrace.model.documents import LocatedMapping, plain
-from headrace.model.fields import Fields
-from headrace.model.nodes import Consumer, Grain, PartitionSpec, Value
-from headrace.model.paths import PLACEHOLDER, read_path, tells_apart
-from headrace.model.remote_paths import SCHEMES, scheme_of
-from headrace.model.reporting import did_you_mean, one_of, shown
+from headrace.model.errors import Problem, did_you_mean, one_of, shown
+from headrace.model.fields import Fields, LocatedMapping, plain
+from headrace.model.locations import DATE_PLACEHOLDER, REMOTE_SCHEMES, connection_kind, read_path, scheme_of, tells_apart
+from headrace.model.nodes import Asset, Consumer, Grain, PartitionSpec, Place, Project, Source, Value
 
-ASSET = "{asset}"
+# The field `export:`: a file or a table for each interval.
+
+ASSET_PLACEHOLDER = "{asset}"
 INTERVAL_COLUMN = "_interval"
 """What a table's column with the interval of each row is called, unless `interval_column` says otherwise."""
-_FIELDS = ("to", "format", "connection", "on_restatement", "options", "csv")
-_TARGET = ("connection", "table", "interval_column")
+_EXPORT_FIELDS = ("to", "format", "connection", "on_restatement", "options", "csv")
+_TARGET_FIELDS = ("connection", "table", "interval_column")
 _VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 _TABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]{0,62}\.)?[A-Za-z_][A-Za-z0-9_]{0,62}")
 _COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
@@ -104,8 +104,8 @@ def export_partition(consumer: Consumer, reads: Collection[PartitionSpec]) -> Pa
 
 def path_of(pattern: str, start: datetime | None, asset: str) -> str:
     """The path of one interval. `start` is the interval's local start; None for what isn't cut by time."""
-    dated = pattern if start is None else PLACEHOLDER.sub(lambda match: _formatted(match[1], start), pattern)
-    return dated.replace(ASSET, asset)
+    dated = pattern if start is None else DATE_PLACEHOLDER.sub(lambda match: _formatted(match[1], start), pattern)
+    return dated.replace(ASSET_PLACEHOLDER, asset)
 
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -132,7 +132,7 @@ def read_export(fields: Fields, reads: Collection[str], per: Grain) -> dict[str,
     if block is None:
         return None
     block = _long_form(block)
-    inner = Fields(block, fields.report, _FIELDS, what="`export`")
+    inner = Fields(block, fields.report, _EXPORT_FIELDS, what="`export`")
     target = inner.raw("to")
     if "on_restatement" in inner and not inner.choice("on_restatement", tuple(OnRestatement), ""):
         good = False
@@ -155,13 +155,13 @@ def _long_form(block: LocatedMapping) -> LocatedMapping:
         return block
     whole, target = LocatedMapping(block.line), LocatedMapping(block.line)
     for name, value in block.items():
-        (target if name in _TARGET else whole).put(name, value, block.lines[name])
+        (target if name in _TARGET_FIELDS else whole).put(name, value, block.lines[name])
     whole.put("to", target, block.line)
     return whole
 
 
 def _read_table(export: Fields, target: LocatedMapping, reads: Collection[str]) -> bool:
-    to = Fields(target, export.report, _TARGET, what="`export.to`")
+    to = Fields(target, export.report, _TARGET_FIELDS, what="`export.to`")
     connection, table = to.required("connection"), to.required("table")
     for name in ("format", "connection", "options", "csv"):
         if name in export:
@@ -173,7 +173,7 @@ def _read_table(export: Fields, target: LocatedMapping, reads: Collection[str]) 
         return False
     if connection is None or table is None:
         return False
-    if not _TABLE.fullmatch(table.replace(ASSET, "x")):
+    if not _TABLE.fullmatch(table.replace(ASSET_PLACEHOLDER, "x")):
         to.refuse("table", f"{shown(table)} can't name a table", "letters, digits and `_`, with a schema: `reports.delays`")
         return False
     return _has_asset(to, "table", table, reads)
@@ -186,7 +186,7 @@ def _read_file(export: Fields, reads: Collection[str], per: Grain) -> bool:
     usable, kind = _is_path(export, path), _read_format(export, path)
     if kind is None or not usable:
         return False
-    dates = PLACEHOLDER.findall(path)
+    dates = DATE_PLACEHOLDER.findall(path)
     if len(dates) > 1:
         export.refuse("to", f"{shown(path)} has more than one `{{date:…}}`", "put it into one: {date:%Y/%m/%d}", code="bad_path")
         return False
@@ -223,7 +223,7 @@ def _read_format(export: Fields, path: str) -> ExportFormat | None:
 
 def _is_path(export: Fields, path: str) -> bool:
     remote = "://" in path
-    rest = PLACEHOLDER.sub("", path).replace(ASSET, "")
+    rest = DATE_PLACEHOLDER.sub("", path).replace(ASSET_PLACEHOLDER, "")
     if remote:
         rest = _VARIABLE.sub("", rest)
     if "{" in rest or "}" in rest:
@@ -248,8 +248,8 @@ def _is_url(export: Fields, path: str) -> bool:
         export.refuse("to", "`to` holds a password", hint, code="literal_secret")
         return False
     folder, _, name = path.partition("://")[2].rpartition("/")
-    inside = path.isprintable() and ".." not in PLACEHOLDER.sub(r"\1", path).split("/")
-    if scheme_of(path) not in SCHEMES or "::" in path or not folder or not name or not inside:
+    inside = path.isprintable() and ".." not in DATE_PLACEHOLDER.sub(r"\1", path).split("/")
+    if scheme_of(path) not in REMOTE_SCHEMES or "::" in path or not folder or not name or not inside:
         hint = "a URL such as s3://bucket/delays_{date:%Y-%m-%d}.csv; known: s3, gs, abfs, sftp and their like"
         export.refuse("to", f"{shown(path)} can't be written to", hint, code="bad_path")
         return False
@@ -258,7 +258,7 @@ def _is_url(export: Fields, path: str) -> bool:
 
 def _is_free(export: Fields, path: str) -> bool:
     """Whether nothing of the project's own lies where an export would be written."""
-    parts = [part for part in PLACEHOLDER.sub(r"\1", path).split("/") if part not in ("", ".")]
+    parts = [part for part in DATE_PLACEHOLDER.sub(r"\1", path).split("/") if part not in ("", ".")]
     if parts and not parts[0].startswith(".") and parts[0] not in _DECLARATIONS and not path.endswith("/"):
         return True
     export.refuse("to", f"{shown(path)} is where the project's own files lie", "write into a folder such as exports/", code="bad_path")
@@ -267,7 +267,7 @@ def _is_free(export: Fields, path: str) -> bool:
 
 def _has_asset(fields: Fields, name: str, written: str, reads: Collection[str]) -> bool:
     """Several reads are several files, or several tables: their names have to say which."""
-    if len(reads) < 2 or ASSET in written:
+    if len(reads) < 2 or ASSET_PLACEHOLDER in written:
         return True
     fields.refuse(
         name, f"{shown(written)} is one target for {len(reads)} reads", "put {asset} into it, so that each has its own", code="bad_path"
@@ -284,3 +284,122 @@ def _options(export: Fields, kind: ExportFormat) -> bool:
     known = _OPTIONS[kind]
     inner = Fields(block, export.report, tuple(known), what=f"`options` of {kind}")
     return all(inner.choice(name, values, "") for name, values in known.items() if name in inner)
+
+
+# Checks of all exports against the project: the assets that a consumer reads, its connection, and
+# targets of other exports.
+
+EXPORT_DATABASES = ("postgresql", "sqlite")
+"""Connections that a table can be exported to."""
+_MATERIALIZED_WITHOUT_TABLE = ("files", "none")
+
+
+class Exported(Value, kw_only=True):
+    """The export of a consumer as a node: its partitions are what was, or will be, written out."""
+
+    name: str
+    partition: PartitionSpec
+    timezone: str
+
+
+def exported(project: Project, name: str) -> Exported | None:
+    """The export of a consumer; None where nothing is exported to it, or where there is none of that name."""
+    consumer = project.consumers.get(name)
+    if consumer is None or consumer.export is None:
+        return None
+    return Exported(name=name, partition=export_partition(consumer, reads_of(project, consumer)), timezone=consumer.timezone)
+
+
+def export_problems(project: Project) -> list[Problem]:
+    """Everything that keeps the project's exports from being written, or two of them from being told apart."""
+    problems: list[Problem] = []
+    taken: dict[tuple[str, ...], str] = {}
+    for consumer in project.consumers.values():
+        export = export_of(consumer)
+        if export is None:
+            continue
+        problems += _of_reads(project, consumer)
+        problems += _of_dates(project, consumer, export)
+        problems += _of_connection(project, consumer, export)
+        problems += _of_targets(consumer, export, taken)
+    return problems
+
+
+def _problem(consumer: Consumer, code: str, message: str, hint: str) -> Problem:
+    said: Mapping[str, Any] = (consumer.export or {}).get("place", {})
+    place = Place(file=said.get("file", consumer.place.file), line=said.get("line", consumer.place.line))
+    return Problem(code=code, message=message, hint=hint, place=place)
+
+
+def reads_of(project: Project, consumer: Consumer) -> list[PartitionSpec]:
+    """How what a consumer reads is cut; a view is cut as who reads it needs it."""
+    nodes = (project.source_or_asset(name) for name in consumer.reads)
+    return [_cut(node, consumer) for node in nodes if node is not None]
+
+
+def _cut(node: Source | Asset, consumer: Consumer) -> PartitionSpec:
+    is_view = isinstance(node, Asset) and node.materialize == "view"
+    return PartitionSpec(grain=consumer.per) if is_view else node.partition
+
+
+def _of_reads(project: Project, consumer: Consumer) -> Iterator[Problem]:
+    for name in consumer.reads:
+        asset: Asset | None = project.assets.get(name)
+        if asset is not None and asset.materialize in _MATERIALIZED_WITHOUT_TABLE:
+            message = f"{shown(name)} has `materialize: {asset.materialize}`: there are no rows that {shown(consumer.name)} could export"
+            yield _problem(consumer, "nothing_to_read", message, "export an asset that is a table, or take `export` out")
+
+
+def _of_dates(project: Project, consumer: Consumer, export: Export) -> Iterator[Problem]:
+    grain = export_partition(consumer, reads_of(project, consumer)).grain
+    name = shown(consumer.name)
+    if export.path is None:
+        if export.interval_column is None and grain is not None:
+            message = f"without `interval_column` the rows of one {grain} that {name} exports couldn't be found again"
+            yield _problem(consumer, "wrong_value", message, "take `interval_column: null` out, or name a column")
+        return
+    formats = DATE_PLACEHOLDER.findall(export.path)
+    if grain is None and formats:
+        message = f"nothing that {name} reads is cut by time, so `{{date:…}}` of its export means nothing"
+        yield _problem(consumer, "bad_path", message, "take `{date:…}` out: the whole is written anew whenever it changes")
+    elif grain is not None and not formats:
+        message = f"every {grain} that {name} exports would overwrite {shown(export.path)}"
+        yield _problem(consumer, "bad_path", message, "put {date:%Y-%m-%d} into the name")
+    elif grain is Grain.HOUR and formats and "%z" not in formats[0] and consumer.timezone not in ("UTC", "Etc/UTC"):
+        message = f"{shown(export.path)} doesn't tell the two hours apart that have one name when clocks go back"
+        yield _problem(consumer, "bad_path", message, "put %z into the date: {date:%Y-%m-%dT%H%z}, or add timezone: UTC")
+
+
+def _of_connection(project: Project, consumer: Consumer, export: Export) -> Iterator[Problem]:
+    name = export.connection
+    if name is None:
+        return
+    connections = project.settings.connections
+    if name not in connections:
+        hint = did_you_mean(name, connections) or f"add [connections.{name}] to headrace.toml"
+        yield _problem(consumer, "unknown_connection", f"unknown connection {shown(name)} of {shown(consumer.name)}", hint)
+    elif export.table is not None and (kind := connection_kind(connections[name])) is not None and kind not in EXPORT_DATABASES:
+        message = f"{shown(name)} is a connection of the kind {shown(kind)}, which no table can be exported to"
+        yield _problem(consumer, "wrong_value", message, f"tables can be exported to {', '.join(EXPORT_DATABASES)}")
+    elif export.table is not None and name == project.settings.store_connection:
+        message = f"{shown(name)} holds the project's own state: nothing is exported there"
+        yield _problem(consumer, "wrong_value", message, "name another connection")
+
+
+def _of_targets(consumer: Consumer, export: Export, taken: dict[tuple[str, ...], str]) -> Iterator[Problem]:
+    """Two exports to one target would overwrite each other."""
+    for target in _targets(consumer, export):
+        first = taken.setdefault(target, consumer.name)
+        if first != consumer.name:
+            message = f"{shown(consumer.name)} exports to the same target as {shown(first)}: {shown(target[-1])}"
+            yield _problem(consumer, "duplicate_target", message, "give each consumer a target of its own")
+            return
+
+
+def _targets(consumer: Consumer, export: Export) -> list[tuple[str, ...]]:
+    written = export.path or export.table or ""
+    names = consumer.reads if ASSET_PLACEHOLDER in written else ("",)
+    targets = [written.replace(ASSET_PLACEHOLDER, name) for name in names]
+    if export.path is None:
+        return [(export.connection or "", target.lower()) for target in targets]
+    return [(re.sub(r"(?<!:)/(\./|/)+", "/", target).removeprefix("./"),) for target in targets]

@@ -1,17 +1,278 @@
-"""Reading a declaration's fields: each with its type, each problem with its line, and unknown names with the likely one."""
+"""Fields of a declaration: parsed values with their lines, TOML, names, sizes, typed fields.
+
+A wrong value is reported with its line and then read as if it were absent, so one file gives all its problems at once. Unknown
+field names are reported with the likely one.
+"""
 
 from __future__ import annotations
 
+import re
+import tomllib
 from collections.abc import Callable, Collection
+from datetime import date, datetime, time
+from decimal import Decimal
 from typing import Any
 
-from headrace.model import other_tools
-from headrace.model.documents import Items, LocatedMapping, kind_of, plain
-from headrace.model.errors import UsageError
-from headrace.model.reporting import Report, did_you_mean, one_of, shown
-from headrace.model.sizes import memory_in_bytes
+from headrace.model import errors
+from headrace.model.errors import Report, UsageError, did_you_mean, one_of, shown
+from headrace.model.intervals import zone
 from headrace.model.times import Duration, Offset, local_instant_us
-from headrace.model.zones import zone
+
+# Parsed YAML text, TOML tables and Python literals: plain values that remember their lines.
+
+
+class LocatedMapping(dict[str, Any]):
+    """A mapping; `lines` holds the line of each key, `line` where it begins."""
+
+    __slots__ = ("line", "lines")
+
+    def __init__(self, line: int) -> None:
+        super().__init__()
+        self.line = line
+        self.lines: dict[str, int] = {}
+
+    def put(self, key: str, value: Any, line: int) -> None:
+        """Set a key that stands on `line`."""
+        self[key] = value
+        self.lines[key] = line
+
+
+class Items(list[Any]):
+    """A list; `lines` holds the line of each item, `line` where it begins."""
+
+    __slots__ = ("line", "lines")
+
+    def __init__(self, line: int) -> None:
+        super().__init__()
+        self.line = line
+        self.lines: list[int] = []
+
+    def put(self, value: Any, line: int) -> None:
+        """Append an item that stands on `line`."""
+        self.append(value)
+        self.lines.append(line)
+
+
+def plain(value: Any) -> Any:
+    """The same value as ordinary dicts and lists, to be kept in a declaration."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value
+
+
+def kind_of(value: object) -> str:
+    """What a value is, in the words of somebody who writes YAML."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true or false"
+    if isinstance(value, int):
+        return "a whole number"
+    if isinstance(value, float):
+        return "a number"
+    if isinstance(value, str):
+        return "text"
+    return "a list" if isinstance(value, (list, tuple)) else "a mapping"
+
+
+# TOML with lines. `tomllib` reads the values; a scan of headers and keys finds the lines, which
+# may be wrong inside multi-line text.
+
+DEPTH_MAX = 20
+"""Levels of tables; settings need three."""
+PARTS_MAX = 20
+_AT = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
+_HEADER = re.compile(r"\s*\[+([^\[\]#]+)\]+")
+_KEY = re.compile(r"\s*((?:[A-Za-z0-9_-]+|\"[^\"\n]*\"|'[^'\n]*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|\"[^\"\n]*\"|'[^'\n]*'))*)\s*=")
+_DOTTED = re.compile(r"\"([^\"\n]*)\"|'([^'\n]*)'|([A-Za-z0-9_-]+)")
+_LONG_DOTTED = re.compile(rf"(?:[\w\"'-]+[ \t]*\.[ \t]*){{{PARTS_MAX}}}")
+_INTEGER_LIMIT = 1 << 63
+
+
+def load_toml(text: str, report: Report) -> LocatedMapping | None:
+    """The document; None if it isn't TOML, and then `report` says why and where."""
+    text = text.replace("\r\n", "\n")
+    long_key = _LONG_DOTTED.search(text)  # tomllib takes quadratic time for them
+    if long_key is not None:
+        report.error(
+            "toml_syntax", text.count("\n", 0, long_key.start()) + 1, f"a key has more than {PARTS_MAX} parts", "settings need three"
+        )
+        return None
+    try:
+        document = tomllib.loads(text)
+        return _block(document, (), _lines_of_keys(text), 1, 0)
+    except tomllib.TOMLDecodeError as error:
+        said = str(error)
+        at = _AT.search(said)
+        line = int(at.group(1)) if at is not None and at.group(1) else text.count("\n") + 1
+        report.error("toml_syntax", line, f"this isn't TOML: {_AT.sub('', said)}", 'texts stand in quotes: name = "flights"')
+    except (RecursionError, ValueError) as error:
+        said = "it is nested too deep" if isinstance(error, RecursionError) else str(error)
+        report.error("toml_syntax", 1, f"this can't be read: {said}", "settings need three levels")
+    return None
+
+
+def _lines_of_keys(text: str) -> dict[tuple[str, ...], int]:
+    """Where each table and key stands, as far as a look at the lines tells (a multi-line text may mislead it)."""
+    results: dict[tuple[str, ...], int] = {}
+    table: tuple[str, ...] = ()
+    for number, line in enumerate(text.split("\n"), start=1):
+        header = _HEADER.match(line)
+        if header is not None and "=" not in line.partition("]")[0]:
+            table = _parts(header.group(1))
+            _remember(results, table, number)
+        elif (key := _KEY.match(line)) is not None:
+            _remember(results, table + _parts(key.group(1)), number)
+    return results
+
+
+def _remember(results: dict[tuple[str, ...], int], path: tuple[str, ...], number: int) -> None:
+    for length in range(1, len(path) + 1):
+        results.setdefault(path[:length], number)
+
+
+def _parts(dotted: str) -> tuple[str, ...]:
+    return tuple(next(part for part in match if part) for match in _DOTTED.findall(dotted) if any(match))
+
+
+def _block(table: dict[str, Any], path: tuple[str, ...], lines: dict[tuple[str, ...], int], line: int, depth: int) -> LocatedMapping:
+    if depth > DEPTH_MAX:
+        raise RecursionError
+    block = LocatedMapping(line)
+    for key, value in table.items():
+        at = lines.get((*path, key), line)
+        block.put(key, _value(value, (*path, key), lines, at, depth), at)
+    return block
+
+
+def _value(value: Any, path: tuple[str, ...], lines: dict[tuple[str, ...], int], line: int, depth: int) -> Any:
+    if isinstance(value, dict):
+        return _block(value, path, lines, line, depth + 1)
+    if isinstance(value, list):
+        if depth > DEPTH_MAX:
+            raise RecursionError
+        items = Items(line)
+        for item in value:
+            items.put(_value(item, path, lines, line, depth + 1), line)
+        return items
+    if isinstance(value, (datetime, date, time)):
+        return value.isoformat()
+    if isinstance(value, int) and not isinstance(value, bool) and not -_INTEGER_LIMIT <= value < _INTEGER_LIMIT:
+        return str(value)
+    return value
+
+
+# Names that nodes, consumers and owners may have.
+
+NODE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
+CONSUMER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,62}")
+OWNER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
+COLUMN_CHARACTERS_MAX = 255
+
+_KEYWORDS = (
+    "all analyse analyze and anti any array as asc asof asymmetric at authorization binary both by case cast check collate collation "
+    "column concurrently constraint create cross default deferrable desc describe distinct do else end except false fetch for foreign "
+    "freeze from full glob group having ilike in initially inner intersect into is isnull join lambda lateral leading left like limit "
+    "natural not notnull null offset on only or order outer overlaps pivot pivot_longer pivot_wider placing positional primary qualify "
+    "references returning right select semi show similar some summarize symmetric table tablesample then to trailing true union unique "
+    "unpack unpivot using variadic verbose when where window with"
+)
+SQL_KEYWORDS = frozenset(_KEYWORDS.split())
+"""Words that can't stand in FROM without quotes, as DuckDB 1.5.5 has them."""
+
+_SYSTEM = frozenset({"self", "_partition", "headrace", "main", "temp", "system", "information_schema", "pg_catalog"})
+_SYSTEM_PREFIXES = ("__", "_headrace", "ducklake_")
+
+
+def check_node(name: str, line: int, report: Report, what: str) -> bool:
+    """Whether a source or asset may be called so; if not, `report` says why."""
+    if not NODE.fullmatch(name):
+        _refuse(name, line, report, what, "letters, digits and `_`, not beginning with a digit, at most 63")
+        return False
+    return _not_taken(name, line, report, what)
+
+
+def check_consumer(name: str, line: int, report: Report) -> bool:
+    """Whether a consumer may be called so."""
+    if not CONSUMER.fullmatch(name):
+        _refuse(name, line, report, "consumer", "letters, digits, `_` and `-`, not beginning with a digit, at most 63")
+        return False
+    return _not_taken(name, line, report, "consumer")
+
+
+def check_owner(name: str, line: int, report: Report) -> bool:
+    """Whether an owner may be called so."""
+    if OWNER.fullmatch(name):
+        return True
+    _refuse(name, line, report, "owner", "letters, digits, `_`, `-` and `.`, at most 63")
+    return False
+
+
+def is_system(name: str) -> bool:
+    """Whether Headrace or DuckDB uses that name itself."""
+    lowered = name.lower()
+    return lowered in _SYSTEM or lowered.startswith(_SYSTEM_PREFIXES)
+
+
+def _not_taken(name: str, line: int, report: Report, what: str) -> bool:
+    if name.lower() in SQL_KEYWORDS and what != "consumer":
+        report.error("reserved_name", line, f"{shown(name)} is a word of SQL and can't name {_a(what)}", f"for example `{name}_data`")
+        return False
+    if is_system(name):
+        report.error("reserved_name", line, f"{shown(name)} is a name that Headrace or DuckDB uses itself", "choose another name")
+        return False
+    return True
+
+
+def _refuse(name: str, line: int, report: Report, what: str, rule: str) -> None:
+    report.error("bad_name", line, f"{shown(name)} can't name {_a(what)}", f"a name has {rule}")
+
+
+def _a(what: str) -> str:
+    return f"an {what}" if what[0] in "aeiou" else f"a {what}"
+
+
+# Amounts of memory: `512MiB`, `2GB`.
+
+MEMORY_BYTES_MIN = 128 * 2**20
+"""Python, DuckDB and Arrow take nearly as much before a body has begun."""
+_MEMORY_SIZE = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)\s*(B|KB|MB|GB|TB|KiB|MiB|GiB|TiB)", re.ASCII)
+_UNITS = {"B": 1, **{f"{p}B": 1000**n for n, p in enumerate("KMGT", 1)}, **{f"{p}iB": 1024**n for n, p in enumerate("KMGT", 1)}}
+
+
+def size_in_bytes(text: str) -> int:
+    """Bytes, rounded down. Raises UsageError for what is no amount."""
+    match = _MEMORY_SIZE.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(f"{text[:40]!r} isn't an amount of memory", hint="write a number and a unit: `512MiB`, `2GB`")
+    return int(Decimal(match[1]) * _UNITS[match[2]])
+
+
+def bytes_as_text(size: int) -> str:
+    """`280 MB`, `1.2 kB`, `993 bytes`."""
+    if size < 1000:
+        return f"{size:,} bytes"
+    amount = float(size)
+    for unit in ("kB", "MB", "GB", "TB"):
+        amount /= 1000
+        if amount < 999.5 or unit == "TB":
+            return f"{amount:.1f} {unit}" if amount < 9.95 else f"{amount:,.0f} {unit}"
+    raise AssertionError
+
+
+def memory_in_bytes(text: str) -> int:
+    """What an attempt may use. Raises UsageError for what is no amount, or too little to begin with."""
+    size = size_in_bytes(text)
+    if size < MEMORY_BYTES_MIN:
+        raise UsageError(
+            f"{text.strip()} of memory is less than an attempt needs to begin", hint=f"write at least {MEMORY_BYTES_MIN >> 20}MiB"
+        )
+    return size
+
+
+# The typed fields of one mapping.
 
 
 class Fields:
@@ -27,7 +288,7 @@ class Fields:
                 self._unknown(name, known)
 
     def _unknown(self, name: str, known: Collection[str]) -> None:
-        elsewhere = other_tools.FIELDS.get(name, "") if "owner" in known else ""
+        elsewhere = errors.FIELDS.get(name, "") if "owner" in known else ""
         hint = elsewhere or did_you_mean(name, known) or f"known here: {', '.join(sorted(known))}"
         self.report.error("unknown_field", self.line(name), f"unknown field {shown(name)} in {self.what}", hint)
 
@@ -102,7 +363,7 @@ class Fields:
             return default
         if value in allowed:
             return value
-        elsewhere = other_tools.VALUES.get((name, value.lower()), "")
+        elsewhere = errors.VALUES.get((name, value.lower()), "")
         hint = elsewhere or did_you_mean(value, allowed) or f"write {one_of(allowed)}"
         self.refuse(name, f"{shown(value)} isn't a value of {shown(name)}", hint)
         return default

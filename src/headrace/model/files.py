@@ -1,6 +1,6 @@
-"""Which files of a project hold declarations, and their text.
+"""The files of a project: declaration files, their text, and their bytes, each read once.
 
-Links aren't followed: what a project says stands in its folder. Hidden files and folders are skipped.
+Symbolic links aren't followed: declarations lie in the project's folder. Hidden files and folders are skipped.
 """
 
 from __future__ import annotations
@@ -8,16 +8,18 @@ from __future__ import annotations
 import codecs
 import enum
 import errno
+import hashlib
 import os
 import re
 import stat
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
-from headrace.model.errors import ProjectError
+from headrace.model.errors import Problem, ProblemLevel, ProjectError, Report
 from headrace.model.nodes import Place, Value
-from headrace.model.problems import Problem, ProblemLevel
-from headrace.model.reporting import Report
+
+# Declaration files and their text.
 
 SETTINGS_FILE = "headrace.toml"
 FILES_MAX = 200_000
@@ -92,7 +94,7 @@ def scan(root: Path) -> Scan:
     """Look at a project's folder; nothing is read. ProjectError if the folder can't be listed."""
     problems: list[Problem] = []
     try:
-        files = sorted(_look(root, problems), key=lambda file: file.path)
+        files = sorted(_scan_into(root, problems), key=lambda file: file.path)
     except OSError as error:
         raise ProjectError(f"{root}: {error.strerror or error}", hint="`--project DIR` names a project's folder") from error
     if not any(file.kind is FileKind.SETTINGS for file in files):
@@ -109,7 +111,7 @@ def folders(root: Path) -> list[str]:
     return [str(root), *(folder for top in tops for folder, _, _ in os.walk(top))]
 
 
-def _look(root: Path, problems: list[Problem]) -> Iterator[ProjectFile]:
+def _scan_into(root: Path, problems: list[Problem]) -> Iterator[ProjectFile]:
     with os.scandir(root) as entries:
         for entry in entries:
             if entry.name in _AT_THE_TOP:
@@ -206,10 +208,10 @@ def read_text(root: Path, file: ProjectFile, report: Report) -> str | None:
     except OSError as error:
         report_unreadable(error, report)
         return None
-    return text_of(file.kind, data, report)
+    return decode_declaration(file.kind, data, report)
 
 
-def text_of(kind: FileKind, data: bytes, report: Report) -> str | None:
+def decode_declaration(kind: FileKind, data: bytes, report: Report) -> str | None:
     """The text that a declaration file's bytes mean; None if they mean none, and then `report` says why."""
     limit = FILE_BYTES_MAX[kind]
     if len(data) > limit:
@@ -222,7 +224,7 @@ def text_of(kind: FileKind, data: bytes, report: Report) -> str | None:
         return None
     if kind is FileKind.PYTHON and not data.strip():
         return None  # a package's `__init__.py` is usually empty, and declares nothing
-    return decode(data, report)
+    return decode_text(data, report)
 
 
 def report_unreadable(error: OSError, report: Report) -> None:
@@ -257,7 +259,7 @@ def _read_up_to(descriptor: int, limit: int) -> bytes:
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-def decode(data: bytes, report: Report) -> str | None:
+def decode_text(data: bytes, report: Report) -> str | None:
     """UTF-8 text without characters that no declaration needs; None if it isn't, and then `report` says why."""
     for mark, name in _WIDE_MARKS.items():
         if data.startswith(mark):
@@ -291,3 +293,100 @@ def _report_encoding(data: bytes, error: UnicodeDecodeError, report: Report) -> 
         return
     message = f"a byte here isn't UTF-8 (0x{data[error.start]:02X})"
     report.error("not_utf8", line, message, "save the file as UTF-8 (it may be Latin-1 or Windows-1252)")
+
+
+# The bytes of a project's files, each read once: parsing, hashing and storing see the same bytes,
+# even if a file is saved meanwhile.
+
+CODE_FILE_BYTES_MAX = 16 * 1024 * 1024
+"""Larger modules and scripts aren't code: modules are left out, a command's script is refused."""
+SKIPPED_FOLDERS = frozenset({"node_modules", "__pycache__", "venv", "site-packages"})
+
+
+class Content(Value):
+    """What a file held when it was read. `sha256` is of `data`, in hexadecimal."""
+
+    data: bytes
+    sha256: str
+
+
+def sha256_of(data: bytes) -> str:
+    """In hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+class CodeTooLarge(OSError):
+    """A file is larger than code may be."""
+
+
+class ProjectFiles:
+    """The files of a project as one reading sees them.
+
+    A path is opened when it is first asked for and never again: a file that is saved, replaced or
+    deleted later doesn't change what is parsed, hashed or stored. Paths are relative to the project,
+    `/` between their parts.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        self._contents: dict[str, Content | OSError] = {}
+
+    @cached_property
+    def scan(self) -> Scan:
+        """Which declaration files there are. ProjectError if the folder can't be listed."""
+        return scan(self.root)
+
+    @cached_property
+    def modules(self) -> tuple[str, ...]:
+        """All Python modules of the project, also those that declare nothing, sorted."""
+        results = []
+        for folder, folders, names in os.walk(self.root):
+            folders[:] = [folder for folder in folders if not folder.startswith(".") and folder not in SKIPPED_FOLDERS]
+            paths = [Path(folder, name) for name in names if name.endswith(".py")]
+            results += [path.relative_to(self.root).as_posix() for path in paths if _is_code(path)]
+        return tuple(sorted(results))
+
+    def declaration(self, file: ProjectFile) -> Content:
+        """A declaration's bytes, at most one more than its kind may have. Links aren't followed. Raises OSError."""
+        return self._read(file.path, FILE_BYTES_MAX[file.kind] + 1, os.O_NOFOLLOW)
+
+    def code(self, path: str) -> Content:
+        """A module's or script's bytes; links are followed. ProjectError if it can't be read, or is too large."""
+        try:
+            return self.read_code(path)
+        except CodeTooLarge as error:
+            hint = "install it as a package, or call it by a path outside of the project"
+            raise ProjectError(f"{path} is {error.strerror}", hint=hint) from error
+        except OSError as error:
+            message = f"{path} can't be read: {error.strerror or error}"
+            raise ProjectError(message, hint="restore the file, then apply again") from error
+
+    def read_code(self, path: str) -> Content:
+        """The same. Raises OSError, `CodeTooLarge` for a file that is too large."""
+        content = self._read(path, CODE_FILE_BYTES_MAX + 1, 0)
+        if len(content.data) > CODE_FILE_BYTES_MAX:
+            raise CodeTooLarge(errno.EFBIG, f"larger than {CODE_FILE_BYTES_MAX:,} bytes, the limit of a module or script")
+        return content
+
+    def _read(self, path: str, limit: int, flags: int) -> Content:
+        """At most `limit` bytes of an ordinary file, from memory where it was read before; a failure stays one, too."""
+        if path not in self._contents:
+            try:
+                data = read_ordinary(self.root / path, limit, flags)
+            except OSError as error:
+                self._contents[path] = error
+            else:
+                self._contents[path] = Content(data=data, sha256=sha256_of(data))
+        content = self._contents[path]
+        if isinstance(content, OSError):
+            raise content
+        return content
+
+
+def _is_code(path: Path) -> bool:
+    """Whether it can be read as a module. What went away since the folder was listed can't."""
+    try:
+        seen = path.stat()
+    except OSError:
+        return False
+    return stat.S_ISREG(seen.st_mode) and seen.st_size <= CODE_FILE_BYTES_MAX

@@ -1,28 +1,122 @@
-"""Time partitions: the local calendar cut into hours, days, weeks, months, quarters and years (SEMANTICS §1).
+"""Time partitions: intervals of the local calendar, from hours to years (SEMANTICS §1).
 
 A partition is `[start, end)`; its key is its local start: `2013-02-11T13:00-05:00`, `2013-02-11`, `2013-W07`, `2013-02`,
-`2013-Q1`, `2013`. Hours are cut by elapsed hours from local midnight, so that a day has 23, 24 or 25 of them (and in a zone
-that moves by half an hour, one that lasts half an hour). Days that a zone skipped (Samoa, 2011-12-30) have no partition.
+`2013-Q1`, `2013`. Hours are elapsed hours from local midnight, so a day has 23, 24 or 25 of them (and one of half an hour in a
+zone that moves by half an hour). Days that a zone skipped (Samoa, 2011-12-30) have no partition.
 
-Keys of one grain and zone sort as text in time order, with one exception that the form of the keys brings: the doubled
-hour of zones east of Greenwich (`…T02:00+02:00` comes before `…T02:00+01:00`). Compare hours by `start_us`.
+Keys of one grain and zone sort as text in time order, with one exception: the doubled hour of zones east of Greenwich
+(`…T02:00+02:00` comes before `…T02:00+01:00`). Compare hours by `start_us`.
+
+All instants are integer microseconds since 1970 UTC. A local time in a DST gap means the first instant after the gap; a doubled
+one means the first of the two.
 """
 
 from __future__ import annotations
 
 import functools
 import re
+import zoneinfo
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta, timezone
 
 from headrace.model.errors import UsageError
 from headrace.model.nodes import Grain, Value
-from headrace.model.zones import HOUR_US, YEAR_MAX, YEAR_MIN, day_start_us, from_us, local_date, local_us, to_us
+
+# Local wall-clock time to instants and back, one zone at a time.
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+SECOND_US = 1_000_000
+HOUR_US = 3_600 * SECOND_US
+YEAR_MIN, YEAR_MAX = 1000, 9998
+"""Years of keys: four digits, so that keys sort as text, and room for a day before and after."""
+
+
+@functools.lru_cache(maxsize=1024)
+def zone(name: str) -> zoneinfo.ZoneInfo:
+    """The IANA zone of that name; UsageError if there is none."""
+    try:
+        return zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise UsageError(f"unknown time zone {name!r}", hint="an IANA name such as `America/New_York` or `UTC`") from error
+
+
+def to_us(instant: datetime) -> int:
+    """An aware datetime as microseconds since 1970 UTC."""
+    return (instant - EPOCH) // MICROSECOND
+
+
+def from_us(instant_us: int, name: str) -> datetime:
+    """The instant as the zone's local time with a fixed offset, so that comparing and subtracting are exact.
+
+    (Two datetimes with the same `ZoneInfo` are compared by wall clock, which is wrong across a change of offset.)
+    """
+    local = (EPOCH + timedelta(microseconds=instant_us)).astimezone(zone(name))
+    offset = local.utcoffset()
+    assert offset is not None
+    return local.replace(tzinfo=_fixed(offset), fold=0)
+
+
+def local_date(instant_us: int, name: str) -> date:
+    """The date that the wall clock shows at that instant."""
+    return (EPOCH + timedelta(microseconds=instant_us)).astimezone(zone(name)).date()
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def day_start_us(day: date, name: str) -> int:
+    """The instant at which the local day begins."""
+    return local_us(day, time(), name)
+
+
+def local_us(day: date, clock: time, name: str) -> int:
+    """The instant of a local date and time of day."""
+    tz = zone(name)
+    first = datetime.combine(day, clock, tzinfo=tz)
+    before, after = _offset(first), _offset(first.replace(fold=1))
+    if after > before:  # in a gap, which the zone's clock jumps over
+        naive_us = _naive_us(first)
+        return _transition_us(naive_us - after // MICROSECOND, naive_us - before // MICROSECOND, tz)
+    return _naive_us(first) - before // MICROSECOND
+
+
+def _offset(moment: datetime) -> timedelta:
+    offset = moment.utcoffset()
+    assert offset is not None
+    return offset
+
+
+def _naive_us(moment: datetime) -> int:
+    return (moment.replace(tzinfo=UTC, fold=0) - EPOCH) // MICROSECOND
+
+
+def _transition_us(low_us: int, high_us: int, tz: zoneinfo.ZoneInfo) -> int:
+    """The first instant with the new offset, between one before the change and one after it (whole seconds)."""
+    low, high = low_us // SECOND_US, -(-high_us // SECOND_US)
+    old = _offset_at(low, tz)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _offset_at(middle, tz) == old:
+            low = middle
+        else:
+            high = middle
+    return high * SECOND_US
+
+
+def _offset_at(second: int, tz: zoneinfo.ZoneInfo) -> timedelta:
+    return _offset((EPOCH + timedelta(seconds=second)).astimezone(tz))
+
+
+@functools.lru_cache(maxsize=256)
+def _fixed(offset: timedelta) -> timezone:
+    return timezone(offset)
+
+
+# Keys of time partitions, their intervals, and the keys before and after them.
 
 GRAINS = tuple(Grain)
 """Finest first."""
 _DAY = timedelta(days=1)
-_CACHED = 1 << 16
+KEYS_CACHED = 1 << 16
 
 
 class Interval(Value, kw_only=True):
@@ -46,14 +140,14 @@ _EXAMPLES = {
 }  # fmt: skip
 
 
-@functools.lru_cache(maxsize=_CACHED)
+@functools.lru_cache(maxsize=KEYS_CACHED)
 def interval_of(key: str, grain: Grain, timezone: str) -> Interval:
     """The interval of a partition; UsageError if the key isn't one of this grain and zone."""
     start_us, end_us = bounds_us(key, grain, timezone)
     return Interval(start=from_us(start_us, timezone), end=from_us(end_us, timezone))
 
 
-@functools.lru_cache(maxsize=_CACHED)
+@functools.lru_cache(maxsize=KEYS_CACHED)
 def bounds_us(key: str, grain: Grain, timezone: str) -> tuple[int, int]:
     """Start and end of a partition in microseconds since 1970 UTC; UsageError as `interval_of`."""
     if grain is Grain.HOUR:
@@ -104,13 +198,13 @@ def key_of_date(day: date, grain: Grain) -> str:
             raise UsageError("a date isn't an hour", hint=f"write for example {_EXAMPLES[grain]}")
 
 
-@functools.lru_cache(maxsize=_CACHED)
+@functools.lru_cache(maxsize=KEYS_CACHED)
 def next_key(key: str, grain: Grain, timezone: str) -> str:
     """The key of the partition that follows."""
     return key_at_us(bounds_us(key, grain, timezone)[1], grain, timezone)
 
 
-@functools.lru_cache(maxsize=_CACHED)
+@functools.lru_cache(maxsize=KEYS_CACHED)
 def previous_key(key: str, grain: Grain, timezone: str) -> str:
     """The key of the partition before."""
     return key_at_us(bounds_us(key, grain, timezone)[0] - 1, grain, timezone)

@@ -1,28 +1,162 @@
-"""What all files declare, put together and checked against each other. Names inside SQL are `headrace.plan`'s."""
+"""All declarations put together and checked against each other.
+
+`headrace.plan` checks the names inside SQL.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
 
-from headrace.model.contracted import asset_by_contract, source_by_contract
-from headrace.model.cycles import find_cycles
-from headrace.model.database_fields import as_delivered, misused
-from headrace.model.days_off import known_by_name
-from headrace.model.environments import PRODUCTION, in_environment, of_environment
-from headrace.model.errors import UsageError
-from headrace.model.export_links import export_problems
+from headrace.model.checks import partition_of
+from headrace.model.contract_checks import asset_by_contract, source_by_contract
+from headrace.model.errors import Problem, ProblemLevel, UsageError, did_you_mean, shown
+from headrace.model.exports import export_problems
 from headrace.model.intervals import parse_key
-from headrace.model.materializing import partition_of
-from headrace.model.nodes import Asset, Calendar, Consumer, Contract, InputMode, InputSpec, Owner, Place, Project, Settings, Source, SqlBody
+from headrace.model.locations import as_delivered, misused
+from headrace.model.nodes import (
+    Asset,
+    AssetTest,
+    Calendar,
+    Consumer,
+    Contract,
+    InputMode,
+    InputSpec,
+    Owner,
+    Place,
+    Project,
+    Settings,
+    Source,
+    SqlBody,
+)
 from headrace.model.parsing import Declared
-from headrace.model.problems import Problem, ProblemLevel
-from headrace.model.reporting import did_you_mean, shown
-from headrace.model.scheduling_links import scheduling_problems
 from headrace.model.secrets import is_address
-from headrace.model.tests_linking import problems_of_tests
+from headrace.model.settings import PRODUCTION, in_environment, of_environment
+from headrace.model.times import known_by_name
+
+# Cycles in a graph of names.
+
+
+def find_cycles(edges: Mapping[str, Iterable[str]]) -> list[list[str]]:
+    """One cycle for each knot of nodes that wait for each other, as a walk that ends where it began: `[a, b, a]`.
+
+    `edges` maps a name to the names that it waits for; names without an entry wait for nothing. Without recursion: a chain of
+    10,000 is no problem. Each cycle begins with its smallest name, so that it is the same from run to run.
+    """
+    done: set[str] = set()
+    results: list[list[str]] = []
+    for start in edges:
+        if start not in done:
+            _walk(start, edges, done, results)
+    return results
+
+
+def _walk(start: str, edges: Mapping[str, Iterable[str]], done: set[str], results: list[list[str]]) -> None:
+    path, position = [start], {start: 0}
+    waiting = [iter(edges.get(start, ()))]
+    while waiting:
+        name = next(waiting[-1], None)
+        if name is None:
+            waiting.pop()
+            finished = path.pop()
+            del position[finished]
+            done.add(finished)
+        elif name in position:
+            results.append(_from_smallest(path[position[name] :]))
+        elif name not in done:
+            path.append(name)
+            position[name] = len(path) - 1
+            waiting.append(iter(edges.get(name, ())))
+
+
+def _from_smallest(cycle: list[str]) -> list[str]:
+    first = cycle.index(min(cycle))
+    return [*cycle[first:], *cycle[:first], cycle[first]]
+
+
+# Pools that assets name must exist and have enough slots; a trigger must have something that can
+# fire it.
+
+
+def scheduling_problems(project: Project) -> Iterator[Problem]:
+    """All of them, of the assets of a project."""
+    for asset in project.assets.values():
+        yield from _pool_problems(asset, project.settings.pools)
+        if asset.trigger is not None:
+            yield from _trigger_problems(asset, project)
+
+
+def _pool_problems(asset: Asset, pools: Mapping[str, int]) -> Iterator[Problem]:
+    for pool, slots in asset.pools.items():
+        if pool not in pools:
+            hint = did_you_mean(pool, pools) or f"add {pool} = {max(4, slots)} to [pools] in headrace.toml"
+            yield _scheduling_error(asset, "unknown_pool", f"unknown pool {shown(pool)} of {shown(asset.name)}", hint)
+        elif slots > pools[pool]:
+            what = f"{shown(asset.name)} takes {slots} slots of the pool {shown(pool)}, which has {pools[pool]}"
+            yield _scheduling_error(asset, "pool_too_small", what, f"write {pool} = {slots} in [pools], or take less")
+
+
+def _trigger_problems(asset: Asset, project: Project) -> Iterator[Problem]:
+    trigger, name = asset.trigger or {}, shown(asset.name)
+    if asset.materialize == "view":
+        what = f"{name} is a view and has a `trigger`: a view is never computed"
+        yield _scheduling_error(asset, "conflicting_fields", what, "take `trigger` out, or write materialize: table")
+    source, upstream = trigger.get("arrival"), trigger.get("upstream")
+    if isinstance(source, str) and source not in project.sources:
+        hint = did_you_mean(source, project.sources) or "`arrival` names a source; for an asset write upstream: NAME"
+        yield _scheduling_error(asset, "unknown_node", f"unknown source {shown(source)} in `trigger` of {name}", hint)
+    if isinstance(upstream, str) and upstream not in project.sources and upstream not in project.assets:
+        known = [*project.sources, *project.assets]
+        hint = did_you_mean(upstream, known) or "`headrace ls` shows the nodes that there are"
+        yield _scheduling_error(asset, "unknown_node", f"unknown node {shown(upstream)} in `trigger` of {name}", hint)
+    elif isinstance(upstream, str) and upstream == asset.name:
+        yield _scheduling_error(asset, "wrong_value", f"{name} is its own trigger", "name another node")
+
+
+def _scheduling_error(asset: Asset, code: str, message: str, hint: str) -> Problem:
+    return Problem(code=code, message=message, hint=hint, place=asset.place)
+
+
+# Tests against the project: the asset, inputs and partition that a test names must exist.
+
+
+def problems_of_tests(project: Project) -> Iterator[Problem]:
+    """What is wrong with each test of an asset that there is."""
+    readable = [*project.sources, *project.assets]
+    for test in project.tests:
+        asset = project.assets.get(test.asset)
+        if asset is not None:
+            yield from _given_problems(test, readable)
+            yield from _partition_problems(test, asset)
+
+
+def _given_problems(test: AssetTest, readable: list[str]) -> Iterator[Problem]:
+    known = {name.lower() for name in readable}
+    for name in test.given:
+        if name.lower() not in known:
+            hint = did_you_mean(name, readable) or "give rows of sources and assets that the asset reads"
+            message = f"unknown node {shown(name)} in `given` of the test {shown(test.name)}"
+            yield Problem(code="unknown_node", message=message, hint=hint, place=test.place)
+
+
+def _partition_problems(test: AssetTest, asset: Asset) -> Iterator[Problem]:
+    grain, key = asset.partition.grain, test.partition
+    if key is None or key == "*":
+        if grain is not None or asset.partition.key is not None:
+            message = f"the test {shown(test.name)} doesn't say which partition of {shown(asset.name)} is computed"
+            hint = f"add partition: with a {grain.value if grain is not None else asset.partition.key}"
+            yield Problem(code="missing_field", message=message, hint=hint, place=test.place)
+        return
+    if grain is None or asset.partition.key is not None:
+        return
+    try:
+        parse_key(key, grain, asset.timezone)
+    except UsageError as error:
+        message = f"`partition` of the test {shown(test.name)}: {error}"
+        yield Problem(code="wrong_value", message=message, hint=error.hint, place=test.place)
+
 
 Node = Source | Asset | Consumer
 AnyNode = TypeVar("AnyNode", Source, Asset, Consumer)

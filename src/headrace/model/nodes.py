@@ -1,7 +1,7 @@
-"""What a project declares, as immutable values: sources, assets, consumers, owners and what they say.
+"""Declared values: sources, assets, consumers, owners and their fields, all immutable.
 
-Every value here is a frozen msgspec struct, so that an applied project can be kept by content and read
-back without parsing anything again. Meaning of the fields: INTERFACE §1's table, SEMANTICS §1-§7.
+Every value is a frozen msgspec struct, so an applied project can be kept by content and read back without parsing anything again.
+INTERFACE §1 and SEMANTICS §1-§7 define what the fields mean.
 """
 
 from __future__ import annotations

@@ -1,29 +1,327 @@
-"""One file in, what it declares out. A pure function of the file's path and bytes: what it returns is cached by content."""
+"""One file in, its declarations out: YAML, SQL assets, command assets, and all kinds of files.
+
+Parsing is a pure function of the file's path and bytes: its result is cached by content.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from headrace.model import toml, yaml
-from headrace.model.calendars import read_calendar
-from headrace.model.consumers import read_consumers
+from headrace.model import fields as model_fields
+from headrace.model.assets import ASSET_FIELDS, COMMAND_FIELDS, name_of_file, read_asset, read_command, read_module
 from headrace.model.contracts import read_contract
-from headrace.model.files import FileKind, ProjectFile, read_text, text_of
-from headrace.model.modules import ModuleFacts
-from headrace.model.nodes import Asset, AssetTest, Calendar, Consumer, Contract, Owner, Settings, Source, SqlBody, Value
-from headrace.model.owners import read_owners
-from headrace.model.problems import Problem
-from headrace.model.python_files import read_module
-from headrace.model.reporting import Report
+from headrace.model.errors import Problem, Report, shown
+from headrace.model.fields import Fields, Items, LocatedMapping, kind_of
+from headrace.model.files import FileKind, ProjectFile, decode_declaration, read_text
+from headrace.model.nodes import Asset, AssetTest, Body, Calendar, Consumer, Contract, Owner, Settings, Source, SqlBody, Value
+from headrace.model.python_code import ModuleFacts
 from headrace.model.settings import read_settings
-from headrace.model.sources import read_sources
-from headrace.model.sql_files import read_sql
-from headrace.model.tests_files import read_tests
-from headrace.model.yaml_assets import read_yaml_assets
+from headrace.model.yaml_files import read_calendar, read_consumers, read_owners, read_sources, read_tests
+
+# YAML for declarations: 1.2 core scalars, a line for every key and item, bounded size. `NO`,
+# `07:00`, `2013-02-11` and `1_000` are text. Duplicate keys are problems, tags are refused, and
+# aliases may expand to at most `VALUES_MAX` values. PyYAML's C parser delivers events, which are
+# put together without recursion, so deep or recursive documents can't exhaust the stack.
+
+DEPTH_MAX = 40
+"""Levels of nesting; a declaration needs about six."""
+VALUES_MAX = 100_000
+"""Values in one document, aliases counted as what they stand for."""
+KEY_CHARACTERS_MAX = 200
+
+_INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_SCALAR_WORDS: dict[str, Any] = {
+    "": None, "~": None, "null": None, "Null": None, "NULL": None,
+    "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
+    ".inf": float("inf"), ".Inf": float("inf"), ".INF": float("inf"), "+.inf": float("inf"), "-.inf": float("-inf"),
+    ".nan": float("nan"), ".NaN": float("nan"), ".NAN": float("nan"),
+}  # fmt: skip
+_NUMERIC_START = frozenset("0123456789-+.")
+_INTEGER_LIMIT = 1 << 63
+
+
+class _Refused(Exception):
+    """The document can't be read further."""
+
+    def __init__(self, code: str, line: int, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.problem = (code, line, message, hint)
+
+
+def load_yaml(text: str, report: Report, *, line: int = 1) -> Any:
+    """The one document in `text`, whose first line is line `line` of the file. None where it is empty or can't be read
+    (then `report` says why). Mappings are `LocatedMapping`s and lists are `Items`."""
+    import yaml  # 20 ms: only who reads YAML pays for it
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        return _Builder(report, line).build(yaml.parse(text, Loader=loader))
+    except _Refused as refused:
+        report.error(*refused.problem)
+    except yaml.MarkedYAMLError as error:
+        report.error(*_syntax(error, text, line))
+    except yaml.YAMLError as error:  # the reader's: characters that YAML doesn't allow
+        report.error("yaml_syntax", line, f"this isn't YAML: {error}", "remove characters that can't be seen")
+    return None
+
+
+def yaml_scalar(text: str) -> Any:
+    """What a plain (unquoted) scalar means in YAML 1.2's core schema."""
+    if text in _SCALAR_WORDS:
+        return _SCALAR_WORDS[text]
+    if text[0] not in _NUMERIC_START or len(text) > 40:
+        return text
+    if _INTEGER.fullmatch(text):
+        number = int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
+        return number if -_INTEGER_LIMIT <= number < _INTEGER_LIMIT else text
+    return float(text) if _FLOAT.fullmatch(text) else text
+
+
+class _Frame:
+    """A mapping or list that isn't closed yet."""
+
+    __slots__ = ("anchor", "before", "container", "key", "key_line")
+
+    def __init__(self, container: LocatedMapping | Items, anchor: str | None, before: int) -> None:
+        self.container = container
+        self.anchor = anchor
+        self.before = before
+        self.key: str | None = None
+        self.key_line = 0
+
+
+class _Builder:
+    """Puts one document together from events."""
+
+    def __init__(self, report: Report, line: int) -> None:
+        self._report = report
+        self._offset = line
+        self._stack: list[_Frame] = []
+        self._anchors: dict[str, tuple[Any, int]] = {}
+        self._count = 0
+        self._documents = 0
+        self._result: Any = None
+
+    def build(self, events: Iterator[Any]) -> Any:
+        handlers = {
+            "ScalarEvent": self._scalar, "MappingStartEvent": self._mapping, "SequenceStartEvent": self._sequence,
+            "MappingEndEvent": self._close, "SequenceEndEvent": self._close, "AliasEvent": self._alias,
+            "DocumentStartEvent": self._document,
+        }  # fmt: skip
+        for event in events:
+            handler = handlers.get(type(event).__name__)
+            if handler is not None:
+                handler(event)
+        return self._result
+
+    def _line(self, event: Any) -> int:
+        return int(event.start_mark.line) + self._offset
+
+    def _document(self, event: Any) -> None:
+        self._documents += 1
+        if self._documents > 1:
+            raise _Refused(
+                "yaml_syntax", self._line(event), "a second document begins here (`---`)", "write one document a file, or a list"
+            )
+
+    def _scalar(self, event: Any) -> None:
+        line = self._line(event)
+        if event.tag is not None and event.tag not in ("!", "tag:yaml.org,2002:str"):
+            self._refuse_tag(event.tag, line)
+        text: str = event.value
+        if "\0" in text:
+            raise _Refused("not_text", line, "a value holds a NUL character", "remove `\\0`")
+        if self._wants_key():
+            self._key(text, line)
+        else:
+            self._add(yaml_scalar(text) if event.implicit[0] else text, line, event.anchor, 1)
+
+    def _refuse_tag(self, tag: str, line: int) -> None:
+        raise _Refused("yaml_tag", line, f"the tag {shown(tag)} isn't read", "write the plain value, in quotes where it is text")
+
+    def _wants_key(self) -> bool:
+        return bool(self._stack) and isinstance(self._stack[-1].container, LocatedMapping) and self._stack[-1].key is None
+
+    def _key(self, text: str, line: int) -> None:
+        frame = self._stack[-1]
+        if not text or len(text) > KEY_CHARACTERS_MAX:
+            raise _Refused("yaml_key", line, f"{shown(text)} can't be a key", "a key is a short name before a colon")
+        frame.key, frame.key_line = text, line
+
+    def _mapping(self, event: Any) -> None:
+        self._open(LocatedMapping(self._line(event)), event)
+
+    def _sequence(self, event: Any) -> None:
+        self._open(Items(self._line(event)), event)
+
+    def _open(self, container: LocatedMapping | Items, event: Any) -> None:
+        if event.tag is not None and event.tag != "!":
+            self._refuse_tag(event.tag, container.line)
+        if self._wants_key():
+            raise _Refused(
+                "yaml_key", container.line, "a list or mapping stands where a key is expected", "quote it if it is meant as text"
+            )
+        if len(self._stack) >= DEPTH_MAX:
+            raise _Refused("yaml_too_deep", container.line, f"more than {DEPTH_MAX} levels of nesting", "a declaration needs about six")
+        self._stack.append(_Frame(container, event.anchor, self._count))
+
+    def _close(self, _: Any) -> None:
+        frame = self._stack.pop()
+        self._add(frame.container, frame.container.line, frame.anchor, 1, self._count - frame.before)
+
+    def _alias(self, event: Any) -> None:
+        line = self._line(event)
+        if event.anchor not in self._anchors:
+            raise _Refused("yaml_syntax", line, f"the alias {shown('*' + event.anchor)} has no anchor before it", "write the value itself")
+        if self._wants_key():
+            raise _Refused("yaml_key", line, "an alias stands where a key is expected", "write the key itself")
+        value, size = self._anchors[event.anchor]
+        self._add(value, line, None, size)
+
+    def _add(self, value: Any, line: int, anchor: str | None, size: int, inside: int = 0) -> None:
+        """Put a finished value where it belongs. `inside` values of a container have been counted already."""
+        self._count += size
+        if self._count > VALUES_MAX:
+            raise _Refused(
+                "yaml_too_many_values", line, f"more than {VALUES_MAX:,} values, aliases expanded", "keep data in files that sources read"
+            )
+        if anchor is not None:
+            self._anchors[anchor] = (value, size + inside)
+        if not self._stack:
+            self._result = value
+            return
+        frame = self._stack[-1]
+        if isinstance(frame.container, Items):
+            frame.container.put(value, line)
+            return
+        self._put(frame, value)
+
+    def _put(self, frame: _Frame, value: Any) -> None:
+        key, frame.key = frame.key, None
+        block = frame.container
+        assert isinstance(block, LocatedMapping)
+        assert key is not None
+        if key in block:
+            first = block.lines[key]
+            message = f"the key {shown(key)} is here twice (first on line {first})"
+            self._report.error("yaml_duplicate_key", frame.key_line, message, "keep one of them")
+            return
+        block.put(key, value, frame.key_line)
+
+
+def _syntax(error: Any, text: str, offset: int) -> tuple[str, int, str, str]:
+    """A parser's complaint as a problem; most are tabs, missing quotes, or a wrong indentation."""
+    mark = error.problem_mark or error.context_mark
+    index = mark.line if mark is not None else 0
+    lines = text.splitlines()
+    written = lines[index] if index < len(lines) else ""
+    indentation = written[: len(written) - len(written.lstrip())]
+    if "\t" in indentation:
+        return "yaml_tab", index + offset, "a tab stands in the indentation", "use spaces; YAML doesn't take tabs"
+    said = " ".join(part for part in (error.context, error.problem) if part)
+    return "yaml_syntax", index + offset, f"this isn't YAML: {said}", _syntax_hint(written)
+
+
+def _syntax_hint(written: str) -> str:
+    stripped = written.strip()
+    if stripped.startswith(("*", "&", "@", "%", "`", "{{")) or ": " in stripped.partition(": ")[2]:
+        return "put text with special characters in quotes"
+    return "check indentation, colons and quotes here and on the line before"
+
+
+# `assets/**/*.sql`: a front matter in the first comment (`/* headrace`, fields in YAML, `*/`),
+# and one SELECT below it.
+
+_FRONT = re.compile(r"(?:\s|--[^\n]*(?:\n|$))*/\*\s*headrace\b[ \t]*:?(.*?)(\*/|\Z)", re.DOTALL | re.IGNORECASE)
+_CUT = re.compile(r"\bcron\s*:\s*[\"'][^\"']*\Z")
+_FORM = "begin the file with /* headrace, `owner: …`, */"
+
+
+def read_sql(text: str, report: Report) -> tuple[Asset | None, SqlBody | None]:
+    """The asset of a file with a front matter, or the body of one without (whose front matter may be a YAML file's)."""
+    front = _FRONT.match(text)
+    if front is None:
+        return None, _statement(text, 0, report)
+    line = text.count("\n", 0, front.start(1)) + 1
+    if not front.group(2):
+        report.error("yaml_syntax", line, "the comment with the front matter isn't closed", "end it with */")
+        return None, None
+    if _CUT.search(front.group(1)):
+        at = text.count("\n", 0, front.end(1)) + 1
+        report.error("yaml_syntax", at, "`*/` ends the comment here, in the middle of a cron", "write 0-59/5 instead of */5")
+        return None, None
+    body = _statement(text, front.end(), report)
+    before = len(report.problems)
+    document = load_yaml(front.group(1), report, line=line)
+    if document is None and len(report.problems) == before:
+        document = LocatedMapping(line)
+    if document is None or body is None:
+        return None, None
+    if not isinstance(document, LocatedMapping):
+        report.error("wrong_type", line, f"the front matter must be a mapping, not {kind_of(document)}", _FORM)
+        return None, None
+    fields = Fields(document, report, ASSET_FIELDS, what="the front matter")
+    return read_asset(fields, name_of_file(report), 1, body, line), None
+
+
+def _statement(text: str, start: int, report: Report) -> SqlBody | None:
+    """The statement from `start` on, without the blanks around it."""
+    statement = text[start:].lstrip()
+    line = text.count("\n", 0, len(text) - len(statement)) + 1
+    if not statement:
+        report.error("empty_body", line, "there is no SQL below the front matter", "write a SELECT")
+        return None
+    return SqlBody(text=statement.rstrip(), file=report.file, line=line)
+
+
+# `assets/**/*.yaml`: command assets, and the front matter of a `.sql` file of the same name.
+
+
+def read_yaml_assets(document: object, report: Report) -> tuple[Asset, ...]:
+    """All assets of the file. One without a command gets an empty SQL body that names the file it belongs to."""
+    if isinstance(document, LocatedMapping):
+        blocks: list[Any] = [document]
+    elif isinstance(document, list):
+        blocks = document
+    else:
+        report.error("wrong_type", 1, f"an asset must be a mapping, not {kind_of(document)}", "write asset: name, owner: …, command: […]")
+        return ()
+    assets = []
+    for index, block in enumerate(blocks):
+        if not isinstance(block, LocatedMapping):
+            line = document.lines[index] if isinstance(document, Items) else 1
+            report.error("wrong_type", line, f"an asset must be a mapping, not {kind_of(block)}", "write - asset: name")
+        elif (asset := _yaml_asset(block, report, alone=len(blocks) == 1)) is not None:
+            assets.append(asset)
+    return tuple(assets)
+
+
+def _yaml_asset(block: LocatedMapping, report: Report, *, alone: bool) -> Asset | None:
+    name = block.get("asset")
+    fields = Fields(block, report, COMMAND_FIELDS, what=f"the asset {shown(name)}" if isinstance(name, str) else "an asset")
+    if "asset" in fields and "name" in fields:
+        fields.refuse("name", "an asset has both `asset` and `name`", "keep `asset`", code="conflicting_fields")
+    if not alone and "asset" not in fields:
+        fields.required("asset", "in a list each asset needs `asset: name`")
+        return None
+    if "command" not in fields and not alone:
+        fields.required("command", 'add command: ["program", "argument"]')
+        return None
+    named = fields.text("asset") if "asset" in fields else None
+    body: Body | None = SqlBody(text="", file=report.file.removesuffix(".yaml") + ".sql", line=1)
+    if "command" in fields:
+        body = read_command(fields, report.file)
+    asset = read_asset(fields, named or name_of_file(report), fields.line("asset"), body or SqlBody(text="", file=report.file), block.line)
+    return asset if body is not None else None
+
+
+# The declarations of one file of any kind.
 
 
 class Declared(Value, kw_only=True):
@@ -58,7 +356,7 @@ def parse_file(root: Path, file: ProjectFile) -> Declared:
 def parse_bytes(file: ProjectFile, data: bytes) -> Declared:
     """What a file declares that holds these bytes. Never raises for what they are."""
     report = Report(file.path)
-    return _parsed(file.kind, text_of(file.kind, data, report), report)
+    return _parsed(file.kind, decode_declaration(file.kind, data, report), report)
 
 
 def _parsed(kind: FileKind, text: str | None, report: Report) -> Declared:
@@ -74,7 +372,7 @@ def parse_text(kind: FileKind, text: str, report: Report) -> Declared:
 
 
 def _settings(text: str, report: Report) -> dict[str, Any]:
-    document = toml.load(text, report)
+    document = model_fields.load_toml(text, report)
     return {} if document is None else {"settings": read_settings(document, report)}
 
 
@@ -83,7 +381,7 @@ def _yaml(field: str, read: Callable[[Any, Report], Any]) -> Callable[[str, Repo
 
     def reader(text: str, report: Report) -> dict[str, Any]:
         before = len(report.problems)
-        document = yaml.load(text, report)
+        document = load_yaml(text, report)
         if document is None:
             if len(report.problems) == before:
                 report.error("file_empty", 1, "the file declares nothing", "write what it should declare, or delete it")

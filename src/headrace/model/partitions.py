@@ -1,77 +1,281 @@
-"""How a declaration says that data is cut: `partition:` and the `start` that goes with it."""
+"""Partition keys: the partition mapping, the order of keys, and keys on the command line.
+
+Partitions by time and key have keys such as `2013-02-11/EMEA`: the time's key, a slash (no time key contains one), and
+the data's key, which may contain anything. Pure.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+import shlex
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import lru_cache
 
-from headrace.model.documents import LocatedMapping, kind_of
-from headrace.model.fields import Fields
-from headrace.model.nodes import Grain, PartitionSpec
-from headrace.model.other_tools import VALUES
-from headrace.model.reporting import did_you_mean, shown
-from headrace.model.required import WHOLE
+from headrace.model.errors import UsageError
+from headrace.model.intervals import GRAINS, bounds_us, from_us, key_at_us, keys_between, next_key, previous_key, start_us
+from headrace.model.nodes import Grain, InputMode, InputSpec, PartitionSpec, Value
+from headrace.model.times import Duration
 
-KEYS_MAX = 10_000
-"""Fixed keys that a declaration may list."""
-KEY_CHARACTERS_MAX = 1_000
-_FORMS = "`day`, `{by: day, column: flight_date}`, `{key: region}`, `[day, {key: region}]` or `'*'`"
+# The partition mapping: which partitions of an input one partition of an output needs, and the
+# inverse (SEMANTICS §2).
 
-
-def read_partition(fields: Fields) -> PartitionSpec:
-    """The field `partition`; the whole where it isn't there or can't be read."""
-    if "partition" not in fields:
-        return PartitionSpec()
-    written = fields.raw("partition")
-    if not isinstance(written, list):
-        return _part(fields, written) or PartitionSpec()
-    parts = [part for part in (_part(fields, item) for item in written) if part is not None]
-    times, keys = [part for part in parts if part.grain], [part for part in parts if part.key]
-    if len(written) != 2 or len(times) != 1 or len(keys) != 1:
-        if len(parts) == len(written):
-            fields.refuse("partition", "a list cuts by one time and one key", "write [day, {key: region}]")
-        return PartitionSpec()
-    return PartitionSpec(grain=times[0].grain, column=times[0].column, key=keys[0].key, values=keys[0].values)
+SEPARATOR = "/"
+"""Between the time's key and the data's."""
+_NOTHING = Duration(days=0, seconds=0)
+_KEYS_CACHED_MAX = 2_048
+"""Answers that are kept: most pairs of nodes are cut alike, and asking the calendar again costs far more than looking up."""
 
 
-def _part(fields: Fields, written: Any) -> PartitionSpec | None:
-    if isinstance(written, str):
-        return PartitionSpec() if written == WHOLE else _by(fields, written, None)
-    if not isinstance(written, LocatedMapping):
-        fields.refuse("partition", f"`partition` can't be {kind_of(written)}", f"write {_FORMS}", code="wrong_type")
+class Required(Value, kw_only=True):
+    """The input's keys that are required, in time order; None where it is a reference or read whole: the newest
+    publication of everything that there is."""
+
+    keys: tuple[str, ...] | None
+
+
+class _Pair(Value, kw_only=True):
+    """An output and an input that are both cut by time."""
+
+    output: Grain
+    output_zone: str
+    input: Grain
+    input_zone: str
+    mode: InputMode
+    lookback: Duration
+
+    @property
+    def coarser(self) -> bool:
+        """Whether the input's partitions are the longer ones."""
+        return GRAINS.index(self.input) > GRAINS.index(self.output)
+
+
+Seen = Callable[[str], Collection[str]]
+"""Time's key (empty where data isn't cut by time) → the data keys that were ever heard of for it."""
+
+
+def required(
+    output: PartitionSpec,
+    output_timezone: str,
+    key: str,
+    input: PartitionSpec,  # noqa: A002 - what it is called everywhere else
+    input_timezone: str,
+    spec: InputSpec,
+    seen: Seen | None = None,
+) -> Required:
+    """What partition `key` of the output needs of the input; UsageError if `key` isn't one of the output's.
+
+    `seen` says which keys of the input were heard of, where those grow with the data: an interval needs all of them, and one
+    for which none was heard of is named by its time alone. Without `seen` growing keys can't be listed (keys=None).
+    """
+    if output.by_delivery or input.by_delivery:
+        return _of_delivery(output, key, input, spec)
+    if output.whole or input.whole or spec.mode is InputMode.ALL:
+        return Required(keys=None)
+    if output.grain is None and input.grain is not None:
+        return Required(keys=None)
+    listed = input.key is None or input.key == output.key or input.values is not None
+    if not listed and (seen is None or input.grain is None):
+        return Required(keys=None)
+    time_key, data_key = split(key, output)
+    times: tuple[str, ...] = ("",)
+    if input.grain is not None and output.grain is not None:
+        times = _times(_pair(output.grain, output_timezone, input.grain, input_timezone, spec), time_key)
+    return Required(keys=tuple(item for time in times for item in _upstream(output, data_key, input, time, seen)))
+
+
+def _of_delivery(output: PartitionSpec, key: str, source: PartitionSpec, spec: InputSpec) -> Required:
+    if not (output.by_delivery and source.by_delivery) or spec.mode is InputMode.ALL:
+        return Required(keys=None)
+    if spec.mode is not InputMode.PREVIOUS:
+        return Required(keys=(key,))
+    before = int(key) - 1
+    return Required(keys=(delivery_key(before),) if before > 0 else ())
+
+
+def delivery_key(number: int) -> str:
+    """The key of a node's `number`-th delivery, where each is a partition of its own."""
+    return f"{number:012}"
+
+
+def _upstream(output: PartitionSpec, data_key: str, source: PartitionSpec, moment: str, seen: Seen | None) -> Collection[str]:
+    """The partitions of an input's interval that an output's partition needs."""
+    if source.key is None:
+        return (moment,)
+    if source.key == output.key:
+        known = seen(moment) if seen is not None and source.values is None else ()
+        return (_keyed(moment, data_key),) if not known or data_key in known else ()
+    data_keys = source.values if source.values is not None else seen(moment) if seen is not None else ()
+    return [_keyed(moment, data) for data in data_keys] or (moment,)
+
+
+def dependents(
+    input_key: str,
+    output: PartitionSpec,
+    output_timezone: str,
+    input: PartitionSpec,  # noqa: A002 - what it is called everywhere else
+    input_timezone: str,
+    spec: InputSpec,
+    seen: Seen | None = None,
+) -> tuple[str, ...] | None:
+    """The output's keys that require partition `input_key` of the input, in time order; None where it is a reference, or
+    where the output's keys can't be known from the input's. `seen` says which keys of the output were heard of."""
+    if output.by_delivery and input.by_delivery and spec.mode is not InputMode.ALL:
+        return (input_key if spec.mode is not InputMode.PREVIOUS else delivery_key(int(input_key) + 1),)
+    if output.whole or input.whole or output.by_delivery or input.by_delivery or spec.mode is InputMode.ALL:
+        return (WHOLE,) if output.whole else None
+    time_key, data_key = split(input_key, input)
+    if output.grain is None:
+        return _downstream(input, data_key, output, "", seen)
+    if input.grain is None:
         return None
-    if "key" in written:
-        return _by_key(Fields(written, fields.report, ("key", "values"), what="`partition`"))
-    inner = Fields(written, fields.report, ("by", "column"), what="`partition`")
-    column = inner.text("column") if "column" in inner else None
-    grain = inner.required("by", "write {by: day, column: flight_date}")
-    return None if grain is None else _by(fields, grain, column)
+    pair = _pair(output.grain, output_timezone, input.grain, input_timezone, spec)
+    results: list[str] = []
+    for moment in _requiring(pair, time_key):
+        touched = _downstream(input, data_key, output, moment, seen)
+        if touched is None:
+            return None
+        results += touched
+    return tuple(results)
 
 
-def _by(fields: Fields, grain: str, column: str | None) -> PartitionSpec | None:
-    if grain in tuple(Grain):
-        return PartitionSpec(grain=Grain(grain), column=column)
-    hint = VALUES.get(("partition", grain.lower())) or did_you_mean(grain, tuple(Grain)) or f"write {_FORMS}"
-    fields.refuse("partition", f"{shown(grain)} is no way to cut time", hint)
-    return None
-
-
-def _by_key(fields: Fields) -> PartitionSpec | None:
-    key = fields.required("key")
-    values = fields.texts("values") if "values" in fields else None
-    if values is not None and not 0 < len(values) <= KEYS_MAX:
-        fields.refuse("values", f"`values` lists {len(values):,} keys", f"from 1 to {KEYS_MAX:,}; leave it out for keys that grow")
+def _downstream(source: PartitionSpec, data_key: str, output: PartitionSpec, moment: str, seen: Seen | None) -> tuple[str, ...] | None:
+    """The partitions of an output's interval that need an input's partition; None where they can't be listed."""
+    if output.key is None:
+        return (moment,)
+    if source.key == output.key:
+        return (_keyed(moment, data_key),)
+    if output.values is None and seen is None:
         return None
-    if values is not None and (len(set(values)) < len(values) or max(map(len, values)) > KEY_CHARACTERS_MAX):
-        fields.refuse(
-            "values", "`values` lists a key twice, or one that is too long", f"each once, at most {KEY_CHARACTERS_MAX:,} characters"
-        )
-        return None
-    return None if key is None else PartitionSpec(key=key, values=values)
+    data_keys = output.values if output.values is not None else seen(moment) if seen is not None else ()
+    return tuple(_keyed(moment, data) for data in data_keys)
 
 
-def read_start(fields: Fields) -> str | None:
-    """The field `start` as written; whether it is a key of the grain is known once the time zone is."""
-    written = fields.raw("start")
-    if isinstance(written, int) and not isinstance(written, bool) and 1000 <= written <= 9999:
-        return str(written)  # a year
-    return fields.text("start") if "start" in fields else None
+def split(key: str, spec: PartitionSpec) -> tuple[str, str]:
+    """The time's key and the data's key of a partition; either is empty where it isn't cut that way."""
+    if spec.grain is None:
+        return "", key
+    if spec.key is None:
+        return key, ""
+    moment, separator, data = key.partition(SEPARATOR)
+    if not separator:
+        raise UsageError(f"{key[:40]!r} names no {spec.key}", hint=f"write the time, a slash and the {spec.key}")
+    return moment, data
+
+
+def join(time_key: str, data_key: str) -> str:
+    """The inverse of `split`: either may be empty, where the data isn't cut that way."""
+    return f"{time_key}{SEPARATOR}{data_key}" if time_key and data_key else time_key or data_key
+
+
+def _keyed(time_key: str, data_key: str) -> str:
+    """A key of data that is cut by a key; that may be empty, and is told apart from the interval alone."""
+    return f"{time_key}{SEPARATOR}{data_key}" if time_key else data_key
+
+
+def _pair(output: Grain, output_zone: str, source: Grain, source_zone: str, spec: InputSpec) -> _Pair:
+    lookback = _NOTHING if spec.lookback is None else Duration.parse(spec.lookback)
+    return _Pair(output=output, output_zone=output_zone, input=source, input_zone=source_zone, mode=spec.mode, lookback=lookback)
+
+
+@lru_cache(_KEYS_CACHED_MAX)
+def _times(pair: _Pair, key: str) -> tuple[str, ...]:
+    """The input's time keys that the output's partition `key` requires."""
+    if pair.mode is InputMode.PREVIOUS:
+        key = previous_key(key, pair.output, pair.output_zone)
+    start, end = bounds_us(key, pair.output, pair.output_zone)
+    since = pair.lookback.before_us(start, pair.output_zone)
+    if pair.coarser and pair.mode is not InputMode.WITHIN:
+        return _ended_by(pair, since, end)
+    if pair.input is pair.output and pair.input_zone == pair.output_zone and since == start:
+        return (key,)
+    return _overlapping(pair, since, end)
+
+
+def _overlapping(pair: _Pair, since: int, end: int) -> tuple[str, ...]:
+    first = key_at_us(since, pair.input, pair.input_zone)
+    last = key_at_us(end - 1, pair.input, pair.input_zone)
+    return tuple(keys_between(first, last, pair.input, pair.input_zone))
+
+
+def _ended_by(pair: _Pair, since: int, end: int) -> tuple[str, ...]:
+    """Of a coarser input: the partition that ends last at or before `end`, and those before it that reach past `since`."""
+    last = previous_key(key_at_us(end, pair.input, pair.input_zone), pair.input, pair.input_zone)
+    if pair.lookback == _NOTHING:
+        return (last,)
+    first = min(key_at_us(since, pair.input, pair.input_zone), last)
+    return tuple(keys_between(first, last, pair.input, pair.input_zone))
+
+
+@lru_cache(_KEYS_CACHED_MAX)
+def _requiring(pair: _Pair, time_key: str) -> tuple[str, ...]:
+    """The output's time keys that require an input's. What is required moves on with the output, so they are adjacent: only the
+    ends of the range have to be tried."""
+    keys = list(_candidates(pair, time_key))
+    while keys and time_key not in _times(pair, keys[-1]):
+        keys.pop()
+    first = next((index for index, key in enumerate(keys) if time_key in _times(pair, key)), 0)
+    return tuple(keys[first:])
+
+
+def _candidates(pair: _Pair, time_key: str) -> Iterator[str]:
+    """The output's keys that could require an input's partition: a range that surely holds them all."""
+    start, end = bounds_us(time_key, pair.input, pair.input_zone)
+    if pair.coarser:  # until the next partition of the input has ended
+        end = bounds_us(next_key(time_key, pair.input, pair.input_zone), pair.input, pair.input_zone)[1]
+    first = key_at_us(start, pair.output, pair.output_zone)
+    last = key_at_us(pair.lookback.after_us(end, pair.output_zone), pair.output, pair.output_zone)
+    last = next_key(last, pair.output, pair.output_zone)
+    return keys_between(first, last, pair.output, pair.output_zone)
+
+
+# The order of partitions in time. Keys of one node sort as text, except hours: in the doubled
+# hour of zones east of Greenwich `…T02:00+02:00` comes before `…T02:00+01:00`, and some clocks
+# were set back across midnight.
+
+_BEYOND = chr(ord(SEPARATOR) + 1)
+
+
+def order_of(key: str, spec: PartitionSpec, timezone: str) -> str:
+    """A text that sorts a node's partitions by time, and within it by the data's key."""
+    if spec.grain is not Grain.HOUR:
+        return key
+    time_key, separator, data_key = key.partition(SEPARATOR)
+    return f"{_hour(time_key, timezone)}{separator}{data_key}"
+
+
+def end_of(key: str, spec: PartitionSpec, timezone: str) -> str:
+    """The order of the last partition that `key` means: where the data is cut by time and key, a time alone means all its keys."""
+    last = order_of(key, spec, timezone)
+    return last + _BEYOND if spec.grain is not None and spec.key is not None and SEPARATOR not in key else last
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _hour(key: str, timezone: str) -> str:
+    try:
+        return from_us(start_us(key, Grain.HOUR, timezone), "UTC").isoformat()
+    except UsageError:  # of before the zone or its rules were changed
+        return key
+
+
+# Command lines as a person types them: a word is quoted for a POSIX shell where necessary.
+
+WHOLE = "*"
+"""The only partition of what isn't partitioned; nobody types it."""
+
+
+def command_line(*words: str) -> str:
+    """`headrace` with these words. Keys of partitions are data: they may hold anything."""
+    return " ".join(("headrace", *map(shlex.quote, words)))
+
+
+def partition_argument(node: str, partition: str) -> str:
+    """A node, or one of its partitions, as commands take it: `orders`, `orders@2025-03-01`."""
+    return node if partition == WHOLE else f"{node}@{partition}"
+
+
+def range_of(keys: Sequence[str]) -> tuple[str, str]:
+    """The first and the last of ordered partitions as `--from` and `--to` take them: those of several
+    data keys by their time alone, which means all keys."""
+    if len({key.partition(SEPARATOR)[2] for key in keys}) > 1:
+        keys = [key.partition(SEPARATOR)[0] for key in keys]
+    return keys[0], keys[-1]

@@ -1,20 +1,75 @@
-"""Secrets are references, never values: `secret://env/NAME`, `secret://file/…`, `secret://keyring/…`, or `${NAME}`.
+"""Secrets, notification services, environment variables, parameters, and the local user.
 
-Messages about a literal secret never repeat it.
+Secrets are references, never values: `secret://env/NAME`, `secret://file/…`, `secret://keyring/…`, or `${NAME}`. Messages about a
+literal secret never repeat it.
 """
 
 from __future__ import annotations
 
+import os
+import pwd
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from headrace.model.documents import LocatedMapping
-from headrace.model.reporting import Report, shown
-from headrace.model.services import unknown_service
+from headrace.model.errors import Report, shown
+from headrace.model.fields import Fields, LocatedMapping, kind_of, plain
+from headrace.model.nodes import Body, SqlBody
+
+# Notification services that a channel's URL may name by its scheme. The list is that of apprise,
+# which takes more than a second to import, too long for `validate`; a test compares the two.
+
+BUILT_IN_SERVICES = frozenset(("file", "http", "https", "mailto", "mailtos", "smtp", "smtps"))
+"""Sent to without apprise."""
+APPRISE_SERVICES = frozenset((
+    "46elks", "amqp", "amqps", "apprise", "apprises", "aprs", "atalk", "azure", "bark", "barks",
+    "betterstack", "blink1", "bluesky", "brevo", "bsky", "bulksms", "bulkvs", "burstsms",
+    "chanify", "clickatell", "clicksend", "cliq", "cm", "d7sms", "dapnet", "dbus", "deltachat",
+    "deltachats", "dingtalk", "discord", "dot", "eight00com", "elks", "emby", "embys",
+    "enigma2", "enigma2s", "evolution", "evolutions", "exotel", "fcm", "feishu", "firehydrant",
+    "flock", "flowtriq", "flowtriqs", "fluxer", "fluxers", "form", "forms", "freemobile",
+    "gchat", "gio", "github", "glib", "gnome", "goalert", "goalerts", "gorush", "gorushs",
+    "gotify", "gotifys", "groundmail", "groupme", "growl", "guilded", "gupshup", "hassio",
+    "hassios", "httpsms", "humhub", "humhubs", "ifttt", "ilert", "incidentio", "infobip", "irc",
+    "ircs", "jellyfin", "jellyfins", "jira", "join", "json", "jsons", "kakao", "kakaotalk",
+    "kaleyra", "kavenegar", "kde", "klr", "kodi", "kodis", "kook", "kudosity", "kumulos",
+    "lametric", "lametrics", "lark", "lauther", "lfg", "line", "macosx", "mailersend",
+    "mailgun", "mailto", "mailtos", "mastodon", "mastodons", "matrix", "matrixs", "misskey",
+    "misskeys", "mmost", "mmosts", "mobilemessage", "mobilemsg", "mqtt", "mqtts", "msg91",
+    "msgbird", "ncloud", "nclouds", "nctalk", "nctalks", "nexmo", "nostr", "notica", "noticas",
+    "notifiarr", "notifico", "notificos", "notifyre", "ntfy", "ntfys", "o365", "octopush",
+    "onebot", "onebots", "onesignal", "opsgenie", "pagerduty", "pagertree", "parsep", "parseps",
+    "pbul", "pinglet", "pinglets", "pingram", "pjet", "pjets", "plivo", "postmark", "pover",
+    "prowl", "psafer", "psafers", "push", "pushdeer", "pushdeers", "pushed", "pushme",
+    "pushplus", "pushward", "pushy", "qq", "qt", "reddit", "resend", "revolt", "ringc",
+    "rocket", "rockets", "rsyslog", "ryver", "schan", "sendgrid", "sendpulse", "serwersms",
+    "ses", "session", "sessions", "seven", "sfr", "signal", "signalgrid", "signals", "signl4",
+    "simplepush", "sinch", "slack", "smpp", "smpps", "smsc", "smseagle", "smseagles",
+    "smsmanager", "smsmgr", "smstunnel", "smtp2go", "sns", "sogs", "sparkpost", "spike",
+    "splunk", "spugpush", "spush", "squadcast", "stackfield", "strmlabs", "synology",
+    "synologys", "syslog", "telesign", "telnyx", "tgram", "threema", "toot", "toots", "trigv",
+    "trigvs", "tweet", "twilio", "twist", "twitter", "vapid", "viber", "victorops", "voipms",
+    "vonage", "webex", "wechat", "wecom", "wecombot", "whapi", "whatsapp", "windows",
+    "workflow", "workflows", "wpush", "wxpusher", "wxteams", "x", "xbmc", "xbmcs", "xmatters",
+    "xml", "xmls", "xmpp", "xmpps", "youlmk", "zalo", "zcliq", "zohocliq", "zoom", "zulip",
+))  # fmt: skip
+_URL_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+
+
+def unknown_service(url: str) -> str | None:
+    """The scheme of a channel's URL that no service has; None for a known one, and for a URL whose
+    scheme is part of a secret."""
+    match = _URL_SCHEME.match(url)
+    if match is None or match[1].lower() in BUILT_IN_SERVICES | APPRISE_SERVICES:
+        return None
+    return match[1]
+
+
+# References to secrets, and the search for literal secrets in connections, channels, headers and
+# URLs.
 
 _REFERENCE = re.compile(r"secret://(env|file|keyring)/\S+")
-_SCHEME = "secret://"
+_REFERENCE_SCHEME = "secret://"
 _KIND = re.compile(r"secret://([a-z]{1,20})/", re.ASCII)
 _KINDS = ("env", "file", "keyring")
 _VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
@@ -102,7 +157,7 @@ def check_url(where: str, url: str, line: int, report: Report) -> None:
 
 
 def _check(where: str, name: str, value: str, line: int, report: Report) -> None:
-    if _SCHEME in value and not _REFERENCE.fullmatch(value.strip()):
+    if _REFERENCE_SCHEME in value and not _REFERENCE.fullmatch(value.strip()):
         _refuse_reference(where, value, line, report)
     elif value and not is_reference(value) and (_has_password(value) or is_secret_name(name)):
         _refuse(where, line, report)
@@ -122,3 +177,153 @@ def _refuse_reference(where: str, value: str, line: int, report: Report) -> None
     wrong = kind is not None and kind[1] not in _KINDS
     text = f"there is no kind of secret {kind[1]!r}" if kind is not None and wrong else "a reference to a secret can't be read"
     report.error("literal_secret", line, f"{shown(where)}: {text}", _REFERENCES)
+
+
+# Environment variables that an asset's code gets: `secrets:` and `environment:` of the asset, and
+# `[run] pass_environment`.
+
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}", re.ASCII)
+VARIABLES_MAX = 200
+VALUE_CHARACTERS_MAX = 32_000
+_RESERVED_PREFIX = "HEADRACE_"
+_ONE_REFERENCE = re.compile(r"secret://(env|file|keyring)/\S+|\$\{[A-Za-z_][A-Za-z0-9_]*\}", re.ASCII)
+
+
+def read_secrets(fields: Fields) -> dict[str, str]:
+    """`[NAME, …]`: secrets of these names of Headrace's own environment; or `{NAME: reference}`. Name → reference."""
+    written = fields.raw("secrets")
+    if not isinstance(written, LocatedMapping):
+        names = [_bare(name) for name in fields.texts("secrets")]
+        return {name: f"secret://env/{name}" for name in names if _is_variable(fields, "secrets", name)}
+    inner = Fields(written, fields.report, tuple(written), what="`secrets`")
+    results = {}
+    for name in written:
+        reference = inner.text(name)
+        if not _is_variable(fields, "secrets", name) or reference is None:
+            continue
+        if _ONE_REFERENCE.fullmatch(reference.strip()):
+            results[name] = reference.strip()
+        else:
+            inner.refuse(
+                name, f"the secret {shown(name)} isn't a reference",
+                "write secret://env/NAME, secret://file/PATH or secret://keyring/SERVICE/NAME", code="literal_secret",
+            )  # fmt: skip
+    return results
+
+
+def read_environment(fields: Fields) -> dict[str, str]:
+    """Variables with their values: texts and whole numbers."""
+    block = fields.block_of("environment")
+    if block is None:
+        return {}
+    if len(block) > VARIABLES_MAX:
+        fields.refuse("environment", f"{len(block):,} variables are too many", f"at most {VARIABLES_MAX}")
+        return {}
+    inner = Fields(block, fields.report, tuple(block), what="`environment`")
+    return {
+        name: str(value) for name, value in block.items() if _is_variable(inner, name, name) and _is_variable_value(inner, name, value)
+    }  # fmt: skip
+
+
+def read_pass_environment(fields: Fields) -> tuple[str, ...]:
+    """Names of variables that all asset code gets."""
+    names = fields.texts("pass_environment")
+    return tuple(dict.fromkeys(name for name in names if _is_variable(fields, "pass_environment", name)))
+
+
+def check_environment(fields: Fields, body: Body) -> None:
+    """Report what can't be meant: a SQL asset has no environment, and one name has one value."""
+    if isinstance(body, SqlBody):
+        for name in ("secrets", "environment"):
+            if name in fields:
+                message = f"a SQL asset has no {shown(name)}: it runs no code"
+                fields.refuse(name, message, "bind values as parameters", code="conflicting_fields")
+    environment, secrets = fields.raw("environment"), fields.raw("secrets")
+    if isinstance(environment, dict) and isinstance(secrets, dict | list):
+        for name in [name for name in environment if name in secrets]:
+            fields.refuse("environment", f"{shown(name)} is in `secrets`, too", "keep one of them", code="conflicting_fields")
+
+
+def _is_variable(fields: Fields, field: str, name: str) -> bool:
+    if not VARIABLE.fullmatch(name):
+        fields.refuse(field, f"{shown(name)} can't be an environment variable", "letters, digits and `_`, no digit first", code="bad_name")
+    elif name.startswith(_RESERVED_PREFIX):
+        message = f"names that begin with {_RESERVED_PREFIX} are Headrace's own"
+        fields.refuse(field, message, f"choose another name than {shown(name)}", code="reserved_name")
+    else:
+        return True
+    return False
+
+
+def _is_variable_value(fields: Fields, name: str, value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        fields.refuse(
+            name, f"the variable {shown(name)} can't be {kind_of(value)}", f'put it in quotes: {name}: "…"', code="wrong_type"
+        )  # fmt: skip
+    elif isinstance(value, str) and is_reference(value):
+        hint = f"move {name} to `secrets`, which hands over its value and keeps it out of logs"
+        fields.refuse(name, f"the variable {shown(name)} refers to a secret", hint)
+    elif is_password_name(name) or (isinstance(value, str) and value and is_secret_name(name)):
+        hint = f"move {name} to `secrets`, and keep the value out of the project"
+        fields.refuse(name, f"the variable {shown(name)} holds a secret itself", hint, code="literal_secret")
+    elif "\0" in str(value) or len(str(value)) > VALUE_CHARACTERS_MAX:
+        fields.refuse(name, f"the variable {shown(name)} is too long, or has a NUL in it", f"at most {VALUE_CHARACTERS_MAX:,} characters")
+    else:
+        return True
+    return False
+
+
+def _bare(name: str) -> str:
+    """`${NAME}` means NAME."""
+    return name[2:-1] if name.startswith("${") and name.endswith("}") else name
+
+
+# `parameters:`: values that asset code gets bound as `$name`. They never become text of a
+# statement.
+
+PARAMETER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
+PARAMETERS_MAX = 1_000
+_RESERVED_PARAMETERS = frozenset({"partition_start", "partition_end", "partition_key", "self"})
+
+
+def read_parameters(fields: Fields) -> dict[str, Any]:
+    """Parameters: texts, numbers, true or false, and lists of those."""
+    block = fields.block_of("parameters")
+    if block is None:
+        return {}
+    if len(block) > PARAMETERS_MAX:
+        fields.refuse("parameters", f"{len(block):,} parameters are too many", f"at most {PARAMETERS_MAX:,}")
+        return {}
+    inner = Fields(block, fields.report, tuple(block), what="`parameters`")
+    return {name: plain(value) for name, value in block.items() if _is_parameter_value(inner, name, value)}
+
+
+def _is_parameter_value(fields: Fields, name: str, value: Any) -> bool:
+    if not PARAMETER_NAME.fullmatch(name):
+        fields.refuse(name, f"{shown(name)} can't be a parameter", "letters, digits and `_`, because it is bound as $name", code="bad_name")
+    elif name.lower() in _RESERVED_PARAMETERS:
+        fields.refuse(name, f"`${name}` means something already", "choose another name", code="reserved_name")
+    elif value is None or isinstance(value, dict) or (isinstance(value, list) and any(isinstance(item, (dict, list)) for item in value)):
+        fields.refuse(
+            name,
+            f"the parameter {shown(name)} can't be {kind_of(value)}",
+            "a text, a number, true or false, or a list of those",
+            code="wrong_type",
+        )
+    else:
+        return True
+    return False
+
+
+# The actor of commands that no signed-in user gave.
+
+
+def local_actor() -> str:
+    """The operating system's user and the host, `ana@db1`.
+
+    Nothing of it comes from the environment (USER, HOSTNAME): whoever acts could set that."""
+    try:
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        user = f"uid:{os.getuid()}"
+    return f"{user}@{os.uname().nodename}"

@@ -1,6 +1,7 @@
 """SELECT: `+carrier_delays tag:daily,owner:core source:flights --exclude big_*` (INTERFACE §2).
 
-Blanks unite, a comma intersects. One term is `[N]+` (ancestors), then a name, a glob or `method:value`, then `+[N]` (descendants).
+Blanks unite, a comma intersects. One term is `[N]+` (ancestors), then a name, a glob or `method:value`, then `+[N]`
+(descendants).
 """
 
 from __future__ import annotations
@@ -10,8 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import Protocol
 
-from headrace.model.errors import UsageError
-from headrace.model.reporting import did_you_mean, shown
+from headrace.model.errors import UsageError, did_you_mean, shown
 
 TERMS_MAX = 10_000
 _TERM = re.compile(r"(?:(\d{1,5})?(\+))?(.*?)(?:(\+)(\d{1,5})?)?", re.DOTALL)

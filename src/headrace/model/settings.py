@@ -1,28 +1,253 @@
-"""`headrace.toml`."""
+"""`headrace.toml`: its tables, the policy language, environments and OpenLineage."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
-from headrace.model.asset_environment import read_pass_environment
-from headrace.model.connections import check_kind
-from headrace.model.documents import LocatedMapping, kind_of, plain
-from headrace.model.environments import PRODUCTION
-from headrace.model.errors import UsageError
-from headrace.model.fields import Fields
-from headrace.model.names import OWNER
-from headrace.model.nodes import Backups, Settings
-from headrace.model.openlineage import OPENLINEAGE, read_openlineage
-from headrace.model.parameters import read_parameters
-from headrace.model.paths import read_path
-from headrace.model.policy import RULES, parse_rule
-from headrace.model.reporting import Report, shown
-from headrace.model.secrets import check_channel, check_connection, is_reference
+import msgspec
+
+from headrace.model.errors import Report, UnknownName, UsageError, did_you_mean, shown
+from headrace.model.fields import OWNER, Fields, LocatedMapping, kind_of, plain, size_in_bytes
+from headrace.model.locations import check_kind, read_path
+from headrace.model.nodes import Backups, Project, Settings, Value
+from headrace.model.secrets import check_channel, check_connection, is_reference, read_parameters, read_pass_environment
+
+# The language of `[policy]`: `partitions > 100 or tag:regulated`.
+
+APPROVAL = "backfill_approval"
+"""The rule that says which backfills, and which runs, somebody else has to approve."""
+POLICY_RULES = (APPROVAL,)
+RULE_CHARACTERS_MAX = 2_000
+RULE_DEPTH_MAX = 40
+_TOKEN = re.compile(
+    r"\s*(?:(?P<number>\d[\d_]*(?:\.\d+)?\s*(?:[KMGT]i?B|B)?)(?![\w.])|(?P<sign>[<>=!]=|[<>=()])|(?P<word>[^\s()<>=!]+))", re.ASCII
+)
+_SIGNS: dict[str, Callable[[int, int], bool]] = {
+    ">": lambda item, other: item > other, ">=": lambda one, other: one >= other, "<": lambda one, other: one < other,
+    "<=": lambda item, other: item <= other, "=": lambda one, other: one == other, "==": lambda one, other: one == other,
+    "!=": lambda item, other: item != other,
+}  # fmt: skip
+_POLICY_HINT = 'write it like "partitions > 100 or tag:regulated": partitions, bytes, tag:, owner:, domain:, and, or, not, ( )'
+
+
+class Approval(msgspec.Struct, frozen=True):
+    """The rule that asks for an approval, and its location."""
+
+    rule: str
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line} {APPROVAL} = {self.rule!r}"
+
+
+class Facts(Value, kw_only=True):
+    """What rules are about: how much is made, and of which nodes."""
+
+    partitions: int
+    bytes: int = 0
+    """As estimated; 0 where it isn't known."""
+    tags: frozenset[str] = frozenset()
+    owners: frozenset[str] = frozenset()
+    domains: frozenset[str] = frozenset()
+
+
+Rule: TypeAlias = Callable[[Facts], bool]
+
+
+def parse_rule(text: str) -> Rule:
+    """A rule as it is written. UsageError, with what stands there, for what is none."""
+    if len(text) > RULE_CHARACTERS_MAX:
+        raise UsageError(f"a rule of {len(text):,} characters is too long", hint=f"at most {RULE_CHARACTERS_MAX:,}")
+    reader = _Reader(_tokens(text))
+    rule = reader.either(0)
+    if reader.next is not None:
+        raise UsageError(f"{reader.next[:40]!r} has nothing before it to belong to", hint=_POLICY_HINT)
+    return rule
+
+
+def _tokens(text: str) -> list[str]:
+    results, at, end = [], 0, len(text.rstrip())
+    while at < end:
+        token = _TOKEN.match(text, at)
+        if token is None:
+            raise UsageError(f"{text[at : at + 20].strip()!r} isn't understood", hint=_POLICY_HINT)
+        results.append(token.group().strip())
+        at = token.end()
+    return results
+
+
+class _Reader:
+    """Reads tokens from left to right: `or` binds least, then `and`, then `not`."""
+
+    def __init__(self, tokens: list[str]) -> None:
+        self._tokens, self._at = tokens, 0
+
+    @property
+    def next(self) -> str | None:
+        return self._tokens[self._at] if self._at < len(self._tokens) else None
+
+    def either(self, depth: int) -> Rule:
+        if depth > RULE_DEPTH_MAX:
+            raise UsageError(f"more than {RULE_DEPTH_MAX} levels of brackets", hint=_POLICY_HINT)
+        rules = [self._both(depth)]
+        while self._taken("or"):
+            rules.append(self._both(depth))
+        return rules[0] if len(rules) == 1 else lambda facts: any(rule(facts) for rule in rules)
+
+    def _both(self, depth: int) -> Rule:
+        rules = [self._one(depth)]
+        while self._taken("and"):
+            rules.append(self._one(depth))
+        return rules[0] if len(rules) == 1 else lambda facts: all(rule(facts) for rule in rules)
+
+    def _one(self, depth: int) -> Rule:
+        negated = False
+        while self._taken("not"):
+            negated = not negated
+        rule = self._bracketed(depth) if self._taken("(") else self._fact()
+        return (lambda facts: not rule(facts)) if negated else rule
+
+    def _bracketed(self, depth: int) -> Rule:
+        rule = self.either(depth + 1)
+        if not self._taken(")"):
+            raise UsageError("a bracket isn't closed", hint=_POLICY_HINT)
+        return rule
+
+    def _fact(self) -> Rule:
+        word = self._take("a condition")
+        if word.lower() in ("partitions", "bytes"):
+            return self._compared(word.lower())
+        kind, colon, name = word.partition(":")
+        if colon and name and kind in ("tag", "owner", "domain"):
+            return lambda facts: name in getattr(facts, f"{kind}s")
+        raise UsageError(f"{word[:40]!r} isn't a condition", hint=_POLICY_HINT)
+
+    def _compared(self, what: str) -> Rule:
+        sign = self._take(f"a comparison after `{what}`")
+        if sign not in _SIGNS:
+            raise UsageError(f"`{what}` is compared with > >= < <= = or !=, not {sign[:40]!r}", hint=_POLICY_HINT)
+        number, compare = _number(self._take(f"a number after `{what} {sign}`"), what), _SIGNS[sign]
+        return lambda facts: compare(getattr(facts, what), number)
+
+    def _taken(self, word: str) -> bool:
+        result = self.next is not None and self.next.lower() == word
+        self._at += result
+        return result
+
+    def _take(self, what: str) -> str:
+        word = self.next
+        if word is None:
+            raise UsageError(f"the rule ends where {what} is expected", hint=_POLICY_HINT)
+        self._at += 1
+        return word
+
+
+def _number(text: str, what: str) -> int:
+    plain = text.replace("_", "")
+    if plain.isdecimal():
+        return int(plain)
+    if what == "bytes":
+        return size_in_bytes(plain)
+    raise UsageError(f"{text[:40]!r} isn't a whole number", hint=_POLICY_HINT)
+
+
+# Environments (`--env NAME`): the same project with other settings, and a state, a lake and
+# figures of its own. Production is called `prod`; its settings are outside of `[environments.*]`.
+
+PRODUCTION = "prod"
+_FOLDER = ".headrace/env"
+
+
+def of_environment(settings: Settings, name: str) -> Settings:
+    """The settings of one environment: what it overrides, and its own place for state and lake. UsageError for one that
+    headrace.toml doesn't have."""
+    if name == PRODUCTION:
+        return settings
+    if name not in settings.environments:
+        known = [PRODUCTION, *settings.environments]
+        hint = did_you_mean(name, known) or f"there is {', '.join(known)}; add [environments.{name}] to headrace.toml"
+        raise UnknownName(f"there is no environment {name[:60]!r}", hint=hint)
+    said = settings.environments[name]
+    return msgspec.structs.replace(
+        settings,
+        environment=name,
+        workers=said.get("workers", settings.workers),
+        store_url=said.get("store", {}).get("url", _own_store(settings, name)),
+        store_connection=said["store"].get("connection") if "store" in said else settings.store_connection,
+        lake_path=said.get("lake", {}).get("path", f"{_FOLDER}/{name}/lake"),
+        parameters={**settings.parameters, **said.get("parameters", {})},
+        pools={**settings.pools, **said.get("pools", {})},
+        retention={**settings.retention, **said.get("retention", {})},
+        connections=_overridden_tables(settings.connections, said.get("connections", {})),
+        notify=_overridden_tables(settings.notify, said.get("notify", {})),
+        policy={**settings.policy, **said.get("policy", {})},
+        paths=said.get("paths", {}),
+    )
+
+
+def _own_store(settings: Settings, name: str) -> str:
+    """In PostgreSQL an environment has a schema of its own in the same database, in SQLite a file of its own."""
+    return settings.store_url if not settings.store_url.startswith("sqlite:") else f"sqlite:{_FOLDER}/{name}/state.db"
+
+
+def _overridden_tables(base: dict[str, dict[str, Any]], said: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Tables of tables, overridden field by field."""
+    return {name: {**base.get(name, {}), **said.get(name, {})} for name in {**base, **said}}
+
+
+def in_environment(project: Project) -> Project:
+    """The project as it is where its settings are an environment's: the folders of its sources replaced as `paths` say
+    (`landing = "samples"`), and nobody exported to."""
+    settings = project.settings
+    if settings.environment == PRODUCTION:
+        return project
+    sources = {
+        name: msgspec.structs.replace(source, files=_moved(source.files, settings.paths)) for name, source in project.sources.items()
+    }
+    consumers = {name: msgspec.structs.replace(consumer, export=None) for name, consumer in project.consumers.items()}
+    return msgspec.structs.replace(project, sources=sources, consumers=consumers)
+
+
+def _moved(files: str | None, paths: dict[str, str]) -> str | None:
+    for folder, instead in paths.items():
+        if files is not None and files.startswith(f"{folder.rstrip('/')}/"):
+            return f"{instead.rstrip('/')}/{files[len(folder.rstrip('/')) + 1 :]}"
+    return files
+
+
+# `[openlineage]`: the file or URL to which OpenLineage events are sent.
+
+OPENLINEAGE_FIELDS = ("file", "url", "token", "namespace")
+_URL = re.compile(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?([/?]\S*)?", re.ASCII)
+_OPENLINEAGE_HINT = 'write url = "https://lineage.example.com/api/v1/lineage", or file = "lineage/events.jsonl"'
+
+
+def read_openlineage(fields: Fields) -> dict[str, str] | None:
+    """What is declared; None where nothing usable is, and then that is reported."""
+    block = fields.block
+    if not block:
+        return None
+    check_connection("openlineage", block, block.lines, block.line, fields.report)
+    results = {name: fields.text(name) for name in OPENLINEAGE_FIELDS if name in fields and name != "file"}
+    if "file" in fields:
+        results["file"] = read_path(fields, "file")
+    if ("file" in fields) == ("url" in fields):
+        fields.report.error("conflicting_fields", block.line, "[openlineage] needs one of `file` and `url`", _OPENLINEAGE_HINT)
+        return None
+    said = {name: value for name, value in results.items() if value is not None}
+    url = said.get("url", "https://x")
+    if not is_reference(url) and not _URL.fullmatch(url):
+        fields.refuse("url", "`url` isn't one that events can be posted to", _OPENLINEAGE_HINT)
+        return None
+    return said if "file" in said or "url" in said else None
+
 
 WORKERS_MAX = 256
 POOL_SLOTS_MAX = 100_000
-RUN = ("workers", "look_every", "tick_every", "executor", "dask", "memory_max", "pass_environment")
+RUN_FIELDS = ("workers", "look_every", "tick_every", "executor", "dask", "memory_max", "pass_environment")
 EXECUTORS = ("local", "dask")
 _DASK_ADDRESS = re.compile(r"(tcp|tls)://[A-Za-z0-9._\[\]:-]{1,255}:\d{1,5}", re.ASCII)
 NAME_CHARACTERS_MAX = 100
@@ -30,9 +255,9 @@ _TABLES = (
     "project", "run", "store", "lake", "pools", "parameters", "retention", "backup", "connections", "notify", "environments",
     "policy", "openlineage",
 )  # fmt: skip
-_ENVIRONMENT = ("workers", "connections", "notify", "store", "lake", "paths", "parameters", "pools", "retention", "policy")
-_RETENTION = ("snapshots", "history", "raw", "quarantine", "logs")
-BACKUP = ("every", "keep", "to")
+_ENVIRONMENT_FIELDS = ("workers", "connections", "notify", "store", "lake", "paths", "parameters", "pools", "retention", "policy")
+_RETENTION_FIELDS = ("snapshots", "history", "raw", "quarantine", "logs")
+BACKUP_FIELDS = ("every", "keep", "to")
 OFF = "off"
 BACKUPS_KEPT_MAX = 1_000
 _STORES = ("sqlite:", "postgresql://", "postgres://")
@@ -55,7 +280,7 @@ def read_settings(document: LocatedMapping, report: Report) -> Settings | None:
 
 
 def _parts(fields: Fields) -> dict[str, Any]:
-    run = _table(fields, "run", RUN)
+    run = _table(fields, "run", RUN_FIELDS)
     store = _table(fields, "store", ("url", "connection", "schema"))
     lake = _table(fields, "lake", ("path",))
     results = {
@@ -73,12 +298,12 @@ def _parts(fields: Fields) -> dict[str, Any]:
         "parameters": read_parameters(fields),
         "pools": _pools(fields),
         "retention": _durations(fields),
-        "backup": _backup(_table(fields, "backup", BACKUP)),
-        "connections": _tables(fields, "connections"),
-        "notify": _tables(fields, "notify"),
+        "backup": _backup(_table(fields, "backup", BACKUP_FIELDS)),
+        "connections": _secret_tables(fields, "connections"),
+        "notify": _secret_tables(fields, "notify"),
         "environments": _environments(fields),
         "policy": _policy(fields),
-        "openlineage": read_openlineage(_table(fields, "openlineage", OPENLINEAGE)),
+        "openlineage": read_openlineage(_table(fields, "openlineage", OPENLINEAGE_FIELDS)),
     }
     return {name: value for name, value in results.items() if value is not None}
 
@@ -133,8 +358,8 @@ def _pools(fields: Fields) -> dict[str, int]:
 
 
 def _durations(fields: Fields) -> dict[str, str]:
-    inner = _table(fields, "retention", _RETENTION)
-    results = {name: inner.duration(name, "") for name in _RETENTION if name in inner}
+    inner = _table(fields, "retention", _RETENTION_FIELDS)
+    results = {name: inner.duration(name, "") for name in _RETENTION_FIELDS if name in inner}
     return {name: value for name, value in results.items() if value}
 
 
@@ -153,7 +378,7 @@ def _backup(fields: Fields) -> Backups:
     return Backups(every=every, keep=base.keep if keep is None else keep, to=to)
 
 
-def _tables(fields: Fields, name: str) -> dict[str, dict[str, Any]]:
+def _secret_tables(fields: Fields, name: str) -> dict[str, dict[str, Any]]:
     """[connections.X] or [notify.X]: kept as they are, except for secrets, which must be references."""
     block = fields.block_of(name) or LocatedMapping(0)
     check = check_channel if name == "notify" else check_connection
@@ -183,10 +408,10 @@ def _environments(fields: Fields) -> dict[str, dict[str, Any]]:
                 "wrong_type", block.lines[name], f"the environment {shown(name)} must be a table", f"write [environments.{name}]"
             )
             continue
-        inner = Fields(value, fields.report, _ENVIRONMENT, what=f"the environment {shown(name)}")
+        inner = Fields(value, fields.report, _ENVIRONMENT_FIELDS, what=f"the environment {shown(name)}")
         inner.whole("workers", minimum=1, maximum=WORKERS_MAX)
         for tables in ("connections", "notify"):
-            _tables(inner, tables)
+            _secret_tables(inner, tables)
         _pools(inner)
         _policy(inner)
         _store_url(_table(inner, "store", ("url", "connection", "schema")))
@@ -204,9 +429,9 @@ def _environments(fields: Fields) -> dict[str, dict[str, Any]]:
 
 
 def _policy(fields: Fields) -> dict[str, str]:
-    inner = _table(fields, "policy", RULES)
+    inner = _table(fields, "policy", POLICY_RULES)
     results = {}
-    for name in RULES:
+    for name in POLICY_RULES:
         text = inner.text(name) if name in inner else None
         if text is None:
             continue

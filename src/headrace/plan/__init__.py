@@ -8,14 +8,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from headrace.plan.values import ChangeKind, Compilation, Compiled, CompiledNode, NodeChange, NodeKind
+from headrace.plan.compiled import ChangeKind, Compilation, Compiled, CompiledNode, NodeChange, NodeKind
 
 if TYPE_CHECKING:
-    from headrace.plan.comparing import changes
+    from headrace.plan.comparison import changes
     from headrace.plan.compiling import compile_project
-    from headrace.plan.lineage import Lineage, compile_lineage
+    from headrace.plan.impact import Lineage, compile_lineage
 
-_WHERE = {"changes": "comparing", "compile_project": "compiling", "Lineage": "lineage", "compile_lineage": "lineage"}
+_WHERE = {
+    "changes": "comparison",
+    "compile_project": "compiling",
+    "Lineage": "impact",
+    "compile_lineage": "impact",
+}
 
 __all__ = [
     "ChangeKind",

@@ -1,4 +1,4 @@
-"""A linked project → compiled nodes: inputs, columns and types along the graph, fingerprints, and what is wrong."""
+"""A linked project → compiled nodes: inputs, columns, types, fingerprints, and problems."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from typing import Any
 import msgspec
 
 from headrace.model import Asset, Contract, Grain, InputMode, InputSpec, Place, Problem, Project, Source
-from headrace.plan import checking, fingerprints, graph, keys, materialised
-from headrace.plan.bodies import AssetText, AssetTextAnalysis, InputSchema, OutputSchema, OutputSchemaRequest, text_of
+from headrace.plan import compiled as plan_compiled
+from headrace.plan import graph, schemas
 from headrace.plan.cache import KeptBodies, KeptBody, KeptLineage, KeptLines, digest, lines_key
-from headrace.plan.code import Code, Use, macro_file
-from headrace.plan.contract_breaks import not_as_promised
-from headrace.plan.values import Columns, Compiled, CompiledNode, NodeKind
+from headrace.plan.compiled import Code, Columns, Compiled, CompiledNode, NodeKind, Use, macro_file
+from headrace.plan.contracts import not_as_promised
+from headrace.plan.schemas import AssetText, AssetTextAnalysis, InputSchema, OutputSchema, OutputSchemaRequest, asset_text
 from headrace.plan.worker import OutputSchemaRequests, OutputSchemas, ReadTexts, TextsRead
 from headrace.plan.workers import CHUNK, AnalysisPool
-from headrace.sql.type_names import canonical
-from headrace.sql.values import UNKNOWN, Analysis
+from headrace.sql.values import UNKNOWN, Analysis, canonical_type
 
 Step = Callable[..., None]
 
@@ -56,7 +55,7 @@ class Assembler:
         self._macros = _Macros(self._project.macros)
         self._read_texts()
         inputs = {name: self._inputs(asset, problems) for name, asset in self._project.assets.items()}
-        self._project = materialised.following(self._project, inputs)
+        self._project = schemas.following_deliveries(self._project, inputs)
         edges = self._edges(inputs)
         checked = self._checked(inputs)
         data = {name: edges[name] for name in self._project.assets}
@@ -93,7 +92,7 @@ class Assembler:
         missing: list[tuple[bytes, AssetText]] = []
         nodes: list[Source | Asset] = [*self._project.sources.values(), *self._project.assets.values()]
         for node in nodes:
-            text = text_of(node)
+            text = asset_text(node)
             if text is None:
                 continue
             key = digest(text)
@@ -149,7 +148,7 @@ class Assembler:
         """Node → what has to be published before its checks can be evaluated: what they read, and what those read of the views that are
         computed from it."""
         nodes: list[Source | Asset] = [*self._project.sources.values(), *self._project.assets.values()]
-        results = {node.name: read for node in nodes if (read := checking.read_besides(node, self._read(node.name).checks, self._names))}
+        results = {node.name: read for node in nodes if (read := graph.read_besides(node, self._read(node.name).checks, self._names))}
         for view in [name for name in results if name in self._views]:
             pending, seen = [view], {view}
             while pending:
@@ -190,7 +189,7 @@ class Assembler:
 
         def take(message: OutputSchemaRequests, answer: OutputSchemas) -> None:
             for (name, key, request), (given, lines) in zip(of_message[id(message)], answer.given, strict=True):
-                self._take(name, key, given, KeptLines(_lines_key(request), lines))
+                self._take(name, key, given, KeptLines(_lineage_key(request), lines))
             self._step(len(answer.given))
 
         self._workers.give(messages, take)
@@ -201,7 +200,7 @@ class Assembler:
             self.bodies[name] = KeptBody(body.text, body.read, key, given)
         self.lines[name] = lines
         self._given[name] = given
-        self._columns[name] = materialised.table_columns(self._project.assets[name], given.columns)
+        self._columns[name] = schemas.table_columns(self._project.assets[name], given.columns)
 
     def _wanted(self, asset: Asset, analysis: Analysis, specs: tuple[InputSpec, ...]) -> OutputSchemaRequest:
         return OutputSchemaRequest(
@@ -213,12 +212,15 @@ class Assembler:
             place=asset.place,
             mixing=_mixing(asset, specs, self._views),
             checks=self._read(asset.name).checks,
-            added=materialised.table_columns(asset, ()) or (),
+            added=schemas.table_columns(asset, ()) or (),
         )
 
     def _input(self, asset: Asset, spec: InputSpec) -> InputSchema:
         return InputSchema(
-            spec.node.lower(), self._columns.get(spec.node), self._routing(spec.node), graph.is_cut(asset, spec, self._project)
+            spec.node.lower(),
+            self._columns.get(spec.node),
+            self._routing(spec.node),
+            graph.is_read_by_partition(asset, spec, self._project),
         )
 
     def _routing(self, name: str) -> str | None:
@@ -248,8 +250,8 @@ class Assembler:
             return _of_contract(self._project.contracts.get(source.contract or ""), learnt) or learnt
         declared = (self._project.assets[name].columns or {}).get("writes")
         if isinstance(declared, dict) and declared:
-            written = tuple((column, canonical(type_) if isinstance(type_, str) else UNKNOWN) for column, type_ in declared.items())
-            return materialised.table_columns(self._project.assets[name], written)
+            written = tuple((column, canonical_type(type_) if isinstance(type_, str) else UNKNOWN) for column, type_ in declared.items())
+            return schemas.table_columns(self._project.assets[name], written)
         return learnt
 
     # -- nodes
@@ -260,29 +262,29 @@ class Assembler:
         complete = columns if columns is not None and all(type_ != UNKNOWN for _, type_ in columns) else None
         node: Source | Asset = self._project.sources.get(name) or self._project.assets[name]
         reads = self._read(name)
-        problems.extend(checking.unknown_columns(node, names))
-        known = checking.references(node, reads.checks, self._names, self._columns, problems)
+        problems.extend(graph.unknown_columns(node, names))
+        known = graph.check_references(node, reads.checks, self._names, self._columns, problems)
         if isinstance(node, Source):
-            problems.extend(checking.conversions(node, self._project))
+            problems.extend(graph.conversion_problems(node, self._project))
             return CompiledNode(
                 name=name,
                 kind=NodeKind.SOURCE,
                 columns=complete,
                 column_names=names,
                 partition_column=node.partition.column,
-                fingerprint=fingerprints.of_source(node, self._project),
+                fingerprint=plan_compiled.source_fingerprint(node, self._project),
                 not_separable_because="its rows belong to the interval of their file",
                 check_references=known,
             )
         problems.extend(self._not_materialised(node, inputs[name], reads.analysis))
         problems.extend(not_as_promised(node, columns, names, self._project))
-        problems.extend(keys.problems(node, inputs[name], self._project))
+        problems.extend(graph.partition_key_problems(node, inputs[name], self._project))
         return self._asset(node, inputs[name], complete, names, known, reads.analysis)
 
     def _not_materialised(self, asset: Asset, inputs: tuple[InputSpec, ...], analysis: Analysis | None) -> Iterable[Problem]:
         given = self._given.get(asset.name)
         body = given.columns if given is not None else None
-        return materialised.problems(asset, inputs, body, self._project, analysis)
+        return schemas.materialization_problems(asset, inputs, body, self._project, analysis)
 
     def _asset(
         self,
@@ -295,7 +297,9 @@ class Assembler:
     ) -> CompiledNode:
         given = self._given.get(asset.name)
         read = [self._views[spec.node] for spec in inputs if spec.node in self._views]
-        fingerprint = fingerprints.of_asset(asset, analysis, inputs, self._project, self._macros.used_by(analysis), read, self._code)
+        fingerprint = plan_compiled.asset_fingerprint(
+            asset, analysis, inputs, self._project, self._macros.used_by(analysis), read, self._code
+        )
         if asset.name in self._views:
             self._views[asset.name] = fingerprint
         mixes = given.mixes if given is not None else "its body isn't SQL"
@@ -344,7 +348,7 @@ class _Macros:
         return self._texts if any(name in self._lowered for name in called) else {}
 
 
-def _lines_key(request: OutputSchemaRequest) -> bytes:
+def _lineage_key(request: OutputSchemaRequest) -> bytes:
     inputs = tuple(
         (input_.name, tuple(name for name, _ in input_.columns) if input_.columns is not None else None) for input_ in request.inputs
     )
@@ -369,7 +373,8 @@ def _of_contract(contract: Contract | None, learnt: Columns | None) -> Columns |
         return None
     known = {name.lower(): type_ for name, type_ in learnt or ()}
     return tuple(
-        (column.name, canonical(column.type) if column.type else known.get(column.name.lower(), UNKNOWN)) for column in contract.columns
+        (column.name, canonical_type(column.type) if column.type else known.get(column.name.lower(), UNKNOWN))
+        for column in contract.columns
     )
 
 

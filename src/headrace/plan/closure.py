@@ -1,12 +1,12 @@
-"""Which of the project's own files an asset's code uses: imports followed from file to file, without running anything.
+"""The closure of an asset's code: the project's files that its imports lead to.
 
-The graph of files is found once for a project; `headrace.plan.code` reads from it what one asset uses. What can't be
-followed counts more files rather than fewer: a change that concerns nobody is shown, one that concerns somebody
-is never missed.
+Nothing of the user's is run.
 
-At run time a Python asset finds modules in the project's folder, then in that of its own file; a command's script in
-the folder of the script, then in the project's. A module that an asset reaches through another file is looked for
-in all of these folders.
+The graph of files is built once for a project; `code_closure` in `headrace.plan.compiled` reads one asset's files from it. Where an import
+can't be followed, more files count rather than fewer: a change may be reported that concerns no asset, but none is missed.
+
+At run time a Python asset finds modules in the project's folder, then in that of its own file; a command's script in the folder of
+the script, then in the project's. A module that an asset reaches through another file is searched in all of these folders.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import sys
 from collections.abc import Collection, Iterator, Sequence
 
 from headrace.model import Asset, CommandBody, Place, Problem, PythonBody
-from headrace.model.modules import Import, ModuleFacts, facts_of
-from headrace.model.problems import ProblemLevel
-from headrace.plan.code import Code, CodeFile, Use
-from headrace.plan.code_tree import CodeTree
+from headrace.model.errors import ProblemLevel
+from headrace.model.python_code import Import, ModuleFacts, facts_of
+from headrace.plan.cache import CodeTree
+from headrace.plan.compiled import Code, CodeFile, Use
 
 PYTHON = ".py"
 INIT = "__init__.py"
@@ -146,11 +146,11 @@ class _Finding:
         for imported in facts.imports:
             if imported.whole:
                 package = imported.module.replace(".", "/")
-                self._problems.append(_not_followed(path, imported.line, f"`{_written(imported)}`", package))
+                self._problems.append(_not_followed(path, imported.line, f"`{_import_text(imported)}`", package))
             for used in self._resolve(imported, path):
                 if used not in seen:
                     seen.add(used)
-                    yield Use(path=used, text=prefix + _written(imported), line=imported.line)
+                    yield Use(path=used, text=prefix + _import_text(imported), line=imported.line)
         for item in facts.unfollowed:
             folder = _folder(path)
             self._problems.append(_not_followed(path, item.line, item.what, folder))
@@ -276,7 +276,7 @@ def _unreadable(path: str, error: OSError) -> Problem:
     )
 
 
-def _written(imported: Import) -> str:
+def _import_text(imported: Import) -> str:
     """The import as it stands in the file."""
     dots = "." * imported.level
     if imported.names and not imported.whole:

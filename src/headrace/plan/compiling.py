@@ -1,9 +1,9 @@
-"""A project's files → everything understood, or every problem at once.
+"""A project's files → a compiled project, or every problem at once.
 
     scan → parse (cached by file) → link → read SQL (cached by text) → order → columns and types along it (cached by
-    what went in) → problems
+    its inputs) → problems
 
-What is cached is looked up before anything is computed, and sqlglot is imported only where a body has to be understood.
+The cache is looked up before anything is computed, and sqlglot is imported only for SQL that isn't cached.
 """
 
 from __future__ import annotations
@@ -17,17 +17,16 @@ from pathlib import Path
 import msgspec
 
 from headrace.model import Asset, Problem, ProblemLevel, Project
-from headrace.model.contents import Content, ProjectFiles
-from headrace.model.environments import PRODUCTION
-from headrace.model.files import ProjectFile, Scan, report_unreadable
+from headrace.model.errors import Report
+from headrace.model.files import Content, ProjectFile, ProjectFiles, Scan, report_unreadable
 from headrace.model.linking import link
 from headrace.model.parsing import Declared
-from headrace.model.reporting import Report
+from headrace.model.settings import PRODUCTION
 from headrace.plan.assembling import Assembler
-from headrace.plan.bodies import AssetTextAnalysis
 from headrace.plan.cache import (
     RACY_NS,
     Cache,
+    CodeTree,
     KeptBodies,
     KeptBody,
     KeptCode,
@@ -37,14 +36,13 @@ from headrace.plan.cache import (
     KeptLineage,
     KeptLines,
     Stamp,
+    code_unchanged,
     digest,
-    racy,
+    racy_files,
 )
 from headrace.plan.closure import find
-from headrace.plan.code import Code
-from headrace.plan.code_tree import CodeTree, unchanged
-from headrace.plan.packages import installed
-from headrace.plan.values import Compilation, Learnt
+from headrace.plan.compiled import Code, Compilation, LearntColumns, installed_versions
+from headrace.plan.schemas import AssetTextAnalysis
 from headrace.plan.worker import FilesRead, ReadFiles
 from headrace.plan.workers import CHUNK, AnalysisPool
 
@@ -60,7 +58,7 @@ def compile_project(
     cache: Path | None = None,
     processes: int = 1,
     progress: Progress | None = None,
-    learnt: Learnt | None = None,
+    learnt: LearntColumns | None = None,
     environment: str = PRODUCTION,
     files: ProjectFiles | None = None,
 ) -> Compilation:
@@ -149,7 +147,7 @@ class _Compiling:
 
     def _fresh(self, seen: Scan, *, exactly: bool) -> Compilation:
         begun = self._cache.begun_ns()
-        unsettled = {file.path for file in racy(seen.files, begun)}
+        unsettled = {file.path for file in racy_files(seen.files, begun)}
         known, reads = self._known(seen.files, unsettled, exactly)
         project, problems = link([known[file.path].declared for file in seen.files], self._environment)
         problems = [*seen.problems, *problems]
@@ -183,7 +181,10 @@ class _Compiling:
         """Whether the files of code, and the packages that count, are those of the kept compilation."""
         compiled = compilation.compilation.compiled
         packages = compiled.code.installed if compiled is not None else {}
-        return unchanged(self._files.root, compilation.code, self._read_code, exactly=exactly) and installed(packages) == packages
+        return (
+            code_unchanged(self._files.root, compilation.code, self._read_code, exactly=exactly)
+            and installed_versions(packages) == packages
+        )
 
     def _code(
         self, project: Project | None, known: Mapping[str, KeptFile], problems: list[Problem], exactly: bool
@@ -196,7 +197,7 @@ class _Compiling:
         assets = project.assets.values() if project is not None else ()
         code, results = find(assets, tree)
         problems += results
-        versions = installed({name for asset in assets for name in asset.code_packages})
+        versions = installed_versions({name for asset in assets for name in asset.code_packages})
         problems += [_not_installed(asset, name) for asset in assets for name in asset.code_packages if versions[name] is None]
         return msgspec.structs.replace(code, installed=versions), tree
 

@@ -1,13 +1,14 @@
-"""Who reads whom: the final inputs of every node, names that nothing answers to, cycles, and an order to work in."""
+"""The dependency graph: inputs of every node, unknown names, cycles, layers, checked columns."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
-from headrace.model import Asset, InputMode, InputSpec, Place, Problem, ProblemLevel, Project
-from headrace.model.cycles import find_cycles
-from headrace.model.reporting import did_you_mean, shown
+from headrace.model import Asset, CheckSpec, InputMode, InputSpec, Place, Problem, ProblemLevel, Project, Source
+from headrace.model.errors import did_you_mean, shown
+from headrace.model.linking import find_cycles
+from headrace.plan.compiled import Columns
 from headrace.sql.values import Analysis, Reference
 
 SUGGESTIONS_MAX = 200
@@ -167,9 +168,117 @@ def layers(edges: Mapping[str, Sequence[str]], names: Iterable[str]) -> list[lis
     return result
 
 
-def is_cut(asset: Asset, spec: InputSpec, project: Project) -> bool:
+def is_read_by_partition(asset: Asset, spec: InputSpec, project: Project) -> bool:
     """Whether a body gets the input's partitions one by one, and not the whole of it."""
     node = project.source_or_asset(spec.node)
     if node is None or (isinstance(node, Asset) and node.accumulates):
         return False
     return not node.partition.whole and spec.mode is not InputMode.ALL and not asset.partition.whole
+
+
+# An asset whose keys grow with the data needs an input that is partitioned by the same key.
+
+
+def partition_key_problems(asset: Asset, inputs: Sequence[InputSpec], project: Project) -> Iterator[Problem]:
+    """Why nobody can say which partitions an asset has."""
+    key = asset.partition.key
+    if key is None or asset.partition.values is not None:
+        return
+    if any(_has_same_key(spec, key, project) for spec in inputs):
+        return
+    message = f"{shown(asset.name)} is cut by {shown(key)}, and no input that it requires is: nothing says which keys there are"
+    hint = f"list them: {{key: {key}, values: […]}}, or cut an input by {key}"
+    yield Problem(code="unknown_keys", message=message, hint=hint, place=asset.place)
+
+
+def _has_same_key(spec: InputSpec, key: str, project: Project) -> bool:
+    node = project.source_or_asset(spec.node)
+    return node is not None and node.partition.key == key and spec.mode is not InputMode.ALL and not spec.optional
+
+
+# Checks against known columns: unknown names, and the nodes that SQL checks read.
+
+
+def check_columns(check: CheckSpec) -> tuple[str, ...]:
+    """The columns that a check names in its arguments."""
+    listed = check.arguments.get("columns")
+    item = check.arguments.get("column")
+    names = listed if isinstance(listed, list | tuple) else [item]
+    return tuple(name for name in names if isinstance(name, str))
+
+
+def unknown_columns(node: Asset | Source, names: Sequence[str] | None) -> Iterator[Problem]:
+    """Columns that checks name and the node doesn't have."""
+    if names is None:
+        return
+    known = {name.lower() for name in names}
+    for check in node.checks:
+        for column in check_columns(check):
+            if column.lower() not in known:
+                hint = did_you_mean(column, names) or f"its columns are: {', '.join(names[:12])}"
+                message = f"the check {shown(check.name)} of {shown(node.name)} names the unknown column {shown(column)}"
+                yield Problem(code="unknown_check_column", message=message, hint=hint, place=check.place)
+
+
+def conversion_problems(source: Source, project: Project) -> Iterator[Problem]:
+    """Expressions of the contract that may not be in it."""
+    contract = project.contracts.get(source.contract or "")
+    for column in contract.columns if contract is not None else ():
+        for entry in column.conversions:
+            from headrace.sql.parsing import (
+                InvalidSelect,
+                parse_conversion,  # it loads the SQL parser
+            )
+
+            try:
+                parse_conversion(str(entry["expression"]))
+            except InvalidSelect as why:
+                yield Problem(
+                    code="contract_invalid",
+                    message=f"`headrace.convert` of {shown(column.name)} can't be used: {why.message}",
+                    hint=why.hint or "write an expression over a delivery's columns",
+                    place=contract.place if contract is not None else source.place,
+                )
+
+
+def check_references(
+    node: Asset | Source, analyses: Sequence[Analysis], names: Names, columns: dict[str, Columns | None], problems: list[Problem]
+) -> tuple[str, ...]:
+    """The nodes that the checks read, sorted; unknown ones are reported."""
+    results: set[str] = set()
+    for check in node.checks:
+        if check.kind == "references":
+            target = _referenced_node(check, names, columns, problems)
+            if target is not None:
+                results.add(target)
+    for analysis in analyses:
+        problems.extend(analysis.problems)
+        for name, line in zip(analysis.inputs, analysis.input_lines, strict=True):
+            known = names.canonical(name)
+            if known is None:
+                problems.append(names.unknown(name, Place(file=analysis.file, line=line), f"the check {shown(analysis.name)}"))
+            else:
+                results.add(known)
+    return tuple(sorted(results))
+
+
+def read_besides(node: Asset | Source, analyses: Sequence[Analysis], names: Names) -> set[str]:
+    """The other nodes that the checks read, as far as there are any of those names."""
+    written = [str(check.arguments.get("to", "")).partition(".")[0] for check in node.checks if check.kind == "references"]
+    written += [name for analysis in analyses for name in analysis.inputs]
+    known = (names.canonical(name) for name in written)
+    return {name for name in known if name is not None and name != node.name}
+
+
+def _referenced_node(check: CheckSpec, names: Names, columns: dict[str, Columns | None], problems: list[Problem]) -> str | None:
+    written, _, column = str(check.arguments.get("to", "")).partition(".")
+    node = names.canonical(written)
+    if node is None:
+        problems.append(names.unknown(written, check.place, f"the check {shown(check.name)}"))
+        return None
+    known = [name for name, _ in columns.get(node) or ()]
+    if known and column.lower() not in {name.lower() for name in known}:
+        hint = did_you_mean(column, known) or f"its columns are: {', '.join(known[:12])}"
+        message = f"the check {shown(check.name)} refers to the unknown column {shown(f'{node}.{column}')}"
+        problems.append(Problem(code="unknown_check_column", message=message, hint=hint, place=check.place))
+    return node

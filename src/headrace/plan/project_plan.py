@@ -1,9 +1,11 @@
-"""The plan of an `apply`: one value, from which it is shown, agreed to, done and recorded. Nobody derives it a second time.
+"""The plan of an `apply`: one value that is shown, agreed to, performed and recorded.
 
-    what is applied + the files' contents + what the store knows → steps in the order in which they are done → plan_id
+Nothing derives it a second time.
+
+    the applied project + the files' contents + facts from the store → steps in the order of execution → plan_id
 
 The id is a hash of decisions: the environment, the version that the plan starts from, the path and content of every file, and each
-step. Time, estimates and counts that grow by themselves aren't part of it, so a delivery that arrives meanwhile leaves it as it is.
+step. Time, estimates and counts that grow by themselves aren't part of it, so a delivery that arrives meanwhile doesn't change it.
 """
 
 from __future__ import annotations
@@ -17,10 +19,11 @@ from typing import Any
 import msgspec
 
 from headrace.model import Asset, Project, ProjectError, Source, Value
-from headrace.model.export_links import exported
-from headrace.plan.comparing import renames
+from headrace.model.exports import exported
+from headrace.plan.comparison import renames
+from headrace.plan.compiled import ChangeKind, Compiled, NodeChange
 from headrace.plan.steps import (
-    NOWHERE,
+    NO_PARTITIONS,
     Declare,
     Invalidate,
     PartitionRangeSummary,
@@ -35,7 +38,6 @@ from headrace.plan.steps import (
     kind_of,
     range_of,
 )
-from headrace.plan.values import ChangeKind, Compiled, NodeChange
 from headrace.plan.weakening import weakened
 
 PLAN_ID = re.compile(r"p-[0-9a-f]{16}")
@@ -127,7 +129,7 @@ class PlannedStep(Value, kw_only=True, omit_defaults=False, rename={"first": "fr
     needs_approval: bool
 
 
-def rows(plan: Plan) -> list[PlannedStep]:
+def planned_steps(plan: Plan) -> list[PlannedStep]:
     """The steps of a plan, to be shown and kept."""
     steps = []
     for n, step in enumerate(plan.steps, start=1):
@@ -149,7 +151,7 @@ def rows(plan: Plan) -> list[PlannedStep]:
 
 def recorded(plan: Plan) -> dict[str, Any]:
     """What the audit trail says of a plan: its id, its first steps (the version holds all), and the files that change."""
-    steps = [msgspec.to_builtins(row) for row in rows(plan)]
+    steps = [msgspec.to_builtins(row) for row in planned_steps(plan)]
     return {
         "plan_id": plan.plan_id,
         "base_version": plan.base_version,
@@ -202,7 +204,7 @@ def _steps(
     yield from _invalidated(old, after, changes, former, facts)
     for change in changes:
         if change.change is ChangeKind.REMOVED and old is not None:
-            yield Retire(node=change.node, what=_what(old, change.node), range=facts.published.get(change.node, NOWHERE))
+            yield Retire(node=change.node, what=_what(old, change.node), range=facts.published.get(change.node, NO_PARTITIONS))
     yield from facts.promoted
 
 
@@ -255,11 +257,11 @@ def _repartitioned(old: Project, new: Project, facts: PlanFacts) -> Iterator[Rep
     for name in sorted({*new.sources, *new.assets}):
         was, now = old.source_or_asset(name), new.source_or_asset(name)
         if was is not None and now is not None and _cut(was) != _cut(now):
-            yield Repartition(node=name, before=_cut(was), after=_cut(now), range=facts.published.get(name, NOWHERE))
+            yield Repartition(node=name, before=_cut(was), after=_cut(now), range=facts.published.get(name, NO_PARTITIONS))
     for name in sorted(new.consumers):
         before, after = exported(old, name), exported(new, name)
         if before is not None and after is not None and before.partition != after.partition:
-            range_ = facts.published.get(name, NOWHERE)
+            range_ = facts.published.get(name, NO_PARTITIONS)
             yield Repartition(node=name, before=_partition(before), after=_partition(after), range=range_)
 
 
@@ -287,7 +289,7 @@ def _invalidated(
                 node=name,
                 asks=asset is not None and asks(old, asset),
                 consumers=tuple(sorted(reach.get(name, frozenset()))),
-                range=facts.returning.get(name, facts.published.get(former.get(name, name), NOWHERE)),
+                range=facts.returning.get(name, facts.published.get(former.get(name, name), NO_PARTITIONS)),
                 needs_approval=name in facts.approved_first,
             )
 

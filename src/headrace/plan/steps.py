@@ -1,7 +1,7 @@
-"""The steps of a plan: all that `apply` does to the state, one value each. Whoever shows, checks, records or does a plan reads these.
+"""The steps of a plan: every change that `apply` makes to the state, one value each.
 
-A step's `decision` is what somebody agrees to by agreeing to the plan. It leaves out what grows by itself while the plan waits: how many
-partitions there are, and the last one of a range that is open to the future.
+The same values are shown, checked, recorded and performed. A step's `decision` is what a person agrees to by agreeing to the plan. It
+leaves out what grows while the plan waits: the number of partitions, and the last partition of a range that is open to the future.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class PartitionRangeSummary(Value):
         return results
 
 
-NOWHERE = PartitionRangeSummary()
+NO_PARTITIONS = PartitionRangeSummary()
 
 
 class Declare(Value, tag=PlanStepKind.DECLARE.value):
@@ -134,7 +134,7 @@ class Repartition(Value, tag=PlanStepKind.REPARTITION.value):
     node: str
     before: str
     after: str
-    range: PartitionRangeSummary = NOWHERE
+    range: PartitionRangeSummary = NO_PARTITIONS
 
     @property
     def detail(self) -> str:
@@ -180,7 +180,7 @@ class Invalidate(Value, tag=PlanStepKind.INVALIDATE.value):
     """Readers keep what they see until somebody asks for more; else it is computed again by itself."""
     consumers: tuple[str, ...] = ()
     """Whom it reaches."""
-    range: PartitionRangeSummary = NOWHERE
+    range: PartitionRangeSummary = NO_PARTITIONS
     needs_approval: bool = False
     """Policy asks for an approval of computing it again. No decision: it follows from the policy,
     which is among the files, and from how many partitions there are."""
@@ -205,7 +205,7 @@ class Retire(Value, tag=PlanStepKind.RETIRE.value):
     node: str
     what: str
     """`source`, `asset` or `consumer`."""
-    range: PartitionRangeSummary = NOWHERE
+    range: PartitionRangeSummary = NO_PARTITIONS
 
     @property
     def detail(self) -> str:

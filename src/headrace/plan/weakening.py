@@ -1,4 +1,4 @@
-"""What a change promises less than before: to a consumer, or of a node's data (SEMANTICS §7)."""
+"""Promises that a change weakens: to a consumer, or about a node's data (SEMANTICS §7)."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 from headrace.model import Asset, CheckSpec, Consumer, Grain, Project, Severity, Source, UsageError, Value
-from headrace.model.common import anomaly_policies
-from headrace.model.days_off import days_off
+from headrace.model.common_fields import anomaly_policies
 from headrace.model.intervals import GRAINS, bounds_us
-from headrace.model.times import Duration, Offset
-from headrace.plan.comparing import as_in, renames
-from headrace.plan.values import Compiled
+from headrace.model.times import Duration, Offset, days_off
+from headrace.plan.comparison import as_in, renames
+from headrace.plan.compiled import Compiled
 
 _ON_FAIL = {"reject": 0, "hold": 1, "quarantine_rows": 2, "warn": 3}
 _ON_ANOMALY = {None: 0, "hold": 0, "warn": 1, "ignore": 2}
@@ -29,7 +28,7 @@ _SAMPLES = {
 _LONG = 60
 """Characters of what is shown of a declaration."""
 
-_Judged: TypeAlias = Source | Asset
+_CheckedNode: TypeAlias = Source | Asset
 
 
 class Weakened(Value, kw_only=True):
@@ -55,7 +54,7 @@ def weakened(old: Compiled | None, new: Compiled) -> list[Weakened]:
     for name, was in before.consumers.items():
         results += _of_consumer(was, new.project.consumers.get(name), before, new.project)
     renamed = {former: name for name, former in renames(old, new).items()}
-    nodes: dict[str, _Judged] = {**before.sources, **before.assets}
+    nodes: dict[str, _CheckedNode] = {**before.sources, **before.assets}
     for name, node in nodes.items():
         now = new.project.node(renamed.get(name, name))
         if isinstance(now, Source | Asset):
@@ -119,7 +118,7 @@ def _off(was: Consumer, now: Consumer, old: Project, new: Project) -> Iterator[W
 # Data
 
 
-def _of_node(was: _Judged, now: _Judged, old: Project, new: Project) -> Iterator[Weakened]:
+def _of_node(was: _CheckedNode, now: _CheckedNode, old: Project, new: Project) -> Iterator[Weakened]:
     def less(what: str, before: object, after: object) -> Weakened:
         return Weakened(node=now.name, what=what, before=str(before)[:_LONG], after=str(after)[:_LONG])
 
@@ -132,7 +131,7 @@ def _of_node(was: _Judged, now: _Judged, old: Project, new: Project) -> Iterator
         yield from _of_source(was, now, less)
 
 
-def _of_anomalies(was: _Judged, now: _Judged, less: Callable[[str, object, object], Weakened]) -> Iterator[Weakened]:
+def _of_anomalies(was: _CheckedNode, now: _CheckedNode, less: Callable[[str, object, object], Weakened]) -> Iterator[Weakened]:
     """What is let through though it is odd, in all or in single columns."""
     (before, of_before), (after, of_after) = anomaly_policies(was.on_anomaly), anomaly_policies(now.on_anomaly)
     if _ON_ANOMALY.get(after, 0) > _ON_ANOMALY.get(before, 0):
@@ -164,7 +163,7 @@ def _range(least: int | None, most: int | None) -> str:
     return f"{'' if least is None else least}..{'' if most is None else most}"
 
 
-def _contract(node: _Judged, project: Project) -> dict[str, str]:
+def _contract(node: _CheckedNode, project: Project) -> dict[str, str]:
     """What a contract promises of columns, each in words."""
     contract = project.contracts.get(node.contract or "")
     results: dict[str, str] = {}
@@ -192,7 +191,7 @@ def _of_checks(was: Sequence[CheckSpec], now: Sequence[CheckSpec], less: Callabl
         elif check.severity is Severity.BLOCKING and after.severity is Severity.WARNING:
             yield less("check", f"{check.name} blocks", "warns")
         elif _looser(check, after):
-            yield less("check", f"{check.name} {_said(check, after)}", _said(after, check))
+            yield less("check", f"{check.name} {_differing_arguments(check, after)}", _differing_arguments(after, check))
 
 
 def _after(check: CheckSpec, now: Sequence[CheckSpec]) -> CheckSpec | None:
@@ -223,7 +222,7 @@ def _looser(was: CheckSpec, now: CheckSpec) -> bool:
     if was.kind == "accepted_values":
         return set(map(repr, after["values"])) > set(map(repr, before["values"]))
     if was.kind == "freshness":
-        return _long(after["max_age"]) > _long(before["max_age"])
+        return _shortened_duration(after["max_age"]) > _shortened_duration(before["max_age"])
     if was.kind == "not_null":
         return set(after["columns"]) < set(before["columns"])
     if was.kind == "unique":  # more columns together are unique more easily
@@ -241,11 +240,11 @@ def _wider(before: dict[str, Any], after: dict[str, Any]) -> bool:
         return False
 
 
-def _long(duration: str) -> int:
+def _shortened_duration(duration: str) -> int:
     return Duration.parse(duration).after_us(0, "UTC")
 
 
-def _said(check: CheckSpec, other: CheckSpec) -> str:
+def _differing_arguments(check: CheckSpec, other: CheckSpec) -> str:
     """The arguments in which two checks differ."""
     names = [name for name in {**check.arguments, **other.arguments} if check.arguments.get(name) != other.arguments.get(name)]
     said = [f"{name} {check.arguments.get(name, 'open')}" for name in names]

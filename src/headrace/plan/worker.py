@@ -1,4 +1,6 @@
-"""A helper process of a cold start: reads files and understands bodies, told by messages on standard input.
+"""A helper process of a cold start: it parses files and analyses SQL.
+
+Messages on standard input control it.
 
 A message is four bytes of length and msgpack; each gets one answer. The process ends when its input does.
 """
@@ -16,8 +18,8 @@ import msgspec
 from headrace.model import Asset, Source
 from headrace.model.files import ProjectFile
 from headrace.model.parsing import Declared, parse_bytes
-from headrace.plan.bodies import AssetText, AssetTextAnalysis, ColumnLineage, OutputSchema, OutputSchemaRequest, text_of
 from headrace.plan.cache import digest
+from headrace.plan.schemas import AssetText, AssetTextAnalysis, ColumnLineage, OutputSchema, OutputSchemaRequest, asset_text
 
 
 class ReadFiles(msgspec.Struct, frozen=True, tag="files"):
@@ -63,28 +65,28 @@ class OutputSchemas(msgspec.Struct, frozen=True):
 
 def read_files(message: ReadFiles) -> FilesRead:
     """The work of a `ReadFiles`, in whichever process."""
-    from headrace.plan.understanding import read  # sqlglot: not paid for where everything is cached
+    from headrace.plan.sql_analysis import analyse_text  # sqlglot: not paid for where everything is cached
 
     declared = tuple(parse_bytes(file, data) for file, data in zip(message.files, message.data, strict=True))
     nodes: list[Asset | Source] = []
     for item in declared:
         nodes += [*item.assets, *item.sources]
-    texts = [text for node in nodes if (text := text_of(node)) is not None]
-    return FilesRead(declared, {digest(text): read(text) for text in texts})
+    texts = [text for node in nodes if (text := asset_text(node)) is not None]
+    return FilesRead(declared, {digest(text): analyse_text(text) for text in texts})
 
 
 def read_texts(message: ReadTexts) -> TextsRead:
     """The work of a `ReadTexts`, in whichever process."""
-    from headrace.plan.understanding import read  # see above
+    from headrace.plan.sql_analysis import analyse_text  # see above
 
-    return TextsRead(tuple(read(text) for text in message.texts))
+    return TextsRead(tuple(analyse_text(text) for text in message.texts))
 
 
 def give_all(message: OutputSchemaRequests) -> OutputSchemas:
     """The work of a `OutputSchemaRequests`, in whichever process."""
-    from headrace.plan.understanding import give  # see above
+    from headrace.plan.sql_analysis import analyse_output  # see above
 
-    return OutputSchemas(tuple(_encoded(*give(request)) for request in message.wanted))
+    return OutputSchemas(tuple(_encoded(*analyse_output(request)) for request in message.wanted))
 
 
 def _encoded(given: OutputSchema, lines: ColumnLineage) -> tuple[OutputSchema, msgspec.Raw]:

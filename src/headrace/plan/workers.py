@@ -1,4 +1,7 @@
-"""Spreading the understanding of many files over processes, and doing it here where that is quicker or a process is lost."""
+"""The pool of helper processes that analyse many files.
+
+Small jobs, and jobs of a lost process, run in this process.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Expressions: type and lineage of each, by the kind of node. What isn't listed combines its parts, type unknown."""
+"""Type and lineage of expressions, by the kind of syntax node.
+
+A kind that isn't listed combines its parts, with type `UNKNOWN`.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,13 @@ from collections.abc import Callable, Iterator
 
 from sqlglot import exp
 
-from headrace.sql.binding import (
+from headrace.sql.scopes import (
     AGGREGATE,
     CAST,
     CONSTANT,
     EXPRESSION,
     FILTER,
-    NOTHING,
+    NO_EDGES,
     OPAQUE,
     WINDOW,
     BindingContext,
@@ -20,19 +23,21 @@ from headrace.sql.binding import (
     Edges,
     NameScope,
     Relation,
+    bind_column,
     raised,
     union,
 )
-from headrace.sql.catalogue import AGGREGATES, RETURNS, function_name
-from headrace.sql.names import bind_column
-from headrace.sql.returns import return_type
 from headrace.sql.types import (
+    AGGREGATES,
     NULL,
+    RETURN_TYPES,
     STRING_LITERAL,
     TIMESTAMPTZ,
     arithmetic,
     element,
+    function_name,
     of_datatype,
+    return_type,
     settled,
     struct_fields,
     unify,
@@ -85,21 +90,21 @@ def _inner(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundEx
 def _literal(context: BindingContext, _scope: NameScope, node: exp.Expr) -> BoundExpression:
     assert isinstance(node, exp.Literal)
     if node.is_string:
-        return BoundExpression(STRING_LITERAL, NOTHING)
+        return BoundExpression(STRING_LITERAL, NO_EDGES)
     text = str(node.this).replace("_", "")
     if text.isdigit() and len(text) <= 40:
-        return BoundExpression(f"#{int(text)}", NOTHING)
+        return BoundExpression(f"#{int(text)}", NO_EDGES)
     whole, point, fraction = text.partition(".")
     if whole == "0" and context.bare_point:
         return CONSTANT  # sqlglot reads `.5` as `0.5`, which has one digit more
     if point and (whole + fraction).isdigit() and len(whole + fraction) <= 38:
-        return BoundExpression(f"DECIMAL({len(whole) + len(fraction)},{len(fraction)})", NOTHING)
-    return BoundExpression("DOUBLE" if "e" in text.lower() else UNKNOWN, NOTHING)
+        return BoundExpression(f"DECIMAL({len(whole) + len(fraction)},{len(fraction)})", NO_EDGES)
+    return BoundExpression("DOUBLE" if "e" in text.lower() else UNKNOWN, NO_EDGES)
 
 
 def _typed(type_: str) -> _Handler:
     """A node without parts that matter, of one type."""
-    value = BoundExpression(type_, NOTHING)
+    value = BoundExpression(type_, NO_EDGES)
     return lambda _context, _scope, _node: value
 
 
@@ -109,7 +114,7 @@ def _of_parts(type_: str) -> _Handler:
 
 
 def _placeholder(context: BindingContext, _scope: NameScope, node: exp.Expr) -> BoundExpression:
-    return BoundExpression(context.parameters.get(str(node.name).lower(), UNKNOWN), NOTHING)
+    return BoundExpression(context.parameters.get(str(node.name).lower(), UNKNOWN), NO_EDGES)
 
 
 def _cast(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
@@ -193,7 +198,7 @@ def _if(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpre
     condition = bind(context, scope, node.this)
     yes = bind(context, scope, node.args["true"])
     otherwise = node.args.get("false")
-    no = bind(context, scope, otherwise) if otherwise is not None else BoundExpression(NULL, NOTHING)
+    no = bind(context, scope, otherwise) if otherwise is not None else BoundExpression(NULL, NO_EDGES)
     type_ = unify(yes.type, no.type)
     return BoundExpression(
         settled(type_) if NULL in (yes.type, no.type) else type_, union([condition.edges, yes.edges, no.edges], EXPRESSION)
@@ -409,7 +414,7 @@ _AGGREGATES_OF_THEIR_OWN: dict[type[exp.Expr], str] = {
 
 _HANDLERS: dict[type[exp.Expr], _Handler] = {
     **{kind: _of_parts("BOOLEAN") for kind in _COMPARISONS},
-    **{kind: _named(name) for kind, name in _AGGREGATES_OF_THEIR_OWN.items() if name in RETURNS or name in AGGREGATES},
+    **{kind: _named(name) for kind, name in _AGGREGATES_OF_THEIR_OWN.items() if name in RETURN_TYPES or name in AGGREGATES},
     exp.Column: _column,
     exp.Alias: _inner,
     exp.Paren: _inner,

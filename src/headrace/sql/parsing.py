@@ -1,8 +1,12 @@
-"""Text → one parsed statement, or what is wrong with it and where. Reads anything, raises only `InvalidSelect`."""
+"""Text → one parsed SELECT, or what is wrong with it and where.
+
+The parser accepts any text and raises only `InvalidSelect`.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -195,3 +199,112 @@ def _syntax(error: ParseError) -> InvalidSelect:
     return InvalidSelect(
         "sql_syntax", f"{what[:1].lower()}{what[1:]}", line=line, column=column, near=" ".join(near.split())[:40], hint=hint
     )
+
+
+# The normal form of a statement, without layout, comments and the case of unquoted text. It is
+# built from tokens and not from a parsed tree, so a newer sqlglot never changes the fingerprint
+# of an asset.
+
+_QUOTED = {
+    TokenType.STRING: "'",
+    TokenType.NATIONAL_STRING: "n'",
+    TokenType.BYTE_STRING: "e'",
+    TokenType.RAW_STRING: "r'",
+    TokenType.HEREDOC_STRING: "'",
+    TokenType.IDENTIFIER: '"',
+}
+
+
+def normalised(tokens: Iterable[Token]) -> str:
+    """One line; two texts that differ only in layout, comments, or case outside quotes give the same."""
+    words = [_word(token) for token in tokens]
+    while words and words[-1] == ";":
+        words.pop()
+    return " ".join(words)
+
+
+def _word(token: Token) -> str:
+    opening = _QUOTED.get(token.token_type)
+    if opening is None:
+        return token.text.lower()
+    closing = opening[-1]
+    return f"{opening}{token.text.replace(closing, closing * 2)}{closing}"
+
+
+# Conversions of a vendor's column: one expression over the columns of a delivery, decided by a
+# person. It is stored in a contract and applied whenever a delivery is ingested. Only the nodes
+# in the list below are allowed: no subquery, no function that isn't arithmetic or text, nothing
+# that reads a file, a setting or the clock.
+
+CONVERSION_CHARACTERS_MAX = 500
+_CONVERSION_NODES = (
+    exp.Column, exp.Identifier, exp.Literal, exp.Boolean, exp.Null, exp.Paren,
+    exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv, exp.Mod, exp.Neg, exp.DPipe,
+    exp.Cast, exp.TryCast, exp.DataType, exp.DataTypeParam, exp.Case, exp.If, exp.Coalesce,
+    exp.Nullif, exp.Abs, exp.Round, exp.Floor, exp.Ceil, exp.And, exp.Or, exp.Not, exp.Is,
+    exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.In, exp.Between,
+    exp.Lower, exp.Upper, exp.Trim, exp.Replace, exp.Substring, exp.Concat, exp.Left, exp.Right,
+)  # fmt: skip
+"""All that an expression may consist of."""
+
+
+class Conversion:
+    """A checked expression. `columns` are the names in the file that it reads."""
+
+    def __init__(self, tree: exp.Expr, columns: tuple[str, ...]) -> None:
+        self._tree, self.columns = tree, columns
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether it is one column as it is."""
+        return isinstance(self._tree.unnest(), exp.Column)
+
+    def over(self, names: Mapping[str, str]) -> str:
+        """DuckDB's SQL of it, where the file's names are columns of these names."""
+
+        def own(node: exp.Expr) -> exp.Expr:
+            if not isinstance(node, exp.Column):
+                return node
+            return exp.Column(this=exp.to_identifier(names.get(node.name, node.name), quoted=True))
+
+        return self._tree.copy().transform(own).sql(dialect="duckdb", comments=False)
+
+
+@lru_cache(256)
+def parse_conversion(text: str) -> Conversion:
+    """The expression that a text is. Raises `InvalidSelect` for anything else."""
+    if len(text) > CONVERSION_CHARACTERS_MAX:
+        raise InvalidSelect("conversion_invalid", f"it has more than {CONVERSION_CHARACTERS_MAX} characters")
+    if not text.strip():
+        raise InvalidSelect("conversion_invalid", "it is empty")
+    tree = parse(f"SELECT (\n{text}\n)").tree
+    results = tree.expressions
+    if not isinstance(tree, exp.Select) or set(_conversion_parts(tree)) != {"expressions"} or len(results) != 1:
+        raise InvalidSelect("conversion_invalid", "it isn't one expression")
+    inside = results[0]
+    if not isinstance(inside, exp.Paren):
+        raise InvalidSelect("conversion_invalid", "it isn't one expression")
+    for node in inside.walk():
+        _require_known(node)
+    columns = tuple(dict.fromkeys(node.name for node in inside.find_all(exp.Column)))
+    if not columns:
+        raise InvalidSelect("conversion_invalid", "it reads no column of the delivery")
+    return Conversion(inside, columns)
+
+
+def _conversion_parts(tree: exp.Expr) -> list[str]:
+    return [name for name, value in tree.args.items() if value]
+
+
+def _require_known(node: exp.Expr) -> None:
+    if type(node) not in _CONVERSION_NODES:
+        what = node.name if isinstance(node, exp.Anonymous) else node.key
+        raise InvalidSelect(
+            "conversion_invalid",
+            f"`{what[:40]}` isn't allowed in it",
+            hint="arithmetic, CASE, CAST, round, coalesce and texts of the delivery's columns are",
+        )
+    if isinstance(node, exp.Column) and (node.table or not isinstance(node.this, exp.Identifier)):
+        raise InvalidSelect("conversion_invalid", f"`{node.sql()[:40]}` isn't a column's name alone")
+    if isinstance(node, exp.In) and (node.args.get("query") or node.args.get("unnest")):
+        raise InvalidSelect("conversion_invalid", "a subquery isn't allowed in it")

@@ -1,4 +1,4 @@
-"""Queries: what each SELECT, set operation and VALUES gives, with scopes for CTEs, correlation and lateral joins."""
+"""Output of queries: columns, types and lineage of SELECT, set operations and VALUES."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ from collections.abc import Mapping
 
 from sqlglot import exp
 
-from headrace.sql.binding import (
+from headrace.model import Place, Problem, ProblemLevel
+from headrace.model.errors import words_of
+from headrace.sql.clauses import Projection, bind_from, project
+from headrace.sql.expressions import bind
+from headrace.sql.parsing import InvalidSelect, parse
+from headrace.sql.scopes import (
     AGGREGATE,
     FILTER,
-    NOTHING,
+    NO_EDGES,
     OPAQUE,
     BindingContext,
     BoundSelect,
@@ -18,15 +23,15 @@ from headrace.sql.binding import (
     NameScope,
     Output,
     Relation,
+    as_edges,
     merge,
     raised,
     union,
 )
-from headrace.sql.expressions import bind
-from headrace.sql.projections import Projection, project
-from headrace.sql.sources import bind_from
 from headrace.sql.types import settled, unify
-from headrace.sql.values import UNKNOWN
+from headrace.sql.values import UNKNOWN, Analysis, Edge, Resolved
+
+# SELECT, set operations and VALUES, with scopes for CTEs, correlation and lateral joins.
 
 RECURSION_ROUNDS_MAX = 6
 
@@ -206,11 +211,11 @@ def _relation(scope: NameScope, projections: list[Projection]) -> Relation:
     columns = [Output(item.name, settled(item.bound.type), item.bound.edges) for item in projections if not item.unlisted]
     unlisted = [item for item in projections if item.unlisted]
     if not unlisted:
-        return Relation(columns, scope.filters or NOTHING)
+        return Relation(columns, scope.filters or NO_EDGES)
     if len(unlisted) == len(projections) == 1 and unlisted[0].rest:
-        return Relation(list(unlisted[0].listed), scope.filters or NOTHING, rest=unlisted[0].rest)
+        return Relation(list(unlisted[0].listed), scope.filters or NO_EDGES, rest=unlisted[0].rest)
     edges = union([item.bound.edges for item in unlisted], OPAQUE)
-    return Relation(columns, scope.filters or NOTHING, opaque=edges)
+    return Relation(columns, scope.filters or NO_EDGES, opaque=edges)
 
 
 def _conditions(context: BindingContext, scope: NameScope, node: exp.Expr, projections: list[Projection]) -> None:
@@ -230,7 +235,7 @@ def _key(context: BindingContext, scope: NameScope, node: exp.Expr, projections:
     """A grouping or ordering key: an expression, or the position of a column."""
     if isinstance(node, exp.Literal) and not node.is_string and str(node.this).isdigit():
         at = int(node.this) - 1
-        return projections[at].bound.edges if 0 <= at < len(projections) else NOTHING
+        return projections[at].bound.edges if 0 <= at < len(projections) else NO_EDGES
     if isinstance(node, exp.Var) and node.name.upper() == "ALL":
         return union([item.bound.edges for item in projections])
     return bind(context, scope, node).edges
@@ -271,3 +276,108 @@ def _limited(node: exp.Expr, relation: Relation) -> Relation:
     if order is None or (node.args.get("limit") is None and node.args.get("offset") is None):
         return relation
     return Relation(relation.columns, union([relation.filters, raised(relation.everything(), FILTER)]), relation.rest, relation.opaque)
+
+
+# Columns, types and lineage of an asset's query, given its inputs' columns.
+
+Schemas = Mapping[str, tuple[tuple[str, str], ...]]
+
+
+MALFORMED = (AttributeError, TypeError, KeyError, IndexError, ValueError)
+"""What following a tree may meet where sqlglot has read a nearly right statement into a tree that no right one gives."""
+
+
+class BoundQuery:
+    """One bound body: the relation that it gives, and the context that the structural rules look at."""
+
+    def __init__(self, analysis: Analysis, schemas: Schemas, parameters: Mapping[str, str]) -> None:
+        self.tree: exp.Expr = parse(analysis.sql).tree
+        self.context = BindingContext(schemas, parameters, analysis.sql, Place(file=analysis.file, line=analysis.line))
+        self.context.bind_query = bind_query
+        self.relation: Relation = bind_query(self.context, self.tree, NameScope({}))
+
+
+def resolve(analysis: Analysis, schemas: Schemas, *, parameters: Mapping[str, str] | None = None) -> Resolved:
+    """What `analysis` gives. `schemas`: input → its (column, DuckDB type) pairs; an input that is absent isn't known yet.
+
+    `parameters`: placeholder → DuckDB type. Never raises: what is wrong is in `problems`.
+    """
+    if not analysis.usable:
+        return Resolved(columns=None)
+    try:
+        return resolved_values(BoundQuery(analysis, schemas, parameters or {}), analysis)
+    except RecursionError:
+        return _too_deep(analysis)
+    except InvalidSelect:
+        return Resolved(columns=None)
+    except MALFORMED as error:
+        return Resolved(columns=None, problems=(not_followed(analysis, error),))
+
+
+def not_followed(analysis: Analysis, error: Exception) -> Problem:
+    """A statement that was read, and whose columns couldn't be found out: it may run, but nothing is known before."""
+    return Problem(
+        code="sql_not_followed",
+        message=f"the statement's columns can't be followed ({words_of(error)})",
+        hint="if DuckDB runs it, this is our mistake: please report the statement",
+        place=Place(file=analysis.file, line=analysis.line),
+        level=ProblemLevel.WARNING,
+    )
+
+
+def _too_deep(analysis: Analysis) -> Resolved:
+    problem = Problem(
+        code="sql_too_large",
+        message="the statement is nested too deeply to be followed",
+        place=Place(file=analysis.file, line=analysis.line),
+    )
+    return Resolved(columns=None, problems=(problem,))
+
+
+def resolved_values(binding: BoundQuery, analysis: Analysis) -> Resolved:
+    """The values of a binding, to be kept."""
+    relation, context = binding.relation, binding.context
+    names = [column.name for column in relation.columns]
+    problems = [*context.problems, *_duplicate_names(names, analysis), *_unnamed(names, analysis)]
+    lineage: dict[str, tuple[Edge, ...]] = {}
+    for column in relation.columns:
+        if column.name is not None:
+            lineage.setdefault(column.name, as_edges(column.edges))
+    if not relation.complete:
+        lineage["*"] = as_edges(relation.everything())
+    known = relation.complete and None not in names and bool(names)
+    columns = tuple((column.name or "", column.type) for column in relation.columns) if known else None
+    return Resolved(columns=columns, lineage=lineage, filters=as_edges(relation.filters), problems=tuple(problems))
+
+
+def _unnamed(names: list[str | None], analysis: Analysis) -> list[Problem]:
+    if None not in names:
+        return []
+    place = Place(file=analysis.file, line=analysis.line)
+    positions = ", ".join(str(at + 1) for at, name in enumerate(names) if name is None)
+    hint = "give each expression a name with `AS`; until then what reads this asset can't be checked before it runs"
+    return [
+        Problem(
+            code="unnamed_column", message=f"column {positions} has no name of its own", hint=hint, place=place, level=ProblemLevel.WARNING
+        )
+    ]
+
+
+def _duplicate_names(names: list[str | None], analysis: Analysis) -> list[Problem]:
+    """Two columns of one name can't be stored in a table."""
+    seen: set[str] = set()
+    twice: list[str] = []
+    for name in names:
+        if name is not None and name.lower() in seen and name not in twice:
+            twice.append(name)
+        seen.add((name or "").lower())
+    place = Place(file=analysis.file, line=analysis.line)
+    return [
+        Problem(
+            code="duplicate_column",
+            message=f"two output columns are called `{name}`",
+            hint="leave one out, or rename it with `AS`",
+            place=place,
+        )
+        for name in twice
+    ]

@@ -1,17 +1,21 @@
-"""DuckDB's types as text, and the rules by which operators and branches combine them.
+"""DuckDB's types as text, how operators and branches combine them, and what functions return.
 
-A type is DuckDB's own name for it (`DECIMAL(18,3)`, `INTEGER[]`). Two forms exist only inside an expression: `#5`,
-an integer literal that takes on the width of what it meets, and `'`, a string literal that takes on its type.
-`settled` turns them into what a column has. `UNKNOWN` combines to `UNKNOWN`: never a wrong type.
+A type is DuckDB's own name for it (`DECIMAL(18,3)`, `INTEGER[]`). Two forms exist only inside an expression: `#5`, an integer
+literal that takes on the width of its operand, and `'`, a string literal that takes on its operand's type. `settled` turns them into the
+type of a column. `UNKNOWN` combines to `UNKNOWN`: never a wrong type.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
+from importlib.resources import files
 
 from sqlglot import exp
 
 from headrace.sql.values import UNKNOWN
+
+# Types, and their combination by operators and branches.
 
 NULL = "NULL"
 STRING_LITERAL = "'"
@@ -245,3 +249,219 @@ def _field(text: str) -> tuple[str, str] | None:
     if not match:
         return None
     return (match[1].replace('""', '"') if match[1] else match[2]), match[3]
+
+
+# Names of DuckDB's functions: aggregates, volatile functions, and functions with one return type
+# for all arguments.
+
+_EXTRA_VOLATILE = {
+    "current_timestamp",
+    "current_time",
+    "localtime",
+    "localtimestamp",
+    "current_localtime",
+    "current_localtimestamp",
+    "rand",
+}
+_DEPENDS_ON_CONSTANTS = {"strptime", "try_strptime"}
+"""The table gives one type for these, and a format with a zone gives another."""
+
+
+def _load_functions() -> tuple[dict[str, str], frozenset[str], frozenset[str], frozenset[str]]:
+    returns: dict[str, str] = {}
+    known: set[str] = set()
+    aggregates: set[str] = set()
+    volatile: set[str] = set(_EXTRA_VOLATILE)
+    for line in files("headrace.sql").joinpath("functions.txt").read_text(encoding="utf-8").splitlines():
+        if line.startswith("#"):
+            continue
+        name, kind, result = line.split("|")
+        known.add(name)
+        if result != "?" and name not in _DEPENDS_ON_CONSTANTS:
+            returns[name] = result
+        if kind.startswith("aggregate"):
+            aggregates.add(name)
+        if kind.endswith("volatile"):
+            volatile.add(name)
+    return returns, frozenset(known), frozenset(aggregates), frozenset(volatile)
+
+
+RETURN_TYPES, _KNOWN_FUNCTIONS, AGGREGATES, VOLATILE = _load_functions()
+
+
+def is_known_function(name: str) -> bool:
+    """Whether DuckDB has a function of that (lower-case) name."""
+    return name in _KNOWN_FUNCTIONS
+
+
+def function_name(node: exp.Func, sql: str) -> str:
+    """The name as written in `sql`, lower-case: sqlglot's own node may go by another name."""
+    start, end = node.meta.get("start"), node.meta.get("end")
+    if start is not None and end is not None:
+        return sql[start : end + 1].strip('"').lower()
+    if isinstance(node, exp.Anonymous):
+        return str(node.name).lower()
+    return node.sql_name().lower()
+
+
+# Return types that depend on the arguments. A function that is neither here nor in the catalogue
+# returns `UNKNOWN`.
+
+Rule = Callable[[Sequence[str]], str]
+
+
+def return_type(name: str, arguments: Sequence[str]) -> str:
+    """The type of `name(arguments)`; types of arguments in the order in which they are written."""
+    rule = _RETURN_RULES.get(name)
+    if rule is not None:
+        return UNKNOWN if not arguments or (NULL in arguments and rule is not _unified) else rule(arguments)
+    return RETURN_TYPES.get(name, UNKNOWN)
+
+
+def _first(arguments: Sequence[str]) -> str:
+    return settled(arguments[0])
+
+
+def _list_of_first(arguments: Sequence[str]) -> str:
+    return UNKNOWN if arguments[0] in (UNKNOWN, NULL) else f"{settled(arguments[0])}[]"
+
+
+def _unified(arguments: Sequence[str]) -> str:
+    result = arguments[0]
+    for other in arguments[1:]:
+        result = unify(result, other)
+    return result
+
+
+def _sum(arguments: Sequence[str]) -> str:
+    kind = settled(arguments[0])
+    if is_decimal(kind):
+        return f"DECIMAL(38,{kind[:-1].split(',')[1]})"
+    if kind in ("HUGEINT", "BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT"):
+        return "HUGEINT"
+    return "DOUBLE" if kind in ("FLOAT", "DOUBLE") else UNKNOWN
+
+
+def _average(arguments: Sequence[str]) -> str:
+    return "DOUBLE" if is_number(arguments[0]) else UNKNOWN
+
+
+def _extreme(arguments: Sequence[str]) -> str:
+    """`min(x)`, `max(x)`; with a count, a list."""
+    return _first(arguments) if len(arguments) == 1 else _list_of_first(arguments)
+
+
+def _at_extreme(arguments: Sequence[str]) -> str:
+    """`arg_max(x, by)`; with a count, a list."""
+    return _first(arguments) if len(arguments) == 2 else _list_of_first(arguments)
+
+
+def _same_integer(arguments: Sequence[str]) -> str:
+    if not all(is_integer(kind) for kind in arguments):
+        return UNKNOWN
+    result = arguments[0]
+    for other in arguments[1:]:
+        result = widest_integer(result, other)
+    return settled(result)
+
+
+def _absolute(arguments: Sequence[str]) -> str:
+    return _first(arguments) if is_number(arguments[0]) else UNKNOWN
+
+
+def _floor(arguments: Sequence[str]) -> str:
+    kind = settled(arguments[0])
+    if is_decimal(kind):
+        return f"{kind.split(',')[0]},0)"
+    return "FLOAT" if kind == "FLOAT" else "DOUBLE" if kind == "DOUBLE" or is_integer(kind) else UNKNOWN
+
+
+def _round(arguments: Sequence[str]) -> str:
+    """Decimals take the number of places into their type, which isn't followed here."""
+    kind = settled(arguments[0])
+    if is_decimal(kind):
+        return f"{kind.split(',')[0]},0)" if len(arguments) == 1 else UNKNOWN
+    return kind if is_number(kind) and kind[:1] != "U" else UNKNOWN
+
+
+def _truncated(arguments: Sequence[str]) -> str:
+    kind = next((kind for kind in arguments if is_time(kind) or kind == "INTERVAL"), UNKNOWN)
+    return "TIMESTAMP" if kind == "DATE" else kind
+
+
+def _bucket(arguments: Sequence[str]) -> str:
+    return next((kind for kind in arguments if is_time(kind)), UNKNOWN)
+
+
+def _date_add(arguments: Sequence[str]) -> str:
+    kind = _bucket(arguments)
+    return "TIMESTAMP" if kind == "DATE" and "INTERVAL" in arguments else UNKNOWN
+
+
+def _zoned(arguments: Sequence[str]) -> str:
+    kind = _bucket(arguments)
+    return {"TIMESTAMP": TIMESTAMPTZ, "DATE": TIMESTAMPTZ, TIMESTAMPTZ: "TIMESTAMP"}.get(kind, UNKNOWN)
+
+
+def _median(arguments: Sequence[str]) -> str:
+    kind = settled(arguments[0])
+    if is_integer(kind):
+        return "DOUBLE"
+    return kind if is_decimal(kind) or kind in ("FLOAT", "DOUBLE") else UNKNOWN
+
+
+def _disc(arguments: Sequence[str]) -> str:
+    return UNKNOWN if len(arguments) < 2 or not is_number(arguments[1]) else _first(arguments)
+
+
+def _cont(arguments: Sequence[str]) -> str:
+    return UNKNOWN if len(arguments) < 2 or not is_number(arguments[1]) else _median(arguments)
+
+
+def _concatenated(arguments: Sequence[str]) -> str:
+    return UNKNOWN if any(kind.endswith("[]") or kind in (UNKNOWN, "BLOB", "BIT") for kind in arguments) else "VARCHAR"
+
+
+def _repeated(arguments: Sequence[str]) -> str:
+    return "VARCHAR" if settled(arguments[0]) == "VARCHAR" else UNKNOWN
+
+
+def _element(arguments: Sequence[str]) -> str:
+    return element(arguments[0])
+
+
+def _nullif(arguments: Sequence[str]) -> str:
+    return settled(arguments[0])
+
+
+def _epoch_ms(arguments: Sequence[str]) -> str:
+    return "TIMESTAMP" if is_integer(arguments[0]) else "BIGINT" if is_time(arguments[0]) else UNKNOWN
+
+
+_RETURN_RULES: dict[str, Rule] = {
+    **dict.fromkeys(("sum",), _sum),
+    **dict.fromkeys(("avg", "mean"), _average),
+    **dict.fromkeys(("min", "max"), _extreme),
+    **dict.fromkeys(("arg_min", "arg_max", "argmin", "argmax", "min_by", "max_by"), _at_extreme),
+    **dict.fromkeys(("any_value", "first", "last", "arbitrary", "mode", "lag", "lead", "first_value", "last_value", "nth_value"), _first),
+    **dict.fromkeys(("array_agg", "list"), _list_of_first),
+    **dict.fromkeys(("list_sort", "list_distinct", "list_reverse", "list_filter", "array_sort", "array_distinct", "array_filter"), _first),
+    **dict.fromkeys(("coalesce", "ifnull", "greatest", "least"), _unified),
+    **dict.fromkeys(("mod", "xor"), _same_integer),
+    **dict.fromkeys(("ceil", "ceiling", "floor"), _floor),
+    **dict.fromkeys(("date_trunc", "datetrunc"), _truncated),
+    **dict.fromkeys(("quantile_disc", "quantile", "percentile_disc"), _disc),
+    **dict.fromkeys(("quantile_cont", "percentile_cont"), _cont),
+    **dict.fromkeys(("array_extract", "list_extract", "list_element"), _element),
+    "split_part": lambda _arguments: "VARCHAR",
+    "repeat": _repeated,
+    "abs": _absolute,
+    "round": _round,
+    "time_bucket": _bucket,
+    "date_add": _date_add,
+    "timezone": _zoned,
+    "median": _median,
+    "concat": _concatenated,
+    "nullif": _nullif,
+    "epoch_ms": _epoch_ms,
+}

@@ -5,7 +5,8 @@ Everything that changes is one transaction of the leader; readers see one consis
 
 from headrace.store.address import PostgresqlAddress, SqliteAddress
 from headrace.store.clock import Clock, ClockKind
-from headrace.store.database import Store, Transaction, exists, state_path
+from headrace.store.database import Store, exists, state_path
 from headrace.store.lease import Holder, Lease
+from headrace.store.transaction import Transaction
 
 __all__ = ["Clock", "ClockKind", "Holder", "Lease", "PostgresqlAddress", "SqliteAddress", "Store", "Transaction", "exists", "state_path"]

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from headrace.model.environments import PRODUCTION
 from headrace.model.errors import StoreError
 from headrace.model.nodes import Settings
 from headrace.model.secrets import is_reference
+from headrace.model.settings import PRODUCTION
 
 Resolve = Callable[[Any], Any]
 """Replaces every reference to a secret in a value by what it refers to."""

@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from headrace.model.errors import Refused, UsageError
-from headrace.model.zones import EPOCH, to_us
-from headrace.store.database import Transaction
+from headrace.model.intervals import EPOCH, to_us
+from headrace.store.transaction import Transaction
 
 _KIND = "clock"
 _GIVEN = "clock_given"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 from headrace.model.errors import StoreError
 from headrace.model.nodes import Settings
@@ -17,8 +17,6 @@ from headrace.store.address import PostgresqlAddress, Resolve, SqliteAddress, ad
 from headrace.store.engines import StoreEngine
 from headrace.store.engines.sqlite import SqliteEngine
 from headrace.store.transaction import Transaction
-
-__all__ = ["Store", "Transaction", "exists", "state_path"]
 
 
 class Store:
@@ -126,5 +124,31 @@ def exists(root: Path, settings: Settings, resolve: Resolve | None = None) -> bo
     engine = engine_of(root, settings, resolve)
     try:
         return engine.exists()
+    finally:
+        engine.close()
+
+
+# Apply missing migrations explicitly (`headrace db upgrade`). Every command that writes also does
+# it by itself.
+
+
+class Upgraded(NamedTuple):
+    """How many migrations had been applied before, and are now; `copy` is the SQLite file as it was, if anything was to be done."""
+
+    before: int
+    after: int
+    copy: Path | None
+
+
+def upgrade(root: Path, settings: Settings, resolve: Resolve | None = None) -> Upgraded | None:
+    """Apply what is missing; None where there is no state. StoreError for one of a newer Headrace, which stays as it is."""
+    engine = engine_of(root, settings, resolve)
+    try:
+        if not engine.exists() or not (before := len(engine.applied())):
+            return None
+        engine.create()
+        after = len(engine.applied())
+        copy = engine.copy_of(before) if isinstance(engine, SqliteEngine) and after > before else None
+        return Upgraded(before, after, copy)
     finally:
         engine.close()

@@ -1,8 +1,8 @@
-"""The whole state as one SQLite file, whatever database it is in, and back: what a backup holds, and what a restore reads.
+"""The whole state as one SQLite file, and back: what a backup holds, and what a restore reads.
 
-Rows are copied table by table, streamed, from one snapshot into one transaction. A table follows those that its foreign keys refer to;
-the order is derived from the target's schema. The lake's catalog is part of the state; who knows its tables makes them in the target first
-(`prepare`).
+Rows are copied table by table, streamed, from one snapshot into one transaction. A table follows those that its foreign
+keys refer to; the order is derived from the target's schema. The lake's catalog is part of the state; the caller creates its
+tables in the target first (`prepare`).
 """
 
 from __future__ import annotations

@@ -1,23 +1,120 @@
-"""What a command asks of a running leader: a row, a wake-up, and the answer in the same row.
+"""Requests to a running leader: a row, a wake-up, and the answer in the same row.
 
 A command that changes something never competes with the leader. Where one runs, it submits a request and follows
 it; if that leader ends first, the command takes the lease itself and finds its own request waiting, with any other
-that was left. A request that a dead leader had begun is done again by the next one: what requests ask for
-reaches the same result when it is asked for twice.
+that was left. The next leader performs a request again that a dead one had begun: every request reaches the same
+result when it is performed twice.
 """
 
 from __future__ import annotations
 
+import contextlib
 import enum
+import hashlib
+import os
+import socket
+import stat
+import tempfile
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
 from headrace.model.errors import StoreError
-from headrace.store.database import Store, Transaction
+from headrace.store.database import Store
 from headrace.store.lease import holder
-from headrace.store.wake import wake
+from headrace.store.transaction import Transaction
+
+# A command wakes the leader by an empty datagram to a socket beside the database.
+#
+# A wake-up is a hint and carries nothing: the request itself is in the table `request`. A lost
+# wake-up costs the time until the leader polls by itself.
+
+ADDRESS_BYTES_MAX = 100
+"""A UNIX socket's address holds 104 bytes (macOS) or 108 (Linux)."""
+
+
+class WakeListener:
+    """The leader's end. Wait for `fileno()` to be readable, then `drain()`. Made by who holds the lease."""
+
+    def __init__(self, data_folder: Path) -> None:
+        """StoreError if no socket can be made there, nor in the temporary folder."""
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)
+        self.woken = False
+        """Whether somebody woke the leader since it was last set back."""
+        try:
+            self._path = self._bind(data_folder)
+            self._inode = self._path.stat().st_ino
+        except OSError as error:
+            self._socket.close()
+            raise StoreError(f"no socket can be made at {data_folder}: {error}", hint="set TMPDIR to a folder of your own") from error
+
+    def _bind(self, data_folder: Path) -> Path:
+        failure = OSError("no address")
+        for path in _addresses(data_folder):
+            try:
+                path.unlink(missing_ok=True)
+                self._socket.bind(os.fsencode(path))
+                path.chmod(0o600)
+            except OSError as error:
+                failure = error
+            else:
+                return path
+        raise failure
+
+    def fileno(self) -> int:
+        """For a selector."""
+        return self._socket.fileno()
+
+    def drain(self) -> bool:
+        """Take all wake-ups that wait; True if there was one."""
+        woken = False
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self._socket.recv(1)
+                woken = self.woken = True
+        return woken
+
+    def close(self) -> None:
+        """Stop listening. A later leader's socket of the same name stays."""
+        self._socket.close()
+        with contextlib.suppress(FileNotFoundError):
+            if self._path.stat().st_ino == self._inode:
+                self._path.unlink()
+
+
+def wake_leader(data_folder: Path) -> bool:
+    """Wake the leader that listens there; False if none does (or its socket is full of wake-ups already)."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender, contextlib.suppress(OSError):
+        sender.setblocking(False)
+        for path in _addresses(data_folder):
+            with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
+                sender.sendto(b"", os.fsencode(path))
+                return True
+    return False
+
+
+def _addresses(data_folder: Path) -> Iterator[Path]:
+    """Beside the database; then, for a path that is too long for a socket or a file system that holds none, a hashed
+    name in a private temporary folder."""
+    beside = data_folder / "wake.sock"
+    if len(os.fsencode(beside)) <= ADDRESS_BYTES_MAX:
+        yield beside
+    name = hashlib.sha256(os.fsencode(beside)).hexdigest()[:24]
+    yield _private_folder() / f"{name}.sock"
+
+
+def _private_folder() -> Path:
+    folder = Path(tempfile.gettempdir()) / f"headrace-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    results = folder.lstat()
+    if not stat.S_ISDIR(results.st_mode) or results.st_uid != os.getuid():
+        raise PermissionError(f"{folder} belongs to somebody else")
+    return folder
+
 
 _COLUMNS = "id, verb, arguments, actor, state, epoch, run_id, document"
 
@@ -59,7 +156,7 @@ def submit(store: Store, command: str, arguments: dict[str, Any], actor: str) ->
         )
         assert cursor.lastrowid is not None
         request_id = cursor.lastrowid
-    wake(store.folder)
+    wake_leader(store.folder)
     return request_id
 
 

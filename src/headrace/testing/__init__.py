@@ -46,10 +46,10 @@ def run_asset(
     """
     from contextlib import closing
 
-    from headrace.operations.bench.one import one
+    from headrace.services.asset_tests import compute_asset
 
     with closing(_session(project)) as session:
-        computed = one(session, asset, partition, dict(given or {}), dict(parameters or {}))
+        computed = compute_asset(session, asset, partition, dict(given or {}), dict(parameters or {}))
     if computed.error is not None:
         error = computed.error
         place = f" ({error.file}:{error.line})" if error.file else ""
@@ -61,8 +61,8 @@ def check(project: str | Path, *select: str) -> None:
     """Run the project's tests/*.yaml of the selected assets, of all where nothing is selected. AssertionError for those that fail."""
     from contextlib import closing
 
-    from headrace.operations.progress import Silent
-    from headrace.operations.testing import run_tests
+    from headrace.services.asset_tests import run_tests
+    from headrace.services.session import Silent
 
     with closing(_session(project)) as session:
         rows = run_tests(session, list(select), progress=Silent())
@@ -80,6 +80,6 @@ def _said(row: Any) -> str:
 
 
 def _session(project: str | Path) -> Any:
-    from headrace.operations.session import ProjectSession
+    from headrace.services.session import ProjectSession
 
     return ProjectSession.open(Path(project), "prod", None, "tests")

@@ -3,6 +3,6 @@
 It runs in a thread beside the leader, with connections of its own; whatever a client does, the leader's loop goes on.
 """
 
-from headrace.web.door import HttpServer, listen
+from headrace.web.server import HttpServer, listen
 
 __all__ = ["HttpServer", "listen"]

@@ -1,7 +1,7 @@
-"""Who may ask: a token that only this machine's user can read, and names that only a browser of this machine uses.
+"""Who may send requests: the token in the data folder, and the host names of this server.
 
-A page of somebody else's in the user's browser can send requests to 127.0.0.1, and by a name of its own that it lets resolve
-there (DNS rebinding). It doesn't know the token, its requests carry its own origin, and its name isn't one of ours.
+A foreign page in the user's browser can send requests to 127.0.0.1, also under a name of its own that resolves there (DNS rebinding).
+Such a request is refused: it lacks the token, its origin is foreign, and its host name isn't one of this server's.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 
 from headrace.model import ProjectError
-from headrace.web.problem import HttpProblem
+from headrace.web.http import HttpProblem
 
-FILE = "token"
+ACCESS_FILE = "token"
 """In the data folder: it outlives the server, so that a bookmark and a vendor's webhook go on working."""
-_PREFIX = "hdr_"
+_ACCESS_PREFIX = "hdr_"
 TOKEN_CHARACTERS_MAX = 200
 _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[^\[\]:/@\s]+)(:[0-9]{1,5})?")
-_SAFE = ("GET", "HEAD")
+_SAFE_METHODS = ("GET", "HEAD")
 ACT_HEADER = "x-headrace-act"
 """What a page sends along when it changes something: no form can, and no other page without being asked first."""
 
 
 def token_of(data_folder: Path) -> str:
     """The project's token; made where there is none, and made anew where others could have read it. ProjectError if it can't be."""
-    path = data_folder / FILE
+    path = data_folder / ACCESS_FILE
     try:
         data_folder.mkdir(parents=True, exist_ok=True)
-        return _kept(path) or _made(path)
+        return _read_token(path) or _create_token(path)
     except OSError as error:
         raise ProjectError(f"{path} can't be used: {error.strerror}", hint="it must be readable and writable for who serves") from error
 
 
-def _kept(path: Path) -> str | None:
+def _read_token(path: Path) -> str | None:
     try:
         opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     except FileNotFoundError:
@@ -49,12 +49,12 @@ def _kept(path: Path) -> str | None:
         facts = os.fstat(opened)
         text = file.read(TOKEN_CHARACTERS_MAX).strip()
     private = stat.S_IMODE(facts.st_mode) & 0o077 == 0 and facts.st_uid == os.getuid()
-    return text if private and text.startswith(_PREFIX) and text.isascii() and len(text) >= 40 else None
+    return text if private and text.startswith(_ACCESS_PREFIX) and text.isascii() and len(text) >= 40 else None
 
 
-def _made(path: Path) -> str:
+def _create_token(path: Path) -> str:
     """Written beside and renamed, so that two servers that begin at once agree on the last one."""
-    token = _PREFIX + secrets.token_urlsafe(32)
+    token = _ACCESS_PREFIX + secrets.token_urlsafe(32)
     part = path.with_suffix(f".{os.getpid()}")
     with contextlib.suppress(FileNotFoundError):
         part.unlink()
@@ -69,7 +69,7 @@ class Guard:
 
     def __init__(self, token: str, host: str, names: tuple[str, ...] = ()) -> None:
         self._token = token.encode()
-        self._names = {"localhost", _plain(host), *map(_plain, names)}
+        self._names = {"localhost", _normalized_host(host), *map(_normalized_host, names)}
         self._any_address = not _is_loopback(host)
         self.cookie = "headrace"
         """The cookie's name; with the port, because cookies don't tell ports apart."""
@@ -84,7 +84,7 @@ class Guard:
         origin = request.headers.get("origin")
         if origin is not None and not self._ours(urlsplit_host(origin)):
             raise HttpProblem(403, "a page of another origin may not ask this server")
-        if request.method not in _SAFE and request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+        if request.method not in _SAFE_METHODS and request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
             raise HttpProblem(403, "a page of another site may not change anything here")
 
     def lets_look(self, request: Request) -> bool:
@@ -99,12 +99,12 @@ class Guard:
         """Problem unless the request carries the token: as a bearer, in the address, or in the cookie. With the cookie alone only our own
         pages may change anything: browsers send it with what other pages of this machine ask, too."""
         sent = [_bearer(request), request.query_params.get("token", "")]
-        if request.method in _SAFE or request.headers.get(ACT_HEADER):
+        if request.method in _SAFE_METHODS or request.headers.get(ACT_HEADER):
             sent.append(request.cookies.get(self.cookie, ""))
         if not any(map(self.knows, sent)):
             hint = "`headrace serve` prints the address with the token; it is in the file `token` of the data folder"
             raise HttpProblem(401, "this needs the token", hint, www_authenticate="Bearer")
-        if request.method not in _SAFE and not any(map(self.knows, sent[:2])) and not _of_this_page(request):
+        if request.method not in _SAFE_METHODS and not any(map(self.knows, sent[:2])) and not _is_same_origin(request):
             raise HttpProblem(403, "only a page of this server may change anything with its cookie")
 
     def knows(self, text: str) -> bool:
@@ -116,7 +116,7 @@ class Guard:
         match = _HOST.fullmatch(host)
         if match is None:
             return False
-        name = _plain(match["name"])
+        name = _normalized_host(match["name"])
         if name in self._names:
             return True
         with contextlib.suppress(ValueError):
@@ -124,7 +124,7 @@ class Guard:
         return False
 
 
-def _of_this_page(request: Request) -> bool:
+def _is_same_origin(request: Request) -> bool:
     """Whether a browser says that a page of this very server asks: other ports of this machine are other people's programs."""
     origin = request.headers.get("origin")
     if origin is None:
@@ -144,15 +144,15 @@ def _bearer(request: Request) -> str:
     return value.strip() if scheme.lower() == "bearer" else ""
 
 
-def _plain(name: str) -> str:
+def _normalized_host(name: str) -> str:
     return name.strip("[]").rstrip(".").lower()
 
 
 def _is_loopback(host: str) -> bool:
-    if _plain(host) == "localhost":
+    if _normalized_host(host) == "localhost":
         return True
     with contextlib.suppress(ValueError):
-        return ipaddress.ip_address(_plain(host)).is_loopback
+        return ipaddress.ip_address(_normalized_host(host)).is_loopback
     return False
 
 

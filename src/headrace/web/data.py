@@ -1,4 +1,7 @@
-"""`/data/{asset}.{format}`: published rows as files, and a preview of them for pages. Classified columns are left out."""
+"""`/data/{asset}.{format}`: published rows as files, and a preview of rows for pages.
+
+Classified columns are left out. Each read runs in a process of its own, so that it can be limited and killed.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +19,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from headrace.model import StoreError, UnknownName
-from headrace.operations.handing_out import DataFileRequest as Question
-from headrace.operations.handing_out import Head
-from headrace.operations.read import ReadLocation, ReadQuery, find
-from headrace.plan.views import is_view
-from headrace.web.asking import RequestParameters, of_query
-from headrace.web.keeping import knows
-from headrace.web.problem import HttpProblem
-from headrace.web.reading import ProjectReader
-from headrace.web.streaming import TrackedStreamingResponse
+from headrace.plan.compiled import is_view
+from headrace.services.read import ReadLocation, ReadQuery, find
+from headrace.services.read_process import DataFileRequest as Question
+from headrace.services.read_process import Head
+from headrace.web.http import HttpProblem, RequestParameters, TrackedStreamingResponse, query_parameters
+from headrace.web.project_reader import ProjectReader, etag_matches
 
 FORMS = {
     "json": "application/json",
@@ -79,13 +79,15 @@ class Data:
                 f"{form[:20]} is no format of data" if form else "the address says no format",
                 f"ask for {path.stem[:60]}.{', .'.join(FORMS)}",
             )
-        asked = of_query(DataAsked, {"asset": path.stem}, request.query_params)
-        query = ReadQuery(asset=asked.asset, partitions=_listed(asked.partition), at=asked.at, version=asked.version, limit=asked.limit)
-        return await self._answer(request, query, form, _listed(asked.columns) or None, self._files)
+        asked = query_parameters(DataAsked, {"asset": path.stem}, request.query_params)
+        query = ReadQuery(
+            asset=asked.asset, partitions=_split_commas(asked.partition), at=asked.at, version=asked.version, limit=asked.limit
+        )
+        return await self._answer(request, query, form, _split_commas(asked.columns) or None, self._files)
 
     async def preview(self, request: Request) -> Response:
         """Some rows, as `headrace read --json` gives them."""
-        asked = of_query(PreviewAsked, request.path_params, request.query_params)
+        asked = query_parameters(PreviewAsked, request.path_params, request.query_params)
         partitions = (asked.partition,) if asked.partition is not None else ()
         return await self._answer(
             request, ReadQuery(asset=asked.name, partitions=partitions, limit=asked.limit), "json", None, self._previews
@@ -101,12 +103,12 @@ class Data:
     ) -> Response:
         location = await self._reader.response(lambda session: None if is_view(session.project(), query.asset) else find(session, query))
         headers = _headers(location, query, form, columns)
-        if "etag" in headers and knows(request.headers.get("if-none-match", ""), headers["etag"]):
+        if "etag" in headers and etag_matches(request.headers.get("if-none-match", ""), headers["etag"]):
             return Response(status_code=304, headers=headers)
         question = Question(*self._reader.project, query, form, columns)
-        await _turn(turns)
+        await _acquire_slot(turns)
         try:
-            process = await _started(question)
+            process = await _start_process(question)
         except BaseException:
             turns.release()
             raise
@@ -117,17 +119,17 @@ class Data:
                 process.kill()  # the event loop waits for it
 
         try:
-            head = await _head(process)
+            head = await _read_head(process)
         except BaseException:
             end()
             raise
         if head.masked:
             names = (name.encode("ascii", "replace").decode() for name in head.masked)
             headers["x-headrace-masked"] = ", ".join(names)
-        return TrackedStreamingResponse(_rows(process), end, media_type=FORMS[form], headers=headers)
+        return TrackedStreamingResponse(_read_rows(process), end, media_type=FORMS[form], headers=headers)
 
 
-async def _turn(turns: asyncio.Semaphore) -> None:
+async def _acquire_slot(turns: asyncio.Semaphore) -> None:
     try:
         async with asyncio.timeout(QUEUE_SECONDS):
             await turns.acquire()
@@ -136,10 +138,10 @@ async def _turn(turns: asyncio.Semaphore) -> None:
         raise HttpProblem(503, message, "ask again in a minute", retry_after="60") from None
 
 
-async def _started(question: Question) -> Process:
+async def _start_process(question: Question) -> Process:
     """A process of its own, which ends with the response."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "headrace.operations.handing_out", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        sys.executable, "-m", "headrace.services.read_process", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL, limit=HEAD_BYTES_MAX,
     )  # fmt: skip
     assert process.stdin is not None
@@ -148,7 +150,7 @@ async def _started(question: Question) -> Process:
     return process
 
 
-async def _head(process: Process) -> Head:
+async def _read_head(process: Process) -> Head:
     """The line before the rows. Problem for what it refuses, or where it doesn't come."""
     assert process.stdout is not None
     try:
@@ -165,7 +167,7 @@ async def _head(process: Process) -> Head:
     return head
 
 
-async def _rows(process: Process) -> AsyncIterator[bytes]:
+async def _read_rows(process: Process) -> AsyncIterator[bytes]:
     """What follows the head. A response that can't be completed breaks off, so that no client takes
     a part for the whole."""
     assert process.stdout is not None
@@ -187,5 +189,5 @@ def _headers(location: ReadLocation | None, query: ReadQuery, form: str, columns
     return {name: value for name, value in told.items() if value is not None}
 
 
-def _listed(texts: tuple[str, ...]) -> tuple[str, ...]:
+def _split_commas(texts: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(item.strip() for text in texts for item in text.split(",") if item.strip())

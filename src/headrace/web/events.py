@@ -1,7 +1,7 @@
-"""Server-sent events: one watcher for all who listen, as long as anybody does.
+"""Server-sent events: one watcher polls the state for all listeners, as long as there are any.
 
-Who reads slowly isn't sent more, but told at once of all that changed meanwhile. A stream ends after a while by itself; the browser comes
-again with the id of what it was told last.
+A slow listener gets no backlog: its next event has everything that changed meanwhile. A stream ends after ten minutes; the browser
+reconnects with the id of the last event that it received.
 """
 
 from __future__ import annotations
@@ -17,15 +17,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from headrace.model import HeadraceError
-from headrace.operations.changing import ChangesResponse, marks, marks_of
-from headrace.operations.encoding import encoded
-from headrace.operations.session import ProjectSession
+from headrace.services.caches import ChangesResponse, current_marks, marks_of
+from headrace.services.responses.base import encoded
+from headrace.services.session import ProjectSession
 from headrace.store.queries.changes import Marks
-from headrace.web.problem import HttpProblem
-from headrace.web.reading import ProjectReader
-from headrace.web.streaming import TrackedStreamingResponse
+from headrace.web.http import HttpProblem, TrackedStreamingResponse
+from headrace.web.project_reader import ProjectReader
 
-LOOK_SECONDS = 0.25
+POLL_SECONDS = 0.25
 ALIVE_SECONDS = 10.0
 """So often somebody who listens hears that the server is there."""
 STREAM_SECONDS = 600.0
@@ -95,7 +94,7 @@ class Events:
                     known, self._moves = result, self._moves + 1
                     async with self._moved:
                         self._moved.notify_all()
-                await asyncio.sleep(LOOK_SECONDS)
+                await asyncio.sleep(POLL_SECONDS)
 
 
 class ChangeWatcher:
@@ -126,7 +125,7 @@ class ChangeWatcher:
             if store is None or (version := store.data_version()) == self._version:
                 return None
             self._version = version
-            return marks(store)
+            return current_marks(store)
         except HeadraceError:
             self._close()  # the state is out of reach: it is opened anew at the next look
             return None

@@ -1,5 +1,7 @@
-"""The API described as OpenAPI 3.1, made of the table of endpoints and the documents' own types. `python -m headrace.web.openapi`
-prints it; `ui/openapi.json` is that, and clients are generated from it."""
+"""The API's OpenAPI 3.1 description, made of the table of endpoints and the types of responses.
+
+`python -m headrace.web.openapi` prints it. `ui/openapi.json` is its output, and clients are generated from it.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +14,13 @@ from typing import Any, TypeAlias
 import msgspec
 
 from headrace import __version__
-from headrace.operations.changing import ChangesResponse
-from headrace.operations.figure_responses import ROWS
-from headrace.operations.responses import ReadResponse
-from headrace.web.acting import ActResponse
+from headrace.services.caches import ChangesResponse
+from headrace.services.responses import ReadResponse
+from headrace.services.responses.figures import ROWS
+from headrace.web.acts import ActResponse
 from headrace.web.data import PreviewAsked
-from headrace.web.endpoints import PREFIX, Endpoint, Get
-from headrace.web.problem import ProblemResponse
-from headrace.web.table import TABLE
+from headrace.web.endpoints import ENDPOINTS, PREFIX, Endpoint, Get
+from headrace.web.http import ProblemResponse
 
 Json: TypeAlias = dict[str, Any]
 
@@ -32,7 +33,7 @@ SECURITY: Json = {
 }
 
 
-def description(table: Iterable[Endpoint] = TABLE) -> Json:
+def description(table: Iterable[Endpoint] = ENDPOINTS) -> Json:
     """The whole description."""
     table = tuple(table)
     given = [*(endpoint.response for endpoint in table), ProblemResponse, ActResponse, ChangesResponse, ReadResponse, *ROWS]
@@ -45,7 +46,7 @@ def description(table: Iterable[Endpoint] = TABLE) -> Json:
         paths.setdefault(_plain(endpoint.path), {})[_method(endpoint)] = _operation(
             endpoint, fields, schemas[repr(endpoint.response)], schemas
         )
-    paths |= {f"{PREFIX}{path}": {"get": operation} for path, operation in _others()}
+    paths |= {f"{PREFIX}{path}": {"get": operation} for path, operation in _special_paths()}
     parameters = {_name(schema) for schema in asked.values()}
     return {
         "openapi": "3.1.0",
@@ -56,7 +57,7 @@ def description(table: Iterable[Endpoint] = TABLE) -> Json:
         "security": [{name: []} for name in SECURITY],
         "paths": dict(sorted(paths.items())),
         "components": {
-            "schemas": {name: _whole(schema) for name, schema in sorted(components.items()) if name not in parameters},
+            "schemas": {name: _all_required(schema) for name, schema in sorted(components.items()) if name not in parameters},
             "securitySchemes": SECURITY,
         },
     }  # fmt: skip
@@ -85,7 +86,7 @@ def _operation(endpoint: Endpoint, asked: Json, schema: Json, schemas: dict[str,
     return results
 
 
-def _apart(name: str, said: str, response: type, parameters: list[Json], kind: str = _JSON) -> Json:
+def _special_operation(name: str, said: str, response: type, parameters: list[Json], kind: str = _JSON) -> Json:
     """What answers with a document that no operation makes."""
     problem = {"application/problem+json": {"schema": {"$ref": _REF.format(name=ProblemResponse.__name__)}}}
     return {
@@ -99,18 +100,18 @@ def _apart(name: str, said: str, response: type, parameters: list[Json], kind: s
     }
 
 
-def _others() -> Iterator[tuple[str, Json]]:
+def _special_paths() -> Iterator[tuple[str, Json]]:
     text = {"type": "string"}
-    yield "/acts/{act}", _apart(
+    yield "/acts/{act}", _special_operation(
         "act", "How an act stands: running, done with its response, or failed with its problem.", ActResponse,
         [{"name": "act", "in": "path", "required": True, "schema": text}],
     )  # fmt: skip
     _, results = msgspec.json.schema_components([PreviewAsked])
-    yield "/assets/{name}/preview", _apart(
+    yield "/assets/{name}/preview", _special_operation(
         "preview", "`headrace read --json`: some published rows, without classified columns (`masked` names them).", ReadResponse,
         list(_parameters(results[PreviewAsked.__name__], ["name"], query=True)),
     )  # fmt: skip
-    yield "/events", _apart(
+    yield "/events", _special_operation(
         "events", "Server-sent events: `changes` with this document in `data`, and `alive` every ten seconds.", ChangesResponse,
         [{"name": "Last-Event-ID", "in": "header", "required": False, "schema": text}], "text/event-stream",
     )  # fmt: skip
@@ -123,16 +124,16 @@ def _parameters(asked: Json, in_path: list[str], *, query: bool) -> Iterator[Jso
         yield {"name": name, "in": "path", "required": True, "schema": fields[name]}
     for name, schema in fields.items() if query else ():
         if name not in in_path:
-            yield {"name": name, "in": "query", "required": name in asked.get("required", ()), "schema": _said(schema)}
+            yield {"name": name, "in": "query", "required": name in asked.get("required", ()), "schema": _without_null(schema)}
 
 
-def _said(schema: Json) -> Json:
+def _without_null(schema: Json) -> Json:
     """What isn't said is null, but nobody can say null in an address."""
     several = [item for item in schema.get("anyOf", ()) if item != {"type": "null"}]
     return several[0] if len(several) == 1 else schema
 
 
-def _whole(schema: Json) -> Json:
+def _all_required(schema: Json) -> Json:
     """Documents leave no field out, so each of their fields is there, whether it has a default or not."""
     if schema.get("type") != "object" or "properties" not in schema:
         return schema

@@ -1,4 +1,4 @@
-"""What can be looked at that a command shows too: the same responses, made by the same operations."""
+"""Read-only endpoints that have a command too: the same operations, and the same responses."""
 
 from __future__ import annotations
 
@@ -6,20 +6,18 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from headrace.operations.audit import AuditQuery, AuditRow, VerifyResponse
-from headrace.operations.availability import WINDOW
-from headrace.operations.backfill_responses import BackfillResponse, BackfillsResponse
-from headrace.operations.checks_responses import CheckStandingRow
-from headrace.operations.contract_history import ContractHistoryResponse, contract_history
-from headrace.operations.contract_showing import ContractDiffResponse, ContractShowResponse
-from headrace.operations.deliveries import DeliveryRow
-from headrace.operations.figure_responses import FigureResponse
-from headrace.operations.incident_responses import IncidentFigureRow, IncidentRow
-from headrace.operations.interventions import PauseResponse, WhyResponse
-from headrace.operations.progress import Silent
-from headrace.operations.responses import LineageResponse, NodeRow, PlanResponse, QuarantineRow, RunRow, StatusResponse, VersionRow
-from headrace.operations.session import ProjectSession
-from headrace.web.asking import RequestParameters
+from headrace.services.audit import AuditQuery, AuditRow, VerifyResponse
+from headrace.services.checks import CheckStandingRow
+from headrace.services.contracts import ContractDiffResponse, ContractHistoryResponse, ContractShowResponse, contract_history
+from headrace.services.deliveries import DeliveryRow
+from headrace.services.responses import LineageResponse, NodeRow, PlanResponse, QuarantineRow, RunRow, StatusResponse, VersionRow
+from headrace.services.responses.backfills import BackfillResponse, BackfillsResponse
+from headrace.services.responses.figures import FigureResponse
+from headrace.services.responses.incidents import IncidentFigureRow, IncidentRow
+from headrace.services.responses.interventions import PauseResponse, WhyResponse
+from headrace.services.session import ProjectSession, Silent
+from headrace.services.status_facts import WINDOW
+from headrace.web.http import RequestParameters
 
 Limit = Annotated[int, Meta(ge=1, le=1_000)]
 
@@ -33,7 +31,7 @@ class StatusAsked(RequestParameters, frozen=True, kw_only=True):
 
 def status(session: ProjectSession, asked: StatusAsked) -> StatusResponse:
     """`headrace status`: consumers first, served or not, since when, why."""
-    from headrace.operations import status as operation
+    from headrace.services import status as operation
 
     return operation.status(session, asked.select, window=asked.window)
 
@@ -48,7 +46,7 @@ class FigureAsked(RequestParameters, frozen=True, kw_only=True):
 
 def figure(session: ProjectSession, asked: FigureAsked) -> FigureResponse:
     """`headrace status --explain FIGURE`: a figure, opened down to the rows that it is made of."""
-    from headrace.operations.figures import explain
+    from headrace.services.figures import explain
 
     return explain(session, asked.figure, asked.select, window=asked.window)
 
@@ -65,7 +63,7 @@ class RunsAsked(RequestParameters, frozen=True, kw_only=True):
 
 def runs(session: ProjectSession, asked: RunsAsked) -> list[RunRow]:
     """`headrace runs`: what ran, newest first, one row for each partition that was attempted."""
-    from headrace.operations import runs as operation
+    from headrace.services import runs as operation
 
     return operation.runs(session, asked.run, failed=asked.failed, since=asked.since, limit=asked.limit, node=asked.node)
 
@@ -79,7 +77,7 @@ class LsAsked(RequestParameters, frozen=True, kw_only=True):
 
 def ls(session: ProjectSession, asked: LsAsked) -> list[NodeRow]:
     """`headrace ls`: the sources, assets and consumers that the files declare."""
-    from headrace.operations import ls as operation
+    from headrace.services import ls as operation
 
     return operation.ls(session, asked.select, asked.exclude, progress=Silent())
 
@@ -92,7 +90,7 @@ class WhyAsked(RequestParameters, frozen=True, kw_only=True):
 
 def why(session: ProjectSession, asked: WhyAsked) -> WhyResponse:
     """`headrace why`: what an interval waits for, and where the time went that it waited."""
-    from headrace.operations.why import why as operation
+    from headrace.services.why import why as operation
 
     return operation(session, asked.subject)
 
@@ -105,7 +103,7 @@ class IncidentsAsked(RequestParameters, frozen=True, kw_only=True):
 
 def incidents(session: ProjectSession, asked: IncidentsAsked) -> list[IncidentRow]:
     """`headrace incidents`: the causes, one incident each."""
-    from headrace.operations import incidents as operation
+    from headrace.services import incidents as operation
 
     return operation.incidents(session, every=asked.all)
 
@@ -118,14 +116,14 @@ class IncidentAsked(RequestParameters, frozen=True, kw_only=True):
 
 def incident(session: ProjectSession, asked: IncidentAsked) -> IncidentRow:
     """`headrace incident`: one cause, its evidence, whom it affects, what repairs it."""
-    from headrace.operations import incidents as operation
+    from headrace.services import incidents as operation
 
     return operation.incident(session, asked.incident)
 
 
 def incident_figures(session: ProjectSession, asked: IncidentAsked) -> list[IncidentFigureRow]:
     """The figures that an incident's evidence is of: what they were before, what was expected and what was observed."""
-    from headrace.operations.incident_figures import incident_figures as operation
+    from headrace.services.incident_records import incident_figures as operation
 
     return operation(session, asked.incident)
 
@@ -136,7 +134,7 @@ class BackfillsAsked(RequestParameters, frozen=True, kw_only=True):
 
 def backfills(session: ProjectSession, asked: BackfillsAsked) -> BackfillsResponse:
     """`headrace backfills`: the newest plans, newest first."""
-    from headrace.operations import backfills as operation
+    from headrace.services import backfills as operation
 
     del asked
     return operation.backfills(session)
@@ -150,7 +148,7 @@ class BackfillAsked(RequestParameters, frozen=True, kw_only=True):
 
 def backfill(session: ProjectSession, asked: BackfillAsked) -> BackfillResponse:
     """`headrace backfills ID`: one plan as it stands, with what it changed."""
-    from headrace.operations import backfills as operation
+    from headrace.services import backfills as operation
 
     return operation.one(session, asked.plan)
 
@@ -164,7 +162,7 @@ class DeliveriesAsked(RequestParameters, frozen=True, kw_only=True):
 
 def deliveries(session: ProjectSession, asked: DeliveriesAsked) -> list[DeliveryRow]:
     """`headrace deliveries`: what arrived at a source, and what became of it."""
-    from headrace.operations import deliveries as operation
+    from headrace.services import deliveries as operation
 
     return operation.deliveries(session, asked.source, limit=asked.limit)
 
@@ -179,7 +177,7 @@ class ChecksAsked(RequestParameters, frozen=True, kw_only=True):
 
 def checks(session: ProjectSession, asked: ChecksAsked) -> list[CheckStandingRow]:
     """`headrace checks`: the checks, and what they came to."""
-    from headrace.operations import checks as operation
+    from headrace.services import checks as operation
 
     return operation.checks(session, asked.select, asked.exclude, asked.history)
 
@@ -192,9 +190,9 @@ class QuarantineAsked(RequestParameters, frozen=True, kw_only=True):
 
 def quarantine(session: ProjectSession, asked: QuarantineAsked) -> list[QuarantineRow]:
     """`headrace quarantine`: held and rejected data that waits, with the reason."""
-    from headrace.operations import quarantine as operation
+    from headrace.services import quarantine as operation
 
-    return operation.quarantine(session, asked.target)
+    return operation.list_quarantine(session, asked.target)
 
 
 class LineageAsked(RequestParameters, frozen=True, kw_only=True):
@@ -207,7 +205,7 @@ class LineageAsked(RequestParameters, frozen=True, kw_only=True):
 
 def lineage(session: ProjectSession, asked: LineageAsked) -> LineageResponse:
     """`headrace lineage`: where a column comes from and goes to."""
-    from headrace.operations import lineage as operation
+    from headrace.services import lineage as operation
 
     return operation.lineage(session, asked.column, up=asked.up, down=asked.down)
 
@@ -222,7 +220,7 @@ class PlanAsked(RequestParameters, frozen=True, kw_only=True):
 
 def plan(session: ProjectSession, asked: PlanAsked) -> PlanResponse:
     """`headrace plan`: what the files change, for whom, and what becomes stale."""
-    from headrace.operations import plan as operation
+    from headrace.services import plans as operation
 
     return operation.plan(session, against=asked.against, progress=Silent(), keep=asked.keep)
 
@@ -235,14 +233,14 @@ class ContractAsked(RequestParameters, frozen=True, kw_only=True):
 
 def contract(session: ProjectSession, asked: ContractAsked) -> ContractShowResponse:
     """`headrace contract show`: what a source or an asset is held to."""
-    from headrace.operations import contract as operation
+    from headrace.services import contracts as operation
 
     return operation.show(session, asked.node)
 
 
 def contract_diff(session: ProjectSession, asked: ContractAsked) -> ContractDiffResponse:
     """`headrace contract diff`: how the newest delivery differs from what was expected, and what the files change of the contract."""
-    from headrace.operations import contract as operation
+    from headrace.services import contracts as operation
 
     return operation.diff(session, asked.node)
 
@@ -272,7 +270,7 @@ class AuditAsked(RequestParameters, frozen=True, kw_only=True):
 
 def audit(session: ProjectSession, asked: AuditAsked) -> list[AuditRow]:
     """`headrace audit show`: who did what and why, newest first."""
-    from headrace.operations.audit import show
+    from headrace.services.audit import show
 
     return show(session, AuditQuery(asked.object, asked.actor, asked.action, asked.since, asked.limit))
 
@@ -285,7 +283,7 @@ class VersionsAsked(RequestParameters, frozen=True, kw_only=True):
 
 def versions(session: ProjectSession, asked: VersionsAsked) -> list[VersionRow]:
     """`headrace versions`: what was applied, by which plan, with its files."""
-    from headrace.operations.versions import versions as found
+    from headrace.services.ls import versions as found
 
     return found(session, asked.version)
 
@@ -298,9 +296,9 @@ class VerifyAsked(RequestParameters, frozen=True, kw_only=True):
 
 def audit_verify(session: ProjectSession, asked: VerifyAsked) -> VerifyResponse:
     """`headrace audit verify`: whether anybody changed the record."""
-    from headrace.operations.audit import verified
+    from headrace.services.audit import verify_trail
 
-    return verified(session, asked.head)
+    return verify_trail(session, asked.head)
 
 
 class PausedAsked(RequestParameters, frozen=True, kw_only=True):
@@ -309,7 +307,7 @@ class PausedAsked(RequestParameters, frozen=True, kw_only=True):
 
 def paused(session: ProjectSession, asked: PausedAsked) -> PauseResponse:
     """`headrace pause` without a selection: what is paused now."""
-    from headrace.operations.pause import paused as operation
+    from headrace.services.pause import paused as operation
 
     del asked
     return operation(session)

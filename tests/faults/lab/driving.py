@@ -17,13 +17,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from headrace.operations import audit
-from headrace.operations.db.check import check
-from headrace.operations.incidents import incidents
-from headrace.operations.progress import Silent
-from headrace.operations.session import ProjectSession
-from headrace.operations.status import status
-from headrace.operations.tick import tick
+from headrace.services import audit
+from headrace.services.database_check import check
+from headrace.services.incidents import incidents
+from headrace.services.run_results import tick
+from headrace.services.session import ProjectSession, Silent
+from headrace.services.status import status
 from lab.declarations import SERVER, TOKEN
 
 COMMAND_SECONDS_MAX = 600
@@ -122,7 +121,7 @@ class Driver:
         """AssertionError where state, catalog, files, event log or audit trail don't agree."""
         session = self.at(now)
         try:
-            checked, verified = check(session, deep=True), audit.verified(session, None)
+            checked, verified = check(session, deep=True), audit.verify_trail(session, None)
         finally:
             session.close()
         assert checked.ok, f"db check: {[finding.message for finding in checked.findings]}"

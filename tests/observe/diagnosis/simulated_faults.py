@@ -12,8 +12,8 @@ from random import Random
 
 from simulated_worlds import DAYS, HOUR_US, StateFacts, facts, key, midnight
 
-from headrace.observe.diagnosis.causes import HEADRACE, Cause, CauseKind
-from headrace.observe.diagnosis.evidence import Evidence, Family
+from headrace.incidents.diagnosis.evidence import Evidence, Family
+from headrace.model.causes import HEADRACE, Cause, CauseKind
 
 MINUTE_US = 60_000_000
 K, F = CauseKind, Family

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from random import Random
 
+from headrace.incidents.diagnosis.graph import CauseGraph, CauseNode
 from headrace.model import Grain, InputMode, InputSpec, PartitionSpec, Place
-from headrace.observe.diagnosis.graph import CauseGraph, CauseNode
-from headrace.plan.bodies import ColumnLineage
+from headrace.plan.schemas import ColumnLineage
 from headrace.sql.values import Edge, Transformation
 
 DAY = PartitionSpec(grain=Grain.DAY)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from headrace.incidents.diagnosis.attribution import diagnose
+from headrace.incidents.diagnosis.evidence import Evidence, Family
+from headrace.incidents.diagnosis.graph import CauseGraph, CauseNode
+from headrace.incidents.evidence.records import evidence_label
 from headrace.model import Grain, InputMode, InputSpec, PartitionSpec, Place
-from headrace.model.clauses import BESIDES
-from headrace.observe.diagnosis.attribution import diagnose
-from headrace.observe.diagnosis.causes import HEADRACE, Cause, CauseKind
-from headrace.observe.diagnosis.evidence import Evidence, Family
-from headrace.observe.diagnosis.graph import CauseGraph, CauseNode
-from headrace.observe.incidents.evidence_text import what
-from headrace.plan.bodies import ColumnLineage
+from headrace.model.causes import HEADRACE, Cause, CauseKind
+from headrace.model.errors import BESIDES
+from headrace.plan.schemas import ColumnLineage
 from headrace.sql.values import Edge, Transformation
 
 DAY = PartitionSpec(grain=Grain.DAY)
@@ -519,8 +519,8 @@ def test_a_proposal_is_given_whole_and_a_long_observation_is_marked_as_cut() -> 
 
 def test_what_an_observation_is_called() -> None:
     """Would catch: "arrival" for a delivery that isn't there."""
-    assert what(seen("flights@2013-02-11", Family.ARRIVAL)) == "no delivery"
-    assert what(seen("flights@2013-02-11", Family.ARRIVAL, "late_source")) == "late source"
+    assert evidence_label(seen("flights@2013-02-11", Family.ARRIVAL)) == "no delivery"
+    assert evidence_label(seen("flights@2013-02-11", Family.ARRIVAL, "late_source")) == "late source"
 
 
 @pytest.mark.parametrize(("begins", "kinds"), [(11.9, {"runtime_down"}), (12.01, {"runtime_down", "slow_run"})])

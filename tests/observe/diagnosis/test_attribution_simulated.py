@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 from simulated_faults import PLAYS, Case, case, found, right, story_of_nothing
 
-from headrace.observe.diagnosis.attribution import diagnose
-from headrace.observe.diagnosis.causes import CauseKind
-from headrace.observe.diagnosis.seen_below import SeenBelow
+from headrace.incidents.diagnosis.attribution import SeenBelow, diagnose
+from headrace.model.causes import CauseKind
 
 FIRST_SEED = 9_000
 FEW, MANY = 4, 100

@@ -5,11 +5,11 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from headrace.incidents.diagnosis.attribution import diagnose
+from headrace.incidents.diagnosis.evidence import Evidence, Family
+from headrace.incidents.diagnosis.graph import CauseGraph, CauseNode
+from headrace.incidents.diagnosis.wording import without_quotes
 from headrace.model import Grain, PartitionSpec
-from headrace.observe.diagnosis.attribution import diagnose
-from headrace.observe.diagnosis.evidence import Evidence, Family
-from headrace.observe.diagnosis.graph import CauseGraph, CauseNode
-from headrace.observe.diagnosis.wording import without_quotes
 
 
 @pytest.mark.parametrize(

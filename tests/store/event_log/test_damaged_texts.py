@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from headrace.lake import catalog
-from headrace.run.event_log import compared
-from headrace.run.folders import Folders
+from headrace.runtime.event_log import compared
+from headrace.runtime.folders import Folders
 from headrace.store import Store
 from headrace.store.transaction import Dialect
 

@@ -20,14 +20,14 @@ from postgres_cluster import Cluster, Database, private_cluster
 
 from headrace.lake import catalog
 from headrace.model import Settings, StoreError
-from headrace.run.event_log import compared
-from headrace.run.folders import Folders
+from headrace.runtime.event_log import compared
+from headrace.runtime.folders import Folders
 from headrace.store import Store
 from headrace.store.engines.sqlite import SqliteEngine
 from headrace.store.event_log import comparing, replaying
-from headrace.store.event_log.guards import LEFT_OUT, OWN, UNRECORDED
+from headrace.store.event_log.recording import LEFT_OUT, OWN, UNRECORDED
 from headrace.store.portable import columns_by_table
-from headrace.store.queries import checking
+from headrace.store.queries import audit_trail
 from headrace.store.transaction import Dialect
 
 SEED = 20261121
@@ -245,7 +245,7 @@ def _found(root: Path, place: Folders) -> bool:
 def _found_in(root: Path, settings: Settings, place: Folders) -> bool:
     try:
         with Store.open(root, settings) as store, store.read() as tx:
-            if list(checking.damage(tx)):
+            if list(audit_trail.database_damage(tx)):
                 return True
             with compared(tx, place) as result:
                 return not result.sound

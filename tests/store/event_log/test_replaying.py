@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from headrace.lake import catalog
-from headrace.run.event_log import compared
-from headrace.run.folders import Folders
+from headrace.runtime.event_log import compared
+from headrace.runtime.folders import Folders
 from headrace.store import Store
-from headrace.store.event_log.statements import refuse_reading, statement
-from headrace.store.queries import lake_files, notifications
-from headrace.store.queries.lake_files import BEGINNING, FileLook
+from headrace.store.event_log.recording import refuse_reading, statement
+from headrace.store.queries import lake_maintenance, notifications
+from headrace.store.queries.lake_maintenance import BEGINNING, FileLook
 from headrace.store.queries.notifications import Queued
 
 
@@ -55,10 +55,10 @@ def test_looks_at_files_are_replayed_beside_a_catalog_that_ducklake_has_changed(
     """Catches: a merge between two records changes what the second one comes to."""
     with store.write(None) as tx:
         catalog.create(tx, "lake/")
-        lake_files.note(tx, [FileLook(number, "f", 1, None, None) for number in (1, 2, 3)])
+        lake_maintenance.record_file_checks(tx, [FileLook(number, "f", 1, None, None) for number in (1, 2, 3)])
     with store.write(None) as tx:
         tx.unrecorded("insert into ducklake_data_file (data_file_id) values (2)")
-        lake_files.go_on_after(tx, BEGINNING, 2)
+        lake_maintenance.move_rotation(tx, BEGINNING, 2)
         tx.unrecorded("delete from ducklake_data_file")
     with store.read() as tx:
         assert tx.execute("select file_id from lake_file_look").fetchall() == [(2,)]

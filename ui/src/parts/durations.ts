@@ -1,4 +1,4 @@
-// How a length of time is written; src/headrace/model/durations.py writes the same, and tests/durations.json is the table of both.
+// How a length of time is written; src/headrace/model/times.py writes the same, and tests/durations.json is the table of both.
 const SECOND = 1e6;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;

@@ -1,1 +1,1 @@
-"""One file a command: its arguments, the operation it calls, and how the document looks to people."""
+"""Commands, one file per subject. A command is a function; its parameters are its options."""

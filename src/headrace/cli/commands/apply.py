@@ -1,25 +1,29 @@
-"""`headrace apply`."""
+"""`headrace apply` and `headrace versions`: put a plan into force, and list what was applied."""
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import msgspec
 
-from headrace.cli import asking, backfilling, planning
-from headrace.cli.agreeing import agreed
-from headrace.cli.invocation import Invocation
-from headrace.cli.page import CommandOutput
-from headrace.cli.parsing import Argument, Option
-from headrace.cli.text import plural
+from headrace.cli import agreement
+from headrace.cli.agreement import ask_agreement
+from headrace.cli.commands import backfills, plans
+from headrace.cli.invocation import Argument, Invocation, Option
+from headrace.cli.output import CommandOutput
+from headrace.cli.terminal import ColumnLayout, Row, StyledCell, plural
 from headrace.model.errors import Refused, UsageError
-from headrace.operations.responses import ApplyResponse, PlanResponse
+from headrace.model.partitions import command_line
+from headrace.services.responses import ApplyResponse, PlanResponse, VersionRow
 
-REFUSED = ("declined", "refused")
-BACKFILLED = {"nothing_due": 0, "succeeded": 0, "declined": 3, "awaiting_approval": 3}
+# `headrace apply [PLAN_ID]`
+
+REFUSED_STATES = ("declined", "refused")
+BACKFILL_EXIT_CODES = {"nothing_due": 0, "succeeded": 0, "declined": 3, "awaiting_approval": 3}
 
 
-def command(
+def apply_command(
     invocation: Invocation,
     plan_id: Annotated[str | None, Argument("[PLAN_ID]", help="apply only this plan, as `headrace plan` names it")] = None,
     yes: Annotated[bool, Option("--yes", help="don't ask")] = False,
@@ -36,63 +40,63 @@ def command(
     What was computed by other code stays as it is for readers until somebody asks for more: with --backfill at once, else later.
     Exits 3 where nobody agreed, or something else would be applied by now than the plan that was agreed to.
     """
-    from headrace.operations.apply import apply
+    from headrace.services.apply import apply
 
     if backfill and not (reason or "").strip():
         raise UsageError("--backfill needs --reason", hint="say why published data is computed again: --reason TEXT")
     if keep and not (reason or "").strip():
         raise UsageError("--keep needs --reason", hint="say why the new code leaves published data as it is: --reason TEXT")
     response = apply(
-        invocation.session, confirm=lambda plan: _confirm(invocation, plan, yes=yes),
+        invocation.session, confirm=lambda plan: _confirm_apply(invocation, plan, yes=yes),
         progress=invocation.progress(), plan_id=plan_id, keep=keep or (), reason=reason or "",
     )  # fmt: skip
-    if backfill and response.state not in REFUSED:
-        return _made_again(invocation, response, reason or "")
-    invocation.show(response, _render)
-    if response.backfills and not yes and not invocation.options.json and asking.somebody_there():
-        text = asking.text("To make that again now, say why (nothing: not now): ")
+    if backfill and response.state not in REFUSED_STATES:
+        return _backfill_stale(invocation, response, reason or "")
+    invocation.show(response, _render_apply)
+    if response.backfills and not yes and not invocation.options.json and agreement.can_ask():
+        text = agreement.ask_text("To make that again now, say why (nothing: not now): ")
         if text:
-            return _made_again(invocation, response, text)
-    return 3 if response.state in REFUSED else 0
+            return _backfill_stale(invocation, response, text)
+    return 3 if response.state in REFUSED_STATES else 0
 
 
-def _made_again(invocation: Invocation, response: ApplyResponse, reason: str) -> int:
+def _backfill_stale(invocation: Invocation, response: ApplyResponse, reason: str) -> int:
     """Do the backfills that it asks for, and show what came of them."""
-    from headrace.operations.apply import make_again
+    from headrace.services.apply import make_again
 
     if not invocation.options.json:
-        invocation.show(response, _applied)
+        invocation.show(response, _render_applied)
     done = make_again(invocation.session, response.backfills, reason=reason, progress=invocation.progress())
     if invocation.options.json:
-        invocation.show(msgspec.structs.replace(response, backfill=done[-1] if done else None), _render)
+        invocation.show(msgspec.structs.replace(response, backfill=done[-1] if done else None), _render_apply)
     for backfill_response in done:
         if not invocation.options.json:
-            invocation.show(backfill_response, backfilling.render)
-    return max((BACKFILLED.get(response.state, 1) for response in done), default=0)
+            invocation.show(backfill_response, backfills.render_backfill)
+    return max((BACKFILL_EXIT_CODES.get(response.state, 1) for response in done), default=0)
 
 
-def _confirm(invocation: Invocation, plan: PlanResponse, *, yes: bool) -> bool:
+def _confirm_apply(invocation: Invocation, plan: PlanResponse, *, yes: bool) -> bool:
     text = f"this changes {plural(len(plan.changes), 'node')} and nobody is there to ask"
     refused = Refused(text, hint=f"headrace apply {plan.plan_id} --yes")
-    return agreed(invocation, lambda page: _show(plan, page), "Apply this?", yes=yes, refused=refused)
+    return ask_agreement(invocation, lambda page: _render_agreed_plan(plan, page), "Apply this?", yes=yes, refused=refused)
 
 
-def _show(plan: PlanResponse, page: CommandOutput) -> None:
-    planning.show(plan, page)
-    page.say(planning.identity(plan), "dim", indent=2)
+def _render_agreed_plan(plan: PlanResponse, page: CommandOutput) -> None:
+    plans.render_plan(plan, page)
+    page.say(plans.plan_id_text(plan), "dim", indent=2)
 
 
-def _render(response: ApplyResponse, page: CommandOutput) -> None:
+def _render_apply(response: ApplyResponse, page: CommandOutput) -> None:
     if response.refused is not None:
-        planning.refused(response.refused, f"plan {response.plan_id} wasn't applied", "headrace plan", page)
+        plans.render_refusal(response.refused, f"plan {response.plan_id} wasn't applied", "headrace plan", page)
         return
-    _applied(response, page)
-    planning.asked_for(response.backfills, {row.node for row in response.stale}, page)
+    _render_applied(response, page)
+    plans.render_needed_backfills(response.backfills, {row.node for row in response.stale}, page)
     page.clock_note()
     page.next("headrace tick" if response.state == "applied" else "headrace status" if response.version else "headrace apply")
 
 
-def _applied(response: ApplyResponse, page: CommandOutput) -> None:
+def _render_applied(response: ApplyResponse, page: CommandOutput) -> None:
     said = {
         "applied": (
             f"✓ applied as version {response.version}: {plural(len(response.plan.changes), 'change')} ({response.plan_id})",
@@ -104,3 +108,60 @@ def _applied(response: ApplyResponse, page: CommandOutput) -> None:
     page.say(*said.get(response.state, (response.state, "")))
     for row in response.promoted:
         page.say(f"{row.node}: {plural(row.partitions, 'partition')} published as {row.environment} built them, nothing computed", indent=2)
+
+
+# `headrace versions [N [--file PATH]]`
+
+VERSIONS_SHOWN_MAX = 40
+VERSION_COLUMNS = [
+    ColumnLayout("version", right=True),
+    ColumnLayout("plan", least=18),
+    ColumnLayout("files", right=True, drops=1),
+    ColumnLayout("applied", gives=1, least=12),
+    ColumnLayout("by", gives=1, least=8),
+]
+FILE_COLUMNS = [ColumnLayout("file", gives=1, least=20), ColumnLayout("sha256", least=16)]
+
+
+def versions_command(
+    invocation: Invocation,
+    number: Annotated[str | None, Argument("[N]", help="a version's number: its files with their hashes")] = None,
+    file: Annotated[str | None, Option("--file", metavar="PATH", help="print the stored bytes of one file of version N")] = None,
+) -> int:
+    """What was applied: each version with the plan that it was applied by, who did it, and its files as they are stored."""
+    from headrace.services.ls import file_of, versions
+
+    if file is not None:
+        if number is None:
+            raise UsageError("--file needs a version", hint="headrace versions N --file PATH")
+        sys.stdout.buffer.write(file_of(invocation.session, number, file))
+        return 0
+    rows = versions(invocation.session, number)
+    invocation.show(rows, _render_version if number is not None else _render_versions)
+    return 0
+
+
+def _render_versions(rows: list[VersionRow], page: CommandOutput) -> None:
+    page.head("versions")
+    if not rows:
+        page.say("nothing is applied yet")
+        page.next("headrace plan")
+        return
+    page.say()
+    page.table(VERSION_COLUMNS, [_version_row(row, page) for row in rows[:VERSIONS_SHOWN_MAX]])
+    if len(rows) > VERSIONS_SHOWN_MAX:
+        page.say(f"and {plural(len(rows) - VERSIONS_SHOWN_MAX, 'older version')}", indent=2)
+    page.next(f"headrace versions {rows[0].version}")
+
+
+def _version_row(row: VersionRow, page: CommandOutput) -> Row:
+    return [StyledCell(str(row.version), "bold"), row.plan_id or "", f"{len(row.files):,}", page.reader.moment(row.at), row.by]
+
+
+def _render_version(rows: list[VersionRow], page: CommandOutput) -> None:
+    (row,) = rows
+    page.head(f"version {row.version}", *([f"plan {row.plan_id}"] if row.plan_id else []))
+    page.say(f"applied {page.reader.moment(row.at)} by {row.by}")
+    page.say()
+    page.table(FILE_COLUMNS, [[StyledCell(file.path, "bold"), file.sha256] for file in row.files])
+    page.next(*(command_line("versions", str(row.version), "--file", file.path) for file in row.files[:1]))

@@ -1,4 +1,4 @@
-"""`headrace audit show|verify|checkpoint`."""
+"""`headrace audit`: the audit trail, its verification, and checkpoints of its head."""
 
 from __future__ import annotations
 
@@ -6,19 +6,17 @@ import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
-from headrace.cli.invocation import Invocation
-from headrace.cli.page import CommandOutput
-from headrace.cli.parsing import Argument, Option
-from headrace.cli.tables import ColumnLayout, StyledCell
-from headrace.cli.text import plural
-from headrace.model.commands import command_line
+from headrace.cli.invocation import Argument, Invocation, Option
+from headrace.cli.output import CommandOutput
+from headrace.cli.terminal import ColumnLayout, StyledCell, plural
 from headrace.model.errors import UsageError
-from headrace.operations.audit import AuditQuery, AuditRow, CheckpointResponse, VerifyResponse
+from headrace.model.partitions import command_line
+from headrace.services.audit import AuditQuery, AuditRow, CheckpointResponse, VerifyResponse
 
-SHOWN_MAX = 20
-SHORT = 120
+MISSING_SHOWN_MAX = 20
+CHANGE_CHARACTERS_MAX = 120
 """Characters of what changed that a line of the list shows."""
-COLUMNS = [
+ENTRY_COLUMNS = [
     ColumnLayout("entry", right=True),
     ColumnLayout("at"),
     ColumnLayout("who", gives=3, least=8),
@@ -28,7 +26,7 @@ COLUMNS = [
 ]
 
 
-def command(
+def audit_command(
     invocation: Invocation,
     action: Annotated[str, Argument("show|verify|checkpoint", "the entries, whether they are as written, or the head to keep")],
     entry: Annotated[str | None, Argument("[ENTRY]", help="of show: one entry, with all that it says")] = None,
@@ -48,17 +46,19 @@ def command(
     `verify` computes the whole chain anew, compares it with the event log and the state, and exits 1 where an entry was altered,
     removed, inserted or moved, or is missing. `checkpoint` writes the trail's head to a file, to be kept elsewhere.
     """
-    from headrace.operations import audit
+    from headrace.services import audit
 
     if action == "verify":
-        response = audit.verified(invocation.session, head, None if path is None else audit.read_checkpoint(path))
-        invocation.show(response, _verified, clock=False)
+        response = audit.verify_trail(invocation.session, head, None if path is None else audit.read_checkpoint(path))
+        invocation.show(response, _render_verification, clock=False)
         return int(not response.ok)
     if action == "checkpoint":
         if out is None:
             raise UsageError("headrace audit checkpoint needs a file", hint="headrace audit checkpoint --out FILE")
         invocation.show(
-            audit.checkpoint(invocation.session, out.absolute()), lambda response, page: _kept(response, out, page), clock=False
+            audit.checkpoint(invocation.session, out.absolute()),
+            lambda response, page: _render_checkpoint(response, out, page),
+            clock=False,
         )
         return 0
     if action != "show":
@@ -66,32 +66,32 @@ def command(
     if entry is not None:
         if not entry.isdecimal():
             raise UsageError(f"{entry[:40]!r} is no entry's number", hint=command_line("audit", "show", "--object", entry[:40]))
-        invocation.show(audit.entry(invocation.session, int(entry)), _one)
+        invocation.show(audit.entry(invocation.session, int(entry)), _render_entry)
         return 0
-    invocation.show(audit.show(invocation.session, AuditQuery(of, actor, did, since, limit)), _all)
+    invocation.show(audit.show(invocation.session, AuditQuery(of, actor, did, since, limit)), _render_entries)
     return 0
 
 
-def _all(rows: list[AuditRow], page: CommandOutput) -> None:
+def _render_entries(rows: list[AuditRow], page: CommandOutput) -> None:
     page.head("audit trail")
     page.say()
-    page.table(COLUMNS, [_row(row, page) for row in rows])
+    page.table(ENTRY_COLUMNS, [_entry_row(row, page) for row in rows])
     if not rows:
         page.say("there is no entry like that")
     page.next(f"headrace audit show {rows[0].seq}" if rows else "headrace audit verify")
 
 
-def _row(row: AuditRow, page: CommandOutput) -> list[str | StyledCell]:
-    text = row.reason or _short(row.after)
+def _entry_row(row: AuditRow, page: CommandOutput) -> list[str | StyledCell]:
+    text = row.reason or _change_text(row.after)
     return [StyledCell(str(row.seq), "bold"), page.reader.moment(row.at), row.actor, row.action, row.object, text]
 
 
-def _short(value: Any) -> str:
+def _change_text(value: Any) -> str:
     text = "" if value is None else ", ".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
-    return text if len(text) <= SHORT else f"{text[: SHORT - 1]}…"
+    return text if len(text) <= CHANGE_CHARACTERS_MAX else f"{text[: CHANGE_CHARACTERS_MAX - 1]}…"
 
 
-def _one(rows: list[AuditRow], page: CommandOutput) -> None:
+def _render_entry(rows: list[AuditRow], page: CommandOutput) -> None:
     (row,) = rows
     page.head(f"entry {row.seq}", row.action)
     page.facts(page.reader.moment(row.at), f"by {row.actor} ({row.actor_type})", row.outcome)
@@ -111,13 +111,13 @@ def _one(rows: list[AuditRow], page: CommandOutput) -> None:
     page.next("headrace audit verify")
 
 
-def _kept(response: CheckpointResponse, out: Path, page: CommandOutput) -> None:
+def _render_checkpoint(response: CheckpointResponse, out: Path, page: CommandOutput) -> None:
     page.say(f"✓ {out}: entry {response.seq} and its hash", "good")
     page.say("keep it where whoever may write the database can't write")
     page.next(f"headrace audit verify --checkpoint {shlex.quote(str(out))}")
 
 
-def _verified(response: VerifyResponse, page: CommandOutput) -> None:
+def _render_verification(response: VerifyResponse, page: CommandOutput) -> None:
     counted = plural(response.entries, "entry", "entries")
     if response.ok:
         page.say(f"✓ {counted} as written: none was altered, removed, inserted or moved", "good")
@@ -128,10 +128,10 @@ def _verified(response: VerifyResponse, page: CommandOutput) -> None:
         page.say(f"{counted} before it fit", indent=2)
     else:
         page.say(f"✗ {response.reason}", "bad")
-    for missing in response.missing[:SHOWN_MAX]:
+    for missing in response.missing[:MISSING_SHOWN_MAX]:
         page.say(f"missing: {missing}", indent=2)
-    if len(response.missing) > SHOWN_MAX:
-        page.say(f"and {len(response.missing) - SHOWN_MAX:,} more", indent=2)
+    if len(response.missing) > MISSING_SHOWN_MAX:
+        page.say(f"and {len(response.missing) - MISSING_SHOWN_MAX:,} more", indent=2)
     for note in response.notes:
         page.say(f"not known: {note}", "dim")
     page.say(f"head {response.head}", "dim")

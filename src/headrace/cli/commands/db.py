@@ -1,28 +1,26 @@
-"""`headrace db upgrade|check|backup DIR|restore DIR|gc`."""
+"""`headrace db`: upgrade, check, back up, restore and clean up the state."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
 
-from headrace.cli import asking
-from headrace.cli.invocation import Invocation
-from headrace.cli.page import CommandOutput
-from headrace.cli.parsing import Argument, Option
-from headrace.cli.tables import ColumnLayout, StyledCell
-from headrace.cli.text import plural
-from headrace.model.commands import command_line
+from headrace.cli import agreement
+from headrace.cli.invocation import Argument, Invocation, Option
+from headrace.cli.output import CommandOutput
+from headrace.cli.terminal import ColumnLayout, StyledCell, plural
 from headrace.model.errors import UsageError
-from headrace.operations.db.responses import BackupResponse, CheckResponse, Finding, GcResponse, UpgradeResponse
-from headrace.store.event_log.guards import UNRECORDED
+from headrace.model.partitions import command_line
+from headrace.services.database import BackupResponse, CheckResponse, Finding, GcResponse, UpgradeResponse
+from headrace.store.event_log.recording import UNRECORDED
 
-REFUSED = 3
+REFUSED_EXIT_CODE = 3
 ALWAYS_UNCHECKED = (*UNRECORDED, "files")
 """What is never compared, or with --deep alone: documented, and nothing that somebody has to know each time."""
-WHAT = ("upgrade", "check", "backup", "restore", "gc")
+ACTIONS = ("upgrade", "check", "backup", "restore", "gc")
 
 
-def command(
+def db_command(
     invocation: Invocation,
     what: Annotated[str, Argument("upgrade|check|backup|restore|gc", help="what is done with the state")],
     folder: Annotated[str | None, Argument("[DIR]", "of the backup")] = None,
@@ -38,8 +36,8 @@ def command(
 
     `check` exits 1 when it finds something that is wrong.
     """
-    if what not in WHAT:
-        raise UsageError(f"`headrace db` has no {what[:40]!r}", hint=f"one of {', '.join(WHAT)}")
+    if what not in ACTIONS:
+        raise UsageError(f"`headrace db` has no {what[:40]!r}", hint=f"one of {', '.join(ACTIONS)}")
     if what != "restore" and (folder is not None) != (what == "backup"):
         needs = "takes no" if folder else "needs a"
         raise UsageError(f"headrace db {what} {needs} folder", hint=f"headrace db {what}{'' if folder else ' DIR'}")
@@ -48,71 +46,70 @@ def command(
     if repair:
         raise UsageError(f"headrace db {what} takes no --repair", hint="headrace db check --repair")
     if what == "upgrade":
-        from headrace.operations.db.upgrade import upgrade
+        from headrace.services.database import upgrade
 
-        invocation.show(upgrade(invocation.session), _upgraded)
+        invocation.show(upgrade(invocation.session), _render_upgrade)
     elif what == "gc":
-        from headrace.operations.gc import gc
+        from headrace.services.database import gc
 
-        invocation.show(gc(invocation.session, dry_run=dry_run, progress=invocation.progress()), _freed)
+        invocation.show(gc(invocation.session, dry_run=dry_run, progress=invocation.progress()), _render_gc)
     else:
-        return _move(invocation, what, folder, force=force, new_state=new_state, yes=yes)
+        return _backup_or_restore(invocation, what, folder, force=force, new_state=new_state, yes=yes)
     return 0
 
 
 def _check(invocation: Invocation, *, deep: bool, repair: bool, reason: str) -> int:
-    from headrace.operations.db.check import check
+    from headrace.services.database_check import check
 
     session = invocation.session
     repaired = 0
     if repair:
-        from headrace.operations.db.repair import repair as repair_state
+        from headrace.services.database_differences import repair as repair_state
 
         repaired = repair_state(session, reason)
         session = session.again(session.actor)
     response = check(session, deep=deep, repaired=repaired)
-    invocation.show(response, _checked)
+    invocation.show(response, _render_check)
     return int(not response.ok)
 
 
-def _move(invocation: Invocation, what: str, folder: str | None, *, force: bool, new_state: bool, yes: bool) -> int:
+def _backup_or_restore(invocation: Invocation, what: str, folder: str | None, *, force: bool, new_state: bool, yes: bool) -> int:
     if what == "backup":
-        from headrace.operations.backup import backup
+        from headrace.services.database import backup
 
-        invocation.show(backup(invocation.session, Path(folder or "")), _backed_up)
+        invocation.show(backup(invocation.session, Path(folder or "")), _render_backup)
         return 0
     if folder is None and not new_state:
-        return _offer(invocation, force=force, yes=yes)
+        return _restore_newest(invocation, force=force, yes=yes)
     if folder is None:
-        from headrace.operations.new_state import new_state as begin
+        from headrace.services.restore import new_state as begin
 
-        invocation.show(begin(invocation.session, force=force), _begun, clock=False)
+        invocation.show(begin(invocation.session, force=force), _render_new_state, clock=False)
         return 0
-    from headrace.operations.restore import restore
+    from headrace.services.restore import restore
 
-    invocation.show(restore(invocation.session, Path(folder).absolute(), force=force, new_state=new_state), _restored, clock=False)
+    invocation.show(restore(invocation.session, Path(folder).absolute(), force=force, new_state=new_state), _render_restore, clock=False)
     return 0
 
 
-def _offer(invocation: Invocation, *, force: bool, yes: bool) -> int:
+def _restore_newest(invocation: Invocation, *, force: bool, yes: bool) -> int:
     """The newest backup that fits; restored where somebody says so. Exit 3 where nobody does."""
-    from headrace.operations.offering import newest
-    from headrace.operations.restore import restore
+    from headrace.services.restore import newest_backup, restore
 
-    offered = newest(invocation.session)
+    offered = newest_backup(invocation.session)
     if not yes:
         if not invocation.options.json:
-            _offered(offered, CommandOutput(invocation.screen, None, invocation.suffix))
-        if invocation.options.json or not asking.somebody_there() or not asking.yes("Restore it?"):
+            _render_offer(offered, CommandOutput(invocation.screen, None, invocation.suffix))
+        if invocation.options.json or not agreement.can_ask() or not agreement.ask_yes_no("Restore it?"):
             if invocation.options.json:
                 invocation.json(offered)
-            return REFUSED
+            return REFUSED_EXIT_CODE
     response = restore(invocation.session, Path(offered.folder), force=force)
-    invocation.show(response, _restored, clock=False)
+    invocation.show(response, _render_restore, clock=False)
     return 0
 
 
-def _upgraded(response: UpgradeResponse, page: CommandOutput) -> None:
+def _render_upgrade(response: UpgradeResponse, page: CommandOutput) -> None:
     if response.before == response.after:
         page.say(f"✓ the state is up to date (version {response.after})", "good")
         return
@@ -121,11 +118,11 @@ def _upgraded(response: UpgradeResponse, page: CommandOutput) -> None:
         page.say(f"as it was: {response.backup}")
 
 
-def _checked(response: CheckResponse, page: CommandOutput) -> None:
+def _render_check(response: CheckResponse, page: CommandOutput) -> None:
     if response.repaired:
         page.say(f"{plural(response.repaired, 'difference')} repaired from the event log")
     for finding in response.findings:
-        _finding(finding, page)
+        _render_finding(finding, page)
     rows = sum(response.checked.values())
     looked = (
         f"{plural(response.files, 'file')}, {response.size_bytes:,} bytes, {plural(response.audit_entries, 'audit entry', 'audit entries')}"
@@ -139,14 +136,14 @@ def _checked(response: CheckResponse, page: CommandOutput) -> None:
         page.next(response.repair)
 
 
-def _finding(finding: Finding, page: CommandOutput) -> None:
+def _render_finding(finding: Finding, page: CommandOutput) -> None:
     page.say(
         f"{'✗' if finding.severity == 'error' else '·'} {finding.about}: {finding.message}", "bad" if finding.severity == "error" else ""
     )
     page.say(f"to do: {finding.todo}", indent=2)
 
 
-def _backed_up(response: BackupResponse, page: CommandOutput) -> None:
+def _render_backup(response: BackupResponse, page: CommandOutput) -> None:
     page.say(f"✓ {response.folder}: snapshot {response.snapshot}, {plural(response.files, 'file')}, {response.size_bytes:,} bytes", "good")
     if response.missing_files:
         files = plural(response.missing_files, "file")
@@ -154,16 +151,16 @@ def _backed_up(response: BackupResponse, page: CommandOutput) -> None:
     page.next(command_line("db", "restore", response.folder))
 
 
-def _offered(response: BackupResponse, page: CommandOutput) -> None:
+def _render_offer(response: BackupResponse, page: CommandOutput) -> None:
     made = "" if response.made_at is None else response.made_at.strftime(" was made at %Y-%m-%d %H:%M:%S UTC")
     page.say(f"the newest backup that fits the lake{made}: snapshot {response.snapshot}")
-    _lost(response, page)
+    _render_lost(response, page)
     page.next(command_line("db", "restore", response.folder))
 
 
-def _restored(response: BackupResponse, page: CommandOutput) -> None:
+def _render_restore(response: BackupResponse, page: CommandOutput) -> None:
     page.say(f"✓ restored snapshot {response.snapshot}: {plural(response.files, 'file')}, {response.size_bytes:,} bytes", "good")
-    _lost(response, page)
+    _render_lost(response, page)
     if response.aside:
         page.say(f"what was there is {response.aside} now")
     if response.lake_aside:
@@ -171,7 +168,7 @@ def _restored(response: BackupResponse, page: CommandOutput) -> None:
     page.next("headrace db check")
 
 
-def _lost(response: BackupResponse, page: CommandOutput) -> None:
+def _render_lost(response: BackupResponse, page: CommandOutput) -> None:
     if response.lost_since is None:
         return
     since = response.lost_since.strftime("%Y-%m-%d %H:%M:%S UTC")
@@ -181,7 +178,7 @@ def _lost(response: BackupResponse, page: CommandOutput) -> None:
         page.say(f"{files} of the lake aren't in it; deliveries that are still there are ingested again by the next tick")
 
 
-def _begun(response: BackupResponse, page: CommandOutput) -> None:
+def _render_new_state(response: BackupResponse, page: CommandOutput) -> None:
     page.say("✓ a new state, beside a lake without files", "good")
     if response.aside:
         page.say(f"the state that was there is {response.aside} now")
@@ -190,11 +187,11 @@ def _begun(response: BackupResponse, page: CommandOutput) -> None:
     page.next("headrace tick")
 
 
-COLUMNS = [ColumnLayout("what", least=10), ColumnLayout("files", right=True), ColumnLayout("bytes", right=True)]
+FREED_COLUMNS = [ColumnLayout("what", least=10), ColumnLayout("files", right=True), ColumnLayout("bytes", right=True)]
 
 
-def _freed(response: GcResponse, page: CommandOutput) -> None:
-    page.table(COLUMNS, [[item.kind, StyledCell(f"{item.files:,}"), StyledCell(f"{item.size_bytes:,}")] for item in response.freed])
+def _render_gc(response: GcResponse, page: CommandOutput) -> None:
+    page.table(FREED_COLUMNS, [[item.kind, StyledCell(f"{item.files:,}"), StyledCell(f"{item.size_bytes:,}")] for item in response.freed])
     would = "would be freed" if response.dry_run else "freed"
     total = sum(item.size_bytes for item in response.freed)
     page.say(f"{plural(response.snapshots, 'snapshot')}, {plural(response.lake_files, 'file')} of the lake, {total:,} bytes else {would}")

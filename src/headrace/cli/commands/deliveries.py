@@ -1,34 +1,37 @@
-"""`headrace deliveries SOURCE`."""
+"""`headrace deliveries` and `receive`: what arrived at a source; hand in a delivery."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
-from headrace.cli import states
-from headrace.cli.invocation import Invocation
-from headrace.cli.learnt import lesson
-from headrace.cli.page import CommandOutput
-from headrace.cli.parsing import Argument, Option
-from headrace.cli.tables import ColumnLayout, StyledCell
-from headrace.model.commands import command_line, place
-from headrace.operations.deliveries import DeliveryRow, deliveries
+from headrace.cli import output
+from headrace.cli.invocation import Argument, Invocation, Option
+from headrace.cli.output import CommandOutput
+from headrace.cli.run_results import render_learnt_source, render_run
+from headrace.cli.terminal import ColumnLayout, StyledCell
+from headrace.model.errors import UsageError
+from headrace.model.partitions import command_line, partition_argument
+from headrace.services.deliveries import DeliveryRow, deliveries
 
-UNIT = 1024
+# `headrace deliveries SOURCE`
+
+SIZE_UNIT = 1024
 MINUTE_S = 60
 
 
-def command(
+def deliveries_command(
     invocation: Invocation,
     source: Annotated[str, Argument("SOURCE", help="`headrace ls 'source:*'` lists them")],
     limit: Annotated[int, Option("--limit", metavar="N", least=1, help="deliveries listed, newest interval first")] = 30,
 ) -> int:
     """What arrived at a source, when, and what became of it."""
     rows = deliveries(invocation.session, source, limit=limit)
-    invocation.show(rows, lambda rows, page: _render(rows, page, source))
+    invocation.show(rows, lambda rows, page: _render_deliveries(rows, page, source))
     return 0
 
 
-COLUMNS = [
+DELIVERY_COLUMNS = [
     ColumnLayout("interval", gives=1, least=10),
     ColumnLayout("arrived"),
     ColumnLayout("state"),
@@ -39,49 +42,74 @@ COLUMNS = [
 ]
 
 
-def _render(rows: list[DeliveryRow], page: CommandOutput, source: str) -> None:
+def _render_deliveries(rows: list[DeliveryRow], page: CommandOutput, source: str) -> None:
     page.head(source, "deliveries")
     page.say()
     if not rows:
         page.say("nothing was delivered yet")
         page.next("headrace tick")
         return
-    page.table(COLUMNS, [_row(row, page) for row in rows])
+    page.table(DELIVERY_COLUMNS, [_delivery_row(row, page) for row in rows])
     for learnt in [row.learnt for row in rows if row.learnt is not None][:1]:
         page.say()
-        lesson(learnt, page)
+        render_learnt_source(learnt, page)
     waiting = next((row for row in rows if row.state in ("held", "rejected")), None)
-    held = None if waiting is None else command_line("quarantine", place(source, waiting.partition))
+    held = None if waiting is None else command_line("quarantine", partition_argument(source, waiting.partition))
     page.next(held or command_line("read", source))
 
 
-def _row(row: DeliveryRow, page: CommandOutput) -> list[str | StyledCell]:
+def _delivery_row(row: DeliveryRow, page: CommandOutput) -> list[str | StyledCell]:
     return [
-        StyledCell(row.partition, "bold"), _arrived(row, page), states.cell("warned" if row.verdict == "warned" else row.state),
-        "" if row.rows is None else f"{row.rows:,}", "" if row.size_bytes is None else _size(row.size_bytes), _path(row), _why(row),
-    ]  # fmt: skip
+        StyledCell(row.partition, "bold"),
+        _arrived_text(row, page),
+        output.state_cell("warned" if row.verdict == "warned" else row.state),
+        "" if row.rows is None else f"{row.rows:,}",
+        "" if row.size_bytes is None else _size_text(row.size_bytes),
+        _path_text(row),
+        _reason_text(row),
+    ]
 
 
-def _arrived(row: DeliveryRow, page: CommandOutput) -> str:
+def _arrived_text(row: DeliveryRow, page: CommandOutput) -> str:
     """When it arrived; with what it claims where that is more than a minute away."""
     text = page.reader.moment(row.at)
     apart = abs((row.at - row.claimed_at).total_seconds()) >= MINUTE_S
     return f"{text} (claims {page.reader.moment(row.claimed_at)})" if apart else text
 
 
-def _path(row: DeliveryRow) -> str:
+def _path_text(row: DeliveryRow) -> str:
     path = row.received.file if row.received else row.path
     return f"{path} and {row.files - 1} more" if row.files > 1 else path
 
 
-def _why(row: DeliveryRow) -> str:
+def _reason_text(row: DeliveryRow) -> str:
     by_hand = f"by hand, {row.received.actor}: {row.received.reason}" if row.received else ""
     return "; ".join(part for part in (by_hand, row.reason or "") if part)
 
 
-def _size(count: float) -> str:
+def _size_text(count: float) -> str:
     for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < UNIT or unit == "GiB":
+        if count < SIZE_UNIT or unit == "GiB":
             return f"{count:,.0f} {unit}" if unit == "B" else f"{count:,.1f} {unit}"
-        count /= UNIT
+        count /= SIZE_UNIT
     raise AssertionError
+
+
+# `headrace receive SOURCE FILE`
+
+
+def receive_command(
+    invocation: Invocation,
+    source: Annotated[str, Argument("SOURCE", help="`headrace ls 'source:*'` lists them")],
+    file: Annotated[str, Argument("FILE", help="it is copied first, and stays where it is")],
+    key: Annotated[str | None, Option("--for", metavar="K", help="the partition that it is for")] = None,
+    reason: Annotated[str | None, Option("--reason", metavar="TEXT", help="why it comes by hand; it is recorded")] = None,
+) -> int:
+    """Hand a delivery in. It is checked like any other, marked as handed in, and what depends on it is run."""
+    if not (reason or "").strip():
+        raise UsageError("receive needs --reason", hint="say why the file comes by hand: --reason TEXT")
+    from headrace.services.receive import receive
+
+    response = receive(invocation.session, source, Path(file).absolute(), key=key, reason=reason or "", progress=invocation.progress())
+    invocation.show(response, render_run)
+    return 0 if response.state in ("succeeded", "nothing_due") else 1

@@ -1,33 +1,44 @@
-"""`headrace doctor`."""
+"""`headrace doctor`, `connections` and `notify`: check machine, connections and contacts."""
 
 from __future__ import annotations
 
-from headrace.cli.invocation import Invocation
-from headrace.cli.page import CommandOutput
-from headrace.cli.tables import ColumnLayout, StyledCell
-from headrace.cli.text import plural
-from headrace.operations.inspections import ExaminationRow
+from typing import Annotated
 
-MARKS = {"ok": StyledCell("✓", "good"), "warn": StyledCell("!", "warn"), "fail": StyledCell("✗", "bad"), "skipped": StyledCell("·", "dim")}
-COLUMNS = [ColumnLayout("", least=1), ColumnLayout("", gives=2, least=12), ColumnLayout("", gives=1, least=20)]
+from headrace.cli.invocation import Argument, Invocation, Option
+from headrace.cli.output import CommandOutput
+from headrace.cli.terminal import ColumnLayout, StyledCell, plural
+from headrace.model.errors import UsageError
+from headrace.services.responses.inspections import ConnectionRow, ExaminationRow, NotifyRow
+
+# `headrace doctor`
+
+EXAMINATION_MARKS = {
+    "ok": StyledCell("✓", "good"),
+    "warn": StyledCell("!", "warn"),
+    "fail": StyledCell("✗", "bad"),
+    "skipped": StyledCell("·", "dim"),
+}
+EXAMINATION_COLUMNS = [ColumnLayout("", least=1), ColumnLayout("", gives=2, least=12), ColumnLayout("", gives=1, least=20)]
 
 
-def command(invocation: Invocation) -> int:
+def doctor_command(invocation: Invocation) -> int:
     """Look at everything that could go wrong at night: machine, state, project, sources, secrets, exports.
 
     Changes nothing. Exits 1 where something keeps the project from running.
     """
-    from headrace.operations.doctor import doctor
+    from headrace.services.doctor import doctor
 
     rows = doctor(invocation.session)
-    invocation.show(rows, _render, clock=False)
+    invocation.show(rows, _render_examination, clock=False)
     return 1 if any(row.state == "fail" for row in rows) else 0
 
 
-def _render(rows: list[ExaminationRow], page: CommandOutput) -> None:
+def _render_examination(rows: list[ExaminationRow], page: CommandOutput) -> None:
     for area in dict.fromkeys(row.area for row in rows):
         page.say(area, "bold")
-        page.table(COLUMNS, [[MARKS[row.state], row.name, row.detail] for row in rows if row.area == area], header=False)
+        page.table(
+            EXAMINATION_COLUMNS, [[EXAMINATION_MARKS[row.state], row.name, row.detail] for row in rows if row.area == area], header=False
+        )
     todo = [row for row in rows if row.todo and row.state in ("warn", "fail")]
     if todo:
         page.say()
@@ -35,16 +46,158 @@ def _render(rows: list[ExaminationRow], page: CommandOutput) -> None:
     for row in todo:
         page.say(f"{row.name}: {row.todo}", "bad" if row.state == "fail" else "warn", indent=2)
     page.say()
-    counts = {state: sum(row.state == state for row in rows) for state in MARKS}
+    counts = {state: sum(row.state == state for row in rows) for state in EXAMINATION_MARKS}
     said = (
         [f"{counts['ok']} ok"]
         + [plural(counts["warn"], "warning")] * bool(counts["warn"])
         + [f"{counts['fail']} failed"] * bool(counts["fail"])
     )
     page.facts(*said, style="bad" if counts["fail"] else "warn" if counts["warn"] else "good")
-    page.next(_next(rows))
+    page.next(_next_command(rows))
 
 
-def _next(rows: list[ExaminationRow]) -> str:
+def _next_command(rows: list[ExaminationRow]) -> str:
     failed = [row.name for row in rows if row.state == "fail"]
     return "headrace validate" if "declarations" in failed else "headrace doctor" if failed else "headrace status"
+
+
+# `headrace connections [test [NAME]]`
+
+CONNECTION_MARKS = {
+    "ok": StyledCell("✓ answers", "good"),
+    "failed": StyledCell("✗ failed", "bad"),
+    "skipped": StyledCell("· not asked", "dim"),
+}
+CONNECTION_COLUMNS = [ColumnLayout("connection", gives=1, least=12), ColumnLayout("kind"), ColumnLayout("used by", gives=2, least=12)]
+TESTED_CONNECTION_COLUMNS = [
+    ColumnLayout("connection", gives=1, least=12),
+    ColumnLayout("kind", drops=1),
+    ColumnLayout("state"),
+    ColumnLayout("took", right=True, drops=2),
+    ColumnLayout("why", gives=2, least=20),
+]
+
+
+def connections_command(
+    invocation: Invocation,
+    action: Annotated[str | None, Argument("[test]", help="ask each connection, or the one named")] = None,
+    name: Annotated[str | None, Argument("[NAME]", help="only this one")] = None,
+) -> int:
+    """The connections of headrace.toml and who uses them; `test` resolves their secrets and asks them. Nothing is changed.
+
+    Exits 1 where one that was asked doesn't answer.
+    """
+    from headrace.services.connections import connections, test_connections
+
+    if action is None:
+        invocation.show(connections(invocation.session), _render_connections, clock=False)
+        return 0
+    if action != "test":
+        raise UsageError(
+            f"`headrace connections {action}` isn't known", hint="write headrace connections, or headrace connections test NAME"
+        )
+    rows = test_connections(invocation.session, name)
+    invocation.show(rows, _render_connection_tests, clock=False)
+    return int(any(row.state == "failed" for row in rows))
+
+
+def _render_connections(rows: list[ConnectionRow], page: CommandOutput) -> None:
+    if not rows:
+        page.say("headrace.toml declares no connections")
+        page.next("headrace doctor")
+        return
+    page.table(
+        CONNECTION_COLUMNS, [[StyledCell(row.name, "bold"), row.kind or "by its secret", ", ".join(row.used_by) or "–"] for row in rows]
+    )
+    page.next("headrace connections test")
+
+
+def _render_connection_tests(rows: list[ConnectionRow], page: CommandOutput) -> None:
+    if not rows:
+        page.say("headrace.toml declares no connections")
+        page.next("headrace doctor")
+        return
+    page.table(TESTED_CONNECTION_COLUMNS, [_connection_test_row(row) for row in rows])
+    for row in rows:
+        if row.state == "failed" and row.hint:
+            page.say(f"{row.name}: {row.hint}", "warn")
+    failed = sum(row.state == "failed" for row in rows)
+    page.say(f"{plural(failed, 'connection')} failed" if failed else "all that were asked answer", "bad" if failed else "good")
+    page.next("headrace doctor" if failed else "headrace status")
+
+
+def _connection_test_row(row: ConnectionRow) -> list[str | StyledCell]:
+    why = row.error or (row.hint if row.state == "skipped" else "") or ""
+    return [StyledCell(row.name, "bold"), row.kind or "", CONNECTION_MARKS[row.state or "skipped"], f"{row.seconds:.2f} s", why]
+
+
+# `headrace notify [test OWNER|--all]`
+
+MESSAGE_MARKS = {"ok": StyledCell("✓ sent", "good"), "failed": StyledCell("✗ failed", "bad"), "skipped": StyledCell("· nobody", "dim")}
+CONTACT_COLUMNS = [
+    ColumnLayout("owner", gives=1, least=12),
+    ColumnLayout("told"),
+    ColumnLayout("over", gives=1, least=12),
+    ColumnLayout("quiet", drops=2),
+    ColumnLayout("sent", right=True, drops=1),
+    ColumnLayout("", gives=2, least=16),
+]
+TESTED_CONTACT_COLUMNS = [
+    ColumnLayout("owner", gives=1, least=12),
+    ColumnLayout("over", gives=1, least=12),
+    ColumnLayout("state"),
+    ColumnLayout("took", right=True, drops=1),
+    ColumnLayout("why", gives=2, least=20),
+]
+
+
+def notify_command(
+    invocation: Invocation,
+    action: Annotated[str | None, Argument("[test]", help="send a message over each contact of an owner")] = None,
+    owner: Annotated[str | None, Argument("[OWNER]", help="whose contacts")] = None,
+    all_: Annotated[bool, Option("--all", help="test every owner's contacts")] = False,
+) -> int:
+    """Who is told of incidents, over which channel, and what didn't arrive; `test` sends a message that says that it is one.
+
+    Exits 1 where one that was tested doesn't arrive.
+    """
+    from headrace.services.connections import notify, test_channels
+
+    if action is None and not all_:
+        invocation.show(notify(invocation.session), _render_contacts, clock=False)
+        return 0
+    if action != "test" or (owner is None) != all_:
+        raise UsageError("say whose contacts are to be tested", hint="write headrace notify test OWNER, or headrace notify test --all")
+    rows = test_channels(invocation.session, owner)
+    invocation.show(rows, _render_contact_tests, clock=False)
+    return int(any(row.state == "failed" for row in rows))
+
+
+def _render_contacts(rows: list[NotifyRow], page: CommandOutput) -> None:
+    if not rows:
+        page.say("owners.yaml names nobody")
+        page.next("headrace validate")
+        return
+    page.table(CONTACT_COLUMNS, [_contact_row(row) for row in rows])
+    lost = sum(row.undelivered for row in rows)
+    if lost:
+        page.say(f"{plural(lost, 'message')} of 30 days couldn't be sent", "bad")
+    page.next("headrace notify test --all")
+
+
+def _contact_row(row: NotifyRow) -> list[str | StyledCell]:
+    told = row.told if row.told is not None and row.told != row.owner else "itself" if row.told else StyledCell("nobody", "warn")
+    lost = f"{row.undelivered} not delivered: {row.error}" if row.undelivered else ""
+    return [StyledCell(row.owner, "bold"), told, row.contact or "–", row.quiet or "", str(row.sent), StyledCell(row.wrong or lost, "warn")]
+
+
+def _render_contact_tests(rows: list[NotifyRow], page: CommandOutput) -> None:
+    page.table(TESTED_CONTACT_COLUMNS, [_contact_test_row(row) for row in rows])
+    failed = sum(row.state == "failed" for row in rows)
+    page.say(f"{plural(failed, 'contact')} failed" if failed else "all that there are were sent a message", "bad" if failed else "good")
+    page.next("headrace notify" if failed else "headrace status")
+
+
+def _contact_test_row(row: NotifyRow) -> list[str | StyledCell]:
+    took = "" if row.seconds is None else f"{row.seconds:.2f} s"
+    return [StyledCell(row.owner, "bold"), row.contact or "–", MESSAGE_MARKS[row.state or "skipped"], took, row.error or row.wrong or ""]

@@ -1,32 +1,81 @@
-"""`headrace explain [CODE]`."""
+"""`headrace explain` and `headrace schema`: problem codes, and JSON Schemas of a project's files."""
 
 from __future__ import annotations
 
+import json
+import sys
 from typing import Annotated
 
-from headrace.cli.invocation import Invocation
-from headrace.cli.page import CommandOutput as Output
-from headrace.cli.parsing import Argument
-from headrace.cli.tables import ColumnLayout, StyledCell
-from headrace.operations.explain import explain
-from headrace.operations.responses import Page
+from headrace.cli.invocation import Argument, Invocation, Option
+from headrace.cli.output import CommandOutput
+from headrace.cli.output import CommandOutput as Output
+from headrace.cli.terminal import ColumnLayout, StyledCell
+from headrace.services.explain import explain
+from headrace.services.responses import Page
+from headrace.services.responses.inspections import SchemaRow
+
+# `headrace explain [CODE]`
 
 
-def command(invocation: Invocation, code: Annotated[str | None, Argument("[CODE]", help="as `headrace validate` prints it")] = None) -> int:
+def explain_command(
+    invocation: Invocation, code: Annotated[str | None, Argument("[CODE]", help="as `headrace validate` prints it")] = None
+) -> int:
     """What a problem code means, with a wrong and a right example; all codes where none is given."""
-    invocation.show(explain(code), _one if code else _all, clock=False)
+    invocation.show(explain(code), _render_codes_in_full if code else _render_code_list, clock=False)
     return 0
 
 
-def _one(pages: list[Page], out: Output) -> None:
+def _render_codes_in_full(pages: list[Page], out: Output) -> None:
     for page in pages:
         out.say(f"{page.code}: {page.title}", "bold")
         out.say()
         out.raw(page.text)
 
 
-def _all(pages: list[Page], out: Output) -> None:
+def _render_code_list(pages: list[Page], out: Output) -> None:
     columns = [ColumnLayout("code"), ColumnLayout("means", gives=1, least=20)]
     out.table(columns, [[StyledCell(page.code, "bold"), page.title] for page in pages])
     if pages:
         out.next(f"headrace explain {pages[0].code}")
+
+
+# `headrace schema [NAME]`
+
+
+def schema_command(
+    invocation: Invocation,
+    name: Annotated[
+        str | None, Argument("[NAME]", help="project, owners, sources, assets, front_matter, consumers, tests, calendars")
+    ] = None,
+    write: Annotated[bool, Option("--write", help="write all of them into the project, for its editor")] = False,
+) -> int:
+    """JSON Schemas of a project's files (draft 2020-12): the one that is named, or which there are.
+
+    With --write they are kept in .vscode/headrace, and .vscode/settings.json uses them where there is none yet.
+    """
+    from headrace.services import init
+
+    if write:
+        written = init.write(invocation.session.root)
+        invocation.show(written, _render_written, clock=False)
+        return 0
+    rows = init.schemas(name)
+    if name is None:
+        invocation.show(rows, _render_schemas, clock=False)
+    elif invocation.options.json:
+        invocation.json(rows[0].document)
+    else:
+        sys.stdout.write(json.dumps(rows[0].document, indent=2, ensure_ascii=False) + "\n")
+    return 0
+
+
+def _render_schemas(rows: list[SchemaRow], page: CommandOutput) -> None:
+    columns = [ColumnLayout("schema", least=10), ColumnLayout("of", gives=1, least=20), ColumnLayout("files", gives=2, least=12, drops=1)]
+    page.table(columns, [[StyledCell(row.name, "bold"), row.description, ", ".join(row.files)] for row in rows])
+    page.next("headrace schema --write")
+
+
+def _render_written(paths: list[str], page: CommandOutput) -> None:
+    for path in paths:
+        page.say(path, indent=2)
+    page.next("headrace validate")

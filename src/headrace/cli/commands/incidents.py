@@ -1,17 +1,378 @@
-"""`headrace incidents`."""
+"""`headrace incidents`, `incident` and `fix`: causes, their evidence, and their repair."""
 
 from __future__ import annotations
 
+import shlex
+from datetime import timedelta
 from typing import Annotated
 
-from headrace.cli import incident_pages
-from headrace.cli.commands import fix
-from headrace.cli.invocation import Invocation
-from headrace.cli.parsing import Argument, ExitCode, Option
-from headrace.model.errors import UsageError
-from headrace.operations.incidents import incidents
+from headrace.cli import output
+from headrace.cli.agreement import PLAN_HELP, ask_agreement, refusal_as_json
+from headrace.cli.commands import backfills
+from headrace.cli.commands.contract import AS_IS_HELP, CONVERT_HELP
+from headrace.cli.invocation import Argument, ExitCode, Invocation, Option
+from headrace.cli.output import CommandOutput, seconds
+from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
+from headrace.model.errors import Refused, UsageError
+from headrace.model.partitions import command_line
+from headrace.services.incidents import AWAITED, incident, incidents
+from headrace.services.responses.incidents import EvidenceRow, IncidentRow
+from headrace.services.responses.repairs import FixResponse
 
-NEEDS = {
+# The list of incidents, and one incident with its evidence. Alike evidence is printed once with
+# its count; the middle of a long timeline is cut.
+
+EVIDENCE_SHOWN_MAX = 8
+SYMPTOMS_SHOWN_MAX = 6
+TIMELINE_FIRST = 2
+TIMELINE_LAST = 10
+
+INCIDENT_COLUMNS = [
+    ColumnLayout("incident"),
+    ColumnLayout("state"),
+    ColumnLayout("cause", gives=2, least=14),
+    ColumnLayout("node", gives=3, least=12),
+    ColumnLayout("what", gives=1, least=18),
+    ColumnLayout("owner", gives=4, least=6, drops=1),
+    ColumnLayout("began", drops=2),
+    ColumnLayout("affects", drops=3),
+]
+
+
+def render_incidents(rows: list[IncidentRow], page: CommandOutput, *, every: bool) -> None:
+    """The causes, one a line."""
+    page.head("incidents")
+    if not rows:
+        page.say("✓ there has been no incident" if every else "✓ no incident is open", "good")
+        page.next("headrace status" if every else "headrace incidents --all")
+        return
+    page.say()
+    page.table(INCIDENT_COLUMNS, [_incident_row(row, page) for row in rows])
+    page.next(f"headrace incident {next((row.id for row in rows if row.state == 'open'), rows[0].id)}")
+
+
+def _incident_row(row: IncidentRow, page: CommandOutput) -> list[str | StyledCell]:
+    return [
+        StyledCell(row.id, "bold"), output.state_cell(row.state), row.cause.kind, row.cause.node, row.cause.summary, row.owner,
+        page.reader.moment(row.began_at), _affected_text(row),
+    ]  # fmt: skip
+
+
+def _affected_text(row: IncidentRow) -> str:
+    results = [plural(len(names), word) for names, word in ((row.affected.assets, "asset"), (row.affected.consumers, "consumer")) if names]
+    return ", ".join(results) or "nobody"
+
+
+EVIDENCE_COLUMNS = [
+    ColumnLayout("evidence", gives=2, least=16),
+    ColumnLayout("expected", gives=3, least=12),
+    ColumnLayout("observed", gives=1, least=12),
+    ColumnLayout("seen"),
+]
+SHOWN_OPEN_LONGER = timedelta(hours=1)
+"""An incident that was shown as open for so long after it was over says until when."""
+FACT_COLUMNS = [ColumnLayout("", least=8), ColumnLayout("", gives=1, least=20)]
+
+
+def render_incident(row: IncidentRow, page: CommandOutput) -> None:
+    """One cause: what was seen, what it holds, what repairs it."""
+    page.facts(row.id, *_cause_and_place(row), row.state, f"owner {row.owner}", style="bold")
+    result = seconds(row.detect_seconds) if row.detect_seconds > 0 else "at once"
+    later = result if result == "at once" else f"{result} later"
+    again = row.opened_again_at
+    since = "" if again is None else f"; opened again {page.reader.moment(again)}"
+    began = page.reader.moment(row.began_at)
+    page.say(f"{row.cause.summary}; began {began}, found {later}{since}")
+    page.say()
+    alike = _grouped_evidence(row)
+    shown = alike[:EVIDENCE_SHOWN_MAX]
+    page.table(EVIDENCE_COLUMNS, [[e.what, e.expected, observed, page.reader.moment(e.at)] for e, observed in shown])
+    if len(alike) > len(shown):
+        page.say(f"and {len(alike) - len(shown)} more; --json has all", "dim", indent=2)
+    page.table(FACT_COLUMNS, _fact_rows(row, page), header=False)
+    if row.ended is not None:  # whole, on as many lines as it takes: how it ended stands at its end
+        page.say(f"ended    {row.ended}", indent=2)
+    _render_incident_repair(row, page)
+    hidden = len(row.timeline) - TIMELINE_FIRST - TIMELINE_LAST
+    for number, line in enumerate(row.timeline):
+        if hidden <= 1 or not TIMELINE_FIRST <= number < TIMELINE_FIRST + hidden:
+            page.say(f"{page.reader.moment(line.at)}  {line.what}  ({line.by})", "dim", indent=2)
+        elif number == TIMELINE_FIRST:
+            page.say(f"… {hidden:,} more; --json has all", "dim", indent=2)
+    page.next(_next_command(row))
+
+
+def _cause_and_place(row: IncidentRow) -> list[str]:
+    """The kind, and where the evidence is: at one partition, or at how many between which."""
+    at, keys = f"{row.cause.kind} at {row.cause.node}", row.affected.partitions
+    if len(keys) > 1:
+        return [at, f"{plural(len(keys), 'partition')}, {keys[0]} to {keys[-1]}"]
+    return [at if row.cause.partition is None else f"{at}@{row.cause.partition}"]
+
+
+def _render_incident_repair(row: IncidentRow, page: CommandOutput) -> None:
+    """What repairs it: a sentence, and below it the commands, each whole on a line of its own."""
+    if row.repair is None or row.repair.text is None:
+        return
+    first = row.repair.first is not None
+    page.say(f"repair   {row.repair.text}{', then' if first else ''}", indent=2)
+    for command in row.repair.commands if first else ():
+        page.command(command, indent=4)
+
+
+def _grouped_evidence(row: IncidentRow) -> list[tuple[EvidenceRow, str]]:
+    """The evidence, the oldest of what is alike, with what was observed and how often."""
+    results: dict[tuple[str, str, str], list[EvidenceRow]] = {}
+    for evidence_row in row.cause.evidence:
+        results.setdefault((evidence_row.what, evidence_row.expected, evidence_row.observed), []).append(evidence_row)
+    least = "at least " if row.cause.evidence_limited else ""
+    return [(same[0], f"{same[0].observed}{_occurrences_text(same, least)}") for same in results.values()]
+
+
+def _occurrences_text(same: list[EvidenceRow], least: str) -> str:
+    """How often it was seen: attempts that failed are counted as `why` counts them."""
+    failed = {attempt for row in same for attempt in row.attempts}
+    if failed:
+        return f" ({least}{plural(len(failed), 'failed attempt')})" if len(failed) > 1 else ""
+    return f" ({least}{len(same):,} times)" if len(same) > 1 else ""
+
+
+def _next_command(row: IncidentRow) -> str:
+    """What repairs it; where that isn't known, why those wait whom it affects."""
+    awaited = row.repair is not None and row.repair.automatic and row.cause.kind in AWAITED
+    if row.repair is not None and not awaited:
+        return row.repair.command
+    waits = row.state != "resolved" and row.affected.consumers
+    return command_line("why", row.affected.consumers[0]) if waits else "headrace status"
+
+
+def _cause_partitions_text(row: IncidentRow) -> str:
+    """The cause's own partitions; what is made of them is told of by the assets."""
+    first, *more = row.affected.partitions or [""]
+    if not first:
+        return row.cause.node
+    last = f" … {more[-1]} ({len(more) + 1:,} partitions)" if more else ""
+    return f"{row.cause.node} {first}{last}"
+
+
+def _fact_rows(row: IncidentRow, page: CommandOutput) -> list[list[str | StyledCell]]:
+    facts: list[list[str | StyledCell]] = [
+        [StyledCell("affects", "dim"), _affected_text(row)],
+        [StyledCell("seen at", "dim"), _cause_partitions_text(row)],
+    ]
+    if row.affected.consumers:
+        facts.append([StyledCell("readers", "dim"), joined(row.affected.consumers, 6)])
+    if row.symptoms:
+        shown = [f"{s.node}{f'@{s.partition}' if s.partition else ''}: {s.what}" for s in row.symptoms[:SYMPTOMS_SHOWN_MAX]]
+        more = len(row.symptoms) - len(shown)
+        facts.append([StyledCell("symptoms", "dim"), "; ".join([*shown, *([f"and {more} more"] if more else [])])])
+    if row.before is not None:
+        done = "; ".join(row.before.done) or "nothing is known of what was done"
+        facts.append([StyledCell("before", "dim"), f"the same as {row.before.id}, {page.reader.moment(row.before.began_at)}: {done}"])
+    if row.restored_at is not None:
+        first = "first " if any(line.what.startswith("opened again") for line in row.timeline) else ""
+        took = f"{seconds(row.restore_seconds)} after it {first}began"
+        late = row.resolved_at is not None and row.resolved_at - row.restored_at >= SHOWN_OPEN_LONGER
+        shown_until = f"; shown as open until {page.reader.moment(row.resolved_at)}" if late and row.resolved_at else ""
+        facts.append([StyledCell("over", "dim"), f"{page.reader.moment(row.restored_at)}, {took}{shown_until}"])
+    return facts
+
+
+# `headrace incident ID`
+
+
+def incident_command(invocation: Invocation, target: Annotated[str, Argument("ID", help="INC-1, as `headrace incidents` lists it")]) -> int:
+    """One cause: its evidence with what was expected, whom it affects, what happened since, what repairs it."""
+    invocation.show(incident(invocation.session, target), render_incident)
+    return 0
+
+
+# A repair: its steps before anybody agrees, and its result.
+
+STILL_WRONG_SHOWN_MAX = 8
+STEP_NAMES = {"map": "accept names", "read": "re-ingest", "look": "look again"}
+STEP_COLUMNS = [
+    ColumnLayout("", right=True),
+    ColumnLayout("", least=8),
+    ColumnLayout("", gives=2, least=12),
+    ColumnLayout("", gives=1, least=24),
+]
+
+
+def render_fix_plan(response: FixResponse, page: CommandOutput) -> None:
+    """What is going to be done, before anybody is asked."""
+    page.table(
+        STEP_COLUMNS,
+        [
+            [str(n), STEP_NAMES.get(step.act, step.act), StyledCell(step.what, "bold"), step.text]
+            for n, step in enumerate(response.steps, 1)
+        ],
+        header=False,
+    )
+    if response.backfill is not None:
+        page.say(f"in all {response.backfill.counts.text}", indent=2)
+        page.say(backfills.cost_text(response.backfill), indent=2)
+    for mapping in response.mappings:
+        for differs in mapping.differs:
+            page.say(f"{mapping.column} → {mapping.to}: {differs.text}", "warn", indent=2)
+        rival = next((text for text in mapping.evidence if text.startswith("rival: ")), None)
+        if rival is not None:
+            page.say(f"{mapping.column} → {mapping.to} ({mapping.score}); {rival}", "dim", indent=2)
+    touched = [*response.affected.consumers, *(response.backfill.affects.owners if response.backfill is not None else [])]
+    needs = None if response.backfill is None else response.backfill.approval
+    approval = "approval not needed"
+    if needs is not None:
+        approval = f"needs an approval: {needs.file}:{needs.line} backfill_approval = {needs.rule!r}"
+    if touched or needs is not None:
+        touches = [f"touches {joined(list(dict.fromkeys(touched)), 8)}"] if touched else []
+        page.say("; ".join([*touches, approval]), indent=2)
+    if response.plan_id is not None:
+        page.say(f"plan {response.plan_id}", "dim", indent=2)
+
+
+def render_fix(response: FixResponse, page: CommandOutput) -> None:
+    """The plan where nothing was done; else what came of it."""
+    if response.fix in ("planned", "declined"):
+        page.head(f"fix {response.id}", response.cause.summary)
+        page.say()
+        render_fix_plan(response, page)
+        page.say("· planned, nothing was done" if response.fix == "planned" else "· nothing was done", "dim")
+        refused = response.refused
+        if refused is not None and refused.commands:
+            page.say(f"! {refused.text}", "warn")
+            page.either(*refused.commands)
+            return
+        needs = None if response.backfill is None else response.backfill.approval
+        if needs is not None:
+            page.say(f"! nobody can approve it yet: change {needs.file}:{needs.line} first", "warn")
+            page.next(f"headrace fix {response.id} --dry-run")
+            return
+        page.next(f"headrace fix {response.id}" + (f" --plan {response.plan_id}" if response.plan_id is not None else ""))
+        return
+    _render_published(response, page)
+    if response.fix == "done":
+        if response.state == "resolved":
+            page.say(f"✓ {response.id} resolved: {_durations_text(response)}", "good")
+        else:
+            ends = "it ends by itself" if response.repair is None else response.repair.note
+            page.say(f"✓ {response.id} is repaired: {ends}", "good")
+        _render_still_wrong(response, page)
+        page.next(f"git commit {shlex.quote(response.file)}" if response.file is not None else "headrace status")
+        return
+    failed = _backfill_failed(response)
+    over = f"{response.id} is resolved, but" if response.state == "resolved" else f"{response.id} is {_OPEN_STATES[response.state]}:"
+    if failed:
+        page.say(f"✗ {over} a part of the repair failed", "bad")
+    else:
+        page.say(f"✗ {over} {_open_reason(response)}", "bad")
+    _render_still_wrong(response, page)
+    page.next(*_next_after_failure(response))
+
+
+_OPEN_STATES = {"open": "still open", "recovering": "not over yet"}
+
+
+def _open_reason(response: FixResponse) -> str:
+    """What it is while its cause is there; once that is gone, what it waits for."""
+    if response.state != "recovering":
+        return response.cause.summary
+    closes = "those affected are served" if response.still else "its repair is published"
+    return f"its cause is gone, and it closes when {closes}"
+
+
+def _backfill_failed(response: FixResponse) -> bool:
+    return response.backfill is not None and response.backfill.state not in ("succeeded", "nothing_due")
+
+
+def _next_after_failure(response: FixResponse) -> list[str]:
+    if _backfill_failed(response) and response.backfill is not None and response.backfill.plan_id is not None:
+        causes = [row.command for row in response.still if row.state == "failed" and row.command is not None]
+        return [*causes[:1], f"headrace backfills {shlex.quote(response.backfill.plan_id)}"]
+    if response.state in ("resolved", "recovering") or response.repair is None:
+        return [next((row.command for row in response.still if row.command is not None), f"headrace incident {response.id}")]
+    return [f"headrace incident {response.id}"]
+
+
+def _render_still_wrong(response: FixResponse, page: CommandOutput) -> None:
+    """What isn't as it should be, as `status` says it."""
+    for row in response.still[:STILL_WRONG_SHOWN_MAX]:
+        state = row.state if row.state == "failed" else f"is {row.state.replace('_', ' ')}"
+        page.say(f"{row.what} {state}: {row.text}", "dim", indent=2)
+    if len(response.still) > STILL_WRONG_SHOWN_MAX:
+        page.say(f"and {len(response.still) - STILL_WRONG_SHOWN_MAX} more: headrace status", "dim", indent=2)
+
+
+def _render_published(response: FixResponse, page: CommandOutput) -> None:
+    backfill_response = response.backfill
+    if backfill_response is None:
+        return
+    backfills.render_published(backfill_response, page)
+    page.say(": ".join(backfills.published_texts(backfill_response)), indent=2)
+    if (again := response.recomputed) is not None:
+        same = "the same rows as before" if again.differ == 0 else f"{again.differ} with other rows than before, {again.same} with the same"
+        page.say(f"{again.node}: {same}", indent=2)
+
+
+def _durations_text(response: FixResponse) -> str:
+    detected = f"detected in {seconds((response.opened_at - response.began_at).total_seconds())}"
+    if response.restored_at is None:
+        return detected
+    restored = f"restored in {seconds((response.restored_at - response.began_at).total_seconds())}"
+    waited = response.waited_seconds
+    begun = "" if waited is None else f"; the repair was begun {seconds(waited)} after it was opened"
+    return f"{detected}, {restored}{begun}"
+
+
+# `headrace fix ID`
+
+FIX_EXIT_CODES = {"planned": 0, "done": 0, "declined": 3}
+
+
+def fix_command(
+    invocation: Invocation,
+    target: Annotated[str, Argument("ID", help="INC-1, as `headrace incidents` lists it")],
+    dry_run: Annotated[bool, Option("--dry-run", help="show the plan; writes nothing at all")] = False,
+    yes: Annotated[bool, Option("--yes", help="don't ask")] = False,
+    convert: Annotated[list[str] | None, Option("--convert", metavar="EXPRESSION", help=CONVERT_HELP)] = None,
+    as_is: Annotated[bool, Option("--as-is", help=AS_IS_HELP)] = False,
+    again: Annotated[bool, Option("--again", help="compute it although neither code nor inputs have changed since")] = False,
+    plan_id: Annotated[str | None, Option("--plan", metavar="PLAN_ID", help=PLAN_HELP)] = None,
+    reason: Annotated[str | None, Option("--reason", metavar="TEXT", help="kept in the timeline and the audit trail")] = None,
+) -> int:
+    """Repair an incident: accept the names that a vendor uses now, read deliveries again, build what reads them beside production, publish.
+
+    Exits 1 where the incident isn't over afterwards or a part of the repair failed, 3 where nobody agreed, a person has to do
+    something first, or the same rows would come out because neither code nor inputs have changed since they were published.
+    """
+    from headrace.services.contract_accept import ValueDecision
+    from headrace.services.fix import fix
+
+    with refusal_as_json(invocation, render_fix):
+        response = fix(
+            invocation.session,
+            target,
+            dry_run=dry_run,
+            again=again,
+            confirm=lambda response: _confirm_fix(invocation, response, yes=yes),
+            progress=invocation.progress(),
+            plan_id=plan_id,
+            reason=reason,
+            decision=ValueDecision(tuple(convert or ()), as_is, reason),
+        )
+    invocation.show(response, render_fix)
+    return FIX_EXIT_CODES.get(response.fix, 1)
+
+
+def _confirm_fix(invocation: Invocation, response: FixResponse, *, yes: bool) -> bool:
+    refused = Refused(
+        f"this repairs {response.id} and nobody is there to ask", hint=f"headrace fix {response.id} --plan {response.plan_id} --yes"
+    )
+    return ask_agreement(invocation, lambda page: render_fix_plan(response, page), "Do this?", yes=yes, refused=refused)
+
+
+# `headrace incidents [report|note|fix]`
+
+MISSING_TARGET = {
     "report": ("of what is the data wrong?", "headrace incidents report NODE --from K --reason TEXT"),
     "note": ("about which incident is it?", "headrace incidents note ID --reason TEXT"),
     "fix": ("which incident is repaired?", "headrace incidents fix ID; headrace incidents lists them"),
@@ -19,7 +380,7 @@ NEEDS = {
 """What is done about incidents: what is asked where nothing is named, and what to write."""
 
 
-def command(
+def incidents_command(
     invocation: Invocation,
     what: Annotated[
         str | None,
@@ -39,27 +400,27 @@ def command(
     if (dry_run or yes) and what != "fix":
         raise UsageError("--dry-run and --yes belong to a repair", hint="headrace incidents fix ID")
     if ((first or last) and what != "report") or (reason and what not in ("report", "note")):
-        raise UsageError("--from, --to and --reason belong to a report, --reason to a note, too", hint=NEEDS["report"][1])
+        raise UsageError("--from, --to and --reason belong to a report, --reason to a note, too", hint=MISSING_TARGET["report"][1])
     if what is None:
         rows = incidents(invocation.session, every=every)
-        invocation.show(rows, lambda rows, page: incident_pages.listed(rows, page, every=every))
+        invocation.show(rows, lambda rows, page: render_incidents(rows, page, every=every))
         return int(exit_code and any(row.state != "resolved" for row in rows))
-    if what not in NEEDS:
+    if what not in MISSING_TARGET:
         raise UsageError(
             f"`headrace incidents {what[:40]}` isn't known",
             hint="headrace incidents report NODE …; headrace incidents note ID …; headrace incident ID",
         )
     if target is None:
-        raise UsageError(NEEDS[what][0], hint=NEEDS[what][1])
+        raise UsageError(MISSING_TARGET[what][0], hint=MISSING_TARGET[what][1])
     if what == "fix":
-        return fix.command(invocation, target, dry_run=dry_run, yes=yes)
+        return fix_command(invocation, target, dry_run=dry_run, yes=yes)
     if what == "note":
-        from headrace.operations.note_incident import note
+        from headrace.services.incident_records import note
 
-        invocation.show(note(invocation.session, target, text=reason, progress=invocation.progress()), incident_pages.one)
+        invocation.show(note(invocation.session, target, text=reason, progress=invocation.progress()), render_incident)
         return 0
-    from headrace.operations.report_incident import report
+    from headrace.services.incident_records import report
 
     row = report(invocation.session, target, first=first, last=last, reason=reason, progress=invocation.progress())
-    invocation.show(row, incident_pages.one)
+    invocation.show(row, render_incident)
     return 0

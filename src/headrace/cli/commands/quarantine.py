@@ -1,22 +1,21 @@
-"""`headrace quarantine [ASSET[@K]]`."""
+"""`headrace quarantine` and `withdraw`: release or drop held data; take back a publication."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from headrace.cli import states
-from headrace.cli.data import grid
-from headrace.cli.invocation import Invocation
-from headrace.cli.page import CommandOutput
-from headrace.cli.parsing import Argument, ExitCode, Option
-from headrace.cli.running import repair, span
-from headrace.cli.tables import ColumnLayout, StyledCell
-from headrace.cli.text import joined, plural
-from headrace.model.commands import command_line, place
+from headrace.cli import output
+from headrace.cli.invocation import Argument, ExitCode, Invocation, Option
+from headrace.cli.output import CommandOutput, data_table
+from headrace.cli.run_results import partition_span, render_repair
+from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
 from headrace.model.errors import UsageError
-from headrace.operations.interventions import DecisionResponse
-from headrace.operations.quarantine import quarantine
-from headrace.operations.responses import ColumnRow, QuarantineRow
+from headrace.model.partitions import command_line, partition_argument
+from headrace.services.quarantine import list_quarantine
+from headrace.services.responses import ColumnRow, QuarantineRow
+from headrace.services.responses.interventions import DecisionResponse, WithdrawResponse
+
+# `headrace quarantine [ASSET[@K]|accept|drop]`
 
 DETAILED_MAX = 3
 """So many are shown with their rows; more are listed."""
@@ -24,7 +23,7 @@ SAMPLE_SHOWN_MAX = 5
 DECISIONS = ("accept", "drop")
 
 
-def command(
+def quarantine_command(
     invocation: Invocation,
     what: Annotated[str | None, Argument("[ASSET[@K]|accept|drop]", help="what waits, or what is decided about it")] = None,
     target: Annotated[str | None, Argument("[ASSET@K|INC-N]", help="of accept and drop: one partition, or all of an incident")] = None,
@@ -40,13 +39,13 @@ def command(
         raise UsageError(f"`headrace quarantine {(what or '')[:40]}` isn't known", hint=f"one of {', '.join(DECISIONS)}, and ASSET@K")
     if reason is not None or until is not None:
         raise UsageError("--reason and --until belong to a decision", hint="headrace quarantine accept ASSET@K --reason TEXT")
-    rows = quarantine(invocation.session, what)
-    invocation.show(rows, lambda rows, page: _render(rows, page, what))
+    rows = list_quarantine(invocation.session, what)
+    invocation.show(rows, lambda rows, page: _render_quarantine(rows, page, what))
     return int(exit_code and bool(rows))
 
 
 def _decide(invocation: Invocation, what: str, target: str, reason: str | None, until: str | None) -> int:
-    from headrace.operations import quarantine_of_incidents as deciding
+    from headrace.services import quarantine_decisions as deciding
 
     if what == "accept":
         response = deciding.accept(invocation.session, target, reason=reason, until=until, progress=invocation.progress())
@@ -56,11 +55,11 @@ def _decide(invocation: Invocation, what: str, target: str, reason: str | None, 
         )
     else:
         response = deciding.drop(invocation.session, target, reason=reason, progress=invocation.progress())
-    invocation.show(response, decided)
+    invocation.show(response, render_decision)
     return int(response.state not in ("published", "dropped"))
 
 
-COLUMNS = [
+QUARANTINE_COLUMNS = [
     ColumnLayout("data", gives=1, least=18),
     ColumnLayout("state"),
     ColumnLayout("since", drops=2),
@@ -70,7 +69,7 @@ COLUMNS = [
 ]
 
 
-def _render(rows: list[QuarantineRow], page: CommandOutput, target: str | None) -> None:
+def _render_quarantine(rows: list[QuarantineRow], page: CommandOutput, target: str | None) -> None:
     page.head(target or "quarantine")
     if not rows:
         page.say("✓ nothing waits in quarantine", "good")
@@ -79,22 +78,22 @@ def _render(rows: list[QuarantineRow], page: CommandOutput, target: str | None) 
     page.say()
     if len(rows) <= DETAILED_MAX and target:
         for row in rows:
-            _detail(row, page)
+            _render_detail(row, page)
         lapsed = rows[0].state == "held" and rows[0].verdict == "warned"
         waits = rows[0].delivery is not None and rows[0].state != "accepted"
         page.next(rows[0].decide[0] if lapsed else "headrace tick" if waits else "headrace status")
         return
-    page.table(COLUMNS, [_row(row, page) for row in rows])
+    page.table(QUARANTINE_COLUMNS, [_quarantine_row(row, page) for row in rows])
     known = sum(row.rows or 0 for row in rows)
-    page.say(", ".join([plural(len(rows), "partition"), *([plural(known, "row")] if known else [])]) + f"; {_seen(rows)}")
-    page.next(command_line("quarantine", place(rows[0].node, rows[0].partition)))
+    page.say(", ".join([plural(len(rows), "partition"), *([plural(known, "row")] if known else [])]) + f"; {_visibility_text(rows)}")
+    page.next(command_line("quarantine", partition_argument(rows[0].node, rows[0].partition)))
 
 
-def _row(row: QuarantineRow, page: CommandOutput) -> list[str | StyledCell]:
+def _quarantine_row(row: QuarantineRow, page: CommandOutput) -> list[str | StyledCell]:
     count = "" if row.rows is None else f"{row.rows:,}"
     return [
         StyledCell(f"{row.node}@{row.partition}", "bold"),
-        states.cell(row.state),
+        output.state_cell(row.state),
         page.reader.moment(row.at),
         count,
         row.owner or "",
@@ -102,7 +101,7 @@ def _row(row: QuarantineRow, page: CommandOutput) -> list[str | StyledCell]:
     ]
 
 
-def _seen(rows: list[QuarantineRow]) -> str:
+def _visibility_text(rows: list[QuarantineRow]) -> str:
     """Whether readers see anything of it: what was accepted stays published once the exception has lapsed."""
     seen = sum(row.verdict == "warned" for row in rows)
     if not seen:
@@ -110,14 +109,14 @@ def _seen(rows: list[QuarantineRow]) -> str:
     return f"readers see {plural(seen, 'partition')} of it, by exceptions that have lapsed"
 
 
-def _detail(row: QuarantineRow, page: CommandOutput) -> None:
-    page.say(f"{states.mark(row.state)}  {row.node}@{row.partition} since {page.reader.moment(row.at)}: {row.reason}", "warn")
+def _render_detail(row: QuarantineRow, page: CommandOutput) -> None:
+    page.say(f"{output.state_mark(row.state)}  {row.node}@{row.partition} since {page.reader.moment(row.at)}: {row.reason}", "warn")
     for check in row.checks:
         page.say(f"check {check.name}: {check.detail or f'{check.failing} of {check.rows} rows'}", indent=2)
     if row.sample:
         names = list(dict.fromkeys(name for sample in row.sample for name in sample))
         page.say("for example:", indent=2)
-        grid(page, [ColumnRow(name=name, type="") for name in names], row.sample[:SAMPLE_SHOWN_MAX])
+        data_table(page, [ColumnRow(name=name, type="") for name in names], row.sample[:SAMPLE_SHOWN_MAX])
     facts = [("owner", row.owner), ("delivered", row.delivery), ("kept in", row.path), ("attempt", row.attempt)]
     page.table(
         [ColumnLayout("", least=9), ColumnLayout("", least=10)],
@@ -125,7 +124,7 @@ def _detail(row: QuarantineRow, page: CommandOutput) -> None:
         header=False,
     )
     if row.repair is not None:
-        repair(row.repair, page)
+        render_repair(row.repair, page)
     else:
         page.say(f"to do: {row.todo}", indent=2)
     if row.decide and row.state != "accepted":
@@ -135,9 +134,9 @@ def _detail(row: QuarantineRow, page: CommandOutput) -> None:
     page.say()
 
 
-def decided(response: DecisionResponse, page: CommandOutput) -> None:
+def render_decision(response: DecisionResponse, page: CommandOutput) -> None:
     """What was decided, and what came of it."""
-    name = response.asset if response.partitions == ["*"] else f"{response.asset} {span(response.partitions)}"
+    name = response.asset if response.partitions == ["*"] else f"{response.asset} {partition_span(response.partitions)}"
     if response.state == "published":
         lapses = f" until {page.reader.moment(response.until)}" if response.until is not None else ""
         page.say(f"✓ {name} is published as an exception of {response.by}{lapses}", "good")
@@ -159,7 +158,9 @@ def decided(response: DecisionResponse, page: CommandOutput) -> None:
             page.say(f"computed from it: {row.asset}@{row.partition}, {plural(row.rows, 'row')}", indent=2)
     for rejected_row in response.rejected:
         page.say(
-            f"{states.mark(rejected_row.state)}  {rejected_row.asset}@{rejected_row.partition}: {rejected_row.reason}", "warn", indent=2
+            f"{output.state_mark(rejected_row.state)}  {rejected_row.asset}@{rejected_row.partition}: {rejected_row.reason}",
+            "warn",
+            indent=2,
         )
     if response.consumers:
         page.say(f"read by {joined(response.consumers)}", indent=2)
@@ -169,3 +170,33 @@ def decided(response: DecisionResponse, page: CommandOutput) -> None:
         page.say(f"of the same incident still waiting: {plural(len(rest), 'partition')} ({named})", "warn")
     page.clock_note()
     page.next(response.next or "headrace status")
+
+
+# `headrace withdraw ASSET@K`
+
+
+def withdraw_command(
+    invocation: Invocation,
+    target: Annotated[str, Argument("ASSET@K", help="a published partition")],
+    reason: Annotated[str | None, Option("--reason", metavar="TEXT", help="why; who misses the data reads it")] = None,
+) -> int:
+    """Take a publication back: readers see nothing of that partition any more, and what was made of it is stale."""
+    from headrace.services.interventions import withdraw
+
+    response = withdraw(invocation.session, target, reason=reason, progress=invocation.progress())
+    invocation.show(response, _render_withdrawn)
+    return 0
+
+
+def _render_withdrawn(response: WithdrawResponse, page: CommandOutput) -> None:
+    rows = plural(response.rows, "row")
+    name = f"{response.asset}@{response.partition}" if response.partition != "*" else response.asset
+    page.say(
+        f"✓ {name} is withdrawn: readers see none of its {rows} any more (published {page.reader.moment(response.published_at)})", "good"
+    )
+    for row in response.stale[:10]:
+        page.say(f"stale now: {row.node} {partition_span(row.partitions)}", indent=2)
+    if response.consumers:
+        page.say(f"read by {joined(response.consumers)}", indent=2)
+    page.clock_note()
+    page.next(f"headrace why {name}")

@@ -1,24 +1,80 @@
-"""`headrace read ASSET`."""
+"""`headrace read` and `headrace sql`: published rows as a table, CSV, JSON, Parquet or Arrow."""
 
 from __future__ import annotations
 
+import io
+import os
+import sys
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
-from headrace.cli.data import grid
-from headrace.cli.invocation import Invocation
-from headrace.cli.output import BINARY, FORMATS, format_of, replace_file, write_out
-from headrace.cli.page import CommandOutput
-from headrace.cli.parsing import Argument, Option
-from headrace.cli.text import plural
-from headrace.model.errors import NotBuilt
-from headrace.operations.read import ReadQuery, read, write
-from headrace.operations.responses import ReadResponse
+from headrace.cli.invocation import Argument, Invocation, Option, Set, settings_of
+from headrace.cli.output import CommandOutput, data_table, seconds
+from headrace.cli.terminal import clean_lines, joined, plural
+from headrace.model.errors import NotBuilt, UsageError
+from headrace.model.partitions import command_line
+from headrace.services.read import ReadQuery, read, write
+from headrace.services.responses import ReadResponse
+from headrace.services.responses.inspections import AttachResponse, SqlResponse
+
+if TYPE_CHECKING:
+    from headrace.services.sql import SqlQuery
+
+
+# Rows written to a file or a pipe. A file is replaced as a whole, or not at all.
+
+FORMATS = ("table", "csv", "json", "parquet", "arrow")
+BINARY_FORMATS = ("parquet", "arrow")
+
+
+def chosen_format(form: str | None, out: Path | None, *, json: bool) -> str:
+    """What was asked for, or what the file's ending says."""
+    if form is not None and form not in FORMATS:
+        raise UsageError(f"--format {form} isn't known", hint=f"one of {', '.join(FORMATS)}")
+    chosen = form or ("json" if json else (out.suffix.lstrip(".").lower() if out is not None else "table"))
+    if json and chosen != "json":
+        raise UsageError(f"--json and --format {chosen} exclude each other", hint="leave one of them away")
+    if out is not None and (chosen == "table" or chosen not in FORMATS):
+        raise UsageError(f"--out {out} doesn't say in which format", hint="--format csv, json, parquet or arrow")
+    if out is None and chosen in BINARY_FORMATS and sys.stdout.isatty():
+        raise UsageError(f"{chosen} isn't for terminals", hint="--out FILE")
+    return chosen
+
+
+def replace_file(path: Path, fill: Callable[[BinaryIO], object]) -> None:
+    """Writes a file beside `path` and renames it: readers see the old one or the new one."""
+    handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            fill(file)
+        Path(part).chmod(0o644)
+        Path(part).replace(path)
+    except BaseException:
+        Path(part).unlink(missing_ok=True)
+        raise
+
+
+def write_out(fill: Callable[[BinaryIO], object], out: Path | None) -> None:
+    """Writes rows into a file, or to standard output: on a terminal without what would control it."""
+    if out is not None:
+        replace_file(out, fill)
+    elif sys.stdout.isatty():
+        buffer = io.BytesIO()
+        fill(buffer)
+        sys.stdout.write(clean_lines(buffer.getvalue().decode(errors="backslashreplace")))
+    else:
+        fill(sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+
+
+# `headrace read ASSET`
 
 TABLE_ROWS = 100
 
 
-def command(
+def read_command(
     invocation: Invocation,
     asset: Annotated[str, Argument("ASSET", help="an asset or a source")],
     partition: Annotated[list[str] | None, Option("--partition", metavar="K,…", help="only these partitions")] = None,
@@ -34,23 +90,23 @@ def command(
         raise NotBuilt("roles and masking are not built yet", hint="leave --as away: nothing is masked")
     name, _, key = asset.partition("@")
     keys = tuple(item.strip() for text in [*([key] if key else []), *(partition or [])] for item in text.split(",") if item.strip())
-    chosen = format_of(form, out, json=invocation.options.json)
+    chosen = chosen_format(form, out, json=invocation.options.json)
     query = ReadQuery(asset=name, partitions=keys, at=at, version=version, limit=limit)
-    if chosen in ("csv", *BINARY):
-        _write(invocation, query, chosen, out)
+    if chosen in ("csv", *BINARY_FORMATS):
+        _write_rows(invocation, query, chosen, out)
         return 0
     read_query = (
         query if chosen == "json" or limit is not None else ReadQuery(asset=name, partitions=keys, at=at, version=version, limit=TABLE_ROWS)
     )
     response = read(invocation.session, read_query)
     if chosen == "json":
-        _json(invocation, response, out)
+        _write_json(invocation, response, out)
     else:
-        _render(response, CommandOutput(invocation.screen, invocation.reader, invocation.suffix))
+        _render_rows(response, CommandOutput(invocation.screen, invocation.reader, invocation.suffix))
     return 0
 
 
-def _write(invocation: Invocation, query: ReadQuery, form: str, out: Path | None) -> None:
+def _write_rows(invocation: Invocation, query: ReadQuery, form: str, out: Path | None) -> None:
     write_out(lambda file: write(invocation.session, query, file, form), out)
     if out is not None:
         invocation.note(f"{out}: {query.asset} as {form}")
@@ -58,24 +114,24 @@ def _write(invocation: Invocation, query: ReadQuery, form: str, out: Path | None
         invocation.note(invocation.reader.clock())
 
 
-def _json(invocation: Invocation, response: ReadResponse, out: Path | None) -> None:
+def _write_json(invocation: Invocation, response: ReadResponse, out: Path | None) -> None:
     if out is None:
         invocation.json(response)
         return
-    from headrace.operations.encoding import encoded
+    from headrace.services.responses.base import encoded
 
     replace_file(out, lambda file: file.write(encoded(response) + b"\n"))
     invocation.note(f"{out}: {response.asset} as json")
 
 
-def _render(response: ReadResponse, page: CommandOutput) -> None:
+def _render_rows(response: ReadResponse, page: CommandOutput) -> None:
     page.head(response.asset, response.state)
     if response.published_at is None and not response.rows:
         page.say("nothing is published of what was asked: there are no rows", "warn")
         page.next("headrace status")
         return
     page.say()
-    grid(page, response.columns, response.rows)
+    data_table(page, response.columns, response.rows)
     page.say()
     total = response.rows_total if response.rows_total is not None else len(response.rows)
     rows = plural(total, "row") if len(response.rows) == total else f"{len(response.rows):,} of {plural(total, 'row')}"
@@ -85,3 +141,95 @@ def _render(response: ReadResponse, page: CommandOutput) -> None:
     page.facts(*facts)
     more = len(response.rows) < total
     page.next(f"headrace read {response.asset} --format csv --out {response.asset}.csv" if more else f"headrace lineage {response.asset}")
+
+
+# `headrace sql QUERY`
+
+QUERY_BYTES_MAX = 4 << 20
+
+
+def sql_command(
+    invocation: Invocation,
+    query: Annotated[str | None, Argument("[QUERY]", help="a SELECT, a file FILE.sql, or - for standard input")] = None,
+    at: Annotated[str | None, Option("--at", metavar="T", help="over the snapshot of a time")] = None,
+    limit: Annotated[int | None, Option("--limit", metavar="N", least=0, help="at most so many rows (a table: 100)")] = None,
+    setting: Set = None,
+    form: Annotated[str | None, Option("--format", metavar="|".join(FORMATS), help="how (default: a table)")] = None,
+    out: Annotated[Path | None, Option("--out", metavar="FILE", help="into a file, replaced whole")] = None,
+    attach: Annotated[bool, Option("--attach", help="print the DuckDB statement that attaches the lake")] = False,
+) -> int:
+    """A query over one snapshot of all that is published: sources and assets are tables. It can't change anything."""
+    if attach:
+        return _attach_lake(invocation)
+    if query is None:
+        raise UsageError("missing: QUERY", hint='headrace sql "select count(*) from …"')
+    from headrace.services.sql import SqlQuery
+
+    chosen = chosen_format(form, out, json=invocation.options.json)
+    rows = TABLE_ROWS if limit is None and chosen == "table" else limit
+    question = SqlQuery(_query_text(query), at, rows, settings_of(setting))
+    if chosen in ("csv", *BINARY_FORMATS):
+        _write_result(invocation, question, chosen, out)
+        return 0
+    from headrace.services.sql import run_query as ask
+
+    response = ask(invocation.session, question)
+    if chosen == "json" and out is not None:
+        from headrace.services.responses.base import encoded
+
+        replace_file(out, lambda file: file.write(encoded(response) + b"\n"))
+    elif chosen == "json":
+        invocation.json(response)
+    else:
+        _render_result(response, CommandOutput(invocation.screen, invocation.reader, invocation.suffix))
+    return 0
+
+
+def _attach_lake(invocation: Invocation) -> int:
+    from headrace.services.sql import attach
+
+    response = attach(invocation.session)
+    if invocation.options.json:
+        invocation.json(response)
+        return 0
+    _render_attach_statement(response, CommandOutput(invocation.screen, None))
+    invocation.note(response.note)
+    return 0
+
+
+def _query_text(query: str) -> str:
+    """The query itself, that of a file, or standard input's."""
+    if query == "-":
+        return sys.stdin.read(QUERY_BYTES_MAX)
+    if query.endswith(".sql") and " " not in query:
+        try:
+            return Path(query).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"{query} can't be read: {error}", hint="a file with one SELECT, as UTF-8") from error
+    return query
+
+
+def _write_result(invocation: Invocation, question: SqlQuery, form: str, out: Path | None) -> None:
+    from headrace.services.sql import write
+
+    write_out(lambda file: write(invocation.session, question, file, form), out)
+    if out is not None:
+        invocation.note(f"{out}: as {form}")
+
+
+def _render_result(response: SqlResponse, page: CommandOutput) -> None:
+    page.head(joined(response.tables))
+    page.say()
+    data_table(page, response.columns, response.rows)
+    page.say()
+    rows = plural(len(response.rows), "row")
+    snapshot = "nothing is published" if response.snapshot is None else f"snapshot {response.snapshot}"
+    made = "" if response.at is None else f"of {page.reader.moment(response.at)}"
+    text = f"the first {rows}; --limit N shows more" if response.truncated else rows
+    page.facts(text, f"{snapshot} {made}".strip(), seconds(response.seconds))
+    page.next(command_line("lineage", response.tables[0]) if response.tables else "headrace ls")
+
+
+def _render_attach_statement(response: AttachResponse, page: CommandOutput) -> None:
+    """Alone on standard output: it is piped into DuckDB."""
+    page.raw(response.statement)

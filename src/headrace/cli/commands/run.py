@@ -1,16 +1,22 @@
-"""`headrace run [SELECT…]`."""
+"""Start and stop work: `headrace run`, `tick`, `retry`, `cancel`, `pause` and `resume`."""
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated
 
-from headrace.cli.invocation import Invocation
-from headrace.cli.parsing import Exclude, Option, Select, Selection
-from headrace.cli.running import render
+from headrace.cli import output
+from headrace.cli.invocation import Argument, Exclude, Invocation, Option, Select, Selection
+from headrace.cli.output import CommandOutput
+from headrace.cli.run_results import render_run
+from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
 from headrace.model.errors import Refused, UsageError
+from headrace.services.responses.interventions import CancelResponse, PauseResponse, PauseRow
+
+# `headrace run [SELECT…]`
 
 
-def command(
+def run_command(
     invocation: Invocation,
     select: Selection = None,
     also: Select = None,
@@ -34,21 +40,162 @@ def command(
             "what is published is computed with the parameters that are applied",
             hint="headrace try ASSET --set shows a result without publishing it; to change one: `parameters:`, then headrace apply",
         )
-    keys = _keys(partition)
+    keys = _split_keys(partition)
     if keys and (first or last):
         raise UsageError("--partition and --from/--to exclude each other", hint="a range is --from A --to B, both included")
     if again and not (reason or "").strip():
         raise UsageError("--again needs --reason", hint="say why published data is computed again: --reason TEXT")
-    from headrace.operations.run import run
+    from headrace.services.run import run
 
     response = run(
         invocation.session, [*(select or []), *(also or [])], exclude=exclude or [], partitions=keys, first=first, last=last,
         again=again, reason=reason, progress=invocation.progress(),
     )  # fmt: skip
-    invocation.show(response, render)
+    invocation.show(response, render_run)
     return 0 if response.state in ("succeeded", "nothing_due") else 1
 
 
-def _keys(partition: list[str] | None) -> list[str]:
+def _split_keys(partition: list[str] | None) -> list[str]:
     """`--partition a,b --partition c` as three keys."""
     return [key.strip() for text in partition or [] for key in text.split(",") if key.strip()]
+
+
+# `headrace tick`
+
+
+def tick_command(invocation: Invocation) -> int:
+    """One pass: look at sources, run what is due until nothing is, judge who is served, exit.
+
+    Exits 1 only if the pass itself failed. The first tick of a new project applies it.
+    """
+    from headrace.services.run_results import tick
+
+    response = tick(invocation.session, progress=invocation.progress())
+    invocation.show(response, render_run)
+    return 0
+
+
+# `headrace retry RUN|ASSET[@K]`
+
+
+def retry_command(
+    invocation: Invocation,
+    target: Annotated[str, Argument("RUN|ASSET[@K]", help="a run's number, an asset, or one of its partitions")],
+    reason: Annotated[str | None, Option("--reason", metavar="TEXT", help="kept in the audit trail")] = None,
+) -> int:
+    """Run again only what failed, was rejected or lost, and hasn't been published since."""
+    from headrace.services.run import retry
+
+    response = retry(invocation.session, target, reason=reason, progress=invocation.progress())
+    invocation.show(response, render_run)
+    return 0 if response.state in ("succeeded", "nothing_due") else 1
+
+
+# `headrace cancel RUN`
+
+
+def cancel_command(
+    invocation: Invocation,
+    run: Annotated[str, Argument("RUN", help="`headrace runs` lists them")],
+    reason: Annotated[str | None, Option("--reason", metavar="TEXT", help="kept in the audit trail")] = None,
+) -> int:
+    """End a run that is under way. What is published stays; what no other run wants isn't started, and what runs is ended.
+
+    Exits 1 where the run isn't under way.
+    """
+    from headrace.services.interventions import cancel
+
+    response = cancel(invocation.session, run, reason=reason, progress=invocation.progress())
+    invocation.show(response, _render_cancelled)
+    return 0 if response.state == "cancelled" else 1
+
+
+def _render_cancelled(response: CancelResponse, page: CommandOutput) -> None:
+    at = page.reader.moment(response.ended_at)
+    if response.state == "cancelled":
+        why = f": {response.reason}" if response.reason else ""
+        page.say(f"✓ run {response.run_id} was cancelled by {response.by or 'somebody'} at {at}{why}", "good")
+    elif response.state == "running":
+        page.say(f"! run {response.run_id} isn't this leader's: it can't be cancelled", "warn")
+    else:
+        ended = f" at {at}" if response.ended_at else ""
+        page.say(f"· run {response.run_id} isn't under way: it ended{ended}, {output.state_mark(response.state)}")
+    page.clock_note()
+    page.next(f"headrace runs {response.run_id}")
+
+
+# `headrace pause [SELECT…]`
+
+
+def pause_command(
+    invocation: Invocation,
+    select: Selection = None,
+    also: Select = None,
+    exclude: Exclude = None,
+    reason: Annotated[str | None, Option("--reason", metavar="TEXT", help="why; who finds it paused reads it")] = None,
+    until: Annotated[str | None, Option("--until", metavar="T", help="a time, or from now: 2h, 3d; then it resumes by itself")] = None,
+) -> int:
+    """Start nothing of these any more; what runs goes on. Without a selection: what is paused."""
+    from headrace.services.pause import pause, paused
+
+    chosen = [*(select or []), *(also or [])]
+    if not chosen and (reason is not None or until is not None):
+        raise UsageError("nothing was selected to be paused", hint="headrace pause '*' --reason TEXT pauses everything")
+    if not chosen:
+        invocation.show(paused(invocation.session), render_paused)
+        return 0
+    response = pause(invocation.session, chosen, exclude=exclude or [], reason=reason, until=until, progress=invocation.progress())
+    invocation.show(response, render_paused)
+    return 0
+
+
+PAUSE_COLUMNS = [
+    ColumnLayout("paused", gives=1, least=14),
+    ColumnLayout("since", drops=2),
+    ColumnLayout("until"),
+    ColumnLayout("by", gives=4, least=6, drops=1),
+    ColumnLayout("why", gives=2, least=18),
+]
+
+
+def render_paused(response: PauseResponse, page: CommandOutput) -> None:
+    """What is paused now, and what this changed."""
+    page.head("paused")
+    held = {row.node for row in response.paused}
+    ended = [name for name in response.changed if name not in held]
+    if ended:
+        page.say(f"✓ resumed: {joined(ended)}", "good")
+    if not response.paused:
+        page.say("✓ nothing is paused", "good")
+        page.next("headrace tick" if ended else "headrace status")
+        return
+    page.say()
+    page.table(PAUSE_COLUMNS, [_paused_row(row, page) for row in response.paused])
+    page.say(f"{plural(len(response.paused), 'node')} paused: nothing of {'it' if len(response.paused) == 1 else 'them'} is started")
+    page.next(f"headrace resume {shlex.quote(response.paused[0].node)}")
+
+
+def _paused_row(row: PauseRow, page: CommandOutput) -> list[str | StyledCell]:
+    until = page.reader.moment(row.until) if row.until else "resumed"
+    return [StyledCell(row.node, "bold"), page.reader.moment(row.since), until, row.by, row.reason]
+
+
+# `headrace resume SELECT…`
+
+
+def resume_command(
+    invocation: Invocation,
+    select: Selection = None,
+    also: Select = None,
+    exclude: Exclude = None,
+    reason: Annotated[str | None, Option("--reason", metavar="TEXT", help="kept in the audit trail")] = None,
+) -> int:
+    """Let what was paused run again."""
+    chosen = [*(select or []), *(also or [])]
+    if not chosen:
+        raise UsageError("resume needs a selection", hint="headrace pause lists what is paused; `headrace resume '*'` resumes all")
+    from headrace.services.pause import resume
+
+    response = resume(invocation.session, chosen, exclude=exclude or [], reason=reason, progress=invocation.progress())
+    invocation.show(response, render_paused)
+    return 0

@@ -1,26 +1,26 @@
-"""`headrace runs [RUN]`."""
+"""`headrace runs` and `headrace logs`: what ran, its outcome, and the lines that attempts wrote."""
 
 from __future__ import annotations
 
 from itertools import groupby
 from typing import Annotated
 
-from headrace.cli import states
-from headrace.cli.invocation import Invocation
-from headrace.cli.moments import seconds
-from headrace.cli.page import CommandOutput
-from headrace.cli.parsing import Argument, ExitCode, Option
-from headrace.cli.running import ERRORS_SHOWN_MAX, REPAIRS_SHOWN_MAX, error, repair, span
-from headrace.cli.tables import ColumnLayout, StyledCell
-from headrace.cli.text import plural
-from headrace.model.commands import WHOLE, command_line, place
-from headrace.operations.responses import RunRow
-from headrace.operations.runs import FAILED, runs
+from headrace.cli import output
+from headrace.cli.invocation import Argument, ExitCode, Invocation, Option
+from headrace.cli.output import CommandOutput, seconds
+from headrace.cli.run_results import ERRORS_SHOWN_MAX, REPAIRS_SHOWN_MAX, partition_span, render_error, render_repair
+from headrace.cli.terminal import ColumnLayout, StyledCell, plural
+from headrace.model.partitions import WHOLE, command_line, partition_argument
+from headrace.services.logs import AttemptLog, follow, logs
+from headrace.services.responses import LogRow, RunRow
+from headrace.services.runs import FAILED, runs
+
+# `headrace runs [RUN]`
 
 ATTEMPTS_SHOWN_MAX = 200
 
 
-def command(
+def runs_command(
     invocation: Invocation,
     run: Annotated[str | None, Argument("[RUN]", help="one run, with its attempts")] = None,
     failed: Annotated[bool, Option("--failed", help="only what failed, was lost or rejected")] = False,
@@ -31,11 +31,11 @@ def command(
     """What ran, and what became of it."""
     rows = runs(invocation.session, run, failed=failed, since=since, limit=limit)
     narrowed = failed or since is not None
-    invocation.show(rows, _one if run else lambda rows, page: _all(rows, page, narrowed=narrowed))
+    invocation.show(rows, _render_one_run if run else lambda rows, page: _render_runs(rows, page, narrowed=narrowed))
     return int(exit_code and any(row.state in FAILED for row in rows))
 
 
-RUNS = [
+RUN_COLUMNS = [
     ColumnLayout("run", right=True),
     ColumnLayout("kind", drops=3),
     ColumnLayout("began"),
@@ -46,26 +46,26 @@ RUNS = [
 ]
 
 
-def _all(rows: list[RunRow], page: CommandOutput, *, narrowed: bool = False) -> None:
+def _render_runs(rows: list[RunRow], page: CommandOutput, *, narrowed: bool = False) -> None:
     grouped = [list(group) for _, group in groupby(rows, key=lambda row: row.run_id)]
     page.head("runs")
     page.say()
-    page.table(RUNS, [_run(group, page) for group in grouped])
+    page.table(RUN_COLUMNS, [_run_row(group, page) for group in grouped])
     if not grouped:
         page.say("no run is like that" if narrowed else "nothing has run yet")
     page.next(f"headrace runs {grouped[0][0].run_id}" if grouped else "headrace runs" if narrowed else "headrace tick")
 
 
-def _run(rows: list[RunRow], page: CommandOutput) -> list[str | StyledCell]:
+def _run_row(rows: list[RunRow], page: CommandOutput) -> list[str | StyledCell]:
     first = rows[0]
     took = (first.run_finished_at - first.run_started_at).total_seconds() if first.run_finished_at else None
     return [
         StyledCell(first.run_id, "bold"), first.run_kind, page.reader.moment(first.run_started_at), seconds(took),
-        states.cell(first.run_state), _counted(rows), first.actor,
+        output.state_cell(first.run_state), _states_text(rows), first.actor,
     ]  # fmt: skip
 
 
-def _counted(rows: list[RunRow]) -> str:
+def _states_text(rows: list[RunRow]) -> str:
     results: dict[str, int] = {}
     for row in rows:
         if row.node is not None:
@@ -73,7 +73,7 @@ def _counted(rows: list[RunRow]) -> str:
     return ", ".join(f"{n:,} {state}" for state, n in sorted(results.items(), key=lambda item: -item[1])) or "nothing attempted"
 
 
-ATTEMPTS = [
+ATTEMPT_COLUMNS = [
     ColumnLayout("attempt", drops=2),
     ColumnLayout("asset", gives=2, least=16),
     ColumnLayout("partitions", gives=3, least=11),
@@ -84,50 +84,106 @@ ATTEMPTS = [
 ]
 
 
-def _one(rows: list[RunRow], page: CommandOutput) -> None:
+def _render_one_run(rows: list[RunRow], page: CommandOutput) -> None:
     attempted = [list(group) for _, group in groupby((row for row in rows if row.node is not None), key=lambda row: row.attempt)]
     first = rows[0]
     page.head(f"run {first.run_id}", f"{first.run_kind} by {first.actor}")
-    page.facts(f"began {page.reader.moment(first.run_started_at)}", states.mark(first.run_state), _counted(rows))
+    page.facts(f"began {page.reader.moment(first.run_started_at)}", output.state_mark(first.run_state), _states_text(rows))
     if first.cancelled_at is not None:
         why = f": {first.cancel_reason}" if first.cancel_reason else ""
         page.say(f"cancelled by {first.cancelled_by} at {page.reader.moment(first.cancelled_at)}{why}", "warn")
     page.say()
-    page.table(ATTEMPTS, [_attempt(group) for group in attempted[:ATTEMPTS_SHOWN_MAX]])
+    page.table(ATTEMPT_COLUMNS, [_attempt_row(group) for group in attempted[:ATTEMPTS_SHOWN_MAX]])
     if len(attempted) > ATTEMPTS_SHOWN_MAX:
         page.say(f"and {plural(len(attempted) - ATTEMPTS_SHOWN_MAX, 'more attempt')}; --json has all", indent=2)
     wrong = [group for group in attempted if group[0].error is not None]
     for group in wrong[:ERRORS_SHOWN_MAX]:
         page.say()
         assert group[0].error is not None
-        error(group[0].error, page, f"{group[0].node}@{_span(group)} (attempt {group[0].attempt})")
+        render_error(group[0].error, page, f"{group[0].node}@{_partitions_text(group)} (attempt {group[0].attempt})")
     repairs = [row.repair for group in attempted for row in group if row.repair is not None]
     for row in list({(row.node, row.first): row for row in repairs}.values())[:REPAIRS_SHOWN_MAX]:
-        repair(row, page)
-    page.next(_next(attempted))
+        render_repair(row, page)
+    page.next(_next_command(attempted))
 
 
-def _next(attempted: list[list[RunRow]]) -> str:
+def _next_command(attempted: list[list[RunRow]]) -> str:
     waiting = next((row for row, *_ in attempted if row.state in ("held", "rejected")), None)
     if waiting:
-        return command_line("quarantine", place(waiting.node or "", waiting.partition or WHOLE))
+        return command_line("quarantine", partition_argument(waiting.node or "", waiting.partition or WHOLE))
     wrong = next((row for row, *_ in attempted if row.state in FAILED), None)
     return f"headrace logs {wrong.attempt}" if wrong else "headrace status"
 
 
-def _span(group: list[RunRow]) -> str:
-    return span([row.partition for row in group if row.partition is not None])
+def _partitions_text(group: list[RunRow]) -> str:
+    return partition_span([row.partition for row in group if row.partition is not None])
 
 
-def _attempt(group: list[RunRow]) -> list[str | StyledCell]:
+def _attempt_row(group: list[RunRow]) -> list[str | StyledCell]:
     row = group[0]
     text = "warned" if row.verdict == "warned" else row.state
     return [
         row.attempt or "",
         StyledCell(row.node or "", "bold"),
-        _span(group),
-        states.cell(text),
+        _partitions_text(group),
+        output.state_cell(text),
         f"{row.rows:,}" if row.rows is not None else "–",
         seconds(row.seconds),
         row.reason or "",
     ]
+
+
+# `headrace logs ASSET[@K]|ATTEMPT`
+
+
+def logs_command(
+    invocation: Invocation,
+    target: Annotated[str, Argument("ASSET[@K]|ATTEMPT", help="an asset (its newest attempt), a partition, or an attempt's id")],
+    following: Annotated[bool, Option("--follow", "-f", help="wait for more until the attempt has ended")] = False,
+    grep: Annotated[str | None, Option("--grep", metavar="RE", help="only lines in which this is found")] = None,
+) -> int:
+    """The lines that an attempt wrote, and why it failed where it did."""
+    if following and invocation.options.json:
+        invocation.json(list(follow(invocation.session, target, grep=grep)))
+        return 0
+    if following:
+        page = CommandOutput(invocation.screen, invocation.reader)
+        for row in follow(invocation.session, target, grep=grep):
+            _render_line(row, page)
+            invocation.screen.stream.flush()
+        return 0
+    log = logs(invocation.session, target, grep=grep)
+    if invocation.options.json:
+        invocation.json(log.rows if log else [])
+        return 0
+    _render_log(log, CommandOutput(invocation.screen, invocation.reader, invocation.suffix), target)
+    return 0
+
+
+def _render_log(log: AttemptLog | None, page: CommandOutput, target: str) -> None:
+    if log is None:
+        page.say(f"{target} was never attempted")
+        page.clock_note()
+        page.next("headrace status")
+        return
+    attempt = log.attempt
+    name = f"{attempt.node}@{partition_span(list(attempt.partitions))}"
+    page.head(name, f"attempt {attempt.id}", output.state_mark(attempt.state))
+    for row in log.rows:
+        _render_line(row, page)
+    if not log.rows:
+        page.say("no lines were written" if not log.error else "no lines were written before it failed", "dim")
+    if log.error is not None:
+        render_error(log.error, page, name)
+    elif attempt.reason:
+        page.say(attempt.reason, indent=2)
+    page.next(f"headrace quarantine {attempt.node}" if attempt.state in ("held", "rejected") else f"headrace runs {attempt.run_id}")
+
+
+_STYLE_OF_LEVEL = {"error": "bad", "critical": "bad", "warning": "warn", "debug": "dim"}
+
+
+def _render_line(row: LogRow, page: CommandOutput) -> None:
+    """Time, stream where it isn't standard output, text: never cut, people copy from it."""
+    stream = "" if row.stream == "stdout" else f"{row.stream} "
+    page.log(f"{page.reader.second(row.at)} {stream}", row.text, _STYLE_OF_LEVEL.get(row.level, ""))

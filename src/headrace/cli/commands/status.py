@@ -1,30 +1,29 @@
-"""`headrace status [SELECT…]`."""
+"""`headrace status`: consumers first, served or not, and figures down to their rows."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any
 
-from headrace.cli import states
-from headrace.cli.invocation import Invocation
-from headrace.cli.page import CommandOutput
-from headrace.cli.parsing import ExitCode, Option, Select, Selection
-from headrace.cli.running import past, repair
-from headrace.cli.tables import ColumnLayout, StyledCell
-from headrace.cli.text import plural
-from headrace.model.commands import command_line
-from headrace.operations.availability import WINDOW
-from headrace.operations.figure_responses import FIGURES
-from headrace.operations.moved import CORRECT, elsewhere
-from headrace.operations.responses import ConsumerRow, RepairRow, StatusResponse
-from headrace.operations.status import status
+from headrace.cli import output
+from headrace.cli.invocation import ExitCode, Invocation, Option, Select, Selection
+from headrace.cli.output import CommandOutput, seconds
+from headrace.cli.run_results import render_past_changes, render_repair
+from headrace.cli.terminal import ColumnLayout, StyledCell, plural
+from headrace.model.partitions import command_line
+from headrace.services.lake_files import CORRECT, moved_now
+from headrace.services.responses import ConsumerRow, RepairRow, Response, StatusResponse
+from headrace.services.responses.figures import FIGURES, FigureResponse
+from headrace.services.status import status
+from headrace.services.status_facts import WINDOW
 
 PATHS_SHOWN_MAX = 5
 PAUSED_SHOWN_MAX = 5
 REPAIRS_SHOWN_MAX = 3
 
 
-def command(
+def status_command(
     invocation: Invocation,
     select: Selection = None,
     also: Select = None,
@@ -35,19 +34,18 @@ def command(
     """Consumers first: served or not, since when, why; and the command to type next."""
     chosen = [*(select or []), *(also or [])]
     if explain is not None:
-        from headrace.cli import figure_page
-        from headrace.operations import figures
+        from headrace.services import figures
 
-        invocation.show(figures.explain(invocation.session, explain, chosen, window=window), figure_page.render)
+        invocation.show(figures.explain(invocation.session, explain, chosen, window=window), render_figure)
         return 0
     response = status(invocation.session, chosen, window=window or WINDOW)
-    invocation.show(response, _render)
-    if text := elsewhere(invocation.session):
+    invocation.show(response, _render_status)
+    if text := moved_now(invocation.session):
         invocation.note(f"{text}; {CORRECT}")
     return int(exit_code and any(consumer.state != "served" for consumer in response.consumers))
 
 
-COLUMNS = [
+CONSUMER_COLUMNS = [
     ColumnLayout("consumer", gives=1, least=18),
     ColumnLayout("needs", drops=2),
     ColumnLayout("state"),
@@ -56,46 +54,46 @@ COLUMNS = [
     ColumnLayout("why", gives=2, least=24),
 ]
 
-FACTS = [ColumnLayout("", least=10), ColumnLayout("", gives=1, least=20)]
+FACT_COLUMNS = [ColumnLayout("", least=10), ColumnLayout("", gives=1, least=20)]
 
 
-def _render(response: StatusResponse, page: CommandOutput) -> None:
+def _render_status(response: StatusResponse, page: CommandOutput) -> None:
     stands = " (replay stands still)" if response.clock == "replay" and response.runtime == "running" else ""
     page.facts(response.project, response.env, page.reader.clock(), f"runtime {response.runtime}{stands}", style="bold")
     page.say()
-    page.table(COLUMNS, [_row(consumer, page) for consumer in response.consumers])
+    page.table(CONSUMER_COLUMNS, [_consumer_row(consumer, page) for consumer in response.consumers])
     if not response.consumers:
         page.say("no consumers: nobody has said who needs what by when (consumers.yaml)", indent=2)
     page.say()
-    page.table(FACTS, _facts(response, page), header=False)
-    _files(response, page)
-    _repairs([row for row in response.repairs if row.incident is None], page)
-    past(response.restated, response.proposed, page)
+    page.table(FACT_COLUMNS, _fact_rows(response, page), header=False)
+    _render_files(response, page)
+    _render_repairs([row for row in response.repairs if row.incident is None], page)
+    render_past_changes(response.restated, response.proposed, page)
     page.say()
     page.say(response.headline)
     page.next(response.next, None if response.holding is None else response.holding.command)
 
 
-def _repairs(rows: Sequence[RepairRow], page: CommandOutput) -> None:
+def _render_repairs(rows: Sequence[RepairRow], page: CommandOutput) -> None:
     """What repairs that of which there is no incident."""
     for row in rows[:REPAIRS_SHOWN_MAX]:
-        repair(row, page)
+        render_repair(row, page)
     if len(rows) > REPAIRS_SHOWN_MAX:
         page.say(f"and {plural(len(rows) - REPAIRS_SHOWN_MAX, 'more repair')}; --json has all", "dim", indent=2)
 
 
-def _row(consumer: ConsumerRow, page: CommandOutput) -> list[str | StyledCell]:
+def _consumer_row(consumer: ConsumerRow, page: CommandOutput) -> list[str | StyledCell]:
     why = consumer.reason
     if consumer.missing_besides:
         more = "more " if consumer.state in ("late", "never") else ""
         why += f" (and {plural(consumer.missing_besides, f'{more}interval')} missing)"
     return [
-        StyledCell(consumer.name, "bold"), consumer.needs, states.cell(consumer.state), page.reader.moment(consumer.since),
+        StyledCell(consumer.name, "bold"), consumer.needs, output.state_cell(consumer.state), page.reader.moment(consumer.since),
         page.reader.partition(consumer.data_through), why,
     ]  # fmt: skip
 
 
-def _facts(response: StatusResponse, page: CommandOutput) -> list[list[str | StyledCell]]:
+def _fact_rows(response: StatusResponse, page: CommandOutput) -> list[list[str | StyledCell]]:
     counts = response.assets
     said = [
         f"{n} {state}"
@@ -104,10 +102,10 @@ def _facts(response: StatusResponse, page: CommandOutput) -> list[list[str | Sty
     ]
     said += [f"{n} {state}" for state, n in (("in quarantine", counts.quarantined), ("unchecked", counts.unchecked)) if n]
     assets: list[str | StyledCell] = [StyledCell("assets".ljust(_label_width(response)), "dim"), " · ".join(said) or "none"]
-    rows = [*_availability(response), assets]
+    rows = [*_availability_rows(response), assets]
     waiting = response.quarantine
     if waiting.partitions:
-        rows.append([StyledCell("quarantine", "dim"), _waiting(waiting.deliveries, waiting.partitions, waiting.rows)])
+        rows.append([StyledCell("quarantine", "dim"), _waiting_text(waiting.deliveries, waiting.partitions, waiting.rows)])
     if response.incidents_open > (0 if response.holding is None else response.holding.causes):
         rows.append([StyledCell("incidents", "dim"), f"{response.incidents_open} open: headrace incidents"])
     for outage in response.outages:
@@ -126,7 +124,7 @@ def _facts(response: StatusResponse, page: CommandOutput) -> list[list[str | Sty
     return rows
 
 
-def _availability(response: StatusResponse) -> list[list[str | StyledCell]]:
+def _availability_rows(response: StatusResponse) -> list[list[str | StyledCell]]:
     """Served, next to what other tools would say."""
     rows: list[list[str | StyledCell]] = []
     if response.availability_text:
@@ -148,7 +146,7 @@ def _label_width(response: StatusResponse) -> int:
     return max(map(len, labels))
 
 
-def _files(response: StatusResponse, page: CommandOutput) -> None:
+def _render_files(response: StatusResponse, page: CommandOutput) -> None:
     """Where what was written can be opened; never cut, people paste it."""
     for files in response.files:
         for path in files.paths[:PATHS_SHOWN_MAX]:
@@ -157,8 +155,86 @@ def _files(response: StatusResponse, page: CommandOutput) -> None:
             page.say(f"and {len(files.paths) - PATHS_SHOWN_MAX} more files", indent=4)
 
 
-def _waiting(deliveries: int, partitions: int, rows: int) -> str:
+def _waiting_text(deliveries: int, partitions: int, rows: int) -> str:
     said = [plural(deliveries, "delivery", "deliveries")] if deliveries else []
     if partitions > deliveries:
         said.append(plural(partitions - deliveries, "partition"))
     return ", ".join([*said, plural(rows, "row")] if rows else said)
+
+
+# `status --explain FIGURE`: what a figure says, and the rows that it is computed from.
+
+FIGURE_ROWS_MAX = 200
+"""Shown; --json has all."""
+_FIELDS_OF_FIGURE: Mapping[str, Sequence[str]] = {
+    "availability": ("consumer", "state", "by_exception", "claimed", "since", "until", "seconds"),
+    "promises": ("consumer", "interval", "due_at", "met_at", "kept", "waived"),
+    "nodes": ("of", "kind", "owner", "honest", "lost_minutes", "classic"),
+    "owners": ("of", "honest", "mean", "worst", "lost_minutes"),
+    "domains": ("of", "honest", "mean", "worst", "lost_minutes"),
+    "uptime": ("kind", "state", "runs", "succeeded"),
+    "weakened": ("node", "what", "before", "after", "by", "at"),
+    "goodput": (
+        "node",
+        "goodput",
+        "delivered",
+        "good",
+        "held",
+        "rejected",
+        "rows_per_second",
+        "slowest",
+        "bytes_per_second",
+        "retry",
+        "superseded",
+        "identical",
+        "wrong",
+        "waiting",
+    ),
+    "incidents": ("id", "kind", "node", "owner", "began_at", "detect_seconds", "restore_seconds", "open", "recurrence_of"),
+    "sources": ("source", "owner", "deliveries", "stability", "quality", "on_time", "expected", "missing", "changed", "consumers", "reads"),
+    "use": ("node", "reader", "via", "reads", "last_at", "seconds", "said"),
+}
+_PERCENT_FIELDS = frozenset({"honest", "mean", "classic", "goodput"})
+_BOLD_FIELDS = frozenset({"consumer", "of", "node", "id", "source"})
+
+
+def render_figure(response: FigureResponse, page: CommandOutput) -> None:
+    """The figure, its window, and the table."""
+    began, until = page.reader.moment(response.began), page.reader.moment(response.until)
+    page.head(response.figure, f"{response.window}: {began} to {until}")
+    for text in response.said:
+        page.say(text, indent=2)
+    page.say()
+    fields = _FIELDS_OF_FIGURE[response.figure]
+    page.table(
+        [_figure_column(place, field) for place, field in enumerate(fields)],
+        [_figure_row(row, fields, page) for row in response.rows[:FIGURE_ROWS_MAX]],
+    )
+    if not response.rows:
+        page.say("no data", indent=2)
+    if len(response.rows) > FIGURE_ROWS_MAX:
+        page.say(f"and {plural(len(response.rows) - FIGURE_ROWS_MAX, 'more row')}; --json has all", "dim", indent=2)
+
+
+def _figure_column(place: int, field: str) -> ColumnLayout:
+    if field in _BOLD_FIELDS:
+        return ColumnLayout(field.replace("_", " "), gives=1, least=10)
+    return ColumnLayout(field.removesuffix("_at").replace("_", " "), drops=place, gives=2 if field == "said" else 0)
+
+
+def _figure_row(row: Response, fields: Sequence[str], page: CommandOutput) -> list[str | StyledCell]:
+    return [StyledCell(_field_text(getattr(row, field), field, page), "bold" if field in _BOLD_FIELDS else "") for field in fields]
+
+
+def _field_text(value: Any, field: str, page: CommandOutput) -> str:
+    if value is None:
+        return "no data" if field in _PERCENT_FIELDS else ""
+    if isinstance(value, datetime):
+        return page.reader.moment(value)
+    if isinstance(value, bool):
+        return "yes" if value else ""
+    if isinstance(value, float):
+        return f"{value:,.1f}" if field.endswith("per_second") else seconds(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value} %" if field in _PERCENT_FIELDS else str(value)

@@ -1,57 +1,183 @@
-"""`headrace why CONSUMER|ASSET[@K]`."""
+"""`headrace why`: what an interval waits for, and where the time went."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated
 
-from headrace.cli import ledgering, states
-from headrace.cli.invocation import Invocation
-from headrace.cli.moments import seconds
-from headrace.cli.page import CommandOutput
-from headrace.cli.parsing import Argument
-from headrace.cli.running import REPAIRS_SHOWN_MAX, past, repair
-from headrace.cli.text import plural
-from headrace.operations.interventions import LedgerRow, WaitingRow, WhyResponse
+from headrace.cli import output
+from headrace.cli.invocation import Argument, Invocation
+from headrace.cli.output import CommandOutput, seconds
+from headrace.cli.run_results import REPAIRS_SHOWN_MAX, render_past_changes, render_repair
+from headrace.cli.terminal import ColumnLayout, StyledCell, plural
+from headrace.services.responses.interventions import ComparedRow, LedgerRow, SegmentRow, ShareRow, WaitingRow, WhyResponse
 
-SHOWN_MAX = 12
+# The delay ledger of one interval: its segments, each owner's share of the wait, and the week
+# before.
+
+SEGMENTS_SHOWN_MAX = 14
+"""Where there are more segments, neighbours that are short are one line."""
+SHORT_SHARE = 0.005
+"""Of the whole wait."""
+SHARES_MAX = 4
+WIDE_SCREEN = 100
+_SEGMENT_STYLES = {"hold": "bad", "retry": "bad", "approval": "warn", "paused": "warn", "unattributed": "warn"}
+_SHARE_TEXT = {"hold": "could have decided", "approval": "could have approved", "paused": "could have resumed", "queue": "queued"}
+"""What is said of the time that counts apart from an owner's other time, by its kind."""
+_SEGMENT_COLUMNS = [
+    ColumnLayout("took"),
+    ColumnLayout("where", gives=2, least=12),
+    ColumnLayout("what", gives=3, least=10),
+    ColumnLayout("from", gives=1, least=5),
+    ColumnLayout("to", gives=1, least=5),
+    ColumnLayout("seconds", right=True),
+]
 
 
-def command(
+def render_ledger(ledger: LedgerRow, page: CommandOutput) -> None:
+    """The sentence, the table and what belongs to it."""
+    page.say(ledger.said)
+    if ledger.segments:
+        page.say()
+        page.say(_interval_text(ledger, page), "dim", indent=2)
+        _render_segments([*_segment_rows(ledger, page), _sum_row(ledger)], page)
+        page.say()
+    _render_line("shares", _share_texts(ledger)[:SHARES_MAX], page)
+    _render_line("Headrace", [f"{name} {seconds(took)}" for name, took in ledger.overhead.items() if took], page)
+    if ledger.compared is not None:
+        _render_line(f"the week before ({ledger.compared.interval})", [_compared_text(ledger.compared)], page)
+    if ledger.frozen:
+        page.say("kept when the rows that it was made of went", "dim", indent=2)
+    if ledger.read is not None:
+        page.say(ledger.read, "dim", indent=2)
+
+
+def _render_segments(rows: list[list[str | StyledCell]], page: CommandOutput) -> None:
+    """Each segment begins when the one above it ends: where there is little room, that is said once."""
+    if page.screen.width < WIDE_SCREEN:
+        page.table(_SEGMENT_COLUMNS[:3] + _SEGMENT_COLUMNS[4:], [row[:3] + row[4:] for row in rows])
+    else:
+        page.table(_SEGMENT_COLUMNS, rows)
+
+
+def _interval_text(ledger: LedgerRow, page: CommandOutput) -> str:
+    began = "recomputed because of what came" if ledger.rebuild else "ended"
+    return f"interval {ledger.interval} ({began} {page.reader.moment(ledger.from_)})"
+
+
+def _segment_rows(ledger: LedgerRow, page: CommandOutput) -> list[list[str | StyledCell]]:
+    return [_segment_row(group, ledger, page) for group in _grouped_segments(ledger)]
+
+
+def _grouped_segments(ledger: LedgerRow) -> list[list[SegmentRow]]:
+    """Each segment; neighbours that are short together, where there are many."""
+    short = ledger.wait_seconds * SHORT_SHARE if len(ledger.segments) > SEGMENTS_SHOWN_MAX else -1.0
+    groups: list[list[SegmentRow]] = []
+    for segment in ledger.segments:
+        if groups and segment.seconds < short and groups[-1][-1].seconds < short:
+            groups[-1].append(segment)
+        else:
+            groups.append([segment])
+    return groups
+
+
+def _segment_row(group: Sequence[SegmentRow], ledger: LedgerRow, page: CommandOutput) -> list[str | StyledCell]:
+    first, last = group[0], group[-1]
+    now = ledger.open and last.to == ledger.to
+    ends = "now" if now else _time_text(last.to, page)
+    took = f"{(_milliseconds(last.to, ledger) - _milliseconds(first.from_, ledger)) / 1000:,.3f}"
+    if len(group) > 1:
+        nodes, longest = {row.node for row in group}, max(group, key=lambda segment_row: segment_row.seconds)
+        where = first.node if len(nodes) == 1 else plural(len(nodes), "node")
+        text = f"mostly {longest.kind} of {longest.node}" if len(nodes) > 1 else f"mostly {longest.kind}"
+        return [f"{len(group)} short ones", where, text, _time_text(first.from_, page), ends, took]
+    where = f"{first.incident} {first.node}" if first.incident and first.kind == "hold" else first.node
+    note = f"{first.note}; {first.lacking} kept it waiting as well" if first.lacking else first.note
+    return [StyledCell(first.kind, _SEGMENT_STYLES.get(first.kind, "")), where, note, _time_text(first.from_, page), ends, took]
+
+
+def _time_text(at: datetime, page: CommandOutput) -> str:
+    return page.reader.moment(at)
+
+
+def _milliseconds(at: datetime, ledger: LedgerRow) -> int:
+    """Whole milliseconds from the beginning: differences of these add up."""
+    return round((at - ledger.from_).total_seconds() * 1000)
+
+
+def _sum_row(ledger: LedgerRow) -> list[str | StyledCell]:
+    waited = "waited until now" if ledger.open else "waited"
+    return [StyledCell("sum", "bold"), waited, "", "", "", StyledCell(f"{_milliseconds(ledger.to, ledger) / 1000:,.3f}", "bold")]
+
+
+def _share_texts(ledger: LedgerRow) -> list[str]:
+    """Each owner once, the largest share first, with the time that counts apart: in which they could have ended the wait,
+    or in which it queued."""
+    owners: dict[str, list[ShareRow]] = {}
+    for share in ledger.shares:
+        owners.setdefault(share.owner, []).append(share)
+    return [_share_text(owner, rows) for owner, rows in sorted(owners.items(), key=lambda it: -sum(row.seconds for row in it[1]))]
+
+
+def _share_text(owner: str, rows: Sequence[ShareRow]) -> str:
+    whole = sum(row.seconds for row in rows)
+    apart = [(_SHARE_TEXT[row.kind], row.seconds) for row in rows if row.kind in _SHARE_TEXT]
+    of_it = [text if took == whole else f"{text} {seconds(took)} of it" for text, took in apart]
+    text = ", ".join([seconds(whole), *of_it])
+    return f"{owner or 'nobody'} {sum(row.share for row in rows) * 100:.1f} % ({text})"
+
+
+def _compared_text(row: ComparedRow) -> str:
+    changes = sorted(row.changed.items(), key=lambda change: -abs(change[1]))[:3]
+    text = ", ".join(f"{kind} {'+' if by > 0 else '−'}{seconds(abs(by))}" for kind, by in changes if abs(by) >= 1)
+    return f"{seconds(row.wait_seconds)}; since then {text or 'no change of a second'}"
+
+
+def _render_line(name: str, parts: Sequence[str], page: CommandOutput) -> None:
+    if parts:
+        page.say(f"{name}: {' · '.join(parts)}", indent=2)
+
+
+WAITS_SHOWN_MAX = 12
+
+
+def why_command(
     invocation: Invocation,
     subject: Annotated[str, Argument("CONSUMER|ASSET[@K]", help="a consumer, an asset, a source, or one of their intervals")],
 ) -> int:
     """Where the time went that it waited; what it waits for, and until when that is expected."""
-    from headrace.operations.why import why
+    from headrace.services.why import why
 
-    invocation.show(why(invocation.session, subject), _render)
+    invocation.show(why(invocation.session, subject), _render_why)
     return 0
 
 
-def _render(response: WhyResponse, page: CommandOutput) -> None:
-    page.head(response.subject, states.mark(response.state))
+def _render_why(response: WhyResponse, page: CommandOutput) -> None:
+    page.head(response.subject, output.state_mark(response.state))
     page.say(response.verdict, "" if response.state in ("published", "served") else "warn")
-    ledger = _ledger(response)
+    ledger = _ledger_of_wait(response)
     if ledger is not None:
-        ledgering.show(ledger, page)
-    _waits(response, page, told=ledger is not None and ledger.open)
+        render_ledger(ledger, page)
+    _render_waits(response, page, told=ledger is not None and ledger.open)
     if response.last is not None:
         page.say()
         page.say(f"{response.last.subject} {response.last.interval} was there {page.reader.moment(response.last.to)}.")
-        ledgering.show(response.last, page)
+        render_ledger(response.last, page)
     if response.also_waiting:
         page.say(
             f"{plural(response.also_waiting, 'other partition')} of it {'waits' if response.also_waiting == 1 else 'wait'} too", indent=2
         )
-    past(response.restated, [], page)
+    render_past_changes(response.restated, [], page)
     repairs = {
         (row.node, row.partition): row.repair for row in response.waiting_for if row.repair is not None and row.repair.incident is None
     }
     for repair_row in list(repairs.values())[:REPAIRS_SHOWN_MAX]:
-        repair(repair_row, page)
+        render_repair(repair_row, page)
     page.next(response.next)
 
 
-def _ledger(response: WhyResponse) -> LedgerRow | None:
+def _ledger_of_wait(response: WhyResponse) -> LedgerRow | None:
     """The document's own wait; None where none has begun."""
     if response.segments is None:
         return None
@@ -59,22 +185,22 @@ def _ledger(response: WhyResponse) -> LedgerRow | None:
     return LedgerRow(interval=response.interval or "", **fields)
 
 
-def _waits(response: WhyResponse, page: CommandOutput, *, told: bool) -> None:
+def _render_waits(response: WhyResponse, page: CommandOutput, *, told: bool) -> None:
     """What it waits for; where a ledger tells of it already, only what is at the end of it, each once."""
     rows = response.waiting_for
     if told:
         rows = list({(row.node, row.partition): row for row in rows if row.kind not in ("partition", "stopped")}.values())
-    for row in rows[:SHOWN_MAX]:
-        _waiting(row, page, response.verdict)
-    if len(rows) > SHOWN_MAX:
-        more = plural(len(rows) - SHOWN_MAX, "more thing")
+    for row in rows[:WAITS_SHOWN_MAX]:
+        _render_waiting(row, page, response.verdict)
+    if len(rows) > WAITS_SHOWN_MAX:
+        more = plural(len(rows) - WAITS_SHOWN_MAX, "more thing")
         if response.waiting_limited:
             page.say(f"and at least {more}; --json has the first {len(rows):,}", indent=2)
         else:
             page.say(f"and {more}; --json has all", indent=2)
 
 
-def _waiting(row: WaitingRow, page: CommandOutput, verdict: str) -> None:
+def _render_waiting(row: WaitingRow, page: CommandOutput, verdict: str) -> None:
     """One thing that is waited for, unless it has been said already."""
     text = f"{row.waiter} {row.text}" if row.waiter else row.text
     if text != verdict:

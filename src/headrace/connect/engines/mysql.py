@@ -13,11 +13,10 @@ import pymysql
 from pymysql.constants import CR, ER, FIELD_TYPE
 from pymysql.cursors import SSCursor
 
-from headrace.connect.engines.address import Address
-from headrace.connect.engines.engine import SourceDatabase, Values, checked_names
-from headrace.connect.engines.rows_to_parquet import BATCH_ROWS, ValueColumn, rows_to_parquet
-from headrace.connect.kinds import Unavailable
-from headrace.connect.shown import shown
+from headrace.connect.connectors import Unavailable
+from headrace.connect.deliveries import printable
+from headrace.connect.engines.engine import Address, SourceDatabase, Values, checked_names
+from headrace.connect.engines.parquet_files import BATCH_ROWS, ValueColumn, rows_to_parquet
 
 READ_SECONDS = 300
 """A server that sends nothing for so long is given up."""
@@ -151,7 +150,7 @@ def _said() -> Iterator[None]:
 
 def _refusal(error: Exception) -> Unavailable:
     code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
-    message = shown(" ".join(str(error.args[-1] if error.args else error).split()), 500)
+    message = printable(" ".join(str(error.args[-1] if error.args else error).split()), 500)
     if code in _DENIED:
         return Unavailable(message, code="access_denied", transient=False)
     if code == _NO_SUCH_ZONE:

@@ -14,12 +14,11 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from headrace.connect.engines.address import Address
-from headrace.connect.engines.engine import SourceDatabase, Values, checked_names
-from headrace.connect.engines.text_to_parquet import TextColumn, Write, text_to_parquet
-from headrace.connect.kinds import Unavailable
-from headrace.connect.shown import shown
-from headrace.model.errors import told_by
+from headrace.connect.connectors import Unavailable
+from headrace.connect.deliveries import printable
+from headrace.connect.engines.engine import Address, SourceDatabase, Values, checked_names
+from headrace.connect.engines.parquet_files import TextColumn, Write, text_to_parquet
+from headrace.model.errors import message_of
 
 _ALIVE = {"keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3", "tcp_user_timeout": "60000"}
 """A server whose machine is gone is noticed after a minute."""
@@ -151,7 +150,7 @@ def _refusal(error: psycopg.Error) -> Unavailable:
     """By SQLSTATE; connections that never came to be have none, only the text."""
     state = error.sqlstate or ""
     said = error.diag.message_primary if state in _GONE else None
-    message = shown(said or told_by(error), MESSAGE_CHARACTERS_MAX)
+    message = printable(said or message_of(error), MESSAGE_CHARACTERS_MAX)
     if state.startswith("28") or state == "42501" or (not state and any(word in message for word in _DENIED)):
         return Unavailable(message, code="access_denied", transient=False)
     if state[:2] in _DETERMINISTIC or (

@@ -15,12 +15,11 @@ from urllib.parse import quote
 
 import pyarrow as pa
 
-from headrace.connect.engines.address import Address, file_of, wrong
-from headrace.connect.engines.engine import SourceDatabase, Values, checked_names
-from headrace.connect.engines.rows_to_parquet import BATCH_ROWS, ValueColumn, rows_to_parquet
-from headrace.connect.kinds import Unavailable
-from headrace.connect.shown import shown
-from headrace.model.zones import day_start_us, from_us
+from headrace.connect.connectors import Unavailable
+from headrace.connect.deliveries import printable
+from headrace.connect.engines.engine import Address, SourceDatabase, Values, bad_connection, checked_names, file_of
+from headrace.connect.engines.parquet_files import BATCH_ROWS, ValueColumn, rows_to_parquet
+from headrace.model.intervals import day_start_us, from_us
 from headrace.store.engines.sqlite import APPLICATION_ID
 
 BUSY_SECONDS = 10.0
@@ -113,7 +112,7 @@ class SqliteSource(SourceDatabase):
             raise self._refusal(error) from None
 
     def _refusal(self, error: Exception) -> Unavailable:
-        message = f"{shown(self._path.name)}: {shown(error, 300)}"
+        message = f"{printable(self._path.name)}: {printable(error, 300)}"
         if self._path.exists() and not os.access(self._path, os.R_OK):
             return Unavailable(f"{message}: it may not be read", code="access_denied", transient=False)
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
@@ -139,7 +138,7 @@ def _refuse_state(path: Path, temporary: Path) -> None:
         header = b""
     identity = int.from_bytes(header[_IDENTITY_AT : _IDENTITY_AT + 4], "big")
     if real.is_relative_to(own) or identity == APPLICATION_ID:
-        raise wrong("a source can't read Headrace's own state: `headrace runs --json` and its siblings say what is in it")
+        raise bad_connection("a source can't read Headrace's own state: `headrace runs --json` and its siblings say what is in it")
 
 
 def _instant(moment: date | datetime, timezone: str) -> datetime:

@@ -9,10 +9,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headrace.connect.exports.registry import ExportFailed, Portion, writes
-from headrace.connect.exports.values import as_text
+from headrace.connect.exports.registry import ExportFailed, Portion, as_text, writes
 from headrace.lake import LakeColumn
-from headrace.lake.session import quote
+from headrace.lake.sqltext import quote
 from headrace.model.exports import ExportFormat
 
 if TYPE_CHECKING:

@@ -1,7 +1,8 @@
-"""Who may replace an export: workers of the leader that has the lease, and nobody who was cut off from it meanwhile.
+"""The fence of exports: only workers of the leader that holds the lease may replace an export.
 
-The store fences what is committed there. A file outside of it has no transaction: so each leader writes its epoch into a file of the
-data folder, and a worker makes its export visible only while it holds that file's lock and finds its own leader's epoch there.
+The store fences what is committed in it. A file outside of it has no transaction: so each leader writes its epoch into a
+file of the data folder, and a worker makes its export visible only while it holds that file's lock and finds its own
+leader's epoch there.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def close_to_others(path: Path, epoch: int) -> None:
 
 
 @contextmanager
-def held(path: Path, epoch: int) -> Iterator[None]:
+def lock_epoch(path: Path, epoch: int) -> Iterator[None]:
     """Keep other leaders out for as long as the block lasts. Raises Overtaken if one was there already."""
     with _locked(path) as file:
         said = file.read().decode()

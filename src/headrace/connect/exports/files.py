@@ -1,22 +1,95 @@
-"""Exports to files: written whole under another name first, and renamed once all of it is on the disk."""
+"""Exports to files: written whole under another name, and renamed once all of it is on the disk or sent."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
+import re
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from headrace.connect.connectors import Unavailable
 from headrace.connect.exports import fence
 from headrace.connect.exports.registry import Assignment, ExportFailed, Portion, Surroundings, Written, file_writer, unavailable
-from headrace.connect.exports.unfinished import left_behind, unfinished_name
+from headrace.connect.filesystems import StorageLocation, errors_as_unavailable, open_location
 from headrace.faults import FaultPoint, reached
-from headrace.model.exports import ASSET, ExportFormat, path_of
+from headrace.model.exports import ASSET_PLACEHOLDER, ExportFormat, path_of
+
+# The name of an export while it is being written: no reader takes it for a whole file, and a
+# later attempt recognises what an earlier one left.
+
+
+def unfinished_name(name: str, assignment: Assignment) -> str:
+    """The name of a file beside its target `name`, for one attempt. It isn't longer where that is."""
+    return f".headrace-{_mark(name)}-{assignment.epoch}.{assignment.n}.tmp"
+
+
+def left_behind(there: Iterable[str], name: str, assignment: Assignment) -> list[str]:
+    """Which of the names that are there are those of earlier attempts at the same target, which were killed."""
+    pattern = re.compile(rf"\.headrace-{_mark(name)}-(\d+)\.(\d+)\.tmp")
+    results = ((item, pattern.fullmatch(item)) for item in there)
+    return [item for item, match in results if match and (int(match[1]), int(match[2])) < (assignment.epoch, assignment.n)]
+
+
+def _mark(name: str) -> str:
+    return hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:16]
+
+
+# Exports to a URL. Object stores show a file only once all of it was sent; elsewhere it is sent
+# under another name and moved.
+
+ATOMIC = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
+"""Schemes of which a file appears whole."""
+
+
+def send_files(assignment: Assignment, files: Sequence[WrittenFile], around: Surroundings) -> None:
+    """Send files to where their URLs say. Raises ExportFailed, Overtaken."""
+    for file in files:
+        folder, _, name = file.target.rpartition("/")
+        with _remote_errors(), errors_as_unavailable(file.shown):
+            place = open_location(folder, around.connection, around.secrets)
+        if file.target.partition("://")[0] in ATOMIC:
+            with fence.lock_epoch(around.fence, assignment.epoch), _remote_errors(), errors_as_unavailable(file.shown):
+                place.filesystem.put_file(str(file.path), place.inside(f"{place.url}/{name}"))
+        else:
+            _move_in(file, place, name, assignment, around)
+
+
+def _move_in(file: WrittenFile, place: StorageLocation, name: str, assignment: Assignment, around: Surroundings) -> None:
+    temporary = place.inside(f"{place.url}/{unfinished_name(name, assignment)}")
+    try:
+        with _remote_errors(), errors_as_unavailable(file.shown):
+            place.filesystem.makedirs(place.inside(place.url).rstrip("/"), exist_ok=True)
+            there = [str(entry["name"]).rpartition("/")[2] for entry in place.entries("")]
+            for old in left_behind(there, name, assignment):
+                place.filesystem.rm_file(place.inside(f"{place.url}/{old}"))
+            place.filesystem.put_file(str(file.path), temporary)
+        with fence.lock_epoch(around.fence, assignment.epoch), _remote_errors(), errors_as_unavailable(file.shown):
+            place.filesystem.mv(temporary, place.inside(f"{place.url}/{name}"))
+    except BaseException:
+        with contextlib.suppress(Exception):
+            place.filesystem.rm_file(temporary)
+        raise
+
+
+@contextlib.contextmanager
+def _remote_errors() -> Iterator[None]:
+    """What a place refuses, as what became of an export: who isn't let in today may be tomorrow."""
+    try:
+        yield
+    except Unavailable as error:
+        if error.code == "configuration_error":
+            raise ExportFailed(str(error), hint="headrace explain configuration_error") from error
+        raise unavailable(str(error)) from error
+
+
+# Exports to local folders, and the choice between the two.
 
 NAME_BYTES_MAX = 255
 _MISTAKES = (errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
@@ -40,11 +113,9 @@ def export_files(assignment: Assignment, portions: Sequence[Portion], around: Su
     reached(FaultPoint.EXPORT_WRITTEN)
     try:
         if "://" in (assignment.export.path or ""):
-            from headrace.connect.exports.remote import deliver as deliver_elsewhere
-
-            deliver_elsewhere(assignment, files, around)
+            send_files(assignment, files, around)
         else:
-            _deliver(assignment, files, around)
+            _publish_files(assignment, files, around)
         return tuple(_written(file) for file in files)
     finally:
         for file in files:
@@ -53,7 +124,7 @@ def export_files(assignment: Assignment, portions: Sequence[Portion], around: Su
 
 def _grouped(assignment: Assignment, portions: Sequence[Portion]) -> list[tuple[Portion, ...]]:
     """What goes into one file: each read has its own, but a workbook without `{asset}` in its name has them all."""
-    whole = assignment.export.format is ExportFormat.EXCEL and ASSET not in (assignment.export.path or "")
+    whole = assignment.export.format is ExportFormat.EXCEL and ASSET_PLACEHOLDER not in (assignment.export.path or "")
     return [tuple(portions)] if whole else [(portion,) for portion in portions]
 
 
@@ -83,17 +154,17 @@ def _written(written_file: WrittenFile) -> Written:
 # Folders of this machine ----------------------------------------------------------------------------------------------
 
 
-def _deliver(assignment: Assignment, files: Sequence[WrittenFile], around: Surroundings) -> None:
+def _publish_files(assignment: Assignment, files: Sequence[WrittenFile], around: Surroundings) -> None:
     staged: list[tuple[Path, Path]] = []
     try:
         for file in files:
             target = around.root / file.target
-            with _told(file.shown):
+            with _system_errors(file.shown):
                 staged.append((_stage(file.path, target, assignment), target))
         reached(FaultPoint.EXPORT_STAGED)
-        with fence.held(around.fence, assignment.epoch):
+        with fence.lock_epoch(around.fence, assignment.epoch):
             for (temporary, target), file in zip(staged, files, strict=True):
-                with _told(file.shown):
+                with _system_errors(file.shown):
                     temporary.replace(target)
                     _sync_folder(target.parent)
                 reached(FaultPoint.EXPORT_RENAMED)
@@ -142,7 +213,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _told(target: str) -> Iterator[None]:
+def _system_errors(target: str) -> Iterator[None]:
     """What the system refuses, as what became of an export."""
     try:
         yield

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headrace.connect.exports.registry import Portion, writes
-from headrace.connect.exports.values import as_json
-from headrace.lake.session import literal
+from headrace.connect.exports.registry import Portion, as_json, writes
+from headrace.lake.sqltext import literal
 from headrace.model.exports import ExportFormat
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headrace.connect.exports.registry import Portion, writes
-from headrace.lake.session import literal, quote
+from headrace.lake.sqltext import literal, quote
 from headrace.model.exports import ExportFormat
 
 if TYPE_CHECKING:

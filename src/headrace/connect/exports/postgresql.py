@@ -8,12 +8,21 @@ from typing import Any
 
 import psycopg
 
-from headrace.connect.engines.address import Address, address_of
-from headrace.connect.exports.registry import Assignment, ExportFailed, Portion, Surroundings, Written, exports_to, unavailable
+from headrace.connect.engines.engine import Address, address_of
+from headrace.connect.exports.registry import (
+    Assignment,
+    ExportFailed,
+    Portion,
+    Surroundings,
+    Written,
+    as_text,
+    exports_to,
+    is_nested,
+    unavailable,
+)
 from headrace.connect.exports.tables import LEDGER, ExportRecord, ExportTarget, export_tables
-from headrace.connect.exports.values import as_text, is_nested
 from headrace.lake import LakeColumn
-from headrace.lake.session import quote
+from headrace.lake.sqltext import quote
 from headrace.model.errors import words_of
 
 NAME_BYTES_MAX = 63

@@ -10,12 +10,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from headrace.connect.engines.address import address_of, file_of
-from headrace.connect.exports.registry import Assignment, ExportFailed, Portion, Surroundings, Written, exports_to, unavailable
+from headrace.connect.engines.engine import address_of, file_of
+from headrace.connect.exports.registry import Assignment, ExportFailed, Portion, Surroundings, Written, as_text, exports_to, unavailable
 from headrace.connect.exports.tables import LEDGER, ExportRecord, ExportTarget, export_tables
-from headrace.connect.exports.values import as_text
 from headrace.lake import LakeColumn
-from headrace.lake.session import quote
+from headrace.lake.sqltext import quote
 
 BUSY_SECONDS = 10.0
 _DIGITS = 15

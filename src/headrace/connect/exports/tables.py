@@ -21,8 +21,8 @@ from headrace.connect.exports import fence
 from headrace.connect.exports.registry import Assignment, ExportFailed, Portion, Surroundings, Written
 from headrace.faults import FaultPoint, reached
 from headrace.lake import LakeColumn
-from headrace.model.commands import command_line
-from headrace.model.exports import ASSET
+from headrace.model.exports import ASSET_PLACEHOLDER
+from headrace.model.partitions import command_line
 
 LEDGER = "headrace_exports"
 EXPORTERS = "headrace_exporters"
@@ -106,7 +106,7 @@ def export_tables(target: ExportTarget, assignment: Assignment, portions: Sequen
         owned = _owned(target, assignment)
         written = tuple(_replace(target, assignment, portion, around, owned=owned) for portion in portions)
         reached(FaultPoint.EXPORT_COMMITTING)
-        with fence.held(around.fence, assignment.epoch):
+        with fence.lock_epoch(around.fence, assignment.epoch):
             target.commit()
         reached(FaultPoint.EXPORT_COMMITTED)
     return written
@@ -171,7 +171,7 @@ def take_over_hint(consumer: str) -> str:
 def _replace(target: ExportTarget, assignment: Assignment, portion: Portion, around: Surroundings, *, owned: bool) -> Written:
     export = assignment.export
     assert export.table is not None
-    table, by = export.table.replace(ASSET, portion.asset), export.interval_column
+    table, by = export.table.replace(ASSET_PLACEHOLDER, portion.asset), export.interval_column
     _make_table(target, table, portion, by)
     key = (assignment.consumer, portion.asset, assignment.interval)
     known = target.claim(key)
@@ -190,7 +190,7 @@ def _replace(target: ExportTarget, assignment: Assignment, portion: Portion, aro
         target.load(table, names, counting.rows())
         digest = counting.sha256
     _keep(target, key, assignment, portion.rows, digest)
-    text = assignment.shown.replace(ASSET, portion.asset)
+    text = assignment.shown.replace(ASSET_PLACEHOLDER, portion.asset)
     return Written(text, portion.asset, counting.size, digest, portion.rows)
 
 

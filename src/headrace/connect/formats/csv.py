@@ -13,16 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from headrace.connect.deliveries import CannotRead, Format, SourceSchema, TypeDrift, UnreadableFile
-from headrace.connect.encodings import UTF8, in_utf8
+from headrace.connect.deliveries import CannotRead, Format, SourceSchema, TypeDrift, UnreadableFile, first_line, printable
 from headrace.connect.formats.registry import FileHeader, reads
-from headrace.connect.formats.rows import bad_columns, column_types, drift_of, located, selected
-from headrace.connect.learn import InferredTypes, almost_typed, learn_types
-from headrace.connect.line_ends import Quoting, has_both_line_ends, one_line_end
-from headrace.connect.names import column_names, doubled_names
-from headrace.connect.shown import first_line, shown
-from headrace.connect.text import is_cut_in_line, require_text
-from headrace.connect.unpack import Opened, UnpackLimits
+from headrace.connect.formats.text_values import bad_columns, column_types, drift_of, located, selected
+from headrace.connect.headers import column_names, doubled_names
+from headrace.connect.raw_files import Opened, UnpackLimits
+from headrace.connect.text_files import UTF8, Quoting, has_both_line_ends, in_utf8, is_cut_in_line, one_line_end, require_text
+from headrace.connect.type_inference import InferredTypes, almost_typed, infer_types
 from headrace.lake import LakeColumn
 from headrace.lake.sqltext import literal
 
@@ -73,7 +70,7 @@ class Csv:
         form = _declared(opened, msgspec.structs.replace(dialect(Path(opened.path)), encoding=opened.encoding))
         header = self.header(connection, opened, form)
         rows = _rows_sql(opened, form, header, numbers=header.names)
-        learnt = learn_types(connection, rows, len(header.names), sampled=opened.large)
+        learnt = infer_types(connection, rows, len(header.names), sampled=opened.large)
         form = _with_learnt(form, learnt)
         if _has_header(opened):
             _require_header(connection, opened, form, learnt)
@@ -92,7 +89,7 @@ class Csv:
         form = msgspec.structs.replace(known, delimiter=shows.delimiter, escape=shows.escape)
         if form == known:
             return _without_header(opened, pinned)
-        was, now = (DELIMITER_NAMES.get(item.delimiter, shown(item.delimiter)) for item in (known, form))
+        was, now = (DELIMITER_NAMES.get(item.delimiter, printable(item.delimiter)) for item in (known, form))
         return form, f"columns are separated by {now}, pinned is {was}" if was != now else "quotes are escaped otherwise than pinned"
 
     def mismatch(self, header: FileHeader, pinned: SourceSchema) -> TypeDrift | None:  # noqa: ARG002
@@ -190,8 +187,8 @@ def _require_header(connection: duckdb.DuckDBPyConnection, opened: Opened, form:
     if not typed:
         return
     values = ", ".join(f"{literal(cell)} AS c{position}" for position, cell in enumerate(typed, 1))
-    if "VARCHAR" not in learn_types(connection, f"(SELECT {values})", len(typed)).types:
-        sample = ", ".join(f"`{shown(cell, 20)}`" for cell in cells[:3]) + (" …" if len(cells) > 3 else "")
+    if "VARCHAR" not in infer_types(connection, f"(SELECT {values})", len(typed)).types:
+        sample = ", ".join(f"`{printable(cell, 20)}`" for cell in cells[:3]) + (" …" if len(cells) > 3 else "")
         raise CannotRead(f"the first line looks like data, not like a header: {sample}", line=skip + 1, code="delivery_header")
 
 
@@ -210,7 +207,9 @@ def _first_row(text: str, form: Format) -> tuple[list[str], int]:
     try:
         cells = next(_reader(rest, form), [])
     except csv.Error as error:
-        raise CannotRead(f"line {skip + 1}: the header can't be read ({shown(error)})", line=skip + 1, code="delivery_header") from error
+        raise CannotRead(
+            f"line {skip + 1}: the header can't be read ({printable(error)})", line=skip + 1, code="delivery_header"
+        ) from error
     if not any(mark in rest for mark in "\r\n") and len(rest) > HEADER_BYTES_MAX // 4 - 4 and len(rest.encode()) >= HEADER_BYTES_MAX - 8:
         raise CannotRead(
             f"line {skip + 1} is longer than {HEADER_BYTES_MAX:,} bytes; that is no header", line=skip + 1, code="delivery_header"
@@ -307,7 +306,7 @@ def _cut_in_value(drift: TypeDrift, opened: Opened, form: Format, header: FileHe
     last = deque((row[-1] or "" for _, row in _lines(opened, form, header) if row), maxlen=2)
     if len(last) < 2 or not _shape(last[0]).startswith(_shape(last[1])) or len(last[1]) >= len(last[0]):
         return None
-    return _cut_off(bad.line, f"a part of a value where {shown(bad.column)} has {bad.type}")
+    return _cut_off(bad.line, f"a part of a value where {printable(bad.column)} has {bad.type}")
 
 
 def _shape(value: str) -> str:

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from headrace.connect.deliveries import CannotRead, Format, SourceSchema, TypeDrift, UnreadableFile
+from headrace.connect.deliveries import CannotRead, Format, SourceSchema, TypeDrift, UnreadableFile, first_line, printable
 from headrace.connect.formats.registry import FileHeader, reads
-from headrace.connect.formats.rows import bad_columns, drift_of, located, selected
-from headrace.connect.formats.sheets import CellRange, cells_of, formula_error, suspects
-from headrace.connect.names import column_names, doubled_names
-from headrace.connect.shown import first_line, shown
-from headrace.connect.unpack import Opened, UnpackLimits, place_for
+from headrace.connect.formats.text_values import bad_columns, drift_of, located, selected
+from headrace.connect.formats.workbook_files import CellRange, cells_of, formula_error, suspects
+from headrace.connect.headers import column_names, doubled_names
+from headrace.connect.raw_files import Opened, UnpackLimits, place_for
 from headrace.lake import LakeColumn
 from headrace.lake.sqltext import literal
 
@@ -121,7 +120,7 @@ class Excel:
 
 def _refuse_errors(path: Path, name: str, cut: SheetSelection, odd: Collection[str]) -> None:
     if odd and (error := formula_error(path, name, cut.cells, cut.columns, odd)):
-        raise CannotRead(f"sheet {shown(name)}, cell {error.cell}: {error.text}", line=error.row, code="delivery_cell_error")
+        raise CannotRead(f"sheet {printable(name)}, cell {error.cell}: {error.text}", line=error.row, code="delivery_cell_error")
 
 
 def _workbook(opened: Opened) -> CalamineWorkbook:
@@ -148,8 +147,8 @@ def _sheet_name(book: CalamineWorkbook, wanted: str | int | None) -> str:
         return names[wanted - 1]
     if wanted in names:
         return str(wanted)
-    listed = ", ".join(f"`{shown(name)}`" for name in names[:10]) + (" …" if len(names) > 10 else "")
-    raise CannotRead(f"there is no sheet {shown(wanted)}; the workbook has {listed}", code="delivery_sheet")
+    listed = ", ".join(f"`{printable(name)}`" for name in names[:10]) + (" …" if len(names) > 10 else "")
+    raise CannotRead(f"there is no sheet {printable(wanted)}; the workbook has {listed}", code="delivery_sheet")
 
 
 def _written(sheet: CalamineSheet, name: str, cells: CellRange, header: int | None, made: Opened) -> SheetSelection:
@@ -162,7 +161,7 @@ def _written(sheet: CalamineSheet, name: str, cells: CellRange, header: int | No
     names_row = next((row for number, row in rows if number == first), None)
     if names_row is None or not any(value != "" for value in names_row):
         raise CannotRead(
-            f"row {first + 1} of sheet {shown(name)} is empty; say which row has the names: excel: {{header: n}}",
+            f"row {first + 1} of sheet {printable(name)} is empty; say which row has the names: excel: {{header: n}}",
             line=first + 1, code="delivery_header",
         )  # fmt: skip
     table = _Table(len(names_row))
@@ -172,7 +171,7 @@ def _written(sheet: CalamineSheet, name: str, cells: CellRange, header: int | No
     unnamed = sum(1 for at in kept if names_row[at] == "")
     if unnamed * 2 > len(kept):
         raise CannotRead(
-            f"row {first + 1} of sheet {shown(name)} names {len(kept) - unnamed} of {len(kept)} columns; "
+            f"row {first + 1} of sheet {printable(name)} names {len(kept) - unnamed} of {len(kept)} columns; "
             "say which row has the names: excel: {header: n}", line=first + 1, code="delivery_header",
         )  # fmt: skip
     cells_of_names = [_text(names_row[at]) or "" for at in kept]

@@ -11,16 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from headrace.connect.deliveries import CannotRead, Format, SourceSchema, TypeDrift, UnreadableFile
-from headrace.connect.encodings import in_utf8
+from headrace.connect.deliveries import CannotRead, Format, SourceSchema, TypeDrift, UnreadableFile, first_line
 from headrace.connect.formats.registry import FileHeader, reads
-from headrace.connect.formats.rows import bad_columns, drift_of, located, selected
-from headrace.connect.learn import almost_typed, learn_types
-from headrace.connect.line_ends import has_both_line_ends, one_line_end
-from headrace.connect.names import column_names
-from headrace.connect.shown import first_line
-from headrace.connect.text import require_text
-from headrace.connect.unpack import Opened, UnpackLimits, written
+from headrace.connect.formats.text_values import bad_columns, drift_of, located, selected
+from headrace.connect.headers import column_names
+from headrace.connect.raw_files import Opened, UnpackLimits, written
+from headrace.connect.text_files import has_both_line_ends, in_utf8, one_line_end, require_text
+from headrace.connect.type_inference import almost_typed, infer_types
 from headrace.lake import LakeColumn
 from headrace.lake.sqltext import literal
 from headrace.lake.types import parse
@@ -113,7 +110,7 @@ class FixedWidth:
         header = self.header(connection, opened, Format(kind=self.kind))
         places = _layout(opened).places
         rows = _rows_sql(opened)
-        learnt = learn_types(connection, rows, len(places), formats=False, sampled=opened.large)
+        learnt = infer_types(connection, rows, len(places), formats=False, sampled=opened.large)
         types = [place.type or result for place, result in zip(places, learnt.types, strict=True)]
         form = Format(kind=self.kind, encoding=opened.encoding, null=learnt.null)
         declared = {place.name for place in places if place.type is not None}

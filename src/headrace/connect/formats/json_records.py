@@ -1,7 +1,7 @@
-"""Records out of a JSON document, one by one: the document may be larger than memory, a record may not.
+"""Records of a JSON document, one by one: the document may be larger than memory, a record may not.
 
-A record's text is kept as it was written; only numbers that a double can't hold are put in quotes, because DuckDB's reader takes
-every fraction for a double.
+A record's text stays as it was written; only numbers that a double can't hold are put in quotes, because DuckDB's reader
+takes every fraction for a double.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any
 
-from headrace.connect.deliveries import CannotRead, UnreadableFile
-from headrace.connect.shown import shown
+from headrace.connect.deliveries import CannotRead, UnreadableFile, printable
 
 OBJECT_BYTES_MAX = 16 << 20
 CHUNK_CHARACTERS = 1 << 18
@@ -57,7 +56,7 @@ def _repeated(text: str) -> str | None:
     try:
         json.loads(text, object_pairs_hook=unique)
     except ValueError as error:
-        return shown(error, 120)
+        return printable(error, 120)
     return None
 
 
@@ -67,7 +66,7 @@ def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(results) < len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise ValueError(f"key `{shown(twice)}` comes twice in an object")
+        raise ValueError(f"key `{printable(twice)}` comes twice in an object")
     return results
 
 
@@ -126,7 +125,7 @@ class _Document:
         if result != expected:
             if not result:
                 raise self._cut_off(f"where {expected!r} is expected")
-            raise self.error(f"{expected!r} expected, not {shown(result)!r}")
+            raise self.error(f"{expected!r} expected, not {printable(result)!r}")
         self._pass(self._at + 1)
 
     def value(self) -> tuple[Any, str]:
@@ -150,7 +149,7 @@ class _Document:
     def require_end(self) -> None:
         """Nothing but blanks may follow."""
         if result := self.sign():
-            raise self.error(f"the document goes on after its end: {shown(result)!r}")
+            raise self.error(f"the document goes on after its end: {printable(result)!r}")
 
     def error(self, reason: str) -> CannotRead:
         """A refusal at the line where the window stands."""
@@ -162,7 +161,7 @@ class _Document:
             if not self._text.rstrip().endswith(("}", "]")):  # all of it has been read by now
                 return self._cut_off("within a value")
             return CannotRead(f"line {line}: {error.msg}", line=line)
-        return self.error(shown(error, 120))
+        return self.error(printable(error, 120))
 
     def _cut_off(self, where: str) -> CannotRead:
         line = self.line + self._text.count("\n", self._at)
@@ -189,7 +188,7 @@ def _at(document: _Document, steps: list[str], where: str) -> Iterator[tuple[int
     if steps and document.sign() == "{":
         yield from _in_member(document, steps, where)
     elif steps:
-        raise document.error(f"{where} isn't an object; {shown(steps[0])} isn't there")
+        raise document.error(f"{where} isn't an object; {printable(steps[0])} isn't there")
     elif document.sign() == "[":
         yield from _in_array(document)
     else:
@@ -206,16 +205,16 @@ def _in_member(document: _Document, steps: list[str], where: str) -> Iterator[tu
         document.take(":")
         if key == steps[0]:
             if result:
-                raise document.error(f"key `{shown(key)}` comes twice in an object")
+                raise document.error(f"key `{printable(key)}` comes twice in an object")
             result = True
-            yield from _at(document, steps[1:], f"{where}.{shown(key)}")
+            yield from _at(document, steps[1:], f"{where}.{printable(key)}")
         else:
             document.value()
         if document.sign() != "}":
             document.take(",")
     document.take("}")
     if not result:
-        raise CannotRead(f"there is no `{shown(steps[0])}` in {where}", code="delivery_records")
+        raise CannotRead(f"there is no `{printable(steps[0])}` in {where}", code="delivery_records")
 
 
 def _in_array(document: _Document) -> Iterator[tuple[int, str]]:

@@ -9,16 +9,25 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from headrace.connect.deliveries import BadColumn, CannotRead, Format, Inside, SourceSchema, TypeDrift, UnreadableFile
-from headrace.connect.formats.inside import gone, learnt, otherwise, structures
+from headrace.connect.deliveries import (
+    BadColumn,
+    CannotRead,
+    Format,
+    Inside,
+    SourceSchema,
+    TypeDrift,
+    UnreadableFile,
+    first_line,
+    printable,
+)
 from headrace.connect.formats.json_records import OBJECT_BYTES_MAX, as_text, broken_array, unique
 from headrace.connect.formats.registry import FileHeader, reads
-from headrace.connect.formats.rows import bad_columns, column_types, drift_of, located, selected
-from headrace.connect.learn import INSTANT, learn_types
-from headrace.connect.names import column_names
-from headrace.connect.shown import first_line, shown
-from headrace.connect.text import require_text
-from headrace.connect.unpack import Opened, UnpackLimits
+from headrace.connect.formats.structures import gone, learnt, otherwise, structures
+from headrace.connect.formats.text_values import bad_columns, column_types, drift_of, located, selected
+from headrace.connect.headers import column_names
+from headrace.connect.raw_files import Opened, UnpackLimits
+from headrace.connect.text_files import require_text
+from headrace.connect.type_inference import INSTANT, infer_types
 from headrace.lake import LakeColumn
 from headrace.lake.sqltext import literal
 
@@ -98,13 +107,13 @@ class JsonLines:
         nested = dict(zip(header.names, header.types, strict=True))
         results = [(column, "an object or an array") for column in pinned.columns if column.type != "JSON" and nested.get(column.name)]
         if results:
-            names = ", ".join(shown(column.name) for column, _ in results)
+            names = ", ".join(printable(column.name) for column, _ in results)
             return TypeDrift(_bad(results), f"objects or arrays where plain values are pinned: {names}")
         now = dict(zip(header.names, header.inside, strict=False))
         known = {item.column: item for item in pinned.inside if now.get(item.column) and item.column not in pinned.format.lenient}
         of_json = [(column, known[column.name]) for column in pinned.columns if column.type == "JSON" and column.name in known]
         changed = [(column, said) for column, was in of_json if (said := gone(was, now[column.name]) or otherwise(was, now[column.name]))]
-        return TypeDrift(_bad(changed), "; ".join(shown(text, 200) for _, text in changed[:3])) if changed else None
+        return TypeDrift(_bad(changed), "; ".join(printable(text, 200) for _, text in changed[:3])) if changed else None
 
     def explain(
         self, error: Exception, connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: FileHeader
@@ -119,7 +128,7 @@ class JsonLines:
 
 
 def _bad(columns: Sequence[tuple[LakeColumn, str]]) -> tuple[BadColumn, ...]:
-    return tuple(BadColumn(column.name, column.type, 1, shown(text)) for column, text in columns)
+    return tuple(BadColumn(column.name, column.type, 1, printable(text)) for column, text in columns)
 
 
 def _with_structures(connection: duckdb.DuckDBPyConnection, opened: Opened, rows: int, keys: Sequence[JsonKey]) -> FileHeader:
@@ -199,7 +208,7 @@ def header_of(rows: int, keys: Sequence[JsonKey]) -> FileHeader:
     for key in raw:
         other = alike.setdefault(" ".join(key.split()).lower(), key)
         if other != key:
-            raise CannotRead(f"the keys `{shown(other)}` and `{shown(key)}` differ in case or blanks only", code="delivery_header")
+            raise CannotRead(f"the keys `{printable(other)}` and `{printable(key)}` differ in case or blanks only", code="delivery_header")
     names = column_names(raw)
     types = tuple("JSON" if key.kinds & NESTED else "" for key in keys)
     return FileHeader(names, raw, types, rows=rows, optional=tuple(name for name, key in zip(names, keys, strict=True) if key.rows < rows))
@@ -208,7 +217,7 @@ def header_of(rows: int, keys: Sequence[JsonKey]) -> FileHeader:
 def _types(connection: duckdb.DuckDBPyConnection, opened: Opened, header: FileHeader, keys: Sequence[JsonKey]) -> list[str]:
     """A type for each key. Text and whole numbers are looked at: text may be dates, a number may be too large for a BIGINT."""
     rows = rows_sql(opened, header, [])
-    shown_as = learn_types(
+    shown_as = infer_types(
         connection, rows, len(keys), among=("BIGINT", "DATE", "TIMESTAMP", INSTANT), words=False, formats=False, sampled=opened.large
     ).types
     return [type_of(key.kinds, looks) for key, looks in zip(keys, shown_as, strict=True)]
@@ -273,7 +282,7 @@ def _broken_line(path: Path) -> UnreadableFile | None:
             whole = "; a JSON document over several lines isn't JSON lines" if number == 1 and line.strip() in (b"{", b"[") else ""
             return UnreadableFile(f"line {number}, column {error.colno}: {error.msg}{whole}", number)
         except (ValueError, RecursionError) as error:
-            reason = "nested too deeply" if isinstance(error, RecursionError) else shown(error, 120)
+            reason = "nested too deeply" if isinstance(error, RecursionError) else printable(error, 120)
             return UnreadableFile(f"line {number}: {reason}", number)
         if not isinstance(value, dict):
             kind = "an array" if isinstance(value, list) else "a plain value"

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headrace.connect.deliveries import BadColumn, CannotRead, Format, SourceSchema, TypeDrift, UnreadableFile
+from headrace.connect.deliveries import BadColumn, CannotRead, Format, SourceSchema, TypeDrift, UnreadableFile, first_line, printable
 from headrace.connect.formats.registry import FileHeader, reads
-from headrace.connect.formats.rows import drift_of
-from headrace.connect.names import column_names, doubled_names
-from headrace.connect.shown import first_line, shown
-from headrace.connect.unpack import Opened, UnpackLimits
+from headrace.connect.formats.text_values import drift_of
+from headrace.connect.headers import column_names, doubled_names
+from headrace.connect.raw_files import Opened, UnpackLimits
 from headrace.lake import LakeColumn
 from headrace.lake.sqltext import literal, quote
 from headrace.lake.types import DOUBLE_EXACT_MAX, Type, decimal_of, parse, storable, widens
@@ -101,14 +100,14 @@ class Parquet:
         if not bad:
             return None
         listed = "; ".join(
-            f"column {shown(column.name)} is {shown(states[column.name])}, {shown(column.type)} is pinned" for column in bad[:5]
+            f"column {printable(column.name)} is {printable(states[column.name])}, {printable(column.type)} is pinned" for column in bad[:5]
         )
         more = f"; and {len(bad) - 5} more" if len(bad) > 5 else ""
         columns = tuple(
             LakeColumn(column.name, _of_both(column.type, states.get(column.name, column.type)), column.id) for column in pinned.columns
         )
         return TypeDrift(
-            tuple(BadColumn(column.name, column.type, 0, shown(states[column.name])) for column in bad),
+            tuple(BadColumn(column.name, column.type, 0, printable(states[column.name])) for column in bad),
             listed + more,
             SourceSchema(columns, pinned.format, pinned.pinned_by, pinned.optional),
         )
@@ -137,7 +136,7 @@ class Parquet:
             row = connection.execute(f"SELECT {', '.join(facts)} FROM {_rows_sql(opened, header)}").fetchone()
             assert row is not None
             counts = zip(cast, row[::2], row[1::2], strict=True)
-            bad_ones = [BadColumn(name, types[name], count, shown(value)) for (_, name), count, value in counts if count]
+            bad_ones = [BadColumn(name, types[name], count, printable(value)) for (_, name), count, value in counts if count]
             if bad_ones:
                 return drift_of(bad_ones)
         return UnreadableFile(f"the Parquet file is damaged: {first_line(error, opened.path)}")
@@ -183,7 +182,7 @@ def _stored(kind: str, name: str) -> str:
     try:
         return storable(parse(kind), name).text
     except LakeError as error:
-        raise CannotRead(f"column {shown(name)} has type {shown(kind)}, which can't be ingested") from error
+        raise CannotRead(f"column {printable(name)} has type {printable(kind)}, which can't be ingested") from error
 
 
 def _source(opened: Opened) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import msgspec
 
 from headrace.connect.deliveries import AlmostTyped, Format, SourceSchema, TypeDrift, UnreadableFile
-from headrace.connect.unpack import Opened, UnpackLimits
+from headrace.connect.raw_files import Opened, UnpackLimits
 from headrace.lake import LakeColumn
 
 if TYPE_CHECKING:

@@ -3,23 +3,25 @@
 `CatalogChange` writes, the functions read. No DuckDB here: the process that holds the state database has only one SQLite library.
 """
 
-from headrace.lake.catalog.accumulating import seen, state
-from headrace.lake.catalog.admission import next_id
+from headrace.lake.catalog.admission import FileMoved, NeedsRewrite, TableMoved, next_id, seen, state
 from headrace.lake.catalog.change import CatalogChange, Rewrite
-from headrace.lake.catalog.ddl import (
-    KEYS,
-    VERSION,
-    check_version,
-    create,
-    create_tables,
-    data_path,
-    missing,
-    move,
-    names,
+from headrace.lake.catalog.inventory import (
+    CurrentFile,
+    Registered,
+    any_lost,
+    count_current,
+    count_elsewhere,
+    current,
+    current_after,
+    current_deletes,
+    ended_files,
+    files_of,
+    held_keys,
+    ids_holding,
+    left_of,
+    registered,
+    snapshot_time_of,
 )
-from headrace.lake.catalog.errors import FileMoved, NeedsRewrite, TableMoved
-from headrace.lake.catalog.inventory import Registered, ended_files, held_keys, registered, snapshot_time_of
-from headrace.lake.catalog.lost_rows import any_lost, left_of
 from headrace.lake.catalog.reading import (
     FileRow,
     exact_as_double,
@@ -33,17 +35,18 @@ from headrace.lake.catalog.reading import (
     table,
     tables,
 )
-from headrace.lake.catalog.times import snapshot_time
-from headrace.lake.catalog.transaction import CatalogTransaction
-from headrace.lake.catalog.watching import (
-    CurrentFile,
-    count_current,
-    count_elsewhere,
-    current,
-    current_after,
-    current_deletes,
-    files_of,
-    ids_holding,
+from headrace.lake.catalog.schema import (
+    KEYS,
+    VERSION,
+    CatalogTransaction,
+    check_version,
+    create,
+    create_tables,
+    data_path,
+    missing,
+    move,
+    names,
+    snapshot_time,
 )
 
 __all__ = [

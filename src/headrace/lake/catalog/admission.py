@@ -1,14 +1,56 @@
-"""What must hold before columns or files enter the catalog. DuckLake enforces none of it for files that it didn't write itself."""
+"""What a change adds to the catalog: what must hold first, and the rows that it writes.
+
+DuckLake enforces nothing for files that it didn't write itself.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
-from headrace.lake.catalog.columns import ids_of, leaves_of
-from headrace.lake.catalog.errors import TableMoved
-from headrace.lake.tables import PARTITION_COLUMN, LakeColumn, LakeTable, StagedFile
+import msgspec
+
+from headrace.lake.catalog.columns import TableStatistics, ids_of, leaves_of
+from headrace.lake.catalog.reading import FileRow, TableRow, View, keys_text, lost_text, snapshot_exists, table_row
+from headrace.lake.catalog.schema import CatalogTransaction, sayable
+from headrace.lake.tables import (
+    PARTITION_COLUMN,
+    ColumnLookup,
+    ColumnStatistics,
+    FileRef,
+    LakeColumn,
+    LakeTable,
+    Replacement,
+    StagedDeletes,
+    StagedFile,
+    StateFile,
+    file_name,
+    lost_with,
+)
 from headrace.lake.types import parse, storable, widens, widens_where_exact
 from headrace.model.errors import LakeError
+
+# Why a change of the lake is refused. A refusal leaves the change as it was; its other
+# publications go on.
+
+
+class TableMoved(LakeError):
+    """The table's columns aren't those that the work was done for: it must be done again."""
+
+
+class FileMoved(LakeError):
+    """A file that was to be replaced isn't current any more: only its rewrite must be done again."""
+
+
+class NeedsRewrite(LakeError):
+    """Partitions to be replaced share files with others. `files` are those to rewrite without them (`staging.stage_rewrite`)."""
+
+    def __init__(self, table_name: str, files: Sequence[FileRef]) -> None:
+        super().__init__(f"{len(files)} files of table `{table_name}` hold other partitions too and must be rewritten first")
+        self.files = tuple(files)
+
+
+# What must hold before columns or files enter the catalog.
 
 
 def check_columns(table: LakeTable) -> None:
@@ -102,3 +144,193 @@ def check_keys(table: LakeTable, keys: frozenset[str], staged: Sequence[StagedFi
         raise LakeError(
             f"staged files of `{table.name}` have rows of {len(others)} partitions that aren't to be published, such as {min(others)!r}"
         )
+
+
+# The rows that make files part of a table: the file itself, its columns' statistics, the table's.
+
+_FILE = (
+    "INSERT INTO ducklake_data_file(data_file_id, table_id, begin_snapshot, path, path_is_relative, file_format, record_count, "
+    "file_size_bytes, footer_size, row_id_start) "
+    "VALUES (:file, :table, :snapshot, :path, :relative, 'parquet', :rows, :bytes, :footer, :first)"
+)
+_STATISTICS = (
+    "INSERT INTO ducklake_file_column_stats(data_file_id, table_id, column_id, column_size_bytes, value_count, null_count, "
+    "min_value, max_value, contains_nan, extra_stats) VALUES (:file, :table, :column, :bytes, :values, :nulls, :min, :max, :nan, :extra)"
+)
+
+
+def write_files(
+    tx: CatalogTransaction, snapshot: int, table_id: int, table: LakeTable, files: Mapping[str, tuple[int, StagedFile]]
+) -> None:
+    """Register staged files (by their name in the table's folder, with their new ids) in a few batches."""
+    totals = TableStatistics(tx, table_id)
+    leaves = [(leaf, path[0], len(path) == 1, wanted.name) for column in table.columns for leaf, path, wanted in leaves_of(column)]
+    file_rows: list[dict[str, Any]] = []
+    column_rows: list[dict[str, Any]] = []
+    for name, (file_id, staged) in files.items():
+        results = [
+            (leaf, kind, _sayable(tx, staged.statistics[column] if plain else staged.nested[leaf])) for leaf, column, plain, kind in leaves
+        ]
+        first = totals.add(staged.rows, staged.size_bytes, results)
+        file_rows.append(
+            {
+                "file": file_id,
+                "table": table_id,
+                "snapshot": snapshot,
+                "path": name,
+                "relative": True,
+                "rows": staged.rows,
+                "bytes": staged.size_bytes,
+                "footer": staged.footer_bytes,
+                "first": first,
+            }
+        )
+        column_rows.extend(_statistics(file_id, table_id, results, _extra(staged, results[0][2].minimum)))
+    tx.executemany(_FILE, file_rows)
+    tx.executemany(_STATISTICS, column_rows)
+    totals.write(tx)
+
+
+def _statistics(
+    file_id: int, table_id: int, results: list[tuple[int, str, ColumnStatistics]], extra: str | None
+) -> Iterator[dict[str, Any]]:
+    for column_id, _, of in results:
+        yield {
+            "file": file_id,
+            "table": table_id,
+            "column": column_id,
+            "bytes": of.size_bytes,
+            "values": of.values,
+            "nulls": of.nulls,
+            "min": of.minimum,
+            "max": of.maximum,
+            "nan": of.contains_nan,
+            "extra": extra if column_id == 1 else None,
+        }
+
+
+def _sayable(tx: CatalogTransaction, of: ColumnStatistics) -> ColumnStatistics:
+    """Without bounds that this catalog can't hold: unknown ones are never wrong."""
+    if sayable(tx, of.minimum) and sayable(tx, of.maximum):
+        return of
+    return msgspec.structs.replace(of, minimum=None, maximum=None)
+
+
+def _extra(staged: StagedFile, minimum: str | None) -> str | None:
+    """The keys, where minimum and maximum of `_partition` don't say it all; of lost rows always, with how many each had."""
+    if lost_with(staged.path.rpartition("/")[2]) is not None:
+        return lost_text({part.key: part.rows for part in staged.partitions})
+    held = [part.key for part in staged.partitions if part.rows]
+    return None if len(held) == 1 and minimum == held[0] else keys_text(held)
+
+
+# Tables whose rows aren't of one partition (`merge`, `snapshot`): what a merge starts from, and
+# what it writes to the catalog.
+#
+# Replaced rows stay in their files and are named by positional delete files, as DuckLake's own
+# MERGE does it. A data file has one delete file at a time, which holds all of its deletions; the
+# one before it is ended.
+
+_NEW_DELETES = (
+    "INSERT INTO ducklake_delete_file(delete_file_id, table_id, begin_snapshot, data_file_id, path, path_is_relative, format, "
+    "delete_count, file_size_bytes, footer_size) "
+    "VALUES (:id, :table, :snapshot, :file, :path, :relative, 'parquet', :rows, :bytes, :footer)"
+)
+_END_DELETES = (
+    "UPDATE ducklake_delete_file SET end_snapshot = :snapshot WHERE table_id = :table AND data_file_id = :file AND end_snapshot IS NULL"
+)
+
+
+def state(tx: CatalogTransaction, name: str, snapshot: int | None) -> list[StateFile]:
+    """The table's files as of a snapshot (None: now; 0: before its first publication, so none), for a merge to start from.
+
+    Raises `LakeError` for a snapshot that has expired, and as `files`."""
+    row = table_row(tx, name, None)
+    if row is None or snapshot == 0:
+        return []
+    if snapshot is not None and not snapshot_exists(tx, snapshot):
+        raise LakeError(f"the lake's snapshot {snapshot} isn't kept any more")
+    now = {file.ref.path: file for file in View(tx, row, None).all()}
+    then = list(now.values()) if snapshot is None else View(tx, row, snapshot).all()
+    deleted = _deleted(tx, row, snapshot)
+    return [StateFile(_kept_lookup(file, now), file.rows, deleted.get(file.id, 0), _stays(file, now)) for file in then]
+
+
+def seen(tx: CatalogTransaction, name: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """The current files with their delete files, for `Replacement.seen`."""
+    row = table_row(tx, name, None)
+    return () if row is None else names_of(View(tx, row, None).all())
+
+
+def names_of(files: list[FileRow]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Data files and their delete files, by path."""
+    return tuple(sorted((file.ref.path, tuple(sorted(delete.path for delete in file.ref.deletes))) for file in files))
+
+
+def _stays(file: FileRow, now: dict[str, FileRow]) -> bool:
+    """Part of a file that DuckLake has merged from several snapshots can't stay as that part, nor can part of its deletions."""
+    partial = file.ref.snapshot_max is not None or any(delete.snapshot_max is not None for delete in file.ref.deletes)
+    return file.ref.path in now and not partial
+
+
+def _kept_lookup(file: FileRow, now: dict[str, FileRow]) -> FileRef:
+    """How the columns of now are found in it: the table may have changed since the snapshot."""
+    ref, current = file.ref, now.get(file.ref.path)
+    lookup = current.ref.lookup if current is not None else _safest(ref)
+    return FileRef(ref.path, ref.partitions, ref.deletes, ref.snapshot_max, lookup)
+
+
+def _safest(ref: FileRef) -> ColumnLookup:
+    return ColumnLookup.NAME if ref.lookup is ColumnLookup.NAME else ColumnLookup.ID
+
+
+def _deleted(tx: CatalogTransaction, row: TableRow, snapshot: int | None) -> dict[int, int]:
+    """Rows that don't count, by data file."""
+    visible = (
+        "end_snapshot IS NULL" if snapshot is None else "begin_snapshot <= :snapshot AND (end_snapshot IS NULL OR end_snapshot > :snapshot)"
+    )
+    rows = tx.execute(
+        f"SELECT data_file_id, sum(delete_count) FROM ducklake_delete_file WHERE table_id = :table AND {visible} GROUP BY data_file_id",
+        {"table": row.id, "snapshot": snapshot},
+    ).fetchall()
+    return {file_id: int(count) for file_id, count in rows}
+
+
+class Deletions:
+    """The deletions that one change writes for one table. `restored` are data files that lose theirs."""
+
+    def __init__(self, table: TableRow, restored: set[int]) -> None:
+        self._table, self._ended = table, set(restored)
+        self._new: list[dict[str, Any]] = []
+
+    def add(self, file_id: int, delete_id: int, staged: StagedDeletes) -> None:
+        """All rows of a data file that don't count, in place of what was. Raises `LakeError` for a file that lies elsewhere."""
+        self._ended.add(file_id)
+        self._new.append(
+            {
+                "id": delete_id,
+                "table": self._table.id,
+                "file": file_id,
+                "path": file_name(staged.path, self._table.folder),
+                "relative": True,
+                "rows": staged.rows,
+                "bytes": staged.size_bytes,
+                "footer": staged.footer_bytes,
+            }
+        )
+
+    def write(self, tx: CatalogTransaction, snapshot: int) -> None:
+        """End what was, and insert what is."""
+        tx.executemany(_END_DELETES, [{"snapshot": snapshot, "table": self._table.id, "file": file_id} for file_id in sorted(self._ended)])
+        tx.executemany(_NEW_DELETES, [{"snapshot": snapshot, **row} for row in self._new])
+
+
+def check_replacement(current: dict[str, FileRow], replacement: Replacement) -> None:
+    """What is ended or loses rows is a current file. Raises `LakeError`."""
+    named = {*replacement.ended, *replacement.restored, *(delete.of for delete in replacement.deletes)}
+    unknown = named - current.keys()
+    if unknown:
+        raise LakeError(f"a merge speaks of files that aren't current: {', '.join(sorted(unknown)[:3])}")
+    for delete in replacement.deletes:
+        if delete.of in replacement.ended or not 0 < delete.rows <= current[delete.of].rows:
+            raise LakeError(f"the deletions {delete.path} don't fit their file {delete.of}")

@@ -8,13 +8,22 @@ from typing import Any
 
 import msgspec
 
-from headrace.lake.catalog import lost_rows
-from headrace.lake.catalog.accumulating import Deletions, check_replacement, names_of
-from headrace.lake.catalog.admission import check_columns, check_keys, check_staged, difference, next_id
+from headrace.lake.catalog import inventory
+from headrace.lake.catalog.admission import (
+    Deletions,
+    FileMoved,
+    NeedsRewrite,
+    TableMoved,
+    check_columns,
+    check_keys,
+    check_replacement,
+    check_staged,
+    difference,
+    names_of,
+    next_id,
+    write_files,
+)
 from headrace.lake.catalog.columns import ids_of, rows_of
-from headrace.lake.catalog.dialects import exclude_others
-from headrace.lake.catalog.errors import FileMoved, NeedsRewrite, TableMoved
-from headrace.lake.catalog.files import write_files
 from headrace.lake.catalog.reading import (
     FileRow,
     TableRow,
@@ -24,10 +33,18 @@ from headrace.lake.catalog.reading import (
     table_of,
     table_row,
 )
-from headrace.lake.catalog.times import microseconds, snapshot_time
-from headrace.lake.catalog.transaction import CatalogTransaction
-from headrace.lake.folders import SCHEMA_FOLDER, file_name, folder_of
-from headrace.lake.tables import PARTITION_COLUMN, FileRef, LakeColumn, LakeTable, Replacement, StagedFile
+from headrace.lake.catalog.schema import CatalogTransaction, exclude_others, microseconds, snapshot_time
+from headrace.lake.tables import (
+    PARTITION_COLUMN,
+    SCHEMA_FOLDER,
+    FileRef,
+    LakeColumn,
+    LakeTable,
+    Replacement,
+    StagedFile,
+    file_name,
+    folder_of,
+)
 from headrace.model.errors import LakeError
 
 _NEW_TABLE = "INSERT INTO ducklake_table VALUES (:table, :uuid, :snapshot, NULL, 0, :name, :path, :relative)"
@@ -191,7 +208,7 @@ class CatalogChange:
         (file,) = file_rows
         if file.keys is not None and file.keys != rows.keys():
             raise LakeError(f"the file {path} of table `{table_name}` holds other partitions than are given up")
-        lost = lost_rows.entry(self._tx, opened.row.id, opened.table, file, rows)
+        lost = inventory.entry(self._tx, opened.row.id, opened.table, file, rows)
         self._check_new(opened, [lost])
         opened.ended.add(file.id)
         self._admit(opened, lost)
@@ -199,7 +216,7 @@ class CatalogChange:
     def _still_lost(self, opened: _Open, file: FileRow, replaced: frozenset[str]) -> StagedFile | None:
         """What is left of lost rows when some of their partitions are replaced."""
         left = {key: rows for key, rows in (file.lost or {}).items() if key not in replaced and rows}
-        return lost_rows.entry(self._tx, opened.row.id, opened.table, file, left) if left else None
+        return inventory.entry(self._tx, opened.row.id, opened.table, file, left) if left else None
 
     def merge(self, table_name: str, staged: StagedFile | None, replacement: Replacement) -> None:
         """Publish a merge: files end, rows of others don't count any more, and the staged rows come in.

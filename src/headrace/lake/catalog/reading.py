@@ -8,10 +8,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from headrace.lake.catalog.columns import read_columns
-from headrace.lake.catalog.ddl import HOLDS_ONE, HOLDS_SEVERAL
-from headrace.lake.catalog.dialects import sayable
-from headrace.lake.catalog.times import microseconds, snapshot_time
-from headrace.lake.catalog.transaction import CatalogTransaction
+from headrace.lake.catalog.schema import HOLDS_ONE, HOLDS_SEVERAL, CatalogTransaction, microseconds, sayable, snapshot_time
 from headrace.lake.tables import ColumnLookup, DeleteRef, FileRef, LakeTable
 from headrace.lake.types import DOUBLE_EXACT_MAX
 from headrace.model.errors import LakeError

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
+from headrace.model.errors import LeaseLost
 from headrace.store.address import PostgresqlAddress, SqliteAddress
 from headrace.store.transaction import Transaction
 
@@ -50,3 +51,14 @@ class StoreEngine(Protocol):
 
     def close(self) -> None:
         """Close what is open."""
+
+
+# The fence: whether the leader that writes is still the leader.
+
+
+def check_epoch(epoch: int, current: int, released: int) -> None:
+    """LeaseLost unless the lease is that of `epoch`; `current` and `released` are what the database says of it."""
+    if current != epoch:
+        raise LeaseLost(f"another leader has taken over (epoch {current}, ours is {epoch}); nothing was committed")
+    if released:
+        raise LeaseLost(f"the lease of epoch {epoch} was released; nothing was committed")

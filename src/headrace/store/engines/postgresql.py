@@ -13,17 +13,13 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, cast
 
 from headrace.model.errors import StoreError, StoreUnreachable, words_of
-from headrace.store import migrations
+from headrace.store import engines, migrations
 from headrace.store.address import PostgresqlAddress, driver
-from headrace.store.engines import ddl, epochs
-from headrace.store.engines.parameters import translated
+from headrace.store.engines import postgresql_dialect
+from headrace.store.engines.postgresql_dialect import adapt, translated
 from headrace.store.engines.sqlite import private_folder
-from headrace.store.engines.values import adapt
-from headrace.store.event_log.recording import LAST, Recorder, Texts, append_event
-from headrace.store.event_log.records import EventRecordKind
-from headrace.store.event_log.statements import statement
-from headrace.store.failures import RESTORE
-from headrace.store.transaction import Cursor, Dialect, Parameters, Transaction, over, quoted
+from headrace.store.event_log.recording import LAST, EventRecordKind, Recorder, Texts, append_event, statement
+from headrace.store.transaction import RESTORE, Cursor, Dialect, Parameters, Transaction, over, quoted
 
 CONNECT_SECONDS = 10
 LOCK_SECONDS = 10
@@ -299,7 +295,7 @@ class PostgresqlEngine:
             try:
                 (current, released), last = _last_two(connection.execute(begin))
                 if epoch is not None:
-                    epochs.check(epoch, current, released)
+                    engines.check_epoch(epoch, current, released)
                 yield transaction
                 transaction.record(last)
                 transaction.commit()
@@ -396,8 +392,8 @@ class PostgresqlEngine:
             done = self._applied(connection)
             migrations.refuse_unknown(done, self.where)
             migrations.refuse_gap(done, self.where)
-            for statement in (migrations.RECORD, *(ddl.FUNCTIONS if not done else ())):
-                connection.execute(ddl.postgresql(statement))
+            for statement in (migrations.RECORD, *(postgresql_dialect.FUNCTIONS if not done else ())):
+                connection.execute(postgresql_dialect.postgresql_ddl(statement))
             missing = [migration for migration in migrations.known() if migration.number not in done]
             applied_now = [self._apply_one(connection, migration) for migration in missing]
             if applied_now:
@@ -420,7 +416,7 @@ class PostgresqlEngine:
 
     def _do_apply(self, connection: Any, migration: migrations.Migration) -> tuple[int, str, str, int]:
         for given in migrations.statements(migration.text):
-            if text := ddl.postgresql(given):
+            if text := postgresql_dialect.postgresql_ddl(given):
                 connection.execute(text)
         row = connection.execute(
             "insert into migration (number, name, checksum, applied_at)"

@@ -11,14 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from headrace.model.errors import StoreError
-from headrace.store import migrations
+from headrace.store import engines, migrations
 from headrace.store.address import SqliteAddress
-from headrace.store.engines import epochs
-from headrace.store.event_log.recording import Recorder, Texts, append_event
-from headrace.store.event_log.records import EventRecordKind
-from headrace.store.event_log.statements import statement
-from headrace.store.failures import RESTORE, missing, translate, unreadable
-from headrace.store.transaction import Dialect, Parameters, Transaction, insertion, over
+from headrace.store.event_log.recording import EventRecordKind, Recorder, Texts, append_event, statement
+from headrace.store.transaction import RESTORE, Dialect, Parameters, Transaction, insertion, missing, over, translate, unreadable
 
 BUSY_SECONDS = 10.0
 """How long a statement waits for another process's transaction before it is a StoreError."""
@@ -230,7 +226,7 @@ def _committed(connection: sqlite3.Connection, epoch: int | None, texts: Texts) 
     transaction = SqliteRecording(connection, recorder)
     try:
         if epoch is not None:
-            epochs.check(epoch, *connection.execute("select epoch, released from lease where id = 1").fetchone())
+            engines.check_epoch(epoch, *connection.execute("select epoch, released from lease where id = 1").fetchone())
         yield transaction
         if recorder:
             recorder.write(connection.execute)

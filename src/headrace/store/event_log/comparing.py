@@ -1,4 +1,4 @@
-"""The tables as they are, row by row beside the same tables computed from the event log."""
+"""The stored tables compared, row by row, with the same tables computed from the event log."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from itertools import groupby, islice
 from typing import Any, NamedTuple
 
 from headrace.model.errors import StoreError, first_line
-from headrace.store.event_log.guards import LEFT_OUT, UNRECORDED
+from headrace.store.event_log.recording import HASHED, HASHED_BYTES_MIN, LEFT_OUT, UNRECORDED, stand_in
 from headrace.store.event_log.replaying import columns
-from headrace.store.event_log.statements import HASHED, HASHED_BYTES_MIN, stand_in
 from headrace.store.portable import as_sqlite, columns_by_table
 from headrace.store.transaction import Dialect, Transaction, quoted
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from headrace.model.errors import StoreError
-from headrace.store.failures import RESTORE, missing
+from headrace.store.transaction import RESTORE, missing
 
 RECORD = """create table if not exists migration (
     number integer primary key,

@@ -1,18 +1,19 @@
-"""What has changed since a moment: kinds and names, never data.
-
-`Marks` say how far each table has come; each is one look-up by an index, or over a table that stays small. Two marks that are equal mean
-that nothing changed that a document shows.
-"""
+"""What has changed since a point in time, for pages and for the gathering of evidence."""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
-from headrace.store.database import Transaction
+from headrace.store.transaction import Transaction
+
+# Kinds and names of what changed, never data.
+#
+# `Marks` say how far each table has come. Each mark is one look-up by an index, or covers a table
+# that stays small. Equal marks mean that nothing changed that a response shows.
 
 NAMES_MAX = 100
 """So many names are told; more are only said to be more."""
@@ -91,3 +92,226 @@ def _named(tx: Transaction, kind: str, sql: str, after: int | None, prefix: str 
 
 def _digest(rows: Iterable[tuple[object, ...]]) -> int:
     return zlib.crc32(msgspec.msgpack.encode([tuple(row) for row in rows]))
+
+
+# Partitions that changed, new anomalies, and the attempts behind them.
+
+
+class ChangedPartition(msgspec.Struct, frozen=True, gc=False):
+    """A partition that changed. `failures` is how often it has failed in a row; `since` is in microseconds."""
+
+    node: str
+    partition: str
+    state: str
+    failures: int
+    shown: str | None
+    """The attempt that made what readers see."""
+    reason: str
+    since: int
+    revision: int
+
+
+class FactNews(msgspec.Struct, frozen=True, gc=False):
+    """A fact with its number. `at` is in microseconds."""
+
+    id: int
+    node: str
+    partition: str
+    attempt: str
+    kind: str
+    column: str
+    severity: str
+    expected: str
+    observed: str
+    strength: float
+    detail: str
+    at: int
+    arrived_at: int | None
+    """When the delivery that it is of arrived."""
+    observed_at: int | None
+    """When the delivery that it is of was observed."""
+
+
+class Withheld(msgspec.Struct, frozen=True, gc=False):
+    """What waits in quarantine of a partition. Times are in microseconds."""
+
+    attempt: str
+    reason: str
+    at: int
+    observed_at: int | None
+    """When the delivery that it is of was observed."""
+
+
+class NewestAttempt(msgspec.Struct, frozen=True, gc=False):
+    """How a partition's newest attempt ended. `error` is JSON of what went wrong; times are in microseconds."""
+
+    attempt: str
+    kind: str
+    state: str
+    reason: str
+    error: str | None
+    queued_at: int
+    finished_at: int
+
+
+def changed_partitions(tx: Transaction, after: int, limit: int) -> list[ChangedPartition]:
+    """The partitions that changed after a revision, in order; whole revisions, so that none is cut in two."""
+    last = tx.execute("select revision from partition where revision > ? order by revision limit 1 offset ?", (after, limit)).fetchone()
+    rows = tx.execute(
+        "select s.node, s.partition, s.state, s.failures, p.epoch, p.n, coalesce(s.reason, ''), s.since, s.revision from partition s"
+        " left join publication p on p.id = s.publication_id where s.revision > ? and s.revision <= ? order by s.revision",
+        (after, 2**62 if last is None else last[0]),
+    )
+    return [_changed(row) for row in rows]
+
+
+def _changed(row: tuple[Any, ...]) -> ChangedPartition:
+    node, partition, state, failures, epoch, n, reason, since, revision = row
+    return ChangedPartition(node, partition, state, failures, None if epoch is None else f"{epoch}.{n}", reason, since, revision)
+
+
+def facts_after(tx: Transaction, after: int, limit: int) -> list[FactNews]:
+    """The facts after a number, in order."""
+    rows = tx.execute(
+        "select f.id, f.node, f.partition, f.epoch, f.n, f.kind, f.column_name, f.severity, f.expected, f.observed, f.strength, f.detail,"
+        " f.at, d.arrived_at, d.observed_at from fact f left join delivery d on d.id = f.delivery_id where f.id > ? order by f.id limit ?",
+        (after, limit),
+    )
+    return [_fact(row) for row in rows]
+
+
+def _fact(r: tuple[Any, ...]) -> FactNews:
+    return FactNews(r[0], r[1], r[2], f"{r[3]}.{r[4]}", r[5], r[6], r[7], r[8], r[9], float(r[10]), *r[11:])
+
+
+def repeated(tx: Transaction, fact: FactNews) -> bool:
+    """Whether the publication that a fact is of replaced one with the same rows, or with the same
+    fact: same kind, column, check and observation."""
+    epoch, _, n = fact.attempt.partition(".")
+    of = "epoch = :epoch and n = :n and node = :node and partition = :partition"
+    row = tx.execute(
+        f"select identical, snapshot from publication where {of}",
+        {"epoch": int(epoch), "n": int(n), "node": fact.node, "partition": fact.partition},
+    ).fetchone()
+    if row is None or row[0]:
+        return row is not None
+    sql = (
+        "select 1 from publication p join fact f on f.node = p.node and f.partition = p.partition"
+        " and f.epoch = p.epoch and f.n = p.n where p.node = :node and p.partition = :partition"
+        " and p.ended_snapshot = :snapshot and f.kind = :kind and f.column_name = :column"
+        " and f.observed = :observed and (f.detail = :detail or substr(f.detail, 1, 6) <> 'check ')"
+    )
+    parameters = {
+        "node": fact.node, "partition": fact.partition, "snapshot": row[1], "kind": fact.kind,
+        "column": fact.column, "observed": fact.observed, "detail": fact.detail,
+    }  # fmt: skip
+    return tx.execute(sql, parameters).fetchone() is not None
+
+
+def cured(tx: Transaction, fact: FactNews) -> list[FactNews]:
+    """What was odd about the publication that the one of a fact has replaced, and isn't about that
+    any more; not what
+    checks said."""
+    epoch, _, n = fact.attempt.partition(".")
+    rows = tx.execute(
+        "select f.id, f.node, f.partition, f.epoch, f.n, f.kind, f.column_name, f.severity, f.expected, f.observed, f.strength, f.detail,"
+        " f.at, d.arrived_at, d.observed_at from publication p join publication q on q.node = p.node and q.partition = p.partition"
+        " and q.ended_snapshot = p.snapshot join fact f on f.epoch = q.epoch and f.n = q.n and f.node = q.node"
+        " and f.partition = q.partition left join delivery d on d.id = q.delivery_id"
+        " where p.epoch = :epoch and p.n = :n and p.node = :node and p.partition = :partition and substr(f.detail, 1, 6) <> 'check '"
+        " and not exists (select 1 from fact g where g.epoch = p.epoch and g.n = p.n and g.node = p.node"
+        " and g.partition = p.partition and g.kind = f.kind and g.column_name = f.column_name) order by f.id",
+        {"epoch": int(epoch), "n": int(n), "node": fact.node, "partition": fact.partition},
+    )
+    return [_fact(row) for row in rows]
+
+
+def restated_with(tx: Transaction, fact: FactNews) -> list[FactNews]:
+    """The restatements of other partitions of the node by deliveries that the same look found, or by the same attempt."""
+    epoch, _, n = fact.attempt.partition(".")
+    rows = tx.execute(
+        "select f.id, f.node, f.partition, f.epoch, f.n, f.kind, f.column_name, f.severity, f.expected, f.observed, f.strength, f.detail,"
+        " f.at, d.arrived_at, d.observed_at from fact f left join delivery d on d.id = f.delivery_id"
+        " where f.node = :node and f.kind = :kind and f.partition <> :partition and (d.observed_at = :observed"
+        " or (f.epoch = :epoch and f.n = :n)) order by f.id",
+        {
+            "node": fact.node, "kind": fact.kind, "partition": fact.partition, "observed": fact.observed_at,
+            "epoch": int(epoch), "n": int(n),
+        },
+    )  # fmt: skip
+    return [_fact(row) for row in rows]
+
+
+def newest_ended(tx: Transaction, node: str, partition: str) -> NewestAttempt | None:
+    """How the newest attempt at a partition alone ended; None where none has."""
+    row = tx.execute(
+        "select epoch, n, kind, state, coalesce(reason, ''), error, queued_at, finished_at from attempt"
+        " where node = :node and partitions = :keys and finished_at is not null order by epoch desc, n desc limit 1",
+        {"node": node, "keys": msgspec.json.encode([partition]).decode()},
+    ).fetchone()
+    return None if row is None else NewestAttempt(f"{row[0]}.{row[1]}", *row[2:])
+
+
+class FailedInBackfill(msgspec.Struct, frozen=True, gc=False):
+    """A partition that a backfill couldn't compute, and how its attempt ended."""
+
+    node: str
+    partition: str
+    ended: NewestAttempt
+    version: int | None
+    """What was applied when it was tried."""
+
+
+_FAILED_IN_BACKFILLS = (
+    "select o.node, o.partition, a.version, a.epoch, a.n, a.kind, a.state, coalesce(a.reason, ''), a.error, a.queued_at, a.finished_at"
+    " from overlay o join plan p on p.id = o.plan_id join attempt a on a.epoch = o.epoch and a.n = o.n"
+    " left join partition s on s.node = o.node and s.partition = o.partition"
+    " where o.state = 'failed' and p.state in ('running', 'paused', 'failed', 'partial') and a.finished_at is not null"
+    " and (s.state is null or s.state in ('missing', 'waiting') or (s.state = 'published' and s.stale <> 0))"
+)
+
+
+def failed_in_backfills(tx: Transaction, limit: int) -> list[FailedInBackfill]:
+    """What backfills that aren't over, or ended without it, failed at: partitions that readers lack or see stale, and that production
+    hasn't tried since. By backfill, node and partition."""
+    rows = tx.execute(f"{_FAILED_IN_BACKFILLS} order by o.plan_id, o.node, o.partition limit :limit", {"limit": limit})
+    return [_failed(row) for row in rows]
+
+
+def failed_in_backfill(tx: Transaction, node: str, partition: str) -> FailedInBackfill | None:
+    """The same of one partition, by the newest backfill that failed at it; looked up by a key of each."""
+    row = tx.execute(
+        f"{_FAILED_IN_BACKFILLS} and o.plan_id in (select id from plan where state in ('running', 'paused', 'failed', 'partial'))"
+        " and o.node = :node and o.partition = :partition order by o.plan_id desc limit 1",
+        {"node": node, "partition": partition},
+    ).fetchone()
+    return None if row is None else _failed(row)
+
+
+def _failed(row: tuple[Any, ...]) -> FailedInBackfill:
+    return FailedInBackfill(row[0], row[1], NewestAttempt(f"{row[3]}.{row[4]}", *row[5:]), row[2])
+
+
+def declared_at(tx: Transaction, node: str, partition: str) -> str:
+    """Where a declaration stands that holds the newest of a partition that waits in quarantine; empty
+    where that isn't why."""
+    row = tx.execute(
+        "select f.observed from fact f join quarantine q on q.node = f.node and q.partition = f.partition"
+        " and q.epoch = f.epoch and q.n = f.n where f.node = :node and f.partition = :partition"
+        " and f.kind = 'configuration_error' and q.id = (select max(id) from quarantine"
+        " where node = :node and partition = :partition and state in ('held', 'rejected')) order by f.id limit 1",
+        {"node": node, "partition": partition},
+    ).fetchone()
+    return "" if row is None else str(row[0]).rpartition(" at ")[2]
+
+
+def newest_withheld(tx: Transaction, node: str, partition: str) -> Withheld | None:
+    """The newest of a partition that waits in quarantine; None where nothing does."""
+    row = tx.execute(
+        "select q.epoch, q.n, q.reason, q.at, d.observed_at from quarantine q"
+        " left join delivery d on d.id = q.delivery_id"
+        " where q.node = :node and q.partition = :partition"
+        " and q.state in ('held', 'rejected') order by q.id desc limit 1",
+        {"node": node, "partition": partition},
+    ).fetchone()
+    return None if row is None else Withheld(f"{row[0]}.{row[1]}", *row[2:])

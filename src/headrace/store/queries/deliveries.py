@@ -1,13 +1,13 @@
-"""Deliveries: what arrived at a source, and the looks that found it."""
+"""Deliveries: what arrived at a source and when, and how it differs from what readers see."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 
-from headrace.store.database import Transaction
+from headrace.store.transaction import Transaction
 
 _COLUMNS = "id, source, partition, path, size_bytes, modified_us, claimed_at, observed_at, arrived_at, sha256, fingerprint, state, reason"
 
@@ -157,3 +157,176 @@ def observations(tx: Transaction, source: str, *, limit: int = 21) -> list[Obser
         {"source": source, "limit": limit},
     )
     return [ObservationTime(*row) for row in rows]
+
+
+# When deliveries arrived, and whether one arrived at all.
+
+
+def has_arrived(tx: Transaction, source: str, interval: str) -> bool:
+    """Whether anything was delivered for an interval; of a source that is cut by a key as well, for any key of it."""
+    row = tx.execute(
+        "select 1 from delivery where source = :source and partition = :interval"
+        " union all select 1 from delivery where source = :source and partition >= :first and partition < :beyond limit 1",
+        {"source": source, "interval": interval, "first": f"{interval}/", "beyond": f"{interval}0"},
+    ).fetchone()
+    return row is not None
+
+
+def first_applied(tx: Transaction) -> int | None:
+    """When something was applied for the first time, microseconds; None if nothing ever was."""
+    row = tx.execute("select min(applied_at) from version").fetchone()
+    return None if row[0] is None else int(row[0])
+
+
+def declared_since(tx: Transaction, source: str) -> int | None:
+    """When a source was surely declared, microseconds: somebody had looked at it, or had found a delivery of
+    it. None where nobody ever did. Of a source without deliveries the first looks are forgotten with time."""
+    row = tx.execute(
+        "select min(at) from (select min(at) as at from look where source = :source"
+        " union all select min(observed_at) from delivery where source = :source) as known",
+        {"source": source},
+    ).fetchone()
+    return None if row[0] is None else int(row[0])
+
+
+def first_arrivals(tx: Transaction, source: str, limit: int) -> list[tuple[str, int, int]]:
+    """(partition, when its first delivery arrived, when a look found one) of a source's newest partitions."""
+    rows = tx.execute(
+        "select partition, min(arrived_at), min(observed_at) from delivery where source = :source"
+        " group by partition order by partition desc limit :limit",
+        {"source": source, "limit": limit},
+    )
+    return [(str(row[0]), int(row[1]), int(row[2])) for row in rows]
+
+
+def observed_between(tx: Transaction, source: str, after_us: int, until_us: int) -> bool | None:
+    """Whether a source was observed after a time and no later than another; None where observations from before aren't kept."""
+    row = tx.execute(
+        "select min(at), max(case when at > :after then at end) from look where source = :source and at <= :until",
+        {"source": source, "after": after_us, "until": until_us},
+    ).fetchone()
+    first, last = (None, None) if row is None else row
+    return True if last is not None else None if first is None else False
+
+
+def observation_gap_ends(tx: Transaction, source: str) -> set[int]:
+    """When somebody looked at a source again after nobody had for too long: what was first seen then
+    may have come at any time before. Microseconds."""
+    rows = tx.execute("select until_at from look_gap where source = :source", {"source": source})
+    return {int(at) for (at,) in rows}
+
+
+# Deliveries that were read although they came in another format or under other column names:
+# changes that a policy let through.
+
+MAPPED_MAX = 5_000
+
+
+class Mapped(msgspec.Struct, frozen=True, gc=False):
+    """One change that policy let through. `why` is a clause for people; times are microseconds."""
+
+    id: int
+    source: str
+    partition: str
+    attempt: str
+    kind: str
+    column: str
+    to: str | None
+    why: str
+    at: int
+    arrived_at: int | None
+
+
+def mapped_changes(tx: Transaction, after: int) -> tuple[list[Mapped], int]:
+    """The changes after a number that were mapped for the first time, and the number of the newest change."""
+    rows = tx.execute(
+        "select d.id, d.source, d.partition, d.epoch, d.n, d.kind, d.column_name, d.to_name, d.evidence, d.at, v.arrived_at, d.score"
+        " from drift d left join delivery v on v.id = d.delivery_id where d.id > ? and d.policy = 'map'"
+        " and d.kind in ('format', 'renamed') order by d.id limit ?",
+        (after, MAPPED_MAX),
+    ).fetchall()
+    newest = int(tx.execute("select coalesce(max(id), 0) from drift").fetchone()[0])
+    upto = rows[-1][0] if len(rows) == MAPPED_MAX else newest
+    return [_mapped_change(row) for row in rows if _is_new(tx, row)], max(upto, after)
+
+
+def _is_new(tx: Transaction, row: tuple[Any, ...]) -> bool:
+    """Whether the delivery before didn't come so already, and nobody has agreed to it: names that are
+    agreed on are certain, and what held the same delivery before was let through by somebody."""
+    if row[5] == "renamed" and row[11] is not None and float(row[11]) >= 1:
+        return False
+    if _held_before(tx, row[0]):
+        return False
+    before = tx.execute(
+        "select max(id) from drift where source = ? and id < ? and (epoch, n) <> (?, ?) and kind = ? and column_name = ?"
+        " and coalesce(to_name, '') = coalesce(?, '') and policy in ('map', 'allow')",
+        (row[1], row[0], row[3], row[4], row[5], row[6], row[7]),
+    ).fetchone()[0]
+    if before is None:
+        return True
+    since = tx.execute(
+        "select count(distinct partition) from delivery where source = ? and id > (select coalesce(max(delivery_id), 0)"
+        " from drift where id = ?)",
+        (row[1], before),
+    ).fetchone()[0]
+    return int(since) > 1
+
+
+def _held_before(tx: Transaction, drift: int) -> bool:
+    """Whether the values or the format of the same column held the same delivery, when it was read
+    before."""
+    row = tx.execute(
+        "select 1 from drift d join drift b on b.source = d.source and b.partition = d.partition"
+        " and b.delivery_id = d.delivery_id and b.column_name = d.column_name and b.id < d.id"
+        " where d.id = ? and b.policy = 'block' and b.kind in ('type', 'format', 'nested') limit 1",
+        (drift,),
+    ).fetchone()
+    return row is not None
+
+
+def _mapped_change(row: tuple[Any, ...]) -> Mapped:
+    why = "; ".join(msgspec.json.decode(row[8], type=tuple[str, ...]))
+    return Mapped(row[0], row[1], row[2], f"{row[3]}.{row[4]}", row[5], row[6], row[7], why, row[9], row[10])
+
+
+# What readers see of a source, as far as a new delivery is compared with it.
+
+NEWEST_INTERVALS = 100
+"""Deliveries that are looked through: the wrong day's file is mostly a neighbour's."""
+
+
+def visible_contents(tx: Transaction, source: str, keys: Sequence[str]) -> dict[str, tuple[int, str | None, str | None, str]]:
+    """Partition → rows, content hash, the SHA-256 of what it was read from, and the attempt that
+    published it. What was
+    published as an exception isn't there."""
+    rows = tx.execute(
+        "select p.partition, p.rows, p.content_hash, d.sha256, p.epoch, p.n from publication p join delivery d on d.id = p.delivery_id"
+        " where p.node = ? and p.ended_snapshot is null and p.partition between ? and ?"
+        " and not exists (select 1 from accepted a where a.publication_id = p.id and a.ended_at is null)",
+        (source, min(keys), max(keys)),
+    ).fetchall()
+    wanted = set(keys)
+    return {row[0]: (*row[1:4], f"{row[4]}.{row[5]}") for row in rows if row[0] in wanted}
+
+
+def redelivered_since(tx: Transaction, source: str, key: str) -> bool:
+    """Whether an interval before this one was delivered again after what readers see of this one
+    was published."""
+    row = tx.execute(
+        "select 1 from publication p join publication q on q.node = p.node and q.partition < p.partition and q.id > p.id"
+        " where p.node = :node and p.partition = :key and p.ended_snapshot is null and q.ended_snapshot is null and exists"
+        " (select 1 from publication o where o.node = q.node and o.partition = q.partition and o.id < q.id) limit 1",
+        {"node": source, "key": key},
+    ).fetchone()
+    return row is not None
+
+
+def withheld_of_size(tx: Transaction, source: str, key: str, size_bytes: int) -> list[tuple[str, str]]:
+    """(interval, SHA-256) of deliveries of that size that other intervals were held or rejected for, among the newest intervals."""
+    rows = tx.execute(
+        "select partition, sha256 from (select partition, sha256, size_bytes, state from delivery where source = ?"
+        " order by partition desc, id desc limit ?) as newest"
+        " where partition <> ? and size_bytes = ? and sha256 is not null and state in ('held', 'rejected')",
+        (source, NEWEST_INTERVALS, key, size_bytes),
+    ).fetchall()
+    return [(row[0], row[1]) for row in rows]

@@ -1,4 +1,4 @@
-"""Evidence: what was seen that isn't as it should be, and up to where it was gathered."""
+"""Evidence for incidents: what was seen that isn't as it should be, and how far it has been gathered."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 
 import msgspec
 
-from headrace.store.database import Transaction
+from headrace.store.transaction import Transaction
 
 _COLUMNS = "id, node, partition, incident_id, attempt, held, content, at, ended_at"
 
@@ -39,7 +39,7 @@ def keep(tx: Transaction, rows: Iterable[StoredEvidence]) -> None:
     )
 
 
-def standing(tx: Transaction, limit: int) -> list[StoredEvidence]:
+def active(tx: Transaction, limit: int) -> list[StoredEvidence]:
     """What stands, the newest."""
     rows = tx.execute(f"select {_COLUMNS} from evidence where ended_at is null order by at desc, id limit :limit", {"limit": limit})
     return [StoredEvidence(row[0], row[1], row[2], row[3], row[4], bool(row[5]), bytes(row[6]), row[7], row[8]) for row in rows]
@@ -62,7 +62,7 @@ def grow_old(tx: Transaction, now: int, *, warned: int, changed: int, kept: int)
     tx.execute("delete from evidence where ended_at < :before and incident_id is null", {"before": now - kept})
 
 
-def stands(tx: Transaction, number: int) -> bool:
+def is_active(tx: Transaction, number: int) -> bool:
     """Whether anything that is put down to an incident still keeps something from readers."""
     sql = "select 1 from evidence where incident_id = ? and ended_at is null and held = 1 limit 1"
     return tx.execute(sql, (number,)).fetchone() is not None
@@ -111,7 +111,7 @@ def end(tx: Transaction, ids: Iterable[str], now: int) -> None:
     tx.executemany("update evidence set ended_at = ? where id = ? and ended_at is null", [(now, item) for item in ids])
 
 
-def standing_at(tx: Transaction, node: str, partition: str) -> list[tuple[str, str | None, bool]]:
+def active_at(tx: Transaction, node: str, partition: str) -> list[tuple[str, str | None, bool]]:
     """(id, attempt, held) of what stands at a partition."""
     rows = tx.execute(
         "select id, attempt, held from evidence where node = :node and partition = :partition and ended_at is null",
@@ -163,7 +163,7 @@ def lapsed_of(tx: Transaction, number: int) -> list[tuple[str, str]]:
     return [(str(row[0]), str(row[1])) for row in rows]
 
 
-def standing_nodes(tx: Transaction) -> set[str]:
+def active_nodes(tx: Transaction) -> set[str]:
     """The nodes at which anything stands."""
     return {str(row[0]) for row in tx.execute("select distinct node from evidence where ended_at is null")}
 
@@ -173,17 +173,17 @@ def known(tx: Transaction, ids: Iterable[str]) -> set[str]:
     return {item for item in ids if tx.execute("select 1 from evidence where id = ?", (item,)).fetchone() is not None}
 
 
-def standing_contents(tx: Transaction, node: str) -> list[bytes]:
+def active_contents(tx: Transaction, node: str) -> list[bytes]:
     """The evidence that stands at a node."""
     return [content for (content,) in tx.execute("select content from evidence where node = ? and ended_at is null", (node,)).fetchall()]
 
 
-def standing_ids(tx: Transaction, node: str) -> list[str]:
+def active_ids(tx: Transaction, node: str) -> list[str]:
     """The ids of what stands of a node."""
     return [str(row[0]) for row in tx.execute("select id from evidence where node = ? and ended_at is null", (node,))]
 
 
-def standing_of(tx: Transaction, kind: str) -> dict[str, tuple[str, bytes]]:
+def active_of(tx: Transaction, kind: str) -> dict[str, tuple[str, bytes]]:
     """What stands of a kind, which its id begins with: id → node and content."""
     rows = tx.execute(
         "select id, node, content from evidence where ended_at is null and id >= :first and id < :beyond",

@@ -1,16 +1,19 @@
-"""What went wrong and still stands so: the partitions that `retry` takes."""
+"""Failures: partitions that failed and weren't published since, and attempts that were lost or slow."""
 
 from __future__ import annotations
 
 import msgspec
 
-from headrace.store.database import Transaction
+from headrace.store.transaction import Transaction
+
+# Partitions whose newest attempt failed, was rejected or was lost: the ones that `retry` starts
+# again.
 
 _STILL_OPEN = ("failed", "rejected", "waiting", "missing")
 """Where a partition stands that failed, or whose attempt was lost, and that nothing has come of since."""
 
 
-def of_run(tx: Transaction, run_id: int) -> list[tuple[str, str]]:
+def failed_in_run(tx: Transaction, run_id: int) -> list[tuple[str, str]]:
     """Node and partition of what failed, was rejected or lost in a run and hasn't been published since, in order."""
     rows = tx.execute(
         "select node, partitions from attempt where run_id = :run and state in ('failed', 'rejected', 'lost') order by epoch, n",
@@ -21,7 +24,7 @@ def of_run(tx: Transaction, run_id: int) -> list[tuple[str, str]]:
     return [(node, key) for node, key in results if key in still[node]]
 
 
-def of_node(tx: Transaction, node: str, partition: str | None = None) -> list[tuple[str, str]]:
+def failed_at_node(tx: Transaction, node: str, partition: str | None = None) -> list[tuple[str, str]]:
     """The same of one node, whatever run it was in: those that failed, were rejected, or back off before the next try."""
     item = "" if partition is None else " and partition = :partition"
     rows = tx.execute(
@@ -56,7 +59,7 @@ class NodeFailure(msgspec.Struct, frozen=True):
     finished_at: int
 
 
-def newest_attempts(tx: Transaction, version: int) -> list[NodeFailure]:
+def newest_failures(tx: Transaction, version: int) -> list[NodeFailure]:
     """Of each node the newest attempt, where it failed at this version with a partition that is failed still; by node."""
     failures = []
     for node in failing_nodes(tx):
@@ -74,13 +77,13 @@ def newest_attempts(tx: Transaction, version: int) -> list[NodeFailure]:
     return failures
 
 
-def still_open(tx: Transaction, node: str) -> list[str]:
+def unpublished_partitions(tx: Transaction, node: str) -> list[str]:
     """The partitions of a node that aren't published as they should be: something went wrong, or nothing has come of them yet."""
     rows = tx.execute("select partition from partition where node = ? and (state <> 'published' or stale <> 0)", (node,))
     return [key for (key,) in rows.fetchall()]
 
 
-def standing(tx: Transaction, limit: int) -> list[tuple[str, str, str]]:
+def failed_held_or_rejected(tx: Transaction, limit: int) -> list[tuple[str, str, str]]:
     """(node, partition, state) of what failed, is held or was rejected, and stands so now; by node and partition."""
     rows = tx.execute(
         "select node, partition, state from partition where state <> 'published' and state in ('failed', 'held', 'rejected')"
@@ -88,3 +91,121 @@ def standing(tx: Transaction, limit: int) -> list[tuple[str, str, str]]:
         (limit,),
     )
     return [(row[0], row[1], row[2]) for row in rows.fetchall()]
+
+
+# Attempts that were lost, lacked memory or disk space, or took long. Evidence for incidents is
+# gathered from these.
+
+TROUBLED_MAX = 5_000
+"""So many are told of at once."""
+_COLUMNS = "epoch, n, node, partitions, state, coalesce(reason, ''), error, started_at, finished_at, measures"
+INPUTS_WINDOW = 50
+"""Of so many of a node's newest attempts it is asked how much went into them, and how long they took, …"""
+SEARCHED_MAX = 4 * INPUTS_WINDOW
+"""… among so many of its newest."""
+
+
+class Working(msgspec.Struct, frozen=True, gc=False):
+    """An attempt that began. `finished_at` is None while it runs; microseconds."""
+
+    attempt: str
+    node: str
+    partitions: tuple[str, ...]
+    state: str
+    reason: str
+    error: str | None
+    started_at: int
+    finished_at: int | None
+    took_in: InputTotals | None = None
+    """None while it runs."""
+    processor_wait_seconds: float = 0.0
+    """How long it waited while other programs had the processors."""
+
+
+class InputTotals(msgspec.Struct, frozen=True, gc=False):
+    """How much went into an attempt."""
+
+    partitions: int
+    rows: int
+    bytes: int
+
+
+def seconds_of_node(tx: Transaction, node: str) -> list[tuple[str, float]]:
+    """(attempt, seconds) of the newest attempts at a node that succeeded, newest first, without what each
+    waited for a processor."""
+    newest = _newest_succeeded(tx, node)
+    return [(f"{epoch}.{n}", max(0, us) / 1_000_000 - _processor_wait(measures)) for epoch, n, us, _, measures in newest]
+
+
+def _newest_succeeded(tx: Transaction, node: str) -> list[tuple[int, int, int, str, str | None]]:
+    """(epoch, n, microseconds, partitions, measures) of the newest attempts that succeeded, newest first;
+    looked for among so few that a node which fails all the time costs no more."""
+    return tx.execute(
+        "select epoch, n, finished_at - started_at, partitions, measures from"
+        " (select * from attempt where node = :node order by epoch desc, n desc limit :searched) as newest"
+        " where state in ('published', 'staged') and started_at is not null and finished_at is not null"
+        " order by epoch desc, n desc limit :window",
+        {"node": node, "window": INPUTS_WINDOW, "searched": SEARCHED_MAX},
+    ).fetchall()
+
+
+def _processor_wait(measures: str | None) -> float:
+    return msgspec.json.decode(measures, type=_Measures).processor_wait_seconds if measures else 0.0
+
+
+class _Measures(msgspec.Struct, frozen=True, gc=False):
+    rows_in: int = 0
+    bytes_in: int = 0
+    processor_wait_seconds: float = 0.0
+
+
+def inputs_of_node(tx: Transaction, node: str) -> list[InputTotals]:
+    """How much went into the newest attempts at a node that succeeded, newest first."""
+    result = (_inputs(keys, measures) for _, _, _, keys, measures in _newest_succeeded(tx, node) if measures)
+    return [totals for totals in result if totals is not None]
+
+
+def _inputs(partitions: str, measures: str | None) -> InputTotals | None:
+    if not measures:
+        return None
+    result = msgspec.json.decode(measures, type=_Measures)
+    keys = msgspec.json.decode(partitions, type=tuple[str, ...])
+    return InputTotals(len(keys), result.rows_in, result.bytes_in)
+
+
+def ended_up_to(tx: Transaction) -> tuple[int, int]:
+    """The newest attempt before which all have ended."""
+    row = tx.execute("select epoch, n from attempt where state in ('queued', 'running') order by epoch, n limit 1").fetchone()
+    if row is not None:
+        return int(row[0]), int(row[1]) - 1
+    row = tx.execute("select epoch, n from attempt order by epoch desc, n desc limit 1").fetchone()
+    return (0, 0) if row is None else (int(row[0]), int(row[1]))
+
+
+def lost_or_short(tx: Transaction, after: tuple[int, int]) -> list[Working]:
+    """The attempts after one that were lost, or failed for want of memory or room."""
+    rows = tx.execute(
+        f"select {_COLUMNS} from attempt where (epoch, n) > (?, ?) and (state = 'lost' or (state = 'failed' and error like ?))"
+        " order by epoch, n limit ?",
+        (*after, '%"resources"%', TROUBLED_MAX),
+    ).fetchall()
+    return [_working(row) for row in rows]
+
+
+def long_running(tx: Transaction, after: tuple[int, int], least: int, now: int) -> list[Working]:
+    """The attempts after one that have run for longer than `least` microseconds, those that still run included."""
+    rows = tx.execute(
+        f"select {_COLUMNS} from attempt where (epoch, n) > (?, ?) and started_at is not null"
+        " and state in ('published', 'staged', 'held', 'rejected', 'running')"
+        " and coalesce(finished_at, ?) - started_at > ? order by epoch, n limit ?",
+        (*after, now, least, TROUBLED_MAX),
+    ).fetchall()
+    return [_working(row) for row in rows]
+
+
+def _working(row: tuple[object, ...]) -> Working:
+    epoch, n, node, partitions, state, reason, error, started, finished, measures = row
+    keys = msgspec.json.decode(str(partitions), type=tuple[str, ...])
+    ended = str(measures) if measures and finished else None
+    at = f"{epoch}.{n}", str(node), keys, str(state), str(reason)
+    return Working(*at, error, started or 0, finished, _inputs(str(partitions), ended), _processor_wait(ended))  # type: ignore[arg-type]

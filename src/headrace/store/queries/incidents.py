@@ -1,4 +1,4 @@
-"""Incidents: what is put down to one cause, with its evidence, its symptoms and its timeline."""
+"""Incidents: one cause each, with its evidence, its symptoms and its timeline."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from headrace.store.database import Transaction
-from headrace.store.queries.unsound import SAME_ROWS
+from headrace.store.queries.exceptions import SAME_ROWS
+from headrace.store.transaction import Transaction
 
 _COLUMNS = (
     "id, state, kind, detail, node, partition, columns, fingerprint, owner, summary, confidence, evidence, affected, began_at,"
@@ -65,7 +65,7 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     @property
     def shown(self) -> str:
         """Its id for people: `INC-1`."""
-        return shown(self.id)
+        return display_id(self.id)
 
 
 class Happened(msgspec.Struct, frozen=True, gc=False):
@@ -86,7 +86,7 @@ class Symptom(msgspec.Struct, frozen=True, gc=False):
     at: int
 
 
-def shown(number: int) -> str:
+def display_id(number: int) -> str:
     """An incident's id for people."""
     return f"INC-{number}"
 
@@ -94,7 +94,7 @@ def shown(number: int) -> str:
 # What is asked ---------------------------------------------------------------------------------------------------------
 
 
-def open_ones(tx: Transaction) -> list[Incident]:
+def open_incidents(tx: Transaction) -> list[Incident]:
     """The incidents that aren't resolved, oldest first."""
     return _all(tx.execute(f"select {_COLUMNS} from incident where state <> 'resolved' order by id"))
 
@@ -323,7 +323,7 @@ def publications_of(tx: Transaction, evidence: Iterable[str]) -> list[int]:
     return results
 
 
-def as_said(tx: Transaction, incident: Incident, at: int) -> Incident:
+def as_reported(tx: Transaction, incident: Incident, at: int) -> Incident:
     """An incident as it was said to be at a time: its kind, node, summary and partitions. As it is now
     where what was said then isn't kept."""
     row = tx.execute(

@@ -1,6 +1,6 @@
-"""What the delay ledger is made of: attempts, publications and deliveries of one partition, and what else happened meanwhile.
+"""What the delay ledger is made of: a partition's attempts, publications and deliveries.
 
-Each answer is a look-up by an index, bounded whatever the history.
+Also what else happened meanwhile. Each answer is a look-up by an index, bounded whatever the length of the history.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from headrace.store.database import Transaction
+from headrace.store.transaction import Transaction
 
 ALONE_MAX = 200
 """So many of a partition's newest attempts are looked at."""

@@ -1,4 +1,4 @@
-"""Notices: what somebody is told of, over one channel; what waits to be sent, and what became of it."""
+"""Notifications: who is notified of what over which channel; what waits to be sent, and what was sent."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from headrace.store.database import Transaction
+from headrace.store.transaction import Transaction
 
 CLAIMED_US = 120_000_000
 """Who takes a notice to send it has so long; then another may take it."""

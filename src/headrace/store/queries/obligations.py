@@ -1,13 +1,16 @@
-"""Obligations: one consumer × one interval, with its deadline; met, or not."""
+"""Obligations and promises of consumers, and whose export targets this state has taken over."""
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
-from headrace.store.database import Transaction
+from headrace.store.transaction import Transaction
+
+# One obligation is one consumer and one interval with its deadline, met or not.
 
 _COLUMNS = "consumer, interval, due_at, promise_id, met_at, waived_at"
 
@@ -64,7 +67,7 @@ def waive(tx: Transaction, consumer: str, interval: str, now: int) -> None:
     tx.execute("update obligation set waived_at = ? where consumer = ? and interval = ?", (now, consumer, interval))
 
 
-def let_go(tx: Transaction, consumers: Iterable[str], interval: str) -> bool:
+def any_waived(tx: Transaction, consumers: Iterable[str], interval: str) -> bool:
     """Whether any of these consumers' obligations for an interval was waived."""
     sql = "select 1 from obligation where consumer = ? and interval = ? and waived_at is not null"
     return any(tx.execute(sql, (consumer, interval)).fetchone() is not None for consumer in consumers)
@@ -86,3 +89,87 @@ def all_unmet(tx: Transaction, due_by: int, each: int) -> dict[str, list[StoredO
 
 def _all(rows: Iterable[tuple[Any, ...]]) -> list[StoredObligation]:
     return [StoredObligation(*row) for row in rows]
+
+
+# What each consumer was promised, and from when on.
+
+
+class Promise(msgspec.Struct, frozen=True):
+    """One promise; in force from `from_at` until `until_at` (None: still), microseconds of the store's clock. `terms` as JSON.
+
+    `begins_at` is from when on what is due is judged by it: `from_at`, unless `since:` says another time.
+    """
+
+    id: int
+    consumer: str
+    terms: dict[str, Any]
+    from_at: int
+    until_at: int | None
+    begins_at: int
+
+
+class PromiseStart(msgspec.Struct, frozen=True, gc=False):
+    """Since when the promise in force holds (`begins_at`), and since when something is promised without a break."""
+
+    begins_at: int
+    unbroken_since: int
+
+
+def promise_start(tx: Transaction, consumer: str) -> PromiseStart | None:
+    """Since when a consumer is promised something; None: nothing is promised to it."""
+    start: PromiseStart | None = None
+    ended: int | None = None
+    for from_at, until_at, begins_at in tx.execute(
+        "select from_at, until_at, begins_at from promise where consumer = ? order by from_at, id", (consumer,)
+    ):
+        # What was replaced before it began was never promised.
+        unbroken = start is not None and ended == from_at and start.unbroken_since <= from_at
+        since = min(begins_at, start.unbroken_since) if start is not None and unbroken else begins_at
+        start, ended = PromiseStart(begins_at, since), until_at
+    return start if ended is None else None
+
+
+def promise_in_force(tx: Transaction, consumer: str) -> Promise | None:
+    """What a consumer is promised now, or None."""
+    return _promise(
+        tx.execute(f"{_SELECT} where consumer = :consumer and until_at is null order by from_at desc limit 1", {"consumer": consumer})
+    )
+
+
+def promise_at(tx: Transaction, consumer: str, at_us: int) -> Promise | None:
+    """What a consumer was promised at a time, or None."""
+    return _promise(
+        tx.execute(
+            f"{_SELECT} where consumer = :consumer and from_at <= :at and (until_at is null or until_at > :at) "
+            "order by from_at desc limit 1",
+            {"consumer": consumer, "at": at_us},
+        )
+    )
+
+
+_SELECT = "select id, consumer, terms, from_at, until_at, begins_at from promise"
+
+
+def _promise(result: Any) -> Promise | None:
+    row = result.fetchone()
+    return None if row is None else Promise(row[0], row[1], msgspec.json.decode(row[2]), row[3], row[4], row[5])
+
+
+# Each take-over of a consumer's export target has a name of its own, which is kept in `meta`.
+
+_PREFIX = "exports.take_over."
+"""Followed by the consumer."""
+
+
+def newest_take_over(tx: Transaction, consumer: str) -> str:
+    """What the newest take-over of a consumer's target was called; empty where there was none."""
+    row = tx.execute("select value from meta where key = ?", (_PREFIX + consumer,)).fetchone()
+    return "" if row is None else str(row[0])
+
+
+def record_take_over(tx: Transaction, consumer: str) -> None:
+    """From now on the consumer's target is this state's."""
+    tx.execute(
+        "insert into meta (key, value) values (?, ?) on conflict (key) do update set value = excluded.value",
+        (_PREFIX + consumer, uuid.uuid4().hex),
+    )

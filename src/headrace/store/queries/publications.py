@@ -1,13 +1,14 @@
-"""Publications: audited partitions that were made visible."""
+"""Publications: audited partitions that were made visible, replaced or withdrawn."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from headrace.store.database import Transaction
+from headrace.store.queries.partition_states import next_revision
+from headrace.store.transaction import Transaction
 
 _COLUMNS = (
     "id, node, partition, epoch, n, snapshot, ended_snapshot, published_at, ended_at, rows, bytes, verdict, content_hash, identical, "
@@ -294,3 +295,148 @@ def times(tx: Transaction, node: str, partition: str) -> list[int]:
         (node, partition),
     ).fetchall()
     return [int(at) for (at,) in rows]
+
+
+# Publications of tables that live across partitions (`merge`, `snapshot`): each is the whole
+# table as one partition left it.
+
+
+class AccumulatedPartition(msgspec.Struct, frozen=True):
+    """What readers see of a partition: the snapshot in which the table stood as it left it, and what it was then."""
+
+    partition: str
+    snapshot: int
+    content_hash: str | None
+    rows: int
+
+
+def accumulated(tx: Transaction, node: str) -> list[AccumulatedPartition]:
+    """Of each partition that is published."""
+    rows = tx.execute("select partition, snapshot, content_hash, rows from publication where node = ? and ended_snapshot is null", (node,))
+    return [AccumulatedPartition(*row) for row in rows.fetchall()]
+
+
+def newest_accumulated_snapshot(tx: Transaction, node: str) -> int:
+    """The last snapshot in which a publication of the node, whatever became of it, changed the table; 0 if none did."""
+    return int(tx.execute("select coalesce(max(snapshot), 0) from publication where node = ?", (node,)).fetchone()[0])
+
+
+# Withdrawn publications: readers see nothing of the partition any more.
+
+
+def withdraw(tx: Transaction, node: str, partition: str, *, snapshot: int, now: int, reason: str) -> None:
+    """End what readers see of a partition, from a snapshot on."""
+    tx.execute(
+        "insert into withdrawal (node, partition, at, reason) values (?, ?, ?, ?) on conflict do nothing", (node, partition, now, reason)
+    )
+    tx.execute(
+        "update publication set ended_snapshot = :snapshot, ended_at = :now "
+        "where node = :node and partition = :partition and ended_snapshot is null",
+        {"snapshot": snapshot, "now": now, "node": node, "partition": partition},
+    )
+    tx.execute(
+        "update partition set state = 'withdrawn', publication_id = null, stale = 0, proposed = 0, failures = 0, not_before = null, "
+        "reason = :reason, since = :now, revision = :revision where node = :node and partition = :partition",
+        {"reason": reason, "now": now, "node": node, "partition": partition, "revision": next_revision(tx)},
+    )
+
+
+def withdrawn(tx: Transaction) -> frozenset[tuple[str, str]]:
+    """Node and partition of what is withdrawn now, and nothing was published of since."""
+    rows = tx.execute(
+        "select distinct p.node, p.partition from withdrawal w join partition p on p.node = w.node and p.partition = w.partition"
+        " where p.publication_id is null"
+    )
+    return frozenset((node, partition) for node, partition in rows)
+
+
+class Withdrawn(NamedTuple):
+    """A publication that was withdrawn, and whose rows nobody has accepted since. Times in microseconds, snapshots of the lake."""
+
+    rows: int
+    """The first publication of the partition with these rows: the same for all of them that were withdrawn."""
+    node: str
+    partition: str
+    at: int
+    reason: str | None
+    """With who gave it: `test rows (by ada)`; None: that isn't known any more."""
+    snapshot: int
+    ended_snapshot: int
+    content_hash: str | None
+    shown: bool
+    """Whether something else was published in its place since."""
+
+
+_WITHDRAWN = (
+    "select coalesce((select min(s.id) from publication s where s.node = p.node and s.partition = p.partition"
+    " and s.content_hash = p.content_hash), p.id), p.node, p.partition, w.at, w.reason, p.snapshot, p.ended_snapshot, p.content_hash,"
+    " exists (select 1 from publication n where n.node = p.node and n.partition = p.partition and n.ended_snapshot is null)"
+    " from withdrawal w join publication p on p.node = w.node and p.partition = w.partition and p.ended_at = w.at"
+    " where {which} and not exists (select 1 from publication q where q.node = p.node and q.partition = p.partition"
+    " and q.content_hash = p.content_hash and q.id > p.id and not exists (select 1 from withdrawal x"
+    " where x.node = q.node and x.partition = q.partition and x.at = q.ended_at)) order by p.id"
+)
+
+
+def all_withdrawn(tx: Transaction) -> list[Withdrawn]:
+    """Everything that was ever withdrawn, oldest first."""
+    return [_withdrawn(row) for row in tx.execute(_WITHDRAWN.format(which="1 = 1"))]
+
+
+def withdrawn_of(tx: Transaction, node: str, keys: Sequence[str]) -> list[Withdrawn]:
+    """What was ever withdrawn of some partitions of a node, oldest first."""
+    rows = tx.execute(_WITHDRAWN.format(which="w.node = ? and w.partition between ? and ?"), (node, min(keys), max(keys)))
+    return [withdrawn for row in rows if (withdrawn := _withdrawn(row)).partition in keys]
+
+
+def _withdrawn(row: Sequence[Any]) -> Withdrawn:
+    return Withdrawn(*row)._replace(shown=bool(row[-1]))
+
+
+# Restatements: publications that replaced others with different content, so that the past changed
+# for readers.
+
+
+class Replaced(msgspec.Struct, frozen=True, gc=False):
+    """One publication in the place of another. `version` is what was applied when it was made, `version_before` when that one was;
+    `at` is microseconds of the store's clock."""
+
+    node: str
+    partition: str
+    rows_before: int
+    rows: int
+    at: int
+    version_before: int
+    version: int
+    id: int
+    corrects: bool
+    """Whether what it replaced was an exception, or an incident says that it was wrong: nobody
+    takes that for sound."""
+    hash_before: str | None = None
+    hash: str | None = None
+    """Of the rows that were replaced, and of those in their place; None where it isn't known."""
+    reread: bool = False
+    """Whether both are of the same delivery, which was ingested again."""
+
+
+def replaced_since(tx: Transaction, since_us: int, limit: int) -> list[Replaced]:
+    """Those since a time, oldest first; the newest, where there are more. What was taken back and published again isn't one."""
+    rows = tx.execute(
+        "select q.node, q.partition, q.rows, p.rows, p.published_at, q.version, p.version, p.id,"
+        " exists (select 1 from accepted a where a.publication_id = q.id)"
+        " or exists (select 1 from unsound u where u.publication_id = q.id), q.content_hash, p.content_hash,"
+        " case when p.delivery_id = q.delivery_id then 1 else 0 end from publication q"
+        " join publication p on p.node = q.node and p.partition = q.partition and p.published_at = q.ended_at and p.id > q.id"
+        " where q.ended_at >= ? and q.partition <> '*' and p.identical = 0 order by p.id + 0 desc limit ?",  # not by the key: from all
+        (since_us, limit),
+    ).fetchall()
+    return [Replaced(*row) for row in reversed(rows)]
+
+
+def proposed_recomputations(tx: Transaction, limit: int) -> list[tuple[str, str]]:
+    """(node, partition) of what is stale and is made again only if somebody asks."""
+    rows = tx.execute(
+        "select node, partition from partition where stale <> 0 and proposed <> 0 order by node || '', partition limit ?",  # not by the key
+        (limit,),
+    ).fetchall()
+    return [(node, key) for node, key in rows]

@@ -1,14 +1,14 @@
-"""Quarantine: where held and rejected data waits."""
+"""Quarantine: held and rejected data that waits for a decision."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import msgspec
 
-from headrace.store.database import Transaction
-from headrace.store.queries.standings import next_revision
+from headrace.store.queries.partition_states import next_revision
+from headrace.store.transaction import Transaction
 
 _COLUMNS = "id, node, partition, epoch, n, state, reason, path, rows, sample, delivery_id, at"
 
@@ -168,3 +168,102 @@ def say_of_deliveries(tx: Transaction, numbers: Iterable[int], reason: str) -> N
     tx.executemany(
         "update delivery set reason = ? where id = ? and state in ('held', 'rejected')", [(reason, number) for number in numbers]
     )
+
+
+# Deliveries that are held for their row count alone, and the same interval of other sources to
+# compare them with.
+
+ROWS = "volume_anomaly"
+
+
+class HeldForRows(msgspec.Struct, frozen=True, gc=False):
+    """A delivery that only the number of its rows keeps from readers."""
+
+    source: str
+    partition: str
+    delivery: int
+
+
+def measured_of_held(tx: Transaction, source: str, partition: str) -> bytes | None:
+    """What the newest delivery measured that is held for an interval; None where none is."""
+    row = tx.execute(
+        "select m.vector from quarantine q join metric m on m.epoch = q.epoch and m.n = q.n and m.partition = q.partition"
+        " where q.node = :node and q.partition = :partition and q.state = 'held' order by q.id desc limit 1",
+        {"node": source, "partition": partition},
+    ).fetchone()
+    return None if row is None else bytes(row[0])
+
+
+def held_for_rows(tx: Transaction, partitions: Collection[str]) -> list[HeldForRows]:
+    """The deliveries of these intervals that are held for the number of their rows alone, and were held once only, by source and interval.
+
+    Asked in each turn with news of a source: what lies open is found by its own index (`quarantine_open` has both states), and sorted here,
+    because to sort by the key would be to walk all that was ever held.
+    """
+    rows = tx.execute(
+        "select q.node, q.partition, q.delivery_id from quarantine q"
+        " where q.state in ('held', 'rejected') and q.state = 'held' and q.delivery_id is not null"
+        " and exists (select 1 from fact f where f.node = q.node and f.partition = q.partition and f.epoch = q.epoch and f.n = q.n"
+        " and f.severity = 'hold')"
+        " and not exists (select 1 from fact f where f.node = q.node and f.partition = q.partition and f.epoch = q.epoch and f.n = q.n"
+        " and f.severity = 'hold' and not (f.kind = :rows and f.column_name = ''))"
+        " and (select count(*) from quarantine o where o.node = q.node and o.partition = q.partition and o.delivery_id = q.delivery_id)"
+        " = 1",
+        {"rows": ROWS},
+    ).fetchall()
+    return [HeldForRows(*row) for row in sorted(rows) if row[1] in partitions]
+
+
+def is_delivery_awaited(tx: Transaction, source: str, partition: str) -> bool:
+    """Whether a delivery of an interval is there and isn't ingested yet."""
+    row = tx.execute(
+        "select 1 from delivery where source = :source and partition = :partition and state = 'waiting' limit 1",
+        {"source": source, "partition": partition},
+    ).fetchone()
+    return row is not None
+
+
+def reingest(tx: Transaction, delivery: int) -> None:
+    """A delivery is to be ingested once more."""
+    tx.execute("update delivery set state = 'waiting' where id = :id", {"id": delivery})
+
+
+# Partitions that were rejected by a check which reads another node, and whether that node has
+# published other rows since.
+
+_READ_OTHERS = ("references", "sql")
+"""Kinds of checks that may read other nodes."""
+
+
+class QuarantinedPartition(msgspec.Struct, frozen=True, gc=False):
+    """A partition that waits in quarantine, as an attempt made it. `snapshot` is what that attempt read."""
+
+    node: str
+    partition: str
+    delivery: int | None
+    snapshot: int
+
+
+def rejected_by_references(tx: Transaction, node: str) -> list[QuarantinedPartition]:
+    """What waits in quarantine of a node because such a check failed, as the newest attempt left it; by partition."""
+    first, second = _READ_OTHERS
+    rows = tx.execute(
+        "select q.node, q.partition, q.delivery_id, a.snapshot_read from quarantine q join attempt a on a.epoch = q.epoch and a.n = q.n"
+        " join partition s on s.node = q.node and s.partition = q.partition and s.state in ('held', 'rejected')"
+        " where q.node = :node and q.state in ('held', 'rejected') and a.snapshot_read is not null"
+        " and q.id = (select max(o.id) from quarantine o where o.node = q.node and o.partition = q.partition)"
+        " and exists (select 1 from check_result c where c.epoch = q.epoch and c.n = q.n and c.node = q.node"
+        " and c.partition = q.partition and c.outcome = 'failed' and c.severity = 'blocking' and c.kind in (:first, :second))"
+        " order by q.partition",
+        {"node": node, "first": first, "second": second},
+    )
+    return [QuarantinedPartition(*row) for row in rows]
+
+
+def has_newer_rows(tx: Transaction, node: str, than: QuarantinedPartition) -> bool:
+    """Whether a node has published other rows than it had when an attempt read it."""
+    row = tx.execute(
+        "select 1 from publication where node = :node and snapshot > :snapshot and identical = 0 limit 1",
+        {"node": node, "snapshot": than.snapshot},
+    ).fetchone()
+    return row is not None

@@ -1,19 +1,24 @@
-"""What of the history may go: rows that are old, and that nothing needs which stays.
-
-An attempt goes with its check results, profiles and publications, once it is old and nobody reads what it published. Of each
-partition stay: what readers see, its first publication (when it could first be read), and the newest that wasn't identical to
-the one before it. An incident that is over goes with its evidence, its timeline and what was told of it, once nothing is left of the
-publications that it names as wrong: else figures would count as served what wasn't. The last one before an incident that stays, stays.
-What is open stays whatever its age. The audit trail, obligations and partitions stay for good.
-"""
+"""What of the history and of stored bytes may be deleted."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
-from headrace.store.database import Transaction
-from headrace.store.queries import uptime
+import msgspec
+
+from headrace.store.queries import availability
+from headrace.store.transaction import Transaction
+
+# Rows of the history that are old and that nothing needs which stays.
+#
+# An attempt goes with its check outcomes, profiles and publications once it is old and nobody
+# reads what it published. Of each partition these stay: what readers see, its first publication
+# (when it could first be read), and the newest publication that wasn't identical to the one
+# before it. A resolved incident goes with its evidence, its timeline and its notifications once
+# nothing is left of the publications that it names as wrong; otherwise reports would count wrong
+# data as served. The last incident before one that stays, stays too. Whatever is open stays at
+# any age. The audit trail, obligations and partitions are kept for good.
 
 _GOING = (
     "p.ended_at < :before"
@@ -74,13 +79,13 @@ class RemovableAttempt(NamedTuple):
     finished_at: int
 
 
-def attempts(tx: Transaction, before: int, after: tuple[int, int], limit: int) -> list[RemovableAttempt]:
+def removable_attempts(tx: Transaction, before: int, after: tuple[int, int], limit: int) -> list[RemovableAttempt]:
     """Attempts that may go, oldest first, from the one after `after` (epoch, n) on."""
     given = {"before": before, "epoch": after[0], "n": after[1], "limit": limit}
     return [RemovableAttempt(*row) for row in tx.execute(_ATTEMPTS, given).fetchall()]
 
 
-def evidence(tx: Transaction, going: Sequence[RemovableAttempt]) -> list[tuple[object, ...]]:
+def evidence_of(tx: Transaction, going: Sequence[RemovableAttempt]) -> list[tuple[object, ...]]:
     """What goes with attempts, in full: their rows, publications and check results."""
     results: list[tuple[object, ...]] = []
     for table in ("attempt", "publication", "check_result"):
@@ -93,12 +98,12 @@ def remove_attempts(tx: Transaction, going: Sequence[RemovableAttempt]) -> None:
     """Delete attempts with all that is theirs."""
     ids = [(attempt.epoch, attempt.n) for attempt in going]
     for attempt in going:
-        uptime.keep(tx, attempt.epoch, attempt.n)
+        availability.keep_run_outcome(tx, attempt.epoch, attempt.n)
     for table in ("check_result", "profile", "metric", "withheld", "publication", "attempt"):
         tx.executemany(f"delete from {table} where epoch = ? and n = ?", ids)
 
 
-def summarise(tx: Transaction, days: Sequence[tuple[str, str, str, int, int]]) -> None:
+def summarise_attempts(tx: Transaction, days: Sequence[tuple[str, str, str, int, int]]) -> None:
     """Add to what is kept of attempts that went: (node, day, state, count, microseconds that they took)."""
     tx.executemany(
         "insert into attempt_day (node, day, state, attempts, took_us) values (?, ?, ?, ?, ?) on conflict (node, day, state) do update"
@@ -107,16 +112,16 @@ def summarise(tx: Transaction, days: Sequence[tuple[str, str, str, int, int]]) -
     )
 
 
-def ids(tx: Transaction, kind: str, before: int, after: int, limit: int) -> list[int]:
+def removable_ids(tx: Transaction, kind: str, before: int, after: int, limit: int) -> list[int]:
     """The numbers of rows of one of KINDS that may go, from the one after `after` on."""
     rows = tx.execute(_BY_ID[kind], {"before": before, "after": after, "limit": limit}).fetchall()
     return [number for (number,) in rows]
 
 
-def remove(tx: Transaction, kind: str, numbers: Sequence[int]) -> None:
+def remove_rows(tx: Transaction, kind: str, numbers: Sequence[int]) -> None:
     """Delete rows of one of KINDS; of runs what they come to by day stays."""
     for number in numbers if kind == "run" else ():
-        uptime.summarise(tx, number)
+        availability.summarise_run(tx, number)
     if kind == "incident":
         _alone(tx, numbers)
     tx.executemany(f"delete from {kind} where {_KEYS.get(kind, 'id')} = ?", [(number,) for number in numbers])
@@ -128,3 +133,56 @@ def _alone(tx: Transaction, incidents: Sequence[int]) -> None:
     for table in _OF_INCIDENT:
         tx.executemany(f"delete from {table} where incident_id = ?", given)
     tx.executemany("update incident set recurrence_of = null where recurrence_of = ?", given)
+
+
+# Which bytes outside of the lake the state still needs, and which it no longer needs.
+
+
+class RetainedDelivery(NamedTuple):
+    """A delivery whose bytes are kept."""
+
+    source: str
+    sha256: str
+    arrived_at: int
+
+
+def retained_deliveries(tx: Transaction) -> list[RetainedDelivery]:
+    """All deliveries whose bytes were kept by content, with their times in microseconds."""
+    return [
+        RetainedDelivery(*row) for row in tx.execute("select source, sha256, arrived_at from delivery where sha256 is not null").fetchall()
+    ]
+
+
+def quarantined_paths(tx: Transaction) -> set[str]:
+    """What waits in quarantine: paths relative to the data folder."""
+    rows = tx.execute("select path from quarantine where state in ('held', 'rejected') and path is not null").fetchall()
+    return {path for (path,) in rows}
+
+
+def published_files(tx: Transaction, ended_after_us: int) -> dict[str, Mapping[str, Any]]:
+    """Path relative to the data folder → its entry (`size`, `sha256`) for files that publications without a table consist of: of those
+    that readers see, and of those that ended later than this."""
+    rows = tx.execute(
+        "select manifest from publication where manifest is not null and (ended_snapshot is null or ended_at > ?)", (ended_after_us,)
+    ).fetchall()
+    # what was exported is listed as well, by its target: that isn't ours to keep
+    return {str(entry["path"]): entry for (text,) in rows for entry in msgspec.json.decode(text) if "path" in entry}
+
+
+def digests_in_use(tx: Transaction) -> set[str]:
+    """The versions whose code may run: the newest, and those of attempts that haven't ended."""
+    rows = tx.execute(
+        "select hash from version where id = (select max(id) from version) or id in"
+        " (select version from attempt where state in ('queued', 'running'))"
+    ).fetchall()
+    return {digest for (digest,) in rows}
+
+
+def expiring_snapshots(tx: Transaction, before: str) -> int:
+    """How many snapshots of the lake were replaced before a time (text of the catalog): the one that readers saw then is kept."""
+    row = tx.execute(
+        "select count(*) from ducklake_snapshot where snapshot_id < "
+        "(select max(snapshot_id) from ducklake_snapshot where snapshot_time <= :before)",
+        {"before": before},
+    ).fetchone()
+    return int(row[0])

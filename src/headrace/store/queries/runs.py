@@ -1,5 +1,7 @@
-"""Runs: requested or scheduled pieces of work. One whose runtime has died is shown as lost, although only the next leader writes
-that down."""
+"""Runs: requested or scheduled pieces of work.
+
+A run whose leader has died is returned as lost, although only the next leader writes that state.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from headrace.store.database import Transaction
 from headrace.store.lease import holder
+from headrace.store.transaction import Transaction
 
 RUNNING = "running"
 _COLUMNS = "id, kind, request, actor, state, started_at, finished_at, cancelled_at, cancelled_by, reason"

@@ -1,11 +1,11 @@
-"""Who reads what, by day, as far as reads are seen."""
+"""Usage: who reads what, by day, as far as reads are seen."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from headrace.store.database import Transaction
+from headrace.store.transaction import Transaction
 
 
 class ReadUsage(NamedTuple):
@@ -27,7 +27,7 @@ class ExportUsage(NamedTuple):
     last_at: int
 
 
-def add(tx: Transaction, rows: Iterable[ReadUsage]) -> None:
+def add_reads(tx: Transaction, rows: Iterable[ReadUsage]) -> None:
     """Reads that were seen since."""
     tx.executemany(
         "insert into usage (node, reader, via, day, reads, last_at) values (?, ?, ?, ?, ?, ?) on conflict (node, reader, via, day)"
@@ -37,7 +37,7 @@ def add(tx: Transaction, rows: Iterable[ReadUsage]) -> None:
     )
 
 
-def since(tx: Transaction, day: str) -> list[ReadUsage]:
+def reads_since(tx: Transaction, day: str) -> list[ReadUsage]:
     """Reads on that day and later."""
     rows = tx.execute("select node, reader, via, day, reads, last_at from usage where day >= ? order by node, reader, via, day", (day,))
     return [ReadUsage(*row) for row in rows]

@@ -1,0 +1,338 @@
+"""Anomalous metrics: which numbers are off, their texts, and the policy for them. Pure."""
+
+from __future__ import annotations
+
+import math
+import re
+import statistics
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from headrace.checks.anomalies import expectations
+from headrace.checks.anomalies.expectations import MetricForecast, forecast, goes_on
+from headrace.checks.anomalies.history import MetricHistory
+from headrace.checks.facts import Fact, FactSeverity
+from headrace.checks.metrics import MetricId
+from headrace.model.errors import SIZE
+
+# Which numbers of a partition are anomalous, given those before it. The only statistics are the
+# forecasts', and what a number means isn't used.
+
+JUDGED_MAX = 400
+"""So many numbers are forecast at most: a table of a thousand columns whose every number has moved is odd enough by these."""
+
+
+_OF_SIZE = ("location", "spread")
+"""What ids that count on change by themselves: they grow, and lie nearer together as logarithms."""
+_LOG_MAX = 700.0
+NEWS = 0.5
+"""So much of what is worth a word a number has to lie outside of all that was."""
+
+
+class MetricAnomaly(NamedTuple):
+    """A number that is off. `off` is observed less expected."""
+
+    metric: MetricId
+    severity: FactSeverity
+    expected: float
+    observed: float
+    z: float
+    record: float
+    """How far it was off at most, before."""
+
+    @property
+    def off(self) -> float:
+        return self.observed - self.expected
+
+    @property
+    def strength(self) -> float:
+        """In nats."""
+        return expectations.nats(self.z)
+
+
+def anomalous_metrics(
+    partition: str, values: Mapping[MetricId, float], rows: int, history: MetricHistory, sources: int
+) -> list[MetricAnomaly]:
+    """What is odd about a partition's numbers in a project of so many sources; nothing where too little is known."""
+    if len(history) < expectations.HISTORY_WARN_MIN or not rows:
+        return []
+    like = history.like(partition)
+    values = {metric: value for metric, value in values.items() if metric.family != "share" or history.recurring(metric.column)}
+    values = _with_lost(values, like, history)
+    seen = [] if history.moved else [history.values(at) for at in like]
+    suspects = [metric for metric, value in values.items() if _suspect(metric, value, seen)][:JUDGED_MAX]
+    sized = {metric.column for metric in suspects if metric.family in _OF_SIZE}
+    counting = {column for column in sized if rises(column, partition, values, history)}
+    suspects = [suspect for suspect in suspects if suspect.family not in _OF_SIZE or suspect.column not in counting]
+    results = (_evaluated_metric(metric, values[metric], partition, rows, history, (sources, len(values))) for metric in suspects)
+    return [anomaly for anomaly in results if anomaly is not None]
+
+
+def _with_lost(values: Mapping[MetricId, float], like: list[int], history: MetricHistory) -> dict[MetricId, float]:
+    """With the categories that aren't there any more: their share is none."""
+    results = dict(values)
+    sharing = {metric.column for metric in values if metric.family == "share"}
+    for past in filter(None, map(history.metrics, like)):
+        for column in sharing & past.columns.keys():
+            for value in past.columns[column].shares:
+                results.setdefault(MetricId("share", column, value), 0.0)
+    return results
+
+
+def _suspect(metric: MetricId, value: float, seen: Sequence[Mapping[MetricId, float]]) -> bool:
+    """Whether a number lies outside what the last few like this one reached, give or take what isn't worth a word."""
+    if metric.family not in expectations.FAMILIES:
+        return False
+    reach = expectations.limits(metric.family).warn
+    absent = 0.0 if metric.family == "share" else None
+    low, high = math.inf, -math.inf
+    for own in seen:
+        known = own.get(metric, absent)
+        if known is not None:
+            if known - reach < value < known + reach:
+                return False  # as nearly all are: near to one of them is between all of them
+            low, high = min(low, known), max(high, known)
+    return not low - reach < value < high + reach
+
+
+def _evaluated_metric(
+    metric: MetricId, value: float, partition: str, rows: int, history: MetricHistory, many: tuple[int, int]
+) -> MetricAnomaly | None:
+    past = history.series(metric)
+    count = len(past.values)
+    if count < expectations.HISTORY_WARN_MIN or not math.isfinite(value):
+        return None
+    known = expectations.limits(metric.family)
+    if metric.family != "rows" and min(past.values) - known.warn * NEWS < value < max(past.values) + known.warn * NEWS:
+        return None  # it was about so before
+    edges = history.same_edge(metric, partition) if metric.family == "rows" else ()
+    near = min((abs(value - was) for was in edges), default=math.inf)
+    if near < known.warn:
+        return None  # so it was at the same end of a month before
+    metric_forecast = forecast(past, history.season(partition), value, known.prior)
+    off = abs(value - metric_forecast.expected)
+    chance = expectations.noise(metric.family, metric_forecast.expected, rows, round(math.exp(history.usual(MetricId("rows")) or 0.0)))
+    chance *= _scattered(past.values) if metric.family in expectations.COUNTS else 1.0
+    z = off / max(metric_forecast.scale, chance, 1e-9)
+    far = count >= expectations.HISTORY_HOLD_MIN and near >= known.hold and _is_far(metric.family, value, rows, metric_forecast)
+    if far and z >= expectations.threshold(expectations.HOLDS_A_MONTH, *many):
+        return MetricAnomaly(metric, FactSeverity.HOLD, metric_forecast.expected, value, z, metric_forecast.record)
+    if off >= known.warn and off >= metric_forecast.record and z >= expectations.threshold(expectations.WARNINGS_A_MONTH, *many):
+        return MetricAnomaly(metric, FactSeverity.WARN, metric_forecast.expected, value, z, metric_forecast.record)
+    return None
+
+
+def rises(column: str, partition: str, values: Mapping[MetricId, float], history: MetricHistory) -> bool:
+    """Whether a column's numbers count on, as ids do."""
+    sizes = MetricId("location", column)
+    past, today, place = history.series(sizes), values.get(sizes), history.place(partition)
+    if today is None or place is None or not past.places or abs(today) > _LOG_MAX:
+        return False
+    before = [math.exp(min(value, _LOG_MAX)) for value in past.values]
+    return goes_on(past.places, before, place, math.exp(today))
+
+
+def _scattered(logs: Sequence[float]) -> float:
+    """How much of what chance makes of a count there is of it: none in the rows of a table that has one for each of six regions."""
+    counts = [math.exp(log) for log in logs]
+    return min(statistics.pstdev(counts) / math.sqrt(statistics.fmean(counts)), 1.0)
+
+
+def _is_far(family: str, value: float, rows: int, metric_forecast: MetricForecast) -> bool:
+    """Whether a number is off by what is held anywhere, or by what is much in a series that never moved nearly as far: by more than a
+    few rows."""
+    known, off = expectations.limits(family), abs(value - metric_forecast.expected)
+    few = _moved(family, value, rows, metric_forecast.expected) < expectations.QUIET_ROWS
+    quiet = not few and off >= max(known.quiet, expectations.QUIET_FACTOR * metric_forecast.record)
+    return quiet or off >= max(known.hold, expectations.RECORD_FACTOR * metric_forecast.record)
+
+
+def _moved(family: str, value: float, rows: int, expected: float) -> float:
+    """How many rows it takes to move a number so far; all of them where it is of sizes or times."""
+    if family in expectations.SHARES:
+        return abs(value - expected) * rows
+    return abs(math.exp(value) - math.exp(expected)) if family in expectations.COUNTS else rows
+
+
+# Anomalous numbers in words: kind of cause, what was expected and what was observed.
+
+EXACT = 30.0
+"""What it costs, in nats, to explain by chance what was compared exactly."""
+NEVER = "never before"
+"""Of nulls: there was none in all of the history, so nothing that comes and goes brings them."""
+UNITS = {
+    100.0: "per cent, or cents", 1000.0: "a thousand", 1e6: "a million", 1.609344: "miles and kilometres", 3.28084: "metres and feet",
+    2.20462: "kilograms and pounds", 60.0: "minutes, or seconds", 3600.0: "hours and seconds", 2.54: "inches and centimetres", 10.0: "ten",
+}  # fmt: skip
+"""What a constant ratio may be."""
+NEAR = 0.03
+"""Sizes are off by a unit if they are this near to it, as logarithms, …"""
+LARGE, LARGE_NEAR = 60.0, 0.2
+"""… or this near to a large one: values of two days differ by so much by themselves, and hardly anything
+else multiplies them by that."""
+_KINDS = {"rows": "volume_anomaly", "nulls": "null_spike", "empty": "null_spike"}
+_WORDS = {
+    "empty": "empty texts", "negative": "negative values", "zero": "zeros", "spread": "× between quartiles",
+    "length": "characters on average",
+}  # fmt: skip
+
+
+def anomaly_text(anomaly: MetricAnomaly, *, of_rows: bool = False) -> tuple[str, str, str, str]:
+    """The kind of cause, what was expected, what was observed, and what it may be. `of_rows`: rows moved by the same factor, which is
+    no unit then."""
+    family = anomaly.metric.family
+    kind = kind_of(family)
+    expected, observed = _factor_text(anomaly, anomaly.expected), _factor_text(anomaly, anomaly.observed)
+    return kind, expected, observed, _detail(anomaly, {} if of_rows else UNITS)
+
+
+def kind_of(family: str) -> str:
+    """Which cause an odd number is evidence of."""
+    return _KINDS.get(family, "distribution_shift")
+
+
+def percent(share: float) -> str:
+    """A share for people: 12 %, 0.3 %."""
+    return f"{100 * share:.0f} %" if share >= 0.095 else f"{100 * share:.1f} %"
+
+
+def number(value: float) -> float:
+    """Short enough to be kept."""
+    return round(min(value, 700.0), 3)
+
+
+def _factor_text(anomaly: MetricAnomaly, value: float) -> str:
+    family = anomaly.metric.family
+    match family:
+        case "rows":
+            count = _count(math.exp(value) - 1)
+            return f"{count} row{'' if count == '1' else 's'}"
+        case "nulls":
+            return f"{percent(max(value, 0.0))} nulls"
+        case "share":
+            return f"{percent(max(value, 0.0))} are {anomaly.metric.value!r}"
+        case "empty" | "negative" | "zero":
+            return f"{percent(max(value, 0.0))} {_WORDS[family]}"
+        case "location":
+            return f"sizes around {_short(math.exp(value))}"
+        case "distinct":
+            count = _short(math.exp(value))
+            return f"{count} distinct value{'' if count == '1' else 's'}"
+        case "spread" | "length":
+            return f"{_short(math.exp(value))} {_WORDS[family]}"
+        case _:
+            return f"{'on average' if family == 'hour_mean' else 'nearly all before'} {value:.1f} h"
+
+
+def _detail(anomaly: MetricAnomaly, units: Mapping[float, str]) -> str:
+    match anomaly.metric.family:
+        case "location":
+            return f"{SIZE}{_ratio(anomaly.off, units)}"
+        case "rows":
+            expected = max(math.exp(anomaly.expected) - 1, 0.0)  # one more than there are rows is what is compared
+            return f"× {_short(max(math.exp(anomaly.observed) - 1, 0.0) / expected if expected > 0 else math.exp(anomaly.off))}"
+        case "share":
+            return "category mix"
+        case "negative":
+            return "sign"
+        case "hour_mean" | "hour_q95":
+            return "hours of the day"
+        case "spread":
+            return "spread"
+        case "length":
+            return f"length: {_ratio(anomaly.off, units)}"
+        case _:
+            return ""
+
+
+def _ratio(off: float, units: Mapping[float, str]) -> str:
+    ratio = math.exp(off)
+    for known, meaning in units.items():
+        apart = abs(abs(off) - math.log(known))
+        if apart < (LARGE_NEAR if known >= LARGE else NEAR):
+            return f"{'' if apart < NEAR else 'about '}{'×' if off > 0 else '÷'} {known:g} ({meaning}?)"
+    return f"× {_short(ratio)}"
+
+
+def _count(value: float) -> str:
+    return f"{max(value, 0):,.0f}"
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+# What is done about an anomaly: by its severity, or by `on_anomaly` of the node or the column.
+
+IGNORE = "ignore"
+_TIMES = re.compile(r"× (\d[\d,]*(?:\.\d+)?)")
+"""By how many times there are more rows, or fewer, than expected."""
+_OF_VALUES = ("null_spike", "distribution_shift", "format_change")
+_HOLDING = ("volume_anomaly", "null_spike", "duplicate_rows")
+
+
+def apply_policy(facts: Iterable[Fact], on_anomaly: str | None, of_columns: Mapping[str, str]) -> Iterator[Fact]:
+    """The facts with the severity that the declaration gives them; those to be ignored are gone."""
+    columns = {name.lower(): policy for name, policy in of_columns.items()}
+    for fact in facts:
+        policy = columns.get(fact.column.lower(), on_anomaly) if fact.column else on_anomaly
+        if policy == IGNORE:
+            continue
+        yield fact if policy is None else msgspec.structs.replace(fact, severity=FactSeverity(policy))
+
+
+def milder_for_computed(
+    facts: Iterable[Fact], unusual: Collection[str], emptied: Collection[tuple[str, str]] = (), more_rows: Collection[str] | None = None
+) -> Iterator[Fact]:  # fmt: skip
+    """Of something computed: rows, nulls and duplicates hold it by themselves, but not where what it was made of (partitions `unusual`)
+    is unlike its own history, and was published: then this follows from that. Nulls that never were are no more of what comes and goes:
+    they are keys that find nothing, unless the column is made of one that was `emptied` above (partition, own column). More rows than
+    ever, computed by other code than before, follow from the partitions `more_rows` only; None: the code is the same."""
+    for fact in facts:
+        above = unusual if more_rows is None or not _is_more(fact) else more_rows
+        follows = any(_within(key, fact.partition) for key in above)
+        if fact.detail.startswith(NEVER):
+            follows = any(column == fact.column and _within(key, fact.partition) for key, column in emptied)
+        held = fact.severity is FactSeverity.HOLD and (follows or fact.kind not in _HOLDING)
+        yield msgspec.structs.replace(fact, severity=FactSeverity.WARN) if held else fact
+
+
+def _is_more(fact: Fact) -> bool:
+    """Whether it says that there are more rows than there should be."""
+    if fact.kind == "duplicate_rows":
+        return True
+    times = _TIMES.match(fact.detail) if fact.kind == "volume_anomaly" else None
+    return times is not None and float(times[1].replace(",", "")) > 1
+
+
+def without_unread_columns(facts: Iterable[Fact], used: Collection[str] | None) -> Iterator[Fact]:
+    """Facts about the values of columns that nothing downstream uses warn: a free-text column that nobody reads holds no delivery.
+    Rows that are missing or there twice are everybody's, whichever column shows it.
+    `used` are the columns in use, in lower case; None where all may be."""
+    for fact in facts:
+        idle = used is not None and fact.kind in _OF_VALUES and fact.column.lower() not in used
+        yield msgspec.structs.replace(fact, severity=FactSeverity.WARN) if idle and fact.severity is FactSeverity.HOLD else fact
+
+
+def _within(key: str, other: str) -> bool:
+    """Whether one interval lies in the other, either way."""
+    return key.startswith(other) or other.startswith(key)
+
+
+def summary_clause(facts: Iterable[Fact], severity: FactSeverity, *, named: bool) -> str:
+    """One clause for people: the worst of that severity, and how many more there are. `named`: with the partition of each."""
+    of_kind = [fact for fact in facts if fact.severity is severity]
+    said = []
+    for partition in dict.fromkeys(fact.partition for fact in of_kind):
+        own = [fact for fact in of_kind if fact.partition == partition]
+        more = f" (and {len(own) - 2} more)" if len(own) > 2 else ""
+        said.append(f"{f'{partition}: ' if named else ''}{'; '.join(_clause(fact) for fact in own[:2])}{more}")
+    return "; ".join(said)
+
+
+def _clause(fact: Fact) -> str:
+    where = f"{fact.column}: " if fact.column else ""
+    detail = f" ({fact.detail})" if fact.detail else ""
+    return f"{fact.kind}: {where}{fact.observed}, expected {fact.expected}{detail}"

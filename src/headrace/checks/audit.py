@@ -1,0 +1,352 @@
+"""The audit of one staged file: every check, the profile and the partition column in one scan.
+
+What the file's statistics already say (nulls, rows, least and greatest value) isn't read again. All aggregates of all checks are one
+SELECT. Separate queries run for `references` and `sql`, for keys of large files and, only for failed checks, for the rows to show. A check
+that can't be measured has failed; it never counts as passed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from headrace.checks import metrics
+from headrace.checks import profiles as checks_profiles
+from headrace.checks.anomalies.metric_anomalies import EXACT
+from headrace.checks.check_kinds import ONLY, SELF, AggregateCheck, CheckedPartition, CheckFinding, CheckSubject, StagedScanner, rows
+from headrace.checks.evaluation import Concluded, Item, conclude, declare, guarded, measure
+from headrace.checks.facts import Fact, FactSeverity
+from headrace.checks.results import Audit, CheckResult, CheckState, ColumnProfile, PartitionAudit, Verdict
+from headrace.lake import PARTITION_COLUMN, ColumnStatistics, FileRef, LakeTable, StagedFile, StagedPartition
+from headrace.lake.row_routing import NOWHERE, PartitionBounds, bounds_of, outside
+from headrace.lake.sqltext import Readable, literal, quote
+from headrace.lake.staging import HASHED_BYTES_MAX, hash_aggregate, hash_text
+from headrace.model import CheckSpec, ContractColumn, Grain, NotBuilt, Place, Severity
+from headrace.model import Severity as CheckSeverity
+from headrace.model.contract_checks import promised_of
+from headrace.model.intervals import bounds_us
+from headrace.model.partitions import SEPARATOR
+
+if TYPE_CHECKING:
+    from headrace.lake.session import DuckDBSession
+
+
+# Checks that a contract implies: required columns aren't null, keys are unique.
+
+_SEVERITIES = {"block": Severity.BLOCKING, "map": Severity.BLOCKING, "warn": Severity.WARNING}
+
+
+def promised_checks(columns: Sequence[ContractColumn], place: Place, on_drift: Mapping[str, str] | None = None) -> tuple[CheckSpec, ...]:
+    """Checks for the contract's `required`, `unique` and `primaryKey` (all its columns together), declared at `place`. They block, unless
+    `on_drift` says otherwise of `nullability` and `keys`."""
+    nulls, keys = ((_SEVERITIES.get((on_drift or {}).get(kind, "block"))) for kind in ("nullability", "keys"))
+    return promised_of(columns, place, nulls, keys)
+
+
+# `row_outside_partition`: rows that don't belong to the partition they were staged for. Checked
+# of every asset with a partition column.
+
+NAME = "row_outside_partition"
+CHECK = CheckSpec(kind=NAME, name=NAME, place=Place(file=""))
+
+
+def rows_outside(subject: CheckSubject, column: str, grain: Grain, keys: Sequence[str], *, several: bool) -> AggregateCheck:
+    """How to find rows whose column lies outside their partition, or is null; known at no scan where the file's least and
+    greatest value prove that there are none. Raises `CheckUnusable` or `UnroutableColumn`."""
+    column = subject.column(column)
+    every = [bounds_of(key, grain, subject.timezone, subject.columns[column]) for key in keys]
+    if not several and _proved(every[0], subject.statistics.get(column)):
+        return AggregateCheck(lambda part, _: CheckFinding(part.rows))
+    bad = _misplaced(column, every) if several else outside(column, every[0])
+
+    def judge(part: CheckedPartition, values: tuple[Any, ...]) -> CheckFinding:
+        count = int(values[0])
+        return CheckFinding(part.rows, count, f"{column}: {rows(count)} outside {part.key or 'the partitions asked for'}" if count else "")
+
+    text = f"SELECT * FROM {quote(SELF)}" + ("" if several else f" WHERE {bad}")
+    return AggregateCheck(judge, (f"count(*) FILTER (WHERE {bad})",), text, column)
+
+
+def rows_nowhere() -> AggregateCheck:
+    """How to find rows that were given no partition when they were staged."""
+    bad = f"{quote(PARTITION_COLUMN)} = {literal(NOWHERE)}"
+
+    def judge(part: CheckedPartition, values: tuple[Any, ...]) -> CheckFinding:
+        count = int(values[0])
+        return CheckFinding(part.rows, count, f"{rows(count)} of none of the partitions asked for" if count else "")
+
+    return AggregateCheck(judge, (f"count(*) FILTER (WHERE {bad})",), f"SELECT * FROM {quote(SELF)} WHERE {bad}")
+
+
+def rows_of_another_key(subject: CheckSubject, column: str, key: str) -> AggregateCheck:
+    """How to find rows whose key isn't that of their partition. Raises `CheckUnusable`."""
+    column = subject.column(column)
+    bad = f"(CAST({quote(column)} AS VARCHAR) IS DISTINCT FROM {literal(key)})"
+
+    def judge(part: CheckedPartition, values: tuple[Any, ...]) -> CheckFinding:
+        count = int(values[0])
+        return CheckFinding(part.rows, count, f"{column}: {rows(count)} with another key than {part.key}" if count else "")
+
+    return AggregateCheck(judge, (f"count(*) FILTER (WHERE {bad})",), f"SELECT * FROM {quote(SELF)} WHERE {bad}", column)
+
+
+def _misplaced(column: str, every: Sequence[PartitionBounds]) -> str:
+    """A partition's key is looked up once for all rows that have it, where the file has it as a dictionary."""
+    name = quote(column)
+    low, high = (
+        _of_key({bounds.key: bounds.low for bounds in every}),
+        _of_key({partition_bounds.key: partition_bounds.high for partition_bounds in every}),
+    )
+    return f"(NOT coalesce({name} >= {low} AND {name} < {high}, false))"
+
+
+def _of_key(values: Mapping[str, str]) -> str:
+    """SQL for what belongs to the key of a row's partition; null where nothing does."""
+    return f"MAP {{{', '.join(f'{literal(key)}: {value}' for key, value in values.items())}}}[{quote(PARTITION_COLUMN)}]"
+
+
+def _proved(bounds: PartitionBounds, known: ColumnStatistics | None) -> bool:
+    if known is None or known.nulls or known.minimum is None or known.maximum is None:
+        return False
+    least, greatest = _moment(known.minimum, bounds), _moment(known.maximum, bounds)
+    return least is not None and greatest is not None and bounds.first <= least and greatest < bounds.beyond
+
+
+def _moment(text: str, bounds: PartitionBounds) -> datetime | None:
+    """A statistic as a value that compares with the bounds; None for infinities and years that Python doesn't know."""
+    try:
+        result = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if (result.tzinfo is None) != (bounds.first.tzinfo is None):
+        return None
+    return result.astimezone(UTC) if result.tzinfo else result
+
+
+PartitionCheck = tuple[str | None, Grain, str]
+"""The column that routes rows (None where there is none, or the body is taken at its word), the grain, the time zone."""
+
+PROFILES_MAX = 20_000
+"""Columns of partitions that are described at most: a delivery may hold a year of hours."""
+
+_ON_FAIL = {"reject": Verdict.REJECTED, "hold": Verdict.HELD, "warn": Verdict.WARNED}
+
+
+class TableContents(msgspec.Struct, frozen=True):
+    """What a table will consist of: the files, how many rows count in them, and the partition that this is published as."""
+
+    files: tuple[FileRef, ...]
+    rows: int
+    key: str
+
+    def instead_of(self, staged: StagedFile) -> StagedFile:
+        """The table as if it were one staged file, of which no statistics are known."""
+        parts = (StagedPartition(self.key, self.rows),)
+        return msgspec.structs.replace(staged, rows=self.rows, size_bytes=HASHED_BYTES_MAX + 1, statistics={}, nested={}, partitions=parts)
+
+
+def audit(  # noqa: PLR0913 - what an audit is about is named at the one place that calls it
+    session: DuckDBSession,
+    staged: StagedFile,
+    table: LakeTable,
+    checks: Sequence[CheckSpec],
+    *,
+    partition_check: PartitionCheck | None,
+    references: Sequence[Readable],
+    now_us: int,
+    partitions: Sequence[str] = (),
+    timezone: str = "UTC",
+    on_fail: str = "reject",
+    whole: TableContents | None = None,
+    key: tuple[str, str] | None = None,
+    classified: Sequence[str] = (),
+    described: bool = True,
+) -> Audit:
+    """Everything that can be said of the staged file before it may be published.
+
+    `partitions` are the keys that were asked for (those staged, unless told): one that has no rows is judged too.
+    `references` are the other nodes that checks read, with the files of their newest publication. Each check is judged
+    for each partition by itself, whether it was computed alone or in a batch. `timezone` is that of times without zone
+    (of the partition check, where there is one). With `whole` the checks are about all rows of the table as it will be (a
+    merge's staged file holds only what changes). `key` is the column of the rows' key and the only value that it may have.
+    Of the values of `classified` columns nothing is kept. Without `described` checks alone are made.
+    Raises `NotBuilt` for `quarantine_rows`.
+    """
+    started = time.perf_counter()
+    if on_fail not in _ON_FAIL:
+        raise NotBuilt(f"on_fail: {on_fail} isn't built yet", hint="use reject, hold or warn")
+    if whole is not None:
+        staged = whole.instead_of(staged)
+    parts = _parts(staged, partitions, partition_check, now_us)
+    files = whole.files if whole is not None else ()
+    reader = StagedScanner(session, staged, table, references, several=len(parts) > 1, files=files, classified=classified)
+    subject = _subject(reader, partition_check[2] if partition_check else timezone)
+    items = [declare(check, subject) for check in checks]
+    routed = _routed(subject, reader, partitions or [part.key for part in parts], partition_check)
+    routed += _keyed(subject, reader, key)
+    if not routed and any(part.key == NOWHERE for part in parts):
+        routed = [guarded(Item(CHECK), rows_nowhere)]
+    looked = _looked(subject, reader, parts, whole, classified) if described else checks_profiles.Description({}, {})
+    hashed = [hash_aggregate(table.columns)] if _is_hashed(staged, parts) else []
+    reader.sample(looked.every)
+    scanned = measure([*items, *routed], reader, [*looked.aggregates, *hashed])
+    concluded = [conclude(item, parts, reader) for item in items]
+    misplaced = [result for item in routed if (result := conclude(item, parts, reader)).result.outcome is CheckState.FAILED]
+    gave = _Found(table, looked, bool(hashed), scanned, tuple(concluded), tuple(misplaced), on_fail)
+    results = (*(item.result for item in concluded), *(one.result for one in misplaced))
+    each = gave.profiles(parts) if reader.several else {}
+    profile = looked.profile(staged.rows, ()) if reader.several else gave.profile(ONLY, staged.rows)
+    return Audit(
+        _verdict(results, staged.rows, on_fail),
+        results,
+        profile,
+        time.perf_counter() - started,
+        gave.content_hash(ONLY, staged.rows),
+        partitions={part.key: gave.partition(part, each.get(part.key, {})) for part in parts} if reader.several else {},
+        profiles=each,
+        metrics=metrics.of(profile, staged.rows) if described and not reader.several else b"",
+    )
+
+
+class _Found(msgspec.Struct, frozen=True):
+    """What an audit's scan and queries gave, to be said of the whole file and of each partition."""
+
+    table: LakeTable
+    looked: checks_profiles.Description
+    hashed: bool
+    scanned: dict[str, tuple[Any, ...]]
+    concluded: tuple[Concluded, ...]
+    misplaced: tuple[Concluded, ...]
+    on_fail: str
+
+    def profile(self, key: str, rows: int) -> dict[str, ColumnProfile]:
+        return self.looked.profile(rows, self.scanned.get(key, ()))
+
+    def profiles(self, parts: Sequence[CheckedPartition]) -> dict[str, dict[str, ColumnProfile]]:
+        """Each partition's profile; none of a file of so many that they would be more than its rows are worth."""
+        if _are_too_many(parts, self.looked.columns):
+            return {}
+        return {part.key: self.profile(part.key, part.rows) for part in parts}
+
+    def partition(self, part: CheckedPartition, profile: Mapping[str, ColumnProfile]) -> PartitionAudit:
+        check_results = [item.each[part.key] for item in self.concluded]
+        check_results += [item.each[part.key] for item in self.misplaced if item.each[part.key].outcome is CheckState.FAILED]
+        vector = metrics.of(profile, part.rows) if profile else b""
+        return PartitionAudit(
+            _verdict(check_results, part.rows, self.on_fail), tuple(check_results), self.content_hash(part.key, part.rows), vector
+        )
+
+    def content_hash(self, key: str, rows: int) -> str | None:
+        values = self.scanned.get(key)
+        if not self.hashed or values is None or len(values) <= self.looked.asked:
+            return None
+        return hash_text(rows, values[-1], self.table.columns)
+
+
+def _looked(
+    subject: CheckSubject, reader: StagedScanner, parts: Sequence[CheckedPartition], whole: TableContents | None, classified: Sequence[str]
+) -> checks_profiles.Description:
+    """What the scan has to find out for profiles."""
+    if reader.several and _are_too_many(parts, subject.columns):
+        return checks_profiles.Description(subject.columns, {})
+    rows = [part.rows for part in parts] if reader.several else [reader.file.rows]
+    return checks_profiles.planned(
+        subject.columns,
+        reader.file.statistics,
+        rows,
+        several=reader.several,
+        one_file=whole is None,
+        timezone=subject.timezone,
+        classified=classified,
+    )
+
+
+def _are_too_many(parts: Sequence[CheckedPartition], columns: Mapping[str, str]) -> bool:
+    return len(parts) * len(columns) > PROFILES_MAX
+
+
+def _is_hashed(staged: StagedFile, parts: Sequence[CheckedPartition]) -> bool:
+    """Whether content hashes come out of this scan: of a file with rows whose partitions aren't large."""
+    return staged.rows > 0 and staged.size_bytes <= HASHED_BYTES_MAX * len(parts) and any(p.content_hash is None for p in staged.partitions)
+
+
+def _subject(reader: StagedScanner, timezone: str) -> CheckSubject:
+    columns = {column.name: column.type for column in reader.columns}
+    statistics = {name: known for name, known in reader.file.statistics.items() if name != PARTITION_COLUMN}
+    return CheckSubject(columns, statistics, reader.file.rows, timezone)
+
+
+def _parts(staged: StagedFile, asked: Sequence[str], partition_check: PartitionCheck | None, now_us: int) -> list[CheckedPartition]:
+    rows = dict.fromkeys(asked, 0) | {partition.key: partition.rows for partition in staged.partitions}
+    return [CheckedPartition(key, count, _as_of(key, partition_check, now_us)) for key, count in rows.items()]
+
+
+def _as_of(key: str, partition_check: PartitionCheck | None, now_us: int) -> int:
+    if partition_check is None or key == NOWHERE:
+        return now_us
+    return min(now_us, bounds_us(key.partition(SEPARATOR)[0], partition_check[1], partition_check[2])[1])
+
+
+def _keyed(subject: CheckSubject, reader: StagedScanner, key: tuple[str, str] | None) -> list[Item]:
+    """The check that each row has its partition's key; none where the rows don't have that column, and belong there by their file."""
+    if key is None or not reader.file.rows or key[0].lower() not in {name.lower() for name in subject.columns}:
+        return []
+    return [guarded(Item(CHECK), lambda: rows_of_another_key(subject, *key))]
+
+
+def _routed(subject: CheckSubject, reader: StagedScanner, keys: Sequence[str], partition_check: PartitionCheck | None) -> list[Item]:
+    """The check that each row is where it belongs; not counted as a check of the asset, and shown only when it fails."""
+    if partition_check is None or partition_check[0] is None or not reader.file.rows:
+        return []
+    column, grain = partition_check[0], partition_check[1]
+    asked = [key.partition(SEPARATOR)[0] for key in keys if key != NOWHERE]
+    return [guarded(Item(CHECK), lambda: rows_outside(subject, column, grain, asked, several=reader.several))]
+
+
+def _verdict(results: Sequence[CheckResult], rows: int, on_fail: str) -> Verdict:
+    failed = [result for result in results if result.outcome is CheckState.FAILED]
+    if any(result.severity is Severity.BLOCKING for result in failed):
+        return _ON_FAIL[on_fail]
+    if failed:
+        return Verdict.WARNED
+    passed = any(result.outcome is CheckState.PASSED for result in results)
+    return Verdict.PASSED if rows and passed else Verdict.UNCHECKED
+
+
+# Failed checks as facts, so that one list holds every anomaly of a partition.
+
+_KINDS_OF_CHECKS = {
+    "unique": "duplicate_rows", "not_null": "null_spike", "references": "reference_broken", "row_count": "volume_anomaly",
+    "freshness": "stale_data",
+}  # fmt: skip
+
+
+def facts_of_failed_checks(results: Iterable[CheckResult], partition: str, *, holds: bool) -> Iterator[Fact]:
+    """A fact for each failed check. Rows that all lie outside their partition are another interval's, delivered again. `holds`:
+    whether a blocking check that fails keeps the rows from readers."""
+    for result in results:
+        if result.outcome is not CheckState.FAILED:
+            continue
+        outside = result.kind == NAME
+        kind = "stale_data" if outside and result.failing == result.rows > 0 else _KINDS_OF_CHECKS.get(result.kind, "distribution_shift")
+        yield Fact(
+            kind=kind,
+            severity=FactSeverity.HOLD if holds and result.severity is CheckSeverity.BLOCKING else FactSeverity.WARN,
+            expected=f"{result.name} holds",
+            observed=_observed_text(result),
+            strength=EXACT,
+            detail=f"check {result.name}",
+            partition=partition,
+        )
+
+
+def _observed_text(result: CheckResult) -> str:
+    """How many rows fail; of a query only what it says, since its rows need not be the node's, and of a number of
+    rows that number, since none of them fails; of what couldn't be checked why."""
+    return (
+        result.detail if result.kind in ("sql", "row_count") or not result.failing else f"{result.failing:,} of {result.rows:,} rows fail"
+    )

@@ -1,0 +1,190 @@
+"""The audit of mutated rows: declared checks, and what an audit asks besides them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from headrace.checks import audit, metrics, profiles
+from headrace.checks.anomalies.evaluation import EvaluatedPartition, evaluate_partition
+from headrace.checks.anomalies.explanations import Peer
+from headrace.checks.anomalies.history import MetricHistory
+from headrace.checks.anomalies.metric_anomalies import IGNORE, apply_policy, milder_for_computed, without_unread_columns
+from headrace.checks.anomalies.row_anomalies import PublishedContent
+from headrace.checks.challenge.mutations import TABLE, Mutation
+from headrace.checks.check_kinds import ONLY, SAMPLED, CheckedPartition, CheckSubject, StagedScanner
+from headrace.checks.evaluation import Item, conclude, declare, guarded, measure
+from headrace.checks.facts import Fact, FactSeverity
+from headrace.checks.metrics import REPEATED_ROWS_MAX, Metrics, StoredMetrics
+from headrace.checks.results import CheckResult, CheckState
+from headrace.lake import LakeColumn, LakeTable, StagedFile
+from headrace.lake.sqltext import Readable, quote
+from headrace.lake.staging import hash_aggregate, hash_text
+from headrace.model import CheckSpec, Grain
+
+if TYPE_CHECKING:
+    from headrace.lake.session import DuckDBSession
+
+
+# Runs checks over the rows of a SELECT, with the code that audits staged files; nothing is
+# written.
+
+_NOWHERE = StagedFile("", 0, 0, 0, {}, ())
+"""No file: nothing is known of the rows before they are read, and nothing is proven from it."""
+
+
+class About(msgspec.Struct, frozen=True):
+    """What the rows are said to be: their columns, the partition, and what its checks read besides."""
+
+    columns: Mapping[str, str]
+    key: str
+    as_of_us: int
+    timezone: str
+    routing: tuple[str, Grain, str] | None = None
+    """The column that says a row's partition, the grain and the partition's time: Headrace itself checks it at every audit."""
+    references: tuple[Readable, ...] = ()
+
+
+class _Given(StagedScanner):
+    """Rows that a SELECT gives, where an audit reads a file's."""
+
+    def __init__(self, session: DuckDBSession, about: About, select: str) -> None:
+        columns = tuple(LakeColumn(name, kind, number) for number, (name, kind) in enumerate(about.columns.items(), 2))
+        super().__init__(session, _NOWHERE, LakeTable("given", columns), about.references, several=False)
+        self._select = select
+
+    def _relation(self, key: str | None, *, with_partition: bool = False) -> str:
+        del key, with_partition
+        return self._select
+
+    def _numbered(self) -> str:
+        return f"SELECT *, hash(row_number() OVER ()) % {self._every} = 0 AS {SAMPLED} FROM ({self._select})"
+
+
+def given_rows(session: DuckDBSession, about: About, select: str) -> StagedScanner:
+    """The rows that a SELECT gives, as an audit reads a staged file."""
+    return _Given(session, about, select)
+
+
+def ask(session: DuckDBSession, about: About, checks: Sequence[CheckSpec], select: str, rows: int) -> list[CheckResult]:
+    """What each check comes to over the rows, in the order of `checks`."""
+    return _asked(session, about, [declare(check, _subject(about, rows)) for check in checks], select, rows)
+
+
+def is_routed(session: DuckDBSession, about: About, select: str, rows: int) -> bool:
+    """Whether all rows are of the partition that they are said to be of, as every audit asks."""
+    if about.routing is None:
+        return True
+    column, grain, key = about.routing
+    item = guarded(Item(audit.CHECK), lambda: audit.rows_outside(_subject(about, rows), column, grain, [key], several=False))
+    (check_result,) = _asked(session, about, [item], select, rows)
+    return check_result.outcome is not CheckState.FAILED
+
+
+def _subject(about: About, rows: int) -> CheckSubject:
+    return CheckSubject(about.columns, {}, rows, about.timezone)
+
+
+def _asked(session: DuckDBSession, about: About, items: list[Item], select: str, rows: int) -> list[CheckResult]:
+    staged, part = _Given(session, about, select), CheckedPartition(about.key, rows, about.as_of_us)
+    measure(items, staged, [])
+    return [conclude(item, [part], staged).result for item in items]
+
+
+# What an audit asks besides declared checks: the contract, the expected number of rows, and
+# whether the rows are like those of earlier partitions. Evaluated by the functions and figures
+# that an audit uses (`checks/anomalies`).
+
+
+class Usual(msgspec.Struct, frozen=True):
+    """What a node's rows are judged beside, as an audit of the partition would be given it."""
+
+    grain: Grain | None = None
+    past: tuple[StoredMetrics, ...] = ()
+    """The partitions before, oldest first."""
+    versions: tuple[PublishedContent, ...] = ()
+    peers: tuple[Peer, ...] = ()
+    calendar: str = ""
+    sources: int = 20
+    on_anomaly: str | None = None
+    of_columns: Mapping[str, str] = {}
+    used: tuple[str, ...] | None = None
+    classified: tuple[str, ...] = ()
+    promised: tuple[CheckSpec, ...] = ()
+    """What a source's contract promises of values."""
+    rows_min: int | None = None
+    rows_max: int | None = None
+    delivered: bool = False
+    """It is a source: without rows a delivery is held where others had some, and rows are compared with one another."""
+
+
+class ChallengeGate:
+    """The gate before one partition: what it would say of mutated rows that it doesn't say of them as they are."""
+
+    def __init__(self, session: DuckDBSession, about: About, usual: Usual) -> None:
+        self._session, self._about, self._usual = session, about, usual
+        self._history = MetricHistory(usual.past, usual.grain)
+        self._judges = usual.grain is not None and (usual.on_anomaly != IGNORE or bool(usual.of_columns))
+        self._as_is: Metrics | None = None
+        self._known: dict[tuple[str, str], FactSeverity] = {}
+
+    def measure(self, select: str, rows: int) -> None:
+        """Measure the rows as they are. Raises `duckdb.Error`."""
+        if self._judges and rows:
+            self._as_is = self._measured(select, rows, list(self._about.columns))
+            self._known = {(fact.kind, fact.column): fact.severity for fact in self._facts(self._as_is, None)}
+
+    def says(self, mutation: Mutation, select: str, rows: int) -> tuple[str, ...]:
+        """The kinds of what holds the mutated rows, or is warned of. Raises `duckdb.Error`."""
+        return (*self._unexpected(rows), *self._anomalous(mutation, select, rows))
+
+    def _unexpected(self, rows: int) -> Iterator[str]:
+        low, high = self._usual.rows_min, self._usual.rows_max
+        if (low is not None and rows < low) or (high is not None and rows > high):
+            yield "rows"
+        elif not rows and self._usual.delivered:  # the rows that are published say that there are some
+            yield "empty"
+
+    def _anomalous(self, mutation: Mutation, select: str, rows: int) -> Iterator[str]:
+        if self._as_is is None or not rows:
+            return
+        columns = list(mutation.columns) or list(self._about.columns)
+        result = self._measured(select, rows, columns)
+        content = self._content(select, rows) if mutation.source != TABLE else None
+        whole = msgspec.structs.replace(result, columns={**self._as_is.columns, **result.columns})
+        for fact in self._facts(whole, content):
+            before = self._known.get((fact.kind, fact.column))
+            if before is None or (before is not FactSeverity.HOLD and fact.severity is FactSeverity.HOLD):
+                yield fact.kind
+
+    def _facts(self, measured: Metrics, content: str | None) -> Sequence[Fact]:
+        usual = self._usual
+        partition = EvaluatedPartition(
+            key=self._about.key, metrics=measured, content_hash=content, versions=usual.versions, sources=usual.sources,
+            peers=usual.peers, calendar=usual.calendar,
+        )  # fmt: skip
+        facts = evaluate_partition(partition, self._history)
+        mild = without_unread_columns(facts, usual.used) if usual.delivered else milder_for_computed(facts, ())
+        return tuple(apply_policy(mild, usual.on_anomaly, usual.of_columns))
+
+    def _measured(self, select: str, rows: int, columns: Sequence[str]) -> Metrics:
+        """The figures of some columns, as an audit takes them."""
+        types = {name: self._about.columns[name] for name in columns}
+        described = profiles.planned(
+            types, {}, [rows], several=False, one_file=True, timezone=self._about.timezone, classified=self._usual.classified
+        )
+        wanted = list(described.aggregates)
+        compared = self._usual.delivered and 1 < rows <= REPEATED_ROWS_MAX
+        if compared:
+            wanted.append(f"count(*) - count(DISTINCT hash({', '.join(quote(name) for name in self._about.columns)}))")
+        staged = given_rows(self._session, self._about, select)
+        staged.sample(described.every)
+        values = staged.aggregates(wanted)[ONLY] if wanted else ()
+        result = metrics.measured(described.profile(rows, values[: described.asked]), rows)
+        return msgspec.structs.replace(result, repeated=int(values[-1])) if compared else result
+
+    def _content(self, select: str, rows: int) -> str:
+        staged = given_rows(self._session, self._about, select)
+        return hash_text(rows, staged.aggregates([hash_aggregate(staged.columns)])[ONLY][0], staged.columns)

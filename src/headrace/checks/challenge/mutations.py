@@ -1,0 +1,329 @@
+"""Faults for a challenge, as SQL over a sample of published rows.
+
+They are what vendors, joins and unit changes do to data.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from headrace.lake.sqltext import literal, quote
+
+if TYPE_CHECKING:
+    from headrace.lake.session import DuckDBSession
+
+
+# The sample: published rows as one table of a session, with generated column names, and the
+# contents of each column.
+
+TABLE = "__challenged__"
+BEFORE = "__before__"
+"""The rows of the partition before, which a vendor may send once more."""
+POSITION = "pos"
+CATEGORIES_MAX = 20
+"""So many different values at most make a text or a whole number a category."""
+SCANNED_AT_ONCE = 20
+ROWS_A_CATEGORY = 5
+"""On average, so that a handful of rows isn't taken for categories."""
+
+_WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT")
+
+
+class SampleColumnKind:
+    """What a column's type lets one do with its values."""
+
+    NUMBER = "number"
+    TEXT = "text"
+    DATE = "date"
+    TRUTH = "truth"
+    OTHER = "other"
+
+
+class ColumnFacts(msgspec.Struct, frozen=True):
+    """One column of the challenged rows. `at` is its place: in the table it is called `c<at>`."""
+
+    at: int
+    name: str
+    type: str
+    rows: int
+    present: int
+    """Rows in which it isn't null."""
+    distinct: int
+    categorical: bool = False
+
+    @property
+    def own(self) -> str:
+        """The column's name in the table."""
+        return f"c{self.at}"
+
+    @property
+    def kind(self) -> str:
+        """What can be done with its values."""
+        return kind_of(self.type)
+
+    @property
+    def whole(self) -> bool:
+        """Whether its values are whole numbers."""
+        return self.type in _WHOLE
+
+    @property
+    def unique(self) -> bool:
+        """Whether no value is there twice."""
+        return self.present > 1 and self.distinct == self.present
+
+
+def kind_of(column_type: str) -> str:
+    """What can be done with values of a type of DuckDB's."""
+    if column_type.endswith("]") or column_type.startswith(("STRUCT", "MAP", "UNION")):
+        return SampleColumnKind.OTHER
+    if column_type in _WHOLE or column_type in ("FLOAT", "DOUBLE") or column_type.startswith("DECIMAL"):
+        return SampleColumnKind.NUMBER
+    if column_type == "VARCHAR":
+        return SampleColumnKind.TEXT
+    if column_type == "DATE" or column_type.startswith("TIMESTAMP"):
+        return SampleColumnKind.DATE
+    return SampleColumnKind.TRUTH if column_type == "BOOLEAN" else SampleColumnKind.OTHER
+
+
+def load(session: DuckDBSession, name: str, rows_sql: str, columns: Sequence[str]) -> int:
+    """Keep the rows of a SELECT as a table of the session; how many there are. Raises `duckdb.Error`."""
+    own = ", ".join(f"{quote(column)} AS c{at}" for at, column in enumerate(columns))
+    session.connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE {quote(name)} AS SELECT {own}, row_number() OVER () - 1 AS {POSITION} FROM ({rows_sql}) AS given"
+    )
+    return count(session, name)
+
+
+def count(session: DuckDBSession, name: str) -> int:
+    """How many rows one of these tables has."""
+    results = session.connection.execute(f"SELECT count(*) FROM {quote(name)}").fetchone()
+    return int(results[0]) if results else 0
+
+
+def facts(session: DuckDBSession, columns: Mapping[str, str], rows: int) -> tuple[ColumnFacts, ...]:
+    """What is in each column of the table; some columns a scan, since different values take memory."""
+    listed = list(enumerate(columns.items()))
+    column_facts: list[ColumnFacts] = []
+    for first in range(0, len(listed), SCANNED_AT_ONCE):
+        some = listed[first : first + SCANNED_AT_ONCE]
+        wanted = ", ".join(f"count(c{at}), {_distinct(at, kind)}" for at, (_, kind) in some)
+        counts = session.connection.execute(f"SELECT {wanted} FROM {quote(TABLE)}").fetchone() or ()
+        pairs = zip(counts[::2], counts[1::2], strict=True)
+        column_facts += [_facts(at, name, kind, rows, *pair) for (at, (name, kind)), pair in zip(some, pairs, strict=True)]
+    return tuple(column_facts)
+
+
+def _distinct(at: int, column_type: str) -> str:
+    return "0" if kind_of(column_type) == SampleColumnKind.OTHER else f"count(DISTINCT c{at})"
+
+
+def _facts(at: int, name: str, column_type: str, rows: int, present: int, distinct: int) -> ColumnFacts:
+    few = 0 < distinct <= CATEGORIES_MAX and distinct * ROWS_A_CATEGORY <= present
+    categorical = few and (column_type in _WHOLE or kind_of(column_type) == SampleColumnKind.TEXT)
+    return ColumnFacts(at, name, column_type, rows, present, distinct, categorical)
+
+
+# Each mutation is deterministic: where only some rows change, it is every tenth, from the first
+# on. Values that don't fit a column's type stay as they were. A mutation that changes nothing
+# doesn't count as one.
+
+EVERY = 10
+KEPT_PERCENT = 60
+"""Of the rows of a file that was cut off."""
+OLD_DAYS = 400
+UNSEEN = "\ufffd"
+"""What stands where a character couldn't be decoded."""
+
+
+class MutationKind(enum.StrEnum):
+    """The kinds of mutations, in the order in which they are tried."""
+
+    NULLS = "nulls"
+    DUPLICATES = "duplicates"
+    SCALE = "scale"
+    TRUNCATION = "truncation"
+    CATEGORY = "category"
+    REFERENCE = "reference"
+    DAY = "off_by_one_day"
+    ENCODING = "encoding"
+    DEFAULT = "default"
+    SIGN = "sign"
+    STALE = "stale"
+    SWAPPED = "swapped"
+
+
+class Mutation(msgspec.Struct, frozen=True):
+    """One fault. `values` maps a column's place to the SQL of its new value; `source` gives the rows, in the table's columns."""
+
+    fault: MutationKind
+    says: str
+    columns: tuple[str, ...] = ()
+    """Those whose values change; none: rows are lost, doubled or others."""
+    values: Mapping[int, str] = {}
+    source: str = TABLE
+    where: str = ""
+
+    def select(self, columns: Sequence[str]) -> str:
+        """The mutated rows under the columns' own names."""
+        own = ", ".join(f"{self.values.get(at, f'c{at}')} AS {quote(name)}" for at, name in enumerate(columns))
+        return f"SELECT {own} {self.rows}"
+
+    @property
+    def rows(self) -> str:
+        """Where the rows come from, and which of them."""
+        source = self.source if self.source.startswith("(") else quote(self.source)
+        return f"FROM {source} AS challenged{f' WHERE {self.where}' if self.where else ''}"
+
+    @property
+    def form(self) -> str:
+        """What it does, whichever column it does it to."""
+        text = self.says
+        for column in self.columns:
+            text = text.replace(f"`{column}`", "`…`")
+        return text
+
+    @property
+    def differs(self) -> str:
+        """The SQL condition that is true of rows that it changes; empty where rows come and go."""
+        return " OR ".join(f"c{at} IS DISTINCT FROM {value}" for at, value in self.values.items())
+
+
+def of_rows(rows: int) -> Iterator[Mutation]:
+    """Mutations of the rows as a whole."""
+    if not rows:
+        return
+    kept = max(1, rows * KEPT_PERCENT // 100)
+    if kept < rows:
+        yield Mutation(MutationKind.TRUNCATION, f"the last {100 - KEPT_PERCENT} % of the rows missing", where=f"{POSITION} < {kept}")
+    yield Mutation(MutationKind.TRUNCATION, "no rows at all", where="false")
+    again = f"(SELECT * FROM {quote(TABLE)} UNION ALL SELECT * FROM {quote(TABLE)}"
+    yield Mutation(MutationKind.DUPLICATES, "every tenth row twice", source=f"{again} WHERE {POSITION} % {EVERY} = 0)")
+    yield Mutation(MutationKind.DUPLICATES, "all rows twice", source=f"{again})")
+
+
+def stale(partition: ColumnFacts | None, intervals: str) -> Mutation:
+    """The rows of the partition before once more; where a column says the partition, with the new date. `intervals` is what
+    lies between the two, as an SQL interval."""
+    moved = {} if partition is None else {partition.at: _cast(partition, f"{partition.own} + {intervals}")}
+    text = "the rows of the partition before" + (f", `{partition.name}` moved on" if partition else "")
+    return Mutation(MutationKind.STALE, text, values=moved, source=BEFORE)
+
+
+def of_columns(columns: Sequence[ColumnFacts], referring: frozenset[str]) -> list[Mutation]:
+    """All mutations of columns, kind by kind: whatever time is left, each column has had the faults that come first.
+    `referring` names, in lower case, columns that refer to another node."""
+    mutations = [mutation for column in columns for mutation in _of(column, column.name.lower() in referring)]
+    mutations += _swapped(columns)
+    order = list(MutationKind)
+    return sorted(mutations, key=lambda mutation: order.index(mutation.fault))
+
+
+def _of(column: ColumnFacts, refers: bool) -> Iterator[Mutation]:
+    yield _some(column, MutationKind.NULLS, "is null", "NULL")
+    yield _all(column, MutationKind.NULLS, "is null", f"CAST(NULL AS {column.type})")
+    if column.unique and (column.whole or column.kind == SampleColumnKind.TEXT):
+        first = f"(SELECT first FROM (SELECT c{column.at} AS first FROM {quote(TABLE)} WHERE {column.own} IS NOT NULL "
+        yield _some(column, MutationKind.DUPLICATES, "repeats the first", f"{first}ORDER BY {POSITION} LIMIT 1))", offset=1)
+    if refers or (column.distinct * 2 >= column.present and (column.whole or column.kind == SampleColumnKind.TEXT)):
+        yield _some(column, MutationKind.REFERENCE, "is a value that is nowhere else", _nowhere(column))
+    yield from _KINDS[column.kind](column)
+
+
+def _numbers(column: ColumnFacts) -> Iterator[Mutation]:
+    own = f"CAST({column.own} AS DOUBLE)"
+    yield _all(column, MutationKind.SCALE, "× 100", _cast(column, f"{own} * 100"))
+    yield _all(column, MutationKind.SCALE, "÷ 100", _cast(column, f"{own} / 100"))
+    yield _all(column, MutationKind.SIGN, "has the other sign", _cast(column, f"-{own}"))
+    yield _some(column, MutationKind.DEFAULT, "is 0", _cast(column, "0"))
+    if column.categorical:
+        top = f"(SELECT mode({column.own}) FROM {quote(TABLE)})"
+        unseen = _beyond(column, "1")
+        yield _all(column, MutationKind.CATEGORY, "has a new value for the most frequent", _if(column, f"{column.own} = {top}", unseen))
+
+
+def _texts(column: ColumnFacts) -> Iterator[Mutation]:
+    own = column.own
+    yield _some(column, MutationKind.ENCODING, "has a broken character", f"{literal(UNSEEN)} || substr({own}, 2)")
+    yield _some(column, MutationKind.DEFAULT, "is empty", "''")
+    if column.categorical:
+        top = f"(SELECT mode({own}) FROM {quote(TABLE)})"
+        unseen = f"repeat('Q', greatest(1, length({own})))"
+        yield _all(column, MutationKind.CATEGORY, "has a new value for the most frequent", _if(column, f"{own} = {top}", unseen))
+        yield _all(
+            column, MutationKind.CATEGORY, "in the other case", f"CASE WHEN {own} = upper({own}) THEN lower({own}) ELSE upper({own}) END"
+        )
+
+
+def _dates(column: ColumnFacts) -> Iterator[Mutation]:
+    yield _all(column, MutationKind.DAY, "a day later", _cast(column, f"{column.own} + INTERVAL 1 DAY"))
+    yield _all(column, MutationKind.DAY, "a day earlier", _cast(column, f"{column.own} - INTERVAL 1 DAY"))
+    yield _all(column, MutationKind.STALE, f"{OLD_DAYS} days earlier", _cast(column, f"{column.own} - INTERVAL {OLD_DAYS} DAY"))
+    yield _some(column, MutationKind.DEFAULT, "is 1970-01-01", _cast(column, "DATE '1970-01-01'"))
+
+
+def _truths(column: ColumnFacts) -> Iterator[Mutation]:
+    yield _all(column, MutationKind.CATEGORY, "has the other value", f"NOT {column.own}")
+
+
+def _others(column: ColumnFacts) -> Iterator[Mutation]:
+    del column
+    return iter(())
+
+
+_KINDS = {
+    SampleColumnKind.NUMBER: _numbers,
+    SampleColumnKind.TEXT: _texts,
+    SampleColumnKind.DATE: _dates,
+    SampleColumnKind.TRUTH: _truths,
+    SampleColumnKind.OTHER: _others,
+}
+
+
+def _swapped(columns: Sequence[ColumnFacts]) -> Iterator[Mutation]:
+    """Each column with the next of its type; the last of each type stays."""
+    alike: dict[str, ColumnFacts] = {}
+    for column in columns:
+        before = alike.get(column.type)
+        if before is not None:
+            text = f"`{before.name}` and `{column.name}` swapped"
+            values = {before.at: column.own, column.at: before.own}
+            yield Mutation(MutationKind.SWAPPED, text, (before.name, column.name), values)
+        alike[column.type] = column
+
+
+def _all(column: ColumnFacts, fault: MutationKind, what: str, value: str) -> Mutation:
+    return Mutation(fault, f"`{column.name}` {what}", (column.name,), {column.at: f"({value})"})
+
+
+def _some(column: ColumnFacts, fault: MutationKind, what: str, value: str, *, offset: int = 0) -> Mutation:
+    return Mutation(
+        fault, f"every tenth `{column.name}` {what}", (column.name,), {column.at: _if(column, f"{POSITION} % {EVERY} = {offset}", value)}
+    )
+
+
+def _if(column: ColumnFacts, condition: str, value: str) -> str:
+    return f"CASE WHEN {condition} THEN {value} ELSE {column.own} END"
+
+
+def _cast(column: ColumnFacts, value: str) -> str:
+    """The value in the column's type; where it doesn't fit, what was there. Nulls stay null."""
+    fits = f"coalesce(TRY(TRY_CAST({value} AS {column.type})), {column.own})"
+    return f"CASE WHEN {column.own} IS NULL THEN NULL ELSE {fits} END"
+
+
+def _nowhere(column: ColumnFacts) -> str:
+    if column.kind == SampleColumnKind.TEXT:
+        return f"{column.own} || '?'"
+    return _beyond(column, f"1 + {POSITION}")
+
+
+def _beyond(column: ColumnFacts, by: str) -> str:
+    """So much more than the greatest whole number; where it doesn't fit, what was there."""
+    if column.type.endswith("HUGEINT"):  # nothing is wide enough to count on in
+        return column.own
+    greatest = f"(SELECT CAST(max({column.own}) AS HUGEINT) FROM {quote(TABLE)})"
+    return f"coalesce(TRY_CAST({greatest} + {by} AS {column.type}), {column.own})"

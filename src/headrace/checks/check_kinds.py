@@ -1,0 +1,353 @@
+"""Check kinds: from a declared check to its SQL, and from measurements to a finding.
+
+A kind is one function in `checks/kinds`, registered with `@check_kind("name")`. It reads nothing itself: it says which aggregates the
+audit's one scan computes, or which query returns the failures. Kinds of other packages register through the entry point group
+`headrace.check_kind`; the entry point is the function.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import pkgutil
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from headrace.lake import PARTITION_COLUMN, ColumnLookup, ColumnStatistics, FileRef, LakeColumn, LakeTable, StagedFile
+from headrace.lake.sqltext import Readable, literal, numbered_sql, quote, relation_sql, source_sql
+from headrace.model import CheckSpec, HeadraceError
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from headrace.lake.session import DuckDBSession
+
+
+SELF = "__self__"
+"""The name under which a check's query finds the staged rows (what `$self` becomes)."""
+
+LISTED_VALUES_MAX = 5
+"""How many values a detail lists before it says `…`."""
+
+FLOATS = ("FLOAT", "DOUBLE")
+
+
+class CheckUnusable(HeadraceError):
+    """The check can't be measured on these columns; it fails with this message, and is never taken as passed."""
+
+
+class CheckedPartition(msgspec.Struct, frozen=True):
+    """One partition of the staged file. `as_of_us` is the instant that ages are measured from: now, or the end of the
+    partition's interval where that is earlier, so that history can be rebuilt."""
+
+    key: str
+    rows: int
+    as_of_us: int
+
+
+class CheckFinding(msgspec.Struct, frozen=True):
+    """What one check came to on one partition: how many rows it looked at, how many break it, and that in words."""
+
+    rows: int
+    failing: int = 0
+    detail: str = ""
+
+
+class CheckSubject(msgspec.Struct, frozen=True):
+    """The staged rows that checks are about. `columns` maps each column's name to DuckDB's name of its type;
+    `statistics` are the file's, over all of its partitions."""
+
+    columns: Mapping[str, str]
+    statistics: Mapping[str, ColumnStatistics]
+    rows: int
+    timezone: str
+
+    def column(self, name: str) -> str:
+        """The column as the table spells it (SQL compares names without case). Raises `CheckUnusable`."""
+        if name in self.columns:
+            return name
+        for column in self.columns:
+            if column.lower() == name.lower():
+                return column
+        raise CheckUnusable(f"there is no column `{name}`", hint=f"columns: {listed(list(self.columns), most=20)}")
+
+    def nulls(self, column: str) -> int | None:
+        """Nulls in the whole file as the writer counted them, or None where it didn't."""
+        statistics = self.statistics.get(column)
+        return None if statistics is None else statistics.nulls
+
+
+class AggregateCheck(msgspec.Struct, frozen=True):
+    """A check that aggregates of the staged rows decide. Without aggregates it is known at no scan."""
+
+    judge: Callable[[CheckedPartition, tuple[Any, ...]], CheckFinding]
+    aggregates: tuple[str, ...] = ()
+    failing: str = ""
+    """A query over `__self__` that shows failing rows; run only when there are some."""
+    examples: str = ""
+    """The column of those rows whose values the detail names."""
+    staged_rows: bool = True
+    """Whether those rows have the staged columns (and need not be described before they are shown)."""
+    proof: Callable[[StagedScanner], bool] | None = None
+    """Something cheaper than the aggregates, for large files: true only if certainly no row fails."""
+    judges_empty: bool = False
+    """Whether a partition without rows can fail; it is judged without values."""
+
+
+class QueryCheck(msgspec.Struct, frozen=True):
+    """A check whose failures are the rows of a query over `__self__` and other nodes."""
+
+    query: str
+    describe: Callable[[int], str]
+    examples: str = ""
+    staged_rows: bool = False
+    row_by_row: bool = False
+    """Whether each row fails by itself: where none of all rows fails, none of any partition's does."""
+    reads: tuple[str, ...] = ()
+    """Nodes that must be at hand; other nodes are given where the query names them."""
+    where: str | None = None
+    """A condition on the rows that the query returns."""
+
+
+Measurement = AggregateCheck | QueryCheck
+Kind = Callable[[CheckSpec, CheckSubject], Measurement]
+
+_KINDS: dict[str, Kind] = {}
+
+
+def check_kind(name: str) -> Callable[[Kind], Kind]:
+    """Registers the decorated function as the kind `name`."""
+
+    def register(kind: Kind) -> Kind:
+        _KINDS[name] = kind
+        return kind
+
+    return register
+
+
+@cache
+def _load() -> None:
+    package = importlib.import_module("headrace.checks.kinds")
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"headrace.checks.kinds.{module.name}")
+
+
+def kinds() -> tuple[str, ...]:
+    """The names of the kinds that come with Headrace."""
+    _load()
+    return tuple(sorted(_KINDS))
+
+
+def kind(name: str) -> Kind:
+    """The kind of that name. Raises `CheckUnusable` if neither Headrace nor an installed package has it."""
+    _load()
+    return _KINDS.get(name) or _from_entry_points(name)
+
+
+def _from_entry_points(name: str) -> Kind:
+    from importlib.metadata import entry_points  # costs 10 ms, paid only for kinds of other packages
+
+    for entry in entry_points(group="headrace.check_kind", name=name):
+        loaded: Kind = entry.load()
+        return loaded
+    raise CheckUnusable(f"there is no check kind `{name}`", hint=f"kinds: {', '.join(kinds())}")
+
+
+def condition(check: CheckSpec, bad: str) -> str:
+    """The SQL condition that is true of failing rows: `bad`, restricted by the check's `where`."""
+    return f"({bad})" if check.where is None else f"(({bad}) AND {scope(check)})"
+
+
+def scope(check: CheckSpec) -> str:
+    """The check's `where` in parentheses; the line break ends a comment that it may end with."""
+    return "(true)" if check.where is None else f"({check.where}\n)"
+
+
+def rows_breaking(check: CheckSpec, bad: str, describe: Callable[[int], str], *, examples: str = "") -> AggregateCheck:
+    """A check that each row keeps or breaks by itself: rows where the SQL condition `bad` is true break it."""
+    failing = condition(check, bad)
+    aggregates: tuple[str, ...] = (f"count(*) FILTER (WHERE {failing})",)
+    if check.where is not None:
+        aggregates += (f"count(*) FILTER (WHERE {scope(check)})",)
+
+    def judge(part: CheckedPartition, values: tuple[Any, ...]) -> CheckFinding:
+        count = int(values[0])
+        return CheckFinding(int(values[1]) if check.where is not None else part.rows, count, describe(count) if count else "")
+
+    return AggregateCheck(judge, aggregates, f"SELECT * FROM {quote(SELF)} WHERE {failing}", examples)
+
+
+def value(wanted: Any, column_type: str) -> str:
+    """A declared value as SQL to compare with a column of that type. Text columns are compared as text, whatever
+    YAML made of the value; others take DuckDB's reading of the literal, which fails loudly where it can't be one."""
+    if column_type == "VARCHAR" and isinstance(wanted, bool):
+        return literal("true" if wanted else "false")
+    if column_type == "VARCHAR" or not isinstance(wanted, (bool, int, float)):
+        return literal(str(wanted))
+    return repr(wanted).lower() if isinstance(wanted, bool) else str(wanted)
+
+
+def listed(values: Sequence[Any], *, most: int = LISTED_VALUES_MAX) -> str:
+    """The values for people: `EWR, JFK, LGA`, cut after `most` with how many there are."""
+    text = ", ".join(str(each) for each in values[:most])
+    return text if len(values) <= most else f"{text}, … ({len(values)} in all)"
+
+
+def rows(count: int) -> str:
+    """`1 row`, `3 rows`."""
+    return "1 row" if count == 1 else f"{count} rows"
+
+
+# Sample rows for people: a few, shortened, as JSON. Queried only for checks that failed.
+
+SAMPLE_ROWS_MAX = 5
+SAMPLE_COLUMNS_MAX = 30
+SAMPLE_CHARACTERS_MAX = 200
+EXAMPLES_MAX = 3
+
+_AS_THEY_ARE = {"BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "FLOAT", "DOUBLE"}
+_EXACT_IN_JSON_MAX = 2**53
+
+
+def columns_of(connection: DuckDBPyConnection, query: str) -> dict[str, str]:
+    """The query's columns and their types, where nothing else knows them. Raises `duckdb.Error`."""
+    return {str(row[0]): str(row[1]) for row in connection.execute(f"DESCRIBE {query}").fetchall()}
+
+
+def sample(connection: DuckDBPyConnection, query: str, columns: Mapping[str, str], *, first: str = "") -> tuple[dict[str, Any], ...]:
+    """At most `SAMPLE_ROWS_MAX` rows of the query, `first` being the column that comes first. Numbers and booleans stay
+    what they are where JSON can hold them; everything else is text, cut at `SAMPLE_CHARACTERS_MAX`. Without columns each row is empty.
+
+    Raises `duckdb.Error` as the query does."""
+    names = sorted(columns, key=lambda name: name.lower() != first.lower())[:SAMPLE_COLUMNS_MAX]
+    text = ", ".join(quote(name) if columns[name] in _AS_THEY_ARE else _as_text(name) for name in names)
+    rows = connection.execute(f"SELECT {text or 'NULL'} FROM ({query}) LIMIT {SAMPLE_ROWS_MAX}").fetchall()
+    return tuple({name: _jsonable(value) for name, value in zip(names, row, strict=bool(names))} for row in rows)
+
+
+def examples(rows: tuple[dict[str, Any], ...], column: str) -> str:
+    """The distinct values of that column among the sample rows, for a detail: `XXX, YYY`."""
+    seen = dict.fromkeys(str(row[column]) for row in rows if column in row)
+    return ", ".join(list(seen)[:EXAMPLES_MAX])
+
+
+def _as_text(name: str) -> str:
+    return f"left(CAST({quote(name)} AS VARCHAR), {SAMPLE_CHARACTERS_MAX + 1})"
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, str) and len(value) > SAMPLE_CHARACTERS_MAX:
+        return value[:SAMPLE_CHARACTERS_MAX] + "…"
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, int) and abs(value) > _EXACT_IN_JSON_MAX:
+        return str(value)
+    return value
+
+
+# The staged rows as an audit reads them: all of them in one scan, or one partition's under the
+# name `__self__`. Aggregates of a large file may be taken over a sample, chosen by row number so
+# that it is the same each time.
+
+ONLY = ""
+"""Stands for the key where the file holds one partition, so that its key needn't be read."""
+
+
+SAMPLED = quote("headrace: is this row in the sample")
+"""The column that says so, once `sample` was called."""
+_PARTITION = LakeColumn(PARTITION_COLUMN, "VARCHAR", 1)
+
+
+class StagedScanner:
+    """Runs an audit's queries over one staged file, or over all `files` of a table as it will be."""
+
+    def __init__(
+        self,
+        session: DuckDBSession,
+        staged: StagedFile,
+        table: LakeTable,
+        references: Sequence[Readable],
+        *,
+        several: bool,
+        files: Sequence[FileRef] = (),
+        classified: Sequence[str] = (),
+    ) -> None:
+        """`several`: whether more than one partition was asked for (or staged), so that each is judged by itself. No row that is
+        shown has a `classified` column."""
+        self._classified = frozenset(name.lower() for name in classified)
+        self._files = tuple(files)
+        self._every = 1
+        self.session, self.file, self.several = session, staged, several
+        self.columns = tuple(column for column in table.columns if column.name != PARTITION_COLUMN)
+        self.references = {reference.name.lower(): reference for reference in references}
+
+    def aggregates(self, wanted: Sequence[str]) -> dict[str, tuple[Any, ...]]:
+        """The aggregates in one scan, by partition key where the file holds several, else under `ONLY`. A partition
+        without rows isn't there. Raises `duckdb.Error`."""
+        source = f"FROM ({self._relation(None, with_partition=True) if self._every == 1 else self._numbered()})"
+        if not self.several:
+            results = self.fetch(f"SELECT {', '.join(wanted)} {source}")
+            return {ONLY: results[0]}
+        key = quote(PARTITION_COLUMN)
+        grouped = self.fetch(f"SELECT {key}, {', '.join(wanted)} {source} GROUP BY {key}")
+        return {str(row[0]): tuple(row[1:]) for row in grouped}
+
+    def sample(self, every: int) -> None:
+        """Aggregates may ask of a row whether it is `SAMPLED`: one of so many is, the same ones each time."""
+        self._every = every
+
+    def _numbered(self) -> str:
+        """The rows with whether they are in the sample. A row's number in its file is hashed: data may have a rhythm."""
+        files = self._files or (FileRef(self.file.path, lookup=ColumnLookup.SAME),)
+        columns = (_PARTITION, *self.columns)
+        names = ", ".join(f"c{at} AS {quote(column.name)}" for at, column in enumerate(columns))
+        return f"SELECT {names}, hash(pos) % {self._every} = 0 AS {SAMPLED} FROM ({numbered_sql(files, columns)})"
+
+    @property
+    def path(self) -> str:
+        """Where the file lies, absolute."""
+        return str(self.session.data_folder / self.file.path)
+
+    def fetch(self, query: str) -> list[tuple[Any, ...]]:
+        """All rows of a query that names its sources itself. Raises `duckdb.Error`."""
+        return self.session.connection.execute(query).fetchall()
+
+    def count(self, query: str, key: str | None) -> int:
+        """How many rows the query over `__self__` returns, for one partition or for all."""
+        return int(self.fetch(f"SELECT count(*) FROM ({self._over_self(query, key)})")[0][0])
+
+    def rows(self, query: str, key: str | None, *, first: str, staged_rows: bool) -> tuple[dict[str, Any], ...]:
+        """Some of the rows that the query over `__self__` returns; `staged_rows`: they have the staged columns."""
+        text, connection = self._over_self(query, key), self.session.connection
+        columns = {column.name: column.type for column in self.columns} if staged_rows else columns_of(connection, text)
+        return sample(connection, text, self._harmless(columns), first=first)
+
+    def _harmless(self, columns: Mapping[str, str]) -> dict[str, str]:
+        return {name: kind for name, kind in columns.items() if name.lower() not in self._classified}
+
+    def require(self, names: Sequence[str]) -> None:
+        """Raises `CheckUnusable` for a node that isn't at hand."""
+        for name in names:
+            if name.lower() not in self.references:
+                raise CheckUnusable(f"`{name}` isn't at hand: nothing of it is published yet")
+
+    def query(self, over_self: str) -> str:
+        """A query over `__self__` as one that names its sources itself."""
+        return self._over_self(over_self, None)
+
+    def _over_self(self, query: str, key: str | None) -> str:
+        views = {SELF: self._relation(key)}
+        for name, reference in self.references.items():
+            if name in query.lower():
+                views[reference.name] = source_sql(reference)
+        named = ", ".join(f"{quote(name)} AS NOT MATERIALIZED ({text})" for name, text in views.items())
+        return f"WITH {named} SELECT * FROM (\n{query}\n)"
+
+    def _relation(self, key: str | None, *, with_partition: bool = False) -> str:
+        if self._files:
+            return relation_sql(self._files, self.columns, with_partition=with_partition)
+        keys = (key,) if key is not None and self.several else None
+        return relation_sql((FileRef(self.file.path, keys, lookup=ColumnLookup.SAME),), self.columns, with_partition=with_partition)

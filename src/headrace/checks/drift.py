@@ -1,0 +1,319 @@
+"""Schema drift of a delivery: differences from the expected columns, and their policy. Pure.
+
+Names are compared here. Values (types, dates, delimiters) are compared by the reader, who says what is read instead. Either way the policy
+of a change comes from `DriftRules`: what the source declares (`on_drift`), else a default by kind and by who uses the column.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from headrace.checks.column_similarity import RenameCandidate
+from headrace.checks.facts import Differs, DriftChange, DriftKind, Fact, FactSeverity, Policy
+from headrace.model import ContractColumn
+
+ALL = "*"
+"""In `Rules.used`: who uses every column."""
+SURE = 0.9
+"""A rename that is proposed with this score or a higher one may be made without asking (`on_drift: {renamed: map}`)."""
+CERTAIN = 20.0
+"""Nats: what isn't found by statistics, but read off the file."""
+UNUSED = 6.0
+"""Of a column that nobody uses: worth a warning, and no incident by itself."""
+_OF_NAMES = (DriftKind.ADDED, DriftKind.DROPPED, DriftKind.RENAMED)
+FACTS_MAX = 100
+"""Facts of one delivery: a thousand columns that all have other names are one story."""
+NAMES_TOLD = 8
+CLAUSES_TOLD = 3
+_GIVEN_UP = {Policy.MAP: Policy.BLOCK}
+_CAUSES = {DriftKind.TYPE: "type_change", DriftKind.FORMAT: "format_change"}
+
+
+class Expected(msgspec.Struct, frozen=True, kw_only=True):
+    """A column as a delivery of one interval should have it."""
+
+    name: str
+    """The table's."""
+    names: tuple[str, ...] = ()
+    """How files write it: first the name in force for the interval, then those of other times. Without any, it is `name`."""
+    optional: bool = False
+    """Whether a file without it is as it should be."""
+    required: bool = False
+    """Whether the contract wants a value in every row."""
+
+
+class NameComparison(NamedTuple):
+    """Names of a file against what is expected."""
+
+    names: dict[str, str]
+    """Name in the file → the column that it is."""
+    dropped: tuple[str, ...]
+    """Columns that aren't there."""
+    added: tuple[str, ...]
+    """Names in the file that are no column's."""
+    otherwise: tuple[tuple[str, str], ...]
+    """(column, its name in the file), where that is a name of another time."""
+    clashes: tuple[str, ...]
+    """Names in the file that are a column's own, which is read from another name."""
+    doubled: tuple[tuple[str, str], ...] = ()
+    """Names that were made up for columns that the header names like another one, and what it says."""
+
+
+class ColumnRename(msgspec.Struct, frozen=True, kw_only=True):
+    """A column that is gone, and the new one that probably is it."""
+
+    column: str
+    to: str
+    score: float
+    evidence: tuple[str, ...] = ()
+    candidates: tuple[RenameCandidate, ...] = ()
+    """With its rivals, the most probable first."""
+    differs: tuple[Differs, ...] = ()
+    """What else is other than it was."""
+
+
+class DriftRules(msgspec.Struct, frozen=True, kw_only=True):
+    """What is done about changes: policies as the source declares them, and who uses which column (in lower case)."""
+
+    policies: Mapping[str, str] = {}
+    used: Mapping[str, tuple[str, ...]] = {}
+    required: frozenset[str] = frozenset()
+    typed: frozenset[str] = frozenset()
+    """Columns whose types a contract states: these aren't learnt, so they don't grow with what comes."""
+
+    def users(self, column: str) -> tuple[str, ...]:
+        """The assets and consumers that use a column, in whatever case it is written."""
+        return tuple(dict.fromkeys((*self.used.get(column.lower(), ()), *self.used.get(ALL, ()))))
+
+    def declared(self, kind: DriftKind) -> Policy | None:
+        """What the source declares (`on_drift`); None where it says nothing of such a change."""
+        said = self.policies.get(kind.value)
+        return Policy(said) if said else None
+
+    def policy(self, kind: DriftKind, column: str, *, mappable: bool = False) -> Policy:
+        """What is done about a change of a column; `mappable`: whether what is there can be read as what was expected."""
+        chosen = self.declared(kind) or self._usual(kind, column, mappable=mappable)
+        return chosen if mappable else _GIVEN_UP.get(chosen, chosen)
+
+    def _usual(self, kind: DriftKind, column: str, *, mappable: bool) -> Policy:
+        if kind is DriftKind.ADDED or (kind is DriftKind.TYPE and mappable and column not in self.typed):
+            return Policy.ALLOW
+        if kind is DriftKind.FORMAT:
+            return Policy.MAP
+        if kind not in (DriftKind.RENAMED, DriftKind.DROPPED, DriftKind.NESTED) or column in self.required:
+            return Policy.BLOCK
+        return Policy.BLOCK if self.users(column) else Policy.WARN
+
+
+def in_force(column: ContractColumn, interval: str) -> str:
+    """What files of an interval call a column: the accepted name with `from` ≤ interval < `to`, else its own. Keys of intervals of one
+    grain compare as text."""
+    return _in_force_of(column.names, "name", interval) or column.name
+
+
+def conversion_at(column: ContractColumn, interval: str) -> str | None:
+    """The expression over a file's columns that a column is computed from in an interval, if any."""
+    return _in_force_of(column.conversions, "expression", interval)
+
+
+def converted_since(column: ContractColumn, interval: str) -> str:
+    """The first interval of the conversion that is in force; empty without one."""
+    return _in_force_of(column.conversions, "from", interval) or ""
+
+
+def _in_force_of(entries: Sequence[Mapping[str, Any]], key: str, interval: str) -> str | None:
+    for entry in entries:
+        until = entry.get("to")
+        if str(entry["from"]) <= interval and (until is None or interval < str(until)):
+            return str(entry[key])
+    return None
+
+
+def known_names(column: ContractColumn, interval: str) -> tuple[str, ...]:
+    """All names that files have for a column, the one in force for an interval first."""
+    return tuple(dict.fromkeys((in_force(column, interval), *(str(entry["name"]) for entry in column.names), column.name)))
+
+
+def compare(expected: Sequence[Expected], results: Sequence[str], doubled: Sequence[tuple[str, str]] = ()) -> NameComparison:
+    """Which name is which column. A name of another time counts only where no column is called so now, and the name in force isn't
+    there: a vendor that delivers an old interval again writes it as it writes today. What files are said to call a column isn't
+    another column of that name: that one is missed."""
+    there = dict.fromkeys(results)
+    said = {_first(item): item.name for item in expected if _first(item) != item.name}
+    firsts = {**{_first(item): item.name for item in expected}, **said}
+    names = {name: firsts[name] for name in there if name in firsts}
+    matched, otherwise = set(names.values()), []
+    for item in expected:
+        other = next((name for name in item.names[1:] if name in there and name not in names), None)
+        if item.name not in matched and other is not None:
+            names[other] = item.name
+            matched.add(item.name)
+            otherwise.append((item.name, other))
+    dropped = tuple(item.name for item in expected if item.name not in matched and not item.optional)
+    own = {name.lower() for name in matched}
+    added = tuple(name for name in there if name not in names)
+    clashes = tuple(name for name in added if name.lower() in own)
+    new = tuple((name, text) for name, text in doubled if name in added)
+    return NameComparison(names, dropped, added, tuple(otherwise), clashes, new)
+
+
+def _first(item: Expected) -> str:
+    return item.names[0] if item.names else item.name
+
+
+def same_spelling(dropped: Sequence[str], added: Sequence[str]) -> list[ColumnRename]:
+    """Pairs of names that differ in case, accents, blanks and punctuation only, where there is one on each side."""
+    by_core: dict[str, tuple[list[str], list[str]]] = {}
+    for side, names in enumerate((dropped, added)):
+        for name in names:
+            by_core.setdefault(_core(name), ([], []))[side].append(name)
+    alone = [(was[0], now[0]) for core, (was, now) in by_core.items() if core and len(was) == len(now) == 1]
+    return [ColumnRename(column=was, to=now, score=0.99, evidence=(_how_alike(was, now),)) for was, now in alone]
+
+
+def _core(name: str) -> str:
+    plain = unicodedata.normalize("NFKD", name).casefold()
+    return "".join(sign for sign in plain if sign.isalnum())
+
+
+def _how_alike(was: str, now: str) -> str:
+    what = "upper and lower case" if was.lower() == now.lower() else "how they are written"
+    return f"the names differ in {what} only"
+
+
+def changes_of(compared: NameComparison, rules: DriftRules, renames: Sequence[ColumnRename] = ()) -> tuple[DriftChange, ...]:
+    """Each difference with its policy. `renames` pairs columns that are gone with new ones, each at most once."""
+    return tuple(_each(compared, rules, {rename.column: rename for rename in renames}))
+
+
+def _each(compared: NameComparison, rules: DriftRules, renames: Mapping[str, ColumnRename]) -> Iterator[DriftChange]:
+    taken = {rename.to for column, rename in renames.items() if column in compared.dropped}
+    for column, name in compared.otherwise:
+        why = (f"`{name}` is what files of another time call it",)
+        yield DriftChange(kind=DriftKind.RENAMED, column=column, to=name, score=1.0, evidence=why, policy=Policy.MAP)
+    for column in compared.dropped:
+        rename = renames.get(column)
+        yield _renamed(rename, rules) if rename else _gone(column, compared, rules)
+    for name in compared.clashes:
+        why = ("another name is read as this column, and the file has one of its own name too",)
+        yield DriftChange(kind=DriftKind.ADDED, column=name, evidence=why, policy=Policy.BLOCK, used_by=rules.users(name))
+    unclear = dict(compared.doubled)
+    for name, text in compared.doubled:
+        policy = rules.declared(DriftKind.ADDED) or Policy.BLOCK  # which of the two is meant is a person's to say
+        yield doubled_column(name, text, Policy.ALLOW if policy is Policy.MAP else policy, rules)
+    for name in compared.added:
+        if name not in taken and name not in compared.clashes and name not in unclear:
+            policy = rules.policy(DriftKind.ADDED, name, mappable=True)
+            yield DriftChange(kind=DriftKind.ADDED, column=name, policy=Policy.ALLOW if policy is Policy.MAP else policy)
+
+
+def doubled_column(name: str, why: str, policy: Policy, rules: DriftRules) -> DriftChange:
+    """A column that the header names like another one; `name` is made up, `why` names both."""
+    return DriftChange(kind=DriftKind.ADDED, column=name, evidence=(why,), policy=policy, used_by=rules.users(name))
+
+
+def _renamed(rename: ColumnRename, rules: DriftRules) -> DriftChange:
+    sure = rename.score >= SURE and not rename.differs
+    policy = rules.policy(DriftKind.RENAMED, rename.column, mappable=sure)
+    if rename.differs and policy is Policy.WARN:
+        policy = Policy.BLOCK  # values that are other ones are somebody's to decide
+    if policy is Policy.WARN and rename.column.lower() == rename.to.lower():
+        policy = Policy.MAP  # a table can't have both
+    return DriftChange(
+        kind=DriftKind.RENAMED,
+        column=rename.column,
+        to=rename.to,
+        score=rename.score,
+        evidence=(*rename.evidence, *(differ.text for differ in rename.differs)),
+        policy=policy,
+        used_by=rules.users(rename.column),
+        candidates=rename.candidates,
+        differs=rename.differs,
+    )
+
+
+def _gone(column: str, compared: NameComparison, rules: DriftRules) -> DriftChange:
+    lost = not compared.names
+    policy = Policy.BLOCK if lost else rules.policy(DriftKind.DROPPED, column)
+    why = ("nothing of the expected header is left",) if lost else ()
+    return DriftChange(kind=DriftKind.DROPPED, column=column, evidence=why, policy=policy, used_by=rules.users(column))
+
+
+def blocks(changes: Sequence[DriftChange]) -> bool:
+    """Whether one of the changes must be decided by a person before the delivery is published."""
+    return any(change.policy is Policy.BLOCK for change in changes)
+
+
+def changes_text(changes: Sequence[DriftChange]) -> str:
+    """One sentence for people: what changed of what must be decided, else of everything."""
+    drift_changes = [change for change in changes if change.policy is Policy.BLOCK] or list(changes)
+    if any(change.policy is Policy.BLOCK for change in drift_changes):
+        drift_changes += [change for change in changes if change.kind is DriftKind.ADDED and change not in drift_changes]
+    parts = [part for kind in DriftKind if (part := _part(kind, [change for change in drift_changes if change.kind is kind]))]
+    return "; ".join(parts)
+
+
+def with_users(reason: str, changes: Sequence[DriftChange]) -> str:
+    """What is said of a delivery, and who uses the columns in question."""
+    users = tuple(dict.fromkeys(user for change in changes for user in change.used_by))
+    return f"{reason}; used by {_listed(users)}" if users else reason
+
+
+def _part(kind: DriftKind, changes: Sequence[DriftChange]) -> str:
+    if not changes:
+        return ""
+    columns = [change.column for change in changes]
+    if kind is DriftKind.RENAMED:
+        return f"renamed: {_listed([_rename_text(change) for change in changes])}"
+    if kind is DriftKind.DROPPED:
+        missing = "; nothing of the expected header is left" if changes[0].evidence else ""
+        return f"{_count(columns, 'column')} gone: {_listed(columns)}{missing}"
+    if kind is DriftKind.ADDED:
+        why = list(dict.fromkeys(change.evidence[0] for change in changes if change.evidence))
+        more = f" and {len(why) - CLAUSES_TOLD} more" if len(why) > CLAUSES_TOLD else ""
+        clauses = f" ({'; '.join(why[:CLAUSES_TOLD])}{more})" if why else ""
+        return f"{_count(columns, 'column')} new: {_listed(columns)}{clauses}"
+    return "; ".join(
+        f"{change.column}: {', '.join(change.evidence)}" if change.column else ", ".join(change.evidence) for change in changes[:3]
+    )
+
+
+def _rename_text(change: DriftChange) -> str:
+    differs = f" ({'; '.join(differ.text for differ in change.differs)})" if change.differs else ""
+    return f"{change.column} → {change.to}{differs}"
+
+
+def _count(items: Sequence[str], noun: str) -> str:
+    return f"{len(items)} {noun}" if len(items) == 1 else f"{len(items)} {noun}s"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMES_TOLD} more" if len(names) > NAMES_TOLD else ""
+    return ", ".join(names[:NAMES_TOLD]) + more
+
+
+def facts_of(changes: Sequence[DriftChange]) -> tuple[Fact, ...]:
+    """What is odd about the delivery: changes that hold it, and those that are published with a warning."""
+    odd = [change for change in changes if change.policy in (Policy.BLOCK, Policy.WARN)]
+    return tuple(_fact(change) for change in odd[:FACTS_MAX])
+
+
+def _fact(change: DriftChange) -> Fact:
+    expected, observed = {
+        DriftKind.ADDED: ("not there", change.column),
+        DriftKind.DROPPED: (change.column, "not there"),
+        DriftKind.RENAMED: (change.column, change.to or ""),
+    }.get(change.kind, (change.was or "as pinned", change.to or change.kind.value))
+    severity = FactSeverity.HOLD if change.policy is Policy.BLOCK else FactSeverity.WARN
+    if change.declared:
+        expected, observed = change.to or "", f"{change.was} at {change.declared}"
+    kind = "configuration_error" if change.declared else _CAUSES.get(change.kind, "schema_change")
+    return Fact(
+        kind=kind, column=change.column, severity=severity, expected=expected, observed=observed,
+        strength=CERTAIN if change.used_by or severity is FactSeverity.HOLD or change.kind not in _OF_NAMES else UNUSED,
+        detail="; ".join((change.kind.value, *change.evidence)),
+    )  # fmt: skip

@@ -1,0 +1,146 @@
+"""`unique: [flight_id]`: no two rows of a partition share the key. Exact. Keys with a null in them equal nothing, as in SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from headrace.checks.check_kinds import SELF, AggregateCheck, CheckedPartition, CheckFinding, CheckSubject, check_kind, rows, scope
+from headrace.checks.values import INTEGERS
+from headrace.lake import ColumnStatistics
+from headrace.lake.sqltext import literal, quote
+from headrace.model import CheckSpec
+
+if TYPE_CHECKING:
+    from headrace.checks.check_kinds import StagedScanner
+
+
+# Proof of unique keys by a bitmap, exact for whole numbers that lie close together. The bits
+# between the least and the greatest key are counted in one pass over the column, in any order, at
+# a thirtieth of the cost of counting distinct keys.
+
+BITS_A_ROW_MAX = 32
+"""Keys that lie further apart are counted: so many bits a row take less memory than a hash table does."""
+BITS_MAX = 2**28
+"""32 MiB a thread, of which there is one copy more."""
+
+
+def bitmap_applies(kind: str, known: ColumnStatistics | None, rows: int) -> bool:
+    """Whether a proof is possible for a key of this type, of which these statistics are known."""
+    if kind not in INTEGERS or known is None or known.minimum is None or known.maximum is None:
+        return False
+    return int(known.maximum) - int(known.minimum) < min(BITS_A_ROW_MAX * rows, BITS_MAX)
+
+
+def unique_by_bitmap(staged: StagedScanner, column: str, known: ColumnStatistics) -> bool:
+    """True only if no two rows of the file have the same value, and none has null. Raises `duckdb.Error`."""
+    bounds = f"{known.minimum}, {known.maximum}"
+    bits = staged.fetch(f"SELECT bit_count(bitstring_agg({quote(column)}, {bounds})) FROM read_parquet({literal(staged.path)})")[0][0]
+    return bool(bits == staged.file.rows)
+
+
+# Proof of unique keys by their order, exact, in one pass over the key's columns, at an eighth of
+# the cost of counting distinct keys. Most large results are ordered by their key, but not the
+# file as a whole, because threads write row groups in any order. So three things are shown: (1)
+# within a row group each key is greater than the one before; (2) the ranges of the row groups in
+# the key's first column overlap at most in single values; (3) keys with such a value don't
+# repeat. If one of them can't be shown, the keys are counted.
+
+COLUMNS_MAX = 3
+ROW_GROUPS_MAX = 10_000
+_EXACT_BOUNDS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "DATE", "TIMESTAMP", "DECIMAL")
+"""Types whose statistics in Parquet are neither shortened nor unordered; names that begin so."""
+
+
+def order_applies(columns: Sequence[str], leading_type: str) -> bool:
+    """Whether a proof is possible for a key of these columns, none of which has nulls."""
+    return len(columns) <= COLUMNS_MAX and leading_type.startswith(_EXACT_BOUNDS)
+
+
+def unique_by_order(staged: StagedScanner, columns: Sequence[str], leading_type: str) -> bool:
+    """True only if no two rows of the file have the same key. Raises `duckdb.Error`."""
+    groups = _row_groups(staged, columns[0], leading_type)
+    if not groups or len(groups) > ROW_GROUPS_MAX or any(lowest is None for _, lowest, _, _ in groups):
+        return False
+    ordered = sorted(groups, key=lambda group: (group[1], group[2]))
+    pairs = list(pairwise(ordered))
+    if any(after[1] < before[2] for before, after in pairs):
+        return False
+    shared = sorted({str(after[3]) for before, after in pairs if after[1] == before[2]})
+    if not _each_group_grows(staged, columns, [first_row for first_row, *_ in groups]):
+        return False
+    return not shared or _no_key_repeats(staged, columns, shared, leading_type)
+
+
+def _row_groups(staged: StagedScanner, column: str, kind: str) -> list[tuple[int, Any, Any, Any]]:
+    """Of each row group: the number of its first row in the file, the column's least and greatest value, and the least as text."""
+    return staged.fetch(
+        f"SELECT sum(row_group_num_rows) OVER (ORDER BY row_group_id) - row_group_num_rows, CAST(stats_min_value AS {kind}), "
+        f"CAST(stats_max_value AS {kind}), stats_min_value FROM parquet_metadata({literal(staged.path)}) "
+        f"WHERE path_in_schema = {literal(column)} ORDER BY row_group_id"
+    )  # fmt: skip
+
+
+def _each_group_grows(staged: StagedScanner, columns: Sequence[str], first_rows: Sequence[int]) -> bool:
+    names = [quote(column) for column in columns]
+    before = [f"before_{index}" for index in range(len(names))]
+    greater = ""
+    for name, old in reversed(list(zip(names, before, strict=True))):
+        greater = f"{name} > {old} OR ({name} = {old} AND ({greater}))" if greater else f"{name} > {old}"
+    lags = ", ".join(f"{name}, lag({name}) OVER () AS {old}" for name, old in zip(names, before, strict=True))
+    starts = ", ".join(str(int(row)) for row in first_rows)
+    source = f"read_parquet({literal(staged.path)}, file_row_number = true)"
+    results = staged.fetch(
+        f"SELECT count(*) FILTER (WHERE NOT ({greater}) AND file_row_number NOT IN ({starts})), "
+        f"count(*) FILTER (WHERE file_row_number <> position) "
+        f"FROM (SELECT {lags}, file_row_number, row_number() OVER () - 1 AS position FROM {source})"
+    )
+    return results[0] == (0, 0)
+
+
+def _no_key_repeats(staged: StagedScanner, columns: Sequence[str], values: Sequence[str], kind: str) -> bool:
+    names = [quote(column) for column in columns]
+    among = ", ".join(f"CAST({literal(value)} AS {kind})" for value in values)
+    results = staged.fetch(
+        f"SELECT 1 FROM read_parquet({literal(staged.path)}) WHERE {names[0]} IN ({among}) "
+        f"GROUP BY {', '.join(names)} HAVING count(*) > 1 LIMIT 1"
+    )
+    return not results
+
+
+@check_kind("unique")
+def unique(check: CheckSpec, subject: CheckSubject) -> AggregateCheck:
+    """Keys and distinct keys are counted in the scan, unless those of a large file are proved unique (`density`, `ordering`)."""
+    columns = [subject.column(name) for name in check.arguments["columns"]]
+    names = [quote(column) for column in columns]
+    key = names[0] if len(names) == 1 else f"({', '.join(names)})"
+    known = " AND ".join([*(f"{quote(column)} IS NOT NULL" for column in columns if subject.nulls(column) != 0), scope(check)])
+    filtered = f" FILTER (WHERE {known})" if known != "(true)" else ""
+
+    def judge(_: CheckedPartition, values: tuple[Any, ...]) -> CheckFinding:
+        keys, distinct = int(values[0]), int(values[1])
+        repeated = keys - distinct
+        return CheckFinding(keys, repeated, f"{', '.join(columns)}: {rows(repeated)} repeating a key" if repeated else "")
+
+    return AggregateCheck(
+        judge,
+        aggregates=(f"count(*){filtered}", f"count(DISTINCT {key}){filtered}"),
+        failing=f"SELECT {', '.join(names)}, count(*) AS rows FROM {quote(SELF)} WHERE {known} "
+        "GROUP BY ALL HAVING count(*) > 1 ORDER BY ALL",
+        examples=columns[0] if len(columns) == 1 else "",
+        staged_rows=False,
+        proof=_proof(check, subject, columns),
+    )
+
+
+def _proof(check: CheckSpec, subject: CheckSubject, columns: list[str]) -> Callable[[StagedScanner], bool] | None:
+    leading, leading_type = columns[0], subject.columns[columns[0]]
+    if check.where is not None or any(subject.nulls(column) != 0 for column in columns):
+        return None
+    known = subject.statistics[leading]
+    if len(columns) == 1 and bitmap_applies(leading_type, known, subject.rows):
+        return lambda staged: unique_by_bitmap(staged, leading, known)
+    if order_applies(columns, leading_type):
+        return lambda staged: unique_by_order(staged, columns, leading_type)
+    return None

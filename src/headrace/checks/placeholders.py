@@ -1,0 +1,45 @@
+"""The placeholder `$self` in a check's query, replaced by the name of the staged rows.
+
+Only a token is replaced, never text within strings, quoted names or comments.
+"""
+
+from __future__ import annotations
+
+import re
+
+_TOKEN = re.compile(
+    r"""
+      (?<![A-Za-z0-9_$])[eE]'(?:[^'\\]|\\.|'')*'            # E'text\n'
+    | '(?:[^']|'')*'                                        # 'text'
+    | "(?:[^"]|"")*"                                        # "name"
+    | --[^\n]*                                              # comment
+    | \$\$.*?\$\$                                           # $$text$$
+    | \$(?P<tag>[A-Za-z_][A-Za-z_0-9]*)\$.*?\$(?P=tag)\$    # $tag$text$tag$
+    | (?P<comment>/\*)
+    | (?<![A-Za-z0-9_$])(?P<self>\$[sS][eE][lL][fF]\b)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_COMMENT_EDGE = re.compile(r"/\*|\*/")
+
+
+def with_self(text: str, name: str) -> str:
+    """`text` with each `$self` outside of strings, quoted names and comments replaced by `name`, as it stands."""
+    pieces, kept, at = [], 0, 0
+    while (match := _TOKEN.search(text, at)) is not None:
+        at = match.end()
+        if match["comment"]:
+            at = _comment_end(text, at)
+        elif match["self"]:
+            pieces += [text[kept : match.start()], name]
+            kept = at
+    return "".join([*pieces, text[kept:]])
+
+
+def _comment_end(text: str, at: int) -> int:
+    """Where the comment ends whose inside starts at `at`; comments nest, as in DuckDB."""
+    depth = 1
+    while depth and (edge := _COMMENT_EDGE.search(text, at)) is not None:
+        depth += 1 if edge[0] == "/*" else -1
+        at = edge.end()
+    return at if depth == 0 else len(text)

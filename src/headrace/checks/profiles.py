@@ -1,0 +1,427 @@
+"""Profiles of columns: bounds, quantiles, frequent values, lengths, patterns, hours.
+
+A staged file with few rows is profiled completely and exactly. Of a larger one, a few thousand rows are (the same ones each time), and
+distinct values are estimated; nulls, bounds, negative numbers and zeros are exact all the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
+from functools import cache, lru_cache
+from operator import itemgetter
+from typing import Any
+
+import msgspec
+
+from headrace.checks.check_kinds import FLOATS, SAMPLED
+from headrace.checks.metrics import CATEGORIES_MAX, SPREAD_DISTINCT_MIN
+from headrace.checks.results import ColumnProfile
+from headrace.checks.values import NUMBERS, TELLING, CountedValues, ProfiledColumn, ValueKind, Values, aggregate, columns_of, kind_of
+from headrace.lake import ColumnStatistics
+from headrace.lake.catalog.columns import BOUND_CHARACTERS_MAX, lower_bound, upper_bound
+from headrace.lake.sqltext import quote
+from headrace.model.errors import UsageError
+from headrace.model.intervals import EPOCH, zone
+
+# The description of one column's values, exact and the same each time. It doesn't depend on the
+# order of the rows, so a sample that several threads collected gives the same description.
+
+TOP_MAX = 5
+"""Values that are told of a column that isn't categorical."""
+TOP_SHARE = 0.02
+"""A value that is less than this share of a column is none of its frequent ones."""
+REPEATED_MIN = 4
+"""A column whose values come fewer times than that on average has no categories: it is more of a key."""
+PATTERNS_MAX = 3
+PATTERN_VALUES = 60
+"""So many values, from all over the alphabet, are looked at for their shapes."""
+VALUE_CHARACTERS_MAX = 60
+LISTED_CHARACTERS_MAX = 40
+"""Longer texts are no names that make a list."""
+PATTERN_CHARACTERS_MAX = 24
+_Q25, _Q75 = 4, 14
+"""Where the quartiles are among the twentieths."""
+_HOURS = range(24)
+_QUARTER_US = 900_000_000
+_MINUTES_MAX = 900_000_000
+"""Times before the year 259 and after 3680 stand for none that is known."""
+_COUNT = itemgetter(1)
+
+
+def describe(values: Values, kind: ValueKind, timezone: str, *, classified: bool = False) -> ColumnProfile:
+    """The values' profile. Of a classified column only how many there are of what, nothing that could be one of them."""
+    if not values.known:
+        return ColumnProfile(values.rows, values.rows)
+    profile = _of_kind(ColumnProfile(values.rows, values.rows - values.known, values.distinct), values, kind, timezone)
+    return _without_values(profile) if classified else profile
+
+
+def _of_kind(profile: ColumnProfile, values: Values, kind: ValueKind, timezone: str) -> ColumnProfile:
+    match kind:
+        case ValueKind.NUMBER:
+            return _numbers(profile, CountedValues.of(values.values))
+        case ValueKind.TEXT:
+            return _texts(profile, CountedValues.of(values.values))
+        case ValueKind.BOOLEAN:
+            return _booleans(profile, values)
+        case ValueKind.INSTANT | ValueKind.WALL_CLOCK:
+            return _instants(profile, _quarters(values.values), timezone if kind is ValueKind.INSTANT else "UTC")
+        case ValueKind.OTHER:
+            return profile
+
+
+def _without_values(column_profile: ColumnProfile) -> ColumnProfile:
+    profile = ColumnProfile(
+        column_profile.rows,
+        column_profile.nulls,
+        column_profile.distinct,
+        empty=column_profile.empty,
+        negative=column_profile.negative,
+        zero=column_profile.zero,
+    )
+    if (column_profile.distinct or 0) < SPREAD_DISTINCT_MIN:
+        return profile
+    return msgspec.structs.replace(profile, location=column_profile.location, spread=column_profile.spread)
+
+
+# Numbers --------------------------------------------------------------------------------------------------------------
+
+
+def _numbers(profile: ColumnProfile, known: CountedValues) -> ColumnProfile:
+    below = known.below(0)
+    logs = [math.log(size) for size in _sizes(known).twentieths()]
+    categorical = _is_categorical(profile.distinct or 0, known.total)
+    return ColumnProfile(
+        rows=profile.rows,
+        nulls=profile.nulls,
+        distinct=profile.distinct,
+        mean=known.mean(),
+        minimum=str(known.values[0]),
+        maximum=str(known.values[-1]),
+        quantiles=_told(known.twentieths()),
+        negative=below,
+        zero=known.upto(0) - below,
+        location=math.fsum(logs) / len(logs) if logs else None,
+        spread=math.log(between) if logs and (between := logs[_Q75] - logs[_Q25]) > 0 else None,
+        categorical=categorical,
+        top=_frequent(known, profile.distinct or 0, categorical=categorical),
+    )
+
+
+def _sizes(known: CountedValues) -> CountedValues:
+    """|x| without zeros: of two lists in order, which is soon sorted."""
+    if known.values[0] > 0:
+        return known
+    ordered = list(known.all())
+    return CountedValues.of([-value for value in reversed(ordered[: known.below(0)])] + ordered[known.upto(0) :])
+
+
+def _told(grid: Sequence[float]) -> tuple[float, float, float, float, float]:
+    return float(grid[0]), float(grid[_Q25]), float(grid[9]), float(grid[_Q75]), float(grid[18])
+
+
+# Frequent values ------------------------------------------------------------------------------------------------------
+
+
+def _is_categorical(distinct: int, values: int) -> bool:
+    return distinct <= CATEGORIES_MAX and values >= REPEATED_MIN * distinct
+
+
+def _frequent(known: CountedValues, distinct: int, *, categorical: bool) -> tuple[tuple[str, int], ...]:
+    """Values and how often they come, most frequent first: all of them, or those that have a share of some size."""
+    often = 1 if categorical else max(2, math.ceil(known.total * TOP_SHARE))
+    if known.total - distinct + 1 < often:
+        return ()  # one that came so often would leave too few places for the others
+    pairs = sorted(known.frequent(often), key=_COUNT, reverse=True)  # those that come as often stay in the order of values
+    return tuple((_shown(value), count) for value, count in (pairs if categorical else pairs[:TOP_MAX]))
+
+
+def _shown(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= VALUE_CHARACTERS_MAX else text[:VALUE_CHARACTERS_MAX] + "…"
+
+
+# Texts ----------------------------------------------------------------------------------------------------------------
+
+
+def _texts(profile: ColumnProfile, known: CountedValues) -> ColumnProfile:
+    lengths = list(map(len, known.values))
+    categorical = _is_categorical(profile.distinct or 0, known.total)
+    return ColumnProfile(
+        rows=profile.rows,
+        nulls=profile.nulls,
+        distinct=profile.distinct,
+        minimum=known.values[0],
+        maximum=known.values[-1],
+        empty=sum(known.upto(blank) - known.below(blank) for blank in {"", *filter(str.isspace, known.values)}),
+        lengths=(min(lengths), known.summed(lengths) / known.total, max(lengths)),
+        patterns=_patterns(known),
+        categorical=categorical,
+        top=_frequent(known, profile.distinct or 0, categorical=categorical),
+        listed=_listed(known, max(lengths)) if profile.distinct == known.total else (),
+    )
+
+
+def _listed(known: CountedValues, longest: int) -> tuple[str, ...]:
+    return tuple(known.values) if known.total <= CATEGORIES_MAX and longest <= LISTED_CHARACTERS_MAX else ()
+
+
+def _patterns(known: CountedValues) -> tuple[tuple[str, int], ...]:
+    """The shapes of values from all over the alphabet, and how many of those have them."""
+    looked_at = known.at(range(0, known.total, max(1, known.total // PATTERN_VALUES)))
+    shapes = Counter(_shaped([value[:PATTERN_CHARACTERS_MAX] for value in looked_at]))
+    return tuple(sorted(sorted(shapes.items()), key=_COUNT, reverse=True)[:PATTERNS_MAX])
+
+
+def _shaped(values: Sequence[str]) -> list[str]:
+    """All of them in one go where their ends can be found again, as bytes where they are ASCII: that is much faster."""
+    joined = "\n".join(values)
+    if joined.count("\n") >= len(values):
+        return [value.translate(_shapes()) for value in values]
+    if joined.isascii():
+        return joined.encode().translate(_ascii_shapes()).decode().split("\n")
+    return joined.translate(_shapes()).split("\n")
+
+
+@cache
+def _shapes() -> dict[int, str]:
+    """A digit is 9, a capital letter A, another a, up to where Latin, Greek and Cyrillic end."""
+    letters = {code: "A" if chr(code).isupper() else "a" for code in range(0x530) if chr(code).isalpha()}
+    return letters | {ord(digit): "9" for digit in "0123456789"}
+
+
+@cache
+def _ascii_shapes() -> bytes:
+    return bytes(range(128)).decode().translate(_shapes()).encode().ljust(256)
+
+
+def _booleans(profile: ColumnProfile, values: Values) -> ColumnProfile:
+    counts = values.values if isinstance(values.values, dict) else {"true": (true := sum(values.values)), "false": values.known - true}
+    top = [(name, count) for name in ("true", "false") if (count := counts.get(name))]
+    return msgspec.structs.replace(
+        profile,
+        minimum=str(int(not counts.get("false"))),
+        maximum=str(int(bool(counts.get("true")))),
+        categorical=_is_categorical(len(top), values.known),
+        top=tuple(sorted(top, key=_COUNT, reverse=True)),
+    )
+
+
+# Instants -------------------------------------------------------------------------------------------------------------
+
+
+def _instants(profile: ColumnProfile, quarters: Mapping[int, int], timezone: str) -> ColumnProfile:
+    return msgspec.structs.replace(profile, hours=_hours(quarters, timezone), between=_between(quarters, timezone))
+
+
+def _quarters(instants: Iterable[int]) -> Mapping[int, int]:
+    """How many lie in each quarter of an hour: clocks differ by those, so that each is looked up once."""
+    result: Counter[int] = Counter()
+    for instant, count in Counter(instants).items():
+        result[instant // _QUARTER_US] += count
+    return result
+
+
+def _between(quarters: Mapping[int, int], timezone: str) -> tuple[int, int] | None:
+    """The local times before and after which a tenth lies, in minutes since 1970; None where no calendar has them."""
+    known = CountedValues.of(quarters)
+    low, high = (_local(quarter, timezone) for quarter in known.at((known.total // 10, known.total - 1 - known.total // 10)))
+    return (low, high) if low is not None and high is not None and max(abs(low), abs(high)) <= _MINUTES_MAX else None
+
+
+def _hours(quarters: Mapping[int, int], timezone: str) -> tuple[int, ...]:
+    """How many lie in each hour of the day, local time; nothing where they all lie at one, as days do."""
+    result: Counter[int] = Counter()
+    for quarter, count in quarters.items():
+        local = _local(quarter, timezone)
+        result[-1 if local is None else local // 60 % 24] += count
+    return tuple(result[hour] for hour in _HOURS) if len(result) > 1 and -1 not in result else ()
+
+
+@lru_cache(maxsize=1 << 14)
+def _local(quarter: int, timezone: str) -> int | None:
+    """When a quarter of an hour begins there, in minutes since 1970; None where nobody knows."""
+    if timezone == "UTC":
+        return quarter * 15
+    try:
+        instant = EPOCH + timedelta(minutes=quarter * 15)
+        return quarter * 15 + int((instant.astimezone(zone(timezone)).utcoffset() or timedelta()).total_seconds() // 60)
+    except (UsageError, OverflowError):  # a machine without a time zone database; a year that no calendar has
+        return None
+
+
+# How a file is profiled: file statistics cost nothing and are used first, values come from the
+# audit's scan.
+
+EXACT_ROWS_MAX = 50_000
+"""Of so many rows all values are described."""
+SAMPLE_ROWS = 20_000
+"""Of more, between so many and twice as many of a partition's: a share is then right to a third of a hundredth, where the least that is
+judged odd is one."""
+BATCH_ROWS_MAX = 250_000
+"""Of so many rows of several partitions all values are held at once."""
+COUNTED_ROWS_MIN = 500
+"""From so many rows on it is worth it to count values that are few, instead of taking all of them."""
+COUNTED_BITS_MAX = 8
+"""A column of which a file needs at most so much for a row has few values. That is only a guess, and says only which way is quicker."""
+
+_VALUE_LESS = ("STRUCT", "MAP", "INTERVAL", "UNION")
+
+
+class Measure(msgspec.Struct, frozen=True):
+    """One aggregate of the scan that belongs to the profile."""
+
+    column: str
+    field: str
+    sql: str
+
+
+class Description(msgspec.Struct, frozen=True):
+    """How the columns of one staged file are looked at. `described` are those whose values are; `every` says of how many rows one."""
+
+    columns: Mapping[str, str]
+    statistics: Mapping[str, ColumnStatistics]
+    measures: tuple[Measure, ...] = ()
+    described: tuple[ProfiledColumn, ...] = ()
+    every: int = 1
+    timezone: str = "UTC"
+    classified: frozenset[str] = frozenset()
+    """Names in small letters."""
+
+    @property
+    def asked(self) -> int:
+        """How many aggregates there are."""
+        return len(self.measures) + bool(self.described)
+
+    @property
+    def aggregates(self) -> list[str]:
+        """What the scan is to give: the measures, then the values."""
+        wanted = [measure.sql for measure in self.measures]
+        if self.described:
+            wanted.append(aggregate(self.described, SAMPLED if self.every > 1 else None))
+        return wanted
+
+    def profile(self, rows: int, values: Sequence[Any]) -> dict[str, ColumnProfile]:
+        """Each column's profile, of what the aggregates came to."""
+        extra: dict[str, dict[str, Any]] = {}
+        for measure, value in zip(self.measures, values, strict=False):
+            extra.setdefault(measure.column, {})[measure.field] = value
+        profiles = self._described(values[len(self.measures)], rows) if self.described and len(values) > len(self.measures) else {}
+        return {
+            name: _one(rows, self.statistics.get(name), extra.get(name, {}), profiles.get(name), classified=name.lower() in self.classified)
+            for name in self.columns
+        }
+
+    def _described(self, text: str, rows: int) -> dict[str, ColumnProfile]:
+        profiles = {
+            column.name: describe(values, column.kind, self.timezone, classified=column.name.lower() in self.classified)
+            for column, values in zip(self.described, columns_of(text, self.described, rows), strict=True)
+        }
+        if self.every == 1:
+            return profiles
+        return {name: msgspec.structs.replace(profile, sampled=profile.rows) for name, profile in profiles.items()}
+
+
+def planned(
+    columns: Mapping[str, str],
+    statistics: Mapping[str, ColumnStatistics],
+    rows: Sequence[int],
+    *,
+    several: bool,
+    one_file: bool,
+    timezone: str,
+    classified: Sequence[str],
+) -> Description:
+    """How a file is looked at whose partitions have so many rows each. The file's statistics say nothing of one of `several`."""
+    known = {} if several else statistics
+    most, total = max(rows, default=0), sum(rows)
+    secret = frozenset(name.lower() for name in classified)
+    if not most:
+        return Description(columns, known, timezone=timezone, classified=secret)
+    small = one_file and most <= EXACT_ROWS_MAX and total <= (BATCH_ROWS_MAX if several else EXACT_ROWS_MAX)
+    every = 1 if small else max(1, most // SAMPLE_ROWS, total // BATCH_ROWS_MAX)
+    described = [
+        ProfiledColumn(name, kind, value_kind, counted=every == 1 and _are_few(statistics.get(name), total))
+        for name, kind in columns.items()
+        if (value_kind := kind_of(kind)) is not None
+    ]
+    told = {column.name for column in described if every == 1 and column.type in TELLING}
+    measures = [fact for name, kind in columns.items() if name not in told for fact in _facts(name, kind, known.get(name))]
+    if every > 1:
+        measures += [estimate for column in described for estimate in _estimates(column.name, column.type, known.get(column.name))]
+    return Description(columns, known, tuple(measures), tuple(described), every, timezone, secret)
+
+
+def _are_few(file: ColumnStatistics | None, rows: int) -> bool:
+    return file is not None and rows >= COUNTED_ROWS_MIN and 8 * file.size_bytes <= COUNTED_BITS_MAX * rows
+
+
+def _facts(column: str, kind: str, known: ColumnStatistics | None) -> list[Measure]:
+    """What the file's statistics don't say."""
+    if known is not None:
+        return []
+    return [Measure(column, "nulls", f"count(*) FILTER (WHERE {quote(column)} IS NULL)"), *_bounds(column, kind)]
+
+
+def _estimates(column: str, kind: str, known: ColumnStatistics | None) -> list[Measure]:
+    """What isn't told of a sample."""
+    name = quote(column)
+    measures = [Measure(column, "distinct", f"approx_count_distinct({name})")]
+    if kind.startswith(NUMBERS):
+        measures += [Measure(column, field, f"count(*) FILTER (WHERE {name} {sign} 0)") for field, sign in _signs(known)]
+    return measures
+
+
+def _signs(known: ColumnStatistics | None) -> list[tuple[str, str]]:
+    """The counts that the least value doesn't tell."""
+    try:
+        least = float(known.minimum) if known is not None and known.minimum is not None else -1.0
+    except ValueError:
+        least = -1.0
+    return [("negative", "<"), ("zero", "=")] if least < 0 else [("zero", "=")] if least == 0 else []
+
+
+def _bounds(column: str, kind: str) -> list[Measure]:
+    """The least and the greatest value, written as a file's statistics write them; none of types that have none there."""
+    if kind.endswith("]") or kind.startswith(_VALUE_LESS):
+        return []
+    name = quote(column)
+    finite = f" FILTER (WHERE NOT isnan({name}))" if kind in FLOATS else ""
+    return [Measure(column, field, _as_statistic(f"{of}({name}){finite}", kind)) for field, of in (("minimum", "min"), ("maximum", "max"))]
+
+
+def _as_statistic(value: str, kind: str) -> str:
+    match kind:
+        case "TIMESTAMP WITH TIME ZONE":
+            return f"CAST({value} AT TIME ZONE 'UTC' AS VARCHAR) || '+00'"
+        case "BOOLEAN":
+            return f"CAST(CAST({value} AS INTEGER) AS VARCHAR)"
+        case "BLOB":
+            return f"hex({value})"
+        case _:
+            return f"left(CAST({value} AS VARCHAR), {BOUND_CHARACTERS_MAX + 1})"
+
+
+def _one(
+    rows: int, known: ColumnStatistics | None, extra: Mapping[str, Any], described: ColumnProfile | None, *, classified: bool
+) -> ColumnProfile:
+    profile = described or ColumnProfile(rows, 0)
+    if known is not None:
+        nulls, minimum, maximum = known.nulls, known.minimum, known.maximum
+    else:
+        nulls = int(extra.get("nulls", profile.nulls))
+        minimum = _bound(extra.get("minimum", profile.minimum), lower_bound)
+        maximum = _bound(extra.get("maximum", profile.maximum), upper_bound)
+    if classified:
+        minimum = maximum = None
+    counted = {field: int(extra[field]) for field in ("distinct", "negative", "zero") if extra.get(field) is not None}
+    if profile.categorical:
+        counted.pop("distinct", None)  # the sample has all of so few, and an estimate is off by one in ten
+    return msgspec.structs.replace(profile, rows=rows, nulls=nulls, minimum=minimum, maximum=maximum, **counted)
+
+
+def _bound(text: str | None, shortened: Callable[[str], str | None]) -> str | None:
+    return None if text is None else shortened(text)

@@ -1,0 +1,497 @@
+"""Renamed columns: which new column is which missing one, by name, type, place and values. Pure.
+
+Each pair gets the odds that it is one column under two names, from a logistic model over their similarity. What speaks for a pair also
+speaks against its rivals: a score is a pair's odds against all others that claim either of the two, so that two equal columns are never
+proposed with confidence. `benchmarks/renames.py` makes the schemas on which the weights were fitted, and measures on others.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import SequenceMatcher
+
+import msgspec
+
+from headrace.checks.column_similarity import Agreement, Alike, ColumnTraits, RenameCandidate, alike, pooled_agreement
+from headrace.checks.drift import ColumnRename
+
+# How alike two names are: word by word, with abbreviations, word order and spelling styles.
+
+WORDS_MAX = 12
+"""Words of a name that are compared."""
+CHARACTERS_MAX = 120
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_A-Za-z]+")
+_ALIKE = 0.82
+"""Two words that are spelled so much alike are one, mistyped or inflected."""
+_SYNONYMS = (
+    "id identifier key number no num nr",
+    "qty quantity count amount units",
+    "amt amount value sum total",
+    "dt date day",
+    "ts time timestamp moment",
+    "created opened added",
+    "updated modified changed",
+    "cust customer client buyer",
+    "supplier vendor seller",
+    "addr address",
+    "tel phone telephone mobile",
+    "mail email",
+    "zip postcode postal plz",
+    "dob birthdate birthday",
+    "desc description text details",
+    "type kind category class",
+    "state province region",
+    "country nation",
+    "name label title",
+    "price cost rate charge",
+    "start begin from first",
+    "end finish to last until",
+    "lat latitude",
+    "lon lng long longitude",
+    "status state condition",
+    "firm company organisation organization org",
+    "worker employee staff",
+    "cases infections confirmed",
+    "deaths fatalities died",
+    "dep departure",
+    "arr arrival",
+    "dest destination",
+    "orig origin",
+    "pct percent percentage share ratio",
+    "avg average mean",
+    "temp temperature",
+    "dist distance",
+    "wt weight",
+    "ccy currency",
+    "acct account",
+    "txn transaction",
+    "gender sex",
+    "flag indicator is",
+)
+
+
+@functools.lru_cache(maxsize=8_192)
+def words(name: str) -> tuple[str, ...]:
+    """The words of a name in any style: `depDelay`, `dep_delay`, `Dep. delay` are `dep`, `delay`."""
+    plain = "".join(sign for sign in unicodedata.normalize("NFKD", name[:CHARACTERS_MAX]) if not unicodedata.combining(sign))
+    return tuple(word.casefold() for word in _WORD.findall(plain)[:WORDS_MAX])
+
+
+@functools.cache
+def _groups() -> dict[str, frozenset[int]]:
+    results: dict[str, set[int]] = {}
+    for number, line in enumerate(_SYNONYMS):
+        for word in line.split():
+            results.setdefault(word, set()).add(number)
+    return {word: frozenset(numbers) for word, numbers in results.items()}
+
+
+def similarity(item: str, other: str) -> float:
+    """0 for names that have nothing in common, 1 for the same words, however they are put together."""
+    first, second = words(item), words(other)
+    if not first or not second:
+        return 0.0
+    if "".join(first) == "".join(second):
+        return 1.0
+    forth, back = _covered(first, second), _covered(second, first)
+    together = (forth * _weight(first) + back * _weight(second)) / (_weight(first) + _weight(second))
+    initials = 0.7 if _initials(first, second) or _initials(second, first) else 0.0
+    return max(together, initials)
+
+
+def _covered(words_of_one: tuple[str, ...], others: tuple[str, ...]) -> float:
+    """The share of a name's words, by their weight, that the other has too."""
+    return sum(_weight((word,)) * max(_word(word, other) for other in others) for word in words_of_one) / _weight(words_of_one)
+
+
+def _weight(some: tuple[str, ...]) -> float:
+    """Long words say more than `id` or `1`."""
+    return float(sum(1.0 if len(word) > 2 and not word.isdecimal() else 0.6 for word in some))
+
+
+@functools.lru_cache(maxsize=65_536)
+def _word(item: str, other: str) -> float:
+    if item == other:
+        return 1.0
+    if item.isdecimal() or other.isdecimal():
+        return 0.0
+    groups = _groups()
+    if groups.get(item, frozenset()) & groups.get(other, frozenset()):
+        return 0.85
+    if _abbreviates(item, other) or _abbreviates(other, item):
+        return 0.85
+    ratio = SequenceMatcher(None, item, other, autojunk=False).ratio()
+    return ratio if ratio >= _ALIKE and min(len(item), len(other)) > 3 else 0.0
+
+
+def _abbreviates(short: str, full: str) -> bool:
+    """`dep` of departure, `qty` of quantity, `cnt` of count: the same first letter, the rest in order, and no single letter."""
+    if len(short) < 2 or len(short) >= len(full) or short[0] != full[0]:
+        return False
+    if full.startswith(short):
+        return True
+    letters = iter(full)
+    return len(short) <= len(full) * 0.75 and all(letter in letters for letter in short) and not set(short[1:]) & set("aeiou")
+
+
+def _initials(short: tuple[str, ...], full: tuple[str, ...]) -> bool:
+    """`dob` of `date_of_birth`."""
+    return len(short) == 1 and len(full) > 1 and len(short[0]) == len(full) and short[0] == "".join(word[0] for word in full)
+
+
+# The best one-to-one assignment: of all ways to pair rows with columns, the one with the greatest
+# sum of gains.
+
+EXACT_MAX = 120
+"""Rows and columns of one knot of pairs that is solved exactly, in half a second; a larger one is cut at its weakest pairs first."""
+
+Pair = tuple[int, int]
+
+
+def assign(gains: Mapping[Pair, float]) -> dict[int, int]:
+    """Row → column. Pairs that aren't in `gains`, or gain nothing, are never made; equal sums are decided by the smaller numbers."""
+    chosen: dict[int, int] = {}
+    for knot in _knots({pair: gain for pair, gain in gains.items() if gain > 0.0}):
+        chosen.update(_solved(knot))
+    return chosen
+
+
+def _knots(gains: Mapping[Pair, float]) -> list[dict[Pair, float]]:
+    """Pairs that share no row and no column with others are decided by themselves."""
+    leader: dict[tuple[str, int], tuple[str, int]] = {}
+
+    def find(item: tuple[str, int]) -> tuple[str, int]:
+        while leader.setdefault(item, item) != item:
+            leader[item] = leader[leader[item]]
+            item = leader[item]
+        return item
+
+    for row, column in gains:
+        leader[find(("r", row))] = find(("c", column))
+    knots: dict[tuple[str, int], dict[Pair, float]] = {}
+    for pair in sorted(gains):
+        knots.setdefault(find(("r", pair[0])), {})[pair] = gains[pair]
+    return list(knots.values())
+
+
+def _solved(knot: dict[Pair, float]) -> dict[int, int]:
+    rows, columns = sorted({row for row, _ in knot}), sorted({column for _, column in knot})
+    if max(len(rows), len(columns)) > EXACT_MAX:
+        median = sorted(knot.values())[len(knot) // 2]
+        left = {pair: gain for pair, gain in knot.items() if gain > median}
+        return assign(left) if len(left) < len(knot) and left else _greedy(knot)
+    # Each row may also stay alone, at no gain: a column of its own stands for that.
+    costs = [[-knot.get((row, column), 0.0) for column in columns] + [0.0] * len(rows) for row in rows]
+    results = _hungarian(costs)
+    pairs = ((rows[i], columns[j]) for i, j in enumerate(results) if j < len(columns))
+    return {row: column for row, column in pairs if (row, column) in knot}
+
+
+def _greedy(knot: Mapping[Pair, float]) -> dict[int, int]:
+    chosen: dict[int, int] = {}
+    for row, column in sorted(knot, key=lambda pair: (-knot[pair], pair)):
+        if row not in chosen and column not in chosen.values():
+            chosen[row] = column
+    return chosen
+
+
+def _hungarian(costs: list[list[float]]) -> list[int]:
+    """Column of each row at the least sum of costs (shortest augmenting paths, O(rows² · columns)); at least as many columns as rows."""
+    count, width = len(costs), len(costs[0])
+    rows_price, columns_price = [0.0] * (count + 1), [0.0] * (width + 1)
+    row_of, before = [0] * (width + 1), [0] * (width + 1)
+    for row in range(1, count + 1):
+        row_of[0], column = row, 0
+        least, used = [math.inf] * (width + 1), [False] * (width + 1)
+        while row_of[column]:
+            used[column] = True
+            at, delta, nearest = row_of[column], math.inf, 0
+            for other in range(1, width + 1):
+                if used[other]:
+                    continue
+                reduced = costs[at - 1][other - 1] - rows_price[at] - columns_price[other]
+                if reduced < least[other]:
+                    least[other], before[other] = reduced, column
+                if least[other] < delta:
+                    delta, nearest = least[other], other
+            for other in range(width + 1):
+                if used[other]:
+                    rows_price[row_of[other]] += delta
+                    columns_price[other] -= delta
+                else:
+                    least[other] -= delta
+            column = nearest
+        while column:
+            row_of[column] = row_of[before[column]]
+            column = before[column]
+    results = [0] * count
+    for column in range(1, width + 1):
+        if row_of[column]:
+            results[row_of[column] - 1] = column - 1
+    return results
+
+
+PROPOSED = 0.3
+"""A pair with a lower score isn't proposed. What is proposed is a person's to accept; few pairs have a score in between."""
+PAIRS_MAX = 10_000
+"""Pairs of which the values are compared; of more (100 columns against 100), only those whose names have a word in common."""
+SAME = 0.99
+"""Names so much alike are the same words."""
+_NAMED = 0.5
+_CLEAR = 0.3
+"""By so much a pair's names must be more alike than any other's, to be the only ones that come near."""
+_ODDS_MIN = -4.0
+_WITH_VALUES = (-15.94, 0.77, 2.48, 3.7, 2.43, 4.03, 1.6, 4.98, 1.15, 3.41, 2.41)
+"""Bias; then for name, same words, no other name near, type, place, overlap, spread, shape, nulls, distinct."""
+_WITHOUT_VALUES = (-11.2, 2.89, 2.89, 4.39, 6.24, 4.44)
+"""Bias; then for name, same words, no other name near, type, place."""
+_OF_TELLING = 4.0
+"""Weight of values that two columns have in common and that no accident gives them."""
+CONTESTED = 0.85
+"""At most so sure is a proposal against which the values of a rival speak, …"""
+BETTER = 0.1
+"""… which agree better by so much, …"""
+AS_WELL = 0.5
+"""… or which agree to this part, and not worse by more than that, where no row is known again; …"""
+CLEARLY = 0.25
+"""… else which agree nearly as well, in the same rows."""
+RIVAL = 0.02
+"""From this score on a rival is named."""
+CANDIDATES_MAX = 8
+_FAMILIES = {
+    "TINYINT": "whole", "SMALLINT": "whole", "INTEGER": "whole", "BIGINT": "whole", "HUGEINT": "whole", "UBIGINT": "whole",
+    "UINTEGER": "whole", "USMALLINT": "whole", "UTINYINT": "whole", "FLOAT": "real", "DOUBLE": "real", "DECIMAL": "real",
+    "DATE": "time", "TIMESTAMP": "time",
+}  # fmt: skip
+_NEAR = {frozenset(("whole", "real")): 0.6, frozenset(("whole", "BOOLEAN")): 0.3}
+
+
+def propose(
+    gone: Sequence[ColumnTraits],
+    new: Sequence[ColumnTraits],
+    *,
+    rows: Mapping[tuple[str, str], Agreement] | None = None,
+    least: float = PROPOSED,
+) -> tuple[ColumnRename, ...]:
+    """The renames that are probable, in the order of the columns that are gone; each column in at
+    most one. `rows`: how values agree row by row, of pairs of names of which that is known."""
+    candidates = _candidates(gone, new, rows or {})
+    renames = []
+    for rename in chosen(candidates, least=least):
+        was = next(column for column in gone if column.name == rename.column)
+        now = next(column for column in new if column.name == rename.to)
+        evidence = (*_evidence(was, now), *rename.evidence)
+        renames.append(msgspec.structs.replace(rename, evidence=evidence))
+    return tuple(renames)
+
+
+def chosen(candidates: Mapping[str, Sequence[RenameCandidate]], *, least: float = PROPOSED) -> tuple[ColumnRename, ...]:
+    """The same of candidates: columns that are gone → the new ones that they may be."""
+    columns = list(candidates)
+    names = list(dict.fromkeys(rename_candidate.to for candidate in candidates.values() for rename_candidate in candidate))
+    by_pair = {
+        (row, names.index(candidate.to)): candidate
+        for row, column in enumerate(columns)
+        for candidate in candidates[column]
+        if candidate.log_odds > _ODDS_MIN
+    }
+    odds = {pair: candidate.log_odds for pair, candidate in by_pair.items()}
+    scores = _scores(odds)
+    pairs = assign({pair: value - _ODDS_MIN for pair, value in odds.items()})
+    renames = []
+    taken = set(pairs.values())
+    for row, column in sorted(pairs.items()):
+        candidate = by_pair[row, column]
+        rivals = [(scores[pair], candidate) for pair, candidate in by_pair.items() if pair[0] == row and pair != (row, column)]
+        free = [candidate for _, candidate in rivals if names.index(candidate.to) not in taken]
+        score = _unrivalled(scores[row, column], candidate, free)
+        rivals.sort(key=lambda each: (-each[1].agreement, -each[0]))
+        renames.append(
+            ColumnRename(
+                column=columns[row],
+                to=candidate.to,
+                score=round(min(score, 0.99), 2),
+                evidence=tuple(_against(candidate, rivals)),
+                candidates=tuple(sorted(candidates[columns[row]], key=_by_odds)[:CANDIDATES_MAX]),
+            )
+        )
+    return tuple(rename for rename in renames if rename.score >= least)
+
+
+def pooled(several: Sequence[Sequence[RenameCandidate]]) -> list[RenameCandidate]:
+    """What several intervals say of what one column is called now: opinions by name are one opinion,
+    agreements of rows add up."""
+    by_name: dict[str, list[RenameCandidate]] = {}
+    for candidates in several:
+        for candidate in candidates:
+            by_name.setdefault(candidate.to, []).append(candidate)
+    return [
+        RenameCandidate(
+            to=name,
+            base=sum(candidate.base for candidate in candidates) / len(candidates),
+            overlap=sum(candidate.overlap for candidate in candidates) / len(candidates),
+            rows=_pooled_rows([candidate.rows for candidate in candidates if candidate.rows is not None]),
+        )
+        for name, candidates in by_name.items()
+    ]
+
+
+def _pooled_rows(some: Sequence[Agreement]) -> Agreement | None:
+    return pooled_agreement(some) if some else None
+
+
+def _by_odds(candidate: RenameCandidate) -> float:
+    return -candidate.log_odds
+
+
+def _unrivalled(score: float, candidate: RenameCandidate, rivals: Sequence[RenameCandidate]) -> float:
+    """Less than sure where the values of another new column agree better than those of this one."""
+    contested = any(_speaks_against(rival, candidate) for rival in rivals)
+    return min(score, CONTESTED) if contested else score
+
+
+def _speaks_against(rival: RenameCandidate, candidate: RenameCandidate) -> bool:
+    if rival.agreement > candidate.agreement + BETTER:
+        return True
+    if candidate.rows is None or not candidate.rows.informative:
+        return rival.overlap >= max(AS_WELL, candidate.overlap - BETTER)
+    return candidate.agreement > BETTER and rival.agreement >= candidate.agreement - CLEARLY
+
+
+def _against(candidate: RenameCandidate, rivals: Sequence[tuple[float, RenameCandidate]]) -> Iterator[str]:
+    """Clauses about rows, and about the nearest rival; no values."""
+    if candidate.rows is not None and candidate.rows.equal:
+        times = "" if candidate.rows.factor == 1.0 else f" times {candidate.rows.factor:g}"
+        share = candidate.rows.equal / candidate.rows.rows
+        yield f"{share:.0%} of {candidate.rows.rows:,} rows have the same value{times}"
+    if rivals and (rivals[0][0] >= RIVAL or rivals[0][1].agreement > candidate.agreement):
+        score, rival = rivals[0]
+        yield f"rival: `{rival.to}` ({score:.2f}), {_agrees(rival)}"
+
+
+def _agrees(candidate: RenameCandidate) -> str:
+    if candidate.rows is not None:
+        share = candidate.rows.equal / candidate.rows.rows if candidate.rows.rows else 0.0
+        return f"the same value in {share:.0%} of {candidate.rows.rows:,} rows"
+    return f"{candidate.overlap:.0%} of the values are the same"
+
+
+def _candidates(
+    gone: Sequence[ColumnTraits], new: Sequence[ColumnTraits], rows: Mapping[tuple[str, str], Agreement]
+) -> dict[str, list[RenameCandidate]]:
+    names = name_similarities(gone, new)
+    named_only = len(gone) * len(new) > PAIRS_MAX
+    results: dict[str, list[RenameCandidate]] = {traits.name: [] for traits in gone}
+    for (row, column), (name, alone) in names.items():
+        traits, other = gone[row], new[column]
+        agreed = rows.get((traits.name, other.name))
+        if named_only and name <= _NAMED and agreed is None:
+            continue
+        both = alike(traits, other)
+        overlap = 0.0 if both is None else both.overlap
+        base = log_odds(features(traits, other, name, alone=alone))
+        telling = overlap * min(traits.telling, other.telling)
+        base += _OF_TELLING * telling
+        results[traits.name].append(RenameCandidate(to=other.name, base=base, overlap=overlap, rows=agreed))
+    return results
+
+
+def name_similarities(gone: Sequence[ColumnTraits], new: Sequence[ColumnTraits]) -> dict[Pair, tuple[float, bool]]:
+    """How much alike each two names are, and whether no other name comes near for either of the two."""
+    every = len(gone) * len(new) <= PAIRS_MAX
+    names = {
+        (i, j): similarity(traits.name, other.name)
+        for i, traits in enumerate(gone)
+        for j, other in enumerate(new)
+        if every or not set(words(traits.name)).isdisjoint(words(other.name))
+    }
+    rows: dict[int, list[float]] = {}
+    columns: dict[int, list[float]] = {}
+    for (row, column), name in names.items():
+        rows.setdefault(row, []).append(name)
+        columns.setdefault(column, []).append(name)
+    return {
+        (row, column): (name, name > _NAMED and name - _CLEAR >= max(_second(rows[row]), _second(columns[column])))
+        for (row, column), name in names.items()
+    }
+
+
+def _second(values: Sequence[float]) -> float:
+    return sorted(values)[-2] if len(values) > 1 else 0.0
+
+
+def _scores(odds: dict[Pair, float]) -> dict[Pair, float]:
+    """Each pair against all others that claim one of the two, and against neither being anything else."""
+    weights = {pair: math.exp(min(value, 30.0)) for pair, value in odds.items()}
+    rows: dict[int, float] = {}
+    columns: dict[int, float] = {}
+    for (row, column), weight in weights.items():
+        rows[row] = rows.get(row, 0.0) + weight
+        columns[column] = columns.get(column, 0.0) + weight
+    return {(row, column): weight / (1 + rows[row] + columns[column] - weight) for (row, column), weight in weights.items()}
+
+
+def features(traits: ColumnTraits, other: ColumnTraits, name: float, *, alone: bool) -> tuple[float, ...]:
+    """How much alike two columns are, each from 0 to 1: name, same words, no other name near, type, place; and where both have values
+    overlap, spread, shape, nulls, distinct."""
+    near = math.exp(-2.0 * abs(traits.position - other.position))
+    base = (name, float(name >= SAME), float(alone), _types(traits.type, other.type), near)
+    result = alike(traits, other)
+    return base if result is None else (*base, *_of_values(result))
+
+
+def _of_values(result: Alike) -> tuple[float, ...]:
+    return (result.overlap, result.spread, result.shape, result.nulls, result.distinct)
+
+
+def log_odds(values: Sequence[float]) -> float:
+    """That two columns with these features are one, as a logarithm of odds."""
+    bias, *weights = _WITHOUT_VALUES if len(values) == len(_WITHOUT_VALUES) - 1 else _WITH_VALUES
+    return bias + sum(weight * value for weight, value in zip(weights, values, strict=True))
+
+
+def _types(item: str, other: str) -> float:
+    first, second = _family(item), _family(other)
+    return 1.0 if first == second else _NEAR.get(frozenset((first, second)), 0.25 if "VARCHAR" in (first, second) else 0.0)
+
+
+def _family(kind: str) -> str:
+    head = kind.partition("(")[0].partition(" ")[0].upper()
+    return _FAMILIES.get(head, head)
+
+
+def _evidence(traits: ColumnTraits, other: ColumnTraits) -> Iterator[str]:
+    """In clauses, for people; no values."""
+    name = similarity(traits.name, other.name)
+    if name >= 0.5:
+        yield "the names are the same words" if name >= 1.0 else "the names have words in common"
+    yield f"both are {traits.type}" if traits.type == other.type else f"{traits.type} became {other.type}"
+    if abs(traits.position - other.position) < 0.05:
+        yield "it stands in the same place"
+    result = alike(traits, other)
+    if result is None:
+        yield "there are no values to compare"
+        return
+    if result.overlap >= 0.05:
+        yield f"{result.overlap:.0%} of the values are the same"
+    what = "numbers" if traits.numbers and other.numbers else "lengths of the texts"
+    yield f"the {what} are spread alike to {result.spread:.0%}"
+    if traits.nulls or other.nulls:
+        yield f"empty in {traits.nulls:.0%} of the rows before, in {other.nulls:.0%} now"
+
+
+def places(kept: Sequence[str], columns: Sequence[str]) -> dict[str, float]:
+    """Column → where it stands among those that both schemas have: after how many of them, and the how manieth there, in tenths.
+    `kept` are the names, as written in `columns`, of what both have."""
+    there, results, before, inside = set(kept), {}, 0, 0
+    for name in columns:
+        if name in there:
+            before, inside = before + 1, 0
+        else:
+            results[name] = before + inside / 10
+            inside += 1
+    return results

@@ -1,0 +1,104 @@
+"""`headrace validate` and `ls`: problems of a project's files, and the nodes that they declare."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from headrace.cli.invocation import Exclude, Invocation, Option, Select, Selection
+from headrace.cli.output import CommandOutput
+from headrace.cli.terminal import ColumnLayout, StyledCell, plural
+from headrace.services.ls import ls
+from headrace.services.responses import Counts, NodeRow, ProblemRow, ValidateResponse
+from headrace.services.validate import validate
+
+# `headrace validate`
+
+PROBLEMS_SHOWN_MAX = 100
+"""Problems printed for people; `--json` has all."""
+
+
+def validate_command(
+    invocation: Invocation,
+    bind: Annotated[bool, Option("--bind", help="have DuckDB bind every SQL statement, however long it takes")] = False,
+) -> int:
+    """Every problem of the project's files with file, line and what to write instead. Runs nothing.
+
+    DuckDB binds the SQL statements for about a second; the next `validate` goes on from there.
+    """
+    response = validate(invocation.session, progress=invocation.progress(), bind_all=bind)
+    invocation.show(response, _render_problems, clock=False)
+    return 0 if response.ok else 1
+
+
+def _render_problems(response: ValidateResponse, page: CommandOutput) -> None:
+    for problem in response.problems[:PROBLEMS_SHOWN_MAX]:
+        _render_problem(problem, page)
+    if len(response.problems) > PROBLEMS_SHOWN_MAX:
+        page.say(f"and {plural(len(response.problems) - PROBLEMS_SHOWN_MAX, 'more problem')}; headrace validate --json lists all")
+    if response.binding is not None and response.binding.left:
+        left = plural(response.binding.left, "SQL statement")
+        page.say(f"{left} of {response.binding.statements:,} not bound yet: headrace validate --bind", "warn")
+    errors = sum(problem.severity == "error" for problem in response.problems)
+    warnings = len(response.problems) - errors
+    said = [plural(errors, "error")] * bool(errors) + [plural(warnings, "warning")] * bool(warnings)
+    if response.ok:
+        page.facts("✓ valid", counts_text(response.counts), *said, style="good")
+        page.next("headrace status")
+    else:
+        page.facts("✗ not valid", *said, style="bad")
+        page.next(f"headrace explain {response.problems[0].code}")
+
+
+def _render_problem(problem: ProblemRow, page: CommandOutput) -> None:
+    style = "bad" if problem.severity == "error" else "warn"
+    page.say(f"{problem.file}:{problem.line}  {problem.severity}: {problem.message} [{problem.code}]", style)
+    if problem.hint:
+        page.say(f"hint: {problem.hint}", indent=4)
+
+
+def counts_text(counts: Counts) -> str:
+    """`5 sources, 12 assets, 3 consumers`, contracts where there are any."""
+    kinds = ["sources", "assets", "consumers"] + ["contracts"] * bool(counts.contracts)
+    return ", ".join(plural(getattr(counts, kind), kind.removesuffix("s")) for kind in kinds)
+
+
+# `headrace ls [SELECT…]`
+
+
+def ls_command(invocation: Invocation, select: Selection = None, also: Select = None, exclude: Exclude = None) -> int:
+    """The sources, assets and consumers that the files declare."""
+    rows = ls(invocation.session, [*(select or []), *(also or [])], exclude or [], progress=invocation.progress())
+    invocation.show(rows, _render_nodes, clock=False)
+    return 0
+
+
+NODE_COLUMNS = [
+    ColumnLayout("name", gives=2, least=24),
+    ColumnLayout("kind"),
+    ColumnLayout("body", drops=2),
+    ColumnLayout("owner", gives=3, least=8, drops=3),
+    ColumnLayout("domain", gives=4, least=6, drops=5),
+    ColumnLayout("partition", gives=1, least=5, drops=1),
+    ColumnLayout("tags", gives=5, least=6, drops=6),
+    ColumnLayout("file", gives=6, least=16, drops=4),
+]
+
+
+def _render_nodes(rows: list[NodeRow], page: CommandOutput) -> None:
+    page.table(NODE_COLUMNS, [_node_row(row) for row in rows])
+    kinds = [(kind, sum(row.kind == kind for row in rows)) for kind in ("source", "asset", "consumer")]
+    page.say(", ".join(plural(n, kind) for kind, n in kinds if n) or "nothing is declared yet")
+    page.next("headrace status" if rows else "headrace explain")
+
+
+def _node_row(row: NodeRow) -> list[str | StyledCell]:
+    return [
+        StyledCell(row.name, "bold"),
+        row.kind,
+        row.body or "",
+        row.owner,
+        row.domain or "",
+        row.partition or "",
+        ", ".join(row.tags),
+        row.file,
+    ]

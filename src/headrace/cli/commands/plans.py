@@ -1,0 +1,404 @@
+"""`headrace plan` and `diff`: what changed files would do, and what changed in published data."""
+
+from __future__ import annotations
+
+import enum
+import os
+import sys
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from headrace.cli.invocation import Argument, Invocation, Option
+from headrace.cli.output import CommandOutput, seconds, value_text
+from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
+from headrace.model.errors import UsageError
+from headrace.services.agreements import NEEDS_APPROVAL
+from headrace.services.responses import (
+    ChangeRow,
+    DifferenceRow,
+    NeededRow,
+    PlanResponse,
+    RefusedRow,
+    RowChange,
+    SpreadRow,
+    StaleRow,
+    StepRow,
+)
+from headrace.services.responses.inspections import DiffResponse, MomentRow, PartitionChange
+
+# What a change does: changed nodes, partitions that become stale, affected consumers and owners,
+# weakened promises. `plan` and `apply` print it.
+
+ROWS_SHOWN_MAX = 40
+COLUMNS_SHOWN_MAX = 6
+
+CHANGE_COLUMNS = [
+    ColumnLayout("node", gives=1, least=12),
+    ColumnLayout("change", least=8),
+    ColumnLayout("columns", gives=3, least=8, drops=2),
+    ColumnLayout("read by", gives=2, least=8, drops=3),
+    ColumnLayout("stale", gives=2, least=8, drops=1),
+]
+STALE_COLUMNS = [
+    ColumnLayout("becomes stale", gives=1, least=12),
+    ColumnLayout("partitions", right=True),
+    ColumnLayout("from", least=7),
+    ColumnLayout("to", least=7),
+    ColumnLayout("because", gives=2, least=8, drops=1),
+]
+STEP_COLUMNS = [
+    ColumnLayout("also", least=8),
+    ColumnLayout("node", gives=1, least=12),
+    ColumnLayout("partitions", right=True, drops=2),
+    ColumnLayout("from", least=7, drops=1),
+    ColumnLayout("to", least=7, drops=1),
+    ColumnLayout("", gives=3, least=12),
+]
+_IN_OTHER_TABLES = ("weaken", "promote")
+_EFFECT_SIGNS = {"added": "+", "dropped": "-", "type": "~", "meaning": ""}
+
+
+def render_plan(plan: PlanResponse, page: CommandOutput) -> None:
+    """All that there is to say before anybody agrees."""
+    page.table(CHANGE_COLUMNS, [_change_row(change) for change in plan.changes[:ROWS_SHOWN_MAX]])
+    if len(plan.changes) > ROWS_SHOWN_MAX:
+        page.say(f"and {plural(len(plan.changes) - ROWS_SHOWN_MAX, 'more change')}", indent=2)
+    for text in _code_lines(plan.changes)[:ROWS_SHOWN_MAX]:
+        page.say(text, indent=2)
+    if plan.stale:
+        page.say()
+        page.table(STALE_COLUMNS, [_stale_row(row) for row in plan.stale[:ROWS_SHOWN_MAX]])
+        page.say(_stale_text(plan), indent=2)
+        _render_recomputation(plan, page)
+    for repair in plan.repairs[:ROWS_SHOWN_MAX]:
+        page.say(
+            f"may repair {repair.node}: {plural(repair.partitions, 'partition')} failed, {repair.from_} … {repair.to}", "good", indent=2
+        )
+    others = [step for step in plan.steps if not _shown_above(plan, step)]
+    if others:
+        page.say()
+        page.table(STEP_COLUMNS, [_step_row(row) for row in others[:ROWS_SHOWN_MAX]])
+    if len(others) > ROWS_SHOWN_MAX:
+        page.say(f"and {plural(len(others) - ROWS_SHOWN_MAX, 'more step')}", indent=2)
+    for built in plan.built:
+        page.say(f"{built.environment} has built {built.node}: {plural(built.partitions, 'partition')} needn't be computed", indent=2)
+    approved_first = [step.node for step in plan.steps if step.needs_approval]
+    if approved_first:
+        said = f"recomputing {joined(approved_first)} needs an approval: [policy] backfill_approval"
+        page.say(said, "warn", indent=2)
+    touched = [*(f"consumer {name}" for name in plan.affects.consumers), *(f"owner {name}" for name in plan.affects.owners)]
+    if touched:
+        page.say(f"touches {joined(touched)}", indent=2)
+    for weaker in plan.weakens:
+        page.say(f"weakens {weaker.node}: {weaker.what}: {weaker.before} → {weaker.after}", "warn", indent=2)
+
+
+def plan_id_text(plan: PlanResponse) -> str:
+    """The plan's id, as pages name it; empty for one that can't be applied."""
+    return f"plan {plan.plan_id}" if plan.plan_id is not None else ""
+
+
+def _shown_above(plan: PlanResponse, step: StepRow) -> bool:
+    """Whether the tables of changes, of what becomes stale, or the lines below say it."""
+    if step.kind in _IN_OTHER_TABLES:
+        return True
+    if step.kind == "declare":
+        return step.node in {change.node for change in plan.changes}
+    return step.kind == "invalidate" and (not step.partitions or step.node in {row.node for row in plan.stale})
+
+
+def _step_row(row: StepRow) -> list[str | StyledCell]:
+    count = "" if row.partitions is None else f"{row.partitions:,}"
+    return [row.kind, StyledCell(row.node, "bold"), count, row.from_ or "", row.to or "", row.detail]
+
+
+def _change_row(row: ChangeRow) -> list[str | StyledCell]:
+    text = row.change + (" (breaking)" if row.breaking else "") + (", published data kept" if row.kept else "")
+    readers = list(dict.fromkeys(name for effect in row.effects for name in effect.read_by))
+    stale = plural(row.partitions_stale, "partition") if row.partitions_stale else ""
+    return [StyledCell(row.node, "bold"), StyledCell(text, "bad" if row.breaking else ""), _columns_text(row), ", ".join(readers), stale]
+
+
+def _code_lines(changes: Sequence[ChangeRow]) -> list[str]:
+    """One line for each changed file of code, with the assets that use it and through which lines the first of them does."""
+    users: dict[tuple[str, str], dict[str, str]] = {}
+    for row in changes:
+        for file in row.code:
+            users.setdefault((file.path, file.change), {})[row.node] = file.via
+    results = []
+    for (path, change), vias in users.items():
+        first, more = next(iter(vias.items())), len(vias) - 1
+        others = f"; {plural(more, 'other asset')}" if more else ""
+        results.append(f"{path} {change}: {first[0]} uses it: {first[1]}{others}")
+    return results
+
+
+def _columns_text(row: ChangeRow) -> str:
+    """`+more, -gone, ~other type, other meaning`."""
+    names = [f"{_EFFECT_SIGNS.get(effect.effect, '')}{effect.column}" for effect in row.effects] or row.columns
+    more = len(names) - COLUMNS_SHOWN_MAX
+    return ", ".join(names[:COLUMNS_SHOWN_MAX]) + (f" and {more} more" if more > 0 else "")
+
+
+def _stale_row(row: StaleRow) -> list[str | StyledCell]:
+    return [StyledCell(row.node, "bold"), f"{row.partitions:,}", row.from_, row.to, row.why]
+
+
+def _stale_text(plan: PlanResponse) -> str:
+    """How much is published and becomes stale; readers see the old rows until it is computed again."""
+    total = sum(row.partitions for row in plan.stale)
+    return f"{plural(total, 'published partition')} become{'s' if total == 1 else ''} stale"
+
+
+def _render_recomputation(plan: PlanResponse, page: CommandOutput) -> None:
+    """What computing it all again makes, by the plan of the backfills that do it, and how long that takes."""
+    for backfill in plan.backfills:
+        if backfill.counts is not None:
+            what = "to recompute" if backfill.mode == "missing" else "to try again"
+            page.say(f"{what}, if you ask for it: {backfill.counts.text}", indent=2)
+    if plan.estimate is None:
+        page.say("how long that takes isn't known yet", indent=2)
+    else:
+        low, high = seconds(plan.estimate["low"]), seconds(plan.estimate["high"])
+        page.say(f"about {seconds(plan.estimate['seconds'])} ({low} to {high})", indent=2)
+
+
+def render_needed_backfills(needed: Sequence[NeededRow], stale: Collection[str], page: CommandOutput) -> None:
+    """What makes again what a change made stale, as it is typed, and how much each makes. `stale` are the nodes of which readers
+    see something stale: what only failed is computed by the next pass, whoever asks."""
+    for row in needed:
+        text = "readers keep what they see; to recompute what the change made stale:"
+        if row.mode != "missing":
+            text = "what failed under the code as it was:"
+        elif not any(name in stale for name in row.select):
+            text = "the next pass computes what failed under the code as it was; to compute it at once:"
+        page.say(text, indent=2)
+        page.command(row.command, indent=4)
+        if row.counts is not None:
+            page.say(f"makes {row.counts.text}", indent=4)
+
+
+def render_refusal(row: RefusedRow, what: str, again: str, page: CommandOutput) -> None:
+    """Why a plan that somebody agreed to isn't done, and how to look at what would be done instead."""
+    if row.code == NEEDS_APPROVAL:
+        page.say(f"✗ {what}: {row.text}", "bad")
+        for change in row.changed:
+            page.say(f"to go on: {change}", indent=2)
+        return
+    page.say(f"✗ {what}: it isn't what would be done now", "bad")
+    for path in row.files[:ROWS_SHOWN_MAX]:
+        page.say(f"{path} isn't as it was in the plan", indent=2)
+    if len(row.files) > ROWS_SHOWN_MAX:
+        page.say(f"and {plural(len(row.files) - ROWS_SHOWN_MAX, 'more file')}", indent=2)
+    for change in row.changed[:ROWS_SHOWN_MAX]:
+        page.say(change, indent=2)
+    if not row.files and not row.changed:
+        page.say("it belongs to another state of this project", indent=2)
+    page.say(f"what would be done now is {row.plan_id_now}; look at it, then agree to it:", indent=2)
+    page.clock_note()
+    page.next(again)
+
+
+# Differences between rows: of an environment and production (`plan --env`), or of two snapshots
+# (`diff`).
+
+SPREADS_SHOWN_MAX = 8
+SPREAD_COLUMNS = [
+    ColumnLayout("column", gives=1, least=10),
+    ColumnLayout("nulls", right=True, drops=2),
+    ColumnLayout("distinct", right=True, drops=3),
+    ColumnLayout("from", gives=3, least=8, drops=4),
+    ColumnLayout("to", gives=3, least=8, drops=4),
+    ColumnLayout("mean", right=True, drops=1),
+]
+
+
+def render_differences(rows: Sequence[DifferenceRow], page: CommandOutput) -> None:
+    """Node by node: how many rows differ, in which columns, some of them, and how values are distributed otherwise."""
+    for row in rows:
+        page.say()
+        page.say(f"{row.node} against production", "bold")
+        page.facts(*_difference_facts(row))
+        for change in row.columns:
+            types = " → ".join(kind for kind in (change.before, change.after) if kind)
+            page.say(
+                f"column {change.column} {'has another type' if change.change == 'type' else change.change}: {types}", "warn", indent=2
+            )
+        if row.cells:
+            page.say("changed in: " + ", ".join(f"{name} ({plural(count, 'row')})" for name, count in row.cells.items()), indent=2)
+        for example in row.sample:
+            render_changed_row(example, page)
+        page.table(SPREAD_COLUMNS, [_spread_row(spread) for spread in row.spreads[:SPREADS_SHOWN_MAX]])
+
+
+def _difference_facts(row: DifferenceRow) -> list[str]:
+    changed = [] if row.rows_changed is None else [f"{row.rows_changed:,} changed"]
+    rows = ", ".join([f"{row.rows_added:,} added", f"{row.rows_removed:,} removed", *changed])
+    said = [f"{plural(row.compared, 'partition')} compared, {row.identical:,} identical"]
+    said += [f"{row.not_compared:,} older ones not compared"] if row.not_compared else []
+    said += [f"{row.not_built:,} not built here"] if row.not_built else []
+    said += [f"{row.only_here:,} only here"] if row.only_here else []
+    return [*said, *([f"rows: {rows}"] if row.compared else [])]
+
+
+def render_changed_row(row: RowChange, page: CommandOutput) -> None:
+    """One row that was added, removed or changed."""
+    if row.change != "changed":
+        sign, values = ("+", row.after) if row.change == "added" else ("-", row.before)
+        page.say(f"{sign} {_values_text(values or {})}", "good" if sign == "+" else "bad", indent=2)
+        return
+    before, after = row.before or {}, row.after or {}
+    same = {name: value for name, value in after.items() if before.get(name) == value}
+    other = [f"{name}: {value_text(before.get(name))} → {value_text(value)}" for name, value in after.items() if name not in same]
+    page.say(f"~ {_values_text(same)}  {'  '.join(other)}", "warn", indent=2)
+
+
+def _values_text(values: dict[str, Any]) -> str:
+    return "  ".join(f"{name}={value_text(value)}" for name, value in values.items())
+
+
+def _spread_row(row: SpreadRow) -> list[str | StyledCell]:
+    names = ("nulls", "distinct", "minimum", "maximum", "mean")
+    return [StyledCell(row.column, "bold"), *(_change_text(row.before[name], row.after[name]) for name in names)]
+
+
+def _change_text(before: Any, after: Any) -> str:
+    if before == after:
+        return "" if after is None else _number_text(after)
+    return f"{'–' if before is None else _number_text(before)} → {'–' if after is None else _number_text(after)}"
+
+
+def _number_text(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+# `headrace plan`
+
+
+class Form(enum.StrEnum):
+    """How a plan is written down."""
+
+    TEXT = "text"
+    MARKDOWN = "markdown"
+    GITHUB = "github"
+
+
+def plan_command(
+    invocation: Invocation,
+    against: Annotated[str | None, Option("--against", metavar="REF", help="a commit, branch or tag instead of what is applied")] = None,
+    form: Annotated[Form, Option("--format", metavar="text|markdown|github", help="github: annotations and a job's summary")] = Form.TEXT,
+    exit_code: Annotated[bool, Option("--exit-code", help="exit 1 where it breaks something for readers, or weakens a promise")] = False,
+) -> int:
+    """What the files change: of what, for whom, what becomes stale and what it takes. Writes nothing.
+
+    With --env NAME the files are compared with production, and what is built in the environment with what production has.
+    """
+    from headrace.services.plans import plan
+
+    response = plan(invocation.session, against=against, progress=invocation.progress())
+    if form is Form.TEXT or invocation.options.json:
+        invocation.show(response, _render_plan_page)
+    else:
+        _write_plan(response, form)
+    worse = any(change.breaking for change in response.changes) or bool(response.weakens)
+    return 1 if exit_code and worse else 0
+
+
+def _render_plan_page(response: PlanResponse, page: CommandOutput) -> None:
+    page.head(plan_id_text(response) or "plan", f"against {response.against}" if response.against else "nothing is applied yet")
+    if not response.changes and not response.steps:
+        page.say("· nothing changes", "good")
+        page.next(response.next)
+        return
+    page.say()
+    render_plan(response, page)
+    render_differences(response.diff or [], page)
+    page.next(response.next)
+
+
+def _write_plan(response: PlanResponse, form: Form) -> None:
+    from headrace.cli import plan_markdown
+
+    text = plan_markdown.markdown(response)
+    if form is Form.MARKDOWN:
+        sys.stdout.write(text)
+        return
+    sys.stdout.write(plan_markdown.annotated(response))
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    if summary:
+        with Path(summary).open("a", encoding="utf-8") as file:
+            file.write(text)
+    else:
+        sys.stdout.write(text)
+
+
+# `headrace diff ASSET --at A [--at B]`
+
+PARTITIONS_SHOWN_MAX = 20
+PARTITION_COLUMNS = [
+    ColumnLayout("partition", gives=1, least=11),
+    ColumnLayout("change", least=9),
+    ColumnLayout("rows before", drops=2, right=True),
+    ColumnLayout("rows after", drops=1, right=True),
+]
+
+
+def diff_command(
+    invocation: Invocation,
+    target: Annotated[str, Argument("ASSET[@K]", help="an asset or a source")],
+    at: Annotated[list[str] | None, Option("--at", metavar="T", help="a time or a snapshot's number; twice, or once for until now")] = None,
+    partition: Annotated[list[str] | None, Option("--partition", metavar="K,…", help="only these partitions")] = None,
+    keys: Annotated[list[str] | None, Option("--keys", metavar="C,…", help="columns that say which rows are the same")] = None,
+    exit_code: Annotated[bool, Option("--exit-code", help="exit 1 where anything changed")] = False,
+) -> int:
+    """What changed between two moments: partitions, columns, rows; by keys where there are any."""
+    if at is None or len(at) > 2:
+        raise UsageError("diff compares two moments", hint="--at A --at B; --at A alone compares with now")
+    from headrace.services.sql import DiffQuery, diff
+
+    query = DiffQuery(at[0], at[1] if len(at) == 2 else None, _split_commas(partition), _split_commas(keys))
+    response = diff(invocation.session, target, query)
+    invocation.show(response, _render_diff)
+    return 1 if exit_code and (response.partitions or response.columns) else 0
+
+
+def _split_commas(texts: list[str] | None) -> tuple[str, ...]:
+    return tuple(word.strip() for text in texts or [] for word in text.split(",") if word.strip())
+
+
+def _render_diff(response: DiffResponse, page: CommandOutput) -> None:
+    page.head(response.asset)
+    page.say(f"{_snapshot_text(response.before, page)} → {_snapshot_text(response.after, page)}")
+    for change in response.columns:
+        types = " → ".join(kind for kind in (change.before, change.after) if kind)
+        page.say(f"column {change.column} {'has another type' if change.change == 'type' else change.change}: {types}", "warn", indent=2)
+    page.say()
+    page.table(PARTITION_COLUMNS, [_partition_row(partition) for partition in response.partitions[:PARTITIONS_SHOWN_MAX]])
+    if len(response.partitions) > PARTITIONS_SHOWN_MAX:
+        page.say(f"and {plural(len(response.partitions) - PARTITIONS_SHOWN_MAX, 'more partition')}; --json has all", "dim", indent=2)
+    for row in response.sample:
+        render_changed_row(row, page)
+    page.say()
+    page.facts(*_diff_facts(response))
+    page.next(f"headrace lineage {response.asset}")
+
+
+def _snapshot_text(row: MomentRow, page: CommandOutput) -> str:
+    return f"snapshot {row.snapshot}" + ("" if row.at is None else f" ({page.reader.moment(row.at)})")
+
+
+def _partition_row(change: PartitionChange) -> list[str | StyledCell]:
+    style = {"added": "good", "removed": "bad", "republished": "warn"}.get(change.change, "dim")
+    rows = ["" if n is None else f"{n:,}" for n in (change.rows_before, change.rows_after)]
+    return [change.partition, StyledCell(change.change, style), *rows]
+
+
+def _diff_facts(response: DiffResponse) -> list[str]:
+    if not response.partitions:
+        return ["nothing was published meanwhile"]
+    counts = [f"{response.rows_added:,} added", f"{response.rows_removed:,} removed"]
+    if response.rows_changed is not None:
+        counts.append(f"{response.rows_changed:,} changed")
+    by = f"by {', '.join(response.keys)}" if response.keys else "whole rows compared: there are no keys"
+    return [plural(len(response.partitions), "partition"), f"rows: {', '.join(counts)}", by]

@@ -1,0 +1,108 @@
+"""The process of `headrace serve`: the leader loop and the HTTP server, until a signal stops it.
+
+Commands import this module only when they serve: it loads uvicorn and starlette.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+
+import msgspec
+
+from headrace.cli.invocation import Invocation
+from headrace.cli.output import CommandOutput
+from headrace.cli.terminal import Screen, clean
+from headrace.services.responses import Response
+from headrace.services.serving import Role, ServerTask, Serving, Stop
+from headrace.web import HttpServer, listen
+from headrace.web.access import Guard, is_private, token_of
+from headrace.web.app import app
+from headrace.web.project_reader import ProjectReader
+
+HOST = "127.0.0.1"
+PORT = 8787
+
+
+class ServeResponse(Response, frozen=True, kw_only=True):
+    """`serve`: where it answers; printed as soon as it does. `url` opens the page, and holds the token."""
+
+    url: str
+    host: str
+    port: int
+    wanted: int
+    """The port that was asked for."""
+    pid: int
+    env: str
+
+
+class At(msgspec.Struct, frozen=True):
+    """Where a server listens, and by which names it is known besides."""
+
+    host: str = HOST
+    port: int = PORT
+    names: tuple[str, ...] = ()
+
+
+def serve(invocation: Invocation, at: At, beside: ServerTask | None = None) -> int:
+    """Serve until told to stop; 0 when everything was finished in order."""
+    session, stop = invocation.session, Stop()
+    settings = session.settings
+    serving = Serving(session, stop, line_printer(invocation), invocation.progress(), beside)
+    token = token_of(session.data_folder)
+    guard = Guard(token, at.host, at.names)
+    listening = listen(at.host, at.port)
+    guard.cookie = f"headrace_{listening.getsockname()[1]}"
+    reader = ProjectReader(session.root, session.env, session.actor)
+    with stop.listening(), HttpServer(app(reader, guard, serving), listening) as door:
+        reader.begin()
+        text = f"[{at.host}]" if ":" in at.host else at.host
+        url = f"http://{text}:{door.port}/?token={token}"
+        response = ServeResponse(url=url, host=at.host, port=door.port, wanted=at.port, pid=os.getpid(), env=settings.environment)
+        invocation.show(response, _render, clock=False)
+        sys.stdout.flush()
+        serving.run(_notify_ready)
+        _notify_systemd("STOPPING=1")
+    return 0
+
+
+def _render(response: ServeResponse, page: CommandOutput) -> None:
+    if response.wanted not in (0, response.port):
+        page.say(f"port {response.wanted} is taken; this is the next free one", "warn")
+    if not is_private(response.host):
+        page.say("others can reach this address: put a proxy that speaks TLS in front of it", "warn")
+    page.screen.line(f"Open  {response.url}")
+    page.say("leave this running (Ctrl-C stops it, nothing is lost)", "dim")
+
+
+def line_printer(invocation: Invocation) -> LinePrinter:
+    """For standard error."""
+    return LinePrinter(Screen(sys.stderr, no_color=invocation.options.no_color))
+
+
+class LinePrinter:
+    """Lines for whoever reads what a server prints."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+
+    def __call__(self, line: str) -> None:
+        self._screen.line(clean(line))
+        self._screen.stream.flush()
+
+
+def _notify_ready(role: Role) -> None:
+    _notify_systemd(f"READY=1\nSTATUS={role}")
+
+
+def _notify_systemd(state: str) -> None:
+    """Tell systemd (`Type=notify`), where it has said where it listens."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address.startswith(("/", "@")):
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        try:
+            sender.sendto(state.encode(), "\0" + address[1:] if address.startswith("@") else address)
+        except OSError:
+            return  # who doesn't listen isn't told

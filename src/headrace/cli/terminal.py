@@ -1,0 +1,286 @@
+"""Text, colours, tables and errors on a terminal.
+
+Every string from users, vendors or files passes `clean` before it is printed, so that it can't steer the terminal.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+import textwrap
+import traceback
+from collections.abc import Sequence
+from typing import NamedTuple, TextIO
+
+from rich.cells import cell_len, set_cell_size
+
+from headrace.model.errors import HeadraceError, Problem
+
+# Control and invisible characters are printed as escapes; the terminal never acts on them.
+
+_UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f"  # control characters, ANSI's escape among them
+    "\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff"  # invisible, and those that turn the direction of text
+    "\ud800-\udfff"  # bytes of a file name that were no UTF-8
+    "\u2028\u2029]"
+)
+_SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+def clean(text: str) -> str:
+    """`text` on one line, with control and invisible characters written as escapes (`\\x1b`)."""
+    return _UNSAFE.sub(_escape, text)
+
+
+def clean_lines(text: str) -> str:
+    """As `clean`, keeping line breaks and writing tabs as spaces."""
+    return "\n".join(clean(line.expandtabs(8)) for line in text.split("\n"))
+
+
+def _escape(match: re.Match[str]) -> str:
+    character = match.group()
+    number = ord(character)
+    return _SHORT_ESCAPES.get(character) or (f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}")
+
+
+def can_print_symbols() -> bool:
+    """Whether standard output can show ✓ and …"""
+    encoding = getattr(sys.stdout, "encoding", None) or "ascii"
+    try:
+        "✓✗…━".encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def plural(n: int, item: str, many: str | None = None) -> str:
+    """`1 day`, `3 days`, with thousands set apart."""
+    return f"{n:,} {item if n == 1 else many or item + 's'}"
+
+
+def joined(names: list[str], shown: int = 5) -> str:
+    """Names as a phrase, the rest counted: `a, b and 3 more`."""
+    if len(names) <= shown:
+        return ", ".join(names)
+    return f"{', '.join(names[: shown - 1])} and {len(names) - shown + 1} more"
+
+
+# Lines, marks and colours on one stream, and its width.
+
+_COLOUR_CODES = {"good": "32", "bad": "31", "warn": "33", "dim": "2", "bold": "1"}
+_ASCII_SYMBOLS = str.maketrans({"✓": "+", "✗": "x", "…": "~", "·": "-", "←": "<-", "→": "->", "━": "=", "–": "-"})
+NATURAL = 10_000
+"""The width where nothing limits it: not a terminal, and COLUMNS isn't set."""
+
+
+def width_of(stream: TextIO) -> int:
+    """Columns that `stream` can show. COLUMNS wins; what is piped into another program isn't cut."""
+    if not os.environ.get("COLUMNS", "").isdecimal() and not stream.isatty():
+        return NATURAL
+    return max(40, shutil.get_terminal_size((80, 24)).columns)
+
+
+def colour_wanted(stream: TextIO, no_color: bool) -> bool:
+    """Whether to colour: on a terminal that can, unless told otherwise."""
+    return stream.isatty() and not no_color and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+class Screen:
+    """Writes lines to one stream. Text handed in is already safe to show (`text.clean`)."""
+
+    def __init__(self, stream: TextIO | None = None, *, no_color: bool = False) -> None:
+        self.stream = stream or sys.stdout
+        self.width = width_of(self.stream)
+        self.colour = colour_wanted(self.stream, no_color)
+        self._symbols = can_print_symbols()
+
+    def style(self, text: str, style: str) -> str:
+        """`text` coloured as `good`, `bad`, `warn`, `dim` or `bold`, where colour is wanted."""
+        code = _COLOUR_CODES.get(style)
+        return f"\x1b[{code}m{text}\x1b[0m" if code and self.colour and text else text
+
+    def line(self, text: str = "", style: str = "") -> None:
+        """One line, as long as it is."""
+        self.stream.write(self.style(self.fit(text.rstrip()), style) + "\n")
+
+    def fit(self, text: str) -> str:
+        """`text` with the symbols that the stream's encoding can't show written in ASCII."""
+        return text if self._symbols else text.translate(_ASCII_SYMBOLS)
+
+
+# Tables that fit the screen. Columns keep their natural width while there is room; then they
+# shrink in the order of `gives`, and cut text ends with `…`.
+
+GAP = 2
+INDENT = 2
+CELL_MAX = 200
+"""No cell is longer, however wide the screen."""
+
+
+class ColumnLayout(NamedTuple):
+    """How a column behaves. `gives` orders who is cut first (0: never before all others were); a column with
+    `drops` may go altogether where nothing else helps, the highest first."""
+
+    title: str
+    gives: int = 0
+    least: int = 6
+    drops: int = 0
+    right: bool = False
+
+
+class StyledCell(NamedTuple):
+    """A styled cell; a plain string is one without a style."""
+
+    text: str
+    style: str = ""
+
+
+Row = Sequence[str | StyledCell]
+
+
+def table(screen: Screen, columns: Sequence[ColumnLayout], rows: Sequence[Row], *, header: bool = True) -> None:
+    """Prints `rows` below the columns' titles, each on one line of at most the screen's width."""
+    texts = [[_cell_text(cell) for cell in row] for row in rows]
+    titles = [clean(column.title) if header else "" for column in columns]
+    natural = [max([cell_len(titles[i]), *(cell_len(row[i]) for row in texts)]) for i in range(len(columns))]
+    kept, widths = fit_columns(columns, natural, screen.width)
+    if header:
+        screen.line(_line(titles, columns, kept, widths), "dim")
+    for row, text in zip(rows, texts, strict=True):
+        screen.line(_styled_line(screen, row, text, columns, kept, widths))
+
+
+def fit_columns(columns: Sequence[ColumnLayout], natural: Sequence[int], width: int) -> tuple[list[int], list[int]]:
+    """Which columns are shown and how wide each is (of all columns), so that a line takes at most `width`."""
+    widths = [min(n, CELL_MAX) for n in natural]
+    kept = [i for i in range(len(columns)) if natural[i]]
+    if width >= NATURAL:
+        return kept, widths
+    _shrink(columns, kept, widths, width)
+    for i in sorted(kept, key=lambda i: -columns[i].drops):
+        if _line_width(kept, widths) <= width or not columns[i].drops:
+            break
+        kept.remove(i)
+    while (over := _line_width(kept, widths) - width) > 0:
+        widest = max(kept, key=lambda i: widths[i])
+        if widths[widest] <= 3:
+            break
+        widths[widest] = max(3, widths[widest] - over, widths[widest] // 2)
+    _grow(columns, kept, widths, natural, width)
+    return kept, widths
+
+
+def _shrink(columns: Sequence[ColumnLayout], kept: list[int], widths: list[int], width: int) -> None:
+    for i in sorted((i for i in kept if columns[i].gives), key=lambda i: -columns[i].gives):
+        over = _line_width(kept, widths) - width
+        if over <= 0:
+            return
+        widths[i] = max(min(columns[i].least, widths[i]), widths[i] - over)
+
+
+def _grow(columns: Sequence[ColumnLayout], kept: list[int], widths: list[int], natural: Sequence[int], width: int) -> None:
+    for i in sorted(kept, key=lambda i: columns[i].gives):
+        spare = width - _line_width(kept, widths)
+        widths[i] = min(natural[i], CELL_MAX, widths[i] + max(0, spare))
+
+
+def _line_width(kept: list[int], widths: list[int]) -> int:
+    return INDENT + sum(widths[i] for i in kept) + GAP * max(0, len(kept) - 1)
+
+
+def _cell_text(cell: str | StyledCell) -> str:
+    return clean(cell if isinstance(cell, str) else cell.text)
+
+
+def cut(text: str, width: int) -> str:
+    """`text` in at most `width` cells, the last of them `…` where something was cut."""
+    return text if cell_len(text) <= width else set_cell_size(text, max(0, width - 1)).rstrip() + "…"
+
+
+def _padded(text: str, width: int, right: bool) -> str:
+    shown = cut(text, width)
+    padding = " " * (width - cell_len(shown))
+    return padding + shown if right else shown + padding
+
+
+def _line(texts: Sequence[str], columns: Sequence[ColumnLayout], kept: list[int], widths: list[int]) -> str:
+    return " " * INDENT + (" " * GAP).join(_padded(texts[i], widths[i], columns[i].right) for i in kept)
+
+
+def _styled_line(
+    screen: Screen, row: Row, texts: Sequence[str], columns: Sequence[ColumnLayout], kept: list[int], widths: list[int]
+) -> str:
+    placed = [_padded(texts[i], widths[i], columns[i].right) for i in kept]
+    placed[-1:] = [text.rstrip() for text in placed[-1:]]
+    cells = [row[i] for i in kept]
+    styled = [screen.style(text, cell.style) if isinstance(cell, StyledCell) else text for text, cell in zip(placed, cells, strict=True)]
+    return " " * INDENT + (" " * GAP).join(styled)
+
+
+def paragraph(screen: Screen, text: str, *, indent: int = 0, style: str = "") -> None:
+    """Prose, broken between words so that no line is longer than the screen's width; continued lines are indented."""
+    room = screen.width if screen.width < NATURAL else CELL_MAX * 50
+    lines = textwrap.wrap(
+        clean(text), max(20, room), initial_indent=" " * indent, subsequent_indent=" " * (indent + 2), break_on_hyphens=False
+    )
+    for line in lines or [""]:
+        screen.line(line.replace(_NO_BREAK_SPACE, " "), style)
+
+
+_NO_BREAK_SPACE = "\u00a0"
+"""A blank at which no line is broken."""
+
+
+def facts(screen: Screen, parts: Sequence[str], *, style: str = "") -> None:
+    """Parts on one line, `·` between them; where they need more, broken between parts."""
+    paragraph(screen, " · ".join(part.replace(" ", _NO_BREAK_SPACE) for part in parts if part), style=style)
+
+
+# Errors on standard error: one line, a hint and a place. A traceback is printed only with `-v`.
+
+PROBLEMS_SHOWN_MAX = 20
+
+
+def report_error(error: BaseException, *, verbose: bool, no_color: bool = False) -> int:
+    """Prints `error` to standard error and returns the exit code that it means."""
+    screen = Screen(sys.stderr, no_color=no_color)
+    if verbose:
+        sys.stderr.writelines(traceback.format_exception(error))
+    if isinstance(error, HeadraceError):
+        _print_known(screen, error)
+        return error.exit_code
+    where = "" if verbose else "; the same with -v shows where"
+    print_error(screen, _unexpected_message(error), hint=f"`headrace db check` says whether the state is whole{where}")
+    return 1
+
+
+def print_error(screen: Screen, message: str, *, hint: str = "", where: str = "") -> None:
+    """`error: …`, and below it the hint and the place."""
+    paragraph(screen, f"error: {message}", style="bad")
+    if hint:
+        paragraph(screen, f"hint: {hint}", indent=2)
+    if where:
+        screen.line(f"  at {clean(where)}")
+
+
+def _print_known(screen: Screen, error: HeadraceError) -> None:
+    problems: tuple[Problem, ...] = tuple(getattr(error, "problems", ()))
+    place = getattr(error, "place", None)
+    print_error(screen, str(error), hint=error.hint, where=f"{place.file}:{place.line}" if place else "")
+    for problem in problems[:PROBLEMS_SHOWN_MAX]:
+        paragraph(screen, f"{problem.place.file}:{problem.place.line}  {problem.message}", indent=2)
+        if problem.hint:
+            paragraph(screen, f"hint: {problem.hint}", indent=4)
+    if len(problems) > PROBLEMS_SHOWN_MAX:
+        screen.line(f"  and {len(problems) - PROBLEMS_SHOWN_MAX} more: headrace validate")
+
+
+def _unexpected_message(error: BaseException) -> str:
+    """What the operating system refused is the user's to mend; anything else is a fault of Headrace's own."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    if type(error).__module__.partition(".")[0] in ("sqlite3", "psycopg"):
+        return f"the state database refused a statement of Headrace's ({type(error).__name__}: {error})"
+    return f"headrace failed: {type(error).__name__}: {error}"

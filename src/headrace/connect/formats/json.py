@@ -1,0 +1,264 @@
+"""JSON documents: an array of objects, or records anywhere inside an object (`json: {records: "$.data.items"}`)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from headrace.connect.deliveries import (
+    BadColumn,
+    CannotRead,
+    Format,
+    Inside,
+    SourceSchema,
+    TypeDrift,
+    UnreadableFile,
+    first_line,
+    printable,
+)
+from headrace.connect.formats.json_records import as_text, records, steps_of
+from headrace.connect.formats.jsonl import NESTED, broken, header_of, inside_of, keys_of, objects_sql, rows_sql, told_keys_of, type_of
+from headrace.connect.formats.registry import FileHeader, reads
+from headrace.connect.formats.structures import extracted, gone, leaves, misfit, pointers, require_shallow, structures, wanted
+from headrace.connect.formats.structures import type_of as nested_type
+from headrace.connect.formats.text_values import bad_columns, drift_of, located, value_sql
+from headrace.connect.headers import column_names
+from headrace.connect.raw_files import Opened, UnpackLimits, written
+from headrace.connect.text_files import require_text
+from headrace.connect.type_inference import INSTANT, infer_types
+from headrace.lake import LakeColumn
+from headrace.lake.sqltext import literal, quote
+from headrace.lake.types import parse
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+# What JSON documents and XML share once they are records: objects whose nested values become
+# STRUCT and LIST columns or, flattened, columns of their own.
+
+ONE_LINE = 1 << 62
+"""A document may be one line."""
+VALUE = "value"
+"""What the header says of a column without objects and arrays; nested ones have their structure there, columns of nulls nothing."""
+
+
+class JsonRecordReader:
+    """Reads a file of JSON objects that `unfold` made, or left as they are. Subclasses say how, and what text may be learnt as."""
+
+    kind = ""
+    endings: tuple[str, ...] = ()
+    among: tuple[str, ...] = ("BIGINT", "DATE", "TIMESTAMP", INSTANT)
+    textual = False
+    """Whether all values are text, so that numbers are learnt from it."""
+
+    def inspect(self, opened: Opened, *, known: bool) -> int | None:
+        """Refuse what isn't UTF-8 text."""
+        require_text(Path(opened.path), line_bytes_max=ONE_LINE, blank=known)
+        return None
+
+    def header(self, connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format) -> FileHeader:  # noqa: ARG002
+        """All keys of all records, with the structure of what is nested in them. One pass, two where something is."""
+        return self._flat(connection, opened) if self._flattened(opened) else self._top(connection, opened)
+
+    def learn(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[SourceSchema, FileHeader]:
+        """Types as the records have them. Keys that some of them lack are optional."""
+        header = self.header(connection, opened, Format(kind=self.kind))
+        if not header.names:
+            raise CannotRead("there is no record to learn the columns from", code="delivery_empty")
+        rows = self._rows_sql(opened, header, texts=True)
+        looks = infer_types(connection, rows, len(header.names), among=self.among, words=False, formats=False, sampled=opened.large).types
+        types = [self._type(header, position, looks[position]) for position in range(len(header.names))]
+        columns = tuple(LakeColumn(name, kind, 0) for name, kind in zip(header.names, types, strict=True))
+        form = Format(kind=self.kind, encoding=opened.encoding)
+        return SourceSchema(columns, form, optional=header.optional, inside=inside_of(connection, opened, header)), header
+
+    def select_sql(self, opened: Opened, form: Format, header: FileHeader, columns: Sequence[LakeColumn]) -> str:
+        """`columns` by key; NULL where a record doesn't have it."""
+        at = {name: position for position, name in enumerate(header.names, 1)}
+        values = [f"{_value(at.get(column.name), column, form)} AS {quote(column.name)}" for column in columns]
+        return f"SELECT {', '.join(values)} FROM {self._rows_sql(opened, header)}"
+
+    def another_format(self, opened: Opened, pinned: SourceSchema) -> None:  # noqa: ARG002
+        """The declaration is the format."""
+        return
+
+    def mismatch(self, header: FileHeader, pinned: SourceSchema) -> TypeDrift | None:
+        """Nested values that the pinned type doesn't hold, plain ones where it is nested, and keys inside that are gone."""
+        stated = dict(zip(header.names, header.types, strict=True))
+        known = {item.column: item for item in pinned.inside}
+        held = [column for column in pinned.columns if column.name not in pinned.format.lenient]
+        bad = [(column, result) for column in held if (result := _misfit(stated.get(column.name, ""), column, known.get(column.name)))]
+        if not bad:
+            return None
+        columns = tuple(BadColumn(column.name, column.type, 1, printable(result)) for column, result in bad)
+        return TypeDrift(columns, "; ".join(printable(result, 200) for _, result in bad[:3]))
+
+    def explain(
+        self, error: Exception, connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: FileHeader
+    ) -> TypeDrift | UnreadableFile:
+        """What isn't an object first, then values."""
+        if file := broken(opened):
+            return file
+        plain = msgspec.structs.replace(schema, columns=tuple(column for column in schema.columns if not _is_nested(column.type)))
+        if bad := bad_columns(connection, self._rows_sql(opened, header), header, plain):
+            return drift_of(located(bad, _numbered(opened, header)), unit="record")
+        return UnreadableFile(f"can't be read as {self.kind}: {first_line(error, opened.path)}")
+
+    def _flattened(self, opened: Opened) -> bool:
+        return bool((opened.options.get(self.kind) or {}).get("flatten"))
+
+    def _top(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> FileHeader:
+        rows, keys = told_keys_of(connection, opened)
+        header = header_of(rows, keys)
+        nested = [key.raw for key in keys if key.kinds & NESTED]
+        results = dict(zip(nested, structures(connection, objects_sql(opened), nested), strict=True))
+        types = tuple(results.get(key.raw) or (VALUE if key.kinds else "") for key in keys)
+        inside = tuple(results.get(key.raw, "") for key in keys)
+        kinds = tuple(tuple(sorted(key.kinds)) for key in keys)
+        return msgspec.structs.replace(header, types=types, paths=tuple((key.raw,) for key in keys), kinds=kinds, inside=inside)
+
+    def _flat(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> FileHeader:
+        counted, _ = keys_of(connection, opened)  # refuses what isn't objects
+        require_shallow(connection, objects_sql(opened))
+        row = connection.execute(f"SELECT json_group_structure(j) FROM {objects_sql(opened)}").fetchone()
+        structure = json.loads(row[0]) if row and row[0] and counted else {}
+        results = list(leaves(structure)) if isinstance(structure, dict) else []
+        paths = tuple(path for path, _ in results)
+        raw = tuple("_".join(path) for path in paths)
+        names = column_names(raw)
+        if len({name.lower() for name in raw}) < len(raw):
+            twice = next(name for name in raw if sum(1 for item in raw if item.lower() == name.lower()) > 1)
+            raise CannotRead(f"flattened, two values are called `{printable(twice)}`", code="delivery_header")
+        present = _present(connection, opened, paths)
+        types = tuple(json.dumps(kind) if isinstance(kind, list) else "" if kind == "NULL" else VALUE for _, kind in results)
+        kinds = tuple(() if isinstance(kind, list) or kind == "NULL" else (kind,) for _, kind in results)
+        optional = tuple(name for name, count in zip(names, present, strict=True) if count < counted)
+        return FileHeader(names, raw, types, rows=counted, optional=optional, paths=paths, kinds=kinds)
+
+    def _rows_sql(self, opened: Opened, header: FileHeader, *, texts: bool = False) -> str:
+        """The records' values as text columns `c1 … cn`; what is nested as JSON, or as that text."""
+        if not self._flattened(opened):
+            if texts:
+                return rows_sql(opened, header, [])
+            nested = [LakeColumn(name, "JSON", 0) for name, kind in zip(header.names, header.types, strict=True) if kind not in ("", VALUE)]
+            return rows_sql(opened, header, nested)
+        if not header.paths:
+            return f"(SELECT CAST(NULL AS VARCHAR) AS c1 FROM {objects_sql(opened)})"
+        values = ", ".join(f"v[{position}] AS c{position}" for position in range(1, len(header.paths) + 1))
+        return f"(SELECT {values} FROM (SELECT json_extract_string(j, {pointers(header.paths)}) AS v FROM {objects_sql(opened)}))"
+
+    def _type(self, header: FileHeader, position: int, looks: str) -> str:
+        stated = header.types[position]
+        if stated not in ("", VALUE):
+            result = nested_type(json.loads(stated))
+            return result.text if result else "JSON"
+        kinds = frozenset(header.kinds[position])
+        if self.textual or not kinds:
+            return looks if self.textual else "VARCHAR"
+        return type_of(kinds, looks)
+
+
+def _present(connection: duckdb.DuckDBPyConnection, opened: Opened, paths: Sequence[tuple[str, ...]]) -> Sequence[int]:
+    """In how many records each value is."""
+    if not paths:
+        return ()
+    facts = ", ".join(f"count(v[{position}])" for position in range(1, len(paths) + 1))
+    row = connection.execute(f"SELECT {facts} FROM ({extracted(objects_sql(opened), paths)})").fetchone()
+    assert row is not None
+    return row
+
+
+def _is_nested(type_name: str) -> bool:
+    return type_name == "JSON" or type_name.endswith("]") or type_name.startswith("STRUCT(")
+
+
+def _value(position: int | None, column: LakeColumn, form: Format) -> str:
+    if position is None or not _is_nested(column.type) or column.type == "JSON":
+        return value_sql(position, column, form)
+    cast = "TRY_CAST" if column.name in form.lenient else "CAST"
+    return f"from_json({cast}(c{position} AS JSON), {literal(json.dumps(wanted(parse(column.type)), ensure_ascii=False))})"
+
+
+def _misfit(stated: str, pinned: LakeColumn, known: Inside | None) -> str | None:
+    name = f"column {pinned.name}"
+    if not stated or pinned.type == "JSON":
+        return None
+    if stated == VALUE:
+        return f"{name} is a plain value, {pinned.type} is pinned" if _is_nested(pinned.type) else None
+    return (gone(known, stated) if known else None) or misfit(json.loads(stated), parse(pinned.type), name)
+
+
+def _numbered(opened: Opened, header: FileHeader) -> Iterator[tuple[int, Sequence[str | None]]]:
+    """Each record's values as text, in the header's order, with its number."""
+    for number, record in enumerate(_texts(opened), 1):
+        value = json.loads(record)
+        yield number, [as_text(_inside(value, path)) for path in header.paths]
+
+
+def _texts(opened: Opened) -> Iterator[str]:
+    if opened.array:
+        yield from (text for _, text in records(Path(opened.path), ()))
+        return
+    with Path(opened.path).open(encoding="utf-8", newline="") as file:
+        yield from (line for line in file if line.strip())
+
+
+def _inside(value: Any, path: Sequence[str]) -> Any:
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+BATCH = 1_000
+CHUNK_BYTES = 1 << 20
+_LONG_NUMBER = re.compile(rb"[0-9.]{18}")
+
+
+@reads
+class Json(JsonRecordReader):
+    """One document a delivery."""
+
+    kind = "json"
+
+    def unfold(self, opened: Opened, temporary: Path, bounds: UnpackLimits, pinned: SourceSchema | None) -> Opened:  # noqa: ARG002
+        """One record a line; an array of records is read as it stands, unless it has numbers that need care."""
+        path = Path(opened.path)
+        require_text(path, line_bytes_max=ONE_LINE)
+        steps = steps_of((opened.options.get(self.kind) or {}).get("records"))
+        if not steps and _is_array(path) and not _has_long_numbers(path):
+            return msgspec.structs.replace(opened, array=True)
+        return written(opened, temporary, bounds, _lines(path, steps))
+
+
+def _lines(path: Path, steps: tuple[str, ...]) -> Iterator[bytes]:
+    batch: list[str] = []
+    for _, text in records(path, steps):
+        batch.append(text)
+        if len(batch) == BATCH:
+            yield ("\n".join(batch) + "\n").encode()
+            batch.clear()
+    if batch:
+        yield ("\n".join(batch) + "\n").encode()
+
+
+def _is_array(path: Path) -> bool:
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES).lstrip():
+            return chunk.startswith(b"[")
+    return False
+
+
+def _has_long_numbers(path: Path) -> bool:
+    last = b""
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            if _LONG_NUMBER.search(last + chunk):
+                return True
+            last = chunk[-18:]
+    return False

@@ -1,0 +1,191 @@
+"""Values that are text, as in CSV and JSON lines: cast strictly, column by column."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from headrace.connect.deliveries import BadColumn, Format, SourceSchema, TypeDrift, printable
+from headrace.connect.formats.registry import FileHeader
+from headrace.lake import LakeColumn
+from headrace.lake.sqltext import literal, quote
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+# Strict casts from text to a type. DuckDB's own casts (and its CSV reader) are too lenient for
+# numbers that must be right:
+#
+# `'1.5'::BIGINT` is 2, `'0x10'::BIGINT` 16, `'2013-02-03x'::DATE` a date,
+# `'…10:00:00+05'::TIMESTAMP` drops the offset, `'1.005'::DECIMAL(9,2)` rounds, `'1e400'::DOUBLE`
+# is infinite; and `read_csv` with a TIMESTAMPTZ column turns `2013-02-30 10:00:00` into NULL. So
+# files are read as text, and each column has a value and a condition that marks it as bad.
+
+_WHOLE_NUMBERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT"}
+_DECIMAL_TYPE = re.compile(r"DECIMAL\((\d+),\s*(\d+)\)")
+_ISO_DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_ISO_TIMESTAMP = _ISO_DATE + r"([ T][0-9:.]+)?"
+_ISO_INSTANT = _ISO_DATE + r"([ T][0-9:.]+ ?([zZ]|[-+][0-9:]+|[A-Za-z_/]+)?)?"
+_SHAPES = {
+    "DATE": _ISO_DATE, "TIMESTAMP": _ISO_TIMESTAMP, "TIMESTAMP_S": _ISO_TIMESTAMP, "TIMESTAMP_MS": _ISO_TIMESTAMP,
+    "TIMESTAMP_NS": _ISO_TIMESTAMP, "TIMESTAMP WITH TIME ZONE": _ISO_INSTANT,
+}  # fmt: skip
+"""Types of ISO 8601 text, and all that a value may be written as. A pinned format of dates is another way beside it, never
+instead: ISO 8601 can't be mistaken for anything else."""
+
+
+class Cast(NamedTuple):
+    """SQL over one text column: its `value` in the type, and `bad`, true where the value would not be what the text says.
+
+    `bad` is None where the cast itself refuses all that is wrong. Neither is evaluated for NULL as anything but NULL.
+    """
+
+    value: str
+    bad: str | None
+
+
+def strict_cast(text: str, type_name: str, form: Format, *, trying: bool = False) -> Cast:
+    """How the SQL expression `text` (VARCHAR) becomes `type_name`, which is DuckDB's name of a type.
+
+    With `trying` a value that can't be cast is NULL instead of an error.
+    """
+    name = type_name.upper()
+    cast = "TRY_CAST" if trying else "CAST"
+    plain = f"{cast}({text} AS {type_name})"
+    if name == "VARCHAR":
+        return Cast(text, None)
+    if name in _WHOLE_NUMBERS:
+        # Numbers as everybody writes them come back as they were; only others are looked at closely, which is six times dearer.
+        return Cast(plain, f"CASE WHEN CAST({plain} AS VARCHAR) = {text} THEN false ELSE ltrim({text}, ' +-0123456789') <> '' END")
+    if name in ("DOUBLE", "FLOAT"):
+        return Cast(plain, f"NOT isfinite({plain})")
+    if match := _DECIMAL_TYPE.fullmatch(name):
+        more = rf"[eExX_]|\.[0-9]{{{match[2]}}}[0-9]*[1-9]"
+        return Cast(plain, f"regexp_matches({text}, {literal(more)})")
+    shape = _SHAPES.get(name)
+    if shape is None:
+        return Cast(plain, None)
+    iso = f"regexp_full_match({text}, {literal(shape)})"
+    written = form.date_format if name == "DATE" else form.timestamp_format if name == "TIMESTAMP" else None
+    if written is None:
+        return Cast(plain, f"NOT {iso}")
+    moment = f"{'try_strptime' if trying else 'strptime'}({text}, {literal(written)})"
+    cut = f" OR date_trunc('day', {moment}) <> {moment}" if name == "DATE" else ""
+    return Cast(f"CASE WHEN {iso} THEN {plain} ELSE {cast}({moment} AS {type_name}) END", f"NOT {iso} AND (year({moment}) < 1000{cut})")
+
+
+def checked_cast(cast: Cast, message: str) -> str:
+    """The value, or an error in the statement that reads it."""
+    if cast.bad is None:
+        return cast.value
+    return f"CASE WHEN {cast.bad} THEN error({literal(message)}) ELSE {cast.value} END"
+
+
+def bad_value_condition(text: str, type_name: str, form: Format) -> str:
+    """A condition that never raises: whether the text is there and isn't a value of the type."""
+    cast = strict_cast(text, type_name, form, trying=True)
+    if cast.value == text:
+        return "false"
+    return f"({text} IS NOT NULL AND ({cast.value} IS NULL OR coalesce({cast.bad or 'false'}, false)))"
+
+
+# Text columns are read as `c1 … cn`, then cast.
+
+COLUMNS_PER_PASS = 64
+BAD_VALUES_MAX = 1_000
+ROWS_SEARCHED_MAX = 5_000_000
+
+
+def column_types(names: Sequence[str], types: Sequence[str]) -> str:
+    """`columns=` of a reader: a struct of names and types."""
+    return "{" + ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in zip(names, types, strict=True)) + "}"
+
+
+def selected(rows_sql: str, form: Format, header: FileHeader, columns: Sequence[LakeColumn]) -> str:
+    """`columns` by name out of the text columns `c1 … cn`; a column that the file doesn't have is NULL."""
+    at = {name: position for position, name in enumerate(header.names, 1)}
+    values = [f"{value_sql(at.get(column.name), column, form)} AS {quote(column.name)}" for column in columns]
+    return f"SELECT {', '.join(values)} FROM {rows_sql}"
+
+
+def value_sql(position: int | None, column: LakeColumn, form: Format) -> str:
+    """The text column at `position` in its type; an error where it isn't a value of that."""
+    if position is None:
+        return f"CAST(NULL AS {column.type})"
+    if column.type == "JSON":
+        return f"c{position}"
+    if column.name in form.lenient:
+        kept = strict_cast(f"c{position}", column.type, form, trying=True).value
+        return f"CASE WHEN {bad_value_condition(f'c{position}', column.type, form)} THEN NULL ELSE {kept} END"
+    return checked_cast(strict_cast(f"c{position}", column.type, form), f"column {position}: a value isn't {column.type}")
+
+
+class Bad(NamedTuple):
+    """A column with values that don't parse: where it stands in the file (from 0), and (some of) these values as text."""
+
+    position: int
+    name: str
+    type: str
+    rows: int
+    values: frozenset[str]
+
+
+def bad_columns(connection: duckdb.DuckDBPyConnection, rows_sql: str, header: FileHeader, schema: SourceSchema) -> list[Bad]:
+    """Each column with values that don't parse in its type; found by a pass that never raises for a value."""
+    types = {column.name: column.type for column in schema.columns}
+    candidates = [
+        (position, name, condition)
+        for position, name in enumerate(header.names, 1)
+        if name in types
+        and types[name] != "JSON"
+        and (condition := bad_value_condition(f"c{position}", types[name], schema.format)) != "false"
+    ]
+    bads = []
+    for start in range(0, len(candidates), COLUMNS_PER_PASS):
+        some = candidates[start : start + COLUMNS_PER_PASS]
+        flags = ", ".join(f"c{position}, {condition} AS b{position}" for position, _, condition in some)
+        facts = ", ".join(f"count(*) FILTER (b{p}), arg_min(c{p}, c{p}, {BAD_VALUES_MAX}) FILTER (b{p})" for p, _, _ in some)
+        row = connection.execute(f"SELECT {facts} FROM (SELECT {flags} FROM {rows_sql})").fetchone()
+        assert row is not None
+        for index, (position, name, _) in enumerate(some):
+            if row[2 * index]:
+                bads.append(Bad(position - 1, name, types[name], row[2 * index], frozenset(row[2 * index + 1])))
+    return bads
+
+
+def located(bad: Sequence[Bad], rows: Iterator[tuple[int, Sequence[str | None]]]) -> list[BadColumn]:
+    """`bad` with the line of each first bad value, out of `rows`: line and cells. Rows are read no further than needed, and no
+    further than ROWS_SEARCHED_MAX; where the search ends without a find, a value is named without its line."""
+    open_: dict[str, Bad] = {item.name: item for item in bad}
+    at: dict[str, tuple[int, str]] = {}
+    for line, cells in itertools.islice(rows, ROWS_SEARCHED_MAX):
+        for name, item in list(open_.items()):
+            cell = cells[item.position] if item.position < len(cells) else None
+            if cell is not None and cell in item.values:
+                at[name] = line, cell
+                del open_[name]
+        if not open_:
+            break
+    return [
+        BadColumn(item.name, item.type, item.rows, printable(at.get(item.name, (0, min(item.values)))[1]), at.get(item.name, (None,))[0])
+        for item in bad
+    ]
+
+
+def drift_of(columns: Sequence[BadColumn], *, unit: str = "line") -> TypeDrift:
+    """The drift of these columns, said in one sentence. `unit` is what `BadColumn.line` counts: only lines are lines of the file."""
+    text = "; ".join(_described(column, unit) for column in columns[:3]) + (
+        f"; and {len(columns) - 3} more columns" if len(columns) > 3 else ""
+    )
+    return TypeDrift(tuple(column if unit == "line" else msgspec.structs.replace(column, line=None) for column in columns), text)
+
+
+def _described(bad: BadColumn, unit: str) -> str:
+    where = f" at {unit} {bad.line}" if bad.line else ""
+    rows = "1 row" if bad.rows == 1 else f"{bad.rows:,} rows"
+    return f"column {printable(bad.column)}: first value that isn't {bad.type_written}: '{bad.value}'{where}, {rows}"

@@ -1,0 +1,181 @@
+"""A workbook's zip file: what the library that reads workbooks doesn't tell.
+
+That is how large the workbook is, and which cells hold an error or a formula without a saved value.
+"""
+
+from __future__ import annotations
+
+import re
+import zipfile
+import zlib
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import NamedTuple
+from xml.sax.saxutils import unescape
+
+from headrace.connect.deliveries import CannotRead, printable
+from headrace.connect.raw_files import UnpackLimits
+
+CHUNK_BYTES = 1 << 20
+WORKBOOK_BYTES_MAX = 2 << 30
+"""What a workbook may unpack to: it is read in memory."""
+OVERLAP_BYTES = 4_096
+OVERLAP_ENTITY_BYTES = 64
+ROWS_MAX = 1_048_576
+COLUMNS_MAX = 16_384
+PART_BYTES_MAX = 16 << 20
+_ERROR = re.compile(rb"<(?:\w+:)?c\b([^>]*\bt=[\"']e[\"'][^>]*)>(?:(?!</(?:\w+:)?c>).)*?<(?:\w+:)?v>([^<]{0,40})<", re.DOTALL)
+_NO_VALUE = re.compile(
+    rb"<(?:\w+:)?c\b([^>/]*)>\s*<(?:\w+:)?f\b(?:[^>]*/>|[^>]*>[^<]*</(?:\w+:)?f>)\s*"
+    rb"(?:<(?:\w+:)?v\s*/>|<(?:\w+:)?v>\s*</(?:\w+:)?v>)?\s*</(?:\w+:)?c>"
+)
+"""A cell with a formula and without what it came to. Empty text is a value: such a cell says that it is text."""
+_TEXT = re.compile(rb"\bt=[\"']str[\"']")
+_DOCTYPE = re.compile(rb"<!(?:DOCTYPE|ENTITY)", re.IGNORECASE)
+_ENTITY = re.compile(rb"&(?!(?:amp|lt|gt|quot|apos|#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6});)[^;<\s]{0,30};")
+_PLACE = re.compile(rb"\br=[\"']([A-Z]{1,3})([0-9]{1,7})[\"']")
+
+
+class CellRange(NamedTuple):
+    """A range of cells, all from 0 and included."""
+
+    top: int = 0
+    left: int = 0
+    bottom: int = ROWS_MAX
+    right: int = COLUMNS_MAX
+
+
+class CellError(NamedTuple):
+    """A cell whose formula has no value."""
+
+    cell: str
+    row: int
+    text: str
+
+
+def cells_of(text: str | None) -> CellRange:
+    """`A3:F200`, or `A:F` for all rows."""
+    if text is None:
+        return CellRange()
+    match = re.fullmatch(r"([A-Za-z]+)([0-9]+)?:([A-Za-z]+)([0-9]+)?", text)
+    assert match is not None, "validated with the declaration"
+    columns = sorted((_column(match[1]), _column(match[3])))
+    return CellRange(int(match[2] or 1) - 1, columns[0], int(match[4] or ROWS_MAX) - 1, columns[1])
+
+
+def _column(name: str) -> int:
+    number = 0
+    for letter in name.upper():
+        number = number * 26 + ord(letter) - 64
+    return number - 1
+
+
+def suspects(path: Path, bounds: UnpackLimits) -> frozenset[str]:
+    """The members of a workbook that may hold cells with errors, or formulas without a value. Raises CannotRead for one that unpacks
+    to more than it may (what it says of itself isn't believed), and for document types and entities, which no workbook needs and
+    which would be read as empty cells."""
+    results: set[str] = set()
+    if not zipfile.is_zipfile(path):
+        return frozenset()
+    packed, made = path.stat().st_size, 0
+    most = UnpackLimits(min(bounds.bytes_max, WORKBOOK_BYTES_MAX), bounds.ratio_max, bounds.free_bytes)
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            rest = b""
+            for chunk in _chunks(archive, member.filename):
+                made += len(chunk)
+                most.check(made, packed)
+                data = rest + chunk
+                if member.filename.endswith((".xml", ".rels")):
+                    _refuse_entities(data, member.filename)
+                if b't="e"' in data or b"t='e'" in data or b"<f" in data or b":f" in data:
+                    results.add(member.filename)
+                rest = data[-OVERLAP_ENTITY_BYTES:]
+    return frozenset(results)
+
+
+def _refuse_entities(data: bytes, member: str) -> None:
+    wrong = _DOCTYPE.search(data) or (None if b"<![CDATA[" in data else _ENTITY.search(data))
+    if wrong is not None:
+        text = printable(wrong[0].decode(errors="replace"), 20)
+        message = f"the workbook's {printable(member)} holds `{text}`: document types and entities aren't read"
+        raise CannotRead(message, code="delivery_doctype")
+
+
+def formula_error(path: Path, sheet: str, cells: CellRange, columns: Collection[int], among: Collection[str]) -> CellError | None:
+    """The first cell of what is read that holds an error such as `#REF!`, or a formula without a saved value; only `.xlsx` and
+    `.xlsm` say so. `among` are the members of the zip file where there may be one."""
+    with zipfile.ZipFile(path) as archive:
+        member = _member(archive, sheet)
+        if member is None or member not in among:
+            return None
+        rest = b""
+        for chunk in _chunks(archive, member):
+            data = rest + chunk
+            if b't="e"' in data or b"t='e'" in data:
+                for match in _ERROR.finditer(data):
+                    error = _error(match, cells, columns)
+                    if error:
+                        return error
+            for result in _NO_VALUE.finditer(data):
+                place = None if _TEXT.search(result[1]) else _located(result[1], cells, columns)
+                if place is not None:
+                    return CellError(*place, "a formula without a saved value")
+            rest = data[-OVERLAP_BYTES:]
+    return None
+
+
+def _error(match: re.Match[bytes], cells: CellRange, columns: Collection[int]) -> CellError | None:
+    place = _located(match[1], cells, columns)
+    return None if place is None else CellError(*place, printable(match[2].decode(errors="replace"), 20))
+
+
+def _located(attributes: bytes, cells: CellRange, columns: Collection[int]) -> tuple[str, int] | None:
+    """The name and the row of a cell that is read; None for one that isn't."""
+    place = _PLACE.search(attributes)
+    if place is None:
+        return None
+    name, row = place[1].decode(), int(place[2])
+    if not cells.top <= row - 1 <= cells.bottom or _column(name) not in columns:
+        return None
+    return f"{name}{row}", row
+
+
+def _member(archive: zipfile.ZipFile, sheet: str) -> str | None:
+    """The sheet's own file in the zip; None where that can't be told (another format than Office's XML)."""
+    book, links = _part(archive, "xl/workbook.xml"), _part(archive, "xl/_rels/workbook.xml.rels")
+    wanted = None
+    for tag in re.findall(r"<(?:\w+:)?sheet\b[^>]*>", book):
+        if _attribute(tag, "name") == sheet:
+            wanted = _attribute(tag, r"(?:\w+:)id")
+    for tag in re.findall(r"<(?:\w+:)?Relationship\b[^>]*>", links):
+        if wanted is not None and _attribute(tag, "Id") == wanted:
+            target = (_attribute(tag, "Target") or "").lstrip("/")
+            member = target if target.startswith("xl/") else f"xl/{target}"
+            return member if member in archive.namelist() else None
+    return None
+
+
+def _attribute(tag: str, name: str) -> str | None:
+    match = re.search(rf"\s{name}=(?:\"([^\"]*)\"|'([^']*)')", tag)
+    return unescape(match[1] or match[2] or "", {"&quot;": '"', "&apos;": "'"}) if match else None
+
+
+def _part(archive: zipfile.ZipFile, name: str) -> str:
+    try:
+        with archive.open(name) as stream:
+            return stream.read(PART_BYTES_MAX).decode("utf-8", errors="replace")
+    except (KeyError, *_DAMAGED):
+        return ""
+
+
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError)
+
+
+def _chunks(archive: zipfile.ZipFile, member: str) -> Iterator[bytes]:
+    try:
+        with archive.open(member) as stream:
+            while chunk := stream.read(CHUNK_BYTES):
+                yield chunk
+    except _DAMAGED as error:
+        raise CannotRead(f"the workbook is damaged ({printable(error)})") from error

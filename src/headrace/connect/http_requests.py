@@ -1,0 +1,397 @@
+"""The requests of an HTTP source: its `http:` field, paging, and pages kept for a later fetch."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote_plus, urlencode, urljoin, urlsplit
+
+import msgspec
+
+from headrace.connect.connectors import Access, Unavailable
+from headrace.connect.deliveries import CannotRead, printable
+from headrace.connect.http_records import cursor_in
+from headrace.model import Source
+from headrace.model.intervals import Interval, interval_of
+
+# What a source's `http:` asks for: the field as values, one interval's dates put in, secrets
+# resolved at the last moment.
+
+PAGES_MAX = 10_000
+RETRIES = 3
+_PLACEHOLDER = re.compile(r"\{(date|end):([^{}]*)\}")
+_PORTS = {"http": 80, "https": 443}
+
+
+class Paging(msgspec.Struct, frozen=True):
+    """How the pages after the first are asked for; fields as declared."""
+
+    by: str
+    parameter: str | None = None
+    size: int | None = None
+    size_parameter: str | None = None
+    start: int | None = None
+    next: str | None = None
+    pages_max: int = PAGES_MAX
+
+
+class Spec(msgspec.Struct, frozen=True):
+    """`http:` of a source, validated by `model.http_field`."""
+
+    url: str
+    method: str = "GET"
+    records: str | None = None
+    headers: dict[str, str] = {}
+    params: dict[str, Any] = {}
+    body: Any = None
+    page: Paging | None = None
+    rate_limit: str | None = None
+    timeout: str = "30s"
+    retries: int = RETRIES
+
+
+class HttpRequest(msgspec.Struct, frozen=True):
+    """One request with its secrets in it: never shown, never logged."""
+
+    method: str
+    url: str
+    headers: tuple[tuple[str, str], ...]
+    body: Any = None
+
+    def asking(self, parameters: Mapping[str, str]) -> HttpRequest:
+        """The same with these parameters: in the body where that is a mapping, else in the URL."""
+        if not parameters:
+            return self
+        if isinstance(self.body, dict):
+            return msgspec.structs.replace(self, body={**self.body, **{name: _number(value) for name, value in parameters.items()}})
+        return msgspec.structs.replace(self, url=with_query(self.url, parameters))
+
+
+def spec_of(source: Source) -> Spec:
+    """The field as values."""
+    http = source.connector["http"]
+    return msgspec.convert({"url": http} if isinstance(http, str) else http, Spec)
+
+
+def for_interval(spec: Spec, source: Source, key: str) -> Spec:
+    """The same with `{date:…}` and `{end:…}` replaced by the interval's start and end."""
+    if source.partition.grain is None:
+        return spec
+    interval = interval_of(key, source.partition.grain, source.timezone or "UTC")
+    return msgspec.structs.replace(
+        spec,
+        url=_dated(spec.url, interval, encode=True),
+        params=_all_dated(spec.params, interval),
+        body=_all_dated(spec.body, interval),
+    )
+
+
+def first_request(spec: Spec, access: Access) -> HttpRequest:
+    """The first request, secrets included. Raises SecretMissing, and Unavailable (configuration_error) for what can't be sent."""
+    url, params, headers = (access.secrets.resolved(part) for part in (spec.url, spec.params, spec.headers))
+    if urlsplit(url).scheme not in _PORTS or not urlsplit(url).hostname:
+        raise Unavailable("`url` isn't the URL of a server once its references are resolved", code="configuration_error", transient=False)
+    given = tuple((name, _sendable(name, value)) for name, value in headers.items())
+    return HttpRequest(spec.method, with_query(url, params), given, access.secrets.resolved(spec.body))
+
+
+def with_query(url: str, parameters: Mapping[str, Any]) -> str:
+    """The URL with these parameters, which take the place of those of the same name."""
+    if not parameters:
+        return url
+    parts = urlsplit(url)
+    kept = [item for item in parts.query.split("&") if item and unquote_plus(item.partition("=")[0]) not in parameters]
+    added = urlencode({name: _texts(value) for name, value in parameters.items()}, doseq=True)
+    return parts._replace(query="&".join([*kept, added])).geturl()
+
+
+def on_same_server(url: str, target: str) -> str | None:
+    """Where `target`, as a server names it (relative or not), leads to, if that is the server of `url`; None if it leads elsewhere.
+
+    A server behind a proxy that calls itself `http` is asked by `https` where `url` was; `http` may lead on to `https`.
+    """
+    there = urljoin(url, target)
+    try:
+        asked, named = urlsplit(url), urlsplit(there)
+        ports = (asked.port or _PORTS.get(asked.scheme), named.port or _PORTS.get(named.scheme))
+    except ValueError:
+        return None
+    if named.hostname != asked.hostname or named.scheme not in _PORTS:
+        return None
+    if asked.scheme == named.scheme:
+        return there if ports[0] == ports[1] else None
+    if ports not in ((80, 443), (443, 80)) and asked.port != named.port:
+        return None
+    return there if named.scheme == "https" else named._replace(scheme="https", netloc=asked.netloc).geturl()
+
+
+def _dated(text: str, interval: Interval, *, encode: bool = False) -> str:
+    def date(match: re.Match[str]) -> str:
+        written = (interval.start if match[1] == "date" else interval.end).strftime(match[2])
+        return quote(written, safe=":") if encode else written
+
+    return _PLACEHOLDER.sub(date, text)
+
+
+def _all_dated(value: Any, interval: Interval) -> Any:
+    if isinstance(value, str):
+        return _dated(value, interval)
+    if isinstance(value, dict):
+        return {name: _all_dated(inner, interval) for name, inner in value.items()}
+    return [_all_dated(inner, interval) for inner in value] if isinstance(value, list) else value
+
+
+def _texts(value: Any) -> list[str]:
+    return list(_each(value))
+
+
+def _each(value: Any) -> Iterator[str]:
+    for item in value if isinstance(value, list) else [value]:
+        yield str(item).lower() if isinstance(item, bool) else str(item)
+
+
+def _number(value: str) -> int | str:
+    return int(value) if value.isascii() and value.isdigit() and (value == "0" or value[0] != "0") else value
+
+
+def _sendable(name: str, value: str) -> str:
+    """Said here, because a library's own words would repeat the value."""
+    value = value.strip()
+    if not value.isprintable():
+        raise Unavailable(
+            f"the header {name} holds a line break or another sign that can't be sent", code="configuration_error", transient=False
+        )
+    return value
+
+
+# From one page to the request for the next one: by number, by offset, by cursor, or by link.
+# Pure.
+
+PARAMETERS = {"page": "page", "offset": "offset", "cursor": "cursor"}
+SIZE_PARAMETERS = {"offset": "limit"}
+START = {"page": 1, "offset": 0}
+
+
+class HttpPage(msgspec.Struct, frozen=True):
+    """One page that came. `link` is the Link header's `next`, empty without."""
+
+    url: str
+    body: bytes
+    records: Sequence[bytes]
+    link: str = ""
+
+
+class Position(msgspec.Struct, frozen=True):
+    """Which page is asked for. `mark` is the cursor or the link that leads to it, empty for numbers and for the first page."""
+
+    number: int
+    """How many pages came before it."""
+    at: int = 0
+    mark: str = ""
+    seen: tuple[str, ...] = ()
+    last: str = ""
+
+
+class Pages:
+    """Gives the requests for one delivery, and notices a server that turns in circles."""
+
+    def __init__(self, paging: Paging | None, base: HttpRequest) -> None:
+        self._paging, self._base = paging, base
+        self._number = 0
+        self._position = START.get(paging.by, 0) if paging else 0
+        if paging and paging.start is not None:
+            self._position = paging.start
+        self._seen: dict[str, None] = {}
+        self._last = b""
+        self._mark = ""
+
+    def first(self) -> HttpRequest:
+        """The request for the first page."""
+        paging = self._paging
+        if paging is None:
+            return self._base
+        return self._base.asking({**self._sized(paging), **self._positioned(paging)})
+
+    @property
+    def position(self) -> Position:
+        """Of the page that is asked for next, to go on there later."""
+        return Position(self._number, self._position, self._mark, tuple(self._seen), self._last.hex())
+
+    def at(self, position: Position) -> HttpRequest:
+        """The request for the page of a position; what comes after it follows."""
+        paging = self._paging
+        assert paging is not None, "what has no pages has no positions"
+        self._number, self._position, self._mark = position.number, position.at, position.mark
+        self._seen, self._last = dict.fromkeys(position.seen), bytes.fromhex(position.last)
+        if not position.mark:
+            return self.first()
+        if paging.by == "cursor":
+            return self._cursor_request(paging, position.mark)
+        return msgspec.structs.replace(self._base, url=position.mark)
+
+    def after(self, page: HttpPage) -> HttpRequest | None:
+        """The request for the next page; None after the last one. Raises CannotRead for a page that came before, and too many."""
+        paging = self._paging
+        if paging is None:
+            return None
+        self._number += 1
+        self._refuse_repeated(page)
+        request = self._next(paging, page)
+        if request is not None and self._number >= paging.pages_max:
+            raise CannotRead(f"there are more pages than `pages_max` allows ({paging.pages_max:,})", code="too_many_pages")
+        return request
+
+    def _next(self, paging: Paging, page: HttpPage) -> HttpRequest | None:
+        if paging.by == "cursor":
+            assert paging.next is not None, "validated"
+            cursor = cursor_in(page.body, paging.next)
+            return None if cursor is None else self._by_cursor(paging, cursor)
+        if paging.by == "link":
+            link = page.link if paging.next is None else cursor_in(page.body, paging.next)
+            return self._by_link(page, link) if link else None
+        if not page.records:  # a server may give fewer than it was asked for: only an empty page is surely the last
+            return None
+        self._position += 1 if paging.by == "page" else len(page.records)
+        return self._base.asking({**self._sized(paging), **self._positioned(paging)})
+
+    def _by_cursor(self, paging: Paging, cursor: str) -> HttpRequest:
+        self._once(cursor, "cursor")
+        return self._cursor_request(paging, cursor)
+
+    def _cursor_request(self, paging: Paging, cursor: str) -> HttpRequest:
+        return self._base.asking({**self._sized(paging), paging.parameter or PARAMETERS["cursor"]: cursor})
+
+    def _by_link(self, page: HttpPage, link: str) -> HttpRequest:
+        target = on_same_server(page.url, link)
+        if target is None:
+            raise CannotRead("the link to the next page leads to another server")
+        self._once(target, "link to a next page")
+        return msgspec.structs.replace(self._base, url=target)
+
+    def _once(self, mark: str, what: str) -> None:
+        digest = hashlib.sha256(mark.encode()).hexdigest()
+        if digest in self._seen:
+            raise CannotRead(f"page {self._number:,} names a {what} that came before: the pages go in circles", code="page_repeated")
+        self._seen[digest] = None
+        self._mark = mark
+
+    def _refuse_repeated(self, page: HttpPage) -> None:
+        digest = hashlib.sha256(b"\n".join(page.records)).digest()
+        if page.records and digest == self._last:
+            raise CannotRead(
+                f"page {self._number:,} holds the same {len(page.records):,} records as the one before; "
+                f"does the server know the parameter {printable(self._parameter)}?",
+                code="page_repeated",
+            )
+        self._last = digest
+
+    @property
+    def _parameter(self) -> str:
+        paging = self._paging
+        assert paging is not None
+        return paging.parameter or PARAMETERS.get(paging.by, "of its link")
+
+    def _sized(self, paging: Paging) -> dict[str, str]:
+        name = paging.size_parameter or SIZE_PARAMETERS.get(paging.by, "")
+        return {name: str(paging.size)} if paging.size is not None and name else {}
+
+    def _positioned(self, paging: Paging) -> dict[str, str]:
+        return {paging.parameter or PARAMETERS[paging.by]: str(self._position)} if paging.by in START else {}
+
+
+# Pages of a delivery that a fetch received before the server asked for a pause, cached until it
+# continues.
+#
+# Each page is progress, however few requests a server allows at a time: a resumed fetch asks for
+# the next page at once. Whether the listing has changed meanwhile is checked after the last page:
+# the first page and the last one before the interruption are requested once more, and where one
+# differs, everything is requested anew.
+#
+# Cached files hold data, like `raw`; a link that repeats a secret is never written.
+
+KEPT_SECONDS_MAX = 86_400.0
+"""Older pages may belong to another listing, and are asked for anew."""
+_STATE, _DATA = ".json", ".pages"
+
+
+class FetchProgress(msgspec.Struct, frozen=True):
+    """How far a fetch has come. `written` bytes of the kept file are whole pages."""
+
+    written: int
+    position: Position
+    """Of the next page; where all have come, of the last."""
+    first: str
+    """The hash of the first page's records."""
+    seams: tuple[tuple[Position, str], ...] = ()
+    """Pages that were the last ones before an interruption, with the hash of their records."""
+    complete: bool = False
+    """All pages have come; what is left is to look whether the listing is still the same."""
+    checked: int = 0
+    """How many pages of those that are looked at then were the same."""
+
+
+def hash_of(records: Iterable[bytes]) -> str:
+    """Of one page's records, in their order."""
+    digest = hashlib.sha256()
+    for record in records:
+        digest.update(record + b"\n")
+    return digest.hexdigest()
+
+
+class PageCache:
+    """The pages of one interval of one source, as it is declared now."""
+
+    def __init__(self, access: Access, spec: Spec, key: str) -> None:
+        identity = msgspec.json.encode([access.source.name, key, spec])  # references, no secrets
+        self._folder = access.temporary.with_name("pages")
+        self._name = hashlib.sha256(identity).hexdigest()[:32]
+        self._secrets = access.secrets
+
+    def take(self, target: Path) -> FetchProgress | None:
+        """Move what is kept to `target` and say how far it is; None where nothing is, or another
+        worker has taken it, or it is too old."""
+        state, data = self._folder / f"{self._name}{_STATE}", self._folder / f"{self._name}{_DATA}"
+        claimed = target.with_suffix(_STATE)
+        try:
+            age = time.time() - state.stat().st_mtime
+            state.rename(claimed)  # one worker can
+            data.rename(target)
+            progress = msgspec.json.decode(claimed.read_bytes(), type=FetchProgress)
+        except (OSError, msgspec.DecodeError):
+            target.unlink(missing_ok=True)
+            return None
+        finally:
+            claimed.unlink(missing_ok=True)
+        if not 0 <= age <= KEPT_SECONDS_MAX or target.stat().st_size < progress.written:
+            target.unlink()
+            return None
+        os.truncate(target, progress.written)
+        return progress
+
+    def keep(self, target: Path, progress: FetchProgress) -> None:
+        """Keep the whole pages of `target` for the next fetch."""
+        state = msgspec.json.encode(progress)
+        marks = (progress.position, *(seam for seam, _ in progress.seams))
+        if any(self._secrets.scrubbed(mark.mark) != mark.mark for mark in marks):
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._forget_old()
+        os.truncate(target, progress.written)
+        os.utime(target)  # as young as its state, also where no page has come since
+        target.replace(self._folder / f"{self._name}{_DATA}")
+        written = target.with_suffix(_STATE)
+        written.touch(mode=0o600)
+        written.write_bytes(state)
+        written.replace(self._folder / f"{self._name}{_STATE}")
+
+    def _forget_old(self) -> None:
+        for path in self._folder.iterdir():
+            with suppress(OSError):
+                if time.time() - path.stat().st_mtime > KEPT_SECONDS_MAX:
+                    path.unlink()

@@ -1,0 +1,429 @@
+"""Raw copies of deliveries: stored by content, then unpacked so that a reader can open them."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import hashlib
+import os
+import stat
+import uuid
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+import msgspec
+
+from headrace.connect.deliveries import CannotRead, DetectedDelivery, printable
+from headrace.faults import FaultPoint, reached
+from headrace.model.errors import HeadraceError
+
+# A delivery's bytes are stored as `<raw>/<aa>/<sha256>`. What is read afterwards is this copy,
+# never the vendor's file.
+
+CHUNK_BYTES = 1 << 20
+DELIVERY_BYTES_MAX = 64 << 30
+"""A file larger than this isn't ingested: 64 GiB."""
+
+
+class ChangedWhileRead(HeadraceError):
+    """The file changed (or vanished) between the look and the end of the copy. Transient: the next look sees what it became."""
+
+
+class RawCopy(msgspec.Struct, frozen=True):
+    """A delivery's bytes, kept. `path` is absolute."""
+
+    sha256: str
+    path: str
+    size_bytes: int
+    parts: tuple[tuple[str, str], ...] = ()
+    """Path and name of each file, where the delivery is several; the hash is over theirs, the path the first one's."""
+
+
+def store_raw(root: Path, delivery: DetectedDelivery, raw: Path, *, bytes_max: int = DELIVERY_BYTES_MAX) -> RawCopy:
+    """Copy `found` below `raw` while hashing it, in constant memory; the same content is kept once.
+
+    Raises ChangedWhileRead (transient) if the file isn't what the look saw, CannotRead where it leads out of the project
+    or is too large, and HeadraceError where the copy can't be written. The copy isn't synced: the leader syncs with the rest.
+    """
+    source = _inside(root, delivery)
+    temporary = raw / f"{uuid.uuid4().hex}.tmp"
+    descriptor = _open(source, delivery)
+    try:
+        raw.mkdir(parents=True, exist_ok=True)
+        _expect(os.fstat(descriptor), delivery, bytes_max)
+        digest = _copy(descriptor, temporary, delivery)
+        _expect(os.fstat(descriptor), delivery, bytes_max)
+        return _settle(temporary, raw, digest, delivery.size_bytes)
+    except OSError as error:
+        raise HeadraceError(
+            f"{printable(delivery.path, 200)} ({delivery.size_bytes:,} bytes) can't be kept in {raw}: {error.strerror}",
+            hint="look at the free space and the permissions of that folder",
+        ) from error
+    finally:
+        os.close(descriptor)
+        temporary.unlink(missing_ok=True)
+
+
+def store_fetched(fetched: Path, raw: Path, *, bytes_max: int = DELIVERY_BYTES_MAX) -> RawCopy:
+    """Move a file that was fetched below `raw`, by its content; the same content is kept once. `fetched` is gone afterwards.
+
+    Raises CannotRead where it is too large, and HeadraceError where it can't be moved. Not synced, as with `keep`.
+    """
+    try:
+        size = fetched.stat().st_size
+        if size > bytes_max:
+            raise CannotRead(f"{size:,} bytes; a delivery holds at most {bytes_max:,}", code="delivery_too_large")
+        raw.mkdir(parents=True, exist_ok=True)
+        with fetched.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        return _settle(fetched, raw, sha256, size)
+    except OSError as error:
+        raise HeadraceError(
+            f"what was fetched can't be kept in {raw}: {error.strerror}", hint="look at the free space and the permissions of that folder"
+        ) from error
+    finally:
+        fetched.unlink(missing_ok=True)
+
+
+def store_parts(root: Path, delivery: DetectedDelivery, raw: Path) -> RawCopy:
+    """Keep each file of a delivery that consists of several. Raises as `keep` does."""
+    copies = [
+        store_raw(root, DetectedDelivery(delivery.source, delivery.partition, part.path, part.size_bytes, part.modified_us), raw)
+        for part in delivery.parts
+    ]
+    digest = hashlib.sha256("\n".join(copy.sha256 for copy in copies).encode()).hexdigest()
+    names = tuple((copy.path, part.path) for copy, part in zip(copies, delivery.parts, strict=True))
+    return RawCopy(digest, copies[0].path, sum(copy.size_bytes for copy in copies), names)
+
+
+def raw_path(raw: Path, sha256: str) -> RawCopy | None:
+    """What was kept under a content's name; None if it isn't there any more."""
+    target = raw / sha256[:2] / sha256
+    return RawCopy(sha256, str(target), target.stat().st_size) if target.is_file() else None
+
+
+def _inside(root: Path, delivery: DetectedDelivery) -> Path:
+    """The real path, refused if any part of it leads out of the project."""
+    real_root = Path(os.path.realpath(root))
+    real = Path(os.path.realpath(real_root / delivery.path))
+    if not real.is_relative_to(real_root):
+        raise CannotRead(f"{printable(delivery.path, 200)} leads out of the project", code="delivery_outside_project")
+    return real
+
+
+def _open(source: Path, delivery: DetectedDelivery) -> int:
+    """O_NOFOLLOW: a link put there since the path was resolved isn't followed; O_NONBLOCK: a named pipe isn't waited for."""
+    try:
+        return os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise ChangedWhileRead(f"{printable(delivery.path, 200)} can't be opened any more: {error.strerror}") from error
+
+
+def _expect(facts: os.stat_result, delivery: DetectedDelivery, bytes_max: int) -> None:
+    if not stat.S_ISREG(facts.st_mode):
+        raise CannotRead(f"{printable(delivery.path, 200)} isn't a regular file", code="delivery_not_a_file")
+    if facts.st_size > bytes_max:
+        raise CannotRead(f"{facts.st_size:,} bytes; a delivery holds at most {bytes_max:,}", code="delivery_too_large")
+    if (facts.st_size, facts.st_mtime_ns // 1000) != (delivery.size_bytes, delivery.modified_us):
+        raise ChangedWhileRead(f"{printable(delivery.path, 200)} changed while it was read", hint="it is taken when it is quiet again")
+
+
+def _copy(descriptor: int, target: Path, delivery: DetectedDelivery) -> str:
+    digest = hashlib.sha256()
+    copied = 0
+    with target.open("xb") as out:
+        while chunk := os.read(descriptor, CHUNK_BYTES):
+            digest.update(chunk)
+            out.write(chunk)
+            copied += len(chunk)
+            if copied > delivery.size_bytes:  # it grows as fast as it is read
+                break
+    if copied != delivery.size_bytes:
+        raise ChangedWhileRead(f"{printable(delivery.path, 200)} changed while it was read", hint="it is taken when it is quiet again")
+    return digest.hexdigest()
+
+
+def _settle(temporary: Path, raw: Path, sha256: str, size_bytes: int) -> RawCopy:
+    """Move the copy to its place. A file of that content that is there already stays, unless its size says that it was cut."""
+    target = raw / sha256[:2] / sha256
+    reached(FaultPoint.RAW_COPIED)
+    if not (target.is_file() and target.stat().st_size == size_bytes):
+        target.parent.mkdir(exist_ok=True)
+        temporary.chmod(0o440)
+        temporary.replace(target)
+    reached(FaultPoint.RAW_KEPT)
+    return RawCopy(sha256, str(target), size_bytes)
+
+
+# A stored file is made readable as it is: decompressed, and UTF-16 turned into UTF-8, within
+# bounds.
+#
+# The first bytes tell the compression, whatever the name says. What is unpacked goes to one
+# temporary file under a name of our own (a zip member's name is never part of a path), and is
+# bounded in bytes and in its ratio to the packed size.
+
+UNPACKED_BYTES_MAX = 64 << 30
+"""No delivery unpacks to more than 64 GiB."""
+UNPACKED_RATIO_MAX = 250
+UNPACKED_FREE_BYTES = 256 << 20
+"""The ratio counts from 256 MiB on: a small file of equal lines may well be packed 1,000 to 1."""
+ZIP_MEMBERS_MAX = 1_000
+ZIP_DIRECTORY_BYTES_MAX = 1 << 20
+
+GZIP, ZSTD, ZIP = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04"
+OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+"""What Excel's files began with before 2007."""
+ZIP_EMPTY = b"PK\x05\x06"
+ENDINGS = {".gz", ".gzip", ".zip", ".zst", ".zstd"}
+UTF16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
+BOM = b"\xef\xbb\xbf"
+UTF32 = (b"\xff\xfe\0\0", b"\0\0\xfe\xff")
+
+
+LARGE_BYTES = 64 * 2**20
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """A file that can be read as it stands. `name` is the delivery's own (of a zip: its member's), without the packing's ending."""
+
+    path: str
+    name: str
+    temporary: bool = False
+    """Whether `path` was made here, and is to be deleted after use."""
+    encoding: str = "utf-8"
+    """What the delivery was encoded in; `path` itself is UTF-8 (or Parquet)."""
+    options: Mapping[str, Any] = {}
+    """How the source says that its files are read: `excel:`, `fixed_width:`, `json:`, `xml:`, `csv:` as declared."""
+    array: bool = False
+    """Whether `path` is one JSON array of objects, and not one object a line."""
+
+    @property
+    def large(self) -> bool:
+        """Whether it has so many bytes that types are learnt from a sample first."""
+        return Path(self.path).stat().st_size >= LARGE_BYTES
+
+    def discard(self) -> None:
+        """Delete the temporary file, if there is one. May be called twice."""
+        if self.temporary:
+            Path(self.path).unlink(missing_ok=True)
+
+
+class UnpackLimits(msgspec.Struct, frozen=True):
+    """How much may come out of a packed file."""
+
+    bytes_max: int = UNPACKED_BYTES_MAX
+    ratio_max: int = UNPACKED_RATIO_MAX
+    free_bytes: int = UNPACKED_FREE_BYTES
+
+    def check(self, made: int, packed: int) -> None:
+        """Raise CannotRead once `made` bytes are more than a file of `packed` bytes may unpack to."""
+        if made > self.bytes_max:
+            raise CannotRead(f"unpacks to more than {self.bytes_max:,} bytes", code="delivery_too_large")
+        if made > self.free_bytes and made > packed * self.ratio_max:
+            raise CannotRead(
+                f"unpacks to more than {self.ratio_max} times its {packed:,} bytes: it looks like a bomb", code="delivery_too_large"
+            )
+
+
+def open_readable(
+    path: Path, name: str, temporary: Path, *, bounds: UnpackLimits | None = None, options: Mapping[str, Any] | None = None
+) -> Opened:
+    """`kept` itself if it can be read as it stands, else a readable copy in the folder `temporary`.
+
+    `name` is the delivery's file name. A workbook is a zip file that stays one. Raises CannotRead for what is damaged, encrypted,
+    ambiguous or too large.
+    """
+    name = PurePosixPath(name).name
+    bounds = bounds or UnpackLimits()
+    with path.open("rb") as file:
+        start = file.read(4)
+    opened = Opened(str(path), _without_ending(name), options=options or {})
+    if start == ZIP and is_workbook(path):
+        return opened
+    if start.startswith(GZIP):
+        opened = _unpacked(path, opened, temporary, bounds, _gzip(path))
+    elif start == ZSTD:
+        opened = _unpacked(path, opened, temporary, bounds, _zstd(path))
+    elif start in (ZIP, ZIP_EMPTY):
+        with _zip(path) as (archive, member):
+            inner = PurePosixPath(member.filename.replace("\\", "/")).name or opened.name
+            opened = msgspec.structs.replace(opened, name=inner)
+            opened = _unpacked(path, opened, temporary, bounds, _zip_chunks(archive, member))
+    return _in_utf8(opened, temporary, bounds)
+
+
+def place_for(opened: Opened, temporary: Path) -> Opened:
+    """Where a reader may write what it makes of `opened`: a path of a temporary file that isn't there yet."""
+    temporary.mkdir(parents=True, exist_ok=True)
+    return msgspec.structs.replace(opened, path=str(temporary / f"{uuid.uuid4().hex}.unfolded"), temporary=True)
+
+
+def is_workbook(path: Path) -> bool:
+    """Whether a zip file is an Office or OpenDocument file, by the members that only these have."""
+    try:
+        _refuse_large_directory(path)
+        with zipfile.ZipFile(path) as archive:
+            members = set(archive.namelist())
+    except (CannotRead, zipfile.BadZipFile, NotImplementedError, ValueError, OSError):
+        return False
+    return "[Content_Types].xml" in members or {"mimetype", "content.xml"} <= members
+
+
+def recoded(opened: Opened, encoding: str, temporary: Path, bounds: UnpackLimits) -> Opened:
+    """A copy in UTF-8 of a file in another encoding. Raises CannotRead with the line for bytes that it doesn't have."""
+    return written(msgspec.structs.replace(opened, encoding=encoding), temporary, bounds, _from_encoding(opened.path, encoding))
+
+
+def written(opened: Opened, temporary: Path, bounds: UnpackLimits, chunks: Iterator[bytes]) -> Opened:
+    """What `chunks` make of `opened`, as a temporary file within bounds. Nothing is left behind if they break off."""
+    return _unpacked(Path(opened.path), opened, temporary, bounds, chunks)
+
+
+def _from_encoding(path: str, encoding: str) -> Iterator[bytes]:
+    line = 1
+    decoder = codecs.getincrementaldecoder(encoding)()
+    with Path(path).open("rb") as file:
+        while True:
+            chunk = file.read(CHUNK_BYTES)
+            try:
+                piece = decoder.decode(chunk, final=not chunk)
+            except UnicodeDecodeError as error:
+                at = line + error.object[: error.start].count(b"\n")
+                byte = error.object[error.start]
+                raise CannotRead(f"line {at}: byte 0x{byte:02X} isn't {encoding}", line=at, code="delivery_encoding") from error
+            yield piece.encode()
+            line += piece.count("\n")
+            if not chunk:
+                return
+
+
+def _without_ending(name: str) -> str:
+    pure = PurePosixPath(name)
+    return pure.stem if pure.suffix.lower() in ENDINGS else name
+
+
+def _unpacked(path: Path, opened: Opened, temporary: Path, bounds: UnpackLimits, chunks: Iterator[bytes]) -> Opened:
+    """Write `chunks` to a temporary file. Nothing is left behind if they break off."""
+    packed, made = path.stat().st_size, 0
+    temporary.mkdir(parents=True, exist_ok=True)
+    target = temporary / f"{uuid.uuid4().hex}.unpacked"
+    try:
+        with target.open("xb") as out:
+            for chunk in chunks:
+                made += len(chunk)
+                bounds.check(made, packed)
+                out.write(chunk)
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
+    return msgspec.structs.replace(opened, path=str(target), temporary=True)
+
+
+def _gzip(path: Path) -> Iterator[bytes]:
+    try:
+        with gzip.open(path, "rb") as stream:
+            yield from _chunks(stream)
+    except EOFError as error:
+        raise CannotRead("the gzip file is truncated", code="delivery_truncated") from error
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise CannotRead(f"the gzip file is damaged ({printable(error)})") from error
+
+
+def _zstd(path: Path) -> Iterator[bytes]:
+    """Through pyarrow, which has the codec; it says nothing about a last frame that is cut off, so the end is checked here."""
+    import pyarrow as pa
+
+    try:
+        with pa.OSFile(str(path)) as file, pa.CompressedInputStream(file, "zstd") as stream:
+            while chunk := stream.read(CHUNK_BYTES):
+                yield chunk
+    except (OSError, pa.ArrowException) as error:
+        reason = f"the zst file is damaged or truncated ({printable(error)})"
+        raise CannotRead(reason, code="delivery_truncated") from error
+
+
+@contextmanager
+def _zip(path: Path) -> Iterator[tuple[zipfile.ZipFile, zipfile.ZipInfo]]:
+    """The archive and its one file. Folders, and what macOS adds, don't count."""
+    _refuse_large_directory(path)
+    try:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+        raise CannotRead(f"the zip file is damaged or truncated ({printable(error)})", code="delivery_truncated") from error
+    with archive:
+        members = [item for item in archive.infolist() if not item.is_dir() and not item.filename.startswith("__MACOSX/")]
+        if len(members) != 1:
+            listing = ", ".join(printable(member.filename) for member in members[:3]) + ("…" if len(members) > 3 else "")
+            raise CannotRead(f"the zip file holds {len(members)} files ({listing}); exactly one is expected" if members
+                             else "the zip file is empty; exactly one file is expected", code="delivery_zip_members")  # fmt: skip
+        if members[0].flag_bits & 1:
+            raise CannotRead("the zip file is encrypted", code="delivery_encrypted")
+        yield archive, members[0]
+
+
+def _refuse_large_directory(path: Path) -> None:
+    """`zipfile` reads the whole directory into objects; one of a million names is refused before."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        file.seek(max(0, size - 22 - 65_535))
+        tail = file.read()
+    at = tail.rfind(ZIP_EMPTY)
+    if at < 0 or len(tail) < at + 22:
+        raise CannotRead("the zip file is truncated: its directory is missing", code="delivery_truncated")
+    members = int.from_bytes(tail[at + 10 : at + 12], "little")
+    directory_bytes = int.from_bytes(tail[at + 12 : at + 16], "little")
+    if members > ZIP_MEMBERS_MAX or directory_bytes > ZIP_DIRECTORY_BYTES_MAX:
+        raise CannotRead("the zip file holds more than 1,000 files; exactly one is expected", code="delivery_zip_members")
+
+
+def _zip_chunks(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[bytes]:
+    try:
+        with archive.open(member) as stream:
+            yield from _chunks(stream)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError) as error:
+        raise CannotRead(f"the zip file is damaged ({printable(error)})") from error
+
+
+def _chunks(stream: IO[bytes] | gzip.GzipFile) -> Iterator[bytes]:
+    while chunk := stream.read(CHUNK_BYTES):
+        yield chunk
+
+
+def _in_utf8(opened: Opened, temporary: Path, bounds: UnpackLimits) -> Opened:
+    """`opened`, or a copy in UTF-8 where there is a byte order mark: UTF-16 (Excel's "Unicode text") is turned into UTF-8, and
+    UTF-8 loses the mark, which JSON doesn't know."""
+    with Path(opened.path).open("rb") as file:
+        start = file.read(4)
+    wide = UTF16.get(start[:2]) if start not in UTF32 else None
+    if wide is None and not start.startswith(BOM):
+        return opened
+    unmarked = msgspec.structs.replace(opened, temporary=False, encoding="utf-16" if wide else "utf-8")
+    chunks = _decoded(opened.path, wide) if wide else _after_mark(opened.path)
+    try:
+        return _unpacked(Path(opened.path), unmarked, temporary, bounds, chunks)
+    finally:
+        opened.discard()
+
+
+def _after_mark(path: str) -> Iterator[bytes]:
+    with Path(path).open("rb") as file:
+        file.seek(len(BOM))
+        yield from _chunks(file)
+
+
+def _decoded(path: str, encoding: str) -> Iterator[bytes]:
+    line = 1
+    try:
+        with Path(path).open(encoding=encoding, newline="") as text:
+            text.read(1)  # the byte order mark
+            while piece := text.read(CHUNK_BYTES):
+                line += piece.count("\n")
+                yield piece.encode()
+    except UnicodeError as error:
+        raise CannotRead(
+            f"line {line} or later: starts as UTF-16, but isn't ({printable(error)})", line=line, code="delivery_encoding"
+        ) from error

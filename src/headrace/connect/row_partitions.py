@@ -1,0 +1,142 @@
+"""Which partitions the rows of a file belong to, where a column says it.
+
+That is `partition: {by: day, column: d}` with one file for many days, or `{key: region}` without `{key}` in the file's name.
+An observation asks which partitions there are; an ingestion gives each row its key. What the file's name does say
+(`{date:…}` or `{key}`) holds for all of its rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time
+from typing import TYPE_CHECKING
+
+from headrace.connect.deliveries import CannotRead, printable
+from headrace.connect.files import WHOLE, unusable_key
+from headrace.connect.patterns import KEY
+from headrace.lake import LakeColumn
+from headrace.lake.row_routing import NOWHERE, bounds_of, key_expression
+from headrace.lake.sqltext import literal, quote
+from headrace.lake.staging import KeyExpression
+from headrace.model import Grain, Source
+from headrace.model.errors import UsageError
+from headrace.model.intervals import key_at_us, key_of_date, local_us
+from headrace.model.partitions import join, split
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+KEYS_MAX = 20_000
+"""Partitions of one file."""
+DIFFERENT_MAX = 8 * KEYS_MAX
+"""Different quarters of an hour, or days, that are looked at to find them."""
+BUCKET_SECONDS = 900
+"""No zone's hour begins at another time than a whole quarter of UTC's hour."""
+SEPARATOR = "/"
+CODE = "delivery_partition"
+
+
+def partitions_in(
+    connection: duckdb.DuckDBPyConnection, select_sql: str, columns: Sequence[LakeColumn], source: Source, named: str
+) -> list[str]:
+    """The partitions that rows of `select_sql` belong to, in their order; rows without a value belong to none. `named` is what the
+    file's name says, `*` where that is nothing. Raises CannotRead for a column that is missing or says no time, for keys that can't
+    be, and for too many; DuckDB's errors for what isn't as promised."""
+    moments, keys = _columns(source, columns)
+    wanted = [f"{_bucket(column, columns, source)} AS t" for column in moments]
+    wanted += [f"CAST({quote(column)} AS VARCHAR) AS k" for column in keys]
+    present = " AND ".join((["t IS NOT NULL"] if moments else []) + (["k <> ''"] if keys else []))
+    rows = connection.execute(
+        f"SELECT DISTINCT * FROM (SELECT {', '.join(wanted)} FROM ({select_sql})) WHERE {present} LIMIT {DIFFERENT_MAX}"
+    ).fetchall()
+    known_time, known_key = _said(source, named)
+    results: set[str] = set()
+    for row in rows:
+        moment = _time_key(row[0], source) if moments else known_time
+        key = str(row[-1]) if keys else known_key
+        if source.partition.key is not None and (problem := unusable_key(key, None)):
+            raise CannotRead(f"column {printable(source.partition.key)}: {problem}", code="delivery_key")
+        results.add(join(moment, key))
+    if len(results) > KEYS_MAX or len(rows) == DIFFERENT_MAX:
+        raise CannotRead(f"its rows belong to more than {KEYS_MAX:,} partitions", code=CODE)
+    listed = source.partition.values
+    return sorted(key for key in results if listed is None or split(key, source.partition)[1] in listed)
+
+
+def key_of_rows(source: Source, columns: Sequence[LakeColumn], keys: Sequence[str]) -> KeyExpression:
+    """The key of each row, among `keys`; `NOWHERE` for rows of none of them. Raises CannotRead as `partitions_in` does."""
+    moments, columns_of_key = _columns(source, columns)
+    pairs = [split(key, source.partition) for key in keys]
+    time_sql = _time_sql(moments[0], columns, source, sorted({moment for moment, _ in pairs})) if moments else literal(pairs[0][0])
+    if source.partition.key is None:
+        return KeyExpression(time_sql, tuple(keys))
+    key_sql = f"CAST({quote(columns_of_key[0])} AS VARCHAR)" if columns_of_key else literal(pairs[0][1])
+    whole = key_sql if source.partition.grain is None else f"({time_sql} || {literal(SEPARATOR)} || {key_sql})"
+    condition = f"{key_sql} IS NULL OR {key_sql} = ''" + (f" OR {time_sql} = {literal(NOWHERE)}" if source.partition.grain else "")
+    listed = f" OR {key_sql} NOT IN ({', '.join(map(literal, source.partition.values))})" if source.partition.values else ""
+    return KeyExpression(f"CASE WHEN {condition}{listed} THEN {literal(NOWHERE)} ELSE {whole} END", tuple(keys))
+
+
+def _columns(source: Source, columns: Sequence[LakeColumn]) -> tuple[list[str], list[str]]:
+    """The columns that say the time and the key, each empty where the file's name says it."""
+    spec, files = source.partition, source.files or ""
+    moments = [spec.column] if spec.grain is not None and "{date:" not in files and spec.column else []
+    keys = [spec.key] if spec.key is not None and KEY not in files else []
+    return [_column(name, columns) for name in moments], [_column(name, columns) for name in keys]
+
+
+def _column(name: str, columns: Sequence[LakeColumn]) -> str:
+    results = [column.name for column in columns if column.name == name] or [
+        lake_column.name for lake_column in columns if lake_column.name.lower() == name.lower()
+    ]
+    if len(results) != 1:
+        raise CannotRead(f"there is no column {printable(name)}, which says the partition of each row", code=CODE)
+    return results[0]
+
+
+def _said(source: Source, named: str) -> tuple[str, str]:
+    """What the file's name says: the time's key and the data's."""
+    if named == WHOLE:
+        return "", ""
+    return (named, "") if "{date:" in (source.files or "") else ("", named)
+
+
+def _type(name: str, columns: Sequence[LakeColumn]) -> str:
+    return next(column.type for column in columns if column.name == name)
+
+
+def _bucket(name: str, columns: Sequence[LakeColumn], source: Source) -> str:
+    """A row's time, coarse enough that few are different: the local day, or a quarter of an hour."""
+    kind, column = _type(name, columns), quote(name)
+    if kind != "DATE" and not kind.startswith("TIMESTAMP"):
+        raise CannotRead(f"column {printable(name)} is {kind}, which says no time; promise it as a date in the contract", code=CODE)
+    if source.partition.grain is not Grain.HOUR:
+        return f"CASE WHEN isfinite({column}) THEN CAST({column} AS DATE) END"
+    return f"CASE WHEN isfinite({column}) THEN time_bucket(INTERVAL {BUCKET_SECONDS} SECONDS, {column}) END"
+
+
+def _time_key(value: date | datetime, source: Source) -> str:
+    grain = source.partition.grain
+    assert grain is not None
+    try:
+        if grain is not Grain.HOUR:
+            return key_of_date(value.date() if isinstance(value, datetime) else value, grain)
+        return key_at_us(_instant_us(value, source.timezone), grain, source.timezone)
+    except (UsageError, ValueError, OverflowError) as error:
+        raise CannotRead(f"column {printable(source.partition.column)}: {printable(value)} is in no {grain}", code=CODE) from error
+
+
+def _instant_us(value: date | datetime, timezone: str) -> int:
+    if not isinstance(value, datetime):
+        return local_us(value, time(), timezone)
+    if value.tzinfo is None:
+        return local_us(value.date(), value.time(), timezone)
+    return int(value.astimezone(UTC).timestamp()) * 1_000_000
+
+
+def _time_sql(name: str, columns: Sequence[LakeColumn], source: Source, moments: Sequence[str]) -> str:
+    grain = source.partition.grain
+    assert grain is not None
+    kind = _type(name, columns)
+    return key_expression(name, [bounds_of(moment, grain, source.timezone, kind) for moment in moments])

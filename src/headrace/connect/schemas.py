@@ -1,0 +1,347 @@
+"""Schemas of deliveries: what several files show together, and how a file with other columns is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Mapping, Sequence
+from functools import reduce
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from headrace.connect.deliveries import AlmostTyped, Disagreement, Drift, Format, Lesson, SourceSchema
+from headrace.connect.formats.registry import FileHeader, FormatReader
+from headrace.connect.formats.structures import merged
+from headrace.connect.raw_files import Opened
+from headrace.connect.text_files import UTF8
+from headrace.connect.type_inference import wider_type
+from headrace.lake import LakeColumn
+from headrace.lake.sqltext import literal, quote
+from headrace.lake.types import parse
+from headrace.model.errors import FRACTIONS
+from headrace.model.nodes import ContractColumn
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+# What several files of a source, or its contract, say about a schema that one of them shows.
+
+BY_CONTRACT = "contract"
+OF_RECORDS = {"jsonl", "json", "xml"}
+"""Kinds of files whose records may leave a column out."""
+
+
+OF_TEXT = {"csv", "fixed_width"}
+"""Kinds of files whose types are learnt from text: one bad value makes a column text."""
+TEXT, DATES = "VARCHAR", ("DATE", "TIMESTAMP")
+
+
+def widened(schema: SourceSchema, other: SourceSchema | None) -> SourceSchema:
+    """`schema` with the types that hold the other's values too. Columns that only held nulls so far take the other's type."""
+    if other is None:
+        return schema
+    apart = set(other.names) ^ set(schema.names)
+    if apart and schema.format.kind not in OF_RECORDS:
+        return schema
+    types = {column.name: column.type for column in other.columns}
+    columns = tuple(
+        LakeColumn(column.name, wider_type(column.type, types.get(column.name, column.type)), column.id) for column in schema.columns
+    )
+    columns += tuple(column for column in other.columns if column.name not in schema.names)
+    optional = dict.fromkeys((*schema.optional, *other.optional, *(column.name for column in columns if column.name in apart)))
+    form = msgspec.structs.replace(
+        schema.format,
+        null=tuple(dict.fromkeys((*schema.format.null, *other.format.null))),
+        date_format=schema.format.date_format or other.format.date_format,
+        timestamp_format=schema.format.timestamp_format or other.format.timestamp_format,
+    )
+    theirs = {item.column: item for item in other.inside}
+    inside = [merged(item, theirs.pop(item.column)) if item.column in theirs else item for item in schema.inside]
+    return msgspec.structs.replace(schema, columns=columns, format=form, optional=tuple(optional), inside=(*inside, *theirs.values()))
+
+
+def agreed(schemas: Sequence[SourceSchema]) -> SourceSchema:
+    """What several deliveries show together: the first one's schema with types that hold the values of all, and where types
+    are learnt from text, with the narrower type that most deliveries agree on.
+
+    One delivery with a broken value among many would else make its column text for all of them. It isn't of the type that
+    is returned, so reading it says which line is broken.
+    """
+    first, *others = schemas
+    schema = first
+    for other in others:
+        schema = widened(schema, other)
+    if first.format.kind not in OF_TEXT:
+        return schema
+    alike = [schema for schema in schemas if set(schema.names) == set(first.names)]
+    columns = tuple(
+        LakeColumn(column.name, _of_most(column.name, alike) or column.type, column.id) if column.type == TEXT else column
+        for column in schema.columns
+    )
+    return msgspec.structs.replace(schema, columns=columns)
+
+
+def _of_most(name: str, schemas: Sequence[SourceSchema]) -> str | None:
+    """The type narrower than text that more than half of the deliveries show of a column, all written in one way."""
+    types = [(column.type, schema) for schema in schemas for column in schema.columns if column.name == name]
+    narrow = [(type_name, schema.format) for type_name, schema in types if type_name != TEXT]
+    if 2 * len(narrow) <= len(types):
+        return None
+    result = reduce(wider_type, (type_name for type_name, _ in narrow))
+    written = {(form.date_format, form.timestamp_format) for _, form in narrow}
+    return None if result == TEXT or (result in DATES and len(written) > 1) else result
+
+
+def disputed(schemas: Sequence[SourceSchema], schema: SourceSchema) -> list[dict[str, str] | None]:
+    """Of each delivery, the columns of which it shows another type than the others: column → their type. None for one with another
+    header. `found` is what they show together. Only where types are learnt from text, which a broken value changes."""
+    if schema.format.kind not in OF_TEXT:
+        return [{} for _ in schemas]
+    alike = [schema for schema in schemas if set(schema.names) == set(schemas[0].names)]
+    theirs = {column.name: _disputed(column, alike) for column in schema.columns}
+    rows: list[dict[str, str] | None] = []
+    for source_schema in schemas:
+        if source_schema not in alike:
+            rows.append(None)
+            continue
+        row = {}
+        for column in source_schema.columns:
+            type_name = theirs.get(column.name)
+            if type_name is not None and wider_type(column.type, type_name) != type_name:
+                row[column.name] = type_name
+        rows.append(row)
+    return rows
+
+
+def _disputed(column: LakeColumn, schemas: Sequence[SourceSchema]) -> str | None:
+    """The type that deliveries show of a column where some show a narrower one than others; None where they agree."""
+    types = [lake_column.type for schema in schemas for lake_column in schema.columns if lake_column.name == column.name]
+    narrow = [type_name for type_name in types if type_name != TEXT]
+    if not narrow or (column.type != TEXT and TEXT not in types):
+        return None
+    if 2 * len(narrow) < len(types):  # text that happens to be numbers on some days
+        return None
+    if column.type != TEXT:
+        return column.type
+    together = reduce(wider_type, narrow)
+    return together if together != TEXT else narrow[0]
+
+
+def as_promised(schema: SourceSchema, promised: Sequence[ContractColumn]) -> SourceSchema:
+    """The contract's types where it states them; columns that it doesn't know are read as detected."""
+    types = {column.name: parse(column.type).text for column in promised if column.type}
+    columns = tuple(LakeColumn(column.name, types.get(column.name, column.type), column.id) for column in schema.columns)
+    columns += tuple(
+        LakeColumn(column.name, types.get(column.name, "VARCHAR"), 0) for column in promised if column.name not in schema.names
+    )
+    return msgspec.structs.replace(schema, columns=columns, pinned_by=BY_CONTRACT)
+
+
+# What a source's schema was learnt from: which deliveries, and which of them disagree, with the
+# line.
+
+
+class DeliverySchema(NamedTuple):
+    """A kept delivery, and the schema that it shows by itself."""
+
+    path: Path
+    name: str
+    schema: SourceSchema
+
+
+FirstBad = Callable[[DeliverySchema, SourceSchema], Mapping[str, tuple[str, int | None]]]
+"""Reads a delivery with a schema: column → its first value that isn't of the schema's type, and the line."""
+
+
+def lesson_of(
+    shows: Sequence[DeliverySchema],
+    schema: SourceSchema,
+    opened: Opened,
+    kind: str,
+    *,
+    declared_encoding: str,
+    promised: bool,
+    first_bad: FirstBad,
+) -> Lesson:
+    """What `schema` was learnt from: `shows`, the first of which is `opened`. Where a contract says the types (`promised`), deliveries
+    can't disagree about them. A delivery that does is read once more, for the line."""
+    disputes = [{} for _ in shows] if promised else disputed([schema.schema for schema in shows], schema)
+    disagreed = []
+    for delivery_schema, columns in zip(shows, disputes, strict=True):
+        if columns is None:
+            disagreed.append(Disagreement(delivery_schema.name))
+            continue
+        bad = first_bad(delivery_schema, _with_types(schema, columns)) if columns else {}
+        for column, type_name in columns.items():
+            value, line = bad.get(column, ("", None))
+            disagreed.append(Disagreement(delivery_schema.name, column, type_name, value, line))
+    types = {column.name: column.type for column in schema.columns}
+    undecided = dict.fromkeys(disagreement.column for disagreement in disagreed if types.get(disagreement.column) == TEXT)
+    declared = opened.options.get(kind)
+    return Lesson(
+        deliveries=tuple(schema.name for schema in shows),
+        encoding=opened.encoding,
+        declared_encoding=declared_encoding,
+        undeclared=opened.encoding != UTF8 and not (isinstance(declared, Mapping) and declared.get("encoding")),
+        header=not isinstance(declared, Mapping) or bool(declared.get("header", True)),
+        disagreed=tuple(disagreed),
+        undecided=tuple(undecided),
+    )
+
+
+def almost_typed(
+    show: DeliverySchema, schema: SourceSchema, columns: Sequence[AlmostTyped], classified: Container[str], first_bad: FirstBad
+) -> tuple[AlmostTyped, ...]:
+    """`columns` of the delivery with the first value that isn't of the others' type, and its line. The values of `classified` ones
+    aren't kept."""
+    if not columns:
+        return ()
+    bad = first_bad(show, _with_types(schema, {column.column: column.type for column in columns}))
+    results = []
+    for column in columns:
+        value, line = bad.get(column.column, ("", None))
+        value = "" if column.column in classified else value
+        results.append(msgspec.structs.replace(column, delivery=show.name, value=value, line=line))
+    return tuple(results)
+
+
+def _with_types(schema: SourceSchema, types: Mapping[str, str]) -> SourceSchema:
+    columns = [LakeColumn(column.name, types.get(column.name, column.type), column.id) for column in schema.columns]
+    return msgspec.structs.replace(schema, columns=tuple(columns))
+
+
+# A delivery whose columns aren't quite the pinned ones, and that is read all the same: under
+# other names, with new or missing columns.
+#
+# The decision whether it may be read is made elsewhere; `prepare` asks with the names that it
+# finds, and reads as it is told.
+
+_WHOLE = frozenset({"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER"})
+
+
+class Adapted(msgspec.Struct, frozen=True):
+    """How a file's columns are read."""
+
+    names: Mapping[str, str]
+    """Name in the file → the column that it is."""
+    added: tuple[str, ...] = ()
+    """Names in the file that become columns."""
+    computed: Mapping[str, str] = {}
+    """Column → checked SQL over the columns, which takes the place of what the file holds."""
+
+
+Adapt = Callable[[FileHeader], Adapted | Drift]
+"""What the names of a file mean; a Drift where that must be decided first."""
+
+
+def renamed(header: FileHeader, names: Mapping[str, str]) -> FileHeader:
+    """The header with the columns' own names. A name that stands for nothing keeps its own, out of the way of columns' names."""
+    taken = set(names.values())
+    own = tuple(names.get(name, f"{name}\0" if name in taken else name) for name in header.names)
+    optional = tuple(names.get(name, name) for name in header.optional)
+    return msgspec.structs.replace(header, names=own, optional=optional)
+
+
+def computed(rows_of: str, schema: SourceSchema, expressions: Mapping[str, str]) -> str:
+    """The rows with these columns computed, each in its column's type. A fraction that a type of whole
+    numbers can't hold is an error of the delivery, not rounded."""
+    types = {column.name: column.type for column in schema.columns}
+    results = []
+    for name, expression in expressions.items():
+        kind = types[name]
+        value = f"CAST({expression} AS {kind})"
+        if kind.upper() in _WHOLE:
+            text = literal(f"{name}: {FRACTIONS}, and its type is {kind}")
+            exact = f"({expression}) IS NULL OR {value} = ({expression})"
+            value = f"CASE WHEN {exact} THEN {value} ELSE CAST(error({text}) AS {kind}) END"
+        results.append(f"{value} AS {quote(name)}")
+    return f"SELECT * REPLACE ({', '.join(results)}) FROM ({rows_of})"
+
+
+def with_names(schema: SourceSchema, header: FileHeader) -> SourceSchema:
+    """A schema that was detected, with the names of a header that was renamed: both in the file's order. What samples had besides
+    comes after that."""
+    width = len(header.names)
+    own = dict(zip((column.name for column in schema.columns[:width]), header.names, strict=True))
+    columns = tuple(LakeColumn(own.get(column.name, column.name), column.type, column.id) for column in schema.columns)
+    inside = tuple(msgspec.structs.replace(item, column=own.get(item.column, item.column)) for item in schema.inside)
+    return msgspec.structs.replace(schema, columns=columns, optional=tuple(own.get(name, name) for name in schema.optional), inside=inside)
+
+
+def extended(
+    kind: FormatReader,
+    connection: duckdb.DuckDBPyConnection,
+    opened: Opened,
+    schema: SourceSchema,
+    header: FileHeader,
+    added: Sequence[str],
+) -> SourceSchema:
+    """`schema` with the columns that came to it, in the types that their values show. One without any value isn't taken yet: it has
+    no type."""
+    added = [name for name in added if name not in schema.names]
+    filled = _filled(kind, connection, opened, schema, header, added) if added else ()
+    if not filled:
+        return schema
+    shows, _ = kind.learn(connection, opened)
+    types = {name: column.type for name, column in zip(header.names, shows.columns, strict=True)}
+    new = [LakeColumn(name, types[name], 0) for name in filled]
+    form = msgspec.structs.replace(
+        schema.format,
+        date_format=schema.format.date_format or shows.format.date_format,
+        timestamp_format=schema.format.timestamp_format or shows.format.timestamp_format,
+    )
+    if not can_be_read(kind, connection, opened, form, header, new):
+        new = [LakeColumn(column.name, column.type if header.types else "VARCHAR", 0) for column in new]
+    optional = tuple(dict.fromkeys((*schema.optional, *(name for name in filled if name in header.optional))))
+    inside = (*schema.inside, *(item for item in with_names(shows, header).inside if item.column in filled))
+    return msgspec.structs.replace(schema, columns=(*schema.columns, *new), format=form, optional=optional, inside=inside)
+
+
+def can_be_read(
+    kind: FormatReader,
+    connection: duckdb.DuckDBPyConnection,
+    opened: Opened,
+    form: Format,
+    header: FileHeader,
+    columns: Sequence[LakeColumn],
+) -> bool:
+    """Whether each value is of its column's type, read in that form. One pass; what is wrong with the machine is raised."""
+    import duckdb
+
+    try:
+        connection.execute(f"SELECT bit_xor(hash(part)) FROM ({kind.select_sql(opened, form, header, columns)}) AS part").fetchone()
+    except duckdb.Error as error:
+        if about_the_machine(error):
+            raise
+        return False
+    return True
+
+
+def about_the_machine(error: Exception) -> bool:
+    """Whether an error says something about memory, disk or an interruption, and nothing about the file that was read."""
+    import duckdb
+
+    if isinstance(error, duckdb.IOException):
+        return any(
+            sign in str(error) for sign in ("Could not write", "Could not create", "No space left", "Cannot open file", "Could not read")
+        )
+    machine = (duckdb.OutOfMemoryException, duckdb.InterruptException, duckdb.FatalException, duckdb.PermissionException)
+    return isinstance(error, machine) or not isinstance(error, duckdb.Error)
+
+
+def _filled(
+    kind: FormatReader,
+    connection: duckdb.DuckDBPyConnection,
+    opened: Opened,
+    schema: SourceSchema,
+    header: FileHeader,
+    added: Sequence[str],
+) -> tuple[str, ...]:
+    """Those of the columns that have a value anywhere."""
+    stated = dict(zip(header.names, header.types, strict=True)) if header.types else {}
+    columns = [LakeColumn(name, stated.get(name) or "VARCHAR", 0) for name in added]
+    rows = kind.select_sql(opened, schema.format, header, columns)
+    counts = connection.execute(f"SELECT {', '.join(f'count({quote(name)})' for name in added)} FROM ({rows})").fetchone()
+    assert counts is not None
+    return tuple(name for name, count in zip(added, counts, strict=True) if count)

@@ -1,0 +1,256 @@
+"""Types of text columns, inferred from all values: once per source, when nothing is pinned.
+
+Careful where a guess could lose something: `007`, `+45…` and twenty-digit ids stay text; dates are ISO 8601 or in one order
+that alone fits all values (01/02/2013 by itself says nothing); words for "no value" (`NA`, `NULL`, …) count as such where a
+column that is otherwise numbers or dates shows that the writer means them so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from headrace.connect.deliveries import AlmostTyped, Format
+from headrace.connect.formats.structures import together
+from headrace.connect.formats.text_values import bad_value_condition
+from headrace.lake.sqltext import literal
+from headrace.lake.types import parse
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+NULL_WORDS = ("NA", "N/A", "NULL", "null", "\\N", "NaN", "nan", "None")
+INSTANT = "TIMESTAMP WITH TIME ZONE"
+
+SAMPLE_ROWS = 1_000_000
+VALUES_MIN = 20
+"""From this many values on, a few that aren't of the others' type are told of."""
+ALMOST_ALL = 0.95
+COLUMNS_PER_PASS = 32
+_WORDS = "(" + ", ".join(map(literal, NULL_WORDS)) + ")"
+
+_DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_TIME = r"[ T][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?"
+_SHAPES = {
+    "BIGINT": r"-?(0|[1-9][0-9]{0,18})",
+    "DOUBLE": r"-?(0|[1-9][0-9]{0,14})?(\.[0-9]+|\.)?([eE][-+]?[0-9]{1,3})?",
+    "BOOLEAN": r"(?i:true|false)",
+    "DATE": _DAY,
+    "TIMESTAMP": rf"{_DAY}({_TIME})?",
+    INSTANT: rf"{_DAY}{_TIME} ?([zZ]|[-+][0-9]{{2}}(:?[0-9]{{2}})?)",
+}
+"""Types in the order of preference, each with the only texts that are learnt as it."""
+
+_DATES = (
+    "%m/%d/%Y",
+    "%d/%m/%Y",
+    "%m/%d/%y",
+    "%d/%m/%y",
+    "%d.%m.%Y",
+    "%d.%m.%y",
+    "%m-%d-%Y",
+    "%d-%m-%Y",
+    "%Y/%m/%d",
+    "%d-%b-%Y",
+    "%d %b %Y",
+)
+_TIMES = (" %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
+_DATE_LIKE = r"[0-9]{1,4}[-/. ]([0-9]{1,2}|[A-Za-z]{3})[-/. ][0-9]{2,4}( [0-9]{1,2}:[0-9]{2}(:[0-9]{2})?( ?[AaPp][Mm])?)?"
+
+
+class InferredTypes(msgspec.Struct, frozen=True):
+    """What the values of text columns turned out to be."""
+
+    types: tuple[str, ...]
+    null: tuple[str, ...] = ("",)
+    date_format: str | None = None
+    timestamp_format: str | None = None
+    mixed: tuple[int, ...] = ()
+    """Positions (from 1) of text columns with values that are of another type."""
+
+
+class _Counts(msgspec.Struct):
+    """Of one column, different values: those that are there, words for none, those that are of each type, those like a date."""
+
+    values: int
+    words: list[str]
+    by_type: dict[str, int]
+    date_like: int
+
+    def type(self) -> str:
+        """The first type that all values are of; VARCHAR where there are none, or nothing fits."""
+        return next((name for name in _SHAPES if self.values and self.by_type.get(name) == self.values), "VARCHAR")
+
+
+def infer_types(
+    connection: duckdb.DuckDBPyConnection,
+    rows_sql: str,
+    width: int,
+    *,
+    among: Sequence[str] = tuple(_SHAPES),
+    words: bool = True,
+    formats: bool = True,
+    sampled: bool = False,
+) -> InferredTypes:
+    """Types of the text columns `c1 … c<width>` of `rows_sql`, from `among` (others are VARCHAR).
+
+    `words`: whether words may stand for no value; `formats`: whether dates may be written otherwise than in ISO 8601. `sampled`:
+    guess by SAMPLE_ROWS rows and hold the guess against all values, in bounded memory however many different ones there are.
+    """
+    if sampled:
+        counts = _count(connection, f"(SELECT * FROM {rows_sql} LIMIT {SAMPLE_ROWS}) AS sampled", width, among, words=words)
+        for position in _refuted(connection, rows_sql, counts):
+            counts[position - 1] = _count_column(connection, rows_sql, position, among, words=words)
+    else:
+        counts = _count(connection, rows_sql, width, among, words=words)
+    types = [count.type() for count in counts]
+    demonstrated = {word for item, result in zip(counts, types, strict=True) if result != "VARCHAR" for word in item.words}
+    learnt = InferredTypes(tuple(types), ("", *(word for word in NULL_WORDS if word in demonstrated)))
+    candidates = [
+        position
+        for position, item in enumerate(counts, 1)
+        if item.values and item.date_like == item.values and types[position - 1] == "VARCHAR"
+    ]
+    if formats and candidates:
+        learnt = _with_formats(connection, rows_sql, candidates, learnt)
+    texts = (position for position, name in enumerate(learnt.types, 1) if name == "VARCHAR")
+    return msgspec.structs.replace(learnt, mixed=tuple(position for position in texts if any(counts[position - 1].by_type.values())))
+
+
+def _count(connection: duckdb.DuckDBPyConnection, rows_sql: str, width: int, among: Sequence[str], *, words: bool) -> list[_Counts]:
+    """All columns' values stood on end and counted once each: a handful of expressions, however many columns there are."""
+    results = connection.execute(f"SELECT p, {_facts(among, words=words)} FROM ({_upright(rows_sql, width)}) GROUP BY p").fetchall()
+    by_position = {row[0]: _counts(row[1:], among) for row in results}
+    return [by_position.get(position, _Counts(0, [], {}, 0)) for position in range(1, width + 1)]
+
+
+def _count_column(connection: duckdb.DuckDBPyConnection, rows_sql: str, position: int, among: Sequence[str], *, words: bool) -> _Counts:
+    """All values of one column, as often as they come."""
+    row = connection.execute(
+        f"SELECT {_facts(among, words=words)} FROM (SELECT c{position} AS v FROM {rows_sql}) WHERE v IS NOT NULL"
+    ).fetchone()
+    assert row is not None
+    return _counts(row, among)
+
+
+def almost_typed(
+    connection: duckdb.DuckDBPyConnection, rows_sql: str, names: Sequence[str], learnt: InferredTypes, form: Format
+) -> tuple[AlmostTyped, ...]:
+    """Of the text columns `c1 …`, called `names`, those with at least VALUES_MIN values of which at least ALMOST_ALL are of one type.
+    A column whose other values can be read as that type too (`007` among numbers) holds codes, and isn't one of them."""
+    results = []
+    for start in range(0, len(learnt.mixed), COLUMNS_PER_PASS):
+        some = learnt.mixed[start : start + COLUMNS_PER_PASS]
+        facts = ", ".join(_almost(f"c{position}", form) for position in some)
+        row = connection.execute(f"SELECT {facts} FROM {rows_sql}").fetchone()
+        assert row is not None
+        width = 1 + 2 * len(_SHAPES)
+        for index, position in enumerate(some):
+            values, *counts = row[index * width : (index + 1) * width]
+            fitting, unreadable = counts[::2], counts[1::2]
+            best = max(range(len(_SHAPES)), key=fitting.__getitem__)
+            few = 0 < values - fitting[best] <= (1 - ALMOST_ALL) * values
+            if few and values >= VALUES_MIN and unreadable[best] == values - fitting[best]:
+                results.append(AlmostTyped(names[position - 1], [*_SHAPES][best], fitting[best], values))
+    return tuple(results)
+
+
+def _almost(value: str, form: Format) -> str:
+    """How many values of a column are there, and for each type how many are written as it is, and how many can't be read as it."""
+    there = f"{value} IS NOT NULL AND {value} NOT IN ({', '.join(map(literal, form.null))})"
+    counts = [f"count(*) FILTER ({there})"]
+    for name in _SHAPES:
+        counts.append(f"count(*) FILTER ({there} AND {_fits(value, name)})")
+        counts.append(f"count(*) FILTER ({there} AND {bad_value_condition(value, name, form)})")
+    return ", ".join(counts)
+
+
+def _facts(among: Sequence[str], *, words: bool) -> str:
+    is_word = f"v IN {_WORDS}" if words else "false"
+    fits = ", ".join(f"count(*) FILTER ({_fits('v', name)} AND NOT {is_word})" for name in among)
+    date_like = f"count(*) FILTER (regexp_full_match(v, {literal(_DATE_LIKE)}))"
+    return f"count(*) FILTER (NOT {is_word}), coalesce(list(DISTINCT v) FILTER ({is_word}), []), {fits}, {date_like}"
+
+
+def _counts(row: Sequence[Any], among: Sequence[str]) -> _Counts:
+    return _Counts(row[0], row[1], dict(zip(among, row[2:-1], strict=True)), row[-1])
+
+
+def _refuted(connection: duckdb.DuckDBPyConnection, rows_sql: str, counts: Sequence[_Counts]) -> list[int]:
+    """The columns that hold values which the type that a sample shows doesn't; one pass, whatever the values are."""
+    guessed = {position: held for position, item in enumerate(counts, 1) if (held := _held(f"c{position}", item)) is not None}
+    if not guessed:
+        return []
+    flags = ", ".join(f"bool_or(c{position} IS NOT NULL AND NOT coalesce({held}, false))" for position, held in guessed.items())
+    row = connection.execute(f"SELECT {flags} FROM {rows_sql}").fetchone()
+    assert row is not None
+    return [position for position, refuted in zip(guessed, row, strict=True) if refuted]
+
+
+def _held(value: str, counts: _Counts) -> str | None:
+    """Whether a value is of the type that its column was guessed to have, looks like a date as all of the sample do, or is a word for
+    none that the sample has; None for text, which holds everything."""
+    name = counts.type()
+    if name == "VARCHAR" and not (counts.values and counts.date_like == counts.values):
+        return None
+    fits = _fits(value, name) if name != "VARCHAR" else f"regexp_full_match({value}, {literal(_DATE_LIKE)})"
+    words = ", ".join(map(literal, counts.words))
+    return f"({value} IN ({words}) OR {fits})" if words else f"({fits})"
+
+
+def _upright(rows_sql: str, width: int) -> str:
+    """`p` and `v`: each column's position and its different values that are there."""
+    columns = ", ".join(f"c{position}" for position in range(1, width + 1))
+    each = f"SELECT unnest(range(1, {width + 1})) AS p, unnest([{columns}]) AS v FROM {rows_sql}"
+    return f"SELECT DISTINCT p, v FROM ({each}) WHERE v IS NOT NULL"
+
+
+def _fits(value: str, name: str) -> str:
+    cast = f"TRY_CAST({value} AS {name})"
+    right = f"isfinite({cast}) AND {value} NOT IN ('', '-', '.', '-.')" if name == "DOUBLE" else f"{cast} IS NOT NULL"
+    return f"regexp_full_match({value}, {literal(_SHAPES[name])}) AND {right}"
+
+
+def _with_formats(connection: duckdb.DuckDBPyConnection, rows_sql: str, positions: Sequence[int], learnt: InferredTypes) -> InferredTypes:
+    """Other ways to write a date. A file has one for dates and one for timestamps; a column whose order of day and month stays
+    open takes that of a column which settles it, or stays text."""
+    types = list(learnt.types)
+    fitting = {position: _formats_of(connection, rows_sql, position, learnt.null) for position in positions}
+    chosen: dict[str, str | None] = {"DATE": None, "TIMESTAMP": None}
+    for position in sorted(positions, key=lambda item: len(fitting[item])):
+        forms = fitting[position]
+        kind = "TIMESTAMP" if forms and "%M" in forms[0] else "DATE"
+        if len(forms) == 1 and chosen[kind] is None:
+            chosen[kind] = forms[0]
+        if chosen[kind] in forms:
+            types[position - 1] = kind
+    return msgspec.structs.replace(learnt, types=tuple(types), date_format=chosen["DATE"], timestamp_format=chosen["TIMESTAMP"])
+
+
+def _formats_of(connection: duckdb.DuckDBPyConnection, rows_sql: str, position: int, null: Sequence[str]) -> list[str]:
+    forms = [*_DATES, *(day + time for day in _DATES for time in _TIMES)]
+    facts = ", ".join(f"count(*) FILTER (year(try_strptime(v, {literal(form)})) >= 1000)" for form in forms)
+    absent = "(" + ", ".join(map(literal, null)) + ")"
+    row = connection.execute(
+        f"SELECT count(v), {facts} FROM (SELECT nullif(c{position}, '') AS v FROM {rows_sql}) WHERE v NOT IN {absent}"
+    ).fetchone()
+    assert row is not None
+    return [form for form, fits in zip(forms, row[1:], strict=True) if row[0] and fits == row[0]]
+
+
+def wider_type(item: str, other: str) -> str:
+    """The type that holds the values of both, as text if nothing else does."""
+    if item == other:
+        return item
+    if any(name == "JSON" or (name.endswith(("]", ")")) and not name.startswith("DECIMAL")) for name in (item, other)):
+        result = together(parse(item), parse(other))
+        return result.text if result else "JSON"
+    pair = {item, other}
+    if pair == {"BIGINT", "DOUBLE"}:
+        return "DOUBLE"
+    if pair == {"DATE", "TIMESTAMP"}:
+        return "TIMESTAMP"
+    return "VARCHAR"

@@ -1,0 +1,440 @@
+"""Asset code in a warm worker: loading modules, capturing output, restoring process state."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import importlib
+import importlib.util
+import io
+import logging
+import os
+import select
+import signal
+import sys
+import sysconfig
+import threading
+from collections.abc import Iterator, Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import Any, Self, cast
+
+from headrace.engine.logs import LINE_BYTES_MAX, LOG, PIPE_BYTES, READ_BYTES, LogFile, OutputPipes, Spool, drain
+
+# Loads the user's Python as applied: modules of one code folder at a time, never the project's
+# current files.
+# A warm worker sees several versions. Modules of the previous version are forgotten, together
+# with those that the user's code imported from its own folder, so that a sibling module never
+# meets a newer caller. The code folder comes last on `sys.path`: a user's `queue.py` must not
+# replace Python's in the worker. The working directory isn't on the path.
+# A module of assets belongs to a package whose path is the code folder, so that relative imports
+# work as in the project. Modules next to the file of one asset aren't those of another folder's
+# assets, even if both are called `helper`: they are set aside while the other asset runs. A
+# module that `PYTHONPATH` or an editable installation finds in the project's folder is imported
+# from the code folder instead (`_AppliedOnly`).
+
+_PREFIX = "headrace_applied"
+_OURS = str(Path(__file__).parents[2])
+"""Where this package itself is imported from."""
+_NOT_CODE = frozenset({"node_modules", "__pycache__", "venv", "site-packages", "dist-packages"})
+"""Folders in a project whose modules aren't the project's own."""
+
+
+class Loader:
+    """Loads modules for a worker, each once a version."""
+
+    def __init__(self) -> None:
+        self._root: Path | None = None
+        self._folder: Path | None = None
+        self._paths: list[str] = []
+        self._set_aside: dict[Path, dict[str, ModuleType]] = {}
+        self._finder: _AppliedOnly | None = None
+
+    def load(self, root: Path, file: str, project: Path | None = None) -> ModuleType:
+        """The module of `file` (relative to the code folder `root`), executed once. Raises whatever its code raises.
+
+        `project` is the folder of the files that `root` holds a copy of: nothing is imported from there.
+        """
+        root = resolved(root)
+        self._turn_to(root, project)
+        self._turn_to_folder(root, (root / file).parent)
+        name = _module_name(root, file)
+        result = sys.modules.get(name)
+        if result is None:
+            _import_package(root, name.rpartition(".")[0])
+            result = sys.modules[name] = _execute(name, root / file)
+        return result
+
+    def forget(self) -> None:
+        """Drop every module that came from the code folder, and the folder from `sys.path`."""
+        root, self._root, self._folder = self._root, None, None
+        self._set_aside.clear()
+        if self._finder is not None:
+            sys.meta_path.remove(self._finder)
+            self._finder = None
+        if root is None:
+            return
+        ours = [name for name, module in list(sys.modules.items()) if name.startswith(_PREFIX) or _comes_from(module, root)]
+        for name in ours:  # only now: a package's path is looked up through its parent
+            del sys.modules[name]
+        sys.path[:] = [path for path in sys.path if path not in self._paths]
+        self._paths.clear()
+        importlib.invalidate_caches()
+
+    def _turn_to(self, root: Path, project: Path | None) -> None:
+        if root == self._root:
+            return
+        self.forget()
+        self._root = root
+        sys.path[:] = [path for path in sys.path if not _is_here(path)]
+        if project is not None:
+            self._finder = _AppliedOnly(resolved(project), root)
+            sys.meta_path.insert(0, self._finder)
+        importlib.invalidate_caches()
+
+    def _turn_to_folder(self, root: Path, folder: Path) -> None:
+        """Make the modules next to an asset's file those that it imports by their names alone."""
+        if folder == self._folder:
+            return
+        if self._folder is not None and self._folder != root:
+            neighbours = _found_in(self._folder)
+            for name in neighbours:
+                del sys.modules[name]
+            self._set_aside[self._folder] = neighbours
+        self._folder = folder
+        sys.modules.update(self._set_aside.pop(folder, {}))
+        sys.path[:] = [path for path in sys.path if path not in self._paths]
+        self._paths = list(dict.fromkeys((str(root), str(folder))))
+        sys.path.extend(self._paths)
+
+
+class _AppliedOnly(MetaPathFinder):
+    """Finds what the other finders do, in the code folder where they find it among the project's files."""
+
+    def __init__(self, project: Path, root: Path) -> None:
+        self._project, self._root = str(project), str(root)
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        """The module's specification; None for one that nobody finds. ImportError for one that isn't applied."""
+        if name.partition(".")[0] in ("headrace", *sys.stdlib_module_names):
+            return None
+        spec = self._found_by_others(name, path, target)
+        if spec is None:
+            return None
+        if spec.origin is None and spec.submodule_search_locations is not None:
+            spec.submodule_search_locations = [self._applied(location) or location for location in spec.submodule_search_locations]
+            return spec
+        applied = self._applied(spec.origin or "")
+        if applied is None:
+            return spec
+        if not Path(applied).is_file():
+            message = f"{name} lies in the project's folder, but isn't a file that was applied: {spec.origin}"
+            raise ImportError(message, name=name, path=spec.origin)
+        folders = None if spec.submodule_search_locations is None else [str(Path(applied).parent)]
+        return importlib.util.spec_from_file_location(name, applied, submodule_search_locations=folders)
+
+    def _found_by_others(self, name: str, path: Sequence[str] | None, target: ModuleType | None) -> ModuleSpec | None:
+        for finder in sys.meta_path:
+            find = getattr(finder, "find_spec", None)  # old ones have none, and Python passes them over as well
+            if finder is not self and find is not None and (result := find(name, path, target)) is not None:
+                return cast("ModuleSpec", result)
+        return None
+
+    def _applied(self, place: str) -> str | None:
+        """Where the copy of one of the project's own files or folders is; None for any other place."""
+        if not _within(place, self._project) or _within(place, self._root):
+            return None
+        parts = Path(place).relative_to(self._project).parts
+        if any(part.startswith(".") or part in _NOT_CODE for part in parts):
+            return None
+        return str(Path(self._root, *parts))
+
+
+LOADER = Loader()
+"""The worker's: modules are a property of the process, and so is what loads them."""
+
+
+@functools.lru_cache(maxsize=32)
+def resolved(root: Path) -> Path:
+    """A code folder without links. Remembered: a folder of applied code never changes, and each attempt asks."""
+    return root.resolve()
+
+
+@functools.lru_cache(maxsize=1024)
+def _module_name(root: Path, file: str) -> str:
+    """A name that nothing else has, and that a pickle of the body's own classes can be read by: `headrace_applied_….assets.report`.
+    A path with dots can't be a module's name, so that its file gets one without a package and can't import relatively."""
+    parts = file.removesuffix(".py").split("/")
+    if any("." in part or not part for part in parts):
+        return f"{_PREFIX}_{_hash(f'{root}/{file}')}"
+    return ".".join([_package_name(root), *parts])
+
+
+def _package_name(root: Path) -> str:
+    """The package whose path is the code folder."""
+    return f"{_PREFIX}_{_hash(str(root))}"
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _import_package(root: Path, name: str) -> None:
+    """Import the package of a module, with the `__init__.py` of each folder on the way."""
+    if not name:
+        return
+    top = _package_name(root)
+    if top not in sys.modules:
+        package = sys.modules[top] = ModuleType(top, "The applied files.")
+        package.__path__ = [str(root)]
+    importlib.import_module(name)
+
+
+def _execute(name: str, path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path.name} can't be loaded as a Python module")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # before it runs, as `import` does: dataclasses look themselves up there
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(name, None)
+        raise
+    return module
+
+
+def _is_here(path: str) -> bool:
+    """Whether it is the working directory, which may hold the project's files of this moment; Python's own folders aren't meant."""
+    return path == "" or (path == str(Path.cwd()) and path not in sysconfig.get_paths().values() and path != _OURS)
+
+
+def _found_in(folder: Path) -> dict[str, ModuleType]:
+    """The modules that were imported by their names alone from a folder, and those below them."""
+    results = list(sys.modules.items())
+    tops = {name for name, module in results if "." not in name and _lies_in(module, folder)}
+    return {name: module for name, module in results if name.partition(".")[0] in tops}
+
+
+def _lies_in(module: ModuleType, folder: Path) -> bool:
+    """Whether a module is a file of the folder, or a package in it."""
+    places = [getattr(module, "__file__", None), *_paths_of(module)]
+    inside = [str(place) for place in places if str(place).startswith(f"{folder}{os.sep}")]
+    return any(Path(place).parent == folder for place in inside)
+
+
+def _comes_from(module: ModuleType, root: Path) -> bool:
+    places = [getattr(module, "__file__", None), *_paths_of(module)]
+    return any(isinstance(place, str) and _within(place, str(root)) for place in places)
+
+
+def _paths_of(module: ModuleType) -> list[str]:
+    try:
+        return list(getattr(module, "__path__", None) or ())
+    except Exception:  # noqa: BLE001 - modules may be anything, some compute their path
+        return []
+
+
+def _within(place: str, root: str) -> bool:
+    return place == root or place.startswith(f"{root}{os.sep}")
+
+
+# Restores what asset code changes in its process, because the next attempt in this worker may
+# belong to another asset.
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGALRM)
+"""Those that Python's programs handle. SIGCHLD decides whether the end of a command can be seen at all."""
+_getsignal = getattr(signal, "_signal", signal).getsignal
+"""Without the search for an enumeration's member, which takes longer than all else here."""
+
+
+@contextlib.contextmanager
+def process_restored() -> Iterator[None]:
+    """Afterwards the working directory, environment and signal handlers are as before.
+
+    For the main thread, where alone signal handlers can be set. What a body changed in modules stays changed."""
+    environment, folder = _environment().copy(), os.open(".", os.O_RDONLY)
+    handlers = _handlers()
+    try:
+        yield
+    finally:
+        if _environment() != environment:
+            os.environ.clear()
+            os.environb.update(environment)
+        os.fchdir(folder)
+        os.close(folder)
+        if _handlers() != handlers:
+            _put_back(handlers)
+
+
+@contextlib.contextmanager
+def limits_restored() -> Iterator[None]:
+    """Afterwards the recursion limit and the file mask are as before. Around each call into user code: what we do right after
+    it needs both."""
+    limit, mask = sys.getrecursionlimit(), os.umask(0o077)
+    os.umask(mask)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)
+        os.umask(mask)
+
+
+def _environment() -> dict[bytes, bytes]:
+    """What lies under `os.environ`, as bytes: comparing that takes a hundredth of the time, and it is done for each attempt."""
+    return os.environ._data  # type: ignore[attr-defined, no-any-return]
+
+
+def _handlers() -> list[Any]:
+    return [_getsignal(number) for number in _SIGNALS]
+
+
+def _put_back(handlers: list[Any]) -> None:
+    for number, handler in zip(_SIGNALS, handlers, strict=True):
+        if handler is not None:  # None: it wasn't set from Python
+            signal.signal(number, handler)
+
+
+# Captures the output of asset code while it runs: descriptors 1 and 2, `sys.stdout`, `sys.stderr`
+# and Python's logging.
+# One thread per worker empties the pipes (`LogListener`); between attempts it discards what
+# arrives. An attempt that prints nothing costs a few system calls: the thread sleeps, and the end
+# of the attempt reads the pipes itself.
+
+LEVEL = logging.INFO
+"""What is heard of Python's logging, unless a body asks for more or less."""
+
+
+class LogListener:
+    """The thread that empties a channel's pipes into the log of the attempt that runs. `close` it before the channel.
+
+    While it is there, Python's root logger is at `LEVEL`. Not for each attempt anew: a change empties what every logger
+    has kept, which with the two hundred of a large library takes half as long as all else of an attempt that says nothing.
+    """
+
+    def __init__(self, channel: OutputPipes) -> None:
+        self._root_level = logging.root.level
+        logging.root.setLevel(LEVEL)
+        self._channel = channel
+        self._lock = threading.Lock()
+        self._file: LogFile | None = None
+        self._spools: list[Spool] = []
+        self._stop_read, self._stop_write = os.pipe()
+        self._ready = select.poll()
+        for fd, _ in channel.sources:
+            self._ready.register(fd, select.POLLIN)
+        self._thread = threading.Thread(target=self._listen, name="headrace-log", daemon=True)
+        self._thread.start()
+
+    def begin(self, file: LogFile) -> None:
+        """What comes from now on is this attempt's; what somebody printed after the one before it isn't kept."""
+        with self._lock:
+            self._discard()
+            self._file = file
+
+    def end(self) -> None:
+        """Write what is in the pipes now; not until their end, which a child left behind may hold open."""
+        with self._lock:
+            if self._spools or self._ready.poll(0):
+                self._take(PIPE_BYTES)
+            for spool in self._spools:
+                spool.close()
+            self._spools, self._file = [], None
+
+    def close(self) -> None:
+        """End the thread, and leave the root logger as it was."""
+        os.close(self._stop_write)
+        self._thread.join()
+        os.close(self._stop_read)
+        logging.root.setLevel(self._root_level)
+
+    def _listen(self) -> None:
+        waiting = select.poll()
+        for fd in (self._channel.stdout_read, self._channel.stderr_read, self._stop_read):
+            waiting.register(fd, select.POLLIN)
+        while all(fd != self._stop_read for fd, _ in waiting.poll()):
+            with self._lock:
+                if self._file is None:
+                    self._discard()
+                else:
+                    self._take(READ_BYTES)  # not all there is: a child may go on printing for ever
+
+    def _take(self, bytes_max: int) -> None:
+        assert self._file is not None
+        if not self._spools:
+            self._spools = [Spool(fd, stream, self._file) for fd, stream in self._channel.sources]
+        for spool in self._spools:
+            spool.take(bytes_max)
+
+    def _discard(self) -> None:
+        if self._ready.poll(0):
+            for fd, _ in self._channel.sources:
+                drain(fd)
+
+
+class Capture:
+    """While it is entered, what the process prints goes to an attempt's log. A worker gives the listener that it keeps."""
+
+    def __init__(self, channel: OutputPipes, file: LogFile, listener: LogListener | None = None) -> None:
+        self.file = file
+        self._channel = channel
+        self._listener = listener or LogListener(channel)
+        self._own = listener is None
+        self._kept: list[tuple[int, int]] = []
+        self._streams = (sys.stdout, sys.stderr)
+        self._handler = _Handler(file)
+
+    def __enter__(self) -> Self:
+        _flush()
+        self._listener.begin(self.file)
+        self._streams = (sys.stdout, sys.stderr)
+        self._kept = [(target, os.dup(target)) for target in (1, 2)]
+        os.dup2(self._channel.stdout_write, 1)
+        os.dup2(self._channel.stderr_write, 2)
+        sys.stdout, sys.stderr = _text(1), _text(2)
+        logging.root.addHandler(self._handler)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        _flush()
+        logging.root.removeHandler(self._handler)
+        if logging.root.level != LEVEL:  # the body's own wish isn't the next one's
+            logging.root.setLevel(LEVEL)
+        sys.stdout, sys.stderr = self._streams
+        for target, kept in self._kept:
+            os.dup2(kept, target)
+            os.close(kept)
+        self._listener.end()
+        if self._own:
+            self._listener.close()
+        self.file.close()
+
+
+class _Handler(logging.Handler):
+    """Python's logging with its levels. It bypasses the pipes, which know none."""
+
+    def __init__(self, file: LogFile) -> None:
+        super().__init__()
+        self._file = file
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            text = self.format(record)
+        except Exception:  # noqa: BLE001 - a bad format string is logged as it is, not raised into the body
+            text = f"{record.msg!r} {record.args!r}"
+        for part in text.splitlines() or [""]:
+            self._file.write(LOG, record.levelname.lower(), part[:LINE_BYTES_MAX])
+
+
+def _flush() -> None:
+    for name in ("stdout", "stderr"):
+        with contextlib.suppress(Exception):  # the body may have closed, replaced or deleted it
+            getattr(sys, name).flush()
+
+
+def _text(fd: int) -> io.TextIOWrapper:
+    """A line-buffered text stream over a descriptor, whatever the body did to the last one."""
+    return open(fd, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)

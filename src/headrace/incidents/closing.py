@@ -1,0 +1,451 @@
+"""How incidents end: when they recover and are resolved, and what ended them in a sentence.
+
+An incident ends when none of its evidence remains, no backfill still computes its partitions, and the affected consumers are served, as
+`status` evaluates it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from headrace.incidents import commands
+from headrace.incidents.commands import DECLARING, ENDING, MERGED, RecordedAction
+from headrace.incidents.diagnosis.evidence import Evidence
+from headrace.incidents.repairs import is_made_of, rebuilding_clause
+from headrace.model.causes import HEADRACE, CauseKind
+from headrace.model.intervals import bounds_us
+from headrace.model.partitions import SEPARATOR
+from headrace.security.audit import Action
+from headrace.slo.blockage import Blockage, Blocked, BlockReason, promised_by
+from headrace.slo.declared_promises import WHOLE, Terms
+from headrace.slo.evaluation import Evaluation, clause
+from headrace.slo.obligations import EvaluationContext
+from headrace.slo.times import arrived, dated
+from headrace.store.queries import attempts, changes, deliveries, obligations, publications, quarantine, scheduling
+from headrace.store.queries import evidence as stored_evidence
+from headrace.store.queries import incidents as stored
+from headrace.store.queries.incidents import Happened, Incident, display_id
+from headrace.store.transaction import Transaction
+
+# How an incident ended: by which command, delivery or change, and how the affected consumers are
+# served. The sentence is made once, when the incident is resolved, and is kept in its timeline.
+# Mail, digest, pages and API show it.
+
+RESOLVED = "resolved: "
+NOTHING_LEFT = "Nothing of it is left."
+NAMED_MAX = 5
+"""At most so many consumers are named that wait for something else."""
+COMMANDS_MAX = 3
+CHECKED_AGAIN = "check_again:"
+"""How the act of a line begins that says that a partition is checked again; the node follows that has
+other rows since."""
+BEGINS = ("opened: ", "opened again: ")
+_BY_ITSELF = {
+    CauseKind.SOURCE_UNAVAILABLE: "it can be read again",
+    CauseKind.ACCESS_DENIED: "access is granted again",
+    CauseKind.DESTINATION_UNAVAILABLE: "it can be written again",
+    CauseKind.RUNTIME_DOWN: "Headrace runs again",
+    CauseKind.APPROVAL_PENDING: "it was decided",
+    CauseKind.SLOW_RUN: "no run was slow again within a day",
+    CauseKind.DEADLINE_INFEASIBLE: "usual arrivals and durations end before the deadline again",
+}
+"""What ended these where no command did."""
+
+
+class Ending(NamedTuple):
+    """What ended an incident, and how those are served whom it affected (no capital, no full stop); and
+    when somebody did what ended it, in microseconds, 0 where no command did."""
+
+    sentence: str
+    acted_us: int
+
+
+def ending(tx: Transaction, context: EvaluationContext, incident: Incident, evaluation: Evaluation, now: int) -> Ending:
+    """How an incident ends that is resolved now."""
+    lines = _since_opened(stored.timeline_of(tx, incident.id))
+    done = [it for it in commands.actions_since(tx, context, incident, lines) if it.action in ENDING]
+    delivered = list(_delivery_text(tx, context, incident))
+    if not done and not delivered and (read := _of_what_it_reads(tx, context, incident, lines)) is not None:
+        done = [read]
+    acted_us = max((it.at for it in done), default=0)
+    merged = [line.act.removeprefix(MERGED) for line in lines if line.act is not None and line.act.startswith(MERGED)]
+    if merged:
+        return Ending(f"it is part of {display_id(int(merged[-1]))}", acted_us)
+    told = [commands.actions_clause(done, COMMANDS_MAX)] if done else []
+    parts = [*_removed(context, incident), *told, *delivered, *_promised_anew(context, incident, done, now)]
+    if not parts:
+        parts = list(_by_itself(tx, context, incident, now)) or ["nothing of it is left"]
+    waived = {name for it in done if it.action == Action.OBLIGATION_WAIVED for name, _ in it.places}
+    return Ending("; ".join([*parts, *_served_text(tx, context, incident, evaluation, waived, now)]), acted_us)
+
+
+def ended(state: str, timeline: Sequence[str]) -> str | None:
+    """How a resolved incident ended, in a sentence; None for one that isn't resolved."""
+    if state != "resolved":
+        return None
+    lines = [line.removeprefix(RESOLVED) for line in timeline if line.startswith(RESOLVED)]
+    return f"{lines[-1][0].upper()}{lines[-1][1:]}." if lines else NOTHING_LEFT
+
+
+def ending_of(tx: Transaction, incident: Incident) -> str:
+    """How a resolved incident ended."""
+    return ended("resolved", [line.what for line in stored.timeline_of(tx, incident.id)]) or ""
+
+
+class Period(NamedTuple):
+    """From when until when an incident was open; `ended` says what ended it then, in a sentence."""
+
+    opened_at: int
+    resolved_at: int | None
+    ended: str
+
+
+def periods(tx: Transaction, incident: Incident) -> list[Period]:
+    """Each time that an incident was open, oldest first."""
+    results: list[Period] = []
+    for line in stored.timeline_of(tx, incident.id):
+        if line.what.startswith(BEGINS) and (not results or results[-1].resolved_at is not None):
+            results.append(Period(line.at if results else incident.opened_at, None, ""))
+        elif line.what.startswith(RESOLVED) and results and results[-1].resolved_at is None:
+            sentence = ended("resolved", [line.what]) or ""
+            results[-1] = Period(results[-1].opened_at, line.at, sentence)
+    if not results:  # nothing of its timeline is kept
+        return [Period(incident.opened_at, incident.resolved_at, ending_of(tx, incident) if incident.resolved_at else "")]
+    if results[-1].resolved_at is None and incident.resolved_at is not None:
+        results[-1] = Period(results[-1].opened_at, incident.resolved_at, ending_of(tx, incident))
+    return results
+
+
+def opened_last_at(tx: Transaction, incident: Incident) -> int:
+    """When an incident was opened, or opened again."""
+    lines = _since_opened(stored.timeline_of(tx, incident.id))
+    return lines[0].at if lines and lines[0].what.startswith(BEGINS) else incident.opened_at
+
+
+def as_opened_last(tx: Transaction, incident: Incident) -> Incident:
+    """An incident that was opened again, as it has been since: when that began and was found, and at
+    which partitions. One that was opened once is as it is."""
+    opened = opened_last_at(tx, incident)
+    if opened == incident.opened_at:
+        return incident
+    places = set(stored.partitions_of(tx, incident.id))
+    results = [msgspec.msgpack.decode(it, type=Evidence) for it in stored_evidence.contents_since(tx, incident.id, opened)]
+    own = [it for it in results if (it.node, it.partition) in places]
+    began = min((it.at_us if it.began_us is None else it.began_us for it in own), default=opened)
+    keys = {it.partition for it in own}
+    partitions = tuple(key for key in incident.affected.partitions if key in keys) or incident.affected.partitions
+    affected = msgspec.structs.replace(incident.affected, partitions=partitions)
+    return msgspec.structs.replace(incident, began_at=min(began, opened), opened_at=opened, affected=affected)
+
+
+def _since_opened(lines: Sequence[Happened]) -> Sequence[Happened]:
+    """What happened since it was opened last."""
+    begins = max((place for place, line in enumerate(lines) if line.what.startswith(BEGINS)), default=0)
+    return lines[begins:]
+
+
+def _of_what_it_reads(tx: Transaction, context: EvaluationContext, incident: Incident, lines: Sequence[Happened]) -> RecordedAction | None:
+    """What somebody did that published other rows of what the partition reads, or is checked against,
+    after it had failed and before it was published."""
+    node = context.declared.nodes.get(incident.node)
+    if node is None or CauseKind(incident.kind) in (CauseKind.WORKER_LOST, CauseKind.RESOURCE_EXHAUSTED, CauseKind.SLOW_RUN):
+        return None
+    acts = [line.act for line in lines if line.act is not None]
+    against = {act.removeprefix(CHECKED_AGAIN) for act in acts if act.startswith(CHECKED_AGAIN)}
+    read = {it.node for it in node.inputs} | against
+    keys = sorted({key for name, key in stored.partitions_of(tx, incident.id) if name == node.name})
+    for key in keys if read else ():
+        tried = attempts.of_partition(tx, node.name, key or WHOLE)
+        published = next((it for it in tried if it.published_at is not None), None)
+        failed = next((it for it in tried if it.state in ("failed", "rejected", "held")), None)
+        if published is None or published.published_at is None or failed is None or failed.started_at is None:
+            continue
+        action = commands.gave_other_rows(tx, context, read, failed.started_at, published.started_at or published.published_at)
+        if action is not None:
+            return action
+    return None
+
+
+def _removed(context: EvaluationContext, incident: Incident) -> Iterator[str]:
+    """Of what isn't declared any more."""
+    declared = {*context.declared.nodes, *context.declared.exports, *context.declared.views, *_consumers(context)}
+    if incident.node != HEADRACE and incident.node not in declared:
+        yield f"no longer declared: {incident.node}"
+    gone = [name for name in incident.affected.consumers if name not in _consumers(context)]
+    if gone:
+        yield f"no longer declared: {', '.join(gone[:NAMED_MAX])}"
+
+
+def _delivery_text(tx: Transaction, context: EvaluationContext, incident: Incident) -> Iterator[str]:
+    """When what an incident is about was delivered since it was opened last."""
+    node = context.declared.nodes.get(incident.node)
+    if node is None or not node.is_source:
+        return
+    zone = context.declared.timezone
+    repeated_deliveries = deliveries.since(tx, incident.node, incident.affected.partitions or (WHOLE,), opened_last_at(tx, incident))
+    if repeated_deliveries:
+        last = repeated_deliveries[-1]
+        again = " again" if any(it.again for it in repeated_deliveries) else ""
+        keys = list(dict.fromkeys(it.partition for it in repeated_deliveries))
+        more = f" and {len(keys) - NAMED_MAX} more" if len(keys) > NAMED_MAX else ""
+        names = ", ".join(incident.node if key == WHOLE else f"{incident.node}@{key}" for key in keys[:NAMED_MAX])
+        several = len({it.arrived_at for it in repeated_deliveries}) > 1
+        when = arrived(last.claimed_at, last.arrived_at, last.observed_at, zone)
+        yield f"delivered{again}{', the last' if several else ''} {when}: {names}{more}"
+
+
+def _by_itself(tx: Transaction, context: EvaluationContext, incident: Incident, now: int) -> Iterator[str]:
+    """What is so where no command and no delivery ended it."""
+    kind = CauseKind(incident.kind)
+    if kind is CauseKind.RESOURCE_EXHAUSTED and incident.node == HEADRACE:
+        yield "the lake can be written again"
+    elif kind is CauseKind.PAUSED:
+        over = scheduling.last_pause_end(tx, incident.node, now)
+        yield f"the pause was over{f' at {dated(over, context.declared.timezone)}' if over is not None else ''}"
+    elif kind is CauseKind.DESTINATION_UNAVAILABLE and (other := _still_away(tx, incident)) is not None:
+        yield f"it can't be written for another reason now, {other.shown}"
+    elif kind in _BY_ITSELF:
+        yield _BY_ITSELF[kind]
+    else:
+        for node, key in stored.partitions_of(tx, incident.id)[-1:]:
+            for attempt in attempts.of_partition(tx, node, key or WHOLE, limit=1):
+                if attempt.published_at is not None and attempt.published_at >= incident.opened_at:
+                    place = node if key in ("", WHOLE) else f"{node}@{key}"
+                    yield f"attempt {attempt.id} published {place} at {dated(attempt.published_at, context.declared.timezone)}"
+
+
+def _still_away(tx: Transaction, incident: Incident) -> Incident | None:
+    """The incident that keeps a target from being written since this one's reason is gone."""
+    others = (it for it in stored.open_incidents(tx) if it.id != incident.id and (it.kind, it.node) == (incident.kind, incident.node))
+    return next((it for it in others if set(it.affected.partitions) & set(incident.affected.partitions)), None)
+
+
+def _promised_anew(context: EvaluationContext, incident: Incident, done: Sequence[RecordedAction], now: int) -> Iterator[str]:
+    """That what was late still isn't there, where only its declaration was changed."""
+    node = context.declared.nodes.get(incident.node)
+    if node is None or CauseKind(incident.kind) not in (CauseKind.LATE_SOURCE, CauseKind.MISSING_SOURCE):
+        return
+    if not any(it.action in DECLARING for it in done):
+        return
+    for key in incident.affected.partitions:
+        if context.facts.standing(node.name, key) is None:
+            by = promised_by(node, key)
+            text = f": it is promised by {dated(by, context.declared.timezone)} now" if by is not None and by > now else ""
+            yield f"{node.name}@{key} isn't there yet{text}"
+            return
+
+
+def _served_text(
+    tx: Transaction, context: EvaluationContext, incident: Incident, evaluation: Evaluation, waived: set[str], now: int
+) -> Iterator[str]:
+    """How those are served whom it affected."""
+    affected = [name for name in incident.affected.consumers if name in _consumers(context)]
+    others = evaluation.unserved(affected)
+    if others:
+        yield f"for another cause {', '.join(map(clause, others[:NAMED_MAX]))}"
+    late = {each.name for each in others}
+    left = [name for name in affected if name not in waived | late]
+    blockage = Blockage(context, now)
+    waiting = {name: result for name in left if (result := _not_there(tx, context, incident, evaluation, name, blockage, now))}
+    if waiting:
+        more = f" and {len(waiting) - NAMED_MAX} more" if len(waiting) > NAMED_MAX else ""
+        yield f"not there yet, nor due: {', '.join(list(waiting.values())[:NAMED_MAX])}{more}"
+    if len(waiting) < len(left):
+        rest = waiting or (waived | late) & set(affected)
+        yield f"all {'others ' if rest else ''}whom it affected are served{_by_exception(incident, evaluation, left)}"
+
+
+def _by_exception(incident: Incident, evaluation: Evaluation, consumers: Iterable[str]) -> str:
+    """That what they read of its partitions was accepted and not corrected, and by whom."""
+    places = {(incident.node, key) for key in incident.affected.partitions or (WHOLE,)}
+    result = (evaluation.consumer(name) for name in consumers)
+    people = {it.by for status in result if status is not None for it in status.exceptions if (it.node, it.partition) in places}
+    return f", by exception (accepted by {', '.join(sorted(people))})" if people else ""
+
+
+def _not_there(
+    tx: Transaction, context: EvaluationContext, incident: Incident, evaluation: Evaluation, name: str, blockage: Blockage, now: int
+) -> str:
+    """The first interval of a consumer that is over, that the incident's partitions are of, and that
+    it can't read yet though nobody calls it late: `report 2025-01-09 (due Fri 2025-01-10 06:00)`."""
+    terms = next(it for it in context.declared.consumers if it.consumer == name)
+    status = evaluation.consumer(name)
+    spans = _spans(context, incident)
+    for owed in () if status is None else status.obligations:
+        if owed.settled or owed.due_at_us <= now:
+            continue
+        began, ended = bounds_us(owed.interval, terms.per, terms.timezone)
+        if ended <= now and (not spans or any(first < ended and began < last for first, last in spans)):
+            others = _holding(tx, incident, blockage.of(terms, owed.interval))
+            held = f"; {' and '.join(others)} {'hold' if len(others) > 1 else 'holds'} it back" if others else ""
+            return f"{name} {owed.interval} (due {dated(owed.due_at_us, context.declared.timezone)}{held})"
+    return ""
+
+
+def _holding(tx: Transaction, incident: Incident, blocked: Sequence[Blocked]) -> list[str]:
+    """The other open incidents of what keeps an interval from being there: `INC-2`, `INC-3`."""
+    places = {(it.node, "" if it.partition == WHOLE else it.partition) for it in blocked}
+    others = [it for it in stored.open_incidents(tx) if it.id != incident.id] if places else []
+    return [it.shown for it in others if not places.isdisjoint(stored.partitions_of(tx, it.id))]
+
+
+def _spans(context: EvaluationContext, incident: Incident) -> list[tuple[int, int]]:
+    """From when until when the incident's partitions are; none where they aren't cut by time."""
+    node = context.declared.nodes.get(incident.node) or context.declared.exports.get(incident.node)
+    if node is None or node.partition.grain is None:
+        return []
+    moments = {key.partition(SEPARATOR)[0] for key in incident.affected.partitions} - {WHOLE, ""}
+    return [bounds_us(key, node.partition.grain, node.timezone) for key in sorted(moments)]
+
+
+def _consumers(context: EvaluationContext) -> set[str]:
+    return {consumer.consumer for consumer in context.declared.consumers}
+
+
+# Follows each open incident to its end, and reopens a resolved one when readers see its wrong
+# rows again.
+
+SHOWN_US = 24 * 3_600_000_000
+"""What kept nothing from readers is shown as open for so long after it was seen last: whoever looks once a day sees it."""
+UNMET_ASKED = 50
+"""How many of a consumer's unmet obligations are asked at most what they wait for."""
+REPLACED_ASKED = 10_000
+"""How many publications are searched at most for when readers had a restatement's figures."""
+AGAIN_US = 30 * 24 * 3_600_000_000
+"""How long after an incident's end the same wrong rows are recognised when they are published again."""
+
+
+def close(tx: Transaction, context: EvaluationContext, blockage: Blockage, evaluation: Evaluation, now: int) -> None:
+    """Follow each open incident to its end: recovering when its evidence is gone, resolved when its
+    partitions are published and `status` finds nobody wrong or unserved through it."""
+    for incident in stored.open_incidents(tx):
+        if incident.kind == CauseKind.DATA_CORRUPTED and not stored_evidence.is_active(tx, incident.id):
+            stored.sound_again(tx, incident.id, now)  # its files are there again, or were replaced
+        stored_evidence.end(tx, _let_go(tx, incident, evaluation), now)
+        if stored_evidence.is_active(tx, incident.id):
+            continue
+        if stored.still_read(tx, incident.id):
+            if incident.state == "recovering":
+                _open_again(tx, incident, now)
+            continue
+        warned = stored_evidence.warned_last(tx, incident.id)
+        if incident.id in evaluation.behind or _unserved(tx, context, blockage, incident, now):
+            _recovering(tx, incident, "its cause is gone; those affected aren't all served yet", now)
+        elif warned is not None and now - warned < SHOWN_US:
+            continue
+        elif repair := rebuilding_clause(tx, context, incident):
+            _recovering(tx, incident, repair, now)
+        elif not _superseded(context, incident, evaluation):
+            _resolved(tx, context, incident, evaluation, now)
+
+
+def reopen(tx: Transaction, now: int) -> None:
+    """Open those again whose wrong rows readers see again, though they were resolved."""
+    for incident in stored.read_again(tx, now - AGAIN_US):
+        _open_again(tx, incident, now)
+
+
+def _open_again(tx: Transaction, incident: Incident, now: int) -> None:
+    stored.write(tx, msgspec.structs.replace(incident, state="open", restored_at=None, resolved_at=None, updated_at=now))
+    stored.happened(tx, incident.id, [Happened(now, "opened again: the same rows were published again", HEADRACE)])
+
+
+def _recovering(tx: Transaction, incident: Incident, why: str, now: int) -> None:
+    if incident.state != "recovering":
+        stored.write(tx, msgspec.structs.replace(incident, state="recovering", updated_at=now))
+        stored.happened(tx, incident.id, [Happened(now, why, HEADRACE)])
+
+
+def _resolved(tx: Transaction, context: EvaluationContext, incident: Incident, evaluation: Evaluation, now: int) -> None:
+    served = _restored_at(tx, context, incident, evaluation, min(now, stored_evidence.warned_last(tx, incident.id) or now))
+    text, acted_us = ending(tx, context, incident, evaluation, now)
+    restored = max(served, min(acted_us, now))  # nothing is over before the act that ended it
+    stored.write(tx, msgspec.structs.replace(incident, state="resolved", restored_at=restored, resolved_at=now, updated_at=now))
+    stored.happened(tx, incident.id, [Happened(now, f"{RESOLVED}{text}", HEADRACE)])
+
+
+def _let_go(tx: Transaction, incident: Incident, evaluation: Evaluation) -> list[str]:
+    """The evidence of deliveries that somebody dropped and nobody waits for: every promise that
+    needs the interval was waived or is met."""
+    return [
+        id_
+        for node, key in stored.partitions_of(tx, incident.id)
+        if quarantine.dropped(tx, node, key or WHOLE) is not None and changes.newest_withheld(tx, node, key or WHOLE) is None
+        if all(_settled(tx, name, key) for name in evaluation.consumers_of(node))
+        for id_, _, held in stored_evidence.active_at(tx, node, key)
+        if held
+    ]
+
+
+def _settled(tx: Transaction, consumer: str, key: str) -> bool:
+    obligation = obligations.get(tx, consumer, key.partition(SEPARATOR)[0])
+    return obligation is not None and (obligation.met_at is not None or obligation.waived_at is not None)
+
+
+def _superseded(context: EvaluationContext, incident: Incident, evaluation: Evaluation) -> bool:
+    """Whether readers still see what a vendor's restatement superseded, because nobody has asked
+    for it to be recomputed."""
+    if incident.kind != CauseKind.RESTATEMENT:
+        return False
+    restated = frozenset(incident.affected.partitions)
+    return any(
+        node in incident.affected.assets and is_made_of(context, node, key, incident.node, restated) for node, key in evaluation.superseded
+    )
+
+
+def _unserved(tx: Transaction, context: EvaluationContext, blockage: Blockage, incident: Incident, now: int) -> bool:
+    """Whether an affected consumer has an obligation that is due, isn't met, and isn't held back by something else."""
+    affected = set(incident.affected.consumers)
+    if not affected:
+        return False
+    others = (
+        _places(tx, other.id) for other in stored.open_incidents(tx) if other.id != incident.id and stored_evidence.is_active(tx, other.id)
+    )
+    places = _places(tx, incident.id).difference(*others)
+    return any(t.consumer in affected and _waits(tx, blockage, t, places, now) for t in context.declared.consumers)
+
+
+def _places(tx: Transaction, number: int) -> set[tuple[str, str]]:
+    """The partitions at which an incident was seen."""
+    return {(node, key or WHOLE) for node, key in stored.partitions_of(tx, number)}
+
+
+def _waits(tx: Transaction, blockage: Blockage, terms: Terms, places: Collection[tuple[str, str]], now: int) -> bool:
+    for obligation in obligations.unmet(tx, terms.consumer, limit=UNMET_ASKED):
+        if obligation.due_at <= now and not _held_elsewhere(blockage.of(terms, obligation.interval), places):
+            return True
+    return False
+
+
+def _held_elsewhere(results: Iterable[Blocked], places: Collection[tuple[str, str]]) -> bool:
+    """Whether something holds an interval back that doesn't go on by itself, elsewhere than where this incident, and no other, was seen."""
+    return any(item.block is not BlockReason.WAITING and (item.node, item.partition) not in places for item in results)
+
+
+def _restored_at(tx: Transaction, context: EvaluationContext, incident: Incident, evaluation: Evaluation, now: int) -> int:
+    """When the last of those affected was served again, or had a restatement's new figures, never before it was opened last; where nobody
+    was affected, when its evidence was gone. A deadline that couldn't be met fits again with the first interval that is in time."""
+    opened = opened_last_at(tx, incident)
+    since = incident.began_at if opened == incident.opened_at else opened
+    fits = incident.kind == CauseKind.DEADLINE_INFEASIBLE
+    met = [
+        obligation.met_at
+        for consumer in incident.affected.consumers
+        for obligation in obligations.newest(tx, consumer)
+        if obligation.met_at is not None and (fits or obligation.met_at > obligation.due_at) and since < obligation.met_at <= now
+    ]
+    replaced = evaluation.replaced_at(incident.id)
+    again = [] if replaced is None or replaced < since else [replaced]
+    return max(max([*met, *again, *_recomputed(tx, context, incident)], default=now), opened)
+
+
+def _recomputed(tx: Transaction, context: EvaluationContext, incident: Incident) -> Iterator[int]:
+    """When what is made of a vendor's restatement was published with its figures."""
+    if incident.kind == CauseKind.RESTATEMENT:
+        restated = frozenset(incident.affected.partitions)
+        for row in publications.replaced_since(tx, incident.began_at, REPLACED_ASKED):
+            if row.node in incident.affected.assets and is_made_of(context, row.node, row.partition, incident.node, restated):
+                yield row.at

@@ -1,0 +1,405 @@
+"""Commands of people that touch an incident: each is a line of its timeline, with its reason.
+
+They are read from the audit trail, which holds every command that changes something, so that no command has to know of incidents.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from headrace.incidents.evidence import changes
+from headrace.model.causes import CauseKind
+from headrace.model.partitions import SEPARATOR, command_line
+from headrace.plan.backfills import Backfill
+from headrace.security.audit import Action, ActorType
+from headrace.slo.blockage import Blockage
+from headrace.slo.declared_promises import WHOLE
+from headrace.slo.obligations import EvaluationContext
+from headrace.slo.times import dated
+from headrace.store.queries import attempts, audit_trail, backfill_plans, exceptions, quarantine, runs
+from headrace.store.queries import incidents as stored
+from headrace.store.queries.attempts import Attempt
+from headrace.store.queries.incidents import Happened, Incident
+from headrace.store.transaction import Transaction
+
+READ_MAX = 1_000
+"""At most so many commands are read at once; the next evaluation goes on with the others."""
+PLACES_MAX = 3
+REASON_MAX = 160
+ACT = "command:"
+"""How the act of such a line begins; the number of the entry in the audit trail follows."""
+MERGED = "merged:"
+"""How the act of a line begins that says which incident another is part of; its number follows."""
+REPAIR_BEGUN = "repair begun: "
+"""How the line begins that `fix` writes before it does anything; its act is that of its command."""
+FAILED = "repair failed:"
+"""How the act of a line begins that says that a repair failed; the numbers of the first and the last
+entry of the trail that belong to it follow."""
+REPAIRED = "repair done:"
+"""The same of a repair that did all that it was to do, where those affected aren't all served yet."""
+_PEOPLE = (ActorType.PERSON, ActorType.SERVICE)
+_Places = tuple[tuple[str, str], ...]
+
+
+class RecordedAction(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody did. `did` is a participle (`dropped`), `extra` what belongs to it (`until …`),
+    `places` the nodes, consumers and partitions that it is about; an empty partition means all."""
+
+    seq: int
+    at: int
+    action: str
+    did: str
+    actor: str
+    extra: str = ""
+    places: _Places = ()
+    reason: str = ""
+    run: int | None = None
+    """The run that was asked for."""
+    backfill: int | None = None
+    """The backfill that was planned."""
+    first: str = ""
+    """Of names: the interval from which they hold; empty for all."""
+
+
+_DID: Mapping[str, str] = {
+    Action.QUARANTINE_ACCEPTED: "accepted as an exception",
+    Action.QUARANTINE_DROPPED: "dropped",
+    Action.CONTRACT_ACCEPTED: "names accepted",
+    Action.OBLIGATION_WAIVED: "waived",
+    Action.NODE_PAUSED: "paused",
+    Action.NODE_RESUMED: "resumed",
+    Action.PARTITION_WITHDRAWN: "unpublished",
+    Action.DELIVERY_RECEIVED: "handed over",
+    Action.RUN_REQUESTED: "run again",
+    Action.PLAN_MADE: "backfill planned",
+    Action.PLAN_CANCELLED: "backfill cancelled",
+    Action.PROJECT_APPLIED: "changed",
+    Action.ENVIRONMENT_PROMOTED: "promoted",
+    Action.EXPORT_TAKEN_OVER: "export taken over",
+    Action.TRIGGER_FIRED: "fired",
+    Action.INCIDENT_FIXED: "repaired",
+}
+"""Action → what somebody did. Reports and notes of incidents write their lines themselves."""
+ENDING = frozenset(_DID) - {Action.NODE_PAUSED, Action.TRIGGER_FIRED, Action.EXPORT_TAKEN_OVER}
+"""The actions that can end an incident."""
+_COMPUTING = {Action.RUN_REQUESTED, Action.PLAN_MADE}
+IN_VAIN = "accepted in vain"
+"""Of an exception of which nothing came: its data couldn't be published even so."""
+DECLARING = {Action.PROJECT_APPLIED, Action.ENVIRONMENT_PROMOTED}
+"""What changes declarations and code, most often of more than an incident is about."""
+_OF_REPAIRS = {Action.CONTRACT_ACCEPTED, Action.PLAN_MADE, Action.RUN_REQUESTED, Action.NODE_RESUMED, Action.PROJECT_APPLIED}
+"""What `fix` does by the operation that does it alone, too."""
+
+
+def note_actions(tx: Transaction, context: EvaluationContext, blockage: Blockage, after: int) -> int:
+    """Write down the commands since an entry of the trail in the timelines of the open incidents
+    that they touch; up to which entry. A negative `after` means that none was read yet: what was
+    done before an incident opened isn't about it."""
+    last = audit_trail.last_seq(tx)
+    incidents = stored.open_incidents(tx) if 0 <= after < last else []
+    if not incidents:
+        return last
+    known = [(incident.id, _Touched(tx, context, incident)) for incident in incidents]
+    rows = audit_trail.commands(tx, after, tuple(_DID), READ_MAX)
+    for command in _parsed(tx, context, rows):
+        if command.action == Action.INCIDENT_FIXED:
+            continue  # it has written its line itself
+        if command.run is not None and _hasnt_begun(tx, command.run):
+            return command.seq - 1  # whether it does anything is known at the next evaluation
+        waited = _waited_for(context, blockage, command)
+        for incident, touched in known:
+            if places := touched.by(command, waited):
+                stored.happened(tx, incident, [_line(command, places)])
+    return last if len(rows) < READ_MAX else rows[-1][0]
+
+
+def actions_since(tx: Transaction, context: EvaluationContext, incident: Incident, lines: Iterable[Happened]) -> list[RecordedAction]:
+    """The commands of these lines of an incident's timeline that did something, oldest first, each
+    with the places at which it touches the incident and didn't fail; without repairs of the incident
+    that failed, and without what its repairs consist of."""
+    written = [line.act for line in lines if line.act is not None]
+    numbers = [int(act.removeprefix(ACT)) for act in written if act.startswith(ACT)]
+    rows = [row for number in numbers if (row := audit_trail.command(tx, number)) is not None]
+    actions = list(_parsed(tx, context, rows))
+    failed, done = _spans(written, FAILED), _spans(written, REPAIRED)
+    ends = {**failed, **done}
+    touched = _Touched(tx, context, incident)
+    repairs = [action for action in actions if action.action == Action.INCIDENT_FIXED]
+    steps = {repair.seq: [action for action in actions if _is_step(action, repair, ends.get(repair.seq))] for repair in repairs}
+    # A repair that has published nothing of the incident did no more than its other steps.
+    in_vain = {seq for seq, done in steps.items() if seq not in failed and _computed_nothing(tx, touched, done)}
+    hidden = {*failed, *in_vain, *(action.seq for seq, done in steps.items() if seq not in in_vain for action in done)}
+    recorded_actions = [action for action in actions if action.seq not in hidden]
+    succeeded = [(action, touched.where_it_succeeded(tx, action)) for action in recorded_actions]
+    ended = [msgspec.structs.replace(action, places=places) for action, places in succeeded if places]
+    if any(action.action == Action.QUARANTINE_DROPPED for action in ended):
+        # Nothing of a dropped delivery reaches its readers: what they are computed of again is other data.
+        ended = [it for it in ended if it.action not in _COMPUTING or touched.is_at(it.places)]
+    return ended
+
+
+def gave_other_rows(
+    tx: Transaction, context: EvaluationContext, nodes: Collection[str], first_us: int, last_us: int
+) -> RecordedAction | None:
+    """The last command by which one of these nodes was published between two times, with the places
+    that it published of them; None where Headrace did it by itself."""
+    rows = audit_trail.commands_between(tx, first_us, last_us, tuple(_COMPUTING), READ_MAX)
+    for command in reversed(list(_parsed(tx, context, rows))):
+        tried = attempts.of_run(tx, command.run) if command.run is not None else []
+        tried += attempts.of_plan(tx, command.backfill) if command.backfill is not None else []
+        made = sorted(_published(it for it in tried if it.published_at is not None and it.published_at <= last_us))
+        places = tuple((node, key) for node, key in made if node in nodes)
+        if places:
+            return msgspec.structs.replace(command, places=places)
+    return None
+
+
+def _is_step(action: RecordedAction, repair: RecordedAction, last: int | None) -> bool:
+    """Whether a repair did it that is under way (`last` is None), or ended after it."""
+    mine = action.action in _OF_REPAIRS and action.actor == repair.actor
+    return mine and repair.seq <= action.seq and (last is None or action.seq <= last)
+
+
+def _computed_nothing(tx: Transaction, touched: _Touched, steps: Sequence[RecordedAction]) -> bool:
+    """Whether steps of a repair were to compute something of an incident, and published none of it."""
+    computing = [step for step in steps if step.action in _COMPUTING]
+    return bool(computing) and not any(touched.where_it_succeeded(tx, action) for action in computing)
+
+
+def _hasnt_begun(tx: Transaction, number: int) -> bool:
+    """Whether a run was asked for of which nothing is known yet."""
+    run = runs.get(tx, number)
+    return run is not None and run.state == runs.RUNNING and not attempts.of_run(tx, number, limit=1)
+
+
+def _came_to_nothing(tx: Transaction, node: str, key: str, at: int) -> bool:
+    """Whether nothing could be published by an exception that was made then."""
+    record = next(
+        (exception_record for exception_record in exceptions.exceptions_of_partition(tx, node, key) if exception_record.at <= at), None
+    )
+    if record is None or record.publication_id is not None:
+        return False
+    return record.ended_at is not None or any(item.id > record.quarantine_id for item in quarantine.waiting(tx, node=node, partition=key))
+
+
+def _spans(acts: Iterable[str], kind: str) -> dict[int, int]:
+    """First → last entry of the trail that belongs to each repair that ended so."""
+    results = (act.removeprefix(kind).split("-") for act in acts if act.startswith(kind))
+    return {int(first): int(last) for first, last in results}
+
+
+def actions_clause(commands: Sequence[RecordedAction], limit: int) -> str:
+    """The last commands in a clause, those that are alike together:
+    `dropped by ann: orders@2025-01-09 (a test file)`."""
+    alike: dict[tuple[str, str, str, str], list[tuple[str, str]]] = {}
+    for command in commands:
+        alike.setdefault((command.did, command.actor, command.extra, command.reason), []).extend(command.places)
+    clauses = [
+        _clause(did, actor, extra, dict.fromkeys(places), reason)
+        for (did, actor, extra, reason), places in alike.items()
+    ]  # fmt: skip
+    more = len(clauses) - limit
+    return "; ".join(clauses[-limit:]) + (f"; {more} more before" if more > 0 else "")
+
+
+class _Touched:
+    """The places of an open incident."""
+
+    def __init__(self, tx: Transaction, context: EvaluationContext, incident: Incident) -> None:
+        self._id = incident.id
+        self._one = incident
+        self._declared = context.declared
+        self._own = set(stored.partitions_of(tx, incident.id))
+        self._symptoms = {(symptom.node, symptom.partition) for symptom in stored.symptoms_of(tx, incident.id)}
+        self._below = {*incident.affected.assets, *incident.affected.consumers}
+
+    def by(self, command: RecordedAction, waited: set[tuple[str, str]]) -> _Places:
+        """The places at which a command touches this incident; `waited` is what a waived interval
+        waits for."""
+        if command.action == Action.INCIDENT_FIXED:
+            return command.places if (str(self._id), "") in command.places else ()
+        if waited & self._own:
+            return command.places
+        if command.first and all(key < command.first for key in self._one.affected.partitions or (command.first,)):
+            return ()
+        if command.action in DECLARING:
+            return tuple(place for place in command.places if self._declared_anew(place[0]))
+        return tuple(place for place in command.places if self._at(*place))
+
+    def where_it_succeeded(self, tx: Transaction, command: RecordedAction) -> _Places:
+        """The places at which a command touches this incident, without those at which its run or its
+        backfill published nothing."""
+        places = self.by(command, set()) or command.places
+        if command.did == IN_VAIN:
+            return ()
+        if command.action == Action.PLAN_CANCELLED and self._one.kind != CauseKind.APPROVAL_PENDING:
+            return ()  # it computed nothing
+        if command.backfill is not None:
+            made = _published(attempts.of_plan(tx, command.backfill))
+            return tuple(place for place in places if place[0] in {node for node, key in made if self._at(node, _key(key))})
+        run = None if command.run is None else runs.get(tx, command.run)
+        if run is None or run.state == runs.RUNNING:
+            return places
+        made = _published(attempts.of_run(tx, run.id))
+        return tuple(place for place in places if place in made)
+
+    def is_at(self, places: _Places) -> bool:
+        """Whether any of these is at the cause itself, and not only at what reads it."""
+        nodes = {self._one.node, *(node for node, _ in self._own)}
+        return any(node in nodes for node, _ in places)
+
+    def _at(self, node: str, key: str) -> bool:
+        if (node, key) in self._own | self._symptoms:
+            return True
+        if node == self._one.node:
+            return not key or not self._one.affected.partitions or key in self._one.affected.partitions
+        return node in self._below and (not key or key.partition(SEPARATOR)[0] in self._one.affected.partitions)
+
+    def _declared_anew(self, name: str) -> bool:
+        """Whether a change of a declaration is about the incident: it is of the place itself, or of
+        what depended on it and doesn't any more. A change of what still reads it ends nothing."""
+        if name == self._one.node or name in {node for node, _ in self._own}:
+            return True
+        return name in self._below and not self._reads(name)
+
+    def _reads(self, name: str) -> bool:
+        """Whether an asset reads the incident's node still, itself or by others."""
+        nodes, seen, todo = self._declared.nodes, set[str](), [name]
+        while todo:
+            node = nodes.get(todo.pop())
+            if node is None or node.name in seen:
+                continue
+            seen.add(node.name)
+            todo += [spec.node for spec in node.inputs]
+        return self._one.node in seen
+
+
+def _line(command: RecordedAction, places: _Places) -> Happened:
+    text = _clause(command.did, command.actor, command.extra, dict.fromkeys(places), command.reason)
+    return Happened(command.at, text, command.actor, f"{ACT}{command.seq}")
+
+
+def _clause(did: str, actor: str, extra: str, places: Iterable[tuple[str, str]], reason: str) -> str:
+    names = [_place(node, key) for node, key in places]
+    more = f" and {len(names) - PLACES_MAX} more" if len(names) > PLACES_MAX else ""
+    what = f": {', '.join(names[:PLACES_MAX])}{more}" if names and did != _DID[Action.INCIDENT_FIXED] else ""
+    return f"{did} by {actor}{f' {extra}' if extra else ''}{what}{f' ({reason})' if reason else ''}"
+
+
+def _place(node: str, key: str) -> str:
+    return node if key in ("", WHOLE) else f"{node}@{key}"
+
+
+def _waited_for(context: EvaluationContext, blockage: Blockage, command: RecordedAction) -> set[tuple[str, str]]:
+    """What a waived interval waits for."""
+    if command.action != Action.OBLIGATION_WAIVED:
+        return set()
+    terms = {consumer.consumer: consumer for consumer in context.declared.consumers}
+    results = [item for name, key in command.places if name in terms for item in blockage.of(terms[name], key)]
+    return {(item.node, _key(item.partition)) for item in results}
+
+
+def _published(result: Iterable[Attempt]) -> set[tuple[str, str]]:
+    """Node and partition of what attempts published."""
+    return {(attempt.node, key) for attempt in result if attempt.published_at is not None for key in attempt.partitions}
+
+
+def _key(partition: str) -> str:
+    """A partition as places and evidence name it."""
+    return "" if partition == WHOLE else partition
+
+
+# Read from the trail
+
+
+def _parsed(tx: Transaction, context: EvaluationContext, rows: Iterable[tuple[int, int, str]]) -> Iterator[RecordedAction]:
+    """What people did, of these entries."""
+    for seq, at, text in rows:
+        event = json.loads(text)
+        if event["actor"]["type"] not in _PEOPLE or _is_of_next(tx, seq, event):
+            continue
+        places, extra = _of(tx, context, event)
+        if places is None:
+            continue
+        did = _DID[event["action"]]
+        if event["action"] == Action.QUARANTINE_ACCEPTED and all(_came_to_nothing(tx, node, key, at) for node, key in places):
+            did = IN_VAIN
+        if event["action"] == Action.CONTRACT_ACCEPTED:
+            did = _of_contract(event.get("after") or {})
+        yield RecordedAction(
+            seq=seq, at=at, action=event["action"], did=did, actor=str(event["actor"]["id"]), extra=extra,
+            places=places, reason=" ".join(str(event.get("reason") or "").split())[:REASON_MAX],
+            run=int(event["object"]["id"]) if event["action"] == Action.RUN_REQUESTED else None,
+            backfill=int(event["object"]["id"]) if event["action"] == Action.PLAN_MADE else None,
+            first=str((event.get("after") or {}).get("from") or "") if event["action"] == Action.CONTRACT_ACCEPTED else "",
+        )  # fmt: skip
+
+
+def _of_contract(after: Mapping[str, Any]) -> str:
+    """What was accepted into a contract: of columns that keep their names, what their values mean."""
+    names, converted = after.get("names") or {}, after.get("convert") or {}
+    if not converted or any(column != name for column, name in names.items()):
+        return _DID[Action.CONTRACT_ACCEPTED]
+    same = all(expression.strip('"').replace('""', '"') == name for name, expression in converted.items())
+    return "values accepted as they are" if same else "conversion accepted"
+
+
+def _is_of_next(tx: Transaction, seq: int, event: Mapping[str, Any]) -> bool:
+    """Whether it is the version that accepting names makes, which is the next entry."""
+    results = audit_trail.command(tx, seq + 1) if event["action"] == Action.PROJECT_APPLIED else None
+    return results is not None and json.loads(results[2])["action"] == Action.CONTRACT_ACCEPTED
+
+
+def _of(tx: Transaction, context: EvaluationContext, event: Mapping[str, Any]) -> tuple[_Places | None, str]:
+    """What a command is about, and what belongs to what was done; no places for one that stands
+    in the trail otherwise, too."""
+    action, thing, after = event["action"], str(event["object"]["id"]), event.get("after") or {}
+    if action == Action.INCIDENT_FIXED:
+        return ((thing, ""),), f"with `{command_line('fix', f'INC-{thing}')}`"
+    if action == Action.RUN_REQUESTED:
+        return _of_run(tx, int(thing), after), ""
+    if action == Action.PLAN_MADE:
+        return tuple((node, "") for node in sorted(after.get("chosen") or {})), f"(backfill {thing})"
+    if action == Action.PLAN_CANCELLED:
+        plan = backfill_plans.get(tx, int(thing))
+        chosen = () if plan is None else msgspec.msgpack.decode(plan.content, type=Backfill).chosen
+        return tuple((item.node, "") for item in chosen), f"(backfill {thing})"
+    if action == Action.PROJECT_APPLIED:
+        return tuple((evidence.node, "") for evidence in changes.of_version(tx, int(thing))), f"(version {thing})"
+    if action == Action.ENVIRONMENT_PROMOTED:
+        return tuple((node, "") for node in sorted(after.get("partitions") or {})), f"from {thing}"
+    if action == Action.CONTRACT_ACCEPTED:
+        return ((thing, ""),), f"from {after['from']} on" if after.get("from") else ""
+    name, _, key = thing.partition("@")
+    return ((name, key),), _until(context, action, after)
+
+
+def _until(context: EvaluationContext, action: str, after: Mapping[str, Any]) -> str:
+    if action == Action.QUARANTINE_ACCEPTED and after.get("until_us") is not None:
+        return f"until {dated(int(after['until_us']), context.declared.timezone)}"
+    if action == Action.NODE_PAUSED and after.get("until"):
+        return f"until {after['until']}"
+    return ""
+
+
+def _of_run(tx: Transaction, run: int, request: Mapping[str, Any]) -> _Places | None:
+    """What a run was asked to do again, of retries and runs; others stand in the trail themselves, and
+    one that found nothing to do did nothing."""
+    made = tuple((attempt.node, key) for attempt in attempts.of_run(tx, run) for key in attempt.partitions)
+    known = runs.get(tx, run)
+    if not made and known is not None and known.state == "nothing_due":
+        return None
+    if "retry" in request:
+        target = str(request["retry"])
+        if target.isascii() and target.isdecimal():
+            return made or tuple((attempt.node, key) for attempt in attempts.of_run(tx, int(target)) for key in attempt.partitions)
+        node, _, key = target.partition("@")
+        return made or ((node, key),)
+    if "select" in request:
+        keys = [str(key) for key in request.get("partitions") or [""]]
+        return made or tuple((str(node), key) for node in request["select"] for key in keys)
+    return None

@@ -1,0 +1,172 @@
+"""Candidate causes during a diagnosis, their confidence, and the one cause of a held history."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain
+
+from headrace.incidents.diagnosis.evidence import Evidence
+from headrace.incidents.diagnosis.rules import EXACT_NATS, Rule
+from headrace.model.causes import DATA_CAUSES, Cause, CauseKind
+
+# A cause while it is being found: the evidence at its node that makes it one, and the symptoms
+# attributed to it.
+
+
+@dataclass(eq=False)
+class CauseCandidate:
+    """`rule` None: nothing says what kind it is. It is `chosen` once it is worth an incident; until then it may still explain what is
+    found further down.
+    One with `said` is an incident that is open already, whose own evidence is gone."""
+
+    rule: Rule | None
+    node: str
+    own: list[Evidence]
+    chosen: bool
+    columns: frozenset[str] = frozenset()
+    partitions: frozenset[str] = frozenset()
+    began_us: int = 0
+    symptoms: list[Evidence] = field(default_factory=list)
+    nodes: tuple[str, ...] = ()
+    """Where else it is seen, of causes that several nodes share."""
+    known: frozenset[str] = frozenset()
+    """Of one that is carried: the ids of what it explained so far."""
+    latent: bool = False
+    """Nothing was seen at the node itself: what is made of it says so."""
+    rewritten: bool = False
+    """Whether the node's body was changed shortly before."""
+    version: str = ""
+    """The number of the version that changed it, where that is known."""
+    said: Cause | None = None
+    """Of one that is carried: the cause as it was told."""
+    history: tuple[CauseCandidate, ...] = ()
+    """Of what is held of a history that was loaded at once: the causes that it gathers."""
+
+    @property
+    def kind(self) -> CauseKind:
+        """In INTERFACE's words."""
+        return self.rule.kind if self.rule is not None else CauseKind.UNKNOWN
+
+    @cached_property
+    def is_published(self) -> bool:
+        """Whether something of what it is seen in can be read: what is held makes nothing wrong that is made of it."""
+        kept = {evidence.partition for evidence in self.own if evidence.held}
+        return any(evidence.partition not in kept for evidence in self.own)
+
+    @cached_property
+    def is_held(self) -> bool:
+        """Whether what it is seen in is kept from readers."""
+        return any(evidence.held for evidence in self.own)
+
+
+def candidate(rule: Rule | None, node: str, own: Iterable[Evidence], *, chosen: bool) -> CauseCandidate:
+    """A cause made of its own evidence, the strongest first."""
+    ordered = sorted(own, key=lambda evidence: (-evidence.strength, evidence.partition, evidence.at_us, evidence.id))
+    at = frozenset(evidence.partition for evidence in ordered)
+    return CauseCandidate(
+        rule, node, ordered, chosen,
+        columns=frozenset(evidence.column for evidence in ordered if evidence.column),
+        partitions=at if "" not in at and "*" not in at else frozenset(),
+        began_us=min(began(evidence) for evidence in ordered),
+    )  # fmt: skip
+
+
+def began(evidence: Evidence) -> int:
+    """Since when it has been so, as far as that is known."""
+    return evidence.at_us if evidence.began_us is None else min(evidence.began_us, evidence.at_us)
+
+
+# How sure a cause is: how often causes with the same kind of evidence turned out right in the
+# simulation (`tests/observe/diagnosis`).
+
+EXACT = 0.98
+ESTIMATED = 0.93
+"""Figures that lie outside of all history are now and then of the world."""
+REWRITTEN = 0.95
+WARNED = 0.95
+"""What was published with a warning, and something failed further down along the same columns."""
+FAILED = 0.9
+"""A body that failed, with nothing odd known about its inputs or itself."""
+LATENT = 0.6
+UNKNOWN = 0.3
+
+
+def confidence(candidate: CauseCandidate) -> float:
+    """From 0 to 1."""
+    if candidate.rule is None:
+        return UNKNOWN
+    if candidate.latent:
+        return LATENT
+    if candidate.kind is CauseKind.CODE_ERROR:
+        return REWRITTEN if candidate.rewritten else FAILED
+    if not candidate.is_held and candidate.symptoms:
+        return WARNED
+    return EXACT if candidate.own[0].strength >= EXACT_NATS else ESTIMATED
+
+
+def certainty(confidence: float) -> str:
+    """The confidence in a word."""
+    return "established" if confidence >= FAILED else "likely" if confidence >= LATENT else "not established"
+
+
+# Held deliveries of a history that was loaded at once are one cause, whatever their kinds: one
+# list. Deliveries that arrive afterwards have their own cause.
+
+HISTORY = "held history"
+"""The detail of such a cause."""
+_APART = (CauseKind.RESTATEMENT, CauseKind.REPORTED, CauseKind.DATA_CORRUPTED)
+_KINDS = (DATA_CAUSES - frozenset(_APART)) | {CauseKind.UNKNOWN}
+NAMED_MAX = 3
+"""At most this many kinds and columns are named in words."""
+
+
+def split_history(evidence: Sequence[Evidence]) -> tuple[list[Evidence], list[Evidence]]:
+    """What is seen of held deliveries of a history, with their warnings; and the rest."""
+    held = {item.partition for item in evidence if item.history}
+    return (
+        [item for item in evidence if item.partition in held],
+        [item for item in evidence if item.partition not in held],
+    )
+
+
+def gathered_history(candidates: Sequence[CauseCandidate]) -> list[CauseCandidate]:
+    """The causes that were found in a history, those of held data gathered into one of the kind of
+    the strongest evidence."""
+    parts = tuple(
+        cause_candidate
+        for cause_candidate in candidates
+        if cause_candidate.chosen and cause_candidate.is_held and cause_candidate.kind in _KINDS
+    )
+    if not parts:
+        return list(candidates)
+    strongest = max(parts, key=lambda cause_candidate: cause_candidate.own[0].strength)
+    own = chain.from_iterable(part.own for part in parts)
+    cause_candidate = candidate(strongest.rule, strongest.node, own, chosen=True)
+    cause_candidate.symptoms = list(chain.from_iterable(part.symptoms for part in parts))
+    cause_candidate.history = parts
+    return [cause_candidate, *(other for other in candidates if other not in parts)]
+
+
+def history_summary(cause_candidate: CauseCandidate) -> str:
+    """`4 of 40 intervals of history held: null_spike in amount (3), volume_anomaly (1)`."""
+    held = {each.partition for each in cause_candidate.own if each.history}
+    of = max(each.history for each in cause_candidate.own)
+    by_kind: dict[str, set[str]] = {}
+    for part in cause_candidate.history:
+        columns = sorted(part.columns)
+        where = f" in {_history_listed(columns)}" if columns else ""
+        by_kind.setdefault(f"{part.kind}{where}", set()).update(part.partitions)
+    kinds = [f"{kind} ({len(at)})" for kind, at in sorted(by_kind.items(), key=_by_partitions)]
+    return f"{len(held)} of {of} intervals of history held: {_history_listed(kinds)}"
+
+
+def _by_partitions(row: tuple[str, set[str]]) -> tuple[int, str]:
+    return -len(row[1]), row[0]
+
+
+def _history_listed(names: Iterable[str]) -> str:
+    words = list(names)
+    more = f" and {len(words) - NAMED_MAX} more" if len(words) > NAMED_MAX else ""
+    return ", ".join(words[:NAMED_MAX]) + more

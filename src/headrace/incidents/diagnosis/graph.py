@@ -1,0 +1,327 @@
+"""The graph that attribution walks: nodes, inputs, owners, and the reach of columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
+from typing import NamedTuple
+
+import msgspec
+
+from headrace.incidents.diagnosis.candidates import CauseCandidate
+from headrace.model import InputMode, InputSpec, PartitionSpec, Place, UsageError
+from headrace.model.causes import CauseKind
+from headrace.model.partitions import dependents
+from headrace.plan.schemas import ColumnLineage, is_join_key
+from headrace.slo.declared_promises import DeclaredPromises, Node, Terms
+from headrace.sql.values import Edge
+
+# How columns reach from the inputs of a node to its own, as bits, so that whole projects are
+# followed at once.
+
+ALL = -1
+"""All columns, as bits."""
+_STAR = "*"
+Bit = Callable[[str, str], int]
+"""(node, column) → its bit."""
+
+
+@dataclass
+class _Input:
+    """Of one input: what each of its columns reaches, what any of them does, and those that decide which rows there are."""
+
+    reaches: dict[int, int] = field(default_factory=dict)
+    any: int = 0
+    rows: int = 0
+
+
+@dataclass(frozen=True)
+class Flow:
+    """From columns of inputs to a node's own. An input that its lines don't name (read through a view, or not known) reaches all."""
+
+    inputs: dict[str, _Input]
+
+    def through(self, node: str, columns: int) -> int:
+        """The own columns that some of an input's reach."""
+        result = self.inputs.get(node.lower())
+        if result is None or not columns:
+            return ALL if columns else 0
+        if columns & result.rows:
+            return ALL
+        reached = result.any
+        for bit, own in result.reaches.items():
+            if columns & bit:
+                reached |= own
+        return reached
+
+    def origins(self, own: int) -> set[str]:
+        """The inputs, in small letters, that some of a node's own columns get their values from; none where that isn't known."""
+        return {
+            name for name, result in self.inputs.items() if result.any & own or any(reached & own for reached in result.reaches.values())
+        }
+
+
+def flow_of(lines: ColumnLineage | None, reads: Sequence[str], bit: Bit, node: str) -> Flow:
+    """The flow of a node by its lines; of one without any, everything reaches everything."""
+    if lines is None:
+        return Flow({})
+    canonical = {name.lower(): name for name in reads}
+    inputs: dict[str, _Input] = {}
+    for column, edges in lines.columns.items():
+        own = bit(node, column)
+        for edge in edges:
+            if edge.input in canonical:
+                _add(inputs.setdefault(edge.input, _Input()), edge, bit(canonical[edge.input], edge.column), own)
+    for edge in lines.filters:
+        if edge.input in canonical:
+            result = inputs.setdefault(edge.input, _Input())
+            result.rows |= ALL if edge.column == _STAR else bit(canonical[edge.input], edge.column)
+    return Flow(inputs)
+
+
+def _add(result: _Input, edge: Edge, column: int, own: int) -> None:
+    if edge.column == _STAR:
+        result.any |= own
+    else:
+        result.reaches[column] = result.reaches.get(column, 0) | own
+
+
+KEYS_MAX = 400
+"""What reaches more partitions than this is taken to reach all."""
+
+
+class CauseNode(msgspec.Struct, frozen=True, gc=False):
+    """A source, an asset, or a consumer; `inputs` are final."""
+
+    name: str
+    inputs: tuple[InputSpec, ...] = ()
+    is_source: bool = False
+    partition: PartitionSpec = PartitionSpec()
+    timezone: str = "UTC"
+    owner: str = ""
+
+
+def unknown_lines(_: str) -> ColumnLineage | None:
+    """Of a graph whose columns aren't known: everything of an input reaches everything."""
+    return None
+
+
+class CauseGraph:
+    """Nodes in topological order. `lines` gives what the columns of one node come from, and is asked only for nodes that lie between
+    a cause and a symptom, once; None where that isn't known. Keep a graph as long as the project that it is of is applied."""
+
+    def __init__(self, nodes: Iterable[CauseNode], lines: Callable[[str], ColumnLineage | None] = unknown_lines) -> None:
+        self.nodes: dict[str, CauseNode] = {node.name: node for node in nodes}
+        self._names = list(self.nodes)
+        self._rank = {name: number for number, name in enumerate(self._names)}
+        self._inputs = [tuple(self._rank[i.node] for i in node.inputs if i.node in self._rank) for node in self.nodes.values()]
+        self._plain = {name: tuple(self._is_plain(node, spec) for spec in node.inputs) for name, node in self.nodes.items()}
+        self._sources = self._found_sources()
+        self._lines, self._flows = lines, dict[str, Flow]()
+        self._bits: dict[str, dict[str, int]] = {}
+
+    def _is_plain(self, node: CauseNode, spec: InputSpec) -> bool:
+        """Whether each partition is made of the same one of the input."""
+        read = self.nodes.get(spec.node)
+        same = read is not None and read.partition == node.partition and read.timezone == node.timezone
+        return same and spec.mode is InputMode.REQUIRED and spec.lookback is None
+
+    def _found_sources(self) -> list[int]:
+        """Of each node, as bits, the sources that it is made of."""
+        results: list[int] = []
+        for number, node in enumerate(self.nodes.values()):
+            mask = 1 << number if node.is_source else 0
+            for above in self._inputs[number]:
+                mask |= results[above] if above < number else 0
+            results.append(mask)
+        return results
+
+    def rank(self, node: str) -> int:
+        """Its place in topological order. KeyError for one that isn't in the graph."""
+        return self._rank[node]
+
+    def owner(self, node: str) -> str:
+        """Whose it is; empty where that isn't known."""
+        cause_node = self.nodes.get(node)
+        return "" if cause_node is None else cause_node.owner
+
+    def is_source(self, node: str) -> bool:
+        """Whether its data comes from outside."""
+        cause_node = self.nodes.get(node)
+        return cause_node is not None and cause_node.is_source
+
+    def joins(self, node: str) -> bool:
+        """Whether it is made of several others."""
+        return len(self._inputs[self._rank[node]]) > 1 if node in self._rank else False
+
+    def joined_by(self, node: str, columns: Collection[str]) -> bool:
+        """Whether something that is made of a node is joined by one of these columns of it, under
+        whatever name they get there. False where no columns are known."""
+        return is_join_key(node, columns, lambda name: self.readers([name]), self._lines)
+
+    def readers(self, names: Collection[str]) -> list[str]:
+        """The nodes that are made of one of these."""
+        return sorted({reader for name in names for reader in self._readers.get(name, ())}, key=self._rank.__getitem__)
+
+    @cached_property
+    def _readers(self) -> dict[str, list[str]]:
+        results: dict[str, list[str]] = {}
+        for node in self.nodes.values():
+            for spec in node.inputs:
+                results.setdefault(spec.node, []).append(node.name)
+        return results
+
+    def common_sources(self, nodes: Iterable[str]) -> list[str]:
+        """The sources that all of these nodes are made of."""
+        mask = -1
+        for name in nodes:
+            mask &= self._sources[self._rank[name]]
+        results = []
+        while mask > 0:
+            lowest = mask & -mask
+            results.append(self._names[lowest.bit_length() - 1])
+            mask ^= lowest
+        return results
+
+    def between(self, nodes: Iterable[str]) -> list[str]:
+        """These nodes and all that lies above one of them and may lie below another, in topological order."""
+        ranks = [self._rank[name] for name in nodes if name in self._rank]
+        if not ranks:
+            return []
+        first, last = min(ranks), max(ranks)
+        marked = bytearray(last + 1)
+        for rank in ranks:
+            marked[rank] = 1
+        for rank in range(last, first, -1):
+            if marked[rank]:
+                for above in self._inputs[rank]:
+                    marked[above] = 1
+        return [self._names[rank] for rank in range(first, last + 1) if marked[rank]]
+
+    def bits(self, node: str, columns: Iterable[str]) -> int:
+        """Columns of a node as bits."""
+        known, mask = self._bits.setdefault(node, {}), 0
+        for column in columns:
+            mask |= 1 << known.setdefault(column.lower(), len(known))
+        return mask
+
+    def flow(self, node: str) -> Flow:
+        """How columns of its inputs reach its own."""
+        if node not in self._flows:
+            reads = [spec.node for spec in self.nodes[node].inputs]
+            self._flows[node] = flow_of(self._lines(node), reads, lambda of, column: self.bits(of, (column,)), node)
+        return self._flows[node]
+
+    def onto(self, node: str, at: int, keys: frozenset[str] | None) -> frozenset[str] | None:
+        """The partitions of a node that are made of some of its input number `at`; None: all, or it can't be said."""
+        if keys is None or self._plain[node][at]:
+            return keys
+        reader, spec = self.nodes[node], self.nodes[node].inputs[at]
+        read, results = self.nodes[spec.node], set[str]()
+        for key in keys:
+            try:
+                made = dependents(key, reader.partition, reader.timezone, read.partition, read.timezone, spec)
+            except (UsageError, ValueError):
+                return None  # a key of another grain, from before the declaration changed
+            if made is None or reader.partition.whole:
+                return None
+            results.update(made)
+        return frozenset(results) if len(results) <= KEYS_MAX else None
+
+
+def graph_of(
+    declared_promises: DeclaredPromises, owners: Mapping[str, str], lines: Callable[[str], ColumnLineage | None] = unknown_lines
+) -> CauseGraph:
+    """The graph of an applied project: its nodes, then its consumers, which read at their own pace."""
+    nodes = [
+        CauseNode(node.name, node.inputs, node.is_source, node.partition, node.timezone, owners.get(node.name, ""))
+        for node in declared_promises.nodes.values()
+    ]
+    readers = [
+        _reader(consumer, declared_promises.exports.get(consumer.consumer))
+        for consumer in declared_promises.consumers
+        if consumer.consumer not in declared_promises.nodes
+    ]
+    return CauseGraph((*nodes, *readers), lines)
+
+
+def _reader(terms: Terms, export: Node | None) -> CauseNode:
+    if export is not None:
+        return CauseNode(export.name, export.inputs, partition=export.partition, timezone=export.timezone, owner=terms.owner)
+    inputs = tuple(InputSpec(node=read, place=Place(file="")) for read in terms.reads)
+    return CauseNode(terms.consumer, inputs, partition=PartitionSpec(grain=terms.per), timezone=terms.timezone, owner=terms.owner)
+
+
+# What causes reach, node by node in the order in which data flows: along which columns, in which
+# partitions, over how many steps.
+
+ABOVE_MAX = 12
+"""So many causes above a node are asked whether they explain what is seen there: the first in the order of the sources."""
+OF_ROWS = frozenset(
+    {
+        CauseKind.VOLUME_ANOMALY, CauseKind.DUPLICATE_ROWS, CauseKind.STALE_DATA, CauseKind.RESTATEMENT, CauseKind.FORMAT_CHANGE,
+    }
+)  # fmt: skip
+"""Rows that are missing, repeated, stale or read otherwise are so in all columns."""
+
+
+class CauseReach(NamedTuple):
+    """How a cause reaches a node: its columns as bits (none where only rows may be missing), its partitions (None: all)."""
+
+    columns: int
+    partitions: frozenset[str] | None
+    hops: int
+
+    def covers(self, partition: str) -> bool:
+        """Whether a partition is reached; one that isn't named may be."""
+        return self.partitions is None or partition in ("", "*") or partition in self.partitions
+
+
+Above = dict[CauseCandidate, CauseReach]
+
+
+def reach_at_own_node(graph: CauseGraph, cause: CauseCandidate) -> CauseReach:
+    """What a cause reaches at its own node."""
+    whole = cause.kind in OF_ROWS or not cause.columns
+    return CauseReach(ALL if whole else graph.bits(cause.node, cause.columns), cause.partitions or None, 0)
+
+
+def reach_of_inputs(graph: CauseGraph, node: str, above: Mapping[str, Above]) -> Above:
+    """What reaches a node of what reaches its inputs. A cause that is published ends where none of its columns goes on."""
+    reaches: Above = {}
+    for at, spec in enumerate(graph.nodes[node].inputs):
+        for cause, reach in above.get(spec.node, {}).items():
+            columns = ALL if reach.columns == ALL else graph.flow(node).through(spec.node, reach.columns)
+            if not columns and not cause.is_held:
+                continue
+            keys = graph.onto(node, at, reach.partitions)
+            if keys is not None and not keys:
+                continue
+            known = reaches.get(cause)
+            if known is not None:
+                reaches[cause] = _both(known, columns, keys, reach.hops + 1)
+            elif len(reaches) < ABOVE_MAX:
+                reaches[cause] = CauseReach(columns, keys, reach.hops + 1)
+    return reaches
+
+
+def _both(known: CauseReach, columns: int, keys: frozenset[str] | None, hops: int) -> CauseReach:
+    """Over several inputs: what is reached over any of them."""
+    if keys is not known.partitions:
+        keys = None if keys is None or known.partitions is None else keys | known.partitions
+    return CauseReach(columns | known.columns, keys, min(hops, known.hops))
+
+
+def made_of(graph: CauseGraph, node: str, columns: Iterable[str]) -> frozenset[str]:
+    """The assets that use some of a node's columns, directly or not."""
+    reached = {node: graph.bits(node, tuple(columns))}
+    for name in islice(graph.nodes, graph.rank(node) + 1, None):
+        own = 0
+        for spec in graph.nodes[name].inputs:
+            if bits := reached.get(spec.node):
+                own |= graph.flow(name).through(spec.node, bits)
+        if own:
+            reached[name] = own
+    return frozenset(reached) - {node}

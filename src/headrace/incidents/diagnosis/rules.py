@@ -1,0 +1,509 @@
+"""The table of rules, one for each kind of cause, and what a rule is.
+
+`RULES` at the end is in order of precedence: of two rules that explain the same evidence at one node, the first does. Actions on purpose
+come before faults, missing data before its symptoms, the form of data before its content. `restatement` follows everything that may be
+wrong with new content. Code follows data, since a code error is recognised by a preceding change.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from headrace.incidents.diagnosis.evidence import Evidence, FailureCategory, Family, failure_of
+from headrace.model.causes import CauseKind
+
+CLOCK_US = 15 * 60 * 1_000_000
+"""Clocks may disagree by so much."""
+EXACT_NATS = 12.0
+"""Evidence that is compared, not estimated, is worth at least this."""
+CONTENT = frozenset(
+    {
+        Family.STALE,
+        Family.RESTATED,
+        Family.DUPLICATES,
+        Family.VOLUME,
+        Family.NULLS,
+        Family.DISTRIBUTION,
+        Family.REFERENCE,
+        Family.CHECK,
+    }
+)
+"""What data that is wrong shows itself in where it is read."""
+ABSENT = frozenset({Family.ARRIVAL, Family.STALE, Family.VOLUME, Family.CHECK})
+"""What data that isn't there shows itself in."""
+BROKEN = CONTENT | {Family.SCHEMA, Family.FORMAT, Family.TYPE, Family.ERROR}
+"""What data of another form shows itself in: bodies fail over it, too."""
+CERTAIN = math.inf
+"""Nats that rule a cause out, however much speaks for it."""
+
+
+class Covers(enum.Enum):
+    """What else at the same node needs no other explanation once a cause is known."""
+
+    NODE = "node"
+    """All of it: nothing can be said of what isn't there."""
+    PARTITION = "partition"
+    """All of the same partitions."""
+    ROWS = "rows"
+    """Of the same partitions, what is no less probable than that: rows that are missing or repeated shift shares, too."""
+    COLUMNS = "columns"
+    """What is of the same partitions and columns, and what names no column."""
+    ITSELF = "itself"
+
+
+@dataclass(frozen=True)
+class NodeEvidence:
+    """What is seen at one node. `bodies` and `declarations` are the versions applied there lately."""
+
+    node: str
+    is_source: bool
+    evidence: Sequence[Evidence]
+    joins: bool = False
+    """Whether it is made of several inputs."""
+    bodies: Sequence[Evidence] = ()
+    declarations: Sequence[Evidence] = ()
+
+    def rewritten(self, evidence: Evidence) -> bool:
+        """Whether another body was applied before something was seen. What readers had before a
+        recomputation as well isn't a new body's."""
+        return not evidence.repeated and any(change.at_us <= evidence.at_us for change in self.bodies)
+
+    def redeclared(self, evidence: Evidence) -> bool:
+        """Whether another path, schedule, connection or target of the node was applied before something was seen: what else
+        is declared of it can't keep data away. A source that is new was never read elsewhere: only a place
+        that isn't there is its declaration's. Who isn't let in where data was read before is kept out by the
+        address that is new; who gets no answer isn't, nor does data come where nobody answers."""
+        observations = {failure_of(each) for each in self.evidence if each.family is Family.ACCESS}
+        failure = failure_of(evidence)
+        if failure is FailureCategory.UNREACHABLE or (evidence.family is Family.ARRIVAL and FailureCategory.UNREACHABLE in observations):
+            return False
+        denied = failure is FailureCategory.DENIED or (evidence.family is Family.ARRIVAL and FailureCategory.DENIED in observations)
+        return any(
+            change.at_us <= evidence.at_us
+            and not change.same_place
+            and (not denied or not self.is_source or change.readdressed)
+            and (not change.added or failure is FailureCategory.PLACE)
+            for change in self.declarations
+        )
+
+
+def _nothing_against(_place: NodeEvidence, _own: Sequence[Evidence]) -> float:
+    return 0.0
+
+
+def held(evidence: Evidence, _place: NodeEvidence) -> bool:
+    """Most of what was published with a warning is worth no incident unless it does harm further down."""
+    return evidence.held
+
+
+def always(_one: Evidence, _place: NodeEvidence) -> bool:
+    """Worth an incident even where nothing is kept from readers."""
+    return True
+
+
+def certain(evidence: Evidence, _place: NodeEvidence) -> bool:
+    """Held, or compared and not estimated: worth being told of even where a policy lets it through."""
+    return evidence.held or (evidence.strength >= EXACT_NATS and evidence.family is not Family.CHECK)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One kind of cause. `own` says how much of a piece of evidence speaks for it (0 to 1), `against` what speaks against it at a
+    place, in nats; `shows_in` in which families it shows itself further down; `opens` whether evidence is worth an incident by itself."""
+
+    kind: CauseKind
+    own: Callable[[Evidence, NodeEvidence], float]
+    covers: Covers
+    shows_in: frozenset[Family]
+    against: Callable[[NodeEvidence, Sequence[Evidence]], float] = _nothing_against
+    opens: Callable[[Evidence, NodeEvidence], bool] = held
+    prior: float = 2.5
+    """In nats: so much more has to speak for it than against it. Whatever is held speaks with at least 3."""
+
+
+def is_declared_wrongly(evidence: Evidence) -> bool:
+    """Whether an export failed over its declaration, or over rows that the target can't hold, and isn't tried again. What is wrong with
+    a target itself, such as rights or a folder that is a file, has another code."""
+    return evidence.family is Family.EXPORT and evidence.detail == CauseKind.CONFIGURATION_ERROR
+
+
+def named(kind: CauseKind) -> Callable[[Evidence, NodeEvidence], float]:
+    """Evidence that speaks for a kind by itself."""
+    return lambda evidence, _place: float(evidence.kind == kind)
+
+
+def rewritten(place: NodeEvidence, own: Sequence[Evidence]) -> float:
+    """Of what an asset gives out: where its body was changed before all that was seen, the body is to blame, not its data."""
+    return CERTAIN if not place.is_source and all(place.rewritten(evidence) for evidence in own) else 0.0
+
+
+# Headrace was down: it explains what became late meanwhile, attempts lost with it, and missed
+# observations.
+
+RUNTIME_DOWN = Rule(
+    CauseKind.RUNTIME_DOWN,
+    named(CauseKind.RUNTIME_DOWN),
+    Covers.NODE,
+    frozenset({Family.ARRIVAL, Family.DURATION, Family.LOST}),
+    opens=always,
+)
+
+
+# Somebody paused a node, so its data is missing.
+
+PAUSED = Rule(CauseKind.PAUSED, named(CauseKind.PAUSED), Covers.ITSELF, ABSENT)
+
+
+# Work that is ready waits for an approval.
+
+APPROVAL_PENDING = Rule(CauseKind.APPROVAL_PENDING, named(CauseKind.APPROVAL_PENDING), Covers.ITSELF, ABSENT)
+
+
+# A file of the lake is missing or changed since its publication; failures further down over it
+# follow from that.
+
+DATA_CORRUPTED = Rule(CauseKind.DATA_CORRUPTED, named(CauseKind.DATA_CORRUPTED), Covers.PARTITION, BROKEN, opens=always)
+
+
+# A person saw that data is wrong. Other anomalies in it, and what is made from it, follow from
+# that.
+
+REPORTED = Rule(CauseKind.REPORTED, named(CauseKind.REPORTED), Covers.COLUMNS, BROKEN, opens=always)
+
+
+# A declaration can't work: a path that doesn't exist, a connection that nobody declared, a check
+# that sound data fails since it was written.
+
+_OF_DECLARATIONS = frozenset({Family.ACCESS, Family.ARRIVAL, Family.ERROR})
+
+
+def _speaks_for_configuration_error(evidence: Evidence, place: NodeEvidence) -> float:
+    if evidence.kind == CauseKind.CONFIGURATION_ERROR:
+        return 1.0
+    failure = failure_of(evidence)
+    if not evidence.kind and failure is FailureCategory.CONFIGURED:
+        return 1.0
+    if evidence.family is Family.SCHEMA:
+        return float(
+            place.is_source
+            and any(evidence.column in _declared_columns(change) for change in place.declarations if change.at_us <= evidence.at_us)
+        )
+    if evidence.family is Family.EXPORT:  # a folder that can't be written is the target's, however new its declaration is
+        return float(is_declared_wrongly(evidence))
+    return float(place.is_source and evidence.family in _OF_DECLARATIONS and place.redeclared(evidence))
+
+
+def _declared_columns(change: Evidence) -> tuple[str, ...]:
+    """The columns that a change of a declaration adds, drops or gives another type: only these can a delivery lack over it. Names that
+    are accepted for columns that there were change none."""
+    return tuple(change.column.split("\n")) if change.column else ()
+
+
+CONFIGURATION_ERROR = Rule(CauseKind.CONFIGURATION_ERROR, _speaks_for_configuration_error, Covers.NODE, ABSENT)
+
+
+# A source or a target refuses access: 401, 403, an expired token, missing permissions.
+
+
+def _speaks_for_access_denied(evidence: Evidence, _place: NodeEvidence) -> float:
+    if evidence.kind:
+        return float(evidence.kind == CauseKind.ACCESS_DENIED)
+    return float(evidence.family in (Family.ACCESS, Family.ERROR, Family.EXPORT) and failure_of(evidence) is FailureCategory.DENIED)
+
+
+ACCESS_DENIED = Rule(CauseKind.ACCESS_DENIED, _speaks_for_access_denied, Covers.NODE, ABSENT)
+
+
+# A source can't be observed: connection refused, timeout, no such host, 5xx.
+
+
+def _speaks_for_source_unavailable(evidence: Evidence, _place: NodeEvidence) -> float:
+    if evidence.kind:
+        return float(evidence.kind == CauseKind.SOURCE_UNAVAILABLE)
+    failure = failure_of(evidence)
+    if evidence.family is Family.ACCESS:
+        return float(failure not in (FailureCategory.DENIED, FailureCategory.CONFIGURED))
+    return float(evidence.family is Family.ERROR and failure is FailureCategory.UNREACHABLE)
+
+
+SOURCE_UNAVAILABLE = Rule(CauseKind.SOURCE_UNAVAILABLE, _speaks_for_source_unavailable, Covers.NODE, ABSENT)
+
+
+# A delivery is missing, and a consumer's deadline has passed without it.
+
+
+def _speaks_for_missing_source(evidence: Evidence, place: NodeEvidence) -> float:
+    if evidence.kind == CauseKind.MISSING_SOURCE:
+        return 1.0
+    late = evidence.family is Family.ARRIVAL and evidence.kind in ("", CauseKind.LATE_SOURCE)
+    return float(late and any(other.kind == CauseKind.MISSING_SOURCE for other in place.evidence))
+
+
+MISSING_SOURCE = Rule(CauseKind.MISSING_SOURCE, _speaks_for_missing_source, Covers.ITSELF, ABSENT)
+
+
+# A delivery is missing after its expected time; no consumer's deadline has passed yet.
+
+
+def _speaks_for_late_source(evidence: Evidence, _place: NodeEvidence) -> float:
+    if evidence.kind:
+        return float(evidence.kind == CauseKind.LATE_SOURCE)
+    return 0.5 * (evidence.family is Family.ARRIVAL)
+
+
+LATE_SOURCE = Rule(CauseKind.LATE_SOURCE, _speaks_for_late_source, Covers.ITSELF, ABSENT)
+
+
+# Content that was delivered before, or belongs to another interval. Nothing else about it is
+# meaningful.
+
+STALE_DATA = Rule(CauseKind.STALE_DATA, named(CauseKind.STALE_DATA), Covers.PARTITION, CONTENT, against=rewritten, opens=certain)
+
+
+# A delivery that ends the process that reads it. It is quarantined with its bytes and isn't read
+# again.
+
+POISON_DELIVERY = Rule(CauseKind.POISON_DELIVERY, named(CauseKind.POISON_DELIVERY), Covers.PARTITION, BROKEN, opens=certain)
+
+
+# Another encoding, delimiter or date format: the file can't be read as before, or is read as
+# something else.
+
+
+def _speaks_for_format_change(evidence: Evidence, place: NodeEvidence) -> float:
+    if evidence.kind:
+        return float(evidence.kind == CauseKind.FORMAT_CHANGE)
+    unread = place.is_source and evidence.family in (Family.ERROR, Family.CHECK) and failure_of(evidence) is FailureCategory.UNREADABLE
+    return float(unread)
+
+
+FORMAT_CHANGE = Rule(CauseKind.FORMAT_CHANGE, _speaks_for_format_change, Covers.PARTITION, BROKEN, opens=certain)
+
+
+# Names of columns differ from the agreed ones; other anomalies of these columns follow from that.
+
+SCHEMA_CHANGE = Rule(CauseKind.SCHEMA_CHANGE, named(CauseKind.SCHEMA_CHANGE), Covers.COLUMNS, BROKEN, against=rewritten, opens=certain)
+
+
+# The names are the same, the values have another type.
+
+TYPE_CHANGE = Rule(CauseKind.TYPE_CHANGE, named(CauseKind.TYPE_CHANGE), Covers.COLUMNS, BROKEN, against=rewritten, opens=certain)
+
+
+# Rows or keys occur more than once.
+
+_DUPLICATE_ROWS_SHOWS_IN = frozenset(
+    {Family.CHECK, Family.DUPLICATES, Family.VOLUME, Family.DISTRIBUTION, Family.RESOURCES, Family.DURATION}
+)
+
+DUPLICATE_ROWS = Rule(CauseKind.DUPLICATE_ROWS, named(CauseKind.DUPLICATE_ROWS), Covers.ROWS, _DUPLICATE_ROWS_SHOWS_IN, against=rewritten)
+
+
+# Too few rows or too many; the end of a file or a group of rows is missing.
+
+_VOLUME_ANOMALY_SHOWS_IN = frozenset(
+    {Family.CHECK, Family.VOLUME, Family.DISTRIBUTION, Family.NULLS, Family.REFERENCE, Family.RESOURCES, Family.DURATION}
+)
+
+VOLUME_ANOMALY = Rule(CauseKind.VOLUME_ANOMALY, named(CauseKind.VOLUME_ANOMALY), Covers.ROWS, _VOLUME_ANOMALY_SHOWS_IN, against=rewritten)
+
+
+# Values are missing that used to be there. After a join that finds nothing it is
+# `reference_broken` instead.
+
+_NULL_SPIKE_SHOWS_IN = frozenset({Family.CHECK, Family.NULLS, Family.DISTRIBUTION, Family.VOLUME})
+
+
+def _speaks_for_null_spike(evidence: Evidence, place: NodeEvidence) -> float:
+    return float(evidence.kind == CauseKind.NULL_SPIKE and not place.joins)
+
+
+NULL_SPIKE = Rule(CauseKind.NULL_SPIKE, _speaks_for_null_spike, Covers.COLUMNS, _NULL_SPIKE_SHOWS_IN, against=rewritten)
+
+
+# Keys refer to rows that don't exist. Values that are missing only after a join are missing for
+# that reason.
+
+_REFERENCE_BROKEN_SHOWS_IN = frozenset({Family.CHECK, Family.REFERENCE, Family.NULLS, Family.VOLUME, Family.DISTRIBUTION})
+AFTER_A_JOIN = 0.8
+STRIKING_NATS = 20.0
+
+
+def _speaks_for_reference_broken(evidence: Evidence, place: NodeEvidence) -> float:
+    if evidence.kind == CauseKind.NULL_SPIKE and place.joins:
+        return AFTER_A_JOIN
+    return float(evidence.kind == CauseKind.REFERENCE_BROKEN)
+
+
+def lost_partners(evidence: Evidence, place: NodeEvidence) -> bool:
+    """Values that are missing after a join as they never were, whether that was held or not."""
+    return place.joins and evidence.family is Family.NULLS and evidence.strength >= STRIKING_NATS
+
+
+def _opens_reference_broken(evidence: Evidence, place: NodeEvidence) -> bool:
+    return evidence.held or lost_partners(evidence, place)
+
+
+REFERENCE_BROKEN = Rule(
+    CauseKind.REFERENCE_BROKEN,
+    _speaks_for_reference_broken,
+    Covers.COLUMNS,
+    _REFERENCE_BROKEN_SHOWS_IN,
+    against=rewritten,
+    opens=_opens_reference_broken,
+)
+
+
+# Values differ from earlier ones: another unit, sign, mix, hour or grain.
+
+_DISTRIBUTION_SHIFT_SHOWS_IN = frozenset(
+    {
+        Family.CHECK, Family.DISTRIBUTION, Family.NULLS, Family.VOLUME, Family.REFERENCE, Family.DUPLICATES,
+        Family.RESOURCES, Family.DURATION,
+    }
+)  # fmt: skip
+
+DISTRIBUTION_SHIFT = Rule(
+    CauseKind.DISTRIBUTION_SHIFT, named(CauseKind.DISTRIBUTION_SHIFT), Covers.COLUMNS, _DISTRIBUTION_SHIFT_SHOWS_IN, against=rewritten
+)
+
+
+# New content for an interval that was published and sound. Nothing need be wrong with it; if
+# something is, that is the cause.
+
+RESTATEMENT = Rule(
+    CauseKind.RESTATEMENT, named(CauseKind.RESTATEMENT), Covers.ITSELF, frozenset({*CONTENT, Family.DURATION}), opens=always, prior=12.0
+)
+
+
+# No memory, no disk, or a limit of the process: the machine's limit, or a declared one.
+
+_RESOURCE_FAILURES = (FailureCategory.MEMORY, FailureCategory.SPACE, FailureCategory.LIMIT)
+
+
+def _speaks_for_resource_exhausted(evidence: Evidence, _place: NodeEvidence) -> float:
+    if evidence.kind:
+        return float(evidence.kind == CauseKind.RESOURCE_EXHAUSTED)
+    return float(
+        evidence.family is Family.RESOURCES
+        or (evidence.family in (Family.ERROR, Family.LOST, Family.EXPORT) and failure_of(evidence) in _RESOURCE_FAILURES)
+    )
+
+
+RESOURCE_EXHAUSTED = Rule(CauseKind.RESOURCE_EXHAUSTED, _speaks_for_resource_exhausted, Covers.PARTITION, frozenset({Family.ARRIVAL}))
+
+
+# Asset code fails, or its results are anomalous since it was changed, although its inputs aren't.
+
+_FAILURES_OF_ENVIRONMENT = (
+    FailureCategory.UNREACHABLE,
+    FailureCategory.DENIED,
+    FailureCategory.CONFIGURED,
+    FailureCategory.MEMORY,
+    FailureCategory.SPACE,
+    FailureCategory.LIMIT,
+)
+CRASHES_MIN = 2
+"""A worker that is lost once is a machine's; the same again after a change is the code's, unless that has computed
+other partitions."""
+
+
+def _speaks_for_code_error(evidence: Evidence, place: NodeEvidence) -> float:
+    if evidence.kind == CauseKind.CODE_ERROR:
+        return 1.0
+    if place.is_source:
+        return (
+            float(
+                evidence.family is Family.ERROR
+                and not evidence.kind
+                and failure_of(evidence) not in (*_FAILURES_OF_ENVIRONMENT, FailureCategory.UNREADABLE)
+            )
+            * 0.5
+        )
+    if evidence.family is Family.ERROR:
+        return float(not evidence.kind and failure_of(evidence) not in _FAILURES_OF_ENVIRONMENT)
+    if evidence.family is Family.LOST:
+        return float(
+            _is_lost_to_untried_code(evidence, place) and sum(other.family is Family.LOST for other in place.evidence) >= CRASHES_MIN
+        )
+    return float((evidence.family in CONTENT or evidence.family in (Family.TYPE, Family.SCHEMA)) and place.rewritten(evidence))
+
+
+def _is_lost_to_untried_code(evidence: Evidence, place: NodeEvidence) -> bool:
+    """Whether a worker was lost after a change whose code has computed nothing: code that computes other partitions doesn't
+    end its workers by itself."""
+    newest = max((change for change in place.bodies if change.at_us <= evidence.at_us), key=lambda change: change.at_us, default=None)
+    return newest is not None and not newest.proven
+
+
+def _opens_code_error(evidence: Evidence, place: NodeEvidence) -> bool:
+    """Held, or odd in what the new body gives out while nothing odd goes in: that is no coincidence, however weak by itself."""
+    return evidence.held or place.rewritten(evidence)
+
+
+CODE_ERROR = Rule(
+    CauseKind.CODE_ERROR, _speaks_for_code_error, Covers.PARTITION, frozenset({*BROKEN, Family.ARRIVAL}), opens=_opens_code_error
+)
+
+
+# A worker ended during its work, without reaching a limit.
+
+
+def _speaks_for_worker_lost(evidence: Evidence, _place: NodeEvidence) -> float:
+    return float(evidence.kind == CauseKind.WORKER_LOST or (not evidence.kind and evidence.family is Family.LOST))
+
+
+def _limit_was_reached(place: NodeEvidence, own: Sequence[Evidence]) -> float:
+    at = {evidence.partition for evidence in own}
+    return CERTAIN if any(evidence.family is Family.RESOURCES and evidence.partition in at for evidence in place.evidence) else 0.0
+
+
+WORKER_LOST = Rule(CauseKind.WORKER_LOST, _speaks_for_worker_lost, Covers.ITSELF, frozenset({Family.ARRIVAL}), against=_limit_was_reached)
+
+
+# An export can't be written to its target.
+
+_FAILURES_OF_OTHER_RULES = (
+    FailureCategory.DENIED,
+    FailureCategory.CONFIGURED,
+    FailureCategory.SPACE,
+    FailureCategory.MEMORY,
+    FailureCategory.LIMIT,
+)
+"""What other rules speak for."""
+
+
+def _speaks_for_destination_unavailable(evidence: Evidence, _place: NodeEvidence) -> float:
+    if evidence.kind:
+        return float(evidence.kind == CauseKind.DESTINATION_UNAVAILABLE)
+    return float(
+        evidence.family is Family.EXPORT and failure_of(evidence) not in _FAILURES_OF_OTHER_RULES and not is_declared_wrongly(evidence)
+    )
+
+
+DESTINATION_UNAVAILABLE = Rule(CauseKind.DESTINATION_UNAVAILABLE, _speaks_for_destination_unavailable, Covers.NODE, ABSENT)
+
+
+# Asset code runs much longer than usual, with inputs that are no larger.
+
+SLOW_RUN = Rule(CauseKind.SLOW_RUN, named(CauseKind.SLOW_RUN), Covers.ITSELF, frozenset({Family.ARRIVAL}), opens=always)
+
+
+# A promise can't be kept with the usual arrivals and durations.
+
+DEADLINE_INFEASIBLE = Rule(
+    CauseKind.DEADLINE_INFEASIBLE, named(CauseKind.DEADLINE_INFEASIBLE), Covers.ITSELF, frozenset({Family.ARRIVAL}), opens=always
+)
+
+
+RULES: tuple[Rule, ...] = (
+    RUNTIME_DOWN, PAUSED, APPROVAL_PENDING, DATA_CORRUPTED, REPORTED, CONFIGURATION_ERROR,
+    ACCESS_DENIED, SOURCE_UNAVAILABLE, MISSING_SOURCE, LATE_SOURCE, STALE_DATA, POISON_DELIVERY,
+    FORMAT_CHANGE, SCHEMA_CHANGE, TYPE_CHANGE, DUPLICATE_ROWS, VOLUME_ANOMALY, NULL_SPIKE,
+    REFERENCE_BROKEN, DISTRIBUTION_SHIFT, RESTATEMENT, RESOURCE_EXHAUSTED, CODE_ERROR,
+    WORKER_LOST, DESTINATION_UNAVAILABLE, SLOW_RUN, DEADLINE_INFEASIBLE,
+)  # fmt: skip
+BY_KIND: dict[CauseKind, Rule] = {rule.kind: rule for rule in RULES}

@@ -1,0 +1,339 @@
+"""Causes in words: one clause for people, and the detail that goes into the fingerprint."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+
+from headrace.incidents.diagnosis.candidates import HISTORY, CauseCandidate, confidence, history_summary
+from headrace.incidents.diagnosis.evidence import ENVIRONMENT, OF_FILES, Evidence, Family, detail_of, says_denied, says_no_space
+from headrace.model.causes import Cause, CauseKind
+from headrace.model.errors import DELIVERED_AS, OUTSIZED, SIZE
+
+_QUOTED = re.compile(r"(?<!\w)'.*?'(?!\w)|\"[^\"]*\"")
+"""What an error quotes may be a cell's value, and a clause goes out to people. An apostrophe within a word quotes nothing."""
+_SIGNAL = re.compile(r"\bSIG[A-Z]+\b")
+_ELLIPSES = re.compile("…{2,}")
+_MODULE = re.compile(r"No module named '([\w.]{1,60})'")
+"""The name of a package is quoted, too, and is all that is to know."""
+_SAYS = (
+    Family.ERROR,
+    Family.EXPORT,
+    Family.ACCESS,
+    Family.LOST,
+    Family.RESOURCES,
+    Family.ACT,
+    Family.ABSENCE,
+    Family.DURATION,
+    Family.CHECK,
+)
+_SINGLE = re.compile(r"^type; first value that isn't [^:(;']*?( \(\S+\))?: '.*' at line ([\d,]+), 1 row$", re.DOTALL)
+"""Of a column in which one value alone isn't of its type: how the others are written, and its line."""
+_RESTATED = re.compile(r"(.+): ([\d,]+) rows?(?:, (.+))?", re.DOTALL)
+_CAME = re.compile(r"([\d,]+) rows? added, ([\d,]+) rows? removed")
+_NAMED = "category mix: '"
+_LISTED = "other names: '"
+CLAUSE_MAX = 160
+WITHDRAWN = "withdrawn: "
+"""What a clause begins with about a publication that somebody took back."""
+NAMES_TOLD = 3
+
+
+def described_cause(candidate: CauseCandidate) -> Cause:
+    """A candidate as the cause that it is."""
+    ids = tuple(each.id for each in candidate.own)
+    explains = tuple(dict.fromkeys((*ids, *(each.id for each in candidate.symptoms))))
+    if candidate.said is not None:
+        return msgspec.structs.replace(candidate.said, own=(), explains=explains)
+    restated = restated_columns(candidate.own) if candidate.kind is CauseKind.RESTATEMENT else ()
+    columns = tuple(sorted({*candidate.columns, *restated}))
+    return Cause(
+        kind=candidate.kind,
+        node=candidate.node,
+        nodes=candidate.nodes,
+        partitions=tuple(sorted(candidate.partitions)),
+        columns=columns,
+        detail=HISTORY if candidate.history else detail_of(candidate.kind, candidate.own),
+        summary=_summary(candidate, columns),
+        began_us=candidate.began_us,
+        confidence=confidence(candidate),
+        own=ids,
+        explains=explains,
+    )
+
+
+def _summary(candidate: CauseCandidate, columns: Sequence[str]) -> str:
+    if candidate.history:
+        return history_summary(candidate)[: 2 * CLAUSE_MAX]  # of several kinds
+    text = _of_partitions(candidate, columns)
+    if candidate.latent:
+        text = f"{text}; nothing was noticed at {candidate.node} itself"
+    text = f"{len(candidate.nodes) + 1} nodes: {text}" if candidate.nodes else text
+    if candidate.version:
+        of_place = candidate.kind is CauseKind.CONFIGURATION_ERROR
+        what = "where or when it is looked for" if of_place else "its code"
+        text = f"{text}; version {candidate.version} changed {what}"
+    if candidate.kind is not CauseKind.DEADLINE_INFEASIBLE and len(text) > CLAUSE_MAX:  # a proposal is of use as a whole only
+        text = f"{text[: CLAUSE_MAX - 1]}…"
+    lapsed = exceptions_lapsed(candidate.own)
+    return f"{text}; {lapsed}" if lapsed else text
+
+
+def _of_partitions(candidate: CauseCandidate, columns: Sequence[str]) -> str:
+    """What was seen at all partitions; where that is something else at each, at the first of them."""
+    clause = _CLAUSES.get(candidate.kind, _observed)
+    text, keys = clause(candidate.own, columns), sorted(candidate.partitions)
+    each = {key: clause([seen for seen in candidate.own if seen.partition == key], columns) for key in keys}
+    if text not in each.values() or len(set(each.values())) == 1:
+        return text
+    return f"{len(keys)} partitions, {keys[0]} to {keys[-1]}, first: {each[keys[0]]}"
+
+
+def _too_early(own: Sequence[Evidence], columns: Sequence[str]) -> str:
+    """When it is usually there, and what would have to be otherwise."""
+    evidence = next((each for each in own if each.kind == CauseKind.DEADLINE_INFEASIBLE), None)
+    return _observed(own, columns) if evidence is None else f"{evidence.observed}; due {evidence.expected}"
+
+
+def exceptions_lapsed(own: Iterable[Evidence]) -> str:
+    """Whose exceptions have lapsed, in a clause; empty for none."""
+    results = {(evidence.node, evidence.partition): evidence.lapsed for evidence in own if evidence.lapsed}
+    if not results:
+        return ""
+    people = sorted(set(results.values()))
+    if len(results) > 1:
+        return f"{len(results)} exceptions of {_listed(people)} have lapsed"
+    return f"the exception of {people[0]} has lapsed"
+
+
+def _schema(own: Sequence[Evidence], _: Sequence[str]) -> str:
+    how = dict.fromkeys((each.column, each.detail.partition(";")[0]) for each in own if each.family is Family.SCHEMA)
+    counted = Counter(what for _, what in how)
+    words = {"": "changed", "dropped": "gone", "added": "new", "nullability": "nullable now"}
+    said = [f"{n} column{'s' if n > 1 else ''} {words.get(what, what)}" for what, n in counted.items()]
+    return ", ".join([*said, *_values_too(own)]) or "names changed"
+
+
+def _values_too(own: Sequence[Evidence]) -> list[str]:
+    """Of columns that were renamed: that their values are others, too."""
+    parts = [
+        (evidence.column, part.partition(",")[0])
+        for evidence in own
+        if evidence.family is Family.SCHEMA
+        for part in evidence.detail.split("; ")[1:]
+        if part.startswith("values ")
+    ]
+    said = [f"{column}: {what}" for column, what in dict.fromkeys(parts)]
+    return [*said[:NAMES_TOLD], *([f"and {len(said) - NAMES_TOLD} more"] if len(said) > NAMES_TOLD else [])]
+
+
+def _format(own: Sequence[Evidence], columns: Sequence[str]) -> str:
+    """What is written otherwise, and how where that is known; of a whole file, what is other."""
+    if own[0].family is not Family.FORMAT:
+        return _observed(own, columns)
+    _, _, why = own[0].detail.partition("; ")
+    if not columns:
+        return without_quotes(why).partition(" (")[0] or "written otherwise"
+    how = "" if own[0].observed in own[0].detail else f": {own[0].observed}"
+    return f"{_listed(columns)} written otherwise{how}"
+
+
+def _in(what: str) -> Callable[[Sequence[Evidence], Sequence[str]], str]:
+    def say(own: Sequence[Evidence], columns: Sequence[str]) -> str:
+        return f"{what} in {_listed(columns)}" if columns else _checks(own) or what
+
+    return say
+
+
+def _types(own: Sequence[Evidence], columns: Sequence[str]) -> str:
+    """A single value that isn't of a column's type, by its line; else that columns have another type."""
+    bad = [evidence for evidence in own if evidence.family is Family.TYPE]
+    single = _SINGLE.search(bad[0].detail) if len(bad) == 1 else None
+    if single is None:
+        return _in("another type")(own, columns)
+    form, line = single.group(1) or "", single.group(2)
+    return f"1 value of {bad[0].column} isn't {bad[0].expected}{form}, at line {line}"
+
+
+def _keys(own: Sequence[Evidence], columns: Sequence[str]) -> str:
+    if own[0].detail.startswith("other names: "):  # held before anything was joined by them
+        return f"other keys in {_listed(columns)} than in the interval before"
+    if own[0].detail.startswith("unknown keys"):
+        return f"{own[0].observed} have keys in {own[0].column} that the intervals before hadn't"
+    return _in("keys without what they refer to")(own, columns)
+
+
+def _values(own: Sequence[Evidence], columns: Sequence[str]) -> str:
+    """What is other about values, and under which name they came where that isn't their column's."""
+    names = {part for evidence in own for part in evidence.detail.split("; ") if part.startswith(DELIVERED_AS)}
+    return ", ".join([_other_values(own, columns), *(names if len(names) == 1 and len(columns) == 1 else ())])
+
+
+def _other_values(own: Sequence[Evidence], columns: Sequence[str]) -> str:
+    how = _how(own[0])
+    if how:  # of other columns something else was seen, which only the evidence says
+        alike = {evidence.column for evidence in own if _alike(how, _how(evidence))}
+        columns = [name for name in columns if name in alike]
+    where = _listed(columns)
+    if where and how.startswith(_NAMED):  # the names are values of cells, which a clause doesn't carry to people
+        return f"{where}: {'a category that never was' if how.endswith(' is new') else 'categories under other names'}"
+    if where and how.startswith(_LISTED):
+        return f"{where}: other names in a list that was always the same"
+    if how and where:
+        return f"{where} {how}" if how.removeprefix("about ")[0] in "×÷" else f"{how} of {where}"
+    return _checks(own) or (f"values of {where} changed" if where else "values changed")
+
+
+def _how(evidence: Evidence) -> str:
+    """How the values of a column are others; empty for a check that fails."""
+    if evidence.family is Family.CHECK:
+        return ""
+    return evidence.detail.removeprefix(SIZE).partition(";")[0]
+
+
+def _alike(how: str, other: str) -> bool:
+    """Whether one clause says both: names differ from column to column."""
+    if how.startswith(_NAMED):
+        return other.startswith(_NAMED) and how.endswith(" is new") == other.endswith(" is new")
+    return other.startswith(_LISTED) if how.startswith(_LISTED) else how == other
+
+
+def _volume(own: Sequence[Evidence], _: Sequence[str]) -> str:
+    whole = next((evidence for evidence in own if evidence.detail in OF_FILES), None)
+    if whole is not None:
+        return without_quotes(whole.observed)
+    how = own[0].detail.partition(";")[0].partition(": '")[0] if own[0].family is not Family.CHECK else ""
+    if how.startswith("×"):
+        return f"{own[0].observed}, expected {own[0].expected}"
+    return how or _checks(own) or own[0].observed
+
+
+def _absent(own: Sequence[Evidence], _: Sequence[str]) -> str:
+    missing = sum(1 for evidence in own if evidence.family is Family.ARRIVAL)
+    if any("asked for a pause" in evidence.observed for evidence in own):
+        return f"not loaded {own[0].expected}: the server asked for a pause"
+    return f"{missing} intervals not there" if missing > 1 else f"not there {own[0].expected}".rstrip()
+
+
+def _restated(own: Sequence[Evidence], _: Sequence[str]) -> str:
+    """Of one interval what changed in it; of several, the columns that changed in any of them."""
+    if len(own) == 1 or not (changed := restated_columns(own)):
+        counted = own[0].detail.partition("; ")[0]
+        came = _CAME.fullmatch(counted)
+        grew = came is not None and came[1] != came[2]  # then the columns say less than the rows
+        text = counted if grew else own[0].detail
+        return f"restated: {text}" if text else "restated"
+    hows = {how for _, _, how in _restated_parts(own) if how}
+    how = f", {hows.pop()}" if len(hows) == 1 else ""
+    rows = sum(count for _, count, _ in _restated_parts(own))
+    return f"restated in {len(own)} intervals: {_listed(changed)} in {rows:,} rows{how}"
+
+
+def restated_columns(own: Iterable[Evidence]) -> list[str]:
+    """The columns that restatements changed, by name."""
+    return sorted({column for column, _, _ in _restated_parts(own)})
+
+
+def _restated_parts(own: Iterable[Evidence]) -> list[tuple[str, int, str]]:
+    """Column, rows and how they changed, as restatements tell of each column after their rows."""
+    parts = (part for evidence in own if evidence.family is Family.RESTATED for part in evidence.detail.split("; ")[1:])
+    result = (_RESTATED.fullmatch(part) for part in parts)
+    return [(match[1], int(match[2].replace(",", "")), match[3] or "") for match in result if match is not None]
+
+
+def _damaged(own: Sequence[Evidence], _: Sequence[str]) -> str:
+    files = len({evidence.expected for evidence in own})
+    text = own[0].observed.partition(" (")[0]
+    return text if files == 1 else f"{files} files are damaged: {text}"
+
+
+def _exhausted(own: Sequence[Evidence], columns: Sequence[str]) -> str:
+    """Of a disk what is wrong with it: an error begins with the path of what couldn't be written."""
+    if own[0].error_kind == ENVIRONMENT:
+        if says_denied(own[0].observed):
+            return "Headrace has no right to use a file or folder of the lake"
+        return "no space left on the disk" if says_no_space(own[0].observed) else "the disk can't be used"
+    return _observed(own, columns)
+
+
+def _configured(own: Sequence[Evidence], columns: Sequence[str]) -> str:
+    """Of columns that a contract declares otherwise: where it does."""
+    said = [
+        f"{evidence.column} is declared {evidence.observed}, and delivered as {evidence.expected}"
+        for evidence in own
+        if evidence.family is Family.TYPE
+    ]
+    said += [
+        f"check {evidence.detail} fails, and would have failed before it was declared"
+        for evidence in own
+        if evidence.family is Family.CHECK
+    ]
+    return "; ".join(dict.fromkeys(said)) or _observed(own, columns)
+
+
+def _slow(own: Sequence[Evidence], _: Sequence[str]) -> str:
+    seconds = own[0].observed.partition(";")[0].partition(",")[0]
+    return f"it ran for {seconds}, usually {own[0].expected}"
+
+
+def _poison(own: Sequence[Evidence], _: Sequence[str]) -> str:
+    outsized = [evidence.detail for evidence in own if evidence.detail.startswith(OUTSIZED)]
+    if len(outsized) == len(own):
+        what, _, size = outsized[0].partition(": ")
+        return f"{len(own)} deliveries take more memory or time than an attempt may" if len(own) > 1 else f"its delivery of {size}, {what}"
+    signal = _SIGNAL.search(own[0].observed)
+    by = f" (by {signal[0]})" if signal is not None else ""
+    if len(own) > 1:
+        return f"{len(own)} deliveries end the processes that read them{by}"
+    return f"its delivery ends the process that reads it{by}"
+
+
+def _observed(own: Sequence[Evidence], columns: Sequence[str]) -> str:
+    if own[0].family is Family.VOLUME:
+        return _volume(own, columns)
+    if own[0].family is Family.DISTRIBUTION and own[0].column:
+        return _values(own, columns or (own[0].column,))
+    if own[0].family is Family.NULLS and own[0].column:
+        return _in("nulls")(own, columns or (own[0].column,))
+    if own[0].observed.startswith(WITHDRAWN):
+        return own[0].observed  # with the reason and the name
+    text = own[0].observed if own[0].family in _SAYS else own[0].detail or own[0].observed
+    text = without_quotes(text).partition(" (")[0].partition("; ")[0].partition("\n")[0]
+    return _checks(own) or text or own[0].family.value
+
+
+def without_quotes(said: str) -> str:
+    """The same without what is quoted in it, but for the name of a package."""
+    return _ELLIPSES.sub("…", _QUOTED.sub("…", _MODULE.sub(r"No module named \1", said)))
+
+
+def _checks(own: Sequence[Evidence]) -> str:
+    names = sorted({evidence.detail for evidence in own if evidence.family is Family.CHECK and evidence.detail})
+    return f"check {_listed(names)} fail{'s' if len(names) == 1 else ''}" if names else ""
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMES_TOLD]) + (f" and {len(names) - NAMES_TOLD} more" if len(names) > NAMES_TOLD else "")
+
+
+_CLAUSES: dict[CauseKind, Callable[[Sequence[Evidence], Sequence[str]], str]] = {
+    CauseKind.SCHEMA_CHANGE: _schema,
+    CauseKind.FORMAT_CHANGE: _format,
+    CauseKind.TYPE_CHANGE: _types,
+    CauseKind.NULL_SPIKE: _in("nulls"),
+    CauseKind.REFERENCE_BROKEN: _keys,
+    CauseKind.DISTRIBUTION_SHIFT: _values,
+    CauseKind.VOLUME_ANOMALY: _volume,
+    CauseKind.LATE_SOURCE: _absent,
+    CauseKind.MISSING_SOURCE: _absent,
+    CauseKind.RESTATEMENT: _restated,
+    CauseKind.DEADLINE_INFEASIBLE: _too_early,
+    CauseKind.DATA_CORRUPTED: _damaged,
+    CauseKind.CONFIGURATION_ERROR: _configured,
+    CauseKind.RESOURCE_EXHAUSTED: _exhausted,
+    CauseKind.POISON_DELIVERY: _poison,
+    CauseKind.SLOW_RUN: _slow,
+}

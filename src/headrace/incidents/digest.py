@@ -1,0 +1,203 @@
+"""The daily digest: what has changed since the last one, and why.
+
+On a day without a change the digest isn't sent; it is recorded as dropped, so that it isn't made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, timedelta
+from statistics import median
+from typing import NamedTuple
+
+from headrace.incidents import closing
+from headrace.incidents.messages import Recipients, Words, listed, subject, wrapped
+from headrace.model import Project
+from headrace.model.intervals import from_us, interval_of, key_of_date, local_us
+from headrace.model.nodes import Grain
+from headrace.model.partitions import command_line
+from headrace.model.times import time_of_day
+from headrace.slo.declared_promises import DeclaredPromises
+from headrace.slo.times import dated
+from headrace.store.queries import deliveries, incidents, notifications, publications
+from headrace.store.queries.incidents import Incident
+from headrace.store.queries.notifications import Queued
+from headrace.store.queries.publications import Publication
+from headrace.store.transaction import Transaction
+
+CHANGED = 0.2
+"""A day with so much more or less than the day before is worth a line."""
+AS_EVER = 0.1
+"""So near to what is usual on its weekday, it is that."""
+WEEKS = 4
+_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+
+class Unserved(NamedTuple):
+    """The consumers that are late, and those that were never served although their first deadline
+    has passed: since when, in microseconds."""
+
+    late: Mapping[str, int] = {}
+    never: Mapping[str, int] = {}
+
+
+def digests(tx: Transaction, project: Project, declared: DeclaredPromises, unserved: Unserved, now: int) -> Iterator[Queued]:
+    """The digests that are due. One that has nothing to say is written down as dropped, so that it isn't made again."""
+    people, words, timezone = Recipients(project), Words(project, now, lambda _: None), declared.timezone
+    applied = deliveries.first_applied(tx) or 0
+    for name, owner in project.owners.items():
+        to = people.of(name)
+        if owner.digest is None or to is None or to.name != name:
+            continue
+        at = _boundary(owner.digest, now, timezone)
+        subject = f"digest/{from_us(at, timezone):%Y-%m-%d}"
+        known = notifications.subjects(tx, "digest", subject)
+        if at <= applied or all((name, channel) in known for channel in owner.contact):
+            continue
+        last = notifications.newest_subject(tx, "digest", name, before=subject)
+        since = _boundary(owner.digest, at - 1, timezone) if last is None else _due(owner.digest, last, timezone)
+        owners = frozenset(owner for owner in project.owners if (who := people.of(owner)) is not None and who.name == name)
+        lines = list(_lines(tx, project, declared, DigestAudience(owners, _consumers(project, name)), unserved, DigestWindow(since, at)))
+        page = words.page(f"what has changed until {from_us(at, timezone):%A %H:%M}", lines)
+        for channel in owner.contact:
+            why = people.wrong(channel, cause=False) if lines else _nothing(since, applied, timezone)
+            yield Queued(
+                incident=None, kind="digest", subject=subject, recipient=name, channel=channel, title=page.title, body=page.body,
+                not_before=to.not_before(now, timezone, urgent=False), state="waiting" if why is None else "dropped", error=why,
+            )  # fmt: skip
+
+
+def _nothing(since: int, applied: int, timezone: str) -> str:
+    """Why a digest isn't sent that has nothing to say."""
+    if applied <= since:
+        return "nothing has changed"
+    return f"nothing to report since the project was applied, {dated(applied, timezone)}"
+
+
+class DigestAudience(NamedTuple):
+    """Whom a digest is for: the owners for whom it is told (itself, and vendors that aren't written
+    to), and its own consumers."""
+
+    owners: frozenset[str]
+    consumers: frozenset[str]
+
+    def concerned_by(self, incident: Incident) -> bool:
+        """Whether an incident is about anything of theirs."""
+        return incident.owner in self.owners or not self.consumers.isdisjoint(incident.affected.consumers)
+
+
+class DigestWindow(NamedTuple):
+    """The time that a digest is about: after the one before was due, until it was due itself. In microseconds."""
+
+    after: int
+    until: int
+
+    def holds(self, at: int) -> bool:
+        """Whether something happened within it, so that exactly one digest has it."""
+        return self.after < at <= self.until
+
+
+def _due(clock: str, subject: str, timezone: str) -> int:
+    """When an earlier digest was due. Where nothing ran for days, the next one is about all of them."""
+    return local_us(date.fromisoformat(subject.removeprefix("digest/")), time_of_day(clock), timezone)
+
+
+def _consumers(project: Project, owner: str) -> frozenset[str]:
+    return frozenset(name for name, consumer in project.consumers.items() if consumer.owner == owner)
+
+
+def _boundary(clock: str, now: int, timezone: str) -> int:
+    """When the newest digest was due."""
+    today = from_us(now, timezone).date()
+    at = local_us(today, time_of_day(clock), timezone)
+    return at if at <= now else local_us(today - timedelta(days=1), time_of_day(clock), timezone)
+
+
+def _lines(
+    tx: Transaction, project: Project, declared: DeclaredPromises, to: DigestAudience, unserved: Unserved, window: DigestWindow
+) -> Iterator[str]:
+    """What happened within the window: later news are the next digest's, however late this one is made. Each line names what it
+    rests on: an incident, a command, attempts."""
+    told = list(_told(tx, to, window))
+    for incident, period in told:
+        if period.resolved_at is None and window.holds(period.opened_at):
+            begun = "new" if period.opened_at == incident.opened_at else "open again"
+            yield f"{begun}: {incident.shown} {subject(incident)}"
+    for incident, period in sorted(told, key=lambda each: -(each[1].resolved_at or 0)):
+        if period.resolved_at is not None:
+            yield from wrapped(f"over: {incident.shown} {subject(incident)}. {period.ended}")
+    for name, began in unserved.late.items():
+        if name in to.consumers and window.holds(began):
+            yield f"late since {dated(began, declared.timezone)}: {name} ({command_line('why', name)})"
+    for name, due in unserved.never.items():
+        if name in to.consumers and window.holds(due):
+            yield f"never served, due since {dated(due, declared.timezone)}: {name} ({command_line('why', name)})"
+    yield from _throughput(tx, project, declared, to, window)
+    older = [incident.shown for incident, period in told if period.resolved_at is None and not window.holds(period.opened_at)]
+    if older:
+        yield f"open still: {listed(older)}"
+
+
+def _told(tx: Transaction, to: DigestAudience, window: DigestWindow) -> Iterator[tuple[Incident, closing.Period]]:
+    """The incidents of theirs that were open within the window, each as it was said to be at its end,
+    with the last time that it was open until then. An end after the window is the next digest's."""
+    known = [*incidents.open_incidents(tx), *incidents.resolved_since(tx, window.after)]
+    for incident in sorted(known, key=lambda each: each.id):
+        begun = [each for each in closing.periods(tx, incident) if each.opened_at <= window.until]
+        if not begun or not to.concerned_by(incident):
+            continue
+        last = begun[-1]
+        if last.resolved_at is not None and last.resolved_at > window.until:
+            last = closing.Period(last.opened_at, None, "")
+        if last.resolved_at is None or window.holds(last.resolved_at):
+            yield incidents.as_reported(tx, incident, window.until), last
+
+
+def _throughput(tx: Transaction, project: Project, declared: DeclaredPromises, to: DigestAudience, window: DigestWindow) -> Iterator[str]:
+    """Sources of theirs whose newest day, published within the window, has much more or less than the day before, and whether its
+    weekday explains that."""
+    read = {name for consumer in to.consumers for name in _sources(declared, project.consumers[consumer].reads)}
+    for name, source in project.sources.items():
+        if source.partition.grain is Grain.DAY and not source.partition.key and (source.owner in to.owners or name in read):
+            said = _compared(tx, name, source.timezone or project.settings.timezone, window)
+            if said is not None:
+                yield said
+
+
+def _sources(declared: DeclaredPromises, names: Sequence[str]) -> set[str]:
+    """The sources that some nodes are made of."""
+    waiting, seen = list(names), set[str]()
+    while waiting:
+        node = declared.nodes.get(waiting.pop())
+        if node is not None and node.name not in seen:
+            seen.add(node.name)
+            waiting += [spec.node for spec in node.inputs]
+    return {name for name in seen if declared.nodes[name].is_source}
+
+
+def _compared(tx: Transaction, name: str, timezone: str, window: DigestWindow) -> str | None:
+    newest = publications.newest(tx, name)
+    if newest is None or not window.holds(newest.published_at):
+        return None
+    day = interval_of(newest.partition, Grain.DAY, timezone).start.date()
+
+    def published(back: int) -> Publication | None:
+        return publications.current(tx, name, key_of_date(day - timedelta(days=back), Grain.DAY))
+
+    before = published(1)
+    if before is None or not before.rows or abs(newest.rows - before.rows) < CHANGED * before.rows:
+        return None
+    change = (newest.rows - before.rows) / before.rows
+    attempts = f"attempts {before.epoch}.{before.n} and {newest.epoch}.{newest.n}"
+    text = (
+        f"{name}: {abs(change):.0%} {'fewer' if change < 0 else 'more'} rows on {newest.partition} than the day before"
+        f" ({before.rows:,} → {newest.rows:,}, {attempts})"
+    )
+    usual = [publication.rows for week in range(1, WEEKS + 1) if (publication := published(7 * week)) is not None]
+    if len(usual) < 2:
+        return f"{text}; too few weeks are known to say whether that is usual"
+    middle = median(usual)
+    weekday = _DAYS[day.weekday()]
+    if abs(newest.rows - middle) <= AS_EVER * middle:
+        return f"{text}: {weekday}, as the last {len(usual)} {weekday}s ({round(middle):,})"
+    return f"{text}; the last {len(usual)} {weekday}s have {round(middle):,} as a rule, this one {newest.rows:,}"

@@ -1,0 +1,219 @@
+"""Evidence of changes that people applied, and of exceptions that have lapsed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Container, Iterator, Sequence
+
+import msgspec
+
+from headrace.incidents.diagnosis.evidence import Evidence, Family
+from headrace.incidents.diagnosis.local_causes import BODIES, BODY
+from headrace.model import Consumer, Project, Source
+from headrace.model.connectors import FORMAT_FIELDS
+from headrace.plan import Compiled
+from headrace.plan.comparison import changes
+from headrace.slo.declared_promises import WHOLE
+from headrace.slo.obligations import EvaluationContext
+from headrace.store.queries import applied_versions, exceptions, publications, quarantine
+from headrace.store.queries import evidence as stored
+from headrace.store.queries.evidence import LAPSED
+from headrace.store.queries.exceptions import ExceptionRecord
+from headrace.store.transaction import Transaction
+
+# Another version of a node's code, contract, checks or promise was applied. A change is evidence
+# only beside something else: it never opens an incident by itself.
+
+CHANGES_MAX = 500
+KIND = "version"
+"""What ids of this evidence begin with."""
+NATS = 2.0
+
+
+def gather(tx: Transaction, after: int) -> tuple[list[Evidence], int]:
+    """What versions after one changed, and the newest version. What the first version added is no change."""
+    newest = applied_versions.newest_id(tx)
+    if newest <= max(after, 0):
+        return [], newest
+    results = [evidence for number in range(max(after, 1) + 1, newest + 1) for evidence in of_version(tx, number)] if after else []
+    return results[:CHANGES_MAX], newest
+
+
+def of_version(tx: Transaction, number: int) -> Iterator[Evidence]:
+    """What a version changed; nothing for the first."""
+    before, now = applied_versions.get(tx, number - 1), applied_versions.get(tx, number)
+    if before is None or now is None:
+        return
+    kinds: dict[str, list[str]] = {}
+    columns: dict[str, str] = {}
+    was, new = _compiled(before.compiled), _compiled(now.compiled)
+    moved = sorted(set(_moved(was.project, new.project)))
+    addressed = {name for name in moved if _address(name, was.project) != _address(name, new.project)}
+    for name in moved:
+        kinds[name] = ["connection"]
+    for change in changes(was, new):
+        if kinds.get(change.node) == ["connection"]:
+            kinds[change.node] = []
+        kinds.setdefault(change.node, []).append(change.change.value)
+        if change.columns:
+            columns.setdefault(change.node, "\n".join(change.columns))
+    for node, what in kinds.items():
+        yield Evidence(
+            id=f"{KIND}:{number}:{node}", node=node, family=Family.CHANGE, column=columns.get(node, ""),
+            observed=f"{', '.join(dict.fromkeys(what))} changed by {now.actor}", strength=NATS, held=False, at_us=now.applied_at,
+            detail=what[0], same_place=node not in moved and node in {*was.project.sources, *was.project.consumers},
+            added=node in new.project.sources and node not in was.project.sources,
+            readdressed=node in addressed and publications.any_of(tx, node),
+        )  # fmt: skip
+
+
+def dropped_checks(tx: Transaction, after: int) -> dict[str, set[str]]:
+    """Node → its checks that were declared in a version, and aren't in the newest one."""
+    before, newest = applied_versions.get(tx, after), applied_versions.get(tx, applied_versions.newest_id(tx))
+    if before is None or newest is None:
+        return {}
+    was, now = _compiled(before.compiled).project, _compiled(newest.compiled).project
+    results = {}
+    for name, asset in was.assets.items():
+        left = {check.name for check in now.assets[name].checks} if name in now.assets else set()
+        results[name] = {check.name for check in asset.checks} - left
+    return {name: checks for name, checks in results.items() if checks}
+
+
+def proven(tx: Transaction, evidence: Evidence) -> bool:
+    """Whether the target that a consumer's change declared has been written since: what fails there later isn't the declaration's."""
+    return publications.any_since_version(tx, evidence.node, _version(evidence))
+
+
+def _version(evidence: Evidence) -> int:
+    return int(evidence.id.split(":")[1])
+
+
+def computed_since(tx: Transaction, changed: Sequence[Evidence], lost: Collection[str]) -> Iterator[Evidence]:
+    """The changes of code, old and new, of assets that `lost` workers although the code, until it was changed again, has
+    computed partitions that were published."""
+    if not lost:
+        return
+    before = (content for node, content in stored.active_of(tx, KIND).values() if node in lost)
+    known = [*(msgspec.msgpack.decode(content, type=Evidence) for content in before), *changed]
+    of_code = sorted((evidence for evidence in known if evidence.node in lost and evidence.detail in BODIES), key=_version)
+    for at, evidence in enumerate(of_code):
+        again = next((_version(later) for later in of_code[at + 1 :] if later.node == evidence.node), None)
+        if not evidence.proven and publications.any_since_version(tx, evidence.node, _version(evidence), again):
+            yield msgspec.structs.replace(evidence, proven=True)
+
+
+def outlived(tx: Transaction, exports: Container[str]) -> Iterator[tuple[str, str]]:
+    """(node, id) of the changes of exports that stand, and are `proven`."""
+    for id_, (node, content) in stored.active_of(tx, KIND).items():
+        if node in exports and proven(tx, msgspec.msgpack.decode(content, type=Evidence)):
+            yield node, id_
+
+
+def taken_back(tx: Transaction, changed: Sequence[Evidence]) -> Iterator[Evidence]:
+    """The changes of code, old and new, of assets whose code is again what made their newest publication:
+    no other code has given readers anything."""
+    names = {evidence.node for evidence in changed if evidence.detail == BODY}
+    now = applied_versions.get(tx, applied_versions.newest_id(tx)) if names else None
+    back = {name for name in names if now is not None and _is_back(tx, name, _compiled(now.compiled))}
+    if back:
+        standing = (msgspec.msgpack.decode(content, type=Evidence) for _, content in stored.active_of(tx, KIND).values())
+        yield from (evidence for evidence in (*standing, *changed) if evidence.node in back and evidence.detail == BODY)
+
+
+def matters_still(tx: Transaction, evidence: Evidence) -> bool:
+    """Whether something stands at its node that was seen since a change: taking the change back doesn't
+    mean that it wasn't the cause."""
+    standing = (msgspec.msgpack.decode(content, type=Evidence) for content in stored.active_contents(tx, evidence.node))
+    return any(each.family is not Family.CHANGE and each.at_us >= evidence.at_us for each in standing)
+
+
+def _is_back(tx: Transaction, name: str, now: Compiled) -> bool:
+    publication = publications.newest(tx, name)
+    if publication is None or publications.any_since_version(tx, name, publication.version + 1):
+        return False
+    before = applied_versions.get(tx, publication.version)
+    return before is not None and _is_equal(name, _compiled(before.compiled), now)
+
+
+def _is_equal(name: str, was: Compiled, now: Compiled) -> bool:
+    """Whether an asset's code is the same in two versions."""
+    asset = name in was.project.assets and name in now.project.assets
+    return asset and was.nodes[name].fingerprint == now.nodes[name].fingerprint
+
+
+def _moved(was: Project, now: Project) -> Iterator[str]:
+    """The sources and consumers that look elsewhere, at other times or with another connection than before."""
+    for name, source in now.sources.items():
+        before = was.sources.get(name)
+        if before is not None and _looks(before, was) != _looks(source, now):
+            yield name
+    for name, consumer in now.consumers.items():
+        target = was.consumers.get(name)
+        if target is not None and _target(target, was) != _target(consumer, now):
+            yield name
+
+
+def _looks(source: Source, project: Project) -> tuple[object, ...]:
+    """Where and when deliveries are looked for; how they are read, and by when they are promised, is another matter."""
+    when = (source.partition, source.timezone, source.calendar, source.start, source.every)
+    return (*_source_address(source, project), *when, source.complete)
+
+
+def _address(name: str, project: Project) -> tuple[object, ...]:
+    """Where a source is read; nothing of what is none."""
+    source = project.sources.get(name)
+    return () if source is None else _source_address(source, project)
+
+
+def _source_address(source: Source, project: Project) -> tuple[object, ...]:
+    """The files, or the server and what it is asked with."""
+    connector = {key: value for key, value in source.connector.items() if key not in FORMAT_FIELDS}
+    name = connector.get("connection")
+    connection = project.settings.connections.get(name) if isinstance(name, str) else None
+    return (source.files, connector, connection)
+
+
+def _target(consumer: Consumer, project: Project) -> tuple[object, ...]:
+    """Where a consumer's export goes."""
+    export = {key: value for key, value in (consumer.export or {}).items() if key != "place"}
+    name = export.get("connection")
+    connection = project.settings.connections.get(name) if isinstance(name, str) else None
+    return (export, connection, consumer.per, consumer.timezone)
+
+
+def _compiled(content: bytes) -> Compiled:
+    return msgspec.msgpack.decode(content, type=Compiled)
+
+
+# Exceptions that have lapsed: readers still see data that nobody vouches for any more, so what
+# held it before the exception holds again.
+
+LAPSED_NATS = 12.0
+
+
+def gather_lapsed_exceptions(tx: Transaction, context: EvaluationContext, now: int) -> Iterator[Evidence]:
+    """What kept each of these publications from readers before it was accepted holds again."""
+    for record in exceptions.exceptions_in_force(tx):
+        if record.until is not None and record.lapsed(now) and record.node in context.declared.nodes:
+            for place, before in enumerate(_held_evidence(tx, record)):
+                yield msgspec.structs.replace(
+                    before, id=f"{LAPSED}:{record.id}:{place}", at_us=record.until, began_us=record.until,
+                    held=True, history=0, repeated=False, lapsed=record.actor,
+                )  # fmt: skip
+
+
+def _held_evidence(tx: Transaction, record: ExceptionRecord) -> list[Evidence]:
+    """Why it waited, as it was seen then. That may be forgotten; then, as quarantine says it."""
+    row = quarantine.get(tx, record.quarantine_id)
+    key = "" if record.partition == WHOLE else record.partition
+    attempt = "" if row is None else f"{row.epoch}.{row.n}"
+    results = [msgspec.msgpack.decode(content, type=Evidence) for content in stored.held_contents(tx, record.node, key, attempt)]
+    if results:
+        return results
+    reason = row.reason if row is not None else "why it waited isn't known any more"
+    return [
+        Evidence(
+            id="", node=record.node, partition=key, family=Family.CHECK, observed=reason,
+            strength=LAPSED_NATS, at_us=record.at, error_kind="held" if row is None else row.state,
+        )
+    ]  # fmt: skip

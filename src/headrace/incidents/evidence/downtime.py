@@ -1,0 +1,250 @@
+"""Evidence that Headrace, a source or a file of the lake wasn't available."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Mapping
+from itertools import groupby, pairwise
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from headrace.incidents.diagnosis.evidence import ENVIRONMENT, NO_WORKER, Evidence, Family, needed
+from headrace.model import Project, Source
+from headrace.model.causes import HEADRACE, CauseKind
+from headrace.model.intervals import bounds_us
+from headrace.model.secrets import is_reference
+from headrace.slo.blockage import Blockage, BlockReason
+from headrace.slo.damaged_files import DamagedFile, damaged_files, partitions_in
+from headrace.slo.declared_promises import WHOLE, Node, Terms
+from headrace.slo.freshness import TOLERANCE_US, next_observation, usual_break
+from headrace.slo.incident_impact import DownstreamIndex
+from headrace.slo.obligations import EvaluationContext
+from headrace.slo.times import dated
+from headrace.store.queries import availability, ingestion, lake_maintenance, publications
+from headrace.store.queries import evidence as stored
+from headrace.store.queries.availability import Due, Waited
+from headrace.store.queries.evidence import GAP
+from headrace.store.transaction import Transaction
+
+# Headrace itself was down: a delivery that had arrived was found after its deadline, although an
+# observation at the usual cadence would have found it in time. A project that is observed once a
+# day on purpose isn't down in between; deadlines that this cadence can't keep belong to
+# `deadlines`. Also that no worker starts, or that the lake can't be written.
+
+OUTAGE_NATS = 12.0
+WORKERS_KIND = "workers"
+"""What the id of evidence begins with that no worker starts."""
+LAKE_KIND = "closed"
+"""What the id of evidence begins with that the lake can't be written."""
+
+
+def gather_outages(
+    tx: Transaction, context: EvaluationContext, blockage: Blockage, reach: DownstreamIndex, after: int
+) -> tuple[list[Evidence], int]:
+    """The outages that made somebody wait, of deliveries found after a time; and when the last of those was found."""
+    results: dict[str, tuple[int, Evidence]] = {}
+    last = after
+    for node in context.declared.nodes.values():
+        waited = availability.waited_deliveries(tx, node.name, after) if node.is_source else []
+        for seen_us, group in groupby(waited, key=lambda item: item.observed_at):
+            last = max(last, seen_us)
+            outages = _outages(tx, context, blockage, reach, node, list(group), seen_us)
+            due_us, evidence = min(outages, key=lambda each: each[0], default=(0, None))
+            if evidence is not None and (evidence.id not in results or due_us < results[evidence.id][0]):
+                results[evidence.id] = due_us, evidence
+    return [evidence for _, evidence in results.values()], last
+
+
+def without_workers(tx: Transaction) -> Iterator[Evidence]:
+    """That no worker starts: whoever looks then, nothing is computed."""
+    problem = lake_maintenance.worker_problem(tx)
+    if problem is not None:
+        yield Evidence(
+            id=f"{WORKERS_KIND}:broken", node=HEADRACE, family=Family.ABSENCE, kind=CauseKind.RUNTIME_DOWN.value, expected="workers start",
+            observed=problem.why, strength=OUTAGE_NATS, at_us=problem.seen, began_us=problem.since, detail=NO_WORKER,
+        )  # fmt: skip
+
+
+def without_lake(tx: Transaction) -> Iterator[Evidence]:
+    """That the lake can't be written: nothing can be published, whatever runs."""
+    problem = lake_maintenance.lake_problem(tx)
+    if problem is not None:
+        yield Evidence(
+            id=f"{LAKE_KIND}:lake",
+            node=HEADRACE,
+            family=Family.RESOURCES,
+            kind=CauseKind.RESOURCE_EXHAUSTED.value,
+            expected=needed(problem.why),
+            observed=problem.why,
+            strength=OUTAGE_NATS,
+            at_us=problem.seen,
+            began_us=problem.since,
+            error_kind=ENVIRONMENT,
+        )
+
+
+def known_outages(tx: Transaction) -> list[Evidence]:
+    """The outages that were found before."""
+    return [msgspec.msgpack.decode(item, type=Evidence) for item in stored.contents_of(tx, GAP)]
+
+
+def _outages(
+    tx: Transaction,
+    context: EvaluationContext,
+    blockage: Blockage,
+    reach: DownstreamIndex,
+    source: Node,
+    waited: list[Waited],
+    seen_us: int,
+) -> Iterator[tuple[int, Evidence]]:
+    """The outage that ended with a look at a source, with the first deadline of each consumer that
+    was missed through it."""
+    observations = availability.observations_before(tx, source.name, seen_us)
+    if not observations or observations[0].failed:
+        return  # nobody had looked before, or the source couldn't be read
+    pace = context.declared.tick_every_us or usual_break(
+        _breaks(tx, source.name, [observation.at for observation in observations], seen_us)
+    )
+    sources = [node.name for node in context.declared.nodes.values() if node.is_source]
+    for consumer in reach.consumers(source.name):
+        terms = next(terms for terms in context.declared.consumers if terms.consumer == consumer)
+        for due in availability.missed_deadlines(tx, consumer, observations[0].at, seen_us):
+            arrived = min((item.arrived_at for item in waited if _is_of(source, item.partition, terms, due.interval)), default=due.due_at)
+            if arrived >= due.due_at or any(item.block is not BlockReason.WAITING for item in blockage.of(terms, due.interval)):
+                continue  # it would have been missed all the same
+            last = _away_since(tx, sources, due.due_at, arrived, pace, seen_us)
+            if last is not None:
+                yield due.due_at, _outage_evidence(context, terms, due, last, pace, seen_us)
+                break
+
+
+def _away_since(tx: Transaction, sources: list[str], due_us: int, arrived: int, pace: int, seen_us: int) -> int | None:
+    """When Headrace did something last before it was away for so long that a deadline was missed, or that data
+    was much later than it is by the pace alone; None where it wasn't away."""
+    last = availability.last_activity(tx, sources, due_us)
+    expected = next_observation(last, pace, arrived)
+    if expected + TOLERANCE_US < due_us:
+        return last
+    late = expected + max(TOLERANCE_US, pace // 10)
+    return last if late < seen_us and availability.last_activity(tx, sources, late) == last else None
+
+
+def _breaks(tx: Transaction, source: str, observations: list[int], seen_us: int) -> dict[int, int]:
+    """When each break between two looks ended → how long it was."""
+    results = {until: until - began for began, until in availability.long_observation_gaps(tx, source, seen_us)}
+    return results | {later: later - earlier for later, earlier in pairwise(observations)}
+
+
+def _is_of(source: Node, partition: str, terms: Terms, interval: str) -> bool:
+    """Whether a delivery is for some of a consumer's interval."""
+    grain = source.partition.grain
+    if grain is None or source.partition.by_delivery:
+        return True
+    start, end = bounds_us(partition.partition("/")[0], grain, source.timezone)
+    since, until = bounds_us(interval, terms.per, terms.timezone)
+    return start < until and since < end
+
+
+def _outage_evidence(context: EvaluationContext, terms: Terms, due: Due, last: int, pace: int, seen_us: int) -> Evidence:
+    zone = context.declared.timezone
+    return Evidence(
+        id=f"{GAP}:{last}", node=HEADRACE, family=Family.ABSENCE, kind=CauseKind.RUNTIME_DOWN.value,
+        expected=f"a look before {dated(due.due_at, zone)}, when {terms.consumer} was due",
+        observed=f"nobody looked from {dated(last, zone)} until {dated(seen_us, zone)}",
+        strength=OUTAGE_NATS, at_us=seen_us, began_us=last + pace,
+    )  # fmt: skip
+
+
+# Observations of a source that failed: no answer, or access denied. Denied access counts at once.
+# Without an answer, one failure is enough for a source that is observed every ten minutes or less
+# often; any other source needs two in a row.
+
+SELDOM_US = 10 * 60 * 1_000_000
+"""Of a source that is looked at less often, one look that failed is enough; else two in a row."""
+_KINDS = {
+    "access_denied": CauseKind.ACCESS_DENIED,
+    "configuration_error": CauseKind.CONFIGURATION_ERROR,
+}
+
+
+def gather_failed_observations(tx: Transaction, project: Project, overdue: Container[str] = ()) -> Iterator[Evidence]:
+    """The sources whose newest looks failed. A pause that a server asked for is waited for; of `overdue` sources, whose data is late
+    meanwhile, it is why."""
+    sources = project.sources
+    for result in ingestion.failing_sources(tx):
+        source = sources.get(result.source)
+        if source is None or (result.code == "source_throttled" and result.source not in overdue):
+            continue
+        kind = _KINDS.get(result.code or "", CauseKind.SOURCE_UNAVAILABLE)
+        if kind is CauseKind.SOURCE_UNAVAILABLE and result.times < 2 and (result.gap or SELDOM_US) < SELDOM_US:
+            continue
+        yield Evidence(
+            id=f"look:{result.source}", node=result.source, family=Family.ACCESS, kind=kind.value, expected="an answer",
+            observed=result.error, strength=EXACT_NATS, at_us=result.at, began_us=result.since, detail=result.code or "",
+            error_kind="transient", host=host_of(source, project),
+        )  # fmt: skip
+
+
+def host_of(source: Source, project: Project) -> str:
+    """What several sources may have in common: a server, else a connection, a folder; never with credentials."""
+    connector: dict[str, Any] = source.connector
+    if connector.get("connection"):
+        name = str(connector["connection"])
+        return _server(project.settings.connections.get(name, {})) or name
+    http = connector.get("http")
+    url = http.get("url") if isinstance(http, dict) else http
+    if isinstance(url, str):
+        return urlsplit(url).hostname or ""
+    return (source.files or "").rpartition("/")[0]
+
+
+def host_at(project: Project, node: str) -> str:
+    """The same of a node by its name; empty for one that isn't a source."""
+    source = project.sources.get(node)
+    return "" if source is None else host_of(source, project)
+
+
+def _server(connection: Mapping[str, Any]) -> str:
+    """The server that a connection leads to; empty where only a secret says it."""
+    host, url = connection.get("host"), connection.get("url")
+    if isinstance(host, str) and not is_reference(host):
+        return host
+    return "" if not isinstance(url, str) or is_reference(url) else urlsplit(url).hostname or ""
+
+
+# Files that readers see now and that are missing or changed: evidence for each partition in them.
+
+DAMAGE_KIND = "lake"
+EXACT_NATS = 12.0
+FILES_MAX = 500
+"""Of so many damaged files of a node, at most, there is evidence at a time: the next follow as
+these are repaired."""
+
+
+def gather_damaged_files(tx: Transaction, context: EvaluationContext) -> Iterator[tuple[Evidence, str | None]]:
+    """What is wrong with files that readers see now: evidence for each partition in them, and the attempt that published it."""
+    files = [file for file in damaged_files(tx) if file.node in context.declared.nodes]
+    for name in dict.fromkeys(file.node for file in files):
+        own = {file.id: file for file in [damaged_file for damaged_file in files if damaged_file.node == name][:FILES_MAX]}
+        for number, held in sorted(partitions_in(tx, name, own.keys()).items()):
+            for key in sorted(held) or [WHOLE]:
+                publication = publications.current(tx, name, key)
+                attempt = None if publication is None else f"{publication.epoch}.{publication.n}"
+                yield _damage_evidence(own[number], key), attempt
+
+
+def _damage_evidence(file: DamagedFile, key: str) -> Evidence:
+    expected = file.given_up or f"{file.path}, {file.size_bytes:,} bytes"
+    return Evidence(
+        # what is left of lost rows gets another file id with each partition that is repaired
+        id=f"{DAMAGE_KIND}:{file.given_up or file.id}@{key}",
+        node=file.node,
+        partition="" if key == WHOLE else key,
+        family=Family.FILE,
+        kind=CauseKind.DATA_CORRUPTED.value,
+        expected=expected,
+        observed=file.wrong,
+        strength=EXACT_NATS,
+        at_us=file.since,
+    )

@@ -1,0 +1,184 @@
+"""Gathers all new and ended evidence since the last evaluation.
+
+Cursors say up to which row of each kind evidence was gathered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+import msgspec
+
+from headrace.incidents import commands
+from headrace.incidents.diagnosis.evidence import Evidence, Family
+from headrace.incidents.evidence import arrivals, attempts, changes, deadlines, downtime, people
+from headrace.incidents.evidence.records import Gathered
+from headrace.incidents.updates import IncidentUpdates
+from headrace.model import Project
+from headrace.model.causes import HEADRACE, Cause, CauseKind
+from headrace.slo.blockage import Blockage
+from headrace.slo.incident_impact import DownstreamIndex
+from headrace.slo.obligations import EvaluationContext
+from headrace.store.queries import evidence as stored
+from headrace.store.queries import incidents
+from headrace.store.queries.evidence import LAPSED
+from headrace.store.transaction import Transaction
+
+# A failure of the diagnosis itself is an incident of Headrace's own. It is over with the next
+# diagnosis that succeeds.
+
+FAULT_KIND = "judging"
+EXACT_NATS = 12.0
+SAID_MAX = 300
+
+
+def keep_fault(tx: Transaction, keeping: IncidentUpdates, error: Exception, now: int) -> None:
+    """Keep it that causes couldn't be judged. It is over with the next judgement that can be made."""
+    what = type(error).__name__
+    seen = Evidence(
+        id=f"{FAULT_KIND}:{what}", node=HEADRACE, family=Family.ERROR, kind=CauseKind.CODE_ERROR.value, expected="causes are judged",
+        observed=f"{what}: {error}"[:SAID_MAX], strength=EXACT_NATS, at_us=now, detail=what,
+    )  # fmt: skip
+    result = Gathered()
+    result.add(seen)
+    result.write(tx, now)
+    cause = Cause(
+        kind=CauseKind.CODE_ERROR, node=HEADRACE, detail=what, summary="causes can't be judged: what waits isn't put down to anything",
+        began_us=now, confidence=1.0, own=(seen.id,), explains=(seen.id,),
+    )  # fmt: skip
+    keeping.keep([cause], {seen.id: seen})
+
+
+WARNED_US = 3 * 86_400_000_000
+"""For so long a warning about what was published may explain what it brought about."""
+CHANGED_US = 40 * 86_400_000_000
+"""For so long another version of something may explain what is seen since."""
+KEPT_US = 90 * 86_400_000_000
+"""For so long what is over is remembered that no incident is made of."""
+
+
+class Cursors(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Up to which row of each kind evidence was gathered."""
+
+    fact: int = 0
+    revision: int = -1
+    attempt: tuple[int, int] = (0, 0)
+    version: int = 0
+    gap: int = 0
+    drift: int = 0
+    trail: int = -1
+
+
+def gather(tx: Transaction, project: Project, context: EvaluationContext, blockage: Blockage, reach: DownstreamIndex, now: int) -> Gathered:
+    """Take up what is new, and keep it; what was found."""
+    kept = stored.cursors(tx)
+    cursors = Cursors() if kept is None else msgspec.json.decode(kept[1], type=Cursors)
+    result = Gathered()
+    after, outages = _news(tx, result, project, context, blockage, reach, cursors, now)
+    _present(tx, result, project, context, blockage, reach, outages, now)
+    if after.version != cursors.version:
+        _removed(tx, result, context)
+        _unchecked(tx, result, changes.dropped_checks(tx, cursors.version), now)
+    result.write(tx, now)
+    if result.touched:
+        stored.grow_old(tx, now, warned=WARNED_US, changed=CHANGED_US, kept=KEPT_US)
+    if kept is None or after != cursors:
+        stored.set_cursors(tx, now, msgspec.json.encode(after).decode())
+    return result
+
+
+def note_commands(tx: Transaction, context: EvaluationContext, blockage: Blockage, now: int) -> None:
+    """Write down what somebody has just done, without an evaluation of anything else."""
+    kept = stored.cursors(tx)
+    cursors = Cursors() if kept is None else msgspec.json.decode(kept[1], type=Cursors)
+    last = commands.note_actions(tx, context, blockage, cursors.trail)
+    if last != cursors.trail:
+        stored.set_cursors(tx, now, msgspec.json.encode(msgspec.structs.replace(cursors, trail=last)).decode())
+
+
+def _news(
+    tx: Transaction,
+    result: Gathered,
+    project: Project,
+    context: EvaluationContext,
+    blockage: Blockage,
+    reach: DownstreamIndex,
+    cursors: Cursors,
+    now: int,
+) -> tuple[Cursors, list[Evidence]]:
+    """What rows say that came since; all outages of Headrace, those among it included."""
+    trail = commands.note_actions(tx, context, blockage, cursors.trail)
+    drift = people.gather_mapped_columns(tx, result, cursors.drift)
+    fact, revision = attempts.gather(tx, partial(downtime.host_at, project), result, cursors.fact, cursors.revision)
+    attempt = attempts.gather_lost_and_slow(tx, result, cursors.attempt, now)
+    changed, version = changes.gather(tx, cursors.version)
+    gone, gap = downtime.gather_outages(tx, context, blockage, reach, cursors.gap)
+    exports = context.declared.exports
+    for node, id_ in changes.outlived(tx, exports):
+        result.end(node, [id_])
+    for evidence in changed:
+        over = evidence.node in exports and changes.proven(tx, evidence)
+        result.add(evidence, over=now if over else None)
+    for item in changes.computed_since(tx, changed, _lost_workers(tx, result)):
+        result.add(item)
+    for one in changes.taken_back(tx, changed):
+        if changes.matters_still(tx, one):
+            result.add(msgspec.structs.replace(one, taken_back_us=one.taken_back_us or now))
+        else:
+            result.add(one, over=now)
+    for one in gone:
+        result.add(one, over=now)
+    return Cursors(fact, revision, attempt, version, gap, drift, trail), [*downtime.known_outages(tx), *gone]
+
+
+def _lost_workers(tx: Transaction, result: Gathered) -> set[str]:
+    """The nodes at which workers were lost, and nothing came of it yet."""
+    contents = [*stored.active_of(tx, "attempt").values(), *stored.active_of(tx, attempts.BACKFILLS).values()]
+    before = (msgspec.msgpack.decode(content, type=Evidence) for _, content in contents)
+    return {evidence.node for evidence in (*before, *result.seen.values()) if evidence.family is Family.LOST}
+
+
+def _removed(tx: Transaction, result: Gathered, context: EvaluationContext) -> None:
+    """What isn't declared any more keeps nothing from anybody."""
+    for node in stored.active_nodes(tx) - {HEADRACE, *context.declared.nodes, *context.declared.exports}:
+        result.end(node, stored.active_ids(tx, node))
+
+
+def _unchecked(tx: Transaction, result: Gathered, dropped: Mapping[str, set[str]], now: int) -> None:
+    """What only failed checks said of rows that readers see isn't said any more once nobody declares them."""
+    for incident in incidents.open_incidents(tx):
+        said = {f"check {name}" for name in dropped.get(incident.node, ())}
+        if said and incident.evidence and all(seen.what in said for seen in incident.evidence):
+            result.end(incident.node, stored.of_incident(tx, incident.id))
+            incidents.sound_again(tx, incident.id, now)
+
+
+def _present(
+    tx: Transaction,
+    result: Gathered,
+    project: Project,
+    context: EvaluationContext,
+    blockage: Blockage,
+    reach: DownstreamIndex,
+    outages: list[Evidence],
+    now: int,
+) -> None:
+    """What is so now, whenever it began."""
+    waiting = arrivals.waiting_intervals(tx, context, blockage, now)
+    result.now(tx, FAULT_KIND, ())  # it could be judged this time
+    result.now(tx, downtime.WORKERS_KIND, downtime.without_workers(tx))
+    result.now(tx, downtime.LAKE_KIND, downtime.without_lake(tx))
+    late = list(arrivals.gather(tx, context, blockage, reach, arrivals.missed_partitions(waiting), now))
+    overdue = {evidence.node for evidence in late if evidence.observed == arrivals.THROTTLED}
+    result.now(tx, "look", downtime.gather_failed_observations(tx, project, overdue))
+    result.now(tx, arrivals.KIND, late)
+    failed = attempts.of_backfills(tx, partial(downtime.host_at, project))
+    result.now(tx, attempts.BACKFILLS, [evidence for evidence, _ in failed], {item.id: attempt for item, attempt in failed})
+    damaged = list(downtime.gather_damaged_files(tx, context))
+    result.now(tx, downtime.DAMAGE_KIND, [evidence for evidence, _ in damaged], {item.id: attempt for item, attempt in damaged})
+    result.now(tx, LAPSED, changes.gather_lapsed_exceptions(tx, context, now))
+    result.now(tx, "act", people.gather_pauses_and_withdrawals(tx, waiting, now))
+    result.now(tx, "plan", people.gather_pending_approvals(tx, waiting, now))
+    missing = {(evidence.node, evidence.partition) for evidence in late}
+    result.now(tx, "deadline", deadlines.gather(tx, context, waiting, missing, outages, now))

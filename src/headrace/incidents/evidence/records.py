@@ -1,0 +1,164 @@
+"""Evidence as it is stored: what is new and what has ended, reports by people, and its text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+
+import msgspec
+
+from headrace.incidents.diagnosis.evidence import Evidence, Family
+from headrace.model.causes import CauseKind
+from headrace.store.queries import evidence as stored
+from headrace.store.queries.evidence import StoredEvidence
+from headrace.store.queries.incidents import IncidentEvidence
+from headrace.store.queries.publications import Publication
+from headrace.store.transaction import Transaction
+
+# Collects new and ended evidence of one evaluation, and writes both at its end.
+
+NO_ATTEMPTS: Mapping[str, str | None] = MappingProxyType({})
+
+
+class Gathered:
+    """New and ended evidence of one judgement. `touched` are the nodes of both."""
+
+    def __init__(self) -> None:
+        self.touched: set[str] = set()
+        self.seen: dict[str, Evidence] = {}
+        """What is new, by its id; what is over already included."""
+        self._new: dict[str, StoredEvidence] = {}
+        self._at: dict[tuple[str, str], list[str]] = {}
+        self._ended: set[str] = set()
+
+    def add(self, evidence: Evidence, attempt: str | None = None, over: int | None = None) -> None:
+        """Something was seen; `over`: it isn't so any more since then."""
+        self.touched.add(evidence.node)
+        content = msgspec.msgpack.encode(evidence)
+        self._new[evidence.id] = StoredEvidence(
+            evidence.id, evidence.node, evidence.partition, None, attempt, evidence.held, content, evidence.at_us, over
+        )
+        self._at.setdefault((evidence.node, evidence.partition), []).append(evidence.id)
+        self.seen[evidence.id] = evidence
+
+    def end(self, node: str, ids: Iterable[str]) -> None:
+        """It isn't so any more."""
+        ended = set(ids)
+        if ended:
+            self.touched.add(node)
+            self._ended |= ended
+
+    def forget(self, node: str, partition: str, shown: str) -> None:
+        """Readers see what one attempt made: what another showed of the same partition, and nobody was told of yet, is no news any more."""
+        for evidence in [self._new[id_] for id_ in self._at.get((node, partition), ()) if id_ in self._new]:
+            if evidence.held and evidence.attempt not in (None, shown):
+                del self._new[evidence.id], self.seen[evidence.id]
+
+    def now(self, tx: Transaction, kind: str, seen: Iterable[Evidence], attempts: Mapping[str, str | None] = NO_ATTEMPTS) -> None:
+        """All of a kind that is so at present: what isn't among it is over, what is known is left alone. `attempts` says, by evidence,
+        which attempt published what it is of."""
+        known, results = stored.active_of(tx, kind), {evidence.id: evidence for evidence in seen}
+        for id_, (node, _) in known.items():
+            if id_ not in results:
+                self.end(node, [id_])
+        for id_, evidence in results.items():
+            if id_ not in known or _differs(known[id_][1], evidence) or id_ in self._ended:
+                self.add(evidence, attempts.get(id_))
+
+    def of_attempt(self, node: str, partition: str, attempt: str) -> bool:
+        """Whether anything that is new holds this attempt's partition."""
+        return any(
+            evidence.attempt == attempt and evidence.held and (evidence.node, evidence.partition) == (node, partition)
+            for evidence in self._new.values()
+        )
+
+    def write(self, tx: Transaction, now: int) -> None:
+        """Keep what is new, end what is over."""
+        stored.end(tx, self._ended - self._new.keys(), now)
+        stored.keep(tx, self._new.values())
+
+
+def _differs(content: bytes, evidence: Evidence) -> bool:
+    """Whether more than when it was seen last is different."""
+    before = msgspec.msgpack.decode(content, type=Evidence)
+    return msgspec.structs.replace(before, at_us=0) != msgspec.structs.replace(evidence, at_us=0)
+
+
+# A person reports that publications are wrong. The evidence stands until other publications take
+# their place.
+
+REPORT_KIND = "report"
+REPORT_NATS = 12.0
+
+
+def report_publications(tx: Transaction, node: str, publications: Sequence[Publication], actor: str, reason: str, now: int) -> list[str]:
+    """Somebody says that these publications are wrong; the ids of the evidence. They stand until others take their place."""
+    kept = []
+    for publication in publications:
+        partition = "" if publication.partition == "*" else publication.partition
+        evidence = Evidence(
+            id=f"{REPORT_KIND}:{publication.id}",
+            node=node,
+            partition=partition,
+            family=Family.ACT,
+            kind=CauseKind.REPORTED.value,
+            expected="right data",
+            observed=f"{reason} (reported by {actor})",
+            strength=REPORT_NATS,
+            at_us=now,
+            began_us=publication.published_at,
+        )
+        content = msgspec.msgpack.encode(evidence)
+        kept.append(
+            StoredEvidence(evidence.id, node, partition, None, f"{publication.epoch}.{publication.n}", held=True, content=content, at=now)
+        )
+    stored.keep(tx, kept)
+    return [evidence.id for evidence in kept]
+
+
+# Evidence in words, as an incident keeps it.
+
+RENAMED = "column renamed"
+_SCHEMA = {"renamed": RENAMED, "dropped": "column gone", "added": "column new", "nullability": "column nullable now"}
+TEXT_MAX = 300
+
+
+def incident_evidence(evidence: Evidence) -> IncidentEvidence:
+    """A piece of evidence as people read it."""
+    restated = evidence.family is Family.RESTATED and evidence.detail
+    observed = f"{evidence.observed}: {evidence.detail}" if restated else evidence.observed
+    return IncidentEvidence(
+        what=evidence_label(evidence),
+        expected=evidence.expected[:TEXT_MAX],
+        observed=observed[:TEXT_MAX],
+        at=evidence.at_us,
+        id=evidence.id,
+    )
+
+
+def reclassified_text(was: tuple[str, str], now: tuple[str, str]) -> str:
+    """That an incident is something else than before: its kind and its node, then and now. No capital, no full stop."""
+    (kind, node), (was_kind, was_node) = now, was
+    if node == was_node and (was_kind, kind) == (CauseKind.LATE_SOURCE, CauseKind.MISSING_SOURCE):
+        return "it was late; its deadline has passed now: it is missing"
+    if node == was_node and (was_kind, kind) == (CauseKind.MISSING_SOURCE, CauseKind.LATE_SOURCE):
+        return "it is late, and not missing any more: no deadline has passed"
+    return f"it is {kind} at {node}, not {was_kind} at {was_node}"
+
+
+def evidence_label(evidence: Evidence) -> str:
+    """What kind of observation it is, in a few words."""
+    return f"{_label(evidence)}, exception of {evidence.lapsed} lapsed" if evidence.lapsed else _label(evidence)
+
+
+def _label(evidence: Evidence) -> str:
+    if evidence.family is Family.SCHEMA:
+        return _SCHEMA.get(evidence.detail.partition(";")[0], "schema changed")
+    if evidence.family is Family.CHECK and evidence.detail:
+        return f"check {evidence.detail}"
+    if evidence.family in (Family.ERROR, Family.EXPORT, Family.RESOURCES, Family.LOST):
+        return "failed" if evidence.family is not Family.LOST else "worker lost"
+    if evidence.family is Family.ARRIVAL and not evidence.kind:
+        return "no delivery"
+    kind = (evidence.kind or evidence.family.value).replace("_", " ")
+    return f"{kind} {evidence.column}" if evidence.column else kind

@@ -1,0 +1,345 @@
+"""Texts of notifications and who receives them."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import TypeAlias
+
+import msgspec
+
+from headrace.incidents.diagnosis.evidence import DISK
+from headrace.incidents.diagnosis.wording import WITHDRAWN
+from headrace.incidents.evidence.records import RENAMED, reclassified_text
+from headrace.model.causes import HEADRACE, CauseKind
+from headrace.model.intervals import HOUR_US
+from headrace.model.nodes import Owner, Project
+from headrace.model.times import Duration, Quiet
+from headrace.slo.consumer_states import AtRisk
+from headrace.slo.incident_impact import still_declared
+from headrace.slo.times import ago, dated
+from headrace.store.queries.incidents import Incident, display_id
+
+# An owner is notified over its contacts. A vendor's manager is notified in the vendor's place,
+# unless the vendor has `tell: true`.
+
+MAIL = "mail"
+"""The channel in [notify] that mail is sent through."""
+MAILTO = "mailto:"
+
+
+class Recipient(msgspec.Struct, frozen=True):
+    """Somebody who is written to. `instead_of` are those whom this one is told for, the nearest first."""
+
+    owner: Owner
+    instead_of: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The owner's name."""
+        return self.owner.name
+
+    def not_before(self, now: int, timezone: str, *, urgent: bool) -> int:
+        """When a message may go out, microseconds: at once, or when the quiet hours are over."""
+        if urgent or self.owner.quiet is None:
+            return now
+        return Quiet.parse(self.owner.quiet).over_at(now, timezone)
+
+    def escalates_at(self, opened_at: int, timezone: str) -> int | None:
+        """When an incident has been open for so long that the manager is told as well."""
+        return None if self.owner.escalate is None else Duration.parse(self.owner.escalate).after_us(opened_at, timezone)
+
+
+class Recipients:
+    """The people of a project."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+
+    @property
+    def anybody(self) -> bool:
+        """Whether anybody can be written to."""
+        return any(owner.contact for owner in self._project.owners.values())
+
+    def of(self, name: str) -> Recipient | None:
+        """Who is told what concerns an owner: it, or the first of its managers who is written to."""
+        passed: list[str] = []
+        for owner in self._chain(name):
+            if is_told(owner) and owner.contact:
+                return Recipient(owner, tuple(passed))
+            passed.append(owner.name)
+        return None
+
+    def above(self, recipient: Recipient) -> Recipient | None:
+        """The manager of somebody who is told."""
+        manager = recipient.owner.manager
+        return None if manager is None or manager == recipient.name else self.of(manager)
+
+    def concerned(self, owners: Sequence[str]) -> list[Recipient]:
+        """Who is told what concerns several owners: each once, in their order."""
+        recipients = {recipient.name: recipient for name in reversed(owners) if (recipient := self.of(name)) is not None}
+        first = [recipient.name for name in owners if (recipient := self.of(name)) is not None]
+        return [recipients[name] for name in dict.fromkeys(first)]
+
+    def wrong(self, contact: str, *, cause: bool) -> str | None:
+        """Why a contact can't be written to of a cause, or of something else, as declared; None where it can."""
+        channels = self._project.settings.notify
+        if not cause and "update" in channels.get(contact, {}):
+            return "only causes become tickets"
+        if contact.startswith(MAILTO):
+            return None if MAIL in channels else f"there is no [notify.{MAIL}] to send mail through"
+        if ":" in contact or contact in channels:
+            return None
+        return f"there is no [notify.{contact}]"
+
+    def _chain(self, name: str) -> Iterator[Owner]:
+        seen = set[str]()
+        while name in self._project.owners and name not in seen:
+            seen.add(name)
+            owner = self._project.owners[name]
+            yield owner
+            name = owner.manager or ""
+
+
+def is_told(owner: Owner) -> bool:
+    """Whether an owner is written to itself: vendors aren't unless that is said."""
+    return owner.tell if owner.tell is not None else owner.kind != "vendor"
+
+
+# Messages hold names, counts and times. They never hold the value of a cell or the text of an
+# error, which may quote one.
+
+NAMES_TOLD = 5
+LINE_MAX = 200
+_OF_ERRORS = frozenset(
+    {
+        CauseKind.CODE_ERROR, CauseKind.UNKNOWN, CauseKind.CONFIGURATION_ERROR, CauseKind.DESTINATION_UNAVAILABLE,
+        CauseKind.RESOURCE_EXHAUSTED, CauseKind.SOURCE_UNAVAILABLE, CauseKind.ACCESS_DENIED, CauseKind.FORMAT_CHANGE,
+        CauseKind.TYPE_CHANGE, CauseKind.REPORTED,
+    }
+)  # fmt: skip
+"""What is said of these begins with what an error, or a person, said."""
+_CLASS = re.compile(r"[A-Za-z_][A-Za-z0-9_. ]{0,60}(?=:|$)")
+_IN_NODES = re.compile(r"(\d+ nodes): (.*)", re.DOTALL)
+_FIRST = re.compile(r"\d+ partitions, .*?, first: ", re.DOTALL)
+_MODULE = re.compile(r"ModuleNotFoundError: (No module named [\w.]{1,60})")
+"""What Python itself says of a package that isn't there holds its name and nothing else."""
+_LAPSED = re.compile(r"; ((?:the exception of \S+ has|\d+ exceptions of .+ have) lapsed)$")
+_UNSEEN = re.compile(r"[^\S ]|[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+RepairOf: TypeAlias = Callable[[Incident], tuple[str, Sequence[str]] | None]
+"""What repairs an incident, as `incident` says it, and the commands to be typed then; None where
+nothing is left to repair."""
+
+
+class Typed(str):
+    """A command to be typed, whole on a line of its own: it is never cut or wrapped."""
+
+    __slots__ = ()
+
+
+class MessageText(msgspec.Struct, frozen=True):
+    """What a message consists of."""
+
+    title: str
+    body: str
+
+
+class Words:
+    """Messages of one project at one time."""
+
+    def __init__(
+        self,
+        project: Project,
+        now: int,
+        repair: RepairOf,
+        late: Mapping[str, int] = MappingProxyType({}),
+        warnings: Collection[int] = (),
+        wrong: Mapping[str, tuple[int, int]] = MappingProxyType({}),
+    ) -> None:
+        """`late` are consumers and since when, `warnings` the incidents that make nobody late, `wrong` consumers with the incident
+        that makes them wrong and since when."""
+        self._repair, self._late, self._warnings, self._wrong = repair, late, warnings, wrong
+        self._project, self._now, self._zone = project, now, project.settings.timezone
+
+    def opened(self, incident: Incident, to: Recipient, risks: Mapping[str, AtRisk], *, again: bool) -> MessageText:
+        """There is a cause. `risks` are the consumers that it will make late."""
+        title = f"{incident.shown} {subject(incident)}{' (again)' if again else ''}"
+        return self._page(title, [*self._cause(incident, to), *self._reach(incident, to, risks), *self._next(incident)])
+
+    def changed(self, incident: Incident, to: Recipient, risks: Mapping[str, AtRisk], was: str) -> MessageText:
+        """It is something else than was said."""
+        kind, _, node = was.partition("@")
+        says = reclassified_text((kind, node), (incident.kind, incident.node))
+        lines = [
+            f"{says[0].upper()}{says[1:]}.",
+            *self._cause(incident, to),
+            *self._reach(incident, to, risks),
+            *self._next(incident),
+        ]
+        return self._page(f"{incident.shown} {subject(incident)}", lines)
+
+    def escalated(self, incident: Incident, to: Recipient, recipient: Recipient, risks: Mapping[str, AtRisk]) -> MessageText:
+        """It is open, and somebody else was told of it: long before, or just now where it makes a consumer late."""
+        lines = [f"It is open since {self._at(incident.opened_at)}; {recipient.name} was told.", *self._cause(incident, to)]
+        return self._page(
+            f"{incident.shown} is open: {subject(incident)}", [*lines, *self._reach(incident, to, risks), *self._next(incident)]
+        )
+
+    def resolved(self, incident: Incident, ended: str) -> MessageText:
+        """It is over; `ended` says by what, and how those are served whom it affected."""
+        over = incident.resolved_at or self._now
+        restored = incident.restored_at or over
+        lines = [
+            *wrapped(ended),
+            f"Found {ago(incident.opened_at - incident.began_at)} after it began.",
+            f"Over at {self._at(restored)}, {ago(restored - incident.began_at)} after it began.",
+            *([f"It was shown as open until {self._at(over)}."] if over - restored >= HOUR_US else []),
+            f"What was done: headrace incident {incident.shown}",
+        ]
+        return self._page(f"{incident.shown} resolved: {subject(incident)}", lines)
+
+    def at_risk(self, consumer: str, risk: AtRisk) -> MessageText:
+        """A deadline will be missed."""
+        place = risk.node if risk.partition == "*" else f"{risk.node}@{risk.partition}"
+        when = "nothing says when it will be there" if risk.predicted_us is None else (
+            f"expected at {self._at(risk.predicted_us)}, {ago(risk.predicted_us - risk.due_us)} late"
+        )  # fmt: skip
+        waits = [f"It waits for {place}."] if not risk.withdrawn else wrapped(f"It waits for {place}, withdrawn: {risk.withdrawn}.")
+        lines = [f"{risk.interval} is due at {self._at(risk.due_us)}; {when}.", *waits, f"Why: headrace why {consumer}"]
+        return self._page(f"{consumer} will be late, due {self._at(risk.due_us)}", lines)
+
+    def late(self, consumer: str, since: int, withdrawn: str) -> MessageText:
+        """A deadline was missed, and no incident is the cause. `withdrawn` is what it waits for, and why and by whom that was withdrawn;
+        empty where no cause is known."""
+        waits = wrapped(f"It is late since {self._at(since)}; {f'it waits for {withdrawn}' if withdrawn else 'no cause is known yet'}.")
+        lines = [*waits, f"Why: headrace why {consumer}"]
+        return self._page(f"{consumer} is late since {self._at(since)}", lines)
+
+    def wrong(self, consumer: str, since: int, said: str) -> MessageText:
+        """What a consumer can read isn't right, and no incident is the cause."""
+        lines = [*wrapped(f"It is wrong since {self._at(since)}: {said}."), f"Why: headrace why {consumer}"]
+        return self._page(f"{consumer} is wrong since {self._at(since)}", lines)
+
+    def more(self, count: int) -> MessageText:
+        """So many more that aren't told one by one."""
+        return self._page("more incidents are open", [f"More than {count} messages in an hour: the rest isn't told one by one.",
+                                                      "All of them: headrace incidents"])  # fmt: skip
+
+    def page(self, title: str, lines: Sequence[str]) -> MessageText:
+        """Any other message."""
+        return self._page(title, lines)
+
+    def _page(self, title: str, lines: Sequence[str]) -> MessageText:
+        return MessageText(plain(f"[{self._project.settings.name}] {title}"), "\n".join(_line(line) for line in lines))
+
+    def _cause(self, incident: Incident, to: Recipient) -> Iterator[str]:
+        where = "source " if incident.node in self._project.sources else "asset " if incident.node in self._project.assets else ""
+        place = "Headrace itself" if incident.node == HEADRACE else f"{where}{incident.node}"
+        found_after = ago(max(0, incident.opened_at - incident.began_at))
+        yield f"{incident.kind} at {place}, since {self._at(incident.began_at)}, found {found_after} later"
+        if renamed := list(
+            dict.fromkeys(
+                f"{evidence.expected} → {evidence.observed}" for evidence in incident.evidence if evidence.what.startswith(RENAMED)
+            )
+        ):
+            yield f"renamed: {listed(renamed)}"
+        elif incident.columns:
+            yield f"columns: {listed(incident.columns)}"
+        if incident.affected.partitions:
+            yield f"partitions: {listed(incident.affected.partitions)}"
+        yield f"owner: {incident.owner}{self._instead(to)}"
+        if incident.recurrence_of is not None:
+            yield f"the same cause as {display_id(incident.recurrence_of)}: `headrace incident {incident.shown}` says what was done then"
+
+    def _instead(self, to: Recipient) -> str:
+        return f"; you are told for {to.instead_of[0]}, which isn't written to" if to.instead_of else ""
+
+    def _reach(self, incident: Incident, to: Recipient, risks: Mapping[str, AtRisk]) -> Iterator[str]:
+        incident = still_declared(incident, self._project)
+        if incident.affected.assets or incident.affected.consumers:
+            yield f"reaches {_counted(len(incident.affected.assets), 'asset')} and {_counted(len(incident.affected.consumers), 'consumer')}"
+        mine = [name for name in incident.affected.consumers if self._is_of(name, to.name)]
+        if mine:
+            yield f"yours: {listed(mine)}"
+        wrong = [(name, self._wrong[name][1]) for name in incident.affected.consumers if self._wrong.get(name, (0, 0))[0] == incident.id]
+        for name, since in wrong[:NAMES_TOLD]:
+            yield f"{name} is wrong since {self._at(since)}"
+        late = {} if incident.id in self._warnings else self._late
+        for name in [name for name in incident.affected.consumers if name in late][:NAMES_TOLD]:
+            yield f"{name} is late since {self._at(late[name])}"
+        for name in [name for name in incident.affected.consumers if name in risks and name not in late][:NAMES_TOLD]:
+            yield f"{name} will be late: {risks[name].interval} is due at {self._at(risks[name].due_us)}"
+
+    def _is_of(self, consumer: str, owner: str) -> bool:
+        declared = self._project.consumers.get(consumer)
+        return declared is not None and declared.owner == owner
+
+    def _next(self, incident: Incident) -> Iterator[str]:
+        repair = self._repair(incident) if incident.state == "open" else None
+        if repair is not None:
+            text, commands = repair
+            if not text:
+                yield Typed(f"Repair: {', then '.join(commands)}")
+            else:
+                yield from wrapped(f"Repair: {text}{':' if commands else ''}")
+                yield from (Typed(f"  {command}") for command in commands)
+        yield f"More: headrace incident {incident.shown}"
+
+    def _at(self, at: int) -> str:
+        """A message is read whenever: it names the day."""
+        return dated(at, self._zone)
+
+
+def subject(incident: Incident) -> str:
+    """What is the matter and where, for the line by which mails are told apart: where the clause leaves out what an error said, the
+    partitions tell one such incident of a node from another."""
+    place = incident.node
+    if incident.kind in _OF_ERRORS and incident.affected.partitions:
+        first, *more = incident.affected.partitions
+        place = f"{incident.node}@{first}" + (f" and {len(more)} more" if more else "")
+    return f"{place}: {clause(incident)}"
+
+
+def clause(incident: Incident) -> str:
+    """What is the matter, without what an error or a person said besides."""
+    if (
+        incident.kind not in _OF_ERRORS or incident.summary.startswith(WITHDRAWN) or incident.detail == DISK
+    ):  # these are Headrace's own words
+        return incident.summary
+    nodes, what = match.groups() if (match := _IN_NODES.match(incident.summary)) else ("", incident.summary)
+    what = _FIRST.sub("", what, count=1) if _FIRST.match(what) else what
+    kind = f"{incident.kind.replace('_', ' ')}{f' in {nodes}' if nodes else ''}"
+    if (module := _MODULE.fullmatch(what)) is not None:
+        return f"{kind}, {module[1]}"
+    if (lapsed := _LAPSED.search(what)) is not None:
+        return f"{kind}; {lapsed[1]}"
+    named = _CLASS.match(what) if incident.kind in (CauseKind.CODE_ERROR, CauseKind.UNKNOWN, CauseKind.CONFIGURATION_ERROR) else None
+    return f"{kind}, {named[0]}" if named is not None and ":" in what else kind
+
+
+def plain(text: str) -> str:
+    """One line that shows what it says: names of columns are whatever a vendor writes."""
+    return _UNSEEN.sub(" ", text)[:LINE_MAX]
+
+
+def _line(text: str) -> str:
+    return _UNSEEN.sub(" ", text) if isinstance(text, Typed) else plain(text)
+
+
+def wrapped(text: str) -> list[str]:
+    """A text that may be longer than a line, in lines."""
+    return textwrap.wrap(text, LINE_MAX, break_on_hyphens=False)
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first names, and how many more."""
+    more = len(names) - NAMES_TOLD
+    return ", ".join(names[:NAMES_TOLD]) + (f" and {more} more" if more > 0 else "")
+
+
+def _counted(count: int, unit: str) -> str:
+    return f"{count} {unit}{'' if count == 1 else 's'}"

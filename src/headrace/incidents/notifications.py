@@ -1,0 +1,400 @@
+"""Who is notified of which incidents and deadlines: once, again after a change, and at the end.
+
+Messages are queued at the end of each evaluation; the process `run.notifications` sends them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
+
+import msgspec
+
+from headrace.incidents import closing
+from headrace.incidents.closing import NOTHING_LEFT
+from headrace.incidents.digest import Unserved, digests
+from headrace.incidents.messages import MessageText, Recipient, Recipients, RepairOf, Words
+from headrace.model import Project
+from headrace.model.causes import DATA_CAUSES, CauseKind
+from headrace.model.intervals import HOUR_US
+from headrace.model.partitions import WHOLE
+from headrace.slo.consumer_states import AtRisk, ConsumerState, ConsumerStatus
+from headrace.slo.evaluation import Evaluation
+from headrace.slo.obligations import EvaluationContext
+from headrace.store.queries import evidence as stored_evidence
+from headrace.store.queries import incidents, notifications
+from headrace.store.queries.incidents import Incident
+from headrace.store.queries.notifications import PriorNotification, Queued
+from headrace.store.transaction import Transaction
+
+# The decision is pure: facts in, messages to queue, reword or drop out. At most 20 messages an
+# hour go to one recipient; the rest is summed up in one.
+
+FLOOD_MAX = 20
+"""So many messages an hour somebody gets; what is beyond is told of as one."""
+AGAIN_US = HOUR_US
+"""What comes back sooner than that after it was told of isn't told again."""
+OVER = "it was over before this was sent"
+TOGETHER = "more than are told one by one"
+
+
+class NotificationFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What there is to tell at one time. `told` is what was queued about each incident before, `counts` how many messages each
+    recipient was sent in the hour before, `late` the consumers that are late without a known cause, and since when."""
+
+    now: int
+    incidents: Sequence[Incident]
+    told: Mapping[int, Sequence[PriorNotification]]
+    risks: Mapping[str, AtRisk]
+    late: Mapping[str, int]
+    withdrawn: Mapping[str, str] = {}
+    """Of a late consumer: what it waits for that was withdrawn, and why and by whom."""
+    wrong: Mapping[str, tuple[int, str]] = {}
+    """The consumers that are wrong without an incident, because rows were withdrawn: since when, and by what."""
+    late_known: Mapping[str, int] = {}
+    """The consumers that are late, and whose cause is known, and since when."""
+    wrong_known: Mapping[str, tuple[int, int]] = {}
+    """The consumers that an incident makes wrong: its number, and since when."""
+    distant: Mapping[str, int] = {}
+    """The consumers whose nearest deadline is so far away that the daily digest is soon enough for their owners, and that deadline."""
+    warnings: frozenset[int] = frozenset()
+    """The incidents that keep nothing from readers, and so make nobody late."""
+    counts: Mapping[str, int] = {}
+    repair: RepairOf
+    ended: Mapping[int, str] = {}
+    """Of a resolved incident: what ended it, and how those are served whom it affected."""
+
+
+class NotificationChanges(msgspec.Struct):
+    """What is to be written: new messages, words of those that still wait, and those that aren't sent any more."""
+
+    queued: list[Queued] = []
+    reworded: list[tuple[int, MessageText, str]] = []
+    hastened: list[int] = []
+    dropped: list[int] = []
+
+
+def decide(project: Project, matters: NotificationFacts) -> NotificationChanges:
+    """What is to be told, and to whom."""
+    return _Deciding(project, matters).decided()
+
+
+class _Deciding:
+    def __init__(self, project: Project, matters: NotificationFacts) -> None:
+        self._project, self._matters, self._now = project, matters, matters.now
+        self._people = Recipients(project)
+        self._words = Words(project, matters.now, matters.repair, matters.late_known, matters.warnings, matters.wrong_known)
+        self._zone = project.settings.timezone
+        self._counts = dict(matters.counts)
+        self._found = NotificationChanges()
+
+    def decided(self) -> NotificationChanges:
+        for incident in self._matters.incidents:
+            if incident.state == "resolved":
+                self._over(incident)
+            else:
+                self._open(incident)
+        for name, risk in self._matters.risks.items():
+            if name not in self._matters.distant and not self._explained(name):
+                self._at_risk(name, risk)
+        for name, since in self._matters.late.items():
+            self._unexplained(name, "late", since, self._words.late(name, since, self._matters.withdrawn.get(name, "")))
+        for name, (since, text) in self._matters.wrong.items():
+            self._unexplained(name, "wrong", since, self._words.wrong(name, since, text))
+        return self._found
+
+    def _explained(self, name: str) -> bool:
+        """Whether an incident that people are told of is what holds a consumer up."""
+        return any(incident.state != "resolved" and name in self._threatened(incident) for incident in self._matters.incidents)
+
+    def _threatened(self, incident: Incident) -> Mapping[str, AtRisk]:
+        """The consumers that an incident will make late: what holds them up is at its partitions, or below its node."""
+        if incident.id in self._matters.warnings:
+            return {}
+        own = incident.affected.partitions
+        risks = ((name, self._matters.risks[name]) for name in incident.affected.consumers if name in self._matters.risks)
+        return {
+            name: risk
+            for name, risk in risks
+            if risk.node in incident.affected.assets or (risk.node == incident.node and (not own or risk.partition in (*own, WHOLE)))
+        }
+
+    # Incidents
+
+    def _open(self, incident: Incident) -> None:
+        people = self._people.concerned([incident.owner, *self._owners(incident)])
+        by_channel = {channel: to for to in reversed(people) for channel in to.owner.contact}
+        for channel in dict.fromkeys(channel for to in people for channel in to.owner.contact):
+            self._tell(incident, by_channel[channel], channel)  # a channel that several share is written to once
+        self._escalate(incident, people, by_channel.keys())
+
+    def _tell(self, incident: Incident, to: Recipient, channel: str) -> None:
+        """One who is concerned, over one channel."""
+        mine = self._told(incident, channel)
+        subject, text = _subject(incident, mine), f"{incident.kind}@{incident.node}"
+        known = [t for t in mine if t.kind in ("opened", "changed") and t.subject.partition(":")[0] == subject]
+        urgent = self._urgent(incident)
+        if not known:
+            again = bool(mine)
+            if not again or self._now - max(t.created_at for t in mine) >= AGAIN_US:
+                self._put(
+                    incident,
+                    "opened",
+                    subject,
+                    to,
+                    channel,
+                    self._words.opened(incident, to, self._threatened(incident), again=again),
+                    text,
+                )
+        elif known[-1].said != text and known[-1].state == "waiting":
+            again = subject != incident.shown
+            self._found.reworded.append((known[-1].id, self._words.opened(incident, to, self._threatened(incident), again=again), text))
+        elif known[-1].said != text and known[-1].state != "dropped":
+            page = self._words.changed(incident, to, self._threatened(incident), known[-1].said)
+            self._put(incident, "changed", f"{subject}:{text}", to, channel, page, text)
+        elif urgent and known[-1].state == "waiting" and to.owner.quiet is not None:
+            self._found.hastened.append(known[-1].id)
+
+    def _escalate(self, incident: Incident, people: Sequence[Recipient], known: Collection[str]) -> None:
+        """The manager of whoever owns the cause, where it takes too long or a deadline won't be met."""
+        first = self._people.of(incident.owner)
+        above = None if first is None else self._people.above(first)
+        if first is None or above is None or above.name in {to.name for to in people}:
+            return
+        at = first.escalates_at(incident.opened_at, self._zone)
+        if (at is not None and at <= self._now) or self._urgent(incident):
+            for channel in above.owner.contact:
+                if channel in known:
+                    continue
+                subject = _subject(incident, self._told(incident, channel))
+                page = self._words.escalated(incident, above, first, self._threatened(incident))
+                self._put(incident, "escalated", subject, above, channel, page, f"{incident.kind}@{incident.node}")
+
+    def _over(self, incident: Incident) -> None:
+        """All who were told that it is open are told that it is over."""
+        if came_and_went(incident, self._matters.told.get(incident.id, ())):
+            self._came_and_went(incident)
+            return
+        for channel in dict.fromkeys(t.channel for t in self._matters.told.get(incident.id, ())):
+            mine = self._told(incident, channel)
+            subject = _subject(incident, mine)
+            known = [t for t in mine if t.kind != "resolved" and t.subject.partition(":")[0] == subject]
+            to = self._people.of(known[0].recipient) if known else None
+            if to is None:
+                continue
+            self._found.dropped += [t.id for t in known if t.state == "waiting"]
+            silent = all(t.state in ("waiting", "dropped") for t in known)
+            self._put(
+                incident,
+                "resolved",
+                subject,
+                to,
+                channel,
+                self._words.resolved(incident, self._matters.ended.get(incident.id, NOTHING_LEFT)),
+                "",
+                OVER if silent else None,
+            )
+
+    def _came_and_went(self, incident: Incident) -> None:
+        """All whom it concerned are told once that it was, and how it ended."""
+        page = self._words.resolved(incident, self._matters.ended.get(incident.id, NOTHING_LEFT))
+        people = self._people.concerned([incident.owner, *self._owners(incident)])
+        by_channel = {channel: to for to in reversed(people) for channel in to.owner.contact}
+        for channel, to in by_channel.items():
+            self._put(incident, "resolved", _subject(incident, self._told(incident, channel)), to, channel, page, "")
+
+    def _told(self, incident: Incident, channel: str) -> list[PriorNotification]:
+        return [t for t in self._matters.told.get(incident.id, ()) if t.channel == channel]
+
+    def _owners(self, incident: Incident) -> Iterator[str]:
+        """Those of the affected consumers of which a deadline is near, or that are late or wrong already."""
+        for name in incident.affected.consumers:
+            consumer = self._project.consumers.get(name)
+            if consumer is not None and name not in self._matters.distant:
+                yield consumer.owner
+
+    def _urgent(self, incident: Incident) -> bool:
+        """Whether a deadline won't be met, or wasn't, of somebody whom it affects."""
+        if incident.id in self._matters.warnings:
+            return False
+        near = self._threatened(incident).keys() - self._matters.distant.keys()
+        return bool(near or not self._matters.late_known.keys().isdisjoint(incident.affected.consumers))
+
+    # Deadlines without an incident
+
+    def _at_risk(self, name: str, risk: AtRisk) -> None:
+        node = self._project.node(risk.node)
+        owners = [self._project.consumers[name].owner, *([node.owner] if node is not None else [])]
+        for to in self._people.concerned(owners):
+            for channel in to.owner.contact:
+                self._put(None, "at_risk", f"{name}@{risk.interval}", to, channel, self._words.at_risk(name, risk), "")
+
+    def _unexplained(self, name: str, kind: str, since: int, page: MessageText) -> None:
+        """A consumer that is late or wrong, for which no incident accounts."""
+        for to in self._people.concerned([self._project.consumers[name].owner]):
+            for channel in to.owner.contact:
+                self._put(None, kind, f"{name}@{since}", to, channel, page, "")
+
+    # Messages
+
+    def _put(
+        self,
+        incident: Incident | None,
+        kind: str,
+        subject: str,
+        to: Recipient,
+        channel: str,
+        page: MessageText,
+        said: str,
+        why: str | None = None,
+    ) -> None:
+        why = why or self._people.wrong(channel, cause=incident is not None)
+        if why is None and kind != "resolved" and self._counts.get(to.name, 0) >= FLOOD_MAX:
+            self._more(to, channel)
+            why = TOGETHER
+        elif why is None:
+            self._counts[to.name] = self._counts.get(to.name, 0) + 1
+        urgent = kind in ("at_risk", "late", "wrong", "escalated") or (
+            incident is not None and incident.state != "resolved" and self._urgent(incident)
+        )
+        self._found.queued.append(
+            Queued(
+                incident=None if incident is None else incident.id, kind=kind, subject=subject, recipient=to.name, channel=channel,
+                title=page.title, body=page.body, said=said, not_before=to.not_before(self._now, self._zone, urgent=urgent),
+                state="waiting" if why is None else "dropped", error=why,
+            )
+        )  # fmt: skip
+
+    def _more(self, to: Recipient, channel: str) -> None:
+        page = self._words.more(FLOOD_MAX)
+        at = to.not_before(self._now, self._zone, urgent=False)
+        self._found.queued.append(
+            Queued(
+                incident=None, kind="opened", subject=f"more/{self._now // HOUR_US}", recipient=to.name, channel=channel,
+                title=page.title, body=page.body, not_before=at,
+            )
+        )  # fmt: skip
+
+
+def came_and_went(incident: Incident, notifications: Sequence[PriorNotification]) -> bool:
+    """Whether nobody looked, and the look that found that out ended it as well: it was never open
+    for anybody to be told of, and deadlines were missed all the same."""
+    if incident.kind != CauseKind.RUNTIME_DOWN or incident.resolved_at is None:
+        return False
+    return all(t.created_at < incident.resolved_at for t in notifications) and not still_told(notifications)
+
+
+def still_told(notifications: Sequence[PriorNotification]) -> bool:
+    """Whether people who were told that it is open weren't told that it is over."""
+    return bool(notifications) and notifications[-1].kind != "resolved"
+
+
+def _subject(incident: Incident, mine: Sequence[PriorNotification]) -> str:
+    """`INC-1`; `INC-1.2` where it was told to be over before."""
+    times = sum(t.kind == "resolved" for t in mine)
+    return incident.shown if not times else f"{incident.shown}.{times}"
+
+
+# Reads the facts from the store and queues the messages. An owner whose nearest deadline is more
+# than seven days away reads of an incident in the digest instead.
+
+_OF_ROWS = DATA_CAUSES | {CauseKind.CODE_ERROR}
+"""Causes that are seen in what was delivered or computed: as a warning they hold nothing up."""
+OVER_US = 24 * HOUR_US
+"""So long after its end it is looked whether people were told that an incident is over."""
+
+
+AHEAD_US = 7 * 24 * HOUR_US
+"""Owners whose nearest deadline is further away than this read of an incident in their digest."""
+
+
+class Deadlines(NamedTuple):
+    """The consumers that will be late, and those that are, since when; those with time left: what is
+    due next of them, and when; and those that were never served although their first deadline has
+    passed, since when."""
+
+    risks: Mapping[str, AtRisk]
+    late: Mapping[str, int]
+    distant: Mapping[str, int] = MappingProxyType({})
+    never: Mapping[str, int] = MappingProxyType({})
+    withdrawn: Mapping[str, str] = MappingProxyType({})
+    """Of a late consumer: what it waits for that was withdrawn, and why and by whom."""
+    wrong: Mapping[str, tuple[int, str]] = MappingProxyType({})
+    """The consumers that are wrong without an incident, because rows were withdrawn: since when, and by what."""
+    wrong_known: Mapping[str, tuple[int, int]] = MappingProxyType({})
+    """The consumers that an incident makes wrong: its number, and since when."""
+
+
+def queue(
+    tx: Transaction, project: Project, context: EvaluationContext, evaluation: Evaluation, now: int, repair: RepairOf
+) -> None:  # fmt: skip
+    """Queue what people aren't told of yet. Where nobody can be written to, nothing is asked."""
+    if not Recipients(project).anybody:
+        return
+    deadlines = _deadlines(evaluation, now)
+    tell(tx, project, deadlines, now, repair)
+    unserved = Unserved(deadlines.late, deadlines.never)
+    notifications.put(tx, digests(tx, project, context.declared, unserved, now), now)
+
+
+def tell(tx: Transaction, project: Project, deadlines: Deadlines, now: int, repair: RepairOf) -> None:
+    """Queue what is new of incidents and of deadlines. `repair` is asked only about incidents of which a message is written."""
+    open_ones = incidents.open_incidents(tx)
+    results = [*open_ones, *incidents.resolved_since(tx, now - OVER_US)]
+    warnings = frozenset(
+        incident.id for incident in open_ones if incident.kind in _OF_ROWS and stored_evidence.only_warned(tx, incident.id)
+    )
+    known = {name for incident in open_ones if incident.id not in warnings for name in incident.affected.consumers}
+    about = notifications.about(tx, [incident.id for incident in results])
+    whole = {incident.id: incident for incident in results}
+    matters = NotificationFacts(
+        now=now, incidents=[closing.as_opened_last(tx, incident) for incident in results], told=about, risks=deadlines.risks,
+        repair=lambda incident: repair(whole[incident.id]),
+        ended={incident.id: closing.ending_of(tx, incident) for incident in results if _untold(incident, about[incident.id])},
+        late={name: since for name, since in deadlines.late.items() if name not in known},
+        distant=deadlines.distant, withdrawn=deadlines.withdrawn, wrong=deadlines.wrong,
+        late_known={name: since for name, since in deadlines.late.items() if name in known},
+        wrong_known=deadlines.wrong_known,
+        warnings=warnings,
+        counts={name: notifications.count_since(tx, name, now - HOUR_US) for name in project.owners},
+    )  # fmt: skip
+    _write(tx, decide(project, matters), now)
+
+
+def _untold(incident: Incident, known: Sequence[PriorNotification]) -> bool:
+    """Whether people are still to be told that it is over."""
+    return incident.state == "resolved" and (still_told(known) or came_and_went(incident, known))
+
+
+def _deadlines(evaluation: Evaluation, now: int) -> Deadlines:
+    status = evaluation.status.consumers
+    near = now + AHEAD_US
+    return Deadlines(
+        {consumer_status.name: consumer_status.deadline for consumer_status in status if consumer_status.deadline is not None},
+        {consumer_status.name: consumer_status.late_since_us for consumer_status in status if consumer_status.late_since_us is not None},
+        {consumer_status.name: due for consumer_status in status if (due := _due_next(consumer_status)) is not None and due > near},
+        {consumer_status.name: consumer_status.never_since_us for consumer_status in status if consumer_status.never_since_us is not None},
+        {consumer_status.name: consumer_status.withdrawn for consumer_status in status if consumer_status.withdrawn},
+        {name: (item.since_us, item.said) for name, item in evaluation.wronged.items() if item.incident is None},
+        {name: (item.incident, item.since_us) for name, item in evaluation.wronged.items() if item.incident is not None},
+    )
+
+
+def _due_next(status: ConsumerStatus) -> int | None:
+    """The nearest deadline of a consumer, which may have passed, in microseconds. None where nothing is due, where readers see wrong
+    data already, and where the deadline will be missed by usual durations, however far away it is."""
+    missed = status.deadline is not None and status.deadline.predicted_us is not None
+    if ConsumerState.WRONG in status.states or missed:
+        return None
+    return min((each.due_at_us for each in status.obligations if not each.settled), default=None)
+
+
+def _write(tx: Transaction, decided: NotificationChanges, now: int) -> None:
+    for number, page, text in decided.reworded:
+        notifications.reword(tx, number, page.title, page.body, text)
+    for number in decided.hastened:
+        notifications.hasten(tx, number, now)
+    for number in decided.dropped:
+        notifications.drop(tx, number, OVER)
+    notifications.put(tx, decided.queued, now)

@@ -1,0 +1,246 @@
+"""Repairs: what Headrace does by itself, what backfills compute, and how long repairs took."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+import msgspec
+
+from headrace.incidents.diagnosis.evidence import NO_WORKER, Evidence, Family
+from headrace.model.causes import HEADRACE, CauseKind
+from headrace.model.intervals import key_at_us
+from headrace.model.partitions import end_of, order_of, partition_argument
+from headrace.plan.backfills import Backfill, BackfillSpan
+from headrace.slo.declared_promises import WHOLE, Node, began
+from headrace.slo.obligations import EvaluationContext
+from headrace.slo.unsound import needed
+from headrace.store.queries import attempts, backfill_plans, incidents, partition_states, publications, scheduling
+from headrace.store.queries import incidents as stored
+from headrace.store.queries.incidents import Happened, Incident
+from headrace.store.transaction import Transaction
+
+# What Headrace does about a cause by itself is written into the incident's timeline, each action
+# once: lost work is run again, work that was too large is tried in halves, missing data is waited
+# for. The limits are those of `schedule.retry`; the timeline says where one is reached.
+
+ACTS_MAX = 40
+"""So many acts of one judgement are written down one by one."""
+PAUSED_NAMED_MAX = 5
+WAITING = {
+    CauseKind.LATE_SOURCE: ("wait", "Headrace waits for it: what needs it runs as soon as it is there"),
+    CauseKind.MISSING_SOURCE: ("wait", "Headrace goes on looking: what needs it runs as soon as it is there"),
+    CauseKind.SOURCE_UNAVAILABLE: ("poll", "Headrace looks again with each pass: what arrived meanwhile is ingested as soon as it answers"),
+    CauseKind.DESTINATION_UNAVAILABLE: ("poll", "Headrace goes on trying: what couldn't be written is as soon as it can be"),
+    CauseKind.RESTATEMENT: (
+        "rebuild",
+        "Headrace re-ingests it, and recomputes what reads it, as far as `restate_within` lets it",
+    ),
+    CauseKind.RUNTIME_DOWN: ("catch_up", "Headrace catches up on what fell due meanwhile"),
+}
+_WHOLE_RESTATED = (
+    "rebuild",
+    (
+        "Headrace re-ingests it, and recomputes the unpartitioned assets that read it; partitions computed before stay as they are,"
+        " unless their asset declares `on_reference_change: rebuild`"
+    ),
+)
+_TRIED = (Family.LOST, Family.RESOURCES)
+
+
+def note_self_healing(tx: Transaction, nodes: Mapping[str, Node], seen: Iterable[Evidence]) -> None:
+    """Write down what is done about the open incidents, and about what was `seen` for the first time."""
+    for incident in stored.open_incidents(tx):
+        act = None if incident.detail == NO_WORKER else _waiting(nodes, incident)
+        if act is not None and not stored.acted(tx, incident.id, act[0]):
+            text = f"{act[1]}{except_paused(tx, incident, incident.updated_at)}"
+            stored.happened(tx, incident.id, [Happened(incident.updated_at, text, HEADRACE, act[0])])
+    tried = sorted((evidence for evidence in seen if evidence.family in _TRIED), key=lambda item: (item.at_us, item.id))
+    for evidence in tried[:ACTS_MAX]:
+        number = stored.of_evidence(tx, evidence.id)
+        if number is not None:
+            stored.happened(tx, number, _tried(tx, evidence))
+
+
+def except_paused(tx: Transaction, incident: Incident, now: int) -> str:
+    """What of an incident doesn't go on by itself, since it is paused: `, but for clean, which is paused`."""
+    if incident.kind == CauseKind.PAUSED:
+        return ""
+    concerned = {incident.node, *incident.affected.assets, *incident.affected.consumers}
+    names = [pause.node for pause in scheduling.pauses_in_force(tx, now) if pause.node in concerned]
+    if not names:
+        return ""
+    more = len(names) - PAUSED_NAMED_MAX
+    message = ", ".join(names[:PAUSED_NAMED_MAX]) + (f" and {more} more" if more > 0 else "")
+    return f", but for {message}, which {'is' if len(names) == 1 else 'are'} paused"
+
+
+def _waiting(nodes: Mapping[str, Node], incident: Incident) -> tuple[str, str] | None:
+    restated = nodes.get(incident.node) if incident.kind == CauseKind.RESTATEMENT else None
+    return _WHOLE_RESTATED if restated is not None and restated.partition.whole else WAITING.get(CauseKind(incident.kind))
+
+
+def _tried(tx: Transaction, evidence: Evidence) -> Iterator[Happened]:
+    """What followed an attempt that lost its worker or lacked resources."""
+    kind, _, of = evidence.id.partition(":")
+    epoch, _, n = of.partition("@")[0].partition(".")
+    attempt = attempts.get(tx, int(epoch), int(n)) if kind == "attempt" and epoch.isdecimal() and n.isdecimal() else None
+    if attempt is None:
+        return
+    key = evidence.partition or "*"
+    place = f"{evidence.node}@{evidence.partition}" if evidence.partition else evidence.node
+    why = "lost its worker" if evidence.family is Family.LOST else "lacked resources"
+    partition = partition_states.get(tx, evidence.node, key)
+    newest = next(iter(attempts.of_partition(tx, evidence.node, key, limit=1)), None)
+    if (attempt.error or {}).get("code") == CauseKind.POISON_DELIVERY:
+        text = f"attempt {attempt.id} at {place} took more memory than it may: what was delivered is kept, and not read any more"
+        yield Happened(evidence.at_us, text, HEADRACE, "keep_only")
+    elif partition is not None and partition.state == "failed" and newest is not None and newest.id == attempt.id:
+        text = f"attempt {attempt.id} at {place} {why} too: it isn't run again by itself, until what it runs on changes or somebody asks"
+        yield Happened(evidence.at_us, text, HEADRACE, "give_up")
+    elif len(attempt.partitions) > 1 and evidence.family is Family.RESOURCES:
+        text = f"attempt {attempt.id} {why} with {len(attempt.partitions)} partitions at once: tried again in smaller batches"
+        yield Happened(evidence.at_us, text, HEADRACE, "smaller_batches")
+    else:
+        yield Happened(evidence.at_us, f"attempt {attempt.id} at {place} {why}: run again by another", HEADRACE, "run_again")
+
+
+# Whether an open backfill computes something made from an incident's partitions and hasn't
+# published it yet.
+
+NEWEST = 50
+"""How many of an incident's partitions, the newest, are asked what is made of them at most: a backfill
+publishes the newest last."""
+
+
+def rebuilding_clause(tx: Transaction, context: EvaluationContext, incident: Incident) -> str:
+    """A clause about the first partition that a backfill which is under way, or paused, computes of
+    an incident and hasn't published since it began; empty for none."""
+    for plan in backfill_plans.open_backfills(tx):
+        backfill = msgspec.msgpack.decode(plan.content, type=Backfill)
+        since = plan.started_at or plan.created_at
+        for name, key in _computed(tx, context, incident, {each.node: each.spans for each in backfill.chosen}):
+            seen = publications.current(tx, name, key)
+            if seen is None or seen.published_at < since:
+                return f"backfill {plan.id} computes {partition_argument(name, key)}, and hasn't published it yet"
+    return ""
+
+
+def _computed(
+    tx: Transaction, context: EvaluationContext, incident: Incident, spans: dict[str, tuple[BackfillSpan, ...]]
+) -> Iterator[tuple[str, str]]:
+    """(node, partition) in these ranges where the incident was seen, and of what is made of it over
+    the same time."""
+    own = [(name, key or WHOLE) for name, key in incidents.partitions_of(tx, incident.id)]
+    for name, key in own:
+        node = context.declared.nodes.get(name)
+        if node is not None and _within(node, key, spans.get(name, ())):
+            yield name, key
+    for name in incident.affected.assets:
+        node = context.declared.nodes.get(name)
+        if node is not None and name in spans:
+            for key in dict.fromkeys(_same_time(context, node, own[-NEWEST:])):
+                if _within(node, key, spans[name]):
+                    yield name, key
+
+
+def _same_time(context: EvaluationContext, node: Node, places: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """The partition of a node in which each of these places begins, where time alone says which."""
+    grain = node.partition.grain
+    for name, key in places:
+        other = context.declared.nodes.get(name)
+        if grain is None and node.partition.key is None:
+            yield WHOLE
+        elif other is not None and other.partition == node.partition:
+            yield key
+        elif grain is not None and node.partition.key is None and other is not None and other.partition.grain is not None:
+            start = began(key, other.partition.grain, other.timezone)
+            if start is not None:
+                yield key_at_us(start, grain, node.timezone)
+
+
+def _within(node: Node, key: str, spans: Iterable[BackfillSpan]) -> bool:
+    """Whether a partition lies in one of these ranges."""
+    spec, zone = node.partition, node.timezone
+    at = order_of(key, spec, zone)
+    return any(order_of(span.first, spec, zone) <= at <= end_of(span.last, spec, zone) for span in spans)
+
+
+def is_made_of(context: EvaluationContext, name: str, key: str, source: str, keys: Collection[str]) -> bool:
+    """Whether a partition is made of some of these partitions of a source or an asset, itself or by others."""
+    waiting, seen = [(name, key)], {(name, key)}  # two ways often lead to the same partition
+    while waiting:
+        name, key = waiting.pop()
+        if name == source:
+            if key == WHOLE or key in keys:
+                return True
+            continue
+        node = context.declared.nodes.get(name)
+        if node is None:
+            continue
+        for spec in node.inputs:
+            read = needed(context, node, spec, key)
+            above = {(spec.node, item) for item in ((WHOLE,) if read is None else read)} - seen
+            seen |= above
+            waiting += above
+    return False
+
+
+# How long it took to notice causes, and to serve the affected consumers again.
+
+REPORTED = "reported"
+"""The kind of a cause that a person found."""
+
+
+class Occurred(msgspec.Struct, frozen=True):
+    """An incident of the window. Times in microseconds; `restored_us` None: still open."""
+
+    number: int
+    kind: str
+    node: str
+    owner: str
+    began_us: int
+    opened_us: int
+    restored_us: int | None
+    recurrence_of: int | None
+
+    @property
+    def detect_us(self) -> int:
+        """From when it was so to when it was known."""
+        return max(0, self.opened_us - self.began_us)
+
+    def restore_us(self, now_us: int) -> int:
+        """From when it was so to when all were served again; of an open one its present age."""
+        return max(0, (now_us if self.restored_us is None else self.restored_us) - self.began_us)
+
+
+class RepairTimes(msgspec.Struct, frozen=True):
+    """Of all incidents of a window; None where there was none."""
+
+    incidents: int
+    open: int
+    found_by_people: int
+    recurrences: int
+    detect_median_us: int | None
+    detect_worst_us: int | None
+    restore_median_us: int | None
+    restore_worst_us: int | None
+
+
+def repair_times(occurred: Sequence[Occurred], now_us: int) -> RepairTimes:
+    """Medians lie with the larger of the two in the middle: towards the bad side."""
+    detect = sorted(item.detect_us for item in occurred)
+    restore = sorted(item.restore_us(now_us) for item in occurred)
+    return RepairTimes(
+        incidents=len(occurred),
+        open=sum(item.restored_us is None for item in occurred),
+        found_by_people=sum(item.kind == REPORTED for item in occurred),
+        recurrences=sum(item.recurrence_of is not None for item in occurred),
+        detect_median_us=_median(detect),
+        detect_worst_us=detect[-1] if detect else None,
+        restore_median_us=_median(restore),
+        restore_worst_us=restore[-1] if restore else None,
+    )
+
+
+def _median(ordered: Sequence[int]) -> int | None:
+    return ordered[len(ordered) // 2] if ordered else None

@@ -1,0 +1,363 @@
+"""Incidents from causes: each cause is matched with an existing incident, or opens one.
+
+The fingerprint (family of the kind, node, columns, detail) recognises the same cause when it comes again; an incident that was resolved
+lately is reopened.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+
+import msgspec
+
+from headrace.incidents.commands import MERGED
+from headrace.incidents.diagnosis.candidates import HISTORY
+from headrace.incidents.diagnosis.evidence import Evidence, Family
+from headrace.incidents.diagnosis.graph import OF_ROWS, CauseGraph, made_of
+from headrace.incidents.diagnosis.wording import exceptions_lapsed
+from headrace.incidents.evidence import people
+from headrace.incidents.evidence.attempts import BACKFILLS
+from headrace.incidents.evidence.records import evidence_label, incident_evidence, reclassified_text
+from headrace.model import Project
+from headrace.model.causes import DATA_CAUSES, HEADRACE, Cause, CauseKind
+from headrace.slo.declared_promises import WHOLE, decider
+from headrace.slo.incident_impact import DownstreamIndex
+from headrace.store.queries import evidence as stored_evidence
+from headrace.store.queries import exceptions
+from headrace.store.queries import incidents as stored
+from headrace.store.queries.incidents import EVIDENCE_MAX, Affected, Happened, Incident, IncidentEvidence, Symptom
+from headrace.store.transaction import Transaction
+
+REOPENS_US = 7 * 86_400_000_000
+"""The same again within this time of an incident's end is the same incident; later it is a recurrence."""
+WRONG = (DATA_CAUSES - {CauseKind.RESTATEMENT}) | {CauseKind.CODE_ERROR}
+"""What makes data wrong that readers see. A vendor's restatement of a sound publication doesn't."""
+_FAMILIES = {CauseKind.LATE_SOURCE: "absence", CauseKind.MISSING_SOURCE: "absence"}
+"""Kinds that are one to whoever asks whether it happened before: a late delivery is missing as soon
+as a consumer's deadline has passed."""
+RESOLVED_ASKED = 20
+"""At most so many resolved incidents of a node are compared with what a cause is now."""
+_WRONG_AS_PUBLISHED = (CauseKind.REPORTED, CauseKind.DATA_CORRUPTED)
+"""What names publications that were published without a warning."""
+_INSIDE = frozenset(
+    {
+        CauseKind.CONFIGURATION_ERROR,
+        CauseKind.DATA_CORRUPTED,
+        CauseKind.RESOURCE_EXHAUSTED,
+        CauseKind.WORKER_LOST,
+        CauseKind.SLOW_RUN,
+        CauseKind.PAUSED,
+        CauseKind.APPROVAL_PENDING,
+    }
+)
+"""What comes from declarations, machines and people of the project: no vendor can do or mend it."""
+SYMPTOMS_MAX = 200
+"""So many symptoms of one judgement are attached one by one."""
+
+
+class IncidentUpdates:
+    """The incidents of one judgement. `run` is the run at whose end it is."""
+
+    def __init__(
+        self,
+        tx: Transaction,
+        project: Project,
+        reach: DownstreamIndex,
+        now: int,
+        run: int | None,
+        graph: CauseGraph | None = None,
+    ) -> None:
+        """Without a `graph` nothing is known of columns: what is below a node is affected by all of it."""
+        self._graph = graph
+        self._tx, self._project, self._reach, self._now, self._run = tx, project, reach, now, run
+        self._open = {incident.id: incident for incident in stored.open_incidents(tx)}
+        self._made_of = {number: stored_evidence.of_incident(tx, number) for number in self._open}
+
+    def open_causes(self) -> list[Cause]:
+        """The open incidents as causes, with all that each explained."""
+        return [
+            Cause(
+                kind=CauseKind(incident.kind),
+                node=incident.node,
+                partitions=incident.affected.partitions,
+                columns=incident.columns,
+                detail=incident.detail,
+                summary=incident.summary,
+                began_us=incident.began_at,
+                confidence=incident.confidence,
+                own=tuple(evidence.id for evidence in incident.evidence),
+                explains=tuple(self._made_of[incident.id]),
+            )
+            for incident in self._open.values()
+        ]
+
+    def keep(self, causes: Sequence[Cause], evidence: Mapping[str, Evidence]) -> None:
+        """Match each cause, or open an incident of it."""
+        taken: set[int] = set()
+        for cause in sorted(causes, key=lambda cause: cause.began_us):
+            if (history := self._accepted_of_history(cause, evidence)) is not None:
+                self._put_down(history, cause.explains)
+                stored_evidence.end(self._tx, cause.explains, self._now)
+                continue
+            number = self._matched(cause, taken)
+            known = self._open.get(number) if number is not None else self._before(cause)
+            if known is not None and known.state == "resolved" and self._is_old(known, cause, evidence):
+                continue
+            incident = self._opened(cause) if known is None else known
+            self._update(
+                incident, _of_one_kind(cause, incident), evidence, new=known is None, again=known is not None and known.state == "resolved"
+            )
+            taken.add(incident.id)
+
+    def _matched(self, cause: Cause, taken: Collection[int]) -> int | None:
+        """The open incident that a cause is: of the same fingerprint, else of the same evidence, else of a narrower view of it, else one
+        of which this is what is left: at another of its nodes, or in some of its columns."""
+        mark, own, explained = fingerprint(cause), set(cause.own), set(cause.explains)
+        free = [(incident, self._made_of[incident.id].keys()) for incident in self._open.values() if incident.id not in taken]
+        same = [incident.id for incident, _ in free if mark in _fingerprints(incident)]
+        here = [incident.id for incident, made in free if incident.node == cause.node and own & made]
+        narrower = [incident.id for incident, made in free if made and made <= explained]
+        rest = [
+            incident.id for incident, made in free if _is_rest(cause, incident) or (incident.kind == cause.kind and own and own <= made)
+        ]
+        return min(same or here or narrower or rest, default=None)
+
+    def _accepted_of_history(self, cause: Cause, evidence: Mapping[str, Evidence]) -> Incident | None:
+        """The incident of a history that was loaded at once, where a cause is nothing but what somebody has accepted of it and was
+        ingested once more for that: it is decided, and no other incident, unless it keeps something else from readers."""
+        seen = [evidence[item] for item in cause.explains if item in evidence]
+        if any(evidence.held or evidence.lapsed for evidence in seen):
+            return None
+        number, own = None, set(cause.own)
+        for item in (each for each in seen if each.id in own):
+            before = self._held_for(item)
+            if before is None or number not in (None, before):  # most often at the first
+                return None
+            number = before
+        incident = None if number is None else stored.get(self._tx, number)
+        return incident if incident is not None and incident.detail == HISTORY else None
+
+    def _held_for(self, evidence: Evidence) -> int | None:
+        """The incident of what was held and accepted, where evidence is of the attempt that published it."""
+        attempt, key = stored_evidence.attempt_of(self._tx, evidence.id), evidence.partition or WHOLE
+        before = None if attempt is None else exceptions.accepted_attempt(self._tx, evidence.node, key, attempt)
+        return None if before is None else stored_evidence.incident_held_for(self._tx, evidence.node, evidence.partition, before)
+
+    def _before(self, cause: Cause) -> Incident | None:
+        """The resolved incident that a cause opens again."""
+        incident = self._same_before(cause)
+        return incident if incident is not None and self._now - (incident.resolved_at or 0) <= REOPENS_US else None
+
+    def _is_old(self, resolved: Incident, cause: Cause, evidence: Mapping[str, Evidence]) -> bool:
+        """Whether a cause is what a resolved incident was opened for, and nothing else: warnings, which explain what follows from them
+        for longer than they are shown."""
+        if any(evidence[item].held for item in cause.explains if item in evidence):
+            return False
+        return set(cause.explains) <= stored_evidence.of_incident(self._tx, resolved.id).keys()
+
+    def _same_before(self, cause: Cause) -> Incident | None:
+        """The newest resolved incident that a cause is again: by what that was taken for when it was
+        opened, or by what it turned out to be."""
+        mark = fingerprint(cause)
+        opened_as = stored.same_before(self._tx, mark)
+        lately = stored.resolved_at_node(self._tx, cause.node, limit=RESOLVED_ASKED)
+        turned_out = next((incident for incident in lately if mark in _fingerprints(incident)), None)
+        incidents = [incident for incident in (opened_as, turned_out) if incident is not None]
+        return max(incidents, key=lambda incident: incident.id, default=None)
+
+    def _owner(self, cause: Cause) -> str:
+        return owner_of(self._project, cause.node, cause.kind)
+
+    def _opened(self, cause: Cause) -> Incident:
+        mark = fingerprint(cause)
+        before = self._same_before(cause)
+        return Incident(
+            id=stored.next_id(self._tx), state="open", kind=cause.kind.value, detail=cause.detail, node=cause.node,
+            partition=cause.partitions[0] if cause.partitions else "", columns=cause.columns, fingerprint=mark,
+            owner=self._owner(cause), summary=cause.summary, confidence=cause.confidence, evidence=(), affected=Affected(),
+            began_at=cause.began_us, opened_at=self._now, updated_at=self._now,
+            recurrence_of=before.id if before is not None else None, opened_in=self._run,
+        )  # fmt: skip
+
+    def _update(self, was: Incident, cause: Cause, evidence: Mapping[str, Evidence], *, new: bool, again: bool) -> None:
+        known = self._made_of.get(was.id, {})
+        places = [(evidence[item].node, evidence[item].partition) for item in cause.own if item in evidence]
+        fresh = [evidence[item] for item in cause.explains if item in evidence and item not in known]
+        same = was.kind == cause.kind and (was.summary == cause.summary or not _is_said_anew(cause, was))
+        if not new and not again and not fresh and same and was.state == "open":
+            return
+        partitions = tuple(sorted({*was.affected.partitions, *cause.partitions}))
+        now = msgspec.structs.replace(
+            was, state="open", kind=cause.kind.value, detail=cause.detail, node=cause.node,
+            columns=cause.columns, owner=self._owner(cause), summary=cause.summary, confidence=cause.confidence,
+            evidence=_said(was.evidence, cause, evidence, again=again), began_at=min(was.began_at, cause.began_us), updated_at=self._now,
+            affected=self._affected(cause, partitions, evidence, was.affected),
+            restored_at=None, resolved_at=None, opened_in=self._run if again else was.opened_in,
+        )  # fmt: skip
+        stored.write(self._tx, now)
+        stored.seen_at(self._tx, was.id, places, self._now)
+        own = set(cause.own)
+        symptoms = [
+            Symptom(evidence.node, evidence.partition, evidence_label(evidence), evidence.at_us)
+            for evidence in fresh
+            if evidence.id not in own
+        ]
+        stored.attach(self._tx, was.id, symptoms[:SYMPTOMS_MAX])
+        self._put_down(was, [evidence.id for evidence in fresh])
+        self._name(was.id, cause, [evidence[item] for item in cause.own if item in evidence])
+        stored.happened(
+            self._tx, was.id, [Happened(self._now, line, HEADRACE) for line in _lines(was, now, fresh, own, new=new, again=again)]
+        )
+        self._open[was.id] = now
+        self._made_of[was.id] = known | {evidence.id: evidence.held for evidence in fresh}
+
+    def _put_down(self, incident: Incident, fresh: Collection[str]) -> None:
+        """Put evidence down to an incident; another one that keeps nothing by that is part of it."""
+        before = stored_evidence.put_down_to(self._tx, fresh) - {incident.id}
+        stored_evidence.put_down(self._tx, incident.id, fresh)
+        for number in sorted(before & self._open.keys()):
+            self._made_of[number] = stored_evidence.of_incident(self._tx, number)
+            if not stored_evidence.is_active(self._tx, number):
+                line = Happened(self._now, f"it is part of {incident.shown}", HEADRACE, f"{MERGED}{incident.id}")
+                stored.happened(self._tx, number, [line])
+
+    def _name(self, number: int, cause: Cause, own: Sequence[Evidence]) -> None:
+        """What was published of a cause that makes data wrong is named: it is wrong from its publication to its replacement. What was
+        read otherwise than agreed came out right, what came without a column was let through because nobody misses it, and what is merely
+        unusual beside partitions that were held isn't wrong for that."""
+        if cause.kind in WRONG:
+            bar = min((evidence.strength for evidence in own if evidence.held), default=0.0)
+            shown = (
+                evidence for evidence in own if (not evidence.held and evidence.strength >= bar) or evidence.kind in _WRONG_AS_PUBLISHED
+            )
+            seen = [evidence.id for evidence in shown if not people.is_mapping(evidence.id) and evidence.family is not Family.SCHEMA]
+            stored.name_wrong(self._tx, number, stored.publications_of(self._tx, seen), cause.columns, self._now)
+
+    def _affected(
+        self,
+        cause: Cause,
+        partitions: tuple[str, ...],
+        evidence: Mapping[str, Evidence],
+        before: Affected,
+    ) -> Affected:
+        """What is below the cause. Of columns that were published otherwise than agreed only those who use them: what is held
+        is kept from everybody, whichever column it is about."""
+        nodes = (cause.node, *cause.nodes)
+        assets = self._reach.assets(*nodes)
+        own = [evidence[item] for item in cause.own if item in evidence]
+        if not own and before.partitions:
+            return msgspec.structs.replace(before, partitions=partitions)
+        if self._of_some_columns(cause, own):
+            assert self._graph is not None
+            seen = {evidence[item].node for item in cause.explains if item in evidence}
+            users = made_of(self._graph, cause.node, cause.columns) | seen
+            assets = tuple(name for name in assets if name in users)
+        return Affected(assets, self._reach.readers(nodes, assets), partitions)
+
+    def _of_some_columns(self, cause: Cause, own: Sequence[Evidence]) -> bool:
+        known = self._graph is not None and cause.node in self._graph.nodes and not cause.nodes
+        published = bool(own) and not any(evidence.held for evidence in own)
+        return known and published and bool(cause.columns) and cause.kind not in OF_ROWS
+
+
+def _is_said_anew(cause: Cause, was: Incident) -> bool:
+    """Whether what is said of it may become another while it is the same: what a history was held for, by when a promise would fit, and
+    where some of what was seen is over."""
+    less = bool(cause.own) and any(evidence.id not in cause.own for evidence in was.evidence)
+    return less or cause.detail == HISTORY or cause.kind is CauseKind.DEADLINE_INFEASIBLE
+
+
+def _of_one_kind(cause: Cause, incident: Incident) -> Cause:
+    """The cause; that of a held history with the kind that its incident was opened with. Decisions
+    about single deliveries don't change the incident's kind, so they send no messages. That of a
+    target that can't be written goes on naming the first file."""
+    if cause.detail == incident.detail == HISTORY:
+        return msgspec.structs.replace(cause, kind=CauseKind(incident.kind))
+    if cause.kind == incident.kind == CauseKind.DESTINATION_UNAVAILABLE and incident.state != "resolved":
+        return msgspec.structs.replace(cause, summary=incident.summary)
+    return cause
+
+
+def _is_rest(cause: Cause, incident: Incident) -> bool:
+    """Whether a cause is what is left of an incident: some of its columns in the same delivery, read again."""
+    alike = (incident.kind, incident.node) == (cause.kind.value, cause.node) and bool(cause.columns)
+    return alike and set(cause.columns) <= set(incident.columns) and set(cause.partitions) <= set(incident.affected.partitions)
+
+
+def owners(project: Project) -> dict[str, str]:
+    """Node → whose it is; consumers as well, whose exports may be a cause's place."""
+    results = {name: consumer.owner for name, consumer in project.consumers.items()}
+    return (
+        results
+        | {name: asset.owner for name, asset in project.assets.items()}
+        | {name: source.owner for name, source in project.sources.items()}
+    )
+
+
+def fingerprint(cause: Cause) -> str:
+    """The same again has the same: family of the kind, node, columns, detail."""
+    return _hashed(cause.kind, cause.node, cause.columns, cause.detail)
+
+
+def _fingerprints(incident: Incident) -> tuple[str, str]:
+    """Of what an incident was taken for when it was opened, and of what it is now."""
+    return incident.fingerprint, _hashed(CauseKind(incident.kind), incident.node, incident.columns, incident.detail)
+
+
+def _hashed(kind: CauseKind, node: str, columns: Sequence[str], detail: str) -> str:
+    family = _FAMILIES.get(kind, kind.value)
+    text = "\x1f".join((family, node, *sorted(columns), "\x1e", detail))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def owner_of(project: Project, node: str, kind: CauseKind) -> str:
+    """Who answers for a cause: whose the node is; of what nobody outside the project did, the nearest of
+    a vendor's managers who isn't a vendor."""
+    result = project.node(node)
+    if result is None:
+        return HEADRACE
+    return (decider(project, result.owner) or HEADRACE) if kind in _INSIDE else result.owner
+
+
+def _said(
+    before: Sequence[IncidentEvidence], cause: Cause, evidence: Mapping[str, Evidence], *, again: bool
+) -> tuple[IncidentEvidence, ...]:
+    """The evidence of an incident in words, each piece as it was seen first. `again`: it is opened
+    again, and what is seen once more is told as it is seen now, not as it was the time before."""
+    if cause.kind is CauseKind.DEADLINE_INFEASIBLE:
+        before = ()  # it is one piece of evidence, and is shown as it is now
+    if again:
+        now = {_said_once(item) for item in cause.own if item in evidence}
+        before = [evidence for evidence in before if _said_once(evidence.id) not in now]
+    results = {_said_once(evidence.id): evidence for evidence in before}
+    for item in cause.own:
+        if item in evidence:
+            results.setdefault(_said_once(item), incident_evidence(evidence[item]))
+    return tuple(results.values())[:EVIDENCE_MAX]
+
+
+def _said_once(evidence: str) -> str:
+    """What pieces of evidence have in common that are of one attempt at one partition: a backfill's
+    attempt may be seen as its failure, and as that of an attempt."""
+    return evidence.removeprefix(f"{BACKFILLS}:").removeprefix("attempt:")
+
+
+def _lines(was: Incident, now: Incident, fresh: Sequence[Evidence], own: Collection[str], *, new: bool, again: bool) -> list[str]:
+    """What is new of an incident, one clause each."""
+    if new:
+        return [f"opened: {now.kind} at {now.node}, {now.summary}"]
+    back = exceptions_lapsed(evidence for evidence in fresh if evidence.id in own)
+    why = back or "the same has come back"
+    lines = [f"opened again: {why}"] if again else [back] if back else []
+    if (was.kind, was.node) != (now.kind, now.node):
+        same = _FAMILIES.get(CauseKind(was.kind), was.kind) == _FAMILIES.get(CauseKind(now.kind), now.kind)
+        says = reclassified_text((was.kind, was.node), (now.kind, now.node))
+        lines.append(says if same and was.node == now.node else f"{says}: {now.summary}")
+    more = sorted(set(now.affected.partitions) - set(was.affected.partitions))
+    if more:
+        lines.append(f"seen at {', '.join(more[:3])}{f' and {len(more) - 3} more' if len(more) > 3 else ''}")
+    symptoms = sorted({evidence.node for evidence in fresh if evidence.id not in own})
+    if symptoms:
+        lines.append(f"more follows from it at {', '.join(symptoms[:3])}{f' and {len(symptoms) - 3} more' if len(symptoms) > 3 else ''}")
+    return lines

@@ -1,0 +1,143 @@
+"""Two states of a table, row by row: what was added, removed, changed.
+
+By keys where there are any, otherwise as multisets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from headrace.lake.reading import converted, selected_values
+from headrace.lake.session import DuckDBSession
+from headrace.lake.sqltext import quote
+from headrace.lake.tables import LakeColumn
+from headrace.lake.types import parse
+
+BOUND_CHARACTERS_MAX = 100
+_UNORDERED = ("BLOB", "JSON", "BIT", "INTERVAL")
+_NUMBERS = (
+    "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "FLOAT", "DOUBLE", "DECIMAL",
+)  # fmt: skip
+BEFORE, AFTER = "__before__", "__after__"
+"""Names of the two relations in a session (`querying.over`)."""
+
+
+class Example(msgspec.Struct, frozen=True):
+    """A row as it was and as it is; one of them is None for rows that were added or removed."""
+
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+
+class DiffCounts(msgspec.Struct, frozen=True):
+    """How many rows differ. `changed` and `cells` (column → in how many rows) are only told with keys."""
+
+    added: int
+    removed: int
+    changed: int | None
+    cells: dict[str, int]
+    examples: tuple[Example, ...]
+
+
+class Spread(msgspec.Struct, frozen=True):
+    """How the values of a column are distributed. `distinct` is an estimate; the bounds are text, None of types without an order,
+    and the mean only of numbers."""
+
+    rows: int
+    nulls: int
+    distinct: int | None
+    minimum: str | None
+    maximum: str | None
+    mean: str | None
+
+
+def spreads(session: DuckDBSession, columns: Sequence[LakeColumn]) -> dict[str, tuple[Spread, Spread]]:
+    """Column → how its values are distributed before and after."""
+    before, after = _spreads(session, BEFORE, columns), _spreads(session, AFTER, columns)
+    return {column.name: (was, now) for column, was, now in zip(columns, before, after, strict=True)}
+
+
+def _spreads(session: DuckDBSession, side: str, columns: Sequence[LakeColumn]) -> list[Spread]:
+    measures = [measure for column in columns for measure in _measures(column)]
+    row = session.connection.execute(f"SELECT {', '.join(['count(*)', *measures])} FROM {quote(side)}").fetchone()
+    assert row is not None
+    return [Spread(row[0], *row[at : at + 5]) for at in range(1, len(row), 5)]
+
+
+def _measures(column: LakeColumn) -> tuple[str, ...]:
+    """Nulls, distinct values, minimum, maximum, mean."""
+    name, kind = quote(column.name), parse(column.type)
+    ordered, number = not kind.fields and kind.name not in _UNORDERED, kind.name.partition("(")[0] in _NUMBERS
+    return (
+        f"count(*) - count({name})",
+        f"approx_count_distinct({name})" if ordered else "NULL",
+        f"left(CAST(min({name}) AS VARCHAR), {BOUND_CHARACTERS_MAX})" if ordered else "NULL",
+        f"left(CAST(max({name}) AS VARCHAR), {BOUND_CHARACTERS_MAX})" if ordered else "NULL",
+        f"CAST(round(avg(CAST({name} AS DOUBLE)), 6) AS VARCHAR)" if number else "NULL",
+    )
+
+
+def multisets(session: DuckDBSession, columns: Sequence[LakeColumn], *, examples: int) -> DiffCounts:
+    """Without keys: a row that differs in one cell is one removed and one added."""
+    names = ", ".join(quote(column.name) for column in columns)
+
+    def only(item: str, other: str) -> str:
+        return f"SELECT {names} FROM {quote(item)} EXCEPT ALL SELECT {names} FROM {quote(other)}"
+
+    gone, new = only(BEFORE, AFTER), only(AFTER, BEFORE)
+    removed = tuple(Example(row, None) for row in _rows(session, gone, columns, examples))
+    added = tuple(Example(None, row) for row in _rows(session, new, columns, examples))
+    return DiffCounts(_count(session, new), _count(session, gone), None, {}, (*removed, *added))
+
+
+def by_keys(session: DuckDBSession, columns: Sequence[LakeColumn], keys: Sequence[str], *, examples: int) -> DiffCounts:
+    """With keys that say which rows are the same; they must be unique on both sides (`not_unique`)."""
+    others = [column for column in columns if column.name not in keys]
+    on = " AND ".join(f"b.{quote(key)} IS NOT DISTINCT FROM a.{quote(key)}" for key in keys)
+    joined = f"(SELECT true AS here, * FROM {quote(BEFORE)}) b FULL JOIN (SELECT true AS here, * FROM {quote(AFTER)}) a ON {on}"
+    differs = {column.name: f"b.{quote(column.name)} IS DISTINCT FROM a.{quote(column.name)}" for column in others}
+    both, any_differs = "b.here AND a.here", " OR ".join(differs.values()) or "false"
+    counts = [
+        "count(*) FILTER (b.here IS NULL)", "count(*) FILTER (a.here IS NULL)", f"count(*) FILTER ({both} AND ({any_differs}))",
+        *(f"count(*) FILTER ({both} AND {condition})" for condition in differs.values()),
+    ]  # fmt: skip
+    row = session.connection.execute(f"SELECT {', '.join(counts)} FROM {joined}").fetchone()
+    assert row is not None
+    cells = {name: count for name, count in zip(differs, row[3:], strict=True) if count}
+    shown = [
+        *_examples(session, columns, joined, f"{both} AND ({any_differs})", examples),
+        *_examples(session, columns, joined, "a.here IS NULL", examples),
+        *_examples(session, columns, joined, "b.here IS NULL", examples),
+    ]
+    return DiffCounts(row[0], row[1], row[2], cells, tuple(shown))
+
+
+def not_unique(session: DuckDBSession, keys: Sequence[str]) -> bool:
+    """Whether some keys are there twice on one side, so that they say nothing."""
+    listed = ", ".join(quote(key) for key in keys)
+    return any(_count(session, f"SELECT {listed} FROM {quote(side)} GROUP BY ALL HAVING count(*) > 1 LIMIT 1") for side in (BEFORE, AFTER))
+
+
+def _examples(session: DuckDBSession, columns: Sequence[LakeColumn], joined: str, condition: str, limit: int) -> list[Example]:
+    fields = ", ".join(f"{side}.{quote(column.name)} AS {quote(f'{side}{n}')}" for side in "ba" for n, column in enumerate(columns))
+    query = f"SELECT b.here AS {quote('b')}, a.here AS {quote('a')}, {fields} FROM {joined} WHERE {condition} LIMIT {int(limit)}"
+    renamed = {side: [msgspec.structs.replace(column, name=f"{side}{n}") for n, column in enumerate(columns)] for side in "ba"}
+    values = selected_values([*renamed["b"], *renamed["a"]])
+    fetched = session.connection.execute(f"SELECT {quote('b')}, {quote('a')}, {values} FROM ({query})").fetchall()
+    width = len(columns)
+    before = converted(columns, [row[2 : 2 + width] for row in fetched])
+    after = converted(columns, [row[2 + width :] for row in fetched])
+    return [Example(was if row[0] else None, now if row[1] else None) for row, was, now in zip(fetched, before, after, strict=True)]
+
+
+def _rows(session: DuckDBSession, query: str, columns: Sequence[LakeColumn], limit: int) -> tuple[dict[str, Any], ...]:
+    fetched = session.connection.execute(f"SELECT {selected_values(columns)} FROM ({query}) ORDER BY ALL LIMIT {int(limit)}").fetchall()
+    return converted(columns, fetched)
+
+
+def _count(session: DuckDBSession, query: str) -> int:
+    row = session.connection.execute(f"SELECT count(*) FROM ({query})").fetchone()
+    return int(row[0]) if row else 0

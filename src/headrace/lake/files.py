@@ -1,0 +1,238 @@
+"""Files of the lake on the disk: durable, intact, or orphaned."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import hashlib
+import os
+import stat
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from headrace.lake.tables import SCHEMA_FOLDER, StagedDeletes, StagedFile, lost_with
+from headrace.model.errors import LakeError
+
+# Before a file is named in the catalog it is on the disk, whole, and the one that was audited.
+# DuckDB syncs nothing that it writes.
+
+MAGIC = b"PAR1"
+TAIL_BYTES = 8
+"""The footer's length and the magic, at a Parquet file's end."""
+
+
+def sync(paths: Iterable[Path]) -> None:
+    """Make files and the folders that name them durable. On Linux one `syncfs` a file system does for any number of files (a
+    per-file `fsync` waits for each); elsewhere each file and its folders are synced. Raises `LakeError` if that fails."""
+    files = list(paths)
+    if sys.platform == "linux":
+        _sync(_sync_file_systems, files)
+    else:
+        sync_each(files)
+
+
+def sync_each(paths: Iterable[Path]) -> None:
+    """The same for these files alone: nothing that others have written is waited for. Raises `LakeError` if that fails."""
+    _sync(_sync_files, list(paths))
+
+
+def _sync(do_it: Callable[[Sequence[Path]], None], files: Sequence[Path]) -> None:
+    try:
+        do_it(files)
+    except OSError as error:
+        raise LakeError(f"staged files can't be made durable: {error.strerror} ({error.filename or 'syncfs'})") from error
+
+
+def _sync_file_systems(files: Sequence[Path]) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    for path in {path.stat().st_dev: path for path in files}.values():
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            if libc.syncfs(descriptor) != 0:
+                raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(path))
+        finally:
+            os.close(descriptor)
+
+
+def _sync_files(files: Sequence[Path]) -> None:
+    folders: set[Path] = set()
+    for path in files:
+        _full_sync(path)
+        folders.update((path.parent, path.parent.parent))
+    for folder in sorted(folders):
+        _full_sync(folder)
+
+
+def _full_sync(path: Path) -> None:
+    """`fsync`, and on macOS `F_FULLFSYNC`: there `fsync` leaves the data in the drive's cache."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if sys.platform == "darwin":
+            import fcntl
+
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+        else:
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def verify(data_folder: Path, staged: StagedFile | StagedDeletes) -> Path:
+    """The staged file's path, if it is there as it was staged: same size, same footer. Raises `LakeError` if it is missing, cut
+    short, changed, a link, or lies outside the data folder."""
+    root = data_folder.resolve()
+    path = root / staged.path
+    if not path.parent.resolve().is_relative_to(root) or path.name in ("", ".", ".."):
+        raise LakeError(f"the staged file {staged.path!r} lies outside the lake's folder")
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        why = "is a link" if error.errno == errno.ELOOP else (error.strerror or "can't be opened").lower()
+        raise LakeError(f"the staged file {staged.path} can't be published: {why}") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise LakeError(f"the staged file {staged.path} can't be published: it is no file")
+    with os.fdopen(descriptor, "rb") as file:
+        size = os.fstat(descriptor).st_size
+        if size != staged.size_bytes:
+            raise LakeError(f"the staged file {staged.path} has {size} bytes; {staged.size_bytes} were written")
+        file.seek(max(size - staged.footer_bytes - TAIL_BYTES, 0))
+        tail = file.read()
+    if not _is_footer(tail, staged):
+        raise LakeError(f"the staged file {staged.path} isn't the Parquet file that was written: its footer differs")
+    return path
+
+
+def _is_footer(tail: bytes, staged: StagedFile | StagedDeletes) -> bool:
+    if tail[-4:] != MAGIC or int.from_bytes(tail[-8:-4], "little") != staged.footer_bytes:
+        return False
+    return not staged.footer_hash or footer_hash(tail) == staged.footer_hash
+
+
+def footer_hash(tail: bytes) -> str:
+    """The digest of a file's last bytes: its footer, the footer's length and the magic."""
+    return hashlib.sha256(tail).hexdigest()
+
+
+def read_tail(path: Path, footer_bytes: int) -> bytes:
+    """The file's last bytes, from where its footer begins."""
+    with path.open("rb") as file:
+        file.seek(-(footer_bytes + TAIL_BYTES), os.SEEK_END)
+        return file.read()
+
+
+# Whether a file of the lake is there as it was written: existence, size, Parquet footer. Reads
+# its last kilobytes and no row.
+
+FOOTER_BYTES_MAX = 1 << 20
+"""At most so much of a footer is read and hashed."""
+
+
+class DataCorrupted(LakeError):
+    """A file that readers need is gone, or isn't what was published."""
+
+    code = "data_corrupted"
+
+
+class FileIntegrity(NamedTuple):
+    """`wrong` is empty for a file that is as it was written; else a clause that follows its path: `is gone`. `footer` is the hash of what
+    was read of its footer, empty where none was."""
+
+    wrong: str
+    footer: str = ""
+
+
+def look(path: Path, size_bytes: int, footer_bytes: int, known: str = "") -> FileIntegrity:
+    """Look at a file that was registered with these sizes. `known` is its footer's hash of an earlier look, empty where there was none."""
+    lost = lost_with(path.name)
+    if lost is not None:
+        return FileIntegrity(f"was given up: its rows were lost with {lost}.parquet")
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return FileIntegrity("is gone")
+    except OSError as error:
+        return FileIntegrity(f"can't be opened ({(error.strerror or 'unknown error').lower()})")
+    try:
+        return _look(descriptor, size_bytes, footer_bytes, known)
+    except OSError as error:
+        return FileIntegrity(f"can't be read ({(error.strerror or 'unknown error').lower()})")
+    finally:
+        os.close(descriptor)
+
+
+def _look(descriptor: int, size_bytes: int, footer_bytes: int, known: str) -> FileIntegrity:
+    results = os.fstat(descriptor)
+    if not stat.S_ISREG(results.st_mode):
+        return FileIntegrity("is no file")
+    if results.st_size != size_bytes:
+        return FileIntegrity(f"has {results.st_size:,} bytes and not {size_bytes:,}")
+    wanted = min(footer_bytes, FOOTER_BYTES_MAX) + TAIL_BYTES
+    tail = os.pread(descriptor, wanted, max(size_bytes - wanted, 0))
+    if tail[-4:] != MAGIC or (footer_bytes and int.from_bytes(tail[-8:-4], "little") != footer_bytes):
+        return FileIntegrity("isn't the Parquet file that was published: its end differs")
+    footer = footer_hash(tail)
+    if known and footer != known:
+        return FileIntegrity("isn't the Parquet file that was published: its footer differs", footer)
+    return FileIntegrity("", footer)
+
+
+def protect(path: Path) -> None:
+    """Take the permission to write from everybody: what is staged isn't changed any more, only replaced."""
+    path.chmod(stat.S_IMODE(path.stat().st_mode) & ~0o222)
+
+
+# Files in the lake's folder that nothing names: left behind by a crash or a lost worker.
+
+
+class Orphan(msgspec.Struct, frozen=True):
+    """A file that no snapshot and no open attempt names. `path` is relative to the data folder."""
+
+    path: str
+    size_bytes: int
+    modified_us: int
+
+
+def orphans(data_folder: Path, named: Collection[str], staged: Collection[str], *, before_us: int) -> list[Orphan]:
+    """Parquet files below `main/` that are neither `named` (`catalog.named_paths`) nor `staged` (by open attempts, plans,
+    quarantine) and were last written before `before_us`, which must lie further back than the longest attempt takes: what a
+    worker is writing now, nobody else knows of yet. Links aren't followed; whatever isn't a Parquet file isn't ours to judge."""
+    known = {*named, *staged}
+    results = []
+    for path, status in _files(data_folder):
+        relative = path.relative_to(data_folder).as_posix()
+        modified = status.st_mtime_ns // 1000
+        if relative not in known and modified < before_us:
+            results.append(Orphan(relative, status.st_size, modified))
+    return sorted(results, key=lambda orphan: orphan.path)
+
+
+def remove(data_folder: Path, orphans: Collection[Orphan]) -> int:
+    """Delete orphans; returns how many bytes are free again. A file that was written since is left alone."""
+    freed = 0
+    for orphan in orphans:
+        path = data_folder / orphan.path
+        if not orphan.path.startswith(SCHEMA_FOLDER) or not path.parent.resolve().is_relative_to(data_folder.resolve()):
+            raise LakeError(f"{orphan.path!r} doesn't lie in the lake's folder")
+        try:
+            if path.lstat().st_mtime_ns // 1000 == orphan.modified_us:
+                path.unlink()
+                freed += orphan.size_bytes
+        except FileNotFoundError:
+            continue
+    return freed
+
+
+def _files(data_folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    for folder, _, names in os.walk(data_folder / SCHEMA_FOLDER, followlinks=False):
+        for name in names:
+            path = Path(folder, name)
+            if name.endswith(".parquet") and not path.is_symlink():
+                try:
+                    yield path, path.lstat()
+                except FileNotFoundError:
+                    continue

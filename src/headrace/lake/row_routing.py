@@ -1,0 +1,101 @@
+"""Which partition a row belongs to, as SQL over the column that routes it (SEMANTICS §1).
+
+Used when a batch is staged (each row gets its key) and when it is audited (each row is where it belongs). A DATE is the
+local date, a TIMESTAMP without zone is local time (ambiguous: the first; in a gap: the first instant after it), a
+TIMESTAMP WITH TIME ZONE is an instant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from headrace.lake.sqltext import literal, quote
+from headrace.model.errors import LakeError
+from headrace.model.intervals import interval_of, local_us, to_us
+from headrace.model.nodes import Grain
+
+NOWHERE = ""
+"""The key of rows that belong to none of the partitions asked for; no partition is called so, and the audit rejects them."""
+
+_ZONED = "TIMESTAMP WITH TIME ZONE"
+_SECOND = timedelta(seconds=1)
+_FOLD_MAX = timedelta(hours=26)
+"""How far apart two readings of one wall clock can be: zones have changed by a whole day."""
+
+
+class UnroutableColumn(LakeError):
+    """The declared column's type says no time."""
+
+
+class PartitionBounds(msgspec.Struct, frozen=True):
+    """A partition's `[low, high)` as SQL literals of the routing column's type, and as plain text to compare statistics with."""
+
+    key: str
+    low: str
+    high: str
+    first: datetime
+    """`low` as a value: aware for columns with a zone, else a local wall clock."""
+    beyond: datetime
+
+
+def bounds_of(key: str, grain: Grain, timezone: str, column_type: str) -> PartitionBounds:
+    """Where a partition begins and ends in a column of that type. Raises `UnroutableColumn` for types that aren't times."""
+    interval = interval_of(key, grain, timezone)
+    if column_type == _ZONED:
+        first, beyond = interval.start.astimezone(UTC), interval.end.astimezone(UTC)
+        return PartitionBounds(key, _literal(first, _ZONED), _literal(beyond, _ZONED), first, beyond)
+    if column_type != "DATE" and not column_type.startswith("TIMESTAMP"):
+        raise UnroutableColumn(f"the partition's column is {column_type}, which says no time", hint="cast it to DATE or TIMESTAMP")
+    first, beyond = _wall(interval.start, grain, timezone), _wall(interval.end, grain, timezone)
+    sql_type = "DATE" if column_type == "DATE" and grain is not Grain.HOUR else "TIMESTAMP"
+    return PartitionBounds(key, _literal(first, sql_type), _literal(beyond, sql_type), first, beyond)
+
+
+def outside(column: str, bounds: PartitionBounds) -> str:
+    """The SQL condition that is true of rows that don't belong to the partition; null belongs nowhere."""
+    name = quote(column)
+    return f"({name} IS NULL OR {name} < {bounds.low} OR {name} >= {bounds.high})"
+
+
+def key_expression(column: str, every: Sequence[PartitionBounds]) -> str:
+    """SQL for the key of a row's partition among `every`, or `NOWHERE`: a tree of comparisons, so that a year of days costs nine."""
+    ordered = sorted(every, key=lambda bounds: (bounds.first, bounds.beyond))
+    name = quote(column)
+    inside = f"{name} >= {ordered[0].low} AND {name} < {ordered[-1].high}"
+    return f"CASE WHEN {inside} THEN {_tree(name, ordered)} ELSE {literal(NOWHERE)} END"
+
+
+def _tree(name: str, ordered: Sequence[PartitionBounds]) -> str:
+    if len(ordered) == 1:
+        return f"CASE WHEN {name} < {ordered[0].high} THEN {literal(ordered[0].key)} ELSE {literal(NOWHERE)} END"
+    middle = len(ordered) // 2
+    return f"CASE WHEN {name} < {ordered[middle].low} THEN {_tree(name, ordered[:middle])} ELSE {_tree(name, ordered[middle:])} END"
+
+
+def _literal(moment: datetime, sql_type: str) -> str:
+    if sql_type == "DATE":
+        return f"DATE {literal(moment.date().isoformat())}"
+    return f"CAST({literal(moment.isoformat(sep=' '))} AS {sql_type})"
+
+
+def _wall(instant: datetime, grain: Grain, timezone: str) -> datetime:
+    """The first wall clock that means `instant` or later. Days begin with their date; hours may begin in a doubled hour or after a gap."""
+    shown = instant.replace(tzinfo=None)
+    if grain is not Grain.HOUR:
+        return datetime.combine(shown.date(), datetime.min.time())
+    return _first_meaning(to_us(instant), shown, timezone)
+
+
+def _first_meaning(instant_us: int, shown: datetime, timezone: str) -> datetime:
+    """By bisection: what a wall clock means only grows with it."""
+    low, high = shown - _FOLD_MAX, shown + _FOLD_MAX
+    while high - low > _SECOND:
+        middle = low + (high - low) // 2 // _SECOND * _SECOND
+        if local_us(middle.date(), middle.time(), timezone) >= instant_us:
+            high = middle
+        else:
+            low = middle
+    return high

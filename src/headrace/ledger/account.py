@@ -1,0 +1,395 @@
+"""Delay ledgers (SEMANTICS §7): where each microsecond of a wait went. Pure.
+
+The segments are contiguous and add up to the wait exactly. A wait that isn't over ends now.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from itertools import pairwise
+from typing import NamedTuple, TypeVar
+
+import msgspec
+
+from headrace.ledger.critical_path import Path, Shortest, rebuild_began_us
+from headrace.ledger.inputs import LedgerInputs, PartitionRef, ReadScope
+from headrace.ledger.records import LedgerPublication, LedgerRecords
+from headrace.ledger.segments import OVERHEAD, PEOPLE, WORK, Segment, SegmentKind, clipped, merged
+from headrace.model.intervals import bounds_us
+from headrace.model.partitions import SEPARATOR
+from headrace.slo.declared_promises import WHOLE, NodeTraits, Terms
+from headrace.slo.declared_promises import began as began_us
+from headrace.slo.obligations import EvaluationContext, covered, needed
+
+# What kept the needed partitions from being there, whichever attempts ended it. The critical path
+# ends with attempts, and which attempt of one repair ends last is chance. So the time until the
+# last obstacle was gone isn't taken from the path alone: among the partitions whose obstacle
+# ended then, or that waited for the same incident, the most telling one is chosen, by what their
+# rows said before the repair.
+
+_RANK = {SegmentKind.HOLD: 0, SegmentKind.APPROVAL: 1, SegmentKind.PAUSED: 2, SegmentKind.SOURCE: 3}
+"""Kinds that no attempt of Headrace's ends, what tells most of them first."""
+
+
+Reads = Callable[[str, str], bool]
+"""(node, other) → whether a node is made of another, itself or through others."""
+
+
+def nothing_reads(_node: str, _other: str) -> bool:
+    """Of nodes of which it isn't known what they are made of."""
+    return False
+
+
+class DelayCause(NamedTuple):
+    """What kept one partition from being there until `to_us`; `there_us` is when it was there, None while it isn't."""
+
+    place: PartitionRef
+    kind: SegmentKind
+    incident: int
+    from_us: int
+    to_us: int
+    there_us: int | None
+
+    @property
+    def order(self) -> tuple[int, int, str, str]:
+        """What tells most first, then what began first."""
+        return (_RANK[self.kind], self.from_us, *self.place)
+
+
+def with_last_obstacle(
+    segments: Sequence[Segment],
+    path: Path,
+    places: Sequence[PartitionRef],
+    there: Callable[[PartitionRef], int | None],
+    from_us: int,
+    to_us: int,
+    *,
+    reads: Reads = nothing_reads,
+) -> list[Segment]:
+    """The segments of a path, with what kept all of `places` waiting in place of what was before
+    its last obstacle ended; somebody could have ended only what nothing else kept waiting. `places`
+    are those that weren't there at `from_us`."""
+    last = _last(segments)
+    if last is None:
+        return list(segments)
+    alone = {place: _alone(path, place, there(place), from_us, to_us) for place in places}
+    told = _more_telling(segments, last, path, alone, there, from_us, to_us, reads)
+    return without_others_decider(told, [segment for segments in alone.values() for segment in segments], reads)
+
+
+def without_others_decider(segments: Sequence[Segment], others: Sequence[Segment], reads: Reads = nothing_reads) -> list[Segment]:
+    """The segments, without a decider while one of `others` kept the wait from ending that no
+    command ends: what wasn't delivered, or has to be mended first. What reads a segment's node
+    couldn't be there before that, and kept nothing waiting."""
+    spans = [segment for segment in others if segment.kind in _RANK and not segment.decider]
+    results: list[Segment] = []
+    for segment in segments:
+        besides = [span for span in spans if not reads(span.node, segment.node)]
+        results += _undecided(segment, besides) if segment.decider else [segment]
+    return merged(results)
+
+
+def _undecided(segment: Segment, spans: Sequence[Segment]) -> list[Segment]:
+    inside = [span for span in spans if span.from_us < segment.to_us and span.to_us > segment.from_us]
+    edges = {at for span in inside for at in (span.from_us, span.to_us)}
+    edges = {segment.from_us, segment.to_us, *(at for at in edges if segment.from_us < at < segment.to_us)}
+    segments = []
+    for start, end in pairwise(sorted(edges)):
+        part = msgspec.structs.replace(segment, from_us=start, to_us=end)
+        lacking = [span for span in inside if span.from_us <= start and span.to_us >= end]
+        if lacking:
+            span = min(lacking, key=lambda each: (-each.to_us, each.node, each.partition))
+            part = msgspec.structs.replace(part, decider="", lacking=span.node)
+        segments.append(part)
+    return segments
+
+
+def _more_telling(
+    segments: Sequence[Segment],
+    last: Segment,
+    path: Path,
+    alone: Mapping[PartitionRef, Sequence[Segment]],
+    there: Callable[[PartitionRef], int | None],
+    from_us: int,
+    to_us: int,
+    reads: Reads,
+) -> list[Segment]:
+    """The segments, or those of the place that tells more of the last obstacle: while it is waited
+    for something, of what isn't there."""
+    causes = []
+    for place, own in alone.items():
+        if (each := _last(own)) is not None:
+            evidence = DelayCause(place, each.kind, each.incident, each.from_us, each.to_us, there(place))
+            causes.append(evidence)
+    same = [cause for cause in causes if _same(cause, last, reads)]
+    lasting = [cause for cause in same if cause.there_us is None]
+    chosen = _telling(lasting or same)
+    if chosen is None or chosen.place == (last.node, last.partition):
+        return list(segments)
+    until, end = min(chosen.to_us, last.to_us), chosen.there_us or to_us
+    before = path.back(chosen.place, from_us, end, there=chosen.there_us is not None)
+    return merged([*clipped(before, from_us, until), *clipped(segments, until, to_us)])
+
+
+def _telling(causes: Sequence[DelayCause]) -> DelayCause | None:
+    """Where it began, and of that node the partition that was kept last: before that, something
+    else kept it from being there."""
+    root = min(causes, key=lambda cause: cause.order, default=None)
+    delay_causes = [cause for cause in causes if root is not None and (cause.place.node, cause.kind) == (root.place.node, root.kind)]
+    return max(delay_causes, key=lambda cause: (cause.from_us, cause.place), default=None)
+
+
+def _same(cause: DelayCause, last: Segment, reads: Reads) -> bool:
+    """Whether it is of one cause with the path's last obstacle, or was over at once with it: what was
+    taken back after something that it reads was taken back, and made again after that."""
+    if cause.incident and cause.incident == last.incident:
+        return cause.to_us >= last.from_us
+    if reads(last.node, cause.place.node):
+        return last.from_us < cause.to_us <= last.to_us
+    return cause.to_us == last.to_us
+
+
+def _alone(path: Path, place: PartitionRef, there_us: int | None, from_us: int, to_us: int) -> list[Segment]:
+    """What a partition's own rows say of the wait."""
+    if there_us is not None and there_us <= from_us:
+        return []
+    until = to_us if there_us is None else min(there_us, to_us)
+    return path.alone(place, from_us, until, there=there_us is not None)
+
+
+def _last(segments: Sequence[Segment]) -> Segment | None:
+    """The last obstacle, as one with those of the same cause before it: attempts in between didn't end it."""
+    last: Segment | None = None
+    for segment in reversed(segments):
+        if segment.kind not in _RANK:
+            continue
+        if last is None:
+            last = segment
+        elif (segment.kind, segment.incident, segment.node, segment.partition) == (last.kind, last.incident, last.node, last.partition):
+            last = msgspec.structs.replace(last, from_us=segment.from_us)
+        else:
+            break
+    return last
+
+
+HEADRACE = "headrace"
+_Key = TypeVar("_Key")
+
+
+class Share(NamedTuple):
+    """Whose a part of a wait is; `kind` of the time in which this owner could have ended it with one command, and of Headrace's
+    queue while no slot was free, which isn't its overhead."""
+
+    owner: str
+    kind: SegmentKind | None = None
+
+
+class Ledger(msgspec.Struct, frozen=True, kw_only=True):
+    """One wait. `open` while it isn't over; `rebuild` for one that began with something other than the interval's end."""
+
+    subject: str
+    interval: str
+    from_us: int
+    to_us: int
+    open: bool
+    segments: tuple[Segment, ...]
+    shortest_us: int | None = None
+    """How long it would have taken with nothing but work, of data that came when it came; None where that can't be told."""
+    rebuild: bool = False
+
+    @property
+    def wait_us(self) -> int:
+        """How long it took, or has taken until now."""
+        return self.to_us - self.from_us
+
+    @property
+    def overhead_us(self) -> int:
+        """What Headrace itself took of it."""
+        return sum(segment.us for segment in self.segments if segment.overhead)
+
+    @property
+    def work_us(self) -> int:
+        """What bodies and exports took of it."""
+        return sum(segment.us for segment in self.segments if segment.kind in WORK)
+
+    def by_kind(self) -> dict[SegmentKind, int]:
+        """Microseconds of each kind that there is."""
+        return _counted((segment.kind, segment.us) for segment in self.segments)
+
+    def overhead_parts(self) -> dict[str, int]:
+        """Each part of the overhead alone; of the queue what passed while a slot was free."""
+        results = {str(kind): 0 for kind in SegmentKind if kind in OVERHEAD or kind is SegmentKind.QUEUE}
+        for segment in self.segments:
+            if segment.overhead:
+                results[segment.kind] += segment.us
+        return results
+
+    def shares(self, declared: Mapping[str, NodeTraits], incidents: Mapping[int, str]) -> dict[Share, int]:
+        """Microseconds of each owner, the largest first. What Headrace took and its queue are its own; what waited because of an
+        incident is the owner's of that, but for the time in which somebody could have ended the wait with one command: that is the
+        person's."""
+        results = _counted((_share(segment, declared, incidents), segment.us) for segment in self.segments)
+        return dict(sorted(results.items(), key=lambda item: (-item[1], item[0].owner, item[0].kind or "")))
+
+
+class Books:
+    """Ledgers as of one moment."""
+
+    def __init__(self, traits: Mapping[str, NodeTraits], context: EvaluationContext, records: LedgerRecords) -> None:
+        self.traits, self._context, self._records = traits, context, records
+
+    def of_consumer(self, terms: Terms, interval: str, *, met_us: int | None, over_us: int | None = None) -> Ledger | None:
+        """A consumer's wait for one interval: until `met_us`, or `over_us` where it was let go of then, else until now. None where it
+        hasn't begun, for the interval hasn't ended."""
+        if began_us(interval, terms.per, terms.timezone) is None:
+            return None  # written under a promise per another grain
+        began = bounds_us(interval, terms.per, terms.timezone)[1]
+        ended = met_us if met_us is not None else over_us if over_us is not None else self._records.now_us
+        if ended < began and met_us is None:
+            return None
+        reading = ReadScope(terms, interval)
+        inputs = self._inputs(reading)
+        required = self._required(reading)
+        times = {place: self._there(reading, place) for place in required}
+        there = met_us is not None and not any(at_us is None and self._gone(place) for place, at_us in times.items())
+        if there and any(self._was_wrong(place) for place in required):
+            ended = max([began, *(at for at in times.values() if at is not None)])
+        elif met_us is not None and not there:
+            ended = self._records.now_us
+        place = (self._last(times) if there else self._missing(times, inputs)) or PartitionRef(terms.consumer, interval)
+        shortest = Shortest(inputs, self._records)
+        shortest_us = shortest.of(required, began, max(began, ended))
+        path = Path(inputs, self._records, self.traits)
+        segments = path.back(place, began, ended, there=there) if ended > began else []
+        there_us = partial(self._there_by, reading, ended if there else None)
+        segments = with_last_obstacle(segments, path, shortest.places, there_us, began, ended, reads=inputs.reads)
+        return Ledger(
+            subject=terms.consumer, interval=interval, from_us=began, to_us=max(began, ended), open=not there and over_us is None,
+            segments=tuple(segments), shortest_us=shortest_us,
+        )  # fmt: skip
+
+    def of_partition(self, name: str, key: str) -> Ledger | None:
+        """A partition's newest wait: for its first publication from the interval's end on, for a later one from what caused it on.
+        None where nothing of it was waited for."""
+        place, inputs = PartitionRef(name, key), self._inputs(None)
+        publications, facts = self._records.shown(name, key), self._context.facts.standing(name, key)
+        unread = facts is not None and (facts.stale or not facts.published) and facts.state != "waived"
+        is_open = not publications or unread
+        ended = self._records.now_us if is_open else publications[-1].at_us
+        before: LedgerPublication | None = (
+            publications[-1] if is_open and publications else publications[-2] if len(publications) > 1 else None
+        )
+        began = self._end_of(name, key) if before is None else rebuild_began_us(inputs, self._records, place, before, ended)
+        if began is None or ended < began:
+            return None
+        path = Path(inputs, self._records, self.traits, again=before is not None)
+        segments = path.back(place, began, ended, there=not is_open) if ended > began else []
+        shortest = Shortest(inputs, self._records).of([place], began, ended) if before is None else None
+        return Ledger(
+            subject=name if key == WHOLE else f"{name}@{key}", interval=key, from_us=began, to_us=ended, open=is_open,
+            segments=tuple(segments), shortest_us=shortest, rebuild=before is not None,
+        )  # fmt: skip
+
+    def _inputs(self, reading: ReadScope | None) -> LedgerInputs:
+        return LedgerInputs(self._context, self._records, self.traits, reading)
+
+    def _end_of(self, name: str, key: str) -> int | None:
+        """When an interval ended; of what isn't cut by time when it was asked for first."""
+        node = self._context.declared.nodes.get(name) or self._context.declared.exports.get(name)
+        if node is not None and node.partition.grain is not None:
+            return bounds_us(key.partition(SEPARATOR)[0], node.partition.grain, node.timezone)[1]
+        tries = self._records.tries(name, key)
+        arrivals = self._records.arrivals(name, key)
+        return min([item.queued_us for item in tries[:1]] + [arrival.arrived_us for arrival in arrivals[:1]], default=None)
+
+    # What a consumer's interval waited for
+
+    def _last(self, times: Mapping[PartitionRef, int | None]) -> PartitionRef | None:
+        """What was there last of what it reads."""
+        return max(((at_us, place) for place, at_us in times.items() if at_us is not None), default=(0, None))[1]
+
+    def _missing(self, times: Mapping[PartitionRef, int | None], inputs: LedgerInputs) -> PartitionRef | None:
+        """What it still waits for, the one first that surely keeps it waiting."""
+        missing = [place for place, at_us in times.items() if at_us is None]
+        return min(missing or times, key=inputs.root_rank, default=None)
+
+    def _there(self, reading: ReadScope, place: PartitionRef) -> int | None:
+        """Since when a partition could be read soundly; None if it can't."""
+        whole = place.partition == WHOLE
+        seen = covered(self._context.node(place.node), *reading, self._context) if whole else self._context.facts.first(*place)
+        if seen is None:
+            return None
+        publications = self._records.shown(*place)
+        if not self._was_wrong(place):
+            return seen.at_us
+        since = max(
+            [
+                seen.at_us,
+                *(
+                    publication.ended_us
+                    for publication in publications
+                    if publication.ended_us is not None and _taken_back(publication, publications)
+                ),
+            ]
+        )
+        return next((publication.at_us for publication in publications if publication.at_us >= since and not publication.unsound), None)
+
+    def _there_by(self, reading: ReadScope, ended_us: int | None, place: PartitionRef) -> int | None:
+        """The same for a wait that was over at a time: what was taken back since was there then."""
+        there = self._there(reading, place)
+        if there is not None or ended_us is None:
+            return there
+        shown = [publication.at_us for publication in self._records.shown(*place) if publication.at_us <= ended_us]
+        return shown[-1] if shown else None
+
+    def _was_wrong(self, place: PartitionRef) -> bool:
+        """Whether readers had to wait for it once more: what they could read was unsound, or was taken back."""
+        publications = self._records.shown(*place)
+        return any(publication.unsound or _taken_back(publication, publications) for publication in publications)
+
+    def _gone(self, place: PartitionRef) -> bool:
+        """Whether what was there of it turned out wrong, or was taken back."""
+        return self._was_wrong(place) or place in self._context.facts.withdrawn()
+
+    def _required(self, reading: ReadScope) -> list[PartitionRef]:
+        """The partitions of what a consumer reads, and of its export, that an interval requires."""
+        refs = []
+        for node in self._context.awaited(reading.terms):
+            keys = needed(node, *reading, self._context)
+            refs += [PartitionRef(node.name, key) for key in ((WHOLE,) if keys is None else keys)]
+        return refs
+
+
+def _taken_back(publication: LedgerPublication, publications: Sequence[LedgerPublication]) -> bool:
+    """Whether nothing was in the place of a publication when it ended."""
+    return publication.ended_us is not None and not any(
+        each.at_us <= publication.ended_us and each.at_us > publication.at_us for each in publications
+    )
+
+
+def _share(segment: Segment, declared: Mapping[str, NodeTraits], incidents: Mapping[int, str]) -> Share:
+    if segment.overhead:
+        return Share(HEADRACE)
+    if segment.kind is SegmentKind.QUEUE:
+        return Share(HEADRACE, segment.kind)
+    if segment.decider:
+        return Share(segment.decider, segment.kind)
+    if segment.lacking:
+        return Share(_owner(segment.lacking, declared))
+    if segment.incident in incidents and (segment.kind in PEOPLE or segment.kind in (SegmentKind.SOURCE, SegmentKind.RETRY)):
+        return Share(incidents[segment.incident])
+    return Share(_owner(segment.node, declared))
+
+
+def _owner(node: str, declared: Mapping[str, NodeTraits]) -> str:
+    traits = declared.get(node)
+    return traits.owner if traits is not None else ""
+
+
+def _counted(pairs: Iterable[tuple[_Key, int]]) -> dict[_Key, int]:
+    result: Counter[_Key] = Counter()
+    for key, us in pairs:
+        result[key] += us
+    return dict(result)

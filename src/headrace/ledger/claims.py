@@ -1,0 +1,419 @@
+"""What the rows of one partition say that its time went into, after its inputs were there. Pure.
+
+Claims may overlap; `segments.divided` settles which claim gets an instant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import msgspec
+
+from headrace.ledger.records import LedgerDelivery, LedgerIncident, LedgerRecords, Try
+from headrace.ledger.segments import Segment, SegmentKind
+from headrace.slo.blockage import short_reason
+from headrace.slo.declared_promises import NodeTraits
+from headrace.slo.times import ago
+
+LOSSES_MAX = 3
+RESOURCES_MAX = 2
+"""As `schedule.retry` has it: so many lost workers, or times without room, are the last."""
+_ABSENT = ("late_source", "missing_source", "source_unavailable", "access_denied", "configuration_error")
+"""Kinds of incidents that explain why nothing was delivered; another of the same source is about what was."""
+_ELSEWHERE = (*_ABSENT, "paused", "approval_pending", "deadline_infeasible", "runtime_down", "slow_run")
+"""Kinds that explain no hold and no attempt in vain."""
+NOBODY_OBSERVED = "nobody has looked since it was expected"
+BETWEEN = "came in this time, not observed yet"
+"""Of a delivery that the observation at its beginning didn't find, whatever time its file claims."""
+ELSEWHERE = "delivered, and looked for in another place, as the project declared it"
+NOT_BEGUN = "not begun"
+"""Of what could have been queued, and wasn't."""
+DELIVERY_GONE = "when it was delivered isn't kept any more"
+_LASTING = ("deterministic", "not_separable")
+
+
+class Queues(NamedTuple):
+    """Since when there is a leader for what could begin, and in what there is no room for it."""
+
+    since_us: int
+    note: str
+
+
+class Stay(msgspec.Struct, frozen=True, kw_only=True):
+    """One partition on the critical path, from when nothing above it was in its way until it was there (`final`: by that attempt), or
+    until now, where it isn't."""
+
+    node: str
+    partition: str
+    from_us: int
+    to_us: int
+    is_source: bool = False
+    final: tuple[int, int] | None = None
+    traits: NodeTraits = NodeTraits()
+    promised_us: int | None = None
+    """Of a source's interval: by when its delivery was promised."""
+    triggered: str = ""
+    """What releases it, where that isn't left to its inputs."""
+    queues: Queues | None = None
+    missed: tuple[tuple[str, str, int], ...] = ()
+    """Optional inputs that weren't there when it began: node, partition, and until when they were promised."""
+    tried_from_us: int = 0
+    """Attempts queued before then made what was there before, and have no part in this wait."""
+
+    @property
+    def open(self) -> bool:
+        """Whether it isn't there yet."""
+        return self.final is None
+
+
+class DelayClaims:
+    """Of one stay."""
+
+    def __init__(self, stay: Stay, records: LedgerRecords) -> None:
+        self._stay, self._records = stay, records
+        tries, arrivals = records.tries(stay.node, stay.partition), records.arrivals(stay.node, stay.partition) if stay.is_source else ()
+        self._tries = [item for item in tries if stay.tried_from_us <= item.queued_us < stay.to_us or item.id == stay.final]
+        self._arrivals = [arrival for arrival in arrivals if arrival.arrived_us <= stay.to_us]
+        self._named = records.incidents(stay.node, stay.partition)
+
+    def all(self) -> Iterator[Segment]:
+        """Every claim."""
+        yield from self._of_deliveries()
+        yield from self._of_what_is_done_without()
+        yield from self._of_tries()
+        yield from self._of_what_was_taken_back()
+        yield from self._of_pauses()
+        yield from self._of_plans()
+        yield from self._of_the_queue()
+        yield from self._of_the_schedule()
+
+    def _claim(
+        self,
+        kind: SegmentKind,
+        from_us: int,
+        to_us: int,
+        note: str = "",
+        incident: LedgerIncident | None = None,
+        *,
+        free: bool = False,
+        decider: str = "",
+    ) -> Segment:
+        return Segment(
+            kind=kind, node=self._stay.node, partition=self._stay.partition, from_us=from_us, to_us=to_us, note=note,
+            incident=incident.id if incident is not None else 0, free=free, decider=decider,
+        )  # fmt: skip
+
+    # Deliveries
+
+    def _of_deliveries(self) -> Iterator[Segment]:
+        if not self._stay.is_source:
+            return
+        observed_us = self._records.observed_us(self._stay.node)
+        if not self._arrivals and not self._tries and observed_us is None:
+            note = "nobody has looked at it yet"
+            yield self._claim(SegmentKind.DETECTION, self._stay.from_us, self._stay.to_us, note)
+            return
+        until = self._arrivals[0].arrived_us if self._arrivals else self._stay.to_us
+        for each in self._records.unread(self._stay.node) if self._arrivals or not self._tries else ():
+            end = until if each.to_us is None else min(each.to_us, until)
+            incident = self._incident(each.from_us, end, *_ABSENT)
+            yield self._claim(SegmentKind.SOURCE, each.from_us, end, f"couldn't be read: {each.reason}"[:200], incident)
+        if not self._arrivals and not self._tries:
+            incident = self._incident(self._stay.from_us, self._stay.to_us, *_ABSENT)
+            note = "not delivered yet" if self._stay.open else DELIVERY_GONE
+            known_until_us = self._stay.to_us
+            expected_us = max(self._stay.from_us, self._stay.promised_us or 0)
+            if self._stay.open and observed_us is not None and observed_us < expected_us < self._stay.to_us:
+                known_until_us = expected_us
+                yield self._claim(SegmentKind.DETECTION, expected_us, self._stay.to_us, NOBODY_OBSERVED)
+            yield self._claim(SegmentKind.SOURCE, self._stay.from_us, known_until_us, note, incident)
+        for place, delivery in enumerate(self._arrivals):
+            if place == 0:
+                incident = self._incident(self._stay.from_us, delivery.arrived_us, *_ABSENT)
+                yield self._claim(SegmentKind.SOURCE, self._stay.from_us, delivery.arrived_us, self._delivered(delivery), incident)
+            seen_from = min(max(delivery.arrived_us, delivery.placed_us or 0), delivery.observed_us)
+            if seen_from > delivery.arrived_us:
+                yield self._elsewhere(delivery.arrived_us, seen_from)
+            note = BETWEEN if delivery.between else "not observed yet"
+            yield self._claim(SegmentKind.DETECTION, seen_from, delivery.observed_us, note)
+
+    def _elsewhere(self, from_us: int, to_us: int) -> Segment:
+        """A delivery was there, and the project's declaration said to look in another place: that isn't
+        the vendor's, nor Headrace's."""
+        incident = self._incident(from_us, to_us, "configuration_error")
+        decider = self._stay.traits.decider if incident is None else ""
+        return self._claim(SegmentKind.HOLD, from_us, to_us, ELSEWHERE, incident, decider=decider)
+
+    def _delivered(self, delivery: LedgerDelivery) -> str:
+        promised = self._stay.promised_us
+        if promised is None:
+            return "delivered"
+        if delivery.between and delivery.observed_us > promised:
+            most = f"{ago(delivery.observed_us - promised)} later than agreed"
+            least = ago(delivery.arrived_us - promised)
+            return f"delivered {least} to {most}" if delivery.arrived_us > promised else f"delivered at most {most}"
+        if delivery.arrived_us > promised and self._is_unread_until(delivery):
+            return f"delivered at most {ago(delivery.arrived_us - promised)} later than agreed: it couldn't be read before"
+        return (
+            "delivered, as agreed"
+            if delivery.arrived_us <= promised
+            else f"delivered {ago(delivery.arrived_us - promised)} later than agreed"
+        )
+
+    def _of_what_is_done_without(self) -> Iterator[Segment]:
+        """An optional input is waited for until it was promised."""
+        for node, partition, until in self._stay.missed:
+            wait = self._claim(SegmentKind.SOURCE, self._stay.from_us, until, "optional, waited for until it was promised")
+            yield msgspec.structs.replace(wait, node=node, partition=partition)
+
+    def _could_begin_us(self) -> int:
+        """From when on nothing that it reads was in its way, optional inputs included."""
+        return max([self._stay.from_us, *(until for _, _, until in self._stay.missed)])
+
+    def _is_unread_until(self, delivery: LedgerDelivery) -> bool:
+        """Whether the source couldn't be read just before a delivery was seen that doesn't say itself when it came."""
+        spans = self._records.unread(self._stay.node) if delivery.arrived_us == delivery.observed_us else ()
+        return any(each.from_us < delivery.observed_us and (each.to_us is None or each.to_us >= delivery.observed_us) for each in spans)
+
+    # Attempts
+
+    def _of_tries(self) -> Iterator[Segment]:
+        for item, following in pairwise([*self._tries, None]):
+            assert item is not None
+            until = self._stay.to_us if following is None else following.queued_us
+            yield from self._waiting(item)
+            if item.is_open:
+                yield from self._working(item, self._stay.to_us)
+            elif item.id == self._stay.final:
+                yield from self._done(item)
+            else:
+                yield from self._in_vain(item, max(until, item.finished_us or until))
+
+    def _waiting(self, item: Try) -> Iterator[Segment]:
+        """For a slot, and then for a worker."""
+        begun = item.began_us
+        if begun > item.dispatched_us:
+            yield self._claim(SegmentKind.QUEUE, item.dispatched_us, begun, "given out behind another")
+        for start, end in () if self._stay.traits.pooled else self._records.free(item, item.queued_us, item.dispatched_us, begun=False):
+            yield self._claim(SegmentKind.QUEUE, start, end, "a slot was free", free=True)
+        note = "waited for a slot or a pool" if self._stay.traits.pooled else "waited for a slot"
+        yield self._claim(SegmentKind.QUEUE, item.queued_us, item.dispatched_us, note)
+        for start, end in self._records.free(item, item.dispatched_us, begun, begun=True):
+            yield self._claim(SegmentKind.DISPATCH, start, end, "given to a worker")
+
+    def _working(self, item: Try, end: int) -> Iterator[Segment]:
+        """An attempt from when it began until the turn of the leader that took its answer."""
+        kind, note = (
+            (SegmentKind.EXPORT, "exported")
+            if item.kind == "export"
+            else (SegmentKind.RUN, "ingested" if item.kind == "take_in" else "computed")
+        )
+        if item.is_open:
+            yield self._claim(kind, item.dispatched_us, end, f"{item.label} runs")
+            return
+        begun = item.began_us
+        if item.kind == "export":
+            yield self._claim(kind, begun, end, f"{note} ({item.label})")
+            return
+        yield self._claim(kind, begun, item.audited_from_us, f"{note} ({item.label})")
+        yield self._claim(SegmentKind.AUDIT, item.audited_from_us, item.published_from_us, "checked")
+        yield self._claim(SegmentKind.PUBLISH, item.published_from_us, end, "published" if item.state == "published" else "written down")
+
+    def _done(self, item: Try) -> Iterator[Segment]:
+        """The attempt that made it; it may have waited after that, for a person or for what belongs to it."""
+        end = item.finished_us if item.finished_us is not None else self._stay.to_us
+        yield from self._working(item, end)
+        if item.state in ("held", "rejected"):
+            yield from self._held_or_dropped(item, end, self._stay.to_us)
+        elif item.plan is not None:
+            yield self._claim(SegmentKind.PUBLISH, end, self._stay.to_us, f"waited for the rest of backfill {item.plan.id}")
+
+    def _in_vain(self, item: Try, until: int) -> Iterator[Segment]:
+        """An attempt that didn't come to what is read; until something was tried again."""
+        end = item.finished_us if item.finished_us is not None else until
+        if item.state in ("held", "rejected"):
+            yield from self._working(item, end)
+            yield from self._held_or_dropped(item, end, self._redelivered(item, until))
+            return
+        text = item.reason or item.state
+        if item.state == "staged" and item.plan is not None:
+            yield from self._working(item, end)
+            yield self._claim(SegmentKind.PUBLISH, end, until, f"waited for the rest of backfill {item.plan.id}")
+            return
+        if item.state == "published":
+            yield from self._working(item, end)
+            incident = self._naming(item) or self._incident(end, until)
+            text = incident.summary if incident else "what was published could not stay"
+            yield self._claim(SegmentKind.HOLD, end, self._redelivered(item, until), text, incident)
+            return
+        lasts = self._lasting(item)
+        over = end if lasts else until
+        behind = self._behind(item, end, over)
+        yield self._claim(SegmentKind.RETRY, item.dispatched_us, over, f"{item.label} {item.state}: {text}"[:200], behind)
+        if lasts and item.state != "cancelled":
+            yield self._held(item, end, self._redelivered(item, until))
+
+    def _held_or_dropped(self, item: Try, from_us: int, to_us: int) -> Iterator[Segment]:
+        """Until somebody dropped it: then a source waits for its vendor, an asset for other code or
+        inputs, since computed as it is it would be held again."""
+        if item.dropped is None or item.dropped.at_us >= to_us:
+            yield self._held(item, from_us, to_us)
+            return
+        at_us = max(from_us, item.dropped.at_us)
+        yield self._held(item, from_us, at_us)
+        note = item.dropped.said[:200]
+        if self._stay.is_source:
+            yield self._claim(SegmentKind.SOURCE, at_us, to_us, note, self._incident(at_us, to_us, *_ABSENT))
+        else:
+            yield self._claim(SegmentKind.HOLD, at_us, to_us, note)
+
+    def _held(self, item: Try, from_us: int, to_us: int) -> Segment:
+        incident = self._behind(item, from_us, to_us)
+        text = f"{item.state}: {item.reason}" if item.reason else item.state
+        # No check failed for held data: accepting it is one command. What was rejected, or failed, has to be mended first.
+        decider = self._stay.traits.decider if item.state == "held" else ""
+        note = text if incident is None else self._because(item, incident)
+        return self._claim(SegmentKind.HOLD, from_us, to_us, note[:200], incident, decider=decider)
+
+    def _because(self, item: Try, incident: LedgerIncident) -> str:
+        """What an incident is about; of one that is seen at other partitions as well, what it is at this one."""
+        if incident.places > 1 and incident.node == self._stay.node and item.reason:
+            return short_reason(item.reason)
+        return incident.summary
+
+    def _redelivered(self, item: Try, until: int) -> int:
+        """When what it was held for came again: from then on nobody waits for a decision."""
+        later = [arrival.arrived_us for arrival in self._arrivals if item.delivery is not None and arrival.id > item.delivery]
+        return min([until, *(at for at in later if at >= (item.finished_us or 0))])
+
+    def _lasting(self, item: Try) -> bool:
+        """Whether it isn't tried again by itself."""
+        if item.state == "cancelled" or item.error in _LASTING:
+            return item.error != "not_separable"
+        before = [other for other in self._tries if other.id <= item.id]
+        run = 0
+        for other in reversed(before):
+            if other.state not in ("failed", "lost"):
+                break
+            run += 1
+        most = LOSSES_MAX if item.state == "lost" else RESOURCES_MAX if item.error == "resources" else self._stay.traits.attempts_max
+        return run > 0 and run % most == 0  # a full disk or a throttled source isn't a failure: it goes on by itself
+
+    # What people said
+
+    def _of_what_was_taken_back(self) -> Iterator[Segment]:
+        """From when a publication was withdrawn until it was there again: one command computes an asset
+        again, and a source waits for its vendor."""
+        decider = "" if self._stay.is_source else self._stay.traits.decider
+        publications = self._records.shown(self._stay.node, self._stay.partition)
+        for publication, following in pairwise([*publications, None]):
+            assert publication is not None
+            if publication.ended_us is None or (following is not None and following.at_us <= publication.ended_us):
+                continue
+            again = [each.queued_us for each in self._tries if each.queued_us >= publication.ended_us]
+            end = min([*again, self._stay.to_us if following is None else following.at_us])
+            yield self._claim(SegmentKind.HOLD, publication.ended_us, end, "unpublished", decider=decider)
+
+    def _of_pauses(self) -> Iterator[Segment]:
+        for pause in self._records.pauses(self._stay.node):
+            end = self._stay.to_us if pause.to_us is None else pause.to_us
+            incident = self._incident(pause.from_us, end, SegmentKind.PAUSED)
+            note = f"{pause.reason} (by {pause.by})"[:200]
+            seen = min(max(pause.from_us, self._came_us()), end)
+            yield self._claim(SegmentKind.PAUSED, pause.from_us, seen, note, incident)
+            yield self._claim(SegmentKind.PAUSED, seen, end, note, incident, decider=self._stay.traits.decider)
+
+    def _came_us(self) -> int:
+        """Since when there is something that a command could have gone on with."""
+        if not self._stay.is_source or self._tries:
+            return 0
+        return self._arrivals[0].arrived_us if self._arrivals else self._stay.to_us
+
+    def _of_plans(self) -> Iterator[Segment]:
+        mine = {item.plan.id: item.plan for item in self._tries if item.plan is not None and item.plan.needs}
+        waiting = self._records.awaiting(self._stay.node, self._stay.partition) if self._stay.open else ()
+        for plan in (*mine.values(), *waiting):
+            end = self._stay.to_us if plan.started_us is None else plan.started_us
+            note = f"backfill {plan.id} waited for an approval: {plan.needs}"[:200]
+            yield self._claim(SegmentKind.APPROVAL, plan.created_us, end, note, decider=self._stay.traits.decider)
+
+    # What is left
+
+    def _of_the_queue(self) -> Iterator[Segment]:
+        """Of what isn't there, could begin, and for which there is no room: it is queued since the leader could have begun it."""
+        queues = self._stay.queues
+        if queues is None or self._stay.triggered or (self._stay.is_source and not self._arrivals):
+            return
+        if self._tries and (self._tries[-1].is_open or self._lasting(self._tries[-1])):
+            return
+        ready = [item.finished_us or 0 for item in self._tries[-1:]] + [arrival.observed_us for arrival in self._arrivals[-1:]]
+        yield self._claim(SegmentKind.QUEUE, max([queues.since_us, self._could_begin_us(), *ready]), self._stay.to_us, queues.note[:200])
+
+    def _of_the_schedule(self) -> Iterator[Segment]:
+        """From when it could have begun until it was queued: nothing had asked for it."""
+        known = self._stay.open or any(item.id == self._stay.final for item in self._tries)
+        if not known or (self._stay.is_source and not self._arrivals and not self._tries):
+            return
+        first = self._tries[0] if self._tries else None
+        asked = first.asked_us if first is not None and not self._stay.triggered else None
+        note = f"waited for its trigger: {self._stay.triggered}" if self._stay.triggered else NOT_BEGUN
+        for begins, ends in self._unseen():
+            if asked is not None and begins < asked < ends:
+                yield self._claim(SegmentKind.SCHEDULE, begins, asked, "nothing ran")
+                begins = asked  # noqa: PLW2901 - what is left of it
+            yield self._claim(SegmentKind.SCHEDULE, begins, ends, note)
+
+    def _unseen(self) -> Iterator[tuple[int, int]]:
+        """The stay without what passed before a delivery that was there was seen: that is detection's."""
+        begins = self._could_begin_us()
+        for arrival in self._arrivals:
+            ends = min(arrival.arrived_us, self._dropped_us(begins))
+            if begins < ends and arrival is not self._arrivals[0]:
+                yield begins, ends
+            begins = max(begins, arrival.observed_us)
+        if self._stay.is_source and self._dropped_us(begins) < self._stay.to_us:
+            yield begins, self._dropped_us(begins)
+            return
+        if begins < self._stay.to_us:
+            yield begins, self._stay.to_us
+
+    def _dropped_us(self, after_us: int) -> int:
+        """When somebody dropped what came last before that, so that nothing was left to begin with."""
+        results = [item.dropped.at_us for item in self._tries if item.dropped is not None]
+        return min((at for at in results if at >= after_us), default=self._stay.to_us)
+
+    def _naming(self, item: Try) -> LedgerIncident | None:
+        """The incident that names what an attempt published as wrong."""
+        publications = self._records.shown(self._stay.node, self._stay.partition)
+        number = next((each.because for each in publications if each.id == item.id), 0)
+        return next((each for each in self._named if each.id == number), None)
+
+    def _behind(self, item: Try, from_us: int, to_us: int) -> LedgerIncident | None:
+        """The incident that an attempt's failure, hold or rejection was put down to, whatever its kind;
+        else one of that time."""
+        incidents = [each for each in self._named if item.id in each.attempts]
+        return min(incidents, key=self._nearness, default=None) or self._incident(from_us, to_us)
+
+    def _incident(self, from_us: int, to_us: int, *kinds: str) -> LedgerIncident | None:
+        """The incident that explains a time: one of the partition's own node first, and of those
+        one that was seen at the partition. Of some kinds where those are given, else of those that
+        are about what was delivered or computed."""
+        incidents = [
+            incident for incident in self._named if incident.began_us < to_us and (incident.ended_us is None or incident.ended_us > from_us)
+        ]
+        incidents = [incident for incident in incidents if (incident.kind in kinds if kinds else incident.kind not in _ELSEWHERE)]
+        return min(incidents, key=self._nearness, default=None)
+
+    def _nearness(self, incident: LedgerIncident) -> tuple[bool, bool, int]:
+        return incident.node != self._stay.node, incident.of_node, incident.id
+
+
+def first_arrival(arrivals: Sequence[LedgerDelivery], item: Try | None) -> LedgerDelivery | None:
+    """The delivery that an attempt ingested, else the first."""
+    if item is not None and item.delivery is not None:
+        delivery = next((arrival for arrival in arrivals if arrival.id == item.delivery), None)
+        if delivery is not None:
+            return delivery
+    return arrivals[0] if arrivals else None

@@ -1,0 +1,304 @@
+"""The critical path of a wait, where a rebuild began, and the shortest possible wait. Pure.
+
+All three walk from a partition to its inputs, back to the sources.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from headrace.ledger.claims import DelayClaims, Queues, Stay, first_arrival
+from headrace.ledger.inputs import LedgerInputs, PartitionRef, ReadyInput
+from headrace.ledger.records import LedgerPublication, LedgerRecords, Try, crowded
+from headrace.ledger.segments import UNKNOWN, Segment, SegmentKind, clipped, divided, merged
+from headrace.slo.blockage import promised_by
+from headrace.slo.declared_promises import WHOLE, Node, NodeTraits
+
+# What caused a partition to be recomputed, and when: the wait for a rebuild begins there.
+
+REBUILD_STEPS_MAX = 200
+
+
+def rebuild_began_us(inputs: LedgerInputs, records: LedgerRecords, place: PartitionRef, before: LedgerPublication, to_us: int) -> int:
+    """Of what replaces the publication `before`, and was there (or isn't yet) at `to_us`: when the delivery arrived that caused it, else
+    when code was applied, a backfill was asked for, or a run."""
+    for _ in range(REBUILD_STEPS_MAX):
+        tries = [item for item in records.tries(*place) if before.at_us <= item.queued_us <= to_us]
+        first = tries[0] if tries else None
+        node = inputs.known(place.node)
+        if node is not None and node.is_source:
+            return _arrived(records, place, before, to_us, first)
+        above = _renewed(inputs, records, place, before, first.queued_us if first is not None else to_us)
+        if above is None:
+            return _asked(records, before, first, to_us)
+        place, earlier, to_us = above
+        if earlier is None:
+            return to_us
+        before = earlier
+    return to_us
+
+
+def _arrived(records: LedgerRecords, place: PartitionRef, before: LedgerPublication, to_us: int, first: Try | None) -> int:
+    later = [
+        arrival.arrived_us for arrival in records.arrivals(*place) if arrival.observed_us > before.at_us - 1 and arrival.arrived_us <= to_us
+    ]
+    return max(later) if later else _asked(records, before, first, to_us)
+
+
+def _asked(records: LedgerRecords, before: LedgerPublication, first: Try | None, to_us: int) -> int:
+    """When somebody asked for it, or took back what was there."""
+    if before.ended_us is not None and first is not None and before.at_us < before.ended_us <= first.queued_us:
+        return before.ended_us
+    if first is None:
+        return max(before.at_us, before.ended_us) if before.ended_us is not None and before.ended_us <= to_us else to_us
+    if first.plan is not None:
+        return max(before.at_us, first.plan.created_us)
+    applied = records.applied_us(first.version) if first.version is not None else None
+    asked = [at for at in (applied, first.asked_us) if at is not None and before.at_us <= at <= first.queued_us]
+    return max(asked, default=first.queued_us)
+
+
+def _renewed(
+    inputs: LedgerInputs, records: LedgerRecords, place: PartitionRef, before: LedgerPublication, until_us: int
+) -> tuple[PartitionRef, LedgerPublication | None, int] | None:
+    """The input that was published last since then, what it replaced, and when; None where none was."""
+    read_us = next((item.dispatched_us for item in records.tries(*place) if item.id == before.id), before.at_us)
+    results: list[tuple[int, PartitionRef, LedgerPublication | None]] = []
+    for ready_input in inputs.of(place, until_us):
+        publications = [each for each in records.shown(*ready_input.place) if each.at_us <= until_us]
+        if publications and publications[-1].at_us > read_us:
+            results.append((publications[-1].at_us, ready_input.place, publications[-2] if len(publications) > 1 else None))
+    if not results:
+        return None
+    at_us, above, earlier = max(results, key=lambda each: (each[0], each[1]))
+    return above, earlier, at_us
+
+
+# The critical path goes back from the last partition to the input that let it start, and so on to
+# a source. Each partition on it has the time from its last input until it was there itself. These
+# times follow each other without a gap, so the segments of all of them add up to the wait.
+
+PATH_STEPS_MAX = 1_000
+"""So many partitions a path has at most; what is before them is unattributed."""
+
+
+class Path:
+    """Walks back from one partition: `again` where it, and what it reads, was there before and is made once more."""
+
+    def __init__(self, inputs: LedgerInputs, records: LedgerRecords, traits: Mapping[str, NodeTraits], *, again: bool = False) -> None:
+        self._inputs, self._records, self._traits, self._again = inputs, records, traits, again
+
+    def back(self, place: PartitionRef, from_us: int, to_us: int, *, there: bool) -> list[Segment]:
+        """Contiguous segments from `from_us` to `to_us`; `there`: it was there at `to_us`, else it is waited for."""
+        results: list[list[Segment]] = []
+        above: ReadyInput | None = ReadyInput(place, to_us if there else None)
+        end, steps = to_us, 0
+        while above is not None and end > from_us and steps < PATH_STEPS_MAX:
+            stay, above = self._stay(above, from_us, end)
+            results.append(self._divided(stay))
+            end, steps = stay.from_us, steps + 1
+        if end > from_us:
+            rest = Segment(
+                kind=SegmentKind.UNATTRIBUTED, node=place.node, partition=place.partition, from_us=from_us, to_us=end, note=UNKNOWN
+            )
+            results.append([rest])
+        return merged([segment for segments in reversed(results) for segment in segments])
+
+    def alone(self, place: PartitionRef, from_us: int, to_us: int, *, there: bool) -> list[Segment]:
+        """The same of what a partition's own rows say, whatever it waited for."""
+        final = self._shown(place, to_us) if there else None
+        return self._own(self._as_stay(place, self._inputs.known(place.node), from_us, to_us, final, to_us))
+
+    def _stay(self, ready_input: ReadyInput, from_us: int, to_us: int) -> tuple[Stay, ReadyInput | None]:
+        """The part of one partition, which was there at `to_us` or isn't there yet, and what is above it."""
+        place, node = ready_input.place, self._inputs.known(ready_input.place.node)
+        final = None if ready_input.at_us is None else self._made_by(ready_input, to_us)
+        tries = [item for item in self._records.tries(*place) if item.queued_us < to_us or (final is not None and item.id == final.id)]
+        made = self._made(tries, final)
+        if self._again:
+            tries = [item for item in tries if item.queued_us >= from_us]
+        elif place.partition == WHOLE:  # the attempts before belong to other intervals
+            tries = [made] if made is not None else []
+        first = tries[0] if tries else None
+        begun = min(first.queued_us, to_us) if first is not None else to_us
+        ready = self._inputs.of(place, begun, made, first)
+        if first is not None and any(ready_input.at_us is None for ready_input in ready):
+            # A batch is queued as soon as one of its partitions is ready; the inputs of the others are there when it is given out.
+            ready = self._inputs.of(place, min(max(begun, first.dispatched_us), to_us), made, first)
+        if self._again:
+            ready = [self._renewed(ready_input, begun) for ready_input in ready]
+        missing = [ready_input for ready_input in ready if ready_input.at_us is None]
+        if missing and first is None and final is None:
+            above = min(missing, key=lambda ready_input: self._inputs.root_rank(ready_input.place))
+            return self._as_stay(place, node, to_us, to_us, final, begun), above
+        last = max((ready_input for ready_input in ready if ready_input.at_us is not None), key=_when, default=None)
+        if last is None or last.at_us is None or last.at_us <= from_us:
+            return self._as_stay(place, node, from_us, to_us, final, begun), None
+        return self._as_stay(place, node, min(last.at_us, to_us), to_us, final, begun), last
+
+    def _made_by(self, ready_input: ReadyInput, to_us: int) -> LedgerPublication:
+        """With what a partition was there: what its plan had staged, else a publication."""
+        return self._shown(ready_input.place, to_us) if ready_input.staged is None else LedgerPublication(to_us, None, *ready_input.staged)
+
+    def _renewed(self, ready_input: ReadyInput, until_us: int) -> ReadyInput:
+        """When it was published last, or staged for what reads it."""
+        if ready_input.staged is not None:
+            return ready_input
+        shown = [each.at_us for each in self._records.shown(*ready_input.place) if each.at_us <= until_us]
+        return ReadyInput(ready_input.place, shown[-1]) if shown else ready_input
+
+    def _as_stay(
+        self, place: PartitionRef, node: Node | None, from_us: int, to_us: int, final: LedgerPublication | None, begun_us: int
+    ) -> Stay:
+        trigger = node.trigger if node is not None else None
+        text = "" if trigger is None else trigger.cron or trigger.upstream or trigger.arrival or "its time"
+        return Stay(
+            node=place.node, partition=place.partition, from_us=from_us, to_us=to_us, is_source=_is_source(node),
+            final=None if final is None else final.id, traits=self._traits.get(place.node, NodeTraits()), triggered=text,
+            promised_us=None if node is None else promised_by(node, place.partition),
+            queues=self._queues(place, from_us) if final is None else None,
+            missed=tuple((*ref, until) for ref, until in self._inputs.missed(place, begun_us)) if not self._again else (),
+            tried_from_us=from_us if self._again or (place.partition == WHOLE and not _is_source(node)) else 0,
+        )  # fmt: skip
+
+    def _queues(self, place: PartitionRef, from_us: int) -> Queues | None:
+        """For what it waits now although it could begin."""
+        led = self._records.led()
+        said = None if led is None else crowded(place.node, self._traits, led)
+        return None if led is None or said is None else Queues(max(from_us, led.since_us), said)
+
+    def _shown(self, place: PartitionRef, at_us: int) -> LedgerPublication:
+        """The publication with which it was there; one that nothing is known of any more, where its rows have gone."""
+        publications = [publication for publication in self._records.shown(*place) if publication.at_us <= at_us]
+        return next(
+            (publication for publication in publications if publication.at_us == at_us),
+            publications[-1] if publications else LedgerPublication(at_us, None, 0, 0),
+        )
+
+    def _made(self, tries: list[Try], final: LedgerPublication | None) -> Try | None:
+        return None if final is None else next((item for item in tries if item.id == final.id), None)
+
+    def _divided(self, stay: Stay) -> list[Segment]:
+        segments = self._own(stay)
+        if stay.is_source or self._again:
+            return segments
+        return self._explained(stay, segments)
+
+    def _own(self, stay: Stay) -> list[Segment]:
+        return divided(DelayClaims(stay, self._records).all(), stay.from_us, stay.to_us, stay.node, stay.partition)
+
+    def _explained(self, stay: Stay, segments: list[Segment]) -> list[Segment]:
+        """While nothing had asked for it, or what was there of it was wrong, something that it reads may have been made once more: it
+        waited for that."""
+        wrong = any(publication.unsound for publication in self._records.shown(stay.node, stay.partition))
+        kinds = (SegmentKind.SCHEDULE, SegmentKind.HOLD) if wrong else (SegmentKind.SCHEDULE,)
+        idle = [segment for segment in segments if segment.kind in kinds]
+        if not idle:
+            return segments
+        again = self._made_again(PartitionRef(stay.node, stay.partition), idle[0].from_us, idle[-1].to_us)
+        if again is None:
+            return segments
+        at_us, above, before = again
+        since = max(idle[0].from_us, rebuild_began_us(self._inputs, self._records, above, before, at_us))
+        inner = Path(self._inputs, self._records, self._traits, again=True).back(above, since, at_us, there=True)
+        return [part for segment in segments for part in (_filled(segment, inner) if segment.kind in kinds else [segment])]
+
+    def _made_again(self, place: PartitionRef, from_us: int, to_us: int) -> tuple[int, PartitionRef, LedgerPublication] | None:
+        """The input that was published again last between two times: when, and in the place of what."""
+        results = []
+        for ready_input in self._inputs.of(place, to_us):
+            publications = [each for each in self._records.shown(*ready_input.place) if each.at_us <= to_us]
+            if len(publications) > 1 and publications[-1].at_us > from_us:
+                results.append((publications[-1].at_us, ready_input.place, publications[-2]))
+        return max(results, key=lambda each: each[:2], default=None)
+
+
+def _filled(segment: Segment, inner: list[Segment]) -> list[Segment]:
+    """A segment in which nothing had asked for it, with what was made meanwhile in its place."""
+    within = clipped(inner, segment.from_us, segment.to_us)
+    if not within:
+        return [segment]
+    before, after = clipped([segment], segment.from_us, within[0].from_us), clipped([segment], within[-1].to_us, segment.to_us)
+    return [*(part for part in before if part.us > 0), *within, *(part for part in after if part.us > 0)]
+
+
+def _is_source(node: Node | None) -> bool:
+    return node is not None and node.is_source
+
+
+def _when(ready_input: ReadyInput) -> tuple[int, PartitionRef]:
+    return ready_input.at_us or 0, ready_input.place
+
+
+# The shortest possible wait: nothing but work between the arrival of the data and its readers.
+
+PLACES_MAX = 1_000
+DEPTH_MAX = 200
+"""What lies further up than this, or beyond so many partitions, isn't looked at: the answer would be too short then, so there is none."""
+
+
+class _Endless(Exception):
+    """Too much to look at."""
+
+
+class Shortest:
+    """Of one wait."""
+
+    def __init__(self, inputs: LedgerInputs, records: LedgerRecords) -> None:
+        self._inputs, self._records = inputs, records
+        self._known: dict[PartitionRef, int] = {}
+
+    @property
+    def places(self) -> list[PartitionRef]:
+        """The partitions that were looked at: all that the wait needed and that weren't there when it began."""
+        return list(self._known)
+
+    def of(self, places: Sequence[PartitionRef], from_us: int, to_us: int) -> int | None:
+        """Microseconds from `from_us`, never more than it took; None where that can't be told."""
+        try:
+            ends = [self._earliest(place, from_us, to_us, 0) for place in places]
+        except _Endless:
+            return None
+        return min(max(ends), to_us) - from_us if ends else None
+
+    def _earliest(self, place: PartitionRef, from_us: int, to_us: int, depth: int) -> int:
+        """When a partition could have been there at the earliest."""
+        if place in self._known:
+            return self._known[place]
+        if len(self._known) >= PLACES_MAX or depth > DEPTH_MAX:
+            raise _Endless
+        self._known[place] = from_us  # for what reads itself
+        there = self._inputs.enough(place, to_us)
+        made = self._made(place, there, to_us)
+        begins = from_us
+        node = self._inputs.known(place.node)
+        if node is not None and node.is_source:
+            arrived = self._arrived(place, made)
+            begins = max(from_us, arrived if arrived is not None else from_us if made is not None else to_us)
+        else:
+            for ready_input in self._inputs.of(place, to_us, made):
+                if ready_input.at_us is None or ready_input.at_us > from_us:
+                    begins = max(begins, self._earliest(ready_input.place, from_us, to_us, depth + 1))
+            for _, until in self._inputs.missed(place, to_us if made is None else made.queued_us):
+                begins = max(begins, min(until, to_us))
+        ends = begins + self._work_us(place, made)
+        self._known[place] = ends if there is None else min(ends, max(there, from_us))
+        return self._known[place]
+
+    def _made(self, place: PartitionRef, there_us: int | None, to_us: int) -> Try | None:
+        """The attempt that made what was there first."""
+        shown = {publication.id for publication in self._records.shown(*place) if (there_us or 0) <= publication.at_us <= to_us}
+        return next((item for item in self._records.tries(*place) if item.id in shown), None)
+
+    def _arrived(self, place: PartitionRef, made: Try | None) -> int | None:
+        """When the first delivery arrived that could be published: one that was held waited for a decision only."""
+        arrivals = self._records.arrivals(*place)
+        held = {item.delivery for item in self._records.tries(*place) if item.state == "held"}
+        first = first_arrival(arrivals, made)
+        results = [arrival.arrived_us for arrival in arrivals if arrival is first or arrival.id in held]
+        return min(results, default=None)
+
+    def _work_us(self, place: PartitionRef, made: Try | None) -> int:
+        if made is not None:
+            return made.run_us
+        return self._records.typical_us(place.node) or 0

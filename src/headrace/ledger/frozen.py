@@ -1,0 +1,75 @@
+"""Ledgers kept with a hash before retention deletes the rows that they are made of.
+
+The hashes go to the audit trail. A kept ledger that doesn't match its hash is an error.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from headrace.ledger.account import Books, Ledger
+from headrace.ledger.stored_records import StoreRecords, wrong_publications
+from headrace.model import StoreError
+from headrace.security.audit import Action, Actor, ActorType, AuditEvent, Object, append, canonical
+from headrace.slo.declared_promises import Terms, declared_promises, traits
+from headrace.slo.obligations import EvaluationContext
+from headrace.slo.stored_facts import StoredFacts
+from headrace.store.queries import ledger
+from headrace.store.transaction import Transaction
+
+if TYPE_CHECKING:
+    from headrace.plan import Compiled
+
+
+# A wait is measured against the promise in force when the interval became due, whatever is
+# promised now.
+
+
+def terms_as_promised(tx: Transaction, terms: Terms, interval: str, context: EvaluationContext) -> Terms:
+    """A consumer's terms with the reads of the promise that was in force when an interval became due, as far as they are still
+    declared; as they are now, where none of them is."""
+    reads = ledger.promised_reads(tx, terms.consumer, interval)
+    known = tuple(name for name in reads or () if name in context.declared.nodes)
+    return msgspec.structs.replace(terms, reads=known) if known and set(known) != set(terms.reads) else terms
+
+
+AT_ONCE_MAX = 50
+"""So many in one transaction: the leader waits for it."""
+_HEADRACE = Actor(ActorType.SYSTEM, "headrace")
+
+
+def freeze_ledgers(tx: Transaction, compiled: Compiled, before_us: int, now_us: int) -> int:
+    """Keep the ledgers of what was settled before a time, AT_ONCE_MAX at most; how many, so that it is asked again while there are
+    that many. Their hashes go to the audit trail in one."""
+    context = EvaluationContext(declared_promises(compiled), StoredFacts(tx))
+    books = Books(traits(compiled), context, StoreRecords(tx, now_us, wrong_publications(tx, compiled, context, 0)))
+    rows: list[tuple[str, str, str, str, int]] = []
+    for terms in context.declared.consumers:
+        for interval, met, waived in ledger.to_freeze(tx, terms.consumer, before_us, AT_ONCE_MAX - len(rows)):
+            result = books.of_consumer(terms_as_promised(tx, terms, interval, context), interval, met_us=met, over_us=waived)
+            content = "null" if result is None else canonical(msgspec.to_builtins(result))
+            rows.append((terms.consumer, interval, content, _digest(content), now_us))
+    if rows:
+        ledger.freeze(tx, rows)
+        told = {"ledgers": len(rows), "sha256": _digest("".join(row[3] for row in rows))}
+        append(tx, now_us, AuditEvent(action=Action.LEDGERS_FROZEN, actor=_HEADRACE, object=Object("history", "ledgers"), after=told))
+    return len(rows)
+
+
+def frozen_ledger(tx: Transaction, consumer: str, interval: str) -> Ledger | None:
+    """The ledger as it was kept; None where it wasn't, or nobody had waited. StoreError for one that isn't what it was."""
+    results = ledger.frozen(tx, consumer, interval)
+    if results is None:
+        return None
+    content, digest = results
+    if _digest(content) != digest:
+        raise StoreError(f"the delay ledger of {consumer} {interval} isn't what was kept", hint="headrace audit verify")
+    kept: Ledger | None = msgspec.json.decode(content, type=Ledger | None)
+    return kept
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,236 @@
+"""Kinds of declaration files with their fields, in words and as JSON Schemas."""
+
+from __future__ import annotations
+
+from headrace.model import assets, yaml_files
+from headrace.model.common_fields import CONCURRENCY_MAX
+from headrace.model.field_descriptions import (
+    ASSET,
+    CHECKED,
+    COMMAND,
+    COMMON,
+    CONTRACT,
+    DURATION,
+    FLAG,
+    MAPPING,
+    PARAMETERS,
+    PARTITION,
+    ROWS,
+    SIZE,
+    SOURCE,
+    START,
+    TEXT,
+    TEXTS,
+    TIME_OFFSET,
+    ZONE,
+    FieldDescription,
+    Schema,
+    Section,
+    closed,
+    one_of,
+    texts_by_name,
+    whole,
+)
+from headrace.model.nodes import Grain
+from headrace.model.settings import (
+    _ENVIRONMENT_FIELDS,
+    _RETENTION_FIELDS,
+    BACKUPS_KEPT_MAX,
+    EXECUTORS,
+    OPENLINEAGE_FIELDS,
+    POLICY_RULES,
+    POOL_SLOTS_MAX,
+    WORKERS_MAX,
+)
+
+# Tables of headrace.toml.
+
+_WORKERS = whole(1, WORKERS_MAX)
+_STORE = closed({"url": TEXT, "connection": TEXT, "schema": TEXT})
+_LAKE = closed({"path": TEXT})
+_TABLES: Schema = texts_by_name(MAPPING)
+_POOLS = texts_by_name(whole(1, POOL_SLOTS_MAX))
+_POLICY = closed(dict.fromkeys(POLICY_RULES, TEXT))
+_RETAINED = closed(dict.fromkeys(_RETENTION_FIELDS, DURATION))
+_ENVIRONMENT_SCHEMAS: dict[str, Schema] = {
+    "workers": _WORKERS,
+    "connections": _TABLES,
+    "notify": _TABLES,
+    "store": _STORE,
+    "lake": _LAKE,
+    "paths": texts_by_name(TEXT),
+    "parameters": PARAMETERS,
+    "pools": _POOLS,
+    "retention": _RETAINED,
+    "policy": _POLICY,
+}
+
+SETTINGS = (
+    FieldDescription(
+        "project",
+        closed({"name": TEXT, "timezone": ZONE, "description": TEXT}, "name"),
+        "its name, and the zone that it lives in",
+        required=True,
+    ),
+    FieldDescription(
+        "run",
+        closed(
+            {
+                "workers": _WORKERS,
+                "look_every": DURATION,
+                "tick_every": DURATION,
+                "executor": one_of(EXECUTORS),
+                "dask": TEXT,
+                "memory_max": SIZE,
+                "pass_environment": TEXTS,
+            }
+        ),
+        "how many attempts run at once, where, with how much memory each, and which environment variables asset code gets besides the "
+        "fixed ones; how often `serve` polls every source; how often `tick` is run by cron or another scheduler, after "
+        "which a state that nobody observed is `unknown`",
+        'workers = 2, look_every = "60s"',
+    ),
+    FieldDescription("store", _STORE, "where the state is: a SQLite file or a PostgreSQL database", 'url = "sqlite:.headrace/state.db"'),
+    FieldDescription("lake", _LAKE, "the folder of published data", 'path = ".headrace/lake"'),
+    FieldDescription("pools", _POOLS, "slots that attempts share: a database that takes eight queries at once, say"),
+    FieldDescription("parameters", PARAMETERS, "values bound as `$name` in every body"),
+    FieldDescription(
+        "retention",
+        _RETAINED,
+        "how long snapshots, history, raw bytes, quarantine and logs are kept",
+        'snapshots = "30d", history = "400d"',
+    ),
+    FieldDescription(
+        "backup",
+        closed({"every": TEXT, "keep": whole(1, BACKUPS_KEPT_MAX), "to": TEXT}),
+        'how often the leader copies state and catalog, how many copies are kept, and in which folder; `every = "off"` for never',
+        'every = "1d", keep = 7, to = ".headrace/backups"',
+    ),
+    FieldDescription("connections", _TABLES, "databases and remote folders; secrets are references"),
+    FieldDescription("notify", _TABLES, "channels for messages, by the names that owners' `contact` uses"),
+    FieldDescription(
+        "environments",
+        texts_by_name(closed({name: _ENVIRONMENT_SCHEMAS.get(name, {}) for name in _ENVIRONMENT_FIELDS})),
+        "what is otherwise in `--env NAME`; exports are off there",
+    ),
+    FieldDescription("policy", _POLICY, "what needs an approval"),
+    FieldDescription(
+        "openlineage",
+        closed(dict.fromkeys(OPENLINEAGE_FIELDS, TEXT)),
+        "where OpenLineage events of attempts go: a file of the project, or a URL with its token",
+    ),
+)
+
+
+# Kinds of files, each with its fields.
+
+_OWNER = (
+    FieldDescription("kind", one_of(yaml_files.OWNER_KINDS), "what it is; a vendor isn't written to unless `tell: true`", "team"),
+    FieldDescription("contact", TEXTS, "where messages go: names of [notify.…], or mailto:…"),
+    FieldDescription("manager", TEXT, "the owner who is told instead, or as well"),
+    FieldDescription("tell", FLAG, "whether messages go to it itself", "true for teams, false for vendors"),
+    FieldDescription(
+        "concurrency", whole(1, CONCURRENCY_MAX), "how many attempts at what it owns run at once", "as many as there is room for"
+    ),
+    FieldDescription("quiet", {**TEXT, "examples": ["22:00-07:00"]}, "hours in which only what can't wait is sent, in the project's zone"),
+    FieldDescription("escalate", DURATION, "how long an incident may be open before the manager is told as well"),
+    FieldDescription(
+        "digest", {**TEXT, "examples": ["08:00"]}, "when it is told each day what has changed; on days without a change nothing"
+    ),
+)
+_TABLE_FIELDS = {"connection": TEXT, "table": TEXT, "interval_column": {"type": ["string", "null"]}}
+_TABLE = closed(_TABLE_FIELDS, "connection", "table")
+_ON_RESTATEMENT = one_of(("redeliver", "tell"))
+_EXPORT = {
+    "anyOf": [
+        closed(
+            {
+                "to": {"anyOf": [TEXT, _TABLE]},
+                "format": one_of(("csv", "parquet", "excel", "json", "jsonl")),
+                "connection": TEXT,
+                "on_restatement": _ON_RESTATEMENT,
+                "options": {"type": "object"},
+                "csv": closed({"escape_formulas": {"type": "boolean"}}),
+            },
+            "to",
+        ),
+        closed({**_TABLE_FIELDS, "on_restatement": _ON_RESTATEMENT}, "connection", "table"),
+    ]
+}
+_CONSUMER = (
+    FieldDescription("consumer", TEXT, "its name", required=True),
+    *COMMON,
+    FieldDescription("reads", TEXTS, "the assets (or sources) that it needs", required=True),
+    FieldDescription("per", one_of(Grain), "how often it is due", "day"),
+    FieldDescription("due", TIME_OFFSET, "by when after each interval; one of `due` and `max_age`"),
+    FieldDescription("max_age", DURATION, "how old its data may be; one of `due` and `max_age`"),
+    FieldDescription(
+        "since",
+        {**TEXT, "examples": ["2013-02-11"]},
+        "a date or a time: what is due from then on is promised; what was due before never was",
+        "when it is applied",
+    ),
+    FieldDescription("export", _EXPORT, "where what it reads is written: a file, a URL, or a table of a connection"),
+    FieldDescription("importance", TEXT, "how much depends on it, in your own words"),
+)
+_TEST = (
+    FieldDescription("test", TEXT, "its name", required=True),
+    FieldDescription("asset", TEXT, "what is computed", required=True),
+    FieldDescription("description", TEXT, "what it is about, for people"),
+    FieldDescription("partition", TEXT, "which partition is computed; needed where the asset is cut by time", "*"),
+    FieldDescription(
+        "given", texts_by_name(ROWS), "rows of what the asset reads: a list, or a CSV, JSON, JSON lines or Parquet file", "no rows"
+    ),
+    FieldDescription("expect", ROWS, "the rows that must come of it; columns that aren't named are ignored"),
+    FieldDescription("ordered", FLAG, "whether the rows must come in this order", "false"),
+    FieldDescription("expect_error", TEXT, "text of the error that the body must fail with, instead of `expect`"),
+    FieldDescription(
+        "checks", texts_by_name(one_of(yaml_files.CHECK_OUTCOMES)), "how the asset's own checks must come out", "only reported"
+    ),
+    FieldDescription("parameters", PARAMETERS, "other values of the asset's parameters"),
+)
+_DATES = {"type": "array", "items": TEXT}
+_CALENDAR = (
+    FieldDescription("calendar", TEXT, "its name", "the file's"),
+    FieldDescription("description", TEXT, "what it is about, for people"),
+    FieldDescription("dates", _DATES, "the dates on which nothing is due", required=True),
+)
+
+SECTIONS: tuple[Section, ...] = (
+    Section("project", "headrace.toml", ("headrace.toml",), tuple(setting.name for setting in SETTINGS), SETTINGS),
+    Section("owners", "Owners", ("owners.yaml",), yaml_files._OWNER_FIELDS, _OWNER, named=True),
+    Section(
+        "sources",
+        "Sources",
+        ("sources/**/*.yaml",),
+        yaml_files._SOURCE_FIELDS,
+        (
+            *SOURCE[:1],
+            *COMMON,
+            FieldDescription("partition", PARTITION, "how its data is cut", "'*'"),
+            FieldDescription(
+                "start",
+                START,
+                "the first interval that is expected",
+                "the oldest delivery; before there is one and with `expect`, the interval in which the source was declared",
+            ),
+            *SOURCE[1:],
+            *CHECKED,
+            CONTRACT,
+        ),
+        listed=True,
+    ),
+    Section(
+        "assets",
+        "Assets in YAML: commands, and front matters of .sql files",
+        ("assets/**/*.yaml",),
+        assets.COMMAND_FIELDS,
+        (*COMMAND, *ASSET),
+        listed=True,
+    ),
+    Section("front_matter", "The front matter of an asset in SQL, and the arguments of @asset", (), assets.ASSET_FIELDS, ASSET),
+    Section("consumers", "Consumers", ("consumers.yaml",), yaml_files._CONSUMER_FIELDS, _CONSUMER, listed=True),
+    Section("tests", "Tests", ("tests/**/*.yaml",), yaml_files.TEST_FIELDS, _TEST, listed=True),
+    Section("calendars", "Calendars", ("calendars/**/*.yaml",), ("calendar", "description", "dates"), _CALENDAR),
+)
+"""Contracts aren't among them: they are ODCS v3 documents, which has a schema of its own."""

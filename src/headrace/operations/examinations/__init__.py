@@ -1,1 +1,0 @@
-"""What `doctor` examines: one file an area, each a generator of findings."""

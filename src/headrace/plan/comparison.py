@@ -1,0 +1,243 @@
+"""Differences between the files and the applied project: one `NodeChange` per node and aspect."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from headrace.model import Asset, Consumer, ContractColumn, Project, Source
+from headrace.model.settings import PRODUCTION
+from headrace.plan.compiled import ChangeKind, CodeChange, Columns, Compiled, CompiledNode, NodeChange, changed_files, own_file
+
+SETTINGS = "headrace.toml"
+"""What a change of the settings is reported under; owners are reported under `owners.yaml`, calendars under their name."""
+OWNERS = "owners.yaml"
+
+_Node = Source | Asset | Consumer
+_ASPECTS: dict[type, dict[ChangeKind, tuple[str, ...]]] = {
+    Source: {
+        ChangeKind.CHECKS: ("checks", "on_fail", "on_anomaly", "on_drift"),
+        ChangeKind.PROMISE: ("expect", "complete", "start", "calendar", "restate_within"),
+    },
+    Asset: {ChangeKind.CHECKS: ("checks", "on_fail", "on_anomaly"), ChangeKind.PROMISE: ("start", "calendar")},
+    Consumer: {ChangeKind.PROMISE: ("reads", "due", "max_age", "since", "per", "calendar", "timezone", "export")},
+}
+_CODE_ASPECTS = {
+    Source: ("partition", "timezone", "files", "connector", "contract"),
+    Asset: ("body", "partition", "timezone", "inputs", "materialize", "merge_keys", "columns", "contract", "environment"),
+    Consumer: (),
+}
+"""What the fingerprint and the columns answer for."""
+
+
+def changes(old: Compiled | None, new: Compiled) -> list[NodeChange]:
+    """All differences, by node; with nothing applied yet, every node is added. Where a declaration stands isn't a difference."""
+    before = as_in(old.project, new.project) if old is not None else None
+    node_changes: list[NodeChange] = []
+    earlier, later = _nodes(before), _nodes(new.project)
+    renamed = renames(old, new)
+    for name in sorted({*earlier, *later} - set(renamed.values())):
+        if name in renamed:
+            before_it = renamed[name]
+            was = old.nodes.get(before_it) if old is not None else None
+            node_changes += [NodeChange(node=name, change=ChangeKind.METADATA), *_of_compiled_pair(was, new.nodes.get(name))]
+        elif name not in earlier:
+            node_changes.append(NodeChange(node=name, change=ChangeKind.ADDED))
+        elif name not in later:
+            node_changes.append(NodeChange(node=name, change=ChangeKind.REMOVED))
+        else:
+            was, now = old.nodes.get(name) if old is not None else None, new.nodes.get(name)
+            own = list(_of_node(earlier[name], later[name], was, now))
+            promised = _of_promised(earlier[name], later[name], before, new.project)
+            node_changes += [*own, *(change for change in promised if change.change not in {other.change for other in own})]
+    if before is not None:
+        node_changes.extend(_of_the_rest(before, new.project))
+    return [_with_files(change, old, new, renamed.get(change.node, change.node)) for change in node_changes]
+
+
+def as_in(applied: Project, project: Project) -> Project:
+    """What is applied, as far as the project's environment has it too: outside production nobody is exported to."""
+    if project.settings.environment == PRODUCTION:
+        return applied
+    consumers = {name: msgspec.structs.replace(consumer, export=None) for name, consumer in applied.consumers.items()}
+    return msgspec.structs.replace(applied, consumers=consumers)
+
+
+def _with_files(change: NodeChange, old: Compiled | None, new: Compiled, former: str) -> NodeChange:
+    """A changed body with the files of its code that changed."""
+    asset = new.project.assets.get(change.node)
+    if old is None or asset is None or change.change is not ChangeKind.BODY or former not in old.project.assets:
+        return change
+    before = old.code if former == change.node else old.code.renamed(former, change.node)
+    results = changed_files(before, new.code, change.node, own_file(asset))
+    files = [CodeChange(path=link.path, change=kind, via=link.via) for link, kind in results]
+    for name in asset.code_packages:
+        was, now = before.installed.get(name), new.code.installed.get(name)
+        if name in before.installed and was != now:
+            via = f"code_packages, {was or 'not installed'} → {now or 'not installed'}"
+            files.append(CodeChange(path=name, change="changed", via=via))
+    return msgspec.structs.replace(change, files=tuple(files))
+
+
+def keeping(changes: Sequence[NodeChange], names: Collection[str]) -> list[NodeChange]:
+    """The same changes, of which those of `names` don't make stale what is published."""
+    return [
+        msgspec.structs.replace(change, stale=False, kept=True) if change.stale and change.node in names else change for change in changes
+    ]
+
+
+def renames(old: Compiled | None, new: Compiled) -> dict[str, str]:
+    """New name → former name of the assets that `renamed_from` says, as far as that isn't applied yet."""
+    if old is None:
+        return {}
+    said = {name: asset.renamed_from for name, asset in new.project.assets.items() if asset.renamed_from and name not in old.project.assets}
+    return {name: former for name, former in said.items() if former in old.project.assets and former not in new.project.assets}
+
+
+def _of_compiled_pair(was: CompiledNode | None, now: CompiledNode | None) -> Iterator[NodeChange]:
+    if was is not None and now is not None:
+        yield from _of_compiled(was, now, asset=True)
+
+
+def _nodes(project: Project | None) -> dict[str, _Node]:
+    return {} if project is None else {**project.sources, **project.assets, **project.consumers}
+
+
+def _of_node(was: _Node, now: _Node, before: CompiledNode | None, after: CompiledNode | None) -> Iterator[NodeChange]:
+    if type(was) is not type(now):
+        yield NodeChange(node=now.name, change=ChangeKind.BODY, stale=True)
+        return
+    if before is not None and after is not None:
+        yield from _of_compiled(before, after, isinstance(now, Asset))
+    if was == now:
+        return
+    aspects = _ASPECTS[type(now)]
+    for kind, fields in aspects.items():
+        if _differ(was, now, fields):
+            yield NodeChange(node=now.name, change=kind, stale=kind is ChangeKind.PROMISE and _goes_elsewhere(was, now))
+    taken = {"place", "name", *_CODE_ASPECTS[type(now)], *(field for fields in aspects.values() for field in fields)}
+    if _differ(was, now, tuple(field for field in now.__struct_fields__ if field not in taken)):
+        yield NodeChange(node=now.name, change=ChangeKind.METADATA)
+
+
+def _of_promised(was: _Node, now: _Node, before: Project | None, after: Project) -> Iterator[NodeChange]:
+    """What a contract says of columns besides their names and types: what is checked, and whose values are kept."""
+    if before is None or isinstance(was, Consumer) or isinstance(now, Consumer):
+        return
+    old, new = _promised(was, before), _promised(now, after)
+    checked = [
+        {
+            column.name: (column.required, column.unique, column.primary_key)
+            for column in columns
+            if column.required or column.unique or column.primary_key
+        }
+        for columns in (old, new)
+    ]
+    kept = [{column.name: column.classification for column in columns if column.classification} for columns in (old, new)]
+    if checked[0] != checked[1]:
+        yield NodeChange(node=now.name, change=ChangeKind.CHECKS)
+    if kept[0] != kept[1]:
+        yield NodeChange(node=now.name, change=ChangeKind.METADATA)
+
+
+def _promised(node: Source | Asset, project: Project) -> tuple[ContractColumn, ...]:
+    contract = project.contracts.get(node.contract or node.name)
+    return () if contract is None else contract.columns
+
+
+def _goes_elsewhere(was: _Node, now: _Node) -> bool:
+    """Whether what was exported to a consumer isn't what it gets now, or isn't where it gets it now."""
+    if not isinstance(was, Consumer) or not isinstance(now, Consumer) or now.export is None:
+        return False
+    said = [
+        {name: value for name, value in (consumer.export or {}).items() if name not in ("place", "on_restatement")}
+        for consumer in (was, now)
+    ]
+    return said[0] != said[1] or _differ(was, now, ("reads", "per", "timezone"))
+
+
+def _of_compiled(was: CompiledNode, now: CompiledNode, asset: bool) -> Iterator[NodeChange]:
+    if was.fingerprint != now.fingerprint:
+        yield NodeChange(node=now.name, change=ChangeKind.BODY, columns=_changed_columns(was.columns, now.columns), stale=asset)
+    elif was.columns != now.columns and was.columns is not None and now.columns is not None:
+        yield NodeChange(node=now.name, change=ChangeKind.SCHEMA, columns=_changed_columns(was.columns, now.columns))
+
+
+def _changed_columns(was: Columns | None, now: Columns | None) -> tuple[str, ...]:
+    """Columns that were added, dropped, or have another type."""
+    if was is None or now is None:
+        return ()
+    before, after = dict(was), dict(now)
+    return tuple(name for name in {**before, **after} if before.get(name) != after.get(name))
+
+
+def _differ(was: _Node, now: _Node, fields: tuple[str, ...]) -> bool:
+    return any(
+        getattr(was, field) != getattr(now, field) and without_places(getattr(was, field)) != without_places(getattr(now, field))
+        for field in fields
+    )
+
+
+def without_places(value: Any) -> Any:
+    """A value as plain data, without the files and lines in it."""
+    plain = msgspec.to_builtins(value)
+    return _stripped(plain)
+
+
+def _stripped(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _stripped(item) for key, item in value.items() if key != "place"}
+    if isinstance(value, list | tuple):
+        return [_stripped(item) for item in value]
+    return value
+
+
+def _of_the_rest(was: Project, now: Project) -> Iterator[NodeChange]:
+    """What belongs to no node."""
+    if was.settings != now.settings:
+        yield NodeChange(node=SETTINGS, change=ChangeKind.METADATA)
+    if _plain(was.owners) != _plain(now.owners):
+        yield NodeChange(node=OWNERS, change=ChangeKind.METADATA)
+    for name in sorted({*was.calendars, *now.calendars}):
+        if _dates(was, name) != _dates(now, name):
+            yield NodeChange(node=name, change=ChangeKind.PROMISE)
+
+
+def _plain(values: Mapping[str, Any]) -> Any:
+    return without_places(dict(values))
+
+
+def _dates(project: Project, name: str) -> tuple[str, ...]:
+    calendar = project.calendars.get(name)
+    return calendar.dates if calendar is not None else ()
+
+
+# Nodes that an environment needn't compute: those that equal production's are read from
+# production, without a copy.
+
+_HARMLESS = (ChangeKind.METADATA, ChangeKind.PROMISE)
+
+
+def borrowed(production: Compiled | None, here: Compiled) -> frozenset[str]:
+    """Nodes that give the same data under the same checks in both, and so does all that they read. None where nothing is applied
+    in production."""
+    if production is None:
+        return frozenset()
+    own = {change.node for change in changes(production, here) if change.change not in _HARMLESS} | _with_other_connection(production, here)
+    for name in here.order:
+        node = here.nodes[name]
+        if any(spec.node in own for spec in node.inputs) or any(name in own for name in node.depends):
+            own.add(name)
+    return frozenset(name for name in here.order if name not in own)
+
+
+def _with_other_connection(production: Compiled, here: Compiled) -> set[str]:
+    """Sources whose connection is another one here."""
+    theirs, ours = production.project.settings.connections, here.project.settings.connections
+    return {
+        source.name
+        for source in here.project.sources.values()
+        if (name := source.connector.get("connection")) is not None and theirs.get(name) != ours.get(name)
+    }

@@ -1,1 +1,0 @@
-"""One check kind a file; each registers itself. See `headrace.quality.kinds`."""

@@ -1,1 +1,0 @@
-"""Telling those who collect lineage what attempts did: from what is committed, in a thread that the leader never waits for."""

@@ -1,0 +1,292 @@
+"""Apply a project: runs use what was applied, kept by content and loaded from there."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from headrace.faults import FaultPoint, reached
+from headrace.lake import FileRef
+from headrace.lake.catalog import CatalogChange, newest_snapshot, table
+from headrace.lake.catalog import CatalogChange as LakeChange
+from headrace.lake.files import sync
+from headrace.model import Asset, CommandBody, Project, ProjectError, Settings, Source
+from headrace.model.files import Content, ProjectFiles
+from headrace.model.nodes import PythonBody
+from headrace.model.partitions import WHOLE
+from headrace.plan import ChangeKind, Compiled
+from headrace.plan.comparison import borrowed
+from headrace.plan.project_plan import KEPT, Plan, is_code, planned_steps, recorded
+from headrace.plan.steps import Declare, Invalidate, Remap, Rename, Repartition, Retire, Step, Unpin, Weaken
+from headrace.runtime.folders import Folders
+from headrace.runtime.recomputation import returned
+from headrace.scheduler import LoadedPartition, PartitionState, Refreshed
+from headrace.security.audit import Action, Actor, AuditEvent, Object, append
+from headrace.security.state import open_state, state_exists
+from headrace.slo import obligation_records
+from headrace.slo.declared_promises import declared_promises
+from headrace.slo.stored_facts import EnvironmentFacts, StoredFacts
+from headrace.store import Clock, ClockKind, Store, Transaction
+from headrace.store.queries import applied_versions, availability, environments, ingestion, leader_writes
+
+# `renamed_from`: the table and the history of an asset continue under its new name; nothing is
+# recomputed.
+
+
+def rename(tx: Transaction, renamed: Mapping[str, str], now: int) -> None:
+    """Move everything of assets to new names (new → former). Raises ProjectError for a new name that is taken by what was there
+    before."""
+    change = CatalogChange.begin(tx, now)
+    for name, former in renamed.items():
+        _free(tx, name, former)
+        if table(tx, former) is not None:
+            change.rename_table(former, name)
+        leader_writes.rename_node(tx, former, name)
+    change.finish(author="headrace", message="rename " + ", ".join(f"{former} to {name}" for name, former in renamed.items())[:500])
+
+
+def _free(tx: Transaction, name: str, former: str) -> None:
+    taken = table(tx, name) is not None or leader_writes.is_known_node(tx, name)
+    if taken and name.lower() != former.lower():
+        message = f"{former} can't be renamed to {name}: there was an asset of that name, whose data is still there"
+        raise ProjectError(message, hint="take another name")
+
+
+# The version in force, the steps of an apply, and the folder of applied files that asset code is
+# loaded from.
+
+
+class AppliedVersion(msgspec.Struct, frozen=True):
+    """The version that is in force."""
+
+    id: int
+    digest: str
+    compiled: Compiled
+
+
+def newest(tx: Transaction) -> AppliedVersion | None:
+    """What was applied last; None for a new store."""
+    row = tx.execute("select id, hash, compiled from version order by id desc limit 1").fetchone()
+    return AppliedVersion(row[0], row[1], msgspec.msgpack.decode(row[2], type=Compiled)) if row else None
+
+
+def apply(
+    tx: Transaction, files: ProjectFiles, compiled: Compiled, plan: Plan, *, actor: Actor, now: int, reason: str = ""
+) -> AppliedVersion:
+    """Do a plan: keep the project's files by content, put its promises in force, and take its steps, and no others.
+
+    `files` are those that `compiled` was made of, and the plan: the version holds their bytes, whatever the folder holds by now.
+    Promotions are done by whoever has copied their rows. Tables aren't made here but by the publication that first has rows for
+    them: only then does DuckDB itself say which types a body's columns have. `reason` is why somebody keeps what other code published.
+
+    Raises ProjectError if a name that an asset gets is taken.
+    """
+    contents = contents_of(files, compiled)
+    manifest = manifest_of(contents)
+    assert manifest == plan.manifest, "the plan is of other files"
+    digest = hashlib.sha256(msgspec.json.encode(sorted(manifest.items()))).hexdigest()
+    before = newest(tx)
+    applied_versions.keep_content(tx, ((content.sha256, content.data) for content in contents.values()))
+    version = applied_versions.add_version(
+        tx,
+        digest=digest,
+        manifest=msgspec.json.encode(manifest).decode(),
+        compiled=msgspec.msgpack.encode(compiled),
+        plan_id=plan.plan_id,
+        steps=msgspec.json.encode(planned_steps(plan)).decode(),
+        actor=actor.id,
+        now=now,
+    )
+    obligation_records.apply_promises(tx, declared_promises(before.compiled) if before else None, declared_promises(compiled), now)
+    stale = _take(tx, plan, before, compiled, version, actor, now)
+    changed = {step.node for step in plan.steps if isinstance(step, Declare | Retire)}
+    after = {"nodes": len(compiled.nodes), "changes": len(changed), "stale": stale, **recorded(plan)}
+    event = AuditEvent(
+        action=Action.PROJECT_APPLIED, actor=actor, object=Object("version", str(version), digest), reason=reason, after=after
+    )
+    append(tx, now, event)
+    reached(FaultPoint.VERSION_APPLYING)
+    return AppliedVersion(version, digest, compiled)
+
+
+def _take(
+    tx: Transaction, plan: Plan, before: AppliedVersion | None, compiled: Compiled, version: int, actor: Actor, now: int
+) -> dict[str, int]:
+    """Take the steps, in their order; node → how many of its partitions are to be computed again."""
+    stale: dict[str, int] = {}
+    by_kind: dict[type[Step], list[Any]] = {}
+    for step in plan.steps:
+        by_kind.setdefault(type(step), []).append(step)
+    for kind, steps in by_kind.items():
+        if kind is Declare:
+            _declare(tx, steps, now)
+        elif kind is Weaken:
+            availability.record_weakenings(tx, version, [(step.node, step.what, step.before, step.after) for step in steps], actor.id, now)
+        elif kind is Unpin:
+            applied_versions.may_reshape(tx, [step.node for step in steps])
+            ingestion.unpin(tx, [step.node for step in steps if step.learnt])
+        elif kind is Rename:
+            rename(tx, {step.node: step.former for step in steps}, now)
+        elif kind is Repartition and before is not None:
+            _take_back(tx, before.compiled.project, [step.node for step in steps], now)
+        elif kind is Remap:
+            for step in steps:
+                applied_versions.reingest_partitions(tx, step.node, step.keys, now)
+        elif kind is Invalidate:
+            applied_versions.may_reshape(tx, [step.node for step in steps])
+            for step in steps:
+                again = returned(tx, compiled, step.node)
+                everything = applied_versions.stale_node(tx, step.node, now, ask=step.asks)
+                applied_versions.mark_fresh(tx, step.node, again, now)
+                stale[step.node] = everything - len(again)
+    return stale
+
+
+def _declare(tx: Transaction, steps: Sequence[Declare], now: int) -> None:
+    """Added nodes, and those that keep what other code published, may change their columns; of the latter, what failed is tried
+    again."""
+    applied_versions.may_reshape(tx, [step.node for step in steps if {ChangeKind.ADDED, KEPT} & {*step.aspects}])
+    for step in steps:
+        if KEPT in step.aspects:
+            applied_versions.try_unpublished(tx, step.node, now)
+
+
+def _take_back(tx: Transaction, before: Project, names: Iterable[str], now: int) -> None:
+    """Take back what is published of nodes that are cut into other partitions now: its keys mean nothing any more, and
+    beside the new ones its rows would count twice."""
+    change = None
+    for name in names:
+        old = before.node(name)
+        keys = applied_versions.unpublish_node(tx, name, newest_snapshot(tx) + 1, now)
+        if isinstance(old, Asset) and old.accumulates:
+            keys = [WHOLE]
+        if keys and isinstance(old, Source | Asset) and table(tx, name) is not None:
+            change = change or LakeChange.begin(tx, now)
+            change.replace(name, keys, [])
+    if change is not None:
+        change.finish(author="headrace", message="cut into other partitions")
+
+
+def contents_of(files: ProjectFiles, compiled: Compiled) -> dict[str, Content]:
+    """Path → content of all that a version of the project consists of: its declarations, its Python modules, and the other files
+    that its assets' code uses. Raises ProjectError if one can't be read."""
+    contents = {file.path: files.declaration(file) for file in files.scan.files}
+    code = {*files.modules, *compiled.code.files} - contents.keys()
+    contents |= {path: files.code(path) for path in code}
+    return {path: contents[path] for path in sorted(contents)}
+
+
+def manifest_of(contents: Mapping[str, Content]) -> dict[str, str]:
+    """Path → SHA-256."""
+    return {path: content.sha256 for path, content in contents.items()}
+
+
+def unpack(tx: Transaction, applied: AppliedVersion, code: Path) -> str:
+    """The folder with the applied files that bodies need, made if it isn't there; its name below `code`."""
+    name = applied.digest[:16]
+    folder = code / name
+    if folder.is_dir() or not _needs_code(applied.compiled):
+        return name
+    row = tx.execute("select manifest from version where id = ?", (applied.id,)).fetchone()
+    manifest: dict[str, str] = msgspec.json.decode(row[0])
+    wanted = {path: digest for path, digest in manifest.items() if is_code(path) or path in applied.compiled.code.files}
+    temporary = code / f"{name}.{os.getpid()}"
+    shutil.rmtree(temporary, ignore_errors=True)
+    for path, data in applied_versions.contents(tx, wanted).items():
+        target = temporary / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+        target.chmod(0o755)
+    temporary.mkdir(parents=True, exist_ok=True)
+    sync([temporary, *(temporary / path for path in wanted)])  # what has its name is taken for whole from then on
+    reached(FaultPoint.CODE_UNPACKED)
+    temporary.replace(folder)
+    return name
+
+
+def _needs_code(compiled: Compiled) -> bool:
+    return any(isinstance(a.body, PythonBody | CommandBody) for a in compiled.project.assets.values())
+
+
+# An environment reads unchanged nodes from production: which nodes these are, where their files
+# lie, and what is new. Production's state is only read. The publications that the environment's
+# last leader saw are remembered, so that partitions computed from older ones become stale as they
+# would in production.
+
+
+class BorrowedChanges(msgspec.Struct, frozen=True):
+    """What the core of an environment is told: where borrowed partitions stood when it last looked, and what is new since."""
+
+    tracked_partitions: tuple[LoadedPartition, ...] = ()
+    news: tuple[Refreshed, ...] = ()
+
+
+class Production:
+    """Production's state and lake as an environment sees them."""
+
+    def __init__(self, store: Store, folders: Folders) -> None:
+        self.store, self._folders = store, folders
+        self.nodes: frozenset[str] = frozenset()
+        """What is borrowed by the version that is applied in the environment."""
+
+    @classmethod
+    def open(cls, root: Path, settings: Settings) -> Production | None:
+        """Production of the project at `root`, whose settings outside of any environment are `settings`; None before its first run."""
+        if not state_exists(root, settings):
+            return None
+        store = open_state(root, settings)
+        return cls(store, Folders.of(root, settings))
+
+    def close(self) -> None:
+        """Close its state."""
+        self.store.close()
+
+    @property
+    def lake(self) -> Path:
+        """The folder that borrowed files lie in."""
+        return self._folders.lake
+
+    def at_us(self) -> int | None:
+        """Where the clock of a replay stands; None for a live production."""
+        with self.store.read() as tx:
+            clock = Clock.for_reading(tx, None)
+        return clock.now_us() if clock.kind is ClockKind.REPLAY else None
+
+    def take(self, tx: Transaction, compiled: Compiled) -> BorrowedChanges:
+        """Decide what is borrowed, and write down what is seen of it. `tx` is the environment's."""
+        with self.store.read() as theirs:
+            applied = newest(theirs)
+            self.nodes = borrowed(applied.compiled if applied else None, compiled)
+            now = {key: seen for key, seen in environments.published_in_production(theirs).items() if key[0] in self.nodes}
+        before = {key: seen for key, seen in environments.remembered_publications(tx).items() if key[0] in self.nodes}
+        environments.remember_publications(tx, self.nodes, now)
+        tracked_partitions = (_tracked(key, seen) for key, seen in before.items())
+        rank = {name: place for place, name in enumerate(compiled.order)}  # sources first: they say when what follows starts
+        moved = sorted((key for key, seen in now.items() if before.get(key) != seen), key=lambda key: (rank[key[0]], key[1]))
+        return BorrowedChanges(
+            tuple(tracked_partitions), tuple(Refreshed(*key, changed=_changed(before.get(key), now[key])) for key in moved)
+        )
+
+    def absolute(self, file: FileRef) -> FileRef:
+        """A file of production's lake, to be read from elsewhere."""
+        deletes = tuple(msgspec.structs.replace(delete, path=str(self.lake / delete.path)) for delete in file.deletes)
+        return msgspec.structs.replace(file, path=str(self.lake / file.path), deletes=deletes)
+
+    def facts(self, transaction: Transaction, theirs: Transaction) -> EnvironmentFacts:
+        """What is judged in the environment, from both states."""
+        return EnvironmentFacts(StoredFacts(transaction), StoredFacts(theirs), self.nodes)
+
+
+def _changed(before: environments.Borrowed | None, now: environments.Borrowed) -> bool:
+    """Whether a publication has another content than the one before it, as far as that is known."""
+    return before is None or now.content_hash is None or now.content_hash != before.content_hash
+
+
+def _tracked(key: tuple[str, str], seen: environments.Borrowed) -> LoadedPartition:
+    return LoadedPartition(node=key[0], key=key[1], state=PartitionState.PUBLISHED, published=True, publication=seen.publication_id)

@@ -1,0 +1,178 @@
+"""The plan of an `apply`, with the facts that the store adds to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from headrace.checks.drift import conversion_at, in_force
+from headrace.model import ContractColumn, Project, Source
+from headrace.model.exports import exported
+from headrace.model.files import ProjectFiles
+from headrace.model.nodes import PartitionSpec
+from headrace.plan import ChangeKind, Compiled, NodeChange
+from headrace.plan.comparison import renames, without_places
+from headrace.plan.project_plan import Plan, PlanFacts, plan_project
+from headrace.plan.steps import NO_PARTITIONS, PartitionRangeSummary, Promote
+from headrace.runtime.applied_versions import contents_of, manifest_of
+from headrace.runtime.recomputation import returned
+from headrace.store import Transaction
+from headrace.store.queries import applied_versions, exceptions
+
+# Deliveries that a changed mapping of column names affects: those of intervals for which it names
+# a column otherwise than before are re-ingested.
+
+
+def remapped_partitions(tx: Transaction, before: Project, after: Project) -> dict[str, list[str]]:
+    """Source → the partitions whose files are expected to call a column otherwise than before. What somebody has accepted, and had its
+    columns under the names of before, isn't read again for other names: it would be held again."""
+    results: dict[str, list[str]] = {}
+    for name, source in after.sources.items():
+        was = before.sources.get(name)
+        if was is None:
+            continue
+        old, new = _names(before, was), _names(after, source)
+        changed = [column for column in {**old, **new} if _mapped(old.get(column)) != _mapped(new.get(column))]
+        if not changed:
+            continue
+        settled = exceptions.exceptions_of_usual_names(tx, name)
+        delivered = applied_versions.delivered_keys(tx, name)
+        keys = [key for key in delivered if _differ(old, new, changed, key, values_only=key in settled)]
+        if keys:
+            results[name] = keys
+    return results
+
+
+def withheld_partitions(tx: Transaction, before: Project, after: Project) -> dict[str, list[str]]:
+    """Source → its partitions that are held, rejected or failed, where what they are read and checked by is declared otherwise than
+    before: they may be right now."""
+    results: dict[str, list[str]] = {}
+    for name, source in after.sources.items():
+        was = before.sources.get(name)
+        if was is not None and _evaluated_by(before, was) != _evaluated_by(after, source):
+            keys = applied_versions.withheld_keys(tx, name)
+            if keys:
+                results[name] = keys
+    return results
+
+
+def _evaluated_by(project: Project, source: Source) -> Any:
+    """All that is declared of how deliveries of a source are read and checked, but for the names of columns."""
+    contract = project.contracts.get(source.contract or source.name)
+    columns = () if contract is None else contract.columns
+    return without_places(
+        [
+            source.connector,
+            [(column.name, column.type, column.required, column.unique, column.primary_key) for column in columns],
+            [] if contract is None else contract.checks,
+            (source.checks, source.on_fail, source.on_anomaly, source.on_drift),
+            (source.expect.rows_min, source.expect.rows_max, source.expect.unchanged),
+        ]
+    )
+
+
+def _names(project: Project, source: Source) -> dict[str, ContractColumn]:
+    contract = project.contracts.get(source.contract or source.name)
+    return {column.name: column for column in contract.columns} if contract is not None else {}
+
+
+def _mapped(column: ContractColumn | None) -> tuple[dict[str, Any], ...]:
+    return (*column.names, *column.conversions) if column is not None else ()
+
+
+def _differ(old: dict[str, ContractColumn], new: dict[str, ContractColumn], columns: Iterable[str], key: str, *, values_only: bool) -> bool:
+    """Whether files of an interval are expected to call one of the columns otherwise than before, or (`values_only`: whether)
+    its values are converted otherwise."""
+    pairs = ((_in_force(old, column, key), _in_force(new, column, key)) for column in columns)
+    return any(was[1] != now[1] if values_only else was != now for was, now in pairs)
+
+
+def _in_force(columns: dict[str, ContractColumn], name: str, key: str) -> tuple[str, str | None]:
+    """What files of an interval call a column, and how its values are converted."""
+    if name not in columns:
+        return name, None
+    return in_force(columns[name], key), conversion_at(columns[name], key)
+
+
+# Compares the project with the applied version and adds counts and ranges of partitions.
+
+
+def plan_of(
+    tx: Transaction | None,
+    files: ProjectFiles,
+    before: Compiled | None,
+    after: Compiled,
+    changes: Sequence[NodeChange],
+    *,
+    environment: str,
+    promoted: Iterable[Promote] = (),
+    approved_first: frozenset[str] = frozenset(),
+) -> Plan:
+    """What `apply` does now. `tx` reads the state that `before` is applied in; None where there is no
+    state. `approved_first` are the nodes that policy lets nobody compute again without an approval.
+
+    Raises ProjectError for a module or a command's file that can't be read, and for a former name that nothing has.
+    """
+    manifest = manifest_of(contents_of(files, after))
+    newest = applied_versions.newest(tx) if tx is not None else None
+    was = newest.manifest if newest is not None else {}
+    facts = _facts(tx, before, after, changes, promoted, approved_first)
+    return plan_project(environment, newest.id if newest else None, (was, manifest), (before, after), changes, facts)
+
+
+def _facts(
+    tx: Transaction | None,
+    before: Compiled | None,
+    after: Compiled,
+    changes: Sequence[NodeChange],
+    promoted: Iterable[Promote],
+    approved_first: frozenset[str],
+) -> PlanFacts:
+    if tx is None or before is None:
+        return PlanFacts(promoted=tuple(promoted))
+    projects = (before.project, after.project)
+    former = renames(before, after)
+    names = {former.get(change.node, change.node) for change in changes}
+    published = {name: results for name in names if (results := applied_versions.published_range(tx, name)) is not None}
+    added = {change.node for change in changes if change.change is ChangeKind.ADDED}
+    returning = {name: keys for name in names if name in after.nodes and (keys := returned(tx, after, name))}
+    left = {name: applied_versions.published_range(tx, name, besides=keys) for name, keys in returning.items()}
+    return PlanFacts(
+        published={
+            name: _range(projects, name, *results, applied_versions.withdrawn_keys(tx, name)) for name, results in published.items()
+        },
+        returning={name: NO_PARTITIONS if item is None else _range(projects, name, *item, ()) for name, item in left.items()},
+        heard_of=frozenset(name for name in added if applied_versions.has_partitions(tx, name)),
+        renamed_deliveries={name: tuple(keys) for name, keys in remapped_partitions(tx, *projects).items()},
+        withheld_deliveries={name: tuple(keys) for name, keys in withheld_partitions(tx, *projects).items()},
+        promoted=tuple(promoted),
+        approved_first=approved_first,
+    )
+
+
+def _range(
+    projects: Sequence[Project],
+    node: str,
+    first: str,
+    last: str,
+    partitions: int,
+    taken_back: Iterable[str],
+) -> PartitionRangeSummary:
+    ordered = _ordered(projects, node)
+    return PartitionRangeSummary(
+        first=first, last=last, partitions=partitions, ordered=ordered, taken_back=tuple(taken_back)
+    )  # fmt: skip
+
+
+def _ordered(projects: Sequence[Project], node: str) -> bool:
+    """Whether its partitions follow each other in time alone."""
+    for project in projects:
+        spec = _partition(project, node)
+        if spec is not None:
+            return spec.grain is not None and spec.key is None
+    return False
+
+
+def _partition(project: Project, name: str) -> PartitionSpec | None:
+    node = project.source_or_asset(name) or exported(project, name)
+    return node.partition if node is not None else None

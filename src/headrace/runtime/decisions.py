@@ -1,0 +1,248 @@
+"""Decisions of the core, written before they are acted on, and the active runs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from headrace.engine import BodyError, ErrorKind
+from headrace.lake.catalog import newest_snapshot
+from headrace.runtime.messages import ComputeTask
+from headrace.runtime.publishing import HEADRACE
+from headrace.runtime.runs import STANDING, TICK, ActiveRun, LeaderClaims, News, RunningAttempt, RunRequest, RunResult
+from headrace.runtime.tasks import TaskBuilder, Undeliverable
+from headrace.scheduler import (
+    CANCELLED,
+    AttemptId,
+    AttemptPublished,
+    AttemptUnsuccessful,
+    Command,
+    Core,
+    Dispatch,
+    Event,
+    FailureKind,
+    FiredAt,
+    Kill,
+    PartitionState,
+    PartitionUpdate,
+)
+from headrace.scheduler import core as scheduler_core
+from headrace.security.audit import Action, Actor, AuditEvent, Object, append
+from headrace.store import Transaction
+from headrace.store.queries import environments, leader_writes, scheduling
+from headrace.store.queries.leader_writes import AttemptEnd, AttemptStart, PartitionRecord
+from headrace.store.queries.scheduling import JournalRow
+
+# The active runs of a leader: their rows in the store, the results of their partitions, and their
+# own results.
+
+
+class RunRegistry:
+    """Runs by their number."""
+
+    def __init__(self) -> None:
+        self.going_on: dict[int, ActiveRun] = {}
+        self._ended: dict[int, RunResult] = {}
+        self.passes: set[int] = set()
+        """The runs that are passes over everything."""
+        self.tried: list[tuple[str, str]] = []
+        """Node and partition of the attempts of the run that stands that have ended since they were looked at."""
+        self.waits: set[tuple[str, str]] = set()
+        """Those that wait until the machine has room again."""
+
+    def begin(self, tx: Transaction, order: RunRequest, now: int) -> int:
+        """The row of a new run; its number."""
+        number = _run_row(tx, order, now)
+        if order.kind == TICK:
+            self.passes.add(number)
+        if order.retry:
+            append(tx, now, run_event(number, Action.RUN_REQUESTED, order.actor, order.request, order.reason))
+        return number
+
+    def result(self, number: int) -> RunResult | None:
+        """What a run came to, once it has ended; told once."""
+        return self._ended.pop(number, None)
+
+    def end(self, number: int, result: RunResult) -> None:
+        """A run has ended, and that is committed."""
+        if self.going_on.pop(number, None) is not None:
+            self._ended[number] = result
+
+    def row_of(self, tx: Transaction, number: int, now: int) -> int:
+        """The row of a run. One that stands gets another with the first attempt of each wave of its work."""
+        run = self.going_on.get(number)
+        if run is None:
+            return number
+        if run.row is None:
+            run.row = _run_row(tx, run.order, now)
+        return run.row
+
+    def close(self, tx: Transaction, run: ActiveRun, now: int) -> None:
+        """Write down what a run came to."""
+        assert run.row is not None
+        leader_writes.finish_run(tx, run.row, run.state, now)
+        if run.results:
+            told = dict(Counter(run.results.values()))
+            append(tx, now, run_event(run.row, Action.RUN_FINISHED, HEADRACE, {"state": run.state, "partitions": told}, ""))
+
+    @property
+    def wave(self) -> bool:
+        """Whether some work of the run that stands is under way, or has just ended."""
+        run = self.going_on.get(STANDING)
+        return run is not None and run.row is not None
+
+    def end_wave(self, tx: Transaction, now: int) -> None:
+        """Of the run that stands nothing is under way any more: what it did since it last was idle is one run."""
+        run = self.going_on[STANDING]
+        assert run.row is not None
+        self._ended[STANDING] = RunResult(run.row, run.state, (), run.notes, len(run.results))
+        self.close(tx, run, now)
+        run.row, run.notes = None, ()
+        run.results.clear()
+
+    def note(self, news: Iterable[News]) -> None:
+        """What partitions came to, in the transaction that makes it so."""
+        for item, run in self._told(news):
+            if run.row is not None:
+                run.results[item.node, item.partition] = item.state
+
+    def tell(self, news: Iterable[News]) -> None:
+        """The same, once it is committed, to those who asked to be told."""
+        for item, run in self._told(news):
+            with contextlib.suppress(Exception):  # who shows progress can't stop the work
+                run.report(item)
+
+    def _told(self, news: Iterable[News]) -> Iterable[tuple[News, ActiveRun]]:
+        return ((item, run) for item in news for number in item.runs if (run := self.going_on.get(number)) is not None)
+
+
+def run_event(run: int, action: Action, actor: Actor, after: dict[str, object], reason: str) -> AuditEvent:
+    """What the audit trail says of a run."""
+    return AuditEvent(action=action, actor=actor, object=Object("run", str(run)), after=after, reason=reason, run_id=str(run))
+
+
+def _run_row(tx: Transaction, order: RunRequest, now: int) -> int:
+    request = msgspec.json.encode(order.request).decode()
+    return leader_writes.start_run(tx, kind=order.kind, request=request, actor=order.actor.id, now=now, plan=order.plan)
+
+
+# Writes what the core decides: attempts that start, partitions that change their state, and the
+# core's events with a hash of its commands.
+
+
+class SchedulerDecisions(msgspec.Struct, frozen=True):
+    """What the core asked for in one turn. `news` tells of attempts that failed before they were sent to anybody."""
+
+    starts: list[RunningAttempt]
+    commands: list[Command]
+    news: list[News]
+
+
+class Decisions:
+    """One core's, over one applied version, in one leader's epoch: production's, or that of a `plan`, which says nothing of where
+    production's partitions stand."""
+
+    def __init__(
+        self,
+        core: Core,
+        tasks: TaskBuilder,
+        claims: LeaderClaims,
+        runs: RunRegistry,
+        *,
+        epoch: int,
+        slots: int,
+        version: int,
+        plan: int = 0,
+    ) -> None:
+        self.core = core
+        self._tasks, self._claims, self._runs = tasks, claims, runs
+        self._epoch, self._slots, self._version, self._plan = epoch, slots, version, plan
+        self._untold: list[JournalRow] = []
+        self._proving: dict[AttemptId, str] = {}
+        """Attempts that also compute one of their partitions alone → their node."""
+        self.last_n = 0
+        """Of the attempts that this core has started."""
+
+    def decide(self, tx: Transaction, events: Sequence[Event], now: int) -> SchedulerDecisions:
+        """Hand events to the core until it asks for nothing more, and write what it decides."""
+        decided = SchedulerDecisions([], [], [])
+        self._note_proofs(tx, events)
+        told, snapshot = list(events), None
+        while told:
+            commands = self.core.handle_all(told, now)
+            self._journal(tx, told, commands, now)
+            decided.commands.extend(commands)
+            dispatches = [command for command in commands if isinstance(command, Dispatch)]
+            if dispatches and snapshot is None:
+                snapshot = newest_snapshot(tx)
+            told = [end for dispatch in dispatches for end in self._start(tx, dispatch, now, snapshot or 0, decided)]
+        if not self._plan:
+            _mark(tx, [c for c in decided.commands if isinstance(c, PartitionUpdate)], now)
+        scheduling.record_firings(tx, [(c.node, c.at) for c in decided.commands if isinstance(c, FiredAt)])
+        leader_writes.start_attempts(tx, [self._row(tx, attempt, now) for attempt in decided.starts])
+        environments.record_reads(
+            tx, [(*start.id, start.prepared.borrowed) for start in decided.starts if start.prepared.borrowed is not None]
+        )
+        leader_writes.end_attempts(
+            tx, [_cancelled(c.attempt, now) for c in decided.commands if isinstance(c, Kill) and c.reason == CANCELLED]
+        )
+        return decided
+
+    def _journal(self, tx: Transaction, events: Sequence[Event], commands: Sequence[Command], now: int) -> None:
+        """Write down what the core was told and decided; what came to nothing waits for what comes to something."""
+        told = scheduler_core.encode_events(events)
+        self._untold.append(JournalRow(self._epoch, self._slots, now, told, scheduler_core.commands_digest(commands), self._plan))
+        if commands:
+            scheduling.append_events(tx, self._untold)
+            self._untold.clear()
+
+    def _note_proofs(self, tx: Transaction, events: Sequence[Event]) -> None:
+        """Write down of which bodies it is known now whether several partitions at once come to what one alone comes to."""
+        for event in events if self._proving else ():
+            node = self._proving.pop(event.attempt, None) if isinstance(event, AttemptPublished | AttemptUnsuccessful) else None
+            if node is not None and isinstance(event, AttemptPublished):
+                self._tasks.proved(tx, node, proven=True)
+            elif node is not None and isinstance(event, AttemptUnsuccessful) and event.kind is FailureKind.NOT_SEPARABLE:
+                self._tasks.proved(tx, node, proven=False)
+
+    def _start(self, tx: Transaction, command: Dispatch, now: int, snapshot: int, decided: SchedulerDecisions) -> list[Event]:
+        self.last_n = command.attempt.n
+        try:
+            prepared = self._tasks.prepare(tx, command, now, snapshot)
+        except Undeliverable as error:
+            return [self._undeliverable(tx, command, str(error), now, decided)]
+        decided.starts.append(RunningAttempt(command.attempt, command.node, command.keys, prepared, command.queued_at, command.runs))
+        self._claims.grant(command.attempt, command.node, command.keys)
+        if isinstance(prepared.task, ComputeTask) and prepared.task.prove:
+            self._proving[command.attempt] = command.node
+        return []
+
+    def _undeliverable(self, tx: Transaction, command: Dispatch, reason: str, now: int, decided: SchedulerDecisions) -> AttemptUnsuccessful:
+        """An attempt that failed before it was sent to anybody."""
+        kind, row = self._tasks.kind(command.node), self._runs.row_of(tx, command.runs[0], now)
+        start = AttemptStart(*command.attempt, row, command.node, kind, command.keys, self._version, 0, None, command.queued_at, now)
+        error = msgspec.json.encode(BodyError(kind=ErrorKind.DETERMINISTIC, message=reason)).decode()
+        leader_writes.start_attempts(tx, [start])
+        leader_writes.end_attempts(tx, [AttemptEnd(*command.attempt, state="failed", finished_at=now, reason=reason, error=error)])
+        decided.news.extend(News(command.node, key, "failed", None, reason, runs=command.runs) for key in command.keys)
+        return AttemptUnsuccessful(command.attempt, PartitionState.FAILED, reason, FailureKind.DETERMINISTIC)
+
+    def _row(self, tx: Transaction, attempt: RunningAttempt, now: int) -> AttemptStart:
+        prepared = attempt.prepared
+        return AttemptStart(
+            *attempt.id, self._runs.row_of(tx, attempt.runs[0], now), attempt.node, prepared.kind, attempt.keys, self._version,
+            prepared.snapshot, prepared.delivery_id, attempt.queued_at, now,
+        )  # fmt: skip
+
+
+def _mark(tx: Transaction, marks: Sequence[PartitionUpdate], now: int) -> None:
+    rows = [PartitionRecord(m.node, m.key, m.state, m.stale, m.failures, m.not_before, m.reason, now, m.proposed) for m in marks]
+    leader_writes.mark_partitions(tx, rows)
+
+
+def _cancelled(attempt: AttemptId, now: int) -> AttemptEnd:
+    """An attempt that nobody wants any more, as it stands from now on: its worker's end is only waited for."""
+    return AttemptEnd(*attempt, state="cancelled", finished_at=now, reason=CANCELLED)

@@ -1,0 +1,194 @@
+"""Evaluation in an iteration: obligations that became due or were met, faults, causes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
+from typing import TypeAlias
+
+import msgspec
+
+from headrace.checks.anomalies.explanations import alike, move
+from headrace.incidents import repairs
+from headrace.incidents.closing import close, reopen
+from headrace.incidents.diagnosis.attribution import diagnose
+from headrace.incidents.diagnosis.evidence import Evidence
+from headrace.incidents.diagnosis.graph import CauseGraph, graph_of
+from headrace.incidents.evidence import gathering
+from headrace.incidents.evidence.gathering import gather
+from headrace.incidents.notifications import queue
+from headrace.incidents.updates import IncidentUpdates, owners
+from headrace.model import Project
+from headrace.model.causes import HEADRACE
+from headrace.plan import Compiled
+from headrace.plan.schemas import ColumnLineage
+from headrace.runtime.runs import News
+from headrace.runtime.tasks.deliveries import candidates, held_beside, peers_of
+from headrace.scheduler import DeliveryArrived
+from headrace.slo import obligation_records
+from headrace.slo.blockage import Blockage
+from headrace.slo.declared_promises import DeclaredPromises, Rhythms
+from headrace.slo.evaluation import Evaluation, EvaluationFacts, evaluate
+from headrace.slo.incident_impact import DownstreamIndex
+from headrace.slo.obligations import EvaluationContext
+from headrace.slo.stored_facts import StoredFacts
+from headrace.slo.unsound import Carrying
+from headrace.slo.wrong_periods import speaks_for
+from headrace.store import Transaction
+from headrace.store.queries import evidence as stored
+from headrace.store.queries import incidents, quarantine
+from headrace.store.queries.incidents import Happened, Incident
+from headrace.store.queries.quarantine import HeldForRows
+
+# A failure of the diagnosis never rolls back what is published in the same transaction: causes
+# and notifications are written under savepoints.
+
+EVIDENCE_MAX = 20_000
+"""So much of what stands is judged at once, the newest."""
+LinesOf: TypeAlias = Callable[[str], ColumnLineage]
+RepairOf: TypeAlias = Callable[[Transaction, Compiled, Incident], tuple[str, Sequence[str]] | None]
+"""What repairs an incident, as `incident` says it, and the commands to be typed then; None where nothing is left to repair."""
+
+_log = logging.getLogger(__name__)
+
+
+class VersionEvaluator:
+    """What is judged: what is applied, what of it was promised, and what a node's columns come from. A leader keeps it for as long as
+    that is applied: what follows from it alone is found once."""
+
+    def __init__(
+        self,
+        project: Project,
+        declared_promises: DeclaredPromises,
+        lines: LinesOf,
+        repair: Callable[[Transaction, Incident], tuple[str, Sequence[str]] | None],
+    ) -> None:
+        self.project, self.declared_promises, self._lines, self.repair = project, declared_promises, lines, repair
+        self._rhythms = Rhythms({**declared_promises.nodes, **declared_promises.exports})
+        self._speaks = speaks_for(project)
+
+    def context(self, tx: Transaction) -> EvaluationContext:
+        """What is judged with what a transaction sees."""
+        return EvaluationContext(self.declared_promises, StoredFacts(tx), self._rhythms)
+
+    def evaluation(self, tx: Transaction, context: EvaluationContext, now: int) -> Evaluation:
+        """How consumers are served, as `status` evaluates it."""
+        return evaluate(EvaluationFacts(tx, context, Carrying(lambda: self._lines), self._speaks), now)
+
+    @cached_property
+    def reach(self) -> DownstreamIndex:
+        """What is below its nodes."""
+        return DownstreamIndex(self.declared_promises)
+
+    @cached_property
+    def graph(self) -> CauseGraph:
+        """What is made of what, by columns."""
+        return graph_of(self.declared_promises, owners(self.project), self._known)
+
+    def _known(self, node: str) -> ColumnLineage | None:
+        """The lines of assets; an export has those of what it reads, and a source none."""
+        return self._lines(node) if node in self.project.assets else None
+
+
+def evaluate_state(tx: Transaction, evaluator: VersionEvaluator, now: int, run: int | None = None, *, reported: bool = False) -> None:
+    """Write down what became due and what was met, and find the causes of what isn't. `run` is the run at whose end it is,
+    `reported`: somebody has just said that something is wrong.
+
+    What goes wrong with causes never undoes what is published in the same transaction."""
+    context = evaluator.context(tx)
+    obligation_records.settle_obligations(tx, context, now)
+    tx.execute("savepoint judging")
+    try:
+        _causes(tx, evaluator, context, now, run, reported=reported)
+        _close(tx, evaluator, context, now)
+    except Exception as error:  # noqa: BLE001
+        tx.execute("rollback to savepoint judging")
+        _log_error("causes couldn't be evaluated", error)
+        _own_fault(tx, evaluator, error, now, run)
+    tx.execute("release savepoint judging")
+    _queue_notifications(tx, evaluator, context, now)
+
+
+def _queue_notifications(tx: Transaction, evaluator: VersionEvaluator, context: EvaluationContext, now: int) -> None:
+    """Queue what people are to be told of; what goes wrong with that undoes nothing either."""
+    tx.execute("savepoint notifications")
+    try:
+        queue(tx, evaluator.project, context, evaluator.evaluation(tx, context, now), now, lambda incident: evaluator.repair(tx, incident))
+    except Exception as error:  # noqa: BLE001
+        tx.execute("rollback to savepoint notifications")
+        _log_error("messages to people couldn't be queued", error)
+    tx.execute("release savepoint notifications")
+
+
+def _own_fault(tx: Transaction, evaluator: VersionEvaluator, error: Exception, now: int, run: int | None) -> None:
+    """Say that causes couldn't be judged, if even that can be kept."""
+    try:
+        gathering.keep_fault(tx, IncidentUpdates(tx, evaluator.project, evaluator.reach, now, run), error, now)
+    except Exception as broken:  # noqa: BLE001
+        tx.execute("rollback to savepoint judging")
+        _log_error("Headrace's own fault couldn't be recorded", broken)
+
+
+def _log_error(what: str, error: Exception) -> None:
+    """One line, and a traceback for those who have turned on debugging: a damaged state isn't read by its traceback."""
+    _log.error(
+        "%s (%s: %s); `headrace db check` says whether the state is whole",
+        what,
+        type(error).__name__,
+        error,
+        exc_info=_log.isEnabledFor(logging.DEBUG),
+    )
+
+
+def _causes(tx: Transaction, evaluator: VersionEvaluator, context: EvaluationContext, now: int, run: int | None, *, reported: bool) -> None:
+    blockage = Blockage(context, now)
+    result = gather(tx, evaluator.project, context, blockage, evaluator.reach, now)
+    if result.touched or reported:
+        rows = stored.active(tx, EVIDENCE_MAX)
+        evidence = result.seen | {row.id: msgspec.msgpack.decode(row.content, type=Evidence) for row in rows}
+        keeping = IncidentUpdates(tx, evaluator.project, evaluator.reach, now, run, evaluator.graph)
+        keeping.keep(diagnose(list(evidence.values()), evaluator.graph, now, keeping.open_causes()), evidence)
+        repairs.note_self_healing(tx, evaluator.declared_promises.nodes, result.seen.values())
+
+
+def _close(tx: Transaction, evaluator: VersionEvaluator, context: EvaluationContext, now: int) -> None:
+    """End what is over, and open again what isn't."""
+    reopen(tx, now)
+    if incidents.count_open(tx):
+        close(tx, context, Blockage(context, now), evaluator.evaluation(tx, context, now), now)
+
+
+# Deliveries that are held for their row count while other sources of the same interval were
+# missing. Once the others have arrived and moved alike, such a delivery is evaluated again beside
+# them: a holiday thins all sources, a fault only one.
+
+
+def evaluated_again(tx: Transaction, project: Project, news: Iterable[News], now: int) -> Iterator[DeliveryArrived]:
+    """The deliveries that are to be ingested once more after this news of others; each once. What comes of it is judged as ever."""
+    sources = project.sources
+    keys = {item.partition for item in news if item.node in sources and item.state in ("published", "held")}
+    for rows in quarantine.held_for_rows(tx, keys) if keys else ():
+        if rows.source in sources and (why := _why(tx, project, rows)):
+            quarantine.reingest(tx, rows.delivery)
+            _note_reevaluation(tx, rows, why, now)
+            yield DeliveryArrived(rows.source, rows.partition)
+
+
+def _why(tx: Transaction, project: Project, rows: HeldForRows) -> str:
+    """That the others moved alike, in words; empty where they didn't, or aren't all in."""
+    source = project.sources[rows.source]
+    others = candidates(project, source)
+    if not others or any(quarantine.is_delivery_awaited(tx, other.name, rows.partition) for other in others):
+        return ""
+    peer = held_beside(tx, source, rows.partition)
+    off = move(peer) if peer is not None else None
+    return "" if off is None else alike(off, list(peers_of(tx, project, source, rows.partition)))
+
+
+def _note_reevaluation(tx: Transaction, rows: HeldForRows, why: str, now: int) -> None:
+    """In the timeline of the incident, where there is one."""
+    incident = incidents.open_at(tx, rows.source, rows.partition)
+    if incident is not None:
+        text = f"{rows.source}@{rows.partition} is judged again beside the others of that interval: {why}"
+        incidents.happened(tx, incident.id, [Happened(now, text, HEADRACE, "judge_again")])

@@ -1,0 +1,469 @@
+"""The leader's end of worker processes: the fork server, worker handles, the memory monitor."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import math
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Hashable, Sequence
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import msgspec
+
+from headrace.engine.attempts import clean as clean_environment
+from headrace.engine.logs import OutputPipes
+from headrace.model import PythonBody
+from headrace.runtime import worker_protocol
+from headrace.runtime.folders import Folders
+from headrace.runtime.messages import Answer, ComputeTask, Returned, Task, WorkerReady, environment_kind, with_handed
+from headrace.runtime.worker_protocol import BACKGROUND, FORK, REAP, REPLY, REQUEST, WorkerSettings, answers_inbox, encode_frame
+from headrace.scheduler import AttemptId
+from headrace.security.audit import clean
+from headrace.security.secrets import Secrets
+
+# The leader's end of the fork server (`runtime.fork_server`).
+
+STOP_SECONDS = 2.0
+SILENT_SECONDS_MAX = 60.0
+"""One that doesn't answer for so long, somebody has stopped."""
+SAID_MAX_BYTES, SAID_MAX = 4_096, 200
+"""Of the last line that it wrote: how much is read for it, in bytes, and how much is told, in characters."""
+WhenStarted = Callable[[int, str], None]
+"""Told of the new worker's number, or of 0 and of why there is none."""
+
+
+def strike(pid: int) -> None:
+    """Kill a process and its group, which it may not have made yet."""
+    for kill in (os.kill, os.killpg):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            kill(pid, signal.SIGKILL)
+
+
+def spawn(descriptor: int, settings: WorkerSettings, complaints: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start the process; it serves the socket of that descriptor, and writes why it can't to `complaints`."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "headrace.runtime.fork_server", str(descriptor), msgspec.json.encode(settings).decode()],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=complaints,
+        pass_fds=(descriptor,),
+        start_new_session=True,  # a terminal's Ctrl-C is the leader's alone
+        # Before any asset code can run: what is never there can't be read, not even in /proc/self/environ.
+        env=clean_environment(os.environ),
+    )
+
+
+def _file() -> IO[bytes]:
+    """A file that nobody else sees, for what a process says that can't start; where there is no room for one, nobody reads it."""
+    try:
+        return tempfile.TemporaryFile()
+    except OSError:
+        return Path(os.devnull).open("w+b")
+
+
+class ForkServer:
+    """One such process. It starts when this is made, and works when it has imported all; nothing waits for it until then."""
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        self.control, theirs = socket.socketpair()
+        self._complaints = _file()
+        self._said = ""
+        with theirs:
+            self._process = spawn(theirs.fileno(), settings, self._complaints)
+        self.control.settimeout(SILENT_SECONDS_MAX)
+        self._waiting: deque[WhenStarted] = deque()
+        self._reaped: list[tuple[int, int]] = []
+        self._bytes = b""
+        self.alive = True
+
+    def fork(self, descriptors: Sequence[int], started: WhenStarted, *, background: bool = False) -> None:
+        """Ask for a worker that gets these descriptors, and in the background gives way to others. `started` is called while `listen` or
+        `reap` receives the reply."""
+        self._waiting.append(started)
+        try:
+            socket.send_fds(self.control, [REQUEST.pack(FORK, BACKGROUND if background else 0)], descriptors)
+        except OSError:
+            self._gone()
+
+    def reap(self, pid: int) -> int | None:
+        """Kill a worker with all that it started and wait until it has ended; how it ended, as of `os.waitpid`. None if nobody can
+        tell, because this process is gone."""
+        strike(pid)
+        try:
+            self.control.sendall(REQUEST.pack(REAP, pid))
+        except OSError:
+            self._gone()
+        while self.alive and not self._reaped:
+            self.listen()
+        return self._reaped.pop()[1] if self._reaped else None
+
+    def listen(self) -> None:
+        """Record replies; waits for one if there is none. Notices when the process is gone."""
+        try:
+            data = self.control.recv(64 * REPLY.size)
+        except OSError:
+            data = b""
+        if not data:
+            self._gone()
+        self._bytes += data
+        while len(self._bytes) >= REPLY.size:
+            kind, pid, status = REPLY.unpack_from(self._bytes)
+            self._bytes = self._bytes[REPLY.size :]
+            if kind == FORK:
+                self._waiting.popleft()(pid, f"couldn't be forked: {errno.errorcode.get(status, status)}" if not pid else "")
+            else:
+                self._reaped.append((pid, status))
+
+    def last_words(self) -> str:
+        """The last line that it wrote, or a worker that didn't come so far as to have a log, after a colon; empty for none."""
+        if self._complaints.closed:
+            return self._said
+        size = os.fstat(self._complaints.fileno()).st_size
+        text = os.pread(self._complaints.fileno(), SAID_MAX_BYTES, max(0, size - SAID_MAX_BYTES)).decode("utf-8", "replace")
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        return f": {clean(lines[-1])[:SAID_MAX]}" if lines else ""
+
+    def stop(self) -> None:
+        """End the process. Workers that it bore and that nobody ended lose it, and nothing else."""
+        self.control.close()
+        if self._waiting:
+            self._process.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(STOP_SECONDS)
+        if self._process.returncode is None:
+            self._process.kill()
+            self._process.wait()
+        self._said = self.last_words()
+        self._complaints.close()
+        self.alive = False
+
+    def _gone(self) -> None:
+        if not self.alive:
+            return
+        self.stop()
+        how = f"couldn't be started: the process that starts workers ended with code {self._process.returncode}{self.last_words()}"
+        while self._waiting:
+            self._waiting.popleft()(0, how)
+
+
+# One worker as the leader sees it: a process, its pipes, its tasks and its memory.
+
+READ_BYTES = 1 << 16
+WINDOW_SECONDS = 0.02
+"""Behind the task that it is at, a worker has so much work that it needn't wait for the leader's turn: that is a few milliseconds, in
+which files are synced as well."""
+WINDOW_MAX = 32
+WEIGHT = 0.3
+"""Of the newest task in the running mean."""
+
+
+class AssignedTask(NamedTuple):
+    """A task that a worker has, or will have as soon as it reads."""
+
+    attempt: AttemptId
+    task: Task
+    memory_max_bytes: int | None
+
+
+class WorkerHandle:
+    """A process that is starting, works, or has ended. Nothing here waits for it but `bury`."""
+
+    unwanted = False
+    """It was ended because nobody wants what it was to do."""
+    kind: Hashable = None
+    """What it was handed besides tasks (`run.handing.kind_of`); None for nothing that matters."""
+
+    def __init__(
+        self,
+        fork_server: ForkServer,
+        settings: WorkerSettings,
+        secrets: Secrets,
+        arrived: Callable[[WorkerHandle], None],
+        *,
+        background: bool = False,
+    ) -> None:
+        """`secrets` resolves what its tasks are handed. `arrived` is told when the process exists. One of the background gives way to all
+        others."""
+        task_read, self.task_write = os.pipe()
+        self.answer_read, answer_write = os.pipe()
+        recall_read, self._recall_write = os.pipe()
+        for descriptor in (self.task_write, self.answer_read, self._recall_write):
+            os.set_blocking(descriptor, False)
+        self._channel = OutputPipes.open()
+        self._fork_server, self._secrets, self._arrived, self.background = fork_server, secrets, arrived, background
+        self._memory_max_bytes = settings.memory_of(background=background)
+        self.started = time.monotonic()
+        self.pid = 0
+        """0 until the process exists."""
+        self.pidfd = -1
+        """Readable when the process has ended, where the system has that."""
+        self.given: deque[AssignedTask] = deque()
+        self._condemned: dict[AttemptId, str] = {}
+        self._doomed = ""
+        """Why it was ended, where it was."""
+        self._meant: AttemptId | None = None
+        """The attempt that it was ended for."""
+        self.over: tuple[int, int] | None = None
+        """It was ended because it used more than its limit: both in bytes."""
+        self.ready = False
+        self.failure = ""
+        """Why there is no process."""
+        self.code: str | None = None
+        """The applied version of the Python that it has loaded."""
+        self.python_tasks = 0
+        self.began = self.idle_since = 0.0
+        """When it could begin what it is at; when it gave its last answer."""
+        self.recalled = False
+        """Whether it was asked for what it hasn't begun, since its last answer."""
+        self._mean: float | None = None
+        """Seconds from task to task, the newest weighing most."""
+        self.rested = True
+        """Whether its memory needn't be looked at until it works again."""
+        self._inbox, self._outbox = answers_inbox(), bytearray()
+        fork_server.fork([task_read, answer_write, recall_read, *self._channel.ends], self._started, background=background)
+        _close(task_read, answer_write, recall_read)
+        self._channel.keep_reading()
+
+    def _started(self, pid: int, failure: str) -> None:
+        self.pid, self.failure = pid, failure
+        if pid and hasattr(os, "pidfd_open"):
+            with contextlib.suppress(OSError):
+                self.pidfd = os.pidfd_open(pid)
+        if pid:
+            self._arrived(self)
+        if self._doomed:
+            self._strike()
+
+    # Tasks
+
+    def give(self, attempt: AttemptId, task: Task) -> None:
+        """Queue a task; `flush` sends it."""
+        limit = self._memory_max_bytes
+        if isinstance(task, ComputeTask):
+            limit = task.memory_max_bytes or limit
+            if isinstance(task.body, PythonBody):
+                self.code, self.python_tasks = task.code, self.python_tasks + 1
+        if not self.given:
+            self.began = time.monotonic()
+        self.given.append(AssignedTask(attempt, task, limit))
+        self.rested = False
+        self.kind = environment_kind(task) if self.kind is None else self.kind
+        self._outbox += encode_frame(with_handed(task, os.environ, self._secrets))
+
+    def flush(self) -> bool:
+        """Send what it takes without waiting; whether that was all. One that is dead already will be noticed elsewhere."""
+        try:
+            while self._outbox:
+                sent = os.write(self.task_write, self._outbox)
+                del self._outbox[:sent]
+        except BlockingIOError:
+            return False
+        except BrokenPipeError:
+            self._outbox.clear()
+        return True
+
+    def read(self) -> tuple[list[Answer | WorkerReady | Returned], bool | None]:
+        """Answers that have come in, and whether there may be more at once; None if there never will be. Raises ValueError or
+        msgspec.DecodeError for what is no answer."""
+        try:
+            data = os.read(self.answer_read, READ_BYTES)
+        except BlockingIOError:
+            return [], False
+        return self._inbox.feed(data), True if data else None
+
+    def answered(self, answer: Answer) -> AttemptId:
+        """Which attempt that is the answer to. What was condemned while it waited is begun now, and ended. Raises ValueError for an
+        answer to something else."""
+        if not self.given or answer.attempt != str(self.given[0].attempt):
+            raise ValueError(f"nobody asked for {answer.attempt[:40]!r}")
+        done = self.given.popleft()
+        now = time.monotonic()
+        self._mean = now - self.began if self._mean is None else self._mean + WEIGHT * (now - self.began - self._mean)
+        self.began, self.recalled, self.idle_since = now, False, now
+        self._condemned.pop(done.attempt, None)
+        if self.given and (reason := self._condemned.get(self.given[0].attempt)) is not None:
+            self._drop(reason)
+        return done.attempt
+
+    @property
+    def window(self) -> int:
+        """How many tasks it may have at a time: more than one where they are so short that it would wait for the next."""
+        return 1 if self._mean is None else min(WINDOW_MAX, 1 + int(WINDOW_SECONDS / max(self._mean, 1e-6)))
+
+    def recall(self) -> None:
+        """Ask for the tasks that it hasn't begun, those that lie in its pipe included."""
+        self.recalled, self._mean = True, None
+        with contextlib.suppress(BlockingIOError, BrokenPipeError):  # it was asked already; it is dead, which is noticed elsewhere
+            os.write(self._recall_write, b".")
+
+    def returned(self, attempts: Collection[str]) -> list[AssignedTask]:
+        """Tasks that it gives back, in the order in which it was given them."""
+        back = [task for task in self.given if str(task.attempt) in attempts]
+        for task in back:
+            self.given.remove(task)
+        return back
+
+    def used(self) -> int:
+        """Bytes of memory that the process itself uses."""
+        return worker_protocol.memory_of_process(self.pid) if self.pid else 0
+
+    # Its end
+
+    def limit(self, used: int) -> bool:
+        """End the process if what it is at may not use so much; whether it uses more than half of what it may."""
+        allowed = self.given[0].memory_max_bytes if self.given else None
+        if allowed is not None and used > allowed:
+            self.over = (used, allowed)
+            self.doom(f"was ended because it used {_mebibytes(used)} of memory, more than its limit of {_mebibytes(allowed)}")
+        return allowed is not None and used > allowed / 2
+
+    def condemn(self, attempt: AttemptId, reason: str) -> None:
+        """End the process as soon as it works at this attempt, and not what it is at now."""
+        self._condemned[attempt] = reason
+        if self.given[0].attempt == attempt:
+            self._drop(reason)
+
+    def _drop(self, reason: str) -> None:
+        self.unwanted = True
+        self.doom(reason)
+
+    def doom(self, reason: str) -> None:
+        """End the process with what it is at."""
+        if not self._doomed:
+            self._doomed, self._meant = reason, self.given[0].attempt if self.given else None
+            self._strike()
+
+    def await_birth(self) -> None:
+        """Wait until it is known whether there is a process."""
+        while not self.pid and not self.failure and self._fork_server.alive:
+            self._fork_server.listen()
+
+    def _strike(self) -> None:
+        if self.pid:
+            strike(self.pid)
+
+    def bury(self, folders: Folders) -> str:
+        """End the process with all that it started, keep what it printed last, and close the pipes; how it ended."""
+        status = self._fork_server.reap(self.pid) if self.pid else None
+        if self.given:
+            head = self.given[0]
+            self._channel.rescue(folders.log(*head.attempt), head.task.now_us, self._secrets.redactor)
+        _close(self.task_write, self.answer_read, self._recall_write, self.pidfd)
+        self._channel.close()
+        return self._how(status)
+
+    def lost(self) -> tuple[AttemptId | None, tuple[AttemptId, ...]]:
+        """After its end: what it was at, and what it hadn't begun; that is all if it died before it was ready. Where it was ended for one
+        attempt, and that was answered at the last moment, the next one isn't to blame."""
+        attempts = [task.attempt for task in self.given]
+        innocent = attempts[:1] != [self._meant] if self._doomed else not self.ready
+        if innocent or not attempts:
+            return None, tuple(attempts)
+        return attempts[0], tuple(attempts[1:])
+
+    def _how(self, status: int | None) -> str:
+        if self._doomed:
+            return self._doomed
+        text = "" if self.ready else self._fork_server.last_words()
+        if status is None:
+            return self.failure or "ended, and so did the process that would know how"
+        code = os.waitstatus_to_exitcode(status)
+        if code >= 0:
+            return f"exited with code {code}{text}"
+        with contextlib.suppress(ValueError):
+            return f"was ended by {signal.Signals(-code).name}{text}"
+        return f"was ended by signal {-code}{text}"
+
+
+def _close(*descriptors: int) -> None:
+    for descriptor in descriptors:
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def _mebibytes(size: int) -> str:
+    return f"{size / 2**20:,.0f} MiB"
+
+
+# Reads the memory of busy workers at a rate that costs next to nothing, and more often when a
+# worker comes near its limit.
+
+LOOK_SECONDS = 0.25
+NEAR_SECONDS = 0.02
+"""While a worker uses more than half of its limit."""
+SCAN_SECONDS = 1.0
+SCAN_SHARE = 0.01
+"""Children of workers are found by looking at all processes: as rarely as keeps it below this share of a processor."""
+RESTING_BYTES_MAX = 128 * 2**20
+"""A worker that uses more than this with nothing to do is replaced: bodies left it behind, and a new one costs milliseconds."""
+IDLE_SECONDS = 30.0
+IDLE_BYTES_MAX = 40 * 2**20
+"""After that time with nothing to do, this is what a worker may keep: a new one has half of it."""
+START_SECONDS_MAX = 60.0
+
+
+class MemoryMonitor:
+    """When to look next, and what is found."""
+
+    def __init__(self) -> None:
+        self._next = math.inf
+        self._next_scan = 0.0
+
+    def busy(self) -> None:
+        """A worker has got something to do."""
+        if self._next == math.inf:
+            self._next = time.monotonic() + LOOK_SECONDS
+
+    def left(self, seconds: float | None) -> float | None:
+        """How long may be waited for something else."""
+        if self._next == math.inf:
+            return seconds
+        until = max(0.0, self._next - time.monotonic())
+        return until if seconds is None else min(seconds, until)
+
+    def due(self, now: float) -> bool:
+        """Whether it is time to look."""
+        return now >= self._next
+
+    def look(self, workers: Sequence[WorkerHandle], now: float) -> list[WorkerHandle]:
+        """End those that use more than they may. The idle ones that use more than they should are told."""
+        working = [worker for worker in workers if worker.given and worker.pid]
+        near = [worker.limit(worker.used()) for worker in working]
+        if working and now >= self._next_scan:
+            self._scan(working, now)
+        fat = [worker for worker in workers if not worker.given and not worker.rested and _keeps_too_much(worker, now)]
+        self._next = self._when(workers, now, near=any(near))
+        return fat
+
+    def _when(self, workers: Sequence[WorkerHandle], now: float, *, near: bool) -> float:
+        if any(worker.given or not worker.ready for worker in workers):
+            return now + (NEAR_SECONDS if near else LOOK_SECONDS)
+        return min((worker.idle_since + IDLE_SECONDS for worker in workers if not worker.rested), default=math.inf)
+
+    def late(self, workers: Sequence[WorkerHandle], now: float) -> list[WorkerHandle]:
+        """Those that have been starting for too long; they are ended, if there is anything to end."""
+        late = [worker for worker in workers if not worker.ready and now - worker.started > START_SECONDS_MAX]
+        for worker in late:
+            worker.doom(f"wasn't ready after {START_SECONDS_MAX:.0f} s")
+        return late
+
+    def _scan(self, working: Sequence[WorkerHandle], now: float) -> None:
+        by_pid = {worker.pid: worker for worker in working}
+        for pid, used in worker_protocol.memory_of_sessions(set(by_pid)).items():
+            by_pid[pid].limit(used)
+        self._next_scan = now + max(SCAN_SECONDS, (time.monotonic() - now) / SCAN_SHARE)
+
+
+def _keeps_too_much(worker: WorkerHandle, now: float) -> bool:
+    long = now >= worker.idle_since + IDLE_SECONDS
+    worker.rested = long
+    return worker.used() > (IDLE_BYTES_MAX if long else RESTING_BYTES_MAX)

@@ -1,0 +1,109 @@
+"""The fork server: imports once what every worker needs, and forks workers on request.
+
+`python -m headrace.runtime.fork_server SOCKET SETTINGS`, started by `runtime.executors.workers`. The imported modules are in
+memory once, whatever the number of workers, and a dead worker is replaced within milliseconds. The fork server does
+nothing else: it has one thread and opens nothing, so that a child starts without any lock held. It reaps a child only when
+the leader asks for that: until then the process id of a dead worker can't become another process's.
+
+Requests and replies have one size each, over a stream socket (docs/decisions/0029-workers-are-forked.md).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
+import duckdb
+import msgspec
+
+from headrace.engine.logs import OutputPipes
+from headrace.runtime.worker import Start, work
+from headrace.runtime.worker_protocol import BACKGROUND, DESCRIPTORS, FORK, REPLY, REQUEST, WorkerSettings
+
+NICENESS = 19
+"""Of workers of the background: the lowest priority there is."""
+PYTHON, ARROW = ("headrace.engine.python",), ("pyarrow.parquet", "headrace.engine.containers")
+"""What bodies in Python need, and what those need of them that take or give rows."""
+ASKED_MAX, ASK_AGAIN_SECONDS = 50, 0.1
+
+
+def main() -> None:
+    """Serve until the leader closes the socket."""
+    control, settings = socket.socket(fileno=int(sys.argv[1])), msgspec.json.decode(sys.argv[2], type=WorkerSettings)
+    control.set_inheritable(False)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for module in (*(PYTHON if settings.python else ()), *(ARROW if settings.arrow else ())):
+        importlib.import_module(module)
+    duckdb.default_connection().close()  # it was opened on import, with threads; a body that uses it gets a new one
+    while (request := _next(control)) is not None:
+        kind, number, descriptors = request
+        reply = _fork(control, settings, descriptors, background=number == BACKGROUND) if kind == FORK else _reap(number)
+        control.sendall(REPLY.pack(kind, *reply))
+
+
+def _next(control: socket.socket) -> tuple[bytes, int, list[int]] | None:
+    data, descriptors, _, _ = socket.recv_fds(control, REQUEST.size, DESCRIPTORS)
+    while data and len(data) < REQUEST.size:
+        data += control.recv(REQUEST.size - len(data))
+    return (*REQUEST.unpack(data), descriptors) if data else None
+
+
+def _fork(control: socket.socket, settings: WorkerSettings, descriptors: list[int], *, background: bool) -> tuple[int, int]:
+    try:
+        pid = os.fork()
+    except OSError as error:
+        pid = 0
+        failure = error.errno or 0
+    else:
+        failure = 0
+        if pid == 0:
+            control.close()
+            _live(settings, descriptors, background=background)
+    for descriptor in descriptors:
+        os.close(descriptor)
+    return pid, failure
+
+
+def _live(settings: WorkerSettings, descriptors: list[int], *, background: bool) -> None:
+    """A worker's life. Never comes back into the fork server's code."""
+    try:
+        os.setsid()  # its children end with it, and the terminal's Ctrl-C is the leader's alone
+        if background:
+            _give_way()
+            settings = msgspec.structs.replace(settings, memory_max_bytes=settings.memory_of(background=True))
+        tasks, answers, recalls, *channel = descriptors
+        work(Start(tasks, answers, recalls, OutputPipes(*channel), settings))
+    finally:
+        os._exit(1)
+
+
+def _give_way() -> None:
+    """Take what processor time others leave. Where the system groups processes by session (autogroup), it shares time among those
+    first, and a process's own niceness says nothing to another session's."""
+    os.nice(NICENESS)
+    for _ in range(ASKED_MAX):
+        try:
+            Path("/proc/self/autogroup").write_text(str(NICENESS))
+        except BlockingIOError:  # it takes one such wish in a tenth of a second, from all of the machine
+            time.sleep(ASK_AGAIN_SECONDS)
+        except OSError:
+            return
+        else:
+            return
+
+
+def _reap(pid: int) -> tuple[int, int]:
+    status = 0
+    with contextlib.suppress(ChildProcessError):
+        _, status = os.waitpid(pid, 0)
+    return pid, status
+
+
+if __name__ == "__main__":
+    main()

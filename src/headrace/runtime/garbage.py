@@ -1,0 +1,187 @@
+"""Files in the data folder that nothing needs: found from the state, deleted when old enough.
+
+A recently written file is left alone whatever the state says: an attempt may be writing it, or a reader reading it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+
+from headrace.connect.http_requests import KEPT_SECONDS_MAX
+from headrace.faults import FaultPoint, reached
+from headrace.lake import catalog
+from headrace.lake.files import orphans
+from headrace.model import Project
+from headrace.model.times import parse_duration
+from headrace.runtime.folders import Folders
+from headrace.runtime.overlays.partitions import staged_paths
+from headrace.store import Transaction
+from headrace.store.queries import retention as stored_retention
+
+LONGEST_ATTEMPT = timedelta(days=1)
+"""Files that nothing names are left alone for so long."""
+RAW_KEPT = "90d"
+LOGS_KEPT = "90d"
+QUARANTINE_KEPT = "90d"
+SNAPSHOTS_KEPT = "30d"
+
+
+class Waste(msgspec.Struct, frozen=True):
+    """Files of one kind that can go: absolute paths of files or whole folders, and what they take."""
+
+    kind: str
+    paths: tuple[str, ...]
+    size_bytes: int
+
+
+class RetentionPolicy(msgspec.Struct, frozen=True):
+    """How long things are kept: durations as declared. `raw` is by source."""
+
+    retention: Mapping[str, str]
+    raw: Mapping[str, str] = {}
+
+    @classmethod
+    def declared(cls, project: Project) -> RetentionPolicy:
+        """What a project says: `retain_raw` of each source, and [retention]."""
+        return cls(project.settings.retention, {name: source.retain_raw for name, source in project.sources.items()})
+
+    def longest_raw(self) -> timedelta:
+        """How long the bytes of any source are kept, at most."""
+        return max((parse_duration(text) for text in self.raw.values()), default=timedelta(0))
+
+    def of(self, kind: str, default: str) -> timedelta:
+        """The declared duration, or the default."""
+        return parse_duration(self.retention.get(kind, default))
+
+
+def waste(tx: Transaction, folders: Folders, keep: RetentionPolicy, now_us: int) -> list[Waste]:
+    """All that can go, by kind: the lake's orphans, raw bytes, quarantine, logs, pages that no fetch
+    goes on with, files of ended publications, code."""
+    now_us = min(now_us, time.time_ns() // 1000)  # a replay may stand in the future, and files are of the present
+    young_us = _us(now_us, LONGEST_ATTEMPT)
+    named = catalog.named_paths(tx)
+    lost = [folders.lake / orphan.path for orphan in orphans(folders.lake, named, staged_paths(tx), before_us=young_us)]
+    waiting = {str(Path(folders.data, path)) for path in stored_retention.quarantined_paths(tx)}
+    snapshots_us = _us(now_us, keep.of("snapshots", SNAPSHOTS_KEPT))
+    pages_us = _us(now_us, timedelta(seconds=KEPT_SECONDS_MAX))
+    return [
+        _waste("orphans", lost),
+        _waste("raw", _old(folders.raw, _raw_expires(tx, keep, now_us), young_us, waiting)),
+        _waste("quarantine", _old(folders.quarantine, _fixed(_us(now_us, keep.of("quarantine", QUARANTINE_KEPT))), young_us, waiting)),
+        _waste("logs", _old(folders.logs, _fixed(_us(now_us, keep.of("logs", LOGS_KEPT))), young_us, frozenset())),
+        _waste("pages", _old(folders.pages, _fixed(pages_us), now_us, frozenset())),
+        _waste("files", _ended_files(tx, folders, snapshots_us, young_us)),
+        _waste("code", _code(tx, folders, young_us)),
+    ]
+
+
+def remove(wastes: list[Waste]) -> None:
+    """Delete it. What is gone already is no failure, and a folder that is left empty goes too."""
+    for waste in wastes:
+        reached(FaultPoint.WASTE_REMOVING)
+        for path in map(Path, waste.paths):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+            _drop_empty(path.parent)
+
+
+def _drop_empty(folder: Path) -> None:
+    try:
+        folder.rmdir()
+    except OSError:  # not empty, or gone
+        return
+
+
+def _raw_expires(tx: Transaction, keep: RetentionPolicy, now_us: int) -> Callable[[Path], int]:
+    """The time before which a raw file must have been written to go: the largest retention of the deliveries with its content.
+    Content that no delivery names (a part of one, the copy of an attempt that was lost) stays as long as the slowest source's."""
+    default = _seconds(keep.retention.get("raw", RAW_KEPT))
+    spans = {name: _seconds(text) for name, text in keep.raw.items()}
+    longest = max([default, *spans.values()])
+    needed: dict[str, bool] = {}
+    for delivery in stored_retention.retained_deliveries(tx):
+        kept_until = delivery.arrived_at + int(spans.get(delivery.source, default) * 1_000_000)
+        needed[delivery.sha256] = needed.get(delivery.sha256, False) or kept_until > now_us
+
+    def expires(path: Path) -> int:
+        if path.name in needed:
+            return 0 if needed[path.name] else now_us
+        return now_us - int(longest * 1_000_000)
+
+    return expires
+
+
+def _fixed(before_us: int) -> Callable[[Path], int]:
+    return lambda _: before_us
+
+
+def _old(folder: Path, expires: Callable[[Path], int], young_us: int, besides: AbstractSet[str]) -> Iterator[Path]:
+    """Files below a folder that were written before what `expires` says of each, and aren't young."""
+    for path, modified_us in _files(folder):
+        if str(path) not in besides and modified_us < min(expires(path), young_us):
+            yield path
+
+
+def _ended_files(tx: Transaction, folders: Folders, ended_us: int, young_us: int) -> Iterator[Path]:
+    """Folders of `materialize: files` that no publication names which readers see, or saw lately: `files/<asset>/<attempt>`."""
+    needed = {Path(folders.data, path).parts for path in stored_retention.published_files(tx, ended_us)}
+    depth = len(folders.files.parts) + 2
+    kept = {parts[:depth] for parts in needed}
+    for asset in _folders(folders.files):
+        for attempt in _folders(asset):
+            if attempt.parts not in kept and attempt.stat().st_mtime_ns // 1000 < young_us:
+                yield attempt
+
+
+def _code(tx: Transaction, folders: Folders, young_us: int) -> Iterator[Path]:
+    used = {digest[:16] for digest in stored_retention.digests_in_use(tx)}
+    for folder in _folders(folders.code):
+        if folder.name not in used and folder.stat().st_mtime_ns // 1000 < young_us:
+            yield folder
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink()) if folder.is_dir() else []
+
+
+def _files(folder: Path) -> Iterator[tuple[Path, int]]:
+    for inside, _, names in os.walk(folder, followlinks=False):
+        for name in sorted(names):
+            path = Path(inside, name)
+            try:
+                status = path.lstat()
+            except FileNotFoundError:
+                continue
+            yield path, status.st_mtime_ns // 1000
+
+
+def _waste(kind: str, paths: Iterator[Path] | list[Path]) -> Waste:
+    results = list(paths)
+    return Waste(kind, tuple(str(path) for path in results), sum(_size(path) for path in results))
+
+
+def _size(path: Path) -> int:
+    if path.is_dir() and not path.is_symlink():
+        return sum(inner.lstat().st_size for inner, _ in _files(path))
+    try:
+        return path.lstat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _us(now_us: int, back: timedelta) -> int:
+    return now_us - int(back.total_seconds() * 1_000_000)
+
+
+def _seconds(text: str) -> float:
+    return parse_duration(text).total_seconds()

@@ -1,0 +1,259 @@
+"""The applied project as the core needs it, and the partition states that the core starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from headrace.engine import BodyError
+from headrace.model import Asset, Consumer, Source
+from headrace.model.times import days_off, parse_duration
+from headrace.plan import Compiled, CompiledNode
+from headrace.plan.backfills import declared_pools, declared_slots
+from headrace.plan.compiled import expand_view_names, expand_views, is_view
+from headrace.runtime.exports import export_nodes
+from headrace.scheduler import (
+    ConsumerDeadline,
+    Graph,
+    GraphNode,
+    Loaded,
+    LoadedPartition,
+    PartitionState,
+    Paused,
+    SchedulerCheckpoint,
+    checkpoints,
+)
+from headrace.scheduler.attempts import INSTALLED_WAIT_US
+from headrace.scheduler.events import FailsAlike
+from headrace.scheduler.graph import trigger_of
+from headrace.store import Transaction
+from headrace.store.queries import attempts, failures, partition_states, scheduling
+
+# Deadlines of consumers travel up the graph: what each node is promised to which consumer, and
+# how long the way from there takes.
+
+
+def with_promises(compiled: Compiled, nodes: Sequence[GraphNode], seconds: Mapping[str, float]) -> tuple[GraphNode, ...]:
+    """The nodes (in topological order), each with what it is promised to. Consumers with the same deadline are one promise."""
+    terms: dict[ConsumerDeadline, dict[str, int]] = {}
+    for name, consumer in compiled.project.consumers.items():
+        promise = _promise(compiled, consumer)
+        same = next((term for term in terms if msgspec.structs.replace(term, consumer=name) == promise), promise)
+        reads = {name: 0, **dict.fromkeys(expand_view_names(compiled, consumer.reads), 0)}
+        terms.setdefault(same, {}).update(reads)
+    reached = [(promise, _after(nodes, reads, seconds)) for promise, reads in terms.items()]
+    return tuple(msgspec.structs.replace(node, promises=_of(node, reached)) for node in nodes)
+
+
+def _promise(compiled: Compiled, consumer: Consumer) -> ConsumerDeadline:
+    off = days_off(compiled.project, consumer.calendar)
+    return ConsumerDeadline(consumer.name, consumer.per, consumer.timezone, consumer.due or "", 0, off, consumer.max_age)
+
+
+def _after(nodes: Sequence[GraphNode], reads: Mapping[str, int], seconds: Mapping[str, float]) -> dict[str, int]:
+    """Node → microseconds from its beginning until the last of what is read was published, on the longest way; of those that lead there."""
+    results: dict[str, int] = {}
+    for node in reversed(nodes):
+        below = results.get(node.name, reads.get(node.name))
+        if below is None:
+            continue
+        results[node.name] = after = below + int(seconds.get(node.name, 0.0) * _SECOND_US)
+        for name in (*(spec.node for spec in node.inputs), *node.depends):
+            results[name] = max(results.get(name, 0), after)
+    return results
+
+
+def _of(node: GraphNode, reached: Sequence[tuple[ConsumerDeadline, dict[str, int]]]) -> tuple[ConsumerDeadline, ...]:
+    return tuple(msgspec.structs.replace(promise, after_us=after[node.name]) for promise, after in reached if node.name in after)
+
+
+# Nodes with their inputs, limits, schedules and promises.
+
+SOURCE_TIMEOUT = "1h"
+BATCH_MAX = 64
+"""So many partitions one attempt computes at most: their rows are one file, of which restating one partition rewrites the rest."""
+_SECOND_US = 1_000_000
+
+
+def graph_of(compiled: Compiled, seconds: Mapping[str, float] | None = None, apart: Collection[str] = ()) -> Graph:
+    """The applied project as the core needs it, in topological order: exports come last. `seconds` is how long attempts at each node
+    take (p95), as far as that is known: deadlines of consumers reach nodes by it. Of the nodes `apart` several partitions at once came to
+    something else than one alone."""
+    nodes = [_node(compiled, compiled.nodes[name], apart=name in apart) for name in compiled.order if not is_view(compiled.project, name)]
+    nodes += export_nodes(compiled)
+    return Graph(with_promises(compiled, nodes, seconds or {}), declared_pools(compiled.project))
+
+
+def _node(compiled: Compiled, node: CompiledNode, *, apart: bool) -> GraphNode:
+    declared = compiled.project.sources.get(node.name) or compiled.project.assets[node.name]
+    asset = declared if isinstance(declared, Asset) else None
+    return GraphNode(
+        name=node.name,
+        is_source=isinstance(declared, Source),
+        partition=declared.partition,
+        timezone=declared.timezone,
+        inputs=expand_views(compiled, node.inputs),
+        depends=expand_view_names(compiled, node.depends),
+        checked_against=_checked_against(compiled, node),
+        start=declared.start,
+        attempts_max=asset.attempts_max if asset else 5,
+        timeout_us=int(parse_duration(asset.timeout if asset else SOURCE_TIMEOUT).total_seconds() * _SECOND_US),
+        rebuild_on_reference=asset is not None and asset.on_reference_change == "rebuild",
+        chained=asset is not None and (node.uses_self or asset.accumulates) and not declared.partition.whole,
+        days_off=days_off(compiled.project, declared.calendar),
+        takes=declared_slots(compiled.project, declared),
+        batch_max=BATCH_MAX if asset and not apart and _separable(asset, node) else 1,
+        priority=asset.priority if asset else None,
+        trigger=trigger_of(compiled.project, asset) if asset else None,
+        **_promises(declared),
+    )
+
+
+def _checked_against(compiled: Compiled, node: CompiledNode) -> tuple[str, ...]:
+    """What has to be published before a node's checks can be evaluated, and those of views that its audit evaluates, too."""
+    views = [other for name, other in compiled.nodes.items() if is_view(compiled.project, name) and other.check_references]
+    read = [node.check_references, *(view.check_references for view in views if node.name in expand_view_names(compiled, [view.name]))]
+    inputs = {spec.node for spec in expand_views(compiled, node.inputs)}
+    names = dict.fromkeys(name for item in read for name in expand_view_names(compiled, item))
+    return tuple(name for name in names if name != node.name and name not in inputs)
+
+
+def _separable(asset: Asset, node: CompiledNode) -> bool:
+    """Whether an attempt may compute several partitions, and the rows of each can be told from the others'."""
+    by_time = asset.partition.grain is not None and asset.partition.key is None
+    return node.separable and by_time and asset.materialize in ("table", "append")
+
+
+def _promises(declared: Source | Asset) -> dict[str, Any]:
+    """What only sources say: by when, when an interval is complete, and how long it may be restated."""
+    if isinstance(declared, Asset):
+        return {}
+    return {
+        "expect_by": declared.expect.by,
+        "watermark": declared.complete.watermark is not None,
+        "complete_after": declared.complete.after,
+        "restate_within": declared.restate_within,
+    }
+
+
+# Pauses that the core is told of when it starts.
+
+
+def paused(tx: Transaction, nodes: Collection[str], now: int) -> list[Paused]:
+    """The pauses that hold now, of nodes that run."""
+    return [Paused((pause.node,), pause.reason, pause.until) for pause in scheduling.pauses_in_force(tx, now) if pause.node in nodes]
+
+
+# Partition states as the store has them: a checkpoint and the changes since, or all rows.
+
+
+def load(
+    tx: Transaction,
+    compiled: Compiled,
+    *,
+    version: int | None = None,
+    borrowed: frozenset[str] = frozenset(),
+    tracked_partitions: tuple[LoadedPartition, ...] = (),
+) -> Loaded:
+    """The event that the core starts from: the checkpoint and what has changed since, if one was taken of `version`, else all that the
+    store says. In an environment the partitions of `borrowed` nodes stand as `tracked_partitions` say."""
+    graph = graph_of(compiled, _seconds(tx, compiled), apart(tx, compiled))
+    return stored(tx, graph, version=version, borrowed=borrowed, tracked_partitions=tracked_partitions)
+
+
+def stored(
+    tx: Transaction,
+    graph: Graph,
+    *,
+    version: int | None,
+    borrowed: frozenset[str] = frozenset(),
+    tracked_partitions: tuple[LoadedPartition, ...] = (),
+) -> Loaded:
+    """`load`, of a graph."""
+    fired = tuple(scheduling.last_firings(tx))
+    alike = _alike(tx, version, borrowed)
+    if not borrowed and version is not None and (result := _resumed(tx, graph, version)) is not None:
+        return replace(result, fired=fired, alike=alike)
+    own = (tracked for tracked in _tracked_partitions(tx) if tracked.node not in borrowed)
+    return Loaded(graph, tracked_partitions, fired=fired, checkpoint=checkpoints.checkpoint_of_rows(graph, own), alike=alike)
+
+
+def part(
+    tx: Transaction, graph: Graph, *, version: int | None, borrowed: frozenset[str], tracked_partitions: tuple[LoadedPartition, ...] = ()
+) -> Loaded:
+    """`stored`, of a part of the graph that holds all that its nodes read: only what the store says of these is read."""
+    names = {node.name for node in graph.nodes}
+    fired = tuple(item for item in scheduling.last_firings(tx) if item[0] in names)
+    stored_checkpoint = partition_states.checkpoint(tx) if not borrowed else None
+    content: SchedulerCheckpoint | None = (
+        checkpoints.decode_checkpoint(stored_checkpoint.content)
+        if stored_checkpoint is not None and stored_checkpoint.version == version
+        else None
+    )
+    if stored_checkpoint is not None and content is not None:
+        scheduler_checkpoint = replace(
+            content,
+            tracked_partitions=tuple(partition for partition in content.tracked_partitions if partition.node in names),
+            nodes={name: node for name, node in content.nodes.items() if name in names},
+        )
+        return Loaded(
+            graph,
+            tuple(partition for partition in _tracked_partitions(tx, stored_checkpoint.revision) if partition.node in names),
+            fired=fired,
+            checkpoint=scheduler_checkpoint,
+        )
+    made = (tracked for name in sorted(names - borrowed) for tracked in _tracked_partitions(tx, node=name))
+    return Loaded(
+        graph,
+        tuple(partition for partition in tracked_partitions if partition.node in names),
+        fired=fired,
+        checkpoint=checkpoints.checkpoint_of_rows(graph, made),
+    )
+
+
+def _alike(tx: Transaction, version: int | None, borrowed: frozenset[str]) -> tuple[FailsAlike, ...]:
+    """The nodes whose newest attempt, at the applied version, failed as it would in every partition.
+    One that somebody asked for again since isn't failed any more, and is tried."""
+    alikes = []
+    for attempt in failures.newest_failures(tx, version) if version is not None else ():
+        error = msgspec.json.decode(attempt.error, type=BodyError)
+        if not error.everywhere or attempt.node in borrowed:
+            continue
+        until = attempt.finished_at + INSTALLED_WAIT_US if error.machine else None
+        alikes.append(FailsAlike(attempt.node, attempt.partition, attempt.reason, until))
+    return tuple(alikes)
+
+
+def _seconds(tx: Transaction, compiled: Compiled) -> dict[str, float]:
+    """How long attempts take, where a deadline depends on it."""
+    return attempts.p95_durations(tx, compiled.nodes) if compiled.project.consumers else {}
+
+
+def apart(tx: Transaction, compiled: Compiled) -> set[str]:
+    """The nodes of which it was seen that they can't be computed for several partitions at once, as their bodies are now."""
+    return {
+        name
+        for name, (fingerprint, proven) in attempts.known_batching(tx).items()
+        if not proven and name in compiled.nodes and compiled.nodes[name].fingerprint == fingerprint
+    }
+
+
+def _resumed(tx: Transaction, graph: Graph, version: int) -> Loaded | None:
+    stored_checkpoint = partition_states.checkpoint(tx)
+    if stored_checkpoint is None or stored_checkpoint.version != version:
+        return None
+    content: SchedulerCheckpoint | None = checkpoints.decode_checkpoint(stored_checkpoint.content)
+    return None if content is None else Loaded(graph, tuple(_tracked_partitions(tx, stored_checkpoint.revision)), checkpoint=content)
+
+
+def _tracked_partitions(tx: Transaction, after: int = -1, node: str | None = None) -> Iterator[LoadedPartition]:
+    for row in partition_states.stored_states(tx, after, node):
+        state = PartitionState(row.state)
+        yield LoadedPartition(
+            node=row.node, key=row.partition, state=state, stale=row.stale, failures=row.failures, not_before=row.not_before,
+            published=row.published, proposed=row.proposed, publication=row.publication, reason=row.reason,
+            since=row.since if state is PartitionState.WAITING and not row.failures else 0,
+        )  # fmt: skip

@@ -1,0 +1,119 @@
+"""Deletes history older than `[retention] history`, in small steps.
+
+History is attempts, runs, deliveries, requests, and recorded events of the core.
+
+Before rows of attempts are deleted, their totals by day are kept (`attempt_day`), and a hash of the rows is written to the
+audit trail in the same transaction: an owner of a copy can prove later that it is the original history.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from datetime import timedelta
+
+import msgspec
+
+from headrace.ledger.frozen import AT_ONCE_MAX, freeze_ledgers
+from headrace.plan import Compiled
+from headrace.runtime.garbage import RAW_KEPT, SNAPSHOTS_KEPT, RetentionPolicy
+from headrace.security.audit import Action, Actor, ActorType, AuditEvent, Object, append
+from headrace.store import Store, Transaction
+from headrace.store.clock import instant
+from headrace.store.queries import applied_versions, retention
+from headrace.store.queries.retention import RemovableAttempt
+
+HISTORY_KEPT = "400d"
+TOLD = timedelta(days=7)
+"""For so long after it readers are told that the past changed: what was there before is known until then."""
+ROWS_MAX = 500
+"""Of one transaction: the leader waits for it."""
+_HEADRACE = Actor(ActorType.SYSTEM, "headrace")
+
+
+def retire(store: Store, epoch: int | None, keep: RetentionPolicy, now_us: int) -> dict[str, int]:
+    """Delete what is older than it has to be kept, in transactions of ROWS_MAX rows; how many rows went, by kind."""
+    before, gone = cut(keep, now_us), Counter[str]()
+    _freeze(store, epoch, before["attempt"], now_us)
+    after: tuple[int, int] | None = (0, 0)
+    while after is not None:
+        with store.write(epoch) as tx:
+            after, count = _attempts(tx, before["attempt"], after, now_us)
+        gone["attempt"] += count
+    for kind in retention.KINDS:
+        number: int | None = 0
+        while number is not None:
+            with store.write(epoch) as tx:
+                results = retention.removable_ids(tx, kind, before[kind], number, ROWS_MAX)
+                retention.remove_rows(tx, kind, results)
+            gone[kind] += len(results)
+            number = results[-1] if len(results) == ROWS_MAX else None
+    return {kind: count for kind, count in gone.items() if count}
+
+
+def _freeze(store: Store, epoch: int | None, before: int, now_us: int) -> None:
+    """Keep the delay ledgers of what was settled before rows of that time go."""
+    with store.read() as tx:
+        applied = applied_versions.newest(tx)
+    if applied is None:
+        return
+    compiled, kept = msgspec.msgpack.decode(applied.compiled, type=Compiled), AT_ONCE_MAX
+    while kept == AT_ONCE_MAX:
+        with store.write(epoch) as tx:
+            kept = freeze_ledgers(tx, compiled, before, now_us)
+
+
+def retirable(tx: Transaction, keep: RetentionPolicy, now_us: int) -> dict[str, int]:
+    """How many rows `retire` would delete, by kind, as far as that can be told without doing it: what only those attempts need that
+    would go isn't counted."""
+    before, result = cut(keep, now_us), Counter[str]()
+    after: tuple[int, int] | None = (0, 0)
+    while after is not None:
+        going = retention.removable_attempts(tx, before["attempt"], after, ROWS_MAX)
+        result["attempt"] += len(going)
+        after = going[-1][:2] if len(going) == ROWS_MAX else None
+    for kind in retention.KINDS:
+        number: int | None = 0
+        while number is not None:
+            ids = retention.removable_ids(tx, kind, before[kind], number, ROWS_MAX)
+            result[kind] += len(ids)
+            number = ids[-1] if len(ids) == ROWS_MAX else None
+    return {kind: count for kind, count in result.items() if count}
+
+
+def cut(keep: RetentionPolicy, now_us: int) -> dict[str, int]:
+    """Kind → the time before which it may go. Nothing that a snapshot of the lake still shows, no delivery whose bytes are kept."""
+    history = max(keep.of("history", HISTORY_KEPT), keep.of("snapshots", SNAPSHOTS_KEPT), TOLD)
+    raw = max(history, keep.of("raw", RAW_KEPT), keep.longest_raw())
+    return {kind: now_us - _us(raw if kind == "delivery" else history) for kind in ("attempt", *retention.KINDS)}
+
+
+def _us(span: timedelta) -> int:
+    return span // timedelta(microseconds=1)
+
+
+def _attempts(tx: Transaction, before: int, after: tuple[int, int], now_us: int) -> tuple[tuple[int, int] | None, int]:
+    """One transaction's worth: where to go on, None at the end; and how many."""
+    going = retention.removable_attempts(tx, before, after, ROWS_MAX)
+    if going:
+        append(tx, now_us, _frozen(going, retention.evidence_of(tx, going)))
+        retention.summarise_attempts(tx, _by_day(going))
+        retention.remove_attempts(tx, going)
+    return (going[-1].epoch, going[-1].n) if len(going) == ROWS_MAX else None, len(going)
+
+
+def _frozen(going: Sequence[RemovableAttempt], rows: Sequence[tuple[object, ...]]) -> AuditEvent:
+    digest = hashlib.sha256(msgspec.json.encode([list(row) for row in rows])).hexdigest()
+    first, last = f"{going[0].epoch}.{going[0].n}", f"{going[-1].epoch}.{going[-1].n}"
+    told = {"attempts": len(going), "rows": len(rows), "first": first, "last": last, "sha256": digest}
+    return AuditEvent(action=Action.HISTORY_RETIRED, actor=_HEADRACE, object=Object("history", f"{first}-{last}"), after=told)
+
+
+def _by_day(going: Sequence[RemovableAttempt]) -> list[tuple[str, str, str, int, int]]:
+    count, took = Counter[tuple[str, str, str]](), Counter[tuple[str, str, str]]()
+    for attempt in going:
+        key = (attempt.node, instant(attempt.finished_at).date().isoformat(), attempt.state)
+        count[key] += 1
+        took[key] += max(0, attempt.finished_at - (attempt.started_at or attempt.finished_at))
+    return [(*key, count[key], took[key]) for key in sorted(count)]

@@ -1,0 +1,452 @@
+"""The leader holds the lease, feeds the core, commits what it decides, and then acts.
+
+One iteration of its loop is one transaction: answers of workers, decisions of the core, the lake's catalog, attempts that
+start next, runs that have ended. Tasks are sent only after the commit, so a crash at any instant leaves a state from which
+the next leader continues.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+
+from headrace.connect.connectors import connector_name
+from headrace.faults import FaultPoint, reached
+from headrace.model import LakeError, StoreError
+from headrace.model.times import parse_duration
+from headrace.plan.compiled import is_view
+from headrace.runtime import maintenance
+from headrace.runtime.applied_versions import AppliedVersion, BorrowedChanges, Production, unpack
+from headrace.runtime.decisions import Decisions, run_event
+from headrace.runtime.evaluation import RepairOf, VersionEvaluator
+from headrace.runtime.executors import Executor, WorkersBroken
+from headrace.runtime.executors import News as Answered
+from headrace.runtime.exports import exports
+from headrace.runtime.folders import Folders
+from headrace.runtime.garbage import RetentionPolicy
+from headrace.runtime.graph import load, paused
+from headrace.runtime.leader_loop import LeaderLoop, Write
+from headrace.runtime.maintenance import look_at_files
+from headrace.runtime.overlays.overlay import Lent
+from headrace.runtime.overlays.plans import Lender
+from headrace.runtime.publishing import HEADRACE
+from headrace.runtime.runs import STANDING, TICK, ActiveRun, Reporter, RunRequest, RunResult, cancelled_by, silent
+from headrace.runtime.source_watch import FolderWatcher, places
+from headrace.runtime.tasks import TaskBuilder
+from headrace.scheduler import AttemptId, Cancelled, ClockAdvanced, Core, DeliveryArrived, Event, LoadedRunning, Paused, Requested, Target
+from headrace.security.audit import Action, Actor, append
+from headrace.slo.declared_promises import declared_promises
+from headrace.store import Clock as StoreClock
+from headrace.store import ClockKind, Lease, Store, Transaction
+from headrace.store.queries import incidents, ingestion, lake_maintenance, leader_writes
+from headrace.store.queries.leader_writes import AttemptEnd
+
+GATHER_SECONDS = 0.005
+"""How long answers are collected for one commit, at most, while workers have something to go on with."""
+PAUSE_SECONDS = 0.001
+"""Of those, how long at a time nobody is woken by an answer."""
+TURN_SECONDS_MAX = 1.0
+"""The longest wait for workers before the lease, the clock and time-outs are looked at."""
+
+
+class Leader(LeaderLoop):
+    """Made by `headrace.runtime.leadership.hold`. `begin` a run and `step` until its `result` is there; several go on at once."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        lease: Lease,
+        clock: StoreClock,
+        folders: Folders,
+        executor: Executor,
+        applied: AppliedVersion,
+        repair: RepairOf,
+        production: Production | None = None,
+    ) -> None:
+        self._repair_of = repair
+        super().__init__(store, lease, clock, folders, executor, production)
+        self.adopt(applied)
+
+    def adopt(self, applied: AppliedVersion) -> None:
+        """Work with this version from now on. Attempts at nodes that it doesn't change go on; others are ended."""
+        kept = self._kept(applied)
+        self.applied = applied
+        self._declared_promises = declared_promises(applied.compiled)
+        taken = self._take(applied)
+        with self.store.read() as tx:
+            code = unpack(tx, applied, self._folders.code)
+            loaded = load(tx, applied.compiled, version=applied.id, borrowed=self._borrowed, tracked_partitions=taken.tracked_partitions)
+            arrived = ingestion.waiting_deliveries(tx)
+            held = paused(tx, {node.name for node in loaded.graph.nodes}, self.clock.now_us())
+            self._publication_id = leader_writes.last_publication_id(tx)
+        self._graph = loaded.graph
+        self._checkpoints.begun(loaded)
+        loaded = msgspec.structs.replace(loaded, running=kept)
+        cache = self._folders.data_path / "cache"
+        self._tasks = TaskBuilder(applied, code, self._production, cache=cache)
+        self._judged = VersionEvaluator(
+            applied.compiled.project, self._declared_promises, self._tasks.lines,
+            lambda tx, incident: self._repair_of(tx, applied.compiled, incident),
+        )  # fmt: skip
+        epoch, slots = self.lease.epoch, self._executor.slots
+        self._core = Core(epoch=epoch, slots=slots, after=self._last_n)
+        self._decisions = Decisions(self._core, self._tasks, self._claims, self._runs, epoch=epoch, slots=slots, version=applied.id)
+        own = applied.compiled.project.sources.keys() - self._borrowed
+        being_taken = {(item.node, key) for item in kept for key in item.keys}
+        deliveries = [
+            DeliveryArrived(source, key, bundle) for source, key, bundle in arrived if source in own and (source, key) not in being_taken
+        ]
+        for run in self._runs.going_on.values():
+            if run.order.standing:  # for all that there is now
+                run.order = msgspec.structs.replace(run.order, targets=self.everything)
+        again = [
+            Requested(r.request(self._borrowed).targets, run=r.id, standing=r.order.standing)
+            for r in self._runs.going_on.values()
+            if not self._plans.beyond(r)
+        ]
+        self._turn([loaded, *held, *deliveries, *taken.news, *again], [])
+        lent = Lent(applied, code, loaded.graph, self._runs, epoch, slots, self._production, cache)
+        with self.store.write(epoch) as tx:
+            self._plans.adopt(tx, Lender(self._core, self._tasks, lent), self.clock.mark(tx))
+        self._plans.send()
+
+    def _kept(self, applied: AppliedVersion) -> tuple[LoadedRunning, ...]:
+        """The attempts that go on under another version: what they are at hasn't changed."""
+        if not self._attempts:
+            return ()
+        old, new = self.applied.compiled.nodes, applied.compiled.nodes
+        same = {name for name in old.keys() & new.keys() if old[name].fingerprint == new[name].fingerprint}
+        going_on = self._core.handed_over()
+        self._end([item.attempt for item in going_on if item.node not in same], "another version of it was applied")
+        return tuple(item for item in going_on if item.node in same)
+
+    def _end(self, numbers: Sequence[AttemptId], reason: str) -> None:
+        """Attempts that aren't wanted any more: whatever they answer, it isn't published."""
+        ended = [self._attempts.pop(number) for number in numbers]
+        with self.store.write(self.lease.epoch) as tx:
+            now = self.clock.mark(tx)
+            leader_writes.end_attempts(
+                tx, [AttemptEnd(*attempt.id, state="cancelled", finished_at=now, reason=reason) for attempt in ended]
+            )
+        for attempt in ended:
+            self._claims.release(attempt.id, attempt.node, attempt.keys)
+            self._executor.kill(attempt.id, f"was ended: {reason}")
+
+    def _take(self, applied: AppliedVersion) -> BorrowedChanges:
+        """In an environment: what is read from production, and what is new of it."""
+        if self._production is None:
+            return BorrowedChanges()
+        with self.store.write(self.lease.epoch) as tx:
+            return self._production.take(tx, applied.compiled)
+
+    # What may run
+
+    @property
+    def everything(self) -> tuple[Target, ...]:
+        """All that a pass runs: every source, asset and export."""
+        compiled = self.applied.compiled
+        return tuple(Target(name) for name in (*compiled.order, *self.exported) if not is_view(compiled.project, name))
+
+    @property
+    def exported(self) -> tuple[str, ...]:
+        """The consumers that are exported to; nobody in an environment."""
+        return tuple(exports(self.applied.compiled.project))
+
+    # Runs
+
+    def run(self, order: RunRequest, report: Reporter = silent) -> RunResult:
+        """Look at the sources that are asked for, then run what may run until nothing may."""
+        number = self.begin(order, report)
+        while (result := self.result(number)) is None:
+            self.step(TURN_SECONDS_MAX)
+        return result
+
+    def begin(self, order: RunRequest, report: Reporter = silent) -> int:
+        """Begin a run, with a look at the sources that it takes; its number. `report` is told of each partition. A standing one's
+        number is STANDING: its waves of work become runs, and `result` tells of each that has ended."""
+        if order.standing:
+            return self._stand(order, report)
+        with self.store.write(self.lease.epoch) as tx:
+            now = self.clock.mark(tx)
+            plan = self._plans.check(tx, order.plan) if order.plan is not None else None
+            number = self._runs.begin(tx, order, now)
+            if plan is not None:
+                self._plans.begin(tx, plan, number, now, order)
+        reached(FaultPoint.RUN_BEGUN)
+        run = self._runs.going_on[number] = ActiveRun(number, order, report)
+        if order.kind == TICK:
+            self._attend_to_plans()
+        self.observe({t.node for t in order.targets} - {item.source for item in order.received}, run, patient=not order.standing)
+        return number
+
+    def _stand(self, order: RunRequest, report: Reporter) -> int:
+        run = self._runs.going_on[STANDING] = ActiveRun(STANDING, order, report)
+        run.row = None
+        self._attend_to_plans()
+        self.observe({t.node for t in order.targets}, run)
+        return STANDING
+
+    def _attend_to_plans(self) -> None:
+        """Go on with the plans that nobody works at."""
+        for order in self._plans.unattended():
+            self.begin(order)
+
+    def result(self, run: int) -> RunResult | None:
+        """What a run came to, once it has ended; told once. A pass ends when the plans that it goes on with have."""
+        if run in self._runs.passes and self._plans.under_way and STANDING not in self._runs.going_on:
+            return None
+        return self._runs.result(run)
+
+    def under_way(self, run: int) -> RunRequest | None:
+        """What a run that goes on was asked to do; None for one that doesn't."""
+        active_run = self._runs.going_on.get(run)
+        return active_run.order if active_run is not None else None
+
+    def cancel(self, run: int, actor: Actor = HEADRACE, reason: str = "") -> None:
+        """A run that is under way isn't wanted any more: it ends now, and its attempts that no other run wants are ended."""
+        gone = self._runs.going_on[run]
+        if gone.order.plan is not None:
+            self.cancel_plan(gone.order.plan, actor, reason)
+            return
+
+        def write(tx: Transaction, now: int) -> None:
+            leader_writes.cancel_run(tx, run, gone.state, now, actor.id, reason)
+            append(tx, now, run_event(run, Action.RUN_CANCELLED, actor, {"partitions": dict(Counter(gone.results.values()))}, reason))
+
+        self._turn([Cancelled(run)], [], write)
+        self._runs.end(run, RunResult(run, "cancelled", (), (*gone.notes, cancelled_by(actor.id, reason))))
+
+    def pause_plan(self, number: int, actor: Actor, reason: str) -> None:
+        """Begin nothing more of a backfill; what runs is staged if it ends soon, else put back. UsageError for one that isn't running."""
+        self._turn([], [], lambda tx, now: self._plans.pause(tx, number, now, actor, reason))
+
+    def cancel_plan(self, number: int, actor: Actor, reason: str) -> None:
+        """Nothing that a backfill has staged is published any more. UsageError for one that has ended."""
+        self._turn([], [], lambda tx, now: self._plans.cancel(tx, number, now, actor, reason))
+
+    def leave(self) -> None:
+        """The lease is about to be given back: write down what the core knows for the next leader."""
+        if self._production is None and self._checkpoints.worth:
+            with contextlib.suppress(StoreError), self.store.write(self.lease.epoch) as tx:
+                self._checkpoints.write(tx, self._core, self.applied.id, self.clock.mark(tx))
+
+    def observe(self, nodes: set[str], run: ActiveRun | None = None, *, patient: bool = False) -> None:
+        """Look at some sources; what arrived is ingested by the runs that want it."""
+        project = self.applied.compiled.project
+        sources = [s for name, s in project.sources.items() if name in nodes and name not in self._borrowed]
+        observation = self._looks.begin(run.id if run else 0, project, sources, self.clock.now_us(), patient=patient)
+        if run is not None:
+            run.looking += 1
+        if observation.done:
+            self._turn([], [])
+
+    def tell(self, *events: Event, write: Write | None = None) -> None:
+        """Hand events of people to the core: pauses, triggers, what was taken back. `write` keeps what belongs to them, in the same
+        transaction."""
+        self._turn(events, [], write)
+
+    def took_over(self, tx: Transaction, nodes: Iterable[str]) -> None:
+        """The `write` of an event has published partitions of these nodes itself: their tables, and the newest publication's number,
+        are read anew."""
+        for name in nodes:
+            self._tasks.forget(name)
+            self._tasks.reshaped(tx, name)
+        self._publication_id = leader_writes.last_publication_id(tx)
+
+    def pause(self, reason: str) -> None:
+        """Start nothing more; what runs goes on. For a leader that is about to end."""
+        self._turn([Paused((*self.applied.compiled.order, *self.exported), reason)], [])
+
+    @property
+    def busy(self) -> bool:
+        """Whether any attempt is under way."""
+        return bool(self._attempts)
+
+    @property
+    def plans_busy(self) -> bool:
+        """Whether any attempt of a backfill is under way."""
+        return self._plans.busy
+
+    @property
+    def looked_at(self) -> set[str]:
+        """The sources that workers look at now."""
+        return self._looks.at
+
+    def settled(self) -> tuple[set[str], float | None]:
+        """The sources with files that weren't quiet when they were looked at and should be now, and when the next ones should be."""
+        return self._looks.settled()
+
+    def settle(self) -> None:
+        """Write down which promises fell due, and which were met: deadlines pass without an event of the core."""
+        with self.store.write(self.lease.epoch) as tx:
+            self._settle(tx, self.clock.mark(tx))
+
+    def borrow(self) -> None:
+        """In an environment: take over what production has published since."""
+        if news := self._take(self.applied).news:
+            self._turn(news, [])
+
+    def step(self, seconds: float = TURN_SECONDS_MAX) -> None:
+        """Wait up to `seconds` for something to happen, and deal with it."""
+        self._looks.overdue()
+        news = self._gathered(0 if self._plans.ready else min(seconds, self._patience()))
+        next_event = self._core.next_event()
+        now = self.clock.now_us()
+        due = next_event is not None and next_event <= now
+        if news or due or self._plans.due(now):
+            self._turn([ClockAdvanced()] if due else [], news)
+        self._plans.go_on()
+        self.beat()
+
+    def beat(self) -> None:
+        """Keep the lease."""
+        if self.lease.renewal_due:
+            self.lease.renew()
+
+    def look_at_files(self) -> tuple[str, ...]:
+        """Look whether the lake's files are there as they were published; what isn't is an incident at once: the ids of those that are
+        new. An environment's leader looks at its own lake: what it reads of production, production's looks at."""
+        if not look_at_files(self.store, self.lease.epoch, self._folders.lake, self.applied.compiled, self.clock):
+            return ()
+        with self.store.read() as tx:
+            before = {incident.id for incident in incidents.open_incidents(tx)}
+        self.settle()
+        with self.store.read() as tx:
+            return tuple(incident.shown for incident in incidents.open_incidents(tx) if incident.id not in before)
+
+    def maintain(self) -> str | None:
+        """Look after the lake if that is due; what went wrong, if something did. A replay stands still in that, too."""
+        if self.clock.kind is not ClockKind.LIVE:
+            return None
+        with self.store.write(self.lease.epoch) as tx:
+            now = self.clock.mark(tx)
+            pressed = maintenance.reclaim_due(tx, now)
+            if not pressed and not maintenance.due(tx, now):
+                return None
+        try:
+            attend = maintenance.reclaim if pressed else maintenance.maintain
+            attend(self.store, self.lease.epoch, self._folders, RetentionPolicy.declared(self.applied.compiled.project), now)
+        except LakeError as error:
+            return str(error)
+        return None
+
+    def _gathered(self, seconds: float) -> list[Answered]:
+        """What workers answered. While tasks lie ahead in their pipes, a moment is waited for more: one sync and one
+        commit then serve several."""
+        try:
+            news = self._executor.wait(seconds)
+        except WorkersBroken as error:
+            self._nothing_works(str(error))
+            raise
+        until = time.monotonic() + GATHER_SECONDS
+        while news and len(news) < self._core.ahead() // 3 and (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, PAUSE_SECONDS))
+            news += self._executor.wait(0)
+        return news
+
+    def _nothing_works(self, why: str) -> None:
+        """Keep it that no worker starts: the command fails, and whoever looks at incidents later must know as well. What it was to do is
+        lost by that, and not by the leader's end."""
+        with self.store.write(self.lease.epoch) as tx:
+            now = self.clock.mark(tx)
+            leader_writes.lose_open_work(tx, self.lease.epoch + 1, now)
+            lake_maintenance.record_worker_problem(tx, why, now)
+            self._settle(tx, now)
+
+    def note_closed(self, why: str) -> None:
+        """Look at the local sources, keep it that the lake can't be written, and evaluate: nothing of that needs the lake or a worker."""
+        sources = self.applied.compiled.project.sources.values()
+        self.observe({source.name for source in sources if connector_name(source) is None})
+        with self.store.write(self.lease.epoch) as tx:
+            now = self.clock.mark(tx)
+            lake_maintenance.record_lake_problem(tx, why, now)
+            self._settle(tx, now)
+
+    def _patience(self) -> float:
+        times = (self._core.next_event(), self._plans.next_event())
+        at = min((item for item in times if item is not None), default=None)
+        seconds = [TURN_SECONDS_MAX] if at is None else [TURN_SECONDS_MAX, (at - self.clock.now_us()) / 1_000_000]
+        if self._plans.patience is not None:
+            seconds.append(self._plans.patience)
+        return max(0.001, min(seconds))
+
+
+# The schedule of a server's observations: at once where a folder reports a change, again when a
+# file has become quiet, and in regular rounds.
+
+EVERY_SECONDS_MIN = 1.0
+"""A round is never nearer to the last one: looking isn't all that a machine does."""
+_LISTED = "url"
+
+
+class Rounds:
+    """Looks of one leader until `close`; the first at all sources is its standing run's. `ring` wakes the leader's wait, from
+    another thread."""
+
+    def __init__(self, leader: Leader, folders: Folders, ring: Callable[[], object]) -> None:
+        self._leader, self._folders = leader, folders
+        self._watch = FolderWatcher(ring)
+        self._wanted: set[str] = set()
+        """Sources that are worth a look, and can't be looked at just now."""
+        self._rare: dict[str, float] = {}
+        """Sources with an `every` of their own that have to be listed to be known → when they are due, by the monotonic clock."""
+        self._round = 0.0
+        """When the next round is due, by the monotonic clock."""
+        self._adopt(leader.applied)
+
+    def patience(self) -> float:
+        """For how many seconds nothing is to be looked at, if nobody rings."""
+        _, settles = self._leader.settled()
+        at = self._round - time.monotonic()
+        return max(0.0, min(at, settles if settles is not None else at))
+
+    def go(self) -> bool:
+        """Look at what is due; whether it was time for a round."""
+        round_is_due = time.monotonic() >= self._round
+        if self._leader.applied is not self._applied:
+            self._adopt(self._leader.applied)
+            self._wanted |= self._sources.keys()
+        elif round_is_due:
+            self._wanted |= self._due()
+        quiet, _ = self._leader.settled()
+        self._wanted |= quiet | self._watch.changed()
+        self._observe()
+        if round_is_due:
+            self._round = time.monotonic() + self._every
+            self._watch.watch(places(self._folders.project, self._folders.data_path, self._sources.values()))
+        return round_is_due
+
+    def close(self) -> None:
+        """Watch nothing any more."""
+        self._watch.close()
+
+    def _adopt(self, applied: AppliedVersion) -> None:
+        """This version's sources, and what it says about rounds."""
+        self._applied = applied
+        project = applied.compiled.project
+        self._sources = project.sources
+        self._every = max(EVERY_SECONDS_MIN, parse_duration(project.settings.look_every).total_seconds())
+        self._round = time.monotonic() + self._every
+        self._watch.watch(places(self._folders.project, self._folders.data_path, self._sources.values()))
+
+    def _due(self) -> set[str]:
+        """All sources, but those that are listed as seldom as their `every` says. (Others with an `every` are asked by it for what
+        can't say whether it has changed, and in each round for what is missing.)"""
+        now = time.monotonic()
+        later = {name for name, at in self._rare.items() if at > now}
+        for name, source in self._sources.items():
+            if source.every is not None and connector_name(source) == _LISTED and name not in later:
+                self._rare[name] = now + parse_duration(source.every).total_seconds()
+        return self._sources.keys() - later
+
+    def _observe(self) -> None:
+        """Look at what is wanted and isn't being looked at: two looks at once at one source would ask it twice."""
+        now = self._wanted - self._leader.looked_at
+        self._wanted -= now
+        if now:
+            self._leader.observe(now)

@@ -1,0 +1,273 @@
+"""One iteration of the leader's loop: answers of workers, decisions, writes, tasks to send."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple, TypeAlias
+
+from headrace.faults import FaultPoint, reached
+from headrace.incidents.closing import CHECKED_AGAIN
+from headrace.model.causes import HEADRACE
+from headrace.model.partitions import partition_argument
+from headrace.plan.backfills import plan_of_attempt
+from headrace.runtime.applied_versions import AppliedVersion, Production
+from headrace.runtime.decisions import Decisions, RunRegistry, SchedulerDecisions
+from headrace.runtime.evaluation import VersionEvaluator, evaluate_state, evaluated_again
+from headrace.runtime.event_log import Checkpoints
+from headrace.runtime.executors import Executor, LostWorker, ObservationFinished, TaskFinished
+from headrace.runtime.executors import News as Answered
+from headrace.runtime.folders import Folders
+from headrace.runtime.messages import Prune
+from headrace.runtime.overlays.plans import Plans
+from headrace.runtime.publishing import Batch
+from headrace.runtime.runs import STANDING, LeaderClaims, LeaderCounters, News, RunningAttempt, RunResult, waiting
+from headrace.runtime.source_watch import PendingObservation, PendingObservations, recorded
+from headrace.runtime.tasks import EXPORT, TaskBuilder
+from headrace.runtime.worker_protocol import make_durable
+from headrace.scheduler import (
+    CANCELLED,
+    AttemptId,
+    ClockAdvanced,
+    Core,
+    DeliveryArrived,
+    Event,
+    Graph,
+    Kill,
+    PartitionOvertaken,
+    Settled,
+    WorkerLost,
+)
+from headrace.slo import obligation_records
+from headrace.slo.declared_promises import DeclaredPromises
+from headrace.slo.obligations import EvaluationContext
+from headrace.store import Clock as StoreClock
+from headrace.store import Lease, Store, Transaction
+from headrace.store.queries import incidents, lake_maintenance, quarantine
+from headrace.store.queries import quarantine as stored
+from headrace.store.queries.incidents import Happened
+from headrace.store.queries.quarantine import QuarantinedPartition
+
+# Repeats a check that rejected rows because rows of another node were missing, once that node has
+# published other rows.
+
+
+def checked_again(tx: Transaction, graph: Graph, news: Iterable[News], now: int) -> Iterator[DeliveryArrived | PartitionOvertaken]:
+    """The partitions that are to be made, or ingested, again: a check of theirs that reads another node failed, and this news says
+    that other rows of that node were published since."""
+    published = {item.node for item in news if item.state == "published"}
+    for node in graph.nodes if published else ():
+        read = [name for name in node.checked_against if name in published]
+        for partition in stored.rejected_by_references(tx, node.name) if read else ():
+            newer = next((name for name in read if stored.has_newer_rows(tx, name, partition)), None)
+            if newer is not None:
+                _note_recheck(tx, partition, newer, now)
+                yield _recheck_event(tx, partition)
+
+
+def _recheck_event(tx: Transaction, partition: QuarantinedPartition) -> DeliveryArrived | PartitionOvertaken:
+    if partition.delivery is None:
+        return PartitionOvertaken(partition.node, partition.partition)
+    quarantine.reingest(tx, partition.delivery)
+    return DeliveryArrived(partition.node, partition.partition)
+
+
+def _note_recheck(tx: Transaction, partition: QuarantinedPartition, reference: str, now: int) -> None:
+    """In the timeline of the incident, where there is one."""
+    incident = incidents.open_at(tx, partition.node, partition.partition)
+    if incident is not None:
+        text = f"{partition_argument(partition.node, partition.partition)} is checked again: {reference} has other rows since"
+        incidents.happened(tx, incident.id, [Happened(now, text, HEADRACE, f"{CHECKED_AGAIN}{reference}")])
+
+
+# The state of a leader while it leads, and its work in one iteration. `leader.Leader` adds the
+# methods that callers use.
+
+Write: TypeAlias = Callable[[Transaction, int], Sequence[Event] | None]
+"""Writes what belongs to an event, in the transaction of its turn, at a time; what else the core is to be told."""
+
+
+class _Decided(NamedTuple):
+    """What is to be done once a turn is committed."""
+
+    starts: list[RunningAttempt]
+    errands: list[tuple[RunningAttempt, Prune]]
+    kills: list[Kill]
+    news: list[News]
+    ended: list[RunResult]
+
+
+class LeaderLoop:
+    """What a leader has while it leads, and what it does in a turn; `leader.Leader` says what others may ask of it."""
+
+    applied: AppliedVersion
+    _core: Core
+    _tasks: TaskBuilder
+    _decisions: Decisions
+    _declared_promises: DeclaredPromises
+    _judged: VersionEvaluator
+    _graph: Graph
+
+    def __init__(
+        self, store: Store, lease: Lease, clock: StoreClock, folders: Folders, executor: Executor, production: Production | None
+    ) -> None:
+        self.store, self.lease, self.clock = store, lease, clock
+        self._production = production
+        self._folders, self._executor = folders, executor
+        self._looks = PendingObservations(store, executor, folders)
+        self.figures = LeaderCounters(executor.slots)
+        self._attempts: dict[AttemptId, RunningAttempt] = {}
+        self._claims = LeaderClaims()
+        self._runs = RunRegistry()
+        self._publication_id = self._last_n = self._begun_us = 0
+        self._checkpoints = Checkpoints()
+        self._unproven = True
+        """No worker has answered this leader yet."""
+        self._plans = Plans(store, executor, self._runs, lambda write: self._turn([], [], write))
+
+    @property
+    def _borrowed(self) -> frozenset[str]:
+        """The nodes that an environment reads from production."""
+        return self._production.nodes if self._production is not None else frozenset()
+
+    def _turn(self, events: Sequence[Event], news: Sequence[Answered], write: Write | None = None) -> None:
+        """Record what happened, in one transaction, and act on what came of it."""
+        reached(FaultPoint.TURN_BEGUN)
+        self._begun_us = self.clock.now_us()
+        self._checkpoints.sound = False
+        self._looks.record(news)
+        answers = [n for n in news if isinstance(n, TaskFinished)]
+        wrong = make_durable(self._folders, [n for n in answers if n.attempt in self._attempts or plan_of_attempt(n.attempt)])
+        reached(FaultPoint.TURN_SYNCED)
+        with self.figures.turn(self.store.write(self.lease.epoch)) as tx:
+            decided = self._written(tx, events, news, wrong, write)
+            reached(FaultPoint.TURN_COMMITTING)
+        self._checkpoints.sound = True
+        reached(FaultPoint.TURN_COMMITTED)
+        self._last_n = max(self._last_n, self._decisions.last_n)
+        self._act(decided)
+        self._runs.tell(decided.news)  # workers don't wait for who is told
+        for result in (*decided.ended, *self._plans.ended()):
+            self._runs.end(result.run_id, result)
+        reached(FaultPoint.TURN_DONE)
+
+    def _written(
+        self, tx: Transaction, events: Sequence[Event], news: Sequence[Answered], wrong: dict[AttemptId, str], write: Write | None
+    ) -> _Decided:
+        """All that a turn writes."""
+        now = self.clock.mark(tx)
+        self._plans.publication_id = self._publication_id
+        more = (write(tx, now) or ()) if write is not None else ()
+        self._publication_id = max(self._publication_id, self._plans.publication_id)
+        if self._unproven and any(isinstance(item, TaskFinished | ObservationFinished) for item in news):
+            lake_maintenance.clear_worker_problem(tx)
+            self._unproven = False
+        last, begun = self._publication_id, self._begun_us
+        batch = Batch(tx, self._tasks, self._claims, now=now, version=self.applied.id, publication_id=last, begun=begun)
+        ended = self._recorded(batch, news, wrong)
+        batch.write()
+        errands = batch.errands()
+        self._publication_id = batch.publication_id
+        again = [
+            *evaluated_again(tx, self.applied.compiled.project, batch.news, now),
+            *checked_again(tx, self._graph, batch.news, now),
+        ]
+        seen = [*again, *(event for observation in self._looks.ended() for event in self._seen(tx, observation, now))]
+        taken = [] if (held := self._plans.elsewhere()) is None else [held]  # by what a plan has just begun
+        decided = self._decisions.decide(tx, [*taken, *ended, *seen, *events, *more], now)
+        self._plans.follow(tx, [*batch.visible, *events, *more], news, wrong, now)
+        if (held := self._plans.elsewhere()) is not None:
+            freed = self._decisions.decide(tx, [held], now)
+            decided = SchedulerDecisions(decided.starts + freed.starts, decided.commands + freed.commands, decided.news + freed.news)
+        self._attempts |= {attempt.id: attempt for attempt in (*decided.starts, *(attempt for attempt, _ in errands))}
+        told = [*batch.news, *decided.news, *self._plans.news]
+        self.figures.note(told)
+        self._runs.note(told)
+        done = [run_result for c in decided.commands if isinstance(c, Settled) and (run_result := self._finish(tx, c, now)) is not None]
+        if self._plans.to_be_judged():
+            self._settle(tx, now)
+        self._end_wave(tx, now)
+        if self._production is None:
+            self._checkpoints.maintain(tx, self._core, [*batch.events, *more], decided.commands, self.applied.id, now)
+        return _Decided(decided.starts, errands, [c for c in decided.commands if isinstance(c, Kill)], told, done)
+
+    def _recorded(self, batch: Batch, news: Sequence[Answered], wrong: dict[AttemptId, str]) -> list[Event]:
+        """What became of production's attempts, as the core is told."""
+        for item in news:
+            if isinstance(item, TaskFinished) and item.attempt in self._attempts:
+                attempt = self._attempts.pop(item.attempt)
+                batch.add(attempt, item.outcome, wrong.get(item.attempt))
+                if STANDING in attempt.runs:
+                    self._runs.tried += [(attempt.node, key) for key in attempt.keys]
+        lost = [self._lose(gone, batch) for gone in news if isinstance(gone, LostWorker)]
+        return [*batch.events, *lost]
+
+    def _act(self, decided: _Decided) -> None:
+        """Do what was decided: it is committed."""
+        if any(attempt.prepared.kind == EXPORT for attempt in decided.starts):
+            self._make_durable()
+            reached(FaultPoint.TURN_DURABLE)
+        for attempt in decided.starts:
+            reached(FaultPoint.TASK_SENDING)
+            self._executor.submit(attempt.id, attempt.prepared.task)
+        for attempt, task in decided.errands:
+            self._executor.submit(attempt.id, task)
+        for command in decided.kills:
+            self._executor.kill(command.attempt, command.reason)
+        self._plans.send()
+        self._executor.send()
+
+    def _seen(self, tx: Transaction, observation: PendingObservation, now: int) -> list[Event]:
+        """What a look found, and the request that waited for it."""
+        events: list[Event] = list(recorded(tx, observation, now, self._declared_promises.tick_every_us))
+        run = self._runs.going_on.get(observation.run)
+        if run is None:
+            return [*events, ClockAdvanced()]
+        run.looking, run.notes = run.looking - 1, (*run.notes, *observation.notes)
+        return [*run.order.received, *run.order.together, *events, run.request(self._borrowed)]
+
+    def _finish(self, tx: Transaction, settled: Settled, now: int) -> RunResult | None:
+        """A run has ended: what became due is judged, and what it came to is written down. One that works at a plan goes on there."""
+        run = self._runs.going_on[settled.run]
+        if run.order.plan is not None:
+            self._settle(tx, now)
+            self._plans.settled(tx, run, now)
+            return None
+        still = waiting(settled, self._core.proposed())
+        self._settle(tx, now, run.row)
+        self._runs.close(tx, run, now)
+        return RunResult(run.id, run.state, still, run.notes, len(run.results))
+
+    def _end_wave(self, tx: Transaction, now: int) -> None:
+        """What a server does by itself is done for now. What waits for room on a disk is tried every few
+        seconds: that is one run until it is over, or until nothing waits for it any more."""
+        if not self._runs.wave or any(STANDING in attempt.runs for attempt in self._attempts.values()):
+            return
+        tried, self._runs.tried = self._runs.tried, []
+        self._runs.waits = {item for item in (*self._runs.waits, *tried) if self._core.waits_for_machine(*item)}
+        if tried or not self._runs.waits:
+            self._settle(tx, now, self._runs.going_on[STANDING].row)
+        if not self._runs.waits:
+            self._runs.end_wave(tx, now)
+
+    def _make_durable(self) -> None:
+        """Have all that was committed survive a power cut, before an effect outside: a durable commit carries those before it."""
+        with self.store.write(self.lease.epoch, durable=True) as tx:
+            self.clock.mark(tx)
+
+    def _lose(self, gone: LostWorker, batch: Batch) -> WorkerLost:
+        """A worker ended: what it was at is lost, and what it hadn't begun. Looks aren't the core's."""
+        lost = [self._attempts.pop(attempt_id, None) if attempt_id is not None else None for attempt_id in (gone.running, *gone.queued)]
+        for attempt in lost:
+            if attempt is not None:
+                begun = attempt.id == gone.running
+                batch.lose(attempt, gone.reason, begun=begun, cancelled=begun and gone.reason == CANCELLED)
+        running, *queued = (attempt.id if attempt is not None else None for attempt in lost)
+        return WorkerLost(running, tuple(attempt_id for attempt_id in queued if attempt_id is not None), f"its worker {gone.reason}")
+
+    def _settle(self, tx: Transaction, now: int, run: int | None = None) -> None:
+        """Write down what became due, what was met, and what isn't as it should be. An environment's nodes are nobody's to be told of."""
+        if self._production is None:
+            evaluate_state(tx, self._judged, now, run)
+            return
+        with self._production.store.read() as theirs:
+            obligation_records.settle_obligations(tx, EvaluationContext(self._declared_promises, self._production.facts(tx, theirs)), now)

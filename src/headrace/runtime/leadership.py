@@ -1,0 +1,275 @@
+"""Become the leader: open the state, take the lease, recover open attempts, start workers."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from headrace.connect.exports import fence
+from headrace.faults import FaultPoint, reached
+from headrace.lake import catalog
+from headrace.model import HeadraceError, LakeError, StoreError
+from headrace.model import Settings as ProjectSettings
+from headrace.model.fields import memory_in_bytes
+from headrace.model.intervals import from_us
+from headrace.runtime import event_log
+from headrace.runtime.applied_versions import AppliedVersion, Production
+from headrace.runtime.executors import Executor, NullExecutor
+from headrace.runtime.executors.pool import Pool
+from headrace.runtime.folders import Folders
+from headrace.runtime.traces import tracer_of
+from headrace.runtime.worker_protocol import WorkerSettings
+from headrace.security import state
+from headrace.security.audit import Action, Actor, AuditEvent, Object, append
+from headrace.security.state import open_state
+from headrace.store import Clock, Lease, Store, Transaction
+from headrace.store.clock import last_written
+from headrace.store.queries import lake_maintenance, leader_writes
+from headrace.store.requests import WakeListener
+
+if TYPE_CHECKING:
+    from headrace.runtime.evaluation import RepairOf
+    from headrace.runtime.leader import Leader
+
+
+# The executor that the project's settings ask for.
+
+MEMORY_SHARE = 0.7
+"""Of the machine's memory, divided among the workers: what an attempt may use where nobody says. Most of it is DuckDB's, which
+spills to disk above."""
+BACKGROUND_MEMORY_SHARE = 0.2
+"""Of the machine's memory, divided among the workers of the background, which run beside the others."""
+
+_WITHOUT_ROWS = re.compile(r"""materialize\s*=\s*["'](?:none|files)["']""")
+
+
+def executor_of(settings: ProjectSettings, folders: Folders) -> AbstractContextManager[Executor]:
+    """It starts when it is entered. Raises what it raises then where it can't work at all."""
+    if settings.executor == "dask" and settings.dask is not None:
+        from headrace.runtime.executors.dask import Dask  # a second of imports that nobody else pays
+
+        memory_max = memory_in_bytes(settings.memory_max) if settings.memory_max else None
+        there = WorkerSettings(folders, threads=1, share=1, memory_max_bytes=memory_max)
+        return Dask(settings.dask, there, worker_settings(folders, 1, settings.memory_max), settings.workers)
+    return Pool(worker_settings(folders, settings.workers, settings.memory_max), settings.workers)
+
+
+def worker_settings(folders: Folders, workers: int, memory_max: str | None = None) -> WorkerSettings:
+    """What each of so many workers of this machine is started with; `memory_max` is what one attempt may use."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    threads = os.cpu_count() or 1
+    share = max(1, threads // workers)
+    said = memory_in_bytes(memory_max) if memory_max else None
+    allowed, behind = (said or int(memory * part / workers) for part in (MEMORY_SHARE, BACKGROUND_MEMORY_SHARE))
+    files = list(folders.project.glob("assets/**/*.py"))
+    return WorkerSettings(
+        folders, threads, share, memory_max_bytes=allowed, background_memory_max_bytes=behind, python=bool(files),
+        arrow=any(_has_rows(path) for path in files),
+    )  # fmt: skip
+
+
+def _has_rows(path: Path) -> bool:
+    """Whether a body in the file seems to take or give rows. Nothing has read the project yet, and nothing but time hangs on it."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return text.count("@asset") > len(_WITHOUT_ROWS.findall(text)) or "import pyarrow" in text
+
+
+# The lease, and everything that is opened and recovered with it.
+
+LOOK_SECONDS = 1.0
+"""How often a leader looks for requests by itself: who asks wakes it, and a wake-up may be lost."""
+
+
+class Busy(HeadraceError):
+    """Another leader runs: ask it."""
+
+
+class Leadership:
+    """The lease, and all that comes with it."""
+
+    def __init__(
+        self, store: Store, lease: Lease, clock: Clock, folders: Folders, stack: contextlib.ExitStack, production: Production | None
+    ) -> None:
+        self.store, self.lease, self.clock, self.folders = store, lease, clock, folders
+        self.production = production
+        """Whether what consumers asked for is written to where they want it; an environment writes nothing outside."""
+        self.closed: LakeError | None = None
+        """Why nothing can be published: a folder of the lake can't be written."""
+        self._stack = stack
+        self._executor: Executor | None = None
+        self._listener: WakeListener | None = None
+        self._looked = 0.0
+
+    def asked(self) -> bool:
+        """Whether requests of other processes should be looked for: somebody rang, or nobody has looked for a while."""
+        now, rung = time.monotonic(), self._listener is not None and self._listener.woken
+        if not rung and now - self._looked < LOOK_SECONDS:
+            return False
+        self._looked = now
+        if self._listener is not None:
+            self._listener.woken = False
+        return True
+
+    def warm(self, settings: ProjectSettings) -> Executor:
+        """Start what works, if it hasn't been: it comes up while the leader reads the project."""
+        if self._executor is None:
+            self._executor = self._stack.enter_context(executor_of(settings, self.folders))
+            self._listener = WakeListener(self.store.folder)
+            self._stack.callback(self._listener.close)
+            self._executor.watch(self._listener)
+        return self._executor
+
+    def leader(self, applied: AppliedVersion, repair: RepairOf) -> Leader:
+        """The leader over an applied version. `repair` says what repairs an incident, for messages to people."""
+        executor = self.warm(applied.compiled.project.settings) if self.closed is None else NullExecutor()
+        from headrace.runtime.leader import Leader
+
+        leader = Leader(
+            store=self.store, lease=self.lease, clock=self.clock, folders=self.folders, executor=executor, applied=applied,
+            repair=repair, production=self.production,
+        )  # fmt: skip
+        cache = self.folders.data_path / "cache"
+        settings = leader.applied.compiled.project.settings
+        if settings.openlineage:
+            from headrace.runtime.openlineage import emitter_of  # with HTTP and TLS, which hardly anybody needs
+
+            emitter = emitter_of(settings, self.folders.project, self.store, self.lease.epoch, leader, cache)
+            if emitter is not None:
+                self._stack.callback(emitter.close)
+        traced = tracer_of(settings, self.folders.project, self.store, self.lease.epoch)
+        if traced is not None:
+            self._stack.callback(traced.close)
+        self._stack.callback(leader.leave)
+        return leader
+
+
+@contextlib.contextmanager
+def hold(
+    root: Path, settings: ProjectSettings, *, actor: Actor, now: datetime | None, production: ProjectSettings | None = None
+) -> Iterator[Leadership]:
+    """Take the lease for as long as the block lasts. `production` are the settings outside of any environment, where `settings`
+    are an environment's. Raises Busy where a leader runs, and what the store refuses."""
+    with contextlib.ExitStack() as stack:
+        borrows = Production.open(root, production) if production is not None else None
+        if borrows is not None:
+            stack.callback(borrows.close)
+        store = stack.enter_context(open_state(root, settings, create=True))
+        folders = Folders.of(root, settings)
+        closed = _closed(folders)
+        if closed is not None and _is_new(store):
+            raise closed
+        if borrows is not None:
+            folders = msgspec.structs.replace(folders, borrows=str(borrows.lake))
+        clocks: list[Clock] = []
+        identities: list[str] = []
+
+        def recover(tx: Transaction, epoch: int) -> None:
+            at = _not_behind(tx, now, borrows) if borrows is not None else now
+            identities.append(state.settle_identity(tx, folders.lake))
+            clocks.append(_recover(tx, epoch, folders, settings, actor, at))
+
+        lease = Lease.take(store, f"{actor.id} (process {os.getpid()})", then=recover)
+        if lease is None:
+            raise Busy("another headrace process leads this project now")
+        stack.callback(_give_back, store, lease, clocks[0])
+        reached(FaultPoint.LEASE_TAKEN)
+        state.mark_lake(folders.lake, identities[0], settings.name)
+        event_log.begin(store, lease.epoch, folders, actor, clocks[0].now_us())
+        _sweep(folders)
+        fence.close_to_others(folders.fence, lease.epoch)
+        held = Leadership(store, lease, clocks[0], folders, stack, borrows)
+        held.closed = closed
+        if closed is None:
+            _opened(store, lease.epoch)
+        yield held
+
+
+def _is_new(store: Store) -> bool:
+    """Whether the state has no lake yet: then there is nothing that anybody could be told of."""
+    with store.read() as tx:
+        return catalog.missing(tx)
+
+
+def _opened(store: Store, epoch: int) -> None:
+    """Forget that the lake couldn't be written."""
+    with store.read() as tx:
+        known = lake_maintenance.lake_problem(tx)
+    if known is not None:
+        with store.write(epoch) as tx:
+            lake_maintenance.clear_lake_problem(tx)
+
+
+def _closed(folders: Folders) -> LakeError | None:
+    """Why one of the folders can't be written that every attempt writes to; None where all can be."""
+    for folder in (folders.lake, folders.raw, folders.quarantine):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            probe = folder / f".{os.getpid()}.tmp"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            hint = "check that its file system isn't mounted read-only, and that this user may write there"
+            return LakeError(f"{folder} can't be written: {error.strerror}", hint=hint)
+    return None
+
+
+def _not_behind(tx: Transaction, now: datetime | None, production: Production) -> datetime | None:
+    """An environment of a replay is one as well, and never behind it."""
+    replayed = production.at_us()
+    if now is not None or replayed is None or last_written(tx) >= replayed:
+        return now
+    return from_us(replayed, "UTC")
+
+
+def _give_back(store: Store, lease: Lease, clock: Clock) -> None:
+    """What an interruption left open is lost now, and not only when the next leader looks: nobody works at it any more."""
+    with contextlib.suppress(StoreError), store.write(lease.epoch) as tx:
+        leader_writes.lose_open_work(tx, lease.epoch + 1, clock.mark(tx))
+    reached(FaultPoint.LEASE_RELEASING)
+    lease.release()
+
+
+def _sweep(folders: Folders) -> None:
+    """Remove what attempts that ended in the middle left: no worker of ours runs yet, and another leader's are fenced."""
+    shutil.rmtree(folders.temporary, ignore_errors=True)
+    for half in folders.raw.glob("*.tmp"):
+        half.unlink(missing_ok=True)
+
+
+def _recover(tx: Transaction, epoch: int, folders: Folders, settings: ProjectSettings, actor: Actor, now: datetime | None) -> Clock:
+    """In the transaction that takes the lease: what an earlier leader left open is lost, and may be done again."""
+    clock = Clock.for_writing(tx, now)
+    at = clock.now_us()
+    if catalog.missing(tx):
+        folders.lake.mkdir(parents=True, exist_ok=True)
+        catalog.create(tx, f"{folders.lake}/")
+        append(tx, at, AuditEvent(action=Action.STORE_CREATED, actor=actor, object=Object("project", settings.name)))
+    else:
+        catalog.check_version(tx)
+        _correct_data_path(tx, at, folders, actor)
+    leader_writes.lose_open_work(tx, epoch, at)
+    append(tx, at, AuditEvent(action=Action.LEASE_TAKEN, actor=actor, object=Object("lease", str(epoch))))
+    return clock
+
+
+def _correct_data_path(tx: Transaction, at: int, folders: Folders, actor: Actor) -> None:
+    """A project that was moved or copied: DuckLake's readers would go on reading where the catalog says that its files are."""
+    before = catalog.data_path(tx)
+    if catalog.names(before, folders.lake):
+        return
+    after = f"{folders.lake}/"
+    catalog.move(tx, after)
+    append(tx, at, AuditEvent(action=Action.LAKE_MOVED, actor=actor, object=Object("lake", after), before=before, after=after))

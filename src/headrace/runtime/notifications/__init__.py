@@ -1,0 +1,1 @@
+"""Sending notifications, from a separate process: a channel that hangs delays nothing."""

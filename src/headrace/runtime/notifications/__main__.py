@@ -1,0 +1,26 @@
+"""`python -m headrace.runtime.notifications`: sends what waits, and ends. Its errand comes over its standard input."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import msgspec
+
+from headrace.runtime.notifications.channels import Sending
+from headrace.runtime.notifications.process import NotifierConfig
+from headrace.security.state import open_state
+
+
+def main() -> None:
+    """Send, then leave at once: a thread that hangs is nobody's to wait for."""
+    errand = msgspec.json.decode(sys.stdin.buffer.read(), type=NotifierConfig)
+    try:
+        with open_state(Path(errand.root), errand.settings) as store:
+            Sending(store, Path(errand.root), errand.settings).all()
+    finally:
+        os._exit(0)
+
+
+main()

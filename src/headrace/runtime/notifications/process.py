@@ -1,0 +1,93 @@
+"""The process that sends notifications, as its parent sees it.
+
+It is started when a message waits; the parent waits at most `WAIT_SECONDS` for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+
+from headrace.model.errors import StoreError
+from headrace.model.nodes import Settings
+from headrace.store import Clock, Store
+from headrace.store.queries import notifications
+
+LOOKS_SECONDS = 1.0
+"""So often a server looks whether something is to be sent."""
+WAIT_SECONDS = 3.0
+"""So long a command that ends waits for its last messages; then they go on without it."""
+LIFE_SECONDS = 600.0
+
+
+class NotifierConfig(msgspec.Struct, frozen=True):
+    """What the process has to know. Settings hold references to secrets, never secrets."""
+
+    root: str
+    settings: Settings
+
+
+class NotificationSender:
+    """Sends what waits in a project's state, from another process."""
+
+    def __init__(self, store: Store, clock: Clock, root: Path, settings: Settings) -> None:
+        self._store, self._clock, self._errand = store, clock, NotifierConfig(str(root), settings)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._looked = self._begun = 0.0
+
+    def go(self) -> None:
+        """Begin to send if something is due and nobody is at it. For a loop: mostly it does nothing."""
+        now = time.monotonic()
+        if self._process is not None:
+            if self._process.poll() is None and now - self._begun < LIFE_SECONDS:
+                return
+            self._end()
+        if now - self._looked >= LOOKS_SECONDS:
+            self._looked = now
+            self.begin()
+
+    def begin(self) -> bool:
+        """Begin to send if something is due; whether it was."""
+        with contextlib.suppress(StoreError):
+            with self._store.read() as tx:
+                at = notifications.next_at(tx)
+            if at is not None and at <= self._clock.now_us():
+                self._process, self._begun = _spawned(self._errand), time.monotonic()
+                return True
+        return False
+
+    def wait(self, seconds: float = WAIT_SECONDS) -> None:
+        """Give what is being sent a moment to end; what doesn't goes on without us."""
+        if self._process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(seconds)
+
+    def _end(self) -> None:
+        assert self._process is not None
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+
+def _spawned(errand: NotifierConfig) -> subprocess.Popen[bytes] | None:
+    """The process, with its errand; None where the machine has no room for it: it is tried again."""
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "headrace.runtime.notifications"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except OSError:
+        return None
+    assert process.stdin is not None
+    with contextlib.suppress(OSError), process.stdin as pipe:
+        pipe.write(msgspec.json.encode(errand))
+    return process

@@ -1,0 +1,244 @@
+"""Observe sources: a new arrival becomes a delivery that waits to be ingested."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from headrace.connect import DetectedDelivery, Observation, SourceSchema
+from headrace.connect.connectors import connector_name
+from headrace.connect.deliveries import arrival, claimed_arrival
+from headrace.connect.files import observe
+from headrace.model import HeadraceError, Project, Source
+from headrace.model.connectors import origin_of
+from headrace.model.intervals import bounds_us, key_at_us, keys_between, previous_key
+from headrace.model.times import Duration, parse_duration
+from headrace.runtime.messages import ObserveTask, SourceObserved
+from headrace.scheduler import AttemptId, DeliveryArrived
+from headrace.slo.freshness import known_until
+from headrace.store import Transaction
+from headrace.store.queries import availability, deliveries, ingestion
+from headrace.store.queries.ingestion import DeliveryRecord
+
+# Files that were delivered before, cached between observations: each observation reads only what
+# came since the one before it.
+
+
+class KnownFiles:
+    """Source -> path -> (size in bytes, modification time in microseconds) of the newest delivery."""
+
+    def __init__(self) -> None:
+        self._project: Project | None = None
+        self._files: dict[str, dict[str, tuple[int, int]]] = {}
+        self._newest: dict[str, int] = {}
+
+    def read(self, tx: Transaction, project: Project, sources: Iterable[Source]) -> None:
+        """Bring it up to date. Another project may cut its sources otherwise: deliveries of before don't count there."""
+        if project is not self._project:
+            self._project, self._files, self._newest = project, {}, {}
+        for source in sources:
+            results, self._newest[source.name] = ingestion.known_files(tx, source.name, self._newest.get(source.name, 0))
+            self._files.setdefault(source.name, {}).update(results)
+
+    def of(self, source: str) -> dict[str, tuple[int, int]]:
+        """What is known of a source's files."""
+        return self._files[source]
+
+
+# Observation of local folders, and the record of every observation.
+
+SETTLE_WAIT_MAX_S = 4.0
+"""How long a pass waits for files that may still be being written; those left are found by the next look."""
+
+
+class SourceObservation(msgspec.Struct, frozen=True):
+    """What one look at one source saw, and how it went."""
+
+    source: Source
+    found: tuple[DetectedDelivery, ...]
+    notes: tuple[str, ...]
+    error: str | None
+    code: str | None = None
+    """What kind of error it is (`access_denied`, `source_unavailable` …), where that is known."""
+    settles: float | None = None
+    """After how many seconds a file that may still be being written is quiet, if nobody writes on; None where there is none."""
+
+
+def observe_folders(
+    root: Path, sources: Iterable[Source], known: Callable[[str], dict[str, tuple[int, int]]], *, patient: bool = True
+) -> list[SourceObservation]:
+    """Look at each source of a local folder; a `patient` look waits a little for files that aren't settled. `known(source)` is
+    path -> (size, mtime)."""
+    deadline = time.monotonic() + (SETTLE_WAIT_MAX_S if patient else 0.0)
+    return [_observe_settled(root, source, known(source.name), deadline) for source in sources]
+
+
+def _observe_settled(root: Path, source: Source, known: dict[str, tuple[int, int]], deadline: float) -> SourceObservation:
+    try:
+        result = observe(root, source, known=known)
+        while result.settling and (wait := _wait(result, deadline)) is not None:
+            time.sleep(wait)
+            result = observe(root, source, known=known)
+    except (OSError, HeadraceError) as error:
+        return SourceObservation(source, (), (), str(error))
+    unsettled = (f"{s.path} may still be being written; it is taken when it is quiet" for s in result.settling)
+    notes = (*(n.message for n in result.notes), *unsettled)
+    observation = SourceObservation(source, result.found, notes, None, settles=result.wait_seconds or None)
+    if result.unlisted is None:
+        return observation
+    return msgspec.structs.replace(observation, error=result.unlisted.message, code=result.unlisted.code)
+
+
+def _wait(result: Observation, deadline: float) -> float | None:
+    wanted = result.wait_seconds
+    return wanted if wanted <= deadline - time.monotonic() else None
+
+
+def record_observations(
+    tx: Transaction, seen: Iterable[SourceObservation], now: int, began: int, every_us: int | None = None
+) -> list[DeliveryArrived]:
+    """Write the looks, which began then, and what they found; what arrived, as events for the core."""
+    until = partial(known_until, every_us=every_us)
+    arrived = []
+    for observation in seen:
+        place = origin_of(observation.source)
+        last = ingestion.last_observation(tx, observation.source.name, place)
+        rows = [_delivery(tx, observation.source, delivery, now, last) for delivery in _without_recorded(tx, observation, began)]
+        ingestion.record_deliveries(tx, rows)
+        availability.note_gap(tx, observation.source.name, now, until)
+        ingestion.record_observation(tx, observation.source.name, now, len(rows), observation.error, observation.code, place)
+        arrived += [DeliveryArrived(row.source, row.partition, row.bundle) for row in rows]
+    return arrived
+
+
+def _without_recorded(tx: Transaction, seen: SourceObservation, began: int) -> Iterable[DetectedDelivery]:
+    """What another look hasn't written down since this one began: two may be under way at one source."""
+    if not seen.found:
+        return ()
+    known = deliveries.found_since(tx, seen.source.name, began)
+    if seen.source.partition.by_delivery:  # its partitions are numbered as they come
+        same = {what[1:] for what in known}
+        return [f for f in seen.found if (f.path, f.size_bytes, f.modified_us, f.version) not in same]
+    return [f for f in seen.found if (f.partition, f.path, f.size_bytes, f.modified_us, f.version) not in known]
+
+
+def _delivery(tx: Transaction, source: Source, delivery: DetectedDelivery, now: int, last_observation: int | None) -> DeliveryRecord:
+    claims = claimed_arrival(delivery.modified_us, now)
+    return DeliveryRecord(
+        source=delivery.source,
+        partition=ingestion.next_delivery_key(tx, source.name) if source.partition.by_delivery else delivery.partition,
+        path=delivery.path,
+        size_bytes=delivery.size_bytes,
+        modified_us=delivery.modified_us,
+        claimed_at=claims,
+        observed_at=now,
+        arrived_at=arrival(claims, now, last_observation),
+        version=delivery.version,
+        parts=msgspec.json.encode(delivery.parts).decode() if delivery.parts else None,
+        bundle=delivery.bundle,
+    )
+
+
+# Observations that workers do: of sources that aren't local folders, and into files whose rows
+# belong to several intervals. The leader never waits for a network and holds no secret: it sends
+# what it knows, a worker observes, and an observation that hangs is ended.
+
+LOOK_SECONDS_MAX = 60.0
+"""A look that takes longer is ended; the source counts as unavailable until the next one."""
+LOOK_INTO_SECONDS_MAX = 3600.0
+"""The same for looks into files, which may be large."""
+WANTED_MAX = 400
+"""Intervals that one look asks a source for; the next look goes on."""
+NEWEST = 100
+"""Of those, so many are the newest, where there are more: old intervals that never come don't keep new ones from being asked for."""
+EVERY = "1d"
+"""How often what can't say whether it has changed is read again, unless `every:` says otherwise."""
+FAILED_SECONDS = 3600.0
+"""What couldn't be fetched in all its attempts is asked for again after an hour."""
+EARLY_PART = 10
+EARLY_SECONDS_MAX = 3600.0
+"""A look counts as one `every:` later if at most a tenth of it, and at most an hour, is missing: a daily `tick`
+never falls exactly a day after the moment at which the last one observed the source, and would read it every second day."""
+_WHOLE = "*"
+
+
+def observe_task(
+    tx: Transaction, project: Project, source: Source, now: int, *, number: int, files: Sequence[DetectedDelivery] = ()
+) -> ObserveTask | None:
+    """What a worker is asked about a source; None where there is nothing to ask."""
+    known = ingestion.known_versions(tx, source.name)
+    for key in ingestion.given_up(tx, source.name, failed_by=now - int(FAILED_SECONDS * 1e6), rejected_by=now - _rests_us(source)):
+        known.pop(key, None)
+    listed = connector_name(source) == "url"  # all that lies there is asked for, as in a local folder
+    wanted = () if files or listed else tuple(_wanted(tx, source, known, now))
+    if not files and not wanted and not listed:
+        return None
+    pinned = ingestion.pinned_schema(tx, source.name) if files else None
+    contract = project.contracts.get(source.contract or source.name) if files else None
+    return ObserveTask(
+        attempt=str(AttemptId(0, number)),
+        source=source,
+        connection=project.settings.connections.get(source.connector.get("connection", ""), {}),
+        wanted=wanted,
+        known={key: known[key][:2] for key in (known if listed else wanted) if key in known},
+        files=tuple(files),
+        pinned=msgspec.json.decode(pinned, type=SourceSchema) if pinned else None,
+        promised=contract.columns if contract and contract.columns else None,
+        now_us=now,
+    )
+
+
+def _wanted(tx: Transaction, source: Source, known: dict[str, tuple[str, str, int]], now: int) -> Iterator[str]:
+    if source.partition.grain is None:
+        newest = known.get(_WHOLE)
+        if newest is None or newest[1] or now - newest[2] >= _rests_us(source):
+            yield _WHOLE
+        return
+    keys = list(_intervals(tx, source, known, now))
+    yield from keys if len(keys) <= WANTED_MAX else (*keys[: WANTED_MAX - NEWEST], *keys[-NEWEST:])
+
+
+def read_again_every(tx: Transaction, source: Source) -> str | None:
+    """How often a source is read whole that can't say whether it has changed; None of others, at
+    which each pass looks."""
+    kept = connector_name(source) in (None, "url") or source.partition.grain is not None or source.partition.by_delivery
+    newest = None if kept else ingestion.known_versions(tx, source.name).get(_WHOLE)
+    return None if newest is None or newest[1] else source.every or EVERY
+
+
+def _rests_us(source: Source) -> int:
+    """How long after it was read a source isn't read again, microseconds: `every:`, less what a look may come early."""
+    every = parse_duration(source.every or EVERY).total_seconds()
+    return int((every - min(every / EARLY_PART, EARLY_SECONDS_MAX)) * 1_000_000)
+
+
+def _intervals(tx: Transaction, source: Source, known: dict[str, tuple[str, str, int]], now: int) -> Iterator[str]:
+    """Intervals that have ended: those that nothing was delivered for, and those that may still be restated."""
+    grain, zone = source.partition.grain, source.timezone
+    assert grain is not None
+    current = key_at_us(now, grain, zone)
+    last = current if bounds_us(current, grain, zone)[1] <= now else previous_key(current, grain, zone)
+    first = source.start or ingestion.oldest_delivery(tx, source.name) or last
+    restated = Duration.parse(source.restate_within)
+    for key in keys_between(first, last, grain, zone) if first <= last else ():
+        delivered = known.get(key)
+        if delivered is None:
+            yield key
+            continue
+        tells = delivered[1] or (source.every is not None and now - delivered[2] >= _rests_us(source))
+        if tells and restated.after_us(bounds_us(key, grain, zone)[1], zone) > now:
+            yield key
+
+
+def observe_seconds_max(question: ObserveTask) -> float:
+    """How long a look may take."""
+    return LOOK_INTO_SECONDS_MAX if question.files else LOOK_SECONDS_MAX
+
+
+def observation_of(question: ObserveTask, looked: SourceObserved) -> SourceObservation:
+    """A worker's answer as what was seen."""
+    return SourceObservation(question.source, looked.found, looked.notes, looked.error, looked.code)

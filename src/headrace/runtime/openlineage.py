@@ -1,0 +1,265 @@
+"""Sends OpenLineage events about attempts.
+
+The events come from committed rows, in a thread that the leader never waits for.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import urlsplit
+
+import msgspec
+
+from headrace.model import HeadraceError, Settings
+from headrace.model.errors import message_of, words_of
+from headrace.model.settings import PRODUCTION
+from headrace.plan import compile_lineage
+from headrace.runtime.applied_versions import AppliedVersion
+from headrace.runtime.lineage_events import OpenLineageNodes, end, start
+from headrace.security.secrets import Secrets
+from headrace.security.state import open_state
+from headrace.store import Store
+from headrace.store.queries import telemetry
+from headrace.store.queries.telemetry import LineageAttempt, LineageCursor
+
+# Destinations of events: a file, or an endpoint of OpenLineage's HTTP API.
+
+ANSWER_SECONDS_MAX = 5.0
+"""How long an endpoint may take for one event."""
+_REFUSED = frozenset({400, 413, 422})
+"""An event that this is answered to will never be taken: it is counted, and left behind."""
+
+
+class NotSent(HeadraceError):
+    """An event couldn't be handed over; it may work later."""
+
+
+class Sink(Protocol):
+    """Takes events in their order."""
+
+    def send(self, event: bytes) -> bool:
+        """Whether the event was taken; False where it never will be. Raises NotSent."""
+
+    def close(self) -> None:
+        """No more comes."""
+
+
+def sink_of(settings: Settings, root: Path) -> Sink:
+    """Where the settings say. Raises SecretMissing, and NotSent for a URL that is none."""
+    said = Secrets(root).resolved(settings.openlineage)
+    if "file" in said:
+        return JsonLinesSink(root / said["file"])
+    try:
+        return HttpSink(said["url"], said.get("token", ""))
+    except ValueError:
+        raise NotSent("the URL of [openlineage] can't be used", hint="write it like https://lineage.example.com/api/v1/lineage") from None
+
+
+class JsonLinesSink:
+    """A file of one event a line. It is opened for each event, so that it may be moved away at any time."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def send(self, event: bytes) -> bool:
+        """Append it."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("ab", buffering=0) as file:
+                file.write(event + b"\n")
+        except OSError as error:
+            raise NotSent(f"{self._path.name} can't be written: {error.strerror}") from error
+        return True
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class HttpSink:
+    """A URL that takes events, such as `https://lineage.example.com/api/v1/lineage`. It isn't left by redirects, with a token."""
+
+    def __init__(self, url: str, token: str) -> None:
+        at = urlsplit(url)
+        self._path = (at.path or "/") + (f"?{at.query}" if at.query else "")
+        self._headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+        host = at.hostname or ""
+        self._connection: http.client.HTTPConnection = (
+            http.client.HTTPSConnection(host, at.port, timeout=ANSWER_SECONDS_MAX, context=ssl.create_default_context())
+            if at.scheme == "https"
+            else http.client.HTTPConnection(host, at.port, timeout=ANSWER_SECONDS_MAX)
+        )
+
+    def send(self, event: bytes) -> bool:
+        """Post it."""
+        try:
+            self._connection.request("POST", self._path, event, self._headers)
+            answer = self._connection.getresponse()
+            answer.read(65536)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self._connection.close()
+            # What isn't the network's may repeat a header, and with it the token.
+            text = message_of(error) if isinstance(error, OSError) else words_of(error)
+            raise NotSent(f"the endpoint didn't answer: {text}") from error
+        if not answer.isclosed():
+            self._connection.close()
+        if answer.status in _REFUSED:
+            return False
+        if not 200 <= answer.status < 300:
+            raise NotSent(f"the endpoint answered {answer.status}")
+        return True
+
+    def close(self) -> None:
+        """Hang up."""
+        self._connection.close()
+
+
+# The thread that sends. The store records what was sent, so that the next leader sends what is
+# missing: each event arrives at least once, and a repeated one has the same run id and type.
+
+ROUND_SECONDS = 1.0
+"""How often the store is looked at."""
+RETRY_SECONDS_MAX = 60.0
+AT_ONCE = 100
+"""So many attempts are read and told before that is written down."""
+RUNNING_MAX = 1_000
+LAST_SECONDS = 3.0
+"""How long a leader that ends lets the rest be told; what is left then is told by the next."""
+
+
+class Leads(Protocol):
+    """Who leads, as far as it concerns this."""
+
+    applied: AppliedVersion
+
+
+def emitter_of(settings: Settings, root: Path, store: Store, epoch: int, leads: Leads, cache: Path) -> Emitter | None:
+    """What tells of attempts from now on; None where nobody is to be told. An environment is nobody's."""
+    if not settings.openlineage or settings.environment != PRODUCTION:
+        return None
+    with store.write(epoch) as tx:
+        telemetry.begin_lineage(tx)
+    return Emitter(settings, root, epoch, leads, cache)
+
+
+class Emitter:
+    """Made by `emitter_of`; `close` it while the lease is still held."""
+
+    def __init__(self, settings: Settings, root: Path, epoch: int, leads: Leads, cache: Path) -> None:
+        self._settings, self._root, self._epoch, self._leads, self._cache = settings, root, epoch, leads, cache
+        self._last = threading.Event()
+        self._until = float("inf")
+        self._described: OpenLineageNodes | None = None
+        self._thread = threading.Thread(target=self._run, name="headrace openlineage", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Tell what there is, as long as that doesn't take long."""
+        self._until = time.monotonic() + LAST_SECONDS
+        self._last.set()
+        self._thread.join(LAST_SECONDS + 1)
+
+    def _run(self) -> None:
+        try:
+            with open_state(self._root, self._settings) as store:
+                if (sink := self._sink(store)) is not None:
+                    self._rounds(store, sink)
+                    sink.close()
+        except (HeadraceError, OSError):
+            return  # the lease is gone, or the state out of reach: whoever leads next goes on
+
+    def _sink(self, store: Store) -> Sink | None:
+        """Where events go; None where that can't be, and then that is written down, for the next leader to try again."""
+        try:
+            return sink_of(self._settings, self._root)
+        except HeadraceError as error:
+            with store.read() as tx:
+                before = telemetry.lineage_cursor(tx) or LineageCursor(0)
+            self._keep(store, before, before, str(error))
+            return None
+
+    def _rounds(self, store: Store, sink: Sink) -> None:
+        failures = 0
+        while not (ending := self._last.is_set()) or time.monotonic() < self._until:
+            told, error = self._round(store, sink)
+            if told and not error:
+                failures = 0
+                continue
+            if ending:
+                return
+            failures = failures + 1 if error else 0
+            self._last.wait(min(RETRY_SECONDS_MAX, ROUND_SECONDS * 2**failures))
+
+    def _round(self, store: Store, sink: Sink) -> tuple[int, str]:
+        """How many events were told, and what kept the rest from it."""
+        with store.read() as tx:
+            before = telemetry.lineage_cursor(tx) or LineageCursor(0)
+            ended = telemetry.ended_attempts(tx, before, AT_ONCE)
+            running = telemetry.attempts_under_way(tx, RUNNING_MAX) if len(ended) < AT_ONCE else []
+            summaries = {attempt.id: telemetry.attempt_summary(tx, attempt) for attempt in ended}
+        now, sending = before, _Sending(sink, lambda: time.monotonic() < self._until)
+        described = self._describe() if ended or any(attempt.id not in before.begun for attempt in running) else None
+        try:
+            for attempt in ended:
+                assert described is not None
+                events = [] if attempt.id in now.begun else [start(described, attempt)]
+                sending.all([*events, *end(described, attempt, summaries[attempt.id])])
+                now = _ended(now, attempt)
+            for lineage_attempt in running:
+                if lineage_attempt.id not in now.begun:
+                    assert described is not None
+                    sending.all([start(described, lineage_attempt)])
+                    now = msgspec.structs.replace(now, begun=now.begun | {lineage_attempt.id})
+        except Enough:
+            pass  # the next leader tells it
+        except NotSent as failed:
+            sending.error = str(failed)
+        now = msgspec.structs.replace(now, sent=now.sent + sending.sent, refused=now.refused + sending.refused)
+        self._keep(store, before, now, sending.error)
+        return sending.sent + sending.refused, sending.error
+
+    def _describe(self) -> OpenLineageNodes:
+        applied = self._leads.applied
+        if self._described is None or self._described.version != applied.id:
+            self._described = OpenLineageNodes(applied.id, applied.compiled, compile_lineage(applied.compiled, self._cache).of)
+        return self._described
+
+    def _keep(self, store: Store, before: LineageCursor, now: LineageCursor, error: str) -> None:
+        since = (before.failing_since or time.time_ns() // 1000) if error else None
+        now = msgspec.structs.replace(now, error=error, failing_since=since)
+        if now != before:
+            with store.write(self._epoch) as tx:
+                telemetry.save_lineage_cursor(tx, now)
+
+
+class Enough(HeadraceError):
+    """The leader is about to end."""
+
+
+class _Sending:
+    """Events on their way, and how many have arrived."""
+
+    def __init__(self, sink: Sink, going_on: Callable[[], bool]) -> None:
+        self._sink, self._going_on = sink, going_on
+        self.sent = self.refused = 0
+        self.error = ""
+
+    def all(self, events: list[bytes]) -> None:
+        """Send them one after the other. Raises NotSent, and Enough where there is no time for more."""
+        for event in events:
+            if not self._going_on():
+                raise Enough("there was no time for more")
+            if self._sink.send(event):
+                self.sent += 1
+            else:
+                self.refused += 1
+
+
+def _ended(now: LineageCursor, attempt: LineageAttempt) -> LineageCursor:
+    assert attempt.finished_at is not None
+    return msgspec.structs.replace(now, at=attempt.finished_at, epoch=attempt.epoch, n=attempt.n, begun=now.begun - {attempt.id})

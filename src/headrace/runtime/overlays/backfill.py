@@ -1,0 +1,366 @@
+"""One open plan: what was planned, its progress, its result, and its entries in the audit trail."""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from headrace.lake import LakeTable
+from headrace.lake.catalog import CatalogChange
+from headrace.model import LakeError
+from headrace.plan.backfills import ERRANDS_FROM, Backfill, BackfillStep, Mode, first_attempt_of
+from headrace.runtime.executors import TaskFinished
+from headrace.runtime.messages import Prune, RewrittenFile, RowChangeCounts
+from headrace.runtime.overlays import production_state
+from headrace.runtime.overlays.overlay import Lent, Overlay, PostCommitActions, ended_rows
+from headrace.runtime.overlays.partitions import OverlayPartitions
+from headrace.runtime.overlays.production_state import Copy, Promoting, PromotionResult, UnsuccessfulPartition, drop_outdated, missed_events
+from headrace.runtime.publishing import HEADRACE
+from headrace.runtime.runs import ActiveRun, RunRequest
+from headrace.runtime.tasks import TaskBuilder
+from headrace.scheduler import AttemptId, PartitionOvertaken, PartitionState, Paused, SchedulerCheckpoint, Target
+from headrace.security.audit import Action, Actor, ActorType, AuditEvent, Object, append, append_all
+from headrace.store import Transaction
+from headrace.store.queries import attempts, backfill_plans
+from headrace.store.queries.backfill_plans import OverlayRow, PlanRecord
+
+# The result of a plan, as it is stored and reported.
+
+FAILURES_TOLD_MAX = 20
+ROWS_TOLD_MAX = 5
+
+
+class FailingSample(msgspec.Struct, frozen=True):
+    """The attempt that found something wrong, and some rows that are."""
+
+    attempt: AttemptId
+    sample: list[dict[str, Any]] = []
+
+
+class PlanOutcome(msgspec.Struct, frozen=True):
+    """Kept as JSON in `plan.outcome`. `failures` are (node, key, state, reason) of the first FAILURES_TOLD_MAX; `changed`: node →
+    partitions that differ from what readers saw, rows added, removed and changed."""
+
+    published: int = 0
+    failed: int = 0
+    failures: tuple[tuple[str, str, str, str], ...] = ()
+    changed: dict[str, tuple[int, int, int, int]] = {}
+    evidence: dict[str, FailingSample] = {}
+    """`node@key` of a failure → what there is to be looked at of it."""
+    redone: int = 0
+    """Partitions that had been made and were made again, because something that they read was published meanwhile."""
+
+    @classmethod
+    def read(cls, text: str | None) -> PlanOutcome:
+        """As it was kept; of a plan that hasn't come to anything, nothing."""
+        return cls() if text is None else msgspec.json.decode(text, type=cls)
+
+    def kept(self) -> str:
+        """As it is kept."""
+        return msgspec.json.encode(self).decode()
+
+    def with_published(self, rows: Iterable[OverlayRow]) -> PlanOutcome:
+        """These have become visible as well."""
+        changed = {node: Counter(dict(enumerate(figures))) for node, figures in self.changed.items()}
+        count = 0
+        for row in rows:
+            count += 1
+            counts = msgspec.json.decode(row.changed, type=RowChangeCounts) if row.changed is not None else RowChangeCounts()
+            if counts != RowChangeCounts():
+                changed.setdefault(row.node, Counter()).update({0: 1, 1: counts.added, 2: counts.removed, 3: counts.changed})
+        told = {node: (figures[0], figures[1], figures[2], figures[3]) for node, figures in changed.items()}
+        return msgspec.structs.replace(self, published=self.published + count, changed=told)
+
+    def with_failures(self, ended: Iterable[UnsuccessfulPartition]) -> PlanOutcome:
+        """These couldn't be made as well."""
+        partitions = sorted(
+            ended, key=lambda partition: (partition.state is PartitionState.WAITING, partition.node, partition.key)
+        )  # causes first
+        told = (*self.failures, *((partition.node, partition.key, partition.state.value, partition.reason) for partition in partitions))
+        kept = {f"{node}@{key}" for node, key, *_ in told[:FAILURES_TOLD_MAX]}
+        evidence = {
+            **self.evidence,
+            **{f"{partition.node}@{partition.key}": _evidence(partition) for partition in partitions if partition.attempt is not None},
+        }
+        evidence = {name: sample for name, sample in evidence.items() if name in kept}
+        return msgspec.structs.replace(self, failed=self.failed + len(partitions), failures=told[:FAILURES_TOLD_MAX], evidence=evidence)
+
+    def tried_again(self, *, allow_partial: bool) -> PlanOutcome:
+        """What couldn't be made is made after all, unless the plan went on without it."""
+        return self if allow_partial else msgspec.structs.replace(self, failed=0, failures=(), evidence={})
+
+    def with_redone(self, count: int) -> PlanOutcome:
+        """So many more were made again."""
+        return msgspec.structs.replace(self, redone=self.redone + count)
+
+
+def _evidence(partition: UnsuccessfulPartition) -> FailingSample:
+    assert partition.attempt is not None
+    return FailingSample(partition.attempt, msgspec.json.decode(partition.sample)[:ROWS_TOLD_MAX] if partition.sample else [])
+
+
+# The phases of a plan.
+
+STAGED, INGESTED, AFTERWARDS = "staged", "taken_in", "afterwards"
+ERRANDS_LOST_MAX = 3
+"""So many times an errand is sent whose worker ends; then the plan fails."""
+
+
+class Phase(enum.Enum):
+    """What a plan waits for, in this order."""
+
+    RESTING = enum.auto()
+    """For somebody to go on with it: only what makes stale what it has made is followed."""
+    TAKING_IN = enum.auto()
+    """For production to ingest what has arrived."""
+    STEPS = enum.auto()
+    """For its own core."""
+    AFTERWARDS = enum.auto()
+    """For production to make what builds on what is published before."""
+
+
+class Backfilling:
+    """Made of a plan's row. `run` is the run that works at it, None while nobody does."""
+
+    def __init__(self, row: PlanRecord) -> None:
+        self.id, self.actor, self.reason, self.version = row.id, row.actor, row.reason, row.version
+        self.backfill = msgspec.msgpack.decode(row.content, type=Backfill)
+        self.outcome = PlanOutcome.read(row.outcome)
+        self.steps_done = row.steps_done
+        self.phase = Phase.RESTING
+        self.run: int | None = None
+        self.asked_afterwards = False
+        self._retry = row.state in ("failed", "partial")
+        """What couldn't be made is tried again."""
+        self.fresh = True
+        """Nobody has looked yet whether anything of it is staged, that has to be followed."""
+        self.overlay: Overlay | None = None
+        self.after = first_attempt_of(row.id)
+        """The last number that an attempt of this leader had."""
+        self._how = {item.node: item.how for item in self.backfill.chosen}
+        self._steps = [BackfillStep(spans={node: spans for node, spans in step.spans.items() if self._how.get(node) == STAGED})
+                       for step in self.backfill.steps]  # fmt: skip
+        self._copies: dict[Copy, RewrittenFile] = {}
+        self._errands: dict[AttemptId, tuple[Prune, list[Copy]]] = {}
+        self._errands_lost = self._last_errand = self._refused = 0
+
+    def go_on(self, run: int) -> None:
+        """Somebody works at it again."""
+        self.run, self.phase, self.asked_afterwards = run, Phase.TAKING_IN, False
+        self.outcome = self.outcome.tried_again(allow_partial=self.backfill.allow_partial)
+
+    def rest(self) -> None:
+        """Nobody works at it any more."""
+        self.run, self.phase = None, Phase.RESTING
+        if self.overlay is not None:
+            self.overlay.requested = False
+
+    # What was planned
+
+    @property
+    def again(self) -> frozenset[str]:
+        """The nodes whose partitions production makes again, whatever they are."""
+        return self.nodes(AFTERWARDS) if self.backfill.mode is Mode.ALL else frozenset()
+
+    @property
+    def step(self) -> BackfillStep | None:
+        """The step that comes next; None when all are done."""
+        return self._steps[self.steps_done] if self.steps_done < len(self._steps) else None
+
+    def targets(self, how: str) -> tuple[Target, ...]:
+        """The partitions that are made in one way."""
+        return tuple(Target(item.node, span.first, span.last) for item in self.backfill.chosen if item.how == how for span in item.spans)
+
+    def nodes(self, how: str) -> frozenset[str]:
+        """The nodes that are made in one way."""
+        return frozenset(item.node for item in self.backfill.chosen if item.how == how)
+
+    # Its core
+
+    def load(self, tx: Transaction, lent: Lent, production: SchedulerCheckpoint, now: int) -> PostCommitActions:
+        """Have a core for the step, that starts from where production stands. It begins nothing before somebody asks for the step."""
+        assert self.step is not None
+        staged = OverlayPartitions.read(tx, self.id)
+        drop_outdated(tx, staged, lent.applied)
+        backfill_plans.forget_unneeded(tx, self.id)
+        ended = ended_rows(backfill_plans.staged(tx, self.id))
+        self.overlay = Overlay(self.id, self.step, staged, ended, lent, run=self.run or 0, after=self.after)
+        actions = self.overlay.begin(tx, production, now)
+        actions.add(self.overlay.hear(tx, missed_events(tx, self.id), now))
+        return actions
+
+    def request(self, tx: Transaction, pauses: Sequence[Paused], now: int) -> PostCommitActions:
+        """Somebody works at the step, from now on or again."""
+        assert self.overlay is not None
+        retry, self._retry, self.overlay.run = self._retry, False, self.run or 0
+        return self.overlay.request(tx, pauses, now, again=retry)
+
+    def unload(self) -> list[AttemptId]:
+        """Another core is to be begun: the attempts that aren't wanted any more."""
+        numbers = [*(self.overlay.attempts if self.overlay is not None else ()), *self._errands]
+        if self.overlay is not None:
+            self.after = max(self.after, self.overlay.last_n)
+        self.overlay, self.fresh = None, True
+        self._errands.clear()
+        self._copies.clear()
+        return numbers
+
+    @property
+    def ready(self) -> bool:
+        """Whether all of the step that can be made is made, and nothing is on its way."""
+        return self.phase is Phase.STEPS and self.overlay is not None and self.overlay.at_rest and not self._errands
+
+    # Publication
+
+    def lacking(self, tx: Transaction, change: CatalogChange, tasks: TaskBuilder) -> list[tuple[AttemptId, Prune]]:
+        """The errands that have to be run before the step can be published; they count as sent."""
+        assert self.overlay is not None
+        results = []
+        for node, keys in self._made():
+            copies = production_state.copies_missing(production_state.copies_needed(change, self.overlay.staged, node, keys), self._copies)
+            if copies:
+                table = self.overlay.staged.tables.get(node) or tasks.table(tx, node)
+                assert table is not None
+                results.append(self._errand(table, copies))
+        return results
+
+    def _errand(self, table: LakeTable, copies: list[Copy]) -> tuple[AttemptId, Prune]:
+        assert self.overlay is not None
+        self._last_errand += 1
+        number = AttemptId(self.overlay.epoch, first_attempt_of(self.id) + ERRANDS_FROM + self._last_errand)
+        task = production_state.prune_task(number, table, copies)
+        self._errands[number] = (task, copies)
+        return number, task
+
+    def run_errand(self, finished: TaskFinished) -> str:
+        """An errand is done; what went wrong, if something did."""
+        _, copies = self._errands.pop(finished.attempt, (None, []))
+        if finished.outcome.state != "staged":
+            return finished.outcome.error.message if finished.outcome.error else finished.outcome.reason
+        self._copies.update(zip(copies, finished.outcome.rewritten, strict=False))
+        return ""
+
+    def lose_errand(self, attempt: AttemptId) -> bool:
+        """An errand's worker ended: it is sent again with the next look. Whether that has happened too often."""
+        if self._errands.pop(attempt, None) is not None:
+            self._errands_lost += 1
+        return self._errands_lost >= ERRANDS_LOST_MAX
+
+    def promote(
+        self,
+        tx: Transaction,
+        change: CatalogChange,
+        lent: Lent,
+        tasks: TaskBuilder,
+        unmade: Sequence[UnsuccessfulPartition],
+        publication_id: int,
+        now: int,
+    ) -> PromotionResult:
+        """Publish what the step has made, and move on to the next. Raises LakeError where something has moved; nothing has been written
+        then, and `make_again` says what follows."""
+        assert self.overlay is not None
+        runs = (self.run,) if self.run is not None else ()
+        promoting = Promoting(tx, change, self.overlay.staged, tasks, self._copies, now=now, version=lent.applied.id, runs=runs)
+        promotion_result = promoting.promote(dict(self._made(lent.applied.compiled.order)), publication_id)
+        self.outcome = self.outcome.with_published(promotion_result.rows).with_failures(unmade).with_redone(self.overlay.redone)
+        backfill_plans.clear(tx, self.id)
+        self.steps_done += 1
+        self._refused = 0
+        self.unload()
+        backfill_plans.record_outcome(tx, self.id, self.outcome.kept(), self.steps_done)
+        return promotion_result
+
+    def make_again(self, tx: Transaction, error: LakeError, now: int) -> PostCommitActions:
+        """What was staged doesn't fit production's tables any more: it is made again. Raises the error where that doesn't end."""
+        assert self.overlay is not None
+        self._refused += 1
+        if self._refused > ERRANDS_LOST_MAX:
+            raise error
+        self._copies.clear()
+        actions = PostCommitActions()
+        for node, keys in self._made():
+            self.overlay.staged.forget_node(tx, node)
+            actions.add(self.overlay.again(tx, [PartitionOvertaken(node, key) for key in keys], now))
+        return actions
+
+    def _made(self, order: Sequence[str] | None = None) -> Iterator[tuple[str, list[str]]]:
+        """What the step has made, by node; in that order, if one is given."""
+        assert self.overlay is not None
+        made = {node: sorted(keys) for node, keys in self.overlay.staged.rows.items() if keys}
+        for node in order if order is not None else made:
+            if node in made:
+                yield node, made[node]
+
+
+# The run that works at a plan, its entries in the audit trail, and its final result.
+
+
+def run_request_of(item: Backfilling, row: PlanRecord) -> RunRequest:
+    """What goes on with a plan."""
+    request: dict[str, Any] = msgspec.json.decode(row.request) if row.request else {}
+    actor = Actor(ActorType.PERSON, row.actor)
+    return RunRequest(kind="backfill", targets=item.targets(INGESTED), actor=actor, request=request, reason=row.reason, plan=row.id)
+
+
+def record_intervention(tx: Transaction, item: Backfilling, now: int, action: Action, actor: Actor, reason: str) -> None:
+    """Somebody did something about a plan."""
+    append(
+        tx,
+        now,
+        AuditEvent(action=action, actor=actor, object=Object("backfill", str(item.id)), reason=reason, after=_figures(item.outcome)),
+    )
+
+
+def record_publications(tx: Transaction, item: Backfilling, rows: Sequence[OverlayRow], now: int) -> None:
+    """Partitions of a plan became visible, at once: one entry for each node."""
+    count, total = Counter(row.node for row in rows), Counter[str]()
+    for row in rows:
+        total[row.node] += row.rows
+    append_all(tx, now, [
+        AuditEvent(action=Action.PARTITION_PUBLISHED, actor=HEADRACE, object=Object("partition", node, f"backfill {item.id}"),
+              after={"partitions": count[node], "rows": total[node], "step": item.steps_done}, reason=item.reason)
+        for node in count
+    ])  # fmt: skip
+
+
+def record_end(tx: Transaction, item: Backfilling, state: str, now: int) -> None:
+    """A plan has ended: what it changed."""
+    changed = {node: dict(zip(("partitions", "added", "removed", "changed"), figures, strict=True))
+               for node, figures in item.outcome.changed.items()}  # fmt: skip
+    after = {"state": state, **_figures(item.outcome), "rows": changed}
+    event = AuditEvent(
+        action=Action.PLAN_FINISHED, actor=HEADRACE, object=Object("backfill", str(item.id)), reason=item.reason, after=after
+    )
+    append(tx, now, event)
+
+
+def failed_in_production(tx: Transaction, run: ActiveRun, nodes: Collection[str]) -> list[UnsuccessfulPartition]:
+    """What production couldn't make of these nodes, in a run; each with why its last attempt failed."""
+    whys = {(attempt.node, key): attempt.reason for attempt in attempts.of_run(tx, run.id) for key in attempt.partitions}
+    return [
+        UnsuccessfulPartition(node, key, PartitionState.FAILED, whys.get((node, key)) or state)
+        for (node, key), state in run.results.items()
+        if node in nodes and state != "published"
+    ]
+
+
+def final_outcome(item: Backfilling, run: ActiveRun | None, unmade: Sequence[UnsuccessfulPartition]) -> PlanOutcome:
+    """What a plan has come to in the end."""
+    after = item.nodes(AFTERWARDS)
+    more = sum(1 for (node, _), state in run.results.items() if node in after and state == "published") if run is not None else 0
+    return msgspec.structs.replace(item.outcome, published=item.outcome.published + more).with_failures(unmade)
+
+
+def final_state(outcome: PlanOutcome) -> str:
+    """Where a plan stands that has ended."""
+    if not outcome.failed:
+        return "succeeded"
+    return "partial" if outcome.published else "failed"
+
+
+def _figures(outcome: PlanOutcome) -> dict[str, Any]:
+    return {"published": outcome.published, "failed": outcome.failed, "redone": outcome.redone}

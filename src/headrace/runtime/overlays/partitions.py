@@ -1,0 +1,183 @@
+"""Partitions of a plan: which ones its ranges cover, and which are staged."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+import msgspec
+
+from headrace.lake import FileRef, LakeTable, StagedFile
+from headrace.lake.tables import ColumnLookup
+from headrace.model.intervals import keys_between
+from headrace.model.partitions import SEPARATOR, WHOLE, end_of, join, order_of
+from headrace.plan.backfills import Backfill, BackfillSpan
+from headrace.runtime.messages import TaskOutcome
+from headrace.scheduler import AttemptId, GraphNode
+from headrace.scheduler.partition_states import Covering
+from headrace.scheduler.partition_states import PartitionRange as Ordered
+from headrace.store import Transaction
+from headrace.store.queries import backfill_plans
+from headrace.store.queries.backfill_plans import OverlayAttempt, OverlayRow
+
+# Partitions in the ranges of a plan, and whether two plans have some in common.
+
+
+class PlannedPartitions:
+    """The partitions of one node that lie in the ranges of a plan."""
+
+    def __init__(self, node: GraphNode, spans: Iterable[BackfillSpan]) -> None:
+        self._node = node
+        self._covering = Covering(Ordered(*_ends(node, span)) for span in spans)
+
+    def __contains__(self, key: str) -> bool:
+        return self._covering.covers(order_of(key, self._node.partition, self._node.timezone))
+
+
+def keys_of(node: GraphNode, spans: Sequence[BackfillSpan], known: Iterable[str]) -> Iterator[str]:
+    """The partitions in the spans. Where only data says which there are, those that are `known`."""
+    spec = node.partition
+    if spec.whole:
+        yield WHOLE
+    elif spec.grain is None or (spec.key is not None and spec.values is None) or any(SEPARATOR in span.first for span in spans):
+        held = PlannedPartitions(node, spans)
+        named = [span.first for span in spans if span.first == span.last and (spec.grain is None or SEPARATOR in span.first)]
+        yield from dict.fromkeys([*named, *(key for key in known if key in held)])
+    else:
+        for span in spans:
+            for moment in keys_between(span.first, span.last, spec.grain, node.timezone):
+                yield from (join(moment, data) for data in spec.values) if spec.values is not None else (moment,)
+
+
+def shared_partition(nodes: Mapping[str, GraphNode], backfill: Backfill, other: Backfill) -> tuple[str, str] | None:
+    """A partition that both plans make: its node, and the first of the range that they share; None if there is none."""
+    theirs = {chosen.node: chosen.spans for chosen in other.chosen}
+    for chosen in backfill.chosen:
+        if chosen.node in nodes and chosen.node in theirs:
+            result = _first_shared(nodes[chosen.node], chosen.spans, theirs[chosen.node])
+            if result is not None:
+                return chosen.node, result
+    return None
+
+
+def _first_shared(node: GraphNode, mine: Iterable[BackfillSpan], theirs: Iterable[BackfillSpan]) -> str | None:
+    """Where the first ranges begin to meet; each is looked at once."""
+    item, other = (sorted((*_ends(node, span), span.first) for span in spans) for spans in (mine, theirs))
+    here = there = 0
+    while here < len(item) and there < len(other):
+        (first, last, begins), (from_, until, there_begins) = item[here], other[there]
+        if first <= until and from_ <= last:
+            return max(begins, there_begins)
+        here, there = (here + 1, there) if last < from_ else (here, there + 1)
+    return None
+
+
+def _ends(node: GraphNode, span: BackfillSpan) -> tuple[str, str]:
+    return order_of(span.first, node.partition, node.timezone), end_of(span.last, node.partition, node.timezone)
+
+
+# Staged partitions: which attempt's file has which partition, and which columns it has.
+
+STAGED = "staged"
+
+
+class OverlayPartitions:
+    """Of one plan. What is in memory is what is in the store, but for the content hashes of what doesn't count any more."""
+
+    def __init__(self, plan: int) -> None:
+        self.plan = plan
+        self.rows: dict[str, dict[str, OverlayRow]] = {}
+        """Node → partition → what was made of it."""
+        self.outcomes: dict[AttemptId, TaskOutcome] = {}
+        self.tables: dict[str, LakeTable] = {}
+        """Node → its table's columns as the staged files have them, where they aren't production's."""
+        self._hashes: dict[tuple[str, str], str | None] = {}
+        """What partitions contained when they were made last."""
+
+    @classmethod
+    def read(cls, tx: Transaction, plan: int) -> OverlayPartitions:
+        """What the store has of a plan."""
+        partitions = cls(plan)
+        for row in backfill_plans.staged(tx, plan):
+            if row.state == STAGED:
+                partitions._keep(row)
+        for outcome in backfill_plans.outcomes(tx, plan):
+            partitions._remember(
+                AttemptId(outcome.epoch, outcome.n), outcome.node, msgspec.msgpack.decode(outcome.outcome, type=TaskOutcome)
+            )
+        return partitions
+
+    # What there is
+
+    def keys(self, node: str) -> Collection[str]:
+        """The partitions of a node that are staged."""
+        return self.rows.get(node, {}).keys()
+
+    def files(self, node: str, keys: Iterable[str]) -> Iterator[FileRef]:
+        """The files with the rows of some staged partitions, each once, narrowed to these and to what counts of it."""
+        wanted: dict[AttemptId, list[str]] = {}
+        for key in keys:
+            row = self.rows[node][key]
+            if row.rows:
+                wanted.setdefault(AttemptId(row.epoch, row.n), []).append(key)
+        for attempt, results in wanted.items():
+            file = self.outcomes[attempt].staged
+            if file is not None:
+                yield file_ref(file, results, self.tables.get(node))
+
+    def other(self, node: str, key: str, content_hash: str | None) -> bool:
+        """Whether a partition has other content now than when the plan made it last; true where that isn't known."""
+        before = self._hashes.get((node, key))
+        return before is None or before != content_hash
+
+    # What changes
+
+    def add(
+        self, tx: Transaction, attempt: AttemptId, node: str, outcome: TaskOutcome, rows: list[OverlayRow], table: LakeTable | None
+    ) -> None:
+        """An attempt has staged partitions; they take the place of what was made of them before."""
+        backfill_plans.stage(tx, rows)
+        backfill_plans.keep_outcomes(tx, [OverlayAttempt(self.plan, *attempt, node, msgspec.msgpack.encode(outcome))])
+        for row in rows:
+            self._keep(row)
+        self.outcomes[attempt] = outcome
+        if table is not None:
+            self.tables[node] = table
+
+    def drop(self, tx: Transaction, partitions: Iterable[tuple[str, str]]) -> None:
+        """What was made of these partitions doesn't count any more."""
+        gone = [(node, key) for node, key in partitions if key in self.rows.get(node, ())]
+        if not gone:
+            return
+        for node, key in gone:
+            del self.rows[node][key]
+        backfill_plans.unstage(tx, self.plan, gone)
+
+    def forget_node(self, tx: Transaction, node: str) -> None:
+        """All that was made of a node doesn't count any more."""
+        self.drop(tx, [(node, key) for key in list(self.keys(node))])
+        self.tables.pop(node, None)
+
+    def _keep(self, row: OverlayRow) -> None:
+        self.rows.setdefault(row.node, {})[row.partition] = row
+        self._hashes[row.node, row.partition] = row.content_hash
+
+    def _remember(self, attempt: AttemptId, node: str, outcome: TaskOutcome) -> None:
+        self.outcomes[attempt] = outcome
+        if outcome.table is not None:
+            self.tables[node] = outcome.table
+        elif outcome.staged is not None and outcome.staged.columns:
+            self.tables.setdefault(node, LakeTable(node, outcome.staged.columns))
+
+
+def staged_paths(tx: Transaction) -> frozenset[str]:
+    """The files that plans have staged and that may be published yet, relative to the lake's folder."""
+    result = (msgspec.msgpack.decode(outcome.outcome, type=TaskOutcome).staged for outcome in backfill_plans.outcomes(tx))
+    return frozenset(file.path for file in result if file is not None)
+
+
+def file_ref(file: StagedFile, keys: Collection[str], table: LakeTable | None) -> FileRef:
+    """A staged file as it is read, narrowed to some of its partitions."""
+    held = [part.key for part in file.partitions if part.rows]
+    narrowed = None if set(held) <= set(keys) else tuple(sorted(keys))
+    alike = table is not None and file.columns == table.columns
+    return FileRef(file.path, narrowed, lookup=ColumnLookup.SAME if alike else ColumnLookup.ID)

@@ -1,0 +1,445 @@
+"""The open plans of a leader: the run of each, its next step, and its claims."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+import msgspec
+
+from headrace.lake.catalog import CatalogChange
+from headrace.model import LakeError, Refused, UnknownName, UsageError
+from headrace.plan.backfills import Backfill, is_errand, plan_of_attempt
+from headrace.runtime.decisions import RunRegistry
+from headrace.runtime.executors import Executor, LostWorker, TaskFinished
+from headrace.runtime.executors import News as Answered
+from headrace.runtime.graph import paused
+from headrace.runtime.messages import Task
+from headrace.runtime.overlays import backfill
+from headrace.runtime.overlays.backfill import AFTERWARDS, INGESTED, Backfilling, Phase
+from headrace.runtime.overlays.overlay import Lent, Overlay, PostCommitActions
+from headrace.runtime.overlays.partitions import shared_partition
+from headrace.runtime.overlays.production_state import UnsuccessfulPartition, recut
+from headrace.runtime.runs import STANDING, ActiveRun, News, RunRequest, RunResult, cancelled_by
+from headrace.runtime.tasks import TaskBuilder
+from headrace.scheduler import AttemptId, Cancelled, Core, Elsewhere, Event, PartitionState, Requested
+from headrace.scheduler.events import WAITING_SHOWN_MAX
+from headrace.security.audit import Action, Actor
+from headrace.store import Store, Transaction
+from headrace.store.queries import backfill_plans, leader_writes
+from headrace.store.queries.backfill_plans import PlanRecord
+from headrace.store.queries.leader_writes import AttemptEnd
+
+# Declared pools are shared between production and plans: each is told the slots that the others
+# hold, and plans give way.
+
+
+class Sharing:
+    """Of one leader's core. `pools`: name → slots."""
+
+    def __init__(self, pools: Mapping[str, int]) -> None:
+        self._pools = pools
+        self._known = Elsewhere()
+        """What production's core was told last."""
+
+    def settle(self, tx: Transaction, production: Core, overlays: Sequence[Overlay], now: int) -> PostCommitActions:
+        """Have plans give way where production is short, and tell each what the others hold."""
+        actions, short = PostCommitActions(), frozenset(production.short())
+        for overlay in overlays:
+            actions.add(overlay.share(tx, self.taken(production, overlays, overlay), now))
+        for item in overlays if short else ():  # they know by now that there is no room for what they give up
+            actions.add(item.give_way(tx, short, now))
+        return actions
+
+    def taken(self, production: Core, overlays: Iterable[Overlay], besides: Overlay | None = None) -> tuple[tuple[str, int], ...]:
+        """What isn't a plan's to take: what production and the other plans hold, and what production is short of. A plan has to know it
+        before it decides anything."""
+        short = production.short()
+        wanted = tuple((pool, slots) for pool, slots in self._pools.items() if pool in short)
+        others = (other.core.held() for other in overlays if other is not besides)
+        return _sum((production.held(), *others, wanted))
+
+    def news(self, overlays: Iterable[Overlay]) -> Elsewhere | None:
+        """What production's core is to be told, if that has changed."""
+        held = Elsewhere(_sum(overlay.core.held() for overlay in overlays))
+        if held == self._known:
+            return None
+        self._known = held
+        return held
+
+
+def _sum(holdings: Iterable[tuple[tuple[str, int], ...]]) -> tuple[tuple[str, int], ...]:
+    total = Counter[str]()
+    for held in holdings:
+        total.update(dict(held))
+    return tuple(sorted(total.items()))
+
+
+# All open plans.
+
+Write = Callable[[Transaction, int], Sequence[Event] | None]
+PUBLISHED = "published"
+UNBEGUN = ("planned", "running", "paused", "failed", "partial")
+"""Where a plan may stand that somebody begins to work at."""
+
+
+class Lender(msgspec.Struct, frozen=True):
+    """A leader's side: its core, and the tasks of production, as they are now."""
+
+    core: Core
+    tasks: TaskBuilder
+    lent: Lent
+
+
+class Plans:
+    """Of one leader. `turn` hands events to production's core in a transaction, with what is written in it."""
+
+    def __init__(self, store: Store, executor: Executor, runs: RunRegistry, turn: Callable[[Write], None]) -> None:
+        self._store, self._executor, self._runs, self._turn = store, executor, runs, turn
+        self._open: dict[int, Backfilling] = {}
+        self._lender: Lender | None = None
+        self._told = PostCommitActions()
+        self._sharing = Sharing({})
+        self._sending: list[tuple[AttemptId, Task]] = []
+        self._killing: list[AttemptId] = []
+        self._ended: list[RunResult] = []
+        self._published = False
+        """Whether something became visible in the last turn."""
+        self._failed = False
+        """Whether a plan has just ended without all that was planned."""
+        self.publication_id = 0
+        """The newest, after a promotion."""
+
+    # Beginning
+
+    def adopt(self, tx: Transaction, lender: Lender, now: int) -> None:
+        """Work with this version from now on: what was under way is begun anew."""
+        self._lender, self._sharing = lender, Sharing(lender.lent.graph.pools)
+        for row in backfill_plans.open_backfills(tx):
+            if row.id not in self._open:
+                self._open[row.id] = Backfilling(row)
+        for item in self._open.values():
+            self._stop(tx, item, now, "another version was applied")
+            item.asked_afterwards = False
+
+    def check(self, tx: Transaction, number: int) -> PlanRecord:
+        """A plan that is to be begun. Raises UsageError where there is none, or it has ended, and Refused where it may not run."""
+        row = backfill_plans.get(tx, number)
+        if row is None:
+            raise UnknownName(f"there is no backfill {number}", hint="headrace backfills lists them")
+        if row.state == "awaiting_approval":
+            raise Refused(f"backfill {number} waits for an approval: {row.needs}")
+        if row.state not in UNBEGUN or (number in self._open and self._open[number].run is not None):
+            raise UsageError(f"backfill {number} can't be begun: it is {row.state}", hint=f"headrace backfills {number}")
+        self._check_claims(tx, row)
+        return row
+
+    def _check_claims(self, tx: Transaction, row: PlanRecord) -> None:
+        lent = self._lent.lent
+        mine = msgspec.msgpack.decode(row.content, type=Backfill)
+        nodes = {node.name: node for node in lent.graph.nodes}
+        if moved := recut(tx, row.version, lent.applied, [item.node for item in mine.chosen]):
+            raise Refused(f"backfill {row.id} was planned when {', '.join(moved)} was cut otherwise", hint="plan it again")
+        for other in backfill_plans.open_backfills(tx):
+            if other.id == row.id:
+                continue
+            results = shared_partition(nodes, mine, msgspec.msgpack.decode(other.content, type=Backfill))
+            if results is not None:
+                raise Refused(
+                    f"backfill {other.id} makes {results[0]}@{results[1]} already",
+                    hint=f"wait for it, or take it back: headrace backfills cancel {other.id} --reason TEXT",
+                )
+
+    def begin(self, tx: Transaction, row: PlanRecord, run: int, now: int, order: RunRequest) -> None:
+        """A run works at a plan: first production ingests what has arrived."""
+        item = self._open.setdefault(row.id, Backfilling(row))
+        item.go_on(run)
+        backfill_plans.move(tx, row.id, "running", now)
+        backfill.record_intervention(
+            tx, item, now, Action.PLAN_STARTED if row.started_at is None else Action.PLAN_RESUMED, order.actor, order.reason
+        )
+
+    def unattended(self) -> list[RunRequest]:
+        """Orders for the plans that nobody works at though they run."""
+        with self._store.read() as tx:
+            rows = {row.id: row for row in backfill_plans.open_backfills(tx)}
+        waiting = (item for item in self._open.values() if item.run is None and item.id in rows and rows[item.id].state == "running")
+        return [backfill.run_request_of(item, rows[item.id]) for item in waiting]
+
+    @property
+    def under_way(self) -> bool:
+        """Whether anybody works at a plan."""
+        return any(item.run is not None for item in self._open.values())
+
+    @property
+    def busy(self) -> bool:
+        """Whether any attempt of a plan is under way."""
+        return any(item.overlay is not None and item.overlay.attempts for item in self._open.values())
+
+    # Persons
+
+    def pause(self, tx: Transaction, number: int, now: int, actor: Actor, reason: str) -> list[Event]:
+        """Begin nothing more of a plan; what runs is staged if it ends soon, else put back. The run that worked at it ends.
+        UsageError for one that isn't running."""
+        item = self._opened(tx, number, "running")
+        if item.overlay is not None:
+            self._told.add(item.overlay.pause(tx, now, f"backfill {number} is paused"))
+        backfill_plans.move(tx, number, "paused", now)
+        backfill.record_intervention(tx, item, now, Action.PLAN_PAUSED, actor, reason)
+        return self._let_go(tx, item, now, "paused", (f"paused by {actor.id}: {reason}",))
+
+    def cancel(self, tx: Transaction, number: int, now: int, actor: Actor, reason: str) -> list[Event]:
+        """Nothing of what a plan has made is published any more; what it published in steps before stays."""
+        item = self._opened(tx, number, "running", "paused")
+        self._stop(tx, item, now, "its backfill was cancelled")
+        backfill_plans.clear(tx, number)
+        backfill_plans.move(tx, number, "cancelled", now)
+        backfill.record_intervention(tx, item, now, Action.PLAN_CANCELLED, actor, reason)
+        events = self._let_go(tx, item, now, "cancelled", (cancelled_by(actor.id, reason),))
+        del self._open[number]
+        return events
+
+    def _opened(self, tx: Transaction, number: int, *states: str) -> Backfilling:
+        row = backfill_plans.get(tx, number)
+        if row is None or number not in self._open or row.state not in states:
+            was = "there is no such plan" if row is None else f"it is {row.state}"
+            raise UsageError(f"backfill {number} isn't {' or '.join(states)}: {was}", hint="headrace backfills lists them")
+        return self._open[number]
+
+    def _let_go(self, tx: Transaction, item: Backfilling, now: int, state: str, notes: tuple[str, ...]) -> list[Event]:
+        """The run that worked at a plan ends before the plan does."""
+        run = self._runs.going_on.get(item.run) if item.run is not None else None
+        item.rest()
+        if run is None or run.row is None:
+            return []
+        leader_writes.finish_run(tx, run.row, "partial" if item.outcome.published else "nothing_due", now)
+        self._ended.append(RunResult(run.id, state, (), (*run.notes, *notes), item.outcome.published))
+        return [Cancelled(run.id)]
+
+    # Turns
+
+    def follow(self, tx: Transaction, visible: Sequence[Event], news: Sequence[Answered], wrong: dict[AttemptId, str], now: int) -> None:
+        """A turn of production's core: what it was told, and what workers said of plans' attempts."""
+        for item in self._open.values():
+            if item.overlay is None:
+                continue
+            finished = [n for n in news if isinstance(n, TaskFinished) and plan_of_attempt(n.attempt) == item.id]
+            lost = [n for n in news if isinstance(n, LostWorker)]
+            self._errands(tx, item, finished, lost, now)
+            if item.overlay is not None:
+                self._tell(tx, item.overlay, now)
+                self._told.add(item.overlay.record(tx, [n for n in finished if not is_errand(n.attempt)], lost, wrong, now))
+                self._told.add(item.overlay.hear(tx, visible, now))
+                self._told.add(item.overlay.wake(tx, now))
+        self._share(tx, now)
+
+    def _tell(self, tx: Transaction, overlay: Overlay, now: int) -> None:
+        """A plan knows what the others hold of pools, before it decides anything."""
+        if self._lent.lent.graph.pools:
+            self._told.add(overlay.share(tx, self._sharing.taken(self._lent.core, self._overlays, overlay), now))
+
+    def _share(self, tx: Transaction, now: int) -> None:
+        if self._lender is not None and self._lender.lent.graph.pools:
+            self._told.add(self._sharing.settle(tx, self._lender.core, self._overlays, now))
+
+    def elsewhere(self) -> Elsewhere | None:
+        """What production's core is to be told of pools."""
+        return self._sharing.news(self._overlays) if self._lender is not None and self._lender.lent.graph.pools else None
+
+    @property
+    def _overlays(self) -> list[Overlay]:
+        return [item.overlay for item in self._open.values() if item.overlay is not None]
+
+    def _errands(self, tx: Transaction, item: Backfilling, finished: Sequence[TaskFinished], lost: Sequence[LostWorker], now: int) -> None:
+        wrong = ""
+        for answer in finished:
+            if is_errand(answer.attempt):
+                wrong = item.run_errand(answer) or wrong
+        for gone in lost:
+            for attempt in (gone.running, *gone.queued):
+                if attempt is not None and item.lose_errand(attempt):
+                    wrong = f"a worker {gone.reason} while it copied what other partitions share"
+        if wrong:
+            self._finish(tx, item, [UnsuccessfulPartition("", "", PartitionState.FAILED, wrong)], now)
+
+    def settled(self, tx: Transaction, run: ActiveRun, now: int) -> None:
+        """Production has done what a run asked it for: sources are ingested, or all is done."""
+        item = self._open[run.order.plan or 0]
+        if item.phase is Phase.TAKING_IN and item.step is None and not item.targets(AFTERWARDS):
+            self._finish(tx, item, backfill.failed_in_production(tx, run, item.nodes(INGESTED)), now)
+        elif item.phase is Phase.TAKING_IN:
+            item.phase = Phase.STEPS if item.step is not None else Phase.AFTERWARDS
+        elif item.phase is Phase.AFTERWARDS:
+            self._finish(tx, item, backfill.failed_in_production(tx, run, item.nodes(AFTERWARDS)), now)
+
+    def beyond(self, run: ActiveRun) -> bool:
+        """Whether a run works at a plan whose sources are ingested: production's core needn't be asked for them again."""
+        item = self._open.get(run.order.plan or 0)
+        return item is not None and item.phase is not Phase.TAKING_IN
+
+    def go_on(self) -> None:
+        """Do one thing that comes next of a plan, in a turn of its own: whatever comes after that, production's workers are heard first."""
+        if (write := self._next()) is not None:
+            self._turn(write)
+
+    @property
+    def ready(self) -> bool:
+        """Whether something of a plan comes next by itself."""
+        return self._next() is not None
+
+    def _next(self) -> Write | None:
+        return next((results for item in self._open.values() if (results := self._next_of(item)) is not None), None)
+
+    def _next_of(self, item: Backfilling) -> Write | None:
+        if item.step is not None and item.overlay is None and (item.phase is Phase.STEPS or item.fresh):
+            return lambda tx, now: self._load(tx, item, now)
+        if item.phase is Phase.STEPS and item.overlay is not None and not item.overlay.requested:
+            return lambda tx, now: self._request(tx, item, now)
+        if item.ready and not self._made_by_production(item):
+            return lambda tx, now: self._conclude(tx, item, now)
+        if item.phase is Phase.AFTERWARDS and not item.asked_afterwards:
+            return lambda tx, now: self._afterwards(tx, item, now)
+        return None
+
+    def _made_by_production(self, item: Backfilling) -> bool:
+        """Whether production is at a partition of the step: that is waited for, because the plan makes it again then."""
+        running = self._lent.core.running().values()
+        return item.overlay is not None and any(item.overlay.holds(at.node, key) for at in running for key in at.keys)
+
+    def _request(self, tx: Transaction, item: Backfilling, now: int) -> None:
+        assert item.overlay is not None
+        self._tell(tx, item.overlay, now)
+        pauses = paused(tx, {node.name for node in self._lent.lent.graph.nodes}, now)
+        self._told.add(item.request(tx, pauses, now))
+
+    def _load(self, tx: Transaction, item: Backfilling, now: int) -> None:
+        item.fresh = False
+        if item.phase is not Phase.STEPS and not backfill_plans.staged(tx, item.id):
+            return
+        slots = self._executor.background_slots if self.background else self._executor.slots
+        lent = msgspec.structs.replace(self._lent.lent, slots=slots)
+        self._told.add(item.load(tx, lent, self._lent.core.checkpoint(), now))
+
+    def _conclude(self, tx: Transaction, item: Backfilling, now: int) -> Sequence[Event]:
+        """The step is made, as far as it can be."""
+        assert item.overlay is not None
+        self._tell(tx, item.overlay, now)
+        lender, unmade = self._lent, item.overlay.unmade(now)
+        if unmade and not item.backfill.allow_partial:
+            self._finish(tx, item, unmade, now)
+            return ()
+        if (actions := item.overlay.give_up(tx, now)) is not None:
+            self._told.add(actions)
+            return ()
+        change = CatalogChange.begin(tx, now)
+        if errands := item.lacking(tx, change, lender.tasks):
+            self._sending += errands
+            return ()
+        try:
+            promotion_result = item.promote(tx, change, lender.lent, lender.tasks, unmade, self.publication_id, now)
+        except LakeError as error:
+            self._again(tx, item, error, now)
+            return ()
+        self.publication_id += len(promotion_result.event.contents)
+        self._told.news += promotion_result.news
+        backfill.record_publications(tx, item, promotion_result.rows, now)
+        if item.step is None:
+            item.phase = Phase.AFTERWARDS
+        return (promotion_result.event,)
+
+    def _again(self, tx: Transaction, item: Backfilling, error: LakeError, now: int) -> None:
+        try:
+            self._told.add(item.make_again(tx, error, now))
+        except LakeError:
+            self._finish(tx, item, [UnsuccessfulPartition("", "", PartitionState.FAILED, str(error))], now)
+
+    def _afterwards(self, tx: Transaction, item: Backfilling, now: int) -> Sequence[Event]:
+        """What builds on what is published before is production's to make, in order."""
+        targets = item.targets(AFTERWARDS)
+        if not targets:
+            self._finish(tx, item, [], now)
+            return ()
+        item.asked_afterwards = True
+        return (Requested(targets, retry=item.nodes(AFTERWARDS), again=item.again, run=item.run or 0),)
+
+    def _finish(self, tx: Transaction, item: Backfilling, unmade: Sequence[UnsuccessfulPartition], now: int) -> None:
+        """A plan has ended. What it staged and couldn't publish stays for a while, for whoever goes on with it."""
+        run = self._runs.going_on.get(item.run) if item.run is not None else None
+        self._stop(tx, item, now, "its backfill has ended")
+        item.outcome = backfill.final_outcome(item, run, unmade)
+        state = backfill.final_state(item.outcome)
+        backfill_plans.record_outcome(tx, item.id, item.outcome.kept(), item.steps_done)
+        backfill_plans.move(tx, item.id, state, now)
+        if state == "succeeded":
+            backfill_plans.clear(tx, item.id)
+        backfill.record_end(tx, item, state, now)
+        self._failed = bool(unmade)
+        del self._open[item.id]
+        if run is not None and run.row is not None:
+            leader_writes.finish_run(tx, run.row, state, now)
+            waiting = tuple((node, key, reason) for node, key, _, reason in item.outcome.failures[:WAITING_SHOWN_MAX])
+            self._ended.append(RunResult(run.id, state, waiting, run.notes, item.outcome.published))
+
+    def _stop(self, tx: Transaction, item: Backfilling, now: int, reason: str) -> None:
+        """Attempts of a plan that aren't wanted any more are ended; whatever they answer isn't listened to."""
+        gone = item.unload()
+        leader_writes.end_attempts(tx, [AttemptEnd(*number, state="cancelled", finished_at=now, reason=reason) for number in gone])
+        self._killing += gone
+
+    # After the commit
+
+    @property
+    def news(self) -> list[News]:
+        """What partitions of plans came to in this turn."""
+        return self._told.news
+
+    def to_be_judged(self) -> bool:
+        """Whether something of a plan became visible in the turn before this one, and isn't evaluated yet; or a plan has just failed.
+        The turn that publishes is long enough, and before a plan ends there is another."""
+        before, self._published = self._published, any(news.state == PUBLISHED for news in self._told.news)
+        failed, self._failed = self._failed, False
+        return before or failed
+
+    def ended(self) -> Iterator[RunResult]:
+        """The runs that have ended since this was asked last."""
+        ended, self._ended = self._ended, []
+        yield from ended
+
+    def send(self) -> None:
+        """Have done what was decided: it is committed."""
+        actions, self._told = self._told, PostCommitActions()
+        sending, self._sending = self._sending, []
+        killing, self._killing = self._killing, []
+        for number in killing:
+            self._executor.kill(number, "isn't wanted any more")
+        for attempt in actions.starts:
+            self._executor.submit(attempt.id, attempt.prepared.task, background=self.background)
+        for number, task in sending:
+            self._executor.submit(number, task, background=self.background)
+        for kill in actions.kills:
+            self._executor.kill(kill.attempt, kill.reason)
+
+    @property
+    def background(self) -> bool:
+        """Whether plans get only what a server leaves."""
+        return STANDING in self._runs.going_on
+
+    def next_event(self) -> int | None:
+        """When time alone changes something of a plan."""
+        times = [at for item in self._open.values() if item.overlay is not None and (at := item.overlay.core.next_event()) is not None]
+        return min(times, default=None)
+
+    def due(self, now: int) -> bool:
+        """Whether time has changed something of a plan."""
+        at, patience = self.next_event(), self.patience
+        return (at is not None and at <= now) or (patience is not None and patience <= 0)
+
+    @property
+    def patience(self) -> float | None:
+        """For how many seconds a pause waits yet for attempts that run; None where none does."""
+        return min((seconds for overlay in self._overlays if (seconds := overlay.patience) is not None), default=None)
+
+    @property
+    def _lent(self) -> Lender:
+        assert self._lender is not None
+        return self._lender

@@ -1,0 +1,418 @@
+"""A plan over production: where its core starts, what its tasks read, how it is published."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+from msgspec.structs import replace
+
+from headrace.engine import InputData
+from headrace.faults import FaultPoint, reached
+from headrace.lake import PARTITION_COLUMN, FileRef, LakeTable, StagedFile
+from headrace.lake.catalog import CatalogChange, Rewrite, table
+from headrace.plan import Compiled
+from headrace.runtime.applied_versions import AppliedVersion, Production
+from headrace.runtime.messages import ComputeTask, Prune, RewrittenFile
+from headrace.runtime.overlays.partitions import OverlayPartitions
+from headrace.runtime.runs import News
+from headrace.runtime.tasks import PreparedTask, TaskBuilder
+from headrace.runtime.tasks.lookup import TaskLookup, Undeliverable
+from headrace.scheduler import (
+    AttemptId,
+    Dispatch,
+    Event,
+    Graph,
+    GraphNode,
+    Loaded,
+    PartitionState,
+    Promoted,
+    Refreshed,
+    SchedulerCheckpoint,
+    TakenBack,
+)
+from headrace.scheduler.events import KeptNode, SavedPartition
+from headrace.scheduler.ranges import IntegerSet, TerminalPartitions
+from headrace.store import Transaction
+from headrace.store.queries import applied_versions, backfill_plans, leader_writes
+from headrace.store.queries.backfill_plans import OverlayRow
+from headrace.store.queries.leader_writes import PublicationRecord, QuarantineRecord
+
+# The state that a plan's core starts from: production without the partitions that the plan still
+# has to compute.
+
+
+class UnsuccessfulPartition(NamedTuple):
+    """A partition that the plan tried to make, and how that ended: `held`, `rejected` or `failed`. `sample` is JSON of some rows that
+    broke a check; `attempt` is None where none was made."""
+
+    node: str
+    key: str
+    state: PartitionState
+    reason: str
+    attempt: AttemptId | None = None
+    sample: str | None = None
+
+
+def graph_below(graph: Graph, wanted: Collection[str]) -> Graph:
+    """The nodes that are made, and all that they come from. Nothing is triggered in a plan, nothing due, nothing too late for it:
+    somebody has asked."""
+    needed = set(wanted)
+    for node in reversed(graph.nodes):
+        if node.name in needed:
+            needed |= {spec.node for spec in node.inputs} | set(node.depends)
+    made = set(wanted)
+    kept = (
+        replace(node, checked_against=tuple(name for name in node.checked_against if name in made))
+        for node in graph.nodes
+        if node.name in needed
+    )  # what the plan doesn't make, it is checked against as readers see it
+    return Graph(
+        tuple(replace(node, trigger=None, promises=(), restate_within=None, tells=False) for node in kept), graph.pools, by_node=True
+    )
+
+
+def known_keys(checkpoint: SchedulerCheckpoint, node: GraphNode) -> Iterator[str]:
+    """All partitions of a node that production has heard of: costs as much as there are."""
+    if node.name in checkpoint.nodes:
+        yield from _resting(node, checkpoint.nodes[node.name])
+    yield from (tracked.key for tracked in checkpoint.tracked_partitions if tracked.node == node.name)
+
+
+def loaded(graph: Graph, checkpoint: SchedulerCheckpoint, wanted: Mapping[str, Collection[str]], staged: Mapping[str, Collection[str]],
+           ended: Iterable[UnsuccessfulPartition]) -> Loaded:  # fmt: skip
+    """The event that a plan's core starts from. Of the partitions that are `wanted`, those that are `staged` are at rest, those that
+    `ended` stand as they ended, and the others wait; whatever else production knows is as it is there."""
+    nodes = {node.name: node for node in graph.nodes}
+    stopped = {(partition.node, partition.key): partition for partition in ended}
+    tracked_partitions = [
+        _sound(tracked)
+        for tracked in checkpoint.tracked_partitions
+        if tracked.node in nodes and tracked.key not in wanted.get(tracked.node, ())
+    ]
+    for name, keys in wanted.items():
+        done = staged.get(name, ())
+        tracked_partitions += [_tracked(name, key, stopped.get((name, key))) for key in keys if key not in done]
+    at_rest = {name: checkpoint.nodes[name] for name in nodes if name in checkpoint.nodes}
+    for name, keys in wanted.items():
+        at_rest[name] = _without(nodes[name], at_rest.get(name), keys, staged.get(name, ()))
+    return Loaded(graph, checkpoint=replace(checkpoint, nodes=at_rest, tracked_partitions=tuple(tracked_partitions), complete=True))
+
+
+def _sound(tracked: SavedPartition) -> SavedPartition:
+    """A partition that isn't the plan's: nothing of production's is tried again here."""
+    return replace(tracked, failures=0, not_before=None)
+
+
+def _tracked(name: str, key: str, ended: UnsuccessfulPartition | None) -> SavedPartition:
+    state, reason = (ended.state, ended.reason) if ended is not None else (PartitionState.WAITING, "")
+    return SavedPartition(name, key, state, False, False, False, False, 0, None, reason, 0)
+
+
+def _without(node: GraphNode, kept_node: KeptNode | None, keys: Iterable[str], staged: Iterable[str]) -> KeptNode:
+    kept_node = kept_node or KeptNode(runs={}, named=(), oldest=None, newest=None, publication=0, expanded="")
+    resting = _resting(node, kept_node)
+    for key in keys:
+        resting.discard(key)
+    for key in staged:
+        resting.add(key)
+    return replace(kept_node, runs={data: tuple(runs.edges) for data, runs in resting.runs.items()}, named=tuple(resting.named))
+
+
+def _resting(node: GraphNode, kept_node: KeptNode) -> TerminalPartitions:
+    resting = TerminalPartitions(node.partition, node.timezone)
+    resting.runs = {data: IntegerSet(edges) for data, edges in kept_node.runs.items()}
+    resting.named = dict.fromkeys(kept_node.named)
+    return resting
+
+
+# Publications of production while no leader followed them for the plan: between leaders, and
+# after a plan had ended.
+
+
+def missed_events(tx: Transaction, plan: int) -> list[Event]:
+    """All that isn't in what the newest of the plan's attempts read, oldest first. What was followed and is told once more changes
+    nothing: what had read it doesn't count since."""
+    read = backfill_plans.newest_snapshot_read(tx, plan)
+    if read is None:
+        return []
+    seen: list[Event] = [Refreshed(node, key) for node, key in backfill_plans.published_after(tx, read)]
+    return [*seen, *(TakenBack(node, key, "withdrawn") for node, key in backfill_plans.withdrawn_after(tx, read))]
+
+
+# Partitions that a plan staged with code that isn't applied any more don't count: they are
+# dropped and recomputed.
+
+
+def drop_outdated(tx: Transaction, staged: OverlayPartitions, applied: AppliedVersion) -> set[str]:
+    """Drop it; the nodes that it was of."""
+    made_by = {AttemptId(outcome.epoch, outcome.n): outcome.version for outcome in backfill_plans.outcomes(tx, staged.plan)}
+    others = {version for version in made_by.values() if version != applied.id}
+    changed = {version: _changed(tx, version, applied.compiled) for version in others}
+    gone = set()
+    for node in list(staged.rows):
+        nodes = (changed.get(made_by.get(AttemptId(row.epoch, row.n), 0), ()) for row in staged.rows[node].values())
+        if any(node in results for results in nodes):
+            staged.forget_node(tx, node)
+            gone.add(node)
+    return gone
+
+
+def recut(tx: Transaction, version: int, applied: AppliedVersion, nodes: list[str]) -> list[str]:
+    """Of the nodes of a plan that was made when `version` was applied, those that aren't there any more or are cut otherwise: what was
+    planned means nothing to them."""
+    if version == applied.id:
+        return []
+    before = _compiled(tx, version)
+    return [name for name in nodes if _cut(before, name) is None or _cut(before, name) != _cut(applied.compiled, name)]
+
+
+def _changed(tx: Transaction, version: int, now: Compiled) -> set[str]:
+    before = _compiled(tx, version)
+    names = (before.nodes if before is not None else {}) | now.nodes
+    return {name for name in names if _fingerprint(before, name) is None or _fingerprint(before, name) != _fingerprint(now, name)}
+
+
+def _fingerprint(compiled: Compiled | None, name: str) -> str | None:
+    node = compiled.nodes.get(name) if compiled is not None else None
+    return None if node is None else node.fingerprint
+
+
+def _cut(compiled: Compiled | None, name: str) -> tuple[object, ...] | None:
+    if compiled is None or name not in compiled.nodes:
+        return None
+    declared = compiled.project.sources.get(name) or compiled.project.assets[name]
+    return (declared.partition, declared.timezone, getattr(declared, "materialize", None))
+
+
+def _compiled(tx: Transaction, version: int) -> Compiled | None:
+    result = applied_versions.get(tx, version)
+    return None if result is None else msgspec.msgpack.decode(result.compiled, type=Compiled)
+
+
+# Look-ups for tasks of a plan: production's, with the plan's partitions in place.
+
+
+class OverlaidLookup(TaskLookup):
+    """Look-ups for one applied version, as a plan sees it."""
+
+    def __init__(
+        self, applied: AppliedVersion, code: str, staged: OverlayPartitions, production: Production | None, cache: Path | None
+    ) -> None:
+        super().__init__(applied, code, production, cache)
+        self._staged = staged
+
+    def table(self, tx: Transaction, name: str) -> LakeTable | None:
+        """The columns that the plan's files have; else the lake's table. It is asked for anew: production may change it meanwhile."""
+        self.forget(name)
+        lake_table, known = self._staged.tables.get(name), super().table(tx, name)
+        if lake_table is None or (known is not None and known.columns == lake_table.columns):
+            return known
+        return lake_table if known is None else msgspec.structs.replace(lake_table, folder=known.folder)
+
+    def published_keys(self, tx: Transaction, name: str, moment: str = "") -> list[str]:
+        """The partitions that the plan sees."""
+        own = self._staged.keys(name)
+        return sorted({*super().published_keys(tx, name, moment), *(key for key in own if not moment or key.startswith(f"{moment}/"))})
+
+    def _stored(self, tx: Transaction, known: LakeTable | None, name: str, keys: Sequence[str] | None, snapshot: int) -> InputData:
+        own = self._staged.keys(name)
+        mine = [key for key in (own if keys is None else keys) if key in own]
+        if not mine:
+            return super()._stored(tx, known, name, keys, snapshot)
+        if known is None:
+            raise Undeliverable(f"{name} has no columns yet: nothing of it was ever published")
+        theirs = [key for key in (super().published_keys(tx, name) if keys is None else keys) if key not in own]
+        columns = tuple(column for column in known.columns if column.name != PARTITION_COLUMN)
+        rows = sum(self._staged.rows[name][key].rows for key in mine)
+        files = tuple(self._staged.files(name, mine))
+        if theirs and table(tx, name) is not None:
+            result = super()._stored(tx, known, name, theirs, snapshot)
+            files, rows = (*result.files, *files), rows + (result.rows or 0)
+        return InputData(name=name, files=files, columns=columns, rows=rows)
+
+
+class OverlaidTasks(TaskBuilder):
+    """Makes tasks of a plan: they read what it has made, and are compared with what readers see. Files that hold other partitions
+    too are left alone: that is dealt with once, when all is made."""
+
+    def __init__(
+        self, applied: AppliedVersion, code: str, staged: OverlayPartitions, production: Production | None, cache: Path | None
+    ) -> None:
+        super().__init__(applied, code, lookup=OverlaidLookup(applied, code, staged, production, cache))
+        self._production = TaskLookup(applied, code)
+
+    def prepare(self, tx: Transaction, dispatch: Dispatch, now: int, snapshot: int) -> PreparedTask:
+        """The task for a dispatch. Raises Undeliverable."""
+        prepared = super().prepare(tx, dispatch, now, snapshot)
+        task = prepared.task
+        assert isinstance(task, ComputeTask)
+        seen = self._previous(tx, dispatch, snapshot)
+        hashes = self._hashes(tx, dispatch) if seen is not None else {}
+        overlaid = msgspec.structs.replace(task, shared=(), beside=(), previous=seen, previous_hashes=hashes)
+        return msgspec.structs.replace(prepared, task=overlaid)
+
+    def _hashes(self, tx: Transaction, dispatch: Dispatch) -> dict[str, str]:
+        """The content hashes of what readers see: what comes to the same isn't compared row by row."""
+        seen = leader_writes.published_hashes(tx, dispatch.node, dispatch.keys)
+        return {key: content_hash for key, content_hash in seen.items() if content_hash is not None}
+
+    def _previous(self, tx: Transaction, dispatch: Dispatch, snapshot: int) -> InputData | None:
+        """What readers see of these partitions now; None for nothing."""
+        self._production.forget(dispatch.node)
+        if self._production.table(tx, dispatch.node) is None:
+            return None
+        result = self._production.data(tx, dispatch.node, dispatch.keys, snapshot)
+        return result if result.files else None
+
+
+# Files that hold replaced partitions together with others: they are copied without the replaced
+# ones before anything can be published. Production's files may hold partitions that aren't the
+# plan's; a file that the plan staged may hold partitions that were recomputed.
+
+
+class Copy(NamedTuple):
+    """A file that is needed without some of its partitions."""
+
+    file: FileRef
+    without: tuple[str, ...]
+
+
+Copies = Mapping[Copy, RewrittenFile]
+
+
+def copies_needed(change: CatalogChange, staged: OverlayPartitions, node: str, keys: Iterable[str]) -> list[Copy]:
+    """What has to be copied before these partitions of a node can be published by a change."""
+    replaced = frozenset(keys)
+    own = (Copy(FileRef(file.path), gone) for file, gone in _staged_files(staged, node, replaced) if gone)
+    return [*production_files(change, node, replaced), *own]
+
+
+def production_files(change: CatalogChange, node: str, keys: frozenset[str]) -> list[Copy]:
+    """Files that readers see and that hold other partitions as well."""
+    without = tuple(sorted(keys))
+    return [Copy(file, without) for file in change.shared_files(node, without)]
+
+
+def copies_missing(copies: Iterable[Copy], files: Copies) -> list[Copy]:
+    """Those that nobody has made yet."""
+    return [copy for copy in copies if copy not in files]
+
+
+def prune_task(attempt: AttemptId, table: LakeTable, copies: Iterable[Copy]) -> Prune:
+    """The task that makes them."""
+    files = tuple(copies)
+    return Prune(str(attempt), table, tuple(file.file for file in files), tuple(copy.without for copy in files), "UTC")
+
+
+def files_to_register(staged: OverlayPartitions, node: str, keys: frozenset[str], files: Copies) -> Iterator[StagedFile]:
+    """The files to be registered: as they were staged, or copied without what doesn't count any more."""
+    for file, gone in _staged_files(staged, node, keys):
+        left = files[Copy(FileRef(file.path), gone)].staged if gone else file
+        if left is not None:
+            yield left
+
+
+def _staged_files(staged: OverlayPartitions, node: str, keys: frozenset[str]) -> Iterator[tuple[StagedFile, tuple[str, ...]]]:
+    """The files that these partitions are in, each with what in it counts no more as it was made then."""
+    counts: dict[AttemptId, set[str]] = {}
+    for key in keys:
+        row = staged.rows[node][key]
+        counts.setdefault(AttemptId(row.epoch, row.n), set()).add(key)
+    for attempt in sorted(counts):
+        file = staged.outcomes[attempt].staged
+        if file is not None:
+            yield file, tuple(sorted(part.key for part in file.partitions if part.key not in counts[attempt]))
+
+
+# Makes everything that a plan computed visible in one transaction: files are registered, nothing
+# is computed any more.
+
+
+class PromotionResult(msgspec.Struct, frozen=True):
+    """What has become visible, and how production's core is told."""
+
+    event: Promoted
+    news: list[News]
+    rows: list[OverlayRow]
+
+
+class Promoting:
+    """One promotion, in a `change` that nothing else is in. `tasks` are production's, `made` the copies of files that it needs."""
+
+    def __init__(
+        self,
+        tx: Transaction,
+        change: CatalogChange,
+        staged: OverlayPartitions,
+        tasks: TaskBuilder,
+        files: Copies,
+        *,
+        now: int,
+        version: int,
+        runs: tuple[int, ...],
+    ) -> None:
+        self._tx, self._change, self._staged, self._tasks, self._made = tx, change, staged, tasks, files
+        self._now, self._version, self._runs = now, version, runs
+
+    def promote(self, partitions: Mapping[str, Sequence[str]], publication_id: int) -> PromotionResult:
+        """Publish these partitions of each node, inputs first. Raises LakeError where tables or files have moved so that it can't be:
+        nothing has been written then."""
+        for node, keys in partitions.items():
+            self._register(node, frozenset(keys))
+        snapshot = self._change.finish(author="headrace", message="publish")
+        rows = [self._staged.rows[node][key] for node, keys in partitions.items() for key in keys]
+        before = {node: leader_writes.published_hashes(self._tx, node, keys) for node, keys in partitions.items()}
+        publications = [self._publication(row, number, snapshot, before[row.node]) for number, row in enumerate(rows, publication_id + 1)]
+        leader_writes.publish(self._tx, publications)
+        leader_writes.quarantine(self._tx, list(self._taken_out(rows)))
+        backfill_plans.mark_published(self._tx, {(row.epoch, row.n) for row in rows}, self._now)
+        applied_versions.reshaped(self._tx, [node for node in partitions if self._tasks.reshaped(self._tx, node)])
+        reached(FaultPoint.OVERLAY_PROMOTED)
+        contents = tuple((publication.node, publication.partition, not publication.identical) for publication in publications)
+        event = Promoted(contents, tuple(publication.id for publication in publications))
+        news = [News(row.node, row.partition, "published", row.verdict, "", row.rows, self._runs) for row in rows]
+        return PromotionResult(event, news, rows)
+
+    def _register(self, node: str, keys: frozenset[str]) -> None:
+        table = self._staged.tables.get(node)
+        self._tasks.forget(node)
+        known = self._tasks.table(self._tx, node)
+        if known is None:
+            assert table is not None, "the first attempt that staged something said for which columns"
+            self._change.create_table(table)
+        elif table is not None and table.columns != known.columns:
+            self._change.evolve_table(table)
+        self._tasks.forget(node)
+        rewrites = [Rewrite(copy.file.path, self._made[copy].staged) for copy in production_files(self._change, node, keys)]
+        self._change.replace(node, keys, list(files_to_register(self._staged, node, keys, self._made)), rewrites=rewrites)
+
+    def _taken_out(self, rows: Sequence[OverlayRow]) -> Iterator[QuarantineRecord]:
+        """Rows that broke a check, while all others of their partitions become visible."""
+        for row in rows:
+            outcome = self._staged.outcomes.get(AttemptId(row.epoch, row.n))
+            if outcome is not None and outcome.quarantined is not None:
+                sample = [item for result in outcome.audit.results for item in result.sample] if outcome.audit else []
+                yield QuarantineRecord(
+                    node=row.node,
+                    partition=row.partition,
+                    epoch=row.epoch,
+                    n=row.n,
+                    state="rejected",
+                    reason=outcome.reason,
+                    path=outcome.quarantined,
+                    rows=outcome.quarantined_rows,
+                    sample=msgspec.json.encode(sample).decode() if sample else None,
+                    delivery_id=None,
+                    at=self._now,
+                )
+
+    def _publication(self, row: OverlayRow, number: int, snapshot: int, before: Mapping[str, str | None]) -> PublicationRecord:
+        return PublicationRecord(
+            id=number, node=row.node, partition=row.partition, epoch=row.epoch, n=row.n, snapshot=snapshot, published_at=self._now,
+            rows=row.rows, size_bytes=row.bytes, verdict=row.verdict or "unchecked", content_hash=row.content_hash,
+            identical=row.content_hash is not None and before.get(row.partition) == row.content_hash,
+            version=self._version, delivery_id=None, manifest=None,
+        )  # fmt: skip

@@ -1,0 +1,356 @@
+"""Promotion: publish in production what an environment has built, instead of computing it again."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cached_property
+
+import msgspec
+
+from headrace.faults import FaultPoint, reached
+from headrace.lake.catalog import CatalogChange, Rewrite
+from headrace.lake.files import sync, verify
+from headrace.model import Asset, InputMode, InputSpec, LakeError
+from headrace.plan import Compiled
+from headrace.plan.backfills import plan_of_attempt
+from headrace.plan.comparison import borrowed
+from headrace.plan.compiled import expand_view_names, expand_views
+from headrace.runtime.applied_versions import AppliedVersion
+from headrace.runtime.folders import Folders
+from headrace.runtime.promotion_copies import CopiedJob, CopiedPart
+from headrace.runtime.publishing import HEADRACE
+from headrace.runtime.tasks.inputs import wanted_of
+from headrace.runtime.tasks.lookup import TaskLookup
+from headrace.scheduler import AttemptId, Promoted
+from headrace.security.audit import Action, Actor, AuditEvent, Object, append_all
+from headrace.store import Transaction
+from headrace.store.queries import applied_versions, environments, leader_writes, partition_states, publications, quality
+from headrace.store.queries.leader_writes import PublicationRecord
+from headrace.store.queries.publications import ComparedPublication
+
+# Partitions of an environment that may be published in production unchanged: same code, same
+# checks, same inputs. Inputs are compared publication by publication: what the environment's
+# attempt read, of production and of its own, must have the content that readers of production see
+# after the promotion. Whatever can't be shown to be the same is computed, as it would be without
+# an environment.
+
+PROMOTED = ("table", "append")
+"""Materialisations whose partitions stand by themselves: a merge builds on what production has published before."""
+_CLOSED = ("running", "withdrawn", "waived")
+"""States of a partition in which nothing is brought to it from elsewhere."""
+
+
+class Offer(msgspec.Struct, frozen=True):
+    """A partition that needn't be computed: the environment's publication of it."""
+
+    node: str
+    key: str
+    publication: ComparedPublication
+
+
+class Histories:
+    """What was published in one store, by node."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+        self._found: dict[str, dict[str, list[ComparedPublication]]] = {}
+
+    def of(self, node: str) -> Mapping[str, list[ComparedPublication]]:
+        """Partition → its publications, oldest first."""
+        known = self._found.get(node)
+        if known is None:
+            known = self._found[node] = {}
+            for publication in publications.history_of(self._tx, node):
+                known.setdefault(publication.partition, []).append(publication)
+        return known
+
+    def at(self, node: str, key: str, snapshot: int) -> ComparedPublication | None:
+        """What a reader of a snapshot sees of a partition."""
+        for publication in reversed(self.of(node).get(key, ())):
+            if publication.snapshot <= snapshot:
+                return publication if publication.ended_snapshot is None or publication.ended_snapshot > snapshot else None
+        return None
+
+    def current(self, node: str, key: str) -> ComparedPublication | None:
+        """What readers see of a partition."""
+        newest = self.of(node).get(key)
+        return newest[-1] if newest and newest[-1].ended_snapshot is None else None
+
+
+class Offers:
+    """What the environment called `name`, whose state is read by `theirs`, offers to production, which is read by `tx` and is going
+    to run `compiled`. Everything of `changed` nodes is about to be stale there."""
+
+    def __init__(self, tx: Transaction, theirs: Transaction, name: str, compiled: Compiled, changed: Collection[str]) -> None:
+        self.name, self._tx, self._theirs, self._compiled, self._changed = name, tx, theirs, compiled, frozenset(changed)
+        self._production, self._own = Histories(tx), Histories(theirs)
+        self._borrowed = environments.borrowed_nodes(theirs)
+        self._lookup = TaskLookup(AppliedVersion(0, "", compiled), "")
+        self._only: Collection[tuple[str, str, int]] | None = None
+        self._taken: dict[str, dict[str, ComparedPublication]] = {}
+        self._alike: dict[int, frozenset[str]] = {}
+        self._whole: dict[tuple[str, int, int, int, int], bool] = {}
+
+    def found(self, only: Collection[tuple[str, str, int]] | None = None) -> list[Offer]:
+        """All that may be promoted: inputs before what reads them, by partition. With `only`, of these (node, partition, the environment's
+        publication)."""
+        self._only = only
+        offers: list[Offer] = []
+        for node in self._compiled.order:
+            asset = self._compiled.project.assets.get(node)
+            if asset is not None and node not in self._borrowed and self._promotable(asset):
+                offers += self._of(asset)
+        return offers
+
+    def _promotable(self, asset: Asset) -> bool:
+        node = self._compiled.nodes[asset.name]
+        checked = [view.name for view in self._lookup.checked_views]
+        audited_besides = asset.name in expand_view_names(self._compiled, checked)
+        return asset.materialize in PROMOTED and not asset.partition.by_delivery and not node.uses_self and not audited_besides
+
+    def _of(self, asset: Asset) -> Iterable[Offer]:
+        reads, stale = environments.recorded_reads(self._theirs, asset.name), self._stale_there.get(asset.name, frozenset())
+        taken = self._taken.setdefault(asset.name, {})
+        for key in sorted(self._own.of(asset.name)):
+            publication = self._own.current(asset.name, key)
+            if publication is None or key in stale or (publication.epoch, publication.n) not in reads or not self._needed(asset.name, key):
+                continue
+            if self._only is not None and (asset.name, key, publication.id) not in self._only:
+                continue
+            if asset.name in self._same_as(publication.version) and self._reads_the_same(
+                asset, publication, *reads[publication.epoch, publication.n]
+            ):
+                taken[key] = publication
+                yield Offer(asset.name, key, publication)
+
+    def _needed(self, node: str, key: str) -> bool:
+        """Whether production would compute it."""
+        state = self._standing.get(node, {}).get(key)
+        if state is None:
+            return True
+        return state.state not in _CLOSED and (state.stale or not state.published or node in self._changed or self._moves(node))
+
+    def _moves(self, node: str) -> bool:
+        """Whether something that it reads is promoted, which would make it stale."""
+        return any(self._taken.get(spec.node) for spec in expand_views(self._compiled, self._compiled.nodes[node].inputs))
+
+    @cached_property
+    def _standing(self) -> dict[str, dict[str, partition_states.StoredPartitionState]]:
+        return _by_node(self._tx)
+
+    @cached_property
+    def _stale_there(self) -> dict[str, frozenset[str]]:
+        results = _by_node(self._theirs)
+        return {node: frozenset(key for key, state in keys.items() if state.stale) for node, keys in results.items()}
+
+    def _same_as(self, version: int) -> frozenset[str]:
+        """The nodes that give the same data under the same checks in a version of the environment, with all that they read."""
+        known = self._alike.get(version)
+        if known is None:
+            row = applied_versions.get(self._theirs, version)
+            there = None if row is None else msgspec.msgpack.decode(row.compiled, type=Compiled)
+            known = self._alike[version] = borrowed(there, self._compiled)
+        return known
+
+    def _reads_the_same(self, asset: Asset, publication: ComparedPublication, own: int, production: int) -> bool:
+        node = self._compiled.nodes[asset.name]
+        place = asset.place
+        checks = [InputSpec(node=name, mode=InputMode.ALL, place=place) for name in node.check_references]
+        for spec in expand_views(self._compiled, (*node.inputs, *checks)):
+            snapshot = production if spec.node in self._borrowed else own
+            wanted = None if spec.mode is InputMode.ALL else wanted_of(self._lookup, self._tx, asset, spec, (publication.partition,))
+            if not (
+                self._whole_same(spec.node, snapshot, publication)
+                if wanted is None
+                else self._same(spec.node, wanted, snapshot, publication)
+            ):
+                return False
+        return True
+
+    def _whole_same(self, node: str, snapshot: int, by: ComparedPublication) -> bool:
+        done = node, snapshot, len(self._taken.get(node, ())), plan_of_attempt(AttemptId(by.epoch, by.n)), by.snapshot
+        if done not in self._whole:
+            self._whole[done] = self._same(node, {*self._production.of(node), *self._read(node).of(node)}, snapshot, by)
+        return self._whole[done]
+
+    def _same(self, node: str, keys: Iterable[str], snapshot: int, by: ComparedPublication) -> bool:
+        """Whether what `by` read of a node in a snapshot is what readers of production see afterwards."""
+        return all(_alike(self._seen(node, key, snapshot, by), self._after(node, key), self._is_open(node, key)) for key in keys)
+
+    def _seen(self, node: str, key: str, snapshot: int, by: ComparedPublication) -> ComparedPublication | None:
+        """What `by` was made of: a plan's attempts read what the plan had staged, which became visible together with what they made."""
+        read = self._read(node)
+        current, plan = read.current(node, key), plan_of_attempt(AttemptId(by.epoch, by.n))
+        together = current is not None and plan > 0 and plan == plan_of_attempt(AttemptId(current.epoch, current.n))
+        if current is not None and together and node not in self._borrowed and current.snapshot == by.snapshot:
+            return current
+        return read.at(node, key, snapshot)
+
+    def _read(self, node: str) -> Histories:
+        """Where the environment reads a node."""
+        return self._production if node in self._borrowed else self._own
+
+    def _after(self, node: str, key: str) -> ComparedPublication | None:
+        """What readers of production see once this is promoted."""
+        return self._taken.get(node, {}).get(key) or self._production.current(node, key)
+
+    def _is_open(self, node: str, key: str) -> bool:
+        """Whether production is going to compute a partition that the environment computed for itself."""
+        if node in self._borrowed or key in self._taken.get(node, {}):
+            return False
+        state = self._standing.get(node, {}).get(key)
+        return node in self._changed or (state is not None and state.stale)
+
+
+def _alike(read: ComparedPublication | None, after: ComparedPublication | None, is_open: bool) -> bool:
+    if read is None or after is None:
+        return read is after
+    same = read is after or (read.content_hash is not None and read.content_hash == after.content_hash)
+    return same and not is_open
+
+
+def _by_node(tx: Transaction) -> dict[str, dict[str, partition_states.StoredPartitionState]]:
+    results: dict[str, dict[str, partition_states.StoredPartitionState]] = {}
+    for state in partition_states.stored_states(tx):
+        results.setdefault(state.node, {})[state.partition] = state
+    return results
+
+
+# Makes the offered partitions visible in one transaction, as one snapshot. The rows were copied
+# before (`runtime.promotion_copies`).
+
+
+class PendingPromotion(msgspec.Struct, frozen=True):
+    """What of an environment lies in production's lake, and waits to be published."""
+
+    environment: str
+    jobs: tuple[CopiedJob, ...]
+
+    @property
+    def partitions(self) -> frozenset[tuple[str, str, int]]:
+        """(node, partition, the environment's publication) of all of it."""
+        return frozenset((job.node, part.key, part.publication) for job in self.jobs for part in job.parts)
+
+    def offered(self, offers: Sequence[Offer]) -> PendingPromotion:
+        """What of it is still offered. Raises LakeError where a table can't be published in parts."""
+        left = {(offer.node, offer.key) for offer in offers}
+        jobs = []
+        for job in self.jobs:
+            parts = tuple(part for part in job.parts if (job.node, part.key) in left)
+            if job.rewritten and 0 < len(parts) < len(job.parts):
+                raise LakeError(f"what was copied of {job.node} isn't offered as a whole any more")
+            if parts:
+                jobs.append(msgspec.structs.replace(job, parts=parts))
+        return msgspec.structs.replace(self, jobs=tuple(jobs))
+
+
+def promotion_events(tx: Transaction, promotion: PendingPromotion) -> Promoted:
+    """What the core is told of a promotion that is about to be published: the same numbers that `Publisher` gives."""
+    contents = tuple(
+        (job.node, part.key, not _identical(leader_writes.published_of(tx, job.node, part.key), part))
+        for job in promotion.jobs
+        for part in job.parts
+    )
+    first = leader_writes.last_publication_id(tx) + 1
+    return Promoted(contents, tuple(range(first, first + len(contents))))
+
+
+def _identical(before: tuple[int, str | None, str | None] | None, part: CopiedPart) -> bool:
+    return before is not None and part.content_hash is not None and before[1] == part.content_hash
+
+
+class Publisher:
+    """Publishes what is offered of one promotion. `tx` is production's transaction, `theirs` reads the environment's state."""
+
+    def __init__(self, tx: Transaction, theirs: Transaction, *, epoch: int, version: int, actor: Actor, now: int) -> None:
+        self._tx, self._theirs, self._epoch, self._version, self._actor, self._now = tx, theirs, epoch, version, actor, now
+        self._rows: list[PublicationRecord] = []
+        self._events: list[AuditEvent] = []
+        self._next = leader_writes.last_publication_id(tx)
+
+    def publish(self, promotion: PendingPromotion, offers: Sequence[Offer]) -> dict[str, int]:
+        """How many partitions of each node that is. Raises TableMoved, FileMoved, NeedsRewrite or LakeError where production's tables
+        aren't as they were when the rows were copied; then nothing of it may be committed."""
+        offered = {(offer.node, offer.key): offer.publication for offer in offers}
+        change = CatalogChange.begin(self._tx, self._now)
+        request = msgspec.json.encode({"environment": promotion.environment}).decode()
+        run = leader_writes.start_run(self._tx, kind="promotion", request=request, actor=self._actor.id, now=self._now)
+        counts = {}
+        for job in promotion.jobs:
+            counts[job.node] = len(job.parts)
+            self._register(change, job)
+            self._job(promotion.environment, run, job, offered)
+        snapshot = change.finish(author=self._actor.id, message=f"promote from {promotion.environment}")
+        reached(FaultPoint.ENVIRONMENT_PROMOTED)
+        leader_writes.publish(self._tx, [msgspec.structs.replace(row, snapshot=snapshot) for row in self._rows])
+        applied_versions.reshaped(self._tx, counts)
+        leader_writes.finish_run(self._tx, run, "succeeded", self._now)
+        append_all(self._tx, self._now, [self._event(promotion.environment, run, counts), *self._events])
+        return counts
+
+    def _register(self, change: CatalogChange, job: CopiedJob) -> None:
+        if change.table(job.node) is None:
+            change.create_table(job.table)
+        else:
+            change.evolve_table(job.table)
+        rewrites = [Rewrite(file.path, file.staged) for file in job.rewritten]
+        change.replace(job.node, [part.key for part in job.parts], [part.staged for part in job.parts], rewrites=rewrites)
+
+    def _job(self, environment: str, run: int, job: CopiedJob, offered: dict[tuple[str, str], ComparedPublication]) -> None:
+        node, parts = job.node, job.parts
+        keys, reason = [part.key for part in parts], f"built in {environment}, published as it was audited there"
+        n = environments.add_promotion(
+            self._tx, epoch=self._epoch, run_id=run, node=node, keys=keys, version=self._version, reason=reason, now=self._now
+        )
+        for part in parts:
+            self._publication(node, n, part, offered[node, part.key])
+        verdicts = {offered[node, key].verdict for key in keys}
+        environments.mark_verdicts(self._tx, [(verdicts.pop() if len(verdicts) == 1 else "warned", self._epoch, n)])
+        self._events.append(
+            AuditEvent(
+                action=Action.PARTITION_PUBLISHED,
+                actor=HEADRACE,
+                object=Object("partition", f"{node}@{keys[0]}" if len(keys) == 1 else node, f"{self._epoch}.{n}"),
+                after={"promoted_from": environment, "partitions": len(keys), "rows": sum(part.staged.rows for part in parts)},
+                run_id=str(run),
+            )
+        )
+
+    def _publication(self, node: str, n: int, part: CopiedPart, theirs: ComparedPublication) -> None:
+        before = leader_writes.published_of(self._tx, node, part.key)
+        self._next += 1
+        self._rows.append(
+            PublicationRecord(
+                id=self._next, node=node, partition=part.key, epoch=self._epoch, n=n, snapshot=0, published_at=self._now,
+                rows=part.staged.rows, size_bytes=part.staged.size_bytes, verdict=theirs.verdict, content_hash=part.content_hash,
+                identical=_identical(before, part), version=self._version, delivery_id=None, manifest=None,
+            )
+        )  # fmt: skip
+        head = (self._epoch, n, node, part.key)
+        checks = environments.checks_of(self._theirs, theirs.epoch, theirs.n, node, part.key)
+        leader_writes.write_checks(self._tx, [(*head, *row, self._now) for row in checks])
+        profile = environments.profile_of(self._theirs, theirs.epoch, theirs.n, part.key)
+        if profile is not None:
+            leader_writes.write_profiles(self._tx, [(*head, profile)])
+        vector = quality.metrics_of_attempt(self._theirs, theirs.epoch, theirs.n, part.key)
+        if vector is not None:
+            quality.write_metrics(self._tx, [(*head, vector)])
+
+    def _event(self, environment: str, run: int, counts: dict[str, int]) -> AuditEvent:
+        return AuditEvent(
+            action=Action.ENVIRONMENT_PROMOTED,
+            actor=self._actor,
+            object=Object("environment", environment),
+            after={"partitions": counts},
+            run_id=str(run),
+        )
+
+
+def make_durable(folders: Folders, promotion: PendingPromotion) -> None:
+    """What was copied is on the disk, and is what was copied. Raises LakeError."""
+    files = [part.staged for job in promotion.jobs for part in job.parts]
+    files += [file.staged for job in promotion.jobs for file in job.rewritten if file.staged is not None]
+    if files:
+        sync([folders.lake / file.path for file in files])
+    for file in files:
+        verify(folders.lake, file)

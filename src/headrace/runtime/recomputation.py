@@ -1,0 +1,147 @@
+"""Whether recomputing partitions can change anything: other code, other inputs, or damaged files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+
+import msgspec
+
+from headrace.lake.catalog import CatalogChange
+from headrace.model import InputSpec, UsageError
+from headrace.model.partitions import required
+from headrace.plan import ChangeKind, Compiled
+from headrace.plan.comparison import changes
+from headrace.slo.damaged_files import accumulates, damaged_files, partitions_in
+from headrace.store import Transaction
+from headrace.store.queries import applied_versions, partition_states, publications
+from headrace.store.queries.publications import NewestPublication
+
+# Compares the newest publication with the applied code and the current inputs.
+
+
+def unchanged(tx: Transaction, compiled: Compiled, node: str, keys: Iterable[str], *, besides: frozenset[str] = frozenset()) -> list[str]:
+    """Those of an asset's partitions whose newest publication, whether readers still see it or not, was computed by the code of
+    `compiled` from the inputs as they are now, `besides` some of which nobody cares. What was never published isn't among them."""
+    results = []
+    fingerprints: dict[int, str | None] = {}
+    for key in keys:
+        newest = publications.computed(tx, node, key)
+        if newest is None:
+            continue
+        if newest.version not in fingerprints:
+            fingerprints[newest.version] = _fingerprint(tx, newest.version, node)
+        if fingerprints[newest.version] == compiled.nodes[node].fingerprint and not _input_changed(tx, compiled, node, newest, besides):
+            results.append(key)
+    return results
+
+
+def returned(tx: Transaction, compiled: Compiled, node: str) -> list[str]:
+    """Those of an asset's partitions that readers see and that exactly the code of `compiled` published, from the inputs as they are
+    now: where other code was in force meanwhile, they aren't stale once `compiled` is. A newer reference makes nothing stale."""
+    if node not in compiled.project.assets:
+        return []
+    from headrace.plan.partition_ranges import NodeInput
+    from headrace.runtime.graph import graph_of  # it loads the SQL parser, which `status` does without
+
+    fingerprint = compiled.nodes[node].fingerprint
+    same = [version for version in applied_versions.published_versions(tx, node) if _fingerprint(tx, version, node) == fingerprint]
+    if not same:
+        return []
+    graph = {node.name: node for node in graph_of(compiled).nodes}
+    graph_node = graph.get(node)
+    if graph_node is None:  # a view is computed by those who read it
+        return []
+    reads = [NodeInput(output=graph_node, spec=spec, input=graph[spec.node]) for spec in graph_node.inputs if spec.node in graph]
+    referred = frozenset(node_input.spec.node for node_input in reads if node_input.reference and not graph_node.rebuild_on_reference)
+    return unchanged(tx, compiled, node, applied_versions.published_keys(tx, node, same), besides=referred)
+
+
+def code_changed(tx: Transaction, compiled: Compiled, node: str, key: str, known: dict[tuple[int, str], str | None]) -> bool:
+    """Whether an asset's partition was published by other code than is applied now. `known` keeps what was looked up."""
+    newest = publications.computed(tx, node, key)
+    return newest is not None and differs(tx, compiled, node, newest.version, known)
+
+
+def differs(tx: Transaction, compiled: Compiled, node: str, version: int, known: dict[tuple[int, str], str | None]) -> bool:
+    """Whether an asset's code in a version is another one than is applied now. `known` keeps what was looked up."""
+    at = (version, node)
+    if at not in known:
+        known[at] = _fingerprint(tx, *at)
+    return known[at] != compiled.nodes[node].fingerprint
+
+
+def checks_changed(tx: Transaction, compiled: Compiled, node: str, version: int | None) -> bool:
+    """Whether a node's checks are others now than in a version; False where nothing is known of that."""
+    applied = None if version is None else applied_versions.get(tx, version)
+    if applied is None:
+        return False
+    before = msgspec.msgpack.decode(applied.compiled, type=Compiled)
+    return any(change.node == node and change.change is ChangeKind.CHECKS for change in changes(before, compiled))
+
+
+def _fingerprint(tx: Transaction, version: int, node: str) -> str | None:
+    applied = applied_versions.get(tx, version)
+    if applied is None:
+        return None
+    known = msgspec.msgpack.decode(applied.compiled, type=Compiled).nodes.get(node)
+    return None if known is None else known.fingerprint
+
+
+def _input_changed(tx: Transaction, compiled: Compiled, node: str, publication: NewestPublication, besides: frozenset[str]) -> bool:
+    """Whether an input that it needs, but for those `besides`, has other rows since it was read."""
+    for spec in compiled.nodes[node].inputs:
+        if spec.node in besides:
+            continue
+        changed = publications.changed_since(tx, spec.node, publication.read, besides=publication.snapshot if publication.planned else None)
+        wanted = _required(tx, compiled, node, publication.partition, spec) if changed else None
+        if changed and (wanted is None or wanted & changed):
+            return True
+    return False
+
+
+def _required(tx: Transaction, compiled: Compiled, node: str, key: str, spec: InputSpec) -> frozenset[str] | None:
+    """The partitions of an input that a partition is computed from; None: of all."""
+    project = compiled.project
+    declared, source = project.assets[node], project.sources.get(spec.node) or project.assets[spec.node]
+    seen = partial(partition_states.data_keys, tx, spec.node)
+    try:
+        keys = required(declared.partition, declared.timezone, key, source.partition, source.timezone, spec, seen).keys
+    except UsageError:  # it is partitioned otherwise since
+        return None
+    return None if keys is None else frozenset(keys)
+
+
+# Gives up damaged files that several partitions share, so that each partition can be published
+# again without the rows of the others.
+
+
+def shared_and_damaged(tx: Transaction, node: str) -> dict[str, dict[str, int]]:
+    """The damaged files of a node that hold several partitions, each with its rows. Files that were
+    given up before aren't among them, nor are those of a merge, which computes its table again from
+    the first of its damaged partitions on."""
+    if accumulates(tx, node):
+        return {}
+    own = {file.id: file.path for file in damaged_files(tx) if file.node == node and file.given_up is None and file.id > 0}
+    held = partitions_in(tx, node, own.keys())
+    return {own[number]: rows for number, rows in held.items() if len(rows) > 1}
+
+
+def give_up(
+    tx: Transaction,
+    node: str,
+    now: int,
+    *,
+    replaced: Callable[[str], bool] | None = None,
+) -> None:
+    """Register the rows of these files as lost; with `replaced`, of those files alone of which each
+    partition is."""
+    damaged = shared_and_damaged(tx, node)
+    if replaced is not None:
+        damaged = {path: rows for path, rows in damaged.items() if all(map(replaced, rows))}
+    if not damaged:
+        return
+    change = CatalogChange.begin(tx, now)
+    for path, rows in damaged.items():
+        change.give_up(node, path, rows)
+    change.finish(author="headrace", message=f"give up damaged files of {node}"[:500])

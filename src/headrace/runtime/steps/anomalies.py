@@ -1,0 +1,408 @@
+"""Anomalies of staged rows and their effect on the audit: held, or published with a warning."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from headrace.checks import Audit, Verdict, metrics
+from headrace.checks.anomalies.evaluation import EvaluatedPartition, evaluate_partition
+from headrace.checks.anomalies.history import MetricHistory
+from headrace.checks.anomalies.metric_anomalies import (
+    EXACT,
+    IGNORE,
+    apply_policy,
+    milder_for_computed,
+    summary_clause,
+    without_unread_columns,
+)
+from headrace.checks.audit import audit, facts_of_failed_checks
+from headrace.checks.facts import DriftChange, Fact, FactSeverity, ValueDifferenceKind
+from headrace.checks.metrics import REPEATED_ROWS_MAX, ColumnMetrics, StoredMetrics
+from headrace.checks.results import ColumnProfile
+from headrace.connect.connectors import is_routed_by_rows
+from headrace.connect.deliveries import CannotRead
+from headrace.connect.ingest import PreparedDelivery
+from headrace.connect.raw_files import RawCopy
+from headrace.connect.row_partitions import key_of_rows
+from headrace.connect.text_files import ends_open
+from headrace.engine import InputData
+from headrace.lake import FileRef, LakeColumn, LakeTable, StagedFile
+from headrace.lake.row_routing import NOWHERE
+from headrace.lake.session import DuckDBSession
+from headrace.lake.sqltext import quote, relation_sql
+from headrace.lake.staging import stage
+from headrace.lake.tables import PARTITION_COLUMN
+from headrace.lake.tables import ColumnLookup as FileLookup
+from headrace.model import Grain, LakeError
+from headrace.model.errors import BESIDES, DELIVERED_AS, SIZE
+from headrace.model.partitions import SEPARATOR
+from headrace.runtime.messages import AnomalyContext, IngestTask
+from headrace.runtime.steps.drift import Drifting, needs_room
+from headrace.runtime.steps.sources import read_as
+from headrace.runtime.steps.worker_context import WorkerContext
+
+# Evaluates each partition against the history of those before it.
+
+OF_LINES = ("csv", "jsonl", "fixed_width")
+"""Kinds of files that are lines of text."""
+
+
+MORE_TIMES = 1.5
+"""So many times as many rows for each row of an input as ever are held, …"""
+MORE_ROWS_MIN = 20
+"""… if there are so many."""
+
+
+class EvaluatedAudit(msgspec.Struct, frozen=True):
+    """The audit with its verdict, the facts, and a clause for people about what holds it or is warned of."""
+
+    audit: Audit
+    facts: tuple[Fact, ...] = ()
+    reason: str = ""
+
+
+def evaluated_audit(
+    audit: Audit,
+    staged: StagedFile,
+    keys: Sequence[str],
+    around: AnomalyContext,
+    past: Sequence[StoredMetrics],
+    grain: Grain | None,
+    *,
+    inputs: Sequence[InputData] | None = None,
+) -> EvaluatedAudit:
+    """Judge each partition by those before it; of several, by those before it in the same file, too. `inputs`: what it was
+    computed from; None where it was delivered."""
+    failed = tuple(fact for key in keys for fact in facts_of_failed_checks(audit.of(key).results, key, holds=_withheld(audit, staged)))
+    if (around.on_anomaly == IGNORE and not around.of_columns) or grain is None:
+        return EvaluatedAudit(audit, failed)
+    history = MetricHistory(past, grain)
+    facts = [fact for key in _alike(keys) for fact in _of(key, audit, staged, around, history, fed=len(keys) == 1 and _have_rows(inputs))]
+    mild = (
+        milder_for_computed(facts, around.unusual, around.emptied, around.more_rows)
+        if inputs is not None
+        else without_unread_columns(facts, around.used)
+    )
+    more = _more_of_each(keys, staged.rows, inputs or (), around)
+    odd = mild if more is None else (more, *(fact for fact in mild if fact.kind != more.kind))
+    judged = tuple(apply_policy(odd, around.on_anomaly, around.of_columns))
+    if not judged:
+        return EvaluatedAudit(audit, failed)
+    held = any(fact.severity is FactSeverity.HOLD for fact in judged)
+    reason = summary_clause(judged, FactSeverity.HOLD if held else FactSeverity.WARN, named=len(keys) > 1)
+    return EvaluatedAudit(_with_verdict(audit, judged), failed + judged, reason)
+
+
+def _withheld(audit: Audit, staged: StagedFile) -> bool:
+    """Whether its checks keep it from readers. By `on_fail: warn`, and of what somebody has accepted, they don't; but there is nowhere
+    to publish rows of no partition."""
+    return audit.verdict in (Verdict.HELD, Verdict.REJECTED) or any(part.key == NOWHERE for part in staged.partitions)
+
+
+def _have_rows(inputs: Sequence[InputData] | None) -> bool:
+    return bool(inputs) and all(data.rows for data in inputs or ())
+
+
+def _more_of_each(keys: Sequence[str], rows: int, inputs: Sequence[InputData], around: AnomalyContext) -> Fact | None:
+    """That other code makes far more rows of each row of its input than any partition had so far, however unlike each other these are."""
+    read = inputs[0] if len(keys) == 1 == len(inputs) else None
+    if read is None or not read.rows or not around.rows_each or rows < MORE_ROWS_MIN:
+        return None
+    most = around.rows_each * read.rows
+    if rows < MORE_TIMES * most:
+        return None
+    return Fact(
+        kind="volume_anomaly", severity=FactSeverity.HOLD, strength=EXACT, partition=keys[0], detail=f"× {rows / most:.3g}",
+        expected=f"at most {most:,.0f} rows made of {read.rows:,} rows of {read.name}, as by the code before", observed=f"{rows:,} rows",
+    )  # fmt: skip
+
+
+def _alike(keys: Sequence[str]) -> list[str]:
+    """The partitions in order of time that have the key which the history is of."""
+    key = min(keys).partition(SEPARATOR)[2]
+    return sorted(item for item in keys if item.partition(SEPARATOR)[2] == key)
+
+
+def _of(key: str, audit: Audit, staged: StagedFile, around: AnomalyContext, history: MetricHistory, *, fed: bool) -> tuple[Fact, ...]:
+    vector = audit.of(key).metrics
+    if not vector:
+        return ()
+    partition = EvaluatedPartition(
+        key=key,
+        metrics=metrics.decoded(vector),
+        content_hash=hash_of(key, audit, staged),
+        versions=around.versions,
+        sources=around.sources,
+        peers=around.peers,
+        calendar=around.calendar,
+        fed=fed,
+    )
+    facts = evaluate_partition(partition, history)
+    if partition.metrics.rows and not any(fact.severity is FactSeverity.HOLD for fact in facts):
+        history.add(StoredMetrics(key, vector))
+    return facts
+
+
+def hash_of(key: str, audit: Audit, staged: StagedFile) -> str | None:
+    """The content hash of a partition that was staged; None where it isn't known."""
+    known = audit.of(key).content_hash
+    return known or next((part.content_hash for part in staged.partitions if part.key == key), None)
+
+
+def _with_verdict(audit: Audit, facts: Sequence[Fact]) -> Audit:
+    """Held where a fact holds, warned where one warns. A delivery is held whole; what a check rejects stays rejected."""
+    parts = {
+        key: msgspec.structs.replace(part, verdict=_verdict(part.verdict, [fact for fact in facts if fact.partition == key]))
+        for key, part in audit.partitions.items()
+    }
+    return msgspec.structs.replace(audit, verdict=_verdict(audit.verdict, facts), partitions=parts)
+
+
+def _verdict(was: Verdict, facts: Sequence[Fact]) -> Verdict:
+    if not facts or was in (Verdict.HELD, Verdict.REJECTED):
+        return was
+    return Verdict.HELD if any(fact.severity is FactSeverity.HOLD for fact in facts) else Verdict.WARNED
+
+
+def with_repeated(audit: Audit, session: DuckDBSession, staged: StagedFile, table: LakeTable) -> Audit:
+    """With the number of rows that are identical to others, in the metrics of a delivery of one partition. A table whose rows are
+    known to be unique has none; of a large one it isn't asked."""
+    if not audit.metrics or not 1 < staged.rows <= REPEATED_ROWS_MAX:
+        return audit
+    unique = any(result.kind == "unique" and result.outcome == "passed" for result in audit.results)
+    repeated = 0 if unique else _repeated(session, staged, table)
+    vector = metrics.encoded(msgspec.structs.replace(metrics.decoded(audit.metrics), repeated=repeated))
+    return msgspec.structs.replace(audit, metrics=vector)
+
+
+def with_end(audit: Audit, prepared: PreparedDelivery) -> Audit:
+    """With whether the file's last line has an end, in the metrics of a delivery of one partition."""
+    if not audit.metrics or prepared.schema.format.kind not in OF_LINES:
+        return audit
+    paths = [Path(part.opened.path) for part in (prepared.parts or (prepared,))]
+    known = metrics.decoded(audit.metrics)
+    vector = metrics.encoded(msgspec.structs.replace(known, open_end=any(map(ends_open, paths))))
+    return msgspec.structs.replace(audit, metrics=vector)
+
+
+def _repeated(session: DuckDBSession, staged: StagedFile, table: LakeTable) -> int:
+    columns = [column for column in table.columns if column.name != PARTITION_COLUMN]
+    source = relation_sql([FileRef(staged.path, lookup=FileLookup.SAME)], columns)
+    named = ", ".join(quote(column.name) for column in columns)
+    row = session.connection.execute(f"SELECT count(*) - count(DISTINCT hash({named})) FROM ({source}) AS file").fetchone()
+    return int(row[0]) if row else 0
+
+
+# Repeated values: the share of the previous day's values that occur again in a column, and the
+# share of rows with unknown keys.
+
+DISTINCT_MIN, DISTINCT_MAX = 20, 50_000
+"""A column of fewer values has categories, one of more is a key."""
+REPEATED_COLUMNS_MAX = 8
+
+
+def with_repeated_values(audit: Audit, session: DuckDBSession, staged: StagedFile, table: LakeTable, task: IngestTask) -> Audit:
+    """The metrics of a delivery of one partition, with the share of the day before's values that came again in each column of text, and
+    the share of the rows whose keys are unknown in each column that something is joined by."""
+    if (task.day_before is None and task.lately is None) or not audit.metrics or not staged.rows:
+        return audit
+    measured = metrics.decoded(audit.metrics)
+    columns = dict(measured.columns)
+    now = relation_sql([FileRef(staged.path, lookup=FileLookup.SAME)], _columns(table))
+    if (before := task.day_before) is not None:
+        texts = [column.name for column in table.columns if column.type == "VARCHAR"]
+        for name in _named(texts, before, columns):
+            columns[name] = msgspec.structs.replace(columns[name], kept=_share_repeated(session, now, before, name))
+    if (lately := task.lately) is not None:
+        for name in _named(sorted(task.joined), lately, columns):
+            columns[name] = msgspec.structs.replace(columns[name], unknown=_share_unknown(session, now, lately, name))
+    if columns == measured.columns:
+        return audit
+    return msgspec.structs.replace(audit, metrics=metrics.encoded(msgspec.structs.replace(measured, columns=columns)))
+
+
+def _columns(table: LakeTable) -> list[LakeColumn]:
+    return [column for column in table.columns if column.name != PARTITION_COLUMN]
+
+
+def _named(names: Iterable[str], before: InputData, columns: Mapping[str, ColumnMetrics]) -> list[str]:
+    """Those that name things, and that were there before."""
+    had = {column.name for column in before.columns} - {PARTITION_COLUMN}
+    return [name for name in names if name in had and name in columns and _names_things(columns[name].distinct)][:REPEATED_COLUMNS_MAX]
+
+
+def _names_things(distinct: float | None) -> bool:
+    return distinct is not None and DISTINCT_MIN <= round(math.exp(distinct)) <= DISTINCT_MAX
+
+
+def _share_repeated(session: DuckDBSession, now: str, before: InputData, name: str) -> float | None:
+    """Which share of the values of a column before is still there."""
+    cell = _cell(name)
+    row = _counted(
+        session,
+        f"SELECT count(*), count(*) FILTER (value IN (SELECT {cell} FROM ({now}) AS a WHERE value IS NOT NULL))"
+        f" FROM ({_values(before, name)}) AS was",
+    )
+    return row[1] / row[0] if row and row[0] >= DISTINCT_MIN else None
+
+
+def _share_unknown(session: DuckDBSession, now: str, lately: InputData, name: str) -> float | None:
+    """Which share of the rows have a value in a column that none had lately."""
+    row = _counted(
+        session,
+        f"SELECT count(*), count(*) FILTER (value NOT IN ({_values(lately, name)}))"
+        f" FROM (SELECT {_cell(name)} FROM ({now}) AS a) AS own WHERE value IS NOT NULL",
+    )
+    return row[1] / row[0] if row and row[0] else None
+
+
+def _cell(name: str) -> str:
+    return f"{quote(name)} AS value"
+
+
+def _values(data: InputData, name: str) -> str:
+    """A query of the different values of a column, without null."""
+    return f"SELECT DISTINCT {_cell(name)} FROM ({relation_sql(data.files, data.columns)}) AS b WHERE value IS NOT NULL"
+
+
+def _counted(session: DuckDBSession, statement: str) -> tuple[int, int] | None:
+    """None where what readers saw was replaced and swept meanwhile: then it isn't known."""
+    import duckdb
+
+    try:
+        return session.connection.execute(statement).fetchone()
+    except duckdb.IOException:
+        return None
+
+
+# Copies of rows: how many times each row of a delivery occurs, apart from its keys.
+
+COPIES_ROWS_MAX = 100_000
+"""A larger delivery isn't compared row by row."""
+COPIES_COLUMNS_MAX = 200
+CONTENTS_MIN = 20
+"""So many different rows that are each there an even number of times are that by no chance."""
+
+
+def with_copies(audit: Audit, session: DuckDBSession, staged: StagedFile, table: LakeTable) -> Audit:
+    """The metrics of a delivery of one partition, with how many times each of its rows is there
+    under other keys."""
+    names = [column.name for column in table.columns if column.name != PARTITION_COLUMN]
+    if not audit.metrics or not 2 * CONTENTS_MIN <= staged.rows <= COPIES_ROWS_MAX or len(names) > COPIES_COLUMNS_MAX:
+        return audit
+    rows = relation_sql([FileRef(staged.path, lookup=FileLookup.SAME)], [column for column in table.columns if column.name in names])
+    even = [name for name in names if _may_be_even(audit.profile.get(name), staged.rows)]
+    same = [name for name, times in zip(even, _times(session, rows, even), strict=True) if times > 1]
+    copies = _copies(session, rows, same) if same else 1
+    apart = tuple(name for name in names if name not in same) if copies > 1 else ()
+    known = msgspec.structs.replace(metrics.decoded(audit.metrics), copies=copies, apart=apart)
+    return msgspec.structs.replace(audit, metrics=metrics.encoded(known))
+
+
+def _may_be_even(profile: ColumnProfile | None, rows: int) -> bool:
+    """Whether each value of a column may be there several times: not where there are too many
+    different ones, nor where the profile
+    has counted one that isn't."""
+    if profile is None or profile.sampled is not None:
+        return True
+    if (profile.distinct or 0) > rows // 2:
+        return False
+    return not (profile.categorical and math.gcd(*(count for _, count in profile.top)) == 1)
+
+
+def _times(session: DuckDBSession, rows: str, names: Sequence[str]) -> list[int]:
+    """Of each column, by which number all counts of its values can be divided."""
+    if not names:
+        return []
+    item = "SELECT {at} AS at, list(DISTINCT n) FROM (SELECT count(*) AS n FROM ({rows}) AS file GROUP BY {name})"
+    each = (item.format(at=at, rows=rows, name=quote(name)) for at, name in enumerate(names))
+    counts = dict(session.connection.execute(" UNION ALL ".join(each)).fetchall())
+    return [math.gcd(*counts[at]) for at in range(len(names))]
+
+
+def _copies(session: DuckDBSession, rows: str, names: Sequence[str]) -> int:
+    """How many times each row is there, as far as these columns tell; 1 where they tell too few
+    rows apart."""
+    listed = ", ".join(map(quote, names))
+    counted = f"SELECT count(*) AS n FROM ({rows}) AS file GROUP BY {listed}"
+    row = session.connection.execute(f"SELECT count(*), list(DISTINCT n) FROM ({counted})").fetchone()
+    assert row is not None
+    return math.gcd(*row[1]) if row[0] >= CONTENTS_MIN else 1
+
+
+# Further anomalies of a delivery that is held for its column names: it is read once more as if
+# the names were decided. A renamed column with other units, or a file that lacks a column and its
+# second half, has two causes. Both are named on the first day; otherwise the person who accepts
+# the mapping meets the next fault only then.
+
+
+def further_facts(
+    task: IngestTask, context: WorkerContext, session: DuckDBSession, drifting: Drifting, copy: RawCopy, name: str
+) -> tuple[Fact, ...]:
+    """What would hold the delivery if its names were decided; nothing where it can't be read like that either."""
+    import duckdb
+
+    if drifting.pinned is None or task.source.partition.grain is None or not task.history:
+        return ()
+    prepared = read_as(task, context, session, copy, name, pinned=drifting.pinned, adapt=drifting.as_if_decided)
+    if not isinstance(prepared, PreparedDelivery):
+        return ()
+    try:
+        staged, table = stage(
+            session,
+            prepared.select_sql,
+            table_name=task.source.name,
+            partition=key_of_rows(task.source, prepared.schema.columns, task.keys)
+            if is_routed_by_rows(task.source)
+            else task.found.partition,
+            table=task.table,
+            evolve=task.evolve or needs_room(prepared.schema, task.table),
+        )
+    except (CannotRead, LakeError, duckdb.ConversionException, duckdb.InvalidInputException):
+        return ()  # what else is wrong with it stands in its way as well
+    finally:
+        prepared.discard()
+    try:
+        facts = _facts_as_if_decided(task, session, prepared, staged, table)
+    finally:
+        (context.folders.lake / staged.path).unlink()
+    results = [fact for fact in facts if fact.severity is FactSeverity.HOLD and fact.column not in drifting.gone]
+    renamed = drifting.renamed
+    return tuple(_told_beside(fact, renamed.get(fact.column)) for fact in results)
+
+
+def _told_beside(fact: Fact, renamed: DriftChange | None) -> Fact:
+    """With the name that the delivery has for its column. The size of a renamed column is compared
+    where the rename is proposed, too: both say the factor that is found there."""
+    if renamed is None:
+        return msgspec.structs.replace(fact, detail=f"{fact.detail}; {BESIDES}")
+    detail = fact.detail
+    scale = next((differ for differ in renamed.differs if differ.kind is ValueDifferenceKind.SCALE), None)
+    if scale is not None and detail.startswith(SIZE) and "?" not in detail:
+        detail = f"{SIZE}{scale.times}"
+    return msgspec.structs.replace(fact, detail=f"{detail}; {DELIVERED_AS}{renamed.to}; {BESIDES}")
+
+
+def _facts_as_if_decided(
+    task: IngestTask, session: DuckDBSession, prepared: PreparedDelivery, staged: StagedFile, table: LakeTable
+) -> tuple[Fact, ...]:
+    source = task.source
+    result = audit(
+        session,
+        staged,
+        table,
+        (),
+        partition_check=None,
+        partitions=task.keys,
+        references=(),
+        now_us=task.now_us,
+        timezone=source.timezone,
+        classified=[column.name for column in task.promised or () if column.classification],
+    )
+    result = with_end(with_repeated(result, session, staged, table), prepared)
+    result = with_repeated_values(result, session, staged, table, task)
+    return evaluated_audit(result, staged, task.keys, task.around, task.history, source.partition.grain).facts

@@ -1,0 +1,266 @@
+"""Checks in an audit: newly declared checks, checks of views, row-level quarantine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from headrace.checks import Audit, Verdict
+from headrace.checks.audit import TableContents, audit
+from headrace.checks.evaluation import NotOfRows, faulty_rows, split_rows
+from headrace.checks.facts import Fact
+from headrace.checks.results import CheckResult, CheckState
+from headrace.engine import InputData
+from headrace.engine.failures import BodyFailed
+from headrace.engine.macros import defined, lent
+from headrace.incidents.diagnosis.evidence import DECLARED_AT
+from headrace.lake import PARTITION_COLUMN, ColumnLookup, FileRef, LakeTable, StagedFile
+from headrace.lake.session import DuckDBSession
+from headrace.lake.sqltext import Readable, source_sql
+from headrace.lake.staging import stage, write_rows
+from headrace.model import CheckSpec, ContractColumn, LakeError, Severity
+from headrace.model.errors import first_line
+from headrace.runtime.messages import TaskOutcome, ViewCheck
+from headrace.runtime.steps.worker_context import WorkerContext
+
+# Checks that what readers see would fail as well, because they were declared or tightened since
+# it was published.
+
+_JUDGED_ALIKE = frozenset({"range", "not_null", "accepted_values", "regex", "unique", "row_count", "freshness"})
+"""What these come to depends on the rows, and the instant that ages are measured from: what passed once
+fails only another check."""
+
+
+class DeclaredChecks(NamedTuple):
+    """The checks of a node: its own, and those that its contract promises of its `columns`."""
+
+    own: Sequence[CheckSpec]
+    promised: Sequence[CheckSpec] = ()
+    columns: Sequence[ContractColumn] = ()
+
+
+class EarlierPartition(NamedTuple):
+    """What readers see of the partition before `keys`, the checks that it failed when it was published, and
+    the instant that ages in it were measured from then."""
+
+    data: InputData | None
+    failed: Collection[str]
+    keys: Sequence[str]
+    timezone: str
+    as_of_us: int
+
+
+def with_own_checks(
+    facts: Sequence[Fact],
+    result: Audit,
+    declared: DeclaredChecks,
+    earlier: EarlierPartition,
+    session: DuckDBSession,
+    staged: StagedFile,
+    table: LakeTable,
+) -> tuple[Fact, ...]:
+    """The facts, those of blocking checks that the newest published interval before would fail put down to who declared the check:
+    the declaration has changed, and the data hasn't. What was published although it failed says nothing of the check."""
+    import duckdb
+
+    failed = {
+        check_result.name
+        for check_result in result.results
+        if check_result.outcome is CheckState.FAILED and check_result.severity is Severity.BLOCKING
+    }
+    checks = (*declared.promised, *declared.own)
+    specs = [check for check in checks if check.name in failed and check.kind in _JUDGED_ALIKE and check.name not in earlier.failed]
+    data = earlier.data
+    if not specs or data is None or not data.files or len(earlier.keys) != 1:
+        return tuple(facts)
+    parts = {spec.name: _parts(spec, result) for spec in specs}
+    whole = TableContents(data.files, data.rows or 1, earlier.keys[0])
+    try:
+        before = audit(
+            session, staged, table, [part for several in parts.values() for part in several], partition_check=None,
+            references=(), now_us=earlier.as_of_us, timezone=earlier.timezone, whole=whole, described=False,
+        )  # fmt: skip
+    except duckdb.Error:  # what readers saw was replaced and swept meanwhile: then it isn't known
+        return tuple(facts)
+    failing = {result.name for result in before.results if result.outcome is CheckState.FAILED}
+    check_specs = {f"check {spec.name}": spec for spec in specs if failing.issuperset(part.name for part in parts[spec.name])}
+    return tuple(_own(fact, _place(check_specs[fact.detail], fact, declared)) if fact.detail in check_specs else fact for fact in facts)
+
+
+def _parts(check: CheckSpec, result: Audit) -> list[CheckSpec]:
+    """A check by each of the columns that break it now, where each may do so alone: only some of them may be promised since."""
+    empty = [name for name in _columns(check) if (seen := result.profile.get(name)) is not None and seen.nulls]
+    if check.kind != "not_null" or len(empty) == len(_columns(check)) or not empty:
+        return [check]
+    return [
+        msgspec.structs.replace(check, name=f"{check.name}\n{item}", arguments={**check.arguments, "columns": [item]}) for item in empty
+    ]
+
+
+def _place(check: CheckSpec, fact: Fact, declared: DeclaredChecks) -> str:
+    """Where a check is declared: a contract's promise at its column, as far as one is named."""
+    names = {fact.column, *_columns(check)} if check not in declared.own else set()
+    columns = [column.place for column in declared.columns if column.name in names and column.place is not None]
+    place = columns[0] if len(columns) == 1 else check.place
+    return f"{place.file}:{place.line}"
+
+
+def _columns(check: CheckSpec) -> list[str]:
+    columns = check.arguments.get("columns", ())
+    return [str(column) for column in columns] if isinstance(columns, list | tuple) else []
+
+
+def _own(fact: Fact, place: str) -> Fact:
+    observed = f"{fact.observed}{DECLARED_AT}{place}"
+    return msgspec.structs.replace(fact, kind="configuration_error", observed=observed)
+
+
+# Checks of views, as part of the audit of what the views read: their statement runs over the
+# staged rows.
+
+
+def with_views(
+    found: Audit,
+    views: Sequence[ViewCheck],
+    session: DuckDBSession,
+    staged: StagedFile,
+    table: LakeTable,
+    now_us: int,
+    whole: Sequence[FileRef] = (),
+) -> Audit:
+    """The audit, with what the checks of views came to. A view's failure rejects what is staged. `whole`: of a merge, all that the
+    table will consist of."""
+    if not views or found.verdict in (Verdict.HELD, Verdict.REJECTED):
+        return found
+    files = tuple(whole) or (FileRef(staged.path, lookup=ColumnLookup.SAME),)
+    results = [result for view in views for result in _judged(view, session, table, files, now_us)]
+    found = found.with_results(results)
+    failed = any(result.outcome is CheckState.FAILED for result in results)
+    return msgspec.structs.replace(found, verdict=Verdict.REJECTED) if failed else found
+
+
+def _judged(view: ViewCheck, session: DuckDBSession, table: LakeTable, files: tuple[FileRef, ...], now_us: int) -> list[CheckResult]:
+    """The results, named by view and check. A view that can't be computed over what is staged fails all of its checks."""
+    import duckdb
+
+    name = view.data.name
+    data = _over(view.data, table, files)
+    try:
+        with defined(session, view.macros):
+            file, columns = stage(session, source_sql(data), table_name=name, partition="*", table=None, hashed=False)
+        try:
+            with lent(session, view.macros if any(check.kind == "sql" for check in view.checks) else {}):
+                results = audit(
+                    session, file, columns, view.checks,
+                    partition_check=None, references=view.references, now_us=now_us, timezone=view.timezone, described=False,
+                ).results  # fmt: skip
+        finally:
+            (session.data_folder / file.path).unlink(missing_ok=True)
+    except (duckdb.Error, LakeError, BodyFailed) as error:
+        why = f"can't be computed: {first_line(error)}"
+        results = tuple(CheckResult(c.name, c.kind, c.severity, CheckState.FAILED, 0, 0, why, (), ("*",)) for c in view.checks)
+    return [_named(name, result) for result in results]
+
+
+def _named(view: str, result: CheckResult) -> CheckResult:
+    detail = f"view {view}, check {result.name}: {result.detail}" if result.outcome is CheckState.FAILED else result.detail
+    return msgspec.structs.replace(result, name=f"{view}.{result.name}", detail=detail, partitions=())
+
+
+def _over(data: InputData, table: LakeTable, files: tuple[FileRef, ...]) -> InputData:
+    """The view's inputs, with what is staged among the files of the node that it is of."""
+    if data.sql:
+        return msgspec.structs.replace(data, inputs=tuple(_over(item, table, files) for item in data.inputs))
+    if data.name != table.name:
+        return data
+    columns = tuple(column for column in table.columns if column.name != PARTITION_COLUMN)
+    old = data.files if data.columns == columns else tuple(_by_id(file) for file in data.files)
+    return msgspec.structs.replace(data, files=(*old, *files), columns=columns)
+
+
+def _by_id(file: FileRef) -> FileRef:
+    return msgspec.structs.replace(file, lookup=ColumnLookup.ID) if file.lookup is ColumnLookup.SAME else file
+
+
+# `on_fail: quarantine_rows`: rows that break a check go to quarantine, all others are published
+# with a warning. Where a failing check can't be attributed to rows, where no row is left, or
+# where the remaining rows must be held after all, the whole partition is withheld unchanged.
+
+QUARANTINE_ROWS = "quarantine_rows"
+
+
+class RowSplit(msgspec.Struct, frozen=True):
+    """A staged file and its audit; where rows were taken out, also the file with them and the file with all."""
+
+    staged: StagedFile
+    audit: Audit
+    bad: StagedFile | None = None
+    every: StagedFile | None = None
+    whole: Audit | None = None
+    """The audit of all rows."""
+
+    def settle(self, outcome: TaskOutcome, context: WorkerContext) -> TaskOutcome:
+        """What came of the rows that were left, with those that were taken out in quarantine; all of them where it isn't published."""
+        if self.bad is None or self.every is None or self.whole is None:
+            return outcome
+        if outcome.state == "staged":
+            _remove(context, self.every)
+            message = f"{self.bad.rows} of {self.every.rows} rows wait in quarantine"
+            reason = "; ".join(filter(None, [message, outcome.reason]))
+            return msgspec.structs.replace(
+                outcome, reason=reason, quarantined=context.quarantine(self.bad), quarantined_rows=self.bad.rows
+            )  # fmt: skip
+        _remove(context, self.bad)
+        if outcome.quarantined is None:
+            _remove(context, self.every)
+            return outcome
+        (context.folders.data_path / outcome.quarantined).unlink(missing_ok=True)
+        staged = self.every.hashed(self.whole.content_hash)
+        return msgspec.structs.replace(outcome, staged=staged, quarantined=context.quarantine(self.every))
+
+
+def blocking(on_fail: str) -> str:
+    """How checks are judged while it isn't known which rows break them."""
+    return "reject" if on_fail == QUARANTINE_ROWS else on_fail
+
+
+def without_faulty_rows(
+    session: DuckDBSession, staged: StagedFile, table: LakeTable, checks: Sequence[CheckSpec], audited: Callable[[StagedFile], Audit],
+    references: Sequence[Readable], timezone: str, *, on_fail: str,
+) -> RowSplit:  # fmt: skip
+    """Audit a staged file; with `on_fail: quarantine_rows`, where that rejects it, once more without the rows that are at fault.
+    Of a file of several partitions no rows are taken out."""
+    import duckdb
+
+    audit = audited(staged)
+    if on_fail != QUARANTINE_ROWS or audit.verdict is not Verdict.REJECTED or len(staged.partitions) != 1:
+        return RowSplit(staged, audit)
+    try:
+        query = faulty_rows(session, staged, table, checks, audit, references, timezone)
+        bad = write_rows(session, split_rows(session, staged, table, query, bad=True), table, staged.partitions[0].key)
+    except (NotOfRows, duckdb.Error):
+        return RowSplit(staged, audit)
+    left = write_rows(session, split_rows(session, staged, table, query, bad=False), table, staged.partitions[0].key)
+    again = audited(left) if left.rows and bad.rows + left.rows == staged.rows else None
+    if again is None or again.verdict is Verdict.REJECTED:
+        for file in (bad, left):
+            (session.data_folder / file.path).unlink()
+        return RowSplit(staged, audit)
+    return RowSplit(left, _told(again, audit), bad, staged, audit)
+
+
+def _told(again: Audit, audit: Audit) -> Audit:
+    """The audit of the rows that are left, with what was wrong with the others as warnings."""
+    results = [
+        msgspec.structs.replace(before, severity=Severity.WARNING)
+        if before.outcome == "failed" and before.severity is Severity.BLOCKING
+        else now
+        for now, before in zip(again.results, audit.results, strict=True)
+    ]
+    return msgspec.structs.replace(again.with_warning(), results=tuple(results))
+
+
+def _remove(context: WorkerContext, file: StagedFile) -> None:
+    (context.folders.lake / file.path).unlink(missing_ok=True)

@@ -1,0 +1,432 @@
+"""Compute partitions of an asset: run its code, stage, audit, compare with published rows."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from headrace.checks import Audit, Verdict
+from headrace.checks.audit import PartitionCheck, TableContents, audit
+from headrace.engine import BodyError, ErrorKind, InputData
+from headrace.engine.attempts import as_said
+from headrace.engine.command import programs_of_command
+from headrace.engine.compute import AssetOutput
+from headrace.engine.compute import compute as run_body
+from headrace.engine.failures import BodyFailed, failed
+from headrace.engine.isolation import Capture
+from headrace.engine.logs import LogFile, WorkerClock, read
+from headrace.engine.macros import lent
+from headrace.faults import FaultPoint, reached
+from headrace.lake import PARTITION_COLUMN, ColumnLookup, FileRef, LakeColumn, StagedFile
+from headrace.lake.session import DuckDBSession
+from headrace.lake.sqltext import literal, quote, relation_sql
+from headrace.lake.staging import hash_partitions
+from headrace.model import CheckSpec, CommandBody, Grain, PythonBody, SqlBody
+from headrace.model.errors import UNRESOLVED
+from headrace.plan.compiled import current_environment
+from headrace.runtime.messages import BatchPartition, ComputeTask, RowChangeCounts, TaskOutcome
+from headrace.runtime.steps.anomalies import EvaluatedAudit, evaluated_audit
+from headrace.runtime.steps.checks import DeclaredChecks, EarlierPartition, blocking, with_own_checks, with_views, without_faulty_rows
+from headrace.runtime.steps.worker_context import LARGE_ROWS, WorkerContext
+
+# Row changes of an attempt: how the rows of each partition that it computed differ from those
+# that readers see.
+
+_PARTITION = quote(PARTITION_COLUMN)
+
+
+def compared(task: ComputeTask, staged: StagedFile, session: DuckDBSession) -> dict[str, RowChangeCounts]:
+    """Partition → its rows against those of `task.previous`. Raises as `differences` does."""
+    return {} if task.previous is None else differences(task.checks, task.previous, task.previous_hashes, staged, session)
+
+
+def differences(
+    checks: Sequence[CheckSpec], previous: InputData, hashes: Mapping[str, str], staged: StagedFile, session: DuckDBSession
+) -> dict[str, RowChangeCounts]:
+    """Partition → its rows against those of `previous`; partitions that don't differ aren't there, and those whose content hash
+    is the same aren't read. Where DuckDB can't compare the columns, all rows count as removed and added.
+
+    Raises `BodyFailed` (transient) where what readers saw can't be read any more."""
+    import duckdb
+
+    keys = [part.key for part in staged.partitions if part.content_hash is None or hashes.get(part.key) != part.content_hash]
+    if not keys:
+        return {}
+    try:
+        return _differences(checks, previous, staged, keys, session)
+    except duckdb.IOException as error:
+        raise failed(f"what is published can't be compared: {error}", kind=ErrorKind.TRANSIENT) from error
+    except duckdb.Error:
+        return _all_rows(previous, staged, keys, session)
+
+
+def _differences(
+    checks: Sequence[CheckSpec], previous: InputData, staged: StagedFile, keys: Sequence[str], session: DuckDBSession
+) -> dict[str, RowChangeCounts]:
+    columns = _columns(previous.columns, staged.columns)
+    before, after = _side(before_sql(previous, keys), columns, 0), _side(after_sql(staged, keys), columns, 1)
+    names = [both.name for both in columns]
+    known = next((key for check in checks if (key := _key_columns(check, names))), None)
+    if known and not any(_repeats(session, side, known) for side in (before, after)):
+        counts = _by_key(session, before, after, known, names)
+    else:
+        counts = _as_multisets(session, before, after, names)
+    return {key: changed for key, changed in counts.items() if changed != RowChangeCounts()}
+
+
+class _Both:
+    """A column that one or both sides have."""
+
+    def __init__(self, name: str, before: LakeColumn | None, after: LakeColumn | None) -> None:
+        self.name, self._sides = name.lower(), (before, after)
+        self._as_text = before is not None and after is not None and before.type != after.type
+
+    def of(self, side: int) -> str:
+        """The column on that side, null where it isn't there; as text where its type has changed."""
+        column = self._sides[side]
+        if column is None:
+            return f"NULL AS {quote(self.name)}"
+        return f"{f'CAST({quote(column.name)} AS VARCHAR)' if self._as_text else quote(column.name)} AS {quote(self.name)}"
+
+
+def _columns(before: Sequence[LakeColumn], after: Sequence[LakeColumn]) -> list[_Both]:
+    old, new = ({column.name.lower(): column for column in side if column.name != PARTITION_COLUMN} for side in (before, after))
+    return [_Both(name, old.get(name), new.get(name)) for name in {**old, **new}]
+
+
+def before_sql(previous: InputData, keys: Sequence[str]) -> str:
+    """The rows of these partitions that readers see."""
+    listed = ", ".join(literal(key) for key in keys)
+    return f"SELECT * FROM ({relation_sql(previous.files, previous.columns, with_partition=True)}) WHERE {_PARTITION} IN ({listed})"
+
+
+def after_sql(staged: StagedFile, keys: Sequence[str]) -> str:
+    """The rows of these partitions as they were staged."""
+    return relation_sql([FileRef(staged.path, tuple(keys), lookup=ColumnLookup.SAME)], staged.columns, with_partition=True)
+
+
+def _side(rows: str, columns: Sequence[_Both], side: int) -> str:
+    return f"SELECT {', '.join([_PARTITION, *(column.of(side) for column in columns)])} FROM ({rows})"
+
+
+def _key_columns(check: CheckSpec, names: Sequence[str]) -> list[str]:
+    """The columns that say which row is which; empty if this check names none."""
+    if check.kind != "unique" or check.where is not None:
+        return []
+    key = [str(name).lower() for name in check.arguments["columns"]]
+    return key if set(key) <= set(names) else []
+
+
+def _repeats(session: DuckDBSession, side: str, key: Sequence[str]) -> bool:
+    listed = ", ".join([_PARTITION, *map(quote, key)])
+    query = f"SELECT 1 FROM ({side}) GROUP BY {listed} HAVING count(*) > 1 LIMIT 1"
+    return session.connection.execute(query).fetchone() is not None
+
+
+def _by_key(session: DuckDBSession, before: str, after: str, key: Sequence[str], names: Sequence[str]) -> dict[str, RowChangeCounts]:
+    on = " AND ".join(f"b.{name} IS NOT DISTINCT FROM a.{name}" for name in (_PARTITION, *map(quote, key)))
+    differs = " OR ".join(f"b.{quote(name)} IS DISTINCT FROM a.{quote(name)}" for name in names if name not in key) or "false"
+    rows = session.connection.execute(
+        f"SELECT coalesce(a.{_PARTITION}, b.{_PARTITION}), count(*) FILTER (b.{_PARTITION} IS NULL), "
+        f"count(*) FILTER (a.{_PARTITION} IS NULL), "
+        f"count(*) FILTER (a.{_PARTITION} IS NOT NULL AND b.{_PARTITION} IS NOT NULL AND ({differs})) "
+        f"FROM ({before}) b FULL JOIN ({after}) a ON {on} GROUP BY 1"
+    ).fetchall()
+    return {row[0]: RowChangeCounts(added=row[1], removed=row[2], changed=row[3]) for row in rows}
+
+
+def _as_multisets(session: DuckDBSession, before: str, after: str, names: Sequence[str]) -> dict[str, RowChangeCounts]:
+    """Without a key a row that differs in one cell is one removed and one added."""
+    columns = ", ".join([_PARTITION, *map(quote, names)])
+
+    def only(item: str, other: str) -> str:
+        return f"SELECT {columns} FROM ({item}) EXCEPT ALL SELECT {columns} FROM ({other})"
+
+    rows = session.connection.execute(
+        f"SELECT {_PARTITION}, sum(new)::BIGINT, sum(gone)::BIGINT FROM (SELECT {_PARTITION}, 1 AS new, 0 AS gone "
+        f"FROM ({only(after, before)}) UNION ALL SELECT {_PARTITION}, 0, 1 FROM ({only(before, after)})) GROUP BY 1"
+    ).fetchall()
+    return {row[0]: RowChangeCounts(added=row[1], removed=row[2]) for row in rows}
+
+
+def _all_rows(previous: InputData, staged: StagedFile, keys: Sequence[str], session: DuckDBSession) -> dict[str, RowChangeCounts]:
+    counted = f"SELECT {_PARTITION}, count(*) FROM ({before_sql(previous, keys)}) GROUP BY 1"
+    removed: dict[str, int] = dict(session.connection.execute(counted).fetchall())
+    added = {part.key: part.rows for part in staged.partitions}
+    return {key: RowChangeCounts(added=added[key], removed=removed.get(key, 0)) for key in keys if added[key] or removed.get(key)}
+
+
+# Proof that an asset is separable: whether computing several partitions at once gives the rows
+# that one of them alone gives, checked once for each version of the code. Lineage proves it
+# except for what DuckDB does with the statement; this checks that proof on real rows.
+
+DIGITS = 10
+"""Sums of floating-point numbers depend on the order of their parts: so many digits of them must be the same."""
+_INEXACT = ("FLOAT", "DOUBLE")
+
+
+def prove(task: ComputeTask, alone: BatchPartition, output: AssetOutput, session: DuckDBSession, context: WorkerContext) -> None:
+    """Computes one partition by itself and compares it with what the batch has of it. Raises `BodyFailed` (`not_separable`) where they
+    differ, or as the body does; nothing of it is left behind."""
+    assert output.staged is not None
+    assert output.table is not None
+    (key,) = alone.scope.partitions
+    single = msgspec.structs.replace(
+        task, scope=alone.scope, inputs=alone.inputs, table=output.table, evolve=False, prove=False, alone=None
+    )
+    file = run_body(single, session, context.folders).staged
+    assert file is not None
+    try:
+        if not _alike(session, file, output.staged, key, output.table.columns):
+            raise BodyFailed(_not_separable(task, key, file, output.staged))
+    finally:
+        (context.folders.lake / file.path).unlink(missing_ok=True)
+
+
+def _alike(session: DuckDBSession, file: StagedFile, batch: StagedFile, key: str, columns: tuple[LakeColumn, ...]) -> bool:
+    if file.rows != _rows_of(batch, key):
+        return False
+    alone, together = _file(file, key), _file(batch, key)
+    if hash_partitions(session, [alone], columns) == hash_partitions(session, [together], columns):
+        return True
+    inexact = any(column.type in _INEXACT for column in columns)
+    return inexact and not _differ(session, alone, together, columns)
+
+
+def _file(staged: StagedFile, key: str) -> FileRef:
+    return FileRef(staged.path, (key,), lookup=ColumnLookup.SAME)
+
+
+def _differ(session: DuckDBSession, ref: FileRef, other: FileRef, columns: tuple[LakeColumn, ...]) -> bool:
+    """Whether there are rows that aren't in both, numbers with a point compared by their first digits. As many are in each."""
+    text = ", ".join(_comparable(column) for column in columns if column.name != PARTITION_COLUMN)
+    left, right = (f"SELECT {text} FROM ({relation_sql([file], columns)})" for file in (ref, other))
+    return session.connection.execute(f"({left} EXCEPT ALL {right}) LIMIT 1").fetchone() is not None
+
+
+def _comparable(column: LakeColumn) -> str:
+    return f"format('{{:.{DIGITS - 1}e}}', {quote(column.name)})" if column.type in _INEXACT else quote(column.name)
+
+
+def _rows_of(staged: StagedFile, key: str) -> int:
+    return sum(part.rows for part in staged.partitions if part.key == key)
+
+
+def _not_separable(task: ComputeTask, key: str, file: StagedFile, batch: StagedFile) -> BodyError:
+    rows = (
+        f"{file.rows} rows alone, {_rows_of(batch, key)} in the batch"
+        if file.rows != _rows_of(batch, key)
+        else "as many rows, other values"
+    )
+    return BodyError(
+        ErrorKind.NOT_SEPARABLE,
+        f"{key} computed together with others isn't what it is alone ({rows})",
+        file=task.body.file,
+        line=task.body.line,
+        hint="its partitions are computed one by one from now on; `batch: off` says so in the asset",
+        code="not_separable",
+    )
+
+
+# The attempt, as far as it gets.
+
+
+def compute(task: ComputeTask, context: WorkerContext) -> TaskOutcome:
+    """One attempt at partitions of an asset, as far as it gets: staged, held, rejected or failed."""
+    if isinstance(task.body, CommandBody):
+        ran = _programs(task, task.body, context)  # before it runs: it may replace them
+        return msgspec.structs.replace(_attempted(task, context), environment=ran)
+    outcome = _attempted(task, context)
+    if not isinstance(task.body, PythonBody):
+        return outcome
+    return msgspec.structs.replace(outcome, environment=_environment(task.packages, task.code_packages))
+
+
+def _programs(task: ComputeTask, body: CommandBody, context: WorkerContext) -> bytes:
+    """What a command runs with. That it can't be found out is no reason not to run it."""
+    try:
+        return msgspec.json.encode(programs_of_command(task, body, context.folders))
+    except (OSError, ValueError, LookupError, ImportError):
+        return b""
+
+
+@functools.lru_cache(maxsize=256)
+def _environment(imported: tuple[str, ...], named: tuple[str, ...]) -> bytes:
+    """What this worker runs code with, read once for each set of packages: what is imported stays as it was then."""
+    return msgspec.json.encode(current_environment(imported, named))
+
+
+def _attempted(task: ComputeTask, context: WorkerContext) -> TaskOutcome:
+    log = LogFile(context.folders.log(*_attempt(task)), WorkerClock(task.now_us), context.secrets.redactor)
+    try:
+        if task.handed is not None and task.handed.missing:
+            raise failed(f"{UNRESOLVED}: {task.handed.missing}", code="configuration_error")
+        produced = _run(task, context, log)
+        _prove(task, context, produced)
+    except BodyFailed as failure:
+        error = as_said(failure.error, (line.text for line in read(log.path)))
+        return TaskOutcome(attempt=task.scope.attempt, state="failed", measures=failure.measures, error=error, log_lines=log.lines)
+    reached(FaultPoint.FILE_STAGED)
+    return _finished(task, context, _outcome(task, produced, log), produced)
+
+
+def _finished(task: ComputeTask, context: WorkerContext, outcome: TaskOutcome, produced: AssetOutput) -> TaskOutcome:
+    if produced.staged is None:
+        return outcome
+    outcome = _audited(task, context, outcome, produced)
+    if task.previous is None or outcome.state != "staged" or outcome.staged is None:
+        return outcome
+    try:
+        return msgspec.structs.replace(outcome, changed=compared(task, outcome.staged, _session(task, context)))
+    except BodyFailed as failure:
+        (context.folders.lake / outcome.staged.path).unlink(missing_ok=True)
+        return TaskOutcome(outcome.attempt, "failed", outcome.measures, error=failure.error, log_lines=outcome.log_lines)
+
+
+def _outcome(task: ComputeTask, produced: AssetOutput, log: LogFile) -> TaskOutcome:
+    return TaskOutcome(
+        attempt=task.scope.attempt,
+        state="staged",
+        measures=produced.measures,
+        staged=produced.staged,
+        replacement=produced.replacement,
+        table=produced.table if produced.table != task.table else None,
+        manifest=produced.manifest,
+        sha256=_hash_of(produced),
+        log_lines=log.lines,
+    )
+
+
+def _run(task: ComputeTask, context: WorkerContext, log: LogFile) -> AssetOutput:
+    session = _session(task, context)
+    if isinstance(task.body, SqlBody):  # it prints nothing, so it needn't pay for being heard
+        return run_body(task, session, context.folders, log=log)
+    with Capture(context.channel, log, context.listener):
+        return run_body(task, session, context.folders, log=log)
+
+
+def _prove(task: ComputeTask, context: WorkerContext, produced: AssetOutput) -> None:
+    if not task.prove or task.alone is None or produced.staged is None:
+        return
+    try:
+        prove(task, task.alone, produced, _session(task, context), context)
+    except BodyFailed as failure:
+        (context.folders.lake / produced.staged.path).unlink()
+        failure.measures = produced.measures
+        raise
+
+
+def _session(task: ComputeTask, context: WorkerContext) -> DuckDBSession:
+    return context.session(task.scope.timezone, large=sum(data.rows or 0 for data in task.inputs) >= LARGE_ROWS)
+
+
+def _attempt(task: ComputeTask) -> tuple[int, int]:
+    epoch, _, n = task.scope.attempt.partition(".")
+    return int(epoch), int(n)
+
+
+def _hash_of(produced: AssetOutput) -> str | None:
+    """Of files: what their contents come to, whatever their folder is called."""
+    if produced.manifest is None:
+        return None
+    told = sorted((Path(file["path"]).name, file["sha256"]) for file in produced.manifest)
+    return hashlib.sha256(msgspec.json.encode(told)).hexdigest()
+
+
+def _audited(task: ComputeTask, context: WorkerContext, outcome: TaskOutcome, produced: AssetOutput) -> TaskOutcome:
+    with lent(_session(task, context), task.macros if any(check.kind == "sql" for check in task.checks) else {}):
+        return _judged(task, context, outcome, produced)
+
+
+def _judged(task: ComputeTask, context: WorkerContext, outcome: TaskOutcome, produced: AssetOutput) -> TaskOutcome:
+    assert produced.staged is not None
+    assert produced.table is not None
+    whole = _whole(task, produced)
+    only_changes = produced.replacement is not None and whole is None
+    session, table = _session(task, context), produced.table
+
+    def audited(file: StagedFile) -> Audit:
+        return audit(
+            session, file, table, task.checks,
+            partition_check=None if only_changes else _routing(task), references=task.references, now_us=task.now_us,
+            partitions=() if only_changes else task.scope.partitions, timezone=task.scope.timezone, on_fail=blocking(task.on_fail),
+            whole=whole, key=_key(task), classified=task.classified,
+        )  # fmt: skip
+
+    alone = produced.replacement is None and len(task.scope.partitions) == 1
+    row_split = without_faulty_rows(
+        session, produced.staged, table, task.checks, audited, task.references, task.scope.timezone,
+        on_fail=task.on_fail if alone else blocking(task.on_fail),
+    )  # fmt: skip
+    produced = msgspec.structs.replace(produced, staged=row_split.staged)
+    return row_split.settle(_concluded(task, context, outcome, produced, row_split.audit), context)
+
+
+def _concluded(task: ComputeTask, context: WorkerContext, outcome: TaskOutcome, produced: AssetOutput, result: Audit) -> TaskOutcome:
+    assert produced.staged is not None
+    assert produced.table is not None
+    if task.without:
+        result = result.with_warning()
+    result = with_views(result, task.views, _session(task, context), produced.staged, produced.table, task.now_us, produced.files)
+    measures = msgspec.structs.replace(outcome.measures, audit_seconds=result.seconds)
+    strange = _strange(task, produced.staged, result)
+    result = strange.audit
+    facts = strange.facts
+    if result.verdict in (Verdict.HELD, Verdict.REJECTED):
+        earlier = EarlierPartition(task.earlier, task.earlier_failed, task.scope.partitions, task.scope.timezone, task.earlier_as_of_us)
+        facts = with_own_checks(
+            facts, result, DeclaredChecks(task.checks), earlier, _session(task, context), produced.staged, produced.table
+        )
+    outcome = msgspec.structs.replace(outcome, audit=result, measures=measures, staged=_hashed(produced.staged, result), facts=facts)
+    if result.verdict not in (Verdict.HELD, Verdict.REJECTED):
+        rewritten = context.rewrite(task.shared, produced.table, task.scope.partitions, task.scope.timezone)
+        return msgspec.structs.replace(outcome, rewritten=rewritten, reason="; ".join(filter(None, [_done_without(task), strange.reason])))
+    reason = "; ".join(
+        filter(None, [*(r.said for r in result.results if r.outcome == "failed" and r.severity == "blocking"), strange.reason])
+    )
+    context.discard(produced.replacement)
+    if len(task.scope.partitions) > 1:  # they are tried again, fewer at once: only a partition alone is quarantined
+        (context.folders.lake / produced.staged.path).unlink()
+        return msgspec.structs.replace(outcome, state=result.verdict.value, reason=reason)
+    quarantined = context.quarantine(produced.staged)
+    return msgspec.structs.replace(outcome, state=result.verdict.value, reason=reason, quarantined=quarantined)
+
+
+def _strange(task: ComputeTask, staged: StagedFile, result: Audit) -> EvaluatedAudit:
+    """What is odd about the partitions. Rows that only change a table aren't a partition of it, so that they are like no other."""
+    grain = Grain(task.scope.grain) if task.scope.grain is not None and task.merge is None else None
+    return evaluated_audit(result, staged, task.scope.partitions, task.around, task.history, grain, inputs=task.inputs)
+
+
+def _hashed(staged: StagedFile, result: Audit) -> StagedFile:
+    """With the content hashes that the audit's scan took."""
+    return staged.hashed(result.content_hash).hashed_each(result.hashes())
+
+
+def _whole(task: ComputeTask, produced: AssetOutput) -> TableContents | None:
+    """What checks are about: of a merge the table as it will be, not only what changes in it. Without checks it isn't read."""
+    if produced.replacement is None or not task.checks:
+        return None
+    return TableContents(produced.files, produced.replacement.rows, task.scope.partitions[0])
+
+
+def _routing(task: ComputeTask) -> PartitionCheck | None:
+    if task.scope.grain is None:
+        return None
+    if task.merge is not None:  # its rows live across partitions
+        return (None, Grain(task.scope.grain), task.scope.timezone)
+    return (task.partition_column, Grain(task.scope.grain), task.scope.timezone)
+
+
+def _key(task: ComputeTask) -> tuple[str, str] | None:
+    """The column of the rows' key, and the key that they must have."""
+    return None if task.key_column is None or task.scope.data_key is None else (task.key_column, task.scope.data_key)
+
+
+def _done_without(task: ComputeTask) -> str:
+    """What a partition that was made without an optional input has to say for itself."""
+    return f"computed without {', '.join(task.without)}, which hasn't come" if task.without else ""

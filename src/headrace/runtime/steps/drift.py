@@ -1,0 +1,477 @@
+"""Drift of a delivery and its consequence: read unchanged, read otherwise, or held.
+
+There is one `Drifting` per delivery.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import msgspec
+
+from headrace.checks.drift import (
+    ColumnRename,
+    DriftRules,
+    Expected,
+    blocks,
+    changes_of,
+    changes_text,
+    compare,
+    conversion_at,
+    converted_since,
+    doubled_column,
+    in_force,
+    known_names,
+)
+from headrace.checks.facts import DriftChange, DriftKind, Policy
+from headrace.connect import Drift, SourceSchema, TypeDrift, UnreadableFile
+from headrace.connect.deliveries import BadColumn, Format, Inside
+from headrace.connect.formats.registry import FileHeader
+from headrace.connect.formats.structures import now_known
+from headrace.connect.ingest import PreparedDelivery
+from headrace.connect.schemas import Adapted
+from headrace.connect.text_files import IN_ANY, expected_encoding, legacy_encoding
+from headrace.lake import LakeColumn, LakeTable
+from headrace.lake.types import parse, widens, widens_where_exact
+from headrace.model import ContractColumn
+from headrace.runtime.messages import IngestTask
+from headrace.sql.parsing import InvalidSelect as NotAnExpression
+
+READINGS_MAX = 5
+"""So often a delivery is read in another way, before it is held."""
+NESTED = ("STRUCT", "LIST", "MAP", "JSON")
+
+Proposing = Callable[[Sequence[str], Sequence[str], Sequence[str]], Sequence[ColumnRename]]
+"""Columns that are gone, new ones, the whole header → which probably is which."""
+
+
+class Drifting:
+    """Compares what a delivery holds with what is expected of its interval, and remembers every change."""
+
+    def __init__(self, task: IngestTask, propose: Proposing) -> None:
+        self._task, self._propose = task, propose
+        self._interval = task.found.partition
+        self._rules = DriftRules(
+            policies=task.source.on_drift,
+            used=task.used,
+            required=frozenset(column.name for column in task.promised or () if column.required or column.primary_key),
+            typed=frozenset(column.name for column in task.promised or () if column.type),
+        )
+        self._of_names: dict[tuple[str, ...], tuple[DriftChange, ...]] = {}
+        self._of_values: dict[tuple[DriftKind, str], DriftChange] = {}
+        self.pinned = None if task.pinned is None else with_contract(task.pinned, task.promised or (), task.table)
+        """How it is to be read next; None while nothing is pinned."""
+        self._unagreed = frozenset[str]() if task.pinned is None else _unagreed(task.pinned, task.promised or (), task.table)
+        """Columns that only the table has: nobody expects them, and one that comes may be another one's new name."""
+        self.as_is: dict[str, str] = {}
+        """Columns whose other values are taken as they are, and since which interval."""
+
+    # -- names
+
+    def begin(self) -> None:
+        """The delivery is read from its beginning."""
+        self._of_names.clear()
+
+    def adapt(self, header: FileHeader) -> Adapted | Drift:
+        """What the names of a file of the delivery mean; a Drift where that must be decided first."""
+        compared = compare(self._expected(), header.names, header.doubled)
+        unclear = dict(compared.doubled)
+        candidates = [name for name in compared.added if name not in unclear]
+        renames = self._propose(compared.dropped, candidates, header.names) if compared.dropped and candidates else ()
+        drift_changes = changes_of(compared, self._rules, renames)
+        changes = tuple(change for change in drift_changes if change.kind is not DriftKind.ADDED or change.column not in self._unagreed)
+        self._of_names[header.names] = changes
+        if blocks(changes):
+            return Drift(compared.dropped, compared.added, changes_text(changes))
+        mapped = {change.to: change.column for change in changes if change.kind is DriftKind.RENAMED and change.policy is Policy.MAP}
+        names = {**compared.names, **{name: column for name, column in mapped.items() if name is not None}}
+        names |= self._own_names(header, names)
+        computed = self._computed(names, header.names)
+        if isinstance(computed, Drift):
+            return computed
+        if self._task.pinned is None:  # what a first file has is learnt with it
+            return Adapted(names, computed=computed)
+        added = tuple(name for name in compared.added if name not in names)
+        return Adapted(names, added, computed)
+
+    def as_if_decided(self, header: FileHeader) -> Adapted | Drift:
+        """As `adapt`, with names that must be decided first taken as what they probably are: columns are renamed as proposed, and
+        those that are gone stay away. A Drift where nothing is known of most of the header."""
+        told = self.adapt(header)
+        if isinstance(told, Adapted):
+            return told
+        expected = self._expected()
+        compared, changes = compare(expected, header.names, header.doubled), self._of_names[header.names]
+        if compared.doubled or compared.clashes or 2 * len(compared.names) < len(expected):
+            return told
+        mapped = {change.to: change.column for change in changes if change.kind is DriftKind.RENAMED and change.to is not None}
+        names = {**compared.names, **mapped}
+        names |= self._own_names(header, names)
+        return Adapted(names, tuple(name for name in compared.added if name not in names))
+
+    def _own_names(self, header: FileHeader, names: Mapping[str, str]) -> dict[str, str]:
+        """What the file has of the columns that only the table has, where it isn't read as another one."""
+        return {name: name for name in header.names if name in self._unagreed and name not in names}
+
+    @property
+    def renamed(self) -> dict[str, DriftChange]:
+        """Columns that a file has under another name, or probably has."""
+        result = (change for changes in self._of_names.values() for change in changes)
+        return {change.column: change for change in result if change.kind is DriftKind.RENAMED}
+
+    @property
+    def gone(self) -> frozenset[str]:
+        """Columns that a file hasn't, and that nothing stands for."""
+        return frozenset(change.column for change in self._dropped)
+
+    @property
+    def unmissed(self) -> frozenset[str]:
+        """Those of them that nobody uses."""
+        return self.gone - {change.column for change in self._dropped if change.used_by}
+
+    @property
+    def _dropped(self) -> Iterator[DriftChange]:
+        return (change for changes in self._of_names.values() for change in changes if change.kind is DriftKind.DROPPED)
+
+    def _computed(self, names: Mapping[str, str], header: Sequence[str]) -> dict[str, str] | Drift:
+        """Columns that the contract has converted in this interval, where the file calls them as it
+        should: column → SQL. A Drift where the file lacks what an expression reads."""
+        called = {column: name for name, column in names.items()}
+        results = {}
+        self.as_is = {}
+        for column in self._task.promised or ():
+            text = conversion_at(column, self._interval)
+            if text is None or called.get(column.name) != in_force(column, self._interval):
+                continue
+            from headrace.sql.parsing import parse_conversion  # it loads the SQL parser
+
+            try:
+                expression = parse_conversion(text)
+            except NotAnExpression as why:
+                return Drift((), (), f"the conversion of {column.name} can't be used: {why.message}")
+            if expression.columns == (called[column.name],) and expression.is_identity:
+                self.as_is[column.name] = converted_since(column, self._interval)
+                continue
+            lacking = [name for name in expression.columns if name not in header]
+            if lacking:
+                said = f"the conversion of {column.name} reads {lacking[0]!r}, which it doesn't have"
+                return Drift(tuple(lacking), (), said)
+            results[column.name] = expression.over({name: names.get(name, name) for name in header})
+        return results
+
+    def _expected(self) -> list[Expected]:
+        contract = {column.name: column for column in self._task.promised or ()}
+        if self.pinned is None:
+            return [self._of_contract(column) for column in contract.values()]
+        since, until = dict(self.pinned.since), dict(self.pinned.until)
+        return [
+            Expected(
+                name=name,
+                names=known_names(contract[name], self._interval) if name in contract else (),
+                optional=name in self.pinned.optional or self._interval < since.get(name, "") or _past(self._interval, until.get(name)),
+            )
+            for name in self.pinned.names
+            if name not in self._unagreed
+        ]
+
+    def _of_contract(self, column: ContractColumn) -> Expected:
+        return Expected(name=column.name, names=known_names(column, self._interval))
+
+    # -- values and formats
+
+    def reread(self, why: Drift | TypeDrift | UnreadableFile, path: Path) -> SourceSchema | None:
+        """The schema to read the delivery with instead, where it may be; None where it must be held or rejected."""
+        if isinstance(why, TypeDrift):
+            return self._other_values(why, self.pinned)
+        if self.pinned is None:
+            return None
+        if isinstance(why, UnreadableFile):
+            return self._recoded(why, path)
+        if why.reads_as is None:
+            return None
+        return self._accepted(DriftKind.FORMAT, "", why.detail, why.reads_as)
+
+    def _recoded(self, why: UnreadableFile, path: Path) -> SourceSchema | None:
+        assert self.pinned is not None
+        if why.code != "delivery_encoding" or self.pinned.format.kind not in IN_ANY:
+            return None
+        encoding = legacy_encoding(path)
+        if encoding is None or encoding == self.pinned.format.recode:
+            return None
+        form = msgspec.structs.replace(self.pinned.format, recode=encoding)
+        expected = expected_encoding(self._task.source.connector, self.pinned)
+        detail = f"the encoding is {encoding.upper()} instead of {expected.upper()} ({why.reason})"
+        return self._accepted(DriftKind.FORMAT, "", detail, msgspec.structs.replace(self.pinned, format=form))
+
+    def _other_values(self, why: TypeDrift, pinned: SourceSchema | None) -> SourceSchema | None:
+        """Values that aren't of their types: in another format, in a wider type, or left out. While nothing is pinned, they are held."""
+        if pinned is None:
+            of_contract = [msgspec.structs.replace(self._of_type(bad, ""), policy=Policy.BLOCK) for bad in why.columns]
+            self._of_values |= {(change.kind, change.column): change for change in of_contract}
+            return None
+        now = {column.name: column.type for column in why.reads_as.columns} if why.reads_as else {}
+        only_format = bool(now) and all(now.get(bad.column, bad.type) == bad.type for bad in why.columns)
+        if only_format and why.reads_as is not None:
+            return self._another_format(why, why.reads_as, pinned)
+        changes = [self._of_type(bad, now.get(bad.column, "")) for bad in why.columns]
+        if blocks(changes) or any((change.kind, change.column) in self._of_values for change in changes):
+            self._of_values |= {(change.kind, change.column): msgspec.structs.replace(change, policy=Policy.BLOCK) for change in changes}
+            return None
+        self._of_values |= {(change.kind, change.column): change for change in changes}
+        return self._read_widely(pinned, {bad.column: now.get(bad.column, "") for bad in why.columns})
+
+    def _another_format(self, why: TypeDrift, reads_as: SourceSchema, pinned: SourceSchema) -> SourceSchema | None:
+        swapped = _day_and_month_swapped(pinned, reads_as)
+        changes = [
+            DriftChange(
+                kind=DriftKind.FORMAT,
+                column=bad.column,
+                to=_written(reads_as, bad.type),
+                evidence=(_example(bad), *(["day and month have changed places"] if swapped else [])),
+                policy=self._rules.policy(DriftKind.FORMAT, bad.column, mappable=not swapped),
+                used_by=self._rules.users(bad.column),
+            )
+            for bad in why.columns
+        ]
+        again = any((change.kind, change.column) in self._of_values for change in changes)
+        self._of_values |= {(change.kind, change.column): change for change in changes}
+        return None if blocks(changes) or again else reads_as
+
+    def _of_type(self, bad: BadColumn, now: str) -> DriftChange:
+        nested = now.partition("(")[0] in NESTED or now.endswith("]") or bad.type.partition("(")[0] in NESTED
+        kind = DriftKind.NESTED if nested else DriftKind.TYPE
+        wider = bool(now) and self._widens(bad.column, bad.type, now)
+        return DriftChange(
+            kind=kind,
+            column=bad.column,
+            to=now or None,
+            evidence=(
+                bad.value if nested and not bad.line else _example(bad),
+                *([f"type widened from {bad.type} to {now}"] if wider else []),
+            ),
+            policy=self._rules.policy(kind, bad.column, mappable=wider),
+            used_by=self._rules.users(bad.column),
+            was=bad.type,
+        )
+
+    def as_before(self, why: TypeDrift) -> SourceSchema | None:
+        """The schema with the types that these columns had before the contract declared others; None where
+        one has the type that the last published delivery had."""
+        if self._task.pinned is None or self.pinned is None:
+            return None
+        before = {column.name: column.type for column in self._task.pinned.columns}
+        bad = {column.column: column.type for column in why.columns}
+        if not all(name in self.declared_at and before.get(name, is_) != is_ for name, is_ in bad.items()):
+            return None
+        columns = tuple(
+            LakeColumn(column.name, before[column.name] if column.name in bad else column.type, column.id) for column in self.pinned.columns
+        )
+        return msgspec.structs.replace(self.pinned, columns=columns)
+
+    def declared_otherwise(self, why: TypeDrift, before: SourceSchema) -> TypeDrift:
+        """The delivery is as it was expected `before`: what holds it is what the contract says now. The drift
+        that says so."""
+        types = {column.name: column.type for column in before.columns}
+        said = self._declared_anew(why, before)
+        for at, change in list(self._of_values.items()):
+            if change.column in said:
+                self._of_values[at] = msgspec.structs.replace(
+                    change,
+                    to=types[change.column],
+                    declared=self.declared_at[change.column],
+                    evidence=(*change.evidence, said[change.column]),
+                )
+        return msgspec.structs.replace(why, reason="; ".join((why.reason, *dict.fromkeys(said.values()))))
+
+    def read_as_always(self, why: TypeDrift, before: SourceSchema) -> None:
+        """The delivery is as it was expected `before`: that it is read in another format, since the
+        contract says another type now, is no change of the vendor's."""
+        said = self._declared_anew(why, before)
+        for at, change in list(self._of_values.items()):
+            if change.column in said and change.policy is Policy.MAP:
+                evidence = (*change.evidence, said[change.column])
+                self._of_values[at] = msgspec.structs.replace(change, policy=Policy.ALLOW, evidence=evidence)
+
+    def _declared_anew(self, why: TypeDrift, before: SourceSchema) -> dict[str, str]:
+        """Column → what the contract says of its type now, and what it was `before`."""
+        types = {column.name: column.type for column in before.columns}
+        return {
+            column.column: f"{self.declared_at[column.column]} declares {column.type} now; it was {types[column.column]} before"
+            for column in why.columns
+        }
+
+    @cached_property
+    def declared_at(self) -> dict[str, str]:
+        """Column → where the contract says its type."""
+        promised = self._task.promised or ()
+        return {column.name: f"{column.place.file}:{column.place.line}" for column in promised if column.type and column.place is not None}
+
+    def _widens(self, column: str, was: str, now: str) -> bool:
+        """Whether all that the column has held so far is the same in the other type."""
+        if was == now:
+            return False
+        return widens(parse(was), parse(now)) or (column in self._task.exact and widens_where_exact(parse(was), parse(now)))
+
+    def _read_widely(self, pinned: SourceSchema, now: dict[str, str]) -> SourceSchema:
+        """The wider types where there are; values that fit no wider type are left out."""
+        types = {column.name: now[column.name] for column in pinned.columns if now.get(column.name)}
+        wider = {
+            column.name for column in pinned.columns if column.name in types and self._widens(column.name, column.type, types[column.name])
+        }
+        columns = tuple(
+            LakeColumn(column.name, types[column.name] if column.name in wider else column.type, column.id) for column in pinned.columns
+        )
+        left_out = [column.name for column in pinned.columns if column.name in now and column.name not in wider]
+        form = msgspec.structs.replace(pinned.format, lenient=(*pinned.format.lenient, *left_out))
+        return msgspec.structs.replace(pinned, columns=columns, format=form)
+
+    def _accepted(self, kind: DriftKind, column: str, detail: str, schema: SourceSchema) -> SourceSchema | None:
+        """`schema`, where a change of the whole file may be mapped and wasn't yet."""
+        policy = self._rules.policy(kind, column, mappable=True)
+        known = (kind, f"{column}{detail}") in self._of_values
+        self._of_values[kind, f"{column}{detail}"] = DriftChange(kind=kind, column=column, evidence=(detail,), policy=policy)
+        return None if known or policy is Policy.BLOCK else schema
+
+    # -- what came of it
+
+    def changes(self, result: PreparedDelivery | Drift | TypeDrift | UnreadableFile) -> tuple[DriftChange, ...]:
+        """Every change of every file of the delivery, each once: of what could be read, or of what first stood in the way."""
+        if isinstance(result, PreparedDelivery):
+            parts = result.parts or (result,)
+            read = [self._of_names.get(part.found, self._at_first(part.header)) for part in parts]
+        elif isinstance(result, UnreadableFile):  # what can't be read has no names
+            read = []
+        else:
+            read = [next((name for name in self._of_names.values() if blocks(name)), ())]
+        drift_changes = {(change.kind, change.column, change.to): change for changes in read for change in changes}
+        return (*drift_changes.values(), *self._of_values.values())
+
+    def _at_first(self, header: FileHeader) -> tuple[DriftChange, ...]:
+        """Of a header that was compared with nothing, because nothing is expected yet: names that it gives twice."""
+        if self._task.pinned is not None or self._task.promised:
+            return ()
+        return tuple(doubled_column(name, why, Policy.WARN, self._rules) for name, why in header.doubled)
+
+    def to_pin(self, prepared: PreparedDelivery) -> SourceSchema | None:
+        """What the source is held to once the delivery is published: columns that came, and since when; those that went; None where
+        it stays as it is."""
+        if self._task.pinned is None:
+            return self._first(prepared.schema) if prepared.learnt else None
+        if self._task.accepted:  # the next delivery is held to what this one should have been
+            return None
+        known = set(self._task.pinned.names)
+        there = {name for part in (prepared.parts or (prepared,)) for name in part.header.names}
+        absent = self._unagreed - there
+        columns = tuple(column for column in prepared.schema.columns if column.name not in absent)
+        came = [(column.name, self._interval) for column in columns if column.name not in known]
+        gone = (DriftKind.DROPPED, DriftKind.RENAMED)
+        went = {
+            change.column: self._interval for change in self.changes(prepared) if change.kind in gone and change.policy is not Policy.MAP
+        }
+        until = {name: at for name, at in self._task.pinned.until if name not in there}
+        pin = msgspec.structs.replace(
+            self._task.pinned,
+            columns=columns,
+            optional=tuple(name for name in prepared.schema.optional if name not in absent),
+            format=_with_dates(self._task.pinned.format, prepared.schema.format),
+            since=(*self._task.pinned.since, *came),
+            inside=self._inside_to_pin(prepared),
+            until=tuple({**went, **until}.items()),
+        )
+        return None if pin == self._task.pinned else pin
+
+    def _first(self, schema: SourceSchema) -> SourceSchema:
+        """What the first delivery says, with the attempt that read it."""
+        if schema.lesson is None:
+            return schema
+        lesson = msgspec.structs.replace(schema.lesson, attempt=self._task.attempt)
+        return msgspec.structs.replace(schema, lesson=lesson)
+
+    def _inside_to_pin(self, prepared: PreparedDelivery) -> tuple[Inside, ...]:
+        """What columns hold: of those whose change was published, what they hold now."""
+        changed = {value.column for value in self._of_values.values() if value.kind is DriftKind.NESTED}
+        insides = {item.column: item for item in prepared.schema.inside}
+        for part in prepared.parts or (prepared,):
+            now = dict(zip(part.header.names, part.header.inside, strict=False))
+            insides |= {name: now_known(item, now[name]) for name, item in insides.items() if name in changed and now.get(name)}
+        return tuple(insides.values())
+
+
+def with_contract(pinned: SourceSchema, promised: Sequence[ContractColumn], table: LakeTable | None) -> SourceSchema:
+    """What is pinned, as the contract says it now: its types, and its columns that no delivery had yet. Columns that only the table
+    has are kept, and needn't come."""
+    types = {column.name: parse(column.type).text for column in promised if column.type}
+    columns = [LakeColumn(column.name, types.get(column.name, column.type), column.id) for column in pinned.columns]
+    have = {column.name.lower() for column in columns}
+    columns += [LakeColumn(column.name, types.get(column.name, "VARCHAR"), 0) for column in promised if column.name.lower() not in have]
+    names = _unagreed(pinned, promised, table)
+    columns += [LakeColumn(column.name, column.type, 0) for column in (table.columns if table is not None else ()) if column.name in names]
+    optional = [column.name for column in columns if column.name in names]
+    return msgspec.structs.replace(pinned, columns=tuple(columns), optional=(*pinned.optional, *optional))
+
+
+def _unagreed(pinned: SourceSchema, promised: Sequence[ContractColumn], table: LakeTable | None) -> frozenset[str]:
+    """The columns that only the table has: of deliveries that somebody accepted, and of contracts that say no more of them."""
+    have = {name.lower() for name in (*pinned.names, *(column.name for column in promised))}
+    return frozenset(column.name for column in (table.columns[1:] if table is not None else ()) if column.name.lower() not in have)
+
+
+def needs_room(schema: SourceSchema, table: LakeTable | None) -> bool:
+    """Whether a table must change to hold what is read: columns that it hasn't, or wider types."""
+    if table is None:
+        return False
+    has = {column.name.lower(): column.type for column in table.columns}
+    return any(column.name.lower() not in has or _wants_room(has[column.name.lower()], column.type) for column in schema.columns)
+
+
+def of_file(prepared: PreparedDelivery) -> SourceSchema:
+    """How a delivery was read, as far as it depends on the delivery itself: columns that only others have don't make it another one."""
+    there = {name for part in (prepared.parts or (prepared,)) for name in part.header.names}
+    columns = tuple(LakeColumn(column.name, column.type, 0) for column in prepared.schema.columns if column.name in there)
+    return msgspec.structs.replace(prepared.schema, columns=columns)
+
+
+def _with_dates(pinned: Format, read: Format) -> Format:
+    """The pinned form, with a way to write dates that nothing was known of. What else was read otherwise is decided each time: the
+    values of one day alone say that they are written so."""
+    return msgspec.structs.replace(
+        pinned,
+        date_format=pinned.date_format or read.date_format,
+        timestamp_format=pinned.timestamp_format or read.timestamp_format,
+    )
+
+
+def _past(interval: str, until: str | None) -> bool:
+    return until is not None and interval >= until
+
+
+def _wants_room(has: str, wanted: str) -> bool:
+    was, kind = parse(has), parse(wanted)
+    return was != kind and (widens(was, kind) or widens_where_exact(was, kind))
+
+
+def _written(schema: SourceSchema, type_name: str) -> str:
+    """How values of a type are written in a format."""
+    form = schema.format
+    result = form.date_format if type_name == "DATE" else form.timestamp_format if type_name == "TIMESTAMP" else None
+    return result or ("a decimal comma" if form.decimal == "," else "ISO 8601")
+
+
+def _day_and_month_swapped(was: SourceSchema, now: SourceSchema) -> bool:
+    """Whether dates that both formats can read would mean other days."""
+    pairs = [(was.format.date_format, now.format.date_format), (was.format.timestamp_format, now.format.timestamp_format)]
+    return any(old and new and _order(old) != _order(new) for old, new in pairs)
+
+
+def _order(form: str) -> list[str]:
+    """`%m/%d/%y` and `%m/%d/%Y` are of the same order, `%d/%m/%Y` isn't; names of months and years first can't be mistaken."""
+    return [part for part in ("".join(sign for sign in form if sign.isalpha())) if part in "dm"] if form.startswith(("%m", "%d")) else []
+
+
+def _example(bad: BadColumn) -> str:
+    where = f" at line {bad.line}" if bad.line else ""
+    rows = f", {bad.rows:,} {'row' if bad.rows == 1 else 'rows'}" if bad.rows else ""
+    value = f": '{bad.value}'" if bad.value else ""
+    return f"first value that isn't {bad.type_written}{value}{where}{rows}"

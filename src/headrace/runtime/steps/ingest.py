@@ -1,0 +1,505 @@
+"""Ingest a delivery: keep its bytes, read it by its pinned schema, stage it, audit it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from headrace.checks import Audit, Verdict
+from headrace.checks.anomalies.metric_anomalies import IGNORE, summary_clause
+from headrace.checks.audit import PartitionCheck, audit, promised_checks
+from headrace.checks.drift import changes_text, facts_of
+from headrace.checks.facts import Fact, FactSeverity, Policy
+from headrace.checks.restatement import duplicate_delivery
+from headrace.connect import DetectedDelivery, Drift, SourceSchema, TypeDrift, UnreadableFile
+from headrace.connect.connectors import Access, Unavailable, connector_name, is_routed_by_rows
+from headrace.connect.connectors import connector_of as source_kind
+from headrace.connect.deliveries import CannotRead
+from headrace.connect.http_client import AWAY_SECONDS_MAX
+from headrace.connect.ingest import PreparedDelivery, explain_error, fingerprint, miscounted, prepare
+from headrace.connect.parser_process import POISON
+from headrace.connect.raw_files import ChangedWhileRead, RawCopy, raw_path, store_fetched, store_parts, store_raw
+from headrace.connect.row_partitions import key_of_rows
+from headrace.engine import BodyError, ErrorKind, Measures
+from headrace.engine.failures import kind_of
+from headrace.engine.macros import lent
+from headrace.engine.processes import Meter
+from headrace.lake import FileRef, LakeTable, StagedFile
+from headrace.lake.row_routing import NOWHERE
+from headrace.lake.schema import ValueMismatch
+from headrace.lake.session import DuckDBSession
+from headrace.lake.sqltext import literal, quote
+from headrace.lake.staging import hash_partitions, stage
+from headrace.lake.tables import ColumnLookup as FileLookup
+from headrace.model import HeadraceError, LakeError, Source
+from headrace.model.partitions import split
+from headrace.runtime.messages import IngestTask, TaskOutcome
+from headrace.runtime.steps.anomalies import (
+    evaluated_audit,
+    further_facts,
+    hash_of,
+    with_copies,
+    with_end,
+    with_repeated,
+    with_repeated_values,
+)
+from headrace.runtime.steps.checks import DeclaredChecks, EarlierPartition, blocking, with_own_checks, with_views, without_faulty_rows
+from headrace.runtime.steps.drift import READINGS_MAX, Drifting, needs_room, of_file
+from headrace.runtime.steps.restatements import cut_off, restatements
+from headrace.runtime.steps.sources import (
+    RenameEvidence,
+    Unread,
+    facts_of_unreadable,
+    outsized,
+    poison,
+    read_as,
+    texts_for_a_few_values,
+    unexpected_rows,
+    withdrawn_rows,
+)
+from headrace.runtime.steps.worker_context import LARGE_BYTES, WorkerContext
+from headrace.security.secrets import SecretMissing
+
+FAR_SAMPLES = 2
+"""Deliveries that are fetched to learn types from: they are fetched again when their turn comes."""
+
+
+def ingest(task: IngestTask, context: WorkerContext) -> TaskOutcome:
+    """One delivery, as far as it gets: staged, held, rejected or failed."""
+    with Meter() as meter:
+        outcome, bytes_in = _kept(task, context)
+    rows, size = (outcome.staged.rows, outcome.staged.size_bytes) if outcome.staged else (0, 0)
+    rows += (outcome.quarantined_rows or 0) if outcome.state == "staged" else 0
+    measures = meter.measures(rows_in=rows, bytes_in=bytes_in, rows_out=rows, bytes_out=size)
+    audited = outcome.audit.seconds if outcome.audit else 0.0
+    return msgspec.structs.replace(outcome, measures=msgspec.structs.replace(measures, audit_seconds=audited))
+
+
+def _kept(task: IngestTask, context: WorkerContext) -> tuple[TaskOutcome, int]:
+    """What became of the delivery, and how many bytes it has."""
+    try:
+        copy, name = _bytes(task, context)
+    except CannotRead as error:
+        ended = _ended(task, "rejected", reason=str(error))
+        facts = facts_of_unreadable(error.value)
+        return msgspec.structs.replace(ended, facts=facts), max(task.found.size_bytes, 0)
+    except ChangedWhileRead as error:
+        return _failed(task, str(error), ErrorKind.TRANSIENT), 0
+    except Unavailable as error:
+        if error.throttled and error.retry_after is not None:
+            after = min(max(error.retry_after, 1.0), AWAY_SECONDS_MAX)
+            body_error = BodyError(ErrorKind.THROTTLED, str(error), code="source_throttled", after_seconds=after)
+            return TaskOutcome(attempt=task.attempt, state="failed", measures=Measures(), error=body_error), 0
+        return _failed(task, str(error), ErrorKind.TRANSIENT if error.transient else ErrorKind.DETERMINISTIC, error.code), 0
+    except SecretMissing as error:
+        return _failed(task, f"{error}; {error.hint}", ErrorKind.DETERMINISTIC, "configuration_error"), 0
+    except HeadraceError as error:
+        return _failed(task, str(error), kind_of(error)), 0
+    if (fact := _given_up(task, copy)) is not None:  # its bytes are kept, and nothing reads them any more
+        raw = str(Path(copy.path).relative_to(context.folders.data))
+        ended = _ended(task, "rejected", reason=fact.observed, quarantined=raw)
+        return msgspec.structs.replace(ended, sha256=copy.sha256, facts=(fact,)), copy.size_bytes
+    outcome = _read(task, context, copy, name)
+    withheld = () if task.source.expect.unchanged else task.withheld
+    twins = duplicate_delivery(task.found.partition, copy.size_bytes, copy.sha256, withheld)
+    return msgspec.structs.replace(outcome, sha256=copy.sha256, facts=(*outcome.facts, *twins)), copy.size_bytes
+
+
+def _given_up(task: IngestTask, copy: RawCopy) -> Fact | None:
+    """Why a delivery isn't read any more; None while it is."""
+    if task.deaths:
+        return poison(task.deaths)
+    if task.too_much is not None and task.too_much.is_of(copy.size_bytes):
+        return outsized(task.too_much, copy.size_bytes)
+    return None
+
+
+def _bytes(task: IngestTask, context: WorkerContext) -> tuple[RawCopy, str]:
+    """The delivery's bytes, kept, and the name whose ending tells the format where the bytes leave it open."""
+    if (handed_in := _handed_in(task, context)) is not None:
+        return store_raw(Path(context.folders.data), handed_in, context.folders.raw), task.found.path
+    if task.found.bundle and (copy := raw_path(context.folders.raw, task.found.bundle)) is not None:
+        return copy, task.found.path  # the look into it has kept it
+    if task.found.parts:
+        return store_parts(context.folders.project, task.found, context.folders.raw), task.found.path
+    try:
+        return _fetch_one(task, context, task.found)
+    except ChangedWhileRead:
+        copy = raw_path(context.folders.raw, task.sha256) if task.sha256 else None
+        if copy is None:
+            raise
+        return copy, task.found.path
+
+
+def _handed_in(task: IngestTask, context: WorkerContext) -> DetectedDelivery | None:
+    """A delivery by hand, whose copy lies in the data folder; None for all others."""
+    path = context.folders.project / task.found.path
+    if not path.is_relative_to(context.folders.received):
+        return None
+    return msgspec.structs.replace(task.found, path=path.relative_to(context.folders.data).as_posix())
+
+
+def _fetch_one(task: IngestTask, context: WorkerContext, delivery: DetectedDelivery) -> tuple[RawCopy, str]:
+    """One file, copied or fetched. Raises as `keep` and a kind's `fetch` do."""
+    if connector_name(task.source) is None:
+        return store_raw(context.folders.project, delivery, context.folders.raw), delivery.path
+    access = Access(
+        source=task.source,
+        connection=task.connection,
+        secrets=context.secrets,
+        temporary=context.folders.temporary,
+        now_us=task.now_us,
+    )
+    fetched = source_kind(task.source).fetch(access, delivery)
+    return store_fetched(fetched.path, context.folders.raw), fetched.name
+
+
+def _read(task: IngestTask, context: WorkerContext, copy: RawCopy, name: str) -> TaskOutcome:
+    large = copy.size_bytes >= LARGE_BYTES
+    session = context.session(task.source.timezone, large=large, bounded=large)
+    drifting = Drifting(task, RenameEvidence(task, context, copy, name).propose)
+    why: Unread = UnreadableFile("it can't be read")
+    for _ in range(READINGS_MAX):
+        made = _read_once(task, context, session, drifting, copy, name)
+        if isinstance(made, TaskOutcome):
+            return made
+        if isinstance(made, TypeDrift):
+            made = made.without_values({column.lower() for column in _classified(task)})
+        why, other = made, drifting.reread(made, Path(copy.path))
+        if other is None:
+            break
+        before = _as_before(task, context, session, drifting, copy, name, why)
+        if isinstance(why, TypeDrift) and before is not None:
+            drifting.read_as_always(why, before)
+        drifting.pinned = other
+    before = _as_before(task, context, session, drifting, copy, name, why)
+    if isinstance(why, TypeDrift) and before is not None:
+        why = drifting.declared_otherwise(why, before)
+    if _no_records_yet(task, copy, name, why):
+        return TaskOutcome(attempt=task.attempt, state="staged", measures=Measures())
+    refused = _refused(task, why, copy, name, context, drifting)
+    if not isinstance(why, Drift):
+        return refused
+    return msgspec.structs.replace(refused, facts=(*refused.facts, *further_facts(task, context, session, drifting, copy, name)))
+
+
+def _read_once(
+    task: IngestTask, context: WorkerContext, session: DuckDBSession, drifting: Drifting, copy: RawCopy, name: str
+) -> TaskOutcome | Unread:
+    """One way to read the delivery: what came of it, or what stands in its way."""
+    drifting.begin()
+    adapt = drifting.adapt if drifting.pinned or task.promised else None
+    samples = _samples(task, context, name)
+    prepared = read_as(task, context, session, copy, name, pinned=drifting.pinned, adapt=adapt, samples=samples)
+    if not isinstance(prepared, PreparedDelivery):
+        return prepared
+    try:
+        return _staged(task, context, session, prepared, drifting, copy)
+    finally:
+        prepared.discard()
+
+
+def _as_before(
+    task: IngestTask, context: WorkerContext, session: DuckDBSession, drifting: Drifting, copy: RawCopy, name: str, why: Unread
+) -> SourceSchema | None:
+    """The schema of before the contract declared other types, if all values of the columns in question
+    are of those; None otherwise."""
+    import duckdb
+
+    schema = drifting.as_before(why) if isinstance(why, TypeDrift) else None
+    if schema is None or not isinstance(why, TypeDrift):
+        return None
+    prepared = read_as(task, context, session, copy, name, pinned=schema, adapt=drifting.adapt)
+    if not isinstance(prepared, PreparedDelivery):
+        return None
+    try:
+        counts = ", ".join(f"count({quote(column.column)})" for column in why.columns)
+        session.connection.execute(f"SELECT {counts} FROM ({prepared.select_sql})").fetchone()
+    except duckdb.Error:
+        return None
+    finally:
+        prepared.discard()
+    return schema
+
+
+def _no_records_yet(task: IngestTask, copy: RawCopy, name: str, why: Unread) -> bool:
+    """Whether a source of records was asked before it ever had any: complete with 0 rows, like a file that is a header alone."""
+    nothing = isinstance(why, UnreadableFile) and why.code == "delivery_empty" and copy.size_bytes <= 1
+    return nothing and connector_name(task.source) is not None and name.endswith(".jsonl")
+
+
+def _samples(task: IngestTask, context: WorkerContext, name: str) -> list[tuple[Path, str]]:
+    """Other deliveries to learn types from, kept as they will be anyway. One that can't be kept now is no sample; over a network few
+    are fetched, and only for text, which doesn't say its types itself."""
+    far = connector_name(task.source) is not None
+    deliveries = task.samples if not far else task.samples[-FAR_SAMPLES:] if name.endswith((".jsonl", ".csv")) else ()
+    samples = []
+    for delivery in deliveries:
+        try:
+            copy, sampled = _fetch_one(task, context, delivery)
+        except (HeadraceError, CannotRead, Unavailable):
+            continue
+        samples.append((Path(copy.path), sampled))
+    return samples
+
+
+def _staged(
+    task: IngestTask, context: WorkerContext, session: DuckDBSession, prepared: PreparedDelivery, drifting: Drifting, copy: RawCopy
+) -> TaskOutcome | Unread:
+    import duckdb
+
+    try:
+        select_sql, left_out = _without_replaced(task, session, prepared)
+        staged, table = stage(
+            session,
+            select_sql,
+            table_name=task.source.name,
+            partition=key_of_rows(task.source, prepared.schema.columns, task.keys)
+            if is_routed_by_rows(task.source)
+            else task.found.partition,
+            table=task.table,
+            evolve=task.evolve or needs_room(prepared.schema, task.table),
+            hashed=is_routed_by_rows(task.source),
+            alike=(task.source.name, prepared.schema),
+        )
+    except duckdb.Error as error:
+        return explain_error(error, prepared, session.connection)
+    except CannotRead as error:
+        return error.value
+    except ValueMismatch as error:
+        at = drifting.declared_at.get(error.columns[0])
+        if at is None:
+            return _failed(task, str(error), ErrorKind.DETERMINISTIC)
+        return _failed(task, _unlike_published(at, error), ErrorKind.DETERMINISTIC, "configuration_error")
+    except LakeError as error:
+        return _failed(task, str(error), ErrorKind.DETERMINISTIC)
+    if (wrong := miscounted(prepared, staged.rows + left_out)) is not None:
+        (context.folders.lake / staged.path).unlink()
+        return wrong
+    source = task.source
+    if is_routed_by_rows(source):
+        staged = _hashed(session, staged, table)
+    promised = promised_checks(task.promised or (), source.place, source.on_drift)
+    checks = (*promised, *source.checks)
+
+    def audited(file: StagedFile) -> Audit:
+        return audit(
+            session,
+            file,
+            table,
+            checks,
+            partition_check=_routing(source),
+            partitions=task.keys,
+            key=_key(task),
+            references=task.references,
+            now_us=task.now_us,
+            timezone=source.timezone,
+            on_fail=blocking(source.on_fail),
+            classified=_classified(task),
+        )
+
+    with lent(session, task.macros):
+        row_split = without_faulty_rows(
+            session, staged, table, checks, audited, task.references, source.timezone,
+            on_fail=source.on_fail if len(task.keys) == 1 else blocking(source.on_fail),
+        )  # fmt: skip
+    staged, result = row_split.staged, row_split.audit
+    result = with_end(with_repeated(result, session, staged, table), prepared)
+    result = with_copies(result, session, staged, table)
+    result = with_repeated_values(result, session, staged, table, task)
+    result = with_views(result, task.views, session, staged, table, task.now_us)
+    outcome = _judged(task, context, prepared, staged, table, result, copy, drifting)
+    if outcome.state != "staged":
+        declared = DeclaredChecks(source.checks, promised, task.promised or ())
+        earlier = EarlierPartition(task.earlier, task.earlier_failed, task.keys, source.timezone, task.earlier_as_of_us)
+        facts = with_own_checks(outcome.facts, result, declared, earlier, session, row_split.staged, table)
+        outcome = msgspec.structs.replace(outcome, facts=facts)
+    return row_split.settle(outcome, context)
+
+
+def _classified(task: IngestTask) -> list[str]:
+    """Columns of whose values nothing may be kept."""
+    return [column.name for column in task.promised or () if column.classification]
+
+
+def _without_replaced(task: IngestTask, session: DuckDBSession, prepared: PreparedDelivery) -> tuple[str, int]:
+    """The rows but for those of partitions that another file has brought since, and how many these are."""
+    if not task.replaced or not is_routed_by_rows(task.source):
+        return prepared.select_sql, 0
+    key = key_of_rows(task.source, prepared.schema.columns, task.replaced).sql
+    replaced = f"coalesce({key} IN ({', '.join(map(literal, task.replaced))}), false)"
+    row = session.connection.execute(f"SELECT count(*) FROM ({prepared.select_sql}) WHERE {replaced}").fetchone()
+    return f"SELECT * FROM ({prepared.select_sql}) WHERE NOT {replaced}", int(row[0]) if row else 0
+
+
+def _routing(source: Source) -> PartitionCheck | None:
+    """What the audit compares rows with: the column that says their time, unless the file's name does."""
+    grain = source.partition.grain
+    if grain is None:
+        return None
+    column = source.partition.column if is_routed_by_rows(source) and source.partition.key is None else None
+    return column, grain, source.timezone
+
+
+def _key(task: IngestTask) -> tuple[str, str] | None:
+    """The key that all rows must have, where the file's name says it and they have the column."""
+    spec = task.source.partition
+    return None if spec.key is None or is_routed_by_rows(task.source) else (spec.key, split(task.keys[0], spec)[1])
+
+
+def _hashed(session: DuckDBSession, staged: StagedFile, table: LakeTable) -> StagedFile:
+    """With the hash of each partition, however large the file: a file that comes again is mostly what it was, and only what isn't
+    is news."""
+    if all(part.content_hash is not None for part in staged.partitions):
+        return staged
+    parts = {part.key: part for part in hash_partitions(session, [FileRef(staged.path, lookup=FileLookup.SAME)], table.columns)}
+    return msgspec.structs.replace(staged, partitions=tuple(parts.get(part.key, part) for part in staged.partitions))
+
+
+def _withdrawn(task: IngestTask, staged: StagedFile, result: Audit) -> list[Fact]:
+    """One for each partition that comes with the very rows that somebody withdrew."""
+    return [withdrawn_rows(key, reason) for key, content, reason in task.withdrawn if hash_of(key, result, staged) == content]
+
+
+def _judged(
+    task: IngestTask,
+    context: WorkerContext,
+    prepared: PreparedDelivery,
+    staged: StagedFile,
+    table: LakeTable,
+    result: Audit,
+    copy: RawCopy,
+    drifting: Drifting,
+) -> TaskOutcome:
+    around = msgspec.structs.replace(task.around, of_columns=_decided(task, drifting))
+    strange = evaluated_audit(result, staged, task.keys, around, task.history, task.source.partition.grain)
+    result, odd = strange.audit, _unexpected(task.source, staged.rows, history_has_rows=task.history_has_rows)
+    verdict, shorter, short = result.verdict, cut_off(task, staged, copy, context.folders.raw), ""
+    if verdict is Verdict.WARNED and any(part.key == NOWHERE for part in staged.partitions):
+        verdict = Verdict.REJECTED  # there is nowhere to publish such rows
+    facts = strange.facts
+    again = _withdrawn(task, staged, result)
+    if again and verdict is not Verdict.REJECTED:
+        verdict = Verdict.HELD
+        facts = (*facts, *again)
+    if odd and verdict in (Verdict.PASSED, Verdict.WARNED, Verdict.UNCHECKED):
+        verdict = Verdict.HELD
+        facts = (*facts, unexpected_rows(odd, staged.rows))
+    if shorter and verdict in (Verdict.PASSED, Verdict.WARNED, Verdict.UNCHECKED):
+        held = shorter[0].severity is FactSeverity.HOLD
+        verdict, facts = Verdict.HELD if held else Verdict.WARNED, (*facts, *shorter)
+        short = summary_clause(shorter, shorter[0].severity, named=False)
+    changes = drifting.changes(prepared)
+    warned = [change for change in changes if change.policy is Policy.WARN]
+    result = msgspec.structs.replace(result, verdict=verdict)
+    learnt = drifting.to_pin(prepared)
+    first = learnt.lesson if learnt is not None and task.pinned is None else None
+    lessons = first.warnings if first is not None else ()
+    if warned or lessons:
+        result = result.with_warning()
+    outcome = TaskOutcome(
+        attempt=task.attempt,
+        state="staged",
+        measures=Measures(),
+        staged=staged.hashed(result.content_hash),
+        table=table if table != task.table else None,
+        audit=result,
+        learnt=learnt,
+        fingerprint=fingerprint(of_file(prepared), copy.sha256),
+        drift=changes,
+        facts=(*facts_of(changes), *texts_for_a_few_values(prepared.schema, task.promised or ()), *facts),
+        reason="; ".join(filter(None, [changes_text(warned), *lessons, strange.reason, short])),
+    )
+    if verdict not in (Verdict.HELD, Verdict.REJECTED):
+        if not staged.rows and task.pinned is None and not task.promised:
+            return _without_columns(outcome, context)
+        rewritten = context.rewrite(task.shared, table, task.keys, task.source.timezone)
+        told_of = restatements(task, outcome.staged or staged, context.session(task.source.timezone), copy.sha256)
+        return msgspec.structs.replace(outcome, rewritten=rewritten, facts=(*outcome.facts, *told_of))
+    reason = "; ".join(filter(None, [_failures(result), odd, *(fact.observed for fact in again), strange.reason, short]))
+    return msgspec.structs.replace(outcome, state=verdict.value, reason=reason, quarantined=context.quarantine(staged), learnt=None)
+
+
+def _decided(task: IngestTask, drifting: Drifting) -> dict[str, str]:
+    """`on_anomaly` by column: values that somebody decided to take as they are, from an interval on
+    that history reaches back beyond, are other ones by that decision; a column that isn't there and
+    that nobody uses has no values."""
+    since = task.history[0].partition if task.history else ""
+    as_is = [name for name, first in drifting.as_is.items() if since < first]
+    declared = dict(task.around.of_columns)
+    decided = dict.fromkeys(as_is, "warn") | dict.fromkeys(drifting.unmissed, IGNORE)
+    return decided | declared
+
+
+def _without_columns(outcome: TaskOutcome, context: WorkerContext) -> TaskOutcome:
+    """A first delivery of a header alone is complete with 0 rows, but says nothing of types: it makes no table."""
+    assert outcome.staged is not None
+    (context.folders.lake / outcome.staged.path).unlink()
+    return msgspec.structs.replace(outcome, staged=None, table=None, learnt=None)
+
+
+def _unexpected(source: Source, rows: int, *, history_has_rows: bool) -> str:
+    """What must be decided before rows that no check refused may be published; empty if nothing."""
+    low, high = source.expect.rows_min, source.expect.rows_max
+    if rows == 0 and history_has_rows:
+        return "it has no rows, where earlier deliveries had some"
+    if (low is not None and rows < low) or (high is not None and rows > high):
+        return f"it has {rows} rows, {low if low is not None else 0}..{high if high is not None else ''} are expected"
+    return ""
+
+
+def _failures(result: Audit) -> str:
+    return "; ".join(r.said for r in result.results if r.outcome == "failed" and r.severity == "blocking")
+
+
+def _refused(task: IngestTask, why: Unread, copy: RawCopy, name: str, context: WorkerContext, drifting: Drifting) -> TaskOutcome:
+    """Drift is held, what can't be read is rejected; both wait as the bytes that came."""
+    raw = str(Path(copy.path).relative_to(context.folders.data))
+    changes = drifting.changes(why)
+    if isinstance(why, UnreadableFile):
+        ended = _ended(task, "rejected", reason=why.reason, quarantined=raw)
+        facts = facts_of_unreadable(why)
+        if why.code == POISON:
+            return msgspec.structs.replace(ended, facts=facts)
+    else:
+        facts = ()
+        reason = why.detail if isinstance(why, Drift) else why.reason
+        ended = _ended(task, "held", reason=reason, quarantined=raw)
+        ended = msgspec.structs.replace(ended, quarantined_rows=_rows(task, copy, name, context))
+    return msgspec.structs.replace(ended, drift=changes, facts=(*facts, *facts_of(changes)))
+
+
+def _rows(task: IngestTask, copy: RawCopy, name: str, context: WorkerContext) -> int | None:
+    """How many rows a held delivery has, read as it is and not as it was promised; None where that can't be told."""
+    import duckdb
+
+    connection = context.session(task.source.timezone).connection
+    delivery = prepare(
+        Path(copy.path), name, connection=connection, temporary=context.folders.temporary, pinned=None, options=task.source.connector
+    )
+    if not isinstance(delivery, PreparedDelivery):
+        return None
+    try:
+        row = connection.execute(f"SELECT count(*) FROM ({delivery.select_sql})").fetchone()
+    except duckdb.Error:
+        return None
+    finally:
+        delivery.discard()
+    return int(row[0]) if row else None
+
+
+def _ended(task: IngestTask, state: str, *, reason: str, quarantined: str | None = None) -> TaskOutcome:
+    return TaskOutcome(attempt=task.attempt, state=state, measures=Measures(), reason=reason, quarantined=quarantined)
+
+
+def _unlike_published(at: str, error: ValueMismatch) -> str:
+    """Of a type that the contract declares, and that the table can't take beside what is published."""
+    return (
+        f"{at} declares another type for {error.columns[0]} than what is published has ({error.kind}):"
+        f" declare {error.kind} again, or a new source for the new type"
+    )
+
+
+def _failed(task: IngestTask, message: str, kind: ErrorKind, code: str = "") -> TaskOutcome:
+    return TaskOutcome(attempt=task.attempt, state="failed", measures=Measures(), error=BodyError(kind=kind, message=message, code=code))

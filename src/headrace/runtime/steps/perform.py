@@ -1,0 +1,268 @@
+"""One task in a worker: the boundary between user code and the process that runs it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import time
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from headrace.connect.connectors import Unavailable
+from headrace.connect.engines.engine import address_of
+from headrace.connect.exports.fence import WriterFenced
+from headrace.connect.exports.files import export_files
+from headrace.connect.exports.registry import Assignment, ExportFailed, Portion, Surroundings, Written, table_writer
+from headrace.engine import InputData, Measures
+from headrace.engine.attempts import BodyError, ErrorKind, surrounded
+from headrace.engine.compute import error_of
+from headrace.engine.failures import kind_of, shortened
+from headrace.engine.processes import Meter
+from headrace.lake import PARTITION_COLUMN, LakeColumn
+from headrace.lake.files import look
+from headrace.lake.session import DuckDBSession
+from headrace.lake.sqltext import quote, relation_sql, source_sql
+from headrace.lake.staging import stage_rewrite
+from headrace.lake.tables import FileRef, lost_with
+from headrace.model import Consumer, Place
+from headrace.model.errors import LAKE_FILE, first_line
+from headrace.model.exports import export_of
+from headrace.runtime.messages import (
+    Answer,
+    ComputeTask,
+    ExportTask,
+    IngestTask,
+    ObserveTask,
+    Prune,
+    RewrittenFile,
+    SourceObserved,
+    Task,
+    TaskOutcome,
+    with_handed,
+)
+from headrace.runtime.steps.compute import compute
+from headrace.runtime.steps.ingest import ingest
+from headrace.runtime.steps.sources import observe
+from headrace.runtime.steps.worker_context import LARGE_ROWS, WorkerContext
+from headrace.runtime.worker_protocol import scrubbed, with_durable_files
+from headrace.security.secrets import SecretMissing
+
+if TYPE_CHECKING:
+    from headrace.model.exports import Export as Declared
+
+
+# A file of the lake that a task was to read and that isn't as it was published. A failure over it
+# isn't the fault of code or data, and the task waits for the repair of the file.
+
+_ATTRIBUTABLE = (ErrorKind.DETERMINISTIC, ErrorKind.TRANSIENT)
+_OF_FILES = re.compile(r"parquet|magic bytes|decompress|no such file|cannot open|no files found", re.IGNORECASE)
+"""What DuckDB and Arrow say of a file that can't be read, some of it without its name."""
+
+
+def attributed_to_damaged_files(answer: TaskOutcome, task: Task, lake: Path) -> TaskOutcome:
+    """The answer of a task that failed; its error is that of a damaged file where it was given one."""
+    error = answer.error
+    if error is None or error.kind not in _ATTRIBUTABLE or not _OF_FILES.search(error.message):
+        return answer
+    for path in dict.fromkeys(_paths(task)):
+        wrong = _damage_of(lake / path)
+        if wrong and lost_with(Path(path).name) is None:  # what was given up is being made again
+            message = f"{LAKE_FILE}{path} {wrong}"
+            body_error = BodyError(ErrorKind.ENVIRONMENT, message, hint="headrace incidents lists what repairs it", code="data_corrupted")
+            return msgspec.structs.replace(answer, error=body_error)
+    return answer
+
+
+def _damage_of(path: Path) -> str:
+    """What is wrong with a file, as far as that shows without knowing what was published; empty for nothing."""
+    try:
+        size = path.stat().st_size
+    except OSError:
+        size = 0
+    return look(path, size, 0).wrong
+
+
+def _paths(value: Any) -> Iterator[str]:
+    """The files of the lake that are named anywhere in a task."""
+    if isinstance(value, FileRef):
+        yield value.path
+    elif isinstance(value, msgspec.Struct):
+        for name in value.__struct_fields__:
+            yield from _paths(getattr(value, name))
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _paths(item)
+
+
+# Copies of files without partitions that are replaced. A plan needs them before everything that
+# it computed can be published at once.
+
+
+def prune(task: Prune, context: WorkerContext) -> TaskOutcome:
+    """One copy a file, in their order."""
+    began, session = time.monotonic(), context.session(task.timezone)
+    files = [
+        RewrittenFile(file.path, stage_rewrite(session, file, task.table, without))
+        for file, without in zip(task.files, task.without, strict=True)
+    ]
+    return TaskOutcome(attempt=task.attempt, state="staged", measures=Measures(seconds=time.monotonic() - began), rewritten=tuple(files))
+
+
+# Export: write what a consumer reads, of one interval, to its destination, whole and once.
+
+SORTED_ROWS_MAX = 10_000_000
+"""Up to so many rows are sorted by all columns, so that the same rows give the same bytes, however they were computed. More are
+written in the order of the lake's files."""
+
+
+def export(task: ExportTask, context: WorkerContext) -> TaskOutcome:
+    """One interval of a consumer: written, or failed with nothing of it visible."""
+    with Meter() as meter:
+        outcome = _try_export(task, context)
+    rows = sum(data.rows or 0 for data in task.reads)
+    size = sum(int(item["size"]) for item in outcome.manifest or ())
+    return msgspec.structs.replace(outcome, measures=meter.measures(rows_in=rows, bytes_in=0, rows_out=_rows(outcome), bytes_out=size))
+
+
+def _rows(outcome: TaskOutcome) -> int:
+    return sum(int(item["rows"]) for item in outcome.manifest or ())
+
+
+def _try_export(task: ExportTask, context: WorkerContext) -> TaskOutcome:
+    import duckdb
+
+    try:
+        written = _written(task, context)
+    except WriterFenced as error:
+        return _export_failed(task, ErrorKind.CANCELLED, str(error))
+    except ExportFailed as error:
+        kind = ErrorKind.TRANSIENT if error.code == "destination_unavailable" else ErrorKind.DETERMINISTIC
+        return _export_failed(task, kind, str(error), error.hint, error.code)
+    except Unavailable as error:
+        return _export_failed(task, ErrorKind.DETERMINISTIC, str(error), code=error.code)
+    except SecretMissing as error:
+        return _export_failed(task, ErrorKind.DETERMINISTIC, str(error), error.hint, "configuration_error")
+    except duckdb.Error as error:
+        kind = kind_of(error)
+        code = "configuration_error" if kind is ErrorKind.DETERMINISTIC else ""
+        return _export_failed(task, kind, first_line(error), code=code)
+    told = sorted((item.asset, item.target, item.sha256) for item in written)
+    return TaskOutcome(
+        attempt=task.attempt,
+        state="staged",
+        measures=Measures(),
+        manifest=tuple(msgspec.to_builtins(item) for item in written),
+        sha256=hashlib.sha256(msgspec.json.encode(told)).hexdigest(),
+    )
+
+
+def _export_failed(task: ExportTask, kind: ErrorKind, message: str, hint: str = "", code: str = "") -> TaskOutcome:
+    error = BodyError(kind=kind, message=shortened(message), hint=hint, code=code)
+    return TaskOutcome(attempt=task.attempt, state="failed", measures=Measures(), error=error)
+
+
+def _written(task: ExportTask, context: WorkerContext) -> tuple[Written, ...]:
+    declared = _declared(task)
+    resolved = msgspec.structs.replace(declared, path=context.secrets.resolved(declared.path)) if declared.path else declared
+    epoch, _, n = task.attempt.partition(".")
+    assignment = Assignment(
+        consumer=task.consumer,
+        interval=task.interval,
+        start=datetime.fromisoformat(task.start) if task.start else None,
+        epoch=int(epoch),
+        n=int(n),
+        now_us=task.now_us,
+        export=resolved,
+        project=task.project,
+        take_over=task.take_over,
+        shown=declared.shown,
+    )
+    rows = [data.rows or 0 for data in task.reads]
+    around = Surroundings(
+        session=context.session(task.timezone, large=sum(rows) >= LARGE_ROWS, ordered=max(rows, default=0) > SORTED_ROWS_MAX),
+        root=context.folders.project,
+        temporary=context.folders.temporary,
+        fence=context.folders.fence,
+        connection=task.connection,
+        secrets=context.secrets,
+    )
+    portions = [_portion(data, around.session) for data in task.reads]
+    if declared.table is not None:
+        kind = address_of(task.connection, context.secrets).kind
+        return table_writer(kind)(assignment, portions, around)
+    return export_files(assignment, portions, around)
+
+
+def _declared(task: ExportTask) -> Declared:
+    consumer = Consumer(name=task.consumer, owner="", reads=(), export=task.target, place=Place(file=""))
+    export = export_of(consumer)
+    assert export is not None
+    return export
+
+
+def _portion(data: InputData, session: DuckDBSession) -> Portion:
+    """What is written of one read. Of a view nothing is known before it is asked: columns, rows, and an order of its partitions."""
+    if not data.sql:
+        return _ordered(data.name, data.columns, data.rows or 0, relation_sql(data.files, data.columns, with_partition=True))
+    view = source_sql(data)
+    described = session.connection.execute(f"DESCRIBE SELECT * FROM ({view})").fetchall()
+    counted = session.connection.execute(f"SELECT count(*) FROM ({view})").fetchone()
+    assert counted is not None
+    columns = tuple(LakeColumn(name, kind, place) for place, (name, kind, *_) in enumerate(described, 1))
+    return _ordered(data.name, columns, counted[0], f"SELECT CAST('*' AS VARCHAR) AS {quote(PARTITION_COLUMN)}, * FROM ({view}) AS view")
+
+
+def _ordered(name: str, columns: Sequence[LakeColumn], rows: int, source: str) -> Portion:
+    lake_columns = tuple(column for column in columns if column.name != PARTITION_COLUMN)
+    by = ", ".join(f"rows.{quote(item)}" for item in (PARTITION_COLUMN, *(column.name for column in lake_columns)))
+    return Portion(asset=name, columns=lake_columns, rows=rows, source=source, order="" if rows > SORTED_ROWS_MAX else f" ORDER BY {by}")
+
+
+# Performs a task. Every failure short of the end of the process becomes an answer, and no answer
+# holds a secret.
+
+
+def perform(task: Task, context: WorkerContext) -> Answer:
+    """Do one task. Whatever user code does, short of ending the process, becomes an answer, and no answer holds a secret."""
+    if not isinstance(task, Prune) and task.handed is None:  # there is nobody between us and who asks
+        task = with_handed(task, os.environ, context.secrets)
+    given = None if isinstance(task, Prune) else task.handed
+    if given is not None:
+        for name in given.secrets:
+            context.secrets.hide(given.variables[name])
+    with surrounded(given):
+        answer = _performed(task, context)
+    if isinstance(answer, TaskOutcome):
+        answer = attributed_to_damaged_files(answer, task, context.folders.lake)
+    return scrubbed(answer, context.secrets)
+
+
+def _performed(task: Task, context: WorkerContext) -> Answer:
+    context.limit(task.memory_max_bytes if isinstance(task, ComputeTask) else None)
+    try:
+        match task:
+            case IngestTask():
+                return ingest(task, context)
+            case ComputeTask():
+                return with_durable_files(compute(task, context), context.folders)
+            case ExportTask():
+                return export(task, context)
+            case ObserveTask():
+                return observe(task, context)
+            case Prune():
+                return with_durable_files(prune(task, context), context.folders)
+    except BaseException as error:  # noqa: BLE001 - the one error boundary: nothing a task does ends the worker
+        return _failed(task, error)
+
+
+def _failed(task: Task, error: BaseException) -> Answer:
+    body_error = error_of(error)
+    if isinstance(task, ObserveTask):
+        return SourceObserved(task.attempt, error=body_error.message, code="source_unavailable")
+    attempt = task.scope.attempt if isinstance(task, ComputeTask) else task.attempt
+    return TaskOutcome(attempt=attempt, state="failed", measures=Measures(), error=body_error)

@@ -1,0 +1,316 @@
+"""Restatements: whether, by how much and in which columns a delivery changes what readers see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from headrace.checks import restatement
+from headrace.checks.anomalies import MetricHistory
+from headrace.checks.anomalies.metric_anomalies import apply_policy
+from headrace.checks.facts import Fact
+from headrace.checks.metrics import CATEGORIES_MAX, StoredMetrics, decoded
+from headrace.checks.restatement import (
+    ColumnValueChange,
+    PreviousPublication,
+    RestatementCounts,
+    categories_renamed,
+    copies_removed,
+    restatement_facts,
+)
+from headrace.checks.values import ValueKind, kind_of
+from headrace.connect.connectors import connector_name
+from headrace.connect.raw_files import CHUNK_BYTES, RawCopy, raw_path
+from headrace.engine import InputData
+from headrace.engine.failures import BodyFailed
+from headrace.lake import PARTITION_COLUMN, LakeColumn, StagedFile
+from headrace.lake.session import DuckDBSession
+from headrace.lake.sqltext import quote
+from headrace.runtime.messages import IngestTask, RowChangeCounts
+from headrace.runtime.steps.anomalies import CONTENTS_MIN, COPIES_ROWS_MAX
+from headrace.runtime.steps.compute import after_sql, before_sql, differences
+
+# Columns that a restatement changed, in how many rows, and how. They are compared column by
+# column, so that rewritten codes of a key are recognised as such and not as removed and added
+# rows. The values themselves are never reported.
+
+CHANGED_COLUMNS_MAX = 64
+"""A table of more columns isn't compared column by column."""
+COMPARED_ROWS_MAX = 1_000_000
+"""Nor is a delivery of more rows."""
+CODES_MAX = 10_000
+"""A column of more distinct values has no codes."""
+PARTITIONS_MAX = 31
+"""Of one file with more intervals so many are compared column by column."""
+TOLD_MAX = 5
+_ALIKE = 0.005
+"""Numbers are rounded: so large a part may each be off what a factor makes of it."""
+
+
+def changed_columns(
+    previous: InputData,
+    staged: StagedFile,
+    changed: Mapping[str, RowChangeCounts],
+    session: DuckDBSession,
+) -> dict[str, tuple[ColumnValueChange, ...]]:
+    """Partition → its columns with other values than before, those with most changed rows first.
+    Columns that only one side has, and columns of another type now, aren't compared."""
+    import duckdb
+
+    old = {column.name.lower(): column for column in previous.columns if column.name != PARTITION_COLUMN}
+    both = [column for column in staged.columns if _has_same_type(column, old)]
+    if not changed or len(both) > CHANGED_COLUMNS_MAX or staged.rows > COMPARED_ROWS_MAX:
+        return {}
+    results: dict[str, tuple[ColumnValueChange, ...]] = {}
+    for key in [*changed][:PARTITIONS_MAX]:
+        before, after = before_sql(previous, [key]), after_sql(staged, [key])
+        try:
+            columns = sorted(_changes_of(session, both, before, after), key=lambda change: -change.rows)
+        except duckdb.Error:  # it is restated all the same, whatever of it can't be compared
+            continue
+        results[key] = tuple(columns[:TOLD_MAX])
+    return results
+
+
+def _has_same_type(column: LakeColumn, old: Mapping[str, LakeColumn]) -> bool:
+    was = old.get(column.name.lower())
+    return was is not None and was.type == column.type
+
+
+def _changes_of(session: DuckDBSession, columns: Sequence[LakeColumn], before: str, after: str) -> Iterator[ColumnValueChange]:
+    for column in columns:
+        name = quote(column.name)
+        own, had = (f"SELECT {name} FROM ({rows})" for rows in (after, before))
+        counts = [
+            session.connection.execute(f"SELECT count(*) FROM ({item} EXCEPT ALL {two})").fetchone()
+            for item, two in ((own, had), (had, own))
+        ]
+        # rows that are only new, or only gone, changed no column
+        if count := min(row[0] for row in counts if row is not None):
+            yield _change(session, column, int(count), before, after)
+
+
+def _change(session: DuckDBSession, column: LakeColumn, count: int, before: str, after: str) -> ColumnValueChange:
+    """What became of a column of which at least `count` rows have other values: values that were
+    emptied, numbers that all moved alike, of which each row is counted, or codes that were replaced."""
+    name = quote(column.name)
+    (was, had, nulls_before), (now, has, nulls_after) = (_distinct_counts(session, name, rows) for rows in (before, after))
+    if nulls_after > nulls_before:
+        return ColumnValueChange(column.name, count, f"{nulls_after - nulls_before:,} emptied")
+    if kind_of(column.type) is ValueKind.NUMBER:  # few values of these are no codes
+        how, moved = _moved_by(session, name, before, after)
+        return ColumnValueChange(column.name, max(count, moved), how)
+    codes = 1 < was <= CODES_MAX and was < sum(had)
+    if codes and had == has and (new := _new_values(session, name, before, after)):
+        how = f"{new:,} code{'' if new == 1 else 's'} written otherwise, one for one"
+    else:
+        how = f"{was} values became {now}" if codes and was != now else ""
+    return ColumnValueChange(column.name, count, how)
+
+
+def _distinct_counts(session: DuckDBSession, name: str, rows: str) -> tuple[int, list[int], int]:
+    """How many distinct values a column has, how often each is there (in order), and its nulls."""
+    counted = f"SELECT {name} AS v, count(*) AS n FROM ({rows}) GROUP BY 1"
+    text = "SELECT count(v), list(n ORDER BY n) FILTER (v IS NOT NULL), sum(n) FILTER (v IS NULL)"
+    row = session.connection.execute(f"{text} FROM ({counted})").fetchone()
+    assert row is not None
+    return row[0], row[1] or [0], row[2] or 0
+
+
+def _moved_by(session: DuckDBSession, name: str, before: str, after: str) -> tuple[str, int]:
+    """By what all numbers grew or shrank alike, such as `each × 1.1`, and how many did; empty where they didn't."""
+    ranked = f"SELECT v, row_number() OVER (ORDER BY v) AS n FROM (SELECT {name}::DOUBLE AS v FROM ({{rows}})) WHERE v IS NOT NULL"
+    row = session.connection.execute(
+        f"WITH was AS ({ranked.format(rows=before)}), now AS ({ranked.format(rows=after)}),"
+        " pairs AS (SELECT was.v AS a, now.v AS b FROM was FULL JOIN now USING (n)),"
+        " moved AS (SELECT median(b - a) AS more, median(b / a) FILTER (a <> 0) AS times FROM pairs)"
+        " SELECT more, times, count(*), bool_and(a IS NOT NULL AND b IS NOT NULL),"
+        f" bool_and(abs(b - a - more) <= 1e-9 * greatest(abs(a), abs(b), 1)), bool_and(abs(b - a * times) <= {_ALIKE} * abs(b)),"
+        " count(*) FILTER (a <> b)"
+        " FROM pairs, moved GROUP BY more, times"
+    ).fetchone()
+    if row is None or row[2] < 2 or not row[3]:
+        return "", 0
+    more, times, _, _, added, multiplied, moved = row
+    if added and more:
+        return f"each {'+' if more > 0 else '-'} {abs(more):,.6g}", int(moved)
+    if multiplied and times > 0 and abs(times - 1) > 2 * _ALIKE:
+        return f"each × {times:,.4g}", int(moved)
+    return "", 0
+
+
+def _new_values(session: DuckDBSession, name: str, before: str, after: str) -> int:
+    """How many values there are that weren't there before."""
+    own, had = (f"SELECT DISTINCT {name} FROM ({rows}) WHERE {name} IS NOT NULL" for rows in (after, before))
+    row = session.connection.execute(f"SELECT count(*) FROM ({own} EXCEPT {had})").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+# What was wrong with the rows that readers saw until a corrected delivery came: repeated rows, or
+# categories under other names. Two versions of one interval show it exactly and without history:
+# one has each row a fixed number of times as often as the other, or another name in place of one.
+# The fact then names that fault instead of "restated".
+
+TIMES_MAX = 10
+CORRECTED_COLUMNS_MAX = 200
+CORRECTED_PARTITIONS_MAX = 31
+
+
+def corrected(
+    before: Mapping[str, PreviousPublication],
+    previous: InputData,
+    staged: StagedFile,
+    past: Sequence[StoredMetrics],
+    session: DuckDBSession,
+) -> tuple[Fact, ...]:
+    """A fact about what readers saw of each partition, where the new rows show what was wrong with
+    it."""
+    import duckdb
+
+    facts: list[Fact] = []
+    for part in staged.partitions[:CORRECTED_PARTITIONS_MAX]:
+        known = before.get(part.key)
+        if known is None or not known.attempt or max(part.rows, known.rows) > COPIES_ROWS_MAX:
+            continue
+        try:
+            facts += _corrections_of(part.key, part.rows, known, previous, staged, past, session)
+        except duckdb.Error:  # what can't be compared is restated all the same
+            continue
+    return tuple(facts)
+
+
+def _corrections_of(
+    key: str,
+    rows: int,
+    known: PreviousPublication,
+    previous: InputData,
+    staged: StagedFile,
+    past: Sequence[StoredMetrics],
+    session: DuckDBSession,
+) -> Iterator[Fact]:
+    old = {column.name.lower(): column for column in previous.columns if column.name != PARTITION_COLUMN}
+    both = [column for column in staged.columns if _same_type(column, old)][:CORRECTED_COLUMNS_MAX]
+    was, now = before_sql(previous, [key]), after_sql(staged, [key])
+    times = known.rows // rows if rows >= CONTENTS_MIN and not known.rows % rows else 1
+    if 2 <= times <= TIMES_MAX and len(both) == len(old):
+        names = [column.name for column in both]
+        apart = _apart(session, was, now, names, times)
+        if apart is not None:
+            yield copies_removed(key, known, rows, times, apart)
+    elif times == 1 and known.settled:
+        for column in both:
+            if column.type == "VARCHAR":
+                yield from _renamed(key, known, column.name, was, now, past, session)
+
+
+def _same_type(column: LakeColumn, old: Mapping[str, LakeColumn]) -> bool:
+    was = old.get(column.name.lower())
+    return was is not None and was.type == column.type
+
+
+def _apart(session: DuckDBSession, was: str, now: str, names: Sequence[str], times: int) -> list[str] | None:
+    """The columns in which the copies of a row differ; None where rows aren't there so many times."""
+    same = [name for name in names if _is_multiple(session, was, now, [name], times)]
+    if not same or not _is_multiple(session, was, now, same, times):
+        return None
+    listed = ", ".join(map(quote, same))
+    row = session.connection.execute(f"SELECT count(*) FROM (SELECT DISTINCT {listed} FROM ({now}))").fetchone()
+    return [name for name in names if name not in same] if row is not None and row[0] >= CONTENTS_MIN else None
+
+
+def _is_multiple(session: DuckDBSession, was: str, now: str, names: Sequence[str], times: int) -> bool:
+    """Whether one side has each content so many times as often as the other; it has so many times
+    as many rows."""
+    listed = ", ".join(map(quote, names))
+    sides = (f"SELECT {listed}, count(*) * {many} AS n FROM ({rows}) GROUP BY {listed}" for rows, many in ((was, 1), (now, times)))
+    return session.connection.execute(f"SELECT 1 FROM ({' EXCEPT '.join(sides)}) LIMIT 1").fetchone() is None
+
+
+def _renamed(
+    key: str, known: PreviousPublication, name: str, was: str, now: str, past: Sequence[StoredMetrics], session: DuckDBSession
+) -> Iterator[Fact]:
+    sides = [_value_counts(session, rows, name) for rows in (was, now)]
+    if sides[0] == sides[1] or not all(2 <= len(side) <= CATEGORIES_MAX for side in sides):
+        return
+    history = [
+        column_metrics.shares
+        for metrics in past
+        if (column_metrics := decoded(metrics.vector).columns.get(name)) is not None and column_metrics.shares
+    ]
+    fact = categories_renamed(key, known, name, sides[0], sides[1], history)
+    if fact is not None:
+        yield fact
+
+
+def _value_counts(session: DuckDBSession, rows: str, name: str) -> dict[str, int]:
+    """How often each value of a column is there; no more of them than a column of categories has."""
+    column = quote(name)
+    counted = f"SELECT {column}, count(*) FROM ({rows}) WHERE {column} IS NOT NULL GROUP BY 1 LIMIT {CATEGORIES_MAX + 1}"
+    return dict(session.connection.execute(counted).fetchall())
+
+
+# Facts about restated partitions.
+
+MUCH_CHANGED = 0.1
+"""A source without partitions delivers its whole table each time, which grows and changes: it is
+restated only where this part of the rows is gone or other than before, or where they are doubled."""
+
+
+def restatements(task: IngestTask, staged: StagedFile, session: DuckDBSession, sha256: str) -> tuple[Fact, ...]:
+    """A fact for each partition that was published and sound, and that now comes otherwise. None of a source that Headrace asks again
+    and again for what it has now: its values change by nature, and nobody has said that they wouldn't."""
+    if not task.before or task.previous is None:
+        return ()
+    if task.source.partition.whole and connector_name(task.source) is not None:
+        return ()
+    now = {part.key: (part.rows, part.content_hash) for part in staged.partitions}
+    now |= {key: (0, None) for key in task.keys if key not in now}
+    known = {key: publication.content_hash for key, publication in task.before.items() if publication.content_hash is not None}
+    moved = msgspec.structs.replace(staged, partitions=tuple(part for part in staged.partitions if part.key in task.before))
+    was: tuple[Fact, ...] = ()
+    try:
+        changed = differences(task.source.checks, task.previous, known, moved, session)
+        columns = changed_columns(task.previous, moved, changed, session)
+        other = {key: publication for key, publication in task.before.items() if key in changed}
+        was = corrected(other, task.previous, moved, task.history, session)
+    except BodyFailed:  # what readers saw isn't there any more: it is restated all the same, nobody can say by how much
+        changed, columns = {}, {}
+    if task.source.partition.whole and not _much(task.before, changed):
+        return was
+    counts = {key: RestatementCounts(counts.added, counts.removed, counts.changed, columns.get(key, ())) for key, counts in changed.items()}
+    return (*was, *restatement_facts(task.before, now, sha256, counts))
+
+
+def cut_off(task: IngestTask, staged: StagedFile, copy: RawCopy, raw: Path) -> tuple[Fact, ...]:
+    """A fact where the file of a published interval comes again and is only its beginning. What
+    `on_anomaly` says of it is heeded."""
+    was = task.before.get(task.found.partition)
+    if was is None or was.sha256 is None or len(task.keys) != 1 or task.source.partition.whole or copy.parts:
+        return ()
+    fact = restatement.cut_off(
+        task.found.partition, was, staged.rows, [metrics.rows for metrics in MetricHistory(task.history, None).all()]
+    )
+    published = raw_path(raw, was.sha256)
+    if fact is None or published is None or not _begins(Path(published.path), Path(copy.path)):
+        return ()
+    return tuple(apply_policy((fact,), task.around.on_anomaly, task.around.of_columns))
+
+
+def _begins(whole: Path, part: Path) -> bool:
+    """Whether a file is the beginning of a longer one."""
+    if part.stat().st_size >= whole.stat().st_size:
+        return False
+    with whole.open("rb") as item, part.open("rb") as other:
+        while chunk := other.read(CHUNK_BYTES):
+            if item.read(len(chunk)) != chunk:
+                return False
+    return True
+
+
+def _much(before: Mapping[str, PreviousPublication], changed: Mapping[str, RowChangeCounts]) -> bool:
+    """Whether more of a table changed than is usual for one that is delivered as it is now."""
+    rows = {key: publication.rows for key, publication in before.items()}
+    return any(counts.removed + counts.changed >= MUCH_CHANGED * rows[key] or counts.added >= rows[key] for key, counts in changed.items())

@@ -1,0 +1,357 @@
+"""Sources as a worker reads them: observations, kept deliveries, evidence of renames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from headrace.checks.anomalies.history import MetricHistory
+from headrace.checks.column_similarity import KEY_COLUMNS_MAX, TEXT_MAX, Agreement, Cells, ColumnTraits, agreements, traits
+from headrace.checks.drift import ColumnRename, same_spelling
+from headrace.checks.facts import Fact, FactSeverity, differences
+from headrace.checks.renames import places, propose
+from headrace.connect import DetectedDelivery, Drift, SourceSchema, TypeDrift, UnreadableFile
+from headrace.connect.connectors import Access, Unavailable, connector_of
+from headrace.connect.deliveries import CannotRead, printable
+from headrace.connect.http_client import THROTTLED_SECONDS_MAX
+from headrace.connect.ingest import PreparedDelivery, explain_error, prepare, prepare_all
+from headrace.connect.parser_process import POISON
+from headrace.connect.raw_files import RawCopy, store_raw
+from headrace.connect.row_partitions import CODE, partitions_in
+from headrace.connect.schemas import TEXT, Adapt, about_the_machine
+from headrace.lake.session import DuckDBSession
+from headrace.lake.sqltext import quote, relation_sql
+from headrace.model import ContractColumn, HeadraceError
+from headrace.model.errors import OUTSIZED
+from headrace.model.fields import bytes_as_text
+from headrace.model.intervals import bounds_us
+from headrace.model.times import Offset
+from headrace.runtime.messages import IngestTask, ObserveTask, SourceObserved, TooMuch
+from headrace.runtime.steps.worker_context import LARGE_BYTES, WorkerContext
+from headrace.security.secrets import SecretMissing
+
+# An observation in a worker: of a source that isn't a local folder, or into files whose rows
+# belong to several intervals.
+
+THROTTLED, TOO_LONG = "source_throttled", "throttled_too_long"
+"""The codes of a look that a server's wish for a pause ended."""
+
+
+def observe(task: ObserveTask, context: WorkerContext) -> SourceObserved:
+    """What is there; an error is part of the answer."""
+    access = Access(
+        source=task.source,
+        connection=task.connection,
+        secrets=context.secrets,
+        temporary=context.folders.temporary,
+        now_us=task.now_us,
+    )
+    if task.files:
+        return _looked_into(task, context)
+    try:
+        seen = connector_of(task.source).observe(access, task.wanted, task.known)
+    except Unavailable as error:
+        code = error.code if not error.throttled else _throttled(task, error.retry_after or 0.0)
+        return SourceObserved(task.attempt, error=context.secrets.scrubbed(str(error)), code=code)
+    except SecretMissing as error:
+        return SourceObserved(task.attempt, error=f"{error}; {error.hint}", code="configuration_error")
+    notes = tuple(context.secrets.scrubbed(note.message) for note in seen.notes)
+    if seen.throttled_seconds is not None:
+        return SourceObserved(task.attempt, found=seen.found, error=notes[0], code=_throttled(task, seen.throttled_seconds))
+    return SourceObserved(task.attempt, found=seen.found, notes=notes)
+
+
+def _throttled(task: ObserveTask, seconds: float) -> str:
+    """What a server that asks for a pause comes to: one that is only waited for, or one that isn't there. The latter is meant by more
+    than an hour, and by longer than until its data is promised."""
+    until = task.now_us + int(seconds * 1_000_000)
+    source, by = task.source, task.source.expect.by
+    late = False
+    if by is not None and source.partition.grain is not None:
+        ends = (bounds_us(key, source.partition.grain, source.timezone)[1] for key in task.wanted)
+        late = any(task.now_us < Offset.parse(by).after_us(end, source.timezone) <= until for end in ends)
+    return TOO_LONG if late or seconds > THROTTLED_SECONDS_MAX else THROTTLED
+
+
+def _looked_into(task: ObserveTask, context: WorkerContext) -> SourceObserved:
+    """Which partitions the rows of each file belong to: one delivery a partition, all of one bundle. What can't be told is the
+    look's error, and is looked into again; a file without rows is only noted."""
+    deliveries: list[DetectedDelivery] = []
+    notes: list[str] = []
+    error, code = None, None
+    for file in task.files:
+        try:
+            keys, bundle = _keys_in(file, task, context)
+        except CannotRead as refusal:
+            error = error or f"{printable(file.path, 200)}: {refusal.value.reason}"
+            code = code or refusal.value.code
+        except HeadraceError as failure:
+            error = error or str(failure)
+            code = code or "source_unavailable"
+        else:
+            deliveries += [msgspec.structs.replace(file, partition=key, bundle=bundle) for key in keys]
+            notes += [] if keys else [f"{printable(file.path, 200)} holds no rows that belong to a partition"]
+    return SourceObserved(task.attempt, found=tuple(deliveries), notes=tuple(notes), error=error, code=code)
+
+
+def _keys_in(file: DetectedDelivery, task: ObserveTask, context: WorkerContext) -> tuple[list[str], str]:
+    """The partitions of a file's rows, and the hash that its bytes are kept under. A file that has drifted is read as it shows
+    itself: its ingestion says what has changed. Raises CannotRead and HeadraceError."""
+    copy = store_raw(context.folders.project, file, context.folders.raw)
+    session = context.session(task.source.timezone, large=copy.size_bytes >= LARGE_BYTES)
+    reasons = []
+    for pinned in dict.fromkeys((task.pinned, None)):
+        prepared = prepare(
+            Path(copy.path), file.path, connection=session.connection, temporary=context.folders.temporary, pinned=pinned,
+            promised=task.promised, options=task.source.connector,
+        )  # fmt: skip
+        if not isinstance(prepared, PreparedDelivery):
+            reasons.append(CannotRead(prepared.detail if isinstance(prepared, Drift) else prepared.reason, code=CODE))
+            continue
+        try:
+            return _keys_read(prepared, file, task, session), copy.sha256
+        except CannotRead as refusal:
+            reasons.append(refusal)
+        finally:
+            prepared.discard()
+    raise reasons[0]
+
+
+def _keys_read(prepared: PreparedDelivery, file: DetectedDelivery, task: ObserveTask, session: DuckDBSession) -> list[str]:
+    import duckdb
+
+    try:
+        return partitions_in(session.connection, prepared.select_sql, prepared.schema.columns, task.source, file.partition)
+    except duckdb.Error as error:
+        unreadable_file = explain_error(error, prepared, session.connection)
+        raise CannotRead(
+            unreadable_file.reason, code=unreadable_file.code if isinstance(unreadable_file, UnreadableFile) else CODE
+        ) from error
+
+
+# One way to read the kept bytes of a delivery: as its schema is pinned, otherwise, or to find out
+# whether it could be read.
+
+Unread = Drift | TypeDrift | UnreadableFile
+"""What stands in the way of reading a delivery."""
+
+
+def read_as(
+    task: IngestTask,
+    context: WorkerContext,
+    session: DuckDBSession,
+    copy: RawCopy,
+    name: str,
+    *,
+    pinned: SourceSchema | None,
+    adapt: Adapt | None,
+    samples: Sequence[tuple[Path, str]] = (),
+) -> PreparedDelivery | Unread:
+    """The delivery's files, prepared to be selected from, or what stands in the way. `pinned`: the schema they are expected to
+    have; `adapt`: what decides about a header that has another; `samples`: other deliveries to learn types from."""
+    return prepare_all(
+        [(Path(path), part) for path, part in copy.parts] or [(Path(copy.path), name)],
+        connection=session.connection,
+        temporary=context.folders.temporary,
+        pinned=pinned,
+        promised=task.promised,
+        samples=samples,
+        options=task.source.connector,
+        adapt=adapt,
+    )
+
+
+# Facts about a delivery that can't be read, or that has too few or too many rows.
+
+POISON_NATS = 20.0
+EXACT_NATS = 12.0
+ODD_NATS = 9.0
+"""Less than exact: by itself it is worth no incident."""
+_AMOUNTS = {
+    "delivery_truncated": ("the whole file", "cut off"),
+    "delivery_empty": ("rows", "empty file"),
+    "delivery_miscounted": ("as many rows as the file has", "cut off"),
+    "delivery_too_large": ("a file of a usual size", "too large"),
+}
+"""Codes of what is wrong with how much there is: what is expected, and what it is called."""
+
+
+def facts_of_unreadable(why: UnreadableFile) -> tuple[Fact, ...]:
+    """One fact, of the cause that the reason speaks for."""
+    if why.code == POISON:
+        return (poison(why.reason),)
+    if why.code in _AMOUNTS:
+        expected, detail = _AMOUNTS[why.code]
+        return (_held("volume_anomaly", expected, why.reason, detail),)
+    return (_held("format_change", "a file of the agreed form", why.reason, f"unreadable; {why.reason}"),)
+
+
+def poison(observed: str) -> Fact:
+    """A delivery that ends the process that reads it."""
+    return Fact(
+        kind="poison_delivery",
+        severity=FactSeverity.HOLD,
+        expected="a file that can be parsed",
+        observed=observed,
+        strength=POISON_NATS,
+    )
+
+
+def outsized(why: TooMuch, size_bytes: int) -> Fact:
+    """A delivery that takes more memory, or time, than an attempt may. Where others were read, its size is compared with theirs."""
+    size, what = bytes_as_text(size_bytes), OUTSIZED[why.timed_out]
+    if not why.largest_bytes:
+        expected = "a file that can be read with the memory that an attempt may use"
+        return msgspec.structs.replace(poison(f"{size}; {why.said}"), expected=expected, detail=f"{what}: {size}")
+    several = f"the {why.read:,} deliveries" if why.read > 1 else "the one delivery"
+    times = f"{size_bytes // why.largest_bytes:,} times the size of any before"
+    return msgspec.structs.replace(
+        poison(f"{size}, {times}; {why.said}"),
+        expected=f"at most {bytes_as_text(why.largest_bytes)}, as {several} read before",
+        detail=f"{what}: {size}, {times}",
+    )
+
+
+def unexpected_rows(observed: str, rows: int) -> Fact:
+    """The fact of a delivery that is held because it has no rows, or more or fewer than declared."""
+    if rows == 0:
+        return _held("volume_anomaly", "rows", observed, "empty file")
+    return _held("volume_anomaly", "as many rows as declared", observed, "rows unlike declared")
+
+
+def withdrawn_rows(key: str, reason: str) -> Fact:
+    """The fact of a delivery whose rows somebody has withdrawn before."""
+    observed = "the same rows as were withdrawn" + (f": {reason}" if reason else "")
+    return msgspec.structs.replace(_held("stale_data", "other rows than were withdrawn", observed, "withdrawn rows"), partition=key)
+
+
+def _held(kind: str, expected: str, observed: str, detail: str) -> Fact:
+    return Fact(
+        kind=kind,
+        severity=FactSeverity.HOLD,
+        expected=expected,
+        observed=observed,
+        strength=EXACT_NATS,
+        detail=detail,
+    )
+
+
+def texts_for_a_few_values(schema: SourceSchema, promised: Sequence[ContractColumn]) -> tuple[Fact, ...]:
+    """Columns that are text because of a few values of the source's first delivery: as long as they are, code that needs the type of
+    the others fails over each delivery. Nothing is held over it. One whose type a contract states (`promised`) is what it should be."""
+    stated = {column.name for column in promised if column.type is not None}
+    texts = {column.name for column in schema.columns if column.type == TEXT} - stated
+    return tuple(
+        Fact(
+            kind="type_change", column=item.column, severity=FactSeverity.WARN, expected=item.type, observed=item.text, strength=ODD_NATS,
+            detail="text",
+        )
+        for item in (schema.lesson.almost if schema.lesson is not None else ())
+        if item.column in texts
+    )  # fmt: skip
+
+
+# Values of columns that disappeared and of columns that are new, read from the published table
+# and from the delivery, only where there are both.
+
+ROWS_MAX = 5_000
+CELLS_MAX = 200_000
+"""Of each side: of many columns fewer rows are looked at."""
+
+
+class RenameEvidence:
+    """Proposes renames for one delivery."""
+
+    def __init__(self, task: IngestTask, context: WorkerContext, copy: RawCopy, name: str) -> None:
+        self._task, self._context, self._kept, self._name = task, context, copy, name
+
+    def propose(self, dropped: Sequence[str], added: Sequence[str], names: Sequence[str]) -> tuple[ColumnRename, ...]:
+        """Which of the columns that are gone probably are which of the new ones; `names` is the delivery's header. Names that differ in
+        how they are written only are one column; the others are compared by what they hold as well."""
+        certain = same_spelling(dropped, added)
+        was, now = {rename.column for rename in certain}, {column_rename.to for column_rename in certain}
+        gone, new = [name for name in dropped if name not in was], [name for name in added if name not in now]
+        if not gone or not new:
+            return tuple(certain)
+        expected = self._task.pinned.names if self._task.pinned is not None else tuple(column.name for column in self._task.promised or ())
+        both = [name for name in expected if name in set(names)]
+        types = self._types()
+        before = self._published([*gone, *both[:KEY_COLUMNS_MAX]])
+        kinds, after = self._delivered([*new, *both[:KEY_COLUMNS_MAX]])
+        described = _described(gone, types, places(both, expected), before)
+        is_now = _described(new, kinds, places(both, names), after)
+        agreed = agreements(before, after, both, gone, new)
+        renames = [self._with_differences(rename, is_now, types, agreed) for rename in propose(described, is_now, rows=agreed)]
+        order = {name: at for at, name in enumerate(dropped)}
+        return tuple(sorted((*certain, *renames), key=lambda rename: order[rename.column]))
+
+    def _with_differences(
+        self,
+        rename: ColumnRename,
+        after: Sequence[ColumnTraits],
+        types: Mapping[str, str],
+        agreed: Mapping[tuple[str, str], Agreement],
+    ) -> ColumnRename:
+        """With what else is other than in the sound partitions before."""
+        past = MetricHistory(self._task.history, self._task.source.partition.grain).all()
+        known = [each.columns[rename.column] for each in past if rename.column in each.columns]
+        now = next(column for column in after if column.name == rename.to)
+        rows = agreed.get((rename.column, rename.to))
+        differs = differences(known, now, types.get(rename.column, "VARCHAR"), rows)
+        return msgspec.structs.replace(rename, differs=differs)
+
+    def _types(self) -> dict[str, str]:
+        task = self._task
+        types = {column.name: column.type for column in task.pinned.columns} if task.pinned is not None else {}
+        return types | {column.name: column.type for column in task.promised or () if column.type and column.name not in types}
+
+    def _published(self, columns: Sequence[str]) -> Cells:
+        """What readers see of the same interval, else of the nearest one before it."""
+        shown = self._task.previous or self._task.earlier
+        if shown is None:
+            return {}
+        session = self._context.session(self._task.source.timezone)
+        have = {column.name for column in shown.columns}
+        rows_of = relation_sql(shown.files, shown.columns)
+        return _values(session, rows_of, [name for name in columns if name in have])
+
+    def _delivered(self, columns: Sequence[str]) -> tuple[dict[str, str], Cells]:
+        """The types that the delivery shows by itself, and its cells."""
+        session = self._context.session(self._task.source.timezone)
+        path, name = self._kept.parts[0] if self._kept.parts else (self._kept.path, self._name)
+        delivery = prepare(
+            Path(path), name, connection=session.connection, temporary=self._context.folders.temporary, pinned=None,
+            options=self._task.source.connector,
+        )  # fmt: skip
+        if not isinstance(delivery, PreparedDelivery):
+            return {}, {}
+        try:
+            types = {column.name: column.type for column in delivery.schema.columns}
+            return types, _values(session, delivery.select_sql, [column for column in columns if column in types])
+        finally:
+            delivery.discard()
+
+
+def _described(columns: Sequence[str], types: Mapping[str, str], place: Mapping[str, float], cells: Cells) -> list[ColumnTraits]:
+    return [traits(name, types.get(name, "VARCHAR"), place.get(name, 0.0), cells.get(name, ())) for name in columns]
+
+
+def _values(session: DuckDBSession, rows_of: str, columns: Sequence[str]) -> dict[str, tuple[str | None, ...]]:
+    """Some rows of these columns, as text; nothing where they can't be read: names alone have to do then."""
+    import duckdb
+
+    if not columns or not rows_of:
+        return {}
+    listed = ", ".join(f"left(CAST({quote(name)} AS VARCHAR), {TEXT_MAX})" for name in columns)
+    rows_max = max(100, min(ROWS_MAX, CELLS_MAX // len(columns)))
+    try:
+        rows = session.connection.execute(f"SELECT {listed} FROM ({rows_of}) LIMIT {rows_max}").fetchall()
+    except CannotRead:
+        return {}
+    except duckdb.Error as error:
+        if about_the_machine(error):
+            raise
+        return {}
+    return dict(zip(columns, zip(*rows, strict=True), strict=True)) if rows else {}

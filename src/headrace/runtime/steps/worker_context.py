@@ -1,0 +1,98 @@
+"""State that a worker keeps between tasks.
+
+Folders, one locked-down DuckDB session per time zone, and the pipes that capture output.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+from headrace.engine.isolation import LogListener
+from headrace.engine.logs import OutputPipes
+from headrace.lake import FileRef, LakeTable, Replacement, StagedFile
+from headrace.lake.session import DuckDBSession
+from headrace.lake.staging import stage_rewrite
+from headrace.runtime.messages import RewrittenFile
+from headrace.runtime.worker_protocol import WorkerSettings, memory_of_process
+from headrace.security.secrets import Secrets
+
+SESSIONS_MAX = 6
+"""Sessions that are kept open: one a time zone and number of threads."""
+BOUNDED_MEMORY_BYTES = 512 * 2**20
+"""What ingesting a large delivery may use of DuckDB's memory: reading, casting and writing need no more, however large it is."""
+DUCKDB_SHARE = 0.75
+"""Of what an attempt may use, at most: the rest is for Python, Arrow and what DuckDB doesn't count. Above its share it spills."""
+UNCOUNTED_BYTES = 64 * 2**20
+"""What an attempt takes beside DuckDB's memory and what its worker has when it starts."""
+DUCKDB_SHARE_MIN = 0.25
+LARGE_ROWS = 500_000
+LARGE_BYTES = 16 * 2**20
+"""From so many rows read, or bytes delivered, on a task is large."""
+
+
+class WorkerContext:
+    """The folders, DuckDB sessions and pipes of one worker, kept between its tasks."""
+
+    def __init__(self, settings: WorkerSettings, channel: OutputPipes) -> None:
+        self.folders, self.channel = settings.folders, channel
+        self.listener = LogListener(channel)
+        self.secrets = Secrets(self.folders.project)
+        self._settings = settings
+        self._memory_max_bytes = settings.memory_max_bytes
+        self._own_bytes = 0
+        self._sessions: dict[tuple[str, int, bool, int | None], DuckDBSession] = {}
+        for folder in (self.folders.raw, self.folders.temporary, self.folders.quarantine, self.folders.lake):
+            folder.mkdir(parents=True, exist_ok=True)
+        self.session("UTC")
+        self._own_bytes = memory_of_process(os.getpid())  # before it does anything: it can't give it back
+
+    def limit(self, memory_max_bytes: int | None) -> None:
+        """What the task at hand may use; None: what any may."""
+        self._memory_max_bytes = memory_max_bytes or self._settings.memory_max_bytes
+
+    def session(self, timezone: str, *, large: bool = False, ordered: bool = False, bounded: bool = False) -> DuckDBSession:
+        """DuckDB for one time zone. A small task uses this worker's share of the processors, a large one all there are.
+        `ordered` keeps rows in the order of their files, which takes more memory; `bounded` takes little, and spills instead."""
+        threads = self._settings.threads if large else self._settings.share
+        memory = self._memory_of_duckdb()
+        if bounded:
+            memory = min(memory or BOUNDED_MEMORY_BYTES, BOUNDED_MEMORY_BYTES)
+        duck_db_session = self._sessions.get((timezone, threads, ordered, memory))
+        if duck_db_session is None:
+            if len(self._sessions) >= SESSIONS_MAX:
+                self._sessions.pop(next(iter(self._sessions))).close()
+            duck_db_session = self._sessions[timezone, threads, ordered, memory] = DuckDBSession(
+                self.folders.lake,
+                readable=[self.folders.raw, self.folders.temporary, *([Path(self.folders.borrows)] if self.folders.borrows else [])],
+                timezone=timezone,
+                threads=threads,
+                memory_max_bytes=memory,
+                ordered=ordered,
+            )
+        return duck_db_session
+
+    def _memory_of_duckdb(self) -> int | None:
+        most = self._memory_max_bytes
+        if most is None:
+            return None
+        left = most - self._own_bytes - UNCOUNTED_BYTES
+        return int(max(min(left, most * DUCKDB_SHARE), most * DUCKDB_SHARE_MIN))
+
+    def rewrite(self, shared: Sequence[FileRef], table: LakeTable, without: Sequence[str], timezone: str) -> tuple[RewrittenFile, ...]:
+        """Copies of files without the partitions that are replaced (copy on write)."""
+        session = self.session(timezone)
+        return tuple(RewrittenFile(file.path, stage_rewrite(session, file, table, without)) for file in shared)
+
+    def discard(self, replacement: Replacement | None) -> None:
+        """Delete the deletions of a merge that isn't published."""
+        for deletes in replacement.deletes if replacement is not None else ():
+            (self.folders.lake / deletes.path).unlink(missing_ok=True)
+
+    def quarantine(self, staged: StagedFile) -> str:
+        """Move a staged file where held and rejected data waits; its path relative to the data folder."""
+        path = Path("quarantine", f"{uuid.uuid4()}.parquet")
+        (self.folders.lake / staged.path).replace(Path(self.folders.data, path))
+        return str(path)

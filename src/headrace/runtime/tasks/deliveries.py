@@ -1,0 +1,143 @@
+"""Deliveries in tasks: accepted exceptions, deliveries that are too large, peers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from typing import TypeVar
+
+import msgspec
+
+from headrace.checks import metrics
+from headrace.checks.anomalies.explanations import BEFORE_MIN, PEERS_MIN, Peer
+from headrace.checks.facts import DriftKind, Policy
+from headrace.model import Grain, Project, Source
+from headrace.runtime.messages import OUTSIZED_TIMES, ComputeTask, IngestTask, TooMuch
+from headrace.scheduler.attempts import RESOURCES_TRIES_MAX, TIMED_OUT
+from headrace.store import Transaction
+from headrace.store.queries import attempts, exceptions, ingestion, quarantine
+from headrace.store.queries import quality as stored
+from headrace.store.queries.ingestion import RecordedDelivery
+
+# Peers of a delivery: sources of other owners with the same partitioning, and what they delivered
+# for the same interval, published or held.
+
+PEERS_MAX = 6
+WEEK = 7
+
+
+def candidates(project: Project, source: Source) -> list[Source]:
+    """The sources that may be its peers; none where they are too few to tell."""
+    others = [
+        other
+        for other in project.sources.values()
+        if other.owner != source.owner and other.partition.grain is source.partition.grain and other.partition.key is None
+    ]
+    return others[:PEERS_MAX] if len(others) >= PEERS_MIN else []
+
+
+def peers_of(tx: Transaction, project: Project, source: Source, key: str) -> Iterator[Peer]:
+    """Those of which something was delivered for an interval."""
+    for other in candidates(project, source):
+        peer = as_peer(tx, other, key)
+        if peer is not None:
+            yield peer
+
+
+def as_peer(tx: Transaction, source: Source, key: str) -> Peer | None:
+    """What a source delivered for an interval, and for those before it that are like it; None where nothing is known of it."""
+    known = stored.rows_until(tx, source.name, key, metrics.HISTORY_PARTITIONS + 1)
+    if known and known[-1][0] == key:
+        return Peer(source.name, known[-1][1], _like(key, known[:-1], source.partition.grain))
+    return _held(tx, source, key, known)
+
+
+def held_beside(tx: Transaction, source: Source, key: str) -> Peer | None:
+    """The delivery of a source that is held for an interval, as peers are compared, also where readers
+    see an earlier one of the same interval; None where none is held."""
+    known = stored.rows_until(tx, source.name, key, metrics.HISTORY_PARTITIONS + 1)
+    return _held(tx, source, key, [item for item in known if item[0] != key])
+
+
+def _held(tx: Transaction, source: Source, key: str, before: list[tuple[str, int]]) -> Peer | None:
+    vector = quarantine.measured_of_held(tx, source.name, key)
+    return None if vector is None else Peer(source.name, metrics.decoded(vector).rows, _like(key, before, source.partition.grain))
+
+
+def _like(key: str, before: list[tuple[str, int]], grain: Grain | None) -> tuple[int, ...]:
+    """Of days, the same days of the week, where enough of them are known: all thin out on Sundays, and that explains nothing."""
+    if grain is Grain.DAY:
+        at = date.fromisoformat(key).toordinal()
+        same = tuple(rows for other, rows in before if (at - date.fromisoformat(other).toordinal()) % WEEK == 0)
+        if len(same) >= BEFORE_MIN:
+            return same
+    return tuple(rows for _, rows in before)
+
+
+# Deliveries that use more memory or time than an attempt may: whether the file is too large, or
+# the machine is short of resources.
+
+OUT_OF_MEMORY = "out_of_memory"
+TOO_LARGE = "poison_delivery"
+"""The code of an attempt's error after which its delivery is kept and rejected without being read."""
+
+
+def is_to_blame(tx: Transaction, source: str, partition: str, since: int) -> bool:
+    """Whether the newest delivery of a partition, which has just taken too much memory, isn't tried any more. Nothing else lacked memory
+    since then, and it is far larger than what the source brought before; or nothing is known to compare it with, and it has failed as
+    often as anything is tried."""
+    delivery = ingestion.newest_delivery(tx, source, partition)
+    if delivery is None or attempts.others_short(tx, source, since, besides=TOO_LARGE):
+        return False
+    given_up = 1 + ingestion.failures_in_a_row(tx, delivery.id, OUT_OF_MEMORY) >= RESOURCES_TRIES_MAX
+    if delivery.size_bytes < 0:  # what is kept of it says its size
+        return given_up
+    _, largest = ingestion.sizes_read(tx, source, delivery.id)
+    if largest:
+        return TooMuch("", largest_bytes=largest).is_of(delivery.size_bytes)
+    return given_up and not ingestion.as_large_elsewhere(tx, source, delivery.path, delivery.size_bytes // OUTSIZED_TIMES)
+
+
+def too_much(tx: Transaction, source: str, delivery: RecordedDelivery) -> TooMuch | None:
+    """Of a delivery that is only to be kept: why; None for all others. One that ran out of time is read once more, unless it is far
+    larger than what the source brought before."""
+    last = ingestion.last_ended(tx, delivery.id)
+    if last is None:
+        return None
+    read, largest = ingestion.sizes_read(tx, source, delivery.id)
+    if last.state == "failed" and last.error.get("code") == TOO_LARGE:
+        return TooMuch(str(last.error["message"]), read, largest)
+    why = TooMuch(last.reason, read, largest, timed_out=True)
+    return why if last.state == "lost" and TIMED_OUT in last.reason and largest and why.is_of(delivery.size_bytes) else None
+
+
+# Looser rules for a task whose result was accepted beforehand: what would block only warns. What
+# can't be read at all still can't.
+
+T = TypeVar("T", IngestTask, ComputeTask)
+
+WITHOUT_ROWS = ("none", "files")
+"""Materialisations of which nothing is held or rejected."""
+_DRIFT = {kind.value: Policy.WARN.value for kind in DriftKind} | {
+    DriftKind.ADDED.value: Policy.ALLOW.value,
+    DriftKind.FORMAT.value: Policy.MAP.value,
+}
+
+
+def with_accepted_rules(tx: Transaction, node: str, keys: tuple[str, ...], task: T) -> T:
+    """The task, by looser rules where somebody has accepted what it will come to."""
+    if getattr(task, "materialize", "") in WITHOUT_ROWS:
+        return task  # nothing that it makes is judged
+    if exceptions.expected_exceptions(tx, node).isdisjoint(keys):
+        return task
+    around = msgspec.structs.replace(task.around, on_anomaly="warn", of_columns={})
+    if isinstance(task, IngestTask):
+        return msgspec.structs.replace(
+            task, source=_source(task.source), history_has_rows=False, accepted=True, around=around, withdrawn=()
+        )
+    return msgspec.structs.replace(task, on_fail="warn", around=around)
+
+
+def _source(source: Source) -> Source:
+    expect = msgspec.structs.replace(source.expect, rows_min=None, rows_max=None)
+    return msgspec.structs.replace(source, on_fail="warn", on_anomaly="warn", on_drift=_DRIFT, expect=expect)

@@ -1,0 +1,323 @@
+"""What a task reads: required partitions (SEMANTICS §2), and the context of its anomalies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+
+import msgspec
+
+from headrace.checks.anomalies.expectations import country_of
+from headrace.checks.anomalies.metric_anomalies import IGNORE
+from headrace.checks.anomalies.row_anomalies import PublishedContent
+from headrace.checks.facts import FactSeverity
+from headrace.checks.metrics import HISTORY_PARTITIONS, StoredMetrics
+from headrace.engine import InputData
+from headrace.lake import PARTITION_COLUMN, LakeColumn
+from headrace.model import Asset, InputMode, InputSpec, PartitionSpec, Severity, Source
+from headrace.model.common_fields import anomaly_policies
+from headrace.model.intervals import bounds_us, previous_key
+from headrace.model.partitions import SEPARATOR, WHOLE, join, order_of, required, split
+from headrace.plan.compiled import expand_view_names, expand_views, is_view
+from headrace.plan.impact import ALL_COLUMNS
+from headrace.plan.schemas import delivering_input
+from headrace.runtime.messages import AnomalyContext, ViewCheck, ViewCheckReads
+from headrace.runtime.tasks.deliveries import peers_of
+from headrace.runtime.tasks.lookup import TaskLookup, Undeliverable
+from headrace.store import Transaction
+from headrace.store.queries import exceptions, leader_writes, publications, quality
+
+# Required partitions of each input, and inputs that an attempt has to do without.
+
+_ANY_TYPE = '"NULL"'
+STEPS_MAX = 400
+"""So many intervals without a publication may lie between a partition and the one before it."""
+
+
+def input_of(lookup: TaskLookup, tx: Transaction, asset: Source | Asset, spec: InputSpec, keys: Sequence[str], snapshot: int) -> InputData:
+    """One input as the body sees it. Of one of which nothing ever came, and that it needn't wait for, a relation without rows.
+
+    Raises Undeliverable where its columns aren't known.
+    """
+    if is_view(lookup.project, spec.node):
+        return lookup.view(spec, lambda spec: input_of(lookup, tx, asset, spec, keys, snapshot))
+    if (delivered := _delivered(lookup, tx, asset, spec, keys)) is not None:
+        return delivered
+    wanted = wanted_of(lookup, tx, asset, spec, keys)
+    try:
+        return lookup.data(tx, spec.node, wanted, snapshot)
+    except Undeliverable:
+        if lookup.published_keys(tx, spec.node):
+            raise
+        return InputData(name=spec.node, files=(), columns=_promised_columns(lookup, spec.node), rows=0)
+
+
+def _delivered(lookup: TaskLookup, tx: Transaction, asset: Source | Asset, spec: InputSpec, keys: Sequence[str]) -> InputData | None:
+    """Of an asset that has a partition for each publication of an input that isn't cut: the input as that publication left it."""
+    if not asset.partition.by_delivery or not isinstance(asset, Asset):
+        return None
+    followed = delivering_input(lookup.compiled.nodes[asset.name].inputs, lookup.project)
+    if followed != spec or (lookup.project.sources.get(spec.node) or lookup.project.assets[spec.node]).partition.by_delivery:
+        return None
+    snapshot = lookup.snapshot_of(tx, spec.node, int(keys[0]))
+    if snapshot is None:
+        raise Undeliverable(f"{spec.node} has no publication {int(keys[0])} any more")
+    return lookup.data_at(tx, spec.node, snapshot)
+
+
+def wanted_of(lookup: TaskLookup, tx: Transaction, asset: Source | Asset, spec: InputSpec, keys: Sequence[str]) -> list[str] | None:
+    """The required partitions, in the order of time; None for all that is published."""
+    source = lookup.project.sources.get(spec.node) or lookup.project.assets[spec.node]
+    output, into = asset.partition, source.partition
+    if _by_key_alone(output, into, spec):
+        data_keys = {split(key, output)[1] for key in keys}
+        return [key for key in lookup.published_keys(tx, spec.node) if split(key, into)[1] in data_keys]
+    results: set[str] = set()
+    for key in keys:
+        needed = required(output, asset.timezone, key, into, source.timezone, spec, partial(_seen, lookup, tx, spec.node, into)).keys
+        if needed is None:
+            return None
+        results.update(needed)
+    return sorted(results, key=lambda key: order_of(key, into, source.timezone))
+
+
+def _by_key_alone(output: PartitionSpec, into: PartitionSpec, spec: InputSpec) -> bool:
+    """Whether all intervals of the output's own key are read."""
+    return (
+        output.grain is None
+        and output.key is not None
+        and into.grain is not None
+        and into.key == output.key
+        and spec.mode is not InputMode.ALL
+    )
+
+
+def _seen(lookup: TaskLookup, tx: Transaction, node: str, spec: PartitionSpec, moment: str) -> list[str]:
+    return [split(key, spec)[1] for key in lookup.published_keys(tx, node, moment)]
+
+
+def _promised_columns(lookup: TaskLookup, name: str) -> tuple[LakeColumn, ...]:
+    columns = lookup.compiled.nodes[name].columns
+    if columns is None:
+        raise Undeliverable(
+            f"nothing of {name} was ever published, and nobody knows its columns", hint="give it a contract with their names and types"
+        )
+    return _numbered(columns)
+
+
+def self_of(lookup: TaskLookup, tx: Transaction, asset: Asset, keys: Sequence[str], snapshot: int) -> InputData:
+    """What `$self` means: the asset's own rows of the partition before the first of these; of a whole asset, those that
+    readers see. Empty for the first partition. Raises Undeliverable where not even its columns' names are known."""
+    if lookup.table(tx, asset.name) is None:
+        return InputData(name=asset.name, files=(), columns=_own_columns(lookup, asset), rows=0)
+    if asset.partition.whole:
+        return lookup.data(tx, asset.name, (WHOLE,), snapshot)
+    before = _before(tx, asset, keys[0])
+    if before is None:
+        empty = lookup.data(tx, asset.name, (keys[0],), snapshot)
+        return msgspec.structs.replace(empty, files=(), rows=0)
+    return lookup.data(tx, asset.name, (before,), snapshot)
+
+
+def _own_columns(lookup: TaskLookup, asset: Asset) -> tuple[LakeColumn, ...]:
+    """The columns that the asset's table will have. Where only their names are known, they take whatever type they are used as."""
+    node = lookup.compiled.nodes[asset.name]
+    columns = node.columns or tuple((name, _ANY_TYPE) for name in node.column_names or ())
+    if not columns:
+        raise Undeliverable(f"$self of {asset.name} has no columns yet", hint="name the body's columns instead of writing *")
+    return _numbered(columns)
+
+
+def _numbered(columns: Iterable[tuple[str, str]]) -> tuple[LakeColumn, ...]:
+    return tuple(LakeColumn(column, type_, number) for number, (column, type_) in enumerate(columns, 1))
+
+
+def _before(tx: Transaction, asset: Asset, key: str) -> str | None:
+    """The newest published partition before one. The core has seen to it that none between them is missing."""
+    spec = asset.partition
+    if spec.grain is None:
+        return (
+            max((item for item in leader_writes.published_keys(tx, asset.name) if item < key), default=None) if spec.by_delivery else None
+        )
+    moment, data = split(key, spec)
+    for _ in range(STEPS_MAX):
+        moment = previous_key(moment, spec.grain, asset.timezone)
+        if leader_writes.published_of(tx, asset.name, join(moment, data)) is not None:
+            return join(moment, data)
+    return None
+
+
+# Blocking checks of views belong to the audit of what the views read: a view has no publication
+# of its own that could be held back.
+
+
+def view_checks(lookup: TaskLookup, tx: Transaction, node: Source | Asset, keys: Sequence[str], snapshot: int) -> tuple[ViewCheck, ...]:
+    """The views with blocking checks that read a node, over what else they read for these partitions of it. One whose other
+    inputs aren't published yet is left out: it is judged when the last of them is."""
+    return tuple(_checks(lookup, tx, node, keys, snapshot))
+
+
+def _checks(lookup: TaskLookup, tx: Transaction, node: Source | Asset, keys: Sequence[str], snapshot: int) -> Iterator[ViewCheck]:
+    for view in _views(lookup, node):
+        try:
+            data = _view_input(lookup, tx, node, InputSpec(node=view.name, place=view.place), keys, snapshot)
+        except Undeliverable:
+            continue
+        yield ViewCheck(
+            data=data,
+            checks=tuple(check for check in view.checks if check.severity is Severity.BLOCKING),
+            references=lookup.references(tx, view.name, snapshot),
+            timezone=view.timezone,
+            macros=lookup.project.macros,
+        )
+
+
+def _views(lookup: TaskLookup, node: Source | Asset) -> list[Asset]:
+    return [view for view in lookup.checked_views if node.name in expand_view_names(lookup.compiled, [view.name])]
+
+
+def other_reads(lookup: TaskLookup, tx: Transaction, node: Source | Asset, keys: Sequence[str]) -> tuple[ViewCheckReads, ...]:
+    """What the node's views read besides it, and how new that is."""
+    reads = []
+    for view in _views(lookup, node):
+        for spec in expand_views(lookup.compiled, [InputSpec(node=view.name, place=view.place)]):
+            if spec.node != node.name:
+                wanted = wanted_of(lookup, tx, node, spec, keys)
+                asked = None if wanted is None else tuple(wanted)
+                reads.append(ViewCheckReads(spec.node, asked, publications.newest_id(tx, spec.node, asked)))
+    return tuple(reads)
+
+
+def _view_input(
+    lookup: TaskLookup, tx: Transaction, node: Source | Asset, spec: InputSpec, keys: Sequence[str], snapshot: int
+) -> InputData:
+    """What the view reads by this input, as if it were cut like the node. Of the node itself: what is published besides `keys`."""
+    if is_view(lookup.project, spec.node):
+        return lookup.view(spec, lambda spec: _view_input(lookup, tx, node, spec, keys, snapshot))
+    wanted = wanted_of(lookup, tx, node, spec, keys)
+    if spec.node != node.name:
+        if wanted is not None and len(wanted) > len(set(wanted) & set(lookup.published_keys(tx, spec.node))):
+            raise Undeliverable(f"{spec.node} isn't published for all of {', '.join(keys)} yet")
+        return input_of(lookup, tx, node, spec, keys, snapshot)
+    others = set(lookup.published_keys(tx, node.name)) if wanted is None else set(wanted)
+    known = lookup.table(tx, node.name)
+    if known is None or (isinstance(node, Asset) and node.accumulates):
+        return InputData(name=node.name, files=(), columns=())
+    columns = tuple(column for column in known.columns if column.name != PARTITION_COLUMN)
+    left = sorted(others - set(keys))
+    return lookup.data(tx, node.name, left, snapshot) if left else InputData(name=node.name, files=(), columns=columns)
+
+
+# Measurements of the sound partitions before the audited ones.
+
+
+def history(tx: Transaction, node: str, keys: tuple[str, ...]) -> tuple[StoredMetrics, ...]:
+    """Of those before the first of `keys`, oldest first; none where a node isn't cut by time."""
+    first = min(keys)
+    if first == WHOLE:
+        return ()
+    return tuple(StoredMetrics(*item) for item in quality.metrics_before(tx, node, first, HISTORY_PARTITIONS))
+
+
+# The context in which anomalies of a partition are evaluated: versions of all others, sources of
+# other owners, and what is declared about anomalies.
+
+EACH_KNOWN = 14
+"""In how many earlier partitions rows are compared with the rows of their input."""
+
+
+def context_of_asset(lookup: TaskLookup, tx: Transaction, asset: Asset, keys: tuple[str, ...]) -> AnomalyContext:
+    """Of something computed: what is declared, and which partitions that it is made of are unlike their history. What follows from data
+    that somebody accepted isn't held once more."""
+    every, of_columns = anomaly_policies(asset.on_anomaly)
+    if asset.partition.grain is None:  # it isn't judged by others: no-ops needn't pay for being asked about
+        return AnomalyContext(on_anomaly=every, of_columns=of_columns, sources=len(lookup.project.sources))
+    if every is None and _based_on_exception(lookup, tx, asset, keys):
+        every = FactSeverity.WARN.value
+    above = sorted(_above(lookup, asset.name))
+    unusual = quality.unusual_partitions(tx, above, min(keys), max(keys))
+    rewritten = lookup.rewritten(tx, asset.name)
+    return AnomalyContext(
+        on_anomaly=every,
+        of_columns=of_columns,
+        sources=len(lookup.project.sources),
+        unusual=tuple(unusual),
+        more_rows=tuple(quality.unusual_partitions(tx, above, min(keys), max(keys), quality.ROW_KINDS)) if unusual and rewritten else None,
+        rows_each=_rows_each(lookup, tx, asset, keys) if rewritten else None,
+        emptied=tuple(_emptied(lookup, tx, asset, above, keys)) if unusual else (),
+        calendar=_calendar(lookup, asset),
+    )
+
+
+def aged_from_us(tx: Transaction, node: Source | Asset, key: str, timezone: str) -> int:
+    """The instant that ages in what readers see of a partition were measured from when it was published."""
+    publication = publications.current(tx, node.name, key)
+    published_us = 0 if publication is None else publication.published_at
+    grain = node.partition.grain
+    if grain is None:
+        return published_us
+    return min(published_us, bounds_us(key.partition(SEPARATOR)[0], grain, timezone)[1])
+
+
+def _emptied(lookup: TaskLookup, tx: Transaction, asset: Asset, above: Sequence[str], keys: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """(partition, the asset's column) where that is made of columns that were emptied, as is known, and were published so."""
+    results: dict[str, list[tuple[str, str]]] = {}
+    for node, partition, column in quality.emptied(tx, above, min(keys), max(keys)):
+        results.setdefault(partition, []).append((node, column))
+    for partition, columns in results.items():
+        yield from ((partition, own) for own in lookup.uses.made_of(asset.name, columns))
+
+
+def _rows_each(lookup: TaskLookup, tx: Transaction, asset: Asset, keys: tuple[str, ...]) -> float | None:
+    """The most rows that an asset ever had for each row of its one input, where each of its partitions is made of the same one of that,
+    and this is known of enough partitions."""
+    inputs = lookup.compiled.nodes[asset.name].inputs
+    if len(keys) > 1 or len(inputs) != 1 or inputs[0].mode is not InputMode.REQUIRED or inputs[0].lookback is not None:
+        return None
+    read = lookup.project.sources.get(inputs[0].node) or lookup.project.assets[inputs[0].node]
+    if (read.partition.grain, read.timezone) != (asset.partition.grain, asset.timezone) or read.partition.key or asset.partition.key:
+        return None
+    results = publications.rows_each(tx, asset.name, read.name, keys[0], EACH_KNOWN)
+    return max(results) if len(results) == EACH_KNOWN else None
+
+
+def context_of_source(lookup: TaskLookup, tx: Transaction, source: Source, keys: tuple[str, ...]) -> AnomalyContext:
+    """Of a delivery. One of several intervals is judged without peers; one that isn't cut by time, by its declaration alone."""
+    every, of_columns = anomaly_policies(source.on_anomaly)
+    if min(keys) == WHOLE or source.on_anomaly == IGNORE:
+        return AnomalyContext(on_anomaly=every, of_columns=of_columns, sources=len(lookup.project.sources))
+    return AnomalyContext(
+        on_anomaly=every,
+        of_columns=of_columns,
+        sources=len(lookup.project.sources),
+        versions=()
+        if source.expect.unchanged
+        else tuple(PublishedContent(*version) for version in quality.published_versions(tx, source.name)),
+        peers=tuple(peers_of(tx, lookup.project, source, keys[0])) if len(keys) == 1 else (),
+        calendar=_calendar(lookup, source),
+        used=None if ALL_COLUMNS in (used := lookup.uses.direct(source.name)) else tuple(used),
+    )
+
+
+def _calendar(lookup: TaskLookup, node: Source | Asset) -> str:
+    """What says which days are public holidays. A calendar of the project's own lists days without data, which nobody judges."""
+    if node.calendar is not None and node.calendar not in lookup.project.calendars:
+        return node.calendar
+    return country_of(node.timezone)
+
+
+def _based_on_exception(lookup: TaskLookup, tx: Transaction, asset: Asset, keys: tuple[str, ...]) -> bool:
+    excepted = exceptions.nodes_with_exceptions(tx, min(keys), max(keys))
+    return bool(excepted) and not excepted.isdisjoint(_above(lookup, asset.name))
+
+
+def _above(lookup: TaskLookup, name: str) -> set[str]:
+    """Everything that an asset is made of, directly or not."""
+    results: set[str] = set()
+    waiting = [name]
+    while waiting:
+        node = lookup.compiled.nodes.get(waiting.pop())
+        new = {spec.node for spec in node.inputs} - results if node is not None else set()
+        results |= new
+        waiting += new
+    return results

@@ -1,0 +1,335 @@
+"""Tasks by kind: ingest deliveries, compute partitions, write an export."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from headrace.checks.restatement import PreviousPublication
+from headrace.connect import DeliveryPart, DetectedDelivery, SourceSchema
+from headrace.engine import AttemptScope, InputData
+from headrace.lake.catalog import exact_as_double, shared_files
+from headrace.lake.tables import MergeState
+from headrace.model import Asset, CommandBody, Consumer, Project, PythonBody, Source
+from headrace.model.exports import export_partition, reads_of
+from headrace.model.fields import memory_in_bytes
+from headrace.model.intervals import interval_of, previous_key
+from headrace.model.partitions import WHOLE, split
+from headrace.plan.compiled import is_view
+from headrace.runtime.exports import export_inputs
+from headrace.runtime.messages import BatchPartition, ComputeTask, ExportTask, IngestTask
+from headrace.runtime.tasks.deliveries import too_much
+from headrace.runtime.tasks.inputs import (
+    aged_from_us,
+    context_of_asset,
+    context_of_source,
+    history,
+    input_of,
+    other_reads,
+    self_of,
+    view_checks,
+)
+from headrace.runtime.tasks.lookup import StateGone, TaskLookup, Undeliverable, rule_of, state_before
+from headrace.scheduler import AttemptId
+from headrace.scheduler.attempts import POISON_LOSSES_MAX
+from headrace.security import state
+from headrace.store import Transaction
+from headrace.store.queries import applied_versions, attempts, deliveries, ingestion, leader_writes, obligations, publications
+
+# The task that ingests deliveries.
+
+SAMPLES_MAX = 7
+"""Further deliveries that types are learnt from: a column that holds 0 on the first day may hold 0.5 on the tenth."""
+KEY_TYPES = ("VARCHAR", "BIGINT", "INTEGER")
+"""Types of columns that name things."""
+LATELY = 7
+"""How many earlier intervals show which keys are known: with days, one of each weekday."""
+
+DEATHS_BESIDE_SAMPLES_MAX = 2
+"""After so many lost workers a delivery is read by itself, before one more makes it poison."""
+
+
+def ingest_task(
+    lookup: TaskLookup, tx: Transaction, attempt: AttemptId, source: Source, keys: tuple[str, ...], now: int, snapshot: int
+) -> tuple[IngestTask, int]:
+    """The newest delivery of an interval (of all intervals of a bundle), and its id. Raises Undeliverable."""
+    delivery = ingestion.newest_delivery(tx, source.name, keys[0])
+    if delivery is None:
+        raise Undeliverable(f"nothing was delivered for {source.name}@{keys[0]}")
+    pinned = ingestion.pinned_schema(tx, source.name)
+    contract = lookup.project.contracts.get(source.contract or source.name)
+    schema = msgspec.json.decode(pinned, type=SourceSchema) if pinned else None
+    deaths = ingestion.worker_deaths(tx, delivery.id)
+    before = {key: PreviousPublication(*seen) for key, seen in deliveries.visible_contents(tx, source.name, keys).items()}
+    if len(keys) == 1 and before and not deliveries.redelivered_since(tx, source.name, keys[0]):
+        before = {key: msgspec.structs.replace(publication, settled=True) for key, publication in before.items()}
+    joined = _joined(lookup, tx, source, keys) if pinned else frozenset[str]()
+    nearest = leader_writes.published_before(tx, source.name, keys[0]) if pinned else None
+    ingest_task = IngestTask(
+        attempt=str(attempt),
+        source=source,
+        found=_found(source.name, delivery),
+        keys=keys,
+        replaced=_replaced(tx, source.name, delivery.bundle, keys),
+        pinned=schema,
+        promised=contract.columns if contract and contract.columns else None,
+        table=lookup.table(tx, source.name),
+        evolve=lookup.reshaping(tx, source.name),
+        history_has_rows=leader_writes.has_rows(tx, source.name),
+        used=lookup.uses.direct(source.name) if pinned or contract else {},
+        history=history(tx, source.name, keys),
+        around=context_of_source(lookup, tx, source, keys),
+        sha256=delivery.sha256,
+        earlier=_earlier_delivery(lookup, tx, source.name, nearest, snapshot),
+        earlier_failed=leader_writes.failed_as_published(tx, source.name, nearest) if nearest is not None else (),
+        earlier_as_of_us=aged_from_us(tx, source, nearest, source.timezone) if nearest is not None else 0,
+        day_before=_day_before(lookup, tx, source, keys, snapshot) if pinned else None,
+        lately=_lately(lookup, tx, source, keys[0], snapshot) if joined else None,
+        joined=joined,
+        before=before,
+        withheld=tuple(deliveries.withheld_of_size(tx, source.name, keys[0], delivery.size_bytes)) if len(keys) == 1 else (),
+        previous=lookup.data(tx, source.name, tuple(before), snapshot) if before and lookup.table(tx, source.name) is not None else None,
+        # What workers died over may have been a sample: then this one is read by itself. One death
+        # may be chance, and which types are learnt mustn't depend on that.
+        samples=() if pinned or len(deaths) >= DEATHS_BESIDE_SAMPLES_MAX else _samples(tx, source.name, delivery.id),
+        shared=tuple(shared_files(tx, source.name, keys)),
+        references=lookup.references(tx, source.name, snapshot),
+        connection=lookup.project.settings.connections.get(source.connector.get("connection", ""), {}),
+        now_us=now,
+        deaths=_poisonous(deaths),
+        too_much=too_much(tx, source.name, delivery),
+        withdrawn=_withdrawn(tx, source.name, keys),
+        exact=exact_as_double(tx, source.name) if schema is not None else (),
+        views=view_checks(lookup, tx, source, keys, snapshot),
+        beside=other_reads(lookup, tx, source, keys),
+        macros=lookup.project.macros if any(check.kind == "sql" for check in source.checks) else {},
+    )
+    return ingest_task, delivery.id
+
+
+def _replaced(tx: Transaction, source: str, bundle: str, keys: tuple[str, ...]) -> tuple[str, ...]:
+    """Of the file that these partitions came in, those that another one has brought since."""
+    if not bundle:
+        return ()
+    return tuple(key for key in ingestion.replaced_in(tx, source, bundle) if key not in keys)
+
+
+def _withdrawn(tx: Transaction, source: str, keys: tuple[str, ...]) -> tuple[tuple[str, str, str], ...]:
+    return tuple(
+        (withdrawn.partition, withdrawn.content_hash, withdrawn.reason or "")
+        for withdrawn in publications.withdrawn_of(tx, source, keys)
+        if withdrawn.content_hash is not None
+    )
+
+
+def _poisonous(deaths: list[str]) -> str:
+    """Why a delivery isn't read any more; empty while it is."""
+    if len(deaths) < POISON_LOSSES_MAX:
+        return ""
+    return f"{len(deaths)} workers ended while they read it; the last one {deaths[-1]}"
+
+
+def _earlier_delivery(lookup: TaskLookup, tx: Transaction, source: str, nearest: str | None, snapshot: int) -> InputData | None:
+    """What readers see of the nearest interval before this one that has rows; None where there is none."""
+    return lookup.data(tx, source, [nearest], snapshot) if nearest is not None and lookup.table(tx, source) is not None else None
+
+
+def _day_before(lookup: TaskLookup, tx: Transaction, source: Source, keys: tuple[str, ...], snapshot: int) -> InputData | None:
+    """What readers see of the interval right before this one; None where that is nothing, or where a delivery is of several."""
+    grain = source.partition.grain
+    if len(keys) > 1 or grain is None or source.partition.key is not None or lookup.table(tx, source.name) is None:
+        return None
+    key = previous_key(keys[0], grain, source.timezone)
+    return lookup.data(tx, source.name, [key], snapshot) if leader_writes.published_rows(tx, source.name, [key]) else None
+
+
+def _joined(lookup: TaskLookup, tx: Transaction, source: Source, keys: tuple[str, ...]) -> frozenset[str]:
+    """The columns of a source whose deliveries are of one interval that something further down is joined by."""
+    table = lookup.table(tx, source.name)
+    if len(keys) > 1 or source.partition.grain is None or source.partition.key is not None or table is None:
+        return frozenset()
+    return lookup.uses.joined(source.name, [column.name for column in table.columns if column.type in KEY_TYPES])
+
+
+def _lately(lookup: TaskLookup, tx: Transaction, source: Source, key: str, snapshot: int) -> InputData | None:
+    """What readers see of the last few intervals before one; None while there are fewer."""
+    nearest = leader_writes.last_published_before(tx, source.name, key, LATELY)
+    return lookup.data(tx, source.name, nearest, snapshot) if len(nearest) == LATELY else None
+
+
+def _samples(tx: Transaction, source: str, besides: int) -> tuple[DetectedDelivery, ...]:
+    return tuple(_found(source, delivery) for delivery in ingestion.other_waiting(tx, source, besides, SAMPLES_MAX))
+
+
+def _found(source: str, delivered: ingestion.RecordedDelivery) -> DetectedDelivery:
+    parts = msgspec.json.decode(delivered.parts, type=tuple[DeliveryPart, ...]) if delivered.parts else ()
+    return DetectedDelivery(
+        source=source,
+        partition=delivered.partition,
+        path=delivered.path,
+        size_bytes=delivered.size_bytes,
+        modified_us=delivered.modified_us,
+        version=delivered.version,
+        parts=parts,
+        bundle=delivered.bundle,
+    )
+
+
+# The task that computes partitions of an asset.
+
+TABLES = ("table", "append", "merge", "snapshot")
+"""Materialisations whose rows are in a table of the lake."""
+
+
+def compute_task(
+    lookup: TaskLookup,
+    tx: Transaction,
+    attempt: AttemptId,
+    asset: Asset,
+    keys: tuple[str, ...],
+    now: int,
+    snapshot: int,
+    without: tuple[tuple[str, str], ...] = (),
+) -> ComputeTask:
+    """An asset's partitions, with exactly the inputs that they require, but for the optional partitions `without` which it is made.
+    Raises Undeliverable."""
+    node = lookup.compiled.nodes[asset.name]
+    known = lookup.table(tx, asset.name) if asset.materialize in TABLES else None
+    scope = scope_of(lookup.project, asset, keys, attempt)
+    prove = len(keys) > 1 and not attempts.is_batching_proven(tx, asset.name, node.fingerprint)
+    earlier = _earlier_partition(tx, asset, keys) if known is not None else None
+    return ComputeTask(
+        scope=scope,
+        body=asset.body,
+        sql=node.sql,
+        code=lookup.code if isinstance(asset.body, PythonBody | CommandBody) else None,
+        inputs=(
+            *(input_of(lookup, tx, asset, spec, keys, snapshot) for spec in node.inputs),
+            *((self_of(lookup, tx, asset, keys, snapshot),) if node.uses_self else ()),
+        ),
+        written=tuple((asset.columns or {}).get("writes", {}).items()),
+        materialize=asset.materialize,
+        partition_column=node.partition_column,
+        table=known,
+        evolve=known is not None and lookup.reshaping(tx, asset.name),
+        checks=asset.checks,
+        on_fail=asset.on_fail,
+        history=history(tx, asset.name, keys),
+        around=context_of_asset(lookup, tx, asset, keys),
+        classified=_classified(lookup, asset),
+        packages=lookup.packages(asset.name) if isinstance(asset.body, PythonBody | CommandBody) else (),
+        code_packages=asset.code_packages,
+        macros=lookup.project.macros if _may_use_macros(lookup, asset) else {},
+        shared=tuple(shared_files(tx, asset.name, keys)) if known is not None and not asset.accumulates else (),
+        references=lookup.references(tx, asset.name, snapshot),
+        now_us=now,
+        key_column=asset.partition.key,
+        without=tuple(f"{name}@{key}" if key != WHOLE else name for name, key in without),
+        views=view_checks(lookup, tx, asset, keys, snapshot),
+        beside=other_reads(lookup, tx, asset, keys),
+        merge=rule_of(asset, scope, now) if asset.accumulates else None,
+        state=_state(tx, asset, keys, attempt) if asset.accumulates else None,
+        memory_max_bytes=memory_in_bytes(asset.memory_max) if asset.memory_max else None,
+        prove=prove,
+        alone=_alone(lookup, tx, attempt, asset, keys, snapshot) if prove else None,
+        environment=asset.environment,
+        pass_environment=lookup.project.settings.pass_environment,
+        secrets=asset.secrets,
+        hidden=lookup.secrets if isinstance(asset.body, PythonBody | CommandBody) else (),
+        earlier=None if earlier is None else lookup.data(tx, asset.name, [earlier], snapshot),
+        earlier_failed=() if earlier is None else leader_writes.failed_as_published(tx, asset.name, earlier),
+        earlier_as_of_us=0 if earlier is None else aged_from_us(tx, asset, earlier, scope.timezone),
+    )
+
+
+def _earlier_partition(tx: Transaction, asset: Asset, keys: tuple[str, ...]) -> str | None:
+    """The nearest partition before one that readers see rows of, if other checks may have been declared when it was published."""
+    if len(keys) != 1 or asset.accumulates or not asset.checks:
+        return None
+    nearest = leader_writes.published_before(tx, asset.name, keys[0])
+    published = None if nearest is None else publications.computed(tx, asset.name, nearest)
+    return nearest if published is not None and published.version != applied_versions.newest_id(tx) else None
+
+
+def _classified(lookup: TaskLookup, asset: Asset) -> tuple[str, ...]:
+    contract = lookup.project.contracts.get(asset.contract or asset.name)
+    return tuple(column.name for column in contract.columns if column.classification) if contract else ()
+
+
+def _alone(lookup: TaskLookup, tx: Transaction, attempt: AttemptId, asset: Asset, keys: tuple[str, ...], snapshot: int) -> BatchPartition:
+    """The partition in the middle: what rows beside it do to its own shows there, whether they come before or after it."""
+    chosen = (keys[len(keys) // 2],)
+    inputs = (input_of(lookup, tx, asset, spec, chosen, snapshot) for spec in lookup.compiled.nodes[asset.name].inputs)
+    return BatchPartition(scope_of(lookup.project, asset, chosen, attempt), tuple(inputs))
+
+
+def _state(tx: Transaction, asset: Asset, keys: tuple[str, ...], attempt: AttemptId) -> MergeState:
+    try:
+        return state_before(tx, asset, keys[0], str(attempt))
+    except StateGone as error:
+        raise Undeliverable(str(error)) from error
+
+
+def scope_of(project: Project, asset: Asset, keys: tuple[str, ...], attempt: AttemptId) -> AttemptScope:
+    """What an attempt at these partitions is for."""
+    start, end = _span(asset, keys)
+    grain = asset.partition.grain
+    return AttemptScope(
+        asset=asset.name,
+        partitions=keys,
+        grain=grain.value if grain else None,
+        start=start.isoformat() if start else None,
+        end=end.isoformat() if end else None,
+        timezone=asset.timezone,
+        attempt=str(attempt),
+        data_key=split(keys[0], asset.partition)[1] if asset.partition.key is not None else None,
+        parameters={**project.settings.parameters, **asset.parameters},
+    )
+
+
+def _span(asset: Asset, keys: tuple[str, ...]) -> tuple[datetime | None, datetime | None]:
+    if asset.partition.grain is None:
+        return None, None
+    intervals = [interval_of(split(key, asset.partition)[0], asset.partition.grain, asset.timezone) for key in keys]
+    return min(i.start for i in intervals), max(i.end for i in intervals)
+
+
+def _may_use_macros(lookup: TaskLookup, asset: Asset) -> bool:
+    node = lookup.compiled.nodes[asset.name]
+    reads_views = any(is_view(lookup.project, spec.node) for spec in node.inputs)
+    return node.sql is not None or reads_views or any(check.kind == "sql" for check in asset.checks)
+
+
+# The task that writes an export: what a consumer reads, for one interval.
+
+
+def export_task(
+    lookup: TaskLookup, tx: Transaction, attempt: AttemptId, consumer: Consumer, keys: tuple[str, ...], now: int, snapshot: int
+) -> ExportTask:
+    """One interval of a consumer, with exactly what it requires of what the consumer reads. Raises Undeliverable."""
+    (interval,) = keys
+    spec = export_partition(consumer, reads_of(lookup.project, consumer))
+    span = interval_of(interval, spec.grain, consumer.timezone) if spec.grain is not None else None
+    reader = Source(name=consumer.name, owner=consumer.owner, partition=spec, timezone=consumer.timezone, place=consumer.place)
+    assert consumer.export is not None
+    return ExportTask(
+        attempt=str(attempt),
+        consumer=consumer.name,
+        interval=interval,
+        start=span.start.isoformat() if span else None,
+        end=span.end.isoformat() if span else None,
+        timezone=consumer.timezone,
+        target=consumer.export,
+        connection=lookup.project.settings.connections.get(_connection(consumer), {}),
+        reads=tuple(input_of(lookup, tx, reader, spec, keys, snapshot) for spec in export_inputs(consumer)),
+        now_us=now,
+        project=state.state_identity(tx) or "",
+        take_over=obligations.newest_take_over(tx, consumer.name),
+    )
+
+
+def _connection(consumer: Consumer) -> str:
+    said = consumer.export or {}
+    to = said.get("to")
+    return str(to["connection"] if isinstance(to, dict) else said.get("connection", ""))

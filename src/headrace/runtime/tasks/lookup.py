@@ -1,0 +1,420 @@
+"""Look-ups for tasks: tables, files of an input's partitions, references, and uses of columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import msgspec
+
+from headrace.checks.facts import DriftChange
+from headrace.engine import AttemptScope, InputData
+from headrace.lake import PARTITION_COLUMN, ColumnLookup, FileRef, LakeColumn, LakeTable
+from headrace.lake.catalog import files, newest_snapshot, seen, snapshot_exists, state, table
+from headrace.lake.tables import Deletes, MergeRule, MergeState, SnapshotRule
+from headrace.model import Asset, CheckSpec, Grain, HeadraceError, InputMode, InputSpec, LakeError, Project, Severity, Source
+from headrace.model.intervals import start_us
+from headrace.model.partitions import command_line
+from headrace.plan import Compiled, compile_lineage
+from headrace.plan.compiled import expand_view_names, imported_packages, is_view, view_inputs
+from headrace.plan.impact import ALL_COLUMNS, Lineage
+from headrace.plan.schemas import ColumnLineage, is_join_key
+from headrace.runtime.applied_versions import AppliedVersion, Production
+from headrace.runtime.messages import secrets_of
+from headrace.slo.damaged_files import damaged_files
+from headrace.sql.values import Transformation
+from headrace.store import Transaction
+from headrace.store.clock import instant
+from headrace.store.queries import applied_versions, leader_writes, publications
+from headrace.store.queries.publications import AccumulatedPartition
+
+# Tables that accumulate across partitions (merge, snapshot): what a publication starts from, and
+# what readers of a partition see.
+
+
+class StateGone(LakeError):
+    """The table as it was before a partition isn't kept any more."""
+
+
+def rule_of(asset: Asset, scope: AttemptScope, now_us: int) -> MergeRule:
+    """How what the body computes for this scope meets the table."""
+    whole = asset.partition.whole
+    if asset.materialize == "merge":
+        return MergeRule(keys=asset.merge_keys, delete=asset.merge_delete, drop_same=whole)
+    return MergeRule(keys=asset.merge_keys, versions=_versions(asset, scope, now_us))
+
+
+def _versions(asset: Asset, scope: AttemptScope, now_us: int) -> SnapshotRule:
+    grain, deletes = asset.partition.grain, Deletes(asset.snapshot_deletes)
+    if grain is None or scope.start is None:
+        return SnapshotRule(at=instant(now_us).isoformat(), is_date=False, columns=asset.snapshot_columns, deletes=deletes)
+    is_date = grain is not Grain.HOUR
+    at = scope.start[:10] if is_date else scope.start
+    return SnapshotRule(at=at, is_date=is_date, columns=asset.snapshot_columns, deletes=deletes)
+
+
+def state_before(tx: Transaction, asset: Asset, key: str, attempt: str) -> MergeState:
+    """What the publication of a partition starts from: the table as the one before it left it; of a whole, as it is.
+
+    While the table stands as an older partition left it (one was restated, and those after it are computed again one by one),
+    the hash is made to differ from any other: only once the newest is published again does an equal hash mean an equal table. The same
+    while a file of it is damaged: an equal table wouldn't be written.
+
+    Raises StateGone where that was too long ago."""
+    now, published = seen(tx, asset.name), publications.accumulated(tx, asset.name)
+    as_published = _is_newest(tx, asset, published) and not _is_damaged(tx, asset.name)
+    nonce = "" if as_published else f"+{attempt}"
+    before = _before(asset, published, key)
+    if before is None:
+        return MergeState(tuple(state(tx, asset.name, 0)), now, nonce)
+    return MergeState(tuple(state(tx, asset.name, _snapshot(tx, asset, before, key))), now, (before.content_hash or "") + nonce)
+
+
+def _is_newest(tx: Transaction, asset: Asset, published: Sequence[AccumulatedPartition]) -> bool:
+    """Whether the table stands as its newest partition left it."""
+    newest = max(published, key=lambda partition: _order(asset, partition.partition), default=None) if not asset.partition.whole else None
+    return newest is None or newest.snapshot == publications.newest_accumulated_snapshot(tx, asset.name)
+
+
+def _is_damaged(tx: Transaction, name: str) -> bool:
+    return any(file.node == name for file in damaged_files(tx))
+
+
+def _before(asset: Asset, published: Sequence[AccumulatedPartition], key: str) -> AccumulatedPartition | None:
+    if asset.partition.whole:
+        return published[0] if published else None
+    at = _order(asset, key)
+    earlier = [partition for partition in published if _order(asset, partition.partition) < at]
+    return max(earlier, key=lambda partition: _order(asset, partition.partition), default=None)
+
+
+def _order(asset: Asset, key: str) -> tuple[int, str]:
+    grain = asset.partition.grain
+    return (0, key) if grain is None else (start_us(key, grain, asset.timezone), "")
+
+
+def _snapshot(tx: Transaction, asset: Asset, before: AccumulatedPartition, key: str) -> int | None:
+    """The snapshot to start from; None where the table hasn't changed since."""
+    if publications.newest_accumulated_snapshot(tx, asset.name) <= before.snapshot or asset.partition.whole:
+        return None
+    if not snapshot_exists(tx, before.snapshot):
+        first = min(publications.accumulated(tx, asset.name), key=lambda partition: _order(asset, partition.partition)).partition
+        raise StateGone(
+            f"{asset.name}@{key} starts from the table as {before.partition} left it, and snapshot {before.snapshot} isn't kept any more; "
+            f"rebuild it from the start: " + command_line("run", asset.name, "--from", first, "--again", "--reason", "TEXT")
+        )
+    return before.snapshot
+
+
+def files_read(tx: Transaction, asset: Asset, keys: Sequence[str] | None, snapshot: int) -> tuple[tuple[FileRef, ...], int]:
+    """What a reader sees that requires these partitions: the table as the newest of them left it, and how many rows that are.
+
+    Without keys, or where that snapshot isn't kept any more, it is the table as it is at `snapshot`."""
+    published = publications.accumulated(tx, asset.name)
+    partitions = [partition for partition in published if keys is None or partition.partition in set(keys)]
+    newest = max(partitions, key=lambda partition: _order(asset, partition.partition), default=None)
+    if newest is None:
+        return (), 0
+    if (
+        keys is None
+        or publications.newest_accumulated_snapshot(tx, asset.name) <= newest.snapshot
+        or not snapshot_exists(tx, newest.snapshot)
+    ):
+        return tuple(files(tx, asset.name, None, snapshot)), newest.rows
+    return tuple(by_id(file) for file in files(tx, asset.name, None, newest.snapshot)), newest.rows
+
+
+def by_id(file: FileRef) -> FileRef:
+    """A file of an older snapshot, to be read with the columns of now."""
+    return msgspec.structs.replace(file, lookup=ColumnLookup.ID) if file.lookup is ColumnLookup.SAME else file
+
+
+# Which nodes use which column of a source, and so what a change of it would reach. Derived from
+# lineage, once per applied version.
+
+
+class Uses:
+    """The uses of a compiled project's sources. `cache` is where the lineage is kept that was found when it was compiled."""
+
+    def __init__(self, compiled: Compiled, cache: Path | None) -> None:
+        self._compiled, self._cache = compiled, cache
+        self._direct: dict[str, dict[str, tuple[str, ...]]] = {}
+        self._joined: dict[str, dict[str, bool]] = {}
+        self._read_by: dict[str, list[str]] | None = None
+        self._known: Lineage | None = None
+
+    def direct(self, source: str) -> dict[str, tuple[str, ...]]:
+        """Column, in lower case → who reads it from the source itself; `*` → who reads all of them."""
+        results = self._direct.get(source)
+        if results is None:
+            used: dict[str, dict[str, None]] = {}
+            for column, user in self._uses(self._compiled.project.sources[source]):
+                used.setdefault(column.lower(), {})[user] = None
+            results = self._direct[source] = {column: tuple(users) for column, users in used.items()}
+        return results
+
+    def reached(self, source: str, changes: Iterable[DriftChange]) -> tuple[DriftChange, ...]:
+        """The changes, each with all assets and consumers that it would reach, near or far."""
+        return tuple(self._reached(source, change) if change.used_by else change for change in changes)
+
+    def _reached(self, source: str, change: DriftChange) -> DriftChange:
+        assets, consumers = self._lineage.users(source, [change.column] if change.column else [ALL_COLUMNS])
+        return msgspec.structs.replace(change, used_by=tuple(dict.fromkeys((*change.used_by, *assets, *consumers))))
+
+    def made_of(self, asset: str, columns: Collection[tuple[str, str]]) -> tuple[str, ...]:
+        """The columns of an asset whose values come from any of these (node, column), near or far. What a body merely joins or filters by
+        gives no values; a body that can't be looked into is made of all that it reads."""
+        return tuple(column for column in self._lineage.of(asset).columns if self._comes(asset, column, columns))
+
+    def _comes(self, node: str, column: str, columns: Collection[tuple[str, str]]) -> bool:
+        wanted = {(name.lower(), item.lower()) for name, item in columns}
+        waiting, seen = [(node.lower(), column.lower())], set[tuple[str, str]]()
+        names = {name.lower(): name for name in self._compiled.project.assets}
+        while waiting:
+            at = waiting.pop()
+            if at in seen:
+                continue
+            seen.add(at)
+            lines = self._lineage.of(names[at[0]]) if at[0] in names else ColumnLineage({})
+            own = next((edges for name, edges in lines.columns.items() if name.lower() == at[1]), ())
+            edges = (*own, *(edge for edge in lines.filters if edge.transformation is Transformation.OPAQUE))
+            waiting += [(edge.input, edge.column.lower()) for edge in edges]
+            if any(
+                (edge.input, edge.column.lower()) in wanted or (edge.column == ALL_COLUMNS and edge.input in dict(wanted)) for edge in edges
+            ):
+                return True
+        return False
+
+    def joined(self, source: str, columns: Iterable[str]) -> frozenset[str]:
+        """Those of a source's columns that something further down is joined by."""
+        known = self._joined.setdefault(source, {})
+        for column in columns:
+            if column not in known:
+                known[column] = is_join_key(source, [column], self._readers, self._lineage.of)
+        return frozenset(column for column in columns if known[column])
+
+    def _readers(self, node: str) -> list[str]:
+        if self._read_by is None:
+            self._read_by = {}
+            for name, compiled_node in self._compiled.nodes.items():
+                for spec in compiled_node.inputs:
+                    self._read_by.setdefault(spec.node, []).append(name)
+        return self._read_by.get(node, [])
+
+    def lines(self, node: str) -> ColumnLineage:
+        """What a node's columns come from."""
+        return self._lineage.of(node)
+
+    @property
+    def _lineage(self) -> Lineage:
+        if self._known is None:
+            self._known = compile_lineage(self._compiled, self._cache)
+        return self._known
+
+    def _uses(self, source: Source) -> Iterator[tuple[str, str]]:
+        """(column, who uses it), some more than once."""
+        wanted = source.name.lower()
+        for name, node in self._compiled.nodes.items():
+            if any(spec.node == source.name for spec in node.inputs):
+                lines = self._lineage.of(name)
+                edges = (edge for several in (*lines.columns.values(), lines.filters) for edge in several)
+                yield from ((edge.column, name) for edge in edges if edge.input == wanted)
+            if source.name in node.check_references:
+                yield ALL_COLUMNS, name
+        for name, consumer in self._compiled.project.consumers.items():
+            if source.name in consumer.reads:
+                yield ALL_COLUMNS, name
+        yield from ((column, source.name) for column in _own(source))
+
+
+def _own(source: Source) -> Iterator[str]:
+    """The columns that a source's own declaration speaks of: what cuts it, and what its checks look at."""
+    yield from (item for item in (source.partition.column, source.partition.key) if item)
+    for check in source.checks:
+        yield from _checked(check)
+
+
+def _checked(check: CheckSpec) -> Iterator[str]:
+    if check.kind == "sql" or check.where:
+        yield ALL_COLUMNS  # any column may stand in it
+    for field in ("column", "columns"):
+        said = check.arguments.get(field)
+        yield from [said] if isinstance(said, str) else said or ()
+
+
+# Tables, files and references, as the store and the lake have them.
+
+
+class Undeliverable(HeadraceError):
+    """A dispatch that can't be made into a task: what it needs isn't there (any more)."""
+
+
+class TaskLookup:
+    """Look-ups for one applied version. Tables are remembered; `forget` drops one whose columns changed."""
+
+    def __init__(self, applied: AppliedVersion, code: str, production: Production | None = None, cache: Path | None = None) -> None:
+        """`cache` is the folder where the lineage is kept that was found when the version was compiled."""
+        self._applied, self.code, self._production, self._cache = applied, code, production, cache
+        self._tables: dict[str, LakeTable | None] = {}
+        self._reshaping: set[str] | None = None
+        self._packages: dict[str, tuple[str, ...]] = {}
+        self._fingerprints: dict[int, dict[str, str]] = {}
+
+    @property
+    def compiled(self) -> Compiled:
+        """What is applied, understood."""
+        return self._applied.compiled
+
+    @property
+    def project(self) -> Project:
+        """What is applied, as declared."""
+        return self._applied.compiled.project
+
+    @cached_property
+    def checked_views(self) -> tuple[Asset, ...]:
+        """The views that have blocking checks."""
+        views = (asset for asset in self.project.assets.values() if asset.materialize == "view")
+        return tuple(view for view in views if any(check.severity is Severity.BLOCKING for check in view.checks))
+
+    @cached_property
+    def secrets(self) -> tuple[str, ...]:
+        """References to all secrets that the project declares."""
+        return secrets_of(self.project)
+
+    @cached_property
+    def uses(self) -> Uses:
+        """Who uses which column of the sources."""
+        return Uses(self.compiled, self._cache)
+
+    def packages(self, asset: str) -> tuple[str, ...]:
+        """The top-level names of packages that an asset's code imports."""
+        if asset not in self._packages:
+            self._packages[asset] = tuple(imported_packages(self.compiled.code, asset))
+        return self._packages[asset]
+
+    def rewritten(self, tx: Transaction, asset: str) -> bool:
+        """Whether its newest rows that readers see were published by other code than is applied."""
+        newest = publications.newest(tx, asset)
+        if newest is None:
+            return False
+        if newest.version not in self._fingerprints:
+            applied = applied_versions.get(tx, newest.version)
+            nodes = {} if applied is None else msgspec.msgpack.decode(applied.compiled, type=Compiled).nodes
+            self._fingerprints[newest.version] = {name: node.fingerprint for name, node in nodes.items()}
+        was = self._fingerprints[newest.version].get(asset)
+        return was is not None and was != self.compiled.nodes[asset].fingerprint
+
+    def forget(self, name: str) -> None:
+        """The table's columns have changed."""
+        self._tables.pop(name, None)
+
+    def reshaping(self, tx: Transaction, name: str) -> bool:
+        """Whether a node's code changed since its table's columns were last set."""
+        if self._reshaping is None:
+            self._reshaping = applied_versions.reshaping(tx)
+        return name in self._reshaping
+
+    def reshaped(self, tx: Transaction, name: str) -> bool:
+        """A node's table has the columns of the code in force; whether the store still says otherwise."""
+        was = self.reshaping(tx, name)
+        if self._reshaping is not None:
+            self._reshaping.discard(name)
+        return was
+
+    def grown(self, tx: Transaction, name: str) -> None:
+        """A source's table has columns that it hadn't: the tables of what reads it, `select *` and opaque bodies, may get them too."""
+        reading = {name}
+        for node in self.compiled.order:
+            if any(spec.node in reading for spec in self.compiled.nodes[node].inputs):
+                reading.add(node)
+        applied_versions.may_reshape(tx, sorted(reading - {name}))
+        self._reshaping = None
+
+    def table(self, tx: Transaction, name: str) -> LakeTable | None:
+        """The lake's table of that name, None while its columns aren't known."""
+        lake_table = self._tables.get(name)
+        if lake_table is None:
+            lake_table = self._tables[name] = table(tx, name)
+        return lake_table
+
+    def data(self, tx: Transaction, name: str, keys: Sequence[str] | None, snapshot: int) -> InputData:
+        """Published partitions of a node, all of them where `keys` is None. Raises Undeliverable where nothing of it ever was."""
+        if is_view(self.project, name):
+            whole = InputSpec(node=name, mode=InputMode.ALL, place=self.project.assets[name].place)
+            return self.view(whole, lambda spec: self.data(tx, spec.node, None, snapshot))
+        if self._production is not None and name in self._production.nodes:
+            return self._borrowed(self._production, name, keys)
+        return self._stored(tx, self.table(tx, name), name, keys, snapshot)
+
+    def _stored(self, tx: Transaction, known: LakeTable | None, name: str, keys: Sequence[str] | None, snapshot: int) -> InputData:
+        if known is None:
+            raise Undeliverable(f"{name} has no columns yet: nothing of it was ever published")
+        columns = tuple(c for c in known.columns if c.name != PARTITION_COLUMN)
+        asset = self.project.assets.get(name)
+        if asset is not None and asset.accumulates:
+            refs, rows = files_read(tx, asset, keys, snapshot)
+            return InputData(name=name, files=refs, columns=columns, rows=rows)
+        rows = leader_writes.published_rows(tx, name, keys)
+        return InputData(name=name, files=tuple(files(tx, name, keys, snapshot)), columns=columns, rows=rows)
+
+    def data_at(self, tx: Transaction, name: str, snapshot: int) -> InputData:
+        """All of a node as it was in a snapshot, with its columns of now; what is borrowed, as it is now. Raises Undeliverable where
+        that isn't kept any more."""
+        if self._production is not None and name in self._production.nodes:
+            return self._borrowed(self._production, name, None)
+        known = self.table(tx, name)
+        if known is None:
+            raise Undeliverable(f"{name} has no columns yet: nothing of it was ever published")
+        if not snapshot_exists(tx, snapshot):
+            raise Undeliverable(f"{name} as of snapshot {snapshot} isn't kept any more ([retention] snapshots)")
+        columns = tuple(c for c in known.columns if c.name != PARTITION_COLUMN)
+        return InputData(name=name, files=tuple(by_id(file) for file in files(tx, name, None, snapshot)), columns=columns)
+
+    def view(self, spec: InputSpec, read: Callable[[InputSpec], InputData]) -> InputData:
+        """A view as who reads it like `spec` sees it: its statement over what `read` gives for each of its inputs."""
+        node = self.compiled.nodes[spec.node]
+        inputs = tuple(read(input_spec) for input_spec in view_inputs(self.compiled, spec))
+        columns = tuple(LakeColumn(column, kind, number) for number, (column, kind) in enumerate(node.columns or (), 1))
+        return InputData(name=spec.node, files=(), columns=columns, sql=node.sql or "", inputs=inputs)
+
+    def _borrowed(self, production: Production, name: str, keys: Sequence[str] | None) -> InputData:
+        with production.store.read() as theirs:
+            result = self._stored(theirs, table(theirs, name), name, keys, newest_snapshot(theirs))
+        return msgspec.structs.replace(result, files=tuple(map(production.absolute, result.files)))
+
+    def production_snapshot(self) -> int | None:
+        """In an environment: production's newest snapshot."""
+        if self._production is None:
+            return None
+        with self._production.store.read() as theirs:
+            return newest_snapshot(theirs)
+
+    def published_keys(self, tx: Transaction, name: str, moment: str = "") -> list[str]:
+        """The partitions of a node that readers see; of an interval alone, where one is named."""
+        if self._production is None or name not in self._production.nodes:
+            return leader_writes.published_keys(tx, name, moment)
+        with self._production.store.read() as theirs:
+            return leader_writes.published_keys(theirs, name, moment)
+
+    def snapshot_of(self, tx: Transaction, name: str, publication_id: int) -> int | None:
+        """The snapshot of a publication; None if it isn't known any more."""
+        if self._production is None or name not in self._production.nodes:
+            return publications.snapshot_of(tx, name, publication_id)
+        with self._production.store.read() as theirs:
+            return publications.snapshot_of(theirs, name, publication_id)
+
+    def references(self, tx: Transaction, name: str, snapshot: int) -> tuple[InputData, ...]:
+        """What a node's checks read besides its own rows, as far as it was ever published."""
+        wanted = self.compiled.nodes[name].check_references
+        return tuple(self.data(tx, other, None, snapshot) for other in wanted if self._there(tx, other))
+
+    def _there(self, tx: Transaction, name: str) -> bool:
+        """Whether anything of a node was ever published; of a view, of all that it reads."""
+        return all(self._has_table(tx, item) for item in expand_view_names(self.compiled, [name]))
+
+    def _has_table(self, tx: Transaction, name: str) -> bool:
+        if self._production is None or name not in self._production.nodes:
+            return self.table(tx, name) is not None
+        with self._production.store.read() as theirs:
+            return table(theirs, name) is not None

@@ -1,0 +1,133 @@
+"""The thread that sends OpenTelemetry traces (extra `otel`).
+
+It is configured by the standard variables of OpenTelemetry's exporter: `OTEL_EXPORTER_OTLP_ENDPOINT` and its
+relatives. The thread reads committed rows and waits for the network
+itself, so a collector that hangs or is down delays nothing. Attempts of this leader are sent once the collector answers
+again, as long as this leader leads; afterwards they aren't sent any more, and the store still has them.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from headrace.ledger.stored_records import try_of
+from headrace.model import HeadraceError, Settings
+from headrace.model.settings import PRODUCTION
+from headrace.security.state import open_state
+from headrace.store import Store
+from headrace.store.queries import telemetry
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import ReadableSpan
+    from opentelemetry.sdk.trace.export import SpanExporter
+
+    from headrace.runtime.trace_spans import Spans
+
+
+NAMED_BY = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+ROUND_SECONDS = 1.0
+RETRY_SECONDS_MAX = 60.0
+AT_ONCE = 200
+"""So many attempts are sent in one request."""
+LAST_SECONDS = 3.0
+"""How long a leader that ends lets the rest be sent."""
+_log = logging.getLogger(__name__)
+
+
+class _Cursor(NamedTuple):
+    """The last attempt that was sent (when it ended, and its number), and the runs that are sent once they have ended."""
+
+    attempt: tuple[int, int]
+    runs: frozenset[int] = frozenset()
+
+
+def tracer_of(settings: Settings, root: Path, store: Store, epoch: int) -> Tracer | None:
+    """What sends traces from now on; None where no collector is named, or where the extra isn't installed. An environment is nobody's."""
+    said = os.environ
+    named = any(said.get(name) for name in NAMED_BY) and said.get("OTEL_TRACES_EXPORTER", "otlp") == "otlp"
+    if not named or said.get("OTEL_SDK_DISABLED", "").lower() == "true" or settings.environment != PRODUCTION:
+        return None
+    with store.read() as tx:
+        begun = telemetry.newest_end(tx)
+    return Tracer(settings, root, epoch, begun)
+
+
+class Tracer:
+    """Made by `tracer_of`; `close` it while the lease is still held."""
+
+    def __init__(self, settings: Settings, root: Path, epoch: int, begun: int) -> None:
+        self._settings, self._root, self._epoch = settings, root, epoch
+        self._sent = _Cursor((begun, 0))
+        self._last = threading.Event()
+        self._until = float("inf")
+        self._thread = threading.Thread(target=self._run, name="headrace traces", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Send what there is, as long as that doesn't take long."""
+        self._until = time.monotonic() + LAST_SECONDS
+        self._last.set()
+        self._thread.join(LAST_SECONDS)
+
+    def _run(self) -> None:
+        try:
+            from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+            from headrace.runtime.trace_spans import Spans
+        except ImportError:
+            _log.warning("traces are asked for, and `headrace[otel]` isn't installed")
+            return
+        logging.getLogger("opentelemetry").addHandler(logging.NullHandler())
+        logging.getLogger("opentelemetry").propagate = False  # what it says with each try is said here, once
+        exporter = OTLPSpanExporter()
+        try:
+            with open_state(self._root, self._settings) as store:
+                self._rounds(store, exporter, Spans(self._settings.name, _resource()))
+        except (HeadraceError, OSError):
+            return  # the state is out of reach: whoever leads next sends its own
+        finally:
+            exporter.shutdown()  # type: ignore[no-untyped-call]
+
+    def _rounds(self, store: Store, exporter: SpanExporter, spans: Spans) -> None:
+        failures = 0
+        while not (ending := self._last.is_set()) or time.monotonic() < self._until:
+            results, after = self._next(store, spans)
+            arrived = not results or exporter.export(results).name == "SUCCESS"
+            if arrived:
+                self._sent, failures = after, 0
+            else:
+                failures += 1
+                if failures == 1:
+                    _log.warning("traces can't be sent: the collector doesn't take them")
+            if ending and (not results or not arrived):
+                return
+            if not results or not arrived:
+                self._last.wait(min(RETRY_SECONDS_MAX, ROUND_SECONDS * 2**failures))
+
+    def _next(self, store: Store, spans: Spans) -> tuple[list[ReadableSpan], _Cursor]:
+        """What ended since, and up to where that is."""
+        with store.read() as tx:
+            attempts = telemetry.ended_of_epoch(tx, self._epoch, self._sent.attempt, AT_ONCE)
+            numbers = self._sent.runs | {row.run_id for _, row in attempts}
+            runs = {ran.id: ran for ran in (telemetry.traced_run(tx, number) for number in numbers) if ran is not None}
+        after = _Cursor(self._sent.attempt, frozenset(run.id for run in runs.values() if run.finished_at is None))
+        results = [spans.of_run(run, run.finished_at) for run in runs.values() if run.finished_at is not None]
+        for node, row in attempts:
+            if (run := runs.get(row.run_id)) is not None and row.finished_at is not None:
+                results += spans.of_attempt(run, try_of(node, row, row.finished_at, self._epoch), row.partitions)
+                after = after._replace(attempt=(row.finished_at, row.n))
+        return results, after
+
+
+def _resource() -> Resource:
+    """Whose spans they are: as OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES say, else ours."""
+    from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+
+    given = "OTEL_SERVICE_NAME" in os.environ or f"{SERVICE_NAME}=" in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
+    return Resource.create({} if given else {SERVICE_NAME: "headrace"})

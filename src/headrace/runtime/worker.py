@@ -1,0 +1,121 @@
+"""A worker process: performs one task at a time for the leader.
+
+A worker process: it takes tasks from a pipe, runs user code, stages and audits, and answers. It doesn't know the state. The main thread
+reads tasks and runs them: handing each over from another thread would cost two thread switches. A second thread sleeps on a pipe of its
+own, on which the leader asks for tasks that haven't begun. The end of that pipe means that the leader is gone: the thread then ends this
+process and what it started, whatever the asset code does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import os
+import select
+import signal
+import threading
+from collections import deque
+from typing import NoReturn
+
+import msgspec
+
+from headrace.engine.logs import OutputPipes
+from headrace.faults import FaultPoint, reached
+from headrace.runtime.messages import Answer, ComputeTask, Returned, Task, WorkerReady
+from headrace.runtime.steps.perform import perform
+from headrace.runtime.steps.worker_context import WorkerContext
+from headrace.runtime.worker_protocol import WorkerSettings, encode_frame, tasks_inbox, write_all
+
+READ_BYTES = 1 << 16
+
+
+class Start(msgspec.Struct, frozen=True):
+    """What a worker is given: its pipes, those that catch what bodies print, and the settings."""
+
+    tasks: int
+    answers: int
+    recalls: int
+    """A byte asks for all tasks that haven't begun."""
+    channel: OutputPipes
+    settings: WorkerSettings
+
+
+def work(start: Start) -> NoReturn:
+    """Run until the leader closes the pipe."""
+    for fd in (start.tasks, start.answers, start.recalls, *start.channel.ends):
+        os.set_inheritable(fd, False)  # a body's children must not hold the leader's pipes open
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    faulthandler.enable()
+    tasks, answers = TaskPipe(start.tasks), _Answers(start.answers)
+    threading.Thread(target=_listen, args=(start.recalls, tasks, answers), daemon=True).start()
+    context = WorkerContext(start.settings, start.channel)
+    answers.send(WorkerReady(os.getpid()))
+    while (task := tasks.take()) is not None:
+        reached(FaultPoint.TASK_TAKEN)
+        outcome = perform(task, context)
+        reached(FaultPoint.TASK_DONE)
+        answers.send(outcome)
+        reached(FaultPoint.TASK_ANSWERED)
+    _end()
+
+
+class TaskPipe:
+    """The pipe from the leader, and what was read of it and hasn't begun. Whoever holds the lock reads: the main thread while it waits
+    for a task, when there is nothing to take back."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd, self._lock = fd, threading.Lock()
+        self._inbox, self._waiting = tasks_inbox(), deque[Task]()
+        self._readable = select.poll()
+        self._readable.register(fd, select.POLLIN)
+
+    def take(self) -> Task | None:
+        """The next task, waiting for it; None when the leader is gone, or says what is no task."""
+        with self._lock, contextlib.suppress(OSError, ValueError, msgspec.DecodeError):
+            while not self._waiting:
+                if not self._read():
+                    return None
+            return self._waiting.popleft()
+        return None
+
+    def take_back(self) -> tuple[str, ...]:
+        """The attempts that haven't begun, those in the pipe included; they never will here."""
+        with self._lock:
+            while self._readable.poll(0) and self._read():
+                pass
+            back = tuple(task.scope.attempt if isinstance(task, ComputeTask) else task.attempt for task in self._waiting)
+            self._waiting.clear()
+        return back
+
+    def _read(self) -> bool:
+        """Read what there is, waiting for something; whether the leader is still there."""
+        data = os.read(self._fd, READ_BYTES)
+        self._waiting.extend(self._inbox.feed(data))
+        return bool(data)
+
+
+class _Answers:
+    """The pipe to the leader, which both threads write to."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd, self._lock = fd, threading.Lock()
+
+    def send(self, message: Answer | WorkerReady | Returned) -> None:
+        data = encode_frame(message)
+        with self._lock:
+            write_all(self._fd, data)
+
+
+def _listen(fd: int, tasks: TaskPipe, answers: _Answers) -> None:
+    """Give back what hasn't begun whenever the leader asks for it, until the leader is gone."""
+    with contextlib.suppress(OSError, ValueError, msgspec.DecodeError):
+        while os.read(fd, READ_BYTES):
+            answers.send(Returned(tasks.take_back()))
+    _end()
+
+
+def _end() -> NoReturn:
+    """The leader is gone: end with everything that bodies started."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)

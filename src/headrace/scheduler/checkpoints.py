@@ -1,0 +1,328 @@
+"""Checkpoints of the core: its partition states as the store keeps them, and the start from them."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from headrace.model.partitions import WHOLE, delivery_key
+from headrace.scheduler.capacity import AttemptDurations
+from headrace.scheduler.dependencies import InputLink
+from headrace.scheduler.events import KeptNode, Loaded, LoadedPartition, LoadedRunning, SavedPartition, SchedulerCheckpoint
+from headrace.scheduler.graph import Graph, GraphNode
+from headrace.scheduler.partition_states import PartitionStates
+from headrace.scheduler.ranges import IntegerSet, TerminalPartitions, interval_exists
+from headrace.scheduler.state import Queue, Running, SchedulerState
+from headrace.scheduler.states import AT_REST, PartitionState, TrackedPartition
+
+CHECKPOINT_FORMAT = 2
+"""Of what is written: another release may write and understand another."""
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(SchedulerCheckpoint)
+
+
+def encode_checkpoint(checkpoint: SchedulerCheckpoint) -> bytes:
+    """A checkpoint as the store keeps it."""
+    return _encoder.encode(checkpoint)
+
+
+def decode_checkpoint(content: bytes) -> SchedulerCheckpoint | None:
+    """The inverse of `encode`; None for one that this release doesn't understand."""
+    try:
+        checkpoint = _decoder.decode(content)
+    except msgspec.DecodeError:
+        return None
+    return checkpoint if checkpoint.form == CHECKPOINT_FORMAT else None
+
+
+def checkpoint_of_rows(graph: Graph, rows: Iterable[LoadedPartition]) -> SchedulerCheckpoint:
+    """What the rows of all partitions say; what else is expected isn't known yet."""
+    partition_states = PartitionStates({node.name: node for node in graph.nodes})
+    for row in rows:
+        if row.node in partition_states.nodes:
+            place_row(partition_states, row)
+    return take_checkpoint(partition_states, AttemptDurations(), complete=False)
+
+
+def place_row(partition_states: PartitionStates, row: LoadedPartition) -> None:
+    """A partition stands as the store says. What ran there runs no more."""
+    partition_states.place(row.node, row.key, AT_REST if _is_terminal(row) else _loaded(row))
+    if row.publication:
+        partition_states.publications[row.node] = row.publication
+
+
+def _is_terminal(row: LoadedPartition) -> bool:
+    flawless = row.published and row.state is PartitionState.PUBLISHED and row.not_before is None
+    return flawless and not (row.stale or row.proposed or row.failures or row.reason)
+
+
+def _loaded(row: LoadedPartition) -> TrackedPartition:
+    tracked = TrackedPartition(PartitionState.WAITING if row.state is PartitionState.RUNNING else row.state)
+    tracked.stale, tracked.failures, tracked.not_before, tracked.proposed = row.stale, row.failures, row.not_before, row.proposed
+    tracked.published, tracked.since, tracked.reason = row.published, row.since, row.reason
+    tracked.cap = 1 if row.failures else 0  # with whom it failed isn't in the store
+    if tracked.stale and not tracked.proposed and tracked.state is PartitionState.PUBLISHED:
+        tracked.state = PartitionState.WAITING
+    return tracked
+
+
+def take_checkpoint(partition_states: PartitionStates, durations: AttemptDurations, *, complete: bool = True) -> SchedulerCheckpoint:
+    """What is known now. What is queued or runs is kept as waiting: whoever starts from this runs nothing yet."""
+    nodes = {
+        name: _node(partition_states, name)
+        for name in partition_states.nodes
+        if not partition_states.empty(name) or name in partition_states.expanded
+    }
+    tracked_partitions = tuple(
+        _kept(name, key, tracked) for name, partitions in partition_states.tracked_partitions.items() for key, tracked in partitions.items()
+    )
+    return SchedulerCheckpoint(CHECKPOINT_FORMAT, nodes, tracked_partitions, durations.means, complete, durations.paces)
+
+
+def checkpoint_size(checkpoint: SchedulerCheckpoint) -> int:
+    """How many partitions it knows."""
+    numbered = (IntegerSet(edges) for node in checkpoint.nodes.values() for edges in node.runs.values())
+    return sum(map(len, numbered)) + sum(len(node.named) for node in checkpoint.nodes.values()) + len(checkpoint.tracked_partitions)
+
+
+def restore_checkpoint(checkpoint: SchedulerCheckpoint, partition_states: PartitionStates, durations: AttemptDurations) -> None:
+    """Make an empty partition states stand as it stood."""
+    durations.means.update({name: mean for name, mean in checkpoint.durations.items() if name in partition_states.nodes})
+    durations.paces.update({name: pace for name, pace in checkpoint.paces.items() if name in partition_states.nodes})
+    for name, node in checkpoint.nodes.items():
+        if name in partition_states.nodes:
+            _restore_node(partition_states, name, node)
+    for partition in checkpoint.tracked_partitions:
+        if partition.node in partition_states.nodes:
+            partition_states.put(partition.node, partition.key, _tracked(partition))
+            if partition.published:
+                partition_states.visible.add(partition.node)
+
+
+def _node(partition_states: PartitionStates, name: str) -> KeptNode:
+    resting = partition_states.resting[name]
+    return KeptNode(
+        runs={data: tuple(runs.edges) for data, runs in resting.runs.items()},
+        named=tuple(resting.named),
+        oldest=partition_states.oldest.get(name),
+        newest=partition_states.newest.get(name),
+        publication=partition_states.publications.get(name, 0),
+        expanded=partition_states.expanded.get(name, ""),
+    )
+
+
+def _restore_node(partition_states: PartitionStates, name: str, node: KeptNode) -> None:
+    resting = partition_states.resting[name]
+    resting.runs = {data: IntegerSet(edges) for data, edges in node.runs.items()}
+    resting.named = dict.fromkeys(node.named)
+    if resting:
+        partition_states.visible.add(name)
+    if node.oldest is not None and node.newest is not None:
+        partition_states.oldest[name], partition_states.newest[name] = node.oldest, node.newest
+    if node.publication:
+        partition_states.publications[name] = node.publication
+    if node.expanded:
+        partition_states.expanded[name] = node.expanded
+
+
+def _kept(name: str, key: str, tracked: TrackedPartition) -> SavedPartition:
+    state = PartitionState.WAITING if tracked.state is PartitionState.RUNNING else tracked.state
+    return SavedPartition(
+        name,
+        key,
+        state,
+        tracked.stale,
+        tracked.proposed,
+        tracked.late,
+        tracked.published,
+        tracked.failures,
+        tracked.not_before,
+        tracked.reason,
+        tracked.since,
+        tracked.cap,
+    )
+
+
+def _tracked(partition: SavedPartition) -> TrackedPartition:
+    tracked = TrackedPartition(partition.state)
+    tracked.stale, tracked.proposed, tracked.late, tracked.published = (
+        partition.stale,
+        partition.proposed,
+        partition.late,
+        partition.published,
+    )
+    tracked.failures, tracked.not_before, tracked.reason, tracked.since, tracked.cap = (
+        partition.failures,
+        partition.not_before,
+        partition.reason,
+        partition.since,
+        partition.cap,
+    )
+    return tracked
+
+
+def differing_partitions(loaded: Loaded, whole: SchedulerCheckpoint) -> Iterator[tuple[str, str]]:
+    """The partitions that a checkpoint, with what has changed since, says otherwise than all rows do; what only inputs make expected,
+    rows don't know."""
+    nodes = {node.name: node for node in loaded.graph.nodes}
+    states, other = PartitionStates(nodes), PartitionStates(nodes)
+    restore_checkpoint(whole, other, AttemptDurations())
+    if loaded.checkpoint is not None:
+        restore_checkpoint(loaded.checkpoint, states, AttemptDurations())
+    for row in loaded.tracked_partitions:
+        if row.node in nodes:
+            place_row(states, row)
+    for name in nodes:
+        suspects = {
+            *_differing_at_rest(states.resting[name], other.resting[name]),
+            *states.tracked_partitions[name],
+            *other.tracked_partitions[name],
+        }
+        yield from ((name, key) for key in sorted(suspects) if _comparable(states.get(name, key)) != _comparable(other.get(name, key)))
+
+
+def _differing_at_rest(partitions: TerminalPartitions, other: TerminalPartitions) -> Iterator[str]:
+    yield from partitions.named.keys() ^ other.named.keys()
+    for data in partitions.runs.keys() | other.runs.keys():
+        mine, theirs = partitions.runs.get(data, IntegerSet()), other.runs.get(data, IntegerSet())
+        yield from (partitions.key(number, data) for number in (*mine.minus(theirs), *theirs.minus(mine)))
+
+
+def _comparable(tracked: TrackedPartition | None) -> tuple[object, ...]:
+    """What rows say of a partition, too; one that only waits may have none."""
+    if tracked is None:
+        return (PartitionState.WAITING, False, False, False, 0)
+    return (tracked.state, tracked.published, tracked.stale, tracked.proposed, tracked.failures)
+
+
+# The start of the core: the state of partitions in the store, and expected partitions of which
+# the store has no row.
+
+
+def start_from_store(scheduler_state: SchedulerState, queue: Queue, event: Loaded) -> None:
+    """Record what the store says. What a checkpoint that is complete knows is known; only what has changed since is followed up."""
+    partition_states, checkpoint = scheduler_state.partition_states, event.checkpoint
+    if checkpoint is not None:
+        restore_checkpoint(checkpoint, partition_states, scheduler_state.durations)
+    rows = [row for row in event.tracked_partitions if row.node in scheduler_state.nodes]
+    for row in rows:
+        place_row(partition_states, row)
+    scheduler_state.alike.update((alike.node, alike) for alike in event.alike if alike.node in scheduler_state.nodes)
+    for item in event.running:
+        _go_on(scheduler_state, queue, item)
+        scheduler_state.running[item.attempt] = Running(item.node, item.keys, item.expires_at)
+    if checkpoint is not None and checkpoint.complete:
+        for row in rows:
+            _follow(scheduler_state, queue, row.node, row.key)
+    else:
+        _expect_all(scheduler_state, queue)
+    for tracked_partitions in partition_states.tracked_partitions.values():
+        for tracked in tracked_partitions.values():
+            if not tracked.failures:  # what it waited for may be over by now, and costs nothing to be tried
+                tracked.not_before = None
+    for name, tracked_partitions in partition_states.tracked_partitions.items():
+        scheduler_state.later += [
+            (tracked.not_before, name, key) for key, tracked in tracked_partitions.items() if tracked.not_before is not None
+        ]
+    heapq.heapify(scheduler_state.later)
+
+
+def _go_on(scheduler_state: SchedulerState, queue: Queue, item: LoadedRunning) -> None:
+    """An attempt runs on."""
+    for key in item.keys:
+        queue.expect(scheduler_state.nodes[item.node], key)
+        tracked = scheduler_state.partition_states.tracked(item.node, key)
+        tracked.state, tracked.dirty = PartitionState.RUNNING, key in item.dirty
+        scheduler_state.begin(item.node, key)
+
+
+def begin_earlier(scheduler_state: SchedulerState, queue: Queue) -> None:
+    """Some sources begin earlier than was known: what other inputs have announced and wasn't expected until now, is. Of one of which
+    nothing was known until now, it is known now what comes before it, which nothing waits for."""
+    opened, scheduler_state.earlier = scheduler_state.earlier, {}
+    begun = {name for name, new in opened.items() if new}
+    for node in scheduler_state.graph.nodes if opened else ():
+        above = scheduler_state.network.ancestors(node)
+        if node.is_source or above.isdisjoint(opened):
+            continue
+        if not above.isdisjoint(begun):
+            queue.look_again(node)
+        for link in scheduler_state.network.links[node.name]:
+            for key in list(_expected_partitions(scheduler_state, node, link)):
+                if not scheduler_state.partition_states.known(node.name, key):
+                    _expect(scheduler_state, queue, node, key)
+                    queue.consider(node, key)
+
+
+def _follow(scheduler_state: SchedulerState, queue: Queue, name: str, key: str) -> None:
+    """What a partition makes expected of the nodes that read it."""
+    for child in scheduler_state.network.heirs[name]:
+        _expect(scheduler_state, queue, child, key)
+    tracked = scheduler_state.partition_states.get(name, key)
+    if tracked is None or not tracked.published:
+        return
+    for child, link in scheduler_state.network.children[name]:
+        for wanted in _announced(scheduler_state, link, key):
+            _expect(scheduler_state, queue, child, wanted)
+
+
+def _expect_all(scheduler_state: SchedulerState, queue: Queue) -> None:
+    """All that inputs make expected, at a cost of the ranges that differ, and of what is found."""
+    for node in scheduler_state.graph.nodes:
+        for key in list(scheduler_state.partition_states.tracked_partitions[node.name]):
+            for child in scheduler_state.network.heirs[node.name]:
+                _expect(scheduler_state, queue, child, key)
+        if not node.is_source and not node.inputs and node.partition.whole:
+            queue.expect(node, WHOLE)  # nothing announces it, and nothing asks for it by name
+        for link in scheduler_state.network.links[node.name]:
+            for key in _expected_partitions(scheduler_state, node, link):
+                _expect(scheduler_state, queue, node, key)
+
+
+def _expect(scheduler_state: SchedulerState, queue: Queue, node: GraphNode, key: str) -> None:
+    if not scheduler_state.partition_states.known(node.name, key) and scheduler_state.needs.expected(node, key):
+        queue.expect(node, key)
+
+
+def _expected_partitions(scheduler_state: SchedulerState, node: GraphNode, link: InputLink) -> Iterator[str]:
+    """Partitions that an input's publications make expected, without most of those that are at rest."""
+    partition_states = scheduler_state.partition_states
+    source, partitions = partition_states.resting[link.input.name], partition_states.resting[node.name]
+    shown = [key for key, tracked in partition_states.tracked_partitions[link.input.name].items() if tracked.published]
+    if link.same and not link.delivers:
+        shown += source.named
+        for data, runs in source.runs.items():
+            yield from (partitions.key(number, data) for number in runs.minus(partitions.runs.get(data, IntegerSet())))
+    elif link.ordered:
+        shown += source.named
+        yield from _reached(link, node, source.runs.get("", IntegerSet()), source, partitions)
+    else:
+        shown += source
+    for key in shown:
+        yield from _announced(scheduler_state, link, key)
+
+
+def _reached(
+    link: InputLink, node: GraphNode, runs: IntegerSet, source: TerminalPartitions, partitions: TerminalPartitions
+) -> Iterator[str]:
+    """What runs of an input's intervals make expected: what their ends touch, and all between."""
+    known, grain = partitions.runs.get("", IntegerSet()), node.partition.grain
+    assert grain is not None
+    for first, beyond in runs.spans():
+        ends = [partitions.place(key)[0] for at in (first, beyond - 1) for key in link.touches(source.key(at))]
+        if not ends or None in ends:
+            yield from (key for number in range(first, beyond) for key in link.touches(source.key(number)))
+            continue
+        numbers = [number for number in ends if number is not None]
+        keys = (partitions.key(number) for number in IntegerSet((min(numbers), max(numbers) + 1)).minus(known))
+        yield from (key for key in keys if interval_exists(key, grain, node.timezone))
+
+
+def _announced(scheduler_state: SchedulerState, link: InputLink, key: str) -> Iterable[str]:
+    if not link.delivers:
+        return link.touches(key)
+    publication = scheduler_state.partition_states.publications.get(link.input.name)
+    return (delivery_key(publication),) if publication else ()

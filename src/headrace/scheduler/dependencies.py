@@ -1,0 +1,318 @@
+"""Dependencies between partitions: links of inputs, the network, and consumers' deadlines."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection, Iterable
+from functools import partial
+
+from headrace.model import Grain, InputMode, InputSpec
+from headrace.model.intervals import GRAINS, bounds_us, key_at_us
+from headrace.model.partitions import WHOLE, dependents, required, split
+from headrace.model.times import DaysOff, Duration, Offset
+from headrace.scheduler.graph import ConsumerDeadline, Graph, GraphNode
+from headrace.scheduler.partition_states import PartitionStates, bounds
+
+# Upstream partitions of a partition, and downstream partitions of an input's partition (SEMANTICS
+# §2, §3).
+
+KEYS_CACHED_MAX = 10_000
+"""Answers of one link that are kept: asking the calendar again costs a thousand times as much as looking up."""
+
+
+class InputLink:
+    """One input of one node: `needs(key)` are the input's partitions that an output partition requires, `touches(key)`
+    the output partitions that an input's partition is required by.
+
+    `newest` links have no partition of their own to wait for: references, `all`, and outputs that read everything that
+    is published. `promised` are the sources that an optional input comes from, with until when each was promised.
+    """
+
+    __slots__ = (
+        "_every",
+        "_known",
+        "_output",
+        "_partition_states",
+        "_promised",
+        "_spec",
+        "_touched",
+        "delivers",
+        "gathers",
+        "input",
+        "newest",
+        "optional",
+        "ordered",
+        "same",
+        "stales",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        output: GraphNode,
+        spec: InputSpec,
+        source: GraphNode,
+        partition_states: PartitionStates,
+        *,
+        followed: bool = False,
+        promised: Collection[GraphNode] = (),
+    ) -> None:
+        """`followed`: the output reads only inputs that aren't cut, so they are no references but what it is made of."""
+        self._output, self._spec, self.input, self._partition_states = output, spec, source, partition_states
+        self.optional = spec.optional
+        self._promised = [(node, Offset.parse(node.expect_by)) for node in promised if node.expect_by is not None]
+        out, into = output.partition, source.partition
+        self.same = _same_partition(output, spec, source)
+        plain = spec.mode is InputMode.REQUIRED and not spec.optional
+        self.delivers = out.by_delivery and into.whole and plain and followed
+        """Each publication of the input is a partition of the output."""
+        self._every = out.values is not None and out.grain is None and into.whole and plain and followed
+        """Each listed key is made of the whole input."""
+        self.newest = not self.same and not self._every and _newest(output, spec, source)
+        gathered = out.whole or (out.grain is None and not out.by_delivery and spec.mode is not InputMode.ALL and not into.whole)
+        self.gathers = self.newest and gathered
+        """Everything of the input is required: it runs once the input is at rest, not once a partition."""
+        self.stales = self.gathers or not self.newest or output.rebuild_on_reference
+        cut = not self.newest and out.grain is not None and into.grain is not None
+        self.ordered = cut and out.key is None and into.key is None and Grain.HOUR not in (out.grain, into.grain)
+        """Following intervals of the input touch following ones of the output: those that two touch hold between them what lies
+        between. Some hours have no number, so they aren't counted on."""
+        self._known: dict[str, tuple[str, ...]] = {}
+        self._touched: dict[str, tuple[str, ...]] = {}
+
+    def needs(self, key: str) -> tuple[str, ...]:
+        """The input's partitions that must be published before `key` may run; none for `newest` links."""
+        if self.same:
+            return (key,)
+        if self._every:
+            return (WHOLE,)
+        if self.newest:
+            return self._referred(key)
+        if _grows(self.input):
+            return self._needs(key)
+        results = self._known.get(key)
+        if results is None:
+            results = _cached(self._known, key, self._needs(key))
+        return results
+
+    def touches(self, key: str) -> Iterable[str]:
+        """The output's partitions that read the input's partition `key`; none where it is a reference."""
+        if self.same:
+            return (key,)
+        if self._output.partition.whole:
+            return (WHOLE,)
+        if self._every:
+            return self._output.partition.values or ()
+        if self.newest and not self.gathers:
+            return ()
+        if _grows(self._output):
+            return self._touches(key)
+        results = self._touched.get(key)
+        if results is None:
+            results = _cached(self._touched, key, self._touches(key))
+        return results
+
+    def given_up(self, key: str) -> int | None:
+        """When an optional input's partition is done without; None: it isn't waited for at all."""
+        if self.input.partition.grain is None or not self._promised:
+            return None
+        end = bounds(self.input, key)[1]
+        return max(by.after_us(end, node.timezone, node.days_off.holds) for node, by in self._promised)
+
+    def _needs(self, key: str) -> tuple[str, ...]:
+        output, source = self._output, self.input
+        seen = partial(self._partition_states.seen, source.name)
+        return required(output.partition, output.timezone, key, source.partition, source.timezone, self._spec, seen).keys or ()
+
+    def _touches(self, key: str) -> tuple[str, ...]:
+        output, source = self._output, self.input
+        seen = partial(self._partition_states.seen, output.name)
+        return dependents(key, output.partition, output.timezone, source.partition, source.timezone, self._spec, seen) or ()
+
+    def _referred(self, key: str) -> tuple[str, ...]:
+        """Of what is referred to by key, without time: that key's partition."""
+        out, into = self._output.partition, self.input.partition
+        if out.key is None or into.key != out.key or into.grain is not None or self._spec.mode is InputMode.ALL:
+            return ()
+        return (split(key, out)[1],)
+
+
+def _same_partition(output: GraphNode, spec: InputSpec, source: GraphNode) -> bool:
+    """Whether each partition needs exactly the one of the same name."""
+    out, into = output.partition, source.partition
+    if out.whole and into.whole:
+        return True
+    if spec.mode is not InputMode.REQUIRED or spec.lookback is not None or out.whole or into.whole:
+        return False
+    if out.by_delivery or into.by_delivery:
+        return out.by_delivery and into.by_delivery
+    return out.grain == into.grain and out.key == into.key and (output.timezone == source.timezone or out.grain is None)
+
+
+def _newest(output: GraphNode, spec: InputSpec, source: GraphNode) -> bool:
+    out, into = output.partition, source.partition
+    if spec.mode is InputMode.ALL or into.whole or out.whole:
+        return True
+    if out.by_delivery or into.by_delivery:
+        return not (out.by_delivery and into.by_delivery)
+    if out.grain is None:
+        return into.grain is not None
+    return into.grain is None
+
+
+def _grows(node: GraphNode) -> bool:
+    return node.partition.key is not None and node.partition.values is None
+
+
+def _cached(known: dict[str, tuple[str, ...]], key: str, results: tuple[str, ...]) -> tuple[str, ...]:
+    if len(known) >= KEYS_CACHED_MAX:
+        known.clear()
+    known[key] = results
+    return results
+
+
+# The graph's links in both directions, and facts that follow from the graph alone.
+
+
+class Network:
+    """Who reads whom."""
+
+    def __init__(self, graph: Graph, partition_states: PartitionStates) -> None:
+        self.nodes = partition_states.nodes
+        self.order = tuple(self.nodes)
+        self.rank = {name: i for i, name in enumerate(self.order)}
+        self.links: dict[str, tuple[InputLink, ...]] = {}
+        self.children: dict[str, list[tuple[GraphNode, InputLink]]] = {n.name: [] for n in graph.nodes}
+        self.followers: dict[str, list[str]] = {n.name: [] for n in graph.nodes}
+        self.heirs: dict[str, list[GraphNode]] = {n.name: [] for n in graph.nodes}
+        """Nodes whose keys grow with a node's: a key that is heard of there is expected here, so that nothing gathers the keys of an
+        interval before all of them have come through."""
+        self.gathers: dict[str, frozenset[str]] = {}
+        """Nodes that read all that is published of partitioned inputs → their ancestors: they run when those are at rest, not
+        once a partition."""
+        self.free: set[str] = set()
+        """Nodes for whose intervals nothing may be due, by a calendar of their own or of what they read."""
+        self.coarse: set[str] = set()
+        """Nodes that need only longer intervals: nothing but time says when one of theirs has come."""
+        self._ancestors: dict[str, set[str]] = {}
+        for node in graph.nodes:
+            self._link(node, partition_states)
+
+    def _link(self, node: GraphNode, partition_states: PartitionStates) -> None:
+        followed = not self.paced(node)
+        links = tuple(
+            InputLink(node, spec, self.nodes[spec.node], partition_states, followed=followed, promised=self._promised(spec))
+            for spec in node.inputs
+        )
+        self.links[node.name] = links
+        for link in links:
+            self.children[link.input.name].append((node, link))
+        for spec in node.inputs:
+            if _inherits(node, spec, self.nodes[spec.node]):
+                self.heirs[spec.node].append(node)
+        for name in dict.fromkeys((*node.depends, *self.checked_against(node))):
+            self.followers[name].append(node.name)
+        if any(link.gathers or (node.settled and link.newest and link.input.name in self.gathers) for link in links):
+            self.gathers[node.name] = frozenset(self.ancestors(node))
+        paced = [link.input.partition.grain for link in links if not link.newest and not link.optional]
+        if paced and all(_longer(grain, node.partition.grain) for grain in paced):
+            self.coarse.add(node.name)
+        if not node.days_off.none or any(spec.node in self.free for spec in node.inputs):
+            self.free.add(node.name)
+
+    def checked_against(self, node: GraphNode) -> tuple[str, ...]:
+        """What a node's checks read, as far as it is in the graph."""
+        return tuple(name for name in node.checked_against if name in self.nodes)
+
+    def paced(self, node: GraphNode) -> bool:
+        """Whether something that is cut is required of an input: that is what the node's partitions come from."""
+        return any(self._paces(node, spec) for spec in node.inputs if spec.mode is not InputMode.ALL and not spec.optional)
+
+    def _paces(self, node: GraphNode, spec: InputSpec) -> bool:
+        cut = self.nodes[spec.node].partition
+        return not cut.whole and (not cut.by_delivery or node.partition.grain is None)
+
+    def ancestors(self, node: GraphNode) -> set[str]:
+        """All nodes that a node comes after."""
+        pending = [node]
+        while pending:  # not by recursion: a chain may be longer than the stack
+            graph_node = pending[-1]
+            if graph_node.name not in self._ancestors:
+                before = [self.nodes[name] for name in (*(spec.node for spec in graph_node.inputs), *graph_node.depends)]
+                unknown = [other for other in before if other.name not in self._ancestors]
+                if unknown:
+                    pending += unknown
+                    continue
+                self._ancestors[graph_node.name] = {name for other in before for name in (other.name, *self._ancestors[other.name])}
+            pending.pop()
+        return self._ancestors[node.name]
+
+    def _promised(self, spec: InputSpec) -> list[GraphNode]:
+        """The sources that an optional input comes from."""
+        if not spec.optional:
+            return []
+        results = {spec.node} | self.ancestors(self.nodes[spec.node])
+        return [self.nodes[name] for name in sorted(results) if self.nodes[name].is_source]
+
+
+def _longer(grain: Grain | None, other: Grain | None) -> bool:
+    return grain is not None and other is not None and GRAINS.index(grain) > GRAINS.index(other)
+
+
+def _inherits(node: GraphNode, spec: InputSpec, source: GraphNode) -> bool:
+    """Whether each key of an input's interval is one of the same interval of the node, too."""
+    out, into = node.partition, source.partition
+    required = spec.mode is InputMode.REQUIRED and not spec.optional
+    return (
+        required
+        and out.key is not None
+        and out.values is None
+        and (out.grain, out.key) == (into.grain, into.key)
+        and node.timezone == source.timezone
+    )
+
+
+# Consumers' deadlines at each node: the latest time by which a partition has to begin. Whether a
+# deadline will be met is answered by `PartitionForecaster` in `headrace.scheduler.forecast`;
+# other packages make one over `network_of(graph)`.
+
+DAY_US = 86_400_000_000
+DEADLINES_CACHED_MAX = 1 << 14
+
+
+def network_of(graph: Graph) -> Network:
+    """The links of a graph, for forecasts outside of a core."""
+    return Network(graph, PartitionStates({node.name: node for node in graph.nodes}))
+
+
+def latest_safe_start(node: GraphNode, key: str, now: int) -> int | None:
+    """When an attempt at a partition has to begin at the latest, so that every consumer gets its interval in time (if what comes after
+    it takes as long as usual); None where nobody was promised anything. What isn't cut by time counts for the newest interval that
+    has ended."""
+    return min((_latest(promise, node, key, now) for promise in node.promises), default=None)
+
+
+def urgency(node: GraphNode, key: str, now: int) -> int:
+    """What sorts partitions that are ready: the latest safe start. What was promised to nobody counts as due by the end of the day
+    after the one (in UTC) on which it became ready, so that it doesn't wait for ever behind what was."""
+    latest = latest_safe_start(node, key, now)
+    return latest if latest is not None else (now // DAY_US + 2) * DAY_US
+
+
+def _latest(promise: ConsumerDeadline, node: GraphNode, key: str, now: int) -> int:
+    grain, zone = promise.grain, promise.timezone
+    last = bounds(node, key)[1] - 1 if node.partition.grain is not None else _newest_end(grain, zone, now) - 1
+    return _due(grain, zone, promise.due, promise.max_age, promise.days_off, last) - promise.after_us
+
+
+def _newest_end(grain: Grain, timezone: str, now: int) -> int:
+    """When the newest of the intervals that have ended did so."""
+    return bounds_us(key_at_us(now, grain, timezone), grain, timezone)[0]
+
+
+@functools.lru_cache(maxsize=DEADLINES_CACHED_MAX)
+def _due(grain: Grain, timezone: str, due: str, max_age: str | None, off: DaysOff, last: int) -> int:
+    """By when the interval that an instant lies in is due; microseconds. Under `max_age`: when the one before becomes too old."""
+    began, ended = bounds_us(key_at_us(last, grain, timezone), grain, timezone)
+    if max_age is not None:
+        return Duration.parse(max_age).after_us(began, timezone)
+    return Offset.parse(due).after_us(ended, timezone, off.holds)

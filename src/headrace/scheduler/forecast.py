@@ -1,0 +1,187 @@
+"""Forecast of when partitions will be published. Pure.
+
+It uses durations, promises of sources and known obstacles.
+
+A forecast is a lower bound: it adds up what has to happen in sequence, and assumes a free worker and free pools.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+from headrace.model.partitions import WHOLE
+from headrace.model.times import Offset, duration
+from headrace.scheduler.dependencies import Network
+from headrace.scheduler.gates import fires_by_time, next_firing
+from headrace.scheduler.graph import GraphNode
+from headrace.scheduler.partition_states import bounds
+from headrace.scheduler.states import PartitionState
+
+DEPTH_MAX = 150
+"""What lies further up is taken to be there: a chain of so many partitions is seldom missing as a whole."""
+MISSING_MAX = 400
+"""Of one input of one partition, so many partitions are looked at."""
+_SECOND_US = 1_000_000
+_STATE_CLAUSES = {
+    PartitionState.HELD: "is held",
+    PartitionState.REJECTED: "was rejected",
+    PartitionState.FAILED: "failed",
+    PartitionState.WITHDRAWN: "was withdrawn",
+    PartitionState.WAIVED: "was passed over",
+}
+
+
+class CurrentPartitionState(NamedTuple):
+    """Where a partition stands. `began_at` is when the attempt began that runs, `not_before` when the next try may begin."""
+
+    state: PartitionState
+    published: bool = False
+    """Readers see something of it."""
+    began_at: int | None = None
+    not_before: int | None = None
+    reason: str = ""
+
+
+class ForecastStep(NamedTuple):
+    """One link of the chain that decides when a partition is there: what takes from `begins` to `ends` (microseconds)."""
+
+    node: str
+    key: str
+    begins: int
+    ends: int
+    why: str
+    """One clause: `hasn't arrived, promised by …`, `takes 40 min`, `is paused`."""
+
+
+class Outlook(NamedTuple):
+    """When a partition will be there. `at` is None where nothing says when: somebody has to do something first. `steps` is the chain
+    that decides it, upstream first; empty for what is there already."""
+
+    at: int | None
+    steps: tuple[ForecastStep, ...] = ()
+
+
+THERE = Outlook(0)
+Stands = Callable[[str, str], CurrentPartitionState | None]
+"""(node, key) → where it stands; None for what nothing was heard of. What lies before a node's start, or was never due, has to be told
+as published."""
+
+
+class PartitionForecaster:
+    """Answers for one instant, each partition looked at once. `seconds` is how long an attempt at a node takes (p95); a node that isn't
+    there takes no time. `paused` maps nodes to when their pause ends, None where nothing says that."""
+
+    def __init__(
+        self,
+        network: Network,
+        stand: Stands,
+        now: int,
+        *,
+        seconds: Mapping[str, float],
+        paused: Mapping[str, int | None] | None = None,
+    ) -> None:
+        self._network, self._stand, self._now = network, stand, now
+        self._seconds, self._paused = seconds, paused or {}
+        self._known: dict[tuple[str, str], Outlook] = {}
+
+    def of(self, node: str, key: str) -> Outlook:
+        """When a partition will be there."""
+        return self._of(self._network.nodes[node], key, 0)
+
+    def of_all(self, needed: Iterable[tuple[str, str]]) -> Outlook:
+        """When all of some partitions will be there."""
+        return _last([self.of(node, key) for node, key in needed])
+
+    def _of(self, node: GraphNode, key: str, depth: int) -> Outlook:
+        place = (node.name, key)
+        if place not in self._known:
+            self._known[place] = THERE  # a cycle can't be: this only ends what is too deep
+            self._known[place] = self._find(node, key, depth)
+        return self._known[place]
+
+    def _find(self, node: GraphNode, key: str, depth: int) -> Outlook:
+        stand = self._stand(node.name, key)
+        if depth > DEPTH_MAX or (stand is not None and (stand.state is PartitionState.PUBLISHED or stand.published)):
+            return THERE
+        if stand is not None and stand.state is PartitionState.RUNNING:
+            return self._running(node, key, stand)
+        if stand is not None and stand.state in _STATE_CLAUSES:
+            return Outlook(None, (self._stopped(node, key, f"{_STATE_CLAUSES[stand.state]}{': ' if stand.reason else ''}{stand.reason}"),))
+        before = self._arrival(node, key, stand) if node.is_source else self._inputs(node, key, depth)
+        return self._then(node, key, before, stand)
+
+    def _running(self, node: GraphNode, key: str, stand: CurrentPartitionState) -> Outlook:
+        began = self._now if stand.began_at is None else stand.began_at
+        planned = began + self._takes(node)
+        ends = max(self._now, planned)
+        why = f"runs for {duration(self._now - began)}" + (", longer than it ever takes" if planned < self._now else "")
+        return Outlook(ends, (ForecastStep(node.name, key, began, ends, why),))
+
+    def _stopped(self, node: GraphNode, key: str, why: str) -> ForecastStep:
+        return ForecastStep(node.name, key, self._now, self._now, why)
+
+    def _arrival(self, node: GraphNode, key: str, stand: CurrentPartitionState | None) -> Outlook:
+        """When a delivery comes: as promised; where that is over, or nothing was promised, now at the earliest."""
+        if stand is not None or node.partition.grain is None:
+            return Outlook(self._now)
+        end = bounds(node, key)[1]
+        by = end if node.expect_by is None else Offset.parse(node.expect_by).after_us(end, node.timezone, node.days_off.holds)
+        late = by < self._now
+        promised = f"was due {duration(self._now - by)} ago and" if late and node.expect_by else "is due and" if late else "is expected;"
+        step = ForecastStep(node.name, key, min(by, self._now), max(by, self._now), f"{promised} hasn't arrived")
+        return Outlook(max(by, self._now), (step,))
+
+    def _inputs(self, node: GraphNode, key: str, depth: int) -> Outlook:
+        outlooks = []
+        for link in self._network.links[node.name]:
+            if link.optional:
+                continue
+            if link.newest and not self._network.gathers.get(node.name):
+                keys: tuple[str, ...] = (WHOLE,) if link.input.partition.whole else ()
+            else:
+                keys = link.needs(key)[:MISSING_MAX]
+            outlooks += [self._of(link.input, key, depth + 1) for key in keys]
+        return _last(outlooks)
+
+    def _then(self, node: GraphNode, key: str, before: Outlook, stand: CurrentPartitionState | None) -> Outlook:
+        """After what it waits for: its own pause, trigger and next try, and how long it takes."""
+        if before.at is None:
+            return before
+        ready, steps, free = max(before.at, self._now), before.steps, self._free(node, key, stand)
+        if free is None:
+            return Outlook(None, (*steps, self._stopped(node, key, "is paused")))
+        at, why = free
+        if at > ready:
+            steps = (*steps, ForecastStep(node.name, key, ready, at, why))
+            ready = at
+        takes = self._takes(node)
+        step = ForecastStep(node.name, key, ready, ready + takes, f"takes {duration(takes)}")
+        return Outlook(ready + takes, (*steps, step) if takes or not steps else steps)
+
+    def _free(self, node: GraphNode, key: str, stand: CurrentPartitionState | None) -> tuple[int, str] | None:
+        """From when nothing of its own keeps it, and what does until then; None for a pause without an end."""
+        at, why = self._now, ""
+        if stand is not None and stand.not_before is not None and stand.not_before > at:
+            at, why = stand.not_before, "is tried again"
+        if node.trigger is not None and fires_by_time(node.trigger):
+            end = bounds(node, key)[1] if node.partition.grain is not None else self._now
+            fires = next_firing(node.trigger, end - 1)
+            if fires is not None and fires > at:
+                at, why = fires, "waits for its trigger"
+        if node.name in self._paused:
+            until = self._paused[node.name]
+            if until is None:
+                return None
+            if until > at:
+                at, why = until, "is paused"
+        return at, why
+
+    def _takes(self, node: GraphNode) -> int:
+        return int(self._seconds.get(node.name, 0.0) * _SECOND_US)
+
+
+def _last(outlooks: list[Outlook]) -> Outlook:
+    """The one that comes last; one that nothing is known of before all."""
+    never = next((outlook for outlook in outlooks if outlook.at is None), None)
+    return never or max(outlooks, key=lambda outlook: outlook.at or 0, default=THERE)

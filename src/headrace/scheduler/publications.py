@@ -1,0 +1,332 @@
+"""Publications in the core: propagation to downstream partitions, promotions, and withdrawals."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from headrace.model.partitions import delivery_key
+from headrace.model.times import Duration
+from headrace.scheduler.dependencies import InputLink
+from headrace.scheduler.events import AttemptPublished, DeliveryArrived, GivenUp, PartitionOvertaken, Promoted, Refreshed, TakenBack
+from headrace.scheduler.graph import GraphNode
+from headrace.scheduler.partition_states import bounds
+from headrace.scheduler.state import Queue, SchedulerState
+from headrace.scheduler.states import STOPPED, PartitionState, PartitionTransition, TrackedPartition, next_state
+
+# Publications and deliveries. Each is propagated to the downstream partitions, which may run now
+# or become stale.
+
+
+class Propagation:
+    """Carries news of partitions to what reads them."""
+
+    def __init__(self, scheduler_state: SchedulerState, queue: Queue) -> None:
+        self._all, self._queue = scheduler_state, queue
+        self._partition_states, self._network = scheduler_state.partition_states, scheduler_state.network
+        self.together: Collection[tuple[str, str]] = ()
+        """What is promoted at once, while that is told: it is consistent in itself."""
+
+    def arrived(self, event: DeliveryArrived) -> None:
+        """A delivery of a source: it is to be ingested."""
+        node, known = self._all.nodes[event.source], self._partition_states.newest.get(event.source)
+        if not self._partition_states.known(node.name, event.key):
+            self._queue.add(node.name, event.key, TrackedPartition())
+        self._partition_states.bundle(node.name, event.key, event.bundle)
+        self._queue.want(node, event.key, force=True)
+        if node.watermark and known is not None and known != self._partition_states.newest[node.name]:
+            self._completed(node, known[1])
+
+    def refreshed(self, event: Refreshed) -> None:
+        """A publication that isn't ours to make: what reads it may run now, or is stale."""
+        node = self._all.nodes[event.node]
+        if not self._partition_states.known(node.name, event.key):
+            self._queue.add(node.name, event.key, TrackedPartition(PartitionState.PUBLISHED))
+        tracked = self._partition_states.tracked(node.name, event.key)
+        changed, restated, first = (
+            event.changed or not tracked.published,
+            tracked.published,
+            node.name not in self._partition_states.visible,
+        )
+        tracked.state = PartitionState.PUBLISHED
+        self._partition_states.show(node.name, tracked)
+        self.spread(node, event.key, tracked, changed=changed, restated=restated, too_late=self._too_late(node, event.key))
+        self.passed(node, (event.key,), first=first)
+        if first:
+            self.first_seen(node)
+        self._partition_states.settle(node.name, event.key)
+
+    def overtaken(self, event: PartitionOvertaken) -> None:
+        """Somebody else has published what is made here: it is made again."""
+        if event.node in self._all.nodes and self._partition_states.known(event.node, event.key):
+            self._queue.want(self._all.nodes[event.node], event.key, force=True)
+
+    def published(self, event: AttemptPublished) -> None:
+        """An attempt's partitions become visible."""
+        running = self._all.running.pop(event.attempt)
+        node = self._all.nodes[running.node]
+        self._all.rest(node.name, *running.keys)
+        if event.seconds is not None:
+            self._all.durations.add(node.name, event.seconds)
+            if node.batch_max > 1:
+                self._all.durations.pace(node.name, len(running.keys), event.seconds)
+        first = node.name not in self._partition_states.visible
+        for place, (key, other) in enumerate(event.contents):
+            publication = event.publications[place] if event.publications else 0
+            self._shown(node, key, other=other, publication=publication)
+        self.passed(node, running.keys, first=first)
+        if first:
+            self.first_seen(node)
+
+    def first_seen(self, node: GraphNode) -> None:
+        """Something of a node is published for the first time: what waited for that may run."""
+        self._queue.next_delivery(node)
+        for child, _ in self._network.children[node.name]:
+            self.reference_moved(child, stales=False)
+
+    def passed(self, node: GraphNode, keys: Sequence[str], *, first: bool = False) -> None:
+        """Partitions are done with, which those of the same name of nodes that only come after this one wait for; others of theirs wait
+        until nothing of it runs."""
+        for name in self._network.followers[node.name]:
+            rested = first or node.name not in self._partition_states.busy
+            for key in [key for key, _ in self._partition_states.open(name)] if rested else keys:
+                self._queue.consider(self._all.nodes[name], key)
+
+    def reference_moved(self, child: GraphNode, *, stales: bool) -> None:
+        """What every partition of a node refers to has a new publication."""
+        if stales:
+            for key in self._partition_states.published(child.name):
+                if (child.name, key) not in self.together:
+                    self._queue.want(child, key, force=True, stale=True)
+        for key, tracked in self._partition_states.open(child.name):
+            if tracked.state is PartitionState.WAITING:
+                self._queue.consider(child, key)
+            elif stales and tracked.state is PartitionState.RUNNING:
+                self._queue.want(child, key)  # it reads what there was when it began
+
+    def _tried_again(self, child: GraphNode) -> None:
+        """What a node's partitions refer to is other than it was: those that were stopped may have been so for that."""
+        for key, tracked in self._partition_states.open(child.name):
+            if tracked.state in STOPPED and (child.name, key) not in self.together:
+                self._queue.want(child, key, force=True, stale=tracked.published)
+
+    def _shown(self, node: GraphNode, key: str, *, other: bool, publication: int) -> None:
+        tracked = self._partition_states.tracked(node.name, key)
+        restated, changed = tracked.published, other or not tracked.published
+        tracked.state = next_state(tracked.state, PartitionTransition.PUBLISHED)
+        self.made(node, key, tracked, publication=publication if changed else 0)
+        if tracked.dirty:
+            self._queue.want(node, key, force=True, stale=True)
+        self.spread(node, key, tracked, changed=changed, restated=restated, too_late=self._too_late(node, key))
+        self._partition_states.settle(node.name, key)
+
+    def made(self, node: GraphNode, key: str, tracked: TrackedPartition, *, publication: int) -> None:
+        """A partition has come to what is wanted of it; `publication` is the first that had this content, if it is another one."""
+        tracked.stale = tracked.proposed = False
+        tracked.failures, tracked.not_before, tracked.reason, tracked.cap = 0, None, "", 0
+        self._partition_states.bundle(node.name, key, "")
+        self._partition_states.show(node.name, tracked)
+        if publication:
+            self._partition_states.publications[node.name] = publication
+
+    def _completed(self, node: GraphNode, newest: str) -> None:
+        """What was delivered of a source for the newest interval until now is complete: another one has come."""
+        for key in self._partition_states.beside(node, newest):
+            for child, link in self._network.children[node.name]:
+                for touch in link.touches(key):
+                    self._queue.consider(child, touch)
+            for follower in self._network.followers[node.name]:
+                self._queue.consider(self._all.nodes[follower], key)
+
+    def spread(self, node: GraphNode, key: str, tracked: TrackedPartition, *, changed: bool, restated: bool, too_late: bool) -> None:
+        """Tell the partitions that read this one: they may run now, or are stale. What comes for the first time isn't too late,
+        but for those that were made without it."""
+        late = tracked.late or (restated and too_late)
+        tracked.late = False
+        for child, link in self._network.children[node.name]:
+            if link.delivers:
+                if changed:
+                    self._delivered(child, delivery_key(self._partition_states.publications.get(node.name, 0)))
+                continue
+            for touch in link.touches(key):
+                self._touch(child, touch, link, changed=changed, late=late or (link.optional and too_late))
+            stales = changed and link.stales
+            if changed and link.newest and not link.gathers:
+                self._tried_again(child)
+            if link.newest and not link.gathers and (stales or node.name not in self._partition_states.busy):
+                self.reference_moved(child, stales=stales)
+        if node.chained and (following := self._all.needs.after(node, key)) is not None:
+            # what is made of it stands on something that isn't there any more: it is never left to somebody to ask for
+            self._touch(node, following, None, changed=changed, late=False)
+
+    def _touch(self, child: GraphNode, key: str, link: InputLink | None, *, changed: bool, late: bool) -> None:
+        if (child.name, key) in self.together:
+            return
+        tracked = self._partition_states.get(child.name, key)
+        if tracked is None:
+            if self._all.needs.expected(child, key):
+                self._queue.expect(child, key)
+                self._queue.consider(child, key)
+        elif not changed or not (link is None or link.stales):
+            self._queue.consider(child, key)
+        elif tracked.published and (late or child.tells) and tracked.state not in (PartitionState.WAITING, PartitionState.RUNNING):
+            self._propose(child, key)
+        elif link is not None or tracked.published or tracked.state in (*STOPPED, PartitionState.RUNNING):
+            self._partition_states.tracked(child.name, key).late = False
+            self._queue.want(child, key, force=True, stale=tracked.published)
+        else:
+            self._queue.consider(child, key)
+
+    def _propose(self, node: GraphNode, key: str) -> None:
+        """It is stale, and isn't computed again without asking."""
+        tracked = self._partition_states.tracked(node.name, key)
+        tracked.late = True
+        if self._all.demands.named(node.name, key):
+            self._queue.want(node, key, force=True, stale=True)
+        elif not tracked.proposed:
+            tracked.stale, tracked.proposed = True, True
+            self._all.mark(node.name, key, tracked)
+
+    def _too_late(self, node: GraphNode, key: str) -> bool:
+        """Whether what is delivered now is older than what is computed again without asking."""
+        if node.restate_within is None or node.partition.grain is None:
+            return False
+        return self._all.now > Duration.parse(node.restate_within).after_us(bounds(node, key)[1], node.timezone)
+
+    def _delivered(self, node: GraphNode, key: str) -> None:
+        """A whole input has another content, which is a partition of its own here: it reads the input as of that publication, so
+        what still waits for older ones isn't lost. It is marked, because only the newest could be told from the input after a restart."""
+        self._queue.expect(node, key)
+        self._all.mark(node.name, key, self._partition_states.tracked(node.name, key))
+        self._queue.consider(node, key)
+
+
+# Publications of a backfill that ran concurrently with production. All become visible at once:
+# none of them is stale because of another one.
+
+
+class Promotions:
+    """Records what is promoted."""
+
+    def __init__(self, scheduler_state: SchedulerState, queue: Queue, waves: Propagation) -> None:
+        self._all, self._queue, self._waves = scheduler_state, queue, waves
+        self._partition_states = scheduler_state.partition_states
+
+    def promote(self, event: Promoted) -> tuple[str, ...]:
+        """All of it stands as published; only then what reads it, and isn't part of it, is told. The nodes that it is of."""
+        nodes: dict[str, list[str]] = {}
+        for name, key, _ in event.contents:
+            nodes.setdefault(name, []).append(key)
+        first = [name for name in nodes if name not in self._partition_states.visible]
+        restated = [self._stands(event, place) for place in range(len(event.contents))]
+        self._waves.together = frozenset((name, key) for name, key, _ in event.contents)
+        for (name, key, changed), before in zip(event.contents, restated, strict=True):
+            self._spread(self._all.nodes[name], key, changed=changed or not before, restated=before)
+        for name, keys in nodes.items():
+            self._waves.passed(self._all.nodes[name], keys, first=name in first)
+        for name in first:
+            self._waves.first_seen(self._all.nodes[name])
+        self._waves.together = frozenset()
+        for name, key, _ in event.contents:
+            self._partition_states.settle(name, key)
+        return tuple(nodes)
+
+    def _stands(self, event: Promoted, place: int) -> bool:
+        """A partition is published now; whether readers saw something of it before. An attempt that is at it goes on, and is done again:
+        it may have read what is replaced now."""
+        name, key, changed = event.contents[place]
+        node = self._all.nodes[name]
+        if not self._partition_states.known(name, key):
+            self._queue.add(name, key, TrackedPartition(PartitionState.PUBLISHED))
+        tracked = self._partition_states.tracked(name, key)
+        before = tracked.published
+        if tracked.queued:
+            self._all.put_back(name, key)
+        if tracked.state is PartitionState.RUNNING:
+            tracked.dirty = True
+        else:
+            tracked.state = PartitionState.PUBLISHED
+        publication = event.publications[place] if event.publications else 0
+        self._waves.made(node, key, tracked, publication=publication if changed or not before else 0)
+        return before
+
+    def _spread(self, node: GraphNode, key: str, *, changed: bool, restated: bool) -> None:
+        tracked = self._partition_states.tracked(node.name, key)
+        self._waves.spread(node, key, tracked, changed=changed, restated=restated, too_late=self._too_late(node, key))
+
+    def _too_late(self, node: GraphNode, key: str) -> bool:
+        """Whether what reads a partition isn't computed again without asking: it is older than what its sources may restate. Not found
+        out where nothing reads it."""
+        if node.partition.grain is None or not self._all.network.children[node.name]:
+            return False
+        above = (self._all.nodes[name] for name in self._all.network.ancestors(node))
+        within = {source.restate_within for source in above if source.restate_within is not None}
+        end = bounds(node, key)[1]
+        return any(self._all.now > Duration.parse(item).after_us(end, node.timezone) for item in within)
+
+
+# Withdrawn publications, and partitions that a plan gave up. Data derived from them is stale and
+# waits for another publication.
+
+
+class Withdrawals:
+    """Records what persons take back, and what plans give up."""
+
+    def __init__(self, scheduler_state: SchedulerState, queue: Queue) -> None:
+        self._all, self._queue = scheduler_state, queue
+        self._partition_states, self._network = scheduler_state.partition_states, scheduler_state.network
+
+    def take_back(self, event: TakenBack) -> None:
+        """Readers see nothing of a partition any more. It isn't made again before a person names it or something that it is made of
+        changes; an attempt that is at it goes on, because it began for such a reason."""
+        if event.node not in self._all.nodes or not self._partition_states.known(event.node, event.key):
+            return
+        node, tracked = self._all.nodes[event.node], self._partition_states.tracked(event.node, event.key)
+        self._partition_states.hide(node.name, tracked)
+        queued = tracked.queued
+        if tracked.state not in (PartitionState.RUNNING, PartitionState.WAIVED):  # one that was passed over since counts as empty already
+            self._all.put_aside(node.name, event.key, PartitionTransition.WITHDRAWN, event.reason)
+        if queued:
+            self._queue.at_rest(node.name)
+        self._partition_states.settle(node.name, event.key)
+        self._tell(node, event.key)
+
+    def give_up(self, event: GivenUp) -> None:
+        """What was made of partitions is gone. Of one of which the core doesn't know that it was ever made (it may have been before this
+        core began), what only refers to it is left as it is."""
+        gone = [(self._all.nodes[name], key) for name, key in event.partitions if name in self._all.nodes and self._open(name, key)]
+        shown = [self._partition_states.tracked(node.name, key).published for node, key in gone]
+        for node, key in gone:
+            self._partition_states.hide(node.name, self._partition_states.tracked(node.name, key))
+        for (node, key), before in zip(gone, shown, strict=True):
+            self._tell(node, key, referred=before)
+
+    def _open(self, name: str, key: str) -> bool:
+        """Whether a partition was heard of and isn't as it should be."""
+        tracked = self._partition_states.get(name, key)
+        return tracked is not None and tracked.state is not PartitionState.PUBLISHED
+
+    def _tell(self, node: GraphNode, key: str, *, referred: bool = False) -> None:
+        """`referred`: what refers to it is told as well."""
+        for child, link in self._network.children[node.name]:
+            if link.delivers:
+                continue  # each of its partitions read the publication of its own time
+            for touch in link.touches(key):
+                self._stale(child, touch)
+            if link.newest and (link.stales or referred) and not link.gathers:
+                for wanted in (*self._partition_states.published(child.name), *self._running(child.name)):
+                    self._stale(child, wanted)
+        if node.chained and (following := self._all.needs.after(node, key)) is not None:
+            self._stale(node, following)
+
+    def _running(self, name: str) -> list[str]:
+        return [
+            key for key, tracked in self._partition_states.open(name) if tracked.state is PartitionState.RUNNING and not tracked.published
+        ]
+
+    def _stale(self, node: GraphNode, key: str) -> None:
+        tracked = self._partition_states.get(node.name, key)
+        if tracked is not None and (
+            tracked.published or tracked.state is PartitionState.RUNNING
+        ):  # what runs for the first time has read it
+            self._queue.want(node, key, force=True, stale=True)
+            self._partition_states.settle(node.name, key)

@@ -1,0 +1,245 @@
+"""Sets of partitions in a few bytes: consecutive intervals are one run of numbers.
+
+Most partitions of a project are published and need no work. A node's ten thousand days take two numbers this way, and a
+binary search finds whether one of them is in the set.
+"""
+
+from __future__ import annotations
+
+import functools
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator
+from datetime import date
+
+from headrace.model import Grain, PartitionSpec, UsageError
+from headrace.model.intervals import HOUR_US, bounds_us, key_at_us, key_of_date
+from headrace.model.partitions import SEPARATOR, delivery_key
+
+NUMBERS_CACHED = 1 << 16
+
+
+class IntegerSet:
+    """A set of whole numbers. It is kept as the numbers at which membership changes: where an odd count of them lies at or below a
+    number, it is in."""
+
+    __slots__ = ("edges",)
+
+    def __init__(self, edges: Iterable[int] = ()) -> None:
+        self.edges = list(edges)
+
+    @classmethod
+    def of(cls, numbers: Iterable[int]) -> IntegerSet:
+        """The set of these numbers."""
+        integer_set = cls()
+        edges = integer_set.edges
+        for number in sorted(numbers):
+            if edges and edges[-1] >= number:
+                edges[-1] = number + 1
+            else:
+                edges += (number, number + 1)
+        return integer_set
+
+    def __contains__(self, number: int) -> bool:
+        return bisect_right(self.edges, number) % 2 == 1
+
+    def __len__(self) -> int:
+        return sum(self.edges[1::2]) - sum(self.edges[::2])
+
+    def __iter__(self) -> Iterator[int]:
+        for first, beyond in self.spans():
+            yield from range(first, beyond)
+
+    def spans(self) -> Iterator[tuple[int, int]]:
+        """Each run: its first number, and the one after its last."""
+        return zip(self.edges[::2], self.edges[1::2], strict=True)
+
+    def add(self, number: int) -> None:
+        """Put a number in."""
+        self._toggle(number, out=False)
+
+    def discard(self, number: int) -> None:
+        """Take a number out."""
+        self._toggle(number, out=True)
+
+    def _toggle(self, number: int, *, out: bool) -> None:
+        """Change whether a number is in: an edge on either side of it goes if it is there and comes if it isn't."""
+        edges = self.edges
+        place = bisect_right(edges, number)
+        if (place % 2 == 1) != out:
+            return
+        left = place > 0 and edges[place - 1] == number
+        right = place < len(edges) and edges[place] == number + 1
+        if left and right:
+            del edges[place - 1 : place + 1]
+        elif left:
+            edges[place - 1] = number + 1
+        elif right:
+            edges[place] = number
+        else:
+            edges[place:place] = (number, number + 1)
+
+    def before(self, number: int) -> int | None:
+        """The largest number of the set that is smaller."""
+        place = bisect_left(self.edges, number)
+        if place == 0:
+            return None
+        return number - 1 if place % 2 else self.edges[place - 1] - 1
+
+    def after(self, number: int) -> int | None:
+        """The smallest number of the set that is larger."""
+        place = bisect_right(self.edges, number + 1)
+        if place % 2:
+            return number + 1
+        return self.edges[place] if place < len(self.edges) else None
+
+    def minus(self, other: IntegerSet) -> Iterator[int]:
+        """The numbers that aren't in the other set, at a cost of its runs and theirs, and of what is found."""
+        for first, beyond in self.spans():
+            at, place = first, bisect_right(other.edges, first)
+            while at < beyond:
+                until = other.edges[place] if place < len(other.edges) else beyond
+                if place % 2 == 0:
+                    yield from range(at, min(until, beyond))
+                at, place = until, place + 1
+
+
+class TerminalPartitions:
+    """The partitions of one node that are at rest."""
+
+    __slots__ = ("_by_delivery", "_grain", "_keyed", "_timezone", "named", "runs")
+
+    def __init__(self, spec: PartitionSpec, timezone: str) -> None:
+        self._grain, self._by_delivery = spec.grain, spec.by_delivery
+        self._timezone = timezone if spec.grain is Grain.HOUR else ""  # days are cut alike everywhere
+        self._keyed = spec.grain is not None and spec.key is not None
+        self.runs: dict[str, IntegerSet] = {}
+        """The data's key, empty where data isn't cut that way → intervals, or deliveries, by their numbers."""
+        self.named: dict[str, None] = {}
+        """What has no number: the whole, keys without time, and keys that no calendar has any more."""
+
+    def __contains__(self, key: str) -> bool:
+        number, data = self.place(key)
+        if number is None:
+            return key in self.named
+        return data in self.runs and number in self.runs[data]
+
+    def __len__(self) -> int:
+        return len(self.named) + sum(map(len, self.runs.values()))
+
+    def __bool__(self) -> bool:
+        return bool(self.named or self.runs)
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self.named
+        for data, runs in self.runs.items():
+            for number in runs:
+                yield self.key(number, data)
+
+    def add(self, key: str) -> None:
+        """A partition is at rest."""
+        number, data = self.place(key)
+        if number is None:
+            self.named[key] = None
+        else:
+            self.runs.setdefault(data, IntegerSet()).add(number)
+
+    def discard(self, key: str) -> None:
+        """A partition isn't at rest."""
+        number, data = self.place(key)
+        if number is None:
+            self.named.pop(key, None)
+        elif data in self.runs:
+            runs = self.runs[data]
+            runs.discard(number)
+            if not runs.edges:
+                del self.runs[data]
+
+    def before(self, key: str) -> str | None:
+        """Of a node that is cut by delivery: the one at rest that came last before this."""
+        number, _ = self.place(key)
+        runs = self.runs.get("")
+        result = runs.before(number) if runs is not None and number is not None else None
+        return None if result is None else delivery_key(result)
+
+    def after(self, key: str) -> str | None:
+        """Of a node that is cut by delivery: the one at rest that came first after this."""
+        number, _ = self.place(key)
+        runs = self.runs.get("")
+        result = runs.after(number) if runs is not None and number is not None else None
+        return None if result is None else delivery_key(result)
+
+    def place(self, key: str) -> tuple[int | None, str]:
+        """The number of a partition's interval or delivery, None if it has none, and its data's key."""
+        time_key, data = key, ""
+        if self._keyed:
+            time_key, separator, data = key.partition(SEPARATOR)
+            if not separator:
+                return None, ""
+        if self._by_delivery:
+            return _delivery(time_key), data
+        return (None if self._grain is None else number_of(time_key, self._grain, self._timezone)), data
+
+    def key(self, number: int, data: str = "") -> str:
+        """The inverse of `place`."""
+        if self._grain is None:
+            return delivery_key(number)
+        time_key = key_of_number(number, self._grain, self._timezone)
+        return f"{time_key}{SEPARATOR}{data}" if self._keyed else time_key
+
+
+@functools.lru_cache(maxsize=NUMBERS_CACHED)
+def number_of(key: str, grain: Grain, timezone: str) -> int | None:
+    """The number of an interval: following intervals have following numbers. None for a key that isn't one of the grain as it is
+    written, and for the few hours that share their number with another (where a day ends with half an hour)."""
+    try:
+        number = _number(key, grain, timezone)
+        return number if key_of_number(number, grain, timezone) == key else None
+    except (ValueError, OverflowError, UsageError):
+        return None
+
+
+@functools.lru_cache(maxsize=NUMBERS_CACHED)
+def key_of_number(number: int, grain: Grain, timezone: str) -> str:
+    """The key of the interval with a number."""
+    match grain:
+        case Grain.HOUR:
+            return key_at_us((number + 1) * HOUR_US - 1, grain, timezone)
+        case Grain.DAY:
+            return date.fromordinal(number).isoformat()
+        case Grain.WEEK:
+            return key_of_date(date.fromordinal(number * 7 + 1), grain)
+        case Grain.MONTH:
+            return f"{number // 12:04}-{number % 12 + 1:02}"
+        case Grain.QUARTER:
+            return f"{number // 4:04}-Q{number % 4 + 1}"
+        case Grain.YEAR:
+            return f"{number:04}"
+
+
+def interval_exists(key: str, grain: Grain, timezone: str) -> bool:
+    """Whether a zone has an interval: days were skipped where the date line was moved."""
+    try:
+        bounds_us(key, grain, timezone)
+    except UsageError:
+        return False
+    return True
+
+
+def _number(key: str, grain: Grain, timezone: str) -> int:
+    match grain:
+        case Grain.HOUR:
+            return bounds_us(key, grain, timezone)[0] // HOUR_US
+        case Grain.DAY:
+            return date.fromisoformat(key).toordinal()
+        case Grain.WEEK:
+            return date.fromisocalendar(int(key[:4]), int(key[6:]), 1).toordinal() // 7
+        case Grain.MONTH:
+            return int(key[:4]) * 12 + int(key[5:]) - 1
+        case Grain.QUARTER:
+            return int(key[:4]) * 4 + int(key[6:]) - 1
+        case Grain.YEAR:
+            return int(key)
+
+
+def _delivery(key: str) -> int | None:
+    return int(key) if key.isascii() and key.isdigit() and delivery_key(int(key)) == key else None

@@ -1,0 +1,325 @@
+"""Readiness: expected partitions, and what each still needs to run (SEMANTICS §1-§3)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+
+from headrace.model.intervals import bounds_us, key_at_us, keys_between, next_key, previous_key, start_us
+from headrace.model.partitions import SEPARATOR, WHOLE, join, split
+from headrace.model.times import Offset
+from headrace.scheduler.dependencies import InputLink, Network
+from headrace.scheduler.events import AwaitedPartition, Target
+from headrace.scheduler.graph import GraphNode
+from headrace.scheduler.partition_states import PartitionStates, bounds, time_key
+from headrace.scheduler.states import STOPPED, PartitionState
+
+# Missing upstream partitions of a partition, and the partitions that inputs make expected.
+
+STEPS_MAX = 400
+"""So many intervals in a row may not be due, between a partition and the one before it."""
+
+
+class Needs:
+    """Answers over a partition states and a network; `targeted(node, key)` says whether a partition was asked for."""
+
+    def __init__(self, partition_states: PartitionStates, network: Network, targeted: Callable[[str, str], bool]) -> None:
+        self._partition_states, self._network, self._targeted = partition_states, network, targeted
+        self._starts: dict[str, float] = {}
+
+    def forget_starts(self) -> None:
+        """Something older than what was known was delivered: assets start with what they read."""
+        self._starts.clear()
+
+    # What is missing
+
+    def missing(self, node: GraphNode, key: str, now: int) -> Iterator[AwaitedPartition]:
+        """What a partition still needs. An input's partition that will run in this pass must be done first."""
+        if node.name in self._network.coarse and (end := bounds(node, key)[1]) > now:
+            yield AwaitedPartition(node.name, key, PartitionState.WAITING, "its interval hasn't ended", end)
+        for link in self._network.links[node.name]:
+            partitions = self._of_link(node, link, key, now)
+            yield from self._not_given_up(link, partitions, now) if link.optional else partitions
+        if node.chained and (before := self.before(node, key)) is not None and (waiting := self._blocked(node, before, now)) is not None:
+            yield waiting
+        for name in node.depends:
+            other = self._network.nodes[name]
+            alike = (other.partition.grain, other.partition.key) == (node.partition.grain, node.partition.key)
+            if (waiting := self._blocked_by_order(other, key, now, alike=alike)) is not None:
+                yield waiting
+        for name in self._network.checked_against(node):
+            if (waiting := self._unchecked(node, self._network.nodes[name], key, now)) is not None:
+                yield waiting
+        if node.name in self._network.gathers:
+            ancestors = self._network.gathers[node.name]
+            yield from (
+                AwaitedPartition(name, WHOLE, PartitionState.RUNNING, "") for name in self._partition_states.busy if name in ancestors
+            )
+
+    def done_without(self, node: GraphNode, key: str, now: int) -> Iterator[tuple[str, str]]:
+        """The optional inputs that a partition runs without: node and partition."""
+        for link in self._network.links[node.name]:
+            if link.optional:
+                for waiting in self._of_link(node, link, key, now):
+                    tracked = self._partition_states.get(waiting.node, waiting.key)
+                    if tracked is None or not tracked.published:
+                        yield waiting.node, waiting.key
+
+    def _of_link(self, node: GraphNode, link: InputLink, key: str, now: int) -> Iterator[AwaitedPartition]:
+        name = link.input.name
+        if link.newest:
+            if name not in self._partition_states.visible:
+                yield AwaitedPartition(name, WHOLE, PartitionState.MISSING, "")
+            elif node.name not in self._network.gathers and self._partition_states.busy.get(name):
+                yield AwaitedPartition(name, WHOLE, PartitionState.RUNNING, "")
+            elif node.settled and link.input.partition.whole and (waiting := self._blocked(link.input, WHOLE, now)) is not None:
+                yield waiting
+        elif name not in self._partition_states.visible and self._partition_states.busy.get(name):
+            yield AwaitedPartition(name, WHOLE, PartitionState.RUNNING, "its first publication says which columns it has")
+        for needed in link.needs(key):
+            if (waiting := self._blocked(link.input, needed, now)) is not None:
+                yield waiting
+
+    def _not_given_up(self, link: InputLink, partitions: Iterator[AwaitedPartition], now: int) -> Iterator[AwaitedPartition]:
+        """Of an optional input: what is being made, or was promised until later."""
+        for waiting in partitions:
+            tracked = self._partition_states.get(waiting.node, waiting.key)
+            if waiting.state is PartitionState.RUNNING or (tracked is not None and tracked.queued):
+                yield waiting
+            elif waiting.key != WHOLE and (until := link.given_up(waiting.key)) is not None and now < until:
+                yield waiting._replace(until=min(until, waiting.until or until))
+
+    def _blocked(self, node: GraphNode, key: str, now: int) -> AwaitedPartition | None:
+        tracked = self._partition_states.get(node.name, key)
+        if tracked is None:
+            if self.before_start(node, key):
+                return None
+            return AwaitedPartition(node.name, key, PartitionState.MISSING, "")
+        if tracked.state is PartitionState.WAIVED:
+            return None  # nobody wants it any more: it counts as present and empty
+        if tracked.state is PartitionState.PUBLISHED or (
+            tracked.published and tracked.state is PartitionState.WAITING and not self._targeted(node.name, key)
+        ):
+            return self._incomplete(node, key, now) if node.watermark or node.complete_after is not None else None
+        if not tracked.published and self.before_start(node, key):
+            return None  # delivered all the same, and never ingested
+        return AwaitedPartition(node.name, key, tracked.state, tracked.reason)
+
+    def _incomplete(self, node: GraphNode, key: str, now: int) -> AwaitedPartition | None:
+        """What is published and still not complete (SEMANTICS §3)."""
+        if node.partition.grain is None:
+            return None
+        if node.watermark:
+            newest = time_key(node, self._partition_states.newest[node.name][1])
+            if bounds(node, newest)[0] <= bounds(node, key)[0]:
+                return AwaitedPartition(node.name, key, PartitionState.PUBLISHED, "complete once a later interval was delivered")
+        if node.complete_after is not None:
+            at = Offset.parse(node.complete_after).after_us(bounds(node, key)[1], node.timezone, node.days_off.holds)
+            if now < at:
+                return AwaitedPartition(node.name, key, PartitionState.PUBLISHED, "complete later", at)
+        return None
+
+    def _blocked_by_order(self, node: GraphNode, key: str, now: int, *, alike: bool) -> AwaitedPartition | None:
+        """What a partition waits for of a node that it only comes after; `alike`: both are cut in the same way."""
+        empty = self._partition_states.empty(node.name)
+        if self._partition_states.known(node.name, key) or (alike and (empty or self.before_start(node, key))):
+            return self._blocked(node, key, now)
+        if empty:
+            return AwaitedPartition(node.name, key, PartitionState.MISSING, "")
+        if self._partition_states.busy.get(node.name) or node.name not in self._partition_states.visible:
+            return AwaitedPartition(node.name, key, PartitionState.WAITING, "")
+        return None
+
+    def _unchecked(self, node: GraphNode, target: GraphNode, key: str, now: int) -> AwaitedPartition | None:
+        """What a partition's checks wait for: what they read has to be published, for the same interval where it is partitioned alike,
+        and isn't waited for while it is about to be. What was stopped and has an older publication is checked against that."""
+        alike = (target.partition.grain, target.partition.key) == (node.partition.grain, node.partition.key)
+        waiting = self._blocked_by_order(target, key, now, alike=alike)
+        if waiting is None:
+            if target.name in self._partition_states.visible:
+                return None
+            return AwaitedPartition(target.name, key if alike else WHOLE, PartitionState.MISSING, "nothing of it is published yet")
+        tracked = self._partition_states.get(target.name, waiting.key)
+        return None if tracked is not None and tracked.published and tracked.state in STOPPED else waiting
+
+    # Which partitions there are
+
+    def starts_us(self, node: GraphNode) -> float:
+        """When a node's first partition starts, in microseconds: declared, else that of the oldest delivery, else the
+        latest start of the required inputs. Infinite where something required never arrived, minus infinite for no bound."""
+        pending = [node]
+        while pending:  # not by recursion: a chain may be longer than the stack
+            graph_node = pending[-1]
+            if graph_node.name not in self._starts:
+                unknown = [source for source in self._required(graph_node) if source.name not in self._starts]
+                if unknown:
+                    pending += unknown
+                    continue
+                self._starts[graph_node.name] = self._find_start(graph_node)
+            pending.pop()
+        return self._starts[node.name]
+
+    def _find_start(self, node: GraphNode) -> float:
+        grain = node.partition.grain
+        if grain is None:
+            return -math.inf
+        if node.start is not None:
+            return start_us(node.start, grain, node.timezone)
+        if node.is_source:
+            oldest = self._partition_states.oldest.get(node.name)
+            return math.inf if oldest is None else bounds(node, oldest[1])[0]
+        return max((self._starts[source.name] for source in self._required(node)), default=-math.inf)
+
+    def _required(self, node: GraphNode) -> list[GraphNode]:
+        """The inputs that say when a node starts."""
+        if node.is_source or node.start is not None or node.partition.grain is None:
+            return []
+        return [link.input for link in self._network.links[node.name] if not link.newest and not link.optional]
+
+    def before_start(self, node: GraphNode, key: str) -> bool:
+        """Partitions before an input's start, and those that were never due, count as present and empty; of an input that
+        never came, none does."""
+        return not self.expected(node, key) and self.starts_us(node) < math.inf
+
+    def expected(self, node: GraphNode, key: str) -> bool:
+        """Whether a partition ends after its node starts, and something was due for it."""
+        if node.partition.grain is None:
+            return True
+        if bounds(node, key)[1] <= self.starts_us(node):
+            return False
+        return node.name not in self._network.free or self._due(node, key)
+
+    def _due(self, node: GraphNode, key: str) -> bool:
+        """Whether a calendar leaves something due for a partition; what was delivered all the same, is."""
+        known: dict[tuple[str, str], bool] = {}
+        pending = [(node, key)]
+        while pending:  # neither by recursion nor twice: there may be many ways through many nodes to one source
+            graph_node, its_key = pending[-1]
+            place = (graph_node.name, its_key)
+            if place not in known:
+                results = self._due_here(graph_node, its_key)
+                if not isinstance(results, bool):
+                    unknown = [(source, k) for source, k in results if (source.name, k) not in known]
+                    if unknown:
+                        pending += unknown
+                        continue
+                    results = any(known[source.name, k] for source, k in results)
+                known[place] = results
+            pending.pop()
+        return known[node.name, key]
+
+    def _due_here(self, node: GraphNode, key: str) -> bool | list[tuple[GraphNode, str]]:
+        """Whether something is due for a partition, or the input's partitions that decide it."""
+        grain = node.partition.grain
+        if grain is None or self._partition_states.known(node.name, key):
+            return True
+        off = node.days_off.covers(time_key(node, key), grain, node.timezone)
+        if node.is_source:
+            return not off
+        links = [link for link in self._network.links[node.name] if not link.newest and not link.optional]
+        unnamed = node.partition.key is not None and SEPARATOR not in key  # nothing was heard of the interval, nor of its keys
+        if not links or (unnamed and not all(link.same for link in links)):
+            return not off
+        needed = [(link.input, item) for link in links for item in link.needs(key)]
+        if off:
+            return any(self._partition_states.known(source.name, item) for source, item in needed)
+        return needed
+
+    # The same node's partition before and after
+
+    def before(self, node: GraphNode, key: str) -> str | None:
+        """The partition that comes before one of the same node; None for the first."""
+        grain = node.partition.grain
+        if grain is None:
+            return max(self._beside_in_chain(node, key, self._partition_states.resting[node.name].before(key), later=False), default=None)
+        moment, data = split(key, node.partition)
+        starts, grows = self._chain_starts(node), node.partition.key is not None and node.partition.values is None
+        for _ in range(STEPS_MAX):
+            moment = previous_key(moment, grain, node.timezone)
+            item = join(moment, data)
+            if bounds(node, item)[1] <= starts:
+                return None
+            if self._partition_states.known(node.name, item) or (
+                not grows and (node.name not in self._network.free or self._due(node, item))
+            ):
+                return item
+        return None
+
+    def _beside_in_chain(self, node: GraphNode, key: str, at_rest: str | None, *, later: bool) -> Iterator[str]:
+        """The deliveries before or after one that a node has taken or waits for, where each is a partition: those that aren't at
+        rest, and of those that are, the nearest."""
+        if not node.partition.by_delivery:
+            return
+        if at_rest is not None:
+            yield at_rest
+        for item, tracked in self._partition_states.tracked_partitions[node.name].items():
+            if tracked.state is not PartitionState.WAIVED and (item > key if later else item < key):
+                yield item
+
+    def _chain_starts(self, node: GraphNode) -> float:
+        """When a node's first partition starts; where nothing says that, with the oldest that was heard of."""
+        starts = self.starts_us(node)
+        oldest = self._partition_states.oldest.get(node.name)
+        return bounds(node, oldest[1])[0] if starts == -math.inf and oldest is not None else starts
+
+    def after(self, node: GraphNode, key: str) -> str | None:
+        """The partition that comes after one of the same node, as far as anything was heard of it."""
+        grain = node.partition.grain
+        if grain is None:
+            return min(self._beside_in_chain(node, key, self._partition_states.resting[node.name].after(key), later=True), default=None)
+        moment, data = split(key, node.partition)
+        gaps = node.name in self._network.free or node.partition.key is not None
+        for _ in range(STEPS_MAX if gaps else 1):
+            moment = next_key(moment, grain, node.timezone)
+            if self._partition_states.known(node.name, join(moment, data)):
+                return join(moment, data)
+        return None
+
+
+# Partitions that a request itself makes expected, in addition to those that inputs announce.
+
+
+def unannounced_partitions(
+    node: GraphNode, target: Target, now: int, network: Network, needs: Needs, partition_states: PartitionStates
+) -> Iterable[str]:
+    """Partitions that no input announced: those of an asset that follows no input, and those that were asked for by name,
+    so that it can be said what they wait for. What time alone brings is brought once, to be remembered by the partition states."""
+    if node.is_source or node.partition.by_delivery:
+        return ()
+    announced = network.paced(node)
+    if node.partition.grain is None:
+        return () if node.partition.key is None else _requested_keys(node, target, announced=announced or bool(node.inputs))
+    first = target.first or (None if announced else partition_states.expanded.get(node.name, node.start))
+    last = target.last or (None if announced else _newest_ended(node, now))
+    if first is None or last is None:
+        return ()
+    if target == Target(node.name):
+        partition_states.expanded[node.name] = last
+    return [key for key in _between(node, first, last) if needs.expected(node, key)]
+
+
+def _requested_keys(node: GraphNode, target: Target, *, announced: bool) -> Iterable[str]:
+    listed = node.partition.values or ()
+    if target.first is not None and target.first == target.last:
+        return [key for key in listed if key == target.first]
+    return () if announced else listed
+
+
+def _between(node: GraphNode, first: str, last: str) -> Iterable[str]:
+    """The keys from one to another, with all listed keys of each interval; one that was named with its key is itself."""
+    grain = node.partition.grain
+    assert grain is not None
+    if first == last and SEPARATOR in first:
+        return [first]
+    span = keys_between(first.partition(SEPARATOR)[0], last.partition(SEPARATOR)[0], grain, node.timezone)
+    if node.partition.key is None:
+        return span
+    return (join(moment, data) for moment in span for data in node.partition.values or ())
+
+
+def _newest_ended(node: GraphNode, now: int) -> str:
+    """The newest partition of a node whose interval has ended."""
+    grain = node.partition.grain
+    assert grain is not None
+    current = key_at_us(now, grain, node.timezone)
+    return current if bounds_us(current, grain, node.timezone)[1] <= now else previous_key(current, grain, node.timezone)

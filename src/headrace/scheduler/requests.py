@@ -1,0 +1,413 @@
+"""Runs: requests, cancellations and ends; gates, expected intervals, and reasons for waiting."""
+
+from __future__ import annotations
+
+import enum
+import heapq
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import NamedTuple
+
+from headrace.model.intervals import bounds_us, from_us, key_at_us
+from headrace.model.partitions import WHOLE
+from headrace.model.times import Offset
+from headrace.scheduler.events import (
+    CANCELLED,
+    WAITING_SHOWN_MAX,
+    AwaitedPartition,
+    Cancelled,
+    Fired,
+    FiredAt,
+    Kill,
+    Loaded,
+    Paused,
+    Requested,
+    Resumed,
+    Settled,
+    Target,
+)
+from headrace.scheduler.gates import RETRY_AWAITED_US, STATES_RUN_AGAIN, Demand, Firings
+from headrace.scheduler.graph import OF_NODE, OF_OWNER, GraphNode
+from headrace.scheduler.partition_states import PartitionRange, bounds, ended, span_of
+from headrace.scheduler.readiness import unannounced_partitions
+from headrace.scheduler.state import Queue, Running, SchedulerState
+from headrace.scheduler.states import STOPPED, PartitionState, TrackedPartition
+
+# Why a partition isn't running: one clause for each reason. The cost is that of the one
+# partition.
+
+REASONS_MAX = 50
+SHOWN_MAX = 3
+_STOPPED_CLAUSES = {
+    PartitionState.HELD: "is held",
+    PartitionState.REJECTED: "was rejected",
+    PartitionState.FAILED: "failed",
+    PartitionState.WITHDRAWN: "was withdrawn",
+    PartitionState.WAIVED: "was passed over",
+}
+
+
+class WaitKind(enum.StrEnum):
+    """What keeps a partition."""
+
+    INPUT = "input"
+    PAUSED = "paused"
+    TRIGGER = "trigger"
+    BACKOFF = "backoff"
+    POOL = "pool"
+    SLOTS = "slots"
+    PROPOSED = "proposed"
+    FIRST = "first"
+    UNWANTED = "unwanted"
+    NOT_DUE = "not due"
+    INTERVAL = "interval"
+    STOPPED = "stopped"
+
+
+class Reason(NamedTuple):
+    """One thing that keeps a partition. `node` and `key` are what it waits for: another partition, or itself."""
+
+    kind: WaitKind
+    text: str
+    """One clause: `waits for flights 2013-02-11, expected by 2013-02-12 05:00`."""
+    node: str
+    key: str
+    until: int | None = None
+    """When time alone ends it, in microseconds; of an input, until when it was promised."""
+
+
+def why(scheduler_state: SchedulerState, node: GraphNode, key: str, slots: int = 0) -> list[Reason]:
+    """All that keeps a partition from running, nearest first; empty for one that runs, or is published and nothing is to be done.
+    `slots` are the workers, which matter only to what is ready."""
+    tracked = scheduler_state.partition_states.get(node.name, key)
+    return list(islice(_Asked(scheduler_state, node, key, slots).reasons(tracked), REASONS_MAX))
+
+
+class _Asked:
+    """One question."""
+
+    def __init__(self, scheduler_state: SchedulerState, node: GraphNode, key: str, slots: int) -> None:
+        self._all, self._node, self._key, self._slots = scheduler_state, node, key, slots
+
+    def reasons(self, tracked: TrackedPartition | None) -> Iterator[Reason]:
+        state = PartitionState.MISSING if tracked is None else tracked.state
+        if state is PartitionState.RUNNING:
+            return
+        if tracked is not None and tracked.proposed:
+            yield self._own(WaitKind.PROPOSED, "is stale, and is made again only if a person asks for it by name")
+        elif tracked is not None and state in _STOPPED_CLAUSES:
+            yield self._own(WaitKind.STOPPED, _STOPPED_CLAUSES[state] + (f": {tracked.reason}" if tracked.reason else ""))
+        elif state is not PartitionState.PUBLISHED:
+            yield from self._waiting(tracked)
+
+    def _waiting(self, tracked: TrackedPartition | None) -> Iterator[Reason]:
+        if tracked is not None and tracked.queued:
+            yield from self._no_room()
+            return
+        node, key, now = self._node, self._key, self._all.now
+        if node.is_source and (tracked is None or tracked.state is PartitionState.MISSING):
+            yield self._undelivered(node, key)
+            return
+        if not self._all.demands.wanted(node.name, key):
+            yield self._own(WaitKind.UNWANTED, "isn't wanted by any run")
+        if not self._all.needs.expected(node, key):
+            early = bounds(node, key)[1] <= self._all.needs.starts_us(node)
+            yield self._own(
+                WaitKind.NOT_DUE, f"isn't made: {'it lies before the start of ' + node.name if early else 'nothing is due for it'}"
+            )
+        if not ended(node, key, now):
+            yield self._own(WaitKind.INTERVAL, "its interval hasn't ended", bounds(node, key)[1])
+        if tracked is not None and tracked.not_before is not None:
+            yield self._own(WaitKind.BACKOFF, f"is tried again{': ' + tracked.reason if tracked.reason else ''}", tracked.not_before)
+        shut = self._all.gates.shut(node, key, now)
+        if shut is not None:
+            yield self._own(WaitKind.PAUSED if self._all.gates.pauses.of(node.name) else WaitKind.TRIGGER, shut.reason, shut.until)
+        if node.is_source and node.name not in self._all.partition_states.visible and self._all.partition_states.busy.get(node.name):
+            yield self._own(WaitKind.FIRST, "waits for its first delivery, which is ingested alone")
+        yield from (self._input(partition) for partition in self._all.needs.missing(node, key, now) if partition[:2] != (node.name, key))
+
+    def _own(self, kind: WaitKind, text: str, until: int | None = None) -> Reason:
+        said = "" if until is None else f" ({'from' if kind is WaitKind.BACKOFF else 'until'} {self._moment(until)})"
+        return Reason(kind, text + said, self._node.name, self._key, until)
+
+    def _input(self, waiting: AwaitedPartition) -> Reason:
+        node, named = self._all.nodes[waiting.node], waiting.node if waiting.key == WHOLE else f"{waiting.node} {waiting.key}"
+        if waiting.until is not None:
+            complete = ", complete from" if waiting.state is PartitionState.PUBLISHED else ", but no longer than until"
+            return Reason(WaitKind.INPUT, f"waits for {named}{complete} {self._moment(waiting.until)}", *waiting[:2], waiting.until)
+        if node.is_source and waiting.state is PartitionState.MISSING:
+            return self._undelivered(node, waiting.key)
+        if waiting.state in _STOPPED_CLAUSES:
+            message = f"{named}, which {_STOPPED_CLAUSES[waiting.state]}" + (f": {waiting.reason}" if waiting.reason else "")
+            return Reason(WaitKind.INPUT, f"waits for {message}", *waiting[:2])
+        message = f", which {waiting.reason}" if waiting.reason.startswith("is ") else f": {waiting.reason}" if waiting.reason else ""
+        return Reason(WaitKind.INPUT, f"waits for {named}{message}", *waiting[:2])
+
+    def _undelivered(self, node: GraphNode, key: str) -> Reason:
+        """A delivery that nobody has seen: when it was promised for."""
+        if node.partition.grain is None or key == WHOLE or node.expect_by is None:
+            return Reason(WaitKind.INPUT, f"waits for {node.name}{'' if key == WHOLE else ' ' + key}, which hasn't arrived", node.name, key)
+        by = Offset.parse(node.expect_by).after_us(bounds(node, key)[1], node.timezone, node.days_off.holds)
+        expected = "expected by" if by > self._all.now else "overdue since"
+        return Reason(WaitKind.INPUT, f"waits for {node.name} {key}, {expected} {self._moment(by)}", node.name, key, by)
+
+    def _no_room(self) -> Iterator[Reason]:
+        """It is ready, and stands in the queue."""
+        takes, running = self._all.takes[self._node.name], self._all.running.values()
+        room, sizes = self._all.room(), self._all.graph.pools
+        short = room.short(takes)
+        for pool in short:
+            holders = [item for item in running if pool in dict(self._all.takes[item.node])]
+            other = " and other work" if pool in dict(self._all.elsewhere) else ""
+            yield self._own(WaitKind.POOL, f"{_pool_name(pool)} {room.taken(pool)} of {sizes[pool]}, held by {_holders(holders)}{other}")
+        if not short and len(running) >= self._slots:
+            yield self._own(WaitKind.SLOTS, f"all {self._slots} workers are taken, by {_holders(running)}")
+        elif not short:
+            yield self._own(WaitKind.POOL, "what is more urgent waits for the same pool")
+
+    def _moment(self, at: int) -> str:
+        return f"{from_us(at, self._node.timezone):%Y-%m-%d %H:%M}"
+
+
+def _pool_name(name: str) -> str:
+    if name.startswith(OF_NODE):
+        return f"`concurrency` of {name.removeprefix(OF_NODE)}:"
+    return f"`concurrency` of the owner {name.removeprefix(OF_OWNER)}:" if name.startswith(OF_OWNER) else f"pool {name}"
+
+
+def _holders(running: Iterable[Running]) -> str:
+    """Who holds something, the first few by name."""
+    all_of_them = [f"{item.node} {item.keys[0]}" if item.keys[0] != WHOLE else item.node for item in running]
+    text = ", ".join(all_of_them[:SHOWN_MAX]) or "nobody"
+    return text + (f" and {len(all_of_them) - SHOWN_MAX} more" if len(all_of_them) > SHOWN_MAX else "")
+
+
+# Runs request work, are cancelled, and end.
+
+
+class Requests:
+    """Records what runs want."""
+
+    def __init__(self, scheduler_state: SchedulerState, queue: Queue) -> None:
+        self._all, self._queue = scheduler_state, queue
+        self._partition_states, self._demands = scheduler_state.partition_states, scheduler_state.demands
+
+    def request(self, event: Requested) -> None:
+        """A run wants something."""
+        demand = Demand(event, self._partition_states)
+        self._demands.add(demand)
+        demand.active = sum(1 for node, key in self._all.under_way() if demand.covers(self._partition_states, node, key))
+        for target in event.targets:
+            node = self._all.nodes[target.node]
+            for key in unannounced_partitions(node, target, self._all.now, self._all.network, self._all.needs, self._partition_states):
+                self._queue.expect(node, key)
+            self._ask(event, node, span_of(node, target))
+
+    def cancel(self, event: Cancelled) -> None:
+        """What only this run wanted is put back, and its attempts are ended: also those that a server would have run by itself. What a
+        server wants only once a trigger has fired is put back as well."""
+        gone, rested = self._demands.remove(event.run), dict[str, None]()
+        for name, key in list(self._all.under_way()):
+            tracked = self._partition_states.tracked(name, key)
+            if tracked.queued and not self._all.will_run(name, key):
+                tracked.queued = False
+                self._partition_states.rest(name, 1)
+                rested[name] = None
+        for attempt, running in self._all.running.items():
+            asked = any(self._demands.asked_for(running.node, key) for key in running.keys)
+            if not asked and (event.run in running.runs or not any(self._demands.wanted(running.node, key) for key in running.keys)):
+                self._all.cancelled.add(attempt)
+                self._all.commands.append(Kill(attempt, CANCELLED))
+        for name in rested:
+            self._queue.at_rest(name)
+        if gone is not None:
+            self._queue.let_go(gone)
+
+    def settle(self) -> bool:
+        """Tell which runs have come to their end: nothing of them is under way, nor will be soon. Whether there were any."""
+        ended = [demand for demand in self._demands.at_rest() if not self._soon(demand)]
+        for demand in ended:
+            if not demand.active:  # the end of another may have let something of it run
+                self._end(demand)
+        return bool(ended)
+
+    def _soon(self, demand: Demand) -> bool:
+        """Whether something of a run is tried again so soon that it waits for that."""
+        soon = (item for item in self._all.later if item[0] <= self._all.now + RETRY_AWAITED_US)
+        return any(demand.covers(self._partition_states, node, key) for _, node, key in soon)
+
+    def _end(self, demand: Demand) -> None:
+        scheduler_state = self._all
+        blocked = (
+            (name, key, reason.text)
+            for name, key in self.waiting(scheduler_state.now, demand.run)
+            for reason in why(scheduler_state, scheduler_state.nodes[name], key)[:1]
+        )
+        scheduler_state.commands.append(Settled(demand.run, tuple(islice(blocked, WAITING_SHOWN_MAX))))
+        self._demands.remove(demand.run)
+        self._queue.let_go(demand)
+
+    def waiting(self, now: int, run: int | None) -> Iterator[tuple[str, str]]:
+        """What is wanted, by one run or any, and waits for something else than a slot, though its interval has ended."""
+        for name, node in self._all.nodes.items():
+            for key, tracked in self._partition_states.open(name):
+                if tracked.state is not PartitionState.WAITING or tracked.queued or not self._demands.wanted(name, key, run):
+                    continue
+                if self._all.needs.expected(node, key) and ended(node, key, now):
+                    yield name, key
+
+    def _ask(self, event: Requested, node: GraphNode, span: PartitionRange) -> None:
+        """Look at the partitions of a node that are asked for: at those that aren't at rest, and at all if they are to be made again."""
+        if node.name in event.again:
+            for key in self._partition_states.published(node.name):
+                tracked = self._partition_states.get(node.name, key)
+                if (
+                    tracked is not None
+                    and tracked.state is PartitionState.PUBLISHED
+                    and span.covers(self._partition_states.order(node, key))
+                ):
+                    self._again(node, key)
+        for key, tracked in self._partition_states.open(node.name):
+            if span.covers(self._partition_states.order(node, key)):
+                if node.name in event.retry and self._asked_again(event, node, tracked):
+                    self._again(node, key)
+                else:
+                    self._queue.consider(node, key)
+
+    def _asked_again(self, event: Requested, node: GraphNode, tracked: TrackedPartition) -> bool:
+        """Whether a person who names a node means a partition that nothing would happen to otherwise, or only after a pause between two
+        tries. One that was passed over has to be named itself."""
+        if tracked.state is PartitionState.WAIVED:
+            return any(target.first is not None for target in event.targets if target.node == node.name)
+        backs_off = tracked.not_before is not None
+        return tracked.state in STOPPED or tracked.state is PartitionState.WITHDRAWN or tracked.proposed or backs_off
+
+    def _again(self, node: GraphNode, key: str) -> None:
+        tracked = self._partition_states.tracked(node.name, key)
+        if tracked.not_before is None:
+            tracked.failures = 0
+        else:  # the next try comes at once, and counts as one: else one that always fails would be tried for ever
+            tracked.not_before = None
+            self._all.mark(node.name, key, tracked)
+        tracked.late, tracked.proposed = tracked.proposed, False
+        self._queue.want(node, key, force=True)
+
+
+# Gates open and close: nodes are paused and resumed, triggers fire.
+
+
+class Releases:
+    """Opens and shuts the gates of a state of the scheduler."""
+
+    def __init__(self, scheduler_state: SchedulerState, queue: Queue) -> None:
+        self._all, self._queue = scheduler_state, queue
+        self._partition_states, self._gates = scheduler_state.partition_states, scheduler_state.gates
+
+    def begin(self, event: Loaded) -> None:
+        """When triggers fired last. What counts as fired from now on is told, so that the next leader knows what it missed."""
+        self._gates.firings = Firings(self._all.network, event.fired, self._all.now)
+        self._all.commands += [FiredAt(name, at) for name, at in self._gates.firings.unrecorded]
+
+    def wake(self) -> None:
+        """Open what time opens. It comes before any event: what begins to wait with that waits for the next firing."""
+        for node in self._gates.pauses.over(self._all.now):
+            self._queue.look_again(self._all.nodes[node])
+        for name, at in self._gates.firings.due(self._all.now):
+            self._fire(self._all.nodes[name], at)
+
+    def pause(self, event: Paused) -> None:
+        """Nothing of these nodes is started; what is queued is put back."""
+        known = tuple(node for node in event.nodes if node in self._all.nodes)
+        self._gates.pauses.pause(Paused(known, event.reason, event.until))
+        for node in known:
+            for key, tracked in self._partition_states.open(node):
+                if tracked.queued:
+                    self._all.put_back(node, key)
+            self._look_below(node)
+
+    def resume(self, event: Resumed) -> None:
+        """These nodes may run again."""
+        for node in self._gates.pauses.resume(event.nodes):
+            self._queue.look_again(self._all.nodes[node])
+
+    def fired(self, event: Fired) -> None:
+        """A trigger fires from outside."""
+        if event.node in self._all.nodes:
+            self._fire_now(event.node)
+
+    def published(self, node: str) -> None:
+        """Something of a node became visible: triggers that follow it fire."""
+        for name in self._gates.firings.fired_by.get(node, ()):
+            self._fire_now(name)
+
+    def _fire_now(self, name: str) -> None:
+        if self._gates.firings.fire(name, self._all.now):
+            self._fire(self._all.nodes[name], self._all.now)
+
+    def _fire(self, node: GraphNode, at: int) -> None:
+        """A node's trigger fired: what waited for that is released. What reads nothing and isn't cut runs again; it has begun to wait
+        now, so that is when it counts as fired: a leader that ends here leaves it released."""
+        if not node.inputs:
+            at = self._begin_again(node, at)
+        self._all.commands.append(FiredAt(node.name, at))
+        self._queue.look_again(node)
+
+    def _begin_again(self, node: GraphNode, at: int) -> int:
+        if not node.partition.whole:
+            for key in unannounced_partitions(
+                node, Target(node.name), self._all.now, self._all.network, self._all.needs, self._partition_states
+            ):
+                self._queue.expect(node, key)
+            return at
+        self._gates.firings.fire(node.name, self._all.now)
+        tracked = self._partition_states.get(node.name, WHOLE)
+        if tracked is not None and tracked.state in STATES_RUN_AGAIN:
+            self._queue.want(node, WHOLE, force=True)
+        return self._all.now
+
+    def _look_below(self, node: str) -> None:
+        """What waited for a node that doesn't run now reads what is published of it."""
+        for child, _ in self._all.network.children[node]:
+            self._queue.look_again(child)
+        for follower in self._all.network.followers[node]:
+            self._queue.look_again(self._all.nodes[follower])
+
+
+# Partitions of nodes that follow no input: each is expected once its interval has ended.
+
+
+class Passing:
+    """Expects them for a server; what is asked for once is expected when it is asked for."""
+
+    def __init__(self, scheduler_state: SchedulerState, queue: Queue) -> None:
+        self._all, self._queue = scheduler_state, queue
+        self._ends: list[tuple[int, str]] = []
+
+    def begin(self) -> None:
+        """From now on."""
+        for node in self._all.graph.nodes:
+            if not node.is_source and node.partition.grain is not None and not self._all.network.paced(node):
+                self._await(node)
+
+    def wake(self) -> None:
+        """Expect what has come, and queue it."""
+        while self._ends and self._ends[0][0] <= self._all.now:
+            _, name = heapq.heappop(self._ends)
+            node = self._all.nodes[name]
+            if self._all.demands.stand_for(name):
+                for key in unannounced_partitions(
+                    node, Target(name), self._all.now, self._all.network, self._all.needs, self._all.partition_states
+                ):
+                    self._queue.expect(node, key)
+                    self._queue.consider(node, key)
+            self._await(node)
+
+    def next_event(self) -> int | None:
+        """When an interval ends next, if anybody waits for it."""
+        return self._ends[0][0] if self._ends and self._all.demands.standing else None
+
+    def _await(self, node: GraphNode) -> None:
+        grain = node.partition.grain
+        assert grain is not None
+        end = bounds_us(key_at_us(self._all.now, grain, node.timezone), grain, node.timezone)[1]
+        heapq.heappush(self._ends, (end, node.name))

@@ -1,0 +1,314 @@
+"""Work to be estimated, as numbers of intervals, and its virtual execution by the real core."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Sequence
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from headrace.model import Grain, PartitionSpec
+from headrace.model.intervals import bounds_us, key_at_us
+from headrace.model.partitions import SEPARATOR, WHOLE, delivery_key, join
+from headrace.model.times import NO_DAYS_OFF
+from headrace.scheduler.checkpoints import CHECKPOINT_FORMAT
+from headrace.scheduler.core import Core
+from headrace.scheduler.events import (
+    AttemptPublished,
+    Dispatch,
+    Event,
+    KeptNode,
+    Loaded,
+    Requested,
+    SavedPartition,
+    SchedulerCheckpoint,
+    Target,
+)
+from headrace.scheduler.graph import Graph, GraphNode
+from headrace.scheduler.ranges import IntegerSet, TerminalPartitions, key_of_number, number_of
+from headrace.scheduler.states import PartitionState
+
+# The amount of work of each node, and any part of it as the state from which a core starts. The
+# core decides only about the plan's own partitions. All other partitions of the same nodes count
+# as published, and nodes outside of the plan as present, so the cost doesn't grow with the
+# project.
+
+AROUND = 10_000
+"""So many intervals before and after what is planned count as published: farther back no `lookback` reaches."""
+_NO_TIMEOUT_US = 1 << 60
+
+
+class WorkEstimate(NamedTuple):
+    """What is made of one node: the intervals by their numbers, and how many partitions each of them has. Of a node that isn't cut by
+    time the numbers only count."""
+
+    node: GraphNode
+    numbers: IntegerSet
+    each: int
+
+    @property
+    def partitions(self) -> int:
+        """How many there are."""
+        return len(self.numbers) * self.each
+
+    def with_partitions(self, count: int, numbers: int) -> WorkEstimate:
+        """So many partitions belong to so many numbers, these among them: its keys grow, or nothing but keys cuts it."""
+        spec = self.node.partition
+        if spec.whole or (spec.grain is not None and spec.key is None):
+            return self
+        if spec.grain is None:
+            return self._replace(numbers=IntegerSet((0, max(1, round(count * len(self.numbers) / max(1, numbers))))))
+        return self._replace(each=max(1, round(count / max(1, numbers))))
+
+    def without(self, keys: Collection[str]) -> WorkEstimate:
+        """What is left when these were made. Where an interval has several partitions it is done with when most of them are."""
+        if self.node.partition.grain is None:
+            return self._replace(numbers=IntegerSet((0, len(self.numbers) - min(len(keys), len(self.numbers)))))
+        resting, made = TerminalPartitions(self.node.partition, self.node.timezone), Counter[int]()
+        made.update(number for number, _ in map(resting.place, keys) if number is not None)
+        done = IntegerSet.of(number for number, count in made.items() if 2 * count > self.each)
+        return self._replace(numbers=IntegerSet.of(self.numbers.minus(done)))
+
+    @property
+    def zone(self) -> str:
+        """As numbers need it: days are cut alike everywhere."""
+        return self.node.timezone if self.node.partition.grain is Grain.HOUR else ""
+
+
+def work_of(node: GraphNode, targets: Sequence[Target]) -> WorkEstimate:
+    """What targets ask for of one node: where its keys grow, one of each interval."""
+    values = node.partition.values or ("",)
+    if node.partition.grain is None:
+        return WorkEstimate(node, IntegerSet((0, len(values))), 1)
+    return WorkEstimate(node, IntegerSet(_edges(node, targets)), len(values))
+
+
+def _edges(node: GraphNode, targets: Sequence[Target]) -> list[int]:
+    """Where runs of numbers begin and end; those that touch are one."""
+    grain, edges = node.partition.grain, list[int]()
+    assert grain is not None
+    zone = node.timezone if grain is Grain.HOUR else ""
+    spans = []
+    for target in targets:
+        ends = [None if key is None else number_of(key.partition(SEPARATOR)[0], grain, zone) for key in (target.first, target.last)]
+        if ends[0] is not None and ends[1] is not None and ends[0] <= ends[1]:
+            spans.append((ends[0], ends[1] + 1))
+    for first, beyond in sorted(spans):
+        if edges and first <= edges[-1]:
+            edges[-1] = max(edges[-1], beyond)
+        else:
+            edges += (first, beyond)
+    return edges
+
+
+def work_bounds(planned_work: Sequence[WorkEstimate]) -> tuple[int, int] | None:
+    """From when to when the intervals go, in microseconds; None where nothing is cut by time."""
+    results = [
+        _bounds(planned, number)
+        for planned in planned_work
+        if planned.node.partition.grain is not None and planned.numbers.edges
+        for number in _ends(planned)
+    ]
+    return (min(first for first, _ in results), max(last for _, last in results)) if results else None
+
+
+def work_until(planned_work: Sequence[WorkEstimate], moment: int, share: float) -> list[WorkEstimate]:
+    """What begins before a moment; of what isn't cut by time a share, and the whole as a whole."""
+    return [planned._replace(numbers=_below(planned.numbers, _beyond(planned, moment, share))) for planned in planned_work]
+
+
+def _beyond(planned: WorkEstimate, moment: int, share: float) -> int:
+    grain = planned.node.partition.grain
+    if grain is None:
+        return max(1, math.ceil(len(planned.numbers) * share))
+    number = number_of(key_at_us(moment, grain, planned.node.timezone), grain, planned.zone)
+    return planned.numbers.edges[-1] if number is None and planned.numbers.edges else (number or 0)
+
+
+def _below(numbers: IntegerSet, beyond: int) -> IntegerSet:
+    edges = [min(edge, beyond) for edge in numbers.edges]
+    spans = zip(edges[::2], edges[1::2], strict=True)
+    return IntegerSet(edge for span in spans if span[0] < span[1] for edge in span)
+
+
+def _ends(planned: WorkEstimate) -> tuple[int, int]:
+    return planned.numbers.edges[0], planned.numbers.edges[-1] - 1
+
+
+def _bounds(planned: WorkEstimate, number: int) -> tuple[int, int]:
+    grain = planned.node.partition.grain
+    assert grain is not None
+    return bounds_us(key_of_number(number, grain, planned.zone), grain, planned.node.timezone)
+
+
+# As a core starts from it
+
+
+def graph_of(planned_work: Sequence[WorkEstimate], whole: Graph) -> Graph:
+    """The nodes of a graph that something is made of, with nothing but each other to wait for."""
+    names = {planned.node.name for planned in planned_work}
+    return replace(whole, nodes=tuple(_alone(planned, names) for planned in planned_work))
+
+
+def _alone(planned: WorkEstimate, names: set[str]) -> GraphNode:
+    node = planned.node
+    reads = () if node.partition.by_delivery else node.inputs
+    return replace(
+        node,
+        is_source=False,
+        partition=_partition_spec(planned),
+        inputs=tuple(spec for spec in reads if spec.node in names),
+        depends=tuple(name for name in node.depends if name in names),
+        start=None,
+        timeout_us=_NO_TIMEOUT_US,
+        rebuild_on_reference=False,
+        tells=False,
+        expect_by=None,
+        watermark=False,
+        complete_after=None,
+        restate_within=None,
+        days_off=NO_DAYS_OFF,
+        trigger=None,
+        promises=(),
+    )
+
+
+def _partition_spec(planned: WorkEstimate) -> PartitionSpec:
+    """How the node is cut: keys that grow are listed, under names of their own."""
+    spec = planned.node.partition
+    if spec.key is None:
+        return spec
+    count = planned.each if spec.grain is not None else planned.numbers.edges[-1]
+    return replace(spec, values=tuple(f"key{number}" for number in range(count)))
+
+
+def kept_of(planned_work: Sequence[WorkEstimate]) -> SchedulerCheckpoint:
+    """Where everything stands before it begins."""
+    nodes = {
+        planned.node.name: KeptNode(runs=_published(planned), named=(), oldest=None, newest=None, publication=0, expanded="")
+        for planned in planned_work
+    }
+    tracked_partitions = tuple(_waiting(planned.node.name, key) for planned in planned_work for key in _keys(planned))
+    return SchedulerCheckpoint(CHECKPOINT_FORMAT, nodes, tracked_partitions, {}, complete=True)
+
+
+def _published(planned: WorkEstimate) -> dict[str, tuple[int, ...]]:
+    """All intervals around those that are to be made, and between them."""
+    edges = planned.numbers.edges
+    if planned.node.partition.grain is None or not edges:
+        return {}
+    around = (edges[0] - AROUND, *edges, edges[-1] + AROUND)
+    return dict.fromkeys(_partition_spec(planned).values or ("",), around)
+
+
+def _keys(planned: WorkEstimate) -> list[str]:
+    spec = _partition_spec(planned)
+    if spec.grain is not None:
+        times = [key_of_number(number, spec.grain, planned.zone) for number in planned.numbers]
+        return [join(time, data) for time in times for data in spec.values] if spec.values is not None else times
+    if spec.key is not None:
+        return list(spec.values or ())
+    return [delivery_key(number + 1) for number in planned.numbers] if spec.by_delivery else [WHOLE]
+
+
+def _waiting(node: str, key: str) -> SavedPartition:
+    """It is made again: were it made for the first time, what reads it and isn't planned would be stale."""
+    return SavedPartition(
+        node=node, key=key, state=PartitionState.WAITING, stale=True, proposed=False, late=False, published=True, failures=0,
+        not_before=None, reason="", since=0,
+    )  # fmt: skip
+
+
+# Virtual workers and a virtual leader: how long the core's decisions take to be carried out. The
+# core is the real one, so order, batches, pools and attempts dispatched ahead are those of a real
+# run. Time is virtual: nothing waits.
+
+BEGIN_US = 4_102_444_800_000_000
+"""The virtual clock begins in 2100: no interval that is planned now hasn't ended then."""
+COMMIT_US = 3_000
+"""What a leader's turn costs besides what it has to write of each attempt: one transaction."""
+ATTEMPT_US = 3_000
+"""What an attempt costs the leader. It does this for one after the other, while workers go on with what they have at hand."""
+
+AttemptSeconds = Callable[[str, int], float]
+"""Node, and how many of its partitions an attempt computes → seconds that a worker is at it."""
+
+
+class VirtualRunResult(NamedTuple):
+    """`seconds` until all was published, for so many of which workers were at it in all, `busy`; `published` are partitions."""
+
+    seconds: float
+    busy: float
+    published: int
+
+
+def run_virtually(graph: Graph, checkpoint: SchedulerCheckpoint, takes: AttemptSeconds, slots: int) -> VirtualRunResult:
+    """What becomes of all that `kept` says to wait, if every attempt succeeds."""
+    world = _VirtualRun(takes, slots)
+    core = Core(epoch=1, slots=slots)
+    targets = tuple(Target(node.name) for node in graph.nodes)
+    world.give(core, (Loaded(graph, checkpoint=checkpoint), Requested(targets, run=1)))
+    while world.happenings:
+        world.go_on(core)
+    return VirtualRunResult((world.ended_at - BEGIN_US) / 1_000_000, world.busy, world.published)
+
+
+class _VirtualRun:
+    """What is under way. `happenings` are the ends of attempts and of the leader's turns, by their time."""
+
+    def __init__(self, takes: AttemptSeconds, slots: int) -> None:
+        self._takes, self._free = takes, slots
+        self._pipe: deque[Dispatch] = deque()
+        """Given out, and no worker has come to it."""
+        self._inbox: list[Event] = []
+        """Results that the leader hasn't seen, because it is at others."""
+        self._deciding = False
+        self._decided: list[Dispatch] = []
+        self._count = 0
+        self.now = self.ended_at = BEGIN_US
+        self.happenings: list[tuple[int, int, Dispatch | None]] = []
+        self.published, self.busy = 0, 0.0
+
+    def go_on(self, core: Core) -> None:
+        """The next thing happens: an attempt ends, or the leader has written what it decided."""
+        self.now, _, ended = heapq.heappop(self.happenings)
+        if ended is None:
+            self._deciding, self.ended_at = False, self.now
+            self._send()
+        else:
+            self._free += 1
+            self.published += len(ended.keys)
+            self._inbox.append(
+                AttemptPublished(ended.attempt, tuple((key, False) for key in ended.keys), self._takes(ended.node, len(ended.keys)))
+            )
+            self._work()
+        if self._inbox and not self._deciding:
+            events, self._inbox = tuple(self._inbox), []
+            self.give(core, events)
+
+    def give(self, core: Core, events: tuple[Event, ...]) -> None:
+        """The leader takes its turn: workers hear of it when that is written."""
+        made = core.handle_all(events, self.now)
+        self._decided = [command for command in made if isinstance(command, Dispatch)]
+        self._deciding = True
+        self._happens(COMMIT_US + ATTEMPT_US * len(events), None)
+
+    def _send(self) -> None:
+        self._pipe += self._decided
+        self._decided = []
+        self._work()
+
+    def _work(self) -> None:
+        while self._free and self._pipe:
+            dispatch = self._pipe.popleft()
+            self._free -= 1
+            seconds = self._takes(dispatch.node, len(dispatch.keys))
+            self.busy += seconds
+            self._happens(int(seconds * 1_000_000), dispatch)
+
+    def _happens(self, after_us: int, what: Dispatch | None) -> None:
+        self._count += 1
+        heapq.heappush(self.happenings, (self.now + after_us, self._count, what))

@@ -1,0 +1,403 @@
+"""The audit trail: an append-only chain of events, each bound to the one before it by a hash (TRUST A1-A5, H1, H2).
+
+An event is appended in the transaction of the change that it records, so that there is never one without the
+other. `verify` recomputes the chain and names the first entry that doesn't fit: any entry altered, removed,
+inserted or moved is found. A chain alone can't show that its *end* was cut off, or that somebody who may
+write the file computed all of it anew: that takes a head that was kept elsewhere (signed checkpoints, not built
+yet). Compare `verify`'s head with one that you noted down.
+"""
+
+from __future__ import annotations
+
+import enum
+import functools
+import hashlib
+import json
+import os
+import time
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from headrace.model.intervals import to_us
+from headrace.store.clock import instant
+from headrace.store.transaction import Transaction
+
+# Canonical JSON (RFC 8785, JCS): one value, one sequence of bytes, so that it can be hashed.
+#
+# Narrower than JCS on purpose: no floats (decimals travel as strings), integers within ±2^53 − 1,
+# strings in NFC, times as RFC 3339 with `Z` and microseconds. Text from outside is made harmless
+# before it is stored.
+
+TEXT_CHARACTERS_MAX = 4_000
+"""Longer text is cut, and ends with `…`."""
+_INTEGER_MAX = 2**53 - 1
+_ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False).encode
+
+
+def canonical(value: Any) -> str:
+    """The canonical JSON text of plain values.
+
+    TypeError for what has no canonical form (floats, bytes, other objects), ValueError for integers that JSON's
+    readers would round and for names that are the same in canonical form.
+    """
+    flat = _flat(value) if type(value) is dict else None
+    return _ENCODE(_plain(value)) if flat is None else flat
+
+
+def _flat(value: dict[Any, Any]) -> str | None:
+    """The text of a few plain members, made at a fraction of the cost; None for anything else."""
+    if not all(type(name) is str and _is_plain(name) for name in value):
+        return None
+    parts = []
+    for name in sorted(value):
+        item = value[name]
+        if type(item) is int and abs(item) <= _INTEGER_MAX:
+            text = str(item)
+        elif isinstance(item, str) and _is_plain(item):
+            text = f'"{item}"'
+        else:
+            return None
+        parts.append(f'"{name}":{text}')
+    return "{" + ",".join(parts) + "}"
+
+
+def _is_plain(text: str) -> bool:
+    return len(text) <= TEXT_CHARACTERS_MAX and text.isascii() and text.isprintable() and '"' not in text and "\\" not in text
+
+
+def canonical_text(text: str) -> str:
+    """The same of a string alone; of most at a fraction of the cost."""
+    return f'"{text}"' if _is_plain(text) else canonical(text)
+
+
+def clean(text: str) -> str:
+    """Text that can't hide or forge anything on a line: NFC, cut at TEXT_CHARACTERS_MAX, and what doesn't print
+    (controls, newlines, bidirectional overrides, lone surrogates) written out as `\\u202e`."""
+    if len(text) > TEXT_CHARACTERS_MAX:
+        text = text[: TEXT_CHARACTERS_MAX - 1] + "…"
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text)
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else _escaped(character) for character in text)
+
+
+def rfc3339(at: datetime) -> str:
+    """An aware datetime as RFC 3339 in UTC: `2013-02-12T04:40:00.000000Z`."""
+    if at.tzinfo is None:
+        raise ValueError(f"{at.isoformat()} has no time zone")
+    return at.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _plain(value: Any) -> Any:
+    """The same value of dicts in canonical order, lists, str, int, bool and None."""
+    if value is None or value is True or value is False:
+        return value
+    if type(value) is str and len(value) <= TEXT_CHARACTERS_MAX and value.isascii() and value.isprintable():
+        return value  # nearly always, and the trail is written for every publication
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, int):
+        return _integer(value)
+    if isinstance(value, Mapping):
+        return _object(value)
+    if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray | memoryview):
+        return [_plain(item) for item in value]
+    return _text_of(value)
+
+
+def _integer(value: int) -> int:
+    if abs(value) > _INTEGER_MAX:
+        raise ValueError(f"{value} is outside of what JSON's readers keep exactly; write it as a string")
+    return int(value)
+
+
+def _object(value: Mapping[Any, Any]) -> dict[str, Any]:
+    cleaned = {_plain_name(name): _plain(item) for name, item in value.items()}
+    if len(cleaned) != len(value):
+        raise ValueError("two names of an object are the same in canonical form")
+    order = sorted(cleaned) if all(map(str.isascii, cleaned)) else sorted(cleaned, key=_utf16)
+    return {name: cleaned[name] for name in order}
+
+
+def _plain_name(name: Any) -> str:
+    if not isinstance(name, str):
+        raise TypeError(f"{name!r} can't name a member of an object")
+    return str(_plain(name))
+
+
+def _utf16(name: str) -> bytes:
+    """JCS sorts by UTF-16 code units, which differs from code points above U+FFFF."""
+    return name.encode("utf-16-be")
+
+
+def _text_of(value: Any) -> str:
+    if isinstance(value, datetime):
+        return rfc3339(value)
+    if isinstance(value, date | Decimal):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no canonical form")
+
+
+# The trail itself.
+
+FORMAT_VERSION = 1
+STREAM = "headrace"
+"""There is one stream; its name is part of every hash, so that entries of two can't be exchanged."""
+EVENT_BYTES_MAX = 65_536
+GENESIS = "0" * 64
+"""What the first entry names as the hash before it; the head of an empty trail."""
+_DOMAIN = b"\x02"
+"""Told apart from the bytes that leaves and nodes of a Merkle tree begin with (RFC 6962: 0x00 and 0x01)."""
+
+
+class Action(enum.StrEnum):
+    """Everything that can stand in the trail."""
+
+    STORE_CREATED = "store.created"
+    STATE_RESTORED = "state.restored"
+    STATE_BEGUN_ANEW = "state.begun_anew"
+    LAKE_MOVED = "lake.moved"
+    LEASE_TAKEN = "lease.taken"
+    PROJECT_APPLIED = "project.applied"
+    RUN_REQUESTED = "run.requested"
+    RUN_FINISHED = "run.finished"
+    RUN_CANCELLED = "run.cancelled"
+    NODE_PAUSED = "node.paused"
+    NODE_RESUMED = "node.resumed"
+    TRIGGER_FIRED = "trigger.fired"
+    DELIVERY_RECEIVED = "delivery.received"
+    SCHEMA_PINNED = "schema.pinned"
+    CONTRACT_ACCEPTED = "contract.accepted"
+    PLAN_MADE = "plan.made"
+    PLAN_STARTED = "plan.started"
+    PLAN_PAUSED = "plan.paused"
+    PLAN_RESUMED = "plan.resumed"
+    PLAN_CANCELLED = "plan.cancelled"
+    PLAN_FINISHED = "plan.finished"
+    PARTITION_PUBLISHED = "partition.published"
+    PARTITION_HELD = "partition.held"
+    PARTITION_REJECTED = "partition.rejected"
+    PARTITION_WITHDRAWN = "partition.withdrawn"
+    QUARANTINE_ACCEPTED = "quarantine.accepted"
+    QUARANTINE_DROPPED = "quarantine.dropped"
+    INCIDENT_FIXED = "incident.fixed"
+    INCIDENT_REPORTED = "incident.reported"
+    INCIDENT_NOTED = "incident.noted"
+    OBLIGATION_WAIVED = "obligation.waived"
+    EXPORT_TAKEN_OVER = "export.taken_over"
+    ENVIRONMENT_PROMOTED = "environment.promoted"
+    HISTORY_RETIRED = "history.retired"
+    EVENT_LOG_BEGUN = "event_log.begun"
+    STATE_REPAIRED = "state.repaired"
+    LEDGERS_FROZEN = "ledgers.frozen"
+    DEMO_FAULT_INJECTED = "demo.fault_injected"
+
+
+class ActorType(enum.StrEnum):
+    """What kind of actor did it."""
+
+    PERSON = "person"
+    SERVICE = "service"
+    SCHEDULER = "scheduler"
+    SYSTEM = "system"
+
+
+class ActionOutcome(enum.StrEnum):
+    """What came of it."""
+
+    ALLOWED = "allowed"
+    DENIED = "denied"
+    FAILED = "failed"
+
+
+class Actor(msgspec.Struct, frozen=True, gc=False):
+    """Who did it. `display` is for people and may change; `id` doesn't."""
+
+    type: ActorType
+    id: str
+    display: str = ""
+
+
+class Object(msgspec.Struct, frozen=True, gc=False):
+    """What it was done to: `kind` such as `project`, `run`, `partition`."""
+
+    kind: str
+    id: str
+    version: str | None = None
+
+
+class AuditEvent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """One action. `before` and `after` hold what changed, as JSON-able values without floats, secrets and cell values."""
+
+    action: Action
+    actor: Actor
+    object: Object
+    outcome: ActionOutcome = ActionOutcome.ALLOWED
+    reason: str = ""
+    before: Any = None
+    after: Any = None
+    request_id: str | None = None
+    run_id: str | None = None
+
+
+class Verification(msgspec.Struct, frozen=True, gc=False):
+    """What `verify` found. `broken_at` is the first seq that doesn't fit, or that is missing."""
+
+    ok: bool
+    entries: int
+    head: str
+    broken_at: int | None = None
+    reason: str = ""
+
+
+def append(tx: Transaction, at_us: int, event: AuditEvent) -> int:
+    """Append one event, at the store's time `at_us`, in the caller's transaction. Gives its seq."""
+    return append_all(tx, at_us, (event,))
+
+
+def append_all(tx: Transaction, at_us: int, events: Sequence[AuditEvent]) -> int:
+    """Append events in order; gives the last seq. TypeError or ValueError for values without a canonical form."""
+    seq, head = tx.execute("select seq, hash from audit order by seq desc limit 1").fetchone() or (0, GENESIS)
+    at, real_at = rfc3339(instant(at_us)), rfc3339(instant(time.time_ns() // 1000))
+    rows = []
+    for event in events:
+        seq += 1
+        text = _text(event, at, real_at)
+        previous, head = head, chain_hash(seq, head, text)
+        rows.append((seq, at_us, text, previous, head))
+    tx.executemany("insert into audit (seq, at, event, prev_hash, hash) values (?, ?, ?, ?, ?)", rows)
+    return int(seq)
+
+
+def verify(tx: Transaction) -> Verification:
+    """Recompute the whole chain, from the first entry to the last."""
+    return verify_rows(tx.execute("select seq, at, event, prev_hash, hash from audit order by seq"))
+
+
+def verify_rows(rows: Iterable[tuple[int, int, str, str, str]]) -> Verification:
+    """The same over entries from anywhere: (seq, at in microseconds, event, hash before, hash), in the order of seq."""
+    seq, head = 0, GENESIS
+    for row in rows:
+        if reason := _misfit(row, seq + 1, head):
+            return Verification(ok=False, entries=seq, head=head, broken_at=seq + 1, reason=reason)
+        seq, head = row[0], row[4]
+    return Verification(ok=True, entries=seq, head=head)
+
+
+def chain_hash(seq: int, previous: str, text: str) -> str:
+    """SHA-256(0x02 ‖ version ‖ stream ‖ seq ‖ previous hash ‖ canonical event); the stream with its length before it, seq as 8 bytes."""
+    return hashlib.sha256(_PREFIX + seq.to_bytes(8, "big") + bytes.fromhex(previous) + text.encode()).hexdigest()
+
+
+_PREFIX = _DOMAIN + bytes([FORMAT_VERSION, len(STREAM)]) + STREAM.encode()
+
+
+class _Dated(msgspec.Struct):
+    at: datetime
+
+
+_DATED = msgspec.json.Decoder(_Dated)
+
+
+def _misfit(row: tuple[int, int, str, str, str], expected: int, head: str) -> str:
+    """Why an entry doesn't fit where it stands; empty if it does."""
+    seq, at_us, text, previous, digest = row
+    if seq != expected:
+        return f"entry {seq} stands where {expected} is due: one is missing, or stands twice"
+    if previous != head:
+        return "it doesn't follow the entry before it"
+    try:
+        if chain_hash(seq, previous, text) != digest:
+            return "its content isn't what was hashed"
+        if to_us(_DATED.decode(text).at) != at_us:
+            return "its time isn't the one in its content"
+    except (AttributeError, TypeError, ValueError):
+        return "it can't be read"
+    return ""
+
+
+def _text(event: AuditEvent, at: str, real_at: str) -> str:
+    if event.before is None and event.request_id is None and event.run_id is None and not event.reason:
+        short = _short_text(event, at, real_at)
+        if len(short) <= EVENT_BYTES_MAX // 4:
+            return short
+    fields = {
+        "action": event.action,
+        "actor": {"type": event.actor.type, "id": event.actor.id, "display": event.actor.display},
+        "after": event.after,
+        "at": at,
+        "before": event.before,
+        "id": _uuid7(),
+        "object": {"kind": event.object.kind, "id": event.object.id, "version": event.object.version},
+        "outcome": event.outcome,
+        "real_at": real_at,
+        "reason": event.reason,
+        "request_id": event.request_id,
+        "run_id": event.run_id,
+    }
+    text = canonical(fields)
+    if len(text) > EVENT_BYTES_MAX // 4 and len(text.encode()) > EVENT_BYTES_MAX:
+        text = canonical(fields | {name: _digest(fields[name]) for name in ("before", "after")})
+    return text
+
+
+def _short_text(event: AuditEvent, at: str, real_at: str) -> str:
+    """The same text for what has nothing more to say, made at a fraction of the cost: there is one for every publication."""
+    item, after = event.object, canonical(event.after)
+    version = "null" if item.version is None else canonical_text(item.version)
+    thing = f'{{"id":{canonical_text(item.id)},"kind":{canonical_text(item.kind)},"version":{version}}}'
+    return (
+        f'{{"action":"{event.action}","actor":{_actor_text(event.actor)},"after":{after},"at":"{at}","before":null,"id":"{_uuid7()}",'
+        f'"object":{thing},"outcome":"{event.outcome}","real_at":"{real_at}","reason":"","request_id":null,"run_id":null}}'
+    )
+
+
+@functools.lru_cache(maxsize=64)
+def _actor_text(actor: Actor) -> str:
+    return canonical({"type": actor.type, "id": actor.id, "display": actor.display})
+
+
+def _digest(value: Any) -> Any:
+    """What stands for a value that is too large to keep: its size and its hash."""
+    if value is None:
+        return None
+    text = canonical(value).encode()
+    return {"bytes": len(text), "sha256": hashlib.sha256(text).hexdigest()}
+
+
+def _uuid7() -> str:
+    """A time-ordered id (RFC 9562): 48 bits of milliseconds, version, variant, 74 random bits."""
+    millis = time.time_ns() // 1_000_000
+    random = int.from_bytes(os.urandom(10), "big")
+    value = (millis & (1 << 48) - 1) << 80 | 7 << 76 | (random >> 68 & 0xFFF) << 64 | 2 << 62 | random & (1 << 62) - 1
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def counted(tx: Transaction) -> tuple[tuple[int, str], dict[str, int]]:
+    """The trail's last entry and its hash, and how many entries there are of each action."""
+    results: dict[str, int] = {}
+    last = (0, GENESIS)
+    for seq, text, digest in tx.stream("select seq, event, hash from audit order by seq"):
+        action = _ACTED.decode(text).action
+        results[action] = results.get(action, 0) + 1
+        last = (seq, digest)
+    return last, results
+
+
+class _Acted(msgspec.Struct):
+    action: str
+
+
+_ACTED = msgspec.json.Decoder(_Acted)

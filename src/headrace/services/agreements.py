@@ -1,0 +1,214 @@
+"""Plan ids: what a person agreed to, and why a plan is refused when something else would be done."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from headrace.model import Refused, UsageError
+from headrace.plan.project_plan import PLAN_ID, plan_id_of
+from headrace.services.responses import RefusedRow, Response
+from headrace.services.responses.backfills import BackfillResponse
+from headrace.services.responses.repairs import AcceptResponse, FixResponse, FixStep
+from headrace.services.session import ProjectSession
+
+# Shown plans are kept in the cache for a while, so that a refusal can name what differs from the
+# agreed plan.
+
+PLAN_CHANGED = "plan_changed"
+VALUES_DIFFER = "values_differ"
+NEEDS_APPROVAL = "needs_approval"
+INPUTS_UNCHANGED = "inputs_unchanged"
+KEPT_MAX = 50
+"""Plans that are kept; older ones go first."""
+FOLDER = "plans"
+
+
+class PlanContent(msgspec.Struct, frozen=True):
+    """What a plan decides: SHA-256 by path, and its steps as plain data."""
+
+    environment: str
+    base_version: int | None
+    files: dict[str, str]
+    steps: list[dict[str, Any]]
+
+
+class PlanRefused(Refused):
+    """A plan isn't done. `row` says why, `response` is the response of what would have been done."""
+
+    def __init__(self, message: str, hint: str, row: RefusedRow, response: Response) -> None:
+        super().__init__(message, hint=hint)
+        self.row, self.response = row, response
+
+
+class PlanChanged(PlanRefused):
+    """What would be done isn't what was agreed to."""
+
+    def __init__(self, asked: str, row: RefusedRow, response: Response, look: str) -> None:
+        text = "; ".join([*(f"{path} isn't as it was in the plan" for path in row.files), *row.changed])
+        now = f", which is {row.plan_id_now}" if row.plan_id_now else ""
+        super().__init__(
+            f"plan {asked} isn't what would be done now{now}: {text or 'other steps'}",
+            look,
+            row,
+            response,
+        )
+
+
+class ValuesDiffer(PlanRefused):
+    """Somebody has to say first what values mean that differ."""
+
+    def __init__(self, row: RefusedRow, response: Response) -> None:
+        super().__init__(row.text, " or ".join(row.commands), row, response)
+
+
+class NeedsApproval(PlanRefused):
+    """Policy asks for an approval that nobody gave."""
+
+    def __init__(self, row: RefusedRow, response: Response, hint: str) -> None:
+        super().__init__(row.text, hint, row, response)
+
+
+class InputsUnchanged(Refused):
+    """A repair would compute the same rows again."""
+
+
+def checked_id(text: str | None) -> str | None:
+    """A plan's id as typed. UsageError for what can't be one."""
+    if text is not None and PLAN_ID.fullmatch(text) is None:
+        hint = "`headrace plan` prints the id: p- and 16 hexadecimal digits"
+        raise UsageError(f"{text[:40]!r} is no plan's id", hint=hint)
+    return text
+
+
+def keep_plan(session: ProjectSession, plan_id: str, decided: Mapping[str, Any]) -> None:
+    """Keep what a plan decides. A cache that can't be written is no failure."""
+    folder = _folder(session)
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        part = folder / f".{plan_id}.{os.getpid()}"
+        part.write_bytes(msgspec.json.encode(decided))
+        part.replace(folder / f"{plan_id}.json")
+        newest = sorted(folder.glob("p-*.json"), key=_written, reverse=True)
+        for path in newest[KEPT_MAX:]:
+            path.unlink(missing_ok=True)
+
+
+def _folder(session: ProjectSession) -> Path:
+    """One for all environments: a plan of another one is called so."""
+    return (session.production or session).data_folder / "cache" / FOLDER
+
+
+def _written(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def refusal(session: ProjectSession, plan_id: str, plan_id_now: str, decided: Mapping[str, Any]) -> RefusedRow:
+    """Why the plan `plan_id` isn't done: what of it isn't what is decided now."""
+    now = msgspec.convert(decided, PlanContent)
+    try:
+        then = msgspec.json.decode((_folder(session) / f"{plan_id}.json").read_bytes(), type=PlanContent)
+    except (OSError, msgspec.MsgspecError):
+        unknown = "that plan wasn't made here, or long ago: what it held isn't known"
+        return RefusedRow(code=PLAN_CHANGED, plan_id_now=plan_id_now, files=[], changed=[unknown])
+    files = sorted(path for path in {*then.files, *now.files} if then.files.get(path) != now.files.get(path))
+    return RefusedRow(code=PLAN_CHANGED, plan_id_now=plan_id_now, files=files, changed=list(_changed(then, now)))
+
+
+def _changed(then: PlanContent, now: PlanContent) -> Iterator[str]:
+    if then.environment != now.environment:
+        yield f"the plan is of the environment {then.environment}, this is {now.environment}"
+    if then.base_version != now.base_version:
+        before = "nothing" if then.base_version is None else f"version {then.base_version}"
+        yield f"the plan starts from {before}, version {now.base_version} is in force"
+    yield from (f"a step that it had: {_shown_plan(step)}" for step in then.steps if step not in now.steps)
+    yield from (f"a new step: {_shown_plan(step)}" for step in now.steps if step not in then.steps)
+
+
+def _shown_plan(step: Mapping[str, Any]) -> str:
+    range_ = f" from {step['from']}" if step.get("from") else ""
+    without = f" without {', '.join(step['without'])}" if step.get("without") else ""
+    return f"{step['kind']} {step['node']}{range_}{' to ' + step['to'] if step.get('to') else ''}{without}"
+
+
+# The id of a plan stays the same as long as the same would be done. One process shows a plan and
+# another confirms it by id; if something else would be done by then, nothing is done.
+
+Planned = FixResponse | BackfillResponse | AcceptResponse
+P = TypeVar("P", FixResponse, BackfillResponse, AcceptResponse)
+
+
+def identified(session: ProjectSession, response: P, version: int | None, files: Mapping[str, str] | None = None) -> P:
+    """The document with the id of the plan that it shows, of what is done from `version` on; `files` are the SHA-256 of what is written.
+    It is kept, so that a refusal can name what differs."""
+    decided = decided_of(session, response, version, files or {})
+    plan_id = plan_id_of(decided)
+    keep_plan(session, plan_id, decided)
+    return msgspec.structs.replace(response, plan_id=plan_id)
+
+
+def decided_of(session: ProjectSession, response: Planned, version: int | None, files: Mapping[str, str]) -> dict[str, Any]:
+    """What is decided by agreeing. How long it takes, and when it was shown, are no part of it."""
+    return {"environment": session.env, "base_version": version, "files": dict(files), "steps": _steps(response)}
+
+
+def _steps(response: Planned) -> list[dict[str, Any]]:
+    match response:
+        case FixResponse():
+            acts = [_act(response.id, step) for step in response.steps]
+            return [*acts, *map(_mapped, response.mappings), *(_steps(response.backfill) if response.backfill is not None else [])]
+        case BackfillResponse():
+            how = {"mode": response.mode, "publishes": response.publishes}
+            return [
+                {
+                    "kind": row.how,
+                    "node": row.asset,
+                    "from": row.from_,
+                    "to": row.to,
+                    "ranges": row.ranges,
+                    "partitions": row.partitions,
+                    **how,
+                }
+                for row in response.assets
+            ]
+        case AcceptResponse():
+            begins = {"kind": "remap", "node": response.source, "from": response.partition}
+            return [begins, *map(_mapped, response.mappings)]
+
+
+def _act(incident: str, step: FixStep) -> dict[str, Any]:
+    act: dict[str, Any] = {"kind": step.act, "node": step.what, "incident": incident}
+    return {**act, "partitions": step.partitions} if step.partitions else act
+
+
+def _mapped(row: Any) -> dict[str, Any]:
+    """A name that is accepted; how well it fits is no decision."""
+    told = msgspec.to_builtins(row)
+    return {"kind": "map", "node": told["column"], "to": told["to"], "convert": told.get("convert")}
+
+
+def changed(
+    session: ProjectSession, response: Planned, asked: str | None, version: int | None, files: Mapping[str, str] | None = None
+) -> RefusedRow | None:
+    """Why the plan that was asked for isn't done; None where it is the one that is shown, or none was asked for."""
+    if asked is None or asked == response.plan_id:
+        return None
+    return refusal(session, asked, response.plan_id or "", decided_of(session, response, version, files or {}))
+
+
+def agreed_id(agreed: str | None) -> str | None:
+    """The plan's id that somebody agreed to; Refused for what is no id: no plan is that one."""
+    if agreed is not None and PLAN_ID.fullmatch(agreed) is None:
+        raise Refused(
+            "something else would be done by now than what was agreed to",
+            hint="look at the plan again, and agree to that",
+        )
+    return agreed

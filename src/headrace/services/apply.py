@@ -1,0 +1,188 @@
+"""`apply`: put what the files declare into force, after showing what that changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from headrace.model.intervals import to_us
+from headrace.plan import Compiled, changes, comparison
+from headrace.plan.project_plan import Plan, decisions
+from headrace.plan.steps import Invalidate, Promote
+from headrace.runtime.promotion import PendingPromotion
+from headrace.services import agreements, invalidation, plan_inputs, plans
+from headrace.services.backfills import backfill
+from headrace.services.commands import CommandContext, leader_command, perform
+from headrace.services.invalidation import Invalidated
+from headrace.services.plans import Base, PreparedPlan, applied, plan_of_apply, prepare, with_plan
+from headrace.services.responses import ApplyResponse, NeededRow, PlanResponse, PromotedRow, RefusedRow
+from headrace.services.responses.backfills import BackfillResponse
+from headrace.services.session import Progress, ProjectSession, usable
+from headrace.store import Store
+from headrace.store.queries import applied_versions
+
+
+class ApplyArguments(msgspec.Struct, frozen=True):
+    """Whoever asks the leader to apply has agreed to a plan: it is done, or nothing."""
+
+    promotions: bytes = b""
+    """msgpack of what environments have built, copied into production's lake."""
+    plan_id: str | None = None
+    keep: tuple[str, ...] = ()
+    """Assets whose published partitions stay fresh under their new code."""
+    reason: str = ""
+    """Why they are kept."""
+
+
+class _Wanted(msgspec.Struct, frozen=True):
+    """What the files say, and what applying them does."""
+
+    compiled: Compiled
+    prepared: PreparedPlan
+    plan: Plan
+    response: PlanResponse
+
+
+def apply(session: ProjectSession, *, confirm: Callable[[PlanResponse], bool], progress: Progress, plan_id: str | None = None,
+          keep: Sequence[str] = (), reason: str = "") -> ApplyResponse:  # fmt: skip
+    """Show what would change, ask, and put it into force; with a `plan_id` only where that is still what would be done.
+
+    `keep` selects assets whose new code comes into force while what is published of them stays fresh; it needs a `reason`.
+
+    Raises InvalidProject where the files have errors, UsageError for what is no plan's id and for a selection that keeps nothing, and
+    what `confirm` raises where nobody can be asked.
+    """
+    agreements.checked_id(plan_id)
+    if keep:
+        plans.require_reason(reason)
+    kept = plans.nodes_to_keep(session, keep, progress) if keep else ()
+    wanted = _wanted(session, applied(session), progress, kept)
+    plan = wanted.plan
+    agreements.keep_plan(session, plan.plan_id, decisions(plan))
+    if session.compiled is not None and not plan.steps and plan_id in (None, plan.plan_id, _applied_by(session.store)):
+        return _response(session, "nothing", wanted.response, plan_id or plan.plan_id)
+    if plan_id is not None and plan_id != plan.plan_id:
+        refusal = agreements.refusal(session, plan_id, plan.plan_id, decisions(plan))
+        return msgspec.structs.replace(_response(session, "refused", wanted.response, plan_id), refused=refusal)
+    unapproved = _unapproved(session, plan)
+    if unapproved is not None:
+        refused = _response(session, "refused", wanted.response, plan.plan_id)
+        return msgspec.structs.replace(refused, refused=unapproved)
+    if session.compiled is not None and not confirm(wanted.response):
+        return _response(session, "declined", wanted.response, plan.plan_id)
+    offers = wanted.prepared.offers
+    copied = msgspec.msgpack.encode(plans.stage_offers(session, offers)) if offers else b""
+    return perform(session, "apply", ApplyArguments(copied, plan.plan_id, kept, reason), progress)  # type: ignore[no-any-return]
+
+
+def _wanted(session: ProjectSession, base: Base, progress: Progress, keep: Sequence[str]) -> _Wanted:
+    files, compilation = session.declared_exactly(progress)
+    compiled = usable(compilation)
+    prepared = prepare(session, compiled, base, comparison.keeping(changes(base.compiled, compiled), keep))
+    plan = plan_of_apply(session, files, compiled, prepared, base, keep)
+    return _Wanted(compiled, prepared, plan, with_plan(prepared.response, plan))
+
+
+def _applied_by(store: Store | None) -> str | None:
+    """The id of the plan that the version in force was applied by."""
+    if store is None:
+        return None
+    with store.read() as tx:
+        version = applied_versions.newest(tx)
+    return version.plan_id if version is not None else None
+
+
+def make_again(session: ProjectSession, needed: Sequence[NeededRow], *, reason: str, progress: Progress) -> list[BackfillResponse]:
+    """Do the backfills that a change asks for, one after the other; whoever calls this has shown them. Stops at one that needs an
+    approval. Raises Refused without a reason."""
+    opened = session.again(session.actor)  # what is in force now
+    done: list[BackfillResponse] = []
+    try:
+        for row in needed:
+            response = backfill(
+                opened, row.select, exclude=(), first=row.from_, last=row.to, since=None, mode=row.mode, reason=reason,
+                only=False, allow_partial=False, dry_run=False, confirm=lambda _: True, progress=progress,
+            )  # fmt: skip
+            done.append(response)
+            if response.state == "awaiting_approval":
+                break
+    finally:
+        opened.close()
+    return done
+
+
+@leader_command("apply", ApplyArguments, ApplyResponse)
+def _apply(context: CommandContext, arguments: ApplyArguments, progress: Progress) -> ApplyResponse:
+    """The leader makes the plan itself, of the files as they are now, and does it if it is the one that was agreed to."""
+    before = context.applied()
+    base = Base(before.compiled, context.store, before.id, f"version {before.id}") if before else Base(None, context.store, None, None)
+    wanted = _wanted(context.session, base, progress, arguments.keep)
+    plan, compiled = wanted.plan, wanted.compiled
+    asked = (None, plan.plan_id, _applied_by(context.store))
+    if before is not None and not plan.steps and arguments.plan_id in asked:
+        return _done(context, wanted, "nothing", before.id, arguments.plan_id)
+    if arguments.plan_id is not None and arguments.plan_id != plan.plan_id:
+        refusal = agreements.refusal(context.session, arguments.plan_id, plan.plan_id, decisions(plan))
+        refused = _done(context, wanted, "refused", before.id if before else None, arguments.plan_id)
+        return msgspec.structs.replace(refused, refused=refusal)
+    unapproved = _unapproved(context.session, plan)
+    if unapproved is not None:
+        refused = _done(context, wanted, "refused", before.id if before else None, plan.plan_id)
+        return msgspec.structs.replace(refused, refused=unapproved)
+    now_applied = context.apply(progress, plan, arguments.reason) if plan.steps or before is None else before
+    built = msgspec.msgpack.decode(arguments.promotions, type=tuple[PendingPromotion, ...]) if arguments.promotions else ()
+    promoted = plans.promote(context, built, progress)
+    now_us = to_us(context.now())
+    with context.store.read() as tx:
+        left = invalidation.still_invalid(
+            tx, compiled, wanted.prepared.effect, version=now_applied.id, env=context.session.env, now_us=now_us
+        )
+    return msgspec.structs.replace(
+        _done(context, wanted, "applied", now_applied.id, plan.plan_id), promoted=promoted, stale=invalidation.stale_rows(left.stale),
+        backfills=list(left.backfills), steps_done=_steps_done(plan, promoted),
+    )  # fmt: skip
+
+
+def _unapproved(session: ProjectSession, plan: Plan) -> RefusedRow | None:
+    """Why the plan isn't done: the next run would compute, without anybody asking for it, what policy
+    wants approved before."""
+    asked_first = [step for step in plan.steps if isinstance(step, Invalidate) and step.needs_approval]
+    steps = [invalidate for invalidate in asked_first if not invalidate.asks]
+    if not steps:
+        return None
+    names = ", ".join(f"{step.node} ({step.range.partitions:,} partitions)" for step in steps)
+    rule = plan_inputs.approval_rule(session.root, session.settings)
+    text = f"the next run would compute {names} again by itself, and that needs an approval: {rule}"
+    way_out = "loosen the rule with its owner, or leave how these tables are built as it was"
+    return RefusedRow(
+        code=agreements.NEEDS_APPROVAL,
+        plan_id_now=plan.plan_id,
+        files=[],
+        changed=[way_out],
+        text=text,
+    )
+
+
+def _steps_done(plan: Plan, promoted: Sequence[PromotedRow]) -> int:
+    """Promotions that production couldn't take over any more aren't done: what they would have published is computed."""
+    published = {(row.environment, row.node) for row in promoted}
+    left = [step for step in plan.steps if isinstance(step, Promote) and (step.environment, step.node) not in published]
+    return len(plan.steps) - len(left)
+
+
+def _done(context: CommandContext, wanted: _Wanted, state: str, version: int | None, plan_id: str | None) -> ApplyResponse:
+    return ApplyResponse(now=context.now(), state=state, version=version, plan=wanted.response, clock=context.clock.kind, plan_id=plan_id)
+
+
+def _response(session: ProjectSession, state: str, plan: PlanResponse, plan_id: str) -> ApplyResponse:
+    """Nothing is put into force; where there was nothing to apply, what is stale all the same."""
+    stale = Invalidated()
+    if state == "nothing" and session.compiled is not None and session.store is not None and session.version is not None:
+        now_us = to_us(session.now())
+        with session.store.read() as tx:
+            stale = invalidation.outstanding(tx, session.compiled, version=session.version, env=session.env, now_us=now_us)
+    return ApplyResponse(
+        now=session.now(), state=state, version=session.version, plan=plan, clock=session.clock.kind, plan_id=plan_id,
+        stale=invalidation.stale_rows(stale.stale), backfills=list(stale.backfills),
+    )  # fmt: skip

@@ -1,0 +1,362 @@
+"""A bench for asset code: given rows in, computed rows out, by the engine in a worker.
+
+It needs no lake and no state.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+
+from headrace.engine import InputData, logs
+from headrace.lake import PARTITION_COLUMN, FileRef, LakeColumn, LakeTable
+from headrace.lake.session import DuckDBSession
+from headrace.lake.session import DuckDBSession as DuckDB
+from headrace.lake.sqltext import literal, quote
+from headrace.lake.staging import stage
+from headrace.lake.tables import ColumnLookup
+from headrace.model import CheckSpec, CommandBody, HeadraceError, PythonBody, UsageError
+from headrace.model.errors import did_you_mean, first_line
+from headrace.model.partitions import WHOLE
+from headrace.plan import Compiled
+from headrace.runtime.executors import LostWorker, TaskFinished
+from headrace.runtime.executors.pool import Pool
+from headrace.runtime.folders import Folders
+from headrace.runtime.leadership import worker_settings
+from headrace.runtime.messages import ComputeTask, TaskOutcome
+from headrace.runtime.tasks.kinds import scope_of
+from headrace.scheduler import AttemptId
+
+# Rows that a person wrote in a declaration or a file, as a table with types.
+
+ROWS_MAX = 1_000_000
+Types = Sequence[tuple[str, str]]
+"""(name, DuckDB type) of columns."""
+Known = Sequence[tuple[str, str | None]]
+"""The same, where the type may not be known."""
+ANY_TYPE = '"NULL"'
+"""Of a column of which there isn't even a null: it goes with everything."""
+UNTYPED = "INTEGER"
+"""What a null is whose type nobody knows, as for DuckDB."""
+_READERS = {
+    ".csv": "read_csv({path}, header = true{columns})",
+    ".json": "read_json({path}{columns})",
+    ".jsonl": "read_json({path}, format = 'newline_delimited'{columns})",
+    ".parquet": "read_parquet({path})",
+}
+_TYPED = {".csv": ", types = ", ".json": ", columns = ", ".jsonl": ", columns = "}
+
+
+class BadRows(HeadraceError):
+    """Rows that can't be read as what they are given for."""
+
+
+class InputRelation(msgspec.Struct, frozen=True):
+    """A SELECT over rows, and its columns."""
+
+    sql: str
+    columns: tuple[tuple[str, str], ...]
+
+
+class TypedTableBuilder:
+    """Turns rows into typed tables. `session` computes, `temporary` is a folder that it may read."""
+
+    def __init__(self, session: DuckDBSession, temporary: Path) -> None:
+        self._session, self._temporary = session, temporary
+
+    def input(self, name: str, rows: object, known: Known | None) -> InputData:
+        """Rows as an input of a body: with the known columns in their types (missing ones are null), else as inferred.
+
+        `rows` is a list of mappings, a path to a CSV, JSON, JSON lines or Parquet file, or anything that DuckDB can scan (an
+        Arrow table, a data frame). Raises BadRows."""
+        if known is None and isinstance(rows, list) and not rows:
+            raise BadRows(f"the columns of `{name}` aren't known", hint=f"give at least one row of `{name}`, or write a contract")
+        if known is not None and isinstance(rows, list) and not rows:
+            columns = tuple(LakeColumn(column, kind or ANY_TYPE, number) for number, (column, kind) in enumerate(known, 2))
+            return InputData(name=name, files=(), columns=columns, rows=0)
+        relation = self.relation(name, rows, known or ())
+        selected = relation.sql if known is None else _complete(relation, known)
+        return self._kept(name, selected)
+
+    def relation(self, name: str, rows: object, known: Known) -> InputRelation:
+        """Rows with the columns that they name, typed as the known ones of those names."""
+        if isinstance(rows, Path):
+            return self._file(name, rows, known)
+        if isinstance(rows, list):
+            return self._written(name, rows, known)
+        return self._scanned(name, rows, known)
+
+    def kept(self, name: str, relation: InputRelation) -> InputData:
+        """The rows of a relation, to be read back."""
+        return self._kept(name, relation.sql)
+
+    def _written(self, name: str, rows: Sequence[Mapping[str, Any]], known: Known) -> InputRelation:
+        if not all(isinstance(row, Mapping) for row in rows):
+            raise BadRows(f"the rows of `{name}` aren't mappings of column to value", hint="write [{column: value}, …]")
+        if len(rows) > ROWS_MAX:
+            raise BadRows(f"{len(rows):,} rows of `{name}` are too many", hint="give a Parquet file")
+        if not any(rows):
+            return _empty(known)
+        path = self._temporary / f"{uuid.uuid4()}.jsonl"
+        path.write_text("".join(json.dumps(dict(row), default=str) + "\n" for row in rows), encoding="utf-8")
+        return self._file(name, path, known)
+
+    def _file(self, name: str, path: Path, known: Known) -> InputRelation:
+        ending = path.suffix.lower()
+        reader = _READERS.get(ending)
+        if reader is None:
+            raise BadRows(f"{path.name} is no file that rows can be read from", hint=f"one of {', '.join(_READERS)}")
+        if not path.is_file():
+            raise BadRows(f"there is no file {path}", hint="paths are those beside the test's file, or relative to the project")
+        plain = f"SELECT * FROM {reader.format(path=literal(str(path)), columns='')}"
+        results = self._described(name, plain)
+        wanted = _types(name, results, known)
+        typed = _TYPED.get(ending)
+        if typed is None:
+            return InputRelation(_cast(plain, results, wanted), tuple(wanted))
+        as_wanted = [(column, kind) for (column, _), (_, kind) in zip(results, wanted, strict=True)]
+        types = ", ".join(f"{literal(column)}: {literal(kind)}" for column, kind in as_wanted)
+        read = f"SELECT * FROM {reader.format(path=literal(str(path)), columns=f'{typed}{{{types}}}')}"
+        return InputRelation(_cast(read, as_wanted, wanted), tuple(wanted))
+
+    def _scanned(self, name: str, rows: object, known: Known) -> InputRelation:
+        view = f"__given_{uuid.uuid4().hex}__"
+        try:
+            self._session.connection.register(view, rows)
+        except Exception as error:
+            raise UsageError(
+                f"the rows of `{name}` are {type(rows).__name__}", hint="a list of mappings, a path, an Arrow table or a data frame"
+            ) from error
+        plain = f"SELECT * FROM {quote(view)}"
+        results = self._described(name, plain)
+        wanted = _types(name, results, known)
+        return InputRelation(_cast(plain, results, wanted), tuple(wanted))
+
+    def _described(self, name: str, sql: str) -> list[tuple[str, str]]:
+        import duckdb
+
+        try:
+            return [(row[0], row[1]) for row in self._session.connection.execute(f"DESCRIBE {sql}").fetchall()]
+        except duckdb.Error as error:
+            raise BadRows(f"the rows of `{name}` can't be read: {_first_line(error)}") from error
+
+    def _kept(self, name: str, sql: str) -> InputData:
+        import duckdb
+
+        try:
+            staged, table = stage(self._session, sql, None, table_name=name, partition="*", table=None, hashed=False)
+        except duckdb.Error as error:
+            raise BadRows(f"the rows of `{name}` don't fit their types: {_first_line(error)}") from error
+        columns = tuple(column for column in table.columns if column.name != PARTITION_COLUMN)
+        return InputData(name=name, files=(FileRef(staged.path, lookup=ColumnLookup.SAME),), columns=columns, rows=staged.rows)
+
+
+def _types(name: str, results: Types, known: Known) -> list[tuple[str, str]]:
+    """The columns that are there, in their known spelling and type."""
+    canonical = {column.lower(): (column, kind) for column, kind in known}
+    if known and (unknown := [column for column, _ in results if column.lower() not in canonical]):
+        names = [column for column, _ in known]
+        hint = did_you_mean(unknown[0], names) or f"its columns are: {', '.join(names[:12])}"
+        raise BadRows(f"`{name}` has no column `{unknown[0]}`", hint=hint)
+    return [(name, known_kind or kind) for column, kind in results for name, known_kind in [canonical.get(column.lower(), (column, None))]]
+
+
+def _cast(sql: str, results: Types, wanted: Types) -> str:
+    casts = [
+        f"{quote(was)} AS {quote(column)}" if has == kind else f"CAST({quote(was)} AS {kind}) AS {quote(column)}"
+        for (was, has), (column, kind) in zip(results, wanted, strict=True)
+    ]
+    return f"SELECT {', '.join(casts)} FROM ({sql}) AS given"
+
+
+def _complete(relation: InputRelation, known: Known) -> str:
+    there = {column.lower() for column, _ in relation.columns}
+    every = [quote(column) if column.lower() in there else _null(column, kind) for column, kind in known]
+    return f"SELECT {', '.join(every)} FROM ({relation.sql}) AS given"
+
+
+def _empty(known: Known) -> InputRelation:
+    nulls = ", ".join(_null(column, kind) for column, kind in known) or "NULL AS nothing"
+    return InputRelation(f"SELECT {nulls} WHERE false", tuple((column, kind or UNTYPED) for column, kind in known))
+
+
+def _null(column: str, kind: str | None) -> str:
+    return f"CAST(NULL AS {kind or UNTYPED}) AS {quote(column)}"
+
+
+def _first_line(error: Exception) -> str:
+    return re.sub(r' in file "[^"]*"', "", first_line(error))
+
+
+# The bench: a temporary folder, workers, and one asset computed at a time.
+
+EPOCH = 0
+"""No leader ever has it."""
+
+
+class ComputeRequest(msgspec.Struct, frozen=True):
+    """What is to be computed: one partition of one asset, of these rows. `given` is as `Desk.input` takes it."""
+
+    asset: str
+    partition: str = WHOLE
+    given: dict[str, Any] = {}
+
+
+class ComputeResult(msgspec.Struct, frozen=True):
+    """What came of it. `data` is None where there are no rows: the body failed, or its worker ended (`lost`)."""
+
+    outcome: TaskOutcome | None
+    data: InputData | None
+    lost: str | None
+    log: tuple[str, ...]
+    unread: tuple[str, ...]
+    """Checks that read what wasn't given, and so weren't made."""
+
+
+class Bench:
+    """Computes assets of one compiled project. A context manager: workers run and a folder exists only within.
+
+    `desk` is for rows that aren't an input, those expected for instance."""
+
+    def __init__(self, compiled: Compiled, root: Path, *, workers: int = 1, timezone: str = "UTC") -> None:
+        self._compiled, self._root, self._workers, self._timezone = compiled, root, workers, timezone
+        self._numbers = 0
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        data = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="headrace-bench-")))
+        self._folders = Folders(str(self._root), str(data))
+        for folder in (self._folders.lake, self._folders.temporary):
+            folder.mkdir()
+        self._pool = self._stack.enter_context(Pool(worker_settings(self._folders, self._workers), self._workers))
+        readable = [self._folders.temporary, self._root, self._folders.quarantine]
+        self._duckdb = self._stack.enter_context(
+            DuckDB(self._folders.lake, readable=readable, timezone=self._timezone, threads=1, ordered=True)
+        )
+        self.desk = TypedTableBuilder(self._duckdb, self._folders.temporary)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def compute(self, requests: Sequence[ComputeRequest]) -> Iterator[tuple[int, ComputeResult | BadRows]]:
+        """All of them, each with its place in `wanted`, as they are done."""
+        waiting: dict[AttemptId, tuple[int, ComputeTask]] = {}
+        unread: dict[int, tuple[str, ...]] = {}
+        for index, request in enumerate(requests):
+            attempt = self._attempt()
+            try:
+                task, unread[index] = self._task(request, attempt)
+            except BadRows as error:
+                yield index, error
+                continue
+            waiting[attempt] = index, task
+            self._pool.submit(attempt, task)
+        while waiting:
+            for news in self._pool.wait(None):
+                if isinstance(news, TaskFinished):
+                    index, _ = waiting.pop(news.attempt)
+                    yield index, self._computed(news.attempt, news.outcome, None, unread[index])
+                elif isinstance(news, LostWorker):
+                    if news.running is not None:
+                        index, _ = waiting.pop(news.running)
+                        yield index, self._computed(news.running, None, news.reason, unread[index])
+                    for attempt in news.queued:
+                        self._pool.submit(attempt, waiting[attempt][1])
+
+    def rows(self, data: InputData, columns: Sequence[str] | None = None, limit: int | None = None) -> tuple[dict[str, Any], ...]:
+        """Rows as values that JSON holds, in their order."""
+        from headrace.lake.reading import read
+
+        table = LakeTable(data.name, data.columns)
+        return read(
+            self._folders.lake, _absolute(data, self._folders.lake), table, columns=columns, limit=limit, timezone=self._timezone
+        ).rows
+
+    def arrow(self, data: InputData) -> Any:
+        """Rows as a `pyarrow.Table`."""
+        from headrace.lake.sqltext import relation_sql
+
+        return self._duckdb.connection.execute(relation_sql(data.files, data.columns)).to_arrow_table()
+
+    def _attempt(self) -> AttemptId:
+        self._numbers += 1
+        return AttemptId(EPOCH, self._numbers)
+
+    def _computed(self, attempt: AttemptId, outcome: TaskOutcome | None, lost: str | None, unread: tuple[str, ...]) -> ComputeResult:
+        path = self._folders.log(*attempt)
+        log = tuple(line.text for line in logs.read(path)) if path.exists() else ()
+        return ComputeResult(outcome, self._result(outcome), lost, log, unread)
+
+    def _result(self, outcome: TaskOutcome | None) -> InputData | None:
+        """The staged file, or the one that the audit put into quarantine."""
+        if outcome is None or outcome.staged is None:
+            return None
+        table = outcome.table or LakeTable("result", outcome.staged.columns)
+        path = outcome.staged.path
+        if outcome.quarantined is not None:
+            path = f"{outcome.staged.path}.rejected"
+            shutil.move(Path(self._folders.data, outcome.quarantined), self._folders.lake / path)
+        return InputData("result", (FileRef(path),), tuple(c for c in table.columns if c.name != "_partition"), outcome.staged.rows)
+
+    def _task(self, request: ComputeRequest, attempt: AttemptId) -> tuple[ComputeTask, tuple[str, ...]]:
+        asset, node = self._compiled.project.assets[request.asset], self._compiled.nodes[request.asset]
+        given = {name.lower(): rows for name, rows in request.given.items()}
+        reads = [spec.node for spec in node.inputs] + ([asset.name] if node.uses_self else [])
+        references = [name for name in node.check_references if name not in reads and name.lower() in given]
+        if stranger := [name for name in request.given if name.lower() not in {each.lower() for each in [*reads, *references]}]:
+            raise BadRows(f"`{asset.name}` doesn't read `{stranger[0]}`", hint=f"it reads {', '.join(reads) or 'nothing'}")
+        tables = {name: self._given(name, given.get(name.lower(), [])) for name in [*reads, *references]}
+        checks = [check for check in asset.checks if _reads(check) <= {name.lower() for name in tables}]
+        task = ComputeTask(
+            scope=scope_of(self._compiled.project, asset, (request.partition,), attempt),
+            body=asset.body,
+            sql=node.sql,
+            code=str(self._root) if isinstance(asset.body, PythonBody | CommandBody) else None,
+            inputs=tuple(tables[name] for name in reads),
+            materialize=asset.materialize if asset.materialize in ("files", "none") else "table",
+            partition_column=node.partition_column,
+            table=None,
+            evolve=False,
+            checks=tuple(checks),
+            on_fail=asset.on_fail if asset.on_fail in ("reject", "hold", "warn") else "reject",
+            references=tuple(tables[name] for name in tables if name in node.check_references),
+            now_us=time.time_ns() // 1000,
+            key_column=asset.partition.key,
+            macros=self._compiled.project.macros,
+            environment=asset.environment,
+            pass_environment=self._compiled.project.settings.pass_environment,
+            secrets=asset.secrets,
+        )
+        return task, tuple(check.name for check in asset.checks if check not in checks)
+
+    def _given(self, name: str, rows: object) -> InputData:
+        node = self._compiled.nodes[name]
+        names = None if node.column_names is None else [(column, None) for column in node.column_names]
+        return self.desk.input(name, rows, node.columns or names)
+
+
+def _absolute(data: InputData, lake: Path) -> list[FileRef]:
+    return [msgspec.structs.replace(file, path=str(lake / file.path)) for file in data.files]
+
+
+def _reads(check: CheckSpec) -> set[str]:
+    """The nodes, in lower case, that a check reads besides the rows that it is about."""
+    if check.kind == "references":
+        return {str(check.arguments["to"]).partition(".")[0].lower()}
+    if check.kind != "sql":
+        return set()
+    from headrace.sql.analysis import analyse
+
+    analysis = analyse(str(check.arguments["query"]), file=check.place.file, line=check.place.line, name=check.name)
+    return {name.lower() for name in analysis.inputs}

@@ -1,0 +1,395 @@
+"""`test`: compute assets from given rows and compare the result with the expected rows.
+
+It needs no lake and no state.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from headrace.model import Asset, AssetTest, HeadraceError, UsageError
+from headrace.plan import Compiled
+from headrace.services import targets
+from headrace.services.asset_bench import BadRows, Bench, ComputeRequest, ComputeResult
+from headrace.services.render import with_parameters
+from headrace.services.responses import CheckRow, ErrorRow
+from headrace.services.responses.inspections import CellRow, RowDifferenceRow, TestRow
+from headrace.services.selection import selected
+from headrace.services.session import Progress, ProjectSession, usable
+from headrace.services.try_asset import check_rows, error_row
+
+# Expected rows compared with computed ones: missing rows, unexpected rows, and differing cells.
+# Pure.
+
+Row = Mapping[str, Any]
+SHOWN_MAX = 20
+"""Rows of each kind in a document."""
+PAIRED_MAX = 300
+"""Rows without a partner that are compared with each other; of more, pairs aren't looked for."""
+TOLERANCE = 1e-9
+"""Relative: floats that differ by less are equal."""
+
+
+class CellDifference(NamedTuple):
+    """One cell that differs."""
+
+    column: str
+    expected: Any
+    got: Any
+
+
+class RowDifference(NamedTuple):
+    """A row as it was got, and the cells in which it isn't the one that was expected."""
+
+    row: Row
+    cells: tuple[CellDifference, ...]
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """The difference. All three are empty where the rows are those expected."""
+
+    missing: tuple[Row, ...] = ()
+    unexpected: tuple[Row, ...] = ()
+    changed: tuple[RowDifference, ...] = ()
+    out_of_order: int | None = None
+    """The first place (from 1) where an ordered result has another row, though all rows are there."""
+
+    @property
+    def differences(self) -> int:
+        """How many rows aren't as expected."""
+        return len(self.missing) + len(self.unexpected) + len(self.changed)
+
+    @property
+    def same(self) -> bool:
+        """Whether there is nothing to tell."""
+        return not self.differences and self.out_of_order is None
+
+
+def compare(expected: Sequence[Row], got: Sequence[Row], *, keys: Sequence[str] = (), ordered: bool = False) -> Comparison:
+    """As multisets of rows with the same columns, or (`ordered`) also as sequences. `keys` say which rows belong together."""
+    missing, unexpected = _unmatched(expected, got)
+    missing, unexpected = _without_close(missing, unexpected)
+    pairs, missing, unexpected = _paired(missing, unexpected, keys)
+    changed = tuple(RowDifference(mine, _cells(wanted, mine)) for wanted, mine in pairs)
+    out_of_order = None
+    if ordered and not (missing or unexpected or changed):
+        out_of_order = next((n for n, (a, b) in enumerate(zip(expected, got, strict=True), 1) if not _equal(a, b)), None)
+    return Comparison(tuple(missing), tuple(unexpected), changed, out_of_order)
+
+
+def _unmatched(expected: Sequence[Row], got: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    """Both sides without the rows that are exactly alike, as often as they are."""
+    there, wanted = Counter(map(_key, got)), Counter(map(_key, expected))
+    return _beyond(expected, there), _beyond(got, wanted)
+
+
+def _beyond(rows: Sequence[Row], others: Counter[bytes]) -> list[Row]:
+    left = others.copy()
+    results = []
+    for row in rows:
+        key = _key(row)
+        if left[key] > 0:
+            left[key] -= 1
+        else:
+            results.append(row)
+    return results
+
+
+def _key(row: Row) -> bytes:
+    """A row's content, whatever the order of its columns."""
+    return msgspec.json.encode({name: row[name] for name in sorted(row)})
+
+
+def _without_close(missing: list[Row], unexpected: list[Row]) -> tuple[list[Row], list[Row]]:
+    """Without pairs that differ only by how floats are rounded."""
+    if not _has_floats(missing) or len(missing) * len(unexpected) > PAIRED_MAX**2:
+        return missing, unexpected
+    left = list(unexpected)
+    alone = []
+    for row in missing:
+        partner = next((i for i, other in enumerate(left) if _equal(row, other)), None)
+        if partner is None:
+            alone.append(row)
+        else:
+            left.pop(partner)
+    return alone, left
+
+
+def _has_floats(rows: Sequence[Row]) -> bool:
+    return any(isinstance(value, float) for row in rows for value in row.values())
+
+
+def _equal(item: Row, other: Row) -> bool:
+    return not _cells(item, other)
+
+
+def _cells(expected: Row, got: Row) -> tuple[CellDifference, ...]:
+    return tuple(CellDifference(name, expected[name], got.get(name)) for name in expected if not _alike(expected[name], got.get(name)))
+
+
+def _alike(item: Any, other: Any) -> bool:
+    if isinstance(item, float) and isinstance(other, float):
+        return math.isclose(item, other, rel_tol=TOLERANCE)
+    return type(item) is type(other) and bool(item == other)
+
+
+def _paired(missing: list[Row], unexpected: list[Row], keys: Sequence[str]) -> tuple[list[tuple[Row, Row]], list[Row], list[Row]]:
+    """Rows that are meant to be the same: of equal keys, or those that have at least half of their cells in
+    common; the only one on each side."""
+    if len(missing) > PAIRED_MAX or len(unexpected) > PAIRED_MAX:
+        return [], missing, unexpected
+    if len(missing) == len(unexpected) == 1:
+        return [(missing[0], unexpected[0])], [], []
+    pairs: list[tuple[Row, Row]] = []
+    alone, left = [], list(unexpected)
+    for row in missing:
+        partner = _partner(row, left, keys)
+        if partner is None:
+            alone.append(row)
+        else:
+            pairs.append((row, left.pop(partner)))
+    return pairs, alone, left
+
+
+def _partner(row: Row, others: Sequence[Row], keys: Sequence[str]) -> int | None:
+    if keys and all(key in row for key in keys):
+        return next((i for i, other in enumerate(others) if all(_alike(row[key], other.get(key)) for key in keys)), None)
+    best, result = len(row) / 2, None
+    for i, other in enumerate(others):
+        common = len(row) - len(_cells(row, other))
+        if common > best or (common == best and result is None and len(row) > 1):
+            best, result = common, i
+    return result
+
+
+WORKERS_MAX = 4
+
+
+def run_tests(
+    session: ProjectSession,
+    selection: Sequence[str],
+    *,
+    exclude: Sequence[str] = (),
+    parameters: Mapping[str, str] | None = None,
+    progress: Progress,
+) -> list[TestRow]:
+    """The tests of the selected assets (all where nothing is selected), in the order of their files.
+
+    Raises InvalidProject where the files have errors, UsageError for a selection or a parameter that there isn't.
+    """
+    compiled = with_parameters(usable(session.declared(progress)), parameters or {})
+    names = set(selected(session, selection, exclude, compiled=compiled, project=compiled.project))
+    tests = [test for test in compiled.project.tests if test.asset in names]
+    session.close()  # DuckDB is loaded now
+    if not tests:
+        return []
+    progress.start("tests", len(tests))
+    rows: list[TestRow | None] = [None] * len(tests)
+    for places, versions in _by_parameters(tests):
+        for index, row in _run(session, _for_test(compiled, versions), [tests[i] for i in places]):
+            rows[places[index]] = row
+            progress.advance(1)
+    progress.finish()
+    return [row for row in rows if row is not None]
+
+
+def _by_parameters(tests: Sequence[AssetTest]) -> list[tuple[list[int], Mapping[str, Any]]]:
+    """Which tests have the same parameters of their own: they share a bench."""
+    groups: list[tuple[list[int], Mapping[str, Any]]] = []
+    for index, test in enumerate(tests):
+        for places, parameters in groups:
+            if parameters == test.parameters:
+                places.append(index)
+                break
+        else:
+            groups.append(([index], test.parameters))
+    return groups
+
+
+def _for_test(compiled: Compiled, parameters: Mapping[str, Any]) -> Compiled:
+    if not parameters:
+        return compiled
+    project = compiled.project
+    assets = {name: msgspec.structs.replace(asset, parameters={**asset.parameters, **parameters}) for name, asset in project.assets.items()}
+    return msgspec.structs.replace(compiled, project=msgspec.structs.replace(project, assets=assets))
+
+
+def _run(session: ProjectSession, compiled: Compiled, tests: Sequence[AssetTest]) -> Iterator[tuple[int, TestRow]]:
+    requests = []
+    places = []
+    for index, test in enumerate(tests):
+        try:
+            requests.append(_wanted(session.root, compiled, test))
+            places.append(index)
+        except UsageError as error:
+            yield index, _broken(test, error)
+    with Bench(compiled, session.root, workers=min(WORKERS_MAX, len(requests) or 1), timezone=session.timezone) as bench:
+        for number, computed in bench.compute(requests):
+            index = places[number]
+            test = tests[index]
+            if isinstance(computed, BadRows):
+                yield index, _broken(test, computed)
+            else:
+                yield index, _judged(session.root, bench, compiled.project.assets[test.asset], test, computed)
+
+
+def _wanted(root: Path, compiled: Compiled, test: AssetTest) -> ComputeRequest:
+    asset = compiled.project.assets[test.asset]
+    key = "*" if test.partition is None else targets.partition(asset, test.partition)
+    return ComputeRequest(test.asset, key, {name: _rows(root, test, rows) for name, rows in test.given.items()})
+
+
+def _rows(root: Path, test: AssetTest, rows: Any) -> Any:
+    """Rows as they are written, or the path of their file: beside the test's file, or relative to the project."""
+    if not isinstance(rows, str):
+        return rows
+    beside, project = (root / test.place.file).parent / rows, root / rows
+    path = (beside if beside.is_file() else project).resolve()
+    if not path.is_relative_to(root.resolve()):
+        raise UsageError(f"{rows} lies outside of the project", hint="put the file beside the test")
+    return path
+
+
+def _broken(test: AssetTest, error: Exception) -> TestRow:
+    row = ErrorRow(kind="deterministic", message=str(error), file=test.place.file, line=test.place.line, hint=getattr(error, "hint", None))
+    return _row(test, "error", error=row)
+
+
+def _judged(root: Path, bench: Bench, asset: Asset, test: AssetTest, computed: ComputeResult) -> TestRow:
+    outcome = computed.outcome
+    if outcome is None:
+        return _row(test, "error", error=ErrorRow(kind="lost_worker", message=f"the worker {computed.lost}"), log=list(computed.log))
+    if outcome.error is not None:
+        return _failed(test, computed, error_row(outcome))
+    if test.expect_error is not None:
+        return _row(test, "failed", reason=f"it was expected to fail with {test.expect_error!r}, and didn't", log=list(computed.log))
+    checks = [*check_rows(outcome.audit), *(_not_made(asset, name) for name in computed.unread)]
+    reasons = _check_reasons(test, checks)
+    try:
+        comparison, rows, rows_expected = _compared(root, bench, asset, test, computed)
+    except BadRows as error:
+        return _broken(test, error)
+    if comparison.out_of_order is not None:
+        reasons.append(f"the rows come in another order, from row {comparison.out_of_order} on")
+    state = "passed" if comparison.same and not reasons else "failed"
+    return _row(
+        test, state, seconds=outcome.measures.seconds, rows=rows, rows_expected=rows_expected, checks=checks,
+        missing=[dict(row) for row in comparison.missing[:SHOWN_MAX]], unexpected=[dict(row) for row in comparison.unexpected[:SHOWN_MAX]],
+        changed=[_changed(change.row, change.cells) for change in comparison.changed[:SHOWN_MAX]],
+        differences=comparison.differences, reason="; ".join(reasons) or None, log=[] if state == "passed" else list(computed.log),
+    )  # fmt: skip
+
+
+def _changed(row: Mapping[str, Any], cells: Sequence[Any]) -> RowDifferenceRow:
+    return RowDifferenceRow(row=dict(row), cells=[CellRow(column=c.column, expected=c.expected, got=c.got) for c in cells])
+
+
+def _failed(test: AssetTest, computed: ComputeResult, error: ErrorRow | None) -> TestRow:
+    """The body failed: as it was expected to, or not."""
+    assert error is not None
+    if test.expect_error is not None and test.expect_error.lower() in error.message.lower():
+        return _row(test, "passed", reason=None)
+    reason = None if test.expect_error is None else f"it was expected to fail with {test.expect_error!r}"
+    return _row(test, "error" if test.expect_error is None else "failed", error=error, reason=reason, log=list(computed.log))
+
+
+def _compared(
+    root: Path, bench: Bench, asset: Asset, test: AssetTest, computed: ComputeResult
+) -> tuple[Comparison, int | None, int | None]:
+    """The difference, and how many rows there are and were expected."""
+    if test.expect is None:
+        return Comparison(), None if computed.data is None else computed.data.rows, None
+    if computed.data is None:
+        raise BadRows(
+            f"`{asset.name}` gives no rows (materialize: {asset.materialize})", hint="leave `expect` away; expect checks, or an error"
+        )
+    types = [(column.name, column.type) for column in computed.data.columns]
+    expected = bench.desk.relation(asset.name, _rows(root, test, test.expect), types)
+    columns = [name for name, _ in expected.columns] or [name for name, _ in types]
+    wanted = bench.rows(bench.desk.kept(asset.name, expected)) if expected.columns != () else ()
+    got = bench.rows(computed.data, columns)
+    return compare(wanted, got, keys=_keys(asset, columns), ordered=test.ordered), len(got), len(wanted)
+
+
+def _keys(asset: Asset, columns: Sequence[str]) -> list[str]:
+    """What says which rows are the same, where the test names all of it."""
+    declared = [list(asset.merge_keys), *(list(check.arguments["columns"]) for check in asset.checks if check.kind == "unique")]
+    there = {column.lower(): column for column in columns}
+    for keys in declared:
+        if keys and all(key.lower() in there for key in keys):
+            return [there[key.lower()] for key in keys]
+    return []
+
+
+def _not_made(asset: Asset, name: str) -> CheckRow:
+    check = next(check for check in asset.checks if check.name == name)
+    detail = "what it reads isn't given"
+    return CheckRow(name=name, kind=check.kind, severity=check.severity.value, outcome="unchecked", rows=0, failing=0, detail=detail)
+
+
+OUTSIDE = "row_outside_partition"
+
+
+def _check_reasons(test: AssetTest, checks: Sequence[CheckRow]) -> list[str]:
+    """What of the checks isn't as the test says. Rows outside of the partition are never right, unless they are expected."""
+    outcomes = {check.name: check for check in checks}
+    reasons = []
+    for name, wanted in test.checks.items():
+        check = outcomes.get(name)
+        if check is None and name != OUTSIDE:
+            reasons.append(f"there is no check {name}; there are {', '.join(outcomes) or 'none'}")
+        elif (check is not None and check.outcome == "failed") != (wanted == "fails"):
+            reasons.append(f"the check {name} was expected to {'fail' if wanted == 'fails' else 'pass'}, and didn't")
+    outside = outcomes.get(OUTSIDE)
+    if outside is not None and OUTSIDE not in test.checks:
+        reasons.append(outside.detail or "rows lie outside of the partition")
+    return reasons
+
+
+def _row(test: AssetTest, state: str, **results: Any) -> TestRow:
+    return TestRow(
+        test=test.name, asset=test.asset, partition=test.partition, state=state, file=test.place.file, line=test.place.line, **results
+    )
+
+
+# One asset computed once, for programs.
+
+
+class TableResult(msgspec.Struct, frozen=True):
+    """An Arrow table, or why there is none."""
+
+    table: Any
+    error: ErrorRow | None
+    log: tuple[str, ...]
+
+
+def compute_asset(
+    session: ProjectSession, asset: str, partition: str | None, given: dict[str, Any], parameters: dict[str, Any]
+) -> TableResult:
+    """Computes it. Raises InvalidProject, UsageError, and BadRows for rows that can't be used."""
+    compiled = usable(session.declared())
+    name, key = targets.target(asset, compiled.project, kinds=(Asset,))
+    declared = compiled.project.assets[name]
+    if partition is not None:
+        key = targets.partition(declared, partition)
+    if key is None and not declared.partition.whole:
+        raise HeadraceError(f"{name} is partitioned: say which partition is computed", hint="partition='2013-02-08'")
+    if parameters:
+        changed = msgspec.structs.replace(declared, parameters={**declared.parameters, **parameters})
+        project = msgspec.structs.replace(compiled.project, assets={**compiled.project.assets, name: changed})
+        compiled = msgspec.structs.replace(compiled, project=project)
+    session.close()
+    with Bench(compiled, session.root, timezone=session.timezone) as bench:
+        _, computed = next(bench.compute([ComputeRequest(name, key or "*", given)]))
+        if isinstance(computed, BadRows):
+            raise computed
+        if computed.outcome is None:
+            return TableResult(None, ErrorRow(kind="lost_worker", message=f"the worker {computed.lost}"), computed.log)
+        table = bench.arrow(computed.data) if computed.data is not None else None
+        return TableResult(table, error_row(computed.outcome), computed.log)

@@ -1,0 +1,445 @@
+"""`audit show|verify|checkpoint`: who did what, when and why, and whether the trail was altered."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
+from fnmatch import fnmatchcase
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from headrace.model import Refused, UnknownName, UsageError
+from headrace.model.intervals import to_us
+from headrace.security.audit import GENESIS, verify
+from headrace.services.responses import Response
+from headrace.services.runs import since_when
+from headrace.services.session import ProjectSession
+from headrace.store import Transaction
+from headrace.store.clock import instant
+from headrace.store.event_log import replaying
+from headrace.store.queries import audit_trail
+
+# The audit trail compared with the state: each must contain what the other reports. The event log
+# says how far the trail went.
+
+MISSING_MAX = 1_000
+OUTSIDE = "whether all was written anew: a checkpoint kept elsewhere shows it of the trail, nothing of the tables"
+"""What nothing inside of the database can show: whoever may write it can write all of it."""
+OUTSIDE_PROVEN = "whether event log and tables were written anew: the checkpoint proves the trail alone"
+"""The same with a checkpoint that was kept elsewhere."""
+
+
+class Reconciled(msgspec.Struct):
+    """What came of it."""
+
+    missing: list[str]
+    notes: list[str]
+    entries: int
+    """How many entries the event log has seen; 0 where it doesn't say."""
+
+
+class _Object(msgspec.Struct):
+    kind: str
+    id: str
+    version: str | None = None
+
+
+class _Event(msgspec.Struct):
+    at: datetime
+    action: str
+    object: _Object
+    reason: str = ""
+    after: Any = None
+
+
+_DECODE = msgspec.json.Decoder(_Event).decode
+
+
+class AuditTrailSummary(msgspec.Struct):
+    """What the trail tells of, gathered in one pass."""
+
+    attempts: dict[str, int | None] = {}
+    """Attempt as `epoch.n` → rows that were published."""
+    accepted: set[str] = set()
+    """Attempts of which what waited was accepted, by entries that don't say how many rows that published."""
+    backfills: set[str] = set()
+    versions: set[tuple[str, str | None]] = set()
+    decisions: set[tuple[str, int]] = set()
+    """Action and time: a name may have changed since."""
+    retired: list[tuple[tuple[int, int], tuple[int, int]]] = []
+    actions: Counter[str] = msgspec.field(default_factory=Counter)
+    heads: dict[int, str] = {}
+    last: int = 0
+    at_checkpoint: Counter[str] = msgspec.field(default_factory=Counter)
+
+
+def reconcile(tx: Transaction) -> Reconciled:
+    """Compare the trail with the event log's anchor, and with publications, versions and decisions."""
+    log = replaying.read(tx)
+    checkpoint = log.checkpoint
+    summary = _reported(tx, checkpoint.trail[0] if checkpoint is not None else 0)
+    result = Reconciled([], [OUTSIDE], log.trail[0] if log.trail is not None else 0)
+    result.missing += [f"the trigger {name}, which guards the trail" for name in audit_trail.dropped_triggers(tx)]
+    result.missing += _beside_log(log, summary)
+    if checkpoint is not None and summary.last >= checkpoint.trail[0]:
+        result.missing += _beside_counts(checkpoint.actions, summary.at_checkpoint)
+    if log.misfits:
+        result.missing.append("an unbroken event log: headrace db check says where it is broken")
+    if log.waits:
+        result.notes.append(
+            "the state is from before there was an event log: the trail is compared with one from the next `headrace tick` on"
+        )
+    elif (before := unknown_before(tx)) is not None:
+        result.notes.append(before)
+    result.missing += _beside_publications(tx, summary)
+    result.missing += _beside_decisions(tx, summary)
+    if len(result.missing) > MISSING_MAX:
+        result.notes.append(f"{len(result.missing) - MISSING_MAX:,} more are missing and aren't listed")
+        del result.missing[MISSING_MAX:]
+    return result
+
+
+def unknown_before(tx: Transaction) -> str | None:
+    """Up to when changes can't be found, as the event log began later than the state; None where
+    it has all of it."""
+    begun = audit_trail.log_begun(tx)
+    if begun is None:
+        return None
+    seq, at, text = begun
+    why = _DECODE(text).reason
+    return (
+        f"changes before {instant(at).isoformat(timespec='seconds')} (entry {seq} of the trail):"
+        f" the event log began there with what the tables held, because {why}"
+    )
+
+
+def _reported(tx: Transaction, counted_to: int) -> AuditTrailSummary:
+    summary = AuditTrailSummary()
+    for seq, text, digest in tx.stream("select seq, event, hash from audit order by seq"):
+        summary.last = seq
+        summary.heads[seq] = digest
+        try:
+            event = _DECODE(text)
+        except msgspec.MsgspecError:
+            continue  # the chain says so
+        summary.actions[event.action] += 1
+        if seq <= counted_to:
+            summary.at_checkpoint[event.action] += 1
+        _gather(event, summary)
+    return summary
+
+
+def _gather(event: _Event, summary: AuditTrailSummary) -> None:
+    version = event.object.version
+    match event.action:
+        case "partition.published" if version is not None and version.startswith("backfill "):
+            summary.backfills.add(version.removeprefix("backfill "))
+        case "partition.published" if version is not None:
+            summary.attempts[version] = _rows(event)
+        case "project.applied":
+            summary.versions.add((event.object.id, version))
+        case "history.retired" if isinstance(event.after, dict):
+            summary.retired.append((_attempt(event.after["first"]), _attempt(event.after["last"])))
+        case "partition.withdrawn" | "obligation.waived":
+            summary.decisions.add((event.action, to_us(event.at)))
+        case "quarantine.accepted":
+            summary.decisions.add((event.action, to_us(event.at)))
+            if version is not None and (rows := _rows(event)) is not None:
+                summary.attempts[version] = rows + (summary.attempts.get(version) or 0)
+            elif version is not None:
+                summary.accepted.add(version)
+
+
+def _rows(event: _Event) -> int | None:
+    """How many rows an entry says were published; None where it doesn't say."""
+    rows = event.after.get("rows") if isinstance(event.after, dict) else None
+    return rows if isinstance(rows, int) else None
+
+
+def _beside_log(log: replaying.Log, summary: AuditTrailSummary) -> list[str]:
+    if log.trail is None:
+        return []
+    seq, head = log.trail
+    if summary.last < seq:
+        cut = "all of them" if not summary.last else f"those after entry {summary.last}"
+        return [f"entries of the trail: the event log knows {seq:,}, and {cut} are gone"]
+    if summary.heads[seq] != head:
+        return [f"the entry {seq} that the event log knows: another one stands in its place"]
+    if summary.last > seq:
+        return [f"in the event log: entries {seq + 1:,} to {summary.last:,} of the trail were written without Headrace"]
+    return []
+
+
+def _beside_counts(counted: dict[str, int], told: Counter[str]) -> list[str]:
+    wrong = sorted(action for action in counted.keys() | told.keys() if counted.get(action, 0) != told[action])
+    return [
+        f"entries of {action}: {counted.get(action, 0):,} were counted at the checkpoint, {told[action]:,} are there" for action in wrong
+    ]
+
+
+def _beside_publications(tx: Transaction, summary: AuditTrailSummary) -> list[str]:
+    missing = []
+    there: set[str] = set()
+    for attempt, plan, rows in audit_trail.published_by_attempt(tx):
+        there.add(attempt)
+        if attempt in summary.attempts:
+            said = summary.attempts[attempt]
+            if said is not None and said != rows and not _retired(attempt, summary):
+                missing.append(f"agreement on attempt {attempt}: the trail says {said:,} rows, its publications {rows:,}")
+        elif attempt not in summary.accepted and str(plan) not in summary.backfills:
+            missing.append(f"an entry partition.published for what attempt {attempt} published")
+    gone = [attempt for attempt in summary.attempts.keys() - there if not _retired(attempt, summary)]
+    missing += [f"the publication of attempt {attempt}, of which the trail tells" for attempt in sorted(gone)]
+    return missing
+
+
+def _beside_decisions(tx: Transaction, summary: AuditTrailSummary) -> list[str]:
+    missing = [
+        f"an entry project.applied for version {number} ({digest[:12]})"
+        for number, digest in audit_trail.applied_versions(tx)
+        if (number, digest) not in summary.versions
+    ]
+    return missing + [
+        f"an entry {action} for {thing} at {instant(at).isoformat()}"
+        for action, thing, at in audit_trail.decisions(tx)
+        if (action, at) not in summary.decisions
+    ]
+
+
+def _retired(attempt: str, summary: AuditTrailSummary) -> bool:
+    return any(first <= _attempt(attempt) <= last for first, last in summary.retired)
+
+
+def _attempt(text: str) -> tuple[int, int]:
+    epoch, _, n = text.partition(".")
+    return int(epoch), int(n)
+
+
+HASH_CHARACTERS = 64
+
+
+class AuditRow(Response, frozen=True, kw_only=True):
+    """`audit show`: one entry. `at` is the store's time and `real_at` the machine's (they differ in a replay); `actor` is who did it,
+    `actor_type` what kind of actor that is; `object` is what it was done to, as `kind:id`."""
+
+    seq: int
+    at: datetime
+    real_at: datetime
+    actor: str
+    actor_type: str
+    action: str
+    object: str
+    version: str | None
+    outcome: str
+    reason: str
+    before: Any
+    after: Any
+    run_id: str | None
+    hash: str
+
+
+class VerifyResponse(Response, frozen=True, kw_only=True):
+    """`audit verify`. `broken_at` is the first entry that doesn't fit, or that is missing, and `reason` says what is wrong with it.
+    `head` is the hash of the last entry that fits: noted down elsewhere, it shows later that the trail's end wasn't cut off."""
+
+    ok: bool
+    entries: int
+    head: str
+    broken_at: int | None
+    reason: str | None
+    proven_to: int | None
+    """The entry up to which a checkpoint that was kept elsewhere shows that nobody wrote the trail anew; null without one."""
+    reconciled: bool
+    """Whether the trail, the event log and the state agree."""
+    missing: list[str]
+    """What one of them lacks."""
+    notes: list[str]
+    """What can't be known."""
+
+
+class CheckpointResponse(Response, frozen=True, kw_only=True):
+    """`audit checkpoint`: the trail's last entry and its hash, to be kept elsewhere. Nothing signs it yet."""
+
+    seq: int
+    head: str
+    signature: None = None
+
+
+class AuditQuery(msgspec.Struct, frozen=True):
+    """Which entries: patterns with `*`. `object` is compared with `kind:id`, the id, and the node that a partition is of."""
+
+    object: str | None = None
+    actor: str | None = None
+    action: str | None = None
+    since: str | None = None
+    limit: int = 50
+
+
+class _EntryActor(msgspec.Struct):
+    id: str
+    type: str
+
+
+class _EntryObject(msgspec.Struct):
+    kind: str
+    id: str
+    version: str | None = None
+
+
+class _EntryEvent(msgspec.Struct):
+    at: datetime
+    real_at: datetime
+    action: str
+    actor: _EntryActor
+    object: _EntryObject
+    outcome: str
+    reason: str = ""
+    before: Any = None
+    after: Any = None
+    run_id: str | None = None
+
+
+_DECODER = msgspec.json.Decoder(_EntryEvent)
+
+
+def show(session: ProjectSession, query: AuditQuery) -> list[AuditRow]:
+    """The newest entries that are wanted, newest first. UsageError for a `since` that is no time."""
+    if session.store is None:
+        return []
+    since_us = None if query.since is None else since_when(session, query.since)
+    with session.store.read() as tx:
+        results = (item for item in _decoded(tx, since_us) if _is_wanted(item[1], query))
+        return [_row(session, *item) for item in islice(results, query.limit)]
+
+
+def entry(session: ProjectSession, seq: int) -> list[AuditRow]:
+    """One entry by its number. UsageError for one that there isn't."""
+    if session.store is not None:
+        with session.store.read() as tx:
+            results = audit_trail.entry(tx, seq)
+        if results is not None:
+            return [_row(session, results[0], _DECODER.decode(results[1]), results[2])]
+    raise UnknownName(f"the audit trail has no entry {seq}", hint="headrace audit show")
+
+
+def checkpoint(session: ProjectSession, out: Path) -> CheckpointResponse:
+    """Write the trail's head to a new file. UsageError where there is no state, or a file already; Refused for a trail that doesn't
+    fit."""
+    response = verify_trail(session, None)
+    if session.store is None:
+        raise UsageError("there is no state yet", hint="headrace tick makes it")
+    if not response.ok:
+        raise Refused("the audit trail isn't as it was written", hint="headrace audit verify")
+    checkpoint_response = CheckpointResponse(seq=response.entries, head=response.head)
+    try:
+        with out.open("xb") as file:
+            file.write(msgspec.json.encode({"seq": checkpoint_response.seq, "head": checkpoint_response.head, "signature": None}) + b"\n")
+    except FileExistsError as error:
+        raise UsageError(f"{out} is there already", hint="name another file: a checkpoint is never overwritten") from error
+    except OSError as error:
+        raise Refused(f"{out} can't be written: {error.strerror}", hint="check that its folder is there and may be written to") from error
+    return checkpoint_response
+
+
+def read_checkpoint(path: Path) -> CheckpointResponse:
+    """A checkpoint that was kept. UsageError for a file that is none."""
+    try:
+        response = msgspec.json.decode(path.read_bytes(), type=CheckpointResponse)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise UsageError(f"{path} is no checkpoint ({error})", hint="headrace audit checkpoint --out FILE makes one") from error
+    if not _is_hash(response.head) or response.seq < 0:
+        raise UsageError(f"{path} is no checkpoint", hint="headrace audit checkpoint --out FILE makes one")
+    return response
+
+
+def _is_hash(text: str) -> bool:
+    return len(text) == HASH_CHARACTERS and not text.strip("0123456789abcdef")
+
+
+def verify_trail(session: ProjectSession, head: str | None, response: CheckpointResponse | None = None) -> VerifyResponse:
+    """The whole chain computed anew, and compared with the event log and the state. `head` is a hash that `verify` once gave, `kept` a
+    checkpoint: they must still be in the chain.
+
+    UsageError for a `head` that is no hash.
+    """
+    if head is not None and not _is_hash(head):
+        raise UsageError(f"--head {head[:20]!r} is no hash", hint="the `head` of an earlier `headrace audit verify`: 64 digits and letters")
+    if session.store is None:
+        missing = _missing(head, None) or _unkept(response, None)
+        return VerifyResponse(
+            ok=missing is None, entries=0, head=GENESIS, broken_at=None, reason=missing,
+            proven_to=None, reconciled=True, missing=[], notes=[],
+        )  # fmt: skip
+    with session.store.read() as tx:
+        verification = verify(tx)
+        compared = reconcile(tx)
+        missing = None
+        if verification.ok:
+            missing = _missing(head, None if head is None else audit_trail.seq_of(tx, head))
+            missing = missing or _unkept(response, None if response is None else audit_trail.entry(tx, response.seq))
+        if verification.ok and missing is None and compared.missing:
+            missing = f"missing: {compared.missing[0]}"
+    proven = response.seq if response is not None and verification.ok and missing is None else None
+    return VerifyResponse(
+        ok=verification.ok and missing is None,
+        entries=verification.entries,
+        head=verification.head,
+        broken_at=verification.broken_at,
+        reason=verification.reason or missing,
+        proven_to=proven,
+        reconciled=not compared.missing,
+        missing=compared.missing,
+        notes=compared.notes if proven is None else [OUTSIDE_PROVEN, *compared.notes[1:]],
+    )
+
+
+def _unkept(response: CheckpointResponse | None, entry: tuple[int, str, str] | None) -> str | None:
+    """Why the trail isn't the one of a checkpoint that was kept."""
+    if response is None or response.seq == 0 or (entry is not None and entry[2] == response.head):
+        return None
+    if entry is None:
+        return f"the checkpoint knows entry {response.seq}, and the trail ends before it: its end was cut off"
+    return f"entry {response.seq} isn't the one that the checkpoint knows: the trail was written anew"
+
+
+def _missing(head: str | None, seq: int | None) -> str | None:
+    if head is None or head == GENESIS or seq is not None:
+        return None
+    return "the head that was noted isn't in the trail: its end was cut off, or all of it was written anew"
+
+
+def _decoded(tx: Transaction, since_us: int | None) -> Iterator[tuple[int, _EntryEvent, str]]:
+    return ((seq, _DECODER.decode(text), digest) for seq, text, digest in audit_trail.entries(tx, since_us=since_us))
+
+
+def _is_wanted(event: _EntryEvent, query: AuditQuery) -> bool:
+    thing = event.object
+    names = (f"{thing.kind}:{thing.id}", thing.id, thing.id.partition("@")[0] if thing.kind == "partition" else thing.id)
+    return (
+        (query.object is None or any(fnmatchcase(name, query.object) for name in names))
+        and (query.actor is None or fnmatchcase(event.actor.id, query.actor))
+        and (query.action is None or fnmatchcase(event.action, query.action))
+    )
+
+
+def _row(session: ProjectSession, seq: int, event: _EntryEvent, digest: str) -> AuditRow:
+    return AuditRow(
+        seq=seq,
+        at=event.at.astimezone(session.zone),
+        real_at=event.real_at.astimezone(session.zone),
+        actor=event.actor.id,
+        actor_type=event.actor.type,
+        action=event.action,
+        object=f"{event.object.kind}:{event.object.id}",
+        version=event.object.version,
+        outcome=event.outcome,
+        reason=event.reason,
+        before=event.before,
+        after=event.after,
+        run_id=event.run_id,
+        hash=digest,
+    )

@@ -1,0 +1,213 @@
+"""A backfill as a response: what it computes, which consumers it affects, and its progress."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+import msgspec
+
+from headrace.model import Project
+from headrace.model.settings import Approval
+from headrace.plan import Compiled
+from headrace.plan.backfill_planning import INGESTED
+from headrace.plan.backfills import Backfill, Chosen
+from headrace.plan.compiled import is_view
+from headrace.runtime.overlays.backfill import PlanOutcome
+from headrace.services.backfill_planning import BackfillArguments, DraftBackfill, content
+from headrace.services.plan_inputs import count_partitions, kind_of
+from headrace.services.repairs import BrokenPartition, first_of
+from headrace.services.responses import Affects, CheckRow
+from headrace.services.responses.backfills import (
+    ApprovalRow,
+    BackfillResponse,
+    BackfillRow,
+    ChangedRow,
+    ChangedTotals,
+    EstimateRow,
+    FailureRow,
+    PlanRowResponse,
+    SkippedRow,
+)
+from headrace.services.runs import error_row
+from headrace.services.session import ProjectSession
+from headrace.store import Transaction
+from headrace.store.queries import attempts, backfill_plans, quality
+from headrace.store.queries.backfill_plans import PlanRecord, Sums
+
+ENDED = ("succeeded", "partial", "failed", "cancelled")
+
+
+def planned_response(
+    session: ProjectSession, planned: DraftBackfill, arguments: BackfillArguments, *, state: str, now: datetime, clock: str
+) -> BackfillResponse:
+    """Of a plan that isn't kept, or isn't yet."""
+    return msgspec.structs.replace(
+        _response(planned.backfill, planned.compiled, arguments, planned.estimate, planned.approval, now=now, clock=clock),
+        state=state, by=session.actor, bytes_estimate=planned.size or None,
+    )  # fmt: skip
+
+
+class BackfillTotals(msgspec.Struct, frozen=True):
+    """What a plan has published: of sources, and of one that has ended node by node."""
+
+    ingested: int
+    nodes: Mapping[str, Sums] | None = None
+
+
+def stored_response(
+    session: ProjectSession,
+    row: PlanRecord,
+    compiled: Compiled,
+    *,
+    now: datetime,
+    clock: str,
+    published: BackfillTotals,
+    remaining: EstimateRow | None = None,
+) -> BackfillResponse:
+    """Of a plan that was kept."""
+    arguments = msgspec.json.decode(row.request, type=BackfillArguments)
+    estimate = None if row.estimate is None else _estimated(row.estimate)
+    approval = None if row.needs is None else msgspec.json.decode(row.needs, type=Approval)
+    response = _response(content(row), compiled, arguments, estimate, approval, now=now, clock=clock)
+    outcome = PlanOutcome.read(row.outcome)
+    response = _with_published(response, compiled, published.nodes)
+    return msgspec.structs.replace(
+        response, id=str(row.id), plan_id=arguments.plan_id or str(row.id), state=row.state, by=row.actor, steps_done=row.steps_done,
+        published=outcome.published + published.ingested, failed=outcome.failed, redone=outcome.redone, remaining=remaining,
+        changed=_totals(outcome.changed) if outcome.published else None, changes=_changes(outcome.changed),
+        failures=_failures(outcome),
+        created_at=session.instant(row.created_at), started_at=_at(session, row.started_at), finished_at=_at(session, row.finished_at),
+    )  # fmt: skip
+
+
+def _estimated(kept: str) -> EstimateRow:
+    """A kept estimate; guesses used to be kept with an interval."""
+    row = msgspec.json.decode(kept, type=EstimateRow)
+    return row if row.known else msgspec.structs.replace(row, low=None, high=None)
+
+
+def backfill_line(session: ProjectSession, row: PlanRecord, ingested: int, remaining: EstimateRow | None) -> PlanRowResponse:
+    """One line of `backfills`."""
+    backfill, outcome = content(row), PlanOutcome.read(row.outcome)
+    arguments = msgspec.json.decode(row.request, type=BackfillArguments)
+    return PlanRowResponse(
+        id=str(row.id), plan_id=arguments.plan_id or str(row.id), state=row.state,
+        by=row.actor, reason=row.reason, assets=[item.node for item in backfill.chosen],
+        partitions_total=backfill.partitions, published=outcome.published + ingested, failed=outcome.failed, remaining=remaining,
+        created_at=session.instant(row.created_at), finished_at=_at(session, row.finished_at),
+    )  # fmt: skip
+
+
+def _with_published(response: BackfillResponse, compiled: Compiled, nodes: Mapping[str, Sums] | None) -> BackfillResponse:
+    """The same, with what was published of each node, where that is known."""
+    if nodes is None:
+        return response
+    results = [(row, nodes.get(row.asset, Sums(0, 0))) for row in response.assets]
+    rows = [msgspec.structs.replace(row, published=sums.partitions, rows=sums.rows) for row, sums in results]
+    counts_row = count_partitions(compiled.project, ((row.asset, sums.partitions) for row, sums in results))
+    return msgspec.structs.replace(response, assets=rows, made=counts_row)
+
+
+def published_of(tx: Transaction, row: PlanRecord) -> BackfillTotals:
+    """What a plan has published until now; node by node only once it has ended, for that reads all of it."""
+    taken = ingested(tx, row)
+    if row.state not in ENDED:
+        return BackfillTotals(taken)
+    nodes = backfill_plans.published_by_node(tx, row.id)
+    kept = sum(nodes[item.node].partitions for item in content(row).chosen if item.node in nodes)
+    total = PlanOutcome.read(row.outcome).published + taken
+    return BackfillTotals(taken, nodes if kept == total else None)
+
+
+def ingested(tx: Transaction, row: PlanRecord) -> int:
+    """How many deliveries the runs of a plan have published, as any run does."""
+    return backfill_plans.count_published(tx, row.id, [item.node for item in content(row).chosen if item.how == INGESTED])
+
+
+def _response(
+    backfill: Backfill,
+    compiled: Compiled,
+    arguments: BackfillArguments,
+    estimate: EstimateRow | None,
+    approval: Approval | None,
+    *,
+    now: datetime,
+    clock: str,
+) -> BackfillResponse:
+    return BackfillResponse(
+        now=now, clock=clock, plan_id=None, state="planned", mode=backfill.mode, reason=arguments.reason, by="",
+        assets=[_row(compiled, item) for item in backfill.chosen], partitions_total=backfill.partitions,
+        counts=count_partitions(compiled.project, ((item.node, item.partitions) for item in backfill.chosen)),
+        skipped=[SkippedRow(asset=item.node, partitions=item.partitions, why=item.why) for item in backfill.skipped],
+        estimate=estimate, bytes_estimate=None, affects=affects(compiled, [item.node for item in backfill.chosen]),
+        needs_approval=approval is not None,
+        approval=None if approval is None else ApprovalRow(rule=approval.rule, file=approval.file, line=approval.line),
+        publishes=backfill.publishes, steps=len(backfill.steps), steps_done=0, command=arguments.command,
+        published=0, failed=0, redone=0, changed=None, changes=[], failures=[], remaining=None,
+        created_at=None, started_at=None, finished_at=None, notes=[],
+    )  # fmt: skip
+
+
+def _row(compiled: Compiled, item: Chosen) -> BackfillRow:
+    return BackfillRow(
+        asset=item.node, partitions=item.partitions, from_=item.spans[0].first, to=item.spans[-1].last, ranges=len(item.spans),
+        why=item.why, how=item.how, kind=kind_of(compiled.project, item.node).value,
+    )  # fmt: skip
+
+
+def affects(compiled: Compiled, names: Iterable[str]) -> Affects:
+    """The consumers that read what is made, be it through views, and who answers for it and for them."""
+    reached = set(names)
+    made = [*reached]
+    for name in compiled.order:
+        if is_view(compiled.project, name) and reached & {spec.node for spec in compiled.nodes[name].inputs}:
+            reached.add(name)
+    readers = sorted(name for name, consumer in compiled.project.consumers.items() if name in reached or reached & set(consumer.reads))
+    owners = {node.owner for name in (*made, *readers) if (node := compiled.project.node(name)) is not None}
+    return Affects(consumers=readers, owners=sorted(owners))
+
+
+def _totals(changed: Mapping[str, tuple[int, int, int, int]]) -> ChangedTotals:
+    partitions, added, removed, other = (sum(item[i] for item in changed.values()) for i in range(4))
+    return ChangedTotals(partitions=partitions, rows_added=added, rows_removed=removed, rows_changed=other)
+
+
+def _changes(changed: Mapping[str, tuple[int, int, int, int]]) -> list[ChangedRow]:
+    return [
+        ChangedRow(asset=node, partitions=partitions, rows_added=added, rows_removed=removed, rows_changed=other)
+        for node, (partitions, added, removed, other) in changed.items()
+    ]
+
+
+def _failures(outcome: PlanOutcome) -> list[FailureRow]:
+    rows = []
+    for node, key, state, reason in outcome.failures:
+        seen = outcome.evidence.get(f"{node}@{key}")
+        rows.append(FailureRow(
+            asset=node, partition=key, state=state, reason=reason, attempt=f"{seen.attempt.epoch}.{seen.attempt.n}" if seen else None,
+            checks=[], sample=seen.sample if seen else [], first=None,
+        ))  # fmt: skip
+    return rows
+
+
+def with_attempts(tx: Transaction, project: Project, response: BackfillResponse) -> BackfillResponse:
+    """The same, with what the attempts that failed say: the checks that broke, and what to do first."""
+    rows = []
+    for row in response.failures:
+        attempt = attempts.get(tx, *map(int, row.attempt.split("."))) if row.attempt else None
+        if attempt is None:
+            rows.append(row)
+            continue
+        broken = [
+            CheckRow(name=c.name, kind=c.kind, severity=c.severity, outcome=c.outcome, rows=c.rows, failing=c.failing, detail=c.detail)
+            for c in quality.checks_of_attempt(tx, attempt.epoch, attempt.n)
+            if c.partition == row.partition and c.outcome == "failed"
+        ]
+        first = first_of(project, BrokenPartition(row.asset, row.partition, row.state, error_row(attempt.error)))
+        rows.append(msgspec.structs.replace(row, checks=broken, first=first))
+    return msgspec.structs.replace(response, failures=rows)
+
+
+def _at(session: ProjectSession, at: int | None) -> datetime | None:
+    return None if at is None else session.instant(at)

@@ -1,0 +1,424 @@
+"""`backfill` and `backfills`: plan, confirm, store and work at a backfill; list and control them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import msgspec
+
+from headrace.model import UnknownName, UsageError
+from headrace.model.times import duration
+from headrace.plan import Compiled
+from headrace.plan.backfill_planning import INGESTED
+from headrace.plan.backfills import Backfill, Mode
+from headrace.plan.project_plan import PLAN_ID
+from headrace.runtime.applied_versions import contents_of, manifest_of
+from headrace.runtime.graph import graph_of
+from headrace.runtime.overlays.partitions import keys_of
+from headrace.runtime.runs import RunRequest, RunResult
+from headrace.scheduler import Graph, Target
+from headrace.security.audit import Action, AuditEvent, Object, append
+from headrace.services import agreements, commands, estimates
+from headrace.services.agreements import PlanChanged, changed, identified
+from headrace.services.backfill_planning import BackfillArguments, DraftBackfill, content, estimate_row, plan
+from headrace.services.backfill_views import backfill_line, ingested, planned_response, published_of, stored_response, with_attempts
+from headrace.services.caches import cursor, place
+from headrace.services.commands import CommandContext, PendingRun, leader_command, perform
+from headrace.services.responses import RefusedRow
+from headrace.services.responses.backfills import (
+    BackfillResponse,
+    BackfillsResponse,
+    EstimateRow,
+    PlannedPartitionRow,
+    PlannedPartitionsResponse,
+)
+from headrace.services.session import Progress, ProjectSession, Silent, usable
+from headrace.store import Store, Transaction
+from headrace.store.queries import applied_versions, backfill_plans, partition_states
+from headrace.store.queries.backfill_plans import PlanRecord
+
+Confirm = Callable[[BackfillResponse], bool]
+"""Shows a plan and asks for it; raises Refused where nobody is there to be asked."""
+
+
+def backfill(  # noqa: PLR0913 - as many as the command has options
+    session: ProjectSession,
+    select: Sequence[str],
+    *,
+    exclude: Sequence[str],
+    first: str | None,
+    last: str | None,
+    since: str | None,
+    mode: str,
+    reason: str | None,
+    only: bool,
+    allow_partial: bool,
+    dry_run: bool,
+    confirm: Confirm,
+    progress: Progress,
+    plan_id: str | None = None,
+) -> BackfillResponse:
+    """Plan a backfill, and, unless it is a `dry_run`, ask and do it; with a `plan_id` only if it is that plan. A dry run writes nothing
+    but the cache.
+
+    Raises UsageError for what there isn't, Refused without a reason, PlanChanged for another plan, and what `confirm` raises.
+    """
+    agreements.checked_id(plan_id)
+    text = (
+        (reason or "").strip()
+        if dry_run
+        else commands.required_reason(reason, "backfill", "who sees other figures tomorrow has to know why")
+    )
+    arguments = BackfillArguments(list(select), list(exclude), first, last, since, mode, text, only, allow_partial)
+    compiled, files = session.compiled, {}
+    if compiled is None:  # a new project: whoever agrees to the plan agrees to the files that begin it
+        contents, compilation = session.declared_exactly(progress)
+        compiled = usable(compilation)
+        files = manifest_of(contents_of(contents, compiled))
+    planned = plan(session, session.store, compiled, session.version, arguments, now=session.now())
+    response = planned_response(session, planned, arguments, state=_state(planned), now=session.now(), clock=session.clock.kind)
+    response = identified(session, response, session.version, files)
+    _same(response, changed(session, response, plan_id, session.version, files), plan_id)
+    if dry_run or response.state == "nothing_due":
+        return response
+    if planned.approval is None and not confirm(response):
+        return msgspec.structs.replace(response, state="declined")
+    agreed = msgspec.structs.replace(arguments, estimate=planned.estimate, plan_id=response.plan_id)
+    done: BackfillResponse = perform(session, "backfill", agreed, progress)
+    _same(done, done.refused, response.plan_id)
+    return done
+
+
+def _same(response: BackfillResponse, row: RefusedRow | None, asked: str | None) -> None:
+    """Raises PlanChanged where something else would be done than what was asked for."""
+    if row is not None:
+        refused = msgspec.structs.replace(response, state="refused", refused=row, plan_id=asked)
+        raise PlanChanged(asked or "", row, refused, f"{response.command} --dry-run")
+
+
+def _state(planned: DraftBackfill) -> str:
+    return "planned" if planned.backfill.chosen else "nothing_due"
+
+
+@leader_command("backfill", BackfillArguments, BackfillResponse)
+def _backfill(context: CommandContext, arguments: BackfillArguments, progress: Progress) -> PendingRun | BackfillResponse:
+    leader = context.leader(progress)
+    applied = leader.applied
+    planned = plan(context.session, context.store, applied.compiled, applied.id, arguments, now=context.now())
+    response = planned_response(context.session, planned, arguments, state=_state(planned), now=context.now(), clock=context.clock.kind)
+    response = identified(context.session, response, applied.id)
+    if arguments.plan_id not in (None, response.plan_id):
+        begun = _of_new_project(context, response, applied.id)
+        response = begun if begun is not None and begun.plan_id == arguments.plan_id else response
+    refused = changed(context.session, response, arguments.plan_id, applied.id)
+    if refused is not None:
+        return msgspec.structs.replace(response, state="refused", refused=refused)
+    if not planned.backfill.chosen:
+        return response
+    number = keep(context, arguments, planned, applied.id)
+    if planned.approval is not None:
+        return stored_backfill(context, applied.compiled, number)
+    return working(context, order(context, arguments, planned.backfill, number), planned.backfill)
+
+
+def _of_new_project(context: CommandContext, response: BackfillResponse, version: int) -> BackfillResponse | None:
+    """The plan as it was shown before anything was applied: of the files that the first version now
+    consists of. None where another version came before."""
+    with context.store.read() as tx:
+        result = applied_versions.first(tx)
+    if result is None or result.id != version:
+        return None
+    return identified(context.session, response, None, result.manifest)
+
+
+def working(context: CommandContext, request: RunRequest, backfill: Backfill) -> PendingRun:
+    """Work at a plan to its end."""
+    leader = context.leader(Silent())
+    assert request.plan is not None
+    return PendingRun(
+        leader, request, "backfill", partial(_done, context, leader.applied.compiled, request.plan), backfill.partitions,
+        partial(_ahead, context, leader.applied.compiled, request.plan),
+    )  # fmt: skip
+
+
+def _ahead(context: CommandContext, compiled: Compiled, number: int) -> str:
+    """How long a plan still takes, in a few words."""
+    with context.store.read() as tx:
+        row = backfill_plans.get(tx, number)
+        left = None if row is None else estimates.remaining(tx, compiled, row, context.clock.now_us())
+    return "time to go not known yet" if left is None else f"about {duration(round(left.seconds * 1_000_000))} to go"
+
+
+def keep(context: CommandContext, arguments: BackfillArguments, planned: DraftBackfill, version: int) -> int:
+    """Write a plan down, before anything of it is done; its id."""
+    with context.store.write(context.held.lease.epoch) as tx:
+        now = context.clock.mark(tx)
+        number = backfill_plans.add(
+            tx,
+            state="planned" if planned.approval is None else "awaiting_approval",
+            actor=context.actor.id,
+            reason=arguments.reason,
+            request=msgspec.json.encode(arguments).decode(),
+            version=version,
+            content=msgspec.msgpack.encode(planned.backfill),
+            estimate=msgspec.json.encode(planned.estimate).decode(),
+            needs=None if planned.approval is None else msgspec.json.encode(planned.approval).decode(),
+            now=now,
+        )
+        append(tx, now, _made(context, arguments, planned, number))
+    return number
+
+
+def _made(context: CommandContext, arguments: BackfillArguments, planned: DraftBackfill, number: int) -> AuditEvent:
+    chosen = {item.node: [item.partitions, item.spans[0].first, item.spans[-1].last] for item in planned.backfill.chosen}
+    after: dict[str, Any] = {
+        "plan_id": arguments.plan_id,
+        "mode": arguments.mode,
+        "partitions": planned.backfill.partitions,
+        "chosen": chosen,
+    }
+    if planned.approval is not None:
+        after["needs"] = str(planned.approval)
+    return AuditEvent(
+        action=Action.PLAN_MADE, actor=context.actor, object=Object("backfill", str(number)), reason=arguments.reason, after=after
+    )
+
+
+def order(context: CommandContext, arguments: BackfillArguments, backfill: Backfill, number: int) -> RunRequest:
+    """What the leader is asked to do: look at the sources that are ingested, then work at the plan."""
+    taken = [chosen for chosen in backfill.chosen if chosen.how == INGESTED]
+    return RunRequest(
+        kind="backfill",
+        targets=tuple(Target(item.node, span.first, span.last) for item in taken for span in item.spans),
+        actor=context.actor,
+        request=msgspec.to_builtins(arguments),
+        reason=arguments.reason,
+        retry=frozenset(item.node for item in taken if backfill.mode is Mode.FAILED),
+        plan=number,
+    )
+
+
+def _done(context: CommandContext, compiled: Compiled, number: int, result: RunResult) -> BackfillResponse:
+    response = stored_backfill(context, compiled, number)
+    return msgspec.structs.replace(response, notes=list(result.notes))
+
+
+def stored_backfill(context: CommandContext, compiled: Compiled, number: int) -> BackfillResponse:
+    """A kept plan, as it stands now."""
+    with context.store.read() as tx:
+        row = backfill_plans.get(tx, number)
+        assert row is not None  # plans are never deleted
+        published = published_of(tx, row)
+    response = stored_response(context.session, row, compiled, now=context.now(), clock=context.clock.kind, published=published)
+    with context.store.read() as tx:
+        return with_attempts(tx, compiled.project, response)
+
+
+# `backfills`: the list, one of them, and pausing, resuming or cancelling one.
+
+SHOWN_MAX = 50
+OPEN = ("running", "paused")
+AWAITING = "awaiting_approval"
+UNBEGUN = ("planned", AWAITING)
+UNMADE = ("failed", "partial")
+"""What has ended so can be gone on with: what couldn't be made is tried again, nothing else."""
+PAUSE, RESUME, CANCEL = "pause", "resume", "cancel"
+DIGITS_MAX = 18
+
+
+class BackfillsArguments(msgspec.Struct, frozen=True):
+    """What is done to which plan."""
+
+    action: str
+    plan: int
+    reason: str
+
+
+def backfills(session: ProjectSession) -> BackfillsResponse:
+    """The newest backfills, newest first."""
+    lines, now_us = [], session.clock.now_us()  # asked before: a store reads one transaction at a time
+    if session.store is not None and session.compiled is not None:
+        with session.store.read() as tx:
+            lines = [
+                backfill_line(session, row, ingested(tx, row), _remaining(session, tx, row, now_us))
+                for row in backfill_plans.newest(tx, SHOWN_MAX)
+            ]
+    return BackfillsResponse(now=session.now(), clock=session.clock.kind, backfills=lines)
+
+
+def one(session: ProjectSession, text: str) -> BackfillResponse:
+    """One backfill as it stands. UsageError if there is none of that number."""
+    number = number_of(session, text)
+    if session.store is None or session.compiled is None:
+        raise unknown(text)
+    now_us = session.clock.now_us()
+    with session.store.read() as tx:
+        row = backfill_plans.get(tx, number)
+        if row is None:
+            raise unknown(text)
+        remaining, published = _remaining(session, tx, row, now_us), published_of(tx, row)
+    now, clock = session.now(), session.clock.kind
+    response = stored_response(session, row, session.compiled, now=now, clock=clock, published=published, remaining=remaining)
+    with session.store.read() as tx:
+        return with_attempts(tx, session.compiled.project, response)
+
+
+def act(session: ProjectSession, action: str, text: str, *, reason: str | None, progress: Progress) -> BackfillResponse:
+    """Pause, resume or cancel a backfill. UsageError for one that there isn't, or that has ended; Refused without a reason."""
+    number = number_of(session, text)
+    said = commands.required_reason(reason, f"backfills {action}", "it stands in the audit trail")
+    return perform(session, "backfills", BackfillsArguments(action, number, said), progress)  # type: ignore[no-any-return]
+
+
+@leader_command("backfills", BackfillsArguments, BackfillResponse)
+def _act(context: CommandContext, arguments: BackfillsArguments, progress: Progress) -> BackfillResponse | PendingRun:
+    number = arguments.plan
+    with context.store.read() as tx:
+        row = backfill_plans.get(tx, number)
+    if row is None:
+        raise unknown(str(number))
+    if row.state not in (*OPEN, *UNBEGUN, *(UNMADE if arguments.action == RESUME else ())):
+        raise UsageError(f"backfill {number} has ended: it is {row.state}", hint=f"headrace backfills {number}")
+    leader = context.leader(progress)
+    if row.state == AWAITING or (row.state in UNBEGUN and arguments.action != RESUME):
+        _drop(context, arguments, row)
+    elif arguments.action == RESUME:
+        return _resumed(context, arguments, row)
+    elif arguments.action == PAUSE:
+        leader.pause_plan(number, context.actor, arguments.reason)
+    else:
+        leader.cancel_plan(number, context.actor, arguments.reason)
+    return stored_backfill(context, leader.applied.compiled, number)
+
+
+def _resumed(context: CommandContext, arguments: BackfillsArguments, row: PlanRecord) -> PendingRun:
+    """Go on with a plan, here, to its end."""
+    if row.state == "running":
+        raise UsageError(f"backfill {row.id} isn't paused: it is running", hint=f"headrace backfills {row.id}")
+    backfill_arguments = msgspec.json.decode(row.request, type=BackfillArguments)
+    backfill = content(row)
+    return working(
+        context, order(context, msgspec.structs.replace(backfill_arguments, reason=arguments.reason), backfill, row.id), backfill
+    )
+
+
+def _drop(context: CommandContext, arguments: BackfillsArguments, row: PlanRecord) -> None:
+    """Cancel a plan of which nothing has begun; there is nothing else to do about it."""
+    if arguments.action != CANCEL:
+        raise UsageError(
+            f"backfill {row.id} hasn't begun: it is {row.state}",
+            hint=f"headrace backfills cancel {row.id} --reason TEXT, and plan it again",
+        )
+    event = AuditEvent(
+        action=Action.PLAN_CANCELLED, actor=context.actor, object=Object("backfill", str(row.id)), reason=arguments.reason,
+        before={"state": row.state},
+    )  # fmt: skip
+    with context.store.write(context.held.lease.epoch) as tx:
+        now = context.clock.mark(tx)
+        backfill_plans.move(tx, row.id, "cancelled", now)
+        append(tx, now, event)
+
+
+def _remaining(session: ProjectSession, tx: Transaction, row: PlanRecord, now_us: int) -> EstimateRow | None:
+    if row.state != "running" or session.compiled is None:
+        return None
+    estimate = estimates.remaining(tx, session.compiled, row, now_us)
+    return None if estimate is None else estimate_row(estimate)
+
+
+def number_of(session: ProjectSession, text: str) -> int:
+    """A backfill's number, as typed or by the id of its plan (the newest that did it). UsageError for what is neither."""
+    if PLAN_ID.fullmatch(text) and session.store is not None:
+        with session.store.read() as tx:
+            number = backfill_plans.of_plan_id(tx, text)
+        if number is not None:
+            return number
+    if not (text.isascii() and text.isdecimal() and len(text) <= DIGITS_MAX):
+        raise UnknownName(f"{text[:40]!r} is no backfill's number", hint="headrace backfills lists them")
+    return int(text)
+
+
+def unknown(text: str) -> UsageError:
+    """What to raise where there is no such plan."""
+    return UnknownName(f"there is no backfill {text[:40]}", hint="headrace backfills lists them")
+
+
+# A backfill's partitions one by one: the current state of each for a preview, its outcome for a
+# stored plan.
+
+UNKNOWN_PARTITION = "missing"
+NOT_STARTED = "planned"
+"""Of a plan that is kept: it isn't made yet, or never was."""
+Standing = Callable[[str, str], tuple[str, str | None]]
+"""Of (node, key): its state, and the attempt that made it."""
+
+
+def preview_partitions(
+    session: ProjectSession, arguments: BackfillArguments, *, after: str | None, limit: int
+) -> PlannedPartitionsResponse:
+    """What a backfill would make. UsageError as for the backfill itself."""
+    compiled = session.compiled if session.compiled is not None else usable(session.declared())
+    planned = plan(session, session.store, compiled, session.version, arguments, now=session.now())
+    known = _Known(session.store)
+    return _page(
+        session, planned.backfill, planned.graph, known, lambda node, key: (known.of(node).get(key, UNKNOWN_PARTITION), None), after, limit
+    )
+
+
+def plan_partitions(session: ProjectSession, text: str, *, after: str | None, limit: int) -> PlannedPartitionsResponse:
+    """What a kept backfill makes, and what came of it. UsageError if there is none of that number."""
+    number = number_of(session, text)
+    if session.store is None or session.compiled is None:
+        raise unknown(text)
+    with session.store.read() as tx:
+        row = backfill_plans.get(tx, number)
+        if row is None:
+            raise unknown(text)
+        made = {(row.node, row.partition): (row.state, f"{row.epoch}.{row.n}") for row in backfill_plans.staged(tx, number)}
+        made |= {(node, key): ("published", attempt) for node, key, attempt in backfill_plans.publications_of(tx, number)}
+    known = _Known(session.store)
+    return _page(
+        session, content(row), graph_of(session.compiled), known, lambda node, key: made.get((node, key), (NOT_STARTED, None)), after, limit
+    )
+
+
+class _Known:
+    """The partitions that anything was heard of, node by node, with their states."""
+
+    def __init__(self, store: Store | None) -> None:
+        self._store = store
+        self._nodes: dict[str, dict[str, str]] = {}
+
+    def of(self, node: str) -> dict[str, str]:
+        if node not in self._nodes:
+            self._nodes[node] = self._read(node)
+        return self._nodes[node]
+
+    def _read(self, node: str) -> dict[str, str]:
+        if self._store is None:
+            return {}
+        with self._store.read() as tx:
+            return partition_states.calendar_states(tx, node)
+
+
+def _page(
+    session: ProjectSession, backfill: Backfill, graph: Graph, known: _Known, standing: Standing, after: str | None, limit: int
+) -> PlannedPartitionsResponse:
+    begin = 0 if after is None else place(after, int)
+    results = list(islice(_partitions(backfill, graph, known), begin, begin + limit + 1))
+    rows = []
+    for node, key in results[:limit]:
+        state, attempt = standing(node, key)
+        rows.append(PlannedPartitionRow(asset=node, partition=key, state=state, attempt=attempt))
+    return PlannedPartitionsResponse(now=session.now(), partitions=rows, next=cursor(begin + limit) if len(results) > limit else None)
+
+
+def _partitions(backfill: Backfill, graph: Graph, known: _Known) -> Iterator[tuple[str, str]]:
+    nodes = {node.name: node for node in graph.nodes}
+    for chosen in backfill.chosen:
+        if chosen.node in nodes:  # of an old plan one may not be declared any more
+            for key in keys_of(nodes[chosen.node], chosen.spans, known.of(chosen.node)):
+                yield chosen.node, key

@@ -1,0 +1,283 @@
+"""Backups on disk and automatic backups, each in a folder of its own.
+
+Servers start this module as a process: `python -m headrace.services.backups`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import sqlite3
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from headrace.faults import FaultPoint, reached
+from headrace.lake import catalog
+from headrace.lake.files import sync, sync_each
+from headrace.model import HeadraceError, LakeError, Settings
+from headrace.model.settings import PRODUCTION
+from headrace.model.times import parse_duration
+from headrace.security import state as security_state
+from headrace.security.state import lake_folder, lake_identity, open_state
+from headrace.store import Store, Transaction, portable
+from headrace.store.engines.sqlite import SqliteTransaction
+from headrace.store.migrations import known
+
+# A backup is a folder with the saved state, the files that belong to it, and a manifest with
+# their hashes.
+
+FORMAT = 2
+MANIFEST, STATE, DATA = "manifest.json", "state.db", "data"
+
+
+class BackupFile(msgspec.Struct, frozen=True):
+    """A file of a backup. `path` is below its folder; `sha256` is of its bytes."""
+
+    path: str
+    size_bytes: int
+    sha256: str
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """What a backup is of. `made_at` is in microseconds since 1970 UTC, real time."""
+
+    format: int
+    version: int
+    project: str
+    made_at: int
+    snapshot: int
+    epoch: int
+    entries: tuple[BackupFile, ...]
+    identity: str = ""
+    """Of the state and its lake; empty in backups of an earlier version."""
+    state_only: bool = False
+    """The files that the catalog names aren't in it, but in the lake."""
+    tables: dict[str, int] = {}
+    """Rows of each table of the state and the catalog."""
+    missing: int = 0
+    """Files that the catalog names of earlier snapshots only, and that were gone from the lake."""
+
+    @property
+    def made(self) -> datetime:
+        """When it was made."""
+        return datetime.fromtimestamp(self.made_at / 1e6, UTC)
+
+
+class Saved(msgspec.Struct, frozen=True):
+    """What a saved state says of itself."""
+
+    snapshot: int
+    epoch: int
+    identity: str
+    tables: dict[str, int]
+
+
+def save_state(store: Store, target: Path) -> Saved:
+    """Copy state and catalog, as one snapshot, into a new SQLite file, and read what is in it."""
+    portable.save(store, target, catalog.create_tables)
+    reached(FaultPoint.BACKUP_COPIED)
+    with read_saved(target) as tx:
+        (epoch,) = tx.execute("select epoch from lease where id = 1").fetchone()
+        counts = {name: int(tx.execute(f'select count(*) from "{name}"').fetchone()[0]) for name in portable.copy_order(tx)}
+        snapshot = 0 if catalog.missing(tx) else catalog.newest_snapshot(tx)
+        return Saved(snapshot, int(epoch), security_state.state_identity(tx) or "", counts)
+
+
+@contextmanager
+def read_saved(state: Path) -> Iterator[Transaction]:
+    """A transaction over a saved state, which is only read: nothing is written beside it either."""
+    with closing(sqlite3.connect(f"{state.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
+        yield SqliteTransaction(connection)
+
+
+def write_manifest(part: Path, paths: list[Path], saved: Saved, project: str, *, state_only: bool, missing: int = 0) -> Manifest:
+    """Write what a backup holds beside it, and make all of it durable."""
+    entries = tuple(_entry(part, path) for path in paths)
+    manifest = Manifest(
+        FORMAT, len(known()), project, time.time_ns() // 1000, saved.snapshot, saved.epoch, entries,
+        identity=saved.identity, state_only=state_only, tables=saved.tables, missing=missing,
+    )  # fmt: skip
+    (part / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
+    (sync_each if state_only else sync)([part / MANIFEST, *paths])
+    return manifest
+
+
+def link_or_copy(source: Path, target: Path, *, linked: bool) -> None:
+    """The same bytes under another name; linked where that is wanted and can be."""
+    if linked:
+        try:
+            os.link(source, target)
+        except OSError:  # another file system, or one without links
+            pass
+        else:
+            return
+    shutil.copy2(source, target)
+
+
+def _entry(part: Path, path: Path) -> BackupFile:
+    return BackupFile(path.relative_to(part).as_posix(), path.stat().st_size, digest(path))
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+# Automatic backups: copies of state and catalog as `[backup]` says, each in a folder of its own.
+#
+# A command that led makes one after it has given the lease back. A server starts this module as a
+# separate process, so that the leader doesn't wait for it, and writes the project to its standard
+# input. A copy is written under another name, made durable and renamed; the next backup removes
+# what a killed one left behind.
+
+_PART, _GONE = ".part", ".gone"
+
+
+class ExistingBackup(NamedTuple):
+    """A backup in the folder."""
+
+    folder: Path
+    manifest: Manifest
+
+
+class BackupJob(msgspec.Struct, frozen=True):
+    """What the process is told."""
+
+    root: str
+    settings: Settings
+
+
+def folder_of(root: Path, settings: Settings) -> Path:
+    """The folder of the backups of one environment."""
+    if settings.backup.to is None:
+        return lake_folder(root, settings).parent / "backups"
+    to = (root / settings.backup.to).absolute()
+    return to if settings.environment == PRODUCTION else to / settings.environment
+
+
+def list_backups(root: Path, settings: Settings) -> list[ExistingBackup]:
+    """The backups that are there, of whatever state, the newest first. What can't be read isn't one."""
+    backups = []
+    with suppress(OSError):
+        for path in folder_of(root, settings).iterdir():
+            if path.name.startswith(".") or not path.is_dir():
+                continue
+            with suppress(OSError, msgspec.DecodeError):
+                backups.append(ExistingBackup(path, msgspec.json.decode((path / MANIFEST).read_bytes(), type=Manifest)))
+    return sorted(backups, key=lambda backup: backup.manifest.made_at, reverse=True)
+
+
+def own_backups(root: Path, settings: Settings) -> list[ExistingBackup]:
+    """Of those, the ones that were made by themselves, of this project's state."""
+    ours = lake_identity(lake_folder(root, settings))
+    return [backup for backup in list_backups(root, settings) if backup.manifest.state_only and backup.manifest.identity == ours]
+
+
+def due(root: Path, settings: Settings) -> bool:
+    """Whether it is time for another one. Real time counts."""
+    if settings.backup.every is None:
+        return False
+    newest = next(iter(own_backups(root, settings)), None)
+    if newest is None:
+        return True
+    age_s = time.time() - newest.manifest.made_at / 1e6
+    return not 0 <= age_s < parse_duration(settings.backup.every).total_seconds()  # not so, either, after a clock was set back
+
+
+def make_backup(root: Path, settings: Settings) -> Path | None:
+    """Make one, and remove those beyond `[backup] keep`; None where another process is at it, or just was.
+
+    StoreError for a state that can't be read, LakeError for a folder that can't be written."""
+    folder = folder_of(root, settings)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _alone(folder) as alone:
+            if not alone or not due(root, settings):
+                return None
+            _sweep(folder)
+            path = _write(root, settings, folder)
+            reached(FaultPoint.BACKUP_NAMED)
+            _rotate(root, settings)
+    except OSError as error:
+        raise LakeError(
+            f"no backup can be written to {folder}: {error.strerror}", hint="look at the free space and who may write there"
+        ) from error
+    return path
+
+
+def _write(root: Path, settings: Settings, folder: Path) -> Path:
+    name = datetime.now(UTC).strftime("%Y-%m-%dT%H%M%S.%fZ")
+    part = folder / f".{name}{_PART}"
+    part.mkdir(mode=0o700)
+    try:
+        with open_state(root, settings) as store:
+            saved = save_state(store, part / STATE)
+        write_manifest(part, [part / STATE], saved, settings.name, state_only=True)
+        reached(FaultPoint.BACKUP_WRITTEN)
+        part.replace(folder / name)
+        _sync_folder(folder)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    return folder / name
+
+
+def _rotate(root: Path, settings: Settings) -> None:
+    """Remove the oldest beyond `keep`. Each loses its name first: one that is half removed isn't taken for a backup."""
+    for backup in own_backups(root, settings)[settings.backup.keep :]:
+        gone = backup.folder.with_name(f".{backup.folder.name}{_GONE}")
+        backup.folder.rename(gone)
+        reached(FaultPoint.BACKUP_ROTATING)
+        shutil.rmtree(gone)
+
+
+def _sweep(folder: Path) -> None:
+    """What a process that was killed has left."""
+    for path in folder.iterdir():
+        if path.name.startswith(".") and path.name.endswith((_PART, _GONE)):
+            shutil.rmtree(path)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[bool]:
+    """Whether nobody else makes a backup here; the lock ends with the process."""
+    with (folder / ".lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def main() -> int:
+    """Make one backup; what went wrong goes to standard error."""
+    errand = msgspec.json.decode(sys.stdin.buffer.read(), type=BackupJob)
+    try:
+        make_backup(Path(errand.root), errand.settings)
+    except HeadraceError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

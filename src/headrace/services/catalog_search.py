@@ -1,0 +1,405 @@
+"""The catalog: sources and assets by search terms and facets, in pages, and search by name."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Annotated, NamedTuple
+
+import msgspec
+
+from headrace.model import Asset, Consumer, Project, Source, UsageError
+from headrace.services.caches import cached, cached_by_version, cursor, place
+from headrace.services.figure_inputs import Figuring, took
+from headrace.services.ls import row
+from headrace.services.responses.catalog import CardRow, CatalogResponse, CountedRow, FoundRow, SearchResponse
+from headrace.services.session import ProjectSession
+from headrace.services.snapshots import project_state
+from headrace.services.status_facts import WINDOW, window_began
+from headrace.slo.availability import AvailabilityWindow
+from headrace.store import Transaction
+from headrace.store.queries import backfill_plans, incidents, partition_states, quarantine, runs, scheduling, usage
+
+# Nodes in short: their declaration and their state.
+
+NEVER = "never"
+
+
+class _Standing(msgspec.Struct, frozen=True):
+    """How all nodes stand."""
+
+    states: Mapping[str, str] = {}
+    quarantined: frozenset[str] = frozenset()
+    paused: frozenset[str] = frozenset()
+    incidents: dict[str, str] = {}
+
+
+class Cards:
+    """How the nodes of a project stand at one moment; what one card needs is looked up when it is asked for."""
+
+    def __init__(self, session: ProjectSession) -> None:
+        self.project: Project = session.project()
+        self._session = session
+        self._standing = cached(session, "standing", lambda: _standing(session))
+
+    @property
+    def nodes(self) -> list[Source | Asset]:
+        """All sources and assets."""
+        return [*self.project.sources.values(), *self.project.assets.values()]
+
+    def state(self, name: str) -> str:
+        """A node's freshness."""
+        return str(self._standing.states.get(name, NEVER))
+
+    def state_of(self, name: str) -> str:
+        """The same for who asks it of very many: as the enumeration has it."""
+        return self._standing.states.get(name, NEVER)
+
+    @property
+    def states(self) -> Mapping[str, str]:
+        """Node → freshness, of all."""
+        return self._standing.states
+
+    def quarantined(self, name: str) -> bool:
+        """Whether something of a node waits in quarantine."""
+        return name in self._standing.quarantined
+
+    def any_quarantined(self, names: Iterable[str]) -> bool:
+        """The same of any of these."""
+        return not self._standing.quarantined.isdisjoint(names)
+
+    @property
+    def has_incidents(self) -> bool:
+        """Whether any incident is open."""
+        return bool(self._standing.incidents)
+
+    def paused(self, name: str) -> bool:
+        """Whether nothing of it is started."""
+        return name in self._standing.paused
+
+    def incident(self, name: str) -> str | None:
+        """The oldest open incident whose cause is at a node, or that holds a node or a consumer back."""
+        return self._standing.incidents.get(name)
+
+    def owner(self, name: str) -> str | None:
+        """Who answers for it."""
+        node = self.project.node(name)
+        return node.owner if node is not None else None
+
+    def consumer_states(self) -> dict[str, str]:
+        """Consumer → how it is served, as `status` says it."""
+        return cached(self._session, "consumers", lambda: _consumers(self._session))
+
+    def of(self, names: Iterable[str]) -> list[CardRow]:
+        """The cards of some nodes."""
+        session = self._session
+        if session.store is None:
+            return [self._card(name, None) for name in names]
+        with session.store.read() as tx:
+            return [self._card(name, tx) for name in names]
+
+    def published(self) -> dict[str, int]:
+        """Node → when its newest partition was published, in microseconds."""
+        return cached(self._session, "published", lambda: _published(self._session))
+
+    def _card(self, name: str, tx: Transaction | None) -> CardRow:
+        node = self.project.node(name)
+        assert isinstance(node, Source | Asset)
+        extent = partition_states.extent(tx, name) if tx is not None else None
+        declared = msgspec.structs.asdict(row(self.project, name))
+        return CardRow(
+            **declared,
+            description=node.description,
+            materialize=node.materialize if isinstance(node, Asset) else None,
+            state=self.state(name),
+            quarantined=self.quarantined(name),
+            paused=self.paused(name),
+            incident=self.incident(name),
+            data_through=extent.newest if extent is not None and node.partition.grain is not None else None,
+            published_at=self._session.instant(extent.newest_at) if extent is not None else None,
+            verdict=extent.newest_verdict if extent is not None else None,
+            rows=extent.newest_rows if extent is not None else None,
+        )
+
+
+def _standing(session: ProjectSession) -> _Standing:
+    if session.store is None or session.compiled is None:
+        return _Standing()
+    now_us, held = session.clock.now_us(), dict[str, str]()
+    with project_state(session, now_us) as snapshot:
+        for incident in incidents.open_incidents(snapshot.tx):
+            for name in (incident.node, *incident.affected.assets, *incident.affected.consumers):
+                held.setdefault(name, incident.shown)
+        return _Standing(
+            states=snapshot.nodes.states,
+            quarantined=frozenset(quarantine.nodes(snapshot.tx)),
+            paused=frozenset(pause.node for pause in scheduling.all_pauses(snapshot.tx) if pause.until is None or pause.until > now_us),
+            incidents=held,
+        )
+
+
+def _consumers(session: ProjectSession) -> dict[str, str]:
+    if session.store is None or session.compiled is None:
+        return {}
+    now_us = session.clock.now_us()
+    with project_state(session, now_us) as snapshot:
+        consumers = snapshot.evaluation(session, (now_us, now_us)).status.consumers
+    return {consumer.name: consumer.state.value for consumer in consumers}
+
+
+def _published(session: ProjectSession) -> dict[str, int]:
+    if session.store is None or session.compiled is None:
+        return {}
+    with project_state(session, session.clock.now_us()) as snapshot:
+        newest = ((name, snapshot.facts.newest(name)) for name in snapshot.context.declared.nodes)
+        return {name: item.at_us for name, item in newest if item is not None}
+
+
+# One search box for all names: nodes, columns, people, causes and runs.
+
+COLUMNS_MAX = 200
+"""So many columns are found, of projects that have tens of thousands."""
+
+
+def search(session: ProjectSession, query: str, limit: int) -> SearchResponse:
+    """What has all words of the query in its name, those that begin with it first; nothing for an empty query."""
+    words = query.lower().split()
+    if not words:
+        return SearchResponse(query=query, found=[], more=False)
+    named, columns = _texts(session)
+    rows = [row for text, row in named if all(word in text for word in words)]
+    rows += islice((row for text, row in columns if all(word in text for word in words)), COLUMNS_MAX)
+    rows += _kept(session, query.strip())
+    rows.sort(key=lambda row: _rank(row, words))
+    return SearchResponse(query=query, found=rows[:limit], more=len(rows) > limit)
+
+
+_Texts = list[tuple[str, FoundRow]]
+
+
+def _texts(session: ProjectSession) -> tuple[_Texts, _Texts]:
+    """Names and columns, each with the text that is searched; kept as long as nothing else is applied."""
+
+    def made() -> tuple[_Texts, _Texts]:
+        named, columns = _named(session.project()), _columns(session)
+        return [(row.name.lower(), row) for row in named], [(row.name.lower(), row) for row in columns]
+
+    return made() if session.version is None else cached_by_version(session, "searchable", made)
+
+
+def _rank(row: FoundRow, words: list[str]) -> tuple[int, int, str]:
+    name = row.name.lower()
+    begins = 0 if name == words[0] else 1 if name.startswith(words[0]) else 2
+    return begins, len(name), name
+
+
+def _named(project: Project) -> Iterator[FoundRow]:
+    nodes: list[Source | Asset | Consumer] = [*project.consumers.values(), *project.assets.values(), *project.sources.values()]
+    for node in nodes:
+        yield FoundRow(kind=type(node).__name__.lower(), name=node.name, of=None, said=node.description or f"owner {node.owner}")
+    for node in nodes:
+        if not isinstance(node, Consumer):
+            for check in node.checks:
+                yield FoundRow(kind="check", name=check.name, of=node.name, said=f"{check.kind} of {node.name}")
+    for kind, values in (
+        ("owner", (node.owner for node in nodes)),
+        ("domain", (node.domain for node in nodes if node.domain)),
+        ("tag", (tag for node in nodes for tag in node.tags)),
+    ):
+        for value in sorted(set(values)):
+            yield FoundRow(kind=kind, name=value, of=None, said="")
+
+
+def _columns(session: ProjectSession) -> Iterator[FoundRow]:
+    for node in session.compiled.nodes.values() if session.compiled is not None else ():
+        for name in node.column_names or ():
+            yield FoundRow(kind="column", name=name, of=node.name, said=f"column of {node.name}")
+
+
+_ID = re.compile(r"(inc-|run |backfill )?(\d{1,15})", re.IGNORECASE)
+
+
+def _kept(session: ProjectSession, query: str) -> Iterator[FoundRow]:
+    """What has a number."""
+    match = _ID.fullmatch(query)
+    if match is None or session.store is None:
+        return
+    number = int(match[2])
+    with session.store.read() as tx:
+        incident, run, plan = incidents.get(tx, number), runs.get(tx, number), backfill_plans.get(tx, number)
+    if incident is not None:
+        yield FoundRow(kind="incident", name=incident.shown, of=None, said=incident.summary)
+    if run is not None:
+        yield FoundRow(kind="run", name=str(run.id), of=None, said=f"{run.kind}, {run.shown_state}")
+    if plan is not None:
+        yield FoundRow(kind="backfill", name=str(plan.id), of=None, said=f"{plan.state}: {plan.reason}")
+
+
+# Reads and cost of each node (the figure `use`, summed by node), for the catalog orders that need
+# them.
+
+
+class NodeUsage(NamedTuple):
+    """In the figure's window: reads that were seen, and seconds that attempts took."""
+
+    reads: int = 0
+    seconds: float = 0.0
+
+
+def use(session: ProjectSession) -> dict[str, NodeUsage]:
+    """Node → how it is used."""
+    return cached(session, "use", lambda: _used(session))
+
+
+def _used(session: ProjectSession) -> dict[str, NodeUsage]:
+    if session.store is None or session.compiled is None:
+        return {}
+    now_us = session.clock.now_us()
+    began_us = window_began(WINDOW, now_us, session.timezone)
+    window = AvailabilityWindow(WINDOW, began_us, now_us, session.timezone)
+    with project_state(session, now_us) as snapshot:
+        figuring, reads = Figuring(session, snapshot, session.compiled, window, None), Counter[str]()
+        for read_usage in figuring.reads:
+            reads[read_usage.node] += read_usage.reads
+        for exported in usage.exports(snapshot.tx, snapshot.context.declared.exports, began_us, now_us):
+            reads.update(dict.fromkeys(session.compiled.project.consumers[exported.consumer].reads, exported.exports))
+        seconds = took(session, session.compiled, snapshot.tx, (began_us, now_us))
+    return {name: NodeUsage(reads[name], seconds.get(name, 0) / 1e6) for name in {*reads, *seconds}}
+
+
+FACETS_MAX = 200
+SORTS = ("name", "state", "owner", "domain", "published", "use", "cost")
+"""`published`: what waits longest first; `use` and `cost`: the most first."""
+_WORST_FIRST = ("never", "behind", "stale", "fresh")
+
+
+class CatalogQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is searched for; all of it has to hold. `search` are words that the name, the description or the tags contain; `sort` is one
+    of SORTS."""
+
+    search: str = ""
+    kind: str | None = None
+    state: str | None = None
+    domain: str | None = None
+    owner: str | None = None
+    tag: str | None = None
+    sort: str = "name"
+    cursor: str | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=500)] = 50
+
+
+def catalog(session: ProjectSession, query: CatalogQuery) -> CatalogResponse:
+    """One page of what matches. UsageError for an order or a cursor that there isn't."""
+    if query.sort not in SORTS:
+        raise UsageError(f"{query.sort[:40]!r} is no order", hint=f"one of {', '.join(SORTS)}")
+    cards = Cards(session)
+    facets = _facets(cards, query)
+    worded = _worded(session, cards, query.search)
+    entries = _holding(worded, facets.values())
+    used = use(session) if query.sort in ("use", "cost") else {}
+    key = _order(cards, query.sort, used)
+    ordered = entries if query.sort == "name" else sorted(entries, key=key)
+    first = 0 if query.cursor is None else bisect_right(ordered, place(query.cursor, tuple[str, str]), key=key)
+    page, more = ordered[first : first + query.limit], len(ordered) > first + query.limit
+
+    def others(facet: str) -> Sequence[CatalogEntry]:
+        return _holding(worded, [holds for name, holds in facets.items() if name != facet]) if facet in facets else entries
+
+    return CatalogResponse(
+        now=session.now(),
+        total=len(entries),
+        nodes=[_with(card, used) for card in cards.of(entry.name for entry in page)],
+        states=_counted(map(cards.state_of, (entry.name for entry in others("state")))),
+        kinds=_counted(entry.kind for entry in others("kind")),
+        domains=_counted(entry.domain for entry in others("domain") if entry.domain),
+        owners=_counted(entry.owner for entry in others("owner")),
+        tags=_counted(tag for entry in others("tag") for tag in entry.tags),
+        next=cursor(key(page[-1])) if more else None,
+    )
+
+
+class CatalogEntry(NamedTuple):
+    """A source or an asset, as it is searched; `text` is what words are searched in."""
+
+    name: str
+    kind: str
+    domain: str
+    owner: str
+    tags: tuple[str, ...]
+    text: str
+
+
+def _facets(cards: Cards, query: CatalogQuery) -> dict[str, Callable[[CatalogEntry], bool]]:
+    asked: dict[str, tuple[str | None, Callable[[CatalogEntry], bool]]] = {
+        "kind": (query.kind, lambda entry: entry.kind == query.kind),
+        "state": (query.state, lambda entry: cards.state_of(entry.name) == query.state),
+        "domain": (query.domain, lambda entry: entry.domain == query.domain),
+        "owner": (query.owner, lambda entry: entry.owner == query.owner),
+        "tag": (query.tag, lambda entry: query.tag in entry.tags),
+    }
+    return {name: holds for name, (value, holds) in asked.items() if value is not None}
+
+
+def _holding(entries: Sequence[CatalogEntry], facets: Iterable[Callable[[CatalogEntry], bool]]) -> Sequence[CatalogEntry]:
+    for holds in facets:
+        entries = [entry for entry in entries if holds(entry)]
+    return entries
+
+
+def _worded(session: ProjectSession, cards: Cards, search: str) -> Sequence[CatalogEntry]:
+    """Those that all words are in, by name."""
+    entries = _entries(cards) if session.version is None else cached_by_version(session, "entries", lambda: _entries(cards))
+    for word in search.lower().split():
+        entries = [entry for entry in entries if word in entry.text]
+    return entries
+
+
+def _entries(cards: Cards) -> list[CatalogEntry]:
+    results = (
+        CatalogEntry(
+            node.name, "source" if isinstance(node, Source) else "asset", node.domain or "", node.owner, node.tags,
+            " ".join((node.name, node.description, *node.tags)).lower(),
+        )
+        for node in cards.nodes
+    )  # fmt: skip
+    return sorted(results)
+
+
+def _with(card: CardRow, used: Mapping[str, NodeUsage]) -> CardRow:
+    if not used:
+        return card
+    usage = used.get(card.name, NodeUsage())
+    return msgspec.structs.replace(card, reads=usage.reads, seconds=usage.seconds)
+
+
+def _order(cards: Cards, sort: str, used: Mapping[str, NodeUsage]) -> Callable[[CatalogEntry], tuple[str, str]]:
+    match sort:
+        case "state":
+            return lambda entry: (str(_WORST_FIRST.index(cards.state(entry.name))), entry.name)
+        case "owner":
+            return lambda entry: (entry.owner, entry.name)
+        case "domain":
+            return lambda entry: (entry.domain or "\U0010ffff", entry.name)
+        case "published":
+            published = cards.published()
+            return lambda entry: (f"{published.get(entry.name, 0):020}", entry.name)
+        case "use":
+            return lambda entry: (_most_first(used.get(entry.name, NodeUsage()).reads), entry.name)
+        case "cost":
+            return lambda entry: (_most_first(used.get(entry.name, NodeUsage()).seconds * 1e6), entry.name)
+        case _:
+            return lambda entry: (entry.name, entry.name)
+
+
+def _most_first(value: float) -> str:
+    """Sorts as text, the greatest first."""
+    return f"{10**18 - round(value):020}"
+
+
+def _counted(values: Iterable[str]) -> list[CountedRow]:
+    """The most frequent first, then by name."""
+    results = sorted(Counter(values).items(), key=lambda item: (-item[1], item[0]))
+    return [CountedRow(value=str(value), count=count) for value, count in results[:FACETS_MAX]]

@@ -1,0 +1,129 @@
+"""Code of an asset: what it consists of, what an attempt ran, and which versions a table holds."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from headrace.model import Asset, PythonBody, SqlBody
+from headrace.plan import Compiled
+from headrace.plan.compiled import Environment, Installed, code_closure, imported_packages
+from headrace.services.responses import CodeFileRow, CodeRow, PackageRow, ProgramRow, PublishedCodeRow
+from headrace.store import Transaction
+from headrace.store.queries import applied_versions, attempts, publications
+from headrace.store.queries.attempts import Attempt
+
+Sha256 = Callable[[str], str | None]
+"""Path → SHA-256 of the file's bytes."""
+
+
+class VersionCodeCache:
+    """What was applied, by version, decoded once."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+        self._known: dict[int, tuple[Compiled, Mapping[str, str]] | None] = {}
+
+    def code_of(self, attempt: Attempt) -> CodeRow | None:
+        """The code that an attempt at an asset ran; None for other attempts, and where its version isn't kept."""
+        if attempt.version is None:
+            return None
+        if attempt.version not in self._known:
+            version = applied_versions.get(self._tx, attempt.version)
+            decoded = None if version is None else msgspec.msgpack.decode(version.compiled, type=Compiled)
+            self._known[attempt.version] = None if version is None or decoded is None else (decoded, version.manifest)
+        known = self._known[attempt.version]
+        if known is None or attempt.node not in known[0].project.assets:
+            return None
+        compiled, manifest = known
+        row = _row(compiled, attempt.node, manifest.get)
+        kept = attempts.environment(self._tx, attempt)
+        if kept is None:
+            return row
+        ran = msgspec.json.decode(kept, type=Environment)
+        programs = [
+            ProgramRow(name=program.name, path=program.path, sha256=program.sha256, version=program.version) for program in ran.programs
+        ]
+        return msgspec.structs.replace(
+            row, packages=_packages(ran.packages), interpreter=ran.interpreter, programs=programs
+        )  # fmt: skip
+
+
+def declared(root: Path, compiled: Compiled, name: str, here: Installed) -> CodeRow | None:
+    """The code of an asset as the files are, with what is installed `here`; None for other nodes."""
+    if name not in compiled.project.assets:
+        return None
+    asset = compiled.project.assets[name]
+    row = _row(compiled, name, lambda path: _sha256(root / path))
+    versions_here = here.imported(imported_packages(compiled.code, name)) | here.named(asset.code_packages)
+    return msgspec.structs.replace(row, packages=_packages(versions_here))
+
+
+def published(tx: Transaction, node: str) -> list[PublishedCodeRow]:
+    """The versions of an asset's code in what readers see of it, oldest first."""
+    rows: dict[str | None, PublishedCodeRow] = {}
+    for version, partitions, first, last in publications.by_version(tx, node):
+        fingerprint = _fingerprint(tx, version, node)
+        before = rows.get(fingerprint)
+        rows[fingerprint] = PublishedCodeRow(
+            fingerprint=fingerprint,
+            versions=[*(before.versions if before else ()), version],
+            partitions=partitions + (before.partitions if before else 0),
+            from_=min(first, before.from_) if before else first,
+            to=max(last, before.to) if before else last,
+        )
+    return list(rows.values())
+
+
+class _Node(msgspec.Struct):
+    fingerprint: str = ""
+
+
+class _Nodes(msgspec.Struct):
+    """Of a compiled project only what is asked for: the rest isn't decoded."""
+
+    nodes: dict[str, _Node]
+
+
+def _fingerprint(tx: Transaction, version: int, node: str) -> str | None:
+    result = applied_versions.get(tx, version)
+    if result is None:
+        return None
+    known = msgspec.msgpack.decode(result.compiled, type=_Nodes).nodes.get(node)
+    return known.fingerprint if known is not None else None
+
+
+def _row(compiled: Compiled, name: str, sha256: Sha256) -> CodeRow:
+    asset = compiled.project.assets[name]
+    links = code_closure(compiled.code, name)
+    known = {link.path: compiled.code.files[link.path].sha256 for link in links}
+    own = _own_files(asset)
+    files = [CodeFileRow(path=path, sha256=known.get(path) or sha256(path), via=None) for path in own]
+    files += [CodeFileRow(path=link.path, sha256=known[link.path], via=link.via) for link in links if link.path not in own]
+    return CodeRow(
+        fingerprint=compiled.nodes[name].fingerprint,
+        files=files,
+        packages=_packages(compiled.code.installed, asset.code_packages),
+        secrets=sorted(asset.secrets),
+    )
+
+
+def _own_files(asset: Asset) -> list[str]:
+    """Where it is declared, and where its query is if that is another file."""
+    body = asset.body.file if isinstance(asset.body, SqlBody | PythonBody) else asset.place.file
+    return list(dict.fromkeys([body, asset.place.file]))
+
+
+def _packages(versions_by_name: Mapping[str, str | None], only: tuple[str, ...] | None = None) -> list[PackageRow]:
+    names = versions_by_name if only is None else only
+    return [PackageRow(name=name, version=versions_by_name.get(name)) for name in sorted(names, key=str.lower)]
+
+
+def _sha256(path: Path) -> str | None:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return None

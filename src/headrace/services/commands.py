@@ -1,0 +1,492 @@
+"""Commands that change something: run here as the leader, or sent to the leader that runs.
+
+A command registers its function with `@leader_command(name, Arguments, Response)`. Arguments and responses are msgspec structs, so that a
+request can travel through the store.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from datetime import datetime
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+import msgspec
+
+from headrace.faults import FaultPoint, reached
+from headrace.incidents.evidence import gathering
+from headrace.model import HeadraceError, NotBuilt, ProjectError, Refused, StoreError, UnknownName, UsageError
+from headrace.model.settings import PRODUCTION
+from headrace.plan import changes, compile_lineage
+from headrace.plan.project_plan import Plan
+from headrace.runtime import applied_versions
+from headrace.runtime.applied_versions import AppliedVersion
+from headrace.runtime.apply_plans import plan_of
+from headrace.runtime.evaluation import VersionEvaluator, evaluate_state
+from headrace.runtime.leadership import Busy, Leadership, hold
+from headrace.runtime.notifications.process import NotificationSender
+from headrace.runtime.runs import RunRequest, RunResult
+from headrace.scheduler import Event
+from headrace.security.audit import Actor, ActorType
+from headrace.security.state import open_state
+from headrace.services import backups
+from headrace.services.incidents import repair_message
+from headrace.services.responses import Response
+from headrace.services.run_progress import Reporting
+from headrace.services.session import Progress, ProjectSession, Silent, usable
+from headrace.slo.blockage import Blockage
+from headrace.slo.declared_promises import declared_promises
+from headrace.slo.obligations import EvaluationContext
+from headrace.slo.stored_facts import StoredFacts
+from headrace.store import Clock, ClockKind, Store, Transaction
+from headrace.store.queries import incidents
+from headrace.store.requests import CommandRequest, Follower, RequestState, finish, serve_by, submit, take
+
+if TYPE_CHECKING:
+    from headrace.runtime.leader import Leader
+
+
+# Handles requests that other processes send to the leader: works at them alongside its own work,
+# and answers.
+
+AHEAD_SECONDS, AHEAD_TIMES = 4.0, 20
+"""How long something still takes is said every few seconds, and so seldom that it costs little of that time: who finds it out leads."""
+
+
+class PendingRun(msgspec.Struct, frozen=True):
+    """What a command has to wait for: a run, and the document that is made of what it came to."""
+
+    leader: Leader
+    order: RunRequest
+    what: str
+    """For people: the name of what goes on."""
+    response: Callable[[RunResult], Response]
+    total: int | None = None
+    """How many partitions it makes, where that is known before."""
+    ahead: Callable[[], str] | None = None
+    """How long it still takes, in words; asked every AHEAD_SECONDS at most."""
+
+
+class RequestHandler:
+    """Requests that are worked at."""
+
+    def __init__(self, context: CommandContext, answer: Callable[[CommandContext, CommandRequest], Response | PendingRun]) -> None:
+        self._context, self._answer = context, answer
+        self._going_on: dict[int, tuple[CommandRequest, PendingRun]] = {}
+        """Run → the request that it serves."""
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is worked at."""
+        return not self._going_on
+
+    def asked(self) -> bool:
+        """Whether it is time for a look."""
+        return bool(self._going_on) or self._context.held.asked()
+
+    def look(self) -> bool:
+        """Take what was asked for since the last look, and answer what has ended; whether there was anything."""
+        context = self._context
+        with context.store.write(context.held.lease.epoch) as tx:
+            requests = take(tx, context.held.lease.epoch)
+        for request in requests:
+            reached(FaultPoint.REQUEST_TAKEN)
+            self._begin(request)
+        return self._finish() or bool(requests)
+
+    def _begin(self, request: CommandRequest) -> None:
+        self._context.clock.go_on()  # a replay that is served rests until somebody asks
+        try:
+            context = self._context.asked_by(request.actor, msgspec.convert(request.arguments.get("now"), datetime | None, strict=False))
+            pending_run = self._answer(context, request)
+            if not isinstance(pending_run, PendingRun):
+                self._say(request, pending_run)
+                return
+            run = pending_run.leader.begin(pending_run.order)
+        except (HeadraceError, msgspec.ValidationError) as error:
+            self._refuse(request, error)
+            return
+        self._going_on[run] = (request, pending_run)
+        with self._context.store.write(self._context.held.lease.epoch) as tx:
+            serve_by(tx, request.id, run)
+
+    def _finish(self) -> bool:
+        done = [(run, result) for run in self._going_on if (result := self._going_on[run][1].leader.result(run)) is not None]
+        for run, result in done:
+            request, work = self._going_on.pop(run)
+            self._say(request, work.response(result))
+        return bool(done)
+
+    def _say(self, request: CommandRequest, response: Response) -> None:
+        reached(FaultPoint.REQUEST_ANSWERING)
+        with self._context.store.write(self._context.held.lease.epoch) as tx:
+            finish(tx, request.id, msgspec.json.encode(response).decode())
+
+    def _refuse(self, request: CommandRequest, error: Exception) -> None:
+        told = {"kind": type(error).__name__, "message": str(error), "hint": getattr(error, "hint", "")}
+        with self._context.store.write(self._context.held.lease.epoch) as tx:
+            finish(tx, request.id, msgspec.json.encode(told).decode(), failed=True)
+
+
+def work_until_done(work: PendingRun, handler: RequestHandler, progress: Progress) -> Response:
+    """Work at one thing until it has ended, and at what others ask for meanwhile."""
+    with Reporting(progress, work.what, work.total) as report:
+        run, next_said = work.leader.begin(work.order, report), time.monotonic() + AHEAD_SECONDS
+        while (result := work.leader.result(run)) is None:
+            if work.ahead is not None and time.monotonic() >= next_said:
+                next_said = _said(work.ahead, progress)
+            work.leader.step()
+            if handler.asked():
+                handler.look()
+    return work.response(result)
+
+
+def _said(ahead: Callable[[], str], progress: Progress) -> float:
+    """Say how long it still takes; when to do so again."""
+    began = time.monotonic()
+    progress.ahead(ahead())
+    ended = time.monotonic()
+    return ended + max(AHEAD_SECONDS, AHEAD_TIMES * (ended - began))
+
+
+# Evaluations of incidents in the transaction of the command that caused them.
+
+
+def evaluate_now(tx: Transaction, session: ProjectSession, applied: AppliedVersion, now: int, *, reported: bool = False) -> None:
+    """Judge what is applied, with all that the transaction has written."""
+    lineage = compile_lineage(applied.compiled, session.data_folder / "cache")
+    compiled = applied.compiled
+    evaluator = VersionEvaluator(
+        compiled.project, declared_promises(compiled), lineage.of, lambda tx, incident: repair_message(tx, compiled, incident)
+    )
+    evaluate_state(tx, evaluator, now, reported=reported)
+
+
+def note_commands(context: CommandContext) -> None:
+    """Write what somebody has just done in the timelines of the open incidents that it touches. A
+    run that was asked for is written down with the evaluation at its end."""
+    applied = context.applied() if context.session.env == PRODUCTION else None
+    if applied is None:
+        return
+    with context.store.read() as tx:
+        if not incidents.count_open(tx):
+            return
+    declared = declared_promises(applied.compiled)
+
+    def write(tx: Transaction, now: int) -> None:
+        evaluation_context = EvaluationContext(declared, StoredFacts(tx))
+        gathering.note_commands(tx, evaluation_context, Blockage(evaluation_context, now), now)
+
+    context.tell(write=write)
+
+
+# Notifications that a command's work caused are sent when the command has ended; a server sends
+# while it works.
+
+
+def sender(session: ProjectSession, held: Leadership) -> NotificationSender | None:
+    """Who sends for this project; nobody in an environment."""
+    return None if session.production is not None else NotificationSender(held.store, held.clock, session.root, session.settings)
+
+
+def begin_sending(session: ProjectSession, held: Leadership) -> NotificationSender | None:
+    """Begin to send what is due; None where nothing is."""
+    notification_sender = sender(session, held)
+    return notification_sender if notification_sender is not None and notification_sender.begin() else None
+
+
+FOLLOW_SECONDS = 1.0
+_BACKED_UP = ("tick", "run", "backfill")
+"""After these the command makes the backup that is due; a server's maintenance does it by itself."""
+
+D = TypeVar("D", bound=Response)
+A = TypeVar("A", bound=msgspec.Struct)
+
+
+class _Leading:
+    """What all that is asked of one process shares."""
+
+    leader: Leader | None = None
+    applied: AppliedVersion | None = None
+
+
+class CommandContext:
+    """What a command works with while this process leads."""
+
+    def __init__(self, session: ProjectSession, held: Leadership, leading: _Leading | None = None) -> None:
+        self.session, self.held = session, held
+        self._leading = leading or _Leading()
+
+    def asked_by(self, actor: str, now: datetime | None) -> CommandContext:
+        """The same for somebody else, with the files read anew; a replay's clock is moved to where that one says."""
+        if now is not None:
+            self.at(now)
+        return CommandContext(self.session.again(actor), self.held, self._leading)
+
+    @property
+    def store(self) -> Store:
+        """The state, to be written under the lease."""
+        return self.held.store
+
+    @property
+    def clock(self) -> Clock:
+        """The store's clock."""
+        return self.held.clock
+
+    def now(self) -> datetime:
+        """The store's now, in the project's zone."""
+        return self.clock.now().astimezone(self.session.zone)
+
+    @property
+    def actor(self) -> Actor:
+        """Who asked."""
+        return _person(self.session)
+
+    def applied(self) -> AppliedVersion | None:
+        """What is in force, None for a new project."""
+        if self._leading.applied is None:
+            with self.store.read() as tx:
+                self._leading.applied = applied_versions.newest(tx)
+        return self._leading.applied
+
+    def apply(self, progress: Progress, plan: Plan | None = None, reason: str = "") -> AppliedVersion:
+        """Put what the files say into force, by `plan` where somebody has agreed to one. Raises InvalidProject for files with errors."""
+        before = self.applied()
+        files, compilation = self.session.declared_exactly(progress)
+        compiled = usable(compilation)
+        if plan is None:
+            was = before.compiled if before else None
+            with self.store.read() as tx:
+                plan = plan_of(tx, files, was, compiled, changes(was, compiled), environment=self.session.env)
+        with self.store.write(self.held.lease.epoch) as tx:
+            now = self.clock.mark(tx)
+            self._leading.applied = applied_versions.apply(tx, files, compiled, plan, actor=self.actor, now=now, reason=reason)
+        if self._leading.leader is not None:
+            self._leading.leader.adopt(self._leading.applied)
+        return self._leading.applied
+
+    def leader(self, progress: Progress) -> Leader:
+        """The leader over what is applied; a new project is applied first. Raises LakeError where the lake can't be written."""
+        if self.held.closed is not None:
+            raise self.held.closed
+        if self._leading.leader is None:
+            self.held.warm(self.session.settings)
+            applied = self.applied() or self.apply(progress)
+            self._leading.leader = self.held.leader(applied, repair_message)
+        return self._leading.leader
+
+    def note_closed(self) -> None:
+        """Keep it, for whoever looks later, that the lake can't be written."""
+        applied = self.applied()
+        if self.held.closed is not None and applied is not None:
+            self.held.leader(applied, repair_message).note_closed(str(self.held.closed))
+
+    @property
+    def working(self) -> Leader | None:
+        """The leader that works here already; None where nothing had to run yet."""
+        return self._leading.leader
+
+    def tell(self, *events: Event, write: Callable[[Transaction, int], None]) -> None:
+        """Write something at the store's now; where a leader works here, its core is told in the same transaction."""
+        if self.working is not None:
+            self.working.tell(*events, write=write)
+            return
+        with self.store.write(self.held.lease.epoch) as tx:
+            write(tx, self.clock.mark(tx))
+
+    def at(self, now: datetime) -> None:
+        """Move a replay's clock to where another process's `--now` says."""
+        with self.store.write(self.held.lease.epoch) as tx:
+            self.clock.advance(tx, now)
+
+
+class LeaderCommand(msgspec.Struct, frozen=True):
+    """A command that changes something: what it takes, what it does, what it gives."""
+
+    name: str
+    arguments: type[msgspec.Struct]
+    response: type[Response]
+    do: Callable[[CommandContext, Any, Progress], Response | PendingRun]
+    """What takes long is given back as work to be waited for."""
+
+
+COMMANDS: dict[str, LeaderCommand] = {}
+REQUESTABLE = {
+    "apply": "apply",
+    "receive": "receive",
+    "run": "run",
+    "tick": "run_results",
+    "gc": "database",
+    "retry": "run",
+    "cancel": "interventions",
+    "pause": "pause",
+    "resume": "pause",
+    "withdraw": "interventions",
+    "fire": "receive",
+    "backfill": "backfills",
+    "backfills": "backfills",
+    "contract_accept": "contract_accept",
+    "fix": "fix",
+    "fix_ended": "incident_records",
+    "note_incident": "incident_records",
+    "quarantine_deciding": "quarantine_decisions",
+    "report_incident": "incident_records",
+    "waive": "interventions",
+    "exports": "interventions",
+}
+"""Command that a request in the store may name → its module in this package."""
+
+
+Doing: TypeAlias = Callable[[CommandContext, A, Progress], D | PendingRun]
+
+
+def leader_command(name: str, arguments: type[A], response: type[D]) -> Callable[[Doing[A, D]], Doing[A, D]]:
+    """Register what a command does while this process leads."""
+
+    def register(do: Doing[A, D]) -> Doing[A, D]:
+        COMMANDS[name] = LeaderCommand(name, arguments, response, do)
+        return do
+
+    return register
+
+
+def perform(session: ProjectSession, name: str, arguments: msgspec.Struct, progress: Progress) -> Any:
+    """Do a command: as the leader where none runs, else by asking the one that does. Its response, or what went wrong."""
+    command = COMMANDS[name]
+    if not session.leads:
+        return _ask(session, command, arguments, progress)
+    try:
+        with led(session) as held:
+            context = CommandContext(session, held)
+            closed, response = held.closed, None
+            if closed is None:
+                response = _do(command, context, arguments, progress)
+            else:
+                context.note_closed()
+            sent = begin_sending(session, held)
+            copied = name in _BACKED_UP and held.clock.kind is ClockKind.LIVE
+    except Busy:
+        return _ask(session, command, arguments, progress)
+    if sent is not None:
+        sent.wait()
+    if closed is not None:
+        raise closed
+    if copied:
+        _back_up(session, progress)
+    return response
+
+
+def _do(command: LeaderCommand, context: CommandContext, arguments: msgspec.Struct, progress: Progress) -> Response:
+    """Do a command in this process, and what others ask for meanwhile."""
+    handler = RequestHandler(context, answer)
+    response = command.do(context, arguments, progress)
+    if isinstance(response, PendingRun):
+        response = work_until_done(response, handler, progress)
+    else:
+        note_commands(context)
+    _close(handler, context)
+    return response
+
+
+def _back_up(session: ProjectSession, progress: Progress) -> None:
+    """Make the backup that is due: the lease is given back, so nobody waits for it. A replay is made again instead."""
+    if not backups.due(session.root, session.settings):
+        return
+    try:
+        backups.make_backup(session.root, session.settings)
+    except HeadraceError as error:
+        progress.note(f"no backup was made: {error}")
+
+
+def led(session: ProjectSession) -> AbstractContextManager[Leadership]:
+    """This process as the leader. Raises Busy where another one leads."""
+    production = session.production.settings if session.production is not None else None
+    return hold(session.root, session.settings, actor=_person(session), now=session.now_given, production=production)
+
+
+def _close(handler: RequestHandler, context: CommandContext) -> None:
+    """Do what other commands asked for meanwhile, before the lease is given back; what a pause lets come to its end is staged."""
+    while handler.look() or not handler.empty or (context.working is not None and context.working.plans_busy):
+        context.leader(Silent()).step()
+
+
+def _known(name: str) -> LeaderCommand:
+    """A command by name; its module is loaded when it is first asked for."""
+    if name not in REQUESTABLE:
+        raise NotBuilt(f"this leader doesn't know the command `{name}`", hint="end the process that leads: it is of an older version")
+    import_module(f"headrace.services.{REQUESTABLE[name]}")
+    return COMMANDS[name]
+
+
+def answer(context: CommandContext, request: CommandRequest) -> Response | PendingRun:
+    """Do what another process asked for. Raises what the command raises."""
+    command = _known(request.command)
+    response = command.do(context, msgspec.convert(request.arguments["arguments"], command.arguments), Silent())
+    if not isinstance(response, PendingRun):
+        note_commands(context)
+    return response
+
+
+def _ask(session: ProjectSession, command: LeaderCommand, arguments: msgspec.Struct, progress: Progress) -> Any:
+    if session.leads:
+        progress.note("another headrace process leads this project; asking it")
+    with open_state(session.root, session.settings) as store:
+        request_id = submit(store, command.name, _body(session, arguments), session.actor)
+        while (answered := _followed(store, request_id)) is None:
+            if not session.leads:
+                time.sleep(FOLLOW_SECONDS)
+                continue
+            # The leader ended without an answer: lead, and find our own request among those that wait.
+            with suppress(Busy), led(session) as held:
+                context = CommandContext(session, held)
+                if held.closed is not None:
+                    raise held.closed
+                _close(RequestHandler(context, answer), context)
+    return _response(command, answered)
+
+
+def submit_request(session: ProjectSession, name: str, arguments: msgspec.Struct) -> int:
+    """Ask whoever leads, now or next, without waiting for the answer; the request's number."""
+    with open_state(session.root, session.settings, create=True) as store:
+        return submit(store, name, _body(session, arguments), session.actor)
+
+
+def _body(session: ProjectSession, arguments: msgspec.Struct) -> dict[str, Any]:
+    now = session.now_given.isoformat() if session.now_given else None
+    return {"arguments": msgspec.to_builtins(arguments), "now": now}
+
+
+def _followed(store: Store, request_id: int) -> CommandRequest | None:
+    """The answered request; None if no leader is left to answer it."""
+    follower = Follower(store, request_id)
+    while (request := follower.wait(FOLLOW_SECONDS)) is not None:
+        if request.finished:
+            return request
+    return None
+
+
+def _person(session: ProjectSession) -> Actor:
+    return Actor(ActorType.PERSON, session.actor)
+
+
+def _response(command: LeaderCommand, request: CommandRequest) -> Any:
+    assert request.document is not None
+    if request.state is RequestState.FAILED:
+        said = msgspec.json.decode(request.document)
+        known = (UnknownName, UsageError, Refused, NotBuilt, ProjectError, StoreError)
+        kinds: dict[str, type[HeadraceError]] = {kind.__name__: kind for kind in known}
+        raise kinds.get(said["kind"], HeadraceError)(said["message"], hint=said["hint"])
+    return msgspec.json.decode(request.document, type=command.response)
+
+
+# Reasons for decisions that other people will ask about. They are kept in the audit trail.
+
+
+def required_reason(reason: str | None, command: str, what: str) -> str:
+    """The reason as typed. Refused where there is none."""
+    text = (reason or "").strip()
+    if not text:
+        raise Refused(f"{command} needs --reason: {what}", hint=f"headrace {command} … --reason TEXT; it is kept in the audit trail")
+    return text

@@ -1,0 +1,172 @@
+"""`contract infer`: a contract from published data, each rule with its evidence as a comment."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from headrace.connect.deliveries import SourceSchema
+from headrace.lake import PARTITION_COLUMN
+from headrace.lake.sqltext import quote
+from headrace.model import ProjectError, Refused, Source
+from headrace.model.contracts import SUFFIX, duckdb_type
+from headrace.model.partitions import command_line
+from headrace.services import targets
+from headrace.services.file_inference import logical
+from headrace.services.read import ReadQuery, find
+from headrace.services.responses.repairs import InferResponse
+from headrace.services.session import ProjectSession
+from headrace.store.queries import ingestion, leader_writes
+
+FOLDER = "contracts"
+PARTITIONS_MAX = 30
+ROWS_MIN = 100
+"""Of fewer rows no rule is made: only names and types."""
+VALUES_MAX = 12
+
+
+class Observed(msgspec.Struct, frozen=True):
+    """What a column held, over all partitions that were looked at. `repeated` is of the partition with the most repeated values."""
+
+    rows: int
+    filled: int
+    distinct: int
+    repeated: int
+    least: str | None
+    greatest: str | None
+    values: tuple[str, ...] = ()
+
+
+def infer(session: ProjectSession, target: str, *, write: bool) -> InferResponse:
+    """A contract for a source by its newest partitions. UsageError for a source that there isn't, Refused where nothing of it is
+    published yet, or where `write` would replace a file."""
+    source = source_of(session, target)[0]
+    schema = pinned_of(session, source)
+    keys, seen = _observed(session, source, schema)
+    text = contract_text(source.name, schema, seen, len(keys))
+    path = Path(FOLDER, f"{source.name}{SUFFIX}")
+    if write:
+        create(session.root / path, text)
+    rows = max((item.rows for item in seen.values()), default=0)
+    return InferResponse(
+        now=session.now(), clock=session.clock.kind, source=source.name, file=path.as_posix(), text=text, rows=rows, partitions=len(keys),
+        written=write,
+    )  # fmt: skip
+
+
+def source_of(session: ProjectSession, target: str) -> tuple[Source, str | None]:
+    """The source that a target names, and a partition of it. UsageError for what is no source."""
+    project = session.project()
+    node, key = targets.target(target, project, kinds=(Source,))
+    return project.sources[node], key
+
+
+def pinned_of(session: ProjectSession, source: Source) -> SourceSchema:
+    """What the source is held to. Refused where nothing of it was published yet."""
+    if session.store is not None:
+        with session.store.read() as tx:
+            schema = ingestion.pinned_schema(tx, source.name)
+        if schema is not None:
+            return msgspec.json.decode(schema, type=SourceSchema)
+    raise Refused(f"nothing of {source.name} was published yet: there is nothing to infer a contract from", hint="headrace tick")
+
+
+def create(path: Path, text: str) -> None:
+    """A new file. Refused where there is one, ProjectError where it can't be written."""
+    try:
+        path.parent.mkdir(exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise Refused(
+            f"{path.name} is there already", hint=f"compare it: {command_line('contract', 'diff', path.name.removesuffix(SUFFIX))}"
+        ) from None
+    except OSError as error:
+        raise ProjectError(f"{path} can't be written: {error.strerror}", hint="look at the permissions of the folder") from error
+
+
+def contract_text(name: str, schema: SourceSchema, seen: Mapping[str, Observed], partitions: int) -> str:
+    """The contract's file. Without observations: names and types alone, nothing that could refuse a delivery."""
+    rows = max((item.rows for item in seen.values()), default=0)
+    observed = f"# Inferred from {rows:,} rows in {partitions} partitions; a comment says why each rule is there.\n" if seen else ""
+    lines = [
+        "apiVersion: v3.1.0", "kind: DataContract", f"id: {name}", "version: 1.0.0", "status: draft", "schema:", f"  - name: {name}",
+        "    logicalType: object", "    properties:",
+    ]  # fmt: skip
+    for column in schema.columns:
+        lines += _property(column.name, column.type, seen.get(column.name))
+    return observed + "\n".join(lines) + "\n"
+
+
+def _property(name: str, kind: str, seen: Observed | None) -> list[str]:
+    lines = [f"      - name: {json.dumps(name, ensure_ascii=False)}"]
+    if duckdb_type(kind, logical(kind)) == kind:  # of others the contract can't say the type: it stays what was learnt
+        lines += [f"        logicalType: {logical(kind)}", f"        physicalType: {json.dumps(kind)}"]
+    if seen is None or seen.rows < ROWS_MIN:
+        return lines
+    if seen.filled == seen.rows:
+        lines.append(f"        required: true   # filled in all of {seen.rows:,} rows")
+        if seen.repeated == 0 and not kind.startswith(("DOUBLE", "FLOAT", "DATE", "BOOLEAN")):
+            lines.append(f"        unique: true   # no value twice in a partition, {seen.distinct:,} different ones in all")
+    else:
+        lines.append(f"        # empty in {seen.rows - seen.filled:,} of {seen.rows:,} rows")
+    if seen.values:
+        lines.append(f"        # only these values: {json.dumps(seen.values, ensure_ascii=False)}")
+    elif seen.least is not None:
+        lines.append(f"        # from {_shown(seen.least)} to {_shown(seen.greatest)}")
+    return lines
+
+
+def _shown(value: str | None) -> str:
+    return json.dumps((value or "")[:40], ensure_ascii=False)
+
+
+def _observed(session: ProjectSession, source: Source, schema: SourceSchema) -> tuple[Sequence[str], dict[str, Observed]]:
+    assert session.store is not None
+    with session.store.read() as tx:
+        keys = leader_writes.published_keys(tx, source.name)[-PARTITIONS_MAX:]
+    if not keys:
+        return (), {}
+    return keys, observe(session, source, keys, [column.name for column in schema.columns])
+
+
+# What the columns of published partitions hold: the evidence for inferred rules.
+
+REPEATS_MIN = 20
+"""Each of a few values must be seen so often on average, before they may be all that there are."""
+
+
+def observe(session: ProjectSession, source: Source, keys: Sequence[str], columns: Sequence[str]) -> dict[str, Observed]:
+    """Column → what it held in these partitions; columns that the table hasn't, or that are nested, are left out."""
+    location = find(session, ReadQuery(source.name, tuple(keys)))
+    if location.table is None or not location.files:
+        return {}
+    from headrace.lake.session import DuckDBSession as LakeSession  # duckdb
+    from headrace.lake.sqltext import relation_sql
+
+    session.close()  # a process has the state or DuckDB open
+    types = {column.name: column.type for column in location.table.columns}
+    plain = [name for name in columns if name in types and not types[name].startswith(("STRUCT", "MAP", "JSON")) and types[name][-1] != "]"]
+    rows_of = relation_sql(location.files, location.table.columns, with_partition=True)
+    with LakeSession(Path(location.lake), timezone=source.timezone) as lake:
+        return {name: _of(lake.connection, rows_of, name, types[name]) for name in plain}
+
+
+def _of(connection: Any, rows_of: str, name: str, kind: str) -> Observed:
+    column, part = quote(name), quote(PARTITION_COLUMN)
+    rows, filled, distinct, least, greatest = connection.execute(
+        f"SELECT count(*), count({column}), count(DISTINCT {column}), left(CAST(min({column}) AS VARCHAR), 40),"
+        f" left(CAST(max({column}) AS VARCHAR), 40) FROM ({rows_of})"
+    ).fetchone()
+    (repeated,) = connection.execute(
+        f"SELECT coalesce(max(n), 0) FROM (SELECT count({column}) - count(DISTINCT {column}) AS n FROM ({rows_of}) GROUP BY {part})"
+    ).fetchone()
+    values: tuple[str, ...] = ()
+    if kind == "VARCHAR" and 0 < distinct <= VALUES_MAX and filled >= REPEATS_MIN * distinct:
+        listed = connection.execute(f"SELECT DISTINCT left({column}, 40) FROM ({rows_of}) WHERE {column} IS NOT NULL ORDER BY 1").fetchall()
+        values = tuple(value for (value,) in listed)
+    return Observed(int(rows), int(filled), int(distinct), int(repeated), least, greatest, values)

@@ -1,0 +1,333 @@
+"""`contract show`, `contract diff` and the history of a node's contract, with their responses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from difflib import SequenceMatcher
+from itertools import pairwise
+
+import msgspec
+
+from headrace.connect import SourceSchema
+from headrace.model import Asset, Contract, Project, Source, UsageError
+from headrace.model.errors import Report
+from headrace.model.files import FileKind
+from headrace.model.parsing import parse_text
+from headrace.plan import compile_lineage
+from headrace.plan.contracts import ContractChange, VersionLevel, contract_changes, level_of, next_version
+from headrace.services import deliveries, targets
+from headrace.services.responses import LearntRow, Response
+from headrace.services.session import ProjectSession, usable
+from headrace.store import Transaction
+from headrace.store.queries import applied_versions, ingestion, quality
+from headrace.store.queries.applied_versions import FileVersion
+
+# Responses of `contract show` and `contract diff`.
+
+
+class ContractColumnRow(Response, frozen=True, kw_only=True):
+    """A column as it is promised, or as it is pinned where there is no contract. `names` is what files call it from when on."""
+
+    name: str
+    type: str | None
+    required: bool
+    unique: bool
+    primary_key: bool
+    classification: str | None
+    names: list[dict[str, str]]
+    used_by: list[str]
+
+
+class ContractRuleRow(Response, frozen=True, kw_only=True):
+    """A quality rule, as the check that it is."""
+
+    name: str
+    kind: str
+    severity: str
+
+
+class ServiceRow(Response, frozen=True, kw_only=True):
+    """One of the contract's service levels."""
+
+    property: str
+    value: str
+    unit: str
+
+
+class ContractShowResponse(Response, frozen=True, kw_only=True):
+    """`contract show`: what a source or an asset is held to. Without a contract (`version` None) it is what its first delivery had."""
+
+    node: str
+    kind: str
+    contract: str | None
+    version: str | None
+    status: str | None
+    file: str | None
+    pinned_by: str | None
+    columns: list[ContractColumnRow]
+    rules: list[ContractRuleRow]
+    service: list[ServiceRow]
+    learnt: LearntRow | None = None
+    """Of a source that was published: what its columns were learnt from."""
+
+
+class ContractChangeRow(Response, frozen=True, kw_only=True):
+    """One change. Of a delivery: with its policy, and who uses the column; of a contract's file: with the part of the version it takes."""
+
+    kind: str
+    column: str
+    to: str | None
+    score: str | None
+    evidence: list[str]
+    policy: str | None
+    used_by: list[str]
+    takes: str | None
+
+
+class ContractDiffResponse(Response, frozen=True, kw_only=True):
+    """`contract diff`: how a source's delivery differs from what is expected (`partition`), and what the files change of a contract that
+    is applied (`applied` → `declared`, which should be at least `needs`)."""
+
+    source: str
+    partition: str | None
+    at: datetime | None
+    changes: list[ContractChangeRow]
+    breaking: bool
+    applied: str | None
+    declared: str | None
+    needs: str | None
+
+
+# What a node is held to, and what differs from it.
+
+
+def show(session: ProjectSession, target: str) -> ContractShowResponse:
+    """What a source or an asset is held to: its contract as the files say it, else what is pinned. UsageError for another target."""
+    compiled = usable(session.declared())
+    name, _ = targets.target(target, compiled.project)
+    node = compiled.project.node(name)
+    assert isinstance(node, Source | Asset)
+    contract = compiled.project.contracts.get(node.contract or "")
+    pinned = _pinned(session, name)
+    lineage = compile_lineage(compiled, session.data_folder / "cache")
+    columns = _columns(contract, pinned)
+    users = {column.name: [*assets, *consumers] for column in columns for assets, consumers in (lineage.users(name, [column.name]),)}
+    return ContractShowResponse(
+        node=name,
+        kind="source" if isinstance(node, Source) else "asset",
+        contract=contract.name if contract else None,
+        version=contract.version if contract else None,
+        status=contract.status if contract else None,
+        file=contract.place.file if contract else None,
+        pinned_by=pinned.pinned_by if pinned else None,
+        columns=[msgspec.structs.replace(column, used_by=users[column.name]) for column in columns],
+        rules=[
+            ContractRuleRow(name=spec.name, kind=spec.kind, severity=spec.severity.value) for spec in (contract.checks if contract else ())
+        ],
+        service=[
+            ServiceRow(property=level.property, value=level.value, unit=level.unit) for level in (contract.service if contract else ())
+        ],
+        learnt=deliveries.learned_schema(name, pinned) if pinned else None,
+    )
+
+
+def _pinned(session: ProjectSession, name: str) -> SourceSchema | None:
+    if session.store is None:
+        return None
+    with session.store.read() as tx:
+        result = ingestion.pinned_schema(tx, name)
+    return msgspec.json.decode(result, type=SourceSchema) if result else None
+
+
+def _columns(contract: Contract | None, pinned: SourceSchema | None) -> list[ContractColumnRow]:
+    """The contract's columns, then what deliveries have besides."""
+    promised = contract.columns if contract else ()
+    rows = [
+        ContractColumnRow(
+            name=column.name,
+            type=column.type,
+            required=column.required,
+            unique=column.unique,
+            primary_key=column.primary_key,
+            classification=column.classification,
+            names=[{key: str(value) for key, value in entry.items()} for entry in column.names],
+            used_by=[],
+        )
+        for column in promised
+    ]
+    known = {column.name.lower() for column in promised}
+    seen = [column for column in pinned.columns if column.name.lower() not in known] if pinned else []
+    return rows + [
+        ContractColumnRow(
+            name=column.name, type=column.type, required=False, unique=False, primary_key=False, classification=None, names=[], used_by=[]
+        )
+        for column in seen
+    ]
+
+
+def diff(session: ProjectSession, target: str) -> ContractDiffResponse:
+    """How the last delivery that drifted (of `SOURCE@K`: that interval's) differs from what was expected, and what the files change of
+    the contract that is applied. UsageError for a target that there isn't."""
+    declared = usable(session.declared()).project
+    name, partition = targets.target(target, declared)
+    rows = _drifted(session, name, partition)
+    was, now = _contract(session.compiled.project if session.compiled else None, name), _contract(declared, name)
+    changes = contract_changes(was, now) if was and now else []
+    level = level_of(changes)
+    return ContractDiffResponse(
+        source=name,
+        partition=rows[0].partition if rows else partition,
+        at=session.instant(rows[0].at) if rows else None,
+        changes=[*map(_of_delivery, rows), *map(of_contract, changes)],
+        breaking=any(row.policy == "block" for row in rows) or level is VersionLevel.MAJOR,
+        applied=was.version if was else None,
+        declared=now.version if now else None,
+        needs=next_version(was.version, level) if was and level is not VersionLevel.NONE else None,
+    )
+
+
+def _drifted(session: ProjectSession, name: str, partition: str | None) -> list[quality.DriftRow]:
+    if session.store is None:
+        return []
+    with session.store.read() as tx:
+        return quality.newest_drift(tx, name, partition)
+
+
+def _contract(project: Project | None, name: str) -> Contract | None:
+    node = project.node(name) if project else None
+    return project.contracts.get(node.contract or "") if project and isinstance(node, Source | Asset) else None
+
+
+def _of_delivery(row: quality.DriftRow) -> ContractChangeRow:
+    evidence, users = (msgspec.json.decode(text, type=list[str]) for text in (row.evidence, row.used_by))
+    return ContractChangeRow(
+        kind=row.kind, column=row.column, to=row.to, score=row.score, evidence=evidence, policy=row.policy, used_by=users, takes=None
+    )
+
+
+def of_contract(change: ContractChange) -> ContractChangeRow:
+    """A difference of two contracts, as documents have it."""
+    return ContractChangeRow(
+        kind=change.kind, column=change.column, to=change.to, score=None, evidence=[change.said], policy=None, used_by=[],
+        takes=change.level.name.lower(),
+    )  # fmt: skip
+
+
+# The applied versions of a contract, and the changed promises between two of them.
+
+VERSIONS_MAX = 200
+"""So many of the project's newest versions are looked through."""
+LINES_MAX = 5_000
+"""Of texts that are longer no lines are compared: a contract of ten thousand columns is read by its changes."""
+
+
+class ContractVersionRow(Response, frozen=True, kw_only=True):
+    """A version of the project in which the contract changed; `declared` is the contract's own, null of a text that is none."""
+
+    version: int
+    at: datetime
+    by: str
+    declared: str | None
+    status: str | None
+
+
+class LineRow(Response, frozen=True, kw_only=True):
+    """A line of both texts (`same`), of the earlier only (`removed`), or of the later only (`added`)."""
+
+    kind: str
+    text: str
+
+
+class ContractHistoryResponse(Response, frozen=True, kw_only=True):
+    """The versions of a node's contract, newest first, and two of them compared: `earlier` (null: there was none) with `later`."""
+
+    node: str
+    contract: str | None
+    file: str | None
+    versions: list[ContractVersionRow]
+    earlier: int | None
+    later: int | None
+    changes: list[ContractChangeRow]
+    breaking: bool
+    lines: list[LineRow]
+
+
+def contract_history(session: ProjectSession, target: str, earlier: int | None, later: int | None) -> ContractHistoryResponse:
+    """The newest version beside the one before it, unless others are named. UsageError for a node or a version that there isn't."""
+    project = session.project()
+    name, _ = targets.target(target, project)
+    node = project.node(name)
+    contract = project.contracts.get(getattr(node, "contract", None) or "")
+    if contract is None or session.store is None:
+        return _response(name, contract, [], (None, None), (None, None), ("", ""))
+    with session.store.read() as tx:
+        versions = _changed(tx, contract.place.file)
+        chosen = _pair(versions, earlier, later)
+        texts = {version.version: _text(tx, version) for version in versions}
+    read = {version: _read(contract.place.file, text) for version, text in texts.items()}
+    rows = [_row(session, version, read[version.version]) for version in versions]
+    was, now = chosen
+    pair = (read.get(was) if was is not None else None, read.get(now) if now is not None else None)
+    return _response(name, contract, rows, chosen, pair, (texts.get(was or 0, ""), texts.get(now or 0, "")))
+
+
+def _response(
+    name: str, contract: Contract | None, rows: list[ContractVersionRow], chosen: tuple[int | None, int | None],
+    pair: tuple[Contract | None, Contract | None], texts: tuple[str, str],
+) -> ContractHistoryResponse:  # fmt: skip
+    was, now = pair
+    changes = contract_changes(was, now) if was is not None and now is not None else []
+    return ContractHistoryResponse(
+        node=name, contract=None if contract is None else contract.name, file=None if contract is None else contract.place.file,
+        versions=rows, earlier=chosen[0], later=chosen[1], changes=[of_contract(change) for change in changes],
+        breaking=level_of(changes) is VersionLevel.MAJOR, lines=list(_compared(*texts)),
+    )  # fmt: skip
+
+
+def _changed(tx: Transaction, file: str) -> list[FileVersion]:
+    """The versions in which the file was written or changed, newest first."""
+    versions = applied_versions.file_versions(tx, file, VERSIONS_MAX)
+    return [
+        version
+        for version, older in pairwise([*versions, None])
+        if version is not None and version.hash and (older is None or version.hash != older.hash)
+    ]
+
+
+def _pair(versions: list[FileVersion], earlier: int | None, later: int | None) -> tuple[int | None, int | None]:
+    known = [version.version for version in versions]
+    for version in (earlier, later):
+        if version is not None and version not in known:
+            raise UsageError(f"the contract didn't change in version {version}", hint=f"those that changed it: {known[:9]}")
+    now = later if later is not None else next(iter(known), None)
+    before = next((version for version in known if now is not None and version < now), None)
+    return earlier if earlier is not None else before, now
+
+
+def _text(tx: Transaction, version: FileVersion) -> str:
+    return (applied_versions.file_text(tx, version.hash) if version.hash is not None else None) or ""
+
+
+def _read(file: str, text: str) -> Contract | None:
+    return next(iter(parse_text(FileKind.CONTRACT, text, Report(file)).contracts), None)
+
+
+def _row(session: ProjectSession, version: FileVersion, contract: Contract | None) -> ContractVersionRow:
+    declared, status = (None, None) if contract is None else (contract.version, contract.status)
+    return ContractVersionRow(
+        version=version.version, at=session.instant(version.applied_at), by=version.actor, declared=declared, status=status
+    )
+
+
+def _compared(was: str, now: str) -> Iterator[LineRow]:
+    """The lines of both, in order."""
+    old, new = was.splitlines(), now.splitlines()
+    if max(len(old), len(new)) > LINES_MAX:
+        return
+    for tag, old_from, old_to, new_from, new_to in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        if tag == "equal":
+            yield from (LineRow(kind="same", text=line) for line in old[old_from:old_to])
+            continue
+        yield from (LineRow(kind="removed", text=line) for line in old[old_from:old_to])
+        yield from (LineRow(kind="added", text=line) for line in new[new_from:new_to])

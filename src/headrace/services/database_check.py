@@ -1,0 +1,313 @@
+"""`db check`: whether state, catalog and files agree, and what to do where they don't."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+from headrace.lake import catalog
+from headrace.lake.files import look, orphans
+from headrace.lake.tables import lost_with
+from headrace.model import LakeError, UsageError
+from headrace.model.errors import first_line
+from headrace.model.partitions import WHOLE, command_line
+from headrace.runtime.event_log import checkpoint_differences, compared
+from headrace.runtime.folders import Folders
+from headrace.runtime.garbage import LONGEST_ATTEMPT
+from headrace.runtime.overlays.partitions import staged_paths
+from headrace.security.audit import Verification, verify
+from headrace.security.state import MOUNT, describe_empty_lake
+from headrace.services.audit import unknown_before
+from headrace.services.database import CheckResponse, Difference, DifferenceSource, Finding, Unchecked
+from headrace.services.database_differences import REPAIR, RESTORE, Readers, difference_rows, findings, repairable, unchecked
+from headrace.services.lake_files import CORRECT, moved
+from headrace.services.session import ProjectSession
+from headrace.store import Transaction
+from headrace.store.migrations import known
+from headrace.store.queries import audit_trail, retention
+from headrace.store.queries.audit_trail import dropped_triggers
+
+AGAIN_REASON = "lost file"
+_OF_EARLIER = (
+    f"nothing that is read now needs it; for reads at an earlier time {RESTORE}; else `headrace db gc`"
+    " lets go of it once its snapshots are older than `[retention] snapshots`"
+)
+"""Of a file that what is published now doesn't consist of: it was computed again, or replaced."""
+SHOWN_MAX = 100
+"""Findings of one kind; what is more is counted."""
+_MAGIC = b"PAR1"
+SHA256_DIGITS = 64
+
+
+def check(session: ProjectSession, *, deep: bool, repaired: int = 0) -> CheckResponse:
+    """Look at everything; with `deep` into every file too. UsageError where there is no state, StoreError for one that can't be read."""
+    session.lake_may_be_empty = True
+    if session.store is None:
+        raise UsageError("there is no state yet", hint="headrace tick makes it")
+    accumulating = _accumulating(session)
+    with session.store.read() as tx, compared(tx, session.folders) as compared_now:
+        readers = Readers(session, tx)
+        from_log = list(difference_rows(compared_now, readers))
+        repair = REPAIR if repairable(compared_now) else None
+        files = catalog.registered(tx)
+        trail = verify(tx)
+        wrong = [
+            *_place(tx, session),
+            *_integrity(tx),
+            *_audit(trail, dropped_triggers(tx)),
+            *_files(tx, session.folders, files, deep=deep),
+            *_deletes(tx, session.folders),
+            *_kept(tx, session.folders, deep=deep),
+            *(_raw(session.folders) if deep else ()),
+            *_agreement(tx, accumulating),
+            *_checkpoint(tx, session),
+        ]
+        results = [
+            *_some(wrong),
+            *findings(_unsaid(from_log, trail), repair=repair is not None),
+            *_leftovers(tx, session.folders),
+        ]
+        differences = [*from_log, *(_difference(item, readers) for item in wrong)]
+        before = unknown_before(tx) if compared_now.log.begins else None
+    only_rows = not wrong
+    return CheckResponse(
+        ok=all(finding.severity != "error" for finding in results),
+        version=len(known()),
+        files=len(files),
+        size_bytes=sum(file.size_bytes for file in files),
+        audit_entries=trail.entries,
+        audit_head=trail.head,
+        findings=results,
+        checked=compared_now.checked,
+        differences=differences,
+        unchecked=[*unchecked(compared_now), *_unseen(before), *_unread(deep=deep)],
+        repair=repair if only_rows else None,
+        repaired=repaired,
+    )
+
+
+def _unsaid(differences: list[Difference], trail: Verification) -> list[Difference]:
+    """Without the trail's entries where its own chain has told already that it was changed."""
+    return [difference for difference in differences if trail.ok or difference.table != "audit"]
+
+
+def _unseen(before: str | None) -> list[Unchecked]:
+    return [] if before is None else [Unchecked(what="history", why=before)]
+
+
+def _unread(*, deep: bool) -> list[Unchecked]:
+    if deep:
+        return []
+    why = "their size and footer were compared, not what is between; `headrace db check --deep` reads every byte"
+    return [Unchecked(what="files", why=why)]
+
+
+class LocatedFinding(NamedTuple):
+    """Something that is wrong outside of the tables themselves."""
+
+    finding: Finding
+    source: DifferenceSource
+    node: str | None = None
+    key: Mapping[str, str] = MappingProxyType({})
+
+
+def _error(about: str, message: str, todo: str) -> Finding:
+    return Finding(severity="error", about=about, message=message, todo=todo)
+
+
+def _difference(finding: LocatedFinding, readers: Readers) -> Difference:
+    message = finding.finding.message
+    return Difference(
+        table=finding.finding.about, key=dict(finding.key), field=None, stored=message, expected=None,
+        source=finding.source, consumers=readers.of(finding.node),
+    )  # fmt: skip
+
+
+def _some(located_findings: list[LocatedFinding]) -> Iterator[Finding]:
+    """The first findings of each kind, and how many more there are."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for finding in located_findings:
+        kind = (finding.source, finding.finding.about if finding.source is DifferenceSource.AUDIT else "")
+        counts[kind] += 1
+        if counts[kind] <= SHOWN_MAX:
+            yield finding.finding
+    for count in counts.values():
+        if count > SHOWN_MAX:
+            yield _error("check", f"and {count - SHOWN_MAX} more like these", RESTORE)
+
+
+def _integrity(tx: Transaction) -> Iterator[LocatedFinding]:
+    for text in audit_trail.database_damage(tx):
+        yield LocatedFinding(_error("database", text, RESTORE), DifferenceSource.EVENT_LOG)
+    try:
+        catalog.check_version(tx)
+    except LakeError as error:
+        yield LocatedFinding(_error("catalog", str(error), error.hint), DifferenceSource.CATALOG)
+
+
+def _audit(trail: Verification, dropped: list[str]) -> Iterator[LocatedFinding]:
+    for name in dropped:
+        todo = "somebody dropped it: look who may write the database, then restore the state from a backup"
+        message = f"the trigger {name}, which refuses changes of the trail, isn't there"
+        yield LocatedFinding(_error("audit", message, todo), DifferenceSource.AUDIT, key={"trigger": name})
+    if not trail.ok:
+        todo = "somebody changed the trail: compare it with a backup's before you trust what came after"
+        error = _error("audit", f"entry {trail.broken_at} doesn't fit: {trail.reason}", todo)
+        yield LocatedFinding(error, DifferenceSource.AUDIT, key={"seq": str(trail.broken_at)})
+
+
+def _place(tx: Transaction, session: ProjectSession) -> Iterator[LocatedFinding]:
+    assert session.store is not None
+    if message := describe_empty_lake(tx, session.folders.lake, session.store.engine.where):
+        yield LocatedFinding(_error("lake", message, MOUNT), DifferenceSource.FILE)
+    if text := moved(session, tx):
+        yield LocatedFinding(_error("lake", text, CORRECT), DifferenceSource.CATALOG)
+
+
+def _files(tx: Transaction, folders: Folders, files: list[catalog.Registered], *, deep: bool) -> Iterator[LocatedFinding]:
+    for file in files:
+        path = folders.lake / file.path
+        lost_file = lost_with(path.name)
+        if lost_file is not None and file.ended:
+            continue  # what it was lost with is told itself
+        if lost_file is not None:
+            reason = f"has no rows to be read: {file.rows:,} were lost with {lost_file}.parquet"
+        else:
+            reason = _wrong(path, file.size_bytes) or (_damaged(path, file) if deep else "")
+        if reason:
+            lost = "; it is of earlier snapshots only" if file.ended else ""
+            error = _error(file.table, f"the file {file.path} {reason}{lost}", _todo(tx, file))
+            yield LocatedFinding(error, DifferenceSource.FILE, file.table, {"path": file.path})
+
+
+def _deletes(tx: Transaction, folders: Folders) -> Iterator[LocatedFinding]:
+    """Positional delete files that readers need: a merge writes them, and other DuckLake writers do."""
+    for delete in catalog.current_deletes(tx):
+        reason = look(folders.lake / delete.path, delete.size_bytes, delete.footer_bytes).wrong
+        if reason:
+            error = _error(delete.table, f"the delete file {delete.path} {reason}", RESTORE)
+            yield LocatedFinding(error, DifferenceSource.FILE, delete.table, {"path": delete.path})
+
+
+def _todo(tx: Transaction, item: catalog.Registered) -> str:
+    if item.ended:
+        return _OF_EARLIER
+    held = audit_trail.visible_partition(tx, item.table, item.key)
+    if held is None:
+        return RESTORE
+    of_partition = [] if held == WHOLE else ["--partition", held]
+    again = command_line("run", item.table, *of_partition, "--again", "--reason", AGAIN_REASON)
+    return f"{RESTORE}, or compute it again: {again}"
+
+
+def _wrong(path: Path, size_bytes: int) -> str:
+    try:
+        result = path.stat().st_size
+    except OSError as error:
+        return f"can't be found ({error.strerror})"
+    return "" if result == size_bytes else f"has {result:,} bytes and not {size_bytes:,}"
+
+
+def _damaged(path: Path, item: catalog.Registered) -> str:
+    """What its footer says against what the catalog does; every page is read."""
+    from pyarrow import parquet
+
+    with path.open("rb") as file:
+        file.seek(-8, 2)
+        tail = file.read(8)
+    if tail[4:] != _MAGIC or int.from_bytes(tail[:4], "little") != item.footer_bytes:
+        return "isn't the Parquet file that was registered"
+    try:
+        with parquet.ParquetFile(path) as opened:
+            rows = sum(batch.num_rows for batch in opened.iter_batches())
+    except Exception as error:  # noqa: BLE001 - a damaged file may make the reader fail in any way
+        return f"can't be read ({first_line(error)[:200]})"
+    return "" if rows == item.rows else f"has {rows:,} rows and not {item.rows:,}"
+
+
+def _kept(tx: Transaction, folders: Folders, *, deep: bool) -> Iterator[LocatedFinding]:
+    for path in sorted(retention.quarantined_paths(tx)):
+        if not Path(folders.data, path).is_file():
+            todo = "restore it, or have it delivered again"
+            error = _error("quarantine", f"{path} waits there and can't be found", todo)
+            yield LocatedFinding(error, DifferenceSource.FILE, key={"path": path})
+    for path, entry in retention.published_files(tx, time.time_ns() // 1000).items():
+        reason = _wrong(Path(folders.data, path), entry["size"])
+        if not reason and deep and _digest(Path(folders.data, path)) != entry["sha256"]:
+            reason = "isn't what was published"
+        if reason:
+            error = _error("files", f"{path} {reason}", RESTORE)
+            yield LocatedFinding(error, DifferenceSource.FILE, key={"path": path})
+
+
+def _raw(folders: Folders) -> Iterator[LocatedFinding]:
+    """Raw bytes of deliveries, each against the SHA-256 that is its name."""
+    for path in sorted(folders.raw.glob("*/*")):
+        if len(path.name) == SHA256_DIGITS and _digest(path) != path.name:
+            inside = path.relative_to(folders.data_path).as_posix()
+            error = _error("raw", f"{inside} isn't what was delivered", RESTORE)
+            yield LocatedFinding(error, DifferenceSource.FILE, key={"path": inside})
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _accumulating(session: ProjectSession) -> frozenset[str]:
+    """Assets whose rows aren't of one partition: what a key has in the lake says nothing of what was published under it."""
+    compiled = session.compiled
+    assets = compiled.project.assets if compiled is not None else {}
+    return frozenset(name for name, asset in assets.items() if asset.accumulates)
+
+
+def _agreement(tx: Transaction, accumulating: frozenset[str]) -> Iterator[LocatedFinding]:
+    """What the state says is published, the catalog has; what the catalog has, is published."""
+    newest = catalog.newest_snapshot(tx)
+    for node, partitions in audit_trail.published_rows(tx).items():
+        holds = _holder(tx, node)
+        for partition, rows, snapshot in partitions:
+            key = {"node": node, "partition": partition}
+            if snapshot > newest:
+                message = f"{node}@{partition} was published in snapshot {snapshot}, and the lake ends at {newest}"
+                yield LocatedFinding(_error(node, message, RESTORE), DifferenceSource.CATALOG, node, key)
+            elif rows and node not in accumulating and not holds(partition):
+                message = f"{node}@{partition} is published with {rows:,} rows, and the lake has none of it"
+                yield LocatedFinding(_error(node, message, RESTORE), DifferenceSource.CATALOG, node, key)
+
+
+def _holder(tx: Transaction, node: str) -> Callable[[str], bool]:
+    """Whether the lake has a file for a partition of a node."""
+    known_keys = catalog.held_keys(tx, node)
+    return lambda partition: known_keys is None or partition in known_keys
+
+
+def _checkpoint(tx: Transaction, session: ProjectSession) -> Iterator[LocatedFinding]:
+    """What the next leader starts from, against where partitions stand."""
+    if session.compiled is None or session.version is None:
+        return
+    results = checkpoint_differences(tx, session.compiled, session.version)
+    if results:
+        node, key = results[0]
+        message = f"the checkpoint says of {len(results):,} partitions otherwise than the state does, such as {node}@{key}"
+        todo = "stop headrace serve, headrace db gc (the next leader reads the state itself), start it again"
+        where = {"node": node, "partition": key}
+        yield LocatedFinding(_error("checkpoint", message, todo), DifferenceSource.EVENT_LOG, node, where)
+
+
+def _leftovers(tx: Transaction, folders: Folders) -> Iterator[Finding]:
+    before = time.time_ns() // 1000 - int(LONGEST_ATTEMPT.total_seconds() * 1_000_000)
+    lost = orphans(folders.lake, catalog.named_paths(tx), staged_paths(tx), before_us=before)
+    if lost:
+        size = sum(orphan.size_bytes for orphan in lost)
+        message = f"{len(lost)} files of the lake ({size:,} bytes) that nothing names, such as {lost[0].path}"
+        yield Finding(severity="note", about="orphans", message=message, todo="headrace db gc")
+    halves = [path for folder in (folders.raw, folders.lake) for path in folder.glob("**/*.tmp")]
+    if halves:
+        message = f"{len(halves)} half-written files, such as {halves[0].name}"
+        yield Finding(severity="note", about="staged", message=message, todo="the next headrace tick removes them")

@@ -1,0 +1,292 @@
+"""The delay ledger in `why`: segments, shares, the comparison with the week before, and readers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from headrace.ledger.account import Books, Ledger
+from headrace.ledger.claims import BETWEEN
+from headrace.ledger.frozen import frozen_ledger, terms_as_promised
+from headrace.ledger.records import LedgerRecords
+from headrace.ledger.segments import WORK, Segment, SegmentKind
+from headrace.ledger.stored_records import records_of, wrong_publications
+from headrace.model import Grain, UsageError
+from headrace.model.intervals import bounds_us, key_at_us, previous_key, to_us
+from headrace.model.times import duration
+from headrace.plan import Compiled
+from headrace.services.caches import cached_by_version
+from headrace.services.responses.interventions import ComparedRow, LedgerRow, SegmentRow, ShareRow
+from headrace.services.session import ProjectSession
+from headrace.slo.declared_promises import Terms, traits
+from headrace.slo.declared_promises import began as began_us
+from headrace.slo.obligations import EvaluationContext, begins_us, due_us, met_at, obligations
+from headrace.slo.times import ago, moment
+from headrace.store import Transaction
+from headrace.store.queries import ledger as rows
+
+_HOUR_US = 3_600_000_000
+_WEEK_US = 7 * 86_400_000_000
+_SECOND_US = 1_000_000
+_SHARES_MAX = 20
+
+
+class Ledgers:
+    """Answers for one moment."""
+
+    def __init__(self, session: ProjectSession, tx: Transaction, compiled: Compiled, context: EvaluationContext, now_us: int) -> None:
+        self._session, self._tx, self._context, self._now = session, tx, context, now_us
+        self._compiled, self._traits = compiled, cached_by_version(session, "traits", lambda: traits(compiled))
+        self._known_from = now_us
+        self._know(records_of(tx, context.facts, now_us))
+
+    def _know(self, records: LedgerRecords) -> None:
+        self._records, self._books = records, Books(self._traits, self._context, records)
+
+    def _wrong_since(self, from_us: int) -> None:
+        """Ask which publications were wrong, as far back as is needed."""
+        if from_us < self._known_from:
+            self._known_from = from_us
+            results = wrong_publications(self._tx, self._compiled, self._context, from_us)
+            if results:
+                self._know(records_of(self._tx, self._context.facts, self._now, results))
+
+    def of_consumer(self, terms: Terms, interval: str) -> LedgerRow | None:
+        """A consumer's wait for an interval, beside the one a week before; None before the interval's end."""
+        ledger, is_frozen = self._consumer(terms, interval)
+        if ledger is None:
+            return None
+        row = self._row(ledger, is_frozen=is_frozen)
+        return msgspec.structs.replace(row, compared=self._compared(terms, ledger), read=self._read(terms, ledger))
+
+    def ended(self, terms: Terms, row: LedgerRow) -> str | None:
+        """When a consumer's wait was over, and whether that was in time; None while it isn't over."""
+        if row.open:
+            return None
+        met, waived, due = rows.obligation(self._tx, terms.consumer, row.interval)
+        subject, at_us = f"{terms.consumer} {row.interval}", to_us(row.to)
+        if met is None and waived is not None:
+            return f"{subject} was let go of {self._moment(at_us)}"
+        due = due_us(terms, row.interval) if due is None else due
+        late = f"{ago(at_us - due)} after it was due" if at_us > due else "in time"
+        return f"{subject} was there {self._moment(at_us)}, {late} (due {self._moment(due)})"
+
+    def _moment(self, at_us: int) -> str:
+        return moment(at_us, self._now, self._session.timezone)
+
+    def never_promised(self, terms: Terms, interval: str) -> str | None:
+        """One sentence about an interval that would have been due before the promise began; None for all others."""
+        due, begins = due_us(terms, interval), begins_us(terms, self._context, self._now)
+        if due >= begins or rows.obligation(self._tx, terms.consumer, interval)[2] is not None:
+            return None
+        due_text, begins_text = self._moment(due), self._moment(begins)
+        return f"{terms.consumer} {interval} was never promised: it was due {due_text}, before the promise began {begins_text}"
+
+    def newest_met(self, terms: Terms) -> LedgerRow | None:
+        """The wait for the newest interval that a consumer was served with."""
+        met = [obligation.interval for obligation in obligations(terms, self._context, self._now) if obligation.met_at_us is not None]
+        return self.of_consumer(terms, met[-1]) if met else None
+
+    def of_partition(self, node: str, key: str) -> LedgerRow | None:
+        """A partition's newest wait."""
+        ledger = self._books.of_partition(node, key)
+        return None if ledger is None else self._row(ledger, is_frozen=False)
+
+    def _consumer(self, terms: Terms, interval: str) -> tuple[Ledger | None, bool]:
+        ledger = frozen_ledger(self._tx, terms.consumer, interval)
+        if ledger is not None:
+            return ledger, True
+        terms = terms_as_promised(self._tx, terms, interval, self._context)
+        if (began := began_us(interval, terms.per, terms.timezone)) is not None:
+            self._wrong_since(began)
+        met, over, due = rows.obligation(self._tx, terms.consumer, interval)
+        if due is None and self.never_promised(terms, interval) is not None:
+            return None, False
+        if met is None and over is None:  # it is written down when it is due
+            met = met_at(terms, interval, self._context)
+            if met == 0:
+                return None, False  # nothing was required yet
+        return self._books.of_consumer(terms, interval, met_us=met, over_us=over), False
+
+    # As documents
+
+    def _row(self, ledger: Ledger, *, is_frozen: bool) -> LedgerRow:
+        parts = {name: us / _SECOND_US for name, us in ledger.overhead_parts().items()}
+        return LedgerRow(
+            subject=ledger.subject,
+            interval=ledger.interval,
+            wait_seconds=ledger.wait_us / _SECOND_US,
+            from_=self._at(ledger.from_us),
+            to=self._at(ledger.to_us),
+            open=ledger.open,
+            rebuild=ledger.rebuild,
+            segments=[self._segment(segment) for segment in ledger.segments],
+            overhead_seconds=ledger.overhead_us / _SECOND_US,
+            overhead=parts,
+            work_seconds=ledger.work_us / _SECOND_US,
+            shortest_possible_seconds=None if ledger.shortest_us is None else ledger.shortest_us / _SECOND_US,
+            shares=self._shares(ledger),
+            said=share_sentence(ledger),
+            frozen=is_frozen,
+            compared=None,
+            read=None,
+        )
+
+    def _segment(self, segment: Segment) -> SegmentRow:
+        incident = f"INC-{segment.incident}" if segment.incident else None
+        return SegmentRow(
+            kind=str(segment.kind),
+            node=segment.node,
+            partition=segment.partition,
+            from_=self._at(segment.from_us),
+            to=self._at(segment.to_us),
+            seconds=segment.us / _SECOND_US,
+            note=segment.note,
+            incident=incident,
+            decider=segment.decider or None,
+            lacking=segment.lacking or None,
+        )
+
+    def _shares(self, ledger: Ledger) -> list[ShareRow]:
+        for segment in ledger.segments:
+            if segment.incident:
+                self._records.incidents(segment.node, segment.partition)
+        results = ledger.shares(self._books.traits, self._records.owners)
+        whole = max(1, ledger.wait_us)
+        rows = [
+            ShareRow(owner=share.owner, kind=share.kind and str(share.kind), seconds=us / _SECOND_US, share=us / whole)
+            for share, us in results.items()
+        ]
+        return rows[:_SHARES_MAX]
+
+    def _at(self, us: int) -> datetime:
+        return self._session.instant(us)
+
+    # Beside it
+
+    def _compared(self, terms: Terms, ledger: Ledger) -> ComparedRow | None:
+        """The same interval of the week before, or the one before where those are weeks or longer."""
+        interval = week_before(terms, ledger.interval)
+        if interval is None:
+            return None
+        before, _ = self._consumer(terms, interval)
+        if before is None or before.open:
+            return None
+        now, then = ledger.by_kind(), before.by_kind()
+        changed = {
+            str(kind): (now.get(kind, 0) - then.get(kind, 0)) / _SECOND_US for kind in SegmentKind if now.get(kind, 0) != then.get(kind, 0)
+        }
+        return ComparedRow(interval=interval, wait_seconds=before.wait_us / _SECOND_US, changed=changed)
+
+    def _read(self, terms: Terms, ledger: Ledger) -> str:
+        """When it was read first, as far as that is seen."""
+        since = self._now if ledger.open else ledger.to_us
+        after, before = rows.read_between(self._tx, [*terms.reads, *terms.named], since)
+        if after is not None:
+            return f"read through Headrace by {self._moment(after)}, at the latest"
+        lately = "" if before is None else f" since {self._moment(before)}"
+        return f"read time not observed: nobody has read {terms.consumer}'s data through Headrace{lately}"
+
+
+def owner_of(compiled: Compiled, node: str) -> str:
+    """Who answers for a node; nobody for one that isn't declared any more."""
+    project = compiled.project
+    result = project.node(node)
+    return result.owner if result is not None else ""
+
+
+def week_before(terms: Terms, interval: str) -> str | None:
+    """The interval to compare one with; None where there is none of that name."""
+    try:
+        if terms.per in (Grain.HOUR, Grain.DAY):
+            least = _HOUR_US if terms.per is Grain.DAY else 0  # a week in which clocks are changed is an hour longer or shorter
+            return key_at_us(bounds_us(interval, terms.per, terms.timezone)[0] - _WEEK_US + least, terms.per, terms.timezone)
+        return previous_key(interval, terms.per, terms.timezone)
+    except (UsageError, ValueError, OverflowError):
+        return None
+
+
+def share_sentence(ledger: Ledger) -> str:
+    """The second sentence: what of the wait Headrace took, and what took most of it. No second is in two of its parts."""
+    if not ledger.wait_us:
+        return "Nobody had to wait for it."
+    parts = [_overhead(ledger)]
+    for phrase, us in _waited_for(ledger).items():
+        if us * _TOLD_PARTS >= ledger.wait_us:
+            parts.append(f"{phrase} {length(us)}")
+    if ledger.work_us:
+        parts.append(f"work took {length(ledger.work_us)}")
+    waited = "waited so far" if ledger.open else "waited"
+    return f"Of {length(ledger.wait_us)} {waited}, {joined_with_and(parts)}.{_shortest(ledger)}"
+
+
+def _overhead(ledger: Ledger) -> str:
+    """What Headrace took, with what most of it was where it is much."""
+    taken = f"Headrace itself took {length(ledger.overhead_us)}"
+    counted = ledger.by_kind()
+    most = max(_OURS, key=lambda kind: counted.get(kind, 0))
+    us = counted.get(most, 0)
+    between = most is SegmentKind.DETECTION and any(segment.note == BETWEEN for segment in ledger.segments)
+    span = f"{'at most ' if between else ''}{length(us)}"
+    return f"{taken} ({_OURS[most]} for {span})" if us * _TOLD_PARTS >= ledger.wait_us else taken
+
+
+def _waited_for(ledger: Ledger) -> dict[str, int]:
+    """What others took, each as a phrase: microseconds."""
+    result: Counter[str] = Counter()
+    agreed = ", as agreed, for" if _as_agreed(ledger) else " for"
+    for segment in ledger.segments:
+        if segment.overhead or segment.kind in WORK:
+            continue
+        if segment.kind is SegmentKind.SOURCE:
+            result[f"the data wasn't there{agreed}"] += segment.us
+        elif segment.lacking:
+            result[f"{segment.lacking} kept it waiting as well for"] += segment.us
+        elif segment.decider and segment.kind is SegmentKind.HOLD:
+            result[f"{segment.decider} could have decided for"] += segment.us
+        else:
+            result[_PHRASES[segment.kind]] += segment.us
+    return result
+
+
+def _shortest(ledger: Ledger) -> str:
+    """What the wait would have been without what could be avoided of it, where that is told from the whole."""
+    if ledger.shortest_us is None or (ledger.wait_us - ledger.shortest_us) * _TOLD_PARTS < ledger.wait_us:
+        return ""
+    return f" The shortest wait possible with this data was {length(ledger.shortest_us)}."
+
+
+def _as_agreed(ledger: Ledger) -> bool:
+    notes = [segment.note for segment in ledger.segments if segment.kind is SegmentKind.SOURCE]
+    return bool(notes) and all("as agreed" in note for note in notes)
+
+
+_TOLD_PARTS = 50
+"""Parts below one fiftieth of the wait are left out of the sentence."""
+_OURS = {
+    SegmentKind.SCHEDULE: "nothing had asked for it",
+    SegmentKind.DETECTION: "a delivery wasn't observed",
+    SegmentKind.PUBLISH: "it waited to be published",
+    SegmentKind.UNATTRIBUTED: "nothing is known",
+}
+_PHRASES = {
+    SegmentKind.HOLD: "it waited to be mended for",
+    SegmentKind.APPROVAL: "it waited for an approval for",
+    SegmentKind.PAUSED: "it was paused for",
+    SegmentKind.RETRY: "attempts in vain took",
+    SegmentKind.QUEUE: "it queued for",
+}
+
+
+def length(us: int) -> str:
+    """A length of time within a sentence."""
+    return duration(us) if us else "nothing"
+
+
+def joined_with_and(parts: Sequence[str]) -> str:
+    """`a, b and c`."""
+    text = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+    return text.replace(",,", ",").removesuffix(",")

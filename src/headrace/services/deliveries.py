@@ -1,0 +1,188 @@
+"""`deliveries`: what arrived at a source, when, its outcome, and what the first delivery taught."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+import msgspec
+
+from headrace.connect import SourceSchema
+from headrace.connect.deliveries import Disagreement
+from headrace.incidents.evidence.arrivals import expected_by, usual_delay
+from headrace.model import Source, UsageError
+from headrace.model.partitions import SEPARATOR
+from headrace.services import targets
+from headrace.services.responses import DisagreedRow, LearntColumnRow, LearntRow, Response
+from headrace.services.session import ProjectSession
+from headrace.store import Transaction
+from headrace.store.queries import deliveries as stored
+from headrace.store.queries import ingestion
+from headrace.store.queries.deliveries import DeliveryOutcome
+
+# What the first publication of a source taught about it, and from which deliveries.
+
+BY_CONTRACT = "contract"
+SEPARATED = ("csv",)
+"""Kinds of files whose columns a delimiter separates."""
+_TEXT = ("csv", "fixed_width")
+_FORMATS = {
+    "csv": "CSV", "fixed_width": "fixed width", "jsonl": "JSON lines", "json": "JSON", "xml": "XML",
+    "parquet": "Parquet", "excel": "Excel",
+}  # fmt: skip
+_DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+
+
+def learned_sources(tx: Transaction, sources: Iterable[str]) -> list[LearntRow]:
+    """In the order of `sources`, those of which it is known."""
+    rows = (learned_source(tx, source) for source in sources)
+    return [row for row in rows if row is not None]
+
+
+def learned_source(tx: Transaction, source: str) -> LearntRow | None:
+    """What a source is held to, with what it was learnt from; None where nothing is pinned, or nobody kept that."""
+    text = ingestion.pinned_schema(tx, source)
+    return None if text is None else learned_schema(source, msgspec.json.decode(text, type=SourceSchema))
+
+
+def learned_schema(source: str, schema: SourceSchema) -> LearntRow | None:
+    """The same, of a pinned schema."""
+    lesson, form = schema.lesson, schema.format
+    if lesson is None:
+        return None
+    return LearntRow(
+        source=source,
+        read_as=read_as(schema),
+        by=BY_CONTRACT if schema.pinned_by == BY_CONTRACT else "deliveries",
+        format=form.kind,
+        encoding=lesson.encoding,
+        declared_encoding=lesson.declared_encoding or None,
+        delimiter=form.delimiter if form.kind in SEPARATED else None,
+        header=lesson.header,
+        decimal=form.decimal,
+        date_format=form.date_format,
+        timestamp_format=form.timestamp_format,
+        columns=[LearntColumnRow(name=column.name, type=column.type) for column in schema.columns],
+        deliveries=list(lesson.deliveries),
+        disagreed=[_disagreed(disagreement) for disagreement in lesson.disagreed],
+        undecided=list(lesson.undecided),
+        warnings=list(lesson.warnings),
+        attempt=lesson.attempt,
+    )
+
+
+def read_as(schema: SourceSchema) -> str:
+    """`CSV, UTF-8, semicolon, header, decimal comma, dates %d.%m.%Y`."""
+    lesson, form = schema.lesson, schema.format
+    words = [_FORMATS.get(form.kind, form.kind)]
+    if lesson is not None and form.kind in _TEXT:
+        words.append(lesson.encoding.upper())
+    if lesson is not None and form.kind in SEPARATED:
+        words.append(_DELIMITERS.get(form.delimiter, repr(form.delimiter)))
+        words.append("header" if lesson.header else "no header")
+    if form.decimal == ",":
+        words.append("decimal comma")
+    words += [f"dates {item}" for item in (form.date_format, form.timestamp_format) if item]
+    return ", ".join(words)
+
+
+def _disagreed(disagreement: Disagreement) -> DisagreedRow:
+    return DisagreedRow(
+        delivery=disagreement.delivery,
+        column=disagreement.column or None,
+        type=disagreement.type or None,
+        value=disagreement.value or None,
+        line=disagreement.line,
+        text=disagreement.text,
+    )
+
+
+class Received(Response, frozen=True, kw_only=True):
+    """Who handed a delivery in by hand, and why; `file` is where it lay."""
+
+    actor: str
+    reason: str
+    file: str
+
+
+class DeliveryRow(Response, frozen=True, kw_only=True):
+    """One delivery. `at` is its arrival, `expected_at` until when its interval's was expected: as its owner promised (`promised`), else as
+    deliveries come here usually, null where that isn't known; `claimed_at` is what the file says of itself. `state` is `waiting`,
+    `published`, `held`, `rejected`, `dropped`, `failed` or `superseded`; of several files `path` is the first one's and `files` their
+    number. `rows` is how many were published, or wait in quarantine; null where neither is known."""
+
+    node: str
+    partition: str
+    state: str
+    verdict: str | None
+    at: datetime
+    expected_at: datetime | None
+    promised: bool
+    reason: str | None
+    path: str
+    files: int
+    size_bytes: int | None
+    rows: int | None
+    claimed_at: datetime
+    observed_at: datetime
+    sha256: str | None
+    received: Received | None
+    learnt: LearntRow | None = None
+    """Of the delivery that was the first to be published: what the source is held to since, and what that was learnt from."""
+
+
+def deliveries(session: ProjectSession, source: str, *, limit: int) -> list[DeliveryRow]:
+    """The deliveries of the newest intervals, newest first. UsageError for what is no source."""
+    project = session.project()
+    node = project.node(source)
+    if not isinstance(node, Source):
+        raise (
+            targets.unknown(source, list(project.sources))
+            if node is None
+            else UsageError(f"{source} is no source: nothing is delivered to it", hint=f"one of {', '.join(list(project.sources)[:12])}")
+        )
+    if session.store is None:
+        return []
+    with session.store.read() as tx:
+        expected = _expected(session, tx, source)
+        learnt = learned_source(tx, source)
+        return [_row(session, arrival, expected, learnt) for arrival in stored.arrivals(tx, source, limit=limit)]
+
+
+def _expected(session: ProjectSession, tx: Transaction, source: str) -> Callable[[str], tuple[int | None, bool]]:
+    """Until when the delivery of an interval is expected, and whether that was promised."""
+    node = session.declared_promises.nodes.get(source) if session.compiled is not None else None
+    if node is None or node.partition.grain is None or node.partition.by_delivery:
+        return lambda _: (None, False)
+    promised = node.expect_by is not None
+    delay = None if promised else usual_delay(tx, node)
+    return lambda key: (expected_by(node, key.partition(SEPARATOR)[0], delay), promised)
+
+
+def _row(
+    session: ProjectSession,
+    outcome: DeliveryOutcome,
+    expected: Callable[[str], tuple[int | None, bool]],
+    learnt: LearntRow | None,
+) -> DeliveryRow:
+    by, promised = expected(outcome.partition)
+    refused = outcome.state if outcome.state in ("held", "rejected") else None
+    return DeliveryRow(
+        node=outcome.source,
+        partition=outcome.partition,
+        state=outcome.state,
+        verdict=outcome.verdict or refused,
+        at=session.instant(outcome.arrived_at),
+        expected_at=None if by is None else session.instant(by),
+        promised=promised,
+        reason=outcome.reason,
+        path=outcome.path,
+        files=len(msgspec.json.decode(outcome.parts)) if outcome.parts else 1,
+        size_bytes=None if outcome.size_bytes < 0 else outcome.size_bytes,
+        rows=outcome.rows,
+        claimed_at=session.instant(outcome.claimed_at),
+        observed_at=session.instant(outcome.observed_at),
+        sha256=outcome.sha256,
+        received=msgspec.json.decode(outcome.received, type=Received) if outcome.received else None,
+        learnt=learnt if learnt is not None and learnt.deliveries[0] == outcome.path else None,
+    )

@@ -1,0 +1,286 @@
+"""`demo`: a project on real flights, replayed day by day until a vendor renames two columns.
+
+The replay uses what every project has: it delivers a day's files, moves the clock to the time of their arrival, and ticks. It ends on
+Thursday 2013-02-14 07:20, whatever the real date is.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections import Counter
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from importlib import resources
+from pathlib import Path
+
+import msgspec
+
+from headrace.model import HeadraceError, ProjectError, Refused, UsageError
+from headrace.runtime.leader import Leader
+from headrace.runtime.leadership import Busy, hold
+from headrace.runtime.runs import News, RunRequest
+from headrace.security.audit import Action, Actor, ActorType, AuditEvent, Object, append
+from headrace.services import demo_data
+from headrace.services.commands import CommandContext, begin_sending
+from headrace.services.demo_data import FIRST_DAY, RENAMED_FROM, ZONE, DemoFault
+from headrace.services.responses import Counts, DemoEvent, DemoResponse
+from headrace.services.run_results import tick
+from headrace.services.session import Progress, ProjectSession, Silent
+from headrace.store.queries import incidents, publications
+
+LAST_DELIVERED = date(2013, 2, 13)
+LAST_RESUMED = date(2013, 2, 28)
+"""How far the demo flows once it is let go on."""
+STANDS_AT = timedelta(hours=7, minutes=20)
+"""The replay's clock stands at this time of the morning after the last day."""
+AFTERWARDS = "headrace init shop --from orders.csv"
+"""What there is to do once the demo has been seen."""
+KEPT = "demo.json"
+"""In the data folder: what the replay came to, so that coming back costs nothing."""
+WATCHED = ("flights", "flights_clean")
+"""Whose warnings are told one by one; those of other nodes are counted."""
+SOURCE_OF_DATA = "New York flights 2013 (CC0), from the package registry"
+
+
+def demo(directory: Path, *, days: int | None, fault: str, fresh: bool, progress: Progress) -> DemoResponse:
+    """Make the demo in `directory` and replay it, or come back to the one that is there.
+
+    Raises Refused for a folder that holds something else, DemoDataError where the data can't be fetched.
+    """
+    path = directory / ".headrace" / KEPT
+    if path.exists() and not fresh:
+        return _resumed(directory, path)
+    _clear(directory, path, fresh=fresh)
+    began = time.monotonic()
+    progress.start("data", None)
+    landing = directory / "landing"
+    demo_data.sdist()
+    _copy_project(directory)
+    demo_data.prepare(landing)
+    data_seconds = time.monotonic() - began
+    progress.finish()
+    last = FIRST_DAY + timedelta(days=days - 1) if days else LAST_DELIVERED
+    response = _replay(directory, last, DemoFault(fault), progress)
+    response = msgspec.structs.replace(response, data=SOURCE_OF_DATA, data_seconds=data_seconds)
+    path.write_bytes(msgspec.json.encode(response))
+    return response
+
+
+def go_on(directory: Path | None, *, progress: Progress) -> DemoResponse:
+    """Let the rest of February flow into a demo that stands still, as the vendor delivers it now; None: the one in this folder, or below.
+
+    UsageError where there is none."""
+    root = directory if directory is not None else Path() if _is_demo(Path()) else Path("demo")
+    path = root / ".headrace" / KEPT
+    if not path.exists():
+        raise UsageError(f"there is no demo in {root}", hint="headrace demo makes one")
+    before = _resumed(root, path)
+    first = date.fromisoformat(before.last) + timedelta(days=1)
+    if first > LAST_RESUMED:
+        return msgspec.structs.replace(before, next=AFTERWARDS)
+    response = _flowed(root, first, before, progress)
+    path.write_bytes(msgspec.json.encode(response))
+    return response
+
+
+def _flowed(directory: Path, first: date, before: DemoResponse, progress: Progress) -> DemoResponse:
+    """The days from `first` on, by this process, or by the one that leads there."""
+    session = ProjectSession.open(directory, "prod", None, "demo")
+    began, opened = time.monotonic(), _incidents(session)
+    days = [first + timedelta(days=n) for n in range((LAST_RESUMED - first).days + 1)]
+    watch, fault = _Watch(), DemoFault(before.fault)
+    progress.start(f"replay {first} → {LAST_RESUMED}", len(days))
+    try:
+        with hold(session.root, session.settings, actor=Actor(ActorType.SERVICE, "demo"), now=_at(first, STANDS_AT)) as held:
+            _through(CommandContext(session, held), directory, days, fault, watch, progress)
+    except Busy:
+        _asked(directory, days, fault, progress)
+    progress.finish()
+    published, rows = _published(session, days)
+    return msgspec.structs.replace(
+        before,
+        now=session.again("demo").now(),
+        resumed=False,
+        went_on=True,
+        first=first.isoformat(),
+        last=LAST_RESUMED.isoformat(),
+        days=len(days),
+        days_published=published,
+        rows=rows,
+        seconds=time.monotonic() - began,
+        events=_shortened([event for event in watch.events if event.state != "warned"]),
+        incidents=_incidents(session) - opened,
+        next=AFTERWARDS if published == len(days) else "headrace status",
+    )
+
+
+def _through(context: CommandContext, directory: Path, days: Sequence[date], fault: DemoFault, watch: _Watch, progress: Progress) -> None:
+    """Day by day: what arrives, then a pass; at the end, the morning after."""
+    leader = context.leader(progress)
+    for day in days:
+        _deliver(context, directory, day, fault)
+        _tick(context, leader, demo_data.arrives(day), watch)
+        progress.advance()
+    _tick(context, leader, _at(days[-1] + timedelta(days=1), STANDS_AT), watch)
+
+
+def _asked(directory: Path, days: Sequence[date], fault: DemoFault, progress: Progress) -> None:
+    """The same, where another process leads."""
+    for day in days:
+        demo_data.deliver(directory / "landing", day, fault)
+        _asked_at(directory, demo_data.arrives(day))
+        progress.advance()
+    _asked_at(directory, _at(days[-1] + timedelta(days=1), STANDS_AT))
+
+
+def _asked_at(directory: Path, now: datetime) -> None:
+    session = ProjectSession.open(directory, "prod", now.isoformat(), "demo")
+    try:
+        tick(session, progress=Silent())
+    finally:
+        session.close()
+
+
+def _published(session: ProjectSession, days: Sequence[date]) -> tuple[int, int]:
+    """How many of the days are there for readers, and how many flights they have."""
+    assert session.store is not None
+    with session.store.read() as tx:
+        results = [publications.current(tx, "flights_clean", day.isoformat()) for day in days]
+    return sum(publication is not None for publication in results), sum(item.rows for item in results if item is not None)
+
+
+def _incidents(session: ProjectSession) -> int:
+    assert session.store is not None
+    with session.store.read() as tx:
+        return incidents.count(tx)
+
+
+def _resumed(directory: Path, path: Path) -> DemoResponse:
+    try:
+        response = msgspec.json.decode(path.read_bytes(), type=DemoResponse)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise ProjectError(f"the demo in {directory} is damaged", hint="headrace demo --fresh makes it anew") from error
+    return msgspec.structs.replace(response, resumed=True, directory=str(directory), data="", data_seconds=None)
+
+
+def _clear(directory: Path, path: Path, *, fresh: bool) -> None:
+    """A new demo needs an empty folder, or one that holds a demo that may go."""
+    if not directory.exists() or not any(directory.iterdir()):
+        return
+    if not _is_demo(directory):
+        raise Refused(f"{directory} holds something else", hint="headrace demo ANOTHER_DIR")
+    if fresh or not path.exists():  # one that was never finished is begun again
+        shutil.rmtree(directory)
+
+
+def _is_demo(directory: Path) -> bool:
+    mine = resources.files("headrace.services").joinpath("demo_project", "consumers.yaml").read_bytes()
+    theirs = directory / "consumers.yaml"
+    return theirs.is_file() and theirs.read_bytes() == mine
+
+
+def _copy_project(directory: Path) -> None:
+    with resources.as_file(resources.files("headrace.services").joinpath("demo_project")) as source:
+        shutil.copytree(source, directory, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+
+
+class _Watch:
+    """Collects what a person should know of the replay."""
+
+    def __init__(self) -> None:
+        self.events: list[DemoEvent] = []
+        self.flights = 0
+        self.published: set[str] = set()
+        self.others: Counter[str] = Counter()
+
+    def __call__(self, news: News) -> None:
+        if news.node == "flights_clean" and news.state == "published":
+            self.flights += news.rows or 0
+            self.published.add(news.partition)
+        warned = news.state == "published" and news.verdict == "warned"
+        if news.state == "published" and not warned:
+            return
+        if news.node not in WATCHED and warned:
+            self.others[news.node] += 1
+            return
+        injected = news.node == "flights" and news.partition == RENAMED_FROM.isoformat()
+        state = "warned" if warned else news.state
+        self.events.append(DemoEvent(partition=news.partition, state=state, node=news.node, message=news.reason, injected=injected))
+
+
+def _replay(directory: Path, last: date, fault: DemoFault, progress: Progress) -> DemoResponse:
+    session = ProjectSession.open(directory, "prod", _at(FIRST_DAY, timedelta()).isoformat(), "demo")
+    watch, began = _Watch(), time.monotonic()
+    days = (last - FIRST_DAY).days + 1
+    with hold(session.root, session.settings, actor=Actor(ActorType.SERVICE, "demo"), now=session.now_given) as held:
+        context = CommandContext(session, held)
+        compiled = context.leader(progress).applied.compiled
+        progress.start(f"replay {FIRST_DAY} → {last}", days)
+        _through(context, directory, [FIRST_DAY + timedelta(days=n) for n in range(days)], fault, watch, progress)
+        progress.finish()
+        now = context.now()
+    seconds = time.monotonic() - began
+    project = compiled.project
+    return DemoResponse(
+        directory=str(directory),
+        now=now,
+        resumed=False,
+        counts=Counts(
+            sources=len(project.sources), assets=len(project.assets), consumers=len(project.consumers), contracts=len(project.contracts)
+        ),
+        owners=len(project.owners),
+        first=FIRST_DAY.isoformat(),
+        last=last.isoformat(),
+        days=days,
+        days_published=len(watch.published),
+        rows=watch.flights,
+        seconds=seconds,
+        events=[*_shortened(watch.events), *_counted(watch.others)],
+        fault=fault.value,
+        next="headrace status",
+    )
+
+
+def _at(day: date, after_midnight: timedelta) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=ZONE) + after_midnight
+
+
+def _deliver(context: CommandContext, directory: Path, day: date, fault: DemoFault) -> None:
+    demo_data.deliver(directory / "landing", day, fault)
+    if fault is DemoFault.RENAME and day == RENAMED_FROM:
+        with context.store.write(context.held.lease.epoch) as tx:
+            what = AuditEvent(
+                action=Action.DEMO_FAULT_INJECTED,
+                actor=context.actor,
+                object=Object("delivery", f"flights@{day}"),
+                reason="the demo renames two columns of the vendor's file, without notice",
+            )
+            append(tx, context.clock.mark(tx), what)
+
+
+def _tick(context: CommandContext, leader: Leader, now: datetime, watch: _Watch) -> None:
+    context.at(now)
+    result = leader.run(RunRequest(kind="tick", targets=leader.everything, actor=Actor(ActorType.SERVICE, "demo")), watch)
+    if (sent := begin_sending(context.session, context.held)) is not None:
+        sent.wait()
+    failed = [event for event in watch.events if event.state == "failed"]
+    if failed:
+        raise HeadraceError(f"the demo's own {failed[0].node}@{failed[0].partition} failed in run {result.run_id}: {failed[0].message}")
+
+
+def _shortened(events: list[DemoEvent]) -> list[DemoEvent]:
+    """Several deliveries that are held for one reason are one line, the first one's."""
+    demo_events: list[DemoEvent] = []
+    for event in events:
+        if not any((t.node, t.state, t.message) == (event.node, event.state, event.message) for t in demo_events):
+            demo_events.append(event)
+    return demo_events
+
+
+def _counted(others: Counter[str]) -> list[DemoEvent]:
+    """What is said of the other nodes, in one line: real data always has something to say."""
+    if not others:
+        return []
+    listed = ", ".join(f"{node} {'once' if n == 1 else f'{n} times'}" for node, n in others.most_common())
+    return [DemoEvent(partition="", state="warned", node="others", message=f"{listed}: headrace runs says why")]

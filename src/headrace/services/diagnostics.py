@@ -1,0 +1,385 @@
+"""Problems of a project that DuckDB or the file system must confirm: SQL, macros and programs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import selectors
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
+from typing import BinaryIO, NamedTuple, Self, cast
+
+import msgspec
+
+import headrace
+from headrace.checks.placeholders import with_self
+from headrace.model import Asset, CommandBody, Grain, HeadraceError, Place, Problem, ProblemLevel, Project, Source
+from headrace.model.errors import shown
+from headrace.model.python_code import script_of
+from headrace.plan import Compilation, Compiled, CompiledNode
+from headrace.plan.cache import Cache, KeptBound, digest
+from headrace.plan.compiled import Columns
+from headrace.plan.schemas import Bind, BindResult, Prepare, SelectStatement, StatementTable, table_columns
+from headrace.plan.worker import receive, send
+
+# DuckDB parses and binds every SQL statement of a project in a worker process. Results are cached
+# by content.
+#
+# This process may have the state open, so it never loads DuckDB; `engine.binding` does.
+
+VALIDATE_SECONDS = 1.0
+"""How long `validate` binds; the next one goes on from there."""
+STATEMENT_SECONDS_MAX = 30.0
+"""Binding takes below a millisecond; a worker that hasn't answered by then is given up."""
+LOST_WORKERS_MAX = 3
+SELF = "__self__"
+
+
+class BindingResult(NamedTuple):
+    """A compilation with what DuckDB refuses of it. `left` of its `statements` haven't been bound yet."""
+
+    compilation: Compilation
+    statements: int
+    left: int
+
+
+def bind(compilation: Compilation, cache_folder: Path, *, seconds: float | None = None) -> BindingResult:
+    """Have DuckDB parse and bind the SQL of bodies, checks and their conditions, over inputs with the columns that are known.
+
+    What was bound before isn't bound again. `seconds` limits the binding (None: all is bound); the rest is left to the next call.
+    """
+    compiled = compilation.compiled or compilation.partial
+    if compiled is None:
+        return BindingResult(compilation, 0, 0)
+    cache = Cache(cache_folder)
+    bound = cache.load(KeptBound)
+    whole = digest((_duckdb_build(), compiled))
+    if bound is not None and bound.whole == whole:
+        return BindingResult(_with(compilation, bound.problems), bound.statements, 0)
+    binder = _Binding(compiled, bound.bound if bound is not None else {}, seconds)
+    with binder:
+        problems = tuple(binder.problems())
+    cache.keep(KeptBound(cache.header, b"" if binder.left else whole, binder.statements, problems, binder.bound))
+    return BindingResult(_with(compilation, problems), binder.statements, binder.left)
+
+
+def _with(compilation: Compilation, problems: tuple[Problem, ...]) -> Compilation:
+    problems = _not_reported(problems, compilation.problems)
+    if not problems:
+        return compilation
+    return msgspec.structs.replace(
+        compilation, compiled=None, partial=compilation.compiled or compilation.partial, problems=[*compilation.problems, *problems]
+    )
+
+
+def _not_reported(problems: Iterable[Problem], known: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Without what follows from an error of the same file: an unknown column, say, would be reported in DuckDB's words as well."""
+    errors = [problem.place for problem in known if problem.level is ProblemLevel.ERROR]
+    lines = {(place.file, place.line) for place in errors}
+    files = {place.file for place in errors}
+    return tuple(
+        problem
+        for problem in problems
+        if (problem.place.file, problem.place.line) not in lines and (problem.code != "sql_binding" or problem.place.file not in files)
+    )
+
+
+def _duckdb_build() -> int:
+    """Changes with the installed DuckDB. Reading the version of the package would cost an import."""
+    result = find_spec("_duckdb") or find_spec("duckdb")
+    if result is None or result.origin is None:
+        return 0
+    return Path(result.origin).stat().st_mtime_ns
+
+
+class _Question(NamedTuple):
+    """A statement, where it stands, and what a problem of it is called after."""
+
+    statement: SelectStatement
+    file: str
+    line: int
+    subject: str
+
+
+class _Binding:
+    """One pass over the nodes in the order of their inputs: what DuckDB says that a body gives is what the next ones read."""
+
+    def __init__(self, compiled: Compiled, bind_results: Mapping[bytes, BindResult], seconds: float | None) -> None:
+        self._compiled, self._kept, self._seconds = compiled, bind_results, seconds
+        self._macros = digest((_duckdb_build(), sorted(compiled.project.macros.items())))
+        self._columns: dict[str, Columns | None] = {}
+        self._worker: _Worker | None = None
+        self._lost = 0
+        self._until: float | None = None
+        self.bound: dict[bytes, BindResult] = {}
+        self.statements = self.left = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._worker is not None:
+            self._worker.close()
+
+    def problems(self) -> Iterator[Problem]:
+        """What DuckDB refuses."""
+        for name in self._compiled.order:
+            node = self._compiled.nodes[name]
+            declared = self._compiled.project.sources.get(name) or self._compiled.project.assets[name]
+            self._columns[name] = node.columns
+            if isinstance(declared, Asset) and node.sql:
+                answer = self._asked(self._body(declared, node))
+                if answer is not None:
+                    yield from self._problem(self._body(declared, node), answer)
+                    if answer.columns is not None:
+                        self._columns[name] = table_columns(declared, answer.columns)
+            for question in self._checks(declared, node):
+                answer = self._asked(question)
+                if answer is not None:
+                    yield from self._problem(question, answer)
+
+    def _body(self, asset: Asset, node: CompiledNode) -> _Question:
+        every = {name.lower(): value for name, value in {**self._compiled.project.settings.parameters, **asset.parameters}.items()}
+        parameters = {name: every[name] for name in node.placeholders if name in every}
+        if "partition_key" in node.placeholders:
+            parameters["partition_key"] = ""
+        tables = [StatementTable(spec.node, self._columns.get(spec.node)) for spec in node.inputs if spec.node != asset.name]
+        if node.uses_self:
+            tables.append(StatementTable(SELF, node.columns))
+        bounds = "" if asset.partition.grain is None else "instant" if asset.partition.grain is Grain.HOUR else "date"
+        statement = SelectStatement(node.sql or "", tuple(tables), parameters, bounds)
+        return _Question(statement, asset.body.file, asset.body.line, "")
+
+    def _checks(self, declared: Source | Asset, node: CompiledNode) -> Iterator[_Question]:
+        table = StatementTable(SELF, self._columns[declared.name])
+        for check in declared.checks:
+            subject = f"the check {shown(check.name)} of {shown(declared.name)}"
+            if check.kind == "sql":
+                others = [
+                    StatementTable(name, self._columns.get(name, self._compiled.nodes[name].columns)) for name in node.check_references
+                ]
+                query = with_self(str(check.arguments.get("query", "")), f'"{SELF}"')
+                yield _Question(SelectStatement(query, (table, *others)), check.place.file, check.place.line, subject)
+            elif check.where is not None and table.known:
+                condition = SelectStatement(f'SELECT 1 FROM "{SELF}" WHERE (\n{check.where}\n)', (table,))
+                yield _Question(condition, check.place.file, check.place.line - 1, f"`where` of {subject}")
+
+    def _asked(self, question: _Question) -> BindResult | None:
+        """DuckDB's answer; None where there is no time left for it."""
+        self.statements += 1
+        key = digest((self._macros, question.statement))
+        known = self._kept.get(key) or self.bound.get(key)
+        if known is None:
+            if self._until is not None and time.monotonic() >= self._until:
+                self.left += 1
+                return None
+            known = self._answer(question.statement)
+            if known is None:
+                self.left += 1
+                return None
+        self.bound[key] = known
+        return known
+
+    def _answer(self, statement: SelectStatement) -> BindResult | None:
+        """None where workers are lost again and again. A statement that ends a worker is left to the run."""
+        if self._lost >= LOST_WORKERS_MAX:
+            return None
+        if self._worker is None:
+            self._worker = _Worker()
+            if self._worker.ask(Prepare(self._compiled.project.macros)) is None:
+                self._worker_lost()
+                return None
+            if self._seconds is not None and self._until is None:
+                self._until = time.monotonic() + self._seconds
+        answer = self._worker.ask(Bind(statement))
+        if answer is None:
+            self._worker_lost()
+            return BindResult()
+        return answer
+
+    def _worker_lost(self) -> None:
+        if self._worker is not None:
+            self._worker.close()
+        self._worker = None
+        self._lost += 1
+
+    def _problem(self, question: _Question, answer: BindResult) -> Iterator[Problem]:
+        if answer.code:
+            message = f"{question.subject}: {answer.message}" if question.subject else answer.message
+            place = Place(file=question.file, line=max(1, question.line + answer.line - 1))
+            yield Problem(code=answer.code, message=message, hint=answer.hint, place=place)
+
+
+class _Worker:
+    """A process of `engine.binding`: one question, one answer."""
+
+    def __init__(self) -> None:
+        # -P: a module in the folder where somebody types a command is never imported
+        self._folder = TemporaryDirectory(prefix="headrace-bind-", ignore_cleanup_errors=True)
+        command = [sys.executable, "-P", "-m", "headrace.engine.binding", self._folder.name]
+        package = str(Path(headrace.__file__).parent)
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=package)
+        self._requests = cast("BinaryIO", self._process.stdin)
+        self._answers = cast("BinaryIO", self._process.stdout)
+
+    def ask(self, request: Prepare | Bind) -> BindResult | None:
+        """None if the process has ended or doesn't answer."""
+        try:
+            send(self._requests, msgspec.msgpack.encode(request))
+        except OSError:
+            return None
+        # one request at a time, so nothing is left in the reader's buffer between two answers
+        with selectors.DefaultSelector() as selector:  # select() takes no descriptor above 1023
+            selector.register(self._answers, selectors.EVENT_READ)
+            if not selector.select(STATEMENT_SECONDS_MAX):
+                return None
+        frame = receive(self._answers)
+        return None if frame is None else msgspec.msgpack.decode(frame, type=BindResult)
+
+    def close(self) -> None:
+        """End the process, whatever it is doing."""
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._requests, self._answers):
+            try:
+                stream.close()
+            except OSError:  # a request that was never read
+                continue
+        self._folder.cleanup()
+
+
+# Problems of a project's macros, reported by DuckDB in a process of its own and cached by
+# content.
+
+SECONDS_MAX = 30.0
+CACHE_FILE = "macros"
+HINT = "`headrace explain bad_macro` shows what a macro may be"
+
+
+class MacroDiagnostic(msgspec.Struct, frozen=True):
+    """As `engine.macros` tells it."""
+
+    file: str
+    line: int
+    message: str
+
+
+class _Kept(msgspec.Struct, frozen=True):
+    digest: str
+    faults: tuple[MacroDiagnostic, ...]
+
+
+def with_macros(compilation: Compilation, cache: Path) -> Compilation:
+    """The compilation with what is wrong with its macros, which nothing may run with."""
+    if compilation.project is None or not compilation.project.macros:
+        return compilation
+    faults = _faults(compilation.project.macros, cache)
+    if not faults:
+        return compilation
+    problems = [
+        Problem(code="bad_macro", message=fault.message, hint=HINT, place=Place(file=fault.file, line=fault.line)) for fault in faults
+    ]
+    return msgspec.structs.replace(
+        compilation, compiled=None, partial=compilation.compiled or compilation.partial, problems=[*compilation.problems, *problems]
+    )
+
+
+def _faults(macros: Mapping[str, str], cache: Path) -> tuple[MacroDiagnostic, ...]:
+    text = json.dumps(sorted(macros.items()))
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    path = cache / CACHE_FILE
+    try:
+        kept = msgspec.json.decode(path.read_bytes(), type=_Kept)
+        if kept.digest == digest:
+            return kept.faults
+    except (OSError, msgspec.DecodeError):
+        pass
+    faults = _asked(json.dumps(dict(macros)))
+    _keep(path, _Kept(digest, faults))
+    return faults
+
+
+def _asked(macros: str) -> tuple[MacroDiagnostic, ...]:
+    done = subprocess.run(
+        [sys.executable, "-m", "headrace.engine.macros"], input=macros, capture_output=True, text=True, timeout=SECONDS_MAX, check=False
+    )
+    try:
+        return msgspec.json.decode(done.stdout, type=tuple[MacroDiagnostic, ...])
+    except msgspec.DecodeError:
+        last = (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1]
+        raise HeadraceError(f"the macros can't be looked at: {last}", hint="headrace doctor") from None
+
+
+def _keep(path: Path, kept: _Kept) -> None:
+    """What can't be kept is asked again."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(f".{os.getpid()}")
+        part.write_bytes(msgspec.json.encode(kept))
+        part.replace(path)
+    except OSError:
+        return
+
+
+# Programs and scripts of command assets that don't exist: their attempts would fail one by one.
+
+
+def with_programs(compilation: Compilation, root: Path) -> Compilation:
+    """The compilation with an error for each program and script that a command names and that isn't there.
+
+    Where another machine runs attempts (Dask), a program that isn't installed here is a warning.
+    """
+    project = compilation.project
+    if project is None:
+        return compilation
+    problems = [problem for asset in project.assets.values() for problem in _missing(asset, project, root)]
+    if not problems:
+        return compilation
+    failed = any(problem.level is ProblemLevel.ERROR for problem in problems)
+    return msgspec.structs.replace(
+        compilation,
+        compiled=None if failed else compilation.compiled,
+        partial=compilation.compiled or compilation.partial,
+        problems=[*compilation.problems, *problems],
+    )
+
+
+def _missing(asset: Asset, project: Project, root: Path) -> Iterator[Problem]:
+    if not isinstance(asset.body, CommandBody) or not asset.body.command:
+        return
+    place = Place(file=asset.body.file, line=asset.body.line)
+    program, script = asset.body.command[0], script_of(asset.body.command)
+    message = _wrong_program(program, root)
+    if message:
+        elsewhere = project.settings.executor == "dask" and "/" not in program
+        if " " in program:
+            hint = 'a command is a list of words: ["dbt", "run"]; a line of a shell is ["sh", "-c", "…"]'
+        elif "/" in program:
+            hint = "correct the path, or make it executable (chmod +x)"
+        else:
+            hint = "install it where attempts run, or write its path"
+        level = ProblemLevel.WARNING if elsewhere else ProblemLevel.ERROR
+        yield Problem(code="missing_program", message=f"{shown(asset.name)}: {message}", hint=hint, place=place, level=level)
+    if script is not None and not (root / script).is_file():
+        text = f"{shown(asset.name)}: there is no script {shown(script)} in the project"
+        hint = "paths of a command are relative to the project's folder, where headrace.toml is"
+        yield Problem(code="missing_program", message=text, hint=hint, place=place)
+
+
+def _wrong_program(program: str, root: Path) -> str:
+    """What keeps a program from being started; empty where nothing does."""
+    if "/" not in program:
+        path = os.environ.get("PATH", os.defpath)
+        return "" if shutil.which(program, path=path) else f"there is no program {shown(program)} on the PATH"
+    result = root / program
+    if not result.is_file():
+        return f"there is no program {shown(program)}"
+    return "" if os.access(result, os.X_OK) else f"the program {shown(program)} isn't executable"

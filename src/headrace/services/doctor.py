@@ -1,0 +1,156 @@
+"""`doctor`: examine everything that could fail later. Changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from headrace.incidents.messages import Recipients
+from headrace.model import HeadraceError, ProblemLevel, Settings
+from headrace.model.settings import PRODUCTION
+from headrace.security.secrets import SecretMissing, Secrets
+from headrace.services.examinations import ExaminationFinding, fail, machine, ok, outside, skipped, state, warn
+from headrace.services.responses.inspections import ExaminationRow
+from headrace.services.session import ProjectSession
+from headrace.store.queries import telemetry
+
+# Whether the project's files are valid and applied, and whether what they refer to exists.
+
+
+def project(session: ProjectSession) -> Iterator[ExaminationFinding]:
+    """What the files say."""
+    compilation = session.declared()
+    problems = compilation.problems
+    errors = [problem for problem in problems if problem.level is ProblemLevel.ERROR]
+    if errors:
+        first = errors[0]
+        yield fail("declarations", f"{len(errors)} errors, the first in {first.place.file}:{first.place.line}", "headrace validate")
+    elif problems:
+        yield warn("declarations", f"valid, with {len(problems)} warning{'' if len(problems) == 1 else 's'}", "headrace validate")
+    else:
+        yield ok("declarations", "valid")
+    yield from _applied(session)
+    yield from _secrets(session)
+    yield from _lineage(session)
+    yield from _contacts(session)
+
+
+def _contacts(session: ProjectSession) -> Iterator[ExaminationFinding]:
+    """Whether those who own something can be told of it; whether it arrives only `notify test` says."""
+    project = session.declared().project
+    if project is None or not project.owners:
+        return
+    people = Recipients(project)
+    contacts = [contact for owner in project.owners.values() for contact in owner.contact]
+    if not project.settings.notify and all(people.wrong(contact, cause=True) for contact in contacts):
+        yield skipped("contacts", "headrace.toml has no [notify]: nobody is told of anything")
+        return
+    silent = [name for name in project.owners if people.of(name) is None]
+    wrong = {contact: why for name in project.owners if (to := people.of(name)) for contact in to.owner.contact
+             if (why := people.wrong(contact, cause=True))}  # fmt: skip
+    if wrong:
+        yield warn("contacts", "; ".join(dict.fromkeys(wrong.values())), "headrace notify")
+    elif silent:
+        yield warn("contacts", f"nobody is told for {', '.join(silent[:3])}", "contact: in owners.yaml")
+    else:
+        yield ok("contacts", f"{len(project.owners)} owners; headrace notify test --all sends each a message")
+
+
+def _applied(session: ProjectSession) -> Iterator[ExaminationFinding]:
+    compiled = session.declared().compiled
+    if compiled is None:
+        return
+    if session.version is None:
+        yield warn("applied", "nothing is applied yet", "headrace apply, or the first headrace tick")
+        return
+    from headrace.plan import changes
+
+    changed = {change.node for change in changes(session.compiled, compiled)}
+    if changed:
+        yield warn("applied", f"version {session.version}; {len(changed)} nodes differ in the files", "headrace apply")
+    else:
+        yield ok("applied", f"version {session.version} is what the files say")
+
+
+def _secrets(session: ProjectSession) -> Iterator[ExaminationFinding]:
+    """Each place that refers to secrets; values are never shown."""
+    secrets = Secrets(session.root)
+    for where, value in _referring(session.settings, session):
+        try:
+            secrets.resolved(value)
+        except SecretMissing as error:
+            yield fail(where, str(error), error.hint)
+        else:
+            yield ok(where, "its secrets are there")
+
+
+def _referring(settings: Settings, session: ProjectSession) -> Iterator[tuple[str, Any]]:
+    for kind, tables in (("connections", settings.connections), ("notify", settings.notify)):
+        for name, table in tables.items():
+            if _refers(table):
+                yield f"[{kind}.{name}]", table
+    if _refers(settings.openlineage):
+        yield "[openlineage]", settings.openlineage
+    project = session.declared().project
+    if project is None:
+        return
+    for name, source in project.sources.items():
+        if _refers(source.connector):
+            yield f"source {name}", source.connector
+    for name, asset in project.assets.items():
+        if asset.secrets:
+            yield f"asset {name}", asset.secrets
+    for name, consumer in project.consumers.items():
+        if _refers(consumer.export):
+            yield f"consumer {name}", consumer.export
+
+
+def _lineage(session: ProjectSession) -> Iterator[ExaminationFinding]:
+    """Whether those who collect lineage events take them."""
+    if not session.settings.openlineage or session.store is None or session.env != PRODUCTION:
+        return
+    with session.store.read() as tx:
+        cursor = telemetry.lineage_cursor(tx)
+    if cursor is None:
+        yield warn("lineage events", "none were sent yet", "the next headrace tick sends them")
+    elif cursor.error:
+        yield warn("lineage events", cursor.error, "what wasn't sent is sent later; check [openlineage] in headrace.toml")
+    elif cursor.refused:
+        yield warn("lineage events", f"{cursor.refused:,} of {cursor.refused + cursor.sent:,} were refused", "look at the collector's log")
+    else:
+        yield ok("lineage events", f"{cursor.sent:,} sent")
+
+
+def _refers(value: Any) -> bool:
+    """Whether there is a reference to a secret in a value."""
+    if isinstance(value, str):
+        return "secret://" in value or "${" in value
+    if isinstance(value, dict):
+        return any(map(_refers, value.values()))
+    return isinstance(value, list | tuple) and any(map(_refers, value))
+
+
+AREAS: tuple[tuple[str, Callable[[ProjectSession], Iterator[ExaminationFinding]]], ...] = (
+    ("project", project),
+    ("state", state),
+    ("outside", outside),
+    ("machine", machine),
+)
+"""In this order: the machine's come last, because they load DuckDB, and by then the state is closed."""
+
+
+def doctor(session: ProjectSession) -> list[ExaminationRow]:
+    """All findings. An area that can't be examined is a finding itself: the others are still made."""
+    rows = []
+    for area, examine in AREAS:
+        try:
+            rows += [_row(area, finding) for finding in examine(session)]
+        except (HeadraceError, OSError) as error:
+            rows.append(_row(area, fail(area, str(error), getattr(error, "hint", ""))))
+        if area == "outside":
+            session.close()
+    return rows
+
+
+def _row(area: str, finding: ExaminationFinding) -> ExaminationRow:
+    return ExaminationRow(area=area, name=finding.name, state=finding.state.value, detail=finding.detail, todo=finding.todo or None)

@@ -1,0 +1,402 @@
+"""Areas that `doctor` examines: state and data folder, machine, folders of sources and exports."""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import os
+import resource
+import shutil
+import stat
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import NamedTuple
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from headrace.connect.files import observe
+from headrace.model import Consumer, HeadraceError, Project, Source, SqlBody, StoreError
+from headrace.model.errors import first_line
+from headrace.model.settings import PRODUCTION
+from headrace.model.times import parse_duration
+from headrace.security.state import state_exists
+from headrace.services import backups as services_backups
+from headrace.services.lake_files import CORRECT, moved, recompute_command
+from headrace.services.session import ProjectSession
+from headrace.slo.damaged_files import damaged_files
+from headrace.store.lease import holder
+from headrace.store.queries import audit_trail
+
+# One examined item and its state.
+
+
+class ExaminationState(enum.StrEnum):
+    """How bad it is: `fail` keeps something from running, `warn` may one night."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+    SKIPPED = "skipped"
+
+
+class ExaminationFinding(NamedTuple):
+    """A finding: what was looked at, how it stands, what to do where it isn't ok."""
+
+    name: str
+    state: ExaminationState
+    detail: str
+    todo: str = ""
+
+
+def ok(name: str, detail: str) -> ExaminationFinding:
+    """Nothing to do."""
+    return ExaminationFinding(name, ExaminationState.OK, detail)
+
+
+def warn(name: str, detail: str, todo: str) -> ExaminationFinding:
+    """Works now, and may not one night."""
+    return ExaminationFinding(name, ExaminationState.WARN, detail, todo)
+
+
+def fail(name: str, detail: str, todo: str) -> ExaminationFinding:
+    """Keeps something from running."""
+    return ExaminationFinding(name, ExaminationState.FAIL, detail, todo)
+
+
+def skipped(name: str, detail: str) -> ExaminationFinding:
+    """Couldn't be looked at from here."""
+    return ExaminationFinding(name, ExaminationState.SKIPPED, detail)
+
+
+# The state and the data folder: reachable, private, with enough space, and with clocks that
+# agree.
+
+FREE_BYTES_LEAST = 500 * 2**20
+FREE_BYTES_ENOUGH = 5 * 2**30
+SKEW_SECONDS_WARN = 2.0
+SKEW_SECONDS_FAIL = 60.0
+OVERDUE = 2
+"""Times `[backup] every` after which the last one is too old."""
+NETWORK = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "afs", "ceph", "glusterfs", "lustre")
+"""File systems whose locks SQLite can't rely on."""
+
+
+def state(session: ProjectSession) -> Iterator[ExaminationFinding]:
+    """Where everything is kept."""
+    yield from _store(session)
+    folder = _there(session.data_folder)
+    yield _disk(folder)
+    yield _file_system(folder)
+    yield _clock(folder)
+    if session.data_folder.is_dir():
+        yield _private(session.data_folder)
+    yield _writable("lake", session.folders.lake)
+    yield from _damaged(session)
+    yield from _backups(session)
+
+
+def _there(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there."""
+    return next(path for path in (folder, *folder.parents) if path.is_dir())
+
+
+def _store(session: ProjectSession) -> Iterator[ExaminationFinding]:
+    try:
+        if not state_exists(session.root, session.settings):
+            yield warn("store", "there is none yet", "the first headrace tick makes it")
+            return
+        store = session.store
+        assert store is not None
+        clock = session.clock
+        with store.read() as tx:
+            leader = holder(tx)
+            elsewhere = moved(session, tx)
+            checksums = audit_trail.page_checksums(tx)
+    except (StoreError, HeadraceError) as error:
+        yield fail("store", str(error), error.hint)
+        return
+    yield ok("store", f"reachable, {clock.kind.value} clock")
+    if elsewhere:
+        yield fail("lake's place", elsewhere, CORRECT)
+    ahead_s = (clock.now_us() - time.time_ns() // 1000) / 1e6 if not session.replay else 0.0
+    if ahead_s > SKEW_SECONDS_WARN:
+        yield warn("store's clock", f"{ahead_s:,.0f} s ahead of the machine's", "the machine's clock was set back; it catches up by itself")
+    if leader is not None:
+        yield ok("leader", leader.name)
+    else:
+        yield ok("leader", "none runs now")
+    if checksums is False:
+        todo = "stop the server, pg_checksums --enable, start it: then it finds bits that flipped on its disk"
+        yield warn("checksums", "PostgreSQL doesn't check its pages (data_checksums is off)", todo)
+    elif checksums:
+        yield ok("checksums", "PostgreSQL checks its pages (data_checksums is on)")
+
+
+def _disk(folder: Path) -> ExaminationFinding:
+    free = shutil.disk_usage(folder).free
+    text = f"{free / 2**30:,.1f} GiB free at {folder}"
+    if free < FREE_BYTES_LEAST:
+        return fail("disk", text, "make room: publishing stops when it is full")
+    if free < FREE_BYTES_ENOUGH:
+        return warn("disk", text, "make room, or shorten [retention]")
+    return ok("disk", text)
+
+
+def _file_system(folder: Path) -> ExaminationFinding:
+    kind = _kind_of(folder)
+    if kind in NETWORK:
+        return warn("file system", f"{folder} is on {kind}", "SQLite needs a local disk: keep the state in PostgreSQL, or move the project")
+    return ok("file system", kind or "not known")
+
+
+def _kind_of(folder: Path) -> str:
+    """The type of the file system, where /proc tells."""
+    try:
+        lines = Path("/proc/mounts").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    mounts = [(fields[1].replace("\\040", " "), fields[2]) for line in lines if len(fields := line.split()) > 2]
+    above = [(point, kind) for point, kind in mounts if folder.resolve().is_relative_to(point)]
+    return max(above, key=lambda mount: len(mount[0]), default=("", ""))[1]
+
+
+def _clock(folder: Path) -> ExaminationFinding:
+    """The machine's clock against that of the file system, which deliveries' times come from."""
+    try:
+        before = time.time()
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".doctor-") as file:
+            stamped = Path(file.name).stat().st_mtime
+        skew = max(0.0, before - stamped - 0.1, stamped - time.time() - 0.1)
+    except OSError as error:
+        return fail("clock", f"no file can be made in {folder}: {error.strerror}", "look at its permissions")
+    if skew > SKEW_SECONDS_WARN:
+        kind = fail if skew > SKEW_SECONDS_FAIL else warn
+        return kind("clock", f"{skew:,.0f} s apart from the file system's", "let NTP set the clocks of both machines")
+    return ok("clock", "agrees with the file system's")
+
+
+def _private(folder: Path) -> ExaminationFinding:
+    """What others on the machine can read: the catalog holds values of the data."""
+    open_to = [path for path in (*folder.glob("state.db*"), *folder.glob("*.sock")) if stat.S_IMODE(path.stat().st_mode) & 0o077]
+    if open_to:
+        return warn("permissions", f"{open_to[0].name} can be read by others", f"chmod 600 {open_to[0]}")
+    return ok("permissions", "the state is its owner's alone")
+
+
+def _writable(name: str, folder: Path) -> ExaminationFinding:
+    there = _there(folder)
+    try:
+        with tempfile.NamedTemporaryFile(dir=there, prefix=".doctor-"):
+            return ok(name, f"{folder} can be written")
+    except OSError as error:
+        return fail(name, f"{there} can't be written: {error.strerror}", "look at its owner and permissions")
+
+
+def _damaged(session: ProjectSession) -> Iterator[ExaminationFinding]:
+    """What looks at the lake's files have found; nothing where all that were looked at are as they were published."""
+    try:
+        if session.store is None:
+            return
+        compiled = None if session.env == PRODUCTION else session.compiled
+        then = "headrace incidents names the repair"
+        with session.store.read() as tx:
+            files = damaged_files(tx)
+            if files and compiled is not None:
+                then = recompute_command(session.env, compiled.project, tx, files[0].node, files[0].id)
+    except HeadraceError:
+        return  # the state can't be read, and that is a finding already
+    if files:
+        file = files[0]
+        more = f" (and {len(files) - 1} more)" if len(files) > 1 else ""
+        yield fail("lake's files", f"{file.path} of {file.node}{more}: {file.wrong}", then)
+
+
+def _backups(session: ProjectSession) -> Iterator[ExaminationFinding]:
+    """When the last one was made by itself."""
+    if session.store is None:
+        return
+    every = session.settings.backup.every
+    if session.replay:
+        yield ok("backups", "a replay makes none by itself")
+        return
+    if every is None:
+        yield warn("backups", "are off ([backup] every)", 'every = "1d", or headrace db backup DIR by a job of your own')
+        return
+    backups = services_backups.own_backups(session.root, session.settings)
+    where = services_backups.folder_of(session.root, session.settings)
+    if not backups:
+        yield warn("backups", f"none was made yet in {where}", "headrace tick makes one when it ends")
+        return
+    newest = backups[0].manifest.made
+    text = f"the last of {len(backups)} was made at {newest.strftime('%Y-%m-%d %H:%M UTC')}, in {where}"
+    late = time.time() - newest.timestamp() > OVERDUE * parse_duration(every).total_seconds()
+    yield warn("backups", text, "headrace tick makes one when it ends, and says why if it can't") if late else ok("backups", text)
+
+
+# The machine: Python, DuckDB and its extensions, limits, time zones, and whether a worker can
+# start.
+
+FILES_LEAST = 1024
+"""Open files that a leader with its workers may need."""
+WORKER_SECONDS_MAX = 10.0
+EXTENSIONS = ("ducklake", "sqlite_scanner")
+
+
+def machine(session: ProjectSession) -> Iterator[ExaminationFinding]:
+    """Everything that doesn't depend on the project's state."""
+    yield _python()
+    yield from _duckdb()
+    yield _open_files()
+    yield from _zones(session)
+    yield _worker(session)
+
+
+def _python() -> ExaminationFinding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    return ok("Python", f"{version} at {sys.executable}")  # an older one can't even load this
+
+
+def _duckdb() -> Iterator[ExaminationFinding]:
+    import duckdb
+
+    from headrace.lake.session import load
+
+    wanted = next((text for text in metadata.requires("headrace") or () if text.startswith("duckdb==")), "")
+    if wanted and wanted.partition("==")[2].split(";")[0].strip() != duckdb.__version__:
+        yield fail("DuckDB", f"{duckdb.__version__}, needed is {wanted}", f"pip install {wanted}")
+    else:
+        yield ok("DuckDB", duckdb.__version__)
+    connection = duckdb.connect()
+    for name in EXTENSIONS:
+        try:
+            load(connection, name)
+        except (HeadraceError, duckdb.Error) as error:
+            yield fail(f"extension {name}", first_line(error), getattr(error, "hint", "") or "install Headrace again")
+        else:
+            yield ok(f"extension {name}", "loads")
+    connection.close()
+
+
+def _open_files() -> ExaminationFinding:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < FILES_LEAST:
+        return warn("open files", f"at most {soft:,}", f"ulimit -n {min(hard, 4096) if hard > 0 else 4096} where Headrace is started")
+    return ok("open files", f"at most {soft:,}")
+
+
+def _zones(session: ProjectSession) -> Iterator[ExaminationFinding]:
+    names = {session.timezone}
+    with contextlib.suppress(HeadraceError):  # said by another area
+        names |= _zones_of(session.declared().project)
+    unknown = []
+    for name in sorted(names):
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError):
+            unknown.append(name)
+    if unknown:
+        yield fail("time zones", f"no data for {', '.join(unknown)}", "install your system's tzdata, or pip install tzdata")
+    else:
+        yield ok("time zones", ", ".join(sorted(names)))
+
+
+def _zones_of(project: Project | None) -> set[str]:
+    if project is None:
+        return set()
+    return {node.timezone for group in (project.sources, project.assets, project.consumers) for node in group.values() if node.timezone}
+
+
+def _worker(session: ProjectSession) -> ExaminationFinding:
+    """One real task in one real worker, in a folder of its own."""
+    from headrace.engine import AttemptScope
+    from headrace.runtime.executors import TaskFinished
+    from headrace.runtime.executors.pool import Pool
+    from headrace.runtime.folders import Folders
+    from headrace.runtime.leadership import worker_settings
+    from headrace.runtime.messages import ComputeTask
+    from headrace.scheduler import AttemptId
+
+    scope = AttemptScope("doctor", ("*",), None, None, None, session.timezone, "0.1")
+    task = ComputeTask(
+        scope, SqlBody(text="select 1 as one", file="doctor"), "select 1 as one", None, (), "table", None, None, False, (), "reject"
+    )
+    started = time.perf_counter()
+    try:
+        with tempfile.TemporaryDirectory() as folder, Pool(worker_settings(Folders(str(session.root), folder), 1), 1) as pool:
+            Path(folder, "lake").mkdir()
+            pool.submit(AttemptId(0, 1), task)
+            news = pool.wait(WORKER_SECONDS_MAX)
+            while not news and time.perf_counter() - started < WORKER_SECONDS_MAX:
+                news = pool.wait(WORKER_SECONDS_MAX)
+            answer = news[0] if news else None
+    except (HeadraceError, OSError) as error:
+        return fail("workers", str(error), getattr(error, "hint", "") or "python -m headrace.runtime.fork_server must be able to start")
+    took = time.perf_counter() - started
+    if isinstance(answer, TaskFinished) and answer.outcome.state == "staged":
+        return ok("workers", f"one started and computed a row in {took:.1f} s")
+    text = answer.outcome.error.message if isinstance(answer, TaskFinished) and answer.outcome.error else f"no answer in {took:.0f} s"
+    return fail("workers", text, "look at memory limits and at the temporary folder (TMPDIR)")
+
+
+# Folders of sources and of exports.
+
+
+def outside(session: ProjectSession) -> Iterator[ExaminationFinding]:
+    """Each source and each export that is on this machine."""
+    project = session.declared().project
+    if project is None:
+        return
+    for source in project.sources.values():
+        yield _source(session.root, source)
+    for consumer in project.consumers.values():
+        if consumer.export is not None:
+            yield _export(session.root, consumer)
+
+
+def _source(root: Path, source: Source) -> ExaminationFinding:
+    name = f"source {source.name}"
+    if source.files is None or "://" in source.files:
+        return skipped(name, "is looked at by a worker; headrace connections test asks its connection")
+    folder = _literal(root, source.files)
+    if not folder.is_dir():
+        return warn(
+            name, f"there is no folder {_short(root, folder)}", f"mkdir -p {_short(root, folder)}, or mend `files:` in {source.place.file}"
+        )
+    if not os.access(folder, os.R_OK | os.X_OK):
+        return fail(name, f"{_short(root, folder)} can't be read", "look at its owner and permissions")
+    try:
+        seen = observe(root, source, known={})
+    except HeadraceError as error:
+        return fail(name, str(error), error.hint)
+    if not seen.seen:
+        return warn(name, f"no file matches {source.files}", f"look into {_short(root, folder)}, or mend `files:` in {source.place.file}")
+    return ok(name, f"{seen.seen:,} files match {source.files}")
+
+
+def _export(root: Path, consumer: Consumer) -> ExaminationFinding:
+    name = f"export {consumer.name}"
+    target = (consumer.export or {}).get("to")
+    if not isinstance(target, str) or "://" in target:
+        return skipped(name, "goes elsewhere; headrace connections test asks its connection")
+    folder = _literal(root, target)
+    there = next(path for path in (folder, *folder.parents) if path.is_dir())
+    if not os.access(there, os.W_OK | os.X_OK):
+        return fail(name, f"{_short(root, there)} can't be written", "look at its owner and permissions")
+    return ok(name, f"{_short(root, folder)} can be written")
+
+
+def _literal(root: Path, pattern: str) -> Path:
+    """The part of a pattern's folder that is written out."""
+    path = root
+    for part in Path(pattern).parts[:-1]:
+        if any(sign in part for sign in "{*?["):
+            break
+        path /= part
+    return path
+
+
+def _short(root: Path, path: Path) -> str:
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)

@@ -1,0 +1,40 @@
+"""`explain`: the page of a problem code, or the titles of all pages."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from headrace.model.errors import UnknownName
+from headrace.services.responses import Page
+
+FOLDER = Path(__file__).parent.parent / "explanations"
+
+
+def codes() -> list[str]:
+    """All codes that have a page, in order."""
+    return sorted(path.stem for path in FOLDER.glob("*.md"))
+
+
+def explain(code: str | None) -> list[Page]:
+    """The page of `code`, or all pages where none is asked for. UsageError for a code without a page."""
+    known = codes()
+    if code is None:
+        return [page(item) for item in known]
+    wanted = code.strip().lower().replace("-", "_")
+    if wanted not in known:
+        raise UnknownName(f"there is no page for `{code}`", hint=_hint(wanted, known))
+    return [page(wanted)]
+
+
+def page(code: str) -> Page:
+    """One page. Its first line is `# code: title`."""
+    text = (FOLDER / f"{code}.md").read_text(encoding="utf-8")
+    head, _, body = text.partition("\n")
+    title = head.removeprefix("#").strip().removeprefix(f"{code}:").strip()
+    return Page(code=code, title=title, text=body.strip("\n"))
+
+
+def _hint(wanted: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(wanted, known, n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(close)}?" if close else "headrace explain lists all codes"

@@ -1,0 +1,334 @@
+"""Inputs of figures: one window, one transaction and one evaluation that all figures share."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cached_property
+from statistics import median_low
+from typing import TYPE_CHECKING
+
+from headrace.model.intervals import bounds_us, key_at_us, next_key, start_us
+from headrace.model.partitions import SEPARATOR
+from headrace.plan import Compiled
+from headrace.runtime import usage as seen
+from headrace.runtime.garbage import RetentionPolicy
+from headrace.runtime.history_retention import cut
+from headrace.services.responses.figures import SourceScoreRow, UseRow
+from headrace.services.session import ProjectSession
+from headrace.services.snapshots import ProjectSnapshot
+from headrace.slo.availability import AvailabilityScore, AvailabilityWindow
+from headrace.slo.blockage import promised_by
+from headrace.slo.declared_promises import DeclaredPromises, Node
+from headrace.slo.goodput import DELIVERIES_LEAST, SourceDeliveries, score_source
+from headrace.slo.timeline import ServiceHistory
+from headrace.slo.times import ago, days
+from headrace.store import Transaction
+from headrace.store.queries import ingestion, reports
+from headrace.store.queries import usage as stored_usage
+from headrace.store.queries.reports import Attempted, WindowDelivery, Worked
+from headrace.store.queries.usage import ReadUsage
+
+if TYPE_CHECKING:
+    from headrace.model import Project
+
+
+_RAN_WELL = frozenset({"published", "held", "staged"})
+_RAN_BADLY = frozenset({"failed", "lost", "rejected"})
+
+
+class Figuring:
+    """A window over what is applied; `began` and `until` in microseconds."""
+
+    def __init__(
+        self,
+        session: ProjectSession,
+        snapshot: ProjectSnapshot,
+        compiled: Compiled,
+        window: AvailabilityWindow,
+        names: Collection[str] | None,
+    ) -> None:
+        self.session, self.tx, self.facts = session, snapshot.tx, snapshot.facts
+        self.compiled, self.declared = compiled, snapshot.context.declared
+        self.began, self.until = window.from_us, window.now_us
+        self.window = window
+        self._names = names
+        self.evaluation = snapshot.evaluation(session, (window.from_us, window.now_us))
+
+    @property
+    def project(self) -> Project:
+        """What is applied."""
+        return self.compiled.project
+
+    def chosen(self, name: str) -> bool:
+        """Whether a node or consumer is asked for."""
+        return self._names is None or name in self._names
+
+    def owner_of(self, name: str) -> str:
+        """Who answers for a node or consumer; nobody for one that was removed."""
+        node = self.project.node(name)
+        return "" if node is None else node.owner
+
+    def instant(self, at_us: int) -> datetime:
+        """A time of the store, in the project's zone."""
+        return self.session.instant(at_us)
+
+    @cached_property
+    def consumers(self) -> Collection[str] | None:
+        """The consumers that are asked for; None: all, with those that were removed meanwhile."""
+        return None if self._names is None else {name for name in self.project.consumers if name in self._names}
+
+    @cached_property
+    def pasts(self) -> Sequence[ServiceHistory]:
+        """How each of them was served."""
+        return self.evaluation.pasts(self.consumers)
+
+    @cached_property
+    def scores(self) -> Sequence[AvailabilityScore]:
+        """The figures of each of them."""
+        return self.evaluation.scores(self.consumers)
+
+    def scores_of(self, node: str) -> Sequence[AvailabilityScore]:
+        """How a node had what each declared consumer needs of it."""
+        return self.evaluation.scores_of(node, self.project.consumers)
+
+    @cached_property
+    def attempts(self) -> Sequence[Attempted]:
+        """The attempts that ended in the window."""
+        return reports.attempts(self.tx, self.began, self.until)
+
+    @cached_property
+    def attempts_by_node(self) -> dict[str, tuple[int, int]]:
+        """Node → attempts that ran, and those of them that succeeded."""
+        results: dict[str, tuple[int, int]] = {}
+        for attempt in self.attempts:
+            ran, well = results.get(attempt.node, (0, 0))
+            if attempt.state in _RAN_WELL | _RAN_BADLY:
+                results[attempt.node] = (ran + 1, well + (attempt.state in _RAN_WELL))
+        return results
+
+    @cached_property
+    def reads(self) -> list[ReadUsage]:
+        """The reads that were seen in the window, by day; those of its first day all count."""
+        day = self.instant(self.began).astimezone(UTC).date().isoformat()
+        return [
+            *stored_usage.reads_since(self.tx, day),
+            *(read_usage for read_usage in seen.waiting(self.session.folders) if read_usage.day >= day),
+        ]
+
+
+# Time spent in attempts at each node over a window that ends now. The sum is cached and updated
+# by the attempts that entered or left the window, because adding up a million attempts takes
+# seconds.
+
+DAY_US = 86_400_000_000
+USUAL_US = 30 * DAY_US
+BEHIND_US = 60_000_000
+"""Who asks with a snapshot that is older than what is kept, by less than that, is given what is kept."""
+
+
+class Cost:
+    """The sums of one window; used by several threads. What is deleted must be older than the window."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._window: tuple[int, int] | None = None
+        self._sums: Counter[str] = Counter()
+        self._place = (0, 0)
+        self._open: set[tuple[int, int]] = set()
+        """Attempts up to `_place` that weren't over, or are over later than the window."""
+
+    def of(self, tx: Transaction, from_us: int, until_us: int) -> Mapping[str, int]:
+        """Node → microseconds, of the attempts that ended in a window (without its beginning)."""
+        with self._lock:
+            newest = reports.newest_attempt(tx)
+            kept = self._window
+            if kept is not None and (newest < self._place or until_us < kept[1]) and kept[1] - until_us < BEHIND_US:
+                return dict(self._sums)
+            if kept is None or newest < self._place or from_us < kept[0] or until_us < kept[1]:
+                self._begin(tx, from_us, until_us)
+            else:
+                for item in reports.attempts_ended(tx, kept[0], from_us):
+                    if (item.epoch, item.n) not in self._open and (item.epoch, item.n) <= self._place:
+                        self._sums[item.node] -= item.took_us
+                self._add(reports.attempts_of(tx, sorted(self._open)), from_us, until_us)
+                self._add(reports.attempts_after(tx, self._place), from_us, until_us)
+            self._place, self._window = newest, (from_us, until_us)
+            return dict(self._sums)
+
+    def _begin(self, tx: Transaction, from_us: int, until_us: int) -> None:
+        self._sums = Counter({node: round(took * 1e6) for node, took in reports.seconds(tx, from_us, until_us)})
+        later = reports.attempts_ended(tx, until_us, 1 << 62)
+        self._open = {(item.epoch, item.n) for item in (*reports.attempts_under_way(tx), *later)}
+
+    def _add(self, attempts: list[Worked], from_us: int, until_us: int) -> None:
+        for attempt in attempts:
+            if attempt.finished_at is None or attempt.finished_at > until_us:
+                self._open.add((attempt.epoch, attempt.n))
+                continue
+            self._open.discard((attempt.epoch, attempt.n))
+            if attempt.finished_at > from_us:
+                self._sums[attempt.node] += attempt.took_us
+
+
+def took(session: ProjectSession, compiled: Compiled, tx: Transaction, window: tuple[int, int]) -> Mapping[str, int]:
+    """Node → microseconds that its attempts took in a window; that which most ask for is kept."""
+    from_us, until_us = window
+    usual = abs(until_us - from_us - USUAL_US) < DAY_US
+    if usual and cut(RetentionPolicy.declared(compiled.project), until_us)["attempt"] <= from_us:  # what goes would be missed
+        cost: Cost = session.memory.setdefault("cost", ("", Cost()))[1]
+        return cost.of(tx, from_us, until_us)
+    return {node: round(seconds * 1e6) for node, seconds in reports.seconds(tx, from_us, until_us)}
+
+
+# Figures about sources and readers.
+
+WAITING_SHOWN_MAX = 3
+UNSEEN = "no read seen through Headrace; direct file reads aren't visible"
+AS_FAR_AS_SEEN = "as far as reads are seen: direct file reads aren't visible"
+
+
+def sources(figuring: Figuring) -> tuple[list[str], list[SourceScoreRow]]:
+    """What sources are worth, and how far they can be relied on."""
+    rows = [
+        _scored(_delivered(figuring, node)) for node in figuring.declared.nodes.values() if node.is_source and figuring.chosen(node.name)
+    ]
+    return [f"lower bounds (95 %) of what was delivered; nothing is said with fewer than {DELIVERIES_LEAST} deliveries"], rows
+
+
+def _scored(deliveries: SourceDeliveries) -> SourceScoreRow:
+    source_score = score_source(deliveries)
+    return SourceScoreRow(
+        source=deliveries.source,
+        owner=deliveries.owner,
+        deliveries=deliveries.deliveries,
+        consumers=deliveries.consumers,
+        reads=deliveries.reads,
+        stability=_said(source_score.stability),
+        quality=_said(source_score.quality),
+        on_time=deliveries.on_time,
+        expected=deliveries.expected,
+        missing=deliveries.missing,
+        changed=deliveries.changed,
+        rows_accepted=deliveries.rows_accepted,
+        rows_refused=deliveries.rows_refused,
+        rows_missing=deliveries.rows_missing,
+    )
+
+
+def _said(value: float | None) -> str | None:
+    return None if value is None else f"{int(value * 1000) / 1000:.3f}"
+
+
+def _delivered(figuring: Figuring, node: Node) -> SourceDeliveries:
+    arrived = reports.deliveries(figuring.tx, node.name, figuring.began, figuring.until)
+    accepted, refused = reports.rows_of_deliveries(figuring.tx, node.name, figuring.began, figuring.until)
+    first = _first_arrivals(arrived)
+    due = list(_expected(figuring, node))
+    missing = [key for key, _ in due if key not in first]
+    restated = reports.restated(figuring.tx, node.name, figuring.began, figuring.until)
+    below = {node.name, *figuring.evaluation.assets_of(node.name)}
+    return SourceDeliveries(
+        source=node.name,
+        owner=figuring.owner_of(node.name),
+        deliveries=len(arrived),
+        expected=len(due),
+        on_time=sum(key in first and (by is None or first[key] <= by) for key, by in due),
+        missing=len(missing),
+        changed=sum(delivery.drifted or delivery.id in restated for delivery in arrived),
+        rows_accepted=sum(accepted.values()),
+        rows_refused=sum(rows for item, rows in refused.items() if item not in accepted),
+        rows_missing=len(missing) * (median_low(accepted.values()) if accepted else 0),
+        consumers=len(figuring.evaluation.consumers_of(node.name)),
+        reads=sum(read_usage.reads for read_usage in figuring.reads if read_usage.node in below),
+    )
+
+
+def _first_arrivals(arrived: Sequence[WindowDelivery]) -> dict[str, int]:
+    results: dict[str, int] = {}
+    for delivery in arrived:
+        moment = delivery.partition.partition(SEPARATOR)[0]
+        results[moment] = min(results.get(moment, delivery.arrived_at), delivery.arrived_at)
+    return results
+
+
+def _expected(figuring: Figuring, node: Node) -> Iterator[tuple[str, int | None]]:
+    """The intervals whose delivery was due in the window, with by when; one that wasn't promised for a time is due when it has ended."""
+    grain, oldest = node.partition.grain, ingestion.oldest_delivery(figuring.tx, node.name)
+    if grain is None or oldest is None:
+        return
+    first = start_us(oldest.partition(SEPARATOR)[0], grain, node.timezone)
+    key = key_at_us(max(first, figuring.began), grain, node.timezone)
+    while bounds_us(key, grain, node.timezone)[1] <= figuring.until:
+        by = promised_by(node, key)
+        if not node.no_data.covers(key, grain, node.timezone) and (by is None or by <= figuring.until):
+            yield key, by
+        key = next_key(key, grain, node.timezone)
+
+
+def use(figuring: Figuring) -> tuple[list[str], list[UseRow]]:
+    """Who reads what, and what is computed although nobody was seen to read it."""
+    worked = took(figuring.session, figuring.compiled, figuring.tx, (figuring.began, figuring.until))
+    seconds, waiting = {name: us / 1e6 for name, us in worked.items()}, _waiting(figuring.declared)
+    seen: dict[str, list[ReadUsage]] = {}
+    for read_usage in figuring.reads:
+        seen.setdefault(read_usage.node, []).append(read_usage)
+    chosen = [name for name in figuring.declared.nodes if figuring.chosen(name)]
+    rows = [row for name in chosen for row in _readers(figuring, name, seen.get(name, []), seconds.get(name, 0.0), waiting.get(name, []))]
+    rows += [
+        _row(figuring, node, export.consumer, "export", export.exports, export.last_at, seconds.get(node, 0.0))
+        for export in stored_usage.exports(figuring.tx, figuring.declared.exports, figuring.began, figuring.until)
+        for node in figuring.project.consumers[export.consumer].reads
+        if figuring.chosen(node)
+    ]
+    return [AS_FAR_AS_SEEN, *_unread(rows)], rows
+
+
+def _unread(rows: Sequence[UseRow]) -> Iterator[str]:
+    """How many nodes nobody was seen to read, and what they cost."""
+    spent = {row.node: row.seconds for row in rows}
+    unread = spent.keys() - {row.node for row in rows if row.reader is not None}
+    if unread:
+        seconds = sum(spent[name] for name in unread)
+        verb = "was" if len(unread) == 1 else "were"
+        yield (
+            f"{len(unread):,} of {days(len(spent), 'node')} {verb} read by nobody that is seen:"
+            f" {ago(round(seconds * 1e6))} of {ago(round(sum(spent.values()) * 1e6))} of work"
+        )
+    elif spent:
+        yield "each of them was read"
+
+
+def _waiting(declared: DeclaredPromises) -> dict[str, list[str]]:
+    """Node → the first consumers that read it or what is made of it."""
+    results: dict[str, list[str]] = {}
+    for terms in declared.consumers:
+        above = list(terms.reads)
+        known = set(above)
+        while above:
+            name = above.pop()
+            node, named = declared.nodes.get(name), results.setdefault(name, [])
+            if len(named) < WAITING_SHOWN_MAX:
+                named.append(terms.consumer)
+            fresh = {spec.node for spec in node.inputs} - known if node is not None else set[str]()
+            known |= fresh
+            above += fresh
+    return results
+
+
+def _readers(figuring: Figuring, name: str, seen: list[ReadUsage], seconds: float, consumers: list[str]) -> list[UseRow]:
+    results: dict[tuple[str, str], tuple[int, int]] = {}
+    for read_usage in seen:
+        reads, last = results.get((read_usage.reader, read_usage.via), (0, 0))
+        results[read_usage.reader, read_usage.via] = (reads + read_usage.reads, max(last, read_usage.last_at))
+    if results:
+        return [_row(figuring, name, who, via, reads, last, seconds) for (who, via), (reads, last) in sorted(results.items())]
+    waiting = ", ".join(consumers)
+    text = f"{UNSEEN}; needed by {waiting}" if waiting else f"{UNSEEN}; no consumer needs it"
+    return [UseRow(node=name, reader=None, via=None, reads=0, last_at=None, seconds=seconds, said=text)]
+
+
+def _row(figuring: Figuring, node: str, reader: str, via: str, reads: int, last_us: int, seconds: float) -> UseRow:
+    return UseRow(node=node, reader=reader, via=via, reads=reads, last_at=figuring.instant(last_us), seconds=seconds, said="")

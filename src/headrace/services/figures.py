@@ -1,0 +1,354 @@
+"""`status --explain FIGURE`: a figure over a window, with the rows from which it is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from headrace.incidents.repairs import Occurred, repair_times
+from headrace.model import Asset, Consumer, Project, Source, UnknownName
+from headrace.model.intervals import to_us
+from headrace.services import figure_inputs
+from headrace.services.figure_inputs import Figuring
+from headrace.services.responses.figures import (
+    FIGURES,
+    FigureResponse,
+    GoodputRow,
+    IncidentTimesRow,
+    PromiseRow,
+    RunCountRow,
+    ServedRow,
+    SpanRow,
+    WeakenedPromiseRow,
+)
+from headrace.services.session import ProjectSession
+from headrace.services.snapshots import project_state
+from headrace.services.status_facts import WINDOW, row_of, window_began
+from headrace.slo.availability import (
+    GOOD,
+    NOTHING_DUE,
+    AvailabilityScore,
+    AvailabilityWindow,
+    figures,
+    of_consumer,
+    percent,
+    share,
+    totals,
+    worst,
+)
+from headrace.slo.goodput import Goodput, GoodputAttempt, GoodputPublication, by_node
+from headrace.slo.timeline import ServiceHistory, ServicePeriod, common, moments, timeline
+from headrace.store.queries import availability, reports
+
+# Availability: the states of each consumer over a window, and the same for nodes, owners and
+# domains.
+
+
+def spans(figuring: Figuring) -> tuple[list[str], list[SpanRow]]:
+    """How each consumer was served, span by span."""
+    rows = [row for past in figuring.pasts for row in _spans(figuring, past)]
+    return [_served(figuring, score) for score in figuring.scores], rows
+
+
+def _served(figuring: Figuring, score: AvailabilityScore) -> str:
+    availability_figures = figures(score)
+    if availability_figures.honest is None:
+        return f"{score.consumer}: {NOTHING_DUE}"
+    return (
+        f"{score.consumer}: {of_consumer(availability_figures, figuring.window)}; {availability_figures.claimed} % was claimed;"
+        f" {availability_figures.exception_minutes:,} minutes by exception of others"
+    )
+
+
+def _spans(figuring: Figuring, past: ServiceHistory) -> Iterator[SpanRow]:
+    """Cut wherever what is known now, what was claimed, or whose word it was served by changes."""
+    now, then = (timeline(past, figuring.began, figuring.until, then=when) for when in (False, True))
+    excepted = common(moments(now, lambda state: state in GOOD), past.excepted)
+    edges = sorted(
+        {edge for period in (*now, *then) for edge in (period.from_us, period.until_us)} | {edge for span in excepted for edge in span}
+    )
+    for since, until in pairwise(edges):
+        state, claimed = _at(now, since), _at(then, since)
+        if state is not None and claimed is not None:
+            yield SpanRow(
+                consumer=past.consumer, since=figuring.instant(since), until=figuring.instant(until), seconds=(until - since) / 1e6,
+                state=state, claimed=claimed, by_exception=any(item <= since < other for item, other in excepted),
+            )  # fmt: skip
+
+
+def _at(spans: Sequence[ServicePeriod], at_us: int) -> str | None:
+    return next((span.state.value for span in spans if span.from_us <= at_us < span.until_us), None)
+
+
+def promises(figuring: Figuring) -> tuple[list[str], list[PromiseRow]]:
+    """The obligations that fell due in the window."""
+    rows = [
+        PromiseRow(
+            consumer=past.consumer, interval=duty.interval, due_at=figuring.instant(duty.due_us),
+            met_at=None if duty.met_us is None else figuring.instant(duty.met_us),
+            kept=duty.kept, waived=duty.waived_us is not None,
+        )
+        for past in figuring.pasts
+        for duty in past.promised(figuring.began, figuring.until)
+    ]  # fmt: skip
+    return [f"{sum(row.kept for row in rows)} of {len(rows)} promises were kept in time"], rows
+
+
+def nodes(figuring: Figuring) -> tuple[list[str], list[ServedRow]]:
+    """Assets and sources, as their strictest consumer needs them."""
+    ran = figuring.attempts_by_node
+    rows = [_node(figuring, name, ran.get(name, (0, 0))) for name in figuring.declared.nodes if figuring.chosen(name)]
+    known = [row for row in rows if row.honest is not None]
+    return [f"{len(known)} of {len(rows)} nodes are needed by a consumer that something was due for"], rows
+
+
+def _node(figuring: Figuring, name: str, ran: tuple[int, int]) -> ServedRow:
+    scores = figuring.scores_of(name)
+    availability_totals, least = totals(scores), worst(scores)
+    rounded = None if least is None else figures(least)
+    return ServedRow(
+        of=name,
+        kind="source" if figuring.declared.nodes[name].is_source else "asset",
+        owner=figuring.owner_of(name),
+        honest=availability_totals.honest,
+        mean=availability_totals.mean,
+        lost_minutes=0 if rounded is None else rounded.lost_minutes,
+        worst=None if rounded is None else name,
+        classic=percent(share(ran[1], ran[0])),
+        detail=None if rounded is None else row_of(rounded, figuring.window),
+    )
+
+
+def owners(figuring: Figuring) -> tuple[list[str], list[ServedRow]]:
+    """All that an owner answers for: consumers, assets and sources."""
+    return _grouped(figuring, "owner", {name: node.owner for name, node in _all(figuring.project)})
+
+
+def domains(figuring: Figuring) -> tuple[list[str], list[ServedRow]]:
+    """All that belongs to a domain."""
+    return _grouped(figuring, "domain", {name: node.domain or "" for name, node in _all(figuring.project)})
+
+
+def _all(project: Project) -> Iterable[tuple[str, Source | Asset | Consumer]]:
+    return [*project.sources.items(), *project.assets.items(), *project.consumers.items()]
+
+
+def _grouped(figuring: Figuring, kind: str, group_of: Mapping[str, str]) -> tuple[list[str], list[ServedRow]]:
+    scores: dict[str, list[AvailabilityScore]] = {}
+    for score in [*figuring.scores, *_least_of_nodes(figuring)]:
+        group = group_of.get(score.consumer, "")
+        if group:
+            scores.setdefault(group, []).append(score)
+    rows = [_roll_up(group, kind, availability_scores) for group, availability_scores in sorted(scores.items())]
+    return ["the worst of all that belongs to it; the mean beside it"], rows
+
+
+def _least_of_nodes(figuring: Figuring) -> Iterator[AvailabilityScore]:
+    for name in figuring.declared.nodes:
+        score = worst(figuring.scores_of(name))
+        if score is not None:
+            yield score
+
+
+def _roll_up(group: str, kind: str, scores: Sequence[AvailabilityScore]) -> ServedRow:
+    availability_totals = totals(scores)
+    return ServedRow(
+        of=group,
+        kind=kind,
+        owner=group if kind == "owner" else None,
+        honest=availability_totals.honest,
+        mean=availability_totals.mean,
+        lost_minutes=availability_totals.lost_minutes or 0,
+        worst=availability_totals.worst,
+        classic=None,
+    )
+
+
+# Figures about runs, rows and causes.
+
+
+def runs(figuring: Figuring) -> tuple[list[str], list[RunCountRow]]:
+    """Runs as other tools count them."""
+    rows = [
+        RunCountRow(kind=counts.kind, state=counts.state, runs=counts.runs, succeeded=counts.succeeded)
+        for counts in availability.runs_by_state(figuring.tx, figuring.began, figuring.until)
+    ]
+    started, good = sum(row.runs for row in rows), sum(row.succeeded for row in rows)
+    classic = percent(share(good, started))
+    text = "no run had anything due" if classic is None else f"{good} of {started} runs that started succeeded: {classic} %"
+    return [f"{text}; held work never starts, so it never fails"], rows
+
+
+def weakened(figuring: Figuring) -> tuple[list[str], list[WeakenedPromiseRow]]:
+    """Promises that were made less."""
+    results = availability.weakenings_between(figuring.tx, figuring.began, figuring.until)
+    rows = [
+        WeakenedPromiseRow(node=item.node, what=item.what, before=item.was, after=item.becomes, by=item.actor, at=figuring.instant(item.at))
+        for item in results
+    ]
+    return [f"{len(rows)} promises were weakened; what was due before is evaluated by what was promised then"], rows
+
+
+def goodput(figuring: Figuring) -> tuple[list[str], list[GoodputRow]]:
+    """Where the rows went that were delivered or staged."""
+    goodputs = by_node(staged(figuring))
+    said = ["rows that are sound and still published, of those delivered (sources) or staged (assets); never summed over nodes"]
+    slow = [goodput for goodput in goodputs if goodput.rows_per_second]  # what makes no good rows isn't slow for that
+    if slow:
+        slowest = min(slow, key=lambda goodput: (goodput.rows_per_second or 0.0, goodput.node))
+        took = slowest.work_us.get(slowest.slowest or "", 0) / 1e6 / slowest.seconds
+        said.append(
+            f"slowest: {slowest.node}, {slowest.rows_per_second:,.0f} good rows per second of its work;"
+            f" {int(took * 100)} % of that was {slowest.slowest}"
+        )
+    return said, [_goodput(figuring, goodput) for goodput in goodputs]
+
+
+def _goodput(figuring: Figuring, goodput: Goodput) -> GoodputRow:
+    ratio = percent(share(goodput.good, goodput.delivered))
+    return GoodputRow(
+        node=goodput.node,
+        owner=figuring.owner_of(goodput.node),
+        window=figuring.window.text,
+        attempts=goodput.attempts,
+        staged=goodput.staged,
+        delivered=goodput.delivered,
+        reworked=goodput.reworked,
+        rows_per_second=_rounded(goodput.rows_per_second),
+        bytes_per_second=_rounded(goodput.bytes_per_second),
+        slowest=goodput.slowest,
+        goodput=ratio,
+        ratio=ratio,
+        **goodput.places,
+    )
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)
+
+
+def staged(figuring: Figuring) -> list[GoodputAttempt]:
+    """The attempts that ended in the window, and what came of their rows."""
+    unsound = figuring.evaluation.unsound()
+    made: dict[tuple[int, int], list[GoodputPublication]] = {}
+    nodes = {(attempt.epoch, attempt.n): attempt.node for attempt in figuring.attempts}
+    for publication in reports.publications(figuring.tx, figuring.began, figuring.until):
+        place = publication.epoch, publication.n
+        has_ended = publication.ended_at is not None and publication.ended_at <= figuring.until
+        ended = publication.ended_at if has_ended else None
+        wrong = (nodes.get(place, ""), publication.partition, publication.published_at) in unsound
+        at = publication.published_at
+        goodput_publication = GoodputPublication(
+            publication.partition, publication.rows, publication.identical, ended, wrong, publication.bytes, at
+        )
+        made.setdefault(place, []).append(goodput_publication)
+    return [
+        GoodputAttempt(
+            node=attempt.node,
+            attempt=f"{attempt.epoch}.{attempt.n}",
+            state=attempt.state,
+            at_us=attempt.at,
+            rows=attempt.rows,
+            made=tuple(made.get((attempt.epoch, attempt.n), ())),
+            delivery=attempt.delivery_id
+            if figuring.declared.nodes.get(attempt.node) and figuring.declared.nodes[attempt.node].is_source
+            else None,
+            work_us={"run": attempt.run_us, "audit": attempt.audit_us, "publish": attempt.publish_us},
+            decided=attempt.decided,
+            before=attempt.before,
+        )
+        for attempt in figuring.attempts
+        if figuring.chosen(attempt.node)
+    ]
+
+
+def incidents(figuring: Figuring) -> tuple[list[str], list[IncidentTimesRow]]:
+    """How long causes took to be noticed, and until all were served again."""
+    results = [
+        Occurred(
+            incident.id,
+            incident.kind,
+            incident.node,
+            incident.owner,
+            incident.began_at,
+            incident.opened_at,
+            incident.restored_at,
+            incident.recurrence_of,
+        )
+        for incident in reports.incidents(figuring.tx, figuring.began, figuring.until)
+        if figuring.chosen(incident.node)
+    ]
+    return _told(results, figuring.until), [_incident(figuring, item) for item in results]
+
+
+def _told(results: list[Occurred], now_us: int) -> list[str]:
+    total = repair_times(results, now_us)
+    if not results:
+        return ["no incident: no data"]
+    assert total.detect_median_us is not None
+    assert total.restore_median_us is not None
+    return [
+        f"{total.incidents} incident{'s' if total.incidents > 1 else ''}, {total.open} open; recurrences: {total.recurrences}",
+        f"found by people: {total.found_by_people} of {total.incidents}",
+        f"time to detect: median {total.detect_median_us / 1e6:.0f} s, worst {(total.detect_worst_us or 0) / 1e6:.0f} s",
+        f"time to restore: median {total.restore_median_us / 1e6:.0f} s, worst {(total.restore_worst_us or 0) / 1e6:.0f} s",
+    ]
+
+
+def _incident(figuring: Figuring, item: Occurred) -> IncidentTimesRow:
+    return IncidentTimesRow(
+        id=f"INC-{item.number}", kind=item.kind, node=item.node, owner=item.owner, began_at=figuring.instant(item.began_us),
+        detect_seconds=item.detect_us / 1e6, restore_seconds=item.restore_us(figuring.until) / 1e6, open=item.restored_us is None,
+        recurrence_of=None if item.recurrence_of is None else f"INC-{item.recurrence_of}", found_by_people=item.kind == "reported",
+    )  # fmt: skip
+
+
+WORKED: Mapping[str, Callable[[Figuring], tuple[list[str], Sequence[Any]]]] = {
+    "availability": spans,
+    "promises": promises,
+    "nodes": nodes,
+    "owners": owners,
+    "domains": domains,
+    "uptime": runs,
+    "weakened": weakened,
+    "goodput": goodput,
+    "incidents": incidents,
+    "sources": figure_inputs.sources,
+    "use": figure_inputs.use,
+}
+OWN_WINDOW = {"sources": "90d"}
+"""Those that are about another window unless one is asked for."""
+
+
+def explain(session: ProjectSession, figure: str, selection: Sequence[str] = (), *, window: str | None = None) -> FigureResponse:
+    """A figure with its rows; of a selection, only of what it names. UsageError for a figure that there isn't, and for a window that
+    is none."""
+    if figure not in WORKED:
+        raise UnknownName(f"there is no figure {figure[:40]!r}", hint=f"these can be explained: {', '.join(FIGURES)}")
+    span = window or OWN_WINDOW.get(figure, WINDOW)
+    now_us = to_us(session.now()) if session.store is None else session.clock.now_us()
+    began_us = window_began(span, now_us, session.timezone)
+    if session.store is None or session.compiled is None:
+        return _response(session, figure, span, (began_us, now_us), ["nothing has run yet: no data"], ())
+    names = _names(session, selection)
+    compiled = session.compiled
+    with project_state(session, now_us) as snapshot:
+        figuring = Figuring(session, snapshot, compiled, AvailabilityWindow(span, began_us, now_us, session.timezone), names)
+        said, rows = WORKED[figure](figuring)
+    return _response(session, figure, span, (began_us, now_us), said, rows)
+
+
+def _response(
+    session: ProjectSession, figure: str, span: str, window: tuple[int, int], said: list[str], rows: Sequence[Any]
+) -> FigureResponse:
+    began, until = map(session.instant, window)
+    return FigureResponse(figure=figure, window=span, began=began, until=until, said=said, rows=list(rows))
+
+
+def _names(session: ProjectSession, selection: Sequence[str]) -> frozenset[str] | None:
+    if not selection:
+        return None
+    from headrace.services.selection import selected
+
+    return frozenset(selected(session, selection, compiled=session.compiled))

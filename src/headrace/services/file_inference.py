@@ -1,0 +1,316 @@
+"""`init --from`: sources, contracts, assets and consumers inferred from data files."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from headrace.lake.sqltext import quote
+from headrace.model import UsageError
+from headrace.model.fields import NODE, SQL_KEYWORDS, is_system
+
+if TYPE_CHECKING:
+    from headrace.lake.session import DuckDBSession
+
+
+# Files are grouped by the shape of their names. Each group becomes a source with a contract, an
+# asset and a consumer.
+
+_SUFFIX = re.compile(r"((\.[a-z0-9]{1,8})?\.(gz|zip|zst)|\.[a-z0-9]{1,8})$", re.IGNORECASE)
+_DATES = (
+    ("%Y-%m-%d", r"(?<!\d)\d{4}-\d\d-\d\d(?!\d)"),
+    ("%Y_%m_%d", r"(?<!\d)\d{4}_\d\d_\d\d(?!\d)"),
+    ("%Y.%m.%d", r"(?<!\d)\d{4}\.\d\d\.\d\d(?!\d)"),
+    ("%Y%m%d", r"(?<!\d)\d{8}(?!\d)"),
+    ("%m-%d-%Y", r"(?<!\d)\d\d-\d\d-\d{4}(?!\d)"),
+    ("%d-%m-%Y", r"(?<!\d)\d\d-\d\d-\d{4}(?!\d)"),
+    ("%d.%m.%Y", r"(?<!\d)\d\d\.\d\d\.\d{4}(?!\d)"),
+    ("%m_%d_%Y", r"(?<!\d)\d\d_\d\d_\d{4}(?!\d)"),
+    ("%d_%m_%Y", r"(?<!\d)\d\d_\d\d_\d{4}(?!\d)"),
+)
+"""How names hold dates, most common first; where two fit all names of a group, the earlier one is taken and it is said."""
+
+_LOGICAL = {
+    "BOOLEAN": "boolean", "DATE": "date", "TIMESTAMP": "timestamp", "TIME": "time", "DOUBLE": "number", "FLOAT": "number",
+    "DECIMAL": "number", "VARCHAR": "string",
+}  # fmt: skip
+
+
+class FileGroup(NamedTuple):
+    """Files that are one source's: its name, its pattern below landing/, and where each file goes."""
+
+    name: str
+    pattern: str
+    daily: bool
+    files: dict[str, Path]
+    """Name in landing/ → the file as it is."""
+    notes: tuple[str, ...] = ()
+
+
+class InferredColumns(NamedTuple):
+    """What was found out about a group's data: columns with DuckDB types, and those that could be its key."""
+
+    columns: tuple[tuple[str, str], ...]
+    filled: frozenset[str]
+    """Columns without a null in the file that was looked at."""
+    unique: frozenset[str]
+    """Columns, of those, whose values are all different."""
+
+
+def groups(paths: Sequence[Path]) -> list[FileGroup]:
+    """Files whose names differ in a date only, together; every other file alone."""
+    taken: set[str] = set()
+    file_groups: list[FileGroup] = []
+    for shape, members in _by_shape(paths).items():
+        dated = _date_format(shape, members) if len(members) > 1 else None
+        if dated is None:
+            file_groups += [_whole(path, taken) for path in members]
+        else:
+            file_groups.append(_daily(shape, members, *dated, taken))
+    return file_groups
+
+
+def _by_shape(paths: Iterable[Path]) -> dict[str, list[Path]]:
+    shapes: dict[str, list[Path]] = {}
+    for path in dict.fromkeys(paths):
+        shapes.setdefault(_shape(path.name), []).append(path)
+    return shapes
+
+
+def _shape(name: str) -> str:
+    """The name with its date, if it holds exactly one, written as NUL."""
+    for _, expression in _DATES:
+        if len(re.findall(expression, name)) == 1:
+            return re.sub(expression, "\0", name)
+    return name
+
+
+def _date_format(shape: str, members: Sequence[Path]) -> tuple[str, tuple[str, ...]] | None:
+    """The format that reads the dates of all names, each another day, with a note where another one would too."""
+    if "\0" not in shape:
+        return None
+    lead, _, tail = shape.partition("\0")
+    texts = [path.name[len(lead) : len(path.name) - len(tail)] for path in members]
+    fitting = [
+        form for form, expression in _DATES if all(re.fullmatch(expression, text) for text in texts) and _days(texts, form) == len(texts)
+    ]
+    if not fitting:
+        return None
+    note = (f"the dates in {members[0].name} and others could also be {fitting[1]}; {fitting[0]} was taken",) if len(fitting) > 1 else ()
+    return fitting[0], note
+
+
+def _days(texts: Sequence[str], form: str) -> int:
+    days = set()
+    for text in texts:
+        try:
+            days.add(datetime.strptime(text, form).date())  # noqa: DTZ007 - a calendar date in a name has no zone
+        except ValueError:
+            return -1
+    return len(days)
+
+
+def _daily(shape: str, members: Sequence[Path], form: str, notes: tuple[str, ...], taken: set[str]) -> FileGroup:
+    lead, _, tail = shape.partition("\0")
+    stem = node_name(lead + _split(tail)[0], taken)
+    safe_lead, safe_tail = _safe(lead), _safe(tail)
+    files = {f"{safe_lead}{path.name[len(lead) : len(path.name) - len(tail)]}{safe_tail}": path for path in members}
+    return FileGroup(stem, f"{safe_lead}{{date:{form}}}{safe_tail}", True, files, notes)
+
+
+def _whole(path: Path, taken: set[str]) -> FileGroup:
+    stem, suffix = _split(path.name)
+    name = node_name(stem, taken)
+    landed = f"{name}{suffix}"
+    return FileGroup(name, landed, False, {landed: path})
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Stem and suffix, with the suffix of a compression (`.csv.gz`) as one."""
+    match = _SUFFIX.search(name)
+    return (name[: match.start()], match[0].lower()) if match else (name, "")
+
+
+def _safe(text: str) -> str:
+    """Text for a file's name and a pattern: what could mean anything to a shell, a pattern or YAML becomes `_`."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", text)
+
+
+def node_name(text: str, taken: set[str]) -> str:
+    """A valid name for a source that isn't taken, nor its `_clean`; adds it to `taken`."""
+    name = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")[:50]
+    if not name or not NODE.fullmatch(name):
+        name = f"data_{name}".rstrip("_")
+    if name in SQL_KEYWORDS or is_system(name):
+        name += "_data"
+    base, number = name, 2
+    while name in taken:
+        name, number = f"{base}_{number}", number + 1
+    taken.add(name)
+    return name
+
+
+def source_yaml(group: FileGroup) -> str:
+    """sources/NAME.yaml."""
+    partition = "partition: day" if group.daily else "partition: '*'          # one file, replaced as a whole"
+    return f"source: {group.name}\nowner: me\n{partition}\nfiles: {_text(f'landing/{group.pattern}')}\ncontract: {group.name}\n"
+
+
+def contract_yaml(group: FileGroup, learnt: InferredColumns) -> str:
+    """contracts/NAME.odcs.yaml: what was found in the files, as a promise to be edited."""
+    lines = [
+        "apiVersion: v3.0.2", "kind: DataContract", f"id: {group.name}", "version: 1.0.0", "status: draft", "schema:",
+        f"  - name: {group.name}", "    properties:",
+    ]  # fmt: skip
+    for name, kind in learnt.columns:
+        lines.append(f"      - {{name: {_text(name)}, logicalType: {logical(kind)}, physicalType: {_text(kind)}}}")
+    return "\n".join(lines) + "\n"
+
+
+def logical(kind: str) -> str:
+    """ODCS's logical type of a DuckDB type."""
+    base = re.split(r"[( ]", kind)[0]
+    if base.endswith("INT") or base in ("INTEGER", "UINTEGER"):
+        return "integer"
+    if kind.endswith("]"):
+        return "array"
+    return _LOGICAL.get(base, "object" if base in ("STRUCT", "MAP", "JSON") else "string")
+
+
+def asset_sql(group: FileGroup, learnt: InferredColumns) -> str:
+    """assets/NAME_clean.sql: the source's columns as they are, with the checks that the data suggests."""
+    day = day_column([name for name, _ in learnt.columns])
+    head = ["/* headrace", "owner: me"]
+    if group.daily:
+        head.append(f"partition: {{by: day, column: {_text(day)}}}")
+    head += ["checks:", *(f"  - {check}" for check in _checks(learnt)), "*/"]
+    columns = [quoted(name) for name, _ in learnt.columns]
+    if group.daily:
+        columns.insert(0, f"$partition_start as {quoted(day)}")
+    return "\n".join([*head, "select", "    " + ",\n    ".join(columns), f"from {group.name}"]) + "\n"
+
+
+def consumer_yaml(group: FileGroup) -> str:
+    """One entry of consumers.yaml."""
+    age = "48h" if group.daily else "7d"
+    return f"- consumer: {group.name}-report\n  owner: me\n  reads: [{group.name}_clean]\n  max_age: {age}\n"
+
+
+def _checks(learnt: InferredColumns) -> list[str]:
+    names = [name for name, _ in learnt.columns]
+    key = next((name for name in names if name in learnt.unique and (name == names[0] or name.lower().endswith("id"))), None)
+    checks = ["row_count: {min: 1}"]
+    if key is not None:
+        checks.append(f"unique: [{_text(key)}]")
+    elif names and names[0] in learnt.filled:
+        checks.append(f"not_null: [{_text(names[0])}]")
+    return checks
+
+
+def day_column(names: Collection[str]) -> str:
+    """A name for the column with the delivery's day that no column of the file has."""
+    lowered = {name.lower() for name in names}
+    return next(name for name in ("day", "delivery_day", *(f"delivery_day_{i}" for i in range(2, len(lowered) + 3))) if name not in lowered)
+
+
+def quoted(name: str) -> str:
+    """A column as SQL writes it: bare where it may be, else in double quotes."""
+    return name if re.fullmatch(r"[a-z_][a-z0-9_]*", name) and name not in _KEYWORDS else '"' + name.replace('"', '""') + '"'
+
+
+_KEYWORDS = frozenset(  # DuckDB's reserved words
+    """
+    all analyse analyze and any array as asc asymmetric both case cast check collate column constraint create default deferrable desc
+    describe distinct do else end except false fetch for foreign from grant group having in initially intersect into lambda lateral
+    leading limit not null offset on only or order pivot pivot_longer pivot_wider placing primary qualify references returning select
+    show some summarize symmetric table then to trailing true union unique unpivot using variadic when where window with
+    """.split()  # noqa: SIM905 - a list of words reads best as words
+)
+
+
+def _text(value: str) -> str:
+    """A string as YAML: bare where nothing could be misread, else as JSON, which is YAML."""
+    bare = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_/.]*", value) and value.lower() not in (
+        "true",
+        "false",
+        "null",
+        "yes",
+        "no",
+        "on",
+        "off",
+        "y",
+        "n",
+    )
+    return value if bare else json.dumps(value, ensure_ascii=False)
+
+
+# What the files of a new project hold: columns, types, and a column that could identify rows.
+
+SAMPLES_MAX = 10
+"""So many further files of a group are looked at for types that the first one leaves open."""
+ROWS_MAX = 1_000_000
+COLUMNS_MAX = 20
+"""Columns that are looked at as a possible key."""
+
+
+def learn(group: FileGroup) -> InferredColumns:
+    """Reads the group's first file, as a delivery would be. UsageError where it can't be read as data."""
+    from headrace.connect.ingest import PreparedDelivery, prepare  # duckdb: only this command pays for it, and it opens no state
+    from headrace.lake.session import DuckDBSession
+
+    with tempfile.TemporaryDirectory(prefix="headrace-") as folder:
+        files = _linked(group, Path(folder))
+        data, temporary = Path(folder, "lake"), Path(folder, "unpacked")
+        for made in (data, temporary):
+            made.mkdir()
+        readable = [temporary, Path(folder), *(path.resolve() for path in group.files.values())]
+        with DuckDBSession(data, readable=readable) as session:
+            first, *others = files
+            delivery = prepare(
+                first[0], first[1], connection=session.connection, temporary=temporary, pinned=None, samples=others[:SAMPLES_MAX]
+            )
+            if not isinstance(delivery, PreparedDelivery):
+                said = getattr(delivery, "reason", "") or getattr(delivery, "detail", "")
+                line = getattr(delivery, "line", None)
+                where = f"{next(iter(group.files.values()))}{f':{line}' if line else ''}"
+                raise UsageError(
+                    f"{where} can't be read as data: {said}", hint="name CSV, JSON lines or Parquet files, with a header in CSV"
+                )
+            try:
+                columns = tuple((column.name, column.type) for column in delivery.schema.columns)
+                return InferredColumns(columns, *_keys(session, delivery.select_sql, [name for name, _ in columns]))
+            finally:
+                delivery.discard()
+
+
+def _linked(group: FileGroup, folder: Path) -> list[tuple[Path, str]]:
+    """The files under names that mean nothing to DuckDB, with the names that they have."""
+    results = []
+    for number, (landed, path) in enumerate(group.files.items()):
+        link = folder / f"file{number}"
+        link.symlink_to(path.resolve())
+        results.append((link, landed))
+    return results
+
+
+def _keys(session: DuckDBSession, select_sql: str, names: list[str]) -> tuple[frozenset[str], frozenset[str]]:
+    """Columns without nulls, and of those the ones whose values are all different."""
+    import duckdb
+
+    candidates = [name for i, name in enumerate(names) if i == 0 or name.lower().endswith("id")][:COLUMNS_MAX]
+    facts = ", ".join(f"count({quote(name)}), count(DISTINCT {quote(name)})" for name in candidates)
+    if not candidates:
+        return frozenset(), frozenset()
+    try:
+        row = session.connection.execute(f"SELECT count(*), {facts} FROM (SELECT * FROM ({select_sql}) LIMIT {ROWS_MAX})").fetchone()
+    except duckdb.Error:
+        return frozenset(), frozenset()
+    assert row is not None
+    rows, counts = row[0], row[1:]
+    filled = {name for i, name in enumerate(candidates) if rows and counts[2 * i] == rows}
+    return frozenset(filled), frozenset(name for i, name in enumerate(candidates) if name in filled and counts[2 * i + 1] == rows)

@@ -1,0 +1,83 @@
+"""The project at a commit, branch or tag of its git repository. Nothing is fetched from a remote."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from headrace.model import ProjectError, UsageError
+from headrace.plan import Compiled, compile_project
+from headrace.services.session import ProjectSession
+
+SECONDS_MAX = 120
+FILES_MAX = 100_000
+BYTES_MAX = 1 << 30
+_LOCAL = {"GIT_TERMINAL_PROMPT": "0", "GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+
+
+def compiled_at(session: ProjectSession, reference: str) -> Compiled:
+    """What the files said at `reference`. UsageError for one that there isn't, ProjectError where they had errors or there is no git."""
+    with _checked_out(session.root, reference) as folder:
+        compilation = compile_project(
+            folder, cache=session.data_folder / "cache" / "against", environment=session.env, learnt=session.learnt()
+        )
+    if compilation.compiled is None:
+        raise ProjectError(
+            f"at {reference} the project has {len([problem for problem in compilation.problems if problem.level == 'error'])} errors",
+            hint="compare with a commit at which `headrace validate` finds none",
+        )
+    return compilation.compiled
+
+
+@contextmanager
+def _checked_out(root: Path, reference: str) -> Iterator[Path]:
+    """The project's files at a reference, in a folder that goes afterwards."""
+    wanted = f"{reference}^{{commit}}"
+    possible = "\0" not in reference  # no program's argument holds that
+    if not possible or not (commit := _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", wanted)):
+        raise UsageError(
+            f"git knows no {reference[:80]!r} here", hint="a branch, a tag or a commit that is on this machine: git fetch first"
+        )
+    with tempfile.TemporaryDirectory(prefix="headrace-against-") as folder:
+        archive = Path(folder, "project.tar")
+        _git(root, "archive", "--format=tar", f"--output={archive}", commit)  # of this folder, wherever it lies in the repository
+        target = Path(folder, "project")
+        target.mkdir()
+        _unpack(archive, target, reference)
+        if not (target / "headrace.toml").is_file():
+            raise UsageError(f"at {reference[:80]} there is no headrace.toml here", hint="compare with a later commit")
+        yield target
+
+
+def _unpack(archive: Path, target: Path, reference: str) -> None:
+    """Raises ProjectError for what isn't a project's size, or lies outside of it."""
+    files = size = 0
+    with tarfile.open(archive) as packed:
+        for item in packed:
+            files, size = files + 1, size + item.size
+            if files > FILES_MAX or size > BYTES_MAX:
+                raise ProjectError(f"at {reference} the project has more than {FILES_MAX:,} files or 1 GiB", hint="keep data out of git")
+            if item.isfile() or item.isdir():
+                packed.extract(item, target, filter="data")
+
+
+def _git(root: Path, *arguments: str) -> str:
+    """What git prints; nothing where it refuses. ProjectError where there is no git, or it doesn't end."""
+    command = ["git", "-C", str(root), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=SECONDS_MAX, check=False, env={**os.environ, **_LOCAL})
+    except FileNotFoundError:
+        raise ProjectError("--against needs git, which isn't installed here", hint="install git, or leave --against away") from None
+    except subprocess.TimeoutExpired:
+        raise ProjectError(f"git took longer than {SECONDS_MAX} s", hint="try `git status` in the project's folder") from None
+    text = done.stderr.decode(errors="replace").strip()
+    if done.returncode and (text or arguments[0] != "rev-parse"):
+        raise UsageError(
+            f"git can't say what the project was: {text.splitlines()[-1][:200] if text else 'no reason given'}", hint="git log"
+        )
+    return done.stdout.decode(errors="surrogateescape").strip()

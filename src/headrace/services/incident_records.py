@@ -1,0 +1,277 @@
+"""Additions to an incident: notes, reports of wrong data, figures of evidence, ends of repairs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from headrace.checks.anomalies.history import MetricHistory
+from headrace.checks.anomalies.metric_anomalies import MetricAnomaly, anomalous_metrics, kind_of
+from headrace.checks.metrics import HISTORY_PARTITIONS, MetricId, Metrics, StoredMetrics, decoded
+from headrace.incidents.commands import ACT, FAILED, REPAIR_BEGUN, REPAIRED
+from headrace.incidents.evidence.records import report_publications
+from headrace.model import Project, ProjectError, Refused, UsageError
+from headrace.security.audit import Action, AuditEvent, Object, append
+from headrace.services import commands, targets
+from headrace.services.commands import CommandContext, evaluate_now, leader_command, perform
+from headrace.services.incidents import found_in, number_of, row_of
+from headrace.services.responses import Response
+from headrace.services.responses.incidents import IncidentFigureRow, IncidentRow, MeasuredRow
+from headrace.services.session import Progress, ProjectSession
+from headrace.store import Transaction
+from headrace.store.queries import audit_trail, incidents, publications, quality
+from headrace.store.queries import incidents as stored
+from headrace.store.queries import quality as measured
+from headrace.store.queries.incidents import Happened, Incident, display_id
+from headrace.store.queries.quality import FactRow
+
+# `incidents note`: what a person knows about a cause, kept in the incident's timeline.
+
+TEXT_MAX = 2_000
+
+
+class NoteArguments(msgspec.Struct, frozen=True):
+    """An incident's number, and what is said of it."""
+
+    number: int
+    text: str
+
+
+def note(session: ProjectSession, target: str, *, text: str | None, progress: Progress) -> IncidentRow:
+    """Write something down about an incident; it changes nothing else of it. Refused without a text, UsageError for an incident that
+    there isn't."""
+    said = commands.required_reason(text, "incidents note", "it is what is written down")
+    if len(said) > TEXT_MAX:
+        raise UsageError(f"a note has at most {TEXT_MAX:,} characters, this one {len(said):,}", hint="write where the rest can be read")
+    return perform(session, "note_incident", NoteArguments(number_of(target), said), progress)  # type: ignore[no-any-return]
+
+
+@leader_command("note_incident", NoteArguments, IncidentRow)
+def _note(context: CommandContext, arguments: NoteArguments, progress: Progress) -> IncidentRow:
+    del progress
+    applied = context.applied()
+    if applied is None:
+        raise ProjectError("nothing is applied yet, so there are no incidents", hint="headrace apply")
+
+    def write(tx: Transaction, now: int) -> None:
+        number = found_in(tx, arguments.number).id
+        stored.happened(tx, number, [Happened(now, f"note: {arguments.text}", context.actor.id)])
+        about = Object("incident", display_id(number))
+        append(tx, now, AuditEvent(action=Action.INCIDENT_NOTED, actor=context.actor, object=about, reason=arguments.text))
+
+    context.tell(write=write)
+    with context.store.read() as tx:
+        return row_of(context.session, applied.compiled, tx, found_in(tx, arguments.number))
+
+
+# `incidents report`: a person saw wrong data. What is published of it counts as wrong from its
+# publication on.
+
+PARTITIONS_MAX = 5_000
+
+
+class ReportArguments(msgspec.Struct, frozen=True):
+    """What is wrong: the partitions of a node from one to another, both included."""
+
+    node: str
+    first: str
+    last: str
+    reason: str
+
+
+def report(
+    session: ProjectSession, target: str, *, first: str | None, last: str | None, reason: str | None, progress: Progress
+) -> IncidentRow:
+    """Say that published data is wrong; the incident that this is. Refused without a reason, UsageError where nothing is published."""
+    text = commands.required_reason(reason, "incidents report", "who repairs it has to know what is wrong with the data")
+    node, key = targets.target(target, session.project())
+    if node in session.borrowed:
+        raise Refused(f"{node} is read from production in this environment", hint="report it there: without --env")
+    declared = session.project().node(node)
+    assert declared is not None
+    if key is not None and (first or last):
+        raise UsageError(f"{target} names a partition already", hint=f"headrace incidents report {node} --from A --to B --reason TEXT")
+    if key is None and first is None and not declared.partition.whole:  # type: ignore[union-attr]
+        raise UsageError(f"{node} is partitioned: since which partition is it wrong?", hint=f"headrace incidents report {node} --from K …")
+    begins = key or (targets.partition(declared, first) if first is not None else "*")  # type: ignore[arg-type]
+    ends = key or (targets.partition(declared, last) if last is not None else begins)  # type: ignore[arg-type]
+    if ends < begins:
+        raise UsageError(f"--to {ends} comes before --from {begins}")
+    return perform(session, "report_incident", ReportArguments(node, begins, ends, text), progress)  # type: ignore[no-any-return]
+
+
+@leader_command("report_incident", ReportArguments, IncidentRow)
+def _report(context: CommandContext, arguments: ReportArguments, progress: Progress) -> IncidentRow:
+    del progress
+    applied = context.applied()
+    if applied is None:
+        raise ProjectError("nothing is applied yet, so nothing is published", hint="headrace apply")
+    told: list[int] = []
+
+    def write(tx: Transaction, now: int) -> None:
+        results = publications.shown_between(tx, arguments.node, arguments.first, arguments.last, limit=PARTITIONS_MAX + 1)
+        if not results:
+            raise UsageError(f"nothing is published of {arguments.node} {_span(arguments)}", hint=f"headrace read {arguments.node}")
+        if len(results) > PARTITIONS_MAX:
+            raise UsageError(f"more than {PARTITIONS_MAX:,} partitions are published {_span(arguments)}", hint="report fewer at once")
+        ids = report_publications(tx, arguments.node, results, context.actor.id, arguments.reason, now)
+        evaluate_now(tx, context.session, applied, now, reported=True)
+        number = stored.of_evidence(tx, ids[0])
+        assert number is not None, "what people report is always put down to something"
+        line = f"reported as wrong {_span(arguments)}: {arguments.reason}"
+        stored.happened(tx, number, [Happened(now, line, context.actor.id)])
+        what = AuditEvent(
+            action=Action.INCIDENT_REPORTED, actor=context.actor, object=Object("node", arguments.node), reason=arguments.reason,
+            after={"incident": stored.display_id(number), "from": arguments.first, "to": arguments.last},
+        )  # fmt: skip
+        append(tx, now, what)
+        told.append(number)
+
+    context.tell(write=write)
+    with context.store.read() as tx:
+        return row_of(context.session, applied.compiled, tx, found_in(tx, told[0]))
+
+
+def _span(arguments: ReportArguments) -> str:
+    if arguments.first == "*":
+        return "as a whole"
+    return f"for {arguments.first}" if arguments.first == arguments.last else f"from {arguments.first} to {arguments.last}"
+
+
+# Figures of an incident's evidence: earlier values, the value expected of the anomalous
+# partition, and its actual value.
+
+FIGURES_MAX = 4
+"""So many figures are drawn, of the partition that is off first."""
+MARKED_MAX = 30
+"""So many odd partitions of one figure are drawn."""
+_FACT = "fact:"
+_LOGARITHMS = frozenset({"location", "spread", "distinct"})
+_PLUS_ONE = frozenset({"rows", "length"})
+_SHARES = frozenset({"nulls", "empty", "negative", "zero", "share"})
+_HOURS = frozenset({"hour_mean", "hour_q95"})
+
+
+def incident_figures(session: ProjectSession, target: str) -> list[IncidentFigureRow]:
+    """Of each column that is odd by its own history, the figure that is farthest off; none where the cause isn't one of figures, or what
+    was measured is kept no longer. UsageError for an incident that there isn't."""
+    number = number_of(target)
+    project = session.project()
+    if session.store is None:
+        return []
+    with session.store.read() as tx:
+        return _figures(tx, project, found_in(tx, number))
+
+
+def _figures(tx: Transaction, project: Project, incident: Incident) -> list[IncidentFigureRow]:
+    ids = [int(evidence.id.removeprefix(_FACT)) for evidence in incident.evidence if evidence.id.startswith(_FACT)]
+    facts = sorted(quality.facts(tx, ids), key=lambda fact: (fact.partition, -float(fact.strength)))
+    node = project.source_or_asset(incident.node)
+    rows = [fact for fact in facts if fact.node == incident.node]
+    if node is None or not rows:
+        return []
+    first = rows[0].partition
+    past = [StoredMetrics(*row) for row in measured.metrics_before(tx, incident.node, first, HISTORY_PARTITIONS)]
+    history = MetricHistory(past, node.partition.grain)
+    off = _off(tx, rows, first, history, len(project.sources))
+    return [_row(tx, figure, rows, past) for figure in off]
+
+
+def _off(tx: Transaction, facts: Sequence[FactRow], first: str, history: MetricHistory, sources: int) -> list[MetricAnomaly]:
+    """The figures that the facts of the first partition are of, as they were judged."""
+    metrics = _measured(tx, facts[0])
+    if metrics is None:
+        return []
+    every = sorted(anomalous_metrics(first, metrics.values(), metrics.rows, history, sources), key=lambda anomaly: -anomaly.strength)
+    meant = {(fact.kind, fact.column) for fact in facts if fact.partition == first}
+    best: dict[str, MetricAnomaly] = {}
+    for anomaly in every:
+        if (kind_of(anomaly.metric.family), anomaly.metric.column) in meant:
+            best.setdefault(anomaly.metric.column, anomaly)
+    return list(best.values())[:FIGURES_MAX]
+
+
+def _measured(tx: Transaction, fact: FactRow) -> Metrics | None:
+    vector = measured.metrics_of_attempt(tx, fact.epoch, fact.n, fact.partition)
+    return None if vector is None else decoded(vector)
+
+
+def _row(tx: Transaction, figure: MetricAnomaly, facts: Sequence[FactRow], past: Sequence[StoredMetrics]) -> IncidentFigureRow:
+    metric = figure.metric
+    return IncidentFigureRow(
+        node=facts[0].node,
+        column=metric.column or None,
+        figure=metric.family,
+        category=metric.value or None,
+        unit="share" if metric.family in _SHARES else "hours" if metric.family in _HOURS else "number",
+        partition=facts[0].partition,
+        expected=_plain(metric.family, figure.expected),
+        observed=_plain(metric.family, figure.observed),
+        points=[*_before(metric, past), *_since(tx, metric, facts)],
+    )
+
+
+def _before(metric: MetricId, past: Sequence[StoredMetrics]) -> Iterator[MeasuredRow]:
+    for metrics in past:
+        yield MeasuredRow(partition=metrics.partition, value=_value(metric, decoded(metrics.vector)), odd=False)
+
+
+def _since(tx: Transaction, metric: MetricId, facts: Sequence[FactRow]) -> Iterator[MeasuredRow]:
+    """The partitions that the incident is about, each as it was measured last."""
+    newest = {fact.partition: fact for fact in sorted(facts, key=lambda fact: (fact.partition, fact.epoch, fact.n))}
+    for fact in list(newest.values())[:MARKED_MAX]:
+        metrics = _measured(tx, fact)
+        if metrics is not None:
+            yield MeasuredRow(partition=fact.partition, value=_value(metric, metrics), odd=True)
+
+
+def _value(metric: MetricId, metrics: Metrics) -> float | None:
+    """A category that isn't there has no share."""
+    absent = 0.0 if metric.family == "share" else None
+    value = metrics.values().get(metric, absent)
+    return None if value is None else _plain(metric.family, value)
+
+
+def _plain(family: str, value: float) -> float:
+    """As people count: rows and sizes are kept as logarithms."""
+    if family in _PLUS_ONE:
+        return max(math.exp(value) - 1, 0.0)
+    return math.exp(value) if family in _LOGARITHMS else value
+
+
+# The outcome of a repair, written in the incident's timeline where the incident's end doesn't say
+# it: a repair that failed didn't end an incident that is over later.
+
+
+class FixEnded(msgspec.Struct, frozen=True):
+    """What came of the repair of an incident, in a line; whether it, or a part of it, failed."""
+
+    number: int
+    said: str
+    failed: bool
+
+
+class FixEndNoted(Response, frozen=True, kw_only=True):
+    """That it is written down."""
+
+    number: int
+
+
+@leader_command("fix_ended", FixEnded, FixEndNoted)
+def fix_ended(context: CommandContext, arguments: FixEnded, progress: Progress) -> FixEndNoted:
+    """Write down what came of the repair that was begun last, and which commands it consisted of."""
+    del progress
+
+    def write(tx: Transaction, now: int) -> None:
+        lines = incidents.timeline_of(tx, arguments.number)
+        begun = [line.act for line in lines if line.what.startswith(REPAIR_BEGUN) and line.act is not None]
+        if begun and begun[-1].startswith(ACT):
+            span = f"{begun[-1].removeprefix(ACT)}-{audit_trail.last_seq(tx)}"
+            act = f"{FAILED if arguments.failed else REPAIRED}{span}"
+            line = Happened(now, arguments.said, context.actor.id, act)
+            incidents.happened(tx, arguments.number, [line])
+
+    context.tell(write=write)
+    return FixEndNoted(number=arguments.number)

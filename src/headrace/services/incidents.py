@@ -1,0 +1,260 @@
+"""`incidents` and `incident`: causes, what they hold back, and the text of their repair."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from headrace.incidents.closing import ended, opened_last_at
+from headrace.incidents.diagnosis.candidates import certainty
+from headrace.incidents.evidence.records import REPORT_KIND as REPORT
+from headrace.incidents.repairs import Occurred
+from headrace.model import UnknownName, UsageError
+from headrace.model.causes import CauseKind
+from headrace.model.partitions import WHOLE
+from headrace.plan import Compiled
+from headrace.services.responses import HoldingRow
+from headrace.services.responses.incidents import (
+    AffectedRow,
+    CauseRow,
+    EvidenceRow,
+    HappenedRow,
+    IncidentRepairRow,
+    IncidentRow,
+    RecurrenceRow,
+    SymptomRow,
+)
+from headrace.services.session import ProjectSession
+from headrace.slo.consumer_states import ConsumerStatus
+from headrace.slo.evaluation import WAITING
+from headrace.slo.incident_impact import still_declared
+from headrace.store import Transaction
+from headrace.store.queries import attempts, exceptions, quality
+from headrace.store.queries import incidents as stored
+from headrace.store.queries.incidents import EVIDENCE_MAX, Incident, IncidentEvidence, display_id
+
+ID = re.compile(r"(?:inc-)?(\d{1,15})", re.IGNORECASE)
+_OF_ATTEMPT = re.compile(r"(?:backfills|attempt):(?P<epoch>\d+)\.(?P<n>\d+)@(?P<key>.*)", re.DOTALL)
+"""Ids of the evidence that attempts are."""
+_FACT = "fact:"
+"""What the ids of evidence begin with that is of what was odd about a partition."""
+
+
+def incidents(session: ProjectSession, *, every: bool = False) -> list[IncidentRow]:
+    """The incidents that aren't resolved, oldest first; with `every`, the newest of all, newest first."""
+    if session.store is None or session.compiled is None:
+        return []
+    with session.store.read() as tx:
+        return [row_of(session, session.compiled, tx, incident) for incident in (stored.newest(tx) if every else stored.open_incidents(tx))]
+
+
+def incident(session: ProjectSession, target: str) -> IncidentRow:
+    """One incident, by `INC-1` or `1`. UsageError for one that there isn't."""
+    number = number_of(target)
+    if session.store is None or session.compiled is None:
+        raise _unknown(number)
+    with session.store.read() as tx:
+        return row_of(session, session.compiled, tx, found_in(tx, number))
+
+
+def number_of(text: str) -> int:
+    """`INC-1` or `1` as a number. UsageError for anything else."""
+    match = ID.fullmatch(text.strip())
+    if match is None:
+        raise UnknownName(f"{text[:40]!r} is no incident's id", hint="headrace incidents lists them: INC-1")
+    return int(match[1])
+
+
+def found_in(tx: Transaction, number: int) -> Incident:
+    """One incident as it is kept. UsageError where there is none of that number."""
+    incident = stored.get(tx, number)
+    if incident is None:
+        raise _unknown(number)
+    return incident
+
+
+def _unknown(number: int) -> UsageError:
+    return UnknownName(f"there is no incident {display_id(number)}", hint="headrace incidents --all lists them")
+
+
+def holds(tx: Transaction, compiled: Compiled, consumers: Sequence[ConsumerStatus], causes: Sequence[Incident]) -> HoldingRow | None:
+    """What the causes hold back that consumers wait for; None for no cause."""
+    from headrace.services.repair_actions import repair_of
+
+    if not causes:
+        return None
+    waiting = [consumer for consumer in consumers if consumer.state in WAITING]
+    repair = repair_of(tx, compiled, causes[0])
+    assets = {name for cause in causes for name in (*cause.affected.assets, cause.node) if name in compiled.project.assets}
+    by_hand = repair is None or repair.first is not None
+    command = f"headrace incident {causes[0].shown}" if repair is None or by_hand else None if repair.automatic else repair.command
+    return HoldingRow(causes=len(causes), assets=len(assets), consumers=len(waiting), command=command)
+
+
+def _failed(tx: Transaction, incident: Incident) -> list[list[str]]:
+    """Per piece of evidence the attempt that it is of, and those that failed in a row up to it which no
+    other evidence stands for."""
+    matches = [_OF_ATTEMPT.fullmatch(evidence.id) for evidence in incident.evidence]
+    tried = [None if it is None else attempts.get(tx, int(it["epoch"]), int(it["n"])) for it in matches]
+    own = {it.id for it in tried if it is not None}
+    results: list[list[str]] = []
+    told = set[str]()
+    for match, attempt in zip(matches, tried, strict=True):
+        failed: list[str] = []
+        if match is not None and attempt is not None and attempt.state in ("failed", "lost"):
+            key, until = match["key"] or WHOLE, (attempt.epoch, attempt.n)
+            in_a_row = attempts.failed_in_a_row(tx, attempt.node, key, until=until)
+            failed = [it for it in in_a_row if it == attempt.id or it not in own | told]
+        results.append(failed)
+        told.update(failed)
+    return results
+
+
+def _once(tx: Transaction, seen: Iterable[tuple[IncidentEvidence, list[str]]]) -> Iterator[tuple[IncidentEvidence, list[str]]]:
+    """The evidence without what was seen again when the same delivery was ingested once more: somebody accepted it, or retried it.
+    Attempts that failed are counted by themselves; what somebody reported of several partitions was reported once."""
+    results = list(seen)
+    texts = Counter((evidence.what, evidence.expected, evidence.observed) for evidence, _ in results)
+    known = set[tuple[str, ...]]()
+    for evidence, failed in results:
+        alone = texts[evidence.what, evidence.expected, evidence.observed] == 1
+        seen_in = None if failed or alone else _seen_in(tx, evidence)
+        mark = (seen_in or "", evidence.what, evidence.expected, evidence.observed)
+        if seen_in is None or mark not in known:
+            yield evidence, failed
+        known.add(mark)
+
+
+def _seen_in(tx: Transaction, incident_evidence: IncidentEvidence) -> str | None:
+    """What a piece of evidence is seen in: a partition of a delivery, or of what an attempt computed that may have been accepted since;
+    of what somebody reported, that report. None of all else."""
+    evidence = incident_evidence.id
+    if evidence.startswith(f"{REPORT}:"):
+        return f"{REPORT} {incident_evidence.at}"
+    if match := _OF_ATTEMPT.fullmatch(evidence):
+        key, of = match["key"] or WHOLE, (int(match["epoch"]), int(match["n"]))
+    elif facts := quality.facts(tx, [int(evidence.removeprefix(_FACT))]) if evidence.startswith(_FACT) else []:
+        key, of = facts[0].partition, (facts[0].epoch, facts[0].n)
+    else:
+        return None
+    tried = attempts.get(tx, *of)
+    if tried is None:
+        return None
+    made = exceptions.accepted_attempt(tx, tried.node, key, tried.id) or tried.id
+    return f"{tried.node}@{key} {tried.delivery_id or made}"
+
+
+def row_of(session: ProjectSession, compiled: Compiled, tx: Transaction, incident: Incident) -> IncidentRow:
+    """An incident as commands give it."""
+    from headrace.services.repair_actions import repair_of
+
+    at, incident = session.instant, still_declared(incident, compiled.project)
+    restored = incident.resolved_at if incident.restored_at is None else incident.restored_at
+    lasted = Occurred(
+        incident.id, incident.kind, incident.node, incident.owner, incident.began_at, incident.opened_at, restored, incident.recurrence_of
+    )
+    timeline = stored.timeline_of(tx, incident.id)
+    again = opened_last_at(tx, incident)
+    return IncidentRow(
+        id=incident.shown,
+        state=incident.state,
+        cause=CauseRow(
+            kind=incident.kind,
+            detail=incident.detail,
+            node=incident.node,
+            partition=incident.partition or None,
+            columns=list(incident.columns),
+            summary=incident.summary,
+            confidence=incident.confidence,
+            certainty=certainty(incident.confidence),
+            evidence=[
+                EvidenceRow(what=e.what, expected=e.expected, observed=e.observed, at=at(e.at), attempts=failed)
+                for e, failed in _once(tx, zip(incident.evidence, _failed(tx, incident), strict=True))
+            ],
+            evidence_limited=len(incident.evidence) >= EVIDENCE_MAX,
+        ),
+        owner=incident.owner,
+        began_at=at(incident.began_at),
+        opened_at=at(incident.opened_at),
+        opened_again_at=None if again == incident.opened_at else at(again),
+        restored_at=None if incident.restored_at is None else at(incident.restored_at),
+        resolved_at=None if incident.resolved_at is None else at(incident.resolved_at),
+        detect_seconds=lasted.detect_us / 1e6,
+        restore_seconds=None if restored is None else lasted.restore_us(restored) / 1e6,
+        ended=ended(incident.state, [line.what for line in timeline]),
+        affected=AffectedRow(
+            assets=list(incident.affected.assets),
+            consumers=list(incident.affected.consumers),
+            partitions=list(incident.affected.partitions),
+        ),
+        repair=repair_of(tx, compiled, incident),
+        recurrence_of=None if incident.recurrence_of is None else display_id(incident.recurrence_of),
+        before=None if incident.recurrence_of is None else _before(session, tx, incident.recurrence_of),
+        symptoms=[
+            SymptomRow(node=s.node, partition=s.partition or None, what=s.what, at=at(s.at)) for s in stored.symptoms_of(tx, incident.id)
+        ],
+        timeline=[HappenedRow(at=at(h.at), what=h.what, by=h.actor) for h in timeline],
+    )
+
+
+def _before(session: ProjectSession, tx: Transaction, number: int) -> RecurrenceRow | None:
+    """What was done the time before: what people did, and acts of repair."""
+    incident = stored.get(tx, number)
+    if incident is None:
+        return None
+    done = [line.what for line in stored.timeline_of(tx, number) if line.act is not None]
+    restored = None if incident.restored_at is None else session.instant(incident.restored_at)
+    return RecurrenceRow(id=incident.shown, began_at=session.instant(incident.began_at), restored_at=restored, done=done)
+
+
+# The text of an incident's repair, the same on its page, in the API and in notifications.
+
+AWAITED = (CauseKind.LATE_SOURCE, CauseKind.MISSING_SOURCE)
+"""Nothing that is typed ends these: somebody outside has to deliver."""
+
+
+def repair_text(row: IncidentRepairRow, incident: Incident, paused: str = "") -> str | None:
+    """What a person does first, when it ends by itself, or what else the command repairs; None where it
+    repairs this alone. `paused` says of what ends by itself what doesn't, as it is paused."""
+    if row.note is not None:
+        return row.note
+    if row.first is not None:
+        return row.first
+    if row.automatic and incident.kind in AWAITED:
+        return f"Headrace goes on by itself as soon as the file comes{paused}; {incident.owner} answers for it"
+    if row.automatic and incident.state == "open":
+        return _of_a_place(incident, paused) or f"Headrace does it by itself{paused}"
+    return f"Headrace does it by itself{paused}" if row.automatic else row.text
+
+
+def _of_a_place(incident: Incident, paused: str) -> str | None:
+    """Of a place that can't be read or written: who has to look at it, as Headrace does no more than try
+    again. None of other causes."""
+    if incident.kind == CauseKind.DESTINATION_UNAVAILABLE:
+        place = f"look at where {incident.node} is written, and at the rights there"
+        return f"{place}; Headrace goes on by itself as soon as it can be written{paused}"
+    if incident.kind != CauseKind.SOURCE_UNAVAILABLE:
+        return None
+    place = f"look at the server or the folder that {incident.node} needs, for which {incident.owner} answers"
+    return f"{place}; Headrace goes on by itself as soon as it can be reached{paused}"
+
+
+def repair_message(tx: Transaction, compiled: Compiled, incident: Incident) -> tuple[str, list[str]] | None:
+    """The repair for a message to a person, and the commands to be typed then; None where nothing is
+    left to repair. What an attempt said, which may hold a value, stays on the incident's page."""
+    from headrace.services.repair_actions import repair_of  # with all that plans: not before something is told
+
+    row = repair_of(tx, compiled, incident)
+    if row is None:
+        return None
+    if row.first is not None and incident.kind == CauseKind.DATA_CORRUPTED:
+        return "somebody has to decide", [f"headrace incident {incident.shown}"]
+    if row.text is None:
+        return "", [row.command]
+    if row.first is not None:
+        return f"{row.text}, then", row.commands
+    if row.automatic and row.note is None and incident.kind not in AWAITED:
+        away = incident.kind in (CauseKind.SOURCE_UNAVAILABLE, CauseKind.DESTINATION_UNAVAILABLE)
+        return f"{row.text}; {'to try it now' if away else 'at once'}", [row.command]
+    return row.text, [] if row.automatic or row.note is not None else [row.command]

@@ -1,0 +1,364 @@
+"""`init`: a new project that runs, from a template or from data files; `schema` for its editor."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shlex
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from headrace.model import HeadraceError, ProjectError, UnknownName, UsageError
+from headrace.model.errors import did_you_mean
+from headrace.model.field_descriptions import Schema, Section
+from headrace.model.file_descriptions import SECTIONS
+from headrace.services import file_inference
+from headrace.services.file_inference import FileGroup, InferredColumns, learn
+from headrace.services.responses import InitResponse
+from headrace.services.responses.inspections import SchemaRow
+
+# The project that `init` writes without files: small, and it runs at once.
+
+DAYS = 3
+IGNORED = ".headrace/\noutbox/\n"
+_MESSAGES = """
+# Where messages to `mailto:` contacts go: a folder, until it is url = "smtps://user:${PASSWORD}@smtp.example.com:587"
+[notify.mail]
+url = "file:outbox"
+"""
+
+
+class NewFile(NamedTuple):
+    """A file to be written: its text or bytes, and its modification time where that matters."""
+
+    data: bytes
+    modified: float | None = None
+
+
+def starter_settings(name: str, timezone: str) -> str:
+    """headrace.toml."""
+    return f'[project]\nname = "{name}"\ntimezone = "{timezone}"\n\n[run]\nworkers = 2\n{_MESSAGES}'
+
+
+OWNERS = """\
+# Who answers for what. Every source, asset and consumer has exactly one owner.
+me: {kind: team, contact: ["mailto:me@example.com"]}
+"""
+
+_SOURCE = """\
+# Data that arrives from outside: one file a day, found by its name.
+source: orders
+owner: me
+partition: day
+files: landing/orders_{date:%Y-%m-%d}.csv
+expect: {by: "08:00"}
+"""
+
+_CLEAN = """\
+/* headrace
+description: the day's orders, checked before anybody can read them
+owner: me
+partition: {by: day, column: order_date}
+checks:
+  - unique: [order_id]
+  - not_null: [customer, amount]
+  - range: {column: amount, min: 0}
+*/
+select
+    order_id,
+    customer,
+    cast(amount as decimal(18, 2)) as amount,
+    order_date
+from orders
+where order_date >= $partition_start and order_date < $partition_end
+"""
+
+_REVENUE = """\
+/* headrace
+description: orders and revenue of each day
+owner: me
+partition: {by: day, column: order_date}
+checks:
+  - row_count: {min: 1}
+*/
+select
+    order_date,
+    count(*) as orders,
+    sum(amount) as revenue
+from orders_clean
+where order_date >= $partition_start and order_date < $partition_end
+group by order_date
+"""
+
+_CONSUMERS = """\
+# Who needs which data by when: this is what `headrace status` judges.
+- consumer: morning-report
+  owner: me
+  reads: [daily_revenue]
+  due: "09:00"
+"""
+
+_ORDERS = (
+    ("Ada", "19.90"), ("Grace", "250.00"), ("Linus", "7.45"), ("Ada", "42.00"), ("Margaret", "99.95"),
+    ("Edsger", "12.30"), ("Grace", "64.20"), ("Barbara", "310.10"), ("Linus", "5.00"), ("Ada", "88.80"), ("Donald", "17.25"),
+)  # fmt: skip
+
+
+def starter(name: str, timezone: str, now: datetime) -> dict[str, NewFile]:
+    """Path → file of the starter project; its sample deliveries are of the last days before `now`."""
+    texts = {
+        "headrace.toml": starter_settings(name, timezone),
+        ".gitignore": IGNORED,
+        "owners.yaml": OWNERS,
+        "sources/orders.yaml": _SOURCE,
+        "assets/orders_clean.sql": _CLEAN,
+        "assets/daily_revenue.sql": _REVENUE,
+        "consumers.yaml": _CONSUMERS,
+    }
+    today = now.astimezone(ZoneInfo(timezone)).date()
+    files = {path: NewFile(text.encode()) for path, text in texts.items()}
+    for back in range(DAYS, 0, -1):
+        day = today - timedelta(days=back)
+        files[f"landing/orders_{day}.csv"] = NewFile(_deliver(day, back).encode(), _delivered(day, timezone, now))
+    return files
+
+
+def _deliver(day: date, number: int) -> str:
+    """A day's orders: some of the sample, the same on every machine."""
+    orders = _ORDERS[number - 1 : number + 6]
+    lines = [f"{day:%Y%m%d}{i:03},{customer},{amount},{day}" for i, (customer, amount) in enumerate(orders, 1)]
+    return "\n".join(["order_id,customer,amount,order_date", *lines]) + "\n"
+
+
+def _delivered(day: date, timezone: str, now: datetime) -> float:
+    """As if the file had come at 05:00 on the day after, or a minute ago where that isn't over yet."""
+    came = datetime.combine(day + timedelta(days=1), time(5), ZoneInfo(timezone))
+    return min(came.timestamp(), now.timestamp() - 60)
+
+
+# `schema`: JSON Schemas of a project's files for editors, and the editor settings that use them.
+
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
+FOLDER = ".vscode/headrace"
+"""Below the project, where `schema --write` and `init` put them: editors need them without a network."""
+EDITOR_SETTINGS_FILE = ".vscode/settings.json"
+
+
+def schemas(name: str | None = None) -> list[SchemaRow]:
+    """The schema of one kind of file, or of all. UsageError for a kind that there isn't."""
+    names = [section.name for section in SECTIONS]
+    if name is not None and name not in names:
+        raise UnknownName(f"there is no schema {name[:60]!r}", hint=did_you_mean(name, names) or f"one of {', '.join(names)}")
+    return [
+        SchemaRow(name=section.name, files=list(section.files), description=section.title, document=document(section))
+        for section in SECTIONS
+        if name in (None, section.name)
+    ]
+
+
+def document(section: Section) -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of one kind of file."""
+    entry = _entry(section)
+    head = {"$schema": DRAFT, "title": f"Headrace: {section.title}"}
+    if section.named:
+        return {**head, "type": "object", "additionalProperties": {"anyOf": [entry, {"type": "null"}]}}
+    if section.listed:
+        return {
+            **head,
+            "anyOf": [{"$ref": "#/$defs/entry"}, {"type": "array", "items": {"$ref": "#/$defs/entry"}}],
+            "$defs": {"entry": entry},
+        }
+    if section.name == "calendars":
+        return {**head, "anyOf": [entry, section.field("dates").schema]}
+    return {**head, **entry}
+
+
+def _entry(section: Section) -> Schema:
+    properties = {}
+    for name in sorted(section.known):
+        field = section.field(name)
+        text = f"{field.meaning} (default: {field.default})" if field.default else field.meaning
+        properties[name] = {**field.schema, "description": text} if text else field.schema
+    required = [field.name for field in section.fields if field.required]
+    entry: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
+    return {**entry, "required": required} if required else entry
+
+
+def files() -> dict[str, str]:
+    """Path → text of all that an editor needs, relative to the project."""
+    texts = {f"{FOLDER}/{row.name}.json": _text(row.document) for row in schemas() if row.files}
+    return {EDITOR_SETTINGS_FILE: _text(_settings()), **texts}
+
+
+def _settings() -> Mapping[str, Any]:
+    """For the YAML extension (redhat.vscode-yaml) and for Even Better TOML (tamasfe.even-better-toml)."""
+    yaml = {f"./{FOLDER}/{row.name}.json": row.files for row in schemas() if row.files and row.files[0].endswith(".yaml")}
+    return {
+        "yaml.schemas": yaml,
+        "evenBetterToml.schema.associations": {r".*/headrace\.toml$": f"./{FOLDER}/project.json"},
+    }
+
+
+def write(root: Path) -> list[str]:
+    """Write them into a project, replacing schemas that are there; settings of an editor that are there stay as they are.
+
+    Gives the paths that were written, relative to the project."""
+    written = []
+    for path, text in files().items():
+        target = root / path
+        if path == EDITOR_SETTINGS_FILE and target.exists():
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+        written.append(path)
+    return written
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+SETTINGS_FILE = "headrace.toml"
+
+
+def init(directory: Path, files: Sequence[Path]) -> InitResponse:
+    """Writes a project into `directory`, which is made where it isn't there, and says what to type next.
+
+    Nothing is ever overwritten: ProjectError where a project or a file is there already, and then nothing is written.
+    UsageError for files that can't be read.
+    """
+    if (directory / SETTINGS_FILE).exists():
+        raise ProjectError(
+            f"{directory / SETTINGS_FILE} is there already: this is a project", hint="headrace status, or name another folder"
+        )
+    name, timezone = _project_name(directory), machine_timezone()
+    if not files:
+        return _written(
+            directory, starter(name, timezone, datetime.now(UTC)), {}, ["orders"], ["orders_clean", "daily_revenue"], ["morning-report"], []
+        )
+    groups = file_inference.groups([_readable(path) for path in files])
+    learnt = [learn(group) for group in groups]
+    new, copies = _derived(directory, name, timezone, list(zip(groups, learnt, strict=True)))
+    return _written(
+        directory, new, copies, [group.name for group in groups], [f"{group.name}_clean" for group in groups],
+        [f"{group.name}-report" for group in groups], [note for group in groups for note in group.notes],
+    )  # fmt: skip
+
+
+def _derived(
+    directory: Path, name: str, timezone: str, sources: list[tuple[FileGroup, InferredColumns]]
+) -> tuple[dict[str, NewFile], dict[str, Path]]:
+    """Path → new text, and path → file to be copied there; files that lie in landing/ already stay."""
+    texts = {SETTINGS_FILE: starter_settings(name, timezone), ".gitignore": IGNORED, "owners.yaml": OWNERS}
+    copies: dict[str, Path] = {}
+    for group, learnt in sources:
+        texts[f"sources/{group.name}.yaml"] = file_inference.source_yaml(group)
+        texts[f"contracts/{group.name}.odcs.yaml"] = file_inference.contract_yaml(group, learnt)
+        texts[f"assets/{group.name}_clean.sql"] = file_inference.asset_sql(group, learnt)
+        for landed, path in group.files.items():
+            if path.resolve() != (directory / "landing" / landed).resolve():
+                copies[f"landing/{landed}"] = path
+    texts["consumers.yaml"] = "\n".join(file_inference.consumer_yaml(group) for group, _ in sources)
+    return {path: NewFile(text.encode()) for path, text in texts.items()}, copies
+
+
+def _written(
+    directory: Path,
+    new: dict[str, NewFile],
+    copies: dict[str, Path],
+    sources: list[str],
+    assets: list[str],
+    consumers: list[str],
+    notes: list[str],
+) -> InitResponse:
+    new = {**new, **_for_editors(directory)}
+    there = [path for path in [*new, *copies] if os.path.lexists(directory / path) and path != ".gitignore"]
+    if there:
+        raise ProjectError(
+            f"{directory / there[0]} is there already, and nothing is ever overwritten", hint="name an empty folder: headrace init DIR"
+        )
+    paths: list[Path] = []
+    try:
+        for path, file in new.items():
+            _write(directory / path, file, paths)
+        for path, source in copies.items():
+            _copy(source, directory / path, paths)
+    except OSError as error:
+        for file_made in paths:
+            file_made.unlink(missing_ok=True)
+        raise HeadraceError(
+            f"{error.filename or directory} can't be written: {error.strerror}", hint="nothing was left behind; name another folder"
+        ) from error
+    enter = "" if directory.resolve() == Path.cwd() else f"cd {shlex.quote(str(directory))} && "
+    return InitResponse(
+        directory=str(directory), files=sorted([*new, *copies]), sources=sources, assets=assets, consumers=consumers, notes=notes,
+        next=f"{enter}headrace tick",
+    )  # fmt: skip
+
+
+def _for_editors(directory: Path) -> dict[str, NewFile]:
+    """JSON Schemas, and the settings that use them; what an editor has written there already stays."""
+    texts = files()
+    return {path: NewFile(text.encode()) for path, text in texts.items() if not os.path.lexists(directory / path)}
+
+
+def _write(path: Path, file: NewFile, paths: list[Path]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.name == ".gitignore" and path.exists():
+        return
+    with path.open("xb") as out:
+        paths.append(path)
+        out.write(file.data)
+    if file.modified is not None:
+        os.utime(path, (file.modified, file.modified))
+
+
+def _copy(source: Path, path: Path, paths: list[Path]) -> None:
+    """Whole or not at all, with its modification time, which says when it was delivered."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, part = tempfile.mkstemp(dir=path.parent, prefix=".part-")
+    os.close(handle)
+    try:
+        shutil.copyfile(source, part)
+        shutil.copystat(source, part)
+        Path(part).chmod(0o644)
+        os.link(part, path)
+        paths.append(path)
+    finally:
+        Path(part).unlink(missing_ok=True)
+
+
+def _readable(path: Path) -> Path:
+    if not path.exists():
+        raise UsageError(f"there is no file {path}", hint="--from takes files: headrace init DIR --from orders.csv")
+    if not path.is_file():
+        raise UsageError(f"{path} is no file", hint=f"name the files in it: --from {path}/*")
+    if not os.access(path, os.R_OK):
+        raise UsageError(f"{path} can't be read", hint="look at its permissions")
+    return path
+
+
+def _project_name(directory: Path) -> str:
+    """The folder's name, as far as it can be a project's."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", directory.resolve().name).strip("-")[:60] or "project"
+
+
+def machine_timezone() -> str:
+    """The machine's zone as an IANA name; UTC where it can't be told."""
+    candidates = [os.environ.get("TZ", "").removeprefix(":")]
+    with contextlib.suppress(OSError):
+        candidates.append(str(Path("/etc/localtime").readlink()).partition("zoneinfo/")[2])
+    for name in candidates:
+        try:
+            if name and "/" in name:
+                return "UTC" if name in ("Etc/UTC", "Etc/UCT", "Etc/Universal", "Etc/Zulu") else ZoneInfo(name).key
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            continue
+    return "UTC"

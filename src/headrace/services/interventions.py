@@ -1,0 +1,390 @@
+"""Interventions in one object: `cancel`, `withdraw`, `waive` and `exports take-over`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from datetime import datetime
+
+import msgspec
+
+from headrace.model import Asset, Project, ProjectError, Refused, Source, UnknownName, UsageError
+from headrace.model.errors import did_you_mean
+from headrace.model.exports import export_of
+from headrace.model.intervals import parse_key
+from headrace.plan import Compiled
+from headrace.runtime import publication_decisions
+from headrace.runtime.file_rewrites import rewritten
+from headrace.runtime.messages import RewrittenFile
+from headrace.runtime.publication_decisions import RewriteOutdated
+from headrace.scheduler import TakenBack
+from headrace.security.audit import Action, AuditEvent, Object, append
+from headrace.services import commands, targets
+from headrace.services.commands import CommandContext, evaluate_now, leader_command, perform
+from headrace.services.responses import Response
+from headrace.services.responses.interventions import CancelResponse, StalePartitionsRow, WithdrawResponse
+from headrace.services.runs import number_of, unknown_run
+from headrace.services.session import Progress, ProjectSession
+from headrace.slo import obligation_records
+from headrace.slo.declared_promises import declared_promises
+from headrace.slo.obligation_records import settle_obligations
+from headrace.slo.obligations import EvaluationContext, taken_back
+from headrace.slo.stored_facts import StoredFacts
+from headrace.store import Transaction
+from headrace.store.clock import instant
+from headrace.store.lease import holder
+from headrace.store.queries import obligations, partition_states, publications, runs
+from headrace.store.queries.publications import Publication
+from headrace.store.queries.runs import Run
+
+# `cancel`: end a run. Published partitions stay.
+
+BY_ITSELF = "serve"
+"""The kind of the runs that are waves of a server's own work: nobody asked for them, so nobody can take them back."""
+
+
+class CancelArguments(msgspec.Struct, frozen=True):
+    """What was typed."""
+
+    run: int
+    reason: str
+
+
+def cancel(session: ProjectSession, run: str, *, reason: str | None, progress: Progress) -> CancelResponse:
+    """End a run: what is published stays, what it alone wanted isn't started, and its attempts are ended.
+
+    One that isn't under way is only told about. UsageError for a run that there isn't."""
+    number = number_of(run)
+    if session.store is None:
+        raise unknown_run(run)
+    with session.store.read() as tx:
+        result, led = runs.get(tx, number), holder(tx) is not None
+    if result is None:
+        raise unknown_run(run)
+    if result.finished_at is not None or not led:
+        return CancelResponse(
+            now=session.now(), clock=session.clock.kind, run_id=str(number), by=result.cancelled_by, reason=result.reason,
+            state="lost" if result.finished_at is None else result.shown_state,
+            ended_at=None if result.finished_at is None else session.instant(result.finished_at),
+        )  # fmt: skip
+    return perform(session, "cancel", CancelArguments(number, (reason or "").strip()), progress)  # type: ignore[no-any-return]
+
+
+@leader_command("cancel", CancelArguments, CancelResponse)
+def _cancel(context: CommandContext, arguments: CancelArguments, progress: Progress) -> CancelResponse:
+    del progress
+    leader = context.working
+    if leader is not None and leader.under_way(arguments.run) is not None:
+        leader.cancel(arguments.run, context.actor, arguments.reason)
+    with context.store.read() as tx:
+        run = runs.get(tx, arguments.run)
+    if run is None:
+        raise UnknownName(f"there is no run {arguments.run}", hint="headrace runs lists them")
+    if run.kind == BY_ITSELF and run.finished_at is None:
+        raise Refused(
+            f"run {arguments.run} is what the server does by itself: it would begin anew",
+            hint="headrace pause SELECT --reason TEXT keeps what hasn't begun from it; stopping the server ends all",
+        )
+    return _cancel_response(context, run)
+
+
+def _cancel_response(context: CommandContext, run: Run) -> CancelResponse:
+    ended = None if run.finished_at is None else instant(run.finished_at).astimezone(context.session.zone)
+    return CancelResponse(
+        now=context.now(), clock=context.clock.kind, run_id=str(run.id), state=run.shown_state, by=run.cancelled_by, reason=run.reason,
+        ended_at=ended,
+    )  # fmt: skip
+
+
+# `withdraw`: take back a publication. Readers see nothing of its partition, and everything
+# computed from it is stale.
+
+TRIES = 5
+"""So often the files that others share are rewritten anew, where the table moved on meanwhile."""
+
+REFUSED = {
+    "view": ("is a view: it has no data of its own", "withdraw what it reads"),
+    "none": ("publishes no data: what it did outside can't be undone here", "headrace run {name} --again --reason TEXT does it again"),
+    "merge": ("is merged partition over partition: later ones stand on this one",
+              "correct its input, then: headrace run {name} --partition {key} --again --reason TEXT"),
+    "snapshot": ("keeps a history in which later partitions stand on this one",
+                 "correct its input, then: headrace run {name} --partition {key} --again --reason TEXT"),
+}  # fmt: skip
+"""Materialisations of which a partition can't be taken out, why, and what to do."""
+
+
+class WithdrawArguments(msgspec.Struct, frozen=True):
+    """What was typed, and the files that others share with the partition, rewritten without it."""
+
+    node: str
+    key: str
+    reason: str
+    rewritten: tuple[RewrittenFile, ...] = ()
+
+
+def withdraw(session: ProjectSession, target: str, *, reason: str | None, progress: Progress) -> WithdrawResponse:
+    """Take back what is published of one partition.
+
+    Refused without a reason, and for a materialisation of which a partition can't be taken out; UsageError for a partition that
+    isn't published."""
+    text = commands.required_reason(reason, "withdraw", "readers lose data that they could read")
+    for attempt in range(TRIES):
+        arguments = _prepared(session, target, text)
+        try:
+            return perform(session, "withdraw", arguments, progress)  # type: ignore[no-any-return]
+        except RewriteOutdated:
+            publication_decisions.discard_rewrites(session.folders, arguments.rewritten)
+            if attempt == TRIES - 1:
+                raise
+    raise AssertionError
+
+
+def _prepared(session: ProjectSession, target: str, reason: str) -> WithdrawArguments:
+    node, key = _partition(session.project(), target)
+    if session.store is None:
+        raise _unpublished(node, key)
+    if node in session.borrowed:
+        raise Refused(f"{node} is read from production in this environment", hint="withdraw it there: without --env")
+    with session.store.read() as tx:
+        if publications.current(tx, node, key) is None:
+            raise _unpublished(node, key)
+        table, files = publication_decisions.files_shared_with(tx, node, key)
+    rewritten_files = rewritten(session.folders.lake, table, files, [key]) if table is not None and files else ()
+    return WithdrawArguments(node, key, reason, rewritten_files)
+
+
+@leader_command("withdraw", WithdrawArguments, WithdrawResponse)
+def _withdraw(context: CommandContext, arguments: WithdrawArguments, progress: Progress) -> WithdrawResponse:
+    applied = context.applied()
+    if applied is None:
+        raise _unpublished(arguments.node, arguments.key)
+    if context.held.production is not None:
+        context.leader(progress)  # what is read from production isn't in this store alone
+    order = publication_decisions.UnpublishRequest(arguments.node, arguments.key, arguments.reason, context.actor.id, arguments.rewritten)
+    below = _downstream(applied.compiled, arguments.node)
+    told: list[tuple[int, Publication]] = []
+
+    def write(tx: Transaction, now: int) -> None:
+        publication = publications.current(tx, order.node, order.key)
+        if publication is None:
+            raise _unpublished(order.node, order.key)
+        settle_obligations(
+            tx, EvaluationContext(declared_promises(applied.compiled), StoredFacts(tx)), now
+        )  # what was met until now stays known
+        told.append((publication_decisions.unpublish(tx, order, publication, context.actor, now), publication))
+        if context.working is None:
+            publication_decisions.apply_without_leader(tx, applied, order, context.held.lease.epoch, now)
+            evaluate_now(tx, context.session, applied, now)
+
+    before = _stale(context, below)
+    context.tell(TakenBack(order.node, order.key, order.said), write=write)
+    if context.working is not None:
+        context.working.settle()
+    snapshot, publication = told[0]
+    return _withdraw_response(
+        context, order, snapshot, publication, _newly(before, _stale(context, below)), _readers(applied.compiled.project, order.node)
+    )
+
+
+def _withdraw_response(
+    context: CommandContext,
+    order: publication_decisions.UnpublishRequest,
+    snapshot: int,
+    publication: Publication,
+    stale: list[StalePartitionsRow],
+    readers: list[str],
+) -> WithdrawResponse:
+    return WithdrawResponse(
+        now=context.now(), clock=context.clock.kind, asset=order.node, partition=order.key, state="withdrawn", rows=publication.rows,
+        snapshot=snapshot, published_at=instant(publication.published_at).astimezone(context.session.zone), reason=order.reason,
+        stale=stale, consumers=readers,
+    )  # fmt: skip
+
+
+def _partition(project: Project, text: str) -> tuple[str, str]:
+    name, key = targets.target(text, project)
+    node = project.node(name)
+    assert isinstance(node, Source | Asset)
+    if key is None and not node.partition.whole:
+        raise UsageError(f"{name} is partitioned: which partition is to be unpublished?", hint=f"headrace withdraw {name}@K --reason TEXT")
+    if isinstance(node, Asset) and node.materialize in REFUSED:
+        why, hint = REFUSED[node.materialize]
+        raise Refused(f"{name} {why}", hint=hint.format(name=name, key=key or "*"))
+    return name, key or "*"
+
+
+def _unpublished(node: str, key: str) -> UsageError:
+    return UsageError(f"{node}@{key} isn't published: readers see nothing of it", hint=f"headrace read {node} shows what they see")
+
+
+def _downstream(compiled: Compiled, node: str) -> list[str]:
+    """What is made of a node, directly or not; exports of it too."""
+    results = {node}
+    for name in compiled.order:
+        if results & {spec.node for spec in compiled.nodes[name].inputs}:
+            results.add(name)
+    assets = [name for name in compiled.order if name in results and name != node]
+    return [*assets, *(name for name, consumer in compiled.project.consumers.items() if results & set(consumer.reads))]
+
+
+def _readers(project: Project, node: str) -> list[str]:
+    return sorted(name for name, consumer in project.consumers.items() if node in consumer.reads)
+
+
+def _stale(context: CommandContext, nodes: Iterable[str]) -> dict[str, list[str]]:
+    with context.store.read() as tx:
+        return {name: partition_states.stale_keys(tx, name) for name in nodes}
+
+
+def _newly(before: dict[str, list[str]], after: dict[str, Collection[str]] | dict[str, list[str]]) -> list[StalePartitionsRow]:
+    rows = [StalePartitionsRow(node=name, partitions=[key for key in keys if key not in before[name]]) for name, keys in after.items()]
+    return [row for row in rows if row.partitions]
+
+
+# `waive`: let an obligation go, so that nobody waits for that interval any more.
+
+
+class WaiveArguments(msgspec.Struct, frozen=True):
+    """A consumer's interval, and why nobody needs it."""
+
+    consumer: str
+    interval: str
+    reason: str
+
+
+class WaiveResponse(Response, frozen=True, kw_only=True):
+    """`waive`: `backlog` are the consumer's intervals that are due and neither met nor waived."""
+
+    now: datetime
+    clock: str
+    consumer: str
+    interval: str
+    due_at: datetime
+    reason: str
+    by: str
+    backlog: list[str]
+
+
+def waive(session: ProjectSession, target: str, *, reason: str | None, progress: Progress) -> WaiveResponse:
+    """Let an obligation go. Refused without a reason; UsageError for one that isn't due, or is met."""
+    text = commands.required_reason(reason, "waive", "it counts as a promise that wasn't kept, and somebody will ask why")
+    name, at, key = target.partition("@")
+    project = session.project()
+    consumer = project.consumers.get(name)
+    if consumer is None:
+        raise UnknownName(f"there is no consumer {name[:60]!r}", hint=did_you_mean(name, project.consumers) or "headrace status")
+    if not at:
+        raise UsageError(f"which interval of {name} is let go?", hint=f"headrace waive {name}@K --reason TEXT")
+    interval = parse_key(key, consumer.per, consumer.timezone or project.settings.timezone)
+    return perform(session, "waive", WaiveArguments(name, interval, text), progress)  # type: ignore[no-any-return]
+
+
+@leader_command("waive", WaiveArguments, WaiveResponse)
+def _waive(context: CommandContext, arguments: WaiveArguments, progress: Progress) -> WaiveResponse:
+    del progress
+    applied = context.applied()
+    if applied is None:
+        raise ProjectError("nothing is applied yet, so nothing is due", hint="headrace apply")
+    due: list[int] = []
+
+    def write(tx: Transaction, now: int) -> None:
+        evaluation_context = EvaluationContext(declared_promises(applied.compiled), StoredFacts(tx))
+        obligation_records.settle_obligations(tx, evaluation_context, now)
+        due.append(_let_go(tx, evaluation_context, arguments, now))
+        what = AuditEvent(
+            action=Action.OBLIGATION_WAIVED, actor=context.actor, object=Object("obligation", f"{arguments.consumer}@{arguments.interval}"),
+            reason=arguments.reason,
+        )  # fmt: skip
+        append(tx, now, what)
+        evaluate_now(tx, context.session, applied, now)
+
+    context.tell(write=write)
+    with context.store.read() as tx:
+        now_us = context.clock.now_us()
+        backlog = [obligation.interval for obligation in obligations.unmet(tx, arguments.consumer) if obligation.due_at <= now_us]
+    return WaiveResponse(
+        now=context.now(), clock=context.clock.kind, consumer=arguments.consumer, interval=arguments.interval,
+        due_at=context.session.instant(due[0]), reason=arguments.reason, by=context.actor.id, backlog=backlog,
+    )  # fmt: skip
+
+
+def _let_go(tx: Transaction, evaluation_context: EvaluationContext, arguments: WaiveArguments, now: int) -> int:
+    """When the obligation was due. One that was met isn't any more where something that it reads was withdrawn since."""
+    place = f"{arguments.consumer}@{arguments.interval}"
+    obligation = obligations.get(tx, arguments.consumer, arguments.interval)
+    if obligation is None or obligation.due_at > now:
+        raise UsageError(f"{place} isn't due yet, or never was promised", hint=f"headrace status consumer:{arguments.consumer}")
+    terms = next((consumer for consumer in evaluation_context.declared.consumers if consumer.consumer == arguments.consumer), None)
+    if obligation.met_at is not None and (terms is None or not taken_back(terms, arguments.interval, evaluation_context)):
+        raise UsageError(f"{place} is met: there is nothing to let go")
+    if obligation.waived_at is not None:
+        raise UsageError(f"{place} is waived already")
+    obligations.waive(tx, arguments.consumer, arguments.interval, now)
+    return obligation.due_at
+
+
+# `exports take-over`: from now on this project writes a consumer's target, whichever project did
+# before.
+
+
+class TakeOverArguments(msgspec.Struct, frozen=True):
+    """A consumer whose target is taken over, and why."""
+
+    consumer: str
+    reason: str
+
+
+class TakeOverResponse(Response, frozen=True, kw_only=True):
+    """`exports take-over`: what was exported there by another project is replaced, interval by interval."""
+
+    now: datetime
+    clock: str
+    consumer: str
+    target: str
+    reason: str
+    by: str
+
+
+def take_over(session: ProjectSession, consumer: str, *, reason: str | None, progress: Progress) -> TakeOverResponse:
+    """Take a consumer's target over. Refused without a reason; UsageError for a consumer that isn't exported to a table."""
+    text = commands.required_reason(reason, "exports take-over", "another project may rely on exporting there")
+    _target(session.project(), consumer)
+    return perform(session, "exports", TakeOverArguments(consumer, text), progress)  # type: ignore[no-any-return]
+
+
+@leader_command("exports", TakeOverArguments, TakeOverResponse)
+def _take_over(context: CommandContext, arguments: TakeOverArguments, progress: Progress) -> TakeOverResponse:
+    del progress
+    applied = context.applied()
+    if applied is None:
+        raise ProjectError("nothing is applied yet, so nothing is exported", hint="headrace apply")
+    target = _target(applied.compiled.project, arguments.consumer)
+
+    def write(tx: Transaction, now: int) -> None:
+        obligations.record_take_over(tx, arguments.consumer)
+        what = AuditEvent(
+            action=Action.EXPORT_TAKEN_OVER, actor=context.actor, object=Object("consumer", arguments.consumer),
+            reason=arguments.reason, after={"target": target},
+        )  # fmt: skip
+        append(tx, now, what)
+
+    context.tell(write=write)
+    return TakeOverResponse(
+        now=context.now(), clock=context.clock.kind, consumer=arguments.consumer, target=target, reason=arguments.reason,
+        by=context.actor.id,
+    )  # fmt: skip
+
+
+def _target(project: Project, name: str) -> str:
+    """Where the consumer's export goes."""
+    consumer = project.consumers.get(name)
+    if consumer is None:
+        raise UnknownName(f"there is no consumer {name[:60]!r}", hint=did_you_mean(name, project.consumers) or "headrace status")
+    export = export_of(consumer)
+    if export is None:
+        raise UsageError(f"{name} has no export", hint="add `export:` to the consumer, then headrace apply")
+    if export.table is None:
+        raise UsageError(
+            f"{name} is exported to files, which whoever writes last replaces: there is nothing to take over",
+            hint="only tables say which project exports there",
+        )
+    return export.shown

@@ -1,0 +1,129 @@
+"""Lake files that are gone or damaged, and a lake that isn't where the catalog says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from headrace.lake import FileRef, catalog
+from headrace.lake.files import DataCorrupted, look
+from headrace.model import Asset, Project, Source
+from headrace.model.causes import CauseKind
+from headrace.model.partitions import WHOLE, command_line, range_of
+from headrace.model.settings import PRODUCTION
+from headrace.services.session import ProjectSession
+from headrace.slo.damaged_files import partitions_in
+from headrace.store import Transaction
+from headrace.store.queries import incidents, lake_maintenance
+
+# Reads that fail over a missing or damaged lake file name the file, the node, and the next
+# command.
+
+REASON = "its file is damaged"
+
+
+def recompute_command(env: str, project: Project, tx: Transaction, name: str, file: int) -> str:
+    """The command that computes anew what is in a damaged file of an environment, where no incident
+    is opened."""
+    node = project.node(name)
+    keys = sorted(partitions_in(tx, name, [file]).get(file, ()))
+    words = ["--env", env, "run", name]
+    if len(keys) == 1 and keys != [WHOLE] and "," not in keys[0]:
+        words += ["--partition", keys[0]]
+    elif len(keys) > 1 and isinstance(node, Source | Asset) and node.partition.grain is not None:
+        first, last = range_of(keys)
+        words += ["--from", first, "--to", last]
+    return command_line(*words, "--again", "--reason", REASON)
+
+
+@contextmanager
+def naming_damage(session: ProjectSession, files: Iterable[FileRef]) -> Iterator[None]:
+    """Whatever fails over a damaged file among these is a DataCorrupted that names it; anything else stays as it is."""
+    try:
+        yield
+    except Exception as error:
+        result = _damaged(session, {path for file in files for path in (file.path, *(delete.path for delete in file.deletes))})
+        if result is None:
+            raise
+        raise result from error
+
+
+def _damaged(session: ProjectSession, paths: set[str]) -> DataCorrupted | None:
+    """The first file with which something is wrong. The state is opened anew: rows are read while it is closed."""
+    fresh = session.again(session.actor)
+    try:
+        if fresh.store is None:
+            return None
+        _ = fresh.compiled  # read now: a store reads one transaction at a time
+        with fresh.store.read() as tx:
+            return _first(fresh, tx, paths)
+    finally:
+        fresh.close()
+
+
+def _first(session: ProjectSession, tx: Transaction, paths: set[str]) -> DataCorrupted | None:
+    lake = session.folders.lake
+    files = [item for item in catalog.registered(tx) if item.path in paths or str(lake / item.path) in paths]
+    for item in files:
+        wrong = look(lake / item.path, item.size_bytes, item.footer_bytes).wrong
+        if wrong:
+            return _said(session, tx, item.table, item.key, item.path, wrong)
+    named = {file.path for file in files}
+    deletes = {delete.path for delete in catalog.current_deletes(tx) if delete.path in paths or str(lake / delete.path) in paths}
+    current = [file for file in catalog.current_after(tx, 0, len(files) + len(paths) + 1_000_000) if file.path in named | deletes]
+    footers = lake_maintenance.known_checks(tx, (file.id for file in current))
+    for file in current:
+        known = footers[file.id].footer if file.id in footers else ""
+        wrong = look(lake / file.path, file.size_bytes, file.footer_bytes, known).wrong
+        if wrong:
+            key = next((item.key for item in files if item.path == file.path), None)
+            return _said(session, tx, file.table, key, file.path, wrong)
+    return None
+
+
+def _said(
+    session: ProjectSession,
+    tx: Transaction,
+    node: str,
+    key: str | None,
+    path: str,
+    wrong: str,
+) -> DataCorrupted:
+    place = node if key in (None, "*") else f"{node}@{key}"
+    damaged = [incident for incident in incidents.open_incidents(tx) if (incident.kind, incident.node) == (CauseKind.DATA_CORRUPTED, node)]
+    opens = "headrace tick, which opens an incident with the repair: headrace incidents"
+    hint = f"headrace fix {damaged[0].shown}" if damaged else opens
+    if session.env != PRODUCTION and session.compiled is not None:
+        files = catalog.current(tx, [row.id for row in catalog.files_of(tx, node)])
+        number = next((file.id for file in files if file.path == path), -1)
+        hint = recompute_command(session.env, session.compiled.project, tx, node, number)
+    return DataCorrupted(f"{place} can't be read: its file {path} {wrong}", hint=hint)
+
+
+# Whether the catalog names the lake's real folder. In a project that was moved or copied it names
+# the old one.
+
+CORRECT = "headrace tick (every command that writes corrects it)"
+
+
+def moved(session: ProjectSession, tx: Transaction) -> str:
+    """What is wrong with the catalog's data path, in words; empty where it is the lake's folder, or there is no catalog yet.
+
+    Headrace reads the project's own folder all the same; DuckLake's other readers don't."""
+    if catalog.missing(tx):
+        return ""
+    text = catalog.data_path(tx)
+    if catalog.names(text, session.folders.lake):
+        return ""
+    return (
+        f"the catalog says that the lake is {text}, and it is {session.folders.lake}:"
+        " programs that attach the catalog by themselves read the other folder"
+    )
+
+
+def moved_now(session: ProjectSession) -> str:
+    """`moved` in a transaction of its own; empty where there is no state yet."""
+    if session.store is None:
+        return ""
+    with session.store.read() as tx:
+        return moved(session, tx)

@@ -1,0 +1,39 @@
+"""`lineage`: upstream and downstream columns of a column, as the files declare them."""
+
+from __future__ import annotations
+
+from headrace.model import Asset, Source
+from headrace.plan import compile_lineage
+from headrace.plan.impact import LineageStep
+from headrace.services import code_versions, targets
+from headrace.services.responses import LineageResponse, LineageRow, PublishedCodeRow
+from headrace.services.session import ProjectSession, usable
+
+
+def lineage(session: ProjectSession, target: str, *, up: bool, down: bool) -> LineageResponse:
+    """Every step up and down from `ASSET[.COLUMN]`, nearest first; None for a side that wasn't asked for.
+
+    Raises InvalidProject where the files have errors, UsageError for an asset or a column that there isn't.
+    """
+    compiled = usable(session.declared())
+    name, dot, column = target.partition(".")
+    node, _ = targets.target(name, compiled.project, kinds=(Source, Asset))
+    asked = column if dot else None
+    result = compile_lineage(compiled, session.data_folder / "cache")
+    return LineageResponse(
+        column=f"{node}.{asked}" if asked is not None else node,
+        upstream=_rows(result.upstream(node, asked)) if up else None,
+        downstream=_rows(result.downstream(node, asked)) if down else None,
+        code=_code(session, node) if node in compiled.project.assets else [],
+    )
+
+
+def _code(session: ProjectSession, asset: str) -> list[PublishedCodeRow]:
+    if session.store is None:
+        return []
+    with session.store.read() as tx:
+        return code_versions.published(tx, asset)
+
+
+def _rows(steps: list[LineageStep]) -> list[LineageRow]:
+    return [LineageRow(column=step.column, via=step.via, transformation=step.transformation.value) for step in steps]

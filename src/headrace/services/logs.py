@@ -1,0 +1,274 @@
+"""`logs`: the captured lines of an attempt, as a stream and in pages."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import msgspec
+
+from headrace.model import Asset, Source, StoreError, UnknownName, UsageError
+from headrace.model.exports import Exported
+from headrace.services import targets
+from headrace.services.caches import cursor, place
+from headrace.services.responses import ErrorRow, LogRow, Response
+from headrace.services.runs import error_row, reason_of
+from headrace.services.session import ProjectSession
+from headrace.store.queries import attempts
+from headrace.store.queries.attempts import Attempt
+
+# An attempt's log as a file: numbered lines from any place on, in memory that doesn't grow with
+# the file.
+
+CHUNK_BYTES = 1 << 20
+
+
+class CapturedLine(msgspec.Struct, frozen=True, gc=False):
+    """One line as it was captured."""
+
+    at_us: int
+    stream: str
+    level: str
+    text: str
+
+
+class LinePosition(NamedTuple):
+    """Before a line: where its bytes begin, and its number."""
+
+    offset: int = 0
+    number: int = 1
+
+
+START = LinePosition()
+
+
+def lines(path: Path, begin: LinePosition = START) -> Iterator[tuple[int, CapturedLine, LinePosition]]:
+    """Number, line and the place after it, of the whole lines from a place on; one that is still being written is left for later."""
+    offset, number = begin
+    with suppress(FileNotFoundError), path.open("rb") as file:
+        file.seek(offset)
+        for raw in file:
+            if not raw.endswith(b"\n"):
+                return
+            offset += len(raw)
+            yield number, _decoded(raw.rstrip(b"\n")), LinePosition(offset, number + 1)
+            number += 1
+
+
+def place_of(path: Path, number: int) -> LinePosition:
+    """Where a line begins; of one that isn't there yet, where the next one will."""
+    offset, passed = 0, 0
+    with suppress(FileNotFoundError), path.open("rb") as file:
+        for raw in islice(file, max(0, number - 1)):
+            if not raw.endswith(b"\n"):
+                break
+            offset, passed = offset + len(raw), passed + 1
+    return LinePosition(offset, passed + 1)
+
+
+def count(path: Path) -> int:
+    """How many whole lines there are."""
+    result = 0
+    with suppress(FileNotFoundError), path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            result += chunk.count(b"\n")
+    return result
+
+
+def _decoded(raw: bytes) -> CapturedLine:
+    try:
+        return msgspec.json.decode(raw, type=CapturedLine)
+    except (msgspec.DecodeError, msgspec.ValidationError):
+        return CapturedLine(0, "log", "error", raw.decode(errors="backslashreplace"))
+
+
+OPEN = ("queued", "running")
+LOOK_EVERY_S = 0.2
+LOOKED_MAX = 50_000
+"""So many lines are looked through for one page: whoever searches a log of millions asks again, and others have their turn between."""
+
+
+class AttemptLog(NamedTuple):
+    """The newest attempt that was asked for, its lines, and why it failed, if it did."""
+
+    attempt: Attempt
+    rows: list[LogRow]
+    error: ErrorRow | None
+
+
+class PageOfLines(NamedTuple):
+    """Some lines of an attempt. `end` is before the next one, `more` whether there are any by now; `total` counts all."""
+
+    attempt: Attempt
+    rows: list[LogRow]
+    error: ErrorRow | None
+    end: LinePosition
+    more: bool
+    total: int
+
+
+def logs(session: ProjectSession, target: str, *, grep: str | None) -> AttemptLog | None:
+    """The lines of an attempt (`3.17`), or of the newest attempt at an asset or one of its partitions.
+
+    None where it was never attempted. `grep` keeps lines that a regular expression finds something in. UsageError
+    for an attempt or an asset that there isn't, or an expression that isn't one.
+    """
+    pattern = _pattern(grep)
+    attempt = _attempt(session, target)
+    if attempt is None:
+        return None
+    results = lines(_file(session, attempt))
+    rows = [_row(session, attempt, number, line) for number, line, _ in results if not pattern or pattern.search(line.text)]
+    return AttemptLog(attempt, rows, error_row(attempt.error))
+
+
+def lines_of(session: ProjectSession, target: str, *, grep: str | None, begin: LinePosition | int, limit: int) -> PageOfLines:
+    """At most `limit` lines that `grep` keeps, from a place or the line of a number on; a negative number counts from the end. It reads
+    no further than it has to. UsageError as `logs`, and for what was never attempted."""
+    pattern = _pattern(grep)
+    attempt = _attempt(session, target)
+    if attempt is None:
+        raise UsageError(f"{target[:60]} was never attempted", hint="headrace runs")
+    path = _file(session, attempt)
+    total = count(path)
+    end = begin if isinstance(begin, LinePosition) else place_of(path, begin if begin > 0 else total + 1 + begin)
+    rows: list[LogRow] = []
+    last = end.number + LOOKED_MAX
+    for number, line, after in lines(path, end):
+        if len(rows) == limit or number == last:
+            break
+        end = after
+        if not pattern or pattern.search(line.text):
+            rows.append(_row(session, attempt, number, line))
+    return PageOfLines(attempt, rows, error_row(attempt.error), end, end.number <= total, total)
+
+
+def follow(session: ProjectSession, target: str, *, grep: str | None) -> Iterator[LogRow]:
+    """The same lines, and those that are still written, until the attempt has ended."""
+    pattern = _pattern(grep)
+    attempt = _attempt(session, target)
+    if attempt is None:
+        return
+    path, place, ended = _file(session, attempt), START, False
+    while not ended:
+        ended = attempt.state not in OPEN
+        for number, line, after in lines(path, place):
+            place = after
+            if not pattern or pattern.search(line.text):
+                yield _row(session, attempt, number, line)
+        if not ended:
+            time.sleep(LOOK_EVERY_S)
+            attempt = _again(session, attempt)
+
+
+def _pattern(grep: str | None) -> re.Pattern[str] | None:
+    if grep is None:
+        return None
+    try:
+        return re.compile(grep)
+    except re.error as error:
+        raise UsageError(
+            f"--grep {grep[:60]!r} is no regular expression: {error}", hint="write \\ before . * + ? ( ) [ ] to mean themselves"
+        ) from None
+
+
+def _attempt(session: ProjectSession, target: str) -> Attempt | None:
+    number = targets.attempt(target)
+    node, partition = targets.target(target, session.project(), kinds=(Source, Asset, Exported)) if number is None else ("", None)
+    results: list[Attempt] = []
+    if session.store is not None:
+        with session.store.read() as tx:
+            if number is not None:
+                results = [attempt for attempt in [attempts.get(tx, *number)] if attempt is not None]
+            elif partition is None:
+                results = attempts.of_node(tx, node, limit=1)
+            else:
+                results = attempts.of_partition(tx, node, partition, limit=1)
+    if number is not None and not results:
+        raise UnknownName(f"there is no attempt {target}", hint="headrace runs")
+    return results[0] if results else None
+
+
+def _again(session: ProjectSession, attempt: Attempt) -> Attempt:
+    if session.store is None:
+        raise StoreError("the state is gone")
+    with session.store.read() as tx:
+        return attempts.get(tx, attempt.epoch, attempt.n) or attempt
+
+
+def _file(session: ProjectSession, attempt: Attempt) -> Path:
+    return session.folders.logs / str(attempt.epoch) / f"{attempt.n}.jsonl"
+
+
+def _row(session: ProjectSession, attempt: Attempt, number: int, line: CapturedLine) -> LogRow:
+    return LogRow(
+        node=attempt.node,
+        partition=",".join(attempt.partitions),
+        attempt=attempt.id,
+        state=attempt.state,
+        verdict=attempt.verdict,
+        at=session.instant(line.at_us or attempt.queued_at),
+        reason=reason_of(attempt),
+        number=number,
+        stream=line.stream,
+        level=line.level,
+        text=line.text,
+    )
+
+
+# Lines in pages, so that a log of a million lines opens at once and can be followed from a
+# cursor.
+
+
+class LogsResponse(Response, frozen=True, kw_only=True):
+    """Lines of an attempt, in the order in which they were written. `next` asks for those after them: of an attempt that is over it is
+    null on the last page; of one that is `open` it is never, for more may come. Of a search a page can be empty, and there is a next one
+    all the same: `looked` is the number of the last line that was looked at, `total` of the last there is by now."""
+
+    attempt: str
+    node: str
+    partitions: list[str]
+    state: str
+    open: bool
+    error: ErrorRow | None
+    lines: list[LogRow]
+    looked: int
+    total: int
+    next: str | None
+
+
+class LogPageQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An attempt's id. `grep` keeps lines that contain this text, `cursor` asks for later ones, `line` for those from the line of this
+    number on (a negative one counts from the end)."""
+
+    attempt: str
+    grep: str | None = None
+    cursor: str | None = None
+    line: int | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=5_000)] = 1_000
+
+
+def log_page(session: ProjectSession, query: LogPageQuery) -> LogsResponse:
+    """One page of lines. UsageError for an attempt or a cursor that there isn't."""
+    begin = query.line or START if query.cursor is None else place(query.cursor, LinePosition)
+    # an expression could take for ever, and keep the leader waiting meanwhile
+    literally = None if query.grep is None else re.escape(query.grep)
+    lines = lines_of(session, query.attempt, grep=literally, begin=begin, limit=query.limit)
+    under_way = lines.attempt.state in OPEN
+    return LogsResponse(
+        attempt=lines.attempt.id,
+        node=lines.attempt.node,
+        partitions=list(lines.attempt.partitions),
+        state=lines.attempt.state,
+        open=under_way,
+        error=lines.error,
+        lines=lines.rows,
+        looked=lines.end.number - 1,
+        total=lines.total,
+        next=cursor(lines.end) if under_way or lines.more else None,
+    )

@@ -1,0 +1,119 @@
+"""`ls` and `versions`: the declared nodes, and the applied versions with their files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from headrace.model import Asset, CommandBody, Consumer, PartitionSpec, Project, PythonBody, Source, StoreError, UsageError
+from headrace.model.errors import did_you_mean, shown
+from headrace.model.files import sha256_of
+from headrace.plan.compiled import Installed
+from headrace.services import code_versions
+from headrace.services.responses import NodeRow, VersionFileRow, VersionRow
+from headrace.services.selection import selected
+from headrace.services.session import InvalidProject, Progress, ProjectSession
+from headrace.store.queries import applied_versions
+from headrace.store.queries import applied_versions as stored
+from headrace.store.queries.applied_versions import Heading
+
+
+def ls(session: ProjectSession, selection: Sequence[str], exclude: Sequence[str], *, progress: Progress) -> list[NodeRow]:
+    """Sources, assets, consumers, each in order of their names. ProjectError where the files can't be linked."""
+    compilation = session.declared(progress)
+    project = compilation.project
+    if project is None:
+        raise InvalidProject(compilation.problems)
+    names = selected(session, selection, exclude, compiled=compilation.compiled, project=project)
+    compiled = compilation.compiled
+    rows = [row(project, name) for name in sorted(names, key=lambda name: _order(project, name))]
+    if compiled is None:
+        return rows
+    here = Installed()
+    return [msgspec.structs.replace(row, code=code_versions.declared(session.root, compiled, row.name, here)) for row in rows]
+
+
+def row(project: Project, name: str) -> NodeRow:
+    """One node as `ls` shows it."""
+    node = project.node(name)
+    assert node is not None
+    return NodeRow(
+        name=name,
+        kind=type(node).__name__.lower(),
+        body=body_kind(node) if isinstance(node, Asset) else None,
+        owner=node.owner,
+        domain=node.domain,
+        partition=None if isinstance(node, Consumer) else partition_text(node.partition),
+        tags=list(node.tags),
+        file=node.place.file,
+    )
+
+
+def body_kind(asset: Asset) -> str:
+    """`sql`, `python` or `command`."""
+    if isinstance(asset.body, PythonBody):
+        return "python"
+    return "command" if isinstance(asset.body, CommandBody) else "sql"
+
+
+def partition_text(spec: PartitionSpec) -> str:
+    """`*`, `day`, `key:region` or `day,key:region`."""
+    parts = [spec.grain.value] if spec.grain else []
+    if spec.key:
+        parts.append(f"key:{spec.key}")
+    return ",".join(parts) or "*"
+
+
+def _order(project: Project, name: str) -> tuple[int, str]:
+    node = project.node(name)
+    return (0 if isinstance(node, Source) else 1 if isinstance(node, Asset) else 2, name)
+
+
+# `versions`: applied versions, with their files as stored.
+
+DIGITS_MAX = 18
+
+
+def versions(session: ProjectSession, number: str | None = None) -> list[VersionRow]:
+    """All versions, newest first; with a number that one. UsageError where there is none of that number."""
+    if session.store is None:
+        if number is not None:
+            raise _unknown(number)
+        return []
+    with session.store.read() as tx:
+        results = stored.headings(tx, None if number is None else _number(number))
+    if number is not None and not results:
+        raise _unknown(number)
+    return [_row(session, item) for item in results]
+
+
+def file_of(session: ProjectSession, number: str, path: str) -> bytes:
+    """The stored bytes of one file of a version. UsageError where there is none, StoreError where they aren't what was applied."""
+    (version,) = versions(session, number)
+    sha256 = next((file.sha256 for file in version.files if file.path == path), None)
+    if sha256 is None:
+        paths = [file.path for file in version.files]
+        hint = did_you_mean(path, paths) or f"headrace versions {version.version} lists its files"
+        raise UsageError(f"version {version.version} has no file {shown(path)}", hint=hint)
+    assert session.store is not None
+    with session.store.read() as tx:
+        data = applied_versions.contents(tx, {path: sha256})[path]
+    if sha256_of(data) != sha256:
+        raise StoreError(f"the stored bytes of {shown(path)} aren't those of version {version.version}", hint="headrace db check")
+    return data
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= DIGITS_MAX):
+        raise UsageError(f"{text[:40]!r} is no version's number", hint="headrace versions lists them")
+    return int(text)
+
+
+def _unknown(number: str) -> UsageError:
+    return UsageError(f"there is no version {number[:40]}", hint="headrace versions lists them")
+
+
+def _row(session: ProjectSession, item: Heading) -> VersionRow:
+    files = [VersionFileRow(path=path, sha256=sha256) for path, sha256 in sorted(item.manifest.items())]
+    return VersionRow(version=item.id, plan_id=item.plan_id, by=item.actor, at=session.instant(item.applied_at), files=files)

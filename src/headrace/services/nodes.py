@@ -1,0 +1,463 @@
+"""One source, asset or consumer with its surroundings: partitions, code and deliveries."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from functools import partial
+from heapq import merge
+from itertools import islice, pairwise, takewhile
+from pathlib import PurePosixPath
+
+import msgspec
+
+from headrace.incidents.evidence.arrivals import expected_since
+from headrace.lake import PARTITION_COLUMN
+from headrace.lake import catalog as lake
+from headrace.model import Asset, Consumer, Grain, Source, UnknownName, UsageError
+from headrace.model.errors import did_you_mean
+from headrace.model.intervals import bounds_us, key_at_us, previous_key, start_us
+from headrace.model.partitions import SEPARATOR
+from headrace.plan import Compiled
+from headrace.services import deliveries as services_deliveries
+from headrace.services import targets
+from headrace.services.caches import cursor, place
+from headrace.services.catalog_search import Cards
+from headrace.services.delay_ledger import Ledgers
+from headrace.services.responses import ConsumerRow, LearntRow, Response
+from headrace.services.responses.catalog import (
+    CodeResponse,
+    CodeVersionRow,
+    CountedRow,
+    EdgeRow,
+    NodeColumnRow,
+    NodeResponse,
+    PartitionRow,
+    PartitionsResponse,
+)
+from headrace.services.responses.interventions import LedgerRow
+from headrace.services.session import ProjectSession
+from headrace.services.snapshots import project_state, reach_of
+from headrace.services.status import of_consumers, status
+from headrace.services.status_facts import WINDOW, window_began
+from headrace.slo.declared_promises import Node, began
+from headrace.slo.obligations import EvaluationContext, Obligation
+from headrace.store import Transaction
+from headrace.store.queries import applied_versions, partition_states
+from headrace.store.queries import deliveries as stored_deliveries
+from headrace.store.queries.partition_states import Day
+
+# Partitions that a node should have by now: a calendar shows those without any record as missing.
+
+_HOUR_US = 3_600_000_000
+_ELAPSED = {Grain.HOUR: _HOUR_US, Grain.DAY: 24 * _HOUR_US}
+"""Grains whose intervals are counted by the time that they take; a day more or less an hour."""
+
+
+def expected(
+    node: Node, context: EvaluationContext, now_us: int, *, below: str | None, declared_us: int | None = None
+) -> Iterator[tuple[str, int]]:
+    """Each partition with the end of its interval (microseconds), newest first: from the last that has ended to the node's start; only
+    those before the key `below`. None of a node whose keys grow with its data, nor of days on which nothing is due. Lazy: years of hours
+    are many. `declared_us` is since when deliveries of a promised source are expected that has never delivered."""
+    grain, start = node.partition.grain, _start_us(node, context, declared_us)
+    if grain is None or start is None or (node.partition.key is not None and node.partition.values is None):
+        return
+    moment = key_at_us(now_us, grain, node.timezone)
+    if below is not None and began(below, grain, node.timezone) is not None:
+        moment = below.partition(SEPARATOR)[0]
+        if node.partition.values:
+            yield from _within(node, moment, below)
+    while start_us(moment := previous_key(moment, grain, node.timezone), grain, node.timezone) >= start:
+        yield from _within(node, moment, None)
+
+
+def within(node: Node, context: EvaluationContext, now_us: int, first: str, last: str, declared_us: int | None = None) -> Iterator[str]:
+    """The expected keys from one to another, both included, newest first."""
+    grain, start = node.partition.grain, _start_us(node, context, declared_us)
+    since = began(last, grain, node.timezone) if grain is not None else None
+    if grain is not None and start is not None and since is not None:
+        newest = start_us(key_at_us(now_us, grain, node.timezone), grain, node.timezone)
+        moment = last.partition(SEPARATOR)[0]
+        if start <= since < newest and last in {key for key, _ in _within(node, moment, None)}:
+            yield last
+    for key, _ in expected(node, context, now_us, below=last if since is not None else None, declared_us=declared_us):
+        if key < first:
+            return
+        if key < last or key.startswith(last):
+            yield key
+
+
+def absent(
+    node: Node,
+    context: EvaluationContext,
+    now_us: int,
+    heard: Callable[[str, str | None], int],
+    since: str = "",
+    declared_us: int | None = None,
+) -> int:
+    """How many of the expected partitions nothing was ever heard of, from the key `since` on;
+    `heard` counts those that something was heard of, from one key to before another."""
+    grain, start = node.partition.grain, _start_us(node, context, declared_us)
+    if grain is None or start is None or (node.partition.key is not None and not node.partition.values):
+        return 0
+    begun = began(since, grain, node.timezone) if since else None
+    start = max(start, begun) if begun is not None else start
+    first, end = key_at_us(start, grain, node.timezone), key_at_us(now_us, grain, node.timezone)
+    begins, ends = start_us(first, grain, node.timezone), start_us(end, grain, node.timezone)
+    if grain in _ELAPSED and node.no_data.none:  # years of hours are too many to go through
+        whole = round((ends - begins) / _ELAPSED[grain]) * max(1, len(node.partition.values or ()))
+    else:
+        keys = expected(node, context, now_us, below=None, declared_us=declared_us)
+        whole = sum(1 for _ in takewhile(lambda item: item[0] >= first, keys))
+    return max(0, whole - heard(first, end))
+
+
+def _start_us(node: Node, context: EvaluationContext, declared_us: int | None) -> int | None:
+    """Since when there should be any: as how far it is behind is counted. Of a source that has never delivered, since
+    the interval in which it was declared, as its incident says."""
+    start, newest, grain = context.rhythms[node.name].start_us, context.facts.newest(node.name), node.partition.grain
+    if start is not None or grain is None:
+        return start
+    if newest is not None:
+        return began(newest.oldest, grain, node.timezone)
+    return None if declared_us is None else began(key_at_us(declared_us, grain, node.timezone), grain, node.timezone)
+
+
+def _within(node: Node, moment: str, below: str | None) -> Iterator[tuple[str, int]]:
+    grain = node.partition.grain
+    assert grain is not None
+    if node.no_data.covers(moment, grain, node.timezone):
+        return
+    ended = bounds_us(moment, grain, node.timezone)[1]
+    keys = [f"{moment}{SEPARATOR}{value}" for value in sorted(node.partition.values or (), reverse=True)] or [moment]
+    yield from ((key, ended) for key in keys if below is None or key < below)
+
+
+# A node's partitions in pages: recorded ones and expected ones.
+
+
+class PartitionListQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which partitions: from one key to another, both included."""
+
+    first: str | None = None
+    last: str | None = None
+    cursor: str | None = None
+    limit: int = 400
+
+
+def list_partitions(session: ProjectSession, name: str, query: PartitionListQuery) -> PartitionsResponse:
+    """Those that anything was ever heard of, and those that there should be, newest first. UsageError for a node or a cursor that there
+    isn't."""
+    node, _ = targets.target(name, session.project())
+    before = None if query.cursor is None else place(query.cursor, str)
+    days = _found(session, node, query, before) if session.store is not None and session.compiled is not None else []
+    page = days[: query.limit]
+    return PartitionsResponse(
+        now=session.now(),
+        node=node,
+        partitions=[_partition_row(session, day) for day in page],
+        counted=count_by_state(session, node, query) if query.cursor is None else [],
+        next=cursor(page[-1].partition) if len(days) > len(page) else None,
+    )
+
+
+def count_by_state(session: ProjectSession, name: str, query: PartitionListQuery) -> list[CountedRow]:
+    """How many partitions are in each state, most first: all of those that are wanted, not of one
+    page of them."""
+    if session.store is None or session.compiled is None:
+        return []
+    first, last, now_us = query.first or "", _end(query.last), session.clock.now_us()
+    with session.facts() as (tx, facts):
+        counts = Counter(partition_states.calendar_counts(tx, name, first, last))
+        node = session.declared_promises.nodes.get(name)
+        if node is not None and node.partition.grain is not None:
+            context = EvaluationContext(session.declared_promises, facts)
+            if last is None:
+                counts["missing"] += absent(
+                    node, context, now_us, partial(partition_states.count_between, tx, name), first, _declared_us(tx, node)
+                )
+            else:
+                known = set(partition_states.keys_between(tx, name, first, last))
+                keys = within(node, context, now_us, first, query.last or "", _declared_us(tx, node))
+                counts["missing"] += sum(key not in known for key in keys)
+    return [CountedRow(value=state, count=n) for state, n in counts.most_common() if n]
+
+
+def _found(session: ProjectSession, name: str, query: PartitionListQuery, before: str | None) -> list[Day]:
+    """A page of them, and one more where there is one."""
+    first, last, now_us = query.first or "", _end(query.last), session.clock.now_us()
+    with session.facts() as (tx, facts):
+        heard = partition_states.days_between(tx, name, first, last, before=before, limit=query.limit + 1)
+        node = session.declared_promises.nodes.get(name)
+        if node is None or node.partition.grain is None:
+            return heard
+        known = {day.partition for day in heard}
+        every = expected(
+            node, EvaluationContext(session.declared_promises, facts), now_us, below=before, declared_us=_declared_us(tx, node)
+        )
+        keys = takewhile(lambda item: item[0] >= first, every)
+        absent = (_absent(*key) for key in keys if key[0] not in known and (last is None or key[0] <= last))
+        return list(islice(merge(heard, absent, key=lambda day: day.partition, reverse=True), query.limit + 1))
+
+
+def _declared_us(tx: Transaction, node: Node) -> int | None:
+    """Since when deliveries of a source are expected that are promised, even if none ever came; None of one that nobody
+    has looked at yet."""
+    if not node.is_source or node.expect_by is None or stored_deliveries.declared_since(tx, node.name) is None:
+        return None
+    return expected_since(tx, node.name)
+
+
+def _absent(partition: str, ended_us: int) -> Day:
+    return Day(
+        partition, state="missing", seen=False, stale=False, reason="expected, and not there yet", since=ended_us,
+        failures=0, rows=None, bytes=None, verdict=None, published_at=None,
+    )  # fmt: skip
+
+
+def _end(last: str | None) -> str | None:
+    """With what is cut finer: `2025-03` means all of March, `2025-03-01` all its keys."""
+    return None if last is None else f"{last}\U0010ffff"
+
+
+def _partition_row(session: ProjectSession, day: Day) -> PartitionRow:
+    return PartitionRow(
+        partition=day.partition, state=day.state, seen=day.seen, stale=day.stale, reason=day.reason, since=session.instant(day.since),
+        failures=day.failures, rows=day.rows, bytes=day.bytes, verdict=day.verdict,
+        published_at=None if day.published_at is None else session.instant(day.published_at),
+    )  # fmt: skip
+
+
+def node(session: ProjectSession, name: str) -> NodeResponse:
+    """A node as it stands. UsageError for one that there isn't."""
+    cards = Cards(session)
+    project = cards.project
+    declared = project.node(name)
+    if declared is None or isinstance(declared, Consumer):
+        raise targets.unknown(name, [*project.sources, *project.assets], also=declared)
+    compiled = session.compiled
+    oldest = _oldest(session, name)
+    above = compiled.nodes.get(name) if compiled is not None else None
+    return NodeResponse(
+        now=session.now(),
+        node=cards.of([name])[0],
+        line=declared.place.line,
+        timezone=declared.timezone or project.settings.timezone,
+        start=declared.start,
+        contract=declared.contract,
+        columns=_columns(session, declared, compiled),
+        reads=_reads(cards, compiled, name),
+        read_by=_read_by(session, cards, compiled, name),
+        consumers=reach_of(session, compiled).consumers(name) if compiled is not None else [],
+        partitions=count_by_state(session, name, PartitionListQuery()),
+        oldest=oldest,
+        fingerprint=above.fingerprint if above is not None else None,
+        learnt=_learnt(session, name) if isinstance(declared, Source) else None,
+    )
+
+
+def _learnt(session: ProjectSession, source: str) -> LearntRow | None:
+    if session.store is None:
+        return None
+    with session.store.read() as tx:
+        return services_deliveries.learned_source(tx, source)
+
+
+def _oldest(session: ProjectSession, name: str) -> str | None:
+    if session.store is None:
+        return None
+    with session.store.read() as tx:
+        extent = partition_states.extent(tx, name)
+    return extent.oldest if extent else None
+
+
+def _columns(session: ProjectSession, declared: Source | Asset, compiled: Compiled | None) -> list[NodeColumnRow]:
+    table = None
+    if session.store is not None:
+        with session.store.read() as tx:
+            table = lake.table(tx, declared.name)
+    known = compiled.nodes.get(declared.name) if compiled is not None else None
+    if table is not None:
+        results = [(column.name, column.type) for column in table.columns if column.name != PARTITION_COLUMN]
+    else:
+        results = [(name, kind) for name, kind in (known.columns if known is not None else None) or ()]
+    contract = session.project().contracts.get(declared.contract or declared.name)
+    classified = {column.name.lower(): column.classification for column in contract.columns} if contract is not None else {}
+    return [NodeColumnRow(name=name, type=kind, classification=classified.get(name.lower())) for name, kind in results]
+
+
+def _reads(cards: Cards, compiled: Compiled | None, name: str) -> list[EdgeRow]:
+    node = compiled.nodes.get(name) if compiled is not None else None
+    if node is None:
+        return []
+    inputs = [(spec.node, spec.mode.value) for spec in node.inputs]
+    return [_edge(cards, other, mode) for other, mode in (*inputs, *((other, "depends") for other in node.depends))]
+
+
+def _read_by(session: ProjectSession, cards: Cards, compiled: Compiled | None, name: str) -> list[EdgeRow]:
+    if compiled is None:
+        return []
+    rows = []
+    below = [compiled.nodes[item] for item in reach_of(session, compiled).below.get(name, ()) if item in compiled.nodes]
+    for other in below:
+        modes = [spec.mode.value for spec in other.inputs if spec.node == name] or (["depends"] if name in other.depends else [])
+        rows += [_edge(cards, other.name, mode) for mode in modes]
+    return rows + [
+        EdgeRow(node=consumer.name, kind="consumer", mode="all", state=None)
+        for consumer in cards.project.consumers.values()
+        if name in consumer.reads
+    ]
+
+
+def _edge(cards: Cards, name: str, mode: str) -> EdgeRow:
+    kind = "source" if name in cards.project.sources else "asset"
+    return EdgeRow(node=name, kind=kind, mode=mode, state=cards.state(name))
+
+
+# The file that declares a node, as applied, and the versions in which it changed.
+
+_LANGUAGES = {".sql": "sql", ".py": "python", ".yaml": "yaml", ".yml": "yaml", ".toml": "toml"}
+VERSIONS_MAX = 200
+"""So many of the newest versions are looked through."""
+
+
+def code(session: ProjectSession, name: str, version: int | None) -> CodeResponse:
+    """The newest text, or that of a version. UsageError for a node or a version that there isn't."""
+    project = session.project()
+    node, _ = targets.target(name, project)
+    declared = project.node(node)
+    assert declared is not None
+    file = declared.place.file
+    if session.store is None:
+        return _response(node, file, declared.place.line, None, None, [])
+    with session.store.read() as tx:
+        versions = applied_versions.file_versions(tx, file, VERSIONS_MAX)
+        changed = [
+            version
+            for version, older in pairwise([*versions, None])
+            if version is not None and (older is None or version.hash != older.hash)
+        ]
+        file_versions = [version for version in changed if version.hash is not None]
+        chosen = next((file_version for file_version in file_versions if version is None or file_version.version == version), None)
+        if chosen is None and version is not None:
+            raise UsageError(
+                f"{file} didn't change in version {version}",
+                hint=f"those that changed it: {[version.version for version in file_versions][:9]}",
+            )
+        text = applied_versions.file_text(tx, chosen.hash) if chosen is not None and chosen.hash is not None else None
+    rows = [CodeVersionRow(version=version.version, at=session.instant(version.applied_at), by=version.actor) for version in file_versions]
+    return _response(node, file, declared.place.line, None if chosen is None else chosen.version, text, rows)
+
+
+def _response(node: str, file: str, line: int, version: int | None, text: str | None, versions: list[CodeVersionRow]) -> CodeResponse:
+    language = _LANGUAGES.get(PurePosixPath(file).suffix, "text")
+    return CodeResponse(node=node, file=file, line=line, language=language, version=version, text=text, versions=versions)
+
+
+# One consumer: its state, and its deliveries against the deadline, each with its delay ledger.
+
+
+class ServedInterval(Response, frozen=True, kw_only=True):
+    """An interval of a consumer: `met` in time, met `late`, `waived`, `missing` after its deadline, or `due` later. `late_seconds` is
+    negative where it came before the deadline, and counts until now while it is missing."""
+
+    interval: str
+    due_at: datetime
+    met_at: datetime | None
+    state: str
+    late_seconds: float | None
+    ledger: LedgerRow | None
+    """Null before the interval's end, and where it wasn't asked for."""
+
+
+class ConsumerResponse(Response, frozen=True, kw_only=True):
+    """A consumer; `deliveries` are its newest intervals, newest first, and `next` is the cursor of older ones."""
+
+    now: datetime
+    consumer: ConsumerRow
+    per: str
+    timezone: str
+    description: str
+    domain: str | None
+    importance: str | None
+    file: str
+    upstream: list[str]
+    """Sources and assets that it needs, through others too."""
+    deliveries: list[ServedInterval]
+    next: str | None
+
+
+def consumer(session: ProjectSession, name: str, *, before: str | None, limit: int, ledgers: int) -> ConsumerResponse:
+    """How a consumer was served; the newest `ledgers` of its intervals with their ledger. UsageError for one that there isn't."""
+    project = session.project()
+    declared = project.consumers.get(name)
+    if declared is None:
+        raise UnknownName(f"there is no consumer {name[:60]!r}", hint=did_you_mean(name, project.consumers) or "headrace status")
+    response = status(session, [f"consumer:{name}"]) if session.compiled is None else of_consumers(session, session.compiled, {name})
+    row = next(consumer for consumer in response.consumers if consumer.name == name)
+    page, more = _deliveries(session, name, None if before is None else place(before, str), limit, ledgers)
+    return ConsumerResponse(
+        now=session.now(),
+        consumer=row,
+        per=declared.per.value,
+        timezone=declared.timezone or project.settings.timezone,
+        description=declared.description,
+        domain=declared.domain,
+        importance=declared.importance,
+        file=declared.place.file,
+        upstream=_upstream(session, name),
+        deliveries=page,
+        next=cursor(page[-1].interval) if more else None,
+    )
+
+
+def _upstream(session: ProjectSession, name: str) -> list[str]:
+    if session.compiled is None:
+        return []
+    from headrace.services.snapshots import reach_of
+
+    reach = reach_of(session, session.compiled)
+    return [distance for distance in reach.distances(name, reach.above) if distance != name]
+
+
+def _deliveries(session: ProjectSession, name: str, before: str | None, limit: int, ledgers: int) -> tuple[list[ServedInterval], bool]:
+    if session.store is None or session.compiled is None:
+        return [], False
+    compiled, now_us = session.compiled, session.clock.now_us()
+    window = (window_began(WINDOW, now_us, session.timezone), now_us)
+    with project_state(session, now_us) as snapshot:
+        terms = next(consumer for consumer in snapshot.context.declared.consumers if consumer.consumer == name)
+        delivered = snapshot.evaluation(session, window).deliveries(name)
+        newest = [obligation for obligation in reversed(delivered) if before is None or obligation.interval < before]
+        page, books = newest[:limit], Ledgers(session, snapshot.tx, compiled, snapshot.context, now_us)
+        rows = [
+            _interval_row(session, obligation, books.of_consumer(terms, obligation.interval) if n < ledgers else None, now_us)
+            for n, obligation in enumerate(page)
+        ]
+    return rows, len(newest) > len(page)
+
+
+def _interval_row(session: ProjectSession, obligation: Obligation, ledger: LedgerRow | None, now_us: int) -> ServedInterval:
+    end = (
+        obligation.met_at_us
+        if obligation.met_at_us is not None
+        else now_us
+        if now_us > obligation.due_at_us and not obligation.waived
+        else None
+    )
+    return ServedInterval(
+        interval=obligation.interval,
+        due_at=session.instant(obligation.due_at_us),
+        met_at=None if obligation.met_at_us is None else session.instant(obligation.met_at_us),
+        state=_state(obligation, now_us),
+        late_seconds=None if end is None else (end - obligation.due_at_us) / 1_000_000,
+        ledger=ledger,
+    )
+
+
+def _state(obligation: Obligation, now_us: int) -> str:
+    if obligation.met_at_us is not None:
+        return "met" if obligation.met_at_us <= obligation.due_at_us else "late"
+    return "waived" if obligation.waived else "missing" if now_us > obligation.due_at_us else "due"

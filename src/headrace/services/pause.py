@@ -1,0 +1,213 @@
+"""`pause` and `resume`: whether the scheduler starts anything of the selected nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+import msgspec
+
+from headrace.model import Project, ProjectError, UsageError
+from headrace.model.causes import CauseKind
+from headrace.model.exports import exported
+from headrace.model.intervals import to_us
+from headrace.model.times import Duration
+from headrace.plan import Compiled
+from headrace.plan.compiled import is_view
+from headrace.scheduler import Paused, Resumed
+from headrace.security.audit import Action, Actor, AuditEvent, Object, append_all, rfc3339
+from headrace.services import commands
+from headrace.services.commands import CommandContext, evaluate_now, leader_command, perform
+from headrace.services.responses.interventions import PauseResponse, PauseRow
+from headrace.services.selection import selected
+from headrace.services.session import Progress, ProjectSession
+from headrace.store import Transaction
+from headrace.store.clock import instant
+from headrace.store.queries import incidents, scheduling
+from headrace.store.queries.scheduling import Pause
+
+# Shared by `pause` and `resume`: the nodes that a selection means, the audit entries, and the
+# list of pauses.
+
+
+def list_pauses(session: ProjectSession, project: Project | None, tx: Transaction, now_us: int) -> list[PauseRow]:
+    """All that is paused now."""
+    return [_row(session, project, pause) for pause in scheduling.pauses_in_force(tx, now_us)]
+
+
+def scheduled(project: Project, names: Collection[str]) -> tuple[str, ...]:
+    """Those of the names that the core schedules: sources, assets that aren't views, and consumers that are exported to."""
+    return tuple(name for name in names if _is_scheduled(project, name))
+
+
+def audited(tx: Transaction, now_us: int, action: Action, actor: Actor, project: Project, changed: Sequence[Pause], reason: str) -> None:
+    """An entry in the trail for each node."""
+    events = [
+        AuditEvent(
+            action=action, actor=actor, object=Object(kind_of_node(project, pause.node) or "node", pause.node), reason=reason,
+            after={"until": None if pause.until is None else rfc3339(instant(pause.until))} if action is Action.NODE_PAUSED else None,
+            before={"reason": pause.reason, "by": pause.actor} if action is Action.NODE_RESUMED else None,
+        )
+        for pause in changed
+    ]  # fmt: skip
+    if events:
+        append_all(tx, now_us, events)
+
+
+def kind_of_node(project: Project | None, name: str) -> str | None:
+    """`source`, `asset` or `consumer`; None for what isn't declared."""
+    if project is None or project.node(name) is None:
+        return None
+    return "source" if name in project.sources else "asset" if name in project.assets else "consumer"
+
+
+def _is_scheduled(project: Project, name: str) -> bool:
+    if name in project.consumers:
+        return exported(project, name) is not None
+    return project.node(name) is not None and not is_view(project, name)
+
+
+def _row(session: ProjectSession, project: Project | None, pause: Pause) -> PauseRow:
+    until: datetime | None = None if pause.until is None else session.instant(pause.until)
+    return PauseRow(
+        node=pause.node,
+        kind=kind_of_node(project, pause.node),
+        reason=pause.reason,
+        by=pause.actor,
+        since=session.instant(pause.since),
+        until=until,
+    )
+
+
+# `pause`: nothing of the selected nodes is started; attempts that run go on.
+
+
+class PauseArguments(msgspec.Struct, frozen=True):
+    """What was typed; `until` is a time, or a duration from now."""
+
+    select: list[str]
+    exclude: list[str]
+    reason: str
+    until: str | None
+
+
+def pause(
+    session: ProjectSession, select: Sequence[str], *, exclude: Sequence[str], reason: str | None, until: str | None, progress: Progress
+) -> PauseResponse:
+    """Pause the selected nodes. Refused without a reason, UsageError for a selection or a time that there isn't."""
+    text = commands.required_reason(reason, "pause", "who finds it standing still at night has to know why")
+    arguments = PauseArguments(list(select), list(exclude), text, until)
+    return perform(session, "pause", arguments, progress)  # type: ignore[no-any-return]
+
+
+def paused(session: ProjectSession) -> PauseResponse:
+    """What is paused now."""
+    rows = []
+    if session.store is not None:
+        now_us, project = session.clock.now_us(), session.compiled.project if session.compiled is not None else None
+        with session.store.read() as tx:
+            rows = list_pauses(session, project, tx, now_us)
+    return PauseResponse(now=session.now(), clock=session.clock.kind, changed=[], paused=rows)
+
+
+@leader_command("pause", PauseArguments, PauseResponse)
+def _pause(context: CommandContext, arguments: PauseArguments, progress: Progress) -> PauseResponse:
+    del progress
+    applied = context.applied()
+    if applied is None:
+        raise ProjectError("nothing is applied yet, so nothing runs that could be paused", hint="headrace apply")
+    project = applied.compiled.project
+    names = [
+        name
+        for name in selected(context.session, arguments.select, arguments.exclude, compiled=applied.compiled)
+        if not is_view(project, name)
+    ]
+    if not names:
+        raise UsageError("nothing was selected that runs: a view is computed when it is read", hint="pause what it reads")
+    now_us = context.clock.now_us()
+    until = None if arguments.until is None else lapses_at(context, arguments.until, now_us)
+    wanted = [Pause(name, arguments.reason, context.actor.id, now_us, until) for name in names]
+
+    def write(tx: Transaction, now: int) -> None:
+        scheduling.end_expired_pauses(tx, now)
+        scheduling.put_pauses(tx, wanted)
+        audited(tx, now, Action.NODE_PAUSED, context.actor, project, wanted, arguments.reason)
+
+    context.tell(Paused(scheduled(project, names), arguments.reason, until), write=write)
+    with context.store.read() as tx:
+        return PauseResponse(
+            now=context.now(),
+            clock=context.clock.kind,
+            changed=names,
+            paused=list_pauses(context.session, project, tx, context.clock.now_us()),
+        )
+
+
+def lapses_at(context: CommandContext, text: str, now_us: int) -> int:
+    """`2h` from now, or a time, in microseconds. UsageError for what is no time, or over."""
+    try:
+        result = Duration.parse(text).after_us(now_us, context.session.timezone)
+    except UsageError:
+        result = to_us(context.session.parse_time(text, "--until"))
+    if result <= now_us:
+        raise UsageError(f"--until {text[:40]} is over already", hint=f"it is {context.now():%Y-%m-%d %H:%M}")
+    return result
+
+
+# `resume`: paused nodes may run again.
+
+
+class ResumeArguments(msgspec.Struct, frozen=True):
+    """What was typed."""
+
+    select: list[str]
+    exclude: list[str]
+    reason: str
+
+
+def resume(
+    session: ProjectSession, select: Sequence[str], *, exclude: Sequence[str], reason: str | None, progress: Progress
+) -> PauseResponse:
+    """Let the selected nodes run again. UsageError for a selection of which nothing is paused."""
+    arguments = ResumeArguments(list(select), list(exclude), (reason or "").strip())
+    return perform(session, "resume", arguments, progress)  # type: ignore[no-any-return]
+
+
+@leader_command("resume", ResumeArguments, PauseResponse)
+def _resume(context: CommandContext, arguments: ResumeArguments, progress: Progress) -> PauseResponse:
+    del progress
+    applied = context.applied()
+    if applied is None:
+        raise ProjectError("nothing is applied yet, so nothing is paused", hint="headrace apply")
+    with context.store.read() as tx:
+        held = {pause.node: pause for pause in scheduling.pauses_in_force(tx, context.clock.now_us())}
+    ended = _ended(context, arguments, applied.compiled, held)
+    project: Project = applied.compiled.project
+
+    def write(tx: Transaction, now: int) -> None:
+        scheduling.end_expired_pauses(tx, now)
+        scheduling.end_pauses(tx, [pause.node for pause in ended], now)
+        audited(tx, now, Action.NODE_RESUMED, context.actor, project, ended, arguments.reason)
+        if any(incident.kind == CauseKind.PAUSED for incident in incidents.open_incidents(tx)):
+            evaluate_now(tx, context.session, applied, now)
+
+    names = [pause.node for pause in ended]
+    context.tell(Resumed(scheduled(project, names)), write=write)
+    with context.store.read() as tx:
+        return PauseResponse(
+            now=context.now(),
+            clock=context.clock.kind,
+            changed=names,
+            paused=list_pauses(context.session, project, tx, context.clock.now_us()),
+        )
+
+
+def _ended(context: CommandContext, arguments: ResumeArguments, compiled: Compiled, held: dict[str, Pause]) -> list[Pause]:
+    """The pauses that end: of the selected nodes, and of what is named although it isn't declared any more."""
+    gone = [name for name in arguments.select if name in held and compiled.project.node(name) is None]
+    rest = [text for text in arguments.select if text not in gone]
+    names = [*gone, *(selected(context.session, rest, arguments.exclude, compiled=compiled) if rest else ())]
+    results = [held[name] for name in names if name in held]
+    if not results:
+        raise UsageError("nothing of that is paused", hint="headrace pause lists what is")
+    return results

@@ -1,0 +1,431 @@
+"""`plan`: what the files change, who is affected and what must be recomputed. Writes nothing."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from headrace.lake import catalog
+from headrace.lake.reading import absolute
+from headrace.model import Asset, Consumer, LakeError, Refused, Source, StoreError, UsageError
+from headrace.model.files import ProjectFiles
+from headrace.model.intervals import to_us
+from headrace.model.partitions import order_of
+from headrace.model.settings import PRODUCTION
+from headrace.plan import ChangeKind, Compiled, Lineage, NodeChange, changes, comparison, compile_lineage
+from headrace.plan.comparison import SETTINGS
+from headrace.plan.contracts import contract_breaks
+from headrace.plan.impact import Impact, impacts
+from headrace.plan.project_plan import Plan, asks, decisions, planned_steps
+from headrace.plan.steps import PartitionRangeSummary, Promote
+from headrace.plan.weakening import Weakened, weakened
+from headrace.runtime.apply_plans import plan_of
+from headrace.runtime.promotion import Offer, Offers, PendingPromotion, Publisher, make_durable, promotion_events
+from headrace.runtime.promotion_copies import CopyRequest, Job, PartitionCopy, copy_in_process
+from headrace.services import agreements, invalidation, plan_inputs
+from headrace.services.commands import CommandContext
+from headrace.services.comparisons import differences
+from headrace.services.invalidation import Invalidated
+from headrace.services.responses import (
+    Affects,
+    ChangeRow,
+    CodeChangeRow,
+    EffectRow,
+    PlannedFileRow,
+    PlanResponse,
+    PromotedRow,
+    StepRow,
+    WeakenedRow,
+)
+from headrace.services.selection import selected as select
+from headrace.services.session import Progress, ProjectSession, usable
+from headrace.store import Store, Transaction
+
+# `apply --keep`: new code comes into force, and partitions published by other code stay fresh.
+
+
+def require_reason(reason: str) -> None:
+    """UsageError without a reason: who reads a table of two code versions finds out why."""
+    if not reason.strip():
+        raise UsageError(
+            "--keep needs --reason",
+            hint="say why the new code leaves published data as it is: --reason TEXT",
+        )
+
+
+def nodes_to_keep(session: ProjectSession, selection: Sequence[str], progress: Progress) -> tuple[str, ...]:
+    """The assets of a selection whose published partitions new code would invalidate, in order of their names.
+
+    UsageError for a selection without such an asset, and for one whose rows can't stay next to those of
+    its new code.
+    """
+    compiled = usable(session.declared_exactly(progress)[1])
+    names = select(session, selection, compiled=compiled, project=compiled.project)
+    stale = {change.node for change in changes(session.compiled, compiled) if change.stale} & compiled.project.assets.keys()
+    results = tuple(sorted(stale.intersection(names)))
+    if not results:
+        text = ", ".join(sorted(stale)[:10]) or "none"
+        raise UsageError(f"--keep {' '.join(selection)}: the code of none of these assets changed", hint=f"changed: {text}")
+    old = session.compiled.project if session.compiled is not None else None
+    for name in results:
+        if not asks(old, compiled.project.assets[name]):
+            raise UsageError(
+                f"what is published of {name} can't be kept: its table is built in another way from now on",
+                hint="apply without --keep: it is computed again",
+            )
+    return results
+
+
+# What environments have built, for `apply` in production: found, copied beside the lake, and
+# published instead of computed.
+
+
+def invalidated_nodes(changes: Collection[NodeChange]) -> frozenset[str]:
+    """The nodes of which everything that is published becomes stale by changes."""
+    return frozenset(change.node for change in changes if change.stale or change.change is ChangeKind.ADDED)
+
+
+def find_offers(session: ProjectSession, compiled: Compiled, changed: Collection[str]) -> dict[str, list[Offer]]:
+    """Environment → what production needn't compute of what `compiled` asks for once it is applied; everything of `changed` nodes is
+    stale then. Nothing where production hasn't published anything yet, or for an environment whose state can't be read."""
+    results: dict[str, list[Offer]] = {}
+    if session.env != PRODUCTION or session.store is None:
+        return results
+    taken: set[tuple[str, str]] = set()
+    for name in sorted(session.settings.environments):
+        with _opened(session, name) as theirs, session.store.read() as tx:
+            every = Offers(tx, theirs, name, compiled, changed).found() if theirs is not None else []
+        if every and not taken & {(offer.node, offer.key) for offer in every}:
+            results[name] = every
+            taken |= {(offer.node, offer.key) for offer in every}
+    return results
+
+
+def promoted_rows(results: dict[str, list[Offer]]) -> list[PromotedRow]:
+    """How many partitions of what are offered by whom."""
+    counted: dict[tuple[str, str], int] = {}
+    for environment, offers in results.items():
+        for offer in offers:
+            counted[environment, offer.node] = counted.get((environment, offer.node), 0) + 1
+    return [PromotedRow(environment=environment, node=node, partitions=n) for (environment, node), n in counted.items()]
+
+
+def promotion_steps(compiled: Compiled, results: dict[str, list[Offer]]) -> list[Promote]:
+    """The same as steps of a plan: from the first to the last partition of each node."""
+    offered: dict[tuple[str, str], list[str]] = {}
+    for environment, offers in results.items():
+        for offer in offers:
+            offered.setdefault((environment, offer.node), []).append(offer.key)
+    return [
+        Promote(node=node, environment=environment, range=_range(compiled, node, keys)) for (environment, node), keys in offered.items()
+    ]
+
+
+def _range(compiled: Compiled, node: str, keys: list[str]) -> PartitionRangeSummary:
+    made = compiled.project.sources.get(node) or compiled.project.assets[node]
+    zone = made.timezone or compiled.project.settings.timezone
+    inside = sorted(keys, key=lambda key: order_of(key, made.partition, zone))
+    return PartitionRangeSummary(first=inside[0], last=inside[-1], partitions=len(inside))
+
+
+def stage_offers(session: ProjectSession, results: dict[str, list[Offer]]) -> tuple[PendingPromotion, ...]:
+    """The rows of what is offered, in production's lake: staged, named by nothing. Raises LakeError."""
+    return tuple(_prepared(session, name, offers) for name, offers in results.items())
+
+
+def promote(context: CommandContext, promotions: Collection[PendingPromotion], progress: Progress) -> list[PromotedRow]:
+    """Publish it, as far as it still is what production would compute. What can't be is computed, as it would be without."""
+    done: list[PromotedRow] = []
+    for promotion in promotions:
+        try:
+            made = _promote(context, promotion, progress)
+        except (LakeError, StoreError) as error:
+            progress.note(f"what {promotion.environment} has built isn't taken over: {error}")
+            continue
+        done += [PromotedRow(environment=promotion.environment, node=node, partitions=count) for node, count in made.items()]
+    return done
+
+
+def _promote(context: CommandContext, promotion: PendingPromotion, progress: Progress) -> dict[str, int]:
+    make_durable(context.session.folders, promotion)
+    leader = context.leader(progress)
+    applied, made = leader.applied, {}
+    with _opened(context.session, promotion.environment) as theirs:
+        if theirs is None:
+            return {}
+        with context.store.read() as tx:
+            offers = Offers(tx, theirs, promotion.environment, applied.compiled, ()).found(promotion.partitions)
+            still = promotion.offered(offers)
+            event = promotion_events(tx, still)
+
+        def publish(tx: Transaction, now: int) -> None:
+            publisher = Publisher(tx, theirs, epoch=context.held.lease.epoch, version=applied.id, actor=context.actor, now=now)
+            made.update(publisher.publish(still, offers))
+            leader.took_over(tx, made)
+
+        if still.jobs:
+            leader.tell(event, write=publish)
+            leader.settle()
+    return made
+
+
+def _prepared(session: ProjectSession, name: str, offers: list[Offer]) -> PendingPromotion:
+    assert session.store is not None
+    there = ProjectSession(session.root, name, None, session.actor)
+    lake = there.folders.lake
+    with _opened(session, name) as theirs, session.store.read() as tx:
+        jobs = tuple(_jobs(tx, theirs, lake, offers)) if theirs is not None else ()
+    answer = copy_in_process(CopyRequest(str(session.folders.lake), str(lake), jobs))
+    return PendingPromotion(name, answer.jobs)
+
+
+def _jobs(tx: Transaction, theirs: Transaction, lake: Path, offers: list[Offer]) -> Iterator[Job]:
+    """One job a node, in the order of the offers."""
+    by_node: dict[str, list[Offer]] = {}
+    for offer in offers:
+        by_node.setdefault(offer.node, []).append(offer)
+    for node, results in by_node.items():
+        there = catalog.table(theirs, node)
+        if there is None:
+            continue
+        parts = tuple(
+            PartitionCopy(
+                key=offer.key,
+                publication=offer.publication.id,
+                rows=offer.publication.rows,
+                content_hash=offer.publication.content_hash,
+                files=absolute(catalog.files(theirs, node, [offer.key]), lake) if offer.publication.rows else (),
+            )
+            for offer in results
+        )
+        shared = tuple(catalog.shared_files(tx, node, [offer.key for offer in results]))
+        yield Job(node, there.columns, catalog.table(tx, node), parts, shared)
+
+
+@contextmanager
+def _opened(session: ProjectSession, name: str) -> Iterator[Transaction | None]:
+    """An environment's state, to be read; None where there is none, or none that can be read."""
+    there = ProjectSession(session.root, name, None, session.actor)
+    try:
+        store: Store | None = there.store
+    except StoreError:
+        store = None
+    if store is None:
+        yield None
+        return
+    try:
+        with store.read() as tx:
+            yield tx
+    finally:
+        there.close()
+
+
+class Base(msgspec.Struct, frozen=True):
+    """What the files are compared with, and the state that says what is published of it."""
+
+    compiled: Compiled | None
+    store: Store | None
+    version: int | None
+    called: str | None
+
+
+def plan(session: ProjectSession, *, against: str | None, progress: Progress, keep: Sequence[str] = ()) -> PlanResponse:
+    """What the files change. In an environment they are compared with production, else with what is
+    applied; `against` names a commit. `keep` selects assets as `apply --keep` does.
+
+    Raises InvalidProject where the files have errors, UsageError for a commit that git doesn't know, and
+    for a selection that keeps nothing.
+    """
+    if keep and against is not None:
+        hint = "leave out one of `against` and `keep`"
+        raise UsageError("a comparison with a commit keeps nothing", hint=hint)
+    kept = nodes_to_keep(session, keep, progress) if keep else ()
+    files, compilation = session.declared_exactly(progress)
+    compiled = usable(compilation)
+    base = _base(session)
+    if against is not None:
+        from headrace.services.git_revisions import compiled_at
+
+        base = Base(compiled_at(session, against), base.store, base.version, against)
+    node_changes = changes(base.compiled, compiled)
+    if session.production is not None:  # an environment has settings of its own; what of them bears on data is in the bodies
+        node_changes = [change for change in node_changes if change.node != SETTINGS]
+    prepared = prepare(session, compiled, base, comparison.keeping(node_changes, kept))
+    response = prepared.response
+    made = plan_of_apply(session, files, compiled, prepared, base, kept)
+    if against is None:
+        agreements.keep_plan(session, made.plan_id, decisions(made))
+        response = with_plan(response, made)
+    response = msgspec.structs.replace(response, next=_next(session, response, made, keep))
+    return response if session.production is None else msgspec.structs.replace(response, diff=differences(session))
+
+
+def _next(session: ProjectSession, response: PlanResponse, plan: Plan, keep: Sequence[str]) -> str:
+    """Put it into force here, or, where an environment has it already, in production."""
+    if plan.steps or session.compiled is None:
+        env = [] if session.production is None else ["--env", session.env]
+        plan_id = [] if response.plan_id is None else [response.plan_id]
+        kept = [word for item in keep for word in ("--keep", item)]
+        because = ["--reason", "TEXT"] if kept else []
+        return shlex.join(["headrace", *env, "apply", *plan_id, *kept, *because])
+    return f"headrace --env {PRODUCTION} apply" if session.production is not None and response.changes else "headrace status"
+
+
+def applied(session: ProjectSession) -> Base:
+    """What is applied here."""
+    called = None if session.version is None else f"version {session.version}"
+    return Base(session.compiled, session.store, session.version, called)
+
+
+def _base(session: ProjectSession) -> Base:
+    if session.production is None or session.production.compiled is None:
+        return applied(session)
+    base = applied(session.production)
+    return msgspec.structs.replace(base, called=f"production, {base.called}")
+
+
+class PreparedPlan(msgspec.Struct, frozen=True):
+    """What putting files into force changes: for people, what becomes stale, and what environments have built of it."""
+
+    response: PlanResponse
+    effect: Invalidated
+    offers: dict[str, list[Offer]]
+
+
+def prepare(session: ProjectSession, compiled: Compiled, base: Base, node_changes: Sequence[NodeChange]) -> PreparedPlan:
+    """What putting `compiled` into force changes. Raises Refused where it takes back what a contract promises."""
+    lineage = compile_lineage(compiled, session.data_folder / "cache")
+    _keep_contracts(base.compiled, compiled, lineage)
+    meant = impacts(base.compiled, compiled, node_changes, lineage)
+    effect = _staled(base, compiled, node_changes, session)
+    offers = find_offers(session, compiled, invalidated_nodes(node_changes))
+    known = base.store is not None and base.compiled is not None
+    response = PlanResponse(
+        changes=[_row(compiled, base.compiled, impact, effect if known else None) for impact in meant],
+        affects=_affects(compiled, base.compiled, meant, effect),
+        estimate=None if effect.estimate is None else msgspec.to_builtins(effect.estimate),
+        weakens=[_weakened(compiled, item) for item in weakened(base.compiled, compiled)],
+        stale=invalidation.stale_rows(effect.stale),
+        repairs=invalidation.stale_rows(effect.failed),
+        bytes_estimate=effect.bytes,
+        backfills=list(effect.backfills),
+        built=promoted_rows(offers),
+        against=base.called,
+        env=session.env,
+        now=session.now(),
+        clock=session.clock.kind,
+    )
+    return PreparedPlan(response, effect, offers)
+
+
+def plan_of_apply(
+    session: ProjectSession, files: ProjectFiles, compiled: Compiled, prepared: PreparedPlan, base: Base, keep: Collection[str] = ()
+) -> Plan:
+    """What `apply` does now, here. In an environment that isn't what `plan` compares, which is production. `keep` are the nodes of which
+    what is published stays fresh."""
+    here = applied(session) if session.production is not None else base
+    node_changes = comparison.keeping(changes(here.compiled, compiled), keep)
+    promoted = promotion_steps(compiled, prepared.offers)
+    if here.store is None:
+        return plan_of(None, files, here.compiled, compiled, node_changes, environment=session.env, promoted=promoted)
+    approved_first = _approved_first(session, compiled, prepared.effect)
+    with here.store.read() as tx:
+        return plan_of(
+            tx, files, here.compiled, compiled, node_changes, environment=session.env, promoted=promoted, approved_first=approved_first
+        )  # fmt: skip
+
+
+def _approved_first(session: ProjectSession, compiled: Compiled, effect: Invalidated) -> frozenset[str]:
+    """The nodes that become stale and of which policy asks for an approval before they, and what reads
+    them, are computed again."""
+    results: set[str] = set()
+    planned = [row for row in effect.backfills if row.counts is not None]
+    for row, backfill in zip(planned, effect.planned, strict=True):
+        approval = plan_inputs.needed_approval(
+            session.root,
+            compiled.project.settings,
+            compiled.project,
+            [item.node for item in backfill.chosen],
+            partitions=backfill.partitions,
+            size=effect.bytes or 0,
+        )
+        if approval is not None:
+            results.update(row.select)
+    return frozenset(results)
+
+
+def with_plan(response: PlanResponse, plan: Plan) -> PlanResponse:
+    """The document with the plan that `apply` takes by its id."""
+    return msgspec.structs.replace(
+        response,
+        plan_id=plan.plan_id,
+        base_version=plan.base_version,
+        files=[PlannedFileRow(path=file.path, sha256=file.sha256, change=file.change or "unchanged") for file in plan.files],
+        steps=[StepRow(n=row.n, kind=row.kind, node=row.node, from_=row.first, to=row.last, partitions=row.partitions,
+                       detail=row.detail, needs_approval=row.needs_approval) for row in planned_steps(plan)],
+    )  # fmt: skip
+
+
+def _keep_contracts(old: Compiled | None, new: Compiled, lineage: Lineage) -> None:
+    """Refuse what takes back a contract's promise without saying so: who relies on it would find out from their data."""
+    breaks = contract_breaks(old.project if old is not None else None, new.project, lineage.users)
+    if breaks:
+        first = breaks[0]
+        more = f"; and {len(breaks) - 1} more" if len(breaks) > 1 else ""
+        raise Refused(f"{first.file}: {first.said}{more}", hint=first.hint)
+
+
+def _staled(base: Base, compiled: Compiled, node_changes: Sequence[NodeChange], session: ProjectSession) -> Invalidated:
+    if base.store is None or base.compiled is None:
+        return Invalidated()
+    now_us, borrowed = to_us(session.now()), session.borrowed  # asked before: a store reads one transaction at a time
+    with base.store.read() as tx:
+        return invalidation.invalidated_by(
+            tx, base.compiled, compiled, node_changes,
+            version=base.version, env=session.env, now_us=now_us, borrowed=borrowed,
+        )  # fmt: skip
+
+
+def _row(compiled: Compiled, old: Compiled | None, impact: Impact, effect: Invalidated | None) -> ChangeRow:
+    change = impact.change
+    declared = compiled.project.node(change.node) or (old.project.node(change.node) if old is not None else None)
+    return ChangeRow(
+        node=change.node,
+        change=change.change,
+        breaking=impact.breaking,
+        columns=[column.column for column in impact.columns] or list(change.columns),
+        partitions_stale=None if effect is None else effect.of(change.node) if change.stale else 0,
+        effects=[EffectRow(column=column.column, effect=column.effect, read_by=list(column.read_by)) for column in impact.columns],
+        consumers=list(impact.consumers),
+        file=declared.place.file if declared is not None else None,
+        line=declared.place.line if declared is not None else None,
+        kept=change.kept,
+        code=[CodeChangeRow(path=file.path, change=file.change, via=file.via) for file in change.files],
+    )
+
+
+def _affects(compiled: Compiled, old: Compiled | None, meant: Iterable[Impact], effect: Invalidated) -> Affects:
+    """Whose data, or whose promise, becomes another one; and who answers for what changes."""
+    meant = list(meant)
+    consumers = {name for impact in meant for name in impact.consumers}
+    stale = {item.node for item in effect.stale if item.why == invalidation.OWN_CODE}
+    nodes = {impact.change.node for impact in meant} | {name for item in meant for name in item.assets} | stale
+    owners = {node.owner for name in nodes | consumers if (node := _declared(compiled, old, name)) is not None}
+    return Affects(consumers=sorted(consumers), owners=sorted(owners))
+
+
+def _declared(compiled: Compiled, old: Compiled | None, name: str) -> Source | Asset | Consumer | None:
+    return compiled.project.node(name) or (old.project.node(name) if old is not None else None)
+
+
+def _weakened(compiled: Compiled, item: Weakened) -> WeakenedRow:
+    node = compiled.project.node(item.node)
+    place = node.place if node is not None else None
+    return WeakenedRow(
+        node=item.node, what=item.what, before=item.before, after=item.after,
+        file=place.file if place else None, line=place.line if place else None,
+    )  # fmt: skip

@@ -1,0 +1,286 @@
+"""`quarantine`: held and rejected data, with the reason, sample rows and the next command."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import zlib
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import msgspec
+
+from headrace.model import Asset, Contract, Project, Source
+from headrace.model.partitions import WHOLE, command_line, partition_argument
+from headrace.services import targets
+from headrace.services.repairs import BrokenPartition, other_choices, repairs
+from headrace.services.responses import CheckRow, QuarantineRow, RepairRow
+from headrace.services.session import ProjectSession
+from headrace.slo.times import dated
+from headrace.store import Transaction
+from headrace.store.queries import attempts, changes, deliveries, exceptions, incidents, partition_states, quality, quarantine
+from headrace.store.queries import quarantine as stored
+from headrace.store.queries.exceptions import ExceptionRecord
+from headrace.store.queries.incidents import Incident
+from headrace.store.queries.quarantine import Quarantined
+
+# The first rows of a held delivery. Its raw bytes were kept, but its rows never became a table.
+
+ROWS_MAX = 5
+BYTES_MAX = 64 * 1024
+CHARACTERS_MAX = 200
+"""Of one value."""
+COLUMNS_MAX = 200
+_SEPARATED = (".csv", ".tsv", ".txt", ".psv")
+_JSON_LINES = (".jsonl", ".ndjson", ".json")
+
+
+def first_rows(data_folder: Path, path: str | None, delivery: str | None) -> list[dict[str, Any]]:
+    """A few rows of a text delivery as text; none where the file is gone or of another kind. Never raises for what is in it."""
+    if path is None or delivery is None or not path.startswith("raw/"):
+        return []
+    ending = PurePosixPath(delivery.removesuffix(".gz")).suffix.lower()
+    lines = _lines(data_folder / path, packed=delivery.endswith(".gz"))
+    if ending in _SEPARATED:
+        return _separated_rows(lines)
+    records = lines and lines[0].startswith("{")  # what an API gave is kept as JSON lines, whatever its URL ends with
+    return _json_rows(lines) if records or ending in _JSON_LINES else []
+
+
+def _lines(path: Path, *, packed: bool) -> list[str]:
+    """The first whole lines of the file."""
+    try:
+        with gzip.open(path, "rb") if packed else path.open("rb") as file:
+            data = file.read(BYTES_MAX)
+    except (OSError, EOFError, zlib.error):
+        return []
+    lines = data.decode("utf-8-sig", "backslashreplace").replace("\0", "\\0").splitlines()
+    return [line for line in lines if line.strip()][: ROWS_MAX + 1]
+
+
+def _separated_rows(lines: list[str]) -> list[dict[str, Any]]:
+    if not lines:
+        return []
+    delimiter = max(",;\t|", key=lines[0].count)
+    try:
+        header, *rows = csv.reader(lines, delimiter=delimiter)
+    except (csv.Error, ValueError):
+        return []
+    return [{name: _cut(value) for name, value in list(zip(header, row, strict=False))[:COLUMNS_MAX]} for row in rows[:ROWS_MAX]]
+
+
+def _json_rows(lines: list[str]) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    for line in lines[:ROWS_MAX]:
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError):
+            return rows
+        if isinstance(value, dict):
+            rows.append({name: _cut(str(item)) for name, item in list(value.items())[:COLUMNS_MAX]})
+    return rows
+
+
+def _cut(value: str) -> str:
+    return value if len(value) <= CHARACTERS_MAX else value[: CHARACTERS_MAX - 1] + "…"
+
+
+# Sample rows without classified columns: not everyone who may list the quarantine may see those
+# values.
+
+
+def without_classified(rows: Iterable[dict[str, Any]], contract: Contract | None, *, raw: bool) -> list[dict[str, Any]]:
+    """The rows without classified columns. Of a delivery as it came (`raw`) only columns whose names are known to be harmless: one that
+    was renamed would show its values under the new name."""
+    classified = _names(contract, classified=True)
+    if not classified:
+        return list(rows)
+    harmless = _names(contract, classified=False) - classified
+    kept = [{name: value for name, value in row.items() if _may_be_shown(name.lower(), classified, harmless, raw=raw)} for row in rows]
+    return [row for row in kept if row]
+
+
+def _may_be_shown(name: str, classified: set[str], harmless: set[str], *, raw: bool) -> bool:
+    return name in harmless if raw else name not in classified
+
+
+def _names(contract: Contract | None, *, classified: bool) -> set[str]:
+    """Names of columns, those under which files have them too, in lower case."""
+    columns = [column for column in (contract.columns if contract else ()) if bool(column.classification) is classified]
+    return {name.lower() for column in columns for name in (column.name, *(str(entry["name"]) for entry in column.names))}
+
+
+# Partitions in quarantine because of an incident. Separate from the code that decides about them.
+
+
+def waiting_for(tx: Transaction, incident: Incident) -> list[Quarantined]:
+    """What waits at the partitions that an incident is seen at, by node and partition."""
+    seen = {(node, key or WHOLE) for node, key in incidents.partitions_of(tx, incident.id)}
+    nodes = sorted({node for node, _ in seen})
+    results = [row for node in nodes for row in quarantine.waiting(tx, node=node)]
+    return [row for row in results if (row.node, row.partition) in seen]
+
+
+def decided_together(tx: Transaction, incident: Incident, word: str) -> list[Quarantined]:
+    """What one decision (`accept`, `drop`) about an incident is about: of deliveries whose columns have new names these are decided
+    before, one after the other, since a column would be empty in all of their rows."""
+    rows = waiting_for(tx, incident)
+    return [row for row in rows if word != "accept" or not quality.renames_wait(tx, row.node, row.partition)]
+
+
+def list_quarantine(session: ProjectSession, target: str | None) -> list[QuarantineRow]:
+    """What waits now, by node and partition; of one asset, source or partition where `target` names it.
+
+    UsageError for a target that there isn't.
+    """
+    project = session.project()
+    node, partition = targets.target(target, project) if target else (None, None)
+    if session.store is None:
+        return []
+    now_us = session.clock.now_us()
+    with session.store.read() as tx:
+        rows = [_row(session, tx, project, item) for item in stored.waiting(tx, node=node, partition=partition)]
+        records = [record for record in exceptions.exceptions_in_force(tx) if node in (None, record.node)]
+        exception_records = [record for record in records if record.partition == partition or (partition is None and record.lapsed(now_us))]
+        rows += [
+            row
+            for record in exception_records
+            if (row := _excepted(session, tx, project, record, lapsed=record.lapsed(now_us))) is not None
+        ]
+        if not rows and node is not None and partition is not None:
+            rows = _dropped(session, tx, project, node, partition)
+        return rows
+
+
+def _dropped(session: ProjectSession, tx: Transaction, project: Project, node: str, partition: str) -> list[QuarantineRow]:
+    """What somebody dropped, while nothing else has come of the partition."""
+    standing, row = partition_states.get(tx, node, partition), stored.dropped(tx, node, partition)
+    if row is None or standing is None or standing.publication_id is not None:
+        return []
+    reason = "; it waited because: ".join(filter(None, [standing.reason, row.reason]))
+    quarantine_row = _row(session, tx, project, msgspec.structs.replace(row, state=standing.state))
+    return [msgspec.structs.replace(quarantine_row, state=row.state, verdict=row.state, reason=reason, decide=[])]
+
+
+def _excepted(session: ProjectSession, tx: Transaction, project: Project, record: ExceptionRecord, *, lapsed: bool) -> QuarantineRow | None:
+    """What readers see because somebody accepted it: `held` again once that has lapsed. Others are shown where they are asked for.
+    None where nothing is known any more of why it waited."""
+    row = stored.get(tx, record.quarantine_id)
+    if row is None:
+        return None
+    until = "" if record.until is None else f" until {dated(record.until, session.timezone)}"
+    reason = f"accepted by {record.actor}{until}: {record.reason}; it waited because: {row.reason}"
+    quarantine_row = _row(session, tx, project, msgspec.structs.replace(row, state="held"), seen=True)
+    at = partition_argument(record.node, record.partition)
+    renew = command_line("quarantine", "accept", at, "--reason", "TEXT", "--until", "T")
+    take_back = command_line("withdraw", at, "--reason", "TEXT")
+    accepted = msgspec.structs.replace(
+        quarantine_row, state="accepted", verdict="warned", at=session.instant(record.at), reason=reason, repair=None,
+        todo=f"{renew} renews it, {take_back} takes it back", decide=[renew, take_back],
+    )  # fmt: skip
+    if not lapsed or record.until is None:
+        return accepted
+    return msgspec.structs.replace(
+        accepted, state="held", at=session.instant(record.until), reason=f"the exception has lapsed: {reason}",
+        todo=f"{quarantine_row.todo}; {accepted.todo}", repair=quarantine_row.repair,
+    )  # fmt: skip
+
+
+def _row(session: ProjectSession, tx: Transaction, project: Project, item: Quarantined, *, seen: bool = False) -> QuarantineRow:
+    """What is shown of one. `seen`: readers see it, since somebody has accepted it."""
+    node = project.node(item.node)
+    delivery = None if item.delivery_id is None else deliveries.get(tx, item.delivery_id)
+    attempt = attempts.get(tx, item.epoch, item.n)
+    renamed = (quality.renames_published if seen else quality.renames_wait)(tx, item.node, item.partition)
+    repair = _repair(
+        tx,
+        project,
+        item,
+        delivery.path if delivery else None,
+        renamed=renamed,
+        declared=changes.declared_at(tx, item.node, item.partition),
+    )
+    return QuarantineRow(
+        node=item.node,
+        partition=item.partition,
+        state=item.state,
+        verdict=(attempt.verdict if attempt else None) or item.state,
+        at=session.instant(item.at),
+        reason=item.reason,
+        owner=node.owner if node else None,
+        rows=item.rows,
+        path=None if item.path is None else shown_path(session, session.data_folder / item.path),
+        delivery=delivery.path if delivery else None,
+        sample=_sample(session, project, item, delivery.path if delivery else None),
+        checks=_failed(tx, item),
+        attempt=f"{item.epoch}.{item.n}",
+        todo=_todo(repair),
+        decide=_decisions(tx, item, renamed=renamed) if item.state in ("held", "rejected") else [],
+        repair=repair,
+    )
+
+
+def _sample(session: ProjectSession, project: Project, item: Quarantined, delivery: str | None) -> list[dict[str, Any]]:
+    node = project.node(item.node)
+    contract = project.contracts.get(node.contract or node.name) if isinstance(node, Source | Asset) else None
+    raw = not item.sample
+    return without_classified(item.sample or first_rows(session.data_folder, item.path, delivery), contract, raw=raw)
+
+
+def _of_all(tx: Transaction, item: Quarantined, word: str) -> list[str]:
+    """The command that accepts, or drops, all that waits because of the same incident, where that can be
+    decided about more than one partition."""
+    incident = incidents.open_at(tx, item.node, item.partition)
+    if incident is None or len(decided_together(tx, incident, word)) < 2:
+        return []
+    return [command_line("quarantine", word, incident.shown, "--reason", "TEXT")]
+
+
+RAW = "raw/"
+"""Where the bytes of what couldn't be read are kept, below the data folder."""
+
+
+def _decisions(tx: Transaction, item: Quarantined, *, renamed: bool) -> list[str]:
+    """The commands that decide about it as it is. With names that wait, a column would be empty in it: they are decided first."""
+    at = partition_argument(item.node, item.partition)
+    drop = command_line("quarantine", "drop", at, "--reason", "TEXT")
+    if item.state == "rejected" and item.path is not None and item.path.startswith(RAW):  # nothing could read it
+        return [drop, *_of_all(tx, item, "drop")]
+    if renamed:
+        return [drop]
+    accept = command_line("quarantine", "accept", at, "--reason", "TEXT", "--until", "7d")
+    return [accept, drop, *_of_all(tx, item, "accept")]
+
+
+def _failed(tx: Transaction, item: Quarantined) -> list[CheckRow]:
+    return [
+        CheckRow(name=c.name, kind=c.kind, severity=c.severity, outcome=c.outcome, rows=c.rows, failing=c.failing, detail=c.detail)
+        for c in quality.checks_of_attempt(tx, item.epoch, item.n)
+        if c.partition == item.partition and c.outcome == "failed"
+    ]
+
+
+def shown_path(session: ProjectSession, path: Path) -> str:
+    """Relative to the project where it lies inside, else absolute."""
+    return path.relative_to(session.root).as_posix() if path.is_relative_to(session.root) else str(path)
+
+
+def _repair(
+    tx: Transaction, project: Project, item: Quarantined, delivery: str | None, *, renamed: bool, declared: str
+) -> RepairRow | None:
+    if project.node(item.node) is None:
+        return None
+    because = f"repair of {item.node}" if item.partition == "*" else f"repair of {item.node}@{item.partition}"
+    broken = BrokenPartition(
+        item.node, item.partition, item.state, delivery=delivery, renamed=renamed, declared=declared,
+        others=other_choices(tx, project, item.node, item.partition),
+    )  # fmt: skip
+    return repairs(project, [broken], because)[0]
+
+
+def _todo(repair: RepairRow | None) -> str:
+    if repair is None:
+        return "nothing: what it belonged to is no longer declared"
+    return "; then: ".join([*([repair.first] if repair.first else []), *repair.commands])

@@ -1,0 +1,423 @@
+"""`quarantine accept` and `quarantine drop`: decide about one partition or a whole incident."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import msgspec
+
+from headrace.lake import catalog
+from headrace.model import HeadraceError, Project, Refused, UsageError
+from headrace.model.partitions import WHOLE, command_line, partition_argument
+from headrace.runtime import publication_decisions
+from headrace.runtime.file_rewrites import rewritten
+from headrace.runtime.leader import Leader
+from headrace.runtime.messages import RewrittenFile
+from headrace.runtime.publication_decisions import Accepting, ExceptionDecision, RewriteOutdated, put_back, record_decision, staged_of
+from headrace.runtime.runs import RunRequest, RunResult
+from headrace.scheduler import Target
+from headrace.security.audit import Action
+from headrace.services import commands, targets
+from headrace.services.commands import CommandContext, PendingRun, leader_command, perform
+from headrace.services.incidents import found_in, number_of
+from headrace.services.pause import lapses_at
+from headrace.services.quarantine import decided_together, waiting_for
+from headrace.services.responses import CountsRow
+from headrace.services.responses.interventions import DecisionResponse, UndecidedRow
+from headrace.services.run import announce, count_recomputed
+from headrace.services.run_results import run_response
+from headrace.services.session import Progress, ProjectSession
+from headrace.services.snapshots import downstream
+from headrace.store import Transaction
+from headrace.store.clock import instant
+from headrace.store.queries import attempts, evidence, exceptions, incidents, leader_writes, partition_states, quality, quarantine
+from headrace.store.queries import quarantine as stored
+from headrace.store.queries.exceptions import Acceptance, ExceptionRecord
+from headrace.store.queries.quarantine import Quarantined
+
+# A person decides about data in quarantine by name, with a reason, and for a limited time where
+# given.
+#
+# Staged data is published as it is. A delivery that never became rows, and a merge, are computed
+# once more under looser rules: checks that would block only warn. There is no third way: nothing
+# marks the data as a success.
+
+ACCEPT, DROP = "accept", "drop"
+COMMAND = "quarantine_deciding"
+TRIES = 5
+"""So often the files that others share are rewritten anew, where the table moved on meanwhile."""
+
+
+class DecideArguments(msgspec.Struct, frozen=True):
+    """What was typed, which row of quarantine that is about, and the files that others share with it, rewritten without it."""
+
+    action: str
+    node: str
+    key: str
+    waiting: int
+    """0: nothing waits, an exception that is in force is renewed."""
+    reason: str
+    until: str | None = None
+    rewritten: tuple[RewrittenFile, ...] = ()
+
+
+def accept_partition(
+    session: ProjectSession, target: str, *, reason: str | None, until: str | None, progress: Progress
+) -> DecisionResponse:
+    """Publish what waits of one partition as an exception, and compute what is made of it. Refused without a reason, and for data that
+    can't be published at all; UsageError where nothing waits."""
+    text = commands.required_reason(reason, "quarantine accept", "readers will see data that was held back, and ask why")
+    for attempt in range(TRIES):
+        arguments = _prepared(session, target, text, until)
+        try:
+            return perform(session, COMMAND, arguments, progress)  # type: ignore[no-any-return]
+        except RewriteOutdated:
+            publication_decisions.discard_rewrites(session.folders, arguments.rewritten)
+            if attempt == TRIES - 1:
+                raise
+    raise AssertionError
+
+
+def drop_partition(session: ProjectSession, target: str, *, reason: str | None, progress: Progress) -> DecisionResponse:
+    """What waits of one partition will never be published. Refused without a reason, UsageError where nothing waits."""
+    text = commands.required_reason(reason, "quarantine drop", "who waits for the data has to know why it doesn't come")
+    row = _waiting(session, target)
+    return perform(session, COMMAND, DecideArguments(DROP, row.node, row.partition, row.id, text), progress)  # type: ignore[no-any-return]
+
+
+def _waiting(session: ProjectSession, target: str) -> Quarantined:
+    node, key = targets.target(target, session.project())
+    if node in session.borrowed:
+        raise Refused(f"{node} is read from production in this environment", hint="decide about it there: without --env")
+    rows = []
+    if session.store is not None:
+        with session.store.read() as tx:
+            rows = stored.waiting(tx, node=node, partition=key)
+    if not rows:
+        raise _nothing(target)
+    if len(rows) > 1:
+        raise UsageError(
+            f"{len(rows)} partitions of {node} wait: which one?", hint=f"one of {', '.join(f'{node}@{r.partition}' for r in rows[:5])}"
+        )
+    return rows[0]
+
+
+def _renewable(session: ProjectSession, target: str) -> tuple[str, str] | None:
+    """The partition, where nothing of it waits and readers see it by exception."""
+    node, key = targets.target(target, session.project())
+    if session.store is None or node in session.borrowed:
+        return None
+    with session.store.read() as tx:
+        if stored.waiting(tx, node=node, partition=key or WHOLE):
+            return None
+        return (node, key or WHOLE) if _in_force(tx, node, key or WHOLE) is not None else None
+
+
+def _in_force(tx: Transaction, node: str, key: str) -> ExceptionRecord | None:
+    return next((record for record in exceptions.exceptions_in_force(tx) if (record.node, record.partition) == (node, key)), None)
+
+
+def _nothing(target: str) -> UsageError:
+    return UsageError(f"nothing of {target[:80]} waits in quarantine", hint="headrace quarantine lists what does")
+
+
+def _prepared(session: ProjectSession, target: str, reason: str, until: str | None) -> DecideArguments:
+    """With the files that others share rewritten, where what was staged is published as it is."""
+    if (place := _renewable(session, target)) is not None:
+        return DecideArguments(ACCEPT, *place, 0, reason, until)
+    row = _waiting(session, target)
+    assert session.store is not None
+    with session.store.read() as tx:
+        rows = stored.of_attempt(tx, row.epoch, row.n)
+        outcome = staged_of(tx, rows)
+        known = catalog.table(tx, row.node)
+        keys = [row.partition for row in rows]
+        files = catalog.shared_files(tx, row.node, keys) if outcome is not None and known is not None else []
+    rewritten_files = rewritten(session.folders.lake, known, files, keys) if known is not None and files else ()
+    return DecideArguments(ACCEPT, row.node, row.partition, row.id, reason, until, rewritten_files)
+
+
+@leader_command(COMMAND, DecideArguments, DecisionResponse)
+def _decide(context: CommandContext, arguments: DecideArguments, progress: Progress) -> DecisionResponse | PendingRun:
+    leader = context.leader(progress)
+    if not arguments.waiting:
+        return _renewed(context, leader, arguments)
+    decision = _decision(context, arguments)
+    if arguments.action == DROP:
+        return _drop(context, leader, decision)
+    with context.store.read() as tx:
+        outcome = staged_of(tx, decision.rows)
+    counts = count_recomputed(context, leader, [decision.node], [(key, key) for key in decision.keys], alone=False)
+    announce(progress, "quarantine accept", counts)
+    if outcome is None:
+        return _made_again(context, leader, decision, counts)
+    put_back(context.session.folders, outcome)
+    publishing = Accepting(decision, outcome, arguments.rewritten)
+    with context.store.read() as tx:
+        event = publishing.told(tx)
+
+    def publish(tx: Transaction, now: int) -> None:
+        publishing.publish(tx, now)
+        leader.took_over(tx, [decision.node])
+
+    leader.tell(event, write=publish)
+    return _work(context, leader, decision, counts, retry=False)
+
+
+def _decision(context: CommandContext, arguments: DecideArguments) -> ExceptionDecision:
+    """What is decided, about all that waits of the attempt. UsageError where something else has come of it meanwhile."""
+    with context.store.read() as tx:
+        results = [row for row in stored.waiting(tx, node=arguments.node, partition=arguments.key) if row.id == arguments.waiting]
+        rows = stored.of_attempt(tx, results[0].epoch, results[0].n) if results else []
+    if not rows:
+        raise _nothing(f"{arguments.node}@{arguments.key}")
+    return ExceptionDecision(tuple(rows), context.actor, arguments.reason, _until(context, arguments))
+
+
+def _renewed(context: CommandContext, leader: Leader, arguments: DecideArguments) -> DecisionResponse:
+    with context.store.read() as tx:
+        before = _in_force(tx, arguments.node, arguments.key)
+        row = stored.get(tx, before.quarantine_id) if before is not None else None
+    if before is None or row is None:
+        raise _nothing(f"{arguments.node}@{arguments.key}")
+    decision = ExceptionDecision((row,), context.actor, arguments.reason, _until(context, arguments))
+
+    def write(tx: Transaction, now: int) -> None:
+        acceptance = Acceptance(row.id, before.publication_id, decision.actor.id, decision.reason, now, decision.until)
+        exceptions.renew_exception(tx, before, acceptance)
+        record_decision(tx, decision, Action.QUARANTINE_ACCEPTED, now)
+
+    leader.tell(write=write)
+    leader.settle()
+    return _response(context, leader, decision, "published")
+
+
+def _until(context: CommandContext, arguments: DecideArguments) -> int | None:
+    return None if arguments.until is None else lapses_at(context, arguments.until, context.clock.now_us())
+
+
+# Dropped --------------------------------------------------------------------------------------------------------------
+
+
+def _drop(context: CommandContext, leader: Leader, decision: ExceptionDecision) -> DecisionResponse:
+    text = f"dropped by {decision.actor.id}: {decision.reason}"
+
+    def write(tx: Transaction, now: int) -> None:
+        stored.decide(tx, [row.id for row in decision.rows], "dropped", now, text)
+        for row in decision.rows:
+            stored.say(tx, row.node, row.partition, text)
+        numbers = {row.delivery_id for row in decision.rows if row.delivery_id is not None}
+        stored.say_of_deliveries(tx, numbers, text)
+        record_decision(tx, decision, Action.QUARANTINE_DROPPED, now)
+
+    leader.tell(write=write)
+    return _response(context, leader, decision, "dropped")
+
+
+# Accepted, and made once more -----------------------------------------------------------------------------------------
+
+
+def _made_again(context: CommandContext, leader: Leader, decision: ExceptionDecision, counts: CountsRow) -> PendingRun:
+    """What can't be published as it lies there is made again; the task then has looser rules."""
+
+    def write(tx: Transaction, now: int) -> None:
+        for row in decision.rows:
+            acceptance = Acceptance(row.id, None, decision.actor.id, decision.reason, now, decision.until)
+            exceptions.accept_exception(tx, row.node, row.partition, acceptance)
+        record_decision(tx, decision, Action.QUARANTINE_ACCEPTED, now)
+
+    leader.tell(write=write)
+    return _work(context, leader, decision, counts, retry=True)
+
+
+def _work(context: CommandContext, leader: Leader, decision: ExceptionDecision, counts: CountsRow, *, retry: bool) -> PendingRun:
+    """The run that makes what is to be made again, and what is made of it."""
+    node = decision.node
+    own = [Target(node, key, key) for key in decision.keys]
+    below = [name for name in downstream(leader.applied.compiled, node, leader.exported) if name != node]
+    with context.store.read() as tx:
+        seen = retry and leader_writes.published_of(tx, node, decision.keys[0]) is not None
+    order = RunRequest(
+        kind="run",
+        targets=(*(own if retry else ()), *map(Target, below)),
+        actor=context.actor,
+        request={"quarantine": ACCEPT, "node": node, "partitions": list(decision.keys)},
+        reason=decision.reason,
+        retry=frozenset([node] if retry else ()),
+        again=frozenset([node] if seen else ()),
+    )
+    return PendingRun(leader, order, "quarantine accept", partial(_done, context, leader, decision, counts))
+
+
+def _done(context: CommandContext, leader: Leader, decision: ExceptionDecision, counts: CountsRow, result: RunResult) -> DecisionResponse:
+    """What came of it. An exception of which nothing came doesn't wait for the next delivery."""
+    with context.store.write(context.held.lease.epoch) as tx:
+        now = context.clock.mark(tx)
+        given_up = [exceptions.give_up_exception(tx, decision.node, key, now) for key in decision.keys]
+        standing = [partition_states.get(tx, decision.node, key) for key in decision.keys]
+    states = {partition.state for partition in standing if partition is not None}
+    state = states.pop() if len(states) == 1 else "partial"
+    state = "held" if any(given_up) and state == "published" else state
+    response = _response(context, leader, decision, state)
+    run = run_response(context.store, context.clock, context.session.zone, result)
+    return msgspec.structs.replace(response, run_id=run.run_id, counts=counts, published=run.published, rejected=run.rejected)
+
+
+def _response(context: CommandContext, leader: Leader, decision: ExceptionDecision, state: str) -> DecisionResponse:
+    project, zone = leader.applied.compiled.project, context.session.zone
+    counts = [row.rows for row in decision.rows[:1]]
+    with context.store.read() as tx:
+        attempt = attempts.get(tx, decision.rows[0].epoch, decision.rows[0].n)
+    return DecisionResponse(
+        now=context.now(), clock=context.clock.kind, asset=decision.node, partitions=list(decision.keys), state=state, rows=counts[0],
+        by=decision.actor.id, reason=decision.reason,
+        until=None if decision.until is None else instant(decision.until).astimezone(zone),
+        why=decision.rows[0].reason or (attempt.reason or "" if attempt else ""),
+        consumers=_readers(project, decision.node), next=_next(decision, state),
+    )  # fmt: skip
+
+
+def _next(decision: ExceptionDecision, state: str) -> str:
+    if state == "published":
+        return "headrace status"
+    return f"headrace quarantine {decision.node}" if state != "dropped" else f"headrace deliveries {decision.node}"
+
+
+def _readers(project: Project, node: str) -> list[str]:
+    return sorted(name for name, consumer in project.consumers.items() if node in consumer.reads)
+
+
+# `quarantine accept INC-1` and `quarantine drop INC-1`: one decision about everything in
+# quarantine because of one incident.
+
+_ID = re.compile(r"inc-\d{1,15}", re.IGNORECASE)
+_DECIDED = ("published", "dropped")
+
+
+def accept(session: ProjectSession, target: str, *, reason: str | None, until: str | None, progress: Progress) -> DecisionResponse:
+    """Publish as an exception what waits of one partition, or all that waits because of an incident.
+    Raises as `quarantine_deciding.accept` does; UsageError where nothing waits because of it."""
+
+    def decide(place: str) -> DecisionResponse:
+        return accept_partition(
+            session,
+            place,
+            reason=reason,
+            until=until,
+            progress=progress,
+        )
+
+    return _decided(session, "accept", target, reason, decide)
+
+
+def drop(session: ProjectSession, target: str, *, reason: str | None, progress: Progress) -> DecisionResponse:
+    """The same for what will never be published."""
+
+    def decide(place: str) -> DecisionResponse:
+        return drop_partition(session, place, reason=reason, progress=progress)
+
+    return _decided(session, "drop", target, reason, decide)
+
+
+def _require_names(session: ProjectSession, node: str, key: str) -> None:
+    """Refused where a delivery waits for the names of its columns."""
+    if session.store is None:
+        return
+    with session.store.read() as tx:
+        if not quality.renames_wait(tx, node, key):
+            return
+        reason = quarantine.waiting(tx, node=node, partition=key)[0].reason.partition(";")[0]
+    text = f"the new names of its columns have to be decided first: {reason}"
+    raise Refused(text, hint=command_line("contract", "accept", partition_argument(node, key)))
+
+
+def _decided(
+    session: ProjectSession,
+    word: str,
+    target: str,
+    reason: str | None,
+    decide: Callable[[str], DecisionResponse],
+) -> DecisionResponse:
+    if _ID.fullmatch(target.strip()) is None:
+        return _with_others(session, word, decide(target))
+    commands.required_reason(reason, f"quarantine {word}", "who waits for the data has to know why")
+    places = _places(session, target, lapsed=word == "accept")
+    if not places:
+        hint = "headrace quarantine lists what does"
+        raise UsageError(f"nothing waits in quarantine because of {target.upper()}", hint=hint)
+    documents, done, failed = list[DecisionResponse](), set[tuple[str, str]](), list[tuple[str, HeadraceError]]()
+    for node, key in places:
+        if (node, key) in done:  # what one file brought is decided at once
+            continue
+        try:
+            if word == "accept":
+                _require_names(session, node, key)
+            documents.append(decide(partition_argument(node, key)))
+        except HeadraceError as error:  # what was decided before it is decided, and has to be reported
+            failed.append((partition_argument(node, key), error))
+            continue
+        done |= {(node, partition) for partition in documents[-1].partitions}
+    if not documents:
+        raise failed[0][1]
+    return _together(documents, failed)
+
+
+def _places(session: ProjectSession, target: str, *, lapsed: bool) -> list[tuple[str, str]]:
+    """(node, partition) of what waits because of an incident; of exceptions that have `lapsed`, too."""
+    if session.store is None:
+        return []
+    with session.store.read() as tx:
+        incident = found_in(tx, number_of(target))
+        again = [(node, key or WHOLE) for node, key in evidence.lapsed_of(tx, incident.id)] if lapsed else []
+        waiting = [(row.node, row.partition) for row in waiting_for(tx, incident)]
+    return list(dict.fromkeys([*waiting, *again]))
+
+
+def _together(documents: list[DecisionResponse], failed: Sequence[tuple[str, HeadraceError]]) -> DecisionResponse:
+    """One document of several decisions, with those that couldn't be made."""
+    states = {response.state for response in documents} | {"partial" for _ in failed}
+    nodes = list(dict.fromkeys(response.asset for response in documents))
+    counts = [response.rows for response in documents]
+    return msgspec.structs.replace(
+        documents[-1],
+        asset=", ".join(nodes),
+        partitions=[key for response in documents for key in response.partitions],
+        state=states.pop() if len(states) == 1 else "partial",
+        rows=None if None in counts else sum(count or 0 for count in counts),
+        why="; ".join(dict.fromkeys(response.why for response in documents if response.why)),
+        published=[row for response in documents for row in response.published],
+        rejected=[row for response in documents for row in response.rejected],
+        counts=documents[0].counts if len(documents) == 1 else None,
+        consumers=sorted({name for response in documents for name in response.consumers}),
+        undecided=[UndecidedRow(partition=at, reason=str(error), hint=error.hint or "") for at, error in failed],
+        still_waiting=[at for at, _ in failed] or documents[-1].still_waiting,
+        next=_next_of(failed) if failed else documents[-1].next,
+    )
+
+
+def _next_of(failed: Sequence[tuple[str, HeadraceError]]) -> str:
+    """What is typed about the first that couldn't be decided: the command that its error names."""
+    at, error = failed[0]
+    return error.hint if error.hint.startswith("headrace ") else command_line("quarantine", at)
+
+
+def _with_others(session: ProjectSession, word: str, response: DecisionResponse) -> DecisionResponse:
+    """With what else waits because of the same incident, and the command that decides about that."""
+    if session.store is None or response.state not in _DECIDED:
+        return response
+    with session.store.read() as tx:
+        result = (incidents.open_at(tx, response.asset, key) for key in response.partitions)
+        incident = next((incident for incident in result if incident is not None), None)
+        rows = waiting_for(tx, incident) if incident is not None else []
+        together = decided_together(tx, incident, word) if incident is not None else []
+    if incident is None or not rows:
+        return response
+    waiting = list(dict.fromkeys(partition_argument(row.node, row.partition) for row in rows))
+    decide = command_line("quarantine", word, incident.shown, "--reason", response.reason)
+    return msgspec.structs.replace(
+        response,
+        still_waiting=waiting,
+        next=decide if together else command_line("contract", "accept", waiting[0]),
+    )

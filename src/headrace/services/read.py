@@ -1,0 +1,313 @@
+"""`read`: published data, current or of a snapshot; never data from quarantine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from headrace.lake import PARTITION_COLUMN, FileRef, LakeTable, catalog
+from headrace.model import Asset, HeadraceError, Source, UsageError
+from headrace.model.intervals import SECOND_US, to_us
+from headrace.model.partitions import SEPARATOR
+from headrace.plan import Compiled
+from headrace.plan.compiled import is_view
+from headrace.runtime import usage
+from headrace.runtime.garbage import SNAPSHOTS_KEPT
+from headrace.runtime.tasks.lookup import files_read
+from headrace.services import lake_files, targets
+from headrace.services.quarantine import shown_path
+from headrace.services.responses import ColumnRow, ReadResponse
+from headrace.services.responses.base import encoded
+from headrace.services.session import ProjectSession
+from headrace.slo.declared_promises import declared_promises
+from headrace.slo.freshness import freshnesses
+from headrace.slo.obligations import EvaluationContext
+from headrace.slo.stored_facts import StoredFacts
+from headrace.store import Transaction
+from headrace.store.queries import applied_versions, partition_states, publications
+
+MANIFEST = (ColumnRow(name="path", type="VARCHAR"), ColumnRow(name="size", type="BIGINT"), ColumnRow(name="sha256", type="VARCHAR"))
+"""What `read` shows of a `files` asset: its newest files."""
+
+
+class ReadQuery(msgspec.Struct, frozen=True):
+    """What is to be read. `at` and `version` exclude each other; without them it is what readers see now."""
+
+    asset: str
+    partitions: tuple[str, ...] = ()
+    at: str | None = None
+    version: int | None = None
+    limit: int | None = None
+
+
+class ReadLocation(msgspec.Struct, frozen=True):
+    """Where the rows are, looked up in one transaction. `table` None: its columns aren't known yet."""
+
+    node: Source | Asset
+    snapshot: int | None
+    table: LakeTable | None
+    files: tuple[FileRef, ...]
+    data_through: str | None
+    published_at: datetime | None
+    state: str
+    manifest: tuple[dict[str, object], ...] = ()
+    partitions: int = 0
+    """How many partitions of it are published."""
+    lake: str = ""
+    """The folder that the files' paths are relative to."""
+
+
+def find(session: ProjectSession, query: ReadQuery) -> ReadLocation:
+    """Looks the data up. UsageError for an asset, a partition, a time or a version that there isn't."""
+    project = session.project()
+    name, _ = targets.target(query.asset, project)
+    node = project.sources.get(name) or project.assets[name]
+    if is_view(project, name):
+        raise UsageError(f"{name} is a view: it has no partitions of its own", hint=f'headrace sql "select * from {name} where …"')
+    if name in session.borrowed and session.production is not None:
+        return find(session.production, query)
+    keys = tuple(targets.partition(node, key) for key in query.partitions)
+    if session.store is None:
+        return ReadLocation(node, None, None, (), None, None, "never")
+    compiled, now_us = session.compiled, session.clock.now_us()
+    with session.store.read() as tx:
+        keys = tuple(item for key in keys for item in _meant(tx, node, key))
+        snapshot = snapshot_of(session, tx, query)
+        through, published_at, count = _published(tx, name, keys, snapshot)
+        table = catalog.table(tx, name, snapshot)
+        files = _files(tx, node, keys, query, snapshot) if table is not None else ()
+        newest = publications.newest(tx, name) if isinstance(node, Asset) and node.materialize == "files" else None
+        return ReadLocation(
+            node=node,
+            snapshot=snapshot,
+            table=table,
+            files=files,
+            data_through=through if node.partition.grain is not None else None,
+            published_at=None if published_at is None else session.instant(published_at),
+            state=_state(compiled, tx, name, now_us) if count else "never",
+            manifest=_manifest(session, newest),
+            partitions=count,
+            lake=str(session.folders.lake),
+        )
+
+
+def _meant(tx: Transaction, node: Source | Asset, key: str) -> list[str]:
+    """The partitions that a key means: of data that is cut by time and key, a time alone means all its keys."""
+    spec = node.partition
+    if spec.grain is None or spec.key is None or SEPARATOR in key:
+        return [key]
+    return [f"{key}{SEPARATOR}{data}" for data in partition_states.data_keys(tx, node.name, key)] or [key]
+
+
+def columns_of(session: ProjectSession, query: ReadQuery) -> list[str]:
+    """The names of the columns that there are to be read. UsageError as `find`."""
+    if _of_view(session, query):
+        name = targets.target(query.asset, session.project()).node
+        return list((session.compiled.nodes[name].column_names if session.compiled is not None else None) or ())
+    table = find(session, query).table
+    return [column.name for column in table.columns if column.name != PARTITION_COLUMN] if table is not None else []
+
+
+def read(session: ProjectSession, query: ReadQuery, columns: Sequence[str] | None = None) -> ReadResponse:
+    """The rows as values that JSON holds, in partition order, at most `limit`, of all columns or some. UsageError as `find`, LakeError for
+    lost files."""
+    if _of_view(session, query):
+        from headrace.services import sql
+
+        return sql.read_view(session, query, columns)
+    location = find(session, query)
+    note_reads(session, [location.node.name], usage.READ)
+    with lake_files.naming_damage(session, location.files):
+        column_rows, rows, total = _rows(session, location, query.limit, columns)
+    return ReadResponse(
+        asset=location.node.name,
+        snapshot=location.snapshot,
+        columns=column_rows,
+        rows=rows,
+        data_through=location.data_through,
+        published_at=location.published_at,
+        state=location.state,
+        rows_total=total,
+    )
+
+
+def write(session: ProjectSession, query: ReadQuery, out: BinaryIO, data_format: str, columns: Sequence[str] | None = None) -> None:
+    """The rows as `csv`, `parquet` or `arrow`, of all columns or some. HeadraceError where the columns aren't known, so that nothing
+    can be written."""
+    from headrace.lake import reading
+
+    if _of_view(session, query):
+        from headrace.services import sql
+
+        sql.write_view(session, query, out, data_format, columns)
+        return
+    location = find(session, query)
+    if location.table is None:
+        raise HeadraceError(f"{location.node.name} was never published, and its columns aren't known before that", hint="headrace tick")
+    note_reads(session, [location.node.name], usage.READ)
+    _close(session)
+    with lake_files.naming_damage(session, location.files):
+        reading.write(
+            Path(location.lake), location.files, location.table, out, data_format=reading.DataFormat(data_format), limit=query.limit,
+            columns=columns, timezone=session.timezone,
+        )  # fmt: skip
+
+
+def write_json(
+    session: ProjectSession,
+    query: ReadQuery,
+    out: BinaryIO,
+    columns: Sequence[str] | None,
+    masked: Sequence[str],
+) -> None:
+    """The response of `read` as JSON, with its rows written as they are read: `limit` None takes no
+    more memory than a few thousand rows do. Views are read whole. Raises as `read`."""
+    location = None if _of_view(session, query) else find(session, query)
+    if location is None or location.table is None or not location.files or location.manifest:
+        response = read(session, query, columns)
+        out.write(encoded(msgspec.structs.replace(response, masked=list(masked))))
+        return
+    empty = read(session, msgspec.structs.replace(query, limit=0), columns)
+    response = msgspec.structs.replace(empty, masked=list(masked))
+    # No JSON text holds these bytes in another place: in a string its quotes would be escaped.
+    before, rows, after = encoded(response).partition(b'"rows":[]')
+    assert rows, "a document of rows has the field `rows`"
+    out.write(before + rows[:-1])
+    from headrace.lake import reading
+
+    separator = b""
+    with lake_files.naming_damage(session, location.files):
+        for batch in reading.batches(
+            Path(location.lake), location.files, location.table, columns=columns, limit=query.limit,
+            timezone=session.timezone,
+        ):  # fmt: skip
+            for row in batch:
+                out.write(separator + encoded(row))
+                separator = b","
+    out.write(b"]" + after)
+
+
+def note_reads(session: ProjectSession, nodes: Sequence[str], via: str) -> None:
+    """These are being read by whoever this is."""
+    if session.store is not None:
+        usage.note(session.folders, nodes, reader=session.actor, via=via, at=session.clock.now_us())
+
+
+def _of_view(session: ProjectSession, query: ReadQuery) -> bool:
+    """Whether a view is to be read whole, as it is now or was at a time."""
+    project = session.project()
+    return is_view(project, targets.target(query.asset, project).node) and not query.partitions and query.version is None
+
+
+def _files(tx: Transaction, node: Source | Asset, keys: Sequence[str], query: ReadQuery, snapshot: int) -> tuple[FileRef, ...]:
+    """Where the rows are. Of a table that lives across partitions, a partition is the table as it left it."""
+    accumulates = isinstance(node, Asset) and node.accumulates
+    if isinstance(node, Asset) and accumulates and keys and _is_now(query):
+        return files_read(tx, node, keys, snapshot)[0]
+    return tuple(catalog.files(tx, node.name, None if accumulates else keys or None, None if _is_now(query) else snapshot))
+
+
+def _rows(
+    session: ProjectSession, location: ReadLocation, limit: int | None, wanted: Sequence[str] | None
+) -> tuple[list[ColumnRow], list[dict[str, object]], int]:
+    if location.manifest:
+        return list(MANIFEST), list(location.manifest)[:limit], len(location.manifest)
+    if location.table is None:
+        return _declared_columns(session, location.node.name), [], 0
+    asked = None if wanted is None else {name.lower() for name in wanted}
+    columns = [
+        ColumnRow(name=column.name, type=column.type)
+        for column in location.table.columns
+        if column.name != PARTITION_COLUMN and (asked is None or column.name.lower() in asked)
+    ]
+    if not location.files:
+        return columns, [], 0
+    from headrace.lake import reading  # duckdb, only where there is something to read
+
+    _close(session)
+    rows = reading.read(Path(location.lake), location.files, location.table, columns=wanted, limit=limit, timezone=session.timezone)
+    return columns, list(rows.rows), rows.total
+
+
+def _close(session: ProjectSession) -> None:
+    """The state is closed before DuckDB is loaded: a process has one of them open."""
+    session.close()
+
+
+def _declared_columns(session: ProjectSession, name: str) -> list[ColumnRow]:
+    node = session.compiled.nodes.get(name) if session.compiled else None
+    return [ColumnRow(name=column, type=kind) for column, kind in (node.columns if node else None) or ()]
+
+
+def _is_now(query: ReadQuery) -> bool:
+    return query.at is None and query.version is None
+
+
+def snapshot_of(session: ProjectSession, tx: Transaction, query: ReadQuery) -> int:
+    """The snapshot that `--at` or `--version` means; the newest without them. UsageError for one that there isn't."""
+    if query.at is not None and query.version is not None:
+        raise UsageError("--at and --version exclude each other", hint="a version is a snapshot's number, --at a time")
+    if query.version is not None:
+        if not catalog.snapshot_exists(tx, query.version):
+            raise UsageError(f"there is no snapshot {query.version}", hint=f"the newest is {catalog.newest_snapshot(tx)}; old ones expire")
+        return query.version
+    if query.at is None:
+        return catalog.newest_snapshot(tx)
+    at = session.parse_time(query.at, "--at")
+    result = catalog.snapshot_at(tx, to_us(at))
+    if result is None:
+        raise _not_kept(session, tx, at)
+    return result
+
+
+def _not_kept(session: ProjectSession, tx: Transaction, at: datetime) -> UsageError:
+    """Why there is no snapshot of a time: there never was one, or retention has expired it."""
+    first, oldest = applied_versions.first(tx), catalog.oldest_snapshot(tx)
+    if first is None or oldest.id == 0 or to_us(at) < first.applied_at:
+        since = "" if first is None else f", {session.instant(first.applied_at).isoformat(timespec='seconds')}"
+        hint = f"--at takes a time after the first apply{since}"
+        return UsageError(f"nothing was published by {at.isoformat()}", hint=hint)
+    kept = session.project().settings.retention.get("snapshots", SNAPSHOTS_KEPT)
+    # rounded up: the second in which it was made begins before it
+    since = session.instant(oldest.at_us + SECOND_US - 1).isoformat(timespec="seconds")
+    return UsageError(
+        f"what was visible at {at.isoformat()} isn't kept any more: [retention] snapshots is {kept}",
+        hint=f"the oldest snapshot that is kept: --at {since}",
+    )
+
+
+def _published(tx: Transaction, node: str, keys: Sequence[str], snapshot: int) -> tuple[str | None, int | None, int]:
+    """As of a snapshot: the newest partition that is published, when the newest of those read was, and how many there are."""
+    seen = "from publication where node = :node and snapshot <= :snapshot and (ended_snapshot is null or ended_snapshot > :snapshot)"
+    through, at, count = tx.execute(
+        f"select max(partition), max(published_at), count(*) {seen}", {"node": node, "snapshot": snapshot}
+    ).fetchone()
+    if keys:
+        query = f"select published_at {seen} and partition = :key"
+        results = [tx.execute(query, {"node": node, "snapshot": snapshot, "key": key}).fetchone() for key in keys]
+        at = max((row[0] for row in results if row is not None), default=None)
+    return through, at, count
+
+
+def _state(compiled: Compiled | None, tx: Transaction, name: str, now_us: int) -> str:
+    if compiled is None:
+        return "never"
+    state = freshnesses(EvaluationContext(declared_promises(compiled), StoredFacts(tx)), now_us).get(name)
+    return state.value if state is not None else "never"
+
+
+def _manifest(session: ProjectSession, newest: publications.Publication | None) -> tuple[dict[str, object], ...]:
+    if newest is None or not newest.manifest:
+        return ()
+    return tuple(
+        {
+            "path": shown_path(session, session.data_folder / str(entry["path"])),
+            "size": entry.get("size"),
+            "sha256": entry.get("sha256"),
+        }
+        for entry in newest.manifest
+    )

@@ -1,0 +1,181 @@
+"""`receive` and webhooks: a delivery handed in, and an asset triggered from outside."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from headrace.connect.deliveries import arrival, claimed_arrival
+from headrace.model import Project, Refused, Source, UsageError
+from headrace.model.connectors import origin_of
+from headrace.runtime.folders import Folders
+from headrace.runtime.runs import RunRequest
+from headrace.scheduler import DeliveryArrived, Fired, Target
+from headrace.security.audit import Action, AuditEvent, Object, append
+from headrace.services import targets
+from headrace.services.commands import CommandContext, PendingRun, leader_command, perform, submit_request
+from headrace.services.responses import Response, RunResponse
+from headrace.services.run_results import run_response
+from headrace.services.session import Progress, ProjectSession
+from headrace.services.snapshots import downstream
+from headrace.store import Transaction
+from headrace.store.queries import ingestion
+from headrace.store.queries.ingestion import DeliveryRecord
+
+# `receive`: a delivery handed in by a person. It is checked like any other, and marked.
+
+
+class ReceiveArguments(msgspec.Struct, frozen=True):
+    """What was typed, and the copy that was made of it: `copy` is below the data folder's `received`."""
+
+    source: str
+    file: str
+    key: str | None
+    reason: str
+    copy: str
+
+
+def receive(session: ProjectSession, source: str, file: Path, *, key: str | None, reason: str, progress: Progress) -> RunResponse:
+    """Hand a file in for one partition of a source, and run what depends on it. It is copied first, so that what is ingested can't
+    change meanwhile. Raises UsageError for a source, partition or file that there isn't, Refused without a reason."""
+    if not reason.strip():
+        raise Refused("a delivery by hand needs a reason", hint="--reason TEXT")
+    _source(session.project(), source, key)
+    copy = _copied(file, session.folders)
+    arguments = ReceiveArguments(source, str(file), key, reason, copy)
+    return perform(session, "receive", arguments, progress)  # type: ignore[no-any-return]
+
+
+def _source(project: Project, name: str, key: str | None) -> tuple[Source, str | None]:
+    """The source, and the partition in its one written form; None where each delivery is one."""
+    node = project.sources.get(name)
+    if node is None:
+        raise targets.unknown(name, list(project.sources), also=project.node(name))
+    if node.partition.by_delivery:
+        return node, None
+    if key is None and not node.partition.whole:
+        raise UsageError(f"{name} is partitioned: which partition is the file for?", hint="--for K")
+    result = targets.partition(node, key or "*")
+    if node.partition.grain and node.partition.key and "/" not in result:
+        raise UsageError(f"{result} names no {node.partition.key}", hint=f"--for {result}/KEY")
+    return node, result
+
+
+def _copied(file: Path, folders: Folders) -> str:
+    """Copy the file, times included, into a folder of its own; its name below `received`."""
+    if not file.is_file():
+        raise UsageError(f"there is no file {str(file)[:200]!r}", hint="give a file's path")
+    name = f"{uuid.uuid4().hex}/{file.name}"
+    target = folders.received / name
+    target.parent.mkdir(parents=True)
+    try:
+        shutil.copy2(file, target)
+    except OSError as error:
+        shutil.rmtree(target.parent, ignore_errors=True)
+        raise UsageError(f"{str(file)[:200]} can't be copied: {error.strerror}", hint=f"into {folders.received}") from error
+    return name
+
+
+@leader_command("receive", ReceiveArguments, RunResponse)
+def _receive(context: CommandContext, arguments: ReceiveArguments, progress: Progress) -> PendingRun:
+    leader = context.leader(progress)
+    compiled = leader.applied.compiled
+    source, key = _source(compiled.project, arguments.source, arguments.key)
+    arrived = _recorded(context, source, key, arguments)
+    order = RunRequest(
+        kind="run",
+        targets=tuple(Target(name) for name in downstream(compiled, source.name, leader.exported)),
+        actor=context.actor,
+        request={"receive": msgspec.to_builtins(arguments)},
+        reason=arguments.reason,
+        retry=frozenset([source.name]),
+        received=(arrived,),
+    )
+    return PendingRun(leader, order, "receive", partial(run_response, context.store, context.clock, context.session.zone))
+
+
+def _recorded(context: CommandContext, source: Source, key: str | None, arguments: ReceiveArguments) -> DeliveryArrived:
+    """The delivery and its entry in the trail, in one transaction."""
+    folders = context.session.folders
+    copy = folders.received / arguments.copy
+    if not copy.resolve().is_relative_to(folders.received.resolve()) or not copy.is_file():
+        raise UsageError("the copy of the file isn't there any more", hint="receive it again")
+    facts = copy.stat()
+    path = os.path.relpath(copy, folders.project) if copy.is_relative_to(folders.project) else str(copy)
+    with context.store.write(context.held.lease.epoch) as tx:
+        now = context.clock.mark(tx)
+        partition = key or ingestion.next_delivery_key(tx, source.name)
+        modified = facts.st_mtime_ns // 1000
+        claims = claimed_arrival(modified, now)
+        last = ingestion.last_observation(tx, source.name, origin_of(source))
+        told = {"actor": context.actor.id, "reason": arguments.reason, "file": arguments.file}
+        row = DeliveryRecord(
+            source.name, partition, path, facts.st_size, modified, claims, now, arrival(claims, now, last),
+            received=msgspec.json.encode(told).decode(),
+        )  # fmt: skip
+        ingestion.record_deliveries(tx, [row])
+        place = Object("partition", f"{source.name}@{partition}")
+        append(tx, now, AuditEvent(action=Action.DELIVERY_RECEIVED, actor=context.actor, object=place, after=told, reason=arguments.reason))
+    return DeliveryArrived(source.name, partition)
+
+
+# `fire`: an HTTP request starts an asset whose trigger is a webhook. It is stored like any other
+# command's request and done by the current or next leader.
+
+WEBHOOK = "webhook"
+
+
+class NoHook(UsageError):
+    """Nothing of that name waits for a webhook."""
+
+
+class FireArguments(msgspec.Struct, frozen=True):
+    """Which asset."""
+
+    asset: str
+
+
+class FiredResponse(Response, frozen=True, kw_only=True):
+    """What was fired; it runs as soon as its inputs are there."""
+
+    asset: str
+    at: datetime
+
+
+class FireResponse(Response, frozen=True, kw_only=True):
+    """That it was asked for. `request` is its number."""
+
+    asset: str
+    request: int
+
+
+def fire(session: ProjectSession, asset: str) -> FireResponse:
+    """Ask whoever leads, now or next, to fire the trigger; doesn't wait. NoHook for an asset that has no such trigger."""
+    _check(session.project(), asset)
+    return FireResponse(asset=asset, request=submit_request(session, "fire", FireArguments(asset)))
+
+
+def _check(project: Project, name: str) -> None:
+    asset = project.assets.get(name)
+    kind = asset.trigger if asset is not None else None
+    if not kind or WEBHOOK not in kind:
+        raise NoHook(f"no asset {name[:60]!r} waits for a webhook", hint="write `trigger: webhook` in its file, and apply it")
+
+
+@leader_command("fire", FireArguments, FiredResponse)
+def _fire(context: CommandContext, arguments: FireArguments, progress: Progress) -> FiredResponse:
+    leader = context.leader(progress)
+    _check(leader.applied.compiled.project, arguments.asset)
+    event = AuditEvent(action=Action.TRIGGER_FIRED, actor=context.actor, object=Object("asset", arguments.asset))
+    leader.tell(Fired(arguments.asset), write=lambda tx, now: _write(tx, now, event))
+    return FiredResponse(asset=arguments.asset, at=context.now())
+
+
+def _write(tx: Transaction, now: int, event: AuditEvent) -> None:
+    append(tx, now, event)

@@ -1,0 +1,315 @@
+"""Renamed columns: the proposals for a held delivery, and their names in the text of a contract."""
+
+from __future__ import annotations
+
+import io
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from headrace.checks.facts import DriftKind, Policy, RenameFindings
+from headrace.checks.facts import conversion as undone
+from headrace.checks.renames import chosen, pooled
+from headrace.model import Refused, UsageError
+from headrace.model.contracts import CONVERT_PROPERTY, NAMES_PROPERTY
+from headrace.services.agreements import VALUES_DIFFER
+from headrace.services.responses import RefusedRow
+from headrace.services.responses.repairs import DiffersRow, MappingRow
+from headrace.sql.parsing import InvalidSelect
+from headrace.store import Transaction
+from headrace.store.queries import quality as stored
+from headrace.store.queries import quarantine as quarantined
+from headrace.store.queries.quality import DriftRow
+
+# Proposed renames of a held delivery, decided by all intervals that are held for them, and
+# decisions about values that changed with a column.
+
+
+def proposed_renames(tx: Transaction, source: str, rows: Sequence[DriftRow]) -> list[MappingRow]:
+    """The renames that a delivery waits for, by the evidence of every interval that is held for them."""
+    waiting = [row for row in rows if _waits(row)]
+    if not waiting:
+        return []
+    held = _held(tx, source, rows)
+    candidates = {row.column: pooled([rename_evidence(each).candidates for each in held if each.column == row.column]) for row in waiting}
+    renames = {rename.column: rename for rename in chosen({k: v for k, v in candidates.items() if v})}
+    mapping_rows = []
+    for row in waiting:
+        rename = renames.get(row.column)
+        mapping = _row(row)
+        if rename is not None and rename.to != row.to:
+            mapping = msgspec.structs.replace(
+                mapping, to=rename.to, score=rename.score, evidence=[*rename.evidence, "by all held intervals"]
+            )
+        elif rename is not None:
+            mapping = msgspec.structs.replace(mapping, score=rename.score)
+        mapping_rows.append(_with_differences(mapping, held))
+    return mapping_rows
+
+
+def _held(tx: Transaction, source: str, rows: Sequence[DriftRow]) -> list[DriftRow]:
+    """The renames of every held interval of the source, these among them."""
+    keys = {item.partition for item in quarantined.waiting(tx, node=source)} - {rows[0].partition}
+    others = [row for key in sorted(keys) for row in stored.newest_drift(tx, source, key)]
+    return [row for row in (*rows, *others) if _waits(row)]
+
+
+def _waits(row: DriftRow) -> bool:
+    return row.kind == DriftKind.RENAMED and row.policy != Policy.MAP and row.to is not None
+
+
+def rename_evidence(row: DriftRow) -> RenameFindings:
+    """What a rename was decided by; nothing of one that was found by its spelling alone."""
+    return RenameFindings() if row.measured is None else msgspec.json.decode(row.measured, type=RenameFindings)
+
+
+def possible_renames(rows: Iterable[DriftRow]) -> set[tuple[str, str]]:
+    """(column, name) of all renames that a delivery could mean."""
+    waiting = [row for row in rows if _waits(row)]
+    results = {(row.column, row.to or "") for row in waiting}
+    return results | {(row.column, candidate.to) for row in waiting for candidate in rename_evidence(row).candidates}
+
+
+def _row(row: DriftRow) -> MappingRow:
+    return MappingRow(
+        column=row.column,
+        to=row.to or "",
+        score=None if row.score is None else float(row.score),
+        evidence=msgspec.json.decode(row.evidence),
+        used_by=msgspec.json.decode(row.used_by),
+    )
+
+
+def with_differences(tx: Transaction, source: str, rows: Sequence[DriftRow], mappings: Sequence[MappingRow]) -> list[MappingRow]:
+    """The same of pairs that a person named."""
+    held = _held(tx, source, rows) if rows else []
+    return [_with_differences(mapping, held) for mapping in mappings]
+
+
+def _with_differences(mapping_row: MappingRow, held: Sequence[DriftRow]) -> MappingRow:
+    """With what the first interval found that came to the same pair."""
+    same = [row for row in held if (row.column, row.to) == (mapping_row.column, mapping_row.to)]
+    differs = next((results for row in same if (results := rename_evidence(row).differs)), ())
+    rows = [
+        DiffersRow(
+            kind=each.kind.value,
+            text=each.text,
+            factor=None if each.factor is None else f"{each.factor:g}",
+        )
+        for each in differs
+    ]
+    return msgspec.structs.replace(mapping_row, differs=rows, proposed=undone(mapping_row.to, differs))
+
+
+def decided_renames(mappings: Sequence[MappingRow], convert: Sequence[str], *, as_is: bool) -> list[MappingRow]:
+    """The mappings with what somebody decided about their values. UsageError for an expression that
+    isn't one over the columns that are mapped."""
+    rows = {mapping.to: mapping for mapping in mappings}
+    for text in convert:
+        from headrace.sql.parsing import parse_conversion  # it loads the SQL parser
+
+        try:
+            read = parse_conversion(text).columns
+        except InvalidSelect as why:
+            said = f"--convert {text[:80]!r} can't be used: {why.message}"
+            raise UsageError(said, hint=why.hint or "--convert 'amount_cents / 100'") from why
+        own = [name for name in read if name in rows]
+        if len(own) != 1:
+            said = f"--convert {text[:80]!r} must read one of {', '.join(sorted(rows))[:200]}"
+            raise UsageError(said, hint="headrace contract diff SOURCE shows the names")
+        rows[own[0]] = msgspec.structs.replace(rows[own[0]], convert=text.strip())
+    if as_is:
+        for name, row in rows.items():
+            if row.convert is None and (row.differs or row.column == row.to):
+                rows[name] = msgspec.structs.replace(row, convert=_quoted(name))
+    return [rows[mapping.to] for mapping in mappings]
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def undecided_renames(mappings: Sequence[MappingRow], command: str, plan_id: str | None) -> RefusedRow | None:
+    """What has to be decided about values before names are accepted; `command` is what is typed, without
+    its decision."""
+    open_ones = [mapping for mapping in mappings if mapping.differs and mapping.convert is None]
+    if not open_ones:
+        return None
+    text = "; ".join(f"{row.column} → {row.to}: {', '.join(each.text for each in row.differs)}" for row in open_ones)
+    known = [row.proposed for row in open_ones if row.proposed is not None]
+    converts = " ".join(f"--convert {shlex.quote(item)}" for item in known)
+    complete = len(known) == len(open_ones)
+    commands = [f"{command} {converts}"] if complete else [f"{command} --convert EXPRESSION"]
+    return RefusedRow(
+        code=VALUES_DIFFER,
+        plan_id_now=plan_id or "",
+        files=[],
+        changed=[],
+        text=f"the names alone aren't accepted, because the values differ: {text}",
+        commands=[*commands, f"{command} --as-is"],
+    )
+
+
+# Adds vendors' column names to the text of a contract. Everything else stays, comments included.
+# Pure.
+
+WIDTH = 10_000
+_INDENTS = ((2, 4, 2), (2, 2, 0), (4, 4, 0), (4, 6, 4), (4, 4, 2))
+"""How files are indented: mappings, lists, and where a list's dash stands."""
+
+
+class Renamed(msgspec.Struct, frozen=True):
+    """A column, and what files call it from an interval on."""
+
+    column: str
+    to: str
+    convert: str | None = None
+    """The expression over a file's columns that the values are computed from; None: no decision."""
+    until: str | None = None
+    """The first later interval that the expression isn't for; None: it is for all."""
+
+
+def with_names(text: str, table: str, renames: Sequence[Renamed], first: str) -> str:
+    """The contract's text with mappings that hold from `first` on, until the next one that is there already.
+
+    Refused where the contract has no such column, or has another one that is called so then."""
+    yaml, document = _loaded(text)
+    properties = _properties(document, table)
+    for rename in renames:
+        column = properties.get(rename.column)
+        if column is None:
+            raise Refused(f"the contract has no column {rename.column[:80]!r}", hint="add it to the contract, or correct the name")
+        if any(name_at(other, first) == rename.to for name, other in properties.items() if name != rename.column):
+            raise Refused(
+                f"{rename.to[:80]!r} is a column of the contract already: {rename.column[:80]!r} can't be called so as well",
+                hint="take that column out of the contract first, or map another one",
+            )
+        _put(column, rename.to, first)
+        _put_conversion(column, rename.convert, first, rename.until)
+    return _dumped(yaml, document)
+
+
+def name_at(column: Mapping[str, Any], interval: str) -> str:
+    """What a column of a document is called by files of an interval."""
+    for entry in _entries(column):
+        until = entry.get("to")
+        if str(entry.get("from")) <= interval and (until is None or interval < str(until)):
+            return str(entry.get("name"))
+    return str(column.get("physicalName") or column["name"])
+
+
+def _loaded(text: str) -> tuple[Any, Any]:
+    """The document, and what writes it as its file is indented."""
+    best: tuple[int, Any, Any] | None = None
+    for mapping, sequence, offset in _INDENTS:
+        yaml = _yaml(mapping, sequence, offset)
+        document = yaml.load(text)
+        changed = len(set(_dumped(yaml, document).splitlines()) ^ set(text.splitlines()))
+        if best is None or changed < best[0]:
+            best = (changed, yaml, document)
+        if changed == 0:
+            break
+    assert best is not None
+    return best[1], best[2]
+
+
+def _yaml(mapping: int, sequence: int, offset: int) -> Any:
+    from ruamel.yaml import YAML  # 40 ms: only who writes YAML pays for it
+
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = WIDTH
+    yaml.indent(mapping=mapping, sequence=sequence, offset=offset)
+    return yaml
+
+
+def _dumped(yaml: Any, document: Any) -> str:
+    stream = io.StringIO()
+    yaml.dump(document, stream)
+    return stream.getvalue()
+
+
+def _properties(document: Any, table: str) -> dict[str, Any]:
+    """Name of a column, as files had it first → its entry."""
+    tables = document.get("schema") or []
+    wanted = [item for item in tables if table in (item.get("name"), item.get("physicalName"))] or list(tables)[:1]
+    if not wanted:
+        raise Refused("the contract has no schema", hint="headrace contract infer SOURCE shows one")
+    return {str(item.get("physicalName") or item["name"]): item for item in wanted[0].get("properties") or ()}
+
+
+def _entries(column: Mapping[str, Any]) -> list[Any]:
+    custom = column.get("customProperties") or ()
+    return [entry for item in custom if item.get("property") == NAMES_PROPERTY for entry in item.get("value") or ()]
+
+
+def _put(column: Any, name: str, first: str) -> None:
+    """Add an entry where it belongs in time; the one in force until then ends, and the next one ends it."""
+    if name_at(column, first) == name:
+        return
+    values = _values(column)
+    later = sorted(str(entry.get("from")) for entry in values if str(entry.get("from")) > first)
+    for entry in values:
+        until = entry.get("to")
+        if str(entry.get("from")) < first and (until is None or str(until) > first):
+            entry["to"] = first
+    for entry in [entry for entry in values if str(entry.get("from")) == first]:
+        values.remove(entry)
+    values.append(_entry("name", name, first, later[0] if later else None))
+
+
+def _put_conversion(column: Any, expression: str | None, first: str, until: str | None) -> None:
+    """The conversion in force until `first` ends there: it was one of what files had before. It goes on at `until`."""
+    custom = column.get("customProperties") or ()
+    known = [entry for item in custom if item.get("property") == CONVERT_PROPERTY for entry in item.get("value") or ()]
+    if not known and expression is None:
+        return
+    values = _values(column, CONVERT_PROPERTY)
+    later = sorted(str(item.get("from")) for item in known if str(item.get("from")) > first)
+    for entry in [item for item in known if str(item.get("from")) == first]:
+        values.remove(entry)
+    goes_on = None
+    for entry in values:
+        ended = entry.get("to")
+        if str(entry.get("from")) < first and (ended is None or str(ended) > first):
+            goes_on = (str(entry.get("expression")), None if ended is None else str(ended))
+            entry["to"] = first
+    if expression is not None:
+        ends = min([*later[:1], *([] if until is None else [until])], default=None)
+        values.append(_entry("expression", expression, first, ends))
+        if goes_on is not None and until is not None and until == ends and (goes_on[1] is None or goes_on[1] > until):
+            values.append(_entry("expression", goes_on[0], until, goes_on[1]))
+    if not values:
+        of = [item for item in column["customProperties"] if item.get("property") == CONVERT_PROPERTY]
+        column["customProperties"].remove(of[0])
+
+
+def _values(column: Any, of: str = NAMES_PROPERTY) -> Any:
+    """The list of a property that holds from intervals on; made where there is none."""
+    from ruamel.yaml.comments import CommentedMap, CommentedSeq
+
+    if not column.get("customProperties"):
+        column["customProperties"] = CommentedSeq()
+    custom = column["customProperties"]
+    for item in custom:
+        if item.get("property") == of:
+            if not item.get("value"):
+                item["value"] = CommentedSeq()
+            return item["value"]
+    made = CommentedMap()
+    made["property"], made["value"] = of, CommentedSeq()
+    custom.append(made)
+    return made["value"]
+
+
+def _entry(key: str, value: str, first: str, until: str | None) -> Any:
+    from ruamel.yaml.comments import CommentedMap
+
+    made = CommentedMap()
+    made[key], made["from"] = value, first
+    if until is not None:
+        made["to"] = until
+    made.fa.set_flow_style()
+    return made

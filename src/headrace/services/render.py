@@ -1,0 +1,192 @@
+"""`render`: what an asset would run for one partition, with bound values and its inputs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from headrace.model import Asset, CommandBody, Grain, InputMode, InputSpec, PartitionSpec, Project, SqlBody, UsageError
+from headrace.model.errors import did_you_mean
+from headrace.model.intervals import interval_of, key_at, previous_key
+from headrace.model.partitions import join, required, split
+from headrace.plan import Compiled, CompiledNode
+from headrace.services import targets
+from headrace.services.ls import body_kind
+from headrace.services.responses import ColumnRow, RenderInput, RenderResponse
+from headrace.services.session import ProjectSession, usable
+from headrace.store.queries import publications
+
+# `--set k=v`: other parameter values for one invocation that publishes nothing.
+
+
+def with_parameters(compiled: Compiled, given: Mapping[str, str]) -> Compiled:
+    """The project with these parameters, typed like their defaults. UsageError for one that there isn't, or that can't be so."""
+    if not given:
+        return compiled
+    known = defaults(compiled.project)
+    names = {name.lower(): name for name in known}
+    for name in given:
+        if name.lower() not in names:
+            hint = did_you_mean(name, known) or f"known: {', '.join(sorted(known)) or 'none'}"
+            raise UsageError(f"there is no parameter {name[:60]!r}", hint=hint)
+    return _replaced(compiled, {names[name.lower()]: text for name, text in given.items()})
+
+
+def defaults(project: Project) -> dict[str, Any]:
+    """Every parameter of the project and its assets, with a default; the project's where it has one."""
+    results: dict[str, Any] = {}
+    for asset in project.assets.values():
+        results.update(asset.parameters)
+    return {**results, **project.settings.parameters}
+
+
+def _replaced(compiled: Compiled, given: Mapping[str, str]) -> Compiled:
+    project, settings = compiled.project, compiled.project.settings
+    own = {name: typed(name, text, settings.parameters[name]) for name, text in given.items() if name in settings.parameters}
+    assets = {
+        name: msgspec.structs.replace(asset, parameters=_of_asset(asset.parameters, given)) if asset.parameters else asset
+        for name, asset in project.assets.items()
+    }
+    settings = msgspec.structs.replace(settings, parameters={**settings.parameters, **own})
+    changed: Project = msgspec.structs.replace(project, settings=settings, assets=assets)
+    return msgspec.structs.replace(compiled, project=changed)
+
+
+def _of_asset(parameters: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, Any]:
+    return {name: typed(name, given[name], value) if name in given else value for name, value in parameters.items()}
+
+
+def typed(name: str, text: str, default: Any) -> Any:
+    """A word as a value of the default's type: `15`, `0.5`, `true`, `a,b` or `["a", "b"]` for lists."""
+    match default:
+        case bool():
+            return _flag(name, text)
+        case int():
+            return _number(name, text, whole=True)
+        case float():
+            return _number(name, text, whole=False)
+        case list():
+            return _listed(text, default)
+        case None:
+            return guessed(text)
+        case _:
+            return text
+
+
+def guessed(text: str) -> Any:
+    """A word as what it looks like: a number, true or false, else text."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return {"true": True, "false": False}.get(text, text)
+
+
+def _flag(name: str, text: str) -> bool:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    raise UsageError(f"--set {name}={text[:40]}: it is true or false", hint=f"--set {name}=true")
+
+
+def _number(name: str, text: str, *, whole: bool) -> int | float:
+    try:
+        value = guessed(text) if whole else float(text)
+    except ValueError:
+        value = text
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UsageError(f"--set {name}={text[:40]}: it is a number", hint=f"--set {name}=15")
+    return value
+
+
+def _listed(text: str, default: list[Any]) -> list[Any]:
+    if text.lstrip().startswith("["):
+        try:
+            result = json.loads(text)
+        except ValueError:
+            raise UsageError(f"{text[:40]!r} is no list", hint='write a,b or ["a", "b"]') from None
+        return list(result)
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    return [typed("…", word, default[0]) for word in words] if default else words
+
+
+def render(session: ProjectSession, target: str, parameters: Mapping[str, str] | None = None) -> RenderResponse:
+    """What the files say that `ASSET[@K]` runs; without K, for the newest partition that has ended.
+
+    Raises InvalidProject where the files have errors, UsageError for an asset or a partition that there isn't.
+    """
+    compiled = with_parameters(usable(session.declared()), parameters or {})
+    name, key = targets.target(target, compiled.project, kinds=(Asset,))
+    asset, node = compiled.project.assets[name], compiled.nodes[name]
+    if key is None:
+        key = newest_key(session, asset.partition, asset.timezone)
+    return RenderResponse(
+        asset=name,
+        partition=key,
+        body=body_kind(asset),
+        text=_text(asset),
+        parameters=_parameters(compiled.project, asset, key),
+        inputs=[_input(session, compiled.project, asset, key, spec) for spec in node.inputs],
+        columns=_columns(node),
+        file=asset.body.file,
+        line=asset.body.line,
+    )
+
+
+def newest_key(session: ProjectSession, spec: PartitionSpec, timezone: str) -> str:
+    """The newest partition that has ended by the store's now; `*` where the data isn't cut by time. UsageError where it is cut by
+    key: which of them is meant can't be guessed."""
+    if spec.grain is None and spec.key is None:
+        return "*"
+    ended = previous_key(key_at(session.now(), spec.grain, timezone), spec.grain, timezone) if spec.grain is not None else ""
+    if spec.key is not None:
+        example = join(ended, (spec.values or (spec.key.upper(),))[0])
+        raise UsageError(f"which {spec.key} is meant? It has a partition for each", hint=f"name one: ASSET@{example}")
+    return ended
+
+
+def _text(asset: Asset) -> str:
+    if isinstance(asset.body, SqlBody):
+        return asset.body.text.strip("\n")
+    if isinstance(asset.body, CommandBody):
+        return " ".join(asset.body.command)
+    return asset.body.source or f"{asset.body.function} in {asset.body.file}"
+
+
+def _parameters(project: Project, asset: Asset, key: str) -> dict[str, Any]:
+    """The values that `$name` is bound to."""
+    values = {**project.settings.parameters, **asset.parameters}
+    spec = asset.partition
+    if spec.key is not None:
+        values["partition_key"] = split(key, spec)[1]
+    if spec.grain is not None:
+        interval = interval_of(split(key, spec)[0], spec.grain, asset.timezone)
+        hours = spec.grain is Grain.HOUR
+        values["partition_start"] = interval.start.isoformat() if hours else interval.start.date().isoformat()
+        values["partition_end"] = interval.end.isoformat() if hours else interval.end.date().isoformat()
+    return values
+
+
+def _input(session: ProjectSession, project: Project, asset: Asset, key: str, spec: InputSpec) -> RenderInput:
+    source = project.sources.get(spec.node) or project.assets[spec.node]
+    keys = required(asset.partition, asset.timezone, key, source.partition, source.timezone, spec).keys
+    mode = spec.mode.value if spec.mode is not InputMode.REQUIRED or not spec.lookback else f"lookback {spec.lookback}"
+    return RenderInput(
+        node=spec.node, mode=mode, partitions=None if keys is None else list(keys), published=_published(session, spec.node, keys)
+    )
+
+
+def _published(session: ProjectSession, node: str, keys: tuple[str, ...] | None) -> int:
+    if session.store is None:
+        return 0
+    with session.store.read() as tx:
+        if keys is None:
+            return len(publications.of_node(tx, node, limit=1_000_000))
+        return sum(publications.current(tx, node, key) is not None for key in keys)
+
+
+def _columns(node: CompiledNode) -> list[ColumnRow] | None:
+    return None if node.columns is None else [ColumnRow(name=name, type=kind) for name, kind in node.columns]

@@ -1,0 +1,377 @@
+"""Commands that repair failed, held or rejected partitions, and what a person does before them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from headrace.checks.drift import conversion_at, in_force
+from headrace.checks.facts import Differs, ValueDifferenceKind, conversion
+from headrace.engine.attempts import hint_for, named_in
+from headrace.incidents.diagnosis.evidence import FailureCategory, failure_said, says_denied
+from headrace.model import Asset, Project, Source
+from headrace.model.errors import FRACTIONS, SIZE
+from headrace.model.partitions import WHOLE, command_line, order_of, partition_argument, range_of
+from headrace.runtime.observations import read_again_every
+from headrace.services.responses import ErrorRow, RepairRow
+from headrace.store import Transaction
+from headrace.store.queries import attempts, partition_states, quality
+from headrace.store.queries.attempts import Attempt
+from headrace.store.queries.quality import FactRow
+
+ROWS_MAX = 20
+"""At most this many assets are named in a clause."""
+_PASSING = ("transient", "resources", "lost_worker")
+"""Kinds of failures that may not come again, with nothing changed."""
+
+
+_INSTALLED = re.compile(r"^install it where Headrace runs: pip install ([\w.]{1,60})$")
+"""The hint of an attempt whose code imports what isn't there (`engine.python`)."""
+
+
+class BrokenPartition(msgspec.Struct, frozen=True):
+    """A partition that didn't get through: `state` is `held`, `rejected`, `dropped`, `failed` or `lost`; or that
+    readers see and that isn't right: `warned` where a check failed, else `published`."""
+
+    node: str
+    partition: str
+    state: str
+    error: ErrorRow | None = None
+    delivery: str | None = None
+    """The path of what was delivered, of a source."""
+    renamed: bool = False
+    """Whether it is held because of columns of which it is proposed what they are called now."""
+    declared: str = ""
+    """Where the contract declares what holds a delivery that is as it was expected before."""
+    of_code: bool = False
+    """Whether its workers were lost, and an incident puts that down to its code."""
+    incident: str | None = None
+    """What it is put down to, where that is asked for."""
+    others: str = ""
+    """What else can be done about it (`other_choices`): it is added to what is done first."""
+    history: str | None = None
+    """The summary of the incident that lists it, of what is held of a history that was loaded at
+    once: it has one repair, whatever is wrong with each."""
+
+
+def before_deciding(owner: str) -> str:
+    """What a person does first about what is held of a history that was loaded at once."""
+    return f"ask {owner} which of these deliveries are right"
+
+
+def decided_at(node: str) -> str:
+    """The command that lists what is held of a source, with what to do about each."""
+    return command_line("quarantine", node)
+
+
+def asked_by_its_error(file: str) -> str:
+    """What a person does first about an attempt that failed because of a declaration, or of what is set outside of the project."""
+    return f"do what its error asks, or correct {file}"
+
+
+def asked_for_access(node: str) -> str:
+    """What a person does first about what wasn't let in."""
+    return f"check the secret and the rights with which {node} is reached"
+
+
+def before_reading_again(owner: str) -> str:
+    """What a person does before a delivery is read again that took more memory than an attempt may use."""
+    return f"raise `memory_max` of [run], or ask {owner} for smaller files"
+
+
+def of_lost(assets: Sequence[Asset]) -> str:
+    """What a person does first about assets that lose their worker as often as they are tried."""
+    where = ", ".join(f"{asset.name} ({asset.place.file}:{asset.place.line})" for asset in assets[:NAMED_MAX])
+    more = f" and {len(assets) - NAMED_MAX} more" if len(assets) > NAMED_MAX else ""
+    what = "their code, and the memory that they take" if len(assets) > 1 else "its code, and the memory that it takes"
+    return f"look at the machine that runs Headrace, and at {where}{more}: {what}"
+
+
+def of_resources(project: Project, asset: Asset, failure: FailureCategory, said: str) -> str | None:
+    """What a person does first about an asset that reached the same limit as often as it was tried; None where its error tells of none."""
+    where = f"{asset.name} ({asset.place.file}:{asset.place.line})"
+    if failure is FailureCategory.MEMORY:
+        return f"make {where} use less memory, or {_more_memory(project, asset)}"
+    if failure is FailureCategory.LIMIT:
+        return f"look at {where}: {hint_for(named_in(said)) or 'raise the limit that its error names, or stay below it'}"
+    return None
+
+
+def _more_memory(project: Project, asset: Asset) -> str:
+    """How an asset gets more memory."""
+    if asset.memory_max is not None:
+        return "raise its memory_max"
+    run = project.settings.memory_max
+    return "run it where there is more" if run is None else "raise memory_max of [run], or give it its own"
+
+
+def _before_trying_again(project: Project, partition: BrokenPartition) -> str | None:
+    """What a person does first about a partition that was given up; None of one that has other reasons."""
+    asset = project.assets.get(partition.node)
+    kind = "lost_worker" if partition.state == "lost" else partition.error.kind if partition.error is not None else ""
+    if asset is None or partition.of_code or kind not in ("lost_worker", "resources"):
+        return None
+    if kind == "lost_worker":
+        return of_lost([asset])
+    error = partition.error
+    assert error is not None
+    return of_resources(project, asset, failure_said(error.code or "", error.message), error.message)
+
+
+def lacking(partitions: Iterable[BrokenPartition]) -> list[str]:
+    """The packages that attempts lacked, each once, in their order."""
+    said = (partition.error.hint or "" for partition in partitions if partition.state == "failed" and partition.error is not None)
+    return list(dict.fromkeys(match.group(1) for hint in said if (match := _INSTALLED.search(hint)) is not None))
+
+
+def installed(packages: Sequence[str]) -> str:
+    """What a person does first about packages that aren't there."""
+    return f"install what is missing where Headrace runs: pip install {' '.join(packages)}"
+
+
+def after_correcting(node: str, keys: Sequence[str], *, is_asset: bool) -> list[str]:
+    """The commands for such an attempt, whatever was corrected: a pass makes those again whose declaration has changed, but for assets,
+    and `retry` the others."""
+    again = command_line("retry", node if len(keys) > 1 else partition_argument(node, keys[0]))
+    return [command_line("apply"), again, *([] if is_asset else [command_line("tick")])]
+
+
+def repairs(project: Project, broken: Iterable[BrokenPartition], because: str) -> list[RepairRow]:
+    """What repairs each, those of a node that need the same together. `because` is the reason that is
+    put into commands. Nothing repairs a node that isn't declared any more."""
+    groups: dict[tuple[str, str | None, str | None], list[BrokenPartition]] = {}
+    for partition in broken:
+        if project.node(partition.node) is None:
+            continue
+        groups.setdefault((partition.node, first_of(project, partition), partition.incident), []).append(partition)
+    return [_row(project, node, first, partitions, because) for (node, first, _), partitions in groups.items()][:ROWS_MAX]
+
+
+def _row(project: Project, node: str, first: str | None, partitions: Sequence[BrokenPartition], because: str) -> RepairRow:
+    declared = project.source_or_asset(node)
+    keys = [partition.partition for partition in partitions]
+    history = partitions[0].history
+    if declared is not None and declared.partition.grain is not None:
+        keys.sort(key=lambda key: order_of(key, declared.partition, declared.timezone))
+    if history is not None:
+        return RepairRow(
+            node=node, partitions=keys, first=first, commands=[decided_at(node)],
+            incident=partitions[0].incident,
+        )  # fmt: skip
+    commands = _commands(project, node, keys, partitions, because)
+    if first is not None:
+        first += _or_accept(node, keys, partitions) + next((partition.others for partition in partitions if partition.others), "")
+    return RepairRow(node=node, partitions=keys, first=first, commands=commands, incident=partitions[0].incident)
+
+
+def _or_accept(node: str, keys: Sequence[str], partitions: Sequence[BrokenPartition]) -> str:
+    """The other choice where all is held, so that no check failed: one command accepts it as it is."""
+    if any(partition.state != "held" or partition.renamed for partition in partitions):
+        return ""
+    what = partition_argument(node, keys[0]) if len(keys) == 1 else partitions[0].incident
+    if what is None:
+        return f", or accept them as exceptions ({decided_at(node)} lists them)"
+    text = "it as an exception" if len(keys) == 1 else "them as exceptions"
+    return f", or accept {text} ({command_line('quarantine', 'accept', what, '--reason', 'TEXT')})"
+
+
+def of_withdrawn(project: Project, node: str, key: str, *, same: bool) -> RepairRow:
+    """What puts other rows in the place of those that somebody withdrew; `same`: computed as it is, an asset has the same rows again."""
+    declared = project.sources.get(node) or project.assets[node]
+    if isinstance(declared, Source):
+        return RepairRow(node=node, partitions=[key], first=f"ask {declared.owner} for other data", commands=[command_line("tick")])
+    run = command_line("run", node, *(() if key == WHOLE else ("--partition", key)))
+    if not same:
+        return RepairRow(node=node, partitions=[key], first=None, commands=[run])
+    first = f"correct {declared.place.file}:{declared.place.line}, or what it reads: computed as it is, it has the same rows again"
+    return RepairRow(node=node, partitions=[key], first=first, commands=[command_line("apply"), run])
+
+
+def first_of(project: Project, partition: BrokenPartition) -> str | None:
+    """What has to be done before any command helps; None where trying again may be enough."""
+    declared = project.node(partition.node)
+    if partition.history is not None and declared is not None:
+        return f"{partition.history}; {before_deciding(declared.owner)}"
+    if declared is not None and _is_configured(partition):
+        return asked_by_its_error(declared.place.file)
+    if isinstance(declared, Source):
+        return _of_source(declared, partition)
+    if not isinstance(declared, Asset):
+        return None
+    if _passes(partition):
+        return _before_trying_again(project, partition)
+    if partition.state == "rejected" and partition.declared:
+        return f"correct {partition.declared}, or its input"
+    if partition.state in ("rejected", "warned"):
+        return f"correct {declared.place.file}, its input or the check that failed"
+    if partition.state in ("held", "dropped", "published"):
+        return f"correct {declared.place.file} or its input"
+    if packages := lacking([partition]):
+        return installed(packages)
+    if _is_denied(partition):
+        return asked_for_access(partition.node)
+    where = None if partition.error is None or partition.error.file is None else partition.error.file
+    line = f":{partition.error.line}" if partition.error is not None and where is not None and partition.error.line else ""
+    return f"correct {where or declared.place.file}{line}, or its input"
+
+
+def _of_source(source: Source, partition: BrokenPartition) -> str | None:
+    if partition.state == "failed" and partition.error is not None and partition.error.code == "out_of_memory":
+        return before_reading_again(source.owner)
+    if partition.state in ("failed", "lost"):
+        return None
+    if partition.declared:
+        return f"correct {partition.declared}, or ask {source.owner} for data as it says"
+    if source.connector and partition.renamed:
+        return f"accept the new names, or ask {source.owner} for the data as it was agreed"
+    if source.connector:
+        return f"ask {source.owner} for the data as it was agreed, or declare it as it is in {source.place.file}"
+    again = f"under the name {partition.delivery}" if partition.delivery else "where the source looks"
+    if partition.renamed:
+        return f"accept the new names, or ask {source.owner} for the file as it was agreed, and put it {again}"
+    return f"ask {source.owner} for the file as it was agreed, and put it {again}"
+
+
+def _commands(project: Project, node: str, keys: Sequence[str], partitions: Sequence[BrokenPartition], because: str) -> list[str]:
+    declared = project.source_or_asset(node)
+    if all(_is_configured(partition) for partition in partitions):
+        return after_correcting(node, keys, is_asset=isinstance(declared, Asset))
+    if isinstance(declared, Source) and any(broken.state not in ("failed", "lost") for broken in partitions):
+        if any(partition.declared for partition in partitions):
+            return [command_line("apply"), command_line("tick")]
+        accept = next((partition.partition for partition in partitions if partition.renamed), None)
+        again = command_line("tick")
+        return [again] if accept is None else [command_line("contract", "accept", partition_argument(node, accept)), again]
+    passing = all(_passes(partition) or lacking([partition]) or _is_denied(partition) for partition in partitions)
+    passing = passing and not any(_before_trying_again(project, partition) for partition in partitions)
+    if not isinstance(declared, Asset) or passing:
+        return [command_line("retry", node if len(keys) > 1 else partition_argument(node, keys[0]))]
+    return ["headrace apply", _again(declared, keys, because)]
+
+
+def _is_configured(broken: BrokenPartition) -> bool:
+    """Whether it failed because of what is declared, or set outside of the project."""
+    return broken.state == "failed" and broken.error is not None and broken.error.code == "configuration_error"
+
+
+def _passes(broken: BrokenPartition) -> bool:
+    """Whether it may not come again with nothing changed."""
+    failed = broken.error is not None and broken.error.kind in _PASSING
+    return (broken.state == "lost" or failed) and not broken.of_code
+
+
+def _is_denied(broken: BrokenPartition) -> bool:
+    """Whether its code wasn't let in somewhere."""
+    return broken.state == "failed" and broken.error is not None and says_denied(broken.error.message)
+
+
+def _again(asset: Asset, keys: Sequence[str], because: str) -> str:
+    """A range where there is one: what is published in it and isn't stale stays as it is."""
+    if asset.partition.grain is None:
+        listed = asset.partition.key is not None and not any("," in key or key != key.strip() for key in keys)
+        return command_line("run", asset.name, *(["--partition", ",".join(keys)] if listed else []))
+    first, last = range_of(keys)
+    return command_line("backfill", asset.name, "--from", first, "--to", last, "--reason", because)
+
+
+def by_partition(rows: Iterable[RepairRow]) -> Mapping[tuple[str, str], RepairRow]:
+    """(node, partition) → what repairs it."""
+    return {(row.node, key): row for row in rows for key in row.partitions}
+
+
+# Alternatives to new data for a held or rejected partition, and what happens to values if it is
+# accepted: the node that a `references` check names gets the missing keys, a column in another
+# unit is converted, a value of another type becomes null.
+
+NAMED_MAX = 5
+"""At most so many columns are named."""
+_WITHHELD = ("held", "rejected")
+_FRACTIONS = re.compile(rf"(\S+): {FRACTIONS}")
+"""What was observed of a column whose conversion gives values that it can't take."""
+_UNIT = re.compile(rf"{SIZE}(?:about )?([×÷]) (\d+(?:\.\d+)?(?:e\+?\d+)?) \(.*\?\)")
+"""The detail of a column whose values are larger, or smaller, by what two units differ by."""
+
+
+def other_choices(tx: Transaction, project: Project, node: str, partition: str) -> str:
+    """The other choices about a partition, as the rest of a sentence that says what to do first; empty
+    where there is none, or it isn't withheld."""
+    row = partition_states.get(tx, node, partition)
+    declared = project.source_or_asset(node)
+    last = next(iter(attempts.of_partition(tx, node, partition, limit=1)), None)
+    if declared is None or last is None or row is None or row.state not in _WITHHELD:
+        return ""
+    facts = quality.facts_of(tx, node, partition)
+    holding = [fact for fact in facts if (fact.epoch, fact.n) == (last.epoch, last.n) and fact.severity == "hold"]
+    if isinstance(declared, Source) and quality.renames_wait(tx, node, partition):
+        return ""
+    emptied = _of_values(holding) if row.state == "held" else ""
+    keys = _of_keys(tx, project, declared, last, partition)
+    return emptied + keys + (_of_conversions(project, declared, holding, partition) or _of_units(declared, holding, partition))
+
+
+def _of_conversions(project: Project, node: Source | Asset, holding: Sequence[FactRow], partition: str) -> str:
+    """The command that ends the conversions of columns that a delivery is held for: what the vendor sends may
+    be as it was agreed again, and only the conversion makes it otherwise."""
+    contract = project.contracts.get(node.contract or node.name) if isinstance(node, Source) else None
+    odd = {row.column for row in holding}
+    odd |= {match[1] for row in holding if (match := _FRACTIONS.search(row.observed)) is not None}
+    results = [
+        (column, text) for column in (contract.columns if contract is not None else ())
+        if column.name in odd and (text := conversion_at(column, partition)) is not None and text.strip('"') != in_force(column, partition)
+    ]  # fmt: skip
+    if not results:
+        return ""
+    names = ", ".join(column.name for column, _ in results)
+    texts = ", ".join(f"{text}, {column.place.file}:{column.place.line}" if column.place is not None else text for column, text in results)
+    maps = [word for column, _ in results for word in ("--map", f"{column.name}={in_force(column, partition)}")]
+    command = command_line("contract", "accept", partition_argument(node.name, partition), *maps, "--as-is")
+    need, them = ("needs", "it") if len(results) == 1 else ("need", "them")
+    return f", or, if {names} {need} no conversion any more ({texts}), end {them} ({command})"
+
+
+def _of_values(holding: Sequence[FactRow]) -> str:
+    """What becomes of values that a column can't take, or doesn't have any more, if somebody accepts them:
+    it is said right after that choice."""
+    null = [f"{row.column} (where it isn't {row.expected})" for row in holding if row.kind == "type_change" and row.column]
+    null += [row.column for row in holding if (row.kind, row.detail) == ("schema_change", "dropped")]
+    more = f" and {len(null) - NAMED_MAX} more" if len(null) > NAMED_MAX else ""
+    return f": readers then see NULL in {', '.join(null[:NAMED_MAX])}{more}" if null else ""
+
+
+def _of_units(node: Source | Asset, rows: Sequence[FactRow], partition: str) -> str:
+    """The command that converts the columns of a held delivery; empty where something else holds it, too."""
+    units = {row.column: match for row in rows if (match := _UNIT.fullmatch(row.detail)) is not None}
+    if not isinstance(node, Source) or not units or len(units) < len(rows):
+        return ""
+    words: list[str] = []
+    for column, match in units.items():
+        factor = float(match[2]) if match[1] == "×" else 1 / float(match[2])
+        converted = conversion(column, [Differs(kind=ValueDifferenceKind.SCALE, text="", factor=factor)])
+        words += ["--map", f"{column}={column}", "--convert", converted or column]
+    command = command_line("contract", "accept", partition_argument(node.name, partition), *words)
+    names, are, them = (", ".join(units), "is", "it") if len(units) == 1 else (", ".join(units), "are", "them")
+    return f", or, if {names} {are} in another unit, convert {them} ({command})"
+
+
+def _of_keys(tx: Transaction, project: Project, node: Source | Asset, last: Attempt, partition: str) -> str:
+    """Who adds keys that a `references` check missed, and when the partition is checked again."""
+    failed = {
+        outcome.name
+        for outcome in quality.checks_of_attempt(tx, last.epoch, last.n)
+        if outcome.partition == partition
+        and outcome.outcome == "failed"
+        and outcome.severity == "blocking"
+        and outcome.kind == "references"
+    }
+    to = next((str(check.arguments["to"]) for check in node.checks if check.kind == "references" and check.name in failed), None)
+    other = None if to is None else project.source_or_asset(to.partition(".")[0])
+    if other is None:
+        return ""
+    asked, again = f"; or, if {to} lacks keys, ask {other.owner} for them", f"checked again as soon as {other.name} has other rows"
+    every = read_again_every(tx, other) if isinstance(other, Source) else None
+    if every is None:
+        return f"{asked}: it is {again}"
+    run = command_line("run", other.name, "--again", "--reason", "TEXT")
+    return f"{asked}, then {run} ({other.name} is read every {every} by itself): it is {again}"

@@ -1,0 +1,287 @@
+"""Restatements: partitions published again with other rows, their causes and their readers."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from headrace.model import Asset, InputSpec, Source, UsageError
+from headrace.model.causes import CauseKind
+from headrace.model.partitions import command_line, order_of, range_of, required, split
+from headrace.plan import Compiled
+from headrace.plan.compiled import expand_view_names
+from headrace.runtime.history_retention import TOLD
+from headrace.runtime.recomputation import code_changed, differs
+from headrace.services.caches import cached_by_version
+from headrace.services.responses import ProposedRow, RestatedRow
+from headrace.services.session import ProjectSession
+from headrace.store import Transaction
+from headrace.store.clock import instant
+from headrace.store.queries import applied_versions, attempts, audit_trail, incidents, publications
+from headrace.store.queries.publications import Replaced
+
+# Why partitions that readers had seen were published again with other rows, by what each was
+# computed from.
+
+_BEGINNING = -1
+
+
+class RestatementReason(NamedTuple):
+    """`restatement` or `correction` of the `sources` that are named, `arrival` where those came for the
+    first time after it had been computed without them, `code` where other code computed it, else `again`:
+    with the `sources` whose deliveries were ingested once more, as other names were accepted, or somebody asked."""
+
+    cause: str
+    sources: tuple[str, ...] = ()
+
+
+class RestatementCauses:
+    """The causes of all that was replaced: node → its replacements, oldest first."""
+
+    def __init__(self, tx: Transaction, compiled: Compiled, results: Mapping[str, Sequence[Replaced]]) -> None:
+        self._tx, self._compiled, self._found = tx, compiled, results
+        self._at = {name: {row.partition: row for row in rows} for name, rows in results.items()}
+        """The newest of each partition."""
+        self._order = {name: place for place, name in enumerate(compiled.order)}
+        self._times: dict[tuple[str, str], list[int]] = {}
+        """When each partition was replaced, in order."""
+        for name, rows in results.items():
+            for row in rows:
+                self._times.setdefault((name, row.partition), []).append(row.at)
+        self._fingerprints: dict[tuple[int, str], str | None] = {}
+
+    def groups(self, name: str) -> list[tuple[RestatementReason, list[Replaced]]]:
+        """A node's partitions by why they changed last, in the order in which these were first seen."""
+        groups: dict[RestatementReason, list[Replaced]] = {}
+        causes = {key: self._because(name, item) for key, item in self._at[name].items()}
+        for item in self._found[name]:
+            groups.setdefault(causes[item.partition], []).append(item)
+        return list(groups.items())
+
+    def _because(self, name: str, item: Replaced) -> RestatementReason:
+        if name in self._compiled.project.sources:
+            return RestatementReason("again" if item.reread else "correction" if item.corrects else "restatement", (name,))
+        before = self._times[name, item.partition]
+        place = bisect.bisect_left(before, item.at)
+        span = (before[place - 1] if place else _BEGINNING, item.at)
+        read = {source.node: source for source in self._sources(name, item.partition, span)}
+        if came_anew := {node for node, made in read.items() if not made.reread}:
+            corrects = all(read[node].corrects for node in came_anew)
+            return RestatementReason("correction" if corrects else "restatement", tuple(sorted(came_anew, key=self._order.__getitem__)))
+        if read:
+            return RestatementReason("again", tuple(sorted(read, key=self._order.__getitem__)))
+        if self._fingerprint(item.version_before, name) != self._fingerprint(item.version, name):
+            return RestatementReason("code")
+        computed = publications.times(self._tx, name, item.partition)
+        without = max((at for at in computed if at < item.at), default=_BEGINNING)
+        came = set(self._arrived(name, item.partition, (without, item.at)))
+        if came:
+            return RestatementReason("arrival", tuple(sorted(came, key=self._order.__getitem__)))
+        return RestatementReason("again")
+
+    def _arrived(self, name: str, key: str, span: tuple[int, int]) -> Iterator[str]:
+        """The sources that a partition is computed from and that came within a time for the first time:
+        `optional` ones, which it had been computed without."""
+        for spec in self._compiled.nodes[name].inputs:
+            for item in () if spec.node == name else self._needed(name, key, spec) or ():
+                first = min(publications.times(self._tx, spec.node, item), default=_BEGINNING)
+                if not span[0] < first <= span[1]:
+                    continue
+                if spec.node in self._compiled.project.sources:
+                    yield spec.node
+                elif spec.node in self._compiled.nodes:
+                    yield from self._arrived(spec.node, item, span)
+
+    def _sources(self, name: str, key: str | None, span: tuple[int, int]) -> Iterator[Replaced]:
+        """What of sources was replaced in a time, and a node's partition (None: any of them) was computed from."""
+        for spec in self._compiled.nodes[name].inputs:
+            results = self._at.get(spec.node, {})
+            wanted = self._needed(name, key, spec)
+            if spec.node in self._compiled.project.sources:
+                rows = results.values() if wanted is None else (results[item] for item in wanted if item in results)
+                if (made := next((row for row in rows if span[0] <= row.at <= span[1]), None)) is not None:
+                    yield made
+            elif spec.node in self._compiled.nodes:
+                node = self._node(spec.node)
+                passes_on = wanted is None or node is None or node.partition.whole or not results
+                for item in [None] if passes_on else [one for one in wanted or () if one in results]:
+                    yield from self._sources(spec.node, item, span)
+
+    def _needed(self, name: str, key: str | None, spec: InputSpec) -> Collection[str] | None:
+        """The partitions of an input that a partition is computed from; None for all."""
+        node, source = self._node(name), self._node(spec.node)
+        if key is None or node is None or source is None:
+            return None
+        try:
+            return required(
+                node.partition, node.timezone, key, source.partition, source.timezone, spec, partial(self._keys, spec.node)
+            ).keys
+        except UsageError:  # cut otherwise then
+            return None
+
+    def _keys(self, name: str, moment: str) -> list[str]:
+        """The data keys of what was replaced of an interval."""
+        node = self._node(name)
+        assert node is not None
+        pairs = (split(key, node.partition) for key in self._at.get(name, ()))
+        return [data for time, data in pairs if time == moment]
+
+    def _node(self, name: str) -> Source | Asset | None:
+        project = self._compiled.project
+        return project.source_or_asset(name)
+
+    def _fingerprint(self, version: int, name: str) -> str | None:
+        """Of a node as one version has it; None where that isn't known any more."""
+        if (version, name) not in self._fingerprints:
+            row = applied_versions.get(self._tx, version)
+            nodes = {} if row is None else msgspec.msgpack.decode(row.compiled, type=Compiled).nodes
+            self._fingerprints[version, name] = nodes[name].fingerprint if name in nodes else None
+        return self._fingerprints[version, name]
+
+
+# Published changes of the past with their cause and their readers, and stale data that nobody has
+# asked to recompute yet.
+
+TOLD_US = TOLD // timedelta(microseconds=1)
+"""For so long after it readers are told that the past changed."""
+KEPT_US = 10_000_000
+"""What isn't told any more for its age goes after so long at the latest."""
+REPLACED_MAX = 10_000
+PROPOSED_MAX = 10_000
+
+
+def restatements_since(
+    tx: Transaction, compiled: Compiled, zone: ZoneInfo, since_us: int, only: Collection[int] | None = None
+) -> list[RestatedRow]:
+    """Node by node, inputs first, what was published again since a time and has other content now than before; of some publications
+    (`only`)."""
+    results: dict[str, list[Replaced]] = {}
+    for item in publications.replaced_since(tx, since_us, REPLACED_MAX):
+        if _told(compiled, item.node) and (only is None or item.id in only):
+            results.setdefault(item.node, []).append(item)
+    if not results:
+        return []
+    readers, causes = _readers(compiled), RestatementCauses(tx, compiled, results)
+    names = [name for name in compiled.order if name in results]
+    groups = ((name, cause, _changed(group)) for name in names for cause, group in causes.groups(name))
+    return [_row(compiled, zone, name, group, cause, readers) for name, cause, group in groups if group]
+
+
+def recent_restatements(session: ProjectSession, tx: Transaction, compiled: Compiled, now_us: int) -> list[RestatedRow]:
+    """All that readers are told of; the same as long as nothing is published and nobody does anything."""
+    since_us = now_us - TOLD_US
+    word = f"{publications.last_id(tx)} {audit_trail.last_seq(tx)} {since_us // KEPT_US}"
+    return cached_by_version(session, "restated", lambda: restatements_since(tx, compiled, session.zone, since_us), word)
+
+
+def proposed_recomputations(tx: Transaction, compiled: Compiled) -> list[ProposedRow]:
+    """What is stale and is made again only if somebody asks, with the command that does it."""
+    results: dict[str, list[str]] = {}
+    for node, key in publications.proposed_recomputations(tx, PROPOSED_MAX):
+        if node in compiled.project.assets:
+            results.setdefault(node, []).append(key)
+    known: dict[tuple[int, str], str | None] = {}
+    rows = (_proposed(compiled, name, results[name]) for name in compiled.order if name in results)
+    changed = [msgspec.structs.replace(row, own_code=code_changed(tx, compiled, row.node, row.from_, known)) for row in rows]
+    failing = (
+        {incident.node: incident.shown for incident in incidents.open_incidents(tx) if incident.kind == CauseKind.CODE_ERROR}
+        if changed
+        else {}
+    )
+    return [_corrected_first(tx, compiled, row, failing.get(row.node), known) for row in changed]
+
+
+def _corrected_first(
+    tx: Transaction, compiled: Compiled, row: ProposedRow, incident: str | None, known: dict[tuple[int, str], str | None]
+) -> ProposedRow:
+    """The same, with the incident's command in place of its own where the code that is applied has only failed so far."""
+    if incident is None or not row.own_code:
+        return row
+    tried = attempts.of_node(tx, row.node, limit=1, states=("failed", "rejected", "held"))
+    failed = [attempt.version for attempt in tried if attempt.version is not None]
+    if not failed or differs(tx, compiled, row.node, failed[0], known):
+        return row  # other code than has failed
+    if any(not differs(tx, compiled, row.node, version, known) for version in applied_versions.published_versions(tx, row.node)):
+        return row  # code that has computed other partitions
+    return msgspec.structs.replace(row, incident=incident, command=command_line("incident", incident))
+
+
+def read_by(rows: Iterable[RestatedRow], consumer: str) -> list[RestatedRow]:
+    """Those that a consumer reads."""
+    return [row for row in rows if consumer in row.consumers]
+
+
+def _told(compiled: Compiled, name: str) -> bool:
+    """Whether a new publication of an old partition means another past: a merge's partitions are states of one table."""
+    node = compiled.project.source_or_asset(name)
+    return node is not None and node.partition.grain is not None and not (not isinstance(node, Source) and node.accumulates)
+
+
+def _row(
+    compiled: Compiled,
+    zone: ZoneInfo,
+    name: str,
+    results: Sequence[Replaced],
+    cause: RestatementReason,
+    readers: Mapping[str, Sequence[str]],
+) -> RestatedRow:
+    first, last = _by_partition(results, newest=False), _by_partition(results, newest=True)
+    keys = _ordered(compiled, name, last)
+    at = max(item.at for item in last.values())
+    return RestatedRow(
+        node=name,
+        partitions=len(keys),
+        from_=keys[0],
+        to=keys[-1],
+        rows_before=sum(item.rows_before for item in first.values()),
+        rows_after=sum(item.rows for item in last.values()),
+        at=instant(at).astimezone(zone),
+        cause=cause.cause,
+        because=list(cause.sources),
+        consumers=list(readers.get(name, ())),
+    )
+
+
+def _changed(results: Sequence[Replaced]) -> list[Replaced]:
+    """Without the partitions that are again what they were before all of it."""
+    first, last = _by_partition(results, newest=False), _by_partition(results, newest=True)
+    back = {key for key, item in first.items() if item.hash_before is not None and item.hash_before == last[key].hash}
+    return [item for item in results if item.partition not in back]
+
+
+def _by_partition(result: Iterable[Replaced], *, newest: bool) -> dict[str, Replaced]:
+    chosen: dict[str, Replaced] = {}
+    for item in result:
+        if newest or item.partition not in chosen:
+            chosen[item.partition] = item
+    return chosen
+
+
+def _readers(compiled: Compiled) -> dict[str, list[str]]:
+    """Node → consumers that read it, through a view too."""
+    results: dict[str, list[str]] = {}
+    for name, consumer in compiled.project.consumers.items():
+        for read in dict.fromkeys((*consumer.reads, *expand_view_names(compiled, consumer.reads))):
+            results.setdefault(read, []).append(name)
+    return results
+
+
+def _proposed(compiled: Compiled, name: str, keys: Sequence[str]) -> ProposedRow:
+    keys = _ordered(compiled, name, keys)
+    asset = compiled.project.assets[name]
+    ranged = asset.partition.grain is not None
+    first, last = range_of(keys)
+    span = ("--from", first, "--to", last, "--reason", "TEXT")
+    command = command_line("backfill", name, *span) if ranged else command_line("run", name)
+    return ProposedRow(node=name, partitions=len(keys), from_=keys[0], to=keys[-1], command=command)
+
+
+def _ordered(compiled: Compiled, name: str, keys: Iterable[str]) -> list[str]:
+    node = compiled.project.sources.get(name) or compiled.project.assets[name]
+    return sorted(keys, key=lambda key: order_of(key, node.partition, node.timezone)) if node.partition.grain is not None else sorted(keys)

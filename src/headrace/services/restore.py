@@ -1,0 +1,393 @@
+"""`db restore`: put a backup in the project's place, or begin with a new state.
+
+Everything is verified before anything is touched. The restored state's epoch is later than every epoch that a leader of the earlier state
+can have, so a leader that still runs can't commit. Existing files stay: those that the restored catalog doesn't name are orphans, which
+garbage collection deletes when they are old enough.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+import uuid
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from headrace.lake import catalog
+from headrace.model import HeadraceError, Refused, StoreError, UsageError
+from headrace.model.partitions import command_line
+from headrace.runtime import event_log, maintenance
+from headrace.runtime.folders import Folders
+from headrace.security import state
+from headrace.security.audit import Action, Actor, ActorType, AuditEvent, Object, append
+from headrace.security.secrets import Secrets
+from headrace.security.state import describe_empty_lake, lake_identity, open_state, state_identity
+from headrace.services.backups import (
+    DATA,
+    FORMAT,
+    MANIFEST,
+    STATE,
+    BackupFile,
+    Manifest,
+    digest,
+    folder_of,
+    link_or_copy,
+    list_backups,
+    read_saved,
+)
+from headrace.services.database import BackupResponse, describe_backup, kept_folders
+from headrace.services.session import ProjectSession
+from headrace.store import Clock, SqliteAddress, Store, portable
+from headrace.store.address import address
+from headrace.store.clock import last_written
+from headrace.store.database import engine_of
+from headrace.store.engines.sqlite import SqliteEngine
+from headrace.store.lease import holder
+from headrace.store.migrations import known
+
+# What a project holds before a restore or a new state, and how it is moved aside. Nothing is
+# deleted.
+
+
+class ExistingState:
+    """The state that is there, if any. `made` is None where it is there and can't be read."""
+
+    def __init__(self, session: ProjectSession) -> None:
+        self._session = session
+        self.made: bool | None = False
+        self.leader = ""
+        self.trail: tuple[int, str] | None = None
+        """The last entry of its audit trail: seq and hash."""
+        self.foreign = False
+        """Whether it isn't the lake's, or the lake is empty, so that no command uses it."""
+        self.epoch = _epoch_of_folders(session.folders)
+        """At least that of every leader that the data folder knows of."""
+        self._read()
+
+    def _read(self) -> None:
+        session = self._session
+        engine = engine_of(session.root, session.settings, Secrets(session.root).resolved)
+        try:
+            if not engine.made():
+                return
+            self.made = None
+            with engine.read() as tx:
+                leader = holder(tx)
+                (epoch,) = tx.execute("select epoch from lease where id = 1").fetchone()
+                last = tx.execute("select seq, hash from audit order by seq desc limit 1").fetchone()
+                theirs = lake_identity(session.folders.lake)
+                other = theirs is not None and state_identity(tx) not in (None, theirs)
+                lake = session.folders.lake
+                self.foreign = other or bool(describe_empty_lake(tx, lake, engine.where))
+            self.leader = leader.name if leader is not None else ""
+            self.epoch = max(self.epoch, int(epoch))
+            self.trail = tuple(last) if last else (0, "")
+            self.made = True
+        except StoreError:
+            if not isinstance(engine.address, SqliteAddress):
+                raise  # a server that is out of reach isn't moved aside
+            self.made = None
+        finally:
+            engine.close()
+
+    def check(self, *, force: bool) -> None:
+        """Refused while a leader runs, and where a state is there that can be used (and not `force`)."""
+        if self.leader:
+            raise Refused(f"{self.leader} leads this project", hint="let it finish, or end it; then restore")
+        if self.made and not self.foreign and not force:
+            raise Refused("there is a state already", hint="--force moves it aside; `headrace db check` says whether it is whole")
+
+    def put_aside(self, mark: str) -> str | None:
+        """Move the state away under another name; what it is called now, None where there is nothing."""
+        session = self._session
+        engine = engine_of(session.root, session.settings, Secrets(session.root).resolved)
+        if isinstance(engine.address, SqliteAddress) and not engine.address.path.exists():
+            engine.close()
+            return None
+        if not isinstance(engine.address, SqliteAddress) and self.made is False:
+            engine.close()
+            return None
+        return portable.put_aside(Store(engine), f"before_{mark}")
+
+
+def existing_state(session: ProjectSession) -> ExistingState:
+    """What is there now."""
+    return ExistingState(session)
+
+
+def stamp() -> str:
+    """Names what is moved aside now."""
+    return str(time.time_ns() // 1_000_000_000)
+
+
+def lake_aside(folders: Folders, mark: str) -> Path | None:
+    """Move the lake's files, those of `materialize: files` and the quarantine into a folder beside them; which, None where there are
+    none. Raw bytes stay: they are kept by content. HeadraceError where they can't be moved."""
+    target = folders.data_path / f"before_{mark}"
+    moved = False
+    for folder in (folders.lake, folders.files, folders.quarantine):
+        if not folder.is_dir() or not any(folder.iterdir()):
+            continue
+        target.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            folder.rename(target / folder.name)
+        except OSError as error:
+            raise HeadraceError(
+                f"{folder} can't be moved to {target}: {error.strerror}",
+                hint="a folder that is mounted can't be renamed: move what is in it away by hand, and do it again",
+            ) from error
+        moved = True
+    return target if moved else None
+
+
+def _epoch_of_folders(folders: Folders) -> int:
+    """The latest epoch that the data folder knows of, whatever became of the state: attempts' logs and files are named by it."""
+    results = [0]
+    with suppress(OSError, ValueError):
+        results.append(int(folders.fence.read_text() or 0))
+    if folders.logs.is_dir():
+        results += [int(path.name) for path in folders.logs.iterdir() if path.name.isdecimal()]
+    return max(results)
+
+
+def restore(session: ProjectSession, folder: Path, *, force: bool, new_state: bool = False) -> BackupResponse:
+    """Put a backup in the project's place; with `force` a state that can be used is moved aside, with `new_state` the lake's files too.
+
+    UsageError for a folder that is no backup, Refused for one that is damaged, newer or of another lake, where a state is there (and
+    not `force`), and while a leader runs."""
+    manifest = read_manifest(folder)
+    verify(folder, manifest)
+    was = existing_state(session)
+    if not new_state:
+        _check_lake(session, folder, manifest)
+    elif manifest.state_only:
+        raise Refused(f"{folder} holds the state alone, its files are the lake's", hint=command_line("db", "restore", str(folder)))
+    was.check(force=force)
+    lost = losses(session, folder, manifest, was)
+    session.close()
+    mark = stamp()
+    aside = was.put_aside(mark)
+    moved = lake_aside(session.folders, mark) if new_state else None
+    _place_files(folder, manifest, session.folders)
+    epoch = max(was.epoch, manifest.epoch) + 1
+    _place_state(session, folder, manifest, epoch, lost)
+    response = describe_backup(folder, manifest)
+    return msgspec.structs.replace(
+        response,
+        epoch=epoch,
+        restored=True,
+        aside=aside,
+        lake_aside=None if moved is None else str(moved),
+        lost_since=lost.since,
+        lost_files=lost.files,
+    )
+
+
+class Losses(msgspec.Struct, frozen=True):
+    """What a restored state doesn't know: everything since then (None: nothing happened), and files of the lake."""
+
+    since: datetime | None
+    files: int
+
+
+def losses(session: ProjectSession, folder: Path, manifest: Manifest, was: ExistingState) -> Losses:
+    """What is lost by restoring a backup."""
+    lake = session.folders.lake
+    with read_saved(folder / STATE) as tx:
+        named = catalog.named_paths(tx)
+        seq, head = tx.execute("select seq, hash from audit order by seq desc limit 1").fetchone() or (0, "")
+    files = sum(1 for path in state.data_files(lake) if path.relative_to(lake).as_posix() not in named)
+    nothing_there = not files and was.made is False and state.lake_identity(lake) is None
+    unchanged = was.trail == (seq, head)
+    return Losses(None if nothing_there or (unchanged and not files) else manifest.made, files)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """What the backup in a folder says of itself."""
+    try:
+        manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+    except (OSError, msgspec.DecodeError) as error:
+        raise UsageError(f"{folder} is no backup: {MANIFEST} can't be read ({error})", hint="headrace db backup DIR makes one") from error
+    if manifest.format > FORMAT or manifest.version > len(known()):
+        raise Refused(f"{folder} was made by a newer Headrace", hint="use the Headrace that made it, or a newer one")
+    return manifest
+
+
+def verify(folder: Path, manifest: Manifest) -> None:
+    """Refused where a file of the backup isn't there as it was written."""
+    root = folder.resolve()
+    for entry in manifest.entries:
+        path = folder / entry.path
+        if not path.resolve().is_relative_to(root):
+            raise Refused(f"{folder} names a file outside of itself: {entry.path}", hint="use another backup")
+        if not path.is_file() or path.stat().st_size != entry.size_bytes or digest(path) != entry.sha256:
+            raise Refused(f"{path} is missing or isn't what was backed up", hint="use another backup; nothing was touched")
+
+
+def _check_lake(session: ProjectSession, folder: Path, manifest: Manifest) -> None:
+    """Refused where the lake is another state's, or lacks files that the backup's readers would see."""
+    if reason := unfit(session.folders.lake, folder, manifest):
+        hint = "`headrace db restore` without a folder looks for one that fits; `headrace db restore --new-state` begins anew"
+        raise Refused(f"{folder} doesn't fit the lake {session.folders.lake}: {reason}", hint=hint)
+
+
+def unfit(lake: Path, folder: Path, manifest: Manifest) -> str:
+    """Why a backup can't be restored beside a lake, in words; empty where it can."""
+    theirs = state.lake_identity(lake)
+    if theirs and manifest.identity and theirs != manifest.identity:
+        return f"it is of state {manifest.identity[:8]}, and the lake of state {theirs[:8]}"
+    if not manifest.state_only:
+        return ""
+    with read_saved(folder / STATE) as tx:
+        current = [item.path for item in catalog.registered(tx) if not item.ended] if not catalog.missing(tx) else []
+    gone = [path for path in current if not (lake / path).is_file()]
+    return f"the lake lacks {len(gone)} of its {len(current)} files, such as {gone[0]}" if gone else ""
+
+
+def _place_files(folder: Path, manifest: Manifest, folders: Folders) -> None:
+    places = {"lake": folders.lake, **kept_folders(folders)}
+    for entry in manifest.entries:
+        name, _, rest = entry.path.removeprefix(f"{DATA}/").partition("/")
+        if rest and name in places and entry.path != STATE:
+            _place_file(folder / entry.path, places[name] / rest, entry, linked=name != "files")
+
+
+def _place_file(source: Path, target: Path, entry: BackupFile, *, linked: bool) -> None:
+    if target.is_file() and target.stat().st_size == entry.size_bytes and digest(target) == entry.sha256:
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f"{target.name}.{os.getpid()}.tmp")
+    part.unlink(missing_ok=True)
+    link_or_copy(source, part, linked=linked)
+    part.replace(target)
+
+
+def _place_state(session: ProjectSession, folder: Path, manifest: Manifest, epoch: int, lost: Losses) -> None:
+    """The saved state, brought up to date and given its new epoch before anybody can see it."""
+    lake = session.folders.lake
+    with tempfile.TemporaryDirectory(prefix="headrace-") as temporary:
+        copy = Path(temporary, STATE)
+        portable.place(folder / STATE, SqliteAddress(copy))
+        engine = SqliteEngine(copy)
+        try:
+            engine.create()
+            with engine.write(None, durable=True) as tx:
+                tx.execute("update lease set epoch = ?, released = 1 where id = 1", (epoch,))
+                known_as = state.settle_identity(tx, lake)
+                if not catalog.missing(tx):
+                    catalog.move(tx, f"{lake}/")
+                append(tx, Clock.for_writing(tx, None).now_us(), _restored(session, folder, manifest, lost))
+                now = last_written(tx)
+            # what the event log begins with isn't in a backup: it begins anew with what was verified above
+            why = "the state was restored from a backup"
+            actor = Actor(ActorType.PERSON, session.actor)
+            event_log.begin_anew(Store(engine), None, session.folders, actor, now, why)
+            engine.close()  # a connection that reads would hold on to the journal
+            engine.write_connection().execute("pragma journal_mode = delete")
+        finally:
+            engine.close()
+        where = address(session.root, session.settings, Secrets(session.root).resolved)
+        if isinstance(where, SqliteAddress):
+            portable.place(copy, where)
+        else:
+            with Store.open(session.root, session.settings, create=True, resolve=Secrets(session.root).resolved) as store:
+                portable.load(copy, store, catalog.create_tables)
+    lake.mkdir(parents=True, exist_ok=True)
+    state.mark_lake(lake, known_as, session.settings.name)
+    with open_state(session.root, session.settings) as store:
+        maintenance.forget_lost(store, session.folders)
+
+
+def _restored(session: ProjectSession, folder: Path, manifest: Manifest, lost: Losses) -> AuditEvent:
+    return AuditEvent(
+        action=Action.STATE_RESTORED,
+        actor=Actor(ActorType.PERSON, session.actor),
+        object=Object("backup", folder.name),
+        after={
+            "made_at": manifest.made.isoformat(),
+            "snapshot": manifest.snapshot,
+            "lost_since": None if lost.since is None else lost.since.isoformat(),
+            "lost_files": lost.files,
+        },
+    )
+
+
+# `db restore` without a folder: the newest automatic backup that fits the lake, and what it
+# lacks.
+
+REASONS_SHOWN_MAX = 3
+
+
+def newest_backup(session: ProjectSession) -> BackupResponse:
+    """The newest backup whose files are in the lake, with what is lost since. Refused where none fits, with the reasons."""
+    reasons = []
+    for backup in list_backups(session.root, session.settings):
+        try:
+            verify(backup.folder, backup.manifest)
+            reason = unfit(session.folders.lake, backup.folder, backup.manifest)
+        except HeadraceError as error:
+            reason = str(error)
+        if reason:
+            reasons.append(f"{backup.folder.name}: {reason}")
+            continue
+        lost = losses(session, backup.folder, backup.manifest, existing_state(session))
+        return msgspec.structs.replace(describe_backup(backup.folder, backup.manifest), lost_since=lost.since, lost_files=lost.files)
+    where = folder_of(session.root, session.settings)
+    text = "; ".join(reasons[:REASONS_SHOWN_MAX])
+    raise Refused(
+        f"no backup in {where} fits the lake" + (f" ({text})" if text else ": there is none"),
+        hint=(
+            "`headrace db restore DIR` restores one from elsewhere; `headrace db restore --new-state` begins anew and moves the lake aside"
+        ),
+    )
+
+
+# `db restore --new-state`: an empty state beside an empty lake. What was there is moved aside,
+# never adopted.
+
+
+def new_state(session: ProjectSession, *, force: bool) -> BackupResponse:
+    """Begin anew; with `force` although there is a state that can be used.
+
+    Epochs go on after those of before: logs and files of attempts are named by them, and exports accept no earlier one.
+    Raises Refused while a leader runs, and HeadraceError for a folder that can't be moved."""
+    was = existing_state(session)
+    was.check(force=force)
+    theirs = state.lake_identity(session.folders.lake)
+    session.close()
+    mark = stamp()
+    aside = was.put_aside(mark)
+    moved = lake_aside(session.folders, mark)
+    given = uuid.uuid4().hex
+    what = {"lake": theirs, "lake_aside": None if moved is None else str(moved), "state_aside": aside}
+    event = AuditEvent(
+        action=Action.STATE_BEGUN_ANEW,
+        actor=Actor(ActorType.PERSON, session.actor),
+        object=Object("state", given),
+        before=what,
+    )
+    session.folders.lake.mkdir(parents=True, exist_ok=True)
+    resolve = Secrets(session.root).resolved
+    with Store.open(session.root, session.settings, create=True, resolve=resolve) as store, store.write(None, durable=True) as tx:
+        tx.execute("update lease set epoch = ?, released = 1 where id = 1", (was.epoch,))
+        catalog.create(tx, f"{session.folders.lake}/")
+        state.set_identity(tx, given)
+        append(tx, Clock.for_writing(tx, session.now_given).now_us(), event)
+    state.mark_lake(session.folders.lake, given, session.settings.name)
+    return BackupResponse(
+        folder="",
+        made_at=None,
+        snapshot=0,
+        epoch=was.epoch,
+        tables={},
+        files=0,
+        bytes=0,
+        size_bytes=0,
+        restored=True,
+        aside=aside,
+        lake_aside=None if moved is None else str(moved),
+    )

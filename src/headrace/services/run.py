@@ -1,0 +1,343 @@
+"""`run` and `retry`: compute selected nodes now, or run again only what failed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from functools import partial
+from typing import TypeAlias
+
+import msgspec
+
+from headrace.connect.connectors import is_routed_by_rows
+from headrace.model import Asset, Consumer, Project, Refused, Source, UsageError
+from headrace.model.exports import Exported, exported
+from headrace.model.intervals import to_us
+from headrace.model.partitions import WHOLE, order_of
+from headrace.model.settings import APPROVAL, PRODUCTION
+from headrace.plan import Compiled
+from headrace.plan.backfill_planning import BackfillRequest, Choice, choose
+from headrace.plan.backfills import Mode
+from headrace.plan.compiled import is_view
+from headrace.plan.partition_ranges import NO_PARTITIONS, Extent
+from headrace.plan.timeline import Timeline, limits_of
+from headrace.runtime.graph import graph_of
+from headrace.runtime.leader import Leader
+from headrace.runtime.recomputation import give_up
+from headrace.runtime.runs import RunRequest
+from headrace.scheduler import DeliveryArrived, Target
+from headrace.services import plan_inputs, targets
+from headrace.services.commands import CommandContext, PendingRun, leader_command, perform
+from headrace.services.plan_inputs import count_partitions
+from headrace.services.responses import CountsRow, RunResponse
+from headrace.services.run_results import run_response
+from headrace.services.runs import unknown_run
+from headrace.services.selection import selected
+from headrace.services.session import Progress, ProjectSession, usable
+from headrace.services.targets import partition as parse_partition
+from headrace.store import Transaction
+from headrace.store.queries import failures, ingestion, runs
+from headrace.store.queries.quarantine import dropped_deliveries
+
+# Announcements of `run --again`, `retry` and `quarantine accept`, counted as in every plan.
+
+Span: TypeAlias = tuple[str | None, str | None]
+
+
+def count_places(leader: Leader, places: Iterable[tuple[str, str]]) -> CountsRow:
+    """The counts of these partitions, and of no others."""
+    return count_partitions(leader.applied.compiled.project, Counter(node for node, _ in set(places)).items())
+
+
+def count_recomputed(context: CommandContext, leader: Leader, names: Collection[str], spans: Sequence[Span], *, alone: bool) -> CountsRow:
+    """The counts of what is recomputed of these nodes in these ranges, whether it is published or not; with what reads
+    it, unless it is made `alone`."""
+    compiled = leader.applied.compiled
+    graph = graph_of(compiled)
+    extents = plan_inputs.states_of_session(context.session, context.store, graph, compiled.project, leader.applied.id, seen={})
+    for name in [node.name for node in graph.nodes if node.is_source and node.name in names and node.name in extents]:
+        extents[name] = msgspec.structs.replace(extents[name], arrived=extents[name].known)  # it is read again
+    timeline = Timeline(graph, extents, to_us(context.now()))
+    nodes = [timeline.nodes[name] for name in names if name in timeline.nodes]
+    made: dict[str, Extent] = {}
+    for first, last in spans:
+        request = BackfillRequest(mode=Mode.ALL, limits=limits_of(nodes, first, last), only=alone, borrowed=context.session.borrowed)
+        for item in choose(timeline, compiled, request).picked:
+            made[item.node] = made.get(item.node, NO_PARTITIONS) | item.extent
+    return count_partitions(compiled.project, ((node, len(extent)) for node, extent in made.items()))
+
+
+def announce(progress: Progress, command: str, counts: CountsRow) -> None:
+    """Tell who waits what will be made."""
+    progress.note(f"{command} makes {counts.text or 'nothing'}")
+
+
+# `retry`: run again only what failed.
+
+KINDS = (Source, Asset, Exported)
+RUN_DIGITS_MAX = 18
+
+
+class RetryArguments(msgspec.Struct, frozen=True):
+    """What was typed: a run's number, or `asset` or `asset@key`."""
+
+    target: str
+    reason: str
+
+
+def retry(session: ProjectSession, target: str, *, reason: str | None, progress: Progress) -> RunResponse:
+    """Run again what failed, was rejected or lost, of a run or of an asset, and hasn't been published since; nothing else.
+
+    UsageError for a run or an asset that there isn't."""
+    if session.store is None:
+        raise unknown_run(target) if _is_run(target) else UsageError("nothing has run yet", hint="headrace tick")
+    project = session.project()
+    with session.store.read() as tx:
+        results = _failed(tx, project, target)
+    if not results:
+        return _nothing(session, target)
+    return perform(session, "retry", RetryArguments(target, (reason or "").strip()), progress)  # type: ignore[no-any-return]
+
+
+@leader_command("retry", RetryArguments, RunResponse)
+def _retry(context: CommandContext, arguments: RetryArguments, progress: Progress) -> PendingRun | RunResponse:
+    leader = context.leader(progress)
+    with context.store.read() as tx:
+        results = _failed(tx, leader.applied.compiled.project, arguments.target)
+    known = {target.node for target in leader.everything}
+    wanted = [Target(node, key, key) for node, key in results if node in known]
+    if not wanted:
+        return _nothing(context.session, arguments.target)
+    counts = count_places(leader, ((target.node, target.first or WHOLE) for target in wanted))
+    announce(progress, "retry", counts)
+    order = RunRequest(
+        kind="run",
+        targets=tuple(wanted),
+        actor=context.actor,
+        request={"retry": arguments.target},
+        reason=arguments.reason,
+        retry=frozenset(target.node for target in wanted),
+    )
+    return PendingRun(leader, order, "retry", partial(run_response, context.store, context.clock, context.session.zone, counts=counts))
+
+
+def _failed(tx: Transaction, project: Project, text: str) -> Iterable[tuple[str, str]]:
+    """Node and partition of what failed, but for deliveries that somebody dropped since."""
+    if _is_run(text):
+        if runs.get(tx, int(text)) is None:
+            raise unknown_run(text)
+        results, node = failures.failed_in_run(tx, int(text)), None
+    else:
+        node, key = targets.target(text, project, kinds=KINDS)
+        results = failures.failed_at_node(tx, node, key)
+    dropped = set(dropped_deliveries(tx, node)) if results else set()
+    return [item for item in results if item not in dropped]
+
+
+def _is_run(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= RUN_DIGITS_MAX
+
+
+def _nothing(session: ProjectSession, target: str) -> RunResponse:
+    of = f"run {target}" if _is_run(target) else target
+    return RunResponse(
+        now=session.now(), run_id=None, state="nothing_due", attempts=[], published=[], rejected=[], clock=session.clock.kind,
+        reason=f"nothing of {of} failed that hasn't been published or dropped since",
+    )  # fmt: skip
+
+
+# A run needs the same approvals as a backfill (`[policy]` in headrace.toml).
+
+
+def check_run(
+    session: ProjectSession,
+    compiled: Compiled,
+    names: Sequence[str],
+    *,
+    partitions: Sequence[str],
+    first: str | None,
+    last: str | None,
+    again: bool,
+) -> None:
+    """Whether policy lets a run of these nodes begin. Refused, with the line that asks for an approval, where it doesn't."""
+    if APPROVAL not in session.settings.policy:
+        return
+    graph = graph_of(compiled)
+    timeline = Timeline(
+        graph, plan_inputs.states_of_session(session, session.store, graph, compiled.project, session.version), to_us(session.now())
+    )
+    nodes = [timeline.nodes[name] for name in names if name in timeline.nodes]
+    spans: list[tuple[str | None, str | None]] = [(key, key) for key in partitions] or [(first, last)]
+    mode = Mode.ALL if again else Mode.MISSING
+    wanted = (BackfillRequest(mode=mode, limits=limits_of(nodes, item, other), only=True) for item, other in spans)
+    choices = [choose(timeline, compiled, request) for request in wanted]
+    made = {item.node for choice in choices for item in choice.picked}
+    count = sum(map(_count, choices))
+    approval = plan_inputs.needed_approval(session.root, session.settings, compiled.project, made, partitions=count)
+    if approval is not None:
+        raise Refused(
+            f"this run makes {count:,} partitions, and that needs an approval: {approval}",
+            hint="headrace backfill … keeps a plan for whoever approves",
+        )
+
+
+def _count(choice: Choice) -> int:
+    return sum(len(item.extent) for item in choice.picked)
+
+
+class RunArguments(msgspec.Struct, frozen=True):
+    """What was typed."""
+
+    select: list[str]
+    exclude: list[str]
+    partitions: list[str]
+    first: str | None
+    last: str | None
+    again: bool
+    reason: str | None
+
+
+def run(  # noqa: PLR0913 - as many as the command has options
+    session: ProjectSession,
+    select: Sequence[str],
+    *,
+    exclude: Sequence[str],
+    partitions: Sequence[str],
+    first: str | None,
+    last: str | None,
+    again: bool,
+    reason: str | None,
+    progress: Progress,
+) -> RunResponse:
+    """Run the selected nodes, with progress. What is published stays unless its inputs or code changed, or `again`.
+
+    Raises UsageError for a selection or a partition that there isn't, Refused for `again` without a reason.
+    """
+    if again and not reason:
+        raise Refused("--again replaces what is published", hint="say why: --reason TEXT")
+    arguments = RunArguments(list(select), list(exclude), list(partitions), first, last, again, reason)
+    _check(session, arguments, progress)
+    return perform(session, "run", arguments, progress)  # type: ignore[no-any-return]
+
+
+def _check(session: ProjectSession, arguments: RunArguments, progress: Progress) -> None:
+    """Refused where policy asks for an approval."""
+    if not session.settings.policy:
+        return
+    compiled = session.compiled or usable(session.declared(progress))
+    names = selected(session, arguments.select, arguments.exclude, compiled=compiled)
+    check_run(session, compiled, names, partitions=arguments.partitions, first=arguments.first, last=arguments.last, again=arguments.again)
+
+
+@leader_command("run", RunArguments, RunResponse)
+def _run(context: CommandContext, arguments: RunArguments, progress: Progress) -> PendingRun:
+    leader = context.leader(progress)
+    compiled = leader.applied.compiled
+    names = selected(context.session, arguments.select, arguments.exclude, compiled=compiled)
+    targets = _targets(compiled.project, names, arguments, leader.exported)
+    together = _together(context, compiled.project, targets) if arguments.again else []
+    targets += [Target(item.source, item.key, item.key) for item in together]
+    targets += [Target(name) for name in _sources_above(compiled, names) if name not in names]
+    if arguments.again and context.session.env != PRODUCTION:
+        _give_up(context, leader, targets)
+    counts = _announced(context, leader, names, arguments, progress) if arguments.again else None
+    order = RunRequest(
+        kind="run",
+        targets=tuple(targets),
+        actor=context.actor,
+        request=msgspec.to_builtins(arguments),
+        reason=arguments.reason or "",
+        retry=frozenset(names),
+        again=frozenset(names if arguments.again else ()),
+        together=tuple(together),
+    )
+    return PendingRun(leader, order, "run", partial(run_response, context.store, context.clock, context.session.zone, counts=counts))
+
+
+def _announced(context: CommandContext, leader: Leader, names: Sequence[str], arguments: RunArguments, progress: Progress) -> CountsRow:
+    spans: list[Span] = [(key, key) for key in arguments.partitions] or [(arguments.first, arguments.last)]
+    counts = count_recomputed(context, leader, names, spans, alone=True)
+    announce(progress, "run --again", counts)
+    return counts
+
+
+def _together(context: CommandContext, project: Project, targets: Sequence[Target]) -> list[DeliveryArrived]:
+    """What came in one file with partitions of sources that are asked for, with these: none can be ingested from it alone."""
+    results: list[DeliveryArrived] = []
+    for name in dict.fromkeys(target.node for target in targets):
+        source = project.sources.get(name)
+        if source is None or not is_routed_by_rows(source):
+            continue
+        with context.store.read() as tx:
+            bundles = ingestion.newest_bundles(tx, name)
+        spans = [target for target in targets if target.node == name]
+        asked = {bundle for key, bundle in bundles.items() if any(_covers(source, span, key) for span in spans)}
+        results += [DeliveryArrived(name, key, bundle) for key, bundle in bundles.items() if bundle in asked]
+    return results
+
+
+def _give_up(context: CommandContext, leader: Leader, targets: Sequence[Target]) -> None:
+    """Give up damaged files of which each partition is computed again: in production `fix` does
+    that, environments have no incidents."""
+    project = leader.applied.compiled.project
+    with context.store.write(leader.lease.epoch) as tx:
+        now = context.clock.mark(tx)
+        for name in dict.fromkeys(target.node for target in targets):
+            node = project.node(name)
+            if isinstance(node, Source | Asset):
+                spans = [target for target in targets if target.node == name]
+                give_up(tx, name, now, replaced=partial(_covered, node, spans))
+
+
+def _covered(node: Source | Asset, spans: Sequence[Target], key: str) -> bool:
+    return any(_covers(node, span, key) for span in spans)
+
+
+def _covers(source: Source | Asset, target: Target, key: str) -> bool:
+    order = _order(source, key)
+    return (target.first is None or order >= _order(source, target.first)) and (target.last is None or order <= _order(source, target.last))
+
+
+def _targets(project: Project, names: Sequence[str], arguments: RunArguments, exports: Collection[str]) -> list[Target]:
+    targets = []
+    for name in names:
+        node = exported(project, name) if name in exports else project.node(name)
+        if node is None or isinstance(node, Consumer) or is_view(project, name):
+            continue
+        targets += _of_node(node, arguments)
+    if not targets:
+        raise UsageError("nothing was selected that can run", hint="headrace ls shows what there is")
+    return targets
+
+
+def _of_node(node: Source | Asset | Exported, arguments: RunArguments) -> list[Target]:
+    ranged = bool(arguments.partitions or arguments.first or arguments.last)
+    if not ranged or (node.partition.whole and "*" not in arguments.partitions):
+        return [] if ranged and isinstance(node, Source) else [Target(node.name)]
+    if arguments.partitions:
+        keys = [parse_partition(node, key) for key in arguments.partitions]
+        return [Target(node.name, key, key) for key in keys]
+    first = parse_partition(node, arguments.first) if arguments.first else None
+    last = parse_partition(node, arguments.last) if arguments.last else None
+    if first is not None and last is not None and _order(node, last) < _order(node, first):
+        raise UsageError(f"--to {last} comes before --from {first}", hint="both are included; swap them")
+    return [Target(node.name, first, last)]
+
+
+def _order(node: Source | Asset | Exported, key: str) -> str:
+    return order_of(key, node.partition, node.timezone)
+
+
+def _sources_above(compiled: Compiled, names: Sequence[str]) -> list[str]:
+    """The sources that what is selected comes from: what has arrived there is ingested first."""
+    wanted = {read for name in names for read in _reads(compiled, name) if read in compiled.nodes}
+    for name in reversed(compiled.order):
+        if name in wanted:
+            wanted |= {spec.node for spec in compiled.nodes[name].inputs} | set(compiled.nodes[name].depends)
+    return [name for name in compiled.order if name in wanted and name in compiled.project.sources]
+
+
+def _reads(compiled: Compiled, name: str) -> Sequence[str]:
+    """A node, or what a consumer reads."""
+    consumer = compiled.project.consumers.get(name)
+    return (name,) if consumer is None else consumer.reads

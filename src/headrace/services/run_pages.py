@@ -1,0 +1,240 @@
+"""Pages about runs: the list of runs, and the timeline of one run's attempts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from headrace.ledger.records import Try
+from headrace.ledger.stored_records import try_of
+from headrace.services.caches import cursor, place
+from headrace.services.responses import ErrorRow, Response
+from headrace.services.responses.catalog import CountedRow
+from headrace.services.runs import error_row, number_of, rows_read, unknown_run
+from headrace.services.session import ProjectSession
+from headrace.store import Transaction
+from headrace.store.lease import holder
+from headrace.store.queries import failures, ledger, runs
+from headrace.store.queries.ledger import AttemptRecord
+from headrace.store.queries.runs import Run
+
+# One line per run, in pages: `runs` has a row per partition, which is too much for a list.
+
+
+class RunHead(Response, frozen=True, kw_only=True):
+    """A run by itself."""
+
+    run_id: str
+    kind: str
+    state: str
+    actor: str
+    started_at: datetime
+    finished_at: datetime | None
+
+
+class RunLine(RunHead, frozen=True, kw_only=True):
+    """A run; `attempts` are counted by their state."""
+
+    reason: str | None
+    """Why it was cancelled."""
+    attempts: list[CountedRow]
+
+
+class RunsResponse(Response, frozen=True, kw_only=True):
+    """Runs, newest first; `next` is the cursor of older ones."""
+
+    now: datetime
+    runs: list[RunLine]
+    next: str | None
+
+
+def run_list(session: ProjectSession, *, failed: bool, before: str | None, limit: int) -> RunsResponse:
+    """A page of runs; `failed` only those that didn't succeed. UsageError for a cursor that was never given."""
+    older_than = None if before is None else place(before, int)
+    lines: list[RunLine] = []
+    more = False
+    if session.store is not None:
+        with session.store.read() as tx:
+            page = runs.page(tx, limit=limit + 1, before=older_than, failed=failed)
+            more = len(page) > limit
+            lines = [_line(session, tx, run) for run in page[:limit]]
+    return RunsResponse(now=session.now(), runs=lines, next=cursor(int(lines[-1].run_id)) if more else None)
+
+
+def _line(session: ProjectSession, tx: Transaction, run: Run) -> RunLine:
+    counted = [CountedRow(value=state, count=n) for state, n in runs.attempts_by_state(tx, run.id)]
+    return RunLine(**head(session, run), reason=run.reason, attempts=counted)
+
+
+def head(session: ProjectSession, run: Run) -> dict[str, Any]:
+    """The fields of RunHead."""
+    return {
+        "run_id": str(run.id),
+        "kind": run.kind,
+        "state": run.shown_state,
+        "actor": run.actor,
+        "started_at": session.instant(run.started_at),
+        "finished_at": None if run.finished_at is None else session.instant(run.finished_at),
+    }
+
+
+# One run with its attempts over time: how long each waited, ran, was checked and was published.
+
+ATTEMPTS_MAX = 500
+_UNDER_WAY = ("queued", "running")
+_NOT_ENDED = ("published", *_UNDER_WAY)
+
+
+class PhaseRow(Response, frozen=True, kw_only=True, rename={"from_": "from"}):
+    """A piece of an attempt's time: `retry` from the end of the try before it in the run, `queue` until a slot was free, `dispatch` until a
+    worker came to it, then `run`, `audit` and `publish`. Of one under way `run` ends now."""
+
+    kind: str
+    from_: datetime
+    to: datetime
+    seconds: float
+
+
+class TimedAttempt(Response, frozen=True, kw_only=True):
+    """One attempt; its phases follow each other."""
+
+    id: str
+    node: str
+    kind: str
+    """`take_in`, `produce` or `export`."""
+    partitions: list[str]
+    state: str
+    open: bool
+    reason: str | None
+    error: ErrorRow | None
+    rows: int | None
+    backfill: str | None
+    phases: list[PhaseRow]
+
+
+class NodePartsRow(Response, frozen=True, kw_only=True):
+    """Partitions of a node: how many, the first and the last."""
+
+    node: str
+    partitions: int
+    first: str
+    last: str
+
+
+class RunTimeline(RunHead, frozen=True, kw_only=True):
+    """A run; `counts` are of all its attempts by state, `attempts` those of this page, and `next` is
+    the cursor of later ones."""
+
+    now: datetime
+    cancelled_at: datetime | None
+    cancelled_by: str | None
+    cancel_reason: str | None
+    counts: dict[str, int]
+    total: int = 0
+    """All its attempts."""
+    unpublished: int = 0
+    """Those that ended without a publication."""
+    retryable: int = 0
+    """How many partitions a retry takes now: what failed, was rejected or lost and wasn't published since."""
+    retries: list[NodePartsRow]
+    """Those partitions, by node."""
+    under_way: int = 0
+    """Attempts that a cancellation ends: queued or running."""
+    cancels: list[NodePartsRow]
+    """Their partitions, by node."""
+    attempts: list[TimedAttempt]
+    next: str | None
+
+
+def run_timeline(session: ProjectSession, text: str, after: str | None, limit: int = ATTEMPTS_MAX, *, failed: bool = False) -> RunTimeline:
+    """A page of a run's attempts, in order; with `failed`, of those that ended without a publication.
+    UsageError for a run or a cursor that there isn't."""
+    number = number_of(text)
+    begin = (0, 0) if after is None else place(after, tuple[int, int])
+    if session.store is None:
+        raise unknown_run(text)
+    now_us = session.clock.now_us()
+    with session.store.read() as tx:
+        run = runs.get(tx, number)
+        if run is None:
+            raise unknown_run(text)
+        leads = holder(tx)
+        rows = ledger.of_run(tx, number, begin, limit + 1, unpublished=failed)
+        counts = ledger.states_of_run(tx, number)
+        retries = _by_node(failures.failed_in_run(tx, number))
+        cancels = _by_node(ledger.under_way_of_run(tx, number))
+        page = rows[:limit]
+        before = [ledger.tried_before(tx, *row) for row in page]
+        counted = [rows_read(tx, node, (row.epoch, row.n), row.state, _measures(row)) for node, row in page]
+    epoch = leads.epoch if leads is not None else None
+    last = page[-1][1] if len(rows) > len(page) else None
+    return RunTimeline(
+        **head(session, run),
+        now=session.instant(now_us),
+        cancelled_at=None if run.cancelled_at is None else session.instant(run.cancelled_at),
+        cancelled_by=run.cancelled_by,
+        cancel_reason=run.reason,
+        counts=counts,
+        total=sum(counts.values()),
+        unpublished=sum(count for state, count in counts.items() if state not in _NOT_ENDED),
+        retryable=sum(retry.partitions for retry in retries),
+        retries=retries,
+        under_way=sum(counts.get(state, 0) for state in _UNDER_WAY),
+        cancels=cancels,
+        attempts=[
+            _attempt(session, row, try_of(node, row, now_us, epoch), count, now_us, tried)
+            for (node, row), count, tried in zip(page, counted, before, strict=True)
+        ],
+        next=None if last is None else cursor((last.epoch, last.n)),
+    )
+
+
+def _by_node(results: Iterable[tuple[str, str]]) -> list[NodePartsRow]:
+    keys: dict[str, list[str]] = {}
+    for node, key in results:
+        keys.setdefault(node, []).append(key)
+    return [NodePartsRow(node=node, partitions=len(all_), first=min(all_), last=max(all_)) for node, all_ in keys.items()]
+
+
+def _measures(row: AttemptRecord) -> dict[str, Any]:
+    return msgspec.json.decode(row.measures, type=dict[str, Any]) if row.measures else {}
+
+
+def _attempt(session: ProjectSession, row: AttemptRecord, item: Try, rows: int | None, now_us: int, tried_us: int | None) -> TimedAttempt:
+    error = error_row(msgspec.json.decode(row.error)) if row.error else None
+    open_ = item.finished_us is None and item.state != "lost"
+    return TimedAttempt(
+        id=f"{item.epoch}.{item.n}",
+        node=item.node,
+        kind=item.kind,
+        partitions=msgspec.json.decode(row.partitions, type=list[str]),
+        state=item.state,
+        open=open_,
+        reason=item.reason or (error.message if error is not None else None),
+        error=error,
+        rows=rows,
+        backfill=None if row.plan_id is None else str(row.plan_id),
+        phases=[
+            PhaseRow(kind=kind, from_=session.instant(began), to=session.instant(ended), seconds=(ended - began) / 1_000_000)
+            for kind, began, ended in _phases(item, now_us if open_ else item.dispatched_us, tried_us)
+            if ended > began or kind == "run"
+        ],
+    )
+
+
+def _phases(item: Try, open_until_us: int, tried_us: int | None) -> Iterator[tuple[str, int, int]]:
+    if tried_us is not None:
+        yield "retry", tried_us, item.queued_us
+    yield "queue", item.queued_us, item.dispatched_us
+    if item.finished_us is None:
+        yield "run", item.dispatched_us, max(item.dispatched_us, open_until_us)
+        return
+    published = max(item.began_us, item.finished_us - item.publish_us)
+    audited = max(item.began_us, published - item.audit_us)
+    yield "dispatch", item.dispatched_us, item.began_us
+    yield "run", item.began_us, audited
+    yield "audit", audited, published
+    yield "publish", published, item.finished_us

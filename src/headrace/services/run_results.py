@@ -1,0 +1,263 @@
+"""The response of a run, read from the store, and `tick`: one pass over everything that is due."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from headrace.lake.files import DataCorrupted
+from headrace.model import Project
+from headrace.model.partitions import command_line, order_of, partition_argument
+from headrace.plan import Compiled
+from headrace.runtime.applied_versions import newest
+from headrace.runtime.runs import PROPOSED, RunRequest, RunResult
+from headrace.scheduler.events import WAITING_SHOWN_MAX
+from headrace.services import deliveries, restatements
+from headrace.services.commands import CommandContext, PendingRun, leader_command, perform
+from headrace.services.repairs import BrokenPartition, other_choices, repairs
+from headrace.services.responses import (
+    AttemptRow,
+    CountsRow,
+    LearntRow,
+    ProposedRow,
+    PublishedRow,
+    RejectedRow,
+    RepairedRow,
+    RepairRow,
+    RestatedRow,
+    RunResponse,
+)
+from headrace.services.runs import error_row, is_code_the_cause, path_of, reason_of, rows_of, with_listing_incident
+from headrace.services.session import Progress, ProjectSession
+from headrace.store import Clock, Store, Transaction
+from headrace.store.clock import instant
+from headrace.store.queries import attempts, failures, incidents, partition_states, publications, runs
+from headrace.store.queries import publications as stored
+from headrace.store.queries.attempts import Attempt
+from headrace.store.queries.changes import declared_at
+from headrace.store.queries.quality import renames_wait
+
+# What a run repaired: published partitions that had failed or were held, rejected or lost before,
+# and the consumers that read them.
+
+LOOKED_AT_MAX = 500
+"""So many of a run's publications are looked at: a run of more is no repair by hand."""
+_WRONG = ("failed", "held", "rejected", "lost")
+
+
+def wrong_before(tx: Transaction, run: int, published: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Node → partitions of a run's that came to nothing when they were tried before it."""
+    results: dict[str, list[str]] = {}
+    for node, key in list(published)[:LOOKED_AT_MAX]:
+        before = next((attempt for attempt in attempts.of_partition(tx, node, key) if attempt.run_id != run), None)
+        if before is not None and before.state in _WRONG:
+            results.setdefault(node, []).append(key)
+    return results
+
+
+def repaired_rows(tx: Transaction, compiled: Compiled, results: dict[str, list[str]]) -> list[RepairedRow]:
+    """For a document, inputs first."""
+    return [_row(tx, compiled, name, results[name]) for name in compiled.order if name in results]
+
+
+def _row(tx: Transaction, compiled: Compiled, name: str, keys: list[str]) -> RepairedRow:
+    node = compiled.project.sources.get(name) or compiled.project.assets[name]
+    ordered = (
+        sorted(keys, key=lambda key: order_of(key, node.partition, node.timezone)) if node.partition.grain is not None else sorted(keys)
+    )
+    below = _below(compiled, name)
+    return RepairedRow(
+        node=name,
+        partitions=ordered,
+        still_wrong=len(failures.failed_at_node(tx, name)),
+        assets=sorted(below - {name}),
+        consumers=sorted(item for item, consumer in compiled.project.consumers.items() if below & set(consumer.reads)),
+    )
+
+
+def _below(compiled: Compiled, name: str) -> set[str]:
+    results = {name}
+    for item in compiled.order:
+        if results & {spec.node for spec in compiled.nodes[item].inputs}:
+            results.add(item)
+    return results
+
+
+# A run's response is read back from the store, so that `run` and `runs` report the same.
+
+WAITING_NAMED_MAX = 3
+"""Of at most so many nodes that wait `why` is named."""
+ATTEMPTS_MAX = 1_000_000
+
+
+def run_response(store: Store, clock: Clock, zone: ZoneInfo, result: RunResult, *, counts: CountsRow | None = None) -> RunResponse:
+    """What a run did. `counts` is what it announced."""
+    with store.read() as tx:
+        results = attempts.of_run(tx, result.run_id, limit=ATTEMPTS_MAX)
+        visible = publications.of_run(tx, result.run_id)
+        counts_of = {attempt.id: rows_of(tx, attempt) for attempt in results}
+        last = {(a.node, key): a for a in results for key in a.partitions}
+        given_up = {at for at, a in last.items() if a.state == "lost" and _is_failed(tx, *at)}
+    rejected = [
+        RejectedRow(
+            asset=a.node, partition=key, state="failed" if a.state == "lost" else a.state, reason=reason_of(a), rows=counts_of[a.id]
+        )
+        for (node, key), a in last.items()  # what was tried again came to what it came to then
+        if a.state in ("held", "rejected", "failed") or (node, key) in given_up
+    ]  # fmt: skip
+    restated, proposed = _past(store, zone, result.run_id, {p.id for p in visible})
+    mended = _repaired(store, result.run_id, [(p.node, p.partition) for p in visible])
+    return RunResponse(
+        now=clock.now().astimezone(zone),
+        run_id=str(result.run_id),
+        state=result.state,
+        attempts=[_attempt(a, counts_of[a.id], zone) for a in results],
+        published=[
+            PublishedRow(asset=p.node, partition=p.partition, rows=p.rows, snapshot=p.snapshot, verdict=p.verdict, identical=p.identical)
+            for p in visible
+        ],
+        rejected=rejected,
+        repairs=_repairs(store, last, result.run_id) if rejected else [],
+        repaired=mended,
+        restated=restated,
+        proposed=proposed,
+        learnt=_learnt(store, results),
+        counts=counts,
+        incidents_opened=_incidents(store, result.run_id),
+        clock=clock.kind,
+        reason=_reason(result),
+    )
+
+
+def _is_failed(tx: Transaction, node: str, key: str) -> bool:
+    row = partition_states.get(tx, node, key)
+    return row is not None and row.state == "failed"
+
+
+def _incidents(store: Store, run: int) -> list[str]:
+    with store.read() as tx:
+        return [incidents.display_id(number) for number in incidents.found_in(tx, run)]
+
+
+def _learnt(store: Store, results: Sequence[Attempt]) -> list[LearntRow]:
+    """What the run's attempts learnt of sources, by source."""
+    ids = {f"{a.epoch}.{a.n}" for a in results if a.kind == "take_in" and a.state == "published"}
+    with store.read() as tx:
+        rows = deliveries.learned_sources(tx, sorted({a.node for a in results if a.kind == "take_in"})) if ids else []
+    return [row for row in rows if row.attempt in ids]
+
+
+def _repairs(store: Store, last: Mapping[tuple[str, str], Attempt], run: int) -> list[RepairRow]:
+    """What repairs what the partitions came to last."""
+    with store.read() as tx:
+        applied = newest(tx)
+        if applied is None:
+            return []
+        project = applied.compiled.project
+        results = [(key, a) for (_, key), a in last.items() if a.state in ("held", "rejected", "failed", "lost")]
+        broken = [with_listing_incident(tx, _broken(tx, project, key, a)) for key, a in results]
+    return repairs(project, broken, f"repair of run {run}")
+
+
+def _broken(tx: Transaction, project: Project, key: str, a: Attempt) -> BrokenPartition:
+    return BrokenPartition(
+        a.node,
+        key,
+        a.state,
+        error=error_row(a.error),
+        delivery=path_of(tx, a),
+        renamed=renames_wait(tx, a.node, key),
+        declared=declared_at(tx, a.node, key),
+        of_code=a.state == "lost" and is_code_the_cause(tx, a.node, key),
+        others=other_choices(tx, project, a.node, key),
+    )
+
+
+def _repaired(store: Store, run: int, published: Sequence[tuple[str, str]]) -> list[RepairedRow]:
+    """What had gone wrong before the run and hasn't in it."""
+    with store.read() as tx:
+        results = wrong_before(tx, run, published)
+        applied = newest(tx) if results else None
+        return [] if applied is None else repaired_rows(tx, applied.compiled, results)
+
+
+def _past(store: Store, zone: ZoneInfo, run: int, published: Collection[int]) -> tuple[list[RestatedRow], list[ProposedRow]]:
+    """What the run changed of the past, and what it left to be decided. Nearly always nothing: then it isn't asked what is applied."""
+    with store.read() as tx:
+        row = runs.get(tx, run)
+        if row is None or not (stored.replaced_since(tx, row.started_at, 1) or stored.proposed_recomputations(tx, 1)):
+            return [], []
+        applied = newest(tx)
+        if applied is None:
+            return [], []
+        restated = restatements.restatements_since(tx, applied.compiled, zone, row.started_at, published)
+        return restated, restatements.proposed_recomputations(tx, applied.compiled)
+
+
+def _reason(result: RunResult) -> str | None:
+    """What keeps asked partitions from running, the first in words, and what an observation had to say.
+    What is stale and waits for a person stands in `proposed`: it is told of here where nothing else is."""
+    listed = [item for item in result.waiting if item[2] != PROPOSED] or result.waiting
+    waiting = [partition_argument(node, key) + f" {why}" for node, key, why in listed[:1]]
+    rest = listed[1:]
+    least = "at least " if rest and len(listed) >= WAITING_SHOWN_MAX else ""  # there may be others
+    if rest and rest[0][2] == PROPOSED:
+        waiting += [f"{least}{len(rest)} more {'is' if len(rest) == 1 else 'are'} stale, too: headrace status"]
+    elif rest:
+        nodes = list(dict.fromkeys(node for node, _, _ in rest))[:WAITING_NAMED_MAX]
+        commands = ", ".join(command_line("why", node) for node in nodes)
+        waiting += [f"{least}{len(rest)} more {'waits' if len(rest) == 1 else 'wait'}: {commands}"]
+    return "; ".join([*waiting, *result.notes]) or None
+
+
+def _attempt(attempt: Attempt, rows: int | None, zone: ZoneInfo) -> AttemptRow:
+    def at(us: int | None) -> datetime | None:
+        return None if us is None else instant(us).astimezone(zone)
+
+    return AttemptRow(
+        id=attempt.id,
+        asset=attempt.node,
+        partitions=list(attempt.partitions),
+        state=attempt.state,
+        rows=rows,
+        queued_at=instant(attempt.queued_at).astimezone(zone),
+        started_at=at(attempt.started_at),
+        finished_at=at(attempt.finished_at),
+        published_at=at(attempt.published_at),
+        verdict=attempt.verdict,
+        reason=reason_of(attempt),
+        error=error_row(attempt.error),
+    )
+
+
+# `tick`: one pass over everything that is due.
+
+
+class TickArguments(msgspec.Struct, frozen=True):
+    """A tick takes nothing."""
+
+
+def tick(session: ProjectSession, *, progress: Progress) -> RunResponse:
+    """Look at the sources, run what is due until nothing is, judge who is served, and say what was done."""
+    return perform(session, "tick", TickArguments(), progress)  # type: ignore[no-any-return]
+
+
+@leader_command("tick", TickArguments, RunResponse)
+def _tick(context: CommandContext, arguments: TickArguments, progress: Progress) -> PendingRun:
+    del arguments
+    leader = context.leader(progress)
+    damaged = leader.look_at_files()
+
+    def response(result: RunResult) -> RunResponse:
+        if (wrong := leader.maintain()) is not None:
+            progress.note(wrong)
+        found = run_response(context.store, context.clock, context.session.zone, result)
+        opened = [*damaged, *found.incidents_opened]
+        if any(attempt.error is not None and attempt.error.code == DataCorrupted.code for attempt in found.attempts):
+            opened += leader.look_at_files()  # the rotation may not have come to what an attempt couldn't read
+        return msgspec.structs.replace(found, incidents_opened=opened)
+
+    return PendingRun(leader, RunRequest(kind="tick", targets=leader.everything, actor=context.actor), "tick", response)

@@ -1,0 +1,297 @@
+"""`runs`: what ran, and the outcome of each partition."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+import msgspec
+
+from headrace.incidents.diagnosis.candidates import HISTORY
+from headrace.model import Asset, Project, Source, UnknownName, UsageError
+from headrace.model.causes import CauseKind
+from headrace.model.exports import Exported
+from headrace.model.intervals import to_us
+from headrace.model.partitions import WHOLE
+from headrace.model.times import Duration
+from headrace.scheduler.events import failed_like
+from headrace.services import targets
+from headrace.services.code_versions import VersionCodeCache
+from headrace.services.repairs import BrokenPartition, by_partition, other_choices, repairs
+from headrace.services.responses import ErrorRow, RepairRow, RunRow
+from headrace.services.session import ProjectSession
+from headrace.store import Transaction
+from headrace.store.queries import attempts, deliveries, failures, incidents, partition_states, quarantine
+from headrace.store.queries import runs as stored
+from headrace.store.queries.attempts import Attempt
+from headrace.store.queries.changes import declared_at, newest_withheld
+from headrace.store.queries.quality import renames_wait
+from headrace.store.queries.runs import Run
+
+FAILED = ("failed", "lost", "rejected")
+BROKEN = (*FAILED, "held")
+OPEN_MAX = 200
+"""So many partitions that stand wrong are told how they are repaired."""
+
+
+def runs(session: ProjectSession, run: str | None, *, failed: bool, since: str | None, limit: int, node: str | None = None) -> list[RunRow]:
+    """One row for each partition that was attempted, newest run first, within a run in order.
+
+    `run` narrows to one, `failed` to what failed, was lost or rejected, `since` (a time, or a duration back from now)
+    to runs that began then or later, `node` to its newest attempts, as many as `limit` says. UsageError for a run or a node that
+    there isn't.
+    """
+    if session.store is None:
+        if run is not None:
+            raise unknown_run(run)
+        return []
+    since_us = None if since is None else since_when(session, since)
+    if node is not None:
+        node, _ = targets.target(node, session.project(), kinds=(Source, Asset, Exported))
+    with session.store.read() as tx:
+        if node is not None:
+            tried = attempts.of_node(tx, node, limit=limit, states=FAILED if failed else ())
+            rows = _of_node(session, tx, tried, None if run is None else number_of(run), since_us or 0)
+        else:
+            results = _found(tx, run, failed=failed, since_us=since_us, limit=limit)
+            versions = None if run is None else VersionCodeCache(tx)
+            rows = [
+                row for run in results for row in _rows(session, tx, run, attempts.of_run(tx, run.id), failed=failed, versions=versions)
+            ]
+    if not any(row.state in BROKEN for row in rows):
+        return rows
+    project = session.project()
+    with session.store.read() as tx:
+        return _with_repairs(project, tx, rows)
+
+
+def _found(tx: Transaction, run: str | None, *, failed: bool, since_us: int | None, limit: int) -> list[Run]:
+    if run is not None:
+        return [_one(stored.get(tx, number_of(run)), run)]
+    return (stored.failed if failed else stored.newest)(tx, limit=limit, since_us=since_us)
+
+
+def _of_node(session: ProjectSession, tx: Transaction, tried: Sequence[Attempt], only: int | None, since_us: int) -> list[RunRow]:
+    """The rows of some attempts, with their runs."""
+    of_run: dict[int, list[Attempt]] = {}
+    for attempt in reversed(tried):
+        of_run.setdefault(attempt.run_id, []).append(attempt)
+    runs = [run for number in sorted(of_run, reverse=True) if only in (None, number) and (run := stored.get(tx, number)) is not None]
+    return [row for run in runs if run.started_at >= since_us for row in _rows(session, tx, run, of_run[run.id], failed=False)]
+
+
+def _with_repairs(project: Project, tx: Transaction, rows: list[RunRow]) -> list[RunRow]:
+    """Beside what didn't get through, and that nothing has come of since, what repairs it; of a run those of a node together."""
+    repair_rows: dict[tuple[str, str, str], RepairRow] = {}
+    open_nodes = {
+        node: set(failures.unpublished_partitions(tx, node)) for node in {row.node for row in rows if row.node and row.state in BROKEN}
+    }
+    for run, of_run in groupby(rows, key=lambda row: row.run_id):
+        broken = {
+            (row.node, row.partition): BrokenPartition(
+                row.node,
+                row.partition,
+                row.state,
+                row.error,
+                _path(tx, row.attempt),
+                renames_wait(tx, row.node, row.partition),
+                declared_at(tx, row.node, row.partition),
+                of_code=row.state == "lost" and is_code_the_cause(tx, row.node, row.partition),
+                others=other_choices(tx, project, row.node, row.partition),
+            )
+            for row in of_run
+            if row.state in BROKEN and row.node and row.partition and row.partition in open_nodes[row.node]
+        }
+        made = repairs(project, broken.values(), f"repair of run {run}")
+        repair_rows |= {(run, *at): row for at, row in by_partition(made).items()}
+    at = [(row.run_id, row.node or "", row.partition or "") for row in rows]
+    return [
+        msgspec.structs.replace(row, repair=repair_rows[key]) if row.state in BROKEN and key in repair_rows else row
+        for row, key in zip(rows, at, strict=True)
+    ]
+
+
+def open_repairs(tx: Transaction, project: Project) -> list[RepairRow]:
+    """What repairs all that stands failed, held or rejected now, with the open incidents that it is put down to. Nobody is asked for
+    anything about what somebody dropped, unless an incident is still open about it."""
+    broken_partitions = [broken_of(tx, *item) for item in failures.failed_held_or_rejected(tx, OPEN_MAX)]
+    known = [with_incident(tx, partition) for partition in broken_partitions] if incidents.count_open(tx) else broken_partitions
+    wanted = [
+        partition
+        for partition in known
+        if partition.incident is not None or quarantine.dropped(tx, partition.node, partition.partition) is None
+    ]
+    replace = msgspec.structs.replace
+    shown = [replace(partition, others=other_choices(tx, project, partition.node, partition.partition)) for partition in wanted]
+    return repairs(project, shown, "repair")
+
+
+def with_incident(tx: Transaction, partition: BrokenPartition) -> BrokenPartition:
+    """The same with the open incident that it is put down to, whose repair is its own. What was never tried,
+    since it fails like another partition, is put down to what that one is."""
+    known = _open_at(tx, partition.node, partition.partition)
+    if known is None and partition.state == "failed":
+        row = partition_states.get(tx, partition.node, partition.partition)
+        like = None if row is None else failed_like(row.reason or "")
+        known = None if like is None else _open_at(tx, partition.node, like)
+    if known is None:
+        return partition
+    listed = known.detail == HISTORY and known.node == partition.node
+    waits = listed and newest_withheld(tx, partition.node, partition.partition) is not None
+    history = known.summary if waits else None
+    return msgspec.structs.replace(partition, incident=known.shown, history=history)
+
+
+def _open_at(tx: Transaction, node: str, partition: str) -> incidents.Incident | None:
+    return incidents.open_at(tx, node, "" if partition == WHOLE else partition)
+
+
+def with_listing_incident(tx: Transaction, partition: BrokenPartition) -> BrokenPartition:
+    """The same with the incident that lists it, if it is held of a history that was loaded at once."""
+    known = with_incident(tx, partition)
+    return partition if known.history is None else known
+
+
+def broken_of(tx: Transaction, node: str, partition: str, state: str) -> BrokenPartition:
+    """A partition that didn't get through, with what its last attempt said."""
+    last = next(iter(attempts.of_partition(tx, node, partition, limit=1)), None)
+    said = (error_row(last.error), path_of(tx, last)) if last else (None, None)
+    lost = state == "failed" and last is not None and last.state == "lost"
+    of_code = lost and is_code_the_cause(tx, node, partition)
+    return BrokenPartition(
+        node,
+        partition,
+        "lost" if lost else state,
+        *said,
+        renames_wait(tx, node, partition),
+        declared_at(tx, node, partition),
+        of_code=of_code,
+    )
+
+
+def is_code_the_cause(tx: Transaction, node: str, partition: str) -> bool:
+    """Whether an open incident says that the asset's code is why a partition isn't there."""
+    known = _open_at(tx, node, partition)
+    return known is not None and known.kind == CauseKind.CODE_ERROR
+
+
+def _path(tx: Transaction, attempt: str | None) -> str | None:
+    epoch, _, n = (attempt or "").partition(".")
+    result = attempts.get(tx, int(epoch), int(n)) if epoch and n else None
+    return None if result is None else path_of(tx, result)
+
+
+def path_of(tx: Transaction, attempt: Attempt) -> str | None:
+    """The path of what an attempt ingested."""
+    delivery = None if attempt.delivery_id is None else deliveries.get(tx, attempt.delivery_id)
+    return None if delivery is None else delivery.path
+
+
+def since_when(session: ProjectSession, text: str) -> int:
+    """`2d`, `6h` back from the store's now, or a time, in microseconds since 1970; UsageError for neither."""
+    try:
+        duration = Duration.parse(text)
+    except UsageError:
+        return to_us(session.parse_time(text, "--since"))
+    return duration.before_us(session.clock.now_us(), session.timezone)
+
+
+def error_row(error: dict[str, Any] | None) -> ErrorRow | None:
+    """What the store keeps of a failed attempt, as documents have it."""
+    if error is None:
+        return None
+    return ErrorRow(
+        kind=str(error.get("kind", "deterministic")),
+        message=str(error.get("message", "")),
+        file=error.get("file"),
+        line=error.get("line"),
+        hint=error.get("hint") or None,
+        code=error.get("code") or None,
+    )
+
+
+def reason_of(attempt: Attempt) -> str | None:
+    """Why an attempt came to what it did, in one clause."""
+    return attempt.reason or (str(attempt.error.get("message", "")) if attempt.error else None) or None
+
+
+def rows_of(tx: Transaction, attempt: Attempt) -> int | None:
+    """The rows that an attempt read or computed, also where they are in quarantine; None where that
+    isn't known."""
+    return rows_read(tx, attempt.node, (attempt.epoch, attempt.n), attempt.state, attempt.measures or {})
+
+
+def rows_read(tx: Transaction, node: str, id_: tuple[int, int], state: str, measures: dict[str, Any]) -> int | None:
+    """The same of an attempt by its id, its state and its measures."""
+    counted: int | None = measures.get("rows_out")
+    if state not in ("held", "rejected"):
+        return counted
+    rows = quarantine.rows_of(tx, node, *id_)
+    return rows if rows is not None else counted or None  # a file that couldn't be read counts 0
+
+
+def _rows(
+    session: ProjectSession,
+    tx: Transaction,
+    run: Run,
+    results: Sequence[Attempt],
+    *,
+    failed: bool,
+    versions: VersionCodeCache | None = None,
+) -> list[RunRow]:
+    wanted = [attempt for attempt in results if not failed or attempt.state in FAILED]
+    if not wanted:
+        return [_row(session, run, None, None)]
+    codes = {} if versions is None else {attempt.id: versions.code_of(attempt) for attempt in wanted}
+    counts = {attempt.id: rows_of(tx, attempt) for attempt in wanted if len(attempt.partitions) == 1}
+    return [
+        msgspec.structs.replace(_row(session, run, attempt, key), rows=counts.get(attempt.id), code=codes.get(attempt.id))
+        for attempt in wanted
+        for key in attempt.partitions
+    ]
+
+
+def _row(session: ProjectSession, run: Run, attempt: Attempt | None, key: str | None) -> RunRow:
+    began = attempt.started_at if attempt else run.started_at
+    ended = attempt.finished_at if attempt else run.finished_at
+    return RunRow(
+        run_id=str(run.id),
+        run_kind=run.kind,
+        run_state=run.shown_state,
+        actor=run.actor,
+        attempt=attempt.id if attempt else None,
+        node=attempt.node if attempt else None,
+        partition=key,
+        state=attempt.state if attempt else run.shown_state,
+        verdict=attempt.verdict if attempt else None,
+        at=session.instant(ended or began or (attempt.queued_at if attempt else run.started_at)),
+        reason=reason_of(attempt) if attempt else None,
+        rows=None,
+        seconds=(ended - began) / 1_000_000 if began is not None and ended is not None else None,
+        run_started_at=session.instant(run.started_at),
+        run_finished_at=None if run.finished_at is None else session.instant(run.finished_at),
+        cancelled_at=None if run.cancelled_at is None else session.instant(run.cancelled_at),
+        cancelled_by=run.cancelled_by,
+        cancel_reason=run.reason,
+        error=error_row(attempt.error) if attempt else None,
+        version=attempt.version if attempt else None,
+    )
+
+
+def number_of(run: str) -> int:
+    """A run's number as typed. UsageError for what can't be one."""
+    if not run.isdecimal() or len(run) > 18:
+        raise unknown_run(run)
+    return int(run)
+
+
+def _one(result: Run | None, run: str) -> Run:
+    if result is None:
+        raise unknown_run(run)
+    return result
+
+
+def unknown_run(run: str) -> UsageError:
+    """What to raise for a run that there isn't."""
+    return UnknownName(f"there is no run {run[:40]!r}", hint="headrace runs lists them")

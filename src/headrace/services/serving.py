@@ -1,0 +1,448 @@
+"""`serve` and `dev`: a leader until it is told to stop, with maintenance in the background."""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import math
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from types import FrameType
+from typing import Protocol
+
+import msgspec
+
+from headrace.model import HeadraceError, LeaseLost, Problem, Refused, StoreError
+from headrace.model.errors import StoreUnreachable
+from headrace.model.files import DECLARATION_FOLDERS
+from headrace.model.settings import PRODUCTION
+from headrace.plan import changes
+from headrace.runtime import maintenance as runtime_maintenance
+from headrace.runtime.garbage import RetentionPolicy
+from headrace.runtime.leader import TURN_SECONDS_MAX, Leader, Rounds
+from headrace.runtime.leadership import Busy, Leadership
+from headrace.runtime.maintenance import SERVER_EVERY_SECONDS
+from headrace.runtime.runs import STANDING, LeaderCounters, News, RunRequest, RunResult
+from headrace.runtime.source_watch import FolderWatcher, WatchedFolder
+from headrace.security.audit import Actor, ActorType
+from headrace.security.state import open_state
+from headrace.services import backups
+from headrace.services.commands import CommandContext, RequestHandler, answer, led, sender
+from headrace.services.session import InvalidProject, Progress, ProjectSession, Silent
+from headrace.services.snapshots import reached_from
+from headrace.store import ClockKind
+from headrace.store.lease import Holder, holder
+from headrace.store.requests import wake_leader
+
+# Daily maintenance of the lake in a thread with its own connection, so that nothing waits for it.
+# Backups run in a process of their own.
+
+MAINTENANCE_RETRY_SECONDS = 60.0
+"""At most so often it is looked whether maintenance or a backup is due, and one that failed is tried again."""
+
+
+class Maintenance:
+    """Maintains the lake when that is due, in a thread that ends with the process: each step is a transaction."""
+
+    def __init__(self, session: ProjectSession, leader: Leader, tell: Callable[[str], None]) -> None:
+        self._session, self._leader, self._tell = session, leader, tell
+        self._thread: threading.Thread | None = None
+        self._backup: subprocess.Popen[str] | None = None
+        self._tried = self._asked = -math.inf
+
+    def go(self) -> None:
+        """Begin, if a day has passed and nothing of it is under way. A replay is made again instead."""
+        leader = self._leader
+        if leader.clock.kind is not ClockKind.LIVE:
+            return
+        self._back_up()
+        if self._thread is not None and self._thread.is_alive():
+            return
+        if time.monotonic() - self._asked < MAINTENANCE_RETRY_SECONDS:
+            return
+        self._asked = time.monotonic()
+        with leader.store.write(leader.lease.epoch) as tx:
+            now = leader.clock.mark(tx)
+            pressed = runtime_maintenance.reclaim_due(tx, now)
+            if not pressed and not runtime_maintenance.due(tx, now):
+                return
+        keep = RetentionPolicy.declared(leader.applied.compiled.project)
+        self._thread = threading.Thread(
+            target=self._maintain, args=(leader.lease.epoch, keep, now, pressed), name="headrace-maintenance", daemon=True
+        )
+        self._thread.start()
+
+    def _back_up(self) -> None:
+        """Start the backup that is due, or say what became of the last."""
+        if self._backup is not None:
+            if self._backup.poll() is None:
+                return
+            text = self._backup.communicate()[1].strip()
+            if self._backup.returncode:
+                self._tell(f"no backup was made: {text or f'exit {self._backup.returncode}'}")
+            self._backup = None
+        session = self._session
+        if time.monotonic() - self._tried < MAINTENANCE_RETRY_SECONDS or not backups.due(session.root, session.settings):
+            return
+        self._tried = time.monotonic()
+        command = [sys.executable, "-m", "headrace.services.backups"]
+        self._backup = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+        assert self._backup.stdin is not None
+        errand = backups.BackupJob(str(session.root), session.settings)
+        self._backup.stdin.write(msgspec.json.encode(errand).decode())
+        self._backup.stdin.close()
+        self._backup.stdin = None
+
+    def _maintain(self, epoch: int, keep: RetentionPolicy, now: int, pressed: bool) -> None:
+        try:
+            with open_state(self._session.root, self._session.settings) as store:
+                attend = runtime_maintenance.reclaim if pressed else runtime_maintenance.maintain
+                attend(store, epoch, self._session.folders, keep, now)
+        except HeadraceError as error:
+            self._tell(f"the lake couldn't be maintained: {error}")
+
+
+# How a server is stopped: the first signal lets running work finish, the second ends it at once.
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stop:
+    """A wish to stop, that signals make. Waiting for it costs nothing."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._read, False)
+        os.set_blocking(self._write, False)
+        self.ring: Callable[[], object] = lambda: None
+        """Wakes whatever the process waits for beside this."""
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """SIGINT and SIGTERM mean this for as long as the block lasts. The second of them is a KeyboardInterrupt."""
+        before = {number: signal.signal(number, self._caught) for number in SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            os.close(self._read)
+            os.close(self._write)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until somebody wishes it, for so long at most; whether somebody does."""
+        if not self.asked:
+            with selectors.DefaultSelector() as selector:
+                selector.register(self._read, selectors.EVENT_READ)
+                selector.select(seconds)
+        return self.asked
+
+    def _caught(self, _number: int, _frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._write, b"\0")
+        self.ring()
+
+
+# `serve`: observes sources all the time, runs what is due, answers other processes, and stands by
+# where another process leads.
+
+MAINTENANCE_SECONDS = 5.0
+"""So often it is looked whether maintenance or a backup is due, and what became of it: however seldom sources are polled."""
+GRACE_SECONDS = 60.0
+"""How long attempts that run when a server is told to stop may take; then they are put back, and done again by the next leader."""
+STANDBY_SECONDS = 0.5
+"""How often a server that stands by looks whether the lease is free."""
+RETRY_SECONDS = 2.0
+"""How long a server waits before it tries a state again that is out of reach."""
+PATIENCE_SECONDS = 300.0
+"""How long a server that starts waits for a state that is out of reach, before it ends with the error. One that runs waits for ever."""
+SERVER = Actor(ActorType.SERVICE, "serve")
+
+
+class Role(enum.StrEnum):
+    """What a server is at."""
+
+    STARTING = "starting"
+    LEADER = "leader"
+    STANDBY = "standby"
+    CUT_OFF = "cut_off"
+    """The state is out of reach."""
+    STOPPING = "stopping"
+
+
+class ServerTask(Protocol):
+    """What a server does besides, in the leader's thread."""
+
+    def turn(self, context: CommandContext, leader: Leader) -> None:
+        """Called after each turn of the loop."""
+
+
+class _Every:
+    """Does something at most once in so many seconds."""
+
+    def __init__(self, seconds: float, do: Callable[[], object]) -> None:
+        self._seconds, self._do, self._next = seconds, do, 0.0
+
+    def go(self) -> None:
+        """Do it if it is time."""
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + self._seconds
+            self._do()
+
+
+class Serving:
+    """One server. `role` and `figures` may be read by other threads."""
+
+    def __init__(
+        self, session: ProjectSession, stop: Stop, tell: Callable[[str], None], progress: Progress, beside: ServerTask | None = None
+    ) -> None:
+        self._session, self._stop, self._tell, self._progress, self._beside = session, stop, tell, progress, beside
+        self.role = Role.STARTING
+        self.figures: LeaderCounters | None = None
+        """What it counts while it leads."""
+        self._led = False
+        self._began = time.monotonic()
+
+    def run(self, ready: Callable[[Role], None]) -> None:
+        """Serve until told to stop. `ready` is called whenever this server has begun to lead or to stand by.
+
+        Raises what keeps it from ever beginning: InvalidProject, StoreError; what happens later is told, and tried again.
+        """
+        while not self._stop.asked:
+            try:
+                with led(self._session) as held:
+                    self._lead(held, ready)
+            except Busy:
+                self._stand_by(ready)
+            except LeaseLost:
+                self._tell("another process has taken the lead over; nothing of what was under way here was committed")
+            except StoreError as error:
+                if not self._led and not self._waits_for(error):
+                    raise
+                self._cut_off(error)
+        self.role = Role.STOPPING
+
+    # Leading
+
+    def _lead(self, held: Leadership, ready: Callable[[Role], None]) -> None:
+        held.clock.rest()  # a replay moves by work, and the server hasn't any yet
+        context = CommandContext(self._session.again(self._session.actor), held)
+        if held.closed is not None:
+            context.note_closed()
+            raise held.closed
+        leader = context.leader(self._progress)
+        with self._leading(leader), ExitStack() as stack:
+            self._stop.ring = lambda: wake_leader(held.store.folder)
+            self._led = True
+            ready(self.role)
+            if held.clock.kind is ClockKind.LIVE:
+                self._work(context, leader, stack)
+            else:
+                self._loop(context, leader, lambda: TURN_SECONDS_MAX, lambda: None)
+            if self._stop.asked:
+                self._finish(leader)
+
+    @contextmanager
+    def _leading(self, leader: Leader) -> Iterator[None]:
+        self.role, self.figures = Role.LEADER, leader.figures
+        try:
+            yield
+        finally:
+            self.role, self.figures, self._stop.ring = Role.STARTING, None, lambda: None
+
+    def _work(self, context: CommandContext, leader: Leader, stack: ExitStack) -> None:
+        """Look, run, judge and answer, as long as nobody says stop."""
+        store = context.store
+        leader.begin(RunRequest(kind="serve", targets=leader.everything, actor=SERVER, standing=True), self._report)
+        rounds = Rounds(leader, context.held.folders, lambda: wake_leader(store.folder))
+        stack.callback(rounds.close)
+        maintenance = _Every(MAINTENANCE_SECONDS, Maintenance(self._session, leader, self._tell).go)
+        looks_at_files = _Every(SERVER_EVERY_SECONDS, leader.look_at_files)
+
+        def round_() -> None:
+            looks_at_files.go()
+            maintenance.go()
+            if rounds.go():
+                leader.settle()
+                leader.borrow()
+
+        self._loop(context, leader, rounds.patience, round_)
+
+    def _loop(self, context: CommandContext, leader: Leader, patience: Callable[[], float], each: Callable[[], None]) -> None:
+        """One turn after the other. (A replay has nothing more to do: time passes when somebody says so, or by what they ask for.)"""
+        handler, messages, clock = RequestHandler(context, answer), sender(self._session, context.held), context.clock
+        while not self._stop.asked:
+            leader.step(min(TURN_SECONDS_MAX, patience()))
+            self._told(leader)
+            if handler.asked():
+                handler.look()
+            if leader.busy or leader.plans_busy or not handler.empty:
+                clock.go_on()
+            else:
+                clock.rest()
+            if messages is not None:
+                messages.go()
+            each()
+            if self._beside is not None:
+                self._beside.turn(context, leader)
+
+    def _finish(self, leader: Leader) -> None:
+        """Let what runs end, and begin nothing more."""
+        self.role = Role.STOPPING
+        leader.pause("the server is about to stop")
+        if leader.busy:
+            self._tell("stopping when what runs has ended; a second signal ends it now, and the next leader does it again")
+        until = time.monotonic() + GRACE_SECONDS
+        while leader.busy and time.monotonic() < until:
+            leader.step()
+        self._told(leader)
+
+    def _report(self, news: News) -> None:
+        """Say what a person should know of a partition."""
+        if news.state == "published" and not news.reason:
+            return
+        named = news.node if news.partition == "*" else f"{news.node}@{news.partition}"
+        self._tell(f"{named} {news.verdict if news.state == 'published' else news.state}: {news.reason}")
+
+    def _told(self, leader: Leader) -> None:
+        """Say what a wave of work came to."""
+        if (ended := leader.result(STANDING)) is not None and ended.partitions:
+            count = f"{ended.partitions} partition{'' if ended.partitions == 1 else 's'}"
+            waits = " that wait" if ended.partitions > 1 else " that waits"
+            came_to = f": {count}{waits}" if ended.state == "nothing_due" else f" {ended.state}: {count}"
+            self._tell(f"run {ended.run_id}{came_to}")
+
+    # Not leading
+
+    def _stand_by(self, ready: Callable[[Role], None]) -> None:
+        """Wait until the lease is free."""
+        with open_state(self._session.root, self._session.settings) as store:
+            with store.read() as tx:
+                leads = holder(tx)
+            if leads is None:
+                return
+            self.role = Role.STANDBY
+            self._led = True
+            if leads.process.pid != os.getpid():  # our own lease lapses, where it couldn't be given back
+                self._tell(f"{_named(leads)} leads this project; standing by to take over")
+            ready(self.role)
+            while not self._stop.wait(STANDBY_SECONDS):
+                with store.read() as tx:
+                    if holder(tx) is None:
+                        return
+
+    def _waits_for(self, error: StoreError) -> bool:
+        """Whether a server that hasn't begun goes on trying: a machine that starts may start PostgreSQL after it."""
+        return isinstance(error, StoreUnreachable) and time.monotonic() - self._began < PATIENCE_SECONDS
+
+    def _cut_off(self, error: StoreError) -> None:
+        if self.role is not Role.CUT_OFF:
+            self._tell(f"{error}; trying again")
+        self.role = Role.CUT_OFF
+        self._stop.wait(RETRY_SECONDS)
+
+
+def _named(leads: Holder) -> str:
+    return f"{leads.name} on {leads.process.machine.split(' ')[0] or 'another machine'}"
+
+
+# `dev`: a server in its own environment that applies each saved change and builds what it
+# affects.
+
+PROBLEMS_SHOWN_MAX = 20
+ENVIRONMENT = "dev"
+
+
+def refuse_production(session: ProjectSession) -> None:
+    """Refused where saving a file would change what readers see."""
+    if session.env == PRODUCTION:
+        raise Refused("`dev` applies what you save, and production isn't for that", hint="headrace dev, or headrace serve")
+
+
+class Saves:
+    """Watches the project's files while a server runs. The last version that was good goes on until there is a better one."""
+
+    def __init__(self, session: ProjectSession, tell: Callable[[str], None]) -> None:
+        self._session, self._tell = session, tell
+        self._watch: FolderWatcher | None = None
+        self._runs: dict[int, str] = {}
+
+    def turn(self, context: CommandContext, leader: Leader) -> None:
+        """Apply what was saved since the last turn, and say what became of it."""
+        if self._watch is None:
+            folder = context.store.folder
+            self._watch = FolderWatcher(lambda: wake_leader(folder))
+            self._apply(context)
+        elif self._watch.changed():
+            self._apply(context)
+        self._watch.watch(self._places())
+        for run in list(self._runs):
+            if (ended := leader.result(run)) is not None:
+                what = self._runs.pop(run)
+                if ended.partitions:
+                    self._tell(_said(what, ended))
+
+    def close(self) -> None:
+        """Watch nothing any more."""
+        if self._watch is not None:
+            self._watch.close()
+
+    def _places(self) -> dict[str, WatchedFolder]:
+        root = self._session.root
+        folders = {name: WatchedFolder(root / name, deep=True) for name in DECLARATION_FOLDERS if (root / name).is_dir()}
+        return {"": WatchedFolder(root, deep=False), **folders}
+
+    def _apply(self, context: CommandContext) -> None:
+        command_context = context.asked_by(self._session.actor, None)
+        before = context.applied()
+        try:
+            _, compilation = command_context.session.declared_exactly()
+            if compilation.compiled is None:
+                raise InvalidProject(compilation.problems)
+            node_changes = changes(before.compiled if before else None, compilation.compiled)
+            if not node_changes:
+                return
+            applied = command_context.apply(Silent())
+        except HeadraceError as error:
+            self._refused(error)
+            return
+        touched = {change.node for change in node_changes}
+        self._tell(f"applied version {applied.id}: {', '.join(sorted(touched)[:5])}{' …' if len(touched) > 5 else ''}")
+        self._build(command_context, touched)
+
+    def _build(self, context: CommandContext, touched: set[str]) -> None:
+        """Make again what the change touches, and what reads from it."""
+        leader = context.leader(Silent())
+        wanted = reached_from(leader.applied.compiled, touched)
+        targets = tuple(target for target in leader.everything if target.node in wanted)
+        if targets:
+            names = frozenset(target.node for target in targets)
+            order = RunRequest(kind="run", targets=targets, actor=context.actor, request={"dev": sorted(touched)}, retry=names)
+            self._runs[leader.begin(order, self._report)] = ", ".join(sorted(touched)[:5])
+
+    def _report(self, news: News) -> None:
+        if news.state != "published":
+            self._tell(f"{news.node}@{news.partition} {news.state}: {news.reason}")
+
+    def _refused(self, error: HeadraceError) -> None:
+        self._tell(f"not applied: {error}; the version before goes on")
+        problems: tuple[Problem, ...] = tuple(getattr(error, "problems", ()))
+        for problem in problems[:PROBLEMS_SHOWN_MAX]:
+            self._tell(f"  {problem.place.file}:{problem.place.line}  {problem.message}")
+
+
+def _said(what: str, ended: RunResult) -> str:
+    return f"{what}: {ended.state}, {ended.partitions} partition{'' if ended.partitions == 1 else 's'}"

@@ -1,0 +1,421 @@
+"""A project opened for one command: its folder, its files, the applied version and the clock."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from headrace.faults import FaultPoint, reached
+from headrace.model import Problem, ProblemLevel, Project, ProjectError, Settings, SqlBody, UsageError
+from headrace.model.errors import Report
+from headrace.model.files import SETTINGS_FILE, FileKind, ProjectFile, ProjectFiles, find_root, read_text
+from headrace.model.intervals import from_us, local_us, to_us, zone
+from headrace.model.settings import PRODUCTION, of_environment
+from headrace.runtime.folders import Folders
+from headrace.security.state import open_state, state_exists
+from headrace.slo.declared_promises import DeclaredPromises, declared_promises
+from headrace.slo.facts import StateFacts
+from headrace.slo.stored_facts import EnvironmentFacts, StoredFacts
+from headrace.store import Clock, ClockKind, Store, Transaction
+from headrace.store.queries import environments
+
+if TYPE_CHECKING:
+    from headrace.plan import Compilation, Compiled
+    from headrace.store.queries.applied_versions import Version
+
+
+LONG_S = 1.0
+"""Understanding a project is silent unless it takes longer."""
+NAMES_FILE = "cache/names"
+"""In the data folder: the nodes' names, for shell completion."""
+
+
+class ProjectSession:
+    """What a command works with. Everything is opened when it is first asked for; only reads."""
+
+    def __init__(self, root: Path, env: str, now: str | None, actor: str, *, leads: bool = True) -> None:
+        self.root = root
+        self.env = env
+        self.actor = actor
+        self.leads = leads
+        """Whether a command may lead where nobody does; else it waits for whoever leads next."""
+        self.lake_may_be_empty = False
+        """Whether the state is opened beside a lake that has none of its files: to say what is missing."""
+        self.memory: dict[str, tuple[str, Any]] = {}
+        """What was worked out, by name, each with the state that it is of; shared by the sessions that know each other."""
+        self._now = now
+
+    @classmethod
+    def open(cls, project: Path | None, env: str, now: str | None, actor: str) -> ProjectSession:
+        """The project at or above `project` (None: the current folder).
+
+        Raises ProjectError where there is none. An environment that there isn't is a UsageError when its settings are asked for.
+        """
+        return cls(_root(project), env, now, actor)
+
+    def again(self, actor: str) -> ProjectSession:
+        """The same project for somebody else, with its files read anew."""
+        return ProjectSession(self.root, self.env, self._now, actor, leads=self.leads)
+
+    @cached_property
+    def settings(self) -> Settings:
+        """What headrace.toml says for this environment. ProjectError if it can't be read, UsageError if there is none of that name."""
+        return of_environment(_settings(self.root), self.env)
+
+    @cached_property
+    def production(self) -> ProjectSession | None:
+        """The same project in production, for an environment that borrows from it; None in production itself."""
+        return None if self.env == PRODUCTION else ProjectSession(self.root, PRODUCTION, None, self.actor)
+
+    @cached_property
+    def borrowed(self) -> frozenset[str]:
+        """The nodes that this environment reads from production."""
+        if self.production is None or self.store is None:
+            return frozenset()
+        with self.store.read() as tx:
+            return environments.borrowed_nodes(tx)
+
+    @contextmanager
+    def facts(self) -> Iterator[tuple[Transaction, StateFacts]]:
+        """One snapshot of the state, and what is judged by it. There must be a store."""
+        assert self.store is not None
+        borrowed = self.borrowed  # asked before: a store reads one transaction at a time
+        with self.store.read() as tx:
+            if not borrowed or self.production is None or self.production.store is None:
+                yield tx, StoredFacts(tx)
+                return
+            with self.production.store.read() as theirs:
+                yield tx, EnvironmentFacts(StoredFacts(tx), StoredFacts(theirs), borrowed)
+
+    @property
+    def timezone(self) -> str:
+        """The project's zone, an IANA name."""
+        return self.settings.timezone
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The project's zone."""
+        return zone(self.timezone)
+
+    @cached_property
+    def now_given(self) -> datetime | None:
+        """`--now` as an aware datetime. UsageError if it is no time."""
+        return None if self._now is None else self.parse_time(self._now, "--now")
+
+    def parse_time(self, text: str, option: str) -> datetime:
+        """A time as typed: ISO 8601, in the project's zone where it names none. UsageError that names `option`."""
+        try:
+            at = datetime.fromisoformat(text.strip())
+            return at if at.tzinfo else from_us(local_us(at.date(), at.time(), self.timezone), self.timezone)
+        except (ValueError, OverflowError):
+            hint = f"write it like {option} 2013-02-14T07:20, or 2013-02-14T07:20-05:00"
+            raise UsageError(f"{option} {text[:40]!r} is no time", hint=hint) from None
+
+    def instant(self, at_us: int) -> datetime:
+        """A time of the store, in the project's zone."""
+        return from_us(at_us, self.timezone)
+
+    @property
+    def data_folder(self) -> Path:
+        """Where the state, the lake and all that is kept lie."""
+        return Path(self.folders.data)
+
+    @property
+    def folders(self) -> Folders:
+        """Where things lie in the data folder."""
+        return Folders.of(self.root, self.settings)
+
+    @cached_property
+    def store(self) -> Store | None:
+        """The state, to be read; None before the first command that writes. StoreError if it can't be used."""
+        if not state_exists(self.root, self.settings):
+            return None
+        return open_state(self.root, self.settings, lake_may_be_empty=self.lake_may_be_empty)
+
+    def know(self, other: ProjectSession) -> None:
+        """Take over what another session of this project has read of what is applied, where that is still in force: of a large
+        project it is megabytes."""
+        self.memory = other.memory
+        if self.store is None or "compiled" not in other.__dict__:
+            return
+        from headrace.store.queries import applied_versions
+
+        with self.store.read() as tx:
+            newest = applied_versions.newest_id(tx)
+        if newest == other.version:
+            self.__dict__ |= {
+                name: other.__dict__[name] for name in ("_applied", "compiled", "declared_promises") if name in other.__dict__
+            }
+
+    def close(self) -> None:
+        """Closes the state, if it was opened; what was read of it stays known."""
+        opened = self.__dict__.get("store")
+        if opened is not None:
+            opened.close()
+        production = self.__dict__.get("production")
+        if production is not None:
+            production.close()
+
+    @cached_property
+    def clock(self) -> Clock:
+        """The store's clock as a reader sees it; where there is no store yet, `--now` or the present."""
+        if self.store is None:
+            return _clock_without_store(self.now_given)
+        with self.store.read() as tx:
+            return Clock.for_reading(tx, self.now_given)
+
+    def now(self) -> datetime:
+        """The store's now, in the project's zone."""
+        return self.instant(self.clock.now_us())
+
+    @property
+    def replay(self) -> bool:
+        """Whether the clock is a replay's."""
+        return self.clock.kind is ClockKind.REPLAY
+
+    @cached_property
+    def _applied(self) -> Version | None:
+        if self.store is None:
+            return None
+        from headrace.store.queries import applied_versions
+
+        with self.store.read() as tx:
+            return applied_versions.newest(tx)
+
+    @property
+    def version(self) -> int | None:
+        """The number of what is applied; None before the first apply."""
+        return self._applied.id if self._applied else None
+
+    @property
+    def manifest(self) -> dict[str, str]:
+        """Path → content's hash of each file of what is applied; empty before the first apply."""
+        return self._applied.manifest if self._applied else {}
+
+    @cached_property
+    def compiled(self) -> Compiled | None:
+        """What is applied; None before the first apply."""
+        if self._applied is None:
+            return None
+        from headrace.plan import Compiled
+
+        return msgspec.msgpack.decode(self._applied.compiled, type=Compiled)
+
+    @cached_property
+    def declared_promises(self) -> DeclaredPromises:
+        """What of that is judged. Something must be applied."""
+        assert self.compiled is not None
+        return declared_promises(self.compiled)
+
+    def declared(self, progress: Progress | None = None) -> Compilation:
+        """What the files say now: everything understood, or every problem. Read once."""
+        if self._compilation is None:
+            self._compilation = self._compile(progress, None)
+        return self._compilation
+
+    def bindable(self, progress: Progress | None = None) -> Compilation:
+        """As `declared`, with what DuckDB refuses of the SQL, and commands whose programs aren't there."""
+        if self._bound is None:
+            from headrace.services.diagnostics import bind, with_programs
+
+            declared = with_programs(self.declared(progress), self.root)
+            self._bound = bind(declared, self.data_folder / "cache").compilation
+        return self._bound
+
+    _compilation: Compilation | None = None
+    _bound: Compilation | None = None
+
+    def declared_exactly(self, progress: Progress | None = None) -> tuple[ProjectFiles, Compilation]:
+        """The same as `bindable`, with the bytes that it was understood from: who applies it keeps those. Read once."""
+        if self._exactly is None:
+            files = ProjectFiles(self.root)
+            self._compilation, self._bound = self._compile(progress, files), None
+            self._exactly = (files, self.bindable(progress))
+            reached(FaultPoint.FILES_READ)
+        return self._exactly
+
+    _exactly: tuple[ProjectFiles, Compilation] | None = None
+
+    def _compile(self, progress: Progress | None, files: ProjectFiles | None) -> Compilation:
+        from headrace.plan import compile_project  # sqlglot: commands that only look at what is applied don't pay for it
+
+        told = _Told(progress) if progress else None
+        cache = self.data_folder / "cache"
+        compilation: Compilation = compile_project(
+            self.root, cache=cache, processes=os.cpu_count() or 1, progress=told, learnt=self.learnt(), environment=self.env,
+            files=files,
+        )  # fmt: skip
+        if told:
+            told.finish()
+        if compilation.project is not None and compilation.project.macros:
+            from headrace.services.diagnostics import with_macros
+
+            compilation = with_macros(compilation, cache)
+        if compilation.project is not None:
+            keep_names(self.data_folder, compilation.project)
+        return compilation
+
+    def learnt(self) -> dict[str, tuple[tuple[str, str], ...]]:
+        """The columns of sources and opaque assets, as far as data has shown them, here or in production."""
+        shown = self.production.learnt() if self.production is not None else {}
+        if self.store is None or self.compiled is None:
+            return shown
+        from headrace.lake import PARTITION_COLUMN, catalog
+
+        project = self.compiled.project
+        names = [*project.sources, *(name for name, asset in project.assets.items() if not isinstance(asset.body, SqlBody))]
+        with self.store.read() as tx:
+            tables = {name: catalog.table(tx, name) for name in names}
+        own = {
+            name: tuple((column.name, column.type) for column in table.columns if column.name != PARTITION_COLUMN)
+            for name, table in tables.items()
+            if table is not None
+        }
+        return {**shown, **own}
+
+    def project(self) -> Project:
+        """What is applied, or what the files say where nothing is. ProjectError if the files have errors."""
+        return self.compiled.project if self.compiled is not None else usable(self.declared()).project
+
+
+class _Machine:
+    """Real time, for the clock of a project that has no store yet."""
+
+    def wall_us(self) -> int:
+        return time.time_ns() // 1000
+
+    def elapsed_us(self) -> int:
+        return time.monotonic_ns() // 1000
+
+
+def _clock_without_store(now: datetime | None) -> Clock:
+    """`--now` makes it a replay, as the first writing command would."""
+    if now is None:
+        return Clock(ClockKind.LIVE, 0, moving=True, real=_Machine())
+    return Clock(ClockKind.REPLAY, to_us(now), moving=False, real=_Machine())
+
+
+class _Told:
+    """Hands what `compile_project` says about its progress on, as one phase that begins when it turns out to be long."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._since = time.monotonic()
+        self._done = 0
+        self._begun = False
+
+    def __call__(self, done: int, total: int) -> None:
+        del total  # what is to be done grows while it is found
+        if time.monotonic() - self._since < LONG_S:
+            return
+        if not self._begun:
+            self._progress.start("understanding the project", None)
+            self._begun = True
+        self._progress.advance(done - self._done)
+        self._done = done
+
+    def finish(self) -> None:
+        if self._begun:
+            self._progress.finish()
+
+
+def _settings(root: Path) -> Settings:
+    """headrace.toml alone: all that a command needs to find the state."""
+    from headrace.model import fields
+    from headrace.model.settings import read_settings
+
+    report = Report(SETTINGS_FILE)
+    text = read_text(root, ProjectFile(path=SETTINGS_FILE, kind=FileKind.SETTINGS, size=0, mtime_ns=0, ctime_ns=0, inode=0), report)
+    response = None if text is None else fields.load_toml(text, report)
+    settings = None if response is None else read_settings(response, report)
+    if settings is None or any(problem.level is ProblemLevel.ERROR for problem in report.problems):
+        raise InvalidProject(report.problems)
+    return settings
+
+
+def usable(compilation: Compilation) -> Compiled:
+    """The compiled project; ProjectError with all its problems where there are errors."""
+    if compilation.compiled is None:
+        raise InvalidProject(compilation.problems)
+    return compilation.compiled
+
+
+class InvalidProject(ProjectError):
+    """The files have errors; `problems` are all of them."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problem for problem in problems if problem.level is ProblemLevel.ERROR)
+        n = len(self.problems)
+        super().__init__(f"the project has {n} {'error' if n == 1 else 'errors'}", hint="headrace validate")
+
+
+def _root(project: Path | None) -> Path:
+    """The project's folder, absolute."""
+    if project is not None and not project.is_dir():
+        raise UsageError(f"there is no folder {project}", hint="--project names the folder that holds headrace.toml")
+    return find_root((project or Path.cwd()).absolute())
+
+
+def keep_names(data_folder: Path, project: Project) -> None:
+    """Writes the nodes' names for shell completion, where they changed; what can't be written is no failure."""
+    path = data_folder / NAMES_FILE
+    text = "".join(f"{name}\n" for name in sorted([*project.sources, *project.assets, *project.consumers]))
+    try:
+        if path.exists() and path.read_text(encoding="utf-8") == text:
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(f".{os.getpid()}")
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    except OSError:
+        return
+
+
+# How a command reports its progress, whether or not anybody watches.
+
+
+class Progress(Protocol):
+    """One bar at a time, and lines beside it. Calls are cheap: an operation may advance thousands of times a second."""
+
+    def start(self, what: str, total: int | None) -> None:
+        """Begins a phase of `total` steps (None: unknown); ends the one before."""
+
+    def advance(self, n: int = 1) -> None:
+        """`n` further steps are done."""
+
+    def ahead(self, text: str) -> None:
+        """What is still to come of the phase, in a few words: shown with how far it is."""
+
+    def note(self, line: str) -> None:
+        """Something that a person should know now, in one line of plain text."""
+
+    def finish(self) -> None:
+        """Ends the phase; harmless where none was begun."""
+
+
+class Silent:
+    """Nobody watches."""
+
+    def start(self, what: str, total: int | None) -> None:
+        """Ignored."""
+
+    def advance(self, n: int = 1) -> None:
+        """Ignored."""
+
+    def ahead(self, text: str) -> None:
+        """Ignored."""
+
+    def note(self, line: str) -> None:
+        """Ignored."""
+
+    def finish(self) -> None:
+        """Ignored."""

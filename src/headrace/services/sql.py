@@ -1,0 +1,383 @@
+"""Read-only queries: `sql` over one snapshot, `read` of a view, `sql --attach`, and `diff`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import msgspec
+
+from headrace.lake import PARTITION_COLUMN, LakeColumn, catalog
+from headrace.lake.sqltext import literal, quote
+from headrace.model import Asset, Project, Source, SqlBody, UsageError
+from headrace.model.errors import Report, did_you_mean
+from headrace.model.files import FileKind, read_text, scan
+from headrace.runtime import usage
+from headrace.services import lake_files, targets
+from headrace.services.comparisons import RowComparison, Side, compare_sides, files_of, partitions_of, row_change
+from headrace.services.read import ReadQuery, note_reads, snapshot_of
+from headrace.services.render import defaults, guessed, typed
+from headrace.services.responses import ColumnRow, ReadResponse
+from headrace.services.responses.inspections import AttachResponse, DiffResponse, MomentRow, PartitionChange, SqlResponse
+from headrace.services.session import ProjectSession
+from headrace.slo.declared_promises import DeclaredPromises, declared_promises
+from headrace.slo.facts import StateFacts
+from headrace.slo.freshness import freshnesses
+from headrace.slo.obligations import EvaluationContext
+from headrace.store import Transaction
+from headrace.store.address import PostgresqlAddress, SqliteAddress, address
+from headrace.store.queries import publications
+
+if TYPE_CHECKING:
+    from headrace.lake.reading import QueryTable
+    from headrace.lake.session import DuckDBSession as DuckDB
+    from headrace.plan import Compiled
+
+
+class SqlQuery(msgspec.Struct, frozen=True):
+    """What was asked. `at` is a time as typed; None means now."""
+
+    query: str
+    at: str | None = None
+    limit: int | None = None
+    parameters: dict[str, str] = {}
+    """As typed: each becomes a value like the project's parameter of that name."""
+    bound: dict[str, Any] = {}
+    """Values that are bound as they are."""
+    noted: bool = True
+    """Whether it counts as a read of what it names."""
+
+
+class _Snapshot(msgspec.Struct, frozen=True):
+    """What one transaction says: which snapshot, since when, and the tables that are wanted of it."""
+
+    id: int | None
+    at: datetime | None
+    tables: tuple[Any, ...]
+    """lake.querying.Named"""
+
+
+def run_query(session: ProjectSession, question: SqlQuery) -> SqlResponse:
+    """The rows as JSON values. UsageError for a query that can't be run, and for a table or a time that there isn't."""
+    from headrace.lake import reading
+
+    started = time.perf_counter()
+    with _prepared(session, question) as (duckdb, text, values, seen):
+        answer = reading.run_query(duckdb, text, values, limit=question.limit)
+    return SqlResponse(
+        snapshot=seen.id,
+        at=seen.at,
+        tables=[table.name for table in seen.tables],
+        columns=[ColumnRow(name=column.name, type=column.type) for column in answer.columns],
+        rows=list(answer.rows),
+        truncated=answer.more,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def write(session: ProjectSession, question: SqlQuery, out: BinaryIO, data_format: str) -> None:
+    """The rows as `csv`, `parquet` or `arrow` into a stream. Raises as `query`."""
+    from headrace.lake import reading
+    from headrace.lake.reading import DataFormat
+
+    with _prepared(session, question) as (duckdb, text, values, _):
+        reading.write_result(duckdb, text, values, out, data_format=DataFormat(data_format), limit=question.limit)
+
+
+@contextmanager
+def _prepared(session: ProjectSession, question: SqlQuery) -> Iterator[tuple[DuckDB, str, dict[str, Any], _Snapshot]]:
+    from headrace.engine.macros import defined
+    from headrace.lake import reading
+
+    project, compiled = session.project(), session.compiled
+    text = question.query.strip().rstrip(";").rstrip()
+    names = reading.names_in(text)
+    views = _views(compiled, names)
+    wanted = _canonical(project, [*names, *(item for view in views for item in _inputs(compiled, view))])
+    seen = _seen(session, question, [name for name in wanted if name not in views])
+    if question.noted and not any(name.startswith('"') for name in names):
+        note_reads(session, _canonical(project, names), usage.SQL)
+    session.close()  # DuckDB computes now: a process has one of them open
+    files = [file for table in seen.tables for file in table.files]
+    with (
+        lake_files.naming_damage(session, files),
+        reading.session_over(seen.tables, timezone=session.timezone) as duckdb,
+        defined(duckdb, _macros(session)),
+    ):
+        text = _with_views(compiled, views, text)
+        yield duckdb, text, _values(project, reading.parameters_of(duckdb, text), question), seen
+
+
+def _macros(session: ProjectSession) -> dict[str, str]:
+    """The macros as the files are: one that no body uses yet is nothing that could be applied."""
+    reports = [(file, Report(file.path)) for file in scan(session.root).files if file.kind is FileKind.MACRO]
+    texts = {file.path: read_text(session.root, file, report) for file, report in reports}
+    return {path: text for path, text in texts.items() if text is not None}
+
+
+def _canonical(project: Project, names: Sequence[str]) -> list[str]:
+    """The declared spelling of tables. UsageError for a name that no source or asset has."""
+    known = {name.lower(): name for name in (*project.sources, *project.assets)}
+    if unknown := [name for name in names if name.lower() not in known and not name.startswith('"')]:
+        consumer = next((consumer for consumer in project.consumers if consumer.lower() == unknown[0]), None)
+        hint = (
+            f"it is a consumer; read {', '.join(project.consumers[consumer].reads)}"
+            if consumer
+            else did_you_mean(unknown[0], known.values())
+        )
+        raise UsageError(f"there is no table {unknown[0][:60]!r}", hint=hint or "headrace ls")
+    if any(name.startswith('"') for name in names):  # SHOW TABLES
+        return sorted(known.values())
+    return list(dict.fromkeys(known[name.lower()] for name in names))
+
+
+def _seen(session: ProjectSession, question: SqlQuery, names: Sequence[str]) -> _Snapshot:
+    if session.store is None:
+        return _Snapshot(None, None, tuple(_declared(session, name) for name in names))
+    borrowed = session.borrowed
+    theirs = _borrowed(session, question, [name for name in names if name in borrowed])
+    with session.store.read() as tx:
+        snapshot = snapshot_of(session, tx, ReadQuery("", at=question.at))
+        then = None if question.at is None else snapshot
+        tables = [theirs.get(name) or _published(session, tx, name, then) or _declared(session, name) for name in names]
+        at = publications.newest_at(tx, snapshot)
+    return _Snapshot(snapshot, None if at is None else session.instant(at), tuple(tables))
+
+
+def _borrowed(session: ProjectSession, question: SqlQuery, names: Sequence[str]) -> dict[str, QueryTable]:
+    """The tables that an environment reads from production."""
+    production = session.production
+    if not names or production is None or production.store is None:
+        return {}
+    with production.store.read() as tx:
+        then = None if question.at is None else snapshot_of(production, tx, ReadQuery("", at=question.at))
+        tables = {name: _published(production, tx, name, then) for name in names}
+    production.close()
+    return {name: table for name, table in tables.items() if table is not None}
+
+
+def _published(session: ProjectSession, tx: Transaction, name: str, snapshot: int | None) -> QueryTable | None:
+    from headrace.lake.reading import QueryTable, absolute
+
+    table = catalog.table(tx, name, snapshot)
+    if table is None:
+        return None
+    columns = tuple(column for column in table.columns if column.name != PARTITION_COLUMN)
+    return QueryTable(name, columns, absolute(catalog.files(tx, name, None, snapshot), session.folders.lake))
+
+
+def _declared(session: ProjectSession, name: str) -> QueryTable:
+    """A table of which nothing is published, empty. UsageError where not even its columns are known."""
+    from headrace.lake.reading import QueryTable
+
+    node = session.compiled.nodes.get(name) if session.compiled else None
+    if node is None or node.columns is None:
+        raise UsageError(f"nothing of {name} was published, and its columns aren't known before that", hint="headrace status")
+    return QueryTable(name, tuple(LakeColumn(column, kind, number) for number, (column, kind) in enumerate(node.columns, 2)), ())
+
+
+def _views(compiled: Compiled | None, names: Sequence[str]) -> list[str]:
+    """The assets with `materialize: view` among the names, and those that they read, each after what it reads."""
+    if compiled is None:
+        return []
+    assets = compiled.project.assets
+    is_view = {name for name, asset in assets.items() if asset.materialize == "view" and isinstance(asset.body, SqlBody)}
+    needed = {name for name in is_view if name.lower() in names}
+    for name in reversed(compiled.order):
+        if name in needed:
+            needed |= {spec.node for spec in compiled.nodes[name].inputs if spec.node in is_view}
+    return [name for name in compiled.order if name in needed]
+
+
+def _inputs(compiled: Compiled | None, view: str) -> list[str]:
+    return [] if compiled is None else [spec.node for spec in compiled.nodes[view].inputs]
+
+
+def _with_views(compiled: Compiled | None, views: Sequence[str], text: str) -> str:
+    """The query, with the assets that are views in front of it."""
+    from headrace.lake.sqltext import quote
+
+    if compiled is None or not views:
+        return text
+    before = ", ".join(f"{quote(name)} AS ({compiled.nodes[name].sql}\n)" for name in views)
+    return f"WITH {before} SELECT * FROM ({text}\n) AS asked"
+
+
+def _values(project: Project, used: set[str], question: SqlQuery) -> dict[str, Any]:
+    """What `$name` is bound to: what was given, typed like the project's parameter of that name, or its default."""
+    known = {name.lower(): value for name, value in defaults(project).items()}
+    results = known | {name.lower(): _typed(name, text, known) for name, text in question.parameters.items()}
+    results |= {name.lower(): value for name, value in question.bound.items()}
+    lowered = {name.lower() for name in used}
+    if strange := [name for name in (*question.parameters, *question.bound) if name.lower() not in lowered]:
+        raise UsageError(f"the query has no ${strange[0][:60]}", hint=f"it has {', '.join(f'${name}' for name in sorted(used)) or 'none'}")
+    if missing := [name for name in used if name.lower() not in results]:
+        raise UsageError(f"${missing[0]} has no value", hint=f"--set {missing[0]}=…")
+    return {name: results[name.lower()] for name in used}
+
+
+def _typed(name: str, text: str, known: Mapping[str, Any]) -> Any:
+    return typed(name, text, known[name.lower()]) if name.lower() in known else guessed(text)
+
+
+# `read` of a view: its statement over the published data of what it reads, in one snapshot.
+
+
+def read_view(session: ProjectSession, query: ReadQuery, columns: Sequence[str] | None = None) -> ReadResponse:
+    """The rows as values that JSON holds, at most `limit`; it stands as the worst of what it reads. UsageError and LakeError as
+    `read`."""
+    name = targets.target(query.asset, session.project()).node
+    state, through = _standing(session, name)
+    question = _question(name, query, columns)
+    total = run_query(session, SqlQuery(f"select count(*) as n from {quote(name)}", at=query.at, noted=False)).rows[0]["n"]
+    response = run_query(session, question)
+    return ReadResponse(
+        asset=name,
+        snapshot=response.snapshot,
+        columns=response.columns,
+        rows=response.rows,
+        data_through=through,
+        published_at=response.at,
+        state=state,
+        rows_total=int(total),
+    )
+
+
+def write_view(session: ProjectSession, query: ReadQuery, out: BinaryIO, data_format: str, columns: Sequence[str] | None = None) -> None:
+    """The rows as `csv`, `parquet` or `arrow` into a stream."""
+    name = targets.target(query.asset, session.project()).node
+    write(session, _question(name, query, columns), out, data_format)
+
+
+def _question(name: str, query: ReadQuery, columns: Sequence[str] | None) -> SqlQuery:
+    selected = "*" if columns is None else ", ".join(map(quote, columns))
+    return SqlQuery(f"select {selected} from {quote(name)}", at=query.at, limit=query.limit)
+
+
+def _standing(session: ProjectSession, name: str) -> tuple[str, str | None]:
+    """The view's state, and the least of the intervals that what it reads has come to."""
+    if session.store is None or session.compiled is None:
+        return "never", None
+    declared, now_us = declared_promises(session.compiled), session.clock.now_us()
+    with session.facts() as (_, facts):
+        state = freshnesses(EvaluationContext(declared, facts), now_us)[name]
+        return state.value, _through(declared, facts, name)
+
+
+def _through(declared: DeclaredPromises, facts: StateFacts, name: str) -> str | None:
+    paced = [declared.nodes[item] for item in declared.views[name] if declared.nodes[item].partition.grain is not None]
+    newest = [results.partition for node in paced if (results := facts.newest(node.name)) is not None]
+    return min(newest, default=None)
+
+
+# `sql --attach`: how DuckDB or any other DuckLake reader attaches the lake. Headrace doesn't see
+# such reads.
+
+UNSEEN = "Headrace doesn't see what is read this way: it isn't masked, and counts as no use."
+BUSY_MS = 10_000
+_NAMES = ("host", "hostaddr", "port", "dbname", "user", "sslmode", "sslrootcert")
+"""What a connection string may say of libpq's parameters: never a password."""
+
+
+def attach(session: ProjectSession) -> AttachResponse:
+    """The statements for a read-only ATTACH; without a password, whatever the address holds."""
+    where = address(session.root, session.settings)
+    lake = literal(f"{session.folders.lake}/")
+    if isinstance(where, PostgresqlAddress):
+        connection = " ".join(f"{name}={_quoted(where.parameters[name])}" for name in _NAMES if name in where.parameters)
+        options = f"DATA_PATH {lake}, METADATA_SCHEMA {literal(where.lake_schema)}, OVERRIDE_DATA_PATH true, READ_ONLY"
+        statement = f"ATTACH {literal(f'ducklake:postgres:{connection}')} AS lake ({options});"
+        note = f"The password comes from PGPASSWORD or ~/.pgpass. {UNSEEN}"
+        return AttachResponse(catalog="postgresql", statement=_installed("postgres", statement), note=note)
+    assert isinstance(where, SqliteAddress)
+    options = f"DATA_PATH {lake}, META_JOURNAL_MODE 'WAL', META_BUSY_TIMEOUT {BUSY_MS}, OVERRIDE_DATA_PATH true, READ_ONLY"
+    statement = f"ATTACH {literal(f'ducklake:sqlite:{where.path}')} AS lake ({options});"
+    note = f"Not in a process that opens the state database itself. {UNSEEN}"
+    return AttachResponse(catalog="sqlite", statement=_installed("sqlite", statement), note=note)
+
+
+def _installed(catalog: str, statement: str) -> str:
+    return f"INSTALL ducklake; INSTALL {catalog};\n{statement}\nUSE lake;"
+
+
+def _quoted(value: str) -> str:
+    """A value of libpq's connection string."""
+    if value and value.isalnum():
+        return value
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+# `diff`: what changed of one asset between two points in time. Only partitions published in
+# between are read.
+
+SAMPLE_MAX = 10
+"""Rows of each kind that are shown."""
+
+
+class DiffQuery(msgspec.Struct, frozen=True):
+    """Two moments, each a time or a snapshot's number as typed; `after` None is now."""
+
+    before: str
+    after: str | None = None
+    partitions: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+    sample: int = SAMPLE_MAX
+
+
+def diff(session: ProjectSession, target: str, query: DiffQuery) -> DiffResponse:
+    """The difference. UsageError for an asset, a time, a snapshot, a partition or a key that there isn't."""
+    project = session.project()
+    name, key = targets.target(target, project)
+    node = project.sources.get(name) or project.assets[name]
+    if name in session.borrowed and session.production is not None:
+        return diff(session.production, target, query)
+    wanted = {targets.partition(node, item) for item in [*query.partitions, *([key] if key else [])]}
+    if session.store is None:
+        raise UsageError(f"nothing of {name} was ever published", hint="headrace tick")
+    with session.store.read() as tx:
+        before, after = _side(session, tx, name, query.before), _side(session, tx, name, query.after)
+        partitions = [change for change in partitions_of(before, after) if not wanted or change.partition in wanted]
+        keys = [partition.partition for partition in partitions if partition.change != "identical"]
+        whole = isinstance(node, Asset) and node.accumulates
+        files = [files_of(tx, name, side, None if whole else keys) for side in (before, after)]
+    if isinstance(node, Asset) and node.materialize in ("files", "none", "view"):
+        raise UsageError(f"{name} has `materialize: {node.materialize}`: it keeps no rows to compare", hint=f"headrace read {name}")
+    if before.table is None and after.table is None:
+        raise UsageError(f"nothing of {name} was published at either moment", hint=f"headrace runs, or headrace read {name}")
+    session.close()
+    return _response(
+        node, partitions, before, after, compare_sides(node, session.timezone, query.keys, query.sample, (before, after), files)
+    )
+
+
+def _side(session: ProjectSession, tx: Transaction, name: str, moment: str | None) -> Side:
+    if moment is not None and moment.isdecimal():
+        snapshot = snapshot_of(session, tx, ReadQuery(name, version=int(moment)))
+    else:
+        snapshot = snapshot_of(session, tx, ReadQuery(name, at=moment))
+    at = publications.newest_at(tx, snapshot)
+    row = MomentRow(snapshot=snapshot, at=None if at is None else session.instant(at))
+    return Side(row, catalog.table(tx, name, snapshot), publications.visible(tx, name, snapshot), session.folders.lake)
+
+
+def _response(
+    node: Source | Asset, partitions: list[PartitionChange], before: Side, after: Side, comparison: RowComparison
+) -> DiffResponse:
+    counted = comparison.counted
+    return DiffResponse(
+        asset=node.name,
+        before=before.row,
+        after=after.row,
+        columns=comparison.columns,
+        partitions=partitions,
+        keys=comparison.keys or None,
+        rows_added=counted.added,
+        rows_removed=counted.removed,
+        rows_changed=counted.changed,
+        cells=counted.cells,
+        sample=[row_change(example) for example in counted.examples],
+    )

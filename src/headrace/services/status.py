@@ -1,0 +1,337 @@
+"""`status`: consumers first, with their state, since when and why; then assets and quarantine."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from headrace.incidents.closing import SHOWN_US
+from headrace.lake import catalog
+from headrace.model import Project
+from headrace.model.causes import HEADRACE, CauseKind
+from headrace.model.settings import PRODUCTION
+from headrace.plan import Compiled
+from headrace.plan.compiled import expand_view_names
+from headrace.services import restatements, status_facts
+from headrace.services.incidents import holds
+from headrace.services.lake_files import recompute_command
+from headrace.services.quarantine import shown_path
+from headrace.services.responses import (
+    AssetCounts,
+    AvailabilityRow,
+    ConsumerRow,
+    ExportRow,
+    FilesRow,
+    HoldingRow,
+    LakeFilesRow,
+    ObservedRow,
+    OutageRow,
+    PausedRow,
+    QuarantineCounts,
+    ReadRow,
+    RemovedRow,
+    RiskRow,
+    StatusResponse,
+)
+from headrace.services.runs import open_repairs
+from headrace.services.session import ProjectSession, usable
+from headrace.services.snapshots import project_state
+from headrace.services.status_facts import WINDOW, row_of, unapplied, window_began
+from headrace.slo import availability as slo_availability
+from headrace.slo.availability import AvailabilityTotals, AvailabilityWindow, percent, share
+from headrace.slo.consumer_states import AtRisk, ConsumerStatus, LatestExport
+from headrace.slo.damaged_files import damaged_files
+from headrace.slo.evaluation import SERVED
+from headrace.slo.facts import Pausing
+from headrace.slo.open_items import EnvironmentDamage, OpenFacts, OpenKind, open_items
+from headrace.store import Transaction
+from headrace.store.lease import holder
+from headrace.store.queries import availability as stored_availability
+from headrace.store.queries import incidents, lake_maintenance, notifications, publications
+from headrace.store.queries import quarantine as stored_quarantine
+
+DAY_US = 86_400_000_000
+UNDELIVERED_US = 7 * 86_400_000_000
+"""Messages that couldn't be sent are told of for so long."""
+
+
+def status(session: ProjectSession, selection: Sequence[str] = (), *, window: str = WINDOW) -> StatusResponse:
+    """How every consumer is served by what is applied; of a selection, the consumers in it and those that read from it.
+
+    Before anything was applied all consumers are `never`. UsageError for a selection that names nothing,
+    InvalidProject where nothing is applied and the files have errors.
+    """
+    if session.store is None or session.compiled is None:
+        return _before_anything(session, usable(session.declared()), selection, window)
+    return of_consumers(session, session.compiled, _chosen(session, session.compiled, selection), window=window)
+
+
+def of_consumers(session: ProjectSession, compiled: Compiled, chosen: Collection[str] | None, *, window: str = WINDOW) -> StatusResponse:
+    """The same of some consumers (None: all) of what is applied."""
+    now_us = session.clock.now_us()
+    began_us = window_began(window, now_us, session.timezone)
+    not_applied = unapplied(session)  # it may read many files, and no transaction waits for that
+    with project_state(session, now_us) as stood:
+        tx, facts = stood.tx, stood.facts
+        evaluation = stood.evaluation(session, (began_us, now_us))
+        status = evaluation.status
+        consumer_status = [consumer for consumer in status.consumers if chosen is None or consumer.name in chosen]
+        totals = evaluation.totals(None if chosen is None else {status.name for status in consumer_status})
+        ran = stored_availability.runs_started(tx, began_us, now_us)
+        classic = percent(share(ran.succeeded, ran.runs))
+        removed = evaluation.removed() if chosen is None else {}
+        running = holder(tx) is not None
+        waiting = stored_quarantine.totals(tx, compiled.project.node)
+        held = [_paused(session, name, item) for name, item in sorted(facts.pauses().items()) if item.holds(now_us)]
+        over = AvailabilityWindow(window, began_us, now_us, session.timezone)
+        past_of = {status.name: evaluation.figures(status.name) for status in consumer_status}
+        consumers = [_consumer(session, compiled.project, status, row_of(past_of[status.name], over)) for status in consumer_status]
+        incidents_open = incidents.count_open(tx)
+        outages = _outages(session, tx, now_us)
+        weakened = stored_availability.count_weakenings(tx, began_us, now_us)
+        undelivered = notifications.count_failed(tx, now_us - UNDELIVERED_US)
+        causes = evaluation.causes(consumer_status) if incidents_open else []
+        holding = holds(tx, compiled, consumer_status, causes)
+        lake = _lake(tx, now_us)
+        files = _files(session, tx, compiled.project, consumers)
+        broken = open_repairs(tx, compiled.project)
+        past = restatements.recent_restatements(session, tx, compiled, now_us)
+        undecided = restatements.proposed_recomputations(tx, compiled)
+        damaged = _damaged(session, tx, compiled, consumer_status)
+        found_open = status_facts.open_facts(
+            tx,
+            compiled.project,
+            consumer_status,
+            undecided,
+            now_us=now_us,
+            not_applied=not_applied,
+            damaged=damaged,
+        )
+        wrong_visible = incidents.wrong_is_read(tx)
+    return StatusResponse(
+        project=compiled.project.settings.name,
+        env=session.env,
+        timezone=session.timezone,
+        now=session.instant(now_us),
+        observed_at=None if status.observed_at_us is None else session.instant(status.observed_at_us),
+        runtime="running" if running else "stopped",
+        clock=session.clock.kind.value,
+        consumers=consumers,
+        assets=AssetCounts(
+            fresh=status.assets.fresh,
+            behind=status.assets.behind,
+            stale=status.assets.stale,
+            quarantined=status.assets.quarantined,
+            never=status.assets.never,
+            unchecked=status.assets.unchecked,
+        ),
+        quarantine=QuarantineCounts(deliveries=waiting.deliveries, partitions=waiting.partitions, rows=waiting.rows),
+        lake=lake,
+        files=files,
+        paused=held,
+        availability_text=slo_availability.availability(totals, over, removed=len(removed)) if consumer_status or removed else "",
+        corrections=[
+            correction
+            for status in consumer_status
+            for correction in slo_availability.corrections(status.name, status.owner, past_of[status.name])
+        ],
+        uptime_text=slo_availability.uptime(classic),
+        honest_availability=totals.honest,
+        honest_mean=totals.mean,
+        minutes_lost=totals.lost_minutes,
+        minutes_counted=None if totals.honest is None else totals.counted_minutes,
+        minutes_unobserved=None if totals.honest is None else totals.unobserved_minutes,
+        claimed_availability=totals.claimed,
+        classic_uptime=classic,
+        runs_started=ran.runs,
+        obligations_due=totals.promised,
+        obligations_kept=totals.kept,
+        promises_weakened=weakened,
+        worst=totals.worst,
+        removed=[RemovedRow(name=name, availability=row_of(figures, over)) for name, figures in removed.items()],
+        window=window,
+        consumers_unserved=sum(status.state not in SERVED for status in consumer_status),
+        incidents_open=incidents_open,
+        outages=outages,
+        undelivered=undelivered,
+        not_applied=not_applied,
+        holding=holding,
+        repairs=broken,
+        restated=past,
+        proposed=undecided,
+        headline=status_facts.status_headline(found_open, consumer_status, causes, holding, wrong_visible=wrong_visible),
+        open=status_facts.open_rows(found_open),
+        window_observed=_observed(session, totals, now_us),
+        next=_next(consumers, holding, found_open),
+    )
+
+
+def _outages(session: ProjectSession, tx: Transaction, now_us: int) -> list[OutageRow]:
+    """The look that finds an outage also ends it: whoever looks once a day is told of it all the same."""
+    return [
+        OutageRow(incident=incident.shown, text=incident.summary, ended_at=session.instant(incident.resolved_at))
+        for incident in incidents.resolved_since(tx, now_us - SHOWN_US)
+        if incident.kind == CauseKind.RUNTIME_DOWN and incident.resolved_at is not None
+    ]
+
+
+def _observed(session: ProjectSession, totals: AvailabilityTotals, now_us: int) -> ObservedRow | None:
+    """The part of the window that the worst consumer's figures cover."""
+    if totals.began_us is None:
+        return None
+    return ObservedRow(
+        from_=session.instant(totals.began_us),
+        to=session.instant(now_us),
+        minutes=totals.minutes,
+        unobserved=totals.unknown_minutes,
+    )
+
+
+def _lake(tx: Transaction, now_us: int) -> LakeFilesRow:
+    damaged = damaged_files(tx)
+    looked = lake_maintenance.checked_since(tx, now_us - DAY_US)
+    return LakeFilesRow(files=catalog.count_current(tx), looked_at_24h=looked, damaged=len(damaged), elsewhere=catalog.count_elsewhere(tx))
+
+
+def _damaged(
+    session: ProjectSession,
+    tx: Transaction,
+    compiled: Compiled,
+    consumer_status: Sequence[ConsumerStatus],
+) -> EnvironmentDamage | None:
+    """Damaged files of an environment; in production incidents tell of them."""
+    if session.env == PRODUCTION or not (files := damaged_files(tx)):
+        return None
+    nodes = tuple(dict.fromkeys(file.node for file in files))
+    readers = []
+    for status in consumer_status:
+        declared = compiled.project.consumers.get(status.name)
+        reads = () if declared is None else declared.reads
+        applied = [name for name in reads if name in compiled.nodes]
+        if set(nodes) & set(expand_view_names(compiled, applied)):
+            readers.append(status.name)
+    command = recompute_command(session.env, compiled.project, tx, files[0].node, files[0].id)
+    return EnvironmentDamage(len(files), nodes, tuple(readers), command)
+
+
+def needs(project: Project, consumer: str) -> str:
+    """What a consumer was promised, for people: `07:00 daily`, `30 h old`."""
+    declared = project.consumers.get(consumer)
+    if declared is None:
+        return ""
+    if declared.max_age is not None:
+        return f"{_spaced(declared.max_age)} old"
+    if declared.due is None:
+        return ""
+    per = {"day": "daily", "hour": "hourly", "week": "weekly", "month": "monthly", "quarter": "quarterly", "year": "yearly"}
+    return f"{declared.due} {per[declared.per.value]}"
+
+
+def _spaced(duration: str) -> str:
+    """`30h` as `30 h`."""
+    number = duration.rstrip("smhdw")
+    return f"{number} {duration[len(number) :]}" if number.isdecimal() else duration
+
+
+def _chosen(session: ProjectSession, compiled: Compiled, selection: Sequence[str]) -> Collection[str] | None:
+    """The consumers that a selection means; None for all."""
+    if not selection:
+        return None
+    from headrace.services.selection import selected
+
+    names = set(selected(session, selection, compiled=compiled))
+    return {name for name, consumer in compiled.project.consumers.items() if name in names or names & set(consumer.reads)}
+
+
+def _consumer(session: ProjectSession, project: Project, status: ConsumerStatus, past: AvailabilityRow) -> ConsumerRow:
+    return ConsumerRow(
+        name=status.name,
+        owner=status.owner,
+        state=status.state.value,
+        states=[state.value for state in status.states],
+        since=None if status.since_us is None else session.instant(status.since_us),
+        due_interval=status.due_interval,
+        data_through=status.data_through,
+        backlog=list(status.backlog),
+        missing_besides=status.missing_besides,
+        reads=[ReadRow(asset=read.asset, state=read.state.value, data_through=read.data_through) for read in status.reads],
+        reason=status.reason,
+        incident=status.incident,
+        next=status.next,
+        needs=needs(project, status.name),
+        export=None if status.export is None else _export(session, status.export, status.superseded),
+        risk=None if status.risk is None else _risk(session, status.risk),
+        paused=None if status.paused is None else _paused(session, status.name, status.paused),
+        availability=past,
+    )
+
+
+def _risk(session: ProjectSession, risk: AtRisk) -> RiskRow:
+    predicted = None if risk.predicted_us is None else session.instant(risk.predicted_us)
+    return RiskRow(
+        node=risk.node, partition=risk.partition, interval=risk.interval, due_at=session.instant(risk.due_us), predicted_at=predicted,
+        reason=risk.reason,
+    )  # fmt: skip
+
+
+def _paused(session: ProjectSession, name: str, item: Pausing) -> PausedRow:
+    return PausedRow(node=name, reason=item.reason, by=item.by, until=None if item.until_us is None else session.instant(item.until_us))
+
+
+def _export(session: ProjectSession, export: LatestExport, superseded: Sequence[str]) -> ExportRow:
+    at = None if export.at_us is None else session.instant(export.at_us)
+    return ExportRow(state=export.state, interval=export.interval, at=at, target=export.target, superseded=list(superseded))
+
+
+def _files(session: ProjectSession, tx: Transaction, project: Project, consumers: Sequence[ConsumerRow]) -> list[FilesRow]:
+    """The newest published files of each `files` asset that a shown consumer reads."""
+    names = dict.fromkeys(read.asset for consumer in consumers for read in consumer.reads)
+    rows = []
+    for name in names:
+        asset = project.assets.get(name)
+        newest = publications.newest(tx, name) if asset is not None and asset.materialize == "files" else None
+        if newest is not None and newest.manifest:
+            paths = [shown_path(session, session.data_folder / str(entry["path"])) for entry in newest.manifest]
+            rows.append(FilesRow(asset=name, partition=newest.partition, paths=paths))
+    return rows
+
+
+def _next(consumers: Sequence[ConsumerRow], holding: HoldingRow | None, facts: OpenFacts) -> str | None:
+    """What to type next: about what keeps everything from running, who isn't served, else what else is open."""
+    if facts.broken_since is not None:
+        down = (incident for incident in facts.incidents if incident.kind == CauseKind.RUNTIME_DOWN)
+        return next((f"headrace incident {incident.shown}" for incident in down), "headrace doctor")
+    if facts.closed_since is not None:
+        closed = (incident for incident in facts.incidents if incident.node == HEADRACE and incident.kind == CauseKind.RESOURCE_EXHAUSTED)
+        return next((f"headrace incident {incident.shown}" for incident in closed), "headrace doctor")
+    if holding is not None:
+        return f"headrace why {next(consumer.name for consumer in consumers if consumer.incident is not None)}"
+    for consumer in consumers:
+        if consumer.state != "served" and consumer.next:
+            return consumer.next
+    others = (item.command for item in open_items(facts) if item.kind is not OpenKind.NOT_APPLIED)
+    if facts.not_applied != 0:
+        return "headrace validate" if facts.not_applied is None else "headrace apply"
+    return next((consumer.next for consumer in consumers if consumer.next), next(others, None))
+
+
+def _before_anything(session: ProjectSession, compiled: Compiled, selection: Sequence[str], window: str) -> StatusResponse:
+    project = compiled.project
+    chosen = _chosen(session, compiled, selection)
+    consumers = [
+        ConsumerRow(
+            name=name, owner=consumer.owner, state="never", states=["never"], since=None, due_interval=None, data_through=None, backlog=[],
+            reads=[ReadRow(asset=read, state="never", data_through=None) for read in consumer.reads], reason="nothing has run yet",
+            next="headrace tick", needs=needs(project, name),
+        )
+        for name, consumer in project.consumers.items()
+        if chosen is None or name in chosen
+    ]  # fmt: skip
+    return StatusResponse(
+        project=project.settings.name, env=session.env, timezone=session.timezone, now=session.now(), observed_at=None, runtime="stopped",
+        clock=session.clock.kind.value, consumers=consumers, assets=AssetCounts(never=len(project.assets)),
+        quarantine=QuarantineCounts(deliveries=0, partitions=0, rows=0), lake=None, files=[],
+        window=window, not_applied=len(compiled.nodes), consumers_unserved=len(consumers),
+        availability_text=slo_availability.NOTHING_DUE if consumers else "",
+        headline="Nothing has run yet.",
+        next="headrace tick",
+    )  # fmt: skip

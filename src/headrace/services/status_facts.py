@@ -1,0 +1,266 @@
+"""Facts of `status`: open items and the headline, unapplied changes, availability figures."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from headrace.model import Grain, Project, Source, UsageError
+from headrace.model.files import folders, scan
+from headrace.model.intervals import bounds_us, key_at_us, keys_between, previous_key
+from headrace.model.partitions import SEPARATOR
+from headrace.model.times import Duration
+from headrace.services.responses import AvailabilityRow, HoldingRow, OpenRow, ProposedRow
+from headrace.services.session import ProjectSession
+from headrace.slo.availability import AvailabilityFigures, AvailabilityWindow, of_consumer
+from headrace.slo.consumer_states import ConsumerStatus
+from headrace.slo.evaluation import NAMED
+from headrace.slo.open_items import (
+    ConsumerFact,
+    EnvironmentDamage,
+    IncidentFact,
+    NodeQuarantine,
+    OpenFacts,
+    Superseded,
+    Throttled,
+    explained_by,
+    headline,
+    open_items,
+)
+from headrace.store import Transaction
+from headrace.store.queries import backfill_plans, failures, incidents, ingestion, lake_maintenance, quarantine
+from headrace.store.queries.incidents import Incident
+from headrace.store.queries.ingestion import THROTTLED
+
+# The facts behind open items and the headline, read in one transaction.
+
+HOUR_US = 3_600_000_000
+
+
+def open_facts(
+    tx: Transaction,
+    project: Project,
+    consumers: Sequence[ConsumerStatus],
+    proposed: Sequence[ProposedRow],
+    *,
+    now_us: int,
+    not_applied: int | None,
+    damaged: EnvironmentDamage | None = None,
+) -> OpenFacts:
+    """What is open now; `consumers` are those that the view shows."""
+    failing = ingestion.failing_sources(tx)
+    broken, closed = lake_maintenance.worker_problem(tx), lake_maintenance.lake_problem(tx)
+    return OpenFacts(
+        now_us=now_us,
+        timezone=project.settings.timezone,
+        consumers=[_consumer(project, row) for row in consumers],
+        incidents=[_incident(tx, incident) for incident in incidents.open_incidents(tx)],
+        held={node: NodeQuarantine(*counts) for node, counts in quarantine.by_node(tx).items() if project.node(node) is not None},
+        failing=[node for node in failures.failing_nodes(tx) if project.node(node) is not None],
+        unobserved={item.source: item.since for item in failing if item.source in project.sources and item.code not in THROTTLED},
+        throttled=_throttled(tx, project, failing, now_us),
+        superseded=[_superseded(project, row) for row in proposed],
+        approvals=[plan.id for plan in backfill_plans.awaiting(tx)],
+        damaged=damaged,
+        broken_since=None if broken is None else broken.since,
+        closed_since=None if closed is None else closed.since,
+        not_applied=not_applied,
+    )
+
+
+def _throttled(tx: Transaction, project: Project, failing: Sequence[ingestion.Failing], now_us: int) -> list[Throttled]:
+    """The sources whose servers asked for a pause: at the newest look, or when a delivery was fetched."""
+    since = {item.source: item.since for item in failing if item.code in THROTTLED}
+    for source, at in ingestion.throttled_sources(tx, now_us):
+        since[source] = min(at, since.get(source, at))
+    results = []
+    for name, at in sorted(since.items()):
+        if name in project.sources:
+            loaded, known, oldest = ingestion.loaded_intervals(tx, name)
+            expected = _expected(project, project.sources[name], oldest, now_us)
+            results.append(Throttled(name, at, loaded, max(known, expected)))
+    return results
+
+
+def _expected(project: Project, source: Source, oldest: str | None, now_us: int) -> int:
+    """How many intervals of a source there should be by now, from its start or its oldest delivery to the last that has ended; those
+    that were never asked for are among them. 0 where that isn't known."""
+    grain, zone = source.partition.grain, source.timezone or project.settings.timezone
+    first = source.start or (oldest.partition(SEPARATOR)[0] if oldest is not None else None)
+    if grain is None or source.partition.key is not None or first is None:
+        return 0
+    current = key_at_us(now_us, grain, zone)
+    last = current if bounds_us(current, grain, zone)[1] <= now_us else previous_key(current, grain, zone)
+    if grain is Grain.HOUR:
+        hours = (bounds_us(last, grain, zone)[1] - bounds_us(first, grain, zone)[0]) // HOUR_US
+        return max(hours, 0)
+    return sum(1 for _ in keys_between(first, last, grain, zone)) if first <= last else 0
+
+
+def _incident(tx: Transaction, incident: Incident) -> IncidentFact:
+    return IncidentFact(
+        incident.shown,
+        incident.node,
+        incident.kind,
+        frozenset({incident.node, *incidents.nodes_of(tx, incident.id), *incident.affected.assets}),
+    )
+
+
+def _consumer(project: Project, status: ConsumerStatus) -> ConsumerFact:
+    declared = project.consumers.get(status.name)
+    per = declared.per.value if declared is not None else "day"
+    return ConsumerFact(status.name, status.state.value, status.backlog, per)
+
+
+def _superseded(project: Project, row: ProposedRow) -> Superseded:
+    grain = project.assets[row.node].partition.grain
+    unit = grain.value if grain is not None else "partition"
+    return Superseded(row.node, row.partitions, row.from_, row.to, unit, row.command, own_code=row.own_code)
+
+
+def open_rows(facts: OpenFacts) -> list[OpenRow]:
+    """The open items as documents have them."""
+    return [
+        OpenRow(kind=item.kind.value, count=item.count, nodes=list(item.nodes), text=item.text, command=item.command)
+        for item in open_items(facts)
+    ]
+
+
+def status_headline(
+    facts: OpenFacts,
+    consumers: Sequence[ConsumerStatus],
+    causes: Sequence[Incident],
+    holding: HoldingRow | None,
+    *,
+    wrong_visible: bool,
+) -> str:
+    """The headline. What the causes of `holding` explain isn't said twice, and neither is an
+    incident that is the reason why a consumer isn't served."""
+    named = frozenset(consumer.incident for consumer in consumers if consumer.incident and consumer.state in NAMED)
+    named |= {cause.shown for cause in causes}
+    return headline(facts, _causes(holding), explained_by(facts, named), wrong_visible=wrong_visible)
+
+
+def _causes(holding: HoldingRow | None) -> str | None:
+    """How much the causes hold back that consumers wait for."""
+    if holding is None:
+        return None
+    counts = ((holding.assets, "asset"), (holding.consumers, "consumer"))
+    held = [f"{count:,} {word}{'' if count == 1 else 's'}" for count, word in counts if count]
+    causes = "1 cause holds" if holding.causes == 1 else f"{holding.causes:,} causes hold"
+    return f"{causes} {' and '.join(held)}."
+
+
+# Whether the files differ from what is applied. Servers call this again and again, so only
+# changed files are read.
+
+LOOK_SECONDS = 10.0
+"""Files are looked at again after so long at the earliest."""
+RACY_NS = 2_000_000_000
+"""What was written so lately may be written again without looking otherwise, so it is read again."""
+_LOOKING = threading.Lock()
+"""Who asks while somebody looks waits for what they find: two who look take twice as long."""
+_Mark = tuple[int, int, int] | None
+
+
+class _Looked(msgspec.Struct):
+    """How files and folders looked, and how many nodes differ then."""
+
+    marks: dict[str, _Mark]
+    nodes: int | None
+    at: float
+
+
+def unapplied(session: ProjectSession) -> int | None:
+    """How many nodes' files differ from what is applied; None where the files have errors. Free while no file differs."""
+    with _LOOKING:
+        word, known = session.memory.get("unapplied", ("", None))
+        if word != str(session.version) or known is None or not _still(known):
+            known = _looked(session)
+            session.memory["unapplied"] = (str(session.version), known)
+    nodes: int | None = known.nodes
+    return nodes
+
+
+def _still(known: _Looked) -> bool:
+    """Whether everything looks as it did."""
+    now = time.monotonic()
+    if now - known.at < LOOK_SECONDS:
+        return True
+    lately = time.time_ns() - RACY_NS
+    if any(mark is not None and mark[0] > lately for mark in known.marks.values()):
+        return False
+    known.at = now
+    return all(_mark(path) == mark for path, mark in known.marks.items())
+
+
+def _mark(path: str) -> _Mark:
+    """What tells a file or a folder from what it was."""
+    try:
+        results = os.stat(path)  # noqa: PTH116 - ten thousand paths would be taken apart and put together again
+    except OSError:
+        return None
+    return results.st_mtime_ns, results.st_size, results.st_ino
+
+
+def _looked(session: ProjectSession) -> _Looked:
+    applied, at = session.manifest, time.monotonic()
+    declared = {file.path for file in scan(session.root).files}
+    marks = {path: _mark(path) for path in (*folders(session.root), *(f"{session.root}/{name}" for name in (*applied, *declared)))}
+    same = declared <= applied.keys() and all(_digest(f"{session.root}/{path}") == digest for path, digest in applied.items())
+    return _Looked(marks, 0 if same else _differing(session), at)
+
+
+def _digest(path: str) -> str | None:
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError:
+        return None
+
+
+def _differing(session: ProjectSession) -> int | None:
+    from headrace.plan import changes
+
+    compiled = session.declared().compiled
+    return None if compiled is None else len({change.node for change in changes(session.compiled, compiled)})
+
+
+# Figures about the past, as responses show them.
+
+WINDOW = "30d"
+"""Of figures about the past, where no other is asked for."""
+
+
+def window_began(window: str, now_us: int, timezone: str) -> int:
+    """When a window that ends now began: `30d` back by the wall clock.
+
+    UsageError for what is no duration, or none at all.
+    """
+    span = Duration.parse(window)
+    began = span.before_us(now_us, timezone)
+    if began >= now_us:
+        raise UsageError(f"--window {window}: nothing lies in it", hint="write a number and h, d or w: --window 30d")
+    return began
+
+
+def row_of(figures: AvailabilityFigures, window: AvailabilityWindow) -> AvailabilityRow:
+    """The figures of one consumer, as documents have them."""
+    return AvailabilityRow(
+        honest=figures.honest,
+        claimed=figures.claimed,
+        minutes=figures.minutes,
+        lost_minutes=figures.lost_minutes,
+        corrected_minutes=figures.corrected_minutes,
+        exception_minutes=figures.exception_minutes,
+        unknown_minutes=figures.unknown_minutes,
+        promised=figures.promised,
+        kept=figures.kept,
+        incidents=[f"INC-{number}" for number in figures.incidents],
+        text=of_consumer(figures, window),
+    )

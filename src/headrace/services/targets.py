@@ -1,0 +1,107 @@
+"""Targets as typed on the command line: `ASSET[@K]`, `SOURCE@K` and `EPOCH.N`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from typing import NamedTuple
+
+from headrace.model import Asset, Consumer, Grain, Project, Source, UnknownName, UsageError
+from headrace.model.errors import did_you_mean
+from headrace.model.exports import Exported, exported
+from headrace.model.intervals import parse_key
+from headrace.model.partitions import SEPARATOR, delivery_key, join
+
+DELIVERY_DIGITS = 12
+_ATTEMPT = re.compile(r"(\d{1,18})\.(\d{1,18})")
+NODE_PREFIX = "asset:"
+"""Before the name of a node that a command also knows as a word of its own."""
+
+
+class CommandTarget(NamedTuple):
+    """A node, and one of its partitions where one was named."""
+
+    node: str
+    partition: str | None
+
+    def __str__(self) -> str:
+        return self.node if self.partition is None else f"{self.node}@{self.partition}"
+
+
+def target(text: str, project: Project, *, kinds: tuple[type, ...] = (Source, Asset)) -> CommandTarget:
+    """`asset` or `asset@key`, checked against the project; with Exported among `kinds`, also a consumer
+    that is exported to. `asset:NAME` says that a word is no subcommand. UsageError, with what is
+    close, for what isn't there."""
+    name, at, key = text.removeprefix(NODE_PREFIX).partition("@")
+    node: Source | Asset | Consumer | Exported | None = project.node(name)
+    if isinstance(node, Consumer) and Exported in kinds:
+        node = exported(project, name) or node
+    if not isinstance(node, kinds):
+        raise unknown(name, _names(project, kinds), also=node)
+    if not at:
+        return CommandTarget(name, None)
+    assert isinstance(node, Source | Asset | Exported)
+    return CommandTarget(name, partition(node, key))
+
+
+def partition(node: Source | Asset | Exported, key: str) -> str:
+    """A partition's key as typed, in its one written form. UsageError if the node has no such partitions."""
+    spec = node.partition
+    if spec.whole:
+        if key != "*":
+            raise UsageError(f"{node.name} isn't partitioned: it has no {key[:40]!r}", hint=f"leave @{key[:40]} away")
+        return key
+    if spec.grain is not None:
+        return _of_time(node, spec.grain, key)
+    if spec.by_delivery:
+        return _of_delivery(node, key)
+    return _listed(node, key)
+
+
+def _of_delivery(node: Source | Asset | Exported, key: str) -> str:
+    if not (key.isascii() and key.isdigit() and len(key) <= DELIVERY_DIGITS):
+        raise UsageError(f"{node.name}@{key[:40]} names no delivery", hint=f"{node.name}@1 is the first one")
+    return delivery_key(int(key))
+
+
+def _of_time(node: Source | Asset | Exported, grain: Grain, key: str) -> str:
+    """`2013-02-11`, or `2013-02-11/EMEA` of what is cut by a key as well: a time alone means all its keys."""
+    if node.partition.key is None:
+        return parse_key(key, grain, node.timezone)
+    moment, separator, data = key.partition(SEPARATOR)
+    moment = parse_key(moment, grain, node.timezone)
+    return join(moment, _listed(node, data)) if separator else moment
+
+
+def _listed(node: Source | Asset | Exported, key: str) -> str:
+    values, called = node.partition.values, node.partition.key
+    if not key:
+        raise UsageError(f"{node.name}@ names no {called}", hint=f"{node.name}@KEY")
+    if values is not None and key not in values:
+        hint = did_you_mean(key, values) or f"one of {', '.join(values[:12])}"
+        raise UsageError(f"{node.name} has no {called} {key[:40]!r}", hint=hint)
+    return key
+
+
+def attempt(text: str) -> tuple[int, int] | None:
+    """`3.17` as (epoch, n); None for anything else."""
+    match = _ATTEMPT.fullmatch(text)
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def unknown(name: str, names: Collection[str], *, also: Source | Asset | Consumer | Exported | None = None) -> UsageError:
+    """What to raise for a name that isn't one of `names`."""
+    if isinstance(also, Consumer):
+        what = "is a consumer, and has no export" if also.export is None else "is a consumer"
+        return UsageError(f"{name} {what}: this command takes what it reads", hint=f"one of {', '.join(also.reads[:12])}")
+    if also is not None:
+        return UsageError(f"{name} is a {type(also).__name__.lower()}, which this command can't take", hint="headrace ls")
+    return UnknownName(f"there is no {name[:60]!r}", hint=did_you_mean(name, names) or "headrace ls")
+
+
+def _names(project: Project, kinds: tuple[type, ...]) -> list[str]:
+    results: list[str] = []
+    for kind, group in ((Source, project.sources), (Asset, project.assets), (Consumer, project.consumers)):
+        if kind in kinds:
+            results += group
+    return results

@@ -1,0 +1,183 @@
+"""`try`: compute and audit one partition from the current files in a worker. Publishes nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import msgspec
+
+from headrace.checks import Audit
+from headrace.engine import logs
+from headrace.lake import FileRef, LakeTable, catalog
+from headrace.lake.catalog import newest_snapshot
+from headrace.model import Asset, Settings, UsageError
+from headrace.plan import Compiled
+from headrace.runtime.applied_versions import AppliedVersion
+from headrace.runtime.executors import LostWorker, ObservationFinished, TaskFinished
+from headrace.runtime.executors.pool import Pool
+from headrace.runtime.leadership import worker_settings
+from headrace.runtime.messages import ComputeTask, Task, TaskOutcome
+from headrace.runtime.tasks import TaskBuilder
+from headrace.scheduler import AttemptId, Dispatch
+from headrace.security.state import open_state
+from headrace.services import targets
+from headrace.services.render import with_parameters
+from headrace.services.responses import CheckRow, ColumnRow, ErrorRow, TryResponse
+from headrace.services.session import ProjectSession, usable
+from headrace.store import Store
+from headrace.store.queries import publications
+
+EPOCH = 0
+"""No leader ever has it: what a try leaves behind can't be taken for an attempt's."""
+
+
+def try_asset(session: ProjectSession, target: str, *, limit: int, parameters: dict[str, str]) -> TryResponse:
+    """One partition of one asset, from the files; without a partition, the newest whose inputs are published.
+
+    Raises InvalidProject where the files have errors, UsageError for an asset, a partition or a parameter that there isn't.
+    """
+    compiled = with_parameters(usable(session.declared()), parameters)
+    name, key = targets.target(target, compiled.project, kinds=(Asset,))
+    with _store(session) as store:
+        key = key or _newest(store, compiled, compiled.project.assets[name])
+        return _tried(session, store, compiled, name, key, limit)
+
+
+@contextmanager
+def _store(session: ProjectSession) -> Iterator[Store]:
+    """The project's state. Before anything ran, an empty one of its own: a try leaves nothing behind."""
+    if session.store is not None:
+        with open_state(session.root, session.settings) as store:
+            yield store
+        return
+    with TemporaryDirectory(prefix="headrace-try-") as folder:
+        settings = Settings(name=session.settings.name)
+        with Store.open(Path(folder), settings, create=True) as store:
+            with store.write(None) as tx:
+                catalog.create(tx, f"{session.folders.lake}/")
+            yield store
+
+
+def _newest(store: Store, compiled: Compiled, asset: Asset) -> str:
+    if asset.partition.whole:
+        return "*"
+    with store.read() as tx:
+        names = [asset.name, *(spec.node for spec in compiled.nodes[asset.name].inputs)]
+        for name in names:
+            node = compiled.project.sources.get(name) or compiled.project.assets[name]
+            publication = publications.newest(tx, name) if node.partition.grain == asset.partition.grain else None
+            if publication is not None:
+                return publication.partition
+    raise UsageError(f"nothing that {asset.name} reads is published yet", hint=f"name a partition: {asset.name}@K, or `headrace run` first")
+
+
+def _tried(session: ProjectSession, store: Store, compiled: Compiled, name: str, key: str, limit: int) -> TryResponse:
+    folders = session.folders
+    attempt = AttemptId(EPOCH, os.getpid())
+    tasks = TaskBuilder(AppliedVersion(0, "", compiled), str(session.root))
+    with store.read() as tx:
+        prepared = tasks.prepare(tx, Dispatch(attempt, name, (key,), 0), session.clock.now_us(), newest_snapshot(tx))
+    try:
+        with Pool(worker_settings(folders, 1), 1) as pool:
+            answer = _answer(pool, attempt, _as_the_files_are(prepared.task))
+        log = [line.text for line in logs.read(folders.log(*attempt))]
+        if isinstance(answer, LostWorker):
+            return _lost(name, key, answer, log)
+        return _response(session, folders.lake, Path(folders.data), name, key, answer.outcome, log, limit)
+    finally:
+        shutil.rmtree(folders.log(*attempt).parent, ignore_errors=True)
+
+
+def _as_the_files_are(task: Task) -> Task:
+    """Columns may be others than those of the table: nothing is published, so nothing has to fit it."""
+    return msgspec.structs.replace(task, evolve=True) if isinstance(task, ComputeTask) else task
+
+
+def _answer(pool: Pool, attempt: AttemptId, task: Task) -> TaskFinished | LostWorker:
+    pool.submit(attempt, task)
+    while True:
+        for answer in pool.wait(None):
+            if not isinstance(answer, ObservationFinished):
+                return answer
+
+
+def _lost(name: str, key: str, answer: LostWorker, log: list[str]) -> TryResponse:
+    error = ErrorRow(kind="lost_worker", message=f"the worker {answer.reason}")
+    return TryResponse(asset=name, partition=key, state="failed", rows_total=None, columns=[], rows=[], checks=[], error=error, log=log)
+
+
+def _response(
+    session: ProjectSession, lake: Path, data: Path, name: str, key: str, outcome: TaskOutcome, log: list[str], limit: int
+) -> TryResponse:
+    path = lake / outcome.staged.path if outcome.staged else None
+    if outcome.quarantined is not None and outcome.state == "staged":  # rows that were taken out
+        (data / outcome.quarantined).unlink(missing_ok=True)
+    elif outcome.quarantined is not None:
+        path = data / outcome.quarantined
+    table = outcome.table or _table_of(outcome)
+    try:
+        columns, rows = _rows(session, path, table, limit) if path is not None and table is not None else ([], [])
+    finally:
+        if path is not None:
+            path.unlink(missing_ok=True)
+        for deletes in outcome.replacement.deletes if outcome.replacement else ():
+            (lake / deletes.path).unlink(missing_ok=True)
+    return TryResponse(
+        asset=name,
+        partition=key,
+        state=_state(outcome),
+        rows_total=outcome.staged.rows if outcome.staged else None,
+        columns=columns,
+        rows=rows,
+        checks=check_rows(outcome.audit),
+        seconds=outcome.measures.seconds,
+        error=error_row(outcome),
+        reason=outcome.reason or None,
+        log=log,
+    )
+
+
+def _state(outcome: TaskOutcome) -> str:
+    if outcome.state != "staged":
+        return outcome.state
+    return outcome.audit.verdict if outcome.audit else "unchecked"
+
+
+def _table_of(outcome: TaskOutcome) -> LakeTable | None:
+    return LakeTable("staged", outcome.staged.columns) if outcome.staged else None
+
+
+def _rows(session: ProjectSession, path: Path, table: LakeTable, limit: int) -> tuple[list[ColumnRow], list[dict[str, Any]]]:
+    from headrace.lake.reading import read
+
+    rows = read(session.folders.lake, [FileRef(str(path))], table, limit=limit, timezone=session.timezone)
+    return [ColumnRow(name=c.name, type=c.type) for c in rows.columns], list(rows.rows)
+
+
+def check_rows(audit: Audit | None) -> list[CheckRow]:
+    """What each check came to; none where nothing was audited."""
+    if audit is None:
+        return []
+    return [
+        CheckRow(
+            name=r.name, kind=r.kind, severity=r.severity, outcome=r.outcome, rows=r.rows, failing=r.failing, detail=r.detail,
+            sample=list(r.sample),
+        )
+        for r in audit.results
+    ]  # fmt: skip
+
+
+def error_row(outcome: TaskOutcome) -> ErrorRow | None:
+    """Why an attempt failed; None where it didn't."""
+    error = outcome.error
+    if error is None:
+        return None
+    return ErrorRow(
+        kind=error.kind, message=error.message, file=error.file, line=error.line, hint=error.hint or None, code=error.code or None
+    )

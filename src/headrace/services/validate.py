@@ -1,0 +1,216 @@
+"""`validate`: all problems of a project's files at once. Runs nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from importlib import metadata
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+
+from headrace.model import Asset, HeadraceError, Place, Problem, ProblemLevel, Project
+from headrace.model.errors import shown
+from headrace.plan import Compilation
+from headrace.plan.compiled import imported_packages
+from headrace.security.secrets import PROMISED_CHARACTERS_MIN, SecretMissing, Secrets, references_in
+from headrace.services.diagnostics import VALIDATE_SECONDS, BindingResult, bind, with_programs
+from headrace.services.responses import BindingCounts, Counts, ProblemRow, ValidateResponse
+from headrace.services.session import InvalidProject, Progress, ProjectSession
+
+# Packages installed as a link to another folder: assets run whatever that folder holds now, and
+# no change is noticed.
+
+OURS = "headrace"
+"""What every asset imports; how it is installed is no asset's affair."""
+SOURCES = ("", "src")
+"""Where the modules lie in the folder of an editable package."""
+
+
+class Editable(msgspec.Struct, frozen=True):
+    """A distribution that is installed editable, and its folder."""
+
+    name: str
+    folder: Path
+
+
+def with_editable_packages(compilation: Compilation, root: Path) -> Compilation:
+    """The compilation with a warning for each asset that imports an editable package from outside of the project."""
+    compiled = compilation.compiled or compilation.partial
+    if compiled is None:
+        return compilation
+    imported = {name: imported_packages(compiled.code, name) for name in compiled.project.assets}
+    if not any(imported.values()):
+        return compilation
+    known = _editable(root.resolve())
+    problems = [
+        _problem(compiled.project.assets[asset], known[name])
+        for asset, names in imported.items()
+        for name in sorted(names)
+        if name in known and known[name].name not in compiled.project.assets[asset].code_packages
+    ]
+    if not problems:
+        return compilation
+    return msgspec.structs.replace(compilation, problems=[*compilation.problems, *problems])
+
+
+def _editable(root: Path) -> Mapping[str, Editable]:
+    """Top-level module → the editable distribution that it comes from, of those outside of the project."""
+    editables: dict[str, Editable] = {}
+    for distribution in metadata.distributions():
+        folder = _folder(distribution)
+        if folder is None or distribution.metadata["Name"] == OURS or folder.is_relative_to(root) or root.is_relative_to(folder):
+            continue
+        for name in _modules(folder):
+            editables.setdefault(name, Editable(distribution.metadata["Name"] or name, folder))
+    return editables
+
+
+def _folder(item: metadata.Distribution) -> Path | None:
+    """The folder of an editable distribution (PEP 610); None for others."""
+    try:
+        told = json.loads(item.read_text("direct_url.json") or "{}")
+        url = urlsplit(told["url"])
+        editable = told["dir_info"]["editable"] is True and url.scheme == "file"
+    except (KeyError, TypeError, ValueError, OSError):
+        return None
+    return Path(unquote(url.path)).resolve() if editable else None
+
+
+def _modules(folder: Path) -> Iterator[str]:
+    for place in SOURCES:
+        try:
+            entries = sorted((folder / place).iterdir())
+        except OSError:
+            continue
+        for entry in entries:
+            if entry.suffix == ".py" and entry.stem.isidentifier():
+                yield entry.stem
+            elif entry.name.isidentifier() and (entry / "__init__.py").is_file():
+                yield entry.name
+
+
+def _problem(asset: Asset, editable: Editable) -> Problem:
+    return Problem(
+        code="editable_package",
+        message=(
+            f"{shown(asset.name)} imports {shown(editable.name)}, which is installed editable from "
+            f"{editable.folder}: a change there runs at once, and no plan shows it"
+        ),
+        hint=(
+            "install a built version, or keep its files in the project; "
+            f"`code_packages: [{editable.name}]` says that its version is all that counts"
+        ),
+        place=asset.place,
+        level=ProblemLevel.WARNING,
+    )
+
+
+# Secrets too short to be redacted cause a warning only, because replacing `abc` everywhere would
+# hide other words.
+
+_PORT = re.compile(r"(?:@|//)[^/@]*:(\$\{\w+\})(?=[/?]|$)")
+"""A reference that stands where a URL has its port: no secret, however short its value is."""
+_KEYRING = "secret://keyring/"
+"""Not looked up: a keyring may ask the user to unlock it."""
+
+
+def short_secrets(project: Project, root: Path) -> list[Problem]:
+    """A warning for each declared secret whose value can be looked up here and has fewer than six characters."""
+    secrets, problems = Secrets(root), {}
+    ports = set(_ports(project.settings.connections))
+    for reference, place in _declared(project):
+        if reference in problems or reference in ports or reference.startswith(_KEYRING):
+            continue
+        with suppress(SecretMissing):
+            if 0 < len(secrets.resolved(reference)) < PROMISED_CHARACTERS_MIN:
+                problems[reference] = Problem(
+                    code="short_secret",
+                    message=f"the value of {reference} has fewer than {PROMISED_CHARACTERS_MIN} characters: "
+                    "logs and errors aren't reliably kept without it",
+                    hint="use a longer secret",
+                    place=place,
+                    level=ProblemLevel.WARNING,
+                )
+    return list(problems.values())
+
+
+def _ports(connections: Mapping[str, Mapping[str, object]]) -> Iterator[str]:
+    for connection in connections.values():
+        for value in connection.values():
+            if isinstance(value, str):
+                yield from _PORT.findall(value)
+
+
+def _declared(project: Project) -> Iterator[tuple[str, Place]]:
+    settings, file = project.settings, Place(file="headrace.toml")
+    for value in (settings.connections, settings.notify, settings.openlineage, settings.environments, settings.store_url):
+        for reference in references_in(value):
+            yield reference, file
+    for asset in project.assets.values():
+        yield from ((reference, asset.place) for reference in references_in(asset.secrets))
+    for source in project.sources.values():
+        yield from ((reference, source.place) for reference in references_in(source.connector))
+    for consumer in project.consumers.values():
+        yield from ((reference, consumer.place) for reference in references_in(consumer.export or {}))
+
+
+def validate(session: ProjectSession, *, progress: Progress, bind_all: bool = False) -> ValidateResponse:
+    """All problems, errors first, then by file and line. Counts are 0 where nothing could be linked.
+
+    DuckDB binds SQL statements for about a second, and the next call goes on from there; `bind_all` binds all of them.
+    """
+    understood = with_programs(_understood(session, progress), session.root)
+    understood = with_editable_packages(understood, session.root)
+    binding = _bound(session, understood, bind_all=bind_all)
+    compilation = binding.compilation
+    project = compilation.project
+    short = short_secrets(project, session.root) if project else []
+    problems = sorted([*compilation.problems, *short], key=_order)
+    return ValidateResponse(
+        ok=all(problem.level is not ProblemLevel.ERROR for problem in problems),
+        counts=Counts(
+            sources=len(project.sources) if project else 0,
+            assets=len(project.assets) if project else 0,
+            consumers=len(project.consumers) if project else 0,
+            contracts=len(project.contracts) if project else 0,
+        ),
+        problems=[_row(problem) for problem in problems],
+        binding=BindingCounts(statements=binding.statements, bound=binding.statements - binding.left, left=binding.left),
+    )
+
+
+def _bound(session: ProjectSession, compilation: Compilation, *, bind_all: bool) -> BindingResult:
+    try:
+        folder = session.data_folder / "cache"
+    except HeadraceError:  # headrace.toml can't be read, which is among the problems
+        return BindingResult(compilation, 0, 0)
+    return bind(compilation, folder, seconds=None if bind_all else VALIDATE_SECONDS)
+
+
+def _understood(session: ProjectSession, progress: Progress) -> Compilation:
+    """What the files say; where headrace.toml itself can't be read, without what was learnt and kept in the place that it names."""
+    try:
+        return session.declared(progress)
+    except InvalidProject:
+        from headrace.plan import compile_project
+
+        return compile_project(session.root)
+
+
+def _order(problem: Problem) -> tuple[bool, str, int, str]:
+    return problem.level is not ProblemLevel.ERROR, problem.place.file, problem.place.line, problem.message
+
+
+def _row(problem: Problem) -> ProblemRow:
+    return ProblemRow(
+        severity=problem.level.value,
+        code=problem.code,
+        message=problem.message,
+        hint=problem.hint,
+        file=problem.place.file,
+        line=problem.place.line,
+    )

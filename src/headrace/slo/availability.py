@@ -1,0 +1,287 @@
+"""Availability figures of consumers and the sentences about them (SEMANTICS §7). Pure.
+
+Honest availability stands beside what was claimed. Every view shows these figures and sentences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from decimal import ROUND_FLOOR, Decimal
+from fractions import Fraction
+
+import msgspec
+
+from headrace.model.times import parse_duration
+from headrace.slo.consumer_states import ConsumerState
+from headrace.slo.timeline import NONE, Moments, ServiceHistory, common, counted, length, moments, timeline, union, without
+from headrace.slo.times import ago, days, moment
+
+# Figures of a timeline: what was served of the time that counts, what was claimed, what was lost.
+# Percentages round down and lost minutes round up, so that 100.0 is never a rounded figure.
+
+MINUTE_US = 60_000_000
+GOOD = (ConsumerState.SERVED, ConsumerState.AT_RISK)
+
+
+class AvailabilityScore(msgspec.Struct, frozen=True):
+    """How one consumer was served over a window, in microseconds. `counted_us` 0: nothing was due yet, there is no data."""
+
+    consumer: str
+    counted_us: int
+    began_us: int | None
+    """From when on it counts; None: nothing was due yet."""
+    served_us: int
+    """As known now, without what others than its owner had accepted."""
+    claimed_us: int
+    """As known then."""
+    corrected_us: int
+    """Claimed as served, and known to have been wrong since."""
+    excepted_us: int
+    """Served only by an exception of somebody else's."""
+    unknown_us: int
+    incidents: tuple[int, ...]
+    """Those that corrected it."""
+    promised: int
+    kept: int
+
+    @property
+    def lost_us(self) -> int:
+        """Not served."""
+        return self.counted_us - self.served_us
+
+    @property
+    def honest(self) -> Fraction | None:
+        """Served of what counts."""
+        return share(self.served_us, self.counted_us)
+
+    @property
+    def claimed(self) -> Fraction | None:
+        """What was said to be served, of what counts."""
+        return share(self.claimed_us, self.counted_us)
+
+
+def score(past: ServiceHistory, from_us: int, until_us: int) -> AvailabilityScore:
+    """The figures of one consumer over a window."""
+    counts = counted(past, from_us, until_us)
+    now, then = (moments(timeline(past, from_us, until_us, then=when), lambda state: state in GOOD) for when in (False, True))
+    corrected = without(then, now)
+    excepted = common(now, past.excepted)
+    promised = past.promised(from_us, until_us)
+    return AvailabilityScore(
+        consumer=past.consumer,
+        counted_us=length(counts),
+        began_us=counts[0][0] if counts else None,
+        served_us=length(now) - length(excepted),
+        claimed_us=length(then),
+        corrected_us=length(corrected),
+        excepted_us=length(excepted),
+        unknown_us=length(common(counts, past.blind)),
+        incidents=_behind(past, corrected),
+        promised=len(promised),
+        kept=sum(duty.kept for duty in promised),
+    )
+
+
+def _behind(past: ServiceHistory, corrected: Moments) -> tuple[int, ...]:
+    named = {
+        period.incident
+        for period in past.wrong
+        if period.incident is not None and common(corrected, union([(period.from_us, period.until_us)])) != NONE
+    }
+    return tuple(sorted(named))
+
+
+def share(part: int, whole: int) -> Fraction | None:
+    """A part of a whole; None of nothing."""
+    return Fraction(part, whole) if whole else None
+
+
+def worst(scores: Sequence[AvailabilityScore]) -> AvailabilityScore | None:
+    """The one that was served least, the one that lost most first; None where nothing counts."""
+    known = [score for score in scores if score.counted_us]
+    return min(known, key=lambda score: (score.honest, -score.lost_us, score.consumer), default=None)
+
+
+def mean(scores: Sequence[AvailabilityScore]) -> Fraction | None:
+    """The mean of those that have data."""
+    known = [score.honest for score in scores if score.honest is not None]
+    return sum(known, Fraction()) / len(known) if known else None
+
+
+class AvailabilityFigures(msgspec.Struct, frozen=True):
+    """A score as all views say it: the one place where it is rounded, each figure towards the bad side.
+
+    Percentages are rounded down to tenths, minutes up; None: nothing was due yet.
+    """
+
+    honest: str | None
+    claimed: str | None
+    minutes: int
+    """That count, from `began_us` on."""
+    began_us: int | None
+    lost_minutes: int
+    corrected_minutes: int
+    exception_minutes: int
+    unknown_minutes: int
+    promised: int
+    kept: int
+    incidents: tuple[int, ...]
+    lost_us: int
+    """What `lost_minutes` is rounded from: in words, less than a minute isn't called one."""
+
+
+class AvailabilityTotals(msgspec.Struct, frozen=True):
+    """The figures of several consumers together; None: nothing was due of any.
+
+    Minutes are the sum of the rounded minutes of each, so that the rows add up to it.
+    """
+
+    honest: str | None = None
+    """Of the consumer that was served least: `worst`."""
+    mean: str | None = None
+    claimed: str | None = None
+    worst: str | None = None
+    began_us: int | None = None
+    """From when on the figures of the worst count."""
+    minutes: int = 0
+    """That count of the worst."""
+    unknown_minutes: int = 0
+    lost_minutes: int | None = None
+    """Of all together."""
+    lost_us: int = 0
+    """The same, before it is rounded."""
+    counted_minutes: int = 0
+    """All that count, of all together."""
+    unobserved_minutes: int = 0
+    """Those of them in which nobody observed what a consumer depends on."""
+    promised: int = 0
+    kept: int = 0
+    of: int = 0
+    """How many consumers have data."""
+
+
+def figures(score: AvailabilityScore) -> AvailabilityFigures:
+    """A score, rounded."""
+    return AvailabilityFigures(
+        honest=percent(score.honest),
+        claimed=percent(score.claimed),
+        minutes=minutes(score.counted_us),
+        began_us=score.began_us,
+        lost_minutes=minutes(score.lost_us),
+        corrected_minutes=minutes(score.corrected_us),
+        exception_minutes=minutes(score.excepted_us),
+        unknown_minutes=minutes(score.unknown_us),
+        promised=score.promised,
+        kept=score.kept,
+        incidents=score.incidents,
+        lost_us=score.lost_us,
+    )
+
+
+def totals(scores: Sequence[AvailabilityScore]) -> AvailabilityTotals:
+    """The figures of several together, made of the rounded figures of each."""
+    least = worst(scores)
+    if least is None:
+        return AvailabilityTotals()
+    rounded = [figures(score) for score in scores]
+    first = figures(least)
+    return AvailabilityTotals(
+        honest=first.honest,
+        mean=percent(mean(scores)),
+        claimed=first.claimed,
+        worst=least.consumer,
+        began_us=first.began_us,
+        minutes=first.minutes,
+        unknown_minutes=first.unknown_minutes,
+        lost_minutes=sum(figures.lost_minutes for figures in rounded),
+        lost_us=sum(figures.lost_us for figures in rounded),
+        counted_minutes=sum(figures.minutes for figures in rounded),
+        unobserved_minutes=sum(figures.unknown_minutes for figures in rounded),
+        promised=sum(figures.promised for figures in rounded),
+        kept=sum(figures.kept for figures in rounded),
+        of=sum(score.counted_us > 0 for score in scores),
+    )
+
+
+def minutes(us: int) -> int:
+    """Minutes that were begun: what is lost rounds up."""
+    return -(-us // MINUTE_US)
+
+
+def percent(part: Fraction | None) -> str | None:
+    """`93.1`: rounded down, so that only what is whole is 100.0; None for no data."""
+    if part is None:
+        return None
+    tenths = part.numerator * 1000 // part.denominator
+    return str((Decimal(tenths) / 10).quantize(Decimal("0.1"), rounding=ROUND_FLOOR))
+
+
+NOTHING_DUE = "nothing was due yet"
+
+
+class AvailabilityWindow(msgspec.Struct, frozen=True):
+    """A window as it was asked for (`30d`), from when until when it is, and the reader's zone."""
+
+    text: str
+    from_us: int
+    now_us: int
+    timezone: str
+
+    def spelled(self) -> str:
+        """`30 days`; what isn't whole days as it was typed."""
+        span = parse_duration(self.text)
+        return days(span.days, "day") if span.days and not span.seconds else self.text
+
+    def counted(self, began_us: int) -> str:
+        """The part of it that counts: `30 days`, or `the 6 days since Mon 02-11 07:00`."""
+        if began_us <= self.from_us:
+            return self.spelled()
+        since = moment(began_us, self.now_us, self.timezone)
+        return f"the {ago(self.now_us - began_us)} since {since}"
+
+
+def availability(totals: AvailabilityTotals, window: AvailabilityWindow, *, removed: int = 0) -> str:
+    """`93.1 % of 30 days, worst of 3 consumers (mean 97.2 %); 2,040 minutes lost`."""
+    if totals.honest is None or totals.began_us is None:
+        return NOTHING_DUE
+    text = f"{totals.honest} % of {window.counted(totals.began_us)}"
+    if totals.of > 1:
+        gone = f", {removed} of them removed" if removed else ""
+        text += f", worst of {days(totals.of, 'consumer')}{gone} (mean {totals.mean} %)"
+    return f"{text}{_lost(totals.lost_minutes or 0, totals.lost_us, totals.unobserved_minutes)}"
+
+
+def of_consumer(figures: AvailabilityFigures, window: AvailabilityWindow) -> str:
+    """`93.1 % of 30 days; 27 of 30 deliveries kept; 2,040 minutes lost`."""
+    if figures.honest is None or figures.began_us is None:
+        return NOTHING_DUE
+    kept = f"; {figures.kept:,} of {days(figures.promised, 'delivery')} kept" if figures.promised else ""
+    of = window.counted(figures.began_us)
+    return f"{figures.honest} % of {of}{kept}{_lost(figures.lost_minutes, figures.lost_us, figures.unknown_minutes)}"
+
+
+def _lost(minutes: int, us: int, unobserved: int) -> str:
+    if not minutes:
+        return ""
+    if us < MINUTE_US:  # most often the seconds that the work itself took
+        return f"; under a minute lost{', not all of it observed' if unobserved else ''}"
+    unseen = f", {unobserved:,} of them unobserved" if unobserved else ""
+    return f"; {days(minutes, 'minute')} lost{unseen}"
+
+
+def corrections(name: str, owner: str, figures: AvailabilityFigures) -> Iterator[str]:
+    """What was claimed of a consumer, where that was more, and what stands on others' exceptions."""
+    if figures.corrected_minutes:
+        named = f" ({', '.join(f'INC-{number}' for number in figures.incidents)})" if figures.incidents else ""
+        since = f"{days(figures.corrected_minutes, 'minute')} corrected since{named}"
+        yield f"{name}: {figures.claimed} % was claimed; {since}"
+    if figures.exception_minutes:
+        minutes = days(figures.exception_minutes, "minute")
+        yield f"{name}: {minutes} by exception of others than {owner}: not served"
+
+
+def uptime(percent: str | None) -> str:
+    """Classic uptime, and what it leaves out."""
+    if percent is None:
+        return "no data: no run had anything due"
+    return f"{percent} % of started runs succeeded; held work never starts, so it never fails"

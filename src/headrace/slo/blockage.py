@@ -1,0 +1,397 @@
+"""Why an interval is missing: the most upstream node that blocks a consumer's reads. Pure.
+
+`BlockReason` lists the reasons in order of precedence. The clauses and next commands that every view shows about a blocked partition are
+made here.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Collection, Iterator, Sequence
+from functools import partial
+from typing import NamedTuple, TypeAlias
+
+from headrace.model import InputMode, InputSpec
+from headrace.model.errors import LAKE_CLOSED, LAKE_FILE
+from headrace.model.intervals import bounds_us
+from headrace.model.partitions import SEPARATOR, command_line, partition_argument, required
+from headrace.model.times import Offset
+from headrace.slo.declared_promises import WHOLE, Node, Terms
+from headrace.slo.facts import PartitionStateFacts
+from headrace.slo.obligations import EvaluationContext, Obligation, counts_as_empty, covered, late_run, needed, paced_inputs, unserved
+from headrace.slo.times import moment
+
+_Place: TypeAlias = tuple[str, str]
+"""A node and a partition."""
+
+
+class BlockReason(enum.IntEnum):
+    """How a partition is held back, most telling first."""
+
+    QUARANTINED = 1
+    FAILED = 2
+    WITHDRAWN = 3
+    DAMAGED = 4
+    """It was published, and its file in the lake can't be read any more."""
+    PAUSED = 5
+    MISSING = 6
+    WAITING = 7
+
+
+HOLDS = (BlockReason.QUARANTINED, BlockReason.FAILED, BlockReason.WITHDRAWN, BlockReason.DAMAGED)
+"""What doesn't go on before somebody does something."""
+
+
+class Blocked(NamedTuple):
+    """One partition that holds others back. `since_us` None: it was never heard of."""
+
+    block: BlockReason
+    since_us: int | None
+    node: str
+    partition: str
+    state: str
+    reason: str
+    incident: str = ""
+    """Of what is damaged, failed in a backfill or can't be read: the open incident about it, if any."""
+    unreadable_us: int | None = None
+    """Of a source that can't be read, so that nobody knows what was delivered: since when."""
+
+
+class Blockage:
+    """What holds things back at one time. What is asked of several consumers and intervals is found once."""
+
+    def __init__(self, context: EvaluationContext, now_us: int) -> None:
+        self._context, self._now = context, now_us
+        self._known: list[Blocked] = []
+        self._roots: dict[_Place, int] = {}
+        """Of what isn't there: what holds it back, as bits of `_known`."""
+        self._absent: dict[_Place, bool] = {}
+        self._unreadable: dict[_Place, int] = {}
+        """Of what is there and can't be read: its bit of `_known`."""
+
+    def of(self, terms: Terms, interval: str) -> list[Blocked]:
+        """The most upstream partitions that keep an interval of a consumer from being met, most telling first, then
+        the one that has blocked for longest."""
+        mask = 0
+        for node in self._context.awaited(terms):
+            mask |= self._read(node, terms, interval)
+        results = [item for number, item in enumerate(self._known) if mask >> number & 1] if mask else []
+        return sorted(results, key=lambda item: (item.block, item.since_us or 0, item.node, item.partition))
+
+    def unserved(self, terms: Terms, obligations: Sequence[Obligation]) -> list[Obligation]:
+        """What is due of a consumer and neither met nor waived, in the order in which it tells why it isn't served:
+        what keeps it late first."""
+        every = terms.max_age is not None
+        due = unserved(obligations, self._now, every=every)
+        late = late_run([obligation for obligation in obligations if obligation.due_at_us <= self._now], self._now, every=every)
+        keeps = self.keeps_late(terms, late)
+        return due if keeps is None else [keeps, *(obligation for obligation in due if obligation is not keeps)]
+
+    def keeps_late(self, terms: Terms, late: Sequence[Obligation]) -> Obligation | None:
+        """Which of the obligations of a late run tells why a consumer is still late: the first, for which it became
+        late, unless something else stands in the way of the newest. What ends that serves it again."""
+        unmet = [obligation for obligation in late if not obligation.settled]
+        if not unmet:
+            return None
+        first, newest = unmet[0], unmet[-1]
+        if first is newest or terms.max_age is not None:  # under a greatest age every hole keeps it late
+            return first
+        before, now = (in_repair_order(self.of(terms, obligation.interval))[:1] for obligation in (first, newest))
+        other = before and now and now[0].block is not BlockReason.WAITING and _cause(now[0]) != _cause(before[0])
+        return newest if other else first
+
+    def above(self, terms: Terms, interval: str) -> Collection[tuple[str, str]]:
+        """All partitions that an interval is made of, whether they are there or not."""
+        waiting: list[tuple[Node, str]] = []
+        for node in self._context.awaited(terms):
+            keys = needed(node, terms, interval, self._context) or (WHOLE,)
+            waiting += [(node, key) for key in keys]
+        results: dict[_Place, None] = {}
+        while waiting:
+            node, key = waiting.pop()
+            if (node.name, key) in results:
+                continue
+            results[node.name, key] = None
+            for spec in node.inputs:
+                source = self._context.declared.nodes.get(spec.node)
+                if source is not None:
+                    read = self._required(node, key, source, spec) or (WHOLE,)
+                    waiting += [(source, item) for item in read]
+        return results
+
+    def _read(self, node: Node, terms: Terms, interval: str) -> int:
+        """What keeps that from being there that the interval requires of a node; 0 if it is all there."""
+        if covered(node, terms, interval, self._context) is not None:
+            return 0
+        keys, mask = needed(node, terms, interval, self._context), 0
+        if keys is not None:
+            for key in keys:
+                mask |= self._partition(node, key) if self._isnt_there(node, key) else 0
+            return mask
+        for source in paced_inputs(node, self._context):
+            mask |= self._read(source, terms, interval)
+        return mask or self._partition(node, WHOLE)  # even if it is published: it isn't made of what the interval needs
+
+    def _partition(self, node: Node, key: str) -> int:
+        """What keeps a partition from being there. A project may be deeper than Python's stack."""
+        above: dict[_Place, list[tuple[Node, str]]] = {}
+        waiting = [(node, key)]
+        while waiting:
+            item = waiting[-1]
+            place = item[0].name, item[1]
+            if place not in above:
+                above[place] = [] if place in self._roots else list(self._lacking(*item))
+                waiting += [each for each in above[place] if (each[0].name, each[1]) not in self._roots]
+                continue
+            waiting.pop()
+            if place not in self._roots:
+                mask = 0
+                for source, needs in above[place]:
+                    mask |= self._roots[source.name, needs]
+                for results in self.damage(*item):
+                    mask |= self._of_damage(results)
+                failed = self.failed_in_backfill(*item)
+                mask |= self._noted(failed) if failed is not None else 0
+                self._roots[place] = mask or self._noted(self._blocked(*item))
+        return self._roots[node.name, key]
+
+    def _of_damage(self, results: Blocked) -> int:
+        place = results.node, results.partition
+        if place not in self._unreadable:
+            self._unreadable[place] = self._noted(results)
+        return self._unreadable[place]
+
+    def _noted(self, results: Blocked) -> int:
+        self._known.append(results)
+        return 1 << len(self._known) - 1
+
+    def failed_in_backfill(self, node: Node, key: str) -> Blocked | None:
+        """What a backfill or a repair failed at: the next pass does too, with the same code and the same inputs."""
+        facts = self._context.facts.standing(node.name, key)
+        if facts is not None and (facts.published or facts.state not in ("missing", "waiting")):
+            return None
+        failed = self._context.facts.failed_in_backfill(node.name, key)
+        if failed is None:
+            return None
+        return Blocked(BlockReason.FAILED, failed.since_us, node.name, key, "failed", failed.reason, failed.incident)
+
+    def damage(self, node: Node, key: str) -> list[Blocked]:
+        """The partitions with damaged files that a partition waits for: what it reads of them, as far as that isn't repaired, else the
+        file that its last attempt couldn't read."""
+        facts = self._context.facts.standing(node.name, key)
+        if facts is None or facts.state != "waiting" or not facts.reason.startswith(LAKE_FILE):
+            return []
+        damaged = self._context.facts.damaged()
+        read = self._reads(node, key, damaged)
+        met = [place for place, damage in damaged.items() if facts.reason.startswith(f"{LAKE_FILE}{damage.path} ")]
+        places = [place for place in damaged if place in read] or met[:1]
+        return [results for place in places if (results := damage_of(self._context, *place)) is not None]
+
+    def _reads(self, node: Node, key: str, among: Collection[_Place]) -> set[_Place]:
+        """What a partition is made of, of some places."""
+        results: set[_Place] = set()
+        for spec in node.inputs:
+            of_input = [place for place in among if place[0] == spec.node]
+            source = self._context.declared.nodes.get(spec.node)
+            if of_input and source is not None:
+                keys = self._required(node, key, source, spec)
+                results |= {place for place in of_input if keys is None or place[1] in keys}
+        return results
+
+    def _lacking(self, node: Node, key: str) -> Iterator[tuple[Node, str]]:
+        """What a partition is made of and isn't there."""
+        nodes = self._context.declared.nodes
+        for spec in node.inputs:
+            source = nodes.get(spec.node)
+            if source is None or spec.optional:
+                continue
+            keys = self._required(node, key, source, spec)
+            if keys is None:
+                if self._context.facts.newest(source.name) is None and self._isnt_there(source, WHOLE):
+                    yield source, WHOLE
+                continue
+            for item in keys:
+                if self._isnt_there(source, item) and not counts_as_empty(source, item, self._context):
+                    yield source, item
+
+    def _required(self, node: Node, key: str, source: Node, spec: InputSpec) -> Sequence[str] | None:
+        if spec.mode is InputMode.ALL:
+            return None
+        seen = partial(self._context.facts.keys, source.name)
+        return required(node.cut(key), node.timezone, key, source.partition, source.timezone, spec, seen).keys
+
+    def _isnt_there(self, node: Node, key: str) -> bool:
+        place = node.name, key
+        if place not in self._absent:
+            facts = self._context.facts.standing(*place)
+            self._absent[place] = facts is None or not facts.published
+        return self._absent[place]
+
+    def _blocked(self, node: Node, key: str) -> Blocked:
+        facts = self._context.facts.standing(node.name, key)
+        state = "missing" if facts is None else facts.state
+        pause = self._context.facts.pauses().get(node.name)
+        if pause is not None and pause.holds(self._now) and state in ("missing", "waiting"):
+            return Blocked(BlockReason.PAUSED, None, node.name, key, state, pause.said(self._now, self._context.declared.timezone))
+        unread = self._context.facts.unreadable().get(node.name)
+        if unread is not None and (facts is None or _is_tried_again(facts)):
+            results = Blocked(BlockReason.MISSING, None, node.name, key, state, unread.said, unread.incident)
+            return results._replace(unreadable_us=unread.since_us)
+        if state == "missing":
+            return Blocked(BlockReason.MISSING if node.is_source else BlockReason.WAITING, None, node.name, key, state, "")
+        assert facts is not None
+        if facts.dropped_us is not None:
+            since = facts.dropped_us
+            return Blocked(BlockReason.QUARANTINED, since, node.name, key, "dropped", facts.reason)
+        if node.exported_to and state == "waiting" and facts.reason:  # it is tried again and again, and fails
+            return Blocked(BlockReason.FAILED, facts.since_us, node.name, key, "failed", facts.reason)
+        return Blocked(block_of(state), facts.since_us, node.name, key, state, facts.reason)
+
+
+def _cause(blocked: Blocked) -> tuple[str, BlockReason, str]:
+    """What of it is the same on several days, if one cause holds them back."""
+    return blocked.node, blocked.block, blocked.incident or short_reason(blocked.reason)
+
+
+def damage_of(context: EvaluationContext, node: str, partition: str) -> Blocked | None:
+    """A partition that was published and whose file can't be read any more; None of all others."""
+    damage = context.facts.damaged().get((node, partition))
+    return (
+        None
+        if damage is None
+        else Blocked(BlockReason.DAMAGED, damage.since_us, node, partition, "published", damage.said, damage.incident)
+    )
+
+
+def _is_tried_again(facts: PartitionStateFacts) -> bool:
+    """Whether attempts at it have failed for a reason of its own, and go on."""
+    return facts.state == "waiting" and bool(facts.reason) and not facts.reason.startswith(LAKE_CLOSED)
+
+
+def block_of(state: str) -> BlockReason:
+    """How a partition in a state holds others back."""
+    return _BLOCKS.get(state, BlockReason.WAITING)
+
+
+_BLOCKS = {
+    "held": BlockReason.QUARANTINED,
+    "rejected": BlockReason.QUARANTINED,
+    "dropped": BlockReason.QUARANTINED,
+    "failed": BlockReason.FAILED,
+    "withdrawn": BlockReason.WITHDRAWN,
+}
+
+
+def blockage_clause(blocked: Blocked, context: EvaluationContext, now_us: int) -> str:
+    """One clause: `flights: 2 columns renamed, held since Tue 02-12 04:40`."""
+    zone = context.declared.timezone
+    node = context.node(blocked.node)
+    if node.exported_to:
+        return _export_clause(node, blocked, now_us, zone)
+    at = f"@{blocked.partition}" if blocked.partition != WHOLE else ""
+    match blocked.block:
+        case BlockReason.PAUSED:
+            return f"{blocked.node}: {blocked.reason}"
+        case BlockReason.QUARANTINED | BlockReason.FAILED | BlockReason.WITHDRAWN:
+            since = "" if blocked.since_us is None else f" since {moment(blocked.since_us, now_us, zone)}"
+            text = blocked.reason if blocked.block is BlockReason.WITHDRAWN else short_reason(blocked.reason)
+            if blocked.state == "dropped":  # its reason says so, and by whom
+                return f"{blocked.node}: {text},{since}"
+            reason = f"{text}, " if text else ""
+            return f"{blocked.node}: {reason}{blocked.state}{since}"
+        case BlockReason.DAMAGED:
+            return f"{blocked.node}{at} {unreadable(blocked)}"
+        case BlockReason.MISSING if blocked.unreadable_us is not None:
+            reason = short_reason(blocked.reason)
+            return f"{blocked.node}{at}: {unobserved(blocked.unreadable_us, reason, now_us, zone)}"
+        case BlockReason.MISSING:
+            by = promised_by(node, blocked.partition)
+            promised = "" if by is None else f", promised by {moment(by, now_us, zone)}"
+            observed_us = not_observed_since(context, node, blocked.partition, now_us)
+            if observed_us is not None:
+                return f"{blocked.node}{at}: nobody has looked since {moment(observed_us, now_us, zone)}{promised}"
+            return f"{blocked.node}{at}: nothing was delivered{promised}"
+        case BlockReason.WAITING:
+            verb = "ingested" if node.is_source else "computed"
+            if blocked.state == "running":
+                return f"{blocked.node}{at}: is being {verb}"
+            if _by_lake(blocked):
+                return f"{blocked.node}{at}: {short_reason(blocked.reason)}"
+            return f"{blocked.node}{at}: isn't {verb} yet"
+
+
+def _by_lake(blocked: Blocked) -> bool:
+    """Whether it waits until the lake can be written: no pass brings it before."""
+    return blocked.state == "waiting" and blocked.reason.startswith(LAKE_CLOSED)
+
+
+def unobserved(since_us: int, reason: str, now_us: int, zone: str) -> str:
+    """Why nobody knows whether a source delivered: `can't be observed since 06:00: HTTP 503`."""
+    return f"can't be observed since {moment(since_us, now_us, zone)}: {reason}"
+
+
+def unreadable(blocked: Blocked) -> str:
+    """What is said of a partition whose file is damaged: `can't be read: the file is gone`."""
+    return f"can't be read: {blocked.reason}"
+
+
+def _export_clause(node: Node, blocked: Blocked, now_us: int, zone: str) -> str:
+    target = node.target(blocked.partition)
+    if blocked.block is BlockReason.PAUSED:
+        return f"the export to {target} is {blocked.reason}"
+    if blocked.block is BlockReason.FAILED:
+        since = "" if blocked.since_us is None else f", since {moment(blocked.since_us, now_us, zone)}"
+        return f"export to {target} failed: {short_reason(blocked.reason)}{since}"
+    return f"the export to {target} is being written" if blocked.state == "running" else f"the export to {target} isn't written yet"
+
+
+def next_command(blocked: Blocked) -> str:
+    """What to type next about it."""
+    subject = partition_argument(blocked.node, blocked.partition)
+    match blocked.block:
+        case BlockReason.QUARANTINED if blocked.state != "dropped":
+            return command_line("quarantine", subject)
+        case BlockReason.FAILED:
+            return command_line("incident", blocked.incident) if blocked.incident else command_line("logs", subject)
+        case BlockReason.WITHDRAWN | BlockReason.QUARANTINED:
+            return command_line("why", subject)
+        case BlockReason.PAUSED:
+            return command_line("resume", blocked.node)
+        case BlockReason.DAMAGED:
+            return command_line("incident", blocked.incident) if blocked.incident else "headrace doctor"
+        case BlockReason.WAITING if _by_lake(blocked):
+            return "headrace incidents"
+        case BlockReason.MISSING if blocked.incident:
+            return command_line("incident", blocked.incident)
+        case BlockReason.MISSING | BlockReason.WAITING:
+            return "headrace tick"
+
+
+def not_observed_since(context: EvaluationContext, node: Node, partition: str, now_us: int) -> int | None:
+    """When a source was looked at last, where that was before a partition was expected, which it is by now: whether
+    it was delivered isn't known then. None otherwise, and where nobody has looked at all."""
+    grain = node.partition.grain
+    observations = context.facts.observations(node.name)
+    if grain is None or not observations:
+        return None
+    ended_us = bounds_us(partition.partition(SEPARATOR)[0], grain, node.timezone)[1]
+    return observations[0] if observations[0] < (promised_by(node, partition) or ended_us) <= now_us else None
+
+
+def promised_by(node: Node, partition: str) -> int | None:
+    """Until when a source's partition was promised; None if that wasn't said."""
+    if node.expect_by is None or node.partition.grain is None:
+        return None
+    end = bounds_us(partition.partition(SEPARATOR)[0], node.partition.grain, node.timezone)[1]
+    return Offset.parse(node.expect_by).after_us(end, node.timezone, node.no_data.holds)
+
+
+def in_repair_order(results: Sequence[Blocked]) -> list[Blocked]:
+    """What waits to be mended first, and of that what began first; then the rest: as the delay ledger has it."""
+    holds = sorted((item for item in results if item.block in HOLDS), key=lambda one: (one.since_us or 0, one.node, one.partition))
+    return [*holds, *(item for item in results if item.block not in HOLDS)]
+
+
+def short_reason(reason: str) -> str:
+    """A reason without its particulars, which `quarantine` and `logs` have: up to the first bracket or the second sentence."""
+    return reason.partition(" (")[0].partition("; ")[0]

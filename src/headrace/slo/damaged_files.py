@@ -1,0 +1,122 @@
+"""Files of the lake that are missing or changed since publication, and the partitions in them.
+
+Readers need the files of the newest snapshot; files that were given up are listed with what is left of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+from headrace.lake import catalog
+from headrace.lake.catalog import FileRow
+from headrace.lake.tables import lost_with
+from headrace.model.partitions import WHOLE
+from headrace.store.queries import lake_maintenance, publications
+from headrace.store.queries.lake_maintenance import FileLook
+from headrace.store.transaction import Transaction
+
+PARTITIONS_MAX = 1_000_000
+
+
+class DamagedFile(NamedTuple):
+    """A file that readers need and that isn't there as it was published.
+
+    `path` is relative to the lake's folder; of a `materialize: files` asset, whose `id` is negative,
+    to the data folder. `wrong` is a sentence without its end, `since` the
+    first look that saw it. `given_up` names the file with which the rows were lost: there is no
+    file at `path` then."""
+
+    id: int
+    node: str
+    path: str
+    size_bytes: int
+    wrong: str
+    since: int
+    given_up: str | None = None
+
+
+def damaged_files(tx: Transaction) -> list[DamagedFile]:
+    """The damaged files of the newest snapshot, and what is left of those that were given up."""
+    outside = [_damaged_outside(publication) for publication in lake_maintenance.damaged_publications(tx)]
+    observations = {file_look.file_id: file_look for file_look in lake_maintenance.damaged_files(tx)}
+    if not observations:
+        return outside
+    files = {file.id: _damaged(file, observations[file.id]) for file in catalog.current(tx, observations)}
+    if not catalog.any_lost(tx):
+        return [*files.values(), *outside]
+    for look in observations.values():
+        if look.file_id not in files:  # replaced: what was registered as lost is under another name
+            left = catalog.left_of(tx, [look.file_id])
+            files |= {file.id: _damaged(file, look) for file in left if file.id not in files}
+    return [*files.values(), *outside]
+
+
+def _damaged_outside(publication: lake_maintenance.DamagedPublication) -> DamagedFile:
+    """A file of a `materialize: files` asset, which no table has."""
+    look = publication.look
+    since = look.wrong_since or look.looked_at
+    return DamagedFile(-publication.publication, publication.node, look.path or "", look.size_bytes or 0, f"the file {look.wrong}", since)
+
+
+def _damaged(file: catalog.CurrentFile, look: FileLook) -> DamagedFile:
+    since = look.wrong_since or look.looked_at
+    folder, _, name = file.path.rpartition("/")
+    lost = lost_with(name)
+    given_up = None if lost is None else f"{folder}/{lost}.parquet"
+    wrong = f"the file {look.wrong}" if lost is None else "the file was given up, its rows are lost"
+    return DamagedFile(file.id, file.table, file.path, file.size_bytes, wrong, since, given_up)
+
+
+def partitions_in(tx: Transaction, node: str, ids: Collection[int]) -> dict[int, dict[str, int]]:
+    """File → its partitions, each with the rows that were published of it.
+
+    DuckLake doesn't note which partitions a file holds that it has merged. They are found by what
+    was published in the snapshots that it was merged from. Where these don't have as many rows as
+    the file, it may hold every partition within its bounds that no other file is known to hold."""
+    outside = [
+        publication
+        for publication in lake_maintenance.damaged_publications(tx)
+        if publication.node == node and -publication.publication in ids
+    ]
+    if outside:
+        return {-publication.publication: {publication.partition: publication.rows} for publication in outside}
+    if accumulates(tx, node):
+        files = [file for file in catalog.current(tx, ids) if file.table == node]
+        return {file.id: _published_since(tx, node, file.begins) for file in files}
+    every = catalog.files_of(tx, node)
+    deletes = {file.of: file.id for file in catalog.current(tx, ids) if file.table == node and file.of != file.id}
+    held = {file.id: _partitions_in(tx, node, file, every) for file in every if file.id in ids or file.id in deletes}
+    return {number: held[number] for number in ids if number in held} | {deletes[of]: held[of] for of in deletes if of in held}
+
+
+def accumulates(tx: Transaction, node: str) -> bool:
+    """Whether each partition of a node is its whole table as that one left it: a merge or a snapshot table, partitioned by time."""
+    newest = publications.newest(tx, node)
+    if newest is None or newest.partition == WHOLE:
+        return False
+    return any(file.keys == frozenset({WHOLE}) for file in catalog.files_of(tx, node))
+
+
+def _published_since(tx: Transaction, node: str, snapshot: int) -> dict[str, int]:
+    """The partitions of a merged table that were published since a snapshot: each has the whole table as it left it."""
+    every = publications.of_node(tx, node, limit=PARTITIONS_MAX)
+    return {publication.partition: publication.rows for publication in every if publication.snapshot >= snapshot}
+
+
+def _partitions_in(tx: Transaction, node: str, file: FileRow, every: Collection[FileRow]) -> dict[str, int]:
+    if file.lost is not None:
+        return dict(file.lost)
+    if file.keys is not None:
+        shown = {key: publications.current(tx, node, key) for key in file.keys}
+        return {key: publication.rows if publication else 0 for key, publication in shown.items()}
+    elsewhere: set[str] = set().union(*(row.keys for row in every if row.keys is not None))
+    first, last = file.snapshots
+    candidates = [
+        publication
+        for publication in publications.of_node(tx, node, limit=PARTITIONS_MAX)
+        if publication.rows and file.may_hold(publication.partition) and publication.partition not in elsewhere
+    ]
+    exactly = [candidate for candidate in candidates if first <= candidate.snapshot <= last]
+    chosen = exactly if sum(publication.rows for publication in exactly) == file.rows else candidates
+    return {publication.partition: publication.rows for publication in chosen}

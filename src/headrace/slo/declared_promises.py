@@ -1,0 +1,308 @@
+"""The declared part of an evaluation: nodes with their rhythm, promises, and who decides.
+
+Derived once from an applied project; `DeclaredPromises` is what the rest of this package evaluates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from headrace.model import Asset, Consumer, Grain, InputMode, InputSpec, PartitionSpec, Project, Source, UsageError
+from headrace.model.exports import ASSET_PLACEHOLDER, export_of, export_partition, path_of, reads_of
+from headrace.model.intervals import interval_of, key_at_us, start_us
+from headrace.model.nodes import ACCUMULATING
+from headrace.model.partitions import SEPARATOR
+from headrace.model.times import NO_DAYS_OFF, DaysOff, Duration, days_off
+from headrace.plan.backfills import declared_pools, declared_slots
+from headrace.plan.compiled import expand_view_names, expand_views, is_view
+from headrace.scheduler.graph import NodeTrigger, trigger_of
+
+if TYPE_CHECKING:
+    from headrace.plan import Compiled
+
+
+WHOLE = "*"
+
+
+class Node(msgspec.Struct, frozen=True):
+    """A source or an asset. `inputs` are final: found in the body and declared."""
+
+    name: str
+    is_source: bool
+    partition: PartitionSpec
+    timezone: str
+    inputs: tuple[InputSpec, ...] = ()
+    start: str | None = None
+    """The first expected partition, where it is declared."""
+    expect_by: str | None = None
+    """Until when after an interval its delivery was promised."""
+    no_data: DaysOff = NO_DAYS_OFF
+    """Days on which nothing is expected: of its calendar, or those on which nothing is of what it needs."""
+    trigger: NodeTrigger | None = None
+    """Of an asset: when it runs, where that isn't left to its inputs and consumers."""
+    accumulating: bool = False
+    """Of an asset: later partitions are merged into earlier ones, so that none can be withdrawn."""
+    exported_to: str = ""
+    """Of an export: the target as declared, without secrets."""
+
+    def cut(self, key: str) -> PartitionSpec:
+        """How a partition is cut: of an interval for which no key was ever heard of, by time alone."""
+        spec = self.partition
+        return PartitionSpec(grain=spec.grain) if spec.grain is not None and spec.key is not None and SEPARATOR not in key else spec
+
+    def target(self, partition: str) -> str:
+        """Of an export: where one interval is written."""
+        grain = self.partition.grain
+        start = interval_of(partition, grain, self.timezone).start if grain is not None else None
+        return path_of(self.exported_to, start, ASSET_PLACEHOLDER)
+
+
+class Terms(msgspec.Struct, frozen=True):
+    """What one consumer was promised: its reads per interval, `due` (a time after the interval) or no older than `max_age`."""
+
+    consumer: str
+    owner: str
+    reads: tuple[str, ...]
+    """Nodes with data: where it reads a view, those that the view reads."""
+    per: Grain
+    timezone: str
+    due: str | None = None
+    max_age: str | None = None
+    no_data: DaysOff = NO_DAYS_OFF
+    since: str | None = None
+    """From when on it is promised, as declared; None: from when it is applied."""
+    named: tuple[str, ...] = ()
+    """What it says that it reads, views among them; empty where there is no view."""
+
+
+class DeclaredPromises(msgspec.Struct, frozen=True):
+    """All that is judged. `nodes` come in topological order, `timezone` is the project's."""
+
+    timezone: str
+    nodes: dict[str, Node]
+    consumers: tuple[Terms, ...]
+    views: dict[str, tuple[str, ...]] = {}
+    """View → the nodes with data that it reads, directly or through other views: it stands as the worst of them."""
+    tick_every_us: int | None = None
+    """How often the project is run, where `[run] tick_every` says it."""
+    exports: dict[str, Node] = {}
+    """Of consumers that are exported to, by the consumer's name: its intervals are met when they are exported, too."""
+
+
+def declared_promises(compiled: Compiled) -> DeclaredPromises:
+    """The part of an applied project that says what was promised and what it needs."""
+    project = compiled.project
+    return DeclaredPromises(
+        timezone=project.settings.timezone,
+        nodes=_nodes(compiled),
+        views={name: expand_view_names(compiled, [name]) for name in compiled.order if is_view(compiled.project, name)},
+        consumers=tuple(_terms(compiled, consumer) for consumer in project.consumers.values()),
+        exports=_exports(compiled),
+        tick_every_us=_tick_every_us(project.settings.tick_every),
+    )
+
+
+def _tick_every_us(declared: str | None) -> int | None:
+    return None if declared is None else Duration.parse(declared).after_us(0, "UTC")
+
+
+def _evaluated_nodes(compiled: Compiled) -> list[str]:
+    """The nodes that have partitions of their own: views stand as what they read does."""
+    return [name for name in compiled.order if name in compiled.nodes and not is_view(compiled.project, name)]
+
+
+def _exports(compiled: Compiled) -> dict[str, Node]:
+    project, nodes = compiled.project, {}
+    for name, consumer in project.consumers.items():
+        export = export_of(consumer)
+        if export is not None:
+            nodes[name] = Node(
+                name=name,
+                is_source=False,
+                partition=export_partition(consumer, reads_of(project, consumer)),
+                timezone=consumer.timezone or project.settings.timezone,
+                inputs=expand_views(compiled, [InputSpec(node=read, place=consumer.place) for read in consumer.reads]),
+                exported_to=export.shown,
+            )
+    return nodes
+
+
+def _nodes(compiled: Compiled) -> dict[str, Node]:
+    nodes: dict[str, Node] = {}
+    for name in _evaluated_nodes(compiled):
+        nodes[name] = _node(compiled.project, name, expand_views(compiled, compiled.nodes[name].inputs), nodes)
+    return nodes
+
+
+def _node(project: Project, name: str, inputs: tuple[InputSpec, ...], above: dict[str, Node]) -> Node:
+    source = project.sources.get(name)
+    declared = source or project.assets[name]
+    return Node(
+        name=name,
+        is_source=source is not None,
+        partition=declared.partition,
+        timezone=declared.timezone or project.settings.timezone,
+        inputs=inputs,
+        start=declared.start,
+        expect_by=source.expect.by if source is not None else None,
+        trigger=trigger_of(project, project.assets[name]) if source is None else None,
+        no_data=_no_data(project, declared, inputs, above),
+        accumulating=source is None and project.assets[name].materialize in ACCUMULATING,
+    )
+
+
+def _terms(compiled: Compiled, consumer: Consumer) -> Terms:
+    project = compiled.project
+    return Terms(
+        consumer=consumer.name,
+        owner=consumer.owner,
+        reads=expand_view_names(compiled, consumer.reads),
+        per=consumer.per,
+        timezone=consumer.timezone or project.settings.timezone,
+        due=consumer.due,
+        max_age=consumer.max_age,
+        since=consumer.since,
+        no_data=days_off(project, consumer.calendar),
+        named=consumer.reads if any(is_view(project, name) for name in consumer.reads) else (),
+    )
+
+
+def _no_data(project: Project, declared: Source | Asset, inputs: tuple[InputSpec, ...], above: dict[str, Node]) -> DaysOff:
+    """A node's own calendar; where it has none, the one that all share that it needs the same interval of."""
+    if declared.calendar is not None:
+        return days_off(project, declared.calendar)
+    paced = [spec for spec in inputs if spec.node in above and above[spec.node].partition.grain is not None and _sets_the_pace(spec)]
+    plain = all(
+        spec.lookback is None and spec.mode is InputMode.REQUIRED and above[spec.node].partition.grain is declared.partition.grain
+        for spec in paced
+    )
+    shared = {above[spec.node].no_data for spec in paced}
+    return shared.pop() if plain and len(shared) == 1 else NO_DAYS_OFF
+
+
+class Rhythm(msgspec.Struct, frozen=True):
+    """Whether a node's data comes interval by interval, and from when on it is expected. Without a rhythm (reference
+    data) nothing is ever expected; `start_us` None: nothing is known yet."""
+
+    has: bool
+    start_us: int | None = None
+
+
+class Rhythms:
+    """The rhythms of nodes, which are found again only where another delivery of a source is its oldest."""
+
+    def __init__(self, nodes: dict[str, Node]) -> None:
+        self._nodes = nodes
+        self._oldest: dict[str, str | None] | None = None
+        self._found: dict[str, Rhythm] = {}
+        self._starts: dict[tuple[int, Grain, str], int] = {}
+
+    def of(self, oldest: dict[str, str | None]) -> dict[str, Rhythm]:
+        """The rhythm of each node. `oldest` is each source's oldest interval that was ever delivered.
+
+        A source starts at its declared start, or with its oldest delivery; an asset at the latest start of its required inputs.
+        """
+        if oldest != self._oldest:
+            self._oldest, self._found = oldest, {}
+            for node in self._nodes.values():
+                self._found[node.name] = self._rhythm(node, oldest.get(node.name))
+        return self._found
+
+    def _rhythm(self, node: Node, oldest: str | None) -> Rhythm:
+        grain = node.partition.grain
+        declared = node.start if grain is not None else None
+        if node.is_source:
+            first = declared or oldest
+            return Rhythm(has=False) if grain is None else Rhythm(has=True, start_us=began(first, grain, node.timezone))
+        if grain is not None and declared is not None:
+            return Rhythm(has=True, start_us=began(declared, grain, node.timezone))
+        required = [self._found[spec.node] for spec in node.inputs if _sets_the_pace(spec) and spec.node in self._found]
+        latest = _latest([rhythm.start_us for rhythm in required if rhythm.has])
+        if grain is None:
+            return Rhythm(has=any(rhythm.has for rhythm in required), start_us=latest)
+        return Rhythm(has=True, start_us=None if latest is None else self._start(latest, grain, node.timezone))
+
+    def _start(self, at_us: int, grain: Grain, timezone: str) -> int:
+        """When the interval begins that a moment is in: most nodes ask the same."""
+        place = at_us, grain, timezone
+        if place not in self._starts:
+            self._starts[place] = start_us(key_at_us(at_us, grain, timezone), grain, timezone)
+        return self._starts[place]
+
+
+def began(key: str | None, grain: Grain, timezone: str) -> int | None:
+    """When a partition starts; None for none, and for a key of another grain, from before the declaration changed."""
+    try:
+        return None if key is None else start_us(key.partition(SEPARATOR)[0], grain, timezone)
+    except UsageError:
+        return None
+
+
+def _sets_the_pace(spec: InputSpec) -> bool:
+    return spec.mode is not InputMode.ALL and not spec.optional
+
+
+def _latest(starts: list[int | None]) -> int | None:
+    """The latest, or None if there is none or one isn't known."""
+    known = [start for start in starts if start is not None]
+    return max(known) if known and len(known) == len(starts) else None
+
+
+# Traits of nodes that the delay ledger needs besides their partitioning and their inputs: owner,
+# decider, concurrency pools. `decider` names the person who can decide for an owner, since a
+# vendor can't decide inside the project.
+
+
+class NodeTraits(msgspec.Struct, frozen=True, gc=False):
+    """Of one node. `chained`: each partition builds on the one before it; `pooled`: it needs more than a worker; `late`: of a source,
+    an interval is complete only after something else has happened than its delivery."""
+
+    owner: str = ""
+    decider: str = ""
+    """Who decides about what is held of it: its owner, or, as a vendor can't, the nearest manager who isn't one."""
+    attempts_max: int = 5
+    chained: bool = False
+    pooled: bool = False
+    late: str = ""
+    takes: tuple[tuple[str, int, int], ...] = ()
+    """The concurrency pools that it needs: name, slots that it takes, slots that there are."""
+
+
+def traits(compiled: Compiled) -> dict[str, NodeTraits]:
+    """Of each source, asset and consumer (as the name of its export)."""
+    project, node_traits = compiled.project, {}
+    sizes = declared_pools(project)
+    for name, source in project.sources.items():
+        complete = source.complete
+        late = f"after {complete.after}" if complete.after else "with a later delivery" if complete.watermark else ""
+        takes = _takes(project, source, sizes)
+        who = decider(project, source.owner)
+        node_traits[name] = NodeTraits(source.owner, who, pooled=bool(takes), late=late, takes=takes)
+    for name, asset in project.assets.items():
+        if is_view(project, name) or name not in compiled.nodes:
+            continue
+        chained = (compiled.nodes[name].uses_self or asset.accumulates) and not asset.partition.whole
+        takes = _takes(project, asset, sizes)
+        who = decider(project, asset.owner)
+        node_traits[name] = NodeTraits(asset.owner, who, asset.attempts_max, chained, pooled=bool(takes), takes=takes)
+    for name, consumer in project.consumers.items():
+        node_traits[name] = NodeTraits(consumer.owner)
+    return node_traits
+
+
+def decider(project: Project, owner: str) -> str:
+    """Who of a project can decide in place of an owner; empty where a vendor has no manager in it."""
+    seen = set[str]()
+    while owner in project.owners and owner not in seen:
+        seen.add(owner)
+        if project.owners[owner].kind != "vendor":
+            return owner
+        owner = project.owners[owner].manager or ""
+    return ""
+
+
+def _takes(project: Project, node: Source | Asset, sizes: Mapping[str, int]) -> tuple[tuple[str, int, int], ...]:
+    return tuple((take.pool, take.slots, sizes[take.pool]) for take in declared_slots(project, node) if take.pool in sizes)

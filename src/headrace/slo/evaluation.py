@@ -1,0 +1,317 @@
+"""The evaluation of a project at one time: the only source of states, totals and their sentences.
+
+`status`, the pages, the digest, mails, metrics and the end of incidents render an `Evaluation` and derive nothing themselves. Each answer
+is computed when it is first asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+import msgspec
+
+from headrace.slo.availability import AvailabilityFigures, AvailabilityScore, AvailabilityTotals, figures, score, totals
+from headrace.slo.blockage import Blockage, BlockReason
+from headrace.slo.consumer_states import ConsumerState, ConsumerStatus, Status, Wronged
+from headrace.slo.declared_promises import WHOLE, Terms
+from headrace.slo.freshness import NodeStates, node_states
+from headrace.slo.incident_impact import DownstreamIndex, holding_incident, holding_incidents
+from headrace.slo.obligations import EvaluationContext, Obligation
+from headrace.slo.service_history import Gathering
+from headrace.slo.status import evaluate_in_context
+from headrace.slo.timeline import ServiceHistory
+from headrace.slo.unsound import Carry
+from headrace.slo.wrong_periods import Speaks, Wrongness
+from headrace.store.queries import exceptions, incidents, partition_states, publications
+from headrace.store.queries.incidents import Incident
+from headrace.store.transaction import Transaction
+
+SERVED = (ConsumerState.SERVED, ConsumerState.AT_RISK)
+WAITING = (ConsumerState.LATE, ConsumerState.NEVER)
+NAMED = (*WAITING, ConsumerState.WRONG)
+"""States whose reason names the incident behind them, where there is one."""
+SINCE_US = 90 * 86_400_000_000
+"""For so long back it is looked for what was wrong before a state began."""
+PROPOSED_MAX = 10_000
+_EXPORTS_NAMED_MAX = 3
+
+
+class EvaluationFacts(NamedTuple):
+    """What an evaluation is made of, within one transaction.
+
+    `from_us` is when the window of the figures about the past began (None: none are asked for),
+    `nodes` how all nodes stand, where that is known.
+    """
+
+    tx: Transaction
+    context: EvaluationContext
+    carry: Carry
+    speaks: Speaks
+    from_us: int | None = None
+    nodes: NodeStates | None = None
+
+
+def evaluate(facts: EvaluationFacts, now_us: int) -> Evaluation:
+    """How everything stands at a time, and was served over the window that ends then."""
+    return Evaluation(facts, now_us)
+
+
+class Evaluation:
+    """One transaction at one time."""
+
+    def __init__(self, facts: EvaluationFacts, now_us: int) -> None:
+        self._tx, self._context, self._now = facts.tx, facts.context, now_us
+        self._from = now_us if facts.from_us is None else facts.from_us
+        self._known_nodes, self._speaks = facts.nodes, facts.speaks
+        self._carry = facts.carry
+        self._wrongness = Wrongness(facts.tx, facts.context, facts.carry, self._from, now_us)
+
+    # How everything stands
+
+    @cached_property
+    def status(self) -> Status:
+        """All consumers and the assets."""
+        result = evaluate_in_context(self._context, self._now, self.wronged, self._nodes)
+        rows = tuple(self._completed(consumer) for consumer in result.consumers)
+        return msgspec.structs.replace(result, consumers=rows)
+
+    def consumer(self, name: str) -> ConsumerStatus | None:
+        """One consumer; None for one that isn't declared any more."""
+        if "status" in self.__dict__:
+            return next((consumer for consumer in self.status.consumers if consumer.name == name), None)
+        status = evaluate_in_context(self._context, self._now, self.wronged, self._nodes, only=name).consumers
+        return self._completed(status[0]) if status else None
+
+    def unserved(self, consumers: Iterable[str]) -> list[ConsumerStatus]:
+        """Those of these consumers that aren't served."""
+        result = (self.consumer(name) for name in consumers)
+        return [status for status in result if status is not None and status.state not in SERVED]
+
+    def causes(self, consumers: Sequence[ConsumerStatus]) -> list[Incident]:
+        """The incidents that consumers wait for, each once: those that `status` names, then all others
+        of what is due. Empty where one waits for something that no incident is of."""
+        waiting = [consumer for consumer in consumers if consumer.state in WAITING]
+        if any(status.incident is None for status in waiting):
+            return []
+        results = [cause for status in waiting for cause in self._all_holding(status)]
+        named = [status.incident for status in waiting]
+        return sorted({incident.id: incident for incident in results}.values(), key=lambda item: item.shown not in named)
+
+    def _all_holding(self, status: ConsumerStatus) -> list[Incident]:
+        """The open incidents of all that is due of a consumer, that first which it waits for."""
+        named = self._waited_for(status)
+        others = holding_incidents(self._tx, self._context, self._terms[status.name], status.obligations, self._now)
+        return others if named is None else [named, *others]
+
+    @cached_property
+    def wronged(self) -> Mapping[str, Wronged]:
+        """Consumer → what incidents make wrong of what it can read now."""
+        return self._wrongness.now()
+
+    def wrong_intervals(self, status: ConsumerStatus) -> list[str]:
+        """The intervals of a consumer that stand on what makes it wrong, oldest first; none where it isn't wrong."""
+        wronged = self.wronged.get(status.name)
+        return [] if wronged is None else self._wrongness.intervals(self._terms[status.name], status.obligations, wronged)
+
+    @cached_property
+    def behind(self) -> frozenset[int]:
+        """The incidents that make wrong what a consumer can read now."""
+        return self._wrongness.behind()
+
+    def replaced_at(self, incident: int) -> int | None:
+        """When the last of what an incident made wrong was replaced for its readers; None if nothing."""
+        return self._wrongness.replaced_at(incident)
+
+    def unsound(self) -> set[tuple[str, str, int]]:
+        """(node, partition, when it was published) of all that isn't sound, as known now."""
+        return self._wrongness.unsound()
+
+    @cached_property
+    def _nodes(self) -> NodeStates:
+        return self._known_nodes or node_states(self._context, self._now)
+
+    def _completed(self, consumer_status: ConsumerStatus) -> ConsumerStatus:
+        """With the incident that it waits for, and what only the store knows besides."""
+        status = self._with_since(self._with_exports(consumer_status))
+        if consumer_status.name in self._superseded:
+            status = msgspec.structs.replace(status, states=(*consumer_status.states, ConsumerState.SUPERSEDED_UPSTREAM))
+        if consumer_status.state is ConsumerState.SERVED or not self._open:
+            return status
+        incident = self._waited_for(consumer_status)
+        if incident is None:
+            return status
+        reason = status.reason
+        if consumer_status.state in WAITING and incident.state == "recovering":
+            reason = f"{status.reason} ({incident.shown} held it back; its cause is gone)"
+        elif consumer_status.state in WAITING:
+            reason = f"{incident.shown} {incident.node}: {incident.summary}"
+        return msgspec.structs.replace(status, incident=incident.shown, reason=reason)
+
+    def _with_since(self, status: ConsumerStatus) -> ConsumerStatus:
+        """With since when its state holds, beside what incidents and exceptions made wrong: that may have begun before what makes it
+        wrong now, and it is served only since the last of it was replaced."""
+        if status.since_us is None or status.state not in (ConsumerState.WRONG, *SERVED):
+            return status
+        if status.state is not ConsumerState.WRONG and self._replaced_last <= status.since_us:
+            return status
+        spans = [span for span in self._long_wrongness.spans(status.name) if span[0] <= self._now]
+        if status.state is ConsumerState.WRONG:
+            since = min((began for began, ended in spans if ended > self._now), default=status.since_us)
+        else:
+            since = max((ended for _, ended in spans if ended <= self._now), default=0)
+            since = max(since, status.since_us)
+        return msgspec.structs.replace(status, since_us=since)
+
+    @cached_property
+    def _replaced_last(self) -> int:
+        return exceptions.replaced_last(self._tx)
+
+    @cached_property
+    def _long_wrongness(self) -> Wrongness:
+        """Of a window that doesn't depend on what is asked: since when a state holds is the same everywhere."""
+        return Wrongness(self._tx, self._context, self._carry, self._now - SINCE_US, self._now)
+
+    def _with_exports(self, status: ConsumerStatus) -> ConsumerStatus:
+        """With the intervals that were corrected, or withdrawn, after they had been exported."""
+        keys = partition_states.stale_keys(self._tx, status.name) if status.export is not None else []
+        if not keys:
+            return status
+        withdrawn = [key for key in keys if self._reads_withdrawn(status, key)]
+        corrected = [key for key in keys if key not in withdrawn]
+        said = [status.reason]
+        if corrected:
+            said.append(f"corrected since it was exported: {_few(corrected)}")
+        if withdrawn:
+            said.append(f"withdrawn since it was exported: {_few(withdrawn)}")
+        again = f"headrace run {status.name}" if corrected else None
+        return msgspec.structs.replace(status, superseded=tuple(keys), reason="; ".join(said), next=status.next or again)
+
+    def _reads_withdrawn(self, status: ConsumerStatus, key: str) -> bool:
+        """Whether something that an exported interval is made of was withdrawn, and nothing was published in its place."""
+        interval = status.due_interval if key == WHOLE else key
+        if interval is None:
+            return False
+        held = Blockage(self._context, self._now).of(self._terms[status.name], interval)
+        return any(each.block is BlockReason.WITHDRAWN for each in held)
+
+    @cached_property
+    def _superseded(self) -> frozenset[str]:
+        """The consumers of what a vendor restated too late to be recomputed without asking."""
+        nodes = {node for node, _ in self.superseded}
+        return frozenset(name for node in nodes for name in self._reach.consumers(node))
+
+    @cached_property
+    def superseded(self) -> tuple[tuple[str, str], ...]:
+        """The partitions of which readers see superseded figures, which nobody asked to be recomputed."""
+        return tuple(publications.proposed_recomputations(self._tx, PROPOSED_MAX))
+
+    @cached_property
+    def _open(self) -> int:
+        return incidents.count_open(self._tx)
+
+    def _waited_for(self, status: ConsumerStatus) -> Incident | None:
+        if status.risk is not None and status.state is ConsumerState.AT_RISK:
+            partition = "" if status.risk.partition == WHOLE else status.risk.partition
+            return incidents.open_at(self._tx, status.risk.node, partition)
+        if status.state is ConsumerState.WRONG:
+            wronged = self.wronged.get(status.name)
+            number = None if wronged is None else wronged.incident
+            return None if number is None else incidents.get(self._tx, number)
+        return holding_incident(self._tx, self._context, self._terms[status.name], status.obligations, self._now)
+
+    @cached_property
+    def _terms(self) -> dict[str, Terms]:
+        return {terms.consumer: terms for terms in self._context.declared.consumers}
+
+    # How it was served over the window
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """From when until when the figures about the past are."""
+        return self._from, self._now
+
+    def pasts(self, consumers: Collection[str] | None = None) -> list[ServiceHistory]:
+        """How these consumers were served; None: all, with those that were removed within the window."""
+        histories = [self._past(name) for name in self._terms if consumers is None or name in consumers]
+        return histories if consumers is not None else [*histories, *self._removed]
+
+    def scores(self, consumers: Collection[str] | None = None) -> list[AvailabilityScore]:
+        """The figures of the same, in microseconds."""
+        return [self._score(past) for past in self.pasts(consumers)]
+
+    def totals(self, consumers: Collection[str] | None = None) -> AvailabilityTotals:
+        """The figures of all these consumers together, rounded."""
+        return totals(self.scores(consumers))
+
+    def figures(self, consumer: str) -> AvailabilityFigures:
+        """The figures of one consumer, rounded."""
+        return figures(self._score(self._past(consumer)))
+
+    def removed(self) -> dict[str, AvailabilityFigures]:
+        """The figures of those that were removed within the window."""
+        return {past.consumer: figures(self._score(past)) for past in self._removed}
+
+    def scores_of(self, node: str, consumers: Collection[str]) -> list[AvailabilityScore]:
+        """How a node had what each of these consumers needs of it, of those that it reaches."""
+        below = set(self._reach.consumers(node)) & set(consumers)
+        declared = self._context.declared.nodes[node]
+        wanted = [terms for name, terms in self._terms.items() if name in below]
+        return [self._score(self._gathering.of_node(declared, terms, self._obligations(terms.consumer))) for terms in wanted]
+
+    def deliveries(self, consumer: str) -> list[Obligation]:
+        """A consumer's intervals, oldest first, each met when it first was by what is sound as known now."""
+        terms = self._terms[consumer]
+        return [
+            msgspec.structs.replace(obligation, met_at_us=self._gathering.soundly_met_at(terms, obligation))
+            for obligation in self._obligations(consumer)
+        ]
+
+    def consumers_of(self, node: str) -> Sequence[str]:
+        """The consumers that read a node or what is made of it."""
+        return self._reach.consumers(node)
+
+    def assets_of(self, node: str) -> Sequence[str]:
+        """What is made of a node, directly or not."""
+        return self._reach.assets(node)
+
+    def _past(self, consumer: str) -> ServiceHistory:
+        if consumer not in self._pasts:
+            terms = self._terms[consumer]
+            self._pasts[consumer] = self._gathering.past(terms, self._obligations(consumer))
+        return self._pasts[consumer]
+
+    def _obligations(self, consumer: str) -> Sequence[Obligation]:
+        status = self.consumer(consumer)
+        assert status is not None
+        return status.obligations
+
+    def _score(self, past: ServiceHistory) -> AvailabilityScore:
+        return score(past, self._from, self._now)
+
+    @cached_property
+    def _pasts(self) -> dict[str, ServiceHistory]:
+        return {}
+
+    @cached_property
+    def _removed(self) -> list[ServiceHistory]:
+        return self._gathering.removed()
+
+    @cached_property
+    def _reach(self) -> DownstreamIndex:
+        return DownstreamIndex(self._context.declared)
+
+    @cached_property
+    def _gathering(self) -> Gathering:
+        return Gathering(self._tx, self._context, self._wrongness, self._speaks, self._from, self._now)
+
+
+def _few(keys: Sequence[str]) -> str:
+    return f"{', '.join(keys[:_EXPORTS_NAMED_MAX])}{' …' if len(keys) > _EXPORTS_NAMED_MAX else ''}"
+
+
+def clause(status: ConsumerStatus) -> str:
+    """`report is wrong`: names and states only, so that messages may hold it."""
+    state = "has never been served" if status.state is ConsumerState.NEVER else f"is {status.state.value.replace('_', ' ')}"
+    return f"{status.name} {state}"

@@ -1,0 +1,360 @@
+"""Open items besides the states of consumers, and the headline that sums everything up. Pure.
+
+Every view renders these items. The headline says "All 3 consumers are served." and then what else is open; it never says that nothing is
+wrong while anything is.
+"""
+
+from __future__ import annotations
+
+import enum
+import shlex
+from collections.abc import Collection, Mapping, Sequence
+
+import msgspec
+
+from headrace.model.partitions import command_line
+from headrace.slo.times import days, moment
+
+NAMES_MAX = 4
+_NOT_SERVED = frozenset({"unknown", "never", "wrong", "late"})
+_WAITING = frozenset({"never", "late"})
+
+
+class OpenKind(enum.StrEnum):
+    """The kinds of open items, in the order in which they are listed."""
+
+    CONSUMER = "consumer"
+    DATA_CORRUPTED = "data_corrupted"
+    INCIDENT = "incident"
+    QUARANTINE = "quarantine"
+    FAILING = "failing"
+    SOURCE_UNREACHABLE = "source_unreachable"
+    SOURCE_THROTTLED = "source_throttled"
+    GAP = "gap"
+    SUPERSEDED_UPSTREAM = "superseded_upstream"
+    APPROVAL = "approval"
+    NOT_APPLIED = "not_applied"
+
+
+class OpenItem(msgspec.Struct, frozen=True):
+    """One kind of open things. `text` is a noun phrase with its count: `2 incidents`."""
+
+    kind: OpenKind
+    count: int
+    nodes: tuple[str, ...]
+    text: str
+    command: str
+
+
+class ConsumerFact(msgspec.Struct, frozen=True):
+    """A consumer's state; `backlog` are the older intervals that aren't met, each a `per` long."""
+
+    name: str
+    state: str
+    backlog: tuple[str, ...] = ()
+    per: str = "day"
+
+
+class IncidentFact(msgspec.Struct, frozen=True):
+    """An incident that isn't resolved; `reach` are its node, others that have the same cause, and the assets that
+    it affects."""
+
+    shown: str
+    node: str
+    kind: str
+    reach: frozenset[str] = frozenset()
+
+
+class NodeQuarantine(msgspec.Struct, frozen=True):
+    """What waits in quarantine of one node. `rows` counts those that are known; `rejected` is how
+    many of the partitions are rejected, not held."""
+
+    partitions: int
+    rows: int
+    rejected: int = 0
+
+
+class Throttled(msgspec.Struct, frozen=True):
+    """A source that asked us to wait: since when, and how many of its intervals are loaded."""
+
+    source: str
+    since_us: int
+    loaded: int | None = None
+    expected: int | None = None
+
+
+class EnvironmentDamage(msgspec.Struct, frozen=True):
+    """Damaged files of an environment, which opens no incident over them: how many of which nodes,
+    the consumers that read these, and the command that repairs the first."""
+
+    files: int
+    nodes: tuple[str, ...]
+    consumers: tuple[str, ...]
+    command: str
+
+
+class Superseded(msgspec.Struct, frozen=True):
+    """Published partitions of an asset that are stale, because its inputs or its code changed;
+    `command` recomputes them, or names the incident of its code that is corrected first."""
+
+    node: str
+    partitions: int
+    first: str
+    last: str
+    unit: str
+    command: str
+    own_code: bool = False
+    """Whether it is stale because its own code changed, not through what it reads."""
+
+
+class OpenFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """All that open items are made of, at one time."""
+
+    now_us: int
+    timezone: str
+    consumers: Sequence[ConsumerFact]
+    incidents: Sequence[IncidentFact] = ()
+    held: Mapping[str, NodeQuarantine] = {}
+    failing: Collection[str] = ()
+    """Nodes of which a partition has failed and was not published since. A source that can't be observed, too,
+    is told of once, as that."""
+    unobserved: Mapping[str, int] = {}
+    """Source → since when every observation of it has failed."""
+    throttled: Sequence[Throttled] = ()
+    superseded: Sequence[Superseded] = ()
+    approvals: Sequence[int] = ()
+    """Backfills that wait for an approval."""
+    damaged: EnvironmentDamage | None = None
+    broken_since: int | None = None
+    """Since when no worker starts, in microseconds; None where nothing says so."""
+    closed_since: int | None = None
+    """Since when the lake can't be written."""
+    not_applied: int | None = 0
+    """Nodes whose files differ from what is applied; None where the files have errors."""
+
+
+class Explained(msgspec.Struct, frozen=True):
+    """What the headline's first sentence has said already: the causes that consumers wait for."""
+
+    incidents: frozenset[str] = frozenset()
+    nodes: frozenset[str] = frozenset()
+
+
+def explained_by(facts: OpenFacts, waiting: frozenset[str]) -> Explained:
+    """What the incidents that consumers wait for explain. A node with an open incident of its own isn't explained by another's."""
+    others = {incident.node for incident in facts.incidents if incident.shown not in waiting}
+    reach = {name for incident in facts.incidents if incident.shown in waiting for name in incident.reach}
+    own = {incident.node for incident in facts.incidents if incident.shown in waiting}
+    return Explained(waiting, frozenset(own | (reach - others)))
+
+
+def open_items(facts: OpenFacts, explained: Explained = Explained()) -> tuple[OpenItem, ...]:  # noqa: B008 - frozen
+    """What is open, without what is explained already."""
+    items = (
+        _consumers(facts),
+        _damaged(facts),
+        *_incidents(facts, explained),
+        _quarantine(facts, explained),
+        _failing(facts, explained),
+        _unobserved(facts, explained),
+        _throttled(facts),
+        _gaps(facts),
+        _superseded(facts),
+        _approvals(facts),
+        _not_applied(facts),
+    )
+    return tuple(item for item in items if item is not None)
+
+
+def headline(facts: OpenFacts, causes: str | None, explained: Explained, *, wrong_visible: bool) -> str:
+    """The state of the whole in at most four sentences.
+
+    `causes` is the sentence about the causes that consumers wait for. It isn't said where others aren't
+    served for another reason than waiting: it would pass over them. `wrong_visible` says whether
+    readers can see a publication that is known to be wrong. `explained` are the incidents that the
+    consumers' reasons name: they are counted once, beside the consumer.
+    """
+    states = {consumer.state for consumer in facts.consumers}
+    if states & _NOT_SERVED - _WAITING:
+        causes = None
+    said = [_served(facts, causes)]
+    if facts.broken_since is not None:
+        said.append(f"Nothing can run: no worker starts since {moment(facts.broken_since, facts.now_us, facts.timezone)}.")
+    elif facts.closed_since is not None:
+        said.append(f"Nothing can run: the lake can't be written since {moment(facts.closed_since, facts.now_us, facts.timezone)}.")
+    if states & {"late", "never"} and "wrong" not in states and not wrong_visible and facts.held:
+        said.append("Nothing wrong was published.")
+    waiting = explained if causes is not None else Explained(explained.incidents)
+    items = open_items(facts, waiting)
+    also = [_beside(item, waiting) for item in items if item.kind is not OpenKind.CONSUMER]
+    if also:
+        said.append(f"Also open: {', '.join(also)}.")
+    return " ".join(said)
+
+
+def _beside(item: OpenItem, explained: Explained) -> str:
+    """An item's text beside incidents that are named already."""
+    if item.kind is OpenKind.INCIDENT and explained.incidents:
+        return _count(item.count, "other incident")
+    return item.text
+
+
+def _served(facts: OpenFacts, causes: str | None) -> str:
+    if not facts.consumers:
+        return "No consumer is declared."
+    missed = [consumer for consumer in facts.consumers if consumer.state in _NOT_SERVED]
+    risky = [consumer.name for consumer in facts.consumers if consumer.state == "at_risk"]
+    at_risk = f", {_few(risky)} at risk" if risky else ""
+    total = len(facts.consumers)
+    if causes is not None:
+        return causes
+    if missed:
+        verb = "isn't" if len(missed) == 1 else "aren't"
+        named = _few([f"{fact.name} ({fact.state})" for fact in missed])
+        return f"{len(missed)} of {_count(total, 'consumer')} {verb} served: {named}{at_risk}."
+    if facts.damaged is not None and facts.damaged.consumers:
+        verb = "reads" if len(facts.damaged.consumers) == 1 else "read"
+        return f"{_few(facts.damaged.consumers)} {verb} from a damaged file{at_risk}."
+    if total == 1:
+        return f"The consumer is served{at_risk}."
+    return f"{'Both' if total == 2 else f'All {total:,}'} consumers are served{at_risk}."
+
+
+def _consumers(facts: OpenFacts) -> OpenItem | None:
+    open_ones = [consumer for consumer in facts.consumers if consumer.state != "served"]
+    if not open_ones:
+        return None
+    missed = sum(fact.state in _NOT_SERVED for fact in open_ones)
+    said = [f"{_count(missed, 'consumer')} not served"] if missed else []
+    if risky := len(open_ones) - missed:
+        said.append(f"{_count(risky, 'consumer')} at risk")
+    command = f"headrace why {shlex.quote(open_ones[0].name)}"
+    names = tuple(fact.name for fact in open_ones)
+    return OpenItem(OpenKind.CONSUMER, len(names), names, ", ".join(said), command)
+
+
+def _damaged(facts: OpenFacts) -> OpenItem | None:
+    damage = facts.damaged
+    if damage is None:
+        return None
+    text = f"{_count(damage.files, 'damaged file')} ({_few(damage.nodes)})"
+    return OpenItem(OpenKind.DATA_CORRUPTED, damage.files, damage.nodes, text, damage.command)
+
+
+def _incidents(facts: OpenFacts, explained: Explained) -> list[OpenItem | None]:
+    others = [incident for incident in facts.incidents if incident.shown not in explained.incidents]
+    corrupted = [fact for fact in others if fact.kind == OpenKind.DATA_CORRUPTED]
+    rest = [fact for fact in others if fact.kind != OpenKind.DATA_CORRUPTED]
+    return [
+        _of_incidents(OpenKind.DATA_CORRUPTED, corrupted, "incident of damaged data", "incidents of damaged data"),
+        _of_incidents(OpenKind.INCIDENT, rest, "incident", "incidents"),
+    ]
+
+
+def _of_incidents(kind: OpenKind, facts: Sequence[IncidentFact], item: str, several: str) -> OpenItem | None:
+    if not facts:
+        return None
+    command = f"headrace incident {facts[0].shown}" if len(facts) == 1 else "headrace incidents"
+    nodes = tuple(dict.fromkeys(incident.node for incident in facts))
+    return OpenItem(kind, len(facts), nodes, _count(len(facts), item, several), command)
+
+
+def _quarantine(facts: OpenFacts, explained: Explained) -> OpenItem | None:
+    held = {node: quarantine for node, quarantine in facts.held.items() if node not in explained.nodes}
+    if not held:
+        return None
+    rows = sum(quarantine.rows for quarantine in held.values())
+    partitions = sum(quarantine.partitions for quarantine in held.values())
+    rejected = sum(quarantine.rejected for quarantine in held.values())
+    state = "held" if not rejected else "rejected" if rejected == partitions else "quarantined"
+    text = _count(rows, f"{state} row") if rows else _count(partitions, f"{state} partition")
+    return OpenItem(OpenKind.QUARANTINE, partitions, tuple(held), text, "headrace quarantine")
+
+
+def _failing(facts: OpenFacts, explained: Explained) -> OpenItem | None:
+    nodes = tuple(sorted(set(facts.failing) - explained.nodes - facts.unobserved.keys()))
+    if not nodes:
+        return None
+    text = f"{_few(nodes)} {'fails' if len(nodes) == 1 else 'fail'}"
+    return OpenItem(OpenKind.FAILING, len(nodes), nodes, text, "headrace runs --failed")
+
+
+def _unobserved(facts: OpenFacts, explained: Explained) -> OpenItem | None:
+    names = [name for name in facts.unobserved if name not in explained.nodes]
+    if not names:
+        return None
+    since = moment(min(facts.unobserved[name] for name in names), facts.now_us, facts.timezone)
+    text = f"{_count(len(names), 'source')} that can't be observed since {since} ({_few(names)})"
+    command = f"headrace deliveries {shlex.quote(names[0])}"
+    return OpenItem(OpenKind.SOURCE_UNREACHABLE, len(names), tuple(names), text, command)
+
+
+def _throttled(facts: OpenFacts) -> OpenItem | None:
+    results = facts.throttled
+    if not results:
+        return None
+    since = moment(min(item.since_us for item in results), facts.now_us, facts.timezone)
+    names = _few([item.source for item in results])
+    loaded = f"; {results[0].loaded} of {results[0].expected} intervals loaded" if len(results) == 1 and results[0].expected else ""
+    text = f"{_count(len(results), 'source')} throttled since {since} ({names}{loaded})"
+    command = f"headrace deliveries {shlex.quote(results[0].source)}"
+    return OpenItem(OpenKind.SOURCE_THROTTLED, len(results), tuple(item.source for item in results), text, command)
+
+
+def _gaps(facts: OpenFacts) -> OpenItem | None:
+    """Older intervals that consumers miss though they are served now."""
+    consumer_facts = [consumer for consumer in facts.consumers if consumer.backlog and consumer.state not in _NOT_SERVED]
+    if not consumer_facts:
+        return None
+    count = sum(len(fact.backlog) for fact in consumer_facts)
+    each = [f"{fact.name} misses {days(len(fact.backlog), fact.per)}" for fact in consumer_facts[:NAMES_MAX]]
+    more = f" and {len(consumer_facts) - NAMES_MAX} more consumers miss some" if len(consumer_facts) > NAMES_MAX else ""
+    command = f"headrace why {shlex.quote(f'{consumer_facts[0].name}@{consumer_facts[0].backlog[0]}')}"
+    names = tuple(fact.name for fact in consumer_facts)
+    return OpenItem(OpenKind.GAP, count, names, f"{', '.join(each)}{more}", command)
+
+
+def _superseded(facts: OpenFacts) -> OpenItem | None:
+    if not facts.superseded:
+        return None
+    count = sum(item.partitions for item in facts.superseded)
+    each = [_stale(item) for item in facts.superseded[:NAMES_MAX]]
+    first = facts.superseded[0]
+    keys = first.first if first.first == first.last else f"{first.first} … {first.last}"
+    span = f" ({keys})" if len(facts.superseded) == 1 else ""
+    text = f"{', '.join(each)} {'is' if count == 1 else 'are'} stale{span}"
+    nodes = tuple(item.node for item in facts.superseded)
+    return OpenItem(OpenKind.SUPERSEDED_UPSTREAM, count, nodes, text, first.command)
+
+
+def _stale(item: Superseded) -> str:
+    code = " (its own code changed)" if item.own_code else ""
+    return f"{days(item.partitions, item.unit)} of {item.node}{code}"
+
+
+def _approvals(facts: OpenFacts) -> OpenItem | None:
+    if not facts.approvals:
+        return None
+    text = f"{_count(len(facts.approvals), 'backfill')} waiting for approval"
+    command = command_line("backfills", str(facts.approvals[0]))
+    return OpenItem(OpenKind.APPROVAL, len(facts.approvals), (), text, command)
+
+
+def _not_applied(facts: OpenFacts) -> OpenItem | None:
+    if facts.not_applied == 0:
+        return None
+    if facts.not_applied is None:
+        text = "files have errors (the applied version goes on)"
+        return OpenItem(OpenKind.NOT_APPLIED, 1, (), text, "headrace validate")
+    text = f"{_count(facts.not_applied, 'node')} not applied"
+    return OpenItem(OpenKind.NOT_APPLIED, facts.not_applied, (), text, "headrace plan")
+
+
+def _count(n: int, item: str, several: str | None = None) -> str:
+    return f"{n:,} {item if n == 1 else several or item + 's'}"
+
+
+def _few(names: Sequence[str]) -> str:
+    if len(names) <= NAMES_MAX:
+        return " and ".join(", ".join(names).rsplit(", ", 1))
+    return f"{', '.join(names[: NAMES_MAX - 1])} and {len(names) - NAMES_MAX + 1} more"

@@ -1,0 +1,175 @@
+"""Intervals that won't be met in time, and the node that is the cause (SEMANTICS §7). Pure.
+
+The rest of the critical path is added to what is known: p95 durations from history, promises of sources, pauses. The forecast is a lower
+bound, because it assumes free workers and pools.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import NamedTuple
+
+from headrace.scheduler.dependencies import Network, network_of
+from headrace.scheduler.forecast import THERE, CurrentPartitionState, ForecastStep, Outlook, PartitionForecaster
+from headrace.scheduler.graph import Graph, GraphNode
+from headrace.scheduler.states import PartitionState
+from headrace.slo.declared_promises import DeclaredPromises, Node, Terms
+from headrace.slo.obligations import EvaluationContext, Obligation, counts_as_empty, covered, needed, paced_inputs
+from headrace.slo.times import ago, moment
+
+_SECOND_US = 1_000_000
+
+
+class Risk(NamedTuple):
+    """An interval that won't be met in time. `node` and `partition` will cause it, `clause` says how; `predicted_us` is when it will
+    be met, None where nothing says when; `since_us` when the latest safe start was passed, None where that isn't what it is about."""
+
+    node: str
+    partition: str
+    predicted_us: int | None
+    clause: str
+    since_us: int | None
+
+
+class Outlooks:
+    """Forecasts for one instant."""
+
+    def __init__(self, context: EvaluationContext, now_us: int) -> None:
+        self._context, self._now = context, now_us
+        self._seconds = _Seconds(context)
+        self._paused = {name: pause.until_us for name, pause in context.facts.pauses().items() if pause.holds(now_us)}
+        self._built: Network | None = None
+
+    @property
+    def _network(self) -> Network:
+        """Made when it is first needed: mostly nothing is at stake."""
+        if self._built is None:
+            self._built = network_of(_graph(self._context.declared))
+        return self._built
+
+    def risk(self, terms: Terms, obligation: Obligation) -> Risk | None:
+        """Whether an obligation that isn't met will be missed, and by what."""
+        forecast = PartitionForecaster(
+            self._network, partial(self._stand, terms, obligation.interval), self._now, seconds=self._seconds, paused=self._paused
+        )
+        outlook = self._last([self._of(node, terms, obligation.interval, forecast) for node in self._ends(terms)])
+        if not outlook.steps or (outlook.at is not None and outlook.at <= obligation.due_at_us):
+            return None
+        first = outlook.steps[0] if outlook.at is not None else outlook.steps[-1]
+        due = f", due {moment(obligation.due_at_us, self._now, self._context.declared.timezone)}"
+        passed = (
+            None
+            if outlook.at is None or first.begins > self._now or self._is_expected(first)
+            else self._now - (outlook.at - obligation.due_at_us)
+        )
+        return Risk(first.node, first.key, outlook.at, f"{first.node} {self._clause(first, outlook)}{due}", passed)
+
+    def _ends(self, terms: Terms) -> list[Node]:
+        """What an interval ends with: its export, which waits for all that is read, else what is read."""
+        export = self._context.declared.exports.get(terms.consumer)
+        return [export] if export is not None else self._context.known_reads(terms)
+
+    def _of(self, node: Node, terms: Terms, interval: str, forecast: PartitionForecaster) -> Outlook:
+        """When a node will hold all that an interval requires of it."""
+        if covered(node, terms, interval, self._context) is not None:
+            return THERE
+        keys = needed(node, terms, interval, self._context)
+        if keys is not None:
+            return forecast.of_all((node.name, key) for key in keys)
+        before = self._last([self._of(source, terms, interval, forecast) for source in paced_inputs(node, self._context)])
+        if before.at is None:
+            return before
+        begins = max(before.at, self._now)
+        takes = int(self._seconds.get(node.name, 0.0) * _SECOND_US)
+        return Outlook(begins + takes, (*before.steps, ForecastStep(node.name, "*", begins, begins + takes, f"takes {ago(takes)}")))
+
+    @staticmethod
+    def _last(outlooks: list[Outlook]) -> Outlook:
+        never = next((outlook for outlook in outlooks if outlook.at is None), None)
+        return never or max(outlooks, key=lambda outlook: outlook.at or 0, default=THERE)
+
+    def _stand(self, terms: Terms, interval: str, name: str, key: str) -> CurrentPartitionState | None:
+        """Where a partition stands, for a forecast of one interval; what counts as empty is there."""
+        node = self._context.node(name)
+        if counts_as_empty(node, key, self._context):
+            return CurrentPartitionState(PartitionState.PUBLISHED, published=True)
+        facts = self._context.facts.standing(name, key)
+        if facts is None:
+            return None
+        there = facts.published and not (node.partition.whole and covered(node, terms, interval, self._context) is None)
+        began = facts.since_us if facts.state == "running" else None
+        return CurrentPartitionState(PartitionState(facts.state), there, began, facts.not_before_us, facts.reason)
+
+    def _is_expected(self, step: ForecastStep) -> bool:
+        """Whether a step is a delivery that hasn't come."""
+        return self._context.node(step.node).is_source and self._context.facts.standing(step.node, step.key) is None
+
+    def _clause(self, step: ForecastStep, outlook: Outlook) -> str:
+        """How the first step of the chain makes it late."""
+        pause = self._context.facts.pauses().get(step.node)
+        if pause is not None and step.node in self._paused:
+            return f"is {pause.said(self._now, self._context.declared.timezone)}{self._then(step, outlook)}"
+        facts = self._context.facts.standing(step.node, step.key)
+        if outlook.at is None:
+            return step.why
+        if self._is_expected(step):
+            return f"is expected by {moment(step.ends, self._now, self._context.declared.timezone)}{self._then(step, outlook)}"
+        if facts is not None and facts.state == "running":
+            return f"runs for {ago(self._now - step.begins)}, what is left needs {ago(outlook.at - self._now)}"
+        if not step.why.startswith("takes"):
+            return f"{step.why} until {moment(step.ends, self._now, self._context.declared.timezone)}{self._then(step, outlook)}"
+        return f"hasn't begun, needs {ago(outlook.at - step.begins)}{self._most(step, outlook)}"
+
+    def _then(self, step: ForecastStep, outlook: Outlook) -> str:
+        """How long what comes after a step takes."""
+        if outlook.at is None or outlook.at <= step.ends:
+            return ""
+        return f", what follows needs {ago(outlook.at - step.ends)}"
+
+    def _most(self, first: ForecastStep, outlook: Outlook) -> str:
+        """The node that takes most of it, where that isn't the first."""
+        longest = max(outlook.steps, key=lambda step: step.ends - step.begins)
+        return "" if longest.node == first.node else f", most of it {longest.node}"
+
+
+class _Seconds(Mapping[str, float]):
+    """Node → how long an attempt at it takes, looked up when it is first asked for."""
+
+    def __init__(self, context: EvaluationContext) -> None:
+        self._context = context
+        self._known: dict[str, float | None] = {}
+
+    def __getitem__(self, node: str) -> float:
+        if node not in self._known:
+            self._known[node] = self._context.facts.seconds(node)
+        result = self._known[node]
+        if result is None:
+            raise KeyError(node)
+        return result
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+
+def _graph(declared: DeclaredPromises) -> Graph:
+    """What is judged as the forecast needs it: nodes in topological order, then exports."""
+    nodes = {**declared.nodes, **declared.exports}
+    return Graph(tuple(_node(node, nodes) for node in nodes.values()))
+
+
+def _node(node: Node, nodes: Mapping[str, Node]) -> GraphNode:
+    return GraphNode(
+        name=node.name,
+        is_source=node.is_source,
+        partition=node.partition,
+        timezone=node.timezone,
+        inputs=tuple(spec for spec in node.inputs if spec.node in nodes),
+        start=node.start,
+        expect_by=node.expect_by,
+        days_off=node.no_data,
+        trigger=node.trigger,
+    )

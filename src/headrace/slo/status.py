@@ -1,0 +1,465 @@
+"""How each consumer is served, since when, why, and the next command (SEMANTICS §7). Pure.
+
+`wrong_periods` finds what incidents and lapsed exceptions make wrong, and hands it in.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from types import MappingProxyType
+
+from headrace.model.errors import LAKE_CLOSED
+from headrace.model.intervals import bounds_us, next_key
+from headrace.model.partitions import SEPARATOR, partition_argument
+from headrace.model.times import Duration
+from headrace.slo.blockage import HOLDS, Blockage, Blocked, BlockReason, blockage_clause, in_repair_order, next_command, promised_by
+from headrace.slo.consumer_states import (
+    AtRisk,
+    ConsumedAsset,
+    ConsumerState,
+    ConsumerStatus,
+    Status,
+    Wronged,
+    exceptions_relied_on,
+    latest_export,
+    most_unusual,
+)
+from headrace.slo.declared_promises import WHOLE, DeclaredPromises, Node, Terms
+from headrace.slo.facts import AcceptedPartition, StateFacts
+from headrace.slo.freshness import FreshnessState, NodeStates, known_until, next_pass, node_states
+from headrace.slo.obligations import EvaluationContext, Obligation, covered, data_through, late_run, met_at, obligations, served_since
+from headrace.slo.risk import Outlooks
+from headrace.slo.times import days, moment
+
+NOTHING_WRONG: Mapping[str, Wronged] = MappingProxyType({})
+
+
+def evaluate_status(declared: DeclaredPromises, facts: StateFacts, now_us: int, wronged: Mapping[str, Wronged] = NOTHING_WRONG) -> Status:
+    """How everything stands at a time, as far as the facts of `facts` say; `wronged` are the consumers that are wrong."""
+    return evaluate_in_context(EvaluationContext(declared, facts), now_us, wronged)
+
+
+def evaluate_in_context(
+    context: EvaluationContext,
+    now_us: int,
+    wronged: Mapping[str, Wronged] = NOTHING_WRONG,
+    nodes: NodeStates | None = None,
+    only: str | None = None,
+) -> Status:
+    """The same of a context that is set. `nodes`: how all nodes stand, where that is known; `only` one consumer."""
+    declared, facts = context.declared, context.facts
+    states, outlooks = node_states(context, now_us) if nodes is None else nodes, Outlooks(context, now_us)
+    blockage = Blockage(context, now_us)
+    looked = [observations[0] for node in declared.nodes.values() if node.is_source and (observations := facts.observations(node.name))]
+    return Status(
+        now_us=now_us,
+        observed_at_us=max(looked, default=None),
+        consumers=tuple(
+            _ConsumerEvaluation(terms, context, now_us, outlooks, blockage, wronged.get(terms.consumer)).result(states.states)
+            for terms in declared.consumers
+            if only in (None, terms.consumer)
+        ),
+        assets=states.counts,
+    )
+
+
+def _never_served(terms: Terms, context: EvaluationContext) -> bool:
+    """Whether something that a consumer reads could never be read yet."""
+    reads = context.known_reads(terms)
+    return len(reads) < len(terms.reads) or any(context.facts.newest(node.name) is None for node in reads)
+
+
+class _ConsumerEvaluation:
+    """One consumer at one time."""
+
+    def __init__(
+        self, terms: Terms, context: EvaluationContext, now_us: int, outlooks: Outlooks, blockage: Blockage, wronged: Wronged | None
+    ) -> None:
+        self._wronged, self._blockage = wronged, blockage
+        self._terms, self._context, self._now, self._outlooks = terms, context, now_us, outlooks
+        self._all = obligations(terms, context, now_us)
+        self._due = [obligation for obligation in self._all if obligation.due_at_us <= now_us]
+        self._every = terms.max_age is not None
+        self._late = late_run(self._due, now_us, every=self._every)
+
+    @cached_property
+    def _through(self) -> str | None:
+        return data_through(self._terms, self._all, self._context, self._now)
+
+    @cached_property
+    def _excepted(self) -> list[AcceptedPartition]:
+        return exceptions_relied_on(
+            self._terms, [obligation for obligation in self._all if obligation.met_at_us is not None], self._context
+        )
+
+    def result(self, fresh: Mapping[str, FreshnessState]) -> ConsumerStatus:
+        blind = self._blind()
+        late_since = self._late_since()
+        never = self._never()
+        wrong = self._wronged is not None
+        served = not never and late_since is None
+        deadline = self._risk() if served else None
+        risk = deadline or self._lapsing() or self._odd() if served else None
+        states = [
+            state
+            for state, holds in (
+                (ConsumerState.UNKNOWN, blind is not None),
+                (ConsumerState.NEVER, never),
+                (ConsumerState.WRONG, wrong),
+                (ConsumerState.LATE, late_since is not None),
+                (ConsumerState.AT_RISK, risk is not None),
+                (ConsumerState.SERVED, not never and late_since is None and not wrong),
+            )
+            if holds
+        ]
+        reason, command, since = self._why(states[0], blind, late_since, risk)
+        pause = self._context.facts.pauses().get(self._terms.consumer)
+        pause = pause if pause is not None and pause.holds(self._now) else None
+        if pause is not None:
+            text = pause.said(self._now, self._context.declared.timezone)
+            reason, command = f"{text}; {reason}", f"headrace resume {shlex.quote(self._terms.consumer)}"
+        return ConsumerStatus(
+            name=self._terms.consumer,
+            owner=self._terms.owner,
+            state=states[0],
+            states=tuple(states),
+            since_us=since,
+            due_interval=self._due[-1].interval if self._due else None,
+            data_through=self._through,
+            missing_besides=self._missing_besides(states[0]),
+            backlog=tuple(obligation.interval for obligation in self._due[:-1] if not obligation.settled),
+            reads=tuple(self._reads(fresh)),
+            reason=reason,
+            next=command,
+            export=latest_export(self._terms, self._context, self._due[-1].interval if self._due else None),
+            risk=risk,
+            paused=pause,
+            obligations=tuple(self._all),
+            withdrawn=self._withdrawn() if late_since is not None else "",
+            late_since_us=None if never or not self._owed() else late_since,
+            never_since_us=late_since if never and self._owed() else None,
+            deadline=deadline,
+            exceptions=tuple(self._excepted),
+        )
+
+    def _why(
+        self, state: ConsumerState, blind: tuple[str, int | None] | None, late_since: int | None, risk: AtRisk | None
+    ) -> tuple[str, str | None, int | None]:
+        """Reason in one clause, what to type next, and since when the state holds."""
+        if state is ConsumerState.UNKNOWN and blind is not None:
+            return blind[0], "headrace tick", blind[1]
+        if state is ConsumerState.WRONG:
+            return self._wrong()
+        if state is ConsumerState.AT_RISK and risk is not None:
+            return risk.reason, risk.next, self._at_risk_since(risk)
+        if state is ConsumerState.SERVED:
+            return self._served_reason(), self._backlog_command(), self._served_since()
+        results = self._blocked(state)
+        since = late_since if state is ConsumerState.LATE else None
+        if results is None:
+            return self._too_old(), "headrace tick", since
+        return self._told(results), next_command(results), since
+
+    def _withdrawn(self) -> str:
+        """What was withdrawn that it is late because of: `clean@2025-01-09, withdrawn: cents (by ann)`."""
+        results = self._blocked(ConsumerState.LATE)
+        if results is None or results.block is not BlockReason.WITHDRAWN:
+            return ""
+        return f"{partition_argument(results.node, results.partition)}, withdrawn: {results.reason}"
+
+    def _missing_besides(self, state: ConsumerState) -> int:
+        missing = sum(not obligation.settled for obligation in self._due)
+        if state is ConsumerState.SERVED:
+            return 0  # its reason names them
+        return max(0, missing - 1) if state in (ConsumerState.LATE, ConsumerState.NEVER) else missing
+
+    def _owed(self) -> bool:
+        """Whether a deadline of the promise has passed: nobody is told that it is late before. What has no rhythm has
+        one once its age has passed."""
+        terms = self._terms
+        if self._due or terms.max_age is None or self._context.has_rhythm(terms):
+            return bool(self._due)
+        begins = self._promised_since()
+        return begins is not None and Duration.parse(terms.max_age).after_us(begins, terms.timezone) <= self._now
+
+    def _served_since(self) -> int | None:
+        """Since when it hasn't been late; before anything was due, since when what it reads could
+        be read. Not before anything was promised, unless that is still to come."""
+        since = served_since(self._due, self._all, every=self._every)
+        if since is None and self._through is not None:
+            since = met_at(self._terms, self._through, self._context)
+        promised = self._promised_since()
+        if since is None or promised is None or promised > self._now:
+            return since
+        return max(since, promised)
+
+    def _at_risk_since(self, risk: AtRisk) -> int | None:
+        """Since when it is served and the risk is there."""
+        begins = [item for item in (risk.since_us, self._served_since()) if item is not None]
+        return max(begins, default=None)
+
+    # The states
+
+    def _never(self) -> bool:
+        return _never_served(self._terms, self._context)
+
+    def _late_since(self) -> int | None:
+        """Since when it has been late without a break; None if it isn't. Not before anything was promised."""
+        promised = self._promised_since()
+        if promised is not None and promised > self._now:
+            return None
+        since = [self._late[0].due_at_us] if self._late else []
+        old = self._old_since()
+        if old is not None and old <= self._now:
+            since.append(old)
+        return max(min(since), promised or min(since)) if since else None
+
+    def _promised_since(self) -> int | None:
+        """Since when something is promised without a break, which may be still to come."""
+        return self._context.facts.promised_since(self._terms.consumer)
+
+    def _old_since(self) -> int | None:
+        """Under `max_age`: when what can be read becomes (or became) too old."""
+        terms = self._terms
+        if terms.max_age is None:
+            return None
+        age = Duration.parse(terms.max_age)
+        if self._through is not None:
+            return age.after_us(bounds_us(self._through, terms.per, terms.timezone)[1], terms.timezone)
+        if self._context.has_rhythm(terms):  # nothing with rows before any hole: too old since the first deadline
+            return self._due[0].due_at_us if self._due else None
+        newest = [self._context.facts.newest(node.name) for node in self._context.known_reads(terms)]
+        oldest = min((item.at_us for item in newest if item is not None), default=None)
+        return None if oldest is None else age.after_us(oldest, terms.timezone)
+
+    def _risk(self) -> AtRisk | None:
+        """The next interval that has ended, isn't due yet, and is known to be held back, or to take longer than is left."""
+        for obligation in self._all:
+            ended = self._ended(obligation) <= self._now
+            if (
+                obligation.due_at_us > self._now
+                and ended
+                and not obligation.settled
+                and (risk := self._held_back(obligation) or self._nothing_runs_it(obligation) or self._too_slow(obligation))
+            ):
+                return risk
+        return None
+
+    def _held_back(self, obligation: Obligation) -> AtRisk | None:
+        """Something that stands still until somebody does something, that was promised for earlier, or
+        of which nobody knows whether it was delivered."""
+        for results in in_repair_order(self._blockage.of(self._terms, obligation.interval)):
+            if results.block in HOLDS or self._overdue(results) or results.unreadable_us is not None:
+                at = moment(obligation.due_at_us, self._now, self._context.declared.timezone)
+                text = f"late at {at}: {self._told(results)}"
+                since = max(self._ended(obligation), results.since_us or results.unreadable_us or self._promised_for(results) or 0)
+                withdrawn = results.reason if results.block is BlockReason.WITHDRAWN else ""
+                return AtRisk(
+                    obligation.interval,
+                    obligation.due_at_us,
+                    results.node,
+                    results.partition,
+                    text,
+                    next_command(results),
+                    since,
+                    withdrawn=withdrawn,
+                )
+        return None
+
+    def _nothing_runs_it(self, obligation: Obligation) -> AtRisk | None:
+        """Something that could be computed now, where no leader runs and the next pass comes too late: somebody
+        accepted or corrected something since the last."""
+        if self._context.facts.is_led() or self._next_pass() <= obligation.due_at_us:
+            return None
+        blocked = in_repair_order(self._blockage.of(self._terms, obligation.interval))
+        if not blocked or any(results.block is not BlockReason.WAITING or results.reason.startswith(LAKE_CLOSED) for results in blocked):
+            return None
+        results = blocked[0]
+        at = moment(obligation.due_at_us, self._now, self._context.declared.timezone)
+        text = f"late at {at}: {self._told(results)}, and nothing runs it"
+        since = max(self._ended(obligation), results.since_us or 0)
+        return AtRisk(obligation.interval, obligation.due_at_us, results.node, results.partition, text, "headrace tick", since)
+
+    def _next_pass(self) -> int:
+        """When the sources that it depends on are usually observed next; now where none ever was."""
+        observations = [
+            self._context.facts.observations(node.name) for node in sources_of(self._context.known_reads(self._terms), self._context)
+        ]
+        every_us = self._context.declared.tick_every_us
+        return max((next_pass(observation, every_us) for observation in observations if observation), default=self._now)
+
+    def _too_slow(self, obligation: Obligation) -> AtRisk | None:
+        """What is left takes longer than there is time."""
+        risk = self._outlooks.risk(self._terms, obligation)
+        if risk is None:
+            return None
+        pause = self._context.facts.pauses().get(risk.node)
+        held = pause is not None and pause.holds(self._now)
+        command = f"headrace resume {shlex.quote(risk.node)}" if held else f"headrace why {shlex.quote(self._terms.consumer)}"
+        began = risk.since_us or (pause.since_us if pause is not None and held else None) or 0
+        since = max(self._ended(obligation), began)
+        return AtRisk(obligation.interval, obligation.due_at_us, risk.node, risk.partition, risk.clause, command, since, risk.predicted_us)
+
+    def _ended(self, obligation: Obligation) -> int:
+        """When an interval ended: before that nothing of it is expected."""
+        return bounds_us(obligation.interval, self._terms.per, self._terms.timezone)[1]
+
+    def _overdue(self, results: Blocked) -> bool:
+        by = self._promised_for(results)
+        return by is not None and by <= self._now
+
+    def _promised_for(self, results: Blocked) -> int | None:
+        """Until when a delivery that isn't there was promised."""
+        if results.block is not BlockReason.MISSING:
+            return None
+        return promised_by(self._context.declared.nodes[results.node], results.partition)
+
+    def _lapsing(self) -> AtRisk | None:
+        """The exception that lapses first."""
+        for partition in self._excepted:
+            if partition.until_us is not None and not partition.lapsed(self._now):
+                zone = self._context.declared.timezone
+                until = moment(partition.until_us, self._now, zone)
+                text = f"{_place(partition)} is an exception of {partition.by} that lapses at {until}: {partition.reason}"
+                command = f"headrace quarantine {shlex.quote(_place(partition))}"
+                return AtRisk(
+                    partition.partition,
+                    partition.until_us,
+                    partition.node,
+                    partition.partition,
+                    text,
+                    command,
+                    self._first_read(partition),
+                    partition.until_us,
+                )
+        return None
+
+    def _first_read(self, partition: AcceptedPartition) -> int | None:
+        """When what stands on an exception could first be read: with the first interval that was met after it, if one was."""
+        if partition.at_us is None:
+            return None
+        met = (it.met_at_us for it in self._all if it.met_at_us is not None and it.met_at_us >= partition.at_us)
+        return min(met, default=partition.at_us)
+
+    def _odd(self) -> AtRisk | None:
+        """What the newest interval that is served was made of, and that is unlike all before it."""
+        served = [obligation for obligation in self._due if obligation.met_at_us is not None][-1:]
+        results = most_unusual(self._terms, served, self._context)
+        if results is None:
+            return None
+        place = f"{results.node}@{results.partition}"
+        text = f"{place} is unusual: {results.said}"
+        since = max(served[0].due_at_us, served[0].met_at_us or 0, results.at_us or 0)
+        command = f"headrace why {shlex.quote(place)}"
+        return AtRisk(served[0].interval, served[0].due_at_us, results.node, results.partition, text, command, since)
+
+    def _wrong(self) -> tuple[str, str | None, int | None]:
+        assert self._wronged is not None
+        return self._wronged.said, self._wronged.next, self._wronged.since_us
+
+    def _blind(self) -> tuple[str, int | None] | None:
+        """Why nothing can be judged, and since when: nobody looked at a source that it depends on for too long."""
+        zone = self._context.declared.timezone
+        stalest: tuple[int, int, str] | None = None
+        for source in sources_of(self._context.known_reads(self._terms), self._context):
+            observations = self._context.facts.observations(source.name)
+            if not observations:
+                return f"nobody has looked at {source.name} yet", None
+            until = known_until(observations, self._context.declared.tick_every_us)
+            if until < self._now and (stalest is None or until < stalest[0]):
+                stalest = (until, observations[0], source.name)
+        if stalest is None:
+            return None
+        return f"nobody has looked at {stalest[2]} since {moment(stalest[1], self._now, zone)}", stalest[0]
+
+    # What is said about them
+
+    def _blocked(self, state: ConsumerState) -> Blocked | None:
+        """What keeps it late; where nothing was ever there, what holds back the first interval."""
+        keeps = self._blockage.keeps_late(self._terms, self._late) if state is ConsumerState.LATE else None
+        late = [] if keeps is None else [keeps, *self._late]
+        for obligation in late if state is ConsumerState.LATE else self._all:
+            if not obligation.settled and (results := self._blockage.of(self._terms, obligation.interval)):
+                return in_repair_order(results)[0]
+        if state is ConsumerState.LATE and not self._late and self._through is not None:  # too old, though nothing was due yet
+            following = next_key(self._through, self._terms.per, self._terms.timezone)
+            return next(iter(self._blockage.of(self._terms, following)), None)
+        return None
+
+    def _told(self, results: Blocked) -> str:
+        return blockage_clause(results, self._context, self._now)
+
+    def _too_old(self) -> str:
+        if self._through is not None and self._terms.max_age is not None:
+            return f"what can be read ends with {self._through}, older than {self._terms.max_age}"
+        if self._terms.max_age is not None and not self._context.has_rhythm(self._terms) and not self._never():
+            return f"what can be read was published more than {self._terms.max_age} ago"
+        undelivered = [
+            node.name for node in sources_of(self._context.known_reads(self._terms), self._context) if self._is_undelivered(node.name)
+        ]
+        if undelivered:
+            return f"{undelivered[0]}: nothing was ever delivered"
+        absent = [name for name in self._terms.reads if self._context.facts.newest(name) is None]
+        return f"{absent[0]}: nothing was ever published" if absent else "nothing holds it back: it is about to be computed"
+
+    def _is_undelivered(self, source: str) -> bool:
+        """Whether a source that delivers by intervals has none yet, and none from which on it does is declared."""
+        rhythm = self._context.rhythms[source]
+        return rhythm.has and rhythm.start_us is None
+
+    def _served_reason(self) -> str:
+        unmet = [obligation.interval for obligation in self._due if not obligation.settled]
+        if unmet:
+            return f"{days(len(unmet), self._terms.per)} missing: {', '.join(unmet[:3])}{' …' if len(unmet) > 3 else ''}"
+        text = "all that is due can be read" if self._due else "all it reads can be read"
+        newest = self._due[-1] if self._due else None
+        if newest is not None and newest.met_at_us is None:
+            text = f"{newest.interval} was waived, all else that is due can be read"
+        by = "".join(f"; {_place(partition)} by exception of {partition.by}" for partition in self._excepted[:1])
+        return f"{text}{by}{' and others' if len(self._excepted) > 1 else ''}"
+
+    def _backlog_command(self) -> str | None:
+        unmet = [obligation for obligation in self._due if not obligation.settled]
+        results = self._blockage.of(self._terms, unmet[0].interval) if unmet else []
+        return next_command(results[0]) if results else None
+
+    def _reads(self, fresh: Mapping[str, FreshnessState]) -> Iterator[ConsumedAsset]:
+        """How each read stands, a view as the worst of what it reads."""
+        declared = self._context.declared
+        for name in self._terms.named or self._terms.reads:
+            behind = [self._read(declared.nodes[item], fresh) for item in declared.views.get(name, (name,)) if item in declared.nodes]
+            if behind:
+                through = min((asset.data_through for asset in behind if asset.data_through is not None), default=None)
+                yield ConsumedAsset(name, fresh[name], through)
+
+    def _read(self, node: Node, fresh: Mapping[str, FreshnessState]) -> ConsumedAsset:
+        newest = self._context.facts.newest(node.name)
+        through = newest.partition.partition(SEPARATOR)[0] if newest is not None and node.partition.grain is not None else None
+        if newest is not None and node.partition.whole and self._context.rhythms[node.name].has:
+            through = next(
+                (
+                    obligation.interval
+                    for obligation in reversed(self._all)
+                    if covered(node, self._terms, obligation.interval, self._context)
+                ),
+                None,
+            )
+        return ConsumedAsset(node.name, fresh[node.name], through)
+
+
+def _place(partition: AcceptedPartition) -> str:
+    return partition.node if partition.partition == WHOLE else f"{partition.node}@{partition.partition}"
+
+
+def sources_of(reads: Sequence[Node], context: EvaluationContext) -> list[Node]:
+    """The sources that these nodes come from, in topological order."""
+    nodes, wanted = context.declared.nodes, {node.name: None for node in reads}
+    above = list(wanted)
+    while above:
+        for spec in nodes[above.pop()].inputs:
+            if spec.node in nodes and spec.node not in wanted:
+                wanted[spec.node] = None
+                above.append(spec.node)
+    return sorted((nodes[name] for name in wanted if nodes[name].is_source), key=lambda node: context.places[node.name])

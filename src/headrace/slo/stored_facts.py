@@ -1,0 +1,404 @@
+"""The facts as the store has them, and those of an environment.
+
+All answers come from one transaction, so that everything said about one snapshot agrees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+
+import msgspec
+
+from headrace.model.causes import CauseKind
+from headrace.model.errors import LAKE_CLOSED
+from headrace.slo.damaged_files import damaged_files, partitions_in
+from headrace.slo.declared_promises import WHOLE
+from headrace.slo.facts import (
+    AcceptedPartition,
+    BackfillFailure,
+    Damage,
+    Newest,
+    PartitionStateFacts,
+    Pausing,
+    RecordedObligation,
+    StateFacts,
+    UnreadableSource,
+    Unusual,
+    VisiblePublication,
+)
+from headrace.store.lease import holder
+from headrace.store.queries import (
+    applied_versions,
+    attempts,
+    changes,
+    deliveries,
+    incidents,
+    ingestion,
+    lake_maintenance,
+    obligations,
+    partition_states,
+    publications,
+    quality,
+    quarantine,
+    scheduling,
+)
+from headrace.store.queries import exceptions as stored_exceptions
+from headrace.store.transaction import Transaction
+
+OBSERVATIONS_USED = 20
+_OF_OBSERVATIONS = (CauseKind.SOURCE_UNAVAILABLE, CauseKind.ACCESS_DENIED, CauseKind.CONFIGURATION_ERROR)
+"""What an incident is called of a source that can't be read."""
+OBLIGATIONS_NEWEST = 100
+
+
+class StoredFacts:
+    """Answers `observe.facts.StateFacts` from a transaction; each answer is one look-up by an index."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+        self._newest: dict[str, Newest | None] = {}
+        self._promises: dict[str, obligations.PromiseStart | None] = {}
+
+    @property
+    def transaction(self) -> Transaction:
+        """What it reads."""
+        return self._tx
+
+    def first(self, node: str, partition: str) -> VisiblePublication | None:
+        """The first publication of a partition; None while it is withdrawn."""
+        results = None if (node, partition) in self._withdrawn else publications.first_published(self._tx, node, partition)
+        return None if results is None else VisiblePublication(*results)
+
+    def first_reading(self, node: str, snapshot: int, since_us: int) -> VisiblePublication | None:
+        """The first publication of a whole node, not before `since_us`, that read the lake at this snapshot or a later one."""
+        results = publications.first_reading(self._tx, node, WHOLE, snapshot, since_us)
+        return None if results is None else VisiblePublication(*results)
+
+    def newest(self, node: str) -> Newest | None:
+        """What readers see of a node; None if nothing."""
+        if node not in self._newest:
+            self._newest[node] = self._find_newest(node)
+        return self._newest[node]
+
+    def _find_newest(self, node: str) -> Newest | None:
+        summary = partition_states.extent(self._tx, node)
+        return None if summary is None else Newest(summary.newest, summary.newest_at, summary.newest_verdict, summary.oldest)
+
+    def rows(self, node: str, partition: str) -> int | None:
+        """How many rows readers see of a partition; None if nothing is published."""
+        publication = publications.current(self._tx, node, partition)
+        return None if publication is None else publication.rows
+
+    def published_between(self, node: str, first: str, last: str) -> int:
+        """How many partitions from `first` to `last`, both included, readers see."""
+        return publications.count_between(self._tx, node, first, last)
+
+    def keys(self, node: str, moment: str) -> list[str]:
+        """The data keys of a node that were ever heard of for an interval; of one that isn't cut by time (moment empty), all."""
+        return partition_states.data_keys(self._tx, node, moment)
+
+    def standing(self, node: str, partition: str) -> PartitionStateFacts | None:
+        """Where a partition stands; None if nothing was ever heard of it."""
+        result = partition_states.get(self._tx, node, partition)
+        if result is None:
+            since = ingestion.waiting_since(self._tx, node, partition)
+            return (
+                None if since is None else PartitionStateFacts("waiting", published=False, stale=False, reason=self._closed, since_us=since)
+            )
+        kept_back = result.state in ("held", "rejected")
+        last = quarantine.dropped(self._tx, node, partition) if kept_back else None
+        return PartitionStateFacts(
+            result.state,
+            result.publication_id is not None,
+            result.stale,
+            result.reason or "",
+            result.since,
+            result.not_before,
+            dropped_us=None if last is None else last.at,
+        )
+
+    @cached_property
+    def _closed(self) -> str:
+        """Why no delivery can be ingested; empty where it can."""
+        problem = lake_maintenance.lake_problem(self._tx)
+        return "" if problem is None else f"{LAKE_CLOSED}: {problem.why.rpartition(': ')[2]}"
+
+    def stale_nodes(self) -> set[str]:
+        """Nodes of which a published partition is stale."""
+        return partition_states.stale_nodes(self._tx)
+
+    def quarantined_nodes(self) -> set[str]:
+        """Nodes of which something waits in quarantine."""
+        return self._quarantined
+
+    @cached_property
+    def _quarantined(self) -> set[str]:
+        return quarantine.nodes(self._tx)
+
+    def oldest_delivery(self, source: str) -> str | None:
+        """The oldest interval of a source that was ever delivered."""
+        return ingestion.oldest_delivery(self._tx, source)
+
+    def observations(self, source: str) -> list[int]:
+        """When the last 20 looks at a source were, newest first."""
+        return [look.at for look in deliveries.observations(self._tx, source, limit=OBSERVATIONS_USED)]
+
+    def kept(self, consumer: str) -> list[RecordedObligation]:
+        """Obligations written down: all that aren't met, the newest hundred, and the newest that was met; oldest first."""
+        met = obligations.newest_met(self._tx, consumer)
+        newest = obligations.newest(self._tx, consumer, limit=OBLIGATIONS_NEWEST)
+        stored_obligations = {
+            obligation.interval: obligation for obligation in (*obligations.unmet(self._tx, consumer), *newest, *([met] if met else []))
+        }
+        ordered = sorted(stored_obligations.values(), key=lambda obligation: (obligation.due_at, obligation.interval))
+        return [
+            RecordedObligation(obligation.interval, obligation.due_at, obligation.met_at, obligation.waived_at) for obligation in ordered
+        ]
+
+    def pauses(self) -> dict[str, Pausing]:
+        """What is paused, by name; those whose time is over may be among them."""
+        return self._pauses
+
+    @cached_property
+    def _pauses(self) -> dict[str, Pausing]:
+        return {pause.node: Pausing(pause.reason, pause.actor, pause.until, pause.since) for pause in scheduling.all_pauses(self._tx)}
+
+    def is_led(self) -> bool:
+        """Whether a leader runs now, which computes what can be computed."""
+        return self._led
+
+    @cached_property
+    def _led(self) -> bool:
+        return holder(self._tx) is not None
+
+    def withdrawn(self) -> frozenset[tuple[str, str]]:
+        """Node and partition of what a person took back, and nothing was published of since."""
+        return self._withdrawn
+
+    @cached_property
+    def _withdrawn(self) -> frozenset[tuple[str, str]]:
+        return publications.withdrawn(self._tx)
+
+    def exceptions(self) -> list[AcceptedPartition]:
+        """What readers see because somebody accepted it, whether its time is over or not."""
+        return self._exceptions
+
+    @cached_property
+    def _exceptions(self) -> list[AcceptedPartition]:
+        return [
+            AcceptedPartition(
+                record.node, record.partition, record.actor, record.reason, record.until, stored_exceptions.lapsing_since(self._tx, record)
+            )
+            for record in stored_exceptions.exceptions_in_force(self._tx)
+        ]
+
+    def unusual(self) -> list[Unusual]:
+        """What was published lately with a warning of figures unlike the history."""
+        return self._unusual
+
+    @cached_property
+    def _unusual(self) -> list[Unusual]:
+        unusuals: list[Unusual] = []
+        for node, partition, column, text, strength, at_us in quality.unusual(self._tx):
+            users = incidents.users_of_column(self._tx, node, partition, column)
+            unusuals.append(Unusual(node, partition, text, strength, at_us, None if users is None else frozenset(users)))
+        return unusuals
+
+    def damaged(self) -> Mapping[tuple[str, str], Damage]:
+        """Node and partition of what readers can't read, because its file is damaged."""
+        return self._damaged
+
+    @cached_property
+    def _damaged(self) -> dict[tuple[str, str], Damage]:
+        files = damaged_files(self._tx)
+        damages: dict[tuple[str, str], Damage] = {}
+        for node in dict.fromkeys(file.node for file in files):
+            own = {file.id: file for file in files if file.node == node}
+            for number, keys in sorted(partitions_in(self._tx, node, own.keys()).items()):
+                file = own[number]
+                for key in sorted(keys):
+                    damages.setdefault((node, key), Damage(file.path, file.wrong, file.since, self._open_at(node, key)))
+        return damages
+
+    def failed_in_backfill(self, node: str, partition: str) -> BackfillFailure | None:
+        """What a backfill or a repair failed at, of what readers lack."""
+        backfill = changes.failed_in_backfill(self._tx, node, partition)
+        if backfill is None or backfill.version != self._applied:
+            return None
+        error = msgspec.json.decode(backfill.ended.error) if backfill.ended.error else {}
+        reason = str(error.get("message") or backfill.ended.reason)
+        return BackfillFailure(reason, backfill.ended.finished_at, self._open_at(node, partition))
+
+    @cached_property
+    def _applied(self) -> int:
+        return applied_versions.newest_id(self._tx)
+
+    def _open_at(self, node: str, key: str) -> str:
+        opened = incidents.open_at(self._tx, node, "" if key == WHOLE else key)
+        return "" if opened is None else opened.shown
+
+    def unreadable(self) -> Mapping[str, UnreadableSource]:
+        """The sources that can't be read, of which an incident is open."""
+        return self._unreadable
+
+    @cached_property
+    def _unreadable(self) -> dict[str, UnreadableSource]:
+        sources = {}
+        for item in ingestion.failing_sources(self._tx):
+            opened = incidents.open_at(self._tx, item.source, "")
+            if opened is not None and opened.kind in _OF_OBSERVATIONS:
+                sources[item.source] = UnreadableSource(item.since, item.error, opened.shown)
+        return sources
+
+    def seconds(self, node: str) -> float | None:
+        """How long an attempt at a node takes: what 95 of 100 stay within; None where none is known."""
+        statistics = attempts.durations_of_node(self._tx, node)
+        return None if statistics is None else statistics.p95
+
+    def promised_at(self, consumer: str) -> int | None:
+        """From when on the promise in force holds; None: nothing is promised."""
+        start = self._promise(consumer)
+        return None if start is None else start.begins_at
+
+    def promised_since(self, consumer: str) -> int | None:
+        """Since when something is promised without a break; None: nothing is promised."""
+        start = self._promise(consumer)
+        return None if start is None else start.unbroken_since
+
+    def _promise(self, consumer: str) -> obligations.PromiseStart | None:
+        if consumer not in self._promises:
+            self._promises[consumer] = obligations.promise_start(self._tx, consumer)
+        return self._promises[consumer]
+
+
+# Facts of an environment: nodes that it borrows are read from production's store, all other nodes
+# from its own.
+
+
+class EnvironmentFacts:
+    """Answers `observe.facts.StateFacts` from two stores."""
+
+    def __init__(self, facts: StoredFacts, production: StoredFacts, borrowed: frozenset[str]) -> None:
+        self._own, self._production, self._borrowed = facts, production, borrowed
+
+    @property
+    def production(self) -> Transaction:
+        """What it reads of production."""
+        return self._production.transaction
+
+    @property
+    def borrowed(self) -> frozenset[str]:
+        """The nodes that are production's."""
+        return self._borrowed
+
+    def _of(self, node: str) -> StateFacts:
+        return self._production if node in self._borrowed else self._own
+
+    def first(self, node: str, partition: str) -> VisiblePublication | None:
+        """The first publication of a partition. Production counts its snapshots by itself: here they come before all others."""
+        seen = self._of(node).first(node, partition)
+        return seen._replace(snapshot=0) if seen is not None and node in self._borrowed else seen
+
+    def first_reading(self, node: str, snapshot: int, since_us: int) -> VisiblePublication | None:
+        """The first publication of a whole node, not before `since_us`, that read the lake at this snapshot or a later one."""
+        return self._of(node).first_reading(node, snapshot, since_us)
+
+    def newest(self, node: str) -> Newest | None:
+        """What readers see of a node; None if nothing."""
+        return self._of(node).newest(node)
+
+    def rows(self, node: str, partition: str) -> int | None:
+        """How many rows readers see of a partition; None if nothing is published."""
+        return self._of(node).rows(node, partition)
+
+    def published_between(self, node: str, first: str, last: str) -> int:
+        """How many partitions from `first` to `last`, both included, readers see."""
+        return self._of(node).published_between(node, first, last)
+
+    def keys(self, node: str, moment: str) -> list[str]:
+        """The data keys of a node that were ever heard of for an interval; of one that isn't cut by time (moment empty), all."""
+        return self._of(node).keys(node, moment)
+
+    def standing(self, node: str, partition: str) -> PartitionStateFacts | None:
+        """Where a partition stands; None if nothing was ever heard of it."""
+        return self._of(node).standing(node, partition)
+
+    def stale_nodes(self) -> set[str]:
+        """Nodes of which a published partition is stale."""
+        return (self._own.stale_nodes() - self._borrowed) | (self._production.stale_nodes() & self._borrowed)
+
+    def quarantined_nodes(self) -> set[str]:
+        """Nodes of which something waits in quarantine."""
+        return (self._own.quarantined_nodes() - self._borrowed) | (self._production.quarantined_nodes() & self._borrowed)
+
+    def oldest_delivery(self, source: str) -> str | None:
+        """The oldest interval of a source that was ever delivered."""
+        return self._of(source).oldest_delivery(source)
+
+    def observations(self, source: str) -> list[int]:
+        """When the last 20 looks at a source were, newest first."""
+        return self._of(source).observations(source)
+
+    def kept(self, consumer: str) -> list[RecordedObligation]:
+        """Obligations written down here."""
+        return self._own.kept(consumer)
+
+    def pauses(self) -> dict[str, Pausing]:
+        """What is paused here."""
+        return self._own.pauses()
+
+    def is_led(self) -> bool:
+        """Whether this environment's leader runs now."""
+        return self._own.is_led()
+
+    def withdrawn(self) -> frozenset[tuple[str, str]]:
+        """What was taken back, of the nodes that are this one's or production's."""
+        own, theirs = self._own.withdrawn(), self._production.withdrawn()
+        return frozenset(item for item in own if item[0] not in self._borrowed) | frozenset(
+            one for one in theirs if one[0] in self._borrowed
+        )
+
+    def exceptions(self) -> list[AcceptedPartition]:
+        """What was accepted, of the nodes that are this one's or production's."""
+        partitions, theirs = self._own.exceptions(), self._production.exceptions()
+        return [partition for partition in partitions if partition.node not in self._borrowed] + [
+            accepted_partition for accepted_partition in theirs if accepted_partition.node in self._borrowed
+        ]
+
+    def unusual(self) -> list[Unusual]:
+        """What is unlike the history, of the nodes that are this one's or production's."""
+        unusuals, theirs = self._own.unusual(), self._production.unusual()
+        return [item for item in unusuals if item.node not in self._borrowed] + [one for one in theirs if one.node in self._borrowed]
+
+    def damaged(self) -> Mapping[tuple[str, str], Damage]:
+        """What can't be read, of the nodes that are this one's or production's, whose incidents are only there."""
+        damages, theirs = self._own.damaged(), self._production.damaged()
+        results = {place: damage for place, damage in damages.items() if place[0] not in self._borrowed}
+        borrowed = {place: damage for place, damage in theirs.items() if place[0] in self._borrowed}
+        return results | {place: damage._replace(incident="") for place, damage in borrowed.items()}
+
+    def failed_in_backfill(self, node: str, partition: str) -> BackfillFailure | None:
+        """What a backfill or a repair failed at; production's incidents are only there."""
+        failure = self._of(node).failed_in_backfill(node, partition)
+        return failure._replace(incident="") if failure is not None and node in self._borrowed else failure
+
+    def unreadable(self) -> Mapping[str, UnreadableSource]:
+        """The sources that can't be read, of the nodes that are this one's or production's, whose
+        incidents are only there."""
+        sources, theirs = self._own.unreadable(), self._production.unreadable()
+        unreadable_sources = {name: source for name, source in sources.items() if name not in self._borrowed}
+        borrowed = {name: source for name, source in theirs.items() if name in self._borrowed}
+        return unreadable_sources | {name: source._replace(incident="") for name, source in borrowed.items()}
+
+    def seconds(self, node: str) -> float | None:
+        """How long an attempt at a node takes, where it is made."""
+        return self._of(node).seconds(node)
+
+    def promised_at(self, consumer: str) -> int | None:
+        """From when on the promise in force here holds."""
+        return self._own.promised_at(consumer)
+
+    def promised_since(self, consumer: str) -> int | None:
+        """Since when something is promised here without a break."""
+        return self._own.promised_since(consumer)

@@ -1,0 +1,258 @@
+"""How one consumer was served over time, as known now or as known then (SEMANTICS §7). Pure.
+
+What was promised, met and found wrong becomes spans of states; `availability` makes figures of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+
+from headrace.model.times import Duration
+from headrace.slo.consumer_states import ConsumerState
+
+# Sets of points in time: sorted, disjoint, half-open spans of integer microseconds.
+
+Moments = tuple[tuple[int, int], ...]
+"""(from, until), sorted, disjoint and not empty."""
+NONE: Moments = ()
+EVER = 1 << 62
+"""Later than every moment."""
+
+
+def union(spans: Iterable[tuple[int, int]]) -> Moments:
+    """All moments that are in any of them."""
+    results: list[tuple[int, int]] = []
+    for began, ended in sorted(spans):
+        if ended <= began:
+            continue
+        if results and began <= results[-1][1]:
+            results[-1] = (results[-1][0], max(results[-1][1], ended))
+        else:
+            results.append((began, ended))
+    return tuple(results)
+
+
+def common(item: Moments, other: Moments) -> Moments:
+    """All moments that are in both."""
+    results, first, second = [], 0, 0
+    while first < len(item) and second < len(other):
+        began, ended = max(item[first][0], other[second][0]), min(item[first][1], other[second][1])
+        if began < ended:
+            results.append((began, ended))
+        if item[first][1] <= other[second][1]:
+            first += 1
+        else:
+            second += 1
+    return tuple(results)
+
+
+def without(item: Moments, other: Moments) -> Moments:
+    """The moments of one that aren't in the other."""
+    return common(item, outside(other))
+
+
+def outside(spans: Moments) -> Moments:
+    """All moments that aren't in them."""
+    edges = [-EVER, *(edge for span in spans for edge in span), EVER]
+    return tuple((began, ended) for began, ended in zip(edges[::2], edges[1::2], strict=True) if began < ended)
+
+
+def length(spans: Sequence[tuple[int, int]]) -> int:
+    """How many microseconds they hold."""
+    return sum(ended - began for began, ended in spans)
+
+
+def holds(spans: Moments, at_us: int) -> bool:
+    """Whether a moment is in them."""
+    return any(began <= at_us < ended for began, ended in spans)
+
+
+# When a consumer was late. Under `due` it is late while the newest obligation that has fallen due
+# isn't met. Under `max_age` it is late while any obligation is open past its deadline, and while
+# the newest readable interval with rows, before any gap, is too old.
+
+
+class Duty(msgspec.Struct, frozen=True):
+    """One obligation of a consumer over time: its interval and where that ends, its deadline, and when it was met. Waived ones count
+    as met from when that was said."""
+
+    interval: str
+    ended_us: int
+    due_us: int
+    met: Moments
+    met_us: int | None = None
+    """When it was met first by what is sound; None for one that wasn't, although it may have been waived."""
+    waived_us: int | None = None
+    rows: bool = True
+    """Whether what was read for it has rows: under `max_age` an empty interval makes nothing younger."""
+
+    @property
+    def kept(self) -> bool:
+        """Whether it was met in time, by what is sound."""
+        return self.met_us is not None and self.met_us <= self.due_us
+
+    @property
+    def open(self) -> Moments:
+        """When it was due and not met."""
+        return tuple((max(began, self.due_us), ended) for began, ended in outside(self.met) if ended > self.due_us)
+
+
+def late_by_due(duties: Sequence[Duty]) -> Moments:
+    """While the newest that was due wasn't met. `duties` in the order of their deadlines."""
+    results: list[tuple[int, int]] = []
+    for place, duty in enumerate(duties):
+        next_due = duties[place + 1].due_us if place + 1 < len(duties) else EVER
+        results += [(began, min(ended, next_due)) for began, ended in duty.open if began < next_due]
+    return union(results)
+
+
+def late_by_age(duties: Sequence[Duty], max_age: str, timezone: str) -> Moments:
+    """While any was open, or what could be read was too old. `duties` in the order of their intervals."""
+    if not duties:
+        return NONE
+    age = Duration.parse(max_age)
+    deadlines = [age.after_us(duty.ended_us, timezone) if duty.rows else None for duty in duties]
+    results = [span for duty in duties for span in duty.open]
+    for began, ended in _eras(duties):
+        results += _too_old(duties, deadlines, began, ended)
+    return union(results)
+
+
+def late_by_republishing(published: Sequence[Sequence[int]], max_age: str, timezone: str) -> Moments:
+    """Of reads that don't come interval by interval: while the newest publication of one of them was too old. For each read, when it
+    was published, oldest first."""
+    age = Duration.parse(max_age)
+    results = []
+    for times in published:
+        for place, at in enumerate(times):
+            until = times[place + 1] if place + 1 < len(times) else EVER
+            results.append((age.after_us(at, timezone), until))
+    return union(results)
+
+
+def _eras(duties: Sequence[Duty]) -> list[tuple[int, int]]:
+    """Spans in which nothing that is met ceases to be."""
+    cuts = sorted({ended for duty in duties for _, ended in duty.met if ended < EVER})
+    return list(zip([-EVER, *cuts], [*cuts, EVER], strict=True))
+
+
+def _too_old(duties: Sequence[Duty], deadlines: Sequence[int | None], began: int, ended: int) -> list[tuple[int, int]]:
+    """Within an era: one interval after the other becomes what can be read, when it and all before it are met."""
+    results, reached, deadline = [], began, duties[0].due_us
+    for duty, own in zip(duties, deadlines, strict=True):
+        met = min((max(start, began) for start, until in duty.met if until > began), default=ended)
+        following = min(max(reached, met), ended)
+        results.append((max(reached, deadline), following))
+        if following == ended:
+            return results
+        reached, deadline = following, deadline if own is None else own
+    return [*results, (max(reached, deadline), ended)]
+
+
+class Term(msgspec.Struct, frozen=True):
+    """What was promised from one moment to another: by `due`, or under a `max_age`."""
+
+    from_us: int
+    until_us: int
+    max_age: str | None = None
+
+
+class WrongPeriod(msgspec.Struct, frozen=True):
+    """While readers got something that isn't sound; `known_us` is since when that is known, `incident` what it is put down to (None:
+    an exception that had lapsed)."""
+
+    from_us: int
+    until_us: int
+    known_us: int
+    incident: int | None = None
+    withdrawn_us: int = EVER
+    """From when on the incident was said not to cover it: then it never was wrong, although it had been said to be."""
+
+
+class ServiceHistory(msgspec.Struct, frozen=True):
+    """All that says how a consumer was served. `duties` come in the order of their deadlines; `counted_us` is from when on it counts:
+    its first deadline."""
+
+    consumer: str
+    timezone: str
+    terms: tuple[Term, ...]
+    duties: tuple[Duty, ...] = ()
+    counted_us: int = EVER
+    blind: Moments = NONE
+    """While nobody looked."""
+    never: Moments = NONE
+    """While something that it reads had never been published."""
+    wrong: tuple[WrongPeriod, ...] = ()
+    excepted: Moments = NONE
+    """While what it got stood on an exception that somebody else than its owner had made."""
+    republished: tuple[tuple[int, ...], ...] | None = None
+    """Where none of its reads comes interval by interval: when each was published."""
+
+    def promised(self, from_us: int, until_us: int) -> list[Duty]:
+        """The obligations that fell due in a window."""
+        return [duty for duty in self.duties if self.counted_us <= duty.due_us and from_us < duty.due_us <= until_us]
+
+
+class ServicePeriod(msgspec.Struct, frozen=True):
+    """How a consumer was served from one moment to another."""
+
+    from_us: int
+    until_us: int
+    state: ConsumerState
+
+
+def counted(past: ServiceHistory, from_us: int, until_us: int) -> Moments:
+    """The moments of a window that count: since the first deadline, while anything was promised."""
+    promised = union((term.from_us, term.until_us) for term in past.terms)
+    return common(promised, union([(max(from_us, past.counted_us), until_us)]))
+
+
+def timeline(past: ServiceHistory, from_us: int, until_us: int, *, then: bool = False) -> list[ServicePeriod]:
+    """The states of a consumer over what counts of a window, as known now; with `then`, as known at each moment itself."""
+    left = counted(past, from_us, until_us)
+    periods: list[ServicePeriod] = []
+    for state, moments in _states(past, then=then):
+        periods += [ServicePeriod(began, ended, state) for began, ended in common(left, moments)]
+        left = common(left, outside(moments))
+    periods += [ServicePeriod(began, ended, ConsumerState.SERVED) for began, ended in left]
+    return sorted(periods, key=lambda period: period.from_us)
+
+
+def _states(past: ServiceHistory, *, then: bool) -> Iterable[tuple[ConsumerState, Moments]]:
+    yield ConsumerState.UNKNOWN, past.blind
+    yield ConsumerState.NEVER, past.never
+    yield ConsumerState.WRONG, wrong(past, then=then)
+    yield ConsumerState.LATE, late(past)
+
+
+def wrong(past: ServiceHistory, *, then: bool = False) -> Moments:
+    """While what readers got wasn't sound; with `then` only from when that was known."""
+    if then:
+        return union((max(period.from_us, period.known_us), min(period.until_us, period.withdrawn_us)) for period in past.wrong)
+    return union((period.from_us, period.until_us) for period in past.wrong if period.withdrawn_us == EVER)
+
+
+def late(past: ServiceHistory) -> Moments:
+    """While it was late by the promise that was in force."""
+    results: list[tuple[int, int]] = []
+    known: dict[str | None, Moments] = {}
+    for term in past.terms:
+        if term.max_age not in known:
+            known[term.max_age] = _late_under(past, term.max_age)
+        results += common(known[term.max_age], ((term.from_us, term.until_us),))
+    return union(results)
+
+
+def _late_under(past: ServiceHistory, max_age: str | None) -> Moments:
+    if max_age is None:
+        return late_by_due(past.duties)
+    if past.republished is not None:
+        return late_by_republishing(past.republished, max_age, past.timezone)
+    return late_by_age(past.duties, max_age, past.timezone)
+
+
+def moments(spans: Iterable[ServicePeriod], holds: Callable[[ConsumerState], bool]) -> Moments:
+    """The moments of those spans whose state is meant."""
+    return union((span.from_us, span.until_us) for span in spans if holds(span.state))

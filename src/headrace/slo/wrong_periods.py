@@ -1,0 +1,282 @@
+"""Periods in which a consumer's data was unsound, made from withdrawn data, or an exception.
+
+Read from the store once for all consumers; in most windows there is nothing to find.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
+from typing import TYPE_CHECKING
+
+from headrace.model.partitions import command_line, partition_argument
+from headrace.slo.consumer_states import Wronged
+from headrace.slo.declared_promises import WHOLE, Node, Terms
+from headrace.slo.obligations import EvaluationContext, Obligation, needed
+from headrace.slo.timeline import EVER, Duty, Moments, WrongPeriod, union, without
+from headrace.slo.times import moment
+from headrace.slo.unsound import Carry, Taint, accepted_taints, all_of_all, spread_taints, unsound_taints, withdrawn_taints
+from headrace.store.queries import exceptions as stored
+from headrace.store.queries import incidents, publications
+from headrace.store.queries.exceptions import AcceptedPublication
+from headrace.store.queries.publications import Withdrawn
+from headrace.store.transaction import Transaction
+
+if TYPE_CHECKING:
+    from headrace.model import Project
+
+
+Speaks = Callable[[str, str], bool]
+"""(owner, actor) → whether the actor speaks for the owner."""
+
+
+class Wrongness:
+    """What is the matter with what readers got over a window; read from the store once for all consumers, and mostly nothing."""
+
+    def __init__(self, tx: Transaction, context: EvaluationContext, carry: Carry, from_us: int, now_us: int) -> None:
+        self._tx, self._context, self._carry = tx, context, carry
+        self._from, self._now = from_us, now_us
+
+    @cached_property
+    def _unsound(self) -> dict[str, list[Taint]]:
+        return spread_taints(self._tx, self._context, unsound_taints(stored.named_wrong(self._tx, self._from)), self._carry)
+
+    @cached_property
+    def _exceptions(self) -> dict[int, AcceptedPublication]:
+        return {publication.id: publication for publication in stored.accepted_exceptions(self._tx, self._from)}
+
+    @cached_property
+    def _excepted(self) -> dict[str, list[Taint]]:
+        return spread_taints(self._tx, self._context, accepted_taints(self._exceptions.values()), all_of_all)
+
+    @cached_property
+    def _withdrawn(self) -> list[Withdrawn]:
+        return publications.all_withdrawn(self._tx)
+
+    @cached_property
+    def _made_of_withdrawn(self) -> dict[str, list[Taint]]:
+        return spread_taints(self._tx, self._context, withdrawn_taints(self._withdrawn), all_of_all)
+
+    def wrong(self, terms: Terms) -> tuple[WrongPeriod, ...]:
+        """By incidents, by exceptions that have lapsed, and by what was withdrawn."""
+        others = (wrong for results in (self._lapsed(terms), self._of_withdrawn(terms)) for _, wrong in results)
+        return (*self._by_incidents(terms), *others)
+
+    def _by_incidents(self, terms: Terms) -> Iterator[WrongPeriod]:
+        for taint in self._at(terms, self._unsound):
+            if taint.until_us > self._from:
+                yield WrongPeriod(taint.from_us, taint.until_us, taint.known_us, taint.incident, taint.withdrawn_us)
+
+    def _lapsed(self, terms: Terms) -> Iterator[tuple[Taint, WrongPeriod]]:
+        """An exception whose time is over makes wrong what stands on it, as long as that is what readers see."""
+        for taint in self._at(terms, self._excepted if self._exceptions else {}):
+            exception = self._exceptions[taint.exception or 0]
+            if exception.until is None or (exception.ended_at or EVER) <= exception.until:
+                continue
+            ends = min(taint.until_us, EVER if exception.over_at is None else exception.over_at)
+            since = max(taint.from_us, exception.until)
+            if since < ends and ends > self._from:
+                yield taint, WrongPeriod(since, ends, exception.until, exception.incident)
+
+    def _of_withdrawn(self, terms: Terms) -> Iterator[tuple[Taint, WrongPeriod]]:
+        """What was withdrawn makes wrong what was made of it, from then on. What was exported before stays where it is: `exported`
+        says so."""
+        for taint in self._at(terms, self._made_of_withdrawn if self._withdrawn else {}):
+            since = max(taint.from_us, taint.known_us)
+            if taint.node not in self._context.declared.exports and since < taint.until_us and taint.until_us > self._from:
+                yield taint, WrongPeriod(since, taint.until_us, taint.known_us)
+
+    def by_others(self, terms: Terms, duties: Sequence[Duty], speaks: Speaks) -> Moments:
+        """While the newest interval that was due stood on an exception of somebody else's than the owner's."""
+        if not self._exceptions:
+            return ()
+        results = []
+        for index, duty in enumerate(duties):
+            ends = duties[index + 1].due_us if index + 1 < len(duties) else EVER
+            for node in self._context.awaited(terms):
+                for taint in self._excepted.get(node.name, ()):
+                    exception = self._exceptions[taint.exception or 0]
+                    if not speaks(terms.owner, exception.actor) and self._stands_on(node, terms, duty, taint):
+                        results.append((max(taint.from_us, duty.due_us), min(taint.until_us, _ends(exception), ends)))
+        return union(results)
+
+    def sound_since(self, terms: Terms, duty: Duty) -> int | None:
+        """When an obligation was first met by what is sound, as known now; None for one that wasn't."""
+        if duty.met_us is None or not self._unsound:
+            return duty.met_us
+        spans = [
+            (taint.from_us, taint.until_us)
+            for node in self._context.awaited(terms)
+            for taint in self._unsound.get(node.name, ())
+            if taint.withdrawn_us == EVER and self._stands_on(node, terms, duty, taint)
+        ]
+        sound = without(union([(duty.met_us, EVER)]), union(spans))
+        return sound[0][0] if sound else None
+
+    def _stands_on(self, node: Node, terms: Terms, duty: Duty | Obligation, taint: Taint) -> bool:
+        keys = needed(node, terms, duty.interval, self._context)
+        return keys is None or taint.partition in keys
+
+    def _at(self, terms: Terms, results: Mapping[str, list[Taint]]) -> Iterable[Taint]:
+        return (taint for node in self._context.awaited(terms) for taint in results.get(node.name, ())) if results else ()
+
+    def now(self) -> dict[str, Wronged]:
+        """Consumer → what makes wrong what it can read now, the earliest first; those that aren't wrong aren't in it."""
+        results = self._holding()
+        others = self._others_now()
+        names = [
+            consumer.consumer
+            for consumer in self._context.declared.consumers
+            if consumer.consumer in results or consumer.consumer in others
+        ]
+        return {name: min((*results.get(name, ()), *others.get(name, ())), key=_earliest) for name in names}
+
+    def intervals(self, terms: Terms, obligations: Sequence[Obligation], wronged: Wronged) -> list[str]:
+        """The intervals of a consumer that stand on what makes it wrong now, in the order of `found`."""
+        tainted = [
+            (node, item)
+            for node in self._context.awaited(terms)
+            for item in (*self._unsound.get(node.name, ()), *(self._excepted.get(node.name, ()) if self._exceptions else ()))
+            if item.from_us <= self._now < item.until_us and item.withdrawn_us > self._now and self._of(item) == wronged.incident
+        ]
+        return [duty.interval for duty in obligations if any(self._stands_on(node, terms, duty, item) for node, item in tainted)]
+
+    def _of(self, taint: Taint) -> int | None:
+        """The incident that something is the matter by, of a lapsed exception too."""
+        return taint.incident if taint.exception is None else self._exceptions[taint.exception].incident
+
+    def spans(self, consumer: str) -> Moments:
+        """While what a consumer could read was wrong, as known now, whatever made it so."""
+        terms = next(terms for terms in self._context.declared.consumers if terms.consumer == consumer)
+        return union((period.from_us, period.until_us) for period in self.wrong(terms) if period.withdrawn_us == EVER)
+
+    def behind(self) -> frozenset[int]:
+        """The incidents that make wrong what any consumer can read now."""
+        wronged = (*self._holding().values(), *self._others_now().values())
+        return frozenset(item.incident for results in wronged for item in results if item.incident is not None)
+
+    def replaced_at(self, incident: int) -> int | None:
+        """When the last of what an incident makes wrong, and consumers read, was replaced; None where they read nothing of it."""
+        ends = (
+            taint.until_us
+            for terms in self._context.declared.consumers
+            for taint in self._at(terms, self._unsound)
+            if taint.incident == incident and taint.withdrawn_us == EVER and taint.until_us <= self._now
+        )
+        return max(ends, default=None)
+
+    def _holding(self) -> dict[str, list[Wronged]]:
+        results: dict[str, list[Wronged]] = {}
+        for terms in self._context.declared.consumers:
+            holding = [
+                self._told(incident)
+                for incident in self._by_incidents(terms)
+                if incident.from_us <= self._now < incident.until_us
+                and incident.known_us <= self._now
+                and incident.withdrawn_us > self._now
+                and self._open(incident.incident)
+            ]
+            if holding:
+                results[terms.consumer] = holding
+        return results
+
+    def _others_now(self) -> dict[str, list[Wronged]]:
+        """What consumers can read now by exceptions that have lapsed, or that was made of what was withdrawn."""
+        results: dict[str, list[Wronged]] = {}
+        for terms in self._context.declared.consumers if self._exceptions or self._withdrawn else ():
+            holding = [
+                tell(taint, wrong)
+                for ways, tell in ((self._lapsed(terms), self._told_lapse), (self._of_withdrawn(terms), self._told_withdrawn))
+                for taint, wrong in ways
+                if wrong.from_us <= self._now < wrong.until_us
+            ]
+            if holding:
+                results[terms.consumer] = holding
+        return results
+
+    def _open(self, number: int | None) -> bool:
+        """What was resolved makes nothing wrong any more: it is resolved only once nothing of it can be read."""
+        incident = None if number is None else incidents.get(self._tx, number)
+        return incident is None or incident.state != "resolved"
+
+    def unsound(self) -> set[tuple[str, str, int]]:
+        """(node, partition, when it was published) of all that isn't sound, as known now."""
+        return {
+            (taint.node, taint.partition, taint.from_us)
+            for taints in self._unsound.values()
+            for taint in taints
+            if taint.withdrawn_us == EVER
+        }
+
+    def _told(self, period: WrongPeriod) -> Wronged:
+        incident = incidents.get(self._tx, period.incident or 0)
+        text = "what can be read is wrong" if incident is None else f"{incident.shown} {incident.node}: {incident.summary}"
+        return Wronged(
+            period.from_us, period.incident, text, None if period.incident is None else f"headrace incident INC-{period.incident}"
+        )
+
+    def _told_lapse(self, stands_on: Taint, period: WrongPeriod) -> Wronged:
+        """The command ends it: the exception is renewed, or, where its data was taken back, so is what was made of it."""
+        exception = self._exceptions[stands_on.exception or 0]
+        at = partition_argument(exception.node, exception.partition)
+        since = moment(period.known_us, self._now, self._context.declared.timezone)
+        text = f"{at}: the exception of {exception.actor} lapsed at {since}"
+        if period.incident is not None:
+            text = f"INC-{period.incident} {text}"
+        if exception.ended_at is None:
+            command = command_line("quarantine", "accept", at, "--reason", "TEXT", "--until", "T")
+            return Wronged(period.from_us, period.incident, text, command)
+        made = partition_argument(stands_on.node, stands_on.partition)
+        taken_back = (exception.node, exception.partition) in self._context.facts.withdrawn()
+        command = command_line("tick") if period.incident is None else command_line("fix", f"INC-{period.incident}")
+        if taken_back:
+            command = command_line("withdraw", made, "--reason", "TEXT")
+        return Wronged(period.from_us, period.incident, f"{text}, and {made} was computed from it", command)
+
+    def _told_withdrawn(self, made_of: Taint, period: WrongPeriod) -> Wronged:
+        """The command ends it: it is computed again where that can be done without what was withdrawn, else withdrawn as well. Where
+        neither can be done, it says what other data is to be asked for."""
+        root = [item for item in self._withdrawn if item.rows == made_of.withdrawn][-1]
+        made = partition_argument(made_of.node, made_of.partition)
+        why = f": {root.reason}" if root.reason else ""
+        text = f"{partition_argument(root.node, root.partition)} was withdrawn{why}; {made} was computed from it"
+        if made_of.removable is None or root.shown:
+            only = () if made_of.partition == WHOLE else ("--partition", made_of.partition)
+            return Wronged(period.from_us, None, text, command_line("run", made_of.node, *only, "--again", "--reason", "TEXT"))
+        node, key = made_of.removable
+        if self._context.node(node).accumulating:
+            return Wronged(period.from_us, None, text, command_line("why", partition_argument(root.node, root.partition)))
+        return Wronged(period.from_us, None, text, command_line("withdraw", partition_argument(node, key), "--reason", "TEXT"))
+
+
+def _earliest(item: Wronged) -> tuple[int, int]:
+    return item.since_us, item.incident or 0
+
+
+def _ends(exception: AcceptedPublication) -> int:
+    """When an exception was over: its data was replaced, or it was renewed."""
+    return min(at for at in (exception.ended_at, exception.over_at, EVER) if at is not None)
+
+
+# Who speaks for an owner: an exception counts as the owner's only if its actor is the owner or
+# one of its contacts.
+
+
+def speaks_for(project: Project) -> Speaks:
+    """(owner, actor) → whether the actor speaks for the owner."""
+    return partial(_speaks, owner_voices(project))
+
+
+def owner_voices(project: Project) -> dict[str, frozenset[str]]:
+    """Owner → the names and addresses that speak for it: its own name, and its contacts."""
+    results = {}
+    for name, owner in project.owners.items():
+        addresses = [contact.partition(":")[2] or contact for contact in owner.contact]
+        known = (name, *addresses, *(address.partition("@")[0] for address in addresses))
+        results[name] = frozenset(item.casefold() for item in known)
+    return results
+
+
+def _speaks(known: Mapping[str, Collection[str]], owner: str, actor: str) -> bool:
+    """Whether an actor speaks for an owner. Who isn't known to doesn't."""
+    return actor.casefold() in known.get(owner, {owner.casefold()})

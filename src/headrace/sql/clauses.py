@@ -1,0 +1,389 @@
+"""Binding of FROM and of the SELECT list."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from sqlglot import exp
+
+from headrace.sql.expressions import bind
+from headrace.sql.scopes import (
+    EXPRESSION,
+    FILTER,
+    JOIN_KEY,
+    NO_EDGES,
+    OPAQUE,
+    BindingContext,
+    BoundExpression,
+    Edges,
+    FromItem,
+    NameScope,
+    Output,
+    Relation,
+    merge,
+    nearest_name,
+    raised,
+    union,
+)
+from headrace.sql.types import element, function_name, is_integer, is_time, struct_fields, unify
+from headrace.sql.values import UNKNOWN
+
+# FROM: tables, CTEs, subqueries, joins, lateral and table functions, and how joins decide which
+# rows there are.
+
+
+def bind_from(context: BindingContext, select: exp.Expr, scope: NameScope) -> None:
+    """Put everything that a SELECT's FROM names into its scope; what joins compare goes into the scope's filters."""
+    from_ = select.args.get("from_")
+    if from_ is not None:
+        _add(context, scope, from_.this)
+    for join in select.args.get("joins") or []:
+        _join(context, scope, join)
+    for lateral in select.args.get("laterals") or []:
+        _add(context, scope, lateral)
+
+
+def _add(context: BindingContext, scope: NameScope, node: exp.Expr) -> None:
+    """One item of FROM and the joins that hang on it."""
+    bracketed = isinstance(node, exp.Subquery) and isinstance(node.this, exp.Table | exp.Subquery) and not node.args.get("alias")
+    if bracketed or isinstance(node, exp.Paren):
+        _add(context, scope, node.this)
+    else:
+        source = _source(context, scope, node)
+        scope.sources.append(source)
+        merge(scope.filters, source.relation.filters)
+    for join in node.args.get("joins") or []:
+        _join(context, scope, join)
+
+
+def _source(context: BindingContext, scope: NameScope, node: exp.Expr) -> FromItem:
+    alias = node.alias_or_name.lower() if isinstance(node, exp.Table | exp.DerivedTable | exp.UDTF) else ""
+    names = _column_names(node)
+    if isinstance(node, exp.Table):
+        return _table(context, scope, node, alias, names)
+    if isinstance(node, exp.Lateral):
+        return _lateral(context, scope, node, alias, names)
+    if isinstance(node, exp.Unnest):
+        return FromItem(alias or "unnest", _named(_unnest_source(context, scope, node), names))
+    relation = context.bind_query(context, node, _outside(scope))
+    inner = node.this if isinstance(node, exp.Subquery) else node
+    return FromItem(alias, _named(relation, names), query=inner)
+
+
+def _outside(scope: NameScope) -> NameScope:
+    """What a derived table sees: DuckDB lets it look at the tables before it."""
+    seen = NameScope(scope.ctes, scope.parent)
+    seen.sources = list(scope.sources)
+    seen.using = scope.using
+    return seen
+
+
+def _column_names(node: exp.Expr) -> list[str]:
+    alias = node.args.get("alias")
+    return [column.name for column in alias.args.get("columns") or []] if isinstance(alias, exp.TableAlias) else []
+
+
+def _named(relation: Relation, names: list[str]) -> Relation:
+    if not names:
+        return relation
+    if not relation.complete:
+        return (
+            relation
+            if relation.columns
+            else Relation([Output(name, UNKNOWN, raised(relation.everything(), OPAQUE)) for name in names], relation.filters)
+        )
+    columns = [
+        Output(names[at] if at < len(names) else column.name, column.type, column.edges) for at, column in enumerate(relation.columns)
+    ]
+    return Relation(columns, relation.filters)
+
+
+def _table(context: BindingContext, scope: NameScope, node: exp.Table, alias: str, names: list[str]) -> FromItem:
+    if isinstance(node.this, exp.Func):
+        relation = _table_function(context, scope, node.this)
+        name = function_name(node.this, context.sql)
+        return FromItem(alias or name, _named(relation, names))
+    name = node.name.lower()
+    cte = scope.ctes.get(name)
+    relation = cte.relation if cte else context.input(name)
+    if node.args.get("pivots"):
+        relation = Relation([], filters=raised(relation.filters, FILTER), opaque=raised(relation.everything(), OPAQUE))
+        return FromItem(alias or name, relation, input=None if cte else name)
+    return FromItem(alias or name, _named(relation, names), input=None if cte else name, query=cte.query if cte else None)
+
+
+def _table_function(context: BindingContext, scope: NameScope, node: exp.Func) -> Relation:
+    name = function_name(node, context.sql)
+    seen = _outside(scope)
+    edges: list[Edges] = []
+    types: list[str] = []
+    for child in node.iter_expressions():
+        if not isinstance(child, exp.Identifier | exp.Var):
+            bound = bind(context, seen, child)
+            edges.append(bound.edges)
+            types.append(bound.type)
+    reached = union(edges, EXPRESSION)
+    if name in ("range", "generate_series"):
+        return Relation([Output(name, _series_type(types), reached)])
+    if name == "unnest":
+        return Relation([Output(name, element(types[0]) if types else UNKNOWN, reached)])
+    return Relation([], filters=reached, opaque=reached)
+
+
+def _series_type(types: list[str]) -> str:
+    if all(is_integer(kind) for kind in types):
+        return "BIGINT"
+    first = next((kind for kind in types if is_time(kind)), UNKNOWN)
+    return "TIMESTAMP" if first == "DATE" else first
+
+
+def _unnest_source(context: BindingContext, scope: NameScope, node: exp.Expr) -> Relation:
+    seen = _outside(scope)
+    bounds = [bind(context, seen, part) for part in node.expressions]
+    if len(bounds) == 1 and bounds[0].type.endswith("[]") and not bounds[0].type.startswith("STRUCT"):
+        return Relation([Output("unnest", element(bounds[0].type), raised(bounds[0].edges, EXPRESSION))])
+    edges = union([bound.edges for bound in bounds], EXPRESSION)
+    return Relation([], opaque=edges)
+
+
+def _lateral(context: BindingContext, scope: NameScope, node: exp.Expr, alias: str, names: list[str]) -> FromItem:
+    inner = node.this
+    if isinstance(inner, exp.Subquery | exp.Query):
+        query = inner.this if isinstance(inner, exp.Subquery) else inner
+        return FromItem(alias, _named(context.bind_query(context, inner, _outside(scope)), names), query=query)
+    edges = bind(context, _outside(scope), inner).edges
+    return FromItem(alias, _named(Relation([], opaque=edges), names))
+
+
+def _join(context: BindingContext, scope: NameScope, join: exp.Expr) -> None:
+    left = list(scope.sources)
+    _add(context, scope, join.this)
+    added = scope.sources[len(left) :]
+    on = join.args.get("on")
+    if on is not None:
+        merge(scope.filters, raised(bind(context, scope, on).edges, JOIN_KEY))
+    names = [part.name.lower() for part in join.args.get("using") or []]
+    if str(join.args.get("method") or "").upper() == "NATURAL":
+        names = _common(left, added)
+    if names:
+        _merge_columns(context, scope, join, left, added, names)
+    if str(join.args.get("kind") or "").upper() in ("SEMI", "ANTI"):
+        del scope.sources[len(left) :]
+
+
+def _common(left: list[FromItem], added: list[FromItem]) -> list[str]:
+    known = {column.name.lower() for source in left for column in source.relation.columns if column.name}
+    return [column.name.lower() for source in added for column in source.relation.columns if column.name and column.name.lower() in known]
+
+
+def _merge_columns(
+    context: BindingContext, scope: NameScope, join: exp.Expr, left: list[FromItem], added: list[FromItem], names: list[str]
+) -> None:
+    """USING: one column where both sides have one. The outer side's may be missing, so FULL takes either."""
+    side = str(join.args.get("side") or "").upper()
+    for name in names:
+        mine, theirs = _find(context, join, scope, left, name), _find(context, join, None, added, name)
+        merge(scope.filters, raised(union([mine.edges, theirs.edges]), JOIN_KEY))
+        if side == "FULL":
+            scope.using[name] = BoundExpression(unify(mine.type, theirs.type), union([mine.edges, theirs.edges], EXPRESSION))
+        else:
+            scope.using[name] = theirs if side == "RIGHT" else mine
+    for source in added:
+        at = scope.sources.index(source)
+        scope.sources[at] = source._replace(merged=source.merged | frozenset(names))
+
+
+def _find(context: BindingContext, join: exp.Expr, scope: NameScope | None, sources: list[FromItem], name: str) -> BoundExpression:
+    if scope is not None and name in scope.using:
+        return scope.using[name]
+    for source in sources:
+        column = source.relation.get(name)
+        if column is not None:
+            return BoundExpression(column.type, column.edges)
+    for source in sources:
+        column = source.relation.unlisted(name)
+        if column is not None:
+            return BoundExpression(column.type, column.edges)
+    context.say("unknown_column", f"USING names `{name}`, which isn't on both sides", join)
+    return BoundExpression(UNKNOWN, NO_EDGES)
+
+
+# The SELECT list: expanded stars, aliases visible to later items, and names that DuckDB
+# generates.
+
+_SIMPLE_PATTERN = re.compile(r"[\w .|^$*+?\[\]-]{1,100}")
+_REPEATS_MAX = 3
+
+
+class Projection(NamedTuple):
+    """One output column. With `unlisted` it stands for columns that can't be listed: those of the inputs in `rest`
+    (after the columns in `listed`), or whatever `bound.edges` reach."""
+
+    name: str | None
+    bound: BoundExpression
+    node: exp.Expr | None
+    source: int | None = None
+    unlisted: bool = False
+    rest: tuple[str, ...] = ()
+    listed: tuple[Output, ...] = ()
+
+
+def project(context: BindingContext, scope: NameScope, select: exp.Expr) -> list[Projection]:
+    """The output columns of a SELECT in order."""
+    projections: list[Projection] = []
+    for item in select.expressions:
+        if isinstance(item, exp.Star):
+            projections += _star(context, scope, item, None)
+        elif isinstance(item, exp.Column) and isinstance(item.this, exp.Star):
+            projections += _qualified_star(context, scope, item)
+        elif isinstance(item, exp.Columns):
+            projections += _columns_expression(context, scope, item)
+        elif isinstance(item, exp.Explode) or (isinstance(item, exp.Alias) and isinstance(item.this, exp.Explode)):
+            projections.append(_unnested_column(context, scope, item))
+        else:
+            projections.append(_expression(context, scope, item))
+    return projections
+
+
+def _expression(context: BindingContext, scope: NameScope, item: exp.Expr) -> Projection:
+    bound = bind(context, scope, item)
+    if isinstance(item, exp.Alias):
+        scope.aliases.setdefault(item.alias.lower(), bound)
+        return Projection(item.alias, bound, item.this)
+    if item.find(exp.Columns) is not None:
+        return Projection(None, bound, item, unlisted=True)
+    return Projection(generated_name(scope, item), bound, item)
+
+
+def _unnested_column(context: BindingContext, scope: NameScope, item: exp.Expr) -> Projection:
+    """A list gives one column, a struct one a field: which, must be known."""
+    bound = bind(context, scope, item)
+    inner = item.this if isinstance(item, exp.Alias) else item
+    kind = bind(context, scope, inner.this).type
+    if not kind.endswith("[]") or kind.startswith("STRUCT") or inner.args.get("expressions"):
+        return Projection(None, bound, item, unlisted=True)
+    return Projection(item.alias if isinstance(item, exp.Alias) else None, bound, inner)
+
+
+def generated_name(scope: NameScope, node: exp.Expr) -> str | None:
+    """The name that DuckDB gives a column without alias, where that is simple; else None."""
+    if isinstance(node, exp.Paren):
+        return generated_name(scope, node.this)
+    if isinstance(node, exp.Column):
+        return _spelled(scope, node)
+    if isinstance(node, exp.Count) and (node.this is None or isinstance(node.this, exp.Star)):
+        return "count_star()"
+    return None
+
+
+def _spelled(scope: NameScope, node: exp.Column) -> str:
+    """A column keeps the spelling of where it comes from."""
+    name = node.name
+    for source in scope.sources:
+        if node.args.get("table") is None or node.table.lower() == source.alias:
+            column = source.relation.get(name.lower())
+            if column is not None and column.name is not None:
+                return column.name
+    return name
+
+
+def _names(items: Iterable[exp.Expr] | None) -> dict[str, exp.Expr]:
+    return {item.name.lower(): item for item in items or []}
+
+
+def _qualified_star(context: BindingContext, scope: NameScope, item: exp.Column) -> list[Projection]:
+    alias = item.table.lower()
+    at = next((at for at, source in enumerate(scope.sources) if source.alias == alias), None)
+    if at is not None and item.args.get("db") is None:
+        return _star(context, scope, item.this, at)
+    struct = exp.Column(this=item.args["table"].copy(), table=item.args["db"].copy() if item.args.get("db") else None)
+    bound = bind(context, scope, struct)
+    fields = struct_fields(bound.type)
+    if fields is None:
+        return [Projection(None, bound, item, unlisted=True)]
+    return [Projection(name, BoundExpression(type_, union([bound.edges], 2)), item) for name, type_ in fields]
+
+
+def _star(context: BindingContext, scope: NameScope, star: exp.Expr, only: int | None) -> list[Projection]:
+    """`*` or `t.*` with EXCLUDE, REPLACE and RENAME."""
+    excluded, replaced, renamed = _names(star.args.get("except_")), _names_of_aliases(star, "replace"), _renamed(star)
+    if not scope.sources:
+        context.say("unknown_column", "`*` without FROM", star)
+        return []
+    projections: list[Projection] = []
+    for at, source in enumerate(scope.sources):
+        if only is None or only == at:
+            projections += _of_source(scope, at, source, only is None)
+    _say_missing(context, star, projections, [*excluded, *replaced])
+    result = []
+    for item in projections:
+        key = (item.name or "").lower()
+        if item.unlisted:
+            unchanged = not (replaced or renamed or excluded)
+            result.append(item if unchanged else item._replace(rest=(), listed=()))
+        elif key in replaced:
+            expression = replaced[key].this
+            result.append(Projection(item.name, bind(context, scope, expression), expression))
+        elif key not in excluded:
+            result.append(item._replace(name=renamed[key].alias) if key in renamed else item)
+    return result
+
+
+def _names_of_aliases(star: exp.Expr, key: str) -> dict[str, exp.Expr]:
+    return {item.alias.lower(): item for item in star.args.get(key) or [] if isinstance(item, exp.Alias)}
+
+
+def _renamed(star: exp.Expr) -> dict[str, exp.Expr]:
+    return {item.this.name.lower(): item for item in star.args.get("rename") or [] if isinstance(item, exp.Alias)}
+
+
+def _of_source(scope: NameScope, at: int, source: FromItem, all_of_them: bool) -> list[Projection]:
+    relation: Relation = source.relation
+    projections = []
+    for column in relation.columns:
+        name = (column.name or "").lower()
+        if all_of_them and name in source.merged:
+            continue
+        bound = scope.using.get(name) if all_of_them else None
+        projections.append(Projection(column.name, bound or BoundExpression(column.type, column.edges), None, at))
+    if not relation.complete:
+        listed = tuple(relation.columns) if len(scope.sources) == 1 else ()
+        rest = relation.rest if len(scope.sources) == 1 and relation.opaque is None else ()
+        whole = Projection(None, BoundExpression(UNKNOWN, union([relation.everything()], OPAQUE)), None, at, True, rest, listed)
+        return [whole] if rest else [*projections, whole]
+    return projections
+
+
+def _say_missing(context: BindingContext, star: exp.Expr, projections: list[Projection], wanted: list[str]) -> None:
+    if any(item.unlisted for item in projections):
+        return
+    names = [item.name for item in projections if item.name]
+    known = {name.lower() for name in names}
+    for name in wanted:
+        if name not in known:
+            context.say("unknown_column", f"`*` has no column `{name}` to leave out or replace", star, nearest_name(name, names))
+
+
+def _columns_expression(context: BindingContext, scope: NameScope, item: exp.Expr) -> list[Projection]:
+    """`COLUMNS(*)` and `COLUMNS('pattern')`; anything else isn't followed."""
+    what = item.this
+    if isinstance(what, exp.Star):
+        return _star(context, scope, what, None)
+    everything = [projection for at, source in enumerate(scope.sources) for projection in _of_source(scope, at, source, True)]
+    pattern = str(what.this) if isinstance(what, exp.Literal) and what.is_string else ""
+    simple = _SIMPLE_PATTERN.fullmatch(pattern) and sum(pattern.count(sign) for sign in "*+?") <= _REPEATS_MAX
+    if simple and all(not projection.unlisted and projection.name for projection in everything):
+        try:
+            return [projection for projection in everything if re.search(pattern, projection.name or "")]
+        except re.error:
+            pass
+    return [
+        Projection(
+            None,
+            BoundExpression(UNKNOWN, union([projection.bound.edges for projection in everything], OPAQUE) or NO_EDGES),
+            item,
+            unlisted=True,
+        )
+    ]

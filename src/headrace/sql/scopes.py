@@ -1,0 +1,335 @@
+"""Scopes of a query: columns with their lineage, relations, and what a name means.
+
+Edges of lineage are a dict from (input, column) to a rank, the position of the transformation in `Transformation`; of two ways to
+the same column the less faithful one is kept.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+from sqlglot import exp
+
+from headrace.model import Place, Problem
+from headrace.sql.types import struct_fields
+from headrace.sql.values import UNKNOWN, Edge, Transformation
+
+# Columns with their lineage, relations and scopes.
+
+Edges = dict[tuple[str, str], int]
+_RANKED = tuple(Transformation)
+IDENTITY, CAST, EXPRESSION, WINDOW, AGGREGATE, JOIN_KEY, FILTER, OPAQUE = range(len(_RANKED))
+
+PROBLEMS_MAX = 50
+_BARE_DECIMAL_POINT = re.compile(r"(?<![\w.)\]\"])\.\d")
+
+
+class BoundExpression(NamedTuple):
+    """An expression's type and where its value comes from. Edges are shared: never modify them in place."""
+
+    type: str
+    edges: Edges
+
+
+NO_EDGES: Edges = {}
+CONSTANT = BoundExpression(UNKNOWN, NO_EDGES)
+
+
+class Output(NamedTuple):
+    """A column of a relation. `name` is None where DuckDB would make one up from the expression."""
+
+    name: str | None
+    type: str
+    edges: Edges
+
+
+class Relation:
+    """Columns in order, and what decides which rows there are.
+
+    `rest` names inputs whose columns aren't known and flow through (`select * from x`); `opaque` says that what
+    comes through `rest` can't be followed column by column (PIVOT).
+    """
+
+    __slots__ = ("_index", "columns", "filters", "opaque", "rest")
+
+    def __init__(self, columns: list[Output], filters: Edges = NO_EDGES, rest: tuple[str, ...] = (), opaque: Edges | None = None) -> None:
+        self.columns, self.filters, self.rest, self.opaque = columns, filters, rest, opaque
+        self._index: dict[str, int] | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether `columns` are all that there are."""
+        return not self.rest and self.opaque is None
+
+    def position(self, name: str) -> int | None:
+        """Where the column of that lower-case name is."""
+        if self._index is None:
+            self._index = {}
+            for at, column in enumerate(self.columns):
+                if column.name is not None:
+                    self._index.setdefault(column.name.lower(), at)
+        return self._index.get(name)
+
+    def get(self, name: str) -> Output | None:
+        at = self.position(name)
+        return None if at is None else self.columns[at]
+
+    def unlisted(self, name: str) -> Output | None:
+        """A column that isn't listed but may come through what isn't known."""
+        if self.opaque is not None:
+            return Output(name, UNKNOWN, self.opaque)
+        if not self.rest:
+            return None
+        rank = IDENTITY if len(self.rest) == 1 else OPAQUE
+        return Output(name, UNKNOWN, {(input_, name): rank for input_ in self.rest})
+
+    def everything(self) -> Edges:
+        """Edges to all that this relation can show."""
+        edges: Edges = dict(self.opaque or NO_EDGES)
+        for column in self.columns:
+            merge(edges, column.edges)
+        for input_ in self.rest:
+            edges[(input_, "*")] = OPAQUE
+        return edges
+
+
+class FromItem(NamedTuple):
+    """One thing in FROM: its lower-case alias, its columns, and the query or input behind it."""
+
+    alias: str
+    relation: Relation
+    input: str | None = None
+    query: exp.Expr | None = None
+    merged: frozenset[str] = frozenset()
+    """Columns that USING merged into an earlier source's."""
+
+
+class NameScope:
+    """What names mean at one place of a query."""
+
+    __slots__ = ("aliases", "ctes", "filters", "locals", "parent", "sources", "using")
+
+    def __init__(self, ctes: Mapping[str, FromItem], parent: NameScope | None = None) -> None:
+        self.ctes: Mapping[str, FromItem] = ctes
+        self.parent = parent
+        self.sources: list[FromItem] = []
+        self.using: dict[str, BoundExpression] = {}
+        self.aliases: dict[str, BoundExpression] = {}
+        self.locals: dict[str, BoundExpression] = {}
+        self.filters: Edges = {}
+
+
+class BoundSelect(NamedTuple):
+    """A bound SELECT, for the rules that look at its structure afterwards."""
+
+    scope: NameScope
+    outputs: list[tuple[str | None, exp.Expr | None, int | None]]
+    """Per output column: its name, its expression, or (for a star) the position of the source that it comes from."""
+    relation: Relation
+
+
+class BindingContext:
+    """What binding one body shares: the inputs' columns, the statement's text, and what was found."""
+
+    def __init__(self, schemas: Mapping[str, tuple[tuple[str, str], ...]], parameters: Mapping[str, str], sql: str, place: Place) -> None:
+        self.parameters = parameters
+        self.sql = sql
+        self.bare_point = _BARE_DECIMAL_POINT.search(sql) is not None
+        self.problems: list[Problem] = []
+        self.selected: dict[int, BoundSelect] = {}
+        self.incomplete_names = False
+        self.bind_query: Callable[[BindingContext, exp.Expr, NameScope], Relation]
+        self._schemas, self._place = schemas, place
+        self._inputs: dict[str, Relation] = {}
+        self._said: set[tuple[str, str, int]] = set()
+
+    def input(self, name: str) -> Relation:
+        """The columns of an input; a relation that lets any name through where they aren't known."""
+        known = self._inputs.get(name)
+        if known is None:
+            schema = self._schemas.get(name)
+            known = self._inputs[name] = Relation([], rest=(name,)) if schema is None else _declared(name, schema)
+        return known
+
+    def say(self, code: str, message: str, node: exp.Expr | None, hint: str = "") -> None:
+        """Note a problem at the line of `node`, once."""
+        line = self._place.line + (line_of(node) or 1) - 1
+        if (code, message, line) not in self._said and len(self.problems) < PROBLEMS_MAX:
+            self._said.add((code, message, line))
+            self.problems.append(Problem(code=code, message=message, hint=hint, place=Place(file=self._place.file, line=line)))
+
+
+def _declared(name: str, schema: tuple[tuple[str, str], ...]) -> Relation:
+    return Relation([Output(column, type_, {(name, column): IDENTITY}) for column, type_ in schema])
+
+
+def line_of(node: exp.Expr | None) -> int | None:
+    """The line (from 1) of a node in its statement, from the first of its parts that carries one."""
+    if node is None:
+        return None
+    for part in node.walk():
+        line = part.meta.get("line")
+        if line is not None:
+            return int(line)
+    return None
+
+
+def merge(into: Edges, edges: Edges) -> None:
+    """Add edges to a dict that the caller owns."""
+    for key, rank in edges.items():
+        if into.get(key, -1) < rank:
+            into[key] = rank
+
+
+def raised(edges: Edges, rank: int) -> Edges:
+    """The edges after one more step, which is at least as unfaithful as `rank`."""
+    if not edges:
+        return NO_EDGES
+    return {key: max(rank, known) for key, known in edges.items()}
+
+
+def union(parts: Iterable[Edges], rank: int = IDENTITY) -> Edges:
+    """All edges of several parts, raised."""
+    results: Edges = {}
+    for part in parts:
+        for key, known in part.items():
+            step = known if known > rank else rank  # noqa: FURB136  (the hot loop of lineage: a call costs a third of it)
+            if results.get(key, -1) < step:
+                results[key] = step
+    return results or NO_EDGES
+
+
+def as_edges(edges: Edges) -> tuple[Edge, ...]:
+    """For keeping: sorted, so that the same body always gives the same bytes."""
+    return tuple(Edge(input_, column, _RANKED[rank]) for (input_, column), rank in sorted(edges.items()))
+
+
+# Resolution of names: a column, a field of a struct, an alias, a whole row; or a problem with the
+# nearest known name.
+
+_CONSTANT_NAMES = {"current_user", "current_role", "session_user", "user", "current_schema", "current_catalog", "current_database"}
+"""DuckDB calls these without brackets; all are text."""
+
+
+def bind_column(context: BindingContext, scope: NameScope, node: exp.Column) -> BoundExpression:
+    """The column, struct field or row that a name stands for. An unknown name is a problem and counts as a constant."""
+    parts = [part.name for part in node.parts]
+    at: NameScope | None = scope
+    while at is not None:
+        expression = _in_scope(context, at, node, parts)
+        if expression is not None:
+            return expression
+        at = at.parent
+    if len(parts) == 1 and parts[0].lower() in _CONSTANT_NAMES:
+        return BoundExpression("VARCHAR", NO_EDGES)
+    _say_unknown(context, scope, node, parts)
+    return CONSTANT
+
+
+def _in_scope(context: BindingContext, scope: NameScope, node: exp.Column, parts: list[str]) -> BoundExpression | None:
+    first = parts[0].lower()
+    if len(parts) > 1:
+        source = next((source for source in scope.sources if source.alias == first), None)
+        if source is not None:
+            return _qualified(context, source, node, parts[1:])
+    expression = _unqualified(context, scope, node, first)
+    if expression is None:
+        return None
+    return _field_of(expression, parts[1:])
+
+
+def _qualified(context: BindingContext, source: FromItem, node: exp.Column, rest: list[str]) -> BoundExpression:
+    name = rest[0].lower()
+    column = source.relation.get(name) or source.relation.unlisted(name)
+    if column is None:
+        _say_no_column(context, node, rest[0], [source])
+        return CONSTANT
+    return _field_of(BoundExpression(column.type, column.edges), rest[1:])
+
+
+def _unqualified(context: BindingContext, scope: NameScope, node: exp.Column, name: str) -> BoundExpression | None:
+    local = scope.locals.get(name) or scope.using.get(name)
+    if local is not None:
+        return local
+    listed = _listed(scope, name)
+    if len(listed) > 1:
+        _say_ambiguous(context, node, name, listed)
+    if listed:
+        return BoundExpression(listed[0][1].type, listed[0][1].edges)
+    alias = scope.aliases.get(name)
+    if alias is not None:
+        return alias
+    return _unlisted(scope, name) or _row(scope, name)
+
+
+def _listed(scope: NameScope, name: str) -> list[tuple[FromItem, Output]]:
+    results = []
+    for source in scope.sources:
+        column = None if name in source.merged else source.relation.get(name)
+        if column is not None:
+            results.append((source, column))
+    return results
+
+
+def _unlisted(scope: NameScope, name: str) -> BoundExpression | None:
+    """A column of one of the sources whose columns aren't known; of which, can't be told where there are several."""
+    possible = [column for source in scope.sources if (column := source.relation.unlisted(name)) is not None]
+    if not possible:
+        return None
+    if len(possible) == 1:
+        return BoundExpression(possible[0].type, possible[0].edges)
+    return BoundExpression(UNKNOWN, union([column.edges for column in possible], OPAQUE))
+
+
+def _row(scope: NameScope, name: str) -> BoundExpression | None:
+    """A table's name used as a value: all its columns as a struct."""
+    for source in scope.sources:
+        if source.alias == name:
+            return BoundExpression(UNKNOWN, raised(source.relation.everything(), EXPRESSION))
+    return None
+
+
+def _field_of(value: BoundExpression, path: list[str]) -> BoundExpression:
+    for name in path:
+        fields = struct_fields(value.type) or []
+        type_ = next((type_ for field, type_ in fields if field.lower() == name.lower()), UNKNOWN)
+        value = BoundExpression(type_, raised(value.edges, EXPRESSION))
+    return value
+
+
+def _say_unknown(context: BindingContext, scope: NameScope, node: exp.Column, parts: list[str]) -> None:
+    if len(parts) > 1:
+        aliases = [source.alias for source in scope.sources]
+        hint = nearest_name(parts[0].lower(), aliases) or _tables_hint(aliases)
+        context.say("unknown_column", f"`{'.'.join(parts)}`: nothing in FROM is called `{parts[0]}`", node, hint)
+    else:
+        _say_no_column(context, node, parts[0], scope.sources, [*scope.aliases, *scope.using])
+
+
+def _say_no_column(context: BindingContext, node: exp.Column, name: str, sources: list[FromItem], more: list[str] | None = None) -> None:
+    columns = [column.name for source in sources for column in source.relation.columns if column.name]
+    where = ", ".join(source.alias for source in sources[:4]) or "nothing: there is no FROM"
+    suggestion = nearest_name(name, [*columns, *(more or [])])
+    some = ", ".join(columns[:12]) + (", …" if len(columns) > 12 else "")
+    context.say(
+        "unknown_column", f"unknown column `{name}` (looked in {where})", node, suggestion or (f"there are: {some}" if some else "")
+    )
+
+
+def _say_ambiguous(context: BindingContext, node: exp.Column, name: str, results: list[tuple[FromItem, Output]]) -> None:
+    choices = " or ".join(f"`{source.alias}.{name}`" for source, _ in results[:3])
+    context.say("ambiguous_column", f"`{name}` is in several tables", node, f"write {choices}")
+
+
+def _tables_hint(aliases: list[str]) -> str:
+    return f"there are: {', '.join(aliases[:8])}" if aliases else ""
+
+
+def nearest_name(name: str, known: list[str]) -> str:
+    """`did you mean …?` where something known is close, else nothing."""
+    lowered = {candidate.lower(): candidate for candidate in known}
+    results = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.6)
+    return f"did you mean `{lowered[results[0]]}`?" if results else ""

@@ -1,0 +1,305 @@
+"""Backfills: what they are to do, their states, what they have staged and what their runs published."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Any, NamedTuple
+
+import msgspec
+
+from headrace.store.transaction import Transaction
+
+
+class PlanRecord(msgspec.Struct, frozen=True):
+    """A plan as it is kept. Times are integer microseconds; `content` is msgpack of `plan.backfills.Backfill`, `request`, `estimate` and
+    `outcome` are JSON."""
+
+    id: int
+    state: str
+    actor: str
+    reason: str
+    request: str
+    version: int
+    content: bytes
+    estimate: str | None
+    needs: str | None
+    steps_done: int
+    outcome: str | None
+    created_at: int
+    started_at: int | None
+    finished_at: int | None
+
+
+_COLUMNS = ", ".join(PlanRecord.__struct_fields__)
+
+
+def add(  # noqa: PLR0913 - what is kept of a plan
+    tx: Transaction,
+    *,
+    state: str,
+    actor: str,
+    reason: str,
+    request: str,
+    version: int,
+    content: bytes,
+    estimate: str | None,
+    needs: str | None,
+    now: int,
+) -> int:
+    """A new plan; its id."""
+    cursor = tx.execute(
+        "insert into plan (state, actor, reason, request, version, content, estimate, needs, created_at)"
+        " values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (state, actor, reason, request, version, content, estimate, needs, now),
+    )
+    assert cursor.lastrowid is not None
+    return cursor.lastrowid
+
+
+def get(tx: Transaction, plan: int) -> PlanRecord | None:
+    """A plan by its id."""
+    row = tx.execute(f"select {_COLUMNS} from plan where id = ?", (plan,)).fetchone()
+    return None if row is None else PlanRecord(*row)
+
+
+def of_plan_id(tx: Transaction, plan_id: str) -> int | None:
+    """The newest backfill that was agreed to as this plan; `plan_id` must be one, so that it holds nothing that LIKE reads."""
+    row = tx.execute("select max(id) from plan where request like ?", (f'%"plan_id":"{plan_id}"%',)).fetchone()
+    return None if row is None or row[0] is None else int(row[0])
+
+
+def awaiting(tx: Transaction) -> list[PlanRecord]:
+    """The plans that wait for an approval, oldest first."""
+    return [PlanRecord(*row) for row in tx.execute(f"select {_COLUMNS} from plan where state = 'awaiting_approval' order by id").fetchall()]
+
+
+def newest(tx: Transaction, limit: int) -> list[PlanRecord]:
+    """The newest plans, newest first."""
+    return [PlanRecord(*row) for row in tx.execute(f"select {_COLUMNS} from plan order by id desc limit ?", (limit,)).fetchall()]
+
+
+def timed(tx: Transaction, limit: int) -> list[tuple[str, int, int]]:
+    """(estimate, when it was started, when it ended) of the newest plans that have succeeded, of which an estimate was given."""
+    rows = tx.execute(
+        "select estimate, started_at, finished_at from plan where state = 'succeeded' and estimate is not null"
+        " and started_at is not null and finished_at is not null order by id desc limit ?",
+        (limit,),
+    ).fetchall()
+    return [(str(estimate), int(started), int(finished)) for estimate, started, finished in rows]
+
+
+def open_backfills(tx: Transaction) -> list[PlanRecord]:
+    """Those that are worked at, oldest first, paused ones included."""
+    rows = tx.execute(f"select {_COLUMNS} from plan where state in ('running', 'paused') order by id").fetchall()
+    return [PlanRecord(*row) for row in rows]
+
+
+def move(tx: Transaction, plan: int, state: str, now: int) -> None:
+    """A plan stands elsewhere now."""
+    started = ", started_at = coalesce(started_at, :now)" if state == "running" else ""
+    finished = ", finished_at = :now" if state in ("succeeded", "partial", "failed", "cancelled") else ", finished_at = null"
+    tx.execute(f"update plan set state = :state{started}{finished} where id = :plan", {"state": state, "plan": plan, "now": now})
+
+
+def record_outcome(tx: Transaction, plan: int, outcome: str, steps_done: int) -> None:
+    """What a plan has come to until now."""
+    tx.execute("update plan set outcome = ?, steps_done = ? where id = ?", (outcome, steps_done, plan))
+
+
+class OverlayRow(msgspec.Struct, frozen=True, gc=False):
+    """What a plan made of one partition. `changed` is JSON of `run.messages.Changed`; of what couldn't be made, of some rows that are
+    wrong."""
+
+    plan_id: int
+    node: str
+    partition: str
+    epoch: int
+    n: int
+    state: str
+    rows: int = 0
+    bytes: int = 0
+    content_hash: str | None = None
+    verdict: str | None = None
+    reason: str | None = None
+    changed: str | None = None
+
+
+_OVERLAY = ", ".join(OverlayRow.__struct_fields__)
+
+
+def stage(tx: Transaction, rows: Iterable[OverlayRow]) -> None:
+    """Partitions of plans that were made; they take the place of what was made before."""
+    tx.executemany(
+        f"insert into overlay ({_OVERLAY}) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (plan_id, node, partition) do update set"
+        " epoch = excluded.epoch, n = excluded.n, state = excluded.state, rows = excluded.rows, bytes = excluded.bytes,"
+        " content_hash = excluded.content_hash, verdict = excluded.verdict, reason = excluded.reason, changed = excluded.changed",
+        [_values(row) for row in rows],
+    )
+
+
+def staged(tx: Transaction, plan: int) -> list[OverlayRow]:
+    """What a plan has made that isn't published yet, in no order."""
+    return [OverlayRow(*row) for row in tx.execute(f"select {_OVERLAY} from overlay where plan_id = ?", (plan,)).fetchall()]
+
+
+def unstage(tx: Transaction, plan: int, partitions: Iterable[tuple[str, str]]) -> None:
+    """What a plan has made of these partitions (node, key) doesn't count any more."""
+    tx.executemany("delete from overlay where plan_id = ? and node = ? and partition = ?", [(plan, *partition) for partition in partitions])
+
+
+class OverlayAttempt(msgspec.Struct, frozen=True, gc=False):
+    """What an attempt of a plan staged. `outcome` is msgpack of `run.messages.Outcome`, `version` what was applied when it was made."""
+
+    plan_id: int
+    epoch: int
+    n: int
+    node: str
+    outcome: bytes
+    version: int = 0
+
+
+def keep_outcomes(tx: Transaction, rows: Iterable[OverlayAttempt]) -> None:
+    """Attempts of plans have staged something."""
+    tx.executemany(
+        "insert into overlay_attempt (plan_id, epoch, n, node, outcome) values (?, ?, ?, ?, ?)",
+        [(r.plan_id, r.epoch, r.n, r.node, r.outcome) for r in rows],
+    )
+
+
+def outcomes(tx: Transaction, plan: int | None = None) -> list[OverlayAttempt]:
+    """What attempts of a plan (None: of all) staged, as far as any of its partitions still counts."""
+    rows = tx.execute(
+        "select o.plan_id, o.epoch, o.n, o.node, o.outcome, coalesce(a.version, 0) from overlay_attempt o"
+        " left join attempt a on a.epoch = o.epoch and a.n = o.n where (cast(:plan as bigint) is null or o.plan_id = :plan)"
+        " and exists (select 1 from overlay p where p.epoch = o.epoch and p.n = o.n and p.plan_id = o.plan_id)",
+        {"plan": plan},
+    ).fetchall()
+    return [OverlayAttempt(plan_id, epoch, n, node, bytes(outcome), version) for plan_id, epoch, n, node, outcome, version in rows]
+
+
+def clear(tx: Transaction, plan: int) -> None:
+    """Nothing that a plan has made waits any more: it is published, or isn't wanted."""
+    _left(tx, "o.plan_id = :plan", plan)
+    tx.execute("delete from overlay_attempt where plan_id = ?", (plan,))
+    tx.execute("delete from overlay where plan_id = ?", (plan,))
+
+
+def forget_unneeded(tx: Transaction, plan: int) -> None:
+    """Attempts of which no partition counts any more are forgotten: their files are left to the next sweep."""
+    _left(
+        tx,
+        "o.plan_id = :plan and not exists (select 1 from overlay p where p.plan_id = o.plan_id and p.epoch = o.epoch and p.n = o.n)",
+        plan,
+    )
+    tx.execute(
+        "delete from overlay_attempt where plan_id = :plan and not exists (select 1 from overlay p where p.plan_id = :plan"
+        " and p.epoch = overlay_attempt.epoch and p.n = overlay_attempt.n)",
+        {"plan": plan},
+    )
+
+
+def newest_snapshot_read(tx: Transaction, plan: int) -> int | None:
+    """The newest snapshot of the lake that an attempt of a plan read, of those that staged something; None if there is none."""
+    row = tx.execute(
+        "select max(a.snapshot_read) from overlay o join attempt a on a.epoch = o.epoch and a.n = o.n"
+        " where o.plan_id = ? and o.state = 'staged'",
+        (plan,),
+    ).fetchone()
+    return None if row is None else row[0]
+
+
+def published_after(tx: Transaction, snapshot: int) -> list[tuple[str, str]]:
+    """(node, partition) of what readers see other content of since a later snapshot, oldest first."""
+    rows = tx.execute(
+        "select node, partition from publication where snapshot > ? and identical = 0 group by node, partition order by max(id)",
+        (snapshot,),
+    ).fetchall()
+    return [(node, partition) for node, partition in rows]
+
+
+def withdrawn_after(tx: Transaction, snapshot: int) -> list[tuple[str, str]]:
+    """(node, partition) of what readers see nothing of any more since a later snapshot."""
+    rows = tx.execute(
+        "select distinct p.node, p.partition from publication p where p.ended_snapshot > ? and not exists (select 1 from publication n"
+        " where n.node = p.node and n.partition = p.partition and n.ended_snapshot is null)",
+        (snapshot,),
+    ).fetchall()
+    return [(node, partition) for node, partition in rows]
+
+
+def _left(tx: Transaction, which: str, plan: int) -> None:
+    """What these attempts staged, and wasn't published, won't be."""
+    tx.execute(
+        "update attempt set state = 'cancelled', reason = coalesce(reason, 'what it made isn''t published')"
+        " where state = 'staged' and exists"
+        f" (select 1 from overlay_attempt o where o.epoch = attempt.epoch and o.n = attempt.n and {which})",
+        {"plan": plan},
+    )
+
+
+def abandoned(tx: Transaction, before: int) -> list[int]:
+    """Plans that ended before a time and still keep what they had made, in case that they are gone on with."""
+    rows = tx.execute(
+        "select id from plan where state in ('failed', 'partial') and finished_at < ? and exists"
+        " (select 1 from overlay o where o.plan_id = plan.id) order by id",
+        (before,),
+    ).fetchall()
+    return [plan for (plan,) in rows]
+
+
+def mark_published(tx: Transaction, attempts: Iterable[tuple[int, int]], now: int) -> None:
+    """What these attempts (epoch, n) staged is published."""
+    tx.executemany(
+        "update attempt set state = 'published', published_at = ? where epoch = ? and n = ? and state = 'staged'",
+        [(now, *attempt) for attempt in attempts],
+    )
+
+
+def _values(row: OverlayRow) -> tuple[Any, ...]:
+    return msgspec.structs.astuple(row)
+
+
+# A backfill's runs also publish partitions as any run does, besides what the backfill staged.
+
+
+def count_published(tx: Transaction, plan: int, nodes: Collection[str]) -> int:
+    """How many partitions of these nodes were published by runs of a plan."""
+    if not nodes:
+        return 0
+    marks = ", ".join("?" * len(nodes))
+    row = tx.execute(
+        "select count(*) from (select distinct p.node, p.partition from run r"
+        " join attempt a on a.run_id = r.id join publication p on p.epoch = a.epoch and p.n = a.n"
+        f" where r.plan_id = ? and a.node in ({marks})) as made",
+        (plan, *nodes),
+    ).fetchone()
+    return int(row[0])
+
+
+class Sums(NamedTuple):
+    """Of one node: how many partitions runs of a plan published, and their rows."""
+
+    partitions: int
+    rows: int
+
+
+def published_by_node(tx: Transaction, plan: int) -> dict[str, Sums]:
+    """Node → what the runs of a plan published of it: each partition once, with the rows it had last."""
+    rows = tx.execute(
+        "select p.node, count(*), sum(p.rows) from publication p where p.id in ("
+        "select max(p.id) from run r join attempt a on a.run_id = r.id"
+        " join publication p on p.epoch = a.epoch and p.n = a.n where r.plan_id = ?"
+        " group by p.node, p.partition) group by p.node",
+        (plan,),
+    ).fetchall()
+    return {node: Sums(int(partitions), int(count)) for node, partitions, count in rows}
+
+
+def publications_of(tx: Transaction, plan: int) -> list[tuple[str, str, str]]:
+    """(node, partition, attempt) of all that the runs of a plan published, and readers see or saw."""
+    rows = tx.execute(
+        "select p.node, p.partition, p.epoch, p.n from run r join attempt a on a.run_id = r.id"
+        " join publication p on p.epoch = a.epoch and p.n = a.n where r.plan_id = ? order by p.id",
+        (plan,),
+    ).fetchall()
+    return [(node, partition, f"{epoch}.{n}") for node, partition, epoch, n in rows]

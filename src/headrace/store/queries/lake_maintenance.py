@@ -1,0 +1,244 @@
+"""What maintenance of the lake records: when it ran, whether it could, and which files were checked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from headrace.store.transaction import Transaction
+
+# When the lake was last maintained and space last freed, and whether no worker starts or the lake
+# can't be written.
+
+_WORKER_PROBLEM = "workers_broken"
+_LAKE_PROBLEM = "lake_closed"
+
+
+class OngoingProblem(NamedTuple):
+    """No worker starts, or the lake can't be written: since when, when that was seen last, both in microseconds, and why."""
+
+    since: int
+    seen: int
+    why: str
+
+
+def worker_problem(tx: Transaction) -> OngoingProblem | None:
+    """Why nothing works for the leader; None where something has worked since."""
+    return _stored_problem(tx, _WORKER_PROBLEM)
+
+
+def record_worker_problem(tx: Transaction, why: str, now: int) -> None:
+    """No worker starts."""
+    _store_problem(tx, _WORKER_PROBLEM, why, now)
+
+
+def clear_worker_problem(tx: Transaction) -> None:
+    """A worker has answered."""
+    tx.execute("delete from meta where key = ?", (_WORKER_PROBLEM,))
+
+
+def lake_problem(tx: Transaction) -> OngoingProblem | None:
+    """Why the lake's folders can't be written; None where the last leader could."""
+    return _stored_problem(tx, _LAKE_PROBLEM)
+
+
+def record_lake_problem(tx: Transaction, why: str, now: int) -> None:
+    """A leader found that the lake's folders can't be written."""
+    _store_problem(tx, _LAKE_PROBLEM, why, now)
+
+
+def clear_lake_problem(tx: Transaction) -> None:
+    """A leader found that they can be."""
+    tx.execute("delete from meta where key = ?", (_LAKE_PROBLEM,))
+
+
+def _stored_problem(tx: Transaction, key: str) -> OngoingProblem | None:
+    row = tx.execute("select value from meta where key = ?", (key,)).fetchone()
+    return None if row is None else OngoingProblem(*json.loads(row[0]))
+
+
+def _store_problem(tx: Transaction, key: str, why: str, now: int) -> None:
+    before = _stored_problem(tx, key)
+    value = json.dumps([now if before is None else before.since, now, why])
+    tx.execute("insert into meta (key, value) values (?, ?) on conflict (key) do update set value = excluded.value", (key, value))
+
+
+def maintained_at(tx: Transaction) -> int | None:
+    """When the lake was last looked after."""
+    row = tx.execute("select value from meta where key = 'upkeep_at'").fetchone()
+    return int(row[0]) if row else None
+
+
+def maintenance_done(tx: Transaction, now: int) -> None:
+    """The lake was looked after."""
+    tx.execute("insert into meta (key, value) values ('upkeep_at', ?) on conflict (key) do update set value = excluded.value", (str(now),))
+
+
+def reclaimed_at(tx: Transaction) -> int | None:
+    """When space was last freed because there was none."""
+    row = tx.execute("select value from meta where key = 'reclaimed_at'").fetchone()
+    return int(row[0]) if row else None
+
+
+def reclaimed(tx: Transaction, now: int) -> None:
+    """Space is being freed because there is none."""
+    tx.execute(
+        "insert into meta (key, value) values ('reclaimed_at', ?) on conflict (key) do update set value = excluded.value", (str(now),)
+    )
+
+
+# Checks of the lake's files: the newest result for each file, and where the rotation over all
+# files continues.
+
+BEGINNING = -1
+"""Less than the id of every file."""
+
+
+class FileLook(NamedTuple):
+    """The newest look at a file. `wrong` None: it was as it was published. Times are microseconds of the store's clock."""
+
+    file_id: int
+    footer: str
+    looked_at: int
+    wrong: str | None
+    wrong_since: int | None
+
+
+def known_checks(tx: Transaction, ids: Iterable[int]) -> dict[int, FileLook]:
+    """File → what the newest look at it saw."""
+    file_looks = {}
+    for item in ids:
+        row = tx.execute("select file_id, footer, looked_at, wrong, wrong_since from lake_file_look where file_id = ?", (item,)).fetchone()
+        if row is not None:
+            file_looks[item] = FileLook(*row)
+    return file_looks
+
+
+def damaged_files(tx: Transaction) -> list[FileLook]:
+    """The files with which something is wrong, of whatever snapshot."""
+    rows = tx.execute("select file_id, footer, looked_at, wrong, wrong_since from lake_file_look where wrong is not null order by file_id")
+    return [FileLook(*row) for row in rows]
+
+
+def checked_since(tx: Transaction, at: int) -> int:
+    """At how many files of the newest snapshot somebody looked since then."""
+    row = tx.execute(
+        "select count(*) from lake_file_look l join ducklake_data_file f on f.data_file_id = l.file_id"
+        " where l.looked_at >= ? and f.end_snapshot is null",
+        (at,),
+    ).fetchone()
+    return int(row[0])
+
+
+def record_file_checks(tx: Transaction, looks: Iterable[FileLook]) -> None:
+    """Keep what looks saw."""
+    tx.executemany(
+        "insert into lake_file_look (file_id, footer, looked_at, wrong, wrong_since) values (?, ?, ?, ?, ?)"
+        " on conflict (file_id) do update set footer = excluded.footer, looked_at = excluded.looked_at, wrong = excluded.wrong,"
+        " wrong_since = excluded.wrong_since",
+        [tuple(file_look) for file_look in looks],
+    )
+
+
+def rotation_position(tx: Transaction) -> int:
+    """The file after which the rotation goes on; `BEGINNING` at its beginning."""
+    row = tx.execute("select after_file from lake_file_round where id = 1").fetchone()
+    return BEGINNING if row is None else int(row[0])
+
+
+def move_rotation(tx: Transaction, file_id: int, now: int) -> None:
+    """The rotation goes on after this file; `BEGINNING`: with the first one, and files that aren't in the newest snapshot any more are
+    forgotten."""
+    tx.execute(
+        "insert into lake_file_round (id, after_file, at) values (1, :after, :now)"
+        " on conflict (id) do update set after_file = excluded.after_file, at = excluded.at",
+        {"after": file_id, "now": now},
+    )
+    if file_id == BEGINNING:
+        # asked first: the event log executes again what changes the state, beside a catalog that
+        # DuckLake may have changed by itself
+        gone = tx.execute(
+            "select file_id from lake_file_look where not exists"
+            " (select 1 from ducklake_data_file f where f.data_file_id = lake_file_look.file_id and f.end_snapshot is null)"
+            " and not exists"
+            " (select 1 from ducklake_delete_file d where d.delete_file_id = lake_file_look.file_id and d.end_snapshot is null)"
+        ).fetchall()
+        tx.executemany("delete from lake_file_look where file_id = ?", gone)
+
+
+# Checks of what `materialize: files` published: the publications to check next, and the result of
+# each check.
+
+
+class PublishedFiles(NamedTuple):
+    """The files of a publication that readers see, each an entry with `path`, `size` and `sha256`; `before` is the newest look."""
+
+    publication: int
+    files: tuple[Mapping[str, Any], ...]
+    before: FilesLook | None
+
+
+class FilesLook(NamedTuple):
+    """The newest look at a publication's files. `path` and `wrong` are of the first that isn't as it was published, None where all
+    are. Times are microseconds of the store's clock."""
+
+    publication: int
+    looked_at: int
+    path: str | None = None
+    size_bytes: int | None = None
+    wrong: str | None = None
+    wrong_since: int | None = None
+
+
+class DamagedPublication(NamedTuple):
+    """A publication of which a file isn't there as it was published."""
+
+    publication: int
+    node: str
+    partition: str
+    rows: int
+    look: FilesLook
+
+
+def next_published_files(tx: Transaction, limit: int) -> list[PublishedFiles]:
+    """Those that nobody looked at for longest, new ones first."""
+    rows = tx.execute(
+        "select p.id, p.manifest, l.publication_id, l.looked_at, l.path, l.size_bytes, l.wrong, l.wrong_since from publication p"
+        " left join published_file_look l on l.publication_id = p.id where p.manifest is not null and p.ended_snapshot is null"
+        " order by coalesce(l.looked_at, 0), p.id desc limit :limit",
+        {"limit": limit},
+    ).fetchall()
+    published_files = []
+    for number, manifest, *look in rows:
+        # what was exported is listed as well, by its target: that isn't ours to look at
+        files = tuple(entry for entry in msgspec.json.decode(manifest) if "path" in entry)
+        published_files.append(PublishedFiles(number, files, None if look[0] is None else FilesLook(*look)))
+    return published_files
+
+
+def record_published_checks(tx: Transaction, looks: Iterable[FilesLook]) -> None:
+    """Keep what looks saw, and forget those at what readers don't see any more."""
+    tx.executemany(
+        "insert into published_file_look (publication_id, looked_at, path, size_bytes, wrong, wrong_since) values (?, ?, ?, ?, ?, ?)"
+        " on conflict (publication_id) do update set looked_at = excluded.looked_at, path = excluded.path,"
+        " size_bytes = excluded.size_bytes, wrong = excluded.wrong, wrong_since = excluded.wrong_since",
+        [tuple(files_look) for files_look in looks],
+    )
+    gone = tx.execute(
+        "select publication_id from published_file_look where not exists"
+        " (select 1 from publication p where p.id = published_file_look.publication_id and p.ended_snapshot is null)"
+    ).fetchall()
+    tx.executemany("delete from published_file_look where publication_id = ?", gone)
+
+
+def damaged_publications(tx: Transaction) -> list[DamagedPublication]:
+    """The publications that readers see of which a file is damaged."""
+    rows = tx.execute(
+        "select p.id, p.node, p.partition, p.rows, l.publication_id, l.looked_at, l.path, l.size_bytes, l.wrong, l.wrong_since"
+        " from published_file_look l join publication p on p.id = l.publication_id"
+        " where l.wrong is not null and p.ended_snapshot is null order by p.id"
+    ).fetchall()
+    return [DamagedPublication(number, node, partition, count, FilesLook(*look)) for number, node, partition, count, *look in rows]

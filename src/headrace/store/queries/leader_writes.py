@@ -1,0 +1,390 @@
+"""What only the leader writes as attempts begin and end.
+
+Runs, attempts, partitions, publications, audits and quarantine. Each function runs inside the leader's transaction,
+whose epoch has been checked. Times are integer microseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from headrace.store.queries import exceptions
+from headrace.store.queries.partition_states import drop_checkpoint, next_revision
+from headrace.store.transaction import Transaction
+
+# Runs and attempts ----------------------------------------------------------------------------------------------------
+
+
+def start_run(tx: Transaction, *, kind: str, request: str, actor: str, now: int, plan: int | None = None) -> int:
+    """A new run, running; its id. `plan` is the backfill that it works at."""
+    cursor = tx.execute(
+        "insert into run (kind, request, actor, state, started_at, plan_id) values (?, ?, ?, 'running', ?, ?)",
+        (kind, request, actor, now, plan),
+    )
+    assert cursor.lastrowid is not None
+    return cursor.lastrowid
+
+
+def finish_run(tx: Transaction, run_id: int, state: str, now: int) -> None:
+    """A run has ended."""
+    tx.execute("update run set state = ?, finished_at = ? where id = ?", (state, now, run_id))
+
+
+def cancel_run(tx: Transaction, run_id: int, state: str, now: int, actor: str, reason: str) -> None:
+    """A person took a run back; what had come of it by then is its state."""
+    tx.execute(
+        "update run set state = ?, finished_at = ?, cancelled_at = ?, cancelled_by = ?, reason = ? where id = ?",
+        (state, now, now, actor, reason or None, run_id),
+    )
+
+
+def lose_open_work(tx: Transaction, epoch: int, now: int) -> int:
+    """What earlier leaders left open is lost; how many attempts that were."""
+    tx.execute("update run set state = 'lost', finished_at = :now where state = 'running'", {"now": now})
+    rows = tx.execute("select epoch, n from attempt where state in ('queued', 'running') and epoch < :epoch", {"epoch": epoch}).fetchall()
+    tx.executemany(
+        "update attempt set state = 'lost', finished_at = ?, reason = 'the leader ended while it ran' where epoch = ? and n = ?",
+        [(now, e, n) for e, n in rows],
+    )
+    return len(rows)
+
+
+class AttemptStart(msgspec.Struct, frozen=True, gc=False):
+    """An attempt that is about to be sent to a worker."""
+
+    epoch: int
+    n: int
+    run_id: int
+    node: str
+    kind: str
+    keys: tuple[str, ...]
+    version: int
+    snapshot: int
+    delivery_id: int | None
+    queued_at: int
+    started_at: int
+
+
+def start_attempts(tx: Transaction, starts: Sequence[AttemptStart]) -> None:
+    """Write attempts before they are sent."""
+    tx.executemany(
+        "insert into attempt (epoch, n, run_id, node, kind, partitions, state, version, snapshot_read, delivery_id, queued_at,"
+        " started_at, dispatched_at) values (?, ?, ?, ?, ?, ?, 'running', ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                s.epoch,
+                s.n,
+                s.run_id,
+                s.node,
+                s.kind,
+                _json(s.keys),
+                s.version,
+                s.snapshot,
+                s.delivery_id,
+                s.queued_at,
+                s.started_at,
+                s.started_at,
+            )
+            for s in starts
+        ],
+    )
+
+
+class AttemptEnd(msgspec.Struct, frozen=True, gc=False):
+    """How an attempt ended."""
+
+    epoch: int
+    n: int
+    state: str
+    finished_at: int
+    seconds: float = 0.0
+    published_at: int | None = None
+    verdict: str | None = None
+    reason: str | None = None
+    measures: str | None = None
+    error: str | None = None
+
+
+def end_attempts(tx: Transaction, ends: Sequence[AttemptEnd]) -> None:
+    """Write how attempts ended. One that was given out ahead began when its worker came to it: as long before its end as
+    it took."""
+    tx.executemany(
+        "update attempt set state = ?, started_at = max(started_at, ? - ?), finished_at = ?, published_at = ?, verdict = ?,"
+        " reason = ?, measures = ?, error = ?"
+        " where epoch = ? and n = ?",
+        [
+            (
+                e.state,
+                e.finished_at,
+                int(e.seconds * 1_000_000),
+                e.finished_at,
+                e.published_at,
+                e.verdict,
+                e.reason,
+                e.measures,
+                e.error,
+                e.epoch,
+                e.n,
+            )
+            for e in ends
+        ],
+    )
+
+
+# Partitions and publications ------------------------------------------------------------------------------------------
+
+
+class PartitionRecord(msgspec.Struct, frozen=True, gc=False):
+    """Where a partition stands, and what readers see of it."""
+
+    node: str
+    partition: str
+    state: str
+    stale: bool
+    failures: int
+    not_before: int | None
+    reason: str
+    since: int
+    proposed: bool = False
+
+
+def mark_partitions(tx: Transaction, rows: Sequence[PartitionRecord]) -> None:
+    """Partitions stand elsewhere now; what readers see stays as it is."""
+    if not rows:
+        return
+    revision = next_revision(tx)
+    tx.executemany(
+        "insert into partition (node, partition, state, stale, failures, not_before, reason, since, proposed, revision)"
+        " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " on conflict (node, partition) do update set"
+        " since = case when partition.state = excluded.state then partition.since else excluded.since end,"
+        " state = excluded.state, stale = excluded.stale, failures = excluded.failures, not_before = excluded.not_before,"
+        " reason = excluded.reason, proposed = excluded.proposed, revision = excluded.revision",
+        [
+            (r.node, r.partition, r.state, int(r.stale), r.failures, r.not_before, r.reason or None, r.since, int(r.proposed), revision)
+            for r in rows
+        ],
+    )
+
+
+class PublicationRecord(msgspec.Struct, frozen=True, gc=False):
+    """A partition that becomes visible."""
+
+    id: int
+    node: str
+    partition: str
+    epoch: int
+    n: int
+    snapshot: int
+    published_at: int
+    rows: int
+    size_bytes: int
+    verdict: str
+    content_hash: str | None
+    identical: bool
+    version: int
+    delivery_id: int | None
+    manifest: str | None
+
+
+def last_publication_id(tx: Transaction) -> int:
+    """The newest publication's id, 0 if there is none."""
+    return int(tx.execute("select coalesce(max(id), 0) from publication").fetchone()[0])
+
+
+def publish(tx: Transaction, rows: Sequence[PublicationRecord]) -> None:
+    """End what these replace, and make them what readers see. Their ids ascend, and nobody else's are between them."""
+    if not rows:
+        return
+    revision = next_revision(tx)
+    tx.executemany(
+        "update publication set ended_snapshot = ?, ended_at = ? where node = ? and partition = ? and ended_snapshot is null",
+        [(r.snapshot, r.published_at, r.node, r.partition) for r in rows],
+    )
+    tx.executemany(
+        "insert into publication (id, node, partition, epoch, n, snapshot, published_at, rows, bytes, verdict, content_hash, identical,"
+        " version, delivery_id, manifest) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (r.id, r.node, r.partition, r.epoch, r.n, r.snapshot, r.published_at, r.rows, r.size_bytes, r.verdict, r.content_hash,
+             int(r.identical), r.version, r.delivery_id, r.manifest)
+            for r in rows
+        ],
+    )  # fmt: skip
+    tx.execute(
+        "insert into partition (node, partition, state, publication_id, since, revision)"
+        " select node, partition, 'published', id, published_at, ? from publication where id between ? and ?"
+        " on conflict (node, partition) do update set"
+        " since = case when partition.state = 'published' then partition.since else excluded.since end,"
+        " state = 'published', stale = 0, proposed = 0, failures = 0, not_before = null, reason = null,"
+        " publication_id = excluded.publication_id, revision = excluded.revision",
+        (revision, rows[0].id, rows[-1].id),
+    )
+    if tx.execute("select 1 from quarantine where state in ('held', 'rejected') limit 1").fetchone() is not None:
+        tx.executemany(
+            "update quarantine set state = 'superseded' where node = ? and partition = ? and state in ('held', 'rejected')",
+            [(r.node, r.partition) for r in rows],
+        )
+    exceptions.attach_publications(tx, [(r.node, r.partition, r.id) for r in rows])
+
+
+def published_of(tx: Transaction, node: str, partition: str) -> tuple[int, str | None, str | None] | None:
+    """What readers see of a partition: (snapshot, content hash, manifest); None if nothing."""
+    row = tx.execute(
+        "select snapshot, content_hash, manifest from publication where node = ? and partition = ? and ended_snapshot is null",
+        (node, partition),
+    ).fetchone()
+    return (row[0], row[1], row[2]) if row else None
+
+
+def published_hashes(tx: Transaction, node: str, partitions: Collection[str]) -> dict[str, str | None]:
+    """Partition → the content hash of what readers see of it, for those of the partitions of which they see anything."""
+    return dict(_published_values(tx, node, partitions, "content_hash"))
+
+
+def published_rows(tx: Transaction, node: str, partitions: Collection[str] | None) -> int:
+    """How many rows readers see of some partitions, of all where `partitions` is None."""
+    if partitions is None:
+        sql = "select coalesce(sum(rows), 0) from publication where node = ? and ended_snapshot is null"
+        return int(tx.execute(sql, (node,)).fetchone()[0])
+    return sum(rows for _, rows in _published_values(tx, node, partitions, "rows"))
+
+
+def _published_values(tx: Transaction, node: str, partitions: Collection[str], column: str) -> Iterator[tuple[str, Any]]:
+    """(partition, `column`) of what readers see of these partitions, by one statement: those that are asked for together lie together."""
+    wanted = frozenset(partitions)
+    if wanted:
+        rows = tx.execute(
+            f"select partition, {column} from publication where node = ? and partition between ? and ? and ended_snapshot is null",
+            (node, min(wanted), max(wanted)),
+        )
+        yield from ((partition, value) for partition, value in rows if partition in wanted)
+
+
+def published_before(tx: Transaction, node: str, key: str) -> str | None:
+    """The nearest partition before one that readers see rows of (of a whole, itself); None where there is none."""
+    row = tx.execute(
+        "select partition from publication where node = ? and partition <= ? and ended_snapshot is null and rows > 0"
+        " order by partition desc limit 1",
+        (node, key),
+    ).fetchone()
+    return None if row is None else str(row[0])
+
+
+def last_published_before(tx: Transaction, node: str, key: str, limit: int) -> list[str]:
+    """The last partitions before one that readers see rows of, newest first."""
+    rows = tx.execute(
+        "select partition from publication where node = ? and partition < ? and ended_snapshot is null and rows > 0"
+        " order by partition desc limit ?",
+        (node, key, limit),
+    ).fetchall()
+    return [str(name) for (name,) in rows]
+
+
+def failed_as_published(tx: Transaction, node: str, key: str) -> tuple[str, ...]:
+    """The checks that what readers see of a partition failed when it was audited: somebody accepted it,
+    or it was published with a warning."""
+    rows = tx.execute(
+        "select distinct c.name from publication p join check_result c on c.epoch = p.epoch and c.n = p.n and c.node = p.node"
+        " where p.node = ? and p.partition = ? and p.ended_snapshot is null and c.outcome = 'failed' order by c.name",
+        (node, key),
+    ).fetchall()
+    return tuple(str(name) for (name,) in rows)
+
+
+def published_keys(tx: Transaction, node: str, moment: str = "") -> list[str]:
+    """What readers see of a node; of one that is cut by time and key, what they see of an interval if `moment` names one."""
+    if not moment:
+        rows = tx.execute("select partition from publication where node = ? and ended_snapshot is null", (node,)).fetchall()
+    else:
+        rows = tx.execute(
+            "select partition from publication where node = ? and partition >= ? and partition < ? and ended_snapshot is null",
+            (node, f"{moment}/", f"{moment}0"),
+        ).fetchall()
+    return sorted(key for (key,) in rows)
+
+
+def has_rows(tx: Transaction, node: str) -> bool:
+    """Whether anything that was ever published of a node had rows."""
+    return tx.execute("select 1 from publication where node = ? and rows > 0 limit 1", (node,)).fetchone() is not None
+
+
+# Audits ---------------------------------------------------------------------------------------------------------------
+
+
+def write_checks(tx: Transaction, rows: Iterable[Sequence[Any]]) -> None:
+    """(epoch, n, node, partition, name, kind, severity, outcome, rows, failing, detail, at) for each check."""
+    tx.executemany(
+        "insert into check_result (epoch, n, node, partition, name, kind, severity, outcome, rows, failing, detail, at)"
+        " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        rows,
+    )
+
+
+def write_profiles(tx: Transaction, rows: Iterable[Sequence[Any]]) -> None:
+    """(epoch, n, node, partition, columns as JSON) for each audited partition."""
+    tx.executemany("insert into profile (epoch, n, node, partition, columns) values (?, ?, ?, ?, ?)", rows)
+
+
+class QuarantineRecord(msgspec.Struct, frozen=True, gc=False):
+    """Data that was held or rejected, and where it waits."""
+
+    node: str
+    partition: str
+    epoch: int
+    n: int
+    state: str
+    reason: str
+    path: str | None
+    rows: int | None
+    sample: str | None
+    delivery_id: int | None
+    at: int
+
+
+def quarantine(tx: Transaction, rows: Sequence[QuarantineRecord]) -> None:
+    """Put data in quarantine; what waited there for the same partition is superseded."""
+    tx.executemany(
+        "update quarantine set state = 'superseded' where node = ? and partition = ? and state in ('held', 'rejected')",
+        [(r.node, r.partition) for r in rows],
+    )
+    tx.executemany(
+        "insert into quarantine (node, partition, epoch, n, state, reason, path, rows, sample, delivery_id, at)"
+        " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [(r.node, r.partition, r.epoch, r.n, r.state, r.reason, r.path, r.rows, r.sample, r.delivery_id, r.at) for r in rows],
+    )
+
+
+def superseded(tx: Transaction, rows: Iterable[tuple[str, str, int]]) -> None:
+    """(source, partition, delivery): earlier deliveries of the partition wait for nobody's decision any more."""
+    tx.executemany(
+        "update quarantine set state = 'superseded' where node = ? and partition = ? and delivery_id < ? and state in ('held', 'rejected')",
+        rows,
+    )
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+# Renaming a node moves everything that the state holds about it to the new name.
+
+_TABLES = (
+    "attempt", "partition", "publication", "check_result", "profile", "metric", "fact", "quarantine", "accepted", "reshaping", "overlay",
+    "overlay_attempt", "batching", "pause", "firing",
+)  # fmt: skip
+"""Tables that name a node in the column `node`. Audit entries keep what they said."""
+
+
+def is_known_node(tx: Transaction, node: str) -> bool:
+    """Whether anything was ever published or attempted under a name."""
+    return any(tx.execute(f"select 1 from {name} where node = ? limit 1", (node,)).fetchone() for name in ("partition", "publication"))
+
+
+def rename_node(tx: Transaction, node: str, new_name: str) -> None:
+    """Move everything of a node to a name that nothing has."""
+    for name in _TABLES:
+        tx.execute(f"update {name} set node = ? where node = ?", (new_name, node))
+    drop_checkpoint(tx)

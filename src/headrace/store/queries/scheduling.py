@@ -1,0 +1,149 @@
+"""What the scheduler keeps between leaders: its event log, pauses and trigger firings."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
+
+from headrace.store.transaction import Transaction
+
+# The core's event log: the events that each transaction of a leader passed to the core, and a
+# digest of what the core decided.
+
+PLAIN_BYTES_MAX = 4096
+"""Larger records (what a core starts from) are compressed."""
+_ZLIB = 0x78
+"""What compressed bytes begin with; a msgpack array of events never does."""
+
+
+class JournalRow(msgspec.Struct, frozen=True, gc=False):
+    """One turn. `events` is msgpack, `decisions` a digest (`schedule.history`)."""
+
+    epoch: int
+    slots: int
+    at: int
+    events: bytes
+    decisions: bytes
+    plan: int = 0
+    """Whose core it is: that of a plan, or production's."""
+
+
+def append_events(tx: Transaction, rows: Sequence[JournalRow]) -> None:
+    """Write turns, oldest first."""
+    tx.executemany(
+        "insert into journal (epoch, slots, at, events, decisions, plan_id) values (?, ?, ?, ?, ?, ?)",
+        [(r.epoch, r.slots, r.at, _compressed(r.events), r.decisions, r.plan) for r in rows],
+    )
+
+
+def events_of_epoch(tx: Transaction, epoch: int, plan: int = 0) -> Iterator[JournalRow]:
+    """The turns of one leader's core, in order: production's, or a plan's."""
+    rows = tx.execute(
+        "select epoch, slots, at, events, decisions, plan_id from journal where epoch = ? and plan_id = ? order by seq", (epoch, plan)
+    )
+    for epoch_of, slots, at, events, decisions, plan_of in rows:
+        yield JournalRow(epoch_of, slots, at, _read(bytes(events)), bytes(decisions), plan_of)
+
+
+def _compressed(events: bytes) -> bytes:
+    return zlib.compress(events, 1) if len(events) > PLAIN_BYTES_MAX else events
+
+
+def _read(events: bytes) -> bytes:
+    return zlib.decompress(events) if events[:1] == bytes([_ZLIB]) else events
+
+
+# Nothing of a paused node is started until somebody resumes it or its pause ends.
+
+_PAUSE_COLUMNS = "node, reason, actor, since, until"
+_KEEP = (
+    "insert into pause_past (node, since, until, reason, actor) "
+    "select node, since, case when until < :now then until else :now end, reason, actor from pause"
+)
+"""What is over is kept: from when until when."""
+
+
+class Pause(msgspec.Struct, frozen=True):
+    """A node that is paused, why, by whom, since when; `until` ends it by itself. Times are microseconds of the store's clock."""
+
+    node: str
+    reason: str
+    actor: str
+    since: int
+    until: int | None
+
+    def holds(self, now_us: int) -> bool:
+        """Whether its time isn't over."""
+        return self.until is None or now_us < self.until
+
+
+def pauses_in_force(tx: Transaction, now_us: int) -> list[Pause]:
+    """All that hold now, by node's name."""
+    rows = tx.execute(f"select {_PAUSE_COLUMNS} from pause where until is null or until > :now order by node", {"now": now_us})
+    return [Pause(*row) for row in rows]
+
+
+def all_pauses(tx: Transaction) -> list[Pause]:
+    """All that were said, those whose time is over among them."""
+    return [Pause(*row) for row in tx.execute(f"select {_PAUSE_COLUMNS} from pause order by node")]
+
+
+def put_pauses(tx: Transaction, pauses: Sequence[Pause]) -> None:
+    """Pause nodes; what was said before about one that is paused already is replaced, but for since when it is."""
+    tx.executemany(
+        f"insert into pause ({_PAUSE_COLUMNS}) values (?, ?, ?, ?, ?) on conflict (node) do update set reason = excluded.reason, "
+        "actor = excluded.actor, until = excluded.until, "
+        "since = case when pause.until is null or pause.until > excluded.since then pause.since else excluded.since end",
+        [(pause.node, pause.reason, pause.actor, pause.since, pause.until) for pause in pauses],
+    )
+
+
+def end_pauses(tx: Transaction, nodes: Iterable[str], now_us: int) -> None:
+    """These aren't paused any more."""
+    ended = [{"node": node, "now": now_us} for node in nodes]
+    tx.executemany(f"{_KEEP} where node = :node on conflict (node, since) do nothing", ended)
+    tx.executemany("delete from pause where node = :node", ended)
+
+
+def end_expired_pauses(tx: Transaction, now_us: int) -> None:
+    """Those whose time is over are past."""
+    tx.execute(f"{_KEEP} where until <= :now on conflict (node, since) do nothing", {"now": now_us})
+    tx.execute("delete from pause where until <= :now", {"now": now_us})
+
+
+def pauses_of_node(tx: Transaction, node: str, from_us: int, to_us: int) -> list[Pause]:
+    """When a node was paused between two times, oldest first; of one that holds `until` is what was said."""
+    rows = tx.execute(
+        f"select {_PAUSE_COLUMNS} from pause_past where node = :node and since < :to and until > :from union all select {_PAUSE_COLUMNS}"
+        " from pause where node = :node and since < :to and (until is null or until > :from) order by since",
+        {"node": node, "from": from_us, "to": to_us},
+    )
+    return [Pause(*row) for row in rows]
+
+
+def last_pause_end(tx: Transaction, node: str, now_us: int) -> int | None:
+    """When the newest pause of a node was over, microseconds; None where none was."""
+    row = tx.execute(
+        "select max(until) from (select until from pause_past where node = :node union all"
+        " select until from pause where node = :node) p where until <= :now",
+        {"node": node, "now": now_us},
+    ).fetchone()
+    return None if row[0] is None else int(row[0])
+
+
+# The last time that each node's triggers fired. The next leader doesn't fire them again for that
+# time.
+
+
+def last_firings(tx: Transaction) -> list[tuple[str, int]]:
+    """Node → microseconds of the store's clock."""
+    return [(str(node), int(at)) for node, at in tx.execute("select node, at from firing order by node")]
+
+
+def record_firings(tx: Transaction, fired: Iterable[tuple[str, int]]) -> None:
+    """Triggers fired; of one that fired more than once, the last counts."""
+    tx.executemany(
+        "insert into firing (node, at) values (?, ?) on conflict (node) do update set at = excluded.at", list(dict(fired).items())
+    )

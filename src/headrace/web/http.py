@@ -1,0 +1,221 @@
+"""Requests and responses: parameters, bodies, errors as problem+json, and streams."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, TypeVar, get_origin
+
+import msgspec
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from headrace.model import HeadraceError, Refused, StoreError, UnknownName, UsageError
+from headrace.services.agreements import INPUTS_UNCHANGED, InputsUnchanged, PlanRefused
+from headrace.services.responses import RefusedRow
+from headrace.services.session import InvalidProject
+
+# Errors as `application/problem+json` (RFC 9457): what was refused, why, and what to do.
+
+PROBLEM_TITLES = {
+    400: "the request can't be understood",
+    401: "a token is needed",
+    403: "this may not be asked from there",
+    404: "there is no such thing",
+    405: "this can't be done here",
+    409: "this is refused as things stand",
+    415: "the body is of another kind",
+    408: "the request took too long",
+    413: "the request is too large",
+    421: "this server isn't known by that name",
+    500: "headrace failed",
+    503: "not now",
+}
+PROBLEM_CHARACTERS_MAX = 500
+
+
+class ProblemResponse(msgspec.Struct, frozen=True):
+    """What an error says of itself. `hint` is what to do about it."""
+
+    title: str
+    status: int
+    detail: str
+    type: str = "about:blank"
+    hint: str = ""
+    code: str = ""
+    """What a program decides by: `plan_changed`, `values_differ`, `needs_approval`, `inputs_unchanged`;
+    else empty."""
+    refused: RefusedRow | None = None
+    """Of a plan that isn't done: why, as its document has it."""
+
+
+class HttpProblem(Exception):
+    """A request that is answered with an error. `detail` and `hint` may hold what a client sent: it is cut, and JSON escapes it."""
+
+    code = ""
+    refused: RefusedRow | None = None
+
+    def __init__(self, status: int, detail: str, hint: str = "", **headers: str) -> None:
+        super().__init__(detail)
+        self.status, self.detail, self.hint = status, detail[:PROBLEM_CHARACTERS_MAX], hint[:PROBLEM_CHARACTERS_MAX]
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+    @property
+    def document(self) -> ProblemResponse:
+        """What it says."""
+        return ProblemResponse(
+            title=PROBLEM_TITLES.get(self.status, "error"), status=self.status, detail=self.detail, hint=self.hint,
+            code=self.code, refused=self.refused,
+        )  # fmt: skip
+
+    def response(self) -> Response:
+        """The answer."""
+        return Response(msgspec.json.encode(self.document), self.status, media_type="application/problem+json", headers=self.headers)
+
+
+def problem_of(error: HeadraceError) -> HttpProblem:
+    """What Headrace itself refuses."""
+    status = next((code for kind, code in _STATUS_BY_ERROR if isinstance(error, kind)), 500)
+    problem = HttpProblem(status, f"{error}{_first_problem(error)}", error.hint)
+    if isinstance(error, PlanRefused):
+        problem.code, problem.refused = error.row.code, error.row
+    elif isinstance(error, InputsUnchanged):
+        problem.code = INPUTS_UNCHANGED
+    return problem
+
+
+def _first_problem(error: HeadraceError) -> str:
+    """The first error of a project that has some: whoever reads this has no file at hand."""
+    if not isinstance(error, InvalidProject) or not error.problems:
+        return ""
+    first = error.problems[0]
+    return f": {first.place.file}:{first.place.line}: {first.message}"
+
+
+_STATUS_BY_ERROR = (
+    (UnknownName, 404),
+    (UsageError, 400),
+    (Refused, 409),
+    (InvalidProject, 409),
+    (StoreError, 503),
+)
+"""The first kind that an error is of decides its status."""
+
+
+# The parameters of a request: each field of a struct comes from the path, the query or the body
+# and is checked by its type. The OpenAPI description reads the same structs, so parameters are
+# declared once.
+
+PARAMETER_CHARACTERS_MAX = 1_000
+"""Of all that one parameter says."""
+INTEGER_MAX = 2**63 - 1
+"""The largest that a database takes; no number that is asked for has a meaning beyond it."""
+RESERVED_PARAMETERS = frozenset({"token"})
+"""Parameters that are the guard's."""
+
+
+class RequestParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of what can be asked. Every field has a default unless it is in the path, or an act can't be without it."""
+
+
+A = TypeVar("A", bound=msgspec.Struct)
+
+
+def query_parameters(kind: type[A], path: Mapping[str, str], query: QueryParams) -> A:
+    """What the path and the query say. Problem (400) for a word that isn't known, is too long, or has no such value."""
+    several = {field.encode_name for field in msgspec.structs.fields(kind) if get_origin(field.type) is tuple}
+    said: dict[str, Any] = dict(path)
+    for name in query:
+        if name in RESERVED_PARAMETERS or name in path:
+            continue
+        words = [word for word in query.getlist(name) if word]
+        if words:
+            said[name] = words if name in several else words[-1]
+    for name, value in said.items():
+        if sum(map(len, value)) > PARAMETER_CHARACTERS_MAX:
+            raise HttpProblem(400, f"`{name[:60]}` is longer than {PARAMETER_CHARACTERS_MAX:,} characters")
+    return _converted_parameters(said, kind, strict=False)
+
+
+def body_parameters(kind: type[A], path: Mapping[str, str], body: bytes) -> A:
+    """What the path and a JSON body say. Problem (400) for what is no JSON object, or none of this kind."""
+    try:
+        said = msgspec.json.decode(body or b"{}")
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise HttpProblem(400, f"the body is not JSON: {error}") from None
+    except RecursionError:
+        raise HttpProblem(400, "the body is nested too deeply") from None
+    if not isinstance(said, dict):
+        raise HttpProblem(400, "the body is no JSON object")
+    return _converted_parameters({**said, **path}, kind, strict=True)
+
+
+def _converted_parameters(said: Mapping[str, Any], kind: type[A], *, strict: bool) -> A:
+    try:
+        converted = msgspec.convert(said, kind, strict=strict)
+    except msgspec.ValidationError as error:
+        raise HttpProblem(400, str(error)) from None
+    for field in msgspec.structs.fields(kind):
+        value = getattr(converted, field.name)
+        if isinstance(value, int) and abs(value) > INTEGER_MAX:
+            raise HttpProblem(400, f"`{field.encode_name}` is larger than {INTEGER_MAX:,}")
+    return converted
+
+
+# Bodies of requests, limited in size and time.
+
+BODY_BYTES_MAX = 64 << 10
+BODY_SECONDS = 10.0
+JSON_TYPE = "application/json"
+
+
+async def read_body(request: Request) -> bytes:
+    """All of it. Problem where it is too large, or doesn't come."""
+    length = request.headers.get("content-length", "0")
+    if length.isdecimal() and int(length[:20]) > BODY_BYTES_MAX:
+        raise HttpProblem(413, f"at most {BODY_BYTES_MAX:,} bytes are taken")
+    result = bytearray()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                result += chunk
+                if len(result) > BODY_BYTES_MAX:
+                    raise HttpProblem(413, f"at most {BODY_BYTES_MAX:,} bytes are taken")
+    except TimeoutError:
+        raise HttpProblem(408, f"the body didn't come within {BODY_SECONDS:.0f} s") from None
+    return bytes(result)
+
+
+async def read_json_body(request: Request) -> bytes:
+    """The same of what says that it is JSON: forms and plain text are what other sites' pages can send without asking."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != JSON_TYPE:
+        raise HttpProblem(415, f"the body is {kind[:60] or 'of no kind'}, not {JSON_TYPE}")
+    return await read_body(request)
+
+
+# Streamed responses, which release what they hold when they end.
+
+
+class TrackedStreamingResponse(StreamingResponse):
+    """A response that is sent in parts. `ended` is called once, also if the client left early."""
+
+    def __init__(
+        self,
+        parts: AsyncIterator[bytes],
+        ended: Callable[[], None],
+        *,
+        media_type: str,
+        headers: dict[str, str],
+    ) -> None:
+        super().__init__(parts, media_type=media_type, headers=headers)
+        self._ended = ended
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._ended()

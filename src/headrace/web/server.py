@@ -1,0 +1,179 @@
+"""The HTTP server: a thread with its own event loop, with limits on connections, sizes and times."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import socket
+import threading
+from types import TracebackType
+from typing import Any, Self
+
+from starlette.types import ASGIApp
+from uvicorn import Config, Server
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+
+from headrace.model import UsageError
+
+HEADER_BYTES_MAX = 16 << 10
+HEADER_SECONDS = 10.0
+"""For the whole head of a request, from its first byte (or the connection's beginning) on."""
+ANSWER_SECONDS = 60.0
+"""For the rest of a request and its answer: a client that sends or reads slowly is let go of."""
+IDLE_SECONDS = 5
+STREAM_SECONDS = 660.0
+"""The same for a stream of events, which ends by itself before."""
+STREAMS_END, DATA_BEGINS = ("/events", "/follow"), "/data/"
+"""How the paths of streams end, and how those of downloads begin: both may take STREAM_SECONDS."""
+CONNECTIONS_MAX = 256
+"""More are answered 503 at once."""
+HALF_OPEN_MAX = 64
+"""Connections without a complete request head. One more closes the one that has waited longest, so
+that clients which never finish a request can't use up all connections."""
+CLOSE_SECONDS = 3
+PORTS_TRIED = 20
+PORT_MAX = 65_535
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket at this port, or at the next free one where it is taken; port 0 is any. UsageError for a host that there
+    isn't here, for what is no port, or where all of PORTS_TRIED ports are taken."""
+    if not 0 <= port <= PORT_MAX:
+        raise UsageError(f"--port {port} is no port: they go from 1 to {PORT_MAX}", hint="serve --port 0 takes any that is free")
+    try:
+        family, *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except (OSError, UnicodeError) as error:
+        raise UsageError(f"--host {host[:100]!r} is no address of this machine", hint="serve --host 127.0.0.1") from error
+    for tried in range(port, min(port + PORTS_TRIED, PORT_MAX + 1) if port else 1):
+        try:
+            return _bound_socket(family, host, tried)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                hint = "ports below 1024 are the administrator's" if error.errno == errno.EACCES else "serve --host 127.0.0.1"
+                raise UsageError(f"{host}:{tried} can't be listened on: {error.strerror}", hint=hint) from error
+    raise UsageError(f"ports {port} to {min(port + PORTS_TRIED - 1, PORT_MAX)} are all taken", hint="serve --port 0 takes any that is free")
+
+
+def _bound_socket(family: int, host: str, port: int) -> socket.socket:
+    result = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        result.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        result.bind((host, port))
+        result.listen(CONNECTIONS_MAX)
+    except OSError:
+        result.close()
+        raise
+    result.set_inheritable(False)
+    return result
+
+
+class Patient(H11Protocol):
+    """uvicorn's protocol with limits on time: it has none of its own for a client that sends a byte a minute."""
+
+    _limit: asyncio.TimerHandle | None = None
+    _waiting_since = 0.0
+    """On the event loop's clock."""
+
+    def connection_made(self, transport: Any) -> None:
+        """A client has come."""
+        self._close_longest_waiting()
+        super().connection_made(transport)
+        self._waiting_since = self.loop.time()
+        self._within(HEADER_SECONDS)
+
+    def _close_longest_waiting(self) -> None:
+        """Close the oldest half-open connection where there are already HALF_OPEN_MAX."""
+        half_open = [
+            connection
+            for connection in self.connections
+            if isinstance(connection, Patient) and connection._waiting and not connection.transport.is_closing()
+        ]
+        if len(half_open) >= HALF_OPEN_MAX:
+            min(half_open, key=lambda item: item._waiting_since).transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """It sent something."""
+        waiting = self._waiting
+        if waiting and self._limit is None:
+            self._within(HEADER_SECONDS)
+        super().data_received(data)
+        if waiting and not self._waiting:
+            self._within(STREAM_SECONDS if self._streams else ANSWER_SECONDS)
+
+    def on_response_complete(self) -> None:
+        """It was answered; how long it may be idle is uvicorn's."""
+        self._within(None)
+        self._waiting_since = self.loop.time()
+        super().on_response_complete()
+
+    def shutdown(self) -> None:
+        """The server stops: a stream doesn't keep it waiting."""
+        super().shutdown()
+        if not self._waiting and self._streams:
+            self.transport.abort()
+
+    @property
+    def _streams(self) -> bool:
+        """Whether the response goes on until somebody ends it, or may be a large file."""
+        path: str = self.scope["path"]
+        return path.endswith(STREAMS_END) or path.startswith(DATA_BEGINS)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It has gone."""
+        self._within(None)
+        super().connection_lost(exc)
+
+    @property
+    def _waiting(self) -> bool:
+        """Whether no request is being answered."""
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is None or cycle.response_complete
+
+    def _within(self, seconds: float | None) -> None:
+        if self._limit is not None:
+            self._limit.cancel()
+        self._limit = None if seconds is None else self.loop.call_later(seconds, self.transport.abort)
+
+
+class HttpServer:
+    """Answers at a socket while the block lasts."""
+
+    def __init__(self, app: ASGIApp, listening: socket.socket) -> None:
+        self._socket = listening
+        self._server = Server(
+            Config(
+                app, http=Patient, ws="none", lifespan="off", loop="asyncio", log_config=None, access_log=False, server_header=False,
+                proxy_headers=False, h11_max_incomplete_event_size=HEADER_BYTES_MAX, limit_concurrency=CONNECTIONS_MAX,
+                timeout_keep_alive=IDLE_SECONDS, timeout_graceful_shutdown=CLOSE_SECONDS,
+            )
+        )  # fmt: skip
+        self._thread = threading.Thread(target=self._serve, name="headrace door", daemon=True)
+
+    @property
+    def port(self) -> int:
+        """Where it answers."""
+        return int(self._socket.getsockname()[1])
+
+    def __enter__(self) -> Self:
+        _silence_uvicorn()
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._server.should_exit = True
+        self._thread.join(CLOSE_SECONDS + 2)
+        self._socket.close()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(SystemExit):  # uvicorn's way to say that it couldn't begin
+            asyncio.run(self._server.serve(sockets=[self._socket]))
+
+
+def _silence_uvicorn() -> None:
+    """What clients send wrong isn't the server's news: they are told, and nothing of it is printed."""
+    logger = logging.getLogger("uvicorn")
+    logger.propagate = False
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())

@@ -1,7 +1,7 @@
 """What cores of real runs were told and decided, kept for ever: `python -m scripts.record_history PROJECT FILE`, or `--labs` for
 those of tests/schedule/histories/, which are recorded again when decisions change on purpose (CONTRIBUTING.md).
 
-A file is the zlib-compressed msgpack of one `schedule.history.History` for each leader of the project, in order.
+A file is the zlib-compressed msgpack of one `scheduler.core.LeaderHistory` for each leader of the project, in order.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ NOW_US = 1_360_800_000_000_000
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
-    """What `run.messages.ComputeTask` has for the engine."""
+    """What `runtime.messages.ComputeTask` has for the engine."""
 
     scope: AttemptScope
     body: Body

@@ -212,7 +212,7 @@ def test_an_altered_entry_with_its_own_hash_made_right_breaks_at_the_next(store:
 def test_what_a_chain_alone_can_not_show(store: Store) -> None:
     """A cut end, and a trail that was computed anew as a whole, verify: it takes a head that was kept elsewhere.
 
-    Documented in `govern.audit`; if this test fails, checkpoints were built and the documentation is out of date.
+    Documented in `security.audit`; if this test fails, checkpoints were built and the documentation is out of date.
     """
     intact = fill(store, 20)
     cut = audit.verify_rows(intact[:15])

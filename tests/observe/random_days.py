@@ -2,7 +2,7 @@
 
 Three sources (one by the hour), five assets (nobody reads `side`), six consumers: one is exported to,
 one is removed in some histories with all that it reads. Things go wrong, are repaired in every way
-that there is, and the leader judges after each of its passes (`run.judging`). No worker runs.
+that there is, and the leader judges after each of its passes (`runtime.evaluation`). No worker runs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Checks, audits, profiles and drift: what must hold before anything is published."""
+"""Checks, audits, profiles, drift and anomalies: what must hold before data is published."""
 
 from headrace.checks.results import Audit, CheckResult, CheckState, ColumnProfile, PartitionAudit, Verdict
 

@@ -95,7 +95,7 @@ class PartitionAudit(msgspec.Struct, frozen=True, array_like=True):
     results: tuple[CheckResult, ...]
     content_hash: str | None = None
     metrics: bytes = b""
-    """`quality.metrics.Metrics` as they are kept; empty where the partition wasn't described."""
+    """`checks.metrics.Metrics` as they are kept; empty where the partition wasn't described."""
 
 
 class Audit(msgspec.Struct, frozen=True):
@@ -112,7 +112,7 @@ class Audit(msgspec.Struct, frozen=True):
     profiles: dict[str, dict[str, ColumnProfile]] = {}
     """Of a batch: each partition's profile."""
     metrics: bytes = b""
-    """Of a file of one partition: `quality.metrics.Metrics` as they are kept."""
+    """Of a file of one partition: `checks.metrics.Metrics` as they are kept."""
 
     def of(self, key: str) -> Audit:
         """The audit of one partition. Of a file of one partition, and where parts weren't told apart, that is all of it."""

@@ -1,1 +1,1 @@
-"""The command line: parses arguments, calls operations, prints responses for people or as JSON."""
+"""The command line: parses arguments, calls services, prints responses as text or JSON."""

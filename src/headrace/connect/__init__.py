@@ -1,6 +1,6 @@
-"""Sources and sinks: looks for deliveries, keeps their bytes, and says how to read them. One file a kind.
+"""Sources and exports: finding deliveries, storing their bytes, and reading and writing each format. One file per kind.
 
-Exports values only; `connect.files.look` runs in the leader, `connect.keep.keep` and `connect.ingest.prepare` in workers.
+Exports values only. `connect.files.observe` runs in the leader; `connect.raw_files.store_raw` and `connect.ingest.prepare` run in workers.
 """
 
 from headrace.connect.deliveries import (

@@ -42,7 +42,7 @@ class Paging(msgspec.Struct, frozen=True):
 
 
 class Spec(msgspec.Struct, frozen=True):
-    """`http:` of a source, validated by `model.http_field`."""
+    """`http:` of a source, validated by `model.connectors`."""
 
     url: str
     method: str = "GET"

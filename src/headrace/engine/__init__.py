@@ -1,4 +1,4 @@
-"""Bodies: runs SQL, Python and commands over published files, and measures what they cost."""
+"""Asset code: runs SQL, Python functions and commands over published files, and measures what they cost."""
 
 from headrace.engine.attempts import AttemptScope, BodyError, ErrorKind, InputData, Measures
 

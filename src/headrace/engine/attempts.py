@@ -264,7 +264,7 @@ def surrounded(handed: Handed | None) -> Iterator[None]:
 
 
 class BodyTask(Protocol):
-    """The fields of `run.messages.ComputeTask` that a body needs; what they mean is said there."""
+    """The fields of `runtime.messages.ComputeTask` that a body needs; what they mean is said there."""
 
     @property
     def scope(self) -> AttemptScope: ...
@@ -301,7 +301,7 @@ class BodyTask(Protocol):
 
 
 class DataFolders(Protocol):
-    """Where things lie (`run.folders.Folders`). DuckDB must be allowed to read `temporary`."""
+    """Where things lie (`runtime.folders.Folders`). DuckDB must be allowed to read `temporary`."""
 
     @property
     def lake(self) -> Path: ...

@@ -2,7 +2,7 @@
 
 A statement that can't run in any partition is found before the first run.
 
-`python -m headrace.engine.binding` is the worker process of `operations.binding`, which may not load DuckDB: framed msgpack
+`python -m headrace.engine.binding` is the worker process of `services.diagnostics`, which may not load DuckDB: framed msgpack
 (`plan.worker`) on standard input and output. Its session can't open files or the network, and no statement is executed in it.
 """
 

@@ -11,7 +11,7 @@ worker's memory alone. `OutputPipes.rescue`, in the leader, continues after the 
 
 Output can't use up memory or disk: lines, their length and the bytes in all are limited. The rest is read and
 discarded (a full pipe would block the asset code), the last lines are kept, and one line gives the number of dropped ones.
-Values of declared secrets are removed before anything reaches the disk, the spool included (`govern.redaction`).
+Values of declared secrets are removed before anything reaches the disk, the spool included (`security.secrets`).
 Text from outside is made safe to print: bytes that aren't UTF-8, control characters (a terminal's escape sequences) and
 characters that reverse the writing direction are written as escapes.
 """

@@ -21,7 +21,7 @@ from headrace.store.transaction import Transaction
 
 # What Headrace does about a cause by itself is written into the incident's timeline, each action
 # once: lost work is run again, work that was too large is tried in halves, missing data is waited
-# for. The limits are those of `schedule.retry`; the timeline says where one is reached.
+# for. The limits are those of `scheduler.attempts`; the timeline says where one is reached.
 
 ACTS_MAX = 40
 """So many acts of one judgement are written down one by one."""

@@ -1,6 +1,6 @@
-"""The lake: DuckDB computes, a DuckLake holds the tables, and its catalog lives in the same database as Headrace's state.
+"""The lake: DuckDB computes, DuckLake holds the tables, and its catalog is in the same database as Headrace's state.
 
-Is handed a transaction and a list of staged files; knows no store. See LAKE protocol in docs/decisions.
+Callers hand over a transaction and staged files; nothing here knows the store. The protocol is described in docs/decisions.
 """
 
 from headrace.lake.tables import (

@@ -256,7 +256,7 @@ class QueryTable(msgspec.Struct, frozen=True):
 
 
 class QueryResult(msgspec.Struct, frozen=True):
-    """Rows as `lake.reading.Rows` has them. `more`: there are others beyond the limit."""
+    """Rows as `lake.reading.JsonRows` has them. `more`: there are others beyond the limit."""
 
     columns: tuple[LakeColumn, ...]
     rows: tuple[dict[str, Any], ...]

@@ -19,7 +19,7 @@ from headrace.slo.times import ago
 
 LOSSES_MAX = 3
 RESOURCES_MAX = 2
-"""As `schedule.retry` has it: so many lost workers, or times without room, are the last."""
+"""As `scheduler.attempts` has it: so many lost workers, or times without room, are the last."""
 _ABSENT = ("late_source", "missing_source", "source_unavailable", "access_denied", "configuration_error")
 """Kinds of incidents that explain why nothing was delivered; another of the same source is about what was."""
 _ELSEWHERE = (*_ABSENT, "paused", "approval_pending", "deadline_infeasible", "runtime_down", "slow_run")

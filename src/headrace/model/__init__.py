@@ -1,6 +1,6 @@
-"""Declarations: files become an immutable, validated `Project`, or every problem with its file and line.
+"""Declarations: files become an immutable, validated `Project`, or a list of problems with file and line.
 
-Pure apart from reading the project's own files: no clock, no database, no network, and nothing of the user's is imported.
+Pure apart from reading the project's own files: no clock, no database, no network, and no user code is imported.
 """
 
 from __future__ import annotations

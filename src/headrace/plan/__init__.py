@@ -1,7 +1,6 @@
-"""What a project means as a whole: the graph with columns, types and lineage along it, fingerprints, what a change does.
+"""What a project means as a whole: the graph with column types and lineage, fingerprints, and the plan of a change.
 
-Pure apart from the project's own files and its cache. `compile_project` loads sqlglot only for bodies that it hasn't
-understood before.
+Pure apart from the project's own files and its cache. `compile_project` loads sqlglot only for SQL that isn't in the cache.
 """
 
 from __future__ import annotations

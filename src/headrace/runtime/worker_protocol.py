@@ -56,7 +56,7 @@ REPLY = struct.Struct("<cii")
 """To FORK: the new process's number, or 0 and an errno. To REAP: the number and how it ended, as of `os.waitpid`."""
 BACKGROUND = 1
 DESCRIPTORS = 7
-"""Where tasks are read, where answers are written, where is asked for what hasn't begun, and the four of `engine.logs.Channel`."""
+"""Where tasks are read, where answers are written, where is asked for what hasn't begun, and the four of `engine.logs.OutputPipes`."""
 
 
 # Messages between the leader and a worker over a pipe: a length (4 bytes, little endian) and

@@ -1,6 +1,6 @@
-"""The pure core: (state, event, now) -> commands. No IO, no clock, no randomness of its own.
+"""The pure core: (state, event, now) -> commands. No IO, no clock; its only randomness is derived from an attempt's id.
 
-`Core.handle` decides what runs next; policies (readiness, priority, admission, retry) are files of their own.
+`Core.handle` decides what runs next. Readiness, priority, admission and retry are policies in files of their own.
 """
 
 from headrace.scheduler.core import Core

@@ -87,7 +87,7 @@ class Batches:
 
 HISTORY_NEEDED = 28
 """From so many published intervals on, one more hardly changes how a delivery is judged
-(`quality.anomalies.limits.HISTORY_HOLD_MIN`)."""
+(`checks.anomalies.expectations.HISTORY_HOLD_MIN`)."""
 
 
 class Dispatcher:

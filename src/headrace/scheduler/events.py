@@ -362,7 +362,7 @@ class Settled(msgspec.Struct, frozen=True, gc=False, tag="settled"):
 
     run: int
     waiting: tuple[tuple[str, str, str], ...] = ()
-    """Of what it wanted and couldn't run, the first WAITING_SHOWN_MAX partitions, each with why (`schedule.why`)."""
+    """Of what it wanted and couldn't run, the first WAITING_SHOWN_MAX partitions, each with why (`scheduler.requests`)."""
 
 
 class FiredAt(msgspec.Struct, frozen=True, gc=False, tag="fired_at"):

@@ -53,7 +53,7 @@ OBLIGATIONS_NEWEST = 100
 
 
 class StoredFacts:
-    """Answers `observe.facts.StateFacts` from a transaction; each answer is one look-up by an index."""
+    """Answers `slo.facts.StateFacts` from a transaction; each answer is one look-up by an index."""
 
     def __init__(self, tx: Transaction) -> None:
         self._tx = tx
@@ -277,7 +277,7 @@ class StoredFacts:
 
 
 class EnvironmentFacts:
-    """Answers `observe.facts.StateFacts` from two stores."""
+    """Answers `slo.facts.StateFacts` from two stores."""
 
     def __init__(self, facts: StoredFacts, production: StoredFacts, borrowed: frozenset[str]) -> None:
         self._own, self._production, self._borrowed = facts, production, borrowed

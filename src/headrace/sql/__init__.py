@@ -1,7 +1,6 @@
-"""What SQL bodies mean, without running them: inputs, columns and their types, lineage, which bodies are separable.
+"""SQL understanding without execution: inputs, columns with types and lineage, separability.
 
-Knows no IO and no clock. The functions live in `analyse`, `resolve`, `separable`, `partition` and load sqlglot;
-only their values are exported here.
+No IO and no clock. The functions load sqlglot, so each is imported from its own module; only values are exported here.
 """
 
 from headrace.sql.values import UNKNOWN, Analysis, Edge, Reference, Resolved, Transformation

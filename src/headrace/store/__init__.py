@@ -1,6 +1,6 @@
 """The state database, which holds the lake's catalog too: a SQLite file in WAL mode, or schemas of a PostgreSQL database.
 
-Everything that changes is one transaction of the leader; readers see one consistent snapshot. Knows no lake and no plan.
+Every change is one transaction of the leader; readers see a consistent snapshot. Nothing here knows the lake or the plan.
 """
 
 from headrace.store.address import PostgresqlAddress, SqliteAddress

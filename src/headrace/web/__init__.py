@@ -1,6 +1,6 @@
-"""The door of a server: documents of `operations` over HTTP, webhooks, probes and metrics.
+"""The HTTP server: responses of `services`, webhooks, health probes and metrics.
 
-It runs in a thread beside the leader, with connections of its own; whatever a client does, the leader's loop goes on.
+It runs in a thread next to the leader loop and has its own connections, so a slow client never delays the leader.
 """
 
 from headrace.web.server import HttpServer, listen

@@ -1,4 +1,4 @@
-"""What is odd about a partition, told from those before it. Pure: figures in, facts out."""
+"""Anomalies of a partition, compared with earlier partitions. Pure: metrics in, anomalies out."""
 
 from headrace.checks.anomalies.evaluation import EvaluatedPartition, evaluate_partition
 from headrace.checks.anomalies.explanations import Peer

@@ -1,1 +1,1 @@
-"""Databases that rows are read from: one file an engine, read only, in one transaction. What they share is in `engine.py`."""
+"""Databases as sources: one file per database system. Each reads in one read-only transaction; `engine` has what they share."""

@@ -1,1 +1,1 @@
-"""Where consumers get what they read: files of several formats, here or elsewhere, and tables of databases. One file a kind."""
+"""Exports: files of several formats, local or remote, and database tables. One file per kind."""

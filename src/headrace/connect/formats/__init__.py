@@ -1,1 +1,1 @@
-"""How each kind of file is read. One file a kind, registered by `@reads`; `registry.reader(kind)` gives it."""
+"""File formats of sources. One file per format, registered by `@reads`; `registry.reader(kind)` returns it."""

@@ -118,7 +118,7 @@ NO_WORKER = "no worker starts"
 DECLARED_AT = ", as what was published before it was declared would at "
 """What evidence of a check cites that sound deliveries would have failed as well: the file and the line come after it."""
 ENVIRONMENT = "environment"
-"""The kind of error that is counted against nobody (`schedule.states`)."""
+"""The kind of error that is counted against nobody (`scheduler.states`)."""
 FAILURES_KEPT = 4_096
 """Each rule asks what a failure is: so many are remembered."""
 

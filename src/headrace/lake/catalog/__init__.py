@@ -1,6 +1,7 @@
-"""The lake's catalog: the one place that knows DuckLake's tables. Plain SQL inside a transaction that somebody else commits.
+"""The lake's catalog: the only code that knows DuckLake's tables. It runs plain SQL inside the caller's transaction.
 
-`CatalogChange` writes, the functions read. No DuckDB here: the process that holds the state database has only one SQLite library.
+`CatalogChange` writes, the functions read. Nothing here loads DuckDB: the process that holds the state database must have only one SQLite
+library.
 """
 
 from headrace.lake.catalog.admission import FileMoved, NeedsRewrite, TableMoved, next_id, seen, state

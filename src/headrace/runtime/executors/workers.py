@@ -180,7 +180,7 @@ class WorkerHandle:
     unwanted = False
     """It was ended because nobody wants what it was to do."""
     kind: Hashable = None
-    """What it was handed besides tasks (`run.handing.kind_of`); None for nothing that matters."""
+    """What it was handed besides tasks (`runtime.messages.environment_kind`); None for nothing that matters."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""From a dispatch to the message that a worker gets: which files, which columns, which checks. One file a kind of task."""
+"""Tasks: from a dispatched attempt to the message that a worker gets, one file per kind of task."""
 
 from __future__ import annotations
 

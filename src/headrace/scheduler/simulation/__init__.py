@@ -1,5 +1,5 @@
-"""The simulator: the real core inside a simulated world, where everything that can go wrong does, by a seed.
+"""The simulator: the real core in a simulated world of workers, sources, crashes and lost messages, driven by a seed.
 
-`python -m headrace.scheduler.simulation --seed N` plays one seed, `--seeds N` many; docs/explanation/simulation.md says what is
-simulated and what must hold.
+`python -m headrace.scheduler.simulation --seed N` plays one seed, `--seeds N` many. docs/explanation/simulation.md lists what is simulated
+and which invariants must hold.
 """

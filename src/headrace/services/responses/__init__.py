@@ -1,7 +1,7 @@
-"""The documents that commands give: what `--json` prints, what the API serves, what Python users get.
+"""Responses of commands: what `--json` prints, what the API serves, what Python users get.
 
-Field names are INTERFACE's. Every field is always there: what isn't built or isn't known is null, never left out.
-Times are aware datetimes (ISO 8601 with offset in JSON); partition keys are text.
+Field names are those of INTERFACE. Every field is always present; unsupported or unknown values are null. Times are aware datetimes
+(ISO 8601 with offset in JSON), partition keys are text.
 """
 
 from headrace.services.responses.base import (

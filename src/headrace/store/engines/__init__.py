@@ -1,4 +1,4 @@
-"""The databases that can hold the state: one file each. What differs between them is here and nowhere else."""
+"""The databases that can hold the state, one file each. Only these files know how they differ."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Numbered .sql files, applied in order, each in one transaction, recorded with the checksum of its text.
 
-A file that was released never changes: a store that was made by another text of it is refused, and so is a store
-that knows a migration that this Headrace doesn't. One text serves both databases: it is SQLite's, and
-`store.engines.ddl` says what its types are called in PostgreSQL.
+A released file never changes: Headrace refuses a store that was made by another text of it, and a store with a migration that it doesn't
+know. The files are written for SQLite; `store.engines.postgresql_dialect` translates them for PostgreSQL.
 """
 
 from __future__ import annotations

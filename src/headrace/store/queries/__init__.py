@@ -1,5 +1,5 @@
-"""What is read from the store, one file a subject; `leading` is what the leader writes.
+"""Queries and writes of the state, one file per aggregate; `leader_writes` is what only the leader writes.
 
-Each function takes a transaction, so that what belongs together comes from one snapshot, and gives structs. Every
-one is answered by an index or bounded by a limit: nothing reads a history to its end.
+Each function takes a transaction, so that a caller reads from one snapshot, and returns structs. Every query is answered by an index or
+has a limit: none reads the whole history.
 """

@@ -107,8 +107,11 @@ def record_outcome(tx: Transaction, plan: int, outcome: str, steps_done: int) ->
 
 
 class OverlayRow(msgspec.Struct, frozen=True, gc=False):
-    """What a plan made of one partition. `changed` is JSON of `run.messages.Changed`; of what couldn't be made, of some rows that are
-    wrong."""
+    """What a plan made of one partition.
+
+    `changed` is JSON of `runtime.messages.RowChangeCounts`; of what couldn't be made, of some rows that are
+    wrong.
+    """
 
     plan_id: int
     node: str
@@ -148,7 +151,10 @@ def unstage(tx: Transaction, plan: int, partitions: Iterable[tuple[str, str]]) -
 
 
 class OverlayAttempt(msgspec.Struct, frozen=True, gc=False):
-    """What an attempt of a plan staged. `outcome` is msgpack of `run.messages.Outcome`, `version` what was applied when it was made."""
+    """What an attempt of a plan staged.
+
+    `outcome` is msgpack of `runtime.messages.TaskOutcome`, `version` what was applied when it was made.
+    """
 
     plan_id: int
     epoch: int

@@ -17,7 +17,7 @@ LAPSED = "lapsed"
 
 
 class StoredEvidence(msgspec.Struct, frozen=True, gc=False):
-    """A piece of evidence as it is kept. `content` is msgpack of `observe.diagnosis.evidence.Evidence`."""
+    """A piece of evidence as it is kept. `content` is msgpack of `incidents.diagnosis.evidence.Evidence`."""
 
     id: str
     node: str

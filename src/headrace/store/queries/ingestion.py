@@ -118,7 +118,7 @@ def record_observation(
 ) -> None:
     """Somebody looked: `at` is when that began. Of looks before the last LOOKS_KEPT only those are kept
     where a source began to fail or to ask for a pause, could be read again, or was looked for in another
-    `place` (`model.connectors.place_of`): for as long as somebody asks why an interval was late."""
+    `place` (`model.connectors.origin_of`): for as long as somebody asks why an interval was late."""
     tx.execute(
         "insert into look (source, at, found, error, code, place) values (?, ?, ?, ?, ?, ?)"
         " on conflict (source, at) do update set found = excluded.found, error = excluded.error,"
@@ -152,7 +152,7 @@ def last_observation(tx: Transaction, source: str, place: str) -> int | None:
 
 
 def last_place(tx: Transaction, source: str) -> str:
-    """Where a source was looked for last (`model.connectors.place_of`); empty where that isn't known."""
+    """Where a source was looked for last (`model.connectors.origin_of`); empty where that isn't known."""
     row = tx.execute("select place from look where source = ? order by at desc limit 1", (source,)).fetchone()
     return "" if row is None else str(row[0])
 

@@ -19,7 +19,7 @@ _ZLIB = 0x78
 
 
 class JournalRow(msgspec.Struct, frozen=True, gc=False):
-    """One turn. `events` is msgpack, `decisions` a digest (`schedule.history`)."""
+    """One turn. `events` is msgpack, `decisions` a digest (`scheduler.core`)."""
 
     epoch: int
     slots: int

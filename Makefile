@@ -62,7 +62,7 @@ test-system: .venv/.dev
 
 faults: .venv/.dev
 	@SEED="$(SEED)" $(BIN)/python tests/faults/campaign.py $(KILLS)
-	@SEED="$(SEED)" $(BIN)/python -m pytest -n 2 tests/faults tests/run/test_command_walk.py tests/run/test_causes_of_two_faults.py -m slow $(ARGS)
+	@SEED="$(SEED)" $(BIN)/python -m pytest -n 2 tests/faults tests/runtime/test_command_walk.py tests/runtime/test_causes_of_two_faults.py -m slow $(ARGS)
 
 lab: .venv/.dev
 	@$(BIN)/python -m benchmarks.lab $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)

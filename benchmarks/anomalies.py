@@ -1,6 +1,6 @@
 """Anomalies: false holds and what is found of faults on simulated projects, and all of 2013's flights and weather through `headrace tick`.
 
-The simulation is `tests/quality/anomaly_lab.py`; its seeds here aren't those that limits were chosen with (1 to 21). The year is delivered
+The simulation is `tests/checks/anomaly_lab.py`; its seeds here aren't those that limits were chosen with (1 to 21). The year is delivered
 thirty days at a time into a project of the two sources alone, with the demo's contracts (types) and no checks, so that figures count.
 """
 

@@ -1,5 +1,5 @@
 """What cores of real runs were told and decided, kept for ever: `python -m scripts.record_history PROJECT FILE`, or `--labs` for
-those of tests/schedule/histories/, which are recorded again when decisions change on purpose (CONTRIBUTING.md).
+those of tests/scheduler/histories/, which are recorded again when decisions change on purpose (CONTRIBUTING.md).
 
 A file is the zlib-compressed msgpack of one `scheduler.core.LeaderHistory` for each leader of the project, in order.
 """
@@ -22,7 +22,7 @@ from headrace.scheduler.core import LeaderHistory, LoopIteration, decode_events
 from headrace.services.session import ProjectSession
 from headrace.store.queries import scheduling
 
-HISTORIES = Path(__file__).parents[1] / "tests/schedule/histories"
+HISTORIES = Path(__file__).parents[1] / "tests/scheduler/histories"
 EXAMPLES = Path(__file__).parents[1] / "examples"
 BYTES_MAX = 100_000
 

@@ -69,7 +69,7 @@ def test_events_survive_being_kept(turn: int) -> None:
 def test_the_same_events_are_the_same_bytes_in_every_process() -> None:
     """The order of sets differs from process to process."""
     program = (
-        "import sys; sys.path.insert(0, 'tests/schedule');"
+        "import sys; sys.path.insert(0, 'tests/scheduler');"
         "from headrace.scheduler import Requested, Target; from headrace.scheduler.core import encode_events;"
         "print(encode_events([Requested((Target('a'),), retry=frozenset({'a', 'b', 'c', 'dd', 'eee'}))]).hex())"
     )

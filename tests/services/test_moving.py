@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from postgres_cluster import Database
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "run"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "runtime"))
 
 from runlab import DAYS, Lab
 

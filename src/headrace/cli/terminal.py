@@ -10,7 +10,6 @@ import re
 import shutil
 import sys
 import textwrap
-import traceback
 from collections.abc import Sequence
 from typing import NamedTuple, TextIO
 
@@ -247,6 +246,8 @@ def report_error(error: BaseException, *, verbose: bool, no_color: bool = False)
     """Prints `error` to standard error and returns the exit code that it means."""
     screen = Screen(sys.stderr, no_color=no_color)
     if verbose:
+        import traceback
+
         sys.stderr.writelines(traceback.format_exception(error))
     if isinstance(error, HeadraceError):
         _print_known(screen, error)

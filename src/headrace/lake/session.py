@@ -16,12 +16,13 @@ import uuid
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
-
-import duckdb
+from typing import TYPE_CHECKING, Any, Self
 
 from headrace.lake.sqltext import DATA_FOLDER_VARIABLE, literal
 from headrace.model.errors import LakeError
+
+if TYPE_CHECKING:
+    import duckdb
 
 # DuckDB's extensions, from the packages that are installed beside it: nothing is downloaded,
 # nothing is copied to a home folder.
@@ -208,6 +209,8 @@ def without_semicolons(text: str) -> str:
     """The statement without the semicolons at its end, which could not stand inside another one. Lines stay as they are."""
     if ";" not in text:
         return text
+    import duckdb
+
     data = bytearray(text.encode())
     for offset, _ in reversed(duckdb.tokenize(text)):
         if data[offset : offset + 1] != b";":
@@ -218,6 +221,8 @@ def without_semicolons(text: str) -> str:
 
 def is_one_query(text: str) -> bool:
     """Whether it is one SELECT by itself, so that parentheses around it hold it. Raises `duckdb.Error` for what is no SQL."""
+    import duckdb
+
     statements = duckdb.extract_statements(text)
     return len(statements) == 1 and statements[0].type == duckdb.StatementType.SELECT
 

@@ -21,6 +21,7 @@ HERE = Path(__file__).parent
 DOCUMENTS = HERE / "results"
 ORDER = (
     "startup",
+    "walk",
     "partitions",
     "pipeline",
     "load",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from scripts.reference_pages import api, commands, files, index, judged, responses
+from scripts.reference_pages import api, commands, files, glossary, index, judged, responses
 
 ROOT = Path(__file__).parent.parent
 
@@ -20,6 +20,7 @@ def pages() -> dict[str, str]:
         "reference/responses.md": responses.page(ROOT / "src/headrace"),
         "reference/api.md": api.page(),
         "reference/problems.md": judged.problems(),
+        "reference/glossary.md": glossary.page(),
     }
     return {**result, "index.md": index.page(ROOT / "docs", result)}
 

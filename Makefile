@@ -1,7 +1,7 @@
 # Needs make and Python 3.11 or newer; everything else is fetched by pip, in the versions and with the hashes of requirements/.
 #   make demo [ARGS=…]   the guided example; ARGS go to `headrace demo`, e.g. ARGS="--days 20 --fault none"
-#   make test [ARGS=…]   the tests of each room; ARGS go to pytest, e.g. ARGS="-k lake" or ARGS="-m slow"
-#   make test-system [ARGS=…]   those of the whole: what every command prints, a browser, kills, 500 simulated worlds, what the documents say typed in
+#   make test [ARGS=…]   the tests of each package; ARGS go to pytest, e.g. ARGS="-k lake" or ARGS="-m slow"
+#   make test-system [ARGS=…]   those of the whole: what every command prints, a browser, kills, 500 simulations, the commands in the docs
 #   make faults [KILLS=200] [SEED=…]   kill the runtime and its workers that often, and break disks, clocks and databases; pairs of faults in PostgreSQL
 #   make lab [SEEDS=2001,2002] [ARGS=--json]   one fault of every kind in random projects, and what is said of it
 #   make lint            format, lint, types, import directions

@@ -45,7 +45,7 @@ SOURCE = Pace(seconds_attempt=0.0, seconds_partition=0.018, spread=1.0, count=0)
 SQL = Pace(seconds_attempt=0.03, seconds_partition=0.0012, spread=1.0, count=0)
 PYTHON = Pace(seconds_attempt=0.0, seconds_partition=0.012, spread=1.0, count=0)
 COMMAND = Pace(seconds_attempt=0.0, seconds_partition=0.15, spread=1.0, count=0)
-"""What attempts at small partitions cost on the reference machine (`operations/machine.py`): a command
+"""What attempts at small partitions cost on the reference machine (at the end of this file): a command
 starts a process, one of Python is a call in a worker that is there."""
 EXPORT = PYTHON
 BASIS = "a guess by kind of code, bytes and machine: too little like it has run here"

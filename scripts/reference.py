@@ -1,11 +1,11 @@
-"""Writes docs/reference/ and docs/index.md from the code: `python -m scripts.reference`, or `make docs`."""
+"""Write the generated pages of docs/ from the code: `python -m scripts.reference`, or `make docs`."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-from scripts.reference_pages import api, commands, files, glossary, index, judged, responses
+from scripts.reference_pages import api, architecture, commands, files, glossary, index, judged, responses
 
 ROOT = Path(__file__).parent.parent
 
@@ -21,6 +21,7 @@ def pages() -> dict[str, str]:
         "reference/api.md": api.page(),
         "reference/problems.md": judged.problems(),
         "reference/glossary.md": glossary.page(),
+        "explanation/architecture.md": architecture.page(ROOT),
     }
     return {**result, "index.md": index.page(ROOT / "docs", result)}
 

@@ -19,6 +19,7 @@ NOT_RUN = {
     ("README.md", "git clone <this repository> headrace &&"): "fetches packages",
     ("README.md", "flights · prod · Thu 2013-02-14 07:20 Am"): "compared with the demo's status",
     ("README.md", "/* headrace"): "shortened from an asset of the demo; the tutorial writes a whole one",
+    ("docs/explanation/architecture.md", "┌─────────────────────────────┐"): "a picture",
     ("docs/how-to/backup.md", "[backup]"): "names a disk that isn't there",
     ("docs/how-to/dask.md", "[run]"): "names a machine that isn't there; tests of the executor start a cluster",
     ("docs/how-to/dask.md", "dask scheduler --port 8786 &"): "tests of the executor start a cluster",

@@ -35,6 +35,8 @@ def ask_text(question: str, default: str = "") -> str:
     return sys.stdin.readline().strip() or default
 
 
+CONVERT_HELP = "what values are computed from, by the delivery's columns: 'amount_cents / 100'"
+AS_IS_HELP = "take values that differ as they are"
 PLAN_HELP = "do only this plan, as --dry-run names it; exits 3 if it would be another by now"
 D = TypeVar("D", bound=Response)
 

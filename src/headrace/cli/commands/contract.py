@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Annotated
 
-from headrace.cli.agreement import refusal_as_json
+from headrace.cli.agreement import AS_IS_HELP, CONVERT_HELP, refusal_as_json
 from headrace.cli.invocation import Argument, Invocation, Option
 from headrace.cli.output import CommandOutput
 from headrace.cli.run_results import partition_span, render_learnt_source
@@ -90,8 +90,6 @@ def _change_row(row: ContractChangeRow, does: str) -> list[str | StyledCell]:
 
 # The pages of `contract accept` and `contract infer`, and the help of options that `fix` has too.
 
-CONVERT_HELP = "what values are computed from, by the delivery's columns: 'amount_cents / 100'"
-AS_IS_HELP = "take values that differ as they are"
 REASON_HELP = "why; kept in the audit trail"
 
 

@@ -7,9 +7,8 @@ from datetime import timedelta
 from typing import Annotated
 
 from headrace.cli import output
-from headrace.cli.agreement import PLAN_HELP, ask_agreement, refusal_as_json
+from headrace.cli.agreement import AS_IS_HELP, CONVERT_HELP, PLAN_HELP, ask_agreement, refusal_as_json
 from headrace.cli.commands import backfills
-from headrace.cli.commands.contract import AS_IS_HELP, CONVERT_HELP
 from headrace.cli.invocation import Argument, ExitCode, Invocation, Option
 from headrace.cli.output import CommandOutput, seconds
 from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural

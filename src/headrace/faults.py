@@ -1,12 +1,16 @@
-"""Fault points: places with names where tests end the process, make it fail, stop it or slow it down.
+"""Fault points: named places in the code where a test can kill, fail, stop or slow the process.
 
-Off unless the environment says otherwise, and then one look at a module's variable each:
+Fault points are off unless environment variables arm them. Each then costs one read of a module
+variable:
 
-    HEADRACE_FAULT=turn.committed:3=kill,export.staged=sleep:0.5    the third time, the first time
-    HEADRACE_FAULT_ONCE=/tmp/fired      a file: who makes it fires, so only one of all processes does; it says which point that was
-    HEADRACE_FAULT_TRACE=/tmp/passed    a file: a line `point pid` for every point that any process passes
+    HEADRACE_FAULT=turn.committed:3=kill,export.staged=sleep:0.5    the third pass, the first pass
+    HEADRACE_FAULT_ONCE=/tmp/fired      only the process that creates this file fires
+    HEADRACE_FAULT_TRACE=/tmp/passed    gets a line `point pid` for each point that a process passes
 
-Processes inherit the environment: what the runtime starts has the same faults armed, and counts for itself.
+The file of HEADRACE_FAULT_ONCE then holds the name of the point.
+
+Processes inherit the environment. A process that the runtime starts has the same faults armed and
+counts its passes separately.
 """
 
 from __future__ import annotations
@@ -22,108 +26,123 @@ from typing import NamedTuple
 
 
 class FaultPoint(enum.StrEnum):
-    """Where a fault can strike; in the order in which a run passes them."""
+    """The points at which a fault can be injected, in the order in which a run passes them."""
 
     LEASE_TAKING = "lease.taking"
-    """Within the transaction that takes the lease: what the last leader left open has been marked as lost."""
+    """In the transaction that takes the lease: the last leader's open work is marked as lost."""
     LEASE_TAKEN = "lease.taken"
-    """The lease is ours by a commit; what half-finished attempts left hasn't been swept, exports of the last leader aren't fenced off."""
+    """The lease is committed.
+
+    Remains of unfinished attempts aren't swept, and the last leader's exports aren't fenced.
+    """
     LEASE_RENEWING = "lease.renewing"
-    """Within the transaction that renews the lease."""
+    """In the transaction that renews the lease."""
     LEASE_RENEWED = "lease.renewed"
     """The renewal is committed."""
     FILES_READ = "files.read"
-    """The project's files are read and understood; nothing of them is stored."""
+    """The project's files are read and parsed; nothing of them is stored."""
     VERSION_APPLYING = "version.applying"
-    """Within the transaction that puts a version of the project in force."""
+    """In the transaction that applies a version of the project."""
     CODE_UNPACKED = "code.unpacked"
-    """The applied code is written, and hasn't got its name yet."""
+    """The applied code is written, but doesn't have its final name."""
     RUN_BEGUN = "run.begun"
-    """The run is in the store, no source has been looked at."""
+    """The run is in the store; no source has been observed."""
     TURN_BEGUN = "turn.begun"
-    """Answers of workers are there; of what they staged nothing is synced."""
+    """The workers' results have arrived; the files that they staged aren't synced."""
     TURN_SYNCED = "turn.synced"
-    """What was staged is on the disk, no transaction names it."""
+    """The staged files are on disk; no transaction names them."""
     PUBLISH_REGISTERED = "publish.registered"
-    """Within a turn's transaction: the catalog has the new files, the state doesn't say yet that they are published."""
+    """The catalog has the new files, but the state doesn't say that they are published.
+
+    In the iteration's transaction.
+    """
     OVERLAY_STAGED = "overlay.staged"
-    """Within a turn's transaction: what a plan's attempts made is listed, their core hasn't been told."""
+    """Results of a plan's attempts are recorded, but the plan's scheduler core doesn't know them.
+
+    In the iteration's transaction.
+    """
     OVERLAY_PROMOTED = "overlay.promoted"
-    """Within a turn's transaction: all that a plan made is registered and published, production's core hasn't been told."""
+    """A plan's results are published, but production's scheduler core doesn't know them.
+
+    In the iteration's transaction.
+    """
     ENVIRONMENT_PROMOTED = "environment.promoted"
-    """Within a transaction: what an environment has built is registered, the state doesn't say yet that it is published."""
+    """An environment's results are registered, but the state doesn't say that they are published.
+
+    In a transaction.
+    """
     CHECKPOINT_WRITTEN = "checkpoint.written"
-    """Within a transaction: what the core knows is written down for the next leader."""
+    """In a transaction: the scheduler core's state is written for the next leader."""
     TURN_COMMITTING = "turn.committing"
-    """Within a turn's transaction, all of it written."""
+    """In the iteration's transaction, when all of it is written."""
     TURN_COMMITTED = "turn.committed"
-    """A turn is committed: attempts have started as far as the store knows, none has been sent."""
+    """The iteration is committed: the store says that attempts have started, but none was sent."""
     TURN_DURABLE = "turn.durable"
-    """Before exports are sent: the disk has all that was committed."""
+    """Before exports are sent: everything that was committed is on disk."""
     TASK_SENDING = "task.sending"
-    """Before each task that is sent to a worker; those before it are sent."""
+    """Before each task that is sent to a worker; the earlier tasks are sent."""
     TURN_DONE = "turn.done"
-    """All that a turn decided has been sent."""
+    """Everything that the loop iteration decided has been sent."""
     TASK_TAKEN = "task.taken"
-    """A worker has read a task and hasn't begun it."""
+    """A worker has read a task, but hasn't begun it."""
     RAW_COPIED = "raw.copied"
-    """A delivery's bytes are copied, under a name that means nothing."""
+    """A delivery's bytes are copied under a temporary name."""
     RAW_KEPT = "raw.kept"
-    """A delivery's bytes have their name; nothing of them is read."""
+    """A delivery's bytes have their final name; none of them was read."""
     BODY_BEGUN = "body.begun"
-    """A body is about to be computed, its inputs are open."""
+    """Asset code is about to run; its inputs are open."""
     FILE_WRITTEN = "file.written"
-    """A file of the lake is written, its statistics and hashes aren't taken."""
+    """A file of the lake is written; its statistics and hashes aren't computed."""
     FILE_STAGED = "file.staged"
-    """A body's file is staged, and hasn't been audited."""
+    """The file that asset code produced is staged, but not audited."""
     EXPORT_WRITTEN = "export.written"
-    """An export's files are written where nobody looks for them."""
+    """An export's files are written in a temporary folder."""
     EXPORT_STAGED = "export.staged"
-    """An export's files lie beside their targets, synced, under names that nobody takes for them."""
+    """An export's files lie next to their targets, synced, under temporary names."""
     EXPORT_RENAMED = "export.renamed"
-    """One file of an export has its name: readers see it."""
+    """One file of an export has its final name: readers see it."""
     EXPORT_COMMITTING = "export.committing"
-    """A table's rows are replaced, within the transaction of the database that they are in."""
+    """A table's rows are replaced, in an open transaction of the target database."""
     EXPORT_COMMITTED = "export.committed"
-    """The database that an export goes to has committed it; Headrace doesn't know."""
+    """The target database has committed an export; Headrace doesn't know it."""
     TASK_DONE = "task.done"
-    """A worker has done a task, and hasn't answered."""
+    """A worker has finished a task, but hasn't answered."""
     TASK_ANSWERED = "task.answered"
     """A worker's answer is in the pipe."""
     REQUEST_TAKEN = "request.taken"
-    """A leader has taken what another process asked for, and hasn't begun it."""
+    """A leader has accepted another process's request, but hasn't begun it."""
     REQUEST_ANSWERING = "request.answering"
-    """What was asked for is done, the answer isn't written."""
+    """The request is done; its response isn't written."""
     MERGE_STEP = "merge.step"
     """In the process that merges files: one table's files are merged, others' aren't."""
     MAINTENANCE_MERGED = "upkeep.merged"
     """Small files are merged; no snapshot has expired."""
     MAINTENANCE_EXPIRED = "upkeep.expired"
-    """Old snapshots are gone from the catalog, their files are on the disk."""
+    """Old snapshots are removed from the catalog; their files are still on disk."""
     MAINTENANCE_CLEANED = "upkeep.cleaned"
-    """Files of expired snapshots are deleted, what nothing names isn't."""
+    """Files of expired snapshots are deleted; files that nothing references aren't."""
     EVENT_LOG_COPIED = "event_log.copied"
-    """The file that stands for old records of the event log is written and synced, and nothing names it."""
+    """The file that replaces old records of the event log is synced, but nothing names it."""
     EVENT_LOG_SHORTENING = "event_log.shortening"
-    """Within the transaction that names that file and deletes those records."""
+    """In the transaction that names that file and deletes those records."""
     EVENT_LOG_SHORTENED = "event_log.shortened"
-    """That transaction is committed, the file before it is still there."""
+    """That transaction is committed; the previous file still exists."""
     WASTE_REMOVING = "waste.removing"
     """Before each kind of waste that is deleted."""
     BACKUP_COPIED = "backup.copied"
-    """State and catalog are copied under a name that means nothing."""
+    """State and catalog are copied under a temporary name."""
     BACKUP_WRITTEN = "backup.written"
-    """A backup is whole and on the disk, under a name that means nothing."""
+    """A backup is complete and on disk, under a temporary name."""
     BACKUP_NAMED = "backup.named"
-    """A backup has its name; older ones aren't removed."""
+    """A backup has its final name; older backups aren't removed."""
     BACKUP_ROTATING = "backup.rotating"
-    """An old backup has lost its name, its files are there."""
+    """An old backup has lost its name; its files still exist."""
     LEASE_RELEASING = "lease.releasing"
-    """The work is done, the lease isn't given back."""
+    """The work is done; the lease isn't released."""
 
 
 class Fault(NamedTuple):
-    """What happens the `time`-th time that a process reaches a point."""
+    """An action for the `time`-th time that a process reaches a point; `seconds` is for `sleep`."""
 
     point: FaultPoint
     time: int
@@ -132,11 +151,15 @@ class Fault(NamedTuple):
 
 
 ACTIONS = ("kill", "error", "full", "stop", "sleep")
-"""End this process at once; fail as a broken disk does, as a full one; stop until somebody continues it; wait."""
+"""The actions of a fault.
+
+`kill` ends the process by SIGKILL, `error` raises an I/O error, `full` raises a disk-full error,
+`stop` suspends the process until it gets SIGCONT, `sleep` waits.
+"""
 
 
 def parse(text: str) -> tuple[Fault, ...]:
-    """`POINT[:TIME]=ACTION[:SECONDS]`, several separated by commas. ValueError for anything else."""
+    """Parse `POINT[:TIME]=ACTION[:SECONDS]`, separated by commas. Raises ValueError."""
     return tuple(_one(part.strip()) for part in text.split(",") if part.strip())
 
 
@@ -152,14 +175,14 @@ def _one(text: str) -> Fault:
 
 
 class Armed:
-    """Faults that are armed in this process, and how often it has come to each point."""
+    """The faults that are armed in this process, and how often it has passed each point."""
 
     def __init__(self, faults: Sequence[Fault], once: str, trace: str) -> None:
         self._faults, self._once, self._trace = faults, once, trace
         self._times: Counter[FaultPoint] = Counter()
 
     def reached(self, point: FaultPoint) -> None:
-        """Count, note it, and strike if it is time."""
+        """Count and trace a pass, and inject the fault if it is due."""
         self._times[point] += 1
         if self._trace:
             _append(self._trace, f"{point} {os.getpid()}\n")
@@ -168,7 +191,7 @@ class Armed:
                 _strike(fault)
 
     def _first(self, point: FaultPoint) -> bool:
-        """Whether no other process was here before, where only one may be."""
+        """Return whether this process may fire; with `HEADRACE_FAULT_ONCE` only the first may."""
         if not self._once:
             return True
         try:
@@ -181,7 +204,7 @@ class Armed:
 
 
 def _append(path: str, line: str) -> None:
-    """In one write, so that processes don't mix their lines."""
+    """Append in one write, so that lines of several processes don't mix."""
     out = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY)
     os.write(out, line.encode())
     os.close(out)
@@ -201,7 +224,7 @@ def _strike(fault: Fault) -> None:
 
 
 def armed_by(environment: Mapping[str, str]) -> Armed | None:
-    """What the environment arms; None where it arms nothing. ValueError for what it can't mean."""
+    """Return the faults that the variables arm, or None. Raises ValueError for invalid text."""
     faults, trace = parse(environment.get("HEADRACE_FAULT", "")), environment.get("HEADRACE_FAULT_TRACE", "")
     return Armed(faults, environment.get("HEADRACE_FAULT_ONCE", ""), trace) if faults or trace else None
 
@@ -210,6 +233,6 @@ _armed = armed_by(os.environ)
 
 
 def reached(point: FaultPoint) -> None:
-    """This process is at a fault point: nothing happens, unless a test has armed it."""
+    """Pass a fault point: nothing happens unless a test has armed it."""
     if _armed is not None:
         _armed.reached(point)

@@ -1,4 +1,7 @@
-"""Headrace for Python programs and notebooks: `headrace.Session`, the same operations and documents as the command line."""
+"""Headrace for Python programs and notebooks.
+
+`headrace.Session` has the same operations and responses as the command line.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ PRODUCTION = "prod"
 
 
 class Table:
-    """Published rows. `arrow` is the `pyarrow.Table`; `df()` and `pl()` need pandas and Polars."""
+    """Published rows. `arrow` is the `pyarrow.Table`; `df()` needs pandas, `pl()` needs Polars."""
 
     def __init__(self, arrow: pa.Table) -> None:
         self.arrow = arrow
@@ -34,33 +37,35 @@ class Table:
         return repr(self.arrow)
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        """What lets Polars, DuckDB, pandas and others take the rows without a copy."""
+        """Return an Arrow stream: Polars, DuckDB, pandas and others read it without copying."""
         return self.arrow.__arrow_c_stream__(requested_schema)
 
     def rows(self) -> list[dict[str, Any]]:
-        """The rows as mappings with Python's values."""
+        """Return the rows as dictionaries of Python values."""
         return list(self.arrow.to_pylist())
 
     def df(self) -> Any:
-        """The rows as a pandas data frame. ImportError where pandas isn't installed."""
+        """Return the rows as a pandas data frame. Raises ImportError if pandas isn't installed."""
         return self.arrow.to_pandas()
 
     def pl(self) -> Any:
-        """The rows as a Polars data frame. ImportError where Polars isn't installed."""
+        """Return the rows as a Polars data frame. Raises ImportError if Polars isn't installed."""
         import polars as pl
 
         return pl.from_arrow(self.arrow)
 
 
 class Session:
-    """A project, opened. Each call reads what is true then; nothing stays open between calls.
+    """An opened project. Each call reads the current state; nothing stays open between calls.
 
         session = headrace.Session("shop")
         session.read("revenue", partition="2025-03-01").df()
 
-    `path` is the project's folder or one below it (default: the current one), `env` the environment, `now` a replay's time,
-    `actor` who is recorded for what changes (default: the system's user and the host). Raises HeadraceError and its
-    kinds (`headrace.model.errors`), whose `hint` says what to do.
+    `path` is the project's folder or a folder below it (default: the current folder). `env` is the
+    environment (default: `HEADRACE_ENV`, else production). `now` replaces the current time, for
+    replays. `actor` is recorded in the audit trail as the author of changes (default: the system
+    user and the host). Raises HeadraceError or a subclass (`headrace.model.errors`); its `hint`
+    says what to do.
     """
 
     def __init__(
@@ -76,13 +81,13 @@ class Session:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Nothing is open."""
+        """Do nothing: no call leaves anything open."""
 
     def __repr__(self) -> str:
         return f"headrace.Session({str(self._path) if self._path else ''!r}, env={self._env!r})"
 
     def validate(self) -> responses.ValidateResponse:
-        """Every problem of the project's files."""
+        """Return all problems of the project's files."""
         from headrace.services.session import Silent
         from headrace.services.validate import validate
 
@@ -90,14 +95,14 @@ class Session:
             return validate(session, progress=Silent())
 
     def status(self, *select: str) -> responses.StatusResponse:
-        """Consumers first: served or not, since when, why."""
+        """Return the status, consumers first: whether each is served, since when and why."""
         from headrace.services.status import status
 
         with self._opened() as session:
             return status(session, list(select))
 
     def ls(self, *select: str) -> list[responses.NodeRow]:
-        """The sources, assets and consumers."""
+        """Return the sources, assets and consumers."""
         from headrace.services.ls import ls
         from headrace.services.session import Silent
 
@@ -113,7 +118,10 @@ class Session:
         version: int | None = None,
         limit: int | None = None,
     ) -> Table:
-        """Published rows, of now or as they were. HeadraceError where nothing was ever published."""
+        """Return the rows published now, or those published at the time `at` or in `version`.
+
+        Raises HeadraceError if nothing was ever published.
+        """
         from headrace.services.read import ReadQuery, write
 
         keys = (partition,) if isinstance(partition, str) else tuple(partition)
@@ -123,7 +131,7 @@ class Session:
             return _table(lambda out: write(session, query, out, "arrow"))
 
     def sql(self, query: str, *, at: datetime | str | None = None, limit: int | None = None, **parameters: Any) -> Table:
-        """A query over one snapshot of all that is published; `$name` in it is the parameter of that name."""
+        """Run a query over one snapshot of all published data; `parameters` bind its `$name`."""
         from headrace.services.sql import SqlQuery, write
 
         moment = at.isoformat() if isinstance(at, datetime) else at
@@ -132,21 +140,21 @@ class Session:
             return _table(lambda out: write(session, question, out, "arrow"))
 
     def diff(self, asset: str, before: datetime | str | int, after: datetime | str | int | None = None) -> inspections.DiffResponse:
-        """What changed between two moments, each a time or a snapshot's number."""
+        """Return what changed between two points in time: times or numbers of snapshots."""
         from headrace.services.sql import DiffQuery, diff
 
         with self._opened() as session:
             return diff(session, asset, DiffQuery(_moment(before), None if after is None else _moment(after)))
 
     def lineage(self, target: str) -> responses.LineageResponse:
-        """Where `ASSET[.COLUMN]` comes from and goes to."""
+        """Return the upstream and downstream lineage of `ASSET[.COLUMN]`."""
         from headrace.services.lineage import lineage
 
         with self._opened() as session:
             return lineage(session, target, up=True, down=True)
 
     def test(self, *select: str) -> list[inspections.TestRow]:
-        """The unit tests of the selected assets, of all where nothing is selected."""
+        """Run the unit tests of the selected assets, or of all assets, and return their results."""
         from headrace.services.asset_tests import run_tests
         from headrace.services.session import Silent
 
@@ -162,7 +170,10 @@ class Session:
         again: bool = False,
         reason: str | None = None,
     ) -> responses.RunResponse:
-        """Run now, as `headrace run` does: this process leads for as long, or asks the one that does."""
+        """Run the selected assets now, as `headrace run` does.
+
+        This process leads while the run lasts. If another process leads, it runs them on request.
+        """
         from headrace.services.run import run
         from headrace.services.session import Silent
 
@@ -173,7 +184,7 @@ class Session:
             )  # fmt: skip
 
     def tick(self) -> responses.RunResponse:
-        """One pass: look at sources, run what is due, judge."""
+        """Run one loop iteration: observe sources, run what is due, evaluate the results."""
         from headrace.services.run_results import tick
         from headrace.services.session import Silent
 
@@ -181,7 +192,7 @@ class Session:
             return tick(session, progress=Silent())
 
     def doctor(self) -> list[inspections.ExaminationRow]:
-        """What could go wrong at night."""
+        """Return the findings of `headrace doctor`: problems that may make later runs fail."""
         from headrace.services.doctor import doctor
 
         with self._opened() as session:
@@ -199,7 +210,7 @@ class Session:
 
 
 def _table(write: Any) -> Table:
-    """The rows that an operation writes as an Arrow stream."""
+    """Return the rows that an operation writes as an Arrow stream."""
     import io
 
     import pyarrow as pa

@@ -1,4 +1,4 @@
-"""For users' own tests of their assets, with pytest or without: given rows in, computed rows out. No lake, no state.
+"""Unit tests of assets, with pytest or without: compute an asset from given rows, without a lake.
 
 from headrace.testing import run_asset
 
@@ -22,7 +22,7 @@ __all__ = ["AssetFailed", "check", "run_asset"]
 
 
 class AssetFailed(HeadraceError):
-    """The body failed. `file` and `line` say where, `log` holds the lines that it printed."""
+    """The asset code failed, at `file` and `line`; `log` holds the lines that it printed."""
 
     def __init__(self, message: str, *, hint: str = "", file: str | None = None, line: int | None = None, log: Sequence[str] = ()) -> None:
         super().__init__(message, hint=hint)
@@ -37,12 +37,16 @@ def run_asset(
     given: Mapping[str, Any] | None = None,
     parameters: Mapping[str, Any] | None = None,
 ) -> pa.Table:
-    """What an asset computes from these rows, by the engine's own code, in a worker of its own.
+    """Return the rows that an asset computes from the given inputs.
 
-    `given` maps inputs to lists of mappings, paths (CSV, JSON, JSON lines, Parquet), Arrow tables or data frames; what isn't
-    given is empty. Columns have the types that contracts and lineage say, else those of the rows.
+    The engine's own code computes them, in a separate worker process.
 
-    Raises AssetFailed where the body fails, HeadraceError where the project, the asset or the rows can't be used.
+    `given` maps the names of inputs to their rows: a list of mappings, a path (CSV, JSON, JSON
+    lines, Parquet), an Arrow table or a data frame. An input that `given` leaves out is empty.
+    Column types come from contracts and lineage where these know them, else from the rows.
+
+    Raises AssetFailed if the asset code fails, HeadraceError if the project, the asset or the rows
+    can't be used.
     """
     from contextlib import closing
 
@@ -58,7 +62,10 @@ def run_asset(
 
 
 def check(project: str | Path, *select: str) -> None:
-    """Run the project's tests/*.yaml of the selected assets, of all where nothing is selected. AssertionError for those that fail."""
+    """Run the tests in the project's `tests/*.yaml`, for the selected assets or for all of them.
+
+    Raises AssertionError that lists the failed tests.
+    """
     from contextlib import closing
 
     from headrace.services.asset_tests import run_tests

@@ -1,4 +1,4 @@
-"""Checks, audits, profiles, drift and anomalies: what must hold before data is published."""
+"""Checks, audits, profiles, drift and anomalies: the conditions for publishing data."""
 
 from headrace.checks.results import Audit, CheckResult, CheckState, ColumnProfile, PartitionAudit, Verdict
 

@@ -1,8 +1,9 @@
-"""The audit of one staged file: every check, the profile and the partition column in one scan.
+"""The audit of a staged file: all checks, the profile and the partition column in one scan.
 
-What the file's statistics already say (nulls, rows, least and greatest value) isn't read again. All aggregates of all checks are one
-SELECT. Separate queries run for `references` and `sql`, for keys of large files and, only for failed checks, for the rows to show. A check
-that can't be measured has failed; it never counts as passed.
+The audit doesn't recompute what the file's statistics contain (rows, nulls, minimum, maximum). All
+aggregates of all checks are one SELECT. Separate queries run for `references` and `sql`, for keys
+of large files and, for failed checks only, for sample rows. A check that can't be measured fails;
+it never counts as passed.
 """
 
 from __future__ import annotations
@@ -41,22 +42,28 @@ _SEVERITIES = {"block": Severity.BLOCKING, "map": Severity.BLOCKING, "warn": Sev
 
 
 def promised_checks(columns: Sequence[ContractColumn], place: Place, on_drift: Mapping[str, str] | None = None) -> tuple[CheckSpec, ...]:
-    """Checks for the contract's `required`, `unique` and `primaryKey` (all its columns together), declared at `place`. They block, unless
-    `on_drift` says otherwise of `nullability` and `keys`."""
+    """Return checks for the contract's `required`, `unique` and `primaryKey`, declared at `place`.
+
+    The columns of `primaryKey` make one key. The checks are blocking, unless `on_drift` says
+    otherwise for `nullability` or `keys`.
+    """
     nulls, keys = ((_SEVERITIES.get((on_drift or {}).get(kind, "block"))) for kind in ("nullability", "keys"))
     return promised_of(columns, place, nulls, keys)
 
 
-# `row_outside_partition`: rows that don't belong to the partition they were staged for. Checked
-# of every asset with a partition column.
+# `row_outside_partition`: rows that don't belong to the partition for which they were staged. Every
+# asset with a partition column is checked.
 
 NAME = "row_outside_partition"
 CHECK = CheckSpec(kind=NAME, name=NAME, place=Place(file=""))
 
 
 def rows_outside(subject: CheckSubject, column: str, grain: Grain, keys: Sequence[str], *, several: bool) -> AggregateCheck:
-    """How to find rows whose column lies outside their partition, or is null; known at no scan where the file's least and
-    greatest value prove that there are none. Raises `CheckUnusable` or `UnroutableColumn`."""
+    """Return a check for rows whose column is null or outside the bounds of their partition.
+
+    No scan is needed if the file's minimum and maximum prove that there are none. Raises
+    `CheckUnusable` or `UnroutableColumn`.
+    """
     column = subject.column(column)
     every = [bounds_of(key, grain, subject.timezone, subject.columns[column]) for key in keys]
     if not several and _proved(every[0], subject.statistics.get(column)):
@@ -72,7 +79,7 @@ def rows_outside(subject: CheckSubject, column: str, grain: Grain, keys: Sequenc
 
 
 def rows_nowhere() -> AggregateCheck:
-    """How to find rows that were given no partition when they were staged."""
+    """Return a check for rows that were staged without a partition."""
     bad = f"{quote(PARTITION_COLUMN)} = {literal(NOWHERE)}"
 
     def judge(part: CheckedPartition, values: tuple[Any, ...]) -> CheckFinding:
@@ -83,7 +90,7 @@ def rows_nowhere() -> AggregateCheck:
 
 
 def rows_of_another_key(subject: CheckSubject, column: str, key: str) -> AggregateCheck:
-    """How to find rows whose key isn't that of their partition. Raises `CheckUnusable`."""
+    """Return a check for rows whose key isn't that of their partition. Raises `CheckUnusable`."""
     column = subject.column(column)
     bad = f"(CAST({quote(column)} AS VARCHAR) IS DISTINCT FROM {literal(key)})"
 
@@ -95,7 +102,10 @@ def rows_of_another_key(subject: CheckSubject, column: str, key: str) -> Aggrega
 
 
 def _misplaced(column: str, every: Sequence[PartitionBounds]) -> str:
-    """A partition's key is looked up once for all rows that have it, where the file has it as a dictionary."""
+    """Return SQL that holds for misplaced rows, with the bounds as a map from partition key.
+
+    With a dictionary-encoded key DuckDB looks each key up once for all of its rows.
+    """
     name = quote(column)
     low, high = (
         _of_key({bounds.key: bounds.low for bounds in every}),
@@ -105,7 +115,7 @@ def _misplaced(column: str, every: Sequence[PartitionBounds]) -> str:
 
 
 def _of_key(values: Mapping[str, str]) -> str:
-    """SQL for what belongs to the key of a row's partition; null where nothing does."""
+    """Return SQL for the value that belongs to the key of a row's partition; null without one."""
     return f"MAP {{{', '.join(f'{literal(key)}: {value}' for key, value in values.items())}}}[{quote(PARTITION_COLUMN)}]"
 
 
@@ -117,7 +127,10 @@ def _proved(bounds: PartitionBounds, known: ColumnStatistics | None) -> bool:
 
 
 def _moment(text: str, bounds: PartitionBounds) -> datetime | None:
-    """A statistic as a value that compares with the bounds; None for infinities and years that Python doesn't know."""
+    """Return a statistic as a time to compare with the bounds.
+
+    None for infinities, years that Python can't represent, and times that aren't comparable.
+    """
     try:
         result = datetime.fromisoformat(text)
     except ValueError:
@@ -128,23 +141,26 @@ def _moment(text: str, bounds: PartitionBounds) -> datetime | None:
 
 
 PartitionCheck = tuple[str | None, Grain, str]
-"""The column that routes rows (None where there is none, or the body is taken at its word), the grain, the time zone."""
+"""The column that routes rows, the grain and the time zone.
+
+The column is None if there is none, or if the asset code is trusted to return the right rows.
+"""
 
 PROFILES_MAX = 20_000
-"""Columns of partitions that are described at most: a delivery may hold a year of hours."""
+"""The maximum number of columns × partitions that are profiled: a delivery may hold 8,760 hours."""
 
 _ON_FAIL = {"reject": Verdict.REJECTED, "hold": Verdict.HELD, "warn": Verdict.WARNED}
 
 
 class TableContents(msgspec.Struct, frozen=True):
-    """What a table will consist of: the files, how many rows count in them, and the partition that this is published as."""
+    """The content of a table after publication: files, number of rows, and partition published."""
 
     files: tuple[FileRef, ...]
     rows: int
     key: str
 
     def instead_of(self, staged: StagedFile) -> StagedFile:
-        """The table as if it were one staged file, of which no statistics are known."""
+        """Return the table as if it was one staged file, without statistics."""
         parts = (StagedPartition(self.key, self.rows),)
         return msgspec.structs.replace(staged, rows=self.rows, size_bytes=HASHED_BYTES_MAX + 1, statistics={}, nested={}, partitions=parts)
 
@@ -166,14 +182,16 @@ def audit(  # noqa: PLR0913 - what an audit is about is named at the one place t
     classified: Sequence[str] = (),
     described: bool = True,
 ) -> Audit:
-    """Everything that can be said of the staged file before it may be published.
+    """Audit a staged file and return the result; it decides whether the file may be published.
 
-    `partitions` are the keys that were asked for (those staged, unless told): one that has no rows is judged too.
-    `references` are the other nodes that checks read, with the files of their newest publication. Each check is judged
-    for each partition by itself, whether it was computed alone or in a batch. `timezone` is that of times without zone
-    (of the partition check, where there is one). With `whole` the checks are about all rows of the table as it will be (a
-    merge's staged file holds only what changes). `key` is the column of the rows' key and the only value that it may have.
-    Of the values of `classified` columns nothing is kept. Without `described` checks alone are made.
+    `partitions` are the requested keys (default: the staged ones); a requested key without rows is
+    evaluated too. `references` are the other nodes that checks read, with the files of their newest
+    publication. Each check is evaluated per partition, with the same result alone as in a batch.
+    `timezone` applies to times without a zone, unless `partition_check` has a time zone. With
+    `whole` checks read all rows of the table as it will be, since the staged file of a merge holds
+    only the changes. `key` is the key column and its only permitted value. Values of `classified`
+    columns are never stored. Without `described` no profile is computed.
+
     Raises `NotBuilt` for `quarantine_rows`.
     """
     started = time.perf_counter()
@@ -213,7 +231,7 @@ def audit(  # noqa: PLR0913 - what an audit is about is named at the one place t
 
 
 class _Found(msgspec.Struct, frozen=True):
-    """What an audit's scan and queries gave, to be said of the whole file and of each partition."""
+    """The results of an audit's scan and queries, for the whole file and for each partition."""
 
     table: LakeTable
     looked: checks_profiles.Description
@@ -227,7 +245,7 @@ class _Found(msgspec.Struct, frozen=True):
         return self.looked.profile(rows, self.scanned.get(key, ()))
 
     def profiles(self, parts: Sequence[CheckedPartition]) -> dict[str, dict[str, ColumnProfile]]:
-        """Each partition's profile; none of a file of so many that they would be more than its rows are worth."""
+        """Return each partition's profile; nothing if there are more than `PROFILES_MAX`."""
         if _are_too_many(parts, self.looked.columns):
             return {}
         return {part.key: self.profile(part.key, part.rows) for part in parts}
@@ -250,7 +268,7 @@ class _Found(msgspec.Struct, frozen=True):
 def _looked(
     subject: CheckSubject, reader: StagedScanner, parts: Sequence[CheckedPartition], whole: TableContents | None, classified: Sequence[str]
 ) -> checks_profiles.Description:
-    """What the scan has to find out for profiles."""
+    """Return how the scan profiles the file."""
     if reader.several and _are_too_many(parts, subject.columns):
         return checks_profiles.Description(subject.columns, {})
     rows = [part.rows for part in parts] if reader.several else [reader.file.rows]
@@ -270,7 +288,7 @@ def _are_too_many(parts: Sequence[CheckedPartition], columns: Mapping[str, str])
 
 
 def _is_hashed(staged: StagedFile, parts: Sequence[CheckedPartition]) -> bool:
-    """Whether content hashes come out of this scan: of a file with rows whose partitions aren't large."""
+    """Return whether this scan computes content hashes: not of empty files or large partitions."""
     return staged.rows > 0 and staged.size_bytes <= HASHED_BYTES_MAX * len(parts) and any(p.content_hash is None for p in staged.partitions)
 
 
@@ -292,14 +310,20 @@ def _as_of(key: str, partition_check: PartitionCheck | None, now_us: int) -> int
 
 
 def _keyed(subject: CheckSubject, reader: StagedScanner, key: tuple[str, str] | None) -> list[Item]:
-    """The check that each row has its partition's key; none where the rows don't have that column, and belong there by their file."""
+    """Return the check that each row has its partition's key.
+
+    There is none if the rows don't have the key's column: then the file decides where they belong.
+    """
     if key is None or not reader.file.rows or key[0].lower() not in {name.lower() for name in subject.columns}:
         return []
     return [guarded(Item(CHECK), lambda: rows_of_another_key(subject, *key))]
 
 
 def _routed(subject: CheckSubject, reader: StagedScanner, keys: Sequence[str], partition_check: PartitionCheck | None) -> list[Item]:
-    """The check that each row is where it belongs; not counted as a check of the asset, and shown only when it fails."""
+    """Return the check that each row belongs to its partition.
+
+    It doesn't count as a check of the asset and is reported only if it fails.
+    """
     if partition_check is None or partition_check[0] is None or not reader.file.rows:
         return []
     column, grain = partition_check[0], partition_check[1]
@@ -317,7 +341,7 @@ def _verdict(results: Sequence[CheckResult], rows: int, on_fail: str) -> Verdict
     return Verdict.PASSED if rows and passed else Verdict.UNCHECKED
 
 
-# Failed checks as facts, so that one list holds every anomaly of a partition.
+# Failed checks as facts, so that one list has all anomalies of a partition.
 
 _KINDS_OF_CHECKS = {
     "unique": "duplicate_rows", "not_null": "null_spike", "references": "reference_broken", "row_count": "volume_anomaly",
@@ -326,8 +350,11 @@ _KINDS_OF_CHECKS = {
 
 
 def facts_of_failed_checks(results: Iterable[CheckResult], partition: str, *, holds: bool) -> Iterator[Fact]:
-    """A fact for each failed check. Rows that all lie outside their partition are another interval's, delivered again. `holds`:
-    whether a blocking check that fails keeps the rows from readers."""
+    """Return a fact for each failed check.
+
+    If all rows lie outside their partition, another interval was delivered again. `holds`: whether
+    a failed blocking check keeps the rows from readers.
+    """
     for result in results:
         if result.outcome is not CheckState.FAILED:
             continue
@@ -345,8 +372,11 @@ def facts_of_failed_checks(results: Iterable[CheckResult], partition: str, *, ho
 
 
 def _observed_text(result: CheckResult) -> str:
-    """How many rows fail; of a query only what it says, since its rows need not be the node's, and of a number of
-    rows that number, since none of them fails; of what couldn't be checked why."""
+    """Return how many rows fail.
+
+    For `sql`, `row_count` and checks that couldn't be measured, return the detail: their number of
+    failing rows isn't a number of the node's rows.
+    """
     return (
         result.detail if result.kind in ("sql", "row_count") or not result.failing else f"{result.failing:,} of {result.rows:,} rows fail"
     )

@@ -1,8 +1,9 @@
-"""Check kinds: from a declared check to its SQL, and from measurements to a finding.
+"""Check kinds: turn a declared check into SQL, and its measurements into a finding.
 
-A kind is one function in `checks/kinds`, registered with `@check_kind("name")`. It reads nothing itself: it says which aggregates the
-audit's one scan computes, or which query returns the failures. Kinds of other packages register through the entry point group
-`headrace.check_kind`; the entry point is the function.
+A kind is one function in `checks/kinds`, registered with `@check_kind("name")`. The function reads
+no data: it returns the aggregates that the audit computes in its one scan, or a query that returns
+the failing rows. Other packages register kinds through the entry point group `headrace.check_kind`;
+the entry point is the function.
 """
 
 from __future__ import annotations
@@ -27,21 +28,25 @@ if TYPE_CHECKING:
 
 
 SELF = "__self__"
-"""The name under which a check's query finds the staged rows (what `$self` becomes)."""
+"""The name of the staged rows in a check's query; it replaces `$self`."""
 
 LISTED_VALUES_MAX = 5
-"""How many values a detail lists before it says `…`."""
+"""The maximum number of values in a detail; `…` replaces the others."""
 
 FLOATS = ("FLOAT", "DOUBLE")
 
 
 class CheckUnusable(HeadraceError):
-    """The check can't be measured on these columns; it fails with this message, and is never taken as passed."""
+    """The check can't be measured on these columns. It fails with this message and never passes."""
 
 
 class CheckedPartition(msgspec.Struct, frozen=True):
-    """One partition of the staged file. `as_of_us` is the instant that ages are measured from: now, or the end of the
-    partition's interval where that is earlier, so that history can be rebuilt."""
+    """One partition of the staged file.
+
+    `as_of_us` is the point in time that ages are measured from, in microseconds since 1970 UTC:
+    now, or the end of the partition's interval if that is earlier, so that history can be
+    recomputed.
+    """
 
     key: str
     rows: int
@@ -49,7 +54,7 @@ class CheckedPartition(msgspec.Struct, frozen=True):
 
 
 class CheckFinding(msgspec.Struct, frozen=True):
-    """What one check came to on one partition: how many rows it looked at, how many break it, and that in words."""
+    """The result of a check on a partition: rows checked, rows that fail, and a text about them."""
 
     rows: int
     failing: int = 0
@@ -57,8 +62,11 @@ class CheckFinding(msgspec.Struct, frozen=True):
 
 
 class CheckSubject(msgspec.Struct, frozen=True):
-    """The staged rows that checks are about. `columns` maps each column's name to DuckDB's name of its type;
-    `statistics` are the file's, over all of its partitions."""
+    """The staged rows that checks are about.
+
+    `columns` maps the names of columns to DuckDB's names of their types; `statistics` are those of
+    the whole file, over all of its partitions.
+    """
 
     columns: Mapping[str, str]
     statistics: Mapping[str, ColumnStatistics]
@@ -66,7 +74,10 @@ class CheckSubject(msgspec.Struct, frozen=True):
     timezone: str
 
     def column(self, name: str) -> str:
-        """The column as the table spells it (SQL compares names without case). Raises `CheckUnusable`."""
+        """Return the column's name as the table spells it, since SQL ignores case.
+
+        Raises `CheckUnusable`.
+        """
         if name in self.columns:
             return name
         for column in self.columns:
@@ -75,26 +86,26 @@ class CheckSubject(msgspec.Struct, frozen=True):
         raise CheckUnusable(f"there is no column `{name}`", hint=f"columns: {listed(list(self.columns), most=20)}")
 
     def nulls(self, column: str) -> int | None:
-        """Nulls in the whole file as the writer counted them, or None where it didn't."""
+        """Return the number of nulls in the whole file, or None if the writer didn't count them."""
         statistics = self.statistics.get(column)
         return None if statistics is None else statistics.nulls
 
 
 class AggregateCheck(msgspec.Struct, frozen=True):
-    """A check that aggregates of the staged rows decide. Without aggregates it is known at no scan."""
+    """A check that aggregates over the staged rows decide; without aggregates it needs no scan."""
 
     judge: Callable[[CheckedPartition, tuple[Any, ...]], CheckFinding]
     aggregates: tuple[str, ...] = ()
     failing: str = ""
-    """A query over `__self__` that shows failing rows; run only when there are some."""
+    """A query over `__self__` that returns failing rows; run only if some rows fail."""
     examples: str = ""
-    """The column of those rows whose values the detail names."""
+    """The column of the failing rows whose values the detail names."""
     staged_rows: bool = True
-    """Whether those rows have the staged columns (and need not be described before they are shown)."""
+    """Whether `failing` returns the staged columns, so that its columns needn't be looked up."""
     proof: Callable[[StagedScanner], bool] | None = None
-    """Something cheaper than the aggregates, for large files: true only if certainly no row fails."""
+    """A test that is cheaper than the aggregates for large files: True only if no row can fail."""
     judges_empty: bool = False
-    """Whether a partition without rows can fail; it is judged without values."""
+    """Whether a partition without rows can fail; `judge` then gets no values."""
 
 
 class QueryCheck(msgspec.Struct, frozen=True):
@@ -105,9 +116,9 @@ class QueryCheck(msgspec.Struct, frozen=True):
     examples: str = ""
     staged_rows: bool = False
     row_by_row: bool = False
-    """Whether each row fails by itself: where none of all rows fails, none of any partition's does."""
+    """Whether each row fails by itself: if no row of the file fails, no partition fails."""
     reads: tuple[str, ...] = ()
-    """Nodes that must be at hand; other nodes are given where the query names them."""
+    """Nodes that must have been published; other nodes are added if the query names them."""
     where: str | None = None
     """A condition on the rows that the query returns."""
 
@@ -119,7 +130,7 @@ _KINDS: dict[str, Kind] = {}
 
 
 def check_kind(name: str) -> Callable[[Kind], Kind]:
-    """Registers the decorated function as the kind `name`."""
+    """Register the decorated function as the kind `name`."""
 
     def register(kind: Kind) -> Kind:
         _KINDS[name] = kind
@@ -136,13 +147,13 @@ def _load() -> None:
 
 
 def kinds() -> tuple[str, ...]:
-    """The names of the kinds that come with Headrace."""
+    """Return the names of the built-in kinds."""
     _load()
     return tuple(sorted(_KINDS))
 
 
 def kind(name: str) -> Kind:
-    """The kind of that name. Raises `CheckUnusable` if neither Headrace nor an installed package has it."""
+    """Return the kind `name`. Raises `CheckUnusable` if no installed package has it."""
     _load()
     return _KINDS.get(name) or _from_entry_points(name)
 
@@ -157,17 +168,17 @@ def _from_entry_points(name: str) -> Kind:
 
 
 def condition(check: CheckSpec, bad: str) -> str:
-    """The SQL condition that is true of failing rows: `bad`, restricted by the check's `where`."""
+    """Return the SQL condition that holds for failing rows: `bad`, restricted by `where`."""
     return f"({bad})" if check.where is None else f"(({bad}) AND {scope(check)})"
 
 
 def scope(check: CheckSpec) -> str:
-    """The check's `where` in parentheses; the line break ends a comment that it may end with."""
+    """Return the check's `where` in parentheses; the line break ends a trailing SQL comment."""
     return "(true)" if check.where is None else f"({check.where}\n)"
 
 
 def rows_breaking(check: CheckSpec, bad: str, describe: Callable[[int], str], *, examples: str = "") -> AggregateCheck:
-    """A check that each row keeps or breaks by itself: rows where the SQL condition `bad` is true break it."""
+    """Return a check of single rows: rows fail where the SQL condition `bad` is true."""
     failing = condition(check, bad)
     aggregates: tuple[str, ...] = (f"count(*) FILTER (WHERE {failing})",)
     if check.where is not None:
@@ -181,8 +192,11 @@ def rows_breaking(check: CheckSpec, bad: str, describe: Callable[[int], str], *,
 
 
 def value(wanted: Any, column_type: str) -> str:
-    """A declared value as SQL to compare with a column of that type. Text columns are compared as text, whatever
-    YAML made of the value; others take DuckDB's reading of the literal, which fails loudly where it can't be one."""
+    """Return a declared value as SQL, to be compared with a column of that type.
+
+    Text columns are compared as text, whatever type YAML gave the value. Other columns use DuckDB's
+    cast of the literal, which raises an error if the value doesn't fit.
+    """
     if column_type == "VARCHAR" and isinstance(wanted, bool):
         return literal("true" if wanted else "false")
     if column_type == "VARCHAR" or not isinstance(wanted, (bool, int, float)):
@@ -191,17 +205,17 @@ def value(wanted: Any, column_type: str) -> str:
 
 
 def listed(values: Sequence[Any], *, most: int = LISTED_VALUES_MAX) -> str:
-    """The values for people: `EWR, JFK, LGA`, cut after `most` with how many there are."""
+    """Return the values as text: `EWR, JFK, LGA`; after `most` values, `…` and the total."""
     text = ", ".join(str(each) for each in values[:most])
     return text if len(values) <= most else f"{text}, … ({len(values)} in all)"
 
 
 def rows(count: int) -> str:
-    """`1 row`, `3 rows`."""
+    """Return `1 row` or `3 rows`."""
     return "1 row" if count == 1 else f"{count} rows"
 
 
-# Sample rows for people: a few, shortened, as JSON. Queried only for checks that failed.
+# Sample rows for people: few, shortened, as JSON. Queried only for failed checks.
 
 SAMPLE_ROWS_MAX = 5
 SAMPLE_COLUMNS_MAX = 30
@@ -213,15 +227,17 @@ _EXACT_IN_JSON_MAX = 2**53
 
 
 def columns_of(connection: DuckDBPyConnection, query: str) -> dict[str, str]:
-    """The query's columns and their types, where nothing else knows them. Raises `duckdb.Error`."""
+    """Return the columns of a query and their types. Raises `duckdb.Error`."""
     return {str(row[0]): str(row[1]) for row in connection.execute(f"DESCRIBE {query}").fetchall()}
 
 
 def sample(connection: DuckDBPyConnection, query: str, columns: Mapping[str, str], *, first: str = "") -> tuple[dict[str, Any], ...]:
-    """At most `SAMPLE_ROWS_MAX` rows of the query, `first` being the column that comes first. Numbers and booleans stay
-    what they are where JSON can hold them; everything else is text, cut at `SAMPLE_CHARACTERS_MAX`. Without columns each row is empty.
+    """Return at most `SAMPLE_ROWS_MAX` rows of the query, with the column `first` first.
 
-    Raises `duckdb.Error` as the query does."""
+    Numbers and booleans stay as they are where JSON can hold them; other values become text of at
+    most `SAMPLE_CHARACTERS_MAX` characters. Without columns each row is empty. Raises
+    `duckdb.Error`.
+    """
     names = sorted(columns, key=lambda name: name.lower() != first.lower())[:SAMPLE_COLUMNS_MAX]
     text = ", ".join(quote(name) if columns[name] in _AS_THEY_ARE else _as_text(name) for name in names)
     rows = connection.execute(f"SELECT {text or 'NULL'} FROM ({query}) LIMIT {SAMPLE_ROWS_MAX}").fetchall()
@@ -229,7 +245,7 @@ def sample(connection: DuckDBPyConnection, query: str, columns: Mapping[str, str
 
 
 def examples(rows: tuple[dict[str, Any], ...], column: str) -> str:
-    """The distinct values of that column among the sample rows, for a detail: `XXX, YYY`."""
+    """Return distinct values of the column in the sample rows, for a detail: `XXX, YYY`."""
     seen = dict.fromkeys(str(row[column]) for row in rows if column in row)
     return ", ".join(list(seen)[:EXAMPLES_MAX])
 
@@ -248,21 +264,21 @@ def _jsonable(value: Any) -> Any:
     return value
 
 
-# The staged rows as an audit reads them: all of them in one scan, or one partition's under the
-# name `__self__`. Aggregates of a large file may be taken over a sample, chosen by row number so
-# that it is the same each time.
+# The staged rows as an audit reads them: all rows in one scan, or one partition's rows under the
+# name `__self__`. Aggregates of a large file may use a sample. Rows are chosen by row number, so
+# that the sample is the same each time.
 
 ONLY = ""
-"""Stands for the key where the file holds one partition, so that its key needn't be read."""
+"""Replaces the key if the file holds one partition, so that the key needn't be read."""
 
 
 SAMPLED = quote("headrace: is this row in the sample")
-"""The column that says so, once `sample` was called."""
+"""The column that marks rows of the sample, after `sample` was called."""
 _PARTITION = LakeColumn(PARTITION_COLUMN, "VARCHAR", 1)
 
 
 class StagedScanner:
-    """Runs an audit's queries over one staged file, or over all `files` of a table as it will be."""
+    """Runs an audit's queries over a staged file, or over all `files` of the resulting table."""
 
     def __init__(
         self,
@@ -275,8 +291,10 @@ class StagedScanner:
         files: Sequence[FileRef] = (),
         classified: Sequence[str] = (),
     ) -> None:
-        """`several`: whether more than one partition was asked for (or staged), so that each is judged by itself. No row that is
-        shown has a `classified` column."""
+        """`several`: whether several partitions were requested or staged, each evaluated by itself.
+
+        Sample rows never include a `classified` column.
+        """
         self._classified = frozenset(name.lower() for name in classified)
         self._files = tuple(files)
         self._every = 1
@@ -285,8 +303,10 @@ class StagedScanner:
         self.references = {reference.name.lower(): reference for reference in references}
 
     def aggregates(self, wanted: Sequence[str]) -> dict[str, tuple[Any, ...]]:
-        """The aggregates in one scan, by partition key where the file holds several, else under `ONLY`. A partition
-        without rows isn't there. Raises `duckdb.Error`."""
+        """Compute the aggregates in one scan, by partition key; by `ONLY` for a single partition.
+
+        The result has no entry for a partition without rows. Raises `duckdb.Error`.
+        """
         source = f"FROM ({self._relation(None, with_partition=True) if self._every == 1 else self._numbered()})"
         if not self.several:
             results = self.fetch(f"SELECT {', '.join(wanted)} {source}")
@@ -296,11 +316,11 @@ class StagedScanner:
         return {str(row[0]): tuple(row[1:]) for row in grouped}
 
     def sample(self, every: int) -> None:
-        """Aggregates may ask of a row whether it is `SAMPLED`: one of so many is, the same ones each time."""
+        """Let aggregates use `SAMPLED`: about one row in `every`, the same ones each time."""
         self._every = every
 
     def _numbered(self) -> str:
-        """The rows with whether they are in the sample. A row's number in its file is hashed: data may have a rhythm."""
+        """Mark rows of the sample by the hash of their number, since data may be periodic."""
         files = self._files or (FileRef(self.file.path, lookup=ColumnLookup.SAME),)
         columns = (_PARTITION, *self.columns)
         names = ", ".join(f"c{at} AS {quote(column.name)}" for at, column in enumerate(columns))
@@ -308,19 +328,22 @@ class StagedScanner:
 
     @property
     def path(self) -> str:
-        """Where the file lies, absolute."""
+        """Return the absolute path of the file."""
         return str(self.session.data_folder / self.file.path)
 
     def fetch(self, query: str) -> list[tuple[Any, ...]]:
-        """All rows of a query that names its sources itself. Raises `duckdb.Error`."""
+        """Return all rows of a query that names its sources itself. Raises `duckdb.Error`."""
         return self.session.connection.execute(query).fetchall()
 
     def count(self, query: str, key: str | None) -> int:
-        """How many rows the query over `__self__` returns, for one partition or for all."""
+        """Return the number of rows of a query over `__self__`, for one partition or for all."""
         return int(self.fetch(f"SELECT count(*) FROM ({self._over_self(query, key)})")[0][0])
 
     def rows(self, query: str, key: str | None, *, first: str, staged_rows: bool) -> tuple[dict[str, Any], ...]:
-        """Some of the rows that the query over `__self__` returns; `staged_rows`: they have the staged columns."""
+        """Return sample rows of a query over `__self__`.
+
+        `staged_rows`: whether the query returns the staged columns.
+        """
         text, connection = self._over_self(query, key), self.session.connection
         columns = {column.name: column.type for column in self.columns} if staged_rows else columns_of(connection, text)
         return sample(connection, text, self._harmless(columns), first=first)
@@ -329,13 +352,13 @@ class StagedScanner:
         return {name: kind for name, kind in columns.items() if name.lower() not in self._classified}
 
     def require(self, names: Sequence[str]) -> None:
-        """Raises `CheckUnusable` for a node that isn't at hand."""
+        """Raise `CheckUnusable` for a node of which nothing is published."""
         for name in names:
             if name.lower() not in self.references:
                 raise CheckUnusable(f"`{name}` isn't at hand: nothing of it is published yet")
 
     def query(self, over_self: str) -> str:
-        """A query over `__self__` as one that names its sources itself."""
+        """Turn a query over `__self__` into one that names its sources itself."""
         return self._over_self(over_self, None)
 
     def _over_self(self, query: str, key: str | None) -> str:

@@ -1,4 +1,4 @@
-"""From checks to results: what each check needs, one measurement of all, and failing rows."""
+"""Evaluation of checks: measure all checks at once, then return results with failing rows."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from headrace.lake.sqltext import Readable, quote
 from headrace.model import CheckSpec, HeadraceError, Severity
 
 PROVED_FROM_ROWS = 100_000
-"""From how many rows on a cheap proof is tried before the exact count."""
+"""The number of rows from which on a cheap proof is tried before the exact count."""
 
 ERROR_CHARACTERS_MAX = 500
 
 
 class Item(msgspec.Struct):
-    """One check on its way to a result."""
+    """One check during evaluation, with its measurement, values and error."""
 
     check: CheckSpec
     measurement: Measurement | None = None
@@ -45,31 +45,34 @@ class Item(msgspec.Struct):
     proved: bool = False
     values: dict[str, tuple[Any, ...]] = {}
     shown: dict[str, tuple[dict[str, Any], ...]] = {}
-    """Rows that were looked at already, by partition key."""
+    """Failing rows that were already read, by partition key."""
     none_fails: bool | None = None
-    """Whether it is known that no row of any partition fails."""
+    """Whether no row of any partition fails; None if unknown."""
 
     @property
     def aggregates(self) -> tuple[str, ...]:
-        """What this check still needs of the scan."""
+        """Return the aggregates that this check still needs from the scan."""
         return self.measurement.aggregates if isinstance(self.measurement, AggregateCheck) and not self.proved and not self.error else ()
 
 
 class Concluded(msgspec.Struct, frozen=True):
-    """A check's result over all partitions, and by the key of each."""
+    """A check's result over all partitions, and its result for each partition key."""
 
     result: CheckResult
     each: dict[str, CheckResult]
 
 
 def declare(check: CheckSpec, subject: CheckSubject) -> Item:
-    """The check with how it is measured, or with why it can't be."""
+    """Return the check with its measurement, or with the error that prevents one."""
     return guarded(Item(check), lambda: kind(check.kind)(check, subject))
 
 
 def guarded(item: Item, measurement: Callable[[], Measurement]) -> Item:
-    """The item with what the function says. Whatever it raises (kinds come from other packages too) becomes the item's
-    error: a check that can't be measured fails, and the others go on."""
+    """Set the measurement that the function returns and return the item.
+
+    Any exception becomes the item's error, since kinds also come from other packages: a check that
+    can't be measured fails, and the others continue.
+    """
     try:
         item.measurement = measurement()
     except Exception as error:  # noqa: BLE001
@@ -78,8 +81,11 @@ def guarded(item: Item, measurement: Callable[[], Measurement]) -> Item:
 
 
 def measure(items: Sequence[Item], staged: StagedScanner, extra: Sequence[str]) -> dict[str, tuple[Any, ...]]:
-    """Fills each item's values in one scan, together with `extra` aggregates, whose values are returned: by partition key where
-    the file holds several, else under `ONLY`. Where the one scan can't be run, each check is measured alone, to know which it is."""
+    """Measure all items in one scan and return the values of the `extra` aggregates.
+
+    The values are by partition key if the file holds several partitions, else under `ONLY`. If the
+    scan fails, each check is measured alone, to find the check that is at fault.
+    """
     import duckdb
 
     for item in items:
@@ -100,7 +106,7 @@ def measure(items: Sequence[Item], staged: StagedScanner, extra: Sequence[str]) 
 
 
 def _prepare(item: Item, staged: StagedScanner) -> None:
-    """Refuses text that would leave its place in the statement, and tries the cheap proof."""
+    """Reject SQL that isn't one condition or one query, and try the cheap proof."""
     import duckdb
 
     if item.error:
@@ -124,7 +130,7 @@ def _proved(measurement: AggregateCheck, staged: StagedScanner) -> bool:
     try:
         return measurement.proof is not None and measurement.proof(staged)
     except duckdb.Error:
-        return False  # nothing was shown, so the aggregates decide
+        return False  # nothing is proved, so the aggregates decide
 
 
 def _one_by_one(items: Sequence[Item], staged: StagedScanner, extra: Sequence[str]) -> dict[str, tuple[Any, ...]]:
@@ -140,8 +146,10 @@ def _one_by_one(items: Sequence[Item], staged: StagedScanner, extra: Sequence[st
 
 
 def conclude(item: Item, parts: Sequence[CheckedPartition], staged: StagedScanner) -> Concluded:
-    """The check's result over all partitions of the file, and of each. As in `guarded`, whatever goes wrong is a failure of this
-    check."""
+    """Return the check's result for the whole file and for each partition.
+
+    As in `guarded`, any exception makes this check fail.
+    """
     if not item.error:
         try:
             return _concluded(item, parts, staged)
@@ -167,7 +175,7 @@ def _concluded(item: Item, parts: Sequence[CheckedPartition], staged: StagedScan
 
 
 def _partition_result(item: Item, part: CheckedPartition, staged: StagedScanner) -> CheckResult:
-    """What the check came to for one partition, whether it was computed alone or in a batch."""
+    """Return the check's result for one partition, the same alone as in a batch."""
     finding = _find(item, part, staged)
     if not finding.failing:
         return _make(item, CheckState.PASSED if finding.rows else CheckState.UNCHECKED, finding.rows, 0, "")
@@ -190,7 +198,11 @@ def _find(item: Item, part: CheckedPartition, staged: StagedScanner) -> CheckFin
 
 
 def _rows_returned(item: Item, selected: QueryCheck, part: CheckedPartition, staged: StagedScanner) -> int:
-    """How many rows the query returns. Rows that needn't be described are looked at first: mostly there are none, or few."""
+    """Return the number of rows of the query.
+
+    If the query returns the staged columns, sample rows are read first: there are usually few or
+    none, which makes counting unnecessary.
+    """
     if selected.row_by_row and staged.several and _none_fails(item, selected, staged):
         return 0
     if not selected.staged_rows:
@@ -200,7 +212,7 @@ def _rows_returned(item: Item, selected: QueryCheck, part: CheckedPartition, sta
 
 
 def _none_fails(item: Item, selected: QueryCheck, staged: StagedScanner) -> bool:
-    """Whether no row of the batch fails: looked at once for all of its partitions."""
+    """Return whether no row of the batch fails, from one query for all partitions."""
     if item.none_fails is None:
         item.none_fails = not staged.rows(_query(selected), None, first=selected.examples, staged_rows=selected.staged_rows)
     return item.none_fails
@@ -226,8 +238,10 @@ def _detail(item: Item, finding: CheckFinding, shown: tuple[dict[str, Any], ...]
 
 
 def _figures(item: Item, finding: CheckFinding, shown: tuple[dict[str, Any], ...]) -> str:
-    """What a query says that sums up in one row of numbers: `cancelled 472, flights 930`. A number that
-    the query gave no name says nothing: DuckDB calls it as it is written."""
+    """Return the single row of numbers of a summary query: `cancelled 472, flights 930`.
+
+    A number without an alias is left out, since DuckDB names it by its expression.
+    """
     summed = isinstance(item.measurement, QueryCheck) and len(shown) == 1 and finding.failing == 1
     if not summed or not all(isinstance(value, int | float) and not isinstance(value, bool) for value in shown[0].values()):
         return ""
@@ -248,20 +262,19 @@ def _make(
 
 
 def _in_words(error: Exception) -> str:
-    """The error for people: DuckDB's without its excerpt of a statement that the user never wrote."""
+    """Return the error for people, without DuckDB's excerpt of a generated statement."""
     text = str(error).split("\n\nLINE ")[0].strip()
     hint = getattr(error, "hint", "")
     text = f"{text} ({hint})" if hint else text
     return text if len(text) <= ERROR_CHARACTERS_MAX else text[:ERROR_CHARACTERS_MAX] + "…"
 
 
-# The rows that break the failed checks, which `on_fail: quarantine_rows` takes out. Only checks
-# about single rows qualify: no row can be taken out for a wrong number of rows or for the age of
-# the newest one.
+# The rows that break failed checks, for `on_fail: quarantine_rows`. Only checks about single rows
+# qualify: removing rows can't repair a wrong number of rows or the age of the newest row.
 
 
 class NotOfRows(CheckUnusable):
-    """A check failed that isn't about single rows."""
+    """A failed check isn't about single rows."""
 
 
 def faulty_rows(
@@ -273,9 +286,11 @@ def faulty_rows(
     references: Sequence[Readable],
     timezone: str,
 ) -> str:
-    """A query for the rows of the staged file that break its blocking checks, each once. `found` is the audit with these checks.
+    """Return a query for the rows of the staged file that break its blocking checks, each once.
 
-    Raises `NotOfRows` where something else is wrong too, and DuckDB's errors."""
+    `audit` is the audit of the file with these checks. Raises `NotOfRows` if anything else is
+    wrong, and DuckDB's errors.
+    """
     reader = StagedScanner(session, staged, table, references, several=False)
     failed = [result.severity is Severity.BLOCKING and result.outcome is CheckState.FAILED for result in audit.results]
     if any(failed[len(checks) :]):
@@ -290,7 +305,10 @@ def faulty_rows(
 
 
 def split_rows(session: DuckDBSession, staged: StagedFile, table: LakeTable, query: str, *, bad: bool) -> str:
-    """A query for the rows that `query` names, as often as they are there, or for all others: equal rows break the same checks."""
+    """Return a query for the rows that `query` returns (`bad`), or for all other rows.
+
+    Duplicates are kept. Equal rows break the same checks, so rows are compared by all columns.
+    """
     reader = StagedScanner(session, staged, table, (), several=False)
     alike = " AND ".join(f"mine.{quote(c.name)} IS NOT DISTINCT FROM faulty.{quote(c.name)}" for c in reader.columns)
     mine = reader.query(f"SELECT * FROM {quote(SELF)}")
@@ -318,7 +336,7 @@ def _selected_rows(check: CheckSpec, measurement: QueryCheck, reader: StagedScan
 
 
 def _repeated(check: CheckSpec, subject: CheckSubject, measurement: AggregateCheck) -> str:
-    """All rows that share a key: which of them is right isn't known."""
+    """Return all rows that share a key, since nothing says which of them is right."""
     names = [quote(subject.column(name)) for name in check.arguments["columns"]]
     same = " AND ".join(f"mine.{name} = their.{name}" for name in names)
     mine = f"SELECT * FROM {quote(SELF)} WHERE {scope(check)}"

@@ -1,6 +1,7 @@
-"""Anomalies of a delivery or a partition as facts: what was expected and what was observed.
+"""Anomalies of a delivery or a partition as facts: the expected and the observed value.
 
-Diagnosis finds causes from these facts. Also how the values of a column differ from those of earlier sound partitions.
+Diagnosis derives causes from these facts. The module also compares the values of a column with
+those of earlier sound partitions.
 """
 
 from __future__ import annotations
@@ -17,25 +18,25 @@ from headrace.checks.column_similarity import Agreement, ColumnTraits, RenameCan
 from headrace.checks.metrics import ColumnMetrics
 
 # How a column's values differ from those in earlier sound partitions: type, unit, sign, nulls.
-# Few earlier partitions are enough, since a difference leads to a question and never holds a
-# delivery by itself. Pure.
+# A few earlier partitions are enough, because a difference only leads to a question; it never holds
+# a delivery by itself. Pure.
 
 KNOWN_MIN = 3
-"""So many sound partitions have a size that can be compared; fewer only where rows are known again."""
+"""Sound partitions needed to compare sizes; fewer suffice if rows are matched by key."""
 ASK = math.log(1.5)
-"""Sizes that are off by so much are asked about, …"""
+"""The difference of sizes (ln) from which on a person is asked, …"""
 TIMES_APART = 2.0
-"""… if that is so many times as far as the sound partitions are apart."""
+"""… if it is also at least this multiple of the range of sizes of the sound partitions."""
 UNITS = (10.0, 100.0, 1000.0, 1e6, 60.0, 3600.0, 1.609344, 3.28084, 2.20462, 2.54)
 UNIT_NEAR = 0.2
-"""Sizes of a day are off by so much by themselves: 83 times may be 100 times."""
+"""Sizes vary by up to this much (ln) from day to day: a factor of 83 may be 100."""
 NULLS = 0.2
 SIGNS, MIRRORED = 0.5, 0.1
 TAIL = 0.05
 
 
 class ValueDifferenceKind(enum.StrEnum):
-    """How values differ from those before."""
+    """How the values of a column differ from earlier ones."""
 
     TYPE = "type"
     SCALE = "scale"
@@ -44,26 +45,31 @@ class ValueDifferenceKind(enum.StrEnum):
 
 
 class Differs(msgspec.Struct, frozen=True, kw_only=True):
-    """One difference. `factor` is what earlier values would have to be multiplied by (of a scale);
-    `known` is how many sound partitions that was compared with."""
+    """One difference between the values of a column and earlier ones.
+
+    `factor` (for a scale) is the factor from earlier values to these; `known` is the number of
+    sound partitions compared.
+    """
 
     kind: ValueDifferenceKind
     text: str
-    """For people, without values of cells; begins with `values`, and after a comma says by what."""
+    """A text for people without cell values; starts with `values`, then the basis after a comma."""
     factor: float | None = None
     known: int = 0
 
     @property
     def times(self) -> str:
-        """The factor as people read it: `× 100`, `÷ 60`; empty without one."""
+        """Return the factor as text: `× 100`, `÷ 60`; empty if there is none."""
         if self.factor is None:
             return ""
         return f"× {self.factor:g}" if self.factor >= 1 else f"÷ {1 / self.factor:g}"
 
 
 def differences(was: Sequence[ColumnMetrics], now: ColumnTraits, kind: str, rows: Agreement | None) -> tuple[Differs, ...]:
-    """What is other about `now` than in the partitions `was`, the oldest first; `kind` is the type
-    that the column has, `rows` how values agree row by row, where that is known."""
+    """Return how `now` differs from the earlier partitions `was` (oldest first).
+
+    `kind` is the expected type of the column; `rows` is the agreement row by row, if it is known.
+    """
     return tuple(_differences(was, now, kind, rows))
 
 
@@ -80,7 +86,7 @@ def _differences(was: Sequence[ColumnMetrics], now: ColumnTraits, kind: str, row
     if len(negative) >= KNOWN_MIN and now.numbers:
         share = sum(value < 0 for value in now.numbers) / len(now.numbers)
         before = statistics.median(negative)
-        # Other rows have other shares; a sign that was turned round mirrors the share that was.
+        # Shares vary between partitions, but an inverted sign mirrors the earlier share.
         mirrored = abs(share - (1 - before)) <= MIRRORED
         if mirrored and abs(share - before) >= SIGNS:
             text = f"values of another sign, {share:.0%} negative and {before:.0%} before"
@@ -106,7 +112,7 @@ def _scale(was: Sequence[ColumnMetrics], now: ColumnTraits, rows: Agreement | No
 
 
 def _counts_on(sizes: Sequence[float], size: float) -> bool:
-    """Whether they rise as ids do, and the next step is no greater than the ones before."""
+    """Return whether sizes rise as ids do: the last step is no greater than earlier ones."""
     steps = [b - a for a, b in itertools.pairwise(sizes)]
     return all(step > 0 for step in steps) and 0 < size - sizes[-1] <= max(steps)
 
@@ -118,8 +124,10 @@ def _scaled(factor: float, known: int, rows: int = 0) -> Differs:
 
 
 def nearest_unit(off: float) -> float:
-    """The factor between two units that is nearest to a distance of sizes (a logarithm); where none
-    is near, the factor itself, in two digits."""
+    """Return the unit conversion factor that is nearest to `off`, a difference of sizes (ln).
+
+    If no known conversion is near, return the factor itself, rounded to two digits.
+    """
     sign = 1.0 if off > 0 else -1.0
     unit = min(UNITS, key=lambda item: abs(abs(off) - math.log(item)))
     if abs(abs(off) - math.log(unit)) <= UNIT_NEAR:
@@ -128,7 +136,7 @@ def nearest_unit(off: float) -> float:
 
 
 def location(quantiles: Sequence[float]) -> float | None:
-    """Mean of ln|x| between the 5th and the 95th of a hundred, as profiles have it."""
+    """Return the mean of ln|x| between the 5th and the 95th percentile, as in profiles."""
     ordered = sorted(abs(quantile) for quantile in quantiles)
     cut = int(len(ordered) * TAIL)
     logs = [math.log(item) for item in ordered[cut : len(ordered) - cut or None] if item > 0]
@@ -136,8 +144,10 @@ def location(quantiles: Sequence[float]) -> float | None:
 
 
 def conversion(name: str, differs: Sequence[Differs]) -> str | None:
-    """The expression that undoes the differences of a column called `name`; None where there is none
-    that is known."""
+    """Return the SQL expression that undoes the differences of the column `name`, or None.
+
+    A change of type or of nulls can't be undone.
+    """
     text = name if name.isidentifier() else '"' + name.replace('"', '""') + '"'
     kinds = {item.kind for item in differs}
     factor = next((item.factor for item in differs if item.factor is not None), None)
@@ -156,7 +166,7 @@ def _is_number(kind: str) -> bool:
 
 
 class DriftKind(enum.StrEnum):
-    """How a delivery's schema differs from what is expected of its interval. Another order of the columns is no difference."""
+    """A difference between a delivery's schema and the expected one. The order is irrelevant."""
 
     RENAMED = "renamed"
     DROPPED = "dropped"
@@ -169,7 +179,7 @@ class DriftKind(enum.StrEnum):
 
 
 class Policy(enum.StrEnum):
-    """What is done about a change of a delivery's schema (`on_drift`)."""
+    """The reaction to a change of a delivery's schema (`on_drift`)."""
 
     BLOCK = "block"
     MAP = "map"
@@ -178,46 +188,55 @@ class Policy(enum.StrEnum):
 
 
 class DriftChange(msgspec.Struct, frozen=True, kw_only=True):
-    """One change. `column` is the expected one (of one that was added: its own name), `to` what stands in its place."""
+    """One change of the schema.
+
+    `column` is the expected column, or the new one if a column was added; `to` is its replacement.
+    """
 
     kind: DriftKind
     column: str
     to: str | None = None
     score: float | None = None
-    """Of a rename: how sure it is, from 0 to 1."""
+    """The confidence in a rename, from 0 to 1."""
     evidence: tuple[str, ...] = ()
-    """One clause each, for people: names, types, overlap of values."""
+    """One clause per item, for people: names, types, overlap of values."""
     policy: Policy = Policy.BLOCK
     used_by: tuple[str, ...] = ()
     """The assets and consumers that use the column."""
     candidates: tuple[RenameCandidate, ...] = ()
-    """Of a rename: what the column may be called now, the most probable first."""
+    """What a renamed column may be called now, the most probable name first."""
     differs: tuple[Differs, ...] = ()
-    """Of a rename: how the values are other than they were."""
+    """How the values of a renamed column differ from earlier ones."""
     was: str = ""
-    """Of a type: the one that values had to be of."""
+    """The expected type, if the type changed."""
     declared: str = ""
-    """Of a type: where the contract says it (`contracts/orders.odcs.yaml:11`), if the delivery is as it
-    was expected before that was declared: then the declaration holds it."""
+    """Where the contract declares the type (`contracts/orders.odcs.yaml:11`).
+
+    Set only if the delivery conforms to the schema from before that declaration: then the
+    declaration, not the delivery, is the reason for the hold.
+    """
 
 
 class RenameFindings(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What was found out about a rename, as it is kept."""
+    """The findings about a rename, as stored."""
 
     candidates: tuple[RenameCandidate, ...] = ()
     differs: tuple[Differs, ...] = ()
 
 
 class FactSeverity(enum.StrEnum):
-    """How far a fact is from what was ever seen."""
+    """Whether a fact holds the data or only warns."""
 
     HOLD = "hold"
     WARN = "warn"
 
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that is odd. `kind` is of INTERFACE's causes (`stale_data`, `null_spike`, …); `strength` is in nats: what it would cost
-    to explain it by chance. Values of classified columns never stand in it."""
+    """One anomaly.
+
+    `kind` is one of INTERFACE's causes (`stale_data`, `null_spike`, …). `strength` is the
+    improbability of a chance explanation, in nats. A fact never holds values of classified columns.
+    """
 
     kind: str
     column: str = ""
@@ -227,8 +246,9 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
     strength: float
     detail: str = ""
     partition: str = ""
-    """Of several that were judged together: which it is about."""
+    """The partition that the fact is about, if several were evaluated together."""
     of: str = ""
-    """The attempt whose publication it is about (`3.17`), where that isn't the one that found it:
-    what readers saw
-    until now turns out to have been wrong."""
+    """The attempt (`3.17`) whose publication the fact is about, if another attempt found it.
+
+    Readers then saw wrong data until now.
+    """

@@ -1,7 +1,7 @@
-"""Metrics of a partition: a few numbers per column, with which later partitions are compared.
+"""Metrics of a partition: a few numbers per column, for comparison with later partitions.
 
-They are made from the profile and stored as `encoded` returns them: msgpack, about 60 bytes a column, plus the names of categories and
-short lists. They hold no value of a classified column.
+They are computed from the profile and stored as `encoded` returns them: msgpack, about 60 bytes per
+column, plus the names of categories and short lists. They hold no value of a classified column.
 """
 
 from __future__ import annotations
@@ -16,27 +16,30 @@ import msgspec
 from headrace.checks.results import ColumnProfile
 
 REPEATED_ROWS_MAX = 100_000
-"""Rows of at most so many are compared with one another: what an audit asks of a delivery, and a challenge of it."""
+"""The maximum number of rows that an audit or a challenge compares with one another."""
 HISTORY_PARTITIONS = 56
-"""So many sound partitions before an interval are what it is compared with: eight weeks of days."""
+"""The number of sound partitions that an interval is compared with: eight weeks of days."""
 CATEGORIES_MAX = 50
-"""A column with more distinct values than that has no categories whose shares are told."""
+"""The maximum number of distinct values of a column whose shares are stored per category."""
 SPREAD_DISTINCT_MIN = 30
-"""From so many distinct values on a column has a spread."""
+"""The number of distinct values from which on a column has a spread."""
 
 
 class StoredMetrics(NamedTuple):
-    """A partition that was there before: its key, and its metrics as they are kept."""
+    """An earlier partition: its key and its encoded metrics."""
 
     partition: str
     vector: bytes
     excepted: bool = False
-    """Somebody accepted it: its level is one to go by, but it says nothing of what is sound."""
+    """Whether someone accepted its anomalies: its level counts, but it doesn't show sound data."""
 
 
 class MetricId(NamedTuple):
-    """What a number is about. `family` is one of rows, nulls, empty, negative, zero, location, spread, distinct, length, hour_mean,
-    hour_q95, share; `value` is the category of a share."""
+    """The identity of a metric.
+
+    `family` is one of rows, nulls, empty, negative, zero, location, spread, distinct, length,
+    hour_mean, hour_q95, share; `value` is the category of a share.
+    """
 
     family: str
     column: str = ""
@@ -44,54 +47,53 @@ class MetricId(NamedTuple):
 
 
 class ColumnMetrics(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One column's numbers; None where its type or its values have no such number."""
+    """The metrics of one column; None where its type or its values have no such metric."""
 
     nulls: float
-    """Share of the rows, as are `empty`, `negative` and `zero` (the latter three of the rows without null)."""
+    """A share of the rows; `empty`, `negative` and `zero` are shares of the rows without null."""
     empty: float | None = None
     negative: float | None = None
     zero: float | None = None
     location: float | None = None
-    """Mean of ln|x| between the 5th and the 95th of a hundred."""
+    """The mean of ln|x| between the 5th and the 95th percentile."""
     spread: float | None = None
-    """ln of the distance between the quartiles of ln|x|."""
+    """ln of the interquartile range of ln|x|."""
     distinct: float | None = None
-    """ln of how many distinct values there are."""
+    """ln of the number of distinct values."""
     length: float | None = None
-    """ln of a text's mean length, plus one."""
+    """ln of (1 + the mean length of texts, in characters)."""
     hours: tuple[int, ...] = ()
-    """Of a column of instants: how many lie in each hour of the day, local time."""
+    """The number of times in each hour of the day, in local time."""
     shares: dict[str, float] = {}
-    """Of a column with few distinct values: each one's share of the rows without null. One that isn't there has none."""
+    """The share of each category in the rows without null; absent categories have no entry."""
     kept: float | None = None
-    """Of a column of text: the share of the values of the interval right before this one that came again."""
+    """The share of the previous interval's values that recur in this one, for texts."""
     only: str | None = None
-    """Of a column of dates or times: the value of all rows, where there is one."""
+    """The value that all rows of a date or time column have in common, if there is one."""
     names: tuple[str, ...] = ()
-    """Of a short list of texts, each there once: all of them, in order."""
+    """All texts of a short list in which each occurs once, in order."""
     unknown: float | None = None
-    """Of a column that something is joined by: the share of the rows without null whose value no row of the last intervals had."""
+    """The share of non-null rows with keys that recent intervals lack, for join columns."""
     between: tuple[int, int] | None = None
-    """Of a column of instants: eight of ten lie between these; minutes since 1970, local time."""
+    """The 10th and 90th percentile of times, in minutes since 1970, local time."""
 
 
 class Metrics(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One partition's numbers."""
+    """The metrics of one partition."""
 
     rows: int
     columns: dict[str, ColumnMetrics]
     repeated: int | None = None
-    """Rows that are identical to an earlier one; None where they weren't compared."""
+    """The number of rows that are identical to an earlier row; None if they weren't compared."""
     open_end: bool | None = None
-    """Of a delivery that is lines of text: whether the last one has no line end; None for others."""
+    """Whether the last line of a text file has no line end; None for other deliveries."""
     copies: int | None = None
-    """How many times each row is there, apart from the columns `apart`; None where rows weren't
-    compared."""
+    """How often each row occurs, ignoring the columns `apart`; None if rows weren't compared."""
     apart: tuple[str, ...] = ()
-    """The columns in which the copies of a row differ; empty where each row is there once."""
+    """The columns in which the copies of a row differ; empty if each row occurs once."""
 
     def values(self) -> dict[MetricId, float]:
-        """All of it as one vector: rows as ln(n + 1), shares as they are."""
+        """Return all metrics as one vector: the number of rows as ln(n + 1), shares unchanged."""
         results = {MetricId("rows"): math.log(self.rows + 1)}
         for name, column in self.columns.items():
             results.update(_values(name, column))
@@ -99,25 +101,25 @@ class Metrics(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 def measured(profile: Mapping[str, ColumnProfile], rows: int) -> Metrics:
-    """The numbers of a partition with that profile."""
+    """Return the metrics of a partition with that profile."""
     return Metrics(rows, {name: _column(column) for name, column in profile.items()})
 
 
 def of(profile: Mapping[str, ColumnProfile], rows: int) -> bytes:
-    """The numbers of a partition with that profile, as they are kept."""
+    """Return the metrics of a partition with that profile, encoded."""
     return encoded(measured(profile, rows))
 
 
 def encoded(metrics: Metrics) -> bytes:
-    """As it is kept and sent."""
+    """Encode the metrics for storage and messages."""
     return _ENCODER.encode(metrics)
 
 
 def decoded(vector: bytes) -> Metrics:
-    """What `encoded` gave. Raises `msgspec.DecodeError` for anything else."""
+    """Decode what `encoded` returned. Raises `msgspec.DecodeError` for anything else."""
     metrics = _DECODER.decode(vector)
     for name, column in metrics.columns.items():
-        if column.negative is not None and not all(map(_is_plain, column.shares)):  # as it was kept once
+        if column.negative is not None and not all(map(_is_plain, column.shares)):  # stored by an earlier version
             metrics.columns[name] = msgspec.structs.replace(column, shares=_of_numbers(column.shares))
     return metrics
 
@@ -158,7 +160,10 @@ def _shares(column: ColumnProfile) -> dict[str, float]:
 
 
 def _of_numbers(shares: Mapping[str, float]) -> dict[str, float]:
-    """The shares of numbers, each written as briefly as it can be: a column that becomes one of decimals has no other values by that."""
+    """Return the shares of numbers, each in its shortest notation.
+
+    A column that becomes one of decimals then keeps the same values.
+    """
     return {value if _is_plain(value) else _brief(value): share for value, share in shares.items()}
 
 
@@ -167,7 +172,7 @@ def _is_plain(value: str) -> bool:
 
 
 def _brief(value: str) -> str:
-    """`1.50` as `1.5`, `1.0` as `1`."""
+    """Return `1.50` as `1.5` and `1.0` as `1`."""
     try:
         return f"{Decimal(value).normalize():f}"
     except InvalidOperation:
@@ -192,7 +197,7 @@ def _values(name: str, column: ColumnMetrics) -> Iterator[tuple[MetricId, float]
 
 
 def _hour_at(hours: tuple[int, ...], below: float) -> int:
-    """The hour until whose end so many lie."""
+    """Return the first hour at whose end at least `below` values lie."""
     seen = 0
     for hour, count in enumerate(hours):
         seen += count

@@ -1,6 +1,6 @@
-"""The placeholder `$self` in a check's query, replaced by the name of the staged rows.
+"""The placeholder `$self` in a check's query, which stands for the staged rows.
 
-Only a token is replaced, never text within strings, quoted names or comments.
+Only the token is replaced, never text in strings, quoted names or comments.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _COMMENT_EDGE = re.compile(r"/\*|\*/")
 
 
 def with_self(text: str, name: str) -> str:
-    """`text` with each `$self` outside of strings, quoted names and comments replaced by `name`, as it stands."""
+    """Replace each `$self` outside strings, quoted names and comments by `name`, verbatim."""
     pieces, kept, at = [], 0, 0
     while (match := _TOKEN.search(text, at)) is not None:
         at = match.end()
@@ -37,7 +37,7 @@ def with_self(text: str, name: str) -> str:
 
 
 def _comment_end(text: str, at: int) -> int:
-    """Where the comment ends whose inside starts at `at`; comments nest, as in DuckDB."""
+    """Return the end of a comment whose content starts at `at`; comments nest, as in DuckDB."""
     depth = 1
     while depth and (edge := _COMMENT_EDGE.search(text, at)) is not None:
         depth += 1 if edge[0] == "/*" else -1

@@ -1,4 +1,4 @@
-"""The outcome of an audit as values: verdict, results of checks, profiles of columns."""
+"""Results of audits: verdicts, results of checks and profiles of columns."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from headrace.model import Severity
 
 
 class Verdict(enum.StrEnum):
-    """What the audit of a partition came to (SEMANTICS §5)."""
+    """The result of the audit of a partition (SEMANTICS §5)."""
 
     PASSED = "passed"
     WARNED = "warned"
@@ -22,7 +22,7 @@ class Verdict(enum.StrEnum):
 
 
 class CheckState(enum.StrEnum):
-    """What one check came to. `unchecked`: there were no rows to check."""
+    """The state of one check. `unchecked`: there were no rows to check."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -30,8 +30,11 @@ class CheckState(enum.StrEnum):
 
 
 class CheckResult(msgspec.Struct, frozen=True):
-    """One check on one staged file. `failing` counts rows (or values) that break it; `sample` holds at most
-    `SAMPLE_ROWS_MAX` of them, as JSON-able dicts."""
+    """The result of one check on one staged file.
+
+    `failing` is the number of rows (or values) that fail; `sample` holds at most `SAMPLE_ROWS_MAX`
+    of them, as dictionaries that JSON can hold.
+    """
 
     name: str
     kind: str
@@ -40,20 +43,26 @@ class CheckResult(msgspec.Struct, frozen=True):
     rows: int
     failing: int
     detail: str = ""
-    """What a person reads: `origin: 3 rows not in EWR, JFK, LGA (XXX, YYY)`."""
+    """A text for people: `origin: 3 rows not in EWR, JFK, LGA (XXX, YYY)`."""
     sample: tuple[dict[str, Any], ...] = ()
     partitions: tuple[str, ...] = ()
-    """Where it failed: in which of the partitions of a batch."""
+    """The partitions of a batch in which the check failed."""
 
     @property
     def said(self) -> str:
-        """What it says where it stands alone. What a query looks for is only in its name: `parts_add_up: 2 rows returned`."""
+        """Return the result as one line that is complete without context.
+
+        The detail of a `sql` check needs the check's name: `parts_add_up: 2 rows returned`.
+        """
         named = self.kind == "sql" and self.name != self.kind and self.detail
         return f"{self.name}: {self.detail}" if named else self.detail or self.name
 
 
 class ColumnProfile(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What one scan learnt about one column. Decimals, dates and times as text; of a classified column counts alone."""
+    """The profile of one column, from one scan.
+
+    Decimals, dates and times are text. The profile of a classified column has only counts.
+    """
 
     rows: int
     nulls: int
@@ -62,76 +71,83 @@ class ColumnProfile(msgspec.Struct, frozen=True, omit_defaults=True):
     maximum: str | None = None
     mean: float | None = None
     sampled: int | None = None
-    """Of how many rows quantiles, top values, lengths, patterns and hours come, where these weren't all; `distinct` is an estimate then."""
+    """The number of sampled rows, or None if all rows were read.
+
+    Quantiles, top values, lengths, patterns and hours come from the sample; `distinct` is then an
+    estimate.
+    """
     empty: int | None = None
-    """Texts of no characters, or of spaces alone."""
+    """The number of texts that are empty or consist of spaces."""
     negative: int | None = None
     zero: int | None = None
     location: float | None = None
-    """Mean of ln|x| between the 5th and the 95th of a hundred, without zeros."""
+    """The mean of ln|x| between the 5th and the 95th percentile, without zeros."""
     spread: float | None = None
-    """ln of the distance between the quartiles of ln|x|, without zeros."""
+    """ln of the interquartile range of ln|x|, without zeros."""
     quantiles: tuple[float, float, float, float, float] | None = None
-    """Of numbers: the 5th, 25th, 50th, 75th and 95th of a hundred."""
+    """The 5th, 25th, 50th, 75th and 95th percentile of a column of numbers."""
     top: tuple[tuple[str, int], ...] = ()
-    """The most frequent values and how often they are there; all of them where the column is `categorical`."""
+    """The most frequent values and their counts; all values if the column is `categorical`."""
     categorical: bool = False
     lengths: tuple[int, float, int] | None = None
-    """Of texts: characters of the shortest, on average, of the longest."""
+    """The shortest, mean and longest length of texts, in characters."""
     patterns: tuple[tuple[str, int], ...] = ()
-    """Of texts: the most frequent shapes (`Aa-99`: capital letters, small ones, digits) and how often they are there."""
+    """The most frequent shapes of texts and their counts.
+
+    In the shape `Aa-99`, `A` is a capital letter, `a` a small one, `9` a digit.
+    """
     hours: tuple[int, ...] = ()
-    """Of instants: how many lie in each hour of the day, local time."""
+    """The number of times in each hour of the day, in local time."""
     between: tuple[int, int] | None = None
-    """Of instants: eight of ten lie between these, to the quarter of an hour; minutes since 1970, local time."""
+    """The 10th and 90th percentile of times, in minutes since 1970 local time, multiples of 15."""
     listed: tuple[str, ...] = ()
-    """Of a short list of texts, each there once: all of them, in order."""
+    """All texts of a short list in which each occurs once, in order."""
 
 
 class PartitionAudit(msgspec.Struct, frozen=True, array_like=True):
-    """What the audit of a batch came to for one of its partitions: as if it had been computed alone."""
+    """The audit of one partition of a batch, with the same result as if it was computed alone."""
 
     verdict: Verdict
     results: tuple[CheckResult, ...]
     content_hash: str | None = None
     metrics: bytes = b""
-    """`checks.metrics.Metrics` as they are kept; empty where the partition wasn't described."""
+    """`checks.metrics.Metrics`, encoded for storage; empty if the partition wasn't profiled."""
 
 
 class Audit(msgspec.Struct, frozen=True):
-    """All that was found out about one staged file before it may be published."""
+    """The result of the audit of one staged file, before it may be published."""
 
     verdict: Verdict
     results: tuple[CheckResult, ...]
     profile: dict[str, ColumnProfile]
     seconds: float
     content_hash: str | None = None
-    """Of a file of one partition, from the same scan; None for several partitions and for large files."""
+    """The content hash of a file of one partition; None for several partitions and large files."""
     partitions: dict[str, PartitionAudit] = {}
-    """Of a batch: what it came to for each partition."""
+    """The audit of each partition of a batch."""
     profiles: dict[str, dict[str, ColumnProfile]] = {}
-    """Of a batch: each partition's profile."""
+    """The profile of each partition of a batch."""
     metrics: bytes = b""
-    """Of a file of one partition: `checks.metrics.Metrics` as they are kept."""
+    """`checks.metrics.Metrics` of a file of one partition, encoded for storage."""
 
     def of(self, key: str) -> Audit:
-        """The audit of one partition. Of a file of one partition, and where parts weren't told apart, that is all of it."""
+        """Return the audit of one partition, or the whole audit if it has no parts."""
         audit = self.partitions.get(key)
         if audit is None:
             return self
         return Audit(audit.verdict, audit.results, self.profiles.get(key, {}), self.seconds, audit.content_hash, metrics=audit.metrics)
 
     def hashes(self) -> dict[str, str]:
-        """The content hashes that this scan took of a batch's partitions."""
+        """Return the content hashes of a batch's partitions, where the scan computed them."""
         return {key: audit.content_hash for key, audit in self.partitions.items() if audit.content_hash is not None}
 
     def with_warning(self) -> Audit:
-        """The audit of something that is published with something to say, if it is published."""
+        """Return the audit with `warned` in place of the verdicts `passed` and `unchecked`."""
         parts = {key: msgspec.structs.replace(audit, verdict=_warned(audit.verdict)) for key, audit in self.partitions.items()}
         return msgspec.structs.replace(self, verdict=_warned(self.verdict), partitions=parts)
 
     def with_results(self, results: Sequence[CheckResult]) -> Audit:
-        """The audit with results that are about all of its partitions together."""
+        """Return the audit with further results, which apply to each of its partitions."""
         parts = {key: msgspec.structs.replace(audit, results=(*audit.results, *results)) for key, audit in self.partitions.items()}
         return msgspec.structs.replace(self, results=(*self.results, *results), partitions=parts)
 

@@ -1,4 +1,4 @@
-"""Values of columns from a scan, and values in order with their counts."""
+"""Values of columns from a scan, and sorted values with their counts."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ import msgspec
 
 from headrace.lake.sqltext import quote
 
-# Values come out of a scan as one JSON text per partition, with a list per column, or with the
-# count of each value. DuckDB writes JSON and msgspec reads it several times faster than rows
-# become Python objects, and nothing else has to be loaded. `profiles` doesn't depend on the order
-# of rows, so the lists have none.
+# A scan returns the values as one JSON text per partition, with a list per column or with a count
+# per value. Writing JSON in DuckDB and reading it with msgspec is several times faster than
+# creating Python objects from rows, and needs no other library. The lists have no defined order,
+# since `profiles` doesn't depend on the order of rows.
 
 INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
 NUMBERS = (*INTEGERS, "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL")
 TELLING = (*INTEGERS, "VARCHAR", "BOOLEAN")
-"""Types whose values come out as they are, so that their nulls and bounds needn't be asked for as well."""
+"""Types whose values are exact in JSON, so that the scan needn't compute nulls and bounds too."""
 
 
 class ValueKind(enum.Enum):
-    """What is told of a column's values."""
+    """The kind of values that a column has, which decides how they are profiled."""
 
     NUMBER = "number"
     TEXT = "text"
@@ -36,13 +36,13 @@ class ValueKind(enum.Enum):
     INSTANT = "instant"
     """Microseconds since 1970 UTC."""
     WALL_CLOCK = "wall clock"
-    """A time without zone: microseconds since 1970 there."""
+    """A time without zone: microseconds since 1970 local time."""
     OTHER = "other"
-    """Only how many different ones there are."""
+    """Only the number of distinct values is profiled."""
 
 
 def kind_of(column_type: str) -> ValueKind | None:
-    """How values of DuckDB's type are described; None for those that aren't."""
+    """Return the kind of values of one of DuckDB's types; None if it isn't profiled."""
     if column_type.endswith("]"):
         return None
     if column_type.startswith(NUMBERS):
@@ -57,22 +57,24 @@ def kind_of(column_type: str) -> ValueKind | None:
 
 
 class ProfiledColumn(msgspec.Struct, frozen=True):
-    """A column whose values are described."""
+    """A column whose values are profiled."""
 
     name: str
     type: str
     kind: ValueKind
     counted: bool = False
-    """Its values come with how often they are there, instead of one by one: that is less where they are few."""
+    """Whether values arrive with counts instead of one by one: less data for few values."""
 
 
 def aggregate(columns: Sequence[ProfiledColumn], only: str | None = None) -> str:
-    """The aggregate that `columns_of` takes apart: over the rows of which the condition `only` is true. With one nothing may be `counted`,
-    since nobody would know how many rows there were."""
+    """Return the aggregate that `columns_of` decodes, over the rows where `only` is true.
+
+    With `only` no column may be `counted`, since the number of rows would be unknown.
+    """
     plain = [_plain(quote(column.name), column.type) for column in columns]
     if only is None:
         gathered = [f"{'histogram' if column.counted else 'list'}({value})" for column, value in zip(columns, plain, strict=True)]
-    else:  # of few rows among many: the condition is looked at once a row, not once a column
+    else:  # few rows of many: the condition is evaluated once per row, not once per column
         rows = f"list(struct_pack({_fields(plain)})) FILTER (WHERE {only})"
         gathered = [f"list_transform({rows}, lambda row: row.c{at})" for at in range(len(plain))]
     return f"CAST(to_json(struct_pack({_fields(gathered)})) AS VARCHAR)"
@@ -83,15 +85,17 @@ def _fields(values: Sequence[str]) -> str:
 
 
 def columns_of(text: str, columns: Sequence[ProfiledColumn], rows: int) -> Iterator[Values]:
-    """The values of each column in turn, of so many rows."""
+    """Return the values of each column in turn; `rows` is the number of rows."""
     result = _decoder(tuple(columns)).decode(text)
     for column, values in zip(columns, msgspec.structs.astuple(result), strict=True):
         yield Values.counted(values or {}, rows) if column.counted else Values.listed(values or [])
 
 
 class Values(msgspec.Struct):
-    """A column's values, in no order, without nulls and what can't be described (an infinite number): one by one, or how many there are of
-    each. `known` is how many there are, `distinct` how many different ones."""
+    """A column's values without order, nulls and infinite numbers: one by one or with counts.
+
+    `known` is the number of values, `distinct` the number of distinct values.
+    """
 
     rows: int
     known: int
@@ -100,7 +104,7 @@ class Values(msgspec.Struct):
 
     @classmethod
     def listed(cls, values: list[Any]) -> Values:
-        """Of a list with None for nulls."""
+        """Return the values of a list with None for nulls."""
         distinct = set(values)
         if None not in distinct:
             return cls(len(values), len(values), len(distinct), values)
@@ -109,7 +113,7 @@ class Values(msgspec.Struct):
 
     @classmethod
     def counted(cls, counts: dict[Any, int], rows: int) -> Values:
-        """Of how many there are of each; nulls are what is missing to so many rows."""
+        """Return values from their counts; the rows that the counts don't cover are null."""
         return cls(rows, sum(counts.values()), len(counts), counts)
 
 
@@ -119,7 +123,7 @@ def _decoder(columns: tuple[ProfiledColumn, ...]) -> msgspec.json.Decoder[Any]:
 
 
 def _json_type(column: ProfiledColumn) -> Any:
-    """What a column is in the JSON. Values that are counted are names there, of which msgspec makes numbers again."""
+    """Return a column's type in the JSON; counted values are keys, converted back by msgspec."""
     plain: Any = _PLAIN.get(column.kind) or (int if column.type in INTEGERS else float)
     if column.counted:
         return types.GenericAlias(dict, (str if plain is bool else plain, int)) | None
@@ -136,9 +140,9 @@ _PLAIN: Mapping[ValueKind, Any] = {
 
 
 def _plain(name: str, column_type: str) -> str:
-    """A value as JSON can hold it exactly."""
+    """Return SQL for a value in a form that JSON can hold."""
     if column_type in ("FLOAT", "DOUBLE"):
-        return f"CASE WHEN isfinite({name}) THEN CAST({name} AS DOUBLE) + 0 END"  # which makes 0 of -0
+        return f"CASE WHEN isfinite({name}) THEN CAST({name} AS DOUBLE) + 0 END"  # + 0 turns -0 into 0
     if column_type.startswith(("HUGEINT", "DECIMAL")):
         return f"CAST({name} AS DOUBLE)"
     if column_type.startswith("TIMESTAMP"):
@@ -148,17 +152,19 @@ def _plain(name: str, column_type: str) -> str:
     return name if column_type in INTEGERS or column_type in ("VARCHAR", "BOOLEAN") else f"CAST({name} AS VARCHAR)"
 
 
-# Ordered values, single or each with its count, so that quantiles are found without expanding the
-# counts.
+# Sorted values, single or with counts, so that quantiles are found without expanding the counts.
 
 EXACT_INTEGER_MAX = 2**53
-"""Whole numbers up to this are exact as floats."""
+"""Integers up to this size are exact as floats."""
 TWENTIETHS = range(1, 20)
 
 
 class CountedValues(NamedTuple):
-    """`values` are in order; `counts` says how many there are of each, and `ends` how many up to and with each. Without counts each stands
-    for itself, and the same value may come again."""
+    """Sorted values, with counts or one by one.
+
+    `counts` holds the count of each value, `ends` the cumulative count. Without counts each entry
+    is one value, and equal values may follow each other.
+    """
 
     values: Sequence[Any]
     ends: Sequence[int]
@@ -166,7 +172,7 @@ class CountedValues(NamedTuple):
 
     @classmethod
     def of(cls, values: Iterable[Any] | Mapping[Any, int]) -> CountedValues:
-        """Of values that can be compared with each other, in any order, or of how many there are of each."""
+        """Sort values in any order, or the keys of a mapping from values to counts."""
         ordered = sorted(values)
         if not isinstance(values, Mapping):
             return cls(ordered, range(1, len(ordered) + 1))
@@ -175,39 +181,39 @@ class CountedValues(NamedTuple):
 
     @property
     def total(self) -> int:
-        """How many values there are."""
+        """Return the number of values."""
         return self.ends[-1] if self.ends else 0
 
     def all(self) -> Iterator[Any]:
-        """Each value as often as it is there, in order."""
+        """Return each value as often as it occurs, in order."""
         return iter(self.values) if self.counts is None else chain.from_iterable(map(repeat, self.values, self.counts))
 
     def at(self, places: Iterable[int]) -> list[Any]:
-        """The values at these places, counted from 0."""
+        """Return the values at these indexes, counted from 0."""
         result = places if self.counts is None else map(bisect_right, repeat(self.ends), places)
         return list(map(self.values.__getitem__, result))
 
     def twentieths(self) -> list[Any]:
-        """The values at each twentieth; none where there are none."""
+        """Return the values at the 19 inner twentieths (5 %, 10 %, …); nothing without values."""
         last = self.total - 1
         return self.at([step * last // 20 for step in TWENTIETHS]) if last >= 0 else []
 
     def below(self, value: Any) -> int:
-        """How many are less than a value."""
+        """Return the number of values less than `value`."""
         first = bisect_left(self.values, value)
         return self.ends[first - 1] if first else 0
 
     def upto(self, value: Any) -> int:
-        """How many aren't greater than a value."""
+        """Return the number of values not greater than `value`."""
         beyond = bisect_right(self.values, value)
         return self.ends[beyond - 1] if beyond else 0
 
     def summed(self, numbers: Iterable[int]) -> int:
-        """The sum of a number a value, each as often as its value is there."""
+        """Return the sum of one number per value, each weighted by the count of its value."""
         return sum(numbers) if self.counts is None else sum(map(mul, numbers, self.counts))
 
     def mean(self) -> float:
-        """Of numbers: their exact sum, rounded once, by how many there are."""
+        """Return the mean of numbers: the exact sum, rounded once, divided by the count."""
         least, most, total = self.values[0], self.values[-1], self.total
         if isinstance(least, int) and least >= -EXACT_INTEGER_MAX and most <= EXACT_INTEGER_MAX:
             return float(self.summed(self.values)) / total
@@ -217,13 +223,13 @@ class CountedValues(NamedTuple):
             return math.fsum(value / total for value in self.all())
 
     def frequent(self, least: int) -> list[tuple[Any, int]]:
-        """Values that come at least so often, and how often, in order."""
+        """Return the values that occur at least `least` times, with their counts, in order."""
         if self.counts is not None:
             return [pair for pair in zip(self.values, self.counts, strict=True) if pair[1] >= least]
         return list(self._runs(least))
 
     def _runs(self, least: int) -> Iterator[tuple[Any, int]]:
-        """A run of so many covers one of each `least` places."""
+        """Find long runs by probing every `least`-th index: each such run covers one of them."""
         at = 0
         while at < len(self.values):
             value = self.values[at]

@@ -1,4 +1,4 @@
-"""Asset code: runs SQL, Python functions and commands over published files, and measures what they cost."""
+"""Runs the code of assets (SQL, Python, commands) over published files and measures its cost."""
 
 from headrace.engine.attempts import AttemptScope, BodyError, ErrorKind, InputData, Measures
 

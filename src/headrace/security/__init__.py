@@ -1,4 +1,4 @@
-"""Who did what, when and why: the append-only, hash-chained audit trail (`security.audit`), and redaction of secrets."""
+"""The append-only, hash-chained audit trail (`security.audit`) and the redaction of secrets."""
 
 from headrace.security.audit import Action, ActionOutcome, Actor, ActorType, AuditEvent, Object, Verification, append, append_all, verify
 

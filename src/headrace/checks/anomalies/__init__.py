@@ -1,4 +1,7 @@
-"""Anomalies of a partition, compared with earlier partitions. Pure: metrics in, anomalies out."""
+"""Detection of anomalies in a partition by comparison with earlier ones.
+
+Pure: it takes metrics and returns anomalies.
+"""
 
 from headrace.checks.anomalies.evaluation import EvaluatedPartition, evaluate_partition
 from headrace.checks.anomalies.explanations import Peer

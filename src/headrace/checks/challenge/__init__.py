@@ -1,1 +1,1 @@
-"""Challenges: faults are made in published data, and each check shows whether it notices them."""
+"""Challenges: inject faults into published rows and report which checks notice them."""

@@ -1,4 +1,4 @@
-"""The check kinds of Headrace; each registers itself (see `headrace.checks.check_kinds`).
+"""The built-in check kinds; each registers itself (see `headrace.checks.check_kinds`).
 
-Every module of this folder is imported when a kind is first looked up.
+The first lookup of a kind imports every module of this package.
 """

@@ -9,7 +9,7 @@ from headrace.model import CheckSpec
 
 @check_kind("accepted_values")
 def accepted_values(check: CheckSpec, subject: CheckSubject) -> AggregateCheck:
-    """Counted in the scan."""
+    """Count rows with other values, in the audit's scan."""
     column = subject.column(check.arguments["column"])
     values = [each for each in check.arguments["values"] if each is not None]
     allowed = ", ".join(value(each, subject.columns[column]) for each in values)

@@ -18,7 +18,7 @@ from headrace.model.times import parse_duration
 
 @check_kind("freshness")
 def freshness(check: CheckSpec, subject: CheckSubject) -> AggregateCheck:
-    """The newest value is found in the scan."""
+    """Find the newest value in the audit's scan and compare its age with `max_age`."""
     column = subject.column(check.arguments["column"])
     max_age = parse_duration(check.arguments["max_age"])
     zoned = _zoned(column, subject.columns[column])

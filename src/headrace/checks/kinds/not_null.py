@@ -24,7 +24,7 @@ from headrace.model import CheckSpec
 
 @check_kind("not_null")
 def not_null(check: CheckSpec, subject: CheckSubject) -> AggregateCheck:
-    """Known from the file's statistics where these say that there are none, else counted in the scan."""
+    """Count rows with nulls in the scan, unless the file's statistics prove that there are none."""
     declared = [subject.column(name) for name in check.arguments["columns"]]
     columns = [column for column in declared if subject.nulls(column) != 0]
     if not columns and check.where is None:
@@ -36,7 +36,7 @@ def not_null(check: CheckSpec, subject: CheckSubject) -> AggregateCheck:
 
 
 def _by_column(check: CheckSpec, columns: Sequence[str], counted: AggregateCheck) -> AggregateCheck:
-    """The same with how many nulls each column has: a check of thirteen columns names the one that has any."""
+    """Count nulls per column too: a check of 13 columns then names those that have any."""
     own = tuple(f"count(*) FILTER (WHERE {condition(check, f'{quote(column)} IS NULL')})" for column in columns)
 
     def judge(part: CheckedPartition, values: tuple[Any, ...]) -> CheckFinding:
@@ -50,7 +50,7 @@ def _by_column(check: CheckSpec, columns: Sequence[str], counted: AggregateCheck
 
 
 def _detail(nulls: Sequence[tuple[str, int]]) -> str:
-    """`origin: 2 rows with null, id: 1 row with null`: columns with nulls, most nulls first."""
+    """Return `origin: 2 rows with null, id: 1 row with null`, the column with most nulls first."""
     worst = sorted(nulls, key=lambda item: -item[1])
     text = ", ".join(f"{column}: {rows(count)} with null" for column, count in worst[:LISTED_VALUES_MAX])
     return text if len(worst) <= LISTED_VALUES_MAX else f"{text}, … ({len(worst)} columns in all)"

@@ -24,7 +24,7 @@ _EXACT = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "
 
 @check_kind("range")
 def range_(check: CheckSpec, subject: CheckSubject) -> AggregateCheck:
-    """Known from the file's statistics where its least and greatest value lie between, else counted in the scan."""
+    """Count rows outside the bounds, unless the file's statistics prove that there are none."""
     column = subject.column(check.arguments["column"])
     least, most = check.arguments.get("min"), check.arguments.get("max")
     column_type, name = subject.columns[column], quote(column)
@@ -43,13 +43,13 @@ def range_(check: CheckSpec, subject: CheckSubject) -> AggregateCheck:
 
 
 def _is_proved(known: ColumnStatistics | None, column_type: str, least: object, most: object) -> bool:
-    """Of whole numbers and decimals, whose statistics are exact."""
+    """Return whether statistics prove it: those of whole numbers and decimals are exact."""
     if known is None or known.minimum is None or known.maximum is None or not column_type.startswith(_EXACT) or column_type.endswith("]"):
         return False
     try:
         above = least is None or Decimal(known.minimum) >= Decimal(str(least))
         return above and (most is None or Decimal(known.maximum) <= Decimal(str(most)))
-    except InvalidOperation:  # a bound that isn't a number; DuckDB will say so
+    except InvalidOperation:  # a bound that isn't a number; DuckDB reports it
         return False
 
 

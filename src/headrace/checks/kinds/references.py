@@ -9,7 +9,7 @@ from headrace.model import CheckSpec
 
 @check_kind("references")
 def references(check: CheckSpec, subject: CheckSubject) -> QueryCheck:
-    """An anti-join with the distinct values of the other side."""
+    """Find rows without a match by an anti-join with the distinct values of the other node."""
     column, to = subject.column(check.arguments["column"]), str(check.arguments["to"])
     node, _, target = to.partition(".")
     query = (

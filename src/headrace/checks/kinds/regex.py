@@ -12,7 +12,7 @@ from headrace.model import CheckSpec
 
 @check_kind("regex")
 def regex(check: CheckSpec, subject: CheckSubject) -> AggregateCheck:
-    """Counted in the scan."""
+    """Count rows that don't match, in the audit's scan."""
     column, pattern = subject.column(check.arguments["column"]), str(check.arguments["pattern"])
     bad = f"NOT regexp_full_match(CAST({quote(column)} AS VARCHAR), {literal(pattern)})"
     return rows_breaking(check, bad, lambda count: f"{column}: {rows(count)} not matching {pattern}", examples=column)

@@ -10,7 +10,10 @@ from headrace.model import CheckSpec
 
 @check_kind("row_count")
 def row_count(check: CheckSpec, _: CheckSubject) -> AggregateCheck:
-    """Known from what was staged; with `where`, counted in the scan. `failing` is how many rows are too few or too many."""
+    """Compare the staged number of rows; with `where`, the number that the scan counts.
+
+    `failing` is the number of rows too few or too many.
+    """
     least, most = check.arguments.get("min"), check.arguments.get("max")
 
     def judge(part: CheckedPartition, values: tuple[Any, ...]) -> CheckFinding:

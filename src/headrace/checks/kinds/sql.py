@@ -11,6 +11,6 @@ from headrace.model import CheckSpec
 
 @check_kind("sql")
 def sql(check: CheckSpec, _: CheckSubject) -> QueryCheck:
-    """The query as declared; `where` restricts what it returns."""
+    """Return the query as declared; `where` filters its result."""
     query = without_semicolons(with_self(str(check.arguments["query"]), quote(SELF)))
     return QueryCheck(query, lambda count: f"{rows(count)} returned", where=check.where)

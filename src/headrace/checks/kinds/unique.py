@@ -16,50 +16,53 @@ if TYPE_CHECKING:
     from headrace.checks.check_kinds import StagedScanner
 
 
-# Proof of unique keys by a bitmap, exact for whole numbers that lie close together. The bits
-# between the least and the greatest key are counted in one pass over the column, in any order, at
-# a thirtieth of the cost of counting distinct keys.
+# Proof of unique keys by a bitmap. It is exact for whole numbers that lie close together: one pass
+# over the column, in any order, sets one bit per key and counts the bits. That costs a thirtieth of
+# counting distinct keys.
 
 BITS_A_ROW_MAX = 32
-"""Keys that lie further apart are counted: so many bits a row take less memory than a hash table does."""
+"""Bits per row up to which a bitmap takes less memory than the hash table that counts keys."""
 BITS_MAX = 2**28
-"""32 MiB a thread, of which there is one copy more."""
+"""A bitmap of 32 MiB per thread, plus one copy."""
 
 
 def bitmap_applies(kind: str, known: ColumnStatistics | None, rows: int) -> bool:
-    """Whether a proof is possible for a key of this type, of which these statistics are known."""
+    """Return whether the bitmap can prove a key of this type with these statistics unique."""
     if kind not in INTEGERS or known is None or known.minimum is None or known.maximum is None:
         return False
     return int(known.maximum) - int(known.minimum) < min(BITS_A_ROW_MAX * rows, BITS_MAX)
 
 
 def unique_by_bitmap(staged: StagedScanner, column: str, known: ColumnStatistics) -> bool:
-    """True only if no two rows of the file have the same value, and none has null. Raises `duckdb.Error`."""
+    """Return True only if all values of the column differ and none is null.
+
+    Raises `duckdb.Error`.
+    """
     bounds = f"{known.minimum}, {known.maximum}"
     bits = staged.fetch(f"SELECT bit_count(bitstring_agg({quote(column)}, {bounds})) FROM read_parquet({literal(staged.path)})")[0][0]
     return bool(bits == staged.file.rows)
 
 
-# Proof of unique keys by their order, exact, in one pass over the key's columns, at an eighth of
-# the cost of counting distinct keys. Most large results are ordered by their key, but not the
-# file as a whole, because threads write row groups in any order. So three things are shown: (1)
-# within a row group each key is greater than the one before; (2) the ranges of the row groups in
-# the key's first column overlap at most in single values; (3) keys with such a value don't
-# repeat. If one of them can't be shown, the keys are counted.
+# Proof of unique keys by their order. It is exact, takes one pass over the key's columns and costs
+# an eighth of counting distinct keys. Most large results are sorted by their key within row groups,
+# but not as a whole file, because threads write row groups in any order. The proof has three steps:
+# (1) within a row group each key is greater than the one before; (2) the ranges of the row groups
+# in the key's first column overlap at most in single values; (3) keys with such a value don't
+# repeat. If one of the steps fails, the keys are counted.
 
 COLUMNS_MAX = 3
 ROW_GROUPS_MAX = 10_000
 _EXACT_BOUNDS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "DATE", "TIMESTAMP", "DECIMAL")
-"""Types whose statistics in Parquet are neither shortened nor unordered; names that begin so."""
+"""Prefixes of types whose Parquet statistics are neither truncated nor without order."""
 
 
 def order_applies(columns: Sequence[str], leading_type: str) -> bool:
-    """Whether a proof is possible for a key of these columns, none of which has nulls."""
+    """Return whether the order can prove a key of these columns unique; none may have nulls."""
     return len(columns) <= COLUMNS_MAX and leading_type.startswith(_EXACT_BOUNDS)
 
 
 def unique_by_order(staged: StagedScanner, columns: Sequence[str], leading_type: str) -> bool:
-    """True only if no two rows of the file have the same key. Raises `duckdb.Error`."""
+    """Return True only if no two rows of the file have the same key. Raises `duckdb.Error`."""
     groups = _row_groups(staged, columns[0], leading_type)
     if not groups or len(groups) > ROW_GROUPS_MAX or any(lowest is None for _, lowest, _, _ in groups):
         return False
@@ -74,7 +77,7 @@ def unique_by_order(staged: StagedScanner, columns: Sequence[str], leading_type:
 
 
 def _row_groups(staged: StagedScanner, column: str, kind: str) -> list[tuple[int, Any, Any, Any]]:
-    """Of each row group: the number of its first row in the file, the column's least and greatest value, and the least as text."""
+    """Return for each row group its first row number, minimum, maximum, and the minimum as text."""
     return staged.fetch(
         f"SELECT sum(row_group_num_rows) OVER (ORDER BY row_group_id) - row_group_num_rows, CAST(stats_min_value AS {kind}), "
         f"CAST(stats_max_value AS {kind}), stats_min_value FROM parquet_metadata({literal(staged.path)}) "
@@ -111,7 +114,10 @@ def _no_key_repeats(staged: StagedScanner, columns: Sequence[str], values: Seque
 
 @check_kind("unique")
 def unique(check: CheckSpec, subject: CheckSubject) -> AggregateCheck:
-    """Keys and distinct keys are counted in the scan, unless those of a large file are proved unique (`density`, `ordering`)."""
+    """Count keys and distinct keys in the scan, unless a large file's keys are proved unique.
+
+    The proofs are `unique_by_bitmap` and `unique_by_order`.
+    """
     columns = [subject.column(name) for name in check.arguments["columns"]]
     names = [quote(column) for column in columns]
     key = names[0] if len(names) == 1 else f"({', '.join(names)})"

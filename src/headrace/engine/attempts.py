@@ -1,6 +1,6 @@
-"""What an attempt at asset code is given, what it costs and how it fails.
+"""Inputs, cost and errors of an attempt at asset code.
 
-These are the values that travel in messages, so this module imports neither DuckDB nor Arrow.
+These values travel in messages, so this module imports neither DuckDB nor Arrow.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from headrace.model import Body
 
 
 class ErrorKind(enum.StrEnum):
-    """Why an attempt failed, as the retry policy needs it (SEMANTICS §6)."""
+    """The kind of an attempt's failure; the retry policy depends on it (SEMANTICS §6)."""
 
     TRANSIENT = "transient"
     RESOURCES = "resources"
     DETERMINISTIC = "deterministic"
     LOST_WORKER = "lost_worker"
     ENVIRONMENT = "environment"
-    """No space, a read-only disk, no way to the lake: nobody's failure."""
+    """No space, a read-only disk or an unreachable lake: the asset isn't at fault."""
     THROTTLED = "throttled"
-    """A server asked to be left alone for a while."""
+    """A server asked to wait before the next request."""
     CANCELLED = "cancelled"
     NOT_SEPARABLE = "not_separable"
 
 
 class BodyError(msgspec.Struct, frozen=True, gc=False):
-    """What went wrong in an attempt: in the user's terms, with the place in the user's file where it is known."""
+    """The error of an attempt, in the user's terms, with the place in the user's file if known."""
 
     kind: ErrorKind
     message: str
@@ -48,31 +48,40 @@ class BodyError(msgspec.Struct, frozen=True, gc=False):
     line: int | None = None
     hint: str = ""
     code: str = ""
-    """A problem code with a page of its own (`headrace explain CODE`), where there is one."""
+    """A problem code with its own page (`headrace explain CODE`), if there is one."""
     after_seconds: float | None = None
-    """Of what waits: how long at least."""
+    """The minimum time to wait, in seconds, if the attempt was throttled."""
     everywhere: bool = False
-    """Whether it is the same in every partition: SQL that DuckDB can't parse or bind, a module that can't be imported, a program that
-    isn't there."""
+    """Whether the error is the same in every partition.
+
+    Examples are SQL that DuckDB can't parse or bind, a module that can't be imported, or a missing
+    program.
+    """
     machine: bool = False
-    """Of what is the same everywhere: whether it is about what is installed, and may pass without a change of the code."""
+    """Whether an error of every partition is about what is installed.
+
+    It may then disappear without a change of the code.
+    """
 
 
 class InputData(msgspec.Struct, frozen=True, gc=False):
-    """One input as a body sees it: exactly the required partitions, and its columns without the system column."""
+    """One input of an asset: exactly the required partitions, without the system column."""
 
     name: str
     files: tuple[FileRef, ...]
     columns: tuple[LakeColumn, ...]
     rows: int | None = None
-    """How many rows that is, where the leader knows it from the catalog; else the worker counts."""
+    """The number of rows, if the leader knows it from the catalog; else the worker counts them."""
     sql: str = ""
-    """Of a view: its statement, over `inputs`."""
+    """The statement of a view, over `inputs`."""
     inputs: tuple[InputData, ...] = ()
 
 
 class AttemptScope(msgspec.Struct, frozen=True, gc=False):
-    """What an attempt is for. `start` and `end` are ISO 8601 instants with offset; None for the partition `*` and for keys."""
+    """The subject of an attempt.
+
+    `start` and `end` are ISO 8601 instants with offset; None for the partition `*` and for keys.
+    """
 
     asset: str
     partitions: tuple[str, ...]
@@ -83,11 +92,14 @@ class AttemptScope(msgspec.Struct, frozen=True, gc=False):
     attempt: str
     parameters: dict[str, Any] = {}
     data_key: str | None = None
-    """The key's value, where the data is cut by a key: what `$partition_key` is."""
+    """The key's value for data that is partitioned by key: the value of `$partition_key`."""
 
 
 class Measures(msgspec.Struct, frozen=True, gc=False):
-    """What an attempt cost. Seconds are a monotonic clock's durations; memory is the worker's peak while it ran."""
+    """The cost of an attempt.
+
+    Durations are in seconds of a monotonic clock; memory is the worker's peak during the attempt.
+    """
 
     rows_in: int = 0
     rows_out: int = 0
@@ -96,20 +108,22 @@ class Measures(msgspec.Struct, frozen=True, gc=False):
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     processor_wait_seconds: float = 0.0
-    """Of `seconds`, how long it could have run while others had the processors; 0 where the system
-    doesn't say so. Of the thread that runs the attempt: what its child processes waited isn't in it."""
+    """The part of `seconds` in which the attempt's thread waited for a processor.
+
+    Child processes aren't included. 0 if the system doesn't report it.
+    """
     audit_seconds: float = 0.0
     publish_seconds: float = 0.0
-    """Of the leader: from the turn that took the answer to the one that published it, synced files included."""
+    """The leader's time from receiving the result to publishing it, including the sync of files."""
     peak_memory_bytes: int = 0
 
 
-# Limits of the machine and of its processes, recognised by exceptions, by signals and by the text
-# that programs print: memory, disk, file size, processor time, processes, open files. None of
-# them is a mistake in the code that reached it.
+# Limits of the machine and of its processes (memory, disk, file size, processor time, processes,
+# open files), recognised by exceptions, signals and the text that programs print. Reaching one of
+# them isn't a mistake in the asset's code.
 
 LINES_LOOKED_AT = 50
-"""So many of the last lines of a program's output may say why it ended."""
+"""The number of last lines of a program's output in which a limit is searched."""
 _BY_NUMBER = {
     errno.ENOMEM: "out of memory",
     errno.EFBIG: "file size limit",
@@ -123,9 +137,9 @@ _BY_SIGNAL = {
     signal.SIGXFSZ: "file size limit",
     signal.SIGXCPU: "processor time limit",
 }
-"""SIGKILL is what the kernel sends where memory is used up."""
+"""The kernel sends SIGKILL when memory runs out."""
 SHELL = 128
-"""A shell adds this to the number of the signal that ended its command."""
+"""The number that a shell adds to the signal that ended its command."""
 _BY_WORDS = tuple(
     (name, re.compile(words))
     for name, words in (
@@ -141,7 +155,7 @@ _BY_WORDS = tuple(
     )
 )  # fmt: skip
 MEMORY_HINT = "set `memory_max` of [run] higher, if there is more memory"
-"""What to do where Headrace's own code lacked memory."""
+"""The hint when Headrace's own code ran out of memory."""
 _HINTS = {
     "out of memory": "give it more memory, or make the partitions smaller",
     "no space left": "make room on the disk that it writes to",
@@ -153,7 +167,7 @@ _HINTS = {
 
 
 def reached_by(error: BaseException) -> str:
-    """The limit that an exception says was reached; empty for every other exception."""
+    """Return the limit that an exception reports; empty for all other exceptions."""
     if isinstance(error, MemoryError):
         return "out of memory"
     if isinstance(error, OSError):
@@ -164,8 +178,10 @@ def reached_by(error: BaseException) -> str:
 
 
 def _starts_a_process(error: BaseException) -> bool:
-    """Whether it came from where a process is started: of a lock or a socket the same number says
-    that somebody else has it, or that nothing is there yet."""
+    """Return whether the exception comes from starting a process.
+
+    Locks and sockets use the same error number for resources that are busy or not ready.
+    """
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -173,24 +189,30 @@ def _starts_a_process(error: BaseException) -> bool:
 
 
 def ended_by(code: int) -> str:
-    """The limit that a program's end says was reached: `code` is its exit code, or minus the signal."""
+    """Return the limit that a program's end indicates.
+
+    `code` is its exit code, or minus the number of the signal that ended it.
+    """
     number = -code if code < 0 else code - SHELL
     return _BY_SIGNAL.get(number, "") if number > 0 else ""  # type: ignore[call-overload]
 
 
 def named_in(said: str) -> str:
-    """The limit that an error's words tell of; empty where they tell of none."""
+    """Return the limit that an error's text names; empty if it names none."""
     return next((name for name, words in _BY_WORDS if words.search(said)), "")
 
 
 def hint_for(limit: str) -> str:
-    """What to do about a limit."""
+    """Return the hint for a limit; empty if there is none."""
     return _HINTS.get(limit, "")
 
 
 def as_said(error: BodyError, lines: Iterable[str]) -> BodyError:
-    """A program's failure by its own code alone, with the limit that its last lines tell of. Of what
-    it printed nothing else gets into the message: it may be data."""
+    """Return a program's failure with the limit that its last lines name.
+
+    Only failures by the program's own exit code are changed. Nothing else of the output gets into
+    the message, because it may be data.
+    """
     if error.code != "command_failed" or error.kind is not ErrorKind.DETERMINISTIC:
         return error
     said = [*lines][-LINES_LOOKED_AT:]
@@ -207,45 +229,47 @@ def as_said(error: BodyError, lines: Iterable[str]) -> BodyError:
     )
 
 
-# The environment of asset code (docs/how-to/secrets.md): a fixed list of names and nothing else
-# of Headrace's own environment, because everything else in it may hold a secret. An asset gets
-# more only through `environment:` and `secrets:`, and through `[run] pass_environment`.
+# The environment of asset code (docs/how-to/secrets.md): a fixed list of names and nothing else of
+# Headrace's own environment, because the rest may hold secrets. An asset gets more only through
+# `environment:`, `secrets:` and `[run] pass_environment`.
 
 COMMON = ("PATH", "HOME", "LANG", "LANGUAGE", "TZ", "TMPDIR")
-"""What any program may need, with all that begin with `LC_`."""
+"""Variables that any program may need; also all that begin with `LC_`."""
 COMMON_PREFIX = "LC_"
 OF_WORKERS = (
     "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPATH", "PYTHONUTF8", "PYTHONDONTWRITEBYTECODE",
     "PYTHONPYCACHEPREFIX", "HEADRACE_FAULT", "HEADRACE_FAULT_ONCE", "HEADRACE_FAULT_TRACE",
 )  # fmt: skip
-"""What the worker itself needs to start, and to be tested: where Python and its libraries lie, and armed fault points. Python assets
-run in a worker and see these as well; commands don't."""
+"""Variables that a worker needs to start and to be tested: paths of Python, armed fault points.
+
+Python assets run in a worker and see these as well; commands don't.
+"""
 
 
 class Handed(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """What one attempt gets beyond the clean environment, sent to its worker through the pipe of tasks."""
+    """Variables that an attempt gets besides the clean environment, sent through the task pipe."""
 
     variables: dict[str, str] = {}
-    """Name → value, those of secrets included."""
+    """Names and values, including those of secrets."""
     secrets: tuple[str, ...] = ()
-    """Names of variables whose values must not be kept anywhere."""
+    """Names of the variables whose values must never be stored."""
     missing: str = ""
-    """Why a declared secret can't be handed over: the attempt can't begin."""
+    """The reason why a declared secret is unavailable; then the attempt can't begin."""
 
 
 def common(environment: Mapping[str, str]) -> dict[str, str]:
-    """What commands get of `environment`."""
+    """Return the variables of `environment` that commands get."""
     return {name: value for name, value in environment.items() if name in COMMON or name.startswith(COMMON_PREFIX)}
 
 
 def clean(environment: Mapping[str, str]) -> dict[str, str]:
-    """What workers, and so Python assets, get of `environment`."""
+    """Return the variables of `environment` that workers, and so Python assets, get."""
     return common(environment) | {name: environment[name] for name in OF_WORKERS if name in environment}
 
 
 @contextmanager
 def surrounded(handed: Handed | None) -> Iterator[None]:
-    """While it is entered, the process's environment has what was handed over; afterwards it is as before."""
+    """Add the variables to the process's environment and restore it on exit."""
     if handed is None or not handed.variables:
         yield
         return
@@ -259,12 +283,12 @@ def surrounded(handed: Handed | None) -> Iterator[None]:
         os.environ.update(before)
 
 
-# The part of a task and of the data folder that the engine reads. `runtime` defines both; the
+# The parts of a task and of the data folder that the engine reads. `runtime` defines both, and the
 # engine may not import it.
 
 
 class BodyTask(Protocol):
-    """The fields of `runtime.messages.ComputeTask` that a body needs; what they mean is said there."""
+    """The fields of `runtime.messages.ComputeTask` that the engine reads; see there."""
 
     @property
     def scope(self) -> AttemptScope: ...
@@ -301,7 +325,7 @@ class BodyTask(Protocol):
 
 
 class DataFolders(Protocol):
-    """Where things lie (`runtime.folders.Folders`). DuckDB must be allowed to read `temporary`."""
+    """Folders of a project (`runtime.folders.Folders`). DuckDB must be able to read `temporary`."""
 
     @property
     def lake(self) -> Path: ...

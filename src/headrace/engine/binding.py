@@ -1,9 +1,10 @@
-"""Binds statements with DuckDB over empty inputs.
+"""Binding of statements with DuckDB over empty inputs.
 
-A statement that can't run in any partition is found before the first run.
+It finds statements that can't run in any partition before the first run.
 
-`python -m headrace.engine.binding` is the worker process of `services.diagnostics`, which may not load DuckDB: framed msgpack
-(`plan.worker`) on standard input and output. Its session can't open files or the network, and no statement is executed in it.
+`python -m headrace.engine.binding` is the worker process of `services.diagnostics`, which may not
+load DuckDB. It exchanges framed msgpack (`plan.worker`) over standard input and output. Its session
+can't open files or the network and executes no statement.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from headrace.plan.worker import receive, send
 
 _MEMORY_MAX_BYTES = 512 * 2**20
 _REFUSED = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException, duckdb.NotImplementedException)
-"""Errors that don't depend on rows or on the partition. Any other error of binding is left to the run."""
+"""Errors that don't depend on rows or the partition; all other errors are left to the run."""
 _EXCERPT = re.compile(r"\n+LINE (\d+): (.*)\n( *)\^", re.ASCII)
 _NEAR = re.compile(r'syntax error at or near "([^"]*)"')
 _LAST_WORD = re.compile(r"([A-Za-z_][A-Za-z_0-9]*)\s*$")
@@ -41,7 +42,7 @@ _STRUCTURAL = (
     "must appear in the GROUP BY clause", "cannot contain window functions", "cannot contain aggregates", "Aggregate functions are not",
     "aggregate function calls cannot be nested", "cannot be nested", "Type with name",
 )  # fmt: skip
-"""Signs of errors that hold whatever columns and types the inputs have."""
+"""Parts of messages of errors that are independent of the columns and types of inputs."""
 _BEFORE_A_NAME = {"select", "as", "by", "distinct", "from", "join", "and", "or", "on", "where", "not"}
 _OTHER_DIALECTS = {
     "getdate": "write `current_timestamp`, or better `$partition_end`: a statement gives the same for a partition at any time",
@@ -63,16 +64,16 @@ _OTHER_DIALECTS = {
     "charindex": "write `strpos(text, part)`",
     "object_construct": "write `struct_pack(name := value)` or `json_object('name', value)`",
 }
-"""Functions of other databases, and what DuckDB calls them. Only asked where DuckDB has none of that name."""
+"""Functions of other databases and their DuckDB equivalents, for names unknown to DuckDB."""
 
 
 class Binder:
-    """A session in which statements are bound one after the other."""
+    """A session that binds statements one after the other."""
 
     def __init__(self, session: DuckDBSession, macros: Mapping[str, str]) -> None:
         self._connection = session.connection
         self._session = session
-        if not faults(macros):  # what is wrong with macros is reported by itself
+        if not faults(macros):  # problems of macros are reported separately
             for text in macros.values():
                 for statement in self._connection.extract_statements(text):
                     self._connection.execute(statement)
@@ -82,7 +83,7 @@ class Binder:
         self._words = {name for (name,) in self._connection.execute(words).fetchall()}
 
     def bound(self, statement: SelectStatement) -> BindResult:
-        """What DuckDB says of a statement. Never raises one of DuckDB's errors."""
+        """Return DuckDB's result for a statement. Never raises DuckDB's errors."""
         text = without_semicolons(statement.sql)
         try:
             results = self._connection.extract_statements(text)
@@ -104,17 +105,17 @@ class Binder:
         parameters = {name: available[name.lower()] for name in used}
         try:
             rows = self._session.run(f"{before}{text}\n)", parameters or None).fetchall()
-        except duckdb.ParserException:  # the text by itself was parsed: a type of an input has no form that DuckDB reads
+        except duckdb.ParserException:  # the text alone was parsed, so an input's type wasn't
             return BindResult()
         except _REFUSED as error:
             return self._refused(error, text, 1)
         return BindResult(columns=tuple((row[0], row[1]) for row in rows))
 
     def _without_columns(self, text: str, statement: SelectStatement, used: set[str]) -> BindResult:
-        """What can be told without the columns of all inputs: functions and types that there aren't, and faults of structure.
+        """Check a statement whose inputs have unknown columns: functions, types and structure.
 
-        Inputs get all columns that the statement names and doesn't make itself, without a type. Any other error says more about
-        that guess than about the statement.
+        Inputs get all columns that the statement names and doesn't define itself, without a type.
+        Any other error would be about that guess rather than about the statement.
         """
         tree = self._tree(text)
         answer = self._functions_in(tree, text)
@@ -151,7 +152,7 @@ class Binder:
         return BindResult(code="sql_binding", message=_shown(message), hint=_type_hint(message), line=line)
 
     def _word_hint(self, said: str, text: str, excerpt: re.Match[str] | None, line: int) -> str:
-        """That a word which SQL keeps for itself stands where a name is meant."""
+        """Return a hint if a reserved word of SQL is used as a name."""
         near = _NEAR.search(said)
         if near is None or excerpt is None:
             return ""
@@ -175,7 +176,7 @@ def _empty(table: StatementTable) -> str:
 
 
 def _bounds(statement: SelectStatement) -> dict[str, Any]:
-    """Values of the right types; which partition they are of doesn't matter to binding."""
+    """Return bounds of the right types; binding doesn't depend on their values."""
     if statement.bounds == "instant":
         return {"partition_start": datetime(2000, 1, 1, tzinfo=UTC), "partition_end": datetime(2000, 1, 1, 1, tzinfo=UTC)}
     if statement.bounds == "date":
@@ -184,7 +185,7 @@ def _bounds(statement: SelectStatement) -> dict[str, Any]:
 
 
 def _called(tree: Any) -> Iterator[tuple[str, int | None]]:
-    """Each function that a serialized statement calls, with its position in bytes."""
+    """Return each function that a serialized statement calls, with its offset in bytes."""
     stack = [tree]
     while stack:
         node = stack.pop()
@@ -199,7 +200,7 @@ def _called(tree: Any) -> Iterator[tuple[str, int | None]]:
 
 
 def _named_columns(tree: Any) -> list[str]:
-    """The columns that a statement names, without those that it makes itself: an alias would take the place of a column."""
+    """Return the columns that a statement reads, without its own aliases, which would clash."""
     named: dict[str, None] = {}
     made: set[str] = set()
     stack = [tree]
@@ -237,8 +238,11 @@ def _shown(message: str) -> str:
 
 
 def main() -> None:
-    """Answer until standard input ends. What else is printed goes to standard error. The folder that
-    is given as argument is DuckDB's own, and is gone afterwards: whoever made it may have been killed."""
+    """Answer requests until standard input ends; all other output goes to standard error.
+
+    The folder in the first argument is DuckDB's temporary folder. This process deletes it, because
+    its parent may have been killed.
+    """
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; closing the input ends this process

@@ -1,6 +1,6 @@
 """One attempt at an asset, from its inputs to a staged file: run its code, stage, measure.
 
-The audit is a separate step (`runtime.steps`), because the engine doesn't import `quality`.
+The audit is a separate step (`runtime.steps`), because the engine doesn't import `checks`.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ if TYPE_CHECKING:
     from headrace.lake.session import DuckDBSession
 
 
-# SQL assets: the user's SELECT over its inputs. Values are bound by name; none is pasted into the
-# text.
+# SQL assets: the user's SELECT over its inputs. Values are bound by name and never inserted into
+# the text.
 
 _UNBOUND = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException)
-"""What doesn't depend on rows: an asset's inputs have the same columns in each of its partitions."""
+"""Errors that are the same in each partition, since all have the same input columns."""
 SELF = "__self__"
-"""What `$self` is called in the statement: the asset's own rows before this partition."""
+"""The name of `$self` in the statement: the asset's own rows before this partition."""
 
 
 class Composed(msgspec.Struct, frozen=True):
-    """A statement to run, and where in it the user's text begins."""
+    """A statement to run, and the number of lines before the user's text."""
 
     text: str
     parameters: dict[str, Any]
@@ -57,13 +57,13 @@ class Composed(msgspec.Struct, frozen=True):
 
 
 def compose(task: BodyTask) -> tuple[str, dict[str, Any]]:
-    """The SELECT as it runs, and the values of the parameters that it uses. Raises `BodyFailed`."""
+    """Return the SELECT to run and the parameters that it uses. Raises `BodyFailed`."""
     composed = composed_of(task)
     return composed.text, composed.parameters
 
 
 def composed_of(task: BodyTask) -> Composed:
-    """As `compose`, with what is needed to say where an error is. Raises `BodyFailed`."""
+    """Return the same as `compose`, with the position of the user's text. Raises `BodyFailed`."""
     body = task.body
     assert isinstance(body, SqlBody)
     text = without_semicolons(task.sql if task.sql is not None else body.text)
@@ -74,7 +74,7 @@ def composed_of(task: BodyTask) -> Composed:
 
 
 def located(error: duckdb.Error, body: SqlBody, lines_before: int) -> Exception:
-    """DuckDB's error as the body's, at the line of the user's file."""
+    """Return DuckDB's error as a failure at the line of the user's file."""
     failure = of_duckdb(error, file=body.file, first_line=body.line, lines_before=lines_before)
     if not isinstance(error, _UNBOUND):
         return failure
@@ -86,7 +86,7 @@ def _name(data: InputData, scope: AttemptScope) -> str:
 
 
 def _bound(text: str, scope: AttemptScope, body: SqlBody) -> dict[str, Any]:
-    """Exactly the parameters that the text uses: DuckDB refuses others."""
+    """Return exactly the parameters that the text uses, since DuckDB rejects others."""
     try:
         statements = duckdb.extract_statements(text)
     except duckdb.Error as error:
@@ -104,8 +104,11 @@ def _bound(text: str, scope: AttemptScope, body: SqlBody) -> dict[str, Any]:
 
 
 def partition_values(scope: AttemptScope) -> dict[str, Any]:
-    """`partition_start` and `partition_end`: local dates for days and coarser, instants for hours, none for data that isn't cut by time;
-    `partition_key` of data that is cut by a key."""
+    """Return the values of `partition_start`, `partition_end` and `partition_key`.
+
+    The bounds are local dates for days and coarser grains, instants for hours, and absent for data
+    that isn't partitioned by time. The key is present for data partitioned by key.
+    """
     key = {"partition_key": scope.data_key} if scope.data_key is not None else {}
     if scope.grain is None or scope.start is None or scope.end is None:
         return key
@@ -149,19 +152,23 @@ def _unknown(name: str, available: dict[str, Any], body: SqlBody) -> Exception:
 
 
 class AssetOutput(msgspec.Struct, frozen=True):
-    """What an attempt made. `staged` and `table` are None for `materialize: none` and `files`, `manifest` for all but `files`."""
+    """The result of an attempt.
+
+    `staged` and `table` are None for `materialize: none` and `files`; `manifest` is set only for
+    `files`.
+    """
 
     measures: Measures
     staged: StagedFile | None = None
     table: LakeTable | None = None
     replacement: Replacement | None = None
     files: tuple[FileRef, ...] = ()
-    """Of a merge: all that the table will consist of."""
+    """All files of which the table will consist after a merge."""
     manifest: tuple[dict[str, Any], ...] | None = None
 
 
 def compute(task: BodyTask, session: DuckDBSession, folders: DataFolders, *, log: LogFile | None = None) -> AssetOutput:
-    """Runs the task's body and stages its rows. Raises `BodyFailed`; then nothing of the attempt is left behind."""
+    """Run the asset's code and stage its rows. Raises `BodyFailed` and then leaves no files."""
     meter, rows_in, bytes_in = Meter(), 0, 0
     try:
         with meter, defined(session, task.macros):
@@ -220,7 +227,7 @@ def _staged(task: BodyTask, session: DuckDBSession, select_sql: str, alike: Hash
 def _rows(
     task: BodyTask, session: DuckDBSession, select_sql: str, parameters: Mapping[str, Any] | None, *, alike: Hashable = None
 ) -> AssetOutput:
-    """Stage the body's rows as a partition, or what they change in the table."""
+    """Stage the computed rows as a partition, or as changes of the table for a merge."""
     name = task.scope.asset
     reached(FaultPoint.BODY_BEGUN)
     if task.merge is not None and task.state is not None:
@@ -235,7 +242,7 @@ def _rows(
 
 
 def code_types(task: BodyTask) -> CodeTypes | None:
-    """How types that a Python function or a command shows become the table's; None for SQL, which derives its types."""
+    """Return how Python's and commands' types become the table's; None for SQL, which has types."""
     if isinstance(task.body, SqlBody):
         return None
     declared = ((name, canonical_type(kind)) for name, kind in task.written if kind is not None)  # a name alone declares no type
@@ -268,7 +275,11 @@ def _files(task: BodyTask, session: DuckDBSession, folders: DataFolders, meter: 
 def _opaque(
     task: BodyTask, session: DuckDBSession, folders: DataFolders, directory: Path | None, meter: Meter, log: LogFile | None
 ) -> Iterator[tuple[str, Hashable] | None]:
-    """Runs a Python or command body, and gives the SELECT over its rows while they can be read, with what their columns follow from."""
+    """Run a Python function or a command and return a SELECT over its rows.
+
+    The rows are readable inside the context. The second value identifies their columns: rows with
+    equal values have equal columns. Returns None for `materialize: none` and `files`.
+    """
     code_root = folders.code / (task.code or "")
     if isinstance(task.body, CommandBody):
         with command.run(task, session, code_root, directory, folders, meter=meter, log=log) as select_sql, _placed(task.body):
@@ -287,14 +298,17 @@ def _opaque(
 
 
 def _alike(task: BodyTask) -> tuple[object, ...]:
-    """What a statement's columns follow from: its text, its inputs' columns, the types of its parameters, macros."""
+    """Return all that determines a statement's columns.
+
+    These are its text, its inputs' columns, the types of its parameters, and macros.
+    """
     inputs = tuple((data.name, data.columns, data.sql, tuple(item.columns for item in tables_in(data.inputs))) for data in task.inputs)
     parameters = tuple((name, type(value)) for name, value in sorted(task.scope.parameters.items()))
     return task.scope.asset, task.sql, task.scope.grain, inputs, parameters, tuple(sorted(task.macros.items()))
 
 
 def _partition(task: BodyTask) -> Partition:
-    """The key of all rows, or for several partitions how to tell each row's."""
+    """Return the key of all rows, or for several partitions a function that finds each row's."""
     keys = task.scope.partitions
     return keys[0] if len(keys) == 1 else lambda table: _keys_of_rows(task, table)
 
@@ -312,7 +326,7 @@ def _keys_of_rows(task: BodyTask, table: LakeTable) -> KeyExpression:
 
 @contextlib.contextmanager
 def _failures(task: BodyTask, *, body: SqlBody | None = None, lines_before: int = 0) -> Iterator[None]:
-    """What staging raises as the body's failure, at the line of the user's SQL where DuckDB names one."""
+    """Turn errors of staging into failures, at the line of the user's SQL if DuckDB names one."""
     try:
         yield
     except (ValueMismatch, UnsupportedType) as error:
@@ -337,7 +351,7 @@ def _failures(task: BodyTask, *, body: SqlBody | None = None, lines_before: int 
 
 
 def _type_hint(body: PythonBody | CommandBody, error: ValueMismatch | UnsupportedType) -> str:
-    """What to write in the language of the asset's code."""
+    """Return a hint how to declare a type in the language of the asset's code."""
     column = error.columns[0] if isinstance(error, ValueMismatch) else ""
     declared = {column: _wider_than(error.kind)} if isinstance(error, ValueMismatch) else {"NAME": "VARCHAR"}
     name, kind = next(iter(declared.items()))
@@ -347,7 +361,7 @@ def _type_hint(body: PythonBody | CommandBody, error: ValueMismatch | Unsupporte
 
 
 def _wider_than(kind: str) -> str:
-    """A type that holds more than one which proved too narrow."""
+    """Return a wider type than one that proved too narrow."""
     if kind.startswith("DECIMAL"):
         return "DECIMAL(38,6)"
     return "DOUBLE" if kind in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT") else "VARCHAR"
@@ -355,7 +369,7 @@ def _wider_than(kind: str) -> str:
 
 @contextlib.contextmanager
 def _placed(body: SqlBody | PythonBody | CommandBody) -> Iterator[None]:
-    """Failures without a place get the body's."""
+    """Add the asset's file and line to failures without a place."""
     try:
         yield
     except BodyFailed as failure:
@@ -364,7 +378,7 @@ def _placed(body: SqlBody | PythonBody | CommandBody) -> Iterator[None]:
 
 
 def error_of(error: BaseException) -> BodyError:
-    """Any exception of an attempt as what is said of it: the last boundary, for what no body should be able to cause."""
+    """Return an error for any exception: the last resort, for errors no asset code should cause."""
     if isinstance(error, BodyFailed):
         return error.error
     if is_out_of_memory(error):

@@ -13,15 +13,15 @@ CAUSES_MAX = 10
 
 _EXCERPT = re.compile(r"\n+LINE (\d+):", re.ASCII)
 _ADVICE = re.compile(r"\n+(?:Possible (?:fixes|solutions):|You can adjust this setting)")
-"""DuckDB's advice is about functions and settings that a body doesn't have in its hands."""
+"""DuckDB's advice is about functions and settings that asset code can't use."""
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE)
-"""A disk that is full, read-only or broken: neither the code's fault nor the data's."""
+"""A full, read-only or broken disk: a fault of neither the code nor the data."""
 _AWAY = (errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH, errno.ENOTCONN)
-"""A server that is gone: a disk's where a file was asked for, else any."""
+"""An unreachable server: a network disk if the error names a file, else any server."""
 
 
 def _said(numbers: tuple[int, ...]) -> re.Pattern[str]:
-    """What the system says of errors, and what DuckDB and our own errors repeat."""
+    """Return a pattern of the system's messages, which DuckDB and Headrace's errors repeat."""
     return re.compile("|".join(re.escape(os.strerror(number)) for number in numbers))
 
 
@@ -43,7 +43,10 @@ _DUCKDB_HINTS = {
 
 
 class BodyFailed(Exception):
-    """A body didn't give what it should; `error` says what, where and why, `measures` what it cost until then."""
+    """The asset code failed.
+
+    `error` holds the message, the place and the kind; `measures` holds the cost up to the failure.
+    """
 
     def __init__(self, error: BodyError) -> None:
         super().__init__(error.message)
@@ -62,18 +65,20 @@ def failed(
     everywhere: bool = False,
     machine: bool = False,
 ) -> BodyFailed:
-    """A failure to raise; long messages are cut."""
+    """Return a failure to raise; a long message is truncated."""
     return BodyFailed(BodyError(kind, shortened(message), file, line, hint, code, everywhere=everywhere, machine=machine))
 
 
 def shortened(message: str) -> str:
-    """At most `MESSAGE_CHARACTERS_MAX` characters of the message."""
+    """Return at most `MESSAGE_CHARACTERS_MAX` characters of the message, with `…` if truncated."""
     return message if len(message) <= MESSAGE_CHARACTERS_MAX else message[:MESSAGE_CHARACTERS_MAX] + "…"
 
 
 def kind_of(error: BaseException) -> ErrorKind:
-    """The kind of an exception by its class, or by that of what it was explicitly raised from. One that
-    was raised while a limit was dealt with is that limit's."""
+    """Return the kind of an exception, by its class or by those of its explicit causes.
+
+    An exception that was raised while a limit was handled has the kind of that limit.
+    """
     if limit_of(error):
         return ErrorKind.RESOURCES
     seen: BaseException | None = error
@@ -87,7 +92,7 @@ def kind_of(error: BaseException) -> ErrorKind:
 
 
 def limit_of(error: BaseException) -> str:
-    """The limit of the machine or of a process that an exception began with; empty where it's none."""
+    """Return the limit of the machine or process that caused the exception; empty if none did."""
     seen: BaseException | None = error
     for _ in range(CAUSES_MAX):
         if seen is None:
@@ -99,18 +104,21 @@ def limit_of(error: BaseException) -> str:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory was used up: that of the process, or what DuckDB may use."""
+    """Return whether memory ran out: the process's own or DuckDB's limit."""
     return type(error).__name__ == "OutOfMemoryException" or limit_of(error) == "out of memory"
 
 
 def without_advice(text: str) -> str:
-    """DuckDB's message without what it advises, on one line."""
+    """Return DuckDB's message on one line, without its advice."""
     return " ".join(_ADVICE.split(text, maxsplit=1)[0].split())
 
 
 def of_duckdb(error: Exception, *, file: str | None = None, first_line: int = 1, lines_before: int = 0) -> BodyFailed:
-    """What DuckDB refused, without its excerpt of a statement that the user never wrote whole. `lines_before` are those of
-    the statement before the user's text, which begins at `first_line` of `file`."""
+    """Return DuckDB's error as a failure, without its excerpt of the generated statement.
+
+    `lines_before` is the number of lines before the user's text in the statement; the text begins
+    at `first_line` of `file`.
+    """
     text = str(error)
     excerpt = _EXCERPT.search(text)
     at = int(excerpt[1]) - lines_before if excerpt else 0
@@ -135,10 +143,10 @@ def _own_kind(error: BaseException) -> ErrorKind:
     if ours and (_DISK_SAID.search(text) or _AWAY_SAID.search(text)):
         return ErrorKind.ENVIRONMENT
     if type(error).__name__ == "IOException" and ours and _DENIED_SAID.search(text):
-        # SQL names no files: this is one of the lake, which somebody has taken the rights away from.
+        # SQL names no files, so this is a file of the lake whose permissions someone changed.
         return ErrorKind.ENVIRONMENT
     if _DISK_SAID.search(text):
-        # Asset code may say so of a disk of its own, which nobody mends: that is tried once more, and no longer.
+        # Asset code may report a disk of its own, which nobody repairs: only one more retry.
         return ErrorKind.RESOURCES
     if ours and _LIMITS_SAID.search(str(error)):
         return ErrorKind.RESOURCES

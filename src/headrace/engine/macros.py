@@ -1,6 +1,7 @@
-"""Macros of the project (`macros/*.sql` with CREATE MACRO), defined for some statements.
+"""Macros of the project (`macros/*.sql` with CREATE MACRO), defined for some statements only.
 
-`python -m headrace.engine.macros` reports the errors of the files that it is given; `validate` runs where DuckDB isn't loaded.
+`python -m headrace.engine.macros` reports errors in macro files for `validate`, whose process
+doesn't load DuckDB.
 """
 
 from __future__ import annotations
@@ -26,8 +27,11 @@ _CREATES = re.compile(r"\s*create\s+(?:or\s+replace\s+)?(?:temp(?:orary)?\s+)?(?
 
 @contextlib.contextmanager
 def defined(session: DuckDBSession, macros: Mapping[str, str]) -> Iterator[None]:
-    """Within, the macros of these files (path to text) are defined; afterwards the session is as before, since they are
-    created in a transaction that is rolled back. Raises `BodyFailed` for a file that does anything but create macros."""
+    """Define the macros of these files (path to text) inside the context.
+
+    They are created in a transaction that is rolled back, so the session is unchanged afterwards.
+    Raises `BodyFailed` for a file that does anything but create macros.
+    """
     if not macros or _already_defined(session):
         yield
         return
@@ -42,8 +46,10 @@ def defined(session: DuckDBSession, macros: Mapping[str, str]) -> Iterator[None]
 
 @contextlib.contextmanager
 def lent(session: DuckDBSession, macros: Mapping[str, str]) -> Iterator[None]:
-    """As `defined`, for statements of which some may fail without the others knowing: outside of a transaction, the macros are
-    dropped afterwards."""
+    """Define macros as `defined` does, but without a transaction, and drop them on exit.
+
+    A statement that fails inside the context then doesn't affect the others.
+    """
     if not macros or _already_defined(session):
         yield
         return
@@ -59,7 +65,7 @@ def lent(session: DuckDBSession, macros: Mapping[str, str]) -> Iterator[None]:
 
 
 def _already_defined(session: DuckDBSession) -> bool:
-    """Whether somebody has defined them already, around what asks now: a project has one set of macros."""
+    """Return whether an outer context has defined macros: a project has only one set of them."""
     return session.connection.execute("SELECT 1 FROM duckdb_functions() WHERE NOT internal LIMIT 1").fetchone() is not None
 
 
@@ -78,7 +84,7 @@ def _creates(statement: duckdb.Statement) -> bool:
 
 
 class MacroProblem(NamedTuple):
-    """What is wrong with a file of macros, and where in it."""
+    """A problem in a file of macros, with its line."""
 
     file: str
     line: int
@@ -86,7 +92,10 @@ class MacroProblem(NamedTuple):
 
 
 def faults(macros: Mapping[str, str]) -> list[MacroProblem]:
-    """What is wrong with each file; the first of each. A macro that two files define is the second one's fault."""
+    """Return the first problem of each file.
+
+    If two files define the same macro, the problem is the second file's.
+    """
     connection = duckdb.connect(config={"enable_external_access": "false", "autoload_known_extensions": "false"})
     problems = []
     for file, text in macros.items():
@@ -119,13 +128,13 @@ def _fault(connection: duckdb.DuckDBPyConnection, file: str, text: str) -> Macro
 
 
 def _line_of(text: str, query: str) -> int:
-    """The line of a statement's first word."""
+    """Return the line of the first word of a statement."""
     at = max(0, text.find(query))
     return text.count("\n", 0, at + len(query) - len(_without_comments(query))) + 1
 
 
 def _without_comments(text: str) -> str:
-    """The text from its first word on."""
+    """Return the text without leading blanks and comments."""
     return re.sub(r"\A(?:\s+|--[^\n]*(?:\n|\Z)|/\*.*?\*/)+", "", text, flags=re.DOTALL)
 
 

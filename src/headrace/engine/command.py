@@ -1,7 +1,8 @@
-"""Command assets: run any program on Parquet inputs and a JSON context (INTERFACE §1).
+"""Command assets: run a program on Parquet inputs and a JSON context (INTERFACE §1).
 
-A command never runs through a shell. The program runs in the folder of the applied files with a clean environment (`engine.attempts`). It
-answers through files: rows or files in the output directory, events (progress, metric, warning) as JSON lines, and its exit code.
+A command never runs through a shell. It runs in the folder of the applied files with a clean
+environment (`engine.attempts`). It returns rows or files in the output directory, events (progress,
+metric, warning) as JSON lines, and its exit code.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
     from headrace.security.secrets import Redactor
 
 
-# The output directory of a command or of a Python function: rows in files that are staged, or
-# files that are published unchanged.
+# The output directory of a command or of a Python function. It holds rows that are staged, or files
+# that are published unchanged.
 
 FILES_MAX = 10_000
 DEPTH_MAX = 20
@@ -51,9 +52,11 @@ _HINT = "write Parquet, CSV (with a header line, separated by commas) or JSON li
 
 
 def output_rows(session: DuckDBSession, directory: Path, table: LakeTable | None) -> str:
-    """A SELECT over the rows in the directory's files. Columns that `table` has are read in its types, others as they look.
+    """Return a SELECT over the rows in the directory's files.
 
-    Raises `BodyFailed` for no files, files of several formats or of none that is known, or files that can't be read."""
+    Columns of `table` are read in its types; the types of other columns are detected. Raises
+    `BodyFailed` for no files, unreadable files, several formats or an unknown format.
+    """
     paths = output_files(directory)
     formats = {_format(path) for path in paths}
     if not paths:
@@ -68,7 +71,10 @@ def output_rows(session: DuckDBSession, directory: Path, table: LakeTable | None
 
 
 def output_manifest(directory: Path, relative_to: Path) -> tuple[dict[str, Any], ...]:
-    """Path (relative, `/` between its parts), size in bytes and sha256 of each file, by path. Raises `BodyFailed` for none."""
+    """Return the relative path (with `/`), size in bytes and SHA-256 of each file, by path.
+
+    Raises `BodyFailed` if there is none.
+    """
     paths = output_files(directory, hidden=True)
     if not paths:
         raise failed(
@@ -80,7 +86,7 @@ def output_manifest(directory: Path, relative_to: Path) -> tuple[dict[str, Any],
 
 
 def name_no_secret(manifest: Sequence[Mapping[str, Any]], redactor: Redactor) -> None:
-    """Raises `BodyFailed` where a file's name holds a declared secret: names are published, kept and shown."""
+    """Raise `BodyFailed` if a file's name has a declared secret: names are published and stored."""
     if any(redactor.text(str(file["path"])) != file["path"] for file in manifest):
         raise failed(
             "the name of a file in the output directory holds a declared secret",
@@ -90,9 +96,11 @@ def name_no_secret(manifest: Sequence[Mapping[str, Any]], redactor: Redactor) ->
 
 
 def columns_hold_no_secret(session: DuckDBSession, select_sql: str, redactor: Redactor) -> None:
-    """Raises `BodyFailed` where the name of a column, or of a field in it, holds a declared secret: names stand in the catalog, in
-    contracts and in lineage."""
-    # a field's name stands in its column's type as SQL writes it, with each quote doubled
+    """Raise `BodyFailed` if the name of a column or of a nested field has a declared secret.
+
+    These names get into the catalog, contracts and lineage.
+    """
+    # A column's type contains the names of its fields as SQL writes them, with each quote doubled.
     texts = [text for column in _columns(session, select_sql) for text in column]
     texts += [text.replace('""', '"') for text in texts]
     if any(redactor.text(text) != text for text in texts):
@@ -104,9 +112,11 @@ def columns_hold_no_secret(session: DuckDBSession, select_sql: str, redactor: Re
 
 
 def output_files(directory: Path, *, hidden: bool = False) -> list[Path]:
-    """Regular files below the directory, sorted; without those that begin with `.` or `_` (markers) unless asked for.
+    """Return the regular files below the directory, sorted.
 
-    Raises `BodyFailed` for links and devices: what they lead to isn't what was written here."""
+    Names that begin with `.` or `_` (markers) are left out unless `hidden`. Raises `BodyFailed` for
+    links and devices, since they lead to data that wasn't written here.
+    """
     paths: list[Path] = []
     _walk(directory, hidden, 0, paths)
     return sorted(paths)
@@ -135,7 +145,7 @@ def _format(path: Path) -> str | None:
 
 
 def _csv(session: DuckDBSession, paths: Sequence[Path], known: Mapping[str, str]) -> str:
-    """CSV read strictly: DuckDB's detection would leave out a header, or lines, that don't look like the rest."""
+    """Read CSV strictly: DuckDB's detection may drop a header, or lines unlike the rest."""
     headers: dict[tuple[str, ...], list[Path]] = {}
     for path in paths:
         headers.setdefault(_header(path), []).append(path)
@@ -154,7 +164,7 @@ def _header(path: Path) -> tuple[str, ...]:
 
 
 def _alike(session: DuckDBSession, header: tuple[str, ...], paths: Sequence[Path], known: Mapping[str, str]) -> str:
-    """Files with the same header, in the table's types where it has the column, else as all their values look."""
+    """Read files with the same header; columns unknown to the table get detected types."""
     source = _list(paths)
     types = {name: known.get(name.lower(), "") for name in header}
     if not all(types.values()):
@@ -165,7 +175,10 @@ def _alike(session: DuckDBSession, header: tuple[str, ...], paths: Sequence[Path
 
 
 def _looks(session: DuckDBSession, select_sql: str, header: tuple[str, ...]) -> dict[str, str]:
-    """The types that DuckDB sees; none where it sees other columns or no CSV at all, which reading then says line by line."""
+    """Return the types that DuckDB detects; nothing if it detects other columns or no CSV.
+
+    Reading the file then reports the faulty line.
+    """
     try:
         results = _columns(session, select_sql)
     except duckdb.Error:
@@ -174,7 +187,7 @@ def _looks(session: DuckDBSession, select_sql: str, header: tuple[str, ...]) -> 
 
 
 def _json(session: DuckDBSession, paths: Sequence[Path], known: Mapping[str, str]) -> str:
-    """JSON lines, in the table's types where it has the column."""
+    """Read JSON lines, with the table's types for the columns that it has."""
     paths = [path for path in paths if path.stat().st_size]
     if not paths and known:
         return f"SELECT {', '.join(f'CAST(NULL AS {kind}) AS {quote(name)}' for name, kind in known.items())} WHERE false"
@@ -208,12 +221,12 @@ def _sha256(path: Path) -> str:
 
 DONE, TRY_AGAIN_LATER = 0, 75
 EVENTS_BYTES_MAX = 1024 * 1024
-"""Of the events that a command writes, so many bytes are read."""
+"""The maximum number of bytes that are read of a command's events."""
 COMMAND_CHARACTERS_MAX = 200
 
 
 class CommandEvent(msgspec.Struct):
-    """One line of HEADRACE_EVENTS. `event` is `progress`, `metric` or `warning`; other fields are shown as they are."""
+    """One line of HEADRACE_EVENTS; `event` is `progress`, `metric` or `warning`."""
 
     event: str = "progress"
     name: str | None = None
@@ -232,8 +245,11 @@ def run(
     meter: Meter,
     log: LogFile | None = None,
 ) -> Iterator[str | None]:
-    """Runs the command. Gives the SELECT over the rows that it wrote, or None for `materialize: none` and `files`
-    (whose `output_directory` is given). Raises `BodyFailed`."""
+    """Run the command and return a SELECT over its rows.
+
+    Returns None for `materialize: none` and `files`; `output_directory` is given for `files` only.
+    Raises `BodyFailed`.
+    """
     body = task.body
     assert isinstance(body, CommandBody)
     work = folders.temporary / uuid.uuid4().hex
@@ -267,7 +283,7 @@ def _one_try(
 
 
 def programs_of_command(task: BodyTask, body: CommandBody, folders: DataFolders) -> Environment:
-    """What the command of an attempt runs with, found without running anything."""
+    """Return the programs and packages of a command, found without running anything."""
     code_root = folders.code / (task.code or "")
     return processes.program_versions(
         _applied(body.command, folders.project, code_root),
@@ -279,7 +295,7 @@ def programs_of_command(task: BodyTask, body: CommandBody, folders: DataFolders)
 
 
 def _applied(command: tuple[str, ...], project: Path, code_root: Path) -> tuple[str, ...]:
-    """The command with the copies of applied files in place of the project's files that it names by absolute paths."""
+    """Return the command with absolute paths of project files replaced by their applied copies."""
     return tuple(_applied_argument(argument, str(project), code_root) for argument in command)
 
 
@@ -292,7 +308,7 @@ def _applied_argument(argument: str, project: str, code_root: Path) -> str:
 
 
 def _input(session: DuckDBSession, data: InputData, path: Path) -> dict[str, Any]:
-    """Writes the input's rows, without the system column and of the required partitions only."""
+    """Write the rows of an input's required partitions, without the system column."""
     path.parent.mkdir(exist_ok=True)
     try:
         session.connection.execute(f"COPY ({source_sql(data)}) TO {literal(str(path))} (FORMAT parquet)")
@@ -317,7 +333,7 @@ def _context(scope: AttemptScope, inputs: dict[str, dict[str, Any]], output: Pat
 
 
 def _environment(task: BodyTask, context: Path, events: Path) -> dict[str, str]:
-    """What a program needs to run, and what its asset declares; nothing else of our environment."""
+    """Return the variables that a program and its asset need, and no others of Headrace's own."""
     return {**_variables(task), "HEADRACE_CONTEXT": str(context), "HEADRACE_EVENTS": str(events)}
 
 
@@ -327,7 +343,7 @@ def _variables(task: BodyTask) -> dict[str, str]:
 
 
 def _without_script(body: CommandBody, code_root: Path) -> BodyFailed | None:
-    """Why a command that failed can't work in any partition, where its script isn't there."""
+    """Return a failure for all partitions if the command's script is missing, else None."""
     script = script_of(body.command)
     if script is None or (code_root / script).is_file():
         return None
@@ -377,7 +393,7 @@ def _signal(number: int) -> str:
 
 @contextlib.contextmanager
 def _located(body: CommandBody) -> Iterator[None]:
-    """Failures say where the command is declared."""
+    """Add the command's file and line to failures without a place."""
     try:
         yield
     except BodyFailed as failure:
@@ -386,7 +402,7 @@ def _located(body: CommandBody) -> Iterator[None]:
 
 
 def _log_events(events: Path, log: LogFile) -> None:
-    """The command's events as lines of its log; what isn't one is said to be so."""
+    """Write the command's events into its log; a line that isn't an event becomes a warning."""
     for raw in _lines(events):
         try:
             event = msgspec.json.decode(raw, type=CommandEvent)
@@ -398,13 +414,13 @@ def _log_events(events: Path, log: LogFile) -> None:
 
 
 def _shortened(raw: bytes, log: LogFile) -> str:
-    """The beginning of a line, redacted before it is cut: no rule knows half a secret."""
+    """Return the start of a line, redacted before it is cut: half a secret isn't recognised."""
     text = raw.decode("utf-8", "backslashreplace")
     return (text if log.redactor is None else log.redactor.text(text))[:COMMAND_CHARACTERS_MAX]
 
 
 def _lines(events: Path) -> list[bytes]:
-    """The file's lines, if it still is a file: the command may have put anything in its place."""
+    """Return the file's lines, if it still is a file; the command may have replaced it."""
     try:
         fd = os.open(events, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     except OSError:

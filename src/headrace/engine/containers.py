@@ -1,6 +1,7 @@
-"""Inputs of a Python asset in the container that it asks for; its result as Arrow batches.
+"""Containers for the inputs of a Python asset, and its result as Arrow batches.
 
-Streams stay streams: rows of an iterator become batches of `BATCH_ROWS` as they come, and only one batch is held at a time.
+Streams remain streams: the rows of an iterator become batches of `BATCH_ROWS` as they arrive, and
+only one batch is in memory at a time.
 """
 
 from __future__ import annotations
@@ -27,8 +28,10 @@ ACCEPTED = "an Arrow table, a Polars or pandas frame, a DuckDB relation, or an i
 
 
 def given(session: DuckDBSession, data: InputData, container: str) -> Any:
-    """The input's rows in the container: `arrow`, `polars`, `polars_lazy`, `pandas` or `duckdb`. Raises `BodyFailed` where
-    the library that it needs isn't installed."""
+    """Return the input's rows as `arrow`, `polars`, `polars_lazy`, `pandas` or `duckdb`.
+
+    Raises `BodyFailed` if the library that the container needs isn't installed.
+    """
     if container == "duckdb":
         return session.connection.sql(source_sql(data))
     if container == "pandas":
@@ -44,13 +47,16 @@ def given(session: DuckDBSession, data: InputData, container: str) -> Any:
 
 
 def schema_of(session: DuckDBSession, table: LakeTable) -> pa.Schema:
-    """The table's columns as Arrow has them, without the system column. Times with zone are left out: what kind of time
-    a value is must show itself, since Arrow would take a local time for UTC without a word."""
+    """Return the table's Arrow schema, without the system column.
+
+    Times with zone have the type null: the values must show whether they have a zone, since Arrow
+    would silently read a local time as UTC.
+    """
     return schema_of_columns(session, [(column.name, column.type) for column in table.columns if column.name != PARTITION_COLUMN])
 
 
 def schema_of_columns(session: DuckDBSession, columns: Sequence[tuple[str, str]]) -> pa.Schema:
-    """The same of columns by name and type, of which there is at least one."""
+    """Return the Arrow schema of at least one column, given by name and type."""
     empty = ", ".join(f"CAST(NULL AS {kind}) AS {quote(name)}" for name, kind in columns)
     schema = session.connection.sql(f"SELECT {empty} LIMIT 0").to_arrow_table().schema
     return pa.schema([field.with_type(pa.null()) if _has_zone(field.type) else field for field in schema])
@@ -59,10 +65,14 @@ def schema_of_columns(session: DuckDBSession, columns: Sequence[tuple[str, str]]
 def stream(
     value: Any, known: Callable[[], pa.Schema | None], declared: Callable[[], pa.Schema | None] = lambda: None
 ) -> pa.RecordBatchReader:
-    """What a body returned (a relation excepted) as a stream. `known` gives the table's columns, if it has any yet, `declared` those of
-    its `columns:`, for no rows before there is a table; each is asked only where it is needed.
+    """Return the result of a function (other than a relation) as a stream.
 
-    Raises `BodyFailed` for what is no table, and passes on what an iterator raises."""
+    `known` returns the table's columns, or None before the first publication. `declared` returns
+    those of `columns:`, for a result without rows before there is a table. Both are called only if
+    needed.
+
+    Raises `BodyFailed` for a result that isn't a table, and any exception of an iterator.
+    """
     reader = _frame(value)
     if reader is None:
         reader = _rows(value, known(), declared)
@@ -71,7 +81,7 @@ def stream(
 
 
 def is_relation(value: Any) -> bool:
-    """Whether it is a DuckDB relation."""
+    """Return whether the value is a DuckDB relation."""
     return type(value).__name__ == "DuckDBPyRelation" and type(value).__module__ in ("duckdb", "_duckdb")
 
 
@@ -85,7 +95,7 @@ def _installed(library: Literal["pandas", "polars"]) -> Any:
 
 
 def _frame(value: Any) -> pa.RecordBatchReader | None:
-    """A whole table in any of the known kinds as a stream, or None if it is none."""
+    """Return a whole table of any known kind as a stream, or None for other values."""
     if isinstance(value, pa.RecordBatchReader):
         return value
     if isinstance(value, pa.RecordBatch):
@@ -107,13 +117,13 @@ def _frame(value: Any) -> pa.RecordBatchReader | None:
 
 
 def _is(value: Any, library: str, name: str) -> bool:
-    """Whether it is an instance of that class; a library that isn't loaded has no instances."""
+    """Return whether the value is an instance of the class; a library not loaded has none."""
     kind = getattr(sys.modules.get(library), name, None)
     return kind is not None and isinstance(value, kind)
 
 
 def _from_pandas(frame: Any) -> pa.Table:
-    """The frame's columns, and the levels of its index that have a name (a groupby leaves its keys there)."""
+    """Return the frame's columns and its named index levels, such as the keys of a groupby."""
     if frame.columns.nlevels > 1:
         raise failed(
             "the frame's columns have several levels",
@@ -152,10 +162,10 @@ def _chain(first: pa.RecordBatch, rest: Iterator[pa.RecordBatch]) -> Iterator[pa
 
 
 def _items(value: Any) -> Iterator[Any]:
-    """The things in a list or iterator; anything else is refused with what it is."""
+    """Return the items of a list or iterator. Raises `BodyFailed` for other values."""
     if inspect.iscoroutine(value) or inspect.isasyncgen(value):
         if inspect.iscoroutine(value):
-            value.close()  # or Python warns later that nobody awaited it
+            value.close()  # otherwise Python warns later that it was never awaited
         raise failed("the function is `async`; a body is an ordinary function", code="wrong_result", hint="use asyncio.run(…) inside it")
     if value is None:
         raise failed(
@@ -169,7 +179,7 @@ def _items(value: Any) -> Iterator[Any]:
 
 
 def _batches(items: Iterator[Any], known: pa.Schema | None) -> Iterator[pa.RecordBatch]:
-    """Batches of one schema: that of the first dicts or of the first frame."""
+    """Return batches of one schema: that of the first dicts or of the first frame."""
     schema: pa.Schema | None = None
     for group in _grouped(items):
         for batch in _dicts(group, schema, known) if isinstance(group, list) else group:
@@ -178,7 +188,7 @@ def _batches(items: Iterator[Any], known: pa.Schema | None) -> Iterator[pa.Recor
 
 
 def _grouped(items: Iterator[Any]) -> Iterator[list[Mapping[str, Any]] | pa.RecordBatchReader]:
-    """Dicts in lists of at most `BATCH_ROWS`, frames as streams, in their order."""
+    """Group dicts into lists of at most `BATCH_ROWS`; frames become streams. The order is kept."""
     rows: list[Mapping[str, Any]] = []
     for item in items:
         if isinstance(item, Mapping):
@@ -221,16 +231,16 @@ def _dicts(rows: list[Mapping[str, Any]], schema: pa.Schema | None, known: pa.Sc
 
 
 def _column(name: str, rows: list[Mapping[str, Any]], known: pa.Schema | None) -> pa.Array:
-    """A column of the first rows: in the type that the table has, or else in what the values show."""
+    """Return a column of the first rows, in the table's type, or else in the type of its values."""
     values = [row.get(name) for row in rows]
     wanted = known.field(name).type if known is not None and name in known.names else None
     if wanted is not None and not pa.types.is_null(wanted):
         try:
             return pa.array(values, wanted)
         except (pa.ArrowException, OverflowError, TypeError, ValueError):
-            pass  # what they are then shows itself, and staging says whether that can be cast
+            pass  # the values decide the type, and staging reports whether it can be cast
     result = _array(name, values, None)
-    if pa.types.is_decimal128(result.type) and result.type.scale >= 0:  # later rows may have more digits than the first ones
+    if pa.types.is_decimal128(result.type) and result.type.scale >= 0:  # later rows may have more digits
         return result.cast(pa.decimal128(_DECIMAL_DIGITS_MAX, result.type.scale))
     return result
 

@@ -1,4 +1,4 @@
-"""Asset code in a warm worker: loading modules, capturing output, restoring process state."""
+"""Asset code in a reused worker: loading modules, capturing output, restoring process state."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ from headrace.engine.logs import LINE_BYTES_MAX, LOG, PIPE_BYTES, READ_BYTES, Lo
 
 # Loads the user's Python as applied: modules of one code folder at a time, never the project's
 # current files.
-# A warm worker sees several versions. Modules of the previous version are forgotten, together
-# with those that the user's code imported from its own folder, so that a sibling module never
-# meets a newer caller. The code folder comes last on `sys.path`: a user's `queue.py` must not
+# A reused worker sees several versions. Modules of the previous version are removed, together with
+# those that the user's code imported from its own folder, so that a sibling module never meets a
+# newer caller. The code folder comes last on `sys.path`, because a user's `queue.py` must not
 # replace Python's in the worker. The working directory isn't on the path.
 # A module of assets belongs to a package whose path is the code folder, so that relative imports
 # work as in the project. Modules next to the file of one asset aren't those of another folder's
-# assets, even if both are called `helper`: they are set aside while the other asset runs. A
-# module that `PYTHONPATH` or an editable installation finds in the project's folder is imported
-# from the code folder instead (`_AppliedOnly`).
+# assets, even if both are called `helper`: they are set aside while the other asset runs. A module
+# that `PYTHONPATH` or an editable installation finds in the project's folder is imported from the
+# code folder instead (`_AppliedOnly`).
 
 _PREFIX = "headrace_applied"
 _OURS = str(Path(__file__).parents[2])
-"""Where this package itself is imported from."""
+"""The folder from which this package itself is imported."""
 _NOT_CODE = frozenset({"node_modules", "__pycache__", "venv", "site-packages", "dist-packages"})
-"""Folders in a project whose modules aren't the project's own."""
+"""Folders in a project whose modules aren't the project's code."""
 
 
 class Loader:
-    """Loads modules for a worker, each once a version."""
+    """Loads modules for a worker, each once per version."""
 
     def __init__(self) -> None:
         self._root: Path | None = None
@@ -54,9 +54,10 @@ class Loader:
         self._finder: _AppliedOnly | None = None
 
     def load(self, root: Path, file: str, project: Path | None = None) -> ModuleType:
-        """The module of `file` (relative to the code folder `root`), executed once. Raises whatever its code raises.
+        """Return the module of `file` (relative to the code folder `root`), executed once.
 
-        `project` is the folder of the files that `root` holds a copy of: nothing is imported from there.
+        Raises any exception of its code. `project` is the folder of which `root` holds copies of
+        files; nothing is imported from there.
         """
         root = resolved(root)
         self._turn_to(root, project)
@@ -69,7 +70,7 @@ class Loader:
         return result
 
     def forget(self) -> None:
-        """Drop every module that came from the code folder, and the folder from `sys.path`."""
+        """Remove all modules of the code folder, and the folder from `sys.path`."""
         root, self._root, self._folder = self._root, None, None
         self._set_aside.clear()
         if self._finder is not None:
@@ -78,7 +79,7 @@ class Loader:
         if root is None:
             return
         ours = [name for name, module in list(sys.modules.items()) if name.startswith(_PREFIX) or _comes_from(module, root)]
-        for name in ours:  # only now: a package's path is looked up through its parent
+        for name in ours:  # not earlier: a package's path is looked up through its parent
             del sys.modules[name]
         sys.path[:] = [path for path in sys.path if path not in self._paths]
         self._paths.clear()
@@ -96,7 +97,7 @@ class Loader:
         importlib.invalidate_caches()
 
     def _turn_to_folder(self, root: Path, folder: Path) -> None:
-        """Make the modules next to an asset's file those that it imports by their names alone."""
+        """Make the modules next to an asset's file importable by their bare names."""
         if folder == self._folder:
             return
         if self._folder is not None and self._folder != root:
@@ -112,13 +113,13 @@ class Loader:
 
 
 class _AppliedOnly(MetaPathFinder):
-    """Finds what the other finders do, in the code folder where they find it among the project's files."""
+    """Finds modules as the other finders do, but replaces project files by their applied copies."""
 
     def __init__(self, project: Path, root: Path) -> None:
         self._project, self._root = str(project), str(root)
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        """The module's specification; None for one that nobody finds. ImportError for one that isn't applied."""
+        """Return the module's specification, or None. Raises ImportError if it isn't applied."""
         if name.partition(".")[0] in ("headrace", *sys.stdlib_module_names):
             return None
         spec = self._found_by_others(name, path, target)
@@ -138,13 +139,13 @@ class _AppliedOnly(MetaPathFinder):
 
     def _found_by_others(self, name: str, path: Sequence[str] | None, target: ModuleType | None) -> ModuleSpec | None:
         for finder in sys.meta_path:
-            find = getattr(finder, "find_spec", None)  # old ones have none, and Python passes them over as well
+            find = getattr(finder, "find_spec", None)  # old finders have none; Python skips them too
             if finder is not self and find is not None and (result := find(name, path, target)) is not None:
                 return cast("ModuleSpec", result)
         return None
 
     def _applied(self, place: str) -> str | None:
-        """Where the copy of one of the project's own files or folders is; None for any other place."""
+        """Return the path of the applied copy of a project file or folder; None for other paths."""
         if not _within(place, self._project) or _within(place, self._root):
             return None
         parts = Path(place).relative_to(self._project).parts
@@ -154,19 +155,22 @@ class _AppliedOnly(MetaPathFinder):
 
 
 LOADER = Loader()
-"""The worker's: modules are a property of the process, and so is what loads them."""
+"""The worker's loader; modules belong to the process, and so does their loader."""
 
 
 @functools.lru_cache(maxsize=32)
 def resolved(root: Path) -> Path:
-    """A code folder without links. Remembered: a folder of applied code never changes, and each attempt asks."""
+    """Return a code folder without links, cached because a folder of applied code never changes."""
     return root.resolve()
 
 
 @functools.lru_cache(maxsize=1024)
 def _module_name(root: Path, file: str) -> str:
-    """A name that nothing else has, and that a pickle of the body's own classes can be read by: `headrace_applied_….assets.report`.
-    A path with dots can't be a module's name, so that its file gets one without a package and can't import relatively."""
+    """Return a unique module name: `headrace_applied_….assets.report`.
+
+    Pickles of the module's classes can be read by this name. A path with dots can't be a module
+    name, so such a file gets a name without a package and can't import relatively.
+    """
     parts = file.removesuffix(".py").split("/")
     if any("." in part or not part for part in parts):
         return f"{_PREFIX}_{_hash(f'{root}/{file}')}"
@@ -174,7 +178,7 @@ def _module_name(root: Path, file: str) -> str:
 
 
 def _package_name(root: Path) -> str:
-    """The package whose path is the code folder."""
+    """Return the name of the package whose path is the code folder."""
     return f"{_PREFIX}_{_hash(str(root))}"
 
 
@@ -183,7 +187,7 @@ def _hash(text: str) -> str:
 
 
 def _import_package(root: Path, name: str) -> None:
-    """Import the package of a module, with the `__init__.py` of each folder on the way."""
+    """Import the package of a module, with the `__init__.py` of each folder above it."""
     if not name:
         return
     top = _package_name(root)
@@ -208,19 +212,22 @@ def _execute(name: str, path: Path) -> ModuleType:
 
 
 def _is_here(path: str) -> bool:
-    """Whether it is the working directory, which may hold the project's files of this moment; Python's own folders aren't meant."""
+    """Return whether it is the working directory, which may hold files that weren't applied.
+
+    Python's own folders don't count.
+    """
     return path == "" or (path == str(Path.cwd()) and path not in sysconfig.get_paths().values() and path != _OURS)
 
 
 def _found_in(folder: Path) -> dict[str, ModuleType]:
-    """The modules that were imported by their names alone from a folder, and those below them."""
+    """Return the modules imported by bare names from a folder, and their submodules."""
     results = list(sys.modules.items())
     tops = {name for name, module in results if "." not in name and _lies_in(module, folder)}
     return {name: module for name, module in results if name.partition(".")[0] in tops}
 
 
 def _lies_in(module: ModuleType, folder: Path) -> bool:
-    """Whether a module is a file of the folder, or a package in it."""
+    """Return whether a module is a file or a package directly in the folder."""
     places = [getattr(module, "__file__", None), *_paths_of(module)]
     inside = [str(place) for place in places if str(place).startswith(f"{folder}{os.sep}")]
     return any(Path(place).parent == folder for place in inside)
@@ -246,16 +253,17 @@ def _within(place: str, root: str) -> bool:
 # belong to another asset.
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGALRM)
-"""Those that Python's programs handle. SIGCHLD decides whether the end of a command can be seen at all."""
+"""Signals that Python programs handle; SIGCHLD decides whether a command's end is noticed."""
 _getsignal = getattr(signal, "_signal", signal).getsignal
-"""Without the search for an enumeration's member, which takes longer than all else here."""
+"""Without the lookup of the enum member, which takes longer than the rest of the restoring."""
 
 
 @contextlib.contextmanager
 def process_restored() -> Iterator[None]:
-    """Afterwards the working directory, environment and signal handlers are as before.
+    """Restore the working directory, the environment and signal handlers on exit.
 
-    For the main thread, where alone signal handlers can be set. What a body changed in modules stays changed."""
+    Only for the main thread, since only it can set signal handlers. Changes of modules remain.
+    """
     environment, folder = _environment().copy(), os.open(".", os.O_RDONLY)
     handlers = _handlers()
     try:
@@ -272,8 +280,10 @@ def process_restored() -> Iterator[None]:
 
 @contextlib.contextmanager
 def limits_restored() -> Iterator[None]:
-    """Afterwards the recursion limit and the file mask are as before. Around each call into user code: what we do right after
-    it needs both."""
+    """Restore the recursion limit and the file mode mask on exit.
+
+    It wraps each call of user code, because Headrace's code right after the call needs both.
+    """
     limit, mask = sys.getrecursionlimit(), os.umask(0o077)
     os.umask(mask)
     try:
@@ -284,7 +294,7 @@ def limits_restored() -> Iterator[None]:
 
 
 def _environment() -> dict[bytes, bytes]:
-    """What lies under `os.environ`, as bytes: comparing that takes a hundredth of the time, and it is done for each attempt."""
+    """Return the bytes under `os.environ`: comparing these takes a hundredth of the time."""
     return os.environ._data  # type: ignore[attr-defined, no-any-return]
 
 
@@ -294,7 +304,7 @@ def _handlers() -> list[Any]:
 
 def _put_back(handlers: list[Any]) -> None:
     for number, handler in zip(_SIGNALS, handlers, strict=True):
-        if handler is not None:  # None: it wasn't set from Python
+        if handler is not None:  # None: the handler wasn't set from Python
             signal.signal(number, handler)
 
 
@@ -305,14 +315,15 @@ def _put_back(handlers: list[Any]) -> None:
 # of the attempt reads the pipes itself.
 
 LEVEL = logging.INFO
-"""What is heard of Python's logging, unless a body asks for more or less."""
+"""The level of Python's logging from which on lines are logged, unless asset code changes it."""
 
 
 class LogListener:
-    """The thread that empties a channel's pipes into the log of the attempt that runs. `close` it before the channel.
+    """The thread that empties the pipes into the log of the current attempt.
 
-    While it is there, Python's root logger is at `LEVEL`. Not for each attempt anew: a change empties what every logger
-    has kept, which with the two hundred of a large library takes half as long as all else of an attempt that says nothing.
+    Close it before the pipes. While it exists, Python's root logger is at `LEVEL`. The level isn't
+    set per attempt, because a change clears the caches of all loggers: with the 200 loggers of a
+    large library that takes half as long as the rest of an attempt that prints nothing.
     """
 
     def __init__(self, channel: OutputPipes) -> None:
@@ -330,13 +341,13 @@ class LogListener:
         self._thread.start()
 
     def begin(self, file: LogFile) -> None:
-        """What comes from now on is this attempt's; what somebody printed after the one before it isn't kept."""
+        """Start an attempt's log; discard output that arrived since the previous attempt."""
         with self._lock:
             self._discard()
             self._file = file
 
     def end(self) -> None:
-        """Write what is in the pipes now; not until their end, which a child left behind may hold open."""
+        """Write what is in the pipes now; don't wait for their end, which a child may hold open."""
         with self._lock:
             if self._spools or self._ready.poll(0):
                 self._take(PIPE_BYTES)
@@ -345,7 +356,7 @@ class LogListener:
             self._spools, self._file = [], None
 
     def close(self) -> None:
-        """End the thread, and leave the root logger as it was."""
+        """End the thread and restore the level of the root logger."""
         os.close(self._stop_write)
         self._thread.join()
         os.close(self._stop_read)
@@ -360,7 +371,7 @@ class LogListener:
                 if self._file is None:
                     self._discard()
                 else:
-                    self._take(READ_BYTES)  # not all there is: a child may go on printing for ever
+                    self._take(READ_BYTES)  # at most this much: a child may print forever
 
     def _take(self, bytes_max: int) -> None:
         assert self._file is not None
@@ -376,7 +387,10 @@ class LogListener:
 
 
 class Capture:
-    """While it is entered, what the process prints goes to an attempt's log. A worker gives the listener that it keeps."""
+    """Sends what the process prints to an attempt's log while the context is open.
+
+    A worker passes the listener that it reuses.
+    """
 
     def __init__(self, channel: OutputPipes, file: LogFile, listener: LogListener | None = None) -> None:
         self.file = file
@@ -401,7 +415,7 @@ class Capture:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         _flush()
         logging.root.removeHandler(self._handler)
-        if logging.root.level != LEVEL:  # the body's own wish isn't the next one's
+        if logging.root.level != LEVEL:  # the level that asset code set isn't the next attempt's
             logging.root.setLevel(LEVEL)
         sys.stdout, sys.stderr = self._streams
         for target, kept in self._kept:
@@ -414,7 +428,7 @@ class Capture:
 
 
 class _Handler(logging.Handler):
-    """Python's logging with its levels. It bypasses the pipes, which know none."""
+    """Handler of Python's logging; it bypasses the pipes, which don't carry levels."""
 
     def __init__(self, file: LogFile) -> None:
         super().__init__()
@@ -423,7 +437,7 @@ class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             text = self.format(record)
-        except Exception:  # noqa: BLE001 - a bad format string is logged as it is, not raised into the body
+        except Exception:  # noqa: BLE001 - a bad format string is logged as it is, not raised into asset code
             text = f"{record.msg!r} {record.args!r}"
         for part in text.splitlines() or [""]:
             self._file.write(LOG, record.levelname.lower(), part[:LINE_BYTES_MAX])
@@ -431,10 +445,10 @@ class _Handler(logging.Handler):
 
 def _flush() -> None:
     for name in ("stdout", "stderr"):
-        with contextlib.suppress(Exception):  # the body may have closed, replaced or deleted it
+        with contextlib.suppress(Exception):  # asset code may have closed, replaced or deleted it
             getattr(sys, name).flush()
 
 
 def _text(fd: int) -> io.TextIOWrapper:
-    """A line-buffered text stream over a descriptor, whatever the body did to the last one."""
+    """Return a line-buffered text stream over a descriptor, whatever happened to the last one."""
     return open(fd, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)

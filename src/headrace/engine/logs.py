@@ -1,19 +1,22 @@
 """Output of asset code as JSON lines with time, stream, level and text: `logs/<epoch>/<n>.jsonl`.
 
-Output is captured where it leaves the process, at file descriptors 1 and 2, so that C extensions, crashing libraries and
-child processes are included. Each of the two is a pipe that the *leader* opens (`OutputPipes.open`) and passes to the
-worker: a thread of the worker empties it while asset code runs, and the leader keeps its own copy of the read end.
+Output is captured where it leaves the process, at file descriptors 1 and 2, so that C extensions,
+crashing libraries and child processes are included. Each of the two is a pipe that the *leader*
+opens (`OutputPipes.open`) and passes to the worker. A thread of the worker empties it while asset
+code runs, and the leader keeps its own copy of the read end.
 
-The last lines of a worker that dies in the middle of asset code (a segmentation fault, `os._exit`, a kill) must not be
-lost, because they say why. Bytes that the thread hasn't read are still in the pipe. Bytes that it reads are first moved
-within the kernel (splice) into a spool file beside the log, and only then split into lines: at no instant are they in the
-worker's memory alone. `OutputPipes.rescue`, in the leader, continues after the lines that are in the log already.
+The last lines of a worker that dies while it runs asset code (a segmentation fault, `os._exit`, a
+kill) must not be lost, because they say why. Bytes that the thread hasn't read are still in the
+pipe. Bytes that it reads are first moved within the kernel (splice) into a spool file next to the
+log, and only then split into lines, so they are never in the worker's memory alone.
+`OutputPipes.rescue`, in the leader, continues after the lines that are in the log already.
 
-Output can't use up memory or disk: lines, their length and the bytes in all are limited. The rest is read and
-discarded (a full pipe would block the asset code), the last lines are kept, and one line gives the number of dropped ones.
-Values of declared secrets are removed before anything reaches the disk, the spool included (`security.secrets`).
-Text from outside is made safe to print: bytes that aren't UTF-8, control characters (a terminal's escape sequences) and
-characters that reverse the writing direction are written as escapes.
+Output can't exhaust memory or disk: the number of lines, their length and the total bytes are
+limited. The rest is read and discarded (a full pipe would block the asset code), the last lines are
+stored, and one line gives the number of dropped ones. Values of declared secrets are removed before
+anything reaches the disk, the spool included (`security.secrets`). Text from outside is made safe
+to print: bytes that aren't UTF-8, control characters (a terminal's escape sequences) and characters
+that reverse the writing direction are written as escapes.
 """
 
 from __future__ import annotations
@@ -34,18 +37,18 @@ import msgspec
 from headrace.security.secrets import RedactedStream, Redactor
 
 LINE_BYTES_MAX = 8 * 1024
-"""Longer lines are cut, and say so."""
+"""The maximum length of a line; a longer line is truncated with a note."""
 LINES_MAX = 10_000
-"""Lines kept from the beginning of an attempt's output."""
+"""The maximum number of lines stored from the start of an attempt's output."""
 BYTES_MAX = 4 * 1024 * 1024
-"""Bytes of text kept from the beginning of an attempt's output."""
+"""The maximum number of bytes stored from the start of an attempt's output."""
 LAST_LINES_MAX = 50
-"""Lines kept from the end where the others were too many: they usually say why it ended."""
+"""The maximum number of lines stored from the end of a long output: they tell why it ended."""
 TAIL_BYTES = 64 * 1024
-"""Bytes of each stream in which the last lines are looked for."""
+"""The number of bytes at the end of each stream that are searched for the last lines."""
 READ_BYTES = 64 * 1024
 PIPE_BYTES = 1024 * 1024
-"""What the kernel is asked to hold for us, so that a burst doesn't make the body wait. Given less, it works the same."""
+"""The requested capacity of a pipe, so that a burst doesn't block the code; less works too."""
 
 STDOUT, STDERR, LOG = "stdout", "stderr", "log"
 HEADRACE = "headrace"
@@ -60,7 +63,7 @@ _ENDS = re.compile(rb"\r\n|\n|\r")
 
 
 class LogLine(msgspec.Struct, frozen=True):
-    """One line. `level` is what the program said with Python's logging; what it merely printed is `info`."""
+    """One line of a log. `level` is that of Python's logging; printed lines are `info`."""
 
     at_us: int
     stream: str
@@ -69,21 +72,24 @@ class LogLine(msgspec.Struct, frozen=True):
 
 
 class WorkerClock:
-    """The leader's time, carried on by a monotonic clock: workers have no wall clock of their own."""
+    """The leader's time, continued by a monotonic clock: workers don't read the wall clock."""
 
     def __init__(self, now_us: int) -> None:
         self._base_us = now_us - time.monotonic_ns() // 1_000
 
     def now_us(self) -> int:
-        """Microseconds since 1970 UTC."""
+        """Return microseconds since 1970 UTC."""
         return self._base_us + time.monotonic_ns() // 1_000
 
 
 class LogFile:
-    """One attempt's lines, within the limits. Made when the first line is written. Safe to use from several threads."""
+    """The lines of one attempt, within the limits.
+
+    The file is created with the first line. Safe to use from several threads.
+    """
 
     def __init__(self, path: Path, clock: WorkerClock, redactor: Redactor | None = None) -> None:
-        """`redactor` knows the secrets that must not be kept."""
+        """`redactor` knows the secrets that must not be stored."""
         self.path, self.lines, self.redactor = path, 0, redactor
         self._clock, self._lock = clock, threading.Lock()
         self._fd = -1
@@ -91,7 +97,7 @@ class LogFile:
         self._last: deque[LogLine] = deque(maxlen=LAST_LINES_MAX)
 
     def write(self, stream: str, level: str, text: str) -> None:
-        """Keep one line of the program's, or count it as dropped."""
+        """Write one line of the program, or count it as dropped."""
         line = LogLine(self._clock.now_us(), stream, level, text if self.redactor is None else self.redactor.text(text))
         with self._lock:
             if not self.full:
@@ -102,7 +108,7 @@ class LogFile:
             self._last.append(line)
 
     def drop(self, lines: int) -> None:
-        """Count lines that nobody looked at."""
+        """Count lines that were discarded unread."""
         with self._lock:
             self._begin_dropping()
             self._dropped += lines
@@ -113,12 +119,12 @@ class LogFile:
             self._put(LogLine(self._clock.now_us(), HEADRACE, "warning", text))
 
     def say(self, level: str, text: str) -> None:
-        """A line of Headrace's own, kept whatever the limits."""
+        """Write a line of Headrace's own, regardless of the limits."""
         with self._lock:
             self._put(LogLine(self._clock.now_us(), HEADRACE, level, text))
 
     def close(self) -> None:
-        """Write what is kept of the end, and how much was dropped before it."""
+        """Write the last lines, and the number of lines dropped before them."""
         with self._lock:
             if self._dropped:
                 self._put(LogLine(self._clock.now_us(), HEADRACE, "warning", f"{self._dropped} lines dropped"))
@@ -131,7 +137,7 @@ class LogFile:
 
     @property
     def full(self) -> bool:
-        """Whether lines are being dropped."""
+        """Return whether a limit is reached, so that lines are dropped."""
         return self.lines >= LINES_MAX or self._bytes >= BYTES_MAX
 
     def _put(self, line: LogLine) -> None:
@@ -144,7 +150,7 @@ class LogFile:
         self._bytes += len(data)
 
     def _opened(self) -> int:
-        """The file to append to, at the beginning of a line: a crash may have cut the last one short."""
+        """Open the file for appending, at the start of a line, since a crash may cut a line."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         fd = _opened(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
         size = os.fstat(fd).st_size
@@ -154,14 +160,17 @@ class LogFile:
 
 
 class Splitter:
-    """Bytes of one stream as they come, cut into lines. A carriage return ends a line too: progress bars are read as lines."""
+    """Splits the bytes of one stream into lines.
+
+    A carriage return also ends a line, so that each state of a progress bar is a line.
+    """
 
     def __init__(self) -> None:
         self._open = bytearray()
         self._cut = 0
 
     def feed(self, data: bytes) -> Iterator[str]:
-        """The lines that `data` completes, without their ends."""
+        """Return the lines that `data` completes, without line ends."""
         pieces = _ENDS.split(data)
         for piece in pieces[:-1]:
             self._add(piece)
@@ -170,7 +179,7 @@ class Splitter:
         self._add(pieces[-1])
 
     def rest(self) -> str:
-        """What came after the last line's end."""
+        """Return the text after the last line end."""
         text = bytes(self._open).decode("utf-8", "backslashreplace")
         if self._cut:
             text += f"… ({self._cut} bytes more)"
@@ -180,7 +189,7 @@ class Splitter:
 
     @property
     def pending(self) -> bool:
-        """Whether a line has begun and not ended."""
+        """Return whether a line has begun that hasn't ended."""
         return bool(self._open or self._cut)
 
     def _add(self, piece: bytes) -> None:
@@ -190,8 +199,11 @@ class Splitter:
 
 
 class OutputPipes(msgspec.Struct, frozen=True):
-    """The two pipes from a worker's stdout and stderr, as descriptors. A worker gets all four, the leader closes the two
-    ends for writing (`keep_reading`) and reads only what a dead worker left."""
+    """The two pipes from a worker's stdout and stderr, as file descriptors.
+
+    A worker gets all four. The leader closes the two write ends (`keep_reading`) and reads only
+    what a dead worker left.
+    """
 
     stdout_read: int
     stdout_write: int
@@ -200,7 +212,7 @@ class OutputPipes(msgspec.Struct, frozen=True):
 
     @classmethod
     def open(cls) -> OutputPipes:
-        """New pipes. Their descriptors aren't inherited unless they are passed on."""
+        """Create pipes. Child processes inherit the descriptors only if they are passed on."""
         channel = cls(*os.pipe(), *os.pipe())
         for fd in channel.ends:
             os.set_blocking(fd, fd in (channel.stdout_write, channel.stderr_write))
@@ -211,22 +223,25 @@ class OutputPipes(msgspec.Struct, frozen=True):
 
     @property
     def ends(self) -> tuple[int, int, int, int]:
-        """All four descriptors, to pass on to a worker."""
+        """Return all four descriptors, to pass on to a worker."""
         return (self.stdout_read, self.stdout_write, self.stderr_read, self.stderr_write)
 
     @property
     def sources(self) -> tuple[tuple[int, str], tuple[int, str]]:
-        """The ends for reading with their streams' names."""
+        """Return the read ends with the names of their streams."""
         return ((self.stdout_read, STDOUT), (self.stderr_read, STDERR))
 
     def keep_reading(self) -> None:
-        """In the leader, once the worker has been started: let go of the ends for writing."""
+        """Close the write ends, in the leader, once the worker was started."""
         os.close(self.stdout_write)
         os.close(self.stderr_write)
 
     def rescue(self, path: Path, now_us: int, redactor: Redactor | None = None) -> int:
-        """In the leader, after a worker's death: append to the attempt's log what it took but hadn't written, and what it
-        left in the pipes. How many lines that is. `redactor` is as the worker's."""
+        """Save the output of a dead worker, in the leader; return the number of lines.
+
+        Appends to the attempt's log what the worker had read but not written, and what it left in
+        the pipes. `redactor` must be the same as the worker's.
+        """
         file = LogFile(path, WorkerClock(now_us), redactor)
         for fd, stream in self.sources:
             spool = _spool_path(path, stream)
@@ -243,13 +258,13 @@ class OutputPipes(msgspec.Struct, frozen=True):
         return file.lines
 
     def close(self) -> None:
-        """In the leader: let go of the ends for reading."""
+        """Close the read ends, in the leader."""
         os.close(self.stdout_read)
         os.close(self.stderr_read)
 
 
 def drain(fd: int) -> bytes:
-    """What is in a pipe right now. Doesn't wait for more, and takes no more than a pipe holds."""
+    """Return what is in a pipe now, without waiting, at most the pipe's capacity."""
     data = bytearray()
     while len(data) < PIPE_BYTES and (piece := _read(fd)):
         data += piece
@@ -264,7 +279,7 @@ def _lines(data: bytes) -> Iterator[str]:
 
 
 class Spool:
-    """One stream of one attempt: bytes on their way from the pipe to lines, in a file in between."""
+    """One stream of one attempt: moves bytes from the pipe through a file into lines."""
 
     def __init__(self, fd: int, stream: str, file: LogFile) -> None:
         self._pipe, self._stream, self._file = fd, stream, file
@@ -272,14 +287,14 @@ class Spool:
         self._splitter = Splitter()
         self._redacted: RedactedStream | None = None if file.redactor is None else file.redactor.stream()
         self._tail: deque[bytes] = deque()
-        """Of what came when no more lines were kept: the end, not cut into lines before it is known to be the end."""
+        """The end of the output after the limit was reached, not split before the output ends."""
         self._tail_bytes = 0
         self._fd, self._at = -1, 0
         self._waiting = select.poll()
         self._waiting.register(fd, select.POLLIN)
 
     def take(self, bytes_max: int) -> None:
-        """Take what is in the pipe, up to about `bytes_max`, and write the lines that are complete."""
+        """Read up to about `bytes_max` bytes from the pipe and write the complete lines."""
         while bytes_max > 0 and (data := self._next()):
             bytes_max -= len(data)
             if self._file.full:
@@ -292,7 +307,7 @@ class Spool:
             self._file.write(self._stream, "info", text)
 
     def _pass_over(self, data: bytes) -> None:
-        """Looking at each line would slow down a body that prints a lot, for lines that nobody gets to see."""
+        """Keep only the tail: splitting each line would slow down code that prints a lot."""
         self._tail.append(data)
         self._tail_bytes += len(data)
         while self._tail_bytes - len(self._tail[0]) >= TAIL_BYTES:
@@ -302,7 +317,7 @@ class Spool:
             self._splitter = Splitter()
 
     def close(self) -> None:
-        """Write the end of what was passed over, and what came after the last line's end; the spool has done its work."""
+        """Write the tail and the text after the last line end, and delete the spool file."""
         if self._redacted is not None and (rest := self._redacted.rest()):
             self._tail.append(rest)
         for data in self._tail:
@@ -323,14 +338,17 @@ class Spool:
             self._fd = _opened(self._path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
         if self._redacted is None:
             data = os.pread(self._fd, _move(self._pipe, self._fd), self._at)
-        else:  # by way of our memory: not even the spool may hold a secret
+        else:  # through memory: not even the spool may hold a secret
             data = self._read_redacted()
             os.write(self._fd, data)
         self._at += len(data)
         return data
 
     def _read_redacted(self) -> bytes:
-        """What is in the pipe, redacted; empty where nothing is in it, and where all of it might be a secret's beginning."""
+        """Return the redacted content of the pipe.
+
+        Empty if the pipe is empty or if all of it may be the beginning of a secret.
+        """
         if self._redacted is None:
             return _read(self._pipe)
         while data := _read(self._pipe):
@@ -346,7 +364,10 @@ class Spool:
 
 
 def _opened(path: Path, flags: int) -> int:
-    """A file, never as descriptor 1 or 2: those are free for a moment when a body closes them, and are given back after it."""
+    """Open a file, never as descriptor 1 or 2.
+
+    Those are free for a short time if asset code closes them, and are restored afterwards.
+    """
     fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
     if fd > 2:
         return fd
@@ -361,20 +382,23 @@ def _spool_path(log: Path, stream: str) -> Path:
 
 
 def _move(pipe: int, file: int) -> int:
-    """Moves bytes from the pipe to the end of the file; how many. Not through our memory where the system can do without."""
+    """Move bytes from the pipe to the end of the file and return their number.
+
+    They don't pass through this process's memory if the system supports splice.
+    """
     if hasattr(os, "splice"):
-        with contextlib.suppress(OSError):  # a file system that can't; if the pipe is empty, reading says so too
+        with contextlib.suppress(OSError):  # not every file system can; `_read` handles an empty pipe
             return os.splice(pipe, file, READ_BYTES, flags=os.SPLICE_F_NONBLOCK)
     return os.write(file, _read(pipe))
 
 
 def safe(text: str) -> str:
-    """The text with everything that isn't meant to be seen as a visible escape; tabs stay."""
+    """Return the text with invisible and unsafe characters as escapes; tabs stay."""
     return text if text.isprintable() else text.translate(_SHOWN)
 
 
 def read(path: Path) -> Sequence[LogLine]:
-    """The lines of a log; none if nothing was logged. A line that a crash cut short is left out."""
+    """Return the lines of a log, or none if it doesn't exist. Truncated lines are left out."""
     decoder = msgspec.json.Decoder(LogLine)
     lines = []
     with contextlib.suppress(FileNotFoundError), path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""Programs and processes of an attempt: resolving a command, its process group, its cost."""
+"""Programs and processes of an attempt: how a command resolves, its process group, its cost."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from headrace.lake.session import DuckDBSession
 
 
-# The programs of a command: what its first word resolves to, and the interpreter of that. No
-# program is run to find out. A file is identified by its path and its hash; a Python interpreter
-# also by its version and its packages, which lie next to it.
+# The programs of a command: the file of its first word, and that file's interpreter. No program is
+# run to find out. A file is identified by its path and hash, a Python interpreter also by its
+# version and the packages installed next to it.
 
 HASHED_BYTES_MAX = 512 * 1024 * 1024
-"""Of larger programs no hash is recorded."""
+"""The size in bytes beyond which no hash of a program is recorded."""
 FIRST_LINE_BYTES_MAX = 4096
 _PYTHON = re.compile(r"(?:python|pypy)(\d+(?:\.\d+)*)?$")
 _VERSION = re.compile(r"^version(?:_info)?\s*=\s*(\S+)", re.MULTILINE)
@@ -52,8 +52,11 @@ def program_versions(
     imported: Collection[str],
     named: Collection[str],
 ) -> Environment:
-    """What a command runs with. `folder` is where it starts, `variables` what it is given; `imported` are
-    top-level names that its Python scripts import, `named` distributions."""
+    """Return the programs and packages that a command uses.
+
+    `folder` is its working directory and `variables` its environment; `imported` are the top-level
+    names that its Python scripts import, `named` are distributions.
+    """
     running = tuple(_programs(command, folder, variables.get("PATH", os.defpath)))
     script = script_of(command)
     programs = running
@@ -67,7 +70,7 @@ def program_versions(
 
 
 def _programs(command: Sequence[str], folder: Path, path: str) -> Iterator[Program]:
-    """The program, then what interprets it if it is a script with a first line that says so."""
+    """Return the program, and its interpreter if it is a script with a `#!` line."""
     result = _resolved(command[0], folder, path)
     yield _program(command[0], result, folder)
     words = _first_line(result) if result is not None else []
@@ -82,7 +85,7 @@ def _programs(command: Sequence[str], folder: Path, path: str) -> Iterator[Progr
 
 
 def _resolved(name: str, folder: Path, path: str) -> Path | None:
-    """As the system finds a program: by the PATH, or relative to the folder."""
+    """Find a program as the system does: on the PATH, or relative to the folder."""
     if os.sep in name:
         there = folder / name
         return there if there.is_file() else None
@@ -109,7 +112,7 @@ def _digest(path: Path) -> str | None:
 
 @functools.lru_cache(maxsize=64)
 def _hashed(path: Path, changed_ns: int, size: int, inode: int) -> str | None:
-    """Programs are large and seldom change: a file that looks as it did isn't read again."""
+    """Return the hash of a program, cached until the file changes, because programs are large."""
     del changed_ns, inode
     if size > HASHED_BYTES_MAX:
         return None
@@ -118,7 +121,7 @@ def _hashed(path: Path, changed_ns: int, size: int, inode: int) -> str | None:
 
 
 def _version(path: Path, real: Path) -> str | None:
-    """Of a Python: as its virtual environment says, else as its name does."""
+    """Return a Python's version, from its virtual environment or else from its name."""
     named = _PYTHON.match(real.name) or _PYTHON.match(path.name)
     if named is None:
         return None
@@ -147,7 +150,7 @@ def _first_line(path: Path) -> list[str]:
 
 
 def _packages(python: Program, variables: Mapping[str, str], imported: Collection[str], named: Collection[str]) -> dict[str, str | None]:
-    """The versions that lie in a Python's folders. Of a Python whose folders aren't known: null."""
+    """Return the versions of packages in a Python's folders; null if the folders aren't known."""
     prefix = Path(python.found or "").parent.parent
     folders = [item for item in variables.get("PYTHONPATH", "").split(os.pathsep) if item]
     if prefix == Path(sys.prefix):
@@ -168,15 +171,17 @@ def _packages(python: Program, variables: Mapping[str, str], imported: Collectio
 
 
 def _installed(name: str, folders: Sequence[str]) -> str | None:
-    """The version of a distribution in these folders, the first that has it."""
+    """Return the version of a distribution, from the first of these folders that has it."""
     result = next(iter(metadata.distributions(name=name, path=list(folders))), None)
     return None if result is None else result.version
 
 
 @functools.lru_cache(maxsize=16)
 def _by_import(folders: tuple[str, ...], changed: tuple[int, ...]) -> Mapping[str, str]:
-    """Top-level name → distribution. Reads the lists of all that is installed, anew when a folder has
-    `changed`."""
+    """Return the distribution of each top-level name.
+
+    Reads the file lists of all installed distributions, again only after a folder has `changed`.
+    """
     del changed
     results: dict[str, str] = {}
     for distribution in metadata.distributions(path=list(folders)):
@@ -194,38 +199,42 @@ def _changed(folder: Path) -> int:
         return 0
 
 
-# A command runs in a process group of its own, which ends as a whole: when its first process
-# ends, or when the worker dies.
-# A worker that is killed can't clean up after itself. Therefore a guard leads the group: a shell
-# that waits on a pipe of the worker and kills its group when the pipe closes. The guard is
-# started before the command and reaped after it, so at no instant does the command run without a
-# guard, and the number of the group can't be reused. A process that leaves the group on purpose
-# (`setsid`) isn't caught.
+# A command runs in its own process group. The whole group ends when its first process ends or when
+# the worker dies.
+# A killed worker can't clean up after itself. Therefore a guard leads the group: a shell that waits
+# on a pipe of the worker and kills its group when the pipe closes. The guard is started before the
+# command and reaped after it, so the command never runs without a guard, and the number of the
+# group can't be reused. A process that leaves the group on purpose (`setsid`) isn't killed.
 
 _GUARD = 'trap "" HUP INT TERM; read -r _; kill -KILL 0'
 
 
 class ProcessExit(msgspec.Struct, frozen=True):
-    """How the first process ended: its exit code, or minus the signal; and what it and those that it waited for used."""
+    """The end of the first process.
+
+    `code` is its exit code, or minus the number of the signal; `usage` covers it and the children
+    that it waited for.
+    """
 
     code: int
     usage: resource.struct_rusage
 
 
 def run_guarded(argv: Sequence[str], *, folder: Path, environment: Mapping[str, str]) -> ProcessExit:
-    """Run the argument vector in `folder` until its first process ends, then end whatever of its group is left.
+    """Run the command in `folder` until its first process ends, then kill the rest of its group.
 
-    Raises `BodyFailed` where it can't be started."""
+    Raises `BodyFailed` if it can't be started.
+    """
     with _guarded_group() as group:
         process = _start(argv, folder, environment, group)
         _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)  # or Popen would wait for it once more
+        process.returncode = os.waitstatus_to_exitcode(status)  # otherwise Popen would wait for it again
     return ProcessExit(process.returncode, usage)
 
 
 @contextlib.contextmanager
 def _guarded_group() -> Iterator[int]:
-    """The number of a new group with a guard in it; everything in it is killed when the context ends."""
+    """Return the number of a new, guarded process group, which is killed on exit."""
     guard = subprocess.Popen(
         ["/bin/sh", "-c", _GUARD], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, process_group=0
     )
@@ -247,7 +256,7 @@ def _start(argv: Sequence[str], folder: Path, environment: Mapping[str, str], gr
 
 
 def _not_started(name: str, folder: Path, environment: Mapping[str, str], error: OSError | ValueError) -> BodyFailed:
-    """Why the first word of a command can't be run, and what to write instead."""
+    """Return why the first word of a command can't be run, with a hint what to write instead."""
     number = getattr(error, "errno", None)
     path = folder / name if "/" in name else Path(shutil.which(name, path=environment.get("PATH")) or name)
     if number == errno.ENOENT and path.is_file():
@@ -263,24 +272,25 @@ def _not_started(name: str, folder: Path, environment: Mapping[str, str], error:
 
 
 def _refused(message: str, hint: str) -> BodyFailed:
-    """What no partition can start; whoever installs it changes no code."""
+    """Return a failure that every partition has and that installing software may repair."""
     return failed(message, code="command_failed", hint=hint, everywhere=True, machine=True)
 
 
-# The cost of an attempt: seconds, CPU seconds, seconds spent waiting for a processor, peak
-# memory, rows and bytes in and out.
+# The cost of an attempt: seconds, CPU seconds, seconds of waiting for a processor, peak memory, and
+# rows and bytes in and out.
 
 _RESET_PEAK = b"5"
-"""What makes Linux begin its record of the process's greatest memory anew (proc(5), clear_refs)."""
+"""The value that resets Linux's record of a process's peak memory (proc(5), clear_refs)."""
 _STATUS_BYTES = 8192
 _RUSAGE_UNIT_BYTES = 1 if sys.platform == "darwin" else 1024
 
 
 class Meter:
-    """Measures what happens while it is entered, children that were waited for included.
+    """Measures the cost of what happens inside the context, including children waited for.
 
-    The peak is that of this process since it was entered where the kernel allows to begin the record anew (Linux), else the
-    greatest that the process ever had: never less than the truth."""
+    The peak memory is that of this process since the context began, if the kernel can reset its
+    record (Linux). Otherwise it is the peak since the process started, which is never less.
+    """
 
     def __init__(self) -> None:
         self.seconds = self.cpu_seconds = self.processor_wait_seconds = 0.0
@@ -302,11 +312,11 @@ class Meter:
         self.peak_memory_bytes = max(self.peak_memory_bytes, _peak_bytes())
 
     def child(self, peak_memory_bytes: int) -> None:
-        """A child process's peak: what counts is the greater one, of it and of this process."""
+        """Record a child's peak memory in bytes; the greatest peak of all processes counts."""
         self.peak_memory_bytes = max(self.peak_memory_bytes, peak_memory_bytes)
 
     def measures(self, *, rows_in: int, bytes_in: int, rows_out: int, bytes_out: int) -> Measures:
-        """The figures as they travel."""
+        """Return the measurements as a message."""
         return Measures(
             rows_in=rows_in, rows_out=rows_out, bytes_in=bytes_in, bytes_out=bytes_out, seconds=self.seconds,
             cpu_seconds=self.cpu_seconds, processor_wait_seconds=self.processor_wait_seconds,
@@ -315,13 +325,16 @@ class Meter:
 
 
 def child_peak_bytes(usage: resource.struct_rusage) -> int:
-    """The peak of memory of a child, from what `os.wait4` says of it."""
+    """Return a child's peak memory in bytes, from the usage that `os.wait4` returned."""
     return usage.ru_maxrss * _RUSAGE_UNIT_BYTES
 
 
 def rows_and_bytes(session: DuckDBSession, inputs: Sequence[InputData]) -> tuple[int, int]:
-    """Rows that the inputs hold, and bytes of the files that they are in (a file counts whole, even if one partition of it is
-    read). Rows that the leader told are believed; the others are counted, from the files' footers where a file is read whole."""
+    """Return the number of rows of the inputs and the number of bytes of their files.
+
+    A file counts with its full size even if only one partition of it is read. Rows that the leader
+    sent are trusted; others are counted, from the footers of files that are read completely.
+    """
     tables = list(tables_in(inputs))
     size = sum((session.data_folder / file.path).stat().st_size for data in tables for file in data.files)
     uncounted = [data for data in tables if data.rows is None and data.files]
@@ -355,8 +368,9 @@ def _cpu_seconds() -> float:
 
 
 def _processor_wait_seconds() -> float:
-    """How long this thread could have run while others had the processors; 0 where the system
-    doesn't count it. Second field of /proc/…/schedstat (Linux, Documentation/scheduler/sched-stats).
+    """Return how long this thread waited for a processor, in seconds; 0 if the system can't say.
+
+    Source: the second field of /proc/…/schedstat (Linux, Documentation/scheduler/sched-stats).
     """
     with contextlib.suppress(OSError, ValueError, IndexError):
         counted = os.open("/proc/thread-self/schedstat", os.O_RDONLY | os.O_CLOEXEC)
@@ -374,7 +388,7 @@ def _peak_bytes() -> int:
 
 
 class _Record:
-    """The kernel's record of a process's memory, its files kept open: they are read for each attempt."""
+    """The kernel's record of a process's memory; its files stay open for the next attempt."""
 
     def __init__(self) -> None:
         self._status = os.open("/proc/self/status", os.O_RDONLY | os.O_CLOEXEC)
@@ -383,7 +397,10 @@ class _Record:
     @classmethod
     @functools.lru_cache(maxsize=1)
     def of(cls, pid: int) -> _Record | None:
-        """This process's, whose id it is: a child that was forked has one of its own. None where the system has none."""
+        """Return the record of this process (`pid`), or None if the system has none.
+
+        A forked child has a record of its own, so the cache is by `pid`.
+        """
         del pid
         with contextlib.suppress(OSError):
             return cls()

@@ -1,8 +1,9 @@
-"""Python assets: load the applied function, call it with its inputs, offer its rows.
+"""Python assets: load the applied function, call it with its inputs, and return its rows.
 
-User code runs inside one boundary (`Boundary`), which turns every exception into a `BodyFailed` with the user's file and line. The
-code of an iterator runs later, while DuckDB stages its rows; the boundary keeps its exception, because DuckDB would only
-report the text. Arrow is imported by the first function that takes or returns rows.
+User code runs inside one boundary (`Boundary`), which turns every exception into a `BodyFailed`
+with the user's file and line. The code of an iterator runs later, while DuckDB stages its rows; the
+boundary keeps its exception, because DuckDB would only report its text. Arrow is imported by the
+first function that takes or returns rows.
 """
 
 from __future__ import annotations
@@ -35,25 +36,28 @@ if TYPE_CHECKING:
 Returned = TypeVar("Returned")
 TRACE_FRAMES_MAX = 12
 FORKED_EXIT = 70
-"""How a child ends that a body forked and that comes back out of the body: it must not go on as a second worker."""
+"""The exit code of a child that the asset's code forked and that returned from it.
+
+Such a child must not continue as a second worker.
+"""
 
 
 class PythonRows(msgspec.Struct, frozen=True):
-    """A body's rows, ready to be staged while the context that gave them is open."""
+    """The rows that a function returned, to be staged while the context of `run` is open."""
 
     select_sql: str
     boundary: Boundary
     alike: Hashable = None
-    """What the rows' columns follow from, where that is known: rows with the same have the same columns."""
+    """A value that determines the rows' columns, if known: equal values mean equal columns."""
 
     def check(self) -> None:
-        """Raises the `BodyFailed` of the user's iterator, if it raised while it was read. To be called when staging failed."""
+        """Raise the failure of the user's iterator, if it failed. Call it after staging failed."""
         if self.boundary.failure is not None:
             raise self.boundary.failure
 
 
 class Boundary:
-    """Runs user code. What it raises, exits of the interpreter included, becomes the body's failure."""
+    """Runs user code and turns its exceptions, including `SystemExit`, into failures."""
 
     def __init__(self, code_root: Path, body: PythonBody) -> None:
         self._root, self._body, self._pid = str(resolved(code_root)), body, os.getpid()
@@ -61,14 +65,17 @@ class Boundary:
         self.failure: BodyFailed | None = None
 
     def imported(self, load: Callable[[], Returned]) -> Returned:
-        """What `load` imports, to be called inside `call`: it is the same for every partition."""
+        """Return what `load` imports; call it inside `call`.
+
+        A failure in it is marked as the same for every partition.
+        """
         self._importing = True
         imported = load()
         self._importing = False
         return imported
 
     def call(self, function: Callable[[], Returned]) -> Returned:
-        """What the function returns. Raises `BodyFailed`."""
+        """Return what the function returns. Raises `BodyFailed`."""
         try:
             with limits_restored():
                 return function()
@@ -78,7 +85,7 @@ class Boundary:
             self._still_here()
 
     def each(self, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
-        """The batches, made by user code while they are read."""
+        """Return the batches, which user code creates while they are read."""
         batches = iter(reader)
         while (batch := self.call(lambda: next(batches, None))) is not None:
             yield batch
@@ -110,7 +117,7 @@ class Boundary:
         )  # fmt: skip
 
     def _place(self, error: BaseException) -> tuple[str, int]:
-        """The innermost place in the applied code; the function's own where none of it was reached."""
+        """Return the innermost place in the applied code, by default that of the function."""
         if isinstance(error, SyntaxError) and error.filename and (inside := self._relative(error.filename)):
             return inside, error.lineno or 1
         results = (self._body.file, self._body.line)
@@ -125,9 +132,11 @@ class Boundary:
 
 @contextlib.contextmanager
 def run(task: BodyTask, session: DuckDBSession, code_root: Path, context: Context, folders: DataFolders) -> Iterator[PythonRows | None]:
-    """Calls the body. Gives its rows to stage, or None where it has none to give (`materialize: none` and `files`).
+    """Call the function and return its rows, or None for `materialize: none` and `files`.
 
-    Raises `BodyFailed`, here or (from an iterator) while the rows are staged; call `Rows.check` when staging fails."""
+    Raises `BodyFailed` here or, from an iterator, while the rows are staged; call
+    `PythonRows.check` if staging fails.
+    """
     body = task.body
     assert isinstance(body, PythonBody)
     boundary = Boundary(code_root, body)
@@ -142,7 +151,7 @@ def run(task: BodyTask, session: DuckDBSession, code_root: Path, context: Contex
 
 
 def context_of(scope: AttemptScope, output_directory: Path | None) -> Context:
-    """What the function sees of the attempt."""
+    """Return the `Context` that the function gets."""
     return Context(
         asset=scope.asset,
         partition=scope.partitions[0] if scope.partitions else "*",
@@ -190,7 +199,10 @@ def _refuse(message: str, hint: str) -> NoReturn:
 def _offered(
     value: Any, task: BodyTask, body: PythonBody, session: DuckDBSession, boundary: Boundary, folders: DataFolders
 ) -> Iterator[tuple[str, Hashable]]:
-    """The rows under a name that DuckDB can select from, until the context ends, and what their columns follow from."""
+    """Register the rows with DuckDB and return a SELECT over them.
+
+    The second value determines the rows' columns, or is None.
+    """
     import pyarrow as pa
 
     from headrace.engine import containers
@@ -224,8 +236,11 @@ def _offered(
 
 
 def _as_view(relation: Any, session: DuckDBSession, name: str) -> bool:
-    """Whether the relation could be made a view of our own connection: then nothing has to leave DuckDB. A relation of a
-    connection that the body opened makes its view there, and is streamed."""
+    """Create a view of the relation in Headrace's connection, and return whether that worked.
+
+    With a view no rows leave DuckDB. A relation of another connection, which the asset's code
+    opened, creates its view there and is streamed instead.
+    """
     import duckdb
 
     try:
@@ -238,8 +253,11 @@ def _as_view(relation: Any, session: DuckDBSession, name: str) -> bool:
 
 @contextlib.contextmanager
 def _spooled(reader: pa.RecordBatchReader, boundary: Boundary, folders: DataFolders) -> Iterator[str]:
-    """The rows by way of a file. An iterator that reads DuckDB relations needs the connection that would be staging it:
-    each would wait for the other for ever."""
+    """Write the rows to a temporary file and return a SELECT over it.
+
+    An iterator that reads DuckDB relations needs the connection that would stage its rows: each
+    would wait for the other forever.
+    """
     import pyarrow.parquet as pq
 
     folders.temporary.mkdir(parents=True, exist_ok=True)
@@ -275,7 +293,7 @@ def _hint(error: BaseException) -> str:
 
 
 def _short(error: BaseException, root: str) -> BaseException:
-    """The exception without Headrace's own frames in front of the user's."""
+    """Return the exception without Headrace's frames before the user's."""
     trace: TracebackType | None = error.__traceback__
     while trace is not None and not trace.tb_frame.f_code.co_filename.startswith(root):
         trace = trace.tb_next

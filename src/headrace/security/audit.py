@@ -1,10 +1,12 @@
-"""The audit trail: an append-only chain of events, each bound to the one before it by a hash (TRUST A1-A5, H1, H2).
+"""The audit trail: an append-only chain of events, each linked to the previous one by a hash.
 
-An event is appended in the transaction of the change that it records, so that there is never one without the
-other. `verify` recomputes the chain and names the first entry that doesn't fit: any entry altered, removed,
-inserted or moved is found. A chain alone can't show that its *end* was cut off, or that somebody who may
-write the file computed all of it anew: that takes a head that was kept elsewhere (signed checkpoints, not built
-yet). Compare `verify`'s head with one that you noted down.
+Source: TRUST A1-A5, H1, H2.
+
+An event is appended in the transaction of the change that it records, so neither exists without the
+other. `verify` recomputes the chain and names the first entry that doesn't fit; it detects entries
+that were altered, removed, inserted or moved. A chain alone can't show that its *end* was cut off,
+or that someone with write access recomputed all of it. That needs a head stored elsewhere (signed
+checkpoints, not built yet). Compare `verify`'s head with one that you noted down.
 """
 
 from __future__ import annotations
@@ -27,30 +29,31 @@ from headrace.model.intervals import to_us
 from headrace.store.clock import instant
 from headrace.store.transaction import Transaction
 
-# Canonical JSON (RFC 8785, JCS): one value, one sequence of bytes, so that it can be hashed.
+# Canonical JSON (RFC 8785, JCS): each value has exactly one sequence of bytes, which can be hashed.
 #
-# Narrower than JCS on purpose: no floats (decimals travel as strings), integers within ±2^53 − 1,
+# It is deliberately narrower than JCS: no floats (decimals are strings), integers within ±2^53 − 1,
 # strings in NFC, times as RFC 3339 with `Z` and microseconds. Text from outside is made harmless
 # before it is stored.
 
 TEXT_CHARACTERS_MAX = 4_000
-"""Longer text is cut, and ends with `…`."""
+"""The maximum length of a text; a longer one is cut and ends with `…`."""
 _INTEGER_MAX = 2**53 - 1
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False).encode
 
 
 def canonical(value: Any) -> str:
-    """The canonical JSON text of plain values.
+    """Return the canonical JSON text of plain values.
 
-    TypeError for what has no canonical form (floats, bytes, other objects), ValueError for integers that JSON's
-    readers would round and for names that are the same in canonical form.
+    Raises TypeError for values without a canonical form (floats, bytes, other objects). Raises
+    ValueError for integers that JSON readers would round, and for names that become equal in
+    canonical form.
     """
     flat = _flat(value) if type(value) is dict else None
     return _ENCODE(_plain(value)) if flat is None else flat
 
 
 def _flat(value: dict[Any, Any]) -> str | None:
-    """The text of a few plain members, made at a fraction of the cost; None for anything else."""
+    """Return the text of a few plain members, as a fast path; None for anything else."""
     if not all(type(name) is str and _is_plain(name) for name in value):
         return None
     parts = []
@@ -71,13 +74,16 @@ def _is_plain(text: str) -> bool:
 
 
 def canonical_text(text: str) -> str:
-    """The same of a string alone; of most at a fraction of the cost."""
+    """Return the canonical JSON text of a string, with a fast path for most strings."""
     return f'"{text}"' if _is_plain(text) else canonical(text)
 
 
 def clean(text: str) -> str:
-    """Text that can't hide or forge anything on a line: NFC, cut at TEXT_CHARACTERS_MAX, and what doesn't print
-    (controls, newlines, bidirectional overrides, lone surrogates) written out as `\\u202e`."""
+    """Return text that can't hide or forge anything on a line.
+
+    It is in NFC and cut at TEXT_CHARACTERS_MAX. Characters that don't print (controls, newlines,
+    bidirectional overrides, lone surrogates) are written as `\\u202e`.
+    """
     if len(text) > TEXT_CHARACTERS_MAX:
         text = text[: TEXT_CHARACTERS_MAX - 1] + "…"
     if not text.isascii():
@@ -88,7 +94,7 @@ def clean(text: str) -> str:
 
 
 def rfc3339(at: datetime) -> str:
-    """An aware datetime as RFC 3339 in UTC: `2013-02-12T04:40:00.000000Z`."""
+    """Return an aware datetime as RFC 3339 in UTC: `2013-02-12T04:40:00.000000Z`."""
     if at.tzinfo is None:
         raise ValueError(f"{at.isoformat()} has no time zone")
     return at.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
@@ -100,11 +106,11 @@ def _escaped(character: str) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """The same value of dicts in canonical order, lists, str, int, bool and None."""
+    """Return the value as dicts in canonical order, lists, str, int, bool and None."""
     if value is None or value is True or value is False:
         return value
     if type(value) is str and len(value) <= TEXT_CHARACTERS_MAX and value.isascii() and value.isprintable():
-        return value  # nearly always, and the trail is written for every publication
+        return value  # the usual case; every publication writes to the trail
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, int):
@@ -137,7 +143,7 @@ def _plain_name(name: Any) -> str:
 
 
 def _utf16(name: str) -> bytes:
-    """JCS sorts by UTF-16 code units, which differs from code points above U+FFFF."""
+    """Return the sort key of JCS: UTF-16 code units, which differ from code points above U+FFFF."""
     return name.encode("utf-16-be")
 
 
@@ -153,16 +159,16 @@ def _text_of(value: Any) -> str:
 
 FORMAT_VERSION = 1
 STREAM = "headrace"
-"""There is one stream; its name is part of every hash, so that entries of two can't be exchanged."""
+"""The name of the only stream, a part of every hash: entries of two streams can't be swapped."""
 EVENT_BYTES_MAX = 65_536
 GENESIS = "0" * 64
-"""What the first entry names as the hash before it; the head of an empty trail."""
+"""The previous hash of the first entry, and the head of an empty trail."""
 _DOMAIN = b"\x02"
-"""Told apart from the bytes that leaves and nodes of a Merkle tree begin with (RFC 6962: 0x00 and 0x01)."""
+"""Differs from the first bytes of leaves and nodes of a Merkle tree (RFC 6962: 0x00 and 0x01)."""
 
 
 class Action(enum.StrEnum):
-    """Everything that can stand in the trail."""
+    """The actions that the trail records."""
 
     STORE_CREATED = "store.created"
     STATE_RESTORED = "state.restored"
@@ -205,7 +211,7 @@ class Action(enum.StrEnum):
 
 
 class ActorType(enum.StrEnum):
-    """What kind of actor did it."""
+    """The kind of actor."""
 
     PERSON = "person"
     SERVICE = "service"
@@ -214,7 +220,7 @@ class ActorType(enum.StrEnum):
 
 
 class ActionOutcome(enum.StrEnum):
-    """What came of it."""
+    """The outcome of an action."""
 
     ALLOWED = "allowed"
     DENIED = "denied"
@@ -222,7 +228,7 @@ class ActionOutcome(enum.StrEnum):
 
 
 class Actor(msgspec.Struct, frozen=True, gc=False):
-    """Who did it. `display` is for people and may change; `id` doesn't."""
+    """The actor of an event; `display` is for people and may change, `id` doesn't change."""
 
     type: ActorType
     id: str
@@ -230,7 +236,7 @@ class Actor(msgspec.Struct, frozen=True, gc=False):
 
 
 class Object(msgspec.Struct, frozen=True, gc=False):
-    """What it was done to: `kind` such as `project`, `run`, `partition`."""
+    """The object of an action; `kind` is for example `project`, `run` or `partition`."""
 
     kind: str
     id: str
@@ -238,7 +244,10 @@ class Object(msgspec.Struct, frozen=True, gc=False):
 
 
 class AuditEvent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """One action. `before` and `after` hold what changed, as JSON-able values without floats, secrets and cell values."""
+    """One action.
+
+    `before` and `after` hold the change, as JSON values without floats, secrets and cell values.
+    """
 
     action: Action
     actor: Actor
@@ -252,7 +261,7 @@ class AuditEvent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 
 class Verification(msgspec.Struct, frozen=True, gc=False):
-    """What `verify` found. `broken_at` is the first seq that doesn't fit, or that is missing."""
+    """The result of `verify`; `broken_at` is the first seq that doesn't fit or is missing."""
 
     ok: bool
     entries: int
@@ -262,12 +271,18 @@ class Verification(msgspec.Struct, frozen=True, gc=False):
 
 
 def append(tx: Transaction, at_us: int, event: AuditEvent) -> int:
-    """Append one event, at the store's time `at_us`, in the caller's transaction. Gives its seq."""
+    """Append one event in the caller's transaction and return its seq.
+
+    `at_us` is the store's time in microseconds since 1970 UTC.
+    """
     return append_all(tx, at_us, (event,))
 
 
 def append_all(tx: Transaction, at_us: int, events: Sequence[AuditEvent]) -> int:
-    """Append events in order; gives the last seq. TypeError or ValueError for values without a canonical form."""
+    """Append events in order and return the last seq.
+
+    Raises TypeError or ValueError for values without a canonical form.
+    """
     seq, head = tx.execute("select seq, hash from audit order by seq desc limit 1").fetchone() or (0, GENESIS)
     at, real_at = rfc3339(instant(at_us)), rfc3339(instant(time.time_ns() // 1000))
     rows = []
@@ -281,12 +296,15 @@ def append_all(tx: Transaction, at_us: int, events: Sequence[AuditEvent]) -> int
 
 
 def verify(tx: Transaction) -> Verification:
-    """Recompute the whole chain, from the first entry to the last."""
+    """Recompute the whole chain, from the first entry to the last, and return the result."""
     return verify_rows(tx.execute("select seq, at, event, prev_hash, hash from audit order by seq"))
 
 
 def verify_rows(rows: Iterable[tuple[int, int, str, str, str]]) -> Verification:
-    """The same over entries from anywhere: (seq, at in microseconds, event, hash before, hash), in the order of seq."""
+    """Verify entries from any source, in the order of seq.
+
+    Each is (seq, time in microseconds, event, previous hash, hash).
+    """
     seq, head = 0, GENESIS
     for row in rows:
         if reason := _misfit(row, seq + 1, head):
@@ -296,7 +314,10 @@ def verify_rows(rows: Iterable[tuple[int, int, str, str, str]]) -> Verification:
 
 
 def chain_hash(seq: int, previous: str, text: str) -> str:
-    """SHA-256(0x02 ‖ version ‖ stream ‖ seq ‖ previous hash ‖ canonical event); the stream with its length before it, seq as 8 bytes."""
+    """Return SHA-256(0x02 ‖ version ‖ stream ‖ seq ‖ previous hash ‖ canonical event).
+
+    The stream is preceded by its length; seq has 8 bytes.
+    """
     return hashlib.sha256(_PREFIX + seq.to_bytes(8, "big") + bytes.fromhex(previous) + text.encode()).hexdigest()
 
 
@@ -311,7 +332,7 @@ _DATED = msgspec.json.Decoder(_Dated)
 
 
 def _misfit(row: tuple[int, int, str, str, str], expected: int, head: str) -> str:
-    """Why an entry doesn't fit where it stands; empty if it does."""
+    """Return why an entry doesn't fit in its place; empty if it does."""
     seq, at_us, text, previous, digest = row
     if seq != expected:
         return f"entry {seq} stands where {expected} is due: one is missing, or stands twice"
@@ -353,7 +374,10 @@ def _text(event: AuditEvent, at: str, real_at: str) -> str:
 
 
 def _short_text(event: AuditEvent, at: str, real_at: str) -> str:
-    """The same text for what has nothing more to say, made at a fraction of the cost: there is one for every publication."""
+    """Return the same text as `_text` for events without further fields, as a fast path.
+
+    Every publication writes one.
+    """
     item, after = event.object, canonical(event.after)
     version = "null" if item.version is None else canonical_text(item.version)
     thing = f'{{"id":{canonical_text(item.id)},"kind":{canonical_text(item.kind)},"version":{version}}}'
@@ -369,7 +393,7 @@ def _actor_text(actor: Actor) -> str:
 
 
 def _digest(value: Any) -> Any:
-    """What stands for a value that is too large to keep: its size and its hash."""
+    """Return the size and hash that replace a value too large to store."""
     if value is None:
         return None
     text = canonical(value).encode()
@@ -377,7 +401,7 @@ def _digest(value: Any) -> Any:
 
 
 def _uuid7() -> str:
-    """A time-ordered id (RFC 9562): 48 bits of milliseconds, version, variant, 74 random bits."""
+    """Return a time-ordered id (RFC 9562): 48 bits of ms, version, variant, 74 random bits."""
     millis = time.time_ns() // 1_000_000
     random = int.from_bytes(os.urandom(10), "big")
     value = (millis & (1 << 48) - 1) << 80 | 7 << 76 | (random >> 68 & 0xFFF) << 64 | 2 << 62 | random & (1 << 62) - 1
@@ -386,7 +410,7 @@ def _uuid7() -> str:
 
 
 def counted(tx: Transaction) -> tuple[tuple[int, str], dict[str, int]]:
-    """The trail's last entry and its hash, and how many entries there are of each action."""
+    """Return the trail's last entry and hash, and the number of entries of each action."""
     results: dict[str, int] = {}
     last = (0, GENESIS)
     for seq, text, digest in tx.stream("select seq, event, hash from audit order by seq"):

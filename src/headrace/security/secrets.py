@@ -1,6 +1,7 @@
-"""Secrets: references become values at the last moment, and no stored text holds one.
+"""Secrets: references are resolved as late as possible, and no stored text contains a value.
 
-A reference is `secret://env/NAME`, `secret://file/PATH`, `secret://keyring/SERVICE/NAME`, or `${NAME}` inside a text.
+A reference is `secret://env/NAME`, `secret://file/PATH`, `secret://keyring/SERVICE/NAME`, or
+`${NAME}` inside a text.
 """
 
 from __future__ import annotations
@@ -18,29 +19,32 @@ from urllib.parse import quote, quote_plus
 
 from headrace.model.errors import HeadraceError
 
-# Redaction: no text that Headrace stores holds the value of a declared secret, in any form in
-# which programs write values.
+# Redaction: no text that Headrace stores has the value of a declared secret, in any form in which
+# programs write values.
 #
 # `Redactor.text` is for complete texts (errors, reasons, log lines), `Redactor.stream` for bytes
-# that arrive in chunks: a secret may lie across the border of two of them.
+# that arrive in chunks, where a secret may span two of them.
 
 HIDDEN = "***"
 PLAIN_CHARACTERS_MIN = 4
-"""Shorter values are replaced only where they stand alone: a password `a` must not take every `a` out of a message."""
+"""Shorter values are replaced only as whole words: a password `a` must not remove every `a`."""
 PROMISED_CHARACTERS_MIN = 6
-"""From this length on, redaction is promised (docs/how-to/secrets.md); `validate` warns of shorter values."""
+"""The length from which on redaction is promised (docs/how-to/secrets.md).
+
+`validate` warns of shorter values.
+"""
 _CUT = re.compile(r"…|\.\.\.")
-"""Where a text was shortened, it may end in the middle of a secret."""
+"""A mark where a text was shortened, possibly in the middle of a secret."""
 
 
 class Redactor:
-    """Replaces the given values, in each of their forms, by `***`. Immutable; one may be used by several threads."""
+    """Replaces the given values in all their written forms by `***`. Immutable and thread-safe."""
 
     def __init__(self, values: Iterable[str]) -> None:
         values = {value for value in values if value}
         long = {form for value in values if len(value) >= PLAIN_CHARACTERS_MIN for form in written_forms(value)}
         short = {value for value in values if len(value) < PLAIN_CHARACTERS_MIN}
-        # The longest form first, so that no part of a longer secret is left.
+        # The longest form comes first, so that no part of a longer secret remains.
         self._forms = sorted(long, key=len, reverse=True)
         parts = [re.escape(form) for form in self._forms]
         parts += [rf"(?<!\w){re.escape(value)}(?!\w)" for value in sorted(short, key=len, reverse=True)]
@@ -51,11 +55,11 @@ class Redactor:
 
     @property
     def hides(self) -> bool:
-        """Whether there is any secret to take out."""
+        """Return whether there is any secret to redact."""
         return self._pattern is not None
 
     def text(self, text: str) -> str:
-        """The text without any form of a secret, and without the beginning of one where the text was cut (`…`)."""
+        """Return the text without secrets, and without the start of one before a cut (`…`)."""
         if self._pattern is None:
             return text
         text = self._pattern.sub(HIDDEN, text)
@@ -64,11 +68,14 @@ class Redactor:
         return self._without_beginnings(text)
 
     def stream(self) -> RedactedStream:
-        """A redactor of one stream of bytes."""
+        """Return a redactor of one stream of bytes."""
         return RedactedStream(self._bytes, self._encoded)
 
     def without_end_of_one(self, data: bytes) -> bytes:
-        """`data` without the end of a secret with which it begins: what a dead process had withheld of it is gone."""
+        """Return `data` without the end of a secret at its start.
+
+        The beginning of that secret was lost with the process that withheld it.
+        """
         if any(data.startswith(form) for form in self._encoded):
             return data
         longest = max((_overlap(form, data) for form in self._encoded), default=0)
@@ -85,7 +92,10 @@ class Redactor:
 
 
 class RedactedStream:
-    """One stream of bytes. What could be the beginning of a secret is withheld until more has come, or `rest` is asked for."""
+    """Redacts one stream of bytes.
+
+    It withholds a possible beginning of a secret until more bytes arrive or `rest` is called.
+    """
 
     def __init__(self, pattern: re.Pattern[bytes] | None, encoded: list[bytes]) -> None:
         self._pattern, self._encoded = pattern, encoded
@@ -93,7 +103,7 @@ class RedactedStream:
         self._withheld = b""
 
     def feed(self, data: bytes) -> bytes:
-        """What can be said of the stream now, redacted."""
+        """Return the redacted part of the stream that can be decided now."""
         if self._pattern is None:
             return data
         data, self._withheld = self._withheld + data, b""
@@ -108,12 +118,12 @@ class RedactedStream:
         return b"".join([*pieces, data[at : max(at, undecided)]])
 
     def rest(self) -> bytes:
-        """What was withheld: the stream has ended, so that it is no secret unless a shorter one is in it."""
+        """Return the withheld bytes at the end of the stream, redacted for shorter secrets."""
         data, self._withheld = self._withheld, b""
         return data if self._pattern is None else self._pattern.sub(HIDDEN.encode(), data)
 
     def _undecided(self, data: bytes) -> int:
-        """Where the first beginning of a secret lies that the end of the data cuts off."""
+        """Return the offset of the first possible secret that the end of the data cuts off."""
         first = len(data)
         for form in self._encoded:
             at = max(0, len(data) - len(form) + 1)
@@ -126,7 +136,11 @@ class RedactedStream:
 
 
 def written_forms(value: str) -> Iterator[str]:
-    """How a secret may be written: as it is, line by line, in a URL, in JSON, HTML, a Python literal, SQL, and in base64 at any offset."""
+    """Return all forms in which a secret may be written.
+
+    These are plain, line by line, in a URL, in JSON, HTML, a Python literal, SQL, and in base64 at
+    any offset.
+    """
     yield value
     yield from (line for line in value.splitlines() if len(line.strip()) >= PLAIN_CHARACTERS_MIN)
     raw = value.encode("utf-8", "surrogateescape")
@@ -143,7 +157,7 @@ def written_forms(value: str) -> Iterator[str]:
 
 
 def _in_base64(value: bytes) -> Iterator[str]:
-    """What base64 makes of the value wherever it begins: `user:value` of basic authentication holds one of these."""
+    """Return the value in base64 at each offset; basic authentication encodes `user:value`."""
     for offset in range(3):
         encoded = base64.b64encode(bytes(offset) + value).decode()
         first = (0, 2, 3)[offset]
@@ -155,33 +169,37 @@ def _in_base64(value: bytes) -> Iterator[str]:
 
 
 def _beginning(form: str, text: str) -> int:
-    """How many characters at the end of the text are a beginning of the form, if they are enough to tell something of it."""
+    """Return how many characters at the end of the text begin the form.
+
+    0 if there are fewer than `PLAIN_CHARACTERS_MIN`.
+    """
     sizes = range(min(len(form) - 1, len(text)), PLAIN_CHARACTERS_MIN - 1, -1)
     return next((size for size in sizes if text.endswith(form[:size])), 0)
 
 
 def _overlap(form: bytes, data: bytes) -> int:
-    """How many bytes at the beginning of the data are an end of the form."""
+    """Return how many bytes at the start of the data are the end of the form."""
     sizes = range(min(len(form) - 1, len(data)), 0, -1)
     return next((size for size in sizes if data.startswith(form[-size:])), 0)
 
 
-# Resolving references. No text that leaves a worker holds a secret.
+# Resolving references. No text that leaves a worker has a secret.
 
 FILE_BYTES_MAX = 64 * 1024
-"""A file with a secret is short; a longer one is refused, and not read to its end."""
+"""The maximum size of a file with a secret; a larger file is refused and not read to its end."""
 _REFERENCE = re.compile(r"secret://(env|file|keyring)/(\S+)")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 class SecretMissing(HeadraceError):
-    """A reference to a secret that isn't there, or can't be read."""
+    """A referenced secret is missing or can't be read."""
 
 
 class Secrets:
-    """Resolves references, and remembers each value, so that `scrubbed` can take it out of texts. One a worker.
+    """Resolves references and remembers the values, so that `scrubbed` can remove them from texts.
 
-    `root` is the project's folder, which paths of `secret://file/` are relative to.
+    Each worker has one. `root` is the project's folder; paths of `secret://file/` are relative to
+    it.
     """
 
     def __init__(self, root: Path) -> None:
@@ -193,7 +211,10 @@ class Secrets:
         return f"Secrets({len(self._values)} resolved)"
 
     def resolved(self, value: Any) -> Any:
-        """`value` with every reference in it (in nested mappings and lists too) replaced by what it refers to. Raises SecretMissing."""
+        """Return `value` with all references replaced, also in nested mappings and lists.
+
+        Raises SecretMissing.
+        """
         if isinstance(value, str):
             return self._text(value)
         if isinstance(value, Mapping):
@@ -203,24 +224,24 @@ class Secrets:
         return value
 
     def hide(self, value: str) -> None:
-        """From now on `scrubbed` takes this value out, too: a password that came inside a resolved URL, say."""
+        """Let `scrubbed` remove this value too, such as a password inside a resolved URL."""
         if value and value not in self._values:
             self._values.add(value)
             self._redactor = Redactor(self._values)
 
     def hide_all(self, references: Iterable[str]) -> None:
-        """As `hide`, for the values of the references that can be resolved now; the others have no value that could be told."""
+        """Hide the values of all references that can be resolved now; others can't leak."""
         for reference in references:
             with contextlib.suppress(SecretMissing):
                 self.resolved(reference)
 
     @property
     def redactor(self) -> Redactor | None:
-        """What takes the values out of texts and streams; None while there are none."""
+        """Return the redactor of texts and streams, or None while no secret was resolved."""
         return self._redactor if self._values else None
 
     def scrubbed(self, text: str) -> str:
-        """`text` without any secret that was resolved, as it is or as URLs, basic authentication and JSON write it."""
+        """Return `text` without any resolved secret, in any of its written forms."""
         return self._redactor.text(text)
 
     def _text(self, text: str) -> str:
@@ -244,7 +265,10 @@ class Secrets:
 
 
 def references_in(value: object) -> Iterator[str]:
-    """The references in a declared value, nested mappings and lists included, each in the form that `Secrets.resolved` takes."""
+    """Return the references in a declared value, also in nested mappings and lists.
+
+    `Secrets.resolved` accepts each of them.
+    """
     if isinstance(value, str):
         if _REFERENCE.fullmatch(value.strip()):
             yield value.strip()
@@ -265,7 +289,10 @@ def _of_environment(name: str) -> str:
 
 
 def _of_file(root: Path, name: str) -> str:
-    """The text of a file, without the line end that editors put at its end. `//` begins an absolute path: `secret://file//run/x`."""
+    """Return the text of a file without its last line end.
+
+    `//` begins an absolute path: `secret://file//run/x`.
+    """
     path = root / name
     try:
         with path.open("rb") as file:

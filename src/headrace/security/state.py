@@ -1,7 +1,7 @@
-"""The state, opened with its secrets and compared with the lake that it belongs to.
+"""Opening of the state, with its secrets and a check that it belongs to the project's lake.
 
-A PostgreSQL password may be in a file or a keyring. Refused are a state that isn't that of the project's lake, a missing
-state beside a lake with files, and a state with files beside a lake without any.
+A PostgreSQL password may be in a file or a keyring. Three cases are refused: a state of another
+lake, a missing state for a lake with files, and a state with files for a lake without any.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from headrace.security.secrets import Secrets
 from headrace.store import Store, Transaction, exists
 from headrace.store.database import engine_of
 
-# Which lake belongs to which state: one random id, in the state's `meta` and in a file of the
-# lake's folder.
+# The link between a state and its lake: one random id, in the state's `meta` table and in a file of
+# the lake's folder.
 #
-# Both are compared whenever a state is opened, so that a state that was lost, emptied or
-# exchanged isn't mistaken for a new project's beside the files of the old one. States and lakes
-# of older versions have no id; the next leader gives them one.
+# Both are compared whenever a state is opened. A lost, emptied or exchanged state is then not
+# mistaken for that of a new project. States and lakes of older versions have no id; the next leader
+# adds one.
 
 FILE = "identity.json"
-"""In the lake's folder."""
+"""The name of the file in the lake's folder."""
 _KEY = "identity"
 _NEXT = (
     "`headrace db restore` brings the newest backup that fits back; `headrace db restore --new-state` begins anew and moves the lake aside"
@@ -43,19 +43,19 @@ MOUNT = (
 
 
 class LakeIdentity(msgspec.Struct, frozen=True):
-    """What the file says. `project` is for people who find the folder."""
+    """The content of the file; `project` is for people who find the folder."""
 
     identity: str
     project: str = ""
 
 
 def lake_folder(root: Path, settings: Settings) -> Path:
-    """Where the project's lake is, absolute."""
+    """Return the absolute path of the project's lake."""
     return (root / settings.lake_path).absolute()
 
 
 def lake_identity(lake: Path) -> str | None:
-    """The identity of a lake; None for one without. StoreError where its file can't be read."""
+    """Return the identity of a lake, or None. Raises StoreError if its file can't be read."""
     path = lake / FILE
     try:
         return msgspec.json.decode(path.read_bytes(), type=LakeIdentity).identity
@@ -71,13 +71,13 @@ def lake_identity(lake: Path) -> str | None:
 
 
 def state_identity(tx: Transaction) -> str | None:
-    """The identity of a state; None for one without."""
+    """Return the identity of a state, or None."""
     row = tx.execute("select value from meta where key = ?", (_KEY,)).fetchone()
     return None if row is None else str(row[0])
 
 
 def set_identity(tx: Transaction, identity: str) -> None:
-    """Give a state this identity."""
+    """Set the identity of a state."""
     tx.execute(
         "insert into meta (key, value) values (?, ?) on conflict (key) do update set value = excluded.value",
         (_KEY, identity),
@@ -85,7 +85,7 @@ def set_identity(tx: Transaction, identity: str) -> None:
 
 
 def settle_identity(tx: Transaction, lake: Path) -> str:
-    """The identity of a state that is written to; one without gets its lake's, or a new one."""
+    """Return the identity of a state; if it has none, set the lake's or a new one."""
     known = state_identity(tx)
     if known is None:
         known = lake_identity(lake) or uuid.uuid4().hex
@@ -94,7 +94,7 @@ def settle_identity(tx: Transaction, lake: Path) -> str:
 
 
 def mark_lake(lake: Path, identity: str, project: str) -> None:
-    """Write the identity into the lake's folder, if it isn't there: whole, and durably."""
+    """Write the identity into the lake's folder, if it differs, atomically and durably."""
     if lake_identity(lake) == identity:
         return
     part = lake / f".{FILE}.{os.getpid()}.tmp"
@@ -118,7 +118,7 @@ def mark_lake(lake: Path, identity: str, project: str) -> None:
 
 
 def refuse_lost(lake: Path, where: str) -> None:
-    """StoreError where a lake has an identity or files, and there is no state for it at `where`."""
+    """Raise StoreError if a lake has an identity or files, since its state at `where` is missing."""
     count = sum(1 for _ in data_files(lake))
     if count or lake_identity(lake) is not None:
         files = f"{count:,} file{'' if count == 1 else 's'}"
@@ -126,7 +126,7 @@ def refuse_lost(lake: Path, where: str) -> None:
 
 
 def refuse_other(tx: Transaction, lake: Path, where: str) -> None:
-    """StoreError where a lake is another state's than this one."""
+    """Raise StoreError if the lake belongs to another state."""
     theirs = lake_identity(lake)
     if theirs is None:
         return
@@ -138,20 +138,22 @@ def refuse_other(tx: Transaction, lake: Path, where: str) -> None:
 
 
 def lake_fits(tx: Transaction, lake: Path) -> bool:
-    """Whether a state has files that readers see, and all of them are in the lake."""
+    """Return whether readers see files of a state and all of these are in the lake."""
     current = _current(tx)
     return bool(current) and all((lake / path).is_file() for path in current)
 
 
 def refuse_empty(tx: Transaction, lake: Path, where: str) -> None:
-    """StoreError where a state has files that readers see, and the lake has none of them and nothing
-    that says whose it is: most often the folder of a file system that isn't mounted."""
+    """Raise StoreError if readers see files of a state of which the lake has none.
+
+    Not if the lake has an identity. The usual cause is a file system that isn't mounted.
+    """
     if message := describe_empty_lake(tx, lake, where):
         raise StoreError(f"{message} Nothing is read or written", hint=MOUNT)
 
 
 def describe_empty_lake(tx: Transaction, lake: Path, where: str) -> str:
-    """What to say of such a lake; empty for any other."""
+    """Return the message for a lake as in `refuse_empty`; empty for any other lake."""
     if lake_identity(lake) is not None:
         return ""
     current = _current(tx)
@@ -162,7 +164,7 @@ def describe_empty_lake(tx: Transaction, lake: Path, where: str) -> str:
 
 
 def _current(tx: Transaction) -> list[str]:
-    """The files that readers see, relative to the lake's folder, without those that were given up."""
+    """Return the files that readers see, relative to the lake's folder, without those given up."""
     if catalog.missing(tx):
         return []
     results = [item.path for item in catalog.registered(tx) if not item.ended]
@@ -170,16 +172,18 @@ def _current(tx: Transaction) -> list[str]:
 
 
 def data_files(lake: Path) -> Iterator[Path]:
-    """The Parquet files of a lake's tables."""
+    """Return the Parquet files of a lake's tables."""
     for folder, _, names in os.walk(lake / SCHEMA_FOLDER):
         yield from (Path(folder, name) for name in names if name.endswith(".parquet"))
 
 
 def open_state(root: Path, settings: Settings, *, create: bool = False, lake_may_be_empty: bool = False) -> Store:
-    """`Store.open`, with every reference to a secret resolved.
+    """Open the store with every reference to a secret resolved, and check its lake.
 
-    Raises what that raises, SecretMissing, and StoreError for a state that isn't the lake's, and,
-    unless `lake_may_be_empty`, for a lake that has none of the state's files."""
+    Raises the errors of `Store.open`, SecretMissing, and StoreError for a state that isn't the
+    lake's. Also raises StoreError for a lake without any of the state's files, unless
+    `lake_may_be_empty`.
+    """
     lake = lake_folder(root, settings)
     resolve = Secrets(root).resolved
     store = Store.open(root, settings, create=create, resolve=resolve, empty=partial(refuse_lost, lake))
@@ -195,9 +199,11 @@ def open_state(root: Path, settings: Settings, *, create: bool = False, lake_may
 
 
 def state_exists(root: Path, settings: Settings) -> bool:
-    """Whether a command that writes has made the state already.
+    """Return whether a command that writes has created the state.
 
-    Raises what `open_state` does for an address that can't be used, and StoreError where the lake has files of a state that is lost."""
+    Raises the errors of `open_state` for an invalid address, and StoreError if the lake has files
+    of a lost state.
+    """
     if exists(root, settings, Secrets(root).resolved):
         return True
     check_identity(root, settings)
@@ -205,7 +211,10 @@ def state_exists(root: Path, settings: Settings) -> bool:
 
 
 def check_identity(root: Path, settings: Settings) -> None:
-    """StoreError where the state isn't that of the lake, whatever version it is of, or is lost beside a lake with files."""
+    """Raise StoreError if the state isn't the lake's, or is lost while the lake has files.
+
+    It works for states of any version.
+    """
     lake = lake_folder(root, settings)
     engine = engine_of(root, settings, Secrets(root).resolved)
     try:

@@ -1,6 +1,6 @@
-"""How alike two columns are: traits of their values, and agreement row by row. Pure.
+"""Similarity of two columns: traits of their values, and agreement row by row. Pure.
 
-Renames, drift and facts compare columns with these.
+Renames, drift and facts use it.
 """
 
 from __future__ import annotations
@@ -17,52 +17,54 @@ from typing import TypeVar
 
 import msgspec
 
-# Traits of a column's values, from a sample, and how alike two columns are in them. The values
-# themselves aren't kept.
+# Traits of a column's values, from a sample, and the similarity of two columns by them. The values
+# themselves aren't stored.
 
 TOP = 400
-"""Different values of which the share is known."""
+"""The maximum number of distinct values whose shares are stored."""
 SHAPES = 12
 NUMBERS = 200
-"""Points at which a column's distribution is known."""
+"""The number of points of a stored distribution."""
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d{1,3})?")
 _DIGITS, _LETTERS = re.compile(r"\d+"), re.compile(r"[^\W\d_]+")
 TEXT_MAX = 200
 BITS = 6.0
-"""Information of a value from which on its kind of value tells columns apart."""
+"""The information per value, in bits, from which on values distinguish columns fully."""
 DECIMALS_MAX = 4
 _Key = TypeVar("_Key", int, str)
 
 
 class ColumnTraits(msgspec.Struct, frozen=True, kw_only=True):
-    """A column, as far as that tells it from others. Shares are of rows (`nulls`) or of those that hold a value."""
+    """Traits that distinguish a column; `nulls` is a share of rows, others of non-null rows."""
 
     name: str
     type: str
     position: float
-    """Where it stands among the columns that both schemas have: after how many of them, and the how manieth there (tenths)."""
+    """The number of columns common to both schemas before it, plus tenths for others in between."""
     rows: int = 0
     nulls: float = 0.0
     values: int = 0
     distinct: int = 0
-    """Different values."""
+    """The number of distinct values."""
     numeric: float = 0.0
     whole: float = 0.0
-    """Share of numbers without a fraction, of the numbers."""
+    """The share of integers among the numbers."""
     numbers: tuple[float, ...] = ()
-    """Quantiles, evenly spread."""
+    """Evenly spaced quantiles of the numbers."""
     lengths: tuple[float, ...] = ()
     shapes: dict[str, float] = {}
-    """`9-9-9`, `a 9`: runs of digits and letters → share."""
+    """Shares of shapes: `9-9-9` and `a 9` stand for runs of digits and letters."""
     shares: dict[int, float] = {}
-    """Hash of a value → its share, of the most frequent."""
+    """Shares of the most frequent values, by their hash."""
     telling: float = 0.0
-    """How little the values would have in common with another column's by accident, from 0 (zeros,
-    flags, small whole numbers that are all there) to 1."""
+    """How unlikely values in common with another column are by chance, from 0 to 1.
+
+    0 for zeros, flags, and small integers without gaps.
+    """
 
 
 def traits(name: str, kind: str, position: float, values: Sequence[str | None]) -> ColumnTraits:
-    """What a sample of a column's values, as text, shows."""
+    """Return the traits of a sample of a column's values as text."""
     there = [canonical(value[:TEXT_MAX]) for value in values if value is not None]
     if not there:
         return ColumnTraits(name=name, type=kind, position=position, rows=len(values), nulls=1.0 if values else 0.0)
@@ -88,15 +90,17 @@ def traits(name: str, kind: str, position: float, values: Sequence[str | None]) 
 
 
 def _telling(counted: Counter[str]) -> float:
-    """The values' information (a row's, on average; `BITS` are enough), less what numbers that fill
-    their range have in common with any others of that range."""
+    """Return how distinctive values are: their mean information, at most `BITS`, as a share.
+
+    Numbers that fill their range count less, since any others of that range equal them.
+    """
     total = sum(counted.values())
     bits = -sum(count / total * math.log2(count / total) for count in counted.values())
     return min(1.0, bits / BITS) * (1 - _filled(counted))
 
 
 def _filled(counted: Counter[str]) -> float:
-    """Which part of the numbers between the smallest and the largest is there, at as many decimals."""
+    """Return the share of the numbers in the range, with as many decimals, that occur."""
     numbers = [value for value in counted if _NUMBER.fullmatch(value)]
     if len(numbers) < 0.9 * len(counted):
         return 0.0
@@ -107,7 +111,7 @@ def _filled(counted: Counter[str]) -> float:
 
 
 def canonical(value: str) -> str:
-    """`67.7100` and `67.71` are one value, `007` and `7` aren't."""
+    """Return equal values in one notation: `67.7100` is `67.71`, but `007` isn't `7`."""
     plain = value.strip()
     if "." not in plain or not _NUMBER.fullmatch(plain):
         return plain
@@ -130,19 +134,19 @@ def _quantiles(ordered: Sequence[float]) -> tuple[float, ...]:
 
 
 class Alike(msgspec.Struct, frozen=True):
-    """How much alike two columns' values are, from 0 to 1 each."""
+    """The similarity of two columns' values, from 0 to 1 each."""
 
     overlap: float
-    """Share of values that both have, each as often."""
+    """The share of values in common, by frequency."""
     spread: float
-    """How much of the distributions (of numbers, else of lengths) lies in the same place."""
+    """The overlap of the distributions of numbers, or else of text lengths."""
     shape: float
     nulls: float
     distinct: float
 
 
 def alike(traits: ColumnTraits, other: ColumnTraits) -> Alike | None:
-    """None where one of them has no values."""
+    """Return the similarity of two columns' values, or None if one has no values."""
     if not traits.shares or not other.shares:
         return None
     numbers = bool(traits.numbers and other.numbers) and not (_all_different(traits) and _all_different(other))
@@ -160,13 +164,16 @@ def alike(traits: ColumnTraits, other: ColumnTraits) -> Alike | None:
 
 
 def _all_different(traits: ColumnTraits) -> bool:
-    """Whether it counts or names rows: tomorrow's numbers lie elsewhere, but are as long."""
+    """Return whether the values count rows: the next day's numbers differ, but are as long."""
     return traits.distinct > 0.95 * traits.values and traits.whole == 1.0
 
 
 def _apart(traits: ColumnTraits, other: ColumnTraits) -> float:
-    """How differently many different values there are, in powers of ten: by number, or by share, whichever fits better (categories
-    have a number, keys have a share)."""
+    """Return the difference in the number of distinct values, in powers of ten.
+
+    Compares numbers or shares, whichever fits better: categories have a constant number of values,
+    keys a constant share.
+    """
     by_number = math.log10(traits.distinct / other.distinct)
     return min(abs(by_number), abs(by_number - math.log10(traits.values / other.values)))
 
@@ -176,92 +183,93 @@ def _common(item: Mapping[_Key, float], other: Mapping[_Key, float]) -> float:
 
 
 def _spread(item: Sequence[float], other: Sequence[float]) -> float:
-    """1 less the greatest distance of the two cumulative distributions."""
+    """Return 1 minus the greatest distance of the two cumulative distributions."""
     if not item or not other:
         return 0.0
     points = sorted({*item, *other})
     return 1 - max(abs(bisect.bisect_right(item, at) / len(item) - bisect.bisect_right(other, at) / len(other)) for at in points)
 
 
-# Whether two columns hold the same values, row by row, where a key recognises rows of an earlier
-# delivery. The similarity of two names is only an opinion beside such evidence. An agreement
-# weighs as much as it was improbable: zeros, flags and few categories agree by accident, so each
-# equal row counts with the information of its value, in bits.
+# Whether two columns hold the same values row by row, if a key matches rows with those of an
+# earlier delivery. Such evidence outweighs the similarity of names. Zeros, flags and few categories
+# agree by chance, so each equal row counts with the information of its value, in bits.
 
 KEYS_MIN = 20
-"""Rows that must be known again."""
+"""The minimum number of matched rows."""
 UNIQUE = 0.98
-"""A key tells this part of the rows apart, on both sides."""
+"""The minimum share of rows that a key must identify uniquely, on both sides."""
 KEY_COLUMNS_MAX = 12
-"""Columns that are tried as keys, alone and in pairs."""
+"""The maximum number of columns that are tried as keys, alone and in pairs."""
 CONSTANT_FACTOR = 0.9
-"""From this part of the rows on a factor is one factor, …"""
+"""The minimum share of rows with the same factor, …"""
 FACTOR_NEAR = 1e-3
-"""… give or take what rounding leaves."""
+"""… within this relative tolerance for rounding."""
 BITS_FULL = 40.0
-"""From so many bits on an agreement is no accident."""
+"""The information in bits from which on an agreement isn't chance."""
 
 Cells = Mapping[str, Sequence[str | None]]
-"""Column → its cells as text, of some rows."""
+"""Columns and the texts of their cells, in some rows."""
 
 
 class Agreement(msgspec.Struct, frozen=True, kw_only=True):
-    """How two columns agree in the rows that both sides have. `bits` is the information of the equal
-    ones, `of` that of all; `factor` is what the earlier values have to be multiplied by."""
+    """The agreement of two columns in the rows that both sides have.
+
+    `bits` is the information of the equal rows, `of` that of all rows; `factor` is the factor from
+    earlier to later values.
+    """
 
     rows: int
     equal: int
     bits: float
     of: float
     accident: float = 0.0
-    """Bits that two columns of these values would have in common if they had nothing to do with each
-    other."""
+    """The information in bits that two unrelated columns with these values would share."""
     factor: float = 1.0
 
     @property
     def share(self) -> float:
-        """Of the information that is no accident, from 0 to 1."""
+        """Return the share of the information that agrees, beyond chance, from 0 to 1."""
         left = self.of - self.accident
         return max(0.0, self.bits - self.accident) / left if left > 0 else 0.0
 
     @property
     def informative(self) -> bool:
-        """Whether rows could tell columns apart at all."""
+        """Return whether the rows have enough information to distinguish columns."""
         return self.of - self.accident >= BITS_FULL
 
     @property
     def weight(self) -> float:
-        """How much that says, from 0 to 1."""
+        """Return the weight of the evidence, from 0 to 1."""
         return self.share * min(1.0, self.bits / BITS_FULL)
 
 
 OF_ROWS = 24.0
-"""Weight of rows that agree, in nats: more than names can have."""
+"""The weight of agreeing rows, in nats: more than names can reach."""
 
 
 class RenameCandidate(msgspec.Struct, frozen=True, kw_only=True):
-    """What a column that is gone may be called now, and what speaks for it."""
+    """A possible new name of a missing column, with the evidence for it."""
 
     to: str
     base: float
-    """Log odds by name, type, place and distribution."""
+    """Log odds by name, type, position and distribution."""
     overlap: float
-    """Share of values that both have, each as often."""
+    """The share of values in common, by frequency."""
     rows: Agreement | None = None
 
     @property
     def log_odds(self) -> float:
-        """With what rows say."""
+        """Return the log odds, including the agreement of rows."""
         return self.base + (OF_ROWS * self.rows.weight if self.rows is not None else 0.0)
 
     @property
     def agreement(self) -> float:
-        """How far the values are the same, from 0 to 1: of rows, where they are known again."""
+        """Return the agreement of the values from 0 to 1, by matched rows if there are any."""
         return self.overlap if self.rows is None else self.rows.share
 
 
 def pooled_agreement(some: Sequence[Agreement]) -> Agreement:
-    """What several intervals say of one pair. Another factor in each is none."""
+    """Merge the agreements of several intervals for one pair; differing factors count as none."""
     one_factor = len({round(agreement.factor, 6) for agreement in some if agreement.equal}) <= 1
     return Agreement(
         rows=sum(agreement.rows for agreement in some),
@@ -276,8 +284,10 @@ def pooled_agreement(some: Sequence[Agreement]) -> Agreement:
 def agreements(
     before: Cells, after: Cells, keys: Sequence[str], gone: Sequence[str], new: Sequence[str]
 ) -> dict[tuple[str, str], Agreement]:
-    """(column that is gone, new one) → how they agree; nothing where no key of `keys` (columns that
-    both sides have) knows enough rows again."""
+    """Return the agreement of each pair of a missing and a new column.
+
+    Empty if no key made of `keys` (columns that both sides have) matches enough rows.
+    """
     matched = _matched(before, after, keys)
     if len(matched) < KEYS_MIN:
         return {}
@@ -292,7 +302,7 @@ def agreements(
 
 
 def _matched(before: Cells, after: Cells, keys: Sequence[str]) -> list[tuple[int, int]]:
-    """Rows of both sides that have the same key, by the key that knows most of them again."""
+    """Return the pairs of rows with equal keys, by the key that matches most rows."""
     best: list[tuple[int, int]] = []
     known = [key for key in keys if key in before and key in after][:KEY_COLUMNS_MAX]
     for key in _keys(known):
@@ -311,7 +321,7 @@ def _keys(columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
 
 
 def _rows_by(cells: Cells, key: tuple[str, ...]) -> dict[tuple[str, ...], int] | None:
-    """Key → row, where the key tells rows apart; rows that it doesn't are left out."""
+    """Return rows by key, without ambiguous keys; None if the key doesn't identify rows."""
     rows: dict[tuple[str, ...], int] = {}
     twice, filled = set[tuple[str, ...]](), 0
     for at, results in enumerate(zip(*(cells[name] for name in key), strict=True)):
@@ -333,7 +343,7 @@ def _cell(cells: Cells, column: str, row: int) -> str | None:
 
 
 def _information(values: Sequence[str | None]) -> list[float]:
-    """Of each value, in bits, by how often it is there. Nulls say nothing."""
+    """Return the information of each value in bits, by its frequency; 0 for nulls."""
     counts = Counter(value for value in values if value is not None)
     total = sum(counts.values())
     return [0.0 if value is None else -math.log2(counts[value] / total) for value in values]
@@ -353,13 +363,13 @@ def _agreement(was: Sequence[str | None], now: Sequence[str | None], information
 
 
 def _accident(was: Sequence[str | None], now: Sequence[str | None], information: Sequence[float]) -> float:
-    """What rows would agree on if they were shuffled."""
+    """Return the information in bits that agrees if the rows are shuffled."""
     counts = Counter(value for value in now if value is not None)
     return sum(own * counts[value] / len(now) for value, own in zip(was, information, strict=True) if value is not None)
 
 
 def _factor(was: Sequence[str | None], now: Sequence[str | None]) -> float | None:
-    """What nearly all values were multiplied by, if that is one number."""
+    """Return the factor from nearly all old values to new ones, if there is one."""
     pairs = ((number(item), number(other)) for item, other in zip(was, now, strict=True))
     ratios = [new / old for old, new in pairs if old and new]
     if len(ratios) < KEYS_MIN:
@@ -377,7 +387,7 @@ def _is_scaled(item: str | None, other: str | None, factor: float) -> bool:
 
 
 def number(value: str | None) -> float | None:
-    """A finite number, if the text is one."""
+    """Return the text as a finite number, or None."""
     try:
         result = float(value) if value is not None else math.nan
     except ValueError:

@@ -1,7 +1,8 @@
 """Schema drift of a delivery: differences from the expected columns, and their policy. Pure.
 
-Names are compared here. Values (types, dates, delimiters) are compared by the reader, who says what is read instead. Either way the policy
-of a change comes from `DriftRules`: what the source declares (`on_drift`), else a default by kind and by who uses the column.
+This module compares names. The reader compares values (types, dates, delimiters) and reports what
+it reads instead. In both cases `DriftRules` give the policy of a change: the source's declaration
+(`on_drift`), else a default by the kind of change and the users of the column.
 """
 
 from __future__ import annotations
@@ -17,16 +18,16 @@ from headrace.checks.facts import Differs, DriftChange, DriftKind, Fact, FactSev
 from headrace.model import ContractColumn
 
 ALL = "*"
-"""In `Rules.used`: who uses every column."""
+"""The key in `DriftRules.used` for nodes that use every column."""
 SURE = 0.9
-"""A rename that is proposed with this score or a higher one may be made without asking (`on_drift: {renamed: map}`)."""
+"""The minimum score of a rename that may be applied unasked (`on_drift: {renamed: map}`)."""
 CERTAIN = 20.0
-"""Nats: what isn't found by statistics, but read off the file."""
+"""The strength in nats of a fact that is read off the file rather than inferred."""
 UNUSED = 6.0
-"""Of a column that nobody uses: worth a warning, and no incident by itself."""
+"""The strength in nats of a fact about an unused column: a warning, not an incident."""
 _OF_NAMES = (DriftKind.ADDED, DriftKind.DROPPED, DriftKind.RENAMED)
 FACTS_MAX = 100
-"""Facts of one delivery: a thousand columns that all have other names are one story."""
+"""The maximum number of facts of one delivery: 1,000 renamed columns are one incident."""
 NAMES_TOLD = 8
 CLAUSES_TOLD = 3
 _GIVEN_UP = {Policy.MAP: Policy.BLOCK}
@@ -37,65 +38,65 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True):
     """A column as a delivery of one interval should have it."""
 
     name: str
-    """The table's."""
+    """The name in the table."""
     names: tuple[str, ...] = ()
-    """How files write it: first the name in force for the interval, then those of other times. Without any, it is `name`."""
+    """The names in files: first the one in force for the interval, then others. Default: `name`."""
     optional: bool = False
-    """Whether a file without it is as it should be."""
+    """Whether a file may lack the column."""
     required: bool = False
-    """Whether the contract wants a value in every row."""
+    """Whether the contract requires a value in every row."""
 
 
 class NameComparison(NamedTuple):
-    """Names of a file against what is expected."""
+    """The comparison of a file's names with the expected columns."""
 
     names: dict[str, str]
-    """Name in the file → the column that it is."""
+    """Names in the file and their columns."""
     dropped: tuple[str, ...]
-    """Columns that aren't there."""
+    """Columns that the file lacks."""
     added: tuple[str, ...]
-    """Names in the file that are no column's."""
+    """Names in the file that belong to no column."""
     otherwise: tuple[tuple[str, str], ...]
-    """(column, its name in the file), where that is a name of another time."""
+    """(column, its name in the file) if that name is in force for another interval."""
     clashes: tuple[str, ...]
-    """Names in the file that are a column's own, which is read from another name."""
+    """Names in the file that equal a column's, although the column is read from another name."""
     doubled: tuple[tuple[str, str], ...] = ()
-    """Names that were made up for columns that the header names like another one, and what it says."""
+    """Generated names of columns with a repeated header, and a text with both names."""
 
 
 class ColumnRename(msgspec.Struct, frozen=True, kw_only=True):
-    """A column that is gone, and the new one that probably is it."""
+    """A missing column and the new column that it probably became."""
 
     column: str
     to: str
     score: float
     evidence: tuple[str, ...] = ()
     candidates: tuple[RenameCandidate, ...] = ()
-    """With its rivals, the most probable first."""
+    """All candidates, the most probable first."""
     differs: tuple[Differs, ...] = ()
-    """What else is other than it was."""
+    """Other differences between the two columns."""
 
 
 class DriftRules(msgspec.Struct, frozen=True, kw_only=True):
-    """What is done about changes: policies as the source declares them, and who uses which column (in lower case)."""
+    """The rules for changes: declared policies, and the users of columns (in lower case)."""
 
     policies: Mapping[str, str] = {}
     used: Mapping[str, tuple[str, ...]] = {}
     required: frozenset[str] = frozenset()
     typed: frozenset[str] = frozenset()
-    """Columns whose types a contract states: these aren't learnt, so they don't grow with what comes."""
+    """Columns whose types a contract declares; deliveries don't widen these types."""
 
     def users(self, column: str) -> tuple[str, ...]:
-        """The assets and consumers that use a column, in whatever case it is written."""
+        """Return the assets and consumers that use a column, ignoring case."""
         return tuple(dict.fromkeys((*self.used.get(column.lower(), ()), *self.used.get(ALL, ()))))
 
     def declared(self, kind: DriftKind) -> Policy | None:
-        """What the source declares (`on_drift`); None where it says nothing of such a change."""
+        """Return the policy that the source declares (`on_drift`), or None."""
         said = self.policies.get(kind.value)
         return Policy(said) if said else None
 
     def policy(self, kind: DriftKind, column: str, *, mappable: bool = False) -> Policy:
-        """What is done about a change of a column; `mappable`: whether what is there can be read as what was expected."""
+        """Return the policy for a change; `mappable`: the values can be read as expected."""
         chosen = self.declared(kind) or self._usual(kind, column, mappable=mappable)
         return chosen if mappable else _GIVEN_UP.get(chosen, chosen)
 
@@ -110,18 +111,21 @@ class DriftRules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def in_force(column: ContractColumn, interval: str) -> str:
-    """What files of an interval call a column: the accepted name with `from` ≤ interval < `to`, else its own. Keys of intervals of one
-    grain compare as text."""
+    """Return the name of a column in the files of an interval.
+
+    It is the accepted name with `from` ≤ interval < `to`, else the column's own name. Keys of
+    intervals of one grain compare as text.
+    """
     return _in_force_of(column.names, "name", interval) or column.name
 
 
 def conversion_at(column: ContractColumn, interval: str) -> str | None:
-    """The expression over a file's columns that a column is computed from in an interval, if any."""
+    """Return the expression that computes a column in an interval from the file, if any."""
     return _in_force_of(column.conversions, "expression", interval)
 
 
 def converted_since(column: ContractColumn, interval: str) -> str:
-    """The first interval of the conversion that is in force; empty without one."""
+    """Return the first interval of the conversion in force; empty if there is none."""
     return _in_force_of(column.conversions, "from", interval) or ""
 
 
@@ -134,14 +138,18 @@ def _in_force_of(entries: Sequence[Mapping[str, Any]], key: str, interval: str) 
 
 
 def known_names(column: ContractColumn, interval: str) -> tuple[str, ...]:
-    """All names that files have for a column, the one in force for an interval first."""
+    """Return all names of a column in files, the one in force for the interval first."""
     return tuple(dict.fromkeys((in_force(column, interval), *(str(entry["name"]) for entry in column.names), column.name)))
 
 
 def compare(expected: Sequence[Expected], results: Sequence[str], doubled: Sequence[tuple[str, str]] = ()) -> NameComparison:
-    """Which name is which column. A name of another time counts only where no column is called so now, and the name in force isn't
-    there: a vendor that delivers an old interval again writes it as it writes today. What files are said to call a column isn't
-    another column of that name: that one is missed."""
+    """Match the names of a file with the expected columns.
+
+    A name of another interval counts only if it is no column's current name and the name in force
+    is absent: a vendor that delivers an old interval again uses today's names. If files use another
+    name for a column, a name equal to the column's own isn't taken for it, and the column counts as
+    missing.
+    """
     there = dict.fromkeys(results)
     said = {_first(item): item.name for item in expected if _first(item) != item.name}
     firsts = {**{_first(item): item.name for item in expected}, **said}
@@ -166,7 +174,10 @@ def _first(item: Expected) -> str:
 
 
 def same_spelling(dropped: Sequence[str], added: Sequence[str]) -> list[ColumnRename]:
-    """Pairs of names that differ in case, accents, blanks and punctuation only, where there is one on each side."""
+    """Return pairs of names that differ only in case, accents, blanks and punctuation.
+
+    Ambiguous names are left out.
+    """
     by_core: dict[str, tuple[list[str], list[str]]] = {}
     for side, names in enumerate((dropped, added)):
         for name in names:
@@ -186,7 +197,7 @@ def _how_alike(was: str, now: str) -> str:
 
 
 def changes_of(compared: NameComparison, rules: DriftRules, renames: Sequence[ColumnRename] = ()) -> tuple[DriftChange, ...]:
-    """Each difference with its policy. `renames` pairs columns that are gone with new ones, each at most once."""
+    """Return all differences with their policies; `renames` pairs missing with new columns."""
     return tuple(_each(compared, rules, {rename.column: rename for rename in renames}))
 
 
@@ -203,7 +214,7 @@ def _each(compared: NameComparison, rules: DriftRules, renames: Mapping[str, Col
         yield DriftChange(kind=DriftKind.ADDED, column=name, evidence=why, policy=Policy.BLOCK, used_by=rules.users(name))
     unclear = dict(compared.doubled)
     for name, text in compared.doubled:
-        policy = rules.declared(DriftKind.ADDED) or Policy.BLOCK  # which of the two is meant is a person's to say
+        policy = rules.declared(DriftKind.ADDED) or Policy.BLOCK  # only a person can say which of the two is meant
         yield doubled_column(name, text, Policy.ALLOW if policy is Policy.MAP else policy, rules)
     for name in compared.added:
         if name not in taken and name not in compared.clashes and name not in unclear:
@@ -212,7 +223,10 @@ def _each(compared: NameComparison, rules: DriftRules, renames: Mapping[str, Col
 
 
 def doubled_column(name: str, why: str, policy: Policy, rules: DriftRules) -> DriftChange:
-    """A column that the header names like another one; `name` is made up, `why` names both."""
+    """Return the change for a column with a repeated header.
+
+    `name` is generated; `why` has both names.
+    """
     return DriftChange(kind=DriftKind.ADDED, column=name, evidence=(why,), policy=policy, used_by=rules.users(name))
 
 
@@ -220,7 +234,7 @@ def _renamed(rename: ColumnRename, rules: DriftRules) -> DriftChange:
     sure = rename.score >= SURE and not rename.differs
     policy = rules.policy(DriftKind.RENAMED, rename.column, mappable=sure)
     if rename.differs and policy is Policy.WARN:
-        policy = Policy.BLOCK  # values that are other ones are somebody's to decide
+        policy = Policy.BLOCK  # a person decides about changed values
     if policy is Policy.WARN and rename.column.lower() == rename.to.lower():
         policy = Policy.MAP  # a table can't have both
     return DriftChange(
@@ -244,12 +258,12 @@ def _gone(column: str, compared: NameComparison, rules: DriftRules) -> DriftChan
 
 
 def blocks(changes: Sequence[DriftChange]) -> bool:
-    """Whether one of the changes must be decided by a person before the delivery is published."""
+    """Return whether a person must decide about a change before the delivery is published."""
     return any(change.policy is Policy.BLOCK for change in changes)
 
 
 def changes_text(changes: Sequence[DriftChange]) -> str:
-    """One sentence for people: what changed of what must be decided, else of everything."""
+    """Return one sentence about the changes that a person must decide, or else about all."""
     drift_changes = [change for change in changes if change.policy is Policy.BLOCK] or list(changes)
     if any(change.policy is Policy.BLOCK for change in drift_changes):
         drift_changes += [change for change in changes if change.kind is DriftKind.ADDED and change not in drift_changes]
@@ -258,7 +272,7 @@ def changes_text(changes: Sequence[DriftChange]) -> str:
 
 
 def with_users(reason: str, changes: Sequence[DriftChange]) -> str:
-    """What is said of a delivery, and who uses the columns in question."""
+    """Return the reason with the users of the columns in question."""
     users = tuple(dict.fromkeys(user for change in changes for user in change.used_by))
     return f"{reason}; used by {_listed(users)}" if users else reason
 
@@ -297,7 +311,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def facts_of(changes: Sequence[DriftChange]) -> tuple[Fact, ...]:
-    """What is odd about the delivery: changes that hold it, and those that are published with a warning."""
+    """Return facts for the changes that hold the delivery or are published with a warning."""
     odd = [change for change in changes if change.policy in (Policy.BLOCK, Policy.WARN)]
     return tuple(_fact(change) for change in odd[:FACTS_MAX])
 

@@ -1,7 +1,8 @@
 """Profiles of columns: bounds, quantiles, frequent values, lengths, patterns, hours.
 
-A staged file with few rows is profiled completely and exactly. Of a larger one, a few thousand rows are (the same ones each time), and
-distinct values are estimated; nulls, bounds, negative numbers and zeros are exact all the same.
+A staged file with few rows is profiled completely and exactly. A larger file is profiled from a
+sample of a few thousand rows (always the same ones), with an estimate of the distinct values. Its
+nulls, bounds, negative numbers and zeros are still exact.
 """
 
 from __future__ import annotations
@@ -26,33 +27,33 @@ from headrace.lake.sqltext import quote
 from headrace.model.errors import UsageError
 from headrace.model.intervals import EPOCH, zone
 
-# The description of one column's values, exact and the same each time. It doesn't depend on the
-# order of the rows, so a sample that several threads collected gives the same description.
+# The profile of one column's values, exact and reproducible. It doesn't depend on the order of the
+# rows, so a sample that several threads collected gives the same profile.
 
 TOP_MAX = 5
-"""Values that are told of a column that isn't categorical."""
+"""The maximum number of frequent values of a column that isn't categorical."""
 TOP_SHARE = 0.02
-"""A value that is less than this share of a column is none of its frequent ones."""
+"""The minimum share of the rows for a frequent value."""
 REPEATED_MIN = 4
-"""A column whose values come fewer times than that on average has no categories: it is more of a key."""
+"""The minimum mean count per value of a categorical column; below it, the column is like a key."""
 PATTERNS_MAX = 3
 PATTERN_VALUES = 60
-"""So many values, from all over the alphabet, are looked at for their shapes."""
+"""The maximum number of values, spread over the sorted column, whose shapes are counted."""
 VALUE_CHARACTERS_MAX = 60
 LISTED_CHARACTERS_MAX = 40
-"""Longer texts are no names that make a list."""
+"""Longer texts aren't names that form a list."""
 PATTERN_CHARACTERS_MAX = 24
 _Q25, _Q75 = 4, 14
-"""Where the quartiles are among the twentieths."""
+"""The indexes of the quartiles in the twentieths."""
 _HOURS = range(24)
 _QUARTER_US = 900_000_000
 _MINUTES_MAX = 900_000_000
-"""Times before the year 259 and after 3680 stand for none that is known."""
+"""Times before the year 259 and after 3680 are treated as unknown."""
 _COUNT = itemgetter(1)
 
 
 def describe(values: Values, kind: ValueKind, timezone: str, *, classified: bool = False) -> ColumnProfile:
-    """The values' profile. Of a classified column only how many there are of what, nothing that could be one of them."""
+    """Return the profile of the values; that of a classified column has only counts."""
     if not values.known:
         return ColumnProfile(values.rows, values.rows)
     profile = _of_kind(ColumnProfile(values.rows, values.rows - values.known, values.distinct), values, kind, timezone)
@@ -112,7 +113,7 @@ def _numbers(profile: ColumnProfile, known: CountedValues) -> ColumnProfile:
 
 
 def _sizes(known: CountedValues) -> CountedValues:
-    """|x| without zeros: of two lists in order, which is soon sorted."""
+    """Return |x| without zeros; both halves are sorted already, which makes sorting fast."""
     if known.values[0] > 0:
         return known
     ordered = list(known.all())
@@ -131,11 +132,11 @@ def _is_categorical(distinct: int, values: int) -> bool:
 
 
 def _frequent(known: CountedValues, distinct: int, *, categorical: bool) -> tuple[tuple[str, int], ...]:
-    """Values and how often they come, most frequent first: all of them, or those that have a share of some size."""
+    """Return values and counts, most frequent first: all, or those with at least `TOP_SHARE`."""
     often = 1 if categorical else max(2, math.ceil(known.total * TOP_SHARE))
     if known.total - distinct + 1 < often:
-        return ()  # one that came so often would leave too few places for the others
-    pairs = sorted(known.frequent(often), key=_COUNT, reverse=True)  # those that come as often stay in the order of values
+        return ()  # a value with that count would leave too few rows for the other values
+    pairs = sorted(known.frequent(often), key=_COUNT, reverse=True)  # ties stay in the order of values
     return tuple((_shown(value), count) for value, count in (pairs if categorical else pairs[:TOP_MAX]))
 
 
@@ -170,14 +171,18 @@ def _listed(known: CountedValues, longest: int) -> tuple[str, ...]:
 
 
 def _patterns(known: CountedValues) -> tuple[tuple[str, int], ...]:
-    """The shapes of values from all over the alphabet, and how many of those have them."""
+    """Return the most frequent shapes of values from the whole sorted column, with their counts."""
     looked_at = known.at(range(0, known.total, max(1, known.total // PATTERN_VALUES)))
     shapes = Counter(_shaped([value[:PATTERN_CHARACTERS_MAX] for value in looked_at]))
     return tuple(sorted(sorted(shapes.items()), key=_COUNT, reverse=True)[:PATTERNS_MAX])
 
 
 def _shaped(values: Sequence[str]) -> list[str]:
-    """All of them in one go where their ends can be found again, as bytes where they are ASCII: that is much faster."""
+    """Return the shapes of all values.
+
+    All are translated at once if no value has a line break, as bytes if all are ASCII, which is
+    much faster.
+    """
     joined = "\n".join(values)
     if joined.count("\n") >= len(values):
         return [value.translate(_shapes()) for value in values]
@@ -188,7 +193,7 @@ def _shaped(values: Sequence[str]) -> list[str]:
 
 @cache
 def _shapes() -> dict[int, str]:
-    """A digit is 9, a capital letter A, another a, up to where Latin, Greek and Cyrillic end."""
+    """Return a map: digit to 9, capital to A, other letter to a, for Latin, Greek and Cyrillic."""
     letters = {code: "A" if chr(code).isupper() else "a" for code in range(0x530) if chr(code).isalpha()}
     return letters | {ord(digit): "9" for digit in "0123456789"}
 
@@ -218,7 +223,7 @@ def _instants(profile: ColumnProfile, quarters: Mapping[int, int], timezone: str
 
 
 def _quarters(instants: Iterable[int]) -> Mapping[int, int]:
-    """How many lie in each quarter of an hour: clocks differ by those, so that each is looked up once."""
+    """Return counts per quarter of an hour, since UTC offsets are multiples of it."""
     result: Counter[int] = Counter()
     for instant, count in Counter(instants).items():
         result[instant // _QUARTER_US] += count
@@ -226,14 +231,17 @@ def _quarters(instants: Iterable[int]) -> Mapping[int, int]:
 
 
 def _between(quarters: Mapping[int, int], timezone: str) -> tuple[int, int] | None:
-    """The local times before and after which a tenth lies, in minutes since 1970; None where no calendar has them."""
+    """Return the 10th and 90th percentile in minutes since 1970, local time.
+
+    None if a calendar can't represent them.
+    """
     known = CountedValues.of(quarters)
     low, high = (_local(quarter, timezone) for quarter in known.at((known.total // 10, known.total - 1 - known.total // 10)))
     return (low, high) if low is not None and high is not None and max(abs(low), abs(high)) <= _MINUTES_MAX else None
 
 
 def _hours(quarters: Mapping[int, int], timezone: str) -> tuple[int, ...]:
-    """How many lie in each hour of the day, local time; nothing where they all lie at one, as days do."""
+    """Return the counts per local hour of the day; nothing if all are in one hour, as for dates."""
     result: Counter[int] = Counter()
     for quarter, count in quarters.items():
         local = _local(quarter, timezone)
@@ -243,36 +251,41 @@ def _hours(quarters: Mapping[int, int], timezone: str) -> tuple[int, ...]:
 
 @lru_cache(maxsize=1 << 14)
 def _local(quarter: int, timezone: str) -> int | None:
-    """When a quarter of an hour begins there, in minutes since 1970; None where nobody knows."""
+    """Return the local start of a quarter of an hour, in minutes since 1970; None if unknown."""
     if timezone == "UTC":
         return quarter * 15
     try:
         instant = EPOCH + timedelta(minutes=quarter * 15)
         return quarter * 15 + int((instant.astimezone(zone(timezone)).utcoffset() or timedelta()).total_seconds() // 60)
-    except (UsageError, OverflowError):  # a machine without a time zone database; a year that no calendar has
+    except (UsageError, OverflowError):  # no time zone database, or a year beyond the calendar
         return None
 
 
-# How a file is profiled: file statistics cost nothing and are used first, values come from the
+# The plan for profiling a file: its statistics cost nothing and come first; values come from the
 # audit's scan.
 
 EXACT_ROWS_MAX = 50_000
-"""Of so many rows all values are described."""
+"""The maximum number of rows of a file or partition whose values are all profiled."""
 SAMPLE_ROWS = 20_000
-"""Of more, between so many and twice as many of a partition's: a share is then right to a third of a hundredth, where the least that is
-judged odd is one."""
+"""The sample size of a partition with more rows: this many to twice as many.
+
+The error of a share is then a third of 0.01, the smallest difference that counts as anomalous.
+"""
 BATCH_ROWS_MAX = 250_000
-"""Of so many rows of several partitions all values are held at once."""
+"""The maximum number of rows of a batch whose values are all in memory at once."""
 COUNTED_ROWS_MIN = 500
-"""From so many rows on it is worth it to count values that are few, instead of taking all of them."""
+"""The number of rows from which on counting a column with few values pays off."""
 COUNTED_BITS_MAX = 8
-"""A column of which a file needs at most so much for a row has few values. That is only a guess, and says only which way is quicker."""
+"""The maximum bits per row in the file of a column that is assumed to have few values.
+
+A wrong assumption only makes the scan slower.
+"""
 
 _VALUE_LESS = ("STRUCT", "MAP", "INTERVAL", "UNION")
 
 
 class Measure(msgspec.Struct, frozen=True):
-    """One aggregate of the scan that belongs to the profile."""
+    """One aggregate of the scan for the profile."""
 
     column: str
     field: str
@@ -280,7 +293,10 @@ class Measure(msgspec.Struct, frozen=True):
 
 
 class Description(msgspec.Struct, frozen=True):
-    """How the columns of one staged file are looked at. `described` are those whose values are; `every` says of how many rows one."""
+    """The plan for profiling the columns of one staged file.
+
+    `described` are the columns whose values are read; one row in `every` is sampled.
+    """
 
     columns: Mapping[str, str]
     statistics: Mapping[str, ColumnStatistics]
@@ -289,23 +305,23 @@ class Description(msgspec.Struct, frozen=True):
     every: int = 1
     timezone: str = "UTC"
     classified: frozenset[str] = frozenset()
-    """Names in small letters."""
+    """Names of classified columns in lower case."""
 
     @property
     def asked(self) -> int:
-        """How many aggregates there are."""
+        """Return the number of aggregates."""
         return len(self.measures) + bool(self.described)
 
     @property
     def aggregates(self) -> list[str]:
-        """What the scan is to give: the measures, then the values."""
+        """Return the aggregates that the scan must compute: first the measures, then the values."""
         wanted = [measure.sql for measure in self.measures]
         if self.described:
             wanted.append(aggregate(self.described, SAMPLED if self.every > 1 else None))
         return wanted
 
     def profile(self, rows: int, values: Sequence[Any]) -> dict[str, ColumnProfile]:
-        """Each column's profile, of what the aggregates came to."""
+        """Return each column's profile, from the results of the aggregates."""
         extra: dict[str, dict[str, Any]] = {}
         for measure, value in zip(self.measures, values, strict=False):
             extra.setdefault(measure.column, {})[measure.field] = value
@@ -335,7 +351,10 @@ def planned(
     timezone: str,
     classified: Sequence[str],
 ) -> Description:
-    """How a file is looked at whose partitions have so many rows each. The file's statistics say nothing of one of `several`."""
+    """Return the plan for profiling a file; `rows` are the numbers of rows of its partitions.
+
+    The file's statistics don't apply to one of `several` partitions.
+    """
     known = {} if several else statistics
     most, total = max(rows, default=0), sum(rows)
     secret = frozenset(name.lower() for name in classified)
@@ -360,14 +379,14 @@ def _are_few(file: ColumnStatistics | None, rows: int) -> bool:
 
 
 def _facts(column: str, kind: str, known: ColumnStatistics | None) -> list[Measure]:
-    """What the file's statistics don't say."""
+    """Return the aggregates for what the file's statistics lack."""
     if known is not None:
         return []
     return [Measure(column, "nulls", f"count(*) FILTER (WHERE {quote(column)} IS NULL)"), *_bounds(column, kind)]
 
 
 def _estimates(column: str, kind: str, known: ColumnStatistics | None) -> list[Measure]:
-    """What isn't told of a sample."""
+    """Return the aggregates for what a sample doesn't show."""
     name = quote(column)
     measures = [Measure(column, "distinct", f"approx_count_distinct({name})")]
     if kind.startswith(NUMBERS):
@@ -376,7 +395,7 @@ def _estimates(column: str, kind: str, known: ColumnStatistics | None) -> list[M
 
 
 def _signs(known: ColumnStatistics | None) -> list[tuple[str, str]]:
-    """The counts that the least value doesn't tell."""
+    """Return the counts of signs that the column's minimum doesn't already imply."""
     try:
         least = float(known.minimum) if known is not None and known.minimum is not None else -1.0
     except ValueError:
@@ -385,7 +404,7 @@ def _signs(known: ColumnStatistics | None) -> list[tuple[str, str]]:
 
 
 def _bounds(column: str, kind: str) -> list[Measure]:
-    """The least and the greatest value, written as a file's statistics write them; none of types that have none there."""
+    """Return minimum and maximum in the notation of a file's statistics, if these have the type."""
     if kind.endswith("]") or kind.startswith(_VALUE_LESS):
         return []
     name = quote(column)
@@ -419,7 +438,7 @@ def _one(
         minimum = maximum = None
     counted = {field: int(extra[field]) for field in ("distinct", "negative", "zero") if extra.get(field) is not None}
     if profile.categorical:
-        counted.pop("distinct", None)  # the sample has all of so few, and an estimate is off by one in ten
+        counted.pop("distinct", None)  # a sample has all of so few values; an estimate is off by 10 %
     return msgspec.structs.replace(profile, rows=rows, nulls=nulls, minimum=minimum, maximum=maximum, **counted)
 
 

@@ -1,8 +1,10 @@
-"""Renamed columns: which new column is which missing one, by name, type, place and values. Pure.
+"""Renamed columns: matches of new and missing columns by name, type, position, values. Pure.
 
-Each pair gets the odds that it is one column under two names, from a logistic model over their similarity. What speaks for a pair also
-speaks against its rivals: a score is a pair's odds against all others that claim either of the two, so that two equal columns are never
-proposed with confidence. `benchmarks/renames.py` makes the schemas on which the weights were fitted, and measures on others.
+A logistic model over their similarity gives each pair the odds that both are the same column.
+Evidence for a pair is also evidence against its rivals: a score is the odds of a pair against all
+others with one of its columns, so two equal columns are never proposed with confidence.
+`benchmarks/renames.py` creates the schemas on which the weights were fitted, and measures on
+others.
 """
 
 from __future__ import annotations
@@ -19,14 +21,14 @@ import msgspec
 from headrace.checks.column_similarity import Agreement, Alike, ColumnTraits, RenameCandidate, alike, pooled_agreement
 from headrace.checks.drift import ColumnRename
 
-# How alike two names are: word by word, with abbreviations, word order and spelling styles.
+# Similarity of two names: word by word, with abbreviations, word order and spelling styles.
 
 WORDS_MAX = 12
-"""Words of a name that are compared."""
+"""The maximum number of words of a name that are compared."""
 CHARACTERS_MAX = 120
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_A-Za-z]+")
 _ALIKE = 0.82
-"""Two words that are spelled so much alike are one, mistyped or inflected."""
+"""The minimum spelling similarity of two words that count as one, mistyped or inflected."""
 _SYNONYMS = (
     "id identifier key number no num nr",
     "qty quantity count amount units",
@@ -76,7 +78,7 @@ _SYNONYMS = (
 
 @functools.lru_cache(maxsize=8_192)
 def words(name: str) -> tuple[str, ...]:
-    """The words of a name in any style: `depDelay`, `dep_delay`, `Dep. delay` are `dep`, `delay`."""
+    """Return the words of a name: `depDelay`, `dep_delay` and `Dep. delay` are `dep`, `delay`."""
     plain = "".join(sign for sign in unicodedata.normalize("NFKD", name[:CHARACTERS_MAX]) if not unicodedata.combining(sign))
     return tuple(word.casefold() for word in _WORD.findall(plain)[:WORDS_MAX])
 
@@ -91,7 +93,7 @@ def _groups() -> dict[str, frozenset[int]]:
 
 
 def similarity(item: str, other: str) -> float:
-    """0 for names that have nothing in common, 1 for the same words, however they are put together."""
+    """Return the similarity of two names: 0 for nothing in common, 1 for the same words."""
     first, second = words(item), words(other)
     if not first or not second:
         return 0.0
@@ -104,12 +106,12 @@ def similarity(item: str, other: str) -> float:
 
 
 def _covered(words_of_one: tuple[str, ...], others: tuple[str, ...]) -> float:
-    """The share of a name's words, by their weight, that the other has too."""
+    """Return the weighted share of one name's words that the other name has too."""
     return sum(_weight((word,)) * max(_word(word, other) for other in others) for word in words_of_one) / _weight(words_of_one)
 
 
 def _weight(some: tuple[str, ...]) -> float:
-    """Long words say more than `id` or `1`."""
+    """Return the total weight of words; `id` and `1` weigh less than long words."""
     return float(sum(1.0 if len(word) > 2 and not word.isdecimal() else 0.6 for word in some))
 
 
@@ -129,7 +131,11 @@ def _word(item: str, other: str) -> float:
 
 
 def _abbreviates(short: str, full: str) -> bool:
-    """`dep` of departure, `qty` of quantity, `cnt` of count: the same first letter, the rest in order, and no single letter."""
+    """Return whether `short` abbreviates: `dep` (departure), `qty` (quantity), `cnt` (count).
+
+    Both have the same first letter, and the other letters follow in order. Single letters don't
+    count.
+    """
     if len(short) < 2 or len(short) >= len(full) or short[0] != full[0]:
         return False
     if full.startswith(short):
@@ -139,21 +145,27 @@ def _abbreviates(short: str, full: str) -> bool:
 
 
 def _initials(short: tuple[str, ...], full: tuple[str, ...]) -> bool:
-    """`dob` of `date_of_birth`."""
+    """Return whether `short` is an acronym of `full`, as `dob` is of `date_of_birth`."""
     return len(short) == 1 and len(full) > 1 and len(short[0]) == len(full) and short[0] == "".join(word[0] for word in full)
 
 
 # The best one-to-one assignment: of all ways to pair rows with columns, the one with the greatest
-# sum of gains.
+# total gain.
 
 EXACT_MAX = 120
-"""Rows and columns of one knot of pairs that is solved exactly, in half a second; a larger one is cut at its weakest pairs first."""
+"""The size of a group of pairs that is solved exactly (half a second).
+
+A larger group is first split at its weakest pairs.
+"""
 
 Pair = tuple[int, int]
 
 
 def assign(gains: Mapping[Pair, float]) -> dict[int, int]:
-    """Row → column. Pairs that aren't in `gains`, or gain nothing, are never made; equal sums are decided by the smaller numbers."""
+    """Return the column of each row in the best assignment.
+
+    Pairs without a positive gain are never used. Ties are decided by the lower numbers.
+    """
     chosen: dict[int, int] = {}
     for knot in _knots({pair: gain for pair, gain in gains.items() if gain > 0.0}):
         chosen.update(_solved(knot))
@@ -161,7 +173,7 @@ def assign(gains: Mapping[Pair, float]) -> dict[int, int]:
 
 
 def _knots(gains: Mapping[Pair, float]) -> list[dict[Pair, float]]:
-    """Pairs that share no row and no column with others are decided by themselves."""
+    """Split the pairs into groups without common rows or columns, which are solved separately."""
     leader: dict[tuple[str, int], tuple[str, int]] = {}
 
     def find(item: tuple[str, int]) -> tuple[str, int]:
@@ -184,7 +196,7 @@ def _solved(knot: dict[Pair, float]) -> dict[int, int]:
         median = sorted(knot.values())[len(knot) // 2]
         left = {pair: gain for pair, gain in knot.items() if gain > median}
         return assign(left) if len(left) < len(knot) and left else _greedy(knot)
-    # Each row may also stay alone, at no gain: a column of its own stands for that.
+    # Each row may also stay unpaired without a gain; an extra column stands for that.
     costs = [[-knot.get((row, column), 0.0) for column in columns] + [0.0] * len(rows) for row in rows]
     results = _hungarian(costs)
     pairs = ((rows[i], columns[j]) for i, j in enumerate(results) if j < len(columns))
@@ -200,7 +212,11 @@ def _greedy(knot: Mapping[Pair, float]) -> dict[int, int]:
 
 
 def _hungarian(costs: list[list[float]]) -> list[int]:
-    """Column of each row at the least sum of costs (shortest augmenting paths, O(rows² · columns)); at least as many columns as rows."""
+    """Return the column of each row at the least total cost.
+
+    Uses shortest augmenting paths, O(rows² · columns). There must be at least as many columns as
+    rows.
+    """
     count, width = len(costs), len(costs[0])
     rows_price, columns_price = [0.0] * (count + 1), [0.0] * (width + 1)
     row_of, before = [0] * (width + 1), [0] * (width + 1)
@@ -236,31 +252,34 @@ def _hungarian(costs: list[list[float]]) -> list[int]:
 
 
 PROPOSED = 0.3
-"""A pair with a lower score isn't proposed. What is proposed is a person's to accept; few pairs have a score in between."""
+"""The minimum score of a proposal, which a person accepts; few pairs score in between."""
 PAIRS_MAX = 10_000
-"""Pairs of which the values are compared; of more (100 columns against 100), only those whose names have a word in common."""
+"""The maximum number of pairs whose values are compared (100 × 100 columns).
+
+With more, only pairs whose names have a word in common are compared.
+"""
 SAME = 0.99
-"""Names so much alike are the same words."""
+"""The minimum similarity of names that consist of the same words."""
 _NAMED = 0.5
 _CLEAR = 0.3
-"""By so much a pair's names must be more alike than any other's, to be the only ones that come near."""
+"""The margin over all rivals by which names must be more alike to count as unrivalled."""
 _ODDS_MIN = -4.0
 _WITH_VALUES = (-15.94, 0.77, 2.48, 3.7, 2.43, 4.03, 1.6, 4.98, 1.15, 3.41, 2.41)
-"""Bias; then for name, same words, no other name near, type, place, overlap, spread, shape, nulls, distinct."""
+"""Bias; then the weights of the 10 `features`, in their order."""
 _WITHOUT_VALUES = (-11.2, 2.89, 2.89, 4.39, 6.24, 4.44)
-"""Bias; then for name, same words, no other name near, type, place."""
+"""Bias; then the weights of the first 5 `features`."""
 _OF_TELLING = 4.0
-"""Weight of values that two columns have in common and that no accident gives them."""
+"""The weight of shared values that can't be equal by chance."""
 CONTESTED = 0.85
-"""At most so sure is a proposal against which the values of a rival speak, …"""
+"""The maximum score of a proposal if the values speak for a rival, …"""
 BETTER = 0.1
-"""… which agree better by so much, …"""
+"""… namely if a rival's values agree better by this much, …"""
 AS_WELL = 0.5
-"""… or which agree to this part, and not worse by more than that, where no row is known again; …"""
+"""… or, without matched rows, agree at least this much and not worse by `BETTER`, …"""
 CLEARLY = 0.25
-"""… else which agree nearly as well, in the same rows."""
+"""… or, with matched rows, agree at most this much less."""
 RIVAL = 0.02
-"""From this score on a rival is named."""
+"""The minimum score of a rival that the evidence names."""
 CANDIDATES_MAX = 8
 _FAMILIES = {
     "TINYINT": "whole", "SMALLINT": "whole", "INTEGER": "whole", "BIGINT": "whole", "HUGEINT": "whole", "UBIGINT": "whole",
@@ -277,8 +296,10 @@ def propose(
     rows: Mapping[tuple[str, str], Agreement] | None = None,
     least: float = PROPOSED,
 ) -> tuple[ColumnRename, ...]:
-    """The renames that are probable, in the order of the columns that are gone; each column in at
-    most one. `rows`: how values agree row by row, of pairs of names of which that is known."""
+    """Return the probable renames in the order of the missing columns; each column at most once.
+
+    `rows` holds the agreement row by row of pairs of names for which it is known.
+    """
     candidates = _candidates(gone, new, rows or {})
     renames = []
     for rename in chosen(candidates, least=least):
@@ -290,7 +311,7 @@ def propose(
 
 
 def chosen(candidates: Mapping[str, Sequence[RenameCandidate]], *, least: float = PROPOSED) -> tuple[ColumnRename, ...]:
-    """The same of candidates: columns that are gone → the new ones that they may be."""
+    """Return the renames among candidates, which map missing columns to possible new ones."""
     columns = list(candidates)
     names = list(dict.fromkeys(rename_candidate.to for candidate in candidates.values() for rename_candidate in candidate))
     by_pair = {
@@ -323,8 +344,10 @@ def chosen(candidates: Mapping[str, Sequence[RenameCandidate]], *, least: float 
 
 
 def pooled(several: Sequence[Sequence[RenameCandidate]]) -> list[RenameCandidate]:
-    """What several intervals say of what one column is called now: opinions by name are one opinion,
-    agreements of rows add up."""
+    """Merge the candidates of several intervals for one column.
+
+    Odds by name are averaged, since they are one opinion; agreements of rows add up.
+    """
     by_name: dict[str, list[RenameCandidate]] = {}
     for candidates in several:
         for candidate in candidates:
@@ -349,7 +372,7 @@ def _by_odds(candidate: RenameCandidate) -> float:
 
 
 def _unrivalled(score: float, candidate: RenameCandidate, rivals: Sequence[RenameCandidate]) -> float:
-    """Less than sure where the values of another new column agree better than those of this one."""
+    """Return the score, limited to `CONTESTED` if a rival's values agree better."""
     contested = any(_speaks_against(rival, candidate) for rival in rivals)
     return min(score, CONTESTED) if contested else score
 
@@ -363,7 +386,7 @@ def _speaks_against(rival: RenameCandidate, candidate: RenameCandidate) -> bool:
 
 
 def _against(candidate: RenameCandidate, rivals: Sequence[tuple[float, RenameCandidate]]) -> Iterator[str]:
-    """Clauses about rows, and about the nearest rival; no values."""
+    """Return clauses about matched rows and the nearest rival, without values."""
     if candidate.rows is not None and candidate.rows.equal:
         times = "" if candidate.rows.factor == 1.0 else f" times {candidate.rows.factor:g}"
         share = candidate.rows.equal / candidate.rows.rows
@@ -401,7 +424,7 @@ def _candidates(
 
 
 def name_similarities(gone: Sequence[ColumnTraits], new: Sequence[ColumnTraits]) -> dict[Pair, tuple[float, bool]]:
-    """How much alike each two names are, and whether no other name comes near for either of the two."""
+    """Return the similarity of each pair of names, and whether no other name comes close."""
     every = len(gone) * len(new) <= PAIRS_MAX
     names = {
         (i, j): similarity(traits.name, other.name)
@@ -425,7 +448,7 @@ def _second(values: Sequence[float]) -> float:
 
 
 def _scores(odds: dict[Pair, float]) -> dict[Pair, float]:
-    """Each pair against all others that claim one of the two, and against neither being anything else."""
+    """Return each pair's score against all pairs with one of its columns, and against no match."""
     weights = {pair: math.exp(min(value, 30.0)) for pair, value in odds.items()}
     rows: dict[int, float] = {}
     columns: dict[int, float] = {}
@@ -436,8 +459,11 @@ def _scores(odds: dict[Pair, float]) -> dict[Pair, float]:
 
 
 def features(traits: ColumnTraits, other: ColumnTraits, name: float, *, alone: bool) -> tuple[float, ...]:
-    """How much alike two columns are, each from 0 to 1: name, same words, no other name near, type, place; and where both have values
-    overlap, spread, shape, nulls, distinct."""
+    """Return the features of a pair, from 0 to 1 each.
+
+    They are name, same words, unrivalled name, type, position; if both columns have values, also
+    overlap, spread, shape, nulls, distinct.
+    """
     near = math.exp(-2.0 * abs(traits.position - other.position))
     base = (name, float(name >= SAME), float(alone), _types(traits.type, other.type), near)
     result = alike(traits, other)
@@ -449,7 +475,7 @@ def _of_values(result: Alike) -> tuple[float, ...]:
 
 
 def log_odds(values: Sequence[float]) -> float:
-    """That two columns with these features are one, as a logarithm of odds."""
+    """Return the log odds that two columns with these features are the same column."""
     bias, *weights = _WITHOUT_VALUES if len(values) == len(_WITHOUT_VALUES) - 1 else _WITH_VALUES
     return bias + sum(weight * value for weight, value in zip(weights, values, strict=True))
 
@@ -465,7 +491,7 @@ def _family(kind: str) -> str:
 
 
 def _evidence(traits: ColumnTraits, other: ColumnTraits) -> Iterator[str]:
-    """In clauses, for people; no values."""
+    """Return the evidence in clauses for people, without values."""
     name = similarity(traits.name, other.name)
     if name >= 0.5:
         yield "the names are the same words" if name >= 1.0 else "the names have words in common"
@@ -485,8 +511,11 @@ def _evidence(traits: ColumnTraits, other: ColumnTraits) -> Iterator[str]:
 
 
 def places(kept: Sequence[str], columns: Sequence[str]) -> dict[str, float]:
-    """Column → where it stands among those that both schemas have: after how many of them, and the how manieth there, in tenths.
-    `kept` are the names, as written in `columns`, of what both have."""
+    """Return the position of each column that isn't in `kept`.
+
+    It is the number of columns of `kept` before it, plus a tenth for each other column in between.
+    `kept` are the columns that both schemas have, as written in `columns`.
+    """
     there, results, before, inside = set(kept), {}, 0, 0
     for name in columns:
         if name in there:

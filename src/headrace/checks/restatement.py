@@ -1,6 +1,7 @@
-"""Restatements: what a delivery changes of the sound publication of its interval. Pure.
+"""Restatements: changes that a delivery makes to its interval's sound publication. Pure.
 
-Data that was held, rejected, or published as an exception only doesn't make a new delivery a restatement; the new delivery is a correction.
+If the data was only held, rejected or published as an exception, a new delivery is a correction
+rather than a restatement.
 """
 
 from __future__ import annotations
@@ -12,39 +13,42 @@ import msgspec
 from headrace.checks.facts import Fact, FactSeverity
 
 CERTAIN = 20.0
-"""Nats: contents are compared, nothing is guessed."""
+"""The strength in nats: contents are compared exactly."""
 TWIN_BYTES_MIN = 1_000
-"""Smaller files may be the same by chance."""
+"""The minimum size in bytes; smaller files may be equal by chance."""
 SAME = "the same rows, written otherwise"
 NAMES_TOLD = 3
 MISSING_ROWS_MIN = 10
-"""Fewer rows than that at a file's end, …"""
+"""Fewer missing rows than this at a file's end, …"""
 MISSING_MIN = 0.01
-"""… or a smaller part of it, may have been deleted."""
+"""… or a smaller share of its rows, may have been deleted."""
 MORE = 1.15
-"""A file with so many times the rows of any before it may have had too many."""
+"""A file with this many times the rows of any earlier one may have had too many."""
 NEARER = 0.5
-"""Of two versions one is right if its shares are off by less than that part of what the other's
-are."""
+"""The share of the other version's deviation below which a version is the right one.
+
+Deviations are those of a version's shares from the usual ones.
+"""
 
 
 class PreviousPublication(msgspec.Struct, frozen=True, gc=False):
-    """What readers see of an interval, as far as a new delivery of it is compared with that."""
+    """The current publication of an interval, as far as a new delivery is compared with it."""
 
     rows: int
     content_hash: str | None
     sha256: str | None
-    """Of the bytes that it was read from."""
+    """The hash of the bytes from which it was read."""
     attempt: str = ""
     """The attempt that published it."""
     settled: bool = False
-    """Whether nothing before this interval was delivered again since: what came before says how
-    its columns were
-    written at the time."""
+    """Whether no earlier interval was delivered again since.
+
+    Only then do the earlier intervals show how the columns were written at the time.
+    """
 
 
 class ColumnValueChange(msgspec.Struct, frozen=True, gc=False):
-    """A column with other values than before, in how many rows; and how they are other, where that can be told."""
+    """A column with changed values, the number of these rows, and the kind of change if known."""
 
     column: str
     rows: int
@@ -52,12 +56,12 @@ class ColumnValueChange(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def clause(self) -> str:
-        """`carrier: 120 rows, 12 codes written otherwise, one for one`."""
+        """Return `carrier: 120 rows, 12 codes written otherwise, one for one`."""
         return ", ".join(filter(None, (f"{self.column}: {_rows(self.rows)}", self.how)))
 
 
 class RestatementCounts(msgspec.Struct, frozen=True, gc=False):
-    """How many rows are new, gone, and other than before (the last only where a key tells which row is which)."""
+    """The numbers of new, removed and changed rows; changed rows are known only with a key."""
 
     added: int
     removed: int
@@ -71,10 +75,12 @@ def restatement_facts(
     sha256: str,
     differences: Mapping[str, RestatementCounts],
 ) -> tuple[Fact, ...]:
-    """A fact for each partition that was published otherwise. `now`: its rows and their hash as they were staged.
+    """Return a fact for each partition that the delivery changes.
 
-    The same bytes read again (a mapping was accepted, somebody asked for it) restate nothing. A partition of many in one file is
-    restated where its rows are other ones; a file of one partition also where the same rows are written otherwise.
+    `now` maps a partition to its staged rows and their content hash. The same bytes read again
+    (after a mapping was accepted, or on request) restate nothing. One of many partitions in a file
+    is restated if its rows differ; a file of one partition also if the same rows are written
+    differently.
     """
     alone = len(now) == 1
     facts = []
@@ -96,9 +102,12 @@ def _fact(key: str, was: PreviousPublication, rows: int, detail: str) -> Fact:
 
 
 def cut_off(key: str, was: PreviousPublication, rows: int, usual: Sequence[int]) -> Fact | None:
-    """That a file which is the beginning of the one that was published was cut off. None where a few
-    rows may have been deleted, or where the published one had more rows than the partitions before it
-    (`usual`: how many each had): then those may have been too many."""
+    """Return a fact if the file is a truncated version of the published one.
+
+    None if the few missing rows may have been deleted. Also None if the published file had many
+    more rows than the partitions before it (`usual` holds their numbers of rows): it may have had
+    too many.
+    """
     missing = was.rows - rows
     if not rows or missing < max(MISSING_ROWS_MIN, MISSING_MIN * was.rows) or was.rows > MORE * max(usual, default=0):
         return None
@@ -109,8 +118,10 @@ def cut_off(key: str, was: PreviousPublication, rows: int, usual: Sequence[int])
 
 
 def copies_removed(key: str, was: PreviousPublication, rows: int, times: int, apart: Sequence[str]) -> Fact:
-    """What readers saw had each row several times, under keys of their own in the columns `apart`
-    (none: identical)."""
+    """Return the fact that each published row occurred several times.
+
+    The copies have different keys in the columns `apart`; without any, they are identical.
+    """
     keys = ", ".join(apart[:NAMES_TOLD]) + (f" and {len(apart) - NAMES_TOLD} more" if len(apart) > NAMES_TOLD else "")
     return Fact(
         kind="duplicate_rows", severity=FactSeverity.WARN, expected=_rows(rows), strength=CERTAIN, partition=key, of=was.attempt,
@@ -127,10 +138,12 @@ def categories_renamed(
     now: Mapping[str, int],
     history: Sequence[Mapping[str, float]],
 ) -> Fact | None:
-    """What readers saw had other names for categories (value → rows, of both versions), as the
-    intervals before it show
-    (value → share of each). None where that isn't all that changed, or where they don't say which
-    version is right."""
+    """Return a fact if the published categories had wrong names, by the intervals before.
+
+    `before` and `now` map categories to rows in both versions; `history` has the shares in earlier
+    intervals. None if more than names changed, or if the history doesn't show which version is
+    right.
+    """
     other, same = _moved(before, now), _moved(now, before)
     if not other or not history or [count for _, count in other] != [count for _, count in same]:
         return None
@@ -150,13 +163,12 @@ def categories_renamed(
 
 
 def _moved(item: Mapping[str, int], other: Mapping[str, int]) -> list[tuple[str, int]]:
-    """The categories that have other counts in the other version, the greatest first."""
+    """Return the categories whose counts differ in the other version, the largest first."""
     return sorted(((value, count) for value, count in item.items() if other.get(value) != count), key=lambda each: -each[1])
 
 
 def _nearer(now: Mapping[str, int], before: Mapping[str, int], history: Sequence[Mapping[str, float]]) -> bool:
-    """Whether the shares of one version are much more like those of the intervals before than the
-    other's are."""
+    """Return whether the shares of `now` are much more like the history than those of `before`."""
     values = {value for item in history for value in item} | now.keys() | before.keys()
     usual = {value: sum(item.get(value, 0.0) for item in history) / len(history) for value in values}
 
@@ -168,8 +180,11 @@ def _nearer(now: Mapping[str, int], before: Mapping[str, int], history: Sequence
 
 
 def duplicate_delivery(key: str, size_bytes: int, sha256: str, withheld: Sequence[tuple[str, str]]) -> tuple[Fact, ...]:
-    """Whether the very file was delivered for another interval too, and withheld there: one of the two is the wrong day's file, and it
-    isn't known which. Of small files that is chance. `withheld`: interval and SHA-256."""
+    """Return a fact if the same file was also delivered, and withheld, for another interval.
+
+    One of the two deliveries has the wrong interval's file; which one is unknown. Small files may
+    be equal by chance. `withheld` has pairs of interval and SHA-256.
+    """
     other = next((partition for partition, theirs in withheld if theirs == sha256), None)
     if other is None or size_bytes < TWIN_BYTES_MIN:
         return ()

@@ -118,7 +118,7 @@ def mark_lake(lake: Path, identity: str, project: str) -> None:
 
 
 def refuse_lost(lake: Path, where: str) -> None:
-    """Raise StoreError if a lake has an identity or files, since its state at `where` is missing."""
+    """Raise StoreError for a lake with an identity or files, as its state is missing."""
     count = sum(1 for _ in data_files(lake))
     if count or lake_identity(lake) is not None:
         files = f"{count:,} file{'' if count == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""The audit of mutated rows: declared checks, and what an audit asks besides them."""
+"""The audit of mutated rows: declared checks, and the other questions of an audit."""
 
 from __future__ import annotations
 
@@ -28,27 +28,26 @@ if TYPE_CHECKING:
     from headrace.lake.session import DuckDBSession
 
 
-# Runs checks over the rows of a SELECT, with the code that audits staged files; nothing is
-# written.
+# Runs checks over the rows of a SELECT, with the code that audits staged files; writes nothing.
 
 _NOWHERE = StagedFile("", 0, 0, 0, {}, ())
-"""No file: nothing is known of the rows before they are read, and nothing is proven from it."""
+"""A file without statistics: nothing about the rows is known or proved before they are read."""
 
 
 class About(msgspec.Struct, frozen=True):
-    """What the rows are said to be: their columns, the partition, and what its checks read besides."""
+    """The description of the rows: their columns, the partition, and what its checks also read."""
 
     columns: Mapping[str, str]
     key: str
     as_of_us: int
     timezone: str
     routing: tuple[str, Grain, str] | None = None
-    """The column that says a row's partition, the grain and the partition's time: Headrace itself checks it at every audit."""
+    """The column that routes rows, the grain and the partition's time, which every audit checks."""
     references: tuple[Readable, ...] = ()
 
 
 class _Given(StagedScanner):
-    """Rows that a SELECT gives, where an audit reads a file's."""
+    """The rows of a SELECT, read as an audit reads a file."""
 
     def __init__(self, session: DuckDBSession, about: About, select: str) -> None:
         columns = tuple(LakeColumn(name, kind, number) for number, (name, kind) in enumerate(about.columns.items(), 2))
@@ -64,17 +63,17 @@ class _Given(StagedScanner):
 
 
 def given_rows(session: DuckDBSession, about: About, select: str) -> StagedScanner:
-    """The rows that a SELECT gives, as an audit reads a staged file."""
+    """Return the rows of a SELECT as an audit reads a staged file."""
     return _Given(session, about, select)
 
 
 def ask(session: DuckDBSession, about: About, checks: Sequence[CheckSpec], select: str, rows: int) -> list[CheckResult]:
-    """What each check comes to over the rows, in the order of `checks`."""
+    """Return the result of each check over the rows, in the order of `checks`."""
     return _asked(session, about, [declare(check, _subject(about, rows)) for check in checks], select, rows)
 
 
 def is_routed(session: DuckDBSession, about: About, select: str, rows: int) -> bool:
-    """Whether all rows are of the partition that they are said to be of, as every audit asks."""
+    """Return whether all rows belong to their partition, as every audit checks."""
     if about.routing is None:
         return True
     column, grain, key = about.routing
@@ -93,17 +92,17 @@ def _asked(session: DuckDBSession, about: About, items: list[Item], select: str,
     return [conclude(item, [part], staged).result for item in items]
 
 
-# What an audit asks besides declared checks: the contract, the expected number of rows, and
-# whether the rows are like those of earlier partitions. Evaluated by the functions and figures
-# that an audit uses (`checks/anomalies`).
+# The questions of an audit besides declared checks: the contract, the expected number of rows, and
+# whether the rows are like those of earlier partitions. The functions and limits of an audit
+# (`checks/anomalies`) answer them.
 
 
 class Usual(msgspec.Struct, frozen=True):
-    """What a node's rows are judged beside, as an audit of the partition would be given it."""
+    """The context in which an audit evaluates a node's rows."""
 
     grain: Grain | None = None
     past: tuple[StoredMetrics, ...] = ()
-    """The partitions before, oldest first."""
+    """The earlier partitions, oldest first."""
     versions: tuple[PublishedContent, ...] = ()
     peers: tuple[Peer, ...] = ()
     calendar: str = ""
@@ -113,15 +112,18 @@ class Usual(msgspec.Struct, frozen=True):
     used: tuple[str, ...] | None = None
     classified: tuple[str, ...] = ()
     promised: tuple[CheckSpec, ...] = ()
-    """What a source's contract promises of values."""
+    """The checks that a source's contract implies."""
     rows_min: int | None = None
     rows_max: int | None = None
     delivered: bool = False
-    """It is a source: without rows a delivery is held where others had some, and rows are compared with one another."""
+    """Whether the node is a source.
+
+    A delivery without rows is held if others had some, and its rows are compared with one another.
+    """
 
 
 class ChallengeGate:
-    """The gate before one partition: what it would say of mutated rows that it doesn't say of them as they are."""
+    """The gate of one partition: finds anomalies of mutated rows that the original rows lack."""
 
     def __init__(self, session: DuckDBSession, about: About, usual: Usual) -> None:
         self._session, self._about, self._usual = session, about, usual
@@ -131,20 +133,23 @@ class ChallengeGate:
         self._known: dict[tuple[str, str], FactSeverity] = {}
 
     def measure(self, select: str, rows: int) -> None:
-        """Measure the rows as they are. Raises `duckdb.Error`."""
+        """Measure the original rows. Raises `duckdb.Error`."""
         if self._judges and rows:
             self._as_is = self._measured(select, rows, list(self._about.columns))
             self._known = {(fact.kind, fact.column): fact.severity for fact in self._facts(self._as_is, None)}
 
     def says(self, mutation: Mutation, select: str, rows: int) -> tuple[str, ...]:
-        """The kinds of what holds the mutated rows, or is warned of. Raises `duckdb.Error`."""
+        """Return the kinds of problems for which the gate holds or warns of the mutated rows.
+
+        Raises `duckdb.Error`.
+        """
         return (*self._unexpected(rows), *self._anomalous(mutation, select, rows))
 
     def _unexpected(self, rows: int) -> Iterator[str]:
         low, high = self._usual.rows_min, self._usual.rows_max
         if (low is not None and rows < low) or (high is not None and rows > high):
             yield "rows"
-        elif not rows and self._usual.delivered:  # the rows that are published say that there are some
+        elif not rows and self._usual.delivered:  # published rows show that there are some
             yield "empty"
 
     def _anomalous(self, mutation: Mutation, select: str, rows: int) -> Iterator[str]:
@@ -170,7 +175,7 @@ class ChallengeGate:
         return tuple(apply_policy(mild, usual.on_anomaly, usual.of_columns))
 
     def _measured(self, select: str, rows: int, columns: Sequence[str]) -> Metrics:
-        """The figures of some columns, as an audit takes them."""
+        """Return the metrics of some columns, as an audit computes them."""
         types = {name: self._about.columns[name] for name in columns}
         described = profiles.planned(
             types, {}, [rows], several=False, one_file=True, timezone=self._about.timezone, classified=self._usual.classified

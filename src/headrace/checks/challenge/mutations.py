@@ -1,6 +1,6 @@
 """Faults for a challenge, as SQL over a sample of published rows.
 
-They are what vendors, joins and unit changes do to data.
+They imitate what vendors, joins and changes of units do to data.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
     from headrace.lake.session import DuckDBSession
 
 
-# The sample: published rows as one table of a session, with generated column names, and the
-# contents of each column.
+# The sample: published rows as one temporary table with generated column names, and statistics of
+# each column.
 
 TABLE = "__challenged__"
 BEFORE = "__before__"
-"""The rows of the partition before, which a vendor may send once more."""
+"""The rows of the previous partition, which a vendor may send again."""
 POSITION = "pos"
 CATEGORIES_MAX = 20
-"""So many different values at most make a text or a whole number a category."""
+"""The maximum number of distinct values of a categorical text or integer column."""
 SCANNED_AT_ONCE = 20
 ROWS_A_CATEGORY = 5
-"""On average, so that a handful of rows isn't taken for categories."""
+"""The minimum mean number of rows per category, so that a few rows don't count as categories."""
 
 _WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT")
 
 
 class SampleColumnKind:
-    """What a column's type lets one do with its values."""
+    """The operations that a column's type allows."""
 
     NUMBER = "number"
     TEXT = "text"
@@ -44,40 +44,40 @@ class SampleColumnKind:
 
 
 class ColumnFacts(msgspec.Struct, frozen=True):
-    """One column of the challenged rows. `at` is its place: in the table it is called `c<at>`."""
+    """One column of the challenged rows; `at` is its index, and `c<at>` its name in the table."""
 
     at: int
     name: str
     type: str
     rows: int
     present: int
-    """Rows in which it isn't null."""
+    """The number of rows in which the column isn't null."""
     distinct: int
     categorical: bool = False
 
     @property
     def own(self) -> str:
-        """The column's name in the table."""
+        """Return the column's name in the table."""
         return f"c{self.at}"
 
     @property
     def kind(self) -> str:
-        """What can be done with its values."""
+        """Return the operations that the type allows."""
         return kind_of(self.type)
 
     @property
     def whole(self) -> bool:
-        """Whether its values are whole numbers."""
+        """Return whether the values are integers."""
         return self.type in _WHOLE
 
     @property
     def unique(self) -> bool:
-        """Whether no value is there twice."""
+        """Return whether all values differ."""
         return self.present > 1 and self.distinct == self.present
 
 
 def kind_of(column_type: str) -> str:
-    """What can be done with values of a type of DuckDB's."""
+    """Return the operations that a DuckDB type allows."""
     if column_type.endswith("]") or column_type.startswith(("STRUCT", "MAP", "UNION")):
         return SampleColumnKind.OTHER
     if column_type in _WHOLE or column_type in ("FLOAT", "DOUBLE") or column_type.startswith("DECIMAL"):
@@ -90,7 +90,10 @@ def kind_of(column_type: str) -> str:
 
 
 def load(session: DuckDBSession, name: str, rows_sql: str, columns: Sequence[str]) -> int:
-    """Keep the rows of a SELECT as a table of the session; how many there are. Raises `duckdb.Error`."""
+    """Store the rows of a SELECT as a temporary table and return their number.
+
+    Raises `duckdb.Error`.
+    """
     own = ", ".join(f"{quote(column)} AS c{at}" for at, column in enumerate(columns))
     session.connection.execute(
         f"CREATE OR REPLACE TEMP TABLE {quote(name)} AS SELECT {own}, row_number() OVER () - 1 AS {POSITION} FROM ({rows_sql}) AS given"
@@ -99,13 +102,16 @@ def load(session: DuckDBSession, name: str, rows_sql: str, columns: Sequence[str
 
 
 def count(session: DuckDBSession, name: str) -> int:
-    """How many rows one of these tables has."""
+    """Return the number of rows of such a table."""
     results = session.connection.execute(f"SELECT count(*) FROM {quote(name)}").fetchone()
     return int(results[0]) if results else 0
 
 
 def facts(session: DuckDBSession, columns: Mapping[str, str], rows: int) -> tuple[ColumnFacts, ...]:
-    """What is in each column of the table; some columns a scan, since different values take memory."""
+    """Return statistics of the table's columns.
+
+    A scan covers at most `SCANNED_AT_ONCE` columns, since counting distinct values takes memory.
+    """
     listed = list(enumerate(columns.items()))
     column_facts: list[ColumnFacts] = []
     for first in range(0, len(listed), SCANNED_AT_ONCE):
@@ -127,16 +133,16 @@ def _facts(at: int, name: str, column_type: str, rows: int, present: int, distin
     return ColumnFacts(at, name, column_type, rows, present, distinct, categorical)
 
 
-# Each mutation is deterministic: where only some rows change, it is every tenth, from the first
-# on. Values that don't fit a column's type stay as they were. A mutation that changes nothing
-# doesn't count as one.
+# Each mutation is deterministic: if only some rows change, these are every tenth row from the first
+# one on. Values that don't fit a column's type stay unchanged. A mutation without any effect is
+# dropped.
 
 EVERY = 10
 KEPT_PERCENT = 60
-"""Of the rows of a file that was cut off."""
+"""The share of rows, in percent, that a truncated file retains."""
 OLD_DAYS = 400
 UNSEEN = "\ufffd"
-"""What stands where a character couldn't be decoded."""
+"""The replacement for a character that couldn't be decoded."""
 
 
 class MutationKind(enum.StrEnum):
@@ -157,30 +163,34 @@ class MutationKind(enum.StrEnum):
 
 
 class Mutation(msgspec.Struct, frozen=True):
-    """One fault. `values` maps a column's place to the SQL of its new value; `source` gives the rows, in the table's columns."""
+    """One fault.
+
+    `values` maps the index of a column to the SQL of its new value; `source` provides the rows, in
+    the table's columns.
+    """
 
     fault: MutationKind
     says: str
     columns: tuple[str, ...] = ()
-    """Those whose values change; none: rows are lost, doubled or others."""
+    """The columns whose values change; none if rows are lost, duplicated or replaced."""
     values: Mapping[int, str] = {}
     source: str = TABLE
     where: str = ""
 
     def select(self, columns: Sequence[str]) -> str:
-        """The mutated rows under the columns' own names."""
+        """Return a SELECT of the mutated rows under the columns' real names."""
         own = ", ".join(f"{self.values.get(at, f'c{at}')} AS {quote(name)}" for at, name in enumerate(columns))
         return f"SELECT {own} {self.rows}"
 
     @property
     def rows(self) -> str:
-        """Where the rows come from, and which of them."""
+        """Return the FROM and WHERE clauses of the mutated rows."""
         source = self.source if self.source.startswith("(") else quote(self.source)
         return f"FROM {source} AS challenged{f' WHERE {self.where}' if self.where else ''}"
 
     @property
     def form(self) -> str:
-        """What it does, whichever column it does it to."""
+        """Return a description of the mutation without the column's name."""
         text = self.says
         for column in self.columns:
             text = text.replace(f"`{column}`", "`…`")
@@ -188,12 +198,12 @@ class Mutation(msgspec.Struct, frozen=True):
 
     @property
     def differs(self) -> str:
-        """The SQL condition that is true of rows that it changes; empty where rows come and go."""
+        """Return the SQL condition of changed rows; empty if rows are added or removed."""
         return " OR ".join(f"c{at} IS DISTINCT FROM {value}" for at, value in self.values.items())
 
 
 def of_rows(rows: int) -> Iterator[Mutation]:
-    """Mutations of the rows as a whole."""
+    """Return mutations of the set of rows."""
     if not rows:
         return
     kept = max(1, rows * KEPT_PERCENT // 100)
@@ -206,16 +216,22 @@ def of_rows(rows: int) -> Iterator[Mutation]:
 
 
 def stale(partition: ColumnFacts | None, intervals: str) -> Mutation:
-    """The rows of the partition before once more; where a column says the partition, with the new date. `intervals` is what
-    lies between the two, as an SQL interval."""
+    """Return the mutation that delivers the previous partition's rows again.
+
+    If a column tells the partition, it gets the new date. `intervals` is the distance of the two
+    partitions as an SQL interval.
+    """
     moved = {} if partition is None else {partition.at: _cast(partition, f"{partition.own} + {intervals}")}
     text = "the rows of the partition before" + (f", `{partition.name}` moved on" if partition else "")
     return Mutation(MutationKind.STALE, text, values=moved, source=BEFORE)
 
 
 def of_columns(columns: Sequence[ColumnFacts], referring: frozenset[str]) -> list[Mutation]:
-    """All mutations of columns, kind by kind: whatever time is left, each column has had the faults that come first.
-    `referring` names, in lower case, columns that refer to another node."""
+    """Return all mutations of columns, ordered by kind.
+
+    If time runs out, every column has then had the first kinds. `referring` has the columns that
+    reference another node, in lower case.
+    """
     mutations = [mutation for column in columns for mutation in _of(column, column.name.lower() in referring)]
     mutations += _swapped(columns)
     order = list(MutationKind)
@@ -284,7 +300,7 @@ _KINDS = {
 
 
 def _swapped(columns: Sequence[ColumnFacts]) -> Iterator[Mutation]:
-    """Each column with the next of its type; the last of each type stays."""
+    """Swap each column with the next one of its type; the last of each type stays."""
     alike: dict[str, ColumnFacts] = {}
     for column in columns:
         before = alike.get(column.type)
@@ -310,7 +326,10 @@ def _if(column: ColumnFacts, condition: str, value: str) -> str:
 
 
 def _cast(column: ColumnFacts, value: str) -> str:
-    """The value in the column's type; where it doesn't fit, what was there. Nulls stay null."""
+    """Return SQL for the value in the column's type, or the old value if it doesn't fit.
+
+    Nulls stay null.
+    """
     fits = f"coalesce(TRY(TRY_CAST({value} AS {column.type})), {column.own})"
     return f"CASE WHEN {column.own} IS NULL THEN NULL ELSE {fits} END"
 
@@ -322,8 +341,8 @@ def _nowhere(column: ColumnFacts) -> str:
 
 
 def _beyond(column: ColumnFacts, by: str) -> str:
-    """So much more than the greatest whole number; where it doesn't fit, what was there."""
-    if column.type.endswith("HUGEINT"):  # nothing is wide enough to count on in
+    """Return SQL for the greatest integer plus `by`, or the old value if that doesn't fit."""
+    if column.type.endswith("HUGEINT"):  # no wider type exists for the sum
         return column.own
     greatest = f"(SELECT CAST(max({column.own}) AS HUGEINT) FROM {quote(TABLE)})"
     return f"coalesce(TRY_CAST({greatest} + {by} AS {column.type}), {column.own})"

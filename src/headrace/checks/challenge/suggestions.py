@@ -1,4 +1,4 @@
-"""Suggested checks that would notice faults which no declared check notices."""
+"""Suggested checks for faults that no declared check notices."""
 
 from __future__ import annotations
 
@@ -22,19 +22,22 @@ if TYPE_CHECKING:
     from headrace.lake.session import DuckDBSession
 
 
-# What the newest published partitions of an asset have in common: the basis of a suggested check.
+# Common properties of an asset's newest published partitions: the basis of suggested checks.
 
 HISTORY = "__history__"
 KEYED_ROWS_MIN = 20
-"""A partition has so many rows on average before it means something that a value is in none of them twice."""
+"""The minimum mean number of rows per partition for a column without duplicates to be a key."""
 PAIRED_MAX = 4
-"""Of how many columns pairs are tried as keys, where no column is one alone."""
+"""The number of columns of which pairs are tried as keys, if no single column is a key."""
 
 
 class Remembered(msgspec.Struct, frozen=True):
-    """One column over all remembered partitions. `values` are all different ones, of texts and whole numbers with few.
-    `of_partition`: each of several partitions has one value, as the year of a day: it says which partition it is, and its
-    next value is another."""
+    """One column over all remembered partitions.
+
+    `values` are all distinct values, for texts and integers with few. `of_partition`: each
+    partition has exactly one value, such as the year of a day; the value of the next partition may
+    then be new.
+    """
 
     nulls: int
     minimum: Any = None
@@ -44,7 +47,11 @@ class Remembered(msgspec.Struct, frozen=True):
 
 
 class Memory(msgspec.Struct, frozen=True):
-    """The newest partitions: how many, their rows, those of the smallest, each column, and what is a key in each of them."""
+    """Common properties of the newest partitions.
+
+    These are their number, their rows, the rows of the smallest, each column, and a key that holds
+    in each of them.
+    """
 
     partitions: int
     rows: int
@@ -54,18 +61,21 @@ class Memory(msgspec.Struct, frozen=True):
 
     @property
     def said(self) -> str:
-        """`3,210 rows of 30 partitions`."""
+        """Return `3,210 rows of 30 partitions`."""
         return f"{counted(self.rows, 'row')} of {counted(self.partitions, 'partition')}"
 
 
 def counted(number: int, what: str) -> str:
-    """`1 row`, `3,210 rows`."""
+    """Return `1 row`, `3,210 rows`."""
     return f"{number:,} {what}" + ("" if number == 1 else "s")
 
 
 def remember(session: DuckDBSession, select: str, columns: Mapping[str, str], secret: frozenset[str]) -> Memory | None:
-    """What the rows of a SELECT, which has the partition's column too, have in common; None where that was interrupted. Of `secret`
-    columns (in lower case) no values are read. Raises `duckdb.Error`."""
+    """Return the common properties of a SELECT's rows; None if the query was interrupted.
+
+    The SELECT includes the partition column. Values of `secret` columns (in lower case) aren't
+    read. Raises `duckdb.Error`.
+    """
     import duckdb
 
     try:
@@ -107,7 +117,10 @@ def _says_the_partition(session: DuckDBSession, own: str) -> bool:
 
 
 def _key(session: DuckDBSession, columns: Mapping[str, str], results: Mapping[str, Remembered]) -> tuple[str, ...]:
-    """The first column, else the first pair, that no two rows of a partition share. Only texts and whole numbers are keys."""
+    """Return the first column, or else pair, that is unique in each partition.
+
+    Only texts and integers are keys.
+    """
     able = [
         (at, name)
         for at, (name, kind) in enumerate(columns.items())
@@ -128,7 +141,7 @@ def _is_key(session: DuckDBSession, key: str) -> bool:
 
 
 def _richest(session: DuckDBSession, able: Sequence[tuple[int, str]]) -> list[tuple[int, str]]:
-    """The columns with the most different values, in their order."""
+    """Return the columns with the most distinct values, in their original order."""
     if not able:
         return []
     wanted = ", ".join(f"approx_count_distinct(c{at})" for at, _ in able)
@@ -137,23 +150,23 @@ def _richest(session: DuckDBSession, able: Sequence[tuple[int, str]]) -> list[tu
     return sorted(item for _, item in richest)
 
 
-# Proposals are made from what all these partitions have in common, and then tried on the
+# Proposals follow from the common properties of all these partitions and are then tried on the
 # mutations.
 
 MARGIN = 10
-"""A range is so many times as wide as what was seen: it is there for wrong units, not for records."""
+"""The factor from observed values to the bounds of a range: it finds wrong units, not records."""
 LEAST_SHARE = 0.7
-"""Of the smallest partition's rows: below that, rows are missing."""
+"""The share of the smallest partition's rows below which rows are missing."""
 ROWS_MIN = 10
-"""From fewer rows nothing follows about values."""
+"""The minimum number of rows for conclusions about values."""
 ROWS_A_VALUE = 10
-"""On average, before the values that were seen are taken for all there are."""
+"""The minimum mean number of rows per value for observed values to count as all values."""
 PARTITIONS_MIN = 3
-"""From fewer partitions nothing follows about how many rows there should be."""
+"""The minimum number of partitions for conclusions about the number of rows."""
 
 
 class Suggested(msgspec.Struct, frozen=True):
-    """A check, why it holds, and what it notices of what nobody noticed."""
+    """A suggested check, the evidence for it, and the unnoticed mutations that it notices."""
 
     check: CheckSpec
     evidence: str
@@ -168,9 +181,12 @@ def suggest(
     deadline: Deadline,
     everything: str = "",
 ) -> list[Suggested]:
-    """The checks that notice most, in the order of `unnoticed`; none that notices nothing that one before it doesn't, and
-    none that a published partition breaks. `everything` selects the rows of all of them, with their partitions' column
-    (empty: those of `memory` are all)."""
+    """Return the checks that notice most unnoticed mutations, in their order.
+
+    Each check notices something that earlier ones don't, and no published partition breaks it.
+    `everything` selects all published rows with their partition column; if empty, those of `memory`
+    are all.
+    """
     declared = {check.kind for check in subject.checks}
     proposals = {check.name: (check, why) for check, why in _proposals(unnoticed, memory) if check.kind not in declared & _ONCE}
     checks = [check for check, _ in proposals.values()]
@@ -193,7 +209,7 @@ def suggest(
 def _holding(
     session: DuckDBSession, subject: ChallengeSubject, checks: Sequence[CheckSpec], everything: str, deadline: Deadline
 ) -> set[str]:
-    """The names of those that all published rows pass, each partition by itself; none where the time is over first."""
+    """Return the names of checks that every published partition passes; none after the deadline."""
     import duckdb
 
     about = msgspec.structs.replace(subject.about, columns={**subject.about.columns, PARTITION_COLUMN: "VARCHAR"})
@@ -211,7 +227,7 @@ def _holding(
 
 
 def _by_partition(check: CheckSpec) -> CheckSpec:
-    """The check over many partitions at once: what is unique in each is unique together with its partition."""
+    """Return the check for many partitions at once: unique keys then include the partition."""
     if check.kind != "unique":
         return check
     arguments = {**check.arguments, "columns": [*check.arguments["columns"], PARTITION_COLUMN]}
@@ -219,7 +235,7 @@ def _by_partition(check: CheckSpec) -> CheckSpec:
 
 
 def _passing(session: DuckDBSession, subject: ChallengeSubject, checks: Sequence[CheckSpec], deadline: Deadline) -> list[CheckSpec]:
-    """Those that the rows as they are pass; none where the time is over before that is known."""
+    """Return the checks that the original rows pass; none after the deadline."""
     import duckdb
 
     try:
@@ -239,7 +255,7 @@ def _caught(
     for number, trial in enumerate(unnoticed):
         results = ask(session, subject.about, checks, trial.mutation.select(columns), trial.left)
         if deadline.over:
-            break  # they may have been ended before they were done
+            break  # the checks may have been interrupted
         for result in results:
             if result.outcome is CheckState.FAILED:
                 found[result.name].append(number)
@@ -247,7 +263,7 @@ def _caught(
 
 
 def _together(results: Sequence[Suggested]) -> list[Suggested]:
-    """All `not_null` as one check, and both bounds of a column as one `range`, where the first of each was."""
+    """Merge all `not_null` checks into one, and both bounds of a column into one `range`."""
     groups: dict[tuple[str, ...], list[Suggested]] = {}
     for item in results:
         kind = item.check.kind
@@ -323,9 +339,9 @@ def _accepted(column: str, memory: Memory) -> tuple[CheckSpec, str] | None:
 
 
 def _ranges(column: str, memory: Memory) -> Iterator[tuple[CheckSpec, str]]:
-    """A lower and an upper bound, each by itself: only one that notices something is suggested."""
+    """Return a lower and an upper bound as separate checks: only a useful one is suggested."""
     known = memory.columns.get(column)
-    if known is None or memory.rows < ROWS_MIN or column in memory.key or known.of_partition:  # keys grow, and so does time
+    if known is None or memory.rows < ROWS_MIN or column in memory.key or known.of_partition:  # keys and times grow
         return
     for name, value in _bounds(known).items():
         check = _check("range", {"column": column, name: value})
@@ -344,13 +360,13 @@ def _bounds(known: Remembered) -> dict[str, int | float]:
     bounds: dict[str, int | float] = {}
     if low < 0:
         bounds["min"] = -_wide(-low)
-    elif low == 0 or not isinstance(known.minimum, float):  # what is measured may fall below nought some day
+    elif low == 0 or not isinstance(known.minimum, float):  # a measured value may become negative
         bounds["min"] = 0
     return {**bounds, "max": _wide(high)} if high > 0 else bounds
 
 
 def _wide(value: float) -> int | float:
-    """So many times the value, up to one digit and zeros: 4,983 → 50,000."""
+    """Return `MARGIN` times the value, rounded up to one significant digit: 4,983 → 50,000."""
     wide = value * MARGIN
     unit = 10.0 ** math.floor(math.log10(wide))
     up = math.ceil(wide / unit - 1e-9) * unit
@@ -358,7 +374,7 @@ def _wide(value: float) -> int | float:
 
 
 _ONCE = frozenset({"unique", "row_count"})
-"""Where somebody has said what a row's key is, and how many rows there are, nothing is known better."""
+"""Kinds that aren't suggested if the node declares one: the declaration is better informed."""
 _Maker = Callable[[str, Memory], tuple[CheckSpec, str] | None]
 _BY_FAULT: dict[MutationKind, tuple[_Maker, ...]] = {
     MutationKind.NULLS: (_not_null,),

@@ -1,4 +1,4 @@
-"""Trials of checks: each fault is made in published rows, and each check gets a verdict."""
+"""Trials of checks: inject each fault into published rows and assess each check."""
 
 from __future__ import annotations
 
@@ -23,14 +23,17 @@ if TYPE_CHECKING:
     from headrace.lake.session import DuckDBSession
 
 
-# A time limit for a session: a statement that still runs when it is over is interrupted.
+# A time limit for a session: it interrupts the statement that runs when the time is over.
 
 AGAIN_S = 0.05
-"""So often it is ended once more: one statement may follow the other."""
+"""The interval of repeated interrupts in seconds, since further statements may follow."""
 
 
 class Deadline:
-    """Within, statements of the session are interrupted from so many seconds on. What was computed is good while it isn't `over`."""
+    """Interrupts the session's statements after a number of seconds.
+
+    Results are valid if the deadline isn't `over` when they arrive.
+    """
 
     def __init__(self, session: DuckDBSession, seconds: float) -> None:
         self._session, self._until = session, time.monotonic() + seconds
@@ -39,7 +42,7 @@ class Deadline:
 
     @property
     def over(self) -> bool:
-        """Whether the time has passed."""
+        """Return whether the time has passed."""
         return time.monotonic() >= self._until
 
     def __enter__(self) -> Self:
@@ -57,13 +60,15 @@ class Deadline:
             wait = AGAIN_S
 
 
-# Makes the faults one by one and asks all checks about each, until all are made or the time is
-# over.
+# Injects the faults one by one and runs all checks on each, until all are done or the time is over.
 
 REPEATED = 5
-"""How often each check is asked about the same rows: one that changes its mind is flaky. The median is its cost."""
+"""The maximum number of runs of a check on the same rows: differing results mean flaky.
+
+The median duration is the check's cost.
+"""
 REPEATED_SHARE = 0.2
-"""Of the time at most, for all checks together."""
+"""The maximum share of the time for the repetitions of all checks together."""
 COUNTED_AT_ONCE = 50
 
 
@@ -74,35 +79,39 @@ class ChallengeSubject(msgspec.Struct, frozen=True):
     rows_sql: str
     checks: tuple[CheckSpec, ...]
     before_sql: str = ""
-    """The rows of the partition before; empty where there is none."""
+    """A SELECT of the previous partition's rows; empty if there is none."""
     step: str = "INTERVAL 1 DAY"
-    """From the partition before to this one."""
+    """The distance from the previous partition to this one."""
     usual: Usual = Usual()
-    """What the rows are judged beside."""
+    """The context in which an audit evaluates the rows."""
 
 
 class CheckTrial(msgspec.Struct, frozen=True):
-    """One check on the rows as they are: what it came to each time, and the median of how long it took, in milliseconds. Of one that
-    took longer than there was time for, there is neither."""
+    """One check on the original rows: all its results and its median duration in milliseconds.
+
+    Both are missing if the check took longer than the deadline.
+    """
 
     results: tuple[CheckResult, ...]
     cost_ms: float | None
 
     @property
     def flaky(self) -> bool:
-        """Whether it gave different answers about the same rows."""
+        """Return whether the check gave different results for the same rows."""
         return len({(result.outcome, result.failing) for result in self.results}) > 1
 
     @property
     def first(self) -> CheckResult | None:
-        """The first answer, to which others are compared."""
+        """Return the first result, with which others are compared."""
         return self.results[0] if self.results else None
 
 
 class MutationTrial(msgspec.Struct, frozen=True):
-    """One mutation, in how many rows it changes something, how many there are then, and what each check said, by name.
-    `routed`: each row still says that it is of its partition. `gate`: what else the gate says of it (`contract`, or a
-    kind of cause), which it doesn't say of the rows as they are."""
+    """One mutation with its effects: rows changed, rows left, and the result of each check by name.
+
+    `routed`: whether each row still belongs to its partition. `gate`: further problems that the
+    gate reports (`contract`, or a kind of cause) but doesn't report for the original rows.
+    """
 
     mutation: Mutation
     changed: int
@@ -119,7 +128,7 @@ class _Plan(NamedTuple):
 
 
 class Challenged(msgspec.Struct, frozen=True, dict=True):
-    """All that was asked. `finished`: all mutations were tried, and none is left for want of time."""
+    """The results of a challenge; `finished`: whether all mutations were tried in time."""
 
     rows: int
     facts: tuple[ColumnFacts, ...]
@@ -128,7 +137,7 @@ class Challenged(msgspec.Struct, frozen=True, dict=True):
     finished: bool
 
     def caught(self, check: str) -> list[MutationTrial]:
-        """The mutations that a check notices: it fails, and in more rows than it does without."""
+        """Return the mutations that a check notices: it fails in more rows than originally."""
         before = self.asked[check].first
         if before is None:
             return []
@@ -137,17 +146,20 @@ class Challenged(msgspec.Struct, frozen=True, dict=True):
 
     @property
     def noticed(self) -> list[MutationTrial]:
-        """The mutations that a check notices, or the audit itself."""
+        """Return the mutations that a check or the audit itself notices."""
         unnoticed = {id(trial) for trial in self.unnoticed}
         return [trial for trial in self.tried if id(trial) not in unnoticed]
 
     @property
     def unnoticed(self) -> list[MutationTrial]:
-        """The mutations that nothing of the gate notices."""
+        """Return the mutations that nothing in the gate notices."""
         return [trial for trial in self.tried if self.noticed_by(trial) is None]
 
     def noticed_by(self, trial: MutationTrial) -> str | None:
-        """What notices a mutation first: `check`, `partition` (rows of another one), `contract`, or a kind of cause; None: nothing."""
+        """Return what notices a mutation first.
+
+        This is `check`, `partition` (rows of another one), `contract`, a kind of cause, or None.
+        """
         if id(trial) in self._noticed_by_checks:
             return "check"
         if not trial.routed:
@@ -156,14 +168,14 @@ class Challenged(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def _noticed_by_checks(self) -> set[int]:
-        steady = [name for name, trial in self.asked.items() if not trial.flaky]  # chance notices nothing
+        steady = [name for name, trial in self.asked.items() if not trial.flaky]  # a flaky check fails by chance
         return {id(trial) for check in steady for trial in self.caught(check)}
 
 
 def challenge(session: DuckDBSession, subject: ChallengeSubject, seconds: float, advance: Callable[[], None]) -> Challenged:
-    """What the checks of one partition notice, within so many seconds. `advance` is called after each mutation.
+    """Challenge the checks of one partition for `seconds` and return the results.
 
-    Raises `duckdb.Error` for files that can't be read.
+    `advance` is called after each mutation. Raises `duckdb.Error` for unreadable files.
     """
     columns = list(subject.about.columns)
     rows = mutations.load(session, TABLE, subject.rows_sql, columns)
@@ -178,26 +190,26 @@ def challenge(session: DuckDBSession, subject: ChallengeSubject, seconds: float,
 def _asked(
     session: DuckDBSession, subject: ChallengeSubject, check: CheckSpec, rows: int, deadline: Deadline, allowed: float
 ) -> CheckTrial:
-    """Twice in any case, and more often while that takes no longer than `allowed` seconds."""
+    """Run a check at least twice, and more often while that takes less than `allowed` seconds."""
     results: list[CheckResult] = []
     took: list[float] = []
     select = as_is(subject.about)
     while len(results) < REPEATED and not deadline.over and (len(results) < 2 or sum(took) < allowed):
         started = time.monotonic()
         (result,) = ask(session, subject.about, [check], select, rows)
-        if not deadline.over:  # else it may have been ended before it was done
+        if not deadline.over:  # otherwise it may have been interrupted
             results.append(result)
             took.append(time.monotonic() - started)
     return CheckTrial(tuple(results), sorted(took)[len(took) // 2] * 1000 if took else None)
 
 
 def as_is(about: About) -> str:
-    """The rows as they are published."""
+    """Return a SELECT of the rows as published."""
     return Mutation(mutations.MutationKind.NULLS, "").select(list(about.columns))
 
 
 def _planned(session: DuckDBSession, subject: ChallengeSubject, facts: Sequence[ColumnFacts], rows: int) -> Iterator[_Plan]:
-    """The mutations that change something; of columns, some are looked at at once."""
+    """Return the mutations that change something; several column mutations share a query."""
     yield from (_of_rows(session, row, rows) for row in mutations.of_rows(rows))
     if subject.before_sql and rows and mutations.load(session, BEFORE, subject.before_sql, list(subject.about.columns)):
         yield from _again(session, mutations.stale(_routing(subject.about, facts), subject.step), subject)
@@ -220,7 +232,7 @@ def _of_rows(session: DuckDBSession, mutation: Mutation, rows: int) -> _Plan:
 
 
 def _again(session: DuckDBSession, again: Mutation, subject: ChallengeSubject) -> list[_Plan]:
-    """The rows that are there once more; none where they are those that are there anyway."""
+    """Return the plan for stale rows, unless they equal the current rows."""
     given = again.select(list(subject.about.columns))
     counted = f"SELECT (SELECT count(*) FROM ({given})), count(*) FROM ({given} EXCEPT ALL {as_is(subject.about)})"
     left, others = session.connection.execute(counted).fetchone() or (0, 0)
@@ -236,7 +248,7 @@ def _changing(session: DuckDBSession, results: Sequence[Mutation], rows: int) ->
 
 
 def _moves(mutation: Mutation, about: About) -> bool:
-    """Whether rows may say another partition than before."""
+    """Return whether rows may move to another partition."""
     if about.routing is None:
         return False
     return mutation.source != TABLE or about.routing[0].lower() in {name.lower() for name in mutation.columns}
@@ -245,7 +257,7 @@ def _moves(mutation: Mutation, about: About) -> bool:
 def _tried(
     session: DuckDBSession, subject: ChallengeSubject, facts: Sequence[ColumnFacts], deadline: Deadline, advance: Callable[[], None]
 ) -> tuple[tuple[MutationTrial, ...], bool]:
-    """What was tried, and whether that is everything."""
+    """Return the trials, and whether all mutations were tried."""
     import duckdb
 
     trials: list[MutationTrial] = []
@@ -256,7 +268,7 @@ def _tried(
         promised = _promised(session, subject, rows)
         for plan in _planned(session, subject, facts, rows):
             trial = _try(session, subject, plan, gate, promised)
-            if deadline.over:  # it may have been ended before it was done
+            if deadline.over:  # the trial may have been interrupted
                 return tuple(trials), False
             trials.append(trial)
             advance()
@@ -266,7 +278,7 @@ def _tried(
 
 
 def _promised(session: DuckDBSession, subject: ChallengeSubject, rows: int) -> dict[str, int]:
-    """What the contract promises, each with how many rows break it as they are."""
+    """Return how many original rows break each check that the contract implies."""
     results = ask(session, subject.about, subject.usual.promised, as_is(subject.about), rows)
     return {result.name: result.failing for result in results}
 
@@ -286,16 +298,16 @@ def _try(session: DuckDBSession, subject: ChallengeSubject, plan: _Plan, gate: C
     return MutationTrial(mutation, changed, left, {check_result.name: check_result for check_result in check_results}, routed, says)
 
 
-# The verdict on a check: from what it noticed, its past results, and the other checks of its
-# node. Pure.
+# The verdict on a check: from the mutations that it noticed, its past results, and the other checks
+# of its node. Pure.
 
 SHOWN_MAX = 3
 ALIKE_MIN = 2
-"""Two checks of different kinds have to notice so many mutations, and the same, before one is called the other's duplicate."""
+"""The minimum number of mutations that two checks of different kinds must share as duplicates."""
 
 
 class ChallengeVerdict(enum.StrEnum):
-    """INTERFACE §3."""
+    """The verdict on a check (INTERFACE §3)."""
 
     EFFECTIVE = "effective"
     CANNOT_FAIL = "cannot_fail"
@@ -305,24 +317,27 @@ class ChallengeVerdict(enum.StrEnum):
 
 
 class CheckHistory(msgspec.Struct, frozen=True):
-    """What a check came to before: in how many attempts it looked at rows, and where it changed its mind about the same data."""
+    """The past of a check: the number of attempts with rows, and contradictory results."""
 
     ran: int = 0
     flips: tuple[str, ...] = ()
-    """Partitions."""
+    """Partitions with different results for the same data."""
 
 
 class CheckAssessment(msgspec.Struct, frozen=True):
-    """The verdict (None where the time was over before any could be found) and what it rests on, in one sentence."""
+    """The verdict on a check, with one sentence of evidence; None if the time ended too early."""
 
     verdict: ChallengeVerdict | None
     evidence: str
     caught: tuple[str, ...] = ()
-    """What it noticed, in words."""
+    """Descriptions of the mutations that the check noticed."""
 
 
 def verdict_on(check: CheckSpec, others: Sequence[CheckSpec], result: Challenged | None, past: CheckHistory) -> CheckAssessment:
-    """What is to be said of one check among the `others` of its node (itself included). `found` is None without published rows."""
+    """Return the assessment of one check among the `others` of its node (itself included).
+
+    `result` is None if no rows are published.
+    """
     if past.flips:
         return CheckAssessment(ChallengeVerdict.FLAKY, f"it changed its mind about the same data: {_listed(past.flips)}")
     if result is None:
@@ -363,7 +378,10 @@ def _uncaught(check: CheckSpec, result: Challenged) -> CheckAssessment:
 
 
 def duplicate(check: CheckSpec, others: Sequence[CheckSpec], result: Challenged) -> str | None:
-    """Why the check says nothing that another doesn't say; None where it does. Of two that say the same, it is the later."""
+    """Return why another check makes this one redundant, or None.
+
+    Of two equivalent checks the later one is redundant.
+    """
     at = [other.name for other in others].index(check.name)
     for number, other in enumerate(others):
         if number == at or (other.severity is Severity.WARNING and check.severity is Severity.BLOCKING):
@@ -377,7 +395,7 @@ def duplicate(check: CheckSpec, others: Sequence[CheckSpec], result: Challenged)
 
 
 def _implied(check: CheckSpec, by: CheckSpec) -> bool:
-    """Whether rows that pass `by` pass the check, as their arguments say."""
+    """Return whether, by the arguments, rows that pass `by` also pass the check."""
     if check.kind != by.kind or check.kind not in _IMPLIES:
         return False
     if by.where != check.where and (by.where is not None or check.kind in _OF_ALL_ROWS):
@@ -395,7 +413,7 @@ def _columns(arguments: Mapping[str, Any]) -> frozenset[str]:
 
 
 def _wider(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
-    """Whether our bounds let through all that theirs do. Bounds of texts are compared only where they are the same."""
+    """Return whether our bounds accept all that theirs do; bounds of texts must be equal."""
     for name, sign in (("min", 1), ("max", -1)):
         own, other = ours.get(name), theirs.get(name)
         if own is None:
@@ -427,12 +445,14 @@ _IMPLIES: dict[str, Callable[[Mapping[str, Any], Mapping[str, Any]], bool]] = {
 
 
 _OF_ALL_ROWS = ("row_count", "freshness")
-"""Kinds of which a part of the rows may fail where all of them pass."""
+"""Kinds of checks that some of the rows may fail although all rows together pass."""
 
 
 def _alike(check: CheckSpec, other: CheckSpec, result: Challenged) -> bool:
-    """Whether two checks, of which one is a query, notice the same mutations in as many rows. Keys that repeat are counted by
-    rows or by keys, so of `unique` it is enough that it notices the same."""
+    """Return whether two checks, one of them a query, notice the same mutations in as many rows.
+
+    For `unique` the counts may differ, because repeated keys are counted by rows or by keys.
+    """
     kinds = {check.kind, other.kind}
     if "sql" not in kinds or check.where != other.where:
         return False

@@ -1,4 +1,4 @@
-"""All anomalies of one partition: exact tests first, then numbers; one fact for each anomaly."""
+"""All anomalies of a partition: exact tests first, then metrics; one fact for each anomaly."""
 
 from __future__ import annotations
 
@@ -53,25 +53,28 @@ from headrace.checks.facts import Fact, FactSeverity
 from headrace.checks.metrics import MetricId, Metrics
 
 ONE_FACTOR = 0.2
-"""Columns whose sizes, as logarithms, have moved by so nearly the same were multiplied by one number."""
+"""The difference (ln) up to which moves of columns' sizes count as one common factor."""
 FEW_TIMES = math.log(4)
-"""By no more than that rows are multiplied mostly: two columns of another unit are off by more."""
+"""The greatest usual factor (ln) of the number of rows; a change of unit is mostly larger."""
 STEADY = 3.0
-"""Sizes that are off by so many times as much as ever don't move with the world: distances are as they are in every storm."""
+"""The multiple of the largest earlier deviation from which on no event in the world explains one.
+
+Distances, for example, are the same in every storm.
+"""
 ON_HOLIDAYS = 2.0
-"""So much further than on other days rows, their hours and sizes must be off on and beside a public holiday to be held."""
+"""The factor on the limit for holding rows, hours and sizes on or next to a public holiday."""
 ENDS_MIN = 3
-"""So many files say how a source's files end."""
+"""The minimum number of files that show how a source's files end."""
 ENDS_NEAR = 7
-"""A file that is cut off has fewer rows than the last few before it."""
+"""The number of recent files that all have more rows than a truncated one."""
 UNSURE = 6.0
-"""Nats of a column that named only two intervals so far, and names another one."""
+"""The strength in nats of a wrong interval in a column that named only two intervals so far."""
 _OF_TIME = ("hour_mean", "hour_q95")
 _OF_RHYTHM = ("rows", "location", *_OF_TIME)
-"""What another rhythm moves: a time of the day may be written as a number too."""
+"""Families that a different rhythm moves; the time of day may also be stored as a number."""
 _OF_VOLUME = ("rows", "distinct")
 _OF_NAMES = ("share", "distinct", "length", "location", "spread")
-"""What moves where categories have other names."""
+"""Families that move if categories are renamed."""
 ANOTHER_GRAIN = "another grain: most of what was named is gone, and something else is there"
 OTHER_NAMES = "other names: most of what was named is gone, and as much else is there"
 NEW_NAMES = "other names: many that the interval before hadn't"
@@ -79,30 +82,33 @@ UNKNOWN_KEYS = "unknown keys"
 NOTATION = "written otherwise: "
 NAMES_TOLD = 3
 HALF = 0.5
-"""Where half of the rows are too many, other names may be theirs."""
+"""The share of surplus rows from which on new names may belong to them."""
 
 
 class EvaluatedPartition(msgspec.Struct, frozen=True):
-    """What is judged: a partition, what it measured, and what its content is known by."""
+    """A partition to be evaluated, with its metrics and its context."""
 
     key: str
     metrics: Metrics
     content_hash: str | None = None
     versions: Sequence[PublishedContent] = ()
-    """What was published of all partitions so far, newest first."""
+    """The published contents of all partitions so far, newest first."""
     sources: int = 20
-    """Of the project: the more there are, the more improbable a false alarm has to be."""
+    """The number of the project's sources; more sources need less probable alarms."""
     peers: Sequence[Peer] = ()
-    """Sources of other owners, and how many rows they had."""
+    """Sources of other owners with their numbers of rows."""
     calendar: str = ""
-    """Of public holidays: a name that the `holidays` package knows; empty where none is known."""
+    """The calendar of public holidays (a name from the `holidays` package); empty if unknown."""
     fed: bool = False
-    """Whether all that it was computed from has rows."""
+    """Whether all inputs of the computation have rows."""
 
 
 def evaluate_partition(partition: EvaluatedPartition, history: MetricHistory) -> tuple[Fact, ...]:
-    """What is odd about a partition, the worst first. One without rows is odd only where as many rows were computed each time, and
-    there is what to compute them from."""
+    """Return the anomalies of a partition, the worst first.
+
+    A partition without rows is anomalous only if about as many rows were computed each time and all
+    of its inputs have rows.
+    """
     if not partition.metrics.rows:
         gone = fewer(0, history) if partition.fed and settled(partition.key, history) else None
         return () if gone is None else (_fact(gone, partition, frozenset(), "", history),)
@@ -114,7 +120,7 @@ def evaluate_partition(partition: EvaluatedPartition, history: MetricHistory) ->
     cut = _cut_off(partition, history)
     copies = copied_rows(partition.metrics, history)
     twice = [_several_times(partition, copies)] if copies else _repeated(partition, history)
-    if copies is not None:  # once each row is there once, and without its keys, which are others now
+    if copies is not None:  # duplicates are removed, and their keys, which are new now
         once = _without(partition.metrics, frozenset(copies.apart))
         once = msgspec.structs.replace(once, rows=once.rows // copies.times)
         partition = msgspec.structs.replace(partition, metrics=once)
@@ -140,7 +146,7 @@ def _stale(partition: EvaluatedPartition) -> Fact | None:
 
 
 def _of_another(partition: EvaluatedPartition, bound: Tied) -> Fact | None:
-    """A column that always said which interval its rows are of, and says another one."""
+    """Return a fact if a column that always named its rows' interval names another one."""
     if not bound.wrong:
         return None
     column, wrong = min(bound.wrong.items(), key=lambda each: not each[1].sure)
@@ -158,7 +164,7 @@ def _of_another(partition: EvaluatedPartition, bound: Tied) -> Fact | None:
 
 
 def _of_other_times(partition: EvaluatedPartition, history: MetricHistory) -> Fact | None:
-    """A column of times that were of their interval, all of which lie in an earlier one."""
+    """Return a fact if all times of a column lie in an earlier interval."""
     unexpected_time_range = next(earlier_times(partition.key, partition.metrics.columns, history), None)
     if unexpected_time_range is None:
         return None
@@ -176,14 +182,16 @@ def _of_other_times(partition: EvaluatedPartition, history: MetricHistory) -> Fa
 
 
 def _sure(partition: EvaluatedPartition) -> float:
-    """Few rows may be the same again, or name another interval, by chance."""
+    """Return the strength in nats; a few rows may repeat or name another interval by chance."""
     return EXACT * min(1.0, partition.metrics.rows / STALE_ROWS_MIN)
 
 
 def _cut_off(partition: EvaluatedPartition, history: MetricHistory) -> list[Fact]:
-    """A file whose last line has no end, where the last line of all before it had one: it may be cut
-    off. It is held where it has fewer rows than any of the last few as well: who edits a file by hand
-    leaves out a line end, too."""
+    """Return a fact for a file whose last line has no end although all earlier files had one.
+
+    Such a file may be truncated. It is held only if it also has fewer rows than each of the last
+    `ENDS_NEAR` files, since people who edit files by hand also leave out line ends.
+    """
     known = history.ends
     if not partition.metrics.open_end or len(known) < ENDS_MIN or any(known):
         return []
@@ -204,7 +212,7 @@ def _cut_off(partition: EvaluatedPartition, history: MetricHistory) -> list[Fact
 
 
 def _without(metrics: Metrics, columns: frozenset[str]) -> Metrics:
-    """What is left to be judged by numbers."""
+    """Return the metrics without these columns."""
     return msgspec.structs.replace(
         metrics, columns={name: column_metrics for name, column_metrics in metrics.columns.items() if name not in columns}
     )
@@ -244,8 +252,11 @@ def _several_times(partition: EvaluatedPartition, duplicate_rows: DuplicateRows)
 
 
 def _numbers(partition: EvaluatedPartition, history: MetricHistory) -> list[tuple[Fact, bool]]:
-    """What is odd in numbers, once repeated rows are taken out, and without what a cut or a missing group explains; each with whether
-    rows that are missing or too many leave it odd."""
+    """Return the anomalous metrics, without repeated rows and without what other facts explain.
+
+    Truncation and missing groups explain some metrics. Each fact comes with whether missing or
+    surplus rows leave it anomalous.
+    """
     repeated = 0 if emptied(partition.metrics, history) else partition.metrics.repeated or 0
     rows = partition.metrics.rows - repeated
     values = msgspec.structs.replace(partition.metrics, rows=rows).values()
@@ -278,16 +289,18 @@ def _numbers(partition: EvaluatedPartition, history: MetricHistory) -> list[tupl
 
 
 def _is_of_names(fact: Fact, by: MovedRows) -> bool:
-    """Whether a shape is one that no choice of rows makes: other names, other hours."""
+    """Return whether no choice of rows explains the fact: other names, other hours."""
     if fact.detail.startswith("category mix"):
         return fact.observed.startswith("none") or by.more < HALF
     return fact.detail.startswith(("hours of the day:", "other names: ", NOTATION)) or fact.detail == UNKNOWN_KEYS
 
 
 def _shapes(partition: EvaluatedPartition, history: MetricHistory, renamed: Sequence[Recoded]) -> tuple[list[Fact], set[object], float]:
-    """What is missing as a whole, the families of numbers (of a column, or all) that this
-    explains, and which share of the rows is missing. `renamed`: columns whose categories only have
-    other names."""
+    """Return facts about the whole partition, what they explain, and the missing share of rows.
+
+    They explain families of metrics, of one column or of all columns. `renamed` are columns whose
+    categories have other names only.
+    """
     known = len(history) >= HISTORY_HOLD_MIN or settled(partition.key, history)
     severity = FactSeverity.HOLD if known else FactSeverity.WARN
     cut = row_anomalies.truncated_rows(partition.key, partition.metrics, history)
@@ -324,7 +337,7 @@ def _shapes(partition: EvaluatedPartition, history: MetricHistory, renamed: Sequ
         facts.append(_of_unknown_keys(partition, keys))
     held = any(fact.severity is FactSeverity.HOLD for fact in facts)
     for names in unfamiliar_names(partition.metrics, history) if other is None else ():
-        # Rows that are missing, or have other codes, bring no names.
+        # Missing or renamed rows bring no new names.
         if names.column not in other_names | {keys.column for keys in unknown} and (not explained or names.new):
             explained.add(("distinct", names.column))
             facts.append(_of_other_names(partition.key, names, beside=held and bool(lost)))
@@ -335,7 +348,7 @@ def _shapes(partition: EvaluatedPartition, history: MetricHistory, renamed: Sequ
 
 
 def _of_groups(partition: EvaluatedPartition, history: MetricHistory, severity: FactSeverity) -> Iterator[tuple[Fact, float]]:
-    """Groups that are gone, that have another name now, and that never were; each with the share of the rows that is missing."""
+    """Return facts for missing, renamed and new groups, each with the missing share of the rows."""
     renamed = set[tuple[str, str]]()
     for gone in categories.missing_groups(partition.metrics, history):
         if not gone.now:
@@ -369,7 +382,7 @@ def _of_groups(partition: EvaluatedPartition, history: MetricHistory, severity: 
 
 
 def _of_missing(partition: EvaluatedPartition, column: str, values: Sequence[str], share: float, severity: FactSeverity) -> Fact:
-    """A group without rows; `values`: which it is, or which it may be."""
+    """Return the fact that a group has no rows; `values` names it or all that it may be."""
     names = " or ".join(repr(value) for value in values[:NAMES_TOLD])
     names += " or another one" if len(values) > NAMES_TOLD else ""
     return Fact(
@@ -393,7 +406,7 @@ def _of_other_codes(partition: EvaluatedPartition, results: Recoded) -> Fact:
 
 
 def _of_other_notation(partition: EvaluatedPartition, results: Recoded) -> Fact:
-    """Of texts that are numbers, written otherwise."""
+    """Return the fact that texts with numbers have another notation."""
     (was, now), more = results.names[0], len(results.names) - NAMES_TOLD
     names = ", ".join(f"{old!r} is {new!r}" for old, new in results.names[:NAMES_TOLD])
     return Fact(
@@ -416,7 +429,10 @@ def _is_same_number(was: str, now: str) -> bool:
 
 
 def _of_other_list(partition: EvaluatedPartition, results: Recoded) -> Fact:
-    """Of a list in which each name is there once, which of several is which can't be told."""
+    """Return the fact that names changed in a list where each occurs once.
+
+    Which new name replaces which old one is then unknown.
+    """
     gone, came = _some([was for was, _ in results.names]), _some([now for _, now in results.names])
     return Fact(
         kind="distribution_shift", column=results.column, severity=results.severity, strength=EXACT, partition=partition.key,
@@ -444,7 +460,11 @@ def _of_turned(key: str, results: Turned, severity: FactSeverity) -> Fact:
 
 
 def _of_other_names(key: str, results: Unfamiliar, *, beside: bool) -> Fact:
-    """`beside`: the delivery is held for rows that are missing, so that nothing made of it will show whether its names are known."""
+    """Return the fact that names are new or gone.
+
+    `beside`: the delivery is held for missing rows, so nothing downstream will show whether its
+    names are known.
+    """
     text = "that the interval before hadn't" if results.new else "of the interval before are gone"
     held = beside and results.new and results.share - results.most >= NEW_MIN
     return Fact(
@@ -464,12 +484,15 @@ def _emptied_alone(partition: EvaluatedPartition, nulls: UnsharedNulls, severity
 
 
 def _by_rows(share: float, partition: EvaluatedPartition) -> float:
-    """In nats: each row of what never came so by chance counts."""
+    """Return the strength in nats: each row that never occurs by chance counts."""
     return min(share * partition.metrics.rows, 100.0)
 
 
 def _of_another_grain(key: str, other: Regrained, severity: FactSeverity, lost: float = 0.0) -> Fact:
-    """`lost`: which share of the rows is missing, which may have had names of their own."""
+    """Return the fact that a column names other things.
+
+    `lost` is the share of missing rows, which may have had names of their own.
+    """
     return Fact(
         kind="distribution_shift", column=other.column, severity=severity, strength=EXACT, partition=key,
         expected=f"at least {percent(other.least)} of the values of the interval before",
@@ -492,7 +515,7 @@ def _of_unknown_keys(partition: EvaluatedPartition, keys: UnknownKeys) -> Fact:
 
 
 def _sized(anomaly: MetricAnomaly, partition: EvaluatedPartition, history: MetricHistory) -> MetricAnomaly:
-    """As severe as its shape says."""
+    """Return the anomaly with a hold reduced to a warning unless its shape is that of a fault."""
     if anomaly.severity is not FactSeverity.HOLD:
         return anomaly
     moves_on_holidays = anomaly.metric.family in _OF_RHYTHM and abs(anomaly.off) < ON_HOLIDAYS * limits(anomaly.metric.family).hold
@@ -506,7 +529,7 @@ def _sized(anomaly: MetricAnomaly, partition: EvaluatedPartition, history: Metri
 
 
 def _counts_rows(anomaly: MetricAnomaly, anomalies: Sequence[MetricAnomaly], partition: EvaluatedPartition) -> bool:
-    """Whether it is of the sizes of numbers that begin anew in each partition, as many as there are rows: fewer rows, smaller numbers."""
+    """Return whether the sizes are those of row numbers: fewer rows have smaller numbers."""
     if anomaly.metric.family != "location":
         return False
     rows = next((each.off for each in anomalies if each.metric.family == "rows"), 0.0)
@@ -515,8 +538,12 @@ def _counts_rows(anomaly: MetricAnomaly, anomalies: Sequence[MetricAnomaly], par
 
 
 def _of_the_world(anomalies: Sequence[MetricAnomaly]) -> list[MetricAnomaly]:
-    """Sizes that move by different factors, and zeros in several columns, are of the world: another unit is one factor, a fault one
-    column; sizes that never move nearly so far aren't moved by it either. Fewer rows have fewer distinct values, which is no news."""
+    """Return the anomalies with those that events in the world explain reduced to warnings.
+
+    Sizes that move by different factors and zeros in several columns come from the world; another
+    unit is one factor, and a fault affects one column. Sizes that never moved nearly as far aren't
+    explained. Fewer distinct values among fewer rows are dropped.
+    """
     moves = [anomaly.off for anomaly in anomalies if anomaly.metric.family == "location"]
     gradual = {"location"} if moves and max(moves) - min(moves) > ONE_FACTOR else set()
     gradual |= {"zero"} if sum(anomaly.metric.family == "zero" for anomaly in anomalies) > 1 else set()
@@ -529,12 +556,15 @@ def _of_the_world(anomalies: Sequence[MetricAnomaly]) -> list[MetricAnomaly]:
 
 
 def _is_steady(anomaly: MetricAnomaly) -> bool:
-    """Whether it is of sizes that no storm and no holiday moved nearly so far, and much at that."""
+    """Return whether sizes moved far, and much further than any storm or holiday moved them."""
     return anomaly.metric.family == "location" and abs(anomaly.off) >= max(STEADY * anomaly.record, limits("location").hold)
 
 
 def _leading(anomalies: Sequence[MetricAnomaly]) -> list[MetricAnomaly]:
-    """Of each column, and of each kind of cause, one: the worst. Sizes of values of which none are left say nothing."""
+    """Return the worst anomaly for each column and kind of cause.
+
+    Most metrics of an emptied column are left out, since it has too few values.
+    """
     emptied = {anomaly.metric.column for anomaly in anomalies if anomaly.metric.family == "nulls" and anomaly.off > 0}
     best: dict[tuple[str, str], MetricAnomaly] = {}
     for anomaly in anomalies:
@@ -551,8 +581,11 @@ def _rank(anomaly: MetricAnomaly) -> tuple[bool, float]:
 
 
 def _moved_as_rows(anomaly: MetricAnomaly, today: Metrics, history: MetricHistory) -> bool:
-    """Whether rows explain by which factor a column's sizes moved: there are as many times as many, or they are in the totals, of which
-    another column, as a count is, moved by the same small factor."""
+    """Return whether the number of rows explains the factor of a column's sizes.
+
+    Either there are as many times the rows, or the sizes are totals of rows: then another column,
+    such as a count, moved by the same small factor.
+    """
     usual = history.usual(MetricId("rows"))
     moves = [] if usual is None else [math.log(today.rows + 1) - usual]
     if abs(anomaly.off) < FEW_TIMES:
@@ -563,7 +596,7 @@ def _moved_as_rows(anomaly: MetricAnomaly, today: Metrics, history: MetricHistor
 
 
 def _fact(anomaly: MetricAnomaly, partition: EvaluatedPartition, events: frozenset[str], peers: str, history: MetricHistory) -> Fact:
-    """As a fact; what an event in the world explains, or other sources saw too, is no reason to hold."""
+    """Return the anomaly as a fact; only a warning if an event or other sources explain it."""
     kind, expected, observed, detail = anomaly_text(
         anomaly, of_rows=anomaly.metric.family == "location" and _moved_as_rows(anomaly, partition.metrics, history)
     )

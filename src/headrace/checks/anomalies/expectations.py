@@ -1,4 +1,4 @@
-"""What a number was expected to be, and from which distance on it is anomalous. Pure."""
+"""Expected values of metrics, and the deviation from which on a value is anomalous. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ NO_RHYTHM = 0
 
 
 def season(partition: str, grain: Grain | None) -> int:
-    """Where in its rhythm a partition stands; the same number for all where a grain has none that eight weeks of it show."""
+    """Return the phase of a partition in its rhythm.
+
+    It is the same for all partitions of a grain whose rhythm eight weeks don't show.
+    """
     moment = partition.partition(SEPARATOR)[0]
     try:
         if grain is Grain.DAY:
@@ -39,8 +42,10 @@ _A_YEAR = {Grain.MONTH: 12, Grain.QUARTER: 4, Grain.YEAR: 1}
 
 
 def place(partition: str, grain: Grain | None) -> float | None:
-    """How many intervals lie before a partition, from a beginning that is the same for all of a grain;
-    None where its key doesn't say."""
+    """Return the number of intervals before a partition, from an origin common to its grain.
+
+    None if the key doesn't say.
+    """
     moment = partition.partition(SEPARATOR)[0]
     try:
         if grain is Grain.DAY:
@@ -57,22 +62,25 @@ def place(partition: str, grain: Grain | None) -> float | None:
     return None
 
 
-# Days that differ from their weekday: public holidays, by the calendar of the place, and the
-# first and last day of a month. Eight weeks of history show one or two of each. So a holiday is
-# known beforehand, and a month's end is compared with the one before.
+# Days that differ from their weekday: public holidays of the local calendar, and the first and last
+# day of a month. Eight weeks of history have one or two of each, so holidays come from a calendar,
+# and the end of a month is compared with the previous one.
 
 _DAY = timedelta(days=1)
 _TABLE = "zone.tab"
 
 
 def near_holiday(partition: str, grain: Grain | None, calendar: str) -> bool:
-    """Whether a day is a public holiday of a calendar, or right before or after one. Imports `holidays`: for what is about to be held."""
+    """Return whether a day is a public holiday of a calendar, or right before or after one.
+
+    It imports `holidays`, so call it only if something is about to be held.
+    """
     day = _day(partition, grain)
     return bool(calendar) and day is not None and any(is_holiday(calendar, day + near * _DAY) for near in (0, -1, 1))
 
 
 def month_edge(partition: str, grain: Grain | None) -> str:
-    """Which end of its month a day is: `first`, `last`, or neither."""
+    """Return `first` or `last` for a day at an end of its month, else an empty text."""
     day = _day(partition, grain)
     if day is None:
         return ""
@@ -81,8 +89,10 @@ def month_edge(partition: str, grain: Grain | None) -> str:
 
 @lru_cache(64)
 def country_of(timezone: str) -> str:
-    """The country that a time zone is named for (`America/New_York`: US), which is where data of that zone has its holidays; empty
-    for UTC and where the machine's zone data doesn't say."""
+    """Return the country of a time zone (`America/New_York`: US), whose holidays its data has.
+
+    Empty for UTC, and if the machine's zone data doesn't say.
+    """
     for folder in zoneinfo.TZPATH:
         try:
             lines = (Path(folder) / _TABLE).read_text(encoding="utf-8").splitlines()
@@ -102,43 +112,43 @@ def _day(partition: str, grain: Grain | None) -> date | None:
         return None
 
 
-# Forecasts of a number. A number is anomalous only if it is so under every forecaster that has
-# been about right so far: a level that moved, a trend and a rhythm of weekdays are each expected
-# by one of them. The credible forecast nearest to the observed number is reported.
+# Forecasts of a metric. A value is anomalous only if every forecaster that was about right so far
+# calls it so: one of them expects a level shift, one a trend, one a rhythm of weekdays. The
+# credible forecast nearest to the observed value is reported.
 
 RECENT = 14
-"""So many partitions are a level."""
+"""The number of partitions that form a level."""
 SAME_SEASON = 4
-"""So many of the same weekday are what it is like."""
+"""The number of recent partitions of the same weekday that a forecast uses."""
 BACKTEST = 28
-"""So many of the newest partitions are forecast, from those before each, to see how far forecasters are off."""
+"""The number of newest partitions that are forecast from earlier ones, to measure the errors."""
 CREDIBLE = 2.0
-"""A forecaster that is off by up to that much more than the best is credible."""
+"""The maximum ratio of a credible forecaster's error to that of the best one."""
 REFUTED = 5.0
-"""So many times as far off as usual is a forecaster that goes by a wrong level."""
+"""The multiple of the usual error from which on a forecaster uses a wrong level."""
 PRIOR_WEIGHT = 8
-"""So many partitions weighs what is known beforehand of how far forecasts are off."""
+"""The weight of the prior error, in partitions."""
 _SIGMAS = 1.4826
-"""Standard deviations in a median absolute deviation, where errors are normal."""
+"""The ratio of standard deviation to median absolute deviation for normal errors."""
 
 
 _TAILS = 0.8
-"""So much of the root mean square error counts, where most errors are small and some are large."""
+"""The factor on the root mean square error, for mostly small errors with a few large ones."""
 
 
 class Seasonal(NamedTuple):
-    """One metric's numbers, oldest first, each with where in its rhythm it stands."""
+    """The values of one metric, oldest first, with their phases in the rhythm."""
 
     values: Sequence[float]
     seasons: Sequence[int]
     excepted: frozenset[int] = frozenset()
-    """Where somebody accepted what was odd: the level is news from there on, and how odd it was is no measure of the next."""
+    """Indexes of accepted anomalies: the level may change there, and their errors don't count."""
     places: Sequence[float] = ()
-    """Of which interval each is, counted from a common beginning; empty where that isn't known."""
+    """The number of each interval from a common origin; empty if unknown."""
 
 
 class MetricForecast(NamedTuple):
-    """What the speaking forecaster said: the number, how far such forecasts are off, and how far it was at most."""
+    """The chosen forecast: the value, its usual error, and its largest error so far."""
 
     expected: float
     scale: float
@@ -146,7 +156,10 @@ class MetricForecast(NamedTuple):
 
 
 def forecast(past: Seasonal, season: int, observed: float, prior: float) -> MetricForecast:
-    """What was expected of the partition after `past`. `prior` is how far forecasts of this kind of metric are off usually."""
+    """Return the forecast for the partition after `past`.
+
+    `prior` is the usual error of forecasts of this family of metrics.
+    """
     places = _places(past)
     errors = _errors(past, places)
     spreads = [_median([abs(error) for error in own]) for own in errors]
@@ -162,21 +175,24 @@ def forecast(past: Seasonal, season: int, observed: float, prior: float) -> Metr
 
 
 def _refuted(past: Seasonal, errors: Sequence[float], prior: float) -> bool:
-    """Whether the newest partition, where it came after one that somebody accepted, has shown that a forecaster goes by a level that is
-    no more, or by one that never was: by what was before a change for good, or by the one odd day itself."""
+    """Return whether the newest partition shows that a forecaster uses a wrong level.
+
+    This applies only after an accepted anomaly. The wrong level is that before a permanent change,
+    or that of the one anomalous day.
+    """
     newest = len(past.values) - 1
     since = max(past.excepted, default=newest)
     return newest - BACKTEST < since < newest and abs(errors[-1]) > REFUTED * prior
 
 
 def _places(past: Seasonal) -> Sequence[int]:
-    """The newest partitions that forecasters are measured by: what somebody accepted was odd, nobody could have forecast it."""
+    """Return the newest partitions for measuring errors, without accepted anomalies if possible."""
     newest = range(max(len(past.values) - BACKTEST, min(7, len(past.values) - 1)), len(past.values))
     return [at for at in newest if at not in past.excepted] or newest
 
 
 def _errors(past: Seasonal, places: Sequence[int]) -> list[list[float]]:
-    """How far each forecaster was off at these partitions, each forecast from those before it."""
+    """Return the errors of each forecaster at these partitions, each forecast from earlier ones."""
     values, seasons = past.values, past.seasons
     errors: list[list[float]] = [[], [], [], []]
     for at in places:
@@ -186,7 +202,7 @@ def _errors(past: Seasonal, places: Sequence[int]) -> list[list[float]]:
 
 
 def _forecasts(values: Sequence[float], seasons: Sequence[int], season: int) -> tuple[float, float, float, float]:
-    """Level with rhythm; the last one, carried on; the same weekdays; the median of all."""
+    """Return four forecasts: level with rhythm; last value with trend; same weekdays; median."""
     middle = _median(values)
     effects = _effects(values, seasons, middle)
     recent = [value - effects[own] for value, own in zip(values[-RECENT:], seasons[-RECENT:], strict=True)]
@@ -197,7 +213,7 @@ def _forecasts(values: Sequence[float], seasons: Sequence[int], season: int) -> 
 
 
 def _effects(values: Sequence[float], seasons: Sequence[int], middle: float) -> dict[int, float]:
-    """How far each weekday lies from the middle; less sure the fewer of it there were."""
+    """Return each weekday's difference from the middle, reduced if there were few of it."""
     grouped: dict[int, list[float]] = {}
     for value, own in zip(values, seasons, strict=True):
         grouped.setdefault(own, []).append(value)
@@ -214,22 +230,24 @@ def _root_mean_square(values: Sequence[float]) -> float:
     return float((sum(value * value for value in values) / len(values)) ** 0.5)
 
 
-# Numbers that rise from interval to interval, such as ids and cumulative counts. A rise at the
-# same pace is no news, however far the newest known interval lies back. A history that is loaded
-# at once is evaluated before its neighbouring intervals are published, so a rise is measured per
-# interval and not per known partition.
+# Values that rise from interval to interval, such as ids and cumulative counts. A rise at the same
+# pace isn't anomalous, however far back the newest known interval is. A history that is loaded at
+# once is evaluated before neighbouring intervals are published, so a rise is measured per interval
+# rather than per known partition.
 
 KNOWN_MIN = 3
-"""So many partitions show a rise."""
+"""The minimum number of partitions that show a rise."""
 MOSTLY = 0.9
-"""This part of the steps goes up, and in the sum they go up by this part of all ways."""
+"""The minimum share of steps that go up, and of the total distance that goes up."""
 FASTER = 4.0
-"""… and up to so many times the longest step so far is the same rise."""
+"""The maximum ratio of a step in the same rise to the longest step so far."""
 
 
 def goes_on(places: Sequence[float], values: Sequence[float], place: float, value: float) -> bool:
-    """Whether `value` at `place` carries a rise on. `places` count intervals; values aren't
-    logarithms."""
+    """Return whether `value` at `place` continues a rise.
+
+    `places` count intervals; values aren't logarithms.
+    """
     if len(values) < KNOWN_MIN or place <= places[-1]:
         return False
     pairs = itertools.pairwise(zip(places, values, strict=True))
@@ -242,34 +260,34 @@ def goes_on(places: Sequence[float], values: Sequence[float], place: float, valu
     return 0 <= (value - values[-1]) / (place - places[-1]) <= FASTER * max(steps)
 
 
-# From which distance on a number is anomalous, and how improbable it has to be, given how many
-# numbers are looked at. Distances are in the metric's own unit: logarithms for rows, size, spread
-# and distinct values, shares from 0 to 1, hours of the day.
+# The deviation from which on a value is anomalous, and how improbable it must be, given the number
+# of metrics. Deviations are in the metric's own unit: logarithms for rows, size, spread and
+# distinct values, shares from 0 to 1, hours of the day.
 
 DEGREES = 12
-"""Of Student's t, which stands for the errors of a forecast: their tails are heavier than a normal distribution's."""
+"""Degrees of freedom of Student's t, whose heavy tails model the errors of forecasts."""
 HOLDS_A_MONTH = 0.5
-"""How many false holds a project may have in 30 days."""
+"""The accepted number of false holds per project in 30 days."""
 WARNINGS_A_MONTH = 10.0
 DAYS = 30
 HISTORY_HOLD_MIN = 28
-"""From so many sound partitions on something is held for being odd."""
+"""The minimum number of sound partitions before anomalies hold data."""
 HISTORY_WARN_MIN = 14
-"""From so many on something is called unusual."""
+"""The minimum number of sound partitions before anomalies are reported."""
 RECORD_FACTOR = 1.5
-"""What is held is off by that much more than a forecast ever was in the history."""
+"""The minimum ratio of a held deviation to the largest error of the history."""
 QUIET_FACTOR = 3.0
-"""… and by so much more where it is off by less than what is held anyway, …"""
+"""The same ratio for deviations below the usual limit for holding, …"""
 QUIET_LEAST = 1.4
-"""… but by so many times what is worth a word."""
+"""… which must also be this multiple of the limit for warnings, …"""
 QUIET_ROWS = 20
-"""… and in so many rows."""
+"""… and affect at least this number of rows."""
 COUNTS = frozenset({"rows", "distinct"})
 SHARES = frozenset({"nulls", "empty", "negative", "zero", "share"})
 
 
 class AnomalyLimits(NamedTuple):
-    """Of one family of metrics: from which distance on it is held or warned of, and how far forecasts are off before anything is known."""
+    """The limits of a family of metrics: deviations that hold and warn, and the prior error."""
 
     hold: float
     warn: float
@@ -277,7 +295,7 @@ class AnomalyLimits(NamedTuple):
 
     @property
     def quiet(self) -> float:
-        """From which distance on it is held where the series never moved nearly that far."""
+        """Return the deviation that holds in a series that never moved nearly that far."""
         return QUIET_LEAST * self.warn
 
 
@@ -299,13 +317,16 @@ FAMILIES = frozenset(_LIMITS)
 
 
 def limits(family: str) -> AnomalyLimits:
-    """What is held or warned of in one family. KeyError for a family that isn't judged."""
+    """Return the limits of a family. Raises KeyError for a family that isn't evaluated."""
     return _LIMITS[family]
 
 
 def noise(family: str, expected: float, rows: int, usual: int) -> float:
-    """What chance alone makes of a metric of so many rows. Of what is averaged over them, only what comes on top for their being fewer
-    than `usual`: how far forecasts were off has the rest in it."""
+    """Return the error of a metric by chance alone, for that number of rows.
+
+    For averages it is only the additional error of having fewer rows than `usual`: errors of
+    forecasts include the rest.
+    """
     if rows <= 0:
         return 1.0
     if family in SHARES:
@@ -323,21 +344,27 @@ def noise(family: str, expected: float, rows: int, usual: int) -> float:
 
 
 def _fewer(mean: float, rows: int) -> float:
-    """What chance makes of a count that is less than its mean, in logarithms: these are far apart for
-    small counts, of which square roots scatter alike (Anscombe, Biometrika 35, 1948)."""
+    """Return the error of a count below its mean, in logarithms.
+
+    Logarithms of small counts are far apart, while square roots scatter evenly (Anscombe,
+    Biometrika 35, 1948).
+    """
     errors = 2 * (math.sqrt(mean + 3 / 8) - math.sqrt(rows + 3 / 8))
     return math.log((mean + 1) / (rows + 1)) / errors
 
 
 @cache
 def threshold(alarms_a_month: float, sources: int, metrics: int) -> float:
-    """How many standard errors off a number must be, so that a project of so many sources, each with so many metrics a day, has no more
-    false alarms than that in a month."""
+    """Return the number of standard errors that makes a value anomalous.
+
+    A project with that number of sources and of metrics per source and day then has at most
+    `alarms_a_month` false alarms in 30 days.
+    """
     return _quantile(alarms_a_month / (2 * DAYS * max(sources, 1) * max(metrics, 1)))
 
 
 def nats(z: float) -> float:
-    """What it costs to explain a distance of `z` standard errors by chance."""
+    """Return the improbability of a deviation of `z` standard errors, in nats."""
     return -math.log(max(2 * _tail(abs(z)), 1e-300))
 
 
@@ -350,9 +377,12 @@ def _quantile(tail: float) -> float:
 
 
 def _tail(t: float) -> float:
-    """P(T > t) of Student's t with `DEGREES` (even) degrees of freedom, exactly where it isn't tiny, by its leading term where it is."""
+    """Return P(T > t) of Student's t with `DEGREES` (even) degrees of freedom.
+
+    It is exact unless it is tiny; then it is the leading term.
+    """
     cos2 = DEGREES / (DEGREES + t * t)
-    if cos2 < 0.02:  # the closed form would subtract two numbers that are nearly 1
+    if cos2 < 0.02:  # the closed form would subtract two nearly equal numbers
         return _leading(cos2)
     term = total = 1.0
     for k in range(1, DEGREES // 2):

@@ -1,6 +1,6 @@
-"""The history of sound partitions before one, with series of their metrics.
+"""The history of sound partitions before a partition, with series of their metrics.
 
-It is read only as far as it is used: usually the last few partitions already say that nothing is anomalous.
+It is decoded only as far as needed: usually the last few partitions show that nothing is anomalous.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from headrace.checks.metrics import MetricId, Metrics, StoredMetrics, decoded
 from headrace.model import Grain
 
 RECURRING = 14
-"""In so many partitions …"""
+"""In this number of partitions, …"""
 MOSTLY = 0.75
-"""… a category that comes in this part of them recurs, …"""
+"""… a category with at least this share of them recurs, …"""
 MASS = 0.9
-"""… and a column is made of those where they are so much of it."""
+"""… and a column is a set of codes if recurring categories have at least this share of rows."""
 KEPT = 256
-"""So many partitions that were read are remembered."""
+"""The maximum number of decoded partitions in the cache."""
 _OF_HOURS = ("hour_mean", "hour_q95")
 
 
 class _Read(msgspec.Struct):
-    """A metric's numbers, as far as they were read."""
+    """The values of a metric, as far as they were decoded."""
 
     values: list[float] = []
     seasons: list[int] = []
@@ -38,15 +38,15 @@ class _Read(msgspec.Struct):
 
 
 class MetricHistory:
-    """What sound partitions measured, oldest first. What can't be read (another version wrote it) isn't there."""
+    """The metrics of sound partitions, oldest first; those of another version are left out."""
 
     def __init__(self, past: Sequence[StoredMetrics], grain: Grain | None) -> None:
         self._past, self._grain = [metrics for metrics in past if not metrics.excepted], grain
         self._levels = list(past)
-        """With those that somebody accepted."""
+        """All earlier partitions, including those that someone accepted."""
         self._all: list[Metrics] = []
         self._all_of = 0
-        """Of so many the list above was made."""
+        """The number of partitions that the list above covers."""
         self._recurring: dict[str, bool] = {}
         self._series: dict[MetricId, _Read] = {}
         self._seasons = [season(metrics.partition, grain) for metrics in self._past]
@@ -56,55 +56,58 @@ class MetricHistory:
 
     @property
     def grain(self) -> Grain | None:
-        """What the partitions are cut by."""
+        """Return the grain of the partitions."""
         return self._grain
 
     @property
     def ends(self) -> list[bool]:
-        """Whether the last line of each file had no end, accepted ones included, where that is known."""
+        """Return for each file whether its last line has no end, where that is known.
+
+        Includes accepted partitions.
+        """
         result = (_read(level.vector) for level in self._levels)
         return [metrics.open_end for metrics in result if metrics is not None and metrics.open_end is not None]
 
     @property
     def moved(self) -> bool:
-        """Whether somebody accepted what was odd: what was before may be another level."""
+        """Return whether someone accepted an anomaly, so that the level may have changed."""
         return len(self._levels) > len(self._past)
 
     @property
     def seasons(self) -> Sequence[int]:
-        """Where each stands in their rhythm."""
+        """Return the phase of each partition in the rhythm."""
         return self._seasons
 
     def season(self, partition: str) -> int:
-        """Where a partition stands in the rhythm of these."""
+        """Return the phase of a partition in the rhythm."""
         return season(partition, self._grain)
 
     def place(self, partition: str) -> float | None:
-        """Of which interval a partition is, counted as those of `series` are."""
+        """Return the number of a partition's interval, from the same origin as in `series`."""
         return place(partition, self._grain)
 
     def like(self, partition: str) -> list[int]:
-        """The last few that stand where this one does."""
+        """Return the indexes of the last few partitions with the same phase."""
         own = self.season(partition)
         return [at for at, result in enumerate(self._seasons) if result == own][-SAME_SEASON:]
 
     def same_edge(self, metric: MetricId, partition: str) -> list[float]:
-        """A number at the same ends of the months before: on their first days for a first, on their last for a last."""
+        """Return a metric at the same end (first or last day) of earlier months."""
         own = month_edge(partition, self._grain)
         alike = [level for level in self._levels if own and month_edge(level.partition, self._grain) == own]
         return [value for metrics in alike if (value := _value(metrics, metric)) is not None]
 
     def metrics(self, at: int) -> Metrics | None:
-        """What one of them measured."""
+        """Return the metrics of one partition, or None if they can't be decoded."""
         return _read(self._past[at].vector)
 
     def newest(self, count: int) -> list[tuple[str, Metrics]]:
-        """The last few that can be read, with their partitions."""
+        """Return the last `count` partitions that can be decoded, with their metrics."""
         first = max(len(self) - count, 0)
         return [(self._past[at].partition, metrics) for at in range(first, len(self)) if (metrics := self.metrics(at)) is not None]
 
     def all(self) -> Sequence[Metrics]:
-        """All of them that can be read, oldest first. Of a batch each partition is one more."""
+        """Return all metrics that can be decoded, oldest first; `add` may have extended them."""
         for metrics in self._past[self._all_of :]:
             if (result := _read(metrics.vector)) is not None:
                 self._all.append(result)
@@ -112,19 +115,21 @@ class MetricHistory:
         return self._all
 
     def unknown(self, column: str) -> list[float]:
-        """Which shares of the rows named unknown keys, accepted ones included, where that was measured."""
+        """Return the measured shares of rows with unknown keys, including accepted partitions."""
         result = (
             read.columns[column].unknown for level in self._levels if (read := _read(level.vector)) is not None and column in read.columns
         )
         return [item for item in result if item is not None]
 
     def values(self, at: int) -> Mapping[MetricId, float]:
-        """One of them as numbers."""
+        """Return the metrics of one partition as a vector."""
         return _values(self._past[at].vector)
 
     def series(self, metric: MetricId) -> Seasonal:
-        """One metric over all partitions that have it; a category that wasn't there had no share. Read on from where it was read last:
-        of a batch each partition is one more."""
+        """Return a metric over all partitions that have it; an absent category has the share 0.
+
+        Later calls decode only partitions that were added since, as for a batch.
+        """
         known = self._series.setdefault(metric, _Read())
         for level in self._levels[known.levels :]:
             value = _value(level, metric)
@@ -139,12 +144,12 @@ class MetricHistory:
         return Seasonal(known.values, known.seasons, known.excepted, counted)
 
     def usual(self, metric: MetricId) -> float | None:
-        """What a number is in the middle."""
+        """Return the median of a metric, or None."""
         values = sorted(self.series(metric).values)
         return values[len(values) // 2] if values else None
 
     def recurring(self, column: str) -> bool:
-        """Whether a column's values are a set of their own that comes again: codes, and not measurements of which there are few."""
+        """Return whether a column has a recurring set of values: codes, not measurements."""
         if column not in self._recurring:
             self._recurring[column] = _recur(
                 [metrics.columns[column].shares for _, metrics in self.newest(RECURRING) if column in metrics.columns]
@@ -152,7 +157,7 @@ class MetricHistory:
         return self._recurring[column]
 
     def add(self, metrics: StoredMetrics) -> None:
-        """One more, after all others."""
+        """Append a partition after all others."""
         self._past.append(metrics)
         self._levels.append(metrics)
         self._seasons.append(season(metrics.partition, self._grain))
@@ -160,7 +165,7 @@ class MetricHistory:
 
 @lru_cache(KEPT)
 def _read(vector: bytes) -> Metrics | None:
-    """Kept from task to task: of the history of a day all but one partition are the history of the next."""
+    """Decode metrics, cached across tasks: histories of two days share all but one partition."""
     try:
         return decoded(vector)
     except msgspec.DecodeError:

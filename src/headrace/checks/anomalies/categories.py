@@ -1,4 +1,4 @@
-"""Anomalies of categories: missing and new groups of rows, and categories with other names."""
+"""Anomalies of categories: missing and new groups of rows, and renamed categories."""
 
 from __future__ import annotations
 
@@ -12,21 +12,24 @@ from headrace.checks.anomalies.history import MetricHistory
 from headrace.checks.facts import FactSeverity
 from headrace.checks.metrics import ColumnMetrics, Metrics
 
-# Groups of rows that were always there and are missing, and groups that never were: one carrier,
+# Groups of rows that always existed and are missing, and groups that never existed: one carrier,
 # one region, one kind of record.
 
 ROWS_MIN = 20
-"""A group that has fewer rows than that may be missing, or new, by chance."""
+"""The minimum number of rows of a group; a smaller one may be missing, or new, by chance."""
 MISSING_HELD_SHARE = 0.05
-"""From this share on, its absence holds the delivery, and so does a group that never was."""
+"""The share of the rows from which on a missing or new group holds the delivery."""
 MEANT = 14
-"""So many partitions say what share a group usually has."""
+"""The number of partitions that show the usual share of a group."""
 _SCARCE = 1e-6
 _OTHERS_LEAST = 0.1
 
 
 class MissingCategory(NamedTuple):
-    """A category without rows, the share that it had at least, and under which name its rows are now; empty where they are gone."""
+    """A category without rows, and its smallest share so far.
+
+    `now` is the name under which its rows appear, or empty if they are gone.
+    """
 
     column: str
     value: str
@@ -35,7 +38,7 @@ class MissingCategory(NamedTuple):
 
 
 class New(NamedTuple):
-    """A category that no partition so far had, and its share."""
+    """A category that no earlier partition had, and its share."""
 
     column: str
     value: str
@@ -43,7 +46,7 @@ class New(NamedTuple):
 
 
 def missing_groups(today: Metrics, history: MetricHistory) -> list[MissingCategory]:
-    """The categories that every partition so far had, and this one hasn't."""
+    """Return the categories that all earlier partitions had and this one lacks."""
     newest = history.metrics(len(history) - 1) if len(history) else None
     if newest is None:
         return []
@@ -61,12 +64,12 @@ def missing_groups(today: Metrics, history: MetricHistory) -> list[MissingCatego
 
 
 def _due(share: float, rows: int) -> float:
-    """How many rows a group would have beside those that are there, all of which are others'."""
+    """Return the expected rows of a group, given that all existing rows belong to others."""
     return rows * share / max(1 - share, _OTHERS_LEAST)
 
 
 def new_groups(today: Metrics, history: MetricHistory) -> list[New]:
-    """The categories that no partition so far had, in columns whose values come again, where they are worth a word."""
+    """Return new categories with a large share, in columns with a recurring set of values."""
     news = [
         New(name, value, share)
         for name, column in today.columns.items()
@@ -78,13 +81,16 @@ def new_groups(today: Metrics, history: MetricHistory) -> list[New]:
 
 
 def _is_code(column: ColumnMetrics) -> bool:
-    """Numbers that are few are measurements all the same: today's may be news."""
+    """Return whether values are codes; few distinct numbers may still be measurements."""
     return column.negative is None
 
 
 def _with_names(gone: Sequence[MissingCategory], today: Metrics, history: MetricHistory) -> list[MissingCategory]:
-    """The missing categories of one column, each with its new name, where it has one. Of several that may have a name, the one that
-    fits best has it, and the others are looked at as if that had been its name ever since."""
+    """Return the missing categories of one column, with their new names if they have one.
+
+    If several may be renamed, the best match is taken first; the others are then matched as if that
+    category had always had its new name.
+    """
     column = gone[0].column
     past = [(metrics.rows, metrics.columns[column].shares) for metrics in _having(column, history)[-MEANT:]]
     usual, now = _mean([shares for _, shares in past]), today.columns[column].shares
@@ -99,29 +105,33 @@ def _with_names(gone: Sequence[MissingCategory], today: Metrics, history: Metric
 
 
 def _apart(value: str, name: str, usual: Mapping[str, float], now: Mapping[str, float], gone: Sequence[str]) -> float:
-    """How far a name's share is from what it would be if it were the category's: where the others that are missing are gone with their
-    rows, or are there under other names, whichever is nearer."""
+    """Return how far a name's share is from the expected share of the renamed category.
+
+    The other missing categories are either gone with their rows or renamed, whichever fits better.
+    """
     share = usual[value] + usual.get(name, 0.0)
     others = sum(usual[other] for other in gone if other != value)
     return min(abs(now[name] - share), abs(now[name] - share / max(1 - others, _SCARCE)))
 
 
 def _named(gone: str, usual: Mapping[str, float], now: Mapping[str, float], ratio: float) -> str:
-    """The category that took over a missing one's rows: more probable than that they are gone. A group that is gone leaves the others in
-    proportion to each other, one with another name makes one of them greater. `ratio`: how many rows there are of one that is usual."""
+    """Return the category that probably took over a missing one's rows; empty if they are gone.
+
+    If a group is gone, the other shares grow in proportion; if it was renamed, one share grows.
+    `ratio` is the number of rows relative to the usual number.
+    """
     left = {value: share for value, share in usual.items() if value != gone}
     lost = usual[gone]
     thinned = {value: share / max(1 - lost, _SCARCE) for value, share in left.items()}
     best = max(now, key=lambda value: now[value] - usual.get(value, 0.0), default="")
     moved = {**left, best: left.get(best, 0.0) + lost}
-    if now.keys() == left.keys() == {best}:  # the only one that is left is all in either case: rows tell
+    if now.keys() == left.keys() == {best}:  # one category left has all rows either way: their number decides
         return best if abs(math.log(ratio)) < abs(math.log(ratio / max(1 - lost, _SCARCE))) else ""
     return best if _distance(now, moved) < _distance(now, thinned) else ""
 
 
 def _mean(shares: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """The share of each category over several partitions: those of one of them alone differ by
-    chance."""
+    """Return the mean share of each category: single partitions differ by chance."""
     values = {value for share in shares for value in share}
     return {value: sum(share.get(value, 0.0) for share in shares) / len(shares) for value in values}
 
@@ -131,7 +141,7 @@ def _distance(item: Mapping[str, float], other: Mapping[str, float]) -> float:
 
 
 def _least(column: str, value: str, history: MetricHistory) -> float:
-    """The smallest share that a category ever had; 0 where it wasn't always there."""
+    """Return the smallest share that a category ever had; 0 if it was ever absent."""
     return min((metrics.columns[column].shares.get(value, 0.0) for metrics in _having(column, history)), default=0.0)
 
 
@@ -139,37 +149,39 @@ def _having(column: str, history: MetricHistory) -> list[Metrics]:
     return [metrics for metrics in history.all() if column in metrics.columns]
 
 
-# Categories under other names: one is renamed, two changed places, or all are rewritten. A column
-# whose values are the same few in every delivery is a closed set. If one of them is gone and
-# exactly one new value has its share, only its name has changed; a week of history is enough to
-# say so, without a forecast.
+# Renamed categories: one is renamed, two are swapped, or all are rewritten. A column with the same
+# few values in every delivery is a closed set. If one of them is gone and exactly one new value has
+# its share, only its name has changed; a week of history shows that without a forecast.
 
 WARN_MIN = 3
-"""From so many partitions on something is said."""
+"""The minimum number of partitions for a warning."""
 HOLD_MIN = 7
-"""From so many on it is held: a week shows each weekday once."""
+"""The minimum number of partitions for a hold: a week has each weekday once."""
 RECODED_HELD_SHARE = 0.03
-"""Smaller ones may end and begin on one day."""
+"""The minimum share of held categories; smaller ones may end and begin on the same day."""
 MOSTLY = 0.75
-"""A column has categories where so many of its partitions have them."""
+"""The minimum share of partitions that have categories in a column of categories."""
 CHANCE = 3.0
-"""A share may be so many standard errors beyond all that it ever was, …"""
+"""The tolerance of a share beyond its range so far: this many standard errors, …"""
 WIDTH = 0.5
-"""… or by that part of how far it ever was from itself."""
+"""… or this part of the width of that range."""
 APART = 2.0
-"""Two categories have changed places only if their shares lie so many times as far apart as chance
-moves them."""
+"""The minimum distance of the shares of swapped categories, as a multiple of chance."""
 ALIKE, CHANCE_ALIKE = 0.05, 2.0
-"""Shares and rows that are off by no more than that from those that fit best may fit as well; of few
-rows, by that part of what chance makes of one."""
+"""Matches whose error exceeds that of the best by no more than this may be right too.
+
+With few rows, the second value divided by the square root of the rows applies.
+"""
 _DIGITS = re.compile(r"\d+")
 
 
 class Recoded(NamedTuple):
-    """A column, and which of its categories have which name now, the greatest first; with an empty
-    old name where that can't be told. `share` is what they usually had of the rows. `gone`: beside
-    that one category has no rows at all, the likeliest first where it may be one of several;
-    `missing` is what it had of the rows at least."""
+    """A column and its renamed categories as (old name, new name), the largest first.
+
+    An old name is empty if it is unknown. `share` is their usual share of the rows. `gone` has the
+    category that also lost all of its rows, or all that it may be, the most probable first;
+    `missing` is the smallest share that it had.
+    """
 
     column: str
     names: tuple[tuple[str, str], ...]
@@ -178,32 +190,32 @@ class Recoded(NamedTuple):
     gone: tuple[str, ...] = ()
     missing: float = 0.0
     listed: bool = False
-    """Each category is there once: which of several has which name can't be told."""
+    """Whether each category occurs once, so that old and new names can't be paired."""
 
 
 class _Usual(NamedTuple):
-    """The share of a category so far: the least, the greatest, and that in the middle."""
+    """The share of a category so far: minimum, maximum and median."""
 
     low: float
     high: float
     middle: float
 
     def slack(self, rows: int) -> float:
-        """How far beyond what it was so far a share may be by chance, in so many rows."""
+        """Return how far a share may lie outside its range by chance, for that number of rows."""
         share = min(max(self.middle, 0.0), 1.0)
         return max(CHANCE * math.sqrt(share * (1 - share) / rows) + 0.5 / rows, WIDTH * (self.high - self.low))
 
     def without(self, gone: float) -> _Usual:
-        """The same where a category that has that share isn't there."""
+        """Return the usual shares after a category with the share `gone` is removed."""
         return _Usual(*(min(share / (1 - gone), 1.0) for share in self))
 
     def near(self, share: float, rows: int) -> bool:
-        """Whether a share is about what it was so far."""
+        """Return whether a share is about as usual."""
         return self.low - self.slack(rows) <= share <= self.high + self.slack(rows)
 
 
 def recoded_columns(partition: str, today: Metrics, history: MetricHistory) -> list[Recoded]:
-    """The columns some of whose categories have another name than ever."""
+    """Return the columns with renamed categories."""
     if len(history) < WARN_MIN or not today.rows:
         return []
     alike = [past.rows for at in history.like(partition) if (past := history.metrics(at)) is not None]
@@ -213,22 +225,22 @@ def recoded_columns(partition: str, today: Metrics, history: MetricHistory) -> l
 
 
 def _shares(column: ColumnMetrics) -> Mapping[str, float]:
-    """The share of each category; of a list the same for all."""
+    """Return the share of each category; in a list all shares are equal."""
     return column.shares or dict.fromkeys(column.names, 1 / max(len(column.names), 1))
 
 
 def _of(name: str, column: ColumnMetrics, counted: tuple[int, float], history: MetricHistory) -> Recoded | None:
-    """`counted`: how many rows there are, and are usual."""
+    """`counted` has the number of rows and the usual number of rows."""
     (rows, usual_rows), today = counted, _shares(column)
     past = [column_metrics for metrics in history.all() if (column_metrics := metrics.columns.get(name)) is not None]
     shares = [results for metrics in past if (results := _shares(metrics))]
     if len(shares) < max(WARN_MIN, MOSTLY * len(history)):
         return None
     core = {value: _usual(value, shares) for value in shares[-1] if all(value in share for share in shares)}
-    if len(core) < 2:  # one value alone may be a part of the date, or a version
+    if len(core) < 2:  # a single value may be part of the date, or a version
         return None
     known = {value for share in shares for value in share}
-    # the same values in each delivery, each as often, or none of them now: then one row is no chance
+    # The same values equally often in each delivery, or all replaced: then one row isn't chance.
     fixed = len(shares) >= HOLD_MIN and known == set(core) and all(usual.low == usual.high for usual in core.values())
     listed = not column.shares
     if listed and not fixed:
@@ -256,8 +268,10 @@ def _usual(value: str, shares: Sequence[Mapping[str, float]]) -> _Usual:
 
 
 def _pairs(core: Mapping[str, _Usual], known: set[str], today: Mapping[str, float], rows: int, least: int) -> tuple[tuple[str, str], ...]:
-    """Which category has which name now, the greatest first; nothing where that doesn't come out
-    even. A category has `least` rows or more."""
+    """Return (old name, new name) pairs, the largest category first.
+
+    Nothing if lost and new categories don't match. A category has at least `least` rows.
+    """
     lost = [value for value, usual in core.items() if _is_off(usual, today.get(value), rows, least)]
     came = [value for value, share in today.items() if _is_news(value, share, core, known, rows, least)]
     if not lost or len(lost) != len(came):
@@ -273,9 +287,11 @@ def _pairs(core: Mapping[str, _Usual], known: set[str], today: Mapping[str, floa
 def _beside_a_missing_one(
     core: Mapping[str, _Usual], known: set[str], today: Mapping[str, float], rows: int, usual_rows: float, least: int
 ) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
-    """Which category has which name now where one more is gone with its rows: what would come out even
-    if that had never been there. And which one that is: of several that it may be, all, the likeliest
-    first; then only what all of them agree upon is said of the names."""
+    """Return renamed categories, and the category that is also gone with its rows.
+
+    Tries each missing category as the one that is gone. If several fit, all are returned, the most
+    probable first, with only the pairs on which they agree.
+    """
     results = []
     for value, usual in core.items():
         if value in today or not 0 < usual.middle < 1 or rows * usual.low / (1 - usual.low) < ROWS_MIN:
@@ -295,23 +311,24 @@ def _beside_a_missing_one(
 
 
 def _is_off(usual: _Usual, share: float | None, rows: int, least: int) -> bool:
-    """Whether a category is gone, and not by chance, or has quite another share."""
+    """Return whether a category is gone, beyond chance, or has a very different share."""
     if share is None:
         return round(usual.low * rows, 6) >= least
     return not usual.near(share, rows)
 
 
 def _is_news(value: str, share: float, core: Mapping[str, _Usual], known: set[str], rows: int, least: int) -> bool:
-    """Whether a category never was, in so many rows, or has quite another share."""
+    """Return whether a category is new with enough rows, or has a very different share."""
     if value in core:
         return not core[value].near(share, rows)
     return value not in known and round(share * rows, 6) >= least
 
 
 def _certain(pairs: Sequence[tuple[str, str]], core: Mapping[str, _Usual], today: Mapping[str, float], rows: int) -> bool:
-    """Whether names that were there before have changed places by more than days differ: shares
-    that moved far, to
-    just where another one was."""
+    """Return whether swapped categories moved by more than days differ.
+
+    Their shares must move far, and to where another category's share was.
+    """
     places = [core[was] for was, now in pairs if now in core]
     if not places:
         return True
@@ -321,13 +338,12 @@ def _certain(pairs: Sequence[tuple[str, str]], core: Mapping[str, _Usual], today
 
 
 def _is_set(pairs: Sequence[tuple[str, str]], core: Mapping[str, _Usual], known: set[str], today: Mapping[str, float]) -> bool:
-    """Of numbers: whether they are codes. Measurements of which there are few come and go, and
-    move from one to another."""
+    """Return whether numbers are codes: few measurements come, go and change their shares."""
     return known == set(core) and not any(now in known for _, now in pairs) and len(today) == len(core)
 
 
 def _closed(shares: Sequence[Mapping[str, float]], history: MetricHistory) -> bool:
-    """Whether the last week brought no category that never was, in more than a few rows."""
+    """Return whether the last week had no new category with more than a few rows."""
     rows = [metrics.rows for metrics in history.all()]
     first = len(shares) - HOLD_MIN
     known = {value for share in shares[:first] for value in share} or set(shares[0])
@@ -340,8 +356,10 @@ def _closed(shares: Sequence[Mapping[str, float]], history: MetricHistory) -> bo
 
 
 def _count_on(gone: Sequence[str], came: Sequence[str], today: Mapping[str, float]) -> bool:
-    """Whether the names are numbers that go on, as months do that lie in a window: the smallest
-    go, greater ones come."""
+    """Return whether names are numbers that advance, as months in a sliding window do.
+
+    Then the smallest go and greater ones come.
+    """
     left = [_number(value) for value in today if value not in came]
     news, olds = [_number(value) for value in came], [_number(value) for value in gone]
     if any(not number for number in (*left, *news, *olds)):

@@ -11,22 +11,25 @@ from typing import NamedTuple
 from headrace.checks.anomalies.history import MetricHistory
 from headrace.checks.metrics import ColumnMetrics, MetricId, Metrics
 
-# New names, and names that are gone, before a join looks for them. A text column names lasting
-# things if most of a day's values occurred the day before as well. The share of new names, and
-# the share of the day before's that is gone, hardly differ from day to day. This only warns,
-# because customers come and go; what is made from the column says whether its keys are found.
+# New and missing names, before a join looks for them. A text column names lasting things if most of
+# a day's values occurred the day before as well. The share of new names, and the share of the
+# previous day's names that are gone, hardly vary. This only warns, because customers come and go;
+# the assets computed from the column show whether its keys match.
 
 NAMES_LEAST = 0.05
-"""From so much more than ever on it is worth a word, …"""
+"""The minimum excess over the largest share so far, …"""
 NAMES_SIGMAS = 6.0
-"""… if it is so far from what it is in the middle."""
+"""… and the minimum deviation from the median, in standard deviations."""
 NAMES_KNOWN_MIN = 6
 NAMES_LASTING = 0.3
-"""What is never more than that part the same as the day before is no name of anything."""
+"""The minimum share of recurring values in a column that names things."""
 
 
 class Unfamiliar(NamedTuple):
-    """A column, the share of its values that are new (or that are gone), the greatest that ever was, and how far that is off."""
+    """A column with an unusual share of new (or missing) values.
+
+    `most` is the largest share so far, `sigmas` the deviation in standard deviations.
+    """
 
     column: str
     new: bool
@@ -36,7 +39,7 @@ class Unfamiliar(NamedTuple):
 
 
 def unfamiliar_names(today: Metrics, history: MetricHistory) -> list[Unfamiliar]:
-    """The columns with more new names than ever, or more that are gone; of each the one that is further off."""
+    """Return columns with more new or missing names than ever; of both the larger deviation."""
     if not any(column.kept is not None for column in today.columns.values()):
         return []
     past = history.all()
@@ -57,7 +60,7 @@ def _unfamiliar_in(name: str, today: ColumnMetrics, past: Sequence[Metrics]) -> 
 
 
 def _new(before: ColumnMetrics, now: ColumnMetrics) -> float:
-    """Which part of a day's values the day before hadn't."""
+    """Return the share of a day's values that the previous day lacked."""
     return max(1 - (now.kept or 0.0) * math.exp((before.distinct or 0.0) - (now.distinct or 0.0)), 0.0)
 
 
@@ -68,23 +71,23 @@ def _further(name: str, new: bool, share: float, past: Sequence[float], of: Colu
     return Unfamiliar(name, new, share, most, sigmas) if share - most >= NAMES_LEAST and sigmas >= NAMES_SIGMAS else None
 
 
-# Keys that no recent interval had, in a column that something downstream is joined by: the join
-# finds nothing for them. With few rows the keys differ each day, but hardly one is missing in the
+# Keys that no recent interval had, in a column that something downstream uses in a join: the join
+# finds nothing for them. With few rows the keys differ each day, but hardly any is missing in the
 # last few intervals, so a small delivery shows the fault as well as a large one. In a list with
-# each key once, new keys break nothing unless others are gone for them.
+# each key once, new keys break nothing unless they replace others.
 
 KEYS_KNOWN_MIN = 14
-"""So often it must have been measured."""
+"""The minimum number of earlier measurements."""
 KEYS_LEAST = 0.2
-"""From this share of the rows on it is held, …"""
+"""The minimum share of the rows for a hold, …"""
 TIMES_MOST = 5.0
-"""… if that is so many times the greatest share that ever was, accepted ones included, …"""
+"""… which must be this multiple of the largest share so far, including accepted ones, …"""
 KEYS_SIGMAS = 6.0
-"""… and further from that than so few rows get by chance."""
+"""… and exceed it by this number of standard errors."""
 
 
 class UnknownKeys(NamedTuple):
-    """A column, the share of its rows whose keys no row of the last intervals had, and the greatest that ever was."""
+    """A column with its share of rows with unknown keys, and the largest share so far."""
 
     column: str
     share: float
@@ -92,7 +95,7 @@ class UnknownKeys(NamedTuple):
 
 
 def unknown_keys(today: Metrics, history: MetricHistory) -> Iterator[UnknownKeys]:
-    """The columns with far more unknown keys than ever."""
+    """Return the columns with far more unknown keys than ever."""
     for name, column in today.columns.items():
         if column.unknown is None or column.unknown < KEYS_LEAST:
             continue
@@ -106,7 +109,7 @@ def unknown_keys(today: Metrics, history: MetricHistory) -> Iterator[UnknownKeys
 
 
 def _only_added(rows: int, column: ColumnMetrics, history: MetricHistory) -> bool:
-    """Whether a column is a list that has nearly as many of the known keys as the interval before had rows."""
+    """Return whether a column is a list that still has nearly all known keys."""
     filled = round(rows * (1 - column.nulls))
     if column.unknown is None or column.distinct is None or round(math.exp(column.distinct)) < filled:
         return False
@@ -114,30 +117,32 @@ def _only_added(rows: int, column: ColumnMetrics, history: MetricHistory) -> boo
     return known > (1 - KEYS_LEAST) * before
 
 
-# Rows of something else under the same header: most values of the day before are gone, and others
-# came. A truncated file loses names and brings none; a growing dimension brings names and loses
-# none.
+# Rows of something else under the same header: most values of the previous day are gone, and others
+# came. A truncated file loses names and adds none; a growing dimension adds names and loses none.
 
 GRAIN_LASTING = 0.6
-"""A column names things that last where so much of each day's values always came again the next day."""
+"""The minimum share of recurring values in a column that names lasting things."""
 GONE = 0.5
-"""Less than that part of what always came again is another set of things."""
+"""The part of the smallest recurring share so far below which the things are others."""
 NEW_MIN = 0.2
-"""So much of what is named must be new."""
+"""The minimum share of new values."""
 GRAIN_KNOWN_MIN = 14
-"""So often it must have been measured, …"""
+"""The minimum number of earlier measurements, …"""
 NONE_KEPT_MIN = 7
-"""… and so often where not a single value came again."""
+"""… and the same if no value recurs."""
 
 
 SAME_NUMBER = math.log(1.25)
-"""Values whose number differs by no more than that are as many as before."""
+"""The maximum difference (ln) of numbers of values that count as equal."""
 SCARCE = 0.01
 
 
 class Regrained(NamedTuple):
-    """A column, what share of the day before's values came again, the least that ever did, what share
-    of today's is new, and how many times as many values there are as before, as a logarithm."""
+    """A column that names other things.
+
+    `kept` is the share of the previous day's values that recur, `least` the smallest such share so
+    far, `new` the share of new values, `more` the ratio of the numbers of values (ln).
+    """
 
     column: str
     kept: float
@@ -146,13 +151,15 @@ class Regrained(NamedTuple):
     more: float
 
     def as_many(self, lost: float) -> bool:
-        """Whether there are as many values as before, where that share of the rows is missing and may
-        have had values of its own."""
+        """Return whether there are as many values as before.
+
+        The share `lost` of the rows is missing and may have had values of its own.
+        """
         return math.log(max(1 - lost, SCARCE)) - SAME_NUMBER <= self.more <= SAME_NUMBER
 
 
 def regrained_column(today: Metrics, history: MetricHistory) -> Regrained | None:
-    """The column that lost most of its values, if one did."""
+    """Return the column that lost most of its values, or None."""
     results = [item for name in today.columns if (item := _regrained_in(name, today, history)) is not None]
     return min(results, key=lambda item: item.kept / item.least, default=None)
 
@@ -175,25 +182,28 @@ def _regrained_in(name: str, today: Metrics, history: MetricHistory) -> Regraine
     return Regrained(name, column.kept, least, new, column.distinct - before) if new >= NEW_MIN else None
 
 
-# A column that became null on its own although it was always null together with another one.
-# Delays and air times are null for cancelled flights, in fair weather and in storms: their number
-# differs greatly from day to day, the difference between the two columns doesn't. Rows with one
-# and without the other are a fault, however few.
+# A column with nulls of its own although it was always null together with another column. Delays
+# and air times are null for cancelled flights, in fair weather and in storms: their number varies
+# greatly, but the difference between the two columns doesn't. Rows with one value but not the other
+# are a fault, however few.
 
 LESS_MIN = 0.02
-"""From this share of the rows on a difference is worth a word."""
+"""The minimum share of the rows for a warning, …"""
 HELD = 0.05
 TIMES_EVER = 4.0
-"""… if it is so many times the largest that ever was, …"""
+"""… if it is this multiple of the largest difference so far, …"""
 TWINS = 0.1
-"""… which was at most this part of the nulls on the worst day: else the columns have never been null together."""
+"""… which is at most this part of the nulls on the worst day: else the columns aren't linked."""
 OFTEN = 3
-"""In one of so many partitions there were nulls."""
+"""Nulls must occur in at least one of this number of partitions."""
 ALONE_KNOWN_MIN = 14
 
 
 class UnsharedNulls(NamedTuple):
-    """A column with more nulls than the one that it shares them with; by how much, and by how much at most before."""
+    """A column with more nulls than the one that it shares them with.
+
+    `expected` is the other column's share, `most` the largest difference so far.
+    """
 
     column: str
     other: str
@@ -203,7 +213,7 @@ class UnsharedNulls(NamedTuple):
 
 
 def emptied_alone(today: Metrics, history: MetricHistory) -> list[UnsharedNulls]:
-    """The columns that are null where the column nearest to them isn't, each once."""
+    """Return the columns that are null where the most similar column isn't, each once."""
     worse = [name for name, column in today.columns.items() if column.nulls >= LESS_MIN]
     if not worse:
         return []
@@ -229,5 +239,5 @@ def _nulls(name: str, past: Sequence[Metrics]) -> list[float]:
 
 
 def _apart(item: Sequence[float], other: Sequence[float]) -> float:
-    """The most by which two columns' nulls ever differed; 1 where they weren't always there together."""
+    """Return the largest difference of two columns' nulls so far; 1 if one was ever absent."""
     return max((abs(a - b) for a, b in zip(item, other, strict=True)), default=1.0) if len(item) == len(other) else 1.0

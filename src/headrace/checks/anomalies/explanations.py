@@ -1,4 +1,4 @@
-"""Explanations of anomalies: what peers, events in the world and moved rows account for."""
+"""Explanations of anomalies by peers, by events in the world, and by moved rows."""
 
 from __future__ import annotations
 
@@ -14,17 +14,21 @@ from headrace.checks.anomalies.metric_anomalies import MetricAnomaly
 from headrace.checks.facts import Fact, FactSeverity
 from headrace.checks.metrics import ColumnMetrics, MetricId, Metrics
 
-# What other sources did in the same interval: a holiday reduces all of them, a fault one.
+# Other sources in the same interval: a holiday reduces all of them, a fault reduces one.
 
 PEERS_MIN = 2
 BEFORE_MIN = 4
-"""Of so many intervals it has to be known how many rows a peer had."""
+"""The minimum number of intervals for which a peer's number of rows must be known."""
 EXPLAINED = 0.5
-"""Peers explain a move where theirs is at least this part of it."""
+"""The minimum part of a move that peers must share to explain it."""
 
 
 class Peer(msgspec.Struct, frozen=True, array_like=True):
-    """Another owner's source: how many rows it has in this interval, and had in those before that are like it, oldest first."""
+    """Another owner's source.
+
+    `rows` is its number of rows in this interval, `before` those in similar earlier ones, oldest
+    first.
+    """
 
     name: str
     rows: int
@@ -32,12 +36,12 @@ class Peer(msgspec.Struct, frozen=True, array_like=True):
 
 
 def shared_move(anomaly: MetricAnomaly, peers: Sequence[Peer]) -> str:
-    """In words, that peers moved as rows did; empty where they didn't, or too few are known."""
+    """Return a text that peers moved as rows did; empty if not, or if too few are known."""
     return alike(anomaly.off, peers) if anomaly.metric.family == "rows" else ""
 
 
 def alike(off: float, peers: Sequence[Peer]) -> str:
-    """In words, that peers moved as rows did that are off by so much, as a logarithm; empty where they didn't, or too few are known."""
+    """Return a text that peers moved like `off` (ln); empty if not, or if too few are known."""
     moves = sorted(result for peer in peers if (result := move(peer)) is not None)
     if len(moves) < PEERS_MIN:
         return ""
@@ -48,39 +52,44 @@ def alike(off: float, peers: Sequence[Peer]) -> str:
 
 
 def move(peer: Peer) -> float | None:
-    """How far a source's rows lie from what they usually are, as a logarithm; None where too little is known."""
+    """Return the deviation of a source's rows from the median (ln); None if too little is known."""
     if len(peer.before) < BEFORE_MIN:
         return None
     usual = sorted(peer.before)[len(peer.before) // 2]
     return math.log(peer.rows + 1) - math.log(usual + 1)
 
 
-# Whether an anomalous number has the shape of a fault. The world changes gradually and in many
-# ways at once; a unit changes alone. Only a fault's shape holds a partition by itself: days of
-# snow, rain or a sale are unusual in a hundred ways, and true.
+# Whether an anomaly has the shape of a fault. The world changes gradually and in many ways at once;
+# a unit changes alone. Only the shape of a fault holds a partition by itself: days of snow, rain or
+# a sale are unusual in a hundred ways, and true.
 
 SAME_SPREAD = 0.3
-"""Values that are all multiplied by one number are as far apart as before, as logarithms."""
+"""The tolerance (ln) of a spread if all values were multiplied by one factor."""
 SAME_SIZE = math.log(1.35)
 MANY_DISTINCT = math.log(30)
-"""A column of fewer distinct values may have one, for a day."""
+"""The minimum number of distinct values (ln); a column with fewer may have one for a day."""
 ORDERS = math.log(8)
-"""Sizes without a spread are of another unit from here on."""
+"""The minimum factor (ln) of another unit if the spread is unknown."""
 ODDS = 4.5
-"""What is null often is null more often on some days; from here on it isn't that."""
+"""The minimum odds ratio of nulls; columns with many nulls have more on some days."""
 WORST = 1.5
-"""… and from so many times the odds of the worst day in the history on: what is null in bursts has another burst."""
+"""… and the minimum ratio to the odds of the worst day so far, since nulls come in bursts."""
 FEW_LEFT = math.log(4)
-"""A column of which a quarter of the distinct values is left is filled with something else; half as many have fog, and quiet days."""
+"""The minimum loss of distinct values (ln): a quarter remains after a default value.
+
+Fog and quiet days leave half of them.
+"""
 SAME_SIGNS = 0.1
-"""Another unit leaves as many values negative, and as many zero, as there were."""
+"""The tolerance of the shares of negative values and zeros after a change of unit."""
 ALL_ZERO = 0.5
-"""A column that is mostly zero may be zero."""
+"""A column with more zeros than this may have only zeros."""
 
 
 def has_faulty_shape(anomaly: MetricAnomaly, column: ColumnMetrics | None, usual: Mapping[MetricId, float], highest: float) -> bool:
-    """Whether something odd is the kind of thing that only a fault does. `usual` is what each number is in the middle of the history,
-    `highest` the greatest that the odd one was."""
+    """Return whether only a fault causes such an anomaly.
+
+    `usual` has the medians of the history, `highest` the largest value of this metric so far.
+    """
     match anomaly.metric.family:
         case "rows" | "hour_mean" | "hour_q95" | "length":
             return True
@@ -103,7 +112,7 @@ def has_faulty_shape(anomaly: MetricAnomaly, column: ColumnMetrics | None, usual
 
 
 def _scaled(anomaly: MetricAnomaly, column: ColumnMetrics | None, usual: Mapping[MetricId, float]) -> bool:
-    """Whether all values were multiplied by one number."""
+    """Return whether all values were multiplied by one factor."""
     if column is not None and any(
         abs((getattr(column, family) or 0.0) - usual.get(MetricId(family, anomaly.metric.column), 0.0)) > SAME_SIGNS
         for family in ("negative", "zero")
@@ -124,23 +133,26 @@ def _near(item: float | None, other: float | None, within: float) -> bool:
     return item is not None and other is not None and abs(item - other) <= within
 
 
-# Nulls that come together. An event in the world empties every column that depends on it, a fault
+# Nulls that come together. An event in the world empties every column that depends on it; a fault
 # empties one. Cancelled flights have no departure, delay or air time: these are null together on
-# any day, and on the day of a storm for half of the rows. A column that is emptied alone, that
-# never was null, or that has nothing left is a fault.
+# any day, and for half of the rows on the day of a storm. A column that is emptied alone, never was
+# null, or has no values left shows a fault.
 
 ALL = 0.9
-"""An event leaves some rows: from this share of nulls on nothing is left."""
+"""The share of nulls from which on a column has no values left; an event leaves some."""
 IN_PROPORTION = 2.5
-"""Columns are null together where the one's share is to the other's as it always was, give or take this factor."""
+"""The tolerance (factor) of the usual ratio of two columns' nulls."""
 SOMETIMES = 3
-"""… in at least one of so many partitions."""
+"""Nulls must occur in at least one of this number of partitions."""
 OTHERS_MIN = 2
-"""Where so many other columns are odd in what they hold, it is the world that has moved."""
+"""The number of other columns with anomalous values that shows an event in the world."""
 
 
 def emptied_together(odd: Sequence[MetricAnomaly], today: Metrics, history: MetricHistory) -> frozenset[str]:
-    """The columns that an event has emptied: more nulls than ever, in columns that were null before, together with others."""
+    """Return the columns that an event has emptied.
+
+    They have more nulls than ever, had nulls before, and were emptied together with others.
+    """
     shares = {
         anomaly.metric.column: anomaly.observed
         for anomaly in odd
@@ -164,7 +176,7 @@ def _sometimes_null(name: str, past: Sequence[Metrics]) -> bool:
 
 
 def _in_proportion(item: str, other: str, today: Metrics, past: Sequence[Metrics]) -> bool:
-    """Whether two columns' nulls are to each other as they were."""
+    """Return whether the nulls of two columns have their usual ratio."""
     ratios = sorted(
         metrics.columns[item].nulls / metrics.columns[other].nulls
         for metrics in past
@@ -176,25 +188,27 @@ def _in_proportion(item: str, other: str, today: Metrics, past: Sequence[Metrics
     return 1 / IN_PROPORTION <= change <= IN_PROPORTION
 
 
-# Anomalous values together with missing or surplus rows: what remains once those rows are
-# accounted for. Repeated or missing rows move shares by themselves, and the largest possible
-# effect can be computed: all surplus rows, or all missing ones, could have had the value.
-# Anything beyond that has a cause of its own.
+# Anomalous values together with missing or surplus rows: what remains after accounting for those
+# rows. Repeated or missing rows move shares by themselves, and the largest possible effect can be
+# computed: all surplus or missing rows could have had the value. Anything beyond that has a cause
+# of its own.
 
 TWICE = math.log(2)
-"""Sizes that all moved so far moved by no choice of rows."""
+"""The minimum move of sizes (ln) that no choice of rows explains."""
 _OF_ROWS = ("duplicate_rows", "volume_anomaly")
 _ALL = 0.99
 ONE_EACH = 0.95
-"""A column with so many different values a row, as far as they are counted, numbers its rows."""
+"""The minimum distinct values per row in a column that numbers its rows (an estimate)."""
 MOSTLY = 0.9
-"""Of the repeated rows so many have an empty value."""
+"""The minimum share of the repeated rows with an empty value."""
 
 
 def emptied(today: Metrics, history: MetricHistory) -> bool:
-    """Whether rows are alike because what told them apart is empty: as many values of a column are
-    gone as rows are repeated, there are no more rows than there were before, and no other column had
-    a value of its own in each row."""
+    """Return whether rows are equal only because the column that distinguished them is empty.
+
+    As many values of a column are gone as rows are repeated, there are no more rows than before,
+    and no other column had a distinct value in each row.
+    """
     if not today.repeated or today.rows > max((metrics.rows for metrics in history.all()), default=0):
         return False
     before = {
@@ -208,29 +222,29 @@ def emptied(today: Metrics, history: MetricHistory) -> bool:
 
 
 def _numbers_rows(name: str, history: MetricHistory) -> bool:
-    """Whether a column has had as many different values as rows, as far as they are counted."""
+    """Return whether a column always had about as many distinct values as rows."""
     past = [(metrics.rows, metrics.columns.get(name)) for metrics in history.all()]
     return all(metrics is not None and math.exp(metrics.distinct or 0.0) >= ONE_EACH * rows for rows, metrics in past)
 
 
 class MovedRows(NamedTuple):
-    """Which share of a partition's rows is too many, which share of the usual rows is missing, and how many rows there would be."""
+    """The share of surplus rows, the share of missing usual rows, and the corrected row count."""
 
     more: float
     fewer: float
     rows: float
 
     def least(self, share: float) -> float:
-        """The least that a share of the rows would be without that."""
+        """Return the minimum of a share of the rows after the correction."""
         return max((share - self.more) / (1 - self.more), 0.0) * (1 - self.fewer)
 
     def most(self, share: float) -> float:
-        """The most that it would be."""
+        """Return the maximum of a share of the rows after the correction."""
         return min(share / (1 - self.more), 1.0) * (1 - self.fewer) + self.fewer
 
 
 def moved(rows: int, repeated: int, anomalies: Sequence[MetricAnomaly], missing: float) -> MovedRows:
-    """By how much rows differ: repeated ones, what forecasts say of their number, and what a cut or missing groups leave out."""
+    """Return the moved rows, from repeated rows, forecasts, cuts and missing groups."""
     off = next((anomaly.off for anomaly in anomalies if anomaly.metric.family == "rows"), 0.0)
     more = max(repeated / rows, 1 - math.exp(-off) if off > 0 else 0.0)
     fewer = max(missing, 1 - math.exp(off) if off < 0 else 0.0)
@@ -239,7 +253,7 @@ def moved(rows: int, repeated: int, anomalies: Sequence[MetricAnomaly], missing:
 
 
 def remains(anomaly: MetricAnomaly, by: MovedRows, history: MetricHistory) -> bool:
-    """Whether a number is odd whatever the surplus or missing rows were."""
+    """Return whether a metric is anomalous whatever the surplus or missing rows were."""
     if anomaly.metric.family == "location":
         return abs(anomaly.off) >= TWICE
     if anomaly.metric.family not in SHARES:
@@ -250,7 +264,10 @@ def remains(anomaly: MetricAnomaly, by: MovedRows, history: MetricHistory) -> bo
 
 
 def weighed(of_rows: Sequence[Fact], values: Sequence[tuple[Fact, bool]]) -> list[Fact]:
-    """The facts about values, beside those about rows: what remains without these weighs more than they do, all else no more."""
+    """Return the facts about values, weighed against those about rows.
+
+    Facts that remain without the moved rows weigh more than those about rows; others weigh no more.
+    """
     top = max((row.strength for row in of_rows if row.severity is FactSeverity.HOLD and row.kind in _OF_ROWS), default=None)
     return [fact if top is None or fact.kind in _OF_ROWS else _weighing(fact, top, beyond=beyond) for fact, beyond in values]
 

@@ -1,4 +1,4 @@
-"""Anomalous metrics: which numbers are off, their texts, and the policy for them. Pure."""
+"""Anomalous metrics: their detection, their texts, and the policy for them. Pure."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from headrace.checks.facts import Fact, FactSeverity
 from headrace.checks.metrics import MetricId
 from headrace.model.errors import SIZE
 
-# Which numbers of a partition are anomalous, given those before it. The only statistics are the
-# forecasts', and what a number means isn't used.
+# The metrics of a partition that are anomalous, given the earlier ones. The only statistics are
+# those of forecasts, and the meaning of a metric isn't used.
 
 JUDGED_MAX = 400
-"""So many numbers are forecast at most: a table of a thousand columns whose every number has moved is odd enough by these."""
+"""The maximum number of metrics that are forecast; of 1,000 moved columns these are enough."""
 
 
 _OF_SIZE = ("location", "spread")
-"""What ids that count on change by themselves: they grow, and lie nearer together as logarithms."""
+"""Families that change for increasing ids: they grow, and their logarithms come closer."""
 _LOG_MAX = 700.0
 NEWS = 0.5
-"""So much of what is worth a word a number has to lie outside of all that was."""
+"""The part of the warning limit by which a value must lie outside all earlier ones."""
 
 
 class MetricAnomaly(NamedTuple):
-    """A number that is off. `off` is observed less expected."""
+    """An anomalous metric; `off` is the observed minus the expected value."""
 
     metric: MetricId
     severity: FactSeverity
@@ -40,7 +40,7 @@ class MetricAnomaly(NamedTuple):
     observed: float
     z: float
     record: float
-    """How far it was off at most, before."""
+    """The largest deviation so far."""
 
     @property
     def off(self) -> float:
@@ -48,14 +48,17 @@ class MetricAnomaly(NamedTuple):
 
     @property
     def strength(self) -> float:
-        """In nats."""
+        """Return the improbability in nats."""
         return expectations.nats(self.z)
 
 
 def anomalous_metrics(
     partition: str, values: Mapping[MetricId, float], rows: int, history: MetricHistory, sources: int
 ) -> list[MetricAnomaly]:
-    """What is odd about a partition's numbers in a project of so many sources; nothing where too little is known."""
+    """Return the anomalous metrics of a partition; nothing if too little is known.
+
+    `sources` is the project's number of sources.
+    """
     if len(history) < expectations.HISTORY_WARN_MIN or not rows:
         return []
     like = history.like(partition)
@@ -71,7 +74,7 @@ def anomalous_metrics(
 
 
 def _with_lost(values: Mapping[MetricId, float], like: list[int], history: MetricHistory) -> dict[MetricId, float]:
-    """With the categories that aren't there any more: their share is none."""
+    """Return the metrics with a share of 0 for categories that are gone."""
     results = dict(values)
     sharing = {metric.column for metric in values if metric.family == "share"}
     for past in filter(None, map(history.metrics, like)):
@@ -82,7 +85,7 @@ def _with_lost(values: Mapping[MetricId, float], like: list[int], history: Metri
 
 
 def _suspect(metric: MetricId, value: float, seen: Sequence[Mapping[MetricId, float]]) -> bool:
-    """Whether a number lies outside what the last few like this one reached, give or take what isn't worth a word."""
+    """Return whether a value lies outside those of the last similar partitions, with tolerance."""
     if metric.family not in expectations.FAMILIES:
         return False
     reach = expectations.limits(metric.family).warn
@@ -92,7 +95,7 @@ def _suspect(metric: MetricId, value: float, seen: Sequence[Mapping[MetricId, fl
         known = own.get(metric, absent)
         if known is not None:
             if known - reach < value < known + reach:
-                return False  # as nearly all are: near to one of them is between all of them
+                return False  # the usual case: close to one value is close to the range
             low, high = min(low, known), max(high, known)
     return not low - reach < value < high + reach
 
@@ -106,11 +109,11 @@ def _evaluated_metric(
         return None
     known = expectations.limits(metric.family)
     if metric.family != "rows" and min(past.values) - known.warn * NEWS < value < max(past.values) + known.warn * NEWS:
-        return None  # it was about so before
+        return None  # about as before
     edges = history.same_edge(metric, partition) if metric.family == "rows" else ()
     near = min((abs(value - was) for was in edges), default=math.inf)
     if near < known.warn:
-        return None  # so it was at the same end of a month before
+        return None  # as at the same end of an earlier month
     metric_forecast = forecast(past, history.season(partition), value, known.prior)
     off = abs(value - metric_forecast.expected)
     chance = expectations.noise(metric.family, metric_forecast.expected, rows, round(math.exp(history.usual(MetricId("rows")) or 0.0)))
@@ -125,7 +128,7 @@ def _evaluated_metric(
 
 
 def rises(column: str, partition: str, values: Mapping[MetricId, float], history: MetricHistory) -> bool:
-    """Whether a column's numbers count on, as ids do."""
+    """Return whether a column's values increase steadily, as ids do."""
     sizes = MetricId("location", column)
     past, today, place = history.series(sizes), values.get(sizes), history.place(partition)
     if today is None or place is None or not past.places or abs(today) > _LOG_MAX:
@@ -135,14 +138,17 @@ def rises(column: str, partition: str, values: Mapping[MetricId, float], history
 
 
 def _scattered(logs: Sequence[float]) -> float:
-    """How much of what chance makes of a count there is of it: none in the rows of a table that has one for each of six regions."""
+    """Return how much of a count's chance error applies: none for six rows, one per region."""
     counts = [math.exp(log) for log in logs]
     return min(statistics.pstdev(counts) / math.sqrt(statistics.fmean(counts)), 1.0)
 
 
 def _is_far(family: str, value: float, rows: int, metric_forecast: MetricForecast) -> bool:
-    """Whether a number is off by what is held anywhere, or by what is much in a series that never moved nearly as far: by more than a
-    few rows."""
+    """Return whether a deviation is large enough to hold the partition.
+
+    It exceeds the general limit, or is large in a series that never moved nearly as far and affects
+    more than a few rows.
+    """
     known, off = expectations.limits(family), abs(value - metric_forecast.expected)
     few = _moved(family, value, rows, metric_forecast.expected) < expectations.QUIET_ROWS
     quiet = not few and off >= max(known.quiet, expectations.QUIET_FACTOR * metric_forecast.record)
@@ -150,28 +156,27 @@ def _is_far(family: str, value: float, rows: int, metric_forecast: MetricForecas
 
 
 def _moved(family: str, value: float, rows: int, expected: float) -> float:
-    """How many rows it takes to move a number so far; all of them where it is of sizes or times."""
+    """Return the number of rows that a deviation takes; all rows for sizes and times."""
     if family in expectations.SHARES:
         return abs(value - expected) * rows
     return abs(math.exp(value) - math.exp(expected)) if family in expectations.COUNTS else rows
 
 
-# Anomalous numbers in words: kind of cause, what was expected and what was observed.
+# Texts of anomalous metrics: kind of cause, expected and observed value.
 
 EXACT = 30.0
-"""What it costs, in nats, to explain by chance what was compared exactly."""
+"""The strength in nats of an exact comparison."""
 NEVER = "never before"
-"""Of nulls: there was none in all of the history, so nothing that comes and goes brings them."""
+"""A detail for nulls in a column without any in its history: no recurring event brings them."""
 UNITS = {
     100.0: "per cent, or cents", 1000.0: "a thousand", 1e6: "a million", 1.609344: "miles and kilometres", 3.28084: "metres and feet",
     2.20462: "kilograms and pounds", 60.0: "minutes, or seconds", 3600.0: "hours and seconds", 2.54: "inches and centimetres", 10.0: "ten",
 }  # fmt: skip
-"""What a constant ratio may be."""
+"""Possible meanings of a constant ratio."""
 NEAR = 0.03
-"""Sizes are off by a unit if they are this near to it, as logarithms, …"""
+"""The tolerance (ln) of a ratio to a unit, …"""
 LARGE, LARGE_NEAR = 60.0, 0.2
-"""… or this near to a large one: values of two days differ by so much by themselves, and hardly anything
-else multiplies them by that."""
+"""… or to a large unit: sizes vary that much between days, and little else is so large."""
 _KINDS = {"rows": "volume_anomaly", "nulls": "null_spike", "empty": "null_spike"}
 _WORDS = {
     "empty": "empty texts", "negative": "negative values", "zero": "zeros", "spread": "× between quartiles",
@@ -180,8 +185,10 @@ _WORDS = {
 
 
 def anomaly_text(anomaly: MetricAnomaly, *, of_rows: bool = False) -> tuple[str, str, str, str]:
-    """The kind of cause, what was expected, what was observed, and what it may be. `of_rows`: rows moved by the same factor, which is
-    no unit then."""
+    """Return the kind of cause, the expected and observed value, and a detail.
+
+    `of_rows`: the number of rows moved by the same factor, which then isn't a unit.
+    """
     family = anomaly.metric.family
     kind = kind_of(family)
     expected, observed = _factor_text(anomaly, anomaly.expected), _factor_text(anomaly, anomaly.observed)
@@ -189,17 +196,17 @@ def anomaly_text(anomaly: MetricAnomaly, *, of_rows: bool = False) -> tuple[str,
 
 
 def kind_of(family: str) -> str:
-    """Which cause an odd number is evidence of."""
+    """Return the kind of cause for which an anomaly is evidence."""
     return _KINDS.get(family, "distribution_shift")
 
 
 def percent(share: float) -> str:
-    """A share for people: 12 %, 0.3 %."""
+    """Return a share for people: 12 %, 0.3 %."""
     return f"{100 * share:.0f} %" if share >= 0.095 else f"{100 * share:.1f} %"
 
 
 def number(value: float) -> float:
-    """Short enough to be kept."""
+    """Return the number rounded and limited for storage."""
     return round(min(value, 700.0), 3)
 
 
@@ -231,7 +238,7 @@ def _detail(anomaly: MetricAnomaly, units: Mapping[float, str]) -> str:
         case "location":
             return f"{SIZE}{_ratio(anomaly.off, units)}"
         case "rows":
-            expected = max(math.exp(anomaly.expected) - 1, 0.0)  # one more than there are rows is what is compared
+            expected = max(math.exp(anomaly.expected) - 1, 0.0)  # the compared value is ln(rows + 1)
             return f"× {_short(max(math.exp(anomaly.observed) - 1, 0.0) / expected if expected > 0 else math.exp(anomaly.off))}"
         case "share":
             return "category mix"
@@ -264,17 +271,17 @@ def _short(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-# What is done about an anomaly: by its severity, or by `on_anomaly` of the node or the column.
+# The reaction to an anomaly: by its severity, or by `on_anomaly` of the node or the column.
 
 IGNORE = "ignore"
 _TIMES = re.compile(r"× (\d[\d,]*(?:\.\d+)?)")
-"""By how many times there are more rows, or fewer, than expected."""
+"""The ratio of the number of rows to the expected one."""
 _OF_VALUES = ("null_spike", "distribution_shift", "format_change")
 _HOLDING = ("volume_anomaly", "null_spike", "duplicate_rows")
 
 
 def apply_policy(facts: Iterable[Fact], on_anomaly: str | None, of_columns: Mapping[str, str]) -> Iterator[Fact]:
-    """The facts with the severity that the declaration gives them; those to be ignored are gone."""
+    """Return the facts with the declared severity, without those to be ignored."""
     columns = {name.lower(): policy for name, policy in of_columns.items()}
     for fact in facts:
         policy = columns.get(fact.column.lower(), on_anomaly) if fact.column else on_anomaly
@@ -286,10 +293,14 @@ def apply_policy(facts: Iterable[Fact], on_anomaly: str | None, of_columns: Mapp
 def milder_for_computed(
     facts: Iterable[Fact], unusual: Collection[str], emptied: Collection[tuple[str, str]] = (), more_rows: Collection[str] | None = None
 ) -> Iterator[Fact]:  # fmt: skip
-    """Of something computed: rows, nulls and duplicates hold it by themselves, but not where what it was made of (partitions `unusual`)
-    is unlike its own history, and was published: then this follows from that. Nulls that never were are no more of what comes and goes:
-    they are keys that find nothing, unless the column is made of one that was `emptied` above (partition, own column). More rows than
-    ever, computed by other code than before, follow from the partitions `more_rows` only; None: the code is the same."""
+    """Reduce holds of a computed partition to warnings where its inputs explain them.
+
+    Only rows, nulls and duplicates hold a computed partition. They don't if it follows from inputs
+    (partitions `unusual`) that were published although they deviate from their own history. First
+    nulls in a column are keys without a match, unless an input column was `emptied` (partition, own
+    column). If the code changed, more rows follow only from the partitions `more_rows`; None: the
+    code is the same.
+    """
     for fact in facts:
         above = unusual if more_rows is None or not _is_more(fact) else more_rows
         follows = any(_within(key, fact.partition) for key in above)
@@ -300,7 +311,7 @@ def milder_for_computed(
 
 
 def _is_more(fact: Fact) -> bool:
-    """Whether it says that there are more rows than there should be."""
+    """Return whether the fact is about too many rows."""
     if fact.kind == "duplicate_rows":
         return True
     times = _TIMES.match(fact.detail) if fact.kind == "volume_anomaly" else None
@@ -308,21 +319,24 @@ def _is_more(fact: Fact) -> bool:
 
 
 def without_unread_columns(facts: Iterable[Fact], used: Collection[str] | None) -> Iterator[Fact]:
-    """Facts about the values of columns that nothing downstream uses warn: a free-text column that nobody reads holds no delivery.
-    Rows that are missing or there twice are everybody's, whichever column shows it.
-    `used` are the columns in use, in lower case; None where all may be."""
+    """Reduce holds about columns that nothing downstream uses to warnings.
+
+    A free-text column that nobody reads holds no delivery. Missing or duplicate rows affect
+    everyone, whichever column shows them. `used` has the columns in use in lower case; None if all
+    may be used.
+    """
     for fact in facts:
         idle = used is not None and fact.kind in _OF_VALUES and fact.column.lower() not in used
         yield msgspec.structs.replace(fact, severity=FactSeverity.WARN) if idle and fact.severity is FactSeverity.HOLD else fact
 
 
 def _within(key: str, other: str) -> bool:
-    """Whether one interval lies in the other, either way."""
+    """Return whether one interval contains the other."""
     return key.startswith(other) or other.startswith(key)
 
 
 def summary_clause(facts: Iterable[Fact], severity: FactSeverity, *, named: bool) -> str:
-    """One clause for people: the worst of that severity, and how many more there are. `named`: with the partition of each."""
+    """Return the worst facts of a severity in one clause; `named`: with the partition of each."""
     of_kind = [fact for fact in facts if fact.severity is severity]
     said = []
     for partition in dict.fromkeys(fact.partition for fact in of_kind):

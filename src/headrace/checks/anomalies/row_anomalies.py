@@ -11,16 +11,16 @@ from headrace.checks.anomalies.history import MetricHistory
 from headrace.checks.facts import FactSeverity
 from headrace.checks.metrics import Metrics
 
-# Identical rows, compared with how many there usually are.
+# Identical rows, compared with the usual number of them.
 
 REPEATED_HELD = 0.02
 REPEATED_WARNED = 0.005
 REPEATED_KNOWN_MIN = 3
-"""After so many partitions it is known whether a source repeats rows."""
+"""The minimum number of partitions that show whether a source repeats rows."""
 
 
 def repeated_rows(today: Metrics, history: MetricHistory) -> tuple[FactSeverity, float] | None:
-    """How bad it is that rows are identical to others, and the greatest share that ever was; None where it is as ever."""
+    """Return the severity of identical rows and their largest share so far; None if usual."""
     if not today.repeated or not today.rows:
         return None
     share = today.repeated / today.rows
@@ -32,19 +32,19 @@ def repeated_rows(today: Metrics, history: MetricHistory) -> tuple[FactSeverity,
     return FactSeverity.HOLD if held else FactSeverity.WARN, most
 
 
-# Rows that occur several times under different keys: everything but the keys is the same. Checks
-# of unique keys can't notice it. The evidence is that the content of every row occurs several
-# times, without an exception, which never happens by chance. If it always was so (two legs of a
-# booking), it is the nature of the data.
+# Rows that occur several times under different keys, with all other columns the same. Checks of
+# unique keys can't notice it. The evidence is that the content of every row occurs several times,
+# without exception, which never happens by chance. If it always was so (two legs of a booking), it
+# is the nature of the data.
 
 COPIES_MORE_ROWS = 1.3
-"""So many times as many rows as any day of the last week are more than a day may have."""
+"""The maximum ratio of a day's rows to any day of the last week."""
 WEEK = 7
 COPIES_KNOWN_MIN = 3
 
 
 class DuplicateRows(NamedTuple):
-    """How often each row is there, and the columns in which its copies differ."""
+    """The number of copies of each row, and the columns in which the copies differ."""
 
     times: int
     apart: tuple[str, ...]
@@ -52,21 +52,20 @@ class DuplicateRows(NamedTuple):
 
 
 def copied_rows(today: Metrics, history: MetricHistory) -> DuplicateRows | None:
-    """Whether all rows are there several times but for their keys; None where they aren't, or
-    always were."""
+    """Return whether all rows occur several times apart from their keys; None if not or always."""
     times = today.copies or 1
     known = [metrics.copies for metrics in history.all() if metrics.copies is not None]
     if times < 2 or not today.apart or any(each >= 2 for each in known):
         return None
     more = _more(today, history)
     keyed = all(_numbers_rows(today, name) for name in today.apart)
-    if not keyed and not more:  # what is other in each pair may be what the pair is there for
+    if not keyed and not more:  # the differing columns may be why rows come in pairs
         return None
     return DuplicateRows(times, today.apart, FactSeverity.HOLD if known or more else FactSeverity.WARN)
 
 
 def _more(today: Metrics, history: MetricHistory) -> bool:
-    """Whether there are more rows than on any of the last days."""
+    """Return whether there are many more rows than on any of the last days."""
     rows = [metrics.rows for _, metrics in history.newest(WEEK)]
     return len(rows) >= COPIES_KNOWN_MIN and today.rows > COPIES_MORE_ROWS * max(rows)
 
@@ -79,20 +78,23 @@ def _numbers_rows(today: Metrics, name: str) -> bool:
 # Stale content: the rows of another partition, delivered again under a new name.
 
 STALE_ROWS_MIN = 10
-"""Fewer rows than that may be the same again by chance."""
+"""The minimum number of rows; fewer may be equal by chance."""
 CONSTANT_CONTENT = 0.1
-"""A node of whose versions more than this part were equal to another partition's is one whose data stays the same."""
+"""The share of versions equal to another partition's from which on a node's data is constant."""
 
 
 class PublishedContent(NamedTuple):
-    """What was published of a partition, at any time."""
+    """Content that was published for a partition at any time."""
 
     partition: str
     content_hash: str
 
 
 def same_as(partition: str, content_hash: str | None, versions: Sequence[PublishedContent]) -> str | None:
-    """The partition whose rows these are (newest first in `versions`); None where they are news, or the data never changes much."""
+    """Return the partition with the same rows, or None if there is none or the data is constant.
+
+    `versions` are newest first.
+    """
     others = [version for version in versions if version.partition != partition]
     result = next((content.partition for content in others if content.content_hash == content_hash), None)
     if content_hash is None or result is None:
@@ -105,23 +107,27 @@ def same_as(partition: str, content_hash: str | None, versions: Sequence[Publish
 
 
 # A file whose end is missing: rows stop at an hour at which they never stopped before, instead of
-# being fewer all day long.
+# being fewer all day.
 
 MISSING_MIN = 0.05
-"""From this share of the rows on a missing end is worth a word."""
+"""The minimum missing share of the rows."""
 NATS_MIN = 10.0
-"""So much likelier a cut must be than fewer rows all day long."""
+"""The minimum evidence, in nats, for a cut over fewer rows all day."""
 LEFT = 0.1
-"""After a cut at most this part of what is usual is there."""
+"""The maximum part of the usual rows after a cut."""
 ONE_HOUR = 0.5
-"""A column with more of its values than that in one hour says when something was written, not when things happened."""
+"""The maximum share of one hour; above it, a column has times of writing, not of events."""
 THERE = 0.25
-"""Where hardly more than this part of what a cut would have taken isn't there, nothing was cut: the hours are others."""
+"""The minimum part of the missing rows by which the total must be lower; else hours moved."""
 HOURS_OF_DAY = 24
 
 
 class RowTruncation(NamedTuple):
-    """Rows stop before this hour of a column of instants; the share that is missing; how much likelier than thinning, in nats."""
+    """A cut before an hour of a column of instants.
+
+    `missing` is the share of missing rows, `strength` the evidence against fewer rows all day, in
+    nats.
+    """
 
     column: str
     hour: int
@@ -130,7 +136,10 @@ class RowTruncation(NamedTuple):
 
 
 def truncated_rows(partition: str, today: Metrics, history: MetricHistory) -> RowTruncation | None:
-    """The cut that explains most, if there is one. Columns with nulls tell nothing: what was cancelled has no hour."""
+    """Return the cut with the most evidence, or None.
+
+    Columns with nulls are ignored: cancelled events have no hour.
+    """
     like = [past for at in history.like(partition) if (past := history.metrics(at)) is not None]
     cuts = [
         truncation
@@ -144,7 +153,7 @@ def truncated_rows(partition: str, today: Metrics, history: MetricHistory) -> Ro
 
 
 def _by_all_days(truncation: RowTruncation, today: Metrics, history: MetricHistory) -> bool:
-    """Whether the end is missing by what all days have there, too: two Mondays may have had much of it by chance."""
+    """Return whether the end is missing compared with all days: a few similar days may mislead."""
     usual = _usual(_hours(truncation.column, history.all()))
     row_truncation = _truncation_at(truncation.column, truncation.hour, today.columns[truncation.column].hours, usual)
     return row_truncation is not None
@@ -168,12 +177,12 @@ def _truncation_in(column: str, counts: Sequence[int], past: Sequence[Sequence[i
 
 
 def _usual(past: Sequence[Sequence[int]]) -> list[float]:
-    """How many rows each hour has on average."""
+    """Return the mean number of rows of each hour."""
     return [statistics.fmean(bins) for bins in zip(*past, strict=True)]
 
 
 def _truncation_at(column: str, hour: int, counts: Sequence[int], usual: Sequence[float]) -> RowTruncation | None:
-    """The rows as if they stopped before an hour, against as if they were fewer (or more) all day."""
+    """Compare a cut before an hour with fewer or more rows all day; None without evidence."""
     came, due = (sum(counts[:hour]), sum(counts[hour:])), (sum(usual[:hour]), sum(usual[hour:]))
     if not due[0] or not due[1] or not came[0]:
         return None
@@ -192,7 +201,7 @@ def _earlier_than_ever(column: str, today: Metrics, history: MetricHistory) -> b
 
 
 def _end(hours: Sequence[int]) -> int:
-    """The hour before whose end 99 of 100 rows lie."""
+    """Return the first hour by whose end 99 % of the rows lie."""
     seen, enough = 0, 0.99 * sum(hours)
     for hour, count in enumerate(hours):
         seen += count

@@ -17,27 +17,29 @@ from headrace.model import Grain
 from headrace.model.intervals import EPOCH
 from headrace.model.partitions import SEPARATOR
 
-# Times that are all shifted by the same number of hours. Another time zone, or a wrong clock,
-# shifts the whole day; a storm, a holiday or a truncated file removes hours and leaves the others
-# where they were.
+# Times that are all shifted by the same number of hours. Another time zone or a wrong clock shifts
+# the whole day; a storm, a holiday or a truncated file removes hours and leaves the others.
 
 HOURS_OF_DAY = 24
 ROWS_MIN = 40
-"""Of fewer rows it is chance in which hours they are."""
+"""The minimum number of rows; the hours of fewer rows vary by chance."""
 LEAST = 2
-"""An hour is what summer time is about."""
+"""The minimum shift in hours; one hour may be summer time."""
 KNOWN_MIN = 3
 APART = 2.0
-"""So many times as far from the usual hours as any day was: …"""
+"""The minimum multiple of the largest deviation from the usual hours so far, …"""
 APART_MIN = 0.25
-"""… and at least this share of the rows is in other hours."""
+"""… and the minimum share of rows in other hours."""
 BACK = 1.5
-"""Turned back, today is about as near to them as the furthest day was."""
+"""Shifted back, a day may deviate this multiple of the largest deviation so far."""
 
 
 class Turned(NamedTuple):
-    """A column of instants, by how many hours it is late (early, where that is less than 0), and which share of the rows is in other
-    hours for it."""
+    """A column of instants with shifted hours.
+
+    `hours` is positive if it is late, negative if early; `share` is the share of rows in other
+    hours.
+    """
 
     column: str
     hours: int
@@ -45,7 +47,7 @@ class Turned(NamedTuple):
 
 
 def shifted_times(today: Metrics, history: MetricHistory) -> list[Turned]:
-    """The columns whose times are off as a whole."""
+    """Return the columns whose times are all shifted."""
     past = history.all()
     results = (
         _shifted_hours(name, column.hours, [metrics.columns[name].hours for metrics in past if name in metrics.columns])
@@ -77,24 +79,26 @@ def _shares(counts: Sequence[int]) -> list[float]:
 
 
 def _distance(item: Sequence[float], other: Sequence[float]) -> float:
-    """Which share of the rows is in other hours."""
+    """Return the share of the rows in other hours."""
     return sum(abs(a - b) for a, b in zip(item, other, strict=True)) / 2
 
 
-# Times of an earlier interval, whatever the file is called. The range that holds eight of ten
-# rows is compared, because a few late rows of the day before don't make another day. Later times
-# prove nothing: a column may say when rows were written, and a delivery may be late.
+# Times of an earlier interval, whatever the file's name. The range with 80 % of the rows is
+# compared, because a few late rows of the previous day don't make another day. Later times prove
+# nothing: a column may have times of writing, and a delivery may be late.
 
 _MINUTES = {Grain.DAY: 24 * 60, Grain.HOUR: 60}
 CLOCKS_DIFFER = 60
-"""Minutes: a clock without zone may be set forward or back by so much."""
+"""The maximum error of a clock without zone, in minutes."""
 NEIGHBOURS = 1
-"""Times that lie in more than an interval and its neighbour aren't those of the interval."""
+"""Times that span more than an interval and its neighbour aren't those of the interval."""
 
 
 class UnexpectedTimeRange(NamedTuple):
-    """A column of times, from when on they were expected, and between which nearly all lie. `sure`: at least a week is known, with a
-    day like this one."""
+    """A column of times with the expected start and the range of nearly all times.
+
+    `sure`: at least a week is known, with a similar day.
+    """
 
     column: str
     expected: str
@@ -104,7 +108,7 @@ class UnexpectedTimeRange(NamedTuple):
 
 
 def earlier_times(partition: str, columns: dict[str, ColumnMetrics], history: MetricHistory) -> Iterator[UnexpectedTimeRange]:
-    """The columns whose times all lie before their interval, and before those of all partitions so far."""
+    """Return columns whose times lie before their interval, earlier than in all partitions."""
     minutes, begins = _MINUTES.get(history.grain) if history.grain else None, _begins(partition)
     if minutes is None or begins is None:
         return
@@ -124,7 +128,7 @@ def earlier_times(partition: str, columns: dict[str, ColumnMetrics], history: Me
 
 
 def _known_ranges(column: str, history: MetricHistory) -> list[tuple[int, int]]:
-    """Between which minutes of each partition so far the times of a column lay, counted from where it begins."""
+    """Return the range of a column's times in each partition, in minutes from its start."""
     results = []
     for key, metrics in history.newest(len(history)):
         begins, column_metrics = _begins(key), metrics.columns.get(column)
@@ -134,7 +138,7 @@ def _known_ranges(column: str, history: MetricHistory) -> list[tuple[int, int]]:
 
 
 def _begins(partition: str) -> int | None:
-    """When a partition begins, local time, in minutes since 1970."""
+    """Return the local start of a partition in minutes since 1970, or None."""
     try:
         local = datetime.fromisoformat(partition.partition(SEPARATOR)[0]).replace(tzinfo=UTC)
     except ValueError:
@@ -146,29 +150,33 @@ def _minute_text(minutes: int) -> str:
     return f"{EPOCH + timedelta(minutes=minutes):%Y-%m-%d %H:%M}"
 
 
-# Columns that name their interval: one value in all rows, another in each partition. They are
-# proof, not news. `month` is 1 for 31 days and then 2: no history shows that this is right, the
-# calendar does. Rows whose `day` is that of an earlier interval are an earlier delivery, whatever
-# the file is called.
+# Columns that name their interval: one value in all rows, another in each partition. The calendar,
+# not the history, proves them: `month` is 1 for 31 days and then 2, which no history predicts. Rows
+# whose `day` is that of an earlier interval are an earlier delivery, whatever the file's name.
 
 LOOKED_AT = 14
 SEVERAL = 3
-"""A column names a part of its interval once it was equal to so many different ones: a constant is
-equal to one by chance (store 3, all of March), and a step may fall on the first of a month."""
+"""The minimum number of distinct values for a column to name a part of its interval.
+
+A constant may equal a part by chance (store 3, all of March), and a step may fall on the first of a
+month.
+"""
 SURE_PART = "date"
-"""A whole date is equal to no constant."""
+"""A whole date never equals a constant by chance."""
 NO_COUNTS = frozenset({SURE_PART, "year", "name", "short name", "month's name"})
-"""Parts of a date that no small count is equal to by chance."""
+"""Parts of a date that no small count equals by chance."""
 SUMS_MIN = 7
-"""In a table of one row a partition, a small number names a part of the date only after at least
-this many partitions: sums and counts are small numbers, too."""
+"""The minimum number of one-row partitions for a small number to name a part of the date.
+
+Sums and counts are small numbers, too.
+"""
 CHANGING = 0.5
-"""A value that changes with so many of the partitions is one of the partition."""
+"""The minimum share of partitions with a new value in a column that belongs to the partition."""
 _DIGITS = re.compile(r"\d+")
 
 
 class TiedValueMismatch(NamedTuple):
-    """What a column should have said, and what it says. `sure`: it named several intervals before."""
+    """The expected and the actual value of a column; `sure`: it named several intervals before."""
 
     expected: str
     observed: str
@@ -176,14 +184,14 @@ class TiedValueMismatch(NamedTuple):
 
 
 class Tied(NamedTuple):
-    """The columns that are tied to the interval, and those that now say another one."""
+    """The columns that are tied to the interval, and those with the value of another interval."""
 
     columns: frozenset[str]
     wrong: Mapping[str, TiedValueMismatch]
 
 
 def tied_columns(partition: str, today: Metrics, history: MetricHistory, grain: Grain | None) -> Tied:
-    """Which columns say the interval, and which say a wrong one."""
+    """Return the columns that name the interval, and those that name a wrong one."""
     past = history.newest(LOOKED_AT)
     alone = all(metrics.rows == 1 for _, metrics in past)
     columns, wrong = set[str](), dict[str, TiedValueMismatch]()
@@ -193,7 +201,7 @@ def tied_columns(partition: str, today: Metrics, history: MetricHistory, grain: 
             continue
         told = _parts_equal_to(known, grain)
         if not told:
-            # A table of sums has one row a day: that all its rows hold one value says nothing.
+            # A table of sums has one row per day, so a single value in all rows has no meaning.
             columns |= {name} if not alone and _changing(known) else set()
             continue
         value = _only(today, name)
@@ -214,7 +222,7 @@ def tied_columns(partition: str, today: Metrics, history: MetricHistory, grain: 
 
 
 def _only_values(past: list[tuple[str, Metrics]], name: str) -> list[tuple[str, str]]:
-    """What all rows of each partition hold in a column; nothing where one of them holds several values."""
+    """Return the single value of a column in each partition; nothing if one has several values."""
     if not past or _only(past[-1][1], name) is None:
         return []
     values = [(key, _only(metrics, name)) for key, metrics in past]
@@ -223,7 +231,7 @@ def _only_values(past: list[tuple[str, Metrics]], name: str) -> list[tuple[str, 
 
 
 def _named(name: str, told: frozenset[str], history: MetricHistory, grain: Grain | None) -> list[str]:
-    """What a column named each interval by, newest first, back to where it last didn't."""
+    """Return the values by which a column named its intervals, newest first, without gaps."""
     values = list[str]()
     for key, metrics in reversed(history.newest(len(history))):
         value = _only(metrics, name)
@@ -234,8 +242,10 @@ def _named(name: str, told: frozenset[str], history: MetricHistory, grain: Grain
 
 
 def _goes_on(named: list[str], value: str | None) -> bool:
-    """Whether numbers that never fell rise further: a count that began on the first of a month, and
-    goes on when the next month begins."""
+    """Return whether numbers that never fell rise further.
+
+    A count that began on the first of a month continues when the next month begins.
+    """
     if value is None or not _plain(value).isdecimal():
         return False
     numbers = [int(_plain(value)), *map(int, named)]
@@ -243,15 +253,17 @@ def _goes_on(named: list[str], value: str | None) -> bool:
 
 
 def _may_be_counts(named: list[str]) -> bool:
-    """Whether numbers may be equal to a part of the date by chance: they are few, or each is greater
-    than the one before, as a running count is."""
+    """Return whether numbers may equal a part of the date by chance.
+
+    They may if they are few, or if each is greater than the previous one, as in a running count.
+    """
     numbers = [int(item) for item in named]
     rising = all(later > earlier for later, earlier in itertools.pairwise(numbers))
     return len(numbers) < SUMS_MIN or rising
 
 
 def _only(result: Metrics, column: str) -> str | None:
-    """The value of all rows, where there is one."""
+    """Return the value that all rows have in common, or None."""
     metrics = result.columns.get(column)
     if metrics is None:
         return None
@@ -259,7 +271,7 @@ def _only(result: Metrics, column: str) -> str | None:
 
 
 def _parts_equal_to(values: list[tuple[str, str]], grain: Grain | None) -> frozenset[str]:
-    """The parts of its partition's date that a column has always been equal to."""
+    """Return the parts of the partition's date that a column has always equalled."""
     results: frozenset[str] | None = None
     for key, value in values:
         plain = _plain(value)
@@ -275,7 +287,7 @@ def _changing(values: list[tuple[str, str]]) -> bool:
 
 @lru_cache(256)
 def _plain(value: str) -> str:
-    """A value without what is written differently: leading zeros, separators, a midnight."""
+    """Return a value in one notation: without leading zeros, separators, or midnight."""
     text = value.removesuffix(" 00:00:00").removesuffix("T00:00:00")
     if text.isdecimal() and len(text) < 8:
         return str(int(text))
@@ -285,7 +297,7 @@ def _plain(value: str) -> str:
 
 @lru_cache(256)
 def _parts(partition: str, grain: Grain | None) -> dict[str, str]:
-    """What of a partition's date a column may say, as `_plain` writes it."""
+    """Return the parts of a partition's date in the notation of `_plain`."""
     if grain not in (Grain.DAY, Grain.HOUR, Grain.MONTH, Grain.YEAR):
         return {}
     digits = _DIGITS.findall(partition)

@@ -1,8 +1,8 @@
 """Anomalies in series that are too short for forecasts.
 
-With a few partitions nobody knows how far forecasts are off. But where all of them lie close together, a number that differs from each of
-them by a factor isn't noise. It is held only if it lies beyond every neighbour by more than three times the distance between the
-neighbours; anything less is a warning.
+With a few partitions the errors of forecasts are unknown. But if all values lie close together, a
+value that differs from each of them by a factor isn't noise. It is held only if its distance beyond
+every neighbour is more than three times the spread of the neighbours; otherwise it only warns.
 """
 
 from __future__ import annotations
@@ -21,21 +21,26 @@ from headrace.checks.metrics import MetricId
 from headrace.model import Grain
 
 WARN_MIN = 3
-"""From so many sound partitions on something is said, and values in another unit are held."""
+"""The minimum number of sound partitions for a warning, and for holding values in another unit."""
 HOLD_MIN = 7
-"""From so many on all else is held too: a week shows each weekday once."""
+"""The minimum number of sound partitions for other holds: a week has each weekday once."""
 ROWS_MIN = 20
-"""A number that moves by fewer rows than that moves by chance, …"""
+"""The minimum number of rows; with fewer rows a metric varies by chance, …"""
 FEWER = 3.5
-"""Of a table with fewer rows than that: so many times what chance makes of the least number so far."""
+"""The multiple of chance by which a small table must have fewer rows than ever."""
 ORDERS = math.log(8)
-"""… but for sizes that move so far: a table of sums has a row a day. Of other signs there it only warns."""
+"""… except for sizes that move by this (ln): a table of sums has one row per day.
+
+The sign of a small table only warns.
+"""
 _OF_FEW = ("location", "negative")
 
 
 class _Reach(NamedTuple):
-    """How far beyond its nearest neighbour a number is held or warned of, at least; and how far that
-    neighbour may lie from the middle where all lie close together."""
+    """Minimum distances beyond the nearest neighbour that hold and warn.
+
+    `tight` is the maximum distance of that neighbour from the median if all lie close together.
+    """
 
     hold: float
     warn: float
@@ -52,42 +57,46 @@ _REACH = {
     "hour_mean": _Reach(2.0, 1.0, 1.0),
 }
 TIMES_HELD, TIMES_LOST, TIMES_WARNED = 3.0, 5.0, 2.0
-"""So many times as far beyond the nearest neighbour as that lies from the middle, upwards, downwards,
-and for a warning: rows that are halved each weekend are as tight upwards as any."""
+"""The multiple of the neighbours' spread to exceed: upwards, downwards, and for a warning.
+
+Rows that are halved each weekend are as close together upwards as any.
+"""
 CHANCE = 5.0
-"""So many times as far as chance alone moves the share of so many rows is held, …"""
+"""The multiple of a share's chance error that holds, …"""
 CHANCE_WARNED = 3.0
-"""… and of a category so many times as far is worth a word."""
+"""… and, for a category, that warns."""
 LOST = math.log(2)
-"""Rows that are gone: a holiday takes nearly half, and in a young series none was seen yet."""
+"""The minimum loss of rows (ln): a holiday takes nearly half and may be the first in the series."""
 STEADY = math.log(1.15)
-"""Rows of a table whose greatest number and least are no further apart, two weeks long and on
-weekends too, follow nobody's holidays."""
+"""The maximum range (ln) of the rows of a steady table, over two weeks including weekends.
+
+Such a table has no holidays.
+"""
 STEADY_LOST = math.log(1.8)
-"""Of such a table half is held, though days differ by a few per cent."""
+"""The minimum loss of rows (ln) that holds a steady table: half, less a few percent."""
 UNITS = (100.0, 1000.0, 1e6, 60.0, 3600.0)
-"""Factors between units that are asked about from `WARN_MIN` on, either way."""
+"""Factors between units that count from `WARN_MIN` partitions on, in both directions."""
 UNIT_NEAR = 0.05
 SATURDAY = 5
 ALIKE_MIN = 4
-"""From so many days of its kind on, working days or weekends, rows are compared with theirs."""
+"""The minimum number of working days or weekend days for comparing rows only with these."""
 KIND_HOLD_MIN = 7
-"""After so many days of its kind, more rows than any of them had are held from `MORE_ROWS` on, where
-that is `TIMES_MORE` times as far beyond them as they are apart."""
+"""The minimum number of days of a kind for holding more rows than any of them had.
+
+The excess must be at least `MORE_ROWS` and `TIMES_MORE` times their spread.
+"""
 MORE_ROWS = math.log(1.3)
 TIMES_MORE = 2.0
 SAME_ROWS_MIN = 3
-"""A table that has had the same number of rows each time, at least this many, is held when that is
-doubled, tripled and so on, or halved."""
+"""The minimum number of rows of a constant table, which is held if rows are doubled or halved."""
 FEWER_WARNED = 0.1
-"""From such a table this part of the rows is worth a word when it is missing."""
+"""The minimum missing share of such a table for a warning."""
 TIMES_FEWER = 2.0
-"""Of a table of fewer than `ROWS_MIN` rows: so many times as far below the least number so far as
-all of them lie apart."""
+"""The multiple of the range by which a table below `ROWS_MIN` rows must fall below its minimum."""
 
 
 def young_anomalies(partition: str, values: Mapping[MetricId, float], rows: int, history: MetricHistory) -> list[MetricAnomaly]:
-    """What is beyond every neighbour, while there are fewer of them than forecasts take."""
+    """Return metrics beyond all neighbours, while there are too few of these for forecasts."""
     if not WARN_MIN <= len(history) < expectations.HISTORY_HOLD_MIN:
         return []
     if rows < ROWS_MIN:
@@ -98,15 +107,14 @@ def young_anomalies(partition: str, values: Mapping[MetricId, float], rows: int,
 
 
 def _are_missing(partition: str, rows: int, history: MetricHistory) -> bool:
-    """Whether there are so many rows fewer than on any day of its kind so far that it is no chance."""
+    """Return whether there are fewer rows than on any day of that kind, beyond chance."""
     past = _of_its_kind(partition, history.series(MetricId("rows")), history)
     least = math.exp(min(past)) - 1 if past else 0.0
     return least - rows >= min(ROWS_MIN, FEWER * math.sqrt(least)) > 0
 
 
 def _of_its_kind(partition: str, past: Seasonal, history: MetricHistory) -> Sequence[float]:
-    """The values of working days for a working day, those of weekends for a weekend, where enough
-    of them are known; else all."""
+    """Return the values of working days or of weekends, like the partition; all if few are known."""
     if history.grain is not Grain.DAY:
         return past.values
     weekend = history.season(partition) >= SATURDAY
@@ -116,7 +124,7 @@ def _of_its_kind(partition: str, past: Seasonal, history: MetricHistory) -> Sequ
 
 
 def multiplied(rows: int, history: MetricHistory) -> MetricAnomaly | None:
-    """Several times as many rows as each partition has had so far, where all have had the same."""
+    """Return an anomaly for a multiple of the number of rows that all partitions had so far."""
     metric = MetricId("rows")
     past = history.series(metric).values
     if len(history) < HOLD_MIN or not past or min(past) != max(past):
@@ -129,8 +137,10 @@ def multiplied(rows: int, history: MetricHistory) -> MetricAnomaly | None:
 
 
 def fewer(rows: int, history: MetricHistory) -> MetricAnomaly | None:
-    """Fewer rows than each partition has had so far, where all have had the same; of a small table,
-    where all have had about the same."""
+    """Return an anomaly for fewer rows than all partitions had, if these had the same number.
+
+    For a small table about the same number is enough.
+    """
     metric = MetricId("rows")
     past = history.series(metric).values
     if len(history) < HOLD_MIN or not past:
@@ -145,8 +155,7 @@ def fewer(rows: int, history: MetricHistory) -> MetricAnomaly | None:
 
 
 def settled(partition: str, history: MetricHistory) -> bool:
-    """Whether there were days like this one, so that what each of them had and it hasn't holds it: a
-    group, the end of the day."""
+    """Return whether there were enough similar days for missing groups or hours to hold it."""
     return len(history) >= HOLD_MIN and bool(history.like(partition)) and not month_edge(partition, history.grain)
 
 
@@ -157,7 +166,7 @@ def _judged(
     today: tuple[Mapping[MetricId, float], int],
     history: MetricHistory,
 ) -> MetricAnomaly | None:
-    """`today`: all numbers of the partition, and its rows."""
+    """`today` has all metrics of the partition and its number of rows."""
     values, rows = today
     past, reach = history.series(metric), _REACH[metric.family]
     if len(past.values) < max(WARN_MIN, len(history)) or not math.isfinite(value):
@@ -191,21 +200,21 @@ def _judged(
     least = max(MORE_ROWS, TIMES_MORE * apart) if more else least
     least = max(least, CHANCE * chance)
     if len(past.values) >= HOLD_MIN and beyond >= least and not (few and metric.family == "negative"):
-        # A weekday, or an end of a month, that wasn't there yet may be another kind of day.
+        # A new weekday or end of a month may be another kind of day.
         held = held or settled(partition, history)
     severity = FactSeverity.HOLD if held else FactSeverity.WARN
     return MetricAnomaly(metric, severity, middle, value, z, apart)
 
 
 def _is_steady(past: Seasonal, history: MetricHistory) -> bool:
-    """Whether there were about as many rows each time, on weekends as on working days."""
+    """Return whether the number of rows hardly varied, on weekends as on working days."""
     weekends = {season >= SATURDAY for season in past.seasons}
     together = max(past.values) - min(past.values) <= STEADY
     return together and len(past.values) >= expectations.HISTORY_WARN_MIN and (history.grain is not Grain.DAY or len(weekends) > 1)
 
 
 def _kind_seen(partition: str, history: MetricHistory) -> bool:
-    """Whether there was a day like this one: the first weekend may have half the rows."""
+    """Return whether there was a day of this kind: the first weekend may have half the rows."""
     own = history.season(partition)
     if history.grain is not Grain.DAY:
         return bool(history.like(partition))
@@ -213,5 +222,5 @@ def _kind_seen(partition: str, history: MetricHistory) -> bool:
 
 
 def _is_unit(off: float, apart: float) -> bool:
-    """Whether sizes are off by what two units differ by."""
+    """Return whether sizes differ by a factor between two units."""
     return any(abs(abs(off) - math.log(unit)) <= UNIT_NEAR + apart for unit in UNITS)

@@ -184,7 +184,7 @@ class Session:
             )  # fmt: skip
 
     def tick(self) -> responses.RunResponse:
-        """Run one loop iteration: observe sources, run what is due, evaluate the results."""
+        """Observe the sources, run everything that is due, and evaluate the consumers' states."""
         from headrace.services.run_results import tick
         from headrace.services.session import Silent
 

@@ -146,7 +146,7 @@ def _own_kind(error: BaseException) -> ErrorKind:
         # SQL names no files, so this is a file of the lake whose permissions someone changed.
         return ErrorKind.ENVIRONMENT
     if _DISK_SAID.search(text):
-        # Asset code may report a disk of its own, which nobody repairs: only one more retry.
+        # Asset code may report a disk of its own, which may never be repaired: only one more retry.
         return ErrorKind.RESOURCES
     if ours and _LIMITS_SAID.search(str(error)):
         return ErrorKind.RESOURCES

@@ -144,7 +144,7 @@ class LogFile:
         if self._fd < 0:
             self._fd = self._opened()
         data = msgspec.json.encode(LogLine(line.at_us, line.stream, line.level, safe(line.text))) + b"\n"
-        with contextlib.suppress(OSError):  # a full disk must not fail the body over its log
+        with contextlib.suppress(OSError):  # a full disk must not fail the attempt over its log
             os.write(self._fd, data)
         self.lines += 1
         self._bytes += len(data)

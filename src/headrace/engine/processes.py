@@ -256,7 +256,7 @@ def _start(argv: Sequence[str], folder: Path, environment: Mapping[str, str], gr
 
 
 def _not_started(name: str, folder: Path, environment: Mapping[str, str], error: OSError | ValueError) -> BodyFailed:
-    """Return why the first word of a command can't be run, with a hint what to write instead."""
+    """Return why the first word of a command can't be run, with a hint to correct it."""
     number = getattr(error, "errno", None)
     path = folder / name if "/" in name else Path(shutil.which(name, path=environment.get("PATH")) or name)
     if number == errno.ENOENT and path.is_file():

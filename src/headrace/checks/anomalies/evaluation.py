@@ -57,7 +57,7 @@ ONE_FACTOR = 0.2
 FEW_TIMES = math.log(4)
 """The greatest usual factor (ln) of the number of rows; a change of unit is mostly larger."""
 STEADY = 3.0
-"""The multiple of the largest earlier deviation from which on no event in the world explains one.
+"""The multiple of the largest deviation so far beyond which no real event explains one.
 
 Distances, for example, are the same in every storm.
 """
@@ -538,9 +538,9 @@ def _counts_rows(anomaly: MetricAnomaly, anomalies: Sequence[MetricAnomaly], par
 
 
 def _of_the_world(anomalies: Sequence[MetricAnomaly]) -> list[MetricAnomaly]:
-    """Return the anomalies with those that events in the world explain reduced to warnings.
+    """Return the anomalies, with those that real events explain reduced to warnings.
 
-    Sizes that move by different factors and zeros in several columns come from the world; another
+    Sizes that move by different factors and zeros in several columns have real causes; another
     unit is one factor, and a fault affects one column. Sizes that never moved nearly as far aren't
     explained. Fewer distinct values among fewer rows are dropped.
     """

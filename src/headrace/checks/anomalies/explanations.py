@@ -1,4 +1,4 @@
-"""Explanations of anomalies by peers, by events in the world, and by moved rows."""
+"""Explanations of anomalies by peers, by real events, and by missing or surplus rows."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ IN_PROPORTION = 2.5
 SOMETIMES = 3
 """Nulls must occur in at least one of this number of partitions."""
 OTHERS_MIN = 2
-"""The number of other columns with anomalous values that shows an event in the world."""
+"""The number of other columns with anomalous values that indicates a real event."""
 
 
 def emptied_together(odd: Sequence[MetricAnomaly], today: Metrics, history: MetricHistory) -> frozenset[str]:

@@ -218,7 +218,7 @@ def of_rows(rows: int) -> Iterator[Mutation]:
 def stale(partition: ColumnFacts | None, intervals: str) -> Mutation:
     """Return the mutation that delivers the previous partition's rows again.
 
-    If a column tells the partition, it gets the new date. `intervals` is the distance of the two
+    A column that routes rows to partitions gets the new date. `intervals` is the distance of the two
     partitions as an SQL interval.
     """
     moved = {} if partition is None else {partition.at: _cast(partition, f"{partition.own} + {intervals}")}

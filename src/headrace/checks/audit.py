@@ -160,7 +160,7 @@ class TableContents(msgspec.Struct, frozen=True):
     key: str
 
     def instead_of(self, staged: StagedFile) -> StagedFile:
-        """Return the table as if it was one staged file, without statistics."""
+        """Return the table as if it were one staged file, without statistics."""
         parts = (StagedPartition(self.key, self.rows),)
         return msgspec.structs.replace(staged, rows=self.rows, size_bytes=HASHED_BYTES_MAX + 1, statistics={}, nested={}, partitions=parts)
 

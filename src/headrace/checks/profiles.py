@@ -1,8 +1,8 @@
 """Profiles of columns: bounds, quantiles, frequent values, lengths, patterns, hours.
 
 A staged file with few rows is profiled completely and exactly. A larger file is profiled from a
-sample of a few thousand rows (always the same ones), with an estimate of the distinct values. Its
-nulls, bounds, negative numbers and zeros are still exact.
+sample of 20,000 to 40,000 rows (always the same ones; fewer per partition of a large batch), with
+an estimate of the distinct values. Its nulls, bounds, negative numbers and zeros are still exact.
 """
 
 from __future__ import annotations
@@ -38,7 +38,10 @@ REPEATED_MIN = 4
 """The minimum mean count per value of a categorical column; below it, the column is like a key."""
 PATTERNS_MAX = 3
 PATTERN_VALUES = 60
-"""The maximum number of values, spread over the sorted column, whose shapes are counted."""
+"""The number of values, spread over the sorted column, whose shapes are counted.
+
+In a larger column, at least this number and less than twice as many.
+"""
 VALUE_CHARACTERS_MAX = 60
 LISTED_CHARACTERS_MAX = 40
 """Longer texts aren't names that form a list."""
@@ -53,7 +56,10 @@ _COUNT = itemgetter(1)
 
 
 def describe(values: Values, kind: ValueKind, timezone: str, *, classified: bool = False) -> ColumnProfile:
-    """Return the profile of the values; that of a classified column has only counts."""
+    """Return the profile of the values; that of a classified column reveals no single value.
+
+    It has counts, and location and spread from `SPREAD_DISTINCT_MIN` distinct values on.
+    """
     if not values.known:
         return ColumnProfile(values.rows, values.rows)
     profile = _of_kind(ColumnProfile(values.rows, values.rows - values.known, values.distinct), values, kind, timezone)

@@ -61,7 +61,8 @@ class CheckResult(msgspec.Struct, frozen=True):
 class ColumnProfile(msgspec.Struct, frozen=True, omit_defaults=True):
     """The profile of one column, from one scan.
 
-    Decimals, dates and times are text. The profile of a classified column has only counts.
+    Decimals, dates and times are text. The profile of a classified column has counts, and location
+    and spread if the column has many distinct values.
     """
 
     rows: int
@@ -105,7 +106,7 @@ class ColumnProfile(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class PartitionAudit(msgspec.Struct, frozen=True, array_like=True):
-    """The audit of one partition of a batch, with the same result as if it was computed alone."""
+    """The audit of one partition of a batch, with the same result as if it were computed alone."""
 
     verdict: Verdict
     results: tuple[CheckResult, ...]

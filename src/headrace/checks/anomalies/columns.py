@@ -123,7 +123,7 @@ def _only_added(rows: int, column: ColumnMetrics, history: MetricHistory) -> boo
 GRAIN_LASTING = 0.6
 """The minimum share of recurring values in a column that names lasting things."""
 GONE = 0.5
-"""The part of the smallest recurring share so far below which the things are others."""
+"""The part of the smallest recurring share so far below which the column names other things."""
 NEW_MIN = 0.2
 """The minimum share of new values."""
 GRAIN_KNOWN_MIN = 14

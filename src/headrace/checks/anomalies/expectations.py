@@ -24,7 +24,7 @@ NO_RHYTHM = 0
 def season(partition: str, grain: Grain | None) -> int:
     """Return the phase of a partition in its rhythm.
 
-    It is the same for all partitions of a grain whose rhythm eight weeks don't show.
+    It is the same for all partitions if eight weeks don't show a rhythm of the grain.
     """
     moment = partition.partition(SEPARATOR)[0]
     try:
@@ -89,7 +89,7 @@ def month_edge(partition: str, grain: Grain | None) -> str:
 
 @lru_cache(64)
 def country_of(timezone: str) -> str:
-    """Return the country of a time zone (`America/New_York`: US), whose holidays its data has.
+    """Return the country of a time zone (`America/New_York`: US); its holidays apply to the data.
 
     Empty for UTC, and if the machine's zone data doesn't say.
     """

@@ -21,7 +21,7 @@ from headrace.model.errors import SIZE
 # those of forecasts, and the meaning of a metric isn't used.
 
 JUDGED_MAX = 400
-"""The maximum number of metrics that are forecast; of 1,000 moved columns these are enough."""
+"""The maximum number of metrics that are forecast: enough even if 1,000 columns have moved."""
 
 
 _OF_SIZE = ("location", "spread")

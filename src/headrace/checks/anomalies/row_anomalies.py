@@ -52,7 +52,10 @@ class DuplicateRows(NamedTuple):
 
 
 def copied_rows(today: Metrics, history: MetricHistory) -> DuplicateRows | None:
-    """Return whether all rows occur several times apart from their keys; None if not or always."""
+    """Return the copies if all rows occur several times, apart from their keys.
+
+    None if they don't, or if they always did.
+    """
     times = today.copies or 1
     known = [metrics.copies for metrics in history.all() if metrics.copies is not None]
     if times < 2 or not today.apart or any(each >= 2 for each in known):

@@ -1,8 +1,9 @@
 """Anomalies in series that are too short for forecasts.
 
 With a few partitions the errors of forecasts are unknown. But if all values lie close together, a
-value that differs from each of them by a factor isn't noise. It is held only if its distance beyond
-every neighbour is more than three times the spread of the neighbours; otherwise it only warns.
+value that differs from each of them by a factor isn't noise. Usually it is held only if its
+distance beyond the nearest neighbour is at least three times that neighbour's distance from the
+median (five times for lost rows, sizes and hours); otherwise it only warns.
 """
 
 from __future__ import annotations
@@ -57,8 +58,9 @@ _REACH = {
     "hour_mean": _Reach(2.0, 1.0, 1.0),
 }
 TIMES_HELD, TIMES_LOST, TIMES_WARNED = 3.0, 5.0, 2.0
-"""The multiple of the neighbours' spread to exceed: upwards, downwards, and for a warning.
+"""The multiple of the nearest neighbour's distance from the median that a value must exceed.
 
+For holding upwards, for holding lost rows, sizes and hours, and for a warning.
 Rows that are halved each weekend are as close together upwards as any.
 """
 CHANCE = 5.0
@@ -83,7 +85,8 @@ ALIKE_MIN = 4
 KIND_HOLD_MIN = 7
 """The minimum number of days of a kind for holding more rows than any of them had.
 
-The excess must be at least `MORE_ROWS` and `TIMES_MORE` times their spread.
+The excess must be at least `MORE_ROWS`, and `TIMES_MORE` times the distance of their maximum from
+their median.
 """
 MORE_ROWS = math.log(1.3)
 TIMES_MORE = 2.0
@@ -114,7 +117,10 @@ def _are_missing(partition: str, rows: int, history: MetricHistory) -> bool:
 
 
 def _of_its_kind(partition: str, past: Seasonal, history: MetricHistory) -> Sequence[float]:
-    """Return the values of working days or of weekends, like the partition; all if few are known."""
+    """Return the values of the partition's kind of day, working day or weekend.
+
+    All values if few of that kind are known.
+    """
     if history.grain is not Grain.DAY:
         return past.values
     weekend = history.season(partition) >= SATURDAY

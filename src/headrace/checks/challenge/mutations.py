@@ -218,8 +218,8 @@ def of_rows(rows: int) -> Iterator[Mutation]:
 def stale(partition: ColumnFacts | None, intervals: str) -> Mutation:
     """Return the mutation that delivers the previous partition's rows again.
 
-    A column that routes rows to partitions gets the new date. `intervals` is the distance of the two
-    partitions as an SQL interval.
+    A column that routes rows to partitions gets the new date. `intervals` is the distance of the
+    two partitions as an SQL interval.
     """
     moved = {} if partition is None else {partition.at: _cast(partition, f"{partition.own} + {intervals}")}
     text = "the rows of the partition before" + (f", `{partition.name}` moved on" if partition else "")

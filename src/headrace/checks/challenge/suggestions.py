@@ -181,7 +181,7 @@ def suggest(
     deadline: Deadline,
     everything: str = "",
 ) -> list[Suggested]:
-    """Return the checks that notice most unnoticed mutations, in their order.
+    """Return the useful checks, in the order of the `unnoticed` mutations that suggest them.
 
     Each check notices something that earlier ones don't, and no published partition breaks it.
     `everything` selects all published rows with their partition column; if empty, those of `memory`

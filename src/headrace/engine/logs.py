@@ -8,8 +8,9 @@ code runs, and the leader keeps its own copy of the read end.
 The last lines of a worker that dies while it runs asset code (a segmentation fault, `os._exit`, a
 kill) must not be lost, because they say why. Bytes that the thread hasn't read are still in the
 pipe. Bytes that it reads are first moved within the kernel (splice) into a spool file next to the
-log, and only then split into lines, so they are never in the worker's memory alone.
-`OutputPipes.rescue`, in the leader, continues after the lines that are in the log already.
+log, and only then split into lines, so they are never in the worker's memory alone. With declared
+secrets they do pass through memory, where they are redacted, since the spool file must hold no
+secret. `OutputPipes.rescue`, in the leader, continues after the lines that are in the log already.
 
 Output can't exhaust memory or disk: the number of lines, their length and the total bytes are
 limited. The rest is read and discarded (a full pipe would block the asset code), the last lines are

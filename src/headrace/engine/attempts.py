@@ -50,7 +50,7 @@ class BodyError(msgspec.Struct, frozen=True, gc=False):
     code: str = ""
     """A problem code with its own page (`headrace explain CODE`), if there is one."""
     after_seconds: float | None = None
-    """The minimum time to wait, in seconds, if the attempt was throttled."""
+    """The minimum time to wait before the next attempt, in seconds, if a server gave one."""
     everywhere: bool = False
     """Whether the error is the same in every partition.
 

@@ -226,7 +226,10 @@ COMMAND_CHARACTERS_MAX = 200
 
 
 class CommandEvent(msgspec.Struct):
-    """One line of HEADRACE_EVENTS; `event` is `progress`, `metric` or `warning`."""
+    """One line of HEADRACE_EVENTS; `event` is `progress`, `metric` or `warning`.
+
+    The other fields are logged as they are.
+    """
 
     event: str = "progress"
     name: str | None = None

@@ -65,7 +65,7 @@ def schema_of_columns(session: DuckDBSession, columns: Sequence[tuple[str, str]]
 def stream(
     value: Any, known: Callable[[], pa.Schema | None], declared: Callable[[], pa.Schema | None] = lambda: None
 ) -> pa.RecordBatchReader:
-    """Return the result of a function (other than a relation) as a stream.
+    """Return the result of a function as a stream.
 
     `known` returns the table's columns, or None before the first publication. `declared` returns
     those of `columns:`, for a result without rows before there is a table. Both are called only if

@@ -1,6 +1,7 @@
 """Availability figures of consumers and the sentences about them (SEMANTICS §7). Pure.
 
-Honest availability stands beside what was claimed. Every view shows these figures and sentences.
+Honest availability appears next to claimed availability. Every view shows these figures and
+sentences.
 """
 
 from __future__ import annotations
@@ -16,52 +17,55 @@ from headrace.slo.consumer_states import ConsumerState
 from headrace.slo.timeline import NONE, Moments, ServiceHistory, common, counted, length, moments, timeline, union, without
 from headrace.slo.times import ago, days, moment
 
-# Figures of a timeline: what was served of the time that counts, what was claimed, what was lost.
-# Percentages round down and lost minutes round up, so that 100.0 is never a rounded figure.
+# Figures of a timeline: the time served, the time claimed as served, and the time lost. Percentages
+# round down and lost minutes round up, so that 100.0 is never a rounded figure.
 
 MINUTE_US = 60_000_000
 GOOD = (ConsumerState.SERVED, ConsumerState.AT_RISK)
 
 
 class AvailabilityScore(msgspec.Struct, frozen=True):
-    """How one consumer was served over a window, in microseconds. `counted_us` 0: nothing was due yet, there is no data."""
+    """How one consumer was served over a window, in microseconds.
+
+    `counted_us` 0: nothing was due yet, so there is no data.
+    """
 
     consumer: str
     counted_us: int
     began_us: int | None
-    """From when on it counts; None: nothing was due yet."""
+    """Start of the time that counts; None: nothing was due yet."""
     served_us: int
-    """As known now, without what others than its owner had accepted."""
+    """Served as known now, without time that relied on exceptions of anyone but the owner."""
     claimed_us: int
-    """As known then."""
+    """Served as known at the time."""
     corrected_us: int
-    """Claimed as served, and known to have been wrong since."""
+    """Claimed as served, but known since to have been wrong."""
     excepted_us: int
-    """Served only by an exception of somebody else's."""
+    """Served only by an exception of somebody other than the owner."""
     unknown_us: int
     incidents: tuple[int, ...]
-    """Those that corrected it."""
+    """Numbers of the incidents behind `corrected_us`."""
     promised: int
     kept: int
 
     @property
     def lost_us(self) -> int:
-        """Not served."""
+        """Time that counts but wasn't served."""
         return self.counted_us - self.served_us
 
     @property
     def honest(self) -> Fraction | None:
-        """Served of what counts."""
+        """Share of the counted time that was served; None without data."""
         return share(self.served_us, self.counted_us)
 
     @property
     def claimed(self) -> Fraction | None:
-        """What was said to be served, of what counts."""
+        """Share of the counted time that was claimed as served; None without data."""
         return share(self.claimed_us, self.counted_us)
 
 
 def score(past: ServiceHistory, from_us: int, until_us: int) -> AvailabilityScore:
-    """The figures of one consumer over a window."""
+    """Return the availability of one consumer over a window."""
     counts = counted(past, from_us, until_us)
     now, then = (moments(timeline(past, from_us, until_us, then=when), lambda state: state in GOOD) for when in (False, True))
     corrected = without(then, now)
@@ -92,32 +96,36 @@ def _behind(past: ServiceHistory, corrected: Moments) -> tuple[int, ...]:
 
 
 def share(part: int, whole: int) -> Fraction | None:
-    """A part of a whole; None of nothing."""
+    """Return `part / whole`; None if `whole` is zero."""
     return Fraction(part, whole) if whole else None
 
 
 def worst(scores: Sequence[AvailabilityScore]) -> AvailabilityScore | None:
-    """The one that was served least, the one that lost most first; None where nothing counts."""
+    """Return the score with the lowest honest availability; None if no score has data.
+
+    Of equal scores, return the one that lost the most time.
+    """
     known = [score for score in scores if score.counted_us]
     return min(known, key=lambda score: (score.honest, -score.lost_us, score.consumer), default=None)
 
 
 def mean(scores: Sequence[AvailabilityScore]) -> Fraction | None:
-    """The mean of those that have data."""
+    """Return the mean honest availability of the scores with data; None without any."""
     known = [score.honest for score in scores if score.honest is not None]
     return sum(known, Fraction()) / len(known) if known else None
 
 
 class AvailabilityFigures(msgspec.Struct, frozen=True):
-    """A score as all views say it: the one place where it is rounded, each figure towards the bad side.
+    """A rounded score as all views show it; scores are rounded nowhere else.
 
-    Percentages are rounded down to tenths, minutes up; None: nothing was due yet.
+    Each figure is rounded towards the bad side: percentages down to tenths, minutes up. None:
+    nothing was due yet.
     """
 
     honest: str | None
     claimed: str | None
     minutes: int
-    """That count, from `began_us` on."""
+    """Minutes that count, from `began_us` on."""
     began_us: int | None
     lost_minutes: int
     corrected_minutes: int
@@ -127,41 +135,41 @@ class AvailabilityFigures(msgspec.Struct, frozen=True):
     kept: int
     incidents: tuple[int, ...]
     lost_us: int
-    """What `lost_minutes` is rounded from: in words, less than a minute isn't called one."""
+    """`lost_minutes` before rounding; sentences say "under a minute" for less than one."""
 
 
 class AvailabilityTotals(msgspec.Struct, frozen=True):
-    """The figures of several consumers together; None: nothing was due of any.
+    """The figures of several consumers together; None: nothing was due for any of them.
 
-    Minutes are the sum of the rounded minutes of each, so that the rows add up to it.
+    Minutes are sums of each consumer's rounded minutes, so that the rows add up to the total.
     """
 
     honest: str | None = None
-    """Of the consumer that was served least: `worst`."""
+    """Availability of the consumer that was served least (`worst`)."""
     mean: str | None = None
     claimed: str | None = None
     worst: str | None = None
     began_us: int | None = None
-    """From when on the figures of the worst count."""
+    """Start of the time that counts for the worst consumer."""
     minutes: int = 0
-    """That count of the worst."""
+    """Minutes that count for the worst consumer."""
     unknown_minutes: int = 0
     lost_minutes: int | None = None
-    """Of all together."""
+    """Sum over all consumers."""
     lost_us: int = 0
-    """The same, before it is rounded."""
+    """The same before rounding."""
     counted_minutes: int = 0
-    """All that count, of all together."""
+    """Minutes that count, summed over all consumers."""
     unobserved_minutes: int = 0
-    """Those of them in which nobody observed what a consumer depends on."""
+    """Counted minutes in which a source of the consumer wasn't observed, summed over all."""
     promised: int = 0
     kept: int = 0
     of: int = 0
-    """How many consumers have data."""
+    """Number of consumers with data."""
 
 
 def figures(score: AvailabilityScore) -> AvailabilityFigures:
-    """A score, rounded."""
+    """Return a score, rounded."""
     return AvailabilityFigures(
         honest=percent(score.honest),
         claimed=percent(score.claimed),
@@ -179,7 +187,7 @@ def figures(score: AvailabilityScore) -> AvailabilityFigures:
 
 
 def totals(scores: Sequence[AvailabilityScore]) -> AvailabilityTotals:
-    """The figures of several together, made of the rounded figures of each."""
+    """Return the figures of several consumers together, from each one's rounded figures."""
     least = worst(scores)
     if least is None:
         return AvailabilityTotals()
@@ -204,12 +212,15 @@ def totals(scores: Sequence[AvailabilityScore]) -> AvailabilityTotals:
 
 
 def minutes(us: int) -> int:
-    """Minutes that were begun: what is lost rounds up."""
+    """Return microseconds as minutes, rounded up."""
     return -(-us // MINUTE_US)
 
 
 def percent(part: Fraction | None) -> str | None:
-    """`93.1`: rounded down, so that only what is whole is 100.0; None for no data."""
+    """Return a share such as `93.1`; None for no data.
+
+    It is rounded down, so that only a complete share is 100.0.
+    """
     if part is None:
         return None
     tenths = part.numerator * 1000 // part.denominator
@@ -220,7 +231,7 @@ NOTHING_DUE = "nothing was due yet"
 
 
 class AvailabilityWindow(msgspec.Struct, frozen=True):
-    """A window as it was asked for (`30d`), from when until when it is, and the reader's zone."""
+    """A window as requested (`30d`), its start and end, and the reader's timezone."""
 
     text: str
     from_us: int
@@ -228,12 +239,12 @@ class AvailabilityWindow(msgspec.Struct, frozen=True):
     timezone: str
 
     def spelled(self) -> str:
-        """`30 days`; what isn't whole days as it was typed."""
+        """Return `30 days`, or the window as typed if it isn't whole days."""
         span = parse_duration(self.text)
         return days(span.days, "day") if span.days and not span.seconds else self.text
 
     def counted(self, began_us: int) -> str:
-        """The part of it that counts: `30 days`, or `the 6 days since Mon 02-11 07:00`."""
+        """Return the part that counts: `30 days`, or `the 6 days since Mon 02-11 07:00`."""
         if began_us <= self.from_us:
             return self.spelled()
         since = moment(began_us, self.now_us, self.timezone)
@@ -241,7 +252,10 @@ class AvailabilityWindow(msgspec.Struct, frozen=True):
 
 
 def availability(totals: AvailabilityTotals, window: AvailabilityWindow, *, removed: int = 0) -> str:
-    """`93.1 % of 30 days, worst of 3 consumers (mean 97.2 %); 2,040 minutes lost`."""
+    """Return the sentence about several consumers.
+
+    For example `93.1 % of 30 days, worst of 3 consumers (mean 97.2 %); 2,040 minutes lost`.
+    """
     if totals.honest is None or totals.began_us is None:
         return NOTHING_DUE
     text = f"{totals.honest} % of {window.counted(totals.began_us)}"
@@ -252,7 +266,10 @@ def availability(totals: AvailabilityTotals, window: AvailabilityWindow, *, remo
 
 
 def of_consumer(figures: AvailabilityFigures, window: AvailabilityWindow) -> str:
-    """`93.1 % of 30 days; 27 of 30 deliveries kept; 2,040 minutes lost`."""
+    """Return the sentence about one consumer.
+
+    For example `93.1 % of 30 days; 27 of 30 deliveries kept; 2,040 minutes lost`.
+    """
     if figures.honest is None or figures.began_us is None:
         return NOTHING_DUE
     kept = f"; {figures.kept:,} of {days(figures.promised, 'delivery')} kept" if figures.promised else ""
@@ -270,7 +287,11 @@ def _lost(minutes: int, us: int, unobserved: int) -> str:
 
 
 def corrections(name: str, owner: str, figures: AvailabilityFigures) -> Iterator[str]:
-    """What was claimed of a consumer, where that was more, and what stands on others' exceptions."""
+    """Yield the corrections of a consumer's claimed availability.
+
+    These are time that was claimed but known since to be wrong, and time that relied on exceptions
+    of others than the owner.
+    """
     if figures.corrected_minutes:
         named = f" ({', '.join(f'INC-{number}' for number in figures.incidents)})" if figures.incidents else ""
         since = f"{days(figures.corrected_minutes, 'minute')} corrected since{named}"
@@ -281,7 +302,7 @@ def corrections(name: str, owner: str, figures: AvailabilityFigures) -> Iterator
 
 
 def uptime(percent: str | None) -> str:
-    """Classic uptime, and what it leaves out."""
+    """Return the sentence about classic uptime, with what it leaves out."""
     if percent is None:
         return "no data: no run had anything due"
     return f"{percent} % of started runs succeeded; held work never starts, so it never fails"

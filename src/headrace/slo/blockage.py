@@ -1,7 +1,7 @@
 """Why an interval is missing: the most upstream node that blocks a consumer's reads. Pure.
 
-`BlockReason` lists the reasons in order of precedence. The clauses and next commands that every view shows about a blocked partition are
-made here.
+`BlockReason` lists the reasons in order of precedence. This module also words the clauses and next
+commands that every view shows about a blocked partition.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ _Place: TypeAlias = tuple[str, str]
 
 
 class BlockReason(enum.IntEnum):
-    """How a partition is held back, most telling first."""
+    """Why a partition is held back; the most informative reason comes first."""
 
     QUARANTINED = 1
     FAILED = 2
     WITHDRAWN = 3
     DAMAGED = 4
-    """It was published, and its file in the lake can't be read any more."""
+    """It was published, but its file in the lake can't be read any more."""
     PAUSED = 5
     MISSING = 6
     WAITING = 7
 
 
 HOLDS = (BlockReason.QUARANTINED, BlockReason.FAILED, BlockReason.WITHDRAWN, BlockReason.DAMAGED)
-"""What doesn't go on before somebody does something."""
+"""Reasons that persist until somebody acts."""
 
 
 class Blocked(NamedTuple):
-    """One partition that holds others back. `since_us` None: it was never heard of."""
+    """A partition that holds others back. `since_us` None: nothing is known of it."""
 
     block: BlockReason
     since_us: int | None
@@ -52,26 +52,28 @@ class Blocked(NamedTuple):
     state: str
     reason: str
     incident: str = ""
-    """Of what is damaged, failed in a backfill or can't be read: the open incident about it, if any."""
+    """The open incident about damaged, failed in a backfill or unreadable data; empty if none."""
     unreadable_us: int | None = None
-    """Of a source that can't be read, so that nobody knows what was delivered: since when."""
+    """Since when its source can't be read, so that its deliveries are unknown."""
 
 
 class Blockage:
-    """What holds things back at one time. What is asked of several consumers and intervals is found once."""
+    """Blockers at one time; results that consumers and intervals share are cached."""
 
     def __init__(self, context: EvaluationContext, now_us: int) -> None:
         self._context, self._now = context, now_us
         self._known: list[Blocked] = []
         self._roots: dict[_Place, int] = {}
-        """Of what isn't there: what holds it back, as bits of `_known`."""
+        """Missing partition → its blockers, as bits of `_known`."""
         self._absent: dict[_Place, bool] = {}
         self._unreadable: dict[_Place, int] = {}
-        """Of what is there and can't be read: its bit of `_known`."""
+        """Published but unreadable partition → its bit of `_known`."""
 
     def of(self, terms: Terms, interval: str) -> list[Blocked]:
-        """The most upstream partitions that keep an interval of a consumer from being met, most telling first, then
-        the one that has blocked for longest."""
+        """Return the most upstream partitions that keep a consumer's interval from being met.
+
+        The order is by block reason, then the longest blocker first.
+        """
         mask = 0
         for node in self._context.awaited(terms):
             mask |= self._read(node, terms, interval)
@@ -79,8 +81,10 @@ class Blockage:
         return sorted(results, key=lambda item: (item.block, item.since_us or 0, item.node, item.partition))
 
     def unserved(self, terms: Terms, obligations: Sequence[Obligation]) -> list[Obligation]:
-        """What is due of a consumer and neither met nor waived, in the order in which it tells why it isn't served:
-        what keeps it late first."""
+        """Return what is due and neither met nor waived.
+
+        The obligation that explains why the consumer is still late comes first.
+        """
         every = terms.max_age is not None
         due = unserved(obligations, self._now, every=every)
         late = late_run([obligation for obligation in obligations if obligation.due_at_us <= self._now], self._now, every=every)
@@ -88,20 +92,23 @@ class Blockage:
         return due if keeps is None else [keeps, *(obligation for obligation in due if obligation is not keeps)]
 
     def keeps_late(self, terms: Terms, late: Sequence[Obligation]) -> Obligation | None:
-        """Which of the obligations of a late run tells why a consumer is still late: the first, for which it became
-        late, unless something else stands in the way of the newest. What ends that serves it again."""
+        """Return the obligation of a late run that explains why a consumer is still late.
+
+        That is the first, for which it became late, unless something else blocks the newest: with
+        that gone, the consumer is served again.
+        """
         unmet = [obligation for obligation in late if not obligation.settled]
         if not unmet:
             return None
         first, newest = unmet[0], unmet[-1]
-        if first is newest or terms.max_age is not None:  # under a greatest age every hole keeps it late
+        if first is newest or terms.max_age is not None:  # under `max_age` every gap keeps it late
             return first
         before, now = (in_repair_order(self.of(terms, obligation.interval))[:1] for obligation in (first, newest))
         other = before and now and now[0].block is not BlockReason.WAITING and _cause(now[0]) != _cause(before[0])
         return newest if other else first
 
     def above(self, terms: Terms, interval: str) -> Collection[tuple[str, str]]:
-        """All partitions that an interval is made of, whether they are there or not."""
+        """Return all partitions that an interval is made of, published or not."""
         waiting: list[tuple[Node, str]] = []
         for node in self._context.awaited(terms):
             keys = needed(node, terms, interval, self._context) or (WHOLE,)
@@ -120,7 +127,7 @@ class Blockage:
         return results
 
     def _read(self, node: Node, terms: Terms, interval: str) -> int:
-        """What keeps that from being there that the interval requires of a node; 0 if it is all there."""
+        """Return the blockers of what an interval requires of a node; 0 if it is all published."""
         if covered(node, terms, interval, self._context) is not None:
             return 0
         keys, mask = needed(node, terms, interval, self._context), 0
@@ -130,10 +137,14 @@ class Blockage:
             return mask
         for source in paced_inputs(node, self._context):
             mask |= self._read(source, terms, interval)
-        return mask or self._partition(node, WHOLE)  # even if it is published: it isn't made of what the interval needs
+        # even if it is published: that publication doesn't include what the interval needs
+        return mask or self._partition(node, WHOLE)
 
     def _partition(self, node: Node, key: str) -> int:
-        """What keeps a partition from being there. A project may be deeper than Python's stack."""
+        """Return the blockers of a partition, without recursion.
+
+        A project may be deeper than Python's stack.
+        """
         above: dict[_Place, list[tuple[Node, str]]] = {}
         waiting = [(node, key)]
         while waiting:
@@ -166,7 +177,10 @@ class Blockage:
         return 1 << len(self._known) - 1
 
     def failed_in_backfill(self, node: Node, key: str) -> Blocked | None:
-        """What a backfill or a repair failed at: the next pass does too, with the same code and the same inputs."""
+        """Return a partition's failure in a backfill or a repair, if production hasn't tried it.
+
+        The next pass would fail as well, with the same code and the same inputs.
+        """
         facts = self._context.facts.standing(node.name, key)
         if facts is not None and (facts.published or facts.state not in ("missing", "waiting")):
             return None
@@ -176,8 +190,11 @@ class Blockage:
         return Blocked(BlockReason.FAILED, failed.since_us, node.name, key, "failed", failed.reason, failed.incident)
 
     def damage(self, node: Node, key: str) -> list[Blocked]:
-        """The partitions with damaged files that a partition waits for: what it reads of them, as far as that isn't repaired, else the
-        file that its last attempt couldn't read."""
+        """Return the partitions with damaged files that a partition waits for.
+
+        These are the damaged partitions that it reads or, if none is left, the file that its last
+        attempt couldn't read.
+        """
         facts = self._context.facts.standing(node.name, key)
         if facts is None or facts.state != "waiting" or not facts.reason.startswith(LAKE_FILE):
             return []
@@ -188,7 +205,7 @@ class Blockage:
         return [results for place in places if (results := damage_of(self._context, *place)) is not None]
 
     def _reads(self, node: Node, key: str, among: Collection[_Place]) -> set[_Place]:
-        """What a partition is made of, of some places."""
+        """Return those of the partitions `among` that a partition reads."""
         results: set[_Place] = set()
         for spec in node.inputs:
             of_input = [place for place in among if place[0] == spec.node]
@@ -199,7 +216,7 @@ class Blockage:
         return results
 
     def _lacking(self, node: Node, key: str) -> Iterator[tuple[Node, str]]:
-        """What a partition is made of and isn't there."""
+        """Yield the missing inputs of a partition."""
         nodes = self._context.declared.nodes
         for spec in node.inputs:
             source = nodes.get(spec.node)
@@ -243,18 +260,19 @@ class Blockage:
         if facts.dropped_us is not None:
             since = facts.dropped_us
             return Blocked(BlockReason.QUARANTINED, since, node.name, key, "dropped", facts.reason)
-        if node.exported_to and state == "waiting" and facts.reason:  # it is tried again and again, and fails
+        # it is retried again and again, and fails
+        if node.exported_to and state == "waiting" and facts.reason:
             return Blocked(BlockReason.FAILED, facts.since_us, node.name, key, "failed", facts.reason)
         return Blocked(block_of(state), facts.since_us, node.name, key, state, facts.reason)
 
 
 def _cause(blocked: Blocked) -> tuple[str, BlockReason, str]:
-    """What of it is the same on several days, if one cause holds them back."""
+    """Return what several days have in common if one cause holds them back."""
     return blocked.node, blocked.block, blocked.incident or short_reason(blocked.reason)
 
 
 def damage_of(context: EvaluationContext, node: str, partition: str) -> Blocked | None:
-    """A partition that was published and whose file can't be read any more; None of all others."""
+    """Return a published partition whose file can't be read any more; None for all others."""
     damage = context.facts.damaged().get((node, partition))
     return (
         None
@@ -264,12 +282,12 @@ def damage_of(context: EvaluationContext, node: str, partition: str) -> Blocked 
 
 
 def _is_tried_again(facts: PartitionStateFacts) -> bool:
-    """Whether attempts at it have failed for a reason of its own, and go on."""
+    """Return whether attempts have failed for a reason of the partition's own, and go on."""
     return facts.state == "waiting" and bool(facts.reason) and not facts.reason.startswith(LAKE_CLOSED)
 
 
 def block_of(state: str) -> BlockReason:
-    """How a partition in a state holds others back."""
+    """Return the block reason of a partition state."""
     return _BLOCKS.get(state, BlockReason.WAITING)
 
 
@@ -283,7 +301,7 @@ _BLOCKS = {
 
 
 def blockage_clause(blocked: Blocked, context: EvaluationContext, now_us: int) -> str:
-    """One clause: `flights: 2 columns renamed, held since Tue 02-12 04:40`."""
+    """Return one clause, such as `flights: 2 columns renamed, held since Tue 02-12 04:40`."""
     zone = context.declared.timezone
     node = context.node(blocked.node)
     if node.exported_to:
@@ -295,7 +313,7 @@ def blockage_clause(blocked: Blocked, context: EvaluationContext, now_us: int) -
         case BlockReason.QUARANTINED | BlockReason.FAILED | BlockReason.WITHDRAWN:
             since = "" if blocked.since_us is None else f" since {moment(blocked.since_us, now_us, zone)}"
             text = blocked.reason if blocked.block is BlockReason.WITHDRAWN else short_reason(blocked.reason)
-            if blocked.state == "dropped":  # its reason says so, and by whom
+            if blocked.state == "dropped":  # the reason names the state and the person
                 return f"{blocked.node}: {text},{since}"
             reason = f"{text}, " if text else ""
             return f"{blocked.node}: {reason}{blocked.state}{since}"
@@ -321,17 +339,17 @@ def blockage_clause(blocked: Blocked, context: EvaluationContext, now_us: int) -
 
 
 def _by_lake(blocked: Blocked) -> bool:
-    """Whether it waits until the lake can be written: no pass brings it before."""
+    """Return whether it waits until the lake can be written: no pass helps before that."""
     return blocked.state == "waiting" and blocked.reason.startswith(LAKE_CLOSED)
 
 
 def unobserved(since_us: int, reason: str, now_us: int, zone: str) -> str:
-    """Why nobody knows whether a source delivered: `can't be observed since 06:00: HTTP 503`."""
+    """Return a clause such as `can't be observed since 06:00: HTTP 503`."""
     return f"can't be observed since {moment(since_us, now_us, zone)}: {reason}"
 
 
 def unreadable(blocked: Blocked) -> str:
-    """What is said of a partition whose file is damaged: `can't be read: the file is gone`."""
+    """Return a clause about a damaged file, such as `can't be read: the file is gone`."""
     return f"can't be read: {blocked.reason}"
 
 
@@ -346,7 +364,7 @@ def _export_clause(node: Node, blocked: Blocked, now_us: int, zone: str) -> str:
 
 
 def next_command(blocked: Blocked) -> str:
-    """What to type next about it."""
+    """Return the next command about a blocker."""
     subject = partition_argument(blocked.node, blocked.partition)
     match blocked.block:
         case BlockReason.QUARANTINED if blocked.state != "dropped":
@@ -368,8 +386,11 @@ def next_command(blocked: Blocked) -> str:
 
 
 def not_observed_since(context: EvaluationContext, node: Node, partition: str, now_us: int) -> int | None:
-    """When a source was looked at last, where that was before a partition was expected, which it is by now: whether
-    it was delivered isn't known then. None otherwise, and where nobody has looked at all."""
+    """Return a source's last observation if it is too old to know about an expected partition.
+
+    None if the source was observed since the partition was expected, if that isn't due yet, and if
+    the source was never observed.
+    """
     grain = node.partition.grain
     observations = context.facts.observations(node.name)
     if grain is None or not observations:
@@ -379,7 +400,7 @@ def not_observed_since(context: EvaluationContext, node: Node, partition: str, n
 
 
 def promised_by(node: Node, partition: str) -> int | None:
-    """Until when a source's partition was promised; None if that wasn't said."""
+    """Return when a source's partition is promised; None without `expect_by`."""
     if node.expect_by is None or node.partition.grain is None:
         return None
     end = bounds_us(partition.partition(SEPARATOR)[0], node.partition.grain, node.timezone)[1]
@@ -387,11 +408,17 @@ def promised_by(node: Node, partition: str) -> int | None:
 
 
 def in_repair_order(results: Sequence[Blocked]) -> list[Blocked]:
-    """What waits to be mended first, and of that what began first; then the rest: as the delay ledger has it."""
+    """Return blockers that need a person first, oldest first; the rest keep their order.
+
+    The delay ledger uses the same order.
+    """
     holds = sorted((item for item in results if item.block in HOLDS), key=lambda one: (one.since_us or 0, one.node, one.partition))
     return [*holds, *(item for item in results if item.block not in HOLDS)]
 
 
 def short_reason(reason: str) -> str:
-    """A reason without its particulars, which `quarantine` and `logs` have: up to the first bracket or the second sentence."""
+    """Return a reason without details: up to the first bracket or semicolon.
+
+    `quarantine` and `logs` have the details.
+    """
     return reason.partition(" (")[0].partition("; ")[0]

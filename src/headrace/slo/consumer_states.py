@@ -21,7 +21,7 @@ from headrace.slo.obligations import EvaluationContext, Obligation, needed
 
 
 class ConsumerState(enum.StrEnum):
-    """How a consumer is served; the first that holds, in this order."""
+    """The state of a consumer: the first of these that holds."""
 
     UNKNOWN = "unknown"
     NEVER = "never"
@@ -30,12 +30,15 @@ class ConsumerState(enum.StrEnum):
     AT_RISK = "at_risk"
     SERVED = "served"
     SUPERSEDED_UPSTREAM = "superseded_upstream"
-    """Never how it is served, only among what holds besides: a vendor restated an interval too late."""
+    """Never the main state, only listed in `states`: a vendor restated an interval too late."""
 
 
 class ConsumedAsset(msgspec.Struct, frozen=True):
-    """How one asset that a consumer reads stands; `data_through` in the asset's own partitions, or the consumer's
-    intervals where it has none but follows inputs that have."""
+    """The state of one asset that a consumer reads.
+
+    `data_through` is in the asset's own partitions, or in the consumer's intervals if the asset is
+    unpartitioned over partitioned inputs.
+    """
 
     asset: str
     state: FreshnessState
@@ -43,8 +46,11 @@ class ConsumedAsset(msgspec.Struct, frozen=True):
 
 
 class LatestExport(msgspec.Struct, frozen=True):
-    """The export of a consumer's newest interval that is due or was exported: `exported`, `superseded` (what was exported isn't what
-    can be read any more), `running`, `waiting`, `failed` or `missing`. `at_us` is when it was last exported."""
+    """The export of a consumer's newest interval that is due or was exported.
+
+    `state` is `exported`, `superseded` (readers can read newer data than was exported), `running`,
+    `waiting`, `failed` or `missing`. `at_us` is the time of the last export.
+    """
 
     state: str
     interval: str | None
@@ -53,8 +59,11 @@ class LatestExport(msgspec.Struct, frozen=True):
 
 
 class AtRisk(msgspec.Struct, frozen=True):
-    """What will make a consumer late: an interval, when it is due, the node and partition that will cause it, and one clause about it.
-    `predicted_us` is when it will be met, None where nothing says when."""
+    """The cause that will make a consumer late.
+
+    It holds the interval with its deadline, the node and partition at fault, and one clause.
+    `predicted_us` is the forecast time at which the interval is met; None if nothing says when.
+    """
 
     interval: str
     due_us: int
@@ -63,15 +72,17 @@ class AtRisk(msgspec.Struct, frozen=True):
     reason: str
     next: str
     since_us: int | None = None
-    """Since when it is so; None where that isn't known."""
+    """Since when the risk exists; None if unknown."""
     predicted_us: int | None = None
     withdrawn: str = ""
-    """Why, and by whom, the partition was withdrawn; empty where it wasn't."""
+    """Why and by whom the partition was withdrawn; empty if it wasn't."""
 
 
 class Wronged(msgspec.Struct, frozen=True):
-    """What a consumer can read isn't sound: since when, by which incident (None: not told), in one
-    clause, and what to type next."""
+    """Unsound data that a consumer can read: since when, why, and the next command.
+
+    `incident` is None if no incident is the cause.
+    """
 
     since_us: int
     incident: int | None
@@ -80,8 +91,11 @@ class Wronged(msgspec.Struct, frozen=True):
 
 
 class ConsumerStatus(msgspec.Struct, frozen=True):
-    """One consumer. `states` lists all that hold, `due_interval` is the newest that is due, `backlog` the older ones
-    that aren't met. Times are microseconds of the store's clock."""
+    """The status of one consumer. Times are microseconds of the store's clock.
+
+    `states` lists all states that hold, `due_interval` is the newest interval that is due, and
+    `backlog` lists the older ones that aren't met.
+    """
 
     name: str
     owner: str
@@ -97,29 +111,38 @@ class ConsumerStatus(msgspec.Struct, frozen=True):
     export: LatestExport | None = None
     risk: AtRisk | None = None
     paused: Pausing | None = None
-    """Whether the consumer itself is paused; what it reads is told of by the reason."""
+    """The pause of the consumer itself; the reason mentions pauses of what it reads."""
     obligations: tuple[Obligation, ...] = ()
-    """Those that its state was judged by, oldest first."""
+    """The obligations from which the state was evaluated, oldest first."""
     withdrawn: str = ""
-    """What was withdrawn that one that is late waits for, and why and by whom; empty for another cause."""
+    """Withdrawn data that a late consumer waits for, why and by whom; else empty."""
     late_since_us: int | None = None
-    """Since when it is late, whatever else holds; None where it isn't, was never served, or before a deadline has passed."""
+    """Since when the consumer is late, whatever else holds.
+
+    None if it isn't late, was never served, or no deadline has passed.
+    """
     never_since_us: int | None = None
-    """Since when one that was never served is due; None where it was, or before a deadline has passed."""
+    """Since when a never served consumer is due.
+
+    None if it was served or no deadline has passed.
+    """
     deadline: AtRisk | None = None
-    """What will make it late; of what is at risk, only deadlines."""
+    """The deadline at risk; `risk` may also be a lapsing exception or an anomaly."""
     incident: str | None = None
-    """The incident that it waits for, or that makes it wrong: `INC-1`."""
+    """The incident that the consumer waits for, or that makes it wrong, such as `INC-1`."""
     exceptions: tuple[AcceptedPartition, ...] = ()
-    """What of its newest intervals was published by exception, the one that lapses first coming first."""
+    """The exceptions that its newest intervals rely on, the first to lapse first."""
     missing_besides: int = 0
-    """How many intervals are due and neither met nor waived, besides those that the reason is about."""
+    """How many intervals are due and neither met nor waived, not counting those in the reason."""
     superseded: tuple[str, ...] = ()
-    """Exported intervals that were corrected afterwards, and weren't exported again."""
+    """Exported intervals that were corrected afterwards and not exported again."""
 
 
 class Status(msgspec.Struct, frozen=True):
-    """All consumers, in the order of declaration, and the assets. `observed_at_us` is the last look at any source."""
+    """The status of all consumers, in the order of declaration, and the counts of asset states.
+
+    `observed_at_us` is the last observation of any source.
+    """
 
     now_us: int
     observed_at_us: int | None
@@ -127,11 +150,11 @@ class Status(msgspec.Struct, frozen=True):
     assets: AssetStateCounts
 
 
-# The export of the newest interval that is due or was exported.
-
-
 def latest_export(terms: Terms, context: EvaluationContext, due: str | None) -> LatestExport | None:
-    """Of the newest interval that is due (`due`) or was exported; None where nothing is exported."""
+    """Return the export of the newest interval that is due (`due`) or was exported.
+
+    None if the consumer has no export.
+    """
     node = context.declared.exports.get(terms.consumer)
     if node is None:
         return None
@@ -158,16 +181,15 @@ def _export_state(facts: PartitionStateFacts | None) -> str:
     return "exported" if facts.state == "published" else facts.state
 
 
-# What of the data that a consumer reads was published as an exception or with an unusual figure,
-# or was made from such a partition. The walk follows the inputs of the consumer's newest
-# intervals.
+# Exceptions and unusual figures in the data that a consumer reads, including the partitions from
+# which that data was made. The walk follows the inputs of the consumer's newest intervals.
 
 EXCEPTION_INTERVALS_MAX = 100
-"""So many of a consumer's newest intervals are looked at."""
+"""The walk covers at most this many of a consumer's newest intervals."""
 
 
 def exceptions_relied_on(terms: Terms, obligations: Sequence[Obligation], context: EvaluationContext) -> list[AcceptedPartition]:
-    """The exceptions that a consumer's newest intervals stand on, each once, the one that lapses first coming first."""
+    """Return the exceptions behind a consumer's newest intervals, the first to lapse first."""
     every = context.facts.exceptions()
     if not every:
         return []
@@ -183,9 +205,12 @@ def exceptions_relied_on(terms: Terms, obligations: Sequence[Obligation], contex
 
 
 def most_unusual(terms: Terms, obligations: Sequence[Obligation], context: EvaluationContext) -> Unusual | None:
-    """What is least like the history of that interval, among all that a consumer's newest was made of, of sources first; None where
-    nothing is, or only columns that it doesn't use. What was unusual before it, and is looked back at, was told when it was new. What
-    somebody accepted, or is made of that, is told of as an exception."""
+    """Return the most anomalous partition behind a consumer's newest interval, sources first.
+
+    None if there is none, or if the consumer doesn't use the anomalous columns. Partitions from
+    before the interval, which a lookback reads, are left out: they were reported when they were
+    new. Accepted partitions and what is made of them are reported as exceptions instead.
+    """
     every = [item for item in context.facts.unusual() if item.users is None or terms.consumer in item.users]
     if not every or not obligations:
         return None
@@ -203,7 +228,7 @@ def most_unusual(terms: Terms, obligations: Sequence[Obligation], context: Evalu
 
 
 def _is_made_of(context: EvaluationContext, item: Unusual, accepted: Sequence[AcceptedPartition]) -> bool:
-    """Whether a partition is one of these that were accepted, or was made of one."""
+    """Return whether a partition is one of these accepted partitions, or is made of one."""
     if not accepted:
         return False
     walk = _Walk(context, accepted)
@@ -230,7 +255,7 @@ class _Walk(Generic[_Placed]):
         self._seen: set[tuple[str, str | None]] = set()
 
     def visit(self, node: Node, key: str | None) -> None:
-        """A partition (None: all of a node), and all that it was made of."""
+        """Collect the items of a partition (`key` None: of a whole node) and of all its inputs."""
         if (node.name, key) in self._seen:
             return
         self._seen.add((node.name, key))

@@ -1,6 +1,7 @@
 """Files of the lake that are missing or changed since publication, and the partitions in them.
 
-Readers need the files of the newest snapshot; files that were given up are listed with what is left of them.
+Readers need the files of the newest snapshot; files that were given up are listed with what is left
+of them.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ PARTITIONS_MAX = 1_000_000
 
 
 class DamagedFile(NamedTuple):
-    """A file that readers need and that isn't there as it was published.
+    """A file that readers need and that is missing or changed since publication.
 
-    `path` is relative to the lake's folder; of a `materialize: files` asset, whose `id` is negative,
-    to the data folder. `wrong` is a sentence without its end, `since` the
-    first look that saw it. `given_up` names the file with which the rows were lost: there is no
-    file at `path` then."""
+    `path` is relative to the lake's folder; for a `materialize: files` asset, whose `id` is
+    negative, to the data folder. `wrong` is a sentence without its full stop; `since` is the first
+    observation of the damage. `given_up` names the file with which the rows were lost: no file
+    exists at `path` then.
+    """
 
     id: int
     node: str
@@ -37,7 +39,7 @@ class DamagedFile(NamedTuple):
 
 
 def damaged_files(tx: Transaction) -> list[DamagedFile]:
-    """The damaged files of the newest snapshot, and what is left of those that were given up."""
+    """Return the damaged files of the newest snapshot and what is left of files given up."""
     outside = [_damaged_outside(publication) for publication in lake_maintenance.damaged_publications(tx)]
     observations = {file_look.file_id: file_look for file_look in lake_maintenance.damaged_files(tx)}
     if not observations:
@@ -46,14 +48,14 @@ def damaged_files(tx: Transaction) -> list[DamagedFile]:
     if not catalog.any_lost(tx):
         return [*files.values(), *outside]
     for look in observations.values():
-        if look.file_id not in files:  # replaced: what was registered as lost is under another name
+        if look.file_id not in files:  # replaced: the lost rows are registered under another file
             left = catalog.left_of(tx, [look.file_id])
             files |= {file.id: _damaged(file, look) for file in left if file.id not in files}
     return [*files.values(), *outside]
 
 
 def _damaged_outside(publication: lake_maintenance.DamagedPublication) -> DamagedFile:
-    """A file of a `materialize: files` asset, which no table has."""
+    """Return a damaged file of a `materialize: files` asset, which is in no lake table."""
     look = publication.look
     since = look.wrong_since or look.looked_at
     return DamagedFile(-publication.publication, publication.node, look.path or "", look.size_bytes or 0, f"the file {look.wrong}", since)
@@ -69,11 +71,12 @@ def _damaged(file: catalog.CurrentFile, look: FileLook) -> DamagedFile:
 
 
 def partitions_in(tx: Transaction, node: str, ids: Collection[int]) -> dict[int, dict[str, int]]:
-    """File → its partitions, each with the rows that were published of it.
+    """Return the partitions in each file, with their published rows.
 
-    DuckLake doesn't note which partitions a file holds that it has merged. They are found by what
-    was published in the snapshots that it was merged from. Where these don't have as many rows as
-    the file, it may hold every partition within its bounds that no other file is known to hold."""
+    DuckLake doesn't record which partitions a merged file holds. They are found from what was
+    published in the snapshots that it was merged from. If those don't have as many rows as the
+    file, it may hold every partition within its bounds that no other file is known to hold.
+    """
     outside = [
         publication
         for publication in lake_maintenance.damaged_publications(tx)
@@ -91,7 +94,10 @@ def partitions_in(tx: Transaction, node: str, ids: Collection[int]) -> dict[int,
 
 
 def accumulates(tx: Transaction, node: str) -> bool:
-    """Whether each partition of a node is its whole table as that one left it: a merge or a snapshot table, partitioned by time."""
+    """Return whether each partition of a node is a version of its whole table.
+
+    That holds for merge and snapshot tables that are partitioned by time.
+    """
     newest = publications.newest(tx, node)
     if newest is None or newest.partition == WHOLE:
         return False
@@ -99,7 +105,10 @@ def accumulates(tx: Transaction, node: str) -> bool:
 
 
 def _published_since(tx: Transaction, node: str, snapshot: int) -> dict[str, int]:
-    """The partitions of a merged table that were published since a snapshot: each has the whole table as it left it."""
+    """Return the partitions of a merged table that were published since a snapshot.
+
+    Each of them is a version of the whole table.
+    """
     every = publications.of_node(tx, node, limit=PARTITIONS_MAX)
     return {publication.partition: publication.rows for publication in every if publication.snapshot >= snapshot}
 

@@ -1,6 +1,6 @@
-"""The declared part of an evaluation: nodes with their rhythm, promises, and who decides.
+"""The declared part of an evaluation: nodes with their rhythm, promises, and deciders.
 
-Derived once from an applied project; `DeclaredPromises` is what the rest of this package evaluates.
+It is derived once from an applied project; the rest of this package evaluates `DeclaredPromises`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ WHOLE = "*"
 
 
 class Node(msgspec.Struct, frozen=True):
-    """A source or an asset. `inputs` are final: found in the body and declared."""
+    """A source or an asset, or the export of a consumer.
+
+    `inputs` are final: those found in the asset code and those declared.
+    """
 
     name: str
     is_source: bool
@@ -36,64 +39,70 @@ class Node(msgspec.Struct, frozen=True):
     timezone: str
     inputs: tuple[InputSpec, ...] = ()
     start: str | None = None
-    """The first expected partition, where it is declared."""
+    """The first expected partition, if declared."""
     expect_by: str | None = None
-    """Until when after an interval its delivery was promised."""
+    """Offset after an interval's end by which its delivery is promised."""
     no_data: DaysOff = NO_DAYS_OFF
-    """Days on which nothing is expected: of its calendar, or those on which nothing is of what it needs."""
+    """Days without expected data, by the node's calendar or by those of its inputs."""
     trigger: NodeTrigger | None = None
-    """Of an asset: when it runs, where that isn't left to its inputs and consumers."""
+    """For an asset: when it runs, unless its inputs and consumers decide that."""
     accumulating: bool = False
-    """Of an asset: later partitions are merged into earlier ones, so that none can be withdrawn."""
+    """For an asset: later partitions are merged into earlier ones, so none can be withdrawn."""
     exported_to: str = ""
-    """Of an export: the target as declared, without secrets."""
+    """For an export: the target as declared, without secrets."""
 
     def cut(self, key: str) -> PartitionSpec:
-        """How a partition is cut: of an interval for which no key was ever heard of, by time alone."""
+        """Return how a partition is partitioned: an interval without known keys, by time only."""
         spec = self.partition
         return PartitionSpec(grain=spec.grain) if spec.grain is not None and spec.key is not None and SEPARATOR not in key else spec
 
     def target(self, partition: str) -> str:
-        """Of an export: where one interval is written."""
+        """For an export: return where one interval is written."""
         grain = self.partition.grain
         start = interval_of(partition, grain, self.timezone).start if grain is not None else None
         return path_of(self.exported_to, start, ASSET_PLACEHOLDER)
 
 
 class Terms(msgspec.Struct, frozen=True):
-    """What one consumer was promised: its reads per interval, `due` (a time after the interval) or no older than `max_age`."""
+    """The promise to one consumer: its reads per interval.
+
+    They are due at `due` (an offset after the interval) or must not be older than `max_age`.
+    """
 
     consumer: str
     owner: str
     reads: tuple[str, ...]
-    """Nodes with data: where it reads a view, those that the view reads."""
+    """Nodes with data; a view is replaced by the nodes that it reads."""
     per: Grain
     timezone: str
     due: str | None = None
     max_age: str | None = None
     no_data: DaysOff = NO_DAYS_OFF
     since: str | None = None
-    """From when on it is promised, as declared; None: from when it is applied."""
+    """Declared start of the promise; None: from when it is applied."""
     named: tuple[str, ...] = ()
-    """What it says that it reads, views among them; empty where there is no view."""
+    """The reads as declared, including views; empty if none of them is a view."""
 
 
 class DeclaredPromises(msgspec.Struct, frozen=True):
-    """All that is judged. `nodes` come in topological order, `timezone` is the project's."""
+    """All declarations that an evaluation uses.
+
+    `nodes` are in topological order; `timezone` is the project's.
+    """
 
     timezone: str
     nodes: dict[str, Node]
     consumers: tuple[Terms, ...]
     views: dict[str, tuple[str, ...]] = {}
-    """View → the nodes with data that it reads, directly or through other views: it stands as the worst of them."""
+    """View → the nodes with data that it reads, directly or through other views."""
     tick_every_us: int | None = None
-    """How often the project is run, where `[run] tick_every` says it."""
+    """The declared cadence of the project, `[run] tick_every`; None if not declared."""
     exports: dict[str, Node] = {}
-    """Of consumers that are exported to, by the consumer's name: its intervals are met when they are exported, too."""
+    """Consumer → its export; its intervals are met only once they are exported, too."""
 
 
 def declared_promises(compiled: Compiled) -> DeclaredPromises:
-    """The part of an applied project that says what was promised and what it needs."""
+    """Return the promises of an applied project and the nodes that they depend on."""
     project = compiled.project
     return DeclaredPromises(
         timezone=project.settings.timezone,
@@ -110,7 +119,7 @@ def _tick_every_us(declared: str | None) -> int | None:
 
 
 def _evaluated_nodes(compiled: Compiled) -> list[str]:
-    """The nodes that have partitions of their own: views stand as what they read does."""
+    """Return the nodes that have partitions of their own, which excludes views."""
     return [name for name in compiled.order if name in compiled.nodes and not is_view(compiled.project, name)]
 
 
@@ -171,7 +180,10 @@ def _terms(compiled: Compiled, consumer: Consumer) -> Terms:
 
 
 def _no_data(project: Project, declared: Source | Asset, inputs: tuple[InputSpec, ...], above: dict[str, Node]) -> DaysOff:
-    """A node's own calendar; where it has none, the one that all share that it needs the same interval of."""
+    """Return a node's own calendar, or the one that its inputs share.
+
+    Only inputs of which it needs the same interval count.
+    """
     if declared.calendar is not None:
         return days_off(project, declared.calendar)
     paced = [spec for spec in inputs if spec.node in above and above[spec.node].partition.grain is not None and _sets_the_pace(spec)]
@@ -184,15 +196,17 @@ def _no_data(project: Project, declared: Source | Asset, inputs: tuple[InputSpec
 
 
 class Rhythm(msgspec.Struct, frozen=True):
-    """Whether a node's data comes interval by interval, and from when on it is expected. Without a rhythm (reference
-    data) nothing is ever expected; `start_us` None: nothing is known yet."""
+    """Whether a node's data comes by interval, and from when it is expected.
+
+    Without a rhythm (reference data) nothing is ever expected. `start_us` None: not known yet.
+    """
 
     has: bool
     start_us: int | None = None
 
 
 class Rhythms:
-    """The rhythms of nodes, which are found again only where another delivery of a source is its oldest."""
+    """The rhythms of nodes, recomputed only when the oldest delivery of a source changes."""
 
     def __init__(self, nodes: dict[str, Node]) -> None:
         self._nodes = nodes
@@ -201,9 +215,10 @@ class Rhythms:
         self._starts: dict[tuple[int, Grain, str], int] = {}
 
     def of(self, oldest: dict[str, str | None]) -> dict[str, Rhythm]:
-        """The rhythm of each node. `oldest` is each source's oldest interval that was ever delivered.
+        """Return the rhythm of each node; `oldest` is each source's oldest delivered interval.
 
-        A source starts at its declared start, or with its oldest delivery; an asset at the latest start of its required inputs.
+        A source starts at its declared start, or with its oldest delivery; an asset at the latest
+        start of its required inputs.
         """
         if oldest != self._oldest:
             self._oldest, self._found = oldest, {}
@@ -226,7 +241,10 @@ class Rhythms:
         return Rhythm(has=True, start_us=None if latest is None else self._start(latest, grain, node.timezone))
 
     def _start(self, at_us: int, grain: Grain, timezone: str) -> int:
-        """When the interval begins that a moment is in: most nodes ask the same."""
+        """Return the start of the interval around a point in time.
+
+        Cached because most nodes have the same arguments.
+        """
         place = at_us, grain, timezone
         if place not in self._starts:
             self._starts[place] = start_us(key_at_us(at_us, grain, timezone), grain, timezone)
@@ -234,7 +252,10 @@ class Rhythms:
 
 
 def began(key: str | None, grain: Grain, timezone: str) -> int | None:
-    """When a partition starts; None for none, and for a key of another grain, from before the declaration changed."""
+    """Return when a partition starts.
+
+    None without a key, and for a key of another grain from before a change of the declaration.
+    """
     try:
         return None if key is None else start_us(key.partition(SEPARATOR)[0], grain, timezone)
     except UsageError:
@@ -246,33 +267,37 @@ def _sets_the_pace(spec: InputSpec) -> bool:
 
 
 def _latest(starts: list[int | None]) -> int | None:
-    """The latest, or None if there is none or one isn't known."""
+    """Return the latest start; None if there is none or any isn't known."""
     known = [start for start in starts if start is not None]
     return max(known) if known and len(known) == len(starts) else None
 
 
-# Traits of nodes that the delay ledger needs besides their partitioning and their inputs: owner,
-# decider, concurrency pools. `decider` names the person who can decide for an owner, since a
-# vendor can't decide inside the project.
+# Traits of nodes that the delay ledger needs besides their partitioning and inputs: owner, decider,
+# concurrency pools. `decider` names the person who can decide for an owner, since a vendor can't
+# decide inside the project.
 
 
 class NodeTraits(msgspec.Struct, frozen=True, gc=False):
-    """Of one node. `chained`: each partition builds on the one before it; `pooled`: it needs more than a worker; `late`: of a source,
-    an interval is complete only after something else has happened than its delivery."""
+    """Traits of one node.
+
+    `chained`: each partition builds on the one before it. `pooled`: it needs a concurrency pool
+    besides a worker. `late`: for a source, what must happen besides its delivery before an interval
+    is complete.
+    """
 
     owner: str = ""
     decider: str = ""
-    """Who decides about what is held of it: its owner, or, as a vendor can't, the nearest manager who isn't one."""
+    """Who decides about held data: the owner or a vendor's nearest manager who isn't a vendor."""
     attempts_max: int = 5
     chained: bool = False
     pooled: bool = False
     late: str = ""
     takes: tuple[tuple[str, int, int], ...] = ()
-    """The concurrency pools that it needs: name, slots that it takes, slots that there are."""
+    """The concurrency pools that it needs: (name, slots taken, slots in total)."""
 
 
 def traits(compiled: Compiled) -> dict[str, NodeTraits]:
-    """Of each source, asset and consumer (as the name of its export)."""
+    """Return the traits of each source, asset and consumer (for the consumer's export)."""
     project, node_traits = compiled.project, {}
     sizes = declared_pools(project)
     for name, source in project.sources.items():
@@ -294,7 +319,7 @@ def traits(compiled: Compiled) -> dict[str, NodeTraits]:
 
 
 def decider(project: Project, owner: str) -> str:
-    """Who of a project can decide in place of an owner; empty where a vendor has no manager in it."""
+    """Return who decides in place of an owner; empty if a vendor has no manager in the project."""
     seen = set[str]()
     while owner in project.owners and owner not in seen:
         seen.add(owner)

@@ -1,7 +1,7 @@
 """The evaluation of a project at one time: the only source of states, totals and their sentences.
 
-`status`, the pages, the digest, mails, metrics and the end of incidents render an `Evaluation` and derive nothing themselves. Each answer
-is computed when it is first asked for.
+`status`, the pages, the digest, mails, metrics and the end of incidents render an `Evaluation` and
+derive nothing themselves. Each answer is computed on first use.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from headrace.store.transaction import Transaction
 SERVED = (ConsumerState.SERVED, ConsumerState.AT_RISK)
 WAITING = (ConsumerState.LATE, ConsumerState.NEVER)
 NAMED = (*WAITING, ConsumerState.WRONG)
-"""States whose reason names the incident behind them, where there is one."""
+"""States whose reason names the incident that causes them, if there is one."""
 SINCE_US = 90 * 86_400_000_000
-"""For so long back it is looked for what was wrong before a state began."""
+"""Lookback (90 days) for wrong data before the start of the current state."""
 PROPOSED_MAX = 10_000
 _EXPORTS_NAMED_MAX = 3
 
 
 class EvaluationFacts(NamedTuple):
-    """What an evaluation is made of, within one transaction.
+    """The inputs of an evaluation, within one transaction.
 
-    `from_us` is when the window of the figures about the past began (None: none are asked for),
-    `nodes` how all nodes stand, where that is known.
+    `from_us` is the start of the window for availability figures (None: none are needed); `nodes`
+    are the states of all nodes, if already known.
     """
 
     tx: Transaction
@@ -54,12 +54,12 @@ class EvaluationFacts(NamedTuple):
 
 
 def evaluate(facts: EvaluationFacts, now_us: int) -> Evaluation:
-    """How everything stands at a time, and was served over the window that ends then."""
+    """Return the evaluation at `now_us`, with service figures for the window that ends then."""
     return Evaluation(facts, now_us)
 
 
 class Evaluation:
-    """One transaction at one time."""
+    """The evaluation of one transaction at one time."""
 
     def __init__(self, facts: EvaluationFacts, now_us: int) -> None:
         self._tx, self._context, self._now = facts.tx, facts.context, now_us
@@ -68,30 +68,33 @@ class Evaluation:
         self._carry = facts.carry
         self._wrongness = Wrongness(facts.tx, facts.context, facts.carry, self._from, now_us)
 
-    # How everything stands
+    # Current states
 
     @cached_property
     def status(self) -> Status:
-        """All consumers and the assets."""
+        """The states of all consumers, and how many assets are in each state."""
         result = evaluate_in_context(self._context, self._now, self.wronged, self._nodes)
         rows = tuple(self._completed(consumer) for consumer in result.consumers)
         return msgspec.structs.replace(result, consumers=rows)
 
     def consumer(self, name: str) -> ConsumerStatus | None:
-        """One consumer; None for one that isn't declared any more."""
+        """Return the status of one consumer; None if it is no longer declared."""
         if "status" in self.__dict__:
             return next((consumer for consumer in self.status.consumers if consumer.name == name), None)
         status = evaluate_in_context(self._context, self._now, self.wronged, self._nodes, only=name).consumers
         return self._completed(status[0]) if status else None
 
     def unserved(self, consumers: Iterable[str]) -> list[ConsumerStatus]:
-        """Those of these consumers that aren't served."""
+        """Return the status of those of these consumers that aren't served."""
         result = (self.consumer(name) for name in consumers)
         return [status for status in result if status is not None and status.state not in SERVED]
 
     def causes(self, consumers: Sequence[ConsumerStatus]) -> list[Incident]:
-        """The incidents that consumers wait for, each once: those that `status` names, then all others
-        of what is due. Empty where one waits for something that no incident is of."""
+        """Return the incidents that consumers wait for, each once.
+
+        Incidents that `status` names come first, then those of everything else that is due. The
+        result is empty if any of these consumers waits for something without an incident.
+        """
         waiting = [consumer for consumer in consumers if consumer.state in WAITING]
         if any(status.incident is None for status in waiting):
             return []
@@ -100,32 +103,38 @@ class Evaluation:
         return sorted({incident.id: incident for incident in results}.values(), key=lambda item: item.shown not in named)
 
     def _all_holding(self, status: ConsumerStatus) -> list[Incident]:
-        """The open incidents of all that is due of a consumer, that first which it waits for."""
+        """Return the open incidents behind all that is due, the one it waits for first."""
         named = self._waited_for(status)
         others = holding_incidents(self._tx, self._context, self._terms[status.name], status.obligations, self._now)
         return others if named is None else [named, *others]
 
     @cached_property
     def wronged(self) -> Mapping[str, Wronged]:
-        """Consumer → what incidents make wrong of what it can read now."""
+        """Consumer → the wrong data that it can read now."""
         return self._wrongness.now()
 
     def wrong_intervals(self, status: ConsumerStatus) -> list[str]:
-        """The intervals of a consumer that stand on what makes it wrong, oldest first; none where it isn't wrong."""
+        """Return the intervals affected by what makes a consumer wrong, oldest first.
+
+        The list is empty if the consumer isn't wrong.
+        """
         wronged = self.wronged.get(status.name)
         return [] if wronged is None else self._wrongness.intervals(self._terms[status.name], status.obligations, wronged)
 
     @cached_property
     def behind(self) -> frozenset[int]:
-        """The incidents that make wrong what a consumer can read now."""
+        """The incidents that make wrong what any consumer can read now."""
         return self._wrongness.behind()
 
     def replaced_at(self, incident: int) -> int | None:
-        """When the last of what an incident made wrong was replaced for its readers; None if nothing."""
+        """Return when readers last got a replacement for wrong data of an incident.
+
+        None if nothing was replaced.
+        """
         return self._wrongness.replaced_at(incident)
 
     def unsound(self) -> set[tuple[str, str, int]]:
-        """(node, partition, when it was published) of all that isn't sound, as known now."""
+        """Return (node, partition, publication time) of everything known now to be unsound."""
         return self._wrongness.unsound()
 
     @cached_property
@@ -133,7 +142,7 @@ class Evaluation:
         return self._known_nodes or node_states(self._context, self._now)
 
     def _completed(self, consumer_status: ConsumerStatus) -> ConsumerStatus:
-        """With the incident that it waits for, and what only the store knows besides."""
+        """Add the incident that the consumer waits for, and facts that only the store has."""
         status = self._with_since(self._with_exports(consumer_status))
         if consumer_status.name in self._superseded:
             status = msgspec.structs.replace(status, states=(*consumer_status.states, ConsumerState.SUPERSEDED_UPSTREAM))
@@ -150,8 +159,11 @@ class Evaluation:
         return msgspec.structs.replace(status, incident=incident.shown, reason=reason)
 
     def _with_since(self, status: ConsumerStatus) -> ConsumerStatus:
-        """With since when its state holds, beside what incidents and exceptions made wrong: that may have begun before what makes it
-        wrong now, and it is served only since the last of it was replaced."""
+        """Correct the start of the state by the spans in which data was wrong.
+
+        Data may have been wrong before the current cause began, and a consumer is served only since
+        the last wrong data was replaced.
+        """
         if status.since_us is None or status.state not in (ConsumerState.WRONG, *SERVED):
             return status
         if status.state is not ConsumerState.WRONG and self._replaced_last <= status.since_us:
@@ -170,11 +182,11 @@ class Evaluation:
 
     @cached_property
     def _long_wrongness(self) -> Wrongness:
-        """Of a window that doesn't depend on what is asked: since when a state holds is the same everywhere."""
+        """Wrong data over a fixed window, so that state starts don't depend on the caller."""
         return Wrongness(self._tx, self._context, self._carry, self._now - SINCE_US, self._now)
 
     def _with_exports(self, status: ConsumerStatus) -> ConsumerStatus:
-        """With the intervals that were corrected, or withdrawn, after they had been exported."""
+        """Add the intervals that were corrected or withdrawn after their export."""
         keys = partition_states.stale_keys(self._tx, status.name) if status.export is not None else []
         if not keys:
             return status
@@ -189,7 +201,7 @@ class Evaluation:
         return msgspec.structs.replace(status, superseded=tuple(keys), reason="; ".join(said), next=status.next or again)
 
     def _reads_withdrawn(self, status: ConsumerStatus, key: str) -> bool:
-        """Whether something that an exported interval is made of was withdrawn, and nothing was published in its place."""
+        """Return whether an input of an exported interval is withdrawn and not replaced."""
         interval = status.due_interval if key == WHOLE else key
         if interval is None:
             return False
@@ -198,13 +210,13 @@ class Evaluation:
 
     @cached_property
     def _superseded(self) -> frozenset[str]:
-        """The consumers of what a vendor restated too late to be recomputed without asking."""
+        """The consumers of intervals that a vendor restated too late to recompute unasked."""
         nodes = {node for node, _ in self.superseded}
         return frozenset(name for node in nodes for name in self._reach.consumers(node))
 
     @cached_property
     def superseded(self) -> tuple[tuple[str, str], ...]:
-        """The partitions of which readers see superseded figures, which nobody asked to be recomputed."""
+        """The partitions with superseded figures for which nobody has requested a recomputation."""
         return tuple(publications.proposed_recomputations(self._tx, PROPOSED_MAX))
 
     @cached_property
@@ -225,43 +237,52 @@ class Evaluation:
     def _terms(self) -> dict[str, Terms]:
         return {terms.consumer: terms for terms in self._context.declared.consumers}
 
-    # How it was served over the window
+    # Service over the window
 
     @property
     def window(self) -> tuple[int, int]:
-        """From when until when the figures about the past are."""
+        """Start and end of the window of the availability figures, in microseconds."""
         return self._from, self._now
 
     def pasts(self, consumers: Collection[str] | None = None) -> list[ServiceHistory]:
-        """How these consumers were served; None: all, with those that were removed within the window."""
+        """Return the service history of these consumers.
+
+        None: of all consumers, including those removed within the window.
+        """
         histories = [self._past(name) for name in self._terms if consumers is None or name in consumers]
         return histories if consumers is not None else [*histories, *self._removed]
 
     def scores(self, consumers: Collection[str] | None = None) -> list[AvailabilityScore]:
-        """The figures of the same, in microseconds."""
+        """Return the availability of the same consumers, in microseconds."""
         return [self._score(past) for past in self.pasts(consumers)]
 
     def totals(self, consumers: Collection[str] | None = None) -> AvailabilityTotals:
-        """The figures of all these consumers together, rounded."""
+        """Return the rounded figures of all these consumers together."""
         return totals(self.scores(consumers))
 
     def figures(self, consumer: str) -> AvailabilityFigures:
-        """The figures of one consumer, rounded."""
+        """Return the rounded figures of one consumer."""
         return figures(self._score(self._past(consumer)))
 
     def removed(self) -> dict[str, AvailabilityFigures]:
-        """The figures of those that were removed within the window."""
+        """Return the rounded figures of the consumers that were removed within the window."""
         return {past.consumer: figures(self._score(past)) for past in self._removed}
 
     def scores_of(self, node: str, consumers: Collection[str]) -> list[AvailabilityScore]:
-        """How a node had what each of these consumers needs of it, of those that it reaches."""
+        """Return how a node provided what each of these consumers needs of it.
+
+        Consumers that aren't downstream of the node are left out.
+        """
         below = set(self._reach.consumers(node)) & set(consumers)
         declared = self._context.declared.nodes[node]
         wanted = [terms for name, terms in self._terms.items() if name in below]
         return [self._score(self._gathering.of_node(declared, terms, self._obligations(terms.consumer))) for terms in wanted]
 
     def deliveries(self, consumer: str) -> list[Obligation]:
-        """A consumer's intervals, oldest first, each met when it first was by what is sound as known now."""
+        """Return a consumer's intervals, oldest first, each with the time when sound data met it.
+
+        Soundness is as known now.
+        """
         terms = self._terms[consumer]
         return [
             msgspec.structs.replace(obligation, met_at_us=self._gathering.soundly_met_at(terms, obligation))
@@ -269,11 +290,11 @@ class Evaluation:
         ]
 
     def consumers_of(self, node: str) -> Sequence[str]:
-        """The consumers that read a node or what is made of it."""
+        """Return the consumers that read a node or anything derived from it."""
         return self._reach.consumers(node)
 
     def assets_of(self, node: str) -> Sequence[str]:
-        """What is made of a node, directly or not."""
+        """Return the assets that are derived from a node, directly or not."""
         return self._reach.assets(node)
 
     def _past(self, consumer: str) -> ServiceHistory:
@@ -312,6 +333,6 @@ def _few(keys: Sequence[str]) -> str:
 
 
 def clause(status: ConsumerStatus) -> str:
-    """`report is wrong`: names and states only, so that messages may hold it."""
+    """Return a clause such as `report is wrong`: only names and states, so messages may hold it."""
     state = "has never been served" if status.state is ConsumerState.NEVER else f"is {status.state.value.replace('_', ' ')}"
     return f"{status.name} {state}"

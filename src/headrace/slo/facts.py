@@ -1,6 +1,6 @@
-"""The facts that an evaluation asks for, as values and one protocol (`StateFacts`).
+"""The facts that an evaluation needs: value types and one protocol (`StateFacts`).
 
-`stored_facts.StoredFacts` answers it from the store; in tests, plain dicts answer it.
+`stored_facts.StoredFacts` implements the protocol over the store; tests implement it over dicts.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from headrace.slo.times import moment
 
 
 class VisiblePublication(NamedTuple):
-    """A publication: when, and in which lake snapshot."""
+    """The time and the lake snapshot of a publication."""
 
     at_us: int
     snapshot: int
 
 
 class Newest(NamedTuple):
-    """What readers see of a node, in short."""
+    """The newest partition of a node that readers see."""
 
     partition: str
     at_us: int
@@ -29,22 +29,26 @@ class Newest(NamedTuple):
 
 
 class PartitionStateFacts(NamedTuple):
-    """Where a partition stands (SEMANTICS §5), why, and since when."""
+    """The state of a partition (SEMANTICS §5), its reason, and the time since which it holds."""
 
     state: str
     published: bool
-    """Whether readers see a publication of it, whatever the state says of newer attempts."""
+    """Whether readers see a publication, even if a newer attempt has another state."""
     stale: bool
     reason: str
     since_us: int
     not_before_us: int | None = None
-    """When the next try may begin, of one that backs off."""
+    """The earliest start of the next attempt while the partition backs off after a failure."""
     dropped_us: int | None = None
-    """When somebody dropped its newest data, of one that still is `held` or `rejected`."""
+    """When somebody dropped the newest data of a partition that is still `held` or `rejected`."""
 
 
 class Pausing(NamedTuple):
-    """Why nothing of a node is started, who said so, and until when; None: until somebody resumes it."""
+    """The pause of a node: why, by whom, and until when.
+
+    While it holds, nothing of the node is started. `until_us` None: until somebody resumes the
+    node.
+    """
 
     reason: str
     by: str
@@ -52,17 +56,20 @@ class Pausing(NamedTuple):
     since_us: int | None = None
 
     def holds(self, now_us: int) -> bool:
-        """Whether its time isn't over."""
+        """Return whether the pause is still in force."""
         return self.until_us is None or now_us < self.until_us
 
     def said(self, now_us: int, timezone: str) -> str:
-        """`paused: vendor (by ann, until 13:00)`."""
+        """Return a clause such as `paused: vendor (by ann, until 13:00)`."""
         until = "" if self.until_us is None else f", until {moment(self.until_us, now_us, timezone)}"
         return f"paused: {self.reason} (by {self.by}{until})"
 
 
 class AcceptedPartition(NamedTuple):
-    """A partition that readers see because somebody accepted it: by whom, why, and when that lapses; None: never."""
+    """A partition that readers see because somebody accepted it as an exception.
+
+    `by` accepted it for `reason`; the exception lapses at `until_us` (None: never).
+    """
 
     node: str
     partition: str
@@ -70,59 +77,65 @@ class AcceptedPartition(NamedTuple):
     reason: str
     until_us: int | None
     at_us: int | None = None
-    """Since when it is one that will lapse, renewals included; None where that isn't known."""
+    """Start of the exception, counted from the first of its renewals; None if unknown."""
 
     def lapsed(self, now_us: int) -> bool:
-        """Whether its time is over."""
+        """Return whether the exception has lapsed."""
         return self.until_us is not None and self.until_us <= now_us
 
 
 class Unusual(NamedTuple):
-    """A partition that readers see although something about it is unlike all before it: one clause about what, and how improbable."""
+    """A published partition with a figure that is anomalous compared with all earlier partitions.
+
+    `said` is one clause about the anomaly, `strength` says how improbable it is.
+    """
 
     node: str
     partition: str
     said: str
     strength: float
     at_us: int | None = None
-    """When it was published; None where that isn't known."""
+    """When the partition was published; None if unknown."""
     users: frozenset[str] | None = None
-    """The consumers that use its column, directly or through assets; None where that isn't known."""
+    """The consumers that use the anomalous column, directly or through assets; None if unknown."""
 
 
 class Damage(NamedTuple):
-    """A file of the lake that isn't there as it was published, and with which a partition can't be read."""
+    """A lake file that is missing or changed since publication and makes a partition unreadable."""
 
     path: str
-    """Relative to the lake's folder."""
+    """Path relative to the lake's folder."""
     said: str
-    """`the file has 0 bytes and not 521`."""
+    """A clause such as `the file has 0 bytes and not 521`."""
     since_us: int
     incident: str = ""
-    """The open incident that repairs it: `INC-1`; empty where none was opened."""
+    """The open incident that repairs the file, such as `INC-1`; empty if there is none."""
 
 
 class BackfillFailure(NamedTuple):
-    """What a backfill or a repair failed at, with what is applied now; production hasn't tried it since."""
+    """A failure in a backfill or a repair under the applied version.
+
+    Production hasn't retried the partition since.
+    """
 
     reason: str
     since_us: int
     incident: str = ""
-    """The open incident about it: `INC-1`; empty where there is none."""
+    """The open incident about the failure, such as `INC-1`; empty if there is none."""
 
 
 class UnreadableSource(NamedTuple):
-    """A source that can't be read, so that nobody knows what was delivered."""
+    """A source that can't be read, so that its deliveries are unknown."""
 
     since_us: int
     said: str
-    """`bank.db: no such table: transfers`."""
+    """A clause such as `bank.db: no such table: transfers`."""
     incident: str
-    """The open incident of it: `INC-1`; empty where it is open in production only."""
+    """The open incident of the source, such as `INC-1`; empty if it is open in production only."""
 
 
 class RecordedObligation(NamedTuple):
-    """An obligation as it was written down when it became due."""
+    """An obligation as recorded when it became due."""
 
     interval: str
     due_at_us: int
@@ -131,73 +144,88 @@ class RecordedObligation(NamedTuple):
 
 
 class StateFacts(Protocol):
-    """Facts. Times are microseconds of the store's clock."""
+    """The facts that an evaluation reads. Times are microseconds of the store's clock."""
 
     def first(self, node: str, partition: str) -> VisiblePublication | None:
-        """The first publication of a partition."""
+        """Return the first publication of a partition."""
 
     def first_reading(self, node: str, snapshot: int, since_us: int) -> VisiblePublication | None:
-        """The first publication of a whole node, not before `since_us`, that read the lake at this snapshot or a later one."""
+        """Return the first publication of an unpartitioned node that read a given lake snapshot.
+
+        It was published at `since_us` or later and read `snapshot` or a later one.
+        """
 
     def newest(self, node: str) -> Newest | None:
-        """What readers see of a node; None if nothing."""
+        """Return the newest partition of a node that readers see; None if there is none."""
 
     def rows(self, node: str, partition: str) -> int | None:
-        """How many rows readers see of a partition; None if nothing is published."""
+        """Return the number of rows that readers see of a partition; None if it isn't published."""
 
     def published_between(self, node: str, first: str, last: str) -> int:
-        """How many partitions from `first` to `last`, both included, readers see."""
+        """Return how many partitions from `first` to `last`, both included, readers see."""
 
     def keys(self, node: str, moment: str) -> list[str]:
-        """The data keys of a node that were ever heard of for an interval; of one that isn't cut by time (moment empty), all."""
+        """Return the data keys of a node that are known for an interval.
+
+        For a node that isn't partitioned by time (`moment` is empty), return all its keys.
+        """
 
     def standing(self, node: str, partition: str) -> PartitionStateFacts | None:
-        """Where a partition stands; None if nothing was ever heard of it."""
+        """Return the state of a partition; None if nothing is known of it."""
 
     def stale_nodes(self) -> set[str]:
-        """Nodes of which a published partition is stale."""
+        """Return the nodes with a stale published partition."""
 
     def quarantined_nodes(self) -> set[str]:
-        """Nodes of which something waits in quarantine."""
+        """Return the nodes that have anything in quarantine."""
 
     def oldest_delivery(self, source: str) -> str | None:
-        """The oldest interval of a source that was ever delivered."""
+        """Return the oldest interval of a source that was ever delivered."""
 
     def observations(self, source: str) -> list[int]:
-        """When the last 20 looks at a source were, newest first."""
+        """Return the times of the last 20 observations of a source, newest first."""
 
     def kept(self, consumer: str) -> list[RecordedObligation]:
-        """Obligations written down: all that aren't met, the newest hundred, and the newest that was met; oldest first."""
+        """Return recorded obligations of a consumer, oldest first.
+
+        These are all unmet ones, the newest 100, and the newest that was met.
+        """
 
     def pauses(self) -> dict[str, Pausing]:
-        """What is paused, by name; those whose time is over may be among them."""
+        """Return the pauses by node or consumer; expired ones may be among them."""
 
     def is_led(self) -> bool:
-        """Whether a leader runs now, which computes what can be computed."""
+        """Return whether a leader is running, which computes whatever can be computed."""
 
     def withdrawn(self) -> frozenset[tuple[str, str]]:
-        """Node and partition of what a person took back, and nothing was published of since."""
+        """Return (node, partition) of what a person withdrew and nothing has replaced since."""
 
     def exceptions(self) -> list[AcceptedPartition]:
-        """What readers see because somebody accepted it, whether its time is over or not."""
+        """Return the partitions that readers see by exception, including lapsed exceptions."""
 
     def unusual(self) -> list[Unusual]:
-        """What was published lately with a warning of figures unlike the history."""
+        """Return the recently published partitions with a warning about anomalous figures."""
 
     def damaged(self) -> Mapping[tuple[str, str], Damage]:
-        """Node and partition of what readers can't read, because its file is damaged."""
+        """Return the damaged files by (node, partition) that readers can't read."""
 
     def unreadable(self) -> Mapping[str, UnreadableSource]:
-        """The sources that can't be read, of which an incident is open."""
+        """Return the unreadable sources that have an open incident."""
 
     def failed_in_backfill(self, node: str, partition: str) -> BackfillFailure | None:
-        """What a backfill or a repair failed at, of what readers lack; None for anything else."""
+        """Return the backfill or repair failure of a partition that readers lack, if any."""
 
     def seconds(self, node: str) -> float | None:
-        """How long an attempt at a node takes: what 95 of 100 stay within; None where none is known."""
+        """Return the p95 duration of an attempt at a node in seconds; None if unknown."""
 
     def promised_at(self, consumer: str) -> int | None:
-        """From when on the promise in force holds: what was due before isn't judged by it. None: nothing is promised."""
+        """Return the start of the promise in force; None if nothing is promised.
+
+        The promise doesn't apply to intervals that were due earlier.
+        """
 
     def promised_since(self, consumer: str) -> int | None:
-        """Since when something is promised without a break, whatever has changed since; None: nothing is promised."""
+        """Return since when something has been promised without a gap; None if nothing is promised.
+
+        The terms may have changed since then.
+        """

@@ -1,6 +1,6 @@
 """Freshness of assets: fresh, behind, stale or never; held or unchecked (SEMANTICS §4). Pure.
 
-Also for how long the last observation of a source counts, since freshness is unknown after that.
+Also how long the last observation of a source is valid, since freshness is unknown after that.
 """
 
 from __future__ import annotations
@@ -23,14 +23,18 @@ from headrace.slo.obligations import EvaluationContext, paced_inputs
 
 HOURS_OF_A_DAY = 24
 GROWING_INTERVALS = 31
-"""So many of the newest intervals are looked at where keys grow with the data."""
+"""Number of the newest intervals to check if the partition keys grow with the data."""
 _BEYOND = chr(ord(SEPARATOR) + 1)
 _HOUR_US = 3_600_000_000
 
 
 class FreshnessState(enum.StrEnum):
-    """`never`: nothing was ever published. `behind`: expected partitions are missing. `stale`: a published one is.
-    `fresh`: the newest expected partition is published, and neither holds."""
+    """How current an asset is.
+
+    `never`: nothing was ever published. `behind`: expected partitions are missing. `stale`: a
+    published partition is stale. `fresh`: the newest expected partition is published and none of
+    the others holds.
+    """
 
     FRESH = "fresh"
     BEHIND = "behind"
@@ -42,7 +46,11 @@ _WORST_LAST = (FreshnessState.FRESH, FreshnessState.STALE, FreshnessState.BEHIND
 
 
 class AssetStateCounts(msgspec.Struct, frozen=True):
-    """How many assets are in each state. The first four add up to all; one in quarantine or unchecked is counted there as well."""
+    """How many assets are in each state.
+
+    The first four add up to the number of assets; `quarantined` and `unchecked` count some of them
+    again.
+    """
 
     fresh: int = 0
     behind: int = 0
@@ -53,14 +61,14 @@ class AssetStateCounts(msgspec.Struct, frozen=True):
 
 
 class NodeStates(msgspec.Struct, frozen=True):
-    """How all sources and assets stand at a time."""
+    """The states of all sources and assets at one time."""
 
     states: Mapping[str, FreshnessState]
     counts: AssetStateCounts
 
 
 def node_states(context: EvaluationContext, now_us: int) -> NodeStates:
-    """How they stand, each judged anew; `kept.Kept` says the same of what changed."""
+    """Return the states of all nodes; `state_cache.StateCache` evaluates only changed nodes."""
     states = freshnesses(context, now_us)
     assets = [node for node in context.declared.nodes.values() if not node.is_source]
     result = Counter(states[name] for name in (*(node.name for node in assets), *context.declared.views))
@@ -68,7 +76,7 @@ def node_states(context: EvaluationContext, now_us: int) -> NodeStates:
 
 
 def asset_state_counts(context: EvaluationContext, states: Mapping[FreshnessState, int], newest_unchecked: int) -> AssetStateCounts:
-    """The counts of all assets, of how many are in each state; sources aren't counted."""
+    """Return the counts from the number of assets in each state, which excludes sources."""
     nodes = context.declared.nodes
     return AssetStateCounts(
         fresh=states.get(FreshnessState.FRESH, 0),
@@ -81,13 +89,16 @@ def asset_state_counts(context: EvaluationContext, states: Mapping[FreshnessStat
 
 
 def unchecked(node: Node, context: EvaluationContext) -> bool:
-    """Whether nobody checked the newest that readers see of a node."""
+    """Return whether the newest partition of a node that readers see is unchecked."""
     newest = context.facts.newest(node.name)
     return newest is not None and newest.verdict == "unchecked"
 
 
 def freshnesses(context: EvaluationContext, now_us: int) -> dict[str, FreshnessState]:
-    """The freshness of every source and asset; a view's is the worst of what it reads, and one that reads nothing is fresh."""
+    """Return the freshness of every source and asset.
+
+    A view is as fresh as the worst of what it reads; one that reads nothing is fresh.
+    """
     states: dict[str, FreshnessState] = {}
     stale = context.facts.stale_nodes()
     for node in context.declared.nodes.values():
@@ -100,7 +111,11 @@ def freshnesses(context: EvaluationContext, now_us: int) -> dict[str, FreshnessS
 def freshness(
     node: Node, context: EvaluationContext, states: Mapping[str, FreshnessState], stale: Collection[str], now_us: int
 ) -> FreshnessState:
-    """One node's, where that of what it reads is `found`; `stale` are the nodes of which a published partition is."""
+    """Return the freshness of one node.
+
+    `states` holds the freshness of what it reads, `stale` the nodes with a stale published
+    partition.
+    """
     if context.facts.newest(node.name) is None:
         return FreshnessState.NEVER
     if _behind(node, context, states, now_us):
@@ -109,7 +124,7 @@ def freshness(
 
 
 def view_freshness(view: str, context: EvaluationContext, states: Mapping[str, FreshnessState]) -> FreshnessState:
-    """A view's, where that of what it reads is `found`."""
+    """Return the freshness of a view; `states` holds that of what it reads."""
     return max((states[name] for name in context.declared.views[view]), key=_WORST_LAST.index, default=FreshnessState.FRESH)
 
 
@@ -125,7 +140,7 @@ def _behind(node: Node, context: EvaluationContext, states: Mapping[str, Freshne
 
 
 def _unpaced_keys(node: Node, context: EvaluationContext) -> list[str]:
-    """The partitions of a node that isn't cut by time, as far as they are known."""
+    """Return the known partitions of a node that isn't partitioned by time."""
     if node.partition.whole:
         return [WHOLE]
     if node.partition.key is None:
@@ -138,7 +153,11 @@ def _is_terminal(facts: PartitionStateFacts | None, *, listed: bool) -> bool:
 
 
 def _incomplete(node: Node, context: EvaluationContext, now_us: int) -> bool:
-    """Of keys that grow with the data: whether one that was heard of for one of the newest intervals isn't published, or none was."""
+    """Return whether a node whose keys grow with the data lacks any recent partition.
+
+    It does if one of the newest intervals has a known but unpublished key, or no key at all on a
+    day when data is expected.
+    """
     grain, start = node.partition.grain, context.rhythms[node.name].start_us
     assert grain is not None
     moment = key_at_us(now_us, grain, node.timezone)
@@ -154,7 +173,10 @@ def _incomplete(node: Node, context: EvaluationContext, now_us: int) -> bool:
 
 
 def missing(node: Node, context: EvaluationContext, now_us: int) -> int:
-    """How many expected partitions of a node cut by time aren't published: from its start to the last that has ended."""
+    """Return how many expected partitions of a time-partitioned node aren't published.
+
+    Expected are those from its start to the last interval that has ended.
+    """
     grain = node.partition.grain
     assert grain is not None
     start = context.rhythms[node.name].start_us
@@ -174,14 +196,17 @@ def missing(node: Node, context: EvaluationContext, now_us: int) -> int:
 
 @lru_cache(maxsize=256)
 def _ended(start: int, now_us: int, grain: Grain, timezone: str) -> tuple[str, str, int]:
-    """The first interval from a start on, the last that has ended, and how many that are. Most nodes ask the same."""
+    """Return the first interval from a start on, the last that has ended, and their number.
+
+    Cached because most nodes have the same arguments.
+    """
     first = key_at_us(start, grain, timezone)
     last = previous_key(key_at_us(now_us, grain, timezone), grain, timezone)
     return first, last, keys_count(first, last, grain, timezone) if start_us(last, grain, timezone) >= start else 0
 
 
 def _free(node: Node, grain: Grain, first: str, last: str) -> int:
-    """How many of the intervals aren't due by the node's calendar; of weeks and more, none."""
+    """Return how many intervals the node's calendar leaves out; 0 for weeks and longer."""
     if node.no_data.none or grain not in (Grain.HOUR, Grain.DAY):
         return 0
     days = node.no_data.count(date.fromisoformat(first[:10]), date.fromisoformat(last[:10]))
@@ -189,9 +214,9 @@ def _free(node: Node, grain: Grain, first: str, last: str) -> int:
 
 
 def keys_count(first: str, last: str, grain: Grain, timezone: str) -> int:
-    """How many partitions there are from one to another, both included, without counting them one by one.
+    """Return the number of partitions between two keys, both included, without a loop.
 
-    (Exact but for zones that skipped a day or move by half an hour.)
+    The number is exact except in timezones that skipped a day or shift by half an hour.
     """
     start, end = bounds_us(first, grain, timezone)[0], bounds_us(last, grain, timezone)[1]
     match grain:
@@ -213,35 +238,40 @@ def _months(key: str) -> int:
     return 12 * int(key[:4]) + int(key[5:7])
 
 
-# For how long the last observation of a source counts (SEMANTICS §7), and how often observations
-# are made: as `[run] tick_every` says, else twice the median gap between the last observations.
+# How long the last observation of a source is valid (SEMANTICS §7): `[run] tick_every` plus slack,
+# else twice the median gap between the last observations.
 
 GAP_LEAST_US = 10 * 60 * 1_000_000
-"""No observation is too old before ten minutes."""
+"""An observation is valid for at least ten minutes."""
 OBSERVATIONS_FOR_CADENCE_MAX = 20
 GAPS_LEAST = 5
-"""With fewer gaps between observations their median says nothing of how often a project is run."""
+"""With fewer gaps between observations, their median isn't used."""
 CADENCE_UNKNOWN_US = 26 * 3_600 * 1_000_000
-"""The cadence until then: a day, and two hours for a schedule that isn't exact."""
+"""The validity until then: a day, plus two hours for a schedule that isn't exact."""
 
 TOLERANCE_US = 10 * 60 * 1_000_000
-"""A look that is late by no more than that isn't missing."""
+"""An observation that is late by at most ten minutes isn't missing."""
 
 SCHEDULER_SLACK_US = 60 * 1_000_000
-"""A scheduler begins a pass within its minute: two passes of a declared cadence are this much further
-apart at most, and nothing is unknown in between."""
+"""Slack for external schedulers, which start a pass within its minute.
+
+Two passes at the declared cadence are at most this much further apart, and nothing is unknown in
+between.
+"""
 
 
 def known_until(observations: Sequence[int], every_us: int | None = None) -> int:
-    """Until when the state of a source is known, from its last observations (newest first, at least
-    one). `every_us` is `[run] tick_every`, which says how often the project is run."""
+    """Return until when the state of a source is known.
+
+    `observations` are newest first and not empty; `every_us` is `[run] tick_every`.
+    """
     if every_us:
         return observations[0] + every_us + SCHEDULER_SLACK_US
     return observations[0] + _cadence(observations[:OBSERVATIONS_FOR_CADENCE_MAX])
 
 
 def next_pass(observations: Sequence[int], every_us: int | None = None) -> int:
-    """When the project is run again, as often as it was lately, or as `every_us` says."""
+    """Return when the project is expected to run next: after `every_us`, else the median gap."""
     if every_us:
         return observations[0] + every_us + SCHEDULER_SLACK_US
     median = _median_gap(observations[:OBSERVATIONS_FOR_CADENCE_MAX])
@@ -254,7 +284,7 @@ def _cadence(observations: Sequence[int]) -> int:
 
 
 def _median_gap(observations: Sequence[int]) -> int | None:
-    """The median time between two observations; None while there are too few."""
+    """Return the median time between two observations; None if there are too few."""
     gaps = sorted(later - earlier for later, earlier in itertools.pairwise(observations))
     if len(gaps) < GAPS_LEAST:
         return None
@@ -265,12 +295,15 @@ def _median_gap(observations: Sequence[int]) -> int | None:
 DAY_US = 24 * 3_600 * 1_000_000
 USUAL_OVER_US = 7 * DAY_US
 USUAL_TIMES = 3
-"""A break between two looks that came so often in the last seven days is how the project is run."""
+"""A gap that occurred this many times in the last seven days counts as usual."""
 
 
 def usual_break(breaks: Mapping[int, int]) -> int:
-    """How long nobody usually looks. `breaks` holds when each break between two looks ended, and how long
-    it was. A day where there were too few of them, which is as seldom as a daily project is run."""
+    """Return the usual longest gap between two observations, in microseconds.
+
+    `breaks` maps the end of each gap to its length. With too few gaps the result is a day, the
+    cadence of a project that runs daily.
+    """
     newest = sorted(breaks.items(), reverse=True)
     lately = [length for ended, length in newest if ended > newest[0][0] - USUAL_OVER_US]
     if len(lately) < USUAL_TIMES:
@@ -279,5 +312,8 @@ def usual_break(breaks: Mapping[int, int]) -> int:
 
 
 def next_observation(last: int, pace: int, arrived: int) -> int:
-    """When somebody who looked at `last`, and again at the usual pace, would see what arrived then."""
+    """Return the time of the first observation that would see what came at `arrived`.
+
+    Observations happen at `last` and then every `pace` microseconds.
+    """
     return last + max(1, -(-(arrived - last) // pace)) * pace

@@ -1,7 +1,7 @@
 """Goodput and waste of rows, and scores of sources over a window (SEMANTICS §7). Pure.
 
-Rows come in; figures, and the rows that they are made of, come out. Figures are never summed over layers, and nothing is said of what
-nobody observed.
+Functions take rows and return figures with the rows behind them. Figures are never summed over
+layers, and unobserved data has no figure.
 """
 
 from __future__ import annotations
@@ -25,35 +25,38 @@ GOOD, RETRY, HELD, REJECTED, SUPERSEDED, IDENTICAL, WRONG, WAITING = (
     "waiting",
 )
 PLACES = (GOOD, RETRY, HELD, REJECTED, SUPERSEDED, IDENTICAL, WRONG, WAITING)
-"""`retry`: of attempts that failed or were lost, and of a delivery that was ingested again. `held`:
-kept from readers until somebody decides. `rejected`: of what didn't pass, or was dropped.
-`superseded`: replaced or taken back since, or delivered again while held. `identical`: the same as
-what was there. `wrong`: named by an incident. `waiting`: of a plan that isn't published."""
+"""Where rows end up.
+
+`retry`: rows of failed or lost attempts, and of a delivery that was ingested again. `held`: kept
+from readers until somebody decides. `rejected`: rows that didn't pass or were dropped.
+`superseded`: replaced or withdrawn since, or delivered again while held. `identical`: the same as
+the existing data. `wrong`: named by an incident. `waiting`: rows of an unpublished plan.
+"""
 REWORKED = (RETRY, SUPERSEDED, IDENTICAL)
 """Rows that were computed or ingested more than once."""
 SEGMENTS = ("run", "audit", "publish")
 _SETTLED = ("published", "held", "rejected")
-"""States of an attempt that decided about its delivery; what was before no longer counts."""
+"""States of an attempt that decided about its delivery; earlier attempts no longer count."""
 _OF_DECISION = {"superseded": SUPERSEDED, "dropped": REJECTED, "released": RETRY}
-"""Where held rows are that nobody can decide about any more."""
+"""The place of held rows that are no longer up for a decision."""
 _OF_STATE = {"held": HELD, "rejected": REJECTED, "staged": WAITING, "queued": WAITING, "running": WAITING}
 
 
 class GoodputPublication(msgspec.Struct, frozen=True):
-    """A publication of an attempt, and how it stood when the window ended."""
+    """A publication of an attempt, with its state at the end of the window."""
 
     partition: str
     rows: int
     identical: bool
     ended_us: int | None
-    """None: readers still saw it."""
+    """None: readers still saw it at the end of the window."""
     wrong: bool
     bytes: int = 0
     at_us: int = 0
 
     @property
     def place(self) -> str:
-        """Where its rows went."""
+        """The place of its rows, one of `PLACES`."""
         if self.wrong:
             return WRONG
         if self.identical:
@@ -62,10 +65,11 @@ class GoodputPublication(msgspec.Struct, frozen=True):
 
 
 class GoodputAttempt(msgspec.Struct, frozen=True):
-    """An attempt that ended in the window: its state, the rows that it was about, and what of them was published.
+    """An attempt that ended in the window: its state, its rows, and its publications.
 
-    `delivery` is that of a source, `work_us` how long it took by segment. `decided` is what became
-    of what it held; `before`: an attempt before the window had decided about its delivery.
+    `delivery` is the delivery that a source ingested, `work_us` the duration by segment. `decided`
+    is what became of the rows that it held; `before` says that an earlier attempt, before the
+    window, had decided about its delivery.
     """
 
     node: str
@@ -81,22 +85,24 @@ class GoodputAttempt(msgspec.Struct, frozen=True):
 
 
 class Goodput(msgspec.Struct, frozen=True):
-    """Of one node: rows staged, and where they went. The places sum to `staged`."""
+    """The staged rows of one node and where they ended up. The places add up to `staged`."""
 
     node: str
     attempts: int
     staged: int
     delivered: int
-    """Of a source the rows that its vendor delivered, each once: of each delivery the most that an
-    attempt was about, of one that was ingested before the window what was decided anew; of an asset
-    all that attempts staged."""
+    """For a source, the rows that its vendor delivered, each counted once.
+
+    A delivery counts with its largest attempt; one that was ingested before the window counts only
+    the rows that were decided anew. For an asset, all rows that attempts staged.
+    """
     places: dict[str, int]
     good_bytes: int = 0
     work_us: Mapping[str, int] = {}
 
     @property
     def good(self) -> int:
-        """Rows of publications that are sound and still stand."""
+        """Rows of sound publications that are still current."""
         return self.places[GOOD]
 
     @property
@@ -106,22 +112,22 @@ class Goodput(msgspec.Struct, frozen=True):
 
     @property
     def rows_per_second(self) -> float | None:
-        """Good rows in a second of all its work, wasted work too; None where it did none."""
+        """Good rows per second of all work, wasted work included; None without work."""
         return self._per_second(self.good)
 
     @property
     def bytes_per_second(self) -> float | None:
-        """The same of bytes."""
+        """Good bytes per second of all work; None without work."""
         return self._per_second(self.good_bytes)
 
     @property
     def slowest(self) -> str | None:
-        """The segment that took the most of its work; None where it did none."""
+        """The segment that took most of the work; None without work."""
         return max(SEGMENTS, key=lambda item: self.work_us.get(item, 0)) if self.seconds else None
 
     @property
     def seconds(self) -> float:
-        """What all its attempts took."""
+        """Total duration of its attempts in seconds."""
         return sum(self.work_us.values()) / 1e6
 
     def _per_second(self, amount: int) -> float | None:
@@ -129,7 +135,10 @@ class Goodput(msgspec.Struct, frozen=True):
 
 
 def places(attempt: GoodputAttempt) -> dict[str, int]:
-    """Where the rows of one attempt went. What was held and accepted is published by the attempt that was held."""
+    """Return the rows of one attempt by place.
+
+    Accepted rows are published by the attempt that was held.
+    """
     results = dict.fromkeys(PLACES, 0)
     for publication in attempt.made:
         results[publication.place] += publication.rows
@@ -140,7 +149,7 @@ def places(attempt: GoodputAttempt) -> dict[str, int]:
 
 
 def by_node(rows: Iterable[GoodputAttempt]) -> list[Goodput]:
-    """Per node, in the order in which they come first."""
+    """Return the goodput of each node, in the order of first appearance."""
     results: dict[str, list[GoodputAttempt]] = {}
     for row in rows:
         results.setdefault(row.node, []).append(row)
@@ -172,13 +181,16 @@ def _sum(node: str, attempts: Sequence[GoodputAttempt]) -> Goodput:
 
 
 def _anew(results: Mapping[str, int]) -> int:
-    """Rows about which an attempt decided something else than was decided before."""
+    """Return the rows about which an attempt decided something new."""
     return sum(rows for place, rows in results.items() if place not in (IDENTICAL, RETRY, WAITING))
 
 
 def _of_delivery(attempts: Sequence[GoodputAttempt]) -> Iterator[tuple[GoodputAttempt, dict[str, int]]]:
-    """The attempts at one delivery, and where their rows went: what was decided of it before the
-    last that decided was ingested again. One that failed decided nothing."""
+    """Yield the attempts at one delivery with their rows by place.
+
+    Attempts without a publication before the last decisive one count as `retry`. A failed attempt
+    decides nothing.
+    """
     last = max((n for n, attempt in enumerate(attempts) if attempt.state in _SETTLED), default=0)
     for n, attempt in enumerate(_kept(attempts)):
         if n < last and not attempt.made:
@@ -188,8 +200,10 @@ def _of_delivery(attempts: Sequence[GoodputAttempt]) -> Iterator[tuple[GoodputAt
 
 
 def _kept(attempts: Sequence[GoodputAttempt]) -> list[GoodputAttempt]:
-    """The same attempts at one delivery; what an identical publication of it replaced stands for as
-    long as that one."""
+    """Return the same attempts with corrected ends of publications.
+
+    A publication that an identical one replaced stays current as long as its replacement.
+    """
     every = [(publication.at_us, n, publication) for n, attempt in enumerate(attempts) for publication in attempt.made]
     following: dict[str, GoodputPublication] = {}
     results: list[list[GoodputPublication]] = [[] for _ in attempts]
@@ -203,19 +217,22 @@ def _kept(attempts: Sequence[GoodputAttempt]) -> list[GoodputAttempt]:
     return [msgspec.structs.replace(attempt, made=tuple(results[n])) for n, attempt in enumerate(attempts)]
 
 
-# Scores of a source: utility, stability and quality, never blended into one. Shares are lower
-# bounds (Wilson, 95 %) of what the deliveries show, so that a few good deliveries don't make a
-# good score.
+# Scores of a source: utility, stability and quality, never combined into one. Shares are lower
+# bounds (Wilson, 95 %), so that a few good deliveries don't make a good score.
 
 DELIVERIES_LEAST = 10
-"""With fewer nothing is scored."""
+"""With fewer deliveries there is no score."""
 WINDOW = "90d"
 _Z = 1.959963984540054
 
 
 class SourceDeliveries(msgspec.Struct, frozen=True):
-    """What a source delivered over a window. `expected` counts the intervals that were due, `on_time` those of them whose first delivery
-    came by when it was promised, `changed` the deliveries whose schema or format was another, or that restated what was sound."""
+    """What a source delivered over a window.
+
+    `expected` counts the intervals that were due, `on_time` those whose first delivery came by the
+    promised time. `changed` counts deliveries with another schema or format, or that restated sound
+    data.
+    """
 
     source: str
     owner: str
@@ -227,20 +244,23 @@ class SourceDeliveries(msgspec.Struct, frozen=True):
     rows_accepted: int
     rows_refused: int
     rows_missing: int
-    """Estimated: as many for each missing interval as the median delivery has."""
+    """Estimated: the median rows of a delivery for each missing interval."""
     consumers: int
     reads: int
 
 
 class SourceScore(msgspec.Struct, frozen=True):
-    """Between 0 and 1; None with fewer than DELIVERIES_LEAST deliveries."""
+    """Scores between 0 and 1; None with fewer than `DELIVERIES_LEAST` deliveries."""
 
     stability: float | None
     quality: float | None
 
 
 def score_source(deliveries: SourceDeliveries) -> SourceScore:
-    """Stability: on time, and without a change. Quality: rows accepted of those that were or should have been delivered."""
+    """Return stability (on time and unchanged) and quality (accepted rows) of a source.
+
+    Quality is the share of accepted rows in all rows that were delivered or should have been.
+    """
     if deliveries.deliveries < DELIVERIES_LEAST:
         return SourceScore(None, None)
     punctual = lower_bound(deliveries.on_time / deliveries.expected, deliveries.expected) if deliveries.expected else 1.0
@@ -251,6 +271,6 @@ def score_source(deliveries: SourceDeliveries) -> SourceScore:
 
 
 def lower_bound(share: float, n: int) -> float:
-    """Of the true share, where so many of n were seen."""
+    """Return the lower bound of the true share if `share` of `n` was observed (Wilson, 95 %)."""
     spread = _Z * math.sqrt(share * (1 - share) / n + _Z * _Z / (4 * n * n))
     return max(0.0, (share + _Z * _Z / (2 * n) - spread) / (1 + _Z * _Z / n))

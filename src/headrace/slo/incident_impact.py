@@ -1,6 +1,6 @@
 """Which consumers an incident affects, and which incident a consumer waits for.
 
-`evaluation` needs both. They stay below the package `incidents`, which imports this one.
+`evaluation` needs both. They are in this package because the package `incidents` imports it.
 """
 
 from __future__ import annotations
@@ -20,13 +20,15 @@ from headrace.store.queries import publications
 from headrace.store.queries.incidents import Incident
 from headrace.store.transaction import Transaction
 
-# Downstream of nodes: the assets made from their data, directly or not, and the consumers that
+# Downstream of nodes: the assets derived from their data, directly or not, and the consumers that
 # read any of them.
 
 
 def still_declared(incident: Incident, project: Project) -> Incident:
-    """An open incident that affects nothing that was removed from the project since. A resolved one keeps
-    what it affected."""
+    """Return an incident without affected assets and consumers that were removed since.
+
+    A resolved incident keeps what it affected.
+    """
     if incident.state == "resolved":
         return incident
     assets = tuple(name for name in incident.affected.assets if name in project.assets)
@@ -36,7 +38,10 @@ def still_declared(incident: Incident, project: Project) -> Incident:
 
 
 class DownstreamIndex:
-    """Downstream of nodes, as applied. Keep it as long as that is."""
+    """Nodes, assets and consumers downstream of each node in the applied version.
+
+    Create it once per applied version.
+    """
 
     def __init__(self, declared_promises: DeclaredPromises) -> None:
         self._declared_promises = declared_promises
@@ -47,7 +52,7 @@ class DownstreamIndex:
                 self._below.setdefault(spec.node, []).append(node.name)
 
     def assets(self, *nodes: str) -> tuple[str, ...]:
-        """The assets below any of these nodes, in topological order."""
+        """Return the assets downstream of any of these nodes, in topological order."""
         results, waiting = set[str](), list(nodes)
         while waiting:
             for name in self._below.get(waiting.pop(), ()):
@@ -57,12 +62,14 @@ class DownstreamIndex:
         return tuple(sorted(results, key=self._rank.__getitem__))
 
     def consumers(self, *nodes: str) -> tuple[str, ...]:
-        """The consumers that read any of these nodes or what is made of it; of a consumer's export, that consumer; of
-        Headrace itself, all."""
+        """Return the consumers that read any of these nodes or anything derived from them.
+
+        For a consumer's export, return that consumer; for Headrace itself, all consumers.
+        """
         return self.readers(nodes, self.assets(*nodes))
 
     def readers(self, nodes: Iterable[str], below: Iterable[str]) -> tuple[str, ...]:
-        """The same where what is below the nodes is known."""
+        """Return the same consumers, where `below` are the known downstream nodes."""
         names = {*nodes, *below}
         return tuple(
             terms.consumer
@@ -71,20 +78,24 @@ class DownstreamIndex:
         )
 
 
-# The incident that a consumer waits for, or that makes its data wrong. Of several at one interval
-# the order is that of the delay ledger (`blockage.in_repair_order`), so that both name the same
-# incident.
+# The incident that a consumer waits for, or that makes its data wrong. If several hold the same
+# interval, they are in the order of the delay ledger (`blockage.in_repair_order`), so that both
+# name the same incident.
 
 UNMET_ASKED = 50
-"""So many of a consumer's unmet obligations are asked what they wait for."""
+"""At most this many of a consumer's unmet obligations are searched for blockers."""
 
 
 def holding_incident(
     tx: Transaction, context: EvaluationContext, terms: Terms, obligations: Sequence[Obligation], now_us: int
 ) -> Incident | None:
-    """The open incident that keeps a consumer late, else that of the interval for which it became late, else the next
-    interval that one holds, else one that keeps what it reads from ever being published. Of several
-    at one interval it is the one that its delay ledger names. `found` are all its obligations."""
+    """Return the open incident that a consumer waits for; None if there is none.
+
+    In this order: the incident that keeps the consumer late, that of the interval for which it
+    became late, that of the next interval that an incident holds, one that keeps its reads from
+    ever being published. If several hold the same interval, return the one that the delay ledger
+    names. `obligations` are all obligations of the consumer.
+    """
     opened = stored.open_incidents(tx)
     mine = [incident for incident in opened if terms.consumer in incident.affected.consumers]
     if not mine:
@@ -93,7 +104,8 @@ def holding_incident(
     for obligation in blockage.unserved(terms, obligations)[:UNMET_ASKED]:
         blocked = blockage.of(terms, obligation.interval)
         held = [_blocking(tx, blocked)]
-        if wrong and (held[0] is not None or not blocked):  # a wait without an incident isn't due to wrong data
+        # a wait without an incident isn't due to wrong data
+        if wrong and (held[0] is not None or not blocked):
             above = (wrong.get(place) for place in blockage.above(terms, obligation.interval))
             held.append(min((each for each in above if each is not None), key=_order, default=None))
         first = min((each for each in held if each is not None), key=_order, default=None)
@@ -105,7 +117,7 @@ def holding_incident(
 def holding_incidents(
     tx: Transaction, context: EvaluationContext, terms: Terms, obligations: Sequence[Obligation], now_us: int
 ) -> list[Incident]:
-    """The open incidents that hold back anything that is due of a consumer, each once."""
+    """Return the open incidents that hold back anything due for a consumer, each once."""
     blockage = Blockage(context, now_us)
     due = blockage.unserved(terms, obligations)[:UNMET_ASKED]
     places = {(item.node, item.partition) for each in due for item in blockage.of(terms, each.interval)}
@@ -114,7 +126,10 @@ def holding_incidents(
 
 
 class _Held(NamedTuple):
-    """What holds an interval back: `rank` 0 waits to be mended, 1 for anything else."""
+    """An incident that holds an interval back.
+
+    `rank` 0: a person must act first; 1: anything else.
+    """
 
     rank: int
     since_us: int
@@ -122,12 +137,12 @@ class _Held(NamedTuple):
 
 
 def _order(held: _Held) -> tuple[int, int]:
-    """What waits to be mended first, then what began first: as the ledger has it."""
+    """Return the sort key: what needs a person first, then the oldest first, as in the ledger."""
     return held.rank, held.since_us
 
 
 def _blocking(tx: Transaction, results: Sequence[Blocked]) -> _Held | None:
-    """The first of what isn't there, and of which an incident is open."""
+    """Return the first missing partition that has an open incident."""
     for item in in_repair_order(results):
         key = "" if item.partition == WHOLE else item.partition
         incident = stored.open_at(tx, item.node, key)
@@ -137,11 +152,11 @@ def _blocking(tx: Transaction, results: Sequence[Blocked]) -> _Held | None:
 
 
 def _wrong(tx: Transaction, incidents: Sequence[Incident]) -> Mapping[tuple[str, str], _Held]:
-    """Node and partition of what readers see and incidents make wrong, each with its incident."""
+    """Return (node, partition) of wrong data that readers see, each with its incident."""
     wrong: dict[tuple[str, str], _Held] = {}
     for incident in incidents:
         if incident.kind == CauseKind.DATA_CORRUPTED:
-            continue  # what was computed before from a file that was damaged since is sound
+            continue  # data computed from a file before its damage is sound
         for place in stored.wrong_keys(tx, incident.id):
             if (publication := publications.current(tx, *place)) is not None:
                 wrong.setdefault(place, _Held(0, publication.published_at, incident))
@@ -149,8 +164,10 @@ def _wrong(tx: Transaction, incidents: Sequence[Incident]) -> Mapping[tuple[str,
 
 
 def _keeps_empty(incidents: Sequence[Incident], context: EvaluationContext, terms: Terms) -> Incident | None:
-    """The oldest open incident of a node above the consumer of which nothing was ever published: before the first
-    deadline, and where no interval is known yet, no obligation leads to it."""
+    """Return the oldest open incident of an unpublished node upstream of the consumer.
+
+    No obligation leads to it before the first deadline, or while no interval is known.
+    """
     for incident in sorted(incidents, key=lambda each: (each.began_at, each.id)):
         if (
             terms.consumer in incident.affected.consumers

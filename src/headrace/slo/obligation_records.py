@@ -1,7 +1,8 @@
 """Records promises, the obligations that became due, and when they were met.
 
-An obligation is recorded when it is due, or when its promise changes before that, with the promise in force. Its deadline and its promise
-never change afterwards. `met_at` comes from publications, never from the time of an evaluation. Recording the same twice changes nothing.
+An obligation is recorded when it is due, or when its promise changes before that, with the promise
+in force. Its deadline and its promise never change afterwards. `met_at` comes from publications,
+never from the time of an evaluation. Recording the same twice changes nothing.
 """
 
 from __future__ import annotations
@@ -20,8 +21,11 @@ from headrace.store.transaction import Transaction
 
 
 def apply_promises(tx: Transaction, old: DeclaredPromises | None, new: DeclaredPromises, now_us: int) -> None:
-    """Put the promises of `new` in force, in the transaction that applies it. What became due before stays under the
-    promises of `old`, which is what was applied until now (None: nothing)."""
+    """Put the promises of `new` in force, in the transaction that applies it.
+
+    Obligations that became due before stay under the promises of `old`, the version applied until
+    now (None: there is none).
+    """
     if old is not None:
         context = EvaluationContext(old, StoredFacts(tx))
         settle_obligations(tx, context, now_us)
@@ -36,8 +40,11 @@ def apply_promises(tx: Transaction, old: DeclaredPromises | None, new: DeclaredP
 
 
 def _keep_deadlines(tx: Transaction, context: EvaluationContext, new: DeclaredPromises, now_us: int) -> None:
-    """Write down the intervals that aren't due yet, but would have been by a changed promise: they keep the deadline
-    that they had. Nobody can meet a deadline that had passed when it was set."""
+    """Record intervals that aren't due yet but would be overdue under the changed promise.
+
+    They keep their old deadline, because nobody can meet a deadline that had passed when it was
+    set.
+    """
     after = {terms.consumer: terms for terms in new.consumers}
     for was in context.declared.consumers:
         now = after.get(was.consumer)
@@ -55,7 +62,7 @@ def _keep_deadlines(tx: Transaction, context: EvaluationContext, new: DeclaredPr
 
 
 def _promise_since(tx: Transaction, new: DeclaredPromises, now_us: int) -> None:
-    """Write down what a `since:` in the past adds to what was promised before."""
+    """Record the obligations that a `since:` in the past adds."""
     context = EvaluationContext(new, StoredFacts(tx))
     for terms in new.consumers:
         current = obligations.promise_in_force(tx, terms.consumer)
@@ -70,7 +77,7 @@ def _promise_since(tx: Transaction, new: DeclaredPromises, now_us: int) -> None:
 
 
 def settle_obligations(tx: Transaction, context: EvaluationContext, now_us: int) -> int:
-    """Write the obligations that became due, and when those that were open were met; how many rows were touched."""
+    """Record obligations that became due and when open ones were met; return the rows written."""
     touched = 0
     for terms in context.declared.consumers:
         recorded_obligations = context.facts.kept(terms.consumer)
@@ -106,7 +113,7 @@ def _write(
 
 
 def _put_in_force(tx: Transaction, terms: Terms, now_us: int) -> int:
-    """The promise's id; a new one if the terms aren't those in force."""
+    """Return the id of the promise, which is new if the terms aren't those in force."""
     current = obligations.promise_in_force(tx, terms.consumer)
     said = _recorded_terms(terms)
     if current is not None and current.terms == said:
@@ -127,9 +134,11 @@ def _put_in_force(tx: Transaction, terms: Terms, now_us: int) -> int:
 
 
 def _begins(terms: Terms, before: obligations.Promise | None, now_us: int) -> int:
-    """From when on a promise holds that is put in force now. A `since:` that was declared before says nothing new, and
-    one that is still to come doesn't interrupt what is promised already.
-    Until it comes, it can be moved."""
+    """Return when a promise that is put in force now begins.
+
+    An unchanged `since:` has no effect again. A `since:` in the future doesn't interrupt what is
+    promised already; until it comes, it can be moved.
+    """
     if terms.since is None:
         return now_us
     since_us = local_instant_us(terms.since, terms.timezone)
@@ -139,7 +148,7 @@ def _begins(terms: Terms, before: obligations.Promise | None, now_us: int) -> in
 
 
 def _recorded_terms(terms: Terms) -> dict[str, object]:
-    """What was promised, without who is told about it."""
+    """Return the terms to record, without the owner."""
     since = {} if terms.since is None else {"since": terms.since}
     return {
         **since,

@@ -1,11 +1,13 @@
 """Obligations (SEMANTICS §7): deadlines of a consumer's intervals, and when they were met. Pure.
 
-A promise begins when it is applied, or with its `since:`. Intervals that were due before that are no obligations, because nobody had
-promised them. A changed promise begins anew; a recorded obligation keeps the deadline under which it was recorded.
+A promise begins when it is applied, or at its `since:`. Intervals that were due earlier aren't
+obligations, because nobody had promised them. A changed promise begins anew; a recorded obligation
+keeps the deadline under which it was recorded.
 
-An obligation is met when every asset read has a publication of the partitions that the interval requires. An unpartitioned asset over
-partitioned inputs meets it with its first publication that read all that the interval requires of those inputs. Data without a rhythm meets
-every interval once it was published at all.
+An obligation is met when every asset that the consumer reads has a publication of the partitions
+that the interval requires. An unpartitioned asset over partitioned inputs meets it with its first
+publication that read all required partitions of those inputs. Data without a rhythm meets every
+interval once anything of it is published.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from headrace.slo.declared_promises import WHOLE, DeclaredPromises, Node, Rhythm
 from headrace.slo.facts import RecordedObligation, StateFacts, VisiblePublication
 
 INTERVALS_MAX = 10_000
-"""So many of a consumer's newest intervals are judged; a promise over older data begins there."""
+"""At most this many of a consumer's newest intervals are evaluated; older ones are left out."""
 _LONGEST_US = {
     Grain.HOUR: 3_600_000_000,
     Grain.DAY: 86_400_000_000,
@@ -37,7 +39,10 @@ _BEFORE_ALL = VisiblePublication(0, 0)
 
 
 class Obligation(msgspec.Struct, frozen=True):
-    """One consumer × one interval. `met_at_us` None: not met yet; `waived_at_us` None: not waived."""
+    """One consumer × one interval.
+
+    `met_at_us` None: not met yet; `waived_at_us` None: not waived.
+    """
 
     interval: str
     due_at_us: int
@@ -46,32 +51,34 @@ class Obligation(msgspec.Struct, frozen=True):
 
     @property
     def waived(self) -> bool:
-        """Whether somebody let it go."""
+        """Whether somebody waived it."""
         return self.waived_at_us is not None
 
     @property
     def settled(self) -> bool:
-        """Met or waived."""
+        """Whether it is met or waived."""
         return self.settled_at_us is not None
 
     @property
     def settled_at_us(self) -> int | None:
-        """When it was met, or waived before that; None while it is neither."""
+        """When it was met or waived, whichever came first; None while it is neither."""
         times = (self.met_at_us, self.waived_at_us)
         return min((at for at in times if at is not None), default=None)
 
     def open_at(self, at_us: int) -> bool:
-        """Whether it was neither met nor waived yet at that time."""
+        """Return whether it was still neither met nor waived at a time."""
         return self.settled_at_us is None or self.settled_at_us > at_us
 
     def open_until(self, at_us: int) -> bool:
-        """Whether it was neither met nor waived before that time."""
+        """Return whether it was neither met nor waived before a time."""
         return self.settled_at_us is None or self.settled_at_us >= at_us
 
 
 class EvaluationContext:
-    """What is judged, the facts, and the rhythms that follow from both. `paces` are those of the same declaration, where they were
-    found before."""
+    """The declared promises, the facts, and the rhythms that follow from both.
+
+    `paces` are the rhythms of the same declaration, if they were computed before.
+    """
 
     def __init__(self, declared: DeclaredPromises, facts: StateFacts, paces: Rhythms | None = None) -> None:
         self.declared = declared
@@ -82,29 +89,32 @@ class EvaluationContext:
 
     @cached_property
     def places(self) -> dict[str, int]:
-        """Node → its place in topological order."""
+        """Node → its position in topological order."""
         return {name: place for place, name in enumerate(self.declared.nodes)}
 
     def known_reads(self, terms: Terms) -> list[Node]:
-        """The reads that exist in what is applied."""
+        """Return the reads of a consumer that exist in the applied version."""
         return [self.declared.nodes[name] for name in terms.reads if name in self.declared.nodes]
 
     def awaited(self, terms: Terms) -> list[Node]:
-        """What an interval waits for: the reads, and the export of them."""
+        """Return the nodes that an interval waits for: the reads, and their export."""
         export = self.declared.exports.get(terms.consumer)
         return [*self.known_reads(terms), *([export] if export is not None else [])]
 
     def node(self, name: str) -> Node:
-        """A source, an asset, or the export of a consumer."""
+        """Return a source, an asset, or the export of a consumer."""
         return self.declared.nodes.get(name) or self.declared.exports[name]
 
     def has_rhythm(self, terms: Terms) -> bool:
-        """Whether any of its reads comes interval by interval."""
+        """Return whether any of a consumer's reads comes by interval."""
         return any(self.rhythms[node.name].has for node in self.known_reads(terms))
 
 
 def due_us(terms: Terms, interval: str) -> int:
-    """By when an interval is due: its `due`, or, under `max_age`, the moment when the interval before it becomes too old."""
+    """Return the deadline of an interval, in microseconds.
+
+    That is its `due` or, under `max_age`, the time at which the interval before it becomes too old.
+    """
     began, ended = bounds_us(interval, terms.per, terms.timezone)
     if terms.max_age is not None:
         return Duration.parse(terms.max_age).after_us(began, terms.timezone)
@@ -112,20 +122,23 @@ def due_us(terms: Terms, interval: str) -> int:
 
 
 def obligations(terms: Terms, context: EvaluationContext, now_us: int) -> list[Obligation]:
-    """A consumer's obligations, oldest first: those written down, those that became due since, and those of intervals
-    that have begun but aren't due yet. Of the ones written down only the unmet are judged again."""
+    """Return a consumer's obligations, oldest first.
+
+    These are the recorded ones, those that became due since, and those of intervals that have begun
+    but aren't due yet. Of the recorded ones, only the unmet are evaluated again.
+    """
     return obligations_of(context.facts.kept(terms.consumer), terms, context, now_us)
 
 
 def obligations_of(written: Sequence[RecordedObligation], terms: Terms, context: EvaluationContext, now_us: int) -> list[Obligation]:
-    """The same where those that are written down are known."""
+    """Return a consumer's obligations; `written` are the recorded ones."""
     obligations = []
     newest: tuple[int, str] | None = None
     begins = begins_us(terms, context, now_us)
     for obligation in written:
         start = began(obligation.interval, terms.per, terms.timezone)
         if start is None:
-            continue  # written under a promise per another grain
+            continue  # recorded under a promise per another grain
         known = obligation.met_at_us is not None and not taken_back(terms, obligation.interval, context)
         met = obligation.met_at_us if known else met_at(terms, obligation.interval, context)
         obligations.append(Obligation(obligation.interval, obligation.due_at_us, met, obligation.waived_at_us))
@@ -136,14 +149,16 @@ def obligations_of(written: Sequence[RecordedObligation], terms: Terms, context:
 
 
 def begins_us(terms: Terms, context: EvaluationContext, now_us: int) -> int:
-    """From when on what is due was promised by the promise in force; from now on, where nothing is in force yet."""
+    """Return the start of the promise in force, or `now_us` if none is in force."""
     begins = context.facts.promised_at(terms.consumer)
     return now_us if begins is None else begins
 
 
 def promised_from(begins_us: int, terms: Terms, context: EvaluationContext, after: str | None, now_us: int) -> Iterator[Obligation]:
-    """The obligations of a promise that begins at a time, oldest first, as far as their intervals have begun; of
-    those only what comes after the interval `after`, where one is given."""
+    """Yield the obligations of a promise that begins at `begins_us`, oldest first.
+
+    Only intervals that have begun are included and, if `after` is given, only those after it.
+    """
     for interval in _intervals(begins_us, terms, context, after, now_us):
         due = due_us(terms, interval)
         if due >= begins_us and not _no_data(terms, interval):
@@ -151,8 +166,10 @@ def promised_from(begins_us: int, terms: Terms, context: EvaluationContext, afte
 
 
 def intervals_before(obligations: Sequence[Obligation], terms: Terms, context: EvaluationContext, now_us: int) -> Iterator[str]:
-    """The intervals before the first of some obligations, newest first, back to where all reads have started: they
-    were never promised, but can be read."""
+    """Yield the intervals before the first obligation, newest first.
+
+    They go back to where all reads have started: they were never promised but can be read.
+    """
     first = obligations[0].interval if obligations else key_at_us(now_us, terms.per, terms.timezone)
     starts = [context.rhythms[node.name].start_us for node in context.known_reads(terms) if context.rhythms[node.name].has]
     known = [start for start in starts if start is not None]
@@ -165,7 +182,7 @@ def intervals_before(obligations: Sequence[Obligation], terms: Terms, context: E
 
 
 def taken_back(terms: Terms, interval: str, context: EvaluationContext) -> bool:
-    """Whether something that an interval reads was withdrawn since: what was met isn't any more."""
+    """Return whether a partition that an interval reads was withdrawn since it was met."""
     gone = context.facts.withdrawn()
     if not gone:
         return False
@@ -173,7 +190,10 @@ def taken_back(terms: Terms, interval: str, context: EvaluationContext) -> bool:
 
 
 def met_at(terms: Terms, interval: str, context: EvaluationContext) -> int | None:
-    """When the last of an interval's reads could be read, and had been exported where that was promised; None while one can't."""
+    """Return when an interval's last read became readable and its export, if any, was written.
+
+    None while any of these is missing.
+    """
     reads = context.known_reads(terms)
     if not reads or len(reads) < len(terms.reads):
         return None
@@ -182,7 +202,10 @@ def met_at(terms: Terms, interval: str, context: EvaluationContext) -> int | Non
 
 
 def covered(node: Node, terms: Terms, interval: str, context: EvaluationContext) -> VisiblePublication | None:
-    """The publication with which a node first held all that an interval requires of it; None if there is none yet."""
+    """Return the publication with which a node first held all that an interval requires.
+
+    None if there is no such publication yet.
+    """
     rhythm = context.rhythms[node.name]
     keys = needed(node, terms, interval, context)
     if keys is not None:
@@ -205,7 +228,7 @@ def _covered_whole(node: Node, terms: Terms, interval: str, context: EvaluationC
 
 
 def paced_inputs(node: Node, context: EvaluationContext) -> list[Node]:
-    """The inputs of a whole asset that come interval by interval."""
+    """Return the inputs of an unpartitioned asset that come by interval."""
     return [
         context.declared.nodes[spec.node]
         for spec in node.inputs
@@ -214,8 +237,12 @@ def paced_inputs(node: Node, context: EvaluationContext) -> list[Node]:
 
 
 def needed(node: Node, terms: Terms, interval: str, context: EvaluationContext) -> list[str] | None:
-    """The partitions of a node that an interval of a consumer requires, without those that count as present and empty;
-    None where it isn't cut by time. Of keys that grow, those that were heard of; an interval of which none was is named alone."""
+    """Return the partitions of a node that a consumer's interval requires.
+
+    Partitions that count as present and empty are left out. None if the node isn't partitioned by
+    time. If keys grow with the data, return the known ones, or the interval itself if none is
+    known.
+    """
     output = PartitionSpec(grain=terms.per)
     seen = partial(context.facts.keys, node.name)
     keys = required(output, terms.timezone, interval, node.partition, node.timezone, _plain(node.name), seen).keys
@@ -225,7 +252,10 @@ def needed(node: Node, terms: Terms, interval: str, context: EvaluationContext) 
 
 
 def counts_as_empty(node: Node, key: str, context: EvaluationContext) -> bool:
-    """Whether a partition lies before a node's start, or was never due and didn't come; keys without time never do."""
+    """Return whether a partition is before its node's start, or was neither due nor published.
+
+    Always False for keys without time.
+    """
     grain, start = node.partition.grain, context.rhythms[node.name].start_us
     if grain is None:
         return False
@@ -240,8 +270,10 @@ def _plain(name: str) -> InputSpec:
 
 
 def _intervals(begins_us: int, terms: Terms, context: EvaluationContext, after: str | None, now_us: int) -> Iterator[str]:
-    """The intervals that have begun, from the first that can be due once the promise begins, or from the one after
-    `after` where that is later."""
+    """Yield the intervals that have begun, from the first that can be due under the promise.
+
+    If `after` is given, start with the interval after it, if that is later.
+    """
     earliest = _due_since(begins_us, terms)
     if after is not None:
         first = next_key(after, terms.per, terms.timezone)
@@ -257,7 +289,10 @@ def _intervals(begins_us: int, terms: Terms, context: EvaluationContext, after: 
 
 
 def _due_since(begins_us: int, terms: Terms) -> str:
-    """The first interval that is due at a time or after it: later intervals are never due earlier."""
+    """Return the first interval that is due at or after a time.
+
+    The loop may stop early because later intervals are never due earlier.
+    """
     key = key_at_us(begins_us, terms.per, terms.timezone)
     for _ in range(INTERVALS_MAX):
         before = previous_key(key, terms.per, terms.timezone)
@@ -268,8 +303,11 @@ def _due_since(begins_us: int, terms: Terms) -> str:
 
 
 def _first_interval(terms: Terms, context: EvaluationContext, now_us: int) -> str | None:
-    """The interval in which all reads have started. Where none has a rhythm, the one in which the promise began
-    (under `max_age` there are no intervals then: the age is that of the publication)."""
+    """Return the first interval in which all reads have started.
+
+    If no read has a rhythm, return the interval in which the promise began. Under `max_age` there
+    are no intervals then, and the age of the publication counts.
+    """
     paced = [context.rhythms[node.name] for node in context.known_reads(terms) if context.rhythms[node.name].has]
     if not paced and terms.max_age is not None:
         return None
@@ -282,19 +320,22 @@ def _first_interval(terms: Terms, context: EvaluationContext, now_us: int) -> st
 
 
 def _no_data(terms: Terms, interval: str) -> bool:
-    """Whether the calendar says that nothing is due for an interval."""
+    """Return whether the calendar says that no data is due for an interval."""
     return terms.no_data.covers(interval, terms.per, terms.timezone)
 
 
-# Since when a consumer is late, or served, without a break; obligations come in the order of
-# their deadlines. Under `due` a consumer is late while the newest obligation that has fallen due
-# isn't met, and older ones are backlog. Under `max_age` any gap makes the readable data too old
+# Since when a consumer is late, or served, without a gap. Obligations are in the order of their
+# deadlines. Under `due` a consumer is late while the newest obligation that has fallen due isn't
+# met, and older ones are backlog. Under `max_age` any gap makes the readable data too old
 # (`every`).
 
 
 def late_run(due: Sequence[Obligation], now_us: int, *, every: bool) -> Sequence[Obligation]:
-    """The obligations through which it has been late without a break until now, the first of which made it so; empty if
-    it isn't late. `due` holds those whose deadline has passed."""
+    """Return the obligations since which a consumer is late without a gap until now.
+
+    The first of them made it late; the result is empty if it isn't late. `due` are the obligations
+    whose deadline has passed.
+    """
     if every:
         first = next((place for place, obligation in enumerate(due) if obligation.open_at(now_us)), len(due))
         while (before := _open_before(due, first)) is not None:
@@ -309,8 +350,11 @@ def late_run(due: Sequence[Obligation], now_us: int, *, every: bool) -> Sequence
 
 
 def unserved(obligations: Sequence[Obligation], now_us: int, *, every: bool) -> list[Obligation]:
-    """What is due and neither met nor waived, in the order in which it tells why a consumer isn't
-    served: first that for which it became late, and what followed, then older ones, the newest first."""
+    """Return what is due and neither met nor waived, in the order of relevance.
+
+    The obligation for which the consumer became late comes first, then its successors, then older
+    ones, newest first.
+    """
     due = [obligation for obligation in obligations if obligation.due_at_us <= now_us]
     late = [obligation for obligation in late_run(due, now_us, every=every) if not obligation.settled]
     older = due[: due.index(late[0])] if late else due
@@ -318,16 +362,17 @@ def unserved(obligations: Sequence[Obligation], now_us: int, *, every: bool) -> 
 
 
 def _open_before(due: Sequence[Obligation], place: int) -> int | None:
-    """The first obligation that was already late when the one at `place` became late; None if none was."""
+    """Return the index of the first obligation that was open when the one at `place` fell due."""
     if place == len(due):
         return None
     return next((earlier for earlier in range(place) if due[earlier].open_until(due[place].due_at_us)), None)
 
 
 def served_since(due: Sequence[Obligation], obligations: Sequence[Obligation], *, every: bool) -> int | None:
-    """Since when it hasn't been late, of one that isn't late now; where it never was, when its first interval was met.
+    """Return since when a consumer that isn't late now hasn't been late.
 
-    `found` also holds obligations that aren't due yet.
+    If it never was late, return when its first interval was met. `obligations` includes those that
+    aren't due yet.
     """
     if not due:
         return min((obligation.met_at_us for obligation in obligations if obligation.met_at_us is not None), default=None)
@@ -345,27 +390,30 @@ def _since_newest_settled(due: Sequence[Obligation]) -> int:
         return since
     for later, obligation in zip(reversed(due), reversed(due[:-1]), strict=False):
         if obligation.open_at(later.due_at_us):
-            return later.due_at_us  # the newest due was late until the next fell due, which was met by then
+            return later.due_at_us  # late until this one fell due, which was met by then
         if _settled(obligation) > obligation.due_at_us:
             return _settled(obligation)
     return _settled(due[0])
 
 
 def _settled(obligation: Obligation) -> int:
-    """When it was met or waived, of one that isn't open any more; else its deadline."""
+    """Return when a closed obligation was met or waived; for an open one, its deadline."""
     return obligation.due_at_us if obligation.settled_at_us is None else obligation.settled_at_us
 
 
-# The newest interval that a consumer can read. Under `max_age` the newest interval with rows
+# The newest interval that a consumer can read. Under `max_age`, the newest interval with rows
 # before any gap counts.
 
 EMPTY_INTERVALS_MAX = 100
-"""So many intervals without rows are passed over to find the newest with rows."""
+"""The search for the newest interval with rows skips at most this many empty intervals."""
 
 
 def data_through(terms: Terms, obligations: Sequence[Obligation], context: EvaluationContext, now_us: int) -> str | None:
-    """The newest interval that can be read. Under `max_age`, the newest with rows before any hole; a day
-    off counts once it is over. Intervals of before the promise count where none that was promised can be read."""
+    """Return the newest interval that a consumer can read.
+
+    Under `max_age` it is the newest with rows before any gap; a day off counts once it is over. If
+    no promised interval can be read, earlier ones count.
+    """
     if not context.has_rhythm(terms):
         return None
     aged = terms.max_age is not None
@@ -380,17 +428,17 @@ def data_through(terms: Terms, obligations: Sequence[Obligation], context: Evalu
         if bounds_us(obligation.interval, terms.per, terms.timezone)[1] <= now_us or _needs_any(terms, obligation.interval, context):
             return obligation.interval
     if hole > EMPTY_INTERVALS_MAX:
-        return None  # all that is looked at is empty
+        return None  # all intervals that were checked are empty
     return _before_all(obligations, terms, context, now_us)
 
 
 def _needs_any(terms: Terms, interval: str, context: EvaluationContext) -> bool:
-    """Whether an interval needs anything: no day off does."""
+    """Return whether an interval requires any partition; days off require none."""
     return any(needed(node, terms, interval, context) != [] for node in context.known_reads(terms))
 
 
 def _before_all(obligations: Sequence[Obligation], terms: Terms, context: EvaluationContext, now_us: int) -> str | None:
-    """The newest that can be read of the intervals before the first obligation that is known of."""
+    """Return the newest readable interval before the first known obligation."""
     for interval in islice(intervals_before(obligations, terms, context, now_us), EMPTY_INTERVALS_MAX):
         there = met_at(terms, interval, context) is not None
         if there and (terms.max_age is None or _has_rows(terms, interval, context)):
@@ -399,7 +447,7 @@ def _before_all(obligations: Sequence[Obligation], terms: Terms, context: Evalua
 
 
 def _has_rows(terms: Terms, interval: str, context: EvaluationContext) -> bool:
-    """Whether each read that is cut by time has rows in what the interval requires."""
+    """Return whether each time-partitioned read has rows in what the interval requires."""
     for node in context.known_reads(terms):
         keys = needed(node, terms, interval, context) if node.partition.grain is not None else None
         if keys and not any(context.facts.rows(node.name, key) for key in keys):

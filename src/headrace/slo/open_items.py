@@ -1,7 +1,7 @@
 """Open items besides the states of consumers, and the headline that sums everything up. Pure.
 
-Every view renders these items. The headline says "All 3 consumers are served." and then what else is open; it never says that nothing is
-wrong while anything is.
+Every view renders these items. The headline says "All 3 consumers are served." and then what else
+is open; it never says that nothing is wrong while anything is.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class OpenKind(enum.StrEnum):
 
 
 class OpenItem(msgspec.Struct, frozen=True):
-    """One kind of open things. `text` is a noun phrase with its count: `2 incidents`."""
+    """All open items of one kind. `text` is a noun phrase with a count, such as `2 incidents`."""
 
     kind: OpenKind
     count: int
@@ -47,7 +47,7 @@ class OpenItem(msgspec.Struct, frozen=True):
 
 
 class ConsumerFact(msgspec.Struct, frozen=True):
-    """A consumer's state; `backlog` are the older intervals that aren't met, each a `per` long."""
+    """A consumer's state; `backlog` are its older unmet intervals, each one `per` long."""
 
     name: str
     state: str
@@ -56,8 +56,10 @@ class ConsumerFact(msgspec.Struct, frozen=True):
 
 
 class IncidentFact(msgspec.Struct, frozen=True):
-    """An incident that isn't resolved; `reach` are its node, others that have the same cause, and the assets that
-    it affects."""
+    """An unresolved incident.
+
+    `reach` are its node, other nodes with the same cause, and the assets that it affects.
+    """
 
     shown: str
     node: str
@@ -66,8 +68,11 @@ class IncidentFact(msgspec.Struct, frozen=True):
 
 
 class NodeQuarantine(msgspec.Struct, frozen=True):
-    """What waits in quarantine of one node. `rows` counts those that are known; `rejected` is how
-    many of the partitions are rejected, not held."""
+    """The quarantined partitions of one node.
+
+    `rows` is the number of known rows; `rejected` is how many of the partitions are rejected
+    instead of held.
+    """
 
     partitions: int
     rows: int
@@ -75,7 +80,7 @@ class NodeQuarantine(msgspec.Struct, frozen=True):
 
 
 class Throttled(msgspec.Struct, frozen=True):
-    """A source that asked us to wait: since when, and how many of its intervals are loaded."""
+    """A source that throttles Headrace: since when, and how many of its intervals are loaded."""
 
     source: str
     since_us: int
@@ -84,8 +89,11 @@ class Throttled(msgspec.Struct, frozen=True):
 
 
 class EnvironmentDamage(msgspec.Struct, frozen=True):
-    """Damaged files of an environment, which opens no incident over them: how many of which nodes,
-    the consumers that read these, and the command that repairs the first."""
+    """Damaged files of an environment, where no incident is opened for them.
+
+    Holds the number of files, their nodes, the consumers that read those, and the command that
+    repairs the first file.
+    """
 
     files: int
     nodes: tuple[str, ...]
@@ -94,8 +102,10 @@ class EnvironmentDamage(msgspec.Struct, frozen=True):
 
 
 class Superseded(msgspec.Struct, frozen=True):
-    """Published partitions of an asset that are stale, because its inputs or its code changed;
-    `command` recomputes them, or names the incident of its code that is corrected first."""
+    """Stale published partitions of an asset, because its inputs or its code changed.
+
+    `command` recomputes them, or shows the incident of the code that must be corrected first.
+    """
 
     node: str
     partitions: int
@@ -104,11 +114,11 @@ class Superseded(msgspec.Struct, frozen=True):
     unit: str
     command: str
     own_code: bool = False
-    """Whether it is stale because its own code changed, not through what it reads."""
+    """Whether its own code changed, not its inputs."""
 
 
 class OpenFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """All that open items are made of, at one time."""
+    """The facts behind all open items, at one time."""
 
     now_us: int
     timezone: str
@@ -116,32 +126,37 @@ class OpenFacts(msgspec.Struct, frozen=True, kw_only=True):
     incidents: Sequence[IncidentFact] = ()
     held: Mapping[str, NodeQuarantine] = {}
     failing: Collection[str] = ()
-    """Nodes of which a partition has failed and was not published since. A source that can't be observed, too,
-    is told of once, as that."""
+    """Nodes with a failed partition that wasn't published since.
+
+    A source that can't be observed is reported only as that, even if it is also in here.
+    """
     unobserved: Mapping[str, int] = {}
     """Source → since when every observation of it has failed."""
     throttled: Sequence[Throttled] = ()
     superseded: Sequence[Superseded] = ()
     approvals: Sequence[int] = ()
-    """Backfills that wait for an approval."""
+    """Backfills that wait for approval."""
     damaged: EnvironmentDamage | None = None
     broken_since: int | None = None
-    """Since when no worker starts, in microseconds; None where nothing says so."""
+    """Since when no worker starts, in microseconds; None if workers start."""
     closed_since: int | None = None
-    """Since when the lake can't be written."""
+    """Since when the lake can't be written, in microseconds."""
     not_applied: int | None = 0
-    """Nodes whose files differ from what is applied; None where the files have errors."""
+    """Number of nodes that differ from the applied version; None if the files have errors."""
 
 
 class Explained(msgspec.Struct, frozen=True):
-    """What the headline's first sentence has said already: the causes that consumers wait for."""
+    """What the headline's first sentence already covers: the causes that consumers wait for."""
 
     incidents: frozenset[str] = frozenset()
     nodes: frozenset[str] = frozenset()
 
 
 def explained_by(facts: OpenFacts, waiting: frozenset[str]) -> Explained:
-    """What the incidents that consumers wait for explain. A node with an open incident of its own isn't explained by another's."""
+    """Return what the incidents that consumers wait for explain.
+
+    A node with an open incident of its own isn't explained by another node's incident.
+    """
     others = {incident.node for incident in facts.incidents if incident.shown not in waiting}
     reach = {name for incident in facts.incidents if incident.shown in waiting for name in incident.reach}
     own = {incident.node for incident in facts.incidents if incident.shown in waiting}
@@ -149,7 +164,7 @@ def explained_by(facts: OpenFacts, waiting: frozenset[str]) -> Explained:
 
 
 def open_items(facts: OpenFacts, explained: Explained = Explained()) -> tuple[OpenItem, ...]:  # noqa: B008 - frozen
-    """What is open, without what is explained already."""
+    """Return the open items without those that are already explained."""
     items = (
         _consumers(facts),
         _damaged(facts),
@@ -167,12 +182,12 @@ def open_items(facts: OpenFacts, explained: Explained = Explained()) -> tuple[Op
 
 
 def headline(facts: OpenFacts, causes: str | None, explained: Explained, *, wrong_visible: bool) -> str:
-    """The state of the whole in at most four sentences.
+    """Return the state of the project in at most four sentences.
 
-    `causes` is the sentence about the causes that consumers wait for. It isn't said where others aren't
-    served for another reason than waiting: it would pass over them. `wrong_visible` says whether
-    readers can see a publication that is known to be wrong. `explained` are the incidents that the
-    consumers' reasons name: they are counted once, beside the consumer.
+    `causes` is the sentence about the causes that consumers wait for. It is dropped if any consumer
+    is unserved for another reason than waiting, since it would hide that consumer. `wrong_visible`
+    says whether readers can see a publication that is known to be wrong. `explained` are the
+    incidents that the consumers' reasons name: they are counted once, with the consumer.
     """
     states = {consumer.state for consumer in facts.consumers}
     if states & _NOT_SERVED - _WAITING:
@@ -193,7 +208,7 @@ def headline(facts: OpenFacts, causes: str | None, explained: Explained, *, wron
 
 
 def _beside(item: OpenItem, explained: Explained) -> str:
-    """An item's text beside incidents that are named already."""
+    """Return an item's text, where incidents are "other" if some are named already."""
     if item.kind is OpenKind.INCIDENT and explained.incidents:
         return _count(item.count, "other incident")
     return item.text
@@ -302,7 +317,7 @@ def _throttled(facts: OpenFacts) -> OpenItem | None:
 
 
 def _gaps(facts: OpenFacts) -> OpenItem | None:
-    """Older intervals that consumers miss though they are served now."""
+    """Return the older intervals that consumers miss although they are served now."""
     consumer_facts = [consumer for consumer in facts.consumers if consumer.backlog and consumer.state not in _NOT_SERVED]
     if not consumer_facts:
         return None

@@ -1,7 +1,7 @@
 """Intervals that won't be met in time, and the node that is the cause (SEMANTICS §7). Pure.
 
-The rest of the critical path is added to what is known: p95 durations from history, promises of sources, pauses. The forecast is a lower
-bound, because it assumes free workers and pools.
+The forecast adds up the remaining critical path from p95 durations, promises of sources, and
+pauses. It is a lower bound, because it assumes free workers and pools.
 """
 
 from __future__ import annotations
@@ -22,8 +22,12 @@ _SECOND_US = 1_000_000
 
 
 class Risk(NamedTuple):
-    """An interval that won't be met in time. `node` and `partition` will cause it, `clause` says how; `predicted_us` is when it will
-    be met, None where nothing says when; `since_us` when the latest safe start was passed, None where that isn't what it is about."""
+    """An interval that won't be met in time.
+
+    `node` and `partition` will cause it, and `clause` says how. `predicted_us` is when the interval
+    will be met (None: unknown), `since_us` when the latest safe start passed (None: a start isn't
+    the cause).
+    """
 
     node: str
     partition: str
@@ -33,7 +37,7 @@ class Risk(NamedTuple):
 
 
 class Outlooks:
-    """Forecasts for one instant."""
+    """Forecasts for one point in time."""
 
     def __init__(self, context: EvaluationContext, now_us: int) -> None:
         self._context, self._now = context, now_us
@@ -43,13 +47,13 @@ class Outlooks:
 
     @property
     def _network(self) -> Network:
-        """Made when it is first needed: mostly nothing is at stake."""
+        """Built on first use, since most evaluations have nothing at risk."""
         if self._built is None:
             self._built = network_of(_graph(self._context.declared))
         return self._built
 
     def risk(self, terms: Terms, obligation: Obligation) -> Risk | None:
-        """Whether an obligation that isn't met will be missed, and by what."""
+        """Return why an unmet obligation will be missed; None if it won't be."""
         forecast = PartitionForecaster(
             self._network, partial(self._stand, terms, obligation.interval), self._now, seconds=self._seconds, paused=self._paused
         )
@@ -66,12 +70,15 @@ class Outlooks:
         return Risk(first.node, first.key, outlook.at, f"{first.node} {self._clause(first, outlook)}{due}", passed)
 
     def _ends(self, terms: Terms) -> list[Node]:
-        """What an interval ends with: its export, which waits for all that is read, else what is read."""
+        """Return the last nodes of an interval: its export if there is one, else the reads.
+
+        An export waits for all reads.
+        """
         export = self._context.declared.exports.get(terms.consumer)
         return [export] if export is not None else self._context.known_reads(terms)
 
     def _of(self, node: Node, terms: Terms, interval: str, forecast: PartitionForecaster) -> Outlook:
-        """When a node will hold all that an interval requires of it."""
+        """Return when a node will hold all that an interval requires of it."""
         if covered(node, terms, interval, self._context) is not None:
             return THERE
         keys = needed(node, terms, interval, self._context)
@@ -90,7 +97,10 @@ class Outlooks:
         return never or max(outlooks, key=lambda outlook: outlook.at or 0, default=THERE)
 
     def _stand(self, terms: Terms, interval: str, name: str, key: str) -> CurrentPartitionState | None:
-        """Where a partition stands, for a forecast of one interval; what counts as empty is there."""
+        """Return a partition's state for the forecast of one interval.
+
+        A partition that counts as empty is published.
+        """
         node = self._context.node(name)
         if counts_as_empty(node, key, self._context):
             return CurrentPartitionState(PartitionState.PUBLISHED, published=True)
@@ -102,11 +112,11 @@ class Outlooks:
         return CurrentPartitionState(PartitionState(facts.state), there, began, facts.not_before_us, facts.reason)
 
     def _is_expected(self, step: ForecastStep) -> bool:
-        """Whether a step is a delivery that hasn't come."""
+        """Return whether a step is a delivery that hasn't arrived."""
         return self._context.node(step.node).is_source and self._context.facts.standing(step.node, step.key) is None
 
     def _clause(self, step: ForecastStep, outlook: Outlook) -> str:
-        """How the first step of the chain makes it late."""
+        """Return the clause that says how the first step of the chain makes the interval late."""
         pause = self._context.facts.pauses().get(step.node)
         if pause is not None and step.node in self._paused:
             return f"is {pause.said(self._now, self._context.declared.timezone)}{self._then(step, outlook)}"
@@ -122,19 +132,19 @@ class Outlooks:
         return f"hasn't begun, needs {ago(outlook.at - step.begins)}{self._most(step, outlook)}"
 
     def _then(self, step: ForecastStep, outlook: Outlook) -> str:
-        """How long what comes after a step takes."""
+        """Return the clause about how long the steps after this one take."""
         if outlook.at is None or outlook.at <= step.ends:
             return ""
         return f", what follows needs {ago(outlook.at - step.ends)}"
 
     def _most(self, first: ForecastStep, outlook: Outlook) -> str:
-        """The node that takes most of it, where that isn't the first."""
+        """Return the clause about the node that takes longest, unless it is the first."""
         longest = max(outlook.steps, key=lambda step: step.ends - step.begins)
         return "" if longest.node == first.node else f", most of it {longest.node}"
 
 
 class _Seconds(Mapping[str, float]):
-    """Node → how long an attempt at it takes, looked up when it is first asked for."""
+    """Node → p95 duration of an attempt in seconds, loaded on first use."""
 
     def __init__(self, context: EvaluationContext) -> None:
         self._context = context
@@ -156,7 +166,7 @@ class _Seconds(Mapping[str, float]):
 
 
 def _graph(declared: DeclaredPromises) -> Graph:
-    """What is judged as the forecast needs it: nodes in topological order, then exports."""
+    """Return the graph for the forecast: nodes in topological order, then exports."""
     nodes = {**declared.nodes, **declared.exports}
     return Graph(tuple(_node(node, nodes) for node in nodes.values()))
 

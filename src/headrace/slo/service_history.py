@@ -1,6 +1,6 @@
 """The stored history of how consumers were served over a window, as `timeline.ServiceHistory`.
 
-What several consumers share (publications, promises, what was wrong) is read once for a window.
+Rows that several consumers share (publications, promises, wrong data) are read once per window.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from headrace.store.transaction import Transaction
 
 
 class Gathering:
-    """One window, over one transaction: what several consumers share is read once."""
+    """The histories of one window in one transaction; rows that consumers share are read once."""
 
     def __init__(
         self, tx: Transaction, context: EvaluationContext, wrongness: Wrongness, speaks: Speaks, from_us: int, now_us: int
@@ -39,7 +39,7 @@ class Gathering:
         self._withdrawn = stored.withdrawals_of(tx, {*context.declared.nodes, *context.declared.exports}, from_us)
 
     def past(self, terms: Terms, obligations: Sequence[Obligation]) -> ServiceHistory:
-        """How a consumer was served. `judged` are its obligations as they stand now."""
+        """Return how a consumer was served; `obligations` are its obligations as known now."""
         promises = self._promises.get(terms.consumer, [])
         history = self._past(terms, terms, promises, self._duties(terms, obligations))
         excepted = self._wrongness.by_others(terms, history.duties, self._speaks)
@@ -47,7 +47,10 @@ class Gathering:
         return msgspec.structs.replace(history, excepted=excepted, **aged)
 
     def _past(self, terms: Terms, read: Terms, promises: Sequence[Promise], duties: tuple[Duty, ...]) -> ServiceHistory:
-        """What all have in common: what was promised to a consumer (`terms`), and how it was with what is `read`."""
+        """Return the part of a history that all kinds share.
+
+        `terms` are what was promised to the consumer, `read` the terms with the reads to evaluate.
+        """
         return ServiceHistory(
             consumer=terms.consumer,
             timezone=terms.timezone,
@@ -59,17 +62,19 @@ class Gathering:
         )
 
     def _aged(self, terms: Terms, read: Terms, promises: Sequence[Promise], duties: Sequence[Duty]) -> dict[str, Any]:
-        """What is known of what is read only as long as it is declared. Beside what comes interval by interval, reference data doesn't
-        age."""
+        """Return the fields that are known only while the reads are declared.
+
+        Reference data doesn't age next to data that comes by interval.
+        """
         paced = terms.max_age is None or self._context.has_rhythm(terms)
         return {"never": self._never(read, promises, duties), "republished": None if paced else self._republished(read)}
 
     def soundly_met_at(self, terms: Terms, obligation: Obligation) -> int | None:
-        """When an obligation was first met by what is sound, as known now; None for one that isn't."""
+        """Return when sound data, as known now, first met an obligation; None if none did."""
         return None if obligation.met_at_us is None else self._wrongness.sound_since(terms, self._fresh(terms, obligation))
 
     def removed(self) -> list[ServiceHistory]:
-        """How consumers were served that aren't declared any more, while something was promised to them in the window."""
+        """Return the histories of removed consumers that had a promise in the window."""
         declared = {terms.consumer for terms in self._context.declared.consumers}
         gone = [
             promises for name, promises in self._promises.items() if name not in declared and (promises[-1].until_at or EVER) > self._from
@@ -77,7 +82,7 @@ class Gathering:
         return [self._of_removed(promises) for promises in gone]
 
     def _of_removed(self, promises: Sequence[Promise]) -> ServiceHistory:
-        """As far as what it read is still there: what isn't any more can't be looked at."""
+        """Return the history as far as the reads still exist; others can't be evaluated."""
         terms = _terms(promises[-1])
         history = self._past(terms, terms, promises, self._duties(terms, ()))
         excepted = self._wrongness.by_others(terms, history.duties, self._speaks)
@@ -85,7 +90,7 @@ class Gathering:
         return msgspec.structs.replace(history, excepted=excepted, blind=common(history.blind, promised))
 
     def of_node(self, node: Node, terms: Terms, obligations: Sequence[Obligation]) -> ServiceHistory:
-        """How a node had what a consumer above or below needed of it, by that consumer's deadlines."""
+        """Return how a node provided what a consumer needs of it, by the consumer's deadlines."""
         alone = msgspec.structs.replace(terms, consumer="", reads=(node.name,), named=())
         due = {obligation.interval: obligation.due_at_us for obligation in obligations}
         due |= {
@@ -107,8 +112,10 @@ class Gathering:
         return Duty(interval, bounds_us(interval, terms.per, terms.timezone)[1], due_us, met, met_us)
 
     def _counted(self, terms: Terms, promises: Sequence[Promise], duties: Sequence[Duty]) -> int:
-        """The first deadline since anything was promised. Data that comes interval by interval, and of which nothing has come yet, has
-        none."""
+        """Return the first deadline since anything was promised.
+
+        Data that comes by interval and has no interval yet has no deadline.
+        """
         if not promises:
             return EVER
         since = min(promise.begins_at for promise in promises)
@@ -116,7 +123,7 @@ class Gathering:
         fresh = (duty.due_us for duty in duties if since <= duty.due_us <= self._now)
         age = promises[-1].terms.get("max_age")
         if not duties and age and not self._context.has_rhythm(terms):
-            # without a rhythm no interval is due: what there was could first be too old then
+            # without a rhythm no interval is due: existing data could first be too old then
             return Duration.parse(str(age)).after_us(since, str(promises[-1].terms["timezone"]))
         return min([*([known] if known is not None else []), *fresh], default=EVER)
 
@@ -133,7 +140,7 @@ class Gathering:
         return tuple(self._emptied(terms, self._taken_back(terms, ordered)))
 
     def _duty(self, terms: Terms, obligation: kept.StoredObligation, judged: Obligation | None) -> Duty:
-        """One that is written down; that it was met meanwhile may not be."""
+        """Return a recorded obligation as a duty; its fulfilment may not be recorded yet."""
         met_us = obligation.met_at if obligation.met_at is not None else judged.met_at_us if judged is not None else None
         spans = [(at, EVER) for at in (met_us, obligation.waived_at) if at is not None]
         return Duty(
@@ -156,7 +163,7 @@ class Gathering:
         )
 
     def _taken_back(self, terms: Terms, duties: list[Duty]) -> Iterator[Duty]:
-        """What was met isn't, while something that it read is taken back."""
+        """Reopen duties for the time in which something that they read was withdrawn."""
         awaited = {node.name: node for node in self._context.awaited(terms)}
         gone: dict[tuple[str, str], list[tuple[int, int]]] = {}
         for withdrawal in self._withdrawn:
@@ -175,7 +182,7 @@ class Gathering:
             yield from gone.get((node.name, key), ())
 
     def _emptied(self, terms: Terms, duties: Iterable[Duty]) -> Iterator[Duty]:
-        """Under `max_age` an interval of which a read has no rows makes nothing younger."""
+        """Mark intervals without rows: under `max_age` they don't make the readable data newer."""
         results = list(duties)
         empty = self._empty(terms, results) if terms.max_age is not None and results else {}
         for duty in results:
@@ -201,12 +208,15 @@ class Gathering:
         return bool(keys) and all(key in empty for key in keys or ())
 
     def _blind(self, terms: Terms, promises: Sequence[Promise]) -> Moments:
-        """While nobody looked at one of the sources that it depended on."""
+        """Return the spans in which a source of the consumer wasn't observed."""
         reads = self._context.known_reads(terms)
         return union(span for node in reads for span in common(self._unseen(node), _promised_to_have(promises, node.name)))
 
     def _unseen(self, node: Node) -> Moments:
-        """While nobody looked at a source that a node depends on; what nobody has ever looked at counts only now."""
+        """Return the spans in which a source of a node wasn't observed.
+
+        A source that was never observed counts only from now on.
+        """
         results: list[tuple[int, int]] = []
         for source in sources_of([node], self._context):
             results += self._gaps.get(source.name, ())
@@ -216,8 +226,11 @@ class Gathering:
         return union(results)
 
     def _never(self, terms: Terms, promises: Sequence[Promise], duties: Sequence[Duty]) -> Moments:
-        """Until each read was published first, and while nothing of one can be read any more; what was
-        no read yet, or wasn't due yet since it is one, kept nobody from reading the others."""
+        """Return the spans in which a read had never been published or has nothing left to read.
+
+        A node counts only while it was a promised read, and from the first deadline after it became
+        one.
+        """
         results: list[tuple[int, int]] = []
         known = self._context.known_reads(terms)
         if len(known) < len(terms.reads):
@@ -238,7 +251,7 @@ class Gathering:
 
 
 def _terms(promise: Promise) -> Terms:
-    """What was promised last to a consumer that was removed; nobody knows its owner any more."""
+    """Return the last terms of a removed consumer; its owner is no longer known."""
     said = promise.terms
     return Terms(
         promise.consumer, "", tuple(said["reads"]), Grain(said["per"]), str(said["timezone"]), said.get("due"), said.get("max_age")
@@ -246,20 +259,20 @@ def _terms(promise: Promise) -> Terms:
 
 
 def _promised_to_have(promises: Sequence[Promise], read: str) -> Moments:
-    """While a consumer was promised that it has a read; ever, where no promise names it."""
+    """Return the spans in which a read was promised; all time if no promise names it."""
     mine = [promise for promise in promises if read in promise.terms["reads"]]
     return union((promise.begins_at, _until(promise)) for promise in mine) if mine else outside(NONE)
 
 
 def _due_to_have(promised: Moments, duties: Sequence[Duty]) -> Moments:
-    """From the first deadline on, of what was promised; where no interval is due, at once."""
+    """Return the promised spans from their first deadline on; unchanged if no interval is due."""
     if not duties:
         return promised
     return union((min((duty.due_us for duty in duties if duty.due_us >= began), default=EVER), ended) for began, ended in promised)
 
 
 def _begun(promises: Mapping[str, Sequence[Promise]]) -> dict[str, list[Promise]]:
-    """Without those that were replaced, or ended, before their `since:` came: they never held."""
+    """Drop promises that were replaced or ended before their `since:`: they never held."""
     results: dict[str, list[Promise]] = {}
     for consumer, every in promises.items():
         if begun := [promise for promise in every if promise.begins_at < _until(promise)]:
@@ -268,7 +281,10 @@ def _begun(promises: Mapping[str, Sequence[Promise]]) -> dict[str, list[Promise]
 
 
 def _promised(promises: Sequence[Promise]) -> tuple[Term, ...]:
-    """While something was promised, by which terms. A `since:` in the past reaches back to where nothing else was."""
+    """Return the spans in which something was promised, with their terms.
+
+    A `since:` in the past extends a promise back over time without another promise.
+    """
     terms = [_term(promise, (max(promise.from_at, promise.begins_at), _until(promise))) for promise in promises]
     taken = union((promise.from_at, _until(promise)) for promise in promises)
     for promise in promises:

@@ -1,9 +1,11 @@
 """States of all nodes, cached between snapshots: only affected nodes are re-evaluated.
 
-The functions and facts are those of a full evaluation (`freshness.node_states`). The result depends on more than the partitions: what is
-applied, where rhythms begin, and which intervals have begun. If one of these changes, all nodes are evaluated again.
+The functions and facts are those of a full evaluation (`freshness.node_states`). The result depends
+on more than the partitions: on the applied version, on where rhythms begin, and on which intervals
+have begun. If one of these changes, all nodes are evaluated again.
 
-The last four snapshots are cached by revision, since concurrent readers may see different revisions.
+The last four snapshots are cached by revision, since concurrent readers may see different
+revisions.
 """
 
 from __future__ import annotations
@@ -26,11 +28,11 @@ from headrace.store.queries.partition_states import VisibleExtent
 from headrace.store.transaction import Transaction
 
 KEPT_MAX = 4
-"""So many moments are kept: readers beside each other see snapshots of several."""
+"""Number of cached snapshots: concurrent readers may see different ones."""
 
 
 class CachedFacts(StoredFacts):
-    """The facts of a transaction, where what readers see of nodes is known."""
+    """The facts of a transaction, with known extents of what readers see of each node."""
 
     def __init__(self, tx: Transaction, seen: Mapping[str, VisibleExtent]) -> None:
         super().__init__(tx)
@@ -44,7 +46,7 @@ class CachedFacts(StoredFacts):
         return Newest(summary.newest, summary.newest_at, summary.newest_verdict, summary.oldest)
 
     def published_between(self, node: str, first: str, last: str) -> int:
-        """How many partitions from `first` to `last`, both included, readers see."""
+        """Return how many partitions from `first` to `last`, both included, readers see."""
         seen = self._seen.get(node)
         if seen is None:
             return 0
@@ -54,8 +56,11 @@ class CachedFacts(StoredFacts):
 
 
 class RevisionStates(msgspec.Struct, frozen=True):
-    """How everything stood at a revision, with the rhythms and the newest intervals (`begun`) that it follows from besides.
-    `newest_unchecked` are assets."""
+    """The states of all nodes at a revision.
+
+    They also depend on the rhythms and the newest intervals (`begun`). `newest_unchecked` are
+    assets whose newest partition is unchecked.
+    """
 
     revision: int
     rhythms: Mapping[str, Rhythm]
@@ -67,7 +72,7 @@ class RevisionStates(msgspec.Struct, frozen=True):
 
 
 class StateSnapshot(msgspec.Struct, frozen=True):
-    """One snapshot: its facts, the context in it, and how all nodes stand."""
+    """One snapshot: its facts, its evaluation context, and the states of all nodes."""
 
     facts: CachedFacts
     context: EvaluationContext
@@ -75,7 +80,7 @@ class StateSnapshot(msgspec.Struct, frozen=True):
 
 
 class StateCache:
-    """Of one applied version; used by several threads."""
+    """The cached states of one applied version; safe for several threads."""
 
     def __init__(self, declared: DeclaredPromises) -> None:
         self._declared = declared
@@ -88,7 +93,7 @@ class StateCache:
         self._lock = threading.Lock()
 
     def at(self, tx: Transaction, now_us: int) -> StateSnapshot:
-        """How everything stands in a transaction's snapshot."""
+        """Return the states of all nodes in a transaction's snapshot."""
         with self._lock:
             revision = partition_states.last_revision(tx)
             before = max(
@@ -146,7 +151,10 @@ class StateCache:
 
 
 def _below(declared: DeclaredPromises) -> dict[str, list[int]]:
-    """Node → the places of what stands by how it stands: views of it, and what isn't cut by time and reads it."""
+    """Return node → positions of the nodes whose state depends on its state.
+
+    These are views of it, and nodes not partitioned by time that read it.
+    """
     places = {name: place for place, name in enumerate((*declared.nodes, *declared.views))}
     results: dict[str, list[int]] = {}
     for node in declared.nodes.values():

@@ -1,6 +1,6 @@
 """How each consumer is served, since when, why, and the next command (SEMANTICS §7). Pure.
 
-`wrong_periods` finds what incidents and lapsed exceptions make wrong, and hands it in.
+`wrong_periods` finds what incidents and lapsed exceptions make wrong; callers pass its result.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ NOTHING_WRONG: Mapping[str, Wronged] = MappingProxyType({})
 
 
 def evaluate_status(declared: DeclaredPromises, facts: StateFacts, now_us: int, wronged: Mapping[str, Wronged] = NOTHING_WRONG) -> Status:
-    """How everything stands at a time, as far as the facts of `facts` say; `wronged` are the consumers that are wrong."""
+    """Return the status of everything at `now_us`; `wronged` are the consumers that are wrong."""
     return evaluate_in_context(EvaluationContext(declared, facts), now_us, wronged)
 
 
@@ -48,7 +48,10 @@ def evaluate_in_context(
     nodes: NodeStates | None = None,
     only: str | None = None,
 ) -> Status:
-    """The same of a context that is set. `nodes`: how all nodes stand, where that is known; `only` one consumer."""
+    """Return the status in an existing context.
+
+    `nodes` are the states of all nodes, if already known; `only` limits the result to one consumer.
+    """
     declared, facts = context.declared, context.facts
     states, outlooks = node_states(context, now_us) if nodes is None else nodes, Outlooks(context, now_us)
     blockage = Blockage(context, now_us)
@@ -66,13 +69,13 @@ def evaluate_in_context(
 
 
 def _never_served(terms: Terms, context: EvaluationContext) -> bool:
-    """Whether something that a consumer reads could never be read yet."""
+    """Return whether any of a consumer's reads was never readable."""
     reads = context.known_reads(terms)
     return len(reads) < len(terms.reads) or any(context.facts.newest(node.name) is None for node in reads)
 
 
 class _ConsumerEvaluation:
-    """One consumer at one time."""
+    """The evaluation of one consumer at one time."""
 
     def __init__(
         self, terms: Terms, context: EvaluationContext, now_us: int, outlooks: Outlooks, blockage: Blockage, wronged: Wronged | None
@@ -147,7 +150,7 @@ class _ConsumerEvaluation:
     def _why(
         self, state: ConsumerState, blind: tuple[str, int | None] | None, late_since: int | None, risk: AtRisk | None
     ) -> tuple[str, str | None, int | None]:
-        """Reason in one clause, what to type next, and since when the state holds."""
+        """Return the reason in one clause, the next command, and since when the state holds."""
         if state is ConsumerState.UNKNOWN and blind is not None:
             return blind[0], "headrace tick", blind[1]
         if state is ConsumerState.WRONG:
@@ -163,7 +166,7 @@ class _ConsumerEvaluation:
         return self._told(results), next_command(results), since
 
     def _withdrawn(self) -> str:
-        """What was withdrawn that it is late because of: `clean@2025-01-09, withdrawn: cents (by ann)`."""
+        """Return the withdrawn cause of lateness: `clean@2025-01-09, withdrawn: cents (by ann)`."""
         results = self._blocked(ConsumerState.LATE)
         if results is None or results.block is not BlockReason.WITHDRAWN:
             return ""
@@ -172,12 +175,14 @@ class _ConsumerEvaluation:
     def _missing_besides(self, state: ConsumerState) -> int:
         missing = sum(not obligation.settled for obligation in self._due)
         if state is ConsumerState.SERVED:
-            return 0  # its reason names them
+            return 0  # the reason names them
         return max(0, missing - 1) if state in (ConsumerState.LATE, ConsumerState.NEVER) else missing
 
     def _owed(self) -> bool:
-        """Whether a deadline of the promise has passed: nobody is told that it is late before. What has no rhythm has
-        one once its age has passed."""
+        """Return whether a deadline has passed; before that, lateness isn't reported.
+
+        Data without a rhythm has its deadline when it becomes older than `max_age`.
+        """
         terms = self._terms
         if self._due or terms.max_age is None or self._context.has_rhythm(terms):
             return bool(self._due)
@@ -185,8 +190,11 @@ class _ConsumerEvaluation:
         return begins is not None and Duration.parse(terms.max_age).after_us(begins, terms.timezone) <= self._now
 
     def _served_since(self) -> int | None:
-        """Since when it hasn't been late; before anything was due, since when what it reads could
-        be read. Not before anything was promised, unless that is still to come."""
+        """Return since when the consumer hasn't been late.
+
+        Before anything was due, return since when its reads are readable. The result isn't before
+        the start of the promise, unless that start is still to come.
+        """
         since = served_since(self._due, self._all, every=self._every)
         if since is None and self._through is not None:
             since = met_at(self._terms, self._through, self._context)
@@ -196,17 +204,20 @@ class _ConsumerEvaluation:
         return max(since, promised)
 
     def _at_risk_since(self, risk: AtRisk) -> int | None:
-        """Since when it is served and the risk is there."""
+        """Return since when the consumer is served and the risk exists."""
         begins = [item for item in (risk.since_us, self._served_since()) if item is not None]
         return max(begins, default=None)
 
-    # The states
+    # States
 
     def _never(self) -> bool:
         return _never_served(self._terms, self._context)
 
     def _late_since(self) -> int | None:
-        """Since when it has been late without a break; None if it isn't. Not before anything was promised."""
+        """Return since when the consumer is late without a gap; None if it isn't.
+
+        The result isn't before the start of the promise.
+        """
         promised = self._promised_since()
         if promised is not None and promised > self._now:
             return None
@@ -217,25 +228,29 @@ class _ConsumerEvaluation:
         return max(min(since), promised or min(since)) if since else None
 
     def _promised_since(self) -> int | None:
-        """Since when something is promised without a break, which may be still to come."""
+        """Return since when something is promised without a gap, which may be in the future."""
         return self._context.facts.promised_since(self._terms.consumer)
 
     def _old_since(self) -> int | None:
-        """Under `max_age`: when what can be read becomes (or became) too old."""
+        """Return when the readable data becomes older than `max_age`; None without one."""
         terms = self._terms
         if terms.max_age is None:
             return None
         age = Duration.parse(terms.max_age)
         if self._through is not None:
             return age.after_us(bounds_us(self._through, terms.per, terms.timezone)[1], terms.timezone)
-        if self._context.has_rhythm(terms):  # nothing with rows before any hole: too old since the first deadline
+        # an interval without rows comes before any gap: too old since the first deadline
+        if self._context.has_rhythm(terms):
             return self._due[0].due_at_us if self._due else None
         newest = [self._context.facts.newest(node.name) for node in self._context.known_reads(terms)]
         oldest = min((item.at_us for item in newest if item is not None), default=None)
         return None if oldest is None else age.after_us(oldest, terms.timezone)
 
     def _risk(self) -> AtRisk | None:
-        """The next interval that has ended, isn't due yet, and is known to be held back, or to take longer than is left."""
+        """Return the risk of the next interval that has ended, isn't due yet, and will be missed.
+
+        It is held back, nothing runs it, or the remaining work takes too long.
+        """
         for obligation in self._all:
             ended = self._ended(obligation) <= self._now
             if (
@@ -248,8 +263,10 @@ class _ConsumerEvaluation:
         return None
 
     def _held_back(self, obligation: Obligation) -> AtRisk | None:
-        """Something that stands still until somebody does something, that was promised for earlier, or
-        of which nobody knows whether it was delivered."""
+        """Return the risk from a known blocker.
+
+        It needs a person, is an overdue delivery, or is a source that can't be read.
+        """
         for results in in_repair_order(self._blockage.of(self._terms, obligation.interval)):
             if results.block in HOLDS or self._overdue(results) or results.unreadable_us is not None:
                 at = moment(obligation.due_at_us, self._now, self._context.declared.timezone)
@@ -269,8 +286,10 @@ class _ConsumerEvaluation:
         return None
 
     def _nothing_runs_it(self, obligation: Obligation) -> AtRisk | None:
-        """Something that could be computed now, where no leader runs and the next pass comes too late: somebody
-        accepted or corrected something since the last."""
+        """Return the risk from ready work that no leader runs before the next, too late pass.
+
+        That happens after somebody accepted or corrected something since the last pass.
+        """
         if self._context.facts.is_led() or self._next_pass() <= obligation.due_at_us:
             return None
         blocked = in_repair_order(self._blockage.of(self._terms, obligation.interval))
@@ -283,7 +302,7 @@ class _ConsumerEvaluation:
         return AtRisk(obligation.interval, obligation.due_at_us, results.node, results.partition, text, "headrace tick", since)
 
     def _next_pass(self) -> int:
-        """When the sources that it depends on are usually observed next; now where none ever was."""
+        """Return when the consumer's sources are usually observed next; now if none ever was."""
         observations = [
             self._context.facts.observations(node.name) for node in sources_of(self._context.known_reads(self._terms), self._context)
         ]
@@ -291,7 +310,7 @@ class _ConsumerEvaluation:
         return max((next_pass(observation, every_us) for observation in observations if observation), default=self._now)
 
     def _too_slow(self, obligation: Obligation) -> AtRisk | None:
-        """What is left takes longer than there is time."""
+        """Return the risk that the remaining work takes longer than the remaining time."""
         risk = self._outlooks.risk(self._terms, obligation)
         if risk is None:
             return None
@@ -303,7 +322,7 @@ class _ConsumerEvaluation:
         return AtRisk(obligation.interval, obligation.due_at_us, risk.node, risk.partition, risk.clause, command, since, risk.predicted_us)
 
     def _ended(self, obligation: Obligation) -> int:
-        """When an interval ended: before that nothing of it is expected."""
+        """Return when an interval ended: before that, none of its data is expected."""
         return bounds_us(obligation.interval, self._terms.per, self._terms.timezone)[1]
 
     def _overdue(self, results: Blocked) -> bool:
@@ -311,13 +330,13 @@ class _ConsumerEvaluation:
         return by is not None and by <= self._now
 
     def _promised_for(self, results: Blocked) -> int | None:
-        """Until when a delivery that isn't there was promised."""
+        """Return the promised time of a missing delivery; None for other blockers."""
         if results.block is not BlockReason.MISSING:
             return None
         return promised_by(self._context.declared.nodes[results.node], results.partition)
 
     def _lapsing(self) -> AtRisk | None:
-        """The exception that lapses first."""
+        """Return the risk of the exception that lapses first."""
         for partition in self._excepted:
             if partition.until_us is not None and not partition.lapsed(self._now):
                 zone = self._context.declared.timezone
@@ -337,14 +356,17 @@ class _ConsumerEvaluation:
         return None
 
     def _first_read(self, partition: AcceptedPartition) -> int | None:
-        """When what stands on an exception could first be read: with the first interval that was met after it, if one was."""
+        """Return when data that relies on an exception was first readable.
+
+        That is when the first interval after the exception was met, else the time of the exception.
+        """
         if partition.at_us is None:
             return None
         met = (it.met_at_us for it in self._all if it.met_at_us is not None and it.met_at_us >= partition.at_us)
         return min(met, default=partition.at_us)
 
     def _odd(self) -> AtRisk | None:
-        """What the newest interval that is served was made of, and that is unlike all before it."""
+        """Return the risk from an anomalous partition behind the newest interval that is served."""
         served = [obligation for obligation in self._due if obligation.met_at_us is not None][-1:]
         results = most_unusual(self._terms, served, self._context)
         if results is None:
@@ -360,7 +382,7 @@ class _ConsumerEvaluation:
         return self._wronged.said, self._wronged.next, self._wronged.since_us
 
     def _blind(self) -> tuple[str, int | None] | None:
-        """Why nothing can be judged, and since when: nobody looked at a source that it depends on for too long."""
+        """Return why the state is unknown, and since when: a source wasn't observed lately."""
         zone = self._context.declared.timezone
         stalest: tuple[int, int, str] | None = None
         for source in sources_of(self._context.known_reads(self._terms), self._context):
@@ -374,16 +396,17 @@ class _ConsumerEvaluation:
             return None
         return f"nobody has looked at {stalest[2]} since {moment(stalest[1], self._now, zone)}", stalest[0]
 
-    # What is said about them
+    # Clauses
 
     def _blocked(self, state: ConsumerState) -> Blocked | None:
-        """What keeps it late; where nothing was ever there, what holds back the first interval."""
+        """Return what keeps the consumer late, or what blocks its first interval."""
         keeps = self._blockage.keeps_late(self._terms, self._late) if state is ConsumerState.LATE else None
         late = [] if keeps is None else [keeps, *self._late]
         for obligation in late if state is ConsumerState.LATE else self._all:
             if not obligation.settled and (results := self._blockage.of(self._terms, obligation.interval)):
                 return in_repair_order(results)[0]
-        if state is ConsumerState.LATE and not self._late and self._through is not None:  # too old, though nothing was due yet
+        # too old, though nothing was due yet
+        if state is ConsumerState.LATE and not self._late and self._through is not None:
             following = next_key(self._through, self._terms.per, self._terms.timezone)
             return next(iter(self._blockage.of(self._terms, following)), None)
         return None
@@ -405,7 +428,7 @@ class _ConsumerEvaluation:
         return f"{absent[0]}: nothing was ever published" if absent else "nothing holds it back: it is about to be computed"
 
     def _is_undelivered(self, source: str) -> bool:
-        """Whether a source that delivers by intervals has none yet, and none from which on it does is declared."""
+        """Return whether a source that delivers by interval has no delivery and no start."""
         rhythm = self._context.rhythms[source]
         return rhythm.has and rhythm.start_us is None
 
@@ -426,7 +449,7 @@ class _ConsumerEvaluation:
         return next_command(results[0]) if results else None
 
     def _reads(self, fresh: Mapping[str, FreshnessState]) -> Iterator[ConsumedAsset]:
-        """How each read stands, a view as the worst of what it reads."""
+        """Yield the state of each read; a view has the worst state of what it reads."""
         declared = self._context.declared
         for name in self._terms.named or self._terms.reads:
             behind = [self._read(declared.nodes[item], fresh) for item in declared.views.get(name, (name,)) if item in declared.nodes]
@@ -454,7 +477,7 @@ def _place(partition: AcceptedPartition) -> str:
 
 
 def sources_of(reads: Sequence[Node], context: EvaluationContext) -> list[Node]:
-    """The sources that these nodes come from, in topological order."""
+    """Return the sources upstream of these nodes, in topological order."""
     nodes, wanted = context.declared.nodes, {node.name: None for node in reads}
     above = list(wanted)
     while above:

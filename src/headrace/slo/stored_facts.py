@@ -1,6 +1,6 @@
 """The facts as the store has them, and those of an environment.
 
-All answers come from one transaction, so that everything said about one snapshot agrees.
+All answers come from one transaction, so that they agree about one snapshot.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ from headrace.store.transaction import Transaction
 
 OBSERVATIONS_USED = 20
 _OF_OBSERVATIONS = (CauseKind.SOURCE_UNAVAILABLE, CauseKind.ACCESS_DENIED, CauseKind.CONFIGURATION_ERROR)
-"""What an incident is called of a source that can't be read."""
+"""Kinds of the incident of an unreadable source."""
 OBLIGATIONS_NEWEST = 100
 
 
 class StoredFacts:
-    """Answers `slo.facts.StateFacts` from a transaction; each answer is one look-up by an index."""
+    """Implements `slo.facts.StateFacts` over a transaction; each answer is one index look-up."""
 
     def __init__(self, tx: Transaction) -> None:
         self._tx = tx
@@ -62,21 +62,24 @@ class StoredFacts:
 
     @property
     def transaction(self) -> Transaction:
-        """What it reads."""
+        """The transaction that it reads."""
         return self._tx
 
     def first(self, node: str, partition: str) -> VisiblePublication | None:
-        """The first publication of a partition; None while it is withdrawn."""
+        """Return the first publication of a partition; None while it is withdrawn."""
         results = None if (node, partition) in self._withdrawn else publications.first_published(self._tx, node, partition)
         return None if results is None else VisiblePublication(*results)
 
     def first_reading(self, node: str, snapshot: int, since_us: int) -> VisiblePublication | None:
-        """The first publication of a whole node, not before `since_us`, that read the lake at this snapshot or a later one."""
+        """Return the first publication of an unpartitioned node that read a given lake snapshot.
+
+        It was published at `since_us` or later and read `snapshot` or a later one.
+        """
         results = publications.first_reading(self._tx, node, WHOLE, snapshot, since_us)
         return None if results is None else VisiblePublication(*results)
 
     def newest(self, node: str) -> Newest | None:
-        """What readers see of a node; None if nothing."""
+        """Return the newest partition of a node that readers see; None if there is none."""
         if node not in self._newest:
             self._newest[node] = self._find_newest(node)
         return self._newest[node]
@@ -86,20 +89,23 @@ class StoredFacts:
         return None if summary is None else Newest(summary.newest, summary.newest_at, summary.newest_verdict, summary.oldest)
 
     def rows(self, node: str, partition: str) -> int | None:
-        """How many rows readers see of a partition; None if nothing is published."""
+        """Return the number of rows that readers see of a partition; None if it isn't published."""
         publication = publications.current(self._tx, node, partition)
         return None if publication is None else publication.rows
 
     def published_between(self, node: str, first: str, last: str) -> int:
-        """How many partitions from `first` to `last`, both included, readers see."""
+        """Return how many partitions from `first` to `last`, both included, readers see."""
         return publications.count_between(self._tx, node, first, last)
 
     def keys(self, node: str, moment: str) -> list[str]:
-        """The data keys of a node that were ever heard of for an interval; of one that isn't cut by time (moment empty), all."""
+        """Return the data keys of a node that are known for an interval.
+
+        For a node that isn't partitioned by time (`moment` is empty), return all its keys.
+        """
         return partition_states.data_keys(self._tx, node, moment)
 
     def standing(self, node: str, partition: str) -> PartitionStateFacts | None:
-        """Where a partition stands; None if nothing was ever heard of it."""
+        """Return the state of a partition; None if nothing is known of it."""
         result = partition_states.get(self._tx, node, partition)
         if result is None:
             since = ingestion.waiting_since(self._tx, node, partition)
@@ -120,16 +126,16 @@ class StoredFacts:
 
     @cached_property
     def _closed(self) -> str:
-        """Why no delivery can be ingested; empty where it can."""
+        """Why no delivery can be ingested; empty if deliveries can be."""
         problem = lake_maintenance.lake_problem(self._tx)
         return "" if problem is None else f"{LAKE_CLOSED}: {problem.why.rpartition(': ')[2]}"
 
     def stale_nodes(self) -> set[str]:
-        """Nodes of which a published partition is stale."""
+        """Return the nodes with a stale published partition."""
         return partition_states.stale_nodes(self._tx)
 
     def quarantined_nodes(self) -> set[str]:
-        """Nodes of which something waits in quarantine."""
+        """Return the nodes that have anything in quarantine."""
         return self._quarantined
 
     @cached_property
@@ -137,15 +143,18 @@ class StoredFacts:
         return quarantine.nodes(self._tx)
 
     def oldest_delivery(self, source: str) -> str | None:
-        """The oldest interval of a source that was ever delivered."""
+        """Return the oldest interval of a source that was ever delivered."""
         return ingestion.oldest_delivery(self._tx, source)
 
     def observations(self, source: str) -> list[int]:
-        """When the last 20 looks at a source were, newest first."""
+        """Return the times of the last 20 observations of a source, newest first."""
         return [look.at for look in deliveries.observations(self._tx, source, limit=OBSERVATIONS_USED)]
 
     def kept(self, consumer: str) -> list[RecordedObligation]:
-        """Obligations written down: all that aren't met, the newest hundred, and the newest that was met; oldest first."""
+        """Return recorded obligations of a consumer, oldest first.
+
+        These are all unmet ones, the newest 100, and the newest that was met.
+        """
         met = obligations.newest_met(self._tx, consumer)
         newest = obligations.newest(self._tx, consumer, limit=OBLIGATIONS_NEWEST)
         stored_obligations = {
@@ -157,7 +166,7 @@ class StoredFacts:
         ]
 
     def pauses(self) -> dict[str, Pausing]:
-        """What is paused, by name; those whose time is over may be among them."""
+        """Return the pauses by node or consumer; expired ones may be among them."""
         return self._pauses
 
     @cached_property
@@ -165,7 +174,7 @@ class StoredFacts:
         return {pause.node: Pausing(pause.reason, pause.actor, pause.until, pause.since) for pause in scheduling.all_pauses(self._tx)}
 
     def is_led(self) -> bool:
-        """Whether a leader runs now, which computes what can be computed."""
+        """Return whether a leader is running, which computes whatever can be computed."""
         return self._led
 
     @cached_property
@@ -173,7 +182,7 @@ class StoredFacts:
         return holder(self._tx) is not None
 
     def withdrawn(self) -> frozenset[tuple[str, str]]:
-        """Node and partition of what a person took back, and nothing was published of since."""
+        """Return (node, partition) of what a person withdrew and nothing has replaced since."""
         return self._withdrawn
 
     @cached_property
@@ -181,7 +190,7 @@ class StoredFacts:
         return publications.withdrawn(self._tx)
 
     def exceptions(self) -> list[AcceptedPartition]:
-        """What readers see because somebody accepted it, whether its time is over or not."""
+        """Return the partitions that readers see by exception, including lapsed exceptions."""
         return self._exceptions
 
     @cached_property
@@ -194,7 +203,7 @@ class StoredFacts:
         ]
 
     def unusual(self) -> list[Unusual]:
-        """What was published lately with a warning of figures unlike the history."""
+        """Return the recently published partitions with a warning about anomalous figures."""
         return self._unusual
 
     @cached_property
@@ -206,7 +215,7 @@ class StoredFacts:
         return unusuals
 
     def damaged(self) -> Mapping[tuple[str, str], Damage]:
-        """Node and partition of what readers can't read, because its file is damaged."""
+        """Return the damaged files by (node, partition) that readers can't read."""
         return self._damaged
 
     @cached_property
@@ -222,7 +231,7 @@ class StoredFacts:
         return damages
 
     def failed_in_backfill(self, node: str, partition: str) -> BackfillFailure | None:
-        """What a backfill or a repair failed at, of what readers lack."""
+        """Return the failure of a partition in a backfill under the applied version, if any."""
         backfill = changes.failed_in_backfill(self._tx, node, partition)
         if backfill is None or backfill.version != self._applied:
             return None
@@ -239,7 +248,7 @@ class StoredFacts:
         return "" if opened is None else opened.shown
 
     def unreadable(self) -> Mapping[str, UnreadableSource]:
-        """The sources that can't be read, of which an incident is open."""
+        """Return the unreadable sources that have an open incident."""
         return self._unreadable
 
     @cached_property
@@ -252,17 +261,17 @@ class StoredFacts:
         return sources
 
     def seconds(self, node: str) -> float | None:
-        """How long an attempt at a node takes: what 95 of 100 stay within; None where none is known."""
+        """Return the p95 duration of an attempt at a node in seconds; None if unknown."""
         statistics = attempts.durations_of_node(self._tx, node)
         return None if statistics is None else statistics.p95
 
     def promised_at(self, consumer: str) -> int | None:
-        """From when on the promise in force holds; None: nothing is promised."""
+        """Return the start of the promise in force; None if nothing is promised."""
         start = self._promise(consumer)
         return None if start is None else start.begins_at
 
     def promised_since(self, consumer: str) -> int | None:
-        """Since when something is promised without a break; None: nothing is promised."""
+        """Return since when something has been promised without a gap, if anything is."""
         start = self._promise(consumer)
         return None if start is None else start.unbroken_since
 
@@ -273,132 +282,143 @@ class StoredFacts:
 
 
 # Facts of an environment: nodes that it borrows are read from production's store, all other nodes
-# from its own.
+# from its own. Incidents of borrowed nodes exist in production only, so they aren't named here.
 
 
 class EnvironmentFacts:
-    """Answers `slo.facts.StateFacts` from two stores."""
+    """Implements `slo.facts.StateFacts` over the stores of an environment and of production."""
 
     def __init__(self, facts: StoredFacts, production: StoredFacts, borrowed: frozenset[str]) -> None:
         self._own, self._production, self._borrowed = facts, production, borrowed
 
     @property
     def production(self) -> Transaction:
-        """What it reads of production."""
+        """The transaction that it reads in production."""
         return self._production.transaction
 
     @property
     def borrowed(self) -> frozenset[str]:
-        """The nodes that are production's."""
+        """The nodes that the environment borrows from production."""
         return self._borrowed
 
     def _of(self, node: str) -> StateFacts:
         return self._production if node in self._borrowed else self._own
 
     def first(self, node: str, partition: str) -> VisiblePublication | None:
-        """The first publication of a partition. Production counts its snapshots by itself: here they come before all others."""
+        """Return the first publication of a partition.
+
+        Production numbers its snapshots on its own; here they come before all others.
+        """
         seen = self._of(node).first(node, partition)
         return seen._replace(snapshot=0) if seen is not None and node in self._borrowed else seen
 
     def first_reading(self, node: str, snapshot: int, since_us: int) -> VisiblePublication | None:
-        """The first publication of a whole node, not before `since_us`, that read the lake at this snapshot or a later one."""
+        """Return the first publication of an unpartitioned node that read a given lake snapshot.
+
+        It was published at `since_us` or later and read `snapshot` or a later one.
+        """
         return self._of(node).first_reading(node, snapshot, since_us)
 
     def newest(self, node: str) -> Newest | None:
-        """What readers see of a node; None if nothing."""
+        """Return the newest partition of a node that readers see; None if there is none."""
         return self._of(node).newest(node)
 
     def rows(self, node: str, partition: str) -> int | None:
-        """How many rows readers see of a partition; None if nothing is published."""
+        """Return the number of rows that readers see of a partition; None if it isn't published."""
         return self._of(node).rows(node, partition)
 
     def published_between(self, node: str, first: str, last: str) -> int:
-        """How many partitions from `first` to `last`, both included, readers see."""
+        """Return how many partitions from `first` to `last`, both included, readers see."""
         return self._of(node).published_between(node, first, last)
 
     def keys(self, node: str, moment: str) -> list[str]:
-        """The data keys of a node that were ever heard of for an interval; of one that isn't cut by time (moment empty), all."""
+        """Return the data keys of a node that are known for an interval.
+
+        For a node that isn't partitioned by time (`moment` is empty), return all its keys.
+        """
         return self._of(node).keys(node, moment)
 
     def standing(self, node: str, partition: str) -> PartitionStateFacts | None:
-        """Where a partition stands; None if nothing was ever heard of it."""
+        """Return the state of a partition; None if nothing is known of it."""
         return self._of(node).standing(node, partition)
 
     def stale_nodes(self) -> set[str]:
-        """Nodes of which a published partition is stale."""
+        """Return the nodes with a stale published partition."""
         return (self._own.stale_nodes() - self._borrowed) | (self._production.stale_nodes() & self._borrowed)
 
     def quarantined_nodes(self) -> set[str]:
-        """Nodes of which something waits in quarantine."""
+        """Return the nodes that have anything in quarantine."""
         return (self._own.quarantined_nodes() - self._borrowed) | (self._production.quarantined_nodes() & self._borrowed)
 
     def oldest_delivery(self, source: str) -> str | None:
-        """The oldest interval of a source that was ever delivered."""
+        """Return the oldest interval of a source that was ever delivered."""
         return self._of(source).oldest_delivery(source)
 
     def observations(self, source: str) -> list[int]:
-        """When the last 20 looks at a source were, newest first."""
+        """Return the times of the last 20 observations of a source, newest first."""
         return self._of(source).observations(source)
 
     def kept(self, consumer: str) -> list[RecordedObligation]:
-        """Obligations written down here."""
+        """Return the recorded obligations of a consumer in this environment."""
         return self._own.kept(consumer)
 
     def pauses(self) -> dict[str, Pausing]:
-        """What is paused here."""
+        """Return the pauses in this environment."""
         return self._own.pauses()
 
     def is_led(self) -> bool:
-        """Whether this environment's leader runs now."""
+        """Return whether this environment's leader is running."""
         return self._own.is_led()
 
     def withdrawn(self) -> frozenset[tuple[str, str]]:
-        """What was taken back, of the nodes that are this one's or production's."""
+        """Return what was withdrawn, each node from its own store."""
         own, theirs = self._own.withdrawn(), self._production.withdrawn()
         return frozenset(item for item in own if item[0] not in self._borrowed) | frozenset(
             one for one in theirs if one[0] in self._borrowed
         )
 
     def exceptions(self) -> list[AcceptedPartition]:
-        """What was accepted, of the nodes that are this one's or production's."""
+        """Return the exceptions, each node from its own store."""
         partitions, theirs = self._own.exceptions(), self._production.exceptions()
         return [partition for partition in partitions if partition.node not in self._borrowed] + [
             accepted_partition for accepted_partition in theirs if accepted_partition.node in self._borrowed
         ]
 
     def unusual(self) -> list[Unusual]:
-        """What is unlike the history, of the nodes that are this one's or production's."""
+        """Return the anomalous partitions, each node from its own store."""
         unusuals, theirs = self._own.unusual(), self._production.unusual()
         return [item for item in unusuals if item.node not in self._borrowed] + [one for one in theirs if one.node in self._borrowed]
 
     def damaged(self) -> Mapping[tuple[str, str], Damage]:
-        """What can't be read, of the nodes that are this one's or production's, whose incidents are only there."""
+        """Return the damage, each node from its own store, without production's incidents."""
         damages, theirs = self._own.damaged(), self._production.damaged()
         results = {place: damage for place, damage in damages.items() if place[0] not in self._borrowed}
         borrowed = {place: damage for place, damage in theirs.items() if place[0] in self._borrowed}
         return results | {place: damage._replace(incident="") for place, damage in borrowed.items()}
 
     def failed_in_backfill(self, node: str, partition: str) -> BackfillFailure | None:
-        """What a backfill or a repair failed at; production's incidents are only there."""
+        """Return the backfill or repair failure of a partition, without production's incidents."""
         failure = self._of(node).failed_in_backfill(node, partition)
         return failure._replace(incident="") if failure is not None and node in self._borrowed else failure
 
     def unreadable(self) -> Mapping[str, UnreadableSource]:
-        """The sources that can't be read, of the nodes that are this one's or production's, whose
-        incidents are only there."""
+        """Return the unreadable sources, each from its own store.
+
+        Production's incidents aren't named.
+        """
         sources, theirs = self._own.unreadable(), self._production.unreadable()
         unreadable_sources = {name: source for name, source in sources.items() if name not in self._borrowed}
         borrowed = {name: source for name, source in theirs.items() if name in self._borrowed}
         return unreadable_sources | {name: source._replace(incident="") for name, source in borrowed.items()}
 
     def seconds(self, node: str) -> float | None:
-        """How long an attempt at a node takes, where it is made."""
+        """Return the p95 duration of an attempt, from the store in which the node runs."""
         return self._of(node).seconds(node)
 
     def promised_at(self, consumer: str) -> int | None:
-        """From when on the promise in force here holds."""
+        """Return the start of the promise in force in this environment."""
         return self._own.promised_at(consumer)
 
     def promised_since(self, consumer: str) -> int | None:
-        """Since when something is promised here without a break."""
+        """Return since when something has been promised without a gap in this environment."""
         return self._own.promised_since(consumer)

@@ -1,6 +1,7 @@
 """How one consumer was served over time, as known now or as known then (SEMANTICS §7). Pure.
 
-What was promised, met and found wrong becomes spans of states; `availability` makes figures of them.
+Promises, met obligations and wrong data become spans of states; `availability` computes the
+figures.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from headrace.slo.consumer_states import ConsumerState
 # Sets of points in time: sorted, disjoint, half-open spans of integer microseconds.
 
 Moments = tuple[tuple[int, int], ...]
-"""(from, until), sorted, disjoint and not empty."""
+"""Spans (from, until): sorted, disjoint and not empty."""
 NONE: Moments = ()
 EVER = 1 << 62
-"""Later than every moment."""
+"""Later than every point in time."""
 
 
 def union(spans: Iterable[tuple[int, int]]) -> Moments:
-    """All moments that are in any of them."""
+    """Return the points in time that are in any of the spans."""
     results: list[tuple[int, int]] = []
     for began, ended in sorted(spans):
         if ended <= began:
@@ -35,7 +36,7 @@ def union(spans: Iterable[tuple[int, int]]) -> Moments:
 
 
 def common(item: Moments, other: Moments) -> Moments:
-    """All moments that are in both."""
+    """Return the points in time that are in both sets."""
     results, first, second = [], 0, 0
     while first < len(item) and second < len(other):
         began, ended = max(item[first][0], other[second][0]), min(item[first][1], other[second][1])
@@ -49,23 +50,23 @@ def common(item: Moments, other: Moments) -> Moments:
 
 
 def without(item: Moments, other: Moments) -> Moments:
-    """The moments of one that aren't in the other."""
+    """Return the points in time of `item` that aren't in `other`."""
     return common(item, outside(other))
 
 
 def outside(spans: Moments) -> Moments:
-    """All moments that aren't in them."""
+    """Return the points in time that aren't in the spans."""
     edges = [-EVER, *(edge for span in spans for edge in span), EVER]
     return tuple((began, ended) for began, ended in zip(edges[::2], edges[1::2], strict=True) if began < ended)
 
 
 def length(spans: Sequence[tuple[int, int]]) -> int:
-    """How many microseconds they hold."""
+    """Return the total length of spans in microseconds."""
     return sum(ended - began for began, ended in spans)
 
 
 def holds(spans: Moments, at_us: int) -> bool:
-    """Whether a moment is in them."""
+    """Return whether a point in time is in the spans."""
     return any(began <= at_us < ended for began, ended in spans)
 
 
@@ -75,32 +76,38 @@ def holds(spans: Moments, at_us: int) -> bool:
 
 
 class Duty(msgspec.Struct, frozen=True):
-    """One obligation of a consumer over time: its interval and where that ends, its deadline, and when it was met. Waived ones count
-    as met from when that was said."""
+    """One obligation of a consumer over time: its interval, deadline, and when it was met.
+
+    `ended_us` is the end of the interval. A waived obligation counts as met from when it was
+    waived.
+    """
 
     interval: str
     ended_us: int
     due_us: int
     met: Moments
     met_us: int | None = None
-    """When it was met first by what is sound; None for one that wasn't, although it may have been waived."""
+    """When sound data first met it; None if none did, even if it was waived."""
     waived_us: int | None = None
     rows: bool = True
-    """Whether what was read for it has rows: under `max_age` an empty interval makes nothing younger."""
+    """Whether its data has rows: under `max_age` an empty interval doesn't make data newer."""
 
     @property
     def kept(self) -> bool:
-        """Whether it was met in time, by what is sound."""
+        """Whether sound data met it in time."""
         return self.met_us is not None and self.met_us <= self.due_us
 
     @property
     def open(self) -> Moments:
-        """When it was due and not met."""
+        """The spans in which it was due and not met."""
         return tuple((max(began, self.due_us), ended) for began, ended in outside(self.met) if ended > self.due_us)
 
 
 def late_by_due(duties: Sequence[Duty]) -> Moments:
-    """While the newest that was due wasn't met. `duties` in the order of their deadlines."""
+    """Return the spans in which the newest due obligation wasn't met.
+
+    `duties` are in the order of their deadlines.
+    """
     results: list[tuple[int, int]] = []
     for place, duty in enumerate(duties):
         next_due = duties[place + 1].due_us if place + 1 < len(duties) else EVER
@@ -109,7 +116,10 @@ def late_by_due(duties: Sequence[Duty]) -> Moments:
 
 
 def late_by_age(duties: Sequence[Duty], max_age: str, timezone: str) -> Moments:
-    """While any was open, or what could be read was too old. `duties` in the order of their intervals."""
+    """Return the spans in which any obligation was open or the readable data was too old.
+
+    `duties` are in the order of their intervals.
+    """
     if not duties:
         return NONE
     age = Duration.parse(max_age)
@@ -121,8 +131,10 @@ def late_by_age(duties: Sequence[Duty], max_age: str, timezone: str) -> Moments:
 
 
 def late_by_republishing(published: Sequence[Sequence[int]], max_age: str, timezone: str) -> Moments:
-    """Of reads that don't come interval by interval: while the newest publication of one of them was too old. For each read, when it
-    was published, oldest first."""
+    """Return the spans in which the newest publication of any read was too old.
+
+    For reads without intervals; `published` holds each read's publication times, oldest first.
+    """
     age = Duration.parse(max_age)
     results = []
     for times in published:
@@ -133,13 +145,16 @@ def late_by_republishing(published: Sequence[Sequence[int]], max_age: str, timez
 
 
 def _eras(duties: Sequence[Duty]) -> list[tuple[int, int]]:
-    """Spans in which nothing that is met ceases to be."""
+    """Return the spans in which no met obligation becomes unmet again."""
     cuts = sorted({ended for duty in duties for _, ended in duty.met if ended < EVER})
     return list(zip([-EVER, *cuts], [*cuts, EVER], strict=True))
 
 
 def _too_old(duties: Sequence[Duty], deadlines: Sequence[int | None], began: int, ended: int) -> list[tuple[int, int]]:
-    """Within an era: one interval after the other becomes what can be read, when it and all before it are met."""
+    """Return the spans of an era in which the readable data was too old.
+
+    An interval becomes readable when it and all before it are met.
+    """
     results, reached, deadline = [], began, duties[0].due_us
     for duty, own in zip(duties, deadlines, strict=True):
         met = min((max(start, began) for start, until in duty.met if until > began), default=ended)
@@ -152,7 +167,7 @@ def _too_old(duties: Sequence[Duty], deadlines: Sequence[int | None], began: int
 
 
 class Term(msgspec.Struct, frozen=True):
-    """What was promised from one moment to another: by `due`, or under a `max_age`."""
+    """The terms of a promise over a span: by `due`, or under a `max_age`."""
 
     from_us: int
     until_us: int
@@ -160,20 +175,25 @@ class Term(msgspec.Struct, frozen=True):
 
 
 class WrongPeriod(msgspec.Struct, frozen=True):
-    """While readers got something that isn't sound; `known_us` is since when that is known, `incident` what it is put down to (None:
-    an exception that had lapsed)."""
+    """A span in which readers got unsound data, known since `known_us`.
+
+    `incident` is the incident that names it; None: a lapsed exception or withdrawn data.
+    """
 
     from_us: int
     until_us: int
     known_us: int
     incident: int | None = None
     withdrawn_us: int = EVER
-    """From when on the incident was said not to cover it: then it never was wrong, although it had been said to be."""
+    """When the incident stopped covering it: the data was only reported wrong, never wrong."""
 
 
 class ServiceHistory(msgspec.Struct, frozen=True):
-    """All that says how a consumer was served. `duties` come in the order of their deadlines; `counted_us` is from when on it counts:
-    its first deadline."""
+    """Everything needed to say how a consumer was served.
+
+    `duties` are in the order of their deadlines; `counted_us` is the first deadline, from which
+    time counts.
+    """
 
     consumer: str
     timezone: str
@@ -181,22 +201,22 @@ class ServiceHistory(msgspec.Struct, frozen=True):
     duties: tuple[Duty, ...] = ()
     counted_us: int = EVER
     blind: Moments = NONE
-    """While nobody looked."""
+    """While a source wasn't observed."""
     never: Moments = NONE
-    """While something that it reads had never been published."""
+    """While something that the consumer reads had never been published."""
     wrong: tuple[WrongPeriod, ...] = ()
     excepted: Moments = NONE
-    """While what it got stood on an exception that somebody else than its owner had made."""
+    """While its data relied on an exception of somebody other than its owner."""
     republished: tuple[tuple[int, ...], ...] | None = None
-    """Where none of its reads comes interval by interval: when each was published."""
+    """Publication times of each read, if none of the reads comes by interval."""
 
     def promised(self, from_us: int, until_us: int) -> list[Duty]:
-        """The obligations that fell due in a window."""
+        """Return the obligations that fell due in a window."""
         return [duty for duty in self.duties if self.counted_us <= duty.due_us and from_us < duty.due_us <= until_us]
 
 
 class ServicePeriod(msgspec.Struct, frozen=True):
-    """How a consumer was served from one moment to another."""
+    """The state of a consumer over a span."""
 
     from_us: int
     until_us: int
@@ -204,13 +224,16 @@ class ServicePeriod(msgspec.Struct, frozen=True):
 
 
 def counted(past: ServiceHistory, from_us: int, until_us: int) -> Moments:
-    """The moments of a window that count: since the first deadline, while anything was promised."""
+    """Return the counted part of a window: from the first deadline, while anything is promised."""
     promised = union((term.from_us, term.until_us) for term in past.terms)
     return common(promised, union([(max(from_us, past.counted_us), until_us)]))
 
 
 def timeline(past: ServiceHistory, from_us: int, until_us: int, *, then: bool = False) -> list[ServicePeriod]:
-    """The states of a consumer over what counts of a window, as known now; with `then`, as known at each moment itself."""
+    """Return the states of a consumer over the counted part of a window.
+
+    States are as known now or, with `then`, as known at each point in time.
+    """
     left = counted(past, from_us, until_us)
     periods: list[ServicePeriod] = []
     for state, moments in _states(past, then=then):
@@ -228,14 +251,17 @@ def _states(past: ServiceHistory, *, then: bool) -> Iterable[tuple[ConsumerState
 
 
 def wrong(past: ServiceHistory, *, then: bool = False) -> Moments:
-    """While what readers got wasn't sound; with `then` only from when that was known."""
+    """Return the spans in which readers got unsound data.
+
+    With `then`, return only the part in which that was known.
+    """
     if then:
         return union((max(period.from_us, period.known_us), min(period.until_us, period.withdrawn_us)) for period in past.wrong)
     return union((period.from_us, period.until_us) for period in past.wrong if period.withdrawn_us == EVER)
 
 
 def late(past: ServiceHistory) -> Moments:
-    """While it was late by the promise that was in force."""
+    """Return the spans in which the consumer was late by the promise then in force."""
     results: list[tuple[int, int]] = []
     known: dict[str | None, Moments] = {}
     for term in past.terms:
@@ -254,5 +280,5 @@ def _late_under(past: ServiceHistory, max_age: str | None) -> Moments:
 
 
 def moments(spans: Iterable[ServicePeriod], holds: Callable[[ConsumerState], bool]) -> Moments:
-    """The moments of those spans whose state is meant."""
+    """Return the points in time of the spans whose state satisfies `holds`."""
     return union((span.from_us, span.until_us) for span in spans if holds(span.state))

@@ -25,17 +25,21 @@ if TYPE_CHECKING:
     from headrace.plan.schemas import ColumnLineage
 
 
-# From each named publication the walk goes downstream, node by node, to the publications that
-# read it while readers saw it. A result that came out the same once it was recomputed from sound
-# inputs was never wrong, because its readers aren't recomputed for it either.
+# From each named publication the walk goes downstream, node by node, to the publications that read
+# it while readers saw it. A result that stayed identical after its recomputation from sound inputs
+# was never wrong, because its readers aren't recomputed for it either.
 
 Carry = Callable[[str, frozenset[str], str], frozenset[str] | None]
-"""(node, columns of it, a node that reads it) → the columns of that which come from them, empty for all; None where none does."""
+"""(node, columns, reader) → the reader's columns that derive from them; empty: all; None: none."""
 
 
 class Taint(msgspec.Struct, frozen=True):
-    """One publication and what is the matter with it: of the columns named (empty: all), known since then, by which incident, which
-    exception, or of which withdrawn rows. `read_from` and `read_until` are the lake's snapshots in which it was there."""
+    """A publication that is unsound, accepted or withdrawn, or made from such data.
+
+    `columns` are affected (empty: all). It is known since `known_us`, by an incident, an exception
+    or withdrawn rows. The publication was visible in the lake snapshots from `read_from` to
+    `read_until`.
+    """
 
     node: str
     partition: str
@@ -48,20 +52,25 @@ class Taint(msgspec.Struct, frozen=True):
     exception: int | None = None
     columns: frozenset[str] = frozenset()
     withdrawn_us: int = EVER
-    """From when on the incident was said not to cover it."""
+    """When the incident stopped covering it."""
     withdrawn: int | None = None
-    """The first publication of the rows that were withdrawn."""
+    """Id of the first publication with the withdrawn rows."""
     removable: tuple[str, str] | None = None
-    """Of what was made of it: the last node and partition on the way that has nothing but what was made of it. None: what follows
-    it reads all that is published, and is right once it is computed again."""
+    """For data made from withdrawn rows: the last (node, partition) made only from them.
+
+    None: the data reads all that is published, and is right once it is recomputed.
+    """
 
 
 _Reached: TypeAlias = tuple[InputSpec, Taint, frozenset[str]]
-"""What is the matter with an input, and the node's columns that come from it."""
+"""A tainted input, and the node's columns that derive from it."""
 
 
 def spread_taints(tx: Transaction, context: EvaluationContext, roots: Iterable[Taint], carry: Carry) -> dict[str, list[Taint]]:
-    """Node → all its publications that any of these is the matter with, by itself or through what it read; exports among them."""
+    """Return node → its publications that are tainted themselves or through an input.
+
+    Exports are included.
+    """
     results: dict[str, list[Taint]] = {}
     for root in roots:
         results.setdefault(root.node, []).append(root)
@@ -80,7 +89,7 @@ def spread_taints(tx: Transaction, context: EvaluationContext, roots: Iterable[T
 
 
 def _made_of(tx: Transaction, context: EvaluationContext, node: Node, reached: Sequence[_Reached]) -> list[Taint]:
-    """The publications of a node that read any of these."""
+    """Return the tainted publications of a node that read any of these inputs."""
     publications = stored.computed_since(tx, node.name, min(taint.read_from for _, taint, _ in reached))
     taints = []
     for publication in publications:
@@ -95,7 +104,7 @@ def _made_of(tx: Transaction, context: EvaluationContext, node: Node, reached: S
 
 
 def _not_the_same_again(taints: Sequence[Taint], publications: Iterable[stored.PublicationProvenance]) -> list[Taint]:
-    """Without those that were replaced by the same, made of nothing that this is the matter with."""
+    """Drop taints that an identical publication made from untainted inputs replaced."""
     replaced = {(publication.partition, publication.snapshot): publication for publication in publications if publication.identical}
     tainted = {(taint.partition, taint.read_from, taint.incident, taint.exception, taint.withdrawn) for taint in taints}
 
@@ -129,26 +138,27 @@ def _onwards(taint: Taint, provenance: stored.PublicationProvenance, node: str, 
 
 
 def needed(context: EvaluationContext, node: Node, spec: InputSpec, key: str) -> frozenset[str] | None:
-    """The partitions of an input that one of a node was made of; None: of all."""
+    """Return the partitions of an input that a partition was made of; None: all of them."""
     source = context.node(spec.node)
     try:
         keys = required(
             node.cut(key), node.timezone, key, source.partition, source.timezone, spec, partial(context.facts.keys, source.name)
         ).keys
     except UsageError:
-        return None  # cut otherwise then
+        return None  # it was partitioned differently then
     return None if keys is None else frozenset(keys)
 
 
 def unsound_taints(rows: Iterable[stored.Unsound]) -> list[Taint]:
-    """What incidents name."""
+    """Return the publications that incidents name as wrong."""
     return [_named_taint(row) for row in rows]
 
 
 def _named_taint(unsound: stored.Unsound) -> Taint:
     ends = EVER if unsound.ended_at is None else unsound.ended_at
     until = EVER if unsound.until_at is None else unsound.until_at
-    if unsound.damaged_at is not None:  # what was computed from it before was computed from sound rows
+    # data computed from it before the damage was computed from sound rows
+    if unsound.damaged_at is not None:
         return Taint(
             unsound.node,
             unsound.partition,
@@ -168,7 +178,7 @@ def _named_taint(unsound: stored.Unsound) -> Taint:
 
 
 def accepted_taints(rows: Iterable[stored.AcceptedPublication]) -> list[Taint]:
-    """What somebody published as an exception."""
+    """Return the publications that somebody accepted as exceptions."""
     return [
         Taint(
             row.node, row.partition, row.published_at, EVER if row.ended_at is None else row.ended_at, row.published_at, row.snapshot,
@@ -179,23 +189,30 @@ def accepted_taints(rows: Iterable[stored.AcceptedPublication]) -> list[Taint]:
 
 
 def withdrawn_taints(rows: Iterable[Withdrawn]) -> list[Taint]:
-    """What was withdrawn: readers see none of it, but what was made of it while they did."""
+    """Return the withdrawn publications.
+
+    Readers no longer see them, but see what was made from them while they did.
+    """
     return [Taint(row.node, row.partition, row.at, row.at, row.at, row.snapshot, row.ended_snapshot, withdrawn=row.rows) for row in rows]
 
 
 def all_of_all(_node: str, _columns: frozenset[str], _below: str) -> frozenset[str]:
-    """All columns come from all."""
+    """Carry every fault to all columns, whatever the lineage."""
     return frozenset()
 
 
-# Which columns carry a fault downstream. The lineage is loaded only where a fault names columns,
-# since loading it takes time.
+# Which columns carry a fault downstream. The lineage is loaded only if a fault names columns, since
+# loading takes time.
 
 ALL = "*"
 
 
 class Carrying:
-    """A `tainted.Carry` of a project's lineage. `load` gives a function: node → its lines, KeyError for one that has none."""
+    """An `unsound.Carry` over a project's lineage.
+
+    `load` returns a function from a node to its column lineage, which raises KeyError for a node
+    that has none.
+    """
 
     def __init__(self, load: Callable[[], Callable[[str], ColumnLineage]]) -> None:
         self._load = load
@@ -205,13 +222,16 @@ class Carrying:
         return self._load()
 
     def __call__(self, node: str, columns: frozenset[str], below: str) -> frozenset[str] | None:
-        """The columns of `below` that come from these of `node`; all where a row's being there depends on them, or nothing is known."""
+        """Return the columns of `below` that derive from these columns of `node`.
+
+        Return all (empty) if they decide which rows exist, or if nothing is known.
+        """
         if not columns:
             return columns
         try:
             lines = self._lines(below)
         except KeyError:
-            return frozenset()  # an export, which hands on all that it reads
+            return frozenset()  # an export, which passes on all that it reads
         wanted = {column.lower() for column in columns}
         if any(edge.input.lower() == node.lower() and (edge.column == ALL or edge.column.lower() in wanted) for edge in lines.filters):
             return frozenset()
@@ -227,7 +247,7 @@ class Carrying:
 
 
 def lineage_of(compiled: Compiled) -> Callable[[], Callable[[str], ColumnLineage]]:
-    """The lineage of what is applied, when it is first needed."""
+    """Return a loader for the lineage of the applied version."""
 
     def load() -> Callable[[str], ColumnLineage]:
         from headrace.plan.impact import compile_lineage

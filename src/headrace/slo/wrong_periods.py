@@ -1,6 +1,6 @@
 """Periods in which a consumer's data was unsound, made from withdrawn data, or an exception.
 
-Read from the store once for all consumers; in most windows there is nothing to find.
+The store is read once for all consumers; most windows have no such period.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ Speaks = Callable[[str, str], bool]
 
 
 class Wrongness:
-    """What is the matter with what readers got over a window; read from the store once for all consumers, and mostly nothing."""
+    """Wrong, accepted and withdrawn data that readers got over a window.
+
+    The store is read once for all consumers; in most windows it has nothing.
+    """
 
     def __init__(self, tx: Transaction, context: EvaluationContext, carry: Carry, from_us: int, now_us: int) -> None:
         self._tx, self._context, self._carry = tx, context, carry
@@ -58,7 +61,7 @@ class Wrongness:
         return spread_taints(self._tx, self._context, withdrawn_taints(self._withdrawn), all_of_all)
 
     def wrong(self, terms: Terms) -> tuple[WrongPeriod, ...]:
-        """By incidents, by exceptions that have lapsed, and by what was withdrawn."""
+        """Return the periods with wrong data from incidents, lapsed exceptions and withdrawals."""
         others = (wrong for results in (self._lapsed(terms), self._of_withdrawn(terms)) for _, wrong in results)
         return (*self._by_incidents(terms), *others)
 
@@ -68,7 +71,7 @@ class Wrongness:
                 yield WrongPeriod(taint.from_us, taint.until_us, taint.known_us, taint.incident, taint.withdrawn_us)
 
     def _lapsed(self, terms: Terms) -> Iterator[tuple[Taint, WrongPeriod]]:
-        """An exception whose time is over makes wrong what stands on it, as long as that is what readers see."""
+        """Yield the data that still relies on a lapsed exception while readers see it."""
         for taint in self._at(terms, self._excepted if self._exceptions else {}):
             exception = self._exceptions[taint.exception or 0]
             if exception.until is None or (exception.ended_at or EVER) <= exception.until:
@@ -79,15 +82,20 @@ class Wrongness:
                 yield taint, WrongPeriod(since, ends, exception.until, exception.incident)
 
     def _of_withdrawn(self, terms: Terms) -> Iterator[tuple[Taint, WrongPeriod]]:
-        """What was withdrawn makes wrong what was made of it, from then on. What was exported before stays where it is: `exported`
-        says so."""
+        """Yield the data made from withdrawn data, from the withdrawal on.
+
+        Earlier exports stay as they are; their state says so.
+        """
         for taint in self._at(terms, self._made_of_withdrawn if self._withdrawn else {}):
             since = max(taint.from_us, taint.known_us)
             if taint.node not in self._context.declared.exports and since < taint.until_us and taint.until_us > self._from:
                 yield taint, WrongPeriod(since, taint.until_us, taint.known_us)
 
     def by_others(self, terms: Terms, duties: Sequence[Duty], speaks: Speaks) -> Moments:
-        """While the newest interval that was due stood on an exception of somebody else's than the owner's."""
+        """Return the spans in which the newest due interval relied on somebody else's exception.
+
+        Exceptions count as the owner's if `speaks` says that the actor speaks for the owner.
+        """
         if not self._exceptions:
             return ()
         results = []
@@ -101,7 +109,7 @@ class Wrongness:
         return union(results)
 
     def sound_since(self, terms: Terms, duty: Duty) -> int | None:
-        """When an obligation was first met by what is sound, as known now; None for one that wasn't."""
+        """Return when sound data, as known now, first met an obligation; None if none did."""
         if duty.met_us is None or not self._unsound:
             return duty.met_us
         spans = [
@@ -121,7 +129,10 @@ class Wrongness:
         return (taint for node in self._context.awaited(terms) for taint in results.get(node.name, ())) if results else ()
 
     def now(self) -> dict[str, Wronged]:
-        """Consumer → what makes wrong what it can read now, the earliest first; those that aren't wrong aren't in it."""
+        """Return consumer → the earliest cause of wrong data that it can read now.
+
+        Consumers that aren't wrong are left out.
+        """
         results = self._holding()
         others = self._others_now()
         names = [
@@ -132,7 +143,10 @@ class Wrongness:
         return {name: min((*results.get(name, ()), *others.get(name, ())), key=_earliest) for name in names}
 
     def intervals(self, terms: Terms, obligations: Sequence[Obligation], wronged: Wronged) -> list[str]:
-        """The intervals of a consumer that stand on what makes it wrong now, in the order of `found`."""
+        """Return the intervals affected by what makes a consumer wrong.
+
+        They are in the order of `obligations`.
+        """
         tainted = [
             (node, item)
             for node in self._context.awaited(terms)
@@ -142,21 +156,24 @@ class Wrongness:
         return [duty.interval for duty in obligations if any(self._stands_on(node, terms, duty, item) for node, item in tainted)]
 
     def _of(self, taint: Taint) -> int | None:
-        """The incident that something is the matter by, of a lapsed exception too."""
+        """Return the incident behind a taint, also that of a lapsed exception."""
         return taint.incident if taint.exception is None else self._exceptions[taint.exception].incident
 
     def spans(self, consumer: str) -> Moments:
-        """While what a consumer could read was wrong, as known now, whatever made it so."""
+        """Return the spans in which a consumer's data was wrong, as known now, by any cause."""
         terms = next(terms for terms in self._context.declared.consumers if terms.consumer == consumer)
         return union((period.from_us, period.until_us) for period in self.wrong(terms) if period.withdrawn_us == EVER)
 
     def behind(self) -> frozenset[int]:
-        """The incidents that make wrong what any consumer can read now."""
+        """Return the incidents that make wrong what any consumer can read now."""
         wronged = (*self._holding().values(), *self._others_now().values())
         return frozenset(item.incident for results in wronged for item in results if item.incident is not None)
 
     def replaced_at(self, incident: int) -> int | None:
-        """When the last of what an incident makes wrong, and consumers read, was replaced; None where they read nothing of it."""
+        """Return when consumers last got a replacement for wrong data of an incident.
+
+        None if they read nothing of it.
+        """
         ends = (
             taint.until_us
             for terms in self._context.declared.consumers
@@ -181,7 +198,7 @@ class Wrongness:
         return results
 
     def _others_now(self) -> dict[str, list[Wronged]]:
-        """What consumers can read now by exceptions that have lapsed, or that was made of what was withdrawn."""
+        """Return what consumers can read now by lapsed exceptions or from withdrawn data."""
         results: dict[str, list[Wronged]] = {}
         for terms in self._context.declared.consumers if self._exceptions or self._withdrawn else ():
             holding = [
@@ -195,12 +212,15 @@ class Wrongness:
         return results
 
     def _open(self, number: int | None) -> bool:
-        """What was resolved makes nothing wrong any more: it is resolved only once nothing of it can be read."""
+        """Return whether an incident still makes data wrong.
+
+        A resolved one doesn't: it is resolved only once none of its wrong data can be read.
+        """
         incident = None if number is None else incidents.get(self._tx, number)
         return incident is None or incident.state != "resolved"
 
     def unsound(self) -> set[tuple[str, str, int]]:
-        """(node, partition, when it was published) of all that isn't sound, as known now."""
+        """Return (node, partition, publication time) of everything known now to be unsound."""
         return {
             (taint.node, taint.partition, taint.from_us)
             for taints in self._unsound.values()
@@ -216,7 +236,11 @@ class Wrongness:
         )
 
     def _told_lapse(self, stands_on: Taint, period: WrongPeriod) -> Wronged:
-        """The command ends it: the exception is renewed, or, where its data was taken back, so is what was made of it."""
+        """Return the clause about a lapsed exception with the command that ends it.
+
+        The command renews the exception or, if its data was withdrawn, withdraws what was made from
+        it.
+        """
         exception = self._exceptions[stands_on.exception or 0]
         at = partition_argument(exception.node, exception.partition)
         since = moment(period.known_us, self._now, self._context.declared.timezone)
@@ -234,8 +258,11 @@ class Wrongness:
         return Wronged(period.from_us, period.incident, f"{text}, and {made} was computed from it", command)
 
     def _told_withdrawn(self, made_of: Taint, period: WrongPeriod) -> Wronged:
-        """The command ends it: it is computed again where that can be done without what was withdrawn, else withdrawn as well. Where
-        neither can be done, it says what other data is to be asked for."""
+        """Return the clause about data made from withdrawn data with the command that ends it.
+
+        The command recomputes the data if that works without the withdrawn rows, else withdraws it.
+        If neither is possible, it shows what other data to request.
+        """
         root = [item for item in self._withdrawn if item.rows == made_of.withdrawn][-1]
         made = partition_argument(made_of.node, made_of.partition)
         why = f": {root.reason}" if root.reason else ""
@@ -254,21 +281,21 @@ def _earliest(item: Wronged) -> tuple[int, int]:
 
 
 def _ends(exception: AcceptedPublication) -> int:
-    """When an exception was over: its data was replaced, or it was renewed."""
+    """Return when an exception ended: its data was replaced, or it was renewed."""
     return min(at for at in (exception.ended_at, exception.over_at, EVER) if at is not None)
 
 
-# Who speaks for an owner: an exception counts as the owner's only if its actor is the owner or
-# one of its contacts.
+# Who speaks for an owner: an exception counts as the owner's only if its actor is the owner or one
+# of its contacts.
 
 
 def speaks_for(project: Project) -> Speaks:
-    """(owner, actor) → whether the actor speaks for the owner."""
+    """Return a function that says whether an actor speaks for an owner."""
     return partial(_speaks, owner_voices(project))
 
 
 def owner_voices(project: Project) -> dict[str, frozenset[str]]:
-    """Owner → the names and addresses that speak for it: its own name, and its contacts."""
+    """Return owner → its own name and its contacts, which speak for it."""
     results = {}
     for name, owner in project.owners.items():
         addresses = [contact.partition(":")[2] or contact for contact in owner.contact]
@@ -278,5 +305,5 @@ def owner_voices(project: Project) -> dict[str, frozenset[str]]:
 
 
 def _speaks(known: Mapping[str, Collection[str]], owner: str, actor: str) -> bool:
-    """Whether an actor speaks for an owner. Who isn't known to doesn't."""
+    """Return whether an actor speaks for an owner; an unknown actor doesn't."""
     return actor.casefold() in known.get(owner, {owner.casefold()})

@@ -1,4 +1,5 @@
 """The delay ledger: where a consumer's wait went, in contiguous segments that add up exactly.
 
-`account.Books` is the entry. All but `stored_records` and `frozen` are pure and ask `records.LedgerRecords` for rows.
+Start with `account.Books`. All modules but `stored_records` and `frozen` are pure and read rows
+through `records.LedgerRecords`.
 """

@@ -1,6 +1,6 @@
 """Delay ledgers (SEMANTICS §7): where each microsecond of a wait went. Pure.
 
-The segments are contiguous and add up to the wait exactly. A wait that isn't over ends now.
+The segments are contiguous and add up to the wait exactly. An open wait ends now.
 """
 
 from __future__ import annotations
@@ -23,27 +23,29 @@ from headrace.slo.declared_promises import WHOLE, NodeTraits, Terms
 from headrace.slo.declared_promises import began as began_us
 from headrace.slo.obligations import EvaluationContext, covered, needed
 
-# What kept the needed partitions from being there, whichever attempts ended it. The critical path
-# ends with attempts, and which attempt of one repair ends last is chance. So the time until the
-# last obstacle was gone isn't taken from the path alone: among the partitions whose obstacle
-# ended then, or that waited for the same incident, the most telling one is chosen, by what their
-# rows said before the repair.
+# What kept the required partitions from being published. The critical path ends with attempts, and
+# it is chance which attempt of a repair ends last. So the path alone doesn't decide the time until
+# the last obstacle ended: among the partitions whose obstacle ended then, or that waited for the
+# same incident, the most informative one decides, by what its rows said before the repair.
 
 _RANK = {SegmentKind.HOLD: 0, SegmentKind.APPROVAL: 1, SegmentKind.PAUSED: 2, SegmentKind.SOURCE: 3}
-"""Kinds that no attempt of Headrace's ends, what tells most of them first."""
+"""Kinds that no attempt by Headrace ends, the most informative first."""
 
 
 Reads = Callable[[str, str], bool]
-"""(node, other) → whether a node is made of another, itself or through others."""
+"""(node, other) → whether `node` is derived from `other`, directly or not."""
 
 
 def nothing_reads(_node: str, _other: str) -> bool:
-    """Of nodes of which it isn't known what they are made of."""
+    """Return False: the default where lineage is unknown."""
     return False
 
 
 class DelayCause(NamedTuple):
-    """What kept one partition from being there until `to_us`; `there_us` is when it was there, None while it isn't."""
+    """What kept one partition from being published from `from_us` until `to_us`.
+
+    `there_us` is when it was published; None while it isn't.
+    """
 
     place: PartitionRef
     kind: SegmentKind
@@ -54,7 +56,7 @@ class DelayCause(NamedTuple):
 
     @property
     def order(self) -> tuple[int, int, str, str]:
-        """What tells most first, then what began first."""
+        """Sort key: the most informative kind first, then the earliest."""
         return (_RANK[self.kind], self.from_us, *self.place)
 
 
@@ -68,9 +70,11 @@ def with_last_obstacle(
     *,
     reads: Reads = nothing_reads,
 ) -> list[Segment]:
-    """The segments of a path, with what kept all of `places` waiting in place of what was before
-    its last obstacle ended; somebody could have ended only what nothing else kept waiting. `places`
-    are those that weren't there at `from_us`."""
+    """Return the segments of a path, with the obstacle of all `places` until the last one ended.
+
+    Time counts as somebody's decision only while nothing else blocked. `places` are the partitions
+    that weren't published at `from_us`.
+    """
     last = _last(segments)
     if last is None:
         return list(segments)
@@ -80,9 +84,11 @@ def with_last_obstacle(
 
 
 def without_others_decider(segments: Sequence[Segment], others: Sequence[Segment], reads: Reads = nothing_reads) -> list[Segment]:
-    """The segments, without a decider while one of `others` kept the wait from ending that no
-    command ends: what wasn't delivered, or has to be mended first. What reads a segment's node
-    couldn't be there before that, and kept nothing waiting."""
+    """Return the segments, without a decider while anything else blocked that no command ends.
+
+    Such blockers (`others` without a decider) are missing deliveries and data that must be repaired
+    first. Nodes downstream of a segment's node don't count: they couldn't be published before it.
+    """
     spans = [segment for segment in others if segment.kind in _RANK and not segment.decider]
     results: list[Segment] = []
     for segment in segments:
@@ -116,8 +122,10 @@ def _more_telling(
     to_us: int,
     reads: Reads,
 ) -> list[Segment]:
-    """The segments, or those of the place that tells more of the last obstacle: while it is waited
-    for something, of what isn't there."""
+    """Return the segments, replaced by those of the partition that best explains the last obstacle.
+
+    Partitions that are still missing come first.
+    """
     causes = []
     for place, own in alone.items():
         if (each := _last(own)) is not None:
@@ -134,16 +142,21 @@ def _more_telling(
 
 
 def _telling(causes: Sequence[DelayCause]) -> DelayCause | None:
-    """Where it began, and of that node the partition that was kept last: before that, something
-    else kept it from being there."""
+    """Return the cause at the root: of its node, the partition that was blocked last.
+
+    Before that, something else kept that partition from being published.
+    """
     root = min(causes, key=lambda cause: cause.order, default=None)
     delay_causes = [cause for cause in causes if root is not None and (cause.place.node, cause.kind) == (root.place.node, root.kind)]
     return max(delay_causes, key=lambda cause: (cause.from_us, cause.place), default=None)
 
 
 def _same(cause: DelayCause, last: Segment, reads: Reads) -> bool:
-    """Whether it is of one cause with the path's last obstacle, or was over at once with it: what was
-    taken back after something that it reads was taken back, and made again after that."""
+    """Return whether a cause is the path's last obstacle, or ended together with it.
+
+    The second includes a partition that was withdrawn after one of its inputs was, and recomputed
+    after that input.
+    """
     if cause.incident and cause.incident == last.incident:
         return cause.to_us >= last.from_us
     if reads(last.node, cause.place.node):
@@ -152,7 +165,7 @@ def _same(cause: DelayCause, last: Segment, reads: Reads) -> bool:
 
 
 def _alone(path: Path, place: PartitionRef, there_us: int | None, from_us: int, to_us: int) -> list[Segment]:
-    """What a partition's own rows say of the wait."""
+    """Return what a partition's own rows say about the wait."""
     if there_us is not None and there_us <= from_us:
         return []
     until = to_us if there_us is None else min(there_us, to_us)
@@ -160,7 +173,10 @@ def _alone(path: Path, place: PartitionRef, there_us: int | None, from_us: int, 
 
 
 def _last(segments: Sequence[Segment]) -> Segment | None:
-    """The last obstacle, as one with those of the same cause before it: attempts in between didn't end it."""
+    """Return the last obstacle, merged with earlier segments of the same cause.
+
+    Attempts in between didn't end it.
+    """
     last: Segment | None = None
     for segment in reversed(segments):
         if segment.kind not in _RANK:
@@ -179,15 +195,21 @@ _Key = TypeVar("_Key")
 
 
 class Share(NamedTuple):
-    """Whose a part of a wait is; `kind` of the time in which this owner could have ended it with one command, and of Headrace's
-    queue while no slot was free, which isn't its overhead."""
+    """Who is responsible for a part of a wait.
+
+    `kind` is set for time that the owner could have ended with one command, and for Headrace's
+    queue while no slot was free, which isn't its overhead.
+    """
 
     owner: str
     kind: SegmentKind | None = None
 
 
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
-    """One wait. `open` while it isn't over; `rebuild` for one that began with something other than the interval's end."""
+    """The ledger of one wait.
+
+    `open`: the wait isn't over. `rebuild`: it began with something other than the interval's end.
+    """
 
     subject: str
     interval: str
@@ -196,30 +218,30 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     open: bool
     segments: tuple[Segment, ...]
     shortest_us: int | None = None
-    """How long it would have taken with nothing but work, of data that came when it came; None where that can't be told."""
+    """The shortest possible wait for the same arrivals, with nothing but work; None: unknown."""
     rebuild: bool = False
 
     @property
     def wait_us(self) -> int:
-        """How long it took, or has taken until now."""
+        """Length of the wait, until now if it is open, in microseconds."""
         return self.to_us - self.from_us
 
     @property
     def overhead_us(self) -> int:
-        """What Headrace itself took of it."""
+        """Microseconds that Headrace itself took."""
         return sum(segment.us for segment in self.segments if segment.overhead)
 
     @property
     def work_us(self) -> int:
-        """What bodies and exports took of it."""
+        """Microseconds that asset code, ingestion and exports took."""
         return sum(segment.us for segment in self.segments if segment.kind in WORK)
 
     def by_kind(self) -> dict[SegmentKind, int]:
-        """Microseconds of each kind that there is."""
+        """Return the microseconds of each kind that occurs."""
         return _counted((segment.kind, segment.us) for segment in self.segments)
 
     def overhead_parts(self) -> dict[str, int]:
-        """Each part of the overhead alone; of the queue what passed while a slot was free."""
+        """Return the microseconds of each overhead kind, and of the queue while a slot was free."""
         results = {str(kind): 0 for kind in SegmentKind if kind in OVERHEAD or kind is SegmentKind.QUEUE}
         for segment in self.segments:
             if segment.overhead:
@@ -227,24 +249,29 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
         return results
 
     def shares(self, declared: Mapping[str, NodeTraits], incidents: Mapping[int, str]) -> dict[Share, int]:
-        """Microseconds of each owner, the largest first. What Headrace took and its queue are its own; what waited because of an
-        incident is the owner's of that, but for the time in which somebody could have ended the wait with one command: that is the
-        person's."""
+        """Return the microseconds of each owner, the largest first.
+
+        Headrace owns its overhead and its queue. An incident's owner has the time that waited
+        because of it, except time that a person could have ended with one command: that is the
+        person's.
+        """
         results = _counted((_share(segment, declared, incidents), segment.us) for segment in self.segments)
         return dict(sorted(results.items(), key=lambda item: (-item[1], item[0].owner, item[0].kind or "")))
 
 
 class Books:
-    """Ledgers as of one moment."""
+    """Delay ledgers as of one point in time."""
 
     def __init__(self, traits: Mapping[str, NodeTraits], context: EvaluationContext, records: LedgerRecords) -> None:
         self.traits, self._context, self._records = traits, context, records
 
     def of_consumer(self, terms: Terms, interval: str, *, met_us: int | None, over_us: int | None = None) -> Ledger | None:
-        """A consumer's wait for one interval: until `met_us`, or `over_us` where it was let go of then, else until now. None where it
-        hasn't begun, for the interval hasn't ended."""
+        """Return a consumer's wait for one interval; None if the interval hasn't ended yet.
+
+        The wait ends at `met_us`, at `over_us` if the obligation was waived then, else now.
+        """
         if began_us(interval, terms.per, terms.timezone) is None:
-            return None  # written under a promise per another grain
+            return None  # recorded under a promise per another grain
         began = bounds_us(interval, terms.per, terms.timezone)[1]
         ended = met_us if met_us is not None else over_us if over_us is not None else self._records.now_us
         if ended < began and met_us is None:
@@ -271,8 +298,11 @@ class Books:
         )  # fmt: skip
 
     def of_partition(self, name: str, key: str) -> Ledger | None:
-        """A partition's newest wait: for its first publication from the interval's end on, for a later one from what caused it on.
-        None where nothing of it was waited for."""
+        """Return a partition's newest wait; None if nothing waited for it.
+
+        The wait for its first publication begins at the interval's end; for a later one, with its
+        cause.
+        """
         place, inputs = PartitionRef(name, key), self._inputs(None)
         publications, facts = self._records.shown(name, key), self._context.facts.standing(name, key)
         unread = facts is not None and (facts.stale or not facts.published) and facts.state != "waived"
@@ -296,7 +326,10 @@ class Books:
         return LedgerInputs(self._context, self._records, self.traits, reading)
 
     def _end_of(self, name: str, key: str) -> int | None:
-        """When an interval ended; of what isn't cut by time when it was asked for first."""
+        """Return when an interval ended.
+
+        Without intervals, return when the partition was first queued or delivered.
+        """
         node = self._context.declared.nodes.get(name) or self._context.declared.exports.get(name)
         if node is not None and node.partition.grain is not None:
             return bounds_us(key.partition(SEPARATOR)[0], node.partition.grain, node.timezone)[1]
@@ -304,19 +337,19 @@ class Books:
         arrivals = self._records.arrivals(name, key)
         return min([item.queued_us for item in tries[:1]] + [arrival.arrived_us for arrival in arrivals[:1]], default=None)
 
-    # What a consumer's interval waited for
+    # Reads of a consumer's interval
 
     def _last(self, times: Mapping[PartitionRef, int | None]) -> PartitionRef | None:
-        """What was there last of what it reads."""
+        """Return the read that was published last."""
         return max(((at_us, place) for place, at_us in times.items() if at_us is not None), default=(0, None))[1]
 
     def _missing(self, times: Mapping[PartitionRef, int | None], inputs: LedgerInputs) -> PartitionRef | None:
-        """What it still waits for, the one first that surely keeps it waiting."""
+        """Return the missing read that most surely blocks the interval."""
         missing = [place for place, at_us in times.items() if at_us is None]
         return min(missing or times, key=inputs.root_rank, default=None)
 
     def _there(self, reading: ReadScope, place: PartitionRef) -> int | None:
-        """Since when a partition could be read soundly; None if it can't."""
+        """Return since when readers can read a partition soundly; None if they can't."""
         whole = place.partition == WHOLE
         seen = covered(self._context.node(place.node), *reading, self._context) if whole else self._context.facts.first(*place)
         if seen is None:
@@ -337,7 +370,10 @@ class Books:
         return next((publication.at_us for publication in publications if publication.at_us >= since and not publication.unsound), None)
 
     def _there_by(self, reading: ReadScope, ended_us: int | None, place: PartitionRef) -> int | None:
-        """The same for a wait that was over at a time: what was taken back since was there then."""
+        """Return the same for a wait that has ended.
+
+        Partitions that were withdrawn since count as published then.
+        """
         there = self._there(reading, place)
         if there is not None or ended_us is None:
             return there
@@ -345,16 +381,16 @@ class Books:
         return shown[-1] if shown else None
 
     def _was_wrong(self, place: PartitionRef) -> bool:
-        """Whether readers had to wait for it once more: what they could read was unsound, or was taken back."""
+        """Return whether readers had to wait again because data was unsound or withdrawn."""
         publications = self._records.shown(*place)
         return any(publication.unsound or _taken_back(publication, publications) for publication in publications)
 
     def _gone(self, place: PartitionRef) -> bool:
-        """Whether what was there of it turned out wrong, or was taken back."""
+        """Return whether a publication of it turned out wrong or was withdrawn."""
         return self._was_wrong(place) or place in self._context.facts.withdrawn()
 
     def _required(self, reading: ReadScope) -> list[PartitionRef]:
-        """The partitions of what a consumer reads, and of its export, that an interval requires."""
+        """Return the partitions of a consumer's reads and export that an interval requires."""
         refs = []
         for node in self._context.awaited(reading.terms):
             keys = needed(node, *reading, self._context)
@@ -363,7 +399,7 @@ class Books:
 
 
 def _taken_back(publication: LedgerPublication, publications: Sequence[LedgerPublication]) -> bool:
-    """Whether nothing was in the place of a publication when it ended."""
+    """Return whether nothing replaced a publication when it ended."""
     return publication.ended_us is not None and not any(
         each.at_us <= publication.ended_us and each.at_us > publication.at_us for each in publications
     )

@@ -1,6 +1,6 @@
-"""What the rows of one partition say that its time went into, after its inputs were there. Pure.
+"""How the rows of one partition explain its time after its inputs were published. Pure.
 
-Claims may overlap; `segments.divided` settles which claim gets an instant.
+Claims may overlap; `segments.divided` decides which claim gets which time.
 """
 
 from __future__ import annotations
@@ -19,31 +19,33 @@ from headrace.slo.times import ago
 
 LOSSES_MAX = 3
 RESOURCES_MAX = 2
-"""As `scheduler.attempts` has it: so many lost workers, or times without room, are the last."""
+"""Limit of lost workers or exhausted resources in a row, as in `scheduler.attempts`."""
 _ABSENT = ("late_source", "missing_source", "source_unavailable", "access_denied", "configuration_error")
-"""Kinds of incidents that explain why nothing was delivered; another of the same source is about what was."""
+"""Incident kinds that explain a missing delivery; other kinds of a source are about its content."""
 _ELSEWHERE = (*_ABSENT, "paused", "approval_pending", "deadline_infeasible", "runtime_down", "slow_run")
-"""Kinds that explain no hold and no attempt in vain."""
+"""Incident kinds that explain neither a hold nor a failed attempt."""
 NOBODY_OBSERVED = "nobody has looked since it was expected"
 BETWEEN = "came in this time, not observed yet"
-"""Of a delivery that the observation at its beginning didn't find, whatever time its file claims."""
+"""For a delivery that the observation before it missed, whatever time its file claims."""
 ELSEWHERE = "delivered, and looked for in another place, as the project declared it"
 NOT_BEGUN = "not begun"
-"""Of what could have been queued, and wasn't."""
+"""For work that could have been queued but wasn't."""
 DELIVERY_GONE = "when it was delivered isn't kept any more"
 _LASTING = ("deterministic", "not_separable")
 
 
 class Queues(NamedTuple):
-    """Since when there is a leader for what could begin, and in what there is no room for it."""
+    """A wait for capacity: since when a leader could start the work, and what has no room."""
 
     since_us: int
     note: str
 
 
 class Stay(msgspec.Struct, frozen=True, kw_only=True):
-    """One partition on the critical path, from when nothing above it was in its way until it was there (`final`: by that attempt), or
-    until now, where it isn't."""
+    """One partition on the critical path, from when its inputs no longer blocked it.
+
+    It ends when the attempt `final` published it or, if it isn't published, now.
+    """
 
     node: str
     partition: str
@@ -53,23 +55,23 @@ class Stay(msgspec.Struct, frozen=True, kw_only=True):
     final: tuple[int, int] | None = None
     traits: NodeTraits = NodeTraits()
     promised_us: int | None = None
-    """Of a source's interval: by when its delivery was promised."""
+    """For a source's interval: when its delivery was promised."""
     triggered: str = ""
-    """What releases it, where that isn't left to its inputs."""
+    """The trigger, if it doesn't start as soon as its inputs are ready."""
     queues: Queues | None = None
     missed: tuple[tuple[str, str, int], ...] = ()
-    """Optional inputs that weren't there when it began: node, partition, and until when they were promised."""
+    """Optional inputs missing at the start: node, partition, and promised time."""
     tried_from_us: int = 0
-    """Attempts queued before then made what was there before, and have no part in this wait."""
+    """Attempts queued earlier made older publications and have no part in this wait."""
 
     @property
     def open(self) -> bool:
-        """Whether it isn't there yet."""
+        """Whether it isn't published yet."""
         return self.final is None
 
 
 class DelayClaims:
-    """Of one stay."""
+    """The claims of one stay."""
 
     def __init__(self, stay: Stay, records: LedgerRecords) -> None:
         self._stay, self._records = stay, records
@@ -79,7 +81,7 @@ class DelayClaims:
         self._named = records.incidents(stay.node, stay.partition)
 
     def all(self) -> Iterator[Segment]:
-        """Every claim."""
+        """Yield every claim."""
         yield from self._of_deliveries()
         yield from self._of_what_is_done_without()
         yield from self._of_tries()
@@ -140,8 +142,10 @@ class DelayClaims:
             yield self._claim(SegmentKind.DETECTION, seen_from, delivery.observed_us, note)
 
     def _elsewhere(self, from_us: int, to_us: int) -> Segment:
-        """A delivery was there, and the project's declaration said to look in another place: that isn't
-        the vendor's, nor Headrace's."""
+        """Claim the time in which a delivery existed but the project declared another location.
+
+        That is the fault of neither the vendor nor Headrace.
+        """
         incident = self._incident(from_us, to_us, "configuration_error")
         decider = self._stay.traits.decider if incident is None else ""
         return self._claim(SegmentKind.HOLD, from_us, to_us, ELSEWHERE, incident, decider=decider)
@@ -163,17 +167,20 @@ class DelayClaims:
         )
 
     def _of_what_is_done_without(self) -> Iterator[Segment]:
-        """An optional input is waited for until it was promised."""
+        """Claim the wait for optional inputs, which lasts until their promised time."""
         for node, partition, until in self._stay.missed:
             wait = self._claim(SegmentKind.SOURCE, self._stay.from_us, until, "optional, waited for until it was promised")
             yield msgspec.structs.replace(wait, node=node, partition=partition)
 
     def _could_begin_us(self) -> int:
-        """From when on nothing that it reads was in its way, optional inputs included."""
+        """Return when no input was in the way any more, optional ones included."""
         return max([self._stay.from_us, *(until for _, _, until in self._stay.missed)])
 
     def _is_unread_until(self, delivery: LedgerDelivery) -> bool:
-        """Whether the source couldn't be read just before a delivery was seen that doesn't say itself when it came."""
+        """Return whether a delivery was found just after its source had been unreadable.
+
+        Only deliveries that don't tell themselves when they arrived count.
+        """
         spans = self._records.unread(self._stay.node) if delivery.arrived_us == delivery.observed_us else ()
         return any(each.from_us < delivery.observed_us and (each.to_us is None or each.to_us >= delivery.observed_us) for each in spans)
 
@@ -192,7 +199,7 @@ class DelayClaims:
                 yield from self._in_vain(item, max(until, item.finished_us or until))
 
     def _waiting(self, item: Try) -> Iterator[Segment]:
-        """For a slot, and then for a worker."""
+        """Claim the wait for a slot and then for a worker."""
         begun = item.began_us
         if begun > item.dispatched_us:
             yield self._claim(SegmentKind.QUEUE, item.dispatched_us, begun, "given out behind another")
@@ -204,7 +211,7 @@ class DelayClaims:
             yield self._claim(SegmentKind.DISPATCH, start, end, "given to a worker")
 
     def _working(self, item: Try, end: int) -> Iterator[Segment]:
-        """An attempt from when it began until the turn of the leader that took its answer."""
+        """Claim an attempt's work, until the leader's loop iteration that processed its result."""
         kind, note = (
             (SegmentKind.EXPORT, "exported")
             if item.kind == "export"
@@ -222,7 +229,7 @@ class DelayClaims:
         yield self._claim(SegmentKind.PUBLISH, item.published_from_us, end, "published" if item.state == "published" else "written down")
 
     def _done(self, item: Try) -> Iterator[Segment]:
-        """The attempt that made it; it may have waited after that, for a person or for what belongs to it."""
+        """Claim the final attempt, and its later wait for a person or for its backfill."""
         end = item.finished_us if item.finished_us is not None else self._stay.to_us
         yield from self._working(item, end)
         if item.state in ("held", "rejected"):
@@ -231,7 +238,7 @@ class DelayClaims:
             yield self._claim(SegmentKind.PUBLISH, end, self._stay.to_us, f"waited for the rest of backfill {item.plan.id}")
 
     def _in_vain(self, item: Try, until: int) -> Iterator[Segment]:
-        """An attempt that didn't come to what is read; until something was tried again."""
+        """Claim an attempt that didn't lead to what is read, until the next attempt."""
         end = item.finished_us if item.finished_us is not None else until
         if item.state in ("held", "rejected"):
             yield from self._working(item, end)
@@ -256,8 +263,11 @@ class DelayClaims:
             yield self._held(item, end, self._redelivered(item, until))
 
     def _held_or_dropped(self, item: Try, from_us: int, to_us: int) -> Iterator[Segment]:
-        """Until somebody dropped it: then a source waits for its vendor, an asset for other code or
-        inputs, since computed as it is it would be held again."""
+        """Claim a hold until somebody drops the data.
+
+        After that a source waits for its vendor, an asset for other code or inputs, since the same
+        computation would be held again.
+        """
         if item.dropped is None or item.dropped.at_us >= to_us:
             yield self._held(item, from_us, to_us)
             return
@@ -272,24 +282,25 @@ class DelayClaims:
     def _held(self, item: Try, from_us: int, to_us: int) -> Segment:
         incident = self._behind(item, from_us, to_us)
         text = f"{item.state}: {item.reason}" if item.reason else item.state
-        # No check failed for held data: accepting it is one command. What was rejected, or failed, has to be mended first.
+        # No check failed for held data: accepting it is one command. Rejected or failed data must
+        # be repaired first.
         decider = self._stay.traits.decider if item.state == "held" else ""
         note = text if incident is None else self._because(item, incident)
         return self._claim(SegmentKind.HOLD, from_us, to_us, note[:200], incident, decider=decider)
 
     def _because(self, item: Try, incident: LedgerIncident) -> str:
-        """What an incident is about; of one that is seen at other partitions as well, what it is at this one."""
+        """Return what an incident is about, at this partition if it also affects others."""
         if incident.places > 1 and incident.node == self._stay.node and item.reason:
             return short_reason(item.reason)
         return incident.summary
 
     def _redelivered(self, item: Try, until: int) -> int:
-        """When what it was held for came again: from then on nobody waits for a decision."""
+        """Return when the held data was delivered again, which ends the wait for a decision."""
         later = [arrival.arrived_us for arrival in self._arrivals if item.delivery is not None and arrival.id > item.delivery]
         return min([until, *(at for at in later if at >= (item.finished_us or 0))])
 
     def _lasting(self, item: Try) -> bool:
-        """Whether it isn't tried again by itself."""
+        """Return whether Headrace doesn't retry the attempt by itself."""
         if item.state == "cancelled" or item.error in _LASTING:
             return item.error != "not_separable"
         before = [other for other in self._tries if other.id <= item.id]
@@ -299,13 +310,16 @@ class DelayClaims:
                 break
             run += 1
         most = LOSSES_MAX if item.state == "lost" else RESOURCES_MAX if item.error == "resources" else self._stay.traits.attempts_max
-        return run > 0 and run % most == 0  # a full disk or a throttled source isn't a failure: it goes on by itself
+        # a full disk or a throttled source isn't a failure: the attempt continues by itself
+        return run > 0 and run % most == 0
 
-    # What people said
+    # People
 
     def _of_what_was_taken_back(self) -> Iterator[Segment]:
-        """From when a publication was withdrawn until it was there again: one command computes an asset
-        again, and a source waits for its vendor."""
+        """Claim the time from a withdrawal until the next publication.
+
+        One command recomputes an asset; a source waits for its vendor.
+        """
         decider = "" if self._stay.is_source else self._stay.traits.decider
         publications = self._records.shown(self._stay.node, self._stay.partition)
         for publication, following in pairwise([*publications, None]):
@@ -326,7 +340,7 @@ class DelayClaims:
             yield self._claim(SegmentKind.PAUSED, seen, end, note, incident, decider=self._stay.traits.decider)
 
     def _came_us(self) -> int:
-        """Since when there is something that a command could have gone on with."""
+        """Return since when a command could have continued the work."""
         if not self._stay.is_source or self._tries:
             return 0
         return self._arrivals[0].arrived_us if self._arrivals else self._stay.to_us
@@ -339,10 +353,10 @@ class DelayClaims:
             note = f"backfill {plan.id} waited for an approval: {plan.needs}"[:200]
             yield self._claim(SegmentKind.APPROVAL, plan.created_us, end, note, decider=self._stay.traits.decider)
 
-    # What is left
+    # Remaining time
 
     def _of_the_queue(self) -> Iterator[Segment]:
-        """Of what isn't there, could begin, and for which there is no room: it is queued since the leader could have begun it."""
+        """Claim a ready partition's wait for capacity, since a leader could have started it."""
         queues = self._stay.queues
         if queues is None or self._stay.triggered or (self._stay.is_source and not self._arrivals):
             return
@@ -352,7 +366,7 @@ class DelayClaims:
         yield self._claim(SegmentKind.QUEUE, max([queues.since_us, self._could_begin_us(), *ready]), self._stay.to_us, queues.note[:200])
 
     def _of_the_schedule(self) -> Iterator[Segment]:
-        """From when it could have begun until it was queued: nothing had asked for it."""
+        """Claim the time from when it could have started until something requested it."""
         known = self._stay.open or any(item.id == self._stay.final for item in self._tries)
         if not known or (self._stay.is_source and not self._arrivals and not self._tries):
             return
@@ -366,7 +380,10 @@ class DelayClaims:
             yield self._claim(SegmentKind.SCHEDULE, begins, ends, note)
 
     def _unseen(self) -> Iterator[tuple[int, int]]:
-        """The stay without what passed before a delivery that was there was seen: that is detection's."""
+        """Yield the stay without the time before deliveries were observed.
+
+        That time is detection's.
+        """
         begins = self._could_begin_us()
         for arrival in self._arrivals:
             ends = min(arrival.arrived_us, self._dropped_us(begins))
@@ -380,26 +397,33 @@ class DelayClaims:
             yield begins, self._stay.to_us
 
     def _dropped_us(self, after_us: int) -> int:
-        """When somebody dropped what came last before that, so that nothing was left to begin with."""
+        """Return when somebody dropped the last delivery, so that no data was left to start with.
+
+        Only drops from `after_us` on count; without one, return the end of the stay.
+        """
         results = [item.dropped.at_us for item in self._tries if item.dropped is not None]
         return min((at for at in results if at >= after_us), default=self._stay.to_us)
 
     def _naming(self, item: Try) -> LedgerIncident | None:
-        """The incident that names what an attempt published as wrong."""
+        """Return the incident that names an attempt's publication as wrong."""
         publications = self._records.shown(self._stay.node, self._stay.partition)
         number = next((each.because for each in publications if each.id == item.id), 0)
         return next((each for each in self._named if each.id == number), None)
 
     def _behind(self, item: Try, from_us: int, to_us: int) -> LedgerIncident | None:
-        """The incident that an attempt's failure, hold or rejection was put down to, whatever its kind;
-        else one of that time."""
+        """Return the incident of an attempt's failure, hold or rejection, of any kind.
+
+        If there is none, return one that was open at the time.
+        """
         incidents = [each for each in self._named if item.id in each.attempts]
         return min(incidents, key=self._nearness, default=None) or self._incident(from_us, to_us)
 
     def _incident(self, from_us: int, to_us: int, *kinds: str) -> LedgerIncident | None:
-        """The incident that explains a time: one of the partition's own node first, and of those
-        one that was seen at the partition. Of some kinds where those are given, else of those that
-        are about what was delivered or computed."""
+        """Return the incident that explains a time.
+
+        Incidents of the partition's own node come first and, of those, one seen at the partition.
+        `kinds` limits the result; by default incidents about deliveries or computations count.
+        """
         incidents = [
             incident for incident in self._named if incident.began_us < to_us and (incident.ended_us is None or incident.ended_us > from_us)
         ]
@@ -411,7 +435,7 @@ class DelayClaims:
 
 
 def first_arrival(arrivals: Sequence[LedgerDelivery], item: Try | None) -> LedgerDelivery | None:
-    """The delivery that an attempt ingested, else the first."""
+    """Return the delivery that an attempt ingested, else the first."""
     if item is not None and item.delivery is not None:
         delivery = next((arrival for arrival in arrivals if arrival.id == item.delivery), None)
         if delivery is not None:

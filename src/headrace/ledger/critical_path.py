@@ -20,8 +20,11 @@ REBUILD_STEPS_MAX = 200
 
 
 def rebuild_began_us(inputs: LedgerInputs, records: LedgerRecords, place: PartitionRef, before: LedgerPublication, to_us: int) -> int:
-    """Of what replaces the publication `before`, and was there (or isn't yet) at `to_us`: when the delivery arrived that caused it, else
-    when code was applied, a backfill was asked for, or a run."""
+    """Return when the cause of a rebuild occurred, in microseconds.
+
+    The rebuild replaces the publication `before` and was published at `to_us` (or isn't yet). Its
+    cause is a delivery, else an applied version, a requested backfill, or a requested run.
+    """
     for _ in range(REBUILD_STEPS_MAX):
         tries = [item for item in records.tries(*place) if before.at_us <= item.queued_us <= to_us]
         first = tries[0] if tries else None
@@ -46,7 +49,7 @@ def _arrived(records: LedgerRecords, place: PartitionRef, before: LedgerPublicat
 
 
 def _asked(records: LedgerRecords, before: LedgerPublication, first: Try | None, to_us: int) -> int:
-    """When somebody asked for it, or took back what was there."""
+    """Return when somebody requested the rebuild or withdrew the publication before."""
     if before.ended_us is not None and first is not None and before.at_us < before.ended_us <= first.queued_us:
         return before.ended_us
     if first is None:
@@ -61,7 +64,10 @@ def _asked(records: LedgerRecords, before: LedgerPublication, first: Try | None,
 def _renewed(
     inputs: LedgerInputs, records: LedgerRecords, place: PartitionRef, before: LedgerPublication, until_us: int
 ) -> tuple[PartitionRef, LedgerPublication | None, int] | None:
-    """The input that was published last since then, what it replaced, and when; None where none was."""
+    """Return the input that was published last since then, what it replaced, and when.
+
+    None if no input was published since.
+    """
     read_us = next((item.dispatched_us for item in records.tries(*place) if item.id == before.id), before.at_us)
     results: list[tuple[int, PartitionRef, LedgerPublication | None]] = []
     for ready_input in inputs.of(place, until_us):
@@ -74,22 +80,25 @@ def _renewed(
     return above, earlier, at_us
 
 
-# The critical path goes back from the last partition to the input that let it start, and so on to
-# a source. Each partition on it has the time from its last input until it was there itself. These
-# times follow each other without a gap, so the segments of all of them add up to the wait.
+# The critical path goes back from the last partition to the input that let it start, and so on to a
+# source. Each partition on it has the time from its last input to its own publication. These times
+# are contiguous, so the segments of all of them add up to the wait.
 
 PATH_STEPS_MAX = 1_000
-"""So many partitions a path has at most; what is before them is unattributed."""
+"""A path has at most this many partitions; the time before them is unattributed."""
 
 
 class Path:
-    """Walks back from one partition: `again` where it, and what it reads, was there before and is made once more."""
+    """A walk back from one partition; with `again`, it and its inputs are being recomputed."""
 
     def __init__(self, inputs: LedgerInputs, records: LedgerRecords, traits: Mapping[str, NodeTraits], *, again: bool = False) -> None:
         self._inputs, self._records, self._traits, self._again = inputs, records, traits, again
 
     def back(self, place: PartitionRef, from_us: int, to_us: int, *, there: bool) -> list[Segment]:
-        """Contiguous segments from `from_us` to `to_us`; `there`: it was there at `to_us`, else it is waited for."""
+        """Return contiguous segments from `from_us` to `to_us`.
+
+        `there`: the partition was published at `to_us`; else the wait is open.
+        """
         results: list[list[Segment]] = []
         above: ReadyInput | None = ReadyInput(place, to_us if there else None)
         end, steps = to_us, 0
@@ -105,25 +114,29 @@ class Path:
         return merged([segment for segments in reversed(results) for segment in segments])
 
     def alone(self, place: PartitionRef, from_us: int, to_us: int, *, there: bool) -> list[Segment]:
-        """The same of what a partition's own rows say, whatever it waited for."""
+        """Return the segments from a partition's own rows only, whatever it waited for."""
         final = self._shown(place, to_us) if there else None
         return self._own(self._as_stay(place, self._inputs.known(place.node), from_us, to_us, final, to_us))
 
     def _stay(self, ready_input: ReadyInput, from_us: int, to_us: int) -> tuple[Stay, ReadyInput | None]:
-        """The part of one partition, which was there at `to_us` or isn't there yet, and what is above it."""
+        """Return one partition's part of the path and the input above it.
+
+        The partition was published at `to_us` or isn't published yet.
+        """
         place, node = ready_input.place, self._inputs.known(ready_input.place.node)
         final = None if ready_input.at_us is None else self._made_by(ready_input, to_us)
         tries = [item for item in self._records.tries(*place) if item.queued_us < to_us or (final is not None and item.id == final.id)]
         made = self._made(tries, final)
         if self._again:
             tries = [item for item in tries if item.queued_us >= from_us]
-        elif place.partition == WHOLE:  # the attempts before belong to other intervals
+        elif place.partition == WHOLE:  # earlier attempts belong to other intervals
             tries = [made] if made is not None else []
         first = tries[0] if tries else None
         begun = min(first.queued_us, to_us) if first is not None else to_us
         ready = self._inputs.of(place, begun, made, first)
         if first is not None and any(ready_input.at_us is None for ready_input in ready):
-            # A batch is queued as soon as one of its partitions is ready; the inputs of the others are there when it is given out.
+            # A batch is queued as soon as one of its partitions is ready; the inputs of the others
+            # are there when it is dispatched.
             ready = self._inputs.of(place, min(max(begun, first.dispatched_us), to_us), made, first)
         if self._again:
             ready = [self._renewed(ready_input, begun) for ready_input in ready]
@@ -137,11 +150,11 @@ class Path:
         return self._as_stay(place, node, min(last.at_us, to_us), to_us, final, begun), last
 
     def _made_by(self, ready_input: ReadyInput, to_us: int) -> LedgerPublication:
-        """With what a partition was there: what its plan had staged, else a publication."""
+        """Return the publication of a partition, or what its plan had staged of it."""
         return self._shown(ready_input.place, to_us) if ready_input.staged is None else LedgerPublication(to_us, None, *ready_input.staged)
 
     def _renewed(self, ready_input: ReadyInput, until_us: int) -> ReadyInput:
-        """When it was published last, or staged for what reads it."""
+        """Return the input with its last publication, or its staging for the reader."""
         if ready_input.staged is not None:
             return ready_input
         shown = [each.at_us for each in self._records.shown(*ready_input.place) if each.at_us <= until_us]
@@ -162,13 +175,13 @@ class Path:
         )  # fmt: skip
 
     def _queues(self, place: PartitionRef, from_us: int) -> Queues | None:
-        """For what it waits now although it could begin."""
+        """Return what the partition waits for now although it could start."""
         led = self._records.led()
         said = None if led is None else crowded(place.node, self._traits, led)
         return None if led is None or said is None else Queues(max(from_us, led.since_us), said)
 
     def _shown(self, place: PartitionRef, at_us: int) -> LedgerPublication:
-        """The publication with which it was there; one that nothing is known of any more, where its rows have gone."""
+        """Return the publication that was current; an empty one if its rows were deleted since."""
         publications = [publication for publication in self._records.shown(*place) if publication.at_us <= at_us]
         return next(
             (publication for publication in publications if publication.at_us == at_us),
@@ -188,8 +201,10 @@ class Path:
         return divided(DelayClaims(stay, self._records).all(), stay.from_us, stay.to_us, stay.node, stay.partition)
 
     def _explained(self, stay: Stay, segments: list[Segment]) -> list[Segment]:
-        """While nothing had asked for it, or what was there of it was wrong, something that it reads may have been made once more: it
-        waited for that."""
+        """Fill idle time with the recomputation of an input.
+
+        While nothing requested the partition, or its data was wrong, it may have waited for that.
+        """
         wrong = any(publication.unsound for publication in self._records.shown(stay.node, stay.partition))
         kinds = (SegmentKind.SCHEDULE, SegmentKind.HOLD) if wrong else (SegmentKind.SCHEDULE,)
         idle = [segment for segment in segments if segment.kind in kinds]
@@ -204,7 +219,7 @@ class Path:
         return [part for segment in segments for part in (_filled(segment, inner) if segment.kind in kinds else [segment])]
 
     def _made_again(self, place: PartitionRef, from_us: int, to_us: int) -> tuple[int, PartitionRef, LedgerPublication] | None:
-        """The input that was published again last between two times: when, and in the place of what."""
+        """Return the input that was republished last in a span, when, and what it replaced."""
         results = []
         for ready_input in self._inputs.of(place, to_us):
             publications = [each for each in self._records.shown(*ready_input.place) if each.at_us <= to_us]
@@ -214,7 +229,7 @@ class Path:
 
 
 def _filled(segment: Segment, inner: list[Segment]) -> list[Segment]:
-    """A segment in which nothing had asked for it, with what was made meanwhile in its place."""
+    """Return an idle segment with the work of the inputs in its place."""
     within = clipped(inner, segment.from_us, segment.to_us)
     if not within:
         return [segment]
@@ -234,15 +249,18 @@ def _when(ready_input: ReadyInput) -> tuple[int, PartitionRef]:
 
 PLACES_MAX = 1_000
 DEPTH_MAX = 200
-"""What lies further up than this, or beyond so many partitions, isn't looked at: the answer would be too short then, so there is none."""
+"""The walk stops at this depth or at `PLACES_MAX` partitions.
+
+Then there is no answer, since it would be too short.
+"""
 
 
 class _Endless(Exception):
-    """Too much to look at."""
+    """The walk is too large."""
 
 
 class Shortest:
-    """Of one wait."""
+    """The shortest possible form of one wait."""
 
     def __init__(self, inputs: LedgerInputs, records: LedgerRecords) -> None:
         self._inputs, self._records = inputs, records
@@ -250,11 +268,11 @@ class Shortest:
 
     @property
     def places(self) -> list[PartitionRef]:
-        """The partitions that were looked at: all that the wait needed and that weren't there when it began."""
+        """The partitions that the wait needed and that weren't published when it began."""
         return list(self._known)
 
     def of(self, places: Sequence[PartitionRef], from_us: int, to_us: int) -> int | None:
-        """Microseconds from `from_us`, never more than it took; None where that can't be told."""
+        """Return the microseconds from `from_us`, at most the actual wait; None if unknown."""
         try:
             ends = [self._earliest(place, from_us, to_us, 0) for place in places]
         except _Endless:
@@ -262,12 +280,12 @@ class Shortest:
         return min(max(ends), to_us) - from_us if ends else None
 
     def _earliest(self, place: PartitionRef, from_us: int, to_us: int, depth: int) -> int:
-        """When a partition could have been there at the earliest."""
+        """Return the earliest time at which a partition could have been published."""
         if place in self._known:
             return self._known[place]
         if len(self._known) >= PLACES_MAX or depth > DEPTH_MAX:
             raise _Endless
-        self._known[place] = from_us  # for what reads itself
+        self._known[place] = from_us  # for nodes that read themselves
         there = self._inputs.enough(place, to_us)
         made = self._made(place, there, to_us)
         begins = from_us
@@ -286,12 +304,15 @@ class Shortest:
         return self._known[place]
 
     def _made(self, place: PartitionRef, there_us: int | None, to_us: int) -> Try | None:
-        """The attempt that made what was there first."""
+        """Return the attempt that made the first publication."""
         shown = {publication.id for publication in self._records.shown(*place) if (there_us or 0) <= publication.at_us <= to_us}
         return next((item for item in self._records.tries(*place) if item.id in shown), None)
 
     def _arrived(self, place: PartitionRef, made: Try | None) -> int | None:
-        """When the first delivery arrived that could be published: one that was held waited for a decision only."""
+        """Return when the first delivery arrived that could be published.
+
+        A held delivery counts, because it waited only for a decision.
+        """
         arrivals = self._records.arrivals(*place)
         held = {item.delivery for item in self._records.tries(*place) if item.state == "held"}
         first = first_arrival(arrivals, made)

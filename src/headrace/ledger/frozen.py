@@ -1,6 +1,6 @@
-"""Ledgers kept with a hash before retention deletes the rows that they are made of.
+"""Ledgers stored with a hash before retention deletes the rows that they are made of.
 
-The hashes go to the audit trail. A kept ledger that doesn't match its hash is an error.
+The hashes go to the audit trail. A stored ledger that doesn't match its hash is an error.
 """
 
 from __future__ import annotations
@@ -24,26 +24,31 @@ if TYPE_CHECKING:
     from headrace.plan import Compiled
 
 
-# A wait is measured against the promise in force when the interval became due, whatever is
-# promised now.
+# A wait is measured against the promise in force when the interval became due, whatever is promised
+# now.
 
 
 def terms_as_promised(tx: Transaction, terms: Terms, interval: str, context: EvaluationContext) -> Terms:
-    """A consumer's terms with the reads of the promise that was in force when an interval became due, as far as they are still
-    declared; as they are now, where none of them is."""
+    """Return a consumer's terms with the reads that were promised when an interval became due.
+
+    Reads that are no longer declared are left out; if none is left, the current reads stay.
+    """
     reads = ledger.promised_reads(tx, terms.consumer, interval)
     known = tuple(name for name in reads or () if name in context.declared.nodes)
     return msgspec.structs.replace(terms, reads=known) if known and set(known) != set(terms.reads) else terms
 
 
 AT_ONCE_MAX = 50
-"""So many in one transaction: the leader waits for it."""
+"""At most this many ledgers per transaction, because the leader waits for it."""
 _HEADRACE = Actor(ActorType.SYSTEM, "headrace")
 
 
 def freeze_ledgers(tx: Transaction, compiled: Compiled, before_us: int, now_us: int) -> int:
-    """Keep the ledgers of what was settled before a time, AT_ONCE_MAX at most; how many, so that it is asked again while there are
-    that many. Their hashes go to the audit trail in one."""
+    """Store the ledgers of obligations that were settled before a time, and return their number.
+
+    At most `AT_ONCE_MAX` are stored: call it again while it returns that many. One hash of all of
+    them goes to the audit trail.
+    """
     context = EvaluationContext(declared_promises(compiled), StoredFacts(tx))
     books = Books(traits(compiled), context, StoreRecords(tx, now_us, wrong_publications(tx, compiled, context, 0)))
     rows: list[tuple[str, str, str, str, int]] = []
@@ -60,7 +65,10 @@ def freeze_ledgers(tx: Transaction, compiled: Compiled, before_us: int, now_us: 
 
 
 def frozen_ledger(tx: Transaction, consumer: str, interval: str) -> Ledger | None:
-    """The ledger as it was kept; None where it wasn't, or nobody had waited. StoreError for one that isn't what it was."""
+    """Return the stored ledger; None if none is stored, or if nobody had waited.
+
+    Raises StoreError if the ledger doesn't match its hash.
+    """
     results = ledger.frozen(tx, consumer, interval)
     if results is None:
         return None

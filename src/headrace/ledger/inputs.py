@@ -1,6 +1,7 @@
 """Which inputs of a partition let it start, or keep it from starting. Pure.
 
-Asked for one consumer's interval: what it needs of unpartitioned data is what it needs of that data's inputs.
+Questions are about one consumer's interval: what it needs of unpartitioned data is what it needs of
+that data's inputs.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from headrace.slo.obligations import EvaluationContext, counts_as_empty, covered
 _TOP = 9
 RANKED_MAX = 2_000
 DEPTH_MAX = 200
-"""Of what isn't there so much is looked at, and so far up, to find what keeps the rest waiting."""
+"""Limits of the search for the root blocker: number of missing partitions, and levels upstream."""
 
 
 class PartitionRef(NamedTuple):
@@ -31,28 +32,33 @@ class PartitionRef(NamedTuple):
 
 
 Rank: TypeAlias = tuple[int, int, str, str]
-"""How surely something keeps others waiting (the lowest first), since when, its node and partition."""
+"""Certainty that something blocks others (lowest first), since when, its node and partition."""
 
 
 class ReadyInput(NamedTuple):
-    """An input, and when it was there; None: it isn't."""
+    """An input and when it was published; `at_us` None: it isn't."""
 
     place: PartitionRef
     at_us: int | None
     staged: tuple[int, int] | None = None
-    """The attempt of the same plan that had staged it, where what reads it was staged as well: both
-    are published in one lake snapshot, so a publication doesn't say when the input was there."""
+    """The attempt of the same plan that had staged the input, if its reader was staged as well.
+
+    One lake snapshot publishes both, so a publication doesn't say when the input was ready.
+    """
 
 
 class ReadScope(NamedTuple):
-    """For whom it is asked: what a consumer's interval needs of data that isn't cut is what that interval needs of its inputs."""
+    """The consumer's interval for which inputs are evaluated.
+
+    Its needs of unpartitioned data are its needs of that data's inputs.
+    """
 
     terms: Terms
     interval: str
 
 
 class LedgerInputs:
-    """Answers for one consumer's interval, or for no consumer."""
+    """The inputs for one consumer's interval, or for no consumer."""
 
     def __init__(
         self, context: EvaluationContext, records: LedgerRecords, traits: Mapping[str, NodeTraits], reading: ReadScope | None
@@ -60,15 +66,15 @@ class LedgerInputs:
         self._context, self._records, self._traits, self._reading = context, records, traits, reading
         self._ranks: dict[PartitionRef, Rank] = {}
         self._above: dict[str, frozenset[str]] = {}
-        """Node → what it is made of, itself or through others."""
+        """Node → all nodes that it is derived from, directly or not."""
         self._depth = 0
 
     def known(self, name: str) -> Node | None:
-        """A node as declared, an export by its consumer's name; None for what isn't declared any more."""
+        """Return a declared node, or an export by its consumer's name; None if neither."""
         return self._context.declared.nodes.get(name) or self._context.declared.exports.get(name)
 
     def reads(self, name: str, other: str) -> bool:
-        """Whether a node is made of another, itself or through others."""
+        """Return whether a node is derived from another, directly or not."""
         if name not in self._above:
             waiting, seen = [name], set[str]()
             while waiting:
@@ -80,8 +86,11 @@ class LedgerInputs:
         return other in self._above[name]
 
     def of(self, place: PartitionRef, at_us: int, before: Try | None = None, reader: Try | None = None) -> list[ReadyInput]:
-        """What a partition reads, as it stood at a time; what is optional and wasn't there, and what an attempt didn't wait for, isn't in
-        it. `before` is the attempt that made the partition, `reader` the first one that read these inputs."""
+        """Return the inputs of a partition as of a time.
+
+        Missing optional inputs, and inputs that an attempt didn't wait for, are left out. `before`
+        is the attempt that made the partition, `reader` the first one that read these inputs.
+        """
         node = self.known(place.node)
         if node is None or node.is_source:
             return []
@@ -90,7 +99,10 @@ class LedgerInputs:
         return [self._as_read(ready_input, reader, at_us) for ready_input in inputs] if reader is not None and reader.staged else inputs
 
     def missed(self, place: PartitionRef, at_us: int) -> list[tuple[PartitionRef, int]]:
-        """The optional inputs that weren't there at a time, each with until when it was promised: a partition waits that long for it."""
+        """Return the optional inputs missing at a time, with their promised times.
+
+        A partition waits for each until that time.
+        """
         node = self.known(place.node)
         if node is None or node.is_source:
             return []
@@ -104,9 +116,9 @@ class LedgerInputs:
         return [(ref, until) for ref in refs if (until := self._promised_us(ref)) is not None]
 
     def _promised_us(self, place: PartitionRef) -> int | None:
-        """Until when a partition was promised: the last of the deliveries that it is made of; None where none of them was."""
+        """Return the promised time of the last delivery that a partition is made of, if any."""
         last: int | None = None
-        waiting, seen = [place], {place}  # two ways often lead to the same partition
+        waiting, seen = [place], {place}  # several paths often lead to the same partition
         while waiting:
             name, key = waiting.pop()
             node = self.known(name)
@@ -124,7 +136,7 @@ class LedgerInputs:
         return last
 
     def _as_read(self, ready_input: ReadyInput, reader: Try, at_us: int) -> ReadyInput:
-        """An input of a staged attempt: what its plan had staged of it, else what was published."""
+        """Return an input of a staged attempt: what its plan staged of it, else as published."""
         for made in reversed(self._records.tries(*ready_input.place)):
             done = made.staged and made.plan == reader.plan and made.state in ("staged", "published")
             if done and made.finished_us is not None and made.finished_us <= at_us:
@@ -157,7 +169,7 @@ class LedgerInputs:
         return required(node.cut(key), node.timezone, key, source.partition, source.timezone, spec, seen).keys
 
     def _as_a_whole(self, node: Node, source: Node, spec: InputSpec, at_us: int, before: Try | None) -> Iterator[ReadyInput]:
-        """What is read as it is: a reference keeps nothing waiting once it is there."""
+        """Yield an input that is read as it is; a reference doesn't block once it is published."""
         if source.partition.whole:
             there = self._whole(source, at_us) if spec.mode is not InputMode.ALL else self.there(PartitionRef(source.name, WHOLE), at_us)
             if there is not None or not spec.optional:
@@ -169,20 +181,23 @@ class LedgerInputs:
                 yield ReadyInput(PartitionRef(source.name, newest[0]), newest[1])
 
     def enough(self, place: PartitionRef, at_us: int) -> int | None:
-        """Since when a partition held all that is asked of it, at a time: what isn't cut was there before, for other intervals."""
+        """Return since when a partition held all that is required of it, as of a time.
+
+        Unpartitioned data was published before, for other intervals.
+        """
         node = self.known(place.node)
         whole = node is not None and place.partition == WHOLE and place.node in self._context.rhythms
         return self._whole(node, at_us) if whole and node is not None else self.there(place, at_us)
 
     def _whole(self, source: Node, at_us: int) -> int | None:
-        """Of data that isn't cut: since when it holds what the interval needs."""
+        """Return since when unpartitioned data holds what the interval needs."""
         if self._reading is None or not self._context.rhythms[source.name].has:
             return self.there(PartitionRef(source.name, WHOLE), at_us)
         seen = covered(source, *self._reading, self._context)
         return None if seen is None or seen.at_us > at_us else seen.at_us
 
     def _own(self, node: Node, key: str, at_us: int) -> Iterator[ReadyInput]:
-        """Of what builds on its own past: the partition before."""
+        """Yield the partition before, for nodes that build on their own past."""
         traits, grain = self._traits.get(node.name), node.partition.grain
         if traits is None or not traits.chained or grain is None or node.partition.key is not None:
             return
@@ -192,8 +207,10 @@ class LedgerInputs:
             yield ReadyInput(before, there)
 
     def there(self, place: PartitionRef, at_us: int) -> int | None:
-        """Since when readers could read a partition, at a time: from the first of the publications that followed each other without a
-        gap; None if they couldn't."""
+        """Return since when readers could read a partition without a gap, as of a time.
+
+        None if they couldn't.
+        """
         since: int | None = None
         ended: int | None = None
         for publication in self._records.shown(*place):
@@ -205,12 +222,15 @@ class LedgerInputs:
         return since
 
     def root_rank(self, place: PartitionRef) -> Rank:
-        """Of what isn't there: how surely it is that which keeps others waiting, the lowest first: what somebody has to mend, what is
-        paused, what wasn't delivered, what runs. Of what has to be mended that first which began first, as `blockage.in_order` has it."""
+        """Return how surely a missing partition blocks others; lower ranks are surer.
+
+        In this order: data that a person must repair, paused nodes, missing deliveries, running
+        attempts. Of the first, the oldest comes first, as in `blockage.in_repair_order`.
+        """
         if place not in self._ranks:
             if len(self._ranks) >= RANKED_MAX or self._depth >= DEPTH_MAX:
                 return (_TOP, 0, *place)
-            self._ranks[place] = (_TOP, 0, *place)  # for what reads itself
+            self._ranks[place] = (_TOP, 0, *place)  # for nodes that read themselves
             self._depth += 1
             self._ranks[place] = self._rank(place)
             self._depth -= 1

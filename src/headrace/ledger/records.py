@@ -1,6 +1,6 @@
-"""The rows that the delay ledger asks for, as values and one protocol (`LedgerRecords`).
+"""The rows that the delay ledger needs: value types and one protocol (`LedgerRecords`).
 
-`stored_records.StoreRecords` answers it from the store; in tests, plain lists answer it.
+`stored_records.StoreRecords` implements the protocol over the store; tests implement it over lists.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ NAMES_MAX = 3
 
 
 class CurrentLeader(NamedTuple):
-    """The leader that there is: since when it leads, how many attempts it runs at once, and the nodes of those under way, the
-    oldest first."""
+    """The current leader: since when it leads, and how many attempts it runs at once.
+
+    `under_way` are the nodes of its running attempts, the oldest first.
+    """
 
     since_us: int
     slots: int
@@ -28,7 +30,7 @@ class CurrentLeader(NamedTuple):
 
 
 def crowded(name: str, traits: Mapping[str, NodeTraits], led: CurrentLeader) -> str | None:
-    """What an attempt at a node waits for, and who holds it; None where there is room."""
+    """Return what an attempt at a node waits for, and who holds it; None if there is room."""
     for pool, slots, size in traits.get(name, NodeTraits()).takes:
         holders = [other for other in led.under_way if _taken(other, pool, traits)]
         used = sum(_taken(other, pool, traits) for other in holders)
@@ -53,7 +55,10 @@ OPEN = ("queued", "running")
 
 
 class LedgerBackfill(msgspec.Struct, frozen=True, gc=False):
-    """The backfill that something belongs to. `needs` is the line of policy that asked for an approval; empty: none did."""
+    """The backfill that a row belongs to.
+
+    `needs` is the policy line that requires an approval; empty: none does.
+    """
 
     id: int
     created_us: int
@@ -62,20 +67,23 @@ class LedgerBackfill(msgspec.Struct, frozen=True, gc=False):
 
 
 class Dropped(NamedTuple):
-    """A decision that what was held won't be published, and nothing but another delivery can be."""
+    """A decision not to publish held data: only another delivery can replace it."""
 
     at_us: int
     said: str
 
 
 class Try(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """One attempt at a partition. Times are microseconds of the store's clock, durations are those that the worker measured."""
+    """One attempt at a partition.
+
+    Times are microseconds of the store's clock; durations are as measured by the worker.
+    """
 
     epoch: int
     n: int
     node: str
     kind: str
-    """`take_in`, `produce` or `export`."""
+    """As stored: `take_in` (ingest), `produce` (compute) or `export`."""
     state: str
     queued_us: int
     dispatched_us: int
@@ -84,18 +92,18 @@ class Try(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     audit_us: int = 0
     publish_us: int = 0
     error: str = ""
-    """What kind of failure it was."""
+    """The kind of failure."""
     reason: str = ""
     delivery: int | None = None
     version: int | None = None
     plan: LedgerBackfill | None = None
     asked_us: int | None = None
-    """When its run was asked for."""
+    """When its run was requested."""
     run: int = 0
     dropped: Dropped | None = None
-    """Of what it held, or rejected: that somebody dropped it."""
+    """The decision to drop what it held or rejected, if any."""
     staged: bool = False
-    """Its plan published what it made, or will: together with all else that the plan staged."""
+    """Whether its plan publishes its result together with all else that the plan stages."""
 
     @property
     def id(self) -> tuple[int, int]:
@@ -104,34 +112,37 @@ class Try(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
     @property
     def label(self) -> str:
-        """As people name it."""
+        """The name shown to people, such as `attempt 3.17`."""
         return f"attempt {self.epoch}.{self.n}"
 
     @property
     def is_open(self) -> bool:
-        """Whether it is under way."""
+        """Whether it is queued or running."""
         return self.state in OPEN
 
     @property
     def began_us(self) -> int:
-        """When a worker came to it."""
+        """When a worker began it."""
         if self.finished_us is None:
             return self.dispatched_us
         return max(self.dispatched_us, self.finished_us - self.publish_us - self.audit_us - self.run_us)
 
     @property
     def audited_from_us(self) -> int:
-        """When what it made began to be checked, of one that has ended."""
+        """When the check of its result began."""
         return max(self.began_us, self.published_from_us - self.audit_us)
 
     @property
     def published_from_us(self) -> int:
-        """When it began to be published, or written down."""
+        """When its publication, or the record of its result, began."""
         return self.began_us if self.finished_us is None else max(self.began_us, self.finished_us - self.publish_us)
 
 
 class LedgerPublication(msgspec.Struct, frozen=True, gc=False):
-    """A publication: from when until when readers saw it, and whose it is. `unsound` while an incident names it as wrong."""
+    """A publication: when readers saw it, and its attempt.
+
+    `unsound`: an incident names it as wrong.
+    """
 
     at_us: int
     ended_us: int | None
@@ -139,28 +150,28 @@ class LedgerPublication(msgspec.Struct, frozen=True, gc=False):
     n: int
     unsound: bool = False
     because: int = 0
-    """The incident that names it."""
+    """Number of that incident; 0 if there is none."""
 
     @property
     def id(self) -> tuple[int, int]:
-        """Of the attempt that made it."""
+        """The id of the attempt that made it."""
         return self.epoch, self.n
 
 
 class LedgerDelivery(msgspec.Struct, frozen=True, gc=False):
-    """A delivery: when it was there, and when that was seen."""
+    """A delivery: when it arrived, and when an observation found it."""
 
     id: int
     arrived_us: int
     observed_us: int
     claimed_us: int | None = None
-    """What the file says of itself; None where that is `arrived_us`."""
+    """The time that the file claims; None if that is `arrived_us`."""
     placed_us: int | None = None
-    """Since when the project has looked where it was found; None where it never looked elsewhere."""
+    """Since when the project has observed its location; None: it never observed another."""
 
     @property
     def between(self) -> bool:
-        """Whether it is only known that it came between two observations."""
+        """Whether it is only known to have arrived between two observations."""
         return self.claimed_us is not None and self.claimed_us < self.arrived_us < self.observed_us
 
 
@@ -174,7 +185,10 @@ class Standstill(NamedTuple):
 
 
 class Unread(NamedTuple):
-    """From the first look at a source that failed until the next that didn't. `to_us` None: there was none since."""
+    """A span from a failed observation of a source to the next that succeeded.
+
+    `to_us` None: none succeeded since.
+    """
 
     from_us: int
     to_us: int | None
@@ -192,60 +206,65 @@ class LedgerIncident(msgspec.Struct, frozen=True, gc=False):
     began_us: int
     ended_us: int | None
     places: int = 1
-    """At how many partitions its evidence is."""
+    """Number of partitions with evidence of it."""
     of_node: bool = False
-    """It is about the node as a whole: nothing of it was seen at the partition itself."""
+    """Whether it is about the node as a whole, without evidence at the partition itself."""
     attempts: frozenset[tuple[int, int]] = frozenset()
-    """The attempts at the partition whose failure, hold or rejection was put down to it."""
+    """The attempts at the partition whose failure, hold or rejection it explains."""
 
 
 class LedgerRecords(Protocol):
-    """Rows, by node and partition; each list is in the order of time."""
+    """Rows by node and partition; each list is in the order of time."""
 
     @property
     def now_us(self) -> int:
-        """The reader's now."""
+        """The time as of which the rows are read."""
 
     @property
     def owners(self) -> dict[int, str]:
-        """Of the incidents that were named, by their numbers."""
+        """Number → owner of the incidents that were named."""
 
     def tries(self, node: str, partition: str) -> Sequence[Try]:
-        """The attempts at a partition."""
+        """Return the attempts at a partition."""
 
     def shown(self, node: str, partition: str) -> Sequence[LedgerPublication]:
-        """The publications of a partition."""
+        """Return the publications of a partition."""
 
     def arrivals(self, source: str, partition: str) -> Sequence[LedgerDelivery]:
-        """The deliveries of an interval."""
+        """Return the deliveries of an interval."""
 
     def pauses(self, node: str) -> Sequence[Standstill]:
-        """When nothing of a node was started."""
+        """Return the pauses of a node."""
 
     def incidents(self, node: str, partition: str) -> Sequence[LedgerIncident]:
-        """What is known to be wrong with a partition, or holds it."""
+        """Return the incidents that name a partition as wrong or hold it."""
 
     def awaiting(self, node: str, partition: str) -> Sequence[LedgerBackfill]:
-        """Backfills that would make a partition and wait for an approval."""
+        """Return the backfills that would recompute a partition and wait for approval."""
 
     def newest_before(self, node: str, at_us: int, epoch: int | None, n: int | None) -> tuple[str, int] | None:
-        """Of a node what an attempt published last before a time (and before an attempt): partition and when; None if nothing."""
+        """Return the partition of a node that was published last before a time, and when.
+
+        `epoch` and `n` limit it to publications before that attempt. None if there is none.
+        """
 
     def free(self, one: Try, from_us: int, to_us: int, *, begun: bool) -> Sequence[tuple[int, int]]:
-        """While a slot was free between two times, as far as that is known: one that no attempt was given out for, or, with `begun`, that
-        none was being worked at in."""
+        """Return the known spans between two times in which a slot was free.
+
+        A slot is free if no attempt is dispatched to it or, with `begun`, if no attempt runs in it.
+        """
 
     def applied_us(self, version: int) -> int | None:
-        """When a version was applied."""
+        """Return when a version was applied."""
 
     def unread(self, source: str) -> Sequence[Unread]:
-        """While a source couldn't be read."""
+        """Return the spans in which a source couldn't be read."""
 
     def observed_us(self, source: str) -> int | None:
-        """When somebody looked at a source last; None where nobody has yet."""
+        """Return when a source was last observed; None if it never was."""
 
     def typical_us(self, node: str) -> int | None:
-        """How long such an attempt usually takes."""
+        """Return the median duration of an attempt at a node in microseconds; None if unknown."""
 
     def led(self) -> CurrentLeader | None:
-        """The leader that there is now, and what is under way; None where nothing runs."""
+        """Return the current leader with its running attempts; None if none leads."""

@@ -1,6 +1,6 @@
 """Segments of a wait: their kinds in order of precedence, and how claims are divided. Pure.
 
-Where several claims cover an instant, the kind that comes first in `SegmentKind` has it.
+If several claims cover the same time, the kind that comes first in `SegmentKind` gets it.
 """
 
 from __future__ import annotations
@@ -14,47 +14,50 @@ import msgspec
 
 
 class SegmentKind(enum.StrEnum):
-    """What an instant was spent on (SEMANTICS §7); where several are claimed at once, the first of these has it."""
+    """What time was spent on (SEMANTICS §7); of several claims, the first of these gets it."""
 
     HOLD = "hold"
-    """Something that somebody has to decide or mend."""
+    """A person must decide or repair something."""
     APPROVAL = "approval"
     PAUSED = "paused"
     RETRY = "retry"
-    """An attempt that came to nothing, and the wait for the next."""
+    """An attempt without a result, and the wait for the next."""
     RUN = "run"
     AUDIT = "audit"
     PUBLISH = "publish"
     EXPORT = "export"
     DISPATCH = "dispatch"
-    """Given out, and no worker has begun."""
+    """Dispatched, but no worker has begun."""
     QUEUE = "queue"
-    """Ready, and no slot or no room in a pool."""
+    """Ready, but without a slot or room in a pool."""
     SCHEDULE = "schedule"
-    """All it needs is there, and nothing has asked for it yet: a trigger, a tick, a leader that isn't there."""
+    """Ready, but not requested yet: it lacks a trigger, a tick or a leader."""
     DETECTION = "detection"
-    """Delivered, and not seen yet."""
+    """Delivered, but not observed yet."""
     SOURCE = "source"
     UNATTRIBUTED = "unattributed"
-    """What nobody claims."""
+    """Time without a claim."""
 
 
 _RANK = {kind: rank for rank, kind in enumerate(SegmentKind)}
 OVERHEAD = frozenset(
     {SegmentKind.DETECTION, SegmentKind.SCHEDULE, SegmentKind.DISPATCH, SegmentKind.AUDIT, SegmentKind.PUBLISH, SegmentKind.UNATTRIBUTED}
 )
-"""What Headrace itself takes; of the queue only while a slot was free."""
+"""Kinds that are Headrace's overhead; the queue is overhead only while a slot was free."""
 WORK = frozenset({SegmentKind.RUN, SegmentKind.EXPORT})
 PEOPLE = frozenset({SegmentKind.HOLD, SegmentKind.APPROVAL, SegmentKind.PAUSED})
-"""What waits for somebody."""
+"""Kinds that wait for a person."""
 
 
 UNKNOWN = "nothing is known of this time"
-"""The note of what nobody claims."""
+"""The note of time without a claim."""
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True):
-    """Time from `from_us` until before `to_us`, in microseconds of the store's clock. As a claim it may overlap others."""
+    """Time from `from_us` until before `to_us`, in microseconds of the store's clock.
+
+    Segments that are claims may overlap.
+    """
 
     kind: SegmentKind
     node: str
@@ -63,28 +66,34 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
     to_us: int
     note: str = ""
     incident: int = 0
-    """Its number, where one is known that explains it."""
+    """Number of the incident that explains it; 0 if unknown."""
     free: bool = False
-    """Of the queue: while a slot was free."""
+    """For the queue: whether a slot was free."""
     decider: str = ""
-    """Of what waits for somebody: who could have ended it with one command; empty where something had to be mended first."""
+    """Who could have ended the wait with one command; empty if a repair had to come first."""
     lacking: str = ""
-    """Of what somebody decides about: the node that wasn't there meanwhile and that no command brings, so that the time is its owner's."""
+    """The node that was missing meanwhile and that no command brings.
+
+    Its owner has the time instead of the decider.
+    """
 
     @property
     def us(self) -> int:
-        """How long it is."""
+        """Length in microseconds."""
         return self.to_us - self.from_us
 
     @property
     def overhead(self) -> bool:
-        """Whether Headrace itself took it."""
+        """Whether it is Headrace's overhead."""
         return self.kind in OVERHEAD or (self.kind is SegmentKind.QUEUE and self.free)
 
 
 def divided(claims: Iterable[Segment], from_us: int, to_us: int, node: str, partition: str) -> list[Segment]:
-    """Contiguous segments from `from_us` to `to_us`: each instant belongs to the claim that ranks first, among equals to the one that
-    begins last, among those to the first of them; what nobody claims is unattributed to `node`."""
+    """Return contiguous segments from `from_us` to `to_us`.
+
+    Each point in time belongs to the claim of the first kind; of equal ones, to the one that begins
+    last; of those, to the first. Time without a claim is unattributed to `node`.
+    """
     within = [_cut(claim, from_us, to_us) for claim in claims if claim.from_us < to_us and claim.to_us > from_us]
     within = sorted((segment for segment in within if segment.us > 0), key=lambda item: item.from_us)
     edges = sorted({from_us, to_us, *(segment.from_us for segment in within), *(item.to_us for item in within)})
@@ -106,7 +115,7 @@ def divided(claims: Iterable[Segment], from_us: int, to_us: int, node: str, part
 
 
 def merged(segments: Sequence[Segment]) -> list[Segment]:
-    """Neighbours that say the same, as one."""
+    """Return the segments with equal neighbours merged."""
     results: list[Segment] = []
     for segment in segments:
         if results and _alike(results[-1], segment):
@@ -117,7 +126,7 @@ def merged(segments: Sequence[Segment]) -> list[Segment]:
 
 
 def clipped(segments: Iterable[Segment], from_us: int, to_us: int) -> list[Segment]:
-    """What of contiguous segments lies within a time."""
+    """Return the parts of contiguous segments within a span."""
     return [_cut(segment, from_us, to_us) for segment in segments if segment.from_us < to_us and segment.to_us > from_us]
 
 

@@ -1,6 +1,6 @@
 """The rows of the delay ledger as the store has them, and those of an environment.
 
-All answers come from one transaction; each question is asked of the store once.
+All answers come from one transaction; each is read from the store once.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ if TYPE_CHECKING:
     from headrace.plan import Compiled
 
 
-# Publications that incidents name as wrong, and everything made from them: a consumer wasn't
-# soundly served with those.
+# Publications that incidents name as wrong, and everything made from them: they didn't serve a
+# consumer soundly.
 
 Wrongs = dict[tuple[str, str], dict[int, int]]
-"""Node and partition → when what is wrong of it was published, and which incident names it."""
+"""(node, partition) → publication time of wrong data → the incident that names it."""
 
 
 def wrong_publications(tx: Transaction, compiled: Compiled, context: EvaluationContext, from_us: int) -> Wrongs:
-    """As known now, of incidents that weren't resolved before a time."""
+    """Return the wrong publications, as known now, of incidents not resolved before a time."""
     roots = unsound_taints(stored.named_wrong(tx, from_us))
     results: Wrongs = {}
     for taints in spread_taints(tx, context, roots, Carrying(lineage_of(compiled))).values() if roots else ():
@@ -66,7 +66,7 @@ OLDER_UNKNOWN = "older outages aren't kept"
 
 
 class StoreRecords:
-    """Answers `records.Records` at one moment."""
+    """Implements `records.LedgerRecords` over a transaction, as of one point in time."""
 
     def __init__(self, tx: Transaction, now_us: int, wrongs: Wrongs | None = None) -> None:
         self._tx, self._now, self._wrongs = tx, now_us, wrongs or {}
@@ -78,15 +78,15 @@ class StoreRecords:
         self._named: dict[tuple[str, str], list[LedgerIncident]] = {}
         self._slots: dict[int, int | None] = {}
         self.owners: dict[int, str] = {}
-        """Of the incidents that were named."""
+        """Number → owner of the incidents that were named."""
 
     @property
     def now_us(self) -> int:
-        """The reader's now."""
+        """The time as of which the rows are read."""
         return self._now
 
     def tries(self, node: str, partition: str) -> Sequence[Try]:
-        """The attempts at a partition."""
+        """Return the attempts at a partition."""
         if (node, partition) not in self._tries:
             rows = ledger.attempts(self._tx, node, partition)
             made = [try_of(node, row, self._now, self._leader) for row in rows if row.queued_at <= self._now]
@@ -104,7 +104,7 @@ class StoreRecords:
         return None if leader is None else leader.epoch
 
     def shown(self, node: str, partition: str) -> Sequence[LedgerPublication]:
-        """The publications of a partition."""
+        """Return the publications of a partition."""
         if (node, partition) not in self._shown:
             rows = ledger.publications(self._tx, node, partition)
             wrong = self._wrongs.get((node, partition), {})
@@ -114,7 +114,7 @@ class StoreRecords:
         return self._shown[node, partition]
 
     def arrivals(self, source: str, partition: str) -> Sequence[LedgerDelivery]:
-        """The deliveries of an interval."""
+        """Return the deliveries of an interval."""
         if (source, partition) not in self._arrivals:
             rows = ledger.arrivals(self._tx, source, partition)
             self._arrivals[source, partition] = [
@@ -123,7 +123,7 @@ class StoreRecords:
         return self._arrivals[source, partition]
 
     def pauses(self, node: str) -> Sequence[Standstill]:
-        """When nothing of a node was started."""
+        """Return the pauses of a node."""
         if node not in self._pauses:
             rows = scheduling.pauses_of_node(self._tx, node, 0, self._now)
             said = (Standstill(row.since, row.until, row.reason, row.actor) for row in rows)
@@ -134,7 +134,7 @@ class StoreRecords:
         return self._pauses[node]
 
     def incidents(self, node: str, partition: str) -> Sequence[LedgerIncident]:
-        """What is known to be wrong with a partition, or holds it."""
+        """Return the incidents that name a partition as wrong or hold it."""
         if (node, partition) not in self._named:
             rows = {row.id: row for row in ledger.incidents(self._tx, node, partition)}
             for number in self._wrongs.get((node, partition), {}).values():
@@ -154,7 +154,7 @@ class StoreRecords:
         ]
 
     def awaiting(self, node: str, partition: str) -> Sequence[LedgerBackfill]:
-        """Backfills that would make a partition and wait for an approval."""
+        """Return the backfills that would recompute a partition and wait for approval."""
         backfills = []
         for plan, content in self._awaiting:
             spans = [span for chosen in content.chosen if chosen.node == node for span in chosen.spans]
@@ -163,12 +163,17 @@ class StoreRecords:
         return backfills
 
     def newest_before(self, node: str, at_us: int, epoch: int | None, n: int | None) -> tuple[str, int] | None:
-        """Of a node what an attempt published last before a time (and before an attempt): partition and when; None if nothing."""
+        """Return the partition of a node that was published last before a time, and when.
+
+        `epoch` and `n` limit it to publications before that attempt. None if there is none.
+        """
         return ledger.newest_published(self._tx, node, at_us, epoch, n)
 
     def free(self, item: Try, from_us: int, to_us: int, *, begun: bool) -> Sequence[tuple[int, int]]:
-        """While a slot was free between two times, as far as that is known: one that no attempt was given out for, or, with `begun`, that
-        none was being worked at in."""
+        """Return the known spans between two times in which a slot was free.
+
+        A slot is free if no attempt is dispatched to it or, with `begun`, if no attempt runs in it.
+        """
         if to_us <= from_us or item.plan is not None:
             return []
         if item.epoch not in self._slots:
@@ -181,11 +186,11 @@ class StoreRecords:
         return idle([(since, until) for since, until in busy if since < to_us and until > from_us], slots, from_us, to_us)
 
     def applied_us(self, version: int) -> int | None:
-        """When a version was applied."""
+        """Return when a version was applied."""
         return ledger.applied_at(self._tx, version)
 
     def unread(self, source: str) -> Sequence[Unread]:
-        """While a source couldn't be read."""
+        """Return the spans in which a source couldn't be read."""
         if source not in self._unread:
             unreads: list[Unread] = []
             observations = ledger.observations(self._tx, source, self._now)
@@ -195,23 +200,24 @@ class StoreRecords:
                     unreads[-1] = unreads[-1]._replace(to_us=at_us)
                 elif error is not None and not is_open:
                     unreads.append(Unread(at_us, None, error))
-            if unreads and len(observations) >= OBSERVATIONS_MAX:  # a source that comes and goes: its oldest looks are gone
+            # a source that often fails: its oldest observations were deleted
+            if unreads and len(observations) >= OBSERVATIONS_MAX:
                 unreads[0] = unreads[0]._replace(reason=f"{unreads[0].reason} ({OLDER_UNKNOWN})")
             self._unread[source] = unreads
         return self._unread[source]
 
     def observed_us(self, source: str) -> int | None:
-        """When somebody looked at a source last; None where nobody has yet."""
+        """Return when a source was last observed; None if it never was."""
         observations = ledger.observations(self._tx, source, self._now)
         return observations[-1][0] if observations else None
 
     def typical_us(self, node: str) -> int | None:
-        """How long such an attempt usually takes."""
+        """Return the median duration of an attempt at a node in microseconds; None if unknown."""
         statistics = attempts.durations_of_node(self._tx, node)
         return None if statistics is None else int(statistics.p50 * 1_000_000)
 
     def led(self) -> CurrentLeader | None:
-        """The leader that there is now, and what is under way; None where nothing runs."""
+        """Return the current leader with its running attempts; None if none leads."""
         return self._led
 
     @cached_property
@@ -222,7 +228,7 @@ class StoreRecords:
 
 
 def idle(busy: Sequence[tuple[int, int]], slots: int, from_us: int, to_us: int) -> list[tuple[int, int]]:
-    """The times between two in which fewer than `slots` of the spans `busy` overlap."""
+    """Return the spans from `from_us` to `to_us` with fewer than `slots` busy spans at once."""
     edges = sorted({from_us, to_us, *(at for span in busy for at in span if from_us < at < to_us)})
     results: list[tuple[int, int]] = []
     for start, end in pairwise(edges):
@@ -235,7 +241,7 @@ def idle(busy: Sequence[tuple[int, int]], slots: int, from_us: int, to_us: int) 
 
 
 def try_of(node: str, row: AttemptRecord, now_us: int, leader: int | None) -> Try:
-    """An attempt as a reader at `now_us` knows it, while `leader` (its epoch) leads."""
+    """Return an attempt as known at `now_us`, while `leader` (its epoch) leads."""
     measures: dict[str, Any] = msgspec.json.decode(row.measures) if row.measures else {}
     error: dict[str, Any] = msgspec.json.decode(row.error) if row.error else {}
     state, open_ = row.state, row.finished_at is None or row.finished_at > now_us
@@ -264,7 +270,7 @@ def _us(measures: dict[str, Any], name: str) -> int:
 
 
 class EnvironmentRecords:
-    """Answers `records.Records` from two stores."""
+    """Implements `records.LedgerRecords` over the stores of an environment and of production."""
 
     def __init__(self, records: StoreRecords, production: StoreRecords, borrowed: frozenset[str]) -> None:
         self._own, self._production, self._borrowed = records, production, borrowed
@@ -274,70 +280,76 @@ class EnvironmentRecords:
 
     @property
     def now_us(self) -> int:
-        """The reader's now."""
+        """The time as of which the rows are read."""
         return self._own.now_us
 
     @property
     def owners(self) -> dict[int, str]:
-        """Of the incidents that were named."""
+        """Number → owner of the incidents that were named."""
         return {**self._production.owners, **self._own.owners}
 
     def tries(self, node: str, partition: str) -> Sequence[Try]:
-        """The attempts at a partition."""
+        """Return the attempts at a partition."""
         return self._of(node).tries(node, partition)
 
     def shown(self, node: str, partition: str) -> Sequence[LedgerPublication]:
-        """The publications of a partition."""
+        """Return the publications of a partition."""
         return self._of(node).shown(node, partition)
 
     def arrivals(self, source: str, partition: str) -> Sequence[LedgerDelivery]:
-        """The deliveries of an interval."""
+        """Return the deliveries of an interval."""
         return self._of(source).arrivals(source, partition)
 
     def pauses(self, node: str) -> Sequence[Standstill]:
-        """When nothing of a node was started."""
+        """Return the pauses of a node."""
         return self._of(node).pauses(node)
 
     def incidents(self, node: str, partition: str) -> Sequence[LedgerIncident]:
-        """What is known to be wrong with a partition, or holds it."""
+        """Return the incidents that name a partition as wrong or hold it."""
         return self._of(node).incidents(node, partition)
 
     def awaiting(self, node: str, partition: str) -> Sequence[LedgerBackfill]:
-        """Backfills that would make a partition and wait for an approval."""
+        """Return the backfills that would recompute a partition and wait for approval."""
         return self._of(node).awaiting(node, partition)
 
     def newest_before(self, node: str, at_us: int, epoch: int | None, n: int | None) -> tuple[str, int] | None:
-        """Of a node what an attempt published last before a time (and, of the same store, before an attempt)."""
+        """Return the partition of a node that was published last before a time, and when.
+
+        `epoch` and `n` count only for nodes of this environment.
+        """
         bound = (None, None) if node in self._borrowed else (epoch, n)
         return self._of(node).newest_before(node, at_us, *bound)
 
     def free(self, item: Try, from_us: int, to_us: int, *, begun: bool) -> Sequence[tuple[int, int]]:
-        """While a slot was free between two times."""
+        """Return the known spans between two times in which a slot was free.
+
+        A slot is free if no attempt is dispatched to it or, with `begun`, if no attempt runs in it.
+        """
         return self._of(item.node).free(item, from_us, to_us, begun=begun)
 
     def applied_us(self, version: int) -> int | None:
-        """When a version was applied here."""
+        """Return when a version was applied in this environment."""
         return self._own.applied_us(version)
 
     def unread(self, source: str) -> Sequence[Unread]:
-        """While a source couldn't be read."""
+        """Return the spans in which a source couldn't be read."""
         return self._of(source).unread(source)
 
     def observed_us(self, source: str) -> int | None:
-        """When somebody looked at a source last; None where nobody has yet."""
+        """Return when a source was last observed; None if it never was."""
         return self._of(source).observed_us(source)
 
     def typical_us(self, node: str) -> int | None:
-        """How long such an attempt usually takes."""
+        """Return the median duration of an attempt at a node in microseconds; None if unknown."""
         return self._of(node).typical_us(node)
 
     def led(self) -> CurrentLeader | None:
-        """The leader of this environment."""
+        """Return the leader of this environment; None if none leads."""
         return self._own.led()
 
 
 def records_of(tx: Transaction, facts: StateFacts, now_us: int, wrongs: Wrongs | None = None) -> LedgerRecords:
-    """The rows that the facts are made of."""
+    """Return the rows from the store, or the stores, that the facts read."""
     if isinstance(facts, EnvironmentFacts):
         return EnvironmentRecords(StoreRecords(tx, now_us, wrongs), StoreRecords(facts.production, now_us), facts.borrowed)
     return StoreRecords(tx, now_us, wrongs)

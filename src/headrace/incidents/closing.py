@@ -1,7 +1,7 @@
 """How incidents end: when they recover and are resolved, and what ended them in a sentence.
 
-An incident ends when none of its evidence remains, no backfill still computes its partitions, and the affected consumers are served, as
-`status` evaluates it.
+An incident ends when none of its evidence remains, no backfill still computes its partitions, and
+`status` finds the affected consumers served.
 """
 
 from __future__ import annotations
@@ -31,17 +31,19 @@ from headrace.store.queries.incidents import Happened, Incident, display_id
 from headrace.store.transaction import Transaction
 
 # How an incident ended: by which command, delivery or change, and how the affected consumers are
-# served. The sentence is made once, when the incident is resolved, and is kept in its timeline.
+# served. The sentence is worded once, when the incident is resolved, and stored in its timeline.
 # Mail, digest, pages and API show it.
 
 RESOLVED = "resolved: "
 NOTHING_LEFT = "Nothing of it is left."
 NAMED_MAX = 5
-"""At most so many consumers are named that wait for something else."""
+"""At most this many consumers that wait for something else are named."""
 COMMANDS_MAX = 3
 CHECKED_AGAIN = "check_again:"
-"""How the act of a line begins that says that a partition is checked again; the node follows that has
-other rows since."""
+"""Prefix of the act of a timeline line about a repeated check.
+
+The node whose rows changed since follows the prefix.
+"""
 BEGINS = ("opened: ", "opened again: ")
 _BY_ITSELF = {
     CauseKind.SOURCE_UNAVAILABLE: "it can be read again",
@@ -52,19 +54,22 @@ _BY_ITSELF = {
     CauseKind.SLOW_RUN: "no run was slow again within a day",
     CauseKind.DEADLINE_INFEASIBLE: "usual arrivals and durations end before the deadline again",
 }
-"""What ended these where no command did."""
+"""What ended incidents of these kinds if no command did."""
 
 
 class Ending(NamedTuple):
-    """What ended an incident, and how those are served whom it affected (no capital, no full stop); and
-    when somebody did what ended it, in microseconds, 0 where no command did."""
+    """What ended an incident, and how the affected consumers are served.
+
+    `sentence` has no capital and no full stop. `acted_us` is when somebody ended the incident, in
+    microseconds; 0 if no command did.
+    """
 
     sentence: str
     acted_us: int
 
 
 def ending(tx: Transaction, context: EvaluationContext, incident: Incident, evaluation: Evaluation, now: int) -> Ending:
-    """How an incident ends that is resolved now."""
+    """Return the ending of an incident that is resolved now."""
     lines = _since_opened(stored.timeline_of(tx, incident.id))
     done = [it for it in commands.actions_since(tx, context, incident, lines) if it.action in ENDING]
     delivered = list(_delivery_text(tx, context, incident))
@@ -83,7 +88,7 @@ def ending(tx: Transaction, context: EvaluationContext, incident: Incident, eval
 
 
 def ended(state: str, timeline: Sequence[str]) -> str | None:
-    """How a resolved incident ended, in a sentence; None for one that isn't resolved."""
+    """Return the sentence about how a resolved incident ended; None if it isn't resolved."""
     if state != "resolved":
         return None
     lines = [line.removeprefix(RESOLVED) for line in timeline if line.startswith(RESOLVED)]
@@ -91,12 +96,12 @@ def ended(state: str, timeline: Sequence[str]) -> str | None:
 
 
 def ending_of(tx: Transaction, incident: Incident) -> str:
-    """How a resolved incident ended."""
+    """Return the sentence about how a resolved incident ended."""
     return ended("resolved", [line.what for line in stored.timeline_of(tx, incident.id)]) or ""
 
 
 class Period(NamedTuple):
-    """From when until when an incident was open; `ended` says what ended it then, in a sentence."""
+    """A span in which an incident was open; `ended` is the sentence about what ended it."""
 
     opened_at: int
     resolved_at: int | None
@@ -104,7 +109,7 @@ class Period(NamedTuple):
 
 
 def periods(tx: Transaction, incident: Incident) -> list[Period]:
-    """Each time that an incident was open, oldest first."""
+    """Return the spans in which an incident was open, oldest first."""
     results: list[Period] = []
     for line in stored.timeline_of(tx, incident.id):
         if line.what.startswith(BEGINS) and (not results or results[-1].resolved_at is not None):
@@ -112,7 +117,7 @@ def periods(tx: Transaction, incident: Incident) -> list[Period]:
         elif line.what.startswith(RESOLVED) and results and results[-1].resolved_at is None:
             sentence = ended("resolved", [line.what]) or ""
             results[-1] = Period(results[-1].opened_at, line.at, sentence)
-    if not results:  # nothing of its timeline is kept
+    if not results:  # its timeline was deleted
         return [Period(incident.opened_at, incident.resolved_at, ending_of(tx, incident) if incident.resolved_at else "")]
     if results[-1].resolved_at is None and incident.resolved_at is not None:
         results[-1] = Period(results[-1].opened_at, incident.resolved_at, ending_of(tx, incident))
@@ -120,14 +125,16 @@ def periods(tx: Transaction, incident: Incident) -> list[Period]:
 
 
 def opened_last_at(tx: Transaction, incident: Incident) -> int:
-    """When an incident was opened, or opened again."""
+    """Return when an incident was last opened or reopened."""
     lines = _since_opened(stored.timeline_of(tx, incident.id))
     return lines[0].at if lines and lines[0].what.startswith(BEGINS) else incident.opened_at
 
 
 def as_opened_last(tx: Transaction, incident: Incident) -> Incident:
-    """An incident that was opened again, as it has been since: when that began and was found, and at
-    which partitions. One that was opened once is as it is."""
+    """Return a reopened incident with the start and the partitions of its current period.
+
+    An incident that was opened once is unchanged.
+    """
     opened = opened_last_at(tx, incident)
     if opened == incident.opened_at:
         return incident
@@ -142,14 +149,16 @@ def as_opened_last(tx: Transaction, incident: Incident) -> Incident:
 
 
 def _since_opened(lines: Sequence[Happened]) -> Sequence[Happened]:
-    """What happened since it was opened last."""
+    """Return the timeline since the incident was last opened."""
     begins = max((place for place, line in enumerate(lines) if line.what.startswith(BEGINS)), default=0)
     return lines[begins:]
 
 
 def _of_what_it_reads(tx: Transaction, context: EvaluationContext, incident: Incident, lines: Sequence[Happened]) -> RecordedAction | None:
-    """What somebody did that published other rows of what the partition reads, or is checked against,
-    after it had failed and before it was published."""
+    """Return the command that published other rows of an input between a failure and its repair.
+
+    Nodes against which the partition is checked count as inputs.
+    """
     node = context.declared.nodes.get(incident.node)
     if node is None or CauseKind(incident.kind) in (CauseKind.WORKER_LOST, CauseKind.RESOURCE_EXHAUSTED, CauseKind.SLOW_RUN):
         return None
@@ -170,7 +179,7 @@ def _of_what_it_reads(tx: Transaction, context: EvaluationContext, incident: Inc
 
 
 def _removed(context: EvaluationContext, incident: Incident) -> Iterator[str]:
-    """Of what isn't declared any more."""
+    """Yield clauses about the node and the consumers that are no longer declared."""
     declared = {*context.declared.nodes, *context.declared.exports, *context.declared.views, *_consumers(context)}
     if incident.node != HEADRACE and incident.node not in declared:
         yield f"no longer declared: {incident.node}"
@@ -180,7 +189,7 @@ def _removed(context: EvaluationContext, incident: Incident) -> Iterator[str]:
 
 
 def _delivery_text(tx: Transaction, context: EvaluationContext, incident: Incident) -> Iterator[str]:
-    """When what an incident is about was delivered since it was opened last."""
+    """Yield the clause about deliveries of the incident's partitions since it was last opened."""
     node = context.declared.nodes.get(incident.node)
     if node is None or not node.is_source:
         return
@@ -198,7 +207,7 @@ def _delivery_text(tx: Transaction, context: EvaluationContext, incident: Incide
 
 
 def _by_itself(tx: Transaction, context: EvaluationContext, incident: Incident, now: int) -> Iterator[str]:
-    """What is so where no command and no delivery ended it."""
+    """Yield the clause about what ended it if no command and no delivery did."""
     kind = CauseKind(incident.kind)
     if kind is CauseKind.RESOURCE_EXHAUSTED and incident.node == HEADRACE:
         yield "the lake can be written again"
@@ -218,13 +227,13 @@ def _by_itself(tx: Transaction, context: EvaluationContext, incident: Incident, 
 
 
 def _still_away(tx: Transaction, incident: Incident) -> Incident | None:
-    """The incident that keeps a target from being written since this one's reason is gone."""
+    """Return the incident that keeps a target from being written after this one's cause is gone."""
     others = (it for it in stored.open_incidents(tx) if it.id != incident.id and (it.kind, it.node) == (incident.kind, incident.node))
     return next((it for it in others if set(it.affected.partitions) & set(incident.affected.partitions)), None)
 
 
 def _promised_anew(context: EvaluationContext, incident: Incident, done: Sequence[RecordedAction], now: int) -> Iterator[str]:
-    """That what was late still isn't there, where only its declaration was changed."""
+    """Yield that a late delivery is still missing, if only its declaration was changed."""
     node = context.declared.nodes.get(incident.node)
     if node is None or CauseKind(incident.kind) not in (CauseKind.LATE_SOURCE, CauseKind.MISSING_SOURCE):
         return
@@ -241,7 +250,7 @@ def _promised_anew(context: EvaluationContext, incident: Incident, done: Sequenc
 def _served_text(
     tx: Transaction, context: EvaluationContext, incident: Incident, evaluation: Evaluation, waived: set[str], now: int
 ) -> Iterator[str]:
-    """How those are served whom it affected."""
+    """Yield how the affected consumers are served."""
     affected = [name for name in incident.affected.consumers if name in _consumers(context)]
     others = evaluation.unserved(affected)
     if others:
@@ -259,7 +268,7 @@ def _served_text(
 
 
 def _by_exception(incident: Incident, evaluation: Evaluation, consumers: Iterable[str]) -> str:
-    """That what they read of its partitions was accepted and not corrected, and by whom."""
+    """Return a clause about exceptions that the consumers rely on, and who accepted them."""
     places = {(incident.node, key) for key in incident.affected.partitions or (WHOLE,)}
     result = (evaluation.consumer(name) for name in consumers)
     people = {it.by for status in result if status is not None for it in status.exceptions if (it.node, it.partition) in places}
@@ -269,8 +278,10 @@ def _by_exception(incident: Incident, evaluation: Evaluation, consumers: Iterabl
 def _not_there(
     tx: Transaction, context: EvaluationContext, incident: Incident, evaluation: Evaluation, name: str, blockage: Blockage, now: int
 ) -> str:
-    """The first interval of a consumer that is over, that the incident's partitions are of, and that
-    it can't read yet though nobody calls it late: `report 2025-01-09 (due Fri 2025-01-10 06:00)`."""
+    """Return a consumer's first ended interval that the incident affects and that is still missing.
+
+    It isn't late yet: `report 2025-01-09 (due Fri 2025-01-10 06:00)`.
+    """
     terms = next(it for it in context.declared.consumers if it.consumer == name)
     status = evaluation.consumer(name)
     spans = _spans(context, incident)
@@ -286,14 +297,14 @@ def _not_there(
 
 
 def _holding(tx: Transaction, incident: Incident, blocked: Sequence[Blocked]) -> list[str]:
-    """The other open incidents of what keeps an interval from being there: `INC-2`, `INC-3`."""
+    """Return the other open incidents that hold an interval back, such as `INC-2`, `INC-3`."""
     places = {(it.node, "" if it.partition == WHOLE else it.partition) for it in blocked}
     others = [it for it in stored.open_incidents(tx) if it.id != incident.id] if places else []
     return [it.shown for it in others if not places.isdisjoint(stored.partitions_of(tx, it.id))]
 
 
 def _spans(context: EvaluationContext, incident: Incident) -> list[tuple[int, int]]:
-    """From when until when the incident's partitions are; none where they aren't cut by time."""
+    """Return the spans of the incident's partitions; none if they aren't partitioned by time."""
     node = context.declared.nodes.get(incident.node) or context.declared.exports.get(incident.node)
     if node is None or node.partition.grain is None:
         return []
@@ -305,25 +316,28 @@ def _consumers(context: EvaluationContext) -> set[str]:
     return {consumer.consumer for consumer in context.declared.consumers}
 
 
-# Follows each open incident to its end, and reopens a resolved one when readers see its wrong
-# rows again.
+# Follows each open incident to its end, and reopens a resolved one when readers see its wrong rows
+# again.
 
 SHOWN_US = 24 * 3_600_000_000
-"""What kept nothing from readers is shown as open for so long after it was seen last: whoever looks once a day sees it."""
+"""A warning stays open for 24 h after it was last seen, so that a daily reader sees it."""
 UNMET_ASKED = 50
-"""How many of a consumer's unmet obligations are asked at most what they wait for."""
+"""At most this many of a consumer's unmet obligations are searched for blockers."""
 REPLACED_ASKED = 10_000
-"""How many publications are searched at most for when readers had a restatement's figures."""
+"""At most this many publications are searched for a restatement's figures."""
 AGAIN_US = 30 * 24 * 3_600_000_000
-"""How long after an incident's end the same wrong rows are recognised when they are published again."""
+"""The same wrong rows reopen an incident within 30 days of its end."""
 
 
 def close(tx: Transaction, context: EvaluationContext, blockage: Blockage, evaluation: Evaluation, now: int) -> None:
-    """Follow each open incident to its end: recovering when its evidence is gone, resolved when its
-    partitions are published and `status` finds nobody wrong or unserved through it."""
+    """Move each open incident towards its end.
+
+    It is recovering when its evidence is gone, and resolved when its partitions are published and
+    `status` finds no consumer wrong or unserved because of it.
+    """
     for incident in stored.open_incidents(tx):
         if incident.kind == CauseKind.DATA_CORRUPTED and not stored_evidence.is_active(tx, incident.id):
-            stored.sound_again(tx, incident.id, now)  # its files are there again, or were replaced
+            stored.sound_again(tx, incident.id, now)  # its files are back or were replaced
         stored_evidence.end(tx, _let_go(tx, incident, evaluation), now)
         if stored_evidence.is_active(tx, incident.id):
             continue
@@ -343,7 +357,7 @@ def close(tx: Transaction, context: EvaluationContext, blockage: Blockage, evalu
 
 
 def reopen(tx: Transaction, now: int) -> None:
-    """Open those again whose wrong rows readers see again, though they were resolved."""
+    """Reopen resolved incidents whose wrong rows readers see again."""
     for incident in stored.read_again(tx, now - AGAIN_US):
         _open_again(tx, incident, now)
 
@@ -362,14 +376,17 @@ def _recovering(tx: Transaction, incident: Incident, why: str, now: int) -> None
 def _resolved(tx: Transaction, context: EvaluationContext, incident: Incident, evaluation: Evaluation, now: int) -> None:
     served = _restored_at(tx, context, incident, evaluation, min(now, stored_evidence.warned_last(tx, incident.id) or now))
     text, acted_us = ending(tx, context, incident, evaluation, now)
-    restored = max(served, min(acted_us, now))  # nothing is over before the act that ended it
+    # an incident isn't over before the command that ended it
+    restored = max(served, min(acted_us, now))
     stored.write(tx, msgspec.structs.replace(incident, state="resolved", restored_at=restored, resolved_at=now, updated_at=now))
     stored.happened(tx, incident.id, [Happened(now, f"{RESOLVED}{text}", HEADRACE)])
 
 
 def _let_go(tx: Transaction, incident: Incident, evaluation: Evaluation) -> list[str]:
-    """The evidence of deliveries that somebody dropped and nobody waits for: every promise that
-    needs the interval was waived or is met."""
+    """Return the evidence of dropped deliveries that nobody waits for.
+
+    Every obligation that needs the interval is waived or met.
+    """
     return [
         id_
         for node, key in stored.partitions_of(tx, incident.id)
@@ -386,8 +403,10 @@ def _settled(tx: Transaction, consumer: str, key: str) -> bool:
 
 
 def _superseded(context: EvaluationContext, incident: Incident, evaluation: Evaluation) -> bool:
-    """Whether readers still see what a vendor's restatement superseded, because nobody has asked
-    for it to be recomputed."""
+    """Return whether readers still see figures that a vendor's restatement superseded.
+
+    Nobody has requested their recomputation.
+    """
     if incident.kind != CauseKind.RESTATEMENT:
         return False
     restated = frozenset(incident.affected.partitions)
@@ -397,7 +416,10 @@ def _superseded(context: EvaluationContext, incident: Incident, evaluation: Eval
 
 
 def _unserved(tx: Transaction, context: EvaluationContext, blockage: Blockage, incident: Incident, now: int) -> bool:
-    """Whether an affected consumer has an obligation that is due, isn't met, and isn't held back by something else."""
+    """Return whether an affected consumer has an overdue obligation.
+
+    Obligations that something else holds back don't count.
+    """
     affected = set(incident.affected.consumers)
     if not affected:
         return False
@@ -409,7 +431,7 @@ def _unserved(tx: Transaction, context: EvaluationContext, blockage: Blockage, i
 
 
 def _places(tx: Transaction, number: int) -> set[tuple[str, str]]:
-    """The partitions at which an incident was seen."""
+    """Return the partitions at which an incident was seen."""
     return {(node, key or WHOLE) for node, key in stored.partitions_of(tx, number)}
 
 
@@ -421,13 +443,17 @@ def _waits(tx: Transaction, blockage: Blockage, terms: Terms, places: Collection
 
 
 def _held_elsewhere(results: Iterable[Blocked], places: Collection[tuple[str, str]]) -> bool:
-    """Whether something holds an interval back that doesn't go on by itself, elsewhere than where this incident, and no other, was seen."""
+    """Return whether an interval has a blocker at other partitions that needs an action to end."""
     return any(item.block is not BlockReason.WAITING and (item.node, item.partition) not in places for item in results)
 
 
 def _restored_at(tx: Transaction, context: EvaluationContext, incident: Incident, evaluation: Evaluation, now: int) -> int:
-    """When the last of those affected was served again, or had a restatement's new figures, never before it was opened last; where nobody
-    was affected, when its evidence was gone. A deadline that couldn't be met fits again with the first interval that is in time."""
+    """Return when the last affected consumer was served again, or got a restatement's new figures.
+
+    The result isn't before the incident was last opened. If no consumer was affected, it is when
+    the evidence was gone. An infeasible deadline is feasible again with the first interval that is
+    on time.
+    """
     opened = opened_last_at(tx, incident)
     since = incident.began_at if opened == incident.opened_at else opened
     fits = incident.kind == CauseKind.DEADLINE_INFEASIBLE
@@ -443,7 +469,7 @@ def _restored_at(tx: Transaction, context: EvaluationContext, incident: Incident
 
 
 def _recomputed(tx: Transaction, context: EvaluationContext, incident: Incident) -> Iterator[int]:
-    """When what is made of a vendor's restatement was published with its figures."""
+    """Yield when data derived from a vendor's restatement was republished."""
     if incident.kind == CauseKind.RESTATEMENT:
         restated = frozenset(incident.affected.partitions)
         for row in publications.replaced_since(tx, incident.began_at, REPLACED_ASKED):

@@ -1,6 +1,7 @@
-"""Commands of people that touch an incident: each is a line of its timeline, with its reason.
+"""Commands by people that affect an incident: each is a timeline line with its reason.
 
-They are read from the audit trail, which holds every command that changes something, so that no command has to know of incidents.
+They are read from the audit trail, which records every command that changes something, so that
+commands needn't know about incidents.
 """
 
 from __future__ import annotations
@@ -27,27 +28,32 @@ from headrace.store.queries.incidents import Happened, Incident
 from headrace.store.transaction import Transaction
 
 READ_MAX = 1_000
-"""At most so many commands are read at once; the next evaluation goes on with the others."""
+"""At most this many commands are read per evaluation; the next one reads the rest."""
 PLACES_MAX = 3
 REASON_MAX = 160
 ACT = "command:"
-"""How the act of such a line begins; the number of the entry in the audit trail follows."""
+"""Prefix of the act of a command's line; the number of its audit trail entry follows."""
 MERGED = "merged:"
-"""How the act of a line begins that says which incident another is part of; its number follows."""
+"""Prefix of the act of a line that merges an incident; the other's number follows."""
 REPAIR_BEGUN = "repair begun: "
-"""How the line begins that `fix` writes before it does anything; its act is that of its command."""
+"""Prefix of the line that `fix` writes before it starts; the line's act is its command's."""
 FAILED = "repair failed:"
-"""How the act of a line begins that says that a repair failed; the numbers of the first and the last
-entry of the trail that belong to it follow."""
+"""Prefix of the act of a line about a failed repair.
+
+The numbers of the first and last audit trail entry of the repair follow.
+"""
 REPAIRED = "repair done:"
-"""The same of a repair that did all that it was to do, where those affected aren't all served yet."""
+"""The same for a completed repair, while some affected consumers aren't served yet."""
 _PEOPLE = (ActorType.PERSON, ActorType.SERVICE)
 _Places = tuple[tuple[str, str], ...]
 
 
 class RecordedAction(msgspec.Struct, frozen=True, kw_only=True):
-    """What somebody did. `did` is a participle (`dropped`), `extra` what belongs to it (`until …`),
-    `places` the nodes, consumers and partitions that it is about; an empty partition means all."""
+    """What somebody did.
+
+    `did` is a participle (`dropped`) and `extra` adds to it (`until …`). `places` are its nodes,
+    consumers and partitions; an empty partition means all.
+    """
 
     seq: int
     at: int
@@ -58,11 +64,11 @@ class RecordedAction(msgspec.Struct, frozen=True, kw_only=True):
     places: _Places = ()
     reason: str = ""
     run: int | None = None
-    """The run that was asked for."""
+    """The requested run."""
     backfill: int | None = None
-    """The backfill that was planned."""
+    """The planned backfill."""
     first: str = ""
-    """Of names: the interval from which they hold; empty for all."""
+    """For accepted names: the first interval for which they hold; empty: all."""
 
 
 _DID: Mapping[str, str] = {
@@ -83,22 +89,24 @@ _DID: Mapping[str, str] = {
     Action.TRIGGER_FIRED: "fired",
     Action.INCIDENT_FIXED: "repaired",
 }
-"""Action → what somebody did. Reports and notes of incidents write their lines themselves."""
+"""Action → participle. Reports and notes about incidents write their own lines."""
 ENDING = frozenset(_DID) - {Action.NODE_PAUSED, Action.TRIGGER_FIRED, Action.EXPORT_TAKEN_OVER}
 """The actions that can end an incident."""
 _COMPUTING = {Action.RUN_REQUESTED, Action.PLAN_MADE}
 IN_VAIN = "accepted in vain"
-"""Of an exception of which nothing came: its data couldn't be published even so."""
+"""For an exception that had no effect: its data couldn't be published anyway."""
 DECLARING = {Action.PROJECT_APPLIED, Action.ENVIRONMENT_PROMOTED}
-"""What changes declarations and code, most often of more than an incident is about."""
+"""Actions that change declarations and code, usually about more than the incident."""
 _OF_REPAIRS = {Action.CONTRACT_ACCEPTED, Action.PLAN_MADE, Action.RUN_REQUESTED, Action.NODE_RESUMED, Action.PROJECT_APPLIED}
-"""What `fix` does by the operation that does it alone, too."""
+"""Actions that `fix` performs as steps, but that people also perform alone."""
 
 
 def note_actions(tx: Transaction, context: EvaluationContext, blockage: Blockage, after: int) -> int:
-    """Write down the commands since an entry of the trail in the timelines of the open incidents
-    that they touch; up to which entry. A negative `after` means that none was read yet: what was
-    done before an incident opened isn't about it."""
+    """Add new commands to the timelines of the open incidents that they affect.
+
+    `after` is the last audit trail entry that was read; the result is the new one. If it is
+    negative, none was read yet: commands from before an incident opened aren't about it.
+    """
     last = audit_trail.last_seq(tx)
     incidents = stored.open_incidents(tx) if 0 <= after < last else []
     if not incidents:
@@ -107,9 +115,9 @@ def note_actions(tx: Transaction, context: EvaluationContext, blockage: Blockage
     rows = audit_trail.commands(tx, after, tuple(_DID), READ_MAX)
     for command in _parsed(tx, context, rows):
         if command.action == Action.INCIDENT_FIXED:
-            continue  # it has written its line itself
+            continue  # it has already written its line
         if command.run is not None and _hasnt_begun(tx, command.run):
-            return command.seq - 1  # whether it does anything is known at the next evaluation
+            return command.seq - 1  # only the next evaluation knows whether the run does anything
         waited = _waited_for(context, blockage, command)
         for incident, touched in known:
             if places := touched.by(command, waited):
@@ -118,9 +126,11 @@ def note_actions(tx: Transaction, context: EvaluationContext, blockage: Blockage
 
 
 def actions_since(tx: Transaction, context: EvaluationContext, incident: Incident, lines: Iterable[Happened]) -> list[RecordedAction]:
-    """The commands of these lines of an incident's timeline that did something, oldest first, each
-    with the places at which it touches the incident and didn't fail; without repairs of the incident
-    that failed, and without what its repairs consist of."""
+    """Return the commands in these timeline lines that had an effect, oldest first.
+
+    Each has the places at which it affected the incident without failing. Failed repairs of the
+    incident and the steps of its repairs are left out.
+    """
     written = [line.act for line in lines if line.act is not None]
     numbers = [int(act.removeprefix(ACT)) for act in written if act.startswith(ACT)]
     rows = [row for number in numbers if (row := audit_trail.command(tx, number)) is not None]
@@ -130,14 +140,14 @@ def actions_since(tx: Transaction, context: EvaluationContext, incident: Inciden
     touched = _Touched(tx, context, incident)
     repairs = [action for action in actions if action.action == Action.INCIDENT_FIXED]
     steps = {repair.seq: [action for action in actions if _is_step(action, repair, ends.get(repair.seq))] for repair in repairs}
-    # A repair that has published nothing of the incident did no more than its other steps.
+    # A repair that has published nothing for the incident counts as its other steps only.
     in_vain = {seq for seq, done in steps.items() if seq not in failed and _computed_nothing(tx, touched, done)}
     hidden = {*failed, *in_vain, *(action.seq for seq, done in steps.items() if seq not in in_vain for action in done)}
     recorded_actions = [action for action in actions if action.seq not in hidden]
     succeeded = [(action, touched.where_it_succeeded(tx, action)) for action in recorded_actions]
     ended = [msgspec.structs.replace(action, places=places) for action, places in succeeded if places]
     if any(action.action == Action.QUARANTINE_DROPPED for action in ended):
-        # Nothing of a dropped delivery reaches its readers: what they are computed of again is other data.
+        # A dropped delivery never reaches its readers: their recomputation is from other data.
         ended = [it for it in ended if it.action not in _COMPUTING or touched.is_at(it.places)]
     return ended
 
@@ -145,8 +155,10 @@ def actions_since(tx: Transaction, context: EvaluationContext, incident: Inciden
 def gave_other_rows(
     tx: Transaction, context: EvaluationContext, nodes: Collection[str], first_us: int, last_us: int
 ) -> RecordedAction | None:
-    """The last command by which one of these nodes was published between two times, with the places
-    that it published of them; None where Headrace did it by itself."""
+    """Return the last command that published any of these nodes between two times.
+
+    It has the places that it published. None if Headrace published them on its own.
+    """
     rows = audit_trail.commands_between(tx, first_us, last_us, tuple(_COMPUTING), READ_MAX)
     for command in reversed(list(_parsed(tx, context, rows))):
         tried = attempts.of_run(tx, command.run) if command.run is not None else []
@@ -159,25 +171,28 @@ def gave_other_rows(
 
 
 def _is_step(action: RecordedAction, repair: RecordedAction, last: int | None) -> bool:
-    """Whether a repair did it that is under way (`last` is None), or ended after it."""
+    """Return whether an action is a step of a repair.
+
+    `last` is the last audit trail entry of the repair; None while it runs.
+    """
     mine = action.action in _OF_REPAIRS and action.actor == repair.actor
     return mine and repair.seq <= action.seq and (last is None or action.seq <= last)
 
 
 def _computed_nothing(tx: Transaction, touched: _Touched, steps: Sequence[RecordedAction]) -> bool:
-    """Whether steps of a repair were to compute something of an incident, and published none of it."""
+    """Return whether a repair had steps to compute for an incident, and they published nothing."""
     computing = [step for step in steps if step.action in _COMPUTING]
     return bool(computing) and not any(touched.where_it_succeeded(tx, action) for action in computing)
 
 
 def _hasnt_begun(tx: Transaction, number: int) -> bool:
-    """Whether a run was asked for of which nothing is known yet."""
+    """Return whether a run was requested but has no attempts yet."""
     run = runs.get(tx, number)
     return run is not None and run.state == runs.RUNNING and not attempts.of_run(tx, number, limit=1)
 
 
 def _came_to_nothing(tx: Transaction, node: str, key: str, at: int) -> bool:
-    """Whether nothing could be published by an exception that was made then."""
+    """Return whether an exception made by then had no effect on what is published."""
     record = next(
         (exception_record for exception_record in exceptions.exceptions_of_partition(tx, node, key) if exception_record.at <= at), None
     )
@@ -187,14 +202,16 @@ def _came_to_nothing(tx: Transaction, node: str, key: str, at: int) -> bool:
 
 
 def _spans(acts: Iterable[str], kind: str) -> dict[int, int]:
-    """First → last entry of the trail that belongs to each repair that ended so."""
+    """Return first → last audit trail entry of each repair that ended in this way."""
     results = (act.removeprefix(kind).split("-") for act in acts if act.startswith(kind))
     return {int(first): int(last) for first, last in results}
 
 
 def actions_clause(commands: Sequence[RecordedAction], limit: int) -> str:
-    """The last commands in a clause, those that are alike together:
-    `dropped by ann: orders@2025-01-09 (a test file)`."""
+    """Return the last commands as a clause, with similar ones combined.
+
+    For example `dropped by ann: orders@2025-01-09 (a test file)`.
+    """
     alike: dict[tuple[str, str, str, str], list[tuple[str, str]]] = {}
     for command in commands:
         alike.setdefault((command.did, command.actor, command.extra, command.reason), []).extend(command.places)
@@ -218,8 +235,10 @@ class _Touched:
         self._below = {*incident.affected.assets, *incident.affected.consumers}
 
     def by(self, command: RecordedAction, waited: set[tuple[str, str]]) -> _Places:
-        """The places at which a command touches this incident; `waited` is what a waived interval
-        waits for."""
+        """Return the places at which a command affects this incident.
+
+        `waited` is what a waived interval waited for.
+        """
         if command.action == Action.INCIDENT_FIXED:
             return command.places if (str(self._id), "") in command.places else ()
         if waited & self._own:
@@ -231,13 +250,15 @@ class _Touched:
         return tuple(place for place in command.places if self._at(*place))
 
     def where_it_succeeded(self, tx: Transaction, command: RecordedAction) -> _Places:
-        """The places at which a command touches this incident, without those at which its run or its
-        backfill published nothing."""
+        """Return the places at which a command affected this incident with a result.
+
+        Places at which its run or its backfill published nothing are left out.
+        """
         places = self.by(command, set()) or command.places
         if command.did == IN_VAIN:
             return ()
         if command.action == Action.PLAN_CANCELLED and self._one.kind != CauseKind.APPROVAL_PENDING:
-            return ()  # it computed nothing
+            return ()  # a cancelled backfill computed nothing
         if command.backfill is not None:
             made = _published(attempts.of_plan(tx, command.backfill))
             return tuple(place for place in places if place[0] in {node for node, key in made if self._at(node, _key(key))})
@@ -248,7 +269,7 @@ class _Touched:
         return tuple(place for place in places if place in made)
 
     def is_at(self, places: _Places) -> bool:
-        """Whether any of these is at the cause itself, and not only at what reads it."""
+        """Return whether any place is at the cause itself, not only downstream of it."""
         nodes = {self._one.node, *(node for node, _ in self._own)}
         return any(node in nodes for node, _ in places)
 
@@ -260,14 +281,17 @@ class _Touched:
         return node in self._below and (not key or key.partition(SEPARATOR)[0] in self._one.affected.partitions)
 
     def _declared_anew(self, name: str) -> bool:
-        """Whether a change of a declaration is about the incident: it is of the place itself, or of
-        what depended on it and doesn't any more. A change of what still reads it ends nothing."""
+        """Return whether a changed declaration is about the incident.
+
+        It is if it changes the incident's nodes, or nodes that no longer depend on them. A change
+        of a node that still reads them ends nothing.
+        """
         if name == self._one.node or name in {node for node, _ in self._own}:
             return True
         return name in self._below and not self._reads(name)
 
     def _reads(self, name: str) -> bool:
-        """Whether an asset reads the incident's node still, itself or by others."""
+        """Return whether an asset still reads the incident's node, directly or not."""
         nodes, seen, todo = self._declared.nodes, set[str](), [name]
         while todo:
             node = nodes.get(todo.pop())
@@ -295,7 +319,7 @@ def _place(node: str, key: str) -> str:
 
 
 def _waited_for(context: EvaluationContext, blockage: Blockage, command: RecordedAction) -> set[tuple[str, str]]:
-    """What a waived interval waits for."""
+    """Return what a waived interval waited for."""
     if command.action != Action.OBLIGATION_WAIVED:
         return set()
     terms = {consumer.consumer: consumer for consumer in context.declared.consumers}
@@ -304,20 +328,20 @@ def _waited_for(context: EvaluationContext, blockage: Blockage, command: Recorde
 
 
 def _published(result: Iterable[Attempt]) -> set[tuple[str, str]]:
-    """Node and partition of what attempts published."""
+    """Return (node, partition) of what attempts published."""
     return {(attempt.node, key) for attempt in result if attempt.published_at is not None for key in attempt.partitions}
 
 
 def _key(partition: str) -> str:
-    """A partition as places and evidence name it."""
+    """Return a partition as incident places and evidence name it."""
     return "" if partition == WHOLE else partition
 
 
-# Read from the trail
+# Reading the audit trail
 
 
 def _parsed(tx: Transaction, context: EvaluationContext, rows: Iterable[tuple[int, int, str]]) -> Iterator[RecordedAction]:
-    """What people did, of these entries."""
+    """Yield the actions of people and services in these audit trail entries."""
     for seq, at, text in rows:
         event = json.loads(text)
         if event["actor"]["type"] not in _PEOPLE or _is_of_next(tx, seq, event):
@@ -340,7 +364,10 @@ def _parsed(tx: Transaction, context: EvaluationContext, rows: Iterable[tuple[in
 
 
 def _of_contract(after: Mapping[str, Any]) -> str:
-    """What was accepted into a contract: of columns that keep their names, what their values mean."""
+    """Return what was accepted into a contract.
+
+    For columns that keep their names, that is the meaning of their values.
+    """
     names, converted = after.get("names") or {}, after.get("convert") or {}
     if not converted or any(column != name for column, name in names.items()):
         return _DID[Action.CONTRACT_ACCEPTED]
@@ -349,14 +376,16 @@ def _of_contract(after: Mapping[str, Any]) -> str:
 
 
 def _is_of_next(tx: Transaction, seq: int, event: Mapping[str, Any]) -> bool:
-    """Whether it is the version that accepting names makes, which is the next entry."""
+    """Return whether an entry is the version that the next entry, accepted names, made."""
     results = audit_trail.command(tx, seq + 1) if event["action"] == Action.PROJECT_APPLIED else None
     return results is not None and json.loads(results[2])["action"] == Action.CONTRACT_ACCEPTED
 
 
 def _of(tx: Transaction, context: EvaluationContext, event: Mapping[str, Any]) -> tuple[_Places | None, str]:
-    """What a command is about, and what belongs to what was done; no places for one that stands
-    in the trail otherwise, too."""
+    """Return the places of a command and an addition to its participle.
+
+    The places are None for a command that the trail records elsewhere as well.
+    """
     action, thing, after = event["action"], str(event["object"]["id"]), event.get("after") or {}
     if action == Action.INCIDENT_FIXED:
         return ((thing, ""),), f"with `{command_line('fix', f'INC-{thing}')}`"
@@ -387,8 +416,10 @@ def _until(context: EvaluationContext, action: str, after: Mapping[str, Any]) ->
 
 
 def _of_run(tx: Transaction, run: int, request: Mapping[str, Any]) -> _Places | None:
-    """What a run was asked to do again, of retries and runs; others stand in the trail themselves, and
-    one that found nothing to do did nothing."""
+    """Return what a run or a retry was requested to recompute.
+
+    None for runs that the trail records elsewhere, and for a run that had nothing to do.
+    """
     made = tuple((attempt.node, key) for attempt in attempts.of_run(tx, run) for key in attempt.partitions)
     known = runs.get(tx, run)
     if not made and known is not None and known.state == "nothing_due":

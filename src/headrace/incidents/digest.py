@@ -1,6 +1,7 @@
 """The daily digest: what has changed since the last one, and why.
 
-On a day without a change the digest isn't sent; it is recorded as dropped, so that it isn't made again.
+On a day without a change no digest is sent; it is recorded as dropped, so that it isn't built
+again.
 """
 
 from __future__ import annotations
@@ -26,23 +27,28 @@ from headrace.store.queries.publications import Publication
 from headrace.store.transaction import Transaction
 
 CHANGED = 0.2
-"""A day with so much more or less than the day before is worth a line."""
+"""A day whose rows differ by at least this share from the day before gets a line."""
 AS_EVER = 0.1
-"""So near to what is usual on its weekday, it is that."""
+"""Within this share of the median on its weekday, a day is as usual."""
 WEEKS = 4
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
 class Unserved(NamedTuple):
-    """The consumers that are late, and those that were never served although their first deadline
-    has passed: since when, in microseconds."""
+    """Late consumers, and consumers never served by their first deadline.
+
+    Values are the start in microseconds.
+    """
 
     late: Mapping[str, int] = {}
     never: Mapping[str, int] = {}
 
 
 def digests(tx: Transaction, project: Project, declared: DeclaredPromises, unserved: Unserved, now: int) -> Iterator[Queued]:
-    """The digests that are due. One that has nothing to say is written down as dropped, so that it isn't made again."""
+    """Yield the digests that are due; an empty one is recorded as dropped.
+
+    So it isn't built again.
+    """
     people, words, timezone = Recipients(project), Words(project, now, lambda _: None), declared.timezone
     applied = deliveries.first_applied(tx) or 0
     for name, owner in project.owners.items():
@@ -68,37 +74,42 @@ def digests(tx: Transaction, project: Project, declared: DeclaredPromises, unser
 
 
 def _nothing(since: int, applied: int, timezone: str) -> str:
-    """Why a digest isn't sent that has nothing to say."""
+    """Return why an empty digest isn't sent."""
     if applied <= since:
         return "nothing has changed"
     return f"nothing to report since the project was applied, {dated(applied, timezone)}"
 
 
 class DigestAudience(NamedTuple):
-    """Whom a digest is for: the owners for whom it is told (itself, and vendors that aren't written
-    to), and its own consumers."""
+    """The audience of a digest: the consumers of its recipient, and the owners it stands for.
+
+    The owners are the recipient and vendors that aren't notified themselves.
+    """
 
     owners: frozenset[str]
     consumers: frozenset[str]
 
     def concerned_by(self, incident: Incident) -> bool:
-        """Whether an incident is about anything of theirs."""
+        """Return whether an incident affects the audience."""
         return incident.owner in self.owners or not self.consumers.isdisjoint(incident.affected.consumers)
 
 
 class DigestWindow(NamedTuple):
-    """The time that a digest is about: after the one before was due, until it was due itself. In microseconds."""
+    """The window of a digest, in microseconds: since the one before was due, until it is due."""
 
     after: int
     until: int
 
     def holds(self, at: int) -> bool:
-        """Whether something happened within it, so that exactly one digest has it."""
+        """Return whether a time is in the window; each time is in exactly one digest's window."""
         return self.after < at <= self.until
 
 
 def _due(clock: str, subject: str, timezone: str) -> int:
-    """When an earlier digest was due. Where nothing ran for days, the next one is about all of them."""
+    """Return when an earlier digest was due.
+
+    After days without a run, the next digest covers all of them.
+    """
     return local_us(date.fromisoformat(subject.removeprefix("digest/")), time_of_day(clock), timezone)
 
 
@@ -107,7 +118,7 @@ def _consumers(project: Project, owner: str) -> frozenset[str]:
 
 
 def _boundary(clock: str, now: int, timezone: str) -> int:
-    """When the newest digest was due."""
+    """Return when the newest digest was due."""
     today = from_us(now, timezone).date()
     at = local_us(today, time_of_day(clock), timezone)
     return at if at <= now else local_us(today - timedelta(days=1), time_of_day(clock), timezone)
@@ -116,8 +127,10 @@ def _boundary(clock: str, now: int, timezone: str) -> int:
 def _lines(
     tx: Transaction, project: Project, declared: DeclaredPromises, to: DigestAudience, unserved: Unserved, window: DigestWindow
 ) -> Iterator[str]:
-    """What happened within the window: later news are the next digest's, however late this one is made. Each line names what it
-    rests on: an incident, a command, attempts."""
+    """Yield the lines about the window; each names its incident, command or attempts.
+
+    Later news are for the next digest, however late this one is built.
+    """
     told = list(_told(tx, to, window))
     for incident, period in told:
         if period.resolved_at is None and window.holds(period.opened_at):
@@ -139,8 +152,10 @@ def _lines(
 
 
 def _told(tx: Transaction, to: DigestAudience, window: DigestWindow) -> Iterator[tuple[Incident, closing.Period]]:
-    """The incidents of theirs that were open within the window, each as it was said to be at its end,
-    with the last time that it was open until then. An end after the window is the next digest's."""
+    """Yield the audience's incidents that were open in the window, as reported at its end.
+
+    Each comes with its last open period. An end after the window is for the next digest.
+    """
     known = [*incidents.open_incidents(tx), *incidents.resolved_since(tx, window.after)]
     for incident in sorted(known, key=lambda each: each.id):
         begun = [each for each in closing.periods(tx, incident) if each.opened_at <= window.until]
@@ -154,8 +169,11 @@ def _told(tx: Transaction, to: DigestAudience, window: DigestWindow) -> Iterator
 
 
 def _throughput(tx: Transaction, project: Project, declared: DeclaredPromises, to: DigestAudience, window: DigestWindow) -> Iterator[str]:
-    """Sources of theirs whose newest day, published within the window, has much more or less than the day before, and whether its
-    weekday explains that."""
+    """Yield lines about sources whose newest day has far more or fewer rows than the day before.
+
+    The day must be published within the window. Each line says whether the weekday explains the
+    change.
+    """
     read = {name for consumer in to.consumers for name in _sources(declared, project.consumers[consumer].reads)}
     for name, source in project.sources.items():
         if source.partition.grain is Grain.DAY and not source.partition.key and (source.owner in to.owners or name in read):
@@ -165,7 +183,7 @@ def _throughput(tx: Transaction, project: Project, declared: DeclaredPromises, t
 
 
 def _sources(declared: DeclaredPromises, names: Sequence[str]) -> set[str]:
-    """The sources that some nodes are made of."""
+    """Return the sources from which some nodes are derived."""
     waiting, seen = list(names), set[str]()
     while waiting:
         node = declared.nodes.get(waiting.pop())

@@ -26,12 +26,15 @@ from headrace.store.queries.incidents import Incident, display_id
 # unless the vendor has `tell: true`.
 
 MAIL = "mail"
-"""The channel in [notify] that mail is sent through."""
+"""The channel in [notify] that sends mail."""
 MAILTO = "mailto:"
 
 
 class Recipient(msgspec.Struct, frozen=True):
-    """Somebody who is written to. `instead_of` are those whom this one is told for, the nearest first."""
+    """An owner who is notified.
+
+    `instead_of` are the owners in whose place this one is notified, the nearest first.
+    """
 
     owner: Owner
     instead_of: tuple[str, ...] = ()
@@ -42,29 +45,29 @@ class Recipient(msgspec.Struct, frozen=True):
         return self.owner.name
 
     def not_before(self, now: int, timezone: str, *, urgent: bool) -> int:
-        """When a message may go out, microseconds: at once, or when the quiet hours are over."""
+        """Return the earliest time to send, in microseconds: now, or after the quiet hours."""
         if urgent or self.owner.quiet is None:
             return now
         return Quiet.parse(self.owner.quiet).over_at(now, timezone)
 
     def escalates_at(self, opened_at: int, timezone: str) -> int | None:
-        """When an incident has been open for so long that the manager is told as well."""
+        """Return when an open incident is escalated to the manager; None if it never is."""
         return None if self.owner.escalate is None else Duration.parse(self.owner.escalate).after_us(opened_at, timezone)
 
 
 class Recipients:
-    """The people of a project."""
+    """The recipients of a project."""
 
     def __init__(self, project: Project) -> None:
         self._project = project
 
     @property
     def anybody(self) -> bool:
-        """Whether anybody can be written to."""
+        """Whether anybody can be notified."""
         return any(owner.contact for owner in self._project.owners.values())
 
     def of(self, name: str) -> Recipient | None:
-        """Who is told what concerns an owner: it, or the first of its managers who is written to."""
+        """Return who is notified for an owner: the owner, or its nearest manager with contacts."""
         passed: list[str] = []
         for owner in self._chain(name):
             if is_told(owner) and owner.contact:
@@ -73,18 +76,21 @@ class Recipients:
         return None
 
     def above(self, recipient: Recipient) -> Recipient | None:
-        """The manager of somebody who is told."""
+        """Return the recipient's manager, or who is notified for that manager."""
         manager = recipient.owner.manager
         return None if manager is None or manager == recipient.name else self.of(manager)
 
     def concerned(self, owners: Sequence[str]) -> list[Recipient]:
-        """Who is told what concerns several owners: each once, in their order."""
+        """Return who is notified for several owners: each once, in their order."""
         recipients = {recipient.name: recipient for name in reversed(owners) if (recipient := self.of(name)) is not None}
         first = [recipient.name for name in owners if (recipient := self.of(name)) is not None]
         return [recipients[name] for name in dict.fromkeys(first)]
 
     def wrong(self, contact: str, *, cause: bool) -> str | None:
-        """Why a contact can't be written to of a cause, or of something else, as declared; None where it can."""
+        """Return why a contact can't be notified as declared; None if it can.
+
+        `cause`: the message is about a cause; some channels accept nothing else.
+        """
         channels = self._project.settings.notify
         if not cause and "update" in channels.get(contact, {}):
             return "only causes become tickets"
@@ -104,12 +110,12 @@ class Recipients:
 
 
 def is_told(owner: Owner) -> bool:
-    """Whether an owner is written to itself: vendors aren't unless that is said."""
+    """Return whether an owner is notified itself; vendors aren't by default."""
     return owner.tell if owner.tell is not None else owner.kind != "vendor"
 
 
-# Messages hold names, counts and times. They never hold the value of a cell or the text of an
-# error, which may quote one.
+# Messages contain names, counts and times. They never contain a cell value or the text of an error,
+# which may quote one.
 
 NAMES_TOLD = 5
 LINE_MAX = 200
@@ -120,36 +126,38 @@ _OF_ERRORS = frozenset(
         CauseKind.TYPE_CHANGE, CauseKind.REPORTED,
     }
 )  # fmt: skip
-"""What is said of these begins with what an error, or a person, said."""
+"""Kinds whose summary begins with the text of an error or of a person."""
 _CLASS = re.compile(r"[A-Za-z_][A-Za-z0-9_. ]{0,60}(?=:|$)")
 _IN_NODES = re.compile(r"(\d+ nodes): (.*)", re.DOTALL)
 _FIRST = re.compile(r"\d+ partitions, .*?, first: ", re.DOTALL)
 _MODULE = re.compile(r"ModuleNotFoundError: (No module named [\w.]{1,60})")
-"""What Python itself says of a package that isn't there holds its name and nothing else."""
+"""Python's text about a missing package contains only the package's name."""
 _LAPSED = re.compile(r"; ((?:the exception of \S+ has|\d+ exceptions of .+ have) lapsed)$")
 _UNSEEN = re.compile(r"[^\S ]|[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 RepairOf: TypeAlias = Callable[[Incident], tuple[str, Sequence[str]] | None]
-"""What repairs an incident, as `incident` says it, and the commands to be typed then; None where
-nothing is left to repair."""
+"""Incident → its repair as `incident` words it, and the commands to type.
+
+None if nothing is left to repair.
+"""
 
 
 class Typed(str):
-    """A command to be typed, whole on a line of its own: it is never cut or wrapped."""
+    """A command to type, on a line of its own: never cut or wrapped."""
 
     __slots__ = ()
 
 
 class MessageText(msgspec.Struct, frozen=True):
-    """What a message consists of."""
+    """The title and the body of a message."""
 
     title: str
     body: str
 
 
 class Words:
-    """Messages of one project at one time."""
+    """The messages of one project at one time."""
 
     def __init__(
         self,
@@ -160,18 +168,21 @@ class Words:
         warnings: Collection[int] = (),
         wrong: Mapping[str, tuple[int, int]] = MappingProxyType({}),
     ) -> None:
-        """`late` are consumers and since when, `warnings` the incidents that make nobody late, `wrong` consumers with the incident
-        that makes them wrong and since when."""
+        """Set up the messages.
+
+        `late`: consumers and since when. `warnings`: incidents that make nobody late. `wrong`:
+        consumers with the incident that makes them wrong and since when.
+        """
         self._repair, self._late, self._warnings, self._wrong = repair, late, warnings, wrong
         self._project, self._now, self._zone = project, now, project.settings.timezone
 
     def opened(self, incident: Incident, to: Recipient, risks: Mapping[str, AtRisk], *, again: bool) -> MessageText:
-        """There is a cause. `risks` are the consumers that it will make late."""
+        """Return the message about a new incident; it will make the consumers in `risks` late."""
         title = f"{incident.shown} {subject(incident)}{' (again)' if again else ''}"
         return self._page(title, [*self._cause(incident, to), *self._reach(incident, to, risks), *self._next(incident)])
 
     def changed(self, incident: Incident, to: Recipient, risks: Mapping[str, AtRisk], was: str) -> MessageText:
-        """It is something else than was said."""
+        """Return the message about an incident with another cause than reported."""
         kind, _, node = was.partition("@")
         says = reclassified_text((kind, node), (incident.kind, incident.node))
         lines = [
@@ -183,14 +194,17 @@ class Words:
         return self._page(f"{incident.shown} {subject(incident)}", lines)
 
     def escalated(self, incident: Incident, to: Recipient, recipient: Recipient, risks: Mapping[str, AtRisk]) -> MessageText:
-        """It is open, and somebody else was told of it: long before, or just now where it makes a consumer late."""
+        """Return the message to the manager of `recipient`, who was notified before or just now."""
         lines = [f"It is open since {self._at(incident.opened_at)}; {recipient.name} was told.", *self._cause(incident, to)]
         return self._page(
             f"{incident.shown} is open: {subject(incident)}", [*lines, *self._reach(incident, to, risks), *self._next(incident)]
         )
 
     def resolved(self, incident: Incident, ended: str) -> MessageText:
-        """It is over; `ended` says by what, and how those are served whom it affected."""
+        """Return the message about a resolved incident.
+
+        `ended` says what ended it and how the affected consumers are served.
+        """
         over = incident.resolved_at or self._now
         restored = incident.restored_at or over
         lines = [
@@ -203,7 +217,7 @@ class Words:
         return self._page(f"{incident.shown} resolved: {subject(incident)}", lines)
 
     def at_risk(self, consumer: str, risk: AtRisk) -> MessageText:
-        """A deadline will be missed."""
+        """Return the message about a deadline that will be missed."""
         place = risk.node if risk.partition == "*" else f"{risk.node}@{risk.partition}"
         when = "nothing says when it will be there" if risk.predicted_us is None else (
             f"expected at {self._at(risk.predicted_us)}, {ago(risk.predicted_us - risk.due_us)} late"
@@ -213,24 +227,27 @@ class Words:
         return self._page(f"{consumer} will be late, due {self._at(risk.due_us)}", lines)
 
     def late(self, consumer: str, since: int, withdrawn: str) -> MessageText:
-        """A deadline was missed, and no incident is the cause. `withdrawn` is what it waits for, and why and by whom that was withdrawn;
-        empty where no cause is known."""
+        """Return the message about a missed deadline without an incident.
+
+        `withdrawn` is the withdrawn data that the consumer waits for, why and by whom; empty if no
+        cause is known.
+        """
         waits = wrapped(f"It is late since {self._at(since)}; {f'it waits for {withdrawn}' if withdrawn else 'no cause is known yet'}.")
         lines = [*waits, f"Why: headrace why {consumer}"]
         return self._page(f"{consumer} is late since {self._at(since)}", lines)
 
     def wrong(self, consumer: str, since: int, said: str) -> MessageText:
-        """What a consumer can read isn't right, and no incident is the cause."""
+        """Return the message about a consumer's wrong data without an incident."""
         lines = [*wrapped(f"It is wrong since {self._at(since)}: {said}."), f"Why: headrace why {consumer}"]
         return self._page(f"{consumer} is wrong since {self._at(since)}", lines)
 
     def more(self, count: int) -> MessageText:
-        """So many more that aren't told one by one."""
+        """Return the message that replaces all after the first `count` in an hour."""
         return self._page("more incidents are open", [f"More than {count} messages in an hour: the rest isn't told one by one.",
                                                       "All of them: headrace incidents"])  # fmt: skip
 
     def page(self, title: str, lines: Sequence[str]) -> MessageText:
-        """Any other message."""
+        """Return any other message."""
         return self._page(title, lines)
 
     def _page(self, title: str, lines: Sequence[str]) -> MessageText:
@@ -290,13 +307,15 @@ class Words:
         yield f"More: headrace incident {incident.shown}"
 
     def _at(self, at: int) -> str:
-        """A message is read whenever: it names the day."""
+        """Return a time with its day, since a message may be read on another."""
         return dated(at, self._zone)
 
 
 def subject(incident: Incident) -> str:
-    """What is the matter and where, for the line by which mails are told apart: where the clause leaves out what an error said, the
-    partitions tell one such incident of a node from another."""
+    """Return the subject line: the place and the clause.
+
+    If the clause leaves out an error's text, the partitions distinguish such incidents of a node.
+    """
     place = incident.node
     if incident.kind in _OF_ERRORS and incident.affected.partitions:
         first, *more = incident.affected.partitions
@@ -305,10 +324,8 @@ def subject(incident: Incident) -> str:
 
 
 def clause(incident: Incident) -> str:
-    """What is the matter, without what an error or a person said besides."""
-    if (
-        incident.kind not in _OF_ERRORS or incident.summary.startswith(WITHDRAWN) or incident.detail == DISK
-    ):  # these are Headrace's own words
+    """Return an incident's summary without the text of an error or of a person."""
+    if incident.kind not in _OF_ERRORS or incident.summary.startswith(WITHDRAWN) or incident.detail == DISK:  # Headrace's own words
         return incident.summary
     nodes, what = match.groups() if (match := _IN_NODES.match(incident.summary)) else ("", incident.summary)
     what = _FIRST.sub("", what, count=1) if _FIRST.match(what) else what
@@ -322,7 +339,7 @@ def clause(incident: Incident) -> str:
 
 
 def plain(text: str) -> str:
-    """One line that shows what it says: names of columns are whatever a vendor writes."""
+    """Return a text as one line without control characters, since vendors choose column names."""
     return _UNSEEN.sub(" ", text)[:LINE_MAX]
 
 
@@ -331,12 +348,12 @@ def _line(text: str) -> str:
 
 
 def wrapped(text: str) -> list[str]:
-    """A text that may be longer than a line, in lines."""
+    """Return a long text as several lines."""
     return textwrap.wrap(text, LINE_MAX, break_on_hyphens=False)
 
 
 def listed(names: Sequence[str]) -> str:
-    """The first names, and how many more."""
+    """Return the first names, and how many more there are."""
     more = len(names) - NAMES_TOLD
     return ", ".join(names[:NAMES_TOLD]) + (f" and {more} more" if more > 0 else "")
 

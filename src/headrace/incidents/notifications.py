@@ -1,6 +1,7 @@
 """Who is notified of which incidents and deadlines: once, again after a change, and at the end.
 
-Messages are queued at the end of each evaluation; the process `runtime.notifications.process` sends them.
+Messages are queued at the end of each evaluation; the process `runtime.notifications.process` sends
+them.
 """
 
 from __future__ import annotations
@@ -28,20 +29,24 @@ from headrace.store.queries.incidents import Incident
 from headrace.store.queries.notifications import PriorNotification, Queued
 from headrace.store.transaction import Transaction
 
-# The decision is pure: facts in, messages to queue, reword or drop out. At most 20 messages an
-# hour go to one recipient; the rest is summed up in one.
+# The decision is pure: it takes facts and returns messages to queue, reword or drop. One recipient
+# gets at most 20 messages an hour; one more message sums up the rest.
 
 FLOOD_MAX = 20
-"""So many messages an hour somebody gets; what is beyond is told of as one."""
+"""At most this many messages per recipient and hour; one message sums up the rest."""
 AGAIN_US = HOUR_US
-"""What comes back sooner than that after it was told of isn't told again."""
+"""An incident that reopens within an hour of its last message isn't announced again."""
 OVER = "it was over before this was sent"
 TOGETHER = "more than are told one by one"
 
 
 class NotificationFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What there is to tell at one time. `told` is what was queued about each incident before, `counts` how many messages each
-    recipient was sent in the hour before, `late` the consumers that are late without a known cause, and since when."""
+    """The facts for notifications at one time.
+
+    `told` are the messages queued before about each incident, `counts` the messages that each
+    recipient was sent in the last hour, and `late` the consumers that are late without a known
+    cause, and since when.
+    """
 
     now: int
     incidents: Sequence[Incident]
@@ -49,25 +54,25 @@ class NotificationFacts(msgspec.Struct, frozen=True, kw_only=True):
     risks: Mapping[str, AtRisk]
     late: Mapping[str, int]
     withdrawn: Mapping[str, str] = {}
-    """Of a late consumer: what it waits for that was withdrawn, and why and by whom."""
+    """Late consumer → the withdrawn data that it waits for, why and by whom."""
     wrong: Mapping[str, tuple[int, str]] = {}
-    """The consumers that are wrong without an incident, because rows were withdrawn: since when, and by what."""
+    """Consumer that withdrawn rows make wrong, without an incident → since when, and by what."""
     late_known: Mapping[str, int] = {}
-    """The consumers that are late, and whose cause is known, and since when."""
+    """Late consumer with a known cause → since when."""
     wrong_known: Mapping[str, tuple[int, int]] = {}
-    """The consumers that an incident makes wrong: its number, and since when."""
+    """Consumer that an incident makes wrong → the incident's number, and since when."""
     distant: Mapping[str, int] = {}
-    """The consumers whose nearest deadline is so far away that the daily digest is soon enough for their owners, and that deadline."""
+    """Consumer whose next deadline is far enough away for the digest → that deadline."""
     warnings: frozenset[int] = frozenset()
-    """The incidents that keep nothing from readers, and so make nobody late."""
+    """The incidents that hold nothing back and so make nobody late."""
     counts: Mapping[str, int] = {}
     repair: RepairOf
     ended: Mapping[int, str] = {}
-    """Of a resolved incident: what ended it, and how those are served whom it affected."""
+    """Resolved incident → what ended it, and how the affected consumers are served."""
 
 
 class NotificationChanges(msgspec.Struct):
-    """What is to be written: new messages, words of those that still wait, and those that aren't sent any more."""
+    """Changes to write: new messages, new texts of waiting ones, and messages to drop."""
 
     queued: list[Queued] = []
     reworded: list[tuple[int, MessageText, str]] = []
@@ -76,7 +81,7 @@ class NotificationChanges(msgspec.Struct):
 
 
 def decide(project: Project, matters: NotificationFacts) -> NotificationChanges:
-    """What is to be told, and to whom."""
+    """Return the messages to queue, reword or drop."""
     return _Deciding(project, matters).decided()
 
 
@@ -105,11 +110,14 @@ class _Deciding:
         return self._found
 
     def _explained(self, name: str) -> bool:
-        """Whether an incident that people are told of is what holds a consumer up."""
+        """Return whether a reported incident holds a consumer back."""
         return any(incident.state != "resolved" and name in self._threatened(incident) for incident in self._matters.incidents)
 
     def _threatened(self, incident: Incident) -> Mapping[str, AtRisk]:
-        """The consumers that an incident will make late: what holds them up is at its partitions, or below its node."""
+        """Return the consumers that an incident will make late.
+
+        What holds them back is at its partitions, or downstream of its node.
+        """
         if incident.id in self._matters.warnings:
             return {}
         own = incident.affected.partitions
@@ -126,11 +134,11 @@ class _Deciding:
         people = self._people.concerned([incident.owner, *self._owners(incident)])
         by_channel = {channel: to for to in reversed(people) for channel in to.owner.contact}
         for channel in dict.fromkeys(channel for to in people for channel in to.owner.contact):
-            self._tell(incident, by_channel[channel], channel)  # a channel that several share is written to once
+            self._tell(incident, by_channel[channel], channel)  # a shared channel gets one message
         self._escalate(incident, people, by_channel.keys())
 
     def _tell(self, incident: Incident, to: Recipient, channel: str) -> None:
-        """One who is concerned, over one channel."""
+        """Notify one recipient over one channel."""
         mine = self._told(incident, channel)
         subject, text = _subject(incident, mine), f"{incident.kind}@{incident.node}"
         known = [t for t in mine if t.kind in ("opened", "changed") and t.subject.partition(":")[0] == subject]
@@ -157,7 +165,10 @@ class _Deciding:
             self._found.hastened.append(known[-1].id)
 
     def _escalate(self, incident: Incident, people: Sequence[Recipient], known: Collection[str]) -> None:
-        """The manager of whoever owns the cause, where it takes too long or a deadline won't be met."""
+        """Notify the manager of the cause's owner.
+
+        That happens if the incident is open for too long, or if a deadline will be missed.
+        """
         first = self._people.of(incident.owner)
         above = None if first is None else self._people.above(first)
         if first is None or above is None or above.name in {to.name for to in people}:
@@ -172,7 +183,7 @@ class _Deciding:
                 self._put(incident, "escalated", subject, above, channel, page, f"{incident.kind}@{incident.node}")
 
     def _over(self, incident: Incident) -> None:
-        """All who were told that it is open are told that it is over."""
+        """Notify everybody who was notified of the open incident that it is over."""
         if came_and_went(incident, self._matters.told.get(incident.id, ())):
             self._came_and_went(incident)
             return
@@ -197,7 +208,7 @@ class _Deciding:
             )
 
     def _came_and_went(self, incident: Incident) -> None:
-        """All whom it concerned are told once that it was, and how it ended."""
+        """Notify everybody concerned once, of the incident and its end."""
         page = self._words.resolved(incident, self._matters.ended.get(incident.id, NOTHING_LEFT))
         people = self._people.concerned([incident.owner, *self._owners(incident)])
         by_channel = {channel: to for to in reversed(people) for channel in to.owner.contact}
@@ -208,14 +219,14 @@ class _Deciding:
         return [t for t in self._matters.told.get(incident.id, ()) if t.channel == channel]
 
     def _owners(self, incident: Incident) -> Iterator[str]:
-        """Those of the affected consumers of which a deadline is near, or that are late or wrong already."""
+        """Yield the owners of affected consumers, except those with a distant deadline."""
         for name in incident.affected.consumers:
             consumer = self._project.consumers.get(name)
             if consumer is not None and name not in self._matters.distant:
                 yield consumer.owner
 
     def _urgent(self, incident: Incident) -> bool:
-        """Whether a deadline won't be met, or wasn't, of somebody whom it affects."""
+        """Return whether an affected consumer missed or will miss a deadline."""
         if incident.id in self._matters.warnings:
             return False
         near = self._threatened(incident).keys() - self._matters.distant.keys()
@@ -231,7 +242,7 @@ class _Deciding:
                 self._put(None, "at_risk", f"{name}@{risk.interval}", to, channel, self._words.at_risk(name, risk), "")
 
     def _unexplained(self, name: str, kind: str, since: int, page: MessageText) -> None:
-        """A consumer that is late or wrong, for which no incident accounts."""
+        """Notify the owner of a consumer that is late or wrong without an incident."""
         for to in self._people.concerned([self._project.consumers[name].owner]):
             for channel in to.owner.contact:
                 self._put(None, kind, f"{name}@{since}", to, channel, page, "")
@@ -278,58 +289,62 @@ class _Deciding:
 
 
 def came_and_went(incident: Incident, notifications: Sequence[PriorNotification]) -> bool:
-    """Whether nobody looked, and the look that found that out ended it as well: it was never open
-    for anybody to be told of, and deadlines were missed all the same."""
+    """Return whether the observation that found an outage also ended it.
+
+    Nobody was notified while the incident was open, but deadlines were missed nevertheless.
+    """
     if incident.kind != CauseKind.RUNTIME_DOWN or incident.resolved_at is None:
         return False
     return all(t.created_at < incident.resolved_at for t in notifications) and not still_told(notifications)
 
 
 def still_told(notifications: Sequence[PriorNotification]) -> bool:
-    """Whether people who were told that it is open weren't told that it is over."""
+    """Return whether recipients of the opening weren't notified of the end."""
     return bool(notifications) and notifications[-1].kind != "resolved"
 
 
 def _subject(incident: Incident, mine: Sequence[PriorNotification]) -> str:
-    """`INC-1`; `INC-1.2` where it was told to be over before."""
+    """Return `INC-1`, or `INC-1.2` after its end was notified twice."""
     times = sum(t.kind == "resolved" for t in mine)
     return incident.shown if not times else f"{incident.shown}.{times}"
 
 
 # Reads the facts from the store and queues the messages. An owner whose nearest deadline is more
-# than seven days away reads of an incident in the digest instead.
+# than seven days away finds an incident in the digest instead.
 
 _OF_ROWS = DATA_CAUSES | {CauseKind.CODE_ERROR}
-"""Causes that are seen in what was delivered or computed: as a warning they hold nothing up."""
+"""Causes that are visible in delivered or computed data: as a warning they hold nothing back."""
 OVER_US = 24 * HOUR_US
-"""So long after its end it is looked whether people were told that an incident is over."""
+"""Resolved incidents are checked for missing end messages for 24 h."""
 
 
 AHEAD_US = 7 * 24 * HOUR_US
-"""Owners whose nearest deadline is further away than this read of an incident in their digest."""
+"""Owners whose nearest deadline is more than seven days away get the digest only."""
 
 
 class Deadlines(NamedTuple):
-    """The consumers that will be late, and those that are, since when; those with time left: what is
-    due next of them, and when; and those that were never served although their first deadline has
-    passed, since when."""
+    """The consumers by deadline: at risk, late, distant, and never served.
+
+    `risks` will be late; `late` are late since the given time; `distant` have their next deadline
+    at the given time; `never` were never served and are due since the given time.
+    """
 
     risks: Mapping[str, AtRisk]
     late: Mapping[str, int]
     distant: Mapping[str, int] = MappingProxyType({})
     never: Mapping[str, int] = MappingProxyType({})
     withdrawn: Mapping[str, str] = MappingProxyType({})
-    """Of a late consumer: what it waits for that was withdrawn, and why and by whom."""
+    """Late consumer → the withdrawn data that it waits for, why and by whom."""
     wrong: Mapping[str, tuple[int, str]] = MappingProxyType({})
-    """The consumers that are wrong without an incident, because rows were withdrawn: since when, and by what."""
+    """Consumer that withdrawn rows make wrong, without an incident → since when, and by what."""
     wrong_known: Mapping[str, tuple[int, int]] = MappingProxyType({})
-    """The consumers that an incident makes wrong: its number, and since when."""
+    """Consumer that an incident makes wrong → the incident's number, and since when."""
 
 
 def queue(
     tx: Transaction, project: Project, context: EvaluationContext, evaluation: Evaluation, now: int, repair: RepairOf
 ) -> None:  # fmt: skip
-    """Queue what people aren't told of yet. Where nobody can be written to, nothing is asked."""
+    """Queue all messages that haven't been queued; without contacts, do nothing."""
     if not Recipients(project).anybody:
         return
     deadlines = _deadlines(evaluation, now)
@@ -339,7 +354,10 @@ def queue(
 
 
 def tell(tx: Transaction, project: Project, deadlines: Deadlines, now: int, repair: RepairOf) -> None:
-    """Queue what is new of incidents and of deadlines. `repair` is asked only about incidents of which a message is written."""
+    """Queue messages about incidents and deadlines.
+
+    `repair` is called only for incidents that need a message.
+    """
     open_ones = incidents.open_incidents(tx)
     results = [*open_ones, *incidents.resolved_since(tx, now - OVER_US)]
     warnings = frozenset(
@@ -363,7 +381,7 @@ def tell(tx: Transaction, project: Project, deadlines: Deadlines, now: int, repa
 
 
 def _untold(incident: Incident, known: Sequence[PriorNotification]) -> bool:
-    """Whether people are still to be told that it is over."""
+    """Return whether the end of an incident still has to be notified."""
     return incident.state == "resolved" and (still_told(known) or came_and_went(incident, known))
 
 
@@ -382,8 +400,11 @@ def _deadlines(evaluation: Evaluation, now: int) -> Deadlines:
 
 
 def _due_next(status: ConsumerStatus) -> int | None:
-    """The nearest deadline of a consumer, which may have passed, in microseconds. None where nothing is due, where readers see wrong
-    data already, and where the deadline will be missed by usual durations, however far away it is."""
+    """Return the nearest open deadline of a consumer, which may have passed, in microseconds.
+
+    None if nothing is due, if readers see wrong data already, or if usual durations will miss the
+    deadline, however far away it is.
+    """
     missed = status.deadline is not None and status.deadline.predicted_us is not None
     if ConsumerState.WRONG in status.states or missed:
         return None

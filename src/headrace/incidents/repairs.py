@@ -19,12 +19,12 @@ from headrace.store.queries import incidents as stored
 from headrace.store.queries.incidents import Happened, Incident
 from headrace.store.transaction import Transaction
 
-# What Headrace does about a cause by itself is written into the incident's timeline, each action
-# once: lost work is run again, work that was too large is tried in halves, missing data is waited
-# for. The limits are those of `scheduler.attempts`; the timeline says where one is reached.
+# The timeline of an incident records what Headrace does about the cause by itself, each action
+# once: it reruns lost work, tries work that was too large in halves, and waits for missing data.
+# The limits are those of `scheduler.attempts`; the timeline says when one is reached.
 
 ACTS_MAX = 40
-"""So many acts of one judgement are written down one by one."""
+"""At most this many actions per evaluation are recorded one by one."""
 PAUSED_NAMED_MAX = 5
 WAITING = {
     CauseKind.LATE_SOURCE: ("wait", "Headrace waits for it: what needs it runs as soon as it is there"),
@@ -48,7 +48,7 @@ _TRIED = (Family.LOST, Family.RESOURCES)
 
 
 def note_self_healing(tx: Transaction, nodes: Mapping[str, Node], seen: Iterable[Evidence]) -> None:
-    """Write down what is done about the open incidents, and about what was `seen` for the first time."""
+    """Record what Headrace does by itself about open incidents and new evidence (`seen`)."""
     for incident in stored.open_incidents(tx):
         act = None if incident.detail == NO_WORKER else _waiting(nodes, incident)
         if act is not None and not stored.acted(tx, incident.id, act[0]):
@@ -62,7 +62,10 @@ def note_self_healing(tx: Transaction, nodes: Mapping[str, Node], seen: Iterable
 
 
 def except_paused(tx: Transaction, incident: Incident, now: int) -> str:
-    """What of an incident doesn't go on by itself, since it is paused: `, but for clean, which is paused`."""
+    """Return a clause about paused nodes, such as `, but for clean, which is paused`.
+
+    Headrace doesn't repair these by itself.
+    """
     if incident.kind == CauseKind.PAUSED:
         return ""
     concerned = {incident.node, *incident.affected.assets, *incident.affected.consumers}
@@ -80,7 +83,7 @@ def _waiting(nodes: Mapping[str, Node], incident: Incident) -> tuple[str, str] |
 
 
 def _tried(tx: Transaction, evidence: Evidence) -> Iterator[Happened]:
-    """What followed an attempt that lost its worker or lacked resources."""
+    """Yield what followed an attempt that lost its worker or lacked resources."""
     kind, _, of = evidence.id.partition(":")
     epoch, _, n = of.partition("@")[0].partition(".")
     attempt = attempts.get(tx, int(epoch), int(n)) if kind == "attempt" and epoch.isdecimal() and n.isdecimal() else None
@@ -104,17 +107,22 @@ def _tried(tx: Transaction, evidence: Evidence) -> Iterator[Happened]:
         yield Happened(evidence.at_us, f"attempt {attempt.id} at {place} {why}: run again by another", HEADRACE, "run_again")
 
 
-# Whether an open backfill computes something made from an incident's partitions and hasn't
+# Whether an open backfill computes something derived from an incident's partitions and hasn't
 # published it yet.
 
 NEWEST = 50
-"""How many of an incident's partitions, the newest, are asked what is made of them at most: a backfill
-publishes the newest last."""
+"""At most this many of an incident's newest partitions are searched for derived data.
+
+A backfill publishes the newest last.
+"""
 
 
 def rebuilding_clause(tx: Transaction, context: EvaluationContext, incident: Incident) -> str:
-    """A clause about the first partition that a backfill which is under way, or paused, computes of
-    an incident and hasn't published since it began; empty for none."""
+    """Return a clause about the first partition that an open backfill hasn't published yet.
+
+    Only partitions of the incident, or derived from them, count. The clause is empty if there is
+    none.
+    """
     for plan in backfill_plans.open_backfills(tx):
         backfill = msgspec.msgpack.decode(plan.content, type=Backfill)
         since = plan.started_at or plan.created_at
@@ -128,8 +136,7 @@ def rebuilding_clause(tx: Transaction, context: EvaluationContext, incident: Inc
 def _computed(
     tx: Transaction, context: EvaluationContext, incident: Incident, spans: dict[str, tuple[BackfillSpan, ...]]
 ) -> Iterator[tuple[str, str]]:
-    """(node, partition) in these ranges where the incident was seen, and of what is made of it over
-    the same time."""
+    """Yield the incident's partitions in these spans, and derived partitions of the same time."""
     own = [(name, key or WHOLE) for name, key in incidents.partitions_of(tx, incident.id)]
     for name, key in own:
         node = context.declared.nodes.get(name)
@@ -144,7 +151,7 @@ def _computed(
 
 
 def _same_time(context: EvaluationContext, node: Node, places: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """The partition of a node in which each of these places begins, where time alone says which."""
+    """Yield the partitions of a node in which these places begin, if time alone decides that."""
     grain = node.partition.grain
     for name, key in places:
         other = context.declared.nodes.get(name)
@@ -159,15 +166,15 @@ def _same_time(context: EvaluationContext, node: Node, places: Iterable[tuple[st
 
 
 def _within(node: Node, key: str, spans: Iterable[BackfillSpan]) -> bool:
-    """Whether a partition lies in one of these ranges."""
+    """Return whether a partition is in one of these spans."""
     spec, zone = node.partition, node.timezone
     at = order_of(key, spec, zone)
     return any(order_of(span.first, spec, zone) <= at <= end_of(span.last, spec, zone) for span in spans)
 
 
 def is_made_of(context: EvaluationContext, name: str, key: str, source: str, keys: Collection[str]) -> bool:
-    """Whether a partition is made of some of these partitions of a source or an asset, itself or by others."""
-    waiting, seen = [(name, key)], {(name, key)}  # two ways often lead to the same partition
+    """Return whether a partition is derived from these partitions of a node, directly or not."""
+    waiting, seen = [(name, key)], {(name, key)}  # several paths often lead to the same partition
     while waiting:
         name, key = waiting.pop()
         if name == source:
@@ -188,11 +195,11 @@ def is_made_of(context: EvaluationContext, name: str, key: str, source: str, key
 # How long it took to notice causes, and to serve the affected consumers again.
 
 REPORTED = "reported"
-"""The kind of a cause that a person found."""
+"""The kind of a cause that a person reported."""
 
 
 class Occurred(msgspec.Struct, frozen=True):
-    """An incident of the window. Times in microseconds; `restored_us` None: still open."""
+    """An incident of the window. Times are in microseconds; `restored_us` None: still open."""
 
     number: int
     kind: str
@@ -205,16 +212,16 @@ class Occurred(msgspec.Struct, frozen=True):
 
     @property
     def detect_us(self) -> int:
-        """From when it was so to when it was known."""
+        """Microseconds from the beginning until the incident was opened."""
         return max(0, self.opened_us - self.began_us)
 
     def restore_us(self, now_us: int) -> int:
-        """From when it was so to when all were served again; of an open one its present age."""
+        """Return the microseconds from the beginning until all were served again, or until now."""
         return max(0, (now_us if self.restored_us is None else self.restored_us) - self.began_us)
 
 
 class RepairTimes(msgspec.Struct, frozen=True):
-    """Of all incidents of a window; None where there was none."""
+    """Repair times of all incidents of a window; None if there was none."""
 
     incidents: int
     open: int
@@ -227,7 +234,10 @@ class RepairTimes(msgspec.Struct, frozen=True):
 
 
 def repair_times(occurred: Sequence[Occurred], now_us: int) -> RepairTimes:
-    """Medians lie with the larger of the two in the middle: towards the bad side."""
+    """Return the repair times.
+
+    Medians of an even number take the larger of the two in the middle, towards the bad side.
+    """
     detect = sorted(item.detect_us for item in occurred)
     restore = sorted(item.restore_us(now_us) for item in occurred)
     return RepairTimes(

@@ -1,7 +1,7 @@
 """Incidents from causes: each cause is matched with an existing incident, or opens one.
 
-The fingerprint (family of the kind, node, columns, detail) recognises the same cause when it comes again; an incident that was resolved
-lately is reopened.
+The fingerprint (family of the kind, node, columns, detail) recognises a cause that recurs; a
+recently resolved incident is reopened.
 """
 
 from __future__ import annotations
@@ -30,16 +30,18 @@ from headrace.store.queries.incidents import EVIDENCE_MAX, Affected, Happened, I
 from headrace.store.transaction import Transaction
 
 REOPENS_US = 7 * 86_400_000_000
-"""The same again within this time of an incident's end is the same incident; later it is a recurrence."""
+"""A cause that recurs within seven days reopens its incident; later it is a recurrence."""
 WRONG = (DATA_CAUSES - {CauseKind.RESTATEMENT}) | {CauseKind.CODE_ERROR}
-"""What makes data wrong that readers see. A vendor's restatement of a sound publication doesn't."""
+"""Kinds that make readers' data wrong; a restatement of a sound publication doesn't."""
 _FAMILIES = {CauseKind.LATE_SOURCE: "absence", CauseKind.MISSING_SOURCE: "absence"}
-"""Kinds that are one to whoever asks whether it happened before: a late delivery is missing as soon
-as a consumer's deadline has passed."""
+"""Kinds that count as one for recurrence.
+
+A late delivery becomes missing as soon as a consumer's deadline has passed.
+"""
 RESOLVED_ASKED = 20
-"""At most so many resolved incidents of a node are compared with what a cause is now."""
+"""At most this many resolved incidents of a node are compared with a cause."""
 _WRONG_AS_PUBLISHED = (CauseKind.REPORTED, CauseKind.DATA_CORRUPTED)
-"""What names publications that were published without a warning."""
+"""Kinds that name publications without a warning as wrong."""
 _INSIDE = frozenset(
     {
         CauseKind.CONFIGURATION_ERROR,
@@ -51,13 +53,16 @@ _INSIDE = frozenset(
         CauseKind.APPROVAL_PENDING,
     }
 )
-"""What comes from declarations, machines and people of the project: no vendor can do or mend it."""
+"""Kinds that only the project can cause or repair: declarations, machines and people.
+
+No vendor can.
+"""
 SYMPTOMS_MAX = 200
-"""So many symptoms of one judgement are attached one by one."""
+"""At most this many symptoms per evaluation are attached one by one."""
 
 
 class IncidentUpdates:
-    """The incidents of one judgement. `run` is the run at whose end it is."""
+    """The incidents of one evaluation; `run` is the run at whose end it happens."""
 
     def __init__(
         self,
@@ -68,14 +73,18 @@ class IncidentUpdates:
         run: int | None,
         graph: CauseGraph | None = None,
     ) -> None:
-        """Without a `graph` nothing is known of columns: what is below a node is affected by all of it."""
+        """Load the open incidents.
+
+        Without a `graph` columns are unknown, and an incident affects everything downstream of its
+        node.
+        """
         self._graph = graph
         self._tx, self._project, self._reach, self._now, self._run = tx, project, reach, now, run
         self._open = {incident.id: incident for incident in stored.open_incidents(tx)}
         self._made_of = {number: stored_evidence.of_incident(tx, number) for number in self._open}
 
     def open_causes(self) -> list[Cause]:
-        """The open incidents as causes, with all that each explained."""
+        """Return the open incidents as causes, with all evidence that each explains."""
         return [
             Cause(
                 kind=CauseKind(incident.kind),
@@ -93,7 +102,7 @@ class IncidentUpdates:
         ]
 
     def keep(self, causes: Sequence[Cause], evidence: Mapping[str, Evidence]) -> None:
-        """Match each cause, or open an incident of it."""
+        """Match each cause with an incident, or open one."""
         taken: set[int] = set()
         for cause in sorted(causes, key=lambda cause: cause.began_us):
             if (history := self._accepted_of_history(cause, evidence)) is not None:
@@ -111,8 +120,12 @@ class IncidentUpdates:
             taken.add(incident.id)
 
     def _matched(self, cause: Cause, taken: Collection[int]) -> int | None:
-        """The open incident that a cause is: of the same fingerprint, else of the same evidence, else of a narrower view of it, else one
-        of which this is what is left: at another of its nodes, or in some of its columns."""
+        """Return the open incident that a cause matches.
+
+        In this order: the same fingerprint, the same evidence, a narrower view of the cause, an
+        incident of which the cause is the rest (at another of its nodes, or in some of its
+        columns).
+        """
         mark, own, explained = fingerprint(cause), set(cause.own), set(cause.explains)
         free = [(incident, self._made_of[incident.id].keys()) for incident in self._open.values() if incident.id not in taken]
         same = [incident.id for incident, _ in free if mark in _fingerprints(incident)]
@@ -124,41 +137,48 @@ class IncidentUpdates:
         return min(same or here or narrower or rest, default=None)
 
     def _accepted_of_history(self, cause: Cause, evidence: Mapping[str, Evidence]) -> Incident | None:
-        """The incident of a history that was loaded at once, where a cause is nothing but what somebody has accepted of it and was
-        ingested once more for that: it is decided, and no other incident, unless it keeps something else from readers."""
+        """Return the incident of a history load if the cause is only accepted data of that history.
+
+        That data was ingested again because it was accepted. The case is decided and needs no other
+        incident, unless it holds back something else.
+        """
         seen = [evidence[item] for item in cause.explains if item in evidence]
         if any(evidence.held or evidence.lapsed for evidence in seen):
             return None
         number, own = None, set(cause.own)
         for item in (each for each in seen if each.id in own):
             before = self._held_for(item)
-            if before is None or number not in (None, before):  # most often at the first
+            if before is None or number not in (None, before):  # usually at the first
                 return None
             number = before
         incident = None if number is None else stored.get(self._tx, number)
         return incident if incident is not None and incident.detail == HISTORY else None
 
     def _held_for(self, evidence: Evidence) -> int | None:
-        """The incident of what was held and accepted, where evidence is of the attempt that published it."""
+        """Return the incident of held data that evidence of its accepted attempt belongs to."""
         attempt, key = stored_evidence.attempt_of(self._tx, evidence.id), evidence.partition or WHOLE
         before = None if attempt is None else exceptions.accepted_attempt(self._tx, evidence.node, key, attempt)
         return None if before is None else stored_evidence.incident_held_for(self._tx, evidence.node, evidence.partition, before)
 
     def _before(self, cause: Cause) -> Incident | None:
-        """The resolved incident that a cause opens again."""
+        """Return the resolved incident that a cause reopens."""
         incident = self._same_before(cause)
         return incident if incident is not None and self._now - (incident.resolved_at or 0) <= REOPENS_US else None
 
     def _is_old(self, resolved: Incident, cause: Cause, evidence: Mapping[str, Evidence]) -> bool:
-        """Whether a cause is what a resolved incident was opened for, and nothing else: warnings, which explain what follows from them
-        for longer than they are shown."""
+        """Return whether a cause is only the old evidence of a resolved incident.
+
+        These are warnings, which explain later effects for longer than they are shown.
+        """
         if any(evidence[item].held for item in cause.explains if item in evidence):
             return False
         return set(cause.explains) <= stored_evidence.of_incident(self._tx, resolved.id).keys()
 
     def _same_before(self, cause: Cause) -> Incident | None:
-        """The newest resolved incident that a cause is again: by what that was taken for when it was
-        opened, or by what it turned out to be."""
+        """Return the newest resolved incident of the same cause.
+
+        Its cause is compared as opened and as finally diagnosed.
+        """
         mark = fingerprint(cause)
         opened_as = stored.same_before(self._tx, mark)
         lately = stored.resolved_at_node(self._tx, cause.node, limit=RESOLVED_ASKED)
@@ -213,7 +233,10 @@ class IncidentUpdates:
         self._made_of[was.id] = known | {evidence.id: evidence.held for evidence in fresh}
 
     def _put_down(self, incident: Incident, fresh: Collection[str]) -> None:
-        """Put evidence down to an incident; another one that keeps nothing by that is part of it."""
+        """Attribute evidence to an incident.
+
+        An incident that has no active evidence left by that becomes part of it.
+        """
         before = stored_evidence.put_down_to(self._tx, fresh) - {incident.id}
         stored_evidence.put_down(self._tx, incident.id, fresh)
         for number in sorted(before & self._open.keys()):
@@ -223,9 +246,11 @@ class IncidentUpdates:
                 stored.happened(self._tx, number, [line])
 
     def _name(self, number: int, cause: Cause, own: Sequence[Evidence]) -> None:
-        """What was published of a cause that makes data wrong is named: it is wrong from its publication to its replacement. What was
-        read otherwise than agreed came out right, what came without a column was let through because nobody misses it, and what is merely
-        unusual beside partitions that were held isn't wrong for that."""
+        """Name the wrong publications of a cause, from their publication to their replacement.
+
+        Data that was read differently than agreed is right, a missing column that was let through
+        is unused, and an anomaly next to held partitions isn't wrong because of them.
+        """
         if cause.kind in WRONG:
             bar = min((evidence.strength for evidence in own if evidence.held), default=0.0)
             shown = (
@@ -241,8 +266,11 @@ class IncidentUpdates:
         evidence: Mapping[str, Evidence],
         before: Affected,
     ) -> Affected:
-        """What is below the cause. Of columns that were published otherwise than agreed only those who use them: what is held
-        is kept from everybody, whichever column it is about."""
+        """Return what a cause affects downstream.
+
+        For published columns that differ from the contract, only their users are affected; held
+        data is missing for everybody, whichever column is the reason.
+        """
         nodes = (cause.node, *cause.nodes)
         assets = self._reach.assets(*nodes)
         own = [evidence[item] for item in cause.own if item in evidence]
@@ -262,16 +290,20 @@ class IncidentUpdates:
 
 
 def _is_said_anew(cause: Cause, was: Incident) -> bool:
-    """Whether what is said of it may become another while it is the same: what a history was held for, by when a promise would fit, and
-    where some of what was seen is over."""
+    """Return whether the summary may change while the cause stays the same.
+
+    Examples are a held history, a promise that would be feasible, and evidence that is over.
+    """
     less = bool(cause.own) and any(evidence.id not in cause.own for evidence in was.evidence)
     return less or cause.detail == HISTORY or cause.kind is CauseKind.DEADLINE_INFEASIBLE
 
 
 def _of_one_kind(cause: Cause, incident: Incident) -> Cause:
-    """The cause; that of a held history with the kind that its incident was opened with. Decisions
-    about single deliveries don't change the incident's kind, so they send no messages. That of a
-    target that can't be written goes on naming the first file."""
+    """Return the cause, worded so that its incident stays the same.
+
+    A held history keeps the kind with which its incident was opened, so that decisions about single
+    deliveries send no messages. A target that can't be written keeps naming the first file.
+    """
     if cause.detail == incident.detail == HISTORY:
         return msgspec.structs.replace(cause, kind=CauseKind(incident.kind))
     if cause.kind == incident.kind == CauseKind.DESTINATION_UNAVAILABLE and incident.state != "resolved":
@@ -280,13 +312,13 @@ def _of_one_kind(cause: Cause, incident: Incident) -> Cause:
 
 
 def _is_rest(cause: Cause, incident: Incident) -> bool:
-    """Whether a cause is what is left of an incident: some of its columns in the same delivery, read again."""
+    """Return whether a cause is the rest of an incident: some of its columns, ingested again."""
     alike = (incident.kind, incident.node) == (cause.kind.value, cause.node) and bool(cause.columns)
     return alike and set(cause.columns) <= set(incident.columns) and set(cause.partitions) <= set(incident.affected.partitions)
 
 
 def owners(project: Project) -> dict[str, str]:
-    """Node → whose it is; consumers as well, whose exports may be a cause's place."""
+    """Return node → owner, with consumers, since their exports may be the place of a cause."""
     results = {name: consumer.owner for name, consumer in project.consumers.items()}
     return (
         results
@@ -296,12 +328,12 @@ def owners(project: Project) -> dict[str, str]:
 
 
 def fingerprint(cause: Cause) -> str:
-    """The same again has the same: family of the kind, node, columns, detail."""
+    """Return the hash that identifies a recurring cause: kind family, node, columns, detail."""
     return _hashed(cause.kind, cause.node, cause.columns, cause.detail)
 
 
 def _fingerprints(incident: Incident) -> tuple[str, str]:
-    """Of what an incident was taken for when it was opened, and of what it is now."""
+    """Return the fingerprints of an incident as opened and as diagnosed now."""
     return incident.fingerprint, _hashed(CauseKind(incident.kind), incident.node, incident.columns, incident.detail)
 
 
@@ -312,8 +344,10 @@ def _hashed(kind: CauseKind, node: str, columns: Sequence[str], detail: str) -> 
 
 
 def owner_of(project: Project, node: str, kind: CauseKind) -> str:
-    """Who answers for a cause: whose the node is; of what nobody outside the project did, the nearest of
-    a vendor's managers who isn't a vendor."""
+    """Return the owner of a cause: the node's owner.
+
+    For causes inside the project it is the nearest manager of a vendor who isn't a vendor.
+    """
     result = project.node(node)
     if result is None:
         return HEADRACE
@@ -323,10 +357,12 @@ def owner_of(project: Project, node: str, kind: CauseKind) -> str:
 def _said(
     before: Sequence[IncidentEvidence], cause: Cause, evidence: Mapping[str, Evidence], *, again: bool
 ) -> tuple[IncidentEvidence, ...]:
-    """The evidence of an incident in words, each piece as it was seen first. `again`: it is opened
-    again, and what is seen once more is told as it is seen now, not as it was the time before."""
+    """Return the evidence of an incident, each piece as it was first seen.
+
+    `again`: the incident is reopened, and evidence that is seen again is worded as it is now.
+    """
     if cause.kind is CauseKind.DEADLINE_INFEASIBLE:
-        before = ()  # it is one piece of evidence, and is shown as it is now
+        before = ()  # a single piece of evidence, shown as it is now
     if again:
         now = {_said_once(item) for item in cause.own if item in evidence}
         before = [evidence for evidence in before if _said_once(evidence.id) not in now]
@@ -338,13 +374,15 @@ def _said(
 
 
 def _said_once(evidence: str) -> str:
-    """What pieces of evidence have in common that are of one attempt at one partition: a backfill's
-    attempt may be seen as its failure, and as that of an attempt."""
+    """Return the common id of evidence about one attempt at one partition.
+
+    A backfill's attempt may appear as the backfill's failure and as an attempt's failure.
+    """
     return evidence.removeprefix(f"{BACKFILLS}:").removeprefix("attempt:")
 
 
 def _lines(was: Incident, now: Incident, fresh: Sequence[Evidence], own: Collection[str], *, new: bool, again: bool) -> list[str]:
-    """What is new of an incident, one clause each."""
+    """Return what is new about an incident, one clause each."""
     if new:
         return [f"opened: {now.kind} at {now.node}, {now.summary}"]
     back = exceptions_lapsed(evidence for evidence in fresh if evidence.id in own)

@@ -1,9 +1,10 @@
 """Attribution: which causes explain all evidence, from the sources on, node by node.
 
-A cause is made only from evidence at its own node. In the order in which data flows, each piece of evidence is first offered to the causes
-above it (those worth an incident, then warnings); evidence that none of them explains makes causes where it was observed. So the most
-upstream explanation wins without a comparison of sets of causes, and the work grows with what lies above the evidence, not with the
-project. Nothing here reads a store or a clock.
+A cause is made only from evidence at its own node. In the direction of the data flow, each piece of
+evidence is first offered to the causes upstream of it (those worth an incident, then warnings);
+evidence that none of them explains makes causes where it was observed. So the most upstream
+explanation wins without comparing sets of causes, and the work grows with what is upstream of the
+evidence, not with the project. Nothing here reads a store or a clock.
 """
 
 from __future__ import annotations
@@ -21,17 +22,17 @@ from headrace.incidents.diagnosis.wording import described_cause
 from headrace.model import Grain
 from headrace.model.causes import HEADRACE, Cause, CauseKind
 
-# Whether a cause further up explains evidence at a node: in time, along columns, in the
-# partitions, in the right family.
+# Whether an upstream cause explains evidence at a node: in time, along columns, in the partitions,
+# in the right family.
 
 FADES = 0.9
-"""What is explained over one more step is worth so much less."""
+"""Weight of an explanation per step downstream."""
 
 
 MUCH_MORE = 2.0
-"""So many times the rows may take more memory and time than there is."""
+"""From this factor on, more rows explain a lack of memory or a slow run."""
 _OF_SIZE = frozenset({*OF_ROWS, CauseKind.DISTRIBUTION_SHIFT})
-"""What takes more time and memory where there are more rows, or larger values."""
+"""Kinds that take more time and memory with more rows or larger values."""
 _ABOUT = {
     "null_spike": Family.NULLS,
     "distribution_shift": Family.CHECK,
@@ -40,14 +41,18 @@ _ABOUT = {
     "reference_broken": Family.REFERENCE,
     "stale_data": Family.STALE,
 }
-"""What a check that failed is about; one of values may be about anything."""
+"""What a failed check is about; a check of values may be about anything."""
 
 
 def explanation_score(graph: CauseGraph, cause: CauseCandidate, reach: CauseReach | None, evidence: Evidence) -> float:
-    """How well a cause that lies above it explains evidence: 0, not at all, to 1. Without `reach` it reaches everything."""
+    """Return how well an upstream cause explains evidence: from 0, not at all, to 1.
+
+    Without `reach` the cause reaches everything.
+    """
     if evidence.id in cause.known:
         return 1.0
-    if evidence.family is Family.RESTATED and evidence.node == cause.node:  # what corrects something is no evidence: it isn't gathered
+    # evidence of what corrects something isn't gathered
+    if evidence.family is Family.RESTATED and evidence.node == cause.node:
         return 0.0
     if cause.rule is None or cause.began_us > evidence.at_us + CLOCK_US or not _shows_itself(cause, evidence):
         return 0.0
@@ -62,12 +67,12 @@ def explanation_score(graph: CauseGraph, cause: CauseCandidate, reach: CauseReac
 
 
 def may_show(cause: CauseCandidate, seen: Iterable[Evidence]) -> bool:
-    """Whether a cause could explain anything that looks like this, wherever and whenever it is seen."""
+    """Return whether a cause could explain such evidence at any node and time."""
     return bool(cause.known) or (cause.rule is not None and any(_shows_itself(cause, evidence) for evidence in seen))
 
 
 _SEEN_BY_READERS = (CauseKind.REPORTED, CauseKind.DATA_CORRUPTED)
-"""What is wrong with what was published, although nothing of it was published with a warning."""
+"""Kinds about wrong publications that carried no warning."""
 
 
 def _in_columns(graph: CauseGraph, reach: CauseReach, evidence: Evidence) -> bool:
@@ -77,7 +82,7 @@ def _in_columns(graph: CauseGraph, reach: CauseReach, evidence: Evidence) -> boo
 
 
 def _shows_itself(cause: CauseCandidate, evidence: Evidence) -> bool:
-    """Whether a cause shows itself in what a piece of evidence is about."""
+    """Return whether a cause has effects of the kind that evidence is about."""
     if cause.kind is CauseKind.RUNTIME_DOWN:
         return evidence.family in BY_KIND[cause.kind].shows_in and _fell_in_outage(cause, evidence)
     if evidence.kind == CauseKind.DEADLINE_INFEASIBLE:
@@ -95,7 +100,10 @@ def _shows_itself(cause: CauseCandidate, evidence: Evidence) -> bool:
 
 
 def _same_way(cause: CauseCandidate, evidence: Evidence) -> bool:
-    """More rows make no fewer, and lose no keys; fewer don't make more."""
+    """Return whether rows changed in the same direction.
+
+    More rows don't become fewer and don't lose keys; fewer rows don't become more.
+    """
     more = times_of(cause.own) > 1
     if _subject(evidence) is Family.VOLUME and (times := times_of([evidence])) != 1:
         return (times > 1) == more
@@ -103,18 +111,21 @@ def _same_way(cause: CauseCandidate, evidence: Evidence) -> bool:
 
 
 def _is_missed(cause: CauseCandidate, evidence: Evidence) -> bool:
-    """Whether what is seen is that the rows aren't there that a cause keeps from readers."""
+    """Return whether evidence says that the rows are missing that a cause holds back."""
     return cause.is_held and _subject(evidence) in (Family.ARRIVAL, Family.STALE) and evidence.family in ABSENT
 
 
 def _subject(evidence: Evidence) -> Family:
-    """What a piece of evidence is about: of a check that failed, what it looks at."""
+    """Return what evidence is about; for a failed check, what it checks."""
     return _ABOUT.get(evidence.kind, evidence.family) if evidence.family is Family.CHECK else evidence.family
 
 
 def _fell_in_outage(cause: CauseCandidate, evidence: Evidence) -> bool:
-    """What was due while nobody was there; what a source doesn't have when it is looked at again is missing all the same. As long as
-    no worker starts that isn't over. A run that only began when somebody was there again has its own cause."""
+    """Return whether evidence was due during an outage.
+
+    Data that its source still lacks after the outage is missing because of it as well. An outage
+    goes on while no worker starts. A slow run that began after an outage has its own cause.
+    """
     lasting = any(each.detail == NO_WORKER for each in cause.own)
     ended = evidence.at_us if lasting else max((each.at_us for each in cause.own), default=cause.began_us)
     due = evidence.kind == CauseKind.DEADLINE_INFEASIBLE or evidence.family is not Family.ARRIVAL
@@ -122,14 +133,17 @@ def _fell_in_outage(cause: CauseCandidate, evidence: Evidence) -> bool:
     return due and cause.began_us - CLOCK_US <= began(evidence) <= until
 
 
-# What is observed below each node, as far as causes differ in what they show. A cause that
-# nothing below could show isn't carried further.
+# Evidence downstream of each node, one piece for each effect that distinguishes causes. A cause
+# that no downstream evidence could show isn't carried further.
 
 _Look = tuple[str, str, bool]
 
 
 class SeenBelow:
-    """One piece of evidence of each look, by the rank of the node that it is seen at; data flows from lower ranks to higher ones."""
+    """One piece of evidence of each appearance, by the rank of its node.
+
+    Data flows from lower ranks to higher ones.
+    """
 
     def __init__(self, seen: Iterable[tuple[int, Sequence[Evidence]]]) -> None:
         known: dict[_Look, Evidence] = {}
@@ -147,7 +161,7 @@ class SeenBelow:
         self._from.reverse()
 
     def below(self, rank: int) -> Sequence[Evidence]:
-        """What is seen at nodes of higher ranks."""
+        """Return the evidence at nodes of higher ranks."""
         at = bisect_right(self._ranks, rank)
         return self._from[at] if at < len(self._from) else ()
 
@@ -156,17 +170,19 @@ def _appearance_of(evidence: Evidence) -> _Look:
     return evidence.family, evidence.kind, times_of([evidence]) > 1
 
 
-# A cause may turn out to be of another kind by its effects: if joins further down lost their
-# partners, the keys are different ones.
+# A cause may turn out to be of another kind by its effects: if downstream joins lost their
+# partners, its keys are different ones.
 
 OTHER_NAMES = "other names"
-"""Details of held values of which few were there before, and as many others are."""
+"""The detail of as many held values as before, few of which were there before."""
 _PARTNERS = (Family.NULLS, Family.REFERENCE)
 
 
 def refined_cause(candidate: CauseCandidate, graph: CauseGraph) -> CauseCandidate:
-    """Where joins further down lost their partners over it, or would have if it weren't held, it has
-    other keys than before."""
+    """Return a cause as changed keys if downstream joins lost their partners because of it.
+
+    The same holds if they would lose them, were the data not held.
+    """
     if candidate.said is None and _has_other_keys(candidate) and (_lost_partners(candidate) or _would_lose_them(candidate, graph)):
         candidate.rule = BY_KIND[CauseKind.REFERENCE_BROKEN]
     return candidate
@@ -177,13 +193,13 @@ def _lost_partners(candidate: CauseCandidate) -> bool:
 
 
 def _would_lose_them(candidate: CauseCandidate, graph: CauseGraph) -> bool:
-    """Whether a delivery is held for other names in a column that something is joined by."""
+    """Return whether a delivery is held for other names in a join column."""
     keys = {each.column for each in candidate.own if each.held and detail_of(candidate.kind, [each]) == OTHER_NAMES}
     return graph.joined_by(candidate.node, keys)
 
 
 def _has_other_keys(candidate: CauseCandidate) -> bool:
-    """Reference data written over, or other names than there ever were in one column."""
+    """Return whether reference data was overwritten, or a column has names that are new to it."""
     if candidate.kind is CauseKind.RESTATEMENT:
         return not candidate.partitions
     return candidate.kind is CauseKind.DISTRIBUTION_SHIFT and any(
@@ -191,11 +207,11 @@ def _has_other_keys(candidate: CauseCandidate) -> bool:
     )
 
 
-# Open incidents: what they explained stays theirs, also after their own evidence is gone.
+# Open incidents keep what they explained, also after their own evidence is gone.
 
 
 def carried_causes(open_causes: Iterable[Cause], evidence: Sequence[Evidence]) -> list[CauseCandidate]:
-    """The open causes of whose own evidence nothing stands, while something that they explained does."""
+    """Return the open causes without active evidence of their own, but with active symptoms."""
     standing = {item.id for item in evidence}
     result = (cause for cause in open_causes if standing.isdisjoint(cause.own) and not standing.isdisjoint(cause.explains))
     return [_as_candidate(cause, frozenset(cause.explains)) for cause in result]
@@ -210,16 +226,19 @@ def _as_candidate(cause: Cause, known: frozenset[str]) -> CauseCandidate:
 
 HOUR_US = 3_600_000_000
 CHANGED_US = {Grain.HOUR: 36 * HOUR_US, Grain.DAY: 36 * HOUR_US}
-"""A change of code or declaration is tried out by the next run: for so long it may be what made the difference. Coarser data takes
-longer to come."""
+"""A change of code or declaration is suspected for this long, since the next run tries it out.
+
+Coarser data takes longer to come.
+"""
 CHANGED_LONG_US = 40 * 24 * HOUR_US
 
 
 def diagnose(evidence: Sequence[Evidence], graph: CauseGraph, now_us: int, open_causes: Sequence[Cause] = ()) -> list[Cause]:
-    """The causes of all that was seen, each once, the most upstream first.
+    """Return the causes of all evidence, each once, the most upstream first.
 
-    `evidence` is what stands, changes that were applied lately (`Family.CHANGE`) among it; `open_causes` are the incidents that are
-    open, by what each explained so far: what one of them explained stays with it, also when its own evidence is gone.
+    `evidence` is all active evidence, including recently applied changes (`Family.CHANGE`).
+    `open_causes` are the open incidents with what each explained so far: that stays with them, also
+    when their own evidence is gone.
     """
     candidates = _Sweep(evidence, graph, now_us, open_causes).causes()
     return [
@@ -229,27 +248,38 @@ def diagnose(evidence: Sequence[Evidence], graph: CauseGraph, now_us: int, open_
 
 
 def _may_follow_from_a_warning(cause: CauseCandidate, evidence: Evidence) -> bool:
-    """What is held may follow from what was only warned of; where nothing says what it is about, from what is certain only."""
+    """Return whether held evidence may follow from a warning.
+
+    Evidence of an unknown subject follows only from a certain one.
+    """
     return evidence.held and (evidence.family is not Family.CHECK or bool(evidence.kind) or cause.own[0].strength >= EXACT_NATS)
 
 
 def _changed_since(cause: CauseCandidate, evidence: Evidence, place: NodeEvidence) -> bool:
-    """Whether a node's body was changed after a cause above it began, and before this was seen: the change explains it better."""
+    """Return whether a node's code changed after a cause upstream began and before this was seen.
+
+    Then the change is the better explanation.
+    """
     if cause.kind is CauseKind.RUNTIME_DOWN or evidence.id in cause.known or evidence.family is Family.ARRIVAL:
         return False
     return any(cause.began_us < change.at_us <= evidence.at_us for change in place.bodies)
 
 
 def _makes_more(cause: CauseCandidate, evidence: Evidence, place: NodeEvidence) -> bool:
-    """Whether there are more rows since a node's body was changed, which a cause above it doesn't make: values that are missing,
-    and keys that find nothing, leave as many rows, or fewer."""
+    """Return whether a changed code produces more rows, which the cause upstream can't.
+
+    Missing values and unmatched keys leave as many rows, or fewer.
+    """
     more = evidence.family is Family.DUPLICATES or (evidence.family is Family.VOLUME and times_of([evidence]) > 1)
     return more and place.rewritten(evidence) and cause.kind in (CauseKind.NULL_SPIKE, CauseKind.REFERENCE_BROKEN)
 
 
 def _tried_out(change: Evidence, seen: Sequence[int], window: int) -> bool:
-    """Whether something was first seen so shortly after a change that it may be what made the difference; `seen` in order. What stood
-    before says nothing of it, nor does what came after the change was taken back."""
+    """Return whether something was first seen so soon after a change that it may be the reason.
+
+    `seen` are times in order. What was seen before the change doesn't count, nor what came after it
+    was reverted.
+    """
     after = bisect_left(seen, change.at_us)
     if after == len(seen) or seen[after] - change.at_us > window:
         return False
@@ -257,7 +287,7 @@ def _tried_out(change: Evidence, seen: Sequence[int], window: int) -> bool:
 
 
 class _Sweep:
-    """One pass over the nodes that matter."""
+    """One pass over the nodes with evidence or carried causes, and the nodes between them."""
 
     def __init__(self, evidence: Sequence[Evidence], graph: CauseGraph, now_us: int, open_causes: Sequence[Cause]) -> None:
         self._graph = graph
@@ -276,7 +306,7 @@ class _Sweep:
         self._above: dict[str, Above] = {}
 
     def causes(self) -> list[CauseCandidate]:
-        """All that is worth an incident, the most upstream first."""
+        """Return all causes worth an incident, the most upstream first."""
         outside = [name for name in (*self._seen, *self._carried) if name not in self._graph.nodes]
         candidates = [
             candidate for name in sorted(set(outside), key=lambda name: (name != HEADRACE, name)) for candidate in self._at(name, {})
@@ -285,13 +315,13 @@ class _Sweep:
         marked = sorted({*self._seen, *self._carried} - set(outside), key=self._graph.rank)
         for number, name in enumerate(marked):
             candidates += self._visit(name, {})
-            if self._above:  # from here on something may follow from something else
+            if self._above:  # from here on, evidence may follow from causes upstream
                 candidates += self._walk(self._graph.between(marked[number:])[1:])
                 break
         return [candidate for candidate in candidates if candidate.chosen and (candidate.own or candidate.symptoms)]
 
     def _walk(self, names: Iterable[str]) -> Iterator[CauseCandidate]:
-        """The causes at these nodes, what reaches them carried along."""
+        """Yield the causes at these nodes, with upstream causes carried along."""
         for name in names:
             above = reach_of_inputs(self._graph, name, self._above)
             if name in self._seen or name in self._carried:
@@ -300,7 +330,7 @@ class _Sweep:
                 self._above[name] = above
 
     def _visit(self, name: str, above: Above) -> list[CauseCandidate]:
-        """The causes at a node; what of them, and of those above, may explain anything below goes on from there."""
+        """Return the causes at a node, and carry on those that may explain downstream evidence."""
         here, below = self._at(name, above), self._looks.below(self._graph.rank(name))
         above |= {candidate: reach_at_own_node(self._graph, candidate) for candidate in here if may_show(candidate, below)}
         if above:
@@ -317,7 +347,7 @@ class _Sweep:
         return [*carried_here, *gathered_history(causes_at(place, history)), *causes_at(place, rest)]
 
     def _changed(self, name: str) -> tuple[list[Evidence], list[Evidence]]:
-        """Bodies and declarations that were applied at a node so lately that they may have made the difference."""
+        """Return the changes of code and of declarations at a node that may be the reason."""
         changes, seen = self._changes.get(name), sorted(evidence.at_us for evidence in self._seen.get(name, ()))
         if not changes or not seen:
             return [], []
@@ -328,8 +358,11 @@ class _Sweep:
         return bodies, [evidence for evidence in recent if evidence not in bodies]
 
     def _explained(self, evidence: Evidence, offered: Mapping[CauseCandidate, CauseReach | None], place: NodeEvidence) -> bool:
-        """Put evidence down to the cause above that explains it best. What was only warned of counts as one where something is held;
-        warnings further down follow from warnings above, so that what does harm in the end is put down to where it began."""
+        """Attribute evidence to the upstream cause that explains it best, if there is one.
+
+        A warning becomes worth an incident when it explains held data. Downstream warnings follow
+        from upstream ones, so that harm is attributed to its origin.
+        """
         best, most = None, 0.0
         for cause, reach in offered.items():
             if not (cause.chosen or not evidence.held or _may_follow_from_a_warning(cause, evidence)):
@@ -342,6 +375,7 @@ class _Sweep:
         if best is None:
             return False
         best.symptoms.append(evidence)
-        slow = evidence.family is Family.DURATION  # an incident by itself, so what it follows from is one
+        # an incident by itself, so what it follows from is one
+        slow = evidence.family is Family.DURATION
         best.chosen = best.chosen or evidence.held or slow or (lost_partners(evidence, place) and best.kind is not CauseKind.NULL_SPIKE)
         return True

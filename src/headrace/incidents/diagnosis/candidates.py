@@ -11,15 +11,17 @@ from headrace.incidents.diagnosis.evidence import Evidence
 from headrace.incidents.diagnosis.rules import EXACT_NATS, Rule
 from headrace.model.causes import DATA_CAUSES, Cause, CauseKind
 
-# A cause while it is being found: the evidence at its node that makes it one, and the symptoms
+# A cause during the diagnosis: the evidence at its node that makes it one, and the symptoms
 # attributed to it.
 
 
 @dataclass(eq=False)
 class CauseCandidate:
-    """`rule` None: nothing says what kind it is. It is `chosen` once it is worth an incident; until then it may still explain what is
-    found further down.
-    One with `said` is an incident that is open already, whose own evidence is gone."""
+    """A possible cause.
+
+    `rule` None: its kind is unknown. `chosen`: it is worth an incident; others may still explain
+    downstream evidence. A candidate with `said` is an open incident whose own evidence is gone.
+    """
 
     rule: Rule | None
     node: str
@@ -30,39 +32,39 @@ class CauseCandidate:
     began_us: int = 0
     symptoms: list[Evidence] = field(default_factory=list)
     nodes: tuple[str, ...] = ()
-    """Where else it is seen, of causes that several nodes share."""
+    """Other nodes that share the cause."""
     known: frozenset[str] = frozenset()
-    """Of one that is carried: the ids of what it explained so far."""
+    """For a carried cause: the ids of the evidence that it explained so far."""
     latent: bool = False
-    """Nothing was seen at the node itself: what is made of it says so."""
+    """Whether only derived data shows it, and nothing was seen at the node itself."""
     rewritten: bool = False
-    """Whether the node's body was changed shortly before."""
+    """Whether the node's code was changed shortly before."""
     version: str = ""
-    """The number of the version that changed it, where that is known."""
+    """The number of the version that changed it, if known."""
     said: Cause | None = None
-    """Of one that is carried: the cause as it was told."""
+    """For a carried cause: the cause as reported."""
     history: tuple[CauseCandidate, ...] = ()
-    """Of what is held of a history that was loaded at once: the causes that it gathers."""
+    """For held data of a history load: the causes that were gathered into this one."""
 
     @property
     def kind(self) -> CauseKind:
-        """In INTERFACE's words."""
+        """The kind of the cause, as named in INTERFACE."""
         return self.rule.kind if self.rule is not None else CauseKind.UNKNOWN
 
     @cached_property
     def is_published(self) -> bool:
-        """Whether something of what it is seen in can be read: what is held makes nothing wrong that is made of it."""
+        """Whether readers can see any of its data; held data makes nothing downstream wrong."""
         kept = {evidence.partition for evidence in self.own if evidence.held}
         return any(evidence.partition not in kept for evidence in self.own)
 
     @cached_property
     def is_held(self) -> bool:
-        """Whether what it is seen in is kept from readers."""
+        """Whether any of its data is held back from readers."""
         return any(evidence.held for evidence in self.own)
 
 
 def candidate(rule: Rule | None, node: str, own: Iterable[Evidence], *, chosen: bool) -> CauseCandidate:
-    """A cause made of its own evidence, the strongest first."""
+    """Return a cause made of its own evidence, the strongest first."""
     ordered = sorted(own, key=lambda evidence: (-evidence.strength, evidence.partition, evidence.at_us, evidence.id))
     at = frozenset(evidence.partition for evidence in ordered)
     return CauseCandidate(
@@ -74,7 +76,7 @@ def candidate(rule: Rule | None, node: str, own: Iterable[Evidence], *, chosen: 
 
 
 def began(evidence: Evidence) -> int:
-    """Since when it has been so, as far as that is known."""
+    """Return since when the observed problem exists, as far as known."""
     return evidence.at_us if evidence.began_us is None else min(evidence.began_us, evidence.at_us)
 
 
@@ -83,18 +85,18 @@ def began(evidence: Evidence) -> int:
 
 EXACT = 0.98
 ESTIMATED = 0.93
-"""Figures that lie outside of all history are now and then of the world."""
+"""For estimated evidence: figures beyond all history sometimes reflect the real world."""
 REWRITTEN = 0.95
 WARNED = 0.95
-"""What was published with a warning, and something failed further down along the same columns."""
+"""For a published warning with a downstream failure along the same columns."""
 FAILED = 0.9
-"""A body that failed, with nothing odd known about its inputs or itself."""
+"""For asset code that failed without any anomaly in its inputs or itself."""
 LATENT = 0.6
 UNKNOWN = 0.3
 
 
 def confidence(candidate: CauseCandidate) -> float:
-    """From 0 to 1."""
+    """Return how sure a cause is, from 0 to 1."""
     if candidate.rule is None:
         return UNKNOWN
     if candidate.latent:
@@ -107,23 +109,23 @@ def confidence(candidate: CauseCandidate) -> float:
 
 
 def certainty(confidence: float) -> str:
-    """The confidence in a word."""
+    """Return the confidence as a word."""
     return "established" if confidence >= FAILED else "likely" if confidence >= LATENT else "not established"
 
 
-# Held deliveries of a history that was loaded at once are one cause, whatever their kinds: one
-# list. Deliveries that arrive afterwards have their own cause.
+# Held deliveries of a history that was loaded at once are one cause, whatever their kinds.
+# Deliveries that arrive afterwards have their own cause.
 
 HISTORY = "held history"
 """The detail of such a cause."""
 _APART = (CauseKind.RESTATEMENT, CauseKind.REPORTED, CauseKind.DATA_CORRUPTED)
 _KINDS = (DATA_CAUSES - frozenset(_APART)) | {CauseKind.UNKNOWN}
 NAMED_MAX = 3
-"""At most this many kinds and columns are named in words."""
+"""At most this many kinds and columns are named."""
 
 
 def split_history(evidence: Sequence[Evidence]) -> tuple[list[Evidence], list[Evidence]]:
-    """What is seen of held deliveries of a history, with their warnings; and the rest."""
+    """Return the evidence of held deliveries of a history, with their warnings, and the rest."""
     held = {item.partition for item in evidence if item.history}
     return (
         [item for item in evidence if item.partition in held],
@@ -132,8 +134,10 @@ def split_history(evidence: Sequence[Evidence]) -> tuple[list[Evidence], list[Ev
 
 
 def gathered_history(candidates: Sequence[CauseCandidate]) -> list[CauseCandidate]:
-    """The causes that were found in a history, those of held data gathered into one of the kind of
-    the strongest evidence."""
+    """Return the causes in a history, with those of held data gathered into one.
+
+    It has the kind of the strongest evidence.
+    """
     parts = tuple(
         cause_candidate
         for cause_candidate in candidates
@@ -150,7 +154,10 @@ def gathered_history(candidates: Sequence[CauseCandidate]) -> list[CauseCandidat
 
 
 def history_summary(cause_candidate: CauseCandidate) -> str:
-    """`4 of 40 intervals of history held: null_spike in amount (3), volume_anomaly (1)`."""
+    """Return a clause about a held history.
+
+    For example `4 of 40 intervals of history held: null_spike in amount (3), volume_anomaly (1)`.
+    """
     held = {each.partition for each in cause_candidate.own if each.history}
     of = max(each.history for each in cause_candidate.own)
     by_kind: dict[str, set[str]] = {}

@@ -12,17 +12,20 @@ import msgspec
 from headrace.model.causes import CauseKind
 from headrace.model.errors import UNRESOLVED
 
-# One observation: where, when, what was expected and what was observed, and how improbable that
-# is by chance.
+# One observation: where, when, what was expected and what was observed, and how improbable that is
+# by chance.
 
 
 class Family(enum.StrEnum):
-    """What kind of observation it is. A cause says in which families it shows itself downstream (DIAGNOSIS, `effect`)."""
+    """The kind of an observation.
+
+    A cause declares in which families it has downstream effects (DIAGNOSIS, `effect`).
+    """
 
     ARRIVAL = "arrival"
-    """Something that was expected isn't there."""
+    """An expected delivery or interval is missing."""
     ACCESS = "access"
-    """A look failed."""
+    """An observation failed."""
     SCHEMA = "schema"
     FORMAT = "format"
     TYPE = "type"
@@ -34,97 +37,113 @@ class Family(enum.StrEnum):
     DISTRIBUTION = "distribution"
     REFERENCE = "reference"
     CHECK = "check"
-    """A check of a person's failed."""
+    """A declared check failed."""
     ERROR = "error"
     """An attempt failed."""
     RESOURCES = "resources"
     LOST = "lost"
-    """A worker ended while it worked."""
+    """A worker died during an attempt."""
     DURATION = "duration"
     CHANGE = "change"
-    """Another version of code, contract or declaration was applied: evidence only together with something else."""
+    """A version of code, contract or declaration was applied: no evidence by itself."""
     ACT = "act"
-    """Somebody paused, withheld an approval, reported."""
+    """A person paused, reported, or didn't approve something."""
     ABSENCE = "absence"
-    """Headrace itself wasn't there."""
+    """Headrace itself was down."""
     EXPORT = "export"
     FILE = "file"
-    """A file of the lake isn't there as it was published."""
+    """A file of the lake is missing or changed since publication."""
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One observation. Times are microseconds of the store's clock. `expected` and `observed` hold names and figures, never values of
-    classified columns."""
+    """One observation. Times are microseconds of the store's clock.
+
+    `expected` and `observed` hold names and figures, never values of classified columns.
+    """
 
     id: str
-    """Which row it is of (`fact:12`, `attempt:3.17`): every claim can be opened down to it, and the same is never counted twice."""
+    """The row that it comes from (`fact:12`, `attempt:3.17`).
+
+    So every claim can be traced, and nothing is counted twice.
+    """
     node: str
     partition: str = ""
-    """Empty: of the node as a whole."""
+    """Empty: the node as a whole."""
     family: Family
     kind: str = ""
-    """The cause that it speaks for by itself, in INTERFACE's words, where it does: `null_spike`, `access_denied`. Empty: a symptom of
-    many causes (a failed check, an error)."""
+    """The cause that it indicates by itself, as named in INTERFACE: `null_spike`, `access_denied`.
+
+    Empty: a symptom of many causes (a failed check, an error).
+    """
     column: str = ""
     expected: str = ""
     observed: str = ""
     strength: float
-    """In nats: what it would cost to put it down to chance. A hold is worth at least 3, an exact test 12."""
+    """Evidence against chance, in nats. A hold is worth at least 3, an exact test 12."""
     held: bool = True
-    """Whether it kept something from readers; False for what was published with a warning."""
+    """Whether data was held back from readers; False for publications with a warning."""
     at_us: int
     """When it was seen."""
     began_us: int | None = None
-    """Since when it was so, where that is known to be earlier than it was seen."""
+    """Since when the problem exists, if that is known to be earlier."""
     detail: str = ""
     error_kind: str = ""
-    """Of a failure: transient, deterministic, resources, …"""
+    """For a failure: transient, deterministic, resources, …"""
     host: str = ""
-    """Of a failed look or a lost worker: what several have in common (a host's name, a path's root), never with credentials."""
+    """For a failed observation or a lost worker: what several share, without credentials.
+
+    It is a host's name or a path's root.
+    """
     history: int = 0
-    """Of a held or rejected delivery that the source's first observation found: how many intervals
-    that observation found. 0 for everything else."""
+    """For a delivery withheld since the source's first observation: its number of intervals.
+
+    0 for everything else.
+    """
     same_place: bool = False
-    """Of a change of a source or a consumer: path, schedule, connection and target are as they were."""
+    """For a change of a source or consumer: path, schedule, connection and target are unchanged."""
     added: bool = False
-    """Of a change: the source wasn't declared before."""
+    """For a change: the source wasn't declared before."""
     readdressed: bool = False
-    """Of a change of a source that had been read before: its path, server or connection is another."""
+    """For a change of a source that was read before: its path, server or connection changed."""
     taken_back_us: int | None = None
-    """Of a change of code: when the code that was there before was put back, while something that the
-    change may have caused was still there."""
+    """For a change of code: when it was reverted.
+
+    At that time, evidence that the change may have caused was still active.
+    """
     proven: bool = False
-    """Of a change of an asset's code: the changed code has computed partitions that were published."""
+    """For a change of an asset's code: the new code has computed published partitions."""
     unproven: bool = False
-    """Of a failed attempt: nothing of its node was ever published, so that its code never worked."""
+    """For a failed attempt: nothing of its node was ever published, so its code never worked."""
     repeated: bool = False
-    """Of a warning: the publication that was replaced has it too, or holds the same rows."""
+    """For a warning: the replaced publication has it too, or holds the same rows."""
     corrected: bool = False
-    """Of a warning: the right delivery has come since, which shows that it was no false alarm."""
+    """For a warning: a correct delivery came since, so it was no false alarm."""
     lapsed: str = ""
-    """Who had accepted it as an exception that has lapsed: readers see what it is about."""
+    """Who accepted it by an exception that has lapsed: readers see the data."""
 
 
-# Classes of errors, factors and names of checks that failures and anomalous figures share. A
-# detail is part of an incident's fingerprint, so it holds nothing that differs from one day to
-# the next.
+# Classes of errors, factors and names of checks that failures and anomalous figures share. A detail
+# is part of an incident's fingerprint, so it holds nothing that differs from one day to the next.
 
 CUT_OFF = "cut off"
-"""Of a file that ends before its end: how many rows are left of it is chance."""
+"""For a truncated file: how many rows are left is chance."""
 OF_FILES = frozenset({CUT_OFF, "empty file", "too large"})
-"""What is wrong with how much of a file there is: what was observed says it."""
+"""Details about the size of a file; what was observed says how it is wrong."""
 NO_WORKER = "no worker starts"
-"""Of an outage in which Headrace is there, and nothing can work for it."""
+"""For an outage in which Headrace runs but has no workers."""
 DECLARED_AT = ", as what was published before it was declared would at "
-"""What evidence of a check cites that sound deliveries would have failed as well: the file and the line come after it."""
+"""Prefix of the place of a check that sound deliveries would have failed as well.
+
+The file and the line follow.
+"""
 ENVIRONMENT = "environment"
-"""The kind of error that is counted against nobody (`scheduler.states`)."""
+"""The kind of error that counts against nobody (`scheduler.states`)."""
 FAILURES_KEPT = 4_096
-"""Each rule asks what a failure is: so many are remembered."""
+"""Number of cached failure categories, since each rule asks for them."""
 
 
 class FailureCategory(enum.StrEnum):
-    """What kind of thing failed, as far as the error says it."""
+    """The category of a failure, as far as its error says."""
 
     DENIED = "denied"
     UNREACHABLE = "unreachable"
@@ -132,11 +151,11 @@ class FailureCategory(enum.StrEnum):
     CONFIGURED = "configured"
     UNREADABLE = "unreadable"
     ENVIRONMENT = "not installed"
-    """What a body runs in lacks something: a package, a library of the system."""
+    """The environment of asset code lacks a package or a system library."""
     MEMORY = "out of memory"
     SPACE = "no space"
     LIMIT = "process limit"
-    """Of one process: size of its files, processor time, processes and threads, open files."""
+    """A limit of one process: file size, processor time, processes and threads, open files."""
     VALUES = "values of another type"
     NAMES = "names that aren't there"
     OTHER = "other"
@@ -157,9 +176,12 @@ _CODES = {
     "file_unreadable": FailureCategory.UNREADABLE,
 }
 _PLACE = re.compile(r"not a directory|no such file or directory|is a directory|read-only file system", re.IGNORECASE)
-"""Whatever code is given for it: whether the place or its declaration is to blame is told by whether the declaration was changed."""
+"""Applies whatever the error's code is.
+
+Whether the place or its declaration is to blame depends on a change of the declaration.
+"""
 _LACKS = re.compile(r"No module named|\b(ModuleNotFound|Import)Error\b|cannot open shared object file|DLL load failed", re.IGNORECASE)
-"""Before places: a library that isn't there is told as a file that isn't."""
+"""Checked before places: a missing library is reported like a missing file."""
 _DISK = re.compile(
     r"read-only file system|input/output error|stale file handle|host is down|no route to host|network is (down|unreachable)"
     r"|transport endpoint is not connected",
@@ -200,28 +222,30 @@ _SAID = (
 
 
 def failure_of(evidence: Evidence) -> FailureCategory:
-    """What kind of failure a piece of evidence tells of: by its code, else by what it says."""
+    """Return the category of the failure in evidence, by its code, else by its text."""
     return failure_said(evidence.detail, evidence.observed)
 
 
 def says_no_space(said: str) -> bool:
-    """Whether an error's words tell of a full disk."""
+    """Return whether an error's text is about a full disk."""
     return failure_said("", said) is FailureCategory.SPACE
 
 
 def says_denied(said: str) -> bool:
-    """Whether an error's words tell of rights that are missing."""
+    """Return whether an error's text is about missing permissions."""
     return failure_said("", said) is FailureCategory.DENIED
 
 
 def says_disk(said: str) -> bool:
-    """Whether an error's words tell of a disk that can't be used: full, read-only, broken, away, or not
-    to be used by whoever runs Headrace."""
+    """Return whether an error's text is about a disk that Headrace can't use.
+
+    It may be full, read-only, broken, away, or not permitted.
+    """
     return says_no_space(said) or says_denied(said) or _DISK.search(said) is not None
 
 
 def needed(said: str) -> str:
-    """What somebody has to give, where a disk can't be used and an error says this of it."""
+    """Return what a person must provide if an error says that a disk can't be used."""
     if says_denied(said):
         return "the right to use it"
     return "room on the disk" if says_no_space(said) else "a disk that can be used"
@@ -229,8 +253,9 @@ def needed(said: str) -> str:
 
 @lru_cache(FAILURES_KEPT)
 def failure_said(code: str, said: str) -> FailureCategory:
-    """What kind of failure an error's code and words tell of."""
-    if said.startswith(UNRESOLVED):  # before places: a secret's file that isn't there is told as one
+    """Return the category of a failure from its error's code and text."""
+    # before places: a missing secret file is reported as a missing place
+    if said.startswith(UNRESOLVED):
         return FailureCategory.CONFIGURED
     if _LACKS.search(said):
         return FailureCategory.ENVIRONMENT
@@ -244,7 +269,7 @@ def failure_said(code: str, said: str) -> FailureCategory:
 
 
 def detail_of(kind: CauseKind, own: Sequence[Evidence]) -> str:
-    """What of its kind a cause is: the same again has the same."""
+    """Return what identifies a cause within its kind; a recurring cause has the same detail."""
     strongest = own[0]
     if kind in _OF_FAILURES:
         return _error(strongest)
@@ -264,8 +289,10 @@ def detail_of(kind: CauseKind, own: Sequence[Evidence]) -> str:
 
 
 def form_of(evidence: Evidence) -> str:
-    """What is other about the form of a file, or of a column in it, without what differs from one file to the next: line
-    numbers, counts and what is quoted."""
+    """Return what is different about the form of a file or column.
+
+    Line numbers, counts and quoted text are left out, since they differ between files.
+    """
     _, _, why = evidence.detail.partition("; ")
     said = (evidence.observed if evidence.column else why or evidence.observed).partition(" (")[0].partition("; ")[0]
     return _COUNTED.sub(r"… \1", _DIFFERS.sub("…", said))[:FORM_MAX]
@@ -273,9 +300,9 @@ def form_of(evidence: Evidence) -> str:
 
 FORM_MAX = 80
 _DIFFERS = re.compile(r"(?<!\w)'.*?'(?!\w)|\"[^\"]*\"|`[^`]*`|\b0x[0-9A-Fa-f]+|(?<![A-Za-z]-)(?<!\w)\d[\d,.]*")
-"""Of what is said of a file: what is quoted, and figures; the number in `UTF-16` is a name's."""
+"""Quoted text and figures; the number in a name such as `UTF-16` isn't one."""
 _COUNTED = re.compile(r"… (\w+?)s\b")
-"""One value or several."""
+"""Matches one value or several."""
 _OF_FAILURES = (CauseKind.CODE_ERROR, CauseKind.RESOURCE_EXHAUSTED, CauseKind.WORKER_LOST, CauseKind.DESTINATION_UNAVAILABLE)
 DISK = "disk out of order"
 """The detail of a disk that is read-only, broken or away."""
@@ -296,15 +323,17 @@ def _error(evidence: Evidence) -> str:
 
 
 def times_of(own: Sequence[Evidence]) -> float:
-    """By how many times there are more rows, or values are larger, than expected, where that is said;
-    else 1."""
+    """Return the factor of the number of rows, or of the size of values; 1 if not stated."""
     matches = [match for evidence in own if (match := _TIMES.search(evidence.detail)) is not None]
     times = [(match.group(1), float(match.group(2).replace(",", ""))) for match in matches]
     return max((1 / many if sign == "÷" and many else many for sign, many in times), default=1.0)
 
 
 def _figure(evidence: Evidence) -> str:
-    """What an odd figure is about, without what differs from day to day: a factor only where it is a unit's."""
+    """Return what an anomalous figure is about, without what differs from day to day.
+
+    A factor is included only if it is that of a unit.
+    """
     detail = evidence.detail.partition(";")[0]
     if evidence.family is Family.VOLUME:
         times = _TIMES.search(detail)

@@ -18,8 +18,8 @@ from headrace.plan.schemas import ColumnLineage, is_join_key
 from headrace.slo.declared_promises import DeclaredPromises, Node, Terms
 from headrace.sql.values import Edge
 
-# How columns reach from the inputs of a node to its own, as bits, so that whole projects are
-# followed at once.
+# How columns of a node's inputs reach its own, as bits, so that whole projects can be followed at
+# once.
 
 ALL = -1
 """All columns, as bits."""
@@ -30,7 +30,7 @@ Bit = Callable[[str, str], int]
 
 @dataclass
 class _Input:
-    """Of one input: what each of its columns reaches, what any of them does, and those that decide which rows there are."""
+    """One input: what each column reaches, what any reaches, and the columns that select rows."""
 
     reaches: dict[int, int] = field(default_factory=dict)
     any: int = 0
@@ -39,12 +39,15 @@ class _Input:
 
 @dataclass(frozen=True)
 class Flow:
-    """From columns of inputs to a node's own. An input that its lines don't name (read through a view, or not known) reaches all."""
+    """The flow from columns of inputs to a node's own columns.
+
+    An input that the lineage doesn't name (read through a view, or unknown) reaches all columns.
+    """
 
     inputs: dict[str, _Input]
 
     def through(self, node: str, columns: int) -> int:
-        """The own columns that some of an input's reach."""
+        """Return the node's own columns that some of an input's columns reach."""
         result = self.inputs.get(node.lower())
         if result is None or not columns:
             return ALL if columns else 0
@@ -57,14 +60,14 @@ class Flow:
         return reached
 
     def origins(self, own: int) -> set[str]:
-        """The inputs, in small letters, that some of a node's own columns get their values from; none where that isn't known."""
+        """Return the inputs, in lower case, of some of a node's own columns; empty if unknown."""
         return {
             name for name, result in self.inputs.items() if result.any & own or any(reached & own for reached in result.reaches.values())
         }
 
 
 def flow_of(lines: ColumnLineage | None, reads: Sequence[str], bit: Bit, node: str) -> Flow:
-    """The flow of a node by its lines; of one without any, everything reaches everything."""
+    """Return the flow of a node by its lineage; without any, everything reaches everything."""
     if lines is None:
         return Flow({})
     canonical = {name.lower(): name for name in reads}
@@ -89,7 +92,7 @@ def _add(result: _Input, edge: Edge, column: int, own: int) -> None:
 
 
 KEYS_MAX = 400
-"""What reaches more partitions than this is taken to reach all."""
+"""Whatever reaches more partitions than this counts as reaching all."""
 
 
 class CauseNode(msgspec.Struct, frozen=True, gc=False):
@@ -104,13 +107,16 @@ class CauseNode(msgspec.Struct, frozen=True, gc=False):
 
 
 def unknown_lines(_: str) -> ColumnLineage | None:
-    """Of a graph whose columns aren't known: everything of an input reaches everything."""
+    """Return None: for a graph without lineage, in which every column reaches all others."""
     return None
 
 
 class CauseGraph:
-    """Nodes in topological order. `lines` gives what the columns of one node come from, and is asked only for nodes that lie between
-    a cause and a symptom, once; None where that isn't known. Keep a graph as long as the project that it is of is applied."""
+    """Nodes in topological order.
+
+    `lines` returns the column lineage of a node, None if unknown. It is called once per node, only
+    for nodes between a cause and a symptom. Create a graph once per applied version.
+    """
 
     def __init__(self, nodes: Iterable[CauseNode], lines: Callable[[str], ColumnLineage | None] = unknown_lines) -> None:
         self.nodes: dict[str, CauseNode] = {node.name: node for node in nodes}
@@ -123,13 +129,13 @@ class CauseGraph:
         self._bits: dict[str, dict[str, int]] = {}
 
     def _is_plain(self, node: CauseNode, spec: InputSpec) -> bool:
-        """Whether each partition is made of the same one of the input."""
+        """Return whether each partition reads the same partition of the input."""
         read = self.nodes.get(spec.node)
         same = read is not None and read.partition == node.partition and read.timezone == node.timezone
         return same and spec.mode is InputMode.REQUIRED and spec.lookback is None
 
     def _found_sources(self) -> list[int]:
-        """Of each node, as bits, the sources that it is made of."""
+        """Return, for each node, its sources as bits."""
         results: list[int] = []
         for number, node in enumerate(self.nodes.values()):
             mask = 1 << number if node.is_source else 0
@@ -139,30 +145,32 @@ class CauseGraph:
         return results
 
     def rank(self, node: str) -> int:
-        """Its place in topological order. KeyError for one that isn't in the graph."""
+        """Return the position in topological order. Raises KeyError for an unknown node."""
         return self._rank[node]
 
     def owner(self, node: str) -> str:
-        """Whose it is; empty where that isn't known."""
+        """Return the owner of a node; empty if unknown."""
         cause_node = self.nodes.get(node)
         return "" if cause_node is None else cause_node.owner
 
     def is_source(self, node: str) -> bool:
-        """Whether its data comes from outside."""
+        """Return whether a node's data comes from outside."""
         cause_node = self.nodes.get(node)
         return cause_node is not None and cause_node.is_source
 
     def joins(self, node: str) -> bool:
-        """Whether it is made of several others."""
+        """Return whether a node has several inputs."""
         return len(self._inputs[self._rank[node]]) > 1 if node in self._rank else False
 
     def joined_by(self, node: str, columns: Collection[str]) -> bool:
-        """Whether something that is made of a node is joined by one of these columns of it, under
-        whatever name they get there. False where no columns are known."""
+        """Return whether a downstream node is joined by one of these columns, under any name.
+
+        False if no columns are known.
+        """
         return is_join_key(node, columns, lambda name: self.readers([name]), self._lines)
 
     def readers(self, names: Collection[str]) -> list[str]:
-        """The nodes that are made of one of these."""
+        """Return the nodes that read any of these nodes."""
         return sorted({reader for name in names for reader in self._readers.get(name, ())}, key=self._rank.__getitem__)
 
     @cached_property
@@ -174,7 +182,7 @@ class CauseGraph:
         return results
 
     def common_sources(self, nodes: Iterable[str]) -> list[str]:
-        """The sources that all of these nodes are made of."""
+        """Return the sources that all of these nodes have in common."""
         mask = -1
         for name in nodes:
             mask &= self._sources[self._rank[name]]
@@ -186,7 +194,10 @@ class CauseGraph:
         return results
 
     def between(self, nodes: Iterable[str]) -> list[str]:
-        """These nodes and all that lies above one of them and may lie below another, in topological order."""
+        """Return these nodes and what is upstream of any of them, in topological order.
+
+        Nodes before the first of these nodes are left out.
+        """
         ranks = [self._rank[name] for name in nodes if name in self._rank]
         if not ranks:
             return []
@@ -201,21 +212,24 @@ class CauseGraph:
         return [self._names[rank] for rank in range(first, last + 1) if marked[rank]]
 
     def bits(self, node: str, columns: Iterable[str]) -> int:
-        """Columns of a node as bits."""
+        """Return columns of a node as bits."""
         known, mask = self._bits.setdefault(node, {}), 0
         for column in columns:
             mask |= 1 << known.setdefault(column.lower(), len(known))
         return mask
 
     def flow(self, node: str) -> Flow:
-        """How columns of its inputs reach its own."""
+        """Return how columns of a node's inputs reach its own."""
         if node not in self._flows:
             reads = [spec.node for spec in self.nodes[node].inputs]
             self._flows[node] = flow_of(self._lines(node), reads, lambda of, column: self.bits(of, (column,)), node)
         return self._flows[node]
 
     def onto(self, node: str, at: int, keys: frozenset[str] | None) -> frozenset[str] | None:
-        """The partitions of a node that are made of some of its input number `at`; None: all, or it can't be said."""
+        """Return the partitions of a node made from these partitions of its input number `at`.
+
+        None: all, or unknown.
+        """
         if keys is None or self._plain[node][at]:
             return keys
         reader, spec = self.nodes[node], self.nodes[node].inputs[at]
@@ -234,7 +248,10 @@ class CauseGraph:
 def graph_of(
     declared_promises: DeclaredPromises, owners: Mapping[str, str], lines: Callable[[str], ColumnLineage | None] = unknown_lines
 ) -> CauseGraph:
-    """The graph of an applied project: its nodes, then its consumers, which read at their own pace."""
+    """Return the graph of an applied project: its nodes, then its consumers.
+
+    Consumers have their own partitioning.
+    """
     nodes = [
         CauseNode(node.name, node.inputs, node.is_source, node.partition, node.timezone, owners.get(node.name, ""))
         for node in declared_promises.nodes.values()
@@ -254,28 +271,31 @@ def _reader(terms: Terms, export: Node | None) -> CauseNode:
     return CauseNode(terms.consumer, inputs, partition=PartitionSpec(grain=terms.per), timezone=terms.timezone, owner=terms.owner)
 
 
-# What causes reach, node by node in the order in which data flows: along which columns, in which
+# What causes reach, node by node in the direction of the data flow: along which columns, in which
 # partitions, over how many steps.
 
 ABOVE_MAX = 12
-"""So many causes above a node are asked whether they explain what is seen there: the first in the order of the sources."""
+"""At most this many upstream causes per node are considered, in the order of the sources."""
 OF_ROWS = frozenset(
     {
         CauseKind.VOLUME_ANOMALY, CauseKind.DUPLICATE_ROWS, CauseKind.STALE_DATA, CauseKind.RESTATEMENT, CauseKind.FORMAT_CHANGE,
     }
 )  # fmt: skip
-"""Rows that are missing, repeated, stale or read otherwise are so in all columns."""
+"""Kinds about rows: missing, repeated, stale or misread rows affect all columns."""
 
 
 class CauseReach(NamedTuple):
-    """How a cause reaches a node: its columns as bits (none where only rows may be missing), its partitions (None: all)."""
+    """How a cause reaches a node.
+
+    `columns` are bits (0 if only rows may be missing); `partitions` None: all.
+    """
 
     columns: int
     partitions: frozenset[str] | None
     hops: int
 
     def covers(self, partition: str) -> bool:
-        """Whether a partition is reached; one that isn't named may be."""
+        """Return whether a partition is reached; evidence without a partition always may be."""
         return self.partitions is None or partition in ("", "*") or partition in self.partitions
 
 
@@ -283,13 +303,16 @@ Above = dict[CauseCandidate, CauseReach]
 
 
 def reach_at_own_node(graph: CauseGraph, cause: CauseCandidate) -> CauseReach:
-    """What a cause reaches at its own node."""
+    """Return what a cause reaches at its own node."""
     whole = cause.kind in OF_ROWS or not cause.columns
     return CauseReach(ALL if whole else graph.bits(cause.node, cause.columns), cause.partitions or None, 0)
 
 
 def reach_of_inputs(graph: CauseGraph, node: str, above: Mapping[str, Above]) -> Above:
-    """What reaches a node of what reaches its inputs. A cause that is published ends where none of its columns goes on."""
+    """Return what reaches a node through its inputs.
+
+    A published cause ends where none of its columns continues.
+    """
     reaches: Above = {}
     for at, spec in enumerate(graph.nodes[node].inputs):
         for cause, reach in above.get(spec.node, {}).items():
@@ -308,14 +331,14 @@ def reach_of_inputs(graph: CauseGraph, node: str, above: Mapping[str, Above]) ->
 
 
 def _both(known: CauseReach, columns: int, keys: frozenset[str] | None, hops: int) -> CauseReach:
-    """Over several inputs: what is reached over any of them."""
+    """Return the union of what is reached over two inputs."""
     if keys is not known.partitions:
         keys = None if keys is None or known.partitions is None else keys | known.partitions
     return CauseReach(columns | known.columns, keys, min(hops, known.hops))
 
 
 def made_of(graph: CauseGraph, node: str, columns: Iterable[str]) -> frozenset[str]:
-    """The assets that use some of a node's columns, directly or not."""
+    """Return the assets that use some of a node's columns, directly or not."""
     reached = {node: graph.bits(node, tuple(columns))}
     for name in islice(graph.nodes, graph.rank(node) + 1, None):
         own = 0

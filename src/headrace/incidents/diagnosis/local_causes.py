@@ -1,6 +1,7 @@
-"""Causes at one node, from the evidence that nothing above it explains.
+"""Causes at one node, from the evidence that no upstream cause explains.
 
-Rules are applied in order of precedence; each takes what it explains. Evidence that is left and held has an unknown cause.
+Rules are applied in order of precedence; each takes what it explains. Held evidence that is left
+over has an unknown cause.
 """
 
 from __future__ import annotations
@@ -18,28 +19,34 @@ from headrace.model.causes import DATA_CAUSES, CauseKind
 from headrace.model.errors import BESIDES
 
 UNKNOWN_NATS = 2.5
-"""What is held and worth this, and nothing explains, has a cause that isn't known."""
+"""Held evidence worth at least this, in nats, gets an unknown cause if nothing explains it."""
 NEAR_DAYS = 3
-"""So many days a warning stands; deliveries of months that come at once are no nearer to each other for that."""
+"""Warnings belong together if their partitions are at most this many days apart.
+
+The days are those of the data, so months that are loaded at once don't belong together.
+"""
 REMEMBERED = 4_096
-"""So many looks of evidence are remembered: ten thousand equal failures are one."""
+"""Number of cached results: ten thousand equal failures are evaluated once."""
 OF_FORM = frozenset({CauseKind.SCHEMA_CHANGE, CauseKind.TYPE_CHANGE, CauseKind.FORMAT_CHANGE})
 OF_DATA = BROKEN - {Family.ERROR}
-"""What is seen in data that came."""
+"""Families about delivered data."""
 _RENAMED = "renamed"
-"""What the detail of a column begins with that has another name."""
+"""Prefix of the detail of a renamed column."""
 BODY = "body"
-"""The detail of a change of code; of what a version added nothing was changed."""
+"""The detail of a change of code; nothing that a version added counts as changed."""
 BODIES = frozenset({"", BODY, "schema", "added"})
-"""Details of changes that are, at an asset, of what is computed; all others are of declarations."""
+"""Details of changes that affect an asset's computation; all others are about declarations."""
 _VERSION = re.compile(r"version:(\d+):")
-"""What the ids of evidence begin with that is of a version."""
+"""Prefix of the ids of evidence about a version."""
 _MORE: frozenset[Hashable] = frozenset({"more"})
 _FEWER: frozenset[Hashable] = frozenset({"fewer"})
 
 
 def causes_at(place: NodeEvidence, residual: Sequence[Evidence]) -> list[CauseCandidate]:
-    """The causes at a place: each takes what it explains, in the rules' order; what is left and held is put down to something unknown."""
+    """Return the causes at a node: each takes what it explains, in the order of the rules.
+
+    Held evidence that is left over gets an unknown cause.
+    """
     candidates: list[CauseCandidate] = []
     left = list(residual)
     speaks = {evidence.id: _spoken_for(evidence, place) for evidence in left}
@@ -73,7 +80,10 @@ def _made(rule: Rule, place: NodeEvidence, own: Sequence[Evidence]) -> CauseCand
 
 
 def _newest_version(changes: Sequence[Evidence], at_us: int, matters: Callable[[Evidence], bool]) -> str:
-    """The number of the version that changed a node last before a time, if that change matters; else empty."""
+    """Return the number of the last version that changed a node before a time.
+
+    Empty if that change doesn't matter.
+    """
     newest = max((each for each in changes if each.at_us <= at_us), key=lambda each: each.at_us, default=None)
     match = None if newest is None or not matters(newest) else _VERSION.match(newest.id)
     return "" if match is None else match[1]
@@ -84,13 +94,15 @@ def _changes_code(change: Evidence) -> bool:
 
 
 def _moves(change: Evidence) -> bool:
-    """Whether a source is looked for elsewhere, at other times or with another connection than before."""
+    """Return whether a source's location, schedule or connection changed."""
     return not change.same_place and not change.added
 
 
 def _spoken_for(evidence: Evidence, place: NodeEvidence) -> tuple[int, ...]:
-    """The rules that a piece of evidence speaks for, by their numbers. Where nothing else is known of a place, the same says the same at
-    any other."""
+    """Return the numbers of the rules that evidence speaks for.
+
+    Evidence that is alone at its node is cached, since it has the same rules everywhere.
+    """
     if place.bodies or place.declarations or len(place.evidence) > 1:
         return tuple(number for number, rule in enumerate(RULES) if rule.own(evidence, place) > 0)
     said = evidence.family, evidence.kind, evidence.column, evidence.observed, evidence.detail, evidence.error_kind, evidence.host
@@ -98,7 +110,7 @@ def _spoken_for(evidence: Evidence, place: NodeEvidence) -> tuple[int, ...]:
 
 
 class _Alone(NamedTuple):
-    """A piece of evidence that is all that is seen at a place, without where and when that is."""
+    """Evidence that is alone at its node, without place and time."""
 
     family: Family
     kind: str
@@ -122,7 +134,10 @@ def _said_alone(alone: _Alone) -> tuple[int, ...]:
 
 
 def _clusters(rule: Rule, place: NodeEvidence, own: Sequence[Evidence]) -> list[list[Evidence]]:
-    """What speaks for a kind, apart where it has nothing in common. Of what is no data there is one at a node."""
+    """Return the evidence for a kind, split where it has nothing in common.
+
+    Kinds that aren't about data have one cluster per node.
+    """
     if rule.kind not in DATA_CAUSES or len(own) < 2:
         return [list(own)] if own else []
     alike = _joined((frozenset(_marks(evidence, firm=rule.opens(evidence, place))), [evidence]) for evidence in own)
@@ -131,8 +146,11 @@ def _clusters(rule: Rule, place: NodeEvidence, own: Sequence[Evidence]) -> list[
 
 
 def _joined_by_partition(groups: Sequence[list[Evidence]]) -> list[list[Evidence]]:
-    """Groups that are seen in one partition, as one. Where data is held, warnings are part of it if they are seen in its
-    partitions only: a check that warns every day isn't due to what is held today."""
+    """Join groups in the same partition.
+
+    Next to held data, warnings join only if all their partitions are held ones: a daily warning
+    isn't due to what is held today.
+    """
     held = _joined((_partitions(group), group) for group in groups if any(evidence.held for evidence in group))
     among = [_partitions(cluster) for cluster in held]
     apart: list[list[Evidence]] = []
@@ -152,7 +170,7 @@ def _partitions(group: Sequence[Evidence]) -> frozenset[Hashable]:
 
 
 def _joined(groups: Iterable[tuple[frozenset[Hashable], list[Evidence]]]) -> list[list[Evidence]]:
-    """Groups that have a mark in common, directly or through others, as one."""
+    """Join groups that share a mark, directly or through others."""
     clusters: list[tuple[frozenset[Hashable], list[Evidence]]] = []
     for own_marks, own in groups:
         marks, merged, apart = own_marks, own, []
@@ -166,8 +184,11 @@ def _joined(groups: Iterable[tuple[frozenset[Hashable], list[Evidence]]]) -> lis
 
 
 def _marks(evidence: Evidence, *, firm: bool) -> Iterator[Hashable]:
-    """What evidence of one kind has in common on several days. What is merely unusual goes with what is seen some days before or after: a
-    storm weeks ago, however like it, is another matter than what is held today."""
+    """Yield what evidence of one kind has in common on several days.
+
+    An anomaly belongs with those of a few days before or after: a storm weeks ago, however similar,
+    is another cause than what is held today.
+    """
     day = _day(evidence.partition)
     for about in _about(evidence):
         if firm or day is None:
@@ -177,7 +198,7 @@ def _marks(evidence: Evidence, *, firm: bool) -> Iterator[Hashable]:
 
 
 def _day(partition: str) -> int | None:
-    """The day that a partition is of or begins with; None where it isn't cut by days or hours."""
+    """Return the ordinal of the partition's first day; None without days or hours."""
     try:
         return date.fromisoformat(partition[:10]).toordinal()
     except ValueError:
@@ -185,8 +206,11 @@ def _day(partition: str) -> int | None:
 
 
 def _about(evidence: Evidence) -> frozenset[Hashable]:
-    """What evidence of one kind has in common on several days: its column; of rows, whether there are more or fewer, where that is said;
-    of files, what is other about them. What was read all the same has nothing in common with what is withheld for another form."""
+    """Return what evidence of one kind is about on several days.
+
+    That is its column; for rows, more or fewer, if stated; for files, their form. Data that was
+    ingested anyway has nothing in common with data held for another form.
+    """
     if evidence.detail in OF_FILES:
         return frozenset({evidence.detail})
     if _is_of_form(evidence):
@@ -199,12 +223,12 @@ def _about(evidence: Evidence) -> frozenset[Hashable]:
 
 
 def _is_of_form(evidence: Evidence) -> bool:
-    """Whether it says how a file, or a column of it, is written."""
+    """Return whether evidence is about how a file or column is written."""
     return evidence.family is Family.FORMAT or (not evidence.kind and failure_of(evidence) is FailureCategory.UNREADABLE)
 
 
 def _warned_of(candidates: Iterable[CauseCandidate], own: Sequence[Evidence]) -> CauseCandidate | None:
-    """A cause of more precedence at the same place that wasn't worth an incident, and that explains this."""
+    """Return an earlier cause at the node that wasn't worth an incident and explains this."""
     latent = [cause_candidate for cause_candidate in candidates if not cause_candidate.chosen and cause_candidate.rule is not None]
     return (
         next((cause_candidate for cause_candidate in latent if all(_covers(cause_candidate, each) for each in own)), None)
@@ -214,7 +238,7 @@ def _warned_of(candidates: Iterable[CauseCandidate], own: Sequence[Evidence]) ->
 
 
 def _covered(candidates: Sequence[CauseCandidate], left: Iterable[Evidence]) -> set[str]:
-    """What needs no explanation any more once these are known; it becomes theirs."""
+    """Return the evidence that these causes cover, and add it to their symptoms."""
     taken: set[str] = set()
     for cause in candidates:
         own = {evidence.id for evidence in cause.own}
@@ -242,7 +266,10 @@ def _covers(cause: CauseCandidate, evidence: Evidence) -> bool:
 
 
 def _remains(cause: CauseCandidate, evidence: Evidence) -> bool:
-    """Whether a delivery is held for what is odd about a column after that was read under its other name."""
+    """Return whether a delivery is held for an anomaly of a renamed column.
+
+    The column was read by its new name before.
+    """
     renamed = [each for each in cause.own if (each.column, each.partition) == (evidence.column, evidence.partition) and _is_renamed(each)]
     return evidence.held and bool(renamed) and not any(each.held for each in renamed)
 
@@ -252,12 +279,18 @@ def _is_renamed(evidence: Evidence) -> bool:
 
 
 def _came_before(cause: CauseCandidate, evidence: Evidence) -> bool:
-    """Whether it is about data that was there before a cause began: what keeps data away later says nothing of that."""
+    """Return whether evidence is about data from before a cause began.
+
+    A cause that keeps later data away doesn't explain it.
+    """
     return evidence.family in OF_DATA and evidence.at_us + CLOCK_US < cause.began_us
 
 
 def _outweighs(evidence: Evidence, cause: CauseCandidate) -> bool:
-    """Whether a delivery was held for how many rows it has, or rewrites the past, while what is told of its form was let through: names
-    that are gone and dates that are written otherwise make no rows, and no other ones."""
+    """Return whether evidence weighs more than a change of form that was let through.
+
+    That is a delivery held for its number of rows, or a restatement: renamed columns and other date
+    formats neither add rows nor change them.
+    """
     rows = evidence.family is Family.RESTATED or (evidence.held and evidence.family is Family.VOLUME)
     return rows and cause.rule is not None and cause.rule.kind in OF_FORM and not cause.is_held

@@ -1,8 +1,9 @@
 """The table of rules, one for each kind of cause, and what a rule is.
 
-`RULES` at the end is in order of precedence: of two rules that explain the same evidence at one node, the first does. Actions on purpose
-come before faults, missing data before its symptoms, the form of data before its content. `restatement` follows everything that may be
-wrong with new content. Code follows data, since a code error is recognised by a preceding change.
+`RULES` at the end is in order of precedence: if two rules explain the same evidence at one node,
+the first applies. Deliberate actions come before faults, missing data before its symptoms, the form
+of data before its content. `restatement` follows everything that may be wrong with new content.
+Code follows data, since a code error is recognised by a preceding change.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from headrace.incidents.diagnosis.evidence import Evidence, FailureCategory, Fam
 from headrace.model.causes import CauseKind
 
 CLOCK_US = 15 * 60 * 1_000_000
-"""Clocks may disagree by so much."""
+"""Clocks may differ by at most 15 minutes."""
 EXACT_NATS = 12.0
-"""Evidence that is compared, not estimated, is worth at least this."""
+"""Evidence from an exact comparison, not an estimate, has at least this many nats."""
 CONTENT = frozenset(
     {
         Family.STALE,
@@ -31,51 +32,62 @@ CONTENT = frozenset(
         Family.CHECK,
     }
 )
-"""What data that is wrong shows itself in where it is read."""
+"""Families in which wrong data shows where it is read."""
 ABSENT = frozenset({Family.ARRIVAL, Family.STALE, Family.VOLUME, Family.CHECK})
-"""What data that isn't there shows itself in."""
+"""Families in which missing data shows."""
 BROKEN = CONTENT | {Family.SCHEMA, Family.FORMAT, Family.TYPE, Family.ERROR}
-"""What data of another form shows itself in: bodies fail over it, too."""
+"""Families in which data of another form shows: asset code fails over it, too."""
 CERTAIN = math.inf
-"""Nats that rule a cause out, however much speaks for it."""
+"""Nats that rule a cause out, whatever speaks for it."""
 
 
 class Covers(enum.Enum):
-    """What else at the same node needs no other explanation once a cause is known."""
+    """Which other evidence at the same node a known cause explains."""
 
     NODE = "node"
-    """All of it: nothing can be said of what isn't there."""
+    """All of it: nothing is known about missing data."""
     PARTITION = "partition"
     """All of the same partitions."""
     ROWS = "rows"
-    """Of the same partitions, what is no less probable than that: rows that are missing or repeated shift shares, too."""
+    """In the same partitions, what names no column or is at most as strong.
+
+    Missing or repeated rows shift shares, too.
+    """
     COLUMNS = "columns"
-    """What is of the same partitions and columns, and what names no column."""
+    """In the same partitions, the same columns and evidence without a column."""
     ITSELF = "itself"
 
 
 @dataclass(frozen=True)
 class NodeEvidence:
-    """What is seen at one node. `bodies` and `declarations` are the versions applied there lately."""
+    """The evidence at one node.
+
+    `bodies` and `declarations` are the recently applied changes of its code and its declaration.
+    """
 
     node: str
     is_source: bool
     evidence: Sequence[Evidence]
     joins: bool = False
-    """Whether it is made of several inputs."""
+    """Whether the node has several inputs."""
     bodies: Sequence[Evidence] = ()
     declarations: Sequence[Evidence] = ()
 
     def rewritten(self, evidence: Evidence) -> bool:
-        """Whether another body was applied before something was seen. What readers had before a
-        recomputation as well isn't a new body's."""
+        """Return whether the code changed before something was seen.
+
+        What readers had before a recomputation as well isn't due to new code.
+        """
         return not evidence.repeated and any(change.at_us <= evidence.at_us for change in self.bodies)
 
     def redeclared(self, evidence: Evidence) -> bool:
-        """Whether another path, schedule, connection or target of the node was applied before something was seen: what else
-        is declared of it can't keep data away. A source that is new was never read elsewhere: only a place
-        that isn't there is its declaration's. Who isn't let in where data was read before is kept out by the
-        address that is new; who gets no answer isn't, nor does data come where nobody answers."""
+        """Return whether a new path, schedule, connection or target explains what was seen later.
+
+        Other changes of a declaration can't keep data away. A new source was never read elsewhere,
+        so only a missing place is its declaration's fault. Denied access is the fault of a new
+        address if data was read before. A server that doesn't answer isn't the declaration's fault,
+        nor is data that is missing because of that.
+        """
         observations = {failure_of(each) for each in self.evidence if each.family is Family.ACCESS}
         failure = failure_of(evidence)
         if failure is FailureCategory.UNREACHABLE or (evidence.family is Family.ARRIVAL and FailureCategory.UNREACHABLE in observations):
@@ -95,24 +107,31 @@ def _nothing_against(_place: NodeEvidence, _own: Sequence[Evidence]) -> float:
 
 
 def held(evidence: Evidence, _place: NodeEvidence) -> bool:
-    """Most of what was published with a warning is worth no incident unless it does harm further down."""
+    """Return whether evidence is held; most warnings alone aren't worth an incident."""
     return evidence.held
 
 
 def always(_one: Evidence, _place: NodeEvidence) -> bool:
-    """Worth an incident even where nothing is kept from readers."""
+    """Return True: worth an incident even if nothing is held back from readers."""
     return True
 
 
 def certain(evidence: Evidence, _place: NodeEvidence) -> bool:
-    """Held, or compared and not estimated: worth being told of even where a policy lets it through."""
+    """Return whether evidence is held, or from an exact comparison.
+
+    The second is worth an incident even if a policy lets the data through.
+    """
     return evidence.held or (evidence.strength >= EXACT_NATS and evidence.family is not Family.CHECK)
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One kind of cause. `own` says how much of a piece of evidence speaks for it (0 to 1), `against` what speaks against it at a
-    place, in nats; `shows_in` in which families it shows itself further down; `opens` whether evidence is worth an incident by itself."""
+    """One kind of cause.
+
+    `own` returns how much a piece of evidence speaks for it (0 to 1), `against` what speaks against
+    it at a node, in nats. `shows_in` are the families of its downstream effects; `opens` returns
+    whether evidence is worth an incident by itself.
+    """
 
     kind: CauseKind
     own: Callable[[Evidence, NodeEvidence], float]
@@ -121,22 +140,31 @@ class Rule:
     against: Callable[[NodeEvidence, Sequence[Evidence]], float] = _nothing_against
     opens: Callable[[Evidence, NodeEvidence], bool] = held
     prior: float = 2.5
-    """In nats: so much more has to speak for it than against it. Whatever is held speaks with at least 3."""
+    """By how many nats the evidence for it must exceed the evidence against it.
+
+    Held evidence has at least 3.
+    """
 
 
 def is_declared_wrongly(evidence: Evidence) -> bool:
-    """Whether an export failed over its declaration, or over rows that the target can't hold, and isn't tried again. What is wrong with
-    a target itself, such as rights or a folder that is a file, has another code."""
+    """Return whether an export failed over its declaration, or over rows it can't hold.
+
+    Such an export isn't retried. Faults of the target itself, such as missing rights or a folder
+    that is a file, have another code.
+    """
     return evidence.family is Family.EXPORT and evidence.detail == CauseKind.CONFIGURATION_ERROR
 
 
 def named(kind: CauseKind) -> Callable[[Evidence, NodeEvidence], float]:
-    """Evidence that speaks for a kind by itself."""
+    """Return the weight function of evidence that names a kind itself."""
     return lambda evidence, _place: float(evidence.kind == kind)
 
 
 def rewritten(place: NodeEvidence, own: Sequence[Evidence]) -> float:
-    """Of what an asset gives out: where its body was changed before all that was seen, the body is to blame, not its data."""
+    """Return certainty against a data cause if the code changed before all of its evidence.
+
+    Then an asset's code is to blame, not its data.
+    """
     return CERTAIN if not place.is_source and all(place.rewritten(evidence) for evidence in own) else 0.0
 
 
@@ -162,8 +190,8 @@ PAUSED = Rule(CauseKind.PAUSED, named(CauseKind.PAUSED), Covers.ITSELF, ABSENT)
 APPROVAL_PENDING = Rule(CauseKind.APPROVAL_PENDING, named(CauseKind.APPROVAL_PENDING), Covers.ITSELF, ABSENT)
 
 
-# A file of the lake is missing or changed since its publication; failures further down over it
-# follow from that.
+# A file of the lake is missing or changed since its publication; downstream failures over it follow
+# from that.
 
 DATA_CORRUPTED = Rule(CauseKind.DATA_CORRUPTED, named(CauseKind.DATA_CORRUPTED), Covers.PARTITION, BROKEN, opens=always)
 
@@ -191,14 +219,18 @@ def _speaks_for_configuration_error(evidence: Evidence, place: NodeEvidence) -> 
             place.is_source
             and any(evidence.column in _declared_columns(change) for change in place.declarations if change.at_us <= evidence.at_us)
         )
-    if evidence.family is Family.EXPORT:  # a folder that can't be written is the target's, however new its declaration is
+    # a folder that can't be written is the target's fault, however new its declaration is
+    if evidence.family is Family.EXPORT:
         return float(is_declared_wrongly(evidence))
     return float(place.is_source and evidence.family in _OF_DECLARATIONS and place.redeclared(evidence))
 
 
 def _declared_columns(change: Evidence) -> tuple[str, ...]:
-    """The columns that a change of a declaration adds, drops or gives another type: only these can a delivery lack over it. Names that
-    are accepted for columns that there were change none."""
+    """Return the columns that a changed declaration adds, drops or gives another type.
+
+    Only these can be missing in a delivery because of it. Accepted names for existing columns
+    change none.
+    """
     return tuple(change.column.split("\n")) if change.column else ()
 
 
@@ -339,7 +371,10 @@ def _speaks_for_reference_broken(evidence: Evidence, place: NodeEvidence) -> flo
 
 
 def lost_partners(evidence: Evidence, place: NodeEvidence) -> bool:
-    """Values that are missing after a join as they never were, whether that was held or not."""
+    """Return whether values are missing after a join to an extent never seen before.
+
+    Held or not makes no difference.
+    """
     return place.joins and evidence.family is Family.NULLS and evidence.strength >= STRIKING_NATS
 
 
@@ -407,8 +442,10 @@ _FAILURES_OF_ENVIRONMENT = (
     FailureCategory.LIMIT,
 )
 CRASHES_MIN = 2
-"""A worker that is lost once is a machine's; the same again after a change is the code's, unless that has computed
-other partitions."""
+"""From this many losses on, a change is to blame; a single lost worker is the machine's fault.
+
+That holds unless the changed code has computed other partitions.
+"""
 
 
 def _speaks_for_code_error(evidence: Evidence, place: NodeEvidence) -> float:
@@ -433,14 +470,19 @@ def _speaks_for_code_error(evidence: Evidence, place: NodeEvidence) -> float:
 
 
 def _is_lost_to_untried_code(evidence: Evidence, place: NodeEvidence) -> bool:
-    """Whether a worker was lost after a change whose code has computed nothing: code that computes other partitions doesn't
-    end its workers by itself."""
+    """Return whether a worker was lost after a change whose code has computed nothing.
+
+    Code that computes other partitions doesn't kill its workers by itself.
+    """
     newest = max((change for change in place.bodies if change.at_us <= evidence.at_us), key=lambda change: change.at_us, default=None)
     return newest is not None and not newest.proven
 
 
 def _opens_code_error(evidence: Evidence, place: NodeEvidence) -> bool:
-    """Held, or odd in what the new body gives out while nothing odd goes in: that is no coincidence, however weak by itself."""
+    """Return whether evidence is held, or an anomaly in the output of new code.
+
+    With normal inputs, such an anomaly is no coincidence, however weak.
+    """
     return evidence.held or place.rewritten(evidence)
 
 
@@ -473,7 +515,7 @@ _FAILURES_OF_OTHER_RULES = (
     FailureCategory.MEMORY,
     FailureCategory.LIMIT,
 )
-"""What other rules speak for."""
+"""Failures for which other rules speak."""
 
 
 def _speaks_for_destination_unavailable(evidence: Evidence, _place: NodeEvidence) -> float:

@@ -1,4 +1,4 @@
-"""Causes that several nodes share, and failures whose origin is a source further up."""
+"""Causes that several nodes share, and failures that originate at an upstream source."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from headrace.model.causes import DATA_CAUSES, Cause, CauseKind
 # one.
 
 NODES_MIN = 3
-"""So many nodes that show the same at the same time have it from something that they share."""
+"""From this many nodes on, the same effect at the same time has a shared cause."""
 MACHINE_MIN = 2
-"""A machine that fails takes all with it that works on it, and so does a host that doesn't answer: two at once are enough."""
+"""The same for machines and hosts, which take down everything that works on or with them."""
 FLOOD = 200
-"""More causes of one kind than this at once are no causes: they are shown as one."""
+"""More causes of one kind than this at once are merged into one."""
 _OUTSIDE = (CauseKind.SOURCE_UNAVAILABLE, CauseKind.ACCESS_DENIED, CauseKind.DESTINATION_UNAVAILABLE)
 _LATE = (CauseKind.LATE_SOURCE, CauseKind.MISSING_SOURCE)
 _UNANSWERED = re.compile(
@@ -33,7 +33,10 @@ _MACHINE = (CauseKind.WORKER_LOST, CauseKind.RESOURCE_EXHAUSTED)
 
 
 def merge_shared(causes: Sequence[CauseCandidate], graph: CauseGraph, open_causes: Iterable[Cause] = ()) -> list[CauseCandidate]:
-    """The causes, those that are the same thing merged, in their order. What was one incident stays one, however few are left of it."""
+    """Return the causes in their order, with shared ones merged.
+
+    Causes of one open incident stay merged, however few are left.
+    """
     known = {evidence: number for number, cause in enumerate(open_causes) for evidence in cause.own}
     merged: dict[CauseCandidate, CauseCandidate | None] = {}
     for group in alike_causes(causes, graph):
@@ -44,7 +47,7 @@ def merge_shared(causes: Sequence[CauseCandidate], graph: CauseGraph, open_cause
 
 
 def alike_causes(causes: Sequence[CauseCandidate], graph: CauseGraph) -> Iterator[list[CauseCandidate]]:
-    """Causes that show the same at one time, together."""
+    """Yield groups of causes with the same effects at the same time."""
     groups: dict[Hashable, list[CauseCandidate]] = {}
     many = Counter(cause.kind for cause in causes)
     for cause in causes:
@@ -57,8 +60,10 @@ def alike_causes(causes: Sequence[CauseCandidate], graph: CauseGraph) -> Iterato
 
 
 def in_unrelated(causes: Sequence[CauseCandidate], graph: CauseGraph) -> set[CauseCandidate]:
-    """Those that fail alike, at one time, in so many nodes that nothing that goes into all of them can be why; and what lacks something
-    that it runs in."""
+    """Return the causes with equal failures at one time in nodes without a common source.
+
+    Causes that lack something in their environment are included.
+    """
     candidates: set[CauseCandidate] = {cause for cause in causes if _lacks_environment(cause)}
     for group in alike_causes(causes, graph):
         nodes = {candidate.node for candidate in group}
@@ -68,18 +73,23 @@ def in_unrelated(causes: Sequence[CauseCandidate], graph: CauseGraph) -> set[Cau
 
 
 def _least(candidate: CauseCandidate) -> int:
-    """How many nodes it takes that show the same."""
+    """Return how many nodes must be affected to merge causes like this one."""
     return MACHINE_MIN if candidate.kind in _MACHINE or _lacks_environment(candidate) or _of_host(candidate) else NODES_MIN
 
 
 def _of_host(candidate: CauseCandidate) -> bool:
-    """Whether it is seen in looks at a host: what two sources of it show at one time is the host's."""
+    """Return whether a cause was seen in observations of a host.
+
+    What several of its sources show at one time is the host's fault.
+    """
     return candidate.kind in _OUTSIDE and any(each.host for each in candidate.own)
 
 
 def _no_connection(candidate: CauseCandidate) -> bool:
-    """Whether a host doesn't answer at all, or asked to be left alone: then it is so for all that is there, whenever each is
-    looked at."""
+    """Return whether a host doesn't answer at all, or asked for a pause.
+
+    That holds for all its sources, whenever each is observed.
+    """
     if candidate.kind is not CauseKind.SOURCE_UNAVAILABLE or not candidate.own:
         return False
     first = candidate.own[0]
@@ -87,12 +97,15 @@ def _no_connection(candidate: CauseCandidate) -> bool:
 
 
 def _lacks_environment(candidate: CauseCandidate) -> bool:
-    """Whether what it runs in lacks something: that is so for all that run there, whenever their turn comes."""
+    """Return whether the environment of asset code lacks something.
+
+    That holds for all code in the environment, whenever it runs.
+    """
     return candidate.kind is CauseKind.CODE_ERROR and bool(candidate.own) and failure_of(candidate.own[0]) is FailureCategory.ENVIRONMENT
 
 
 def _sharing_key(candidate: CauseCandidate, graph: CauseGraph) -> Hashable:
-    """What a cause may have in common with others; None for nothing."""
+    """Return what a cause may share with others; None if nothing."""
     host = next((each.host for each in candidate.own if each.host), "")
     if candidate.said is not None or not candidate.own:
         return None
@@ -109,12 +122,12 @@ def _sharing_key(candidate: CauseCandidate, graph: CauseGraph) -> Hashable:
 
 
 def error_without_figures(text: str) -> str:
-    """A message without what differs from node to node: the same error in many of them."""
+    """Return an error's text without figures, so that the same error in several nodes is equal."""
     return "".join(letter for letter in text if not letter.isdigit())[:80]
 
 
 def _at_one_time(group: Iterable[CauseCandidate]) -> list[list[CauseCandidate]]:
-    """Apart where more time lies between one and the next than clocks disagree by."""
+    """Split causes that are further apart in time than clocks may differ."""
     results: list[list[CauseCandidate]] = []
     for candidate in sorted(group, key=lambda cause_candidate: cause_candidate.began_us):
         if results and candidate.began_us - results[-1][-1].began_us <= CLOCK_US:
@@ -136,25 +149,25 @@ def _merged_causes(near: Sequence[CauseCandidate]) -> CauseCandidate:
     return first
 
 
-# Failures further down although nothing was noticed above and nothing was changed: then the
-# inputs differ, if the code has ever worked. Several nodes that fail over the same partitions and
-# share one source have it from there, unless they fail in different ways of which none is about
-# the inputs. A single node that fails because values or names differ from what its code expects,
-# and that has one source, has it from that source. If of several nodes that refer to the same
-# reference one alone lost its rows, the reference is sound and the keys are different.
+# Downstream failures without any upstream anomaly or change: the inputs must differ, if the code
+# has ever worked. Several nodes that fail over the same partitions and share one source have the
+# cause at that source, unless they fail in different ways of which none is about the inputs. A
+# single node that fails because values or names differ from what its code expects has the cause at
+# its source, if it has only one. If only one of several nodes that use the same reference data lost
+# its rows, the reference is sound and the keys are different.
 
 TOGETHER_US = 16 * CLOCK_US
-"""Nodes that are built from one delivery are built within this time."""
+"""Nodes that are built from one delivery are built within four hours of each other."""
 ORPHANS_MAX = 300
-"""Of more than this many, none is traced: something else has gone wrong with all."""
+"""With more such failures than this, none is traced: something else is wrong with all."""
 _ORDER = {kind: number for number, kind in enumerate(BY_KIND)}
 _AT_ITS_PLACE = (CauseKind.REPORTED, CauseKind.DATA_CORRUPTED)
-"""What is known to be wrong with the rows of the node itself: somebody says so, or a file of the lake shows it."""
+"""Kinds about the node's own rows, known from a person or from a file of the lake."""
 _OF_INPUTS = {FailureCategory.VALUES: CauseKind.TYPE_CHANGE, FailureCategory.NAMES: CauseKind.SCHEMA_CHANGE}
 
 
 def traced_to_sources(causes: Sequence[CauseCandidate], graph: CauseGraph) -> list[CauseCandidate]:
-    """The causes, those that come from what goes in put down to the source that it comes from."""
+    """Return the causes, with those that come from inputs attributed to their source."""
     orphans = [cause for cause in causes if _is_orphan(cause, graph)]
     elsewhere = in_unrelated([orphan for orphan in orphans if not _fails_over_inputs(orphan)], graph)
     orphans = [orphan for orphan in orphans if orphan not in elsewhere]
@@ -181,7 +194,7 @@ def _is_orphan(candidate: CauseCandidate, graph: CauseGraph) -> bool:
 
 
 def _groups(orphans: Iterable[CauseCandidate], graph: CauseGraph) -> list[list[CauseCandidate]]:
-    """Those of the same partitions, or at about the same time, that have a source in common."""
+    """Return groups with the same partitions or about the same time, and a source in common."""
     groups: list[list[CauseCandidate]] = []
     for orphan in sorted(orphans, key=lambda candidate: candidate.began_us):
         home = next((group for group in groups if _goes_with(orphan, group, graph)), None)
@@ -193,8 +206,10 @@ def _groups(orphans: Iterable[CauseCandidate], graph: CauseGraph) -> list[list[C
 
 
 def _by_error(group: list[CauseCandidate]) -> list[list[CauseCandidate]]:
-    """A group as it is where one of it says that its inputs are other than expected. Where code only fails, in two ways,
-    these are two mistakes: each way by itself."""
+    """Split a group by error, unless one of its causes says that its inputs differ.
+
+    Code that only fails, but in two ways, has two mistakes.
+    """
     if any(candidate.kind is not CauseKind.CODE_ERROR or _fails_over_inputs(candidate) for candidate in group):
         return [group]
     parts: dict[str, list[CauseCandidate]] = {}
@@ -219,7 +234,10 @@ def _fails_over_inputs(candidate: CauseCandidate) -> bool:
 
 
 def _with_other_keys(candidate: CauseCandidate, graph: CauseGraph) -> list[str]:
-    """The sources of what names the keys that find nothing; none where what is referred to may as well have lost them."""
+    """Return the sources of the inputs that contain the keys without a match.
+
+    Empty if the reference data may have lost the keys as well.
+    """
     inputs = [spec.node for spec in graph.nodes[candidate.node].inputs]
     origins = [graph.flow(candidate.node).origins(graph.bits(candidate.node, (column,))) for column in candidate.columns]
     referred = {name for name in inputs if any(origin == {name.lower()} for origin in origins)}
@@ -229,7 +247,10 @@ def _with_other_keys(candidate: CauseCandidate, graph: CauseGraph) -> list[str]:
 
 
 def _first_kind(group: Sequence[CauseCandidate]) -> CauseKind:
-    """The first in the rules' order that one of them speaks for: what comes after it may follow from it."""
+    """Return the first kind, in the order of the rules, for which one of the causes speaks.
+
+    The later kinds may follow from it.
+    """
     kinds = {
         _OF_INPUTS.get(failure_of(candidate.own[0]), CauseKind.UNKNOWN) if candidate.kind is CauseKind.CODE_ERROR else candidate.kind
         for candidate in group

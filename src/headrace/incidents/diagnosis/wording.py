@@ -14,11 +14,14 @@ from headrace.model.causes import Cause, CauseKind
 from headrace.model.errors import DELIVERED_AS, OUTSIZED, SIZE
 
 _QUOTED = re.compile(r"(?<!\w)'.*?'(?!\w)|\"[^\"]*\"")
-"""What an error quotes may be a cell's value, and a clause goes out to people. An apostrophe within a word quotes nothing."""
+"""Quoted text in an error may be a cell's value, and clauses are sent to people.
+
+An apostrophe within a word isn't a quote.
+"""
 _SIGNAL = re.compile(r"\bSIG[A-Z]+\b")
 _ELLIPSES = re.compile("…{2,}")
 _MODULE = re.compile(r"No module named '([\w.]{1,60})'")
-"""The name of a package is quoted, too, and is all that is to know."""
+"""The name of a package is quoted, too, but is safe and all there is to know."""
 _SAYS = (
     Family.ERROR,
     Family.EXPORT,
@@ -31,19 +34,19 @@ _SAYS = (
     Family.CHECK,
 )
 _SINGLE = re.compile(r"^type; first value that isn't [^:(;']*?( \(\S+\))?: '.*' at line ([\d,]+), 1 row$", re.DOTALL)
-"""Of a column in which one value alone isn't of its type: how the others are written, and its line."""
+"""A column with a single value of another type: the form of the other values, and the line."""
 _RESTATED = re.compile(r"(.+): ([\d,]+) rows?(?:, (.+))?", re.DOTALL)
 _CAME = re.compile(r"([\d,]+) rows? added, ([\d,]+) rows? removed")
 _NAMED = "category mix: '"
 _LISTED = "other names: '"
 CLAUSE_MAX = 160
 WITHDRAWN = "withdrawn: "
-"""What a clause begins with about a publication that somebody took back."""
+"""Prefix of a clause about a withdrawn publication."""
 NAMES_TOLD = 3
 
 
 def described_cause(candidate: CauseCandidate) -> Cause:
-    """A candidate as the cause that it is."""
+    """Return a candidate as the cause that it is."""
     ids = tuple(each.id for each in candidate.own)
     explains = tuple(dict.fromkeys((*ids, *(each.id for each in candidate.symptoms))))
     if candidate.said is not None:
@@ -76,14 +79,15 @@ def _summary(candidate: CauseCandidate, columns: Sequence[str]) -> str:
         of_place = candidate.kind is CauseKind.CONFIGURATION_ERROR
         what = "where or when it is looked for" if of_place else "its code"
         text = f"{text}; version {candidate.version} changed {what}"
-    if candidate.kind is not CauseKind.DEADLINE_INFEASIBLE and len(text) > CLAUSE_MAX:  # a proposal is of use as a whole only
+    # a truncated proposal is useless
+    if candidate.kind is not CauseKind.DEADLINE_INFEASIBLE and len(text) > CLAUSE_MAX:
         text = f"{text[: CLAUSE_MAX - 1]}…"
     lapsed = exceptions_lapsed(candidate.own)
     return f"{text}; {lapsed}" if lapsed else text
 
 
 def _of_partitions(candidate: CauseCandidate, columns: Sequence[str]) -> str:
-    """What was seen at all partitions; where that is something else at each, at the first of them."""
+    """Return the clause for all partitions or, if each has its own, that of the first."""
     clause = _CLAUSES.get(candidate.kind, _observed)
     text, keys = clause(candidate.own, columns), sorted(candidate.partitions)
     each = {key: clause([seen for seen in candidate.own if seen.partition == key], columns) for key in keys}
@@ -93,13 +97,13 @@ def _of_partitions(candidate: CauseCandidate, columns: Sequence[str]) -> str:
 
 
 def _too_early(own: Sequence[Evidence], columns: Sequence[str]) -> str:
-    """When it is usually there, and what would have to be otherwise."""
+    """Return when the interval is usually published, and what would have to change."""
     evidence = next((each for each in own if each.kind == CauseKind.DEADLINE_INFEASIBLE), None)
     return _observed(own, columns) if evidence is None else f"{evidence.observed}; due {evidence.expected}"
 
 
 def exceptions_lapsed(own: Iterable[Evidence]) -> str:
-    """Whose exceptions have lapsed, in a clause; empty for none."""
+    """Return a clause about whose exceptions have lapsed; empty for none."""
     results = {(evidence.node, evidence.partition): evidence.lapsed for evidence in own if evidence.lapsed}
     if not results:
         return ""
@@ -118,7 +122,7 @@ def _schema(own: Sequence[Evidence], _: Sequence[str]) -> str:
 
 
 def _values_too(own: Sequence[Evidence]) -> list[str]:
-    """Of columns that were renamed: that their values are others, too."""
+    """Return clauses about renamed columns whose values changed as well."""
     parts = [
         (evidence.column, part.partition(",")[0])
         for evidence in own
@@ -131,7 +135,7 @@ def _values_too(own: Sequence[Evidence]) -> list[str]:
 
 
 def _format(own: Sequence[Evidence], columns: Sequence[str]) -> str:
-    """What is written otherwise, and how where that is known; of a whole file, what is other."""
+    """Return the clause about a changed form of columns, or of a whole file."""
     if own[0].family is not Family.FORMAT:
         return _observed(own, columns)
     _, _, why = own[0].detail.partition("; ")
@@ -149,7 +153,7 @@ def _in(what: str) -> Callable[[Sequence[Evidence], Sequence[str]], str]:
 
 
 def _types(own: Sequence[Evidence], columns: Sequence[str]) -> str:
-    """A single value that isn't of a column's type, by its line; else that columns have another type."""
+    """Return the clause about columns of another type; a single bad value has its line."""
     bad = [evidence for evidence in own if evidence.family is Family.TYPE]
     single = _SINGLE.search(bad[0].detail) if len(bad) == 1 else None
     if single is None:
@@ -159,7 +163,7 @@ def _types(own: Sequence[Evidence], columns: Sequence[str]) -> str:
 
 
 def _keys(own: Sequence[Evidence], columns: Sequence[str]) -> str:
-    if own[0].detail.startswith("other names: "):  # held before anything was joined by them
+    if own[0].detail.startswith("other names: "):  # held before any join used them
         return f"other keys in {_listed(columns)} than in the interval before"
     if own[0].detail.startswith("unknown keys"):
         return f"{own[0].observed} have keys in {own[0].column} that the intervals before hadn't"
@@ -167,18 +171,19 @@ def _keys(own: Sequence[Evidence], columns: Sequence[str]) -> str:
 
 
 def _values(own: Sequence[Evidence], columns: Sequence[str]) -> str:
-    """What is other about values, and under which name they came where that isn't their column's."""
+    """Return the clause about changed values, with the name under which they were delivered."""
     names = {part for evidence in own for part in evidence.detail.split("; ") if part.startswith(DELIVERED_AS)}
     return ", ".join([_other_values(own, columns), *(names if len(names) == 1 and len(columns) == 1 else ())])
 
 
 def _other_values(own: Sequence[Evidence], columns: Sequence[str]) -> str:
     how = _how(own[0])
-    if how:  # of other columns something else was seen, which only the evidence says
+    if how:  # other columns have other changes, which only the evidence names
         alike = {evidence.column for evidence in own if _alike(how, _how(evidence))}
         columns = [name for name in columns if name in alike]
     where = _listed(columns)
-    if where and how.startswith(_NAMED):  # the names are values of cells, which a clause doesn't carry to people
+    # the names are cell values, which clauses must not contain
+    if where and how.startswith(_NAMED):
         return f"{where}: {'a category that never was' if how.endswith(' is new') else 'categories under other names'}"
     if where and how.startswith(_LISTED):
         return f"{where}: other names in a list that was always the same"
@@ -188,14 +193,14 @@ def _other_values(own: Sequence[Evidence], columns: Sequence[str]) -> str:
 
 
 def _how(evidence: Evidence) -> str:
-    """How the values of a column are others; empty for a check that fails."""
+    """Return how the values of a column changed; empty for a failed check."""
     if evidence.family is Family.CHECK:
         return ""
     return evidence.detail.removeprefix(SIZE).partition(";")[0]
 
 
 def _alike(how: str, other: str) -> bool:
-    """Whether one clause says both: names differ from column to column."""
+    """Return whether one clause describes both changes, since names differ between columns."""
     if how.startswith(_NAMED):
         return other.startswith(_NAMED) and how.endswith(" is new") == other.endswith(" is new")
     return other.startswith(_LISTED) if how.startswith(_LISTED) else how == other
@@ -219,7 +224,10 @@ def _absent(own: Sequence[Evidence], _: Sequence[str]) -> str:
 
 
 def _restated(own: Sequence[Evidence], _: Sequence[str]) -> str:
-    """Of one interval what changed in it; of several, the columns that changed in any of them."""
+    """Return the clause about a restatement.
+
+    For one interval it says what changed, for several which columns changed.
+    """
     if len(own) == 1 or not (changed := restated_columns(own)):
         counted = own[0].detail.partition("; ")[0]
         came = _CAME.fullmatch(counted)
@@ -233,12 +241,12 @@ def _restated(own: Sequence[Evidence], _: Sequence[str]) -> str:
 
 
 def restated_columns(own: Iterable[Evidence]) -> list[str]:
-    """The columns that restatements changed, by name."""
+    """Return the columns that restatements changed, by name."""
     return sorted({column for column, _, _ in _restated_parts(own)})
 
 
 def _restated_parts(own: Iterable[Evidence]) -> list[tuple[str, int, str]]:
-    """Column, rows and how they changed, as restatements tell of each column after their rows."""
+    """Return (column, rows, how they changed) from the details of restatements."""
     parts = (part for evidence in own if evidence.family is Family.RESTATED for part in evidence.detail.split("; ")[1:])
     result = (_RESTATED.fullmatch(part) for part in parts)
     return [(match[1], int(match[2].replace(",", "")), match[3] or "") for match in result if match is not None]
@@ -251,7 +259,10 @@ def _damaged(own: Sequence[Evidence], _: Sequence[str]) -> str:
 
 
 def _exhausted(own: Sequence[Evidence], columns: Sequence[str]) -> str:
-    """Of a disk what is wrong with it: an error begins with the path of what couldn't be written."""
+    """Return the clause about exhausted resources.
+
+    For a disk it says what is wrong, since the error begins with the path that couldn't be written.
+    """
     if own[0].error_kind == ENVIRONMENT:
         if says_denied(own[0].observed):
             return "Headrace has no right to use a file or folder of the lake"
@@ -260,7 +271,7 @@ def _exhausted(own: Sequence[Evidence], columns: Sequence[str]) -> str:
 
 
 def _configured(own: Sequence[Evidence], columns: Sequence[str]) -> str:
-    """Of columns that a contract declares otherwise: where it does."""
+    """Return the clause about a wrong declaration; for a contract's columns, with its place."""
     said = [
         f"{evidence.column} is declared {evidence.observed}, and delivered as {evidence.expected}"
         for evidence in own
@@ -306,7 +317,7 @@ def _observed(own: Sequence[Evidence], columns: Sequence[str]) -> str:
 
 
 def without_quotes(said: str) -> str:
-    """The same without what is quoted in it, but for the name of a package."""
+    """Return an error's text without quoted parts, except for the name of a package."""
     return _ELLIPSES.sub("…", _QUOTED.sub("…", _MODULE.sub(r"No module named \1", said)))
 
 

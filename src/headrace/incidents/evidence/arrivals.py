@@ -1,4 +1,4 @@
-"""Evidence of missing deliveries, and the overdue intervals of consumers that wait for something."""
+"""Evidence of missing deliveries, and the overdue intervals of consumers that are blocked."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from headrace.store.queries import deliveries, obligations
 from headrace.store.queries import evidence as stored
 from headrace.store.transaction import Transaction
 
-# The newest intervals of each consumer that are due and missing, with the most upstream
-# partitions that block them.
+# The newest intervals of each consumer that are due and missing, with the most upstream partitions
+# that block them.
 
 BLOCKED_ASKED_MAX = 5
-"""So many of a consumer's newest unmet intervals are asked what they wait for."""
+"""At most this many of a consumer's newest unmet intervals are searched for blockers."""
 
 
 class BlockedInterval(msgspec.Struct, frozen=True):
-    """An interval of a consumer that is due and isn't there, and what holds it back."""
+    """An interval of a consumer that is due and missing, with its blockers."""
 
     consumer: str
     interval: str
@@ -40,7 +40,7 @@ class BlockedInterval(msgspec.Struct, frozen=True):
 
 
 def waiting_intervals(tx: Transaction, context: EvaluationContext, blockage: Blockage, now: int) -> list[BlockedInterval]:
-    """Of each consumer the newest intervals that are due and aren't there."""
+    """Return the newest due and missing intervals of each consumer."""
     terms = {consumer.consumer: consumer for consumer in context.declared.consumers}
     return [
         BlockedInterval(consumer, obligation.interval, obligation.due_at, tuple(blockage.of(terms[consumer], obligation.interval)))
@@ -50,7 +50,7 @@ def waiting_intervals(tx: Transaction, context: EvaluationContext, blockage: Blo
 
 
 def missed_partitions(intervals: list[BlockedInterval]) -> dict[tuple[str, str], int]:
-    """What isn't there although an interval that needs it is due: node and partition → since when it is due."""
+    """Return (node, partition) of missing data → since when an interval that needs it is due."""
     dues: dict[tuple[str, str], int] = {}
     for interval in intervals:
         for blocked in interval.by:
@@ -60,23 +60,23 @@ def missed_partitions(intervals: list[BlockedInterval]) -> dict[tuple[str, str],
     return dues
 
 
-# Deliveries that are later than promised, or later than they ever were.
+# Deliveries that are later than promised, or later than ever before.
 
 KIND = "late"
 Missed: TypeAlias = Mapping[tuple[str, str], int]
-"""Source and interval → since when a consumer's interval that needs it is due."""
+"""(source, interval) → since when a consumer's interval that needs it is due."""
 BACK_MAX = 31
-"""So many intervals back from now an interval that isn't there is looked for, as long as none is there."""
+"""The search for missing intervals goes back at most this many intervals."""
 HISTORY = 56
 LEAST = 14
-"""So many deliveries it takes to know when they usually come."""
+"""Number of deliveries from which the usual delay is known."""
 AT_ONCE_MAX = 7
-"""More intervals than these that come at once are history; fewer may be how a vendor delivers, as after a weekend."""
+"""More intervals than this at once are a history; fewer may be usual, as after a weekend."""
 FIRST_OBSERVATION_US = 60 * 60 * 1_000_000
-"""What is delivered so shortly before its source is first looked at may be what that look fetched."""
+"""A delivery within an hour before its source's first observation may be what that fetched."""
 MARGIN_LEAST_US = 30 * 60 * 1_000_000
 THROTTLED = "couldn't be looked at: its server asked for a pause"
-"""Observed of an interval that may be there: nobody was allowed to look."""
+"""Observed for an interval that may exist: the server didn't allow an observation."""
 EXACT_NATS = 12.0
 HISTORY_NATS = 5.0
 
@@ -84,7 +84,10 @@ HISTORY_NATS = 5.0
 def gather(
     tx: Transaction, context: EvaluationContext, blockage: Blockage, reach: DownstreamIndex, missed: Missed, now: int
 ) -> Iterator[Evidence]:
-    """The intervals of sources that should be there. `missed` are those that a consumer's due has passed without."""
+    """Yield the missing intervals of sources.
+
+    `missed` are those without which a consumer's deadline has passed.
+    """
     known: dict[str, dict[str, Evidence]] = {}
     for name, content in stored.active_of(tx, KIND).values():
         before = msgspec.msgpack.decode(content, type=Evidence)
@@ -104,11 +107,13 @@ def _of_source(
     known: Mapping[str, Evidence],
     now: int,
 ) -> Iterator[Evidence]:
-    # an older interval that a consumer needs may be passed over by a newer one before anybody looks again
+    # a newer interval may arrive before the next observation and hide an older one that a consumer
+    # needs
     start = context.rhythms[node.name].start_us
     asked = {*known, *(key for source, key in missed if source == node.name)}
     grain = node.partition.grain
-    if start is not None and grain is not None:  # what was expected of a source before it ever delivered isn't, once it begins later
+    # once a source begins later, intervals before its first delivery are no longer expected
+    if start is not None and grain is not None:
         asked = {key for key in asked if (began(key, grain, node.timezone) or 0) >= start}
     absent = {*_newest_absent(tx, context, node, now), *(key for key in asked if not deliveries.has_arrived(tx, node.name, key))}
     if not absent:
@@ -128,7 +133,7 @@ def _of_source(
         if by is None or by >= now or not looked or looked[0].at <= by:
             continue
         if by < declared and (node.name, key) not in missed and key not in known:
-            continue  # nobody expected it here before its source was declared
+            continue  # nobody expected it before its source was declared
         failing = looked[0].error is not None
         was_missed = (node.name, key) in missed or (key in known and known[key].kind == CauseKind.MISSING_SOURCE)
         late = CauseKind.MISSING_SOURCE if was_missed else CauseKind.LATE_SOURCE
@@ -142,8 +147,11 @@ def _of_source(
 
 
 def _awaited(context: EvaluationContext, blockage: Blockage, reach: DownstreamIndex, node: Node, key: str, now: int) -> bool:
-    """Whether a promise that is neither met nor waived, due or not, waits for an interval of a source: one of the same time, or of one
-    that is over. What has only begun since may look back at it, and is asked when it is over."""
+    """Return whether an open obligation, due or not, waits for an interval of a source.
+
+    The obligation's interval overlaps the source's or has ended. A later one that hasn't ended may
+    look back at the interval, and counts once it has ended.
+    """
     assert node.partition.grain is not None
     began_us, ended_us = bounds_us(key, node.partition.grain, node.timezone)
     readers = set(reach.consumers(node.name))
@@ -158,8 +166,11 @@ def _awaited(context: EvaluationContext, blockage: Blockage, reach: DownstreamIn
 
 
 def _newest_absent(tx: Transaction, context: EvaluationContext, node: Node, now: int) -> Iterator[str]:
-    """The newest intervals that have ended and aren't there, back to one that is, or to the first that is
-    expected. Of a source that has never delivered, and is promised, that is the one in which it was declared."""
+    """Yield the newest ended intervals that are missing, back to one that isn't.
+
+    The search also ends at the first expected interval. For a promised source without any delivery,
+    that is the one in which it was declared.
+    """
     assert node.partition.grain is not None
     grain, start = node.partition.grain, context.rhythms[node.name].start_us
     if start is None and node.expect_by is not None:
@@ -174,21 +185,25 @@ def _newest_absent(tx: Transaction, context: EvaluationContext, node: Node, now:
 
 
 def expected_since(tx: Transaction, source: str) -> int:
-    """Since when deliveries of a source are expected here, in microseconds: something was applied, and it
-    was declared."""
+    """Return since when deliveries of a source are expected, in microseconds.
+
+    That is when both a version was applied and the source was declared.
+    """
     return max(deliveries.first_applied(tx) or 0, deliveries.declared_since(tx, source) or 0)
 
 
 def expected_by(node: Node, key: str, delay: int | None) -> int | None:
-    """Until when an interval should be there: as promised, else as usual; None where neither is known."""
+    """Return when an interval is expected: as promised, else as usual; None if unknown."""
     if node.expect_by is not None or delay is None or node.partition.grain is None:
         return promised_by(node, key)
     return bounds_us(key, node.partition.grain, node.timezone)[1] + delay
 
 
 def usual_delay(tx: Transaction, node: Node) -> int | None:
-    """How long after its interval's end a delivery has come at the latest, but for one in a hundred, with a margin; None where too
-    little is known."""
+    """Return the p99 delay of deliveries after their interval's end, with a margin.
+
+    The result is in microseconds; None if too few deliveries are known.
+    """
     took = [arrival.delay_us for arrival in came(tx, node)]
     if len(took) < LEAST:
         return None
@@ -199,7 +214,7 @@ def usual_delay(tx: Transaction, node: Node) -> int | None:
 
 
 class TimedArrival(NamedTuple):
-    """A delivery: when its interval ended, when it arrived, and when somebody looked. Microseconds."""
+    """A delivery: the end of its interval, its arrival and its observation, in microseconds."""
 
     ended_us: int
     arrived_us: int
@@ -207,20 +222,21 @@ class TimedArrival(NamedTuple):
 
     @property
     def delay_us(self) -> int:
-        """How long after its interval's end it came; negative where it came before."""
+        """Delay after the interval's end; negative if the delivery came before it."""
         return self.arrived_us - self.ended_us
 
     @property
     def unseen_us(self) -> int:
-        """For how long it lay there until somebody looked."""
+        """Time from the arrival to the observation."""
         return self.observed_us - self.arrived_us
 
 
 def came(tx: Transaction, node: Node) -> list[TimedArrival]:
-    """The newest deliveries that say when a source usually delivers.
+    """Return the newest deliveries that tell when a source usually delivers.
 
-    History that is loaded says nothing of that: neither what lay there when the source was declared, nor all but
-    the newest of many intervals that came at once. Nor does what was first seen after nobody had looked.
+    Loaded history doesn't: neither deliveries from before the source was declared, nor all but the
+    newest of many intervals that came at once. Deliveries first seen after a gap in the
+    observations don't either.
     """
     grain = node.partition.grain
     assert grain is not None

@@ -1,6 +1,6 @@
-"""Evidence of attempts: anomalies of what they made, failures, lost workers, slow runs.
+"""Evidence of attempts: anomalies of their results, failures, lost workers, slow runs.
 
-Most evidence of an attempt ends with the next attempt at the partition that doesn't show it.
+Most evidence of an attempt ends with the partition's next attempt that doesn't show it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from headrace.store.queries.changes import ChangedPartition, FactNews
 from headrace.store.queries.failures import Working
 from headrace.store.transaction import Transaction
 
-# Attempts that succeeded all the same or still run: lost workers, too little memory, runs far
+# Attempts that succeeded nevertheless or still run: lost workers, too little memory, runs far
 # longer than usual.
 
 SLOW_LEAST_SECONDS = 5.0
@@ -30,12 +30,12 @@ SLOW_TIMES = 5.0
 SLOW_RUNS = 10
 WORK_NATS = 8.0
 WORKERS = "workers"
-"""What attempts have in common whose workers ended: where they ran."""
+"""The shared host of attempts that lost their workers."""
 _FAMILIES = {"lost": Family.LOST, "resources": Family.RESOURCES}
 
 
 def gather_lost_and_slow(tx: Transaction, result: Gathered, after: tuple[int, int], now: int) -> tuple[int, int]:
-    """What attempts after a number were lost, lacked resources or took long; up to which number that is known now."""
+    """Gather lost, resource-starved and slow attempts after a number; return the new number."""
     seen = [*_lost_workers(tx, after), *((evidence, None) for evidence in _slow_runs(tx, after, now))]
     known = stored.known(tx, (evidence.id for evidence, _ in seen))
     for evidence, attempt in seen:
@@ -45,7 +45,7 @@ def gather_lost_and_slow(tx: Transaction, result: Gathered, after: tuple[int, in
 
 
 def _is_over(tx: Transaction, evidence: Evidence) -> bool:
-    """Whether the partition was made by another attempt since."""
+    """Return whether another attempt has published the partition since."""
     partition = partition_states.get(tx, evidence.node, evidence.partition or "*")
     return partition is None or partition.state == "published"
 
@@ -66,9 +66,9 @@ def _lost_workers(tx: Transaction, after: tuple[int, int]) -> Iterator[tuple[Evi
 
 
 def _slow_runs(tx: Transaction, after: tuple[int, int], now: int) -> Iterator[Evidence]:
-    """Attempts that take, or took, far longer than those before them."""
+    """Yield attempts that take, or took, far longer than those before them."""
     for item in failures.long_running(tx, after, int(SLOW_LEAST_SECONDS * 1_000_000), now):
-        # What others on the machine took from it says nothing of the asset.
+        # Time that other processes on the machine took isn't the asset's.
         waited = item.processor_wait_seconds
         seconds = ((item.finished_at or now) - item.started_at) / 1_000_000 - waited
         usual = _usual_duration(tx, item)
@@ -95,7 +95,7 @@ def _slow_runs(tx: Transaction, after: tuple[int, int], now: int) -> Iterator[Ev
 
 
 def _rows_read(tx: Transaction, item: Working) -> str:
-    """How many rows an attempt read, beside how many are usual; empty where it isn't known."""
+    """Return the rows that an attempt read, compared with the median; empty if unknown."""
     known = failures.inputs_of_node(tx, item.node)
     if item.took_in is None or not item.took_in.rows or not known:
         return ""
@@ -103,8 +103,11 @@ def _rows_read(tx: Transaction, item: Working) -> str:
 
 
 def _times_as_much(tx: Transaction, item: Working) -> float:
-    """How many times as much went into an attempt as usual, in partitions, rows or bytes; at least 1.
-    An attempt that still runs has said only how many partitions it computes."""
+    """Return the factor of an attempt's input compared with the median, at least 1.
+
+    It counts partitions, rows or bytes. An attempt that still runs has reported only its
+    partitions.
+    """
     known = failures.inputs_of_node(tx, item.node)
     if not known:
         return 1.0
@@ -118,7 +121,7 @@ def _times_as_much(tx: Transaction, item: Working) -> float:
 
 
 def _usual_duration(tx: Transaction, item: Working) -> float | None:
-    """What 95 of 100 attempts before this one stayed within; None where too few are known."""
+    """Return the p95 duration of the other attempts in seconds; None if too few are known."""
     took = sorted(seconds for attempt, seconds in failures.seconds_of_node(tx, item.node) if attempt != item.attempt)
     return took[max(0, -(-len(took) * 95 // 100) - 1)] if len(took) >= SLOW_RUNS else None
 
@@ -126,30 +129,36 @@ def _usual_duration(tx: Transaction, item: Working) -> float | None:
 # What a new delivery of an interval changed, parsed from the text of its restatement.
 
 COLUMNS_TOLD_MAX = 5
-"""Where a restatement names 5 columns, others may have changed as well."""
+"""If a restatement names 5 columns, others may have changed as well."""
 ALIKE = 2.0
-"""Two intervals changed alike where no changed share of one is more than 2 times as large as the other's."""
+"""Two intervals changed alike if no share of one is more than 2 times that of the other."""
 _COUNT = re.compile(r"[\d,]+")
 
 
 class RestatedShares(NamedTuple):
-    """The parts of an interval's rows that were added, removed and changed, by these words, and those that have another value in a
-    column, by its name."""
+    """Shares of an interval's rows that a restatement changed.
+
+    `rows`: added, removed and changed rows, by these words. `columns`: rows with another value, by
+    column.
+    """
 
     rows: Mapping[str, float]
     columns: Mapping[str, float]
 
     def leaves(self, column: str) -> bool:
-        """Whether a column is known to have the same values as before."""
+        """Return whether a column is known to have the same values as before."""
         return 0 < len(self.columns) < COLUMNS_TOLD_MAX and column not in self.columns
 
     def is_like(self, other: RestatedShares) -> bool:
-        """Whether another interval was changed in the same way: by the same words, in the same columns, in about as many rows."""
+        """Return whether another interval has the same changes, in about as many rows."""
         return _alike_shares(self.rows, other.rows) and _alike_shares(self.columns, other.columns)
 
 
 def restated_shares(fact: FactNews) -> RestatedShares:
-    """What the fact of a restatement says: `62 rows changed; amount: 62 rows, 60 values became 59`."""
+    """Return the shares from a restatement's text.
+
+    For example `62 rows changed; amount: 62 rows, 60 values became 59`.
+    """
     total = max(_count(fact.expected), _count(fact.observed), 1)
     first, *clauses = fact.detail.split("; ")
     rows = {part.rpartition(" ")[2]: _count(part) / total for part in first.split(", ")}
@@ -161,7 +170,7 @@ def restated_shares(fact: FactNews) -> RestatedShares:
 
 
 def _count(text: str) -> int:
-    """The number that a text begins with; 0 for none."""
+    """Return the number at the start of a text; 0 if there is none."""
     match = _COUNT.match(text)
     return int(match[0].replace(",", "") or 0) if match else 0
 
@@ -181,15 +190,17 @@ HISTORY_INTERVALS_MIN = 14
 
 
 class ObservationHistory:
-    """The first observations of sources, each looked up at most once."""
+    """The first observations of sources, each read at most once."""
 
     def __init__(self, tx: Transaction) -> None:
         self._tx = tx
         self._first: dict[str, tuple[int, int] | None] = {}
 
     def intervals(self, source: str, observed_at: int | None) -> int:
-        """How many intervals the source's first observation found, where a delivery that was
-        observed at this time (microseconds) is one of them and they are many; else 0."""
+        """Return the number of intervals that the source's first observation found.
+
+        0 if `observed_at` (microseconds) isn't that observation, or if it found too few.
+        """
         if observed_at is None:
             return 0
         if source not in self._first:
@@ -201,11 +212,11 @@ class ObservationHistory:
 
 
 BACKFILLS = "backfills"
-"""What the ids of evidence begin with that is of a backfill's attempt."""
+"""Prefix of the ids of evidence about a backfill's attempts."""
 NEWS_MAX = 20_000
-"""So many partitions and facts are taken up by one judgement; the next one takes up the rest."""
+"""At most this many partitions and facts per evaluation; the next one continues."""
 FULL_TIMES = 2
-"""So many tries in a row that find no space are an incident: one may have met a moment of it."""
+"""This many attempts in a row without space are an incident; one may be a short shortage."""
 EXACT_NATS = 12.0
 HOLD_NATS = 4.0
 FAMILIES = {
@@ -223,7 +234,7 @@ FAMILIES = {
     CauseKind.REFERENCE_BROKEN: Family.REFERENCE,
 }
 READABLE = ("published", "waived", "withdrawn")
-"""States with which nothing begins, and what stood at a partition may be over."""
+"""States from which nothing starts, and which may end evidence of the partition."""
 _WRONG = {kind.value for kind in DATA_CAUSES} - {CauseKind.RESTATEMENT.value}
 SAME_ROWS = "the same rows, written otherwise"
 _CHECK = "check "
@@ -231,11 +242,11 @@ _SAID = "report:"
 
 
 HostOf: TypeAlias = Callable[[str], str]
-"""The server, connection or folder that a node is read from; empty for all but sources."""
+"""The server, connection or folder from which a node is read; empty for all but sources."""
 
 
 def gather(tx: Transaction, host_of: HostOf, result: Gathered, after_fact: int, after_revision: int) -> tuple[int, int]:
-    """Take up facts and partitions after these numbers; the last numbers that were taken up."""
+    """Gather facts and partitions after these numbers; return the new numbers."""
     facts, history = changes.facts_after(tx, after_fact, NEWS_MAX), ObservationHistory(tx)
     for fact in facts:
         cured = _cured(tx, fact)
@@ -253,9 +264,10 @@ def gather(tx: Transaction, host_of: HostOf, result: Gathered, after_fact: int, 
 
 
 def _cured(tx: Transaction, fact: FactNews) -> list[FactNews]:
-    """What was wrong with what readers saw, where a delivery that came again shows it: that, and
-    no restatement, is what
-    happened, unless an incident says so already."""
+    """Return the earlier warnings that a corrected delivery confirms.
+
+    Then the cause is what was wrong before, not a restatement, unless an incident says so already.
+    """
     if fact.kind != CauseKind.RESTATEMENT or incidents.open_kinds_at(tx, fact.node, _partition(fact.partition), fact.attempt) & _WRONG:
         return []
     fact_news = [item for item in changes.cured(tx, fact) if item.kind in _WRONG]
@@ -263,13 +275,17 @@ def _cured(tx: Transaction, fact: FactNews) -> list[FactNews]:
 
 
 def _shown_by(fact: FactNews, fact_news: FactNews) -> bool:
-    """Whether it was found by comparing the two versions, and not warned of before."""
+    """Return whether a fact comes from comparing both versions, not from an earlier warning."""
     return fact_news.observed_at is not None and fact_news.observed_at == fact.observed_at
 
 
 def _taken_back(tx: Transaction, fact: FactNews, warning: FactNews) -> bool:
-    """Whether a delivery that came again takes back what a warning is about. If it leaves the column as it was, only what the column is
-    compared with has changed. If it changes an interval in the same way of which nothing was warned, it restates them all."""
+    """Return whether a corrected delivery reverts what a warning is about.
+
+    It doesn't if it leaves the column unchanged: then only the column's baseline has changed. It
+    doesn't either if it changes another interval without that warning in the same way: then it
+    restates all of them.
+    """
     change = restated_shares(fact)
     if warning.column and change.leaves(warning.column):
         return False
@@ -281,9 +297,11 @@ def _taken_back(tx: Transaction, fact: FactNews, warning: FactNews) -> bool:
 
 
 def _echoes(tx: Transaction, fact: FactNews) -> bool:
-    """Whether what was delivered again corrects what an incident names of an earlier delivery, or is the same rows written otherwise,
-    with which nothing is other than it was: no vendor's restatement of something sound. What is odd about the very delivery that restates
-    (its format, its size, which somebody has accepted) doesn't make it a correction."""
+    """Return whether a restatement is a correction, or the same rows written differently.
+
+    A correction fixes what an incident names about an earlier delivery. An anomaly of the restating
+    delivery itself (its format, its size, accepted by somebody) doesn't make it a correction.
+    """
     if fact.kind != CauseKind.RESTATEMENT:
         return False
     key = _partition(fact.partition)
@@ -306,14 +324,16 @@ def _of_fact(tx: Transaction, fact: FactNews, history: ObservationHistory) -> Ev
 
 
 def _repeats(tx: Transaction, fact: FactNews) -> bool:
-    """Whether readers had what a warning is about before, and no incident is open over it: one that
-    is open goes on with the same rows."""
+    """Return whether readers already had what a warning is about, without an open incident.
+
+    An open incident continues with the same rows.
+    """
     open_there = incidents.open_kinds_at(tx, fact.node, _partition(fact.partition), fact.attempt)
     return not open_there and changes.repeated(tx, fact)
 
 
 def _of_partition(tx: Transaction, host_of: HostOf, result: Gathered, partition: ChangedPartition, history: ObservationHistory) -> None:
-    """What a partition's state says, and which evidence is over with it."""
+    """Add what a partition's state shows, and end the evidence that it makes obsolete."""
     if partition.state in ("held", "rejected"):
         _of_withheld(tx, result, partition, history)
     elif partition.state == "failed" or (partition.state == "waiting" and partition.failures > 0):
@@ -354,9 +374,11 @@ def _of_withheld(tx: Transaction, result: Gathered, partition: ChangedPartition,
 
 
 def _decided(tx: Transaction, result: Gathered, partition: ChangedPartition) -> None:
-    """Somebody dropped what was held. Of a history that is the end of it: nobody waits for such an
-    interval, unless a promise does, and then the incident isn't over. Of other deliveries the
-    interval is still missing."""
+    """End the evidence of history that somebody dropped.
+
+    Nobody waits for such an interval unless an obligation does, and then its incident stays open.
+    Other dropped deliveries leave the interval missing.
+    """
     rows = stored.contents_at(tx, partition.node, _partition(partition.partition))
     history = [id_ for id_, content in rows if msgspec.msgpack.decode(content, type=Evidence).history]
     result.end(partition.node, history)
@@ -371,8 +393,10 @@ def _of_failure(tx: Transaction, host_of: HostOf, result: Gathered, partition: C
 
 
 def of_backfills(tx: Transaction, host_of: HostOf) -> list[tuple[Evidence, str]]:
-    """What backfills and repairs failed at and readers still lack: each with its attempt. Once production has tried such a partition, its
-    own attempt is the evidence."""
+    """Return failures in backfills and repairs that readers still lack, with their attempts.
+
+    Once production has tried such a partition, its own attempt is the evidence.
+    """
     return [
         (
             _failure(tx, host_of, backfill.node, backfill.partition, backfill.ended, f"{BACKFILLS}:{backfill.ended.attempt}"),
@@ -383,7 +407,7 @@ def of_backfills(tx: Transaction, host_of: HostOf) -> list[tuple[Evidence, str]]
 
 
 def _failure(tx: Transaction, host_of: HostOf, node: str, partition: str, ended: changes.NewestAttempt, id_: str) -> Evidence:
-    """What an attempt failed with."""
+    """Return the evidence of a failed attempt."""
     error = msgspec.json.decode(ended.error) if ended.error else {}
     kind = str(error.get("kind") or ("lost_worker" if ended.state == "lost" else "deterministic"))
     family = {"resources": Family.RESOURCES, "lost_worker": Family.LOST}.get(kind, Family.ERROR)
@@ -398,8 +422,11 @@ def _failure(tx: Transaction, host_of: HostOf, node: str, partition: str, ended:
 
 
 def _of_no_space(tx: Transaction, result: Gathered, partition: ChangedPartition) -> None:
-    """Two tries in a row that found the disk full or out of order: nobody's failure, but somebody has
-    to mend that. It is one piece of evidence, however often it is tried."""
+    """Add evidence if two attempts in a row found the disk full or broken.
+
+    No node is at fault, but somebody must repair the disk. It stays one piece of evidence, however
+    many attempts follow.
+    """
     newest = attempts.of_partition(tx, partition.node, partition.partition, limit=FULL_TIMES)
     if len(newest) < FULL_TIMES or not all(_found_full(attempt) for attempt in newest):
         return
@@ -423,8 +450,10 @@ def _found_full(attempt: Attempt) -> bool:
 
 
 def _over(tx: Transaction, result: Gathered, partition: ChangedPartition, attempt: str | None, *, seen: bool = False) -> None:
-    """What earlier attempts at a partition showed is over with this one, but for that which made what readers still see. `seen`: it
-    is what readers see, so nothing that it showed keeps it from them; only what people say of it goes on."""
+    """End evidence of earlier attempts at a partition, except of the one that readers still see.
+
+    `seen`: readers see this attempt, so it holds nothing back; only reports by people stay.
+    """
     standing = stored.active_at(tx, partition.node, _partition(partition.partition))
     over = [(id_, of, held) for id_, of, held in standing if of is not None]
     result.end(
@@ -434,5 +463,5 @@ def _over(tx: Transaction, result: Gathered, partition: ChangedPartition, attemp
 
 
 def _partition(key: str) -> str:
-    """A whole node has no partition to be named."""
+    """Return the partition for evidence; empty for a whole node."""
     return "" if key == "*" else key

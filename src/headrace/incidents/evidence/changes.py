@@ -20,17 +20,20 @@ from headrace.store.queries.evidence import LAPSED
 from headrace.store.queries.exceptions import ExceptionRecord
 from headrace.store.transaction import Transaction
 
-# Another version of a node's code, contract, checks or promise was applied. A change is evidence
-# only beside something else: it never opens an incident by itself.
+# A new version of a node's code, contract, checks or promise was applied. A change is evidence only
+# along with other evidence: it never opens an incident by itself.
 
 CHANGES_MAX = 500
 KIND = "version"
-"""What ids of this evidence begin with."""
+"""Prefix of the ids of this evidence."""
 NATS = 2.0
 
 
 def gather(tx: Transaction, after: int) -> tuple[list[Evidence], int]:
-    """What versions after one changed, and the newest version. What the first version added is no change."""
+    """Return the changes of the versions after one, and the newest version.
+
+    What the first version added isn't a change.
+    """
     newest = applied_versions.newest_id(tx)
     if newest <= max(after, 0):
         return [], newest
@@ -39,7 +42,7 @@ def gather(tx: Transaction, after: int) -> tuple[list[Evidence], int]:
 
 
 def of_version(tx: Transaction, number: int) -> Iterator[Evidence]:
-    """What a version changed; nothing for the first."""
+    """Yield the changes of a version; none for the first."""
     before, now = applied_versions.get(tx, number - 1), applied_versions.get(tx, number)
     if before is None or now is None:
         return
@@ -67,7 +70,7 @@ def of_version(tx: Transaction, number: int) -> Iterator[Evidence]:
 
 
 def dropped_checks(tx: Transaction, after: int) -> dict[str, set[str]]:
-    """Node → its checks that were declared in a version, and aren't in the newest one."""
+    """Return node → its checks that were declared in a version and aren't in the newest."""
     before, newest = applied_versions.get(tx, after), applied_versions.get(tx, applied_versions.newest_id(tx))
     if before is None or newest is None:
         return {}
@@ -80,7 +83,10 @@ def dropped_checks(tx: Transaction, after: int) -> dict[str, set[str]]:
 
 
 def proven(tx: Transaction, evidence: Evidence) -> bool:
-    """Whether the target that a consumer's change declared has been written since: what fails there later isn't the declaration's."""
+    """Return whether the target in a consumer's change has been written since.
+
+    Then later failures aren't the declaration's fault.
+    """
     return publications.any_since_version(tx, evidence.node, _version(evidence))
 
 
@@ -89,8 +95,11 @@ def _version(evidence: Evidence) -> int:
 
 
 def computed_since(tx: Transaction, changed: Sequence[Evidence], lost: Collection[str]) -> Iterator[Evidence]:
-    """The changes of code, old and new, of assets that `lost` workers although the code, until it was changed again, has
-    computed partitions that were published."""
+    """Yield the code changes of nodes in `lost` whose code has computed published partitions.
+
+    These assets lost workers. Code counts until it was changed again; old and new changes are
+    included.
+    """
     if not lost:
         return
     before = (content for node, content in stored.active_of(tx, KIND).values() if node in lost)
@@ -103,15 +112,17 @@ def computed_since(tx: Transaction, changed: Sequence[Evidence], lost: Collectio
 
 
 def outlived(tx: Transaction, exports: Container[str]) -> Iterator[tuple[str, str]]:
-    """(node, id) of the changes of exports that stand, and are `proven`."""
+    """Yield (node, id) of the active changes of exports that are `proven`."""
     for id_, (node, content) in stored.active_of(tx, KIND).items():
         if node in exports and proven(tx, msgspec.msgpack.decode(content, type=Evidence)):
             yield node, id_
 
 
 def taken_back(tx: Transaction, changed: Sequence[Evidence]) -> Iterator[Evidence]:
-    """The changes of code, old and new, of assets whose code is again what made their newest publication:
-    no other code has given readers anything."""
+    """Yield the code changes of assets whose code is again that of their newest publication.
+
+    No other code has published anything for readers in between.
+    """
     names = {evidence.node for evidence in changed if evidence.detail == BODY}
     now = applied_versions.get(tx, applied_versions.newest_id(tx)) if names else None
     back = {name for name in names if now is not None and _is_back(tx, name, _compiled(now.compiled))}
@@ -121,8 +132,10 @@ def taken_back(tx: Transaction, changed: Sequence[Evidence]) -> Iterator[Evidenc
 
 
 def matters_still(tx: Transaction, evidence: Evidence) -> bool:
-    """Whether something stands at its node that was seen since a change: taking the change back doesn't
-    mean that it wasn't the cause."""
+    """Return whether a node has other active evidence that was seen since a change.
+
+    Then the change may be the cause although it was reverted.
+    """
     standing = (msgspec.msgpack.decode(content, type=Evidence) for content in stored.active_contents(tx, evidence.node))
     return any(each.family is not Family.CHANGE and each.at_us >= evidence.at_us for each in standing)
 
@@ -136,13 +149,13 @@ def _is_back(tx: Transaction, name: str, now: Compiled) -> bool:
 
 
 def _is_equal(name: str, was: Compiled, now: Compiled) -> bool:
-    """Whether an asset's code is the same in two versions."""
+    """Return whether an asset's code is the same in two versions."""
     asset = name in was.project.assets and name in now.project.assets
     return asset and was.nodes[name].fingerprint == now.nodes[name].fingerprint
 
 
 def _moved(was: Project, now: Project) -> Iterator[str]:
-    """The sources and consumers that look elsewhere, at other times or with another connection than before."""
+    """Yield sources and consumers with another location, schedule or connection than before."""
     for name, source in now.sources.items():
         before = was.sources.get(name)
         if before is not None and _looks(before, was) != _looks(source, now):
@@ -154,19 +167,19 @@ def _moved(was: Project, now: Project) -> Iterator[str]:
 
 
 def _looks(source: Source, project: Project) -> tuple[object, ...]:
-    """Where and when deliveries are looked for; how they are read, and by when they are promised, is another matter."""
+    """Return where and when a source is observed; its format and promise don't count."""
     when = (source.partition, source.timezone, source.calendar, source.start, source.every)
     return (*_source_address(source, project), *when, source.complete)
 
 
 def _address(name: str, project: Project) -> tuple[object, ...]:
-    """Where a source is read; nothing of what is none."""
+    """Return where a source is read; empty for any other node."""
     source = project.sources.get(name)
     return () if source is None else _source_address(source, project)
 
 
 def _source_address(source: Source, project: Project) -> tuple[object, ...]:
-    """The files, or the server and what it is asked with."""
+    """Return a source's files, or its server with the request."""
     connector = {key: value for key, value in source.connector.items() if key not in FORMAT_FIELDS}
     name = connector.get("connection")
     connection = project.settings.connections.get(name) if isinstance(name, str) else None
@@ -174,7 +187,7 @@ def _source_address(source: Source, project: Project) -> tuple[object, ...]:
 
 
 def _target(consumer: Consumer, project: Project) -> tuple[object, ...]:
-    """Where a consumer's export goes."""
+    """Return where a consumer's export goes."""
     export = {key: value for key, value in (consumer.export or {}).items() if key != "place"}
     name = export.get("connection")
     connection = project.settings.connections.get(name) if isinstance(name, str) else None
@@ -185,14 +198,14 @@ def _compiled(content: bytes) -> Compiled:
     return msgspec.msgpack.decode(content, type=Compiled)
 
 
-# Exceptions that have lapsed: readers still see data that nobody vouches for any more, so what
-# held it before the exception holds again.
+# Exceptions that have lapsed: readers still see data that nobody accepts any more, so what held it
+# before the exception holds again.
 
 LAPSED_NATS = 12.0
 
 
 def gather_lapsed_exceptions(tx: Transaction, context: EvaluationContext, now: int) -> Iterator[Evidence]:
-    """What kept each of these publications from readers before it was accepted holds again."""
+    """Yield the evidence that held each of these publications before it was accepted."""
     for record in exceptions.exceptions_in_force(tx):
         if record.until is not None and record.lapsed(now) and record.node in context.declared.nodes:
             for place, before in enumerate(_held_evidence(tx, record)):
@@ -203,7 +216,7 @@ def gather_lapsed_exceptions(tx: Transaction, context: EvaluationContext, now: i
 
 
 def _held_evidence(tx: Transaction, record: ExceptionRecord) -> list[Evidence]:
-    """Why it waited, as it was seen then. That may be forgotten; then, as quarantine says it."""
+    """Return the evidence of a hold, or the reason in quarantine if the evidence was deleted."""
     row = quarantine.get(tx, record.quarantine_id)
     key = "" if record.partition == WHOLE else record.partition
     attempt = "" if row is None else f"{row.epoch}.{row.n}"

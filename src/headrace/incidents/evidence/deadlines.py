@@ -1,7 +1,7 @@
 """Evidence that a deadline can't be met with the usual arrivals, observations and durations.
 
-It is one piece of evidence for as long as the promise can't be kept. A day on which another cause blocks the interval, or on which nothing
-is due, says nothing about that.
+It is one piece of evidence for as long as the promise can't be kept. Days on which another cause
+blocks the interval, or on which nothing is due, don't count.
 """
 
 from __future__ import annotations
@@ -31,33 +31,36 @@ from headrace.store.transaction import Transaction
 
 KIND = "deadline"
 LOOKED = "if looked at "
-"""What is said before how much earlier an observation would have to be, where that is all that has to be otherwise."""
+"""Prefix of how much earlier an observation must be, if nothing else has to change."""
 NATS = 6.0
 ARRIVALS_LEAST = 5
-"""At least so many deliveries say when they usually come."""
+"""At least this many deliveries are needed to know when they usually come."""
 MISSED_LEAST = 5
-"""At least so many deadlines in a row, missed without another cause, say that they can't be met."""
+"""At least this many deadlines in a row must be missed without another cause."""
 ASKED_MAX = 12
-"""At most so many of a consumer's newest deadlines are looked at."""
+"""At most this many of a consumer's newest deadlines are evaluated."""
 _MINUTE_US = 60_000_000
 _HOLDS = (BlockReason.MISSING, BlockReason.WAITING)
 
 
 class _Ends(NamedTuple):
-    """When an interval is usually there, and what that consists of."""
+    """When an interval is usually published, and why."""
 
     at_us: int
     because: str
     unseen_us: int = 0
-    """For how long what it waits for has usually lain there until somebody looks."""
+    """Usual time from the arrival of the delivery it waits for to its observation."""
     promised: bool = False
-    """Whether nothing but a source's own promise says when it comes."""
+    """Whether the time is known only from a source's own promise."""
     usual: bool = True
-    """Whether it is so on most days; neither a promise nor a few looks say that."""
+    """Whether the time holds on most days; a promise or a few observations don't show that."""
     source: str = ""
-    """What it waits for."""
+    """The source that it waits for."""
     not_observed: bool = False
-    """Whether nobody looks between the interval's end and the deadline, so that an earlier delivery alone wouldn't be seen."""
+    """Whether no observation happens between the interval's end and the deadline.
+
+    Then an earlier delivery alone wouldn't be seen in time.
+    """
 
 
 def gather(
@@ -68,9 +71,12 @@ def gather(
     outages: Sequence[Evidence],
     now: int,
 ) -> Iterator[Evidence]:
-    """The consumers whose newest due interval waits, or waited, for nothing but what usually comes, or is computed, after it was due.
-    `outages` are those of Headrace itself: what was missed, or seen late, through them says nothing of what is usual."""
-    waiting = {interval.consumer: interval for interval in intervals}  # they come oldest first
+    """Yield evidence for consumers whose newest due interval is usually published too late.
+
+    Nothing but usual arrivals and computations may block it. `outages` are those of Headrace: what
+    was missed or observed late because of them doesn't count as usual.
+    """
+    waiting = {interval.consumer: interval for interval in intervals}  # the oldest come first
     known = dict(stored.active_of(tx, KIND).values())
     usual = _Usual(tx, context, outages)
     for terms in context.declared.consumers:
@@ -79,7 +85,7 @@ def gather(
         rows = obligations.newest(tx, terms.consumer, limit=ASKED_MAX)
         newest = [row for row in rows if row.due_at <= now and row.waived_at is None]
         if not newest or (newest[0].met_at is not None and newest[0].met_at <= newest[0].due_at):
-            continue  # in time: it can be kept
+            continue  # in time: the deadline can be met
         last = newest[0]
         interval = waiting.get(terms.consumer)
         held = interval is not None and interval.interval == last.interval and _is_held_elsewhere(interval, late)
@@ -108,7 +114,7 @@ def _is_held_elsewhere(interval: BlockedInterval, late: Collection[tuple[str, st
 def _usual_end(
     context: EvaluationContext, usual: _Usual, terms: Terms, last: StoredObligation, interval: BlockedInterval | None
 ) -> _Ends | None:
-    """When an interval is there by usual arrivals and durations; None where nothing says that."""
+    """Return when an interval is usually published; None if unknown."""
     places = [(source, last.interval) for source in _sources(context, terms)]
     if interval is not None and interval.interval == last.interval:
         places += [(b.node, b.partition) for b in interval.by if b.block in _HOLDS]
@@ -119,8 +125,11 @@ def _usual_end(
 def _always(
     tx: Transaction, context: EvaluationContext, usual: _Usual, terms: Terms, newest: list[StoredObligation], outages: Sequence[Evidence]
 ) -> _Ends | None:
-    """When an interval was there at the latest, where the newest deadlines were all missed and no other
-    incident was open about that. What one look found late together says nothing of what is usual."""
+    """Return the latest publication if the newest deadlines were all missed.
+
+    None if another incident explains that. Intervals that one observation found together late don't
+    count as usual.
+    """
     last = newest[:MISSED_LEAST]
     late = [obligation for obligation in last if obligation.met_at is not None and obligation.met_at > obligation.due_at]
     if len(late) < MISSED_LEAST or _had_another_cause(tx, terms, late, outages):
@@ -141,8 +150,10 @@ def _always(
 
 
 def _lately(tx: Transaction, terms: Terms, newest: list[StoredObligation], outages: Sequence[Evidence]) -> dict[str, int]:
-    """Interval → when the newest interval would have been there, had it come as this one: those that were missed lately without
-    another cause, the newest among them."""
+    """Return interval → when the newest interval would have been published with the same delay.
+
+    These are recently missed intervals without another cause, possibly with the newest.
+    """
     ended = bounds_us(newest[0].interval, terms.per, terms.timezone)[1]
     return {
         obligation.interval: ended + obligation.met_at - bounds_us(obligation.interval, terms.per, terms.timezone)[1]
@@ -153,12 +164,12 @@ def _lately(tx: Transaction, terms: Terms, newest: list[StoredObligation], outag
 
 
 def _as_lately(recent: dict[str, int]) -> _Ends | None:
-    """When an interval was there at the latest, of those that were missed lately."""
+    """Return the latest time at which recently missed intervals were published."""
     return _Ends(max(recent.values()), _last(recent), usual=_is_usual(recent)) if recent else None
 
 
 def _is_usual(recent: dict[str, int]) -> bool:
-    """Whether most of those that were missed lately were there as late as the latest."""
+    """Return whether most recently missed intervals were as late as the latest."""
     return len(recent) >= MISSED_LEAST and max(recent.values()) - statistics.median(recent.values()) <= TOLERANCE_US
 
 
@@ -167,8 +178,10 @@ def _last(recent: dict[str, int]) -> str:
 
 
 def _kept_by(usual: _Usual, ends: _Ends, recent: dict[str, int], due: int, terms: Terms) -> _Ends:
-    """What is usual, and no earlier than what was seen lately: nobody is told to promise what the
-    last days would have missed as well."""
+    """Return the usual time, but not earlier than recently missed intervals were published.
+
+    So the proposal isn't one that the last days would have missed as well.
+    """
     latest = max(recent.values(), default=ends.at_us)
     later = _minute(latest) > _minute(ends.at_us)
     if not later and (not ends.promised or not recent):
@@ -187,18 +200,18 @@ def _kept_by(usual: _Usual, ends: _Ends, recent: dict[str, int], due: int, terms
 
 
 def _seen_late(what: str, seen: TimedArrival, terms: Terms) -> str:
-    """That a delivery lay there until somebody looked."""
+    """Return a clause about a delivery that waited for its observation."""
     arrived, looked = (f"{from_us(at, terms.timezone):%H:%M}" for at in (seen.arrived_us, seen.observed_us))
     return f"{what} came at {arrived}, but nobody looked before {looked}"
 
 
 def _minute(at_us: int) -> int:
-    """The full minute that isn't before."""
+    """Return the time rounded up to a full minute."""
     return -(-at_us // _MINUTE_US) * _MINUTE_US
 
 
 def _away(outages: Sequence[Evidence], from_us: int, until_us: int) -> bool:
-    """Whether Headrace wasn't there for some of a time."""
+    """Return whether an outage overlaps a span."""
     return any((outage.began_us or outage.at_us) <= until_us and outage.at_us >= from_us for outage in outages)
 
 
@@ -216,7 +229,10 @@ def _had_another_cause(tx: Transaction, terms: Terms, late: list[StoredObligatio
 def _evidence(
     terms: Terms, last: StoredObligation, due: int, ends: _Ends, started: Evidence | None, project_zone: str, now: int
 ) -> Evidence:  # fmt: skip
-    """Times are the consumer's, as its `due` is written, and name its zone where the project has another."""
+    """Return the evidence, with times in the consumer's timezone, as in its `due`.
+
+    The timezone is named if the project has another.
+    """
     zone = terms.timezone
     named = "" if zone == project_zone else f", times of {zone}"
     at = _minute(ends.at_us)
@@ -239,13 +255,13 @@ def _evidence(
 
 
 def _clock(at: int, due: int, zone: str) -> str:
-    """The time of day; with the days after the deadline, if any."""
+    """Return the time of day, with the number of days after the deadline, if any."""
     local, days = from_us(at, zone), (from_us(at, zone).date() - from_us(due, zone).date()) // timedelta(days=1)
     return f"{local:%H:%M}" + (f" {days} day{'s' if days > 1 else ''} later" if days else "")
 
 
 def _sources(context: EvaluationContext, terms: Terms) -> list[str]:
-    """The sources with the consumer's own rhythm that it comes from."""
+    """Return the upstream sources with the consumer's own grain."""
     waiting, results = list(terms.reads), dict.fromkeys(terms.reads)
     while waiting:
         node = context.declared.nodes.get(waiting.pop())
@@ -257,7 +273,7 @@ def _sources(context: EvaluationContext, terms: Terms) -> list[str]:
 
 
 class _Usual:
-    """When things usually come, and how long they usually take; each is asked once."""
+    """Usual arrivals and durations; each is read once."""
 
     def __init__(self, tx: Transaction, context: EvaluationContext, outages: Sequence[Evidence]) -> None:
         self._tx, self._context, self._outages = tx, context, outages
@@ -266,7 +282,10 @@ class _Usual:
         self._after = cache(self._longest_after)
 
     def ends(self, terms: Terms, name: str, key: str) -> _Ends | None:
-        """When what waits for one partition of a source is usually there; None where nothing says when."""
+        """Return when a read that waits for a source's partition is usually published.
+
+        None if unknown.
+        """
         source = self._context.node(name)
         if not source.is_source or source.partition.grain is None:
             return None
@@ -285,22 +304,28 @@ class _Usual:
         return _Ends(arrives + work, f"{comes}, then {ago(work)}", promised=delay is None, usual=delay is not None, source=name)
 
     def delivery(self, source: str, interval: str) -> TimedArrival | None:
-        """When an interval's delivery arrived, and was seen; None where that isn't known."""
+        """Return the delivery of an interval with its observation; None if unknown."""
         ended = self._ended(source, interval)
         return next((arrival for arrival in came(self._tx, self._context.node(source)) if arrival.ended_us == ended), None)
 
     def not_observed(self, source: str, interval: str, due: int) -> bool:
-        """Whether nobody looked at a source between an interval's end and its deadline; False where that isn't known."""
+        """Return whether a source isn't observed between an interval's end and its deadline.
+
+        False if unknown.
+        """
         return observed_between(self._tx, source, self._ended(source, interval), due) is False
 
     def _ended(self, source: str, interval: str) -> int:
         node = self._context.node(source)
-        assert node.partition.grain is not None  # else nothing says when it usually comes
+        assert node.partition.grain is not None  # otherwise it has no usual time
         return bounds_us(interval.partition("/")[0], node.partition.grain, node.timezone)[1]
 
     def _usual_delay(self, source: str) -> tuple[int | None, int]:
-        """How long after its interval's end a delivery usually comes, and for how long it lies there until
-        somebody looks: that isn't known of few looks, however many deliveries each of them found."""
+        """Return the median delay of deliveries and their median wait for an observation.
+
+        Both are in microseconds. The wait is 0 with too few observations, however many deliveries
+        each of them found.
+        """
         took = came(self._tx, self._context.node(source))
         if len(took) < ARRIVALS_LEAST:
             return None, 0
@@ -318,7 +343,10 @@ class _Usual:
         return duration_statistics.p50 if duration_statistics is not None else 0.0
 
     def _longest_after(self, source: str, node: str) -> float | None:
-        """How long the longest chain from a source to a node takes, in seconds; None where none leads there."""
+        """Return the duration of the longest chain from a source to a node, in seconds.
+
+        None if no chain leads there.
+        """
         if node == source:
             return self._seconds(node)
         declared = self._context.declared.nodes.get(node)

@@ -29,20 +29,20 @@ from headrace.store.transaction import Transaction
 
 # Headrace itself was down: a delivery that had arrived was found after its deadline, although an
 # observation at the usual cadence would have found it in time. A project that is observed once a
-# day on purpose isn't down in between; deadlines that this cadence can't keep belong to
-# `deadlines`. Also that no worker starts, or that the lake can't be written.
+# day on purpose isn't down in between; deadlines that this cadence can't meet belong to
+# `deadlines`. Also evidence that no worker starts, or that the lake can't be written.
 
 OUTAGE_NATS = 12.0
 WORKERS_KIND = "workers"
-"""What the id of evidence begins with that no worker starts."""
+"""Prefix of the id of evidence that no worker starts."""
 LAKE_KIND = "closed"
-"""What the id of evidence begins with that the lake can't be written."""
+"""Prefix of the id of evidence that the lake can't be written."""
 
 
 def gather_outages(
     tx: Transaction, context: EvaluationContext, blockage: Blockage, reach: DownstreamIndex, after: int
 ) -> tuple[list[Evidence], int]:
-    """The outages that made somebody wait, of deliveries found after a time; and when the last of those was found."""
+    """Return the outages that delayed deliveries found after a time, and the newest such time."""
     results: dict[str, tuple[int, Evidence]] = {}
     last = after
     for node in context.declared.nodes.values():
@@ -57,7 +57,7 @@ def gather_outages(
 
 
 def without_workers(tx: Transaction) -> Iterator[Evidence]:
-    """That no worker starts: whoever looks then, nothing is computed."""
+    """Yield evidence that no worker starts, so that nothing is computed."""
     problem = lake_maintenance.worker_problem(tx)
     if problem is not None:
         yield Evidence(
@@ -67,7 +67,7 @@ def without_workers(tx: Transaction) -> Iterator[Evidence]:
 
 
 def without_lake(tx: Transaction) -> Iterator[Evidence]:
-    """That the lake can't be written: nothing can be published, whatever runs."""
+    """Yield evidence that the lake can't be written, so that nothing is published."""
     problem = lake_maintenance.lake_problem(tx)
     if problem is not None:
         yield Evidence(
@@ -85,7 +85,7 @@ def without_lake(tx: Transaction) -> Iterator[Evidence]:
 
 
 def known_outages(tx: Transaction) -> list[Evidence]:
-    """The outages that were found before."""
+    """Return the outages found before."""
     return [msgspec.msgpack.decode(item, type=Evidence) for item in stored.contents_of(tx, GAP)]
 
 
@@ -98,11 +98,13 @@ def _outages(
     waited: list[Waited],
     seen_us: int,
 ) -> Iterator[tuple[int, Evidence]]:
-    """The outage that ended with a look at a source, with the first deadline of each consumer that
-    was missed through it."""
+    """Yield the outage that ended with an observation of a source.
+
+    It comes with the first deadline of each consumer that was missed because of it.
+    """
     observations = availability.observations_before(tx, source.name, seen_us)
     if not observations or observations[0].failed:
-        return  # nobody had looked before, or the source couldn't be read
+        return  # it was never observed before, or it couldn't be read
     pace = context.declared.tick_every_us or usual_break(
         _breaks(tx, source.name, [observation.at for observation in observations], seen_us)
     )
@@ -112,7 +114,7 @@ def _outages(
         for due in availability.missed_deadlines(tx, consumer, observations[0].at, seen_us):
             arrived = min((item.arrived_at for item in waited if _is_of(source, item.partition, terms, due.interval)), default=due.due_at)
             if arrived >= due.due_at or any(item.block is not BlockReason.WAITING for item in blockage.of(terms, due.interval)):
-                continue  # it would have been missed all the same
+                continue  # the deadline would have been missed anyway
             last = _away_since(tx, sources, due.due_at, arrived, pace, seen_us)
             if last is not None:
                 yield due.due_at, _outage_evidence(context, terms, due, last, pace, seen_us)
@@ -120,8 +122,10 @@ def _outages(
 
 
 def _away_since(tx: Transaction, sources: list[str], due_us: int, arrived: int, pace: int, seen_us: int) -> int | None:
-    """When Headrace did something last before it was away for so long that a deadline was missed, or that data
-    was much later than it is by the pace alone; None where it wasn't away."""
+    """Return the last activity of Headrace before it was down; None if it wasn't down.
+
+    It was down if a deadline was missed, or data was much later than the cadence explains.
+    """
     last = availability.last_activity(tx, sources, due_us)
     expected = next_observation(last, pace, arrived)
     if expected + TOLERANCE_US < due_us:
@@ -131,13 +135,13 @@ def _away_since(tx: Transaction, sources: list[str], due_us: int, arrived: int, 
 
 
 def _breaks(tx: Transaction, source: str, observations: list[int], seen_us: int) -> dict[int, int]:
-    """When each break between two looks ended → how long it was."""
+    """Return end → length of each gap between two observations."""
     results = {until: until - began for began, until in availability.long_observation_gaps(tx, source, seen_us)}
     return results | {later: later - earlier for later, earlier in pairwise(observations)}
 
 
 def _is_of(source: Node, partition: str, terms: Terms, interval: str) -> bool:
-    """Whether a delivery is for some of a consumer's interval."""
+    """Return whether a delivery overlaps a consumer's interval."""
     grain = source.partition.grain
     if grain is None or source.partition.by_delivery:
         return True
@@ -156,12 +160,12 @@ def _outage_evidence(context: EvaluationContext, terms: Terms, due: Due, last: i
     )  # fmt: skip
 
 
-# Observations of a source that failed: no answer, or access denied. Denied access counts at once.
+# Failed observations of a source: no answer, or access denied. Denied access counts at once.
 # Without an answer, one failure is enough for a source that is observed every ten minutes or less
 # often; any other source needs two in a row.
 
 SELDOM_US = 10 * 60 * 1_000_000
-"""Of a source that is looked at less often, one look that failed is enough; else two in a row."""
+"""From this gap between observations on, one failure is enough; below it, two in a row."""
 _KINDS = {
     "access_denied": CauseKind.ACCESS_DENIED,
     "configuration_error": CauseKind.CONFIGURATION_ERROR,
@@ -169,8 +173,11 @@ _KINDS = {
 
 
 def gather_failed_observations(tx: Transaction, project: Project, overdue: Container[str] = ()) -> Iterator[Evidence]:
-    """The sources whose newest looks failed. A pause that a server asked for is waited for; of `overdue` sources, whose data is late
-    meanwhile, it is why."""
+    """Yield evidence of the sources whose newest observations failed.
+
+    A pause that a server asked for is evidence only for `overdue` sources, whose data is late
+    because of it.
+    """
     sources = project.sources
     for result in ingestion.failing_sources(tx):
         source = sources.get(result.source)
@@ -187,7 +194,10 @@ def gather_failed_observations(tx: Transaction, project: Project, overdue: Conta
 
 
 def host_of(source: Source, project: Project) -> str:
-    """What several sources may have in common: a server, else a connection, a folder; never with credentials."""
+    """Return what several sources may share: a server, else a connection or a folder.
+
+    It never contains credentials.
+    """
     connector: dict[str, Any] = source.connector
     if connector.get("connection"):
         name = str(connector["connection"])
@@ -200,13 +210,13 @@ def host_of(source: Source, project: Project) -> str:
 
 
 def host_at(project: Project, node: str) -> str:
-    """The same of a node by its name; empty for one that isn't a source."""
+    """Return the same for a node by name; empty if it isn't a source."""
     source = project.sources.get(node)
     return "" if source is None else host_of(source, project)
 
 
 def _server(connection: Mapping[str, Any]) -> str:
-    """The server that a connection leads to; empty where only a secret says it."""
+    """Return the server of a connection; empty if only a secret names it."""
     host, url = connection.get("host"), connection.get("url")
     if isinstance(host, str) and not is_reference(host):
         return host
@@ -218,12 +228,17 @@ def _server(connection: Mapping[str, Any]) -> str:
 DAMAGE_KIND = "lake"
 EXACT_NATS = 12.0
 FILES_MAX = 500
-"""Of so many damaged files of a node, at most, there is evidence at a time: the next follow as
-these are repaired."""
+"""At most this many damaged files per node have evidence at a time.
+
+The next ones follow as these are repaired.
+"""
 
 
 def gather_damaged_files(tx: Transaction, context: EvaluationContext) -> Iterator[tuple[Evidence, str | None]]:
-    """What is wrong with files that readers see now: evidence for each partition in them, and the attempt that published it."""
+    """Yield evidence of damaged files that readers need, with the attempt that published it.
+
+    There is one piece for each partition in a file.
+    """
     files = [file for file in damaged_files(tx) if file.node in context.declared.nodes]
     for name in dict.fromkeys(file.node for file in files):
         own = {file.id: file for file in [damaged_file for damaged_file in files if damaged_file.node == name][:FILES_MAX]}
@@ -237,7 +252,7 @@ def gather_damaged_files(tx: Transaction, context: EvaluationContext) -> Iterato
 def _damage_evidence(file: DamagedFile, key: str) -> Evidence:
     expected = file.given_up or f"{file.path}, {file.size_bytes:,} bytes"
     return Evidence(
-        # what is left of lost rows gets another file id with each partition that is repaired
+        # the rest of lost rows gets another file id with each repaired partition
         id=f"{DAMAGE_KIND}:{file.given_up or file.id}@{key}",
         node=file.node,
         partition="" if key == WHOLE else key,

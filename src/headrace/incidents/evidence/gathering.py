@@ -34,7 +34,7 @@ SAID_MAX = 300
 
 
 def keep_fault(tx: Transaction, keeping: IncidentUpdates, error: Exception, now: int) -> None:
-    """Keep it that causes couldn't be judged. It is over with the next judgement that can be made."""
+    """Record that the diagnosis failed; the next one that succeeds ends this incident."""
     what = type(error).__name__
     seen = Evidence(
         id=f"{FAULT_KIND}:{what}", node=HEADRACE, family=Family.ERROR, kind=CauseKind.CODE_ERROR.value, expected="causes are judged",
@@ -51,11 +51,11 @@ def keep_fault(tx: Transaction, keeping: IncidentUpdates, error: Exception, now:
 
 
 WARNED_US = 3 * 86_400_000_000
-"""For so long a warning about what was published may explain what it brought about."""
+"""A warning about a publication may explain its effects for three days."""
 CHANGED_US = 40 * 86_400_000_000
-"""For so long another version of something may explain what is seen since."""
+"""A changed version may explain later evidence for 40 days."""
 KEPT_US = 90 * 86_400_000_000
-"""For so long what is over is remembered that no incident is made of."""
+"""Ended evidence without an incident is deleted after 90 days."""
 
 
 class Cursors(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -71,7 +71,7 @@ class Cursors(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def gather(tx: Transaction, project: Project, context: EvaluationContext, blockage: Blockage, reach: DownstreamIndex, now: int) -> Gathered:
-    """Take up what is new, and keep it; what was found."""
+    """Gather and store new and ended evidence, and return it."""
     kept = stored.cursors(tx)
     cursors = Cursors() if kept is None else msgspec.json.decode(kept[1], type=Cursors)
     result = Gathered()
@@ -89,7 +89,7 @@ def gather(tx: Transaction, project: Project, context: EvaluationContext, blocka
 
 
 def note_commands(tx: Transaction, context: EvaluationContext, blockage: Blockage, now: int) -> None:
-    """Write down what somebody has just done, without an evaluation of anything else."""
+    """Add new commands to the timelines of incidents, without an evaluation."""
     kept = stored.cursors(tx)
     cursors = Cursors() if kept is None else msgspec.json.decode(kept[1], type=Cursors)
     last = commands.note_actions(tx, context, blockage, cursors.trail)
@@ -107,7 +107,7 @@ def _news(
     cursors: Cursors,
     now: int,
 ) -> tuple[Cursors, list[Evidence]]:
-    """What rows say that came since; all outages of Headrace, those among it included."""
+    """Gather evidence from new rows; return the new cursors and all outages of Headrace."""
     trail = commands.note_actions(tx, context, blockage, cursors.trail)
     drift = people.gather_mapped_columns(tx, result, cursors.drift)
     fact, revision = attempts.gather(tx, partial(downtime.host_at, project), result, cursors.fact, cursors.revision)
@@ -133,20 +133,23 @@ def _news(
 
 
 def _lost_workers(tx: Transaction, result: Gathered) -> set[str]:
-    """The nodes at which workers were lost, and nothing came of it yet."""
+    """Return the nodes with active or new evidence of lost workers."""
     contents = [*stored.active_of(tx, "attempt").values(), *stored.active_of(tx, attempts.BACKFILLS).values()]
     before = (msgspec.msgpack.decode(content, type=Evidence) for _, content in contents)
     return {evidence.node for evidence in (*before, *result.seen.values()) if evidence.family is Family.LOST}
 
 
 def _removed(tx: Transaction, result: Gathered, context: EvaluationContext) -> None:
-    """What isn't declared any more keeps nothing from anybody."""
+    """End the evidence of nodes that are no longer declared."""
     for node in stored.active_nodes(tx) - {HEADRACE, *context.declared.nodes, *context.declared.exports}:
         result.end(node, stored.active_ids(tx, node))
 
 
 def _unchecked(tx: Transaction, result: Gathered, dropped: Mapping[str, set[str]], now: int) -> None:
-    """What only failed checks said of rows that readers see isn't said any more once nobody declares them."""
+    """End the evidence of incidents about failed checks that are all no longer declared.
+
+    Readers see the rows that these checks were about.
+    """
     for incident in incidents.open_incidents(tx):
         said = {f"check {name}" for name in dropped.get(incident.node, ())}
         if said and incident.evidence and all(seen.what in said for seen in incident.evidence):
@@ -164,9 +167,9 @@ def _present(
     outages: list[Evidence],
     now: int,
 ) -> None:
-    """What is so now, whenever it began."""
+    """Gather evidence of the current state, whenever it began."""
     waiting = arrivals.waiting_intervals(tx, context, blockage, now)
-    result.now(tx, FAULT_KIND, ())  # it could be judged this time
+    result.now(tx, FAULT_KIND, ())  # the diagnosis succeeded this time
     result.now(tx, downtime.WORKERS_KIND, downtime.without_workers(tx))
     result.now(tx, downtime.LAKE_KIND, downtime.without_lake(tx))
     late = list(arrivals.gather(tx, context, blockage, reach, arrivals.missed_partitions(waiting), now))

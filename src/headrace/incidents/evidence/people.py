@@ -25,7 +25,7 @@ EXACT_NATS = 12.0
 
 
 def gather_pauses_and_withdrawals(tx: Transaction, intervals: list[BlockedInterval], now: int) -> Iterator[Evidence]:
-    """What people did that intervals wait for: paused nodes, publications taken back."""
+    """Yield evidence of the pauses and withdrawals that intervals wait for."""
     blocks = {
         (b.block, b.node, b.partition): b
         for interval in intervals
@@ -49,16 +49,19 @@ def gather_pauses_and_withdrawals(tx: Transaction, intervals: list[BlockedInterv
             )  # fmt: skip
 
 
-# Plans that wait for an approval: at once where a consumer waits for their result, else after an
+# Backfills that wait for approval: at once if a consumer waits for their result, else after an
 # hour.
 
 APPROVAL_NATS = 6.0
 PATIENCE_US = 3_600_000_000
-"""Who is to approve something that no consumer waits for may take so long before it is forgotten rather than being looked at."""
+"""An approval that no consumer waits for counts as forgotten after an hour."""
 
 
 def gather_pending_approvals(tx: Transaction, intervals: list[BlockedInterval], now: int) -> Iterator[Evidence]:
-    """The plans that wait for an approval: those that would compute what a consumer waits for at once, others after a while."""
+    """Yield evidence of backfills that wait for approval.
+
+    Those that no consumer waits for count only after `PATIENCE_US`.
+    """
     wanted = {blocked.node for interval in intervals for blocked in interval.by}
     for plan in backfill_plans.awaiting(tx):
         chosen = msgspec.msgpack.decode(plan.content, type=Backfill).chosen
@@ -74,8 +77,8 @@ def gather_pending_approvals(tx: Transaction, intervals: list[BlockedInterval], 
             )  # fmt: skip
 
 
-# Deliveries that differed from what was agreed and were ingested all the same. Readers miss
-# nothing, but somebody changed something without notice. A change that goes on is reported once.
+# Deliveries that differed from the contract and were ingested anyway. Readers miss nothing, but
+# somebody changed something without notice. A change that persists is reported once.
 
 MAPPING_KIND = "drift"
 MAPPING_NATS = 12.0
@@ -83,12 +86,12 @@ _HEADERLESS = "there is no header"
 
 
 def is_mapping(evidence: str) -> bool:
-    """Whether a piece of evidence, by its id, is of something that was read all the same."""
+    """Return whether evidence, by its id, is of a difference that was ingested anyway."""
     return evidence.startswith(f"{MAPPING_KIND}:")
 
 
 def gather_mapped_columns(tx: Transaction, result: Gathered, after: int) -> int:
-    """Take up changes after a number; the last number that was taken up."""
+    """Gather changes after a number; return the number of the last one."""
     rows, newest = stored.mapped_changes(tx, after)
     for row in rows:
         result.add(_mapping_evidence(row), row.attempt)

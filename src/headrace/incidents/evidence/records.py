@@ -21,18 +21,18 @@ NO_ATTEMPTS: Mapping[str, str | None] = MappingProxyType({})
 
 
 class Gathered:
-    """New and ended evidence of one judgement. `touched` are the nodes of both."""
+    """New and ended evidence of one evaluation; `touched` are the nodes of both."""
 
     def __init__(self) -> None:
         self.touched: set[str] = set()
         self.seen: dict[str, Evidence] = {}
-        """What is new, by its id; what is over already included."""
+        """New evidence by id, including evidence that has already ended."""
         self._new: dict[str, StoredEvidence] = {}
         self._at: dict[tuple[str, str], list[str]] = {}
         self._ended: set[str] = set()
 
     def add(self, evidence: Evidence, attempt: str | None = None, over: int | None = None) -> None:
-        """Something was seen; `over`: it isn't so any more since then."""
+        """Add new evidence; `over` is when it ended, if it has."""
         self.touched.add(evidence.node)
         content = msgspec.msgpack.encode(evidence)
         self._new[evidence.id] = StoredEvidence(
@@ -42,21 +42,27 @@ class Gathered:
         self.seen[evidence.id] = evidence
 
     def end(self, node: str, ids: Iterable[str]) -> None:
-        """It isn't so any more."""
+        """End evidence of a node."""
         ended = set(ids)
         if ended:
             self.touched.add(node)
             self._ended |= ended
 
     def forget(self, node: str, partition: str, shown: str) -> None:
-        """Readers see what one attempt made: what another showed of the same partition, and nobody was told of yet, is no news any more."""
+        """Drop new evidence of holds by other attempts than the one that readers see.
+
+        Nobody was notified of it yet.
+        """
         for evidence in [self._new[id_] for id_ in self._at.get((node, partition), ()) if id_ in self._new]:
             if evidence.held and evidence.attempt not in (None, shown):
                 del self._new[evidence.id], self.seen[evidence.id]
 
     def now(self, tx: Transaction, kind: str, seen: Iterable[Evidence], attempts: Mapping[str, str | None] = NO_ATTEMPTS) -> None:
-        """All of a kind that is so at present: what isn't among it is over, what is known is left alone. `attempts` says, by evidence,
-        which attempt published what it is of."""
+        """Set all current evidence of a kind: add what is new and end what is missing.
+
+        Known evidence that doesn't differ is left alone. `attempts` maps evidence to the attempt
+        that published its data.
+        """
         known, results = stored.active_of(tx, kind), {evidence.id: evidence for evidence in seen}
         for id_, (node, _) in known.items():
             if id_ not in results:
@@ -66,33 +72,36 @@ class Gathered:
                 self.add(evidence, attempts.get(id_))
 
     def of_attempt(self, node: str, partition: str, attempt: str) -> bool:
-        """Whether anything that is new holds this attempt's partition."""
+        """Return whether any new evidence holds an attempt's partition."""
         return any(
             evidence.attempt == attempt and evidence.held and (evidence.node, evidence.partition) == (node, partition)
             for evidence in self._new.values()
         )
 
     def write(self, tx: Transaction, now: int) -> None:
-        """Keep what is new, end what is over."""
+        """Store new evidence and end what is over."""
         stored.end(tx, self._ended - self._new.keys(), now)
         stored.keep(tx, self._new.values())
 
 
 def _differs(content: bytes, evidence: Evidence) -> bool:
-    """Whether more than when it was seen last is different."""
+    """Return whether evidence differs in more than when it was last seen."""
     before = msgspec.msgpack.decode(content, type=Evidence)
     return msgspec.structs.replace(before, at_us=0) != msgspec.structs.replace(evidence, at_us=0)
 
 
-# A person reports that publications are wrong. The evidence stands until other publications take
-# their place.
+# A person reports that publications are wrong. The evidence is active until other publications
+# replace them.
 
 REPORT_KIND = "report"
 REPORT_NATS = 12.0
 
 
 def report_publications(tx: Transaction, node: str, publications: Sequence[Publication], actor: str, reason: str, now: int) -> list[str]:
-    """Somebody says that these publications are wrong; the ids of the evidence. They stand until others take their place."""
+    """Record a person's report that publications are wrong, and return the ids of its evidence.
+
+    The evidence is active until other publications replace them.
+    """
     kept = []
     for publication in publications:
         partition = "" if publication.partition == "*" else publication.partition
@@ -116,7 +125,7 @@ def report_publications(tx: Transaction, node: str, publications: Sequence[Publi
     return [evidence.id for evidence in kept]
 
 
-# Evidence in words, as an incident keeps it.
+# Evidence in words, as an incident stores it.
 
 RENAMED = "column renamed"
 _SCHEMA = {"renamed": RENAMED, "dropped": "column gone", "added": "column new", "nullability": "column nullable now"}
@@ -124,7 +133,7 @@ TEXT_MAX = 300
 
 
 def incident_evidence(evidence: Evidence) -> IncidentEvidence:
-    """A piece of evidence as people read it."""
+    """Return evidence as people read it."""
     restated = evidence.family is Family.RESTATED and evidence.detail
     observed = f"{evidence.observed}: {evidence.detail}" if restated else evidence.observed
     return IncidentEvidence(
@@ -137,7 +146,10 @@ def incident_evidence(evidence: Evidence) -> IncidentEvidence:
 
 
 def reclassified_text(was: tuple[str, str], now: tuple[str, str]) -> str:
-    """That an incident is something else than before: its kind and its node, then and now. No capital, no full stop."""
+    """Return the clause that an incident has another kind or node than before.
+
+    It has no capital and no full stop.
+    """
     (kind, node), (was_kind, was_node) = now, was
     if node == was_node and (was_kind, kind) == (CauseKind.LATE_SOURCE, CauseKind.MISSING_SOURCE):
         return "it was late; its deadline has passed now: it is missing"
@@ -147,7 +159,7 @@ def reclassified_text(was: tuple[str, str], now: tuple[str, str]) -> str:
 
 
 def evidence_label(evidence: Evidence) -> str:
-    """What kind of observation it is, in a few words."""
+    """Return what kind of observation evidence is, in a few words."""
     return f"{_label(evidence)}, exception of {evidence.lapsed} lapsed" if evidence.lapsed else _label(evidence)
 
 

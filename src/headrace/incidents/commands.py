@@ -192,7 +192,7 @@ def _hasnt_begun(tx: Transaction, number: int) -> bool:
 
 
 def _came_to_nothing(tx: Transaction, node: str, key: str, at: int) -> bool:
-    """Return whether an exception made by then had no effect on what is published."""
+    """Return whether the exception in force at a time led to no publication."""
     record = next(
         (exception_record for exception_record in exceptions.exceptions_of_partition(tx, node, key) if exception_record.at <= at), None
     )

@@ -45,10 +45,7 @@ class Unserved(NamedTuple):
 
 
 def digests(tx: Transaction, project: Project, declared: DeclaredPromises, unserved: Unserved, now: int) -> Iterator[Queued]:
-    """Yield the digests that are due; an empty one is recorded as dropped.
-
-    So it isn't built again.
-    """
+    """Yield the digests that are due; empty ones as dropped, so that they aren't built again."""
     people, words, timezone = Recipients(project), Words(project, now, lambda _: None), declared.timezone
     applied = deliveries.first_applied(tx) or 0
     for name, owner in project.owners.items():

@@ -56,7 +56,7 @@ class NotificationFacts(msgspec.Struct, frozen=True, kw_only=True):
     withdrawn: Mapping[str, str] = {}
     """Late consumer → the withdrawn data that it waits for, why and by whom."""
     wrong: Mapping[str, tuple[int, str]] = {}
-    """Consumer that withdrawn rows make wrong, without an incident → since when, and by what."""
+    """Consumer that is wrong without an incident → since when, and why."""
     late_known: Mapping[str, int] = {}
     """Late consumer with a known cause → since when."""
     wrong_known: Mapping[str, tuple[int, int]] = {}
@@ -336,7 +336,7 @@ class Deadlines(NamedTuple):
     withdrawn: Mapping[str, str] = MappingProxyType({})
     """Late consumer → the withdrawn data that it waits for, why and by whom."""
     wrong: Mapping[str, tuple[int, str]] = MappingProxyType({})
-    """Consumer that withdrawn rows make wrong, without an incident → since when, and by what."""
+    """Consumer that is wrong without an incident → since when, and why."""
     wrong_known: Mapping[str, tuple[int, int]] = MappingProxyType({})
     """Consumer that an incident makes wrong → the incident's number, and since when."""
 

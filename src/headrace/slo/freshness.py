@@ -299,10 +299,10 @@ USUAL_TIMES = 3
 
 
 def usual_break(breaks: Mapping[int, int]) -> int:
-    """Return the usual longest gap between two observations, in microseconds.
+    """Return the third-longest gap between observations in the last seven days.
 
-    `breaks` maps the end of each gap to its length. With too few gaps the result is a day, the
-    cadence of a project that runs daily.
+    It is in microseconds and counts as the usual cadence. `breaks` maps the end of each gap to its
+    length. With too few gaps the result is a day, the cadence of a project that runs daily.
     """
     newest = sorted(breaks.items(), reverse=True)
     lately = [length for ended, length in newest if ended > newest[0][0] - USUAL_OVER_US]

@@ -48,7 +48,7 @@ from headrace.store.transaction import Transaction
 
 OBSERVATIONS_USED = 20
 _OF_OBSERVATIONS = (CauseKind.SOURCE_UNAVAILABLE, CauseKind.ACCESS_DENIED, CauseKind.CONFIGURATION_ERROR)
-"""Kinds of the incident of an unreadable source."""
+"""Incident kinds of a source that can't be read."""
 OBLIGATIONS_NEWEST = 100
 
 

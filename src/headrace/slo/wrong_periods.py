@@ -170,10 +170,7 @@ class Wrongness:
         return frozenset(item.incident for results in wronged for item in results if item.incident is not None)
 
     def replaced_at(self, incident: int) -> int | None:
-        """Return when consumers last got a replacement for wrong data of an incident.
-
-        None if they read nothing of it.
-        """
+        """Return when consumers last got a replacement for wrong data of an incident, if ever."""
         ends = (
             taint.until_us
             for terms in self._context.declared.consumers
@@ -238,8 +235,8 @@ class Wrongness:
     def _told_lapse(self, stands_on: Taint, period: WrongPeriod) -> Wronged:
         """Return the clause about a lapsed exception with the command that ends it.
 
-        The command renews the exception or, if its data was withdrawn, withdraws what was made from
-        it.
+        The command renews an exception that is still in force. Otherwise it recomputes or repairs
+        what was made from the data or, if the data was withdrawn, withdraws that as well.
         """
         exception = self._exceptions[stands_on.exception or 0]
         at = partition_argument(exception.node, exception.partition)

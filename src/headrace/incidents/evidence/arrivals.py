@@ -73,7 +73,10 @@ LEAST = 14
 AT_ONCE_MAX = 7
 """More intervals than this at once are a history; fewer may be usual, as after a weekend."""
 FIRST_OBSERVATION_US = 60 * 60 * 1_000_000
-"""A delivery within an hour before its source's first observation may be what that fetched."""
+"""Old intervals that came since an hour before their source was declared count as history.
+
+The first observation may have fetched them.
+"""
 MARGIN_LEAST_US = 30 * 60 * 1_000_000
 THROTTLED = "couldn't be looked at: its server asked for a pause"
 """Observed for an interval that may exist: the server didn't allow an observation."""
@@ -234,8 +237,8 @@ class TimedArrival(NamedTuple):
 def came(tx: Transaction, node: Node) -> list[TimedArrival]:
     """Return the newest deliveries that tell when a source usually delivers.
 
-    Loaded history doesn't: neither deliveries from before the source was declared, nor all but the
-    newest of many intervals that came at once. Deliveries first seen after a gap in the
+    Loaded history doesn't: neither old intervals that came with the first observation, nor all but
+    the newest of many intervals that came at once. Deliveries first seen after a gap in the
     observations don't either.
     """
     grain = node.partition.grain

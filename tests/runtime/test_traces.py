@@ -62,6 +62,8 @@ def test_a_run_is_a_trace_and_its_stages_are_what_the_store_measured(lab: Lab, s
     [run] = [span for span in result if not span.parent_span_id]
     assert run.name.startswith("tick ")
     attempts = {said(span)["headrace.attempt"]: span for span in result if "headrace.attempt" in said(span)}
+    [[number]] = lab.rows("select id from run")
+    assert {said(span)["headrace.run"] for span in (run, *attempts.values())} == {str(number)}
     rows = lab.rows("select epoch || '.' || n, node, state, queued_at, finished_at from attempt")
     assert {(key, said(item)["headrace.node"], said(item)["headrace.state"], item.start_time_unix_nano, item.end_time_unix_nano)
             for key, item in attempts.items()} == {(key, node, state, q * 1000, f * 1000) for key, node, state, q, f in rows}  # fmt: skip

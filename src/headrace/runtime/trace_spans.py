@@ -34,7 +34,7 @@ class Spans:
 
     def of_run(self, run: Ran, ended: int) -> ReadableSpan:
         """A run that has ended."""
-        said: Said = {"headrace.runtime": run.id, "headrace.state": run.state}
+        said: Said = {"headrace.run": run.id, "headrace.state": run.state}
         return self._span(f"{run.kind} {run.id}", self._run(run), None, run.started_at, ended, said, failed=run.state in FAILED)
 
     def of_attempt(self, run: Ran, item: Try, partitions: str) -> Iterator[ReadableSpan]:
@@ -43,7 +43,7 @@ class Spans:
             return
         keys: list[str] = msgspec.json.decode(partitions)
         said: dict[str, str | int | Sequence[str]] = {
-            "headrace.runtime": run.id,
+            "headrace.run": run.id,
             "headrace.attempt": f"{item.epoch}.{item.n}",
             "headrace.node": item.node,
             "headrace.kind": item.kind,

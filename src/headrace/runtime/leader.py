@@ -1,8 +1,8 @@
-"""The leader holds the lease, feeds the core, commits what it decides, and then acts.
+"""The leader holds the lease, passes events to the core, commits its decisions and then acts.
 
-One iteration of its loop is one transaction: answers of workers, decisions of the core, the lake's catalog, attempts that
-start next, runs that have ended. Tasks are sent only after the commit, so a crash at any instant leaves a state from which
-the next leader continues.
+One loop iteration is one transaction: workers' answers, the core's decisions, the lake's catalog,
+the attempts to start next and the runs that ended. The leader sends tasks only after the commit, so
+the next leader can continue after a crash at any point in time.
 """
 
 from __future__ import annotations
@@ -46,15 +46,19 @@ from headrace.store.queries import incidents, ingestion, lake_maintenance, leade
 from headrace.store.queries.leader_writes import AttemptEnd
 
 GATHER_SECONDS = 0.005
-"""How long answers are collected for one commit, at most, while workers have something to go on with."""
+"""Longest time to collect answers for one commit while the workers have more work to do."""
 PAUSE_SECONDS = 0.001
-"""Of those, how long at a time nobody is woken by an answer."""
+"""Pause between two collections of answers, in which no answer wakes the leader."""
 TURN_SECONDS_MAX = 1.0
-"""The longest wait for workers before the lease, the clock and time-outs are looked at."""
+"""Longest wait for workers before the leader checks the lease, the clock and time-outs again."""
 
 
 class Leader(LeaderLoop):
-    """Made by `headrace.runtime.leadership.hold`. `begin` a run and `step` until its `result` is there; several go on at once."""
+    """The leader of a project, created by `headrace.runtime.leadership.hold`.
+
+    Call `begin` to start a run, then `step` until `result` returns its result. Several runs can be
+    active at once.
+    """
 
     def __init__(
         self,
@@ -73,7 +77,10 @@ class Leader(LeaderLoop):
         self.adopt(applied)
 
     def adopt(self, applied: AppliedVersion) -> None:
-        """Work with this version from now on. Attempts at nodes that it doesn't change go on; others are ended."""
+        """Use this version from now on.
+
+        Attempts of nodes that it doesn't change continue; all others are ended.
+        """
         kept = self._kept(applied)
         self.applied = applied
         self._declared_promises = declared_promises(applied.compiled)
@@ -116,7 +123,7 @@ class Leader(LeaderLoop):
         self._plans.send()
 
     def _kept(self, applied: AppliedVersion) -> tuple[LoadedRunning, ...]:
-        """The attempts that go on under another version: what they are at hasn't changed."""
+        """Return the attempts that continue under another version: those of unchanged nodes."""
         if not self._attempts:
             return ()
         old, new = self.applied.compiled.nodes, applied.compiled.nodes
@@ -126,7 +133,7 @@ class Leader(LeaderLoop):
         return tuple(item for item in going_on if item.node in same)
 
     def _end(self, numbers: Sequence[AttemptId], reason: str) -> None:
-        """Attempts that aren't wanted any more: whatever they answer, it isn't published."""
+        """End attempts that are no longer needed; the leader doesn't publish their outcomes."""
         ended = [self._attempts.pop(number) for number in numbers]
         with self.store.write(self.lease.epoch) as tx:
             now = self.clock.mark(tx)
@@ -138,7 +145,7 @@ class Leader(LeaderLoop):
             self._executor.kill(attempt.id, f"was ended: {reason}")
 
     def _take(self, applied: AppliedVersion) -> BorrowedChanges:
-        """In an environment: what is read from production, and what is new of it."""
+        """Return the partitions borrowed from production and their changes; none in production."""
         if self._production is None:
             return BorrowedChanges()
         with self.store.write(self.lease.epoch) as tx:
@@ -148,27 +155,31 @@ class Leader(LeaderLoop):
 
     @property
     def everything(self) -> tuple[Target, ...]:
-        """All that a pass runs: every source, asset and export."""
+        """Return the targets of a pass: every source, asset and export. Views aren't run."""
         compiled = self.applied.compiled
         return tuple(Target(name) for name in (*compiled.order, *self.exported) if not is_view(compiled.project, name))
 
     @property
     def exported(self) -> tuple[str, ...]:
-        """The consumers that are exported to; nobody in an environment."""
+        """Return the consumers with an export. Environments export nothing."""
         return tuple(exports(self.applied.compiled.project))
 
     # Runs
 
     def run(self, order: RunRequest, report: Reporter = silent) -> RunResult:
-        """Look at the sources that are asked for, then run what may run until nothing may."""
+        """Observe the requested sources, then run until nothing more can run."""
         number = self.begin(order, report)
         while (result := self.result(number)) is None:
             self.step(TURN_SECONDS_MAX)
         return result
 
     def begin(self, order: RunRequest, report: Reporter = silent) -> int:
-        """Begin a run, with a look at the sources that it takes; its number. `report` is told of each partition. A standing one's
-        number is STANDING: its waves of work become runs, and `result` tells of each that has ended."""
+        """Start a run, observe its sources and return the run's number.
+
+        The leader calls `report` for each partition. The standing run has the number STANDING: each
+        burst of its work becomes a run in the store, and `result` returns the result of each one
+        that has ended.
+        """
         if order.standing:
             return self._stand(order, report)
         with self.store.write(self.lease.epoch) as tx:
@@ -192,23 +203,29 @@ class Leader(LeaderLoop):
         return STANDING
 
     def _attend_to_plans(self) -> None:
-        """Go on with the plans that nobody works at."""
+        """Resume the backfills that no run works at."""
         for order in self._plans.unattended():
             self.begin(order)
 
     def result(self, run: int) -> RunResult | None:
-        """What a run came to, once it has ended; told once. A pass ends when the plans that it goes on with have."""
+        """Return the result of a run that has ended, once; None before.
+
+        A pass ends only when the backfills that it resumed have ended, too.
+        """
         if run in self._runs.passes and self._plans.under_way and STANDING not in self._runs.going_on:
             return None
         return self._runs.result(run)
 
     def under_way(self, run: int) -> RunRequest | None:
-        """What a run that goes on was asked to do; None for one that doesn't."""
+        """Return the request of an active run; None if the run isn't active."""
         active_run = self._runs.going_on.get(run)
         return active_run.order if active_run is not None else None
 
     def cancel(self, run: int, actor: Actor = HEADRACE, reason: str = "") -> None:
-        """A run that is under way isn't wanted any more: it ends now, and its attempts that no other run wants are ended."""
+        """Cancel an active run; attempts that no other run needs are ended.
+
+        A run of a backfill cancels the backfill.
+        """
         gone = self._runs.going_on[run]
         if gone.order.plan is not None:
             self.cancel_plan(gone.order.plan, actor, reason)
@@ -222,21 +239,28 @@ class Leader(LeaderLoop):
         self._runs.end(run, RunResult(run, "cancelled", (), (*gone.notes, cancelled_by(actor.id, reason))))
 
     def pause_plan(self, number: int, actor: Actor, reason: str) -> None:
-        """Begin nothing more of a backfill; what runs is staged if it ends soon, else put back. UsageError for one that isn't running."""
+        """Pause a backfill: start no more of its attempts.
+
+        An attempt that is running is staged if it ends soon, else its partitions are put back.
+        Raises UsageError for a backfill that isn't running.
+        """
         self._turn([], [], lambda tx, now: self._plans.pause(tx, number, now, actor, reason))
 
     def cancel_plan(self, number: int, actor: Actor, reason: str) -> None:
-        """Nothing that a backfill has staged is published any more. UsageError for one that has ended."""
+        """Cancel a backfill: publish nothing more of what it staged.
+
+        Raises UsageError for one that has ended.
+        """
         self._turn([], [], lambda tx, now: self._plans.cancel(tx, number, now, actor, reason))
 
     def leave(self) -> None:
-        """The lease is about to be given back: write down what the core knows for the next leader."""
+        """Write a checkpoint of the core for the next leader, just before the lease is released."""
         if self._production is None and self._checkpoints.worth:
             with contextlib.suppress(StoreError), self.store.write(self.lease.epoch) as tx:
                 self._checkpoints.write(tx, self._core, self.applied.id, self.clock.mark(tx))
 
     def observe(self, nodes: set[str], run: ActiveRun | None = None, *, patient: bool = False) -> None:
-        """Look at some sources; what arrived is ingested by the runs that want it."""
+        """Observe sources; the runs that need a new delivery ingest it."""
         project = self.applied.compiled.project
         sources = [s for name, s in project.sources.items() if name in nodes and name not in self._borrowed]
         observation = self._looks.begin(run.id if run else 0, project, sources, self.clock.now_us(), patient=patient)
@@ -246,53 +270,63 @@ class Leader(LeaderLoop):
             self._turn([], [])
 
     def tell(self, *events: Event, write: Write | None = None) -> None:
-        """Hand events of people to the core: pauses, triggers, what was taken back. `write` keeps what belongs to them, in the same
-        transaction."""
+        """Hand events caused by users to the core: pauses, triggers, unpublished partitions.
+
+        `write` stores what belongs to the events, in the same transaction.
+        """
         self._turn(events, [], write)
 
     def took_over(self, tx: Transaction, nodes: Iterable[str]) -> None:
-        """The `write` of an event has published partitions of these nodes itself: their tables, and the newest publication's number,
-        are read anew."""
+        """Reload the tables of these nodes and the newest publication's number.
+
+        For an event whose `write` published partitions itself.
+        """
         for name in nodes:
             self._tasks.forget(name)
             self._tasks.reshaped(tx, name)
         self._publication_id = leader_writes.last_publication_id(tx)
 
     def pause(self, reason: str) -> None:
-        """Start nothing more; what runs goes on. For a leader that is about to end."""
+        """Start no more attempts; running ones continue. For a leader that is about to end."""
         self._turn([Paused((*self.applied.compiled.order, *self.exported), reason)], [])
 
     @property
     def busy(self) -> bool:
-        """Whether any attempt is under way."""
+        """Whether any attempt is running."""
         return bool(self._attempts)
 
     @property
     def plans_busy(self) -> bool:
-        """Whether any attempt of a backfill is under way."""
+        """Whether any attempt of a backfill is running."""
         return self._plans.busy
 
     @property
     def looked_at(self) -> set[str]:
-        """The sources that workers look at now."""
+        """The sources that workers are observing now."""
         return self._looks.at
 
     def settled(self) -> tuple[set[str], float | None]:
-        """The sources with files that weren't quiet when they were looked at and should be now, and when the next ones should be."""
+        """Return sources whose files should be quiet by now, and seconds until the next ones are.
+
+        These are sources with files that may still have been written to when they were observed.
+        """
         return self._looks.settled()
 
     def settle(self) -> None:
-        """Write down which promises fell due, and which were met: deadlines pass without an event of the core."""
+        """Record the promises that fell due and those that were met.
+
+        Deadlines pass without an event of the core.
+        """
         with self.store.write(self.lease.epoch) as tx:
             self._settle(tx, self.clock.mark(tx))
 
     def borrow(self) -> None:
-        """In an environment: take over what production has published since."""
+        """In an environment, register what production has published since."""
         if news := self._take(self.applied).news:
             self._turn(news, [])
 
     def step(self, seconds: float = TURN_SECONDS_MAX) -> None:
-        """Wait up to `seconds` for something to happen, and deal with it."""
+        """Wait up to `seconds` for events and process them."""
         self._looks.overdue()
         news = self._gathered(0 if self._plans.ready else min(seconds, self._patience()))
         next_event = self._core.next_event()
@@ -304,13 +338,16 @@ class Leader(LeaderLoop):
         self.beat()
 
     def beat(self) -> None:
-        """Keep the lease."""
+        """Renew the lease if that is due."""
         if self.lease.renewal_due:
             self.lease.renew()
 
     def look_at_files(self) -> tuple[str, ...]:
-        """Look whether the lake's files are there as they were published; what isn't is an incident at once: the ids of those that are
-        new. An environment's leader looks at its own lake: what it reads of production, production's looks at."""
+        """Check the lake's files against the catalog; return the ids of new incidents.
+
+        An environment's leader checks its own lake only; production's leader checks the files that
+        the environment borrows.
+        """
         if not look_at_files(self.store, self.lease.epoch, self._folders.lake, self.applied.compiled, self.clock):
             return ()
         with self.store.read() as tx:
@@ -320,7 +357,10 @@ class Leader(LeaderLoop):
             return tuple(incident.shown for incident in incidents.open_incidents(tx) if incident.id not in before)
 
     def maintain(self) -> str | None:
-        """Look after the lake if that is due; what went wrong, if something did. A replay stands still in that, too."""
+        """Maintain the lake if that is due; return the message of an error, None if there was none.
+
+        A replay runs no maintenance.
+        """
         if self.clock.kind is not ClockKind.LIVE:
             return None
         with self.store.write(self.lease.epoch) as tx:
@@ -336,8 +376,11 @@ class Leader(LeaderLoop):
         return None
 
     def _gathered(self, seconds: float) -> list[Answered]:
-        """What workers answered. While tasks lie ahead in their pipes, a moment is waited for more: one sync and one
-        commit then serve several."""
+        """Collect workers' answers for one commit.
+
+        While workers have more tasks queued in their pipes, the leader waits up to GATHER_SECONDS
+        for more answers, so that one sync and one commit serve several.
+        """
         try:
             news = self._executor.wait(seconds)
         except WorkersBroken as error:
@@ -350,8 +393,11 @@ class Leader(LeaderLoop):
         return news
 
     def _nothing_works(self, why: str) -> None:
-        """Keep it that no worker starts: the command fails, and whoever looks at incidents later must know as well. What it was to do is
-        lost by that, and not by the leader's end."""
+        """Record that no worker starts.
+
+        The command fails, and operators must find the cause among the incidents later. The open
+        attempts are recorded as lost for this reason, not because the leader ended.
+        """
         with self.store.write(self.lease.epoch) as tx:
             now = self.clock.mark(tx)
             leader_writes.lose_open_work(tx, self.lease.epoch + 1, now)
@@ -359,7 +405,10 @@ class Leader(LeaderLoop):
             self._settle(tx, now)
 
     def note_closed(self, why: str) -> None:
-        """Look at the local sources, keep it that the lake can't be written, and evaluate: nothing of that needs the lake or a worker."""
+        """Observe the local sources, record that the lake can't be written, and evaluate.
+
+        None of this needs the lake or a worker.
+        """
         sources = self.applied.compiled.project.sources.values()
         self.observe({source.name for source in sources if connector_name(source) is None})
         with self.store.write(self.lease.epoch) as tx:
@@ -380,33 +429,36 @@ class Leader(LeaderLoop):
 # file has become quiet, and in regular rounds.
 
 EVERY_SECONDS_MIN = 1.0
-"""A round is never nearer to the last one: looking isn't all that a machine does."""
+"""Shortest time between two rounds of observations, so that they don't take up the machine."""
 _LISTED = "url"
 
 
 class Rounds:
-    """Looks of one leader until `close`; the first at all sources is its standing run's. `ring` wakes the leader's wait, from
-    another thread."""
+    """Schedules the observations of one leader until `close`.
+
+    The standing run makes the first observation of all sources. `ring` wakes the leader's wait,
+    from another thread.
+    """
 
     def __init__(self, leader: Leader, folders: Folders, ring: Callable[[], object]) -> None:
         self._leader, self._folders = leader, folders
         self._watch = FolderWatcher(ring)
         self._wanted: set[str] = set()
-        """Sources that are worth a look, and can't be looked at just now."""
+        """Sources to observe that can't be observed just now."""
         self._rare: dict[str, float] = {}
-        """Sources with an `every` of their own that have to be listed to be known → when they are due, by the monotonic clock."""
+        """Listed sources with an `every` → when they are due, by the monotonic clock in seconds."""
         self._round = 0.0
-        """When the next round is due, by the monotonic clock."""
+        """When the next round is due, by the monotonic clock in seconds."""
         self._adopt(leader.applied)
 
     def patience(self) -> float:
-        """For how many seconds nothing is to be looked at, if nobody rings."""
+        """Return the seconds until the next observation is due, unless `ring` is called before."""
         _, settles = self._leader.settled()
         at = self._round - time.monotonic()
         return max(0.0, min(at, settles if settles is not None else at))
 
     def go(self) -> bool:
-        """Look at what is due; whether it was time for a round."""
+        """Observe the sources that are due; return whether a round was due."""
         round_is_due = time.monotonic() >= self._round
         if self._leader.applied is not self._applied:
             self._adopt(self._leader.applied)
@@ -422,11 +474,11 @@ class Rounds:
         return round_is_due
 
     def close(self) -> None:
-        """Watch nothing any more."""
+        """Stop watching folders."""
         self._watch.close()
 
     def _adopt(self, applied: AppliedVersion) -> None:
-        """This version's sources, and what it says about rounds."""
+        """Use this version's sources and its interval between rounds."""
         self._applied = applied
         project = applied.compiled.project
         self._sources = project.sources
@@ -435,8 +487,11 @@ class Rounds:
         self._watch.watch(places(self._folders.project, self._folders.data_path, self._sources.values()))
 
     def _due(self) -> set[str]:
-        """All sources, but those that are listed as seldom as their `every` says. (Others with an `every` are asked by it for what
-        can't say whether it has changed, and in each round for what is missing.)"""
+        """Return all sources, except those to list whose `every` hasn't passed yet.
+
+        Other sources with an `every` stay in each round: missing intervals are asked for every
+        time, and `every` only limits re-reading of what can't report a change.
+        """
         now = time.monotonic()
         later = {name for name, at in self._rare.items() if at > now}
         for name, source in self._sources.items():
@@ -445,7 +500,10 @@ class Rounds:
         return self._sources.keys() - later
 
     def _observe(self) -> None:
-        """Look at what is wanted and isn't being looked at: two looks at once at one source would ask it twice."""
+        """Observe the sources that are due and aren't being observed.
+
+        Two observations at once would query a source twice.
+        """
         now = self._wanted - self._leader.looked_at
         self._wanted -= now
         if now:

@@ -52,8 +52,11 @@ from headrace.store.queries.quarantine import QuarantinedPartition
 
 
 def checked_again(tx: Transaction, graph: Graph, news: Iterable[News], now: int) -> Iterator[DeliveryArrived | PartitionOvertaken]:
-    """The partitions that are to be made, or ingested, again: a check of theirs that reads another node failed, and this news says
-    that other rows of that node were published since."""
+    """Yield an event for each partition to recompute or re-ingest because a reference changed.
+
+    These are partitions rejected by a check that reads another node, where `news` reports that
+    other rows of that node were published since.
+    """
     published = {item.node for item in news if item.state == "published"}
     for node in graph.nodes if published else ():
         read = [name for name in node.checked_against if name in published]
@@ -72,7 +75,7 @@ def _recheck_event(tx: Transaction, partition: QuarantinedPartition) -> Delivery
 
 
 def _note_recheck(tx: Transaction, partition: QuarantinedPartition, reference: str, now: int) -> None:
-    """In the timeline of the incident, where there is one."""
+    """Record the recheck in the timeline of the open incident, if there is one."""
     incident = incidents.open_at(tx, partition.node, partition.partition)
     if incident is not None:
         text = f"{partition_argument(partition.node, partition.partition)} is checked again: {reference} has other rows since"
@@ -83,11 +86,11 @@ def _note_recheck(tx: Transaction, partition: QuarantinedPartition, reference: s
 # methods that callers use.
 
 Write: TypeAlias = Callable[[Transaction, int], Sequence[Event] | None]
-"""Writes what belongs to an event, in the transaction of its turn, at a time; what else the core is to be told."""
+"""Writes an event's data at a time, in the iteration's transaction; may return more events."""
 
 
 class _Decided(NamedTuple):
-    """What is to be done once a turn is committed."""
+    """Actions to take once an iteration is committed."""
 
     starts: list[RunningAttempt]
     errands: list[tuple[RunningAttempt, Prune]]
@@ -97,7 +100,10 @@ class _Decided(NamedTuple):
 
 
 class LeaderLoop:
-    """What a leader has while it leads, and what it does in a turn; `leader.Leader` says what others may ask of it."""
+    """The state of a leader while it leads, and one iteration of its loop.
+
+    `leader.Leader` adds the methods for callers.
+    """
 
     applied: AppliedVersion
     _core: Core
@@ -121,16 +127,16 @@ class LeaderLoop:
         self._publication_id = self._last_n = self._begun_us = 0
         self._checkpoints = Checkpoints()
         self._unproven = True
-        """No worker has answered this leader yet."""
+        """Whether no worker has answered this leader yet."""
         self._plans = Plans(store, executor, self._runs, lambda write: self._turn([], [], write))
 
     @property
     def _borrowed(self) -> frozenset[str]:
-        """The nodes that an environment reads from production."""
+        """Return the nodes that an environment reads from production; none in production."""
         return self._production.nodes if self._production is not None else frozenset()
 
     def _turn(self, events: Sequence[Event], news: Sequence[Answered], write: Write | None = None) -> None:
-        """Record what happened, in one transaction, and act on what came of it."""
+        """Run one iteration: record what happened in one transaction, then act on the decisions."""
         reached(FaultPoint.TURN_BEGUN)
         self._begun_us = self.clock.now_us()
         self._checkpoints.sound = False
@@ -145,7 +151,7 @@ class LeaderLoop:
         reached(FaultPoint.TURN_COMMITTED)
         self._last_n = max(self._last_n, self._decisions.last_n)
         self._act(decided)
-        self._runs.tell(decided.news)  # workers don't wait for who is told
+        self._runs.tell(decided.news)  # after `_act`, so that workers don't wait for reporters
         for result in (*decided.ended, *self._plans.ended()):
             self._runs.end(result.run_id, result)
         reached(FaultPoint.TURN_DONE)
@@ -153,7 +159,7 @@ class LeaderLoop:
     def _written(
         self, tx: Transaction, events: Sequence[Event], news: Sequence[Answered], wrong: dict[AttemptId, str], write: Write | None
     ) -> _Decided:
-        """All that a turn writes."""
+        """Write everything that one iteration writes."""
         now = self.clock.mark(tx)
         self._plans.publication_id = self._publication_id
         more = (write(tx, now) or ()) if write is not None else ()
@@ -172,7 +178,8 @@ class LeaderLoop:
             *checked_again(tx, self._graph, batch.news, now),
         ]
         seen = [*again, *(event for observation in self._looks.ended() for event in self._seen(tx, observation, now))]
-        taken = [] if (held := self._plans.elsewhere()) is None else [held]  # by what a plan has just begun
+        # what a backfill that has just begun now holds
+        taken = [] if (held := self._plans.elsewhere()) is None else [held]
         decided = self._decisions.decide(tx, [*taken, *ended, *seen, *events, *more], now)
         self._plans.follow(tx, [*batch.visible, *events, *more], news, wrong, now)
         if (held := self._plans.elsewhere()) is not None:
@@ -191,7 +198,7 @@ class LeaderLoop:
         return _Decided(decided.starts, errands, [c for c in decided.commands if isinstance(c, Kill)], told, done)
 
     def _recorded(self, batch: Batch, news: Sequence[Answered], wrong: dict[AttemptId, str]) -> list[Event]:
-        """What became of production's attempts, as the core is told."""
+        """Record the ended attempts of production and return their events for the core."""
         for item in news:
             if isinstance(item, TaskFinished) and item.attempt in self._attempts:
                 attempt = self._attempts.pop(item.attempt)
@@ -202,7 +209,7 @@ class LeaderLoop:
         return [*batch.events, *lost]
 
     def _act(self, decided: _Decided) -> None:
-        """Do what was decided: it is committed."""
+        """Carry out the committed decisions."""
         if any(attempt.prepared.kind == EXPORT for attempt in decided.starts):
             self._make_durable()
             reached(FaultPoint.TURN_DURABLE)
@@ -217,7 +224,7 @@ class LeaderLoop:
         self._executor.send()
 
     def _seen(self, tx: Transaction, observation: PendingObservation, now: int) -> list[Event]:
-        """What a look found, and the request that waited for it."""
+        """Return the events of a finished observation, with the request that waited for it."""
         events: list[Event] = list(recorded(tx, observation, now, self._declared_promises.tick_every_us))
         run = self._runs.going_on.get(observation.run)
         if run is None:
@@ -226,7 +233,10 @@ class LeaderLoop:
         return [*run.order.received, *run.order.together, *events, run.request(self._borrowed)]
 
     def _finish(self, tx: Transaction, settled: Settled, now: int) -> RunResult | None:
-        """A run has ended: what became due is judged, and what it came to is written down. One that works at a plan goes on there."""
+        """Finish a run: evaluate what became due and store the result.
+
+        A run of a backfill continues there and returns None.
+        """
         run = self._runs.going_on[settled.run]
         if run.order.plan is not None:
             self._settle(tx, now)
@@ -238,8 +248,11 @@ class LeaderLoop:
         return RunResult(run.id, run.state, still, run.notes, len(run.results))
 
     def _end_wave(self, tx: Transaction, now: int) -> None:
-        """What a server does by itself is done for now. What waits for room on a disk is tried every few
-        seconds: that is one run until it is over, or until nothing waits for it any more."""
+        """End the current run of the standing run when nothing of it is active any more.
+
+        Attempts that wait for free disk space are retried every few seconds. They belong to one
+        run, which ends when nothing waits any more.
+        """
         if not self._runs.wave or any(STANDING in attempt.runs for attempt in self._attempts.values()):
             return
         tried, self._runs.tried = self._runs.tried, []
@@ -250,12 +263,18 @@ class LeaderLoop:
             self._runs.end_wave(tx, now)
 
     def _make_durable(self) -> None:
-        """Have all that was committed survive a power cut, before an effect outside: a durable commit carries those before it."""
+        """Make all commits survive a power failure, before an effect outside Headrace.
+
+        A durable commit also makes the commits before it durable.
+        """
         with self.store.write(self.lease.epoch, durable=True) as tx:
             self.clock.mark(tx)
 
     def _lose(self, gone: LostWorker, batch: Batch) -> WorkerLost:
-        """A worker ended: what it was at is lost, and what it hadn't begun. Looks aren't the core's."""
+        """Record the loss of a worker's running attempt and of those queued behind it.
+
+        Observations are skipped: the core doesn't know them.
+        """
         lost = [self._attempts.pop(attempt_id, None) if attempt_id is not None else None for attempt_id in (gone.running, *gone.queued)]
         for attempt in lost:
             if attempt is not None:
@@ -265,7 +284,10 @@ class LeaderLoop:
         return WorkerLost(running, tuple(attempt_id for attempt_id in queued if attempt_id is not None), f"its worker {gone.reason}")
 
     def _settle(self, tx: Transaction, now: int, run: int | None = None) -> None:
-        """Write down what became due, what was met, and what isn't as it should be. An environment's nodes are nobody's to be told of."""
+        """Record obligations that became due or were met, and evaluate the state.
+
+        Environments send no notifications.
+        """
         if self._production is None:
             evaluate_state(tx, self._judged, now, run)
             return

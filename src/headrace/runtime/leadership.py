@@ -45,18 +45,27 @@ if TYPE_CHECKING:
 # The executor that the project's settings ask for.
 
 MEMORY_SHARE = 0.7
-"""Of the machine's memory, divided among the workers: what an attempt may use where nobody says. Most of it is DuckDB's, which
-spills to disk above."""
+"""Share of the machine's memory that all workers may use by default, divided among them.
+
+Most of it is DuckDB's, which spills to disk above this limit.
+"""
 BACKGROUND_MEMORY_SHARE = 0.2
-"""Of the machine's memory, divided among the workers of the background, which run beside the others."""
+"""Share of the machine's memory for all background workers, on top of MEMORY_SHARE.
+
+Divided among them; they run concurrently with the other workers.
+"""
 
 _WITHOUT_ROWS = re.compile(r"""materialize\s*=\s*["'](?:none|files)["']""")
 
 
 def executor_of(settings: ProjectSettings, folders: Folders) -> AbstractContextManager[Executor]:
-    """It starts when it is entered. Raises what it raises then where it can't work at all."""
+    """Return the executor that the settings name; it starts when its context is entered.
+
+    Entering it raises if the executor can't work at all.
+    """
     if settings.executor == "dask" and settings.dask is not None:
-        from headrace.runtime.executors.dask import Dask  # a second of imports that nobody else pays
+        # imported here: it takes a second, and most projects don't use it
+        from headrace.runtime.executors.dask import Dask
 
         memory_max = memory_in_bytes(settings.memory_max) if settings.memory_max else None
         there = WorkerSettings(folders, threads=1, share=1, memory_max_bytes=memory_max)
@@ -65,7 +74,10 @@ def executor_of(settings: ProjectSettings, folders: Folders) -> AbstractContextM
 
 
 def worker_settings(folders: Folders, workers: int, memory_max: str | None = None) -> WorkerSettings:
-    """What each of so many workers of this machine is started with; `memory_max` is what one attempt may use."""
+    """Return the settings of each of `workers` workers on this machine.
+
+    `memory_max` is the most that one attempt may use, such as `2GB`.
+    """
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     threads = os.cpu_count() or 1
     share = max(1, threads // workers)
@@ -79,7 +91,10 @@ def worker_settings(folders: Folders, workers: int, memory_max: str | None = Non
 
 
 def _has_rows(path: Path) -> bool:
-    """Whether a body in the file seems to take or give rows. Nothing has read the project yet, and nothing but time hangs on it."""
+    """Whether asset code in the file seems to read or return rows.
+
+    The project isn't loaded yet. A wrong guess costs only time.
+    """
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -90,31 +105,34 @@ def _has_rows(path: Path) -> bool:
 # The lease, and everything that is opened and recovered with it.
 
 LOOK_SECONDS = 1.0
-"""How often a leader looks for requests by itself: who asks wakes it, and a wake-up may be lost."""
+"""How often a leader checks for requests without a wake-up, which may be lost."""
 
 
 class Busy(HeadraceError):
-    """Another leader runs: ask it."""
+    """Another process leads this project; send it the request."""
 
 
 class Leadership:
-    """The lease, and all that comes with it."""
+    """The lease and everything opened with it."""
 
     def __init__(
         self, store: Store, lease: Lease, clock: Clock, folders: Folders, stack: contextlib.ExitStack, production: Production | None
     ) -> None:
         self.store, self.lease, self.clock, self.folders = store, lease, clock, folders
         self.production = production
-        """Whether what consumers asked for is written to where they want it; an environment writes nothing outside."""
+        """None outside of environments. An environment writes no exports."""
         self.closed: LakeError | None = None
-        """Why nothing can be published: a folder of the lake can't be written."""
+        """Why nothing can be published: a folder of the lake that can't be written."""
         self._stack = stack
         self._executor: Executor | None = None
         self._listener: WakeListener | None = None
         self._looked = 0.0
 
     def asked(self) -> bool:
-        """Whether requests of other processes should be looked for: somebody rang, or nobody has looked for a while."""
+        """Whether to check for requests of other processes.
+
+        True after a wake-up and LOOK_SECONDS after the last check.
+        """
         now, rung = time.monotonic(), self._listener is not None and self._listener.woken
         if not rung and now - self._looked < LOOK_SECONDS:
             return False
@@ -124,7 +142,7 @@ class Leadership:
         return True
 
     def warm(self, settings: ProjectSettings) -> Executor:
-        """Start what works, if it hasn't been: it comes up while the leader reads the project."""
+        """Start the executor if it isn't running; workers start while the project is loaded."""
         if self._executor is None:
             self._executor = self._stack.enter_context(executor_of(settings, self.folders))
             self._listener = WakeListener(self.store.folder)
@@ -133,7 +151,10 @@ class Leadership:
         return self._executor
 
     def leader(self, applied: AppliedVersion, repair: RepairOf) -> Leader:
-        """The leader over an applied version. `repair` says what repairs an incident, for messages to people."""
+        """Return the leader of an applied version.
+
+        `repair` returns the repair of an incident, for notifications.
+        """
         executor = self.warm(applied.compiled.project.settings) if self.closed is None else NullExecutor()
         from headrace.runtime.leader import Leader
 
@@ -144,7 +165,8 @@ class Leadership:
         cache = self.folders.data_path / "cache"
         settings = leader.applied.compiled.project.settings
         if settings.openlineage:
-            from headrace.runtime.openlineage import emitter_of  # with HTTP and TLS, which hardly anybody needs
+            # imported here: it loads HTTP and TLS, which few projects need
+            from headrace.runtime.openlineage import emitter_of
 
             emitter = emitter_of(settings, self.folders.project, self.store, self.lease.epoch, leader, cache)
             if emitter is not None:
@@ -160,8 +182,11 @@ class Leadership:
 def hold(
     root: Path, settings: ProjectSettings, *, actor: Actor, now: datetime | None, production: ProjectSettings | None = None
 ) -> Iterator[Leadership]:
-    """Take the lease for as long as the block lasts. `production` are the settings outside of any environment, where `settings`
-    are an environment's. Raises Busy where a leader runs, and what the store refuses."""
+    """Hold the lease for the duration of the block.
+
+    If `settings` are an environment's, `production` are the settings outside of any environment.
+    Raises Busy if another process leads, and the errors of opening the store.
+    """
     with contextlib.ExitStack() as stack:
         borrows = Production.open(root, production) if production is not None else None
         if borrows is not None:
@@ -198,7 +223,10 @@ def hold(
 
 
 def _is_new(store: Store) -> bool:
-    """Whether the state has no lake yet: then there is nothing that anybody could be told of."""
+    """Whether the state has no lake yet.
+
+    Then there is nothing that anyone could be notified about.
+    """
     with store.read() as tx:
         return catalog.missing(tx)
 
@@ -213,7 +241,7 @@ def _opened(store: Store, epoch: int) -> None:
 
 
 def _closed(folders: Folders) -> LakeError | None:
-    """Why one of the folders can't be written that every attempt writes to; None where all can be."""
+    """Return why a folder that every attempt writes to can't be written; None if all can."""
     for folder in (folders.lake, folders.raw, folders.quarantine):
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -227,7 +255,10 @@ def _closed(folders: Folders) -> LakeError | None:
 
 
 def _not_behind(tx: Transaction, now: datetime | None, production: Production) -> datetime | None:
-    """An environment of a replay is one as well, and never behind it."""
+    """Return the time for an environment's clock: never before production's replay clock.
+
+    An environment of a replay is a replay, too.
+    """
     replayed = production.at_us()
     if now is not None or replayed is None or last_written(tx) >= replayed:
         return now
@@ -235,7 +266,7 @@ def _not_behind(tx: Transaction, now: datetime | None, production: Production) -
 
 
 def _give_back(store: Store, lease: Lease, clock: Clock) -> None:
-    """What an interruption left open is lost now, and not only when the next leader looks: nobody works at it any more."""
+    """Release the lease; open work is recorded as lost now, not when the next leader starts."""
     with contextlib.suppress(StoreError), store.write(lease.epoch) as tx:
         leader_writes.lose_open_work(tx, lease.epoch + 1, clock.mark(tx))
     reached(FaultPoint.LEASE_RELEASING)
@@ -243,14 +274,20 @@ def _give_back(store: Store, lease: Lease, clock: Clock) -> None:
 
 
 def _sweep(folders: Folders) -> None:
-    """Remove what attempts that ended in the middle left: no worker of ours runs yet, and another leader's are fenced."""
+    """Remove the files of attempts that were interrupted.
+
+    None of this leader's workers runs yet, and another leader's are fenced.
+    """
     shutil.rmtree(folders.temporary, ignore_errors=True)
     for half in folders.raw.glob("*.tmp"):
         half.unlink(missing_ok=True)
 
 
 def _recover(tx: Transaction, epoch: int, folders: Folders, settings: ProjectSettings, actor: Actor, now: datetime | None) -> Clock:
-    """In the transaction that takes the lease: what an earlier leader left open is lost, and may be done again."""
+    """Recover the state, in the transaction that takes the lease.
+
+    Open work of an earlier leader is recorded as lost and may be repeated.
+    """
     clock = Clock.for_writing(tx, now)
     at = clock.now_us()
     if catalog.missing(tx):
@@ -266,7 +303,10 @@ def _recover(tx: Transaction, epoch: int, folders: Folders, settings: ProjectSet
 
 
 def _correct_data_path(tx: Transaction, at: int, folders: Folders, actor: Actor) -> None:
-    """A project that was moved or copied: DuckLake's readers would go on reading where the catalog says that its files are."""
+    """Correct the data path of a project that was moved or copied.
+
+    Otherwise DuckLake's readers would read files at the path that the catalog still names.
+    """
     before = catalog.data_path(tx)
     if catalog.names(before, folders.lake):
         return

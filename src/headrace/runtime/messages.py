@@ -24,15 +24,18 @@ from headrace.security.secrets import SecretMissing, Secrets, references_in
 
 
 class RewrittenFile(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """A current file without the partitions that are replaced; `staged` is None if nothing of it is left."""
+    """A current file without the partitions being replaced; `staged` is None if nothing remains."""
 
     path: str
     staged: StagedFile | None
 
 
 class ViewCheck(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """A view that reads what is audited, and its blocking checks. Where `data` names the node itself, the files are what else the
-    view reads of it; what is staged comes to them."""
+    """A view over the audited node, with its blocking checks.
+
+    If `data` names the node itself, its files are the other rows that the view reads from it; the
+    staged rows are added to them.
+    """
 
     data: InputData
     checks: tuple[CheckSpec, ...]
@@ -42,8 +45,11 @@ class ViewCheck(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 class ViewCheckReads(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """What the checks of views read besides what is audited: if something of it was published meanwhile, they must be made again.
-    `keys` None: all partitions; `newest` is the id of their newest publication, 0 for none."""
+    """Other data that the checks of views read, besides the audited rows.
+
+    If any of it is published in the meantime, the checks must be repeated. `keys` None means all
+    partitions; `newest` is the id of their newest publication, 0 if there is none.
+    """
 
     node: str
     keys: tuple[str, ...] | None
@@ -51,29 +57,40 @@ class ViewCheckReads(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 class AnomalyContext(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """What a partition is judged beside, and what is declared about what is odd."""
+    """What a partition is compared with to find anomalies, and the declared policies."""
 
     on_anomaly: str | None = None
     of_columns: dict[str, str] = {}
     """Column → `hold`, `warn` or `ignore`."""
     sources: int = 20
-    """Of the project."""
+    """Number of the project's sources."""
     versions: tuple[PublishedContent, ...] = ()
-    """Of a source: what was published of its partitions, newest first."""
+    """Sources: publications of its partitions, newest first."""
     peers: tuple[Peer, ...] = ()
     calendar: str = ""
-    """Of public holidays, as the `holidays` package calls it: the node's, else that of its time zone's country."""
+    """Calendar of public holidays, as the `holidays` package names it.
+
+    The node's, else that of its time zone's country.
+    """
     unusual: tuple[str, ...] = ()
-    """Of an asset: partitions of what it reads that were published unlike their own history."""
+    """Assets: partitions of inputs that were published with anomalies."""
     emptied: tuple[tuple[str, str], ...] = ()
-    """Of an asset: such a partition, and a column of the asset that is made of what is null there more often than ever."""
+    """Assets: a partition of `unusual` and a column of the asset.
+
+    The column is derived from an input column that is null there more often than ever.
+    """
     more_rows: tuple[str, ...] | None = None
-    """Of an asset whose code isn't the one that its newest rows were published by: those of `unusual` in which rows are unusual. Nothing
-    else about inputs makes more rows of them. None: its code is the same."""
+    """Assets whose code changed since their newest rows: `unusual` partitions with unusual rows.
+
+    No other anomaly of an input explains more rows. None: the code is the same.
+    """
     rows_each: float | None = None
-    """Of an asset with other code than its newest rows: the most rows that it ever had for each row of its one input."""
+    """Assets whose code changed since their newest rows: most rows ever per row of the input.
+
+    There is exactly one input.
+    """
     used: tuple[str, ...] | None = None
-    """Of a source: the columns that something downstream uses, in lower case; None where all may be."""
+    """Sources: the columns used downstream, in lower case; None if any may be used."""
 
 
 OUTSIZED_TIMES = 10
@@ -81,19 +98,22 @@ OUTSIZED_TIMES = 10
 
 
 class TooMuch(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """A delivery that took more memory, or time, than an attempt may, and what is known of the sizes of its source's deliveries."""
+    """A delivery that exceeded an attempt's memory or time.
+
+    With the sizes of the source's other deliveries.
+    """
 
     said: str
-    """What the last try ended with."""
+    """Message of the last attempt."""
     read: int = 0
-    """How many other deliveries of the source were read."""
+    """Number of other deliveries of the source that were read."""
     largest_bytes: int = 0
-    """The size of the largest of them."""
+    """Size of the largest of them in bytes."""
     timed_out: bool = False
-    """Whether time was what it took too much of."""
+    """Whether the delivery exceeded the time, not the memory."""
 
     def is_of(self, size_bytes: int) -> bool:
-        """Whether a delivery of this size is to blame: one of a usual size isn't."""
+        """Whether a delivery of this size is to blame; one of a usual size isn't."""
         return not self.largest_bytes or size_bytes >= OUTSIZED_TIMES * self.largest_bytes
 
 
@@ -103,168 +123,195 @@ class IngestTask(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag=
     attempt: str
     source: Source
     found: DetectedDelivery
-    """The file as the look saw it; one that isn't so any more is left to the next look."""
+    """The file as observed; if it has changed since, it is left to the next observation."""
     pinned: SourceSchema | None
     promised: tuple[ContractColumn, ...] | None
-    """The contract's columns, where there is a contract: they give types while nothing is pinned, and checks always."""
+    """The contract's columns: their types apply while no schema is pinned, their checks always."""
     table: LakeTable | None
     evolve: bool
-    """Whether what the source promises changed since its table's columns were set."""
+    """Whether the declared columns of the source changed since its table's columns were set."""
     history_has_rows: bool
     samples: tuple[DetectedDelivery, ...] = ()
-    """Other deliveries that wait, to learn types from while nothing is pinned."""
+    """Other waiting deliveries, to infer types from while no schema is pinned."""
     shared: tuple[FileRef, ...] = ()
-    """Current files that hold this partition and others: publishing takes a rewrite of each."""
+    """Current files that hold this and other partitions: publishing needs a rewrite of each."""
     references: tuple[InputData, ...] = ()
     now_us: int = 0
     keys: tuple[str, ...] = ()
-    """The partitions: one, or all of a bundle, whose rows are routed by the source's column."""
+    """The partitions: one, or all of a bundle, whose rows the source's column assigns to them."""
     replaced: tuple[str, ...] = ()
-    """Of a bundle: the partitions that another file has brought since. Their rows are left out."""
+    """Bundles: partitions that another file has delivered since. Their rows are left out."""
     connection: dict[str, Any] = {}
-    """[connections.X] as declared, for sources that aren't files; secrets in it are references, resolved by the worker."""
+    """[connections.X] as declared, for sources that aren't files.
+
+    The worker resolves its secrets.
+    """
     views: tuple[ViewCheck, ...] = ()
     beside: tuple[ViewCheckReads, ...] = ()
     macros: dict[str, str] = {}
-    """File → text of the project's CREATE MACROs, where a check may use one."""
+    """File → text of the project's CREATE MACROs, if a check may use one."""
     accepted: bool = False
-    """Somebody has accepted it as it is: it is no measure of what comes after it."""
+    """Whether a user accepted the delivery as it is; later deliveries aren't compared with it."""
     used: dict[str, tuple[str, ...]] = {}
-    """Column, in lower case → who reads it directly; `*`: who reads all of them, whatever they are called."""
+    """Column in lower case → its direct readers;
+
+    `*`: readers of all columns, whatever their names.
+    """
     sha256: str | None = None
-    """Of a delivery that was ingested before: what is kept of it, where the file itself has gone or is another one by now."""
+    """Re-ingested deliveries: hash of the raw copy to read if the file is gone or has changed."""
     earlier: InputData | None = None
-    """What is published of an earlier interval: what columns held before they were gone."""
+    """Published rows of an earlier interval: the contents of columns that have disappeared."""
     earlier_failed: tuple[str, ...] = ()
-    """The checks that this failed when it was audited."""
+    """The checks that this publication failed when it was audited."""
     earlier_as_of_us: int = 0
-    """What its ages were measured from: when it was published, or the end of its interval where that was earlier."""
+    """Reference time for the ages in these checks.
+
+    The publication, or the end of its interval if that is earlier.
+    """
     day_before: InputData | None = None
-    """What readers see of the interval right before a delivery of one interval."""
+    """Published rows of the interval right before, for a delivery of one interval."""
     lately: InputData | None = None
-    """What readers see of the last few intervals before it, where something is joined by one of its columns."""
+    """Published rows of the last few intervals before, if a column is joined downstream."""
     joined: frozenset[str] = frozenset()
-    """Those columns."""
+    """The columns that are joined downstream."""
     before: dict[str, PreviousPublication] = {}
-    """What readers see of these partitions, as far as it is sound: what comes otherwise is restated."""
+    """Sound publications of these partitions that readers see; different rows are a restatement."""
     previous: InputData | None = None
-    """The rows of those."""
+    """The rows of those publications."""
     withheld: tuple[tuple[str, str], ...] = ()
-    """Interval and SHA-256 of deliveries of the same size that were held or rejected for other intervals."""
+    """Interval and SHA-256 of deliveries of the same size, held or rejected for other intervals."""
     history: tuple[StoredMetrics, ...] = ()
-    """What the sound partitions before this one measured, oldest first."""
+    """Metrics of the sound partitions before this one, oldest first."""
     around: AnomalyContext = AnomalyContext()
     exact: tuple[str, ...] = ()
-    """Columns of whole numbers of its table that a DOUBLE holds to the last digit, so that they may become one."""
+    """Whole-number columns of the table whose values a DOUBLE holds exactly.
+
+    They may change their type to DOUBLE.
+    """
     deaths: str = ""
-    """How workers ended over this delivery, where they did so too often: it is kept and rejected, and nothing reads it any more."""
+    """How workers died repeatedly over this delivery: it is kept, rejected and not read again."""
     too_much: TooMuch | None = None
-    """Of a delivery that is too large to be read: it is kept and rejected as well."""
+    """Set if the delivery is too large to read: it is kept and rejected as well."""
     handed: Handed | None = None
     withdrawn: tuple[tuple[str, str, str], ...] = ()
-    """Partition, content hash and reason (with who gave it) of rows that somebody withdrew: the same rows are held."""
+    """Partition, content hash and reason (with the user) of withdrawn rows.
+
+    The same rows are held if they are delivered again.
+    """
 
 
 class BatchPartition(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """One of a batch's partitions as if it was computed by itself: what the attempt would be for, and what it would read."""
+    """One of a batch's partitions as if it was computed alone: its scope and its inputs."""
 
     scope: AttemptScope
     inputs: tuple[InputData, ...]
 
 
 class ComputeTask(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="produce"):
-    """Compute partitions of one asset, stage, audit. `table` is None until its columns are known."""
+    """Compute partitions of one asset, stage, audit.
+
+    `table` is None until its columns are known.
+    """
 
     scope: AttemptScope
     body: Body
     sql: str | None
-    """For SQL: the statement to run, `$self` and the like already resolved."""
+    """SQL: the statement to run, with `$self` and the like already resolved."""
     code: str | None
-    """For Python and commands: the folder (below `.headrace/code`) with the applied files."""
+    """Python and commands: the folder below `.headrace/code` with the applied files."""
     inputs: tuple[InputData, ...]
     materialize: str
     partition_column: str | None
     table: LakeTable | None
     evolve: bool
-    """Whether the code changed since the table's columns were set, so that they may change with it."""
+    """Whether the code changed since the table's columns were set, so they may change with it."""
     checks: tuple[CheckSpec, ...]
     on_fail: str
     written: tuple[tuple[str, str | None], ...] = ()
-    """Of Python and commands: the columns that `columns:` declares, with their types where it states them."""
+    """Python and commands: columns declared in `columns:`, with their types if stated."""
     shared: tuple[FileRef, ...] = ()
-    """Current files that hold these partitions and others: publishing takes a rewrite of each."""
+    """Current files that hold these and other partitions: publishing needs a rewrite of each."""
     references: tuple[InputData, ...] = ()
     now_us: int = 0
     macros: dict[str, str] = {}
-    """For SQL: file → text of the project's CREATE MACROs, where the body may use one."""
+    """SQL: file → text of the project's CREATE MACROs, if the query may use one."""
     without: tuple[str, ...] = ()
-    """Optional inputs that haven't come: it is published with a warning."""
+    """Missing optional inputs: the partition is published with a warning."""
     key_column: str | None = None
-    """The column of the rows' key, where data is cut by one: rows with another value are rejected."""
+    """The key column of data partitioned by key: rows with another value are rejected."""
     merge: MergeRule | None = None
-    """Of `merge` and `snapshot`: how what the body computes meets the table that is in `state`."""
+    """`merge` and `snapshot`: how computed rows are merged into the table in `state`."""
     state: MergeState | None = None
     views: tuple[ViewCheck, ...] = ()
     beside: tuple[ViewCheckReads, ...] = ()
     memory_max_bytes: int | None = None
-    """What the attempt may use; None: what any attempt may."""
+    """Memory limit of the attempt in bytes; None: the limit of all attempts."""
     prove: bool = False
-    """Of several partitions: compute one of them alone as well, and fail (`not_separable`) if that comes to something else."""
+    """Batches: compute one partition alone as well; fail with `not_separable` if it differs."""
     alone: BatchPartition | None = None
-    """What `prove` computes."""
+    """The partition that `prove` computes alone."""
     packages: tuple[str, ...] = ()
-    """Of Python and commands: top-level names that its code imports, whose versions are recorded with the attempt."""
+    """Python and commands: imported top-level names, whose versions are stored with the attempt."""
     code_packages: tuple[str, ...] = ()
-    """Distributions that are recorded besides."""
+    """Other distributions whose versions are stored."""
     previous: InputData | None = None
-    """Of a plan's attempt: what readers see of these partitions now, to be compared with what is made."""
+    """Attempts of a backfill: published rows of these partitions, to compare with the new ones."""
     history: tuple[StoredMetrics, ...] = ()
-    """What the sound partitions before the first of these measured, oldest first."""
+    """Metrics of the sound partitions before the first of these, oldest first."""
     around: AnomalyContext = AnomalyContext()
     classified: tuple[str, ...] = ()
-    """Columns of whose values nothing may be kept."""
+    """Classified columns: none of their values may be stored."""
     previous_hashes: dict[str, str] = {}
-    """Partition → content hash of that, as far as it is known: what comes to the same needn't be compared."""
+    """Partition → known content hash of `previous`; equal hashes need no comparison."""
     environment: dict[str, str] = {}
-    """Of Python and commands: what the asset declares of its environment."""
+    """Python and commands: variables that the asset declares."""
     pass_environment: tuple[str, ...] = ()
-    """Names of variables that it gets as they are where the attempt runs."""
+    """Names of variables passed on unchanged from the machine that the attempt runs on."""
     secrets: dict[str, str] = {}
-    """Name of a variable → reference to the secret that is its value."""
+    """Name of a variable → reference to the secret with its value."""
     hidden: tuple[str, ...] = ()
-    """References to the project's other secrets: it isn't given them, and what it says is kept without them."""
+    """References to the project's other secrets: not passed, and redacted from its output."""
     handed: Handed | None = None
-    """The values of all these, put in when the task is sent."""
+    """The values of all these variables, added when the task is sent."""
     earlier: InputData | None = None
-    """What is published of an earlier partition, where another version was in force then: whether it would fail a check as well."""
+    """Published rows of an earlier partition, if another version was applied at that time.
+
+    They show whether a failed check would fail there as well.
+    """
     earlier_failed: tuple[str, ...] = ()
-    """The checks that it failed when it was published."""
+    """The checks that those rows failed when they were published."""
     earlier_as_of_us: int = 0
-    """What its ages were measured from: when it was published, or the end of its interval where that was earlier."""
+    """Reference time for the ages in these checks.
+
+    The publication, or the end of its interval if that is earlier.
+    """
 
 
 class ObserveTask(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="look_at"):
-    """Look at one source that isn't a local folder, or into a file whose rows are several intervals'. Changes nothing."""
+    """Observe one remote source, or read which intervals local files hold. Changes nothing."""
 
     attempt: str
-    """`0.n`: a look is no attempt, but is answered like one."""
+    """`0.n`: an observation is no attempt, but is answered like one."""
     source: Source
     connection: dict[str, Any]
     wanted: tuple[str, ...] = ()
-    """Intervals that have ended and that nothing was delivered for, or that may be delivered again; oldest first."""
+    """Ended intervals without a delivery, or that may be delivered again; oldest first."""
     known: dict[str, tuple[str, str]] = {}
     """Interval → path and version of its newest delivery."""
     files: tuple[DetectedDelivery, ...] = ()
-    """Local files to be looked into: which intervals do their rows belong to?"""
+    """Local files to read: which intervals do their rows belong to?"""
     pinned: SourceSchema | None = None
     promised: tuple[ContractColumn, ...] | None = None
-    """Of files to be looked into: how they are read."""
+    """Contract columns, by which these files are read."""
     now_us: int = 0
     handed: Handed | None = None
 
 
 class SourceObserved(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="looked"):
-    """What a look found. `code` says what kind of error it was (`access_denied`, `source_unavailable` …)."""
+    """The result of an observation.
+
+    `code` is the kind of error (`access_denied`, `source_unavailable` …).
+    """
 
     attempt: str
     found: tuple[DetectedDelivery, ...] = ()
@@ -274,13 +321,13 @@ class SourceObserved(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, 
 
 
 class ExportTask(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="export"):
-    """Write what one consumer reads, for one interval, to where it wants it."""
+    """Write one consumer's data for one interval to its export target."""
 
     attempt: str
     consumer: str
     interval: str
     start: str | None
-    """ISO 8601 instants with offset."""
+    """ISO 8601 with offset, as `end`."""
     end: str | None
     timezone: str
     target: dict[str, Any]
@@ -289,21 +336,21 @@ class ExportTask(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag=
     reads: tuple[InputData, ...]
     now_us: int = 0
     project: str = ""
-    """The identity of the state, by which targets know a rebuilt project."""
+    """Identity of the state, by which targets recognise a rebuilt project."""
     take_over: str = ""
-    """What the newest take-over of the target was called."""
+    """Name of the newest take-over of the target."""
     handed: Handed | None = None
 
 
 class Prune(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="prune"):
-    """Copy files of one table without some of their partitions, which are replaced: what is left of each is answered as `rewritten`."""
+    """Copy files of one table without partitions that are replaced; answered as `rewritten`."""
 
     attempt: str
-    """The attempt, or a number of the plan, that it is done for."""
+    """The attempt, or a number of the backfill, that needs the copies."""
     table: LakeTable
     files: tuple[FileRef, ...]
     without: tuple[tuple[str, ...], ...]
-    """Of each of the files."""
+    """The partitions to leave out of each file."""
     timezone: str
     now_us: int = 0
 
@@ -312,14 +359,19 @@ Task = IngestTask | ComputeTask | ObserveTask | ExportTask | Prune
 
 
 class Returned(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="returned"):
-    """The tasks that weren't begun and won't be, asked for because another worker has nothing to do; answers to those before them may
-    still be on their way."""
+    """The tasks that a worker gives back unstarted, because another worker is idle.
+
+    Answers to tasks before them may still arrive.
+    """
 
     attempts: tuple[str, ...]
 
 
 class RowChangeCounts(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """Rows of a partition against those that readers see: without a key to know rows by, one that changed counts as removed and added."""
+    """Differences of a partition from its published rows.
+
+    Without a key, a changed row counts as one removed and one added.
+    """
 
     added: int = 0
     removed: int = 0
@@ -327,38 +379,44 @@ class RowChangeCounts(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 class TaskOutcome(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="outcome"):
-    """What became of a task. `state` is `staged`, `held`, `rejected` or `failed`; of a held or rejected one,
-    `quarantined` is the path of its data relative to the data folder."""
+    """The outcome of a task.
+
+    `state` is `staged`, `held`, `rejected` or `failed`. For a held or rejected one, `quarantined`
+    is the path of its data relative to the data folder.
+    """
 
     attempt: str
     state: str
     measures: Measures
     staged: StagedFile | None = None
     replacement: Replacement | None = None
-    """Of `merge` and `snapshot`: what becomes of the files that are there."""
+    """`merge` and `snapshot`: what to do with the table's current files."""
     table: LakeTable | None = None
-    """The columns as staged, where they weren't known before or have changed."""
+    """The columns as staged, if they were unknown before or have changed."""
     rewritten: tuple[RewrittenFile, ...] = ()
     audit: Audit | None = None
     error: BodyError | None = None
     reason: str = ""
     quarantined: str | None = None
     quarantined_rows: int | None = None
-    """Of what wasn't staged: the rows that it has, where that can be told."""
+    """Row count of data that wasn't staged, if known."""
     learnt: SourceSchema | None = None
     sha256: str | None = None
     fingerprint: str | None = None
     manifest: tuple[dict[str, Any], ...] | None = None
-    """Of `materialize: files`: path, size and sha256 of each file. Of an export: target, asset, size, sha256 and rows of each."""
+    """`materialize: files`: path, size and sha256 of each file.
+
+    Exports: target, asset, size, sha256 and rows of each.
+    """
     log_lines: int = 0
     changed: dict[str, RowChangeCounts] = {}
-    """Of a plan's attempt: partition → how it differs from what readers see; those that don't differ aren't there."""
+    """Attempts of a backfill: partition → difference from its published rows, if there is one."""
     drift: tuple[DriftChange, ...] = ()
-    """Of a delivery: how it differs from what is expected of its interval."""
+    """Deliveries: differences from what is expected of the interval."""
     facts: tuple[Fact, ...] = ()
-    """What is odd about it."""
+    """Anomalies."""
     environment: bytes = b""
-    """Of a Python asset: JSON of the interpreter and the packages that its code ran with."""
+    """Python assets: JSON of the interpreter and the packages that the code ran with."""
 
 
 Answer = TaskOutcome | SourceObserved
@@ -370,17 +428,20 @@ class WorkerReady(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag
     pid: int
 
 
-# What a task is handed beyond the clean environment of workers: variables, and secrets of nodes
-# that declare them. The values enter a task when it is sent, through the pipe to one worker. From
-# then on that worker is of their kind (`kind_of`): it never gets a task of another kind that runs
+# Values that a task gets beyond the workers' clean environment: variables, and secrets of nodes
+# that declare them. They enter a task when it is sent, through the pipe to one worker. From then on
+# the worker is of this kind (`environment_kind`): it never gets a task of another kind that runs
 # asset code and could read what is left in memory.
 
 CONNECTED = "connected"
-"""The kind of a worker that has the whole environment, for drivers and clients that read it (proxies, certificates, clouds' keys)."""
+"""Kind of a worker with the whole environment.
+
+Drivers and clients read it: proxies, certificates, cloud credentials.
+"""
 
 
 def environment_kind(task: Task) -> Hashable:
-    """What the environment of a task's worker has to be like; None where nothing depends on it."""
+    """Return the kind of environment that a task's worker must have; None if any will do."""
     if isinstance(task, ComputeTask):
         if not isinstance(task.body, PythonBody | CommandBody):
             return None
@@ -393,8 +454,11 @@ def environment_kind(task: Task) -> Hashable:
 
 
 def handed(task: Task, environment: Mapping[str, str], secrets: Secrets) -> Handed | None:
-    """What a task is handed, from the environment of who sends it; None for nothing. `secrets` resolves, and remembers the values, so
-    that who sends it can redact what comes back."""
+    """Return the values for a task from the sender's environment; None if it needs none.
+
+    `secrets` resolves references and remembers the values, so that the sender can redact the
+    answer.
+    """
     if not isinstance(task, ComputeTask):
         if not _connects(task):
             return None
@@ -412,13 +476,16 @@ def handed(task: Task, environment: Mapping[str, str], secrets: Secrets) -> Hand
 
 
 def with_handed(task: Task, environment: Mapping[str, str], secrets: Secrets) -> Task:
-    """The task as it is sent."""
+    """Return the task as sent, with its values."""
     given = handed(task, environment, secrets)
     return task if given is None or isinstance(task, Prune) else msgspec.structs.replace(task, handed=given)
 
 
 def secrets_of(project: Project) -> tuple[str, ...]:
-    """References to all secrets that a project declares: of connections, sources (headers, parameters), assets, exports, channels."""
+    """Return references to all secrets that a project declares.
+
+    In connections, sources (headers, parameters), assets, exports and channels.
+    """
     return tuple(sorted(set(_declared(project))))
 
 
@@ -435,7 +502,7 @@ def _declared(project: Project) -> Iterator[str]:
 
 
 def _connects(task: Task) -> bool:
-    """Whether a task talks to something outside of this machine's files, or resolves references."""
+    """Whether a task connects to something outside this machine's files, or resolves references."""
     match task:
         case ObserveTask() | ExportTask():
             return True

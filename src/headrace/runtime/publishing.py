@@ -1,7 +1,8 @@
-"""Publishing: staged files become visible, in the transaction that also changes the state.
+"""Publishing: staged files become visible in the transaction that also changes the state.
 
-`Batch` collects attempts that ended since the last commit, turns them into events for the core and rows for the store, and
-writes the lake's catalog once for all of them. Nothing is visible before the caller's transaction commits.
+`Batch` collects attempts that ended since the last commit, turns them into events for the core and
+rows for the store, and writes the lake's catalog once for all of them. Nothing is visible before
+the caller's transaction commits.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ from headrace.store.queries.quality import DriftRow, FactRow, write_drift, write
 
 
 def drift_row(node: str, key: str, number: int | None, attempt: AttemptId, change: DriftChange, now: int) -> DriftRow:
-    """A change of a delivery as it is kept."""
+    """Return the row that stores a drift change of a delivery."""
     score = None if change.score is None else f"{change.score:.4f}"
     evidence, users = (msgspec.json.encode(item).decode() for item in (change.evidence, change.used_by))
     kind, policy = change.kind.value, change.policy.value
@@ -66,7 +67,7 @@ def drift_row(node: str, key: str, number: int | None, attempt: AttemptId, chang
 
 
 def fact_row(node: str, key: str, number: int | None, attempt: AttemptId, fact: Fact, now: int) -> FactRow:
-    """An oddity as it is kept."""
+    """Return the row that stores an anomaly."""
     strength, severity = f"{fact.strength:.3f}", fact.severity.value
     epoch, _, n = fact.of.partition(".")
     of = (int(epoch), int(n)) if fact.of else attempt
@@ -77,16 +78,22 @@ def fact_row(node: str, key: str, number: int | None, attempt: AttemptId, fact: 
 
 HEADRACE = Actor(ActorType.SYSTEM, "headrace")
 COPIED_MAX = 20
-"""So often an attempt's neighbours are copied, because others are published meanwhile, before it is made again."""
+"""Most times that files shared with an attempt's partitions are copied before it is recomputed.
+
+Each time, other attempts have published into these files in the meantime.
+"""
 
 
 class _Crowded(Exception):
-    """The files that hold an attempt's partitions and others aren't those that were copied without them."""
+    """Files shared with other partitions have changed since they were copied for the attempt."""
 
 
 class Batch:
-    """One commit's worth of ended attempts. `version` is what was applied, `publication_id` the last one given out, `begun` when the
-    turn took the answers."""
+    """The ended attempts of one commit.
+
+    `version` is the applied version, `publication_id` the newest publication's number, `begun` the
+    start of the loop iteration in microseconds.
+    """
 
     def __init__(
         self,
@@ -107,13 +114,16 @@ class Batch:
         self._crowded: list[RunningAttempt] = []
         self._change: CatalogChange | None = None
         self._unchanged: dict[int, int] = {}
-        """Publications of a merge that came to the same table again -> the snapshot that shows it."""
+        """Publications of a merge with an unchanged table → the snapshot that holds it."""
         self._ends: list[AttemptEnd] = []
         self._environments: dict[str, bytes] = {}
         self._pending: list[PublicationRecord] = []
         self._quarantine: list[QuarantineRecord] = []
         self._replaced: list[tuple[str, str, int]] = []
-        """Partitions of sources whose newest delivery failed: what came before it is no more to be decided about."""
+        """Partitions of sources whose newest delivery failed.
+
+        Their earlier quarantined deliveries need no decision any more.
+        """
         self._withheld: list[tuple[int, int, bytes]] = []
         self._checks: list[Sequence[object]] = []
         self._profiles: list[Sequence[object]] = []
@@ -126,11 +136,11 @@ class Batch:
 
     @property
     def visible(self) -> list[Refreshed]:
-        """What readers see anew, as it is told to a core that didn't make it."""
+        """The new publications, as events for a core that didn't run the attempts."""
         return [Refreshed(record.node, record.partition, not record.identical) for record in self._pending]
 
     def add(self, attempt: RunningAttempt, outcome: TaskOutcome, wrong: str | None) -> None:
-        """Take one ended attempt in. `wrong` says why its file can't be trusted."""
+        """Add one ended attempt. `wrong` is the reason why its file can't be trusted."""
         if wrong is not None:
             outcome = as_failed(outcome, f"what was staged isn't there as it was staged: {wrong}", ErrorKind.TRANSIENT)
         elif not self._claims.held(attempt.id, attempt.node, attempt.keys):
@@ -155,8 +165,10 @@ class Batch:
         self._claims.release(attempt.id, attempt.node, attempt.keys)
 
     def lose(self, attempt: RunningAttempt, reason: str, *, begun: bool = True, cancelled: bool = False) -> None:
-        """Record an attempt whose worker ended. Its delivery, if it had one, still waits. What `arriving.deaths` counts are those that
-        had `begun`."""
+        """Record an attempt whose worker ended; its delivery, if any, still waits.
+
+        The limit on worker deaths over a delivery counts only attempts that had `begun`.
+        """
         text = f"its worker {reason}" if begun else f"it hadn't begun when its worker {reason}"
         if not cancelled:
             self._ends.append(AttemptEnd(*attempt.id, state="lost", finished_at=self._now, reason=text))
@@ -164,7 +176,7 @@ class Batch:
         self.news += [News(attempt.node, key, "lost", None, text, runs=attempt.runs) for key in attempt.keys]
 
     def write(self, snapshot_author: str = "headrace") -> None:
-        """Write everything that was recorded."""
+        """Write everything recorded so far."""
         snapshot = self._change.finish(author=snapshot_author, message="publish") if self._change else None
         reached(FaultPoint.PUBLISH_REGISTERED)
         rows = [self._in_snapshot(row, snapshot) for row in self._pending]
@@ -186,7 +198,10 @@ class Batch:
             append_all(self._tx, self._now, self._audit)
 
     def errands(self) -> list[tuple[RunningAttempt, Prune]]:
-        """Attempts that can't be published before files are copied without their partitions, and how. To be asked after `write`."""
+        """Return attempts that need copies of shared files, with the task that makes the copies.
+
+        Call it after `write`. The copies leave out the attempt's partitions.
+        """
         return [(attempt, self._errand(attempt)) for attempt in self._crowded]
 
     def _errand(self, attempt: RunningAttempt) -> Prune:
@@ -196,7 +211,7 @@ class Batch:
         return Prune(str(attempt.id), known, files, (attempt.keys,) * len(files), "UTC")
 
     def _overtaken(self, attempt: RunningAttempt) -> bool:
-        """Whether the checks of views were made without something that readers see now, or that this commit publishes."""
+        """Whether the checks of views missed rows published since or in this commit."""
         task = attempt.prepared.task
         for reads in task.beside if isinstance(task, ComputeTask | IngestTask) else ():
             if publications.newest_id(self._tx, reads.node, reads.keys) != reads.newest:
@@ -206,8 +221,11 @@ class Batch:
         return False
 
     def _repeats(self, attempt: RunningAttempt, outcome: TaskOutcome) -> str | None:
-        """The interval whose rows a delivery repeats, which was published after the delivery was
-        given out: the worker couldn't know it. Where the worker knew, it has judged that."""
+        """Return the interval whose rows a delivery repeats, if a worker couldn't know it.
+
+        That is the case if the interval was published after the task was sent. If the worker knew
+        it, the worker has evaluated the repetition.
+        """
         task, staged = attempt.prepared.task, outcome.staged
         if not isinstance(task, IngestTask) or staged is None or len(attempt.keys) != 1:
             return None
@@ -230,7 +248,10 @@ class Batch:
         return row if shown_in is None else msgspec.structs.replace(row, snapshot=shown_in)
 
     def _publish(self, attempt: RunningAttempt, outcome: TaskOutcome) -> TaskOutcome:
-        """Add an attempt's partitions to the snapshot; gives back a failed outcome where its columns don't fit."""
+        """Add an attempt's partitions to the snapshot and return its outcome.
+
+        The outcome is a failed one if its columns don't fit the table.
+        """
         staged = outcome.staged
         if staged is not None and not self._merged_alike(attempt, outcome):
             try:
@@ -267,21 +288,27 @@ class Batch:
         return outcome
 
     def _can_be_copied(self, attempt: RunningAttempt, outcome: TaskOutcome, error: LakeError) -> bool:
-        """Whether what was staged can be published all the same, once files are copied without its partitions."""
+        """Whether the staged rows can be published after a copy of the shared files.
+
+        The copies leave out these partitions.
+        """
         if isinstance(error, TableMoved) or outcome.table is not None or outcome.replacement is not None:
             return False
         return attempt.copied < COPIED_MAX
 
     def _merged_alike(self, attempt: RunningAttempt, outcome: TaskOutcome) -> bool:
-        """Whether a merge came to the table that its partition left already: what came after it in the table stays."""
+        """Whether a merge left its table unchanged; then later partitions of the table stay."""
         if outcome.replacement is None:
             return False
         before = leader_writes.published_of(self._tx, attempt.node, attempt.keys[0])
         return before is not None and before[1] == outcome.replacement.content_hash
 
     def _add_to_lake(self, attempt: RunningAttempt, outcome: TaskOutcome, staged: StagedFile) -> None:
-        """Raises TableMoved, FileMoved or NeedsRewrite where the table moved meanwhile (made again, it fits), and LakeError
-        for what can't be."""
+        """Add the staged file to the catalog.
+
+        Raises TableMoved, FileMoved or NeedsRewrite if the table has changed in the meantime, so
+        that a retry fits, and LakeError for what can't be published.
+        """
         if self._change is None:
             self._change = CatalogChange.begin(self._tx, self._now)
         if outcome.table is not None:
@@ -327,7 +354,7 @@ class Batch:
         )
 
     def _stop(self, attempt: RunningAttempt, outcome: TaskOutcome) -> None:
-        """An attempt that publishes nothing: held, rejected or failed."""
+        """Record an attempt that publishes nothing: held, rejected or failed."""
         if self._is_too_large(attempt, outcome):
             self._keep_only(attempt, outcome)
             return
@@ -338,11 +365,12 @@ class Batch:
         everywhere = kind is not None and outcome.error is not None and outcome.error.everywhere
         machine = outcome.error is not None and outcome.error.machine
         self.events.append(AttemptUnsuccessful(attempt.id, PartitionState(outcome.state), reason, kind, after_us, everywhere, machine))
-        if kind in WAITS:  # no attempt at all: a delivery still waits, and nothing is counted
+        if kind in WAITS:  # not counted as an attempt: a delivery still waits
             self._end(attempt, outcome, "skipped", None, reason)
             self.news += [News(attempt.node, key, "waiting", None, reason, runs=attempt.runs) for key in attempt.keys]
             return
-        if is_batch(attempt) and not everywhere:  # its partitions are tried again, fewer at once: what it came to is none of theirs yet
+        # retried in smaller batches: the outcome says nothing about one partition
+        if is_batch(attempt) and not everywhere:
             self._end(attempt, outcome, outcome.state, None, reason)
             return
         if outcome.state in ("held", "rejected"):
@@ -360,13 +388,13 @@ class Batch:
         self.news += [News(attempt.node, key, outcome.state, None, reason, runs=attempt.runs) for key in attempt.keys]
 
     def _is_too_large(self, attempt: RunningAttempt, outcome: TaskOutcome) -> bool:
-        """Whether a delivery is to blame for the memory that reading it took."""
+        """Whether the delivery's size is to blame for running out of memory."""
         if outcome.error is None or outcome.error.code != OUT_OF_MEMORY or not isinstance(attempt.prepared.task, IngestTask):
             return False
         return is_to_blame(self._tx, attempt.node, attempt.keys[0], attempt.queued_at)
 
     def _keep_only(self, attempt: RunningAttempt, outcome: TaskOutcome) -> None:
-        """Give a delivery out once more, at once, to be kept and rejected without being read."""
+        """Send a delivery out again at once, to be kept and rejected without being read."""
         assert outcome.error is not None
         reason = outcome.error.message
         outcome = msgspec.structs.replace(outcome, error=msgspec.structs.replace(outcome.error, code=TOO_LARGE))
@@ -391,7 +419,7 @@ class Batch:
         )
 
     def _taken_out(self, attempt: RunningAttempt, outcome: TaskOutcome) -> QuarantineRecord:
-        """The rows that broke a check, while all others of the partition are published."""
+        """Return the quarantine record of rows that broke a check; all others are published."""
         (key,) = attempt.keys
         row = self._quarantined(attempt, outcome, key, warnings(outcome, key))
         return msgspec.structs.replace(row, state="rejected", rows=outcome.quarantined_rows)
@@ -410,13 +438,16 @@ class Batch:
                 self._metrics.append((*attempt.id, attempt.node, key, audit.metrics))
 
     def _told(self, attempt: RunningAttempt, outcome: TaskOutcome) -> TaskOutcome:
-        """With all whom the drift of a delivery reaches, and with those whom it stops in what is said of it."""
+        """Return the outcome with all users of the drifted columns.
+
+        The reason names the users of blocking changes.
+        """
         changes = self._tasks.reached(attempt.node, outcome.drift)
         stops = [change for change in changes if change.policy is Policy.BLOCK]
         return msgspec.structs.replace(outcome, drift=changes, reason=with_users(outcome.reason, stops))
 
     def _write_oddities(self, attempt: RunningAttempt, outcome: TaskOutcome) -> None:
-        """How a delivery drifted, and what is odd; of one that is several partitions', under each."""
+        """Store drift and anomalies of an attempt, under each of its partitions."""
         for key in attempt.keys if has_facts_to_keep(attempt, outcome) else ():
             number = attempt.prepared.delivery_of(key)
             self._drift += [drift_row(attempt.node, key, number, attempt.id, change, self._now) for change in outcome.drift]
@@ -439,7 +470,7 @@ class Batch:
         )
 
     def _measures(self, outcome: TaskOutcome) -> dict[str, Any]:
-        """What an attempt cost, and the hash of what it ran with, which is kept once by its content."""
+        """Return the attempt's measures, with the hash of its environment, which is stored once."""
         results = msgspec.structs.asdict(msgspec.structs.replace(outcome.measures, publish_seconds=self._publish_seconds))
         if outcome.environment:
             results[ENVIRONMENT] = hashlib.sha256(outcome.environment).hexdigest()

@@ -25,7 +25,11 @@ from headrace.store import Transaction
 
 
 class News(msgspec.Struct, frozen=True, gc=False):
-    """One partition came to something: `published`, `held`, `rejected`, `failed`, or is tried again (`waiting`)."""
+    """The outcome of one partition for a run.
+
+    `state` is `published`, `held`, `rejected`, `failed`, `lost` or `cancelled`; `waiting` if the
+    partition is retried.
+    """
 
     node: str
     partition: str
@@ -34,30 +38,33 @@ class News(msgspec.Struct, frozen=True, gc=False):
     reason: str
     rows: int | None = None
     runs: tuple[int, ...] = ()
-    """The runs that want it."""
+    """The runs that need the partition."""
 
 
 class Reporter(Protocol):
-    """Takes news as they come; must return at once."""
+    """Receives news as they arrive; must return at once."""
 
     def __call__(self, news: News, /) -> None: ...
 
 
 def silent(_: News) -> None:
-    """A reporter that tells nobody."""
+    """Report nothing."""
 
 
 # The request of a run, its state while it is active, and its result.
 
 STANDING = -1
-"""The number of the run that stands, of which there is one at most: what a server does by itself."""
+"""Number of the standing run: the one that a server works at by itself. There is at most one."""
 TICK = "tick"
-"""The kind of a run that is one pass over everything."""
+"""Kind of a run that is one pass over everything."""
 PROPOSED = "is stale, and is recomputed only if somebody asks"
 
 
 class RunRequest(msgspec.Struct, frozen=True):
-    """What one run is asked to do, by whom. `kind` is `run`, `tick`, `receive` or `serve`, `request` what was typed."""
+    """The request of one run.
+
+    `kind` is `run`, `tick`, `receive` or `serve`; `request` holds the command's arguments as typed.
+    """
 
     kind: str
     targets: tuple[Target, ...]
@@ -65,52 +72,65 @@ class RunRequest(msgspec.Struct, frozen=True):
     request: dict[str, object] = {}
     reason: str = ""
     retry: frozenset[str] = frozenset()
-    """Nodes that a person asked for: what failed is tried again."""
+    """Nodes that a user requested: their failed partitions are retried."""
     again: frozenset[str] = frozenset()
-    """Those of them whose publications are replaced."""
+    """The nodes of `retry` whose publications are replaced."""
     received: tuple[DeliveryArrived, ...] = ()
-    """What was handed in by hand; at those sources nobody looks."""
+    """Deliveries handed in by hand; their sources aren't observed."""
     together: tuple[DeliveryArrived, ...] = ()
-    """Deliveries that are ingested `again`, of several partitions each: these are ingested together."""
+    """Deliveries of several partitions each to re-ingest, all partitions of one together."""
     standing: bool = False
-    """For as long as the leader runs: what a server does by itself."""
+    """Whether the run lasts as long as the leader: the work that a server does by itself."""
     plan: int | None = None
-    """The backfill that it works at: `targets` are the sources that are ingested before anything of the plan is computed."""
+    """The backfill that the run works at.
+
+    `targets` are the sources to ingest before it computes.
+    """
 
 
 class RunResult(msgspec.Struct, frozen=True):
-    """What a run came to. `waiting` names up to WAITING_SHOWN_MAX partitions that were asked for and couldn't run, with the reason."""
+    """The result of a run.
+
+    `waiting` holds node, partition and reason of at most WAITING_SHOWN_MAX requested partitions
+    that couldn't run.
+    """
 
     run_id: int
     state: str
     waiting: tuple[tuple[str, str, str], ...]
     notes: tuple[str, ...]
     partitions: int = 0
-    """How many came to something."""
+    """Number of partitions with an outcome."""
 
 
 class ActiveRun:
-    """A run that goes on. `standing` ones are never settled: what a server does by itself."""
+    """An active run. A standing run is never settled."""
 
     def __init__(self, number: int, order: RunRequest, report: Reporter = silent) -> None:
         self.id, self.order, self.report = number, order, report
         self.row: int | None = number
-        """Its row in the store. One that stands has a row only while some of its work is under way."""
+        """The run's row in the store.
+
+        A standing run has one only while some of its work is active.
+        """
         self.notes: tuple[str, ...] = ()
         self.looking = 0
-        """Looks at sources that it waits for."""
+        """Number of observations that the run waits for."""
         self.results: dict[tuple[str, str], str] = {}
-        """What each partition came to."""
+        """Node and partition → state."""
 
     def request(self, borrowed: frozenset[str]) -> Requested:
-        """What the core is asked for."""
+        """Return the request for the core, without borrowed nodes."""
         targets = tuple(target for target in self.order.targets if target.node not in borrowed)
         return Requested(targets, self.order.retry, self.order.again, self.id, self.order.standing)
 
     @property
     def state(self) -> str:
-        """`nothing_due`, `succeeded`, `failed` or `partial`, from what each partition came to in the end. What waits for a disk or a
-        server hasn't failed: where nothing else was due, nothing was."""
+        """`nothing_due`, `succeeded`, `failed` or `partial`, from the last state of each partition.
+
+        A partition that waits for a disk or a server hasn't failed. If all of them wait, nothing
+        was due.
+        """
         if all(state == "waiting" for state in self.results.values()):
             return "nothing_due"
         good = sum(1 for state in self.results.values() if state == "published")
@@ -118,12 +138,12 @@ class ActiveRun:
 
 
 def cancelled_by(actor: str, reason: str) -> str:
-    """Who took a run back, and why, in one clause."""
+    """Return a clause with the user who cancelled a run and the reason."""
     return f"cancelled by {actor}" + (f": {reason}" if reason else "")
 
 
 def waiting(settled: Settled, proposed: Sequence[tuple[str, str]]) -> tuple[tuple[str, str, str], ...]:
-    """Partitions that were asked for and couldn't run, with the reason of each."""
+    """Return requested partitions that couldn't run, with the reason of each."""
     return (*settled.waiting, *((node, key, PROPOSED) for node, key in proposed))[:WAITING_SHOWN_MAX]
 
 
@@ -131,24 +151,24 @@ def waiting(settled: Settled, proposed: Sequence[tuple[str, str]]) -> tuple[tupl
 # each process.
 
 TURN_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
-"""Up to where each bucket of turns goes; one more is for longer ones."""
+"""Upper bounds of the buckets of loop iterations, in seconds; one more bucket holds longer ones."""
 
 
 class LeaderCounters:
-    """Plain numbers that only grow: another thread may read them at any time."""
+    """Counters of one leader: they only grow, so another thread may read them at any time."""
 
     def __init__(self, slots: int = 0) -> None:
         self.slots = slots
-        """How many attempts can run at once."""
+        """Number of attempts that can run at once."""
         self.turns = [0] * (len(TURN_SECONDS) + 1)
-        """How many took so long, from the beginning of their transaction to the end of its commit: by bucket."""
+        """Number of iterations by duration, from the start of the transaction to its commit."""
         self.turn_seconds = 0.0
         self.partitions: Counter[str] = Counter()
-        """What attempts came to, partition by partition."""
+        """State → number of partitions that attempts ended with."""
 
     @contextmanager
     def turn(self, transaction: AbstractContextManager[Transaction]) -> Iterator[Transaction]:
-        """Count a turn's transaction, and how long it took."""
+        """Count a loop iteration's transaction and its duration."""
         began = time.monotonic()
         with transaction as tx:
             yield tx
@@ -157,7 +177,7 @@ class LeaderCounters:
         self.turn_seconds += took
 
     def note(self, news: Iterable[News]) -> None:
-        """Count what partitions came to."""
+        """Count the states of partitions."""
         self.partitions.update(item.state for item in news)
 
 
@@ -173,7 +193,7 @@ class LeaderClaims:
         self._holders: dict[tuple[str, str], AttemptId] = {}
 
     def grant(self, attempt: AttemptId, node: str, keys: Sequence[str]) -> None:
-        """Give an attempt its partitions; whoever held one of them can't publish it any more."""
+        """Give an attempt its partitions; earlier holders can't publish them any more."""
         for key in keys:
             self._holders[node, key] = attempt
 
@@ -182,7 +202,7 @@ class LeaderClaims:
         return all(self._holders.get((node, key)) == attempt for key in keys)
 
     def release(self, attempt: AttemptId, node: str, keys: Sequence[str]) -> None:
-        """An attempt has ended; what passed to a newer one stays that one's."""
+        """Release the claims of an ended attempt, except those that a newer attempt took over."""
         for key in keys:
             if self._holders.get((node, key)) == attempt:
                 del self._holders[node, key]
@@ -193,7 +213,7 @@ class LeaderClaims:
 
 
 class RunningAttempt(msgspec.Struct, frozen=True, gc=False):
-    """What the leader remembers of an attempt while it runs."""
+    """What the leader remembers of a running attempt."""
 
     id: AttemptId
     node: str
@@ -202,13 +222,16 @@ class RunningAttempt(msgspec.Struct, frozen=True, gc=False):
     queued_at: int
     runs: tuple[int, ...]
     made: TaskOutcome | None = None
-    """What it staged, while files that hold its partitions and others are copied once more: another attempt has replaced them."""
+    """The staged outcome, while files shared with other partitions are copied again.
+
+    Another attempt has replaced these files since.
+    """
     copied: int = 0
-    """How often that was asked for."""
+    """Number of times that these copies were requested."""
 
 
 def contents(attempt: RunningAttempt, outcome: TaskOutcome, staged: StagedFile) -> tuple[dict[str, str | None], dict[str, int]]:
-    """Content hash and rows of each partition; of a merge those of the table as it is after it."""
+    """Return each partition's content hash and row count; for a merge, of the whole table."""
     if outcome.replacement is not None:
         (key,) = attempt.keys
         return {key: outcome.replacement.content_hash}, {key: outcome.replacement.rows}
@@ -220,7 +243,7 @@ def contents(attempt: RunningAttempt, outcome: TaskOutcome, staged: StagedFile) 
 
 
 def withheld(outcome: TaskOutcome) -> bytes:
-    """What must be remembered of a held or rejected attempt to publish what it staged, as it is."""
+    """Return the encoded data that publishes a held or rejected attempt's staged rows unchanged."""
     task_outcome = TaskOutcome(
         attempt=outcome.attempt, state=outcome.state, measures=outcome.measures, staged=outcome.staged, table=outcome.table,
         quarantined=outcome.quarantined, learnt=outcome.learnt,
@@ -229,7 +252,7 @@ def withheld(outcome: TaskOutcome) -> bytes:
 
 
 def as_failed(outcome: TaskOutcome, message: str, kind: ErrorKind) -> TaskOutcome:
-    """The outcome as that of an attempt that failed, with nothing left of what it staged."""
+    """Return the outcome as failed, without anything that was staged."""
     error = BodyError(kind=kind, message=message)
     return msgspec.structs.replace(
         outcome, state="failed", error=error, reason="", staged=None, replacement=None, rewritten=(), learnt=None, manifest=None
@@ -237,36 +260,44 @@ def as_failed(outcome: TaskOutcome, message: str, kind: ErrorKind) -> TaskOutcom
 
 
 def as_repeated(outcome: TaskOutcome, message: str) -> TaskOutcome:
-    """The outcome as that of an attempt that is made again at once, and counts as none: nothing is
-    wrong with what it read."""
+    """Return the outcome as one that is retried at once and not counted as a failure.
+
+    The data that the attempt read is fine.
+    """
     error = BodyError(kind=ErrorKind.THROTTLED, message=message, after_seconds=0.0)
     return msgspec.structs.replace(as_failed(outcome, message, error.kind), error=error)
 
 
 def completed(attempt: RunningAttempt, outcome: TaskOutcome) -> TaskOutcome:
-    """What an attempt made, with the copies that were asked for since."""
+    """Return the attempt's outcome, with the file copies requested since."""
     return outcome if attempt.made is None else msgspec.structs.replace(attempt.made, rewritten=outcome.rewritten)
 
 
 def has_facts_to_keep(attempt: RunningAttempt, outcome: TaskOutcome) -> bool:
-    """Whether something odd is to be kept of an attempt: of a batch that is tried again, fewer at once, nothing is."""
+    """Whether to store drift and anomalies of the attempt.
+
+    A failed batch stores none: its partitions are retried in smaller batches.
+    """
     if outcome.state == "failed" or (outcome.state != "staged" and is_batch(attempt)):
         return False
     return bool(outcome.drift or outcome.facts)
 
 
 def is_batch(attempt: RunningAttempt) -> bool:
-    """Whether an asset's partitions were computed several at once. A source's that came in one file can't be told apart."""
+    """Whether the attempt computed several partitions of an asset.
+
+    False for a source's bundle: its partitions come in one file and can't be ingested separately.
+    """
     return len(attempt.keys) > 1 and isinstance(attempt.prepared.task, ComputeTask)
 
 
 def verdict_of(outcome: TaskOutcome, key: str) -> Verdict:
-    """What a partition is published with."""
+    """Return the verdict that the partition is published with."""
     return outcome.audit.of(key).verdict if outcome.audit else Verdict.UNCHECKED
 
 
 def size_bytes_of(outcome: TaskOutcome, rows: int) -> int:
-    """Of a file of several partitions: the share that its rows have."""
+    """Return a partition's size in bytes; in a shared file, its share by rows."""
     if outcome.staged is None:
         return 0
     if len(outcome.staged.partitions) == 1 or not outcome.staged.rows:
@@ -275,7 +306,7 @@ def size_bytes_of(outcome: TaskOutcome, rows: int) -> int:
 
 
 def warnings(outcome: TaskOutcome, key: str | None) -> str:
-    """What a published partition (with None: all that the attempt made) has to say for itself."""
+    """Return the warnings of a published partition, or of the whole attempt if `key` is None."""
     audit = outcome.audit if outcome.audit is None or key is None else outcome.audit.of(key)
     if audit is None or audit.verdict is not Verdict.WARNED:
         return ""

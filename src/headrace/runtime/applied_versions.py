@@ -1,4 +1,4 @@
-"""Apply a project: runs use what was applied, kept by content and loaded from there."""
+"""Apply a project. Runs use the applied version, stored by content and loaded from there."""
 
 from __future__ import annotations
 
@@ -35,13 +35,14 @@ from headrace.slo.stored_facts import EnvironmentFacts, StoredFacts
 from headrace.store import Clock, ClockKind, Store, Transaction
 from headrace.store.queries import applied_versions, availability, environments, ingestion, leader_writes
 
-# `renamed_from`: the table and the history of an asset continue under its new name; nothing is
-# recomputed.
+# `renamed_from`: an asset's table and history continue under its new name; nothing is recomputed.
 
 
 def rename(tx: Transaction, renamed: Mapping[str, str], now: int) -> None:
-    """Move everything of assets to new names (new → former). Raises ProjectError for a new name that is taken by what was there
-    before."""
+    """Move tables and history of assets to new names (new → former).
+
+    Raises ProjectError if data of another asset still has the new name.
+    """
     change = CatalogChange.begin(tx, now)
     for name, former in renamed.items():
         _free(tx, name, former)
@@ -58,12 +59,12 @@ def _free(tx: Transaction, name: str, former: str) -> None:
         raise ProjectError(message, hint="take another name")
 
 
-# The version in force, the steps of an apply, and the folder of applied files that asset code is
+# The applied version, the steps of an apply, and the folder of applied files that asset code is
 # loaded from.
 
 
 class AppliedVersion(msgspec.Struct, frozen=True):
-    """The version that is in force."""
+    """A version that was applied; runs use the newest."""
 
     id: int
     digest: str
@@ -71,7 +72,7 @@ class AppliedVersion(msgspec.Struct, frozen=True):
 
 
 def newest(tx: Transaction) -> AppliedVersion | None:
-    """What was applied last; None for a new store."""
+    """Return the newest applied version; None for a new store."""
     row = tx.execute("select id, hash, compiled from version order by id desc limit 1").fetchone()
     return AppliedVersion(row[0], row[1], msgspec.msgpack.decode(row[2], type=Compiled)) if row else None
 
@@ -79,13 +80,14 @@ def newest(tx: Transaction) -> AppliedVersion | None:
 def apply(
     tx: Transaction, files: ProjectFiles, compiled: Compiled, plan: Plan, *, actor: Actor, now: int, reason: str = ""
 ) -> AppliedVersion:
-    """Do a plan: keep the project's files by content, put its promises in force, and take its steps, and no others.
+    """Apply a plan: store the project's files by content, its promises, and the plan's steps.
 
-    `files` are those that `compiled` was made of, and the plan: the version holds their bytes, whatever the folder holds by now.
-    Promotions are done by whoever has copied their rows. Tables aren't made here but by the publication that first has rows for
-    them: only then does DuckDB itself say which types a body's columns have. `reason` is why somebody keeps what other code published.
+    `files` are the files that `compiled` and the plan were built from: the version stores their
+    bytes, whatever the folder holds by now. The caller copies the rows of promotions and applies
+    them. A table is created only by the first publication with rows for it, when DuckDB reports its
+    column types. `reason` is why a user keeps rows that other code published.
 
-    Raises ProjectError if a name that an asset gets is taken.
+    Raises ProjectError if an asset's new name is taken.
     """
     contents = contents_of(files, compiled)
     manifest = manifest_of(contents)
@@ -118,7 +120,7 @@ def apply(
 def _take(
     tx: Transaction, plan: Plan, before: AppliedVersion | None, compiled: Compiled, version: int, actor: Actor, now: int
 ) -> dict[str, int]:
-    """Take the steps, in their order; node → how many of its partitions are to be computed again."""
+    """Apply the steps in their order; return node → number of partitions to recompute."""
     stale: dict[str, int] = {}
     by_kind: dict[type[Step], list[Any]] = {}
     for step in plan.steps:
@@ -149,8 +151,10 @@ def _take(
 
 
 def _declare(tx: Transaction, steps: Sequence[Declare], now: int) -> None:
-    """Added nodes, and those that keep what other code published, may change their columns; of the latter, what failed is tried
-    again."""
+    """Allow added nodes, and those that keep rows of other code, to change their columns.
+
+    For the latter, failed partitions are retried.
+    """
     applied_versions.may_reshape(tx, [step.node for step in steps if {ChangeKind.ADDED, KEPT} & {*step.aspects}])
     for step in steps:
         if KEPT in step.aspects:
@@ -158,8 +162,10 @@ def _declare(tx: Transaction, steps: Sequence[Declare], now: int) -> None:
 
 
 def _take_back(tx: Transaction, before: Project, names: Iterable[str], now: int) -> None:
-    """Take back what is published of nodes that are cut into other partitions now: its keys mean nothing any more, and
-    beside the new ones its rows would count twice."""
+    """Unpublish all partitions of nodes that are partitioned otherwise now.
+
+    The old keys mean nothing any more, and their rows would count twice alongside the new ones.
+    """
     change = None
     for name in names:
         old = before.node(name)
@@ -174,8 +180,11 @@ def _take_back(tx: Transaction, before: Project, names: Iterable[str], now: int)
 
 
 def contents_of(files: ProjectFiles, compiled: Compiled) -> dict[str, Content]:
-    """Path → content of all that a version of the project consists of: its declarations, its Python modules, and the other files
-    that its assets' code uses. Raises ProjectError if one can't be read."""
+    """Return path → content of all files of a version.
+
+    These are declarations, Python modules and other files that asset code uses. Raises ProjectError
+    for a file that can't be read.
+    """
     contents = {file.path: files.declaration(file) for file in files.scan.files}
     code = {*files.modules, *compiled.code.files} - contents.keys()
     contents |= {path: files.code(path) for path in code}
@@ -183,12 +192,15 @@ def contents_of(files: ProjectFiles, compiled: Compiled) -> dict[str, Content]:
 
 
 def manifest_of(contents: Mapping[str, Content]) -> dict[str, str]:
-    """Path → SHA-256."""
+    """Return path → SHA-256."""
     return {path: content.sha256 for path, content in contents.items()}
 
 
 def unpack(tx: Transaction, applied: AppliedVersion, code: Path) -> str:
-    """The folder with the applied files that bodies need, made if it isn't there; its name below `code`."""
+    """Unpack the applied files that asset code needs, unless done; return the folder's name.
+
+    The folder is below `code`.
+    """
     name = applied.digest[:16]
     folder = code / name
     if folder.is_dir() or not _needs_code(applied.compiled):
@@ -204,7 +216,8 @@ def unpack(tx: Transaction, applied: AppliedVersion, code: Path) -> str:
         target.write_bytes(data)
         target.chmod(0o755)
     temporary.mkdir(parents=True, exist_ok=True)
-    sync([temporary, *(temporary / path for path in wanted)])  # what has its name is taken for whole from then on
+    # a folder with the final name counts as complete
+    sync([temporary, *(temporary / path for path in wanted)])
     reached(FaultPoint.CODE_UNPACKED)
     temporary.replace(folder)
     return name
@@ -214,52 +227,58 @@ def _needs_code(compiled: Compiled) -> bool:
     return any(isinstance(a.body, PythonBody | CommandBody) for a in compiled.project.assets.values())
 
 
-# An environment reads unchanged nodes from production: which nodes these are, where their files
-# lie, and what is new. Production's state is only read. The publications that the environment's
-# last leader saw are remembered, so that partitions computed from older ones become stale as they
-# would in production.
+# An environment reads unchanged nodes from production: which nodes these are, where their files are
+# stored, and what is new. Production's state is only read. The environment remembers the
+# publications that its last leader saw, so that partitions computed from older ones become stale as
+# they would in production.
 
 
 class BorrowedChanges(msgspec.Struct, frozen=True):
-    """What the core of an environment is told: where borrowed partitions stood when it last looked, and what is new since."""
+    """Borrowed partitions for an environment's core: states as last seen, and changes since."""
 
     tracked_partitions: tuple[LoadedPartition, ...] = ()
     news: tuple[Refreshed, ...] = ()
 
 
 class Production:
-    """Production's state and lake as an environment sees them."""
+    """Production's state and lake, as an environment reads them."""
 
     def __init__(self, store: Store, folders: Folders) -> None:
         self.store, self._folders = store, folders
         self.nodes: frozenset[str] = frozenset()
-        """What is borrowed by the version that is applied in the environment."""
+        """The nodes that the environment's applied version borrows."""
 
     @classmethod
     def open(cls, root: Path, settings: Settings) -> Production | None:
-        """Production of the project at `root`, whose settings outside of any environment are `settings`; None before its first run."""
+        """Open production of the project at `root`; None before its first run.
+
+        `settings` are the settings outside of any environment.
+        """
         if not state_exists(root, settings):
             return None
         store = open_state(root, settings)
         return cls(store, Folders.of(root, settings))
 
     def close(self) -> None:
-        """Close its state."""
+        """Close production's state."""
         self.store.close()
 
     @property
     def lake(self) -> Path:
-        """The folder that borrowed files lie in."""
+        """The folder with the borrowed files."""
         return self._folders.lake
 
     def at_us(self) -> int | None:
-        """Where the clock of a replay stands; None for a live production."""
+        """Return the replay clock's time in microseconds; None for a live production."""
         with self.store.read() as tx:
             clock = Clock.for_reading(tx, None)
         return clock.now_us() if clock.kind is ClockKind.REPLAY else None
 
     def take(self, tx: Transaction, compiled: Compiled) -> BorrowedChanges:
-        """Decide what is borrowed, and write down what is seen of it. `tx` is the environment's."""
+        """Determine the borrowed nodes, and remember their current publications.
+
+        `tx` is the environment's transaction. Returns the changes since they were last remembered.
+        """
         with self.store.read() as theirs:
             applied = newest(theirs)
             self.nodes = borrowed(applied.compiled if applied else None, compiled)
@@ -274,17 +293,17 @@ class Production:
         )
 
     def absolute(self, file: FileRef) -> FileRef:
-        """A file of production's lake, to be read from elsewhere."""
+        """Return the file with absolute paths, to be read from another project's lake."""
         deletes = tuple(msgspec.structs.replace(delete, path=str(self.lake / delete.path)) for delete in file.deletes)
         return msgspec.structs.replace(file, path=str(self.lake / file.path), deletes=deletes)
 
     def facts(self, transaction: Transaction, theirs: Transaction) -> EnvironmentFacts:
-        """What is judged in the environment, from both states."""
+        """Return the facts to evaluate in the environment, from both states."""
         return EnvironmentFacts(StoredFacts(transaction), StoredFacts(theirs), self.nodes)
 
 
 def _changed(before: environments.Borrowed | None, now: environments.Borrowed) -> bool:
-    """Whether a publication has another content than the one before it, as far as that is known."""
+    """Whether a publication's content differs from the one before, or may differ."""
     return before is None or now.content_hash is None or now.content_hash != before.content_hash
 
 

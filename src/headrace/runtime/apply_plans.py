@@ -19,13 +19,16 @@ from headrace.runtime.recomputation import returned
 from headrace.store import Transaction
 from headrace.store.queries import applied_versions, exceptions
 
-# Deliveries that a changed mapping of column names affects: those of intervals for which it names
-# a column otherwise than before are re-ingested.
+# Deliveries affected by a changed mapping of column names: intervals for which a column has another
+# name than before are re-ingested.
 
 
 def remapped_partitions(tx: Transaction, before: Project, after: Project) -> dict[str, list[str]]:
-    """Source → the partitions whose files are expected to call a column otherwise than before. What somebody has accepted, and had its
-    columns under the names of before, isn't read again for other names: it would be held again."""
+    """Return source → partitions whose files are expected to name a column differently than before.
+
+    A delivery that a user accepted with the old names isn't re-ingested for new names: it would be
+    held again.
+    """
     results: dict[str, list[str]] = {}
     for name, source in after.sources.items():
         was = before.sources.get(name)
@@ -44,8 +47,10 @@ def remapped_partitions(tx: Transaction, before: Project, after: Project) -> dic
 
 
 def withheld_partitions(tx: Transaction, before: Project, after: Project) -> dict[str, list[str]]:
-    """Source → its partitions that are held, rejected or failed, where what they are read and checked by is declared otherwise than
-    before: they may be right now."""
+    """Return source → its held, rejected or failed partitions to retry after a changed declaration.
+
+    These are the sources whose reading or checks are declared differently than before.
+    """
     results: dict[str, list[str]] = {}
     for name, source in after.sources.items():
         was = before.sources.get(name)
@@ -57,7 +62,7 @@ def withheld_partitions(tx: Transaction, before: Project, after: Project) -> dic
 
 
 def _evaluated_by(project: Project, source: Source) -> Any:
-    """All that is declared of how deliveries of a source are read and checked, but for the names of columns."""
+    """Return everything declared about reading and checking deliveries, except column names."""
     contract = project.contracts.get(source.contract or source.name)
     columns = () if contract is None else contract.columns
     return without_places(
@@ -81,14 +86,16 @@ def _mapped(column: ContractColumn | None) -> tuple[dict[str, Any], ...]:
 
 
 def _differ(old: dict[str, ContractColumn], new: dict[str, ContractColumn], columns: Iterable[str], key: str, *, values_only: bool) -> bool:
-    """Whether files of an interval are expected to call one of the columns otherwise than before, or (`values_only`: whether)
-    its values are converted otherwise."""
+    """Whether files of an interval should name or convert a column differently than before.
+
+    With `values_only`, names are ignored.
+    """
     pairs = ((_in_force(old, column, key), _in_force(new, column, key)) for column in columns)
     return any(was[1] != now[1] if values_only else was != now for was, now in pairs)
 
 
 def _in_force(columns: dict[str, ContractColumn], name: str, key: str) -> tuple[str, str | None]:
-    """What files of an interval call a column, and how its values are converted."""
+    """Return a column's name in files of an interval, and the conversion of its values."""
     if name not in columns:
         return name, None
     return in_force(columns[name], key), conversion_at(columns[name], key)
@@ -108,10 +115,13 @@ def plan_of(
     promoted: Iterable[Promote] = (),
     approved_first: frozenset[str] = frozenset(),
 ) -> Plan:
-    """What `apply` does now. `tx` reads the state that `before` is applied in; None where there is no
-    state. `approved_first` are the nodes that policy lets nobody compute again without an approval.
+    """Return the plan of what `apply` would do now.
 
-    Raises ProjectError for a module or a command's file that can't be read, and for a former name that nothing has.
+    `tx` reads the state that `before` is applied in; None without a state. `approved_first` are the
+    nodes that may be recomputed only after an approval, by policy.
+
+    Raises ProjectError for a module or a command's file that can't be read, and for a former name
+    that no asset has.
     """
     manifest = manifest_of(contents_of(files, after))
     newest = applied_versions.newest(tx) if tx is not None else None
@@ -165,7 +175,7 @@ def _range(
 
 
 def _ordered(projects: Sequence[Project], node: str) -> bool:
-    """Whether its partitions follow each other in time alone."""
+    """Whether the node's partitions are ordered by time alone."""
     for project in projects:
         spec = _partition(project, node)
         if spec is not None:

@@ -1,4 +1,4 @@
-"""Decisions of the core, written before they are acted on, and the active runs."""
+"""Decisions of the core, stored before the leader acts on them, and the active runs."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ class RunRegistry:
         self.passes: set[int] = set()
         """The runs that are passes over everything."""
         self.tried: list[tuple[str, str]] = []
-        """Node and partition of the attempts of the run that stands that have ended since they were looked at."""
+        """Node and partition of the standing run's attempts that ended since the last check."""
         self.waits: set[tuple[str, str]] = set()
-        """Those that wait until the machine has room again."""
+        """Those of them that wait until the machine has resources again."""
 
     def begin(self, tx: Transaction, order: RunRequest, now: int) -> int:
-        """The row of a new run; its number."""
+        """Store a new run; return its number."""
         number = _run_row(tx, order, now)
         if order.kind == TICK:
             self.passes.add(number)
@@ -63,16 +63,19 @@ class RunRegistry:
         return number
 
     def result(self, number: int) -> RunResult | None:
-        """What a run came to, once it has ended; told once."""
+        """Return the result of a run that has ended, once; None before."""
         return self._ended.pop(number, None)
 
     def end(self, number: int, result: RunResult) -> None:
-        """A run has ended, and that is committed."""
+        """Move a run to the ended ones, after its end is committed."""
         if self.going_on.pop(number, None) is not None:
             self._ended[number] = result
 
     def row_of(self, tx: Transaction, number: int, now: int) -> int:
-        """The row of a run. One that stands gets another with the first attempt of each wave of its work."""
+        """Return a run's row in the store.
+
+        A standing run gets a new row with the first attempt after it was idle.
+        """
         run = self.going_on.get(number)
         if run is None:
             return number
@@ -81,7 +84,7 @@ class RunRegistry:
         return run.row
 
     def close(self, tx: Transaction, run: ActiveRun, now: int) -> None:
-        """Write down what a run came to."""
+        """Store the result of a run."""
         assert run.row is not None
         leader_writes.finish_run(tx, run.row, run.state, now)
         if run.results:
@@ -90,12 +93,12 @@ class RunRegistry:
 
     @property
     def wave(self) -> bool:
-        """Whether some work of the run that stands is under way, or has just ended."""
+        """Whether some work of the standing run is active, or has just ended."""
         run = self.going_on.get(STANDING)
         return run is not None and run.row is not None
 
     def end_wave(self, tx: Transaction, now: int) -> None:
-        """Of the run that stands nothing is under way any more: what it did since it last was idle is one run."""
+        """Store the work that the standing run did since it was last idle as one finished run."""
         run = self.going_on[STANDING]
         assert run.row is not None
         self._ended[STANDING] = RunResult(run.row, run.state, (), run.notes, len(run.results))
@@ -104,15 +107,15 @@ class RunRegistry:
         run.results.clear()
 
     def note(self, news: Iterable[News]) -> None:
-        """What partitions came to, in the transaction that makes it so."""
+        """Add the states of partitions to their runs, in the transaction that sets them."""
         for item, run in self._told(news):
             if run.row is not None:
                 run.results[item.node, item.partition] = item.state
 
     def tell(self, news: Iterable[News]) -> None:
-        """The same, once it is committed, to those who asked to be told."""
+        """Report the news to the callers of the runs, after the commit."""
         for item, run in self._told(news):
-            with contextlib.suppress(Exception):  # who shows progress can't stop the work
+            with contextlib.suppress(Exception):  # a failing progress display can't stop the work
                 run.report(item)
 
     def _told(self, news: Iterable[News]) -> Iterable[tuple[News, ActiveRun]]:
@@ -120,7 +123,7 @@ class RunRegistry:
 
 
 def run_event(run: int, action: Action, actor: Actor, after: dict[str, object], reason: str) -> AuditEvent:
-    """What the audit trail says of a run."""
+    """Return the audit event of a run."""
     return AuditEvent(action=action, actor=actor, object=Object("run", str(run)), after=after, reason=reason, run_id=str(run))
 
 
@@ -134,7 +137,10 @@ def _run_row(tx: Transaction, order: RunRequest, now: int) -> int:
 
 
 class SchedulerDecisions(msgspec.Struct, frozen=True):
-    """What the core asked for in one turn. `news` tells of attempts that failed before they were sent to anybody."""
+    """The decisions of the core in one loop iteration.
+
+    `news` are the attempts that failed before they were sent to a worker.
+    """
 
     starts: list[RunningAttempt]
     commands: list[Command]
@@ -142,8 +148,11 @@ class SchedulerDecisions(msgspec.Struct, frozen=True):
 
 
 class Decisions:
-    """One core's, over one applied version, in one leader's epoch: production's, or that of a `plan`, which says nothing of where
-    production's partitions stand."""
+    """Stores the decisions of one core over one applied version, in one leader's epoch.
+
+    The core is production's or that of a `plan`, a backfill. A backfill's core doesn't change
+    production's partition states.
+    """
 
     def __init__(
         self,
@@ -164,10 +173,10 @@ class Decisions:
         self._proving: dict[AttemptId, str] = {}
         """Attempts that also compute one of their partitions alone → their node."""
         self.last_n = 0
-        """Of the attempts that this core has started."""
+        """Number of the last attempt that this core started."""
 
     def decide(self, tx: Transaction, events: Sequence[Event], now: int) -> SchedulerDecisions:
-        """Hand events to the core until it asks for nothing more, and write what it decides."""
+        """Hand events to the core until it asks for nothing more; store its decisions."""
         decided = SchedulerDecisions([], [], [])
         self._note_proofs(tx, events)
         told, snapshot = list(events), None
@@ -192,7 +201,10 @@ class Decisions:
         return decided
 
     def _journal(self, tx: Transaction, events: Sequence[Event], commands: Sequence[Command], now: int) -> None:
-        """Write down what the core was told and decided; what came to nothing waits for what comes to something."""
+        """Append events and decisions to the event log.
+
+        Events without decisions wait for the next ones with some.
+        """
         told = scheduler_core.encode_events(events)
         self._untold.append(JournalRow(self._epoch, self._slots, now, told, scheduler_core.commands_digest(commands), self._plan))
         if commands:
@@ -200,7 +212,10 @@ class Decisions:
             self._untold.clear()
 
     def _note_proofs(self, tx: Transaction, events: Sequence[Event]) -> None:
-        """Write down of which bodies it is known now whether several partitions at once come to what one alone comes to."""
+        """Store whether an asset's current code is separable, when a proof has ended.
+
+        The proof compares a partition in a batch with the same partition computed alone.
+        """
         for event in events if self._proving else ():
             node = self._proving.pop(event.attempt, None) if isinstance(event, AttemptPublished | AttemptUnsuccessful) else None
             if node is not None and isinstance(event, AttemptPublished):
@@ -221,7 +236,7 @@ class Decisions:
         return []
 
     def _undeliverable(self, tx: Transaction, command: Dispatch, reason: str, now: int, decided: SchedulerDecisions) -> AttemptUnsuccessful:
-        """An attempt that failed before it was sent to anybody."""
+        """Record an attempt that failed before it was sent to a worker."""
         kind, row = self._tasks.kind(command.node), self._runs.row_of(tx, command.runs[0], now)
         start = AttemptStart(*command.attempt, row, command.node, kind, command.keys, self._version, 0, None, command.queued_at, now)
         error = msgspec.json.encode(BodyError(kind=ErrorKind.DETERMINISTIC, message=reason)).decode()
@@ -244,5 +259,8 @@ def _mark(tx: Transaction, marks: Sequence[PartitionUpdate], now: int) -> None:
 
 
 def _cancelled(attempt: AttemptId, now: int) -> AttemptEnd:
-    """An attempt that nobody wants any more, as it stands from now on: its worker's end is only waited for."""
+    """Return the end of a cancelled attempt.
+
+    It is cancelled at once; the leader then only waits for the worker.
+    """
     return AttemptEnd(*attempt, state="cancelled", finished_at=now, reason=CANCELLED)

@@ -1,4 +1,4 @@
-"""Evaluation in an iteration: obligations that became due or were met, faults, causes."""
+"""Evaluation in a loop iteration: obligations that became due or were met, faults, causes."""
 
 from __future__ import annotations
 
@@ -45,17 +45,20 @@ from headrace.store.queries.quarantine import HeldForRows
 # and notifications are written under savepoints.
 
 EVIDENCE_MAX = 20_000
-"""So much of what stands is judged at once, the newest."""
+"""At most this many pieces of active evidence are evaluated at once, the newest first."""
 LinesOf: TypeAlias = Callable[[str], ColumnLineage]
 RepairOf: TypeAlias = Callable[[Transaction, Compiled, Incident], tuple[str, Sequence[str]] | None]
-"""What repairs an incident, as `incident` says it, and the commands to be typed then; None where nothing is left to repair."""
+"""Returns an incident's repair as text and its commands; None if nothing is left to repair."""
 
 _log = logging.getLogger(__name__)
 
 
 class VersionEvaluator:
-    """What is judged: what is applied, what of it was promised, and what a node's columns come from. A leader keeps it for as long as
-    that is applied: what follows from it alone is found once."""
+    """The applied version as the evaluation needs it: project, promises and column lineage.
+
+    A leader keeps it while the version is applied, so values that depend on the version alone are
+    computed once.
+    """
 
     def __init__(
         self,
@@ -69,33 +72,38 @@ class VersionEvaluator:
         self._speaks = speaks_for(project)
 
     def context(self, tx: Transaction) -> EvaluationContext:
-        """What is judged with what a transaction sees."""
+        """Return the evaluation context of a transaction."""
         return EvaluationContext(self.declared_promises, StoredFacts(tx), self._rhythms)
 
     def evaluation(self, tx: Transaction, context: EvaluationContext, now: int) -> Evaluation:
-        """How consumers are served, as `status` evaluates it."""
+        """Return the states of consumers, as `status` evaluates them."""
         return evaluate(EvaluationFacts(tx, context, Carrying(lambda: self._lines), self._speaks), now)
 
     @cached_property
     def reach(self) -> DownstreamIndex:
-        """What is below its nodes."""
+        """The downstream nodes of each node."""
         return DownstreamIndex(self.declared_promises)
 
     @cached_property
     def graph(self) -> CauseGraph:
-        """What is made of what, by columns."""
+        """The graph of causes, by columns."""
         return graph_of(self.declared_promises, owners(self.project), self._known)
 
     def _known(self, node: str) -> ColumnLineage | None:
-        """The lines of assets; an export has those of what it reads, and a source none."""
+        """Return an asset's column lineage;
+
+        None for sources, and for exports, which use their inputs'.
+        """
         return self._lines(node) if node in self.project.assets else None
 
 
 def evaluate_state(tx: Transaction, evaluator: VersionEvaluator, now: int, run: int | None = None, *, reported: bool = False) -> None:
-    """Write down what became due and what was met, and find the causes of what isn't. `run` is the run at whose end it is,
-    `reported`: somebody has just said that something is wrong.
+    """Record obligations that became due or were met, and diagnose causes of faults.
 
-    What goes wrong with causes never undoes what is published in the same transaction."""
+    `run` is the run that has just ended. `reported`: a user has just reported wrong data.
+
+    An error in the diagnosis never rolls back what the same transaction publishes.
+    """
     context = evaluator.context(tx)
     obligation_records.settle_obligations(tx, context, now)
     tx.execute("savepoint judging")
@@ -111,7 +119,7 @@ def evaluate_state(tx: Transaction, evaluator: VersionEvaluator, now: int, run: 
 
 
 def _queue_notifications(tx: Transaction, evaluator: VersionEvaluator, context: EvaluationContext, now: int) -> None:
-    """Queue what people are to be told of; what goes wrong with that undoes nothing either."""
+    """Queue notifications; an error here rolls back nothing else either."""
     tx.execute("savepoint notifications")
     try:
         queue(tx, evaluator.project, context, evaluator.evaluation(tx, context, now), now, lambda incident: evaluator.repair(tx, incident))
@@ -122,7 +130,7 @@ def _queue_notifications(tx: Transaction, evaluator: VersionEvaluator, context: 
 
 
 def _own_fault(tx: Transaction, evaluator: VersionEvaluator, error: Exception, now: int, run: int | None) -> None:
-    """Say that causes couldn't be judged, if even that can be kept."""
+    """Record an incident about the failed diagnosis itself, if that is possible."""
     try:
         gathering.keep_fault(tx, IncidentUpdates(tx, evaluator.project, evaluator.reach, now, run), error, now)
     except Exception as broken:  # noqa: BLE001
@@ -131,7 +139,10 @@ def _own_fault(tx: Transaction, evaluator: VersionEvaluator, error: Exception, n
 
 
 def _log_error(what: str, error: Exception) -> None:
-    """One line, and a traceback for those who have turned on debugging: a damaged state isn't read by its traceback."""
+    """Log one line; the traceback only at debug level.
+
+    A traceback doesn't help with a damaged state.
+    """
     _log.error(
         "%s (%s: %s); `headrace db check` says whether the state is whole",
         what,
@@ -153,19 +164,22 @@ def _causes(tx: Transaction, evaluator: VersionEvaluator, context: EvaluationCon
 
 
 def _close(tx: Transaction, evaluator: VersionEvaluator, context: EvaluationContext, now: int) -> None:
-    """End what is over, and open again what isn't."""
+    """Close incidents that are over, and reopen those that aren't."""
     reopen(tx, now)
     if incidents.count_open(tx):
         close(tx, context, Blockage(context, now), evaluator.evaluation(tx, context, now), now)
 
 
-# Deliveries that are held for their row count while other sources of the same interval were
-# missing. Once the others have arrived and moved alike, such a delivery is evaluated again beside
+# Deliveries held for their row count while other sources of the same interval were missing. Once
+# the others have arrived with a similar change, such a delivery is evaluated again together with
 # them: a holiday thins all sources, a fault only one.
 
 
 def evaluated_again(tx: Transaction, project: Project, news: Iterable[News], now: int) -> Iterator[DeliveryArrived]:
-    """The deliveries that are to be ingested once more after this news of others; each once. What comes of it is judged as ever."""
+    """Yield the deliveries to ingest once more after this news of other sources.
+
+    Each delivery is yielded once. Its new outcome is evaluated as usual.
+    """
     sources = project.sources
     keys = {item.partition for item in news if item.node in sources and item.state in ("published", "held")}
     for rows in quarantine.held_for_rows(tx, keys) if keys else ():
@@ -176,7 +190,10 @@ def evaluated_again(tx: Transaction, project: Project, news: Iterable[News], now
 
 
 def _why(tx: Transaction, project: Project, rows: HeldForRows) -> str:
-    """That the others moved alike, in words; empty where they didn't, or aren't all in."""
+    """Return a sentence that the other sources changed alike.
+
+    Empty if they didn't, or if some of them are missing.
+    """
     source = project.sources[rows.source]
     others = candidates(project, source)
     if not others or any(quarantine.is_delivery_awaited(tx, other.name, rows.partition) for other in others):
@@ -187,7 +204,7 @@ def _why(tx: Transaction, project: Project, rows: HeldForRows) -> str:
 
 
 def _note_reevaluation(tx: Transaction, rows: HeldForRows, why: str, now: int) -> None:
-    """In the timeline of the incident, where there is one."""
+    """Record the evaluation in the timeline of the open incident, if there is one."""
     incident = incidents.open_at(tx, rows.source, rows.partition)
     if incident is not None:
         text = f"{rows.source}@{rows.partition} is judged again beside the others of that interval: {why}"

@@ -25,22 +25,22 @@ from headrace.store.event_log.recording import CATALOG, EventRecordKind, append_
 from headrace.store.event_log.replaying import Log, Misfit, Replay
 from headrace.store.queries import partition_states
 
-# Begins, compares and shortens the event log.
+# Begin, compare and shorten the event log.
 
 DIFFERENCES_MAX = 10_000
-"""Of one table; what is more isn't listed."""
+"""At most this many differences are listed per table."""
 
 
 class EventLogComparison(msgspec.Struct):
-    """What came of comparing the tables with the event log."""
+    """The result of comparing the tables with the event log."""
 
     log: Log
     checked: dict[str, int]
-    """Table → rows that were compared."""
+    """Table → number of compared rows."""
     differences: list[LogDifference]
     misfits: list[Misfit]
     unreadable: dict[str, str]
-    """Tables that are missing or can't be read, and why."""
+    """Tables that are missing or can't be read → reason."""
     catalog_known: bool = True
     replay: Replay | None = None
 
@@ -51,7 +51,7 @@ class EventLogComparison(msgspec.Struct):
 
 
 def begin(store: Store, epoch: int, folders: Folders, actor: Actor, now: int) -> None:
-    """Let the log of a state begin that is from before there was one; nothing happens where it has begun."""
+    """Begin the event log of a state from before event logs; do nothing if it has begun."""
     with store.read() as tx:
         if replaying.has_begun(tx) or replaying.beyond(folders.checkpoints, replaying.last(tx)):
             return
@@ -59,7 +59,7 @@ def begin(store: Store, epoch: int, folders: Folders, actor: Actor, now: int) ->
 
 
 def begin_anew(store: Store, epoch: int | None, folders: Folders, actor: Actor, now: int, why: str) -> None:
-    """Let the log begin with what the tables hold now, and say so in the audit trail."""
+    """Begin the event log with the current rows of the tables; add an audit event."""
     thing = Object("state", "event_log")
     event = AuditEvent(action=Action.EVENT_LOG_BEGUN, actor=actor, object=thing, reason=why)
     with store.write(epoch) as tx:
@@ -70,7 +70,10 @@ def begin_anew(store: Store, epoch: int | None, folders: Folders, actor: Actor, 
 
 @contextmanager
 def compared(tx: Transaction, folders: Folders) -> Iterator[EventLogComparison]:
-    """Compute the tables again, and compare. The replay is there for as long as the block lasts."""
+    """Replay the event log and compare its tables with the stored ones.
+
+    The replay exists for the duration of the block.
+    """
     log = replaying.read(tx)
     with tempfile.TemporaryDirectory(prefix="headrace-") as temporary:
         if not log.begins:
@@ -85,7 +88,7 @@ def compared(tx: Transaction, folders: Folders) -> Iterator[EventLogComparison]:
 
 
 def _cut(log: Log, folders: Folders) -> Iterator[Misfit]:
-    """A log that looks as if it had never begun, beside the file of a later record."""
+    """Yield a misfit if the log seems never to have begun, but a later checkpoint exists."""
     if later := replaying.beyond(folders.checkpoints, log.last):
         yield Misfit(log.last, "seq", str(log.last), f"the records that {later} stands for")
 
@@ -94,7 +97,7 @@ def _compared(tx: Transaction, log: Log, replay: Replay) -> EventLogComparison:
     misfits = [*log.misfits, *replay.misfits]
     comparison = EventLogComparison(log, {}, [], misfits, {}, replay.catalog_known, replay)
     if not replay.complete:
-        return comparison  # everything would differ, and nothing of it would say what is wrong
+        return comparison  # every row would differ, and none would show the cause
     for name in comparing.missing_tables(tx, replay.connection):
         if not name.startswith(CATALOG) or not catalog.missing(tx):
             comparison.unreadable[name] = "the table is missing"
@@ -112,9 +115,11 @@ def _compared(tx: Transaction, log: Log, replay: Replay) -> EventLogComparison:
 
 
 def maintained(store: Store, epoch: int | None, folders: Folders) -> None:
-    """Before DuckLake changes the catalog by itself: afterwards it can't be said any more whether somebody else has.
+    """Record that DuckLake is about to change the catalog by itself.
 
-    LakeError where the state isn't as the log says: what differs has to be looked at first."""
+    From then on the event log can't show whether anyone else has changed it. Raises LakeError if
+    the state differs from the log: the differences must be resolved first.
+    """
     with store.read() as tx, compared(tx, folders) as comparison:
         _refuse(comparison)
     with store.write(epoch) as tx:
@@ -122,7 +127,10 @@ def maintained(store: Store, epoch: int | None, folders: Folders) -> None:
 
 
 def shorten(store: Store, epoch: int | None, folders: Folders) -> None:
-    """Compare, and let a checkpoint stand for all records. LakeError where the state isn't as the log says: they stay."""
+    """Compare, and replace all records by a checkpoint.
+
+    Raises LakeError if the state differs from the log; the records stay then.
+    """
     with store.read() as tx, compared(tx, folders) as comparison:
         _refuse(comparison)
         if comparison.replay is not None:
@@ -139,32 +147,41 @@ def _refuse(comparison: EventLogComparison) -> None:
         )
 
 
-# Checkpoints of the core, a separate record: they are written now and then, so that the next
+# Checkpoints of the core, a separate record: the leader writes one now and then, so that the next
 # leader needn't read the state of every partition.
 
 CHANGES_MAX = 5_000
-"""Partitions that the next leader would have to read one by one, before a checkpoint is written."""
+"""Changed partitions, which the next leader would read one by one, that cause a checkpoint."""
 CHANGES_WORTH = 500
-"""So many make one worth writing when the lease is given back."""
+"""Changed partitions that make a checkpoint worthwhile when the lease is released."""
 
 
 class Checkpoints:
-    """Counts what has changed since the last checkpoint, and writes the next. `sound`: all that the core was told is committed."""
+    """Counts the changes since the last checkpoint, and writes the next one.
+
+    `sound`: everything that the core was told is committed.
+    """
 
     def __init__(self) -> None:
         self._changed = 0
         self.sound = False
 
     def begun(self, loaded: Loaded) -> None:
-        """A core starts from this; what it reads one by one, the next needn't."""
+        """Count the partition states that a core reads one by one when it starts.
+
+        The next core needn't read them again.
+        """
         whole = loaded.checkpoint is None or loaded.checkpoint.complete
         self._changed = len(loaded.tracked_partitions) + (
             0 if whole or loaded.checkpoint is None else checkpoints.checkpoint_size(loaded.checkpoint)
         )
 
     def maintain(self, tx: Transaction, core: Core, events: Iterable[Event], commands: Iterable[Command], version: int, now: int) -> None:
-        """Count what a turn has written for these, and write a checkpoint if it is time. Writing one costs as much as partitions aren't at
-        rest, so it waits for as many changes."""
+        """Count the changes of a loop iteration, and write a checkpoint if it is due.
+
+        Its cost grows with the number of unsettled partitions, so it waits for at least as many
+        changes.
+        """
         self._changed += sum(isinstance(command, PartitionUpdate) for command in commands)
         self._changed += sum(len(event.contents) for event in events if isinstance(event, AttemptPublished | Promoted))
         if self._changed >= CHANGES_MAX and self._changed >= core.unsettled():
@@ -172,18 +189,24 @@ class Checkpoints:
 
     @property
     def worth(self) -> bool:
-        """Whether so much has changed that the next leader is better off with one, and all that the core was told is committed."""
+        """Whether a checkpoint would help the next leader, and the core's state is committed."""
         return self.sound and self._changed >= CHANGES_WORTH
 
     def write(self, tx: Transaction, core: Core, version: int, now: int) -> None:
-        """Write one of all that the core was told, which this transaction or an earlier one has written as well."""
+        """Write a checkpoint of the core's state, all of which is or will be committed.
+
+        This transaction or an earlier one stores the same state.
+        """
         partition_states.save_checkpoint(tx, version, checkpoints.encode_checkpoint(core.checkpoint()), now)
         reached(FaultPoint.CHECKPOINT_WRITTEN)
         self._changed = 0
 
 
 def checkpoint_differences(tx: Transaction, compiled: Compiled, version: int) -> list[tuple[str, str]]:
-    """The partitions that the checkpoint says otherwise than the store's rows do: none, unless something is wrong."""
+    """Return the partitions whose state in the checkpoint differs from their row in the store.
+
+    Empty unless something is wrong.
+    """
     loaded = load(tx, compiled, version=version)
     if loaded.checkpoint is None or not loaded.checkpoint.complete:
         return []

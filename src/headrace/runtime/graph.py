@@ -32,12 +32,15 @@ from headrace.scheduler.graph import trigger_of
 from headrace.store import Transaction
 from headrace.store.queries import attempts, failures, partition_states, scheduling
 
-# Deadlines of consumers travel up the graph: what each node is promised to which consumer, and
-# how long the way from there takes.
+# Consumers' deadlines are passed up the graph: the promises of each node, and the time that the
+# nodes from there to the consumer take.
 
 
 def with_promises(compiled: Compiled, nodes: Sequence[GraphNode], seconds: Mapping[str, float]) -> tuple[GraphNode, ...]:
-    """The nodes (in topological order), each with what it is promised to. Consumers with the same deadline are one promise."""
+    """Return the nodes, in topological order, each with its promises to consumers.
+
+    Consumers with the same deadline share one promise.
+    """
     terms: dict[ConsumerDeadline, dict[str, int]] = {}
     for name, consumer in compiled.project.consumers.items():
         promise = _promise(compiled, consumer)
@@ -54,7 +57,10 @@ def _promise(compiled: Compiled, consumer: Consumer) -> ConsumerDeadline:
 
 
 def _after(nodes: Sequence[GraphNode], reads: Mapping[str, int], seconds: Mapping[str, float]) -> dict[str, int]:
-    """Node → microseconds from its beginning until the last of what is read was published, on the longest way; of those that lead there."""
+    """Return node → microseconds from its start until everything read is published.
+
+    By the longest path; only nodes upstream of `reads` are included.
+    """
     results: dict[str, int] = {}
     for node in reversed(nodes):
         below = results.get(node.name, reads.get(node.name))
@@ -74,14 +80,19 @@ def _of(node: GraphNode, reached: Sequence[tuple[ConsumerDeadline, dict[str, int
 
 SOURCE_TIMEOUT = "1h"
 BATCH_MAX = 64
-"""So many partitions one attempt computes at most: their rows are one file, of which restating one partition rewrites the rest."""
+"""At most this many partitions are computed by one attempt.
+
+Their rows share one file, and restating one partition rewrites the others.
+"""
 _SECOND_US = 1_000_000
 
 
 def graph_of(compiled: Compiled, seconds: Mapping[str, float] | None = None, apart: Collection[str] = ()) -> Graph:
-    """The applied project as the core needs it, in topological order: exports come last. `seconds` is how long attempts at each node
-    take (p95), as far as that is known: deadlines of consumers reach nodes by it. Of the nodes `apart` several partitions at once came to
-    something else than one alone."""
+    """Return the applied project as the core needs it, in topological order, exports last.
+
+    `seconds` is the known p95 duration of attempts at each node, by which consumers' deadlines are
+    passed upstream. Batches of the nodes in `apart` gave other rows than partitions computed alone.
+    """
     nodes = [_node(compiled, compiled.nodes[name], apart=name in apart) for name in compiled.order if not is_view(compiled.project, name)]
     nodes += export_nodes(compiled)
     return Graph(with_promises(compiled, nodes, seconds or {}), declared_pools(compiled.project))
@@ -113,7 +124,10 @@ def _node(compiled: Compiled, node: CompiledNode, *, apart: bool) -> GraphNode:
 
 
 def _checked_against(compiled: Compiled, node: CompiledNode) -> tuple[str, ...]:
-    """What has to be published before a node's checks can be evaluated, and those of views that its audit evaluates, too."""
+    """Return the nodes that must be published before a node's checks can be evaluated.
+
+    This includes the checks of views that the node's audit evaluates.
+    """
     views = [other for name, other in compiled.nodes.items() if is_view(compiled.project, name) and other.check_references]
     read = [node.check_references, *(view.check_references for view in views if node.name in expand_view_names(compiled, [view.name]))]
     inputs = {spec.node for spec in expand_views(compiled, node.inputs)}
@@ -122,13 +136,13 @@ def _checked_against(compiled: Compiled, node: CompiledNode) -> tuple[str, ...]:
 
 
 def _separable(asset: Asset, node: CompiledNode) -> bool:
-    """Whether an attempt may compute several partitions, and the rows of each can be told from the others'."""
+    """Whether an attempt may compute several partitions, and their rows can be told apart."""
     by_time = asset.partition.grain is not None and asset.partition.key is None
     return node.separable and by_time and asset.materialize in ("table", "append")
 
 
 def _promises(declared: Source | Asset) -> dict[str, Any]:
-    """What only sources say: by when, when an interval is complete, and how long it may be restated."""
+    """Return what only sources declare: deadline, completeness and restatement period."""
     if isinstance(declared, Asset):
         return {}
     return {
@@ -139,15 +153,15 @@ def _promises(declared: Source | Asset) -> dict[str, Any]:
     }
 
 
-# Pauses that the core is told of when it starts.
+# Pauses that the core gets when it starts.
 
 
 def paused(tx: Transaction, nodes: Collection[str], now: int) -> list[Paused]:
-    """The pauses that hold now, of nodes that run."""
+    """Return the pauses in force of nodes that run."""
     return [Paused((pause.node,), pause.reason, pause.until) for pause in scheduling.pauses_in_force(tx, now) if pause.node in nodes]
 
 
-# Partition states as the store has them: a checkpoint and the changes since, or all rows.
+# Partition states from the store: a checkpoint and the changes since, or all rows.
 
 
 def load(
@@ -158,8 +172,12 @@ def load(
     borrowed: frozenset[str] = frozenset(),
     tracked_partitions: tuple[LoadedPartition, ...] = (),
 ) -> Loaded:
-    """The event that the core starts from: the checkpoint and what has changed since, if one was taken of `version`, else all that the
-    store says. In an environment the partitions of `borrowed` nodes stand as `tracked_partitions` say."""
+    """Return the event that the core starts from.
+
+    It consists of the checkpoint of `version` and the changes since, or of all partition states if
+    there is none. In an environment, `tracked_partitions` are the states of the partitions of
+    `borrowed` nodes.
+    """
     graph = graph_of(compiled, _seconds(tx, compiled), apart(tx, compiled))
     return stored(tx, graph, version=version, borrowed=borrowed, tracked_partitions=tracked_partitions)
 
@@ -172,7 +190,7 @@ def stored(
     borrowed: frozenset[str] = frozenset(),
     tracked_partitions: tuple[LoadedPartition, ...] = (),
 ) -> Loaded:
-    """`load`, of a graph."""
+    """Return what `load` returns, for a graph."""
     fired = tuple(scheduling.last_firings(tx))
     alike = _alike(tx, version, borrowed)
     if not borrowed and version is not None and (result := _resumed(tx, graph, version)) is not None:
@@ -184,7 +202,10 @@ def stored(
 def part(
     tx: Transaction, graph: Graph, *, version: int | None, borrowed: frozenset[str], tracked_partitions: tuple[LoadedPartition, ...] = ()
 ) -> Loaded:
-    """`stored`, of a part of the graph that holds all that its nodes read: only what the store says of these is read."""
+    """Return what `stored` returns, for a part of the graph that includes all inputs of its nodes.
+
+    Only the states of these nodes are read.
+    """
     names = {node.name for node in graph.nodes}
     fired = tuple(item for item in scheduling.last_firings(tx) if item[0] in names)
     stored_checkpoint = partition_states.checkpoint(tx) if not borrowed else None
@@ -215,8 +236,11 @@ def part(
 
 
 def _alike(tx: Transaction, version: int | None, borrowed: frozenset[str]) -> tuple[FailsAlike, ...]:
-    """The nodes whose newest attempt, at the applied version, failed as it would in every partition.
-    One that somebody asked for again since isn't failed any more, and is tried."""
+    """Return the nodes whose newest attempt failed in a way that affects every partition.
+
+    Only attempts at the applied version count. A node that a user requested since is excluded, so
+    that it is retried.
+    """
     alikes = []
     for attempt in failures.newest_failures(tx, version) if version is not None else ():
         error = msgspec.json.decode(attempt.error, type=BodyError)
@@ -228,12 +252,12 @@ def _alike(tx: Transaction, version: int | None, borrowed: frozenset[str]) -> tu
 
 
 def _seconds(tx: Transaction, compiled: Compiled) -> dict[str, float]:
-    """How long attempts take, where a deadline depends on it."""
+    """Return node → p95 duration in seconds; empty without consumers, whose deadlines need it."""
     return attempts.p95_durations(tx, compiled.nodes) if compiled.project.consumers else {}
 
 
 def apart(tx: Transaction, compiled: Compiled) -> set[str]:
-    """The nodes of which it was seen that they can't be computed for several partitions at once, as their bodies are now."""
+    """Return the nodes whose current code can't compute several partitions at once."""
     return {
         name
         for name, (fingerprint, proven) in attempts.known_batching(tx).items()

@@ -1,4 +1,4 @@
-"""Observe sources: a new arrival becomes a delivery that waits to be ingested."""
+"""Observe sources: each new arrival becomes a delivery that waits to be ingested."""
 
 from __future__ import annotations
 
@@ -37,7 +37,11 @@ class KnownFiles:
         self._newest: dict[str, int] = {}
 
     def read(self, tx: Transaction, project: Project, sources: Iterable[Source]) -> None:
-        """Bring it up to date. Another project may cut its sources otherwise: deliveries of before don't count there."""
+        """Read the deliveries since the last call.
+
+        Another project may partition its sources differently, so all deliveries are read again
+        then.
+        """
         if project is not self._project:
             self._project, self._files, self._newest = project, {}, {}
         for source in sources:
@@ -45,34 +49,37 @@ class KnownFiles:
             self._files.setdefault(source.name, {}).update(results)
 
     def of(self, source: str) -> dict[str, tuple[int, int]]:
-        """What is known of a source's files."""
+        """Return the known files of a source."""
         return self._files[source]
 
 
 # Observation of local folders, and the record of every observation.
 
 SETTLE_WAIT_MAX_S = 4.0
-"""How long a pass waits for files that may still be being written; those left are found by the next look."""
+"""Longest time that a pass waits for unsettled files; the next observation finds the others."""
 
 
 class SourceObservation(msgspec.Struct, frozen=True):
-    """What one look at one source saw, and how it went."""
+    """The result of observing one source."""
 
     source: Source
     found: tuple[DetectedDelivery, ...]
     notes: tuple[str, ...]
     error: str | None
     code: str | None = None
-    """What kind of error it is (`access_denied`, `source_unavailable` …), where that is known."""
+    """Kind of the error (`access_denied`, `source_unavailable` …), if known."""
     settles: float | None = None
-    """After how many seconds a file that may still be being written is quiet, if nobody writes on; None where there is none."""
+    """Seconds until a file that may still be written to counts as quiet; None if there is none."""
 
 
 def observe_folders(
     root: Path, sources: Iterable[Source], known: Callable[[str], dict[str, tuple[int, int]]], *, patient: bool = True
 ) -> list[SourceObservation]:
-    """Look at each source of a local folder; a `patient` look waits a little for files that aren't settled. `known(source)` is
-    path -> (size, mtime)."""
+    """Observe each source with a local folder.
+
+    A `patient` observation waits up to SETTLE_WAIT_MAX_S for unsettled files. `known(source)` is
+    path -> (size in bytes, modification time in microseconds).
+    """
     deadline = time.monotonic() + (SETTLE_WAIT_MAX_S if patient else 0.0)
     return [_observe_settled(root, source, known(source.name), deadline) for source in sources]
 
@@ -101,7 +108,7 @@ def _wait(result: Observation, deadline: float) -> float | None:
 def record_observations(
     tx: Transaction, seen: Iterable[SourceObservation], now: int, began: int, every_us: int | None = None
 ) -> list[DeliveryArrived]:
-    """Write the looks, which began then, and what they found; what arrived, as events for the core."""
+    """Store observations that began at `began`; return arrivals as events for the core."""
     until = partial(known_until, every_us=every_us)
     arrived = []
     for observation in seen:
@@ -116,11 +123,11 @@ def record_observations(
 
 
 def _without_recorded(tx: Transaction, seen: SourceObservation, began: int) -> Iterable[DetectedDelivery]:
-    """What another look hasn't written down since this one began: two may be under way at one source."""
+    """Return found files that no concurrent observation of the source has stored since `began`."""
     if not seen.found:
         return ()
     known = deliveries.found_since(tx, seen.source.name, began)
-    if seen.source.partition.by_delivery:  # its partitions are numbered as they come
+    if seen.source.partition.by_delivery:  # its partitions are numbered in order of arrival
         same = {what[1:] for what in known}
         return [f for f in seen.found if (f.path, f.size_bytes, f.modified_us, f.version) not in same]
     return [f for f in seen.found if (f.partition, f.path, f.size_bytes, f.modified_us, f.version) not in known]
@@ -143,37 +150,43 @@ def _delivery(tx: Transaction, source: Source, delivery: DetectedDelivery, now: 
     )
 
 
-# Observations that workers do: of sources that aren't local folders, and into files whose rows
-# belong to several intervals. The leader never waits for a network and holds no secret: it sends
-# what it knows, a worker observes, and an observation that hangs is ended.
+# Observations by workers: of sources that aren't local folders, and into files whose rows belong to
+# several intervals. The leader never waits for a network and holds no secret: it sends the known
+# files, a worker observes, and the leader ends an observation that hangs.
 
 LOOK_SECONDS_MAX = 60.0
-"""A look that takes longer is ended; the source counts as unavailable until the next one."""
+"""Longest duration of an observation; beyond it the source counts as unavailable until the next."""
 LOOK_INTO_SECONDS_MAX = 3600.0
-"""The same for looks into files, which may be large."""
+"""Longest duration of reading the intervals of files, which may be large."""
 WANTED_MAX = 400
-"""Intervals that one look asks a source for; the next look goes on."""
+"""Most intervals that one observation asks a source for; the next observation continues."""
 NEWEST = 100
-"""Of those, so many are the newest, where there are more: old intervals that never come don't keep new ones from being asked for."""
+"""Number of the newest intervals among them, if there are more.
+
+Old intervals that never arrive don't keep new ones from being asked for.
+"""
 EVERY = "1d"
-"""How often what can't say whether it has changed is read again, unless `every:` says otherwise."""
+"""Interval for re-reading data that can't report a change, unless `every:` declares another."""
 FAILED_SECONDS = 3600.0
-"""What couldn't be fetched in all its attempts is asked for again after an hour."""
+"""A fetch that failed in all its attempts is repeated after an hour."""
 EARLY_PART = 10
 EARLY_SECONDS_MAX = 3600.0
-"""A look counts as one `every:` later if at most a tenth of it, and at most an hour, is missing: a daily `tick`
-never falls exactly a day after the moment at which the last one observed the source, and would read it every second day."""
+"""An observation may come early by a tenth of `every:`, and by at most an hour.
+
+A daily `tick` never runs exactly a day after the last observation, and would re-read the source
+only every second day.
+"""
 _WHOLE = "*"
 
 
 def observe_task(
     tx: Transaction, project: Project, source: Source, now: int, *, number: int, files: Sequence[DetectedDelivery] = ()
 ) -> ObserveTask | None:
-    """What a worker is asked about a source; None where there is nothing to ask."""
+    """Return the question for a worker about a source; None if there is none."""
     known = ingestion.known_versions(tx, source.name)
     for key in ingestion.given_up(tx, source.name, failed_by=now - int(FAILED_SECONDS * 1e6), rejected_by=now - _rests_us(source)):
         known.pop(key, None)
-    listed = connector_name(source) == "url"  # all that lies there is asked for, as in a local folder
+    listed = connector_name(source) == "url"  # all of its files are asked for, as in a local folder
     wanted = () if files or listed else tuple(_wanted(tx, source, known, now))
     if not files and not wanted and not listed:
         return None
@@ -203,21 +216,26 @@ def _wanted(tx: Transaction, source: Source, known: dict[str, tuple[str, str, in
 
 
 def read_again_every(tx: Transaction, source: Source) -> str | None:
-    """How often a source is read whole that can't say whether it has changed; None of others, at
-    which each pass looks."""
+    """Return how often a source that can't report changes is re-read whole; None for others.
+
+    Other sources are observed in each pass.
+    """
     kept = connector_name(source) in (None, "url") or source.partition.grain is not None or source.partition.by_delivery
     newest = None if kept else ingestion.known_versions(tx, source.name).get(_WHOLE)
     return None if newest is None or newest[1] else source.every or EVERY
 
 
 def _rests_us(source: Source) -> int:
-    """How long after it was read a source isn't read again, microseconds: `every:`, less what a look may come early."""
+    """Return the microseconds after a read before the source is read again.
+
+    That is `every:` minus the time by which an observation may come early.
+    """
     every = parse_duration(source.every or EVERY).total_seconds()
     return int((every - min(every / EARLY_PART, EARLY_SECONDS_MAX)) * 1_000_000)
 
 
 def _intervals(tx: Transaction, source: Source, known: dict[str, tuple[str, str, int]], now: int) -> Iterator[str]:
-    """Intervals that have ended: those that nothing was delivered for, and those that may still be restated."""
+    """Yield ended intervals: those without a delivery, and those that may still be restated."""
     grain, zone = source.partition.grain, source.timezone
     assert grain is not None
     current = key_at_us(now, grain, zone)
@@ -235,10 +253,10 @@ def _intervals(tx: Transaction, source: Source, known: dict[str, tuple[str, str,
 
 
 def observe_seconds_max(question: ObserveTask) -> float:
-    """How long a look may take."""
+    """Return the longest duration of the observation in seconds."""
     return LOOK_INTO_SECONDS_MAX if question.files else LOOK_SECONDS_MAX
 
 
 def observation_of(question: ObserveTask, looked: SourceObserved) -> SourceObservation:
-    """A worker's answer as what was seen."""
+    """Return a worker's answer as an observation."""
     return SourceObservation(question.source, looked.found, looked.notes, looked.error, looked.code)

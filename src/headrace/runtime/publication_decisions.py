@@ -1,7 +1,7 @@
-"""Decisions of people about publications: accept quarantined data, or unpublish a partition.
+"""Decisions of users about publications: accept quarantined data, or unpublish a partition.
 
-The lake, the store and the audit trail change in one transaction. Files that hold other partitions as well are rewritten
-before it by the caller (`runtime.file_rewrites`), because the leader loads no DuckDB.
+The lake, the store and the audit trail change in one transaction. The caller first rewrites files
+that also hold other partitions (`runtime.file_rewrites`), because the leader doesn't load DuckDB.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ from headrace.store.queries.leader_writes import PartitionRecord, PublicationRec
 from headrace.store.queries.publications import Publication
 from headrace.store.queries.quarantine import Quarantined
 
-# Unpublish a partition, and tell the core where no leader works.
+# Unpublish a partition, and compute its new states where no leader runs.
 
 
 class RewriteOutdated(HeadraceError):
-    """The table isn't as the rewrites found it: they have to be made again."""
+    """The table has changed since its files were rewritten; they must be rewritten again."""
 
 
 class UnpublishRequest(msgspec.Struct, frozen=True):
-    """What is to be taken back, and the files that others share with it, rewritten without it."""
+    """The partition to unpublish, and rewrites of its shared files without it."""
 
     node: str
     key: str
@@ -52,18 +52,20 @@ class UnpublishRequest(msgspec.Struct, frozen=True):
 
     @property
     def said(self) -> str:
-        """The reason with who gave it, as the partition's state keeps it."""
+        """The reason with its author, as stored in the partition's state."""
         return f"{self.reason} (by {self.by})"
 
 
 def files_shared_with(tx: Transaction, node: str, key: str) -> tuple[LakeTable | None, list[FileRef]]:
-    """The node's table, and its files that hold other partitions beside this one."""
+    """Return the node's table and the files that hold this and other partitions."""
     return table(tx, node), shared_files(tx, node, [key])
 
 
 def unpublish(tx: Transaction, order: UnpublishRequest, publication: Publication, actor: Actor, now: int) -> int:
-    """Take a publication out of the lake and the store, in the caller's transaction; the snapshot from which on it isn't there.
-    Raises Moved where the table has moved on since the rewrites were made."""
+    """Unpublish a partition in the caller's transaction; return the first snapshot without it.
+
+    Raises RewriteOutdated if the table has changed since its files were rewritten.
+    """
     snapshot = _remove_from_lake(tx, order, actor, now)
     stored_publications.withdraw(tx, order.node, order.key, snapshot=snapshot, now=now, reason=order.said)
     before = {"publication": publication.id, "rows": publication.rows, "snapshot": publication.snapshot}
@@ -73,7 +75,10 @@ def unpublish(tx: Transaction, order: UnpublishRequest, publication: Publication
 
 
 def apply_without_leader(tx: Transaction, applied: AppliedVersion, order: UnpublishRequest, epoch: int, now: int) -> None:
-    """Where no leader works: what the core would have decided, from how everything stands in the store."""
+    """Store the partition states that a core decides on, where no leader runs.
+
+    A temporary core starts from the states in the store.
+    """
     core = Core(epoch=epoch, slots=1)
     loaded = load(tx, applied.compiled, version=applied.id)
     core.handle(loaded, now)
@@ -86,7 +91,10 @@ def apply_without_leader(tx: Transaction, applied: AppliedVersion, order: Unpubl
 
 
 def _remove_from_lake(tx: Transaction, order: UnpublishRequest, actor: Actor, now: int) -> int:
-    """What has no table of its own (`files`) is only ended in the store."""
+    """Return the snapshot without the partition.
+
+    A node without a table (`materialize: files`) is only unpublished in the store.
+    """
     if table(tx, order.node) is None:
         return newest_snapshot(tx)
     change = CatalogChange.begin(tx, now)
@@ -99,19 +107,22 @@ def _remove_from_lake(tx: Transaction, order: UnpublishRequest, actor: Actor, no
 
 
 def discard_rewrites(folders: Folders, files: Sequence[RewrittenFile]) -> None:
-    """Remove rewrites that weren't published."""
+    """Delete rewritten files that weren't published."""
     for file in files:
         if file.staged is not None:
             (folders.lake / file.staged.path).unlink(missing_ok=True)
 
 
-# Accept a held or rejected attempt: what it staged becomes visible unchanged.
+# Accept a held or rejected attempt: its staged rows become visible unchanged.
 
 REASON_MAX = 1_000
 
 
 class ExceptionDecision(msgspec.Struct, frozen=True):
-    """What somebody decides about: all that waits of one attempt, why, and until when (microseconds)."""
+    """A user's decision about all quarantined partitions of one attempt.
+
+    `until` is the time when the exception ends, in microseconds.
+    """
 
     rows: tuple[Quarantined, ...]
     actor: Actor
@@ -120,18 +131,22 @@ class ExceptionDecision(msgspec.Struct, frozen=True):
 
     @property
     def node(self) -> str:
-        """What it belongs to."""
+        """The node of the partitions."""
         return self.rows[0].node
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """Its partitions."""
+        """The keys of the partitions."""
         return tuple(row.partition for row in self.rows)
 
 
 def staged_of(tx: Transaction, rows: Sequence[Quarantined]) -> TaskOutcome | None:
-    """What an attempt staged that can be published as it is; None where only its delivery was kept, where it changed a table that
-    later partitions stand on, or where the table's columns have moved on since. Refused for rows that belong to none of the partitions."""
+    """Return what an attempt staged if it can be published as it is; None otherwise.
+
+    None if only the delivery was kept, if the attempt merged into a table that later partitions
+    build on, or if the table's columns have changed since. Raises Refused if rows belong to no
+    partition of the attempt.
+    """
     blob = quarantine.withheld(tx, rows[0].epoch, rows[0].n)
     outcome = None if blob is None else msgspec.msgpack.decode(blob, type=TaskOutcome)
     if outcome is None or outcome.staged is None or outcome.quarantined is None or not _fits(outcome, table(tx, rows[0].node)):
@@ -148,8 +163,7 @@ def staged_of(tx: Transaction, rows: Sequence[Quarantined]) -> TaskOutcome | Non
 
 
 def _fits(outcome: TaskOutcome, now: LakeTable | None) -> bool:
-    """Whether the table is as the outcome was staged for, or can become that without losing a column that came since, or another
-    one's type."""
+    """Whether the table can hold the staged rows without losing newer columns or types."""
     assert outcome.staged is not None
     if now is None:
         return True
@@ -164,8 +178,11 @@ def _becomes(column: LakeColumn, other: LakeColumn) -> bool:
 
 
 def put_back(folders: Folders, outcome: TaskOutcome) -> StagedFile:
-    """The staged file where the lake's files lie, synced; what waits stays where it is until nobody needs it. Raises LakeError where it
-    isn't there as it was staged."""
+    """Link the staged file back into the lake, sync it and return it.
+
+    The quarantined copy stays until it is no longer needed. Raises LakeError if the file is missing
+    or was changed since it was staged.
+    """
     assert outcome.staged is not None
     assert outcome.quarantined is not None
     kept, path = Path(folders.data, outcome.quarantined), folders.lake / outcome.staged.path
@@ -178,13 +195,13 @@ def put_back(folders: Folders, outcome: TaskOutcome) -> StagedFile:
         except OSError:  # a file system without links
             shutil.copy2(kept, path)
     verify(folders.lake, outcome.staged)
-    os.utime(path)  # a sweep takes files for left over that nothing names and that are old
+    os.utime(path)  # the sweep deletes old files that nothing references
     sync([path])
     return outcome.staged
 
 
 class Accepting:
-    """Publishes one exception. `tx` is the transaction in which that is decided."""
+    """Publishes one exception, in the transaction that records the decision."""
 
     def __init__(self, decision: ExceptionDecision, outcome: TaskOutcome, rewritten: Sequence[RewrittenFile]) -> None:
         assert outcome.staged is not None
@@ -192,14 +209,17 @@ class Accepting:
         self._parts = {part.key: part for part in outcome.staged.partitions}
 
     def told(self, tx: Transaction) -> Promoted:
-        """What the core is told, with the numbers that `publish` gives."""
+        """Return the event for the core, with the publication numbers that `publish` assigns."""
         first = leader_writes.last_publication_id(tx) + 1
         contents = tuple((self._one.node, key, not self._identical(tx, key)) for key in self._one.keys)
         return Promoted(contents, tuple(range(first, first + len(contents))))
 
     def publish(self, tx: Transaction, now: int) -> None:
-        """Raises Moved where the table, or its files, aren't those any more that it was prepared for, and Refused where the lake can't
-        hold it."""
+        """Publish the staged rows and record the exception.
+
+        Raises RewriteOutdated if the table or its files have changed since they were prepared, and
+        Refused if the lake can't hold the rows.
+        """
         snapshot = self._into_the_lake(tx, now)
         first = leader_writes.last_publication_id(tx) + 1
         publications = [self._publication(tx, row, first + place, snapshot, now) for place, row in enumerate(self._one.rows)]
@@ -246,8 +266,10 @@ class Accepting:
 
 
 def record_decision(tx: Transaction, decision: ExceptionDecision, action: Action, now: int, *, rows: int | None = None) -> None:
-    """What somebody decided stands in the trail, with what it was about, and how many rows that published at once: no other entry
-    tells of that publication."""
+    """Record a decision in the audit trail, with its partitions and the number of published rows.
+
+    No other entry records that publication.
+    """
     first = decision.rows[0]
     before = {"state": first.state, "reason": first.reason[:REASON_MAX], "partitions": len(decision.rows)}
     about = Object(

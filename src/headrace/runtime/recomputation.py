@@ -1,4 +1,4 @@
-"""Whether recomputing partitions can change anything: other code, other inputs, or damaged files."""
+"""Whether recomputing partitions can change anything: new code, new inputs or damaged files."""
 
 from __future__ import annotations
 
@@ -21,8 +21,12 @@ from headrace.store.queries.publications import NewestPublication
 
 
 def unchanged(tx: Transaction, compiled: Compiled, node: str, keys: Iterable[str], *, besides: frozenset[str] = frozenset()) -> list[str]:
-    """Those of an asset's partitions whose newest publication, whether readers still see it or not, was computed by the code of
-    `compiled` from the inputs as they are now, `besides` some of which nobody cares. What was never published isn't among them."""
+    """Return an asset's partitions whose newest publication still matches code and inputs.
+
+    It was computed by the code of `compiled` from the inputs as they are now, ignoring the inputs
+    in `besides`. Readers needn't see it any more. Partitions that were never published are left
+    out.
+    """
     results = []
     fingerprints: dict[int, str | None] = {}
     for key in keys:
@@ -37,12 +41,15 @@ def unchanged(tx: Transaction, compiled: Compiled, node: str, keys: Iterable[str
 
 
 def returned(tx: Transaction, compiled: Compiled, node: str) -> list[str]:
-    """Those of an asset's partitions that readers see and that exactly the code of `compiled` published, from the inputs as they are
-    now: where other code was in force meanwhile, they aren't stale once `compiled` is. A newer reference makes nothing stale."""
+    """Return published partitions of an asset that exactly the code of `compiled` computed.
+
+    Their inputs are unchanged, so they aren't stale once `compiled` is applied again after other
+    code. A newer reference makes nothing stale.
+    """
     if node not in compiled.project.assets:
         return []
     from headrace.plan.partition_ranges import NodeInput
-    from headrace.runtime.graph import graph_of  # it loads the SQL parser, which `status` does without
+    from headrace.runtime.graph import graph_of  # it loads the SQL parser, not needed by `status`
 
     fingerprint = compiled.nodes[node].fingerprint
     same = [version for version in applied_versions.published_versions(tx, node) if _fingerprint(tx, version, node) == fingerprint]
@@ -50,7 +57,7 @@ def returned(tx: Transaction, compiled: Compiled, node: str) -> list[str]:
         return []
     graph = {node.name: node for node in graph_of(compiled).nodes}
     graph_node = graph.get(node)
-    if graph_node is None:  # a view is computed by those who read it
+    if graph_node is None:  # a view has no partitions; its readers compute it
         return []
     reads = [NodeInput(output=graph_node, spec=spec, input=graph[spec.node]) for spec in graph_node.inputs if spec.node in graph]
     referred = frozenset(node_input.spec.node for node_input in reads if node_input.reference and not graph_node.rebuild_on_reference)
@@ -58,13 +65,19 @@ def returned(tx: Transaction, compiled: Compiled, node: str) -> list[str]:
 
 
 def code_changed(tx: Transaction, compiled: Compiled, node: str, key: str, known: dict[tuple[int, str], str | None]) -> bool:
-    """Whether an asset's partition was published by other code than is applied now. `known` keeps what was looked up."""
+    """Whether an asset's partition was published by other code than the applied one.
+
+    `known` caches fingerprints.
+    """
     newest = publications.computed(tx, node, key)
     return newest is not None and differs(tx, compiled, node, newest.version, known)
 
 
 def differs(tx: Transaction, compiled: Compiled, node: str, version: int, known: dict[tuple[int, str], str | None]) -> bool:
-    """Whether an asset's code in a version is another one than is applied now. `known` keeps what was looked up."""
+    """Whether an asset's code in a version differs from the applied code.
+
+    `known` caches fingerprints.
+    """
     at = (version, node)
     if at not in known:
         known[at] = _fingerprint(tx, *at)
@@ -72,7 +85,7 @@ def differs(tx: Transaction, compiled: Compiled, node: str, version: int, known:
 
 
 def checks_changed(tx: Transaction, compiled: Compiled, node: str, version: int | None) -> bool:
-    """Whether a node's checks are others now than in a version; False where nothing is known of that."""
+    """Whether a node's checks differ from those of a version; False for an unknown version."""
     applied = None if version is None else applied_versions.get(tx, version)
     if applied is None:
         return False
@@ -89,7 +102,7 @@ def _fingerprint(tx: Transaction, version: int, node: str) -> str | None:
 
 
 def _input_changed(tx: Transaction, compiled: Compiled, node: str, publication: NewestPublication, besides: frozenset[str]) -> bool:
-    """Whether an input that it needs, but for those `besides`, has other rows since it was read."""
+    """Whether a required input, other than those in `besides`, has new rows since it was read."""
     for spec in compiled.nodes[node].inputs:
         if spec.node in besides:
             continue
@@ -101,25 +114,27 @@ def _input_changed(tx: Transaction, compiled: Compiled, node: str, publication: 
 
 
 def _required(tx: Transaction, compiled: Compiled, node: str, key: str, spec: InputSpec) -> frozenset[str] | None:
-    """The partitions of an input that a partition is computed from; None: of all."""
+    """Return the input's partitions that a partition is computed from; None for all of them."""
     project = compiled.project
     declared, source = project.assets[node], project.sources.get(spec.node) or project.assets[spec.node]
     seen = partial(partition_states.data_keys, tx, spec.node)
     try:
         keys = required(declared.partition, declared.timezone, key, source.partition, source.timezone, spec, seen).keys
-    except UsageError:  # it is partitioned otherwise since
+    except UsageError:  # its partitioning has changed since
         return None
     return None if keys is None else frozenset(keys)
 
 
-# Gives up damaged files that several partitions share, so that each partition can be published
-# again without the rows of the others.
+# Give up damaged files that several partitions share, so that each partition can be published again
+# without the rows of the others.
 
 
 def shared_and_damaged(tx: Transaction, node: str) -> dict[str, dict[str, int]]:
-    """The damaged files of a node that hold several partitions, each with its rows. Files that were
-    given up before aren't among them, nor are those of a merge, which computes its table again from
-    the first of its damaged partitions on."""
+    """Return path → partitions with their rows, for damaged files with several partitions.
+
+    Files that were given up before are left out, as are those of a merge: it recomputes its table
+    from the first damaged partition on.
+    """
     if accumulates(tx, node):
         return {}
     own = {file.id: file.path for file in damaged_files(tx) if file.node == node and file.given_up is None and file.id > 0}
@@ -134,8 +149,10 @@ def give_up(
     *,
     replaced: Callable[[str], bool] | None = None,
 ) -> None:
-    """Register the rows of these files as lost; with `replaced`, of those files alone of which each
-    partition is."""
+    """Register the rows of damaged shared files as lost.
+
+    With `replaced`, only those of files whose every partition is replaced.
+    """
     damaged = shared_and_damaged(tx, node)
     if replaced is not None:
         damaged = {path: rows for path, rows in damaged.items() if all(map(replaced, rows))}

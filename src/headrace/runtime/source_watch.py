@@ -1,4 +1,4 @@
-"""Observations under way, and the watcher of local folders."""
+"""Pending observations, and the watcher of local folders."""
 
 from __future__ import annotations
 
@@ -30,31 +30,34 @@ from headrace.store import Store, Transaction
 # observing. A lost event (a network drive sends none) costs the time until the next round.
 
 DEBOUNCE_MS = 250
-"""So long events are gathered: a copy of a thousand files is one look."""
+"""Time over which events are collected: copying a thousand files causes one observation."""
 STEP_MS = 100
-"""How often the watching thread asks whether there is anything; it also bounds how late an event is told."""
+"""Interval at which the watching thread checks for events; it bounds their delay."""
 STOP_MS = 2_000
 
 
 class WatchedFolder:
-    """A folder that is watched: `deep` with all that lies below it."""
+    """A folder to watch; `deep` includes all subfolders."""
 
     def __init__(self, folder: Path, *, deep: bool) -> None:
         self.folder, self.deep = folder, deep
 
     def holds(self, folder: Path) -> bool:
-        """Whether what happens in this folder is the place's."""
+        """Whether the watch covers this folder."""
         return folder == self.folder or (self.deep and folder.is_relative_to(self.folder))
 
 
 def place_of(root: Path, source: Source) -> WatchedFolder | None:
-    """Where files of a source land; None where nothing can be watched: it lies elsewhere, or its folder isn't there (yet)."""
+    """Return the folder in which a source's files arrive.
+
+    None if it can't be watched: the source isn't local, or the folder doesn't exist (yet).
+    """
     if source.files is None or connector_name(source) is not None:
         return None
     try:
         pattern = compile_pattern(source.files, source.partition.grain, rows_tell=source.partition.column is not None)
     except HeadraceError:
-        return None  # a look says what is wrong with it
+        return None  # the observation reports the error
     folder, rest = root, list(pattern.components)
     while len(rest) > 1 and rest[0].fixed is not None:
         folder /= rest.pop(0).fixed or ""
@@ -62,14 +65,20 @@ def place_of(root: Path, source: Source) -> WatchedFolder | None:
 
 
 def places(root: Path, data: Path, sources: Iterable[Source]) -> dict[str, WatchedFolder]:
-    """Source → where its files land. A place that holds the data folder would tell of Headrace's own files without end: those sources
-    are left to the rounds."""
+    """Return source → the folder in which its files arrive.
+
+    Folders that contain the data folder are left out: Headrace's own files would cause events
+    without end. Their sources are observed in rounds only.
+    """
     folders = {source.name: place for source in sources if (place := place_of(root, source)) is not None}
     return {name: place for name, place in folders.items() if not (place.deep and data.is_relative_to(place.folder))}
 
 
 class FolderWatcher:
-    """Watches places in threads of its own, from `watch` to `close`. `ring` is called from there when there is something new."""
+    """Watches folders in its own threads, from `watch` to `close`.
+
+    These threads call `ring` when something has changed.
+    """
 
     def __init__(self, ring: Callable[[], object]) -> None:
         self._ring = ring
@@ -80,7 +89,7 @@ class FolderWatcher:
         self._declared_promises: frozenset[tuple[str, Path, bool]] = frozenset()
 
     def watch(self, folders: Mapping[str, WatchedFolder]) -> bool:
-        """Watch these places from now on; whether that is a change."""
+        """Watch these folders from now on; return whether they differ from the previous ones."""
         declared_promises = frozenset((name, place.folder, place.deep) for name, place in folders.items())
         if declared_promises == self._declared_promises:
             return False
@@ -95,13 +104,13 @@ class FolderWatcher:
         return True
 
     def changed(self) -> set[str]:
-        """The names of places at which something happened since this was asked last."""
+        """Return the sources whose folders had an event since the last call."""
         with self._lock:
             results, self._changed = self._changed, set()
         return results
 
     def close(self) -> None:
-        """Watch nothing any more."""
+        """Stop watching."""
         self._stop.set()
         for thread in self._threads:
             thread.join(STOP_MS / 1000)
@@ -109,7 +118,7 @@ class FolderWatcher:
         self._declared_promises = frozenset()
 
     def _follow(self, chosen: Mapping[str, WatchedFolder], deep: bool, stop: threading.Event) -> None:
-        from watchfiles import watch  # with asyncio: only who serves pays for it
+        from watchfiles import watch  # imported here: it loads asyncio, which only servers need
 
         folders = sorted({str(place.folder) for place in chosen.values()})
         known = False
@@ -119,11 +128,11 @@ class FolderWatcher:
                 raise_interrupt=False, yield_on_timeout=True,
             ):  # fmt: skip
                 touched = {Path(path).parent for _, path in changes}
-                # What happened before the folders were watched is known to nobody: all are worth a look, once.
+                # Events from before the watch began are lost, so all sources are observed once.
                 self._tell({name for name, place in chosen.items() if not known or any(map(place.holds, touched))})
                 known = True
         except (OSError, RuntimeError):
-            return  # a folder that has gone, or no watches left: the rounds go on
+            return  # the folder is gone or no watches are left: rounds continue
 
     def _tell(self, names: set[str]) -> None:
         if names:
@@ -132,12 +141,12 @@ class FolderWatcher:
             self._ring()
 
 
-# Observations that have begun and haven't ended: local folders are observed at once, all other
-# sources by workers, whose answers come among those of attempts.
+# Observations that have begun and not ended. The leader observes local folders at once; workers
+# observe all other sources, and their answers arrive among those of attempts.
 
 
 class PendingObservation:
-    """One look at some sources. `run` waits for it."""
+    """One observation of some sources; `run` waits for it."""
 
     def __init__(self, run: int, began: int) -> None:
         self.run, self.began = run, began
@@ -148,12 +157,12 @@ class PendingObservation:
 
     @property
     def done(self) -> bool:
-        """Whether all sources have been looked at."""
+        """Whether all sources have been observed."""
         return not self.asked
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a person should know."""
+        """Warnings and errors for users."""
         said = (
             f"{observation.source.name}: {note}"
             for observation in self.seen
@@ -163,7 +172,10 @@ class PendingObservation:
 
 
 class PendingObservations:
-    """Begins looks and takes answers in. Numbers of looks are those of epoch 0, in which no attempt ever is."""
+    """Begins observations and processes their answers.
+
+    They are numbered in epoch 0, which no attempt uses.
+    """
 
     def __init__(self, store: Store, executor: Executor, folders: Folders) -> None:
         self._store, self._executor, self._folders = store, executor, folders
@@ -171,10 +183,13 @@ class PendingObservations:
         self._known = KnownFiles()
         self._under_way: list[PendingObservation] = []
         self._unsettled: dict[str, float] = {}
-        """Source → when its files are quiet, by the monotonic clock, if nobody writes on."""
+        """Source → when its files are quiet if not written to, by the monotonic clock in seconds."""
 
     def begin(self, run: int, project: Project, sources: Iterable[Source], now: int, *, patient: bool) -> PendingObservation:
-        """Observe sources; workers observe remote ones. A `patient` observation waits for files that are being written."""
+        """Observe sources; workers observe remote ones.
+
+        A `patient` observation waits for files that are being written.
+        """
         observation = PendingObservation(run, now)
         sources = list(sources)
         near = [s for s in sources if connector_name(s) is None]
@@ -198,15 +213,17 @@ class PendingObservations:
         return observation
 
     def _remember(self, seen: Iterable[SourceObservation]) -> None:
-        """Which sources have files that may still be being written."""
+        """Remember the sources with files that may still be written to."""
         for observation in seen:
             self._unsettled.pop(observation.source.name, None)
             if observation.settles is not None:
                 self._unsettled[observation.source.name] = time.monotonic() + observation.settles
 
     def settled(self) -> tuple[set[str], float | None]:
-        """The sources whose files have had their time to become quiet since they were looked at, and in how many seconds the next
-        ones will have (None: there are none)."""
+        """Return sources whose files should be quiet by now, and seconds until the next ones are.
+
+        None if there are no next ones.
+        """
         now = time.monotonic()
         due = {name for name, at in self._unsettled.items() if at <= now}
         later = [at - now for name, at in self._unsettled.items() if name not in due]
@@ -218,13 +235,17 @@ class PendingObservations:
         self._last += 1
         task = observe_task(tx, project, source, now, number=self._last, files=files)  # type: ignore[arg-type]
         if task is None:
-            observation.seen.append(SourceObservation(source, (), (), None))  # all that may be there is known
+            # every interval is known already
+            observation.seen.append(SourceObservation(source, (), (), None))
             return
         observation.asked[AttemptId(0, self._last)] = task
         self._executor.submit(AttemptId(0, self._last), task)
 
     def record(self, news: Iterable[News]) -> None:
-        """Answers of workers. What waited behind a look that had to be ended is asked again."""
+        """Process answers of workers.
+
+        Observations queued behind one that had to be ended are sent again.
+        """
         for item in news:
             for observation in self._under_way:
                 if isinstance(item, ObservationFinished) and item.attempt in observation.asked:
@@ -242,7 +263,7 @@ class PendingObservations:
                 self._executor.submit(number, observation.asked[number])
 
     def overdue(self) -> None:
-        """End what takes too long."""
+        """End observations that take too long."""
         for observation in self._under_way:
             if observation.asked and time.monotonic() > observation.deadline:
                 for number in observation.asked:
@@ -250,18 +271,20 @@ class PendingObservations:
                 observation.deadline = time.monotonic() + max(map(observe_seconds_max, observation.asked.values()))
 
     def ended(self) -> list[PendingObservation]:
-        """The looks that have come to their end since this was asked last."""
+        """Return the observations that have ended since the last call."""
         done = [observation for observation in self._under_way if observation.done]
         self._under_way = [observation for observation in self._under_way if not observation.done]
         return done
 
     @property
     def at(self) -> set[str]:
-        """The sources that a worker looks at now."""
+        """The sources that workers are observing now."""
         return {question.source.name for observation in self._under_way for question in observation.asked.values()}
 
 
 def recorded(tx: Transaction, observation: PendingObservation, now: int, every_us: int | None = None) -> list[DeliveryArrived]:
-    """Write what was observed; what arrived, as events for the core. `every_us` is how often the
-    project is run, where that is declared."""
+    """Store what was observed; return the arrivals as events for the core.
+
+    `every_us` is the interval at which the project is declared to run, in microseconds, if it is.
+    """
     return record_observations(tx, observation.seen, now, observation.began, every_us)

@@ -1,4 +1,4 @@
 """Steps of an attempt in a worker: ingest, compute, audit, export.
 
-The leader publishes (`runtime.publishing`).
+The leader publishes the results (`runtime.publishing`).
 """

@@ -1,4 +1,4 @@
-"""Anomalies of staged rows and their effect on the audit: held, or published with a warning."""
+"""Anomalies of staged rows, and their effect: the partition is held or published with a warning."""
 
 from __future__ import annotations
 
@@ -45,20 +45,23 @@ from headrace.runtime.steps.drift import Drifting, needs_room
 from headrace.runtime.steps.sources import read_as
 from headrace.runtime.steps.worker_context import WorkerContext
 
-# Evaluates each partition against the history of those before it.
+# Evaluate each partition against the history of those before it.
 
 OF_LINES = ("csv", "jsonl", "fixed_width")
-"""Kinds of files that are lines of text."""
+"""Formats whose files consist of lines of text."""
 
 
 MORE_TIMES = 1.5
-"""So many times as many rows for each row of an input as ever are held, …"""
+"""Factor over the most rows per input row so far, from which changed code holds a partition.
+
+Smaller partitions than MORE_ROWS_MIN aren't held.
+"""
 MORE_ROWS_MIN = 20
-"""… if there are so many."""
+"""Fewer rows than this are never held by MORE_TIMES."""
 
 
 class EvaluatedAudit(msgspec.Struct, frozen=True):
-    """The audit with its verdict, the facts, and a clause for people about what holds it or is warned of."""
+    """The audit with its verdict, the facts, and a clause for users on the holds or warnings."""
 
     audit: Audit
     facts: tuple[Fact, ...] = ()
@@ -75,8 +78,10 @@ def evaluated_audit(
     *,
     inputs: Sequence[InputData] | None = None,
 ) -> EvaluatedAudit:
-    """Judge each partition by those before it; of several, by those before it in the same file, too. `inputs`: what it was
-    computed from; None where it was delivered."""
+    """Evaluate each partition against earlier ones, in the history and in the same file.
+
+    `inputs` are the inputs that it was computed from; None for a delivery.
+    """
     failed = tuple(fact for key in keys for fact in facts_of_failed_checks(audit.of(key).results, key, holds=_withheld(audit, staged)))
     if (around.on_anomaly == IGNORE and not around.of_columns) or grain is None:
         return EvaluatedAudit(audit, failed)
@@ -98,8 +103,11 @@ def evaluated_audit(
 
 
 def _withheld(audit: Audit, staged: StagedFile) -> bool:
-    """Whether its checks keep it from readers. By `on_fail: warn`, and of what somebody has accepted, they don't; but there is nowhere
-    to publish rows of no partition."""
+    """Whether the audit keeps the rows from readers.
+
+    With `on_fail: warn` and for accepted deliveries it doesn't; but rows of no partition can't be
+    published.
+    """
     return audit.verdict in (Verdict.HELD, Verdict.REJECTED) or any(part.key == NOWHERE for part in staged.partitions)
 
 
@@ -108,7 +116,10 @@ def _have_rows(inputs: Sequence[InputData] | None) -> bool:
 
 
 def _more_of_each(keys: Sequence[str], rows: int, inputs: Sequence[InputData], around: AnomalyContext) -> Fact | None:
-    """That other code makes far more rows of each row of its input than any partition had so far, however unlike each other these are."""
+    """Return a fact if changed code gives far more rows per input row than any partition so far.
+
+    The variance of earlier partitions doesn't matter here.
+    """
     read = inputs[0] if len(keys) == 1 == len(inputs) else None
     if read is None or not read.rows or not around.rows_each or rows < MORE_ROWS_MIN:
         return None
@@ -122,7 +133,7 @@ def _more_of_each(keys: Sequence[str], rows: int, inputs: Sequence[InputData], a
 
 
 def _alike(keys: Sequence[str]) -> list[str]:
-    """The partitions in order of time that have the key which the history is of."""
+    """Return the partitions with the history's key, in order of time."""
     key = min(keys).partition(SEPARATOR)[2]
     return sorted(item for item in keys if item.partition(SEPARATOR)[2] == key)
 
@@ -148,13 +159,16 @@ def _of(key: str, audit: Audit, staged: StagedFile, around: AnomalyContext, hist
 
 
 def hash_of(key: str, audit: Audit, staged: StagedFile) -> str | None:
-    """The content hash of a partition that was staged; None where it isn't known."""
+    """Return the content hash of a staged partition; None if unknown."""
     known = audit.of(key).content_hash
     return known or next((part.content_hash for part in staged.partitions if part.key == key), None)
 
 
 def _with_verdict(audit: Audit, facts: Sequence[Fact]) -> Audit:
-    """Held where a fact holds, warned where one warns. A delivery is held whole; what a check rejects stays rejected."""
+    """Return the audit with `held` or `warned` where a fact says so.
+
+    A delivery is held as a whole; rejected partitions stay rejected.
+    """
     parts = {
         key: msgspec.structs.replace(part, verdict=_verdict(part.verdict, [fact for fact in facts if fact.partition == key]))
         for key, part in audit.partitions.items()
@@ -169,8 +183,11 @@ def _verdict(was: Verdict, facts: Sequence[Fact]) -> Verdict:
 
 
 def with_repeated(audit: Audit, session: DuckDBSession, staged: StagedFile, table: LakeTable) -> Audit:
-    """With the number of rows that are identical to others, in the metrics of a delivery of one partition. A table whose rows are
-    known to be unique has none; of a large one it isn't asked."""
+    """Return the audit with the number of rows identical to others, in the delivery's metrics.
+
+    Only for deliveries of one partition. It is 0 where rows are known to be unique, and isn't
+    counted above REPEATED_ROWS_MAX rows.
+    """
     if not audit.metrics or not 1 < staged.rows <= REPEATED_ROWS_MAX:
         return audit
     unique = any(result.kind == "unique" and result.outcome == "passed" for result in audit.results)
@@ -180,7 +197,10 @@ def with_repeated(audit: Audit, session: DuckDBSession, staged: StagedFile, tabl
 
 
 def with_end(audit: Audit, prepared: PreparedDelivery) -> Audit:
-    """With whether the file's last line has an end, in the metrics of a delivery of one partition."""
+    """Return the audit with the metric whether the file's last line lacks a line end.
+
+    Only for deliveries of one partition.
+    """
     if not audit.metrics or prepared.schema.format.kind not in OF_LINES:
         return audit
     paths = [Path(part.opened.path) for part in (prepared.parts or (prepared,))]
@@ -201,13 +221,16 @@ def _repeated(session: DuckDBSession, staged: StagedFile, table: LakeTable) -> i
 # share of rows with unknown keys.
 
 DISTINCT_MIN, DISTINCT_MAX = 20, 50_000
-"""A column of fewer values has categories, one of more is a key."""
+"""Distinct values of a column that names things: fewer are categories, more are a key."""
 REPEATED_COLUMNS_MAX = 8
 
 
 def with_repeated_values(audit: Audit, session: DuckDBSession, staged: StagedFile, table: LakeTable, task: IngestTask) -> Audit:
-    """The metrics of a delivery of one partition, with the share of the day before's values that came again in each column of text, and
-    the share of the rows whose keys are unknown in each column that something is joined by."""
+    """Return the audit with metrics on repeated values, for a delivery of one partition.
+
+    For each text column: the share of the previous day's values that occur again. For each column
+    joined downstream: the share of rows whose key is unknown.
+    """
     if (task.day_before is None and task.lately is None) or not audit.metrics or not staged.rows:
         return audit
     measured = metrics.decoded(audit.metrics)
@@ -230,7 +253,7 @@ def _columns(table: LakeTable) -> list[LakeColumn]:
 
 
 def _named(names: Iterable[str], before: InputData, columns: Mapping[str, ColumnMetrics]) -> list[str]:
-    """Those that name things, and that were there before."""
+    """Return the names of columns that name things and existed before."""
     had = {column.name for column in before.columns} - {PARTITION_COLUMN}
     return [name for name in names if name in had and name in columns and _names_things(columns[name].distinct)][:REPEATED_COLUMNS_MAX]
 
@@ -240,7 +263,7 @@ def _names_things(distinct: float | None) -> bool:
 
 
 def _share_repeated(session: DuckDBSession, now: str, before: InputData, name: str) -> float | None:
-    """Which share of the values of a column before is still there."""
+    """Return the share of a column's previous values that still occur."""
     cell = _cell(name)
     row = _counted(
         session,
@@ -251,7 +274,7 @@ def _share_repeated(session: DuckDBSession, now: str, before: InputData, name: s
 
 
 def _share_unknown(session: DuckDBSession, now: str, lately: InputData, name: str) -> float | None:
-    """Which share of the rows have a value in a column that none had lately."""
+    """Return the share of rows whose value in a column no recent row had."""
     row = _counted(
         session,
         f"SELECT count(*), count(*) FILTER (value NOT IN ({_values(lately, name)}))"
@@ -265,12 +288,12 @@ def _cell(name: str) -> str:
 
 
 def _values(data: InputData, name: str) -> str:
-    """A query of the different values of a column, without null."""
+    """Return a query for the distinct values of a column, without null."""
     return f"SELECT DISTINCT {_cell(name)} FROM ({relation_sql(data.files, data.columns)}) AS b WHERE value IS NOT NULL"
 
 
 def _counted(session: DuckDBSession, statement: str) -> tuple[int, int] | None:
-    """None where what readers saw was replaced and swept meanwhile: then it isn't known."""
+    """Return the counts; None if the published files were replaced and deleted in the meantime."""
     import duckdb
 
     try:
@@ -279,18 +302,20 @@ def _counted(session: DuckDBSession, statement: str) -> tuple[int, int] | None:
         return None
 
 
-# Copies of rows: how many times each row of a delivery occurs, apart from its keys.
+# Copies of rows: the number of times that each row of a delivery occurs, apart from its keys.
 
 COPIES_ROWS_MAX = 100_000
-"""A larger delivery isn't compared row by row."""
+"""Larger deliveries aren't compared row by row."""
 COPIES_COLUMNS_MAX = 200
 CONTENTS_MIN = 20
-"""So many different rows that are each there an even number of times are that by no chance."""
+"""At least this many distinct rows must have counts with a common divisor, to rule out chance."""
 
 
 def with_copies(audit: Audit, session: DuckDBSession, staged: StagedFile, table: LakeTable) -> Audit:
-    """The metrics of a delivery of one partition, with how many times each of its rows is there
-    under other keys."""
+    """Return the audit with the number of times that each row occurs under other keys.
+
+    Only for a delivery of one partition.
+    """
     names = [column.name for column in table.columns if column.name != PARTITION_COLUMN]
     if not audit.metrics or not 2 * CONTENTS_MIN <= staged.rows <= COPIES_ROWS_MAX or len(names) > COPIES_COLUMNS_MAX:
         return audit
@@ -304,9 +329,10 @@ def with_copies(audit: Audit, session: DuckDBSession, staged: StagedFile, table:
 
 
 def _may_be_even(profile: ColumnProfile | None, rows: int) -> bool:
-    """Whether each value of a column may be there several times: not where there are too many
-    different ones, nor where the profile
-    has counted one that isn't."""
+    """Whether each value of a column may occur several times, by its profile.
+
+    Not if there are too many distinct values, or if a counted value rules it out.
+    """
     if profile is None or profile.sampled is not None:
         return True
     if (profile.distinct or 0) > rows // 2:
@@ -315,7 +341,7 @@ def _may_be_even(profile: ColumnProfile | None, rows: int) -> bool:
 
 
 def _times(session: DuckDBSession, rows: str, names: Sequence[str]) -> list[int]:
-    """Of each column, by which number all counts of its values can be divided."""
+    """Return the greatest common divisor of the counts of each column's values."""
     if not names:
         return []
     item = "SELECT {at} AS at, list(DISTINCT n) FROM (SELECT count(*) AS n FROM ({rows}) AS file GROUP BY {name})"
@@ -325,8 +351,10 @@ def _times(session: DuckDBSession, rows: str, names: Sequence[str]) -> list[int]
 
 
 def _copies(session: DuckDBSession, rows: str, names: Sequence[str]) -> int:
-    """How many times each row is there, as far as these columns tell; 1 where they tell too few
-    rows apart."""
+    """Return the number of times that each row occurs, as far as these columns show.
+
+    1 if the columns distinguish too few rows.
+    """
     listed = ", ".join(map(quote, names))
     counted = f"SELECT count(*) AS n FROM ({rows}) AS file GROUP BY {listed}"
     row = session.connection.execute(f"SELECT count(*), list(DISTINCT n) FROM ({counted})").fetchone()
@@ -334,16 +362,19 @@ def _copies(session: DuckDBSession, rows: str, names: Sequence[str]) -> int:
     return math.gcd(*row[1]) if row[0] >= CONTENTS_MIN else 1
 
 
-# Further anomalies of a delivery that is held for its column names: it is read once more as if
-# the names were decided. A renamed column with other units, or a file that lacks a column and its
-# second half, has two causes. Both are named on the first day; otherwise the person who accepts
+# Further anomalies of a delivery that is held for its column names: it is read once more as if the
+# names were decided. A renamed column with other units, or a file that lacks a column and its
+# second half, has two causes. Both are reported on the first day; otherwise the user who accepts
 # the mapping meets the next fault only then.
 
 
 def further_facts(
     task: IngestTask, context: WorkerContext, session: DuckDBSession, drifting: Drifting, copy: RawCopy, name: str
 ) -> tuple[Fact, ...]:
-    """What would hold the delivery if its names were decided; nothing where it can't be read like that either."""
+    """Return the facts that would hold the delivery if its column names were decided.
+
+    Empty if it can't be read with them either.
+    """
     import duckdb
 
     if drifting.pinned is None or task.source.partition.grain is None or not task.history:
@@ -363,7 +394,7 @@ def further_facts(
             evolve=task.evolve or needs_room(prepared.schema, task.table),
         )
     except (CannotRead, LakeError, duckdb.ConversionException, duckdb.InvalidInputException):
-        return ()  # what else is wrong with it stands in its way as well
+        return ()  # the delivery has other faults that prevent reading
     finally:
         prepared.discard()
     try:
@@ -376,8 +407,10 @@ def further_facts(
 
 
 def _told_beside(fact: Fact, renamed: DriftChange | None) -> Fact:
-    """With the name that the delivery has for its column. The size of a renamed column is compared
-    where the rename is proposed, too: both say the factor that is found there."""
+    """Return the fact with the delivered name of its column.
+
+    The proposed rename compares the column's size as well: both then report the same factor.
+    """
     if renamed is None:
         return msgspec.structs.replace(fact, detail=f"{fact.detail}; {BESIDES}")
     detail = fact.detail

@@ -25,16 +25,18 @@ from headrace.model.errors import first_line
 from headrace.runtime.messages import TaskOutcome, ViewCheck
 from headrace.runtime.steps.worker_context import WorkerContext
 
-# Checks that what readers see would fail as well, because they were declared or tightened since
-# it was published.
+# Checks that published rows would fail as well, because the checks were declared or tightened since
+# these rows were published.
 
 _JUDGED_ALIKE = frozenset({"range", "not_null", "accepted_values", "regex", "unique", "row_count", "freshness"})
-"""What these come to depends on the rows, and the instant that ages are measured from: what passed once
-fails only another check."""
+"""Kinds whose result depends only on the rows and on the time that ages are measured from.
+
+Rows that passed once can fail only a changed check.
+"""
 
 
 class DeclaredChecks(NamedTuple):
-    """The checks of a node: its own, and those that its contract promises of its `columns`."""
+    """The checks of a node: its own, and those that its contract declares for `columns`."""
 
     own: Sequence[CheckSpec]
     promised: Sequence[CheckSpec] = ()
@@ -42,8 +44,10 @@ class DeclaredChecks(NamedTuple):
 
 
 class EarlierPartition(NamedTuple):
-    """What readers see of the partition before `keys`, the checks that it failed when it was published, and
-    the instant that ages in it were measured from then."""
+    """Published rows of the partition before `keys`, with the checks that they failed.
+
+    `as_of_us` is the time that ages were measured from, in microseconds.
+    """
 
     data: InputData | None
     failed: Collection[str]
@@ -61,8 +65,12 @@ def with_own_checks(
     staged: StagedFile,
     table: LakeTable,
 ) -> tuple[Fact, ...]:
-    """The facts, those of blocking checks that the newest published interval before would fail put down to who declared the check:
-    the declaration has changed, and the data hasn't. What was published although it failed says nothing of the check."""
+    """Return the facts, with failures caused by changed checks attributed to the declaration.
+
+    That is the case if the newest published interval before would fail the check too: the
+    declaration has changed, not the data. Checks that this interval failed when it was published
+    are left as they are.
+    """
     import duckdb
 
     failed = {
@@ -82,7 +90,7 @@ def with_own_checks(
             session, staged, table, [part for several in parts.values() for part in several], partition_check=None,
             references=(), now_us=earlier.as_of_us, timezone=earlier.timezone, whole=whole, described=False,
         )  # fmt: skip
-    except duckdb.Error:  # what readers saw was replaced and swept meanwhile: then it isn't known
+    except duckdb.Error:  # the published files were replaced and deleted in the meantime
         return tuple(facts)
     failing = {result.name for result in before.results if result.outcome is CheckState.FAILED}
     check_specs = {f"check {spec.name}": spec for spec in specs if failing.issuperset(part.name for part in parts[spec.name])}
@@ -90,7 +98,10 @@ def with_own_checks(
 
 
 def _parts(check: CheckSpec, result: Audit) -> list[CheckSpec]:
-    """A check by each of the columns that break it now, where each may do so alone: only some of them may be promised since."""
+    """Split a `not_null` check into its columns that have nulls now.
+
+    Only some of them may have been declared since.
+    """
     empty = [name for name in _columns(check) if (seen := result.profile.get(name)) is not None and seen.nulls]
     if check.kind != "not_null" or len(empty) == len(_columns(check)) or not empty:
         return [check]
@@ -100,7 +111,7 @@ def _parts(check: CheckSpec, result: Audit) -> list[CheckSpec]:
 
 
 def _place(check: CheckSpec, fact: Fact, declared: DeclaredChecks) -> str:
-    """Where a check is declared: a contract's promise at its column, as far as one is named."""
+    """Return the file and line that declare a check; for a contract, those of the column."""
     names = {fact.column, *_columns(check)} if check not in declared.own else set()
     columns = [column.place for column in declared.columns if column.name in names and column.place is not None]
     place = columns[0] if len(columns) == 1 else check.place
@@ -117,7 +128,7 @@ def _own(fact: Fact, place: str) -> Fact:
     return msgspec.structs.replace(fact, kind="configuration_error", observed=observed)
 
 
-# Checks of views, as part of the audit of what the views read: their statement runs over the
+# Checks of views, as part of the audit of the nodes that they read: the view's query runs over the
 # staged rows.
 
 
@@ -130,8 +141,10 @@ def with_views(
     now_us: int,
     whole: Sequence[FileRef] = (),
 ) -> Audit:
-    """The audit, with what the checks of views came to. A view's failure rejects what is staged. `whole`: of a merge, all that the
-    table will consist of."""
+    """Return the audit with the results of views' checks; a failure rejects the staged rows.
+
+    `whole` are all files of a merged table.
+    """
     if not views or found.verdict in (Verdict.HELD, Verdict.REJECTED):
         return found
     files = tuple(whole) or (FileRef(staged.path, lookup=ColumnLookup.SAME),)
@@ -142,7 +155,10 @@ def with_views(
 
 
 def _judged(view: ViewCheck, session: DuckDBSession, table: LakeTable, files: tuple[FileRef, ...], now_us: int) -> list[CheckResult]:
-    """The results, named by view and check. A view that can't be computed over what is staged fails all of its checks."""
+    """Return the results, named by view and check.
+
+    A view that can't be computed over the staged rows fails all of its checks.
+    """
     import duckdb
 
     name = view.data.name
@@ -170,7 +186,7 @@ def _named(view: str, result: CheckResult) -> CheckResult:
 
 
 def _over(data: InputData, table: LakeTable, files: tuple[FileRef, ...]) -> InputData:
-    """The view's inputs, with what is staged among the files of the node that it is of."""
+    """Return the view's inputs, with the staged files added to the audited node's."""
     if data.sql:
         return msgspec.structs.replace(data, inputs=tuple(_over(item, table, files) for item in data.inputs))
     if data.name != table.name:
@@ -184,15 +200,15 @@ def _by_id(file: FileRef) -> FileRef:
     return msgspec.structs.replace(file, lookup=ColumnLookup.ID) if file.lookup is ColumnLookup.SAME else file
 
 
-# `on_fail: quarantine_rows`: rows that break a check go to quarantine, all others are published
-# with a warning. Where a failing check can't be attributed to rows, where no row is left, or
-# where the remaining rows must be held after all, the whole partition is withheld unchanged.
+# `on_fail: quarantine_rows`: rows that fail a check go to quarantine, all others are published with
+# a warning. If a failed check can't be attributed to rows, if no row is left, or if the remaining
+# rows must be held, the whole partition is withheld unchanged.
 
 QUARANTINE_ROWS = "quarantine_rows"
 
 
 class RowSplit(msgspec.Struct, frozen=True):
-    """A staged file and its audit; where rows were taken out, also the file with them and the file with all."""
+    """A staged file and its audit; after a split, also the files of bad rows and of all rows."""
 
     staged: StagedFile
     audit: Audit
@@ -202,7 +218,7 @@ class RowSplit(msgspec.Struct, frozen=True):
     """The audit of all rows."""
 
     def settle(self, outcome: TaskOutcome, context: WorkerContext) -> TaskOutcome:
-        """What came of the rows that were left, with those that were taken out in quarantine; all of them where it isn't published."""
+        """Return the outcome with the bad rows in quarantine, or all rows if it isn't published."""
         if self.bad is None or self.every is None or self.whole is None:
             return outcome
         if outcome.state == "staged":
@@ -222,7 +238,7 @@ class RowSplit(msgspec.Struct, frozen=True):
 
 
 def blocking(on_fail: str) -> str:
-    """How checks are judged while it isn't known which rows break them."""
+    """Return `on_fail` for checks while the failing rows aren't known."""
     return "reject" if on_fail == QUARANTINE_ROWS else on_fail
 
 
@@ -230,8 +246,10 @@ def without_faulty_rows(
     session: DuckDBSession, staged: StagedFile, table: LakeTable, checks: Sequence[CheckSpec], audited: Callable[[StagedFile], Audit],
     references: Sequence[Readable], timezone: str, *, on_fail: str,
 ) -> RowSplit:  # fmt: skip
-    """Audit a staged file; with `on_fail: quarantine_rows`, where that rejects it, once more without the rows that are at fault.
-    Of a file of several partitions no rows are taken out."""
+    """Audit a staged file; if rows are to be quarantined, audit it again without the bad ones.
+
+    That needs `on_fail: quarantine_rows`, a rejection, and a file of one partition.
+    """
     import duckdb
 
     audit = audited(staged)
@@ -252,7 +270,7 @@ def without_faulty_rows(
 
 
 def _told(again: Audit, audit: Audit) -> Audit:
-    """The audit of the rows that are left, with what was wrong with the others as warnings."""
+    """Return the audit of the remaining rows, with the failures of the others as warnings."""
     results = [
         msgspec.structs.replace(before, severity=Severity.WARNING)
         if before.outcome == "failed" and before.severity is Severity.BLOCKING

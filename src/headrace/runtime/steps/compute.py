@@ -33,24 +33,27 @@ from headrace.runtime.steps.anomalies import EvaluatedAudit, evaluated_audit
 from headrace.runtime.steps.checks import DeclaredChecks, EarlierPartition, blocking, with_own_checks, with_views, without_faulty_rows
 from headrace.runtime.steps.worker_context import LARGE_ROWS, WorkerContext
 
-# Row changes of an attempt: how the rows of each partition that it computed differ from those
-# that readers see.
+# Row changes of an attempt: differences between the rows of each computed partition and its
+# published rows.
 
 _PARTITION = quote(PARTITION_COLUMN)
 
 
 def compared(task: ComputeTask, staged: StagedFile, session: DuckDBSession) -> dict[str, RowChangeCounts]:
-    """Partition → its rows against those of `task.previous`. Raises as `differences` does."""
+    """Return partition → differences from `task.previous`. Raises as `differences` does."""
     return {} if task.previous is None else differences(task.checks, task.previous, task.previous_hashes, staged, session)
 
 
 def differences(
     checks: Sequence[CheckSpec], previous: InputData, hashes: Mapping[str, str], staged: StagedFile, session: DuckDBSession
 ) -> dict[str, RowChangeCounts]:
-    """Partition → its rows against those of `previous`; partitions that don't differ aren't there, and those whose content hash
-    is the same aren't read. Where DuckDB can't compare the columns, all rows count as removed and added.
+    """Return partition → differences of its rows from those of `previous`.
 
-    Raises `BodyFailed` (transient) where what readers saw can't be read any more."""
+    Partitions without differences are left out; those with an equal content hash aren't read. If
+    DuckDB can't compare the columns, all rows count as removed and added.
+
+    Raises `BodyFailed` (transient) if the published rows can't be read any more.
+    """
     import duckdb
 
     keys = [part.key for part in staged.partitions if part.content_hash is None or hashes.get(part.key) != part.content_hash]
@@ -86,7 +89,7 @@ class _Both:
         self._as_text = before is not None and after is not None and before.type != after.type
 
     def of(self, side: int) -> str:
-        """The column on that side, null where it isn't there; as text where its type has changed."""
+        """Return the column's SQL on a side: null if missing, text if its type has changed."""
         column = self._sides[side]
         if column is None:
             return f"NULL AS {quote(self.name)}"
@@ -99,13 +102,13 @@ def _columns(before: Sequence[LakeColumn], after: Sequence[LakeColumn]) -> list[
 
 
 def before_sql(previous: InputData, keys: Sequence[str]) -> str:
-    """The rows of these partitions that readers see."""
+    """Return a query for the published rows of these partitions."""
     listed = ", ".join(literal(key) for key in keys)
     return f"SELECT * FROM ({relation_sql(previous.files, previous.columns, with_partition=True)}) WHERE {_PARTITION} IN ({listed})"
 
 
 def after_sql(staged: StagedFile, keys: Sequence[str]) -> str:
-    """The rows of these partitions as they were staged."""
+    """Return a query for the staged rows of these partitions."""
     return relation_sql([FileRef(staged.path, tuple(keys), lookup=ColumnLookup.SAME)], staged.columns, with_partition=True)
 
 
@@ -114,7 +117,7 @@ def _side(rows: str, columns: Sequence[_Both], side: int) -> str:
 
 
 def _key_columns(check: CheckSpec, names: Sequence[str]) -> list[str]:
-    """The columns that say which row is which; empty if this check names none."""
+    """Return the columns of a unique key; empty if this check declares none."""
     if check.kind != "unique" or check.where is not None:
         return []
     key = [str(name).lower() for name in check.arguments["columns"]]
@@ -140,7 +143,7 @@ def _by_key(session: DuckDBSession, before: str, after: str, key: Sequence[str],
 
 
 def _as_multisets(session: DuckDBSession, before: str, after: str, names: Sequence[str]) -> dict[str, RowChangeCounts]:
-    """Without a key a row that differs in one cell is one removed and one added."""
+    """Count differences without a key: a changed row counts as one removed and one added."""
     columns = ", ".join([_PARTITION, *map(quote, names)])
 
     def only(item: str, other: str) -> str:
@@ -160,18 +163,21 @@ def _all_rows(previous: InputData, staged: StagedFile, keys: Sequence[str], sess
     return {key: RowChangeCounts(added=added[key], removed=removed.get(key, 0)) for key in keys if added[key] or removed.get(key)}
 
 
-# Proof that an asset is separable: whether computing several partitions at once gives the rows
-# that one of them alone gives, checked once for each version of the code. Lineage proves it
-# except for what DuckDB does with the statement; this checks that proof on real rows.
+# Proof that an asset is separable: whether computing several partitions at once gives the same rows
+# as computing one of them alone, checked once for each version of the code. Lineage proves it
+# except for what DuckDB does with the query; this checks that proof on real rows.
 
 DIGITS = 10
-"""Sums of floating-point numbers depend on the order of their parts: so many digits of them must be the same."""
+"""Significant digits of floating-point numbers that must agree: sums depend on the order."""
 _INEXACT = ("FLOAT", "DOUBLE")
 
 
 def prove(task: ComputeTask, alone: BatchPartition, output: AssetOutput, session: DuckDBSession, context: WorkerContext) -> None:
-    """Computes one partition by itself and compares it with what the batch has of it. Raises `BodyFailed` (`not_separable`) where they
-    differ, or as the body does; nothing of it is left behind."""
+    """Compute one partition alone and compare it with its rows in the batch.
+
+    Raises `BodyFailed` (`not_separable`) if they differ, or as the asset code does. The partition's
+    file is deleted.
+    """
     assert output.staged is not None
     assert output.table is not None
     (key,) = alone.scope.partitions
@@ -202,7 +208,10 @@ def _file(staged: StagedFile, key: str) -> FileRef:
 
 
 def _differ(session: DuckDBSession, ref: FileRef, other: FileRef, columns: tuple[LakeColumn, ...]) -> bool:
-    """Whether there are rows that aren't in both, numbers with a point compared by their first digits. As many are in each."""
+    """Whether some rows of two files with equal row counts differ.
+
+    Floating-point numbers are compared by their first DIGITS digits.
+    """
     text = ", ".join(_comparable(column) for column in columns if column.name != PARTITION_COLUMN)
     left, right = (f"SELECT {text} FROM ({relation_sql([file], columns)})" for file in (ref, other))
     return session.connection.execute(f"({left} EXCEPT ALL {right}) LIMIT 1").fetchone() is not None
@@ -232,13 +241,14 @@ def _not_separable(task: ComputeTask, key: str, file: StagedFile, batch: StagedF
     )
 
 
-# The attempt, as far as it gets.
+# The attempt, from asset code to outcome.
 
 
 def compute(task: ComputeTask, context: WorkerContext) -> TaskOutcome:
-    """One attempt at partitions of an asset, as far as it gets: staged, held, rejected or failed."""
+    """Run one attempt at partitions of an asset: staged, held, rejected or failed."""
     if isinstance(task.body, CommandBody):
-        ran = _programs(task, task.body, context)  # before it runs: it may replace them
+        # read first: the command may replace these programs
+        ran = _programs(task, task.body, context)
         return msgspec.structs.replace(_attempted(task, context), environment=ran)
     outcome = _attempted(task, context)
     if not isinstance(task.body, PythonBody):
@@ -247,7 +257,7 @@ def compute(task: ComputeTask, context: WorkerContext) -> TaskOutcome:
 
 
 def _programs(task: ComputeTask, body: CommandBody, context: WorkerContext) -> bytes:
-    """What a command runs with. That it can't be found out is no reason not to run it."""
+    """Return the programs that a command runs with; empty if unknown, so that it runs anyway."""
     try:
         return msgspec.json.encode(programs_of_command(task, body, context.folders))
     except (OSError, ValueError, LookupError, ImportError):
@@ -256,7 +266,10 @@ def _programs(task: ComputeTask, body: CommandBody, context: WorkerContext) -> b
 
 @functools.lru_cache(maxsize=256)
 def _environment(imported: tuple[str, ...], named: tuple[str, ...]) -> bytes:
-    """What this worker runs code with, read once for each set of packages: what is imported stays as it was then."""
+    """Return the packages that this worker runs code with, read once per set of packages.
+
+    Imported packages don't change while the worker lives.
+    """
     return msgspec.json.encode(current_environment(imported, named))
 
 
@@ -303,7 +316,8 @@ def _outcome(task: ComputeTask, produced: AssetOutput, log: LogFile) -> TaskOutc
 
 def _run(task: ComputeTask, context: WorkerContext, log: LogFile) -> AssetOutput:
     session = _session(task, context)
-    if isinstance(task.body, SqlBody):  # it prints nothing, so it needn't pay for being heard
+    # a query prints nothing, so capturing output would be wasted
+    if isinstance(task.body, SqlBody):
         return run_body(task, session, context.folders, log=log)
     with Capture(context.channel, log, context.listener):
         return run_body(task, session, context.folders, log=log)
@@ -330,7 +344,7 @@ def _attempt(task: ComputeTask) -> tuple[int, int]:
 
 
 def _hash_of(produced: AssetOutput) -> str | None:
-    """Of files: what their contents come to, whatever their folder is called."""
+    """Return the hash of the files' names and contents, independent of their folder."""
     if produced.manifest is None:
         return None
     told = sorted((Path(file["path"]).name, file["sha256"]) for file in produced.manifest)
@@ -389,7 +403,8 @@ def _concluded(task: ComputeTask, context: WorkerContext, outcome: TaskOutcome, 
         filter(None, [*(r.said for r in result.results if r.outcome == "failed" and r.severity == "blocking"), strange.reason])
     )
     context.discard(produced.replacement)
-    if len(task.scope.partitions) > 1:  # they are tried again, fewer at once: only a partition alone is quarantined
+    # batches are retried in smaller ones: only single partitions are quarantined
+    if len(task.scope.partitions) > 1:
         (context.folders.lake / produced.staged.path).unlink()
         return msgspec.structs.replace(outcome, state=result.verdict.value, reason=reason)
     quarantined = context.quarantine(produced.staged)
@@ -397,18 +412,21 @@ def _concluded(task: ComputeTask, context: WorkerContext, outcome: TaskOutcome, 
 
 
 def _strange(task: ComputeTask, staged: StagedFile, result: Audit) -> EvaluatedAudit:
-    """What is odd about the partitions. Rows that only change a table aren't a partition of it, so that they are like no other."""
+    """Evaluate the partitions for anomalies.
+
+    Rows that are merged into a table are no partition of it, so no history applies.
+    """
     grain = Grain(task.scope.grain) if task.scope.grain is not None and task.merge is None else None
     return evaluated_audit(result, staged, task.scope.partitions, task.around, task.history, grain, inputs=task.inputs)
 
 
 def _hashed(staged: StagedFile, result: Audit) -> StagedFile:
-    """With the content hashes that the audit's scan took."""
+    """Return the file with the content hashes from the audit's scan."""
     return staged.hashed(result.content_hash).hashed_each(result.hashes())
 
 
 def _whole(task: ComputeTask, produced: AssetOutput) -> TableContents | None:
-    """What checks are about: of a merge the table as it will be, not only what changes in it. Without checks it isn't read."""
+    """Return the merged table that checks apply to; None without a merge or checks."""
     if produced.replacement is None or not task.checks:
         return None
     return TableContents(produced.files, produced.replacement.rows, task.scope.partitions[0])
@@ -417,16 +435,16 @@ def _whole(task: ComputeTask, produced: AssetOutput) -> TableContents | None:
 def _routing(task: ComputeTask) -> PartitionCheck | None:
     if task.scope.grain is None:
         return None
-    if task.merge is not None:  # its rows live across partitions
+    if task.merge is not None:  # its rows belong to several partitions
         return (None, Grain(task.scope.grain), task.scope.timezone)
     return (task.partition_column, Grain(task.scope.grain), task.scope.timezone)
 
 
 def _key(task: ComputeTask) -> tuple[str, str] | None:
-    """The column of the rows' key, and the key that they must have."""
+    """Return the key column and the key that all rows must have."""
     return None if task.key_column is None or task.scope.data_key is None else (task.key_column, task.scope.data_key)
 
 
 def _done_without(task: ComputeTask) -> str:
-    """What a partition that was made without an optional input has to say for itself."""
+    """Return the warning of a partition computed without an optional input."""
     return f"computed without {', '.join(task.without)}, which hasn't come" if task.without else ""

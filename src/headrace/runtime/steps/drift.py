@@ -1,4 +1,4 @@
-"""Drift of a delivery and its consequence: read unchanged, read otherwise, or held.
+"""Drift of a delivery and its consequence: read unchanged, read differently, or held.
 
 There is one `Drifting` per delivery.
 """
@@ -40,15 +40,15 @@ from headrace.runtime.messages import IngestTask
 from headrace.sql.parsing import InvalidSelect as NotAnExpression
 
 READINGS_MAX = 5
-"""So often a delivery is read in another way, before it is held."""
+"""Most ways in which a delivery is read before it is held."""
 NESTED = ("STRUCT", "LIST", "MAP", "JSON")
 
 Proposing = Callable[[Sequence[str], Sequence[str], Sequence[str]], Sequence[ColumnRename]]
-"""Columns that are gone, new ones, the whole header → which probably is which."""
+"""Dropped columns, new columns, the whole header → the probable renames."""
 
 
 class Drifting:
-    """Compares what a delivery holds with what is expected of its interval, and remembers every change."""
+    """Compares a delivery with what is expected of its interval, and remembers every change."""
 
     def __init__(self, task: IngestTask, propose: Proposing) -> None:
         self._task, self._propose = task, propose
@@ -62,20 +62,23 @@ class Drifting:
         self._of_names: dict[tuple[str, ...], tuple[DriftChange, ...]] = {}
         self._of_values: dict[tuple[DriftKind, str], DriftChange] = {}
         self.pinned = None if task.pinned is None else with_contract(task.pinned, task.promised or (), task.table)
-        """How it is to be read next; None while nothing is pinned."""
+        """Schema for the next reading; None while nothing is pinned."""
         self._unagreed = frozenset[str]() if task.pinned is None else _unagreed(task.pinned, task.promised or (), task.table)
-        """Columns that only the table has: nobody expects them, and one that comes may be another one's new name."""
+        """Columns that only the table has: they aren't expected.
+
+        If one is delivered, it may be the new name of another column.
+        """
         self.as_is: dict[str, str] = {}
-        """Columns whose other values are taken as they are, and since which interval."""
+        """Columns whose changed values are accepted as they are → the interval since then."""
 
     # -- names
 
     def begin(self) -> None:
-        """The delivery is read from its beginning."""
+        """Start a new reading of the delivery."""
         self._of_names.clear()
 
     def adapt(self, header: FileHeader) -> Adapted | Drift:
-        """What the names of a file of the delivery mean; a Drift where that must be decided first."""
+        """Return the mapping of a file's column names; a Drift if a user must decide first."""
         compared = compare(self._expected(), header.names, header.doubled)
         unclear = dict(compared.doubled)
         candidates = [name for name in compared.added if name not in unclear]
@@ -91,14 +94,17 @@ class Drifting:
         computed = self._computed(names, header.names)
         if isinstance(computed, Drift):
             return computed
-        if self._task.pinned is None:  # what a first file has is learnt with it
+        if self._task.pinned is None:  # the first file defines the columns
             return Adapted(names, computed=computed)
         added = tuple(name for name in compared.added if name not in names)
         return Adapted(names, added, computed)
 
     def as_if_decided(self, header: FileHeader) -> Adapted | Drift:
-        """As `adapt`, with names that must be decided first taken as what they probably are: columns are renamed as proposed, and
-        those that are gone stay away. A Drift where nothing is known of most of the header."""
+        """Return what `adapt` does, with undecided names taken as what they probably are.
+
+        Columns are renamed as proposed, and dropped ones stay missing. Returns a Drift if most of
+        the expected columns are unknown.
+        """
         told = self.adapt(header)
         if isinstance(told, Adapted):
             return told
@@ -112,23 +118,23 @@ class Drifting:
         return Adapted(names, tuple(name for name in compared.added if name not in names))
 
     def _own_names(self, header: FileHeader, names: Mapping[str, str]) -> dict[str, str]:
-        """What the file has of the columns that only the table has, where it isn't read as another one."""
+        """Return the file's columns that only the table has, unless mapped to another one."""
         return {name: name for name in header.names if name in self._unagreed and name not in names}
 
     @property
     def renamed(self) -> dict[str, DriftChange]:
-        """Columns that a file has under another name, or probably has."""
+        """Columns that a file has under another name, certain or probable."""
         result = (change for changes in self._of_names.values() for change in changes)
         return {change.column: change for change in result if change.kind is DriftKind.RENAMED}
 
     @property
     def gone(self) -> frozenset[str]:
-        """Columns that a file hasn't, and that nothing stands for."""
+        """Columns that a file lacks and that no other column replaces."""
         return frozenset(change.column for change in self._dropped)
 
     @property
     def unmissed(self) -> frozenset[str]:
-        """Those of them that nobody uses."""
+        """Those of `gone` that nobody uses."""
         return self.gone - {change.column for change in self._dropped if change.used_by}
 
     @property
@@ -136,8 +142,11 @@ class Drifting:
         return (change for changes in self._of_names.values() for change in changes if change.kind is DriftKind.DROPPED)
 
     def _computed(self, names: Mapping[str, str], header: Sequence[str]) -> dict[str, str] | Drift:
-        """Columns that the contract has converted in this interval, where the file calls them as it
-        should: column → SQL. A Drift where the file lacks what an expression reads."""
+        """Return column → SQL of the contract's conversions in this interval.
+
+        Only for columns that have the expected name in the file. Returns a Drift if the file lacks
+        a column that an expression reads.
+        """
         called = {column: name for name, column in names.items()}
         results = {}
         self.as_is = {}
@@ -145,7 +154,8 @@ class Drifting:
             text = conversion_at(column, self._interval)
             if text is None or called.get(column.name) != in_force(column, self._interval):
                 continue
-            from headrace.sql.parsing import parse_conversion  # it loads the SQL parser
+            # imported here: it loads the SQL parser
+            from headrace.sql.parsing import parse_conversion
 
             try:
                 expression = parse_conversion(text)
@@ -182,7 +192,7 @@ class Drifting:
     # -- values and formats
 
     def reread(self, why: Drift | TypeDrift | UnreadableFile, path: Path) -> SourceSchema | None:
-        """The schema to read the delivery with instead, where it may be; None where it must be held or rejected."""
+        """Return the schema to read the delivery with next; None if it must be held or rejected."""
         if isinstance(why, TypeDrift):
             return self._other_values(why, self.pinned)
         if self.pinned is None:
@@ -206,7 +216,11 @@ class Drifting:
         return self._accepted(DriftKind.FORMAT, "", detail, msgspec.structs.replace(self.pinned, format=form))
 
     def _other_values(self, why: TypeDrift, pinned: SourceSchema | None) -> SourceSchema | None:
-        """Values that aren't of their types: in another format, in a wider type, or left out. While nothing is pinned, they are held."""
+        """Return a schema for values that don't have their types, or None to hold them.
+
+        They are read in another format or a wider type, or left out. While nothing is pinned, they
+        are held.
+        """
         if pinned is None:
             of_contract = [msgspec.structs.replace(self._of_type(bad, ""), policy=Policy.BLOCK) for bad in why.columns]
             self._of_values |= {(change.kind, change.column): change for change in of_contract}
@@ -257,8 +271,10 @@ class Drifting:
         )
 
     def as_before(self, why: TypeDrift) -> SourceSchema | None:
-        """The schema with the types that these columns had before the contract declared others; None where
-        one has the type that the last published delivery had."""
+        """Return the schema with the types from before the contract declared others.
+
+        None if a column has the type of the last published delivery.
+        """
         if self._task.pinned is None or self.pinned is None:
             return None
         before = {column.name: column.type for column in self._task.pinned.columns}
@@ -271,8 +287,11 @@ class Drifting:
         return msgspec.structs.replace(self.pinned, columns=columns)
 
     def declared_otherwise(self, why: TypeDrift, before: SourceSchema) -> TypeDrift:
-        """The delivery is as it was expected `before`: what holds it is what the contract says now. The drift
-        that says so."""
+        """Return the drift attributed to types that the contract newly declares.
+
+        The delivery is as it was expected `before`. The changes of these columns are marked with
+        their declaration.
+        """
         types = {column.name: column.type for column in before.columns}
         said = self._declared_anew(why, before)
         for at, change in list(self._of_values.items()):
@@ -286,8 +305,10 @@ class Drifting:
         return msgspec.structs.replace(why, reason="; ".join((why.reason, *dict.fromkeys(said.values()))))
 
     def read_as_always(self, why: TypeDrift, before: SourceSchema) -> None:
-        """The delivery is as it was expected `before`: that it is read in another format, since the
-        contract says another type now, is no change of the vendor's."""
+        """Allow changes of the format that result from a type newly declared by the contract.
+
+        The delivery is as expected `before`, so the vendor has changed nothing.
+        """
         said = self._declared_anew(why, before)
         for at, change in list(self._of_values.items()):
             if change.column in said and change.policy is Policy.MAP:
@@ -295,7 +316,7 @@ class Drifting:
                 self._of_values[at] = msgspec.structs.replace(change, policy=Policy.ALLOW, evidence=evidence)
 
     def _declared_anew(self, why: TypeDrift, before: SourceSchema) -> dict[str, str]:
-        """Column → what the contract says of its type now, and what it was `before`."""
+        """Return column → sentence on the contract's type now and the type `before`."""
         types = {column.name: column.type for column in before.columns}
         return {
             column.column: f"{self.declared_at[column.column]} declares {column.type} now; it was {types[column.column]} before"
@@ -304,18 +325,21 @@ class Drifting:
 
     @cached_property
     def declared_at(self) -> dict[str, str]:
-        """Column → where the contract says its type."""
+        """Column → file and line where the contract declares its type."""
         promised = self._task.promised or ()
         return {column.name: f"{column.place.file}:{column.place.line}" for column in promised if column.type and column.place is not None}
 
     def _widens(self, column: str, was: str, now: str) -> bool:
-        """Whether all that the column has held so far is the same in the other type."""
+        """Whether all values of the column so far stay the same in the other type."""
         if was == now:
             return False
         return widens(parse(was), parse(now)) or (column in self._task.exact and widens_where_exact(parse(was), parse(now)))
 
     def _read_widely(self, pinned: SourceSchema, now: dict[str, str]) -> SourceSchema:
-        """The wider types where there are; values that fit no wider type are left out."""
+        """Return the schema with wider types where possible.
+
+        Values that fit no wider type are left out.
+        """
         types = {column.name: now[column.name] for column in pinned.columns if now.get(column.name)}
         wider = {
             column.name for column in pinned.columns if column.name in types and self._widens(column.name, column.type, types[column.name])
@@ -328,7 +352,10 @@ class Drifting:
         return msgspec.structs.replace(pinned, columns=columns, format=form)
 
     def _accepted(self, kind: DriftKind, column: str, detail: str, schema: SourceSchema) -> SourceSchema | None:
-        """`schema`, where a change of the whole file may be mapped and wasn't yet."""
+        """Return `schema` if the policy maps this change of the whole file; None otherwise.
+
+        None too if the change was mapped before: then the new schema didn't help.
+        """
         policy = self._rules.policy(kind, column, mappable=True)
         known = (kind, f"{column}{detail}") in self._of_values
         self._of_values[kind, f"{column}{detail}"] = DriftChange(kind=kind, column=column, evidence=(detail,), policy=policy)
@@ -337,11 +364,14 @@ class Drifting:
     # -- what came of it
 
     def changes(self, result: PreparedDelivery | Drift | TypeDrift | UnreadableFile) -> tuple[DriftChange, ...]:
-        """Every change of every file of the delivery, each once: of what could be read, or of what first stood in the way."""
+        """Return each change of the delivery's files once.
+
+        For a delivery that can't be read, the changes that prevented it first.
+        """
         if isinstance(result, PreparedDelivery):
             parts = result.parts or (result,)
             read = [self._of_names.get(part.found, self._at_first(part.header)) for part in parts]
-        elif isinstance(result, UnreadableFile):  # what can't be read has no names
+        elif isinstance(result, UnreadableFile):  # an unreadable file has no names
             read = []
         else:
             read = [next((name for name in self._of_names.values() if blocks(name)), ())]
@@ -349,17 +379,19 @@ class Drifting:
         return (*drift_changes.values(), *self._of_values.values())
 
     def _at_first(self, header: FileHeader) -> tuple[DriftChange, ...]:
-        """Of a header that was compared with nothing, because nothing is expected yet: names that it gives twice."""
+        """Return the doubled names of a first file, for which no columns are expected yet."""
         if self._task.pinned is not None or self._task.promised:
             return ()
         return tuple(doubled_column(name, why, Policy.WARN, self._rules) for name, why in header.doubled)
 
     def to_pin(self, prepared: PreparedDelivery) -> SourceSchema | None:
-        """What the source is held to once the delivery is published: columns that came, and since when; those that went; None where
-        it stays as it is."""
+        """Return the schema to pin once the delivery is published; None if it doesn't change.
+
+        It has the columns that were added, with the interval, and those that were dropped.
+        """
         if self._task.pinned is None:
             return self._first(prepared.schema) if prepared.learnt else None
-        if self._task.accepted:  # the next delivery is held to what this one should have been
+        if self._task.accepted:  # the next delivery must match what this one should have been
             return None
         known = set(self._task.pinned.names)
         there = {name for part in (prepared.parts or (prepared,)) for name in part.header.names}
@@ -383,14 +415,14 @@ class Drifting:
         return None if pin == self._task.pinned else pin
 
     def _first(self, schema: SourceSchema) -> SourceSchema:
-        """What the first delivery says, with the attempt that read it."""
+        """Return the first delivery's schema, with the attempt that read it."""
         if schema.lesson is None:
             return schema
         lesson = msgspec.structs.replace(schema.lesson, attempt=self._task.attempt)
         return msgspec.structs.replace(schema, lesson=lesson)
 
     def _inside_to_pin(self, prepared: PreparedDelivery) -> tuple[Inside, ...]:
-        """What columns hold: of those whose change was published, what they hold now."""
+        """Return the nested structure of columns; for published changes, the new structure."""
         changed = {value.column for value in self._of_values.values() if value.kind is DriftKind.NESTED}
         insides = {item.column: item for item in prepared.schema.inside}
         for part in prepared.parts or (prepared,):
@@ -400,8 +432,10 @@ class Drifting:
 
 
 def with_contract(pinned: SourceSchema, promised: Sequence[ContractColumn], table: LakeTable | None) -> SourceSchema:
-    """What is pinned, as the contract says it now: its types, and its columns that no delivery had yet. Columns that only the table
-    has are kept, and needn't come."""
+    """Return the pinned schema with the contract's types and its columns not delivered yet.
+
+    Columns that only the table has are kept as optional.
+    """
     types = {column.name: parse(column.type).text for column in promised if column.type}
     columns = [LakeColumn(column.name, types.get(column.name, column.type), column.id) for column in pinned.columns]
     have = {column.name.lower() for column in columns}
@@ -413,13 +447,16 @@ def with_contract(pinned: SourceSchema, promised: Sequence[ContractColumn], tabl
 
 
 def _unagreed(pinned: SourceSchema, promised: Sequence[ContractColumn], table: LakeTable | None) -> frozenset[str]:
-    """The columns that only the table has: of deliveries that somebody accepted, and of contracts that say no more of them."""
+    """Return the columns that only the table has.
+
+    They come from deliveries that a user accepted, and from contracts that no longer declare them.
+    """
     have = {name.lower() for name in (*pinned.names, *(column.name for column in promised))}
     return frozenset(column.name for column in (table.columns[1:] if table is not None else ()) if column.name.lower() not in have)
 
 
 def needs_room(schema: SourceSchema, table: LakeTable | None) -> bool:
-    """Whether a table must change to hold what is read: columns that it hasn't, or wider types."""
+    """Whether a table must change to hold the columns: it lacks some, or they are wider."""
     if table is None:
         return False
     has = {column.name.lower(): column.type for column in table.columns}
@@ -427,15 +464,17 @@ def needs_room(schema: SourceSchema, table: LakeTable | None) -> bool:
 
 
 def of_file(prepared: PreparedDelivery) -> SourceSchema:
-    """How a delivery was read, as far as it depends on the delivery itself: columns that only others have don't make it another one."""
+    """Return the schema of the delivery itself: without columns that only other deliveries have."""
     there = {name for part in (prepared.parts or (prepared,)) for name in part.header.names}
     columns = tuple(LakeColumn(column.name, column.type, 0) for column in prepared.schema.columns if column.name in there)
     return msgspec.structs.replace(prepared.schema, columns=columns)
 
 
 def _with_dates(pinned: Format, read: Format) -> Format:
-    """The pinned form, with a way to write dates that nothing was known of. What else was read otherwise is decided each time: the
-    values of one day alone say that they are written so."""
+    """Return the pinned format, with formats of dates and timestamps that were unknown so far.
+
+    Other differences are decided for each delivery: one day's values alone don't prove a format.
+    """
     return msgspec.structs.replace(
         pinned,
         date_format=pinned.date_format or read.date_format,
@@ -453,20 +492,24 @@ def _wants_room(has: str, wanted: str) -> bool:
 
 
 def _written(schema: SourceSchema, type_name: str) -> str:
-    """How values of a type are written in a format."""
+    """Return how a schema's format writes values of a type."""
     form = schema.format
     result = form.date_format if type_name == "DATE" else form.timestamp_format if type_name == "TIMESTAMP" else None
     return result or ("a decimal comma" if form.decimal == "," else "ISO 8601")
 
 
 def _day_and_month_swapped(was: SourceSchema, now: SourceSchema) -> bool:
-    """Whether dates that both formats can read would mean other days."""
+    """Whether the new format reads ambiguous dates as other days than the old one."""
     pairs = [(was.format.date_format, now.format.date_format), (was.format.timestamp_format, now.format.timestamp_format)]
     return any(old and new and _order(old) != _order(new) for old, new in pairs)
 
 
 def _order(form: str) -> list[str]:
-    """`%m/%d/%y` and `%m/%d/%Y` are of the same order, `%d/%m/%Y` isn't; names of months and years first can't be mistaken."""
+    """Return the order of day and month in a format; empty for unambiguous formats.
+
+    `%m/%d/%y` and `%m/%d/%Y` have the same order, `%d/%m/%Y` hasn't. Formats with month names or a
+    leading year are unambiguous.
+    """
     return [part for part in ("".join(sign for sign in form if sign.isalpha())) if part in "dm"] if form.startswith(("%m", "%d")) else []
 
 

@@ -62,11 +62,11 @@ from headrace.runtime.steps.worker_context import LARGE_BYTES, WorkerContext
 from headrace.security.secrets import SecretMissing
 
 FAR_SAMPLES = 2
-"""Deliveries that are fetched to learn types from: they are fetched again when their turn comes."""
+"""Number of remote deliveries fetched to infer types from; each is fetched again when ingested."""
 
 
 def ingest(task: IngestTask, context: WorkerContext) -> TaskOutcome:
-    """One delivery, as far as it gets: staged, held, rejected or failed."""
+    """Ingest one delivery: staged, held, rejected or failed."""
     with Meter() as meter:
         outcome, bytes_in = _kept(task, context)
     rows, size = (outcome.staged.rows, outcome.staged.size_bytes) if outcome.staged else (0, 0)
@@ -77,7 +77,7 @@ def ingest(task: IngestTask, context: WorkerContext) -> TaskOutcome:
 
 
 def _kept(task: IngestTask, context: WorkerContext) -> tuple[TaskOutcome, int]:
-    """What became of the delivery, and how many bytes it has."""
+    """Return the outcome and the delivery's size in bytes."""
     try:
         copy, name = _bytes(task, context)
     except CannotRead as error:
@@ -96,7 +96,7 @@ def _kept(task: IngestTask, context: WorkerContext) -> tuple[TaskOutcome, int]:
         return _failed(task, f"{error}; {error.hint}", ErrorKind.DETERMINISTIC, "configuration_error"), 0
     except HeadraceError as error:
         return _failed(task, str(error), kind_of(error)), 0
-    if (fact := _given_up(task, copy)) is not None:  # its bytes are kept, and nothing reads them any more
+    if (fact := _given_up(task, copy)) is not None:  # the bytes are kept, but not read any more
         raw = str(Path(copy.path).relative_to(context.folders.data))
         ended = _ended(task, "rejected", reason=fact.observed, quarantined=raw)
         return msgspec.structs.replace(ended, sha256=copy.sha256, facts=(fact,)), copy.size_bytes
@@ -107,7 +107,7 @@ def _kept(task: IngestTask, context: WorkerContext) -> tuple[TaskOutcome, int]:
 
 
 def _given_up(task: IngestTask, copy: RawCopy) -> Fact | None:
-    """Why a delivery isn't read any more; None while it is."""
+    """Return why a delivery isn't read any more; None while it is."""
     if task.deaths:
         return poison(task.deaths)
     if task.too_much is not None and task.too_much.is_of(copy.size_bytes):
@@ -116,11 +116,14 @@ def _given_up(task: IngestTask, copy: RawCopy) -> Fact | None:
 
 
 def _bytes(task: IngestTask, context: WorkerContext) -> tuple[RawCopy, str]:
-    """The delivery's bytes, kept, and the name whose ending tells the format where the bytes leave it open."""
+    """Keep the delivery's bytes; return the raw copy and its name.
+
+    The name's suffix determines the format if the bytes don't.
+    """
     if (handed_in := _handed_in(task, context)) is not None:
         return store_raw(Path(context.folders.data), handed_in, context.folders.raw), task.found.path
     if task.found.bundle and (copy := raw_path(context.folders.raw, task.found.bundle)) is not None:
-        return copy, task.found.path  # the look into it has kept it
+        return copy, task.found.path  # the observation of its rows has kept it
     if task.found.parts:
         return store_parts(context.folders.project, task.found, context.folders.raw), task.found.path
     try:
@@ -133,7 +136,10 @@ def _bytes(task: IngestTask, context: WorkerContext) -> tuple[RawCopy, str]:
 
 
 def _handed_in(task: IngestTask, context: WorkerContext) -> DetectedDelivery | None:
-    """A delivery by hand, whose copy lies in the data folder; None for all others."""
+    """Return a delivery handed in by hand, with its path in the data folder;
+
+    None for all others.
+    """
     path = context.folders.project / task.found.path
     if not path.is_relative_to(context.folders.received):
         return None
@@ -141,7 +147,7 @@ def _handed_in(task: IngestTask, context: WorkerContext) -> DetectedDelivery | N
 
 
 def _fetch_one(task: IngestTask, context: WorkerContext, delivery: DetectedDelivery) -> tuple[RawCopy, str]:
-    """One file, copied or fetched. Raises as `keep` and a kind's `fetch` do."""
+    """Copy or fetch one file. Raises as `store_raw` and a connector's `fetch` do."""
     if connector_name(task.source) is None:
         return store_raw(context.folders.project, delivery, context.folders.raw), delivery.path
     access = Access(
@@ -187,7 +193,7 @@ def _read(task: IngestTask, context: WorkerContext, copy: RawCopy, name: str) ->
 def _read_once(
     task: IngestTask, context: WorkerContext, session: DuckDBSession, drifting: Drifting, copy: RawCopy, name: str
 ) -> TaskOutcome | Unread:
-    """One way to read the delivery: what came of it, or what stands in its way."""
+    """Read the delivery in one way: return the outcome, or what prevents reading."""
     drifting.begin()
     adapt = drifting.adapt if drifting.pinned or task.promised else None
     samples = _samples(task, context, name)
@@ -203,8 +209,10 @@ def _read_once(
 def _as_before(
     task: IngestTask, context: WorkerContext, session: DuckDBSession, drifting: Drifting, copy: RawCopy, name: str, why: Unread
 ) -> SourceSchema | None:
-    """The schema of before the contract declared other types, if all values of the columns in question
-    are of those; None otherwise."""
+    """Return the schema from before the contract declared other types.
+
+    None unless all values of the affected columns fit it.
+    """
     import duckdb
 
     schema = drifting.as_before(why) if isinstance(why, TypeDrift) else None
@@ -224,14 +232,17 @@ def _as_before(
 
 
 def _no_records_yet(task: IngestTask, copy: RawCopy, name: str, why: Unread) -> bool:
-    """Whether a source of records was asked before it ever had any: complete with 0 rows, like a file that is a header alone."""
+    """Whether a connector's source has no records yet: complete with 0 rows, like a lone header."""
     nothing = isinstance(why, UnreadableFile) and why.code == "delivery_empty" and copy.size_bytes <= 1
     return nothing and connector_name(task.source) is not None and name.endswith(".jsonl")
 
 
 def _samples(task: IngestTask, context: WorkerContext, name: str) -> list[tuple[Path, str]]:
-    """Other deliveries to learn types from, kept as they will be anyway. One that can't be kept now is no sample; over a network few
-    are fetched, and only for text, which doesn't say its types itself."""
+    """Return kept copies of other deliveries, to infer types from.
+
+    Deliveries that can't be kept now are skipped. Of remote deliveries, only FAR_SAMPLES text files
+    are fetched, because text doesn't state its types.
+    """
     far = connector_name(task.source) is not None
     deliveries = task.samples if not far else task.samples[-FAR_SAMPLES:] if name.endswith((".jsonl", ".csv")) else ()
     samples = []
@@ -319,12 +330,15 @@ def _staged(
 
 
 def _classified(task: IngestTask) -> list[str]:
-    """Columns of whose values nothing may be kept."""
+    """Return the classified columns: none of their values may be stored."""
     return [column.name for column in task.promised or () if column.classification]
 
 
 def _without_replaced(task: IngestTask, session: DuckDBSession, prepared: PreparedDelivery) -> tuple[str, int]:
-    """The rows but for those of partitions that another file has brought since, and how many these are."""
+    """Return a query without the rows of replaced partitions, and the number of these rows.
+
+    Another file has delivered these partitions since.
+    """
     if not task.replaced or not is_routed_by_rows(task.source):
         return prepared.select_sql, 0
     key = key_of_rows(task.source, prepared.schema.columns, task.replaced).sql
@@ -334,7 +348,10 @@ def _without_replaced(task: IngestTask, session: DuckDBSession, prepared: Prepar
 
 
 def _routing(source: Source) -> PartitionCheck | None:
-    """What the audit compares rows with: the column that says their time, unless the file's name does."""
+    """Return the column, grain and time zone that the audit checks rows by.
+
+    No column if the file's name determines the interval.
+    """
     grain = source.partition.grain
     if grain is None:
         return None
@@ -343,14 +360,16 @@ def _routing(source: Source) -> PartitionCheck | None:
 
 
 def _key(task: IngestTask) -> tuple[str, str] | None:
-    """The key that all rows must have, where the file's name says it and they have the column."""
+    """Return the key that all rows must have, if the file's name determines it."""
     spec = task.source.partition
     return None if spec.key is None or is_routed_by_rows(task.source) else (spec.key, split(task.keys[0], spec)[1])
 
 
 def _hashed(session: DuckDBSession, staged: StagedFile, table: LakeTable) -> StagedFile:
-    """With the hash of each partition, however large the file: a file that comes again is mostly what it was, and only what isn't
-    is news."""
+    """Return the file with the content hash of each partition, however large it is.
+
+    A file delivered again is mostly unchanged, and only the changed partitions count.
+    """
     if all(part.content_hash is not None for part in staged.partitions):
         return staged
     parts = {part.key: part for part in hash_partitions(session, [FileRef(staged.path, lookup=FileLookup.SAME)], table.columns)}
@@ -358,7 +377,7 @@ def _hashed(session: DuckDBSession, staged: StagedFile, table: LakeTable) -> Sta
 
 
 def _withdrawn(task: IngestTask, staged: StagedFile, result: Audit) -> list[Fact]:
-    """One for each partition that comes with the very rows that somebody withdrew."""
+    """Return a fact for each partition with exactly the rows that a user withdrew."""
     return [withdrawn_rows(key, reason) for key, content, reason in task.withdrawn if hash_of(key, result, staged) == content]
 
 
@@ -377,7 +396,7 @@ def _judged(
     result, odd = strange.audit, _unexpected(task.source, staged.rows, history_has_rows=task.history_has_rows)
     verdict, shorter, short = result.verdict, cut_off(task, staged, copy, context.folders.raw), ""
     if verdict is Verdict.WARNED and any(part.key == NOWHERE for part in staged.partitions):
-        verdict = Verdict.REJECTED  # there is nowhere to publish such rows
+        verdict = Verdict.REJECTED  # rows of no partition can't be published
     facts = strange.facts
     again = _withdrawn(task, staged, result)
     if again and verdict is not Verdict.REJECTED:
@@ -422,9 +441,11 @@ def _judged(
 
 
 def _decided(task: IngestTask, drifting: Drifting) -> dict[str, str]:
-    """`on_anomaly` by column: values that somebody decided to take as they are, from an interval on
-    that history reaches back beyond, are other ones by that decision; a column that isn't there and
-    that nobody uses has no values."""
+    """Return `on_anomaly` by column, with the columns that are decided already.
+
+    Values accepted as they are from an interval within the history only warn; a missing column that
+    nobody uses is ignored.
+    """
     since = task.history[0].partition if task.history else ""
     as_is = [name for name, first in drifting.as_is.items() if since < first]
     declared = dict(task.around.of_columns)
@@ -433,14 +454,14 @@ def _decided(task: IngestTask, drifting: Drifting) -> dict[str, str]:
 
 
 def _without_columns(outcome: TaskOutcome, context: WorkerContext) -> TaskOutcome:
-    """A first delivery of a header alone is complete with 0 rows, but says nothing of types: it makes no table."""
+    """Return the outcome of a first delivery with a lone header: 0 rows, no types, no table."""
     assert outcome.staged is not None
     (context.folders.lake / outcome.staged.path).unlink()
     return msgspec.structs.replace(outcome, staged=None, table=None, learnt=None)
 
 
 def _unexpected(source: Source, rows: int, *, history_has_rows: bool) -> str:
-    """What must be decided before rows that no check refused may be published; empty if nothing."""
+    """Return why the row count needs a decision, though no check failed; empty if it needs none."""
     low, high = source.expect.rows_min, source.expect.rows_max
     if rows == 0 and history_has_rows:
         return "it has no rows, where earlier deliveries had some"
@@ -454,7 +475,10 @@ def _failures(result: Audit) -> str:
 
 
 def _refused(task: IngestTask, why: Unread, copy: RawCopy, name: str, context: WorkerContext, drifting: Drifting) -> TaskOutcome:
-    """Drift is held, what can't be read is rejected; both wait as the bytes that came."""
+    """Return the outcome of an unread delivery: drift is held, unreadable files are rejected.
+
+    Its raw bytes wait in quarantine.
+    """
     raw = str(Path(copy.path).relative_to(context.folders.data))
     changes = drifting.changes(why)
     if isinstance(why, UnreadableFile):
@@ -471,7 +495,7 @@ def _refused(task: IngestTask, why: Unread, copy: RawCopy, name: str, context: W
 
 
 def _rows(task: IngestTask, copy: RawCopy, name: str, context: WorkerContext) -> int | None:
-    """How many rows a held delivery has, read as it is and not as it was promised; None where that can't be told."""
+    """Return the row count of a held delivery, read without its contract; None if unknown."""
     import duckdb
 
     connection = context.session(task.source.timezone).connection
@@ -494,7 +518,7 @@ def _ended(task: IngestTask, state: str, *, reason: str, quarantined: str | None
 
 
 def _unlike_published(at: str, error: ValueMismatch) -> str:
-    """Of a type that the contract declares, and that the table can't take beside what is published."""
+    """Return the error for a contract's type that the table can't hold alongside published rows."""
     return (
         f"{at} declares another type for {error.columns[0]} than what is published has ({error.kind}):"
         f" declare {error.kind} again, or a new source for the new type"

@@ -1,4 +1,4 @@
-"""One task in a worker: the boundary between user code and the process that runs it."""
+"""Perform one task in a worker: the boundary between user code and its process."""
 
 from __future__ import annotations
 
@@ -56,22 +56,23 @@ if TYPE_CHECKING:
     from headrace.model.exports import Export as Declared
 
 
-# A file of the lake that a task was to read and that isn't as it was published. A failure over it
-# isn't the fault of code or data, and the task waits for the repair of the file.
+# A lake file that a task reads and that isn't as published. A failure because of it isn't the fault
+# of code or data, and the task waits for the repair of the file.
 
 _ATTRIBUTABLE = (ErrorKind.DETERMINISTIC, ErrorKind.TRANSIENT)
 _OF_FILES = re.compile(r"parquet|magic bytes|decompress|no such file|cannot open|no files found", re.IGNORECASE)
-"""What DuckDB and Arrow say of a file that can't be read, some of it without its name."""
+"""Messages of DuckDB and Arrow about unreadable files; some don't contain the file's name."""
 
 
 def attributed_to_damaged_files(answer: TaskOutcome, task: Task, lake: Path) -> TaskOutcome:
-    """The answer of a task that failed; its error is that of a damaged file where it was given one."""
+    """Return a failed task's answer; its error names a damaged input file if there is one."""
     error = answer.error
     if error is None or error.kind not in _ATTRIBUTABLE or not _OF_FILES.search(error.message):
         return answer
     for path in dict.fromkeys(_paths(task)):
         wrong = _damage_of(lake / path)
-        if wrong and lost_with(Path(path).name) is None:  # what was given up is being made again
+        # files that were given up are being recomputed
+        if wrong and lost_with(Path(path).name) is None:
             message = f"{LAKE_FILE}{path} {wrong}"
             body_error = BodyError(ErrorKind.ENVIRONMENT, message, hint="headrace incidents lists what repairs it", code="data_corrupted")
             return msgspec.structs.replace(answer, error=body_error)
@@ -79,7 +80,7 @@ def attributed_to_damaged_files(answer: TaskOutcome, task: Task, lake: Path) -> 
 
 
 def _damage_of(path: Path) -> str:
-    """What is wrong with a file, as far as that shows without knowing what was published; empty for nothing."""
+    """Return what is visibly wrong with a file, whatever was published; empty if nothing."""
     try:
         size = path.stat().st_size
     except OSError:
@@ -88,7 +89,7 @@ def _damage_of(path: Path) -> str:
 
 
 def _paths(value: Any) -> Iterator[str]:
-    """The files of the lake that are named anywhere in a task."""
+    """Yield the paths of all lake files in a task."""
     if isinstance(value, FileRef):
         yield value.path
     elif isinstance(value, msgspec.Struct):
@@ -99,12 +100,12 @@ def _paths(value: Any) -> Iterator[str]:
             yield from _paths(item)
 
 
-# Copies of files without partitions that are replaced. A plan needs them before everything that
-# it computed can be published at once.
+# Copies of files without replaced partitions. A backfill needs them before it can publish all of
+# its partitions at once.
 
 
 def prune(task: Prune, context: WorkerContext) -> TaskOutcome:
-    """One copy a file, in their order."""
+    """Copy each file without its replaced partitions, in the order of the files."""
     began, session = time.monotonic(), context.session(task.timezone)
     files = [
         RewrittenFile(file.path, stage_rewrite(session, file, task.table, without))
@@ -113,15 +114,17 @@ def prune(task: Prune, context: WorkerContext) -> TaskOutcome:
     return TaskOutcome(attempt=task.attempt, state="staged", measures=Measures(seconds=time.monotonic() - began), rewritten=tuple(files))
 
 
-# Export: write what a consumer reads, of one interval, to its destination, whole and once.
+# Export: write a consumer's data of one interval to its destination, completely and exactly once.
 
 SORTED_ROWS_MAX = 10_000_000
-"""Up to so many rows are sorted by all columns, so that the same rows give the same bytes, however they were computed. More are
-written in the order of the lake's files."""
+"""Up to this many rows are sorted by all columns, so that equal rows give equal bytes.
+
+More rows are written in the order of the lake's files.
+"""
 
 
 def export(task: ExportTask, context: WorkerContext) -> TaskOutcome:
-    """One interval of a consumer: written, or failed with nothing of it visible."""
+    """Export one interval of a consumer: it is written, or fails without visible effect."""
     with Meter() as meter:
         outcome = _try_export(task, context)
     rows = sum(data.rows or 0 for data in task.reads)
@@ -206,7 +209,10 @@ def _declared(task: ExportTask) -> Declared:
 
 
 def _portion(data: InputData, session: DuckDBSession) -> Portion:
-    """What is written of one read. Of a view nothing is known before it is asked: columns, rows, and an order of its partitions."""
+    """Return the rows to write for one input.
+
+    A view's columns and rows are known only after it is queried.
+    """
     if not data.sql:
         return _ordered(data.name, data.columns, data.rows or 0, relation_sql(data.files, data.columns, with_partition=True))
     view = source_sql(data)
@@ -223,13 +229,18 @@ def _ordered(name: str, columns: Sequence[LakeColumn], rows: int, source: str) -
     return Portion(asset=name, columns=lake_columns, rows=rows, source=source, order="" if rows > SORTED_ROWS_MAX else f" ORDER BY {by}")
 
 
-# Performs a task. Every failure short of the end of the process becomes an answer, and no answer
-# holds a secret.
+# Perform a task. Every failure except the end of the process becomes an answer, and no answer
+# contains a secret.
 
 
 def perform(task: Task, context: WorkerContext) -> Answer:
-    """Do one task. Whatever user code does, short of ending the process, becomes an answer, and no answer holds a secret."""
-    if not isinstance(task, Prune) and task.handed is None:  # there is nobody between us and who asks
+    """Perform one task and return its answer.
+
+    Any error of user code becomes an answer, unless it ends the process. No answer contains a
+    secret.
+    """
+    # the caller runs in this process, so the environment is its own
+    if not isinstance(task, Prune) and task.handed is None:
         task = with_handed(task, os.environ, context.secrets)
     given = None if isinstance(task, Prune) else task.handed
     if given is not None:

@@ -1,4 +1,4 @@
-"""Restatements: whether, by how much and in which columns a delivery changes what readers see."""
+"""Restatements: whether, by how much and in which columns a delivery changes published rows."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ from headrace.runtime.messages import IngestTask, RowChangeCounts
 from headrace.runtime.steps.anomalies import CONTENTS_MIN, COPIES_ROWS_MAX
 from headrace.runtime.steps.compute import after_sql, before_sql, differences
 
-# Columns that a restatement changed, in how many rows, and how. They are compared column by
-# column, so that rewritten codes of a key are recognised as such and not as removed and added
-# rows. The values themselves are never reported.
+# Columns that a restatement changed, in how many rows, and how. They are compared column by column,
+# so that rewritten codes of a key are recognised as such and not as removed and added rows. The
+# values themselves are never reported.
 
 CHANGED_COLUMNS_MAX = 64
-"""A table of more columns isn't compared column by column."""
+"""Tables with more columns aren't compared column by column."""
 COMPARED_ROWS_MAX = 1_000_000
-"""Nor is a delivery of more rows."""
+"""Nor are deliveries with more rows."""
 CODES_MAX = 10_000
-"""A column of more distinct values has no codes."""
+"""A column with more distinct values isn't a column of codes."""
 PARTITIONS_MAX = 31
-"""Of one file with more intervals so many are compared column by column."""
+"""At most this many intervals of one file are compared column by column."""
 TOLD_MAX = 5
 _ALIKE = 0.005
-"""Numbers are rounded: so large a part may each be off what a factor makes of it."""
+"""Relative tolerance of a common factor: numbers may be rounded."""
 
 
 def changed_columns(
@@ -55,8 +55,10 @@ def changed_columns(
     changed: Mapping[str, RowChangeCounts],
     session: DuckDBSession,
 ) -> dict[str, tuple[ColumnValueChange, ...]]:
-    """Partition → its columns with other values than before, those with most changed rows first.
-    Columns that only one side has, and columns of another type now, aren't compared."""
+    """Return partition → its changed columns, those with the most changed rows first.
+
+    Columns that only one side has, and columns whose type has changed, aren't compared.
+    """
     import duckdb
 
     old = {column.name.lower(): column for column in previous.columns if column.name != PARTITION_COLUMN}
@@ -68,7 +70,7 @@ def changed_columns(
         before, after = before_sql(previous, [key]), after_sql(staged, [key])
         try:
             columns = sorted(_changes_of(session, both, before, after), key=lambda change: -change.rows)
-        except duckdb.Error:  # it is restated all the same, whatever of it can't be compared
+        except duckdb.Error:  # the restatement counts even if its columns can't be compared
             continue
         results[key] = tuple(columns[:TOLD_MAX])
     return results
@@ -87,19 +89,23 @@ def _changes_of(session: DuckDBSession, columns: Sequence[LakeColumn], before: s
             session.connection.execute(f"SELECT count(*) FROM ({item} EXCEPT ALL {two})").fetchone()
             for item, two in ((own, had), (had, own))
         ]
-        # rows that are only new, or only gone, changed no column
+        # rows that were only added or only removed changed no column
         if count := min(row[0] for row in counts if row is not None):
             yield _change(session, column, int(count), before, after)
 
 
 def _change(session: DuckDBSession, column: LakeColumn, count: int, before: str, after: str) -> ColumnValueChange:
-    """What became of a column of which at least `count` rows have other values: values that were
-    emptied, numbers that all moved alike, of which each row is counted, or codes that were replaced."""
+    """Return the kind of change of a column in which at least `count` rows differ.
+
+    Values became null, all numbers moved alike (then each moved row counts), or codes were
+    replaced.
+    """
     name = quote(column.name)
     (was, had, nulls_before), (now, has, nulls_after) = (_distinct_counts(session, name, rows) for rows in (before, after))
     if nulls_after > nulls_before:
         return ColumnValueChange(column.name, count, f"{nulls_after - nulls_before:,} emptied")
-    if kind_of(column.type) is ValueKind.NUMBER:  # few values of these are no codes
+    # a number column with few values isn't a column of codes
+    if kind_of(column.type) is ValueKind.NUMBER:
         how, moved = _moved_by(session, name, before, after)
         return ColumnValueChange(column.name, max(count, moved), how)
     codes = 1 < was <= CODES_MAX and was < sum(had)
@@ -111,7 +117,7 @@ def _change(session: DuckDBSession, column: LakeColumn, count: int, before: str,
 
 
 def _distinct_counts(session: DuckDBSession, name: str, rows: str) -> tuple[int, list[int], int]:
-    """How many distinct values a column has, how often each is there (in order), and its nulls."""
+    """Return the number of distinct values, their sorted counts, and the number of nulls."""
     counted = f"SELECT {name} AS v, count(*) AS n FROM ({rows}) GROUP BY 1"
     text = "SELECT count(v), list(n ORDER BY n) FILTER (v IS NOT NULL), sum(n) FILTER (v IS NULL)"
     row = session.connection.execute(f"{text} FROM ({counted})").fetchone()
@@ -120,7 +126,10 @@ def _distinct_counts(session: DuckDBSession, name: str, rows: str) -> tuple[int,
 
 
 def _moved_by(session: DuckDBSession, name: str, before: str, after: str) -> tuple[str, int]:
-    """By what all numbers grew or shrank alike, such as `each × 1.1`, and how many did; empty where they didn't."""
+    """Return the common change of all numbers, such as `each × 1.1`, and the number changed.
+
+    Empty and 0 if they didn't change alike.
+    """
     ranked = f"SELECT v, row_number() OVER (ORDER BY v) AS n FROM (SELECT {name}::DOUBLE AS v FROM ({{rows}})) WHERE v IS NOT NULL"
     row = session.connection.execute(
         f"WITH was AS ({ranked.format(rows=before)}), now AS ({ranked.format(rows=after)}),"
@@ -142,17 +151,17 @@ def _moved_by(session: DuckDBSession, name: str, before: str, after: str) -> tup
 
 
 def _new_values(session: DuckDBSession, name: str, before: str, after: str) -> int:
-    """How many values there are that weren't there before."""
+    """Return the number of values that didn't occur before."""
     own, had = (f"SELECT DISTINCT {name} FROM ({rows}) WHERE {name} IS NOT NULL" for rows in (after, before))
     row = session.connection.execute(f"SELECT count(*) FROM ({own} EXCEPT {had})").fetchone()
     assert row is not None
     return int(row[0])
 
 
-# What was wrong with the rows that readers saw until a corrected delivery came: repeated rows, or
-# categories under other names. Two versions of one interval show it exactly and without history:
-# one has each row a fixed number of times as often as the other, or another name in place of one.
-# The fact then names that fault instead of "restated".
+# The fault of published rows, as a corrected delivery shows it: repeated rows, or categories under
+# other names. Two versions of one interval show it exactly and without history: one has each row a
+# fixed number of times as often as the other, or another name in place of one. The fact then names
+# that fault instead of "restated".
 
 TIMES_MAX = 10
 CORRECTED_COLUMNS_MAX = 200
@@ -166,8 +175,7 @@ def corrected(
     past: Sequence[StoredMetrics],
     session: DuckDBSession,
 ) -> tuple[Fact, ...]:
-    """A fact about what readers saw of each partition, where the new rows show what was wrong with
-    it."""
+    """Return a fact on the published rows of each partition whose fault the new rows show."""
     import duckdb
 
     facts: list[Fact] = []
@@ -177,7 +185,7 @@ def corrected(
             continue
         try:
             facts += _corrections_of(part.key, part.rows, known, previous, staged, past, session)
-        except duckdb.Error:  # what can't be compared is restated all the same
+        except duckdb.Error:  # the restatement counts even if it can't be compared
             continue
     return tuple(facts)
 
@@ -212,7 +220,10 @@ def _same_type(column: LakeColumn, old: Mapping[str, LakeColumn]) -> bool:
 
 
 def _apart(session: DuckDBSession, was: str, now: str, names: Sequence[str], times: int) -> list[str] | None:
-    """The columns in which the copies of a row differ; None where rows aren't there so many times."""
+    """Return the columns in which copies of a row differ;
+
+    None unless each row has `times` copies.
+    """
     same = [name for name in names if _is_multiple(session, was, now, [name], times)]
     if not same or not _is_multiple(session, was, now, same, times):
         return None
@@ -222,8 +233,10 @@ def _apart(session: DuckDBSession, was: str, now: str, names: Sequence[str], tim
 
 
 def _is_multiple(session: DuckDBSession, was: str, now: str, names: Sequence[str], times: int) -> bool:
-    """Whether one side has each content so many times as often as the other; it has so many times
-    as many rows."""
+    """Whether one side has each content `times` as often as the other.
+
+    Its total row count is `times` as large.
+    """
     listed = ", ".join(map(quote, names))
     sides = (f"SELECT {listed}, count(*) * {many} AS n FROM ({rows}) GROUP BY {listed}" for rows, many in ((was, 1), (now, times)))
     return session.connection.execute(f"SELECT 1 FROM ({' EXCEPT '.join(sides)}) LIMIT 1").fetchone() is None
@@ -246,7 +259,7 @@ def _renamed(
 
 
 def _value_counts(session: DuckDBSession, rows: str, name: str) -> dict[str, int]:
-    """How often each value of a column is there; no more of them than a column of categories has."""
+    """Return the count of each value, for at most one value more than categories may have."""
     column = quote(name)
     counted = f"SELECT {column}, count(*) FROM ({rows}) WHERE {column} IS NOT NULL GROUP BY 1 LIMIT {CATEGORIES_MAX + 1}"
     return dict(session.connection.execute(counted).fetchall())
@@ -255,13 +268,19 @@ def _value_counts(session: DuckDBSession, rows: str, name: str) -> dict[str, int
 # Facts about restated partitions.
 
 MUCH_CHANGED = 0.1
-"""A source without partitions delivers its whole table each time, which grows and changes: it is
-restated only where this part of the rows is gone or other than before, or where they are doubled."""
+"""A source without partitions delivers its whole table each time, which grows and changes.
+
+It counts as restated only if at least this share of the rows was removed or changed, or if the row
+count doubled.
+"""
 
 
 def restatements(task: IngestTask, staged: StagedFile, session: DuckDBSession, sha256: str) -> tuple[Fact, ...]:
-    """A fact for each partition that was published and sound, and that now comes otherwise. None of a source that Headrace asks again
-    and again for what it has now: its values change by nature, and nobody has said that they wouldn't."""
+    """Return a fact for each sound published partition that is delivered with other rows.
+
+    None for unpartitioned sources that Headrace queries for their current rows: their values are
+    expected to change.
+    """
     if not task.before or task.previous is None:
         return ()
     if task.source.partition.whole and connector_name(task.source) is not None:
@@ -276,7 +295,7 @@ def restatements(task: IngestTask, staged: StagedFile, session: DuckDBSession, s
         columns = changed_columns(task.previous, moved, changed, session)
         other = {key: publication for key, publication in task.before.items() if key in changed}
         was = corrected(other, task.previous, moved, task.history, session)
-    except BodyFailed:  # what readers saw isn't there any more: it is restated all the same, nobody can say by how much
+    except BodyFailed:  # the published files are gone: a restatement of unknown size
         changed, columns = {}, {}
     if task.source.partition.whole and not _much(task.before, changed):
         return was
@@ -285,8 +304,10 @@ def restatements(task: IngestTask, staged: StagedFile, session: DuckDBSession, s
 
 
 def cut_off(task: IngestTask, staged: StagedFile, copy: RawCopy, raw: Path) -> tuple[Fact, ...]:
-    """A fact where the file of a published interval comes again and is only its beginning. What
-    `on_anomaly` says of it is heeded."""
+    """Return a fact if the file of a published interval is delivered again, but truncated.
+
+    `on_anomaly` applies to it.
+    """
     was = task.before.get(task.found.partition)
     if was is None or was.sha256 is None or len(task.keys) != 1 or task.source.partition.whole or copy.parts:
         return ()
@@ -311,6 +332,6 @@ def _begins(whole: Path, part: Path) -> bool:
 
 
 def _much(before: Mapping[str, PreviousPublication], changed: Mapping[str, RowChangeCounts]) -> bool:
-    """Whether more of a table changed than is usual for one that is delivered as it is now."""
+    """Whether more of a table changed than is usual for a source that delivers its current rows."""
     rows = {key: publication.rows for key, publication in before.items()}
     return any(counts.removed + counts.changed >= MUCH_CHANGED * rows[key] or counts.added >= rows[key] for key, counts in changed.items())

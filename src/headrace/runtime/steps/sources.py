@@ -36,11 +36,11 @@ from headrace.security.secrets import SecretMissing
 # belong to several intervals.
 
 THROTTLED, TOO_LONG = "source_throttled", "throttled_too_long"
-"""The codes of a look that a server's wish for a pause ended."""
+"""Codes of an observation that ended because the server asked for a pause."""
 
 
 def observe(task: ObserveTask, context: WorkerContext) -> SourceObserved:
-    """What is there; an error is part of the answer."""
+    """Observe a source; errors are part of the answer."""
     access = Access(
         source=task.source,
         connection=task.connection,
@@ -64,8 +64,11 @@ def observe(task: ObserveTask, context: WorkerContext) -> SourceObserved:
 
 
 def _throttled(task: ObserveTask, seconds: float) -> str:
-    """What a server that asks for a pause comes to: one that is only waited for, or one that isn't there. The latter is meant by more
-    than an hour, and by longer than until its data is promised."""
+    """Return the code for a pause that a server asks for: waited for, or unavailable.
+
+    The server counts as unavailable if the pause exceeds THROTTLED_SECONDS_MAX, or lasts until
+    after the deadline of its data.
+    """
     until = task.now_us + int(seconds * 1_000_000)
     source, by = task.source, task.source.expect.by
     late = False
@@ -76,8 +79,11 @@ def _throttled(task: ObserveTask, seconds: float) -> str:
 
 
 def _looked_into(task: ObserveTask, context: WorkerContext) -> SourceObserved:
-    """Which partitions the rows of each file belong to: one delivery a partition, all of one bundle. What can't be told is the
-    look's error, and is looked into again; a file without rows is only noted."""
+    """Return one delivery per partition of each file's rows, all of a file in one bundle.
+
+    Files whose partitions can't be determined are the observation's error, and are read again by
+    the next one. Files without rows only cause a warning.
+    """
     deliveries: list[DetectedDelivery] = []
     notes: list[str] = []
     error, code = None, None
@@ -97,8 +103,11 @@ def _looked_into(task: ObserveTask, context: WorkerContext) -> SourceObserved:
 
 
 def _keys_in(file: DetectedDelivery, task: ObserveTask, context: WorkerContext) -> tuple[list[str], str]:
-    """The partitions of a file's rows, and the hash that its bytes are kept under. A file that has drifted is read as it shows
-    itself: its ingestion says what has changed. Raises CannotRead and HeadraceError."""
+    """Return the partitions of a file's rows, and the hash of its kept bytes.
+
+    A file with drift is read by its own schema; its ingestion reports the drift. Raises CannotRead
+    and HeadraceError.
+    """
     copy = store_raw(context.folders.project, file, context.folders.raw)
     session = context.session(task.source.timezone, large=copy.size_bytes >= LARGE_BYTES)
     reasons = []
@@ -131,11 +140,11 @@ def _keys_read(prepared: PreparedDelivery, file: DetectedDelivery, task: Observe
         ) from error
 
 
-# One way to read the kept bytes of a delivery: as its schema is pinned, otherwise, or to find out
+# One way to read the kept bytes of a delivery: by its pinned schema, differently, or to find out
 # whether it could be read.
 
 Unread = Drift | TypeDrift | UnreadableFile
-"""What stands in the way of reading a delivery."""
+"""What prevents reading a delivery."""
 
 
 def read_as(
@@ -149,8 +158,11 @@ def read_as(
     adapt: Adapt | None,
     samples: Sequence[tuple[Path, str]] = (),
 ) -> PreparedDelivery | Unread:
-    """The delivery's files, prepared to be selected from, or what stands in the way. `pinned`: the schema they are expected to
-    have; `adapt`: what decides about a header that has another; `samples`: other deliveries to learn types from."""
+    """Prepare the delivery's files to be selected from; return what prevents it otherwise.
+
+    `pinned` is the expected schema, `adapt` decides on a header that differs, `samples` are other
+    deliveries to infer types from.
+    """
     return prepare_all(
         [(Path(path), part) for path, part in copy.parts] or [(Path(copy.path), name)],
         connection=session.connection,
@@ -168,18 +180,18 @@ def read_as(
 POISON_NATS = 20.0
 EXACT_NATS = 12.0
 ODD_NATS = 9.0
-"""Less than exact: by itself it is worth no incident."""
+"""Less than exact: alone it opens no incident."""
 _AMOUNTS = {
     "delivery_truncated": ("the whole file", "cut off"),
     "delivery_empty": ("rows", "empty file"),
     "delivery_miscounted": ("as many rows as the file has", "cut off"),
     "delivery_too_large": ("a file of a usual size", "too large"),
 }
-"""Codes of what is wrong with how much there is: what is expected, and what it is called."""
+"""Codes of faults in the amount of data → what was expected, and the name of the fault."""
 
 
 def facts_of_unreadable(why: UnreadableFile) -> tuple[Fact, ...]:
-    """One fact, of the cause that the reason speaks for."""
+    """Return one fact, with the cause that the reason suggests."""
     if why.code == POISON:
         return (poison(why.reason),)
     if why.code in _AMOUNTS:
@@ -189,7 +201,7 @@ def facts_of_unreadable(why: UnreadableFile) -> tuple[Fact, ...]:
 
 
 def poison(observed: str) -> Fact:
-    """A delivery that ends the process that reads it."""
+    """Return the fact of a delivery that ends the process reading it."""
     return Fact(
         kind="poison_delivery",
         severity=FactSeverity.HOLD,
@@ -200,7 +212,10 @@ def poison(observed: str) -> Fact:
 
 
 def outsized(why: TooMuch, size_bytes: int) -> Fact:
-    """A delivery that takes more memory, or time, than an attempt may. Where others were read, its size is compared with theirs."""
+    """Return the fact of a delivery that exceeds an attempt's memory or time.
+
+    If others were read, its size is compared with theirs.
+    """
     size, what = bytes_as_text(size_bytes), OUTSIZED[why.timed_out]
     if not why.largest_bytes:
         expected = "a file that can be read with the memory that an attempt may use"
@@ -215,14 +230,14 @@ def outsized(why: TooMuch, size_bytes: int) -> Fact:
 
 
 def unexpected_rows(observed: str, rows: int) -> Fact:
-    """The fact of a delivery that is held because it has no rows, or more or fewer than declared."""
+    """Return the fact of a delivery held for having no rows, or more or fewer than declared."""
     if rows == 0:
         return _held("volume_anomaly", "rows", observed, "empty file")
     return _held("volume_anomaly", "as many rows as declared", observed, "rows unlike declared")
 
 
 def withdrawn_rows(key: str, reason: str) -> Fact:
-    """The fact of a delivery whose rows somebody has withdrawn before."""
+    """Return the fact of a delivery whose rows a user withdrew before."""
     observed = "the same rows as were withdrawn" + (f": {reason}" if reason else "")
     return msgspec.structs.replace(_held("stale_data", "other rows than were withdrawn", observed, "withdrawn rows"), partition=key)
 
@@ -239,8 +254,12 @@ def _held(kind: str, expected: str, observed: str, detail: str) -> Fact:
 
 
 def texts_for_a_few_values(schema: SourceSchema, promised: Sequence[ContractColumn]) -> tuple[Fact, ...]:
-    """Columns that are text because of a few values of the source's first delivery: as long as they are, code that needs the type of
-    the others fails over each delivery. Nothing is held over it. One whose type a contract states (`promised`) is what it should be."""
+    """Return a warning for each column that is text because of a few values.
+
+    These are values of the source's first delivery. While the column is text, code that needs the
+    other values' type fails over each delivery. Nothing is held. Columns whose type the contract
+    states (`promised`) are left out.
+    """
     stated = {column.name for column in promised if column.type is not None}
     texts = {column.name for column in schema.columns if column.type == TEXT} - stated
     return tuple(
@@ -253,12 +272,12 @@ def texts_for_a_few_values(schema: SourceSchema, promised: Sequence[ContractColu
     )  # fmt: skip
 
 
-# Values of columns that disappeared and of columns that are new, read from the published table
-# and from the delivery, only where there are both.
+# Values of dropped and of new columns, read from the published table and from the delivery, only if
+# there are both.
 
 ROWS_MAX = 5_000
 CELLS_MAX = 200_000
-"""Of each side: of many columns fewer rows are looked at."""
+"""Limit per side: fewer rows are read if there are many columns."""
 
 
 class RenameEvidence:
@@ -268,8 +287,11 @@ class RenameEvidence:
         self._task, self._context, self._kept, self._name = task, context, copy, name
 
     def propose(self, dropped: Sequence[str], added: Sequence[str], names: Sequence[str]) -> tuple[ColumnRename, ...]:
-        """Which of the columns that are gone probably are which of the new ones; `names` is the delivery's header. Names that differ in
-        how they are written only are one column; the others are compared by what they hold as well."""
+        """Return the probable renames of dropped to added columns; `names` is the whole header.
+
+        Names that differ only in spelling are the same column; the others are compared by their
+        values as well.
+        """
         certain = same_spelling(dropped, added)
         was, now = {rename.column for rename in certain}, {column_rename.to for column_rename in certain}
         gone, new = [name for name in dropped if name not in was], [name for name in added if name not in now]
@@ -294,7 +316,7 @@ class RenameEvidence:
         types: Mapping[str, str],
         agreed: Mapping[tuple[str, str], Agreement],
     ) -> ColumnRename:
-        """With what else is other than in the sound partitions before."""
+        """Return the rename with other differences from the sound partitions before."""
         past = MetricHistory(self._task.history, self._task.source.partition.grain).all()
         known = [each.columns[rename.column] for each in past if rename.column in each.columns]
         now = next(column for column in after if column.name == rename.to)
@@ -308,7 +330,7 @@ class RenameEvidence:
         return types | {column.name: column.type for column in task.promised or () if column.type and column.name not in types}
 
     def _published(self, columns: Sequence[str]) -> Cells:
-        """What readers see of the same interval, else of the nearest one before it."""
+        """Return published values of the same interval, or of the nearest one before it."""
         shown = self._task.previous or self._task.earlier
         if shown is None:
             return {}
@@ -318,7 +340,7 @@ class RenameEvidence:
         return _values(session, rows_of, [name for name in columns if name in have])
 
     def _delivered(self, columns: Sequence[str]) -> tuple[dict[str, str], Cells]:
-        """The types that the delivery shows by itself, and its cells."""
+        """Return the types inferred from the delivery alone, and its values."""
         session = self._context.session(self._task.source.timezone)
         path, name = self._kept.parts[0] if self._kept.parts else (self._kept.path, self._name)
         delivery = prepare(
@@ -339,7 +361,10 @@ def _described(columns: Sequence[str], types: Mapping[str, str], place: Mapping[
 
 
 def _values(session: DuckDBSession, rows_of: str, columns: Sequence[str]) -> dict[str, tuple[str | None, ...]]:
-    """Some rows of these columns, as text; nothing where they can't be read: names alone have to do then."""
+    """Return some rows of these columns as text; empty if they can't be read.
+
+    Renames are then proposed by names alone.
+    """
     import duckdb
 
     if not columns or not rows_of:

@@ -1,6 +1,6 @@
 """State that a worker keeps between tasks.
 
-Folders, one locked-down DuckDB session per time zone, and the pipes that capture output.
+Folders, locked-down DuckDB sessions per time zone, and the pipes that capture output.
 """
 
 from __future__ import annotations
@@ -20,17 +20,23 @@ from headrace.runtime.worker_protocol import WorkerSettings, memory_of_process
 from headrace.security.secrets import Secrets
 
 SESSIONS_MAX = 6
-"""Sessions that are kept open: one a time zone and number of threads."""
+"""Most sessions kept open, one per time zone, number of threads, order and memory limit."""
 BOUNDED_MEMORY_BYTES = 512 * 2**20
-"""What ingesting a large delivery may use of DuckDB's memory: reading, casting and writing need no more, however large it is."""
+"""DuckDB's memory limit while ingesting a large delivery.
+
+Reading, casting and writing need no more, whatever its size.
+"""
 DUCKDB_SHARE = 0.75
-"""Of what an attempt may use, at most: the rest is for Python, Arrow and what DuckDB doesn't count. Above its share it spills."""
+"""Largest share of an attempt's memory for DuckDB, which spills above it.
+
+The rest is for Python, Arrow and memory that DuckDB doesn't count.
+"""
 UNCOUNTED_BYTES = 64 * 2**20
-"""What an attempt takes beside DuckDB's memory and what its worker has when it starts."""
+"""Memory of an attempt beyond DuckDB's and its worker's at start."""
 DUCKDB_SHARE_MIN = 0.25
 LARGE_ROWS = 500_000
 LARGE_BYTES = 16 * 2**20
-"""From so many rows read, or bytes delivered, on a task is large."""
+"""A task is large from this many rows read or bytes delivered."""
 
 
 class WorkerContext:
@@ -47,15 +53,20 @@ class WorkerContext:
         for folder in (self.folders.raw, self.folders.temporary, self.folders.quarantine, self.folders.lake):
             folder.mkdir(parents=True, exist_ok=True)
         self.session("UTC")
-        self._own_bytes = memory_of_process(os.getpid())  # before it does anything: it can't give it back
+        # measured before the first task: the process can't return this memory
+        self._own_bytes = memory_of_process(os.getpid())
 
     def limit(self, memory_max_bytes: int | None) -> None:
-        """What the task at hand may use; None: what any may."""
+        """Set the memory limit of the current task in bytes; None: the limit of all tasks."""
         self._memory_max_bytes = memory_max_bytes or self._settings.memory_max_bytes
 
     def session(self, timezone: str, *, large: bool = False, ordered: bool = False, bounded: bool = False) -> DuckDBSession:
-        """DuckDB for one time zone. A small task uses this worker's share of the processors, a large one all there are.
-        `ordered` keeps rows in the order of their files, which takes more memory; `bounded` takes little, and spills instead."""
+        """Return the DuckDB session of a time zone.
+
+        A small task uses this worker's share of the processors, a large one all of them. `ordered`
+        keeps rows in the order of their files, which takes more memory; `bounded` limits memory and
+        spills instead.
+        """
         threads = self._settings.threads if large else self._settings.share
         memory = self._memory_of_duckdb()
         if bounded:
@@ -82,17 +93,17 @@ class WorkerContext:
         return int(max(min(left, most * DUCKDB_SHARE), most * DUCKDB_SHARE_MIN))
 
     def rewrite(self, shared: Sequence[FileRef], table: LakeTable, without: Sequence[str], timezone: str) -> tuple[RewrittenFile, ...]:
-        """Copies of files without the partitions that are replaced (copy on write)."""
+        """Copy files without the replaced partitions (copy on write)."""
         session = self.session(timezone)
         return tuple(RewrittenFile(file.path, stage_rewrite(session, file, table, without)) for file in shared)
 
     def discard(self, replacement: Replacement | None) -> None:
-        """Delete the deletions of a merge that isn't published."""
+        """Delete the deletion files of a merge that isn't published."""
         for deletes in replacement.deletes if replacement is not None else ():
             (self.folders.lake / deletes.path).unlink(missing_ok=True)
 
     def quarantine(self, staged: StagedFile) -> str:
-        """Move a staged file where held and rejected data waits; its path relative to the data folder."""
+        """Move a staged file to quarantine; return its path relative to the data folder."""
         path = Path("quarantine", f"{uuid.uuid4()}.parquet")
         (self.folders.lake / staged.path).replace(Path(self.folders.data, path))
         return str(path)

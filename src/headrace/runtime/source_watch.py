@@ -183,7 +183,7 @@ class PendingObservations:
         self._known = KnownFiles()
         self._under_way: list[PendingObservation] = []
         self._unsettled: dict[str, float] = {}
-        """Source → when its files are quiet unless written to, by the monotonic clock in seconds."""
+        """Source → when its files are quiet if unchanged, by the monotonic clock in seconds."""
 
     def begin(self, run: int, project: Project, sources: Iterable[Source], now: int, *, patient: bool) -> PendingObservation:
         """Observe sources; workers observe remote ones.

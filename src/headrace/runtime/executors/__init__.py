@@ -1,6 +1,7 @@
 """Executors: where attempts run.
 
-One small interface, implemented by warm processes of this machine, by this process, and on a Dask cluster.
+One small interface, implemented by warm processes on this machine, by this process, and on a Dask
+cluster.
 """
 
 from __future__ import annotations
@@ -19,21 +20,25 @@ from headrace.store.requests import WakeListener
 
 
 class TaskFinished(msgspec.Struct, frozen=True, gc=False):
-    """The answer to one task."""
+    """The answer to an attempt's task."""
 
     attempt: AttemptId
     outcome: TaskOutcome
 
 
 class ObservationFinished(msgspec.Struct, frozen=True, gc=False):
-    """The answer to a look."""
+    """The answer to an observation."""
 
     attempt: AttemptId
     looked: SourceObserved
 
 
 class LostWorker(msgspec.Struct, frozen=True, gc=False):
-    """A worker is gone: `running` is what it was at, `queued` what it hadn't begun, `reason` how it ended."""
+    """A worker that has ended.
+
+    `running` is its current attempt, `queued` are those that it hadn't started, `reason` is how it
+    ended.
+    """
 
     running: AttemptId | None
     queued: tuple[AttemptId, ...]
@@ -44,7 +49,7 @@ News = TaskFinished | ObservationFinished | LostWorker
 
 
 class WorkersBroken(HeadraceError):
-    """Workers die before they are ready: something in the environment keeps them from starting."""
+    """Workers end before they are ready: something in the environment keeps them from starting."""
 
     def __init__(self, times: int, how: str) -> None:
         super().__init__(
@@ -54,33 +59,40 @@ class WorkersBroken(HeadraceError):
 
 
 class Executor(Protocol):
-    """Takes tasks and tells what became of them. Whatever happens to its workers is news; it raises only if it can't work at all."""
+    """Runs tasks and reports their outcomes.
+
+    Failures of its workers are news; it raises only if it can't work at all.
+    """
 
     @property
     def slots(self) -> int:
-        """How many attempts it works at at once."""
+        """The number of attempts that run at once."""
 
     @property
     def background_slots(self) -> int:
-        """How many attempts of the background it works at at once, beside those."""
+        """The number of background attempts that run at once, in addition to `slots`."""
 
     def watch(self, listener: WakeListener) -> None:
-        """Let `wait` return early when somebody wakes the leader."""
+        """Let `wait` return early when a process wakes the leader."""
 
     def submit(self, attempt: AttemptId, task: Task, *, background: bool = False) -> None:
-        """Take a task. One of the background gets what the others leave: it never takes a slot of theirs, and is slower beside them."""
+        """Take a task.
+
+        Background tasks never take a slot of the others, and only get the processor time that these
+        leave.
+        """
 
     def send(self) -> None:
-        """Have workers begin what was submitted, if they have room for it; `wait` does so as well."""
+        """Let workers with room start submitted tasks; `wait` does so as well."""
 
     def kill(self, attempt: AttemptId, reason: str) -> None:
-        """End whatever works at this attempt; `wait` tells of the loss."""
+        """End the worker of this attempt; `wait` reports the loss."""
 
     def wait(self, seconds: float | None) -> list[News]:
-        """What happened, waiting up to `seconds` (None: until something does) for the first of it."""
+        """Return the news, waiting up to `seconds` for the first (None: without limit)."""
 
     def stop(self) -> None:
-        """End everything that works for this executor."""
+        """End all workers of this executor."""
 
 
 # No executor: a leader that can't publish anything still observes, evaluates and notifies, and
@@ -88,30 +100,30 @@ class Executor(Protocol):
 
 
 class NullExecutor:
-    """Has no slots, so it is given no attempt."""
+    """Has no slots, so it gets no attempt."""
 
     slots = 0
     background_slots = 0
 
     def watch(self, listener: WakeListener) -> None:
-        """Nothing wakes it."""
+        """Do nothing: `wait` returns at once."""
 
     def submit(self, attempt: AttemptId, task: Task, *, background: bool = False) -> None:  # noqa: ARG002
-        """Nothing may be given to it."""
+        """Raise AssertionError: there are no slots."""
         raise AssertionError(f"{attempt} was given out, and nobody works")
 
     def send(self) -> None:
-        """Nothing was submitted."""
+        """Do nothing: no task was submitted."""
 
     def kill(self, attempt: AttemptId, reason: str) -> None:
-        """Nothing runs."""
+        """Do nothing: no attempt runs."""
 
     def wait(self, seconds: float | None) -> list[News]:  # noqa: ARG002
-        """Nothing happens."""
+        """Return no news."""
         return []
 
     def stop(self) -> None:
-        """Nothing to end."""
+        """Do nothing: there are no workers."""
 
 
 # Runs tasks in this process, one after the other, by a given function: for tests. Not for
@@ -123,10 +135,10 @@ Perform = Callable[[Task], Answer]
 
 
 class InProcess:
-    """Does one task each time that it is waited for. Use it as a context manager."""
+    """Performs one task in each `wait`. Use it as a context manager."""
 
     def __init__(self, perform: Perform, slots: int = 1) -> None:
-        """`slots` is how many tasks it takes at once, to be done in their order."""
+        """`slots` is the number of tasks that it takes at once; it performs them in order."""
         self._perform, self._slots = perform, slots
         self._queue: deque[tuple[AttemptId, Task]] = deque()
         self._background: deque[tuple[AttemptId, Task]] = deque()
@@ -135,12 +147,12 @@ class InProcess:
 
     @property
     def slots(self) -> int:
-        """How many tasks it takes at once."""
+        """The number of tasks that it takes at once."""
         return self._slots
 
     @property
     def background_slots(self) -> int:
-        """How many tasks of the background it takes at once."""
+        """The number of background tasks that it takes at once."""
         return self._slots
 
     def __enter__(self) -> Self:
@@ -150,25 +162,25 @@ class InProcess:
         self.stop()
 
     def watch(self, listener: WakeListener) -> None:
-        """Let `wait` return early when somebody wakes the leader."""
+        """Let `wait` return early when a process wakes the leader."""
         self._selector.register(listener, selectors.EVENT_READ, listener.drain)
 
     def submit(self, attempt: AttemptId, task: Task, *, background: bool = False) -> None:
-        """Queue a task; `wait` does it, those of the background when there are no others."""
+        """Queue a task; `wait` performs it, background tasks when there are no others."""
         (self._background if background else self._queue).append((attempt, task))
 
     def send(self) -> None:
-        """Nothing: whoever does it is the one who waits."""
+        """Do nothing: `wait` performs the tasks."""
 
     def kill(self, attempt: AttemptId, reason: str) -> None:
-        """Take an attempt out of the queue: whatever has begun is done before anybody can ask."""
+        """Remove an attempt from the queue; a running task ends before this can be called."""
         for queue in (self._queue, self._background):
             for item in [one for one in queue if one[0] == attempt]:
                 queue.remove(item)
                 self._news.append(LostWorker(attempt, (), reason))
 
     def wait(self, seconds: float | None) -> list[News]:
-        """Do the next task. Where there is none, and no news, wait up to `seconds` to be woken."""
+        """Perform the next task; without one, wait up to `seconds` for a wake-up."""
         if not self._news and (queue := self._queue or self._background):
             attempt, task = queue.popleft()
             answer = self._perform(task)
@@ -179,7 +191,7 @@ class InProcess:
         return news
 
     def stop(self) -> None:
-        """Forget what is queued."""
+        """Forget queued tasks."""
         self._queue.clear()
         self._background.clear()
         self._selector.close()

@@ -1,4 +1,4 @@
-"""One open plan: what was planned, its progress, its result, and its entries in the audit trail."""
+"""One open backfill: its plan, progress, result, and entries in the audit trail."""
 
 from __future__ import annotations
 
@@ -28,43 +28,46 @@ from headrace.store import Transaction
 from headrace.store.queries import attempts, backfill_plans
 from headrace.store.queries.backfill_plans import OverlayRow, PlanRecord
 
-# The result of a plan, as it is stored and reported.
+# The result of a backfill, as stored and reported.
 
 FAILURES_TOLD_MAX = 20
 ROWS_TOLD_MAX = 5
 
 
 class FailingSample(msgspec.Struct, frozen=True):
-    """The attempt that found something wrong, and some rows that are."""
+    """The attempt that found a fault, and some faulty rows."""
 
     attempt: AttemptId
     sample: list[dict[str, Any]] = []
 
 
 class PlanOutcome(msgspec.Struct, frozen=True):
-    """Kept as JSON in `plan.outcome`. `failures` are (node, key, state, reason) of the first FAILURES_TOLD_MAX; `changed`: node →
-    partitions that differ from what readers saw, rows added, removed and changed."""
+    """The result of a backfill, stored as JSON in `plan.outcome`.
+
+    `failures` are (node, key, state, reason) of the first FAILURES_TOLD_MAX; `changed` is node →
+    number of partitions that differ from the published ones, rows added, removed and changed.
+    """
 
     published: int = 0
     failed: int = 0
     failures: tuple[tuple[str, str, str, str], ...] = ()
     changed: dict[str, tuple[int, int, int, int]] = {}
     evidence: dict[str, FailingSample] = {}
-    """`node@key` of a failure → what there is to be looked at of it."""
+    """`node@key` of a failure → the sample to examine."""
     redone: int = 0
-    """Partitions that had been made and were made again, because something that they read was published meanwhile."""
+    """Partitions that were recomputed because an input was published after they were computed."""
 
     @classmethod
     def read(cls, text: str | None) -> PlanOutcome:
-        """As it was kept; of a plan that hasn't come to anything, nothing."""
+        """Decode a stored outcome; an empty one if there is none yet."""
         return cls() if text is None else msgspec.json.decode(text, type=cls)
 
     def kept(self) -> str:
-        """As it is kept."""
+        """Encode the outcome for storage."""
         return msgspec.json.encode(self).decode()
 
     def with_published(self, rows: Iterable[OverlayRow]) -> PlanOutcome:
-        """These have become visible as well."""
+        """Return the outcome with these published partitions added."""
         changed = {node: Counter(dict(enumerate(figures))) for node, figures in self.changed.items()}
         count = 0
         for row in rows:
@@ -76,7 +79,7 @@ class PlanOutcome(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, published=self.published + count, changed=told)
 
     def with_failures(self, ended: Iterable[UnsuccessfulPartition]) -> PlanOutcome:
-        """These couldn't be made as well."""
+        """Return the outcome with these failed partitions added."""
         partitions = sorted(
             ended, key=lambda partition: (partition.state is PartitionState.WAITING, partition.node, partition.key)
         )  # causes first
@@ -90,11 +93,14 @@ class PlanOutcome(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, failed=self.failed + len(partitions), failures=told[:FAILURES_TOLD_MAX], evidence=evidence)
 
     def tried_again(self, *, allow_partial: bool) -> PlanOutcome:
-        """What couldn't be made is made after all, unless the plan went on without it."""
+        """Return the outcome without failures, since failed partitions are retried.
+
+        With `allow_partial`, the failures stay: the backfill has gone on without these partitions.
+        """
         return self if allow_partial else msgspec.structs.replace(self, failed=0, failures=(), evidence={})
 
     def with_redone(self, count: int) -> PlanOutcome:
-        """So many more were made again."""
+        """Return the outcome with `count` more recomputed partitions."""
         return msgspec.structs.replace(self, redone=self.redone + count)
 
 
@@ -103,28 +109,31 @@ def _evidence(partition: UnsuccessfulPartition) -> FailingSample:
     return FailingSample(partition.attempt, msgspec.json.decode(partition.sample)[:ROWS_TOLD_MAX] if partition.sample else [])
 
 
-# The phases of a plan.
+# The phases of a backfill.
 
 STAGED, INGESTED, AFTERWARDS = "staged", "taken_in", "afterwards"
 ERRANDS_LOST_MAX = 3
-"""So many times an errand is sent whose worker ends; then the plan fails."""
+"""Times that a copy task is sent while its workers end, before the backfill fails."""
 
 
 class Phase(enum.Enum):
-    """What a plan waits for, in this order."""
+    """What a backfill waits for, in this order."""
 
     RESTING = enum.auto()
-    """For somebody to go on with it: only what makes stale what it has made is followed."""
+    """A run: until then, only events that make its staged partitions stale are followed."""
     TAKING_IN = enum.auto()
-    """For production to ingest what has arrived."""
+    """Production, to ingest new deliveries."""
     STEPS = enum.auto()
-    """For its own core."""
+    """The backfill's own core."""
     AFTERWARDS = enum.auto()
-    """For production to make what builds on what is published before."""
+    """Production, to compute partitions that build on previously published ones."""
 
 
 class Backfilling:
-    """Made of a plan's row. `run` is the run that works at it, None while nobody does."""
+    """An open backfill, created from its row.
+
+    `run` is the run that works at it; None without one.
+    """
 
     def __init__(self, row: PlanRecord) -> None:
         self.id, self.actor, self.reason, self.version = row.id, row.actor, row.reason, row.version
@@ -135,12 +144,12 @@ class Backfilling:
         self.run: int | None = None
         self.asked_afterwards = False
         self._retry = row.state in ("failed", "partial")
-        """What couldn't be made is tried again."""
+        """Whether to retry failed partitions."""
         self.fresh = True
-        """Nobody has looked yet whether anything of it is staged, that has to be followed."""
+        """Whether nothing has checked yet for staged partitions to follow."""
         self.overlay: Overlay | None = None
         self.after = first_attempt_of(row.id)
-        """The last number that an attempt of this leader had."""
+        """Number of this leader's last attempt."""
         self._how = {item.node: item.how for item in self.backfill.chosen}
         self._steps = [BackfillStep(spans={node: spans for node, spans in step.spans.items() if self._how.get(node) == STAGED})
                        for step in self.backfill.steps]  # fmt: skip
@@ -149,12 +158,12 @@ class Backfilling:
         self._errands_lost = self._last_errand = self._refused = 0
 
     def go_on(self, run: int) -> None:
-        """Somebody works at it again."""
+        """Continue the backfill in a run."""
         self.run, self.phase, self.asked_afterwards = run, Phase.TAKING_IN, False
         self.outcome = self.outcome.tried_again(allow_partial=self.backfill.allow_partial)
 
     def rest(self) -> None:
-        """Nobody works at it any more."""
+        """Stop working at the backfill in a run."""
         self.run, self.phase = None, Phase.RESTING
         if self.overlay is not None:
             self.overlay.requested = False
@@ -163,26 +172,29 @@ class Backfilling:
 
     @property
     def again(self) -> frozenset[str]:
-        """The nodes whose partitions production makes again, whatever they are."""
+        """Return the nodes whose partitions production recomputes in any case."""
         return self.nodes(AFTERWARDS) if self.backfill.mode is Mode.ALL else frozenset()
 
     @property
     def step(self) -> BackfillStep | None:
-        """The step that comes next; None when all are done."""
+        """The next step; None when all are done."""
         return self._steps[self.steps_done] if self.steps_done < len(self._steps) else None
 
     def targets(self, how: str) -> tuple[Target, ...]:
-        """The partitions that are made in one way."""
+        """Return the partitions that are computed in one way."""
         return tuple(Target(item.node, span.first, span.last) for item in self.backfill.chosen if item.how == how for span in item.spans)
 
     def nodes(self, how: str) -> frozenset[str]:
-        """The nodes that are made in one way."""
+        """Return the nodes that are computed in one way."""
         return frozenset(item.node for item in self.backfill.chosen if item.how == how)
 
     # Its core
 
     def load(self, tx: Transaction, lent: Lent, production: SchedulerCheckpoint, now: int) -> PostCommitActions:
-        """Have a core for the step, that starts from where production stands. It begins nothing before somebody asks for the step."""
+        """Create the core of the step, from production's partition states.
+
+        It starts no attempts before the step is requested.
+        """
         assert self.step is not None
         staged = OverlayPartitions.read(tx, self.id)
         drop_outdated(tx, staged, lent.applied)
@@ -194,13 +206,13 @@ class Backfilling:
         return actions
 
     def request(self, tx: Transaction, pauses: Sequence[Paused], now: int) -> PostCommitActions:
-        """Somebody works at the step, from now on or again."""
+        """Request the step, for the first time or again."""
         assert self.overlay is not None
         retry, self._retry, self.overlay.run = self._retry, False, self.run or 0
         return self.overlay.request(tx, pauses, now, again=retry)
 
     def unload(self) -> list[AttemptId]:
-        """Another core is to be begun: the attempts that aren't wanted any more."""
+        """Discard the core; return its attempts that must be ended."""
         numbers = [*(self.overlay.attempts if self.overlay is not None else ()), *self._errands]
         if self.overlay is not None:
             self.after = max(self.after, self.overlay.last_n)
@@ -211,13 +223,13 @@ class Backfilling:
 
     @property
     def ready(self) -> bool:
-        """Whether all of the step that can be made is made, and nothing is on its way."""
+        """Whether the step is computed as far as possible, and no copy task is pending."""
         return self.phase is Phase.STEPS and self.overlay is not None and self.overlay.at_rest and not self._errands
 
     # Publication
 
     def lacking(self, tx: Transaction, change: CatalogChange, tasks: TaskBuilder) -> list[tuple[AttemptId, Prune]]:
-        """The errands that have to be run before the step can be published; they count as sent."""
+        """Return the copy tasks needed before the step can be published; they count as sent."""
         assert self.overlay is not None
         results = []
         for node, keys in self._made():
@@ -237,7 +249,7 @@ class Backfilling:
         return number, task
 
     def run_errand(self, finished: TaskFinished) -> str:
-        """An errand is done; what went wrong, if something did."""
+        """Record the answer of a copy task; return its error, empty if there is none."""
         _, copies = self._errands.pop(finished.attempt, (None, []))
         if finished.outcome.state != "staged":
             return finished.outcome.error.message if finished.outcome.error else finished.outcome.reason
@@ -245,7 +257,7 @@ class Backfilling:
         return ""
 
     def lose_errand(self, attempt: AttemptId) -> bool:
-        """An errand's worker ended: it is sent again with the next look. Whether that has happened too often."""
+        """Record the loss of a copy task, to be sent again; return whether it fails too often."""
         if self._errands.pop(attempt, None) is not None:
             self._errands_lost += 1
         return self._errands_lost >= ERRANDS_LOST_MAX
@@ -260,8 +272,11 @@ class Backfilling:
         publication_id: int,
         now: int,
     ) -> PromotionResult:
-        """Publish what the step has made, and move on to the next. Raises LakeError where something has moved; nothing has been written
-        then, and `make_again` says what follows."""
+        """Publish the step's partitions and move on to the next step.
+
+        Raises LakeError if tables or files have changed; nothing is written then, and `make_again`
+        follows.
+        """
         assert self.overlay is not None
         runs = (self.run,) if self.run is not None else ()
         promoting = Promoting(tx, change, self.overlay.staged, tasks, self._copies, now=now, version=lent.applied.id, runs=runs)
@@ -275,7 +290,10 @@ class Backfilling:
         return promotion_result
 
     def make_again(self, tx: Transaction, error: LakeError, now: int) -> PostCommitActions:
-        """What was staged doesn't fit production's tables any more: it is made again. Raises the error where that doesn't end."""
+        """Recompute partitions whose staged rows no longer fit production's tables.
+
+        Raises the error if that keeps happening.
+        """
         assert self.overlay is not None
         self._refused += 1
         if self._refused > ERRANDS_LOST_MAX:
@@ -288,7 +306,7 @@ class Backfilling:
         return actions
 
     def _made(self, order: Sequence[str] | None = None) -> Iterator[tuple[str, list[str]]]:
-        """What the step has made, by node; in that order, if one is given."""
+        """Yield the step's computed partitions by node, in the given order if there is one."""
         assert self.overlay is not None
         made = {node: sorted(keys) for node, keys in self.overlay.staged.rows.items() if keys}
         for node in order if order is not None else made:
@@ -296,18 +314,18 @@ class Backfilling:
                 yield node, made[node]
 
 
-# The run that works at a plan, its entries in the audit trail, and its final result.
+# The run that works at a backfill, its entries in the audit trail, and its final result.
 
 
 def run_request_of(item: Backfilling, row: PlanRecord) -> RunRequest:
-    """What goes on with a plan."""
+    """Return the request of a run that continues a backfill."""
     request: dict[str, Any] = msgspec.json.decode(row.request) if row.request else {}
     actor = Actor(ActorType.PERSON, row.actor)
     return RunRequest(kind="backfill", targets=item.targets(INGESTED), actor=actor, request=request, reason=row.reason, plan=row.id)
 
 
 def record_intervention(tx: Transaction, item: Backfilling, now: int, action: Action, actor: Actor, reason: str) -> None:
-    """Somebody did something about a plan."""
+    """Record a user's action on a backfill in the audit trail."""
     append(
         tx,
         now,
@@ -316,7 +334,7 @@ def record_intervention(tx: Transaction, item: Backfilling, now: int, action: Ac
 
 
 def record_publications(tx: Transaction, item: Backfilling, rows: Sequence[OverlayRow], now: int) -> None:
-    """Partitions of a plan became visible, at once: one entry for each node."""
+    """Record the published partitions of a step in the audit trail, one entry per node."""
     count, total = Counter(row.node for row in rows), Counter[str]()
     for row in rows:
         total[row.node] += row.rows
@@ -328,7 +346,7 @@ def record_publications(tx: Transaction, item: Backfilling, rows: Sequence[Overl
 
 
 def record_end(tx: Transaction, item: Backfilling, state: str, now: int) -> None:
-    """A plan has ended: what it changed."""
+    """Record the end of a backfill and its changes in the audit trail."""
     changed = {node: dict(zip(("partitions", "added", "removed", "changed"), figures, strict=True))
                for node, figures in item.outcome.changed.items()}  # fmt: skip
     after = {"state": state, **_figures(item.outcome), "rows": changed}
@@ -339,7 +357,10 @@ def record_end(tx: Transaction, item: Backfilling, state: str, now: int) -> None
 
 
 def failed_in_production(tx: Transaction, run: ActiveRun, nodes: Collection[str]) -> list[UnsuccessfulPartition]:
-    """What production couldn't make of these nodes, in a run; each with why its last attempt failed."""
+    """Return partitions of these nodes that failed in a run of production.
+
+    The reason is that of their last attempt.
+    """
     whys = {(attempt.node, key): attempt.reason for attempt in attempts.of_run(tx, run.id) for key in attempt.partitions}
     return [
         UnsuccessfulPartition(node, key, PartitionState.FAILED, whys.get((node, key)) or state)
@@ -349,14 +370,14 @@ def failed_in_production(tx: Transaction, run: ActiveRun, nodes: Collection[str]
 
 
 def final_outcome(item: Backfilling, run: ActiveRun | None, unmade: Sequence[UnsuccessfulPartition]) -> PlanOutcome:
-    """What a plan has come to in the end."""
+    """Return the final outcome of a backfill."""
     after = item.nodes(AFTERWARDS)
     more = sum(1 for (node, _), state in run.results.items() if node in after and state == "published") if run is not None else 0
     return msgspec.structs.replace(item.outcome, published=item.outcome.published + more).with_failures(unmade)
 
 
 def final_state(outcome: PlanOutcome) -> str:
-    """Where a plan stands that has ended."""
+    """Return the final state of a backfill."""
     if not outcome.failed:
         return "succeeded"
     return "partial" if outcome.published else "failed"

@@ -1,4 +1,4 @@
-"""A core of its own computes the partitions of one step of a plan, alongside production's."""
+"""The overlay of one step: a separate core computes it concurrently with production's."""
 
 from __future__ import annotations
 
@@ -50,11 +50,14 @@ from headrace.store.queries import backfill_plans, leader_writes, quality
 from headrace.store.queries.backfill_plans import OverlayRow
 from headrace.store.queries.leader_writes import AttemptEnd
 
-# Writes what attempts of a plan computed, apart from what readers see.
+# Stores the results of a backfill's attempts, hidden from readers.
 
 
 class Staging(Batch):
-    """One commit's worth of a plan's attempts that have ended. Nothing of it is quarantined, published or audited: the plan tells."""
+    """The ended attempts of a backfill in one commit.
+
+    They aren't quarantined, published or audited: the backfill reports them.
+    """
 
     def __init__(
         self, tx: Transaction, tasks: TaskBuilder, claims: LeaderClaims, staged: OverlayPartitions, *, now: int, version: int
@@ -62,10 +65,10 @@ class Staging(Batch):
         super().__init__(tx, tasks, claims, now=now, version=version, publication_id=0)
         self._staged = staged
         self.stopped: dict[tuple[str, str], tuple[AttemptId, str | None]] = {}
-        """Of what came to nothing: by which attempt, and some of its rows."""
+        """Partition that failed → its attempt and some of its rows."""
 
     def write(self, snapshot_author: str = "") -> None:
-        """Write everything that was recorded."""
+        """Write everything recorded so far."""
         del snapshot_author
         leader_writes.write_checks(self._tx, self._checks)
         leader_writes.write_profiles(self._tx, self._profiles)
@@ -74,7 +77,10 @@ class Staging(Batch):
         reached(FaultPoint.OVERLAY_STAGED)
 
     def _publish(self, attempt: RunningAttempt, outcome: TaskOutcome) -> TaskOutcome:
-        """Keep what was staged; gives back a failed outcome where its columns don't fit what the plan has."""
+        """Stage an attempt's file and return its outcome.
+
+        The outcome is a failed one if its columns don't fit those staged before.
+        """
         file, task = outcome.staged, attempt.prepared.task
         if file is None or outcome.replacement is not None or not isinstance(task, ComputeTask):
             return as_failed(outcome, "what it makes can't wait beside production", ErrorKind.DETERMINISTIC)
@@ -93,7 +99,7 @@ class Staging(Batch):
         return outcome
 
     def _stop(self, attempt: RunningAttempt, outcome: TaskOutcome) -> None:
-        """What came to nothing is looked at where its plan is."""
+        """Record an unsuccessful attempt in the backfill's result."""
         super()._stop(attempt, outcome)
         for key in attempt.keys:
             self.stopped[attempt.node, key] = attempt.id, self._sample(outcome)
@@ -112,7 +118,7 @@ class Staging(Batch):
 
 
 def _difference(outcome: TaskOutcome, key: str, before: Mapping[str, str | None], content_hash: str | None, rows: int) -> RowChangeCounts:
-    """How a partition differs from what readers see, whose content hashes are `before`."""
+    """Return the difference of a partition from its published rows, whose hashes are `before`."""
     if key not in before:
         return RowChangeCounts(added=rows)
     if content_hash is not None and before[key] == content_hash:
@@ -123,26 +129,26 @@ def _difference(outcome: TaskOutcome, key: str, before: Mapping[str, str | None]
 # The overlay of one step.
 
 PATIENCE_SECONDS = 1.0
-"""So long an attempt may run that is under way when its plan is paused."""
+"""Longest time in seconds that running attempts may continue after a pause."""
 STOPPED = (PartitionState.FAILED, PartitionState.HELD, PartitionState.REJECTED)
 
 
 class PostCommitActions(msgspec.Struct):
-    """What is to be done once a transaction is committed."""
+    """Actions to take once a transaction is committed."""
 
     starts: list[RunningAttempt] = []
     kills: list[Kill] = []
     news: list[News] = []
 
     def add(self, other: PostCommitActions) -> None:
-        """All of that as well."""
+        """Add another transaction's actions."""
         self.starts += other.starts
         self.kills += other.kills
         self.news += other.news
 
 
 class Lent(msgspec.Struct, frozen=True):
-    """What a leader lends to its plans: what is applied, its graph, its runs, its epoch, how many attempts run at once."""
+    """What a leader lends to its backfills: version, graph, runs, epoch and slots."""
 
     applied: AppliedVersion
     code: str
@@ -151,13 +157,17 @@ class Lent(msgspec.Struct, frozen=True):
     epoch: int
     slots: int
     production: Production | None = None
-    """In an environment: where borrowed nodes are read."""
+    """In an environment: production, from which borrowed nodes are read."""
     cache: Path | None = None
-    """Where the lineage of what is applied is kept."""
+    """The folder with the cached lineage of the applied version."""
 
 
 class Overlay:
-    """Of one step: `staged` is what was made of it already, `ended` what couldn't be. `after` is the last number that was used."""
+    """The overlay of one step of a backfill.
+
+    `staged` are its staged partitions, `ended` its failed ones, `after` is the last attempt number
+    in use.
+    """
 
     def __init__(
         self,
@@ -175,15 +185,18 @@ class Overlay:
         self.attempts: dict[AttemptId, RunningAttempt] = {}
         self.redone = 0
         self.requested = False
-        """Whether somebody wants it made now."""
+        """Whether a run requests the step now."""
         self._sent: dict[AttemptId, float] = {}
-        """When attempts were given out, by a clock that a replay doesn't stop."""
+        """When attempts were sent, by the monotonic clock, which runs on in a replay."""
         self._patient_until: float | None = None
-        """Until when what ran at a pause may come to its end."""
+        """Until when attempts may continue after a pause, by the monotonic clock in seconds."""
         self._stopped: dict[tuple[str, str], tuple[AttemptId, str | None]] = {}
-        """What attempts that ended last came to nothing with."""
+        """Attempt and sample rows of partitions that failed in the last commit."""
         self._unsure: list[tuple[str, str]] = []
-        """What wasn't staged when this began: something else may have been made of it before, while it was."""
+        """Partitions that weren't staged when this began.
+
+        Others may have been computed from them while they were staged.
+        """
         self._elsewhere: tuple[tuple[str, int], ...] = ()
         self._spans, self._lent = step.spans, lent
         self._claims = LeaderClaims()
@@ -198,26 +211,26 @@ class Overlay:
 
     @property
     def epoch(self) -> int:
-        """The leader's."""
+        """The leader's epoch."""
         return self._lent.epoch
 
     @property
     def last_n(self) -> int:
-        """Of its attempts."""
+        """Number of the last attempt."""
         return self._decisions.last_n
 
     def holds(self, node: str, key: str) -> bool:
-        """Whether a partition is the step's."""
+        """Whether a partition belongs to the step."""
         return node in self._held and key in self._held[node]
 
     def keys(self, node: str) -> list[str]:
-        """The partitions of a node that were made, in the order of their keys."""
+        """Return the staged partitions of a node, sorted by key."""
         return sorted(self.staged.keys(node))
 
     # Being told
 
     def begin(self, tx: Transaction, production: SchedulerCheckpoint, now: int) -> PostCommitActions:
-        """Start from where production stands."""
+        """Start from production's partition states."""
         wanted = {
             name: set(keys_of(self._nodes[name], spans, known_keys(production, self._nodes[name])))
             for name, spans in self._spans.items()
@@ -229,7 +242,7 @@ class Overlay:
         return self._decide(tx, [loaded(self._graph, production, wanted, made, self.ended.values())], now)
 
     def request(self, tx: Transaction, pauses: Sequence[Paused], now: int, *, again: bool = False) -> PostCommitActions:
-        """Have the step made, but for what is paused; with `again` what couldn't be made is tried once more."""
+        """Request the step, except paused nodes; with `again`, retry failed partitions."""
         self.requested, self._patient_until = True, None
         actions = self._decide(tx, [Resumed(tuple(self._nodes)), *pauses], now)
         actions.add(self._asked(tx, now, again=again))
@@ -243,23 +256,30 @@ class Overlay:
         return self._decide(tx, [Requested(targets, retry=retry if again else frozenset(), run=self.run, standing=True)], now)
 
     def hear(self, tx: Transaction, events: Iterable[Event], now: int) -> PostCommitActions:
-        """Production's core has been told this."""
+        """Handle events that production's core was told."""
         told = [item for event in events for item in self._translated(event)]
         return self._decide(tx, told, now) if told else PostCommitActions()
 
     def again(self, tx: Transaction, events: Sequence[PartitionOvertaken], now: int) -> PostCommitActions:
-        """Make these again."""
+        """Recompute these partitions."""
         return self._decide(tx, events, now)
 
     def give_up(self, tx: Transaction, now: int) -> PostCommitActions | None:
-        """It is at rest: of what was staged once and couldn't be made again, nobody will see anything. So what was made of that is made
-        again, or is gone as well. None where there is no such thing."""
+        """Give up staged partitions that couldn't be recomputed; None if there are none.
+
+        Called when nothing of the step runs any more. Nobody will see their earlier rows, so
+        partitions computed from these are recomputed or dropped, too.
+        """
         once, self._unsure = dict.fromkeys((*self._unsure, *self.core.outdated())), []
         gone = tuple((node, key) for node, key in once if self.holds(node, key) and key not in self.staged.keys(node))
         return self._decide(tx, [GivenUp(gone)], now) if gone else None
 
     def pause(self, tx: Transaction, now: int, reason: str) -> PostCommitActions:
-        """Begin nothing more. What has run for a while is put back; the rest may come to its end, if that doesn't take long."""
+        """Start no more attempts.
+
+        Attempts that have run longer than PATIENCE_SECONDS are put back; the others may still end
+        within that time.
+        """
         actions = self._decide(tx, [Paused(tuple(self._nodes), reason)], now)
         self._patient_until = time.monotonic() + PATIENCE_SECONDS
         long = [attempt for attempt in self.attempts.values() if time.monotonic() - self._sent[attempt.id] > PATIENCE_SECONDS]
@@ -268,13 +288,13 @@ class Overlay:
 
     @property
     def patience(self) -> float | None:
-        """For how many seconds a pause waits yet for attempts that run; None where it doesn't."""
+        """Seconds that a pause still waits for running attempts; None if it doesn't wait."""
         return self._patient_until - time.monotonic() if self._patient_until is not None and self.attempts else None
 
     def record(
         self, tx: Transaction, finished: Sequence[TaskFinished], lost: Sequence[LostWorker], wrong: dict[AttemptId, str], now: int
     ) -> PostCommitActions:
-        """Attempts of the plan have ended."""
+        """Record attempts that have ended."""
         if not finished and not lost:
             return PostCommitActions()
         staging = Staging(tx, self._tasks, self._claims, self.staged, now=now, version=self._lent.applied.id)
@@ -292,7 +312,7 @@ class Overlay:
         return actions
 
     def wake(self, tx: Transaction, now: int) -> PostCommitActions:
-        """Time has passed."""
+        """Handle the passing of time."""
         at, actions = self.core.next_event(), PostCommitActions()
         if self.patience is not None and self.patience <= 0:
             actions.add(self._put_back(tx, list(self.attempts.values()), "its backfill is paused", now))
@@ -301,14 +321,17 @@ class Overlay:
         return actions
 
     def share(self, tx: Transaction, taken: tuple[tuple[str, int], ...], now: int) -> PostCommitActions:
-        """So much of pools is taken by others."""
+        """Tell the core the pool slots in use elsewhere."""
         if taken == self._elsewhere:
             return PostCommitActions()
         self._elsewhere = taken
         return self._decide(tx, [Elsewhere(taken)], now)
 
     def give_way(self, tx: Transaction, pools: Collection[str], now: int) -> PostCommitActions:
-        """Production needs what attempts hold of these pools: they are ended, and begun again later, which is no failure of theirs."""
+        """End attempts that hold slots of these pools, which production needs.
+
+        They start again later, and it doesn't count as a failure.
+        """
         holding = {name for name, node in self._nodes.items() if any(take.pool in pools for take in node.takes)}
         gone = [attempt for attempt in self.attempts.values() if attempt.node in holding]
         return self._put_back(tx, gone, "made room for production", now)
@@ -317,11 +340,11 @@ class Overlay:
 
     @property
     def at_rest(self) -> bool:
-        """Whether nothing of the step runs, nor will by itself."""
+        """Whether no attempt of the step runs or will start by itself."""
         return not self.attempts and self.core.idle() and self.core.next_try() is None
 
     def unmade(self, now: int) -> list[UnsuccessfulPartition]:
-        """What of the step couldn't be made, once it is at rest: what failed, and what waits for that or something else."""
+        """Return the partitions of a finished step that failed or still wait."""
         waiting = []
         for name, key in self.core.waiting(now, self.run):
             reasons = self.core.why(name, key)
@@ -331,7 +354,7 @@ class Overlay:
     # Inside
 
     def _put_back(self, tx: Transaction, gone: Sequence[RunningAttempt], reason: str, now: int) -> PostCommitActions:
-        """End attempts that run: their partitions are as if these had never begun."""
+        """End running attempts; their partitions are as if they had never started."""
         if not gone:
             return PostCommitActions()
         for attempt in gone:
@@ -343,7 +366,7 @@ class Overlay:
         return actions
 
     def _translated(self, event: Event) -> Iterable[Event]:
-        """What an event of production means to the plan."""
+        """Yield what an event of production means for the backfill."""
         match event:
             case Refreshed(node=node, key=key, changed=changed) if node in self._nodes:
                 if not self.holds(node, key):
@@ -359,7 +382,7 @@ class Overlay:
                 yield event
 
     def _lose(self, gone: LostWorker, staging: Staging) -> WorkerLost | None:
-        """A worker that had attempts of the plan ended."""
+        """Record the loss of a worker with attempts of the backfill."""
         mine = [
             attempt_id for attempt_id in (gone.running, *gone.queued) if attempt_id is not None and plan_of_attempt(attempt_id) == self.plan
         ]
@@ -381,7 +404,7 @@ class Overlay:
         return PostCommitActions(decided.starts, kills, decided.news)
 
     def _note(self, tx: Transaction, marks: Sequence[PartitionUpdate]) -> None:
-        """Keep what couldn't be made, and forget what has to be made again."""
+        """Store failed partitions, and drop those to recompute."""
         mine = [mark for mark in marks if self.holds(mark.node, mark.key)]
         stale = [(update.node, update.key) for update in mine if update.state is PartitionState.WAITING]
         self.redone += sum(1 for node, key in stale if key in self.staged.keys(node))
@@ -402,7 +425,7 @@ class Overlay:
 
 
 def ended_rows(rows: Iterable[OverlayRow]) -> list[UnsuccessfulPartition]:
-    """Of what the store has of a plan, what couldn't be made."""
+    """Return the failed partitions of a backfill's rows."""
     return [_ended(row) for row in rows if row.state != STAGED]
 
 
@@ -412,6 +435,6 @@ def _ended(row: OverlayRow) -> UnsuccessfulPartition:
 
 
 def _as_stored(plan: int, ended: UnsuccessfulPartition) -> OverlayRow:
-    """What couldn't be made, as the store has it."""
+    """Return a failed partition as a row for the store."""
     epoch, n = ended.attempt or (0, 0)
     return OverlayRow(plan, ended.node, ended.key, epoch, n, ended.state.value, reason=ended.reason, changed=ended.sample)

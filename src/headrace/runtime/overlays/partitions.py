@@ -1,4 +1,4 @@
-"""Partitions of a plan: which ones its ranges cover, and which are staged."""
+"""Partitions of a backfill: those in its ranges, and those that are staged."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from headrace.store import Transaction
 from headrace.store.queries import backfill_plans
 from headrace.store.queries.backfill_plans import OverlayAttempt, OverlayRow
 
-# Partitions in the ranges of a plan, and whether two plans have some in common.
+# Partitions in the ranges of a backfill, and whether two backfills share some.
 
 
 class PlannedPartitions:
-    """The partitions of one node that lie in the ranges of a plan."""
+    """The partitions of one node within the ranges of a backfill."""
 
     def __init__(self, node: GraphNode, spans: Iterable[BackfillSpan]) -> None:
         self._node = node
@@ -34,7 +34,7 @@ class PlannedPartitions:
 
 
 def keys_of(node: GraphNode, spans: Sequence[BackfillSpan], known: Iterable[str]) -> Iterator[str]:
-    """The partitions in the spans. Where only data says which there are, those that are `known`."""
+    """Yield the partitions in the spans; if only data defines partitions, the `known` ones."""
     spec = node.partition
     if spec.whole:
         yield WHOLE
@@ -49,7 +49,10 @@ def keys_of(node: GraphNode, spans: Sequence[BackfillSpan], known: Iterable[str]
 
 
 def shared_partition(nodes: Mapping[str, GraphNode], backfill: Backfill, other: Backfill) -> tuple[str, str] | None:
-    """A partition that both plans make: its node, and the first of the range that they share; None if there is none."""
+    """Return a partition that both backfills compute; None if there is none.
+
+    It is the node and the first key of the shared range.
+    """
     theirs = {chosen.node: chosen.spans for chosen in other.chosen}
     for chosen in backfill.chosen:
         if chosen.node in nodes and chosen.node in theirs:
@@ -60,7 +63,7 @@ def shared_partition(nodes: Mapping[str, GraphNode], backfill: Backfill, other: 
 
 
 def _first_shared(node: GraphNode, mine: Iterable[BackfillSpan], theirs: Iterable[BackfillSpan]) -> str | None:
-    """Where the first ranges begin to meet; each is looked at once."""
+    """Return the start of the first shared range; each range is visited once."""
     item, other = (sorted((*_ends(node, span), span.first) for span in spans) for spans in (mine, theirs))
     here = there = 0
     while here < len(item) and there < len(other):
@@ -75,27 +78,30 @@ def _ends(node: GraphNode, span: BackfillSpan) -> tuple[str, str]:
     return order_of(span.first, node.partition, node.timezone), end_of(span.last, node.partition, node.timezone)
 
 
-# Staged partitions: which attempt's file has which partition, and which columns it has.
+# Staged partitions: the attempt and file of each partition, and the columns of the files.
 
 STAGED = "staged"
 
 
 class OverlayPartitions:
-    """Of one plan. What is in memory is what is in the store, but for the content hashes of what doesn't count any more."""
+    """The staged partitions of one backfill.
+
+    Memory holds what the store holds, and the content hashes of dropped partitions as well.
+    """
 
     def __init__(self, plan: int) -> None:
         self.plan = plan
         self.rows: dict[str, dict[str, OverlayRow]] = {}
-        """Node → partition → what was made of it."""
+        """Node → partition → its staged row."""
         self.outcomes: dict[AttemptId, TaskOutcome] = {}
         self.tables: dict[str, LakeTable] = {}
-        """Node → its table's columns as the staged files have them, where they aren't production's."""
+        """Node → its table with the staged files' columns, if they differ from production's."""
         self._hashes: dict[tuple[str, str], str | None] = {}
-        """What partitions contained when they were made last."""
+        """Content hashes of partitions when they were last computed."""
 
     @classmethod
     def read(cls, tx: Transaction, plan: int) -> OverlayPartitions:
-        """What the store has of a plan."""
+        """Read a backfill's staged partitions from the store."""
         partitions = cls(plan)
         for row in backfill_plans.staged(tx, plan):
             if row.state == STAGED:
@@ -109,11 +115,11 @@ class OverlayPartitions:
     # What there is
 
     def keys(self, node: str) -> Collection[str]:
-        """The partitions of a node that are staged."""
+        """Return the staged partitions of a node."""
         return self.rows.get(node, {}).keys()
 
     def files(self, node: str, keys: Iterable[str]) -> Iterator[FileRef]:
-        """The files with the rows of some staged partitions, each once, narrowed to these and to what counts of it."""
+        """Yield the files with the rows of these staged partitions, each once, limited to these."""
         wanted: dict[AttemptId, list[str]] = {}
         for key in keys:
             row = self.rows[node][key]
@@ -125,7 +131,7 @@ class OverlayPartitions:
                 yield file_ref(file, results, self.tables.get(node))
 
     def other(self, node: str, key: str, content_hash: str | None) -> bool:
-        """Whether a partition has other content now than when the plan made it last; true where that isn't known."""
+        """Whether a partition's content differs from its last computation; true if unknown."""
         before = self._hashes.get((node, key))
         return before is None or before != content_hash
 
@@ -134,7 +140,7 @@ class OverlayPartitions:
     def add(
         self, tx: Transaction, attempt: AttemptId, node: str, outcome: TaskOutcome, rows: list[OverlayRow], table: LakeTable | None
     ) -> None:
-        """An attempt has staged partitions; they take the place of what was made of them before."""
+        """Store an attempt's staged partitions; they replace earlier ones."""
         backfill_plans.stage(tx, rows)
         backfill_plans.keep_outcomes(tx, [OverlayAttempt(self.plan, *attempt, node, msgspec.msgpack.encode(outcome))])
         for row in rows:
@@ -144,7 +150,7 @@ class OverlayPartitions:
             self.tables[node] = table
 
     def drop(self, tx: Transaction, partitions: Iterable[tuple[str, str]]) -> None:
-        """What was made of these partitions doesn't count any more."""
+        """Drop these partitions."""
         gone = [(node, key) for node, key in partitions if key in self.rows.get(node, ())]
         if not gone:
             return
@@ -153,7 +159,7 @@ class OverlayPartitions:
         backfill_plans.unstage(tx, self.plan, gone)
 
     def forget_node(self, tx: Transaction, node: str) -> None:
-        """All that was made of a node doesn't count any more."""
+        """Drop all partitions of a node."""
         self.drop(tx, [(node, key) for key in list(self.keys(node))])
         self.tables.pop(node, None)
 
@@ -170,13 +176,13 @@ class OverlayPartitions:
 
 
 def staged_paths(tx: Transaction) -> frozenset[str]:
-    """The files that plans have staged and that may be published yet, relative to the lake's folder."""
+    """Return staged files that may still be published, relative to the lake's folder."""
     result = (msgspec.msgpack.decode(outcome.outcome, type=TaskOutcome).staged for outcome in backfill_plans.outcomes(tx))
     return frozenset(file.path for file in result if file is not None)
 
 
 def file_ref(file: StagedFile, keys: Collection[str], table: LakeTable | None) -> FileRef:
-    """A staged file as it is read, narrowed to some of its partitions."""
+    """Return a reference to a staged file, limited to some of its partitions."""
     held = [part.key for part in file.partitions if part.rows]
     narrowed = None if set(held) <= set(keys) else tuple(sorted(keys))
     alike = table is not None and file.columns == table.columns

@@ -1,4 +1,4 @@
-"""The open plans of a leader: the run of each, its next step, and its claims."""
+"""The open backfills of a leader: the run of each, its next step, and its claims."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from headrace.store.queries import backfill_plans, leader_writes
 from headrace.store.queries.backfill_plans import PlanRecord
 from headrace.store.queries.leader_writes import AttemptEnd
 
-# Declared pools are shared between production and plans: each is told the slots that the others
-# hold, and plans give way.
+# Declared pools are shared between production and backfills: each is told the slots that the others
+# hold, and backfills give way.
 
 
 class Sharing:
-    """Of one leader's core. `pools`: name → slots."""
+    """Shares pools among the cores of one leader. `pools` is name → slots."""
 
     def __init__(self, pools: Mapping[str, int]) -> None:
         self._pools = pools
@@ -43,24 +43,28 @@ class Sharing:
         """What production's core was told last."""
 
     def settle(self, tx: Transaction, production: Core, overlays: Sequence[Overlay], now: int) -> PostCommitActions:
-        """Have plans give way where production is short, and tell each what the others hold."""
+        """Make backfills give way where production needs slots; tell each what the others hold."""
         actions, short = PostCommitActions(), frozenset(production.short())
         for overlay in overlays:
             actions.add(overlay.share(tx, self.taken(production, overlays, overlay), now))
-        for item in overlays if short else ():  # they know by now that there is no room for what they give up
+        # after `share`, so that they don't take the slots again
+        for item in overlays if short else ():
             actions.add(item.give_way(tx, short, now))
         return actions
 
     def taken(self, production: Core, overlays: Iterable[Overlay], besides: Overlay | None = None) -> tuple[tuple[str, int], ...]:
-        """What isn't a plan's to take: what production and the other plans hold, and what production is short of. A plan has to know it
-        before it decides anything."""
+        """Return the slots that a backfill can't use.
+
+        These are held by production and other backfills, or needed by production. A backfill must
+        know them before it decides anything.
+        """
         short = production.short()
         wanted = tuple((pool, slots) for pool, slots in self._pools.items() if pool in short)
         others = (other.core.held() for other in overlays if other is not besides)
         return _sum((production.held(), *others, wanted))
 
     def news(self, overlays: Iterable[Overlay]) -> Elsewhere | None:
-        """What production's core is to be told, if that has changed."""
+        """Return the event with the slots that backfills hold, if they have changed; else None."""
         held = Elsewhere(_sum(overlay.core.held() for overlay in overlays))
         if held == self._known:
             return None
@@ -75,16 +79,16 @@ def _sum(holdings: Iterable[tuple[tuple[str, int], ...]]) -> tuple[tuple[str, in
     return tuple(sorted(total.items()))
 
 
-# All open plans.
+# All open backfills.
 
 Write = Callable[[Transaction, int], Sequence[Event] | None]
 PUBLISHED = "published"
 UNBEGUN = ("planned", "running", "paused", "failed", "partial")
-"""Where a plan may stand that somebody begins to work at."""
+"""States of a backfill from which a run can begin or continue it."""
 
 
 class Lender(msgspec.Struct, frozen=True):
-    """A leader's side: its core, and the tasks of production, as they are now."""
+    """The leader's current core and production tasks."""
 
     core: Core
     tasks: TaskBuilder
@@ -92,7 +96,11 @@ class Lender(msgspec.Struct, frozen=True):
 
 
 class Plans:
-    """Of one leader. `turn` hands events to production's core in a transaction, with what is written in it."""
+    """The open backfills of one leader.
+
+    `turn` runs a loop iteration of the leader with a function that writes in its transaction and
+    returns events for production's core.
+    """
 
     def __init__(self, store: Store, executor: Executor, runs: RunRegistry, turn: Callable[[Write], None]) -> None:
         self._store, self._executor, self._runs, self._turn = store, executor, runs, turn
@@ -104,16 +112,16 @@ class Plans:
         self._killing: list[AttemptId] = []
         self._ended: list[RunResult] = []
         self._published = False
-        """Whether something became visible in the last turn."""
+        """Whether partitions were published in the last iteration."""
         self._failed = False
-        """Whether a plan has just ended without all that was planned."""
+        """Whether a backfill has just ended with failures."""
         self.publication_id = 0
-        """The newest, after a promotion."""
+        """Number of the newest publication, after a promotion."""
 
     # Beginning
 
     def adopt(self, tx: Transaction, lender: Lender, now: int) -> None:
-        """Work with this version from now on: what was under way is begun anew."""
+        """Use this version from now on; running attempts are ended and started anew."""
         self._lender, self._sharing = lender, Sharing(lender.lent.graph.pools)
         for row in backfill_plans.open_backfills(tx):
             if row.id not in self._open:
@@ -123,7 +131,10 @@ class Plans:
             item.asked_afterwards = False
 
     def check(self, tx: Transaction, number: int) -> PlanRecord:
-        """A plan that is to be begun. Raises UsageError where there is none, or it has ended, and Refused where it may not run."""
+        """Return a backfill that is about to run.
+
+        Raises UsageError if there is none or it has ended, and Refused if it may not run.
+        """
         row = backfill_plans.get(tx, number)
         if row is None:
             raise UnknownName(f"there is no backfill {number}", hint="headrace backfills lists them")
@@ -151,7 +162,7 @@ class Plans:
                 )
 
     def begin(self, tx: Transaction, row: PlanRecord, run: int, now: int, order: RunRequest) -> None:
-        """A run works at a plan: first production ingests what has arrived."""
+        """Start a backfill in a run; production first ingests new deliveries."""
         item = self._open.setdefault(row.id, Backfilling(row))
         item.go_on(run)
         backfill_plans.move(tx, row.id, "running", now)
@@ -160,7 +171,7 @@ class Plans:
         )
 
     def unattended(self) -> list[RunRequest]:
-        """Orders for the plans that nobody works at though they run."""
+        """Return run requests for running backfills without a run."""
         with self._store.read() as tx:
             rows = {row.id: row for row in backfill_plans.open_backfills(tx)}
         waiting = (item for item in self._open.values() if item.run is None and item.id in rows and rows[item.id].state == "running")
@@ -168,19 +179,22 @@ class Plans:
 
     @property
     def under_way(self) -> bool:
-        """Whether anybody works at a plan."""
+        """Whether a run works at a backfill."""
         return any(item.run is not None for item in self._open.values())
 
     @property
     def busy(self) -> bool:
-        """Whether any attempt of a plan is under way."""
+        """Whether any attempt of a backfill is running."""
         return any(item.overlay is not None and item.overlay.attempts for item in self._open.values())
 
     # Persons
 
     def pause(self, tx: Transaction, number: int, now: int, actor: Actor, reason: str) -> list[Event]:
-        """Begin nothing more of a plan; what runs is staged if it ends soon, else put back. The run that worked at it ends.
-        UsageError for one that isn't running."""
+        """Pause a backfill; its run ends.
+
+        No more attempts start; running ones are staged if they end soon, else put back. Raises
+        UsageError for one that isn't running.
+        """
         item = self._opened(tx, number, "running")
         if item.overlay is not None:
             self._told.add(item.overlay.pause(tx, now, f"backfill {number} is paused"))
@@ -189,7 +203,10 @@ class Plans:
         return self._let_go(tx, item, now, "paused", (f"paused by {actor.id}: {reason}",))
 
     def cancel(self, tx: Transaction, number: int, now: int, actor: Actor, reason: str) -> list[Event]:
-        """Nothing of what a plan has made is published any more; what it published in steps before stays."""
+        """Cancel a backfill: publish nothing more of it; steps published before stay.
+
+        Raises UsageError for one that has ended.
+        """
         item = self._opened(tx, number, "running", "paused")
         self._stop(tx, item, now, "its backfill was cancelled")
         backfill_plans.clear(tx, number)
@@ -207,7 +224,7 @@ class Plans:
         return self._open[number]
 
     def _let_go(self, tx: Transaction, item: Backfilling, now: int, state: str, notes: tuple[str, ...]) -> list[Event]:
-        """The run that worked at a plan ends before the plan does."""
+        """End the run of a backfill before the backfill itself ends."""
         run = self._runs.going_on.get(item.run) if item.run is not None else None
         item.rest()
         if run is None or run.row is None:
@@ -219,7 +236,7 @@ class Plans:
     # Turns
 
     def follow(self, tx: Transaction, visible: Sequence[Event], news: Sequence[Answered], wrong: dict[AttemptId, str], now: int) -> None:
-        """A turn of production's core: what it was told, and what workers said of plans' attempts."""
+        """Follow an iteration of production's core: its events, and answers to backfills."""
         for item in self._open.values():
             if item.overlay is None:
                 continue
@@ -234,7 +251,7 @@ class Plans:
         self._share(tx, now)
 
     def _tell(self, tx: Transaction, overlay: Overlay, now: int) -> None:
-        """A plan knows what the others hold of pools, before it decides anything."""
+        """Tell a backfill what others hold of pools, before it decides anything."""
         if self._lent.lent.graph.pools:
             self._told.add(overlay.share(tx, self._sharing.taken(self._lent.core, self._overlays, overlay), now))
 
@@ -243,7 +260,7 @@ class Plans:
             self._told.add(self._sharing.settle(tx, self._lender.core, self._overlays, now))
 
     def elsewhere(self) -> Elsewhere | None:
-        """What production's core is to be told of pools."""
+        """Return the event on pools for production's core."""
         return self._sharing.news(self._overlays) if self._lender is not None and self._lender.lent.graph.pools else None
 
     @property
@@ -263,7 +280,10 @@ class Plans:
             self._finish(tx, item, [UnsuccessfulPartition("", "", PartitionState.FAILED, wrong)], now)
 
     def settled(self, tx: Transaction, run: ActiveRun, now: int) -> None:
-        """Production has done what a run asked it for: sources are ingested, or all is done."""
+        """Move on a backfill when production has finished a run's request.
+
+        Its sources are ingested, or everything is done.
+        """
         item = self._open[run.order.plan or 0]
         if item.phase is Phase.TAKING_IN and item.step is None and not item.targets(AFTERWARDS):
             self._finish(tx, item, backfill.failed_in_production(tx, run, item.nodes(INGESTED)), now)
@@ -273,18 +293,24 @@ class Plans:
             self._finish(tx, item, backfill.failed_in_production(tx, run, item.nodes(AFTERWARDS)), now)
 
     def beyond(self, run: ActiveRun) -> bool:
-        """Whether a run works at a plan whose sources are ingested: production's core needn't be asked for them again."""
+        """Whether the sources of a run's backfill are ingested.
+
+        The core needn't be asked for them again then.
+        """
         item = self._open.get(run.order.plan or 0)
         return item is not None and item.phase is not Phase.TAKING_IN
 
     def go_on(self) -> None:
-        """Do one thing that comes next of a plan, in a turn of its own: whatever comes after that, production's workers are heard first."""
+        """Do the next thing for one backfill, in its own iteration.
+
+        Only one, because production's workers are heard in between.
+        """
         if (write := self._next()) is not None:
             self._turn(write)
 
     @property
     def ready(self) -> bool:
-        """Whether something of a plan comes next by itself."""
+        """Whether a backfill can continue by itself."""
         return self._next() is not None
 
     def _next(self) -> Write | None:
@@ -302,7 +328,10 @@ class Plans:
         return None
 
     def _made_by_production(self, item: Backfilling) -> bool:
-        """Whether production is at a partition of the step: that is waited for, because the plan makes it again then."""
+        """Whether production is computing a partition of the step.
+
+        The backfill waits for that, because it then recomputes the partition.
+        """
         running = self._lent.core.running().values()
         return item.overlay is not None and any(item.overlay.holds(at.node, key) for at in running for key in at.keys)
 
@@ -321,7 +350,7 @@ class Plans:
         self._told.add(item.load(tx, lent, self._lent.core.checkpoint(), now))
 
     def _conclude(self, tx: Transaction, item: Backfilling, now: int) -> Sequence[Event]:
-        """The step is made, as far as it can be."""
+        """Publish the step, once it is computed as far as possible."""
         assert item.overlay is not None
         self._tell(tx, item.overlay, now)
         lender, unmade = self._lent, item.overlay.unmade(now)
@@ -354,7 +383,7 @@ class Plans:
             self._finish(tx, item, [UnsuccessfulPartition("", "", PartitionState.FAILED, str(error))], now)
 
     def _afterwards(self, tx: Transaction, item: Backfilling, now: int) -> Sequence[Event]:
-        """What builds on what is published before is production's to make, in order."""
+        """Request partitions that build on published ones; production computes them in order."""
         targets = item.targets(AFTERWARDS)
         if not targets:
             self._finish(tx, item, [], now)
@@ -363,7 +392,10 @@ class Plans:
         return (Requested(targets, retry=item.nodes(AFTERWARDS), again=item.again, run=item.run or 0),)
 
     def _finish(self, tx: Transaction, item: Backfilling, unmade: Sequence[UnsuccessfulPartition], now: int) -> None:
-        """A plan has ended. What it staged and couldn't publish stays for a while, for whoever goes on with it."""
+        """End a backfill.
+
+        Its staged but unpublished partitions stay for a while, so that a later run can continue it.
+        """
         run = self._runs.going_on.get(item.run) if item.run is not None else None
         self._stop(tx, item, now, "its backfill has ended")
         item.outcome = backfill.final_outcome(item, run, unmade)
@@ -381,7 +413,7 @@ class Plans:
             self._ended.append(RunResult(run.id, state, waiting, run.notes, item.outcome.published))
 
     def _stop(self, tx: Transaction, item: Backfilling, now: int, reason: str) -> None:
-        """Attempts of a plan that aren't wanted any more are ended; whatever they answer isn't listened to."""
+        """End a backfill's attempts and ignore their answers."""
         gone = item.unload()
         leader_writes.end_attempts(tx, [AttemptEnd(*number, state="cancelled", finished_at=now, reason=reason) for number in gone])
         self._killing += gone
@@ -390,23 +422,26 @@ class Plans:
 
     @property
     def news(self) -> list[News]:
-        """What partitions of plans came to in this turn."""
+        """The outcomes of backfills' partitions in this iteration."""
         return self._told.news
 
     def to_be_judged(self) -> bool:
-        """Whether something of a plan became visible in the turn before this one, and isn't evaluated yet; or a plan has just failed.
-        The turn that publishes is long enough, and before a plan ends there is another."""
+        """Whether an evaluation is due: a backfill published in the last iteration, or has failed.
+
+        It isn't done in the publishing iteration, which takes long enough. Before a backfill ends
+        there is another one.
+        """
         before, self._published = self._published, any(news.state == PUBLISHED for news in self._told.news)
         failed, self._failed = self._failed, False
         return before or failed
 
     def ended(self) -> Iterator[RunResult]:
-        """The runs that have ended since this was asked last."""
+        """Yield the results of runs that have ended since the last call."""
         ended, self._ended = self._ended, []
         yield from ended
 
     def send(self) -> None:
-        """Have done what was decided: it is committed."""
+        """Carry out the committed decisions."""
         actions, self._told = self._told, PostCommitActions()
         sending, self._sending = self._sending, []
         killing, self._killing = self._killing, []
@@ -421,22 +456,25 @@ class Plans:
 
     @property
     def background(self) -> bool:
-        """Whether plans get only what a server leaves."""
+        """Whether backfills run in the background, because a server's standing run is active."""
         return STANDING in self._runs.going_on
 
     def next_event(self) -> int | None:
-        """When time alone changes something of a plan."""
+        """Return the time of the next event in a backfill, in microseconds;
+
+        None if there is none.
+        """
         times = [at for item in self._open.values() if item.overlay is not None and (at := item.overlay.core.next_event()) is not None]
         return min(times, default=None)
 
     def due(self, now: int) -> bool:
-        """Whether time has changed something of a plan."""
+        """Whether time alone has an effect on a backfill."""
         at, patience = self.next_event(), self.patience
         return (at is not None and at <= now) or (patience is not None and patience <= 0)
 
     @property
     def patience(self) -> float | None:
-        """For how many seconds a pause waits yet for attempts that run; None where none does."""
+        """Seconds that a pause still waits for running attempts; None if none does."""
         return min((seconds for overlay in self._overlays if (seconds := overlay.patience) is not None), default=None)
 
     @property

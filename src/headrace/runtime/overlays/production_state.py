@@ -1,4 +1,4 @@
-"""A plan over production: where its core starts, what its tasks read, how it is published."""
+"""A backfill over production: its core's initial state, its tasks' inputs, its publication."""
 
 from __future__ import annotations
 
@@ -40,13 +40,15 @@ from headrace.store.queries import applied_versions, backfill_plans, leader_writ
 from headrace.store.queries.backfill_plans import OverlayRow
 from headrace.store.queries.leader_writes import PublicationRecord, QuarantineRecord
 
-# The state that a plan's core starts from: production without the partitions that the plan still
+# The initial state of a backfill's core: production without the partitions that the backfill still
 # has to compute.
 
 
 class UnsuccessfulPartition(NamedTuple):
-    """A partition that the plan tried to make, and how that ended: `held`, `rejected` or `failed`. `sample` is JSON of some rows that
-    broke a check; `attempt` is None where none was made."""
+    """A partition of a backfill that wasn't computed: `held`, `rejected`, `failed` or `waiting`.
+
+    `sample` is JSON of some rows that failed a check; `attempt` is None if there was none.
+    """
 
     node: str
     key: str
@@ -57,8 +59,10 @@ class UnsuccessfulPartition(NamedTuple):
 
 
 def graph_below(graph: Graph, wanted: Collection[str]) -> Graph:
-    """The nodes that are made, and all that they come from. Nothing is triggered in a plan, nothing due, nothing too late for it:
-    somebody has asked."""
+    """Return the graph of the computed nodes and everything upstream of them.
+
+    Triggers, deadlines and restatement periods don't apply in a backfill: a user requested it.
+    """
     needed = set(wanted)
     for node in reversed(graph.nodes):
         if node.name in needed:
@@ -68,14 +72,14 @@ def graph_below(graph: Graph, wanted: Collection[str]) -> Graph:
         replace(node, checked_against=tuple(name for name in node.checked_against if name in made))
         for node in graph.nodes
         if node.name in needed
-    )  # what the plan doesn't make, it is checked against as readers see it
+    )  # nodes outside the backfill are checked as published
     return Graph(
         tuple(replace(node, trigger=None, promises=(), restate_within=None, tells=False) for node in kept), graph.pools, by_node=True
     )
 
 
 def known_keys(checkpoint: SchedulerCheckpoint, node: GraphNode) -> Iterator[str]:
-    """All partitions of a node that production has heard of: costs as much as there are."""
+    """Yield all partitions of a node that production knows; the cost grows with their number."""
     if node.name in checkpoint.nodes:
         yield from _resting(node, checkpoint.nodes[node.name])
     yield from (tracked.key for tracked in checkpoint.tracked_partitions if tracked.node == node.name)
@@ -83,8 +87,11 @@ def known_keys(checkpoint: SchedulerCheckpoint, node: GraphNode) -> Iterator[str
 
 def loaded(graph: Graph, checkpoint: SchedulerCheckpoint, wanted: Mapping[str, Collection[str]], staged: Mapping[str, Collection[str]],
            ended: Iterable[UnsuccessfulPartition]) -> Loaded:  # fmt: skip
-    """The event that a plan's core starts from. Of the partitions that are `wanted`, those that are `staged` are at rest, those that
-    `ended` stand as they ended, and the others wait; whatever else production knows is as it is there."""
+    """Return the event that a backfill's core starts from.
+
+    Of the `wanted` partitions, `staged` ones are terminal, `ended` ones have their last state, and
+    all others wait. All other partitions have production's state.
+    """
     nodes = {node.name: node for node in graph.nodes}
     stopped = {(partition.node, partition.key): partition for partition in ended}
     tracked_partitions = [
@@ -102,7 +109,7 @@ def loaded(graph: Graph, checkpoint: SchedulerCheckpoint, wanted: Mapping[str, C
 
 
 def _sound(tracked: SavedPartition) -> SavedPartition:
-    """A partition that isn't the plan's: nothing of production's is tried again here."""
+    """Return a partition of production that this core never retries."""
     return replace(tracked, failures=0, not_before=None)
 
 
@@ -128,13 +135,16 @@ def _resting(node: GraphNode, kept_node: KeptNode) -> TerminalPartitions:
     return resting
 
 
-# Publications of production while no leader followed them for the plan: between leaders, and
-# after a plan had ended.
+# Publications of production that no leader followed for the backfill: between leaders, and after
+# the backfill had ended.
 
 
 def missed_events(tx: Transaction, plan: int) -> list[Event]:
-    """All that isn't in what the newest of the plan's attempts read, oldest first. What was followed and is told once more changes
-    nothing: what had read it doesn't count since."""
+    """Return the publications since the snapshot that the newest attempt read, oldest first.
+
+    An event that was followed before and comes again has no effect: partitions that read it are
+    dropped already.
+    """
     read = backfill_plans.newest_snapshot_read(tx, plan)
     if read is None:
         return []
@@ -142,12 +152,11 @@ def missed_events(tx: Transaction, plan: int) -> list[Event]:
     return [*seen, *(TakenBack(node, key, "withdrawn") for node, key in backfill_plans.withdrawn_after(tx, read))]
 
 
-# Partitions that a plan staged with code that isn't applied any more don't count: they are
-# dropped and recomputed.
+# Partitions that a backfill staged with code that is no longer applied are dropped and recomputed.
 
 
 def drop_outdated(tx: Transaction, staged: OverlayPartitions, applied: AppliedVersion) -> set[str]:
-    """Drop it; the nodes that it was of."""
+    """Drop partitions staged by outdated code; return their nodes."""
     made_by = {AttemptId(outcome.epoch, outcome.n): outcome.version for outcome in backfill_plans.outcomes(tx, staged.plan)}
     others = {version for version in made_by.values() if version != applied.id}
     changed = {version: _changed(tx, version, applied.compiled) for version in others}
@@ -161,8 +170,10 @@ def drop_outdated(tx: Transaction, staged: OverlayPartitions, applied: AppliedVe
 
 
 def recut(tx: Transaction, version: int, applied: AppliedVersion, nodes: list[str]) -> list[str]:
-    """Of the nodes of a plan that was made when `version` was applied, those that aren't there any more or are cut otherwise: what was
-    planned means nothing to them."""
+    """Return planned nodes that no longer exist or are partitioned differently than in `version`.
+
+    The plan means nothing for them.
+    """
     if version == applied.id:
         return []
     before = _compiled(tx, version)
@@ -192,11 +203,11 @@ def _compiled(tx: Transaction, version: int) -> Compiled | None:
     return None if result is None else msgspec.msgpack.decode(result.compiled, type=Compiled)
 
 
-# Look-ups for tasks of a plan: production's, with the plan's partitions in place.
+# Look-ups for tasks of a backfill: production's, with the backfill's partitions in place.
 
 
 class OverlaidLookup(TaskLookup):
-    """Look-ups for one applied version, as a plan sees it."""
+    """Look-ups for one applied version, as a backfill sees it."""
 
     def __init__(
         self, applied: AppliedVersion, code: str, staged: OverlayPartitions, production: Production | None, cache: Path | None
@@ -205,7 +216,10 @@ class OverlaidLookup(TaskLookup):
         self._staged = staged
 
     def table(self, tx: Transaction, name: str) -> LakeTable | None:
-        """The columns that the plan's files have; else the lake's table. It is asked for anew: production may change it meanwhile."""
+        """Return the table with the columns of the backfill's files; else the lake's table.
+
+        It isn't cached, because production may change it in the meantime.
+        """
         self.forget(name)
         lake_table, known = self._staged.tables.get(name), super().table(tx, name)
         if lake_table is None or (known is not None and known.columns == lake_table.columns):
@@ -213,7 +227,7 @@ class OverlaidLookup(TaskLookup):
         return lake_table if known is None else msgspec.structs.replace(lake_table, folder=known.folder)
 
     def published_keys(self, tx: Transaction, name: str, moment: str = "") -> list[str]:
-        """The partitions that the plan sees."""
+        """Return the published and staged partitions."""
         own = self._staged.keys(name)
         return sorted({*super().published_keys(tx, name, moment), *(key for key in own if not moment or key.startswith(f"{moment}/"))})
 
@@ -235,8 +249,11 @@ class OverlaidLookup(TaskLookup):
 
 
 class OverlaidTasks(TaskBuilder):
-    """Makes tasks of a plan: they read what it has made, and are compared with what readers see. Files that hold other partitions
-    too are left alone: that is dealt with once, when all is made."""
+    """Builds the tasks of a backfill.
+
+    They read its staged partitions, and compare results with the published ones. Files shared with
+    other partitions are rewritten once, when all partitions are computed.
+    """
 
     def __init__(
         self, applied: AppliedVersion, code: str, staged: OverlayPartitions, production: Production | None, cache: Path | None
@@ -245,7 +262,7 @@ class OverlaidTasks(TaskBuilder):
         self._production = TaskLookup(applied, code)
 
     def prepare(self, tx: Transaction, dispatch: Dispatch, now: int, snapshot: int) -> PreparedTask:
-        """The task for a dispatch. Raises Undeliverable."""
+        """Return the task for a dispatch. Raises Undeliverable."""
         prepared = super().prepare(tx, dispatch, now, snapshot)
         task = prepared.task
         assert isinstance(task, ComputeTask)
@@ -255,12 +272,12 @@ class OverlaidTasks(TaskBuilder):
         return msgspec.structs.replace(prepared, task=overlaid)
 
     def _hashes(self, tx: Transaction, dispatch: Dispatch) -> dict[str, str]:
-        """The content hashes of what readers see: what comes to the same isn't compared row by row."""
+        """Return hashes of published partitions; equal ones aren't compared row by row."""
         seen = leader_writes.published_hashes(tx, dispatch.node, dispatch.keys)
         return {key: content_hash for key, content_hash in seen.items() if content_hash is not None}
 
     def _previous(self, tx: Transaction, dispatch: Dispatch, snapshot: int) -> InputData | None:
-        """What readers see of these partitions now; None for nothing."""
+        """Return the published rows of these partitions; None if there are none."""
         self._production.forget(dispatch.node)
         if self._production.table(tx, dispatch.node) is None:
             return None
@@ -268,9 +285,9 @@ class OverlaidTasks(TaskBuilder):
         return result if result.files else None
 
 
-# Files that hold replaced partitions together with others: they are copied without the replaced
-# ones before anything can be published. Production's files may hold partitions that aren't the
-# plan's; a file that the plan staged may hold partitions that were recomputed.
+# Files that hold replaced partitions together with others are copied without the replaced ones
+# before anything can be published. Production's files may hold partitions outside the backfill; a
+# file that the backfill staged may hold partitions that were recomputed.
 
 
 class Copy(NamedTuple):
@@ -284,31 +301,31 @@ Copies = Mapping[Copy, RewrittenFile]
 
 
 def copies_needed(change: CatalogChange, staged: OverlayPartitions, node: str, keys: Iterable[str]) -> list[Copy]:
-    """What has to be copied before these partitions of a node can be published by a change."""
+    """Return the copies needed before a change can publish these partitions of a node."""
     replaced = frozenset(keys)
     own = (Copy(FileRef(file.path), gone) for file, gone in _staged_files(staged, node, replaced) if gone)
     return [*production_files(change, node, replaced), *own]
 
 
 def production_files(change: CatalogChange, node: str, keys: frozenset[str]) -> list[Copy]:
-    """Files that readers see and that hold other partitions as well."""
+    """Return the published files that hold these and other partitions."""
     without = tuple(sorted(keys))
     return [Copy(file, without) for file in change.shared_files(node, without)]
 
 
 def copies_missing(copies: Iterable[Copy], files: Copies) -> list[Copy]:
-    """Those that nobody has made yet."""
+    """Return the copies that don't exist yet."""
     return [copy for copy in copies if copy not in files]
 
 
 def prune_task(attempt: AttemptId, table: LakeTable, copies: Iterable[Copy]) -> Prune:
-    """The task that makes them."""
+    """Return the task that makes the copies."""
     files = tuple(copies)
     return Prune(str(attempt), table, tuple(file.file for file in files), tuple(copy.without for copy in files), "UTC")
 
 
 def files_to_register(staged: OverlayPartitions, node: str, keys: frozenset[str], files: Copies) -> Iterator[StagedFile]:
-    """The files to be registered: as they were staged, or copied without what doesn't count any more."""
+    """Yield the files to register: as staged, or copied without outdated partitions."""
     for file, gone in _staged_files(staged, node, keys):
         left = files[Copy(FileRef(file.path), gone)].staged if gone else file
         if left is not None:
@@ -316,7 +333,7 @@ def files_to_register(staged: OverlayPartitions, node: str, keys: frozenset[str]
 
 
 def _staged_files(staged: OverlayPartitions, node: str, keys: frozenset[str]) -> Iterator[tuple[StagedFile, tuple[str, ...]]]:
-    """The files that these partitions are in, each with what in it counts no more as it was made then."""
+    """Yield the files of these partitions, each with its outdated partitions."""
     counts: dict[AttemptId, set[str]] = {}
     for key in keys:
         row = staged.rows[node][key]
@@ -327,12 +344,12 @@ def _staged_files(staged: OverlayPartitions, node: str, keys: frozenset[str]) ->
             yield file, tuple(sorted(part.key for part in file.partitions if part.key not in counts[attempt]))
 
 
-# Makes everything that a plan computed visible in one transaction: files are registered, nothing
-# is computed any more.
+# Publishes everything that a backfill computed in one transaction: files are registered, nothing is
+# computed any more.
 
 
 class PromotionResult(msgspec.Struct, frozen=True):
-    """What has become visible, and how production's core is told."""
+    """The published partitions, and the event for production's core."""
 
     event: Promoted
     news: list[News]
@@ -340,7 +357,10 @@ class PromotionResult(msgspec.Struct, frozen=True):
 
 
 class Promoting:
-    """One promotion, in a `change` that nothing else is in. `tasks` are production's, `made` the copies of files that it needs."""
+    """One promotion, in its own `change`.
+
+    `tasks` are production's, `files` the copies that it needs.
+    """
 
     def __init__(
         self,
@@ -358,8 +378,10 @@ class Promoting:
         self._now, self._version, self._runs = now, version, runs
 
     def promote(self, partitions: Mapping[str, Sequence[str]], publication_id: int) -> PromotionResult:
-        """Publish these partitions of each node, inputs first. Raises LakeError where tables or files have moved so that it can't be:
-        nothing has been written then."""
+        """Publish these partitions of each node, inputs first.
+
+        Raises LakeError if tables or files have changed too much; nothing is written then.
+        """
         for node, keys in partitions.items():
             self._register(node, frozenset(keys))
         snapshot = self._change.finish(author="headrace", message="publish")
@@ -390,7 +412,7 @@ class Promoting:
         self._change.replace(node, keys, list(files_to_register(self._staged, node, keys, self._made)), rewrites=rewrites)
 
     def _taken_out(self, rows: Sequence[OverlayRow]) -> Iterator[QuarantineRecord]:
-        """Rows that broke a check, while all others of their partitions become visible."""
+        """Yield quarantine records of rows that broke a check, while all others become visible."""
         for row in rows:
             outcome = self._staged.outcomes.get(AttemptId(row.epoch, row.n))
             if outcome is not None and outcome.quarantined is not None:

@@ -1,4 +1,4 @@
-"""Tasks: from a dispatched attempt to the message that a worker gets, one file per kind of task."""
+"""Tasks: turn a dispatched attempt into a worker's message, one file per kind of task."""
 
 from __future__ import annotations
 
@@ -22,34 +22,37 @@ from headrace.store.queries import attempts, ingestion
 __all__ = ["EXPORT", "PreparedTask", "TaskBuilder", "Undeliverable"]
 
 EXPORT = "export"
-"""The kind of attempts that have an effect outside."""
+"""Kind of attempts with an effect outside Headrace."""
 
 
 class PreparedTask(msgspec.Struct, frozen=True, gc=False):
-    """A task with what the attempt's row says about it."""
+    """A task with the values for its attempt's row in the store."""
 
     task: Task
     kind: str
     snapshot: int
     delivery_id: int | None
     bundled: dict[str, int] = {}
-    """Partition → delivery, of what came in one file for several partitions."""
+    """Partition → delivery, for a file with several partitions."""
     borrowed: int | None = None
-    """In an environment: production's snapshot from before its inputs were looked up."""
+    """In an environment: production's snapshot from before the inputs were read."""
 
     @property
     def evolves(self) -> bool:
-        """Whether what it stages may have other columns than its table: while one runs that may not, the table's readers may have grown."""
+        """Whether the staged columns may differ from the table's."""
         return bool(getattr(self.task, "evolve", True)) or getattr(self.task, "table", None) is None
 
     def delivery_of(self, key: str) -> int | None:
-        """The delivery of one of the attempt's partitions."""
+        """Return the delivery of one of the attempt's partitions."""
         return self.bundled.get(key, self.delivery_id)
 
 
 class TaskBuilder:
-    """Makes tasks for one applied version. Tables are remembered; `forget` drops one whose columns changed. In an environment
-    `production` has what is borrowed; with a `lookup` of its own, what that sees."""
+    """Builds tasks for one applied version.
+
+    Tables are cached; `forget` drops one whose columns have changed. `production` is the state that
+    an environment borrows from; `lookup` replaces the default look-ups.
+    """
 
     def __init__(
         self,
@@ -63,40 +66,43 @@ class TaskBuilder:
         self._lookup = lookup or TaskLookup(applied, code, production, cache)
 
     def forget(self, name: str) -> None:
-        """The table's columns have changed."""
+        """Drop the cached table, whose columns have changed."""
         self._lookup.forget(name)
 
     def table(self, tx: Transaction, name: str) -> LakeTable | None:
-        """The lake's table of that name, None while its columns aren't known."""
+        """Return the lake's table of a node; None while its columns aren't known."""
         return self._lookup.table(tx, name)
 
     def reshaped(self, tx: Transaction, name: str) -> bool:
-        """A node's table has the columns of the code in force; whether the store still says otherwise."""
+        """Note that a table has the applied code's columns; return whether that is news.
+
+        It is if the store still marks the node as one whose columns may change.
+        """
         return self._lookup.reshaped(tx, name)
 
     def grown(self, tx: Transaction, name: str) -> None:
-        """A source's table has columns that it hadn't."""
+        """Note that a source's table has new columns."""
         self._lookup.grown(tx, name)
 
     def reached(self, node: str, changes: Sequence[DriftChange]) -> tuple[DriftChange, ...]:
-        """Changes of a source's delivery, each with all whom it would reach."""
+        """Return the changes of a source's delivery, each with all users that it affects."""
         return self._lookup.uses.reached(node, changes) if changes else ()
 
     def lines(self, node: str) -> ColumnLineage:
-        """What a node's columns come from."""
+        """Return a node's column lineage."""
         return self._lookup.uses.lines(node)
 
     def proved(self, tx: Transaction, node: str, *, proven: bool) -> None:
-        """Whether several partitions at once came to what one alone comes to, with the body that is applied."""
+        """Store whether a batch by the applied code gave the rows of a partition computed alone."""
         attempts.record_batching(tx, node, self._lookup.compiled.nodes[node].fingerprint, proven=proven)
 
     def kind(self, node: str) -> str:
-        """What attempts at a node are: take_in, produce or export."""
+        """Return the kind of a node's attempts: take_in, produce or export."""
         project = self._lookup.project
         return "take_in" if node in project.sources else EXPORT if node in project.consumers else "produce"
 
     def prepare(self, tx: Transaction, dispatch: Dispatch, now: int, snapshot: int) -> PreparedTask:
-        """The task for a dispatch, which reads that snapshot. Raises Undeliverable."""
+        """Return the task for a dispatch, reading that snapshot. Raises Undeliverable."""
         attempt, node, keys = dispatch.attempt, dispatch.node, dispatch.keys
         project = self._lookup.project
         if node in project.sources:

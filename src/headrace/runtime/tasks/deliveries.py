@@ -19,15 +19,15 @@ from headrace.store.queries import attempts, exceptions, ingestion, quarantine
 from headrace.store.queries import quality as stored
 from headrace.store.queries.ingestion import RecordedDelivery
 
-# Peers of a delivery: sources of other owners with the same partitioning, and what they delivered
-# for the same interval, published or held.
+# Peers of a delivery: sources of other owners with the same grain and no key, and their rows for
+# the same interval, published or held.
 
 PEERS_MAX = 6
 WEEK = 7
 
 
 def candidates(project: Project, source: Source) -> list[Source]:
-    """The sources that may be its peers; none where they are too few to tell."""
+    """Return the sources that may be its peers; none if there are fewer than PEERS_MIN."""
     others = [
         other
         for other in project.sources.values()
@@ -37,7 +37,7 @@ def candidates(project: Project, source: Source) -> list[Source]:
 
 
 def peers_of(tx: Transaction, project: Project, source: Source, key: str) -> Iterator[Peer]:
-    """Those of which something was delivered for an interval."""
+    """Yield the peers with a delivery for an interval."""
     for other in candidates(project, source):
         peer = as_peer(tx, other, key)
         if peer is not None:
@@ -45,7 +45,10 @@ def peers_of(tx: Transaction, project: Project, source: Source, key: str) -> Ite
 
 
 def as_peer(tx: Transaction, source: Source, key: str) -> Peer | None:
-    """What a source delivered for an interval, and for those before it that are like it; None where nothing is known of it."""
+    """Return a source's row count of an interval, with those of similar intervals;
+
+    None if unknown.
+    """
     known = stored.rows_until(tx, source.name, key, metrics.HISTORY_PARTITIONS + 1)
     if known and known[-1][0] == key:
         return Peer(source.name, known[-1][1], _like(key, known[:-1], source.partition.grain))
@@ -53,8 +56,10 @@ def as_peer(tx: Transaction, source: Source, key: str) -> Peer | None:
 
 
 def held_beside(tx: Transaction, source: Source, key: str) -> Peer | None:
-    """The delivery of a source that is held for an interval, as peers are compared, also where readers
-    see an earlier one of the same interval; None where none is held."""
+    """Return a source's held delivery of an interval as a peer; None if none is held.
+
+    Also if an earlier delivery of the interval is published.
+    """
     known = stored.rows_until(tx, source.name, key, metrics.HISTORY_PARTITIONS + 1)
     return _held(tx, source, key, [item for item in known if item[0] != key])
 
@@ -65,7 +70,10 @@ def _held(tx: Transaction, source: Source, key: str, before: list[tuple[str, int
 
 
 def _like(key: str, before: list[tuple[str, int]], grain: Grain | None) -> tuple[int, ...]:
-    """Of days, the same days of the week, where enough of them are known: all thin out on Sundays, and that explains nothing."""
+    """Return the row counts to compare with; of days, the same weekdays if enough are known.
+
+    All sources shrink on Sundays, which explains nothing.
+    """
     if grain is Grain.DAY:
         at = date.fromisoformat(key).toordinal()
         same = tuple(rows for other, rows in before if (at - date.fromisoformat(other).toordinal()) % WEEK == 0)
@@ -74,23 +82,25 @@ def _like(key: str, before: list[tuple[str, int]], grain: Grain | None) -> tuple
     return tuple(rows for _, rows in before)
 
 
-# Deliveries that use more memory or time than an attempt may: whether the file is too large, or
-# the machine is short of resources.
+# Deliveries that exceed an attempt's memory or time: whether the file is too large, or the machine
+# is short of resources.
 
 OUT_OF_MEMORY = "out_of_memory"
 TOO_LARGE = "poison_delivery"
-"""The code of an attempt's error after which its delivery is kept and rejected without being read."""
+"""Error code of an attempt after which its delivery is kept and rejected without being read."""
 
 
 def is_to_blame(tx: Transaction, source: str, partition: str, since: int) -> bool:
-    """Whether the newest delivery of a partition, which has just taken too much memory, isn't tried any more. Nothing else lacked memory
-    since then, and it is far larger than what the source brought before; or nothing is known to compare it with, and it has failed as
-    often as anything is tried."""
+    """Whether the newest delivery of a partition is to blame for running out of memory.
+
+    It is if nothing else ran out of memory since then, and it is far larger than earlier deliveries
+    of the source. Without any to compare with, it is after RESOURCES_TRIES_MAX failures.
+    """
     delivery = ingestion.newest_delivery(tx, source, partition)
     if delivery is None or attempts.others_short(tx, source, since, besides=TOO_LARGE):
         return False
     given_up = 1 + ingestion.failures_in_a_row(tx, delivery.id, OUT_OF_MEMORY) >= RESOURCES_TRIES_MAX
-    if delivery.size_bytes < 0:  # what is kept of it says its size
+    if delivery.size_bytes < 0:  # unknown size: the raw copy tells it
         return given_up
     _, largest = ingestion.sizes_read(tx, source, delivery.id)
     if largest:
@@ -99,8 +109,11 @@ def is_to_blame(tx: Transaction, source: str, partition: str, since: int) -> boo
 
 
 def too_much(tx: Transaction, source: str, delivery: RecordedDelivery) -> TooMuch | None:
-    """Of a delivery that is only to be kept: why; None for all others. One that ran out of time is read once more, unless it is far
-    larger than what the source brought before."""
+    """Return why a delivery is only kept and not read; None for all others.
+
+    A delivery that timed out is read once more, unless it is far larger than earlier ones of the
+    source.
+    """
     last = ingestion.last_ended(tx, delivery.id)
     if last is None:
         return None
@@ -111,13 +124,13 @@ def too_much(tx: Transaction, source: str, delivery: RecordedDelivery) -> TooMuc
     return why if last.state == "lost" and TIMED_OUT in last.reason and largest and why.is_of(delivery.size_bytes) else None
 
 
-# Looser rules for a task whose result was accepted beforehand: what would block only warns. What
-# can't be read at all still can't.
+# Looser rules for a task whose result was accepted beforehand: blocking faults only warn.
+# Unreadable files still fail.
 
 T = TypeVar("T", IngestTask, ComputeTask)
 
 WITHOUT_ROWS = ("none", "files")
-"""Materialisations of which nothing is held or rejected."""
+"""Materialisations whose partitions are never held or rejected."""
 _DRIFT = {kind.value: Policy.WARN.value for kind in DriftKind} | {
     DriftKind.ADDED.value: Policy.ALLOW.value,
     DriftKind.FORMAT.value: Policy.MAP.value,
@@ -125,9 +138,9 @@ _DRIFT = {kind.value: Policy.WARN.value for kind in DriftKind} | {
 
 
 def with_accepted_rules(tx: Transaction, node: str, keys: tuple[str, ...], task: T) -> T:
-    """The task, by looser rules where somebody has accepted what it will come to."""
+    """Return the task, with looser rules if a user has accepted its result beforehand."""
     if getattr(task, "materialize", "") in WITHOUT_ROWS:
-        return task  # nothing that it makes is judged
+        return task  # its results aren't evaluated
     if exceptions.expected_exceptions(tx, node).isdisjoint(keys):
         return task
     around = msgspec.structs.replace(task.around, on_anomaly="warn", of_columns={})

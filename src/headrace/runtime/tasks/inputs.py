@@ -1,4 +1,4 @@
-"""What a task reads: required partitions (SEMANTICS §2), and the context of its anomalies."""
+"""The inputs of a task: required partitions (SEMANTICS §2), and the context of its anomalies."""
 
 from __future__ import annotations
 
@@ -27,17 +27,19 @@ from headrace.runtime.tasks.lookup import TaskLookup, Undeliverable
 from headrace.store import Transaction
 from headrace.store.queries import exceptions, leader_writes, publications, quality
 
-# Required partitions of each input, and inputs that an attempt has to do without.
+# Required partitions of each input, and optional inputs that are missing.
 
 _ANY_TYPE = '"NULL"'
 STEPS_MAX = 400
-"""So many intervals without a publication may lie between a partition and the one before it."""
+"""Most intervals without a publication between a partition and the one before it."""
 
 
 def input_of(lookup: TaskLookup, tx: Transaction, asset: Source | Asset, spec: InputSpec, keys: Sequence[str], snapshot: int) -> InputData:
-    """One input as the body sees it. Of one of which nothing ever came, and that it needn't wait for, a relation without rows.
+    """Return one input for the asset code.
 
-    Raises Undeliverable where its columns aren't known.
+    An input that was never published, and needn't be waited for, is a relation without rows.
+
+    Raises Undeliverable if its columns aren't known.
     """
     if is_view(lookup.project, spec.node):
         return lookup.view(spec, lambda spec: input_of(lookup, tx, asset, spec, keys, snapshot))
@@ -53,7 +55,10 @@ def input_of(lookup: TaskLookup, tx: Transaction, asset: Source | Asset, spec: I
 
 
 def _delivered(lookup: TaskLookup, tx: Transaction, asset: Source | Asset, spec: InputSpec, keys: Sequence[str]) -> InputData | None:
-    """Of an asset that has a partition for each publication of an input that isn't cut: the input as that publication left it."""
+    """Return an unpartitioned input as a publication left it; None for other inputs.
+
+    For assets with one partition per publication of such an input.
+    """
     if not asset.partition.by_delivery or not isinstance(asset, Asset):
         return None
     followed = delivering_input(lookup.compiled.nodes[asset.name].inputs, lookup.project)
@@ -66,7 +71,7 @@ def _delivered(lookup: TaskLookup, tx: Transaction, asset: Source | Asset, spec:
 
 
 def wanted_of(lookup: TaskLookup, tx: Transaction, asset: Source | Asset, spec: InputSpec, keys: Sequence[str]) -> list[str] | None:
-    """The required partitions, in the order of time; None for all that is published."""
+    """Return the required partitions in order of time; None for everything published."""
     source = lookup.project.sources.get(spec.node) or lookup.project.assets[spec.node]
     output, into = asset.partition, source.partition
     if _by_key_alone(output, into, spec):
@@ -106,8 +111,11 @@ def _promised_columns(lookup: TaskLookup, name: str) -> tuple[LakeColumn, ...]:
 
 
 def self_of(lookup: TaskLookup, tx: Transaction, asset: Asset, keys: Sequence[str], snapshot: int) -> InputData:
-    """What `$self` means: the asset's own rows of the partition before the first of these; of a whole asset, those that
-    readers see. Empty for the first partition. Raises Undeliverable where not even its columns' names are known."""
+    """Return the rows of `$self`: the partition before the first of `keys`.
+
+    For an unpartitioned asset, its published rows. Empty for the first partition. Raises
+    Undeliverable if not even the column names are known.
+    """
     if lookup.table(tx, asset.name) is None:
         return InputData(name=asset.name, files=(), columns=_own_columns(lookup, asset), rows=0)
     if asset.partition.whole:
@@ -120,7 +128,7 @@ def self_of(lookup: TaskLookup, tx: Transaction, asset: Asset, keys: Sequence[st
 
 
 def _own_columns(lookup: TaskLookup, asset: Asset) -> tuple[LakeColumn, ...]:
-    """The columns that the asset's table will have. Where only their names are known, they take whatever type they are used as."""
+    """Return the columns of the future table; those with unknown types adapt to their use."""
     node = lookup.compiled.nodes[asset.name]
     columns = node.columns or tuple((name, _ANY_TYPE) for name in node.column_names or ())
     if not columns:
@@ -133,7 +141,10 @@ def _numbered(columns: Iterable[tuple[str, str]]) -> tuple[LakeColumn, ...]:
 
 
 def _before(tx: Transaction, asset: Asset, key: str) -> str | None:
-    """The newest published partition before one. The core has seen to it that none between them is missing."""
+    """Return the newest published partition before one.
+
+    The core has made sure that none in between is missing.
+    """
     spec = asset.partition
     if spec.grain is None:
         return (
@@ -147,13 +158,15 @@ def _before(tx: Transaction, asset: Asset, key: str) -> str | None:
     return None
 
 
-# Blocking checks of views belong to the audit of what the views read: a view has no publication
-# of its own that could be held back.
+# Blocking checks of views belong to the audit of the nodes that the views read: a view has no
+# publication of its own that could be held back.
 
 
 def view_checks(lookup: TaskLookup, tx: Transaction, node: Source | Asset, keys: Sequence[str], snapshot: int) -> tuple[ViewCheck, ...]:
-    """The views with blocking checks that read a node, over what else they read for these partitions of it. One whose other
-    inputs aren't published yet is left out: it is judged when the last of them is."""
+    """Return the views with blocking checks that read a node, with their other inputs.
+
+    A view with an unpublished input is left out: it is evaluated when the last input is published.
+    """
     return tuple(_checks(lookup, tx, node, keys, snapshot))
 
 
@@ -177,7 +190,7 @@ def _views(lookup: TaskLookup, node: Source | Asset) -> list[Asset]:
 
 
 def other_reads(lookup: TaskLookup, tx: Transaction, node: Source | Asset, keys: Sequence[str]) -> tuple[ViewCheckReads, ...]:
-    """What the node's views read besides it, and how new that is."""
+    """Return the other inputs of the node's views, with their newest publications."""
     reads = []
     for view in _views(lookup, node):
         for spec in expand_views(lookup.compiled, [InputSpec(node=view.name, place=view.place)]):
@@ -191,7 +204,7 @@ def other_reads(lookup: TaskLookup, tx: Transaction, node: Source | Asset, keys:
 def _view_input(
     lookup: TaskLookup, tx: Transaction, node: Source | Asset, spec: InputSpec, keys: Sequence[str], snapshot: int
 ) -> InputData:
-    """What the view reads by this input, as if it were cut like the node. Of the node itself: what is published besides `keys`."""
+    """Return an input of a view, partitioned like the node; of the node itself, all but `keys`."""
     if is_view(lookup.project, spec.node):
         return lookup.view(spec, lambda spec: _view_input(lookup, tx, node, spec, keys, snapshot))
     wanted = wanted_of(lookup, tx, node, spec, keys)
@@ -208,29 +221,32 @@ def _view_input(
     return lookup.data(tx, node.name, left, snapshot) if left else InputData(name=node.name, files=(), columns=columns)
 
 
-# Measurements of the sound partitions before the audited ones.
+# Metrics of the sound partitions before the audited ones.
 
 
 def history(tx: Transaction, node: str, keys: tuple[str, ...]) -> tuple[StoredMetrics, ...]:
-    """Of those before the first of `keys`, oldest first; none where a node isn't cut by time."""
+    """Return metrics before the first of `keys`, oldest first; none for unpartitioned nodes."""
     first = min(keys)
     if first == WHOLE:
         return ()
     return tuple(StoredMetrics(*item) for item in quality.metrics_before(tx, node, first, HISTORY_PARTITIONS))
 
 
-# The context in which anomalies of a partition are evaluated: versions of all others, sources of
-# other owners, and what is declared about anomalies.
+# The context in which anomalies of a partition are evaluated: published versions, peers, and
+# declared policies.
 
 EACH_KNOWN = 14
-"""In how many earlier partitions rows are compared with the rows of their input."""
+"""Number of earlier partitions whose rows are compared with their input's rows."""
 
 
 def context_of_asset(lookup: TaskLookup, tx: Transaction, asset: Asset, keys: tuple[str, ...]) -> AnomalyContext:
-    """Of something computed: what is declared, and which partitions that it is made of are unlike their history. What follows from data
-    that somebody accepted isn't held once more."""
+    """Return the context of an asset: its policies, and its inputs' anomalous partitions.
+
+    Effects of accepted data aren't held once more.
+    """
     every, of_columns = anomaly_policies(asset.on_anomaly)
-    if asset.partition.grain is None:  # it isn't judged by others: no-ops needn't pay for being asked about
+    # it has no history to compare with, so the queries would be wasted
+    if asset.partition.grain is None:
         return AnomalyContext(on_anomaly=every, of_columns=of_columns, sources=len(lookup.project.sources))
     if every is None and _based_on_exception(lookup, tx, asset, keys):
         every = FactSeverity.WARN.value
@@ -250,7 +266,7 @@ def context_of_asset(lookup: TaskLookup, tx: Transaction, asset: Asset, keys: tu
 
 
 def aged_from_us(tx: Transaction, node: Source | Asset, key: str, timezone: str) -> int:
-    """The instant that ages in what readers see of a partition were measured from when it was published."""
+    """Return the time, in microseconds, that a published partition's ages were measured from."""
     publication = publications.current(tx, node.name, key)
     published_us = 0 if publication is None else publication.published_at
     grain = node.partition.grain
@@ -260,7 +276,7 @@ def aged_from_us(tx: Transaction, node: Source | Asset, key: str, timezone: str)
 
 
 def _emptied(lookup: TaskLookup, tx: Transaction, asset: Asset, above: Sequence[str], keys: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """(partition, the asset's column) where that is made of columns that were emptied, as is known, and were published so."""
+    """Yield (partition, asset's column) for columns derived from emptied input columns."""
     results: dict[str, list[tuple[str, str]]] = {}
     for node, partition, column in quality.emptied(tx, above, min(keys), max(keys)):
         results.setdefault(partition, []).append((node, column))
@@ -269,8 +285,10 @@ def _emptied(lookup: TaskLookup, tx: Transaction, asset: Asset, above: Sequence[
 
 
 def _rows_each(lookup: TaskLookup, tx: Transaction, asset: Asset, keys: tuple[str, ...]) -> float | None:
-    """The most rows that an asset ever had for each row of its one input, where each of its partitions is made of the same one of that,
-    and this is known of enough partitions."""
+    """Return the most rows ever per row of the asset's one input; None if too little is known.
+
+    Each partition must be computed from the same interval of that input.
+    """
     inputs = lookup.compiled.nodes[asset.name].inputs
     if len(keys) > 1 or len(inputs) != 1 or inputs[0].mode is not InputMode.REQUIRED or inputs[0].lookback is not None:
         return None
@@ -282,7 +300,11 @@ def _rows_each(lookup: TaskLookup, tx: Transaction, asset: Asset, keys: tuple[st
 
 
 def context_of_source(lookup: TaskLookup, tx: Transaction, source: Source, keys: tuple[str, ...]) -> AnomalyContext:
-    """Of a delivery. One of several intervals is judged without peers; one that isn't cut by time, by its declaration alone."""
+    """Return the context of a delivery.
+
+    A delivery of several intervals has no peers; one of an unpartitioned source has only its
+    declared policy.
+    """
     every, of_columns = anomaly_policies(source.on_anomaly)
     if min(keys) == WHOLE or source.on_anomaly == IGNORE:
         return AnomalyContext(on_anomaly=every, of_columns=of_columns, sources=len(lookup.project.sources))
@@ -300,7 +322,10 @@ def context_of_source(lookup: TaskLookup, tx: Transaction, source: Source, keys:
 
 
 def _calendar(lookup: TaskLookup, node: Source | Asset) -> str:
-    """What says which days are public holidays. A calendar of the project's own lists days without data, which nobody judges."""
+    """Return the calendar of public holidays.
+
+    A calendar of the project lists days without data, which aren't evaluated.
+    """
     if node.calendar is not None and node.calendar not in lookup.project.calendars:
         return node.calendar
     return country_of(node.timezone)
@@ -312,7 +337,7 @@ def _based_on_exception(lookup: TaskLookup, tx: Transaction, asset: Asset, keys:
 
 
 def _above(lookup: TaskLookup, name: str) -> set[str]:
-    """Everything that an asset is made of, directly or not."""
+    """Return all upstream nodes of an asset."""
     results: set[str] = set()
     waiting = [name]
     while waiting:

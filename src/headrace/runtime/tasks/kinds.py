@@ -40,20 +40,23 @@ from headrace.store.queries import applied_versions, attempts, deliveries, inges
 # The task that ingests deliveries.
 
 SAMPLES_MAX = 7
-"""Further deliveries that types are learnt from: a column that holds 0 on the first day may hold 0.5 on the tenth."""
+"""Further deliveries to infer types from: a column with 0 on the first day may hold 0.5 later."""
 KEY_TYPES = ("VARCHAR", "BIGINT", "INTEGER")
 """Types of columns that name things."""
 LATELY = 7
-"""How many earlier intervals show which keys are known: with days, one of each weekday."""
+"""Number of earlier intervals that show the known keys; with days, one of each weekday."""
 
 DEATHS_BESIDE_SAMPLES_MAX = 2
-"""After so many lost workers a delivery is read by itself, before one more makes it poison."""
+"""After this many lost workers a delivery is read without samples; one more makes it poison."""
 
 
 def ingest_task(
     lookup: TaskLookup, tx: Transaction, attempt: AttemptId, source: Source, keys: tuple[str, ...], now: int, snapshot: int
 ) -> tuple[IngestTask, int]:
-    """The newest delivery of an interval (of all intervals of a bundle), and its id. Raises Undeliverable."""
+    """Return the task for the newest delivery of an interval or bundle, and the delivery's id.
+
+    Raises Undeliverable.
+    """
     delivery = ingestion.newest_delivery(tx, source.name, keys[0])
     if delivery is None:
         raise Undeliverable(f"nothing was delivered for {source.name}@{keys[0]}")
@@ -90,8 +93,8 @@ def ingest_task(
         before=before,
         withheld=tuple(deliveries.withheld_of_size(tx, source.name, keys[0], delivery.size_bytes)) if len(keys) == 1 else (),
         previous=lookup.data(tx, source.name, tuple(before), snapshot) if before and lookup.table(tx, source.name) is not None else None,
-        # What workers died over may have been a sample: then this one is read by itself. One death
-        # may be chance, and which types are learnt mustn't depend on that.
+        # A sample may have caused the workers' deaths: then this delivery is read alone. One death
+        # may be chance, and inferred types mustn't depend on it.
         samples=() if pinned or len(deaths) >= DEATHS_BESIDE_SAMPLES_MAX else _samples(tx, source.name, delivery.id),
         shared=tuple(shared_files(tx, source.name, keys)),
         references=lookup.references(tx, source.name, snapshot),
@@ -109,7 +112,7 @@ def ingest_task(
 
 
 def _replaced(tx: Transaction, source: str, bundle: str, keys: tuple[str, ...]) -> tuple[str, ...]:
-    """Of the file that these partitions came in, those that another one has brought since."""
+    """Return the partitions of the bundle that another file has delivered since."""
     if not bundle:
         return ()
     return tuple(key for key in ingestion.replaced_in(tx, source, bundle) if key not in keys)
@@ -124,19 +127,19 @@ def _withdrawn(tx: Transaction, source: str, keys: tuple[str, ...]) -> tuple[tup
 
 
 def _poisonous(deaths: list[str]) -> str:
-    """Why a delivery isn't read any more; empty while it is."""
+    """Return why a delivery isn't read any more; empty while it is."""
     if len(deaths) < POISON_LOSSES_MAX:
         return ""
     return f"{len(deaths)} workers ended while they read it; the last one {deaths[-1]}"
 
 
 def _earlier_delivery(lookup: TaskLookup, tx: Transaction, source: str, nearest: str | None, snapshot: int) -> InputData | None:
-    """What readers see of the nearest interval before this one that has rows; None where there is none."""
+    """Return the rows of the nearest published interval before; None if there is none."""
     return lookup.data(tx, source, [nearest], snapshot) if nearest is not None and lookup.table(tx, source) is not None else None
 
 
 def _day_before(lookup: TaskLookup, tx: Transaction, source: Source, keys: tuple[str, ...], snapshot: int) -> InputData | None:
-    """What readers see of the interval right before this one; None where that is nothing, or where a delivery is of several."""
+    """Return the published rows of the interval right before; None without any or for a bundle."""
     grain = source.partition.grain
     if len(keys) > 1 or grain is None or source.partition.key is not None or lookup.table(tx, source.name) is None:
         return None
@@ -145,7 +148,7 @@ def _day_before(lookup: TaskLookup, tx: Transaction, source: Source, keys: tuple
 
 
 def _joined(lookup: TaskLookup, tx: Transaction, source: Source, keys: tuple[str, ...]) -> frozenset[str]:
-    """The columns of a source whose deliveries are of one interval that something further down is joined by."""
+    """Return the source's columns that are joined downstream; none for a bundle."""
     table = lookup.table(tx, source.name)
     if len(keys) > 1 or source.partition.grain is None or source.partition.key is not None or table is None:
         return frozenset()
@@ -153,7 +156,7 @@ def _joined(lookup: TaskLookup, tx: Transaction, source: Source, keys: tuple[str
 
 
 def _lately(lookup: TaskLookup, tx: Transaction, source: Source, key: str, snapshot: int) -> InputData | None:
-    """What readers see of the last few intervals before one; None while there are fewer."""
+    """Return the published rows of the last few intervals; None while there are fewer."""
     nearest = leader_writes.last_published_before(tx, source.name, key, LATELY)
     return lookup.data(tx, source.name, nearest, snapshot) if len(nearest) == LATELY else None
 
@@ -192,8 +195,10 @@ def compute_task(
     snapshot: int,
     without: tuple[tuple[str, str], ...] = (),
 ) -> ComputeTask:
-    """An asset's partitions, with exactly the inputs that they require, but for the optional partitions `without` which it is made.
-    Raises Undeliverable."""
+    """Return the task for an asset's partitions, with exactly their required inputs.
+
+    `without` are missing optional partitions. Raises Undeliverable.
+    """
     node = lookup.compiled.nodes[asset.name]
     known = lookup.table(tx, asset.name) if asset.materialize in TABLES else None
     scope = scope_of(lookup.project, asset, keys, attempt)
@@ -244,7 +249,10 @@ def compute_task(
 
 
 def _earlier_partition(tx: Transaction, asset: Asset, keys: tuple[str, ...]) -> str | None:
-    """The nearest partition before one that readers see rows of, if other checks may have been declared when it was published."""
+    """Return the nearest published partition before, if it was published by another version.
+
+    Its checks may have been different.
+    """
     if len(keys) != 1 or asset.accumulates or not asset.checks:
         return None
     nearest = leader_writes.published_before(tx, asset.name, keys[0])
@@ -258,7 +266,7 @@ def _classified(lookup: TaskLookup, asset: Asset) -> tuple[str, ...]:
 
 
 def _alone(lookup: TaskLookup, tx: Transaction, attempt: AttemptId, asset: Asset, keys: tuple[str, ...], snapshot: int) -> BatchPartition:
-    """The partition in the middle: what rows beside it do to its own shows there, whether they come before or after it."""
+    """Return the middle partition, which shows the effects of rows on either side of it."""
     chosen = (keys[len(keys) // 2],)
     inputs = (input_of(lookup, tx, asset, spec, chosen, snapshot) for spec in lookup.compiled.nodes[asset.name].inputs)
     return BatchPartition(scope_of(lookup.project, asset, chosen, attempt), tuple(inputs))
@@ -272,7 +280,7 @@ def _state(tx: Transaction, asset: Asset, keys: tuple[str, ...], attempt: Attemp
 
 
 def scope_of(project: Project, asset: Asset, keys: tuple[str, ...], attempt: AttemptId) -> AttemptScope:
-    """What an attempt at these partitions is for."""
+    """Return the scope of an attempt at these partitions."""
     start, end = _span(asset, keys)
     grain = asset.partition.grain
     return AttemptScope(
@@ -301,13 +309,16 @@ def _may_use_macros(lookup: TaskLookup, asset: Asset) -> bool:
     return node.sql is not None or reads_views or any(check.kind == "sql" for check in asset.checks)
 
 
-# The task that writes an export: what a consumer reads, for one interval.
+# The task that writes an export: a consumer's data of one interval.
 
 
 def export_task(
     lookup: TaskLookup, tx: Transaction, attempt: AttemptId, consumer: Consumer, keys: tuple[str, ...], now: int, snapshot: int
 ) -> ExportTask:
-    """One interval of a consumer, with exactly what it requires of what the consumer reads. Raises Undeliverable."""
+    """Return the task for one interval of a consumer, with exactly its required inputs.
+
+    Raises Undeliverable.
+    """
     (interval,) = keys
     spec = export_partition(consumer, reads_of(lookup.project, consumer))
     span = interval_of(interval, spec.grain, consumer.timezone) if spec.grain is not None else None

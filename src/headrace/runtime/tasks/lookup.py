@@ -29,16 +29,16 @@ from headrace.store.clock import instant
 from headrace.store.queries import applied_versions, leader_writes, publications
 from headrace.store.queries.publications import AccumulatedPartition
 
-# Tables that accumulate across partitions (merge, snapshot): what a publication starts from, and
-# what readers of a partition see.
+# Tables that accumulate across partitions (merge, snapshot): the table that a publication starts
+# from, and the one that readers of a partition see.
 
 
 class StateGone(LakeError):
-    """The table as it was before a partition isn't kept any more."""
+    """The table before a partition is no longer retained."""
 
 
 def rule_of(asset: Asset, scope: AttemptScope, now_us: int) -> MergeRule:
-    """How what the body computes for this scope meets the table."""
+    """Return the rule by which the asset's rows are merged into the table."""
     whole = asset.partition.whole
     if asset.materialize == "merge":
         return MergeRule(keys=asset.merge_keys, delete=asset.merge_delete, drop_same=whole)
@@ -55,13 +55,17 @@ def _versions(asset: Asset, scope: AttemptScope, now_us: int) -> SnapshotRule:
 
 
 def state_before(tx: Transaction, asset: Asset, key: str, attempt: str) -> MergeState:
-    """What the publication of a partition starts from: the table as the one before it left it; of a whole, as it is.
+    """Return the table that a partition's publication starts from.
 
-    While the table stands as an older partition left it (one was restated, and those after it are computed again one by one),
-    the hash is made to differ from any other: only once the newest is published again does an equal hash mean an equal table. The same
-    while a file of it is damaged: an equal table wouldn't be written.
+    It is the table after the partition before; for an unpartitioned asset, the current one.
 
-    Raises StateGone where that was too long ago."""
+    If the current table isn't that of the newest partition, the hash is made unique: an older
+    partition was restated, and those after it are recomputed one by one. Equal hashes mean equal
+    tables only once the newest is published again. The same applies to a damaged file: an equal
+    table wouldn't be written.
+
+    Raises StateGone if the table before is no longer retained.
+    """
     now, published = seen(tx, asset.name), publications.accumulated(tx, asset.name)
     as_published = _is_newest(tx, asset, published) and not _is_damaged(tx, asset.name)
     nonce = "" if as_published else f"+{attempt}"
@@ -72,7 +76,7 @@ def state_before(tx: Transaction, asset: Asset, key: str, attempt: str) -> Merge
 
 
 def _is_newest(tx: Transaction, asset: Asset, published: Sequence[AccumulatedPartition]) -> bool:
-    """Whether the table stands as its newest partition left it."""
+    """Whether the current table is that of its newest partition."""
     newest = max(published, key=lambda partition: _order(asset, partition.partition), default=None) if not asset.partition.whole else None
     return newest is None or newest.snapshot == publications.newest_accumulated_snapshot(tx, asset.name)
 
@@ -95,7 +99,7 @@ def _order(asset: Asset, key: str) -> tuple[int, str]:
 
 
 def _snapshot(tx: Transaction, asset: Asset, before: AccumulatedPartition, key: str) -> int | None:
-    """The snapshot to start from; None where the table hasn't changed since."""
+    """Return the snapshot to start from; None if the table hasn't changed since."""
     if publications.newest_accumulated_snapshot(tx, asset.name) <= before.snapshot or asset.partition.whole:
         return None
     if not snapshot_exists(tx, before.snapshot):
@@ -108,9 +112,10 @@ def _snapshot(tx: Transaction, asset: Asset, before: AccumulatedPartition, key: 
 
 
 def files_read(tx: Transaction, asset: Asset, keys: Sequence[str] | None, snapshot: int) -> tuple[tuple[FileRef, ...], int]:
-    """What a reader sees that requires these partitions: the table as the newest of them left it, and how many rows that are.
+    """Return files and row count of the table after the newest of these partitions.
 
-    Without keys, or where that snapshot isn't kept any more, it is the table as it is at `snapshot`."""
+    Without keys, or if that snapshot is no longer retained, the table at `snapshot`.
+    """
     published = publications.accumulated(tx, asset.name)
     partitions = [partition for partition in published if keys is None or partition.partition in set(keys)]
     newest = max(partitions, key=lambda partition: _order(asset, partition.partition), default=None)
@@ -126,16 +131,16 @@ def files_read(tx: Transaction, asset: Asset, keys: Sequence[str] | None, snapsh
 
 
 def by_id(file: FileRef) -> FileRef:
-    """A file of an older snapshot, to be read with the columns of now."""
+    """Return a file of an older snapshot, to be read with the current columns."""
     return msgspec.structs.replace(file, lookup=ColumnLookup.ID) if file.lookup is ColumnLookup.SAME else file
 
 
-# Which nodes use which column of a source, and so what a change of it would reach. Derived from
+# The nodes that use each column of a source, and so what a change of it would affect. Derived from
 # lineage, once per applied version.
 
 
 class Uses:
-    """The uses of a compiled project's sources. `cache` is where the lineage is kept that was found when it was compiled."""
+    """The uses of a compiled project's sources. `cache` is the folder of the compiled lineage."""
 
     def __init__(self, compiled: Compiled, cache: Path | None) -> None:
         self._compiled, self._cache = compiled, cache
@@ -145,7 +150,7 @@ class Uses:
         self._known: Lineage | None = None
 
     def direct(self, source: str) -> dict[str, tuple[str, ...]]:
-        """Column, in lower case → who reads it from the source itself; `*` → who reads all of them."""
+        """Return column, in lower case → its direct readers; `*` → readers of all columns."""
         results = self._direct.get(source)
         if results is None:
             used: dict[str, dict[str, None]] = {}
@@ -155,7 +160,7 @@ class Uses:
         return results
 
     def reached(self, source: str, changes: Iterable[DriftChange]) -> tuple[DriftChange, ...]:
-        """The changes, each with all assets and consumers that it would reach, near or far."""
+        """Return the changes, each with all assets and consumers downstream."""
         return tuple(self._reached(source, change) if change.used_by else change for change in changes)
 
     def _reached(self, source: str, change: DriftChange) -> DriftChange:
@@ -163,8 +168,10 @@ class Uses:
         return msgspec.structs.replace(change, used_by=tuple(dict.fromkeys((*change.used_by, *assets, *consumers))))
 
     def made_of(self, asset: str, columns: Collection[tuple[str, str]]) -> tuple[str, ...]:
-        """The columns of an asset whose values come from any of these (node, column), near or far. What a body merely joins or filters by
-        gives no values; a body that can't be looked into is made of all that it reads."""
+        """Return an asset's columns whose values derive from any of these (node, column).
+
+        Joins and filters provide no values; opaque code derives all columns from all of its inputs.
+        """
         return tuple(column for column in self._lineage.of(asset).columns if self._comes(asset, column, columns))
 
     def _comes(self, node: str, column: str, columns: Collection[tuple[str, str]]) -> bool:
@@ -187,7 +194,7 @@ class Uses:
         return False
 
     def joined(self, source: str, columns: Iterable[str]) -> frozenset[str]:
-        """Those of a source's columns that something further down is joined by."""
+        """Return the columns of a source that are joined downstream."""
         known = self._joined.setdefault(source, {})
         for column in columns:
             if column not in known:
@@ -203,7 +210,7 @@ class Uses:
         return self._read_by.get(node, [])
 
     def lines(self, node: str) -> ColumnLineage:
-        """What a node's columns come from."""
+        """Return a node's column lineage."""
         return self._lineage.of(node)
 
     @property
@@ -213,7 +220,7 @@ class Uses:
         return self._known
 
     def _uses(self, source: Source) -> Iterator[tuple[str, str]]:
-        """(column, who uses it), some more than once."""
+        """Yield (column, user), with repetitions."""
         wanted = source.name.lower()
         for name, node in self._compiled.nodes.items():
             if any(spec.node == source.name for spec in node.inputs):
@@ -229,7 +236,7 @@ class Uses:
 
 
 def _own(source: Source) -> Iterator[str]:
-    """The columns that a source's own declaration speaks of: what cuts it, and what its checks look at."""
+    """Yield the columns that a source's declaration names, for partitioning or in checks."""
     yield from (item for item in (source.partition.column, source.partition.key) if item)
     for check in source.checks:
         yield from _checked(check)
@@ -237,24 +244,24 @@ def _own(source: Source) -> Iterator[str]:
 
 def _checked(check: CheckSpec) -> Iterator[str]:
     if check.kind == "sql" or check.where:
-        yield ALL_COLUMNS  # any column may stand in it
+        yield ALL_COLUMNS  # the text may name any column
     for field in ("column", "columns"):
         said = check.arguments.get(field)
         yield from [said] if isinstance(said, str) else said or ()
 
 
-# Tables, files and references, as the store and the lake have them.
+# Tables, files and references, from the store and the lake.
 
 
 class Undeliverable(HeadraceError):
-    """A dispatch that can't be made into a task: what it needs isn't there (any more)."""
+    """A dispatch without a possible task: something that it needs doesn't exist (any more)."""
 
 
 class TaskLookup:
-    """Look-ups for one applied version. Tables are remembered; `forget` drops one whose columns changed."""
+    """Look-ups for one applied version. Tables are cached; `forget` drops one that has changed."""
 
     def __init__(self, applied: AppliedVersion, code: str, production: Production | None = None, cache: Path | None = None) -> None:
-        """`cache` is the folder where the lineage is kept that was found when the version was compiled."""
+        """`cache` is the folder of the lineage that was found when the version was compiled."""
         self._applied, self.code, self._production, self._cache = applied, code, production, cache
         self._tables: dict[str, LakeTable | None] = {}
         self._reshaping: set[str] | None = None
@@ -263,17 +270,17 @@ class TaskLookup:
 
     @property
     def compiled(self) -> Compiled:
-        """What is applied, understood."""
+        """The applied version, compiled."""
         return self._applied.compiled
 
     @property
     def project(self) -> Project:
-        """What is applied, as declared."""
+        """The applied version, as declared."""
         return self._applied.compiled.project
 
     @cached_property
     def checked_views(self) -> tuple[Asset, ...]:
-        """The views that have blocking checks."""
+        """The views with blocking checks."""
         views = (asset for asset in self.project.assets.values() if asset.materialize == "view")
         return tuple(view for view in views if any(check.severity is Severity.BLOCKING for check in view.checks))
 
@@ -284,17 +291,17 @@ class TaskLookup:
 
     @cached_property
     def uses(self) -> Uses:
-        """Who uses which column of the sources."""
+        """The uses of the sources' columns."""
         return Uses(self.compiled, self._cache)
 
     def packages(self, asset: str) -> tuple[str, ...]:
-        """The top-level names of packages that an asset's code imports."""
+        """Return the top-level names of packages that an asset's code imports."""
         if asset not in self._packages:
             self._packages[asset] = tuple(imported_packages(self.compiled.code, asset))
         return self._packages[asset]
 
     def rewritten(self, tx: Transaction, asset: str) -> bool:
-        """Whether its newest rows that readers see were published by other code than is applied."""
+        """Whether other code than the applied one published the asset's newest rows."""
         newest = publications.newest(tx, asset)
         if newest is None:
             return False
@@ -306,7 +313,7 @@ class TaskLookup:
         return was is not None and was != self.compiled.nodes[asset].fingerprint
 
     def forget(self, name: str) -> None:
-        """The table's columns have changed."""
+        """Drop the cached table, whose columns have changed."""
         self._tables.pop(name, None)
 
     def reshaping(self, tx: Transaction, name: str) -> bool:
@@ -316,14 +323,20 @@ class TaskLookup:
         return name in self._reshaping
 
     def reshaped(self, tx: Transaction, name: str) -> bool:
-        """A node's table has the columns of the code in force; whether the store still says otherwise."""
+        """Note that a table has the applied code's columns; return whether that is news.
+
+        It is if the store still marks the node as one whose columns may change.
+        """
         was = self.reshaping(tx, name)
         if self._reshaping is not None:
             self._reshaping.discard(name)
         return was
 
     def grown(self, tx: Transaction, name: str) -> None:
-        """A source's table has columns that it hadn't: the tables of what reads it, `select *` and opaque bodies, may get them too."""
+        """Let downstream tables get new columns too: a source's table has columns that it hadn't.
+
+        Assets with `select *` or opaque code may pass them on.
+        """
         reading = {name}
         for node in self.compiled.order:
             if any(spec.node in reading for spec in self.compiled.nodes[node].inputs):
@@ -332,14 +345,17 @@ class TaskLookup:
         self._reshaping = None
 
     def table(self, tx: Transaction, name: str) -> LakeTable | None:
-        """The lake's table of that name, None while its columns aren't known."""
+        """Return the lake's table of a node; None while its columns aren't known."""
         lake_table = self._tables.get(name)
         if lake_table is None:
             lake_table = self._tables[name] = table(tx, name)
         return lake_table
 
     def data(self, tx: Transaction, name: str, keys: Sequence[str] | None, snapshot: int) -> InputData:
-        """Published partitions of a node, all of them where `keys` is None. Raises Undeliverable where nothing of it ever was."""
+        """Return published partitions of a node, all if `keys` is None.
+
+        Raises Undeliverable if it was never published.
+        """
         if is_view(self.project, name):
             whole = InputSpec(node=name, mode=InputMode.ALL, place=self.project.assets[name].place)
             return self.view(whole, lambda spec: self.data(tx, spec.node, None, snapshot))
@@ -359,8 +375,11 @@ class TaskLookup:
         return InputData(name=name, files=tuple(files(tx, name, keys, snapshot)), columns=columns, rows=rows)
 
     def data_at(self, tx: Transaction, name: str, snapshot: int) -> InputData:
-        """All of a node as it was in a snapshot, with its columns of now; what is borrowed, as it is now. Raises Undeliverable where
-        that isn't kept any more."""
+        """Return all rows of a node in a snapshot, with its current columns.
+
+        A borrowed node is returned as it is now. Raises Undeliverable if the snapshot is no longer
+        retained.
+        """
         if self._production is not None and name in self._production.nodes:
             return self._borrowed(self._production, name, None)
         known = self.table(tx, name)
@@ -372,7 +391,7 @@ class TaskLookup:
         return InputData(name=name, files=tuple(by_id(file) for file in files(tx, name, None, snapshot)), columns=columns)
 
     def view(self, spec: InputSpec, read: Callable[[InputSpec], InputData]) -> InputData:
-        """A view as who reads it like `spec` sees it: its statement over what `read` gives for each of its inputs."""
+        """Return a view as its reader sees it: its query over the inputs that `read` returns."""
         node = self.compiled.nodes[spec.node]
         inputs = tuple(read(input_spec) for input_spec in view_inputs(self.compiled, spec))
         columns = tuple(LakeColumn(column, kind, number) for number, (column, kind) in enumerate(node.columns or (), 1))
@@ -384,33 +403,33 @@ class TaskLookup:
         return msgspec.structs.replace(result, files=tuple(map(production.absolute, result.files)))
 
     def production_snapshot(self) -> int | None:
-        """In an environment: production's newest snapshot."""
+        """Return production's newest snapshot in an environment; None in production."""
         if self._production is None:
             return None
         with self._production.store.read() as theirs:
             return newest_snapshot(theirs)
 
     def published_keys(self, tx: Transaction, name: str, moment: str = "") -> list[str]:
-        """The partitions of a node that readers see; of an interval alone, where one is named."""
+        """Return the published partitions of a node, optionally of one interval."""
         if self._production is None or name not in self._production.nodes:
             return leader_writes.published_keys(tx, name, moment)
         with self._production.store.read() as theirs:
             return leader_writes.published_keys(theirs, name, moment)
 
     def snapshot_of(self, tx: Transaction, name: str, publication_id: int) -> int | None:
-        """The snapshot of a publication; None if it isn't known any more."""
+        """Return the snapshot of a publication; None if it is no longer known."""
         if self._production is None or name not in self._production.nodes:
             return publications.snapshot_of(tx, name, publication_id)
         with self._production.store.read() as theirs:
             return publications.snapshot_of(theirs, name, publication_id)
 
     def references(self, tx: Transaction, name: str, snapshot: int) -> tuple[InputData, ...]:
-        """What a node's checks read besides its own rows, as far as it was ever published."""
+        """Return the other nodes that a node's checks read, if they were ever published."""
         wanted = self.compiled.nodes[name].check_references
         return tuple(self.data(tx, other, None, snapshot) for other in wanted if self._there(tx, other))
 
     def _there(self, tx: Transaction, name: str) -> bool:
-        """Whether anything of a node was ever published; of a view, of all that it reads."""
+        """Whether a node was ever published; for a view, whether all of its inputs were."""
         return all(self._has_table(tx, item) for item in expand_view_names(self.compiled, [name]))
 
     def _has_table(self, tx: Transaction, name: str) -> bool:

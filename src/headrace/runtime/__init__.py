@@ -1,4 +1,4 @@
-"""The runtime around the core: the leader and its loop, warm workers, and the steps that an attempt is made of.
+"""The runtime around the core: leader and loop, warm workers, and the steps of an attempt.
 
 The leader holds the state and never runs user code; workers run it and never see the state.
 """

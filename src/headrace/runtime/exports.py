@@ -1,4 +1,4 @@
-"""Exports in the core: a node with its consumer's name and intervals."""
+"""Exports as nodes of the core, with their consumer's name and intervals."""
 
 from __future__ import annotations
 
@@ -9,23 +9,26 @@ from headrace.plan.compiled import expand_views
 from headrace.scheduler import GraphNode
 
 ATTEMPTS_MAX = 10_000
-"""A destination that is away comes back: every pass tries again, until somebody takes the export out."""
+"""Practically no limit: a destination that is down comes back.
+
+Each pass retries until the export is removed.
+"""
 TIMEOUT_US = 3_600_000_000
 
 
 def exports(project: Project) -> dict[str, Export]:
-    """The consumers that are exported to, by name."""
+    """Return the consumers with an export, by name."""
     results = {name: export_of(consumer) for name, consumer in project.consumers.items()}
     return {name: export for name, export in results.items() if export is not None}
 
 
 def export_inputs(consumer: Consumer) -> tuple[InputSpec, ...]:
-    """What an export reads: per interval of the consumer, what that interval requires."""
+    """Return what an export reads: for each interval of the consumer, its required partitions."""
     return tuple(InputSpec(node=name, place=consumer.place) for name in consumer.reads)
 
 
 def export_nodes(compiled: Compiled) -> tuple[GraphNode, ...]:
-    """The exports of an applied project, as the core needs them. They come after everything that they read."""
+    """Return the exports of an applied project as nodes for the core, after all of their inputs."""
     project = compiled.project
     return tuple(_node(compiled, project.consumers[name], export) for name, export in exports(project).items())
 

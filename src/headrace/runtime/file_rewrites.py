@@ -1,7 +1,8 @@
 """Copies of files without some of their partitions, made in a separate process.
 
-The process is separate because a process that has the state database open loads no DuckDB.
-`python -m headrace.runtime.file_rewrites` reads a `RewriteRequest` from standard input and answers with the rewritten files.
+The process is separate because a process with the state database open loads no DuckDB. `python -m
+headrace.runtime.file_rewrites` reads a `RewriteRequest` from standard input and answers with the
+rewritten files.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ SECONDS_MAX = 3_600
 
 
 class RewriteRequest(msgspec.Struct, frozen=True):
-    """The lake's folder, a table, those of its files that are to be copied, and the partitions that are left out."""
+    """The lake's folder, a table, its files to copy, and the partitions to leave out."""
 
     lake: str
     table: LakeTable
@@ -30,7 +31,10 @@ class RewriteRequest(msgspec.Struct, frozen=True):
 
 
 def rewritten(lake: Path, table: LakeTable, files: Sequence[FileRef], keys: Sequence[str]) -> tuple[RewrittenFile, ...]:
-    """Copies of files without these partitions, synced: nothing names them yet. Raises LakeError where that fails."""
+    """Return synced copies of files without these partitions; nothing refers to them yet.
+
+    Raises LakeError if that fails.
+    """
     request = msgspec.msgpack.encode(RewriteRequest(str(lake), table, tuple(files), tuple(keys)))
     done = subprocess.run([sys.executable, "-m", __name__], input=request, capture_output=True, timeout=SECONDS_MAX, check=False)
     if done.returncode != 0:

@@ -11,24 +11,27 @@ from headrace.model import Settings
 
 
 class Folders(msgspec.Struct, frozen=True):
-    """The project's root and its data folder, absolute, as text so that it travels to workers."""
+    """The project's root and its data folder: absolute, as text so that workers can get it."""
 
     root: str
     data: str
-    """The folder that holds the lake's: raw bytes, quarantine, logs and the like lie beside it, on the same file system."""
+    """The parent of the lake's folder. Raw bytes, quarantine, logs and others are in it as well.
+
+    All of them are on the same file system.
+    """
     lake_name: str = "lake"
     borrows: str | None = None
     """In an environment: production's lake, which is only read."""
 
     @classmethod
     def of(cls, root: Path, settings: Settings) -> Folders:
-        """The folders of the project at `root`, where its settings say."""
+        """Return the folders of the project at `root`, according to its settings."""
         lake = (root / settings.lake_path).absolute()
         return cls(str(root.absolute()), str(lake.parent), lake.name)
 
     @property
     def project(self) -> Path:
-        """What users wrote, and where deliveries land."""
+        """The project's folder, with users' files and deliveries."""
         return Path(self.root)
 
     @property
@@ -38,7 +41,7 @@ class Folders(msgspec.Struct, frozen=True):
 
     @property
     def lake(self) -> Path:
-        """DuckLake's data path: `main/<table>/<uuid>.parquet`."""
+        """DuckLake's data path, with `main/<table>/<uuid>.parquet`."""
         return _below(self.data, self.lake_name)
 
     @property
@@ -53,50 +56,50 @@ class Folders(msgspec.Struct, frozen=True):
 
     @property
     def received(self) -> Path:
-        """Copies of files that were handed in by hand, each in a folder of its own."""
+        """Copies of files that were handed in by hand, each in its own folder."""
         return _below(self.data, "received")
 
     @property
     def logs(self) -> Path:
-        """`<epoch>/<n>.jsonl`."""
+        """Logs of attempts, as `<epoch>/<n>.jsonl`."""
         return _below(self.data, "logs")
 
     def log(self, epoch: int, n: int) -> Path:
-        """Where an attempt's lines are kept."""
+        """Return the path of an attempt's log."""
         return Path(self.data, "logs", str(epoch), f"{n}.jsonl")
 
     @property
     def checkpoints(self) -> Path:
-        """Files that stand for old records of the event log."""
+        """Files that replace old records of the event log."""
         return _below(self.data, "checkpoints")
 
     @property
     def code(self) -> Path:
-        """Applied files, one folder a version."""
+        """Applied files, one folder per version."""
         return _below(self.data, "code")
 
     @property
     def files(self) -> Path:
-        """What `materialize: files` published, one folder an attempt."""
+        """Published files of `materialize: files`, one folder per attempt."""
         return _below(self.data, "files")
 
     @property
     def fence(self) -> Path:
-        """Which leader's exports may become visible."""
+        """The file that records which leader's exports may become visible."""
         return _below(self.data, "exports.fence")
 
     @property
     def pages(self) -> Path:
-        """Pages of fetches that a server has interrupted, until they go on."""
+        """Pages of fetches that a server has interrupted, until they continue."""
         return _below(self.data, "pages")
 
     @property
     def temporary(self) -> Path:
-        """What only one attempt needs; emptied when a leader starts."""
+        """Temporary files of single attempts; emptied when a leader starts."""
         return _below(self.data, "tmp")
 
 
 @functools.lru_cache(maxsize=64)
 def _below(folder: str, name: str) -> Path:
-    """Made once: each attempt asks for several, and a path costs microseconds."""
+    """Return the path, cached: attempts need several, and each costs microseconds to create."""
     return Path(folder, name)

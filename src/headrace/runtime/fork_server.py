@@ -1,11 +1,13 @@
 """The fork server: imports once what every worker needs, and forks workers on request.
 
-`python -m headrace.runtime.fork_server SOCKET SETTINGS`, started by `runtime.executors.workers`. The imported modules are in
-memory once, whatever the number of workers, and a dead worker is replaced within milliseconds. The fork server does
-nothing else: it has one thread and opens nothing, so that a child starts without any lock held. It reaps a child only when
-the leader asks for that: until then the process id of a dead worker can't become another process's.
+`python -m headrace.runtime.fork_server SOCKET SETTINGS`, started by `runtime.executors.workers`.
+The imported modules are in memory once, whatever the number of workers, and a dead worker is
+replaced within milliseconds. The fork server does nothing else: it has one thread and opens
+nothing, so that a child starts without any lock held. It reaps a child only when the leader
+requests that: until then the process id of a dead worker can't become another process's.
 
-Requests and replies have one size each, over a stream socket (docs/decisions/0029-workers-are-forked.md).
+Requests and replies have one size each, over a stream socket
+(docs/decisions/0029-workers-are-forked.md).
 """
 
 from __future__ import annotations
@@ -27,9 +29,9 @@ from headrace.runtime.worker import Start, work
 from headrace.runtime.worker_protocol import BACKGROUND, DESCRIPTORS, FORK, REPLY, REQUEST, WorkerSettings
 
 NICENESS = 19
-"""Of workers of the background: the lowest priority there is."""
+"""Niceness of background workers: the lowest priority there is."""
 PYTHON, ARROW = ("headrace.engine.python",), ("pyarrow.parquet", "headrace.engine.containers")
-"""What bodies in Python need, and what those need of them that take or give rows."""
+"""Modules for Python assets, and additional ones for those that read or return rows."""
 ASKED_MAX, ASK_AGAIN_SECONDS = 50, 0.1
 
 
@@ -40,7 +42,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for module in (*(PYTHON if settings.python else ()), *(ARROW if settings.arrow else ())):
         importlib.import_module(module)
-    duckdb.default_connection().close()  # it was opened on import, with threads; a body that uses it gets a new one
+    # its import opened it, with threads; asset code that uses it gets a new one
+    duckdb.default_connection().close()
     while (request := _next(control)) is not None:
         kind, number, descriptors = request
         reply = _fork(control, settings, descriptors, background=number == BACKGROUND) if kind == FORK else _reap(number)
@@ -71,9 +74,9 @@ def _fork(control: socket.socket, settings: WorkerSettings, descriptors: list[in
 
 
 def _live(settings: WorkerSettings, descriptors: list[int], *, background: bool) -> None:
-    """A worker's life. Never comes back into the fork server's code."""
+    """Run as a worker; never returns to the fork server's code."""
     try:
-        os.setsid()  # its children end with it, and the terminal's Ctrl-C is the leader's alone
+        os.setsid()  # its children end with it, and a terminal's Ctrl-C goes to the leader alone
         if background:
             _give_way()
             settings = msgspec.structs.replace(settings, memory_max_bytes=settings.memory_of(background=True))
@@ -84,13 +87,16 @@ def _live(settings: WorkerSettings, descriptors: list[int], *, background: bool)
 
 
 def _give_way() -> None:
-    """Take what processor time others leave. Where the system groups processes by session (autogroup), it shares time among those
-    first, and a process's own niceness says nothing to another session's."""
+    """Lower the priority of this process and of its session.
+
+    A system that groups processes by session (autogroup) divides time among sessions first, and
+    niceness has no effect between sessions.
+    """
     os.nice(NICENESS)
     for _ in range(ASKED_MAX):
         try:
             Path("/proc/self/autogroup").write_text(str(NICENESS))
-        except BlockingIOError:  # it takes one such wish in a tenth of a second, from all of the machine
+        except BlockingIOError:  # the machine accepts one such request per 0.1 s
             time.sleep(ASK_AGAIN_SECONDS)
         except OSError:
             return

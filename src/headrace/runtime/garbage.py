@@ -1,6 +1,7 @@
-"""Files in the data folder that nothing needs: found from the state, deleted when old enough.
+"""Unneeded files in the data folder: found from the state, deleted when old enough.
 
-A recently written file is left alone whatever the state says: an attempt may be writing it, or a reader reading it.
+A recently written file is kept whatever the state says: an attempt may be writing it, or a reader
+reading it.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from headrace.store import Transaction
 from headrace.store.queries import retention as stored_retention
 
 LONGEST_ATTEMPT = timedelta(days=1)
-"""Files that nothing names are left alone for so long."""
+"""Longest time that an attempt may take; younger unreferenced files are kept."""
 RAW_KEPT = "90d"
 LOGS_KEPT = "90d"
 QUARANTINE_KEPT = "90d"
@@ -35,7 +36,7 @@ SNAPSHOTS_KEPT = "30d"
 
 
 class Waste(msgspec.Struct, frozen=True):
-    """Files of one kind that can go: absolute paths of files or whole folders, and what they take."""
+    """Deletable files of one kind: absolute paths of files or whole folders, and their size."""
 
     kind: str
     paths: tuple[str, ...]
@@ -43,29 +44,33 @@ class Waste(msgspec.Struct, frozen=True):
 
 
 class RetentionPolicy(msgspec.Struct, frozen=True):
-    """How long things are kept: durations as declared. `raw` is by source."""
+    """Retention times: durations as declared. `raw` is by source."""
 
     retention: Mapping[str, str]
     raw: Mapping[str, str] = {}
 
     @classmethod
     def declared(cls, project: Project) -> RetentionPolicy:
-        """What a project says: `retain_raw` of each source, and [retention]."""
+        """Return a project's retention: `retain_raw` of each source, and [retention]."""
         return cls(project.settings.retention, {name: source.retain_raw for name, source in project.sources.items()})
 
     def longest_raw(self) -> timedelta:
-        """How long the bytes of any source are kept, at most."""
+        """Return the longest retention of raw bytes that a source declares."""
         return max((parse_duration(text) for text in self.raw.values()), default=timedelta(0))
 
     def of(self, kind: str, default: str) -> timedelta:
-        """The declared duration, or the default."""
+        """Return the declared duration of a kind, or the default."""
         return parse_duration(self.retention.get(kind, default))
 
 
 def waste(tx: Transaction, folders: Folders, keep: RetentionPolicy, now_us: int) -> list[Waste]:
-    """All that can go, by kind: the lake's orphans, raw bytes, quarantine, logs, pages that no fetch
-    goes on with, files of ended publications, code."""
-    now_us = min(now_us, time.time_ns() // 1000)  # a replay may stand in the future, and files are of the present
+    """Return all deletable files by kind.
+
+    These are the lake's orphans, raw bytes, quarantine, logs, pages that no fetch continues, files
+    of ended publications, and code.
+    """
+    # a replay's time may be in the future, but file times are real
+    now_us = min(now_us, time.time_ns() // 1000)
     young_us = _us(now_us, LONGEST_ATTEMPT)
     named = catalog.named_paths(tx)
     lost = [folders.lake / orphan.path for orphan in orphans(folders.lake, named, staged_paths(tx), before_us=young_us)]
@@ -84,7 +89,7 @@ def waste(tx: Transaction, folders: Folders, keep: RetentionPolicy, now_us: int)
 
 
 def remove(wastes: list[Waste]) -> None:
-    """Delete it. What is gone already is no failure, and a folder that is left empty goes too."""
+    """Delete the files, and folders that this empties; missing files are no error."""
     for waste in wastes:
         reached(FaultPoint.WASTE_REMOVING)
         for path in map(Path, waste.paths):
@@ -103,8 +108,12 @@ def _drop_empty(folder: Path) -> None:
 
 
 def _raw_expires(tx: Transaction, keep: RetentionPolicy, now_us: int) -> Callable[[Path], int]:
-    """The time before which a raw file must have been written to go: the largest retention of the deliveries with its content.
-    Content that no delivery names (a part of one, the copy of an attempt that was lost) stays as long as the slowest source's."""
+    """Return the function that gives the time before which a raw file must have been written.
+
+    Only older files are deletable. The longest retention of the deliveries with its content
+    applies. Content without a delivery (a part of one, the copy of a lost attempt) has the longest
+    retention of all sources.
+    """
     default = _seconds(keep.retention.get("raw", RAW_KEPT))
     spans = {name: _seconds(text) for name, text in keep.raw.items()}
     longest = max([default, *spans.values()])
@@ -126,14 +135,17 @@ def _fixed(before_us: int) -> Callable[[Path], int]:
 
 
 def _old(folder: Path, expires: Callable[[Path], int], young_us: int, besides: AbstractSet[str]) -> Iterator[Path]:
-    """Files below a folder that were written before what `expires` says of each, and aren't young."""
+    """Yield files below a folder that are older than `expires` allows, and not young."""
     for path, modified_us in _files(folder):
         if str(path) not in besides and modified_us < min(expires(path), young_us):
             yield path
 
 
 def _ended_files(tx: Transaction, folders: Folders, ended_us: int, young_us: int) -> Iterator[Path]:
-    """Folders of `materialize: files` that no publication names which readers see, or saw lately: `files/<asset>/<attempt>`."""
+    """Yield folders of `materialize: files` (`files/<asset>/<attempt>`) that can be deleted.
+
+    No publication in them is visible now or was until recently.
+    """
     needed = {Path(folders.data, path).parts for path in stored_retention.published_files(tx, ended_us)}
     depth = len(folders.files.parts) + 2
     kept = {parts[:depth] for parts in needed}

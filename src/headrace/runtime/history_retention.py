@@ -2,8 +2,9 @@
 
 History is attempts, runs, deliveries, requests, and recorded events of the core.
 
-Before rows of attempts are deleted, their totals by day are kept (`attempt_day`), and a hash of the rows is written to the
-audit trail in the same transaction: an owner of a copy can prove later that it is the original history.
+Before rows of attempts are deleted, their totals by day are kept (`attempt_day`), and a hash of the
+rows is written to the audit trail in the same transaction: an owner of a copy can prove later that
+it is the original history.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ from headrace.store.queries.retention import RemovableAttempt
 
 HISTORY_KEPT = "400d"
 TOLD = timedelta(days=7)
-"""For so long after it readers are told that the past changed: what was there before is known until then."""
+"""Time for which readers are told of changes to the past; the state before is kept as long."""
 ROWS_MAX = 500
-"""Of one transaction: the leader waits for it."""
+"""Most rows of one transaction, because the leader waits for it."""
 _HEADRACE = Actor(ActorType.SYSTEM, "headrace")
 
 
 def retire(store: Store, epoch: int | None, keep: RetentionPolicy, now_us: int) -> dict[str, int]:
-    """Delete what is older than it has to be kept, in transactions of ROWS_MAX rows; how many rows went, by kind."""
+    """Delete outdated rows, in transactions of ROWS_MAX rows; return the number by kind."""
     before, gone = cut(keep, now_us), Counter[str]()
     _freeze(store, epoch, before["attempt"], now_us)
     after: tuple[int, int] | None = (0, 0)
@@ -53,7 +54,7 @@ def retire(store: Store, epoch: int | None, keep: RetentionPolicy, now_us: int) 
 
 
 def _freeze(store: Store, epoch: int | None, before: int, now_us: int) -> None:
-    """Keep the delay ledgers of what was settled before rows of that time go."""
+    """Freeze the delay ledgers of settled obligations before their rows are deleted."""
     with store.read() as tx:
         applied = applied_versions.newest(tx)
     if applied is None:
@@ -65,8 +66,10 @@ def _freeze(store: Store, epoch: int | None, before: int, now_us: int) -> None:
 
 
 def retirable(tx: Transaction, keep: RetentionPolicy, now_us: int) -> dict[str, int]:
-    """How many rows `retire` would delete, by kind, as far as that can be told without doing it: what only those attempts need that
-    would go isn't counted."""
+    """Return the number of rows that `retire` would delete, by kind, as a lower bound.
+
+    Rows that only the deleted attempts need aren't counted.
+    """
     before, result = cut(keep, now_us), Counter[str]()
     after: tuple[int, int] | None = (0, 0)
     while after is not None:
@@ -83,7 +86,10 @@ def retirable(tx: Transaction, keep: RetentionPolicy, now_us: int) -> dict[str, 
 
 
 def cut(keep: RetentionPolicy, now_us: int) -> dict[str, int]:
-    """Kind → the time before which it may go. Nothing that a snapshot of the lake still shows, no delivery whose bytes are kept."""
+    """Return kind → the time before which rows may be deleted, in microseconds.
+
+    Rows that a lake snapshot still shows are kept, as are deliveries whose bytes are kept.
+    """
     history = max(keep.of("history", HISTORY_KEPT), keep.of("snapshots", SNAPSHOTS_KEPT), TOLD)
     raw = max(history, keep.of("raw", RAW_KEPT), keep.longest_raw())
     return {kind: now_us - _us(raw if kind == "delivery" else history) for kind in ("attempt", *retention.KINDS)}
@@ -94,7 +100,10 @@ def _us(span: timedelta) -> int:
 
 
 def _attempts(tx: Transaction, before: int, after: tuple[int, int], now_us: int) -> tuple[tuple[int, int] | None, int]:
-    """One transaction's worth: where to go on, None at the end; and how many."""
+    """Delete the attempts of one transaction; return where to continue, and their number.
+
+    The position is None at the end.
+    """
     going = retention.removable_attempts(tx, before, after, ROWS_MAX)
     if going:
         append(tx, now_us, _frozen(going, retention.evidence_of(tx, going)))

@@ -1,7 +1,7 @@
 """OpenLineage events (spec 2-0-2) of attempts, from stored rows and the applied version. Pure.
 
-The emitter sends them. Events hold names, numbers and the project's own SQL, never the values of a row. Errors are named by kind and place
-and not by their text, which may quote data.
+The emitter sends them. Events contain names, numbers and the project's own SQL, never the values of
+a row. Errors are given by kind and place and not by their text, which may quote data.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from headrace.plan.schemas import ColumnLineage
 from headrace.sql.values import Edge, Transformation
 from headrace.store.queries.telemetry import AttemptSummary, Checked, LineageAttempt
 
-# Names in events: the same thing has the same name in every event, whoever sends it again.
+# Names in events: the same object has the same name in every event, whichever leader sends it.
 
 PRODUCER = f"urn:headrace:{quote(__version__)}"
 EVENT = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent"
@@ -33,31 +33,34 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def namespace_of(settings: Settings) -> str:
-    """Of jobs and data sets: as declared, else made of the project's name."""
+    """Return the namespace of jobs and datasets: as declared, else from the project's name."""
     return settings.openlineage.get("namespace") or f"headrace://{quote(settings.name, safe='')}"
 
 
 def facet(name: str, version: str, /, **content: Any) -> dict[str, Any]:
-    """A facet of the spec."""
+    """Return a facet of the spec."""
     return {"_producer": PRODUCER, "_schemaURL": _FACET.format(version=version, name=name), **content}
 
 
 def moment(at_us: int) -> str:
-    """A time of the store, in UTC."""
+    """Return a time of the store as ISO 8601 in UTC."""
     return (_EPOCH + timedelta(microseconds=at_us)).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def attempt_id(namespace: str, attempt: LineageAttempt, what: str = "attempt") -> str:
-    """The run id of an attempt, or of its audit. Numbers begin anew in a new store, so that its time belongs to it."""
+    """Return the run id of an attempt, or of its audit.
+
+    Numbers restart in a new store, so the id includes the attempt's time.
+    """
     return str(uuid.uuid5(_RUNS, f"{namespace}\n{what}\n{attempt.epoch}.{attempt.n}\n{attempt.queued_at}"))
 
 
 def run_id(namespace: str, attempt: LineageAttempt) -> str:
-    """The id of the run that an attempt belongs to."""
+    """Return the id of the run that an attempt belongs to."""
     return str(uuid.uuid5(_RUNS, f"{namespace}\nrun\n{attempt.run_id}\n{attempt.run_started_at}"))
 
 
-# What events say of nodes, whatever the attempt; encoded once per applied version.
+# Properties of nodes in events that don't depend on the attempt; encoded once per applied version.
 
 _DIRECT = {
     Transformation.IDENTITY: "IDENTITY",
@@ -71,7 +74,7 @@ ALL = "*"
 
 
 class OpenLineageNodes:
-    """The nodes of an applied version. `lines` says what a node's columns come from."""
+    """The nodes of an applied version. `lines` returns a node's column lineage."""
 
     def __init__(self, version: int, compiled: Compiled, lines: Callable[[str], ColumnLineage]) -> None:
         self.version, self.compiled, self.namespace = version, compiled, namespace_of(compiled.project.settings)
@@ -81,13 +84,13 @@ class OpenLineageNodes:
         self._jobs: dict[tuple[str, str], dict[str, msgspec.Raw]] = {}
 
     def owner(self, name: str) -> str | None:
-        """Whose a node or a consumer is; None for one that isn't there any more."""
+        """Return the owner of a node or consumer; None if it no longer exists."""
         project = self.compiled.project
         node = project.node(name)
         return node.owner if node is not None else None
 
     def inputs(self, name: str, kind: str) -> list[str]:
-        """The data sets that an attempt of a kind reads."""
+        """Return the datasets that an attempt of a kind reads."""
         if kind == "take_in":
             return [f"delivery/{name}"]
         if (consumer := self.compiled.project.consumers.get(name)) is not None:
@@ -96,7 +99,7 @@ class OpenLineageNodes:
         return list(dict.fromkeys(spec.node for spec in node.inputs)) if node is not None else []
 
     def job(self, name: str, kind: str) -> dict[str, msgspec.Raw]:
-        """Facets of the job."""
+        """Return the facets of the job."""
         if (name, kind) not in self._jobs:
             self._jobs[name, kind] = _encoded(self._job(name, kind))
         return self._jobs[name, kind]
@@ -116,7 +119,7 @@ class OpenLineageNodes:
         return results
 
     def output(self, name: str) -> dict[str, msgspec.Raw]:
-        """Facets of what a node makes: its columns and where they come from."""
+        """Return the facets of a node's output: its columns and their lineage."""
         if name not in self._outputs:
             results = {key: value for key, value in (("schema", self._schema(name)), ("columnLineage", self._lineage(name))) if value}
             self._outputs[name] = _encoded(results)
@@ -157,24 +160,24 @@ def _description(compiled: Compiled, name: str) -> str | None:
 
 
 # The events of an attempt: START, then exactly one of COMPLETE, FAIL and ABORT; and those of its
-# audit, whose input is the attempt's output, since the spec knows assertions of inputs only.
+# audit, whose input is the attempt's output, since the spec has assertions on inputs only.
 
 ENDS = {
     "published": "COMPLETE", "staged": "COMPLETE", "held": "FAIL", "rejected": "FAIL", "failed": "FAIL",
     "lost": "ABORT", "cancelled": "ABORT", "skipped": "ABORT",
 }  # fmt: skip
-"""An attempt's state → the event of its end. What is held or rejected was computed, and nobody sees it."""
+"""An attempt's state → its final event. Held and rejected rows were computed, but are hidden."""
 PARTITIONS_MAX = 100
-"""So many partitions are named in an event's tags; how many there are is said beside them."""
+"""Most partitions named in an event's tags; another tag has their total number."""
 
 
 def start(described: OpenLineageNodes, attempt: LineageAttempt) -> bytes:
-    """It was given to a worker."""
+    """Return the event of an attempt's start in a worker."""
     return _attempted(described, attempt, "START", attempt.begun_at, {}, {"name": _made(attempt)})
 
 
 def end(described: OpenLineageNodes, attempt: LineageAttempt, summary: AttemptSummary) -> list[bytes]:
-    """It has ended; and its audit, where checks looked at what it made."""
+    """Return the events of an attempt's end, and those of its audit if there were checks."""
     assert attempt.finished_at is not None
     kind = ENDS[attempt.state]
     run = {"errorMessage": _error(attempt, summary.checks)} if kind != "COMPLETE" else {}
@@ -196,7 +199,10 @@ def _attempted(
 
 
 def _audited(described: OpenLineageNodes, attempt: LineageAttempt, kind: str, summary: AttemptSummary) -> bytes:
-    """What checks found in what was made: the spec knows assertions of inputs only."""
+    """Return an event of the audit, whose input is the attempt's output.
+
+    The spec has assertions on inputs only.
+    """
     assert attempt.finished_at is not None
     space, facets = described.namespace, {}
     if kind != "START":
@@ -243,7 +249,7 @@ def _event(
 
 
 def _made(attempt: LineageAttempt) -> str:
-    """The data set that an attempt makes."""
+    """Return the dataset that an attempt writes."""
     return f"export/{attempt.node}" if attempt.kind == "export" else attempt.node
 
 
@@ -258,7 +264,7 @@ def _tags(attempt: LineageAttempt, *, ended: bool) -> list[dict[str, str]]:
 
 
 def _nominal(described: OpenLineageNodes, attempt: LineageAttempt) -> dict[str, Any]:
-    """The time that its partitions are of."""
+    """Return the facet with the time range of the attempt's partitions."""
     project = described.compiled.project
     node = project.source_or_asset(attempt.node) or exported(project, attempt.node)
     grain = node.partition.grain if node is not None else None
@@ -266,7 +272,7 @@ def _nominal(described: OpenLineageNodes, attempt: LineageAttempt) -> dict[str, 
         return {}
     try:
         bounds = [bounds_us(key.partition("/")[0], grain, node.timezone) for key in attempt.partitions]
-    except UsageError:  # its keys were of another grain then
+    except UsageError:  # its keys are from before a change of the grain
         return {}
     first, last = min(start for start, _ in bounds), max(end for _, end in bounds)
     return {"nominalTime": facet("NominalTimeRunFacet", "1-0-1", nominalStartTime=moment(first), nominalEndTime=moment(last))}

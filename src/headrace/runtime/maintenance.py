@@ -36,19 +36,19 @@ from headrace.store.queries import backfill_plans, incidents, lake_maintenance, 
 from headrace.store.queries.incidents import Happened
 from headrace.store.queries.lake_maintenance import FileLook, FilesLook, PublishedFiles
 
-# Once a day the leader merges small files, expires old snapshots and deletes what nothing refers
-# to. DuckLake's own SQL does it in a separate process, because its SQLite library and Python's
-# can't share one. Each step is a short transaction that waits for the leader's, as the leader's
-# waits for it.
+# Once a day the leader merges small files, expires old snapshots and deletes unreferenced files.
+# DuckLake's own SQL does it in a separate process, because its SQLite library and Python's can't
+# share one. Each step is a short transaction that waits for the leader's, as the leader's waits for
+# it.
 
 EVERY = timedelta(days=1)
 STEP_SECONDS_MAX = 600.0
 STAGED_KEPT = timedelta(days=7)
-"""So long after a backfill has failed what it staged may still be gone on with."""
+"""Time for which the staged partitions of a failed backfill are kept, so that it can continue."""
 
 
 def due(tx: Transaction, now_us: int) -> bool:
-    """Whether a day has passed since the lake was last looked after, or since it was made."""
+    """Whether a day has passed since the last maintenance, or since the lake was created."""
     last = lake_maintenance.maintained_at(tx)
     if last is None:
         lake_maintenance.maintenance_done(tx, now_us)
@@ -57,17 +57,20 @@ def due(tx: Transaction, now_us: int) -> bool:
 
 
 class Collected(msgspec.Struct, frozen=True):
-    """What was (or would be) freed: snapshots of the lake, files that left the lake with them, and other files by kind."""
+    """Freed items, or those that would be: lake snapshots, their files, and other files by kind."""
 
     snapshots: int
     lake_files: int
     waste: tuple[Waste, ...]
     retired: dict[str, int] = {}
-    """Rows of the history that were older than it is kept, by kind."""
+    """Outdated rows of the history, by kind."""
 
 
 def maintain(store: Store, epoch: int, folders: Folders, keep: RetentionPolicy, now_us: int) -> None:
-    """Merge, expire and delete. Raises LakeError; what was done stays done, and the rest is due again."""
+    """Merge, expire and delete.
+
+    Raises LakeError; completed steps stay done, and the maintenance is due again.
+    """
     event_log.maintained(store, epoch, folders)
     _merge(store, folders)
     reached(FaultPoint.MAINTENANCE_MERGED)
@@ -79,15 +82,17 @@ def maintain(store: Store, epoch: int, folders: Folders, keep: RetentionPolicy, 
 
 
 def _merge(store: Store, folders: Folders) -> None:
-    """Merge small files, but for those of tables with a damaged one: merging reads all of a table's."""
+    """Merge small files of tables without a damaged file: merging reads all of a table's files."""
     with store.read() as tx:
         damaged = sorted({file.node for file in damaged_files(tx)})
     _step(store, folders.lake, "merge", *(f"--without={name}" for name in damaged))
 
 
 def collect(store: Store, epoch: int, folders: Folders, keep: RetentionPolicy, now_us: int) -> Collected:
-    """Expire old snapshots, delete what nothing needs any more and history that has had its time. For who leads. Raises LakeError,
-    and then too where the state isn't as its event log says."""
+    """Expire old snapshots, and delete unneeded files and outdated history.
+
+    Only the leader may call it. Raises LakeError, also if the state differs from its event log.
+    """
     event_log.maintained(store, epoch, folders)
     return _collect(store, epoch, folders, keep, now_us)
 
@@ -110,14 +115,20 @@ def _collect(store: Store, epoch: int, folders: Folders, keep: RetentionPolicy, 
 
 
 def _kept(store: Store, before: datetime) -> tuple[str, ...]:
-    """The snapshot that readers saw at a time, as an option of expiry: it may be much older, and is what they saw after it, too."""
+    """Return the option that keeps the snapshot visible at a time: it may be much older.
+
+    It is also what readers saw afterwards, until the next one.
+    """
     with store.read() as tx:
         seen = catalog.snapshot_at(tx, to_us(before))
     return () if seen is None else ("--keep", str(seen))
 
 
 def forget_lost(store: Store, folders: Folders) -> None:
-    """After a restore: snapshots expire that need files which were deleted since the backup was made. Raises LakeError."""
+    """After a restore, expire snapshots whose files were deleted since the backup was made.
+
+    Raises LakeError.
+    """
     with store.read() as tx:
         if catalog.missing(tx):
             return
@@ -132,14 +143,14 @@ def forget_lost(store: Store, folders: Folders) -> None:
 
 
 def _abandon(store: Store, epoch: int, now_us: int) -> None:
-    """What backfills that couldn't be published have staged is given up, if nobody has gone on with them for a while."""
+    """Delete staged partitions of backfills that nobody has continued for STAGED_KEPT."""
     with store.write(epoch) as tx:
         for plan in backfill_plans.abandoned(tx, now_us - int(STAGED_KEPT.total_seconds() * 1_000_000)):
             backfill_plans.clear(tx, plan)
 
 
 def collectable(store: Store, folders: Folders, keep: RetentionPolicy, now_us: int) -> Collected:
-    """What `collect` would free, as far as that can be told without doing it: the lake's files aren't counted."""
+    """Return what `collect` would free, as far as known beforehand; lake files aren't counted."""
     before = now_us - int(keep.of("snapshots", SNAPSHOTS_KEPT).total_seconds() * 1_000_000)
     with store.read() as tx:
         snapshots = retention.expiring_snapshots(tx, catalog.snapshot_time(before))
@@ -147,7 +158,10 @@ def collectable(store: Store, folders: Folders, keep: RetentionPolicy, now_us: i
 
 
 def _catalog(store: Store) -> tuple[str, str]:
-    """Where DuckLake finds the catalog: as an argument, and what goes to its standard input, because it holds a password."""
+    """Return DuckLake's catalog address: an argument, and a text for standard input.
+
+    The text holds the password, which must not be an argument.
+    """
     if isinstance(store.address, SqliteAddress):
         return str(store.address.path), ""
     address = PostgresqlCatalog(store.address.parameters, store.address.lake_schema)
@@ -167,20 +181,23 @@ def _step(store: Store, lake: Path, step: str, *options: str) -> Any:
     return msgspec.json.decode(done.stdout)
 
 
-# A full disk: what nothing needs is deleted at once instead of a day later, at most once an hour.
+# A full disk: unneeded files are deleted at once instead of a day later, at most once an hour.
 
 RECLAIM_EVERY = timedelta(hours=1)
 ACT = "reclaim"
 
 
 def reclaim_due(tx: Transaction, now_us: int) -> bool:
-    """Whether something couldn't be done for want of space, and nothing was freed within the last hour."""
+    """Whether an operation lacked disk space, and nothing was freed within the last hour."""
     last = lake_maintenance.reclaimed_at(tx)
     return bool(_pressed(tx)) and (last is None or instant(now_us) - instant(last) >= RECLAIM_EVERY)
 
 
 def reclaim(store: Store, epoch: int, folders: Folders, keep: RetentionPolicy, now_us: int) -> None:
-    """Free what can go, and say so in the incidents. Raises LakeError; it isn't tried again within the hour either."""
+    """Free disk space, and record it in the incidents.
+
+    Raises LakeError; even then it isn't repeated within the hour.
+    """
     with store.write(epoch) as tx:
         lake_maintenance.reclaimed(tx, now_us)
     freed = collect(store, epoch, folders, keep, now_us)
@@ -190,7 +207,7 @@ def reclaim(store: Store, epoch: int, folders: Folders, keep: RetentionPolicy, n
 
 
 def _pressed(tx: Transaction) -> list[int]:
-    """The open incidents of no space."""
+    """Return the open incidents about disk space."""
     wanted = (CauseKind.RESOURCE_EXHAUSTED.value, FailureCategory.SPACE.value)
     return [incident.id for incident in incidents.open_incidents(tx) if (incident.kind, incident.detail) == wanted]
 
@@ -202,28 +219,30 @@ def _freed_text(freed: Collected) -> str:
     return f"freed: {freed.snapshots} snapshots, {freed.lake_files} files of the lake, {other / 2**20:,.1f} MiB of other files"
 
 
-# Checks that the lake's files are as they were published, before a reader finds a damaged one.
-# The files of the newest publication that consumers read, and files that an attempt couldn't
-# read, are checked every time; all others in rotation, up to a time limit. The store remembers
-# where the rotation stopped. A lake that isn't a local folder isn't checked.
+# Checks that the lake's files are as published, before a reader finds a damaged one. The files of
+# the newest publication that consumers read, and files that an attempt couldn't read, are checked
+# every time; all others in rotation, up to a time limit. The store remembers where the rotation
+# stopped. A lake that isn't a local folder isn't checked.
 
 ROTATION_SECONDS = 0.05
-"""For so long, at most, files are looked at in rotation by one pass."""
+"""Longest time for checking files in rotation in one pass."""
 SERVER_EVERY_SECONDS = 5.0
-"""How often a server makes such a pass: with `ROTATION_SECONDS` that is 1 % of a core."""
+"""Interval of these passes in a server: with `ROTATION_SECONDS` that is 1 % of a core."""
 CHUNK = 500
 PUBLICATIONS = 100
-"""Of `materialize: files`, at most so many publications are looked at by one pass."""
+"""Most publications of `materialize: files` that one pass checks."""
 
 
 def look_at_files(store: Store, epoch: int, lake: Path, compiled: Compiled, clock: Clock, *, seconds: float = ROTATION_SECONDS) -> bool:
-    """One pass; whether anything is wrong, or right again, that wasn't at the look before.
+    """Run one check of the lake's files; return whether any result differs from the last check.
 
-    StoreError where the lake is empty although the state has files in it: it was mounted when this leader began."""
+    Raises StoreError if the lake is empty although the state has files in it: it was mounted when
+    this leader began.
+    """
     with store.read() as tx:
         refuse_empty(tx, lake, store.engine.where)
         if not lake.is_dir():
-            return False  # there is no lake yet
+            return False  # no lake exists yet
         read = catalog.current(tx, [*_read_by_consumers(tx, compiled), *_met(tx)])
         before = lake_maintenance.known_checks(tx, (file.id for file in read))
     now = clock.now_us()
@@ -244,7 +263,7 @@ def look_at_files(store: Store, epoch: int, lake: Path, compiled: Compiled, cloc
 
 
 def _look_at_published(store: Store, data: Path, now: int) -> list[tuple[FilesLook | None, FilesLook]]:
-    """The next publications of `materialize: files`: what the look before saw, and this one."""
+    """Check the next publications of `materialize: files`; return the last and the new results."""
     with store.read() as tx:
         chosen = lake_maintenance.next_published_files(tx, PUBLICATIONS)
     return [(files.before, _published(data, files, now)) for files in chosen if files.files]
@@ -261,7 +280,7 @@ def _published(data: Path, files: PublishedFiles, now: int) -> FilesLook:
 
 
 def _damage_of(path: Path, size_bytes: int) -> str:
-    """What is wrong with a file of whatever kind, without reading it: a clause that follows its path."""
+    """Return what is wrong with a file, without reading it, as a clause that follows its path."""
     try:
         results = path.lstat()
     except (FileNotFoundError, NotADirectoryError):
@@ -274,7 +293,7 @@ def _damage_of(path: Path, size_bytes: int) -> str:
 
 
 def _read_by_consumers(tx: Transaction, compiled: Compiled) -> list[int]:
-    """The files of the newest publication of each node that a consumer reads."""
+    """Return the files of the newest publication of each node that a consumer reads."""
     reads = dict.fromkeys(name for consumer in compiled.project.consumers.values() for name in consumer.reads)
     results: dict[int, None] = {}
     for name in expand_view_names(compiled, [name for name in reads if name in compiled.nodes]):
@@ -285,7 +304,7 @@ def _read_by_consumers(tx: Transaction, compiled: Compiled) -> list[int]:
 
 
 def _met(tx: Transaction) -> list[int]:
-    """The files that attempts couldn't read, of what still waits for their repair."""
+    """Return the files that attempts couldn't read and still wait for."""
     results = []
     for reason in sorted(partition_states.waiting_reasons(tx, LAKE_FILE)):
         path = reason.removeprefix(LAKE_FILE)
@@ -295,7 +314,10 @@ def _met(tx: Transaction) -> list[int]:
 
 
 def _rotate(store: Store, lake: Path, looks: dict[int, FileLook], before: dict[int, FileLook], now: int, until: float) -> int:
-    """Look at others until the time is over or all were looked at; after which the next pass goes on."""
+    """Check other files until the time is over or all are done.
+
+    Returns the position at which the next pass continues.
+    """
     with store.read() as tx:
         began = after = lake_maintenance.rotation_position(tx)
     wrapped = began == lake_maintenance.BEGINNING

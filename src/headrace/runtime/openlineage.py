@@ -31,27 +31,30 @@ from headrace.store.queries.telemetry import LineageAttempt, LineageCursor
 # Destinations of events: a file, or an endpoint of OpenLineage's HTTP API.
 
 ANSWER_SECONDS_MAX = 5.0
-"""How long an endpoint may take for one event."""
+"""Longest time for an endpoint's answer to one event."""
 _REFUSED = frozenset({400, 413, 422})
-"""An event that this is answered to will never be taken: it is counted, and left behind."""
+"""Status codes after which an event is counted as refused and not sent again."""
 
 
 class NotSent(HeadraceError):
-    """An event couldn't be handed over; it may work later."""
+    """An event couldn't be delivered; a later attempt may succeed."""
 
 
 class Sink(Protocol):
-    """Takes events in their order."""
+    """Takes events in order."""
 
     def send(self, event: bytes) -> bool:
-        """Whether the event was taken; False where it never will be. Raises NotSent."""
+        """Return whether the event was accepted; False if it never will be. Raises NotSent."""
 
     def close(self) -> None:
-        """No more comes."""
+        """Close the destination."""
 
 
 def sink_of(settings: Settings, root: Path) -> Sink:
-    """Where the settings say. Raises SecretMissing, and NotSent for a URL that is none."""
+    """Return the destination in the settings.
+
+    Raises SecretMissing, and NotSent for an invalid URL.
+    """
     said = Secrets(root).resolved(settings.openlineage)
     if "file" in said:
         return JsonLinesSink(root / said["file"])
@@ -62,13 +65,13 @@ def sink_of(settings: Settings, root: Path) -> Sink:
 
 
 class JsonLinesSink:
-    """A file of one event a line. It is opened for each event, so that it may be moved away at any time."""
+    """A file of one event per line, opened for each event so that it may be moved at any time."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def send(self, event: bytes) -> bool:
-        """Append it."""
+        """Append the event."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("ab", buffering=0) as file:
@@ -78,11 +81,14 @@ class JsonLinesSink:
         return True
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no file is open."""
 
 
 class HttpSink:
-    """A URL that takes events, such as `https://lineage.example.com/api/v1/lineage`. It isn't left by redirects, with a token."""
+    """An HTTP endpoint for events, such as `https://lineage.example.com/api/v1/lineage`.
+
+    It doesn't follow redirects, which would disclose the token.
+    """
 
     def __init__(self, url: str, token: str) -> None:
         at = urlsplit(url)
@@ -96,14 +102,14 @@ class HttpSink:
         )
 
     def send(self, event: bytes) -> bool:
-        """Post it."""
+        """Post the event."""
         try:
             self._connection.request("POST", self._path, event, self._headers)
             answer = self._connection.getresponse()
             answer.read(65536)
         except (OSError, http.client.HTTPException, ValueError) as error:
             self._connection.close()
-            # What isn't the network's may repeat a header, and with it the token.
+            # An error that isn't the network's may repeat a header, and with it the token.
             text = message_of(error) if isinstance(error, OSError) else words_of(error)
             raise NotSent(f"the endpoint didn't answer: {text}") from error
         if not answer.isclosed():
@@ -115,31 +121,31 @@ class HttpSink:
         return True
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._connection.close()
 
 
-# The thread that sends. The store records what was sent, so that the next leader sends what is
-# missing: each event arrives at least once, and a repeated one has the same run id and type.
+# The thread that sends. The store records the events sent, so that the next leader sends the
+# missing ones: each event arrives at least once, and a repeated one has the same run id and type.
 
 ROUND_SECONDS = 1.0
-"""How often the store is looked at."""
+"""Interval at which the store is read."""
 RETRY_SECONDS_MAX = 60.0
 AT_ONCE = 100
-"""So many attempts are read and told before that is written down."""
+"""Number of attempts whose events are sent before the progress is stored."""
 RUNNING_MAX = 1_000
 LAST_SECONDS = 3.0
-"""How long a leader that ends lets the rest be told; what is left then is told by the next."""
+"""Longest time that an ending leader sends remaining events; the next leader sends the others."""
 
 
 class Leads(Protocol):
-    """Who leads, as far as it concerns this."""
+    """The leader, as far as the emitter needs it."""
 
     applied: AppliedVersion
 
 
 def emitter_of(settings: Settings, root: Path, store: Store, epoch: int, leads: Leads, cache: Path) -> Emitter | None:
-    """What tells of attempts from now on; None where nobody is to be told. An environment is nobody's."""
+    """Return the emitter of events; None without a destination, or in an environment."""
     if not settings.openlineage or settings.environment != PRODUCTION:
         return None
     with store.write(epoch) as tx:
@@ -148,7 +154,7 @@ def emitter_of(settings: Settings, root: Path, store: Store, epoch: int, leads: 
 
 
 class Emitter:
-    """Made by `emitter_of`; `close` it while the lease is still held."""
+    """Sends events, created by `emitter_of`; `close` it while the lease is still held."""
 
     def __init__(self, settings: Settings, root: Path, epoch: int, leads: Leads, cache: Path) -> None:
         self._settings, self._root, self._epoch, self._leads, self._cache = settings, root, epoch, leads, cache
@@ -159,7 +165,7 @@ class Emitter:
         self._thread.start()
 
     def close(self) -> None:
-        """Tell what there is, as long as that doesn't take long."""
+        """Send the remaining events, for at most LAST_SECONDS."""
         self._until = time.monotonic() + LAST_SECONDS
         self._last.set()
         self._thread.join(LAST_SECONDS + 1)
@@ -171,10 +177,13 @@ class Emitter:
                     self._rounds(store, sink)
                     sink.close()
         except (HeadraceError, OSError):
-            return  # the lease is gone, or the state out of reach: whoever leads next goes on
+            return  # the lease is lost or the state is unreachable: the next leader continues
 
     def _sink(self, store: Store) -> Sink | None:
-        """Where events go; None where that can't be, and then that is written down, for the next leader to try again."""
+        """Return the destination; None if it can't be used.
+
+        The error is stored, and the next leader tries again.
+        """
         try:
             return sink_of(self._settings, self._root)
         except HeadraceError as error:
@@ -196,7 +205,7 @@ class Emitter:
             self._last.wait(min(RETRY_SECONDS_MAX, ROUND_SECONDS * 2**failures))
 
     def _round(self, store: Store, sink: Sink) -> tuple[int, str]:
-        """How many events were told, and what kept the rest from it."""
+        """Send one round; return the number of events handled and the error that stopped it."""
         with store.read() as tx:
             before = telemetry.lineage_cursor(tx) or LineageCursor(0)
             ended = telemetry.ended_attempts(tx, before, AT_ONCE)
@@ -216,7 +225,7 @@ class Emitter:
                     sending.all([start(described, lineage_attempt)])
                     now = msgspec.structs.replace(now, begun=now.begun | {lineage_attempt.id})
         except Enough:
-            pass  # the next leader tells it
+            pass  # the next leader sends the rest
         except NotSent as failed:
             sending.error = str(failed)
         now = msgspec.structs.replace(now, sent=now.sent + sending.sent, refused=now.refused + sending.refused)
@@ -242,7 +251,7 @@ class Enough(HeadraceError):
 
 
 class _Sending:
-    """Events on their way, and how many have arrived."""
+    """Sends events and counts the accepted and refused ones."""
 
     def __init__(self, sink: Sink, going_on: Callable[[], bool]) -> None:
         self._sink, self._going_on = sink, going_on
@@ -250,7 +259,7 @@ class _Sending:
         self.error = ""
 
     def all(self, events: list[bytes]) -> None:
-        """Send them one after the other. Raises NotSent, and Enough where there is no time for more."""
+        """Send events one after the other. Raises NotSent, and Enough if no time is left."""
         for event in events:
             if not self._going_on():
                 raise Enough("there was no time for more")

@@ -1,4 +1,4 @@
-"""Promotion: publish in production what an environment has built, instead of computing it again."""
+"""Promotion: publish an environment's partitions in production instead of recomputing them."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ from headrace.store.queries.leader_writes import PublicationRecord
 from headrace.store.queries.publications import ComparedPublication
 
 # Partitions of an environment that may be published in production unchanged: same code, same
-# checks, same inputs. Inputs are compared publication by publication: what the environment's
-# attempt read, of production and of its own, must have the content that readers of production see
-# after the promotion. Whatever can't be shown to be the same is computed, as it would be without
-# an environment.
+# checks, same inputs. Inputs are compared publication by publication: the inputs that the
+# environment's attempt read, from production and from the environment, must have the content that
+# readers of production see after the promotion. Partitions that can't be shown to be the same are
+# computed, as they would be without an environment.
 
 PROMOTED = ("table", "append")
-"""Materialisations whose partitions stand by themselves: a merge builds on what production has published before."""
+"""Materialisations with independent partitions: a merge builds on production's earlier rows."""
 _CLOSED = ("running", "withdrawn", "waived")
-"""States of a partition in which nothing is brought to it from elsewhere."""
+"""States of a partition in which nothing is promoted to it."""
 
 
 class Offer(msgspec.Struct, frozen=True):
-    """A partition that needn't be computed: the environment's publication of it."""
+    """An environment's publication of a partition that production needn't compute."""
 
     node: str
     key: str
@@ -49,14 +49,14 @@ class Offer(msgspec.Struct, frozen=True):
 
 
 class Histories:
-    """What was published in one store, by node."""
+    """The publications in one store, by node."""
 
     def __init__(self, tx: Transaction) -> None:
         self._tx = tx
         self._found: dict[str, dict[str, list[ComparedPublication]]] = {}
 
     def of(self, node: str) -> Mapping[str, list[ComparedPublication]]:
-        """Partition → its publications, oldest first."""
+        """Return partition → its publications, oldest first."""
         known = self._found.get(node)
         if known is None:
             known = self._found[node] = {}
@@ -65,21 +65,24 @@ class Histories:
         return known
 
     def at(self, node: str, key: str, snapshot: int) -> ComparedPublication | None:
-        """What a reader of a snapshot sees of a partition."""
+        """Return the publication of a partition that a reader of a snapshot sees."""
         for publication in reversed(self.of(node).get(key, ())):
             if publication.snapshot <= snapshot:
                 return publication if publication.ended_snapshot is None or publication.ended_snapshot > snapshot else None
         return None
 
     def current(self, node: str, key: str) -> ComparedPublication | None:
-        """What readers see of a partition."""
+        """Return the publication of a partition that readers see."""
         newest = self.of(node).get(key)
         return newest[-1] if newest and newest[-1].ended_snapshot is None else None
 
 
 class Offers:
-    """What the environment called `name`, whose state is read by `theirs`, offers to production, which is read by `tx` and is going
-    to run `compiled`. Everything of `changed` nodes is about to be stale there."""
+    """The partitions that the environment `name` offers to production.
+
+    `theirs` reads the environment's state, `tx` production's, which is going to run `compiled`. All
+    partitions of `changed` nodes are about to become stale there.
+    """
 
     def __init__(self, tx: Transaction, theirs: Transaction, name: str, compiled: Compiled, changed: Collection[str]) -> None:
         self.name, self._tx, self._theirs, self._compiled, self._changed = name, tx, theirs, compiled, frozenset(changed)
@@ -92,8 +95,10 @@ class Offers:
         self._whole: dict[tuple[str, int, int, int, int], bool] = {}
 
     def found(self, only: Collection[tuple[str, str, int]] | None = None) -> list[Offer]:
-        """All that may be promoted: inputs before what reads them, by partition. With `only`, of these (node, partition, the environment's
-        publication)."""
+        """Return everything that may be promoted, inputs first, sorted by partition.
+
+        With `only`, just these (node, partition, the environment's publication).
+        """
         self._only = only
         offers: list[Offer] = []
         for node in self._compiled.order:
@@ -124,14 +129,14 @@ class Offers:
                 yield Offer(asset.name, key, publication)
 
     def _needed(self, node: str, key: str) -> bool:
-        """Whether production would compute it."""
+        """Whether production would compute the partition."""
         state = self._standing.get(node, {}).get(key)
         if state is None:
             return True
         return state.state not in _CLOSED and (state.stale or not state.published or node in self._changed or self._moves(node))
 
     def _moves(self, node: str) -> bool:
-        """Whether something that it reads is promoted, which would make it stale."""
+        """Whether an input is promoted, which would make the node stale."""
         return any(self._taken.get(spec.node) for spec in expand_views(self._compiled, self._compiled.nodes[node].inputs))
 
     @cached_property
@@ -144,7 +149,10 @@ class Offers:
         return {node: frozenset(key for key, state in keys.items() if state.stale) for node, keys in results.items()}
 
     def _same_as(self, version: int) -> frozenset[str]:
-        """The nodes that give the same data under the same checks in a version of the environment, with all that they read."""
+        """Return the nodes with the same data and checks in an environment's version.
+
+        Everything that they read is the same, too.
+        """
         known = self._alike.get(version)
         if known is None:
             row = applied_versions.get(self._theirs, version)
@@ -174,11 +182,18 @@ class Offers:
         return self._whole[done]
 
     def _same(self, node: str, keys: Iterable[str], snapshot: int, by: ComparedPublication) -> bool:
-        """Whether what `by` read of a node in a snapshot is what readers of production see afterwards."""
+        """Whether `by` read the partitions that readers of production see after the promotion.
+
+        `snapshot` is the one that `by` read.
+        """
         return all(_alike(self._seen(node, key, snapshot, by), self._after(node, key), self._is_open(node, key)) for key in keys)
 
     def _seen(self, node: str, key: str, snapshot: int, by: ComparedPublication) -> ComparedPublication | None:
-        """What `by` was made of: a plan's attempts read what the plan had staged, which became visible together with what they made."""
+        """Return the publication of a partition that `by` was computed from.
+
+        A backfill's attempts read its staged partitions, which became visible together with their
+        own.
+        """
         read = self._read(node)
         current, plan = read.current(node, key), plan_of_attempt(AttemptId(by.epoch, by.n))
         together = current is not None and plan > 0 and plan == plan_of_attempt(AttemptId(current.epoch, current.n))
@@ -187,15 +202,15 @@ class Offers:
         return read.at(node, key, snapshot)
 
     def _read(self, node: str) -> Histories:
-        """Where the environment reads a node."""
+        """Return the store from which the environment reads a node."""
         return self._production if node in self._borrowed else self._own
 
     def _after(self, node: str, key: str) -> ComparedPublication | None:
-        """What readers of production see once this is promoted."""
+        """Return the publication that readers of production see after the promotion."""
         return self._taken.get(node, {}).get(key) or self._production.current(node, key)
 
     def _is_open(self, node: str, key: str) -> bool:
-        """Whether production is going to compute a partition that the environment computed for itself."""
+        """Whether production will recompute a partition that the environment has computed."""
         if node in self._borrowed or key in self._taken.get(node, {}):
             return False
         state = self._standing.get(node, {}).get(key)
@@ -216,23 +231,26 @@ def _by_node(tx: Transaction) -> dict[str, dict[str, partition_states.StoredPart
     return results
 
 
-# Makes the offered partitions visible in one transaction, as one snapshot. The rows were copied
+# Publishes the offered partitions in one transaction, as one snapshot. Their rows were copied
 # before (`runtime.promotion_copies`).
 
 
 class PendingPromotion(msgspec.Struct, frozen=True):
-    """What of an environment lies in production's lake, and waits to be published."""
+    """The copied partitions of an environment that wait in production's lake to be published."""
 
     environment: str
     jobs: tuple[CopiedJob, ...]
 
     @property
     def partitions(self) -> frozenset[tuple[str, str, int]]:
-        """(node, partition, the environment's publication) of all of it."""
+        """(node, partition, the environment's publication) of all copied partitions."""
         return frozenset((job.node, part.key, part.publication) for job in self.jobs for part in job.parts)
 
     def offered(self, offers: Sequence[Offer]) -> PendingPromotion:
-        """What of it is still offered. Raises LakeError where a table can't be published in parts."""
+        """Return the copied partitions that are still offered.
+
+        Raises LakeError if only a part of a table is, and it can't be published in parts.
+        """
         left = {(offer.node, offer.key) for offer in offers}
         jobs = []
         for job in self.jobs:
@@ -245,7 +263,10 @@ class PendingPromotion(msgspec.Struct, frozen=True):
 
 
 def promotion_events(tx: Transaction, promotion: PendingPromotion) -> Promoted:
-    """What the core is told of a promotion that is about to be published: the same numbers that `Publisher` gives."""
+    """Return the core's event of a promotion about to be published.
+
+    It has the same publication numbers that `Publisher` assigns.
+    """
     contents = tuple(
         (job.node, part.key, not _identical(leader_writes.published_of(tx, job.node, part.key), part))
         for job in promotion.jobs
@@ -260,7 +281,10 @@ def _identical(before: tuple[int, str | None, str | None] | None, part: CopiedPa
 
 
 class Publisher:
-    """Publishes what is offered of one promotion. `tx` is production's transaction, `theirs` reads the environment's state."""
+    """Publishes the offered partitions of one promotion.
+
+    `tx` is production's transaction, `theirs` reads the environment's state.
+    """
 
     def __init__(self, tx: Transaction, theirs: Transaction, *, epoch: int, version: int, actor: Actor, now: int) -> None:
         self._tx, self._theirs, self._epoch, self._version, self._actor, self._now = tx, theirs, epoch, version, actor, now
@@ -269,8 +293,11 @@ class Publisher:
         self._next = leader_writes.last_publication_id(tx)
 
     def publish(self, promotion: PendingPromotion, offers: Sequence[Offer]) -> dict[str, int]:
-        """How many partitions of each node that is. Raises TableMoved, FileMoved, NeedsRewrite or LakeError where production's tables
-        aren't as they were when the rows were copied; then nothing of it may be committed."""
+        """Publish the partitions; return their number by node.
+
+        Raises TableMoved, FileMoved, NeedsRewrite or LakeError if production's tables have changed
+        since the rows were copied; the transaction must not be committed then.
+        """
         offered = {(offer.node, offer.key): offer.publication for offer in offers}
         change = CatalogChange.begin(self._tx, self._now)
         request = msgspec.json.encode({"environment": promotion.environment}).decode()
@@ -347,7 +374,7 @@ class Publisher:
 
 
 def make_durable(folders: Folders, promotion: PendingPromotion) -> None:
-    """What was copied is on the disk, and is what was copied. Raises LakeError."""
+    """Sync the copied files and verify their content. Raises LakeError."""
     files = [part.staged for job in promotion.jobs for part in job.parts]
     files += [file.staged for job in promotion.jobs for file in job.rewritten if file.staged is not None]
     if files:

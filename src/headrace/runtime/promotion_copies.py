@@ -1,8 +1,9 @@
 """Copies rows of an environment's lake into production's, in a separate process.
 
-`python -m headrace.runtime.promotion_copies` reads one `CopyRequest` from standard input and answers with a `CopyResult` on
-standard output. Partitions without the content that was audited aren't copied. The files lie in production's lake as
-staged ones do: nothing refers to them until they are published.
+`python -m headrace.runtime.promotion_copies` reads one `CopyRequest` from standard input and
+answers with a `CopyResult` on standard output. Partitions whose content isn't the audited one
+aren't copied. The files in production's lake are unreferenced until they are published, like staged
+ones.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from headrace.runtime.messages import RewrittenFile
 
 
 class PartitionCopy(msgspec.Struct, frozen=True):
-    """A partition to be copied: the environment's publication, and the files that hold its rows (absolute paths)."""
+    """A partition to copy: the environment's publication, and its files with absolute paths."""
 
     key: str
     publication: int
@@ -32,8 +33,11 @@ class PartitionCopy(msgspec.Struct, frozen=True):
 
 
 class Job(msgspec.Struct, frozen=True):
-    """What is to be copied of one table. `columns` are the environment's, `table` is production's, if there is one; `shared` are its
-    files that hold some of the partitions and others."""
+    """The partitions to copy of one table.
+
+    `columns` are the environment's. `table` is production's, if it exists; `shared` are its files
+    that hold some of these partitions and others.
+    """
 
     node: str
     columns: tuple[LakeColumn, ...]
@@ -51,7 +55,7 @@ class CopyRequest(msgspec.Struct, frozen=True):
 
 
 class CopiedPart(msgspec.Struct, frozen=True):
-    """A partition whose rows lie in production's lake."""
+    """A partition whose rows were copied to production's lake."""
 
     key: str
     publication: int
@@ -60,7 +64,11 @@ class CopiedPart(msgspec.Struct, frozen=True):
 
 
 class CopiedJob(msgspec.Struct, frozen=True):
-    """What of a table was copied. `table` is the one that it was written for. `refused` are keys whose rows aren't what was audited."""
+    """The copied partitions of a table.
+
+    `table` is the version of the table that they were written for. `refused` are keys whose rows
+    aren't the audited ones.
+    """
 
     node: str
     table: LakeTable
@@ -70,14 +78,17 @@ class CopiedJob(msgspec.Struct, frozen=True):
 
 
 class CopyResult(msgspec.Struct, frozen=True):
-    """The answer. `error` says what went wrong, if something did; then nothing is to be used."""
+    """The answer. If `error` isn't empty, nothing in it may be used."""
 
     jobs: tuple[CopiedJob, ...] = ()
     error: str = ""
 
 
 def copy_in_process(order: CopyRequest) -> CopyResult:
-    """Have it done by another process: this one may be the leader, which never loads what computes. Raises LakeError."""
+    """Copy in another process: this one may be the leader, which never loads DuckDB.
+
+    Raises LakeError.
+    """
     command = [sys.executable, "-m", "headrace.runtime.promotion_copies"]
     done = subprocess.run(command, input=msgspec.msgpack.encode(order), capture_output=True, check=False)
     if done.returncode != 0:
@@ -90,7 +101,7 @@ def copy_in_process(order: CopyRequest) -> CopyResult:
 
 
 def main() -> None:
-    """Do what standard input says."""
+    """Process the request on standard input."""
     order = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=CopyRequest)
     sys.stdout.buffer.write(msgspec.msgpack.encode(_done(order)))
 
@@ -121,7 +132,7 @@ def _copy(session: DuckDBSession, job: Job) -> CopiedJob | None:
 
 
 def _as_audited(session: DuckDBSession, job: Job, part: PartitionCopy) -> bool:
-    """Whether the files hold the rows that the publication says."""
+    """Whether the files hold the rows that the publication records."""
     if not part.files:
         return part.rows == 0
     partitions = {
@@ -134,7 +145,7 @@ def _as_audited(session: DuckDBSession, job: Job, part: PartitionCopy) -> bool:
 def _copy_part(
     session: DuckDBSession, job: Job, part: PartitionCopy, table: LakeTable | None, *, first: bool
 ) -> tuple[CopiedPart, LakeTable]:
-    """The rows by production's columns: field ids and the order of columns are a table's own."""
+    """Copy the rows by production's columns: field ids and column order belong to a table."""
     rows = relation_sql(part.files, job.columns)
     staged, target = stage(
         session, rows, table_name=job.node, partition=part.key, table=table, evolve=first and table is not None, hashed=False
@@ -147,7 +158,7 @@ def _copy_part(
 
 
 def _rewritten(session: DuckDBSession, job: Job, table: LakeTable, keys: tuple[str, ...]) -> tuple[RewrittenFile, ...]:
-    """Production's files that hold these partitions and others, without them."""
+    """Return production's files that hold these and other partitions, without these."""
 
     return tuple(RewrittenFile(file.path, stage_rewrite(session, file, table, keys)) for file in job.shared)
 

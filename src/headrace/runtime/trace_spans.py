@@ -1,7 +1,7 @@
 """A run as a trace: its attempts as spans, each with the stages of the delay ledger.
 
-Ids are derived from numbers and times of the store, so that a span that is sent twice has one id. Texts of errors aren't
-sent: a database's message quotes the value that it couldn't read.
+Ids are derived from numbers and times of the store, so that a span sent twice has one id. Texts of
+errors aren't sent: a database's message may quote a value.
 """
 
 from __future__ import annotations
@@ -20,25 +20,28 @@ from headrace.ledger.records import Try
 from headrace.store.queries.telemetry import Ran
 
 PARTITIONS_MAX = 20
-"""So many of an attempt's partitions are named."""
+"""Most partitions of an attempt that are named."""
 FAILED = frozenset({"failed", "lost"})
 Said = Mapping[str, str | int | Sequence[str]]
 _SCOPE = InstrumentationScope("headrace")
 
 
 class Spans:
-    """The spans of one project. `resource` says whose they are."""
+    """The spans of one project. `resource` names the service that they belong to."""
 
     def __init__(self, project: str, resource: Resource) -> None:
         self._project, self._resource = project, resource
 
     def of_run(self, run: Ran, ended: int) -> ReadableSpan:
-        """A run that has ended."""
+        """Return the span of a run that has ended."""
         said: Said = {"headrace.run": run.id, "headrace.state": run.state}
         return self._span(f"{run.kind} {run.id}", self._run(run), None, run.started_at, ended, said, failed=run.state in FAILED)
 
     def of_attempt(self, run: Ran, item: Try, partitions: str) -> Iterator[ReadableSpan]:
-        """An attempt of a run, from when it was wanted until it was written down, and its stages. `partitions` is JSON."""
+        """Yield the span of an attempt, from its queueing to its recorded end, and its stages.
+
+        `partitions` is JSON.
+        """
         if item.finished_us is None:
             return
         keys: list[str] = msgspec.json.decode(partitions)
@@ -75,7 +78,7 @@ class Spans:
 
 
 def _stages(item: Try, ended: int) -> Iterator[tuple[str, int, int]]:
-    """Where an attempt's time went, without gaps; stages that took none are left out."""
+    """Yield the stages of an attempt, without gaps; stages of no duration are left out."""
     marks = [("queue", item.queued_us), ("dispatch", item.dispatched_us), ("export" if item.kind == "export" else "run", item.began_us)]
     if item.kind != "export":
         marks += [("audit", item.audited_from_us), ("publish", item.published_from_us)]
@@ -85,6 +88,6 @@ def _stages(item: Try, ended: int) -> Iterator[tuple[str, int, int]]:
 
 
 def _number(size: int, *parts: object) -> int:
-    """A number of so many bytes that isn't 0."""
+    """Return a hash of the parts as a number of `size` bytes that isn't 0."""
     text = "\0".join(map(str, parts)).encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=size).digest(), "big") or 1

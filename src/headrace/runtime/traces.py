@@ -1,9 +1,10 @@
 """The thread that sends OpenTelemetry traces (extra `otel`).
 
-It is configured by the standard variables of OpenTelemetry's exporter: `OTEL_EXPORTER_OTLP_ENDPOINT` and its
-relatives. The thread reads committed rows and waits for the network
-itself, so a collector that hangs or is down delays nothing. Attempts of this leader are sent once the collector answers
-again, as long as this leader leads; afterwards they aren't sent any more, and the store still has them.
+It is configured by the standard variables of OpenTelemetry's exporter:
+`OTEL_EXPORTER_OTLP_ENDPOINT` and related ones. The thread reads committed rows and waits for the
+network itself, so a collector that hangs or is down delays nothing. Attempts of this leader are
+sent once the collector answers again, as long as this leader leads; afterwards they are no longer
+sent, but remain in the store.
 """
 
 from __future__ import annotations
@@ -34,21 +35,24 @@ NAMED_BY = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 ROUND_SECONDS = 1.0
 RETRY_SECONDS_MAX = 60.0
 AT_ONCE = 200
-"""So many attempts are sent in one request."""
+"""Most attempts that one request sends."""
 LAST_SECONDS = 3.0
-"""How long a leader that ends lets the rest be sent."""
+"""Longest time that an ending leader sends the remaining spans."""
 _log = logging.getLogger(__name__)
 
 
 class _Cursor(NamedTuple):
-    """The last attempt that was sent (when it ended, and its number), and the runs that are sent once they have ended."""
+    """The end time and number of the last attempt sent, and runs to send when they end."""
 
     attempt: tuple[int, int]
     runs: frozenset[int] = frozenset()
 
 
 def tracer_of(settings: Settings, root: Path, store: Store, epoch: int) -> Tracer | None:
-    """What sends traces from now on; None where no collector is named, or where the extra isn't installed. An environment is nobody's."""
+    """Return the sender of traces; None if no collector is configured.
+
+    An environment sends none.
+    """
     said = os.environ
     named = any(said.get(name) for name in NAMED_BY) and said.get("OTEL_TRACES_EXPORTER", "otlp") == "otlp"
     if not named or said.get("OTEL_SDK_DISABLED", "").lower() == "true" or settings.environment != PRODUCTION:
@@ -59,7 +63,7 @@ def tracer_of(settings: Settings, root: Path, store: Store, epoch: int) -> Trace
 
 
 class Tracer:
-    """Made by `tracer_of`; `close` it while the lease is still held."""
+    """Sends traces, created by `tracer_of`; `close` it while the lease is still held."""
 
     def __init__(self, settings: Settings, root: Path, epoch: int, begun: int) -> None:
         self._settings, self._root, self._epoch = settings, root, epoch
@@ -70,7 +74,7 @@ class Tracer:
         self._thread.start()
 
     def close(self) -> None:
-        """Send what there is, as long as that doesn't take long."""
+        """Send the remaining spans, for at most LAST_SECONDS."""
         self._until = time.monotonic() + LAST_SECONDS
         self._last.set()
         self._thread.join(LAST_SECONDS)
@@ -84,13 +88,14 @@ class Tracer:
             _log.warning("traces are asked for, and `headrace[otel]` isn't installed")
             return
         logging.getLogger("opentelemetry").addHandler(logging.NullHandler())
-        logging.getLogger("opentelemetry").propagate = False  # what it says with each try is said here, once
+        # its message of each failed try is logged once, below
+        logging.getLogger("opentelemetry").propagate = False
         exporter = OTLPSpanExporter()
         try:
             with open_state(self._root, self._settings) as store:
                 self._rounds(store, exporter, Spans(self._settings.name, _resource()))
         except (HeadraceError, OSError):
-            return  # the state is out of reach: whoever leads next sends its own
+            return  # the state is unreachable: the next leader sends its own traces
         finally:
             exporter.shutdown()  # type: ignore[no-untyped-call]
 
@@ -111,7 +116,7 @@ class Tracer:
                 self._last.wait(min(RETRY_SECONDS_MAX, ROUND_SECONDS * 2**failures))
 
     def _next(self, store: Store, spans: Spans) -> tuple[list[ReadableSpan], _Cursor]:
-        """What ended since, and up to where that is."""
+        """Return the spans ended since the last call, and the new cursor."""
         with store.read() as tx:
             attempts = telemetry.ended_of_epoch(tx, self._epoch, self._sent.attempt, AT_ONCE)
             numbers = self._sent.runs | {row.run_id for _, row in attempts}
@@ -126,7 +131,7 @@ class Tracer:
 
 
 def _resource() -> Resource:
-    """Whose spans they are: as OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES say, else ours."""
+    """Return the resource in OTEL_SERVICE_NAME or OTEL_RESOURCE_ATTRIBUTES, else `headrace`."""
     from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 
     given = "OTEL_SERVICE_NAME" in os.environ or f"{SERVICE_NAME}=" in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")

@@ -1,7 +1,7 @@
-"""Who reads which nodes.
+"""Records which readers use which nodes.
 
-Each reader appends a line to a file, so that no reader waits for a lock; the leader adds the lines up once a day.
-A reader that may not write there isn't counted, which is never an error of the read.
+Each reader appends a line to a file, so that no reader waits for a lock; the leader adds the lines
+up once a day. A reader that may not write there isn't counted, which is never an error of the read.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ READ, SQL, DATA = "read", "sql", "data"
 _OPEN = "reads"
 _ADDING = "reads.adding"
 _ADDED = "usage_added"
-"""In `meta`: the file that was added last, by its inode and size, so that a crash before it is removed doesn't count it twice."""
+"""Key in `meta` of the last file added, by inode and size.
+
+A crash before that file is removed must not count it twice.
+"""
 
 
 class _Read(msgspec.Struct, array_like=True):
@@ -35,7 +38,7 @@ class _Read(msgspec.Struct, array_like=True):
 
 
 def note(folders: Folders, nodes: Sequence[str], *, reader: str, via: str, at: int) -> None:
-    """Somebody reads these."""
+    """Record that a reader has read these nodes."""
     lines = b"".join(msgspec.json.encode(_Read(node, reader[:200], via, at)) + b"\n" for node in nodes)
     with contextlib.suppress(OSError):
         folder = _folder(folders)
@@ -48,12 +51,15 @@ def note(folders: Folders, nodes: Sequence[str], *, reader: str, via: str, at: i
 
 
 def waiting(folders: Folders) -> list[ReadUsage]:
-    """The reads that the leader hasn't added yet."""
+    """Return the reads that the leader hasn't added yet."""
     return [read_usage for name in (_ADDING, _OPEN) for read_usage in _of_file(_folder(folders) / name)]
 
 
 def add_up(store: Store, epoch: int | None, folders: Folders, keep_since: str) -> None:
-    """Add what waits to what is kept by day, and forget days before `keep_since`. For who leads."""
+    """Add the waiting reads to the totals by day, and delete days before `keep_since`.
+
+    Only the leader may call it.
+    """
     folder = _folder(folders)
     adding = folder / _ADDING
     if not adding.exists():
@@ -86,7 +92,7 @@ def _of_file(path: Path) -> list[ReadUsage]:
 
 def _decoded(lines: Iterable[bytes]) -> Iterable[_Read]:
     for line in lines:
-        with contextlib.suppress(msgspec.DecodeError):  # cut off by a crash
+        with contextlib.suppress(msgspec.DecodeError):  # a crash may truncate a line
             yield msgspec.json.decode(line, type=_Read)
 
 

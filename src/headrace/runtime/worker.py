@@ -1,9 +1,10 @@
 """A worker process: performs one task at a time for the leader.
 
-A worker process: it takes tasks from a pipe, runs user code, stages and audits, and answers. It doesn't know the state. The main thread
-reads tasks and runs them: handing each over from another thread would cost two thread switches. A second thread sleeps on a pipe of its
-own, on which the leader asks for tasks that haven't begun. The end of that pipe means that the leader is gone: the thread then ends this
-process and what it started, whatever the asset code does.
+It takes tasks from a pipe, runs user code, stages and audits, and answers. It has no access to the
+state. The main thread reads tasks and runs them: handing each over from another thread would cost
+two thread switches. A second thread sleeps on a separate pipe, on which the leader recalls tasks
+that haven't begun. The end of that pipe means that the leader is gone: the thread then ends this
+process and its children, whatever the asset code does.
 """
 
 from __future__ import annotations
@@ -30,20 +31,21 @@ READ_BYTES = 1 << 16
 
 
 class Start(msgspec.Struct, frozen=True):
-    """What a worker is given: its pipes, those that catch what bodies print, and the settings."""
+    """The descriptors of a worker's pipes, the pipes that capture output, and its settings."""
 
     tasks: int
     answers: int
     recalls: int
-    """A byte asks for all tasks that haven't begun."""
+    """A byte recalls all tasks that haven't begun."""
     channel: OutputPipes
     settings: WorkerSettings
 
 
 def work(start: Start) -> NoReturn:
-    """Run until the leader closes the pipe."""
+    """Perform tasks until the leader closes the pipe."""
     for fd in (start.tasks, start.answers, start.recalls, *start.channel.ends):
-        os.set_inheritable(fd, False)  # a body's children must not hold the leader's pipes open
+        # children of asset code must not hold the leader's pipes open
+        os.set_inheritable(fd, False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable()
     tasks, answers = TaskPipe(start.tasks), _Answers(start.answers)
@@ -60,8 +62,11 @@ def work(start: Start) -> NoReturn:
 
 
 class TaskPipe:
-    """The pipe from the leader, and what was read of it and hasn't begun. Whoever holds the lock reads: the main thread while it waits
-    for a task, when there is nothing to take back."""
+    """The pipe from the leader, and the tasks read from it that haven't begun.
+
+    The thread with the lock reads: the main thread while it waits for a task, when there is nothing
+    to give back.
+    """
 
     def __init__(self, fd: int) -> None:
         self._fd, self._lock = fd, threading.Lock()
@@ -70,7 +75,10 @@ class TaskPipe:
         self._readable.register(fd, select.POLLIN)
 
     def take(self) -> Task | None:
-        """The next task, waiting for it; None when the leader is gone, or says what is no task."""
+        """Return the next task, waiting for it;
+
+        None if the leader is gone or sends invalid data.
+        """
         with self._lock, contextlib.suppress(OSError, ValueError, msgspec.DecodeError):
             while not self._waiting:
                 if not self._read():
@@ -79,7 +87,10 @@ class TaskPipe:
         return None
 
     def take_back(self) -> tuple[str, ...]:
-        """The attempts that haven't begun, those in the pipe included; they never will here."""
+        """Remove all tasks that haven't begun and return their attempts.
+
+        This includes tasks in the pipe.
+        """
         with self._lock:
             while self._readable.poll(0) and self._read():
                 pass
@@ -88,7 +99,7 @@ class TaskPipe:
         return back
 
     def _read(self) -> bool:
-        """Read what there is, waiting for something; whether the leader is still there."""
+        """Read available data, waiting for some; return whether the leader is still there."""
         data = os.read(self._fd, READ_BYTES)
         self._waiting.extend(self._inbox.feed(data))
         return bool(data)
@@ -107,7 +118,7 @@ class _Answers:
 
 
 def _listen(fd: int, tasks: TaskPipe, answers: _Answers) -> None:
-    """Give back what hasn't begun whenever the leader asks for it, until the leader is gone."""
+    """Give back unstarted tasks whenever the leader recalls them, until the leader is gone."""
     with contextlib.suppress(OSError, ValueError, msgspec.DecodeError):
         while os.read(fd, READ_BYTES):
             answers.send(Returned(tasks.take_back()))
@@ -115,7 +126,7 @@ def _listen(fd: int, tasks: TaskPipe, answers: _Answers) -> None:
 
 
 def _end() -> NoReturn:
-    """The leader is gone: end with everything that bodies started."""
+    """End this process with all of its children, because the leader is gone."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(0, signal.SIGKILL)
     os._exit(1)

@@ -27,23 +27,23 @@ from headrace.security.secrets import Redactor, Secrets
 
 
 class WorkerSettings(msgspec.Struct, frozen=True):
-    """The same for all workers of one executor."""
+    """Settings that are the same for all workers of one executor."""
 
     folders: Folders
     threads: int
     share: int
-    """Threads for a small task, that neighbours run beside."""
+    """Threads for a small task, which runs concurrently with those of other workers."""
     memory_max_bytes: int | None
-    """What one attempt may use, where its asset doesn't say; None: what there is."""
+    """Memory limit in bytes of an attempt whose asset declares none; None: no limit."""
     background_memory_max_bytes: int | None = None
-    """The same for an attempt of the background, which runs beside others; None: what those may use."""
+    """The same for background attempts; None: `memory_max_bytes`."""
     python: bool = False
-    """Whether there are bodies in Python: what those need is imported before the first of them waits for it."""
+    """Whether there are Python assets, whose modules are then imported in advance."""
     arrow: bool = False
-    """Whether one of them seems to take or give rows, for which Arrow is imported as well (50 MiB)."""
+    """Whether a Python asset seems to read or return rows, so that Arrow (50 MiB) is imported."""
 
     def memory_of(self, *, background: bool) -> int | None:
-        """What an attempt may use, where its asset doesn't say."""
+        """Return the memory limit in bytes of an attempt whose asset declares none."""
         return (self.background_memory_max_bytes if background else None) or self.memory_max_bytes
 
 
@@ -51,12 +51,15 @@ class WorkerSettings(msgspec.Struct, frozen=True):
 
 FORK, REAP = b"B", b"R"
 REQUEST = struct.Struct("<ci")
-"""FORK with the descriptors of a worker and 0 or BACKGROUND, or REAP with the number of one that has ended or is ending."""
+"""FORK with a worker's descriptors and 0 or BACKGROUND; or REAP with a worker's process id.
+
+That worker has ended or is ending.
+"""
 REPLY = struct.Struct("<cii")
-"""To FORK: the new process's number, or 0 and an errno. To REAP: the number and how it ended, as of `os.waitpid`."""
+"""To FORK: the new process's id, or 0 and an errno. To REAP: the id and `os.waitpid` status."""
 BACKGROUND = 1
 DESCRIPTORS = 7
-"""Where tasks are read, where answers are written, where is asked for what hasn't begun, and the four of `engine.logs.OutputPipes`."""
+"""Number of a worker's descriptors: of tasks, answers and recalls, and four of `OutputPipes`."""
 
 
 # Messages between the leader and a worker over a pipe: a length (4 bytes, little endian) and
@@ -73,7 +76,7 @@ _LENGTH = struct.Struct("<I")
 
 
 def encode_frame(message: Task | Answer | WorkerReady | Returned) -> bytes:
-    """A message with its length in front. Raises ValueError above FRAME_BYTES_MAX."""
+    """Return a message with its length in front. Raises ValueError above FRAME_BYTES_MAX."""
     body = _encoder.encode(message)
     if len(body) > FRAME_BYTES_MAX:
         raise ValueError(f"a message of {len(body)} bytes is larger than {FRAME_BYTES_MAX}")
@@ -88,13 +91,16 @@ def write_all(fd: int, data: bytes) -> None:
 
 
 class Inbox(Generic[M]):
-    """Bytes from the other side, as they come, cut into messages."""
+    """Splits received bytes into messages."""
 
     def __init__(self, decoder: msgspec.msgpack.Decoder[M]) -> None:
         self._decoder, self._bytes = decoder, bytearray()
 
     def feed(self, data: bytes) -> list[M]:
-        """The messages that are complete now. Raises msgspec.DecodeError or ValueError for what is none."""
+        """Return the messages that are complete now.
+
+        Raises msgspec.DecodeError or ValueError for invalid data.
+        """
         self._bytes += data
         messages, start = [], 0
         with memoryview(self._bytes) as view:
@@ -105,7 +111,7 @@ class Inbox(Generic[M]):
         return messages
 
     def _end_of(self, start: int) -> int | None:
-        """Where the message that begins there ends; None while it isn't complete."""
+        """Return the end of the message that begins at `start`; None while it is incomplete."""
         if len(self._bytes) < start + _LENGTH.size:
             return None
         length = _LENGTH.unpack_from(self._bytes, start)[0]
@@ -116,12 +122,12 @@ class Inbox(Generic[M]):
 
 
 def tasks_inbox() -> Inbox[Task]:
-    """What a worker reads."""
+    """Return the inbox of a worker."""
     return Inbox(_tasks)
 
 
 def answers_inbox() -> Inbox[Answer | WorkerReady | Returned]:
-    """What the leader reads of one worker."""
+    """Return the leader's inbox for one worker."""
     return Inbox(_answers)
 
 
@@ -139,16 +145,16 @@ class WakeUpPipe:
         """Whether `drain` found a call of `wake`; the owner resets it."""
 
     def fileno(self) -> int:
-        """The descriptor for a selector."""
+        """Return the descriptor for a selector."""
         return self._read.fileno()
 
     def wake(self) -> None:
-        """Make it readable. Any thread may call this, also after `close`."""
+        """Make the descriptor readable. Any thread may call this, also after `close`."""
         with contextlib.suppress(OSError):
             self._write.send(b".")
 
     def drain(self) -> bool:
-        """Empty the pipe; whether `wake` was called since the last time."""
+        """Empty the pipe; return whether `wake` was called since the last time."""
         woken = False
         with contextlib.suppress(BlockingIOError):
             while self._read.recv(4096):
@@ -161,17 +167,17 @@ class WakeUpPipe:
         self._write.close()
 
 
-# Memory that a worker and all its children use. Counted are resident pages that belong to no
-# file: libraries and files that were read can be dropped at any time and aren't counted. Without
-# /proc the usage is unknown, and only DuckDB is limited.
+# Memory of a worker and all of its children. Resident pages that belong to no file are counted:
+# libraries and files that were read can be dropped at any time and aren't counted. Without /proc
+# the usage is unknown, and only DuckDB is limited.
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _SESSION_FIELD = 3
-"""Of /proc/PID/stat, counted after the name in parentheses: state, parent, group, session."""
+"""Index in /proc/PID/stat after the name in parentheses: state, parent, group, session."""
 
 
 def memory_of_process(pid: int) -> int:
-    """Bytes that one process uses; 0 if there is none, or none that can be seen."""
+    """Return the bytes that one process uses; 0 if it doesn't exist or can't be seen."""
     try:
         _, resident, shared, *_ = Path(f"/proc/{pid}/statm").read_bytes().split()
     except (OSError, ValueError):
@@ -180,8 +186,10 @@ def memory_of_process(pid: int) -> int:
 
 
 def memory_of_sessions(leaders: set[int]) -> dict[int, int]:
-    """Leader of a session (a worker is one) → bytes that all its processes use, whatever groups they are in. Looks at every
-    process of the machine once."""
+    """Return session leader (such as a worker) → bytes that all processes of the session use.
+
+    Reads every process of the machine once.
+    """
     used = dict.fromkeys(leaders, 0)
     with contextlib.suppress(OSError):
         for entry in (path.name for path in Path("/proc").iterdir()):
@@ -197,12 +205,15 @@ def _session(pid: str) -> int:
         return 0
 
 
-# Removes secrets from answers: the worker removes those that it was handed, the sender of the
-# task all declared ones.
+# Removes secrets from answers: the worker removes those that it got, the sender of the task all
+# declared ones.
 
 
 def scrubbed(answer: Answer, secrets: Secrets) -> Answer:
-    """The answer without any secret that this worker resolved: what servers and drivers say may repeat what they were told."""
+    """Return the answer without the secrets that this process resolved.
+
+    Messages of servers and drivers may repeat the values that they got.
+    """
     if isinstance(answer, SourceObserved):
         notes = tuple(map(secrets.scrubbed, answer.notes))
         return msgspec.structs.replace(answer, notes=notes, error=secrets.scrubbed(answer.error) if answer.error else answer.error)
@@ -218,7 +229,7 @@ def scrubbed(answer: Answer, secrets: Secrets) -> Answer:
 
 
 def scrub_log(path: Path, redactor: Redactor) -> None:
-    """Take secrets out of an attempt's log that its worker couldn't know: those of others, which asset code found somewhere."""
+    """Remove secrets from a log that its worker couldn't know, but asset code found somewhere."""
     lines = read(path)
     redacted = [msgspec.structs.replace(line, text=redactor.text(line.text)) for line in lines]
     if redacted == lines:
@@ -229,13 +240,15 @@ def scrub_log(path: Path, redactor: Redactor) -> None:
         other.replace(path)
 
 
-# Files that an outcome refers to. Those of a plan's attempts are synced to the disk before the
-# worker answers.
+# Files that an outcome refers to. A worker syncs those of a backfill's attempts before it answers.
 
 
 def with_durable_files(outcome: TaskOutcome, folders: Folders) -> TaskOutcome:
-    """The outcome, once what it speaks of would survive a power cut, if it is of a plan. (What production's attempts wrote is synced by
-    the leader, of many attempts at once.) Raises LakeError where that can't be done."""
+    """Return the outcome; first sync its files if the attempt is a backfill's.
+
+    The leader syncs files of production's attempts, of several at once. Raises LakeError if the
+    files can't be synced.
+    """
     epoch, _, n = outcome.attempt.partition(".")
     if plan_of_attempt(AttemptId(int(epoch), int(n))):
         sync_each(written_by(folders, outcome))
@@ -243,7 +256,7 @@ def with_durable_files(outcome: TaskOutcome, folders: Folders) -> TaskOutcome:
 
 
 def written_by(folders: Folders, outcome: TaskOutcome) -> Iterator[Path]:
-    """The files that an outcome speaks of, as far as they are there."""
+    """Return the existing files that an outcome refers to."""
     paths = [folders.lake / file.path for file in files_of(outcome)] if outcome.state == "staged" else []
     paths += [Path(folders.data, file["path"]) for file in outcome.manifest or () if "path" in file]
     if outcome.quarantined is not None:
@@ -252,7 +265,7 @@ def written_by(folders: Folders, outcome: TaskOutcome) -> Iterator[Path]:
 
 
 def files_of(outcome: TaskOutcome) -> Iterator[StagedFile | StagedDeletes]:
-    """Everything that an outcome wants in the lake."""
+    """Yield all files that an outcome adds to the lake."""
     if outcome.replacement is not None:
         yield from outcome.replacement.deletes
     for file in (outcome.staged, *(file.staged for file in outcome.rewritten)):
@@ -264,10 +277,13 @@ def files_of(outcome: TaskOutcome) -> Iterator[StagedFile | StagedDeletes]:
 
 
 def make_durable(folders: Folders, finished: Sequence[TaskFinished]) -> dict[AttemptId, str]:
-    """Sync what workers wrote, and look whether what was staged is as they said; what is wrong with which attempt's file. Of plans the
-    workers have synced it themselves (`keeping`): production doesn't wait for that.
+    """Sync the files that workers wrote and verify staged ones; return attempt → fault of its file.
 
-    The bytes of deliveries, quarantined data and files without a table are synced as well: what the store says is kept, is.
+    Workers have synced the files of backfills themselves (`with_durable_files`): production doesn't
+    wait for that.
+
+    The bytes of deliveries, quarantined data and files without a table are synced as well: whatever
+    the store refers to must survive a power failure.
     """
     written = [path for f in finished if not plan_of_attempt(f.attempt) for path in written_by(folders, f.outcome)]
     if written:

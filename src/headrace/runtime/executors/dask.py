@@ -1,10 +1,12 @@
 """Attempts on a Dask cluster: the leader's end.
 
-Observations stay in processes of this machine: an observation isn't an attempt and must not wait until a thread of the
-cluster is free. Exports stay here too: the lock that keeps an overtaken leader's export invisible is a lock on this machine.
+Observations stay in processes on this machine: an observation isn't an attempt and must not wait
+until a thread of the cluster is free. Exports stay here too: the lock that hides the export of a
+superseded leader is a lock on this machine.
 
-Background attempts have a lower priority in the scheduler's queue and use at most half as many threads as the others may,
-because a thread ends what it has begun. While the scheduler is gone, only what was under way is lost: tasks wait here until it is back.
+Background attempts have a lower priority in the scheduler's queue and use at most half as many
+threads as the others may, because a thread finishes the task that it has started. If the scheduler
+is down, only running attempts are lost: tasks wait here until it is back.
 """
 
 from __future__ import annotations
@@ -46,11 +48,11 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 10.0
 WORKERS_SECONDS = 30.0
-"""How long a cluster without workers is waited for."""
+"""Longest wait for a cluster's first worker."""
 RECONNECT_SECONDS = 2.0
 LOOK_SECONDS = 1.0
 BACKGROUND = -1
-"""The priority of an attempt of the background; that of the others is 0."""
+"""Priority of a background attempt; that of the others is 0."""
 
 
 class DaskError(HeadraceError):
@@ -58,10 +60,16 @@ class DaskError(HeadraceError):
 
 
 class Dask:
-    """A connection to a Dask scheduler. Use it as a context manager. Raises DaskError when it is entered and the cluster can't be used."""
+    """A connection to a Dask scheduler. Use it as a context manager.
+
+    Raises DaskError when it is entered if the cluster can't be used.
+    """
 
     def __init__(self, address: str, settings: WorkerSettings, here: WorkerSettings, count: int) -> None:
-        """At most `count` attempts at once, and no more than the cluster has threads. `here` is what a worker beside the leader has."""
+        """Run at most `count` attempts at once, and no more than the cluster has threads.
+
+        `here` are the settings of the worker alongside the leader.
+        """
         self._address, self._settings, self._count = address, settings, count
         self._packed = msgspec.msgpack.encode(settings)
         self._folder = folder_of(settings)
@@ -71,20 +79,20 @@ class Dask:
         self._answers: queue.SimpleQueue[tuple[AttemptId, Client, Any]] = queue.SimpleQueue()
         self._futures: dict[AttemptId, Future[bytes]] = {}
         self._held: dict[AttemptId, tuple[Task, int]] = {}
-        """What is sent when the scheduler is back, with its priority there."""
+        """Tasks to send when the scheduler is back, with their priority there."""
         self._news: list[News] = []
         self._connecting: threading.Thread | None = None
         self._stopped = False
 
     @property
     def slots(self) -> int:
-        """How many attempts it works at at once."""
+        """The number of attempts that run at once."""
         threads = sum(self._client.nthreads().values()) if self._client is not None else self._count
         return max(1, min(self._count, threads))
 
     @property
     def background_slots(self) -> int:
-        """How many attempts of the background it works at at once."""
+        """The number of background attempts that run at once."""
         return max(1, self.slots // 2)
 
     def __enter__(self) -> Self:
@@ -102,13 +110,13 @@ class Dask:
         self.stop()
 
     def watch(self, listener: WakeListener) -> None:
-        """Let `wait` return early when somebody wakes the leader."""
+        """Let `wait` return early when a process wakes the leader."""
         self._here.watch(listener)
 
     # Tasks
 
     def submit(self, attempt: AttemptId, task: Task, *, background: bool = False) -> None:
-        """Hand a task to the scheduler, or hold it until there is one."""
+        """Send a task to the scheduler, or hold it until there is one."""
         if isinstance(task, ObserveTask | ExportTask):
             self._here.submit(attempt, task, background=background)
         else:
@@ -116,11 +124,11 @@ class Dask:
             self._send()
 
     def send(self) -> None:
-        """Have those here begin what is theirs: the scheduler was asked at once."""
+        """Let the local worker start its tasks; the scheduler already has the others."""
         self._here.send()
 
     def kill(self, attempt: AttemptId, reason: str) -> None:
-        """Take a task back. Its body, if it runs, is ended within a second or so; its answer is nobody's any more."""
+        """Cancel a task. Running asset code ends within a second or so; its answer is ignored."""
         if attempt not in self._held and attempt not in self._futures:
             self._here.kill(attempt, reason)
             return
@@ -129,7 +137,7 @@ class Dask:
         self._news.append(LostWorker(attempt, (), reason))
 
     def wait(self, seconds: float | None) -> list[News]:
-        """What happened, waiting up to `seconds` (None: until something does) for the first of it."""
+        """Return the news, waiting up to `seconds` for the first (None: without limit)."""
         until = None if seconds is None else time.monotonic() + seconds
         while True:
             self._see_to_the_scheduler()
@@ -144,7 +152,7 @@ class Dask:
                 return news
 
     def stop(self) -> None:
-        """Take everything back and let go of the cluster."""
+        """Cancel all tasks and disconnect from the cluster."""
         self._stopped = True
         for attempt in list(self._futures):
             self._take_back(attempt)
@@ -173,17 +181,20 @@ class Dask:
                     retries=0,
                     priority=priority,
                 )
-            except Exception:  # noqa: BLE001 - it has lost the scheduler and doesn't know yet: said in many ways
+            except Exception:  # noqa: BLE001 - the connection is lost; various exceptions say so
                 return
             del self._held[attempt]
             self._futures[attempt] = future
             future.add_done_callback(partial(self._done, attempt, self._client))
 
     def _done(self, attempt: AttemptId, client: Client, future: Future[bytes]) -> None:
-        """In a thread of Dask's. What was cancelled, by us or by a scheduler that forgot it, has no answer."""
+        """Queue a finished future's answer, in a Dask thread.
+
+        A future cancelled by us, or by a scheduler that forgot it, has no answer.
+        """
         try:
             told: object = future.result() if future.status in ("finished", "error") else None
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it is why there is no answer
+        except BaseException as error:  # noqa: BLE001 - it explains the missing answer
             told = error
         self._answers.put((attempt, client, told))
         self._wake_up.wake()
@@ -201,7 +212,7 @@ class Dask:
         for state in ("asked", "begun"):
             self._file(attempt, state).unlink(missing_ok=True)
         if future is not None and self._client is not None:
-            with contextlib.suppress(Exception):  # without a scheduler there is nobody to tell
+            with contextlib.suppress(Exception):  # a missing scheduler can't be told
                 future.cancel()
 
     def _file(self, attempt: AttemptId, state: str) -> Any:
@@ -210,7 +221,10 @@ class Dask:
     # The scheduler
 
     def _see_to_the_scheduler(self) -> None:
-        """If it is gone: what was under way will be asked for again, by whoever the leader finds for it."""
+        """Report a lost scheduler and reconnect.
+
+        The leader decides what happens with the attempts that were running.
+        """
         if self._client is not None and self._client.status != "running":
             gone, self._client = self._client, None
             under_way = tuple(self._futures)
@@ -236,7 +250,7 @@ class Dask:
             time.sleep(RECONNECT_SECONDS / 4)
 
     def _check(self) -> None:
-        """Every worker must be of our kind and see the project's folders."""
+        """Check that each worker has the leader's versions and sees the project's folders."""
         assert self._client is not None
         try:
             self._client.wait_for_workers(1, timeout=WORKERS_SECONDS)
@@ -276,7 +290,8 @@ class Dask:
 def _connect(address: str, seconds: float) -> Client:
     from distributed import Client
 
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters of it, we say ourselves
+    # Headrace reports what matters of it
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
     try:
         return Client(address, timeout=seconds, set_as_default=False, name="headrace")
     except (OSError, TimeoutError, ValueError) as error:

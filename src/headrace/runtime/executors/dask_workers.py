@@ -1,10 +1,12 @@
-"""What runs inside Dask workers.
+"""Functions that run inside Dask workers.
 
-The functions that run in a Dask worker: a warm worker process beside it performs the task, and Dask returns its answer. So a change that
-asset code makes to its process costs the attempt and never the Dask worker. A file in the project's data folder, which all machines share,
-says which attempt may begin: the leader creates `<attempt>.asked`, and the worker renames it to `<attempt>.begun` in one step. Dask gives a
-task to another worker if the first one dies; the second finds that it was begun, and reports that instead of running it again. When the
-file disappears, because the leader withdrew the task or another leader swept the folder, the asset code is ended.
+A warm worker process alongside the Dask worker performs the task, and Dask returns its answer. So a
+change that asset code makes to its process costs the attempt and never the Dask worker. A file in
+the project's data folder, which all machines share, shows which attempt may begin: the leader
+creates `<attempt>.asked`, and the worker renames it to `<attempt>.begun` in one step. Dask gives a
+task to another worker if the first one dies; the second finds that it was begun, and reports that
+instead of running it again. When the file disappears, because the leader withdrew the task or
+another leader swept the folder, the asset code is ended.
 """
 
 from __future__ import annotations
@@ -27,9 +29,12 @@ from headrace.scheduler import AttemptId
 
 POLL_SECONDS = 0.5
 MEMORY_SHARE = 0.9
-"""Of a Dask worker's memory limit, divided among its threads: what an attempt may use where nobody says."""
+"""Share of a Dask worker's memory limit for attempts, divided among its threads.
+
+Applies where neither the asset nor the project sets a limit.
+"""
 IDLE_SECONDS = 60.0
-"""A worker that nobody has used for so long is ended."""
+"""Time after which an unused worker is ended."""
 TAKEN_BACK = "was ended: it was cancelled"
 
 
@@ -37,7 +42,7 @@ _TIDY = "headrace-tidy"
 
 
 class Gone(msgspec.Struct, frozen=True, tag="gone"):
-    """No answer. `begun` says whether the body may have run."""
+    """There is no answer. `begun` tells whether the asset code may have run."""
 
     attempt: str
     reason: str
@@ -45,7 +50,7 @@ class Gone(msgspec.Struct, frozen=True, tag="gone"):
 
 
 class WorkerEnvironment(msgspec.Struct, frozen=True):
-    """What a Dask worker is and sees, to be compared with what the leader is and wrote."""
+    """Versions and visible files of a Dask worker, to compare with the leader's."""
 
     version: str
     python: str
@@ -58,22 +63,28 @@ _task: msgspec.msgpack.Decoder[Task] = msgspec.msgpack.Decoder(Task)
 _answer_decoder: msgspec.msgpack.Decoder[Answer | Gone] = msgspec.msgpack.Decoder(Answer | Gone)
 _encoder = msgspec.msgpack.Encoder()
 _idle: list[tuple[bytes, Pool, float]] = []
-"""Pools of one worker that nobody uses now, with their settings and since when. A property of the Dask worker's process."""
+"""Unused pools of one worker each, with their settings and the time since when.
+
+They belong to the Dask worker's process.
+"""
 _lock = threading.Lock()
 
 
 def folder_of(settings: WorkerSettings) -> Path:
-    """Where the files are that say what may begin."""
+    """Return the folder of the files that show which attempts may begin."""
     return settings.folders.temporary / "dask"
 
 
 def answer_of(data: bytes) -> Answer | Gone:
-    """What `do` gave."""
+    """Decode the answer of `perform_on_cluster`."""
     return _answer_decoder.decode(data)
 
 
 def worker_environment(settings: bytes, name: str) -> bytes:
-    """What this worker sees of the project's folders, where the leader wrote a file of that name. Run in every Dask worker."""
+    """Return the versions of this worker, and the leader's file `name` if it is visible.
+
+    Runs in every Dask worker.
+    """
     folders = _settings.decode(settings).folders
     try:
         text = (folder_of(_settings.decode(settings)) / name).read_text()
@@ -84,7 +95,7 @@ def worker_environment(settings: bytes, name: str) -> bytes:
 
 
 def perform_on_cluster(settings: bytes, attempt: tuple[int, int], task: bytes) -> bytes:
-    """Do one task, in a process beside this one. Never raises on account of a body."""
+    """Perform one task, in a process alongside this one. Asset code never makes it raise."""
     number = AttemptId(*attempt)
     path = folder_of(_settings.decode(settings)) / f"{number}.asked"
     begun = path.with_suffix(".begun")
@@ -103,7 +114,7 @@ def perform_on_cluster(settings: bytes, attempt: tuple[int, int], task: bytes) -
 
 
 def _done(pool: Pool, attempt: AttemptId, task: Task, begun: Path) -> Answer | Gone:
-    pool.wait(0)  # a worker that ended while nobody used it is replaced now
+    pool.wait(0)  # replace a worker that ended while it was unused
     pool.submit(attempt, task)
     while True:
         for news in pool.wait(POLL_SECONDS):
@@ -148,7 +159,7 @@ def _give_back(settings: bytes, pool: Pool) -> None:
 
 
 def _tidy() -> None:
-    """End what nobody has used for a while, until there is nothing left."""
+    """End pools that have been unused for IDLE_SECONDS, until none is left."""
     while _idle:
         time.sleep(IDLE_SECONDS / 10)
         with _lock:
@@ -159,7 +170,7 @@ def _tidy() -> None:
 
 
 def _with_limits(settings: WorkerSettings) -> WorkerSettings:
-    """What this Dask worker's thread may use."""
+    """Return the settings with the limits of one thread of this Dask worker."""
     from distributed import get_worker
 
     worker = get_worker()

@@ -1,9 +1,10 @@
 """Warm workers: processes that wait for tasks.
 
-A worker is replaced when it dies, hangs, uses too much memory or has old code loaded.
-`count` workers run attempts. Observations of sources have workers of their own, started when needed, so that one that hangs
-delays no attempt. So have background attempts: as many workers again, which get the processor time that the others leave.
-Nothing here waits for a worker except `wait`: what a worker doesn't read stays in our memory.
+A worker is replaced when it dies, hangs, uses too much memory or has outdated code loaded. `count`
+workers run attempts. Observations of sources have separate workers, started when needed, so that
+one that hangs delays no attempt. Background attempts have another `count` workers, which get the
+processor time that the others leave. Only `wait` waits for a worker: data that a worker doesn't
+read stays in the leader's memory.
 """
 
 from __future__ import annotations
@@ -30,23 +31,26 @@ from headrace.store.requests import WakeListener
 # Workers of one kind of work, and the tasks that wait for one.
 
 STUCK_SECONDS = 0.02
-"""What a worker hasn't begun is given to others when it has been at one task for so long."""
+"""Time that a worker may spend on one task before its unstarted tasks go to other workers."""
 
 
 class WorkerPool:
-    """At most `count` workers and the tasks that wait for one. The executor starts and ends them."""
+    """At most `count` workers and the tasks that wait for one.
+
+    The executor starts and ends the workers.
+    """
 
     def __init__(self, count: int, *, background: bool = False) -> None:
         self.count, self.background = count, background
         self.workers: list[WorkerHandle] = []
         self.waiting: deque[tuple[AttemptId, Task]] = deque()
-        """What no worker has been given yet."""
+        """Tasks that no worker has yet."""
         self.busy_at = 0.0
-        """When it had something to do last."""
+        """When the pool last had work, by the monotonic clock."""
 
     @property
     def idle(self) -> bool:
-        """Whether nobody has anything to do, and nothing waits."""
+        """Whether no worker has a task, and no task waits."""
         return not self.waiting and not any(worker.given for worker in self.workers)
 
     def add(self, attempt: AttemptId, task: Task) -> None:
@@ -55,26 +59,29 @@ class WorkerPool:
         self.waiting.append((attempt, task))
 
     def drop(self, attempt: AttemptId) -> bool:
-        """Take an attempt out of what waits; whether it was there."""
+        """Remove an attempt from the queue; return whether it was there."""
         before = len(self.waiting)
         self.waiting = deque(item for item in self.waiting if item[0] != attempt)
         return len(self.waiting) < before
 
     def take_back(self, given: list[AssignedTask]) -> None:
-        """Tasks that a worker gave back are the next ones again."""
+        """Queue tasks that a worker gave back before all others."""
         self.waiting.extendleft((task.attempt, task.task) for task in reversed(given))
 
     def least(self) -> WorkerHandle:
-        """The worker with the least to do."""
+        """Return the worker with the fewest tasks."""
         return min(self.workers, key=lambda handle: len(handle.given))
 
     def idle_one(self, task: Task) -> WorkerHandle | None:
-        """A worker that has nothing to do, and may be given the task as it is."""
+        """Return an idle worker that may run the task; None if there is none."""
         return next((worker for worker in self.workers if not worker.given and fits(worker, task)), None)
 
     def share(self, worker: WorkerHandle) -> int:
-        """How many tasks a worker gets now: as much as keeps it busy until its next answers have come back, and many at a time: what
-        costs is to send anything, and to wake who reads it."""
+        """Return the number of tasks to send to a worker now.
+
+        They keep it busy until its next answers arrive, and go in bulk: each send and each wake-up
+        of the reader costs time.
+        """
         room = worker.window - len(worker.given)
         if 2 * room < worker.window and worker.given:
             return 0
@@ -82,25 +89,27 @@ class WorkerPool:
 
     @property
     def stuck_soon(self) -> bool:
-        """Whether somebody's tasks would be given to others if it took long."""
+        """Whether a worker has tasks that would be recalled if its current one took long."""
         return any(len(worker.given) > 1 and not worker.recalled for worker in self.workers)
 
     def recall(self, now: float) -> None:
-        """What lies behind a task that takes long goes to whoever has nothing to do."""
+        """Recall the tasks behind one that takes long, so that idle workers can run them."""
         for worker in self.workers:
             if len(worker.given) > 1 and not worker.recalled and now - worker.began > STUCK_SECONDS:
                 worker.recall()
 
 
 def fits(worker: WorkerHandle, task: Task) -> bool:
-    """Whether a worker has no modules of another applied version than a task's (those can't be taken out of a process), and was never
-    handed what a task must not see."""
+    """Whether a worker may run a task, by its loaded code and its environment.
+
+    Modules of another applied version can't be unloaded from a process.
+    """
     code = task.code if isinstance(task, ComputeTask) else None
     return (code is None or worker.code in (None, code)) and suits(worker, task)
 
 
 def suits(worker: WorkerHandle, task: Task) -> bool:
-    """Whether a worker was handed nothing that a task must not see."""
+    """Whether a worker's environment holds nothing that the task must not see."""
     kind = environment_kind(task)
     return kind is None or worker.kind is None or worker.kind == kind
 
@@ -108,26 +117,29 @@ def suits(worker: WorkerHandle, task: Task) -> bool:
 # The executor itself.
 
 STARTS_MAX = 5
-"""A worker that dies this often before it is ready isn't started again: its environment is broken."""
+"""Failed starts in a row after which workers aren't started again: the environment is broken."""
 LOOKOUTS_MAX = 3
-"""Workers that look at sources."""
+"""Most workers for observations."""
 IDLE_SECONDS_MAX = 60.0
-"""Workers for looks and for the background end when they have had nothing to do for so long."""
+"""Idle time after which workers for observations and background attempts end."""
 PYTHON_TASKS_MAX = 5_000
-"""After so many bodies in Python a worker is replaced: they may leave threads, descriptors and patched modules behind."""
+"""Python tasks after which a worker is replaced.
+
+Asset code may leave threads, descriptors and patched modules behind.
+"""
 
 
 class Pool:
-    """`count` workers. Use it as a context manager."""
+    """Runs attempts in `count` warm workers. Use it as a context manager."""
 
     def __init__(self, settings: WorkerSettings, count: int) -> None:
         self._settings = settings
         self._secrets = Secrets(settings.folders.project)
-        """Those that were handed over, or looked up only to be taken out of what comes back."""
+        """Secrets sent with tasks, or resolved only to be redacted from answers."""
         self._front, self._background = self._pools = (WorkerPool(count), WorkerPool(count, background=True))
         self._lookouts: list[WorkerHandle] = []
         self._leaving: list[WorkerHandle] = []
-        """They finish what they have, and get nothing more."""
+        """Workers that finish their tasks and get no more."""
         self._outgoing: set[WorkerHandle] = set()
         self._selector = selectors.DefaultSelector()
         self._watch = MemoryMonitor()
@@ -135,18 +147,18 @@ class Pool:
         self._news: list[News] = []
         self._failed_starts = 0
         self.woken = 0
-        """How many of those that `watch` was told of ended the last `wait`."""
+        """Number of listeners registered by `watch` that ended the last `wait`."""
         self._looked_at = 0.0
-        """When a lookout had something to do last."""
+        """When an observing worker last had work, by the monotonic clock."""
 
     @property
     def slots(self) -> int:
-        """How many attempts are worked at at once."""
+        """The number of attempts that run at once."""
         return self._front.count
 
     @property
     def background_slots(self) -> int:
-        """How many attempts of the background are worked at beside them."""
+        """The number of background attempts that run at once, in addition to `slots`."""
         return self._background.count
 
     def __enter__(self) -> Self:
@@ -157,13 +169,13 @@ class Pool:
         self.stop()
 
     def watch(self, listener: WakeListener | WakeUpPipe) -> None:
-        """Let `wait` return early when somebody wakes the leader."""
+        """Let `wait` return early when a process wakes the leader."""
         self._selector.register(listener, selectors.EVENT_READ, partial(self._wake, listener))
 
     # Tasks
 
     def submit(self, attempt: AttemptId, task: Task, *, background: bool = False) -> None:
-        """Queue a task for the worker with the least to do; `wait` sends it."""
+        """Queue a task for the worker with the fewest tasks; `wait` sends it."""
         if isinstance(task, ObserveTask):
             self._give(self._lookout(), attempt, task)
         else:
@@ -173,7 +185,7 @@ class Pool:
         self._watch.busy()
 
     def kill(self, attempt: AttemptId, reason: str) -> None:
-        """End the worker that is at this attempt, or will be as soon as it begins it; `wait` tells of the loss."""
+        """End the worker of this attempt, at once or when it starts it; `wait` reports the loss."""
         if any(pool.drop(attempt) for pool in self._pools):
             self._news.append(LostWorker(None, (attempt,), reason))
         for worker in self._all:
@@ -181,8 +193,10 @@ class Pool:
                 worker.condemn(attempt, reason)
 
     def wait(self, seconds: float | None) -> list[News]:
-        """What happened, waiting up to `seconds` (None: until something does) for the first of it. Comes back without news when
-        somebody wakes the leader."""
+        """Return the news, waiting up to `seconds` for the first (None: without limit).
+
+        Returns without news when a process wakes the leader.
+        """
         self.send()
         until = None if seconds is None else time.monotonic() + seconds
         self.woken = 0
@@ -190,7 +204,8 @@ class Pool:
             left = 0.0 if self._news else self._watch.left(None if until is None else max(0.0, until - time.monotonic()))
             left = self._until_stuck(left)
             for key, _ in self._selector.select(left):
-                if self._selector.get_map().get(key.fd) is key:  # an event before it may have closed this one
+                # an earlier event may have closed this descriptor
+                if self._selector.get_map().get(key.fd) is key:
                     key.data()
             self._look()
             self.send()
@@ -199,9 +214,9 @@ class Pool:
                 return news
 
     def stop(self) -> None:
-        """End all workers, whatever they are at."""
+        """End all workers, even busy ones."""
         if not all(worker.pid for worker in self._all):
-            self._forget_fork_server()  # workers that haven't started never will, or find their pipes closed
+            self._forget_fork_server()  # pending workers never start, or find their pipes closed
         for worker in self._all:
             worker.doom("was ended with its executor")
         for worker in list(self._all):
@@ -219,7 +234,7 @@ class Pool:
             pool.workers.append(self._start(background=pool.background))
 
     def _deal(self) -> None:
-        """Give workers what waits for them."""
+        """Assign waiting tasks to workers."""
         for pool in self._pools:
             while pool.waiting and (worker := self._worker(pool)) is not None and (share := pool.share(worker)):
                 for _ in range(share):
@@ -231,7 +246,7 @@ class Pool:
         self._outgoing.add(worker)
 
     def _until_stuck(self, left: float | None) -> float | None:
-        """Wait no longer than until somebody's tasks would be given to others."""
+        """Limit a wait so that tasks stuck behind a long one can be recalled."""
         if not any(pool.stuck_soon for pool in self._pools):
             return left
         return STUCK_SECONDS if left is None else min(left, STUCK_SECONDS)
@@ -241,8 +256,11 @@ class Pool:
         return (*self._front.workers, *self._background.workers, *self._lookouts, *self._leaving)
 
     def _worker(self, pool: WorkerPool) -> WorkerHandle | None:
-        """The one with the least to do. It never has modules of another applied version than what waits longest, nor was it handed what
-        that must not see: then a new one takes its place, as soon as it has done what it has."""
+        """Return the worker for the next task; None if it must wait.
+
+        A worker with modules of another applied version, or with values that the task must not see,
+        is replaced as soon as its tasks are done.
+        """
         worker, task = pool.least(), pool.waiting[0][1]
         if fits(worker, task):
             return worker
@@ -251,7 +269,7 @@ class Pool:
         return None if worker.given and not suits(worker, task) else self._retire(worker, pool)
 
     def _pool_of(self, worker: WorkerHandle) -> WorkerPool | None:
-        """Whose place it has; None for one that looks, or leaves."""
+        """Return the pool of a worker; None for one that observes or leaves."""
         return next((pool for pool in self._pools if worker in pool.workers), None)
 
     def _lookout(self) -> WorkerHandle:
@@ -263,7 +281,7 @@ class Pool:
         return worker
 
     def _retire(self, worker: WorkerHandle, pool: WorkerPool) -> WorkerHandle:
-        """Let one go as soon as it has done what it has; the new one in its place."""
+        """Replace a worker, which leaves when its tasks are done; return the new one."""
         place = pool.workers.index(worker)
         pool.workers[place] = self._start(background=pool.background)
         self._leave(worker)
@@ -282,10 +300,10 @@ class Pool:
         self.woken += 1
 
     def send(self) -> None:
-        """Send what was submitted to workers that have room for it, as far as they take it without waiting."""
+        """Send submitted tasks to workers with room, as far as that is possible without waiting."""
         self._deal()
         for worker in self._outgoing:
-            # A worker that was given more while it still waits for room is registered already.
+            # A worker that got more tasks while it waits for room is registered already.
             if not worker.flush() and worker.task_write not in self._selector.get_map():
                 self._selector.register(worker.task_write, selectors.EVENT_WRITE, partial(self._go_on_sending, worker))
         self._outgoing.clear()
@@ -295,7 +313,7 @@ class Pool:
             self._selector.unregister(worker.task_write)
 
     def _receive(self, worker: WorkerHandle) -> bool:
-        """Record answers that have come; whether there may be more."""
+        """Process the answers of a worker; return whether there may be more."""
         try:
             answers, more = worker.read()
             for answer in answers:
@@ -321,7 +339,7 @@ class Pool:
         self._news.append(ObservationFinished(attempt, answer) if isinstance(answer, SourceObserved) else TaskFinished(attempt, answer))
 
     def _redacted(self, attempt: AttemptId, answer: TaskOutcome | SourceObserved) -> TaskOutcome | SourceObserved:
-        """The answer, and the attempt's log, without secrets that the worker itself doesn't know."""
+        """Return the answer, and redact the log, without secrets unknown to the worker."""
         if (redactor := self._secrets.redactor) is None:
             return answer
         if isinstance(answer, TaskOutcome) and answer.log_lines:
@@ -329,7 +347,7 @@ class Pool:
         return scrubbed(answer, self._secrets)
 
     def _done(self, worker: WorkerHandle) -> None:
-        """A worker has nothing to do any more."""
+        """Handle a worker without tasks: end it if it leaves, replace it if it is worn out."""
         if worker in self._leaving:
             self._leaving.remove(worker)
             self._bury(worker)
@@ -337,14 +355,14 @@ class Pool:
             self._retire(worker, pool)
 
     def _died(self, worker: WorkerHandle) -> None:
-        """The process has ended, which the pipe doesn't say where a child that it left behind holds it open."""
+        """Handle the end of a process; a child of it may still hold its pipe open."""
         while self._receive(worker):
             pass
         if worker in self._all:
             self._end(worker)
 
     def _end(self, worker: WorkerHandle) -> None:
-        """A worker is gone: what it was at is lost. One that attempts wait for is replaced."""
+        """Remove a worker that has ended, report its lost tasks, and start another for its pool."""
         how = self._bury(worker)
         running, queued = worker.lost()
         if worker.over is not None and running is not None:
@@ -380,7 +398,7 @@ class Pool:
             self._end(worker)
 
     def _let_idle_go(self, now: float) -> None:
-        """End workers that are started when they are needed and have had nothing to do for long."""
+        """End workers for observations and background attempts that have been idle for long."""
         behind = self._background
         if not behind.idle:
             behind.busy_at = now
@@ -405,7 +423,8 @@ class Pool:
         self._selector.register(worker.answer_read, selectors.EVENT_READ, partial(self._receive, worker))
         self._watch.busy()
         if not self._fork_server.alive:
-            self._forget_fork_server()  # its descriptor is free already, and the next that is opened may get that number
+            # its descriptor is closed, and the next one opened may get the same number
+            self._forget_fork_server()
         return worker
 
     def _arrived(self, worker: WorkerHandle) -> None:
@@ -432,7 +451,7 @@ class Pool:
 
 
 def _used_up(attempt: AttemptId, task: Task, used: int, limit: int) -> TaskOutcome:
-    """The answer for an attempt that was ended because of its memory: it failed, for want of resources."""
+    """Return the failed outcome of an attempt that exceeded its memory limit."""
     message = f"it used {used / 2**20:,.0f} MiB of memory, and may use {limit / 2**20:,.0f} MiB"
     hint = MEMORY_HINT
     if isinstance(task, ComputeTask):

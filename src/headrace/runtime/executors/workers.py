@@ -34,36 +34,43 @@ from headrace.security.secrets import Secrets
 
 STOP_SECONDS = 2.0
 SILENT_SECONDS_MAX = 60.0
-"""One that doesn't answer for so long, somebody has stopped."""
+"""Time without a reply after which the fork server counts as stopped."""
 SAID_MAX_BYTES, SAID_MAX = 4_096, 200
-"""Of the last line that it wrote: how much is read for it, in bytes, and how much is told, in characters."""
+"""Of the last line that the process wrote: bytes to read, and characters to report."""
 WhenStarted = Callable[[int, str], None]
-"""Told of the new worker's number, or of 0 and of why there is none."""
+"""Called with the new worker's process id, or with 0 and the reason why there is none."""
 
 
 def strike(pid: int) -> None:
-    """Kill a process and its group, which it may not have made yet."""
+    """Kill a process and its process group, which may not exist yet."""
     for kill in (os.kill, os.killpg):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             kill(pid, signal.SIGKILL)
 
 
 def spawn(descriptor: int, settings: WorkerSettings, complaints: IO[bytes]) -> subprocess.Popen[bytes]:
-    """Start the process; it serves the socket of that descriptor, and writes why it can't to `complaints`."""
+    """Start a fork server that serves the socket `descriptor`.
+
+    It writes errors of its start to `complaints`.
+    """
     return subprocess.Popen(
         [sys.executable, "-m", "headrace.runtime.fork_server", str(descriptor), msgspec.json.encode(settings).decode()],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=complaints,
         pass_fds=(descriptor,),
-        start_new_session=True,  # a terminal's Ctrl-C is the leader's alone
-        # Before any asset code can run: what is never there can't be read, not even in /proc/self/environ.
+        start_new_session=True,  # a terminal's Ctrl-C goes to the leader alone
+        # Before any asset code can run: absent variables can't be read, not even in
+        # /proc/self/environ.
         env=clean_environment(os.environ),
     )
 
 
 def _file() -> IO[bytes]:
-    """A file that nobody else sees, for what a process says that can't start; where there is no room for one, nobody reads it."""
+    """Return a private file for the errors of a process that can't start.
+
+    The null device if the disk has no room for one: the errors are lost then.
+    """
     try:
         return tempfile.TemporaryFile()
     except OSError:
@@ -71,7 +78,11 @@ def _file() -> IO[bytes]:
 
 
 class ForkServer:
-    """One such process. It starts when this is made, and works when it has imported all; nothing waits for it until then."""
+    """One fork server process.
+
+    It starts when this is created, and forks once its imports are done; nothing waits for it
+    before.
+    """
 
     def __init__(self, settings: WorkerSettings) -> None:
         self.control, theirs = socket.socketpair()
@@ -86,8 +97,10 @@ class ForkServer:
         self.alive = True
 
     def fork(self, descriptors: Sequence[int], started: WhenStarted, *, background: bool = False) -> None:
-        """Ask for a worker that gets these descriptors, and in the background gives way to others. `started` is called while `listen` or
-        `reap` receives the reply."""
+        """Request a worker with these descriptors; a background worker gets low priority.
+
+        `listen` or `reap` calls `started` when the reply arrives.
+        """
         self._waiting.append(started)
         try:
             socket.send_fds(self.control, [REQUEST.pack(FORK, BACKGROUND if background else 0)], descriptors)
@@ -95,8 +108,10 @@ class ForkServer:
             self._gone()
 
     def reap(self, pid: int) -> int | None:
-        """Kill a worker with all that it started and wait until it has ended; how it ended, as of `os.waitpid`. None if nobody can
-        tell, because this process is gone."""
+        """Kill a worker and its children, wait for its end, and return its `os.waitpid` status.
+
+        None if the fork server is gone, so that the status is unknown.
+        """
         strike(pid)
         try:
             self.control.sendall(REQUEST.pack(REAP, pid))
@@ -107,7 +122,7 @@ class ForkServer:
         return self._reaped.pop()[1] if self._reaped else None
 
     def listen(self) -> None:
-        """Record replies; waits for one if there is none. Notices when the process is gone."""
+        """Process replies, waiting for one if there is none; detects the end of the process."""
         try:
             data = self.control.recv(64 * REPLY.size)
         except OSError:
@@ -124,7 +139,10 @@ class ForkServer:
                 self._reaped.append((pid, status))
 
     def last_words(self) -> str:
-        """The last line that it wrote, or a worker that didn't come so far as to have a log, after a colon; empty for none."""
+        """Return the last line written by the process or by a starting worker, after a colon.
+
+        Empty if there is none.
+        """
         if self._complaints.closed:
             return self._said
         size = os.fstat(self._complaints.fileno()).st_size
@@ -133,7 +151,7 @@ class ForkServer:
         return f": {clean(lines[-1])[:SAID_MAX]}" if lines else ""
 
     def stop(self) -> None:
-        """End the process. Workers that it bore and that nobody ended lose it, and nothing else."""
+        """End the process. Its running workers lose only their fork server."""
         self.control.close()
         if self._waiting:
             self._process.kill()
@@ -159,15 +177,17 @@ class ForkServer:
 
 READ_BYTES = 1 << 16
 WINDOW_SECONDS = 0.02
-"""Behind the task that it is at, a worker has so much work that it needn't wait for the leader's turn: that is a few milliseconds, in
-which files are synced as well."""
+"""Work that a worker has queued, so that it needn't wait for a loop iteration of the leader.
+
+An iteration takes a few milliseconds, including the sync of files.
+"""
 WINDOW_MAX = 32
 WEIGHT = 0.3
-"""Of the newest task in the running mean."""
+"""Weight of the newest task in the running mean."""
 
 
 class AssignedTask(NamedTuple):
-    """A task that a worker has, or will have as soon as it reads."""
+    """A task that a worker has, or gets as soon as it reads its pipe."""
 
     attempt: AttemptId
     task: Task
@@ -175,12 +195,12 @@ class AssignedTask(NamedTuple):
 
 
 class WorkerHandle:
-    """A process that is starting, works, or has ended. Nothing here waits for it but `bury`."""
+    """A worker process that is starting, works, or has ended. Only `bury` waits for it."""
 
     unwanted = False
-    """It was ended because nobody wants what it was to do."""
+    """Whether it was ended because its attempt was cancelled."""
     kind: Hashable = None
-    """What it was handed besides tasks (`runtime.messages.environment_kind`); None for nothing that matters."""
+    """The environment that its tasks gave it (`environment_kind`); None without a relevant one."""
 
     def __init__(
         self,
@@ -191,8 +211,10 @@ class WorkerHandle:
         *,
         background: bool = False,
     ) -> None:
-        """`secrets` resolves what its tasks are handed. `arrived` is told when the process exists. One of the background gives way to all
-        others."""
+        """`secrets` resolves the values that tasks get.
+
+        `arrived` is called when the process exists. A background worker has the lowest priority.
+        """
         task_read, self.task_write = os.pipe()
         self.answer_read, answer_write = os.pipe()
         recall_read, self._recall_write = os.pipe()
@@ -203,31 +225,31 @@ class WorkerHandle:
         self._memory_max_bytes = settings.memory_of(background=background)
         self.started = time.monotonic()
         self.pid = 0
-        """0 until the process exists."""
+        """Process id; 0 until the process exists."""
         self.pidfd = -1
-        """Readable when the process has ended, where the system has that."""
+        """Descriptor that is readable when the process has ended; -1 if the system has none."""
         self.given: deque[AssignedTask] = deque()
         self._condemned: dict[AttemptId, str] = {}
         self._doomed = ""
-        """Why it was ended, where it was."""
+        """Why it was ended; empty if it wasn't."""
         self._meant: AttemptId | None = None
         """The attempt that it was ended for."""
         self.over: tuple[int, int] | None = None
-        """It was ended because it used more than its limit: both in bytes."""
+        """Used and allowed bytes, if it was ended because of its memory."""
         self.ready = False
         self.failure = ""
         """Why there is no process."""
         self.code: str | None = None
-        """The applied version of the Python that it has loaded."""
+        """The applied version of the Python code that it has loaded."""
         self.python_tasks = 0
         self.began = self.idle_since = 0.0
-        """When it could begin what it is at; when it gave its last answer."""
+        """When it could start its current task; when it last answered (monotonic clock, seconds)."""
         self.recalled = False
-        """Whether it was asked for what it hasn't begun, since its last answer."""
+        """Whether its unstarted tasks were recalled since its last answer."""
         self._mean: float | None = None
-        """Seconds from task to task, the newest weighing most."""
+        """Running mean of seconds per task, weighted towards the newest."""
         self.rested = True
-        """Whether its memory needn't be looked at until it works again."""
+        """Whether its memory needn't be checked until it works again."""
         self._inbox, self._outbox = answers_inbox(), bytearray()
         fork_server.fork([task_read, answer_write, recall_read, *self._channel.ends], self._started, background=background)
         _close(task_read, answer_write, recall_read)
@@ -260,7 +282,10 @@ class WorkerHandle:
         self._outbox += encode_frame(with_handed(task, os.environ, self._secrets))
 
     def flush(self) -> bool:
-        """Send what it takes without waiting; whether that was all. One that is dead already will be noticed elsewhere."""
+        """Send as much as possible without waiting; return whether that was everything.
+
+        A dead worker is noticed elsewhere.
+        """
         try:
             while self._outbox:
                 sent = os.write(self.task_write, self._outbox)
@@ -272,8 +297,11 @@ class WorkerHandle:
         return True
 
     def read(self) -> tuple[list[Answer | WorkerReady | Returned], bool | None]:
-        """Answers that have come in, and whether there may be more at once; None if there never will be. Raises ValueError or
-        msgspec.DecodeError for what is no answer."""
+        """Return the answers that have arrived, and whether there may be more at once.
+
+        The second value is None at the end of the pipe. Raises ValueError or msgspec.DecodeError
+        for anything but an answer.
+        """
         try:
             data = os.read(self.answer_read, READ_BYTES)
         except BlockingIOError:
@@ -281,8 +309,10 @@ class WorkerHandle:
         return self._inbox.feed(data), True if data else None
 
     def answered(self, answer: Answer) -> AttemptId:
-        """Which attempt that is the answer to. What was condemned while it waited is begun now, and ended. Raises ValueError for an
-        answer to something else."""
+        """Return the attempt of an answer; end the worker if the next attempt is condemned.
+
+        Raises ValueError if the answer is to another task.
+        """
         if not self.given or answer.attempt != str(self.given[0].attempt):
             raise ValueError(f"nobody asked for {answer.attempt[:40]!r}")
         done = self.given.popleft()
@@ -296,30 +326,37 @@ class WorkerHandle:
 
     @property
     def window(self) -> int:
-        """How many tasks it may have at a time: more than one where they are so short that it would wait for the next."""
+        """The number of tasks that it may have at a time.
+
+        It is more than one if tasks are so short that the worker would wait for the next.
+        """
         return 1 if self._mean is None else min(WINDOW_MAX, 1 + int(WINDOW_SECONDS / max(self._mean, 1e-6)))
 
     def recall(self) -> None:
-        """Ask for the tasks that it hasn't begun, those that lie in its pipe included."""
+        """Request its unstarted tasks, including those in its pipe."""
         self.recalled, self._mean = True, None
-        with contextlib.suppress(BlockingIOError, BrokenPipeError):  # it was asked already; it is dead, which is noticed elsewhere
+        # it was asked already, or it is dead, which is noticed elsewhere
+        with contextlib.suppress(BlockingIOError, BrokenPipeError):
             os.write(self._recall_write, b".")
 
     def returned(self, attempts: Collection[str]) -> list[AssignedTask]:
-        """Tasks that it gives back, in the order in which it was given them."""
+        """Return the tasks that it gives back, in the order of their assignment."""
         back = [task for task in self.given if str(task.attempt) in attempts]
         for task in back:
             self.given.remove(task)
         return back
 
     def used(self) -> int:
-        """Bytes of memory that the process itself uses."""
+        """Return the bytes of memory that the process itself uses."""
         return worker_protocol.memory_of_process(self.pid) if self.pid else 0
 
     # Its end
 
     def limit(self, used: int) -> bool:
-        """End the process if what it is at may not use so much; whether it uses more than half of what it may."""
+        """End the process if its current task exceeds its memory limit.
+
+        Returns whether it uses more than half of the limit.
+        """
         allowed = self.given[0].memory_max_bytes if self.given else None
         if allowed is not None and used > allowed:
             self.over = (used, allowed)
@@ -327,7 +364,7 @@ class WorkerHandle:
         return allowed is not None and used > allowed / 2
 
     def condemn(self, attempt: AttemptId, reason: str) -> None:
-        """End the process as soon as it works at this attempt, and not what it is at now."""
+        """End the process when it works at this attempt: now, or as soon as it starts it."""
         self._condemned[attempt] = reason
         if self.given[0].attempt == attempt:
             self._drop(reason)
@@ -337,13 +374,13 @@ class WorkerHandle:
         self.doom(reason)
 
     def doom(self, reason: str) -> None:
-        """End the process with what it is at."""
+        """End the process and its current task."""
         if not self._doomed:
             self._doomed, self._meant = reason, self.given[0].attempt if self.given else None
             self._strike()
 
     def await_birth(self) -> None:
-        """Wait until it is known whether there is a process."""
+        """Wait until the process exists or has failed to start."""
         while not self.pid and not self.failure and self._fork_server.alive:
             self._fork_server.listen()
 
@@ -352,7 +389,10 @@ class WorkerHandle:
             strike(self.pid)
 
     def bury(self, folders: Folders) -> str:
-        """End the process with all that it started, keep what it printed last, and close the pipes; how it ended."""
+        """End the process and its children, save its last output, close the pipes.
+
+        Returns how the process ended, as a clause.
+        """
         status = self._fork_server.reap(self.pid) if self.pid else None
         if self.given:
             head = self.given[0]
@@ -362,8 +402,11 @@ class WorkerHandle:
         return self._how(status)
 
     def lost(self) -> tuple[AttemptId | None, tuple[AttemptId, ...]]:
-        """After its end: what it was at, and what it hadn't begun; that is all if it died before it was ready. Where it was ended for one
-        attempt, and that was answered at the last moment, the next one isn't to blame."""
+        """Return the running attempt and the unstarted ones, after its end.
+
+        Before it was ready, all count as unstarted. If it was ended for an attempt that was
+        answered at the last instant, the next attempt isn't to blame.
+        """
         attempts = [task.attempt for task in self.given]
         innocent = attempts[:1] != [self._meant] if self._doomed else not self.ready
         if innocent or not attempts:
@@ -394,48 +437,48 @@ def _mebibytes(size: int) -> str:
     return f"{size / 2**20:,.0f} MiB"
 
 
-# Reads the memory of busy workers at a rate that costs next to nothing, and more often when a
-# worker comes near its limit.
+# Reads the memory of busy workers at negligible cost, and more often when a worker comes near its
+# limit.
 
 LOOK_SECONDS = 0.25
 NEAR_SECONDS = 0.02
-"""While a worker uses more than half of its limit."""
+"""Interval while a worker uses more than half of its limit."""
 SCAN_SECONDS = 1.0
 SCAN_SHARE = 0.01
-"""Children of workers are found by looking at all processes: as rarely as keeps it below this share of a processor."""
+"""Largest share of a processor for scanning all processes, which finds workers' children."""
 RESTING_BYTES_MAX = 128 * 2**20
-"""A worker that uses more than this with nothing to do is replaced: bodies left it behind, and a new one costs milliseconds."""
+"""An idle worker that uses more is replaced: asset code left it behind, and a fork is cheap."""
 IDLE_SECONDS = 30.0
 IDLE_BYTES_MAX = 40 * 2**20
-"""After that time with nothing to do, this is what a worker may keep: a new one has half of it."""
+"""Memory that a worker may keep after IDLE_SECONDS; a new worker has half of it."""
 START_SECONDS_MAX = 60.0
 
 
 class MemoryMonitor:
-    """When to look next, and what is found."""
+    """Decides when to check the memory of workers, and checks it."""
 
     def __init__(self) -> None:
         self._next = math.inf
         self._next_scan = 0.0
 
     def busy(self) -> None:
-        """A worker has got something to do."""
+        """Note that a worker has a task."""
         if self._next == math.inf:
             self._next = time.monotonic() + LOOK_SECONDS
 
     def left(self, seconds: float | None) -> float | None:
-        """How long may be waited for something else."""
+        """Return the seconds until the next check, at most `seconds`; None for no limit."""
         if self._next == math.inf:
             return seconds
         until = max(0.0, self._next - time.monotonic())
         return until if seconds is None else min(seconds, until)
 
     def due(self, now: float) -> bool:
-        """Whether it is time to look."""
+        """Whether the next check is due."""
         return now >= self._next
 
     def look(self, workers: Sequence[WorkerHandle], now: float) -> list[WorkerHandle]:
-        """End those that use more than they may. The idle ones that use more than they should are told."""
+        """End workers above their limit; return idle ones that keep too much memory."""
         working = [worker for worker in workers if worker.given and worker.pid]
         near = [worker.limit(worker.used()) for worker in working]
         if working and now >= self._next_scan:
@@ -450,7 +493,7 @@ class MemoryMonitor:
         return min((worker.idle_since + IDLE_SECONDS for worker in workers if not worker.rested), default=math.inf)
 
     def late(self, workers: Sequence[WorkerHandle], now: float) -> list[WorkerHandle]:
-        """Those that have been starting for too long; they are ended, if there is anything to end."""
+        """End and return workers that have been starting for too long."""
         late = [worker for worker in workers if not worker.ready and now - worker.started > START_SECONDS_MAX]
         for worker in late:
             worker.doom(f"wasn't ready after {START_SECONDS_MAX:.0f} s")

@@ -1,1 +1,1 @@
-"""Sending notifications, from a separate process: a channel that hangs delays nothing."""
+"""Sends notifications from a separate process, so that a channel that hangs delays nothing."""

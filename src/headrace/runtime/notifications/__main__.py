@@ -1,4 +1,7 @@
-"""`python -m headrace.runtime.notifications`: sends what waits, and ends. Its errand comes over its standard input."""
+"""`python -m headrace.runtime.notifications`: sends waiting notifications and exits.
+
+It reads its `NotifierConfig` from standard input.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from headrace.security.state import open_state
 
 
 def main() -> None:
-    """Send, then leave at once: a thread that hangs is nobody's to wait for."""
+    """Send, then exit at once: nothing waits for a thread that hangs."""
     errand = msgspec.json.decode(sys.stdin.buffer.read(), type=NotifierConfig)
     try:
         with open_state(Path(errand.root), errand.settings) as store:

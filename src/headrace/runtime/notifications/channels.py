@@ -46,8 +46,11 @@ from headrace.store.queries.notifications import DueNotification
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """What is said, to whom. `subject` is what it is about, the same for all that belongs together; `reference` is what the channel
-    calls the first message about it; `at` is when it was queued, microseconds."""
+    """A notification to one recipient.
+
+    `subject` names what it is about, equal for all messages that belong together. `reference` is
+    the channel's id of the first message about it. `at` is when it was queued, in microseconds.
+    """
 
     project: str
     kind: str
@@ -61,7 +64,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def values(self) -> dict[str, str]:
-        """What a template may name."""
+        """The values that a template may use."""
         return {
             "project": self.project, "kind": self.kind, "subject": self.subject, "incident": self.incident or "",
             "recipient": self.recipient, "title": self.title, "body": self.body, "reference": self.reference or "",
@@ -69,7 +72,11 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NotificationChannel(msgspec.Struct, frozen=True):
-    """Where it goes: the table of [notify], its secrets resolved, the project's folder, and the address where the contact is one."""
+    """The destination of messages.
+
+    `table` is the channel's table of [notify] with resolved secrets, `root` the project's folder,
+    `to` the address if the contact is one.
+    """
 
     table: Mapping[str, Any]
     root: Path
@@ -77,22 +84,22 @@ class NotificationChannel(msgspec.Struct, frozen=True):
 
     @property
     def url(self) -> str:
-        """Its URL."""
+        """The channel's URL."""
         return str(self.table.get("url", ""))
 
 
 class Unsent(HeadraceError):
-    """A channel didn't take a message."""
+    """A channel didn't accept a message."""
 
 
-# `file:FOLDER`: messages as text files, one per recipient and subject. For trying out, and where
-# a machine without a network has a folder that is collected.
+# `file:FOLDER`: messages as text files, one per recipient and subject. For trials, and for machines
+# without a network that have a collected folder.
 
 _UNSAFE_CHARACTERS = re.compile(r"[^A-Za-z0-9._@+-]+")
 
 
 def send_to_file(channel: NotificationChannel, message: Message) -> str:
-    """Add it to the file of what it is about; the file's name. Raises Unsent."""
+    """Append a message to the file of its subject; return the file's name. Raises Unsent."""
     folder = channel.root / unquote(urlsplit(channel.url).path)
     name = f"{_part(message.incident or message.subject)}.{_part(message.recipient)}.txt"
     to = channel.to or message.recipient
@@ -120,7 +127,7 @@ _TLS = 465
 
 
 def send_mail(channel: NotificationChannel, message: Message) -> str:
-    """Hand it to the server; the thread's id. Raises Unsent."""
+    """Send a message to the mail server; return the thread's id. Raises Unsent."""
     try:
         url = urlsplit(channel.url)
         options = {name: values[0] for name, values in parse_qs(url.query).items()}
@@ -143,7 +150,7 @@ def send_mail(channel: NotificationChannel, message: Message) -> str:
 
 
 def thread_of(message: Message) -> str:
-    """The id that all messages about one thing refer to."""
+    """Return the message id that all messages about one incident or subject refer to."""
     about = message.incident or message.subject
     mark = hashlib.sha256(f"{message.project}\x1f{about}\x1f{message.recipient}".encode()).hexdigest()[:32]
     return f"<{mark}@headrace.invalid>"
@@ -185,7 +192,7 @@ _NAMED = re.compile(r"\{([a-z]+)\}")
 
 
 def send_to_webhook(channel: NotificationChannel, message: Message) -> str | None:
-    """Send it; what the answer calls the ticket, where that is asked for. Raises Unsent."""
+    """Send a message; return the ticket's id if the channel declares where it is. Raises Unsent."""
     table, update = channel.table, channel.table.get("update")
     if message.reference is not None and isinstance(update, Mapping):
         answer = _asked({**table, "method": "PATCH", **update}, message)
@@ -196,7 +203,7 @@ def send_to_webhook(channel: NotificationChannel, message: Message) -> str | Non
 
 
 def filled(template: Any, values: Mapping[str, str]) -> Any:
-    """A template with each `{name}` replaced: texts stay texts, whatever the values hold."""
+    """Return a template with each `{name}` replaced; values can't change its structure."""
     if isinstance(template, str):
         return _NAMED.sub(lambda match: values.get(match[1], match[0]), template)
     if isinstance(template, Mapping):
@@ -243,7 +250,7 @@ _HOOKS = ("hooks.slack.com", "discord.com", "discordapp.com", "webhook.office.co
 
 
 def send_by_apprise(channel: NotificationChannel, message: Message) -> None:
-    """Send it. Raises Unsent."""
+    """Send a message. Raises Unsent."""
     apprise = _apprise()
     asset = apprise.AppriseAsset(app_id="Headrace", app_desc="Headrace", plugin_paths=[], secure_logging=True)
     with apprise.LogCapture(level=logging.WARNING) as log:
@@ -257,13 +264,13 @@ def send_by_apprise(channel: NotificationChannel, message: Message) -> None:
 
 
 def is_service_webhook(url: str) -> bool:
-    """Whether a web address is that of a service's own webhook, which takes its own documents."""
+    """Whether a URL is the webhook of a service that takes only its own format."""
     host = (urlsplit(url).hostname or "").lower()
     return any(host == name or host.endswith(f".{name}") for name in _HOOKS)
 
 
 def _apprise() -> Any:
-    """It takes a second to load, and warns of what it uses itself."""
+    """Import apprise, which takes a second and causes warnings about its own dependencies."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import apprise
@@ -279,14 +286,17 @@ def _address(channel: NotificationChannel) -> str:
     return f"{url}{'&' if '?' in url else '?'}to={quote(channel.to)}"
 
 
-# Sends a message over a channel: the contact as declared, the channel's table with its secrets,
-# and the scheme of its URL.
+# Sends a message over a channel: from the contact as declared, the channel's table with its
+# secrets, and the scheme of its URL.
 
 ERROR_MAX = 300
 
 
 def send(root: Path, settings: Settings, contact: str, message: Message) -> str | None:
-    """Send it; what the channel calls it, where it says. Raises Unsent, whose text holds no secret."""
+    """Send a message; return the channel's id of it, if there is one.
+
+    Raises Unsent, whose text contains no secret.
+    """
     secrets = Secrets(root)
     try:
         return _sent(_channel(root, settings, contact, secrets), message)
@@ -326,21 +336,21 @@ def _sent(channel: NotificationChannel, message: Message) -> str | None:
     return None
 
 
-# Sends waiting messages: each channel in a thread of its own, one message after the other. A
-# channel that hangs is abandoned, and its messages are tried again.
+# Sends waiting messages: each channel in its own thread, one message after the other. A channel
+# that hangs is abandoned, and its messages are retried.
 
 BATCH = 50
 SEND_SECONDS = 20.0
-"""So long one message may take."""
+"""Longest time for one message."""
 BATCH_SECONDS = 90.0
-"""So long a batch may take: less than what is taken stays this process's."""
+"""Longest time for a batch; the process reserves the batch's messages for longer."""
 WAITS_SECONDS = (5, 30, 120, 600, 1_800, 3_600, 10_800)
-"""After each try in vain, by the store's clock; then it is given up."""
+"""Seconds to wait after each failed attempt, by the store's clock; then the message is given up."""
 _SECOND_US = 1_000_000
 
 
 class Sent(msgspec.Struct, frozen=True):
-    """What came of one message."""
+    """The result of one message."""
 
     notice: DueNotification
     reference: str | None
@@ -348,13 +358,13 @@ class Sent(msgspec.Struct, frozen=True):
 
 
 class Sending:
-    """Sends what waits in one project's state."""
+    """Sends the waiting messages of one project's state."""
 
     def __init__(self, store: Store, root: Path, settings: Settings, *, send_seconds: float = SEND_SECONDS) -> None:
         self._store, self._root, self._settings, self._patience = store, root, settings, send_seconds
 
     def all(self) -> int:
-        """Send until nothing more is to be sent now; how many went out."""
+        """Send until no message is due; return the number sent."""
         done = 0
         while batch := self._taken():
             done += self._batch(batch)
@@ -365,7 +375,7 @@ class Sending:
             return notifications.take(tx, _now(tx), BATCH)
 
     def _batch(self, batch: Sequence[DueNotification]) -> int:
-        """Send these, beside each other by channel."""
+        """Send a batch, channels concurrently; return the number sent."""
         by_channel = defaultdict[str, list[DueNotification]](list)
         for notification in batch:
             by_channel[notification.channel].append(notification)
@@ -384,7 +394,7 @@ class Sending:
                 results.put(Sent(notification, None, str(error)))
 
     def _kept(self, left: dict[int, DueNotification], results: queue.SimpleQueue[Sent], begun: dict[str, float]) -> int:
-        """Write down what came of each; who doesn't answer in time is given up."""
+        """Store the result of each message; those without an answer in time count as failed."""
         done, until = 0, time.monotonic() + BATCH_SECONDS
         while left and (patience := self._patience_left(left, begun, until)) > 0:
             try:
@@ -399,7 +409,7 @@ class Sending:
         return done
 
     def _patience_left(self, left: dict[int, DueNotification], begun: dict[str, float], until: float) -> float:
-        """Seconds until the last channel that isn't done is given up."""
+        """Return the seconds until the last unfinished channel is given up."""
         last = max(begun[notification.channel] for notification in left.values()) + self._patience
         return min(last, until) - time.monotonic()
 

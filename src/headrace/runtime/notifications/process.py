@@ -19,21 +19,21 @@ from headrace.store import Clock, Store
 from headrace.store.queries import notifications
 
 LOOKS_SECONDS = 1.0
-"""So often a server looks whether something is to be sent."""
+"""Interval at which a server checks for due notifications."""
 WAIT_SECONDS = 3.0
-"""So long a command that ends waits for its last messages; then they go on without it."""
+"""Longest time that a command waits for its last notifications; the process goes on without it."""
 LIFE_SECONDS = 600.0
 
 
 class NotifierConfig(msgspec.Struct, frozen=True):
-    """What the process has to know. Settings hold references to secrets, never secrets."""
+    """The process's input. Settings hold references to secrets, never secrets."""
 
     root: str
     settings: Settings
 
 
 class NotificationSender:
-    """Sends what waits in a project's state, from another process."""
+    """Sends a project's waiting notifications from another process."""
 
     def __init__(self, store: Store, clock: Clock, root: Path, settings: Settings) -> None:
         self._store, self._clock, self._errand = store, clock, NotifierConfig(str(root), settings)
@@ -41,7 +41,7 @@ class NotificationSender:
         self._looked = self._begun = 0.0
 
     def go(self) -> None:
-        """Begin to send if something is due and nobody is at it. For a loop: mostly it does nothing."""
+        """Start sending if a notification is due and no process runs; cheap enough for a loop."""
         now = time.monotonic()
         if self._process is not None:
             if self._process.poll() is None and now - self._begun < LIFE_SECONDS:
@@ -52,7 +52,7 @@ class NotificationSender:
             self.begin()
 
     def begin(self) -> bool:
-        """Begin to send if something is due; whether it was."""
+        """Start sending if a notification is due; return whether it was."""
         with contextlib.suppress(StoreError):
             with self._store.read() as tx:
                 at = notifications.next_at(tx)
@@ -62,7 +62,7 @@ class NotificationSender:
         return False
 
     def wait(self, seconds: float = WAIT_SECONDS) -> None:
-        """Give what is being sent a moment to end; what doesn't goes on without us."""
+        """Wait up to `seconds` for the process to end; it goes on otherwise."""
         if self._process is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(seconds)
@@ -76,7 +76,7 @@ class NotificationSender:
 
 
 def _spawned(errand: NotifierConfig) -> subprocess.Popen[bytes] | None:
-    """The process, with its errand; None where the machine has no room for it: it is tried again."""
+    """Return the started process; None if the machine lacks resources, to be retried later."""
     try:
         process = subprocess.Popen(
             [sys.executable, "-m", "headrace.runtime.notifications"],

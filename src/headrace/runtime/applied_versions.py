@@ -286,7 +286,8 @@ class Production:
         before = {key: seen for key, seen in environments.remembered_publications(tx).items() if key[0] in self.nodes}
         environments.remember_publications(tx, self.nodes, now)
         tracked_partitions = (_tracked(key, seen) for key, seen in before.items())
-        rank = {name: place for place, name in enumerate(compiled.order)}  # sources first: they say when what follows starts
+        # sources first: they determine where downstream nodes start
+        rank = {name: place for place, name in enumerate(compiled.order)}
         moved = sorted((key for key, seen in now.items() if before.get(key) != seen), key=lambda key: (rank[key[0]], key[1]))
         return BorrowedChanges(
             tuple(tracked_partitions), tuple(Refreshed(*key, changed=_changed(before.get(key), now[key])) for key in moved)

@@ -109,7 +109,7 @@ class Leader(LeaderLoop):
             DeliveryArrived(source, key, bundle) for source, key, bundle in arrived if source in own and (source, key) not in being_taken
         ]
         for run in self._runs.going_on.values():
-            if run.order.standing:  # for all that there is now
+            if run.order.standing:  # now for the nodes of this version
                 run.order = msgspec.structs.replace(run.order, targets=self.everything)
         again = [
             Requested(r.request(self._borrowed).targets, run=r.id, standing=r.order.standing)
@@ -151,17 +151,17 @@ class Leader(LeaderLoop):
         with self.store.write(self.lease.epoch) as tx:
             return self._production.take(tx, applied.compiled)
 
-    # What may run
+    # Targets
 
     @property
     def everything(self) -> tuple[Target, ...]:
-        """Return the targets of a pass: every source, asset and export. Views aren't run."""
+        """The targets of a pass: every source, asset and export. Views aren't run."""
         compiled = self.applied.compiled
         return tuple(Target(name) for name in (*compiled.order, *self.exported) if not is_view(compiled.project, name))
 
     @property
     def exported(self) -> tuple[str, ...]:
-        """Return the consumers with an export. Environments export nothing."""
+        """The consumers with an export. Environments export nothing."""
         return tuple(exports(self.applied.compiled.project))
 
     # Runs

@@ -132,7 +132,7 @@ class LeaderLoop:
 
     @property
     def _borrowed(self) -> frozenset[str]:
-        """Return the nodes that an environment reads from production; none in production."""
+        """The nodes that an environment reads from production; none in production."""
         return self._production.nodes if self._production is not None else frozenset()
 
     def _turn(self, events: Sequence[Event], news: Sequence[Answered], write: Write | None = None) -> None:

@@ -29,7 +29,7 @@ from headrace.store.queries.ingestion import DeliveryRecord
 
 
 class KnownFiles:
-    """Source -> path -> (size in bytes, modification time in microseconds) of the newest delivery."""
+    """Source -> path -> (size in bytes, modification time in microseconds), newest delivery."""
 
     def __init__(self) -> None:
         self._project: Project | None = None

@@ -47,7 +47,7 @@ class Job(msgspec.Struct, frozen=True):
 
 
 class CopyRequest(msgspec.Struct, frozen=True):
-    """Folders of both lakes, and the jobs."""
+    """The folders of both lakes, and the jobs."""
 
     lake: str
     from_lake: str

@@ -25,10 +25,10 @@ from headrace.store import Transaction
 
 
 class News(msgspec.Struct, frozen=True, gc=False):
-    """The outcome of one partition for a run.
+    """The outcome of one partition.
 
-    `state` is `published`, `held`, `rejected`, `failed`, `lost` or `cancelled`; `waiting` if the
-    partition is retried.
+    `state` is `published`, `staged` (of a backfill), `held`, `rejected`, `failed`, `lost` or
+    `cancelled`; `waiting` if the partition is retried.
     """
 
     node: str

@@ -163,7 +163,7 @@ class Dask:
         self._here.stop()
         self._wake_up.close()
 
-    # To the cluster and back
+    # Exchange with the cluster
 
     def _send(self) -> None:
         if self._client is None or self._client.status != "running":
@@ -218,7 +218,7 @@ class Dask:
     def _file(self, attempt: AttemptId, state: str) -> Any:
         return self._folder / f"{attempt}.{state}"
 
-    # The scheduler
+    # The scheduler's connection
 
     def _see_to_the_scheduler(self) -> None:
         """Report a lost scheduler and reconnect.
@@ -290,7 +290,7 @@ class Dask:
 def _connect(address: str, seconds: float) -> Client:
     from distributed import Client
 
-    # Headrace reports what matters of it
+    # the exceptions raised here report what matters
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     try:
         return Client(address, timeout=seconds, set_as_default=False, name="headrace")

@@ -227,7 +227,7 @@ class Pool:
             self._forget_fork_server()
         self._selector.close()
 
-    # Which worker
+    # Choice of the worker
 
     def _fill(self, pool: WorkerPool) -> None:
         while len(pool.workers) < pool.count:
@@ -293,7 +293,7 @@ class Pool:
         else:
             self._bury(worker)
 
-    # What happens
+    # Answers and ends of workers
 
     def _wake(self, listener: WakeListener | WakeUpPipe) -> None:
         listener.drain()

@@ -198,7 +198,7 @@ class WorkerHandle:
     """A worker process that is starting, works, or has ended. Only `bury` waits for it."""
 
     unwanted = False
-    """Whether it was ended because its attempt was cancelled."""
+    """Whether it was ended on request, with the attempt that it worked at."""
     kind: Hashable = None
     """The environment that its tasks gave it (`environment_kind`); None without a relevant one."""
 
@@ -233,7 +233,7 @@ class WorkerHandle:
         self._doomed = ""
         """Why it was ended; empty if it wasn't."""
         self._meant: AttemptId | None = None
-        """The attempt that it was ended for."""
+        """The attempt for which it was ended."""
         self.over: tuple[int, int] | None = None
         """Used and allowed bytes, if it was ended because of its memory."""
         self.ready = False
@@ -243,7 +243,7 @@ class WorkerHandle:
         """The applied version of the Python code that it has loaded."""
         self.python_tasks = 0
         self.began = self.idle_since = 0.0
-        """When it could start its current task; when it last answered (monotonic clock, seconds)."""
+        """When it could start its current task; when it last answered (monotonic seconds)."""
         self.recalled = False
         """Whether its unstarted tasks were recalled since its last answer."""
         self._mean: float | None = None
@@ -447,7 +447,10 @@ SCAN_SECONDS = 1.0
 SCAN_SHARE = 0.01
 """Largest share of a processor for scanning all processes, which finds workers' children."""
 RESTING_BYTES_MAX = 128 * 2**20
-"""An idle worker that uses more is replaced: asset code left it behind, and a fork is cheap."""
+"""An idle worker that uses more memory is replaced, which costs milliseconds.
+
+Asset code left the memory behind.
+"""
 IDLE_SECONDS = 30.0
 IDLE_BYTES_MAX = 40 * 2**20
 """Memory that a worker may keep after IDLE_SECONDS; a new worker has half of it."""

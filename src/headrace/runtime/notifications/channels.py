@@ -1,6 +1,7 @@
 """Notification channels: text files, mail, webhooks, apprise; and the sender of messages.
 
-`http://` and `https://`: a JSON document to a URL. With `update`, one ticket for each cause, which later messages change:
+`http://` and `https://` post a JSON document to a URL. With `update`, the first message of a cause
+creates a ticket, and later ones change it:
 
     [notify.tickets]
     url = "secret://env/TICKETS"                  # where a ticket is created

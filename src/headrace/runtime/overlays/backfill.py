@@ -168,11 +168,11 @@ class Backfilling:
         if self.overlay is not None:
             self.overlay.requested = False
 
-    # What was planned
+    # The plan
 
     @property
     def again(self) -> frozenset[str]:
-        """Return the nodes whose partitions production recomputes in any case."""
+        """The nodes whose partitions production recomputes in any case."""
         return self.nodes(AFTERWARDS) if self.backfill.mode is Mode.ALL else frozenset()
 
     @property

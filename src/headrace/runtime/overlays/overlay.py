@@ -227,7 +227,7 @@ class Overlay:
         """Return the staged partitions of a node, sorted by key."""
         return sorted(self.staged.keys(node))
 
-    # Being told
+    # Events for the core
 
     def begin(self, tx: Transaction, production: SchedulerCheckpoint, now: int) -> PostCommitActions:
         """Start from production's partition states."""
@@ -336,7 +336,7 @@ class Overlay:
         gone = [attempt for attempt in self.attempts.values() if attempt.node in holding]
         return self._put_back(tx, gone, "made room for production", now)
 
-    # Being asked
+    # State of the step
 
     @property
     def at_rest(self) -> bool:
@@ -351,7 +351,7 @@ class Overlay:
             waiting.append(UnsuccessfulPartition(name, key, PartitionState.WAITING, reasons[0].text if reasons else ""))
         return [*self.ended.values(), *waiting]
 
-    # Inside
+    # Helpers
 
     def _put_back(self, tx: Transaction, gone: Sequence[RunningAttempt], reason: str, now: int) -> PostCommitActions:
         """End running attempts; their partitions are as if they had never started."""

@@ -112,7 +112,7 @@ class OverlayPartitions:
             )
         return partitions
 
-    # What there is
+    # Queries
 
     def keys(self, node: str) -> Collection[str]:
         """Return the staged partitions of a node."""
@@ -135,7 +135,7 @@ class OverlayPartitions:
         before = self._hashes.get((node, key))
         return before is None or before != content_hash
 
-    # What changes
+    # Changes
 
     def add(
         self, tx: Transaction, attempt: AttemptId, node: str, outcome: TaskOutcome, rows: list[OverlayRow], table: LakeTable | None

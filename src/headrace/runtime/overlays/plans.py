@@ -118,7 +118,7 @@ class Plans:
         self.publication_id = 0
         """Number of the newest publication, after a promotion."""
 
-    # Beginning
+    # Start
 
     def adopt(self, tx: Transaction, lender: Lender, now: int) -> None:
         """Use this version from now on; running attempts are ended and started anew."""
@@ -187,7 +187,7 @@ class Plans:
         """Whether any attempt of a backfill is running."""
         return any(item.overlay is not None and item.overlay.attempts for item in self._open.values())
 
-    # Persons
+    # Users' actions
 
     def pause(self, tx: Transaction, number: int, now: int, actor: Actor, reason: str) -> list[Event]:
         """Pause a backfill; its run ends.
@@ -233,7 +233,7 @@ class Plans:
         self._ended.append(RunResult(run.id, state, (), (*run.notes, *notes), item.outcome.published))
         return [Cancelled(run.id)]
 
-    # Turns
+    # Loop iterations
 
     def follow(self, tx: Transaction, visible: Sequence[Event], news: Sequence[Answered], wrong: dict[AttemptId, str], now: int) -> None:
         """Follow an iteration of production's core: its events, and answers to backfills."""

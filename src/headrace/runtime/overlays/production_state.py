@@ -140,10 +140,10 @@ def _resting(node: GraphNode, kept_node: KeptNode) -> TerminalPartitions:
 
 
 def missed_events(tx: Transaction, plan: int) -> list[Event]:
-    """Return the publications since the snapshot that the newest attempt read, oldest first.
+    """Return publications and withdrawals that no attempt of the backfill has read, oldest first.
 
-    An event that was followed before and comes again has no effect: partitions that read it are
-    dropped already.
+    These are the ones after the snapshot that the newest attempt read. An event that was followed
+    before and comes again has no effect: partitions that read it are dropped already.
     """
     read = backfill_plans.newest_snapshot_read(tx, plan)
     if read is None:

@@ -52,10 +52,7 @@ OF_LINES = ("csv", "jsonl", "fixed_width")
 
 
 MORE_TIMES = 1.5
-"""Factor over the most rows per input row so far, from which changed code holds a partition.
-
-Smaller partitions than MORE_ROWS_MIN aren't held.
-"""
+"""Changed code holds a partition from this multiple of the most rows per input row so far."""
 MORE_ROWS_MIN = 20
 """Fewer rows than this are never held by MORE_TIMES."""
 

@@ -69,7 +69,7 @@ class Drifting:
         If one is delivered, it may be the new name of another column.
         """
         self.as_is: dict[str, str] = {}
-        """Columns whose changed values are accepted as they are → the interval since then."""
+        """Columns whose changed values are accepted as they are → the first interval with them."""
 
     # -- names
 
@@ -361,7 +361,7 @@ class Drifting:
         self._of_values[kind, f"{column}{detail}"] = DriftChange(kind=kind, column=column, evidence=(detail,), policy=policy)
         return None if known or policy is Policy.BLOCK else schema
 
-    # -- what came of it
+    # -- results
 
     def changes(self, result: PreparedDelivery | Drift | TypeDrift | UnreadableFile) -> tuple[DriftChange, ...]:
         """Return each change of the delivery's files once.

@@ -267,7 +267,7 @@ def _performed(task: Task, context: WorkerContext) -> Answer:
                 return observe(task, context)
             case Prune():
                 return with_durable_files(prune(task, context), context.folders)
-    except BaseException as error:  # noqa: BLE001 - the one error boundary: nothing a task does ends the worker
+    except BaseException as error:  # noqa: BLE001 - the error boundary: no task ends the worker
         return _failed(task, error)
 
 

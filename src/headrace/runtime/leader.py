@@ -313,7 +313,7 @@ class Leader(LeaderLoop):
         return self._looks.settled()
 
     def settle(self) -> None:
-        """Record the promises that fell due and those that were met.
+        """Record the obligations that fell due and those that were met.
 
         Deadlines pass without an event of the core.
         """

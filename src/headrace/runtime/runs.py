@@ -63,7 +63,8 @@ PROPOSED = "is stale, and is recomputed only if somebody asks"
 class RunRequest(msgspec.Struct, frozen=True):
     """The request of one run.
 
-    `kind` is `run`, `tick`, `receive` or `serve`; `request` holds the command's arguments as typed.
+    `kind` is `run`, `tick`, `receive`, `serve` or `backfill`; `request` holds the command's
+    arguments as typed.
     """
 
     kind: str

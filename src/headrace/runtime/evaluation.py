@@ -90,7 +90,7 @@ class VersionEvaluator:
         return graph_of(self.declared_promises, owners(self.project), self._known)
 
     def _known(self, node: str) -> ColumnLineage | None:
-        """Return an asset's column lineage;
+        """Return an asset's column lineage.
 
         None for sources, and for exports, which use their inputs'.
         """

@@ -236,8 +236,8 @@ PUBLICATIONS = 100
 def look_at_files(store: Store, epoch: int, lake: Path, compiled: Compiled, clock: Clock, *, seconds: float = ROTATION_SECONDS) -> bool:
     """Run one check of the lake's files; return whether any result differs from the last check.
 
-    Raises StoreError if the lake is empty although the state has files in it: it was mounted when
-    this leader began.
+    Raises StoreError if the lake is empty although the state has files in it: its file system is no
+    longer mounted, as it was when this leader began.
     """
     with store.read() as tx:
         refuse_empty(tx, lake, store.engine.where)

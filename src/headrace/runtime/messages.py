@@ -153,7 +153,7 @@ class IngestTask(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag=
     accepted: bool = False
     """Whether a user accepted the delivery as it is; later deliveries aren't compared with it."""
     used: dict[str, tuple[str, ...]] = {}
-    """Column in lower case → its direct readers;
+    """Column in lower case → its direct readers.
 
     `*`: readers of all columns, whatever their names.
     """

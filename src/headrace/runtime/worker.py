@@ -75,7 +75,7 @@ class TaskPipe:
         self._readable.register(fd, select.POLLIN)
 
     def take(self) -> Task | None:
-        """Return the next task, waiting for it;
+        """Return the next task, waiting for it.
 
         None if the leader is gone or sends invalid data.
         """

@@ -335,7 +335,7 @@ class WorkerHandle:
     def recall(self) -> None:
         """Request its unstarted tasks, including those in its pipe."""
         self.recalled, self._mean = True, None
-        # it was asked already, or it is dead, which is noticed elsewhere
+        # a recall is pending already, or the worker is dead, which is noticed elsewhere
         with contextlib.suppress(BlockingIOError, BrokenPipeError):
             os.write(self._recall_write, b".")
 

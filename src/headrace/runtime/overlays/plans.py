@@ -460,7 +460,7 @@ class Plans:
         return STANDING in self._runs.going_on
 
     def next_event(self) -> int | None:
-        """Return the time of the next event in a backfill, in microseconds;
+        """Return the time of the next event in a backfill, in microseconds.
 
         None if there is none.
         """

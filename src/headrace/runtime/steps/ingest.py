@@ -136,7 +136,7 @@ def _bytes(task: IngestTask, context: WorkerContext) -> tuple[RawCopy, str]:
 
 
 def _handed_in(task: IngestTask, context: WorkerContext) -> DetectedDelivery | None:
-    """Return a delivery handed in by hand, with its path in the data folder;
+    """Return a delivery handed in by hand, with its path in the data folder.
 
     None for all others.
     """

@@ -220,7 +220,7 @@ def _same_type(column: LakeColumn, old: Mapping[str, LakeColumn]) -> bool:
 
 
 def _apart(session: DuckDBSession, was: str, now: str, names: Sequence[str], times: int) -> list[str] | None:
-    """Return the columns in which copies of a row differ;
+    """Return the columns in which copies of a row differ.
 
     None unless each row has `times` copies.
     """

@@ -45,7 +45,7 @@ def peers_of(tx: Transaction, project: Project, source: Source, key: str) -> Ite
 
 
 def as_peer(tx: Transaction, source: Source, key: str) -> Peer | None:
-    """Return a source's row count of an interval, with those of similar intervals;
+    """Return a source's row count of an interval, with those of similar intervals.
 
     None if unknown.
     """

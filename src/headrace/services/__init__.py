@@ -1,4 +1,5 @@
-"""Services: what a person or a program can ask Headrace for, one file per noun.
+"""Services: the commands that people and programs can run, one file per noun.
 
-Each command is a function of a session that returns a response; CLI, HTTP API and `headrace.Session` call the same functions.
+Each command is a function of a session and returns a response. The CLI, the HTTP API and
+`headrace.Session` call the same functions.
 """

@@ -1,4 +1,4 @@
-"""Plan ids: what a person agreed to, and why a plan is refused when something else would be done."""
+"""Plan ids: identify the plan that a person confirmed, and refuse it if the plan has changed."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from headrace.services.responses.backfills import BackfillResponse
 from headrace.services.responses.repairs import AcceptResponse, FixResponse, FixStep
 from headrace.services.session import ProjectSession
 
-# Shown plans are kept in the cache for a while, so that a refusal can name what differs from the
-# agreed plan.
+# Plans that were displayed are cached, so that a refusal can name the differences from the
+# confirmed plan.
 
 PLAN_CHANGED = "plan_changed"
 VALUES_DIFFER = "values_differ"
 NEEDS_APPROVAL = "needs_approval"
 INPUTS_UNCHANGED = "inputs_unchanged"
 KEPT_MAX = 50
-"""Plans that are kept; older ones go first."""
+"""Maximum number of cached plans; the oldest are deleted first."""
 FOLDER = "plans"
 
 
 class PlanContent(msgspec.Struct, frozen=True):
-    """What a plan decides: SHA-256 by path, and its steps as plain data."""
+    """The decisions of a plan: file hashes (SHA-256 by path) and its steps as plain data."""
 
     environment: str
     base_version: int | None
@@ -39,7 +39,7 @@ class PlanContent(msgspec.Struct, frozen=True):
 
 
 class PlanRefused(Refused):
-    """A plan isn't done. `row` says why, `response` is the response of what would have been done."""
+    """A plan was refused: `row` holds the reason, `response` the plan as it is now."""
 
     def __init__(self, message: str, hint: str, row: RefusedRow, response: Response) -> None:
         super().__init__(message, hint=hint)
@@ -47,7 +47,7 @@ class PlanRefused(Refused):
 
 
 class PlanChanged(PlanRefused):
-    """What would be done isn't what was agreed to."""
+    """The current plan differs from the confirmed plan."""
 
     def __init__(self, asked: str, row: RefusedRow, response: Response, look: str) -> None:
         text = "; ".join([*(f"{path} isn't as it was in the plan" for path in row.files), *row.changed])
@@ -61,25 +61,25 @@ class PlanChanged(PlanRefused):
 
 
 class ValuesDiffer(PlanRefused):
-    """Somebody has to say first what values mean that differ."""
+    """Values differ, and a person must decide first what they mean."""
 
     def __init__(self, row: RefusedRow, response: Response) -> None:
         super().__init__(row.text, " or ".join(row.commands), row, response)
 
 
 class NeedsApproval(PlanRefused):
-    """Policy asks for an approval that nobody gave."""
+    """Policy requires an approval that is missing."""
 
     def __init__(self, row: RefusedRow, response: Response, hint: str) -> None:
         super().__init__(row.text, hint, row, response)
 
 
 class InputsUnchanged(Refused):
-    """A repair would compute the same rows again."""
+    """A repair would recompute the same rows, because no input has changed."""
 
 
 def checked_id(text: str | None) -> str | None:
-    """A plan's id as typed. UsageError for what can't be one."""
+    """Return the plan's id as typed. Raise UsageError if it isn't well-formed."""
     if text is not None and PLAN_ID.fullmatch(text) is None:
         hint = "`headrace plan` prints the id: p- and 16 hexadecimal digits"
         raise UsageError(f"{text[:40]!r} is no plan's id", hint=hint)
@@ -87,7 +87,7 @@ def checked_id(text: str | None) -> str | None:
 
 
 def keep_plan(session: ProjectSession, plan_id: str, decided: Mapping[str, Any]) -> None:
-    """Keep what a plan decides. A cache that can't be written is no failure."""
+    """Cache the decisions of a plan; ignore a cache that can't be written."""
     folder = _folder(session)
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
@@ -100,7 +100,7 @@ def keep_plan(session: ProjectSession, plan_id: str, decided: Mapping[str, Any])
 
 
 def _folder(session: ProjectSession) -> Path:
-    """One for all environments: a plan of another one is called so."""
+    """Return the folder shared by all environments, so that a plan of another one is recognised."""
     return (session.production or session).data_folder / "cache" / FOLDER
 
 
@@ -112,7 +112,7 @@ def _written(path: Path) -> int:
 
 
 def refusal(session: ProjectSession, plan_id: str, plan_id_now: str, decided: Mapping[str, Any]) -> RefusedRow:
-    """Why the plan `plan_id` isn't done: what of it isn't what is decided now."""
+    """Return how the confirmed plan `plan_id` differs from the current plan."""
     now = msgspec.convert(decided, PlanContent)
     try:
         then = msgspec.json.decode((_folder(session) / f"{plan_id}.json").read_bytes(), type=PlanContent)
@@ -139,16 +139,19 @@ def _shown_plan(step: Mapping[str, Any]) -> str:
     return f"{step['kind']} {step['node']}{range_}{' to ' + step['to'] if step.get('to') else ''}{without}"
 
 
-# The id of a plan stays the same as long as the same would be done. One process shows a plan and
-# another confirms it by id; if something else would be done by then, nothing is done.
+# A plan's id stays the same while its decisions stay the same. One process displays a plan and
+# another one confirms it by id; if the decisions have changed in between, nothing is done.
 
 Planned = FixResponse | BackfillResponse | AcceptResponse
 P = TypeVar("P", FixResponse, BackfillResponse, AcceptResponse)
 
 
 def identified(session: ProjectSession, response: P, version: int | None, files: Mapping[str, str] | None = None) -> P:
-    """The document with the id of the plan that it shows, of what is done from `version` on; `files` are the SHA-256 of what is written.
-    It is kept, so that a refusal can name what differs."""
+    """Return the response with the id of its plan, and cache the plan's decisions.
+
+    `version` is the applied version that the plan starts from, `files` maps the paths to be written
+    to their SHA-256. The cached decisions let a refusal name the differences.
+    """
     decided = decided_of(session, response, version, files or {})
     plan_id = plan_id_of(decided)
     keep_plan(session, plan_id, decided)
@@ -156,7 +159,7 @@ def identified(session: ProjectSession, response: P, version: int | None, files:
 
 
 def decided_of(session: ProjectSession, response: Planned, version: int | None, files: Mapping[str, str]) -> dict[str, Any]:
-    """What is decided by agreeing. How long it takes, and when it was shown, are no part of it."""
+    """Return the decisions that a confirmation covers; excludes estimates and timestamps."""
     return {"environment": session.env, "base_version": version, "files": dict(files), "steps": _steps(response)}
 
 
@@ -190,7 +193,7 @@ def _act(incident: str, step: FixStep) -> dict[str, Any]:
 
 
 def _mapped(row: Any) -> dict[str, Any]:
-    """A name that is accepted; how well it fits is no decision."""
+    """Return an accepted column mapping; its matching score is no decision."""
     told = msgspec.to_builtins(row)
     return {"kind": "map", "node": told["column"], "to": told["to"], "convert": told.get("convert")}
 
@@ -198,14 +201,14 @@ def _mapped(row: Any) -> dict[str, Any]:
 def changed(
     session: ProjectSession, response: Planned, asked: str | None, version: int | None, files: Mapping[str, str] | None = None
 ) -> RefusedRow | None:
-    """Why the plan that was asked for isn't done; None where it is the one that is shown, or none was asked for."""
+    """Return why the plan `asked` is refused; None if it is the current one or no id was given."""
     if asked is None or asked == response.plan_id:
         return None
     return refusal(session, asked, response.plan_id or "", decided_of(session, response, version, files or {}))
 
 
 def agreed_id(agreed: str | None) -> str | None:
-    """The plan's id that somebody agreed to; Refused for what is no id: no plan is that one."""
+    """Return the id of the confirmed plan. Raise Refused if it isn't well-formed."""
     if agreed is not None and PLAN_ID.fullmatch(agreed) is None:
         raise Refused(
             "something else would be done by now than what was agreed to",

@@ -1,4 +1,4 @@
-"""`apply`: put what the files declare into force, after showing what that changes."""
+"""`apply`: show what the declared files change, then put them into force."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from headrace.store.queries import applied_versions
 
 
 class ApplyArguments(msgspec.Struct, frozen=True):
-    """Whoever asks the leader to apply has agreed to a plan: it is done, or nothing."""
+    """Arguments of `apply` to the leader: with a `plan_id`, only that plan is applied."""
 
     promotions: bytes = b""
-    """msgpack of what environments have built, copied into production's lake."""
+    """msgpack of the partitions built in environments that are copied into production's lake."""
     plan_id: str | None = None
     keep: tuple[str, ...] = ()
     """Assets whose published partitions stay fresh under their new code."""
     reason: str = ""
-    """Why they are kept."""
+    """Why they stay fresh."""
 
 
 class _Wanted(msgspec.Struct, frozen=True):
-    """What the files say, and what applying them does."""
+    """The compiled files, and the plan of applying them."""
 
     compiled: Compiled
     prepared: PreparedPlan
@@ -46,12 +46,13 @@ class _Wanted(msgspec.Struct, frozen=True):
 
 def apply(session: ProjectSession, *, confirm: Callable[[PlanResponse], bool], progress: Progress, plan_id: str | None = None,
           keep: Sequence[str] = (), reason: str = "") -> ApplyResponse:  # fmt: skip
-    """Show what would change, ask, and put it into force; with a `plan_id` only where that is still what would be done.
+    """Show the plan, ask for confirmation, and apply it; with a `plan_id`, only that plan.
 
-    `keep` selects assets whose new code comes into force while what is published of them stays fresh; it needs a `reason`.
+    `keep` selects assets whose new code comes into force while their published partitions stay
+    fresh; it requires a `reason`.
 
-    Raises InvalidProject where the files have errors, UsageError for what is no plan's id and for a selection that keeps nothing, and
-    what `confirm` raises where nobody can be asked.
+    Raises InvalidProject if the files have errors, UsageError for an invalid plan id or a selection
+    that keeps nothing, and whatever `confirm` raises where no person can be asked.
     """
     agreements.checked_id(plan_id)
     if keep:
@@ -85,7 +86,7 @@ def _wanted(session: ProjectSession, base: Base, progress: Progress, keep: Seque
 
 
 def _applied_by(store: Store | None) -> str | None:
-    """The id of the plan that the version in force was applied by."""
+    """Return the id of the plan by which the version in force was applied."""
     if store is None:
         return None
     with store.read() as tx:
@@ -94,9 +95,12 @@ def _applied_by(store: Store | None) -> str | None:
 
 
 def make_again(session: ProjectSession, needed: Sequence[NeededRow], *, reason: str, progress: Progress) -> list[BackfillResponse]:
-    """Do the backfills that a change asks for, one after the other; whoever calls this has shown them. Stops at one that needs an
-    approval. Raises Refused without a reason."""
-    opened = session.again(session.actor)  # what is in force now
+    """Run the backfills that a change requires, one after the other.
+
+    The caller has shown them. Stops at the first backfill that needs an approval. Raises Refused
+    without a reason.
+    """
+    opened = session.again(session.actor)  # the version now in force
     done: list[BackfillResponse] = []
     try:
         for row in needed:
@@ -114,7 +118,7 @@ def make_again(session: ProjectSession, needed: Sequence[NeededRow], *, reason: 
 
 @leader_command("apply", ApplyArguments, ApplyResponse)
 def _apply(context: CommandContext, arguments: ApplyArguments, progress: Progress) -> ApplyResponse:
-    """The leader makes the plan itself, of the files as they are now, and does it if it is the one that was agreed to."""
+    """Plan from the current files on the leader, and apply the plan if it is the confirmed one."""
     before = context.applied()
     base = Base(before.compiled, context.store, before.id, f"version {before.id}") if before else Base(None, context.store, None, None)
     wanted = _wanted(context.session, base, progress, arguments.keep)
@@ -145,8 +149,10 @@ def _apply(context: CommandContext, arguments: ApplyArguments, progress: Progres
 
 
 def _unapproved(session: ProjectSession, plan: Plan) -> RefusedRow | None:
-    """Why the plan isn't done: the next run would compute, without anybody asking for it, what policy
-    wants approved before."""
+    """Return why the plan needs an approval first; None if it doesn't.
+
+    Policy may require an approval for data that the next run would recompute without a request.
+    """
     asked_first = [step for step in plan.steps if isinstance(step, Invalidate) and step.needs_approval]
     steps = [invalidate for invalidate in asked_first if not invalidate.asks]
     if not steps:
@@ -165,7 +171,10 @@ def _unapproved(session: ProjectSession, plan: Plan) -> RefusedRow | None:
 
 
 def _steps_done(plan: Plan, promoted: Sequence[PromotedRow]) -> int:
-    """Promotions that production couldn't take over any more aren't done: what they would have published is computed."""
+    """Return the number of steps done, without promotions that production couldn't take over.
+
+    The runs compute what those promotions would have published.
+    """
     published = {(row.environment, row.node) for row in promoted}
     left = [step for step in plan.steps if isinstance(step, Promote) and (step.environment, step.node) not in published]
     return len(plan.steps) - len(left)
@@ -176,7 +185,10 @@ def _done(context: CommandContext, wanted: _Wanted, state: str, version: int | N
 
 
 def _response(session: ProjectSession, state: str, plan: PlanResponse, plan_id: str) -> ApplyResponse:
-    """Nothing is put into force; where there was nothing to apply, what is stale all the same."""
+    """Return the response of an apply that changed nothing.
+
+    It lists stale data if nothing was to apply.
+    """
     stale = Invalidated()
     if state == "nothing" and session.compiled is not None and session.store is not None and session.version is not None:
         now_us = to_us(session.now())

@@ -1,4 +1,4 @@
-"""A bench for asset code: given rows in, computed rows out, by the engine in a worker.
+"""A bench for asset code: computes given rows in a worker with the production engine.
 
 It needs no lake and no state.
 """
@@ -37,17 +37,17 @@ from headrace.runtime.messages import ComputeTask, TaskOutcome
 from headrace.runtime.tasks.kinds import scope_of
 from headrace.scheduler import AttemptId
 
-# Rows that a person wrote in a declaration or a file, as a table with types.
+# Rows that a person wrote in a declaration or a file, as a typed table.
 
 ROWS_MAX = 1_000_000
 Types = Sequence[tuple[str, str]]
-"""(name, DuckDB type) of columns."""
+"""(name, DuckDB type) of each column."""
 Known = Sequence[tuple[str, str | None]]
-"""The same, where the type may not be known."""
+"""(name, DuckDB type) of each column; None for an unknown type."""
 ANY_TYPE = '"NULL"'
-"""Of a column of which there isn't even a null: it goes with everything."""
+"""The type of a column with an unknown type and no rows; it is compatible with every type."""
 UNTYPED = "INTEGER"
-"""What a null is whose type nobody knows, as for DuckDB."""
+"""The type of a null of unknown type, as in DuckDB."""
 _READERS = {
     ".csv": "read_csv({path}, header = true{columns})",
     ".json": "read_json({path}{columns})",
@@ -58,7 +58,7 @@ _TYPED = {".csv": ", types = ", ".json": ", columns = ", ".jsonl": ", columns = 
 
 
 class BadRows(HeadraceError):
-    """Rows that can't be read as what they are given for."""
+    """Rows that can't be read, or that don't fit their columns."""
 
 
 class InputRelation(msgspec.Struct, frozen=True):
@@ -75,10 +75,12 @@ class TypedTableBuilder:
         self._session, self._temporary = session, temporary
 
     def input(self, name: str, rows: object, known: Known | None) -> InputData:
-        """Rows as an input of a body: with the known columns in their types (missing ones are null), else as inferred.
+        """Return rows as an input of asset code. Raise BadRows if they can't be read.
 
-        `rows` is a list of mappings, a path to a CSV, JSON, JSON lines or Parquet file, or anything that DuckDB can scan (an
-        Arrow table, a data frame). Raises BadRows."""
+        Known columns get their types, and missing ones are null; without known columns, types are
+        inferred. `rows` is a list of mappings, a path to a CSV, JSON, JSON lines or Parquet file,
+        or anything that DuckDB can scan (an Arrow table, a data frame).
+        """
         if known is None and isinstance(rows, list) and not rows:
             raise BadRows(f"the columns of `{name}` aren't known", hint=f"give at least one row of `{name}`, or write a contract")
         if known is not None and isinstance(rows, list) and not rows:
@@ -89,7 +91,7 @@ class TypedTableBuilder:
         return self._kept(name, selected)
 
     def relation(self, name: str, rows: object, known: Known) -> InputRelation:
-        """Rows with the columns that they name, typed as the known ones of those names."""
+        """Return rows with the columns that they name, typed as the `known` columns of those names."""
         if isinstance(rows, Path):
             return self._file(name, rows, known)
         if isinstance(rows, list):
@@ -97,7 +99,7 @@ class TypedTableBuilder:
         return self._scanned(name, rows, known)
 
     def kept(self, name: str, relation: InputRelation) -> InputData:
-        """The rows of a relation, to be read back."""
+        """Stage the rows of a relation in a file, to be read back."""
         return self._kept(name, relation.sql)
 
     def _written(self, name: str, rows: Sequence[Mapping[str, Any]], known: Known) -> InputRelation:
@@ -162,7 +164,7 @@ class TypedTableBuilder:
 
 
 def _types(name: str, results: Types, known: Known) -> list[tuple[str, str]]:
-    """The columns that are there, in their known spelling and type."""
+    """Return the present columns in their known spelling and type."""
     canonical = {column.lower(): (column, kind) for column, kind in known}
     if known and (unknown := [column for column, _ in results if column.lower() not in canonical]):
         names = [column for column, _ in known]
@@ -201,11 +203,11 @@ def _first_line(error: Exception) -> str:
 # The bench: a temporary folder, workers, and one asset computed at a time.
 
 EPOCH = 0
-"""No leader ever has it."""
+"""An epoch that no leader ever has."""
 
 
 class ComputeRequest(msgspec.Struct, frozen=True):
-    """What is to be computed: one partition of one asset, of these rows. `given` is as `Desk.input` takes it."""
+    """One partition of one asset, to be computed from `given` rows (see `TypedTableBuilder.input`)."""
 
     asset: str
     partition: str = WHOLE
@@ -213,20 +215,26 @@ class ComputeRequest(msgspec.Struct, frozen=True):
 
 
 class ComputeResult(msgspec.Struct, frozen=True):
-    """What came of it. `data` is None where there are no rows: the body failed, or its worker ended (`lost`)."""
+    """The result of a ComputeRequest.
+
+    `data` is None if there are no rows: the asset code failed, or its worker ended (`lost` holds
+    the reason).
+    """
 
     outcome: TaskOutcome | None
     data: InputData | None
     lost: str | None
     log: tuple[str, ...]
     unread: tuple[str, ...]
-    """Checks that read what wasn't given, and so weren't made."""
+    """Checks that were not run, because they read inputs that weren't given."""
 
 
 class Bench:
-    """Computes assets of one compiled project. A context manager: workers run and a folder exists only within.
+    """Computes assets of one compiled project.
 
-    `desk` is for rows that aren't an input, those expected for instance."""
+    A context manager: workers and the temporary folder exist only within. `desk` types rows that
+    aren't an input, such as expected rows.
+    """
 
     def __init__(self, compiled: Compiled, root: Path, *, workers: int = 1, timezone: str = "UTC") -> None:
         self._compiled, self._root, self._workers, self._timezone = compiled, root, workers, timezone
@@ -250,7 +258,9 @@ class Bench:
         self._stack.close()
 
     def compute(self, requests: Sequence[ComputeRequest]) -> Iterator[tuple[int, ComputeResult | BadRows]]:
-        """All of them, each with its place in `wanted`, as they are done."""
+        """Compute all requests; yield results with their index in `requests`, in order of
+        completion.
+        """
         waiting: dict[AttemptId, tuple[int, ComputeTask]] = {}
         unread: dict[int, tuple[str, ...]] = {}
         for index, request in enumerate(requests):
@@ -275,7 +285,7 @@ class Bench:
                         self._pool.submit(attempt, waiting[attempt][1])
 
     def rows(self, data: InputData, columns: Sequence[str] | None = None, limit: int | None = None) -> tuple[dict[str, Any], ...]:
-        """Rows as values that JSON holds, in their order."""
+        """Return rows as JSON-compatible values, in their order."""
         from headrace.lake.reading import read
 
         table = LakeTable(data.name, data.columns)
@@ -284,7 +294,7 @@ class Bench:
         ).rows
 
     def arrow(self, data: InputData) -> Any:
-        """Rows as a `pyarrow.Table`."""
+        """Return rows as a `pyarrow.Table`."""
         from headrace.lake.sqltext import relation_sql
 
         return self._duckdb.connection.execute(relation_sql(data.files, data.columns)).to_arrow_table()
@@ -299,7 +309,7 @@ class Bench:
         return ComputeResult(outcome, self._result(outcome), lost, log, unread)
 
     def _result(self, outcome: TaskOutcome | None) -> InputData | None:
-        """The staged file, or the one that the audit put into quarantine."""
+        """Return the staged file, or the quarantined one."""
         if outcome is None or outcome.staged is None:
             return None
         table = outcome.table or LakeTable("result", outcome.staged.columns)
@@ -351,7 +361,7 @@ def _absolute(data: InputData, lake: Path) -> list[FileRef]:
 
 
 def _reads(check: CheckSpec) -> set[str]:
-    """The nodes, in lower case, that a check reads besides the rows that it is about."""
+    """Return the nodes, in lower case, that a check reads in addition to the checked rows."""
     if check.kind == "references":
         return {str(check.arguments["to"]).partition(".")[0].lower()}
     if check.kind != "sql":

@@ -24,20 +24,20 @@ from headrace.services.selection import selected
 from headrace.services.session import Progress, ProjectSession, usable
 from headrace.services.try_asset import check_rows, error_row
 
-# Expected rows compared with computed ones: missing rows, unexpected rows, and differing cells.
+# Comparison of expected and computed rows: missing rows, unexpected rows, and differing cells.
 # Pure.
 
 Row = Mapping[str, Any]
 SHOWN_MAX = 20
-"""Rows of each kind in a document."""
+"""Maximum number of rows of each kind in a response."""
 PAIRED_MAX = 300
-"""Rows without a partner that are compared with each other; of more, pairs aren't looked for."""
+"""Above this number of unmatched rows on either side, rows aren't paired to find differing cells."""
 TOLERANCE = 1e-9
-"""Relative: floats that differ by less are equal."""
+"""Relative tolerance: floats that differ by less are equal."""
 
 
 class CellDifference(NamedTuple):
-    """One cell that differs."""
+    """One differing cell."""
 
     column: str
     expected: Any
@@ -45,34 +45,37 @@ class CellDifference(NamedTuple):
 
 
 class RowDifference(NamedTuple):
-    """A row as it was got, and the cells in which it isn't the one that was expected."""
+    """A computed row, and its cells that differ from the expected row."""
 
     row: Row
     cells: tuple[CellDifference, ...]
 
 
 class Comparison(msgspec.Struct, frozen=True):
-    """The difference. All three are empty where the rows are those expected."""
+    """The differences between expected and computed rows; all empty if they are the same."""
 
     missing: tuple[Row, ...] = ()
     unexpected: tuple[Row, ...] = ()
     changed: tuple[RowDifference, ...] = ()
     out_of_order: int | None = None
-    """The first place (from 1) where an ordered result has another row, though all rows are there."""
+    """The first row (from 1) out of order in an ordered result that otherwise has all rows."""
 
     @property
     def differences(self) -> int:
-        """How many rows aren't as expected."""
+        """The number of rows that differ."""
         return len(self.missing) + len(self.unexpected) + len(self.changed)
 
     @property
     def same(self) -> bool:
-        """Whether there is nothing to tell."""
+        """Whether there are no differences."""
         return not self.differences and self.out_of_order is None
 
 
 def compare(expected: Sequence[Row], got: Sequence[Row], *, keys: Sequence[str] = (), ordered: bool = False) -> Comparison:
-    """As multisets of rows with the same columns, or (`ordered`) also as sequences. `keys` say which rows belong together."""
+    """Compare rows with the same columns as multisets, or with `ordered` as sequences.
+
+    `keys` are the columns that identify a row.
+    """
     missing, unexpected = _unmatched(expected, got)
     missing, unexpected = _without_close(missing, unexpected)
     pairs, missing, unexpected = _paired(missing, unexpected, keys)
@@ -84,7 +87,7 @@ def compare(expected: Sequence[Row], got: Sequence[Row], *, keys: Sequence[str] 
 
 
 def _unmatched(expected: Sequence[Row], got: Sequence[Row]) -> tuple[list[Row], list[Row]]:
-    """Both sides without the rows that are exactly alike, as often as they are."""
+    """Return both sides without exactly equal rows; repeated rows match one by one."""
     there, wanted = Counter(map(_key, got)), Counter(map(_key, expected))
     return _beyond(expected, there), _beyond(got, wanted)
 
@@ -102,12 +105,12 @@ def _beyond(rows: Sequence[Row], others: Counter[bytes]) -> list[Row]:
 
 
 def _key(row: Row) -> bytes:
-    """A row's content, whatever the order of its columns."""
+    """Return a row's content as bytes, independent of the order of its columns."""
     return msgspec.json.encode({name: row[name] for name in sorted(row)})
 
 
 def _without_close(missing: list[Row], unexpected: list[Row]) -> tuple[list[Row], list[Row]]:
-    """Without pairs that differ only by how floats are rounded."""
+    """Return both sides without pairs that differ only by float rounding."""
     if not _has_floats(missing) or len(missing) * len(unexpected) > PAIRED_MAX**2:
         return missing, unexpected
     left = list(unexpected)
@@ -140,8 +143,11 @@ def _alike(item: Any, other: Any) -> bool:
 
 
 def _paired(missing: list[Row], unexpected: list[Row], keys: Sequence[str]) -> tuple[list[tuple[Row, Row]], list[Row], list[Row]]:
-    """Rows that are meant to be the same: of equal keys, or those that have at least half of their cells in
-    common; the only one on each side."""
+    """Pair rows that are meant to be the same, and return the pairs and the unpaired rows.
+
+    Rows pair by equal keys, or if at least half of their cells are equal, or if each side has only
+    one row.
+    """
     if len(missing) > PAIRED_MAX or len(unexpected) > PAIRED_MAX:
         return [], missing, unexpected
     if len(missing) == len(unexpected) == 1:
@@ -179,14 +185,15 @@ def run_tests(
     parameters: Mapping[str, str] | None = None,
     progress: Progress,
 ) -> list[TestRow]:
-    """The tests of the selected assets (all where nothing is selected), in the order of their files.
+    """Run the tests of the selected assets (all by default), in the order of their files.
 
-    Raises InvalidProject where the files have errors, UsageError for a selection or a parameter that there isn't.
+    Raises InvalidProject if the files have errors, UsageError for an unknown selection or
+    parameter.
     """
     compiled = with_parameters(usable(session.declared(progress)), parameters or {})
     names = set(selected(session, selection, exclude, compiled=compiled, project=compiled.project))
     tests = [test for test in compiled.project.tests if test.asset in names]
-    session.close()  # DuckDB is loaded now
+    session.close()  # compiling has loaded DuckDB
     if not tests:
         return []
     progress.start("tests", len(tests))
@@ -200,7 +207,7 @@ def run_tests(
 
 
 def _by_parameters(tests: Sequence[AssetTest]) -> list[tuple[list[int], Mapping[str, Any]]]:
-    """Which tests have the same parameters of their own: they share a bench."""
+    """Return groups of tests with equal parameters of their own, which share a bench."""
     groups: list[tuple[list[int], Mapping[str, Any]]] = []
     for index, test in enumerate(tests):
         for places, parameters in groups:
@@ -246,7 +253,7 @@ def _wanted(root: Path, compiled: Compiled, test: AssetTest) -> ComputeRequest:
 
 
 def _rows(root: Path, test: AssetTest, rows: Any) -> Any:
-    """Rows as they are written, or the path of their file: beside the test's file, or relative to the project."""
+    """Return inline rows, or the path of their file: relative to the test's file or to the project."""
     if not isinstance(rows, str):
         return rows
     beside, project = (root / test.place.file).parent / rows, root / rows
@@ -291,7 +298,7 @@ def _changed(row: Mapping[str, Any], cells: Sequence[Any]) -> RowDifferenceRow:
 
 
 def _failed(test: AssetTest, computed: ComputeResult, error: ErrorRow | None) -> TestRow:
-    """The body failed: as it was expected to, or not."""
+    """Return the result of a test whose asset code failed, as expected or not."""
     assert error is not None
     if test.expect_error is not None and test.expect_error.lower() in error.message.lower():
         return _row(test, "passed", reason=None)
@@ -302,7 +309,7 @@ def _failed(test: AssetTest, computed: ComputeResult, error: ErrorRow | None) ->
 def _compared(
     root: Path, bench: Bench, asset: Asset, test: AssetTest, computed: ComputeResult
 ) -> tuple[Comparison, int | None, int | None]:
-    """The difference, and how many rows there are and were expected."""
+    """Return the comparison, the number of computed rows, and the number of expected rows."""
     if test.expect is None:
         return Comparison(), None if computed.data is None else computed.data.rows, None
     if computed.data is None:
@@ -318,7 +325,7 @@ def _compared(
 
 
 def _keys(asset: Asset, columns: Sequence[str]) -> list[str]:
-    """What says which rows are the same, where the test names all of it."""
+    """Return the columns of the first declared key whose columns the test names in full."""
     declared = [list(asset.merge_keys), *(list(check.arguments["columns"]) for check in asset.checks if check.kind == "unique")]
     there = {column.lower(): column for column in columns}
     for keys in declared:
@@ -337,7 +344,10 @@ OUTSIDE = "row_outside_partition"
 
 
 def _check_reasons(test: AssetTest, checks: Sequence[CheckRow]) -> list[str]:
-    """What of the checks isn't as the test says. Rows outside of the partition are never right, unless they are expected."""
+    """Return the differences between the checks' outcomes and the test's expectations.
+
+    Rows outside of the partition are always a difference, unless the test expects them.
+    """
     outcomes = {check.name: check for check in checks}
     reasons = []
     for name, wanted in test.checks.items():
@@ -362,7 +372,7 @@ def _row(test: AssetTest, state: str, **results: Any) -> TestRow:
 
 
 class TableResult(msgspec.Struct, frozen=True):
-    """An Arrow table, or why there is none."""
+    """An Arrow table, or the error that prevented it."""
 
     table: Any
     error: ErrorRow | None
@@ -372,7 +382,7 @@ class TableResult(msgspec.Struct, frozen=True):
 def compute_asset(
     session: ProjectSession, asset: str, partition: str | None, given: dict[str, Any], parameters: dict[str, Any]
 ) -> TableResult:
-    """Computes it. Raises InvalidProject, UsageError, and BadRows for rows that can't be used."""
+    """Compute one asset once. Raise InvalidProject, UsageError, or BadRows for unusable rows."""
     compiled = usable(session.declared())
     name, key = targets.target(asset, compiled.project, kinds=(Asset,))
     declared = compiled.project.assets[name]

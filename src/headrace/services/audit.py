@@ -23,23 +23,23 @@ from headrace.store.clock import instant
 from headrace.store.event_log import replaying
 from headrace.store.queries import audit_trail
 
-# The audit trail compared with the state: each must contain what the other reports. The event log
-# says how far the trail went.
+# Compares the audit trail with the state: each must contain what the other reports. The event log
+# holds the number of entries that the trail had.
 
 MISSING_MAX = 1_000
 OUTSIDE = "whether all was written anew: a checkpoint kept elsewhere shows it of the trail, nothing of the tables"
-"""What nothing inside of the database can show: whoever may write it can write all of it."""
+"""What no check inside the database can show: whoever may write to it can rewrite all of it."""
 OUTSIDE_PROVEN = "whether event log and tables were written anew: the checkpoint proves the trail alone"
-"""The same with a checkpoint that was kept elsewhere."""
+"""The same limit, given a checkpoint that was kept elsewhere."""
 
 
 class Reconciled(msgspec.Struct):
-    """What came of it."""
+    """The result of comparing the audit trail, the event log and the state."""
 
     missing: list[str]
     notes: list[str]
     entries: int
-    """How many entries the event log has seen; 0 where it doesn't say."""
+    """Number of trail entries that the event log has seen; 0 if unknown."""
 
 
 class _Object(msgspec.Struct):
@@ -60,16 +60,16 @@ _DECODE = msgspec.json.Decoder(_Event).decode
 
 
 class AuditTrailSummary(msgspec.Struct):
-    """What the trail tells of, gathered in one pass."""
+    """The content of the audit trail, collected in one pass."""
 
     attempts: dict[str, int | None] = {}
-    """Attempt as `epoch.n` → rows that were published."""
+    """Published rows by attempt (`epoch.n`); None if the entry doesn't say."""
     accepted: set[str] = set()
-    """Attempts of which what waited was accepted, by entries that don't say how many rows that published."""
+    """Attempts whose held rows were accepted by entries without a number of published rows."""
     backfills: set[str] = set()
     versions: set[tuple[str, str | None]] = set()
     decisions: set[tuple[str, int]] = set()
-    """Action and time: a name may have changed since."""
+    """Action and time in µs; not the name, which may have changed since."""
     retired: list[tuple[tuple[int, int], tuple[int, int]]] = []
     actions: Counter[str] = msgspec.field(default_factory=Counter)
     heads: dict[int, str] = {}
@@ -104,8 +104,10 @@ def reconcile(tx: Transaction) -> Reconciled:
 
 
 def unknown_before(tx: Transaction) -> str | None:
-    """Up to when changes can't be found, as the event log began later than the state; None where
-    it has all of it."""
+    """Return the point in time before which changes can't be found; None if the log is complete.
+
+    The event log may have begun later than the state.
+    """
     begun = audit_trail.log_begun(tx)
     if begun is None:
         return None
@@ -125,7 +127,7 @@ def _reported(tx: Transaction, counted_to: int) -> AuditTrailSummary:
         try:
             event = _DECODE(text)
         except msgspec.MsgspecError:
-            continue  # the chain says so
+            continue  # the hash chain reports it
         summary.actions[event.action] += 1
         if seq <= counted_to:
             summary.at_checkpoint[event.action] += 1
@@ -155,7 +157,7 @@ def _gather(event: _Event, summary: AuditTrailSummary) -> None:
 
 
 def _rows(event: _Event) -> int | None:
-    """How many rows an entry says were published; None where it doesn't say."""
+    """Return the number of published rows of an entry; None if it doesn't say."""
     rows = event.after.get("rows") if isinstance(event.after, dict) else None
     return rows if isinstance(rows, int) else None
 
@@ -223,8 +225,11 @@ HASH_CHARACTERS = 64
 
 
 class AuditRow(Response, frozen=True, kw_only=True):
-    """`audit show`: one entry. `at` is the store's time and `real_at` the machine's (they differ in a replay); `actor` is who did it,
-    `actor_type` what kind of actor that is; `object` is what it was done to, as `kind:id`."""
+    """`audit show`: one entry.
+
+    `at` is the store's time and `real_at` the machine's (they differ in a replay); `actor` is the
+    identity and `actor_type` its kind; `object` is the object of the action, as `kind:id`.
+    """
 
     seq: int
     at: datetime
@@ -243,8 +248,12 @@ class AuditRow(Response, frozen=True, kw_only=True):
 
 
 class VerifyResponse(Response, frozen=True, kw_only=True):
-    """`audit verify`. `broken_at` is the first entry that doesn't fit, or that is missing, and `reason` says what is wrong with it.
-    `head` is the hash of the last entry that fits: noted down elsewhere, it shows later that the trail's end wasn't cut off."""
+    """`audit verify`: the result of verifying the hash chain.
+
+    `broken_at` is the first entry that doesn't fit or is missing, `reason` the cause. `head` is the
+    hash of the last entry that fits: noted elsewhere, it shows later that the trail's end wasn't
+    cut off.
+    """
 
     ok: bool
     entries: int
@@ -252,17 +261,23 @@ class VerifyResponse(Response, frozen=True, kw_only=True):
     broken_at: int | None
     reason: str | None
     proven_to: int | None
-    """The entry up to which a checkpoint that was kept elsewhere shows that nobody wrote the trail anew; null without one."""
+    """Entry up to which an external checkpoint proves that the trail wasn't rewritten.
+
+    Null without one.
+    """
     reconciled: bool
     """Whether the trail, the event log and the state agree."""
     missing: list[str]
-    """What one of them lacks."""
+    """Items missing from one of them."""
     notes: list[str]
-    """What can't be known."""
+    """Limits of this verification."""
 
 
 class CheckpointResponse(Response, frozen=True, kw_only=True):
-    """`audit checkpoint`: the trail's last entry and its hash, to be kept elsewhere. Nothing signs it yet."""
+    """`audit checkpoint`: the trail's last entry and its hash, to be kept elsewhere.
+
+    Not signed yet.
+    """
 
     seq: int
     head: str
@@ -270,7 +285,10 @@ class CheckpointResponse(Response, frozen=True, kw_only=True):
 
 
 class AuditQuery(msgspec.Struct, frozen=True):
-    """Which entries: patterns with `*`. `object` is compared with `kind:id`, the id, and the node that a partition is of."""
+    """Filters for entries; patterns may contain `*`.
+
+    `object` is matched against `kind:id`, the id, and the node of a partition.
+    """
 
     object: str | None = None
     actor: str | None = None
@@ -307,7 +325,7 @@ _DECODER = msgspec.json.Decoder(_EntryEvent)
 
 
 def show(session: ProjectSession, query: AuditQuery) -> list[AuditRow]:
-    """The newest entries that are wanted, newest first. UsageError for a `since` that is no time."""
+    """Return the newest matching entries, newest first. Raise UsageError for an invalid `since`."""
     if session.store is None:
         return []
     since_us = None if query.since is None else since_when(session, query.since)
@@ -317,7 +335,7 @@ def show(session: ProjectSession, query: AuditQuery) -> list[AuditRow]:
 
 
 def entry(session: ProjectSession, seq: int) -> list[AuditRow]:
-    """One entry by its number. UsageError for one that there isn't."""
+    """Return one entry by its number. Raise UnknownName if it doesn't exist."""
     if session.store is not None:
         with session.store.read() as tx:
             results = audit_trail.entry(tx, seq)
@@ -327,8 +345,11 @@ def entry(session: ProjectSession, seq: int) -> list[AuditRow]:
 
 
 def checkpoint(session: ProjectSession, out: Path) -> CheckpointResponse:
-    """Write the trail's head to a new file. UsageError where there is no state, or a file already; Refused for a trail that doesn't
-    fit."""
+    """Write the trail's head to a new file.
+
+    Raises UsageError if there is no state or the file exists, Refused if the trail doesn't verify
+    or the file can't be written.
+    """
     response = verify_trail(session, None)
     if session.store is None:
         raise UsageError("there is no state yet", hint="headrace tick makes it")
@@ -346,7 +367,7 @@ def checkpoint(session: ProjectSession, out: Path) -> CheckpointResponse:
 
 
 def read_checkpoint(path: Path) -> CheckpointResponse:
-    """A checkpoint that was kept. UsageError for a file that is none."""
+    """Read a checkpoint file. Raise UsageError for a file that isn't one."""
     try:
         response = msgspec.json.decode(path.read_bytes(), type=CheckpointResponse)
     except (OSError, msgspec.MsgspecError) as error:
@@ -361,10 +382,10 @@ def _is_hash(text: str) -> bool:
 
 
 def verify_trail(session: ProjectSession, head: str | None, response: CheckpointResponse | None = None) -> VerifyResponse:
-    """The whole chain computed anew, and compared with the event log and the state. `head` is a hash that `verify` once gave, `kept` a
-    checkpoint: they must still be in the chain.
+    """Recompute the whole hash chain, and compare it with the event log and the state.
 
-    UsageError for a `head` that is no hash.
+    `head` is a hash from an earlier `verify`, `response` a checkpoint: both must still be in the
+    chain. Raises UsageError if `head` isn't a hash.
     """
     if head is not None and not _is_hash(head):
         raise UsageError(f"--head {head[:20]!r} is no hash", hint="the `head` of an earlier `headrace audit verify`: 64 digits and letters")
@@ -398,7 +419,7 @@ def verify_trail(session: ProjectSession, head: str | None, response: Checkpoint
 
 
 def _unkept(response: CheckpointResponse | None, entry: tuple[int, str, str] | None) -> str | None:
-    """Why the trail isn't the one of a checkpoint that was kept."""
+    """Return why the trail doesn't match an external checkpoint; None if it does."""
     if response is None or response.seq == 0 or (entry is not None and entry[2] == response.head):
         return None
     if entry is None:

@@ -35,7 +35,7 @@ NOTHING_MORE: Mapping[str, Sequence[str]] = MappingProxyType({})
 
 
 class BackfillArguments(msgspec.Struct, frozen=True):
-    """What was typed."""
+    """The arguments of `headrace backfill`."""
 
     select: list[str]
     exclude: list[str]
@@ -47,13 +47,16 @@ class BackfillArguments(msgspec.Struct, frozen=True):
     only: bool = False
     allow_partial: bool = False
     estimate: EstimateRow | None = None
-    """What who agreed to it was told that it takes: whoever leads needn't find that out once more, while others wait."""
+    """The estimate that the confirming person saw.
+
+    The leader reuses it instead of estimating again while other requests wait.
+    """
     plan_id: str | None = None
-    """Of the plan that somebody agreed to; versions of before have none."""
+    """The id of the confirmed plan; None in plans stored by older versions."""
 
     @property
     def command(self) -> str:
-        """The command that does it."""
+        """The command line that runs this backfill."""
         words = ["headrace", "backfill", *self.select]
         for option, value in (("--exclude", self.exclude), ("--from", [self.first]), ("--to", [self.last]), ("--since", [self.since])):
             words += [word for item in value if item for word in (option, item)]
@@ -64,7 +67,7 @@ class BackfillArguments(msgspec.Struct, frozen=True):
 
 
 class DraftBackfill(msgspec.Struct, frozen=True):
-    """A plan that isn't kept yet."""
+    """A backfill plan that isn't stored yet."""
 
     backfill: Backfill
     compiled: Compiled
@@ -72,11 +75,11 @@ class DraftBackfill(msgspec.Struct, frozen=True):
     approval: Approval | None
     estimate: EstimateRow
     size: int
-    """Bytes that it will write, as estimated."""
+    """Estimated bytes to be written."""
 
 
 def mode_of(text: str) -> Mode:
-    """A mode as typed. UsageError for one that there isn't."""
+    """Return the mode as typed. Raise UsageError for an unknown one."""
     try:
         return Mode(text)
     except ValueError:
@@ -84,7 +87,7 @@ def mode_of(text: str) -> Mode:
 
 
 def check(arguments: BackfillArguments) -> None:
-    """Refuse what can't be meant. Raises UsageError."""
+    """Raise UsageError for contradictory or incomplete arguments."""
     mode = mode_of(arguments.mode)
     if arguments.since and (arguments.first or arguments.last):
         raise UsageError("--since and --from/--to exclude each other", hint="a range is --from A --to B, both included")
@@ -97,7 +100,7 @@ def check(arguments: BackfillArguments) -> None:
 
 
 def _check_range(arguments: BackfillArguments, nodes: Sequence[GraphNode]) -> None:
-    """Of what has no partitions there is no range to be named. Raises UsageError where one is missing."""
+    """Raise UsageError if a partitioned node is selected without a range."""
     cut = next((node.name for node in nodes if not node.partition.whole), None)
     if cut is not None and not (arguments.since or arguments.first or arguments.last):
         hint = "--since T" if arguments.mode == Mode.FAILED else "--from A --to B, both included"
@@ -114,8 +117,11 @@ def plan(
     now: datetime,
     reread: Mapping[str, Sequence[str]] = NOTHING_MORE,
 ) -> DraftBackfill:
-    """What a backfill would do to what is applied, or to what would be, once the deliveries of `reread` (source → partitions) are read
-    again. UsageError for a selection or a range that there isn't."""
+    """Plan a backfill of `compiled`. Raise UsageError for an unknown selection or range.
+
+    `compiled` may be applied already or about to be. `reread` maps sources to partitions whose
+    deliveries are re-ingested first.
+    """
     check(arguments)
     graph = graph_of(compiled)
     since = None if arguments.since is None else since_when(session, arguments.since)
@@ -159,12 +165,12 @@ def _guessed(session: ProjectSession, compiled: Compiled, backfill: Backfill, se
 
 
 def estimate_row(estimate: Estimate) -> EstimateRow:
-    """An estimate as documents hold it."""
+    """Return an estimate as a row of a response."""
     return EstimateRow(seconds=estimate.seconds, low=estimate.low, high=estimate.high, basis=estimate.basis, simulated=estimate.simulated)
 
 
 def _apart(tx: Transaction, graph: Graph, backfill: Backfill) -> None:
-    """Two plans can't make one partition. Raises UsageError with the id of the one that has it."""
+    """Raise UsageError if an open backfill computes one of the same partitions."""
     nodes = {node.name: node for node in graph.nodes}
     for row in backfill_plans.open_backfills(tx):
         results = shared_partition(nodes, backfill, content(row))
@@ -177,7 +183,7 @@ def _apart(tx: Transaction, graph: Graph, backfill: Backfill) -> None:
 
 
 def content(row: PlanRecord) -> Backfill:
-    """What a kept plan is to do."""
+    """Return the decoded content of a stored plan."""
     return msgspec.msgpack.decode(row.content, type=Backfill)
 
 

@@ -41,7 +41,7 @@ ENDED = ("succeeded", "partial", "failed", "cancelled")
 def planned_response(
     session: ProjectSession, planned: DraftBackfill, arguments: BackfillArguments, *, state: str, now: datetime, clock: str
 ) -> BackfillResponse:
-    """Of a plan that isn't kept, or isn't yet."""
+    """Return the response of a plan that isn't stored (yet)."""
     return msgspec.structs.replace(
         _response(planned.backfill, planned.compiled, arguments, planned.estimate, planned.approval, now=now, clock=clock),
         state=state, by=session.actor, bytes_estimate=planned.size or None,
@@ -49,7 +49,7 @@ def planned_response(
 
 
 class BackfillTotals(msgspec.Struct, frozen=True):
-    """What a plan has published: of sources, and of one that has ended node by node."""
+    """Published partitions: ingested deliveries, and for an ended plan also the sums per node."""
 
     ingested: int
     nodes: Mapping[str, Sums] | None = None
@@ -65,7 +65,7 @@ def stored_response(
     published: BackfillTotals,
     remaining: EstimateRow | None = None,
 ) -> BackfillResponse:
-    """Of a plan that was kept."""
+    """Return the response of a stored plan."""
     arguments = msgspec.json.decode(row.request, type=BackfillArguments)
     estimate = None if row.estimate is None else _estimated(row.estimate)
     approval = None if row.needs is None else msgspec.json.decode(row.needs, type=Approval)
@@ -82,13 +82,13 @@ def stored_response(
 
 
 def _estimated(kept: str) -> EstimateRow:
-    """A kept estimate; guesses used to be kept with an interval."""
+    """Decode a stored estimate; older versions stored guesses with an interval, which is dropped."""
     row = msgspec.json.decode(kept, type=EstimateRow)
     return row if row.known else msgspec.structs.replace(row, low=None, high=None)
 
 
 def backfill_line(session: ProjectSession, row: PlanRecord, ingested: int, remaining: EstimateRow | None) -> PlanRowResponse:
-    """One line of `backfills`."""
+    """Return one line of `backfills`."""
     backfill, outcome = content(row), PlanOutcome.read(row.outcome)
     arguments = msgspec.json.decode(row.request, type=BackfillArguments)
     return PlanRowResponse(
@@ -100,7 +100,7 @@ def backfill_line(session: ProjectSession, row: PlanRecord, ingested: int, remai
 
 
 def _with_published(response: BackfillResponse, compiled: Compiled, nodes: Mapping[str, Sums] | None) -> BackfillResponse:
-    """The same, with what was published of each node, where that is known."""
+    """Return the response with the published partitions and rows per node, if known."""
     if nodes is None:
         return response
     results = [(row, nodes.get(row.asset, Sums(0, 0))) for row in response.assets]
@@ -110,7 +110,10 @@ def _with_published(response: BackfillResponse, compiled: Compiled, nodes: Mappi
 
 
 def published_of(tx: Transaction, row: PlanRecord) -> BackfillTotals:
-    """What a plan has published until now; node by node only once it has ended, for that reads all of it."""
+    """Return what a plan has published so far.
+
+    Sums per node come only once the plan has ended, because they read all of its publications.
+    """
     taken = ingested(tx, row)
     if row.state not in ENDED:
         return BackfillTotals(taken)
@@ -121,7 +124,7 @@ def published_of(tx: Transaction, row: PlanRecord) -> BackfillTotals:
 
 
 def ingested(tx: Transaction, row: PlanRecord) -> int:
-    """How many deliveries the runs of a plan have published, as any run does."""
+    """Return the number of deliveries that a plan's runs have published."""
     return backfill_plans.count_published(tx, row.id, [item.node for item in content(row).chosen if item.how == INGESTED])
 
 
@@ -157,7 +160,7 @@ def _row(compiled: Compiled, item: Chosen) -> BackfillRow:
 
 
 def affects(compiled: Compiled, names: Iterable[str]) -> Affects:
-    """The consumers that read what is made, be it through views, and who answers for it and for them."""
+    """Return the consumers that read `names`, directly or through views, and all owners concerned."""
     reached = set(names)
     made = [*reached]
     for name in compiled.order:
@@ -192,7 +195,7 @@ def _failures(outcome: PlanOutcome) -> list[FailureRow]:
 
 
 def with_attempts(tx: Transaction, project: Project, response: BackfillResponse) -> BackfillResponse:
-    """The same, with what the attempts that failed say: the checks that broke, and what to do first."""
+    """Return the response with the failed checks and the suggested first action of each failure."""
     rows = []
     for row in response.failures:
         attempt = attempts.get(tx, *map(int, row.attempt.split("."))) if row.attempt else None

@@ -1,4 +1,4 @@
-"""`backfill` and `backfills`: plan, confirm, store and work at a backfill; list and control them."""
+"""`backfill` and `backfills`: plan, confirm, store and run a backfill; list and control them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from headrace.store.queries import applied_versions, backfill_plans, partition_s
 from headrace.store.queries.backfill_plans import PlanRecord
 
 Confirm = Callable[[BackfillResponse], bool]
-"""Shows a plan and asks for it; raises Refused where nobody is there to be asked."""
+"""Shows a plan and asks for confirmation; raises Refused where no person can be asked."""
 
 
 def backfill(  # noqa: PLR0913 - as many as the command has options
@@ -61,10 +61,12 @@ def backfill(  # noqa: PLR0913 - as many as the command has options
     progress: Progress,
     plan_id: str | None = None,
 ) -> BackfillResponse:
-    """Plan a backfill, and, unless it is a `dry_run`, ask and do it; with a `plan_id` only if it is that plan. A dry run writes nothing
-    but the cache.
+    """Plan a backfill, ask for confirmation, and run it; with a `plan_id`, only that plan.
 
-    Raises UsageError for what there isn't, Refused without a reason, PlanChanged for another plan, and what `confirm` raises.
+    With `dry_run` it only plans and writes nothing but the cache.
+
+    Raises UsageError for unknown names, Refused without a reason, PlanChanged if the plan differs
+    from `plan_id`, and whatever `confirm` raises.
     """
     agreements.checked_id(plan_id)
     text = (
@@ -74,7 +76,7 @@ def backfill(  # noqa: PLR0913 - as many as the command has options
     )
     arguments = BackfillArguments(list(select), list(exclude), first, last, since, mode, text, only, allow_partial)
     compiled, files = session.compiled, {}
-    if compiled is None:  # a new project: whoever agrees to the plan agrees to the files that begin it
+    if compiled is None:  # a new project: confirming the plan also confirms the files of its first version
         contents, compilation = session.declared_exactly(progress)
         compiled = usable(compilation)
         files = manifest_of(contents_of(contents, compiled))
@@ -93,7 +95,7 @@ def backfill(  # noqa: PLR0913 - as many as the command has options
 
 
 def _same(response: BackfillResponse, row: RefusedRow | None, asked: str | None) -> None:
-    """Raises PlanChanged where something else would be done than what was asked for."""
+    """Raise PlanChanged if the current plan differs from the confirmed one."""
     if row is not None:
         refused = msgspec.structs.replace(response, state="refused", refused=row, plan_id=asked)
         raise PlanChanged(asked or "", row, refused, f"{response.command} --dry-run")
@@ -125,8 +127,10 @@ def _backfill(context: CommandContext, arguments: BackfillArguments, progress: P
 
 
 def _of_new_project(context: CommandContext, response: BackfillResponse, version: int) -> BackfillResponse | None:
-    """The plan as it was shown before anything was applied: of the files that the first version now
-    consists of. None where another version came before."""
+    """Return the plan as displayed before the first version was applied, with that version's files.
+
+    None if an earlier version was applied.
+    """
     with context.store.read() as tx:
         result = applied_versions.first(tx)
     if result is None or result.id != version:
@@ -135,7 +139,7 @@ def _of_new_project(context: CommandContext, response: BackfillResponse, version
 
 
 def working(context: CommandContext, request: RunRequest, backfill: Backfill) -> PendingRun:
-    """Work at a plan to its end."""
+    """Return the run that works at a stored plan until it ends."""
     leader = context.leader(Silent())
     assert request.plan is not None
     return PendingRun(
@@ -145,7 +149,7 @@ def working(context: CommandContext, request: RunRequest, backfill: Backfill) ->
 
 
 def _ahead(context: CommandContext, compiled: Compiled, number: int) -> str:
-    """How long a plan still takes, in a few words."""
+    """Return the remaining duration of a plan as a short text."""
     with context.store.read() as tx:
         row = backfill_plans.get(tx, number)
         left = None if row is None else estimates.remaining(tx, compiled, row, context.clock.now_us())
@@ -153,7 +157,7 @@ def _ahead(context: CommandContext, compiled: Compiled, number: int) -> str:
 
 
 def keep(context: CommandContext, arguments: BackfillArguments, planned: DraftBackfill, version: int) -> int:
-    """Write a plan down, before anything of it is done; its id."""
+    """Store a plan before any of it runs, and return its id."""
     with context.store.write(context.held.lease.epoch) as tx:
         now = context.clock.mark(tx)
         number = backfill_plans.add(
@@ -188,7 +192,7 @@ def _made(context: CommandContext, arguments: BackfillArguments, planned: DraftB
 
 
 def order(context: CommandContext, arguments: BackfillArguments, backfill: Backfill, number: int) -> RunRequest:
-    """What the leader is asked to do: look at the sources that are ingested, then work at the plan."""
+    """Return the run request: observe the ingested sources first, then run the plan."""
     taken = [chosen for chosen in backfill.chosen if chosen.how == INGESTED]
     return RunRequest(
         kind="backfill",
@@ -207,7 +211,7 @@ def _done(context: CommandContext, compiled: Compiled, number: int, result: RunR
 
 
 def stored_backfill(context: CommandContext, compiled: Compiled, number: int) -> BackfillResponse:
-    """A kept plan, as it stands now."""
+    """Return a stored plan in its current state."""
     with context.store.read() as tx:
         row = backfill_plans.get(tx, number)
         assert row is not None  # plans are never deleted
@@ -217,20 +221,20 @@ def stored_backfill(context: CommandContext, compiled: Compiled, number: int) ->
         return with_attempts(tx, compiled.project, response)
 
 
-# `backfills`: the list, one of them, and pausing, resuming or cancelling one.
+# `backfills`: list them, show one, and pause, resume or cancel one.
 
 SHOWN_MAX = 50
 OPEN = ("running", "paused")
 AWAITING = "awaiting_approval"
 UNBEGUN = ("planned", AWAITING)
 UNMADE = ("failed", "partial")
-"""What has ended so can be gone on with: what couldn't be made is tried again, nothing else."""
+"""Ended states that can be resumed: only failed partitions are retried."""
 PAUSE, RESUME, CANCEL = "pause", "resume", "cancel"
 DIGITS_MAX = 18
 
 
 class BackfillsArguments(msgspec.Struct, frozen=True):
-    """What is done to which plan."""
+    """An action on a stored plan."""
 
     action: str
     plan: int
@@ -238,8 +242,8 @@ class BackfillsArguments(msgspec.Struct, frozen=True):
 
 
 def backfills(session: ProjectSession) -> BackfillsResponse:
-    """The newest backfills, newest first."""
-    lines, now_us = [], session.clock.now_us()  # asked before: a store reads one transaction at a time
+    """Return the newest backfills (at most 50), newest first."""
+    lines, now_us = [], session.clock.now_us()  # before the transaction: a store runs one read at a time
     if session.store is not None and session.compiled is not None:
         with session.store.read() as tx:
             lines = [
@@ -250,7 +254,7 @@ def backfills(session: ProjectSession) -> BackfillsResponse:
 
 
 def one(session: ProjectSession, text: str) -> BackfillResponse:
-    """One backfill as it stands. UsageError if there is none of that number."""
+    """Return one backfill in its current state. Raise UsageError if it doesn't exist."""
     number = number_of(session, text)
     if session.store is None or session.compiled is None:
         raise unknown(text)
@@ -267,7 +271,10 @@ def one(session: ProjectSession, text: str) -> BackfillResponse:
 
 
 def act(session: ProjectSession, action: str, text: str, *, reason: str | None, progress: Progress) -> BackfillResponse:
-    """Pause, resume or cancel a backfill. UsageError for one that there isn't, or that has ended; Refused without a reason."""
+    """Pause, resume or cancel a backfill.
+
+    Raises UsageError for one that doesn't exist or has ended, Refused without a reason.
+    """
     number = number_of(session, text)
     said = commands.required_reason(reason, f"backfills {action}", "it stands in the audit trail")
     return perform(session, "backfills", BackfillsArguments(action, number, said), progress)  # type: ignore[no-any-return]
@@ -295,7 +302,7 @@ def _act(context: CommandContext, arguments: BackfillsArguments, progress: Progr
 
 
 def _resumed(context: CommandContext, arguments: BackfillsArguments, row: PlanRecord) -> PendingRun:
-    """Go on with a plan, here, to its end."""
+    """Resume a plan in this process and run it to its end."""
     if row.state == "running":
         raise UsageError(f"backfill {row.id} isn't paused: it is running", hint=f"headrace backfills {row.id}")
     backfill_arguments = msgspec.json.decode(row.request, type=BackfillArguments)
@@ -306,7 +313,7 @@ def _resumed(context: CommandContext, arguments: BackfillsArguments, row: PlanRe
 
 
 def _drop(context: CommandContext, arguments: BackfillsArguments, row: PlanRecord) -> None:
-    """Cancel a plan of which nothing has begun; there is nothing else to do about it."""
+    """Cancel a plan that hasn't begun; any other action raises UsageError."""
     if arguments.action != CANCEL:
         raise UsageError(
             f"backfill {row.id} hasn't begun: it is {row.state}",
@@ -330,7 +337,12 @@ def _remaining(session: ProjectSession, tx: Transaction, row: PlanRecord, now_us
 
 
 def number_of(session: ProjectSession, text: str) -> int:
-    """A backfill's number, as typed or by the id of its plan (the newest that did it). UsageError for what is neither."""
+    """Return a backfill's number, typed as such or as its plan id.
+
+    Raise UsageError for anything else.
+
+    A plan id stands for the newest backfill with it.
+    """
     if PLAN_ID.fullmatch(text) and session.store is not None:
         with session.store.read() as tx:
             number = backfill_plans.of_plan_id(tx, text)
@@ -342,7 +354,7 @@ def number_of(session: ProjectSession, text: str) -> int:
 
 
 def unknown(text: str) -> UsageError:
-    """What to raise where there is no such plan."""
+    """Return the error for an unknown backfill."""
     return UnknownName(f"there is no backfill {text[:40]}", hint="headrace backfills lists them")
 
 
@@ -351,15 +363,15 @@ def unknown(text: str) -> UsageError:
 
 UNKNOWN_PARTITION = "missing"
 NOT_STARTED = "planned"
-"""Of a plan that is kept: it isn't made yet, or never was."""
+"""Of a stored plan: the partition isn't computed yet, or never was."""
 Standing = Callable[[str, str], tuple[str, str | None]]
-"""Of (node, key): its state, and the attempt that made it."""
+"""Maps (node, partition key) to its state and the attempt that computed it."""
 
 
 def preview_partitions(
     session: ProjectSession, arguments: BackfillArguments, *, after: str | None, limit: int
 ) -> PlannedPartitionsResponse:
-    """What a backfill would make. UsageError as for the backfill itself."""
+    """Return the partitions that a backfill would compute. Raise UsageError as `backfill` does."""
     compiled = session.compiled if session.compiled is not None else usable(session.declared())
     planned = plan(session, session.store, compiled, session.version, arguments, now=session.now())
     known = _Known(session.store)
@@ -369,7 +381,10 @@ def preview_partitions(
 
 
 def plan_partitions(session: ProjectSession, text: str, *, after: str | None, limit: int) -> PlannedPartitionsResponse:
-    """What a kept backfill makes, and what came of it. UsageError if there is none of that number."""
+    """Return the partitions of a stored backfill with their outcomes.
+
+    Raise UsageError if it doesn't exist.
+    """
     number = number_of(session, text)
     if session.store is None or session.compiled is None:
         raise unknown(text)
@@ -386,7 +401,7 @@ def plan_partitions(session: ProjectSession, text: str, *, after: str | None, li
 
 
 class _Known:
-    """The partitions that anything was heard of, node by node, with their states."""
+    """Known partitions of each node with their states, loaded lazily."""
 
     def __init__(self, store: Store | None) -> None:
         self._store = store
@@ -419,6 +434,6 @@ def _page(
 def _partitions(backfill: Backfill, graph: Graph, known: _Known) -> Iterator[tuple[str, str]]:
     nodes = {node.name: node for node in graph.nodes}
     for chosen in backfill.chosen:
-        if chosen.node in nodes:  # of an old plan one may not be declared any more
+        if chosen.node in nodes:  # an old plan may contain nodes that are no longer declared
             for key in keys_of(nodes[chosen.node], chosen.spans, known.of(chosen.node)):
                 yield chosen.node, key

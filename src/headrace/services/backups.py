@@ -32,7 +32,7 @@ from headrace.store import Store, Transaction, portable
 from headrace.store.engines.sqlite import SqliteTransaction
 from headrace.store.migrations import known
 
-# A backup is a folder with the saved state, the files that belong to it, and a manifest with
+# A backup is a folder with the saved state, the lake files that belong to it, and a manifest with
 # their hashes.
 
 FORMAT = 2
@@ -40,7 +40,7 @@ MANIFEST, STATE, DATA = "manifest.json", "state.db", "data"
 
 
 class BackupFile(msgspec.Struct, frozen=True):
-    """A file of a backup. `path` is below its folder; `sha256` is of its bytes."""
+    """A file of a backup: `path` is relative to the backup's folder, `sha256` of the file's bytes."""
 
     path: str
     size_bytes: int
@@ -48,7 +48,7 @@ class BackupFile(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """What a backup is of. `made_at` is in microseconds since 1970 UTC, real time."""
+    """A backup's manifest; `made_at` is real time in microseconds since 1970 UTC."""
 
     format: int
     version: int
@@ -58,22 +58,22 @@ class Manifest(msgspec.Struct, frozen=True):
     epoch: int
     entries: tuple[BackupFile, ...]
     identity: str = ""
-    """Of the state and its lake; empty in backups of an earlier version."""
+    """The identity of the state and its lake; empty in backups of an earlier version."""
     state_only: bool = False
-    """The files that the catalog names aren't in it, but in the lake."""
+    """Whether the backup lacks the files that the catalog names; they are in the lake only."""
     tables: dict[str, int] = {}
-    """Rows of each table of the state and the catalog."""
+    """Number of rows of each table of the state and the catalog."""
     missing: int = 0
-    """Files that the catalog names of earlier snapshots only, and that were gone from the lake."""
+    """Number of files that only earlier snapshots name and that were missing from the lake."""
 
     @property
     def made(self) -> datetime:
-        """When it was made."""
+        """When the backup was made."""
         return datetime.fromtimestamp(self.made_at / 1e6, UTC)
 
 
 class Saved(msgspec.Struct, frozen=True):
-    """What a saved state says of itself."""
+    """Facts read from a saved state."""
 
     snapshot: int
     epoch: int
@@ -82,7 +82,7 @@ class Saved(msgspec.Struct, frozen=True):
 
 
 def save_state(store: Store, target: Path) -> Saved:
-    """Copy state and catalog, as one snapshot, into a new SQLite file, and read what is in it."""
+    """Copy state and catalog, as one snapshot, into a new SQLite file, and read its facts."""
     portable.save(store, target, catalog.create_tables)
     reached(FaultPoint.BACKUP_COPIED)
     with read_saved(target) as tx:
@@ -94,13 +94,13 @@ def save_state(store: Store, target: Path) -> Saved:
 
 @contextmanager
 def read_saved(state: Path) -> Iterator[Transaction]:
-    """A transaction over a saved state, which is only read: nothing is written beside it either."""
+    """Open a transaction over a saved state, read-only: no file is written alongside it either."""
     with closing(sqlite3.connect(f"{state.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
         yield SqliteTransaction(connection)
 
 
 def write_manifest(part: Path, paths: list[Path], saved: Saved, project: str, *, state_only: bool, missing: int = 0) -> Manifest:
-    """Write what a backup holds beside it, and make all of it durable."""
+    """Write the manifest into the folder `part`, and make all files durable."""
     entries = tuple(_entry(part, path) for path in paths)
     manifest = Manifest(
         FORMAT, len(known()), project, time.time_ns() // 1000, saved.snapshot, saved.epoch, entries,
@@ -112,7 +112,7 @@ def write_manifest(part: Path, paths: list[Path], saved: Saved, project: str, *,
 
 
 def link_or_copy(source: Path, target: Path, *, linked: bool) -> None:
-    """The same bytes under another name; linked where that is wanted and can be."""
+    """Hard-link a file if `linked` and the file system allows it; otherwise copy it."""
     if linked:
         try:
             os.link(source, target)
@@ -128,17 +128,16 @@ def _entry(part: Path, path: Path) -> BackupFile:
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file."""
+    """Return the SHA-256 of a file as hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-# Automatic backups: copies of state and catalog as `[backup]` says, each in a folder of its own.
-#
-# A command that led makes one after it has given the lease back. A server starts this module as a
-# separate process, so that the leader doesn't wait for it, and writes the project to its standard
-# input. A copy is written under another name, made durable and renamed; the next backup removes
-# what a killed one left behind.
+# Automatic backups: copies of state and catalog as `[backup]` configures them, each in a folder of
+# its own. A command that led makes one after it has released the lease. A server starts this module
+# as a separate process, so that the leader doesn't wait for it, and writes a BackupJob to its
+# standard input. A copy is written under another name, made durable and renamed; the next backup
+# removes what a killed process left behind.
 
 _PART, _GONE = ".part", ".gone"
 
@@ -151,14 +150,14 @@ class ExistingBackup(NamedTuple):
 
 
 class BackupJob(msgspec.Struct, frozen=True):
-    """What the process is told."""
+    """The input of the backup process."""
 
     root: str
     settings: Settings
 
 
 def folder_of(root: Path, settings: Settings) -> Path:
-    """The folder of the backups of one environment."""
+    """Return the folder of the backups of one environment."""
     if settings.backup.to is None:
         return lake_folder(root, settings).parent / "backups"
     to = (root / settings.backup.to).absolute()
@@ -166,7 +165,7 @@ def folder_of(root: Path, settings: Settings) -> Path:
 
 
 def list_backups(root: Path, settings: Settings) -> list[ExistingBackup]:
-    """The backups that are there, of whatever state, the newest first. What can't be read isn't one."""
+    """Return all readable backups of the folder, newest first, whichever state they are of."""
     backups = []
     with suppress(OSError):
         for path in folder_of(root, settings).iterdir():
@@ -178,26 +177,28 @@ def list_backups(root: Path, settings: Settings) -> list[ExistingBackup]:
 
 
 def own_backups(root: Path, settings: Settings) -> list[ExistingBackup]:
-    """Of those, the ones that were made by themselves, of this project's state."""
+    """Return the automatic backups of this project's state, newest first."""
     ours = lake_identity(lake_folder(root, settings))
     return [backup for backup in list_backups(root, settings) if backup.manifest.state_only and backup.manifest.identity == ours]
 
 
 def due(root: Path, settings: Settings) -> bool:
-    """Whether it is time for another one. Real time counts."""
+    """Whether the next automatic backup is due, by real time."""
     if settings.backup.every is None:
         return False
     newest = next(iter(own_backups(root, settings)), None)
     if newest is None:
         return True
     age_s = time.time() - newest.manifest.made_at / 1e6
-    return not 0 <= age_s < parse_duration(settings.backup.every).total_seconds()  # not so, either, after a clock was set back
+    return not 0 <= age_s < parse_duration(settings.backup.every).total_seconds()  # a negative age (the clock was set back) counts as due
 
 
 def make_backup(root: Path, settings: Settings) -> Path | None:
-    """Make one, and remove those beyond `[backup] keep`; None where another process is at it, or just was.
+    """Make the due backup, and delete the oldest beyond `[backup] keep`.
 
-    StoreError for a state that can't be read, LakeError for a folder that can't be written."""
+    Returns None if another process is making one or has just made it. Raises StoreError for an
+    unreadable state, LakeError if the folder isn't writable.
+    """
     folder = folder_of(root, settings)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -233,7 +234,10 @@ def _write(root: Path, settings: Settings, folder: Path) -> Path:
 
 
 def _rotate(root: Path, settings: Settings) -> None:
-    """Remove the oldest beyond `keep`. Each loses its name first: one that is half removed isn't taken for a backup."""
+    """Delete the oldest backups beyond `keep`.
+
+    Each is renamed first, so that a half-deleted folder isn't taken for a backup.
+    """
     for backup in own_backups(root, settings)[settings.backup.keep :]:
         gone = backup.folder.with_name(f".{backup.folder.name}{_GONE}")
         backup.folder.rename(gone)
@@ -242,7 +246,7 @@ def _rotate(root: Path, settings: Settings) -> None:
 
 
 def _sweep(folder: Path) -> None:
-    """What a process that was killed has left."""
+    """Delete what a killed process left behind."""
     for path in folder.iterdir():
         if path.name.startswith(".") and path.name.endswith((_PART, _GONE)):
             shutil.rmtree(path)
@@ -250,7 +254,7 @@ def _sweep(folder: Path) -> None:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[bool]:
-    """Whether nobody else makes a backup here; the lock ends with the process."""
+    """Yield whether this process holds the folder's lock; the lock ends with the process."""
     with (folder / ".lock").open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -269,7 +273,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def main() -> int:
-    """Make one backup; what went wrong goes to standard error."""
+    """Make one backup; print an error to standard error."""
     errand = msgspec.json.decode(sys.stdin.buffer.read(), type=BackupJob)
     try:
         make_backup(Path(errand.root), errand.settings)

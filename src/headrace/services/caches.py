@@ -17,33 +17,37 @@ from headrace.store import Store
 from headrace.store.queries import changes as stored_changes
 from headrace.store.queries.changes import Marks
 
-# A cursor is opaque text that asks for the next page. It holds a place, not a row count, so rows
-# that come and go are neither left out nor shown twice.
+# A cursor is opaque text that requests the next page. It holds the position of the last row, not a
+# row count, so rows that appear or disappear between pages cause neither gaps nor duplicates.
 
 T = TypeVar("T")
 
 
 def cursor(place: Any) -> str:
-    """The text for a place."""
+    """Return the cursor of a position."""
     return base64.urlsafe_b64encode(msgspec.msgpack.encode(place)).rstrip(b"=").decode()
 
 
 def place(text: str, kind: type[T]) -> T:
-    """The place that a text stands for. UsageError for one that was never given."""
+    """Return the position of a cursor. Raise UsageError for a text that isn't a cursor."""
     try:
         return msgspec.msgpack.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=kind)
     except (ValueError, binascii.Error, msgspec.DecodeError) as error:
         raise UsageError("this cursor was never given", hint="ask without one for the first page") from error
 
 
-# Changes for open pages, so that a page reads again exactly what changed, and only then.
+# Changes for open pages, so that a page reloads exactly what changed, and only then.
 
 EVERYTHING = "everything"
 
 
 class ChangedNamesRow(Response, frozen=True, kw_only=True):
-    """`kind` is `partitions`, `runs`, `versions`, `audit`, `incidents`, `deliveries`, `quarantine`, `backfills`, or
-    `everything`: it isn't known what. `names` are the nodes, runs and so on; `more`: not all of them."""
+    """One kind of change and the names concerned.
+
+    `kind` is `partitions`, `runs`, `versions`, `audit`, `incidents`, `deliveries`, `quarantine`,
+    `backfills`, or `everything` (unknown what). `names` are the nodes, runs and so on; `more` says
+    that the list is incomplete.
+    """
 
     kind: str
     names: list[str]
@@ -51,14 +55,14 @@ class ChangedNamesRow(Response, frozen=True, kw_only=True):
 
 
 class ChangesResponse(Response, frozen=True, kw_only=True):
-    """What changed at once. `id` is where to go on from: it stays good when the server is started again."""
+    """Changes since an `id`; the new `id` continues from here and survives a restart of the server."""
 
     id: str
     changes: list[ChangedNamesRow]
 
 
 def marks_of(text: str | None) -> Marks | None:
-    """What an id stands for; None for none, and for what was never given."""
+    """Return the marks of an id; None without an id or for an invalid one."""
     try:
         return None if text is None else place(text, Marks)
     except UsageError:
@@ -66,13 +70,13 @@ def marks_of(text: str | None) -> Marks | None:
 
 
 def current_marks(store: Store) -> Marks:
-    """How far everything is."""
+    """Return the current marks: the newest position of each kind of change."""
     with store.read() as tx:
         return stored_changes.marks(tx)
 
 
 def changes_since(store: Store | None, before: Marks | None) -> tuple[Marks, ChangesResponse]:
-    """How far everything is, and what changed since; without a `before` that is everything."""
+    """Return the current marks, and the changes since `before`; without it, `everything`."""
     if store is None:
         return Marks(), ChangesResponse(id=cursor(Marks()), changes=[])
     with store.read() as tx:
@@ -85,24 +89,26 @@ def changes_since(store: Store | None, before: Marks | None) -> tuple[Marks, Cha
 
 
 def state_of(session: ProjectSession) -> str:
-    """A word for all that documents are made of, in the store: the same while nothing of it changes."""
+    """Return a text that changes whenever the stored data of responses changes."""
     return "" if session.store is None else cursor(current_marks(session.store))
 
 
-# Values cached from one request to the next: evaluating the state of ten thousand nodes takes a
-# second.
+# Values cached across requests: evaluating the state of ten thousand nodes takes a second.
 
 SECONDS = 10
-"""What the clock alone changes is noticed after so long at the latest."""
+"""Maximum delay in seconds until changes by the clock alone are noticed."""
 
 
 def cached(session: ProjectSession, name: str, make: Callable[[], T]) -> T:
-    """What `make` gives, or gave to an earlier session of the same memory while nothing in the store has changed."""
+    """Return the value of `make`, cached in the session's memory until the store changes.
+
+    A cached value is also recomputed every SECONDS seconds.
+    """
     return _cached_for(session, name, f"{session.version} {state_of(session)} {int(time.time() // SECONDS)}", make)
 
 
 def cached_by_version(session: ProjectSession, name: str, make: Callable[[], T], word: str = "") -> T:
-    """The same of what follows from what is applied, and from what `word` is of, alone."""
+    """Return the value of `make`, cached until another version is applied or `word` changes."""
     return _cached_for(session, name, f"{session.version} {word}", make)
 
 

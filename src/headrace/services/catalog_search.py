@@ -23,13 +23,13 @@ from headrace.slo.availability import AvailabilityWindow
 from headrace.store import Transaction
 from headrace.store.queries import backfill_plans, incidents, partition_states, quarantine, runs, scheduling, usage
 
-# Nodes in short: their declaration and their state.
+# Cards: a node's declaration and state in short.
 
 NEVER = "never"
 
 
 class _Standing(msgspec.Struct, frozen=True):
-    """How all nodes stand."""
+    """The state of all nodes."""
 
     states: Mapping[str, str] = {}
     quarantined: frozenset[str] = frozenset()
@@ -38,7 +38,7 @@ class _Standing(msgspec.Struct, frozen=True):
 
 
 class Cards:
-    """How the nodes of a project stand at one moment; what one card needs is looked up when it is asked for."""
+    """The state of a project's nodes at one point in time; details of a card are loaded on request."""
 
     def __init__(self, session: ProjectSession) -> None:
         self.project: Project = session.project()
@@ -51,24 +51,24 @@ class Cards:
         return [*self.project.sources.values(), *self.project.assets.values()]
 
     def state(self, name: str) -> str:
-        """A node's freshness."""
+        """Return a node's freshness as a plain string."""
         return str(self._standing.states.get(name, NEVER))
 
     def state_of(self, name: str) -> str:
-        """The same for who asks it of very many: as the enumeration has it."""
+        """Return a node's freshness as stored (an enumeration's member); faster for many nodes."""
         return self._standing.states.get(name, NEVER)
 
     @property
     def states(self) -> Mapping[str, str]:
-        """Node → freshness, of all."""
+        """Freshness of all nodes, by name."""
         return self._standing.states
 
     def quarantined(self, name: str) -> bool:
-        """Whether something of a node waits in quarantine."""
+        """Whether a node has quarantined data."""
         return name in self._standing.quarantined
 
     def any_quarantined(self, names: Iterable[str]) -> bool:
-        """The same of any of these."""
+        """Whether any of the nodes has quarantined data."""
         return not self._standing.quarantined.isdisjoint(names)
 
     @property
@@ -77,24 +77,24 @@ class Cards:
         return bool(self._standing.incidents)
 
     def paused(self, name: str) -> bool:
-        """Whether nothing of it is started."""
+        """Whether the node is paused."""
         return name in self._standing.paused
 
     def incident(self, name: str) -> str | None:
-        """The oldest open incident whose cause is at a node, or that holds a node or a consumer back."""
+        """Return the oldest open incident that affects a node or a consumer; None if there is none."""
         return self._standing.incidents.get(name)
 
     def owner(self, name: str) -> str | None:
-        """Who answers for it."""
+        """Return the node's owner."""
         node = self.project.node(name)
         return node.owner if node is not None else None
 
     def consumer_states(self) -> dict[str, str]:
-        """Consumer → how it is served, as `status` says it."""
+        """Return the state of each consumer, as in `status`."""
         return cached(self._session, "consumers", lambda: _consumers(self._session))
 
     def of(self, names: Iterable[str]) -> list[CardRow]:
-        """The cards of some nodes."""
+        """Return the cards of some nodes."""
         session = self._session
         if session.store is None:
             return [self._card(name, None) for name in names]
@@ -102,7 +102,7 @@ class Cards:
             return [self._card(name, tx) for name in names]
 
     def published(self) -> dict[str, int]:
-        """Node → when its newest partition was published, in microseconds."""
+        """Return when each node's newest partition was published, in microseconds since 1970 UTC."""
         return cached(self._session, "published", lambda: _published(self._session))
 
     def _card(self, name: str, tx: Transaction | None) -> CardRow:
@@ -158,14 +158,17 @@ def _published(session: ProjectSession) -> dict[str, int]:
         return {name: item.at_us for name, item in newest if item is not None}
 
 
-# One search box for all names: nodes, columns, people, causes and runs.
+# One search box for nodes, columns, checks, owners, domains, tags, incidents, runs and backfills.
 
 COLUMNS_MAX = 200
-"""So many columns are found, of projects that have tens of thousands."""
+"""Maximum number of columns found; projects may have tens of thousands."""
 
 
 def search(session: ProjectSession, query: str, limit: int) -> SearchResponse:
-    """What has all words of the query in its name, those that begin with it first; nothing for an empty query."""
+    """Return the items whose names contain all words of the query; nothing for an empty query.
+
+    Names that begin with the first word come first.
+    """
     words = query.lower().split()
     if not words:
         return SearchResponse(query=query, found=[], more=False)
@@ -181,7 +184,7 @@ _Texts = list[tuple[str, FoundRow]]
 
 
 def _texts(session: ProjectSession) -> tuple[_Texts, _Texts]:
-    """Names and columns, each with the text that is searched; kept as long as nothing else is applied."""
+    """Return names and columns, each with its searchable text; cached per applied version."""
 
     def made() -> tuple[_Texts, _Texts]:
         named, columns = _named(session.project()), _columns(session)
@@ -223,7 +226,7 @@ _ID = re.compile(r"(inc-|run |backfill )?(\d{1,15})", re.IGNORECASE)
 
 
 def _kept(session: ProjectSession, query: str) -> Iterator[FoundRow]:
-    """What has a number."""
+    """Yield the incident, run or backfill with the number that the query names."""
     match = _ID.fullmatch(query)
     if match is None or session.store is None:
         return
@@ -243,14 +246,14 @@ def _kept(session: ProjectSession, query: str) -> Iterator[FoundRow]:
 
 
 class NodeUsage(NamedTuple):
-    """In the figure's window: reads that were seen, and seconds that attempts took."""
+    """In the figure's window: the number of observed reads, and the seconds that attempts took."""
 
     reads: int = 0
     seconds: float = 0.0
 
 
 def use(session: ProjectSession) -> dict[str, NodeUsage]:
-    """Node → how it is used."""
+    """Return the usage of each node."""
     return cached(session, "use", lambda: _used(session))
 
 
@@ -272,13 +275,15 @@ def _used(session: ProjectSession) -> dict[str, NodeUsage]:
 
 FACETS_MAX = 200
 SORTS = ("name", "state", "owner", "domain", "published", "use", "cost")
-"""`published`: what waits longest first; `use` and `cost`: the most first."""
+"""`published` puts the oldest publication first; `use` and `cost` put the highest first."""
 _WORST_FIRST = ("never", "behind", "stale", "fresh")
 
 
 class CatalogQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is searched for; all of it has to hold. `search` are words that the name, the description or the tags contain; `sort` is one
-    of SORTS."""
+    """Catalog filters, all of which must match.
+
+    `search` holds words that the name, the description or the tags contain; `sort` is one of SORTS.
+    """
 
     search: str = ""
     kind: str | None = None
@@ -292,7 +297,7 @@ class CatalogQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 def catalog(session: ProjectSession, query: CatalogQuery) -> CatalogResponse:
-    """One page of what matches. UsageError for an order or a cursor that there isn't."""
+    """Return one page of matching nodes. Raise UsageError for an unknown order or cursor."""
     if query.sort not in SORTS:
         raise UsageError(f"{query.sort[:40]!r} is no order", hint=f"one of {', '.join(SORTS)}")
     cards = Cards(session)
@@ -322,7 +327,7 @@ def catalog(session: ProjectSession, query: CatalogQuery) -> CatalogResponse:
 
 
 class CatalogEntry(NamedTuple):
-    """A source or an asset, as it is searched; `text` is what words are searched in."""
+    """A source or an asset to be searched; `text` is the searchable text."""
 
     name: str
     kind: str
@@ -350,7 +355,7 @@ def _holding(entries: Sequence[CatalogEntry], facets: Iterable[Callable[[Catalog
 
 
 def _worded(session: ProjectSession, cards: Cards, search: str) -> Sequence[CatalogEntry]:
-    """Those that all words are in, by name."""
+    """Return the entries whose text contains all words, by name."""
     entries = _entries(cards) if session.version is None else cached_by_version(session, "entries", lambda: _entries(cards))
     for word in search.lower().split():
         entries = [entry for entry in entries if word in entry.text]
@@ -395,11 +400,11 @@ def _order(cards: Cards, sort: str, used: Mapping[str, NodeUsage]) -> Callable[[
 
 
 def _most_first(value: float) -> str:
-    """Sorts as text, the greatest first."""
+    """Return a text that sorts the greatest value first."""
     return f"{10**18 - round(value):020}"
 
 
 def _counted(values: Iterable[str]) -> list[CountedRow]:
-    """The most frequent first, then by name."""
+    """Return values with their counts, the most frequent first, then by name."""
     results = sorted(Counter(values).items(), key=lambda item: (-item[1], item[0]))
     return [CountedRow(value=str(value), count=count) for value, count in results[:FACETS_MAX]]

@@ -32,21 +32,24 @@ if TYPE_CHECKING:
     from headrace.checks.challenge.trials import Challenged, MutationTrial
 
 
-# Data of a challenged node: its newest published rows, earlier rows, and what its checks read
-# besides. All of it is looked up at once.
+# Data of a challenged node: its newest published rows, earlier rows, and its checks' other inputs.
+# All of it is looked up at once.
 
 REMEMBERED_MAX = 30
-"""The newest partitions from which checks are suggested."""
+"""Maximum number of partitions, newest first, from which checks are suggested."""
 REMEMBERED_ROWS_MAX = 2_000_000
-"""Fewer of them where they have more rows than that."""
+"""Maximum number of rows in those partitions; the newest partition is used in any case."""
 LOOKED_AT_MAX = 200
-"""Publications among which those with rows are looked for."""
+"""Maximum number of publications searched for partitions with rows."""
 DAY_US = 86_400_000_000
 
 
 class NodeData(msgspec.Struct, frozen=True):
-    """One node with what lies in the lake of it. `partition` is the one whose rows are changed; `before` and `history` are empty
-    where the node isn't cut by time."""
+    """One node with its data in the lake.
+
+    `partition` is the one whose rows are mutated. `before` is None, and `history` is `data`, if the
+    node isn't partitioned by time.
+    """
 
     node: Source | Asset
     partition: str
@@ -54,7 +57,7 @@ class NodeData(msgspec.Struct, frozen=True):
     before: InputData | None
     history: InputData
     everything: InputData | None
-    """All published partitions, where `history` doesn't have all of them."""
+    """All published partitions, if `history` lacks some of them."""
     as_of_us: int
     references: tuple[InputData, ...]
     routing: tuple[str, Grain, str] | None
@@ -69,7 +72,7 @@ class NodeData(msgspec.Struct, frozen=True):
 
 
 def subjects(session: ProjectSession, compiled: Compiled, names: Sequence[str]) -> list[NodeData]:
-    """Those of the nodes that have published rows. There must be a store."""
+    """Return the data of the nodes that have published rows. The session must have a store."""
     assert session.store is not None
     now, production = session.clock.now_us(), None
     if session.production is not None and session.borrowed:
@@ -99,7 +102,10 @@ def _found(lookup: TaskLookup, tx: Transaction, name: str, snapshot: int, now_us
 
 
 def _keys(lookup: TaskLookup, tx: Transaction, node: Source | Asset) -> list[str] | None:
-    """The newest partitions with rows, newest first; None for what is looked at as a whole."""
+    """Return the newest partitions with rows, newest first.
+
+    None for nodes that are read as a whole.
+    """
     if is_view(lookup.project, node.name) or (isinstance(node, Asset) and node.accumulates):
         return None
     own = publications.of_node(tx, node.name, limit=LOOKED_AT_MAX)
@@ -147,7 +153,7 @@ def _cut(lookup: TaskLookup, tx: Transaction, node: Source | Asset, keys: Sequen
 
 
 def _usual(lookup: TaskLookup, tx: Transaction, node: Source | Asset, key: str) -> Usual:
-    """What an audit of the partition would be given besides the node's checks."""
+    """Return the inputs that an audit of the partition would have in addition to the node's checks."""
     around = context_of_source(lookup, tx, node, (key,)) if isinstance(node, Source) else context_of_asset(lookup, tx, node, (key,))
     usual = Usual(
         grain=node.partition.grain if key != "*" else None,
@@ -184,30 +190,31 @@ def _routing(lookup: TaskLookup, node: Source | Asset, grain: Grain | None, mome
 
 
 def _step(node: Source | Asset, before: str, start: int, grain: Grain) -> str:
-    """From the partition before to the newest, as SQL."""
+    """Return the time from the previous partition to the newest, as a SQL interval."""
     passed = start - bounds_us(split(before, node.partition)[0], grain, node.timezone)[0]
     return f"INTERVAL {passed // 1_000_000} SECOND" if grain is Grain.HOUR else f"INTERVAL {round(passed / DAY_US)} DAY"
 
 
 def _secret(lookup: TaskLookup, node: Source | Asset) -> frozenset[str]:
-    """The columns of which nothing is shown, in lower case."""
+    """Return the columns, in lower case, whose values must not be displayed."""
     contract = lookup.project.contracts.get(node.contract or node.name)
     return frozenset(column.name.lower() for column in contract.columns if column.classification) if contract else frozenset()
 
 
 def own_columns(data: InputData) -> dict[str, str]:
-    """The columns of what was found, as the catalog has them."""
+    """Return the columns of `data` and their types, without the partition column."""
     return {column.name: column.type for column in data.columns if column.name != PARTITION_COLUMN}
 
 
-# Faults that reach a later table unchanged and are noticed there. By lineage: a column that is
-# passed on or cast has the same fault; rows do where both tables have the same number.
+# Faults that reach a later table unchanged and are noticed there. Lineage decides this: a column
+# that is passed on or cast has the same fault; whole-row faults reach tables with the same number
+# of rows.
 
 AS_IT_IS = (Transformation.IDENTITY, Transformation.CAST)
 
 
 class Downstream:
-    """What all challenged nodes noticed, asked about the faults of one."""
+    """The faults noticed at all challenged nodes, to find those noticed downstream."""
 
     def __init__(self, lineage: Lineage) -> None:
         self._lineage = lineage
@@ -216,12 +223,12 @@ class Downstream:
         self._handed: dict[tuple[str, str], list[tuple[str, str]]] = {}
 
     def add(self, node: str, challenged: Challenged) -> None:
-        """What one node noticed. Later nodes come before those that they read."""
+        """Add the faults noticed at one node. Add downstream nodes before the nodes that they read."""
         self._known[node] = challenged
         self._noticed[node] = {(tried.mutation.form, _lower(tried.mutation.columns)) for tried in challenged.noticed}
 
     def notifications(self, node: str, result: Challenged, tried: MutationTrial) -> bool:
-        """Whether a later node notices what its own node doesn't."""
+        """Whether a downstream node notices a fault that its own node misses."""
         mutation = tried.mutation
         if not mutation.columns:
             return any((mutation.form, ()) in self._noticed[other] for other in self._whole(node, result))
@@ -230,12 +237,12 @@ class Downstream:
         return any((mutation.form, (column,)) in self._noticed.get(other, ()) for other, column in self._to(node, mutation.columns[0]))
 
     def _whole(self, node: str, result: Challenged) -> Collection[str]:
-        """The nodes that have a column of this one as it is, and as many rows."""
+        """Return the nodes with an unchanged column of this one and the same number of rows."""
         reached = {other for column in result.facts for other, _ in self._to(node, column.name)}
         return [other for other in reached if other in self._known and self._known[other].rows == result.rows]
 
     def _to(self, node: str, column: str) -> list[tuple[str, str]]:
-        """The (node, column in lower case) that have this column's values."""
+        """Return (node, column in lower case) of the columns that have this column's values."""
         results = self._handed.get((node, column))
         if results is None:
             reached = {f"{node}.{column}"}

@@ -1,7 +1,8 @@
-"""`checks challenge` in a process of its own, for callers that have the state open.
+"""`checks challenge` in a separate process, for callers that have the state open.
 
-DuckDB is never loaded in a process that has the state open. `python -m headrace.services.challenge_process` takes a ChallengeJob as JSON on
-its standard input and writes a ChallengeJobResult.
+A process that has the state open never loads DuckDB. `python -m
+headrace.services.challenge_process` reads a ChallengeJob as JSON from its standard input and writes
+a ChallengeJobResult.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from headrace.services.checks import ChallengedCheckRow
 from headrace.services.session import Progress, ProjectSession, Silent
 
 SECONDS_MAX = 60
-"""How long the checks may take."""
+"""Maximum duration of the checks, in seconds."""
 GRACE_SECONDS = 60.0
-"""What a process may need besides."""
+"""Additional time in seconds that the process may take before it is stopped."""
 
 
 class ChallengeJob(msgspec.Struct, frozen=True):
-    """Whose checks of which project, by whom."""
+    """The checks to be challenged, their project, and the actor."""
 
     root: str
     env: str
@@ -33,7 +34,7 @@ class ChallengeJob(msgspec.Struct, frozen=True):
 
 
 class ChallengeJobResult(msgspec.Struct, frozen=True):
-    """The checks with what came of it, or why nothing did."""
+    """The challenged checks, or why there are none."""
 
     checks: list[ChallengedCheckRow] = []
     problem: str | None = None
@@ -41,7 +42,10 @@ class ChallengeJobResult(msgspec.Struct, frozen=True):
 
 
 def challenge_in_process(session: ProjectSession, select: tuple[str, ...], seconds: int, progress: Progress) -> list[ChallengedCheckRow]:
-    """The checks of what is selected, put to the test. UsageError for what the command refuses, StoreError where it takes too long."""
+    """Challenge the checks of the selected nodes in a separate process.
+
+    Raises UsageError for whatever the command refuses, StoreError if it takes too long.
+    """
     question = ChallengeJob(str(session.root), session.env, session.actor, select, seconds)
     progress.start("making faults in copies of published rows", None)
     try:
@@ -62,7 +66,7 @@ def challenge_in_process(session: ProjectSession, select: tuple[str, ...], secon
 
 
 def main() -> int:
-    """Answer one question."""
+    """Run one job from standard input."""
     from headrace.services.challenges import ChallengeRequest, challenge
 
     job = msgspec.json.decode(sys.stdin.buffer.read(), type=ChallengeJob)

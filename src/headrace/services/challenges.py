@@ -1,7 +1,7 @@
 """`checks challenge` and `checks suggest`: mutate published rows and see which checks notice.
 
-Nothing is written except suggested checks, and those only on request. Rows are read and changed in a DuckDB session like a worker's, which
-reaches the lake and nothing else.
+Nothing is written except suggested checks, and those only on request. Rows are read and mutated in
+a DuckDB session like a worker's, which has access to the lake only.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ if TYPE_CHECKING:
 
 
 SECONDS = 60
-"""How long all of it may take, unless told otherwise."""
+"""Default maximum duration of a challenge, in seconds."""
 TRIED_SHARE = 0.7
-"""Of a node's time, where the rest goes into suggestions."""
+"""Share of a node's time that goes into mutations; the rest goes into suggestions."""
 SHARES = 3
 LEAST_S = 0.1
-"""What a node has in any case, however many there are."""
+"""Minimum time per node in seconds, however many nodes there are."""
 MEMORY_BYTES = 2**30
-"""What DuckDB may use: it spills beyond."""
+"""Memory limit of DuckDB in bytes; it spills to disk beyond."""
 
 
 class ChallengeRequest(msgspec.Struct, frozen=True):
-    """What was typed. `suggest`: also which checks to add."""
+    """The arguments of `checks challenge`; with `suggest`, it also suggests checks."""
 
     select: Sequence[str] = ()
     exclude: Sequence[str] = ()
@@ -54,7 +54,7 @@ class ChallengeRequest(msgspec.Struct, frozen=True):
 
 
 class _Plan:
-    """The project, and whom a fault in a node's columns would reach."""
+    """The project, and the assets and consumers that a fault in a node's columns would reach."""
 
     def __init__(self, compiled: Compiled, lineage: Lineage, *, suggest: bool) -> None:
         self._compiled, self._lineage, self.suggest = compiled, lineage, suggest
@@ -64,15 +64,18 @@ class _Plan:
 
     @property
     def project(self) -> Project:
-        """What the files declare."""
+        """The declared project."""
         return self._compiled.project
 
     def node(self, name: str) -> Source | Asset:
-        """A source or an asset."""
+        """Return a source or an asset by name."""
         return self.project.sources.get(name) or self.project.assets[name]
 
     def reach(self, name: str, columns: tuple[str, ...]) -> tuple[list[str], list[str]]:
-        """The assets and the consumers that a fault in these columns reaches; of no columns, one in the rows as a whole."""
+        """Return the assets and the consumers that a fault in these columns reaches.
+
+        No columns stand for a fault in the rows as a whole.
+        """
         results = self._reached.get((name, columns))
         if results is None:
             asked = columns or self._compiled.nodes[name].column_names or (ALL_COLUMNS,)
@@ -80,13 +83,13 @@ class _Plan:
         return results
 
     def rank(self, name: str, columns: tuple[str, ...]) -> tuple[int, int]:
-        """Whom more consumers, then more assets, see comes first."""
+        """Return a sort key: faults that reach more consumers, then more assets, come first."""
         assets, consumers = self.reach(name, columns)
         return -len(consumers), -len(assets)
 
 
 class _Done(NamedTuple):
-    """One node with what became of it. `unnoticed` is in the order of whom it would reach."""
+    """One node with its results; `unnoticed` is sorted by the consumers and assets reached."""
 
     found: NodeData
     challenged: Challenged
@@ -95,17 +98,17 @@ class _Done(NamedTuple):
 
 
 def challenge(session: ProjectSession, request: ChallengeRequest, progress: Progress) -> ChallengeResponse:
-    """The checks that the files declare, on what is published.
+    """Challenge the declared checks with mutations of published rows.
 
-    Raises InvalidProject where the files have errors, UsageError for a selection that names nothing, LakeError for rows that can't be
-    read or that need more memory than there is.
+    Raises InvalidProject if the files have errors, UsageError for an empty selection, LakeError for
+    unreadable rows or if memory runs out.
     """
     started = time.monotonic()
     compiled = usable(session.declared(progress))
     names = _names(session, request, compiled)
     datas = subjects(session, compiled, names) if session.store is not None else []
     past = _past(session)
-    session.close()  # DuckDB computes now: a process has one of them open
+    session.close()  # DuckDB computes from here on: a process never has both DuckDB and the state open
     plan = _Plan(compiled, compile_lineage(compiled, session.data_folder / "cache"), suggest=request.suggest)
     datas.sort(key=lambda item: compiled.order.index(item.node.name) if item.node.name in compiled.order else -1, reverse=True)
     done = {item.node.name: _challenged(session, plan, item, share, progress) for item, share in _shares(datas, request.seconds, started)}
@@ -126,8 +129,11 @@ def _past(session: ProjectSession) -> dict[tuple[str, str], CheckHistory]:
 
 
 def _shares(datas: Sequence[NodeData], seconds: int, started: float) -> Iterator[tuple[NodeData, float]]:
-    """Each node with the time that it may take: a few times its share of what is left, since most need less, but never all of it
-    while others wait."""
+    """Yield each node with its time limit in seconds.
+
+    A node may take SHARES times its share of the remaining time, since most need less, but at most
+    half of it while others wait.
+    """
     for number, item in enumerate(datas):
         left, waiting = seconds - (time.monotonic() - started), len(datas) - number
         yield item, max(LEAST_S, left if waiting == 1 else min(left / 2, SHARES * left / waiting))
@@ -181,7 +187,10 @@ def _subject(item: NodeData) -> ChallengeSubject:
 def _suggested(
     duckdb: DuckDB, plan: _Plan, item: NodeData, subject: ChallengeSubject, unnoticed: Sequence[MutationTrial], seconds: float
 ) -> tuple[Suggested, ...]:
-    """Checks for what would reach somebody. Of what would reach nobody, none is worth its time."""
+    """Return suggested checks for faults that reach an asset or a consumer.
+
+    Others aren't worth their time.
+    """
     from headrace.checks.challenge.suggestions import remember, suggest
     from headrace.checks.challenge.trials import Deadline
 
@@ -197,7 +206,7 @@ def _suggested(
 
 
 def _rows(item: NodeData, data: InputData) -> str:
-    """Rows of several partitions, with the column that says of which they are."""
+    """Return the SQL of the rows of several partitions, with their partition column."""
     from headrace.lake.sqltext import quote, relation_sql, source_sql
 
     if item.before is None and item.partition == "*":
@@ -224,7 +233,7 @@ def _response(
 
 
 def _noticed(done: Collection[_Done]) -> dict[str, int]:
-    """What notices how many faults, each counted where it is noticed first."""
+    """Return the number of faults by what notices each first."""
     result: Counter[str] = Counter()
     for item in done:
         left = {id(tried) for tried in item.unnoticed}
@@ -263,7 +272,10 @@ def _cost(result: Challenged | None, check: str) -> float | None:
 
 
 def _past_of(past: Mapping[tuple[str, str], CheckHistory], node: str, check: str, *, view: bool) -> CheckHistory:
-    """A view's checks are asked where what it reads is published, under its name and theirs."""
+    """Return the history of a check.
+
+    A view's checks run when its inputs are published; their outcomes are stored as `VIEW.CHECK`.
+    """
     if not view:
         return past.get((node, check), CheckHistory())
     histories = [history for (_, name), history in past.items() if name == f"{node}.{check}"]

@@ -25,7 +25,7 @@ from headrace.store.queries.quality import CheckOutcome
 
 
 class CheckOutcomeRow(Response, frozen=True, kw_only=True):
-    """What a check came to once: `passed`, `failed`, or `unchecked` where there were no rows."""
+    """One outcome of a check: `passed`, `failed`, or `unchecked` if there were no rows."""
 
     partition: str
     outcome: str
@@ -35,8 +35,11 @@ class CheckOutcomeRow(Response, frozen=True, kw_only=True):
 
 
 class CheckStandingRow(Response, frozen=True, kw_only=True):
-    """`checks`: one declared check and what it came to last. `state` is the outcome, or `never`; `verdict` is what that meant for
-    the partition. `runs` and `failures` count the outcomes in `history`, newest first."""
+    """`checks`: one declared check with its latest outcome.
+
+    `state` is the outcome, or `never`; `verdict` is its consequence for the partition. `runs` and
+    `failures` count the outcomes in `history`, newest first.
+    """
 
     node: str
     check: str
@@ -58,7 +61,10 @@ class CheckStandingRow(Response, frozen=True, kw_only=True):
 
 
 class ChecksResponse(Response, frozen=True, kw_only=True):
-    """One page of all checks, by node and in the order of the files; `next` is the cursor of the next page, null on the last."""
+    """One page of all checks, by node and in file order.
+
+    `next` is the cursor of the next page, null on the last.
+    """
 
     now: datetime
     total: int
@@ -67,8 +73,11 @@ class ChecksResponse(Response, frozen=True, kw_only=True):
 
 
 class ChallengedCheckRow(Response, frozen=True, kw_only=True):
-    """`checks challenge`: one check put to the test. `verdict` is null where the time was over before one was found; `partition` is
-    whose rows were changed. `caught` says what it noticed."""
+    """`checks challenge`: the result for one check.
+
+    `verdict` is null if time ran out before there was one; `partition` is the partition whose rows
+    were mutated; `caught` lists the noticed faults.
+    """
 
     check: str
     asset: str
@@ -87,8 +96,11 @@ class ChallengedCheckRow(Response, frozen=True, kw_only=True):
 
 
 class SuggestedCheckRow(Response, frozen=True, kw_only=True):
-    """`checks suggest`: a check that would notice what none does. `check` is what is written, `yaml` the same as text.
-    `written` is the file that it was added to, null unless that was asked for."""
+    """`checks suggest`: a check that would notice faults that no check notices.
+
+    `check` is the check to add, `yaml` the same as text. `written` is the file that it was added
+    to, null unless that was requested.
+    """
 
     asset: str
     check: dict[str, Any]
@@ -101,7 +113,10 @@ class SuggestedCheckRow(Response, frozen=True, kw_only=True):
 
 
 class UnnoticedRow(Response, frozen=True, kw_only=True):
-    """`checks challenge --unnoticed`: a fault that no check of its asset notices, with whom it would reach, and the check to add."""
+    """`checks challenge --unnoticed`: a fault that none of its asset's checks notices.
+
+    `assets` and `consumers` are those that the fault would reach; `suggestion` is the check to add.
+    """
 
     asset: str
     partition: str
@@ -116,13 +131,19 @@ class UnnoticedRow(Response, frozen=True, kw_only=True):
 
 
 class ChallengeResponse(Response, frozen=True, kw_only=True):
-    """Everything that a challenge found out. `unfinished` names what was left when the time was over, `skipped` what has no rows."""
+    """The result of a challenge.
+
+    `unfinished` names the nodes left when time ran out, `skipped` the nodes without rows.
+    """
 
     checks: list[ChallengedCheckRow]
     noticed: dict[str, int]
-    """What notices how many faults: `check`, `partition` (rows of another one), `contract`, `rows` and `empty` (of what is
-    expected of a delivery), kinds of cause (as `null_spike`), `downstream` (a check of a later table). Each fault is counted
-    once, where it is noticed first."""
+    """Number of faults by what notices them first.
+
+    Keys are `check`, `partition` (rows of another partition), `contract`, `rows` and `empty` (the
+    expected delivery), kinds of cause (such as `null_spike`), and `downstream` (a check of a later
+    table).
+    """
     unnoticed: list[UnnoticedRow]
     suggestions: list[SuggestedCheckRow]
     unfinished: list[str]
@@ -132,19 +153,20 @@ class ChallengeResponse(Response, frozen=True, kw_only=True):
 
 NEVER = "never"
 _MEANT = {"reject": "rejected", "hold": "held", "warn": "warned", "quarantine_rows": "warned"}
-"""What a blocking check's failure means for the partition."""
+"""The verdict of a partition whose blocking check fails, by `on_fail`."""
 
 
 def checks(session: ProjectSession, select: Sequence[str], exclude: Sequence[str], limit: int) -> list[CheckStandingRow]:
-    """The checks of what is selected, by node and in the order of the files, each with its newest `limit` outcomes.
+    """Return the checks of the selected nodes, each with its newest `limit` outcomes.
 
-    UsageError for a selection that names nothing, ProjectError where nothing is applied and the files have errors.
+    They come by node, in file order. Raises UsageError for an empty selection, ProjectError if
+    nothing is applied and the files have errors.
     """
     return _rows(session, _every(session, select, exclude), limit)
 
 
 class CheckListQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Selections as commands take them; `history`: the outcomes that each check is shown with."""
+    """Selections as in commands; `history` is the maximum number of outcomes per check."""
 
     select: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -154,7 +176,7 @@ class CheckListQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 def check_list(session: ProjectSession, query: CheckListQuery) -> ChecksResponse:
-    """The same in pages. UsageError for a cursor that there isn't, too."""
+    """Return one page of the checks. Also raise UsageError for an unknown cursor."""
     every = _every(session, query.select, query.exclude)
     places = [(node.name, check.name) for node, check in every]
     after = None if query.cursor is None else place(query.cursor, tuple[str, str])
@@ -173,7 +195,7 @@ _Declared = tuple[Source | Asset, CheckSpec]
 
 
 def _every(session: ProjectSession, select: Sequence[str], exclude: Sequence[str]) -> list[_Declared]:
-    """The checks of what is selected."""
+    """Return the checks of the selected nodes, with their nodes."""
     project = session.project()
     names = [name for name in selected(session, select, exclude, project=project) if name not in project.consumers]
     nodes = [project.sources.get(name) or project.assets[name] for name in names]
@@ -216,7 +238,7 @@ def _row(session: ProjectSession, node: Source | Asset, check: CheckSpec, outcom
 
 
 def _verdict(node: Source | Asset, newest: CheckOutcome) -> str:
-    """In the words of the attempt's verdict, as the check was then."""
+    """Return the verdict that follows from the check's outcome and its severity at that time."""
     if newest.outcome != "failed":
         return newest.outcome
     return _MEANT.get(node.on_fail, "rejected") if newest.severity == Severity.BLOCKING else "warned"
@@ -232,20 +254,23 @@ def _outcome(session: ProjectSession, outcome: CheckOutcome) -> CheckOutcomeRow:
     )
 
 
-# Where a check goes in the text of a file: lines are added, and no other byte changes.
+# Inserts checks into the text of a declaration file: only adds lines, every other byte stays.
 
 Line = tuple[str, str]
-"""A check as YAML, and the evidence for the comment beside it."""
+"""A check as YAML, and the evidence for the comment on its line."""
 _FRONT = re.compile(r"(?:\s|--[^\n]*(?:\n|$))*/\*\s*headrace\b[ \t]*:?(.*?)\*/", re.DOTALL | re.IGNORECASE)
 HINT = "add the checks by hand: headrace checks suggest"
 
 
 class CannotWrite(HeadraceError):
-    """A file can't take the checks without somebody's hand."""
+    """A file that can't be edited automatically."""
 
 
 def insert_checks(text: str, file: str, name: str, lines: Sequence[Line]) -> str:
-    """The file's text with checks added to those of a node. Raises CannotWrite where there is no place for them."""
+    """Return the file's text with checks added to a node.
+
+    Raise CannotWrite if there is no place for them.
+    """
     if file.endswith(".py"):
         return _in_python(text, file, name, lines)
     if not file.endswith(".sql"):
@@ -271,7 +296,7 @@ def _in_yaml(text: str, file: str, name: str, lines: Sequence[Line]) -> str:
 
 
 def _mapping_of(document: Any, file: str, name: str) -> Any:
-    """The mapping that declares the node: the document, or the one of its list that names it."""
+    """Return the mapping that declares the node: the document, or the list item that names it."""
     import yaml
 
     if isinstance(document, yaml.MappingNode):
@@ -304,7 +329,7 @@ def _in_mapping(text: str, file: str, mapping: Any, lines: Sequence[Line]) -> st
 
 
 def _in_flow(text: str, value: Any, lines: Sequence[Line]) -> str:
-    """Into `[…]`: after the last item, or the comma that ends it."""
+    """Insert into `[…]`: after the last item, or after its trailing comma."""
     end = value.end_mark.index - 1
     before = text[:end].rstrip()
     at = value.value[-1].end_mark.index if value.value and not before.endswith(",") else len(before)
@@ -313,7 +338,7 @@ def _in_flow(text: str, value: Any, lines: Sequence[Line]) -> str:
 
 
 def _last_line(rows: Sequence[str], node: Any, column: int) -> int:
-    """The last line of a block: what YAML counts to it without the blank lines and the comments that follow."""
+    """Return the last line of a block, without the blank lines and comments that YAML counts to it."""
     end = node.end_mark
     last: int = end.line if end.line < len(rows) and rows[end.line][: end.column].strip() else end.line - 1
     while last > node.start_mark.line and _is_between(rows[last], column):
@@ -343,7 +368,7 @@ def _newline(text: str) -> str:
     return "\r\n" if "\r\n" in text else "\n"
 
 
-# -- Python: the literals in the decorator
+# Python: the literals in the decorator
 
 
 def _in_python(text: str, file: str, name: str, lines: Sequence[Line]) -> str:
@@ -377,7 +402,7 @@ def _in_call(text: str, file: str, call: ast.Call, lines: Sequence[Line]) -> str
 
 
 def _offset(data: bytes, node: ast.expr) -> int:
-    """Where an expression ends, in bytes."""
+    """Return the byte offset at which an expression ends."""
     assert node.end_lineno is not None
     assert node.end_col_offset is not None
     starts = data.splitlines(keepends=True)
@@ -391,20 +416,20 @@ def _literals(lines: Sequence[Line]) -> Iterator[str]:
         yield repr(yaml.safe_load(line)).replace("'", '"') if '"' not in line and "'" not in line else repr(yaml.safe_load(line))
 
 
-# A check as it is written in a file: `not_null: [carrier]`.
+# A check as written in a file: `not_null: [carrier]`.
 
 SHORT = ("not_null", "unique")
-"""Kinds whose list of columns stands alone."""
+"""Kinds of check whose only argument is a list of columns."""
 
 
 def as_mapping(check: CheckSpec) -> dict[str, Any]:
-    """The item of `checks`."""
+    """Return a check as an item of `checks`."""
     arguments = check.arguments["columns"] if check.kind in SHORT else check.arguments
     return {check.kind: arguments}
 
 
 def as_yaml(check: CheckSpec) -> str:
-    """The item of `checks` as one line of YAML. Texts are quoted wherever YAML could take them for something else."""
+    """Return a check as one line of YAML; strings that YAML could misread are quoted."""
     ((kind, arguments),) = as_mapping(check).items()
     return f"{kind}: {_flow(arguments)}"
 
@@ -415,26 +440,26 @@ def _flow(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_flow, value)) + "]"
     if isinstance(value, str):
-        return value if _is_plain(value) else json.dumps(value, ensure_ascii=True).replace("*/", "*\\/")  # it may stand in a comment
+        return value if _is_plain(value) else json.dumps(value, ensure_ascii=True).replace("*/", "*\\/")  # it may end up in a comment
     return json.dumps(value)
 
 
 def _is_plain(text: str) -> bool:
-    """Whether YAML, in any of its versions, reads the text as this text."""
+    """Whether every version of YAML reads the plain text as this string."""
     return text.isascii() and text.isidentifier() and text.lower() not in _WORDS
 
 
 _WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf"})
 
 
-# Adds checks to the files that declare their nodes. Comments, order and everything else stay. A
-# file is written only if the project, with the checks in it, can still be read as before.
+# Adds checks to the files that declare their nodes. Comments, order and everything else stay. The
+# files are restored unless the project, with the added checks, can be read as intended.
 
 
 def declare(session: ProjectSession, rows: Sequence[SuggestedCheckRow]) -> list[SuggestedCheckRow]:
-    """Add the checks to the files of their nodes; each row with the file it went to.
+    """Add the checks to their nodes' files; return each row with its file.
 
-    Raises CannotWrite, with the files as they were, where one can't take them.
+    Raises CannotWrite and restores all files if one of them can't be edited.
     """
     project = usable(session.declared()).project
     before, after = _changed(session.root, project, rows)
@@ -450,7 +475,7 @@ def declare(session: ProjectSession, rows: Sequence[SuggestedCheckRow]) -> list[
 
 
 def _changed(root: Path, project: Project, rows: Sequence[SuggestedCheckRow]) -> tuple[dict[str, str], dict[str, str]]:
-    """Each file that changes, as it is and as it will be."""
+    """Return the old and the new text of each file that changes."""
     before: dict[str, str] = {}
     after: dict[str, str] = {}
     for asset in dict.fromkeys(row.asset for row in rows):
@@ -471,7 +496,7 @@ def _file(project: Project, name: str) -> str:
 
 
 def _accepted(session: ProjectSession, rows: Sequence[SuggestedCheckRow]) -> None:
-    """Raises CannotWrite unless the files now declare what was to be added."""
+    """Raise CannotWrite unless the files now declare the added checks."""
     compilation = session.again(session.actor).declared()
     project = compilation.compiled.project if compilation.compiled is not None else None
     if project is None:

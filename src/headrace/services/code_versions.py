@@ -1,4 +1,4 @@
-"""Code of an asset: what it consists of, what an attempt ran, and which versions a table holds."""
+"""Code of an asset: its files and packages, what an attempt ran, and the versions in a table."""
 
 from __future__ import annotations
 
@@ -21,14 +21,17 @@ Sha256 = Callable[[str], str | None]
 
 
 class VersionCodeCache:
-    """What was applied, by version, decoded once."""
+    """Applied versions, each decoded once."""
 
     def __init__(self, tx: Transaction) -> None:
         self._tx = tx
         self._known: dict[int, tuple[Compiled, Mapping[str, str]] | None] = {}
 
     def code_of(self, attempt: Attempt) -> CodeRow | None:
-        """The code that an attempt at an asset ran; None for other attempts, and where its version isn't kept."""
+        """Return the code that an attempt ran.
+
+        None if it isn't an asset's or its version isn't stored.
+        """
         if attempt.version is None:
             return None
         if attempt.version not in self._known:
@@ -53,7 +56,10 @@ class VersionCodeCache:
 
 
 def declared(root: Path, compiled: Compiled, name: str, here: Installed) -> CodeRow | None:
-    """The code of an asset as the files are, with what is installed `here`; None for other nodes."""
+    """Return an asset's code as in the files, with the packages installed `here`.
+
+    None for other nodes.
+    """
     if name not in compiled.project.assets:
         return None
     asset = compiled.project.assets[name]
@@ -63,7 +69,7 @@ def declared(root: Path, compiled: Compiled, name: str, here: Installed) -> Code
 
 
 def published(tx: Transaction, node: str) -> list[PublishedCodeRow]:
-    """The versions of an asset's code in what readers see of it, oldest first."""
+    """Return the versions of an asset's code in its published partitions, oldest first."""
     rows: dict[str | None, PublishedCodeRow] = {}
     for version, partitions, first, last in publications.by_version(tx, node):
         fingerprint = _fingerprint(tx, version, node)
@@ -83,7 +89,7 @@ class _Node(msgspec.Struct):
 
 
 class _Nodes(msgspec.Struct):
-    """Of a compiled project only what is asked for: the rest isn't decoded."""
+    """The part of a compiled project that is needed here; the rest isn't decoded."""
 
     nodes: dict[str, _Node]
 
@@ -112,7 +118,7 @@ def _row(compiled: Compiled, name: str, sha256: Sha256) -> CodeRow:
 
 
 def _own_files(asset: Asset) -> list[str]:
-    """Where it is declared, and where its query is if that is another file."""
+    """Return the declaring file, and the file with its asset code if that is another."""
     body = asset.body.file if isinstance(asset.body, SqlBody | PythonBody) else asset.place.file
     return list(dict.fromkeys([body, asset.place.file]))
 

@@ -1,7 +1,7 @@
-"""Commands that change something: run here as the leader, or sent to the leader that runs.
+"""Commands that change something: run here as the leader, or sent to the running leader.
 
-A command registers its function with `@leader_command(name, Arguments, Response)`. Arguments and responses are msgspec structs, so that a
-request can travel through the store.
+A command registers its function with `@leader_command(name, Arguments, Response)`. Arguments and
+responses are msgspec structs, so that a request can travel through the store.
 """
 
 from __future__ import annotations
@@ -48,29 +48,32 @@ if TYPE_CHECKING:
     from headrace.runtime.leader import Leader
 
 
-# Handles requests that other processes send to the leader: works at them alongside its own work,
-# and answers.
+# Handles requests that other processes send to the leader: runs them alongside its own work, and
+# answers.
 
 AHEAD_SECONDS, AHEAD_TIMES = 4.0, 20
-"""How long something still takes is said every few seconds, and so seldom that it costs little of that time: who finds it out leads."""
+"""Minimum seconds between estimates of the remaining time, and ratio of pause to computation.
+
+The leader computes these estimates itself, so they must cost little of its time.
+"""
 
 
 class PendingRun(msgspec.Struct, frozen=True):
-    """What a command has to wait for: a run, and the document that is made of what it came to."""
+    """A run that a command waits for, and how its response is made from the run's result."""
 
     leader: Leader
     order: RunRequest
     what: str
-    """For people: the name of what goes on."""
+    """For people: a name for the work."""
     response: Callable[[RunResult], Response]
     total: int | None = None
-    """How many partitions it makes, where that is known before."""
+    """The number of partitions to compute, if known beforehand."""
     ahead: Callable[[], str] | None = None
-    """How long it still takes, in words; asked every AHEAD_SECONDS at most."""
+    """Returns the remaining time in words; called every AHEAD_SECONDS at most."""
 
 
 class RequestHandler:
-    """Requests that are worked at."""
+    """Receives and runs the requests of other processes."""
 
     def __init__(self, context: CommandContext, answer: Callable[[CommandContext, CommandRequest], Response | PendingRun]) -> None:
         self._context, self._answer = context, answer
@@ -79,15 +82,15 @@ class RequestHandler:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is worked at."""
+        """Whether no request is running."""
         return not self._going_on
 
     def asked(self) -> bool:
-        """Whether it is time for a look."""
+        """Whether requests are running or waiting."""
         return bool(self._going_on) or self._context.held.asked()
 
     def look(self) -> bool:
-        """Take what was asked for since the last look, and answer what has ended; whether there was anything."""
+        """Take new requests, and answer the finished ones; return whether there were any."""
         context = self._context
         with context.store.write(context.held.lease.epoch) as tx:
             requests = take(tx, context.held.lease.epoch)
@@ -97,7 +100,7 @@ class RequestHandler:
         return self._finish() or bool(requests)
 
     def _begin(self, request: CommandRequest) -> None:
-        self._context.clock.go_on()  # a replay that is served rests until somebody asks
+        self._context.clock.go_on()  # a served replay rests until a request arrives
         try:
             context = self._context.asked_by(request.actor, msgspec.convert(request.arguments.get("now"), datetime | None, strict=False))
             pending_run = self._answer(context, request)
@@ -131,7 +134,7 @@ class RequestHandler:
 
 
 def work_until_done(work: PendingRun, handler: RequestHandler, progress: Progress) -> Response:
-    """Work at one thing until it has ended, and at what others ask for meanwhile."""
+    """Work until one run has ended, and handle other processes' requests meanwhile."""
     with Reporting(progress, work.what, work.total) as report:
         run, next_said = work.leader.begin(work.order, report), time.monotonic() + AHEAD_SECONDS
         while (result := work.leader.result(run)) is None:
@@ -144,18 +147,18 @@ def work_until_done(work: PendingRun, handler: RequestHandler, progress: Progres
 
 
 def _said(ahead: Callable[[], str], progress: Progress) -> float:
-    """Say how long it still takes; when to do so again."""
+    """Report the remaining time; return when to do so again (monotonic seconds)."""
     began = time.monotonic()
     progress.ahead(ahead())
     ended = time.monotonic()
     return ended + max(AHEAD_SECONDS, AHEAD_TIMES * (ended - began))
 
 
-# Evaluations of incidents in the transaction of the command that caused them.
+# Evaluates incidents in the transaction of the command that caused them.
 
 
 def evaluate_now(tx: Transaction, session: ProjectSession, applied: AppliedVersion, now: int, *, reported: bool = False) -> None:
-    """Judge what is applied, with all that the transaction has written."""
+    """Evaluate the applied project, including everything that the transaction has written."""
     lineage = compile_lineage(applied.compiled, session.data_folder / "cache")
     compiled = applied.compiled
     evaluator = VersionEvaluator(
@@ -165,8 +168,10 @@ def evaluate_now(tx: Transaction, session: ProjectSession, applied: AppliedVersi
 
 
 def note_commands(context: CommandContext) -> None:
-    """Write what somebody has just done in the timelines of the open incidents that it touches. A
-    run that was asked for is written down with the evaluation at its end."""
+    """Write a command's effects into the timelines of the open incidents that it touches.
+
+    For a run, the evaluation at its end does this.
+    """
     applied = context.applied() if context.session.env == PRODUCTION else None
     if applied is None:
         return
@@ -182,52 +187,55 @@ def note_commands(context: CommandContext) -> None:
     context.tell(write=write)
 
 
-# Notifications that a command's work caused are sent when the command has ended; a server sends
-# while it works.
+# Notifications caused by a command are sent when the command has ended; a server sends them while
+# it runs.
 
 
 def sender(session: ProjectSession, held: Leadership) -> NotificationSender | None:
-    """Who sends for this project; nobody in an environment."""
+    """Return the project's sender of notifications; None in an environment."""
     return None if session.production is not None else NotificationSender(held.store, held.clock, session.root, session.settings)
 
 
 def begin_sending(session: ProjectSession, held: Leadership) -> NotificationSender | None:
-    """Begin to send what is due; None where nothing is."""
+    """Start sending due notifications; None if nothing is due."""
     notification_sender = sender(session, held)
     return notification_sender if notification_sender is not None and notification_sender.begin() else None
 
 
 FOLLOW_SECONDS = 1.0
 _BACKED_UP = ("tick", "run", "backfill")
-"""After these the command makes the backup that is due; a server's maintenance does it by itself."""
+"""Commands that make a due backup at their end; a server's maintenance does so itself."""
 
 D = TypeVar("D", bound=Response)
 A = TypeVar("A", bound=msgspec.Struct)
 
 
 class _Leading:
-    """What all that is asked of one process shares."""
+    """State shared by all requests of one leading process."""
 
     leader: Leader | None = None
     applied: AppliedVersion | None = None
 
 
 class CommandContext:
-    """What a command works with while this process leads."""
+    """A command's access to session, store and leader while this process leads."""
 
     def __init__(self, session: ProjectSession, held: Leadership, leading: _Leading | None = None) -> None:
         self.session, self.held = session, held
         self._leading = leading or _Leading()
 
     def asked_by(self, actor: str, now: datetime | None) -> CommandContext:
-        """The same for somebody else, with the files read anew; a replay's clock is moved to where that one says."""
+        """Return a context for another actor, with the files read anew.
+
+        `now` moves a replay's clock to that actor's time.
+        """
         if now is not None:
             self.at(now)
         return CommandContext(self.session.again(actor), self.held, self._leading)
 
     @property
     def store(self) -> Store:
-        """The state, to be written under the lease."""
+        """The store, writable under the lease."""
         return self.held.store
 
     @property
@@ -236,23 +244,26 @@ class CommandContext:
         return self.held.clock
 
     def now(self) -> datetime:
-        """The store's now, in the project's zone."""
+        """Return the store's current time, in the project's time zone."""
         return self.clock.now().astimezone(self.session.zone)
 
     @property
     def actor(self) -> Actor:
-        """Who asked."""
+        """The person who sent the command."""
         return _person(self.session)
 
     def applied(self) -> AppliedVersion | None:
-        """What is in force, None for a new project."""
+        """Return the version in force; None for a new project."""
         if self._leading.applied is None:
             with self.store.read() as tx:
                 self._leading.applied = applied_versions.newest(tx)
         return self._leading.applied
 
     def apply(self, progress: Progress, plan: Plan | None = None, reason: str = "") -> AppliedVersion:
-        """Put what the files say into force, by `plan` where somebody has agreed to one. Raises InvalidProject for files with errors."""
+        """Put the declared files into force, by the confirmed `plan` if there is one.
+
+        Raises InvalidProject for files with errors.
+        """
         before = self.applied()
         files, compilation = self.session.declared_exactly(progress)
         compiled = usable(compilation)
@@ -268,7 +279,10 @@ class CommandContext:
         return self._leading.applied
 
     def leader(self, progress: Progress) -> Leader:
-        """The leader over what is applied; a new project is applied first. Raises LakeError where the lake can't be written."""
+        """Return the leader of the applied version; apply a new project first.
+
+        Raises LakeError if the lake isn't writable.
+        """
         if self.held.closed is not None:
             raise self.held.closed
         if self._leading.leader is None:
@@ -278,18 +292,21 @@ class CommandContext:
         return self._leading.leader
 
     def note_closed(self) -> None:
-        """Keep it, for whoever looks later, that the lake can't be written."""
+        """Record in the store, for later readers, that the lake isn't writable."""
         applied = self.applied()
         if self.held.closed is not None and applied is not None:
             self.held.leader(applied, repair_message).note_closed(str(self.held.closed))
 
     @property
     def working(self) -> Leader | None:
-        """The leader that works here already; None where nothing had to run yet."""
+        """The leader running in this process; None if nothing had to run yet."""
         return self._leading.leader
 
     def tell(self, *events: Event, write: Callable[[Transaction, int], None]) -> None:
-        """Write something at the store's now; where a leader works here, its core is told in the same transaction."""
+        """Run `write` at the store's current time.
+
+        A running leader gets `events` in the same transaction.
+        """
         if self.working is not None:
             self.working.tell(*events, write=write)
             return
@@ -297,19 +314,19 @@ class CommandContext:
             write(tx, self.clock.mark(tx))
 
     def at(self, now: datetime) -> None:
-        """Move a replay's clock to where another process's `--now` says."""
+        """Move a replay's clock to another process's `--now`."""
         with self.store.write(self.held.lease.epoch) as tx:
             self.clock.advance(tx, now)
 
 
 class LeaderCommand(msgspec.Struct, frozen=True):
-    """A command that changes something: what it takes, what it does, what it gives."""
+    """A command that changes something: its arguments, its function and its response."""
 
     name: str
     arguments: type[msgspec.Struct]
     response: type[Response]
     do: Callable[[CommandContext, Any, Progress], Response | PendingRun]
-    """What takes long is given back as work to be waited for."""
+    """Returns a response, or for long work a PendingRun to wait for."""
 
 
 COMMANDS: dict[str, LeaderCommand] = {}
@@ -343,7 +360,7 @@ Doing: TypeAlias = Callable[[CommandContext, A, Progress], D | PendingRun]
 
 
 def leader_command(name: str, arguments: type[A], response: type[D]) -> Callable[[Doing[A, D]], Doing[A, D]]:
-    """Register what a command does while this process leads."""
+    """Register the function that a command runs while this process leads."""
 
     def register(do: Doing[A, D]) -> Doing[A, D]:
         COMMANDS[name] = LeaderCommand(name, arguments, response, do)
@@ -353,7 +370,10 @@ def leader_command(name: str, arguments: type[A], response: type[D]) -> Callable
 
 
 def perform(session: ProjectSession, name: str, arguments: msgspec.Struct, progress: Progress) -> Any:
-    """Do a command: as the leader where none runs, else by asking the one that does. Its response, or what went wrong."""
+    """Run a command as the leader, or send it to the process that leads; return its response.
+
+    Raises whatever the command raises.
+    """
     command = COMMANDS[name]
     if not session.leads:
         return _ask(session, command, arguments, progress)
@@ -379,7 +399,7 @@ def perform(session: ProjectSession, name: str, arguments: msgspec.Struct, progr
 
 
 def _do(command: LeaderCommand, context: CommandContext, arguments: msgspec.Struct, progress: Progress) -> Response:
-    """Do a command in this process, and what others ask for meanwhile."""
+    """Run a command in this process, and handle other processes' requests meanwhile."""
     handler = RequestHandler(context, answer)
     response = command.do(context, arguments, progress)
     if isinstance(response, PendingRun):
@@ -391,7 +411,10 @@ def _do(command: LeaderCommand, context: CommandContext, arguments: msgspec.Stru
 
 
 def _back_up(session: ProjectSession, progress: Progress) -> None:
-    """Make the backup that is due: the lease is given back, so nobody waits for it. A replay is made again instead."""
+    """Make the backup that is due. The lease is released already, so no other process waits for it.
+
+    Replays need none: they can be repeated.
+    """
     if not backups.due(session.root, session.settings):
         return
     try:
@@ -401,19 +424,22 @@ def _back_up(session: ProjectSession, progress: Progress) -> None:
 
 
 def led(session: ProjectSession) -> AbstractContextManager[Leadership]:
-    """This process as the leader. Raises Busy where another one leads."""
+    """Lead with this process. Raise Busy if another one leads."""
     production = session.production.settings if session.production is not None else None
     return hold(session.root, session.settings, actor=_person(session), now=session.now_given, production=production)
 
 
 def _close(handler: RequestHandler, context: CommandContext) -> None:
-    """Do what other commands asked for meanwhile, before the lease is given back; what a pause lets come to its end is staged."""
+    """Handle the remaining requests before the lease is released.
+
+    Attempts that a pause lets finish are staged.
+    """
     while handler.look() or not handler.empty or (context.working is not None and context.working.plans_busy):
         context.leader(Silent()).step()
 
 
 def _known(name: str) -> LeaderCommand:
-    """A command by name; its module is loaded when it is first asked for."""
+    """Return a command by name, loading its module on first use."""
     if name not in REQUESTABLE:
         raise NotBuilt(f"this leader doesn't know the command `{name}`", hint="end the process that leads: it is of an older version")
     import_module(f"headrace.services.{REQUESTABLE[name]}")
@@ -421,7 +447,7 @@ def _known(name: str) -> LeaderCommand:
 
 
 def answer(context: CommandContext, request: CommandRequest) -> Response | PendingRun:
-    """Do what another process asked for. Raises what the command raises."""
+    """Run another process's request. Raise whatever the command raises."""
     command = _known(request.command)
     response = command.do(context, msgspec.convert(request.arguments["arguments"], command.arguments), Silent())
     if not isinstance(response, PendingRun):
@@ -438,7 +464,8 @@ def _ask(session: ProjectSession, command: LeaderCommand, arguments: msgspec.Str
             if not session.leads:
                 time.sleep(FOLLOW_SECONDS)
                 continue
-            # The leader ended without an answer: lead, and find our own request among those that wait.
+            # The leader ended without an answer: lead, and find our own request among the waiting
+            # ones.
             with suppress(Busy), led(session) as held:
                 context = CommandContext(session, held)
                 if held.closed is not None:
@@ -448,7 +475,7 @@ def _ask(session: ProjectSession, command: LeaderCommand, arguments: msgspec.Str
 
 
 def submit_request(session: ProjectSession, name: str, arguments: msgspec.Struct) -> int:
-    """Ask whoever leads, now or next, without waiting for the answer; the request's number."""
+    """Send a request to the current or next leader without waiting; return the request's number."""
     with open_state(session.root, session.settings, create=True) as store:
         return submit(store, name, _body(session, arguments), session.actor)
 
@@ -459,7 +486,7 @@ def _body(session: ProjectSession, arguments: msgspec.Struct) -> dict[str, Any]:
 
 
 def _followed(store: Store, request_id: int) -> CommandRequest | None:
-    """The answered request; None if no leader is left to answer it."""
+    """Return the answered request; None if no leader is left to answer it."""
     follower = Follower(store, request_id)
     while (request := follower.wait(FOLLOW_SECONDS)) is not None:
         if request.finished:
@@ -481,11 +508,11 @@ def _response(command: LeaderCommand, request: CommandRequest) -> Any:
     return msgspec.json.decode(request.document, type=command.response)
 
 
-# Reasons for decisions that other people will ask about. They are kept in the audit trail.
+# Reasons for decisions that other people will ask about; they are stored in the audit trail.
 
 
 def required_reason(reason: str | None, command: str, what: str) -> str:
-    """The reason as typed. Refused where there is none."""
+    """Return the reason as typed. Raise Refused if there is none."""
     text = (reason or "").strip()
     if not text:
         raise Refused(f"{command} needs --reason: {what}", hint=f"headrace {command} … --reason TEXT; it is kept in the audit trail")

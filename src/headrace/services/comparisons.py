@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Side(msgspec.Struct, frozen=True):
-    """One side: its snapshot, the columns and publications then, and the lake that its files lie in."""
+    """One side: its snapshot, the columns and publications in it, and the lake with its files."""
 
     row: MomentRow
     table: LakeTable | None
@@ -36,7 +36,11 @@ class Side(msgspec.Struct, frozen=True):
 
 
 class RowComparison:
-    """How rows differ: counted and with examples, by which keys; how columns do; (column → before and after) how values are spread."""
+    """The result of a row comparison.
+
+    `counted` holds counts and examples of differing rows, `keys` the key columns, `columns` the
+    changed columns, and `spreads` the value distribution of each column before and after.
+    """
 
     def __init__(
         self, counted: DiffCounts, keys: list[str], columns: list[ColumnChange], spreads: dict[str, tuple[Spread, Spread]]
@@ -45,7 +49,7 @@ class RowComparison:
 
 
 def partitions_of(before: Side, after: Side) -> list[PartitionChange]:
-    """The partitions that aren't the same publication on both sides, in order."""
+    """Return the partitions with different publications on the two sides, in order."""
     changes = []
     for key in sorted({*before.published, *after.published}):
         was, now = before.published.get(key), after.published.get(key)
@@ -68,7 +72,7 @@ def _change(was: Visible | None, now: Visible | None) -> str:
 
 
 def files_of(tx: Transaction, name: str, side: Side, keys: Sequence[str] | None) -> tuple[FileRef, ...]:
-    """The files of those partitions that were there; all where rows aren't of one partition."""
+    """Return the files of those partitions on one side; without `keys`, all files of the table."""
     if keys is None:
         return tuple(catalog.files(tx, name, None, side.row.snapshot)) if side.table is not None else ()
     there = [key for key in keys if key in side.published]
@@ -85,8 +89,11 @@ def compare_sides(
     *,
     spread: bool = False,
 ) -> RowComparison:
-    """The rows of those files. `asked` are key columns as typed; `spread` also looks at how values are distributed. UsageError for a
-    column that isn't on both sides, HeadraceError for asked keys that aren't unique."""
+    """Compare the rows of those files.
+
+    `asked` are key columns as typed; `spread` also compares value distributions. Raises UsageError
+    for a column that isn't on both sides, HeadraceError if the typed keys aren't unique.
+    """
     from headrace.lake import comparison as lake_comparison
     from headrace.lake.reading import QueryTable, absolute, session_over
 
@@ -115,14 +122,14 @@ def compare_sides(
 
 
 def row_change(example: object) -> RowChange:
-    """An example, for a document."""
+    """Return an example as a row of a response."""
     before, after = getattr(example, "before", None), getattr(example, "after", None)
     change = "added" if before is None else "removed" if after is None else "changed"
     return RowChange(change=change, before=before, after=after)
 
 
 def _within_partitions(node: Source | Asset, keys: list[str], columns: Sequence[str]) -> list[str]:
-    """Keys that a check found unique in each partition by itself: with the column that rows are cut by."""
+    """Return keys that are unique within a partition, extended by the partition column."""
     column = node.partition.column
     return [*keys, *(item for item in columns if column is not None and item.lower() == column.lower() and item not in keys)]
 
@@ -132,7 +139,10 @@ def _columns_by_name(table: LakeTable | None) -> dict[str, LakeColumn]:
 
 
 def _common(before: LakeTable | None, after: LakeTable | None) -> tuple[LakeColumn, ...]:
-    """The columns that both sides have, in the later type; all of one side where the other has no table."""
+    """Return the columns of both sides in the later type.
+
+    If one side has no table, the other's columns.
+    """
     was, now = _columns_by_name(before), _columns_by_name(after)
     if not was or not now:
         return tuple((was or now).values())
@@ -140,7 +150,9 @@ def _common(before: LakeTable | None, after: LakeTable | None) -> tuple[LakeColu
 
 
 def _as_of(columns: Sequence[LakeColumn], table: LakeTable | None) -> tuple[LakeColumn, ...]:
-    """The same columns as that side's files have them, so that old files are read by their own ids and types."""
+    """Return the same columns as in that side's files, so that old files are read by their ids and
+    types.
+    """
     lake_columns = _columns_by_name(table)
     return tuple(lake_columns.get(column.name.lower(), column) for column in columns)
 
@@ -159,7 +171,10 @@ def _column_changes(before: LakeTable | None, after: LakeTable | None) -> list[C
 
 
 def _keys(node: Source | Asset, asked: Sequence[str], columns: Sequence[str]) -> list[str]:
-    """The columns that say which rows are the same. UsageError for a column that isn't on both sides."""
+    """Return the columns that identify a row.
+
+    Raise UsageError for a column that isn't on both sides.
+    """
     there = {column.lower(): column for column in columns}
     if unknown := [key for key in asked if key.lower() not in there]:
         raise UsageError(f"{node.name} has no column {unknown[0]!r} on both sides", hint=did_you_mean(unknown[0], columns))
@@ -176,13 +191,13 @@ def _keys(node: Source | Asset, asked: Sequence[str], columns: Sequence[str]) ->
 
 NODES_MAX = 20
 PARTITIONS_MAX = 100
-"""So many of the newest partitions that differ are compared row by row."""
+"""Maximum number of differing partitions, newest first, that are compared row by row."""
 SAMPLE_MAX = 3
-"""Rows of each kind that are shown."""
+"""Maximum number of example rows of each kind."""
 
 
 class _Found(msgspec.Struct, frozen=True):
-    """What is to be compared of one node."""
+    """The partitions and files of one node to be compared."""
 
     asset: Asset
     sides: tuple[Side, Side]
@@ -195,8 +210,12 @@ class _Found(msgspec.Struct, frozen=True):
 
 
 def differences(session: ProjectSession) -> list[DifferenceRow]:
-    """Of each node that the environment built itself, and that production has: how the rows differ. Nothing in production itself, and
-    where either has published nothing. Files are read, nothing is written."""
+    """Return how rows differ from production, for each node that the environment and production
+    both have.
+
+    Only nodes that the environment built itself count; empty in production itself. Reads files and
+    writes nothing.
+    """
     production = session.production
     if production is None or session.store is None or production.store is None or session.compiled is None:
         return []

@@ -20,20 +20,26 @@ from headrace.services.responses.inspections import ConnectionRow, NotifyRow
 from headrace.services.session import InvalidProject, ProjectSession
 from headrace.store.queries import notifications
 
-# `connections`: where data comes from and goes to, which nodes use it, and whether it answers.
-# Never shows a secret.
+# `connections`: data sources and targets, the nodes that use them, and whether they answer. Never
+# shows a secret.
 
 HTTP_SECONDS = 10.0
 
 
 def connections(session: ProjectSession) -> list[ConnectionRow]:
-    """Each connection with its kind and its users; nothing is asked. ProjectError where the files can't be read."""
+    """Return each connection with its kind and its users, without connecting.
+
+    Raises InvalidProject if the files can't be read.
+    """
     project = _project(session)
     return [_row(project, name) for name in sorted(project.settings.connections)]
 
 
 def test_connections(session: ProjectSession, name: str | None) -> list[ConnectionRow]:
-    """Ask one connection, or all: resolve its secrets, connect, and ask for something trivial. UsageError for a name that there isn't."""
+    """Test one connection, or all: resolve its secrets, connect, and send a trivial request.
+
+    Raises UnknownName for an unknown connection.
+    """
     project = _project(session)
     known = project.settings.connections
     if name is not None and name not in known:
@@ -83,7 +89,7 @@ def _asked(session: ProjectSession, project: Project, name: str) -> ConnectionRo
 
 
 def _ask(session: ProjectSession, project: Project, name: str, secrets: Secrets) -> bool:
-    """Whether there was something to ask. Raises Unavailable, SecretMissing."""
+    """Return whether there was something to request. Raise Unavailable or SecretMissing on failure."""
     connection = project.settings.connections[name]
     url = secrets.resolved(connection["url"]) if "url" in connection and connection_kind(connection) is None else connection.get("url", "")
     kind = connection_kind({**connection, "url": url})
@@ -118,7 +124,7 @@ def _ask_http(connection: Mapping[str, Any]) -> None:
 
 
 def _ask_files(project: Project, name: str, url: str, secrets: Secrets) -> bool:
-    """List the folder of its URL, and of each source that reads files through it."""
+    """List the folder of the connection's URL, and of each source that reads files through it."""
     from headrace.connect.filesystems import errors_as_unavailable, open_location
 
     connection = project.settings.connections[name]
@@ -131,7 +137,7 @@ def _ask_files(project: Project, name: str, url: str, secrets: Secrets) -> bool:
 
 
 def _folder(pattern: str) -> str:
-    """The part of a URL that is written out."""
+    """Return the URL's folder up to the first pattern or placeholder."""
     scheme, _, rest = pattern.partition("://")
     host, *parts = rest.split("/")
     fixed = []
@@ -149,7 +155,10 @@ SINCE_US = 30 * 86_400_000_000
 
 
 def notify(session: ProjectSession) -> list[NotifyRow]:
-    """Each owner with who is told for it and over what, and what became of the last month's messages. Nothing is sent."""
+    """Return each owner with its recipients and channels, and the last 30 days' deliveries.
+
+    Sends nothing.
+    """
     rows = list(_rows(_project(session), None))
     if session.store is None:
         return rows
@@ -181,7 +190,10 @@ def notify(session: ProjectSession) -> list[NotifyRow]:
 
 
 def test_channels(session: ProjectSession, owner: str | None) -> list[NotifyRow]:
-    """Send a message over each contact of one owner, or of all; each contact once. UsageError for an owner that there isn't."""
+    """Send a test message over each contact of one owner, or of all; each contact once.
+
+    Raises UnknownName for an unknown owner.
+    """
     project = _project(session)
     if owner is not None and owner not in project.owners:
         raise UnknownName(f"unknown owner {shown(owner)}", hint=did_you_mean(owner, project.owners) or "`headrace notify` lists them")
@@ -241,7 +253,7 @@ def _tested(session: ProjectSession, project: Project, row: NotifyRow) -> Notify
 
 
 def _as(row: NotifyRow, notify_row: NotifyRow | None) -> NotifyRow:
-    """What came of a contact, for another owner that has the same one."""
+    """Return the row with the test result of its contact, which another owner may share."""
     if notify_row is None:
         return msgspec.structs.replace(row, state="skipped")
     return msgspec.structs.replace(row, state=notify_row.state, error=notify_row.error, seconds=notify_row.seconds)

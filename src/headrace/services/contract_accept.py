@@ -1,6 +1,7 @@
 """`contract accept`: add a vendor's new column names to the contract, ingest held deliveries.
 
-The names hold from the first interval in which they came. The contract is written and applied first.
+The names hold from the first interval in which they arrived. The contract is written and applied
+first.
 """
 
 from __future__ import annotations
@@ -49,20 +50,26 @@ from headrace.store.queries.quality import DriftRow, FactRow
 
 
 class AcceptArguments(msgspec.Struct, frozen=True):
-    """The file says already what was accepted; it comes into force."""
+    """Arguments to the leader: the contract file already contains the accepted names.
+
+    The leader applies it.
+    """
 
     source: str
     first: str
     mappings: tuple[Renamed, ...]
     file: str
     files: dict[str, str] = {}
-    """SHA-256 of all that is put into force with it, by path: nobody has agreed to anything else."""
+    """SHA-256 of all files that come into force with it, by path: the person confirmed only these."""
     reason: str | None = None
 
 
 class ValueDecision(msgspec.Struct, frozen=True):
-    """What somebody decided about values that aren't what they were: expressions over the delivery's
-    columns, or that they are taken as they are."""
+    """A person's decision about values that changed together with their column's name.
+
+    Either conversions (expressions over the delivery's columns), or to accept the values as they
+    are.
+    """
 
     convert: tuple[str, ...] = ()
     as_is: bool = False
@@ -73,15 +80,15 @@ UNDECIDED = ValueDecision()
 
 
 class ContractUpdate(msgspec.Struct, frozen=True):
-    """What is about to be written."""
+    """The contract change about to be written."""
 
     source: Source
     first: str
     mappings: tuple[MappingRow, ...]
     path: Path
-    """Of the contract, relative to the project."""
+    """Path of the contract, relative to the project."""
     before: str | None
-    """Its text; None where it doesn't exist."""
+    """The contract's current text; None if it doesn't exist."""
     after: str
 
 
@@ -96,12 +103,15 @@ def accept(
     plan_id: str | None = None,
     decision: ValueDecision = UNDECIDED,
 ) -> AcceptResponse:
-    """Write the proposed mapping of a held delivery, by its place or by the incident of it (or `pairs`, `COLUMN=NAME`), into its source's
-    contract, and apply that.
+    """Write the proposed renames of a held delivery into its source's contract, and apply it.
 
-    With `patch` nothing is written: the document has the difference. Refused where nothing is proposed, where a name is taken, and where
-    the files hold other changes (`yes` applies them as well). ValuesDiffer where the values aren't what they were and `decision` doesn't
-    say what they mean."""
+    `target` is the delivery's `SOURCE@K` or its incident; `pairs` (`COLUMN=NAME`) replace the
+    proposal. With `patch` nothing is written: the response has the diff.
+
+    Raises Refused if nothing is proposed, if a name is taken, or if the files hold other unapplied
+    changes (`yes` applies them as well). Raises ValuesDiffer if the values changed and `decision`
+    doesn't say what they mean.
+    """
     agreements.checked_id(plan_id)
     update = prepared(session, target, pairs, decision)
     files = _files(session, update, progress)
@@ -133,7 +143,10 @@ def accept(
 
 
 def _files(session: ProjectSession, update: ContractUpdate, progress: Progress) -> dict[str, str]:
-    """SHA-256 of what would be in force with it, by path; of the contract alone where the other files have errors."""
+    """Return the SHA-256 of the files that would be in force, by path.
+
+    If the other files have errors, only the contract's.
+    """
     after = {update.path.as_posix(): sha256_of(update.after.encode())}
     fresh = session.again(session.actor)
     try:
@@ -144,7 +157,10 @@ def _files(session: ProjectSession, update: ContractUpdate, progress: Progress) 
 
 
 def _shown(session: ProjectSession, update: ContractUpdate, files: Mapping[str, str], asked: str | None) -> AcceptResponse:
-    """What is about to be written, with the plan's id. Raises PlanChanged where it isn't the plan that was asked for."""
+    """Return the change about to be written, with the plan's id.
+
+    Raise PlanChanged if it isn't the plan `asked`.
+    """
     response = identified(session, _response(session, update, "patch"), session.version, files)
     row = changed(session, response, asked, session.version, files)
     if row is not None:
@@ -158,7 +174,11 @@ def _other(update: ContractUpdate, response: AcceptResponse, row: RefusedRow) ->
 
 
 def prepared(session: ProjectSession, target: str, pairs: Sequence[str] = (), decision: ValueDecision = UNDECIDED) -> ContractUpdate:
-    """What accepting would write. Refused where nothing is proposed, where a name is taken, or a contract is another source's, too."""
+    """Return what accepting would write.
+
+    Raises Refused if nothing is proposed, a name is taken, or the contract belongs to another
+    source.
+    """
     source, key = source_of(session, _place(session, target))
     schema = pinned_of(session, source)
     assert session.store is not None
@@ -184,7 +204,7 @@ def prepared(session: ProjectSession, target: str, pairs: Sequence[str] = (), de
 
 
 def _place(session: ProjectSession, target: str) -> str:
-    """`SOURCE@K`; of an incident, where its cause is."""
+    """Return `SOURCE@K` as given, or the place of an incident's cause."""
     if not ID.fullmatch(target) or session.store is None:
         return target
     with session.store.read() as tx:
@@ -193,7 +213,10 @@ def _place(session: ProjectSession, target: str) -> str:
 
 
 def _drifted(tx: Transaction, source: Source, key: str | None) -> tuple[str, list[DriftRow]]:
-    """The partition that a mapping is accepted for, and how its newest delivery drifted: of a source alone, its first held one."""
+    """Return the partition to accept renames for, and the drift of its newest delivery.
+
+    Without a key, it is the source's first held partition with drift.
+    """
     if key is None:
         held = [
             item.partition for item in quarantined.waiting(tx, node=source.name) if stored.newest_drift(tx, source.name, item.partition)
@@ -205,15 +228,20 @@ def _drifted(tx: Transaction, source: Source, key: str | None) -> tuple[str, lis
 
 
 def _renamed(tx: Transaction, source: str, first: str, row: MappingRow) -> Renamed:
-    """What is written of a mapping; a new name ends the conversion of an old one by itself."""
+    """Return a rename as it is written; a new name ends an old name's conversion by itself."""
     until = _agreed_again(tx, source, first, row.column) if row.to == row.column else None
     return Renamed(row.column, row.to, row.convert, until)
 
 
 def _agreed_again(tx: Transaction, source: str, first: str, column: str) -> str | None:
-    """The next published interval after `first`, if it came in the agreed unit: it doesn't differ as
-    `first` does, and readers hadn't seen a delivery of `first` that differs when it was published. Else
-    the history that it was compared with differs too, and that nothing was noticed says nothing."""
+    """Return the next published interval after `first`, if it came in the contract's unit again.
+
+    Else None.
+
+    It counts only if it lacks the difference found in `first`, and if no differing delivery of
+    `first` was published before it. Otherwise the history for its comparison differs as well, and
+    the absence of a finding proves nothing.
+    """
     following = publications.next_with_rows(tx, source, first)
     published = publications.current(tx, source, following) if following is not None else None
     if following is None or published is None:
@@ -228,8 +256,10 @@ def _agreed_again(tx: Transaction, source: str, first: str, column: str) -> str 
 
 
 def _difference(fact: FactRow, column: str) -> str:
-    """What a fact says of a column: the kind of the anomaly, or the blocking check that fails, which names no column;
-    empty where it is about something else."""
+    """Return what a fact says about a column: the anomaly's kind, or the failing blocking check.
+
+    A check names no column. Empty if the fact is about something else.
+    """
     if fact.column == column:
         return fact.kind
     return fact.detail if fact.severity == FactSeverity.HOLD and fact.detail.startswith("check ") else ""
@@ -257,8 +287,10 @@ def _named(
     proposals: Sequence[MappingRow],
     pinned: Sequence[str],
 ) -> list[MappingRow]:
-    """What a person says, instead of what is proposed for the same columns. A column that keeps its name
-    may be named for what its values mean."""
+    """Return a person's pairs, completed by the proposals for other columns.
+
+    A column may be paired with its own name to decide what its values mean.
+    """
     mapping_rows: dict[str, MappingRow] = {}
     for pair in pairs:
         column, sign, name = pair.partition("=")
@@ -280,7 +312,10 @@ def _named(
 
 
 def _require_pairs(mapping_rows: Iterable[MappingRow], rows: Sequence[DriftRow]) -> None:
-    """A column that the delivery lacks, and a name that is new in it; else the next reading would be held again, by a mistyped contract."""
+    """Require that each pair's column is missing from the delivery, and that its name is new there.
+
+    Otherwise a mistyped pair would hold the next ingestion again.
+    """
     gone = {row.column for row in rows if row.kind in (DriftKind.DROPPED, DriftKind.RENAMED)}
     came = {row.column for row in rows if row.kind == DriftKind.ADDED} | {row.to for row in rows if row.kind == DriftKind.RENAMED}
     at = partition_argument(rows[0].source, rows[0].partition)
@@ -298,7 +333,7 @@ def _require_pairs(mapping_rows: Iterable[MappingRow], rows: Sequence[DriftRow])
 
 
 def _first(tx: Transaction, source: str, key: str, mappings: Sequence[MappingRow]) -> str:
-    """From when on the names hold: the first interval, up to this one, that is held and came with the same names."""
+    """Return the first held interval, up to this one, that arrived with the same names."""
     wanted = {(mapping.column, mapping.to) for mapping in mappings}
     first = key
     for item in quarantined.waiting(tx, node=source):
@@ -329,7 +364,7 @@ def _read(path: Path) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    """Whole or not at all."""
+    """Write a file atomically."""
     beside = path.with_name(f".{path.name}.new")
     try:
         path.parent.mkdir(exist_ok=True)
@@ -397,19 +432,21 @@ def _accept(context: CommandContext, arguments: AcceptArguments, progress: Progr
 
 
 def _follows(context: CommandContext, compiled: Compiled, version: int, source: str, keys: Sequence[str]) -> CountsRow | None:
-    """What is read again, and what is made for the first time because of it, as `fix` plans it."""
+    """Return the number of partitions to re-ingest and to compute for the first time, as `fix`
+    plans them.
+    """
     if not keys:
         return None
     arguments = BackfillArguments([f"{source}+"], [], *range_of(keys), None, Mode.MISSING.value, "")
     try:
         backfill = plan(context.session, context.store, compiled, version, arguments, now=context.now(), reread={source: keys})
-    except UsageError:  # it isn't cut in a way of which a range can be named
+    except UsageError:  # the node's partitioning has no range that can be named
         return None
     return count_partitions(compiled.project, ((item.node, item.partitions) for item in backfill.backfill.chosen))
 
 
 def _refused(context: CommandContext, arguments: AcceptArguments, now: Mapping[str, str]) -> AcceptResponse:
-    """Files were saved since somebody agreed."""
+    """Return the refusal: files were saved after the confirmation."""
     names = sorted(path for path in {*now, *arguments.files} if now.get(path) != arguments.files.get(path))
     row = RefusedRow(code=agreements.PLAN_CHANGED, plan_id_now="", files=names, changed=[])
     return AcceptResponse(
@@ -419,7 +456,7 @@ def _refused(context: CommandContext, arguments: AcceptArguments, now: Mapping[s
 
 
 def _recorded(tx: Transaction, now: int, context: CommandContext, arguments: AcceptArguments, keys: Sequence[str]) -> None:
-    """The proposals are accepted, by whom, and in the trail."""
+    """Record the accepted renames, with the actor, in the state and in the audit trail."""
     columns = [mapping.column for mapping in arguments.mappings]
     stored.accept_renames(tx, arguments.source, keys, columns, by=context.actor.id, now=now)
     told: dict[str, object] = {

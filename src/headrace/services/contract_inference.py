@@ -25,12 +25,15 @@ from headrace.store.queries import ingestion, leader_writes
 FOLDER = "contracts"
 PARTITIONS_MAX = 30
 ROWS_MIN = 100
-"""Of fewer rows no rule is made: only names and types."""
+"""Below this number of rows no rule is inferred: only names and types."""
 VALUES_MAX = 12
 
 
 class Observed(msgspec.Struct, frozen=True):
-    """What a column held, over all partitions that were looked at. `repeated` is of the partition with the most repeated values."""
+    """The values observed in a column, over all partitions read.
+
+    `repeated` is the maximum number of repeated values in one partition.
+    """
 
     rows: int
     filled: int
@@ -42,8 +45,11 @@ class Observed(msgspec.Struct, frozen=True):
 
 
 def infer(session: ProjectSession, target: str, *, write: bool) -> InferResponse:
-    """A contract for a source by its newest partitions. UsageError for a source that there isn't, Refused where nothing of it is
-    published yet, or where `write` would replace a file."""
+    """Infer a contract for a source from its newest partitions.
+
+    Raises UsageError for an unknown source, Refused if nothing of it is published yet or if `write`
+    would replace a file.
+    """
     source = source_of(session, target)[0]
     schema = pinned_of(session, source)
     keys, seen = _observed(session, source, schema)
@@ -59,14 +65,17 @@ def infer(session: ProjectSession, target: str, *, write: bool) -> InferResponse
 
 
 def source_of(session: ProjectSession, target: str) -> tuple[Source, str | None]:
-    """The source that a target names, and a partition of it. UsageError for what is no source."""
+    """Return the source, and the partition if any, that a target names.
+
+    Raise UsageError for other nodes.
+    """
     project = session.project()
     node, key = targets.target(target, project, kinds=(Source,))
     return project.sources[node], key
 
 
 def pinned_of(session: ProjectSession, source: Source) -> SourceSchema:
-    """What the source is held to. Refused where nothing of it was published yet."""
+    """Return the source's pinned schema. Raise Refused if nothing of the source is published yet."""
     if session.store is not None:
         with session.store.read() as tx:
             schema = ingestion.pinned_schema(tx, source.name)
@@ -76,7 +85,7 @@ def pinned_of(session: ProjectSession, source: Source) -> SourceSchema:
 
 
 def create(path: Path, text: str) -> None:
-    """A new file. Refused where there is one, ProjectError where it can't be written."""
+    """Create a file. Raise Refused if it exists, ProjectError if it can't be written."""
     try:
         path.parent.mkdir(exist_ok=True)
         with path.open("x", encoding="utf-8") as file:
@@ -90,7 +99,10 @@ def create(path: Path, text: str) -> None:
 
 
 def contract_text(name: str, schema: SourceSchema, seen: Mapping[str, Observed], partitions: int) -> str:
-    """The contract's file. Without observations: names and types alone, nothing that could refuse a delivery."""
+    """Return the contract's text.
+
+    Without observations it has names and types only, nothing that could reject a delivery.
+    """
     rows = max((item.rows for item in seen.values()), default=0)
     observed = f"# Inferred from {rows:,} rows in {partitions} partitions; a comment says why each rule is there.\n" if seen else ""
     lines = [
@@ -104,7 +116,7 @@ def contract_text(name: str, schema: SourceSchema, seen: Mapping[str, Observed],
 
 def _property(name: str, kind: str, seen: Observed | None) -> list[str]:
     lines = [f"      - name: {json.dumps(name, ensure_ascii=False)}"]
-    if duckdb_type(kind, logical(kind)) == kind:  # of others the contract can't say the type: it stays what was learnt
+    if duckdb_type(kind, logical(kind)) == kind:  # for other types the contract can't express the type; the pinned one stays in force
         lines += [f"        logicalType: {logical(kind)}", f"        physicalType: {json.dumps(kind)}"]
     if seen is None or seen.rows < ROWS_MIN:
         return lines
@@ -134,21 +146,24 @@ def _observed(session: ProjectSession, source: Source, schema: SourceSchema) -> 
     return keys, observe(session, source, keys, [column.name for column in schema.columns])
 
 
-# What the columns of published partitions hold: the evidence for inferred rules.
+# Profiles the columns of published partitions: the evidence for inferred rules.
 
 REPEATS_MIN = 20
-"""Each of a few values must be seen so often on average, before they may be all that there are."""
+"""Minimum average number of occurrences per value before the values are taken as complete."""
 
 
 def observe(session: ProjectSession, source: Source, keys: Sequence[str], columns: Sequence[str]) -> dict[str, Observed]:
-    """Column → what it held in these partitions; columns that the table hasn't, or that are nested, are left out."""
+    """Return the observations of each column in these partitions.
+
+    Nested columns, and columns that the table lacks, are left out.
+    """
     location = find(session, ReadQuery(source.name, tuple(keys)))
     if location.table is None or not location.files:
         return {}
-    from headrace.lake.session import DuckDBSession as LakeSession  # duckdb
+    from headrace.lake.session import DuckDBSession as LakeSession  # this loads DuckDB
     from headrace.lake.sqltext import relation_sql
 
-    session.close()  # a process has the state or DuckDB open
+    session.close()  # a process has either the state or DuckDB open
     types = {column.name: column.type for column in location.table.columns}
     plain = [name for name in columns if name in types and not types[name].startswith(("STRUCT", "MAP", "JSON")) and types[name][-1] != "]"]
     rows_of = relation_sql(location.files, location.table.columns, with_partition=True)

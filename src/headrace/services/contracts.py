@@ -27,7 +27,10 @@ from headrace.store.queries.applied_versions import FileVersion
 
 
 class ContractColumnRow(Response, frozen=True, kw_only=True):
-    """A column as it is promised, or as it is pinned where there is no contract. `names` is what files call it from when on."""
+    """A column of the contract, or of the pinned schema if there is no contract.
+
+    `names` are the column's names in delivered files, each with its first interval.
+    """
 
     name: str
     type: str | None
@@ -40,7 +43,7 @@ class ContractColumnRow(Response, frozen=True, kw_only=True):
 
 
 class ContractRuleRow(Response, frozen=True, kw_only=True):
-    """A quality rule, as the check that it is."""
+    """A quality rule, as a check."""
 
     name: str
     kind: str
@@ -56,7 +59,10 @@ class ServiceRow(Response, frozen=True, kw_only=True):
 
 
 class ContractShowResponse(Response, frozen=True, kw_only=True):
-    """`contract show`: what a source or an asset is held to. Without a contract (`version` None) it is what its first delivery had."""
+    """`contract show`: the contract of a source or an asset.
+
+    Without a contract (`version` is null), it is the schema of the first delivery.
+    """
 
     node: str
     kind: str
@@ -69,11 +75,15 @@ class ContractShowResponse(Response, frozen=True, kw_only=True):
     rules: list[ContractRuleRow]
     service: list[ServiceRow]
     learnt: LearntRow | None = None
-    """Of a source that was published: what its columns were learnt from."""
+    """Of a published source: the delivery that its columns were learnt from."""
 
 
 class ContractChangeRow(Response, frozen=True, kw_only=True):
-    """One change. Of a delivery: with its policy, and who uses the column; of a contract's file: with the part of the version it takes."""
+    """One change.
+
+    Of a delivery, with its policy and the users of the column; of a contract's file, with the part
+    of the version number that it increments (`takes`).
+    """
 
     kind: str
     column: str
@@ -86,8 +96,12 @@ class ContractChangeRow(Response, frozen=True, kw_only=True):
 
 
 class ContractDiffResponse(Response, frozen=True, kw_only=True):
-    """`contract diff`: how a source's delivery differs from what is expected (`partition`), and what the files change of a contract that
-    is applied (`applied` → `declared`, which should be at least `needs`)."""
+    """`contract diff`: differences of a delivery from its contract, and of the files from the
+    applied contract.
+
+    `partition` is the delivery's. The contract's version changes from `applied` to `declared`,
+    which should be at least `needs`.
+    """
 
     source: str
     partition: str | None
@@ -99,11 +113,14 @@ class ContractDiffResponse(Response, frozen=True, kw_only=True):
     needs: str | None
 
 
-# What a node is held to, and what differs from it.
+# A node's contract, and the differences from it.
 
 
 def show(session: ProjectSession, target: str) -> ContractShowResponse:
-    """What a source or an asset is held to: its contract as the files say it, else what is pinned. UsageError for another target."""
+    """Return a source's or an asset's declared contract, else its pinned schema.
+
+    Raises UsageError for another target.
+    """
     compiled = usable(session.declared())
     name, _ = targets.target(target, compiled.project)
     node = compiled.project.node(name)
@@ -141,7 +158,7 @@ def _pinned(session: ProjectSession, name: str) -> SourceSchema | None:
 
 
 def _columns(contract: Contract | None, pinned: SourceSchema | None) -> list[ContractColumnRow]:
-    """The contract's columns, then what deliveries have besides."""
+    """Return the contract's columns, then further columns of the pinned schema."""
     promised = contract.columns if contract else ()
     rows = [
         ContractColumnRow(
@@ -167,8 +184,11 @@ def _columns(contract: Contract | None, pinned: SourceSchema | None) -> list[Con
 
 
 def diff(session: ProjectSession, target: str) -> ContractDiffResponse:
-    """How the last delivery that drifted (of `SOURCE@K`: that interval's) differs from what was expected, and what the files change of
-    the contract that is applied. UsageError for a target that there isn't."""
+    """Return the differences of the last drifted delivery, and of the declared from the applied
+    contract.
+
+    `SOURCE@K` selects the delivery of that interval. Raises UsageError for an unknown target.
+    """
     declared = usable(session.declared()).project
     name, partition = targets.target(target, declared)
     rows = _drifted(session, name, partition)
@@ -207,23 +227,26 @@ def _of_delivery(row: quality.DriftRow) -> ContractChangeRow:
 
 
 def of_contract(change: ContractChange) -> ContractChangeRow:
-    """A difference of two contracts, as documents have it."""
+    """Return a difference of two contracts as a row of a response."""
     return ContractChangeRow(
         kind=change.kind, column=change.column, to=change.to, score=None, evidence=[change.said], policy=None, used_by=[],
         takes=change.level.name.lower(),
     )  # fmt: skip
 
 
-# The applied versions of a contract, and the changed promises between two of them.
+# The applied versions of a contract, and the changes between two of them.
 
 VERSIONS_MAX = 200
-"""So many of the project's newest versions are looked through."""
+"""Maximum number of the project's versions searched, newest first."""
 LINES_MAX = 5_000
-"""Of texts that are longer no lines are compared: a contract of ten thousand columns is read by its changes."""
+"""Maximum number of lines for a line diff; longer contracts are compared by their changes only."""
 
 
 class ContractVersionRow(Response, frozen=True, kw_only=True):
-    """A version of the project in which the contract changed; `declared` is the contract's own, null of a text that is none."""
+    """A version of the project in which the contract changed.
+
+    `declared` is the contract's own version, null if the text is no contract.
+    """
 
     version: int
     at: datetime
@@ -233,14 +256,19 @@ class ContractVersionRow(Response, frozen=True, kw_only=True):
 
 
 class LineRow(Response, frozen=True, kw_only=True):
-    """A line of both texts (`same`), of the earlier only (`removed`), or of the later only (`added`)."""
+    """A line of both texts (`same`), of the earlier only (`removed`), or of the later only
+    (`added`).
+    """
 
     kind: str
     text: str
 
 
 class ContractHistoryResponse(Response, frozen=True, kw_only=True):
-    """The versions of a node's contract, newest first, and two of them compared: `earlier` (null: there was none) with `later`."""
+    """The versions of a node's contract, newest first, and two of them compared.
+
+    `earlier` is null if `later` is the first version.
+    """
 
     node: str
     contract: str | None
@@ -254,7 +282,10 @@ class ContractHistoryResponse(Response, frozen=True, kw_only=True):
 
 
 def contract_history(session: ProjectSession, target: str, earlier: int | None, later: int | None) -> ContractHistoryResponse:
-    """The newest version beside the one before it, unless others are named. UsageError for a node or a version that there isn't."""
+    """Return the contract's versions, and two of them compared: by default the two newest.
+
+    Raises UsageError for an unknown node or version.
+    """
     project = session.project()
     name, _ = targets.target(target, project)
     node = project.node(name)
@@ -286,7 +317,7 @@ def _response(
 
 
 def _changed(tx: Transaction, file: str) -> list[FileVersion]:
-    """The versions in which the file was written or changed, newest first."""
+    """Return the versions in which the file was added or changed, newest first."""
     versions = applied_versions.file_versions(tx, file, VERSIONS_MAX)
     return [
         version
@@ -321,7 +352,7 @@ def _row(session: ProjectSession, version: FileVersion, contract: Contract | Non
 
 
 def _compared(was: str, now: str) -> Iterator[LineRow]:
-    """The lines of both, in order."""
+    """Yield the line diff of two texts, in order."""
     old, new = was.splitlines(), now.splitlines()
     if max(len(old), len(new)) > LINES_MAX:
         return

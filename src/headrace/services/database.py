@@ -32,7 +32,10 @@ from headrace.store.queries import partition_states
 
 
 class UpgradeResponse(Response, frozen=True, kw_only=True):
-    """`db upgrade`: the state's version before and after; `backup` is the copy of the SQLite file that was made first."""
+    """`db upgrade`: the state's schema version before and after.
+
+    `backup` is the copy of the SQLite file that was made first.
+    """
 
     before: int
     after: int
@@ -40,7 +43,7 @@ class UpgradeResponse(Response, frozen=True, kw_only=True):
 
 
 class Finding(Response, frozen=True, kw_only=True):
-    """One thing that isn't as it should be. `severity` is `error`, or `note` where nothing is wrong yet."""
+    """One problem; `severity` is `error`, or `note` if nothing is wrong yet."""
 
     severity: str
     about: str
@@ -49,7 +52,7 @@ class Finding(Response, frozen=True, kw_only=True):
 
 
 class DifferenceSource(enum.StrEnum):
-    """What a difference was found by."""
+    """What revealed a difference."""
 
     EVENT_LOG = "event_log"
     CATALOG = "catalog"
@@ -58,8 +61,12 @@ class DifferenceSource(enum.StrEnum):
 
 
 class Difference(Response, frozen=True, kw_only=True):
-    """A row or a file that isn't as it should be. Without `field` it is missing (`stored` is null), or one too many (`expected` is
-    null). A value that is known by its hash alone is `sha256:…`. `consumers` read what depends on it."""
+    """A row or a file that differs from what is expected.
+
+    Without `field` the whole row is missing (`stored` is null) or superfluous (`expected` is null).
+    A value of which only the hash is known reads `sha256:…`. `consumers` read data that depends on
+    it.
+    """
 
     table: str
     key: dict[str, Any]
@@ -71,16 +78,19 @@ class Difference(Response, frozen=True, kw_only=True):
 
 
 class Unchecked(Response, frozen=True, kw_only=True):
-    """What `db check` can't say anything about."""
+    """Something that `db check` can't verify."""
 
     what: str
     why: str
 
 
 class CheckResponse(Response, frozen=True, kw_only=True):
-    """`db check`: `ok` is false as soon as one finding is an error. Counts say what was looked at; `checked` has the rows of each table
-    that were compared with the event log. `repair` is the command that puts right all that differs, if there is one. `repaired` counts
-    the rows that `--repair` has put right."""
+    """`db check`: `ok` is false if any finding is an error.
+
+    `checked` counts the rows of each table that were compared with the event log. `repair` is the
+    command that corrects all differences, if there is one; `repaired` counts the differences that
+    `--repair` corrected.
+    """
 
     ok: bool
     version: int
@@ -97,7 +107,10 @@ class CheckResponse(Response, frozen=True, kw_only=True):
 
 
 class BackupResponse(Response, frozen=True, kw_only=True):
-    """`db backup` and `db restore`: the folder, and what is in it. `db restore --new-state` has no folder."""
+    """`db backup` and `db restore`: the folder and its contents.
+
+    `db restore --new-state` has no folder.
+    """
 
     folder: str
     made_at: datetime | None
@@ -107,27 +120,32 @@ class BackupResponse(Response, frozen=True, kw_only=True):
     tables: dict[str, int]
     """Rows of each table of the state and the catalog; empty for a backup of an earlier version."""
     files: int
-    """In the folder; a backup that was made by itself holds the state alone."""
+    """Number of files in the folder; an automatic backup holds the state alone."""
     bytes: int
     size_bytes: int
     """The same as `bytes`."""
     missing_files: int = 0
-    """Of earlier snapshots only, and gone from the lake when the backup was made: reads at an earlier
-    time that need them fail."""
+    """Files of earlier snapshots only that were missing from the lake when the backup was made.
+
+    Reads at an earlier time that need them fail.
+    """
     lost_since: datetime | None = None
-    """`restore`: what was published and decided since then isn't in the restored state; null where nothing was."""
+    """`restore`: later publications and decisions aren't in the restored state.
+
+    Null if there are none.
+    """
     lost_files: int = 0
-    """`restore`: data files of the lake that the restored state doesn't name."""
+    """`restore`: number of data files in the lake that the restored state doesn't name."""
     restored: bool = False
     """False for `backup`, and for a `restore` that only says which backup fits."""
     aside: str | None = None
-    """`restore`: where the state that was there is now."""
+    """`restore`: the new location of the previous state."""
     lake_aside: str | None = None
     """`restore --new-state`: the folder that the lake's files were moved to."""
 
 
 class Freed(Response, frozen=True, kw_only=True):
-    """How much of one kind."""
+    """Number and size of the freed files of one kind."""
 
     kind: str
     files: int
@@ -135,22 +153,26 @@ class Freed(Response, frozen=True, kw_only=True):
 
 
 class GcResponse(Response, frozen=True, kw_only=True):
-    """`db gc`: what was freed, or with `--dry-run` would be."""
+    """`db gc`: the freed files, or with `--dry-run` those that would be freed."""
 
     dry_run: bool
     snapshots: int
     lake_files: int
-    """That left the lake with expired snapshots; not known beforehand."""
+    """Number of files that left the lake with expired snapshots; unknown in a dry run."""
     freed: list[Freed]
     retired: dict[str, int] = msgspec.field(default_factory=dict)
-    """Rows of the history that were older than `[retention] history`, by table."""
+    """Number of history rows older than `[retention] history`, by table."""
 
 
-# `db upgrade`: bring the state to the current schema. A SQLite file is copied first.
+# `db upgrade`: brings the state to the current schema. A SQLite file is copied first.
 
 
 def upgrade(session: ProjectSession) -> UpgradeResponse:
-    """Apply what is missing. UsageError where there is no state; StoreError for one of a newer Headrace, which stays as it is."""
+    """Apply the missing schema versions.
+
+    Raises UsageError if there is no state, StoreError for a state of a newer Headrace, which stays
+    unchanged.
+    """
     check_identity(session.root, session.settings)
     done = upgrade_state(session.root, session.settings, Secrets(session.root).resolved)
     if done is None:
@@ -158,18 +180,20 @@ def upgrade(session: ProjectSession) -> UpgradeResponse:
     return UpgradeResponse(before=done.before, after=done.after, backup=None if done.copy is None else str(done.copy))
 
 
-# `db gc`: delete what nothing needs any more. Where a leader runs, the leader does it.
+# `db gc`: deletes files and rows that are no longer needed. If a leader runs, the leader does it.
 
 
 class GcArguments(msgspec.Struct, frozen=True):
-    """It takes nothing; a dry run asks nobody."""
+    """No arguments: a dry run isn't sent to the leader."""
 
 
 def gc(session: ProjectSession, *, dry_run: bool, progress: Progress) -> GcResponse:
-    """Free what nothing needs: expired snapshots, orphans, raw bytes, logs, quarantine, files and code of what has ended; and
-    history that is older than `[retention] history`.
+    """Free expired snapshots, orphans, raw bytes, logs, quarantine, and files and code of ended
+    runs.
 
-    Raises LakeError where DuckLake's own steps fail; what was freed stays freed."""
+    Also deletes history older than `[retention] history`. Raises LakeError if DuckLake's own steps
+    fail; what was freed stays freed.
+    """
     if not dry_run:
         return perform(session, "gc", GcArguments(), progress)  # type: ignore[no-any-return]
     if session.store is None:
@@ -184,7 +208,7 @@ def _gc(context: CommandContext, arguments: GcArguments, progress: Progress) -> 
     applied = context.applied()
     keep = RetentionPolicy.declared(applied.compiled.project) if applied else RetentionPolicy(context.session.settings.retention)
     with context.store.write(context.held.lease.epoch) as tx:
-        partition_states.drop_checkpoint(tx)  # it is made of what stays
+        partition_states.drop_checkpoint(tx)  # the checkpoint derives from rows that stay, so it can be rebuilt
     return _response(collect(context.store, context.held.lease.epoch, context.held.folders, keep, context.clock.now_us()), dry_run=False)
 
 
@@ -194,26 +218,26 @@ def _response(result: Collected, *, dry_run: bool) -> GcResponse:
 
 
 # `db backup`: the state, the catalog and the files that they name, of one snapshot. The folder
-# appears as a whole or not at all.
-#
-# The state is saved as a SQLite file whatever the database, so a backup can be restored into
-# SQLite or PostgreSQL. Lake files and raw bytes never change once they are written: on the same
-# file system they are hard links and cost no space. Automatic backups hold the state alone; their
-# files are those of the lake.
+# appears as a whole or not at all. The state is saved as a SQLite file whatever the database, so a
+# backup can be restored into SQLite or PostgreSQL. Lake files and raw bytes never change once they
+# are written: on the same file system they are hard links and cost no space. Automatic backups hold
+# the state alone; their files are those of the lake.
 
 TRIES_MAX = 3
-"""At most so often a backup is begun, where maintenance deletes meanwhile what the saved state names."""
+"""Maximum number of attempts at a backup, if maintenance meanwhile deletes files that it needs."""
 
 
 class _Gone(Exception):
-    """A file that the saved state names was there no more when it was to be copied."""
+    """A file that the saved state names was deleted before it could be copied."""
 
 
 def backup(session: ProjectSession, folder: Path) -> BackupResponse:
-    """Back up into a new folder. The leader isn't asked: this process reads the state, and copies beside it.
+    """Back up into a new folder, from this process and alongside a running leader.
 
-    UsageError without a state, and where the folder is there already and not empty; Refused where a file that is read now is missing
-    or the folder can't be written. Missing files of earlier snapshots only are left out, and counted in the manifest."""
+    Raises UsageError without a state, or if the folder exists and isn't empty; Refused if a file of
+    the current snapshot is missing or the folder can't be written. Missing files of earlier
+    snapshots are left out and counted in the manifest.
+    """
     folder = folder.absolute()
     if session.store is None:
         raise UsageError("there is no state yet", hint="headrace tick makes it")
@@ -232,7 +256,7 @@ def backup(session: ProjectSession, folder: Path) -> BackupResponse:
 
 
 def _made(session: ProjectSession, store: Store, part: Path) -> Manifest:
-    """All of it in a folder under another name; begun anew where a file was deleted since the state was saved."""
+    """Write the backup into a temporary folder; start anew if a file was deleted meanwhile."""
     for tried in range(1, TRIES_MAX + 1):
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(mode=0o700, parents=True)
@@ -247,7 +271,7 @@ def _made(session: ProjectSession, store: Store, part: Path) -> Manifest:
 
 
 def describe_backup(folder: Path, manifest: Manifest) -> BackupResponse:
-    """What a backup holds."""
+    """Return a backup's contents as a response."""
     size = sum(entry.size_bytes for entry in manifest.entries)
     return BackupResponse(
         folder=str(folder),
@@ -277,14 +301,17 @@ def _write(session: ProjectSession, store: Store, part: Path, *, last_try: bool)
         except FileNotFoundError as error:
             if path.startswith("lake/"):
                 raise _Gone(path.removeprefix("lake/")) from error
-            continue  # what is kept besides has its time, and it was over
+            continue  # files outside of the lake may expire at any time
         paths.append(target)
     return write_manifest(part, paths, saved, session.settings.name, state_only=False, missing=len(missing))
 
 
 def _named_files(state: Path, lake: Path) -> tuple[list[str], list[str]]:
-    """The files in the lake's folder that a saved state names: those that are there, and those of
-    earlier snapshots only that are missing. `_Gone` where one is missing that is read now."""
+    """Return the lake files that a saved state names: existing ones, and missing ones.
+
+    Only files of earlier snapshots may be missing; raises `_Gone` if a file of the current snapshot
+    is.
+    """
     with read_saved(state) as tx:
         named = sorted(path for path in catalog.named_paths(tx) if not Path(path).is_absolute())
         missing = [path for path in named if not (lake / path).is_file()]
@@ -298,7 +325,7 @@ def _named_files(state: Path, lake: Path) -> tuple[list[str], list[str]]:
 
 
 def _sources(folders: Folders, named: list[str]) -> Iterator[tuple[str, Path]]:
-    """What is backed up: its path in the backup, and where it is."""
+    """Yield the files to back up: path in the backup, and source path."""
     for path in named:
         yield f"lake/{path}", folders.lake / path
     for name, folder in kept_folders(folders).items():
@@ -310,5 +337,5 @@ def _sources(folders: Folders, named: list[str]) -> Iterator[tuple[str, Path]]:
 
 
 def kept_folders(folders: Folders) -> dict[str, Path]:
-    """What a backup holds besides the lake, by its name there."""
+    """Return the folders that a backup holds in addition to the lake, by their names in it."""
     return {"raw": folders.raw, "quarantine": folders.quarantine, "files": folders.files}

@@ -37,15 +37,18 @@ _OF_EARLIER = (
     f"nothing that is read now needs it; for reads at an earlier time {RESTORE}; else `headrace db gc`"
     " lets go of it once its snapshots are older than `[retention] snapshots`"
 )
-"""Of a file that what is published now doesn't consist of: it was computed again, or replaced."""
+"""Advice for a missing file of an earlier snapshot, whose data was recomputed or replaced since."""
 SHOWN_MAX = 100
-"""Findings of one kind; what is more is counted."""
+"""Maximum number of findings of one kind; further ones are only counted."""
 _MAGIC = b"PAR1"
 SHA256_DIGITS = 64
 
 
 def check(session: ProjectSession, *, deep: bool, repaired: int = 0) -> CheckResponse:
-    """Look at everything; with `deep` into every file too. UsageError where there is no state, StoreError for one that can't be read."""
+    """Check the state, the catalog and the files; `deep` reads every byte of the files.
+
+    Raises UsageError if there is no state, StoreError if it can't be read.
+    """
     session.lake_may_be_empty = True
     if session.store is None:
         raise UsageError("there is no state yet", hint="headrace tick makes it")
@@ -92,7 +95,7 @@ def check(session: ProjectSession, *, deep: bool, repaired: int = 0) -> CheckRes
 
 
 def _unsaid(differences: list[Difference], trail: Verification) -> list[Difference]:
-    """Without the trail's entries where its own chain has told already that it was changed."""
+    """Drop differences of the trail's entries if its hash chain has already reported the damage."""
     return [difference for difference in differences if trail.ok or difference.table != "audit"]
 
 
@@ -108,7 +111,7 @@ def _unread(*, deep: bool) -> list[Unchecked]:
 
 
 class LocatedFinding(NamedTuple):
-    """Something that is wrong outside of the tables themselves."""
+    """A problem outside of the tables themselves."""
 
     finding: Finding
     source: DifferenceSource
@@ -129,7 +132,7 @@ def _difference(finding: LocatedFinding, readers: Readers) -> Difference:
 
 
 def _some(located_findings: list[LocatedFinding]) -> Iterator[Finding]:
-    """The first findings of each kind, and how many more there are."""
+    """Yield the first findings of each kind, and a count of the rest."""
     counts: Counter[tuple[str, str]] = Counter()
     for finding in located_findings:
         kind = (finding.source, finding.finding.about if finding.source is DifferenceSource.AUDIT else "")
@@ -174,7 +177,7 @@ def _files(tx: Transaction, folders: Folders, files: list[catalog.Registered], *
         path = folders.lake / file.path
         lost_file = lost_with(path.name)
         if lost_file is not None and file.ended:
-            continue  # what it was lost with is told itself
+            continue  # the finding for the file it was lost with covers it
         if lost_file is not None:
             reason = f"has no rows to be read: {file.rows:,} were lost with {lost_file}.parquet"
         else:
@@ -186,7 +189,10 @@ def _files(tx: Transaction, folders: Folders, files: list[catalog.Registered], *
 
 
 def _deletes(tx: Transaction, folders: Folders) -> Iterator[LocatedFinding]:
-    """Positional delete files that readers need: a merge writes them, and other DuckLake writers do."""
+    """Yield missing or damaged positional delete files of the current snapshot.
+
+    Merges write such files, and so do other DuckLake writers.
+    """
     for delete in catalog.current_deletes(tx):
         reason = look(folders.lake / delete.path, delete.size_bytes, delete.footer_bytes).wrong
         if reason:
@@ -214,7 +220,7 @@ def _wrong(path: Path, size_bytes: int) -> str:
 
 
 def _damaged(path: Path, item: catalog.Registered) -> str:
-    """What its footer says against what the catalog does; every page is read."""
+    """Return how a file's footer or rows differ from the catalog; reads every page."""
     from pyarrow import parquet
 
     with path.open("rb") as file:
@@ -246,7 +252,7 @@ def _kept(tx: Transaction, folders: Folders, *, deep: bool) -> Iterator[LocatedF
 
 
 def _raw(folders: Folders) -> Iterator[LocatedFinding]:
-    """Raw bytes of deliveries, each against the SHA-256 that is its name."""
+    """Yield raw deliveries whose bytes don't match the SHA-256 in their names."""
     for path in sorted(folders.raw.glob("*/*")):
         if len(path.name) == SHA256_DIGITS and _digest(path) != path.name:
             inside = path.relative_to(folders.data_path).as_posix()
@@ -260,14 +266,17 @@ def _digest(path: Path) -> str:
 
 
 def _accumulating(session: ProjectSession) -> frozenset[str]:
-    """Assets whose rows aren't of one partition: what a key has in the lake says nothing of what was published under it."""
+    """Return assets whose rows belong to no single partition.
+
+    For these, the rows of a key in the lake say nothing about the publication of that key.
+    """
     compiled = session.compiled
     assets = compiled.project.assets if compiled is not None else {}
     return frozenset(name for name, asset in assets.items() if asset.accumulates)
 
 
 def _agreement(tx: Transaction, accumulating: frozenset[str]) -> Iterator[LocatedFinding]:
-    """What the state says is published, the catalog has; what the catalog has, is published."""
+    """Yield publications of the state that the catalog lacks."""
     newest = catalog.newest_snapshot(tx)
     for node, partitions in audit_trail.published_rows(tx).items():
         holds = _holder(tx, node)
@@ -282,13 +291,13 @@ def _agreement(tx: Transaction, accumulating: frozenset[str]) -> Iterator[Locate
 
 
 def _holder(tx: Transaction, node: str) -> Callable[[str], bool]:
-    """Whether the lake has a file for a partition of a node."""
+    """Return a function that tells whether the lake has a file for a partition of a node."""
     known_keys = catalog.held_keys(tx, node)
     return lambda partition: known_keys is None or partition in known_keys
 
 
 def _checkpoint(tx: Transaction, session: ProjectSession) -> Iterator[LocatedFinding]:
-    """What the next leader starts from, against where partitions stand."""
+    """Yield partitions whose state in the next leader's checkpoint differs from the tables."""
     if session.compiled is None or session.version is None:
         return
     results = checkpoint_differences(tx, session.compiled, session.version)

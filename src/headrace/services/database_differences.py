@@ -25,7 +25,7 @@ from headrace.store.portable import columns_by_table, copy_order
 from headrace.store.queries import partition_states
 from headrace.store.transaction import insertion, quoted
 
-# Each row that differs from the event log, and the consumers that read data depending on it.
+# Each row that differs from the event log, and the consumers of data that depends on it.
 
 REPAIR = "headrace db check --repair"
 RESTORE = "restore it from a backup: headrace db restore DIR"
@@ -34,7 +34,7 @@ _NODE_COLUMNS = ("node", "source", "consumer")
 
 
 class Readers:
-    """Which consumers read what depends on a row."""
+    """Finds the consumers of data that depends on a row."""
 
     def __init__(self, session: ProjectSession, tx: Transaction) -> None:
         self._reach = DownstreamIndex(declared_promises(session.compiled)) if session.compiled is not None else None
@@ -42,11 +42,11 @@ class Readers:
         self._tables: dict[int, str] | None = None
 
     def of(self, node: str | None) -> list[str]:
-        """The consumers of a node, or that node itself where it is one."""
+        """Return the consumers downstream of a node, or the node itself if it is one."""
         return [] if node is None or self._reach is None else list(self._reach.consumers(node))
 
     def node(self, table: str, row: dict[str, Any]) -> str | None:
-        """The node that a row is about."""
+        """Return the node that a row is about."""
         for column in _NODE_COLUMNS:
             if isinstance(row.get(column), str):
                 return str(row[column])
@@ -64,7 +64,7 @@ class Readers:
 
 
 def difference_rows(comparison: EventLogComparison, readers: Readers) -> Iterator[Difference]:
-    """Everything that differs, as the document has it."""
+    """Yield all differences as rows of the response."""
     for misfit in comparison.misfits:
         yield _misfit(misfit)
     for table, reason in comparison.unreadable.items():
@@ -85,7 +85,7 @@ def difference_rows(comparison: EventLogComparison, readers: Readers) -> Iterato
 
 
 def unchecked(comparison: EventLogComparison) -> Iterator[Unchecked]:
-    """What wasn't compared, and why."""
+    """Yield what wasn't compared, and why."""
     for table, why in UNRECORDED.items():
         yield Unchecked(what=table, why=why)
     if comparison.replay is None:
@@ -109,14 +109,14 @@ def unchecked(comparison: EventLogComparison) -> Iterator[Unchecked]:
 
 
 def repairable(comparison: EventLogComparison) -> bool:
-    """Whether the log has all that is needed to put the rows right that differ."""
+    """Whether the log holds everything needed to correct the differing rows."""
     return bool(comparison.differences) and not comparison.misfits and not comparison.unreadable and all(
         difference.repairable and difference.table != "audit" for difference in comparison.differences
     )  # fmt: skip
 
 
 def findings(differences: list[Difference], *, repair: bool) -> Iterator[Finding]:
-    """One finding for each table, with its first difference."""
+    """Yield one finding per table, with its first difference."""
     by_table: dict[str, list[Difference]] = {}
     for difference in differences:
         by_table.setdefault(difference.table, []).append(difference)
@@ -157,7 +157,7 @@ def _source(table: str) -> DifferenceSource:
 
 
 def _shown(value: object) -> object:
-    """A value as JSON has it: bytes as their hash or in hexadecimal digits."""
+    """Return a value as JSON: bytes as their hash or as hexadecimal digits."""
     if isinstance(value, dict):
         return {name: _shown(item) for name, item in value.items()}
     if isinstance(value, str):
@@ -170,17 +170,18 @@ def _shown(value: object) -> object:
     return given.hex() if len(given) <= SHOWN_CHARACTERS_MAX else f"{len(given):,} bytes"
 
 
-# `db check --repair`: rewrites differing rows as the event log has them, in one transaction with
-# an audit entry.
+# `db check --repair`: rewrites differing rows as the event log has them, in one transaction with an
+# audit entry.
 
 Change = tuple[str, list[Any]]
 """A statement and its values."""
 
 
 def repair(session: ProjectSession, reason: str) -> int:
-    """Put right all rows that differ; how many differences there were.
+    """Correct all rows that differ, and return the number of differences.
 
-    Refused while a leader runs, and where the log doesn't have what is missing."""
+    Raises Refused while a leader runs, or if the log lacks what is needed.
+    """
     if session.store is None:
         raise UsageError("there is no state yet", hint="headrace tick makes it")
     with open_state(session.root, session.settings) as store:
@@ -199,7 +200,7 @@ def repair(session: ProjectSession, reason: str) -> int:
             with store.write(lease.epoch, durable=True) as tx:
                 for sql, values in (*deletes, *writes):
                     tx.unrecorded(sql, values)
-                partition_states.drop_checkpoint(tx)  # it may be of rows that were wrong
+                partition_states.drop_checkpoint(tx)  # the checkpoint may derive from wrong rows
                 append(tx, last_written(tx), _event(session, comparison.differences, reason))
             return len(comparison.differences)
         finally:
@@ -224,7 +225,9 @@ def _event(session: ProjectSession, differences: list[LogDifference], reason: st
 
 
 def _changes(tx: Transaction, comparison: EventLogComparison) -> tuple[list[Change], list[Change]]:
-    """What is deleted, children before their parents, and what is written, the other way round."""
+    """Return the deletions, children before their parents, and the insertions and updates, parents
+    first.
+    """
     assert comparison.replay is not None
     types = columns_by_table(tx)
     rank = {name: number for number, name in enumerate(copy_order(tx))}

@@ -150,8 +150,9 @@ def _common(before: LakeTable | None, after: LakeTable | None) -> tuple[LakeColu
 
 
 def _as_of(columns: Sequence[LakeColumn], table: LakeTable | None) -> tuple[LakeColumn, ...]:
-    """Return the same columns as in that side's files, so that old files are read by their ids and
-    types.
+    """Return the columns as that side's files have them.
+
+    Old files are thus read by their own column ids and types.
     """
     lake_columns = _columns_by_name(table)
     return tuple(lake_columns.get(column.name.lower(), column) for column in columns)
@@ -210,11 +211,10 @@ class _Found(msgspec.Struct, frozen=True):
 
 
 def differences(session: ProjectSession) -> list[DifferenceRow]:
-    """Return how rows differ from production, for each node that the environment and production
-    both have.
+    """Return how rows differ from production, for each node that the environment built itself.
 
-    Only nodes that the environment built itself count; empty in production itself. Reads files and
-    writes nothing.
+    Nodes without publications on either side are left out; empty in production itself. Reads files
+    and writes nothing.
     """
     production = session.production
     if production is None or session.store is None or production.store is None or session.compiled is None:

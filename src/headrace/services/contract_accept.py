@@ -432,9 +432,7 @@ def _accept(context: CommandContext, arguments: AcceptArguments, progress: Progr
 
 
 def _follows(context: CommandContext, compiled: Compiled, version: int, source: str, keys: Sequence[str]) -> CountsRow | None:
-    """Return the number of partitions to re-ingest and to compute for the first time, as `fix`
-    plans them.
-    """
+    """Return the number of partitions to re-ingest and to compute, as `fix` plans them."""
     if not keys:
         return None
     arguments = BackfillArguments([f"{source}+"], [], *range_of(keys), None, Mode.MISSING.value, "")

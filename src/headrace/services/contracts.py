@@ -96,8 +96,7 @@ class ContractChangeRow(Response, frozen=True, kw_only=True):
 
 
 class ContractDiffResponse(Response, frozen=True, kw_only=True):
-    """`contract diff`: differences of a delivery from its contract, and of the files from the
-    applied contract.
+    """`contract diff`: how a delivery, and the declared files, differ from the applied contract.
 
     `partition` is the delivery's. The contract's version changes from `applied` to `declared`,
     which should be at least `needs`.
@@ -184,7 +183,7 @@ def _columns(contract: Contract | None, pinned: SourceSchema | None) -> list[Con
 
 
 def diff(session: ProjectSession, target: str) -> ContractDiffResponse:
-    """Return the differences of the last drifted delivery, and of the declared from the applied
+    """Return how the last drifted delivery and the declared contract differ from the applied
     contract.
 
     `SOURCE@K` selects the delivery of that interval. Raises UsageError for an unknown target.
@@ -256,9 +255,7 @@ class ContractVersionRow(Response, frozen=True, kw_only=True):
 
 
 class LineRow(Response, frozen=True, kw_only=True):
-    """A line of both texts (`same`), of the earlier only (`removed`), or of the later only
-    (`added`).
-    """
+    """A line of both texts (`same`), of the earlier (`removed`), or of the later (`added`)."""
 
     kind: str
     text: str

@@ -188,8 +188,7 @@ class GcArguments(msgspec.Struct, frozen=True):
 
 
 def gc(session: ProjectSession, *, dry_run: bool, progress: Progress) -> GcResponse:
-    """Free expired snapshots, orphans, raw bytes, logs, quarantine, and files and code of ended
-    runs.
+    """Free expired snapshots, orphans, raw bytes, logs, quarantine, and data of ended runs.
 
     Also deletes history older than `[retention] history`. Raises LakeError if DuckLake's own steps
     fail; what was freed stays freed.

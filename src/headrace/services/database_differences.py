@@ -225,9 +225,7 @@ def _event(session: ProjectSession, differences: list[LogDifference], reason: st
 
 
 def _changes(tx: Transaction, comparison: EventLogComparison) -> tuple[list[Change], list[Change]]:
-    """Return the deletions, children before their parents, and the insertions and updates, parents
-    first.
-    """
+    """Return the deletions (children first), and the insertions and updates (parents first)."""
     assert comparison.replay is not None
     types = columns_by_table(tx)
     rank = {name: number for number, name in enumerate(copy_order(tx))}

@@ -35,7 +35,7 @@ _SHARES_MAX = 20
 
 
 class Ledgers:
-    """Answers for one moment."""
+    """Delay ledgers as of one point in time."""
 
     def __init__(self, session: ProjectSession, tx: Transaction, compiled: Compiled, context: EvaluationContext, now_us: int) -> None:
         self._session, self._tx, self._context, self._now = session, tx, context, now_us
@@ -47,7 +47,7 @@ class Ledgers:
         self._records, self._books = records, Books(self._traits, self._context, records)
 
     def _wrong_since(self, from_us: int) -> None:
-        """Ask which publications were wrong, as far back as is needed."""
+        """Load the publications with wrong data, back to `from_us` if they aren't loaded yet."""
         if from_us < self._known_from:
             self._known_from = from_us
             results = wrong_publications(self._tx, self._compiled, self._context, from_us)
@@ -55,7 +55,10 @@ class Ledgers:
                 self._know(records_of(self._tx, self._context.facts, self._now, results))
 
     def of_consumer(self, terms: Terms, interval: str) -> LedgerRow | None:
-        """A consumer's wait for an interval, beside the one a week before; None before the interval's end."""
+        """Return a consumer's wait for an interval, compared with the week before.
+
+        None before the interval's end.
+        """
         ledger, is_frozen = self._consumer(terms, interval)
         if ledger is None:
             return None
@@ -63,7 +66,10 @@ class Ledgers:
         return msgspec.structs.replace(row, compared=self._compared(terms, ledger), read=self._read(terms, ledger))
 
     def ended(self, terms: Terms, row: LedgerRow) -> str | None:
-        """When a consumer's wait was over, and whether that was in time; None while it isn't over."""
+        """Return a sentence on when a consumer's wait ended and whether in time.
+
+        None while it is open.
+        """
         if row.open:
             return None
         met, waived, due = rows.obligation(self._tx, terms.consumer, row.interval)
@@ -78,7 +84,7 @@ class Ledgers:
         return moment(at_us, self._now, self._session.timezone)
 
     def never_promised(self, terms: Terms, interval: str) -> str | None:
-        """One sentence about an interval that would have been due before the promise began; None for all others."""
+        """Return a sentence for an interval that was due before the promise began; None for others."""
         due, begins = due_us(terms, interval), begins_us(terms, self._context, self._now)
         if due >= begins or rows.obligation(self._tx, terms.consumer, interval)[2] is not None:
             return None
@@ -86,12 +92,12 @@ class Ledgers:
         return f"{terms.consumer} {interval} was never promised: it was due {due_text}, before the promise began {begins_text}"
 
     def newest_met(self, terms: Terms) -> LedgerRow | None:
-        """The wait for the newest interval that a consumer was served with."""
+        """Return the wait for the newest interval whose obligation was met."""
         met = [obligation.interval for obligation in obligations(terms, self._context, self._now) if obligation.met_at_us is not None]
         return self.of_consumer(terms, met[-1]) if met else None
 
     def of_partition(self, node: str, key: str) -> LedgerRow | None:
-        """A partition's newest wait."""
+        """Return a partition's newest wait."""
         ledger = self._books.of_partition(node, key)
         return None if ledger is None else self._row(ledger, is_frozen=False)
 
@@ -105,13 +111,13 @@ class Ledgers:
         met, over, due = rows.obligation(self._tx, terms.consumer, interval)
         if due is None and self.never_promised(terms, interval) is not None:
             return None, False
-        if met is None and over is None:  # it is written down when it is due
+        if met is None and over is None:  # the obligation isn't stored before it is due
             met = met_at(terms, interval, self._context)
             if met == 0:
                 return None, False  # nothing was required yet
         return self._books.of_consumer(terms, interval, met_us=met, over_us=over), False
 
-    # As documents
+    # Rows of the response
 
     def _row(self, ledger: Ledger, *, is_frozen: bool) -> LedgerRow:
         parts = {name: us / _SECOND_US for name, us in ledger.overhead_parts().items()}
@@ -165,10 +171,14 @@ class Ledgers:
     def _at(self, us: int) -> datetime:
         return self._session.instant(us)
 
-    # Beside it
+    # Comparison and readers
 
     def _compared(self, terms: Terms, ledger: Ledger) -> ComparedRow | None:
-        """The same interval of the week before, or the one before where those are weeks or longer."""
+        """Return the comparison with the same interval of the week before.
+
+        For intervals of a week or longer it is the previous interval. None if that wait is unknown
+        or open.
+        """
         interval = week_before(terms, ledger.interval)
         if interval is None:
             return None
@@ -182,7 +192,7 @@ class Ledgers:
         return ComparedRow(interval=interval, wait_seconds=before.wait_us / _SECOND_US, changed=changed)
 
     def _read(self, terms: Terms, ledger: Ledger) -> str:
-        """When it was read first, as far as that is seen."""
+        """Return when the data was first read, as far as Headrace observes reads."""
         since = self._now if ledger.open else ledger.to_us
         after, before = rows.read_between(self._tx, [*terms.reads, *terms.named], since)
         if after is not None:
@@ -192,17 +202,17 @@ class Ledgers:
 
 
 def owner_of(compiled: Compiled, node: str) -> str:
-    """Who answers for a node; nobody for one that isn't declared any more."""
+    """Return a node's owner; empty for a node that is no longer declared."""
     project = compiled.project
     result = project.node(node)
     return result.owner if result is not None else ""
 
 
 def week_before(terms: Terms, interval: str) -> str | None:
-    """The interval to compare one with; None where there is none of that name."""
+    """Return the interval to compare with; None if there is no valid one."""
     try:
         if terms.per in (Grain.HOUR, Grain.DAY):
-            least = _HOUR_US if terms.per is Grain.DAY else 0  # a week in which clocks are changed is an hour longer or shorter
+            least = _HOUR_US if terms.per is Grain.DAY else 0  # an hour more, because the clock change makes a week an hour longer or shorter
             return key_at_us(bounds_us(interval, terms.per, terms.timezone)[0] - _WEEK_US + least, terms.per, terms.timezone)
         return previous_key(interval, terms.per, terms.timezone)
     except (UsageError, ValueError, OverflowError):
@@ -210,7 +220,10 @@ def week_before(terms: Terms, interval: str) -> str | None:
 
 
 def share_sentence(ledger: Ledger) -> str:
-    """The second sentence: what of the wait Headrace took, and what took most of it. No second is in two of its parts."""
+    """Return the sentence that splits the wait: Headrace's overhead, waiting, and work.
+
+    The parts don't overlap.
+    """
     if not ledger.wait_us:
         return "Nobody had to wait for it."
     parts = [_overhead(ledger)]
@@ -224,7 +237,9 @@ def share_sentence(ledger: Ledger) -> str:
 
 
 def _overhead(ledger: Ledger) -> str:
-    """What Headrace took, with what most of it was where it is much."""
+    """Return Headrace's overhead, with its largest component if that is a relevant part of the
+    wait.
+    """
     taken = f"Headrace itself took {length(ledger.overhead_us)}"
     counted = ledger.by_kind()
     most = max(_OURS, key=lambda kind: counted.get(kind, 0))
@@ -235,7 +250,7 @@ def _overhead(ledger: Ledger) -> str:
 
 
 def _waited_for(ledger: Ledger) -> dict[str, int]:
-    """What others took, each as a phrase: microseconds."""
+    """Return phrase → microseconds for waits that Headrace doesn't cause."""
     result: Counter[str] = Counter()
     agreed = ", as agreed, for" if _as_agreed(ledger) else " for"
     for segment in ledger.segments:
@@ -253,7 +268,7 @@ def _waited_for(ledger: Ledger) -> dict[str, int]:
 
 
 def _shortest(ledger: Ledger) -> str:
-    """What the wait would have been without what could be avoided of it, where that is told from the whole."""
+    """Return a sentence on the shortest possible wait, if that is well below the actual one."""
     if ledger.shortest_us is None or (ledger.wait_us - ledger.shortest_us) * _TOLD_PARTS < ledger.wait_us:
         return ""
     return f" The shortest wait possible with this data was {length(ledger.shortest_us)}."
@@ -282,11 +297,11 @@ _PHRASES = {
 
 
 def length(us: int) -> str:
-    """A length of time within a sentence."""
+    """Return a duration in microseconds as words."""
     return duration(us) if us else "nothing"
 
 
 def joined_with_and(parts: Sequence[str]) -> str:
-    """`a, b and c`."""
+    """Return `a, b and c`."""
     text = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
     return text.replace(",,", ",").removesuffix(",")

@@ -20,7 +20,7 @@ from headrace.store.queries import deliveries as stored
 from headrace.store.queries import ingestion
 from headrace.store.queries.deliveries import DeliveryOutcome
 
-# What the first publication of a source taught about it, and from which deliveries.
+# The schema learnt from the first publication of a source, and from which deliveries.
 
 BY_CONTRACT = "contract"
 SEPARATED = ("csv",)
@@ -34,19 +34,19 @@ _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 
 
 def learned_sources(tx: Transaction, sources: Iterable[str]) -> list[LearntRow]:
-    """In the order of `sources`, those of which it is known."""
+    """Return the learnt schemas of the sources that have one, in the order of `sources`."""
     rows = (learned_source(tx, source) for source in sources)
     return [row for row in rows if row is not None]
 
 
 def learned_source(tx: Transaction, source: str) -> LearntRow | None:
-    """What a source is held to, with what it was learnt from; None where nothing is pinned, or nobody kept that."""
+    """Return a source's learnt schema; None if it isn't pinned, or if its origin wasn't recorded."""
     text = ingestion.pinned_schema(tx, source)
     return None if text is None else learned_schema(source, msgspec.json.decode(text, type=SourceSchema))
 
 
 def learned_schema(source: str, schema: SourceSchema) -> LearntRow | None:
-    """The same, of a pinned schema."""
+    """Return the learnt schema from a pinned one; None if its origin wasn't recorded."""
     lesson, form = schema.lesson, schema.format
     if lesson is None:
         return None
@@ -72,7 +72,9 @@ def learned_schema(source: str, schema: SourceSchema) -> LearntRow | None:
 
 
 def read_as(schema: SourceSchema) -> str:
-    """`CSV, UTF-8, semicolon, header, decimal comma, dates %d.%m.%Y`."""
+    """Return the format in words, such as `CSV, UTF-8, semicolon, header, decimal comma, dates
+    %d.%m.%Y`.
+    """
     lesson, form = schema.lesson, schema.format
     words = [_FORMATS.get(form.kind, form.kind)]
     if lesson is not None and form.kind in _TEXT:
@@ -98,7 +100,7 @@ def _disagreed(disagreement: Disagreement) -> DisagreedRow:
 
 
 class Received(Response, frozen=True, kw_only=True):
-    """Who handed a delivery in by hand, and why; `file` is where it lay."""
+    """The person who handed in a delivery by hand, and the reason; `file` is its original path."""
 
     actor: str
     reason: str
@@ -106,10 +108,16 @@ class Received(Response, frozen=True, kw_only=True):
 
 
 class DeliveryRow(Response, frozen=True, kw_only=True):
-    """One delivery. `at` is its arrival, `expected_at` until when its interval's was expected: as its owner promised (`promised`), else as
-    deliveries come here usually, null where that isn't known; `claimed_at` is what the file says of itself. `state` is `waiting`,
-    `published`, `held`, `rejected`, `dropped`, `failed` or `superseded`; of several files `path` is the first one's and `files` their
-    number. `rows` is how many were published, or wait in quarantine; null where neither is known."""
+    """One delivery.
+
+    `at` is its arrival. `expected_at` is when its interval's delivery was expected at the latest:
+    by declaration (`promised`), else from past arrivals, null if unknown. `claimed_at` is the
+    file's own time.
+
+    `state` is `waiting`, `published`, `held`, `rejected`, `dropped`, `failed` or `superseded`. If
+    there are several files, `path` is the first one and `files` their number. `rows` is the number
+    of published or quarantined rows, null if unknown.
+    """
 
     node: str
     partition: str
@@ -128,11 +136,14 @@ class DeliveryRow(Response, frozen=True, kw_only=True):
     sha256: str | None
     received: Received | None
     learnt: LearntRow | None = None
-    """Of the delivery that was the first to be published: what the source is held to since, and what that was learnt from."""
+    """For the first published delivery: the schema learnt from it."""
 
 
 def deliveries(session: ProjectSession, source: str, *, limit: int) -> list[DeliveryRow]:
-    """The deliveries of the newest intervals, newest first. UsageError for what is no source."""
+    """Return the deliveries of the newest intervals, newest first.
+
+    Raise UsageError if it isn't a source.
+    """
     project = session.project()
     node = project.node(source)
     if not isinstance(node, Source):
@@ -150,7 +161,9 @@ def deliveries(session: ProjectSession, source: str, *, limit: int) -> list[Deli
 
 
 def _expected(session: ProjectSession, tx: Transaction, source: str) -> Callable[[str], tuple[int | None, bool]]:
-    """Until when the delivery of an interval is expected, and whether that was promised."""
+    """Return a function: interval → when its delivery is expected at the latest, and whether by
+    declaration.
+    """
     node = session.declared_promises.nodes.get(source) if session.compiled is not None else None
     if node is None or node.partition.grain is None or node.partition.by_delivery:
         return lambda _: (None, False)

@@ -1,7 +1,7 @@
 """`demo`: a project on real flights, replayed day by day until a vendor renames two columns.
 
-The replay uses what every project has: it delivers a day's files, moves the clock to the time of their arrival, and ticks. It ends on
-Thursday 2013-02-14 07:20, whatever the real date is.
+The replay uses only features of every project: it delivers a day's files, moves the clock to the
+time of their arrival, and ticks. It ends on Thursday 2013-02-14 07:20, whatever the real date is.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ from headrace.store.queries import incidents, publications
 
 LAST_DELIVERED = date(2013, 2, 13)
 LAST_RESUMED = date(2013, 2, 28)
-"""How far the demo flows once it is let go on."""
+"""The last day of a resumed demo."""
 STANDS_AT = timedelta(hours=7, minutes=20)
-"""The replay's clock stands at this time of the morning after the last day."""
+"""The replay's clock stops at this time on the morning after the last day."""
 AFTERWARDS = "headrace init shop --from orders.csv"
-"""What there is to do once the demo has been seen."""
+"""The suggested next command once the demo is over."""
 KEPT = "demo.json"
-"""In the data folder: what the replay came to, so that coming back costs nothing."""
+"""A file in the data folder with the replay's result, so that opening the demo again costs nothing."""
 WATCHED = ("flights", "flights_clean")
-"""Whose warnings are told one by one; those of other nodes are counted."""
+"""Nodes whose warnings are listed one by one; those of other nodes are counted."""
 SOURCE_OF_DATA = "New York flights 2013 (CC0), from the package registry"
 
 
 def demo(directory: Path, *, days: int | None, fault: str, fresh: bool, progress: Progress) -> DemoResponse:
-    """Make the demo in `directory` and replay it, or come back to the one that is there.
+    """Create the demo in `directory` and replay it, or return the existing demo's result.
 
-    Raises Refused for a folder that holds something else, DemoDataError where the data can't be fetched.
+    Raises Refused if the folder holds anything else, DemoDataError if the data can't be fetched.
     """
     path = directory / ".headrace" / KEPT
     if path.exists() and not fresh:
@@ -68,9 +68,11 @@ def demo(directory: Path, *, days: int | None, fault: str, fresh: bool, progress
 
 
 def go_on(directory: Path | None, *, progress: Progress) -> DemoResponse:
-    """Let the rest of February flow into a demo that stands still, as the vendor delivers it now; None: the one in this folder, or below.
+    """Resume a demo until the end of February, with the vendor's files as it now delivers them.
 
-    UsageError where there is none."""
+    Without `directory`, the demo is in the current folder or in `demo` below it. Raises UsageError
+    if there is none.
+    """
     root = directory if directory is not None else Path() if _is_demo(Path()) else Path("demo")
     path = root / ".headrace" / KEPT
     if not path.exists():
@@ -85,7 +87,7 @@ def go_on(directory: Path | None, *, progress: Progress) -> DemoResponse:
 
 
 def _flowed(directory: Path, first: date, before: DemoResponse, progress: Progress) -> DemoResponse:
-    """The days from `first` on, by this process, or by the one that leads there."""
+    """Replay the days from `first` on, in this process or in the one that leads the demo."""
     session = ProjectSession.open(directory, "prod", None, "demo")
     began, opened = time.monotonic(), _incidents(session)
     days = [first + timedelta(days=n) for n in range((LAST_RESUMED - first).days + 1)]
@@ -116,7 +118,7 @@ def _flowed(directory: Path, first: date, before: DemoResponse, progress: Progre
 
 
 def _through(context: CommandContext, directory: Path, days: Sequence[date], fault: DemoFault, watch: _Watch, progress: Progress) -> None:
-    """Day by day: what arrives, then a pass; at the end, the morning after."""
+    """Deliver and tick day by day, then tick on the morning after the last day."""
     leader = context.leader(progress)
     for day in days:
         _deliver(context, directory, day, fault)
@@ -126,7 +128,7 @@ def _through(context: CommandContext, directory: Path, days: Sequence[date], fau
 
 
 def _asked(directory: Path, days: Sequence[date], fault: DemoFault, progress: Progress) -> None:
-    """The same, where another process leads."""
+    """Do the same as `_through` while another process leads."""
     for day in days:
         demo_data.deliver(directory / "landing", day, fault)
         _asked_at(directory, demo_data.arrives(day))
@@ -143,7 +145,7 @@ def _asked_at(directory: Path, now: datetime) -> None:
 
 
 def _published(session: ProjectSession, days: Sequence[date]) -> tuple[int, int]:
-    """How many of the days are there for readers, and how many flights they have."""
+    """Return the number of published days and the number of flights in them."""
     assert session.store is not None
     with session.store.read() as tx:
         results = [publications.current(tx, "flights_clean", day.isoformat()) for day in days]
@@ -165,12 +167,12 @@ def _resumed(directory: Path, path: Path) -> DemoResponse:
 
 
 def _clear(directory: Path, path: Path, *, fresh: bool) -> None:
-    """A new demo needs an empty folder, or one that holds a demo that may go."""
+    """Empty the folder for a new demo. Raise Refused if it holds anything but a demo."""
     if not directory.exists() or not any(directory.iterdir()):
         return
     if not _is_demo(directory):
         raise Refused(f"{directory} holds something else", hint="headrace demo ANOTHER_DIR")
-    if fresh or not path.exists():  # one that was never finished is begun again
+    if fresh or not path.exists():  # an unfinished demo is started anew
         shutil.rmtree(directory)
 
 
@@ -186,7 +188,7 @@ def _copy_project(directory: Path) -> None:
 
 
 class _Watch:
-    """Collects what a person should know of the replay."""
+    """Collects the events of the replay that a person should know about."""
 
     def __init__(self) -> None:
         self.events: list[DemoEvent] = []
@@ -270,7 +272,7 @@ def _tick(context: CommandContext, leader: Leader, now: datetime, watch: _Watch)
 
 
 def _shortened(events: list[DemoEvent]) -> list[DemoEvent]:
-    """Several deliveries that are held for one reason are one line, the first one's."""
+    """Return the events without repetitions: deliveries held for the same reason give one line."""
     demo_events: list[DemoEvent] = []
     for event in events:
         if not any((t.node, t.state, t.message) == (event.node, event.state, event.message) for t in demo_events):
@@ -279,7 +281,7 @@ def _shortened(events: list[DemoEvent]) -> list[DemoEvent]:
 
 
 def _counted(others: Counter[str]) -> list[DemoEvent]:
-    """What is said of the other nodes, in one line: real data always has something to say."""
+    """Return one line with the warnings of the other nodes; real data always has some."""
     if not others:
         return []
     listed = ", ".join(f"{node} {'once' if n == 1 else f'{n} times'}" for node, n in others.most_common())

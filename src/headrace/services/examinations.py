@@ -34,7 +34,7 @@ from headrace.store.queries import audit_trail
 
 
 class ExaminationState(enum.StrEnum):
-    """How bad it is: `fail` keeps something from running, `warn` may one night."""
+    """Severity: `fail` prevents something from running now, `warn` may do so later."""
 
     OK = "ok"
     WARN = "warn"
@@ -43,7 +43,7 @@ class ExaminationState(enum.StrEnum):
 
 
 class ExaminationFinding(NamedTuple):
-    """A finding: what was looked at, how it stands, what to do where it isn't ok."""
+    """A finding: the examined item, its state, and what to do if it isn't ok."""
 
     name: str
     state: ExaminationState
@@ -52,40 +52,39 @@ class ExaminationFinding(NamedTuple):
 
 
 def ok(name: str, detail: str) -> ExaminationFinding:
-    """Nothing to do."""
+    """Return a finding without anything to do."""
     return ExaminationFinding(name, ExaminationState.OK, detail)
 
 
 def warn(name: str, detail: str, todo: str) -> ExaminationFinding:
-    """Works now, and may not one night."""
+    """Return a finding on something that works now, but may fail later."""
     return ExaminationFinding(name, ExaminationState.WARN, detail, todo)
 
 
 def fail(name: str, detail: str, todo: str) -> ExaminationFinding:
-    """Keeps something from running."""
+    """Return a finding on something that prevents a run."""
     return ExaminationFinding(name, ExaminationState.FAIL, detail, todo)
 
 
 def skipped(name: str, detail: str) -> ExaminationFinding:
-    """Couldn't be looked at from here."""
+    """Return a finding on something that can't be examined from here."""
     return ExaminationFinding(name, ExaminationState.SKIPPED, detail)
 
 
-# The state and the data folder: reachable, private, with enough space, and with clocks that
-# agree.
+# The state and the data folder: reachable, private, with enough space, and with clocks that agree.
 
 FREE_BYTES_LEAST = 500 * 2**20
 FREE_BYTES_ENOUGH = 5 * 2**30
 SKEW_SECONDS_WARN = 2.0
 SKEW_SECONDS_FAIL = 60.0
 OVERDUE = 2
-"""Times `[backup] every` after which the last one is too old."""
+"""Multiple of `[backup] every` after which the last backup is too old."""
 NETWORK = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "afs", "ceph", "glusterfs", "lustre")
 """File systems whose locks SQLite can't rely on."""
 
 
 def state(session: ProjectSession) -> Iterator[ExaminationFinding]:
-    """Where everything is kept."""
+    """Examine the state and the data folder."""
     yield from _store(session)
     folder = _there(session.data_folder)
     yield _disk(folder)
@@ -99,7 +98,7 @@ def state(session: ProjectSession) -> Iterator[ExaminationFinding]:
 
 
 def _there(folder: Path) -> Path:
-    """The folder, or the nearest one above it that is there."""
+    """Return the folder, or its nearest existing parent."""
     return next(path for path in (folder, *folder.parents) if path.is_dir())
 
 
@@ -153,7 +152,7 @@ def _file_system(folder: Path) -> ExaminationFinding:
 
 
 def _kind_of(folder: Path) -> str:
-    """The type of the file system, where /proc tells."""
+    """Return the type of the file system from /proc/mounts; empty if unknown."""
     try:
         lines = Path("/proc/mounts").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -164,7 +163,7 @@ def _kind_of(folder: Path) -> str:
 
 
 def _clock(folder: Path) -> ExaminationFinding:
-    """The machine's clock against that of the file system, which deliveries' times come from."""
+    """Compare the machine's clock with the file system's, which sets deliveries' times."""
     try:
         before = time.time()
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".doctor-") as file:
@@ -179,7 +178,7 @@ def _clock(folder: Path) -> ExaminationFinding:
 
 
 def _private(folder: Path) -> ExaminationFinding:
-    """What others on the machine can read: the catalog holds values of the data."""
+    """Examine which files other users can read: the catalog holds values of the data."""
     open_to = [path for path in (*folder.glob("state.db*"), *folder.glob("*.sock")) if stat.S_IMODE(path.stat().st_mode) & 0o077]
     if open_to:
         return warn("permissions", f"{open_to[0].name} can be read by others", f"chmod 600 {open_to[0]}")
@@ -196,7 +195,7 @@ def _writable(name: str, folder: Path) -> ExaminationFinding:
 
 
 def _damaged(session: ProjectSession) -> Iterator[ExaminationFinding]:
-    """What looks at the lake's files have found; nothing where all that were looked at are as they were published."""
+    """Report a damaged lake file that earlier checks found."""
     try:
         if session.store is None:
             return
@@ -207,7 +206,7 @@ def _damaged(session: ProjectSession) -> Iterator[ExaminationFinding]:
             if files and compiled is not None:
                 then = recompute_command(session.env, compiled.project, tx, files[0].node, files[0].id)
     except HeadraceError:
-        return  # the state can't be read, and that is a finding already
+        return  # the unreadable state is a finding already
     if files:
         file = files[0]
         more = f" (and {len(files) - 1} more)" if len(files) > 1 else ""
@@ -215,7 +214,7 @@ def _damaged(session: ProjectSession) -> Iterator[ExaminationFinding]:
 
 
 def _backups(session: ProjectSession) -> Iterator[ExaminationFinding]:
-    """When the last one was made by itself."""
+    """Examine the age of the last automatic backup."""
     if session.store is None:
         return
     every = session.settings.backup.every
@@ -240,13 +239,13 @@ def _backups(session: ProjectSession) -> Iterator[ExaminationFinding]:
 # start.
 
 FILES_LEAST = 1024
-"""Open files that a leader with its workers may need."""
+"""Minimum limit of open files for a leader with its workers."""
 WORKER_SECONDS_MAX = 10.0
 EXTENSIONS = ("ducklake", "sqlite_scanner")
 
 
 def machine(session: ProjectSession) -> Iterator[ExaminationFinding]:
-    """Everything that doesn't depend on the project's state."""
+    """Examine everything that doesn't depend on the project's state."""
     yield _python()
     yield from _duckdb()
     yield _open_files()
@@ -256,7 +255,7 @@ def machine(session: ProjectSession) -> Iterator[ExaminationFinding]:
 
 def _python() -> ExaminationFinding:
     version = ".".join(map(str, sys.version_info[:3]))
-    return ok("Python", f"{version} at {sys.executable}")  # an older one can't even load this
+    return ok("Python", f"{version} at {sys.executable}")  # an older Python couldn't load this module
 
 
 def _duckdb() -> Iterator[ExaminationFinding]:
@@ -289,7 +288,7 @@ def _open_files() -> ExaminationFinding:
 
 def _zones(session: ProjectSession) -> Iterator[ExaminationFinding]:
     names = {session.timezone}
-    with contextlib.suppress(HeadraceError):  # said by another area
+    with contextlib.suppress(HeadraceError):  # another area reports it
         names |= _zones_of(session.declared().project)
     unknown = []
     for name in sorted(names):
@@ -310,7 +309,7 @@ def _zones_of(project: Project | None) -> set[str]:
 
 
 def _worker(session: ProjectSession) -> ExaminationFinding:
-    """One real task in one real worker, in a folder of its own."""
+    """Run one real task in one real worker, in a temporary folder."""
     from headrace.engine import AttemptScope
     from headrace.runtime.executors import TaskFinished
     from headrace.runtime.executors.pool import Pool
@@ -345,7 +344,7 @@ def _worker(session: ProjectSession) -> ExaminationFinding:
 
 
 def outside(session: ProjectSession) -> Iterator[ExaminationFinding]:
-    """Each source and each export that is on this machine."""
+    """Examine each source and each export on this machine."""
     project = session.declared().project
     if project is None:
         return
@@ -389,7 +388,7 @@ def _export(root: Path, consumer: Consumer) -> ExaminationFinding:
 
 
 def _literal(root: Path, pattern: str) -> Path:
-    """The part of a pattern's folder that is written out."""
+    """Return the pattern's folder up to the first wildcard or placeholder."""
     path = root
     for part in Path(pattern).parts[:-1]:
         if any(sign in part for sign in "{*?["):

@@ -12,12 +12,12 @@ FOLDER = Path(__file__).parent.parent / "explanations"
 
 
 def codes() -> list[str]:
-    """All codes that have a page, in order."""
+    """Return all codes that have a page, sorted."""
     return sorted(path.stem for path in FOLDER.glob("*.md"))
 
 
 def explain(code: str | None) -> list[Page]:
-    """The page of `code`, or all pages where none is asked for. UsageError for a code without a page."""
+    """Return the page of `code`, or all pages. Raise UnknownName for a code without a page."""
     known = codes()
     if code is None:
         return [page(item) for item in known]
@@ -28,7 +28,7 @@ def explain(code: str | None) -> list[Page]:
 
 
 def page(code: str) -> Page:
-    """One page. Its first line is `# code: title`."""
+    """Return one page, whose first line in the file is `# code: title`."""
     text = (FOLDER / f"{code}.md").read_text(encoding="utf-8")
     head, _, body = text.partition("\n")
     title = head.removeprefix("#").strip().removeprefix(f"{code}:").strip()

@@ -258,9 +258,7 @@ class Bench:
         self._stack.close()
 
     def compute(self, requests: Sequence[ComputeRequest]) -> Iterator[tuple[int, ComputeResult | BadRows]]:
-        """Compute all requests; yield results with their index in `requests`, in order of
-        completion.
-        """
+        """Compute all requests; yield each result with its index in `requests`, as it completes."""
         waiting: dict[AttemptId, tuple[int, ComputeTask]] = {}
         unread: dict[int, tuple[str, ...]] = {}
         for index, request in enumerate(requests):

@@ -183,8 +183,7 @@ def _columns(contract: Contract | None, pinned: SourceSchema | None) -> list[Con
 
 
 def diff(session: ProjectSession, target: str) -> ContractDiffResponse:
-    """Return how the last drifted delivery and the declared contract differ from the applied
-    contract.
+    """Return how the last drifted delivery and the declared contract differ from the applied one.
 
     `SOURCE@K` selects the delivery of that interval. Raises UsageError for an unknown target.
     """

@@ -212,7 +212,7 @@ def week_before(terms: Terms, interval: str) -> str | None:
     """Return the interval to compare with; None if there is no valid one."""
     try:
         if terms.per in (Grain.HOUR, Grain.DAY):
-            least = _HOUR_US if terms.per is Grain.DAY else 0  # an hour more, because the clock change makes a week an hour longer or shorter
+            least = _HOUR_US if terms.per is Grain.DAY else 0  # a clock change makes a week an hour longer or shorter
             return key_at_us(bounds_us(interval, terms.per, terms.timezone)[0] - _WEEK_US + least, terms.per, terms.timezone)
         return previous_key(interval, terms.per, terms.timezone)
     except (UsageError, ValueError, OverflowError):
@@ -237,9 +237,7 @@ def share_sentence(ledger: Ledger) -> str:
 
 
 def _overhead(ledger: Ledger) -> str:
-    """Return Headrace's overhead, with its largest component if that is a relevant part of the
-    wait.
-    """
+    """Return Headrace's overhead, with its largest component if that is a relevant part."""
     taken = f"Headrace itself took {length(ledger.overhead_us)}"
     counted = ledger.by_kind()
     most = max(_OURS, key=lambda kind: counted.get(kind, 0))

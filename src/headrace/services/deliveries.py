@@ -72,9 +72,7 @@ def learned_schema(source: str, schema: SourceSchema) -> LearntRow | None:
 
 
 def read_as(schema: SourceSchema) -> str:
-    """Return the format in words, such as `CSV, UTF-8, semicolon, header, decimal comma, dates
-    %d.%m.%Y`.
-    """
+    """Return the format in words: `CSV, UTF-8, semicolon, header, decimal comma, dates %d.%m.%Y`."""
     lesson, form = schema.lesson, schema.format
     words = [_FORMATS.get(form.kind, form.kind)]
     if lesson is not None and form.kind in _TEXT:
@@ -161,9 +159,7 @@ def deliveries(session: ProjectSession, source: str, *, limit: int) -> list[Deli
 
 
 def _expected(session: ProjectSession, tx: Transaction, source: str) -> Callable[[str], tuple[int | None, bool]]:
-    """Return a function: interval → when its delivery is expected at the latest, and whether by
-    declaration.
-    """
+    """Return a function: interval → when its delivery is due, and whether that is declared."""
     node = session.declared_promises.nodes.get(source) if session.compiled is not None else None
     if node is None or node.partition.grain is None or node.partition.by_delivery:
         return lambda _: (None, False)

@@ -98,9 +98,7 @@ def arrives(day: date) -> datetime:
 
 
 def sdist() -> Path:
-    """Return the source package: the file that the environment names, the cached one, or a
-    download.
-    """
+    """Return the source package: the file named by the environment, the cached one, or a download."""
     named = os.environ.get(SDIST_VARIABLE)
     if named:
         return _verified(Path(named).expanduser())
@@ -161,9 +159,7 @@ def _pip_download(path: Path, folder: str) -> list[str]:
 
 
 def _can_build() -> bool:
-    """Whether the installed setuptools can build a source package's metadata without other
-    packages.
-    """
+    """Whether the installed setuptools can build the package's metadata without other packages."""
     try:
         major, minor = importlib.metadata.version("setuptools").split(".")[:2]
     except (importlib.metadata.PackageNotFoundError, ValueError):

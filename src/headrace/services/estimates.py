@@ -45,8 +45,7 @@ SOURCE = Pace(seconds_attempt=0.0, seconds_partition=0.018, spread=1.0, count=0)
 SQL = Pace(seconds_attempt=0.03, seconds_partition=0.0012, spread=1.0, count=0)
 PYTHON = Pace(seconds_attempt=0.0, seconds_partition=0.012, spread=1.0, count=0)
 COMMAND = Pace(seconds_attempt=0.0, seconds_partition=0.15, spread=1.0, count=0)
-"""Cost of attempts at small partitions on the reference machine (`operations/machine.py`), in
-seconds.
+"""Seconds that attempts at small partitions take on the machine of `operations/machine.py`.
 
 A command starts a process; Python code is a call in a running worker.
 """
@@ -90,12 +89,13 @@ LOOKED_BACK = 400
 INGESTED_MAX = 20_000
 """Maximum number of a plan's attempts searched for publications."""
 REST_SECONDS_MIN, REST_TIMES = 5.0, 3.0
-"""A plan counts as paused after a gap of this many seconds and this multiple of its longest
+"""A longer gap without attempts means that the plan was paused: seconds, and times its longest
 attempt.
 """
 START_SECONDS = 0.8
-"""Default seconds until the first attempt: workers start, sources are observed, partition states
-are loaded.
+"""Default seconds until the first attempt.
+
+In this time workers start, sources are observed, and partition states are loaded.
 """
 START_WITHIN = 2.0
 STARTS_MAX = 20
@@ -225,8 +225,9 @@ def remaining(tx: Transaction, compiled: Compiled, plan_row: PlanRecord, now: in
 
 
 def bytes_of(tx: Transaction, backfill: Backfill) -> int:
-    """Return the bytes that a plan will write, from its nodes' published partitions (0 for nodes
-    without).
+    """Return the bytes that a plan will write, by the mean size of published partitions.
+
+    Nodes without published partitions count as 0.
     """
     return round(sum(item.partitions * attempts.mean_partition_bytes(tx, item.node) for item in backfill.chosen))
 
@@ -304,9 +305,7 @@ def _fitted(graph: Graph, samples: Mapping[str, Sequence[Sample]]) -> dict[str, 
 
 
 def _work(backfill: Backfill, graph: Graph) -> PlannedWork:
-    """Return the work in phases: ingestion, each staged step, then partitions that production
-    computes.
-    """
+    """Return the work in phases: ingestion, staged steps, then partitions that production computes."""
     names = {node.name for node in graph.nodes}
     chosen = [item for item in backfill.chosen if item.node in names]
     staged = {item.node for item in chosen if item.how == "staged"}

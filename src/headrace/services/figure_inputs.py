@@ -40,7 +40,7 @@ _RAN_BADLY = frozenset({"failed", "lost", "rejected"})
 
 
 class Figuring:
-    """A window over what is applied; `began` and `until` in microseconds."""
+    """A window over the applied project; `began` and `until` are in microseconds since 1970 UTC."""
 
     def __init__(
         self,
@@ -59,39 +59,39 @@ class Figuring:
 
     @property
     def project(self) -> Project:
-        """What is applied."""
+        """The applied project."""
         return self.compiled.project
 
     def chosen(self, name: str) -> bool:
-        """Whether a node or consumer is asked for."""
+        """Whether a node or consumer is selected."""
         return self._names is None or name in self._names
 
     def owner_of(self, name: str) -> str:
-        """Who answers for a node or consumer; nobody for one that was removed."""
+        """Return the owner of a node or consumer; empty for a removed one."""
         node = self.project.node(name)
         return "" if node is None else node.owner
 
     def instant(self, at_us: int) -> datetime:
-        """A time of the store, in the project's zone."""
+        """Return a time of the store, in the project's time zone."""
         return self.session.instant(at_us)
 
     @cached_property
     def consumers(self) -> Collection[str] | None:
-        """The consumers that are asked for; None: all, with those that were removed meanwhile."""
+        """The selected consumers; None for all, including removed ones."""
         return None if self._names is None else {name for name in self.project.consumers if name in self._names}
 
     @cached_property
     def pasts(self) -> Sequence[ServiceHistory]:
-        """How each of them was served."""
+        """The service history of each selected consumer."""
         return self.evaluation.pasts(self.consumers)
 
     @cached_property
     def scores(self) -> Sequence[AvailabilityScore]:
-        """The figures of each of them."""
+        """The availability figures of each selected consumer."""
         return self.evaluation.scores(self.consumers)
 
     def scores_of(self, node: str) -> Sequence[AvailabilityScore]:
-        """How a node had what each declared consumer needs of it."""
+        """Return how available a node was for each declared consumer that needs it."""
         return self.evaluation.scores_of(node, self.project.consumers)
 
     @cached_property
@@ -101,7 +101,7 @@ class Figuring:
 
     @cached_property
     def attempts_by_node(self) -> dict[str, tuple[int, int]]:
-        """Node → attempts that ran, and those of them that succeeded."""
+        """Node → number of attempts that ran, and of those that succeeded."""
         results: dict[str, tuple[int, int]] = {}
         for attempt in self.attempts:
             ran, well = results.get(attempt.node, (0, 0))
@@ -111,7 +111,7 @@ class Figuring:
 
     @cached_property
     def reads(self) -> list[ReadUsage]:
-        """The reads that were seen in the window, by day; those of its first day all count."""
+        """The observed reads in the window, by day; the window's first day counts in full."""
         day = self.instant(self.began).astimezone(UTC).date().isoformat()
         return [
             *stored_usage.reads_since(self.tx, day),
@@ -119,18 +119,20 @@ class Figuring:
         ]
 
 
-# Time spent in attempts at each node over a window that ends now. The sum is cached and updated
-# by the attempts that entered or left the window, because adding up a million attempts takes
-# seconds.
+# Time spent in attempts at each node over a window that ends now. The sum is cached and updated by
+# the attempts that entered or left the window, because adding up a million attempts takes seconds.
 
 DAY_US = 86_400_000_000
 USUAL_US = 30 * DAY_US
 BEHIND_US = 60_000_000
-"""Who asks with a snapshot that is older than what is kept, by less than that, is given what is kept."""
+"""A request that ends earlier than the cached window, by less than this, gets the cached sums."""
 
 
 class Cost:
-    """The sums of one window; used by several threads. What is deleted must be older than the window."""
+    """The sums of one window, for use by several threads.
+
+    Rows deleted from the store must be older than the window.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -138,10 +140,10 @@ class Cost:
         self._sums: Counter[str] = Counter()
         self._place = (0, 0)
         self._open: set[tuple[int, int]] = set()
-        """Attempts up to `_place` that weren't over, or are over later than the window."""
+        """Attempts up to `_place` that hadn't ended, or that ended after the window."""
 
     def of(self, tx: Transaction, from_us: int, until_us: int) -> Mapping[str, int]:
-        """Node → microseconds, of the attempts that ended in a window (without its beginning)."""
+        """Return node → microseconds of the attempts that ended in the window (its start excluded)."""
         with self._lock:
             newest = reports.newest_attempt(tx)
             kept = self._window
@@ -174,10 +176,10 @@ class Cost:
 
 
 def took(session: ProjectSession, compiled: Compiled, tx: Transaction, window: tuple[int, int]) -> Mapping[str, int]:
-    """Node → microseconds that its attempts took in a window; that which most ask for is kept."""
+    """Return node → microseconds of its attempts in a window; the common 30-day window is cached."""
     from_us, until_us = window
     usual = abs(until_us - from_us - USUAL_US) < DAY_US
-    if usual and cut(RetentionPolicy.declared(compiled.project), until_us)["attempt"] <= from_us:  # what goes would be missed
+    if usual and cut(RetentionPolicy.declared(compiled.project), until_us)["attempt"] <= from_us:  # retention must cover the window
         cost: Cost = session.memory.setdefault("cost", ("", Cost()))[1]
         return cost.of(tx, from_us, until_us)
     return {node: round(seconds * 1e6) for node, seconds in reports.seconds(tx, from_us, until_us)}
@@ -191,7 +193,7 @@ AS_FAR_AS_SEEN = "as far as reads are seen: direct file reads aren't visible"
 
 
 def sources(figuring: Figuring) -> tuple[list[str], list[SourceScoreRow]]:
-    """What sources are worth, and how far they can be relied on."""
+    """Return the reliability and value of sources."""
     rows = [
         _scored(_delivered(figuring, node)) for node in figuring.declared.nodes.values() if node.is_source and figuring.chosen(node.name)
     ]
@@ -255,7 +257,10 @@ def _first_arrivals(arrived: Sequence[WindowDelivery]) -> dict[str, int]:
 
 
 def _expected(figuring: Figuring, node: Node) -> Iterator[tuple[str, int | None]]:
-    """The intervals whose delivery was due in the window, with by when; one that wasn't promised for a time is due when it has ended."""
+    """Yield the intervals whose deliveries fell due in the window, each with its deadline.
+
+    Without a declared deadline (None) a delivery is due when its interval has ended.
+    """
     grain, oldest = node.partition.grain, ingestion.oldest_delivery(figuring.tx, node.name)
     if grain is None or oldest is None:
         return
@@ -269,7 +274,7 @@ def _expected(figuring: Figuring, node: Node) -> Iterator[tuple[str, int | None]
 
 
 def use(figuring: Figuring) -> tuple[list[str], list[UseRow]]:
-    """Who reads what, and what is computed although nobody was seen to read it."""
+    """Return the readers of each node, and the computed nodes without an observed read."""
     worked = took(figuring.session, figuring.compiled, figuring.tx, (figuring.began, figuring.until))
     seconds, waiting = {name: us / 1e6 for name, us in worked.items()}, _waiting(figuring.declared)
     seen: dict[str, list[ReadUsage]] = {}
@@ -287,7 +292,7 @@ def use(figuring: Figuring) -> tuple[list[str], list[UseRow]]:
 
 
 def _unread(rows: Sequence[UseRow]) -> Iterator[str]:
-    """How many nodes nobody was seen to read, and what they cost."""
+    """Yield how many nodes have no observed read, and their cost."""
     spent = {row.node: row.seconds for row in rows}
     unread = spent.keys() - {row.node for row in rows if row.reader is not None}
     if unread:
@@ -302,7 +307,7 @@ def _unread(rows: Sequence[UseRow]) -> Iterator[str]:
 
 
 def _waiting(declared: DeclaredPromises) -> dict[str, list[str]]:
-    """Node → the first consumers that read it or what is made of it."""
+    """Return node → the first consumers that read it, directly or downstream."""
     results: dict[str, list[str]] = {}
     for terms in declared.consumers:
         above = list(terms.reads)

@@ -46,7 +46,7 @@ from headrace.store.queries import availability, reports
 
 
 def spans(figuring: Figuring) -> tuple[list[str], list[SpanRow]]:
-    """How each consumer was served, span by span."""
+    """Return each consumer's state, span by span."""
     rows = [row for past in figuring.pasts for row in _spans(figuring, past)]
     return [_served(figuring, score) for score in figuring.scores], rows
 
@@ -62,7 +62,7 @@ def _served(figuring: Figuring, score: AvailabilityScore) -> str:
 
 
 def _spans(figuring: Figuring, past: ServiceHistory) -> Iterator[SpanRow]:
-    """Cut wherever what is known now, what was claimed, or whose word it was served by changes."""
+    """Split the window where the current or the claimed state changes, or an exception does."""
     now, then = (timeline(past, figuring.began, figuring.until, then=when) for when in (False, True))
     excepted = common(moments(now, lambda state: state in GOOD), past.excepted)
     edges = sorted(
@@ -82,7 +82,7 @@ def _at(spans: Sequence[ServicePeriod], at_us: int) -> str | None:
 
 
 def promises(figuring: Figuring) -> tuple[list[str], list[PromiseRow]]:
-    """The obligations that fell due in the window."""
+    """Return the obligations that fell due in the window."""
     rows = [
         PromiseRow(
             consumer=past.consumer, interval=duty.interval, due_at=figuring.instant(duty.due_us),
@@ -96,7 +96,7 @@ def promises(figuring: Figuring) -> tuple[list[str], list[PromiseRow]]:
 
 
 def nodes(figuring: Figuring) -> tuple[list[str], list[ServedRow]]:
-    """Assets and sources, as their strictest consumer needs them."""
+    """Return the availability of assets and sources, for the consumer with the strictest needs."""
     ran = figuring.attempts_by_node
     rows = [_node(figuring, name, ran.get(name, (0, 0))) for name in figuring.declared.nodes if figuring.chosen(name)]
     known = [row for row in rows if row.honest is not None]
@@ -121,12 +121,12 @@ def _node(figuring: Figuring, name: str, ran: tuple[int, int]) -> ServedRow:
 
 
 def owners(figuring: Figuring) -> tuple[list[str], list[ServedRow]]:
-    """All that an owner answers for: consumers, assets and sources."""
+    """Return the availability of each owner's consumers, assets and sources."""
     return _grouped(figuring, "owner", {name: node.owner for name, node in _all(figuring.project)})
 
 
 def domains(figuring: Figuring) -> tuple[list[str], list[ServedRow]]:
-    """All that belongs to a domain."""
+    """Return the availability of each domain's consumers, assets and sources."""
     return _grouped(figuring, "domain", {name: node.domain or "" for name, node in _all(figuring.project)})
 
 
@@ -169,7 +169,7 @@ def _roll_up(group: str, kind: str, scores: Sequence[AvailabilityScore]) -> Serv
 
 
 def runs(figuring: Figuring) -> tuple[list[str], list[RunCountRow]]:
-    """Runs as other tools count them."""
+    """Return the number of runs by state, as other orchestrators count them."""
     rows = [
         RunCountRow(kind=counts.kind, state=counts.state, runs=counts.runs, succeeded=counts.succeeded)
         for counts in availability.runs_by_state(figuring.tx, figuring.began, figuring.until)
@@ -181,7 +181,7 @@ def runs(figuring: Figuring) -> tuple[list[str], list[RunCountRow]]:
 
 
 def weakened(figuring: Figuring) -> tuple[list[str], list[WeakenedPromiseRow]]:
-    """Promises that were made less."""
+    """Return the promises that were weakened in the window."""
     results = availability.weakenings_between(figuring.tx, figuring.began, figuring.until)
     rows = [
         WeakenedPromiseRow(node=item.node, what=item.what, before=item.was, after=item.becomes, by=item.actor, at=figuring.instant(item.at))
@@ -191,10 +191,10 @@ def weakened(figuring: Figuring) -> tuple[list[str], list[WeakenedPromiseRow]]:
 
 
 def goodput(figuring: Figuring) -> tuple[list[str], list[GoodputRow]]:
-    """Where the rows went that were delivered or staged."""
+    """Return the goodput: the outcome of delivered and staged rows."""
     goodputs = by_node(staged(figuring))
     said = ["rows that are sound and still published, of those delivered (sources) or staged (assets); never summed over nodes"]
-    slow = [goodput for goodput in goodputs if goodput.rows_per_second]  # what makes no good rows isn't slow for that
+    slow = [goodput for goodput in goodputs if goodput.rows_per_second]  # a node without good rows has no speed to compare
     if slow:
         slowest = min(slow, key=lambda goodput: (goodput.rows_per_second or 0.0, goodput.node))
         took = slowest.work_us.get(slowest.slowest or "", 0) / 1e6 / slowest.seconds
@@ -229,7 +229,7 @@ def _rounded(value: float | None) -> float | None:
 
 
 def staged(figuring: Figuring) -> list[GoodputAttempt]:
-    """The attempts that ended in the window, and what came of their rows."""
+    """Return the attempts that ended in the window, with the outcome of their rows."""
     unsound = figuring.evaluation.unsound()
     made: dict[tuple[int, int], list[GoodputPublication]] = {}
     nodes = {(attempt.epoch, attempt.n): attempt.node for attempt in figuring.attempts}
@@ -264,7 +264,7 @@ def staged(figuring: Figuring) -> list[GoodputAttempt]:
 
 
 def incidents(figuring: Figuring) -> tuple[list[str], list[IncidentTimesRow]]:
-    """How long causes took to be noticed, and until all were served again."""
+    """Return how long incidents took to be detected, and until all consumers were served again."""
     results = [
         Occurred(
             incident.id,
@@ -318,12 +318,14 @@ WORKED: Mapping[str, Callable[[Figuring], tuple[list[str], Sequence[Any]]]] = {
     "use": figure_inputs.use,
 }
 OWN_WINDOW = {"sources": "90d"}
-"""Those that are about another window unless one is asked for."""
+"""Default windows of figures that don't use the common one."""
 
 
 def explain(session: ProjectSession, figure: str, selection: Sequence[str] = (), *, window: str | None = None) -> FigureResponse:
-    """A figure with its rows; of a selection, only of what it names. UsageError for a figure that there isn't, and for a window that
-    is none."""
+    """Return a figure with its rows, restricted to a selection if there is one.
+
+    Raises UnknownName for an unknown figure, UsageError for an invalid window.
+    """
     if figure not in WORKED:
         raise UnknownName(f"there is no figure {figure[:40]!r}", hint=f"these can be explained: {', '.join(FIGURES)}")
     span = window or OWN_WINDOW.get(figure, WINDOW)

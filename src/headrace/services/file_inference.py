@@ -33,7 +33,10 @@ _DATES = (
     ("%m_%d_%Y", r"(?<!\d)\d\d_\d\d_\d{4}(?!\d)"),
     ("%d_%m_%Y", r"(?<!\d)\d\d_\d\d_\d{4}(?!\d)"),
 )
-"""How names hold dates, most common first; where two fit all names of a group, the earlier one is taken and it is said."""
+"""Formats of dates in file names, most common first.
+
+If two formats fit all names of a group, the earlier one is used, with a note.
+"""
 
 _LOGICAL = {
     "BOOLEAN": "boolean", "DATE": "date", "TIMESTAMP": "timestamp", "TIME": "time", "DOUBLE": "number", "FLOAT": "number",
@@ -42,28 +45,28 @@ _LOGICAL = {
 
 
 class FileGroup(NamedTuple):
-    """Files that are one source's: its name, its pattern below landing/, and where each file goes."""
+    """The files of one source: its name, its pattern below landing/, and the target of each file."""
 
     name: str
     pattern: str
     daily: bool
     files: dict[str, Path]
-    """Name in landing/ → the file as it is."""
+    """Name in landing/ → the original file."""
     notes: tuple[str, ...] = ()
 
 
 class InferredColumns(NamedTuple):
-    """What was found out about a group's data: columns with DuckDB types, and those that could be its key."""
+    """The columns of a group's data with DuckDB types, and the candidates for its key."""
 
     columns: tuple[tuple[str, str], ...]
     filled: frozenset[str]
-    """Columns without a null in the file that was looked at."""
+    """Columns without a null in the sampled file."""
     unique: frozenset[str]
-    """Columns, of those, whose values are all different."""
+    """Those of them whose values are all different."""
 
 
 def groups(paths: Sequence[Path]) -> list[FileGroup]:
-    """Files whose names differ in a date only, together; every other file alone."""
+    """Group the files whose names differ only in a date; every other file is a group of its own."""
     taken: set[str] = set()
     file_groups: list[FileGroup] = []
     for shape, members in _by_shape(paths).items():
@@ -83,7 +86,7 @@ def _by_shape(paths: Iterable[Path]) -> dict[str, list[Path]]:
 
 
 def _shape(name: str) -> str:
-    """The name with its date, if it holds exactly one, written as NUL."""
+    """Return the name with NUL in place of its date, if it holds exactly one."""
     for _, expression in _DATES:
         if len(re.findall(expression, name)) == 1:
             return re.sub(expression, "\0", name)
@@ -91,7 +94,12 @@ def _shape(name: str) -> str:
 
 
 def _date_format(shape: str, members: Sequence[Path]) -> tuple[str, tuple[str, ...]] | None:
-    """The format that reads the dates of all names, each another day, with a note where another one would too."""
+    """Return the format that reads the dates of all names, each as another day.
+
+    None if there is none.
+
+    It comes with a note if another format fits as well.
+    """
     if "\0" not in shape:
         return None
     lead, _, tail = shape.partition("\0")
@@ -131,18 +139,18 @@ def _whole(path: Path, taken: set[str]) -> FileGroup:
 
 
 def _split(name: str) -> tuple[str, str]:
-    """Stem and suffix, with the suffix of a compression (`.csv.gz`) as one."""
+    """Return stem and suffix; a compression's suffix belongs to it (`.csv.gz`)."""
     match = _SUFFIX.search(name)
     return (name[: match.start()], match[0].lower()) if match else (name, "")
 
 
 def _safe(text: str) -> str:
-    """Text for a file's name and a pattern: what could mean anything to a shell, a pattern or YAML becomes `_`."""
+    """Return text with `_` for every character that is special to a shell, a pattern or YAML."""
     return re.sub(r"[^A-Za-z0-9._-]", "_", text)
 
 
 def node_name(text: str, taken: set[str]) -> str:
-    """A valid name for a source that isn't taken, nor its `_clean`; adds it to `taken`."""
+    """Return a valid, unused name for a source, and add it to `taken`."""
     name = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")[:50]
     if not name or not NODE.fullmatch(name):
         name = f"data_{name}".rstrip("_")
@@ -156,13 +164,13 @@ def node_name(text: str, taken: set[str]) -> str:
 
 
 def source_yaml(group: FileGroup) -> str:
-    """sources/NAME.yaml."""
+    """Return the text of sources/NAME.yaml."""
     partition = "partition: day" if group.daily else "partition: '*'          # one file, replaced as a whole"
     return f"source: {group.name}\nowner: me\n{partition}\nfiles: {_text(f'landing/{group.pattern}')}\ncontract: {group.name}\n"
 
 
 def contract_yaml(group: FileGroup, learnt: InferredColumns) -> str:
-    """contracts/NAME.odcs.yaml: what was found in the files, as a promise to be edited."""
+    """Return the text of contracts/NAME.odcs.yaml: the inferred columns, to be edited."""
     lines = [
         "apiVersion: v3.0.2", "kind: DataContract", f"id: {group.name}", "version: 1.0.0", "status: draft", "schema:",
         f"  - name: {group.name}", "    properties:",
@@ -173,7 +181,7 @@ def contract_yaml(group: FileGroup, learnt: InferredColumns) -> str:
 
 
 def logical(kind: str) -> str:
-    """ODCS's logical type of a DuckDB type."""
+    """Return the ODCS logical type of a DuckDB type."""
     base = re.split(r"[( ]", kind)[0]
     if base.endswith("INT") or base in ("INTEGER", "UINTEGER"):
         return "integer"
@@ -183,7 +191,7 @@ def logical(kind: str) -> str:
 
 
 def asset_sql(group: FileGroup, learnt: InferredColumns) -> str:
-    """assets/NAME_clean.sql: the source's columns as they are, with the checks that the data suggests."""
+    """Return the text of assets/NAME_clean.sql: the unchanged columns, with inferred checks."""
     day = day_column([name for name, _ in learnt.columns])
     head = ["/* headrace", "owner: me"]
     if group.daily:
@@ -196,7 +204,7 @@ def asset_sql(group: FileGroup, learnt: InferredColumns) -> str:
 
 
 def consumer_yaml(group: FileGroup) -> str:
-    """One entry of consumers.yaml."""
+    """Return one entry of consumers.yaml."""
     age = "48h" if group.daily else "7d"
     return f"- consumer: {group.name}-report\n  owner: me\n  reads: [{group.name}_clean]\n  max_age: {age}\n"
 
@@ -213,13 +221,13 @@ def _checks(learnt: InferredColumns) -> list[str]:
 
 
 def day_column(names: Collection[str]) -> str:
-    """A name for the column with the delivery's day that no column of the file has."""
+    """Return a name for the column with the delivery's day that no column of the file has."""
     lowered = {name.lower() for name in names}
     return next(name for name in ("day", "delivery_day", *(f"delivery_day_{i}" for i in range(2, len(lowered) + 3))) if name not in lowered)
 
 
 def quoted(name: str) -> str:
-    """A column as SQL writes it: bare where it may be, else in double quotes."""
+    """Return a column as SQL: bare if possible, else in double quotes."""
     return name if re.fullmatch(r"[a-z_][a-z0-9_]*", name) and name not in _KEYWORDS else '"' + name.replace('"', '""') + '"'
 
 
@@ -234,7 +242,7 @@ _KEYWORDS = frozenset(  # DuckDB's reserved words
 
 
 def _text(value: str) -> str:
-    """A string as YAML: bare where nothing could be misread, else as JSON, which is YAML."""
+    """Return a string as YAML: bare if unambiguous, else as JSON, which is YAML."""
     bare = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_/.]*", value) and value.lower() not in (
         "true",
         "false",
@@ -249,18 +257,18 @@ def _text(value: str) -> str:
     return value if bare else json.dumps(value, ensure_ascii=False)
 
 
-# What the files of a new project hold: columns, types, and a column that could identify rows.
+# Learns from the files of a new project: columns, types, and candidates for a key.
 
 SAMPLES_MAX = 10
-"""So many further files of a group are looked at for types that the first one leaves open."""
+"""Maximum number of further files of a group that are read to complete the types of the first."""
 ROWS_MAX = 1_000_000
 COLUMNS_MAX = 20
-"""Columns that are looked at as a possible key."""
+"""Maximum number of columns examined as a possible key."""
 
 
 def learn(group: FileGroup) -> InferredColumns:
-    """Reads the group's first file, as a delivery would be. UsageError where it can't be read as data."""
-    from headrace.connect.ingest import PreparedDelivery, prepare  # duckdb: only this command pays for it, and it opens no state
+    """Read the group's first file as a delivery. Raise UsageError if it can't be read as data."""
+    from headrace.connect.ingest import PreparedDelivery, prepare  # imports DuckDB: only this command needs it, and it opens no state
     from headrace.lake.session import DuckDBSession
 
     with tempfile.TemporaryDirectory(prefix="headrace-") as folder:
@@ -289,7 +297,10 @@ def learn(group: FileGroup) -> InferredColumns:
 
 
 def _linked(group: FileGroup, folder: Path) -> list[tuple[Path, str]]:
-    """The files under names that mean nothing to DuckDB, with the names that they have."""
+    """Link the files under names without special meaning to DuckDB.
+
+    Return links and names in landing/.
+    """
     results = []
     for number, (landed, path) in enumerate(group.files.items()):
         link = folder / f"file{number}"
@@ -299,7 +310,7 @@ def _linked(group: FileGroup, folder: Path) -> list[tuple[Path, str]]:
 
 
 def _keys(session: DuckDBSession, select_sql: str, names: list[str]) -> tuple[frozenset[str], frozenset[str]]:
-    """Columns without nulls, and of those the ones whose values are all different."""
+    """Return the columns without nulls, and of those the ones whose values are all different."""
     import duckdb
 
     candidates = [name for i, name in enumerate(names) if i == 0 or name.lower().endswith("id")][:COLUMNS_MAX]

@@ -1,6 +1,7 @@
-"""`fix`: plan the repair of an incident, ask, and do it as one operation.
+"""`fix`: plan the repair of an incident, ask for confirmation, and do it as one operation.
 
-Names are accepted, deliveries are ingested again, and all downstream assets are recomputed alongside production and published at once.
+New column names are accepted, deliveries are re-ingested, and all downstream assets are recomputed
+alongside production and published at once.
 """
 
 from __future__ import annotations
@@ -45,15 +46,15 @@ from headrace.store.queries import publications, quarantine
 from headrace.store.queries.incidents import Happened, Incident
 
 NAMED_MAX = 20
-"""At most so many partitions of a step are named."""
+"""Maximum number of partitions of a step that are named."""
 WENT_WELL = ("succeeded", "nothing_due")
-"""States of a backfill that did all that it was planned to do."""
+"""States of a backfill that did everything in its plan."""
 Confirm = Callable[[FixResponse], bool]
-"""Shows a plan and asks for it; raises Refused where nobody is there to be asked."""
+"""Shows a plan and asks for confirmation; raises Refused where no person can be asked."""
 
 
 class FixArguments(msgspec.Struct, frozen=True):
-    """Which incident is repaired, and how; `again`: although the same rows are expected."""
+    """The incident to repair, and the actions; with `again`, even if the same rows are expected."""
 
     number: int
     acts: list[str]
@@ -64,7 +65,7 @@ class FixArguments(msgspec.Struct, frozen=True):
 
 
 class FixNoted(Response, frozen=True, kw_only=True):
-    """That somebody began to repair an incident is written down; or why nothing is repaired."""
+    """Confirms that the begin of a repair is recorded, or holds the reason of its refusal."""
 
     number: int
     refused: RefusedRow | None = None
@@ -77,7 +78,7 @@ class _Planned(msgspec.Struct, frozen=True):
     project: Project
     accepted: ContractUpdate | None = None
     rows: int = 0
-    """Of the deliveries that are re-ingested."""
+    """Number of rows in the deliveries to be re-ingested."""
     build: BackfillResponse | None = None
     decision: ValueDecision = UNDECIDED
 
@@ -86,11 +87,15 @@ def fix(  # noqa: PLR0913 - how it is shown, agreed to and decided; all are name
     session: ProjectSession, target: str, *, dry_run: bool, confirm: Confirm, progress: Progress, again: bool = False,
     plan_id: str | None = None, reason: str | None = None, decision: ValueDecision = UNDECIDED,
 ) -> FixResponse:  # fmt: skip
-    """Plan the repair of an incident, and, unless it is a `dry_run`, ask and do it; with a `plan_id` only if it is that plan. `again`:
-    also where neither inputs nor code have changed since the wrong rows were published.
+    """Plan an incident's repair, ask for confirmation, and do it; with a `plan_id`, only that plan.
 
-    UsageError for an incident that there isn't, Refused where a person has to do something first, or policy asks for an approval,
-    PlanChanged for another plan, ValuesDiffer where names would be accepted whose values `decision` doesn't say anything of."""
+    With `dry_run` it only plans. `again` repairs even if neither inputs nor code have changed since
+    the wrong rows were published.
+
+    Raises UsageError for an unknown incident, Refused if a person must act first or policy requires
+    an approval, PlanChanged if the plan differs from `plan_id`, and ValuesDiffer if accepted
+    columns have changed values that `decision` doesn't cover.
+    """
     agreements.checked_id(plan_id)
     planned = _plan(session, target, again=again, decision=decision)
     if planned.incident.state == "resolved" and (decision.convert or decision.as_is):
@@ -139,7 +144,7 @@ def _command(planned: _Planned) -> str:
 
 
 def _came(planned: _Planned, after: FixResponse, *, failed: bool) -> str:
-    """What came of a repair that isn't done, in a line."""
+    """Return the outcome of an unfinished repair in one line."""
     if not failed:
         return f"repaired with {_command(planned)}; those affected aren't all served yet"
     if after.state == "resolved" and after.backfill is not None and not after.backfill.published:
@@ -159,7 +164,7 @@ def _note_end(session: ProjectSession, planned: _Planned, progress: Progress, sa
 
 
 def _waited(response: FixResponse) -> float | None:
-    """From when the incident was opened, or opened again, to when its last repair was begun."""
+    """Return the seconds from the incident's last opening to the begin of its last repair."""
     begun = next((line.at for line in reversed(response.timeline) if line.what.startswith(REPAIR_BEGUN)), None)
     if begun is None:
         return None
@@ -168,7 +173,7 @@ def _waited(response: FixResponse) -> float | None:
 
 
 def _with_timeline(session: ProjectSession, planned: _Planned, response: FixResponse) -> FixResponse:
-    """With what was written down since."""
+    """Return the response with the current timeline."""
     fresh = session.again(session.actor)
     try:
         row = _plan(fresh, planned.incident.shown, resolved_only=True).row
@@ -178,7 +183,7 @@ def _with_timeline(session: ProjectSession, planned: _Planned, response: FixResp
 
 
 def _shown(session: ProjectSession, planned: _Planned) -> FixResponse:
-    """The plan with its id; of an incident that is resolved what it is."""
+    """Return the plan with its id; for a resolved incident its current state."""
     if planned.incident.state == "resolved":
         return _response(planned, "done")
     response = identified(session, _response(planned, "planned"), session.version, _written(planned))
@@ -188,7 +193,7 @@ def _shown(session: ProjectSession, planned: _Planned) -> FixResponse:
 
 
 def _written(planned: _Planned) -> dict[str, str]:
-    """SHA-256 of the contract that is written, by its path."""
+    """Return the SHA-256 of the contract to be written, by path."""
     if planned.accepted is None:
         return {}
     return {planned.accepted.path.as_posix(): hashlib.sha256(planned.accepted.after.encode()).hexdigest()}
@@ -199,7 +204,7 @@ def _changed(session: ProjectSession, planned: _Planned, response: FixResponse, 
 
 
 def _same(response: FixResponse, row: RefusedRow | None, asked: str | None) -> None:
-    """Raises PlanChanged where something else would be done than what was agreed to."""
+    """Raise PlanChanged if the current plan differs from the confirmed one."""
     if row is not None:
         refused = msgspec.structs.replace(response, fix="refused", refused=row, plan_id=asked)
         raise PlanChanged(asked or "", row, refused, f"headrace fix {response.id} --dry-run")
@@ -212,7 +217,7 @@ def _after(
     built: BackfillResponse | None,
     before: Mapping[str, str | None] | None,
 ) -> FixResponse:
-    """What came of it, by the evaluation that `status` prints."""
+    """Return the outcome, by the same evaluation as `status`."""
     fresh = session.again(session.actor)
     try:
         after = _plan(fresh, planned.incident.shown, resolved_only=True)
@@ -233,7 +238,7 @@ def _part_failed(built: BackfillResponse | None) -> bool:
 
 
 def _failed_at(session: ProjectSession, incident: Incident, built: BackfillResponse | None) -> list[StillRow]:
-    """What the repair's own attempts failed at, where that is another incident: the first partition of each."""
+    """Return the other incidents at which the repair's own attempts failed: one partition of each."""
     if built is None or session.store is None:
         return []
     rows: dict[int, StillRow] = {}
@@ -253,12 +258,12 @@ def _failed_at(session: ProjectSession, incident: Incident, built: BackfillRespo
 
 
 def _ends_by_itself(row: IncidentRow) -> bool:
-    """Whether nothing of it is kept from readers, and nothing of it is to be computed."""
+    """Whether the incident resolves without further work: nothing is held or to be computed."""
     return row.repair is not None and row.repair.note is not None
 
 
 def _still(session: ProjectSession, incident: Incident) -> list[StillRow]:
-    """Whom it affects and who isn't served; and what of it readers see, where it isn't resolved."""
+    """Return the affected consumers that aren't served, and wrong partitions that readers see."""
     affected = set(incident.affected.consumers)
     rows = status(session).consumers if affected else []
     still_rows = [
@@ -283,7 +288,7 @@ def _still(session: ProjectSession, incident: Incident) -> list[StillRow]:
 
 
 def _hashes(session: ProjectSession, planned: _Planned) -> dict[str, str | None]:
-    """The hashes of what readers see of the incident's partitions."""
+    """Return the content hashes of the incident's partitions as readers see them."""
     assert session.store is not None
     with session.store.read() as tx:
         keys = [key for node, key in stored.partitions_of(tx, planned.incident.id) if node == planned.incident.node]
@@ -303,7 +308,7 @@ def _plan(
     again: bool = False,
     decision: ValueDecision = UNDECIDED,
 ) -> _Planned:
-    """The incident, and what would be done about it. Refused where only a person can."""
+    """Return the incident with its repair plan. Raise Refused if only a person can repair it."""
     number = number_of(target)
     if session.store is None or session.compiled is None:
         raise Refused("nothing has run yet, so nothing is wrong", hint="headrace tick")
@@ -319,16 +324,16 @@ def _plan(
     accepted = prepared(session, how.accepting, (), decision) if RepairAction.MAP in how.acts else None
     build = _preview(session, incident, how)
     if how.acts == (RepairAction.BUILD,) and build is not None and build.partitions_total == 0:
-        how, build = Mending(acts=(RepairAction.LOOK,)), None  # nothing is missing: what is left waits for a source
+        how, build = Mending(acts=(RepairAction.LOOK,)), None  # nothing is missing: the rest waits for a source
     return _Planned(incident, row, how, session.compiled.project, accepted, sum(waiting), build, decision)
 
 
 _SHOWS = {"deliveries": " shows what came", "logs": " shows what it wrote"}
-"""What a command shows, by its name."""
+"""Explanation of a command's output, by the command's name."""
 
 
 def _refused(incident: Incident, how: Mending) -> Refused:
-    """Why a person has to do something first, and what."""
+    """Return the error that says why a person must act first, and how."""
     if how.by_itself:
         command = how.commands[0]
         shows = _SHOWS.get(command.split()[1], "")
@@ -354,7 +359,7 @@ def _preview(session: ProjectSession, incident: Incident, how: Mending) -> Backf
     return identified(session, response, session.version)
 
 
-# What is said of it
+# Response
 
 
 def _response(planned: _Planned, state: str) -> FixResponse:
@@ -410,7 +415,7 @@ def _given_up(path: str) -> FixStep:
 
 
 def _built(project: Project, response: BackfillResponse) -> Sequence[FixStep]:
-    """What is computed and sent; what is re-ingested besides has a step of its own, and `counts` has all."""
+    """Return the steps for assets and exports; ingestion has a step of its own."""
     rows = [row for row in response.assets if row.how != INGESTED]
     if not rows:
         return ()
@@ -420,13 +425,16 @@ def _built(project: Project, response: BackfillResponse) -> Sequence[FixStep]:
     return (build, FixStep(act="publish", what=response.publishes, text=response.reason))
 
 
-# Doing it
+# Execution
 
 
 @leader_command("fix", FixArguments, FixNoted)
 def _noted(context: CommandContext, arguments: FixArguments, progress: Progress) -> FixNoted:
-    """Who began to repair it stands in its timeline and in the trail before anything is done. The plan is made once more, of what is so
-    now: another one than was agreed to is refused."""
+    """Record the begin of a repair in the incident's timeline and in the audit trail.
+
+    The leader plans again from the current state, and refuses a plan that differs from the
+    confirmed one.
+    """
     del progress
     refused = _checked(context, arguments)
     if refused is not None:
@@ -466,7 +474,7 @@ def _checked(context: CommandContext, arguments: FixArguments) -> RefusedRow | N
 
 
 def _do(session: ProjectSession, planned: _Planned, progress: Progress) -> BackfillResponse | None:
-    """Each act by the operation that does it alone, too."""
+    """Do each action by the same operation as its own command."""
     built: BackfillResponse | None = None
     for act in planned.how.acts:
         fresh = session.again(session.actor)
@@ -478,7 +486,7 @@ def _do(session: ProjectSession, planned: _Planned, progress: Progress) -> Backf
 
 
 def _pass(session: ProjectSession, progress: Progress) -> None:
-    """What a tick does, with what the store holds now."""
+    """Run a tick on the store's current state."""
     fresh = session.again(session.actor)
     try:
         tick(fresh, progress=progress)
@@ -501,7 +509,7 @@ def _act(session: ProjectSession, planned: _Planned, act: RepairAction, progress
             _pass(session, progress)
         case RepairAction.RETRY:
             retry(session, node, reason=because, progress=progress)
-            _pass(session, progress)  # code that was corrected is due, and what reads it
+            _pass(session, progress)  # corrected code is due now, and so are its downstream nodes
         case RepairAction.AGAIN:
             keys = [key for key in planned.how.again if key != WHOLE]
             run(session, [node], exclude=(), partitions=keys, first=None, last=None, again=True, reason=because, progress=progress)
@@ -522,7 +530,8 @@ def _act(session: ProjectSession, planned: _Planned, act: RepairAction, progress
                 dry_run=False,
                 confirm=lambda _: True,
                 progress=progress,
-                # names that were accepted before have made another version, of which this plan isn't
+                # accepted names have created another version, so the confirmed plan id no longer
+                # fits
                 plan_id=None if planned.build is None or RepairAction.MAP in planned.how.acts else planned.build.plan_id,
             )
     return None

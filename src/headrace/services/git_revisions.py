@@ -21,7 +21,11 @@ _LOCAL = {"GIT_TERMINAL_PROMPT": "0", "GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LO
 
 
 def compiled_at(session: ProjectSession, reference: str) -> Compiled:
-    """What the files said at `reference`. UsageError for one that there isn't, ProjectError where they had errors or there is no git."""
+    """Return the project compiled at `reference`.
+
+    Raises UsageError for an unknown reference, ProjectError if the files had errors or git is
+    missing.
+    """
     with _checked_out(session.root, reference) as folder:
         compilation = compile_project(
             folder, cache=session.data_folder / "cache" / "against", environment=session.env, learnt=session.learnt()
@@ -36,16 +40,16 @@ def compiled_at(session: ProjectSession, reference: str) -> Compiled:
 
 @contextmanager
 def _checked_out(root: Path, reference: str) -> Iterator[Path]:
-    """The project's files at a reference, in a folder that goes afterwards."""
+    """Yield the project's files at a reference, in a temporary folder."""
     wanted = f"{reference}^{{commit}}"
-    possible = "\0" not in reference  # no program's argument holds that
+    possible = "\0" not in reference  # a program's argument can't contain NUL
     if not possible or not (commit := _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", wanted)):
         raise UsageError(
             f"git knows no {reference[:80]!r} here", hint="a branch, a tag or a commit that is on this machine: git fetch first"
         )
     with tempfile.TemporaryDirectory(prefix="headrace-against-") as folder:
         archive = Path(folder, "project.tar")
-        _git(root, "archive", "--format=tar", f"--output={archive}", commit)  # of this folder, wherever it lies in the repository
+        _git(root, "archive", "--format=tar", f"--output={archive}", commit)  # the project's folder, wherever in the repository
         target = Path(folder, "project")
         target.mkdir()
         _unpack(archive, target, reference)
@@ -55,7 +59,7 @@ def _checked_out(root: Path, reference: str) -> Iterator[Path]:
 
 
 def _unpack(archive: Path, target: Path, reference: str) -> None:
-    """Raises ProjectError for what isn't a project's size, or lies outside of it."""
+    """Unpack an archive. Raise ProjectError if it is too large for a project."""
     files = size = 0
     with tarfile.open(archive) as packed:
         for item in packed:
@@ -67,7 +71,10 @@ def _unpack(archive: Path, target: Path, reference: str) -> None:
 
 
 def _git(root: Path, *arguments: str) -> str:
-    """What git prints; nothing where it refuses. ProjectError where there is no git, or it doesn't end."""
+    """Return git's output; empty for an unknown reference.
+
+    Raises ProjectError if git is missing or doesn't end in time, UsageError for its other errors.
+    """
     command = ["git", "-C", str(root), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, timeout=SECONDS_MAX, check=False, env={**os.environ, **_LOCAL})

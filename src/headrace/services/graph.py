@@ -19,15 +19,14 @@ from headrace.services.session import ProjectSession, usable
 from headrace.services.snapshots import EdgeIndex, reach_of
 from headrace.services.targets import unknown
 
-# The state of everything in the graph: nodes and consumers, with the incidents that hold them
-# back.
+# The state of everything in the graph: nodes and consumers, with the incidents that affect them.
 
 WORST_FIRST = ("wrong", "late", "stale", "behind", "at_risk", "never", "unknown", "fresh", "served")
-"""States of nodes and consumers, those that need somebody first."""
+"""States of nodes and consumers, the most urgent first."""
 
 
 class GraphOverview:
-    """The whole graph of what is applied (or declared, before that) and its cards."""
+    """The whole applied graph (or the declared one, before the first apply) and its cards."""
 
     def __init__(self, session: ProjectSession) -> None:
         compiled = session.compiled if session.compiled is not None else usable(session.declared())
@@ -38,21 +37,21 @@ class GraphOverview:
         self._states = {**self.cards.states, **self.cards.consumer_states()}
 
     def state(self, name: str) -> str:
-        """A node's freshness, or a consumer's state."""
+        """Return a node's freshness, or a consumer's state."""
         return str(self._states.get(name, NEVER))
 
     def domain(self, name: str) -> str:
-        """Its domain; empty for one of none."""
+        """Return its domain; empty without one."""
         node = self.project.node(name)
         return (node.domain if node is not None else None) or ""
 
     def id(self, name: str) -> str:
-        """Its card's."""
+        """Return the id of its card."""
         kind = "consumer" if name in self.project.consumers else "source" if name in self.project.sources else "asset"
         return f"{kind}:{name}"
 
     def each(self, steps: dict[str, int]) -> list[CardView]:
-        """Cards of their own for some names, with how many steps each is from the root."""
+        """Return one card per name; `steps` maps each name to its distance from the root."""
         nodes = {row.name: row for row in self.cards.of(name for name in steps if name not in self.project.consumers)}
         return [
             CardView(
@@ -67,7 +66,7 @@ class GraphOverview:
         ]  # fmt: skip
 
     def several(self, card_id: str, kind: str, domain: str, names: Sequence[str], steps: int) -> CardView:
-        """One card for many."""
+        """Return one card for several nodes."""
         counted = Counter(map(str, map(self._states.get, names, repeat(NEVER))))
         incident = next(filter(None, map(self.cards.incident, names)), None) if self.cards.has_incidents else None
         return CardView(
@@ -91,7 +90,7 @@ class GraphOverview:
 
 
 class Domains:
-    """The nodes of each domain, and how many edges go from one domain to another."""
+    """The nodes of each domain, and the number of edges between domains."""
 
     def __init__(self, whole: GraphOverview) -> None:
         domain_of = {name: whole.domain(name) for name in whole.names}
@@ -103,7 +102,7 @@ class Domains:
 
 
 def domains_of(whole: GraphOverview) -> Domains:
-    """Those of what is applied, kept as long as it is."""
+    """Return the domains of the applied project, cached per version."""
     session = whole.session
     return Domains(whole) if session.version is None else cached_by_version(session, "domains", lambda: Domains(whole))
 
@@ -113,11 +112,15 @@ BUDGET_MAX = 150
 HOPS_MAX = 10
 _REST = "more:down:"
 ROLLED_MAX = 12
-"""So many cards stand for the rest on one side; the smallest domains share the last."""
+"""Maximum number of rolled-up cards on one side; the smallest domains share the last."""
 
 
 class GraphViewQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """A view: `focus` is `hops` both ways around `root`, `blast` all below `root` or below an incident's cause."""
+    """A view: `focus` shows `hops` both ways around `root`, `blast` all that is downstream of
+    `root`.
+
+    The root of `blast` may be an incident, whose cause it then starts from.
+    """
 
     mode: str = "domains"
     root: str | None = None
@@ -126,7 +129,10 @@ class GraphViewQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def view(session: ProjectSession, query: GraphViewQuery) -> GraphView:
-    """At most `budget` nodes in cards of their own, the nearest to the root first. UsageError for a mode or a root that there isn't."""
+    """Return a view with at most `budget` nodes in cards of their own, nearest to the root first.
+
+    Raises UsageError for an unknown mode or root.
+    """
     if query.mode not in MODES:
         raise UsageError(f"{query.mode[:40]!r} is no view", hint=f"one of {', '.join(MODES)}")
     whole = GraphOverview(session)
@@ -152,7 +158,7 @@ def _root(session: ProjectSession, whole: GraphOverview, root: str | None) -> st
 
 
 def _rolled(whole: GraphOverview, steps: Mapping[str, int], shown: Mapping[str, int]) -> dict[str, str]:
-    """Of what has no card of its own: the card that stands for it."""
+    """Return the rolled-up card of each node without a card of its own."""
     results: dict[str, str] = {}
     for side, names in (
         ("up", [name for name, at in steps.items() if at < 0 and name not in shown]),
@@ -190,7 +196,7 @@ def _with_hidden(whole: GraphOverview, card: CardView, card_of: Mapping[str, str
 
 
 def _domains(session: ProjectSession, whole: GraphOverview, query: GraphViewQuery) -> GraphView:
-    """A card for each domain; where there are more than the budget, the smallest share one."""
+    """Return a card for each domain; beyond the budget, the smallest share one."""
     domains = domains_of(whole)
     largest = sorted(domains.names, key=lambda domain: len(domains.names[domain]), reverse=True)[: query.budget]
     own = {domain: f"domain:{domain}" for domain in largest}
@@ -208,7 +214,7 @@ def _domains(session: ProjectSession, whole: GraphOverview, query: GraphViewQuer
 
 
 def _edges(whole: GraphOverview, card_of: Mapping[str, str]) -> list[EdgeView]:
-    """Between the cards that are there."""
+    """Return the edges between the existing cards."""
     weights: Counter[tuple[str, str]] = Counter()
     for name, card in card_of.items():
         for parent in whole.reach.above.get(name, ()):
@@ -218,7 +224,7 @@ def _edges(whole: GraphOverview, card_of: Mapping[str, str]) -> list[EdgeView]:
 
 
 def _drawn_edges(weights: Mapping[tuple[str, str], int]) -> list[EdgeView]:
-    """Within one card there is none."""
+    """Return the edges, without those within one card."""
     return [EdgeView(from_=item, to=other, weight=n) for (item, other), n in sorted(weights.items()) if item != other]
 
 
@@ -226,7 +232,7 @@ def _drawn_edges(weights: Mapping[tuple[str, str], int]) -> list[EdgeView]:
 
 
 class EffectResponse(Response, frozen=True, kw_only=True):
-    """`nodes` are those that are selected, `downstream` the assets that are made of them; both reach `consumers` and `owners`."""
+    """The selected `nodes`, and the `downstream` assets, `consumers` and `owners` that they affect."""
 
     nodes: list[str]
     downstream: list[str]
@@ -235,7 +241,10 @@ class EffectResponse(Response, frozen=True, kw_only=True):
 
 
 def effect(session: ProjectSession, selection: Sequence[str], exclude: Sequence[str]) -> EffectResponse:
-    """Of what is applied, or declared before that. UsageError for a selection that names nothing."""
+    """Return the effect on the applied project (declared, before the first apply).
+
+    Raises UsageError for a selection that names nothing.
+    """
     compiled = session.compiled if session.compiled is not None else usable(session.declared())
     nodes, project = selected(session, selection, exclude, compiled=compiled), compiled.project
     reach = EdgeIndex(project, compiled)
@@ -250,12 +259,12 @@ def effect(session: ProjectSession, selection: Sequence[str], exclude: Sequence[
     )
 
 
-# What a server computes before the first request. For ten thousand assets the state takes a
-# second, and adding up costs a few seconds.
+# Values that a server computes before the first request. For ten thousand assets the state takes a
+# second, and the sums take a few seconds.
 
 
 def load(session: ProjectSession) -> None:
-    """What is applied, and how all of it stands."""
+    """Load the applied project and its state."""
     from headrace.services.snapshots import project_state
 
     if session.store is not None and session.compiled is not None:
@@ -294,4 +303,4 @@ def _use(session: ProjectSession) -> None:
 
 
 WARMED: tuple[Callable[[ProjectSession], None], ...] = (load, _today, _catalog, _graph, _search, _use)
-"""In the order in which they are asked for, as a rule."""
+"""In the usual order of the requests."""

@@ -27,21 +27,23 @@ from headrace.store.queries import quality as measured
 from headrace.store.queries.incidents import Happened, Incident, display_id
 from headrace.store.queries.quality import FactRow
 
-# `incidents note`: what a person knows about a cause, kept in the incident's timeline.
+# `incidents note`: a person's knowledge about a cause, stored in the incident's timeline.
 
 TEXT_MAX = 2_000
 
 
 class NoteArguments(msgspec.Struct, frozen=True):
-    """An incident's number, and what is said of it."""
+    """An incident's number, and the note's text."""
 
     number: int
     text: str
 
 
 def note(session: ProjectSession, target: str, *, text: str | None, progress: Progress) -> IncidentRow:
-    """Write something down about an incident; it changes nothing else of it. Refused without a text, UsageError for an incident that
-    there isn't."""
+    """Add a note to an incident, without further effect.
+
+    Raises Refused without a text, UsageError for an unknown incident or a text that is too long.
+    """
     said = commands.required_reason(text, "incidents note", "it is what is written down")
     if len(said) > TEXT_MAX:
         raise UsageError(f"a note has at most {TEXT_MAX:,} characters, this one {len(said):,}", hint="write where the rest can be read")
@@ -66,14 +68,14 @@ def _note(context: CommandContext, arguments: NoteArguments, progress: Progress)
         return row_of(context.session, applied.compiled, tx, found_in(tx, arguments.number))
 
 
-# `incidents report`: a person saw wrong data. What is published of it counts as wrong from its
+# `incidents report`: a person saw wrong data. Its published partitions count as wrong from their
 # publication on.
 
 PARTITIONS_MAX = 5_000
 
 
 class ReportArguments(msgspec.Struct, frozen=True):
-    """What is wrong: the partitions of a node from one to another, both included."""
+    """The wrong partitions of a node, `first` and `last` included."""
 
     node: str
     first: str
@@ -84,7 +86,10 @@ class ReportArguments(msgspec.Struct, frozen=True):
 def report(
     session: ProjectSession, target: str, *, first: str | None, last: str | None, reason: str | None, progress: Progress
 ) -> IncidentRow:
-    """Say that published data is wrong; the incident that this is. Refused without a reason, UsageError where nothing is published."""
+    """Report published data as wrong, and return its incident.
+
+    Raises Refused without a reason, UsageError if nothing is published.
+    """
     text = commands.required_reason(reason, "incidents report", "who repairs it has to know what is wrong with the data")
     node, key = targets.target(target, session.project())
     if node in session.borrowed:
@@ -140,13 +145,13 @@ def _span(arguments: ReportArguments) -> str:
     return f"for {arguments.first}" if arguments.first == arguments.last else f"from {arguments.first} to {arguments.last}"
 
 
-# Figures of an incident's evidence: earlier values, the value expected of the anomalous
-# partition, and its actual value.
+# Figures of an incident's evidence: earlier values, the value expected of the anomalous partition,
+# and its actual value.
 
 FIGURES_MAX = 4
-"""So many figures are drawn, of the partition that is off first."""
+"""Maximum number of figures, by strength in the first anomalous partition."""
 MARKED_MAX = 30
-"""So many odd partitions of one figure are drawn."""
+"""Maximum number of anomalous partitions per figure."""
 _FACT = "fact:"
 _LOGARITHMS = frozenset({"location", "spread", "distinct"})
 _PLUS_ONE = frozenset({"rows", "length"})
@@ -155,8 +160,11 @@ _HOURS = frozenset({"hour_mean", "hour_q95"})
 
 
 def incident_figures(session: ProjectSession, target: str) -> list[IncidentFigureRow]:
-    """Of each column that is odd by its own history, the figure that is farthest off; none where the cause isn't one of figures, or what
-    was measured is kept no longer. UsageError for an incident that there isn't."""
+    """Return the most anomalous figure of each column that deviates from its own history.
+
+    Empty if the cause isn't an anomaly, or if the metrics are no longer stored. Raises UsageError
+    for an unknown incident.
+    """
     number = number_of(target)
     project = session.project()
     if session.store is None:
@@ -180,7 +188,7 @@ def _figures(tx: Transaction, project: Project, incident: Incident) -> list[Inci
 
 
 def _off(tx: Transaction, facts: Sequence[FactRow], first: str, history: MetricHistory, sources: int) -> list[MetricAnomaly]:
-    """The figures that the facts of the first partition are of, as they were judged."""
+    """Return the anomalies behind the facts of the first partition, recomputed from its history."""
     metrics = _measured(tx, facts[0])
     if metrics is None:
         return []
@@ -219,7 +227,7 @@ def _before(metric: MetricId, past: Sequence[StoredMetrics]) -> Iterator[Measure
 
 
 def _since(tx: Transaction, metric: MetricId, facts: Sequence[FactRow]) -> Iterator[MeasuredRow]:
-    """The partitions that the incident is about, each as it was measured last."""
+    """Yield the incident's partitions, each with its latest measurement."""
     newest = {fact.partition: fact for fact in sorted(facts, key=lambda fact: (fact.partition, fact.epoch, fact.n))}
     for fact in list(newest.values())[:MARKED_MAX]:
         metrics = _measured(tx, fact)
@@ -228,25 +236,25 @@ def _since(tx: Transaction, metric: MetricId, facts: Sequence[FactRow]) -> Itera
 
 
 def _value(metric: MetricId, metrics: Metrics) -> float | None:
-    """A category that isn't there has no share."""
+    """Return a metric's value; an absent category has the share 0."""
     absent = 0.0 if metric.family == "share" else None
     value = metrics.values().get(metric, absent)
     return None if value is None else _plain(metric.family, value)
 
 
 def _plain(family: str, value: float) -> float:
-    """As people count: rows and sizes are kept as logarithms."""
+    """Return a value in natural units: rows and sizes are stored as logarithms."""
     if family in _PLUS_ONE:
         return max(math.exp(value) - 1, 0.0)
     return math.exp(value) if family in _LOGARITHMS else value
 
 
-# The outcome of a repair, written in the incident's timeline where the incident's end doesn't say
-# it: a repair that failed didn't end an incident that is over later.
+# The outcome of a repair, written in the incident's timeline if the incident's end doesn't say it:
+# a failed repair didn't end an incident that is resolved later.
 
 
 class FixEnded(msgspec.Struct, frozen=True):
-    """What came of the repair of an incident, in a line; whether it, or a part of it, failed."""
+    """The outcome of a repair in one line, and whether any part of it failed."""
 
     number: int
     said: str
@@ -254,14 +262,14 @@ class FixEnded(msgspec.Struct, frozen=True):
 
 
 class FixEndNoted(Response, frozen=True, kw_only=True):
-    """That it is written down."""
+    """Confirms that the outcome is recorded."""
 
     number: int
 
 
 @leader_command("fix_ended", FixEnded, FixEndNoted)
 def fix_ended(context: CommandContext, arguments: FixEnded, progress: Progress) -> FixEndNoted:
-    """Write down what came of the repair that was begun last, and which commands it consisted of."""
+    """Record the outcome of the last repair, with the range of audit entries of its commands."""
     del progress
 
     def write(tx: Transaction, now: int) -> None:

@@ -36,13 +36,13 @@ from headrace.store.queries.incidents import EVIDENCE_MAX, Incident, IncidentEvi
 
 ID = re.compile(r"(?:inc-)?(\d{1,15})", re.IGNORECASE)
 _OF_ATTEMPT = re.compile(r"(?:backfills|attempt):(?P<epoch>\d+)\.(?P<n>\d+)@(?P<key>.*)", re.DOTALL)
-"""Ids of the evidence that attempts are."""
+"""Ids of evidence that refers to an attempt."""
 _FACT = "fact:"
-"""What the ids of evidence begin with that is of what was odd about a partition."""
+"""Prefix of the ids of evidence that refers to an anomaly of a partition."""
 
 
 def incidents(session: ProjectSession, *, every: bool = False) -> list[IncidentRow]:
-    """The incidents that aren't resolved, oldest first; with `every`, the newest of all, newest first."""
+    """Return the unresolved incidents, oldest first; with `every`, the newest of all, newest first."""
     if session.store is None or session.compiled is None:
         return []
     with session.store.read() as tx:
@@ -50,7 +50,7 @@ def incidents(session: ProjectSession, *, every: bool = False) -> list[IncidentR
 
 
 def incident(session: ProjectSession, target: str) -> IncidentRow:
-    """One incident, by `INC-1` or `1`. UsageError for one that there isn't."""
+    """Return one incident, by `INC-1` or `1`. Raise UnknownName if it doesn't exist."""
     number = number_of(target)
     if session.store is None or session.compiled is None:
         raise _unknown(number)
@@ -59,7 +59,7 @@ def incident(session: ProjectSession, target: str) -> IncidentRow:
 
 
 def number_of(text: str) -> int:
-    """`INC-1` or `1` as a number. UsageError for anything else."""
+    """Return the number of `INC-1` or `1`. Raise UnknownName for anything else."""
     match = ID.fullmatch(text.strip())
     if match is None:
         raise UnknownName(f"{text[:40]!r} is no incident's id", hint="headrace incidents lists them: INC-1")
@@ -67,7 +67,7 @@ def number_of(text: str) -> int:
 
 
 def found_in(tx: Transaction, number: int) -> Incident:
-    """One incident as it is kept. UsageError where there is none of that number."""
+    """Return one stored incident. Raise UnknownName if it doesn't exist."""
     incident = stored.get(tx, number)
     if incident is None:
         raise _unknown(number)
@@ -79,7 +79,7 @@ def _unknown(number: int) -> UsageError:
 
 
 def holds(tx: Transaction, compiled: Compiled, consumers: Sequence[ConsumerStatus], causes: Sequence[Incident]) -> HoldingRow | None:
-    """What the causes hold back that consumers wait for; None for no cause."""
+    """Return what the causes hold back from waiting consumers; None without causes."""
     from headrace.services.repair_actions import repair_of
 
     if not causes:
@@ -93,8 +93,10 @@ def holds(tx: Transaction, compiled: Compiled, consumers: Sequence[ConsumerStatu
 
 
 def _failed(tx: Transaction, incident: Incident) -> list[list[str]]:
-    """Per piece of evidence the attempt that it is of, and those that failed in a row up to it which no
-    other evidence stands for."""
+    """Return, per piece of evidence, its failed attempt and the consecutive failures before it.
+
+    Failures that another piece of evidence refers to are left out.
+    """
     matches = [_OF_ATTEMPT.fullmatch(evidence.id) for evidence in incident.evidence]
     tried = [None if it is None else attempts.get(tx, int(it["epoch"]), int(it["n"])) for it in matches]
     own = {it.id for it in tried if it is not None}
@@ -112,8 +114,10 @@ def _failed(tx: Transaction, incident: Incident) -> list[list[str]]:
 
 
 def _once(tx: Transaction, seen: Iterable[tuple[IncidentEvidence, list[str]]]) -> Iterator[tuple[IncidentEvidence, list[str]]]:
-    """The evidence without what was seen again when the same delivery was ingested once more: somebody accepted it, or retried it.
-    Attempts that failed are counted by themselves; what somebody reported of several partitions was reported once."""
+    """Yield the evidence without repetitions from re-ingesting or accepting the same delivery.
+
+    Failed attempts are never merged; a report on several partitions counts once.
+    """
     results = list(seen)
     texts = Counter((evidence.what, evidence.expected, evidence.observed) for evidence, _ in results)
     known = set[tuple[str, ...]]()
@@ -127,8 +131,10 @@ def _once(tx: Transaction, seen: Iterable[tuple[IncidentEvidence, list[str]]]) -
 
 
 def _seen_in(tx: Transaction, incident_evidence: IncidentEvidence) -> str | None:
-    """What a piece of evidence is seen in: a partition of a delivery, or of what an attempt computed that may have been accepted since;
-    of what somebody reported, that report. None of all else."""
+    """Return an id of the observed data: the partition's delivery or attempt, or the report.
+
+    An accepted attempt counts as the attempt whose rows it accepted. None for other evidence.
+    """
     evidence = incident_evidence.id
     if evidence.startswith(f"{REPORT}:"):
         return f"{REPORT} {incident_evidence.at}"
@@ -146,7 +152,7 @@ def _seen_in(tx: Transaction, incident_evidence: IncidentEvidence) -> str | None
 
 
 def row_of(session: ProjectSession, compiled: Compiled, tx: Transaction, incident: Incident) -> IncidentRow:
-    """An incident as commands give it."""
+    """Return an incident as a row of the response."""
     from headrace.services.repair_actions import repair_of
 
     at, incident = session.instant, still_declared(incident, compiled.project)
@@ -199,7 +205,7 @@ def row_of(session: ProjectSession, compiled: Compiled, tx: Transaction, inciden
 
 
 def _before(session: ProjectSession, tx: Transaction, number: int) -> RecurrenceRow | None:
-    """What was done the time before: what people did, and acts of repair."""
+    """Return the previous incident with what people and repairs did about it."""
     incident = stored.get(tx, number)
     if incident is None:
         return None
@@ -211,12 +217,15 @@ def _before(session: ProjectSession, tx: Transaction, number: int) -> Recurrence
 # The text of an incident's repair, the same on its page, in the API and in notifications.
 
 AWAITED = (CauseKind.LATE_SOURCE, CauseKind.MISSING_SOURCE)
-"""Nothing that is typed ends these: somebody outside has to deliver."""
+"""Causes that no command ends: a file from outside must arrive."""
 
 
 def repair_text(row: IncidentRepairRow, incident: Incident, paused: str = "") -> str | None:
-    """What a person does first, when it ends by itself, or what else the command repairs; None where it
-    repairs this alone. `paused` says of what ends by itself what doesn't, as it is paused."""
+    """Return what a person must do first, or how the incident ends; None if the command suffices.
+
+    `paused` is appended to automatic endings: it names the paused nodes, for which they don't
+    happen.
+    """
     if row.note is not None:
         return row.note
     if row.first is not None:
@@ -229,8 +238,10 @@ def repair_text(row: IncidentRepairRow, incident: Incident, paused: str = "") ->
 
 
 def _of_a_place(incident: Incident, paused: str) -> str | None:
-    """Of a place that can't be read or written: who has to look at it, as Headrace does no more than try
-    again. None of other causes."""
+    """Return who must examine a location that can't be read or written; None for other causes.
+
+    Headrace itself only retries.
+    """
     if incident.kind == CauseKind.DESTINATION_UNAVAILABLE:
         place = f"look at where {incident.node} is written, and at the rights there"
         return f"{place}; Headrace goes on by itself as soon as it can be written{paused}"
@@ -241,9 +252,11 @@ def _of_a_place(incident: Incident, paused: str) -> str | None:
 
 
 def repair_message(tx: Transaction, compiled: Compiled, incident: Incident) -> tuple[str, list[str]] | None:
-    """The repair for a message to a person, and the commands to be typed then; None where nothing is
-    left to repair. What an attempt said, which may hold a value, stays on the incident's page."""
-    from headrace.services.repair_actions import repair_of  # with all that plans: not before something is told
+    """Return the repair's text and commands for a notification; None if nothing is left to repair.
+
+    Messages of attempts may contain values of the data; they stay on the incident's page.
+    """
+    from headrace.services.repair_actions import repair_of  # imports all planning code: only if there is something to notify
 
     row = repair_of(tx, compiled, incident)
     if row is None:

@@ -24,7 +24,7 @@ from headrace.services.file_inference import FileGroup, InferredColumns, learn
 from headrace.services.responses import InitResponse
 from headrace.services.responses.inspections import SchemaRow
 
-# The project that `init` writes without files: small, and it runs at once.
+# The project that `init` writes without files: small, and runnable at once.
 
 DAYS = 3
 IGNORED = ".headrace/\noutbox/\n"
@@ -36,14 +36,14 @@ url = "file:outbox"
 
 
 class NewFile(NamedTuple):
-    """A file to be written: its text or bytes, and its modification time where that matters."""
+    """A file to be written: its bytes, and its modification time if that matters."""
 
     data: bytes
     modified: float | None = None
 
 
 def starter_settings(name: str, timezone: str) -> str:
-    """headrace.toml."""
+    """Return the text of headrace.toml."""
     return f'[project]\nname = "{name}"\ntimezone = "{timezone}"\n\n[run]\nworkers = 2\n{_MESSAGES}'
 
 
@@ -112,7 +112,9 @@ _ORDERS = (
 
 
 def starter(name: str, timezone: str, now: datetime) -> dict[str, NewFile]:
-    """Path → file of the starter project; its sample deliveries are of the last days before `now`."""
+    """Return the files of the starter project by path, with sample deliveries of the days before
+    `now`.
+    """
     texts = {
         "headrace.toml": starter_settings(name, timezone),
         ".gitignore": IGNORED,
@@ -131,14 +133,14 @@ def starter(name: str, timezone: str, now: datetime) -> dict[str, NewFile]:
 
 
 def _deliver(day: date, number: int) -> str:
-    """A day's orders: some of the sample, the same on every machine."""
+    """Return a day's orders: part of the sample, the same on every machine."""
     orders = _ORDERS[number - 1 : number + 6]
     lines = [f"{day:%Y%m%d}{i:03},{customer},{amount},{day}" for i, (customer, amount) in enumerate(orders, 1)]
     return "\n".join(["order_id,customer,amount,order_date", *lines]) + "\n"
 
 
 def _delivered(day: date, timezone: str, now: datetime) -> float:
-    """As if the file had come at 05:00 on the day after, or a minute ago where that isn't over yet."""
+    """Return 05:00 on the day after as a timestamp, or a minute ago if that is in the future."""
     came = datetime.combine(day + timedelta(days=1), time(5), ZoneInfo(timezone))
     return min(came.timestamp(), now.timestamp() - 60)
 
@@ -147,12 +149,12 @@ def _delivered(day: date, timezone: str, now: datetime) -> float:
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 FOLDER = ".vscode/headrace"
-"""Below the project, where `schema --write` and `init` put them: editors need them without a network."""
+"""Folder of the schemas in a project, so that editors find them without a network."""
 EDITOR_SETTINGS_FILE = ".vscode/settings.json"
 
 
 def schemas(name: str | None = None) -> list[SchemaRow]:
-    """The schema of one kind of file, or of all. UsageError for a kind that there isn't."""
+    """Return the schema of one kind of file, or of all. Raise UnknownName for an unknown kind."""
     names = [section.name for section in SECTIONS]
     if name is not None and name not in names:
         raise UnknownName(f"there is no schema {name[:60]!r}", hint=did_you_mean(name, names) or f"one of {', '.join(names)}")
@@ -164,7 +166,7 @@ def schemas(name: str | None = None) -> list[SchemaRow]:
 
 
 def document(section: Section) -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of one kind of file."""
+    """Return the JSON Schema (draft 2020-12) of one kind of file."""
     entry = _entry(section)
     head = {"$schema": DRAFT, "title": f"Headrace: {section.title}"}
     if section.named:
@@ -192,13 +194,15 @@ def _entry(section: Section) -> Schema:
 
 
 def files() -> dict[str, str]:
-    """Path → text of all that an editor needs, relative to the project."""
+    """Return the editor's files as path (relative to the project) → text."""
     texts = {f"{FOLDER}/{row.name}.json": _text(row.document) for row in schemas() if row.files}
     return {EDITOR_SETTINGS_FILE: _text(_settings()), **texts}
 
 
 def _settings() -> Mapping[str, Any]:
-    """For the YAML extension (redhat.vscode-yaml) and for Even Better TOML (tamasfe.even-better-toml)."""
+    """Return settings for the extensions YAML (redhat.vscode-yaml) and Even Better TOML
+    (tamasfe.even-better-toml).
+    """
     yaml = {f"./{FOLDER}/{row.name}.json": row.files for row in schemas() if row.files and row.files[0].endswith(".yaml")}
     return {
         "yaml.schemas": yaml,
@@ -207,9 +211,10 @@ def _settings() -> Mapping[str, Any]:
 
 
 def write(root: Path) -> list[str]:
-    """Write them into a project, replacing schemas that are there; settings of an editor that are there stay as they are.
+    """Write the editor's files into a project, and return their paths relative to it.
 
-    Gives the paths that were written, relative to the project."""
+    Existing schemas are replaced; existing editor settings stay as they are.
+    """
     written = []
     for path, text in files().items():
         target = root / path
@@ -229,10 +234,10 @@ SETTINGS_FILE = "headrace.toml"
 
 
 def init(directory: Path, files: Sequence[Path]) -> InitResponse:
-    """Writes a project into `directory`, which is made where it isn't there, and says what to type next.
+    """Write a project into `directory`, created if missing, and return the next command.
 
-    Nothing is ever overwritten: ProjectError where a project or a file is there already, and then nothing is written.
-    UsageError for files that can't be read.
+    Nothing is overwritten: raises ProjectError, and writes nothing, if a project or a file exists
+    already. Raises UsageError for unreadable files.
     """
     if (directory / SETTINGS_FILE).exists():
         raise ProjectError(
@@ -255,7 +260,7 @@ def init(directory: Path, files: Sequence[Path]) -> InitResponse:
 def _derived(
     directory: Path, name: str, timezone: str, sources: list[tuple[FileGroup, InferredColumns]]
 ) -> tuple[dict[str, NewFile], dict[str, Path]]:
-    """Path → new text, and path → file to be copied there; files that lie in landing/ already stay."""
+    """Return new texts by path, and files to be copied by path; files already in landing/ stay."""
     texts = {SETTINGS_FILE: starter_settings(name, timezone), ".gitignore": IGNORED, "owners.yaml": OWNERS}
     copies: dict[str, Path] = {}
     for group, learnt in sources:
@@ -304,7 +309,7 @@ def _written(
 
 
 def _for_editors(directory: Path) -> dict[str, NewFile]:
-    """JSON Schemas, and the settings that use them; what an editor has written there already stays."""
+    """Return JSON Schemas and the settings that use them, without files that exist already."""
     texts = files()
     return {path: NewFile(text.encode()) for path, text in texts.items() if not os.path.lexists(directory / path)}
 
@@ -321,7 +326,7 @@ def _write(path: Path, file: NewFile, paths: list[Path]) -> None:
 
 
 def _copy(source: Path, path: Path, paths: list[Path]) -> None:
-    """Whole or not at all, with its modification time, which says when it was delivered."""
+    """Copy a file atomically, with its modification time, which counts as its delivery time."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, part = tempfile.mkstemp(dir=path.parent, prefix=".part-")
     os.close(handle)
@@ -346,12 +351,12 @@ def _readable(path: Path) -> Path:
 
 
 def _project_name(directory: Path) -> str:
-    """The folder's name, as far as it can be a project's."""
+    """Return the folder's name, with invalid characters of a project's name replaced."""
     return re.sub(r"[^A-Za-z0-9_-]+", "-", directory.resolve().name).strip("-")[:60] or "project"
 
 
 def machine_timezone() -> str:
-    """The machine's zone as an IANA name; UTC where it can't be told."""
+    """Return the machine's time zone as an IANA name; UTC if unknown."""
     candidates = [os.environ.get("TZ", "").removeprefix(":")]
     with contextlib.suppress(OSError):
         candidates.append(str(Path("/etc/localtime").readlink()).partition("zoneinfo/")[2])

@@ -36,23 +36,24 @@ from headrace.store.queries import obligations, partition_states, publications, 
 from headrace.store.queries.publications import Publication
 from headrace.store.queries.runs import Run
 
-# `cancel`: end a run. Published partitions stay.
+# `cancel`: ends a run. Published partitions stay.
 
 BY_ITSELF = "serve"
-"""The kind of the runs that are waves of a server's own work: nobody asked for them, so nobody can take them back."""
+"""Kind of the runs that a server starts by itself; these can't be cancelled."""
 
 
 class CancelArguments(msgspec.Struct, frozen=True):
-    """What was typed."""
+    """The arguments of `headrace cancel`."""
 
     run: int
     reason: str
 
 
 def cancel(session: ProjectSession, run: str, *, reason: str | None, progress: Progress) -> CancelResponse:
-    """End a run: what is published stays, what it alone wanted isn't started, and its attempts are ended.
+    """End a run: publications stay, its pending work isn't started, its attempts are stopped.
 
-    One that isn't under way is only told about. UsageError for a run that there isn't."""
+    For a run that isn't under way, only return its state. Raises UsageError for an unknown run.
+    """
     number = number_of(run)
     if session.store is None:
         raise unknown_run(run)
@@ -95,11 +96,11 @@ def _cancel_response(context: CommandContext, run: Run) -> CancelResponse:
     )  # fmt: skip
 
 
-# `withdraw`: take back a publication. Readers see nothing of its partition, and everything
-# computed from it is stale.
+# `withdraw`: withdraws a publication. Readers no longer see its partition, and everything computed
+# from it is stale.
 
 TRIES = 5
-"""So often the files that others share are rewritten anew, where the table moved on meanwhile."""
+"""Maximum number of times that shared files are rewritten, if the table changes meanwhile."""
 
 REFUSED = {
     "view": ("is a view: it has no data of its own", "withdraw what it reads"),
@@ -109,11 +110,11 @@ REFUSED = {
     "snapshot": ("keeps a history in which later partitions stand on this one",
                  "correct its input, then: headrace run {name} --partition {key} --again --reason TEXT"),
 }  # fmt: skip
-"""Materialisations of which a partition can't be taken out, why, and what to do."""
+"""Materialisations whose partitions can't be withdrawn: the reason, and what to do."""
 
 
 class WithdrawArguments(msgspec.Struct, frozen=True):
-    """What was typed, and the files that others share with the partition, rewritten without it."""
+    """The partition to withdraw, and the files that it shares with others, rewritten without it."""
 
     node: str
     key: str
@@ -122,10 +123,11 @@ class WithdrawArguments(msgspec.Struct, frozen=True):
 
 
 def withdraw(session: ProjectSession, target: str, *, reason: str | None, progress: Progress) -> WithdrawResponse:
-    """Take back what is published of one partition.
+    """Withdraw the publication of one partition.
 
-    Refused without a reason, and for a materialisation of which a partition can't be taken out; UsageError for a partition that
-    isn't published."""
+    Raises Refused without a reason or for a materialisation whose partitions can't be withdrawn,
+    UsageError for a partition that isn't published.
+    """
     text = commands.required_reason(reason, "withdraw", "readers lose data that they could read")
     for attempt in range(TRIES):
         arguments = _prepared(session, target, text)
@@ -158,7 +160,7 @@ def _withdraw(context: CommandContext, arguments: WithdrawArguments, progress: P
     if applied is None:
         raise _unpublished(arguments.node, arguments.key)
     if context.held.production is not None:
-        context.leader(progress)  # what is read from production isn't in this store alone
+        context.leader(progress)  # some inputs are in production's store
     order = publication_decisions.UnpublishRequest(arguments.node, arguments.key, arguments.reason, context.actor.id, arguments.rewritten)
     below = _downstream(applied.compiled, arguments.node)
     told: list[tuple[int, Publication]] = []
@@ -169,7 +171,7 @@ def _withdraw(context: CommandContext, arguments: WithdrawArguments, progress: P
             raise _unpublished(order.node, order.key)
         settle_obligations(
             tx, EvaluationContext(declared_promises(applied.compiled), StoredFacts(tx)), now
-        )  # what was met until now stays known
+        )  # obligations met until now stay met
         told.append((publication_decisions.unpublish(tx, order, publication, context.actor, now), publication))
         if context.working is None:
             publication_decisions.apply_without_leader(tx, applied, order, context.held.lease.epoch, now)
@@ -217,7 +219,7 @@ def _unpublished(node: str, key: str) -> UsageError:
 
 
 def _downstream(compiled: Compiled, node: str) -> list[str]:
-    """What is made of a node, directly or not; exports of it too."""
+    """Return everything downstream of a node, including exports."""
     results = {node}
     for name in compiled.order:
         if results & {spec.node for spec in compiled.nodes[name].inputs}:
@@ -240,11 +242,11 @@ def _newly(before: dict[str, list[str]], after: dict[str, Collection[str]] | dic
     return [row for row in rows if row.partitions]
 
 
-# `waive`: let an obligation go, so that nobody waits for that interval any more.
+# `waive`: waives an obligation, so that its interval is no longer due.
 
 
 class WaiveArguments(msgspec.Struct, frozen=True):
-    """A consumer's interval, and why nobody needs it."""
+    """A consumer's interval, and why it is no longer needed."""
 
     consumer: str
     interval: str
@@ -252,7 +254,7 @@ class WaiveArguments(msgspec.Struct, frozen=True):
 
 
 class WaiveResponse(Response, frozen=True, kw_only=True):
-    """`waive`: `backlog` are the consumer's intervals that are due and neither met nor waived."""
+    """`waive`: `backlog` lists the consumer's intervals that are due and neither met nor waived."""
 
     now: datetime
     clock: str
@@ -265,7 +267,10 @@ class WaiveResponse(Response, frozen=True, kw_only=True):
 
 
 def waive(session: ProjectSession, target: str, *, reason: str | None, progress: Progress) -> WaiveResponse:
-    """Let an obligation go. Refused without a reason; UsageError for one that isn't due, or is met."""
+    """Waive an obligation.
+
+    Raises Refused without a reason, UsageError for an obligation that isn't due or is met.
+    """
     text = commands.required_reason(reason, "waive", "it counts as a promise that wasn't kept, and somebody will ask why")
     name, at, key = target.partition("@")
     project = session.project()
@@ -308,7 +313,10 @@ def _waive(context: CommandContext, arguments: WaiveArguments, progress: Progres
 
 
 def _let_go(tx: Transaction, evaluation_context: EvaluationContext, arguments: WaiveArguments, now: int) -> int:
-    """When the obligation was due. One that was met isn't any more where something that it reads was withdrawn since."""
+    """Waive the obligation and return its deadline in µs.
+
+    A met obligation can be waived if one of its inputs was withdrawn since.
+    """
     place = f"{arguments.consumer}@{arguments.interval}"
     obligation = obligations.get(tx, arguments.consumer, arguments.interval)
     if obligation is None or obligation.due_at > now:
@@ -327,14 +335,14 @@ def _let_go(tx: Transaction, evaluation_context: EvaluationContext, arguments: W
 
 
 class TakeOverArguments(msgspec.Struct, frozen=True):
-    """A consumer whose target is taken over, and why."""
+    """A consumer whose target is taken over, and the reason."""
 
     consumer: str
     reason: str
 
 
 class TakeOverResponse(Response, frozen=True, kw_only=True):
-    """`exports take-over`: what was exported there by another project is replaced, interval by interval."""
+    """`exports take-over`: another project's exports are replaced, interval by interval."""
 
     now: datetime
     clock: str
@@ -345,7 +353,10 @@ class TakeOverResponse(Response, frozen=True, kw_only=True):
 
 
 def take_over(session: ProjectSession, consumer: str, *, reason: str | None, progress: Progress) -> TakeOverResponse:
-    """Take a consumer's target over. Refused without a reason; UsageError for a consumer that isn't exported to a table."""
+    """Take over a consumer's export target.
+
+    Raises Refused without a reason, UsageError for a consumer that isn't exported to a table.
+    """
     text = commands.required_reason(reason, "exports take-over", "another project may rely on exporting there")
     _target(session.project(), consumer)
     return perform(session, "exports", TakeOverArguments(consumer, text), progress)  # type: ignore[no-any-return]
@@ -375,7 +386,7 @@ def _take_over(context: CommandContext, arguments: TakeOverArguments, progress: 
 
 
 def _target(project: Project, name: str) -> str:
-    """Where the consumer's export goes."""
+    """Return the export target of a consumer."""
     consumer = project.consumers.get(name)
     if consumer is None:
         raise UnknownName(f"there is no consumer {name[:60]!r}", hint=did_you_mean(name, project.consumers) or "headrace status")

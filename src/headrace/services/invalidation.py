@@ -28,12 +28,12 @@ from headrace.services.plan_inputs import count_partitions
 from headrace.services.responses import NeededRow, StaleRow
 from headrace.store import Transaction
 
-# Backfills that a change requires, planned before the change is applied, with the planner that
-# `backfill` uses.
+# Backfills that a change requires, planned before the change is applied, with the planner of
+# `backfill`.
 
 
 class Ahead(NamedTuple):
-    """The commands with what each makes, and the plans themselves."""
+    """The required commands with the partitions that each computes, and their plans."""
 
     rows: tuple[NeededRow, ...]
     backfills: tuple[Backfill, ...]
@@ -48,8 +48,10 @@ def planned_ahead(
     now_us: int,
     borrowed: frozenset[str] = frozenset(),
 ) -> Ahead:
-    """Plan each backfill as if those before it had been done. `standings` are those in which the first
-    one finds the project."""
+    """Plan each backfill as if the previous ones were done.
+
+    `standings` are the partition states before the first one.
+    """
     rows: list[NeededRow] = []
     backfills: list[Backfill] = []
     there = dict(standings)
@@ -59,11 +61,11 @@ def planned_ahead(
         try:
             request = BackfillRequest(mode=mode_of(row.mode), limits=limits_of(nodes, row.from_, row.to), borrowed=borrowed)
             backfill = plan_backfill(timeline, compiled, request)
-        except UsageError:  # it will be refused, so there is nothing to be counted
+        except UsageError:  # the command will be refused, so there is nothing to count
             rows.append(row)
             continue
         if not backfill.chosen:
-            continue  # a delivery that waited is ingested by the next pass, without being asked for
+            continue  # the next tick ingests waiting deliveries without a backfill
         counts = count_partitions(compiled.project, ((made.node, made.partitions) for made in backfill.chosen))
         rows.append(msgspec.structs.replace(row, counts=counts))
         backfills.append(backfill)
@@ -88,18 +90,20 @@ def _once_made(extents: NodeExtents, extent: Extent) -> NodeExtents:
 OWN_CODE = "its own code changed"
 FAILED = "failed as it was declared"
 WAITS = "failed under the code as it was"
-"""Once the change is applied it doesn't count as failed any more: it waits to be made, as what was never tried."""
+"""After the change these partitions no longer count as failed, but as never tried."""
 
 
 class Reached(NamedTuple):
-    """The partitions of a node that become stale, and why."""
+    """The invalidated partitions of a node, and the reason."""
 
     extent: Extent
     why: str
 
 
 class Invalidated(msgspec.Struct, frozen=True):
-    """What becomes stale and what failed before, by node in topological order; what it costs to make it again."""
+    """Invalidated and previously failed partitions in topological order, and the cost of
+    recomputing them.
+    """
 
     stale: tuple[Chosen, ...] = ()
     failed: tuple[Chosen, ...] = ()
@@ -107,10 +111,10 @@ class Invalidated(msgspec.Struct, frozen=True):
     bytes: int | None = None
     backfills: tuple[NeededRow, ...] = ()
     planned: tuple[Backfill, ...] = ()
-    """What those make, as they will be planned."""
+    """The plans of `backfills`."""
 
     def of(self, node: str) -> int:
-        """How many partitions of a node become stale because its own code changed."""
+        """Return the number of a node's partitions that its own changed code invalidates."""
         return next((item.partitions for item in self.stale if item.node == node and item.why == OWN_CODE), 0)
 
 
@@ -125,8 +129,11 @@ def invalidated_by(
     now_us: int,
     borrowed: frozenset[str] = frozenset(),
 ) -> Invalidated:
-    """What these changes do to what is published. `version` is of what is applied in the store; nothing
-    is made of what is `borrowed`."""
+    """Return the effect of changes on published data.
+
+    `version` is the applied version in the store. Nodes in `borrowed` are read from production and
+    not computed.
+    """
     before, after = graph_of(old), graph_of(new)
     there = _there(plan_inputs.read_states(tx, before, version=version, arrived={}), old, new)
     nodes = {node.name: node for node in after.nodes}
@@ -154,8 +161,11 @@ def invalidated_by(
 
 
 def _once_applied(extents: NodeExtents, reached: Reached | None, returning: Extent, own: bool) -> NodeExtents:
-    """Where the partitions of a node stand once the change is applied: what it reaches isn't fresh any
-    more, what its code published before is, and what failed under other code of its own only waits."""
+    """Return a node's partition states after the change.
+
+    Invalidated partitions aren't fresh, those in `returning` are fresh again, and failures of `own`
+    old code count as never tried.
+    """
     if reached is None and not returning:
         return extents
     stale = NO_PARTITIONS if reached is None else reached.extent
@@ -164,7 +174,7 @@ def _once_applied(extents: NodeExtents, reached: Reached | None, returning: Exte
 
 
 def _summed(tx: Transaction, compiled: Compiled, backfills: Sequence[Backfill]) -> Estimate | None:
-    """How long backfills take that are done one after the other; None where it isn't known of all."""
+    """Return the duration of backfills run one after the other; None unless all are known."""
     slots = compiled.project.settings.workers
     results = [estimates.estimate_backfill(tx, compiled, backfill, slots) for backfill in backfills]
     known = [estimate for estimate in results if estimate is not None]
@@ -175,13 +185,16 @@ def _summed(tx: Transaction, compiled: Compiled, backfills: Sequence[Backfill]) 
 
 
 def still_invalid(tx: Transaction, compiled: Compiled, before: Invalidated, *, version: int, env: str, now_us: int) -> Invalidated:
-    """What of it is still stale once the change is applied: an environment may have had some of it ready."""
+    """Return what is still invalid after the change was applied.
+
+    An environment may have contributed finished partitions.
+    """
     names = {item.node for item in before.stale if item.why == OWN_CODE}
     return _outstanding(tx, compiled, names, before.failed, OWN_CODE, version=version, env=env, now_us=now_us)
 
 
 def outstanding(tx: Transaction, compiled: Compiled, *, version: int, env: str, now_us: int) -> Invalidated:
-    """What is applied and stale: nobody has asked for it since."""
+    """Return the stale partitions of the applied project, whose recomputation nobody has requested."""
     names = set(compiled.project.assets)
     return _outstanding(tx, compiled, names, (), "is stale", version=version, env=env, now_us=now_us)
 
@@ -206,7 +219,7 @@ def _outstanding(
 
 
 def invalidated_downstream(tx: Transaction, compiled: Compiled, source: str, keys: Sequence[str], *, version: int, env: str) -> Invalidated:
-    """What is published of what reads these partitions of a source, directly or not, and what makes it again."""
+    """Return the published partitions downstream of a source's partitions, and their backfills."""
     graph = graph_of(compiled)
     there, nodes = plan_inputs.read_states(tx, graph, version=version, arrived={}), {node.name: node for node in graph.nodes}
     results = _stale(nodes, there, {}, {source: extent_of_keys(nodes[source], keys)})
@@ -217,7 +230,10 @@ def invalidated_downstream(tx: Transaction, compiled: Compiled, source: str, key
 
 
 def _there(extents: Mapping[str, NodeExtents], old: Compiled, new: Compiled) -> dict[str, NodeExtents]:
-    """Where the partitions of each node stand once the change is applied: those of what is cut otherwise are taken back."""
+    """Return the partition states after the change, without nodes whose partitioning changes.
+
+    Publications of such nodes are withdrawn.
+    """
     there = dict(extents)
     for name, former in renames(old, new).items():
         if former in there and name not in there:
@@ -233,8 +249,11 @@ def _stale(
     changed: Mapping[str, Extent],
     begun: Mapping[str, Extent] | None = None,
 ) -> dict[str, Reached]:
-    """The partitions that a change of code reaches by node (`changed`), and the published ones that read
-    them or what has `begun`, and so on; what exports sent among them, where they send it again."""
+    """Return the invalidated partitions: `changed` by node, and published partitions downstream.
+
+    `begun` are partitions that only start the propagation. Exports are included if they are sent
+    again.
+    """
     extents: dict[str, Extent] = dict(begun or {})
     chosen: dict[str, Reached] = {}
     for name, node in nodes.items():
@@ -259,7 +278,7 @@ def _stale(
 
 
 def _failed(nodes: Mapping[str, GraphNode], there: Mapping[str, NodeExtents], changes: Iterable[NodeChange]) -> tuple[Chosen, ...]:
-    """What failed or was rejected of the nodes that the change concerns."""
+    """Return the failed or rejected partitions of the changed nodes."""
     kinds = (ChangeKind.BODY, ChangeKind.SCHEMA, ChangeKind.CHECKS)
     concerned = {change.node: FAILED for change in changes if change.change in kinds}
     concerned |= {change.node: WAITS for change in changes if change.stale}
@@ -272,7 +291,7 @@ def _chosen(node: GraphNode, extent: Extent, extents: NodeExtents, why: str) -> 
 
 
 def stale_rows(chosen: Iterable[Chosen]) -> list[StaleRow]:
-    """For a document."""
+    """Return the partitions as rows of the response."""
     return [
         StaleRow(node=item.node, partitions=item.partitions, from_=item.spans[0].first, to=item.spans[-1].last, why=item.why)
         for item in chosen
@@ -283,7 +302,10 @@ def stale_rows(chosen: Iterable[Chosen]) -> list[StaleRow]:
 
 
 def _needed(nodes: Mapping[str, GraphNode], stale: Sequence[Chosen], failed: Sequence[Chosen], env: str) -> Iterator[NeededRow]:
-    """Whoever does them makes again what is stale, and what failed; what reads it follows by itself."""
+    """Yield the backfills of stale and failed partitions.
+
+    Their downstream nodes follow automatically.
+    """
     for group in _groups(nodes, [*stale, *(item for item in failed if item.why == WAITS)]):
         yield _backfill_of(nodes, group, env, Mode.MISSING)
     for group in _groups(nodes, [item for item in failed if item.why == FAILED]):
@@ -291,7 +313,9 @@ def _needed(nodes: Mapping[str, GraphNode], stale: Sequence[Chosen], failed: Seq
 
 
 def _groups(nodes: Mapping[str, GraphNode], chosen: Sequence[Chosen]) -> list[list[Chosen]]:
-    """What one range can name: all that is cut by time, with what isn't cut; each of the rest."""
+    """Group nodes by range: all partitioned by time together with unpartitioned ones, others one by
+    one.
+    """
     timed = [item for item in chosen if nodes[item.node].partition.grain is not None or nodes[item.node].partition.whole]
     rest: dict[str, list[Chosen]] = {}
     for item in chosen:
@@ -309,7 +333,7 @@ def _backfill_of(nodes: Mapping[str, GraphNode], chosen: Sequence[Chosen], env: 
 
 
 def _range(nodes: Mapping[str, GraphNode], chosen: Sequence[Chosen]) -> tuple[str, str]:
-    """The first and the last key, both included, in the finest grain of any of the nodes."""
+    """Return the first and the last key, both included, in the finest grain of the nodes."""
     cut = [item for item in chosen if nodes[item.node].partition.grain is not None]
     if not cut:
         keys = sorted(key for item in chosen for span in item.spans for key in (span.first, span.last))

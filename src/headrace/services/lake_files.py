@@ -1,4 +1,4 @@
-"""Lake files that are gone or damaged, and a lake that isn't where the catalog says."""
+"""Lake files that are missing or damaged, and a lake that isn't where the catalog says."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ from headrace.slo.damaged_files import partitions_in
 from headrace.store import Transaction
 from headrace.store.queries import incidents, lake_maintenance
 
-# Reads that fail over a missing or damaged lake file name the file, the node, and the next
+# Reads that fail because of a missing or damaged lake file name the file, the node, and the next
 # command.
 
 REASON = "its file is damaged"
 
 
 def recompute_command(env: str, project: Project, tx: Transaction, name: str, file: int) -> str:
-    """The command that computes anew what is in a damaged file of an environment, where no incident
-    is opened."""
+    """Return the command that recomputes the rows of a damaged file in an environment.
+
+    Environments have no incidents that would name it.
+    """
     node = project.node(name)
     keys = sorted(partitions_in(tx, name, [file]).get(file, ()))
     words = ["--env", env, "run", name]
@@ -38,7 +40,10 @@ def recompute_command(env: str, project: Project, tx: Transaction, name: str, fi
 
 @contextmanager
 def naming_damage(session: ProjectSession, files: Iterable[FileRef]) -> Iterator[None]:
-    """Whatever fails over a damaged file among these is a DataCorrupted that names it; anything else stays as it is."""
+    """Raise DataCorrupted with the file's name if a read fails and one of these files is damaged.
+
+    Other errors pass unchanged.
+    """
     try:
         yield
     except Exception as error:
@@ -49,12 +54,15 @@ def naming_damage(session: ProjectSession, files: Iterable[FileRef]) -> Iterator
 
 
 def _damaged(session: ProjectSession, paths: set[str]) -> DataCorrupted | None:
-    """The first file with which something is wrong. The state is opened anew: rows are read while it is closed."""
+    """Return the error for the first damaged file.
+
+    Opens the state anew, because it is closed while rows are read.
+    """
     fresh = session.again(session.actor)
     try:
         if fresh.store is None:
             return None
-        _ = fresh.compiled  # read now: a store reads one transaction at a time
+        _ = fresh.compiled  # loaded before the transaction: a store runs one read at a time
         with fresh.store.read() as tx:
             return _first(fresh, tx, paths)
     finally:
@@ -107,9 +115,10 @@ CORRECT = "headrace tick (every command that writes corrects it)"
 
 
 def moved(session: ProjectSession, tx: Transaction) -> str:
-    """What is wrong with the catalog's data path, in words; empty where it is the lake's folder, or there is no catalog yet.
+    """Return a message if the catalog's data path isn't the lake's folder; otherwise empty.
 
-    Headrace reads the project's own folder all the same; DuckLake's other readers don't."""
+    Headrace reads the project's own folder in any case; other DuckLake readers follow the catalog.
+    """
     if catalog.missing(tx):
         return ""
     text = catalog.data_path(tx)
@@ -122,7 +131,7 @@ def moved(session: ProjectSession, tx: Transaction) -> str:
 
 
 def moved_now(session: ProjectSession) -> str:
-    """`moved` in a transaction of its own; empty where there is no state yet."""
+    """Return `moved` in a transaction of its own; empty if there is no state."""
     if session.store is None:
         return ""
     with session.store.read() as tx:

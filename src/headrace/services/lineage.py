@@ -11,9 +11,10 @@ from headrace.services.session import ProjectSession, usable
 
 
 def lineage(session: ProjectSession, target: str, *, up: bool, down: bool) -> LineageResponse:
-    """Every step up and down from `ASSET[.COLUMN]`, nearest first; None for a side that wasn't asked for.
+    """Return every upstream and downstream step of `ASSET[.COLUMN]`, nearest first.
 
-    Raises InvalidProject where the files have errors, UsageError for an asset or a column that there isn't.
+    A side that isn't requested is None. Raises InvalidProject if the files have errors, UsageError
+    for an unknown asset or column.
     """
     compiled = usable(session.declared())
     name, dot, column = target.partition(".")

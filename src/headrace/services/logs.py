@@ -22,14 +22,13 @@ from headrace.services.session import ProjectSession
 from headrace.store.queries import attempts
 from headrace.store.queries.attempts import Attempt
 
-# An attempt's log as a file: numbered lines from any place on, in memory that doesn't grow with
-# the file.
+# An attempt's log as a file: numbered lines from any position, with constant memory.
 
 CHUNK_BYTES = 1 << 20
 
 
 class CapturedLine(msgspec.Struct, frozen=True, gc=False):
-    """One line as it was captured."""
+    """One captured line."""
 
     at_us: int
     stream: str
@@ -38,7 +37,7 @@ class CapturedLine(msgspec.Struct, frozen=True, gc=False):
 
 
 class LinePosition(NamedTuple):
-    """Before a line: where its bytes begin, and its number."""
+    """The position before a line: byte offset and line number (from 1)."""
 
     offset: int = 0
     number: int = 1
@@ -48,7 +47,10 @@ START = LinePosition()
 
 
 def lines(path: Path, begin: LinePosition = START) -> Iterator[tuple[int, CapturedLine, LinePosition]]:
-    """Number, line and the place after it, of the whole lines from a place on; one that is still being written is left for later."""
+    """Yield number, line and the next position of the complete lines from `begin` on.
+
+    A line that is still being written is left out.
+    """
     offset, number = begin
     with suppress(FileNotFoundError), path.open("rb") as file:
         file.seek(offset)
@@ -61,7 +63,7 @@ def lines(path: Path, begin: LinePosition = START) -> Iterator[tuple[int, Captur
 
 
 def place_of(path: Path, number: int) -> LinePosition:
-    """Where a line begins; of one that isn't there yet, where the next one will."""
+    """Return the position of a line; for a line beyond the end, the position of the next new one."""
     offset, passed = 0, 0
     with suppress(FileNotFoundError), path.open("rb") as file:
         for raw in islice(file, max(0, number - 1)):
@@ -72,7 +74,7 @@ def place_of(path: Path, number: int) -> LinePosition:
 
 
 def count(path: Path) -> int:
-    """How many whole lines there are."""
+    """Return the number of complete lines."""
     result = 0
     with suppress(FileNotFoundError), path.open("rb") as file:
         while chunk := file.read(CHUNK_BYTES):
@@ -90,11 +92,14 @@ def _decoded(raw: bytes) -> CapturedLine:
 OPEN = ("queued", "running")
 LOOK_EVERY_S = 0.2
 LOOKED_MAX = 50_000
-"""So many lines are looked through for one page: whoever searches a log of millions asks again, and others have their turn between."""
+"""Maximum number of lines searched for one page.
+
+A search in a log of millions of lines takes several requests, so that others aren't blocked.
+"""
 
 
 class AttemptLog(NamedTuple):
-    """The newest attempt that was asked for, its lines, and why it failed, if it did."""
+    """The newest matching attempt, its lines, and its error if it failed."""
 
     attempt: Attempt
     rows: list[LogRow]
@@ -102,7 +107,11 @@ class AttemptLog(NamedTuple):
 
 
 class PageOfLines(NamedTuple):
-    """Some lines of an attempt. `end` is before the next one, `more` whether there are any by now; `total` counts all."""
+    """Some lines of an attempt.
+
+    `end` is the position after them, `more` says whether there are further lines by now; `total`
+    counts all lines.
+    """
 
     attempt: Attempt
     rows: list[LogRow]
@@ -113,10 +122,10 @@ class PageOfLines(NamedTuple):
 
 
 def logs(session: ProjectSession, target: str, *, grep: str | None) -> AttemptLog | None:
-    """The lines of an attempt (`3.17`), or of the newest attempt at an asset or one of its partitions.
+    """Return the lines of an attempt (`3.17`), or of the newest attempt at an asset or a partition.
 
-    None where it was never attempted. `grep` keeps lines that a regular expression finds something in. UsageError
-    for an attempt or an asset that there isn't, or an expression that isn't one.
+    None if it was never attempted. `grep` is a regular expression that the lines must match. Raises
+    UsageError for an unknown attempt or asset, or an invalid expression.
     """
     pattern = _pattern(grep)
     attempt = _attempt(session, target)
@@ -128,8 +137,11 @@ def logs(session: ProjectSession, target: str, *, grep: str | None) -> AttemptLo
 
 
 def lines_of(session: ProjectSession, target: str, *, grep: str | None, begin: LinePosition | int, limit: int) -> PageOfLines:
-    """At most `limit` lines that `grep` keeps, from a place or the line of a number on; a negative number counts from the end. It reads
-    no further than it has to. UsageError as `logs`, and for what was never attempted."""
+    """Return at most `limit` lines that match `grep`, starting at a position or a line number.
+
+    A negative number counts from the end. Reads no further than needed. Raises UsageError as
+    `logs`, and if there was no attempt.
+    """
     pattern = _pattern(grep)
     attempt = _attempt(session, target)
     if attempt is None:
@@ -149,7 +161,7 @@ def lines_of(session: ProjectSession, target: str, *, grep: str | None, begin: L
 
 
 def follow(session: ProjectSession, target: str, *, grep: str | None) -> Iterator[LogRow]:
-    """The same lines, and those that are still written, until the attempt has ended."""
+    """Yield the lines, and new ones as they are written, until the attempt has ended."""
     pattern = _pattern(grep)
     attempt = _attempt(session, target)
     if attempt is None:
@@ -221,14 +233,16 @@ def _row(session: ProjectSession, attempt: Attempt, number: int, line: CapturedL
     )
 
 
-# Lines in pages, so that a log of a million lines opens at once and can be followed from a
-# cursor.
+# Lines in pages, so that a log of a million lines opens at once and can be followed from a cursor.
 
 
 class LogsResponse(Response, frozen=True, kw_only=True):
-    """Lines of an attempt, in the order in which they were written. `next` asks for those after them: of an attempt that is over it is
-    null on the last page; of one that is `open` it is never, for more may come. Of a search a page can be empty, and there is a next one
-    all the same: `looked` is the number of the last line that was looked at, `total` of the last there is by now."""
+    """Lines of an attempt, in the order in which they were written.
+
+    `next` is the cursor of the following lines: null on the last page of an ended attempt, never
+    null while it is `open`. With a search a page may be empty and still have a next one. `looked`
+    is the number of the last line searched, `total` of the last line so far.
+    """
 
     attempt: str
     node: str
@@ -243,8 +257,11 @@ class LogsResponse(Response, frozen=True, kw_only=True):
 
 
 class LogPageQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An attempt's id. `grep` keeps lines that contain this text, `cursor` asks for later ones, `line` for those from the line of this
-    number on (a negative one counts from the end)."""
+    """An attempt's id, and which of its lines.
+
+    `grep` is a text that the lines must contain, `cursor` the position after an earlier page,
+    `line` the first line's number (negative: from the end).
+    """
 
     attempt: str
     grep: str | None = None
@@ -254,9 +271,9 @@ class LogPageQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 def log_page(session: ProjectSession, query: LogPageQuery) -> LogsResponse:
-    """One page of lines. UsageError for an attempt or a cursor that there isn't."""
+    """Return one page of lines. Raise UsageError for an unknown attempt or an invalid cursor."""
     begin = query.line or START if query.cursor is None else place(query.cursor, LinePosition)
-    # an expression could take for ever, and keep the leader waiting meanwhile
+    # a regular expression could run forever and block the leader
     literally = None if query.grep is None else re.escape(query.grep)
     lines = lines_of(session, query.attempt, grep=literally, begin=begin, limit=query.limit)
     under_way = lines.attempt.state in OPEN

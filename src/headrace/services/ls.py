@@ -20,7 +20,10 @@ from headrace.store.queries.applied_versions import Heading
 
 
 def ls(session: ProjectSession, selection: Sequence[str], exclude: Sequence[str], *, progress: Progress) -> list[NodeRow]:
-    """Sources, assets, consumers, each in order of their names. ProjectError where the files can't be linked."""
+    """Return sources, then assets, then consumers, each sorted by name.
+
+    Raises InvalidProject if the files can't be linked.
+    """
     compilation = session.declared(progress)
     project = compilation.project
     if project is None:
@@ -35,7 +38,7 @@ def ls(session: ProjectSession, selection: Sequence[str], exclude: Sequence[str]
 
 
 def row(project: Project, name: str) -> NodeRow:
-    """One node as `ls` shows it."""
+    """Return one node as a row of `ls`."""
     node = project.node(name)
     assert node is not None
     return NodeRow(
@@ -51,14 +54,14 @@ def row(project: Project, name: str) -> NodeRow:
 
 
 def body_kind(asset: Asset) -> str:
-    """`sql`, `python` or `command`."""
+    """Return `sql`, `python` or `command`."""
     if isinstance(asset.body, PythonBody):
         return "python"
     return "command" if isinstance(asset.body, CommandBody) else "sql"
 
 
 def partition_text(spec: PartitionSpec) -> str:
-    """`*`, `day`, `key:region` or `day,key:region`."""
+    """Return `*`, `day`, `key:region` or `day,key:region`."""
     parts = [spec.grain.value] if spec.grain else []
     if spec.key:
         parts.append(f"key:{spec.key}")
@@ -76,7 +79,10 @@ DIGITS_MAX = 18
 
 
 def versions(session: ProjectSession, number: str | None = None) -> list[VersionRow]:
-    """All versions, newest first; with a number that one. UsageError where there is none of that number."""
+    """Return all versions, newest first, or one by its number.
+
+    Raise UsageError if it doesn't exist.
+    """
     if session.store is None:
         if number is not None:
             raise _unknown(number)
@@ -89,7 +95,10 @@ def versions(session: ProjectSession, number: str | None = None) -> list[Version
 
 
 def file_of(session: ProjectSession, number: str, path: str) -> bytes:
-    """The stored bytes of one file of a version. UsageError where there is none, StoreError where they aren't what was applied."""
+    """Return the stored bytes of one file of a version.
+
+    Raises UsageError if there is no such file, StoreError if the bytes don't match their hash.
+    """
     (version,) = versions(session, number)
     sha256 = next((file.sha256 for file in version.files if file.path == path), None)
     if sha256 is None:

@@ -48,19 +48,24 @@ from headrace.store.queries import applied_versions, partition_states
 from headrace.store.queries import deliveries as stored_deliveries
 from headrace.store.queries.partition_states import Day
 
-# Partitions that a node should have by now: a calendar shows those without any record as missing.
+# Partitions that a node should have by now: a calendar displays those without any record as
+# missing.
 
 _HOUR_US = 3_600_000_000
 _ELAPSED = {Grain.HOUR: _HOUR_US, Grain.DAY: 24 * _HOUR_US}
-"""Grains whose intervals are counted by the time that they take; a day more or less an hour."""
+"""Grains whose intervals are counted by elapsed time; a day may be an hour longer or shorter."""
 
 
 def expected(
     node: Node, context: EvaluationContext, now_us: int, *, below: str | None, declared_us: int | None = None
 ) -> Iterator[tuple[str, int]]:
-    """Each partition with the end of its interval (microseconds), newest first: from the last that has ended to the node's start; only
-    those before the key `below`. None of a node whose keys grow with its data, nor of days on which nothing is due. Lazy: years of hours
-    are many. `declared_us` is since when deliveries of a promised source are expected that has never delivered."""
+    """Yield each expected partition with the end of its interval (µs), newest first.
+
+    They range from the last ended interval to the node's start, restricted to keys before `below`.
+    Nodes with a dynamic set of keys have none, nor have days without data. Lazy, because years of
+    hours are many. `declared_us` is the time from which a source without any delivery is expected
+    to deliver.
+    """
     grain, start = node.partition.grain, _start_us(node, context, declared_us)
     if grain is None or start is None or (node.partition.key is not None and node.partition.values is None):
         return
@@ -74,7 +79,7 @@ def expected(
 
 
 def within(node: Node, context: EvaluationContext, now_us: int, first: str, last: str, declared_us: int | None = None) -> Iterator[str]:
-    """The expected keys from one to another, both included, newest first."""
+    """Yield the expected keys from `first` to `last`, both included, newest first."""
     grain, start = node.partition.grain, _start_us(node, context, declared_us)
     since = began(last, grain, node.timezone) if grain is not None else None
     if grain is not None and start is not None and since is not None:
@@ -97,8 +102,10 @@ def absent(
     since: str = "",
     declared_us: int | None = None,
 ) -> int:
-    """How many of the expected partitions nothing was ever heard of, from the key `since` on;
-    `heard` counts those that something was heard of, from one key to before another."""
+    """Return the number of expected partitions without any record, from the key `since` on.
+
+    `heard` counts the recorded ones from one key (included) to another (excluded).
+    """
     grain, start = node.partition.grain, _start_us(node, context, declared_us)
     if grain is None or start is None or (node.partition.key is not None and not node.partition.values):
         return 0
@@ -106,7 +113,7 @@ def absent(
     start = max(start, begun) if begun is not None else start
     first, end = key_at_us(start, grain, node.timezone), key_at_us(now_us, grain, node.timezone)
     begins, ends = start_us(first, grain, node.timezone), start_us(end, grain, node.timezone)
-    if grain in _ELAPSED and node.no_data.none:  # years of hours are too many to go through
+    if grain in _ELAPSED and node.no_data.none:  # years of hours are too many to iterate
         whole = round((ends - begins) / _ELAPSED[grain]) * max(1, len(node.partition.values or ()))
     else:
         keys = expected(node, context, now_us, below=None, declared_us=declared_us)
@@ -115,8 +122,10 @@ def absent(
 
 
 def _start_us(node: Node, context: EvaluationContext, declared_us: int | None) -> int | None:
-    """Since when there should be any: as how far it is behind is counted. Of a source that has never delivered, since
-    the interval in which it was declared, as its incident says."""
+    """Return the start of the expected partitions, as it counts for the node's backlog.
+
+    For a source without any delivery it is the interval of its declaration, as in its incident.
+    """
     start, newest, grain = context.rhythms[node.name].start_us, context.facts.newest(node.name), node.partition.grain
     if start is not None or grain is None:
         return start
@@ -139,7 +148,7 @@ def _within(node: Node, moment: str, below: str | None) -> Iterator[tuple[str, i
 
 
 class PartitionListQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which partitions: from one key to another, both included."""
+    """A range of partitions, `first` and `last` included."""
 
     first: str | None = None
     last: str | None = None
@@ -148,8 +157,10 @@ class PartitionListQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def list_partitions(session: ProjectSession, name: str, query: PartitionListQuery) -> PartitionsResponse:
-    """Those that anything was ever heard of, and those that there should be, newest first. UsageError for a node or a cursor that there
-    isn't."""
+    """Return the recorded and the expected partitions, newest first.
+
+    Raises UsageError for an unknown node or cursor.
+    """
     node, _ = targets.target(name, session.project())
     before = None if query.cursor is None else place(query.cursor, str)
     days = _found(session, node, query, before) if session.store is not None and session.compiled is not None else []
@@ -164,8 +175,7 @@ def list_partitions(session: ProjectSession, name: str, query: PartitionListQuer
 
 
 def count_by_state(session: ProjectSession, name: str, query: PartitionListQuery) -> list[CountedRow]:
-    """How many partitions are in each state, most first: all of those that are wanted, not of one
-    page of them."""
+    """Return the number of partitions in each state, most frequent first, over the whole range."""
     if session.store is None or session.compiled is None:
         return []
     first, last, now_us = query.first or "", _end(query.last), session.clock.now_us()
@@ -186,7 +196,7 @@ def count_by_state(session: ProjectSession, name: str, query: PartitionListQuery
 
 
 def _found(session: ProjectSession, name: str, query: PartitionListQuery, before: str | None) -> list[Day]:
-    """A page of them, and one more where there is one."""
+    """Return a page of partitions, plus one if there are more."""
     first, last, now_us = query.first or "", _end(query.last), session.clock.now_us()
     with session.facts() as (tx, facts):
         heard = partition_states.days_between(tx, name, first, last, before=before, limit=query.limit + 1)
@@ -203,8 +213,10 @@ def _found(session: ProjectSession, name: str, query: PartitionListQuery, before
 
 
 def _declared_us(tx: Transaction, node: Node) -> int | None:
-    """Since when deliveries of a source are expected that are promised, even if none ever came; None of one that nobody
-    has looked at yet."""
+    """Return the time from which a promised source is expected to deliver, even if it never did.
+
+    None for other sources, and for a source that wasn't observed yet.
+    """
     if not node.is_source or node.expect_by is None or stored_deliveries.declared_since(tx, node.name) is None:
         return None
     return expected_since(tx, node.name)
@@ -218,7 +230,7 @@ def _absent(partition: str, ended_us: int) -> Day:
 
 
 def _end(last: str | None) -> str | None:
-    """With what is cut finer: `2025-03` means all of March, `2025-03-01` all its keys."""
+    """Return an upper bound that includes finer keys: `2025-03` means all of March."""
     return None if last is None else f"{last}\U0010ffff"
 
 
@@ -231,7 +243,7 @@ def _partition_row(session: ProjectSession, day: Day) -> PartitionRow:
 
 
 def node(session: ProjectSession, name: str) -> NodeResponse:
-    """A node as it stands. UsageError for one that there isn't."""
+    """Return a node in its current state. Raise UsageError if it doesn't exist."""
     cards = Cards(session)
     project = cards.project
     declared = project.node(name)
@@ -320,11 +332,14 @@ def _edge(cards: Cards, name: str, mode: str) -> EdgeRow:
 
 _LANGUAGES = {".sql": "sql", ".py": "python", ".yaml": "yaml", ".yml": "yaml", ".toml": "toml"}
 VERSIONS_MAX = 200
-"""So many of the newest versions are looked through."""
+"""Maximum number of versions searched, newest first."""
 
 
 def code(session: ProjectSession, name: str, version: int | None) -> CodeResponse:
-    """The newest text, or that of a version. UsageError for a node or a version that there isn't."""
+    """Return the newest text, or that of a version.
+
+    Raise UsageError for an unknown node or version.
+    """
     project = session.project()
     node, _ = targets.target(name, project)
     declared = project.node(node)
@@ -360,8 +375,12 @@ def _response(node: str, file: str, line: int, version: int | None, text: str | 
 
 
 class ServedInterval(Response, frozen=True, kw_only=True):
-    """An interval of a consumer: `met` in time, met `late`, `waived`, `missing` after its deadline, or `due` later. `late_seconds` is
-    negative where it came before the deadline, and counts until now while it is missing."""
+    """An interval of a consumer.
+
+    `state` is `met` (in time), `late` (met after the deadline), `waived`, `missing` (after the
+    deadline), or `due` (later). `late_seconds` is negative before the deadline; for a missing
+    interval it counts until now.
+    """
 
     interval: str
     due_at: datetime
@@ -369,11 +388,14 @@ class ServedInterval(Response, frozen=True, kw_only=True):
     state: str
     late_seconds: float | None
     ledger: LedgerRow | None
-    """Null before the interval's end, and where it wasn't asked for."""
+    """Null before the interval's end, and unless requested."""
 
 
 class ConsumerResponse(Response, frozen=True, kw_only=True):
-    """A consumer; `deliveries` are its newest intervals, newest first, and `next` is the cursor of older ones."""
+    """A consumer; `deliveries` are its newest intervals, newest first.
+
+    `next` is the cursor of older ones.
+    """
 
     now: datetime
     consumer: ConsumerRow
@@ -384,13 +406,16 @@ class ConsumerResponse(Response, frozen=True, kw_only=True):
     importance: str | None
     file: str
     upstream: list[str]
-    """Sources and assets that it needs, through others too."""
+    """Direct and indirect inputs: sources and assets."""
     deliveries: list[ServedInterval]
     next: str | None
 
 
 def consumer(session: ProjectSession, name: str, *, before: str | None, limit: int, ledgers: int) -> ConsumerResponse:
-    """How a consumer was served; the newest `ledgers` of its intervals with their ledger. UsageError for one that there isn't."""
+    """Return a consumer with its newest intervals, the first `ledgers` of them with delay ledgers.
+
+    Raises UnknownName for an unknown consumer.
+    """
     project = session.project()
     declared = project.consumers.get(name)
     if declared is None:

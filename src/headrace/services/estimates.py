@@ -89,9 +89,7 @@ LOOKED_BACK = 400
 INGESTED_MAX = 20_000
 """Maximum number of a plan's attempts searched for publications."""
 REST_SECONDS_MIN, REST_TIMES = 5.0, 3.0
-"""A longer gap without attempts means that the plan was paused: seconds, and times its longest
-attempt.
-"""
+"""Gap in seconds, and as a multiple of the longest attempt, from which a plan counts as paused."""
 START_SECONDS = 0.8
 """Default seconds until the first attempt.
 

@@ -116,8 +116,7 @@ ROLLED_MAX = 12
 
 
 class GraphViewQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """A view: `focus` shows `hops` both ways around `root`, `blast` all that is downstream of
-    `root`.
+    """A view: `focus` shows `hops` both ways around `root`, `blast` all nodes downstream of it.
 
     The root of `blast` may be an incident, whose cause it then starts from.
     """

@@ -112,8 +112,9 @@ _ORDERS = (
 
 
 def starter(name: str, timezone: str, now: datetime) -> dict[str, NewFile]:
-    """Return the files of the starter project by path, with sample deliveries of the days before
-    `now`.
+    """Return the files of the starter project by path.
+
+    Its sample deliveries are of the last days before `now`.
     """
     texts = {
         "headrace.toml": starter_settings(name, timezone),
@@ -200,8 +201,9 @@ def files() -> dict[str, str]:
 
 
 def _settings() -> Mapping[str, Any]:
-    """Return settings for the extensions YAML (redhat.vscode-yaml) and Even Better TOML
-    (tamasfe.even-better-toml).
+    """Return settings for the extensions YAML and Even Better TOML.
+
+    Their ids are redhat.vscode-yaml and tamasfe.even-better-toml.
     """
     yaml = {f"./{FOLDER}/{row.name}.json": row.files for row in schemas() if row.files and row.files[0].endswith(".yaml")}
     return {

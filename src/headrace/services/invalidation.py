@@ -101,8 +101,8 @@ class Reached(NamedTuple):
 
 
 class Invalidated(msgspec.Struct, frozen=True):
-    """Invalidated and previously failed partitions in topological order, and the cost of
-    recomputing them.
+    """Invalidated and previously failed partitions in topological order, and the cost to recompute
+    them.
     """
 
     stale: tuple[Chosen, ...] = ()
@@ -313,8 +313,9 @@ def _needed(nodes: Mapping[str, GraphNode], stale: Sequence[Chosen], failed: Seq
 
 
 def _groups(nodes: Mapping[str, GraphNode], chosen: Sequence[Chosen]) -> list[list[Chosen]]:
-    """Group nodes by range: all partitioned by time together with unpartitioned ones, others one by
-    one.
+    """Group nodes by range: one group for all partitioned by time and all unpartitioned ones.
+
+    Each other node is a group of its own.
     """
     timed = [item for item in chosen if nodes[item.node].partition.grain is not None or nodes[item.node].partition.whole]
     rest: dict[str, list[Chosen]] = {}

@@ -26,22 +26,23 @@ from headrace.store.clock import instant
 from headrace.store.queries import incidents, scheduling
 from headrace.store.queries.scheduling import Pause
 
-# Shared by `pause` and `resume`: the nodes that a selection means, the audit entries, and the
-# list of pauses.
+# Shared by `pause` and `resume`: the selected nodes, the audit entries, and the list of pauses.
 
 
 def list_pauses(session: ProjectSession, project: Project | None, tx: Transaction, now_us: int) -> list[PauseRow]:
-    """All that is paused now."""
+    """Return all pauses in force."""
     return [_row(session, project, pause) for pause in scheduling.pauses_in_force(tx, now_us)]
 
 
 def scheduled(project: Project, names: Collection[str]) -> tuple[str, ...]:
-    """Those of the names that the core schedules: sources, assets that aren't views, and consumers that are exported to."""
+    """Return the scheduled nodes among the names: sources, assets without views, exported
+    consumers.
+    """
     return tuple(name for name in names if _is_scheduled(project, name))
 
 
 def audited(tx: Transaction, now_us: int, action: Action, actor: Actor, project: Project, changed: Sequence[Pause], reason: str) -> None:
-    """An entry in the trail for each node."""
+    """Append an audit entry for each node."""
     events = [
         AuditEvent(
             action=action, actor=actor, object=Object(kind_of_node(project, pause.node) or "node", pause.node), reason=reason,
@@ -55,7 +56,7 @@ def audited(tx: Transaction, now_us: int, action: Action, actor: Actor, project:
 
 
 def kind_of_node(project: Project | None, name: str) -> str | None:
-    """`source`, `asset` or `consumer`; None for what isn't declared."""
+    """Return `source`, `asset` or `consumer`; None for an undeclared node."""
     if project is None or project.node(name) is None:
         return None
     return "source" if name in project.sources else "asset" if name in project.assets else "consumer"
@@ -79,11 +80,11 @@ def _row(session: ProjectSession, project: Project | None, pause: Pause) -> Paus
     )
 
 
-# `pause`: nothing of the selected nodes is started; attempts that run go on.
+# `pause`: the scheduler starts nothing of the selected nodes; running attempts go on.
 
 
 class PauseArguments(msgspec.Struct, frozen=True):
-    """What was typed; `until` is a time, or a duration from now."""
+    """The arguments of `headrace pause`; `until` is a time, or a duration from now."""
 
     select: list[str]
     exclude: list[str]
@@ -94,14 +95,17 @@ class PauseArguments(msgspec.Struct, frozen=True):
 def pause(
     session: ProjectSession, select: Sequence[str], *, exclude: Sequence[str], reason: str | None, until: str | None, progress: Progress
 ) -> PauseResponse:
-    """Pause the selected nodes. Refused without a reason, UsageError for a selection or a time that there isn't."""
+    """Pause the selected nodes.
+
+    Raises Refused without a reason, UsageError for an unknown selection or an invalid time.
+    """
     text = commands.required_reason(reason, "pause", "who finds it standing still at night has to know why")
     arguments = PauseArguments(list(select), list(exclude), text, until)
     return perform(session, "pause", arguments, progress)  # type: ignore[no-any-return]
 
 
 def paused(session: ProjectSession) -> PauseResponse:
-    """What is paused now."""
+    """Return the pauses in force."""
     rows = []
     if session.store is not None:
         now_us, project = session.clock.now_us(), session.compiled.project if session.compiled is not None else None
@@ -144,7 +148,10 @@ def _pause(context: CommandContext, arguments: PauseArguments, progress: Progres
 
 
 def lapses_at(context: CommandContext, text: str, now_us: int) -> int:
-    """`2h` from now, or a time, in microseconds. UsageError for what is no time, or over."""
+    """Return the end of a pause in µs, from a duration (`2h` from now) or a time.
+
+    Raises UsageError for an invalid or a past time.
+    """
     try:
         result = Duration.parse(text).after_us(now_us, context.session.timezone)
     except UsageError:
@@ -158,7 +165,7 @@ def lapses_at(context: CommandContext, text: str, now_us: int) -> int:
 
 
 class ResumeArguments(msgspec.Struct, frozen=True):
-    """What was typed."""
+    """The arguments of `headrace resume`."""
 
     select: list[str]
     exclude: list[str]
@@ -168,7 +175,7 @@ class ResumeArguments(msgspec.Struct, frozen=True):
 def resume(
     session: ProjectSession, select: Sequence[str], *, exclude: Sequence[str], reason: str | None, progress: Progress
 ) -> PauseResponse:
-    """Let the selected nodes run again. UsageError for a selection of which nothing is paused."""
+    """Let the selected nodes run again. Raise UsageError if none of them is paused."""
     arguments = ResumeArguments(list(select), list(exclude), (reason or "").strip())
     return perform(session, "resume", arguments, progress)  # type: ignore[no-any-return]
 
@@ -203,7 +210,7 @@ def _resume(context: CommandContext, arguments: ResumeArguments, progress: Progr
 
 
 def _ended(context: CommandContext, arguments: ResumeArguments, compiled: Compiled, held: dict[str, Pause]) -> list[Pause]:
-    """The pauses that end: of the selected nodes, and of what is named although it isn't declared any more."""
+    """Return the pauses to end, including those of named nodes that are no longer declared."""
     gone = [name for name in arguments.select if name in held and compiled.project.node(name) is None]
     rest = [text for text in arguments.select if text not in gone]
     names = [*gone, *(selected(context.session, rest, arguments.exclude, compiled=compiled) if rest else ())]

@@ -39,14 +39,17 @@ _KINDS: dict[str, Callable[[Brief], bool]] = {
     "hopeless": lambda brief: brief.state in ("failed", "rejected") and not brief.published,
     "held": lambda brief: brief.state == "held",
 }
-"""Part of a `NodeExtents` → whether a partition belongs to it; all that have a row are known."""
+"""Part of a `NodeExtents` → whether a partition belongs to it; every partition with a row is known."""
 
 
 def read_states(
     tx: Transaction, graph: Graph, *, version: int | None, arrived: Mapping[str, Iterable[str]], failed_since: int | None = None
 ) -> dict[str, NodeExtents]:
-    """Where all partitions stand. `version` is of what is applied, `arrived` what a look has found that isn't written down; what failed
-    counts from `failed_since` (microseconds)."""
+    """Return the states of all partitions.
+
+    `version` is the applied version, `arrived` holds observed deliveries that aren't stored yet;
+    failures count from `failed_since` (µs).
+    """
     stored_checkpoint = rows.checkpoint(tx)
     if stored_checkpoint is not None and (
         stored_checkpoint.version != version or checkpoints.decode_checkpoint(stored_checkpoint.content) is None
@@ -66,7 +69,7 @@ def read_states(
 def with_deliveries(
     graph: Graph, standings: Mapping[str, NodeExtents], waiting: Iterable[tuple[str, str, str]], arrived: Mapping[str, Iterable[str]]
 ) -> dict[str, NodeExtents]:
-    """The same, with deliveries that nobody has ingested: those that wait, and those that a look has found."""
+    """Return the states with deliveries that aren't ingested yet: waiting and newly observed ones."""
     keys: dict[str, dict[str, None]] = defaultdict(dict)
     for source, key, _ in waiting:
         keys[source][key] = None
@@ -81,11 +84,14 @@ def with_deliveries(
 
 
 SeenNow: TypeAlias = Mapping[str, Sequence[DetectedDelivery]]
-"""Source → what lies in its folder and isn't written down."""
+"""Source → deliveries in its folder that aren't stored yet."""
 
 
 def deliveries_in_folders(root: Path, project: Project, store: Store | None) -> SeenNow:
-    """What lies in the folders of sources and isn't written down. Writes nothing, and asks nobody elsewhere."""
+    """Return the deliveries in sources' folders that aren't stored yet.
+
+    Writes nothing, and doesn't query remote sources.
+    """
     near = [source for source in project.sources.values() if connector_name(source) is None and not is_routed_by_rows(source)]
     known = KnownFiles()
     if store is not None:
@@ -105,8 +111,11 @@ def states_of_session(
     failed_since: int | None = None,
     seen: SeenNow | None = None,
 ) -> dict[str, NodeExtents]:
-    """Where all partitions stand now, with what lies in the folders of sources (`seen`, where somebody has looked already). In an
-    environment, what it borrows stands as in production."""
+    """Return the current states of all partitions, including deliveries in sources' folders.
+
+    `seen` are the folders' deliveries if already observed. In an environment, borrowed nodes have
+    production's states.
+    """
     seen = deliveries_in_folders(session.root, project, store) if seen is None else seen
     results = {name: [file.partition for file in files] for name, files in seen.items()}
     if store is None:
@@ -136,7 +145,7 @@ def _of_rows(graph: Graph, briefs: Iterable[Brief]) -> dict[str, NodeExtents]:
 
 
 def _together(graph: Graph, later: Mapping[str, NodeExtents], content: SchedulerCheckpoint) -> dict[str, NodeExtents]:
-    """What the checkpoint says, but for what has changed since."""
+    """Return the checkpoint's states, updated by the rows that changed since."""
     cells = _of_rows(
         graph,
         (
@@ -176,7 +185,7 @@ def _failed_only(graph: Graph, standings: Mapping[str, NodeExtents], failed: Ite
 
 
 def _without(graph: Graph, standings: Mapping[str, NodeExtents], dropped: Iterable[tuple[str, str]]) -> dict[str, NodeExtents]:
-    """The same, but for deliveries that somebody dropped: they haven't failed, and nothing is to be made of them."""
+    """Return the states without dropped deliveries, which haven't failed and aren't to be ingested."""
     keys: dict[str, list[str]] = defaultdict(list)
     for node, key in dropped:
         keys[node].append(key)
@@ -194,7 +203,10 @@ def _replaced(extents: NodeExtents, **parts: Extent) -> NodeExtents:
 def needed_approval(
     root: Path, settings: Settings, project: Project, nodes: Iterable[str], *, partitions: int, size: int = 0
 ) -> Approval | None:
-    """The approval that making so many partitions of these nodes needs; None where policy asks for none."""
+    """Return the approval that computing `partitions` of these nodes needs.
+
+    None if policy requires none.
+    """
     rule = settings.policy.get(APPROVAL)
     if rule is None or not parse_rule(rule)(rule_facts(project, nodes, partitions, size)):
         return None
@@ -202,12 +214,12 @@ def needed_approval(
 
 
 def approval_rule(root: Path, settings: Settings) -> Approval:
-    """The rule that asks for approvals, of settings that have one."""
+    """Return the approval rule; the settings must have one."""
     return Approval(settings.policy[APPROVAL], SETTINGS_FILE, _line(root, settings.environment))
 
 
 def rule_facts(project: Project, nodes: Iterable[str], partitions: int, size: int) -> Facts:
-    """What rules are asked about."""
+    """Return the facts that rules refer to."""
     results = [node for name in nodes if (node := project.node(name)) is not None]
     return Facts(
         partitions=partitions,
@@ -219,7 +231,7 @@ def rule_facts(project: Project, nodes: Iterable[str], partitions: int, size: in
 
 
 def _line(root: Path, environment: str) -> int:
-    """Where the rule stands: an environment may have one of its own."""
+    """Return the line of the rule in headrace.toml; an environment may have its own."""
     document = fields.load_toml((root / SETTINGS_FILE).read_text(encoding="utf-8"), Report(SETTINGS_FILE))
     tables: list[object] = [document.get("policy") if document else None]
     if document and environment != PRODUCTION:
@@ -228,14 +240,13 @@ def _line(root: Path, environment: str) -> int:
     return next((table.lines[APPROVAL] for table in tables if isinstance(table, LocatedMapping) and APPROVAL in table.lines), 1)
 
 
-# How many partitions a plan makes: the one definition that terminal, API and pages use.
-#
-# A source's partition is one ingested interval or key, an asset's is computed, an export's is
+# The number of partitions that a plan computes: the one definition that terminal, API and pages
+# use. A source's partition is one ingested interval or key, an asset's is computed, an export's is
 # sent. Views and checks have none, because nothing is stored for them.
 
 
 class PartitionedNodeKind(StrEnum):
-    """What a node with partitions is."""
+    """The kind of a node with partitions."""
 
     SOURCE = "source"
     ASSET = "asset"
@@ -243,14 +254,14 @@ class PartitionedNodeKind(StrEnum):
 
 
 def kind_of(project: Project, node: str) -> PartitionedNodeKind:
-    """What a node is; of one that isn't declared any more an asset."""
+    """Return a node's kind; undeclared nodes count as assets."""
     if node in project.sources:
         return PartitionedNodeKind.SOURCE
     return PartitionedNodeKind.EXPORT if node in project.consumers else PartitionedNodeKind.ASSET
 
 
 def count_partitions(project: Project, rows: Iterable[tuple[str, int]]) -> CountsRow:
-    """The sum of (node, partitions), by what the nodes are; nodes without partitions don't count."""
+    """Return the sums of (node, partitions) by kind; nodes without partitions don't count."""
     nodes = dict.fromkeys(PartitionedNodeKind, 0)
     partitions = dict.fromkeys(PartitionedNodeKind, 0)
     for node, count in rows:
@@ -270,7 +281,7 @@ def count_partitions(project: Project, rows: Iterable[tuple[str, int]]) -> Count
 
 
 def _text(parts: Sequence[tuple[PartitionedNodeKind, int, int]]) -> str:
-    """`30 partitions: 3 of 1 source, 24 of 8 assets, 3 of 1 export`."""
+    """Return `30 partitions: 3 of 1 source, 24 of 8 assets, 3 of 1 export`."""
     total = _plural(sum(partitions for *_, partitions in parts), "partition")
     if len(parts) == 1:
         return f"{total} of {_plural(parts[0][1], parts[0][0])}"

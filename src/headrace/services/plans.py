@@ -49,7 +49,7 @@ from headrace.store import Store, Transaction
 
 
 def require_reason(reason: str) -> None:
-    """UsageError without a reason: who reads a table of two code versions finds out why."""
+    """Raise UsageError without a reason, which readers of a table with two code versions need."""
     if not reason.strip():
         raise UsageError(
             "--keep needs --reason",
@@ -58,10 +58,10 @@ def require_reason(reason: str) -> None:
 
 
 def nodes_to_keep(session: ProjectSession, selection: Sequence[str], progress: Progress) -> tuple[str, ...]:
-    """The assets of a selection whose published partitions new code would invalidate, in order of their names.
+    """Return the selected assets whose published partitions the new code would invalidate, by name.
 
-    UsageError for a selection without such an asset, and for one whose rows can't stay next to those of
-    its new code.
+    Raises UsageError for a selection without such an asset, or if an asset's old rows can't stay in
+    the table that its new code builds.
     """
     compiled = usable(session.declared_exactly(progress)[1])
     names = select(session, selection, compiled=compiled, project=compiled.project)
@@ -80,18 +80,21 @@ def nodes_to_keep(session: ProjectSession, selection: Sequence[str], progress: P
     return results
 
 
-# What environments have built, for `apply` in production: found, copied beside the lake, and
-# published instead of computed.
+# Partitions built in environments, for `apply` in production: found, copied into production's lake,
+# and published instead of computed.
 
 
 def invalidated_nodes(changes: Collection[NodeChange]) -> frozenset[str]:
-    """The nodes of which everything that is published becomes stale by changes."""
+    """Return the nodes whose publications all become stale."""
     return frozenset(change.node for change in changes if change.stale or change.change is ChangeKind.ADDED)
 
 
 def find_offers(session: ProjectSession, compiled: Compiled, changed: Collection[str]) -> dict[str, list[Offer]]:
-    """Environment → what production needn't compute of what `compiled` asks for once it is applied; everything of `changed` nodes is
-    stale then. Nothing where production hasn't published anything yet, or for an environment whose state can't be read."""
+    """Return environment → partitions built there that production needn't compute for `compiled`.
+
+    All partitions of `changed` nodes count as stale. Empty if production has published nothing yet;
+    environments with an unreadable state are skipped.
+    """
     results: dict[str, list[Offer]] = {}
     if session.env != PRODUCTION or session.store is None:
         return results
@@ -106,7 +109,7 @@ def find_offers(session: ProjectSession, compiled: Compiled, changed: Collection
 
 
 def promoted_rows(results: dict[str, list[Offer]]) -> list[PromotedRow]:
-    """How many partitions of what are offered by whom."""
+    """Return the number of offered partitions per environment and node."""
     counted: dict[tuple[str, str], int] = {}
     for environment, offers in results.items():
         for offer in offers:
@@ -115,7 +118,7 @@ def promoted_rows(results: dict[str, list[Offer]]) -> list[PromotedRow]:
 
 
 def promotion_steps(compiled: Compiled, results: dict[str, list[Offer]]) -> list[Promote]:
-    """The same as steps of a plan: from the first to the last partition of each node."""
+    """Return the offers as steps of a plan: the first and the last partition of each node."""
     offered: dict[tuple[str, str], list[str]] = {}
     for environment, offers in results.items():
         for offer in offers:
@@ -133,12 +136,15 @@ def _range(compiled: Compiled, node: str, keys: list[str]) -> PartitionRangeSumm
 
 
 def stage_offers(session: ProjectSession, results: dict[str, list[Offer]]) -> tuple[PendingPromotion, ...]:
-    """The rows of what is offered, in production's lake: staged, named by nothing. Raises LakeError."""
+    """Copy the offered rows into production's lake, staged and not registered.
+
+    Raise LakeError on failure.
+    """
     return tuple(_prepared(session, name, offers) for name, offers in results.items())
 
 
 def promote(context: CommandContext, promotions: Collection[PendingPromotion], progress: Progress) -> list[PromotedRow]:
-    """Publish it, as far as it still is what production would compute. What can't be is computed, as it would be without."""
+    """Publish the copies that production would still compute; production computes the rest."""
     done: list[PromotedRow] = []
     for promotion in promotions:
         try:
@@ -184,7 +190,7 @@ def _prepared(session: ProjectSession, name: str, offers: list[Offer]) -> Pendin
 
 
 def _jobs(tx: Transaction, theirs: Transaction, lake: Path, offers: list[Offer]) -> Iterator[Job]:
-    """One job a node, in the order of the offers."""
+    """Yield one copy job per node, in the order of the offers."""
     by_node: dict[str, list[Offer]] = {}
     for offer in offers:
         by_node.setdefault(offer.node, []).append(offer)
@@ -208,7 +214,7 @@ def _jobs(tx: Transaction, theirs: Transaction, lake: Path, offers: list[Offer])
 
 @contextmanager
 def _opened(session: ProjectSession, name: str) -> Iterator[Transaction | None]:
-    """An environment's state, to be read; None where there is none, or none that can be read."""
+    """Open an environment's state for reading; None if it is missing or unreadable."""
     there = ProjectSession(session.root, name, None, session.actor)
     try:
         store: Store | None = there.store
@@ -225,7 +231,9 @@ def _opened(session: ProjectSession, name: str) -> Iterator[Transaction | None]:
 
 
 class Base(msgspec.Struct, frozen=True):
-    """What the files are compared with, and the state that says what is published of it."""
+    """The compiled project that the files are compared with, and the state that holds its
+    publications.
+    """
 
     compiled: Compiled | None
     store: Store | None
@@ -234,11 +242,13 @@ class Base(msgspec.Struct, frozen=True):
 
 
 def plan(session: ProjectSession, *, against: str | None, progress: Progress, keep: Sequence[str] = ()) -> PlanResponse:
-    """What the files change. In an environment they are compared with production, else with what is
-    applied; `against` names a commit. `keep` selects assets as `apply --keep` does.
+    """Return the changes of the files, compared with the applied project, or in an environment with
+    production.
 
-    Raises InvalidProject where the files have errors, UsageError for a commit that git doesn't know, and
-    for a selection that keeps nothing.
+    `against` names a commit to compare with instead. `keep` selects assets as `apply --keep` does.
+
+    Raises InvalidProject if the files have errors, UsageError for a commit that git doesn't know or
+    a selection that keeps nothing.
     """
     if keep and against is not None:
         hint = "leave out one of `against` and `keep`"
@@ -252,7 +262,7 @@ def plan(session: ProjectSession, *, against: str | None, progress: Progress, ke
 
         base = Base(compiled_at(session, against), base.store, base.version, against)
     node_changes = changes(base.compiled, compiled)
-    if session.production is not None:  # an environment has settings of its own; what of them bears on data is in the bodies
+    if session.production is not None:  # an environment has its own settings; those that affect data are part of the asset code
         node_changes = [change for change in node_changes if change.node != SETTINGS]
     prepared = prepare(session, compiled, base, comparison.keeping(node_changes, kept))
     response = prepared.response
@@ -265,7 +275,7 @@ def plan(session: ProjectSession, *, against: str | None, progress: Progress, ke
 
 
 def _next(session: ProjectSession, response: PlanResponse, plan: Plan, keep: Sequence[str]) -> str:
-    """Put it into force here, or, where an environment has it already, in production."""
+    """Return the next command: apply here, or in production if the environment is up to date."""
     if plan.steps or session.compiled is None:
         env = [] if session.production is None else ["--env", session.env]
         plan_id = [] if response.plan_id is None else [response.plan_id]
@@ -276,7 +286,7 @@ def _next(session: ProjectSession, response: PlanResponse, plan: Plan, keep: Seq
 
 
 def applied(session: ProjectSession) -> Base:
-    """What is applied here."""
+    """Return the applied project of this environment."""
     called = None if session.version is None else f"version {session.version}"
     return Base(session.compiled, session.store, session.version, called)
 
@@ -289,7 +299,7 @@ def _base(session: ProjectSession) -> Base:
 
 
 class PreparedPlan(msgspec.Struct, frozen=True):
-    """What putting files into force changes: for people, what becomes stale, and what environments have built of it."""
+    """The effect of applying the files: the response, invalidated data, and offers of environments."""
 
     response: PlanResponse
     effect: Invalidated
@@ -297,7 +307,7 @@ class PreparedPlan(msgspec.Struct, frozen=True):
 
 
 def prepare(session: ProjectSession, compiled: Compiled, base: Base, node_changes: Sequence[NodeChange]) -> PreparedPlan:
-    """What putting `compiled` into force changes. Raises Refused where it takes back what a contract promises."""
+    """Return the effect of applying `compiled`. Raise Refused if it breaks a contract."""
     lineage = compile_lineage(compiled, session.data_folder / "cache")
     _keep_contracts(base.compiled, compiled, lineage)
     meant = impacts(base.compiled, compiled, node_changes, lineage)
@@ -325,8 +335,11 @@ def prepare(session: ProjectSession, compiled: Compiled, base: Base, node_change
 def plan_of_apply(
     session: ProjectSession, files: ProjectFiles, compiled: Compiled, prepared: PreparedPlan, base: Base, keep: Collection[str] = ()
 ) -> Plan:
-    """What `apply` does now, here. In an environment that isn't what `plan` compares, which is production. `keep` are the nodes of which
-    what is published stays fresh."""
+    """Return the plan of `apply` in this environment.
+
+    In an environment that differs from `plan`, which compares with production. `keep` are the nodes
+    whose publications stay fresh.
+    """
     here = applied(session) if session.production is not None else base
     node_changes = comparison.keeping(changes(here.compiled, compiled), keep)
     promoted = promotion_steps(compiled, prepared.offers)
@@ -340,8 +353,7 @@ def plan_of_apply(
 
 
 def _approved_first(session: ProjectSession, compiled: Compiled, effect: Invalidated) -> frozenset[str]:
-    """The nodes that become stale and of which policy asks for an approval before they, and what reads
-    them, are computed again."""
+    """Return the invalidated nodes whose recomputation needs an approval by policy."""
     results: set[str] = set()
     planned = [row for row in effect.backfills if row.counts is not None]
     for row, backfill in zip(planned, effect.planned, strict=True):
@@ -359,7 +371,7 @@ def _approved_first(session: ProjectSession, compiled: Compiled, effect: Invalid
 
 
 def with_plan(response: PlanResponse, plan: Plan) -> PlanResponse:
-    """The document with the plan that `apply` takes by its id."""
+    """Return the response with the plan that `apply` accepts by its id."""
     return msgspec.structs.replace(
         response,
         plan_id=plan.plan_id,
@@ -371,7 +383,9 @@ def with_plan(response: PlanResponse, plan: Plan) -> PlanResponse:
 
 
 def _keep_contracts(old: Compiled | None, new: Compiled, lineage: Lineage) -> None:
-    """Refuse what takes back a contract's promise without saying so: who relies on it would find out from their data."""
+    """Raise Refused for an undeclared break of a contract, before its consumers see it in their
+    data.
+    """
     breaks = contract_breaks(old.project if old is not None else None, new.project, lineage.users)
     if breaks:
         first = breaks[0]
@@ -382,7 +396,7 @@ def _keep_contracts(old: Compiled | None, new: Compiled, lineage: Lineage) -> No
 def _staled(base: Base, compiled: Compiled, node_changes: Sequence[NodeChange], session: ProjectSession) -> Invalidated:
     if base.store is None or base.compiled is None:
         return Invalidated()
-    now_us, borrowed = to_us(session.now()), session.borrowed  # asked before: a store reads one transaction at a time
+    now_us, borrowed = to_us(session.now()), session.borrowed  # before the transaction: a store runs one read at a time
     with base.store.read() as tx:
         return invalidation.invalidated_by(
             tx, base.compiled, compiled, node_changes,
@@ -409,7 +423,7 @@ def _row(compiled: Compiled, old: Compiled | None, impact: Impact, effect: Inval
 
 
 def _affects(compiled: Compiled, old: Compiled | None, meant: Iterable[Impact], effect: Invalidated) -> Affects:
-    """Whose data, or whose promise, becomes another one; and who answers for what changes."""
+    """Return the consumers whose data or promises change, and the owners of all that changes."""
     meant = list(meant)
     consumers = {name for impact in meant for name in impact.consumers}
     stale = {item.node for item in effect.stale if item.why == invalidation.OWN_CODE}

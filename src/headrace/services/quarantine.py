@@ -31,26 +31,31 @@ from headrace.store.queries.quarantine import Quarantined
 ROWS_MAX = 5
 BYTES_MAX = 64 * 1024
 CHARACTERS_MAX = 200
-"""Of one value."""
+"""Maximum number of characters of one value."""
 COLUMNS_MAX = 200
 _SEPARATED = (".csv", ".tsv", ".txt", ".psv")
 _JSON_LINES = (".jsonl", ".ndjson", ".json")
 
 
 def first_rows(data_folder: Path, path: str | None, delivery: str | None) -> list[dict[str, Any]]:
-    """A few rows of a text delivery as text; none where the file is gone or of another kind. Never raises for what is in it."""
+    """Return the first rows of a text delivery as text.
+
+    Empty if the file is missing or of another kind.
+
+    Never raises, whatever the file contains.
+    """
     if path is None or delivery is None or not path.startswith("raw/"):
         return []
     ending = PurePosixPath(delivery.removesuffix(".gz")).suffix.lower()
     lines = _lines(data_folder / path, packed=delivery.endswith(".gz"))
     if ending in _SEPARATED:
         return _separated_rows(lines)
-    records = lines and lines[0].startswith("{")  # what an API gave is kept as JSON lines, whatever its URL ends with
+    records = lines and lines[0].startswith("{")  # responses of an API are stored as JSON lines, whatever its URL ends with
     return _json_rows(lines) if records or ending in _JSON_LINES else []
 
 
 def _lines(path: Path, *, packed: bool) -> list[str]:
-    """The first whole lines of the file."""
+    """Return the first complete lines of the file."""
     try:
         with gzip.open(path, "rb") if packed else path.open("rb") as file:
             data = file.read(BYTES_MAX)
@@ -92,8 +97,11 @@ def _cut(value: str) -> str:
 
 
 def without_classified(rows: Iterable[dict[str, Any]], contract: Contract | None, *, raw: bool) -> list[dict[str, Any]]:
-    """The rows without classified columns. Of a delivery as it came (`raw`) only columns whose names are known to be harmless: one that
-    was renamed would show its values under the new name."""
+    """Return the rows without classified columns.
+
+    Of a raw delivery (`raw`) only columns with known, unclassified names are kept: a renamed column
+    would reveal its values under the new name.
+    """
     classified = _names(contract, classified=True)
     if not classified:
         return list(rows)
@@ -107,7 +115,7 @@ def _may_be_shown(name: str, classified: set[str], harmless: set[str], *, raw: b
 
 
 def _names(contract: Contract | None, *, classified: bool) -> set[str]:
-    """Names of columns, those under which files have them too, in lower case."""
+    """Return names of columns in lower case, including their names in files."""
     columns = [column for column in (contract.columns if contract else ()) if bool(column.classification) is classified]
     return {name.lower() for column in columns for name in (column.name, *(str(entry["name"]) for entry in column.names))}
 
@@ -116,7 +124,7 @@ def _names(contract: Contract | None, *, classified: bool) -> set[str]:
 
 
 def waiting_for(tx: Transaction, incident: Incident) -> list[Quarantined]:
-    """What waits at the partitions that an incident is seen at, by node and partition."""
+    """Return the quarantined data at an incident's partitions, by node and partition."""
     seen = {(node, key or WHOLE) for node, key in incidents.partitions_of(tx, incident.id)}
     nodes = sorted({node for node, _ in seen})
     results = [row for node in nodes for row in quarantine.waiting(tx, node=node)]
@@ -124,16 +132,19 @@ def waiting_for(tx: Transaction, incident: Incident) -> list[Quarantined]:
 
 
 def decided_together(tx: Transaction, incident: Incident, word: str) -> list[Quarantined]:
-    """What one decision (`accept`, `drop`) about an incident is about: of deliveries whose columns have new names these are decided
-    before, one after the other, since a column would be empty in all of their rows."""
+    """Return the data that one decision (`accept`, `drop`) about an incident covers.
+
+    Deliveries with renamed columns can't be accepted that way: the renames must be decided first,
+    otherwise a column would be empty in all of their rows.
+    """
     rows = waiting_for(tx, incident)
     return [row for row in rows if word != "accept" or not quality.renames_wait(tx, row.node, row.partition)]
 
 
 def list_quarantine(session: ProjectSession, target: str | None) -> list[QuarantineRow]:
-    """What waits now, by node and partition; of one asset, source or partition where `target` names it.
+    """Return the quarantined data by node and partition, restricted to `target` if given.
 
-    UsageError for a target that there isn't.
+    `target` is an asset, a source or a partition. Raises UsageError for an unknown target.
     """
     project = session.project()
     node, partition = targets.target(target, project) if target else (None, None)
@@ -155,7 +166,7 @@ def list_quarantine(session: ProjectSession, target: str | None) -> list[Quarant
 
 
 def _dropped(session: ProjectSession, tx: Transaction, project: Project, node: str, partition: str) -> list[QuarantineRow]:
-    """What somebody dropped, while nothing else has come of the partition."""
+    """Return the dropped data of a partition, as long as nothing else was published for it."""
     standing, row = partition_states.get(tx, node, partition), stored.dropped(tx, node, partition)
     if row is None or standing is None or standing.publication_id is not None:
         return []
@@ -165,8 +176,10 @@ def _dropped(session: ProjectSession, tx: Transaction, project: Project, node: s
 
 
 def _excepted(session: ProjectSession, tx: Transaction, project: Project, record: ExceptionRecord, *, lapsed: bool) -> QuarantineRow | None:
-    """What readers see because somebody accepted it: `held` again once that has lapsed. Others are shown where they are asked for.
-    None where nothing is known any more of why it waited."""
+    """Return data published by an exception; `held` if the exception has lapsed.
+
+    None if the quarantine record is gone.
+    """
     row = stored.get(tx, record.quarantine_id)
     if row is None:
         return None
@@ -189,7 +202,7 @@ def _excepted(session: ProjectSession, tx: Transaction, project: Project, record
 
 
 def _row(session: ProjectSession, tx: Transaction, project: Project, item: Quarantined, *, seen: bool = False) -> QuarantineRow:
-    """What is shown of one. `seen`: readers see it, since somebody has accepted it."""
+    """Return one row of the response; with `seen`, readers see the data by an exception."""
     node = project.node(item.node)
     delivery = None if item.delivery_id is None else deliveries.get(tx, item.delivery_id)
     attempt = attempts.get(tx, item.epoch, item.n)
@@ -230,8 +243,9 @@ def _sample(session: ProjectSession, project: Project, item: Quarantined, delive
 
 
 def _of_all(tx: Transaction, item: Quarantined, word: str) -> list[str]:
-    """The command that accepts, or drops, all that waits because of the same incident, where that can be
-    decided about more than one partition."""
+    """Return the command that decides about all data of the same incident, if that is more than one
+    partition.
+    """
     incident = incidents.open_at(tx, item.node, item.partition)
     if incident is None or len(decided_together(tx, incident, word)) < 2:
         return []
@@ -239,14 +253,17 @@ def _of_all(tx: Transaction, item: Quarantined, word: str) -> list[str]:
 
 
 RAW = "raw/"
-"""Where the bytes of what couldn't be read are kept, below the data folder."""
+"""Folder of the raw bytes of unreadable deliveries, relative to the data folder."""
 
 
 def _decisions(tx: Transaction, item: Quarantined, *, renamed: bool) -> list[str]:
-    """The commands that decide about it as it is. With names that wait, a column would be empty in it: they are decided first."""
+    """Return the commands that decide about the data as it is.
+
+    With undecided renames a column would be empty, so these come first and `accept` is missing.
+    """
     at = partition_argument(item.node, item.partition)
     drop = command_line("quarantine", "drop", at, "--reason", "TEXT")
-    if item.state == "rejected" and item.path is not None and item.path.startswith(RAW):  # nothing could read it
+    if item.state == "rejected" and item.path is not None and item.path.startswith(RAW):  # an unreadable delivery has no rows to accept
         return [drop, *_of_all(tx, item, "drop")]
     if renamed:
         return [drop]
@@ -263,7 +280,7 @@ def _failed(tx: Transaction, item: Quarantined) -> list[CheckRow]:
 
 
 def shown_path(session: ProjectSession, path: Path) -> str:
-    """Relative to the project where it lies inside, else absolute."""
+    """Return a path relative to the project if it is inside, else absolute."""
     return path.relative_to(session.root).as_posix() if path.is_relative_to(session.root) else str(path)
 
 

@@ -38,26 +38,26 @@ from headrace.store.queries.exceptions import Acceptance, ExceptionRecord
 from headrace.store.queries.quarantine import Quarantined
 
 # A person decides about data in quarantine by name, with a reason, and for a limited time where
-# given.
-#
-# Staged data is published as it is. A delivery that never became rows, and a merge, are computed
-# once more under looser rules: checks that would block only warn. There is no third way: nothing
-# marks the data as a success.
+# given. Staged data is published as it is. A delivery that never became rows, and a merge, are
+# recomputed under looser rules: blocking checks only warn. There is no third way: nothing marks the
+# data as a success.
 
 ACCEPT, DROP = "accept", "drop"
 COMMAND = "quarantine_deciding"
 TRIES = 5
-"""So often the files that others share are rewritten anew, where the table moved on meanwhile."""
+"""Maximum number of times that shared files are rewritten, if the table changes meanwhile."""
 
 
 class DecideArguments(msgspec.Struct, frozen=True):
-    """What was typed, which row of quarantine that is about, and the files that others share with it, rewritten without it."""
+    """A decision, its quarantine record, and the files shared with other partitions, rewritten
+    without it.
+    """
 
     action: str
     node: str
     key: str
     waiting: int
-    """0: nothing waits, an exception that is in force is renewed."""
+    """Id of the quarantine record; 0 to renew an exception in force."""
     reason: str
     until: str | None = None
     rewritten: tuple[RewrittenFile, ...] = ()
@@ -66,8 +66,12 @@ class DecideArguments(msgspec.Struct, frozen=True):
 def accept_partition(
     session: ProjectSession, target: str, *, reason: str | None, until: str | None, progress: Progress
 ) -> DecisionResponse:
-    """Publish what waits of one partition as an exception, and compute what is made of it. Refused without a reason, and for data that
-    can't be published at all; UsageError where nothing waits."""
+    """Publish one partition's quarantined data as an exception, and compute its downstream
+    partitions.
+
+    Raises Refused without a reason or for data that can't be published, UsageError if nothing is in
+    quarantine.
+    """
     text = commands.required_reason(reason, "quarantine accept", "readers will see data that was held back, and ask why")
     for attempt in range(TRIES):
         arguments = _prepared(session, target, text, until)
@@ -81,7 +85,10 @@ def accept_partition(
 
 
 def drop_partition(session: ProjectSession, target: str, *, reason: str | None, progress: Progress) -> DecisionResponse:
-    """What waits of one partition will never be published. Refused without a reason, UsageError where nothing waits."""
+    """Drop one partition's quarantined data, which is then never published.
+
+    Raises Refused without a reason, UsageError if nothing is in quarantine.
+    """
     text = commands.required_reason(reason, "quarantine drop", "who waits for the data has to know why it doesn't come")
     row = _waiting(session, target)
     return perform(session, COMMAND, DecideArguments(DROP, row.node, row.partition, row.id, text), progress)  # type: ignore[no-any-return]
@@ -105,7 +112,7 @@ def _waiting(session: ProjectSession, target: str) -> Quarantined:
 
 
 def _renewable(session: ProjectSession, target: str) -> tuple[str, str] | None:
-    """The partition, where nothing of it waits and readers see it by exception."""
+    """Return the partition if it is published by an exception and has no quarantined data."""
     node, key = targets.target(target, session.project())
     if session.store is None or node in session.borrowed:
         return None
@@ -124,7 +131,7 @@ def _nothing(target: str) -> UsageError:
 
 
 def _prepared(session: ProjectSession, target: str, reason: str, until: str | None) -> DecideArguments:
-    """With the files that others share rewritten, where what was staged is published as it is."""
+    """Return the arguments; if staged data is published as it is, with the shared files rewritten."""
     if (place := _renewable(session, target)) is not None:
         return DecideArguments(ACCEPT, *place, 0, reason, until)
     row = _waiting(session, target)
@@ -167,7 +174,10 @@ def _decide(context: CommandContext, arguments: DecideArguments, progress: Progr
 
 
 def _decision(context: CommandContext, arguments: DecideArguments) -> ExceptionDecision:
-    """What is decided, about all that waits of the attempt. UsageError where something else has come of it meanwhile."""
+    """Return the decision about all quarantined data of the attempt.
+
+    Raises UsageError if the record was decided or replaced meanwhile.
+    """
     with context.store.read() as tx:
         results = [row for row in stored.waiting(tx, node=arguments.node, partition=arguments.key) if row.id == arguments.waiting]
         rows = stored.of_attempt(tx, results[0].epoch, results[0].n) if results else []
@@ -198,7 +208,7 @@ def _until(context: CommandContext, arguments: DecideArguments) -> int | None:
     return None if arguments.until is None else lapses_at(context, arguments.until, context.clock.now_us())
 
 
-# Dropped --------------------------------------------------------------------------------------------------------------
+# Drop
 
 
 def _drop(context: CommandContext, leader: Leader, decision: ExceptionDecision) -> DecisionResponse:
@@ -216,11 +226,11 @@ def _drop(context: CommandContext, leader: Leader, decision: ExceptionDecision) 
     return _response(context, leader, decision, "dropped")
 
 
-# Accepted, and made once more -----------------------------------------------------------------------------------------
+# Accept by recomputing
 
 
 def _made_again(context: CommandContext, leader: Leader, decision: ExceptionDecision, counts: CountsRow) -> PendingRun:
-    """What can't be published as it lies there is made again; the task then has looser rules."""
+    """Recompute data that can't be published as it is; the task then runs under looser rules."""
 
     def write(tx: Transaction, now: int) -> None:
         for row in decision.rows:
@@ -233,7 +243,7 @@ def _made_again(context: CommandContext, leader: Leader, decision: ExceptionDeci
 
 
 def _work(context: CommandContext, leader: Leader, decision: ExceptionDecision, counts: CountsRow, *, retry: bool) -> PendingRun:
-    """The run that makes what is to be made again, and what is made of it."""
+    """Return the run that recomputes the partitions, if needed, and everything downstream."""
     node = decision.node
     own = [Target(node, key, key) for key in decision.keys]
     below = [name for name in downstream(leader.applied.compiled, node, leader.exported) if name != node]
@@ -252,7 +262,10 @@ def _work(context: CommandContext, leader: Leader, decision: ExceptionDecision, 
 
 
 def _done(context: CommandContext, leader: Leader, decision: ExceptionDecision, counts: CountsRow, result: RunResult) -> DecisionResponse:
-    """What came of it. An exception of which nothing came doesn't wait for the next delivery."""
+    """Return the outcome.
+
+    An exception without a publication is given up, so that it doesn't apply to the next delivery.
+    """
     with context.store.write(context.held.lease.epoch) as tx:
         now = context.clock.mark(tx)
         given_up = [exceptions.give_up_exception(tx, decision.node, key, now) for key in decision.keys]
@@ -289,16 +302,18 @@ def _readers(project: Project, node: str) -> list[str]:
     return sorted(name for name, consumer in project.consumers.items() if node in consumer.reads)
 
 
-# `quarantine accept INC-1` and `quarantine drop INC-1`: one decision about everything in
-# quarantine because of one incident.
+# `quarantine accept INC-1` and `quarantine drop INC-1`: one decision about everything in quarantine
+# because of one incident.
 
 _ID = re.compile(r"inc-\d{1,15}", re.IGNORECASE)
 _DECIDED = ("published", "dropped")
 
 
 def accept(session: ProjectSession, target: str, *, reason: str | None, until: str | None, progress: Progress) -> DecisionResponse:
-    """Publish as an exception what waits of one partition, or all that waits because of an incident.
-    Raises as `quarantine_deciding.accept` does; UsageError where nothing waits because of it."""
+    """Publish quarantined data of one partition, or of an incident, as an exception.
+
+    Raises as `accept_partition` does, and UsageError if an incident has no data in quarantine.
+    """
 
     def decide(place: str) -> DecisionResponse:
         return accept_partition(
@@ -313,7 +328,7 @@ def accept(session: ProjectSession, target: str, *, reason: str | None, until: s
 
 
 def drop(session: ProjectSession, target: str, *, reason: str | None, progress: Progress) -> DecisionResponse:
-    """The same for what will never be published."""
+    """Drop quarantined data of one partition, or of an incident."""
 
     def decide(place: str) -> DecisionResponse:
         return drop_partition(session, place, reason=reason, progress=progress)
@@ -322,7 +337,7 @@ def drop(session: ProjectSession, target: str, *, reason: str | None, progress: 
 
 
 def _require_names(session: ProjectSession, node: str, key: str) -> None:
-    """Refused where a delivery waits for the names of its columns."""
+    """Raise Refused if the delivery has undecided renames of columns."""
     if session.store is None:
         return
     with session.store.read() as tx:
@@ -349,13 +364,13 @@ def _decided(
         raise UsageError(f"nothing waits in quarantine because of {target.upper()}", hint=hint)
     documents, done, failed = list[DecisionResponse](), set[tuple[str, str]](), list[tuple[str, HeadraceError]]()
     for node, key in places:
-        if (node, key) in done:  # what one file brought is decided at once
+        if (node, key) in done:  # partitions of the same file are decided together
             continue
         try:
             if word == "accept":
                 _require_names(session, node, key)
             documents.append(decide(partition_argument(node, key)))
-        except HeadraceError as error:  # what was decided before it is decided, and has to be reported
+        except HeadraceError as error:  # earlier decisions are in force, and must be reported
             failed.append((partition_argument(node, key), error))
             continue
         done |= {(node, partition) for partition in documents[-1].partitions}
@@ -365,7 +380,9 @@ def _decided(
 
 
 def _places(session: ProjectSession, target: str, *, lapsed: bool) -> list[tuple[str, str]]:
-    """(node, partition) of what waits because of an incident; of exceptions that have `lapsed`, too."""
+    """Return (node, partition) of an incident's quarantined data, and with `lapsed` of lapsed
+    exceptions.
+    """
     if session.store is None:
         return []
     with session.store.read() as tx:
@@ -376,7 +393,7 @@ def _places(session: ProjectSession, target: str, *, lapsed: bool) -> list[tuple
 
 
 def _together(documents: list[DecisionResponse], failed: Sequence[tuple[str, HeadraceError]]) -> DecisionResponse:
-    """One document of several decisions, with those that couldn't be made."""
+    """Return one response for several decisions, including the failed ones."""
     states = {response.state for response in documents} | {"partial" for _ in failed}
     nodes = list(dict.fromkeys(response.asset for response in documents))
     counts = [response.rows for response in documents]
@@ -398,13 +415,15 @@ def _together(documents: list[DecisionResponse], failed: Sequence[tuple[str, Hea
 
 
 def _next_of(failed: Sequence[tuple[str, HeadraceError]]) -> str:
-    """What is typed about the first that couldn't be decided: the command that its error names."""
+    """Return the next command for the first failed decision: the one that its error names."""
     at, error = failed[0]
     return error.hint if error.hint.startswith("headrace ") else command_line("quarantine", at)
 
 
 def _with_others(session: ProjectSession, word: str, response: DecisionResponse) -> DecisionResponse:
-    """With what else waits because of the same incident, and the command that decides about that."""
+    """Return the response with the incident's other quarantined data, and the command that decides
+    about it.
+    """
     if session.store is None or response.state not in _DECIDED:
         return response
     with session.store.read() as tx:

@@ -31,11 +31,13 @@ from headrace.store import Transaction
 from headrace.store.queries import applied_versions, partition_states, publications
 
 MANIFEST = (ColumnRow(name="path", type="VARCHAR"), ColumnRow(name="size", type="BIGINT"), ColumnRow(name="sha256", type="VARCHAR"))
-"""What `read` shows of a `files` asset: its newest files."""
+"""The columns that `read` returns for a `files` asset: its newest files."""
 
 
 class ReadQuery(msgspec.Struct, frozen=True):
-    """What is to be read. `at` and `version` exclude each other; without them it is what readers see now."""
+    """The data to be read; `at` and `version` exclude each other, without them it is the current
+    data.
+    """
 
     asset: str
     partitions: tuple[str, ...] = ()
@@ -45,7 +47,10 @@ class ReadQuery(msgspec.Struct, frozen=True):
 
 
 class ReadLocation(msgspec.Struct, frozen=True):
-    """Where the rows are, looked up in one transaction. `table` None: its columns aren't known yet."""
+    """Location of the rows, found in one transaction.
+
+    `table` is None while its columns are unknown.
+    """
 
     node: Source | Asset
     snapshot: int | None
@@ -56,13 +61,13 @@ class ReadLocation(msgspec.Struct, frozen=True):
     state: str
     manifest: tuple[dict[str, object], ...] = ()
     partitions: int = 0
-    """How many partitions of it are published."""
+    """Number of published partitions."""
     lake: str = ""
     """The folder that the files' paths are relative to."""
 
 
 def find(session: ProjectSession, query: ReadQuery) -> ReadLocation:
-    """Looks the data up. UsageError for an asset, a partition, a time or a version that there isn't."""
+    """Find the data's files. Raise UsageError for an unknown asset, partition, time or version."""
     project = session.project()
     name, _ = targets.target(query.asset, project)
     node = project.sources.get(name) or project.assets[name]
@@ -96,7 +101,10 @@ def find(session: ProjectSession, query: ReadQuery) -> ReadLocation:
 
 
 def _meant(tx: Transaction, node: Source | Asset, key: str) -> list[str]:
-    """The partitions that a key means: of data that is cut by time and key, a time alone means all its keys."""
+    """Return the partitions that a key stands for.
+
+    For data partitioned by time and key, a time alone stands for all its keys.
+    """
     spec = node.partition
     if spec.grain is None or spec.key is None or SEPARATOR in key:
         return [key]
@@ -104,7 +112,7 @@ def _meant(tx: Transaction, node: Source | Asset, key: str) -> list[str]:
 
 
 def columns_of(session: ProjectSession, query: ReadQuery) -> list[str]:
-    """The names of the columns that there are to be read. UsageError as `find`."""
+    """Return the names of the readable columns. Raise UsageError as `find` does."""
     if _of_view(session, query):
         name = targets.target(query.asset, session.project()).node
         return list((session.compiled.nodes[name].column_names if session.compiled is not None else None) or ())
@@ -113,8 +121,10 @@ def columns_of(session: ProjectSession, query: ReadQuery) -> list[str]:
 
 
 def read(session: ProjectSession, query: ReadQuery, columns: Sequence[str] | None = None) -> ReadResponse:
-    """The rows as values that JSON holds, in partition order, at most `limit`, of all columns or some. UsageError as `find`, LakeError for
-    lost files."""
+    """Return the rows as JSON-compatible values in partition order, at most `limit`.
+
+    `columns` restricts the columns. Raises UsageError as `find`, LakeError for lost files.
+    """
     if _of_view(session, query):
         from headrace.services import sql
 
@@ -136,8 +146,10 @@ def read(session: ProjectSession, query: ReadQuery, columns: Sequence[str] | Non
 
 
 def write(session: ProjectSession, query: ReadQuery, out: BinaryIO, data_format: str, columns: Sequence[str] | None = None) -> None:
-    """The rows as `csv`, `parquet` or `arrow`, of all columns or some. HeadraceError where the columns aren't known, so that nothing
-    can be written."""
+    """Write the rows as `csv`, `parquet` or `arrow`, of all columns or some.
+
+    Raises HeadraceError if the columns are unknown, because nothing was published yet.
+    """
     from headrace.lake import reading
 
     if _of_view(session, query):
@@ -164,8 +176,11 @@ def write_json(
     columns: Sequence[str] | None,
     masked: Sequence[str],
 ) -> None:
-    """The response of `read` as JSON, with its rows written as they are read: `limit` None takes no
-    more memory than a few thousand rows do. Views are read whole. Raises as `read`."""
+    """Write the response of `read` as JSON, streaming its rows.
+
+    Without a `limit` it needs no more memory than for a few thousand rows. Views are read as a
+    whole. Raises as `read` does.
+    """
     location = None if _of_view(session, query) else find(session, query)
     if location is None or location.table is None or not location.files or location.manifest:
         response = read(session, query, columns)
@@ -173,7 +188,7 @@ def write_json(
         return
     empty = read(session, msgspec.structs.replace(query, limit=0), columns)
     response = msgspec.structs.replace(empty, masked=list(masked))
-    # No JSON text holds these bytes in another place: in a string its quotes would be escaped.
+    # These bytes occur nowhere else in the JSON text: within a string the quotes would be escaped.
     before, rows, after = encoded(response).partition(b'"rows":[]')
     assert rows, "a document of rows has the field `rows`"
     out.write(before + rows[:-1])
@@ -192,19 +207,23 @@ def write_json(
 
 
 def note_reads(session: ProjectSession, nodes: Sequence[str], via: str) -> None:
-    """These are being read by whoever this is."""
+    """Record that the session's actor reads these nodes."""
     if session.store is not None:
         usage.note(session.folders, nodes, reader=session.actor, via=via, at=session.clock.now_us())
 
 
 def _of_view(session: ProjectSession, query: ReadQuery) -> bool:
-    """Whether a view is to be read whole, as it is now or was at a time."""
+    """Whether the query reads a whole view, current or at a time."""
     project = session.project()
     return is_view(project, targets.target(query.asset, project).node) and not query.partitions and query.version is None
 
 
 def _files(tx: Transaction, node: Source | Asset, keys: Sequence[str], query: ReadQuery, snapshot: int) -> tuple[FileRef, ...]:
-    """Where the rows are. Of a table that lives across partitions, a partition is the table as it left it."""
+    """Return the files with the rows.
+
+    For a table that accumulates over partitions, a partition is the table as that partition left
+    it.
+    """
     accumulates = isinstance(node, Asset) and node.accumulates
     if isinstance(node, Asset) and accumulates and keys and _is_now(query):
         return files_read(tx, node, keys, snapshot)[0]
@@ -226,7 +245,7 @@ def _rows(
     ]
     if not location.files:
         return columns, [], 0
-    from headrace.lake import reading  # duckdb, only where there is something to read
+    from headrace.lake import reading  # imports DuckDB, only if there is something to read
 
     _close(session)
     rows = reading.read(Path(location.lake), location.files, location.table, columns=wanted, limit=limit, timezone=session.timezone)
@@ -234,7 +253,7 @@ def _rows(
 
 
 def _close(session: ProjectSession) -> None:
-    """The state is closed before DuckDB is loaded: a process has one of them open."""
+    """Close the state before DuckDB is loaded: a process has either of them open."""
     session.close()
 
 
@@ -248,7 +267,10 @@ def _is_now(query: ReadQuery) -> bool:
 
 
 def snapshot_of(session: ProjectSession, tx: Transaction, query: ReadQuery) -> int:
-    """The snapshot that `--at` or `--version` means; the newest without them. UsageError for one that there isn't."""
+    """Return the snapshot of `--at` or `--version`, by default the newest.
+
+    Raises UsageError if it doesn't exist.
+    """
     if query.at is not None and query.version is not None:
         raise UsageError("--at and --version exclude each other", hint="a version is a snapshot's number, --at a time")
     if query.version is not None:
@@ -265,14 +287,14 @@ def snapshot_of(session: ProjectSession, tx: Transaction, query: ReadQuery) -> i
 
 
 def _not_kept(session: ProjectSession, tx: Transaction, at: datetime) -> UsageError:
-    """Why there is no snapshot of a time: there never was one, or retention has expired it."""
+    """Return why a time has no snapshot: there never was one, or retention has expired it."""
     first, oldest = applied_versions.first(tx), catalog.oldest_snapshot(tx)
     if first is None or oldest.id == 0 or to_us(at) < first.applied_at:
         since = "" if first is None else f", {session.instant(first.applied_at).isoformat(timespec='seconds')}"
         hint = f"--at takes a time after the first apply{since}"
         return UsageError(f"nothing was published by {at.isoformat()}", hint=hint)
     kept = session.project().settings.retention.get("snapshots", SNAPSHOTS_KEPT)
-    # rounded up: the second in which it was made begins before it
+    # rounded up, because the second of the snapshot begins before it
     since = session.instant(oldest.at_us + SECOND_US - 1).isoformat(timespec="seconds")
     return UsageError(
         f"what was visible at {at.isoformat()} isn't kept any more: [retention] snapshots is {kept}",
@@ -281,7 +303,11 @@ def _not_kept(session: ProjectSession, tx: Transaction, at: datetime) -> UsageEr
 
 
 def _published(tx: Transaction, node: str, keys: Sequence[str], snapshot: int) -> tuple[str | None, int | None, int]:
-    """As of a snapshot: the newest partition that is published, when the newest of those read was, and how many there are."""
+    """Return, as of a snapshot, the newest partition, the last publication time, and the partition
+    count.
+
+    The publication time is restricted to `keys`, if given.
+    """
     seen = "from publication where node = :node and snapshot <= :snapshot and (ended_snapshot is null or ended_snapshot > :snapshot)"
     through, at, count = tx.execute(
         f"select max(partition), max(published_at), count(*) {seen}", {"node": node, "snapshot": snapshot}

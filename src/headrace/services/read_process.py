@@ -1,7 +1,8 @@
-"""Published rows for readers over the network, written by a process of its own.
+"""Published rows for readers over the network, written by a separate process.
 
-DuckDB never shares a process with the state; a query can be ended when its reader leaves, and its memory is freed with it. `python -m
-headrace.services.read_process` takes a DataFileRequest as JSON on its standard input. It writes a Head as one line of JSON, then the rows.
+DuckDB never shares a process with the state; a query can be stopped when its reader disconnects,
+and its memory is freed with it. `python -m headrace.services.read_process` reads a DataFileRequest
+as JSON from its standard input. It writes a Head as one line of JSON, then the rows.
 """
 
 from __future__ import annotations
@@ -26,15 +27,15 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 
-# Columns that network readers don't see: those that a contract classifies, and columns derived
-# from them. For asset code that Headrace can't analyse only the declared columns are known.
+# Columns that network readers don't see: those that a contract classifies, and columns derived from
+# them. For asset code that Headrace can't analyse only the declared columns are known.
 
 HARMLESS = frozenset({Transformation.FILTER, Transformation.JOIN_KEY})
-"""What carries no values on. (An aggregate may: the greatest name is a name.)"""
+"""Transformations that pass on no values. (Aggregates may: the greatest name is a name.)"""
 
 
 def masked_columns(session: ProjectSession, node: str) -> list[str]:
-    """Names of a node's columns that are kept back, in lower case."""
+    """Return the names of a node's masked columns, in lower case."""
     compiled = session.compiled
     if compiled is None:
         return sorted(_classified(session.project(), node))
@@ -62,7 +63,7 @@ JSON = "json"
 
 
 class DataFileRequest(msgspec.Struct, frozen=True):
-    """Who asks what of which project. `columns` None: all that may be shown."""
+    """A query of an actor in a project; without `columns`, all unmasked ones are read."""
 
     root: str
     env: str
@@ -73,7 +74,9 @@ class DataFileRequest(msgspec.Struct, frozen=True):
 
 
 class Head(msgspec.Struct, frozen=True):
-    """What comes before the rows: `masked` columns are left out. With a `problem` no rows follow."""
+    """The line before the rows; `masked` columns are left out, and after a `problem` no rows
+    follow.
+    """
 
     masked: list[str] = []
     problem: str | None = None
@@ -82,32 +85,36 @@ class Head(msgspec.Struct, frozen=True):
 
 
 class AfterHead(io.RawIOBase):
-    """A stream that puts the head before the first bytes: until then an error is still an answer."""
+    """A stream that writes the head before the first bytes: until then an error can still be
+    reported.
+    """
 
     def __init__(self, out: BinaryIO, head: Head) -> None:
         self._out, self._head = out, head
         self.begun = False
 
     def writable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
     def write(self, data: Buffer) -> int:
-        """Write all of it."""
+        """Write all bytes."""
         self.begin()
         self._out.write(data)
         return memoryview(data).nbytes
 
     def begin(self) -> None:
-        """Write the head, where it isn't written yet."""
+        """Write the head, unless it is written already."""
         if not self.begun:
             self.begun = True
             self._out.write(msgspec.json.encode(self._head) + b"\n")
 
 
 def hand_out(request: DataFileRequest, out: BinaryIO) -> None:
-    """Write the head and the rows. An error before the first row becomes a head with a problem; later
-    ones are raised."""
+    """Write the head and the rows.
+
+    An error before the first row becomes a head with a problem; later errors are raised.
+    """
     session = ProjectSession(Path(request.root), request.env, None, request.actor)
     rows: AfterHead | None = None
     try:
@@ -133,7 +140,7 @@ def hand_out(request: DataFileRequest, out: BinaryIO) -> None:
 
 
 def _shown(session: ProjectSession, request: DataFileRequest, hidden: list[str]) -> list[str] | None:
-    """The columns to be read; None for all."""
+    """Return the columns to be read; None for all."""
     if request.columns is not None or not hidden:
         return None if request.columns is None else list(request.columns)
     known = reading.columns_of(session, request.wanted)
@@ -141,9 +148,9 @@ def _shown(session: ProjectSession, request: DataFileRequest, hidden: list[str])
 
 
 def main() -> int:
-    """Answer one question."""
+    """Run one request from standard input."""
     question = msgspec.json.decode(sys.stdin.buffer.read(), type=DataFileRequest)
-    with suppress(BrokenPipeError):  # nobody waits for the rest
+    with suppress(BrokenPipeError):  # the reader has disconnected
         hand_out(question, sys.stdout.buffer)
         sys.stdout.buffer.flush()
     return 0

@@ -32,7 +32,10 @@ from headrace.store.queries.ingestion import DeliveryRecord
 
 
 class ReceiveArguments(msgspec.Struct, frozen=True):
-    """What was typed, and the copy that was made of it: `copy` is below the data folder's `received`."""
+    """The arguments of `headrace receive`.
+
+    `copy` is the file's copy, relative to the folder `received`.
+    """
 
     source: str
     file: str
@@ -42,8 +45,11 @@ class ReceiveArguments(msgspec.Struct, frozen=True):
 
 
 def receive(session: ProjectSession, source: str, file: Path, *, key: str | None, reason: str, progress: Progress) -> RunResponse:
-    """Hand a file in for one partition of a source, and run what depends on it. It is copied first, so that what is ingested can't
-    change meanwhile. Raises UsageError for a source, partition or file that there isn't, Refused without a reason."""
+    """Hand in a file for one partition of a source, and run its downstream nodes.
+
+    The file is copied first, so that it can't change before it is ingested. Raises UsageError for
+    an unknown source, partition or file, Refused without a reason.
+    """
     if not reason.strip():
         raise Refused("a delivery by hand needs a reason", hint="--reason TEXT")
     _source(session.project(), source, key)
@@ -53,7 +59,7 @@ def receive(session: ProjectSession, source: str, file: Path, *, key: str | None
 
 
 def _source(project: Project, name: str, key: str | None) -> tuple[Source, str | None]:
-    """The source, and the partition in its one written form; None where each delivery is one."""
+    """Return the source and the partition's canonical key; None if each delivery is a partition."""
     node = project.sources.get(name)
     if node is None:
         raise targets.unknown(name, list(project.sources), also=project.node(name))
@@ -68,7 +74,7 @@ def _source(project: Project, name: str, key: str | None) -> tuple[Source, str |
 
 
 def _copied(file: Path, folders: Folders) -> str:
-    """Copy the file, times included, into a folder of its own; its name below `received`."""
+    """Copy the file with its times into a new folder; return its path relative to `received`."""
     if not file.is_file():
         raise UsageError(f"there is no file {str(file)[:200]!r}", hint="give a file's path")
     name = f"{uuid.uuid4().hex}/{file.name}"
@@ -101,7 +107,7 @@ def _receive(context: CommandContext, arguments: ReceiveArguments, progress: Pro
 
 
 def _recorded(context: CommandContext, source: Source, key: str | None, arguments: ReceiveArguments) -> DeliveryArrived:
-    """The delivery and its entry in the trail, in one transaction."""
+    """Record the delivery and its audit entry in one transaction."""
     folders = context.session.folders
     copy = folders.received / arguments.copy
     if not copy.resolve().is_relative_to(folders.received.resolve()) or not copy.is_file():
@@ -126,37 +132,40 @@ def _recorded(context: CommandContext, source: Source, key: str | None, argument
 
 
 # `fire`: an HTTP request starts an asset whose trigger is a webhook. It is stored like any other
-# command's request and done by the current or next leader.
+# command's request and run by the current or next leader.
 
 WEBHOOK = "webhook"
 
 
 class NoHook(UsageError):
-    """Nothing of that name waits for a webhook."""
+    """No asset of that name has a webhook trigger."""
 
 
 class FireArguments(msgspec.Struct, frozen=True):
-    """Which asset."""
+    """The asset to trigger."""
 
     asset: str
 
 
 class FiredResponse(Response, frozen=True, kw_only=True):
-    """What was fired; it runs as soon as its inputs are there."""
+    """The triggered asset; it runs as soon as its inputs are available."""
 
     asset: str
     at: datetime
 
 
 class FireResponse(Response, frozen=True, kw_only=True):
-    """That it was asked for. `request` is its number."""
+    """Confirms that the request with this number is stored."""
 
     asset: str
     request: int
 
 
 def fire(session: ProjectSession, asset: str) -> FireResponse:
-    """Ask whoever leads, now or next, to fire the trigger; doesn't wait. NoHook for an asset that has no such trigger."""
+    """Request the current or next leader to trigger an asset; doesn't wait.
+
+    Raises NoHook for an asset without a webhook trigger.
+    """
     _check(session.project(), asset)
     return FireResponse(asset=asset, request=submit_request(session, "fire", FireArguments(asset)))
 

@@ -211,7 +211,7 @@ class _Found(msgspec.Struct, frozen=True):
 
 
 def differences(session: ProjectSession) -> list[DifferenceRow]:
-    """Return how rows differ from production, for each node that the environment built itself.
+    """Return how rows differ from production, for nodes that the environment built itself.
 
     Nodes without publications on either side are left out; empty in production itself. Reads files
     and writes nothing.

@@ -101,8 +101,8 @@ class Reached(NamedTuple):
 
 
 class Invalidated(msgspec.Struct, frozen=True):
-    """Invalidated and previously failed partitions in topological order, and the cost to recompute
-    them.
+    """Invalidated and previously failed partitions in topological order, and the cost of the
+    backfills.
     """
 
     stale: tuple[Chosen, ...] = ()

@@ -231,9 +231,7 @@ def _opened(session: ProjectSession, name: str) -> Iterator[Transaction | None]:
 
 
 class Base(msgspec.Struct, frozen=True):
-    """The compiled project that the files are compared with, and the state that holds its
-    publications.
-    """
+    """The project that the files are compared with, and the state that holds its publications."""
 
     compiled: Compiled | None
     store: Store | None
@@ -242,10 +240,10 @@ class Base(msgspec.Struct, frozen=True):
 
 
 def plan(session: ProjectSession, *, against: str | None, progress: Progress, keep: Sequence[str] = ()) -> PlanResponse:
-    """Return the changes of the files, compared with the applied project, or in an environment with
-    production.
+    """Return the changes of the files.
 
-    `against` names a commit to compare with instead. `keep` selects assets as `apply --keep` does.
+    They are compared with the applied project, in an environment with production; `against` names a
+    commit instead. `keep` selects assets as `apply --keep` does.
 
     Raises InvalidProject if the files have errors, UsageError for a commit that git doesn't know or
     a selection that keeps nothing.
@@ -383,9 +381,7 @@ def with_plan(response: PlanResponse, plan: Plan) -> PlanResponse:
 
 
 def _keep_contracts(old: Compiled | None, new: Compiled, lineage: Lineage) -> None:
-    """Raise Refused for an undeclared break of a contract, before its consumers see it in their
-    data.
-    """
+    """Raise Refused for an undeclared break of a contract, before consumers see it in their data."""
     breaks = contract_breaks(old.project if old is not None else None, new.project, lineage.users)
     if breaks:
         first = breaks[0]

@@ -49,8 +49,9 @@ TRIES = 5
 
 
 class DecideArguments(msgspec.Struct, frozen=True):
-    """A decision, its quarantine record, and the files shared with other partitions, rewritten
-    without it.
+    """A decision, its quarantine record, and rewritten files.
+
+    `rewritten` are the files that other partitions share with it, without its rows.
     """
 
     action: str
@@ -66,8 +67,7 @@ class DecideArguments(msgspec.Struct, frozen=True):
 def accept_partition(
     session: ProjectSession, target: str, *, reason: str | None, until: str | None, progress: Progress
 ) -> DecisionResponse:
-    """Publish one partition's quarantined data as an exception, and compute its downstream
-    partitions.
+    """Publish one partition's quarantined data as an exception, and compute what is downstream.
 
     Raises Refused without a reason or for data that can't be published, UsageError if nothing is in
     quarantine.
@@ -380,8 +380,9 @@ def _decided(
 
 
 def _places(session: ProjectSession, target: str, *, lapsed: bool) -> list[tuple[str, str]]:
-    """Return (node, partition) of an incident's quarantined data, and with `lapsed` of lapsed
-    exceptions.
+    """Return (node, partition) of an incident's quarantined data, with `lapsed` also of exceptions.
+
+    Those are exceptions that have lapsed.
     """
     if session.store is None:
         return []
@@ -421,9 +422,7 @@ def _next_of(failed: Sequence[tuple[str, HeadraceError]]) -> str:
 
 
 def _with_others(session: ProjectSession, word: str, response: DecisionResponse) -> DecisionResponse:
-    """Return the response with the incident's other quarantined data, and the command that decides
-    about it.
-    """
+    """Return the response with the incident's other quarantined data, and the command for it."""
     if session.store is None or response.state not in _DECIDED:
         return response
     with session.store.read() as tx:

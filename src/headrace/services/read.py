@@ -35,8 +35,9 @@ MANIFEST = (ColumnRow(name="path", type="VARCHAR"), ColumnRow(name="size", type=
 
 
 class ReadQuery(msgspec.Struct, frozen=True):
-    """The data to be read; `at` and `version` exclude each other, without them it is the current
-    data.
+    """The data to be read, by default the current data.
+
+    `at` and `version` exclude each other.
     """
 
     asset: str
@@ -303,10 +304,9 @@ def _not_kept(session: ProjectSession, tx: Transaction, at: datetime) -> UsageEr
 
 
 def _published(tx: Transaction, node: str, keys: Sequence[str], snapshot: int) -> tuple[str | None, int | None, int]:
-    """Return, as of a snapshot, the newest partition, the last publication time, and the partition
-    count.
+    """Return the newest published partition, the last publication time, and the partition count.
 
-    The publication time is restricted to `keys`, if given.
+    They are as of a snapshot. The publication time is restricted to `keys`, if given.
     """
     seen = "from publication where node = :node and snapshot <= :snapshot and (ended_snapshot is null or ended_snapshot > :snapshot)"
     through, at, count = tx.execute(

@@ -74,9 +74,7 @@ class DataFileRequest(msgspec.Struct, frozen=True):
 
 
 class Head(msgspec.Struct, frozen=True):
-    """The line before the rows; `masked` columns are left out, and after a `problem` no rows
-    follow.
-    """
+    """The line before the rows; `masked` columns are left out, and no rows follow a `problem`."""
 
     masked: list[str] = []
     problem: str | None = None
@@ -85,9 +83,7 @@ class Head(msgspec.Struct, frozen=True):
 
 
 class AfterHead(io.RawIOBase):
-    """A stream that writes the head before the first bytes: until then an error can still be
-    reported.
-    """
+    """A stream that writes the head before the first bytes, so that earlier errors can be reported."""
 
     def __init__(self, out: BinaryIO, head: Head) -> None:
         self._out, self._head = out, head

@@ -23,12 +23,12 @@ from headrace.store.queries import quality as stored
 from headrace.store.queries import quarantine as quarantined
 from headrace.store.queries.quality import DriftRow
 
-# Proposed renames of a held delivery, decided by all intervals that are held for them, and
-# decisions about values that changed with a column.
+# Proposed renames of a held delivery, based on all intervals held for them, and decisions about
+# values that changed with a column.
 
 
 def proposed_renames(tx: Transaction, source: str, rows: Sequence[DriftRow]) -> list[MappingRow]:
-    """The renames that a delivery waits for, by the evidence of every interval that is held for them."""
+    """Return the proposed renames of a delivery, by the evidence of every interval held for them."""
     waiting = [row for row in rows if _waits(row)]
     if not waiting:
         return []
@@ -50,7 +50,7 @@ def proposed_renames(tx: Transaction, source: str, rows: Sequence[DriftRow]) -> 
 
 
 def _held(tx: Transaction, source: str, rows: Sequence[DriftRow]) -> list[DriftRow]:
-    """The renames of every held interval of the source, these among them."""
+    """Return the undecided renames of every held interval of the source, including `rows`."""
     keys = {item.partition for item in quarantined.waiting(tx, node=source)} - {rows[0].partition}
     others = [row for key in sorted(keys) for row in stored.newest_drift(tx, source, key)]
     return [row for row in (*rows, *others) if _waits(row)]
@@ -61,12 +61,12 @@ def _waits(row: DriftRow) -> bool:
 
 
 def rename_evidence(row: DriftRow) -> RenameFindings:
-    """What a rename was decided by; nothing of one that was found by its spelling alone."""
+    """Return the measured evidence of a rename; empty if only the spelling was compared."""
     return RenameFindings() if row.measured is None else msgspec.json.decode(row.measured, type=RenameFindings)
 
 
 def possible_renames(rows: Iterable[DriftRow]) -> set[tuple[str, str]]:
-    """(column, name) of all renames that a delivery could mean."""
+    """Return (column, name) of every rename that a delivery may contain."""
     waiting = [row for row in rows if _waits(row)]
     results = {(row.column, row.to or "") for row in waiting}
     return results | {(row.column, candidate.to) for row in waiting for candidate in rename_evidence(row).candidates}
@@ -83,13 +83,13 @@ def _row(row: DriftRow) -> MappingRow:
 
 
 def with_differences(tx: Transaction, source: str, rows: Sequence[DriftRow], mappings: Sequence[MappingRow]) -> list[MappingRow]:
-    """The same of pairs that a person named."""
+    """Return a person's pairs with the differences in their values."""
     held = _held(tx, source, rows) if rows else []
     return [_with_differences(mapping, held) for mapping in mappings]
 
 
 def _with_differences(mapping_row: MappingRow, held: Sequence[DriftRow]) -> MappingRow:
-    """With what the first interval found that came to the same pair."""
+    """Return the mapping with the value differences of the first held interval with the same pair."""
     same = [row for row in held if (row.column, row.to) == (mapping_row.column, mapping_row.to)]
     differs = next((results for row in same if (results := rename_evidence(row).differs)), ())
     rows = [
@@ -104,11 +104,14 @@ def _with_differences(mapping_row: MappingRow, held: Sequence[DriftRow]) -> Mapp
 
 
 def decided_renames(mappings: Sequence[MappingRow], convert: Sequence[str], *, as_is: bool) -> list[MappingRow]:
-    """The mappings with what somebody decided about their values. UsageError for an expression that
-    isn't one over the columns that are mapped."""
+    """Return the mappings with decisions about their values.
+
+    `convert` are expressions over the mapped columns, `as_is` accepts all other differing values.
+    Raises UsageError for an invalid expression.
+    """
     rows = {mapping.to: mapping for mapping in mappings}
     for text in convert:
-        from headrace.sql.parsing import parse_conversion  # it loads the SQL parser
+        from headrace.sql.parsing import parse_conversion  # imports the SQL parser
 
         try:
             read = parse_conversion(text).columns
@@ -132,8 +135,10 @@ def _quoted(name: str) -> str:
 
 
 def undecided_renames(mappings: Sequence[MappingRow], command: str, plan_id: str | None) -> RefusedRow | None:
-    """What has to be decided about values before names are accepted; `command` is what is typed, without
-    its decision."""
+    """Return the refusal if values differ without a decision; None otherwise.
+
+    `command` is the command line without the decision.
+    """
     open_ones = [mapping for mapping in mappings if mapping.differs and mapping.convert is None]
     if not open_ones:
         return None
@@ -157,24 +162,25 @@ def undecided_renames(mappings: Sequence[MappingRow], command: str, plan_id: str
 
 WIDTH = 10_000
 _INDENTS = ((2, 4, 2), (2, 2, 0), (4, 4, 0), (4, 6, 4), (4, 4, 2))
-"""How files are indented: mappings, lists, and where a list's dash stands."""
+"""Known indentations of files: mappings, lists, and the offset of a list's dash."""
 
 
 class Renamed(msgspec.Struct, frozen=True):
-    """A column, and what files call it from an interval on."""
+    """A column, and its name in files from an interval on."""
 
     column: str
     to: str
     convert: str | None = None
-    """The expression over a file's columns that the values are computed from; None: no decision."""
+    """The expression over a file's columns that computes the values; None for no decision."""
     until: str | None = None
-    """The first later interval that the expression isn't for; None: it is for all."""
+    """The first later interval without the expression; None if it applies to all."""
 
 
 def with_names(text: str, table: str, renames: Sequence[Renamed], first: str) -> str:
-    """The contract's text with mappings that hold from `first` on, until the next one that is there already.
+    """Return the contract's text with mappings from `first` on, until the next existing one.
 
-    Refused where the contract has no such column, or has another one that is called so then."""
+    Raises Refused if the contract lacks such a column, or if another column has that name then.
+    """
     yaml, document = _loaded(text)
     properties = _properties(document, table)
     for rename in renames:
@@ -192,7 +198,7 @@ def with_names(text: str, table: str, renames: Sequence[Renamed], first: str) ->
 
 
 def name_at(column: Mapping[str, Any], interval: str) -> str:
-    """What a column of a document is called by files of an interval."""
+    """Return the name of a contract's column in the files of an interval."""
     for entry in _entries(column):
         until = entry.get("to")
         if str(entry.get("from")) <= interval and (until is None or interval < str(until)):
@@ -201,7 +207,7 @@ def name_at(column: Mapping[str, Any], interval: str) -> str:
 
 
 def _loaded(text: str) -> tuple[Any, Any]:
-    """The document, and what writes it as its file is indented."""
+    """Return the YAML writer with the file's indentation, and the parsed document."""
     best: tuple[int, Any, Any] | None = None
     for mapping, sequence, offset in _INDENTS:
         yaml = _yaml(mapping, sequence, offset)
@@ -216,7 +222,7 @@ def _loaded(text: str) -> tuple[Any, Any]:
 
 
 def _yaml(mapping: int, sequence: int, offset: int) -> Any:
-    from ruamel.yaml import YAML  # 40 ms: only who writes YAML pays for it
+    from ruamel.yaml import YAML  # takes 40 ms: imported only where YAML is written
 
     yaml = YAML()
     yaml.preserve_quotes = True
@@ -232,7 +238,7 @@ def _dumped(yaml: Any, document: Any) -> str:
 
 
 def _properties(document: Any, table: str) -> dict[str, Any]:
-    """Name of a column, as files had it first → its entry."""
+    """Return column entries by the column's first name in files."""
     tables = document.get("schema") or []
     wanted = [item for item in tables if table in (item.get("name"), item.get("physicalName"))] or list(tables)[:1]
     if not wanted:
@@ -246,7 +252,7 @@ def _entries(column: Mapping[str, Any]) -> list[Any]:
 
 
 def _put(column: Any, name: str, first: str) -> None:
-    """Add an entry where it belongs in time; the one in force until then ends, and the next one ends it."""
+    """Insert an entry in order of time: it ends the previous one, and the next one ends it."""
     if name_at(column, first) == name:
         return
     values = _values(column)
@@ -261,7 +267,10 @@ def _put(column: Any, name: str, first: str) -> None:
 
 
 def _put_conversion(column: Any, expression: str | None, first: str, until: str | None) -> None:
-    """The conversion in force until `first` ends there: it was one of what files had before. It goes on at `until`."""
+    """Insert a conversion; a previous one ends at `first`, because it applied to the old name.
+
+    The previous conversion continues at `until`.
+    """
     custom = column.get("customProperties") or ()
     known = [entry for item in custom if item.get("property") == CONVERT_PROPERTY for entry in item.get("value") or ()]
     if not known and expression is None:
@@ -287,7 +296,7 @@ def _put_conversion(column: Any, expression: str | None, first: str, until: str 
 
 
 def _values(column: Any, of: str = NAMES_PROPERTY) -> Any:
-    """The list of a property that holds from intervals on; made where there is none."""
+    """Return the list of a property with validity intervals; create it if missing."""
     from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
     if not column.get("customProperties"):

@@ -1,4 +1,4 @@
-"""`render`: what an asset would run for one partition, with bound values and its inputs."""
+"""`render`: the code that an asset runs for one partition, with bound values and its inputs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ from headrace.store.queries import publications
 
 
 def with_parameters(compiled: Compiled, given: Mapping[str, str]) -> Compiled:
-    """The project with these parameters, typed like their defaults. UsageError for one that there isn't, or that can't be so."""
+    """Return the project with these parameters, converted to the types of their defaults.
+
+    Raises UsageError for an unknown parameter or an invalid value.
+    """
     if not given:
         return compiled
     known = defaults(compiled.project)
@@ -36,7 +39,7 @@ def with_parameters(compiled: Compiled, given: Mapping[str, str]) -> Compiled:
 
 
 def defaults(project: Project) -> dict[str, Any]:
-    """Every parameter of the project and its assets, with a default; the project's where it has one."""
+    """Return all parameters with defaults; the project's take precedence over assets'."""
     results: dict[str, Any] = {}
     for asset in project.assets.values():
         results.update(asset.parameters)
@@ -60,7 +63,10 @@ def _of_asset(parameters: Mapping[str, Any], given: Mapping[str, str]) -> dict[s
 
 
 def typed(name: str, text: str, default: Any) -> Any:
-    """A word as a value of the default's type: `15`, `0.5`, `true`, `a,b` or `["a", "b"]` for lists."""
+    """Return text as a value of the default's type.
+
+    Examples: `15`, `0.5`, `true`; `a,b` or `["a", "b"]` for lists.
+    """
     match default:
         case bool():
             return _flag(name, text)
@@ -77,7 +83,7 @@ def typed(name: str, text: str, default: Any) -> Any:
 
 
 def guessed(text: str) -> Any:
-    """A word as what it looks like: a number, true or false, else text."""
+    """Return text as a number, true or false if it looks like one, else as it is."""
     for kind in (int, float):
         try:
             return kind(text)
@@ -114,9 +120,9 @@ def _listed(text: str, default: list[Any]) -> list[Any]:
 
 
 def render(session: ProjectSession, target: str, parameters: Mapping[str, str] | None = None) -> RenderResponse:
-    """What the files say that `ASSET[@K]` runs; without K, for the newest partition that has ended.
+    """Return what `ASSET[@K]` runs; without K, for the newest ended partition.
 
-    Raises InvalidProject where the files have errors, UsageError for an asset or a partition that there isn't.
+    Raises InvalidProject if the files have errors, UsageError for an unknown asset or partition.
     """
     compiled = with_parameters(usable(session.declared()), parameters or {})
     name, key = targets.target(target, compiled.project, kinds=(Asset,))
@@ -137,8 +143,10 @@ def render(session: ProjectSession, target: str, parameters: Mapping[str, str] |
 
 
 def newest_key(session: ProjectSession, spec: PartitionSpec, timezone: str) -> str:
-    """The newest partition that has ended by the store's now; `*` where the data isn't cut by time. UsageError where it is cut by
-    key: which of them is meant can't be guessed."""
+    """Return the newest partition that has ended by the store's clock; `*` for unpartitioned data.
+
+    Raises UsageError for data partitioned by key, because the key can't be guessed.
+    """
     if spec.grain is None and spec.key is None:
         return "*"
     ended = previous_key(key_at(session.now(), spec.grain, timezone), spec.grain, timezone) if spec.grain is not None else ""
@@ -157,7 +165,7 @@ def _text(asset: Asset) -> str:
 
 
 def _parameters(project: Project, asset: Asset, key: str) -> dict[str, Any]:
-    """The values that `$name` is bound to."""
+    """Return the values that `$name` is bound to."""
     values = {**project.settings.parameters, **asset.parameters}
     spec = asset.partition
     if spec.key is not None:

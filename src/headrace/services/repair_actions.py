@@ -1,6 +1,6 @@
-"""What repairs an incident: found from its kind and the current state of its partitions.
+"""The repair of an incident, derived from its kind and the current state of its partitions.
 
-What only a person can do is named as such.
+Steps that only a person can do are named as such.
 """
 
 from __future__ import annotations
@@ -63,12 +63,16 @@ _OF_VALUES = (ValueDifferenceKind.SCALE, ValueDifferenceKind.SIGN)
 
 
 def repaired_together(tx: Transaction, incident: Incident, accepting: str, reread: Collection[str]) -> tuple[str, ...]:
-    """The open incidents, this one among them, that are over once the names in its source's delivery of the partition `accepting` are
-    accepted with a decision about their values, and the partitions `reread` are ingested again; none where that ends no other one."""
+    """Return the open incidents that one decision about renames and values ends, including this
+    one.
+
+    The decision is about the source's delivery of the partition `accepting`; the partitions
+    `reread` are then re-ingested. Empty if it ends no other incident.
+    """
     beside = [item for item in stored.open_incidents(tx) if item.node == incident.node and item.kind in _DECIDED and item.columns]
     if len(beside) < 2:
         return ()
-    from headrace.services.renames import proposed_renames  # it loads the SQL parser
+    from headrace.services.renames import proposed_renames  # imports the SQL parser
 
     mappings = proposed_renames(tx, incident.node, quality.newest_drift(tx, incident.node, accepting))
     decided = {
@@ -87,7 +91,7 @@ def repaired_together(tx: Transaction, incident: Incident, accepting: str, rerea
 
 
 class RepairAction(enum.StrEnum):
-    """One thing that is done, in this order."""
+    """One action of a repair."""
 
     RESUME = "resume"
     MAP = "map"
@@ -98,29 +102,36 @@ class RepairAction(enum.StrEnum):
 
 
 class Mending(msgspec.Struct, frozen=True, kw_only=True):
-    """`acts` in the order in which they are done; none where a person has to do something `first`, with `commands` for it."""
+    """The repair of an incident: `acts` in order, or `first` and `commands` if a person must act
+    first.
+    """
 
     acts: tuple[RepairAction, ...] = ()
     accepting: str = ""
-    """`SOURCE@K`: the held delivery of which the proposed names are accepted."""
+    """`SOURCE@K`: the held delivery whose proposed renames are accepted."""
     reread: tuple[str, ...] = ()
-    """The partitions of the source whose deliveries are read again."""
+    """The partitions of the source whose deliveries are re-ingested."""
     build: BackfillArguments | None = None
     first: str = ""
     commands: tuple[str, ...] = ()
     again: tuple[str, ...] = ()
-    """The partitions of its node that are computed, or ingested, again."""
+    """The node's partitions that are recomputed or re-ingested."""
     earlier: str = ""
-    """The incident that has to be repaired before this one."""
+    """The incident that must be repaired before this one."""
     given_up: tuple[str, ...] = ()
-    """The damaged files that several of these share, by their paths in the lake: they aren't used
-    any more, whoever puts them back."""
+    """Damaged files shared by several of these partitions, by path in the lake.
+
+    They are never used again, even if someone restores them.
+    """
     by_itself: str = ""
-    """When it ends without anybody: nothing of it is kept from readers, and nothing is to be computed."""
+    """How the incident ends without any action: no data is held, and nothing is to be computed."""
     together: tuple[str, ...] = ()
-    """The incidents that this repairs, where there are several: `INC-1`, …"""
+    """The incidents that this repairs, if there are several: `INC-1`, …"""
     same: bool = False
-    """Nothing that the rows are computed from has changed: the same would come out, unless somebody asks for it `--again`."""
+    """Whether nothing upstream has changed, so that recomputing gives the same rows.
+
+    `--again` recomputes nevertheless.
+    """
 
 
 _LOOK_AGAIN = (
@@ -131,7 +142,7 @@ _LOOK_AGAIN = (
     CauseKind.RUNTIME_DOWN,
 )
 _PASSING = (CauseKind.WORKER_LOST, CauseKind.RESOURCE_EXHAUSTED, CauseKind.SLOW_RUN)
-"""What may not come again with nothing changed."""
+"""Causes that may disappear without any change."""
 _GIVEN = (
     CauseKind.STALE_DATA,
     CauseKind.DUPLICATE_ROWS,
@@ -142,7 +153,7 @@ _GIVEN = (
     CauseKind.REPORTED,
     CauseKind.CODE_ERROR,
 )
-"""What comes out the same however often it is made, until somebody gives other data or other code."""
+"""Causes that persist until data or code changes."""
 _WITH_OTHER_CHOICES = (
     CauseKind.REFERENCE_BROKEN,
     CauseKind.DISTRIBUTION_SHIFT,
@@ -150,14 +161,14 @@ _WITH_OTHER_CHOICES = (
     CauseKind.TYPE_CHANGE,
     CauseKind.FORMAT_CHANGE,
 )
-"""What more is said about than to ask for other data (`other_choices`)."""
+"""Causes with further choices (`other_choices`) than to request other data."""
 _OF_FORM = (CauseKind.SCHEMA_CHANGE, CauseKind.TYPE_CHANGE, CauseKind.FORMAT_CHANGE)
-"""What a delivery can be read in spite of, and code that reads it fail over."""
+"""Causes in the form of a delivery: it can still be ingested, but downstream code may fail over it."""
 PLACES_MAX = 200
 NAMED_MAX = 5
-"""At most this many other assets with the same cause are named."""
+"""Maximum number of other assets with the same cause that are named."""
 PROPOSED_MAX = 10_000
-"""At most so many partitions are asked about that are recomputed only if somebody asks for it."""
+"""Maximum number of partitions, recomputed only on request, that are searched."""
 _STUCK = ("failed", "rejected", "held")
 _AUTOMATIC = (
     CauseKind.LATE_SOURCE,
@@ -168,17 +179,23 @@ _AUTOMATIC = (
     CauseKind.RESTATEMENT,
     *_PASSING,
 )
-"""What Headrace does by itself as soon as it can: it looks again, runs again, reads again, writes again."""
+"""Causes that Headrace retries by itself: it observes, runs, reads or writes again."""
 
 
 _DISK = (FailureCategory.SPACE, DISK)
-"""Details of `resource_exhausted` that only a person can end. What waits goes on by itself then; what has failed doesn't."""
+"""Details of `resource_exhausted` that only a person can end.
+
+Waiting partitions then continue by themselves; failed ones don't.
+"""
 _A_PATH = re.compile(r"(?:^|[\s'\"(=:])/[^\s'\"]")
-"""A path in what was observed: the disk that is meant."""
+"""A path in the observation, which names the disk."""
 
 
 def repair_of(tx: Transaction, compiled: Compiled, incident: Incident) -> IncidentRepairRow | None:
-    """The one command that repairs an incident, or that a person begins with; None where nothing is left to repair."""
+    """Return the command that repairs an incident, or with which a person begins.
+
+    None if none is needed.
+    """
     row = None if incident.state == "resolved" else _repair_of(tx, compiled, incident)
     if row is None:
         return None
@@ -214,7 +231,10 @@ def _repair_of(tx: Transaction, compiled: Compiled, incident: Incident) -> Incid
 
 
 def _given_up(tx: Transaction, project: Project, incident: Incident) -> str | None:
-    """What a person does first where an asset lost its workers, or lacked resources, as often as it is tried; None of anything else."""
+    """Return the first step for an asset that lost its worker or lacked resources in all attempts.
+
+    None for other incidents.
+    """
     if incident.kind == CauseKind.WORKER_LOST:
         names = {partition.node: None for partition in _stuck(tx, _places(tx, incident))}
         assets = [project.assets[name] for name in names if name in project.assets]
@@ -229,12 +249,12 @@ def _given_up(tx: Transaction, project: Project, incident: Incident) -> str | No
 
 
 def _is_denied(incident: Incident) -> bool:
-    """Whether rights are missing, which only a person can give."""
+    """Whether permissions are missing, which only a person can grant."""
     return any(says_denied(evidence.observed) for evidence in incident.evidence)
 
 
 def _of_disk(incident: Incident) -> str:
-    """What a person does about a disk, and about which as far as that is known."""
+    """Return what a person must do about a disk; it names the disk if the evidence does."""
     known = any(_A_PATH.search(evidence.observed) for evidence in incident.evidence)
     if _is_denied(incident):
         return f"give whoever runs Headrace the right to use what {'the evidence names' if known else f'{incident.node} writes'}"
@@ -259,7 +279,7 @@ def _row(
 
 
 def find_repair(tx: Transaction, compiled: Compiled, incident: Incident, *, again: bool = False) -> Mending:
-    """What to do about an incident that isn't resolved. `again`: even where the same rows would come out."""
+    """Return the repair of an unresolved incident; with `again`, even if the rows stay the same."""
     project = compiled.project
     if (machine := _of_machine(tx, incident)) is not None:
         return machine
@@ -301,7 +321,7 @@ def find_repair(tx: Transaction, compiled: Compiled, incident: Incident, *, agai
 
 
 def _of_machine(tx: Transaction, incident: Incident) -> Mending | None:
-    """What to do where Headrace can't work at all; None for every other incident."""
+    """Return the repair if Headrace itself can't work; None for every other incident."""
     if incident.node == HEADRACE and incident.kind == CauseKind.RESOURCE_EXHAUSTED:
         return Mending(first=_of_disk(incident), commands=("headrace tick",))
     if incident.kind == CauseKind.RUNTIME_DOWN and incident.detail == NO_WORKER and lake_maintenance.worker_problem(tx) is not None:
@@ -313,7 +333,10 @@ def _of_machine(tx: Transaction, incident: Incident) -> Mending | None:
 
 
 def _awaited(project: Project, incident: Incident) -> Mending:
-    """Nobody waits for what isn't declared any more; else it is looked for again. Code that wasn't let in runs again."""
+    """Return the repair of an incident that waits for data: observe again.
+
+    Code without access is retried. Nothing waits for a node that is no longer declared.
+    """
     name = incident.node
     if incident.kind == CauseKind.ACCESS_DENIED and name in project.assets:
         return Mending(acts=(RepairAction.RETRY,))
@@ -323,7 +346,10 @@ def _awaited(project: Project, incident: Incident) -> Mending:
 
 
 def _refused_below(tx: Transaction, incident: Incident) -> Mending | None:
-    """Restated rows that a check or code further down refuses are a person's. None for another cause, and where all took them."""
+    """Return the repair of restated rows that a downstream check or code refuses: a person decides.
+
+    None for other causes, or if no downstream node refused them.
+    """
     if incident.kind != CauseKind.RESTATEMENT:
         return None
     keys = [key for _, key in _places(tx, incident)]
@@ -347,7 +373,10 @@ def _refused_below(tx: Transaction, incident: Incident) -> Mending | None:
 
 
 def _of_declaration(tx: Transaction, project: Project, incident: Incident) -> Mending:
-    """A declaration is corrected and applied; what it held is ingested then, what failed over it is tried again."""
+    """Return the repair of a declaration: correct and apply it.
+
+    Afterwards held deliveries are ingested, and failed partitions retried.
+    """
     node, declared = incident.node, _declared_at(project, incident)
     failed = [key for name, key in _places(tx, incident) if name == node and _is_failed(tx, name, key)]
     if not failed and _worked_as_declared(tx, project, incident):
@@ -360,7 +389,7 @@ def _of_declaration(tx: Transaction, project: Project, incident: Incident) -> Me
 
 
 def _worked_as_declared(tx: Transaction, project: Project, incident: Incident) -> bool:
-    """Whether a place that can't be looked at any more was read before, and is declared as it was then."""
+    """Whether a location that can't be observed any more was readable under the same declaration."""
     source = project.sources.get(incident.node)
     looked = source is not None and any(evidence.id.startswith("look:") for evidence in incident.evidence)
     return source is not None and looked and ingestion.last_place_read(tx, source.name) == origin_of(source)
@@ -372,8 +401,10 @@ def _is_failed(tx: Transaction, node: str, key: str) -> bool:
 
 
 def _of_damage(tx: Transaction, compiled: Compiled, incident: Incident, *, again: bool) -> Mending:
-    """What was damaged in the lake is computed from its inputs again, a source's partitions are ingested from the kept raw bytes. A
-    source's that couldn't be wait for a person: `again` tries it once more."""
+    """Return the repair of damaged files: recompute assets, re-ingest sources from their raw bytes.
+
+    Source partitions that can't be re-ingested wait for a person; `again` retries them.
+    """
     node = incident.node
     keys = tuple(key for name, key in stored.wrong_keys(tx, incident.id) if name == node)
     if incident.state == "recovering" or not keys:
@@ -403,7 +434,7 @@ def _of_damage(tx: Transaction, compiled: Compiled, incident: Incident, *, again
 
 
 def _reads_of(tx: Transaction, compiled: Compiled, node: str, keys: Sequence[str], other: Incident) -> bool:
-    """Whether some partitions are computed from those that another incident is about, without others between them."""
+    """Whether partitions are computed directly from those of another incident."""
     if node not in compiled.nodes or other.node not in {spec.node for spec in compiled.nodes[node].inputs}:
         return False
     damaged = {key for name, key in stored.wrong_keys(tx, other.id) if name == other.node}
@@ -417,7 +448,9 @@ def _is_stuck(tx: Transaction, node: str, key: str) -> bool:
 
 
 def _is_waiting(tx: Transaction, node: str, key: str) -> bool:
-    """Whether the next pass makes another attempt, since what it is declared or computed by was corrected."""
+    """Whether the next tick attempts the partition again, because its declaration or code was
+    corrected.
+    """
     row = partition_states.get(tx, node, key)
     return row is not None and row.state == "waiting" and not row.failures
 
@@ -427,7 +460,7 @@ def _is_paused(tx: Transaction, node: str) -> bool:
 
 
 def _is_declared_anew(tx: Transaction, project: Project, incident: Incident) -> bool:
-    """Whether the next pass tries what was declared wrongly as it is declared now, or looks for it there."""
+    """Whether the next tick tries the corrected declaration, or observes its new location."""
     source = project.sources.get(incident.node)
     if source is not None and ingestion.last_place(tx, source.name) not in ("", origin_of(source)):
         return True
@@ -436,7 +469,7 @@ def _is_declared_anew(tx: Transaction, project: Project, incident: Incident) -> 
 
 
 def _of_reported(tx: Transaction, compiled: Compiled, incident: Incident, *, again: bool) -> Mending:
-    """What somebody says is wrong, or took back, is computed again, once that can come to something else."""
+    """Return the repair of reported or withdrawn rows: recompute them if the result can differ."""
     project, node = compiled.project, compiled.project.assets[incident.node]
     withdrawn = _withdrawn(tx, project, incident)
     if not again and incident.state == "recovering" and not withdrawn:
@@ -495,7 +528,7 @@ def _of_data(tx: Transaction, compiled: Compiled, incident: Incident) -> Mending
 
 
 def _of_renamed(tx: Transaction, project: Project, incident: Incident, node: Source | Asset, renamed: Sequence[str]) -> Mending:
-    """Of deliveries that wait for a decision about the names of their columns: these are accepted, where that is what is wrong."""
+    """Return the repair of deliveries with undecided renames: accept these, if they are the cause."""
     together = repaired_together(tx, incident, renamed[0], renamed)
     if not together and (names := _renaming(tx, incident)) is not None:
         asked = f"ask {node.owner} for the data as it was agreed: {names.shown} only accepts its new names"
@@ -507,7 +540,7 @@ def _of_renamed(tx: Transaction, project: Project, incident: Incident, node: Sou
 
 
 def _renaming(tx: Transaction, incident: Incident) -> Incident | None:
-    """The other incident whose repair accepts the new names of the deliveries that this one is about."""
+    """Return the other incident whose repair accepts the renames of the same deliveries."""
     if incident.kind == CauseKind.SCHEMA_CHANGE:
         return None
     places = set(_places(tx, incident))
@@ -521,7 +554,7 @@ def _put_down(tx: Transaction, project: Project, incident: Incident, partition: 
 
 
 def _of_corrected(tx: Transaction, compiled: Compiled, incident: Incident, stuck: Sequence[BrokenPartition]) -> Mending | None:
-    """What an asset's corrected code, or checks, make of what was wrong; None where neither was corrected."""
+    """Return the repair by an asset's corrected code or checks; None if neither was corrected."""
     states = {partition.state for partition in stuck}
     if states == {"rejected"} and _is_checked_otherwise(tx, compiled, stuck):
         return _built(compiled.project, incident, Mode.FAILED)
@@ -531,8 +564,9 @@ def _of_corrected(tx: Transaction, compiled: Compiled, incident: Incident, stuck
 
 
 def _is_recoded(tx: Transaction, compiled: Compiled, incident: Incident) -> bool:
-    """Whether all wrong rows of an asset that is partitioned by time are stale, and were computed last
-    by other code than is applied now."""
+    """Whether all wrong partitions of a time-partitioned asset are stale and were computed by old
+    code.
+    """
     node = compiled.project.assets.get(incident.node)
     if node is None or node.partition.grain is None or node.name not in compiled.nodes:
         return False
@@ -548,7 +582,7 @@ def _is_recoded(tx: Transaction, compiled: Compiled, incident: Incident) -> bool
 
 
 def _is_checked_otherwise(tx: Transaction, compiled: Compiled, stuck: Sequence[BrokenPartition]) -> bool:
-    """Whether the checks of an asset that is partitioned by time were changed since they rejected its partitions."""
+    """Whether the checks of a time-partitioned asset changed since they rejected its partitions."""
     node = compiled.project.assets.get(stuck[0].node)
     if node is None or node.partition.grain is None:
         return False
@@ -558,13 +592,16 @@ def _is_checked_otherwise(tx: Transaction, compiled: Compiled, stuck: Sequence[B
 
 
 def _failed_checks(incident: Incident, node: Source | Asset) -> bool:
-    """Whether it is about a check that failed and is still declared."""
+    """Whether the incident is about a failed check that is still declared."""
     names = incident.detail.split(",")
     return any(check.name in names for check in node.checks)
 
 
 def _lacking(tx: Transaction, project: Project, incident: Incident) -> Mending | None:
-    """Every package that assets of the incident lack is installed, then each of them is tried again; None where that isn't the cause."""
+    """Return the repair of missing packages: install all of them, then retry each asset.
+
+    None if that isn't the cause.
+    """
     if incident.kind != CauseKind.CODE_ERROR or incident.detail != FailureCategory.ENVIRONMENT:
         return None
     places = [(node, key) for node, key in _places(tx, incident) if node in project.assets]
@@ -573,15 +610,17 @@ def _lacking(tx: Transaction, project: Project, incident: Incident) -> Mending |
         return None
     if stuck := _stuck(tx, places):
         commands = [command_line("retry", name) for name in dict.fromkeys(partition.node for partition in stuck)]
-    else:  # a backfill tried them, and readers see what they saw before
+    else:  # a backfill tried them; readers see the earlier publications
         seen = [BrokenPartition(node, key, "published") for node, key in places]
         commands = [row.commands[-1] for row in repairs(project, seen, f"{incident.shown}: {clause(incident)}")]
     return Mending(first=installed(packages), commands=tuple(commands))
 
 
 def _of_lapsed(tx: Transaction, project: Project, incident: Incident, lapsed: Sequence[tuple[str, str]]) -> Mending:
-    """Data that readers see by an exception that has lapsed: nothing is computed, somebody decides about it once more. Where a column
-    has another name in it, that is decided first."""
+    """Return the repair of data published by a lapsed exception: a person decides again.
+
+    Nothing is computed. Renames of columns are decided first.
+    """
     name, key = lapsed[0]
     at, node = partition_argument(name, key or WHOLE), project.source_or_asset(name)
     other = f"ask {node.owner} for other data" if isinstance(node, Source) else f"correct {_place(project, name)} or its input"
@@ -600,7 +639,10 @@ def _of_lapsed(tx: Transaction, project: Project, incident: Incident, lapsed: Se
 
 
 def _of_withdrawn(tx: Transaction, project: Project, incident: Incident) -> Mending | None:
-    """What was taken back, while readers still see what was computed from it; None where they don't."""
+    """Return the repair of withdrawn data if readers still see downstream partitions.
+
+    None otherwise.
+    """
     taken_back = [(node, key) for node, key in _places(tx, incident) if _is_withdrawn(tx, node, key)]
     keys = {key for _, key in taken_back}
     computed = [
@@ -622,7 +664,7 @@ def _of_withdrawn(tx: Transaction, project: Project, incident: Incident) -> Mend
 
 
 def _withdrawn(tx: Transaction, project: Project, incident: Incident) -> list[tuple[str, str]]:
-    """Where somebody withdrew what an asset had published: nothing computes that again by itself."""
+    """Return the withdrawn partitions of assets; nothing recomputes these by itself."""
     return [place for place in _places(tx, incident) if place[0] in project.assets and _is_withdrawn(tx, *place)]
 
 
@@ -634,7 +676,10 @@ def _is_withdrawn(tx: Transaction, node: str, key: str) -> bool:
 def _of_readers(
     tx: Transaction, project: Project, incident: Incident, source: Source, elsewhere: Sequence[BrokenPartition]
 ) -> Mending | None:
-    """What a person does about code that fails over published rows; None where none does."""
+    """Return what a person must do about code that fails over published rows.
+
+    None if there is none.
+    """
     if elsewhere and incident.kind not in _AUTOMATIC:
         return _of_unnoticed(project, incident, source, elsewhere)
     below = _stuck(tx, [(symptom.node, symptom.partition or WHOLE) for symptom in stored.symptoms_of(tx, incident.id)])
@@ -645,16 +690,21 @@ def _of_readers(
 
 
 def _of_unnoticed(project: Project, incident: Incident, source: Source, failed: Sequence[BrokenPartition]) -> Mending:
-    """What failed further down is put down to a delivery about which nothing was noticed: making it
-    again comes to the same, until somebody gives other code or other data."""
+    """Return the repair of downstream failures attributed to an unremarkable delivery.
+
+    Recomputing gives the same result until code or data changes.
+    """
     correct, commands = _of_each(project, incident, failed)
     first = f"ask {source.owner} whether the data of {source.name} is as agreed, else {correct or f'look at why {failed[0].node} fails'}"
     return Mending(first=first, commands=commands)
 
 
 def _of_each(project: Project, incident: Incident, broken: Sequence[BrokenPartition]) -> tuple[str | None, tuple[str, ...]]:
-    """What a person does first about the first of several assets that have the same cause, with the names of the others, and the
-    commands for all of them."""
+    """Return a person's first step for several assets with the same cause, and the commands for
+    all.
+
+    The step describes the first asset and names the others.
+    """
     rows = repairs(project, broken, f"{incident.shown}: {clause(incident)}")
     others = [name for name in dict.fromkeys(row.node for row in rows) if name != rows[0].node]
     first = rows[0].first
@@ -665,7 +715,7 @@ def _of_each(project: Project, incident: Incident, broken: Sequence[BrokenPartit
 
 
 def _of_read_as_it_is(tx: Transaction, project: Project, incident: Incident, source: Source, failed: Sequence[BrokenPartition]) -> Mending:
-    """What code fails over that was published with a warning: as long as neither is another, it fails again."""
+    """Return the repair of code that fails over data published with a warning: change either."""
     seen = [broken_of(tx, partition.node, partition.partition, partition.state) for partition in failed]
     row = repairs(project, seen, f"{incident.shown}: {clause(incident)}")[0]
     first = f"ask {source.owner} for the right data, or {row.first or f'look at why {row.node} fails'}"
@@ -673,7 +723,10 @@ def _of_read_as_it_is(tx: Transaction, project: Project, incident: Incident, sou
 
 
 def _of_warned(tx: Transaction, compiled: Compiled, incident: Incident, node: Source | Asset) -> Mending | None:
-    """What was published with a warning, and from which nothing is left to be computed; None for anything else."""
+    """Return the repair of data published with a warning, with nothing left to compute.
+
+    None for anything else.
+    """
     project = compiled.project
     last = stored_evidence.warned_last(tx, incident.id)
     if incident.state != "open" or last is None or stored_evidence.is_active(tx, incident.id) or _asked_for(tx, incident):
@@ -705,7 +758,7 @@ def _of_warned(tx: Transaction, compiled: Compiled, incident: Incident, node: So
 
 
 def _is_stale_below(tx: Transaction, compiled: Compiled, incident: Incident) -> bool:
-    """Whether something that is computed from its partitions is still to be computed again."""
+    """Whether partitions computed from the incident's are still stale."""
     stale = [(name, key) for name in incident.affected.assets for key in partition_states.stale_keys(tx, name)]
     if not stale:
         return False
@@ -715,45 +768,50 @@ def _is_stale_below(tx: Transaction, compiled: Compiled, incident: Incident) -> 
 
 
 def _whole(node: Source | Asset) -> list[str]:
-    """The one partition of what isn't cut by time or key, which a cause doesn't name."""
+    """Return the one partition of an unpartitioned node, which causes don't name."""
     spec = node.partition
     return [WHOLE] if spec.grain is None and spec.key is None else []
 
 
 def _places(tx: Transaction, incident: Incident) -> list[tuple[str, str]]:
-    """Where the cause itself is seen: at other nodes as well, where several have it from something that they share."""
+    """Return the partitions of the cause itself, also of other nodes if they share the cause."""
     return [(node, key or WHOLE) for node, key in stored.partitions_of(tx, incident.id)[:PLACES_MAX]]
 
 
 def _stuck(tx: Transaction, places: Sequence[tuple[str, str]]) -> list[BrokenPartition]:
-    """The partitions that stay as they are until something changes."""
+    """Return the partitions that stay failed, rejected or held until something changes."""
     results = ((node, key, partition_states.get(tx, node, key)) for node, key in places)
     stuck = [(node, key, row.state) for node, key, row in results if row is not None and row.state in _STUCK]
     return [BrokenPartition(node, key, "dropped" if _is_dropped(tx, node, key, state) else state) for node, key, state in stuck]
 
 
 def _is_dropped(tx: Transaction, node: str, key: str, state: str) -> bool:
-    """Whether somebody dropped what was held: nothing of it can be accepted any more."""
+    """Whether a person dropped the quarantined data, so that it can't be accepted any more."""
     return state in ("held", "rejected") and quarantine.dropped(tx, node, key) is not None
 
 
 def _stuck_elsewhere(tx: Transaction, project: Project, incident: Incident) -> list[BrokenPartition]:
-    """The partitions of other assets that the cause itself is seen at."""
+    """Return the stuck partitions of other assets with the same cause."""
     return [
         partition for partition in _stuck(tx, _places(tx, incident)) if partition.node in project.assets and partition.node != incident.node
     ]
 
 
 def _asked_for(tx: Transaction, incident: Incident) -> bool:
-    """Whether an asset that it affects is stale in one of its partitions, and recomputed only if
-    somebody asks: the restated interval is older than `restate_within` of its source."""
+    """Whether an affected asset has stale partitions that are recomputed only on request.
+
+    These are older than their source's `restate_within`.
+    """
     keys = {key or WHOLE for _, key in _places(tx, incident)}
     waiting = publications.proposed_recomputations(tx, limit=PROPOSED_MAX)
     return any(node in incident.affected.assets and key in keys for node, key in waiting)
 
 
 def _built(project: Project, incident: Incident, mode: Mode, also: tuple[str, ...] = ()) -> Mending:
-    """Everything from the first to the last partition that the cause is seen at, with what reads it; a pass where it isn't cut by time."""
+    """Return a backfill from the first to the last affected partition with everything downstream.
+
+    For a node that isn't partitioned by time it is a tick.
+    """
     node = project.source_or_asset(incident.node)
     keys = [key.partition(SEPARATOR)[0] for key in _ordered(project, incident)]
     if node is None or node.partition.grain is None or not keys:
@@ -764,7 +822,7 @@ def _built(project: Project, incident: Incident, mode: Mode, also: tuple[str, ..
 
 
 def _ordered(project: Project, incident: Incident) -> list[str]:
-    """The partitions of its node, oldest first."""
+    """Return the affected partitions of its node, oldest first."""
     node = project.source_or_asset(incident.node)
     if node is None:
         return list(incident.affected.partitions)
@@ -778,7 +836,10 @@ def _place(project: Project, name: str) -> str:
 
 
 def _declared_at(project: Project, incident: Incident) -> str:
-    """Where it says what can't work: what the evidence cites; of columns whose types a contract declares, there; else of the node."""
+    """Return file and line of the wrong declaration.
+
+    It is what the evidence cites; else a failed check, a column of the contract, or the node.
+    """
     cited = [evidence.observed.rpartition(DECLARED_AT)[2] for evidence in incident.evidence if DECLARED_AT in evidence.observed]
     if cited:
         return cited[-1]

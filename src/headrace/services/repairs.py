@@ -22,67 +22,72 @@ from headrace.store.queries.attempts import Attempt
 from headrace.store.queries.quality import FactRow
 
 ROWS_MAX = 20
-"""At most this many assets are named in a clause."""
+"""Maximum number of repairs in a response."""
 _PASSING = ("transient", "resources", "lost_worker")
-"""Kinds of failures that may not come again, with nothing changed."""
+"""Kinds of failures that may disappear without any change."""
 
 
 _INSTALLED = re.compile(r"^install it where Headrace runs: pip install ([\w.]{1,60})$")
-"""The hint of an attempt whose code imports what isn't there (`engine.python`)."""
+"""The hint of an attempt whose code imports a missing package (`engine.python`)."""
 
 
 class BrokenPartition(msgspec.Struct, frozen=True):
-    """A partition that didn't get through: `state` is `held`, `rejected`, `dropped`, `failed` or `lost`; or that
-    readers see and that isn't right: `warned` where a check failed, else `published`."""
+    """A partition with a problem.
+
+    `state` is `held`, `rejected`, `dropped`, `failed` or `lost`; or for a published partition
+    `warned` if a check failed, else `published`.
+    """
 
     node: str
     partition: str
     state: str
     error: ErrorRow | None = None
     delivery: str | None = None
-    """The path of what was delivered, of a source."""
+    """The delivery's path, for a source."""
     renamed: bool = False
-    """Whether it is held because of columns of which it is proposed what they are called now."""
+    """Whether it is held because of columns with proposed renames."""
     declared: str = ""
-    """Where the contract declares what holds a delivery that is as it was expected before."""
+    """File and line in the contract that holds a delivery as it was expected before."""
     of_code: bool = False
-    """Whether its workers were lost, and an incident puts that down to its code."""
+    """Whether its workers were lost and an incident attributes that to its code."""
     incident: str | None = None
-    """What it is put down to, where that is asked for."""
+    """The incident that it is attributed to, if requested."""
     others: str = ""
-    """What else can be done about it (`other_choices`): it is added to what is done first."""
+    """Further choices (`other_choices`), appended to the first step."""
     history: str | None = None
-    """The summary of the incident that lists it, of what is held of a history that was loaded at
-    once: it has one repair, whatever is wrong with each."""
+    """For a held part of a history that was loaded at once: the summary of its incident.
+
+    It has one repair, whatever is wrong with each delivery.
+    """
 
 
 def before_deciding(owner: str) -> str:
-    """What a person does first about what is held of a history that was loaded at once."""
+    """Return the first step for held deliveries of a history that was loaded at once."""
     return f"ask {owner} which of these deliveries are right"
 
 
 def decided_at(node: str) -> str:
-    """The command that lists what is held of a source, with what to do about each."""
+    """Return the command that lists a source's held deliveries with their next steps."""
     return command_line("quarantine", node)
 
 
 def asked_by_its_error(file: str) -> str:
-    """What a person does first about an attempt that failed because of a declaration, or of what is set outside of the project."""
+    """Return the first step for an attempt that failed because of configuration."""
     return f"do what its error asks, or correct {file}"
 
 
 def asked_for_access(node: str) -> str:
-    """What a person does first about what wasn't let in."""
+    """Return the first step for a denied access."""
     return f"check the secret and the rights with which {node} is reached"
 
 
 def before_reading_again(owner: str) -> str:
-    """What a person does before a delivery is read again that took more memory than an attempt may use."""
+    """Return the first step for a delivery whose ingestion exceeded an attempt's memory limit."""
     return f"raise `memory_max` of [run], or ask {owner} for smaller files"
 
 
 def of_lost(assets: Sequence[Asset]) -> str:
-    """What a person does first about assets that lose their worker as often as they are tried."""
+    """Return the first step for assets that lose their worker in every attempt."""
     where = ", ".join(f"{asset.name} ({asset.place.file}:{asset.place.line})" for asset in assets[:NAMED_MAX])
     more = f" and {len(assets) - NAMED_MAX} more" if len(assets) > NAMED_MAX else ""
     what = "their code, and the memory that they take" if len(assets) > 1 else "its code, and the memory that it takes"
@@ -90,7 +95,10 @@ def of_lost(assets: Sequence[Asset]) -> str:
 
 
 def of_resources(project: Project, asset: Asset, failure: FailureCategory, said: str) -> str | None:
-    """What a person does first about an asset that reached the same limit as often as it was tried; None where its error tells of none."""
+    """Return the first step for an asset that reached the same limit in every attempt.
+
+    None if its error names no limit.
+    """
     where = f"{asset.name} ({asset.place.file}:{asset.place.line})"
     if failure is FailureCategory.MEMORY:
         return f"make {where} use less memory, or {_more_memory(project, asset)}"
@@ -100,7 +108,7 @@ def of_resources(project: Project, asset: Asset, failure: FailureCategory, said:
 
 
 def _more_memory(project: Project, asset: Asset) -> str:
-    """How an asset gets more memory."""
+    """Return how an asset gets more memory."""
     if asset.memory_max is not None:
         return "raise its memory_max"
     run = project.settings.memory_max
@@ -108,7 +116,7 @@ def _more_memory(project: Project, asset: Asset) -> str:
 
 
 def _before_trying_again(project: Project, partition: BrokenPartition) -> str | None:
-    """What a person does first about a partition that was given up; None of one that has other reasons."""
+    """Return the first step for a partition without further retries; None if it has another reason."""
     asset = project.assets.get(partition.node)
     kind = "lost_worker" if partition.state == "lost" else partition.error.kind if partition.error is not None else ""
     if asset is None or partition.of_code or kind not in ("lost_worker", "resources"):
@@ -121,26 +129,31 @@ def _before_trying_again(project: Project, partition: BrokenPartition) -> str | 
 
 
 def lacking(partitions: Iterable[BrokenPartition]) -> list[str]:
-    """The packages that attempts lacked, each once, in their order."""
+    """Return the distinct missing packages of failed attempts, in their order."""
     said = (partition.error.hint or "" for partition in partitions if partition.state == "failed" and partition.error is not None)
     return list(dict.fromkeys(match.group(1) for hint in said if (match := _INSTALLED.search(hint)) is not None))
 
 
 def installed(packages: Sequence[str]) -> str:
-    """What a person does first about packages that aren't there."""
+    """Return the first step for missing packages."""
     return f"install what is missing where Headrace runs: pip install {' '.join(packages)}"
 
 
 def after_correcting(node: str, keys: Sequence[str], *, is_asset: bool) -> list[str]:
-    """The commands for such an attempt, whatever was corrected: a pass makes those again whose declaration has changed, but for assets,
-    and `retry` the others."""
+    """Return the commands after a correction of configuration.
+
+    A tick recomputes nodes whose declaration has changed, except for assets; `retry` does the
+    others.
+    """
     again = command_line("retry", node if len(keys) > 1 else partition_argument(node, keys[0]))
     return [command_line("apply"), again, *([] if is_asset else [command_line("tick")])]
 
 
 def repairs(project: Project, broken: Iterable[BrokenPartition], because: str) -> list[RepairRow]:
-    """What repairs each, those of a node that need the same together. `because` is the reason that is
-    put into commands. Nothing repairs a node that isn't declared any more."""
+    """Return the repairs of partitions, grouped by node and first step.
+
+    `because` is the reason in the commands. Undeclared nodes have no repair.
+    """
     groups: dict[tuple[str, str | None, str | None], list[BrokenPartition]] = {}
     for partition in broken:
         if project.node(partition.node) is None:
@@ -167,7 +180,10 @@ def _row(project: Project, node: str, first: str | None, partitions: Sequence[Br
 
 
 def _or_accept(node: str, keys: Sequence[str], partitions: Sequence[BrokenPartition]) -> str:
-    """The other choice where all is held, so that no check failed: one command accepts it as it is."""
+    """Return the alternative to accept the data as it is, if all partitions are held.
+
+    Held partitions have no failed check.
+    """
     if any(partition.state != "held" or partition.renamed for partition in partitions):
         return ""
     what = partition_argument(node, keys[0]) if len(keys) == 1 else partitions[0].incident
@@ -178,7 +194,10 @@ def _or_accept(node: str, keys: Sequence[str], partitions: Sequence[BrokenPartit
 
 
 def of_withdrawn(project: Project, node: str, key: str, *, same: bool) -> RepairRow:
-    """What puts other rows in the place of those that somebody withdrew; `same`: computed as it is, an asset has the same rows again."""
+    """Return the repair that replaces withdrawn rows.
+
+    `same` says that recomputing the asset as it is gives the same rows.
+    """
     declared = project.sources.get(node) or project.assets[node]
     if isinstance(declared, Source):
         return RepairRow(node=node, partitions=[key], first=f"ask {declared.owner} for other data", commands=[command_line("tick")])
@@ -190,7 +209,7 @@ def of_withdrawn(project: Project, node: str, key: str, *, same: bool) -> Repair
 
 
 def first_of(project: Project, partition: BrokenPartition) -> str | None:
-    """What has to be done before any command helps; None where trying again may be enough."""
+    """Return the step that must precede any command; None if a retry may suffice."""
     declared = project.node(partition.node)
     if partition.history is not None and declared is not None:
         return f"{partition.history}; {before_deciding(declared.owner)}"
@@ -252,23 +271,23 @@ def _commands(project: Project, node: str, keys: Sequence[str], partitions: Sequ
 
 
 def _is_configured(broken: BrokenPartition) -> bool:
-    """Whether it failed because of what is declared, or set outside of the project."""
+    """Whether it failed because of its declaration or of settings outside the project."""
     return broken.state == "failed" and broken.error is not None and broken.error.code == "configuration_error"
 
 
 def _passes(broken: BrokenPartition) -> bool:
-    """Whether it may not come again with nothing changed."""
+    """Whether the failure may disappear without any change."""
     failed = broken.error is not None and broken.error.kind in _PASSING
     return (broken.state == "lost" or failed) and not broken.of_code
 
 
 def _is_denied(broken: BrokenPartition) -> bool:
-    """Whether its code wasn't let in somewhere."""
+    """Whether its code was denied access."""
     return broken.state == "failed" and broken.error is not None and says_denied(broken.error.message)
 
 
 def _again(asset: Asset, keys: Sequence[str], because: str) -> str:
-    """A range where there is one: what is published in it and isn't stale stays as it is."""
+    """Return the command for a range if possible: published partitions that aren't stale stay."""
     if asset.partition.grain is None:
         listed = asset.partition.key is not None and not any("," in key or key != key.strip() for key in keys)
         return command_line("run", asset.name, *(["--partition", ",".join(keys)] if listed else []))
@@ -277,26 +296,28 @@ def _again(asset: Asset, keys: Sequence[str], because: str) -> str:
 
 
 def by_partition(rows: Iterable[RepairRow]) -> Mapping[tuple[str, str], RepairRow]:
-    """(node, partition) → what repairs it."""
+    """Return (node, partition) → its repair."""
     return {(row.node, key): row for row in rows for key in row.partitions}
 
 
 # Alternatives to new data for a held or rejected partition, and what happens to values if it is
-# accepted: the node that a `references` check names gets the missing keys, a column in another
-# unit is converted, a value of another type becomes null.
+# accepted: the node that a `references` check names gets the missing keys, a column in another unit
+# is converted, a value of another type becomes null.
 
 NAMED_MAX = 5
-"""At most so many columns are named."""
+"""Maximum number of columns that are named."""
 _WITHHELD = ("held", "rejected")
 _FRACTIONS = re.compile(rf"(\S+): {FRACTIONS}")
-"""What was observed of a column whose conversion gives values that it can't take."""
+"""The observation of a column whose conversion gives values that it can't hold."""
 _UNIT = re.compile(rf"{SIZE}(?:about )?([×÷]) (\d+(?:\.\d+)?(?:e\+?\d+)?) \(.*\?\)")
-"""The detail of a column whose values are larger, or smaller, by what two units differ by."""
+"""The detail of a column whose values differ by the factor between two units."""
 
 
 def other_choices(tx: Transaction, project: Project, node: str, partition: str) -> str:
-    """The other choices about a partition, as the rest of a sentence that says what to do first; empty
-    where there is none, or it isn't withheld."""
+    """Return other choices about a partition, as the end of a sentence about the first step.
+
+    Empty if there is none, or if the partition isn't in quarantine.
+    """
     row = partition_states.get(tx, node, partition)
     declared = project.source_or_asset(node)
     last = next(iter(attempts.of_partition(tx, node, partition, limit=1)), None)
@@ -312,8 +333,10 @@ def other_choices(tx: Transaction, project: Project, node: str, partition: str) 
 
 
 def _of_conversions(project: Project, node: Source | Asset, holding: Sequence[FactRow], partition: str) -> str:
-    """The command that ends the conversions of columns that a delivery is held for: what the vendor sends may
-    be as it was agreed again, and only the conversion makes it otherwise."""
+    """Return the choice to end the conversions of columns that a delivery is held for.
+
+    The vendor may deliver the agreed values again, which only the conversion changes.
+    """
     contract = project.contracts.get(node.contract or node.name) if isinstance(node, Source) else None
     odd = {row.column for row in holding}
     odd |= {match[1] for row in holding if (match := _FRACTIONS.search(row.observed)) is not None}
@@ -332,8 +355,7 @@ def _of_conversions(project: Project, node: Source | Asset, holding: Sequence[Fa
 
 
 def _of_values(holding: Sequence[FactRow]) -> str:
-    """What becomes of values that a column can't take, or doesn't have any more, if somebody accepts them:
-    it is said right after that choice."""
+    """Return which values become NULL if a person accepts the data; the text follows that choice."""
     null = [f"{row.column} (where it isn't {row.expected})" for row in holding if row.kind == "type_change" and row.column]
     null += [row.column for row in holding if (row.kind, row.detail) == ("schema_change", "dropped")]
     more = f" and {len(null) - NAMED_MAX} more" if len(null) > NAMED_MAX else ""
@@ -341,7 +363,10 @@ def _of_values(holding: Sequence[FactRow]) -> str:
 
 
 def _of_units(node: Source | Asset, rows: Sequence[FactRow], partition: str) -> str:
-    """The command that converts the columns of a held delivery; empty where something else holds it, too."""
+    """Return the choice to convert the columns of a held delivery.
+
+    Empty if it is also held otherwise.
+    """
     units = {row.column: match for row in rows if (match := _UNIT.fullmatch(row.detail)) is not None}
     if not isinstance(node, Source) or not units or len(units) < len(rows):
         return ""
@@ -356,7 +381,9 @@ def _of_units(node: Source | Asset, rows: Sequence[FactRow], partition: str) -> 
 
 
 def _of_keys(tx: Transaction, project: Project, node: Source | Asset, last: Attempt, partition: str) -> str:
-    """Who adds keys that a `references` check missed, and when the partition is checked again."""
+    """Return who adds keys that a `references` check missed, and when the partition is checked
+    again.
+    """
     failed = {
         outcome.name
         for outcome in quality.checks_of_attempt(tx, last.epoch, last.n)

@@ -26,38 +26,42 @@ from headrace.store.clock import instant
 from headrace.store.queries import applied_versions, attempts, audit_trail, incidents, publications
 from headrace.store.queries.publications import Replaced
 
-# Why partitions that readers had seen were published again with other rows, by what each was
-# computed from.
+# Why partitions that readers had seen were published again with other rows, by the inputs of each.
 
 _BEGINNING = -1
 
 
 class RestatementReason(NamedTuple):
-    """`restatement` or `correction` of the `sources` that are named, `arrival` where those came for the
-    first time after it had been computed without them, `code` where other code computed it, else `again`:
-    with the `sources` whose deliveries were ingested once more, as other names were accepted, or somebody asked."""
+    """The cause of a restatement, and the sources concerned.
+
+    `restatement` or `correction`: other data of `sources`; `arrival`: `sources` arrived after the
+    partition had been computed without them; `code`: other code; else `again`: `sources` were
+    re-ingested with accepted renames, or a person requested it.
+    """
 
     cause: str
     sources: tuple[str, ...] = ()
 
 
 class RestatementCauses:
-    """The causes of all that was replaced: node → its replacements, oldest first."""
+    """The causes of replaced publications; `results` maps nodes to replacements, oldest first."""
 
     def __init__(self, tx: Transaction, compiled: Compiled, results: Mapping[str, Sequence[Replaced]]) -> None:
         self._tx, self._compiled, self._found = tx, compiled, results
         self._at = {name: {row.partition: row for row in rows} for name, rows in results.items()}
-        """The newest of each partition."""
+        """The newest replacement of each partition."""
         self._order = {name: place for place, name in enumerate(compiled.order)}
         self._times: dict[tuple[str, str], list[int]] = {}
-        """When each partition was replaced, in order."""
+        """The times at which each partition was replaced, in order."""
         for name, rows in results.items():
             for row in rows:
                 self._times.setdefault((name, row.partition), []).append(row.at)
         self._fingerprints: dict[tuple[int, str], str | None] = {}
 
     def groups(self, name: str) -> list[tuple[RestatementReason, list[Replaced]]]:
-        """A node's partitions by why they changed last, in the order in which these were first seen."""
+        """Return a node's replacements by the cause of their partition's last change, in order of
+        appearance.
+        """
         groups: dict[RestatementReason, list[Replaced]] = {}
         causes = {key: self._because(name, item) for key, item in self._at[name].items()}
         for item in self._found[name]:
@@ -86,8 +90,10 @@ class RestatementCauses:
         return RestatementReason("again")
 
     def _arrived(self, name: str, key: str, span: tuple[int, int]) -> Iterator[str]:
-        """The sources that a partition is computed from and that came within a time for the first time:
-        `optional` ones, which it had been computed without."""
+        """Yield the upstream sources that arrived for the first time within `span`.
+
+        These are `optional` inputs, without which the partition had been computed.
+        """
         for spec in self._compiled.nodes[name].inputs:
             for item in () if spec.node == name else self._needed(name, key, spec) or ():
                 first = min(publications.times(self._tx, spec.node, item), default=_BEGINNING)
@@ -99,7 +105,10 @@ class RestatementCauses:
                     yield from self._arrived(spec.node, item, span)
 
     def _sources(self, name: str, key: str | None, span: tuple[int, int]) -> Iterator[Replaced]:
-        """What of sources was replaced in a time, and a node's partition (None: any of them) was computed from."""
+        """Yield replacements of upstream sources within `span`.
+
+        `key` None stands for any partition.
+        """
         for spec in self._compiled.nodes[name].inputs:
             results = self._at.get(spec.node, {})
             wanted = self._needed(name, key, spec)
@@ -114,7 +123,7 @@ class RestatementCauses:
                     yield from self._sources(spec.node, item, span)
 
     def _needed(self, name: str, key: str | None, spec: InputSpec) -> Collection[str] | None:
-        """The partitions of an input that a partition is computed from; None for all."""
+        """Return the partitions of an input that a partition is computed from; None for all."""
         node, source = self._node(name), self._node(spec.node)
         if key is None or node is None or source is None:
             return None
@@ -122,11 +131,11 @@ class RestatementCauses:
             return required(
                 node.partition, node.timezone, key, source.partition, source.timezone, spec, partial(self._keys, spec.node)
             ).keys
-        except UsageError:  # cut otherwise then
+        except UsageError:  # the partitioning was different then
             return None
 
     def _keys(self, name: str, moment: str) -> list[str]:
-        """The data keys of what was replaced of an interval."""
+        """Return the data keys with replacements in an interval."""
         node = self._node(name)
         assert node is not None
         pairs = (split(key, node.partition) for key in self._at.get(name, ()))
@@ -137,7 +146,7 @@ class RestatementCauses:
         return project.source_or_asset(name)
 
     def _fingerprint(self, version: int, name: str) -> str | None:
-        """Of a node as one version has it; None where that isn't known any more."""
+        """Return a node's code fingerprint in a version; None if unknown."""
         if (version, name) not in self._fingerprints:
             row = applied_versions.get(self._tx, version)
             nodes = {} if row is None else msgspec.msgpack.decode(row.compiled, type=Compiled).nodes
@@ -145,13 +154,13 @@ class RestatementCauses:
         return self._fingerprints[version, name]
 
 
-# Published changes of the past with their cause and their readers, and stale data that nobody has
-# asked to recompute yet.
+# Recent restatements with their cause and their readers, and stale data whose recomputation nobody
+# has requested yet.
 
 TOLD_US = TOLD // timedelta(microseconds=1)
-"""For so long after it readers are told that the past changed."""
+"""How long readers are informed of a restatement, in µs."""
 KEPT_US = 10_000_000
-"""What isn't told any more for its age goes after so long at the latest."""
+"""Maximum delay in µs until an expired restatement disappears from responses."""
 REPLACED_MAX = 10_000
 PROPOSED_MAX = 10_000
 
@@ -159,8 +168,10 @@ PROPOSED_MAX = 10_000
 def restatements_since(
     tx: Transaction, compiled: Compiled, zone: ZoneInfo, since_us: int, only: Collection[int] | None = None
 ) -> list[RestatedRow]:
-    """Node by node, inputs first, what was published again since a time and has other content now than before; of some publications
-    (`only`)."""
+    """Return restatements since a point in time, node by node in topological order.
+
+    Only partitions whose content differs now; `only` restricts them to some publications.
+    """
     results: dict[str, list[Replaced]] = {}
     for item in publications.replaced_since(tx, since_us, REPLACED_MAX):
         if _told(compiled, item.node) and (only is None or item.id in only):
@@ -174,14 +185,17 @@ def restatements_since(
 
 
 def recent_restatements(session: ProjectSession, tx: Transaction, compiled: Compiled, now_us: int) -> list[RestatedRow]:
-    """All that readers are told of; the same as long as nothing is published and nobody does anything."""
+    """Return the restatements that readers are informed of.
+
+    Cached until a publication or an audit entry is added.
+    """
     since_us = now_us - TOLD_US
     word = f"{publications.last_id(tx)} {audit_trail.last_seq(tx)} {since_us // KEPT_US}"
     return cached_by_version(session, "restated", lambda: restatements_since(tx, compiled, session.zone, since_us), word)
 
 
 def proposed_recomputations(tx: Transaction, compiled: Compiled) -> list[ProposedRow]:
-    """What is stale and is made again only if somebody asks, with the command that does it."""
+    """Return stale partitions that are recomputed only on request, with the command."""
     results: dict[str, list[str]] = {}
     for node, key in publications.proposed_recomputations(tx, PROPOSED_MAX):
         if node in compiled.project.assets:
@@ -200,25 +214,28 @@ def proposed_recomputations(tx: Transaction, compiled: Compiled) -> list[Propose
 def _corrected_first(
     tx: Transaction, compiled: Compiled, row: ProposedRow, incident: str | None, known: dict[tuple[int, str], str | None]
 ) -> ProposedRow:
-    """The same, with the incident's command in place of its own where the code that is applied has only failed so far."""
+    """Return the row with the incident's command if the applied code has only failed so far."""
     if incident is None or not row.own_code:
         return row
     tried = attempts.of_node(tx, row.node, limit=1, states=("failed", "rejected", "held"))
     failed = [attempt.version for attempt in tried if attempt.version is not None]
     if not failed or differs(tx, compiled, row.node, failed[0], known):
-        return row  # other code than has failed
+        return row  # the applied code differs from the failed code
     if any(not differs(tx, compiled, row.node, version, known) for version in applied_versions.published_versions(tx, row.node)):
-        return row  # code that has computed other partitions
+        return row  # the applied code has computed other partitions
     return msgspec.structs.replace(row, incident=incident, command=command_line("incident", incident))
 
 
 def read_by(rows: Iterable[RestatedRow], consumer: str) -> list[RestatedRow]:
-    """Those that a consumer reads."""
+    """Return the restatements of a consumer's inputs."""
     return [row for row in rows if consumer in row.consumers]
 
 
 def _told(compiled: Compiled, name: str) -> bool:
-    """Whether a new publication of an old partition means another past: a merge's partitions are states of one table."""
+    """Whether a republication of an old partition restates the past.
+
+    The partitions of a merge don't: they are states of one table.
+    """
     node = compiled.project.source_or_asset(name)
     return node is not None and node.partition.grain is not None and not (not isinstance(node, Source) and node.accumulates)
 
@@ -249,7 +266,7 @@ def _row(
 
 
 def _changed(results: Sequence[Replaced]) -> list[Replaced]:
-    """Without the partitions that are again what they were before all of it."""
+    """Return the replacements without partitions that have their original content again."""
     first, last = _by_partition(results, newest=False), _by_partition(results, newest=True)
     back = {key for key, item in first.items() if item.hash_before is not None and item.hash_before == last[key].hash}
     return [item for item in results if item.partition not in back]
@@ -264,7 +281,7 @@ def _by_partition(result: Iterable[Replaced], *, newest: bool) -> dict[str, Repl
 
 
 def _readers(compiled: Compiled) -> dict[str, list[str]]:
-    """Node → consumers that read it, through a view too."""
+    """Return node → consumers that read it, directly or through views."""
     results: dict[str, list[str]] = {}
     for name, consumer in compiled.project.consumers.items():
         for read in dict.fromkeys((*consumer.reads, *expand_view_names(compiled, consumer.reads))):

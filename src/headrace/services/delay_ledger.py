@@ -237,7 +237,7 @@ def share_sentence(ledger: Ledger) -> str:
 
 
 def _overhead(ledger: Ledger) -> str:
-    """Return Headrace's overhead, with its largest component if that is a relevant part."""
+    """Return Headrace's overhead, with its largest component if that is large."""
     taken = f"Headrace itself took {length(ledger.overhead_us)}"
     counted = ledger.by_kind()
     most = max(_OURS, key=lambda kind: counted.get(kind, 0))

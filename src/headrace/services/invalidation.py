@@ -101,8 +101,8 @@ class Reached(NamedTuple):
 
 
 class Invalidated(msgspec.Struct, frozen=True):
-    """Invalidated and previously failed partitions in topological order, and the cost of the
-    backfills.
+    """Invalidated and previously failed partitions in topological order, and what a recomputation
+    costs.
     """
 
     stale: tuple[Chosen, ...] = ()

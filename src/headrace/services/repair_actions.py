@@ -63,11 +63,11 @@ _OF_VALUES = (ValueDifferenceKind.SCALE, ValueDifferenceKind.SIGN)
 
 
 def repaired_together(tx: Transaction, incident: Incident, accepting: str, reread: Collection[str]) -> tuple[str, ...]:
-    """Return the open incidents that one decision about renames and values ends, including this
-    one.
+    """Return the open incidents that one decision about renames and values ends, if there are
+    several.
 
     The decision is about the source's delivery of the partition `accepting`; the partitions
-    `reread` are then re-ingested. Empty if it ends no other incident.
+    `reread` are then re-ingested. This incident is among them. Empty if it ends no other incident.
     """
     beside = [item for item in stored.open_incidents(tx) if item.node == incident.node and item.kind in _DECIDED and item.columns]
     if len(beside) < 2:
@@ -102,9 +102,7 @@ class RepairAction(enum.StrEnum):
 
 
 class Mending(msgspec.Struct, frozen=True, kw_only=True):
-    """The repair of an incident: `acts` in order, or `first` and `commands` if a person must act
-    first.
-    """
+    """The repair of an incident: `acts` in order, or a person's `first` step and `commands`."""
 
     acts: tuple[RepairAction, ...] = ()
     accepting: str = ""
@@ -448,8 +446,9 @@ def _is_stuck(tx: Transaction, node: str, key: str) -> bool:
 
 
 def _is_waiting(tx: Transaction, node: str, key: str) -> bool:
-    """Whether the next tick attempts the partition again, because its declaration or code was
-    corrected.
+    """Whether the next tick attempts the partition again, because its code was corrected.
+
+    A corrected declaration counts as well.
     """
     row = partition_states.get(tx, node, key)
     return row is not None and row.state == "waiting" and not row.failures
@@ -564,9 +563,7 @@ def _of_corrected(tx: Transaction, compiled: Compiled, incident: Incident, stuck
 
 
 def _is_recoded(tx: Transaction, compiled: Compiled, incident: Incident) -> bool:
-    """Whether all wrong partitions of a time-partitioned asset are stale and were computed by old
-    code.
-    """
+    """Whether all wrong partitions of a time-partitioned asset are stale and from old code."""
     node = compiled.project.assets.get(incident.node)
     if node is None or node.partition.grain is None or node.name not in compiled.nodes:
         return False
@@ -700,8 +697,7 @@ def _of_unnoticed(project: Project, incident: Incident, source: Source, failed: 
 
 
 def _of_each(project: Project, incident: Incident, broken: Sequence[BrokenPartition]) -> tuple[str | None, tuple[str, ...]]:
-    """Return a person's first step for several assets with the same cause, and the commands for
-    all.
+    """Return a person's first step for several assets with the same cause, and all their commands.
 
     The step describes the first asset and names the others.
     """

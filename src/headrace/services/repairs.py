@@ -305,7 +305,7 @@ def by_partition(rows: Iterable[RepairRow]) -> Mapping[tuple[str, str], RepairRo
 # is converted, a value of another type becomes null.
 
 NAMED_MAX = 5
-"""Maximum number of columns that are named."""
+"""Maximum number of columns or assets that are named."""
 _WITHHELD = ("held", "rejected")
 _FRACTIONS = re.compile(rf"(\S+): {FRACTIONS}")
 """The observation of a column whose conversion gives values that it can't hold."""
@@ -381,9 +381,7 @@ def _of_units(node: Source | Asset, rows: Sequence[FactRow], partition: str) -> 
 
 
 def _of_keys(tx: Transaction, project: Project, node: Source | Asset, last: Attempt, partition: str) -> str:
-    """Return who adds keys that a `references` check missed, and when the partition is checked
-    again.
-    """
+    """Return who adds keys that a `references` check missed, and when the check runs again."""
     failed = {
         outcome.name
         for outcome in quality.checks_of_attempt(tx, last.epoch, last.n)

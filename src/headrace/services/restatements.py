@@ -59,8 +59,9 @@ class RestatementCauses:
         self._fingerprints: dict[tuple[int, str], str | None] = {}
 
     def groups(self, name: str) -> list[tuple[RestatementReason, list[Replaced]]]:
-        """Return a node's replacements by the cause of their partition's last change, in order of
-        appearance.
+        """Return a node's replacements, grouped by the cause of their partition's last change.
+
+        Groups are in order of first appearance.
         """
         groups: dict[RestatementReason, list[Replaced]] = {}
         causes = {key: self._because(name, item) for key, item in self._at[name].items()}

@@ -1,8 +1,9 @@
 """`db restore`: put a backup in the project's place, or begin with a new state.
 
-Everything is verified before anything is touched. The restored state's epoch is later than every epoch that a leader of the earlier state
-can have, so a leader that still runs can't commit. Existing files stay: those that the restored catalog doesn't name are orphans, which
-garbage collection deletes when they are old enough.
+Everything is verified before anything is changed. The restored state's epoch is later than every
+epoch that a leader of the earlier state can have, so a leader that still runs can't commit.
+Existing files stay: those that the restored catalog doesn't name are orphans, which garbage
+collection deletes when they are old enough.
 """
 
 from __future__ import annotations
@@ -54,18 +55,18 @@ from headrace.store.migrations import known
 
 
 class ExistingState:
-    """The state that is there, if any. `made` is None where it is there and can't be read."""
+    """The existing state; `made` is False without one, and None if it can't be read."""
 
     def __init__(self, session: ProjectSession) -> None:
         self._session = session
         self.made: bool | None = False
         self.leader = ""
         self.trail: tuple[int, str] | None = None
-        """The last entry of its audit trail: seq and hash."""
+        """The last entry of its audit trail: number and hash."""
         self.foreign = False
-        """Whether it isn't the lake's, or the lake is empty, so that no command uses it."""
+        """Whether it belongs to another lake, or the lake is empty, so that no command uses it."""
         self.epoch = _epoch_of_folders(session.folders)
-        """At least that of every leader that the data folder knows of."""
+        """At least the epoch of every leader that the data folder knows."""
         self._read()
 
     def _read(self) -> None:
@@ -89,20 +90,20 @@ class ExistingState:
             self.made = True
         except StoreError:
             if not isinstance(engine.address, SqliteAddress):
-                raise  # a server that is out of reach isn't moved aside
+                raise  # an unreachable server can't be moved aside
             self.made = None
         finally:
             engine.close()
 
     def check(self, *, force: bool) -> None:
-        """Refused while a leader runs, and where a state is there that can be used (and not `force`)."""
+        """Raise Refused while a leader runs, or if a usable state exists and `force` is False."""
         if self.leader:
             raise Refused(f"{self.leader} leads this project", hint="let it finish, or end it; then restore")
         if self.made and not self.foreign and not force:
             raise Refused("there is a state already", hint="--force moves it aside; `headrace db check` says whether it is whole")
 
     def put_aside(self, mark: str) -> str | None:
-        """Move the state away under another name; what it is called now, None where there is nothing."""
+        """Rename the state; return its new name, or None if there is none."""
         session = self._session
         engine = engine_of(session.root, session.settings, Secrets(session.root).resolved)
         if isinstance(engine.address, SqliteAddress) and not engine.address.path.exists():
@@ -115,18 +116,21 @@ class ExistingState:
 
 
 def existing_state(session: ProjectSession) -> ExistingState:
-    """What is there now."""
+    """Return the existing state."""
     return ExistingState(session)
 
 
 def stamp() -> str:
-    """Names what is moved aside now."""
+    """Return a suffix for what is moved aside now: Unix time in seconds."""
     return str(time.time_ns() // 1_000_000_000)
 
 
 def lake_aside(folders: Folders, mark: str) -> Path | None:
-    """Move the lake's files, those of `materialize: files` and the quarantine into a folder beside them; which, None where there are
-    none. Raw bytes stay: they are kept by content. HeadraceError where they can't be moved."""
+    """Move lake files, asset files and the quarantine into a folder alongside; return it.
+
+    None if there are none. Raw bytes stay: they are stored by content. Raises HeadraceError if a
+    folder can't be moved.
+    """
     target = folders.data_path / f"before_{mark}"
     moved = False
     for folder in (folders.lake, folders.files, folders.quarantine):
@@ -145,7 +149,10 @@ def lake_aside(folders: Folders, mark: str) -> Path | None:
 
 
 def _epoch_of_folders(folders: Folders) -> int:
-    """The latest epoch that the data folder knows of, whatever became of the state: attempts' logs and files are named by it."""
+    """Return the latest epoch in the data folder, whose logs and files are named by epoch.
+
+    It is found even if the state is lost.
+    """
     results = [0]
     with suppress(OSError, ValueError):
         results.append(int(folders.fence.read_text() or 0))
@@ -155,10 +162,12 @@ def _epoch_of_folders(folders: Folders) -> int:
 
 
 def restore(session: ProjectSession, folder: Path, *, force: bool, new_state: bool = False) -> BackupResponse:
-    """Put a backup in the project's place; with `force` a state that can be used is moved aside, with `new_state` the lake's files too.
+    """Put a backup in the project's place.
 
-    UsageError for a folder that is no backup, Refused for one that is damaged, newer or of another lake, where a state is there (and
-    not `force`), and while a leader runs."""
+    `force` moves a usable state aside, `new_state` also the lake's files. Raises UsageError for a
+    folder that isn't a backup; Refused for a damaged, newer or another lake's backup, if a state
+    exists (without `force`), and while a leader runs.
+    """
     manifest = read_manifest(folder)
     verify(folder, manifest)
     was = existing_state(session)
@@ -188,14 +197,16 @@ def restore(session: ProjectSession, folder: Path, *, force: bool, new_state: bo
 
 
 class Losses(msgspec.Struct, frozen=True):
-    """What a restored state doesn't know: everything since then (None: nothing happened), and files of the lake."""
+    """What a restored state lacks: everything `since` then (None: nothing), and a number of lake
+    files.
+    """
 
     since: datetime | None
     files: int
 
 
 def losses(session: ProjectSession, folder: Path, manifest: Manifest, was: ExistingState) -> Losses:
-    """What is lost by restoring a backup."""
+    """Return what restoring a backup would lose."""
     lake = session.folders.lake
     with read_saved(folder / STATE) as tx:
         named = catalog.named_paths(tx)
@@ -207,7 +218,10 @@ def losses(session: ProjectSession, folder: Path, manifest: Manifest, was: Exist
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """What the backup in a folder says of itself."""
+    """Return the manifest of a backup.
+
+    Raises UsageError if the folder isn't a backup, Refused if a newer Headrace made it.
+    """
     try:
         manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
     except (OSError, msgspec.DecodeError) as error:
@@ -218,7 +232,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def verify(folder: Path, manifest: Manifest) -> None:
-    """Refused where a file of the backup isn't there as it was written."""
+    """Raise Refused if a file of the backup is missing or damaged."""
     root = folder.resolve()
     for entry in manifest.entries:
         path = folder / entry.path
@@ -229,14 +243,16 @@ def verify(folder: Path, manifest: Manifest) -> None:
 
 
 def _check_lake(session: ProjectSession, folder: Path, manifest: Manifest) -> None:
-    """Refused where the lake is another state's, or lacks files that the backup's readers would see."""
+    """Raise Refused if the lake is another state's, or lacks files of the backup's current
+    snapshot.
+    """
     if reason := unfit(session.folders.lake, folder, manifest):
         hint = "`headrace db restore` without a folder looks for one that fits; `headrace db restore --new-state` begins anew"
         raise Refused(f"{folder} doesn't fit the lake {session.folders.lake}: {reason}", hint=hint)
 
 
 def unfit(lake: Path, folder: Path, manifest: Manifest) -> str:
-    """Why a backup can't be restored beside a lake, in words; empty where it can."""
+    """Return why a backup doesn't fit a lake; empty if it does."""
     theirs = state.lake_identity(lake)
     if theirs and manifest.identity and theirs != manifest.identity:
         return f"it is of state {manifest.identity[:8]}, and the lake of state {theirs[:8]}"
@@ -267,7 +283,7 @@ def _place_file(source: Path, target: Path, entry: BackupFile, *, linked: bool) 
 
 
 def _place_state(session: ProjectSession, folder: Path, manifest: Manifest, epoch: int, lost: Losses) -> None:
-    """The saved state, brought up to date and given its new epoch before anybody can see it."""
+    """Place the saved state, after upgrading it and setting its new epoch in a copy."""
     lake = session.folders.lake
     with tempfile.TemporaryDirectory(prefix="headrace-") as temporary:
         copy = Path(temporary, STATE)
@@ -282,11 +298,11 @@ def _place_state(session: ProjectSession, folder: Path, manifest: Manifest, epoc
                     catalog.move(tx, f"{lake}/")
                 append(tx, Clock.for_writing(tx, None).now_us(), _restored(session, folder, manifest, lost))
                 now = last_written(tx)
-            # what the event log begins with isn't in a backup: it begins anew with what was verified above
+            # a backup lacks the event log's beginning: it begins anew with the state verified above
             why = "the state was restored from a backup"
             actor = Actor(ActorType.PERSON, session.actor)
             event_log.begin_anew(Store(engine), None, session.folders, actor, now, why)
-            engine.close()  # a connection that reads would hold on to the journal
+            engine.close()  # an open read connection would keep the journal
             engine.write_connection().execute("pragma journal_mode = delete")
         finally:
             engine.close()
@@ -316,14 +332,16 @@ def _restored(session: ProjectSession, folder: Path, manifest: Manifest, lost: L
     )
 
 
-# `db restore` without a folder: the newest automatic backup that fits the lake, and what it
-# lacks.
+# `db restore` without a folder: the newest automatic backup that fits the lake, and what it lacks.
 
 REASONS_SHOWN_MAX = 3
 
 
 def newest_backup(session: ProjectSession) -> BackupResponse:
-    """The newest backup whose files are in the lake, with what is lost since. Refused where none fits, with the reasons."""
+    """Return the newest backup that fits the lake, with what it lacks.
+
+    Raises Refused with the reasons if none fits.
+    """
     reasons = []
     for backup in list_backups(session.root, session.settings):
         try:
@@ -346,15 +364,17 @@ def newest_backup(session: ProjectSession) -> BackupResponse:
     )
 
 
-# `db restore --new-state`: an empty state beside an empty lake. What was there is moved aside,
-# never adopted.
+# `db restore --new-state`: an empty state with an empty lake. Existing files are moved aside, never
+# adopted.
 
 
 def new_state(session: ProjectSession, *, force: bool) -> BackupResponse:
-    """Begin anew; with `force` although there is a state that can be used.
+    """Begin with a new state; with `force` even if a usable state exists.
 
-    Epochs go on after those of before: logs and files of attempts are named by them, and exports accept no earlier one.
-    Raises Refused while a leader runs, and HeadraceError for a folder that can't be moved."""
+    Epochs continue after the earlier ones: attempts' logs and files are named by them, and exports
+    accept no earlier one. Raises Refused while a leader runs, HeadraceError for a folder that can't
+    be moved.
+    """
     was = existing_state(session)
     was.check(force=force)
     theirs = state.lake_identity(session.folders.lake)

@@ -45,18 +45,20 @@ Span: TypeAlias = tuple[str | None, str | None]
 
 
 def count_places(leader: Leader, places: Iterable[tuple[str, str]]) -> CountsRow:
-    """The counts of these partitions, and of no others."""
+    """Return the counts of exactly these partitions."""
     return count_partitions(leader.applied.compiled.project, Counter(node for node, _ in set(places)).items())
 
 
 def count_recomputed(context: CommandContext, leader: Leader, names: Collection[str], spans: Sequence[Span], *, alone: bool) -> CountsRow:
-    """The counts of what is recomputed of these nodes in these ranges, whether it is published or not; with what reads
-    it, unless it is made `alone`."""
+    """Return the counts of the nodes' partitions in these ranges, published or not.
+
+    Downstream partitions are included, unless `alone`.
+    """
     compiled = leader.applied.compiled
     graph = graph_of(compiled)
     extents = plan_inputs.states_of_session(context.session, context.store, graph, compiled.project, leader.applied.id, seen={})
     for name in [node.name for node in graph.nodes if node.is_source and node.name in names and node.name in extents]:
-        extents[name] = msgspec.structs.replace(extents[name], arrived=extents[name].known)  # it is read again
+        extents[name] = msgspec.structs.replace(extents[name], arrived=extents[name].known)  # re-ingested
     timeline = Timeline(graph, extents, to_us(context.now()))
     nodes = [timeline.nodes[name] for name in names if name in timeline.nodes]
     made: dict[str, Extent] = {}
@@ -68,27 +70,29 @@ def count_recomputed(context: CommandContext, leader: Leader, names: Collection[
 
 
 def announce(progress: Progress, command: str, counts: CountsRow) -> None:
-    """Tell who waits what will be made."""
+    """Tell the user what will be computed."""
     progress.note(f"{command} makes {counts.text or 'nothing'}")
 
 
-# `retry`: run again only what failed.
+# `retry`: runs again only what failed.
 
 KINDS = (Source, Asset, Exported)
 RUN_DIGITS_MAX = 18
 
 
 class RetryArguments(msgspec.Struct, frozen=True):
-    """What was typed: a run's number, or `asset` or `asset@key`."""
+    """The arguments of `headrace retry`: a run's number, `asset` or `asset@key`, and the reason."""
 
     target: str
     reason: str
 
 
 def retry(session: ProjectSession, target: str, *, reason: str | None, progress: Progress) -> RunResponse:
-    """Run again what failed, was rejected or lost, of a run or of an asset, and hasn't been published since; nothing else.
+    """Retry the failed, rejected or lost partitions of a run or an asset that aren't published
+    since.
 
-    UsageError for a run or an asset that there isn't."""
+    Raises UsageError for an unknown run or asset.
+    """
     if session.store is None:
         raise unknown_run(target) if _is_run(target) else UsageError("nothing has run yet", hint="headrace tick")
     project = session.project()
@@ -122,7 +126,7 @@ def _retry(context: CommandContext, arguments: RetryArguments, progress: Progres
 
 
 def _failed(tx: Transaction, project: Project, text: str) -> Iterable[tuple[str, str]]:
-    """Node and partition of what failed, but for deliveries that somebody dropped since."""
+    """Return node and partition of failures, without deliveries that were dropped since."""
     if _is_run(text):
         if runs.get(tx, int(text)) is None:
             raise unknown_run(text)
@@ -159,7 +163,7 @@ def check_run(
     last: str | None,
     again: bool,
 ) -> None:
-    """Whether policy lets a run of these nodes begin. Refused, with the line that asks for an approval, where it doesn't."""
+    """Raise Refused, with the line of the rule, if policy requires an approval for this run."""
     if APPROVAL not in session.settings.policy:
         return
     graph = graph_of(compiled)
@@ -186,7 +190,7 @@ def _count(choice: Choice) -> int:
 
 
 class RunArguments(msgspec.Struct, frozen=True):
-    """What was typed."""
+    """The arguments of `headrace run`."""
 
     select: list[str]
     exclude: list[str]
@@ -209,9 +213,10 @@ def run(  # noqa: PLR0913 - as many as the command has options
     reason: str | None,
     progress: Progress,
 ) -> RunResponse:
-    """Run the selected nodes, with progress. What is published stays unless its inputs or code changed, or `again`.
+    """Run the selected nodes.
 
-    Raises UsageError for a selection or a partition that there isn't, Refused for `again` without a reason.
+    Published partitions stay unless their inputs or code changed, or `again`. Raises UsageError for
+    an unknown selection or partition, Refused for `again` without a reason.
     """
     if again and not reason:
         raise Refused("--again replaces what is published", hint="say why: --reason TEXT")
@@ -221,7 +226,7 @@ def run(  # noqa: PLR0913 - as many as the command has options
 
 
 def _check(session: ProjectSession, arguments: RunArguments, progress: Progress) -> None:
-    """Refused where policy asks for an approval."""
+    """Raise Refused if policy requires an approval."""
     if not session.settings.policy:
         return
     compiled = session.compiled or usable(session.declared(progress))
@@ -262,7 +267,10 @@ def _announced(context: CommandContext, leader: Leader, names: Sequence[str], ar
 
 
 def _together(context: CommandContext, project: Project, targets: Sequence[Target]) -> list[DeliveryArrived]:
-    """What came in one file with partitions of sources that are asked for, with these: none can be ingested from it alone."""
+    """Return all partitions that share a file with requested partitions of sources.
+
+    They can only be ingested together.
+    """
     results: list[DeliveryArrived] = []
     for name in dict.fromkeys(target.node for target in targets):
         source = project.sources.get(name)
@@ -277,8 +285,10 @@ def _together(context: CommandContext, project: Project, targets: Sequence[Targe
 
 
 def _give_up(context: CommandContext, leader: Leader, targets: Sequence[Target]) -> None:
-    """Give up damaged files of which each partition is computed again: in production `fix` does
-    that, environments have no incidents."""
+    """Give up damaged files whose partitions are all recomputed.
+
+    In production `fix` does that, but environments have no incidents.
+    """
     project = leader.applied.compiled.project
     with context.store.write(leader.lease.epoch) as tx:
         now = context.clock.mark(tx)
@@ -329,7 +339,7 @@ def _order(node: Source | Asset | Exported, key: str) -> str:
 
 
 def _sources_above(compiled: Compiled, names: Sequence[str]) -> list[str]:
-    """The sources that what is selected comes from: what has arrived there is ingested first."""
+    """Return the upstream sources of the selection, whose deliveries are ingested first."""
     wanted = {read for name in names for read in _reads(compiled, name) if read in compiled.nodes}
     for name in reversed(compiled.order):
         if name in wanted:
@@ -338,6 +348,6 @@ def _sources_above(compiled: Compiled, names: Sequence[str]) -> list[str]:
 
 
 def _reads(compiled: Compiled, name: str) -> Sequence[str]:
-    """A node, or what a consumer reads."""
+    """Return a node itself, or a consumer's inputs."""
     consumer = compiled.project.consumers.get(name)
     return (name,) if consumer is None else consumer.reads

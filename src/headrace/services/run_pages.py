@@ -25,7 +25,7 @@ from headrace.store.queries.runs import Run
 
 
 class RunHead(Response, frozen=True, kw_only=True):
-    """A run by itself."""
+    """A run without its attempts."""
 
     run_id: str
     kind: str
@@ -36,7 +36,7 @@ class RunHead(Response, frozen=True, kw_only=True):
 
 
 class RunLine(RunHead, frozen=True, kw_only=True):
-    """A run; `attempts` are counted by their state."""
+    """A run with the number of its `attempts` by state."""
 
     reason: str | None
     """Why it was cancelled."""
@@ -52,7 +52,10 @@ class RunsResponse(Response, frozen=True, kw_only=True):
 
 
 def run_list(session: ProjectSession, *, failed: bool, before: str | None, limit: int) -> RunsResponse:
-    """A page of runs; `failed` only those that didn't succeed. UsageError for a cursor that was never given."""
+    """Return a page of runs; with `failed`, only those that didn't succeed.
+
+    Raises UsageError for an invalid cursor.
+    """
     older_than = None if before is None else place(before, int)
     lines: list[RunLine] = []
     more = False
@@ -70,7 +73,7 @@ def _line(session: ProjectSession, tx: Transaction, run: Run) -> RunLine:
 
 
 def head(session: ProjectSession, run: Run) -> dict[str, Any]:
-    """The fields of RunHead."""
+    """Return the fields of RunHead."""
     return {
         "run_id": str(run.id),
         "kind": run.kind,
@@ -89,8 +92,12 @@ _NOT_ENDED = ("published", *_UNDER_WAY)
 
 
 class PhaseRow(Response, frozen=True, kw_only=True, rename={"from_": "from"}):
-    """A piece of an attempt's time: `retry` from the end of the try before it in the run, `queue` until a slot was free, `dispatch` until a
-    worker came to it, then `run`, `audit` and `publish`. Of one under way `run` ends now."""
+    """A phase of an attempt.
+
+    `retry` lasts from the end of the previous try in the run, `queue` until a slot is free,
+    `dispatch` until a worker starts it; then `run`, `audit` and `publish`. For an attempt under way
+    `run` ends now.
+    """
 
     kind: str
     from_: datetime
@@ -99,12 +106,12 @@ class PhaseRow(Response, frozen=True, kw_only=True, rename={"from_": "from"}):
 
 
 class TimedAttempt(Response, frozen=True, kw_only=True):
-    """One attempt; its phases follow each other."""
+    """One attempt with its consecutive phases."""
 
     id: str
     node: str
     kind: str
-    """`take_in`, `produce` or `export`."""
+    """`take_in` (ingestion), `produce` (computation) or `export`."""
     partitions: list[str]
     state: str
     open: bool
@@ -116,7 +123,7 @@ class TimedAttempt(Response, frozen=True, kw_only=True):
 
 
 class NodePartsRow(Response, frozen=True, kw_only=True):
-    """Partitions of a node: how many, the first and the last."""
+    """Partitions of a node: number, first and last."""
 
     node: str
     partitions: int
@@ -125,8 +132,11 @@ class NodePartsRow(Response, frozen=True, kw_only=True):
 
 
 class RunTimeline(RunHead, frozen=True, kw_only=True):
-    """A run; `counts` are of all its attempts by state, `attempts` those of this page, and `next` is
-    the cursor of later ones."""
+    """A run with a page of its attempts.
+
+    `counts` are all its attempts by state, `attempts` those of this page; `next` is the cursor of
+    later ones.
+    """
 
     now: datetime
     cancelled_at: datetime | None
@@ -134,15 +144,17 @@ class RunTimeline(RunHead, frozen=True, kw_only=True):
     cancel_reason: str | None
     counts: dict[str, int]
     total: int = 0
-    """All its attempts."""
+    """Number of all its attempts."""
     unpublished: int = 0
-    """Those that ended without a publication."""
+    """Number of attempts that ended without a publication."""
     retryable: int = 0
-    """How many partitions a retry takes now: what failed, was rejected or lost and wasn't published since."""
+    """Number of partitions that a retry would run now: failed, rejected or lost ones not published
+    since.
+    """
     retries: list[NodePartsRow]
     """Those partitions, by node."""
     under_way: int = 0
-    """Attempts that a cancellation ends: queued or running."""
+    """Number of queued or running attempts, which a cancellation ends."""
     cancels: list[NodePartsRow]
     """Their partitions, by node."""
     attempts: list[TimedAttempt]
@@ -150,8 +162,11 @@ class RunTimeline(RunHead, frozen=True, kw_only=True):
 
 
 def run_timeline(session: ProjectSession, text: str, after: str | None, limit: int = ATTEMPTS_MAX, *, failed: bool = False) -> RunTimeline:
-    """A page of a run's attempts, in order; with `failed`, of those that ended without a publication.
-    UsageError for a run or a cursor that there isn't."""
+    """Return a page of a run's attempts, in order; with `failed`, only those without a publication.
+
+    `failed` includes only ended attempts. Raises UsageError for an unknown run or an invalid
+    cursor.
+    """
     number = number_of(text)
     begin = (0, 0) if after is None else place(after, tuple[int, int])
     if session.store is None:

@@ -9,21 +9,21 @@ from headrace.runtime.runs import News
 from headrace.services.session import Progress
 
 LINES_MAX = 9
-"""At most so many lines beside the bar; the rest is counted, and `runs` has them all."""
+"""Maximum number of lines; further ones are counted, and `runs` lists them all."""
 
 MADE = ("published", "staged")
-"""States of a partition of which nothing has to be said: of a backfill, what is made is published later, all at once."""
+"""States of computed partitions, which need no line; a backfill publishes them later, all at once."""
 
 
 class Reporting:
-    """Takes news of one run. Use it as a context manager."""
+    """Receives the news of one run; a context manager."""
 
     def __init__(self, progress: Progress, what: str, total: int | None = None) -> None:
         self._progress, self._what, self._total = progress, what, total
         self._staged: set[str] = set()
-        """Nodes whose partitions are made before they are published: they count when they are made."""
+        """Nodes whose partitions are staged before publication: they count when staged."""
         self._counted: set[tuple[str, str]] = set()
-        """Partitions of the total that were made: one that is made again counts once."""
+        """Counted partitions: a recomputed partition counts once."""
         self._lines = 0
         self._untold = 0
 
@@ -37,7 +37,7 @@ class Reporting:
         self._progress.finish()
 
     def __call__(self, news: News) -> None:
-        """One partition came to something."""
+        """Report the outcome of one partition."""
         if news.state == "staged":
             self._staged.add(news.node)
         if news.state in MADE:
@@ -48,7 +48,7 @@ class Reporting:
         self._say(f"{_named(news)} {news.verdict if news.state in MADE else news.state}: {news.reason}")
 
     def _is_first(self, news: News) -> bool:
-        """Whether it is one more of the total, where there is one."""
+        """Whether a partition counts for the first time; always True without a total."""
         if self._total is None:
             return True
         place = (news.node, news.partition)

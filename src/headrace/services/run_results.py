@@ -44,12 +44,12 @@ from headrace.store.queries.quality import renames_wait
 # and the consumers that read them.
 
 LOOKED_AT_MAX = 500
-"""So many of a run's publications are looked at: a run of more is no repair by hand."""
+"""Maximum number of a run's publications examined: larger runs aren't repairs by hand."""
 _WRONG = ("failed", "held", "rejected", "lost")
 
 
 def wrong_before(tx: Transaction, run: int, published: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    """Node → partitions of a run's that came to nothing when they were tried before it."""
+    """Return node → partitions of a run whose attempt before that run failed."""
     results: dict[str, list[str]] = {}
     for node, key in list(published)[:LOOKED_AT_MAX]:
         before = next((attempt for attempt in attempts.of_partition(tx, node, key) if attempt.run_id != run), None)
@@ -59,7 +59,7 @@ def wrong_before(tx: Transaction, run: int, published: Iterable[tuple[str, str]]
 
 
 def repaired_rows(tx: Transaction, compiled: Compiled, results: dict[str, list[str]]) -> list[RepairedRow]:
-    """For a document, inputs first."""
+    """Return the repaired partitions as rows of the response, in topological order."""
     return [_row(tx, compiled, name, results[name]) for name in compiled.order if name in results]
 
 
@@ -89,12 +89,12 @@ def _below(compiled: Compiled, name: str) -> set[str]:
 # A run's response is read back from the store, so that `run` and `runs` report the same.
 
 WAITING_NAMED_MAX = 3
-"""Of at most so many nodes that wait `why` is named."""
+"""Maximum number of waiting nodes for which a `why` command is suggested."""
 ATTEMPTS_MAX = 1_000_000
 
 
 def run_response(store: Store, clock: Clock, zone: ZoneInfo, result: RunResult, *, counts: CountsRow | None = None) -> RunResponse:
-    """What a run did. `counts` is what it announced."""
+    """Return the response of a run; `counts` are those that it announced."""
     with store.read() as tx:
         results = attempts.of_run(tx, result.run_id, limit=ATTEMPTS_MAX)
         visible = publications.of_run(tx, result.run_id)
@@ -105,7 +105,7 @@ def run_response(store: Store, clock: Clock, zone: ZoneInfo, result: RunResult, 
         RejectedRow(
             asset=a.node, partition=key, state="failed" if a.state == "lost" else a.state, reason=reason_of(a), rows=counts_of[a.id]
         )
-        for (node, key), a in last.items()  # what was tried again came to what it came to then
+        for (node, key), a in last.items()  # the last attempt at each partition decides
         if a.state in ("held", "rejected", "failed") or (node, key) in given_up
     ]  # fmt: skip
     restated, proposed = _past(store, zone, result.run_id, {p.id for p in visible})
@@ -143,7 +143,7 @@ def _incidents(store: Store, run: int) -> list[str]:
 
 
 def _learnt(store: Store, results: Sequence[Attempt]) -> list[LearntRow]:
-    """What the run's attempts learnt of sources, by source."""
+    """Return the schemas that the run's attempts learnt, by source."""
     ids = {f"{a.epoch}.{a.n}" for a in results if a.kind == "take_in" and a.state == "published"}
     with store.read() as tx:
         rows = deliveries.learned_sources(tx, sorted({a.node for a in results if a.kind == "take_in"})) if ids else []
@@ -151,7 +151,7 @@ def _learnt(store: Store, results: Sequence[Attempt]) -> list[LearntRow]:
 
 
 def _repairs(store: Store, last: Mapping[tuple[str, str], Attempt], run: int) -> list[RepairRow]:
-    """What repairs what the partitions came to last."""
+    """Return the repairs of the partitions' last outcomes in the run."""
     with store.read() as tx:
         applied = newest(tx)
         if applied is None:
@@ -177,7 +177,7 @@ def _broken(tx: Transaction, project: Project, key: str, a: Attempt) -> BrokenPa
 
 
 def _repaired(store: Store, run: int, published: Sequence[tuple[str, str]]) -> list[RepairedRow]:
-    """What had gone wrong before the run and hasn't in it."""
+    """Return the partitions that had failed before the run and succeeded in it."""
     with store.read() as tx:
         results = wrong_before(tx, run, published)
         applied = newest(tx) if results else None
@@ -185,7 +185,10 @@ def _repaired(store: Store, run: int, published: Sequence[tuple[str, str]]) -> l
 
 
 def _past(store: Store, zone: ZoneInfo, run: int, published: Collection[int]) -> tuple[list[RestatedRow], list[ProposedRow]]:
-    """What the run changed of the past, and what it left to be decided. Nearly always nothing: then it isn't asked what is applied."""
+    """Return the run's restatements and the recomputations that it proposes.
+
+    Nearly always there are none, and the applied version isn't loaded then.
+    """
     with store.read() as tx:
         row = runs.get(tx, run)
         if row is None or not (stored.replaced_since(tx, row.started_at, 1) or stored.proposed_recomputations(tx, 1)):
@@ -198,12 +201,16 @@ def _past(store: Store, zone: ZoneInfo, run: int, published: Collection[int]) ->
 
 
 def _reason(result: RunResult) -> str | None:
-    """What keeps asked partitions from running, the first in words, and what an observation had to say.
-    What is stale and waits for a person stands in `proposed`: it is told of here where nothing else is."""
+    """Return why requested partitions don't run, the first one in words, and the observations'
+    warnings.
+
+    Stale partitions that wait for a person are in `proposed`; they are mentioned only if nothing
+    else waits.
+    """
     listed = [item for item in result.waiting if item[2] != PROPOSED] or result.waiting
     waiting = [partition_argument(node, key) + f" {why}" for node, key, why in listed[:1]]
     rest = listed[1:]
-    least = "at least " if rest and len(listed) >= WAITING_SHOWN_MAX else ""  # there may be others
+    least = "at least " if rest and len(listed) >= WAITING_SHOWN_MAX else ""  # the list is limited
     if rest and rest[0][2] == PROPOSED:
         waiting += [f"{least}{len(rest)} more {'is' if len(rest) == 1 else 'are'} stale, too: headrace status"]
     elif rest:
@@ -237,11 +244,13 @@ def _attempt(attempt: Attempt, rows: int | None, zone: ZoneInfo) -> AttemptRow:
 
 
 class TickArguments(msgspec.Struct, frozen=True):
-    """A tick takes nothing."""
+    """A tick has no arguments."""
 
 
 def tick(session: ProjectSession, *, progress: Progress) -> RunResponse:
-    """Look at the sources, run what is due until nothing is, judge who is served, and say what was done."""
+    """Observe the sources, run everything that is due, evaluate the consumers, and return the
+    outcome.
+    """
     return perform(session, "tick", TickArguments(), progress)  # type: ignore[no-any-return]
 
 
@@ -257,7 +266,7 @@ def _tick(context: CommandContext, arguments: TickArguments, progress: Progress)
         found = run_response(context.store, context.clock, context.session.zone, result)
         opened = [*damaged, *found.incidents_opened]
         if any(attempt.error is not None and attempt.error.code == DataCorrupted.code for attempt in found.attempts):
-            opened += leader.look_at_files()  # the rotation may not have come to what an attempt couldn't read
+            opened += leader.look_at_files()  # the regular check may not have reached the file that an attempt couldn't read
         return msgspec.structs.replace(found, incidents_opened=opened)
 
     return PendingRun(leader, RunRequest(kind="tick", targets=leader.everything, actor=context.actor), "tick", response)

@@ -32,15 +32,15 @@ from headrace.store.queries.runs import Run
 FAILED = ("failed", "lost", "rejected")
 BROKEN = (*FAILED, "held")
 OPEN_MAX = 200
-"""So many partitions that stand wrong are told how they are repaired."""
+"""Maximum number of failed, held or rejected partitions whose repair is listed."""
 
 
 def runs(session: ProjectSession, run: str | None, *, failed: bool, since: str | None, limit: int, node: str | None = None) -> list[RunRow]:
-    """One row for each partition that was attempted, newest run first, within a run in order.
+    """Return one row per attempted partition, newest run first, within a run in order.
 
-    `run` narrows to one, `failed` to what failed, was lost or rejected, `since` (a time, or a duration back from now)
-    to runs that began then or later, `node` to its newest attempts, as many as `limit` says. UsageError for a run or a node that
-    there isn't.
+    `run` selects one run, `failed` only failed, lost or rejected attempts, `since` (a time, or a
+    duration back from now) runs that began then or later, `node` its newest `limit` attempts.
+    Raises UsageError for an unknown run or node.
     """
     if session.store is None:
         if run is not None:
@@ -73,7 +73,7 @@ def _found(tx: Transaction, run: str | None, *, failed: bool, since_us: int | No
 
 
 def _of_node(session: ProjectSession, tx: Transaction, tried: Sequence[Attempt], only: int | None, since_us: int) -> list[RunRow]:
-    """The rows of some attempts, with their runs."""
+    """Return the rows of attempts, with their runs."""
     of_run: dict[int, list[Attempt]] = {}
     for attempt in reversed(tried):
         of_run.setdefault(attempt.run_id, []).append(attempt)
@@ -82,7 +82,10 @@ def _of_node(session: ProjectSession, tx: Transaction, tried: Sequence[Attempt],
 
 
 def _with_repairs(project: Project, tx: Transaction, rows: list[RunRow]) -> list[RunRow]:
-    """Beside what didn't get through, and that nothing has come of since, what repairs it; of a run those of a node together."""
+    """Return the rows with the repairs of failures that have no later publication.
+
+    Within a run, one repair covers a node.
+    """
     repair_rows: dict[tuple[str, str, str], RepairRow] = {}
     open_nodes = {
         node: set(failures.unpublished_partitions(tx, node)) for node in {row.node for row in rows if row.node and row.state in BROKEN}
@@ -113,8 +116,10 @@ def _with_repairs(project: Project, tx: Transaction, rows: list[RunRow]) -> list
 
 
 def open_repairs(tx: Transaction, project: Project) -> list[RepairRow]:
-    """What repairs all that stands failed, held or rejected now, with the open incidents that it is put down to. Nobody is asked for
-    anything about what somebody dropped, unless an incident is still open about it."""
+    """Return the repairs of all failed, held or rejected partitions, with their open incidents.
+
+    Dropped data needs no repair, unless an incident is still open about it.
+    """
     broken_partitions = [broken_of(tx, *item) for item in failures.failed_held_or_rejected(tx, OPEN_MAX)]
     known = [with_incident(tx, partition) for partition in broken_partitions] if incidents.count_open(tx) else broken_partitions
     wanted = [
@@ -128,8 +133,10 @@ def open_repairs(tx: Transaction, project: Project) -> list[RepairRow]:
 
 
 def with_incident(tx: Transaction, partition: BrokenPartition) -> BrokenPartition:
-    """The same with the open incident that it is put down to, whose repair is its own. What was never tried,
-    since it fails like another partition, is put down to what that one is."""
+    """Return the partition with its open incident, which has a repair of its own.
+
+    A partition that wasn't tried because it fails like another one has that one's incident.
+    """
     known = _open_at(tx, partition.node, partition.partition)
     if known is None and partition.state == "failed":
         row = partition_states.get(tx, partition.node, partition.partition)
@@ -148,13 +155,13 @@ def _open_at(tx: Transaction, node: str, partition: str) -> incidents.Incident |
 
 
 def with_listing_incident(tx: Transaction, partition: BrokenPartition) -> BrokenPartition:
-    """The same with the incident that lists it, if it is held of a history that was loaded at once."""
+    """Return the partition with its incident if it is held as part of a history loaded at once."""
     known = with_incident(tx, partition)
     return partition if known.history is None else known
 
 
 def broken_of(tx: Transaction, node: str, partition: str, state: str) -> BrokenPartition:
-    """A partition that didn't get through, with what its last attempt said."""
+    """Return a failed partition with the error of its last attempt."""
     last = next(iter(attempts.of_partition(tx, node, partition, limit=1)), None)
     said = (error_row(last.error), path_of(tx, last)) if last else (None, None)
     lost = state == "failed" and last is not None and last.state == "lost"
@@ -171,7 +178,7 @@ def broken_of(tx: Transaction, node: str, partition: str, state: str) -> BrokenP
 
 
 def is_code_the_cause(tx: Transaction, node: str, partition: str) -> bool:
-    """Whether an open incident says that the asset's code is why a partition isn't there."""
+    """Whether an open incident names the asset's code as the partition's cause."""
     known = _open_at(tx, node, partition)
     return known is not None and known.kind == CauseKind.CODE_ERROR
 
@@ -183,13 +190,16 @@ def _path(tx: Transaction, attempt: str | None) -> str | None:
 
 
 def path_of(tx: Transaction, attempt: Attempt) -> str | None:
-    """The path of what an attempt ingested."""
+    """Return the path of the delivery that an attempt ingested."""
     delivery = None if attempt.delivery_id is None else deliveries.get(tx, attempt.delivery_id)
     return None if delivery is None else delivery.path
 
 
 def since_when(session: ProjectSession, text: str) -> int:
-    """`2d`, `6h` back from the store's now, or a time, in microseconds since 1970; UsageError for neither."""
+    """Return a time, or a duration back from now (`2d`, `6h`), in µs since 1970.
+
+    Raises UsageError for anything else.
+    """
     try:
         duration = Duration.parse(text)
     except UsageError:
@@ -198,7 +208,7 @@ def since_when(session: ProjectSession, text: str) -> int:
 
 
 def error_row(error: dict[str, Any] | None) -> ErrorRow | None:
-    """What the store keeps of a failed attempt, as documents have it."""
+    """Return a failed attempt's stored error as a row of a response."""
     if error is None:
         return None
     return ErrorRow(
@@ -212,23 +222,25 @@ def error_row(error: dict[str, Any] | None) -> ErrorRow | None:
 
 
 def reason_of(attempt: Attempt) -> str | None:
-    """Why an attempt came to what it did, in one clause."""
+    """Return the reason for an attempt's outcome, in one clause."""
     return attempt.reason or (str(attempt.error.get("message", "")) if attempt.error else None) or None
 
 
 def rows_of(tx: Transaction, attempt: Attempt) -> int | None:
-    """The rows that an attempt read or computed, also where they are in quarantine; None where that
-    isn't known."""
+    """Return the number of rows that an attempt read or computed, even in quarantine.
+
+    None if unknown.
+    """
     return rows_read(tx, attempt.node, (attempt.epoch, attempt.n), attempt.state, attempt.measures or {})
 
 
 def rows_read(tx: Transaction, node: str, id_: tuple[int, int], state: str, measures: dict[str, Any]) -> int | None:
-    """The same of an attempt by its id, its state and its measures."""
+    """Return the number of rows as `rows_of` does, by the attempt's id, state and measures."""
     counted: int | None = measures.get("rows_out")
     if state not in ("held", "rejected"):
         return counted
     rows = quarantine.rows_of(tx, node, *id_)
-    return rows if rows is not None else counted or None  # a file that couldn't be read counts 0
+    return rows if rows is not None else counted or None  # an unreadable file counts 0
 
 
 def _rows(
@@ -280,7 +292,7 @@ def _row(session: ProjectSession, run: Run, attempt: Attempt | None, key: str | 
 
 
 def number_of(run: str) -> int:
-    """A run's number as typed. UsageError for what can't be one."""
+    """Return a run's number as typed. Raise UnknownName if it isn't a number."""
     if not run.isdecimal() or len(run) > 18:
         raise unknown_run(run)
     return int(run)
@@ -293,5 +305,5 @@ def _one(result: Run | None, run: str) -> Run:
 
 
 def unknown_run(run: str) -> UsageError:
-    """What to raise for a run that there isn't."""
+    """Return the error for an unknown run."""
     return UnknownName(f"there is no run {run[:40]!r}", hint="headrace runs lists them")

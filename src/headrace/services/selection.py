@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class ProjectGraph:
-    """Nodes and edges of one project. Without `compiled` the edges are those that are declared."""
+    """Nodes and edges of one project; without `compiled` only the declared edges."""
 
     def __init__(self, project: Project, compiled: Compiled | None, changed: frozenset[str] = frozenset()) -> None:
         self._project = project
@@ -23,20 +23,20 @@ class ProjectGraph:
         self._changed = changed
 
     def names(self) -> list[str]:
-        """All nodes: sources, then assets, then consumers, each in order of their names."""
+        """All nodes: sources, then assets, then consumers, each sorted by name."""
         project = self._project
         return [*sorted(project.sources), *sorted(project.assets), *sorted(project.consumers)]
 
     def kind(self, name: str) -> str:
-        """`source`, `asset` or `consumer`."""
+        """Return `source`, `asset` or `consumer`."""
         return "source" if name in self._project.sources else "asset" if name in self._project.assets else "consumer"
 
     def parents(self, name: str) -> Sequence[str]:
-        """What a node reads or waits for; what a consumer reads."""
+        """Return a node's inputs and dependencies, or a consumer's inputs."""
         return self._parents.get(name, ())
 
     def children(self, name: str) -> Sequence[str]:
-        """What reads a node or waits for it."""
+        """Return the nodes that read a node or depend on it."""
         return self._children.get(name, ())
 
     def tags(self, name: str) -> Sequence[str]:
@@ -52,11 +52,11 @@ class ProjectGraph:
         return self._node(name).domain
 
     def path(self, name: str) -> str:
-        """The file that declares the node, relative to the project."""
+        """Return the file that declares the node, relative to the project."""
         return self._node(name).place.file
 
     def changed(self) -> frozenset[str]:
-        """Nodes whose files differ from what is applied."""
+        """Return the nodes whose files differ from the applied project."""
         return self._changed
 
     def _node(self, name: str) -> Source | Asset | Consumer:
@@ -91,9 +91,10 @@ def selected(
     compiled: Compiled | None = None,
     project: Project | None = None,
 ) -> list[str]:
-    """The names that a selection means, of what is applied unless another `compiled` or `project` is given.
+    """Return the selected names of the applied project, or of another `compiled` or `project`.
 
-    Everything where nothing is selected. UsageError (with did-you-mean) for what names nothing.
+    An empty selection means everything. Raises UsageError (with did-you-mean) if a selection
+    matches nothing.
     """
     compiled = compiled or session.compiled
     project = project or (compiled.project if compiled else session.project())
@@ -106,7 +107,7 @@ def selected(
 
 
 def changed_nodes(session: ProjectSession) -> frozenset[str]:
-    """Nodes whose files differ from what is applied; all of them where nothing is."""
+    """Return the nodes whose files differ from the applied project; all before the first apply."""
     from headrace.plan import changes
     from headrace.services.session import usable
 

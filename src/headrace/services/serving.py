@@ -42,14 +42,14 @@ from headrace.store.lease import Holder, holder
 from headrace.store.requests import wake_leader
 
 # Daily maintenance of the lake in a thread with its own connection, so that nothing waits for it.
-# Backups run in a process of their own.
+# Backups run in a separate process.
 
 MAINTENANCE_RETRY_SECONDS = 60.0
-"""At most so often it is looked whether maintenance or a backup is due, and one that failed is tried again."""
+"""Minimum seconds between checks whether maintenance or a backup is due, and between their retries."""
 
 
 class Maintenance:
-    """Maintains the lake when that is due, in a thread that ends with the process: each step is a transaction."""
+    """Maintains the lake daily, in a thread that ends with the process: each step is a transaction."""
 
     def __init__(self, session: ProjectSession, leader: Leader, tell: Callable[[str], None]) -> None:
         self._session, self._leader, self._tell = session, leader, tell
@@ -58,7 +58,7 @@ class Maintenance:
         self._tried = self._asked = -math.inf
 
     def go(self) -> None:
-        """Begin, if a day has passed and nothing of it is under way. A replay is made again instead."""
+        """Start maintenance and backup if due; replays have neither, since they can be repeated."""
         leader = self._leader
         if leader.clock.kind is not ClockKind.LIVE:
             return
@@ -80,7 +80,7 @@ class Maintenance:
         self._thread.start()
 
     def _back_up(self) -> None:
-        """Start the backup that is due, or say what became of the last."""
+        """Start the backup that is due, or report the failure of the last."""
         if self._backup is not None:
             if self._backup.poll() is None:
                 return
@@ -117,7 +117,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stop:
-    """A wish to stop, that signals make. Waiting for it costs nothing."""
+    """A request to stop, made by signals; waiting for it uses no CPU."""
 
     def __init__(self) -> None:
         self.asked = False
@@ -125,11 +125,11 @@ class Stop:
         os.set_blocking(self._read, False)
         os.set_blocking(self._write, False)
         self.ring: Callable[[], object] = lambda: None
-        """Wakes whatever the process waits for beside this."""
+        """Wakes the process if it also waits for something else."""
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """SIGINT and SIGTERM mean this for as long as the block lasts. The second of them is a KeyboardInterrupt."""
+        """Handle SIGINT and SIGTERM within the block; the second signal raises KeyboardInterrupt."""
         before = {number: signal.signal(number, self._caught) for number in SIGNALS}
         try:
             yield
@@ -140,7 +140,7 @@ class Stop:
             os.close(self._write)
 
     def wait(self, seconds: float) -> bool:
-        """Wait until somebody wishes it, for so long at most; whether somebody does."""
+        """Wait for a request to stop, at most `seconds`; return whether there is one."""
         if not self.asked:
             with selectors.DefaultSelector() as selector:
                 selector.register(self._read, selectors.EVENT_READ)
@@ -156,55 +156,58 @@ class Stop:
         self.ring()
 
 
-# `serve`: observes sources all the time, runs what is due, answers other processes, and stands by
-# where another process leads.
+# `serve`: polls sources, runs what is due, answers other processes, and stands by while another
+# process leads.
 
 MAINTENANCE_SECONDS = 5.0
-"""So often it is looked whether maintenance or a backup is due, and what became of it: however seldom sources are polled."""
+"""Seconds between checks of maintenance and backups, however seldom sources are polled."""
 GRACE_SECONDS = 60.0
-"""How long attempts that run when a server is told to stop may take; then they are put back, and done again by the next leader."""
+"""Seconds that running attempts have after a request to stop; then the next leader repeats them."""
 STANDBY_SECONDS = 0.5
-"""How often a server that stands by looks whether the lease is free."""
+"""Seconds between a standby server's checks whether the lease is free."""
 RETRY_SECONDS = 2.0
-"""How long a server waits before it tries a state again that is out of reach."""
+"""Seconds before a server retries an unreachable state."""
 PATIENCE_SECONDS = 300.0
-"""How long a server that starts waits for a state that is out of reach, before it ends with the error. One that runs waits for ever."""
+"""Seconds that a starting server retries an unreachable state before it fails.
+
+A server that has started retries forever.
+"""
 SERVER = Actor(ActorType.SERVICE, "serve")
 
 
 class Role(enum.StrEnum):
-    """What a server is at."""
+    """The current role of a server."""
 
     STARTING = "starting"
     LEADER = "leader"
     STANDBY = "standby"
     CUT_OFF = "cut_off"
-    """The state is out of reach."""
+    """The state is unreachable."""
     STOPPING = "stopping"
 
 
 class ServerTask(Protocol):
-    """What a server does besides, in the leader's thread."""
+    """Additional work of a server in the leader's thread."""
 
     def turn(self, context: CommandContext, leader: Leader) -> None:
-        """Called after each turn of the loop."""
+        """Run after each loop iteration."""
 
 
 class _Every:
-    """Does something at most once in so many seconds."""
+    """Runs a function at most once per `seconds`."""
 
     def __init__(self, seconds: float, do: Callable[[], object]) -> None:
         self._seconds, self._do, self._next = seconds, do, 0.0
 
     def go(self) -> None:
-        """Do it if it is time."""
+        """Run the function if it is due."""
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + self._seconds
             self._do()
 
 
 class Serving:
-    """One server. `role` and `figures` may be read by other threads."""
+    """One server; other threads may read `role` and `figures`."""
 
     def __init__(
         self, session: ProjectSession, stop: Stop, tell: Callable[[str], None], progress: Progress, beside: ServerTask | None = None
@@ -212,14 +215,16 @@ class Serving:
         self._session, self._stop, self._tell, self._progress, self._beside = session, stop, tell, progress, beside
         self.role = Role.STARTING
         self.figures: LeaderCounters | None = None
-        """What it counts while it leads."""
+        """The leader's counters, while it leads."""
         self._led = False
         self._began = time.monotonic()
 
     def run(self, ready: Callable[[Role], None]) -> None:
-        """Serve until told to stop. `ready` is called whenever this server has begun to lead or to stand by.
+        """Serve until told to stop; call `ready` whenever this server begins to lead or to stand
+        by.
 
-        Raises what keeps it from ever beginning: InvalidProject, StoreError; what happens later is told, and tried again.
+        Raises InvalidProject or StoreError if it can't begin; later errors are reported, and
+        retried.
         """
         while not self._stop.asked:
             try:
@@ -238,7 +243,7 @@ class Serving:
     # Leading
 
     def _lead(self, held: Leadership, ready: Callable[[Role], None]) -> None:
-        held.clock.rest()  # a replay moves by work, and the server hasn't any yet
+        held.clock.rest()  # a replay moves only by work, and the server has none yet
         context = CommandContext(self._session.again(self._session.actor), held)
         if held.closed is not None:
             context.note_closed()
@@ -264,7 +269,7 @@ class Serving:
             self.role, self.figures, self._stop.ring = Role.STARTING, None, lambda: None
 
     def _work(self, context: CommandContext, leader: Leader, stack: ExitStack) -> None:
-        """Look, run, judge and answer, as long as nobody says stop."""
+        """Observe, run, evaluate and answer requests until told to stop."""
         store = context.store
         leader.begin(RunRequest(kind="serve", targets=leader.everything, actor=SERVER, standing=True), self._report)
         rounds = Rounds(leader, context.held.folders, lambda: wake_leader(store.folder))
@@ -282,7 +287,10 @@ class Serving:
         self._loop(context, leader, rounds.patience, round_)
 
     def _loop(self, context: CommandContext, leader: Leader, patience: Callable[[], float], each: Callable[[], None]) -> None:
-        """One turn after the other. (A replay has nothing more to do: time passes when somebody says so, or by what they ask for.)"""
+        """Run loop iterations until told to stop.
+
+        A replay's time passes only by explicit requests and their work.
+        """
         handler, messages, clock = RequestHandler(context, answer), sender(self._session, context.held), context.clock
         while not self._stop.asked:
             leader.step(min(TURN_SECONDS_MAX, patience()))
@@ -300,7 +308,7 @@ class Serving:
                 self._beside.turn(context, leader)
 
     def _finish(self, leader: Leader) -> None:
-        """Let what runs end, and begin nothing more."""
+        """Let running attempts end, and start nothing more."""
         self.role = Role.STOPPING
         leader.pause("the server is about to stop")
         if leader.busy:
@@ -311,14 +319,14 @@ class Serving:
         self._told(leader)
 
     def _report(self, news: News) -> None:
-        """Say what a person should know of a partition."""
+        """Report a partition that a person should know about."""
         if news.state == "published" and not news.reason:
             return
         named = news.node if news.partition == "*" else f"{news.node}@{news.partition}"
         self._tell(f"{named} {news.verdict if news.state == 'published' else news.state}: {news.reason}")
 
     def _told(self, leader: Leader) -> None:
-        """Say what a wave of work came to."""
+        """Report the result of a run triggered by a propagation."""
         if (ended := leader.result(STANDING)) is not None and ended.partitions:
             count = f"{ended.partitions} partition{'' if ended.partitions == 1 else 's'}"
             waits = " that wait" if ended.partitions > 1 else " that waits"
@@ -336,7 +344,7 @@ class Serving:
                 return
             self.role = Role.STANDBY
             self._led = True
-            if leads.process.pid != os.getpid():  # our own lease lapses, where it couldn't be given back
+            if leads.process.pid != os.getpid():  # our own lease may still be there, if it couldn't be released
                 self._tell(f"{_named(leads)} leads this project; standing by to take over")
             ready(self.role)
             while not self._stop.wait(STANDBY_SECONDS):
@@ -345,7 +353,7 @@ class Serving:
                         return
 
     def _waits_for(self, error: StoreError) -> bool:
-        """Whether a server that hasn't begun goes on trying: a machine that starts may start PostgreSQL after it."""
+        """Whether a server that hasn't begun retries: at boot, PostgreSQL may start after it."""
         return isinstance(error, StoreUnreachable) and time.monotonic() - self._began < PATIENCE_SECONDS
 
     def _cut_off(self, error: StoreError) -> None:
@@ -359,21 +367,20 @@ def _named(leads: Holder) -> str:
     return f"{leads.name} on {leads.process.machine.split(' ')[0] or 'another machine'}"
 
 
-# `dev`: a server in its own environment that applies each saved change and builds what it
-# affects.
+# `dev`: a server in its own environment that applies each saved change and builds what it affects.
 
 PROBLEMS_SHOWN_MAX = 20
 ENVIRONMENT = "dev"
 
 
 def refuse_production(session: ProjectSession) -> None:
-    """Refused where saving a file would change what readers see."""
+    """Raise Refused in production, where saving a file would change what readers see."""
     if session.env == PRODUCTION:
         raise Refused("`dev` applies what you save, and production isn't for that", hint="headrace dev, or headrace serve")
 
 
 class Saves:
-    """Watches the project's files while a server runs. The last version that was good goes on until there is a better one."""
+    """Watches the project's files while a server runs; the last valid version stays in force."""
 
     def __init__(self, session: ProjectSession, tell: Callable[[str], None]) -> None:
         self._session, self._tell = session, tell
@@ -381,7 +388,7 @@ class Saves:
         self._runs: dict[int, str] = {}
 
     def turn(self, context: CommandContext, leader: Leader) -> None:
-        """Apply what was saved since the last turn, and say what became of it."""
+        """Apply the files saved since the last loop iteration, and report the outcome."""
         if self._watch is None:
             folder = context.store.folder
             self._watch = FolderWatcher(lambda: wake_leader(folder))
@@ -396,7 +403,7 @@ class Saves:
                     self._tell(_said(what, ended))
 
     def close(self) -> None:
-        """Watch nothing any more."""
+        """Stop watching."""
         if self._watch is not None:
             self._watch.close()
 
@@ -424,7 +431,7 @@ class Saves:
         self._build(command_context, touched)
 
     def _build(self, context: CommandContext, touched: set[str]) -> None:
-        """Make again what the change touches, and what reads from it."""
+        """Run the changed nodes and everything downstream."""
         leader = context.leader(Silent())
         wanted = reached_from(leader.applied.compiled, touched)
         targets = tuple(target for target in leader.everything if target.node in wanted)

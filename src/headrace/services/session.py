@@ -34,46 +34,58 @@ if TYPE_CHECKING:
 
 
 LONG_S = 1.0
-"""Understanding a project is silent unless it takes longer."""
+"""Compiling a project reports progress only after this many seconds."""
 NAMES_FILE = "cache/names"
-"""In the data folder: the nodes' names, for shell completion."""
+"""File in the data folder with the nodes' names, for shell completion."""
 
 
 class ProjectSession:
-    """What a command works with. Everything is opened when it is first asked for; only reads."""
+    """The project of a command; read-only, and everything is opened on first use."""
 
     def __init__(self, root: Path, env: str, now: str | None, actor: str, *, leads: bool = True) -> None:
         self.root = root
         self.env = env
         self.actor = actor
         self.leads = leads
-        """Whether a command may lead where nobody does; else it waits for whoever leads next."""
+        """Whether a command may lead if no process does; otherwise it waits for the next leader."""
         self.lake_may_be_empty = False
-        """Whether the state is opened beside a lake that has none of its files: to say what is missing."""
+        """Whether to open the state although the lake lacks all of its files, to report what is
+        missing.
+        """
         self.memory: dict[str, tuple[str, Any]] = {}
-        """What was worked out, by name, each with the state that it is of; shared by the sessions that know each other."""
+        """Cached values by name, each with the state that it is valid for.
+
+        Shared by related sessions.
+        """
         self._now = now
 
     @classmethod
     def open(cls, project: Path | None, env: str, now: str | None, actor: str) -> ProjectSession:
-        """The project at or above `project` (None: the current folder).
+        """Return the project at or above `project` (None: the current folder).
 
-        Raises ProjectError where there is none. An environment that there isn't is a UsageError when its settings are asked for.
+        Raises ProjectError if there is none. An unknown environment raises UsageError when
+        `settings` is read.
         """
         return cls(_root(project), env, now, actor)
 
     def again(self, actor: str) -> ProjectSession:
-        """The same project for somebody else, with its files read anew."""
+        """Return a session of the same project for another actor, with the files read anew."""
         return ProjectSession(self.root, self.env, self._now, actor, leads=self.leads)
 
     @cached_property
     def settings(self) -> Settings:
-        """What headrace.toml says for this environment. ProjectError if it can't be read, UsageError if there is none of that name."""
+        """The settings of this environment in headrace.toml.
+
+        Raises ProjectError if the file can't be read, UsageError for an unknown environment.
+        """
         return of_environment(_settings(self.root), self.env)
 
     @cached_property
     def production(self) -> ProjectSession | None:
-        """The same project in production, for an environment that borrows from it; None in production itself."""
+        """The project in production, for an environment that borrows from it.
+
+        None in production itself.
+        """
         return None if self.env == PRODUCTION else ProjectSession(self.root, PRODUCTION, None, self.actor)
 
     @cached_property
@@ -86,9 +98,9 @@ class ProjectSession:
 
     @contextmanager
     def facts(self) -> Iterator[tuple[Transaction, StateFacts]]:
-        """One snapshot of the state, and what is judged by it. There must be a store."""
+        """Open one snapshot of the state and the facts for evaluations; requires a store."""
         assert self.store is not None
-        borrowed = self.borrowed  # asked before: a store reads one transaction at a time
+        borrowed = self.borrowed  # before the transaction: a store runs one read at a time
         with self.store.read() as tx:
             if not borrowed or self.production is None or self.production.store is None:
                 yield tx, StoredFacts(tx)
@@ -98,21 +110,24 @@ class ProjectSession:
 
     @property
     def timezone(self) -> str:
-        """The project's zone, an IANA name."""
+        """The project's time zone, an IANA name."""
         return self.settings.timezone
 
     @property
     def zone(self) -> ZoneInfo:
-        """The project's zone."""
+        """The project's time zone."""
         return zone(self.timezone)
 
     @cached_property
     def now_given(self) -> datetime | None:
-        """`--now` as an aware datetime. UsageError if it is no time."""
+        """`--now` as an aware datetime. Raises UsageError if it is invalid."""
         return None if self._now is None else self.parse_time(self._now, "--now")
 
     def parse_time(self, text: str, option: str) -> datetime:
-        """A time as typed: ISO 8601, in the project's zone where it names none. UsageError that names `option`."""
+        """Return a time as typed (ISO 8601), by default in the project's time zone.
+
+        Raises UsageError, naming `option`, if it is invalid.
+        """
         try:
             at = datetime.fromisoformat(text.strip())
             return at if at.tzinfo else from_us(local_us(at.date(), at.time(), self.timezone), self.timezone)
@@ -121,29 +136,34 @@ class ProjectSession:
             raise UsageError(f"{option} {text[:40]!r} is no time", hint=hint) from None
 
     def instant(self, at_us: int) -> datetime:
-        """A time of the store, in the project's zone."""
+        """Return a time of the store, in the project's time zone."""
         return from_us(at_us, self.timezone)
 
     @property
     def data_folder(self) -> Path:
-        """Where the state, the lake and all that is kept lie."""
+        """The folder of the state, the lake and all other stored data."""
         return Path(self.folders.data)
 
     @property
     def folders(self) -> Folders:
-        """Where things lie in the data folder."""
+        """The paths in the data folder."""
         return Folders.of(self.root, self.settings)
 
     @cached_property
     def store(self) -> Store | None:
-        """The state, to be read; None before the first command that writes. StoreError if it can't be used."""
+        """The state, for reading; None before the first command that writes.
+
+        Raises StoreError if it can't be used.
+        """
         if not state_exists(self.root, self.settings):
             return None
         return open_state(self.root, self.settings, lake_may_be_empty=self.lake_may_be_empty)
 
     def know(self, other: ProjectSession) -> None:
-        """Take over what another session of this project has read of what is applied, where that is still in force: of a large
-        project it is megabytes."""
+        """Reuse what another session of this project has loaded of the applied version.
+
+        Only if that version is still in force; it may be megabytes for a large project.
+        """
         self.memory = other.memory
         if self.store is None or "compiled" not in other.__dict__:
             return
@@ -157,7 +177,7 @@ class ProjectSession:
             }
 
     def close(self) -> None:
-        """Closes the state, if it was opened; what was read of it stays known."""
+        """Close the state if it was opened; loaded values stay available."""
         opened = self.__dict__.get("store")
         if opened is not None:
             opened.close()
@@ -167,14 +187,14 @@ class ProjectSession:
 
     @cached_property
     def clock(self) -> Clock:
-        """The store's clock as a reader sees it; where there is no store yet, `--now` or the present."""
+        """The store's clock for reading; without a store, `--now` or the present."""
         if self.store is None:
             return _clock_without_store(self.now_given)
         with self.store.read() as tx:
             return Clock.for_reading(tx, self.now_given)
 
     def now(self) -> datetime:
-        """The store's now, in the project's zone."""
+        """Return the store's current time, in the project's time zone."""
         return self.instant(self.clock.now_us())
 
     @property
@@ -193,17 +213,17 @@ class ProjectSession:
 
     @property
     def version(self) -> int | None:
-        """The number of what is applied; None before the first apply."""
+        """The number of the applied version; None before the first apply."""
         return self._applied.id if self._applied else None
 
     @property
     def manifest(self) -> dict[str, str]:
-        """Path → content's hash of each file of what is applied; empty before the first apply."""
+        """Path → content hash of each applied file; empty before the first apply."""
         return self._applied.manifest if self._applied else {}
 
     @cached_property
     def compiled(self) -> Compiled | None:
-        """What is applied; None before the first apply."""
+        """The applied project; None before the first apply."""
         if self._applied is None:
             return None
         from headrace.plan import Compiled
@@ -212,18 +232,20 @@ class ProjectSession:
 
     @cached_property
     def declared_promises(self) -> DeclaredPromises:
-        """What of that is judged. Something must be applied."""
+        """The applied promises, which evaluations use; a version must be applied."""
         assert self.compiled is not None
         return declared_promises(self.compiled)
 
     def declared(self, progress: Progress | None = None) -> Compilation:
-        """What the files say now: everything understood, or every problem. Read once."""
+        """Return the compilation of the current files, or all their problems. Read once."""
         if self._compilation is None:
             self._compilation = self._compile(progress, None)
         return self._compilation
 
     def bindable(self, progress: Progress | None = None) -> Compilation:
-        """As `declared`, with what DuckDB refuses of the SQL, and commands whose programs aren't there."""
+        """Return `declared` with DuckDB's problems in the SQL, and the missing programs of
+        commands.
+        """
         if self._bound is None:
             from headrace.services.diagnostics import bind, with_programs
 
@@ -235,7 +257,10 @@ class ProjectSession:
     _bound: Compilation | None = None
 
     def declared_exactly(self, progress: Progress | None = None) -> tuple[ProjectFiles, Compilation]:
-        """The same as `bindable`, with the bytes that it was understood from: who applies it keeps those. Read once."""
+        """Return `bindable` with the bytes that it was compiled from, which an apply stores.
+
+        Read once.
+        """
         if self._exactly is None:
             files = ProjectFiles(self.root)
             self._compilation, self._bound = self._compile(progress, files), None
@@ -246,7 +271,7 @@ class ProjectSession:
     _exactly: tuple[ProjectFiles, Compilation] | None = None
 
     def _compile(self, progress: Progress | None, files: ProjectFiles | None) -> Compilation:
-        from headrace.plan import compile_project  # sqlglot: commands that only look at what is applied don't pay for it
+        from headrace.plan import compile_project  # imports sqlglot, which commands on the applied version don't need
 
         told = _Told(progress) if progress else None
         cache = self.data_folder / "cache"
@@ -265,7 +290,7 @@ class ProjectSession:
         return compilation
 
     def learnt(self) -> dict[str, tuple[tuple[str, str], ...]]:
-        """The columns of sources and opaque assets, as far as data has shown them, here or in production."""
+        """Return the known columns of sources and opaque assets, from data here or in production."""
         shown = self.production.learnt() if self.production is not None else {}
         if self.store is None or self.compiled is None:
             return shown
@@ -283,7 +308,10 @@ class ProjectSession:
         return {**shown, **own}
 
     def project(self) -> Project:
-        """What is applied, or what the files say where nothing is. ProjectError if the files have errors."""
+        """Return the applied project, or before the first apply the declared one.
+
+        Raises ProjectError if the files have errors.
+        """
         return self.compiled.project if self.compiled is not None else usable(self.declared()).project
 
 
@@ -298,14 +326,14 @@ class _Machine:
 
 
 def _clock_without_store(now: datetime | None) -> Clock:
-    """`--now` makes it a replay, as the first writing command would."""
+    """Return a replay's clock if `--now` is given, as the first writing command would create it."""
     if now is None:
         return Clock(ClockKind.LIVE, 0, moving=True, real=_Machine())
     return Clock(ClockKind.REPLAY, to_us(now), moving=False, real=_Machine())
 
 
 class _Told:
-    """Hands what `compile_project` says about its progress on, as one phase that begins when it turns out to be long."""
+    """Passes on the progress of `compile_project` as one phase, which begins only if it takes long."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -314,7 +342,7 @@ class _Told:
         self._begun = False
 
     def __call__(self, done: int, total: int) -> None:
-        del total  # what is to be done grows while it is found
+        del total  # the total grows during compilation
         if time.monotonic() - self._since < LONG_S:
             return
         if not self._begun:
@@ -329,7 +357,7 @@ class _Told:
 
 
 def _settings(root: Path) -> Settings:
-    """headrace.toml alone: all that a command needs to find the state."""
+    """Read headrace.toml alone: all that a command needs to find the state."""
     from headrace.model import fields
     from headrace.model.settings import read_settings
 
@@ -343,14 +371,14 @@ def _settings(root: Path) -> Settings:
 
 
 def usable(compilation: Compilation) -> Compiled:
-    """The compiled project; ProjectError with all its problems where there are errors."""
+    """Return the compiled project. Raise InvalidProject with all problems if there are errors."""
     if compilation.compiled is None:
         raise InvalidProject(compilation.problems)
     return compilation.compiled
 
 
 class InvalidProject(ProjectError):
-    """The files have errors; `problems` are all of them."""
+    """The files have errors; `problems` lists all of them."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problem for problem in problems if problem.level is ProblemLevel.ERROR)
@@ -359,14 +387,14 @@ class InvalidProject(ProjectError):
 
 
 def _root(project: Path | None) -> Path:
-    """The project's folder, absolute."""
+    """Return the project's folder as an absolute path."""
     if project is not None and not project.is_dir():
         raise UsageError(f"there is no folder {project}", hint="--project names the folder that holds headrace.toml")
     return find_root((project or Path.cwd()).absolute())
 
 
 def keep_names(data_folder: Path, project: Project) -> None:
-    """Writes the nodes' names for shell completion, where they changed; what can't be written is no failure."""
+    """Write the nodes' names for shell completion if they changed; ignore a failure to write."""
     path = data_folder / NAMES_FILE
     text = "".join(f"{name}\n" for name in sorted([*project.sources, *project.assets, *project.consumers]))
     try:
@@ -380,42 +408,45 @@ def keep_names(data_folder: Path, project: Project) -> None:
         return
 
 
-# How a command reports its progress, whether or not anybody watches.
+# How a command reports its progress, whether or not it is displayed.
 
 
 class Progress(Protocol):
-    """One bar at a time, and lines beside it. Calls are cheap: an operation may advance thousands of times a second."""
+    """One progress bar at a time, and lines of text.
+
+    Calls are cheap: an operation may advance thousands of times a second.
+    """
 
     def start(self, what: str, total: int | None) -> None:
-        """Begins a phase of `total` steps (None: unknown); ends the one before."""
+        """Begin a phase of `total` steps (None: unknown); end the previous one."""
 
     def advance(self, n: int = 1) -> None:
-        """`n` further steps are done."""
+        """Count `n` further steps as done."""
 
     def ahead(self, text: str) -> None:
-        """What is still to come of the phase, in a few words: shown with how far it is."""
+        """Set the remaining work of the phase in a few words, displayed with its progress."""
 
     def note(self, line: str) -> None:
-        """Something that a person should know now, in one line of plain text."""
+        """Display one line of plain text to the user."""
 
     def finish(self) -> None:
-        """Ends the phase; harmless where none was begun."""
+        """End the phase; harmless without one."""
 
 
 class Silent:
-    """Nobody watches."""
+    """Displays no progress."""
 
     def start(self, what: str, total: int | None) -> None:
-        """Ignored."""
+        """Ignore the call."""
 
     def advance(self, n: int = 1) -> None:
-        """Ignored."""
+        """Ignore the call."""
 
     def ahead(self, text: str) -> None:
-        """Ignored."""
+        """Ignore the call."""
 
     def note(self, line: str) -> None:
-        """Ignored."""
+        """Ignore the call."""
 
     def finish(self) -> None:
-        """Ignored."""
+        """Ignore the call."""

@@ -47,8 +47,8 @@ DAY_US = 86_400_000_000
 class NodeData(msgspec.Struct, frozen=True):
     """One node with its data in the lake.
 
-    `partition` is the one whose rows are mutated. `before` is None, and `history` is `data`, if the
-    node isn't partitioned by time.
+    `partition` is the one whose rows are mutated. `before` is None if the node isn't partitioned by
+    time; `history` is `data` for nodes that are read as a whole.
     """
 
     node: Source | Asset

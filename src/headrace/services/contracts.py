@@ -75,7 +75,7 @@ class ContractShowResponse(Response, frozen=True, kw_only=True):
     rules: list[ContractRuleRow]
     service: list[ServiceRow]
     learnt: LearntRow | None = None
-    """Of a published source: the delivery that its columns were learnt from."""
+    """Of a published source: the deliveries that its columns were learnt from."""
 
 
 class ContractChangeRow(Response, frozen=True, kw_only=True):

@@ -101,8 +101,9 @@ class Reached(NamedTuple):
 
 
 class Invalidated(msgspec.Struct, frozen=True):
-    """Invalidated and previously failed partitions in topological order, and what a recomputation
-    costs.
+    """Invalidated and previously failed partitions in topological order, and their backfills.
+
+    `estimate` and `bytes` are the cost of these backfills.
     """
 
     stale: tuple[Chosen, ...] = ()

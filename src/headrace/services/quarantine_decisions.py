@@ -39,8 +39,8 @@ from headrace.store.queries.quarantine import Quarantined
 
 # A person decides about data in quarantine by name, with a reason, and for a limited time where
 # given. Staged data is published as it is. A delivery that never became rows, and a merge, are
-# recomputed under looser rules: blocking checks only warn. There is no third way: nothing marks the
-# data as a success.
+# processed again under looser rules: blocking checks only warn. There is no third way: nothing
+# marks the data as a success.
 
 ACCEPT, DROP = "accept", "drop"
 COMMAND = "quarantine_deciding"
@@ -226,11 +226,11 @@ def _drop(context: CommandContext, leader: Leader, decision: ExceptionDecision) 
     return _response(context, leader, decision, "dropped")
 
 
-# Accept by recomputing
+# Accept, and process again
 
 
 def _made_again(context: CommandContext, leader: Leader, decision: ExceptionDecision, counts: CountsRow) -> PendingRun:
-    """Recompute data that can't be published as it is; the task then runs under looser rules."""
+    """Process data again that can't be published as it is; the task then runs under looser rules."""
 
     def write(tx: Transaction, now: int) -> None:
         for row in decision.rows:
@@ -243,7 +243,7 @@ def _made_again(context: CommandContext, leader: Leader, decision: ExceptionDeci
 
 
 def _work(context: CommandContext, leader: Leader, decision: ExceptionDecision, counts: CountsRow, *, retry: bool) -> PendingRun:
-    """Return the run that recomputes the partitions, if needed, and everything downstream."""
+    """Return the run that processes the partitions again, if needed, and everything downstream."""
     node = decision.node
     own = [Target(node, key, key) for key in decision.keys]
     below = [name for name in downstream(leader.applied.compiled, node, leader.exported) if name != node]

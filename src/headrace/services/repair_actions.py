@@ -63,11 +63,10 @@ _OF_VALUES = (ValueDifferenceKind.SCALE, ValueDifferenceKind.SIGN)
 
 
 def repaired_together(tx: Transaction, incident: Incident, accepting: str, reread: Collection[str]) -> tuple[str, ...]:
-    """Return the open incidents that one decision about renames and values ends, if there are
-    several.
+    """Return the open incidents that one decision about renames and values ends, including this.
 
     The decision is about the source's delivery of the partition `accepting`; the partitions
-    `reread` are then re-ingested. This incident is among them. Empty if it ends no other incident.
+    `reread` are then re-ingested. Empty if it ends no other incident.
     """
     beside = [item for item in stored.open_incidents(tx) if item.node == incident.node and item.kind in _DECIDED and item.columns]
     if len(beside) < 2:

@@ -197,8 +197,9 @@ def restore(session: ProjectSession, folder: Path, *, force: bool, new_state: bo
 
 
 class Losses(msgspec.Struct, frozen=True):
-    """What a restored state lacks: everything `since` then (None: nothing), and a number of lake
-    files.
+    """What a restored state lacks: everything `since` then (None: nothing), and lake `files`.
+
+    `files` is the number of data files in the lake that the restored state doesn't name.
     """
 
     since: datetime | None
@@ -243,9 +244,7 @@ def verify(folder: Path, manifest: Manifest) -> None:
 
 
 def _check_lake(session: ProjectSession, folder: Path, manifest: Manifest) -> None:
-    """Raise Refused if the lake is another state's, or lacks files of the backup's current
-    snapshot.
-    """
+    """Raise Refused if the lake is another state's, or lacks files of the current snapshot."""
     if reason := unfit(session.folders.lake, folder, manifest):
         hint = "`headrace db restore` without a folder looks for one that fits; `headrace db restore --new-state` begins anew"
         raise Refused(f"{folder} doesn't fit the lake {session.folders.lake}: {reason}", hint=hint)

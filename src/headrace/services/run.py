@@ -88,8 +88,7 @@ class RetryArguments(msgspec.Struct, frozen=True):
 
 
 def retry(session: ProjectSession, target: str, *, reason: str | None, progress: Progress) -> RunResponse:
-    """Retry the failed, rejected or lost partitions of a run or an asset that aren't published
-    since.
+    """Retry the failed, rejected or lost partitions of a run or an asset that aren't published.
 
     Raises UsageError for an unknown run or asset.
     """

@@ -148,8 +148,9 @@ class RunTimeline(RunHead, frozen=True, kw_only=True):
     unpublished: int = 0
     """Number of attempts that ended without a publication."""
     retryable: int = 0
-    """Number of partitions that a retry would run now: failed, rejected or lost ones not published
-    since.
+    """Number of partitions that a retry would run now.
+
+    These are failed, rejected or lost and haven't been published since.
     """
     retries: list[NodePartsRow]
     """Those partitions, by node."""

@@ -201,11 +201,10 @@ def _past(store: Store, zone: ZoneInfo, run: int, published: Collection[int]) ->
 
 
 def _reason(result: RunResult) -> str | None:
-    """Return why requested partitions don't run, the first one in words, and the observations'
-    warnings.
+    """Return why requested partitions don't run, and the warnings of observations.
 
-    Stale partitions that wait for a person are in `proposed`; they are mentioned only if nothing
-    else waits.
+    Only the first reason is in words. Stale partitions that wait for a person are in `proposed`;
+    they are mentioned only if nothing else waits.
     """
     listed = [item for item in result.waiting if item[2] != PROPOSED] or result.waiting
     waiting = [partition_argument(node, key) + f" {why}" for node, key, why in listed[:1]]
@@ -248,9 +247,7 @@ class TickArguments(msgspec.Struct, frozen=True):
 
 
 def tick(session: ProjectSession, *, progress: Progress) -> RunResponse:
-    """Observe the sources, run everything that is due, evaluate the consumers, and return the
-    outcome.
-    """
+    """Observe the sources, run everything that is due, evaluate consumers, and return the outcome."""
     return perform(session, "tick", TickArguments(), progress)  # type: ignore[no-any-return]
 
 

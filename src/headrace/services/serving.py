@@ -220,7 +220,7 @@ class Serving:
         self._began = time.monotonic()
 
     def run(self, ready: Callable[[Role], None]) -> None:
-        """Serve until told to stop; call `ready` whenever this server begins to lead or to stand
+        """Serve until told to stop; call `ready` whenever this server starts leading or standing
         by.
 
         Raises InvalidProject or StoreError if it can't begin; later errors are reported, and

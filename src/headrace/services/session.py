@@ -49,8 +49,9 @@ class ProjectSession:
         self.leads = leads
         """Whether a command may lead if no process does; otherwise it waits for the next leader."""
         self.lake_may_be_empty = False
-        """Whether to open the state although the lake lacks all of its files, to report what is
-        missing.
+        """Whether to open the state although the lake lacks all of its files.
+
+        `db check` and similar commands report what is missing.
         """
         self.memory: dict[str, tuple[str, Any]] = {}
         """Cached values by name, each with the state that it is valid for.
@@ -243,9 +244,7 @@ class ProjectSession:
         return self._compilation
 
     def bindable(self, progress: Progress | None = None) -> Compilation:
-        """Return `declared` with DuckDB's problems in the SQL, and the missing programs of
-        commands.
-        """
+        """Return `declared` with DuckDB's problems in the SQL, and missing programs of commands."""
         if self._bound is None:
             from headrace.services.diagnostics import bind, with_programs
 

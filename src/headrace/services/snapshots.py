@@ -1,4 +1,4 @@
-"""The current state of everything that is applied, and the graph around each node."""
+"""The current state of everything in the applied project, and the graph around each node."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from headrace.store import Transaction
 
 
 class ProjectSnapshot(NamedTuple):
-    """One snapshot."""
+    """One snapshot of the applied project's state."""
 
     tx: Transaction
     facts: StateFacts
@@ -34,7 +34,7 @@ class ProjectSnapshot(NamedTuple):
     nodes: NodeStates
 
     def evaluation(self, session: ProjectSession, window: tuple[int, int]) -> Evaluation:
-        """How consumers stand, and were served over a window (from, now)."""
+        """Evaluate the consumers now and over a window (start, now; in µs)."""
         assert session.compiled is not None
         began_us, now_us = window
         carry = Carrying(lineage_of(session.compiled))
@@ -44,8 +44,10 @@ class ProjectSnapshot(NamedTuple):
 
 @contextmanager
 def project_state(session: ProjectSession, now_us: int) -> Iterator[ProjectSnapshot]:
-    """How everything that is applied stands. There must be a store, and something applied. In an environment that borrows nodes all are
-    judged each time: two stores change."""
+    """Open the state of the applied project; requires a store and an applied version.
+
+    In an environment that borrows nodes, every call evaluates all nodes, because two stores change.
+    """
     with session.facts() as (tx, facts):
         if session.borrowed:
             context = EvaluationContext(session.declared_promises, facts)
@@ -59,7 +61,7 @@ def project_state(session: ProjectSession, now_us: int) -> Iterator[ProjectSnaps
 
 
 class EdgeIndex:
-    """Edges by name, in both directions; consumers are below what they read."""
+    """Edges by name, in both directions; consumers are downstream of their inputs."""
 
     def __init__(self, project: Project, compiled: Compiled) -> None:
         self._consumers = project.consumers
@@ -73,13 +75,13 @@ class EdgeIndex:
                 self.below.setdefault(parent, []).append(name)
 
     def consumers(self, name: str) -> list[str]:
-        """All consumers that a node reaches, by name."""
+        """Return all consumers downstream of a node, sorted by name."""
         return sorted(distance for distance in self.distances(name, self.below) if distance in self._consumers)
 
     def distances(
         self, name: str, edges: Mapping[str, list[str]] | Mapping[str, tuple[str, ...]], most: int | None = None
     ) -> dict[str, int]:
-        """Everything that can be reached along `edges` within `most` steps, nearest first, with how many steps it takes."""
+        """Return every node within `most` steps along `edges`, nearest first, with its distance."""
         results, queue = {name: 0}, deque([name])
         while queue:
             item = queue.popleft()
@@ -93,17 +95,17 @@ class EdgeIndex:
 
 
 def reach_of(session: ProjectSession, compiled: Compiled) -> EdgeIndex:
-    """That of what is applied, kept as long as it is; before that, of what the files say now."""
+    """Return the applied project's edges, cached per version; before the first apply, `compiled`'s."""
     if session.version is None:
         return EdgeIndex(compiled.project, compiled)
     return cached_by_version(session, "reach", lambda: EdgeIndex(compiled.project, compiled))
 
 
-# Everything that a new publication of a node changes, in order.
+# Everything that a new publication of a node affects, in topological order.
 
 
 def downstream(compiled: Compiled, node: str, exported: tuple[str, ...]) -> list[str]:
-    """The node, and all that is computed of it, in order; exports of what it changes too."""
+    """Return the node and everything computed from it in topological order, then affected exports."""
     results = {node}
     for name in compiled.order:
         declared = compiled.nodes[name]
@@ -114,7 +116,7 @@ def downstream(compiled: Compiled, node: str, exported: tuple[str, ...]) -> list
 
 
 def reached_from(compiled: Compiled, names: set[str]) -> set[str]:
-    """These nodes, and all that read from them."""
+    """Return the names and all nodes that read them, directly or indirectly."""
     reached = set(names)
     for name in compiled.order:
         if reached & {spec.node for spec in compiled.nodes[name].inputs}:

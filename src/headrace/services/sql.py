@@ -38,30 +38,33 @@ if TYPE_CHECKING:
 
 
 class SqlQuery(msgspec.Struct, frozen=True):
-    """What was asked. `at` is a time as typed; None means now."""
+    """A query and its options; `at` is a time as typed, None means now."""
 
     query: str
     at: str | None = None
     limit: int | None = None
     parameters: dict[str, str] = {}
-    """As typed: each becomes a value like the project's parameter of that name."""
+    """Values as typed, converted to the type of the project's parameter of that name."""
     bound: dict[str, Any] = {}
-    """Values that are bound as they are."""
+    """Values that are bound unchanged."""
     noted: bool = True
-    """Whether it counts as a read of what it names."""
+    """Whether the query counts as a read of its tables."""
 
 
 class _Snapshot(msgspec.Struct, frozen=True):
-    """What one transaction says: which snapshot, since when, and the tables that are wanted of it."""
+    """One snapshot: its number, its time, and the requested tables."""
 
     id: int | None
     at: datetime | None
     tables: tuple[Any, ...]
-    """lake.querying.Named"""
+    """`QueryTable` of `lake.reading`"""
 
 
 def run_query(session: ProjectSession, question: SqlQuery) -> SqlResponse:
-    """The rows as JSON values. UsageError for a query that can't be run, and for a table or a time that there isn't."""
+    """Run a query and return its rows as JSON-compatible values.
+
+    Raises UsageError for an invalid query, or an unknown table or time.
+    """
     from headrace.lake import reading
 
     started = time.perf_counter()
@@ -79,7 +82,7 @@ def run_query(session: ProjectSession, question: SqlQuery) -> SqlResponse:
 
 
 def write(session: ProjectSession, question: SqlQuery, out: BinaryIO, data_format: str) -> None:
-    """The rows as `csv`, `parquet` or `arrow` into a stream. Raises as `query`."""
+    """Write the rows as `csv`, `parquet` or `arrow` into a stream. Raise as `run_query` does."""
     from headrace.lake import reading
     from headrace.lake.reading import DataFormat
 
@@ -100,7 +103,7 @@ def _prepared(session: ProjectSession, question: SqlQuery) -> Iterator[tuple[Duc
     seen = _seen(session, question, [name for name in wanted if name not in views])
     if question.noted and not any(name.startswith('"') for name in names):
         note_reads(session, _canonical(project, names), usage.SQL)
-    session.close()  # DuckDB computes now: a process has one of them open
+    session.close()  # DuckDB computes from here on: a process never has both DuckDB and the state open
     files = [file for table in seen.tables for file in table.files]
     with (
         lake_files.naming_damage(session, files),
@@ -112,14 +115,14 @@ def _prepared(session: ProjectSession, question: SqlQuery) -> Iterator[tuple[Duc
 
 
 def _macros(session: ProjectSession) -> dict[str, str]:
-    """The macros as the files are: one that no body uses yet is nothing that could be applied."""
+    """Return the macros of the current files: a macro that no asset uses yet can't be applied."""
     reports = [(file, Report(file.path)) for file in scan(session.root).files if file.kind is FileKind.MACRO]
     texts = {file.path: read_text(session.root, file, report) for file, report in reports}
     return {path: text for path, text in texts.items() if text is not None}
 
 
 def _canonical(project: Project, names: Sequence[str]) -> list[str]:
-    """The declared spelling of tables. UsageError for a name that no source or asset has."""
+    """Return tables in their declared spelling. Raise UsageError for an unknown name."""
     known = {name.lower(): name for name in (*project.sources, *project.assets)}
     if unknown := [name for name in names if name.lower() not in known and not name.startswith('"')]:
         consumer = next((consumer for consumer in project.consumers if consumer.lower() == unknown[0]), None)
@@ -148,7 +151,7 @@ def _seen(session: ProjectSession, question: SqlQuery, names: Sequence[str]) -> 
 
 
 def _borrowed(session: ProjectSession, question: SqlQuery, names: Sequence[str]) -> dict[str, QueryTable]:
-    """The tables that an environment reads from production."""
+    """Return the tables that an environment reads from production."""
     production = session.production
     if not names or production is None or production.store is None:
         return {}
@@ -170,7 +173,7 @@ def _published(session: ProjectSession, tx: Transaction, name: str, snapshot: in
 
 
 def _declared(session: ProjectSession, name: str) -> QueryTable:
-    """A table of which nothing is published, empty. UsageError where not even its columns are known."""
+    """Return an empty table for an unpublished node. Raise UsageError if its columns are unknown."""
     from headrace.lake.reading import QueryTable
 
     node = session.compiled.nodes.get(name) if session.compiled else None
@@ -180,7 +183,7 @@ def _declared(session: ProjectSession, name: str) -> QueryTable:
 
 
 def _views(compiled: Compiled | None, names: Sequence[str]) -> list[str]:
-    """The assets with `materialize: view` among the names, and those that they read, each after what it reads."""
+    """Return the views among the names and the views that they read, in topological order."""
     if compiled is None:
         return []
     assets = compiled.project.assets
@@ -197,7 +200,7 @@ def _inputs(compiled: Compiled | None, view: str) -> list[str]:
 
 
 def _with_views(compiled: Compiled | None, views: Sequence[str], text: str) -> str:
-    """The query, with the assets that are views in front of it."""
+    """Return the query with its views as common table expressions."""
     from headrace.lake.sqltext import quote
 
     if compiled is None or not views:
@@ -207,7 +210,7 @@ def _with_views(compiled: Compiled | None, views: Sequence[str], text: str) -> s
 
 
 def _values(project: Project, used: set[str], question: SqlQuery) -> dict[str, Any]:
-    """What `$name` is bound to: what was given, typed like the project's parameter of that name, or its default."""
+    """Return the values of `$name`: given ones, typed like the project's parameter, or its default."""
     known = {name.lower(): value for name, value in defaults(project).items()}
     results = known | {name.lower(): _typed(name, text, known) for name, text in question.parameters.items()}
     results |= {name.lower(): value for name, value in question.bound.items()}
@@ -223,12 +226,14 @@ def _typed(name: str, text: str, known: Mapping[str, Any]) -> Any:
     return typed(name, text, known[name.lower()]) if name.lower() in known else guessed(text)
 
 
-# `read` of a view: its statement over the published data of what it reads, in one snapshot.
+# `read` of a view: its query over the published data of its inputs, in one snapshot.
 
 
 def read_view(session: ProjectSession, query: ReadQuery, columns: Sequence[str] | None = None) -> ReadResponse:
-    """The rows as values that JSON holds, at most `limit`; it stands as the worst of what it reads. UsageError and LakeError as
-    `read`."""
+    """Return a view's rows as JSON-compatible values, at most `limit`.
+
+    Its state is the worst of its inputs. Raises UsageError and LakeError as `read` does.
+    """
     name = targets.target(query.asset, session.project()).node
     state, through = _standing(session, name)
     question = _question(name, query, columns)
@@ -247,7 +252,7 @@ def read_view(session: ProjectSession, query: ReadQuery, columns: Sequence[str] 
 
 
 def write_view(session: ProjectSession, query: ReadQuery, out: BinaryIO, data_format: str, columns: Sequence[str] | None = None) -> None:
-    """The rows as `csv`, `parquet` or `arrow` into a stream."""
+    """Write a view's rows as `csv`, `parquet` or `arrow` into a stream."""
     name = targets.target(query.asset, session.project()).node
     write(session, _question(name, query, columns), out, data_format)
 
@@ -258,7 +263,7 @@ def _question(name: str, query: ReadQuery, columns: Sequence[str] | None) -> Sql
 
 
 def _standing(session: ProjectSession, name: str) -> tuple[str, str | None]:
-    """The view's state, and the least of the intervals that what it reads has come to."""
+    """Return the view's state, and the oldest of its inputs' newest intervals."""
     if session.store is None or session.compiled is None:
         return "never", None
     declared, now_us = declared_promises(session.compiled), session.clock.now_us()
@@ -279,11 +284,11 @@ def _through(declared: DeclaredPromises, facts: StateFacts, name: str) -> str | 
 UNSEEN = "Headrace doesn't see what is read this way: it isn't masked, and counts as no use."
 BUSY_MS = 10_000
 _NAMES = ("host", "hostaddr", "port", "dbname", "user", "sslmode", "sslrootcert")
-"""What a connection string may say of libpq's parameters: never a password."""
+"""libpq parameters allowed in the connection string: never a password."""
 
 
 def attach(session: ProjectSession) -> AttachResponse:
-    """The statements for a read-only ATTACH; without a password, whatever the address holds."""
+    """Return the statements for a read-only ATTACH, without a password even if the address has one."""
     where = address(session.root, session.settings)
     lake = literal(f"{session.folders.lake}/")
     if isinstance(where, PostgresqlAddress):
@@ -304,22 +309,22 @@ def _installed(catalog: str, statement: str) -> str:
 
 
 def _quoted(value: str) -> str:
-    """A value of libpq's connection string."""
+    """Return a value as in libpq's connection string."""
     if value and value.isalnum():
         return value
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
 
 
-# `diff`: what changed of one asset between two points in time. Only partitions published in
-# between are read.
+# `diff`: what changed of one asset between two points in time. Only partitions published in between
+# are read.
 
 SAMPLE_MAX = 10
-"""Rows of each kind that are shown."""
+"""Maximum number of example rows of each kind."""
 
 
 class DiffQuery(msgspec.Struct, frozen=True):
-    """Two moments, each a time or a snapshot's number as typed; `after` None is now."""
+    """Two points in time, each a time or a snapshot's number as typed; `after` None means now."""
 
     before: str
     after: str | None = None
@@ -329,7 +334,10 @@ class DiffQuery(msgspec.Struct, frozen=True):
 
 
 def diff(session: ProjectSession, target: str, query: DiffQuery) -> DiffResponse:
-    """The difference. UsageError for an asset, a time, a snapshot, a partition or a key that there isn't."""
+    """Return the difference between two points in time.
+
+    Raises UsageError for an unknown asset, time, snapshot, partition or key.
+    """
     project = session.project()
     name, key = targets.target(target, project)
     node = project.sources.get(name) or project.assets[name]

@@ -51,14 +51,14 @@ from headrace.store.queries import quarantine as stored_quarantine
 
 DAY_US = 86_400_000_000
 UNDELIVERED_US = 7 * 86_400_000_000
-"""Messages that couldn't be sent are told of for so long."""
+"""How long undelivered notifications are reported, in µs."""
 
 
 def status(session: ProjectSession, selection: Sequence[str] = (), *, window: str = WINDOW) -> StatusResponse:
-    """How every consumer is served by what is applied; of a selection, the consumers in it and those that read from it.
+    """Return the state of every consumer, or of those selected or reading selected nodes.
 
-    Before anything was applied all consumers are `never`. UsageError for a selection that names nothing,
-    InvalidProject where nothing is applied and the files have errors.
+    Before the first apply all consumers are `never`. Raises UsageError for an empty selection,
+    InvalidProject if nothing is applied and the files have errors.
     """
     if session.store is None or session.compiled is None:
         return _before_anything(session, usable(session.declared()), selection, window)
@@ -66,10 +66,10 @@ def status(session: ProjectSession, selection: Sequence[str] = (), *, window: st
 
 
 def of_consumers(session: ProjectSession, compiled: Compiled, chosen: Collection[str] | None, *, window: str = WINDOW) -> StatusResponse:
-    """The same of some consumers (None: all) of what is applied."""
+    """Return the status of some consumers (None: all) of the applied project."""
     now_us = session.clock.now_us()
     began_us = window_began(window, now_us, session.timezone)
-    not_applied = unapplied(session)  # it may read many files, and no transaction waits for that
+    not_applied = unapplied(session)  # outside the transaction, because it may read many files
     with project_state(session, now_us) as stood:
         tx, facts = stood.tx, stood.facts
         evaluation = stood.evaluation(session, (began_us, now_us))
@@ -166,7 +166,10 @@ def of_consumers(session: ProjectSession, compiled: Compiled, chosen: Collection
 
 
 def _outages(session: ProjectSession, tx: Transaction, now_us: int) -> list[OutageRow]:
-    """The look that finds an outage also ends it: whoever looks once a day is told of it all the same."""
+    """Return recent outages: the observation that detects an outage also ends it.
+
+    Users who run `status` once a day still see it.
+    """
     return [
         OutageRow(incident=incident.shown, text=incident.summary, ended_at=session.instant(incident.resolved_at))
         for incident in incidents.resolved_since(tx, now_us - SHOWN_US)
@@ -175,7 +178,7 @@ def _outages(session: ProjectSession, tx: Transaction, now_us: int) -> list[Outa
 
 
 def _observed(session: ProjectSession, totals: AvailabilityTotals, now_us: int) -> ObservedRow | None:
-    """The part of the window that the worst consumer's figures cover."""
+    """Return the part of the window that the worst consumer's figures cover."""
     if totals.began_us is None:
         return None
     return ObservedRow(
@@ -198,7 +201,7 @@ def _damaged(
     compiled: Compiled,
     consumer_status: Sequence[ConsumerStatus],
 ) -> EnvironmentDamage | None:
-    """Damaged files of an environment; in production incidents tell of them."""
+    """Return the damaged files of an environment; in production they have incidents."""
     if session.env == PRODUCTION or not (files := damaged_files(tx)):
         return None
     nodes = tuple(dict.fromkeys(file.node for file in files))
@@ -214,7 +217,7 @@ def _damaged(
 
 
 def needs(project: Project, consumer: str) -> str:
-    """What a consumer was promised, for people: `07:00 daily`, `30 h old`."""
+    """Return a consumer's promise for people: `07:00 daily`, `30 h old`."""
     declared = project.consumers.get(consumer)
     if declared is None:
         return ""
@@ -227,13 +230,13 @@ def needs(project: Project, consumer: str) -> str:
 
 
 def _spaced(duration: str) -> str:
-    """`30h` as `30 h`."""
+    """Return `30h` as `30 h`."""
     number = duration.rstrip("smhdw")
     return f"{number} {duration[len(number) :]}" if number.isdecimal() else duration
 
 
 def _chosen(session: ProjectSession, compiled: Compiled, selection: Sequence[str]) -> Collection[str] | None:
-    """The consumers that a selection means; None for all."""
+    """Return the selected consumers; None for all."""
     if not selection:
         return None
     from headrace.services.selection import selected
@@ -283,7 +286,7 @@ def _export(session: ProjectSession, export: LatestExport, superseded: Sequence[
 
 
 def _files(session: ProjectSession, tx: Transaction, project: Project, consumers: Sequence[ConsumerRow]) -> list[FilesRow]:
-    """The newest published files of each `files` asset that a shown consumer reads."""
+    """Return the newest published files of each `files` asset that the consumers read."""
     names = dict.fromkeys(read.asset for consumer in consumers for read in consumer.reads)
     rows = []
     for name in names:
@@ -296,7 +299,11 @@ def _files(session: ProjectSession, tx: Transaction, project: Project, consumers
 
 
 def _next(consumers: Sequence[ConsumerRow], holding: HoldingRow | None, facts: OpenFacts) -> str | None:
-    """What to type next: about what keeps everything from running, who isn't served, else what else is open."""
+    """Return the next command.
+
+    It is about what blocks everything, else about an unserved consumer, else about another open
+    item.
+    """
     if facts.broken_since is not None:
         down = (incident for incident in facts.incidents if incident.kind == CauseKind.RUNTIME_DOWN)
         return next((f"headrace incident {incident.shown}" for incident in down), "headrace doctor")

@@ -53,7 +53,7 @@ def open_facts(
     not_applied: int | None,
     damaged: EnvironmentDamage | None = None,
 ) -> OpenFacts:
-    """What is open now; `consumers` are those that the view shows."""
+    """Return the facts of open items; `consumers` are the displayed ones."""
     failing = ingestion.failing_sources(tx)
     broken, closed = lake_maintenance.worker_problem(tx), lake_maintenance.lake_problem(tx)
     return OpenFacts(
@@ -75,7 +75,7 @@ def open_facts(
 
 
 def _throttled(tx: Transaction, project: Project, failing: Sequence[ingestion.Failing], now_us: int) -> list[Throttled]:
-    """The sources whose servers asked for a pause: at the newest look, or when a delivery was fetched."""
+    """Return the sources whose servers requested a pause, at an observation or a fetch."""
     since = {item.source: item.since for item in failing if item.code in THROTTLED}
     for source, at in ingestion.throttled_sources(tx, now_us):
         since[source] = min(at, since.get(source, at))
@@ -89,8 +89,11 @@ def _throttled(tx: Transaction, project: Project, failing: Sequence[ingestion.Fa
 
 
 def _expected(project: Project, source: Source, oldest: str | None, now_us: int) -> int:
-    """How many intervals of a source there should be by now, from its start or its oldest delivery to the last that has ended; those
-    that were never asked for are among them. 0 where that isn't known."""
+    """Return the number of intervals that a source should have by now; 0 if unknown.
+
+    They range from its start or its oldest delivery to the last ended interval, including intervals
+    that were never requested.
+    """
     grain, zone = source.partition.grain, source.timezone or project.settings.timezone
     first = source.start or (oldest.partition(SEPARATOR)[0] if oldest is not None else None)
     if grain is None or source.partition.key is not None or first is None:
@@ -125,7 +128,7 @@ def _superseded(project: Project, row: ProposedRow) -> Superseded:
 
 
 def open_rows(facts: OpenFacts) -> list[OpenRow]:
-    """The open items as documents have them."""
+    """Return the open items as rows of the response."""
     return [
         OpenRow(kind=item.kind.value, count=item.count, nodes=list(item.nodes), text=item.text, command=item.command)
         for item in open_items(facts)
@@ -140,15 +143,18 @@ def status_headline(
     *,
     wrong_visible: bool,
 ) -> str:
-    """The headline. What the causes of `holding` explain isn't said twice, and neither is an
-    incident that is the reason why a consumer isn't served."""
+    """Return the headline.
+
+    It doesn't repeat what the causes of `holding` explain, nor incidents that are a consumer's
+    reason.
+    """
     named = frozenset(consumer.incident for consumer in consumers if consumer.incident and consumer.state in NAMED)
     named |= {cause.shown for cause in causes}
     return headline(facts, _causes(holding), explained_by(facts, named), wrong_visible=wrong_visible)
 
 
 def _causes(holding: HoldingRow | None) -> str | None:
-    """How much the causes hold back that consumers wait for."""
+    """Return how many assets and consumers the causes hold back."""
     if holding is None:
         return None
     counts = ((holding.assets, "asset"), (holding.consumers, "consumer"))
@@ -157,20 +163,20 @@ def _causes(holding: HoldingRow | None) -> str | None:
     return f"{causes} {' and '.join(held)}."
 
 
-# Whether the files differ from what is applied. Servers call this again and again, so only
+# Whether the files differ from the applied version. Servers call this again and again, so only
 # changed files are read.
 
 LOOK_SECONDS = 10.0
-"""Files are looked at again after so long at the earliest."""
+"""Minimum seconds between checks of the files."""
 RACY_NS = 2_000_000_000
-"""What was written so lately may be written again without looking otherwise, so it is read again."""
+"""Files modified within this time (ns) are read again: another change might not alter their mark."""
 _LOOKING = threading.Lock()
-"""Who asks while somebody looks waits for what they find: two who look take twice as long."""
+"""Serialises checks: concurrent requests wait for one result, since two checks take twice as long."""
 _Mark = tuple[int, int, int] | None
 
 
 class _Looked(msgspec.Struct):
-    """How files and folders looked, and how many nodes differ then."""
+    """The marks of files and folders at a check, and the number of differing nodes."""
 
     marks: dict[str, _Mark]
     nodes: int | None
@@ -178,7 +184,10 @@ class _Looked(msgspec.Struct):
 
 
 def unapplied(session: ProjectSession) -> int | None:
-    """How many nodes' files differ from what is applied; None where the files have errors. Free while no file differs."""
+    """Return the number of nodes whose files differ from the applied version.
+
+    None if the files have errors. Cheap while no file has changed.
+    """
     with _LOOKING:
         word, known = session.memory.get("unapplied", ("", None))
         if word != str(session.version) or known is None or not _still(known):
@@ -189,7 +198,7 @@ def unapplied(session: ProjectSession) -> int | None:
 
 
 def _still(known: _Looked) -> bool:
-    """Whether everything looks as it did."""
+    """Whether all files and folders still have their marks."""
     now = time.monotonic()
     if now - known.at < LOOK_SECONDS:
         return True
@@ -201,7 +210,7 @@ def _still(known: _Looked) -> bool:
 
 
 def _mark(path: str) -> _Mark:
-    """What tells a file or a folder from what it was."""
+    """Return a mark that changes with a file or a folder."""
     try:
         results = os.stat(path)  # noqa: PTH116 - ten thousand paths would be taken apart and put together again
     except OSError:
@@ -231,16 +240,16 @@ def _differing(session: ProjectSession) -> int | None:
     return None if compiled is None else len({change.node for change in changes(session.compiled, compiled)})
 
 
-# Figures about the past, as responses show them.
+# Figures about the past, as rows of the response.
 
 WINDOW = "30d"
-"""Of figures about the past, where no other is asked for."""
+"""Default window of figures about the past."""
 
 
 def window_began(window: str, now_us: int, timezone: str) -> int:
-    """When a window that ends now began: `30d` back by the wall clock.
+    """Return the start of a window that ends now, in µs: `30d` back by the wall clock.
 
-    UsageError for what is no duration, or none at all.
+    Raises UsageError for an invalid or an empty duration.
     """
     span = Duration.parse(window)
     began = span.before_us(now_us, timezone)
@@ -250,7 +259,7 @@ def window_began(window: str, now_us: int, timezone: str) -> int:
 
 
 def row_of(figures: AvailabilityFigures, window: AvailabilityWindow) -> AvailabilityRow:
-    """The figures of one consumer, as documents have them."""
+    """Return the figures of one consumer as a row of the response."""
     return AvailabilityRow(
         honest=figures.honest,
         claimed=figures.claimed,

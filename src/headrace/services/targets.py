@@ -15,11 +15,11 @@ from headrace.model.partitions import SEPARATOR, delivery_key, join
 DELIVERY_DIGITS = 12
 _ATTEMPT = re.compile(r"(\d{1,18})\.(\d{1,18})")
 NODE_PREFIX = "asset:"
-"""Before the name of a node that a command also knows as a word of its own."""
+"""Prefix of a node's name that is also a subcommand."""
 
 
 class CommandTarget(NamedTuple):
-    """A node, and one of its partitions where one was named."""
+    """A node, and one of its partitions if named."""
 
     node: str
     partition: str | None
@@ -29,9 +29,11 @@ class CommandTarget(NamedTuple):
 
 
 def target(text: str, project: Project, *, kinds: tuple[type, ...] = (Source, Asset)) -> CommandTarget:
-    """`asset` or `asset@key`, checked against the project; with Exported among `kinds`, also a consumer
-    that is exported to. `asset:NAME` says that a word is no subcommand. UsageError, with what is
-    close, for what isn't there."""
+    """Return `asset` or `asset@key`, checked against the project.
+
+    With Exported among `kinds`, an exported consumer is accepted as well. `asset:NAME` marks a name
+    that is also a subcommand. Raises UsageError, with a suggestion, for unknown names.
+    """
     name, at, key = text.removeprefix(NODE_PREFIX).partition("@")
     node: Source | Asset | Consumer | Exported | None = project.node(name)
     if isinstance(node, Consumer) and Exported in kinds:
@@ -45,7 +47,7 @@ def target(text: str, project: Project, *, kinds: tuple[type, ...] = (Source, As
 
 
 def partition(node: Source | Asset | Exported, key: str) -> str:
-    """A partition's key as typed, in its one written form. UsageError if the node has no such partitions."""
+    """Return a partition's key in its canonical form. Raise UsageError if the node has no such key."""
     spec = node.partition
     if spec.whole:
         if key != "*":
@@ -65,7 +67,10 @@ def _of_delivery(node: Source | Asset | Exported, key: str) -> str:
 
 
 def _of_time(node: Source | Asset | Exported, grain: Grain, key: str) -> str:
-    """`2013-02-11`, or `2013-02-11/EMEA` of what is cut by a key as well: a time alone means all its keys."""
+    """Return the canonical key of a time, with the key for nodes partitioned by both.
+
+    Examples: `2013-02-11`, `2013-02-11/EMEA`; a time alone stands for all its keys.
+    """
     if node.partition.key is None:
         return parse_key(key, grain, node.timezone)
     moment, separator, data = key.partition(SEPARATOR)
@@ -84,13 +89,13 @@ def _listed(node: Source | Asset | Exported, key: str) -> str:
 
 
 def attempt(text: str) -> tuple[int, int] | None:
-    """`3.17` as (epoch, n); None for anything else."""
+    """Return `3.17` as (epoch, n); None for anything else."""
     match = _ATTEMPT.fullmatch(text)
     return (int(match[1]), int(match[2])) if match else None
 
 
 def unknown(name: str, names: Collection[str], *, also: Source | Asset | Consumer | Exported | None = None) -> UsageError:
-    """What to raise for a name that isn't one of `names`."""
+    """Return the error for a name that isn't one of `names`."""
     if isinstance(also, Consumer):
         what = "is a consumer, and has no export" if also.export is None else "is a consumer"
         return UsageError(f"{name} {what}: this command takes what it reads", hint=f"one of {', '.join(also.reads[:12])}")

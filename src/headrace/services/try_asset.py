@@ -34,13 +34,14 @@ from headrace.store import Store
 from headrace.store.queries import publications
 
 EPOCH = 0
-"""No leader ever has it: what a try leaves behind can't be taken for an attempt's."""
+"""An epoch that no leader ever has, so that leftovers can't be taken for an attempt's."""
 
 
 def try_asset(session: ProjectSession, target: str, *, limit: int, parameters: dict[str, str]) -> TryResponse:
-    """One partition of one asset, from the files; without a partition, the newest whose inputs are published.
+    """Compute one partition of one asset from the files.
 
-    Raises InvalidProject where the files have errors, UsageError for an asset, a partition or a parameter that there isn't.
+    Without a partition, it takes the newest whose inputs are published. Raises InvalidProject if
+    the files have errors, UsageError for an unknown asset, partition or parameter.
     """
     compiled = with_parameters(usable(session.declared()), parameters)
     name, key = targets.target(target, compiled.project, kinds=(Asset,))
@@ -51,7 +52,7 @@ def try_asset(session: ProjectSession, target: str, *, limit: int, parameters: d
 
 @contextmanager
 def _store(session: ProjectSession) -> Iterator[Store]:
-    """The project's state. Before anything ran, an empty one of its own: a try leaves nothing behind."""
+    """Open the project's state; before the first run a temporary empty one, which is deleted."""
     if session.store is not None:
         with open_state(session.root, session.settings) as store:
             yield store
@@ -95,7 +96,7 @@ def _tried(session: ProjectSession, store: Store, compiled: Compiled, name: str,
 
 
 def _as_the_files_are(task: Task) -> Task:
-    """Columns may be others than those of the table: nothing is published, so nothing has to fit it."""
+    """Return the task with schema evolution: unpublished rows needn't fit the table."""
     return msgspec.structs.replace(task, evolve=True) if isinstance(task, ComputeTask) else task
 
 
@@ -116,7 +117,7 @@ def _response(
     session: ProjectSession, lake: Path, data: Path, name: str, key: str, outcome: TaskOutcome, log: list[str], limit: int
 ) -> TryResponse:
     path = lake / outcome.staged.path if outcome.staged else None
-    if outcome.quarantined is not None and outcome.state == "staged":  # rows that were taken out
+    if outcome.quarantined is not None and outcome.state == "staged":  # rows removed by row-level quarantine
         (data / outcome.quarantined).unlink(missing_ok=True)
     elif outcome.quarantined is not None:
         path = data / outcome.quarantined
@@ -161,7 +162,7 @@ def _rows(session: ProjectSession, path: Path, table: LakeTable, limit: int) -> 
 
 
 def check_rows(audit: Audit | None) -> list[CheckRow]:
-    """What each check came to; none where nothing was audited."""
+    """Return the outcome of each check; empty if nothing was audited."""
     if audit is None:
         return []
     return [
@@ -174,7 +175,7 @@ def check_rows(audit: Audit | None) -> list[CheckRow]:
 
 
 def error_row(outcome: TaskOutcome) -> ErrorRow | None:
-    """Why an attempt failed; None where it didn't."""
+    """Return the error of a failed attempt; None without one."""
     error = outcome.error
     if error is None:
         return None

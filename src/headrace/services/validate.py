@@ -21,24 +21,27 @@ from headrace.services.diagnostics import VALIDATE_SECONDS, BindingResult, bind,
 from headrace.services.responses import BindingCounts, Counts, ProblemRow, ValidateResponse
 from headrace.services.session import InvalidProject, Progress, ProjectSession
 
-# Packages installed as a link to another folder: assets run whatever that folder holds now, and
-# no change is noticed.
+# Packages installed as a link to another folder: assets run whatever that folder holds now, and no
+# change is noticed.
 
 OURS = "headrace"
-"""What every asset imports; how it is installed is no asset's affair."""
+"""Headrace itself, which every asset may import; its own installation isn't checked."""
 SOURCES = ("", "src")
-"""Where the modules lie in the folder of an editable package."""
+"""Folders of the modules within an editable package."""
 
 
 class Editable(msgspec.Struct, frozen=True):
-    """A distribution that is installed editable, and its folder."""
+    """An editable distribution, and its folder."""
 
     name: str
     folder: Path
 
 
 def with_editable_packages(compilation: Compilation, root: Path) -> Compilation:
-    """The compilation with a warning for each asset that imports an editable package from outside of the project."""
+    """Return the compilation with a warning for each asset that imports an editable package.
+
+    Packages within the project don't count.
+    """
     compiled = compilation.compiled or compilation.partial
     if compiled is None:
         return compilation
@@ -58,7 +61,7 @@ def with_editable_packages(compilation: Compilation, root: Path) -> Compilation:
 
 
 def _editable(root: Path) -> Mapping[str, Editable]:
-    """Top-level module → the editable distribution that it comes from, of those outside of the project."""
+    """Return top-level module → editable distribution, for those outside of the project."""
     editables: dict[str, Editable] = {}
     for distribution in metadata.distributions():
         folder = _folder(distribution)
@@ -70,7 +73,7 @@ def _editable(root: Path) -> Mapping[str, Editable]:
 
 
 def _folder(item: metadata.Distribution) -> Path | None:
-    """The folder of an editable distribution (PEP 610); None for others."""
+    """Return the folder of an editable distribution (PEP 610); None for others."""
     try:
         told = json.loads(item.read_text("direct_url.json") or "{}")
         url = urlsplit(told["url"])
@@ -113,13 +116,13 @@ def _problem(asset: Asset, editable: Editable) -> Problem:
 # hide other words.
 
 _PORT = re.compile(r"(?:@|//)[^/@]*:(\$\{\w+\})(?=[/?]|$)")
-"""A reference that stands where a URL has its port: no secret, however short its value is."""
+"""A reference in the place of a URL's port, which isn't a secret, however short."""
 _KEYRING = "secret://keyring/"
-"""Not looked up: a keyring may ask the user to unlock it."""
+"""Not resolved: a keyring may ask the user to unlock it."""
 
 
 def short_secrets(project: Project, root: Path) -> list[Problem]:
-    """A warning for each declared secret whose value can be looked up here and has fewer than six characters."""
+    """Return a warning for each resolvable secret with fewer than six characters."""
     secrets, problems = Secrets(root), {}
     ports = set(_ports(project.settings.connections))
     for reference, place in _declared(project):
@@ -159,9 +162,10 @@ def _declared(project: Project) -> Iterator[tuple[str, Place]]:
 
 
 def validate(session: ProjectSession, *, progress: Progress, bind_all: bool = False) -> ValidateResponse:
-    """All problems, errors first, then by file and line. Counts are 0 where nothing could be linked.
+    """Return all problems, errors first, then by file and line; counts are 0 if linking failed.
 
-    DuckDB binds SQL statements for about a second, and the next call goes on from there; `bind_all` binds all of them.
+    DuckDB binds SQL statements for about a second, and the next call continues; `bind_all` binds
+    all of them.
     """
     understood = with_programs(_understood(session, progress), session.root)
     understood = with_editable_packages(understood, session.root)
@@ -192,7 +196,10 @@ def _bound(session: ProjectSession, compilation: Compilation, *, bind_all: bool)
 
 
 def _understood(session: ProjectSession, progress: Progress) -> Compilation:
-    """What the files say; where headrace.toml itself can't be read, without what was learnt and kept in the place that it names."""
+    """Return the compilation of the files.
+
+    If headrace.toml can't be read, it lacks learnt schemas, because their location is unknown.
+    """
     try:
         return session.declared(progress)
     except InvalidProject:

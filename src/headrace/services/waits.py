@@ -1,6 +1,7 @@
 """What one partition waits for, as clauses: its own state, then upstream to the cause.
 
-A scheduler core is built from the store only to be queried. Nothing is written, and the core has no slots, so it starts nothing.
+A scheduler core is built from the store only to be queried. Nothing is written, and the core has no
+slots, so it starts nothing.
 """
 
 from __future__ import annotations
@@ -42,19 +43,22 @@ _STOPPED = {
     "withdrawn": ("was withdrawn", "headrace deliveries {node}"),
     "waived": ("was passed over", "headrace run {node} --partition {key}"),
 }
-"""States that somebody has to do something about, how they are said, and what that is."""
+"""States that require an action: the phrase, and the command."""
 
 
 class WaitCause(NamedTuple):
-    """Why one partition isn't there, where that doesn't lie with another partition."""
+    """Why a partition isn't available, if the cause is in the partition itself."""
 
     row: WaitingRow
     clause: str
-    """As it follows the partition's name: `, expected by 05:00`, `, which failed: division by zero`."""
+    """Text after the partition's name: `, expected by 05:00`, `, which failed: division by zero`."""
 
 
 class Waits:
-    """Answers for one instant about a node or a consumer: what it needs is known, and what runs."""
+    """Answers about one node or consumer at one point in time.
+
+    It loads the upstream nodes and the running attempts.
+    """
 
     def __init__(
         self, session: ProjectSession, tx: Transaction, compiled: Compiled, context: EvaluationContext, now_us: int, subject: str
@@ -77,7 +81,7 @@ class Waits:
         self.core.handle_all([loaded, *paused(tx, self.nodes, now_us), *arrived, wanted], now_us)
 
     def of(self, node: str, key: str) -> list[WaitingRow]:
-        """All that keeps a partition from being there: what is next to it first, then what that waits for."""
+        """Return everything that a partition waits for, nearest first."""
         rows: list[WaitingRow] = []
         seen = {(node, key)}
         level = [(node, key)]
@@ -95,7 +99,7 @@ class Waits:
         return rows[:ROWS_MAX]
 
     def _one(self, node: str, key: str) -> Iterator[tuple[WaitingRow, tuple[str, str] | None]]:
-        """What one partition waits for, each with the partition to be asked next."""
+        """Yield what one partition waits for, each with the partition to examine next."""
         damaged = list(self._damaged(node, key))
         if damaged:
             yield from ((row, None) for row in damaged)
@@ -113,7 +117,7 @@ class Waits:
                 yield self._link(node, key, partition)
 
     def _link(self, node: str, key: str, partition: AwaitedPartition) -> tuple[WaitingRow, tuple[str, str] | None]:
-        """One input that isn't there."""
+        """Return the row for one missing input, and the partition to examine next."""
         cause = None
         if partition.node in self.nodes and not self._blockage.damage(self._context.node(partition.node), partition.key):
             cause = self.cause(partition.node, partition.key)
@@ -131,7 +135,7 @@ class Waits:
         return self._row("partition", partition.node, partition.key, f"{what}{clause}", waiter, state=partition.state), further
 
     def _damaged(self, node: str, key: str) -> Iterator[WaitingRow]:
-        """The damaged files without which a partition can't be computed: no pass brings it before these are repaired."""
+        """Yield the damaged files that block a partition until they are repaired."""
         for item in self._blockage.damage(self._context.node(node), key):
             text = f"waits for {partition_words(item.node, item.partition)}, which {unreadable(item)}"
             row = self._row("stopped", item.node, item.partition, text, partition_target(node, key), state=item.state, since=item.since_us)
@@ -148,7 +152,7 @@ class Waits:
     # One partition by itself
 
     def cause(self, node: str, key: str) -> WaitCause | None:
-        """Why a partition isn't there, if that lies with itself; None if it is there, or waits for others."""
+        """Return the cause in a partition itself; None if it is available or waits for others."""
         partition = partition_states.get(self._tx, node, key)
         state = "missing" if partition is None else partition.state
         if partition is not None and state == "published" and not partition.stale:
@@ -189,7 +193,7 @@ class Waits:
         return WaitCause(row, f", which {text}")
 
     def _dropped(self, partition: Partition) -> WaitCause | None:
-        """Of data that somebody dropped: another delivery, or a run, ends the wait."""
+        """Return the cause for dropped data: another delivery, or a run, ends the wait."""
         stood = self._context.facts.standing(partition.node, partition.partition)
         if stood is None or stood.dropped_us is None:
             return None
@@ -204,8 +208,10 @@ class Waits:
         return WaitCause(row, f", which {text}")
 
     def _waits_above(self, partition: Partition) -> bool:
-        """Whether what was withdrawn can't be computed again yet, since something that it is made of
-        was withdrawn as well, or isn't there."""
+        """Whether a withdrawn partition can't be recomputed yet, because its inputs are missing.
+
+        They may have been withdrawn as well.
+        """
         if partition.state != "withdrawn" or self.nodes[partition.node].is_source:
             return False
         waiting = self.core.waiting_for(partition.node, partition.partition)
@@ -247,7 +253,7 @@ class Waits:
         )[0]
 
     def _comes_out_the_same(self, partition: Partition) -> bool:
-        """Whether neither the code of an asset nor its inputs have changed since what was withdrawn was computed."""
+        """Whether neither code nor inputs have changed since the withdrawn rows were computed."""
         return partition.node in self._project.assets and bool(unchanged(self._tx, self._compiled, partition.node, [partition.partition]))
 
     def _held_back(self, node: str, key: str, state: str) -> WaitCause:
@@ -281,7 +287,10 @@ class Waits:
         return WaitCause(msgspec.structs.replace(row, next=f"headrace deliveries {node}"), clause)
 
     def _not_observed(self, node: str, key: str, by: int | None, observed_us: int) -> WaitCause:
-        """Of a source that nobody has looked at since it was expected: whether anything was delivered isn't known."""
+        """Return the cause for a source that wasn't observed since its deadline.
+
+        It is unknown then whether a delivery arrived.
+        """
         promised = "" if by is None else f", expected by {moment(by, self._now, self._zone)}"
         since = f"since {moment(observed_us, self._now, self._zone)}{promised}"
         text = f"isn't known yet: nobody has looked at {node} {since}"
@@ -289,7 +298,10 @@ class Waits:
         return WaitCause(msgspec.structs.replace(row, next="headrace tick"), f", which nobody has looked at {since}")
 
     def _unreachable(self, failing: ingestion.Failing, key: str) -> WaitCause:
-        """Of a source that can't be observed: whether anything was delivered isn't known."""
+        """Return the cause for a source that can't be observed.
+
+        It is unknown then whether a delivery arrived.
+        """
         node = failing.source
         text = unobserved(failing.since, failing.error, self._now, self._zone)
         row = self._row("delivery", node, key, text, partition_target(node, key), state="missing", since=failing.since)
@@ -301,7 +313,7 @@ class Waits:
         assert partition.not_before is not None
         again = moment(partition.not_before, self._now, self._zone)
         failed = len(attempts.failed_in_a_row(self._tx, partition.node, partition.partition))
-        after = f", after {failed} failed attempt{'s' if failed != 1 else ''}" if failed else ""  # an environment's failure is no attempt
+        after = f", after {failed} failed attempt{'s' if failed != 1 else ''}" if failed else ""  # 0 in environments
         text = f"is tried again at {again}{after}: {partition.reason or 'lost'}"
         row = self._row(
             "backoff",
@@ -323,7 +335,7 @@ class Waits:
         return WaitCause(self._row("time", node, key, text, partition_target(node, key), state=state, until=ends), f", which {text}")
 
     def _gated(self, gate: AwaitedPartition, state: str) -> WaitCause:
-        """It waits for a trigger of its own."""
+        """Return the cause for a partition that waits for its own trigger."""
         until = "" if gate.until is None else f", which fires at {moment(gate.until, self._now, self._zone)}"
         row = self._row(
             "trigger", gate.node, gate.key, f"{gate.reason}{until}", partition_target(gate.node, gate.key), state=state, until=gate.until
@@ -331,7 +343,7 @@ class Waits:
         return WaitCause(msgspec.structs.replace(row, next=f"headrace run {gate.node}"), f", which {gate.reason}{until}")
 
     def _ready(self, node: str, key: str, partition: Partition | None) -> WaitCause:
-        """It waits for nothing but its turn."""
+        """Return the cause for a partition that could run now."""
         state = "missing" if partition is None else partition.state
         kind, text, command = self._turn(node, key)
         if partition is not None and partition.state == "waiting" and partition.reason:
@@ -340,7 +352,7 @@ class Waits:
         return WaitCause(msgspec.structs.replace(row, next=command), f", which {text}")
 
     def _turn(self, node: str, key: str) -> tuple[str, str, str]:
-        """What keeps a partition that could begin from beginning: the kind, the clause, and what to type."""
+        """Return what prevents a ready partition from starting: kind, clause and command."""
         full = self._full_pool(self.nodes[node])
         workers = self._session.settings.workers
         if self._is_proposed(node, key):
@@ -359,7 +371,7 @@ class Waits:
         return (node, key) in self.core.proposed()
 
     def _full_pool(self, node: GraphNode) -> str | None:
-        """The pool in which there is no room for a node now, and who holds it."""
+        """Return the full pool that a node waits for, and the attempts that hold it."""
         for take in node.takes:
             held = [(attempt, slots) for attempt in self._running if (slots := self._taken(attempt.node, take.pool))]
             used, size = sum(slots for _, slots in held), self.graph.pools.get(take.pool)
@@ -390,11 +402,11 @@ class Waits:
 
 
 def _above(session: ProjectSession, compiled: Compiled, names: Iterable[str]) -> Compiled:
-    """The part of what is applied that these need, through others too."""
+    """Return the part of the applied project upstream of these nodes."""
     reach = reach_of(session, compiled)
     wanted: set[str] = set()
     pending = set(names)
-    while pending:  # what checks read isn't above a node, and it waits for it all the same
+    while pending:  # nodes that checks read aren't upstream, but are waited for as well
         wanted |= {distance for name in pending for distance in reach.distances(name, reach.above)}
         checked = {other for name in wanted if name in compiled.nodes for other in compiled.nodes[name].check_references}
         pending = checked - wanted
@@ -413,7 +425,7 @@ def _above(session: ProjectSession, compiled: Compiled, names: Iterable[str]) ->
 
 
 def _borrowed(session: ProjectSession, tx: Transaction) -> tuple[LoadedPartition, ...]:
-    """In an environment: what its last leader saw of production."""
+    """Return production's publications as the environment's last leader saw them."""
     seen = environments.remembered_publications(tx).items() if session.borrowed else ()
     return tuple(
         LoadedPartition(node=node, key=key, state=PartitionState.PUBLISHED, published=True, publication=item.publication_id)
@@ -423,10 +435,10 @@ def _borrowed(session: ProjectSession, tx: Transaction) -> tuple[LoadedPartition
 
 
 def partition_target(node: str, key: str) -> str:
-    """`clean@2013-02-11`; the name alone of what isn't cut."""
+    """Return `clean@2013-02-11`; only the name for an unpartitioned node."""
     return node if key == "*" else f"{node}@{key}"
 
 
 def partition_words(node: str, key: str) -> str:
-    """`flights 2013-02-11`."""
+    """Return `flights 2013-02-11`; only the name for an unpartitioned node."""
     return node if key == "*" else f"{node} {key}"

@@ -28,17 +28,20 @@ from headrace.store.queries import attempts, incidents, partition_states
 from headrace.store.queries.incidents import Incident
 
 _ROOTS = ("stopped", "paused", "delivery", "running", "backoff", "decision", "pool", "slot", "leader", "trigger", "time", "partition")
-"""What the verdict names first."""
+"""Kinds of causes in the order in which the verdict prefers them."""
 OTHERS_MAX = 3
-"""How many other incidents are named at most."""
+"""Maximum number of other incidents that are named."""
 NOTHING_DUE = "nothing_due"
-"""The state of a partition for which no data is due."""
+"""State of a partition without due data."""
 _NOTHING = WaitingRow(kind="", node=None, partition=None, state=None, text="")
 
 
 def why(session: ProjectSession, text: str) -> WhyResponse:
-    """What an interval waits for; of a consumer the oldest that is due and isn't met, else the next; of an asset the oldest that
-    waits, else the newest. UsageError for a subject that there isn't."""
+    """Return what an interval waits for.
+
+    Without an interval, it is a consumer's oldest unmet due one, else its next; an asset's oldest
+    waiting one, else its newest. Raises UsageError for an unknown subject.
+    """
     project = session.project()
     name, key = _parsed(project, text)
     if session.store is None or session.compiled is None:
@@ -91,7 +94,7 @@ def _answered(session: ProjectSession, compiled: Compiled, name: str, key: str |
 
 
 def _with(response: WhyResponse, ledger: LedgerRow | None, last: LedgerRow | None = None) -> WhyResponse:
-    """With where the time went."""
+    """Return the response with the delay ledger."""
     if ledger is None:
         return msgspec.structs.replace(response, last=last)
     told = {name: getattr(ledger, name) for name in ledger.__struct_fields__ if name not in ("subject", "interval")}
@@ -102,7 +105,10 @@ def _because(
     session: ProjectSession, tx: Transaction, response: WhyResponse, status: ConsumerStatus, compiled: Compiled,
     causes: Sequence[Incident], now_us: int,
 ) -> WhyResponse:  # fmt: skip
-    """Who waits, since when, and because of which incident, where one is known that explains it: one that isn't over."""
+    """Return the response with the consumer's state, its begin, and the incident that explains it.
+
+    Only an open incident counts.
+    """
     cause = _cause(tx, compiled, response.segments or ())
     other = cause is not None and status.incident not in (None, cause.incident)
     if status.state is ConsumerState.AT_RISK and (other or not _is_of(response, status.deadline)):
@@ -114,14 +120,14 @@ def _because(
     text = f"{state} because of {cause.text}."
     began = moment(cause.began_us, now_us, session.timezone)
     if status.state in WAITING and cause.began_us > status.since_us and began != since:
-        # what made it late is over
+        # the cause of the lateness is over
         text = f"{state}. {response.interval} waits since {began} because of {cause.text}."
     if cause.is_over and status.state in WAITING and status.incident not in (None, cause.incident):
-        # what took the most time is mended where it waits now, and something else isn't
+        # the longest cause is repaired here, but another one isn't
         text = f"{text} Now it waits for {status.reason}."
         return msgspec.structs.replace(response, verdict=text, next=f"headrace incident {status.incident}")
     if status.state is ConsumerState.WRONG and status.incident != cause.incident:
-        # what is there is wrong for another reason than the one for which the next isn't
+        # the published interval is wrong for another reason than the next one waits for
         text = f"{_wrong_since(status, since)} {response.interval} waits because of {cause.text}."
         return msgspec.structs.replace(response, verdict=text, next=status.next or response.next)
     others = _others([incident for incident in causes if incident.shown != cause.incident])
@@ -129,7 +135,7 @@ def _because(
 
 
 def _others(causes: Sequence[Incident]) -> str:
-    """The other incidents that hold back what is due of a consumer, as `status` counts them, in a sentence."""
+    """Return a sentence on other incidents that hold the consumer back, as `status` counts them."""
     if not causes:
         return ""
     names = ", ".join(f"{cause.shown} ({cause.node}: {cause.summary})" for cause in causes[:OTHERS_MAX])
@@ -138,12 +144,12 @@ def _others(causes: Sequence[Incident]) -> str:
 
 
 def _is_of(response: WhyResponse, deadline: AtRisk | None) -> bool:
-    """Whether the interval that is explained is the one whose deadline is at risk."""
+    """Whether the explained interval is the one whose deadline is at risk."""
     return deadline is not None and deadline.interval == response.interval
 
 
 def _at_risk(session: ProjectSession, response: WhyResponse, status: ConsumerStatus, cause: _Cause | None, now_us: int) -> WhyResponse:
-    """Of a consumer that is at risk for something else than what the interval that is explained waits for, if it waits at all."""
+    """Return the response for a consumer at risk for another reason than the explained interval's."""
     since = "" if status.since_us is None else f" since {moment(status.since_us, now_us, session.timezone)}"
     text = f"{status.name} is at risk{since}: {status.reason}."
     besides = response.verdict if cause is None else f"{response.interval} waits because of {cause.text}."
@@ -155,7 +161,7 @@ def _and_waits(
     session: ProjectSession, tx: Transaction, response: WhyResponse, status: ConsumerStatus, compiled: Compiled, waiting: LedgerRow | None,
     now_us: int,
 ) -> WhyResponse:  # fmt: skip
-    """Of a consumer whose wrong interval is explained: that it waits for another one besides."""
+    """Return the response for a wrong interval, with another interval that is waiting."""
     cause = None if waiting is None or not waiting.open else _cause(tx, compiled, waiting.segments)
     if waiting is None or cause is None or status.since_us is None:
         return response
@@ -168,8 +174,11 @@ def _wrong_since(status: ConsumerStatus, since: str) -> str:
 
 
 class _Cause(NamedTuple):
-    """The open incident that most of a wait is put down to, in a clause, since when the wait is put
-    down to it (microseconds), and whether it waits for something else now."""
+    """The open incident with the largest part of a wait.
+
+    It holds a clause, when the incident's part begins (µs), and whether the wait now has another
+    cause.
+    """
 
     incident: str
     text: str
@@ -188,7 +197,7 @@ def _cause(tx: Transaction, compiled: Compiled, segments: Sequence[SegmentRow]) 
     owner = incident.owner if incident is not None else owner_of(compiled, longest.node)
     whose = f", which {owner} answers for" if owner else ""
     of_it = [row for row in held if row.incident == shown]
-    now = of_it[-1]  # what it waited for before may be over: what wasn't there can't be read now
+    now = of_it[-1]  # the newest segment: earlier obstacles may be over
     what, besides, more = now.note.partition("; ")
     text = f"{shown}: {what} at {now.node} {now.partition}{whose}{besides}{more}".replace(f" {WHOLE}", "")
     began_us = to_us(min(row.from_ for row in of_it))
@@ -196,7 +205,7 @@ def _cause(tx: Transaction, compiled: Compiled, segments: Sequence[SegmentRow]) 
 
 
 def _parsed(project: Project, text: str) -> tuple[str, str | None]:
-    """A subject's name and interval. A consumer's intervals are those that it is promised."""
+    """Return a subject's name and interval; a consumer's intervals are those of its promise."""
     name, separator, key = text.partition("@")
     consumer = project.consumers.get(name)
     if consumer is None:
@@ -209,14 +218,14 @@ def _parsed(project: Project, text: str) -> tuple[str, str | None]:
     return name, parse_key(key, consumer.per, consumer.timezone or project.settings.timezone)
 
 
-# A consumer
+# Consumers
 
 
 def _of_consumer(
     session: ProjectSession, waits: Waits, context: EvaluationContext, terms: Terms, status: ConsumerStatus, key: str | None,
     wrong: Sequence[str], now_us: int,
 ) -> WhyResponse:  # fmt: skip
-    """`wrong` are the intervals that stand on what makes it wrong, of which the oldest is explained."""
+    """Return the answer for a consumer; of the `wrong` intervals the oldest is explained."""
     interval = key or next(iter(wrong), None) or _interval(context, terms, now_us)
     if interval is None:
         return _response(session, terms.consumer, None, status.state, status.reason, [], status.next)
@@ -240,7 +249,7 @@ def _interval(context: EvaluationContext, terms: Terms, now_us: int) -> str | No
 
 
 def _required(context: EvaluationContext, terms: Terms, interval: str, waits: Waits) -> list[tuple[str, str]]:
-    """The partitions that an interval requires and that aren't there."""
+    """Return the missing partitions that an interval requires."""
     results = []
     for node in context.awaited(terms):
         if node.name not in waits.nodes or covered(node, terms, interval, context) is not None:
@@ -252,7 +261,7 @@ def _required(context: EvaluationContext, terms: Terms, interval: str, waits: Wa
     return results
 
 
-# A source or an asset
+# Sources and assets
 
 
 def _of_node(
@@ -291,10 +300,12 @@ def _of_node(
 
 
 def without_data(context: EvaluationContext, name: str, key: str) -> str | None:
-    """A source by which nothing of a partition is due: all that it is made of lies before a start, or on
-    a day without data. None where something is due."""
+    """Return a source without due data for a partition; None if any data is due.
+
+    All inputs of the partition lie before a start or on a day without data.
+    """
     result: str | None = None
-    waiting, seen = [(name, key)], {(name, key)}  # two ways often lead to the same partition
+    waiting, seen = [(name, key)], {(name, key)}  # several paths often lead to the same partition
     while waiting:
         name, key = waiting.pop()
         node = context.node(name)
@@ -313,7 +324,10 @@ def without_data(context: EvaluationContext, name: str, key: str) -> str | None:
 
 
 def _partition(tx: Transaction, context: EvaluationContext, name: str, waiting: Sequence[str], now_us: int) -> str | None:
-    """The oldest that runs, else that waits, else that isn't published; else the newest that is expected, or there."""
+    """Return the oldest running partition, else the oldest waiting or unpublished one.
+
+    If there is none, it is the newest expected or published one.
+    """
     under_way = [key for attempt in attempts.running(tx) if attempt.node == name for key in attempt.partitions]
     if under_way or waiting:
         return min(under_way or waiting)
@@ -321,7 +335,7 @@ def _partition(tx: Transaction, context: EvaluationContext, name: str, waiting: 
 
 
 def _expected(context: EvaluationContext, name: str, now_us: int) -> str | None:
-    """The newest interval that has ended, where nothing of it is there although it is expected."""
+    """Return the newest ended interval if it is expected and missing."""
     node = context.node(name)
     grain = node.partition.grain
     if grain is None or node.partition.key is not None:
@@ -337,24 +351,26 @@ def _newest(tx: Transaction, name: str) -> str | None:
     return None if summary is None else summary.newest
 
 
-# What is said
+# Text
 
 
 def _verdict(subject: str, rows: Sequence[WaitingRow]) -> str:
-    """One sentence: the subject, and what holds it back in the end."""
+    """Return one sentence: the subject and its final cause."""
     root = min(rows, key=_rank)
     alike = [row for row in rows if row.kind == root.kind]
     more = _and_others(root, alike, limited=len(rows) >= ROWS_MAX)
     own = partition_target(root.node or "", root.partition or WHOLE)
-    if own.replace("@", " ", 1) == subject.replace("@", " ", 1):  # itself, or a consumer's own export
+    if own.replace("@", " ", 1) == subject.replace("@", " ", 1):  # the subject itself, or a consumer's own export
         return f"{subject} {root.text}{more}"
     text = root.text if root.text.startswith("waits for ") else f"waits for {own.replace('@', ' ', 1)}, which {root.text}"
     return f"{subject} {text}{more}"
 
 
 def _and_others(root: WaitingRow, rows: Iterable[WaitingRow], *, limited: bool) -> str:
-    """What else is in the way: the partitions that have the same cause by their number, other causes by
-    name. `limited`: there may be more than these."""
+    """Return the remaining causes: a count for the same incident, names for others.
+
+    `limited` says that the list of rows is incomplete.
+    """
     others = {(row.node, row.partition): row for row in rows if (row.node, row.partition) != (root.node, root.partition)}
     causes = {place: _incident(row) for place, row in others.items() if _incident(row) != _incident(root)}
     names = list(dict.fromkeys(incident or partition_target(node or "", key or WHOLE) for (node, key), incident in causes.items()))
@@ -374,7 +390,7 @@ def _next(rows: Sequence[WaitingRow]) -> str | None:
 
 
 def _rank(row: WaitingRow) -> tuple[int, float, int, str, str]:
-    """What began first before the others of its kind: in the order in which `status` names what holds a consumer back."""
+    """Return the sort key of causes: kind, begin, and the order in which `status` names blockers."""
     kind = _ROOTS.index(row.kind) if row.kind in _ROOTS else len(_ROOTS)
     since = row.since.timestamp() if row.since is not None else 0.0
     return kind, since, block_of(row.state or ""), row.node or "", row.partition or ""

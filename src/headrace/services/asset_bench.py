@@ -69,7 +69,10 @@ class InputRelation(msgspec.Struct, frozen=True):
 
 
 class TypedTableBuilder:
-    """Turns rows into typed tables. `session` computes, `temporary` is a folder that it may read."""
+    """Turns rows into typed tables.
+
+    `session` computes, `temporary` is a folder that it may read.
+    """
 
     def __init__(self, session: DuckDBSession, temporary: Path) -> None:
         self._session, self._temporary = session, temporary
@@ -91,7 +94,7 @@ class TypedTableBuilder:
         return self._kept(name, selected)
 
     def relation(self, name: str, rows: object, known: Known) -> InputRelation:
-        """Return rows with the columns that they name, typed as the `known` columns of those names."""
+        """Return rows with the columns that they name, typed as `known` columns of those names."""
         if isinstance(rows, Path):
             return self._file(name, rows, known)
         if isinstance(rows, list):
@@ -207,7 +210,10 @@ EPOCH = 0
 
 
 class ComputeRequest(msgspec.Struct, frozen=True):
-    """One partition of one asset, to be computed from `given` rows (see `TypedTableBuilder.input`)."""
+    """One partition of one asset, to be computed from `given` rows.
+
+    `TypedTableBuilder.input` describes `given`.
+    """
 
     asset: str
     partition: str = WHOLE

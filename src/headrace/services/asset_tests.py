@@ -31,7 +31,10 @@ Row = Mapping[str, Any]
 SHOWN_MAX = 20
 """Maximum number of rows of each kind in a response."""
 PAIRED_MAX = 300
-"""Above this number of unmatched rows on either side, rows aren't paired to find differing cells."""
+"""Above this number of unmatched rows on either side, rows aren't paired.
+
+Pairs are needed to find differing cells.
+"""
 TOLERANCE = 1e-9
 """Relative tolerance: floats that differ by less are equal."""
 
@@ -253,7 +256,7 @@ def _wanted(root: Path, compiled: Compiled, test: AssetTest) -> ComputeRequest:
 
 
 def _rows(root: Path, test: AssetTest, rows: Any) -> Any:
-    """Return inline rows, or the path of their file: relative to the test's file or to the project."""
+    """Return inline rows, or the path of their file, relative to the test's file or the project."""
     if not isinstance(rows, str):
         return rows
     beside, project = (root / test.place.file).parent / rows, root / rows

@@ -63,7 +63,7 @@ class AuditTrailSummary(msgspec.Struct):
     """The content of the audit trail, collected in one pass."""
 
     attempts: dict[str, int | None] = {}
-    """Published rows by attempt (`epoch.n`); None if the entry doesn't say."""
+    """Published rows by attempt (`epoch.n`); None if unknown."""
     accepted: set[str] = set()
     """Attempts whose held rows were accepted by entries without a number of published rows."""
     backfills: set[str] = set()
@@ -78,7 +78,7 @@ class AuditTrailSummary(msgspec.Struct):
 
 
 def reconcile(tx: Transaction) -> Reconciled:
-    """Compare the trail with the event log's anchor, and with publications, versions and decisions."""
+    """Compare the trail with the event log's anchor, publications, versions and decisions."""
     log = replaying.read(tx)
     checkpoint = log.checkpoint
     summary = _reported(tx, checkpoint.trail[0] if checkpoint is not None else 0)
@@ -157,7 +157,7 @@ def _gather(event: _Event, summary: AuditTrailSummary) -> None:
 
 
 def _rows(event: _Event) -> int | None:
-    """Return the number of published rows of an entry; None if it doesn't say."""
+    """Return the number of published rows of an entry; None if unknown."""
     rows = event.after.get("rows") if isinstance(event.after, dict) else None
     return rows if isinstance(rows, int) else None
 

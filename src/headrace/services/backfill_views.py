@@ -82,7 +82,7 @@ def stored_response(
 
 
 def _estimated(kept: str) -> EstimateRow:
-    """Decode a stored estimate; older versions stored guesses with an interval, which is dropped."""
+    """Decode a stored estimate; drop the interval that older versions stored with guesses."""
     row = msgspec.json.decode(kept, type=EstimateRow)
     return row if row.known else msgspec.structs.replace(row, low=None, high=None)
 
@@ -160,7 +160,10 @@ def _row(compiled: Compiled, item: Chosen) -> BackfillRow:
 
 
 def affects(compiled: Compiled, names: Iterable[str]) -> Affects:
-    """Return the consumers that read `names`, directly or through views, and all owners concerned."""
+    """Return the consumers that read `names`, directly or through views, and all their owners.
+
+    The owners of `names` are included.
+    """
     reached = set(names)
     made = [*reached]
     for name in compiled.order:

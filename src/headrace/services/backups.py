@@ -40,7 +40,7 @@ MANIFEST, STATE, DATA = "manifest.json", "state.db", "data"
 
 
 class BackupFile(msgspec.Struct, frozen=True):
-    """A file of a backup: `path` is relative to the backup's folder, `sha256` of the file's bytes."""
+    """A file of a backup: its path in the backup's folder, its size, and its SHA-256."""
 
     path: str
     size_bytes: int

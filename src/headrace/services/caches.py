@@ -55,7 +55,7 @@ class ChangedNamesRow(Response, frozen=True, kw_only=True):
 
 
 class ChangesResponse(Response, frozen=True, kw_only=True):
-    """Changes since an `id`; the new `id` continues from here and survives a restart of the server."""
+    """Changes since an `id`, and the new `id`, which stays valid when the server restarts."""
 
     id: str
     changes: list[ChangedNamesRow]

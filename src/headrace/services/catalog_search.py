@@ -38,7 +38,10 @@ class _Standing(msgspec.Struct, frozen=True):
 
 
 class Cards:
-    """The state of a project's nodes at one point in time; details of a card are loaded on request."""
+    """The state of a project's nodes at one point in time.
+
+    Details of a card are loaded on request.
+    """
 
     def __init__(self, session: ProjectSession) -> None:
         self.project: Project = session.project()
@@ -81,7 +84,10 @@ class Cards:
         return name in self._standing.paused
 
     def incident(self, name: str) -> str | None:
-        """Return the oldest open incident that affects a node or a consumer; None if there is none."""
+        """Return the oldest open incident that affects a node or a consumer.
+
+        None if there is none.
+        """
         return self._standing.incidents.get(name)
 
     def owner(self, name: str) -> str | None:
@@ -102,7 +108,7 @@ class Cards:
             return [self._card(name, tx) for name in names]
 
     def published(self) -> dict[str, int]:
-        """Return when each node's newest partition was published, in microseconds since 1970 UTC."""
+        """Return when each node's newest partition was published, in µs since 1970 UTC."""
         return cached(self._session, "published", lambda: _published(self._session))
 
     def _card(self, name: str, tx: Transaction | None) -> CardRow:

@@ -67,7 +67,6 @@ class NodeData(msgspec.Struct, frozen=True):
 
     @property
     def checks(self) -> tuple[CheckSpec, ...]:
-        """The node's checks."""
         return self.node.checks
 
 
@@ -153,7 +152,7 @@ def _cut(lookup: TaskLookup, tx: Transaction, node: Source | Asset, keys: Sequen
 
 
 def _usual(lookup: TaskLookup, tx: Transaction, node: Source | Asset, key: str) -> Usual:
-    """Return the inputs that an audit of the partition would have in addition to the node's checks."""
+    """Return the inputs that an audit of the partition would have alongside the node's checks."""
     around = context_of_source(lookup, tx, node, (key,)) if isinstance(node, Source) else context_of_asset(lookup, tx, node, (key,))
     usual = Usual(
         grain=node.partition.grain if key != "*" else None,
@@ -223,7 +222,10 @@ class Downstream:
         self._handed: dict[tuple[str, str], list[tuple[str, str]]] = {}
 
     def add(self, node: str, challenged: Challenged) -> None:
-        """Add the faults noticed at one node. Add downstream nodes before the nodes that they read."""
+        """Add the faults noticed at one node.
+
+        Add downstream nodes before the nodes that they read.
+        """
         self._known[node] = challenged
         self._noticed[node] = {(tried.mutation.form, _lower(tried.mutation.columns)) for tried in challenged.noticed}
 

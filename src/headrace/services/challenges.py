@@ -64,7 +64,6 @@ class _Plan:
 
     @property
     def project(self) -> Project:
-        """The declared project."""
         return self._compiled.project
 
     def node(self, name: str) -> Source | Asset:

@@ -338,7 +338,10 @@ def _in_flow(text: str, value: Any, lines: Sequence[Line]) -> str:
 
 
 def _last_line(rows: Sequence[str], node: Any, column: int) -> int:
-    """Return the last line of a block, without the blank lines and comments that YAML counts to it."""
+    """Return the last line of a block, without the blank lines and comments after it.
+
+    YAML counts these to the block.
+    """
     end = node.end_mark
     last: int = end.line if end.line < len(rows) and rows[end.line][: end.column].strip() else end.line - 1
     while last > node.start_mark.line and _is_between(rows[last], column):

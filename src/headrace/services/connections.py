@@ -89,7 +89,10 @@ def _asked(session: ProjectSession, project: Project, name: str) -> ConnectionRo
 
 
 def _ask(session: ProjectSession, project: Project, name: str, secrets: Secrets) -> bool:
-    """Return whether there was something to request. Raise Unavailable or SecretMissing on failure."""
+    """Return whether there was something to request.
+
+    Raise Unavailable or SecretMissing on failure.
+    """
     connection = project.settings.connections[name]
     url = secrets.resolved(connection["url"]) if "url" in connection and connection_kind(connection) is None else connection.get("url", "")
     kind = connection_kind({**connection, "url": url})

@@ -75,7 +75,10 @@ def source_of(session: ProjectSession, target: str) -> tuple[Source, str | None]
 
 
 def pinned_of(session: ProjectSession, source: Source) -> SourceSchema:
-    """Return the source's pinned schema. Raise Refused if nothing of the source is published yet."""
+    """Return the source's pinned schema.
+
+    Raise Refused if nothing of the source is published yet.
+    """
     if session.store is not None:
         with session.store.read() as tx:
             schema = ingestion.pinned_schema(tx, source.name)

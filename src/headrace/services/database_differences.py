@@ -1,4 +1,4 @@
-"""Rows of the state that differ from the event log: found by `db check`, corrected by `--repair`."""
+"""Rows of the state that differ from the event log, for `db check` and its option `--repair`."""
 
 from __future__ import annotations
 

@@ -84,7 +84,10 @@ class Ledgers:
         return moment(at_us, self._now, self._session.timezone)
 
     def never_promised(self, terms: Terms, interval: str) -> str | None:
-        """Return a sentence for an interval that was due before the promise began; None for others."""
+        """Return a sentence for an interval that was due before the promise began.
+
+        None for others.
+        """
         due, begins = due_us(terms, interval), begins_us(terms, self._context, self._now)
         if due >= begins or rows.obligation(self._tx, terms.consumer, interval)[2] is not None:
             return None

@@ -40,7 +40,10 @@ def learned_sources(tx: Transaction, sources: Iterable[str]) -> list[LearntRow]:
 
 
 def learned_source(tx: Transaction, source: str) -> LearntRow | None:
-    """Return a source's learnt schema; None if it isn't pinned, or if its origin wasn't recorded."""
+    """Return a source's learnt schema.
+
+    None if it isn't pinned, or if its origin wasn't recorded.
+    """
     text = ingestion.pinned_schema(tx, source)
     return None if text is None else learned_schema(source, msgspec.json.decode(text, type=SourceSchema))
 
@@ -72,7 +75,7 @@ def learned_schema(source: str, schema: SourceSchema) -> LearntRow | None:
 
 
 def read_as(schema: SourceSchema) -> str:
-    """Return the format in words: `CSV, UTF-8, semicolon, header, decimal comma, dates %d.%m.%Y`."""
+    """Return the format in words: `CSV, UTF-8, semicolon, header, decimal comma, dates %d.%m.%Y`"""
     lesson, form = schema.lesson, schema.format
     words = [_FORMATS.get(form.kind, form.kind)]
     if lesson is not None and form.kind in _TEXT:

@@ -37,7 +37,7 @@ STANDS_AT = timedelta(hours=7, minutes=20)
 AFTERWARDS = "headrace init shop --from orders.csv"
 """The suggested next command once the demo is over."""
 KEPT = "demo.json"
-"""A file in the data folder with the replay's result, so that opening the demo again costs nothing."""
+"""A file in the data folder with the replay's result; opening the demo again takes no replay."""
 WATCHED = ("flights", "flights_clean")
 """Nodes whose warnings are listed one by one; those of other nodes are counted."""
 SOURCE_OF_DATA = "New York flights 2013 (CC0), from the package registry"

@@ -98,7 +98,7 @@ def arrives(day: date) -> datetime:
 
 
 def sdist() -> Path:
-    """Return the source package: the file named by the environment, the cached one, or a download."""
+    """Return the source package: named by the environment, cached, or downloaded."""
     named = os.environ.get(SDIST_VARIABLE)
     if named:
         return _verified(Path(named).expanduser())

@@ -36,7 +36,10 @@ from headrace.plan.worker import receive, send
 VALIDATE_SECONDS = 1.0
 """Time limit in seconds for binding in `validate`; the next call continues."""
 STATEMENT_SECONDS_MAX = 30.0
-"""Time limit per statement; binding takes below a millisecond, so a worker that exceeds it is lost."""
+"""Time limit per statement in seconds, after which a worker counts as lost.
+
+Binding takes below a millisecond.
+"""
 LOST_WORKERS_MAX = 3
 SELF = "__self__"
 

@@ -136,7 +136,10 @@ AREAS: tuple[tuple[str, Callable[[ProjectSession], Iterator[ExaminationFinding]]
     ("outside", outside),
     ("machine", machine),
 )
-"""Areas in order: the machine comes last, because it loads DuckDB and the state is closed by then."""
+"""Areas in order: the machine comes last, because it loads DuckDB.
+
+The state is closed by then.
+"""
 
 
 def doctor(session: ProjectSession) -> list[ExaminationRow]:

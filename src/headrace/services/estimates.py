@@ -127,7 +127,7 @@ class _Fingerprint(msgspec.Struct, frozen=True):
 
 
 class _Fingerprints(msgspec.Struct, frozen=True):
-    """The needed part of a `Compiled`: decodes 10,000 nodes in 12 ms, where the whole takes 55 ms."""
+    """The needed part of a `Compiled`: decoding 10,000 nodes takes 12 ms instead of 55 ms."""
 
     nodes: dict[str, _Fingerprint]
 
@@ -151,7 +151,10 @@ class Machine(NamedTuple):
 
 
 def guess_backfill(compiled: Compiled, backfill: Backfill, slots: int, machine: Machine) -> float:
-    """Return guessed seconds for a backfill without enough history; the guess has no error bounds."""
+    """Return guessed seconds for a backfill without enough history.
+
+    The guess has no error bounds.
+    """
     names = {item.node for item in backfill.chosen}
     every = graph_of(compiled)
     graph = Graph(tuple(node for node in every.nodes if node.name in names), every.pools, by_node=True)
@@ -303,7 +306,7 @@ def _fitted(graph: Graph, samples: Mapping[str, Sequence[Sample]]) -> dict[str, 
 
 
 def _work(backfill: Backfill, graph: Graph) -> PlannedWork:
-    """Return the work in phases: ingestion, staged steps, then partitions that production computes."""
+    """Return the work in phases: ingestion, staged steps, then partitions made by production."""
     names = {node.name for node in graph.nodes}
     chosen = [item for item in backfill.chosen if item.node in names]
     staged = {item.node for item in chosen if item.how == "staged"}
@@ -388,7 +391,7 @@ def _corrected(left: Estimate, expected: float, took: Sequence[PlanAttempt], now
 
 
 def _busy(took: Sequence[PlanAttempt], now: int) -> tuple[float, float]:
-    """Return the workers' total busy seconds, and the seconds during which the plan was worked at."""
+    """Return the workers' total busy seconds, and the seconds during which the plan was running."""
     spans = sorted((attempt.started_at, now if attempt.finished_at is None else attempt.finished_at) for attempt in took)
     if not spans:
         return 0.0, 0.0

@@ -143,7 +143,7 @@ class Cost:
         """Attempts up to `_place` that hadn't ended, or that ended after the window."""
 
     def of(self, tx: Transaction, from_us: int, until_us: int) -> Mapping[str, int]:
-        """Return node → microseconds of the attempts that ended in the window (its start excluded)."""
+        """Return node → microseconds of attempts that ended in the window, its start excluded."""
         with self._lock:
             newest = reports.newest_attempt(tx)
             kept = self._window
@@ -176,7 +176,10 @@ class Cost:
 
 
 def took(session: ProjectSession, compiled: Compiled, tx: Transaction, window: tuple[int, int]) -> Mapping[str, int]:
-    """Return node → microseconds of its attempts in a window; the common 30-day window is cached."""
+    """Return node → microseconds of its attempts in a window.
+
+    The common 30-day window is cached.
+    """
     from_us, until_us = window
     usual = abs(until_us - from_us - USUAL_US) < DAY_US
     if usual and cut(RetentionPolicy.declared(compiled.project), until_us)["attempt"] <= from_us:  # retention must cover the window

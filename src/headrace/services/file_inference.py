@@ -45,7 +45,7 @@ _LOGICAL = {
 
 
 class FileGroup(NamedTuple):
-    """The files of one source: its name, its pattern below landing/, and the target of each file."""
+    """The files of one source: its name, its pattern below landing/, and each file's target."""
 
     name: str
     pattern: str

@@ -238,7 +238,7 @@ def _part_failed(built: BackfillResponse | None) -> bool:
 
 
 def _failed_at(session: ProjectSession, incident: Incident, built: BackfillResponse | None) -> list[StillRow]:
-    """Return the other incidents at which the repair's own attempts failed: one partition of each."""
+    """Return other incidents at which the repair's own attempts failed: one partition of each."""
     if built is None or session.store is None:
         return []
     rows: dict[int, StillRow] = {}

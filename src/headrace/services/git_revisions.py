@@ -1,4 +1,4 @@
-"""The project at a commit, branch or tag of its git repository. Nothing is fetched from a remote."""
+"""The project at a commit, branch or tag of its git repository, without fetching from a remote."""
 
 from __future__ import annotations
 

@@ -231,7 +231,7 @@ def _drawn_edges(weights: Mapping[tuple[str, str], int]) -> list[EdgeView]:
 
 
 class EffectResponse(Response, frozen=True, kw_only=True):
-    """The selected `nodes`, and the `downstream` assets, `consumers` and `owners` that they affect."""
+    """The selected `nodes`, and the `downstream` assets, `consumers` and `owners` affected."""
 
     nodes: list[str]
     downstream: list[str]

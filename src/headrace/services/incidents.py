@@ -42,7 +42,10 @@ _FACT = "fact:"
 
 
 def incidents(session: ProjectSession, *, every: bool = False) -> list[IncidentRow]:
-    """Return the unresolved incidents, oldest first; with `every`, the newest of all, newest first."""
+    """Return the unresolved incidents, oldest first.
+
+    With `every`, the newest of all, newest first.
+    """
     if session.store is None or session.compiled is None:
         return []
     with session.store.read() as tx:
@@ -133,7 +136,8 @@ def _once(tx: Transaction, seen: Iterable[tuple[IncidentEvidence, list[str]]]) -
 def _seen_in(tx: Transaction, incident_evidence: IncidentEvidence) -> str | None:
     """Return an id of the observed data: the partition's delivery or attempt, or the report.
 
-    An accepted attempt counts as the attempt whose rows it accepted. None for other evidence.
+    An attempt that published an exception counts as the held attempt that it accepted. None for
+    other evidence.
     """
     evidence = incident_evidence.id
     if evidence.startswith(f"{REPORT}:"):

@@ -195,7 +195,7 @@ def still_invalid(tx: Transaction, compiled: Compiled, before: Invalidated, *, v
 
 
 def outstanding(tx: Transaction, compiled: Compiled, *, version: int, env: str, now_us: int) -> Invalidated:
-    """Return the stale partitions of the applied project, whose recomputation nobody has requested."""
+    """Return the stale partitions of the applied project that have no request to recompute them."""
     names = set(compiled.project.assets)
     return _outstanding(tx, compiled, names, (), "is stale", version=version, env=env, now_us=now_us)
 

@@ -63,7 +63,10 @@ def lines(path: Path, begin: LinePosition = START) -> Iterator[tuple[int, Captur
 
 
 def place_of(path: Path, number: int) -> LinePosition:
-    """Return the position of a line; for a line beyond the end, the position of the next new one."""
+    """Return the position of a line.
+
+    For a line beyond the end, the position of the next new one.
+    """
     offset, passed = 0, 0
     with suppress(FileNotFoundError), path.open("rb") as file:
         for raw in islice(file, max(0, number - 1)):

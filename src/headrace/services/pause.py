@@ -35,7 +35,7 @@ def list_pauses(session: ProjectSession, project: Project | None, tx: Transactio
 
 
 def scheduled(project: Project, names: Collection[str]) -> tuple[str, ...]:
-    """Return the scheduled nodes among the names: sources, assets except views, exported consumers."""
+    """Return the scheduled nodes among the names: sources, assets but views, exported consumers."""
     return tuple(name for name in names if _is_scheduled(project, name))
 
 

@@ -39,7 +39,10 @@ _KINDS: dict[str, Callable[[Brief], bool]] = {
     "hopeless": lambda brief: brief.state in ("failed", "rejected") and not brief.published,
     "held": lambda brief: brief.state == "held",
 }
-"""Part of a `NodeExtents` → whether a partition belongs to it; every partition with a row is known."""
+"""Part of a `NodeExtents` → whether a partition belongs to it.
+
+Every partition with a row is known.
+"""
 
 
 def read_states(
@@ -69,7 +72,7 @@ def read_states(
 def with_deliveries(
     graph: Graph, standings: Mapping[str, NodeExtents], waiting: Iterable[tuple[str, str, str]], arrived: Mapping[str, Iterable[str]]
 ) -> dict[str, NodeExtents]:
-    """Return the states with deliveries that aren't ingested yet: waiting and newly observed ones."""
+    """Return the states with the deliveries that aren't ingested yet, waiting or newly observed."""
     keys: dict[str, dict[str, None]] = defaultdict(dict)
     for source, key, _ in waiting:
         keys[source][key] = None
@@ -185,7 +188,10 @@ def _failed_only(graph: Graph, standings: Mapping[str, NodeExtents], failed: Ite
 
 
 def _without(graph: Graph, standings: Mapping[str, NodeExtents], dropped: Iterable[tuple[str, str]]) -> dict[str, NodeExtents]:
-    """Return the states without dropped deliveries, which haven't failed and aren't to be ingested."""
+    """Return the states without dropped deliveries.
+
+    These haven't failed and aren't to be ingested.
+    """
     keys: dict[str, list[str]] = defaultdict(list)
     for node, key in dropped:
         keys[node].append(key)

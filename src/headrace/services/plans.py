@@ -297,7 +297,7 @@ def _base(session: ProjectSession) -> Base:
 
 
 class PreparedPlan(msgspec.Struct, frozen=True):
-    """The effect of applying the files: the response, invalidated data, and offers of environments."""
+    """The effect of applying the files: response, invalidated data, and environments' offers."""
 
     response: PlanResponse
     effect: Invalidated
@@ -381,7 +381,7 @@ def with_plan(response: PlanResponse, plan: Plan) -> PlanResponse:
 
 
 def _keep_contracts(old: Compiled | None, new: Compiled, lineage: Lineage) -> None:
-    """Raise Refused for an undeclared break of a contract, before consumers see it in their data."""
+    """Raise Refused for an undeclared break of a contract, before consumers see it in the data."""
     breaks = contract_breaks(old.project if old is not None else None, new.project, lineage.users)
     if breaks:
         first = breaks[0]

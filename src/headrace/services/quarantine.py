@@ -243,7 +243,10 @@ def _sample(session: ProjectSession, project: Project, item: Quarantined, delive
 
 
 def _of_all(tx: Transaction, item: Quarantined, word: str) -> list[str]:
-    """Return the command that decides about all data of the same incident; empty for one partition."""
+    """Return the command that decides about all data of the same incident.
+
+    Empty for one partition.
+    """
     incident = incidents.open_at(tx, item.node, item.partition)
     if incident is None or len(decided_together(tx, incident, word)) < 2:
         return []

@@ -131,7 +131,7 @@ def _nothing(target: str) -> UsageError:
 
 
 def _prepared(session: ProjectSession, target: str, reason: str, until: str | None) -> DecideArguments:
-    """Return the arguments; if staged data is published as it is, with the shared files rewritten."""
+    """Return the arguments; if staged data is published as it is, with rewritten shared files."""
     if (place := _renewable(session, target)) is not None:
         return DecideArguments(ACCEPT, *place, 0, reason, until)
     row = _waiting(session, target)
@@ -230,7 +230,10 @@ def _drop(context: CommandContext, leader: Leader, decision: ExceptionDecision) 
 
 
 def _made_again(context: CommandContext, leader: Leader, decision: ExceptionDecision, counts: CountsRow) -> PendingRun:
-    """Process data again that can't be published as it is; the task then runs under looser rules."""
+    """Process data again that can't be published as it is.
+
+    The task then runs under looser rules.
+    """
 
     def write(tx: Transaction, now: int) -> None:
         for row in decision.rows:

@@ -83,18 +83,16 @@ class Head(msgspec.Struct, frozen=True):
 
 
 class AfterHead(io.RawIOBase):
-    """A stream that writes the head before the first bytes, so that earlier errors can be reported."""
+    """A stream that writes the head before the first bytes: earlier errors can be reported."""
 
     def __init__(self, out: BinaryIO, head: Head) -> None:
         self._out, self._head = out, head
         self.begun = False
 
     def writable(self) -> bool:
-        """Return True."""
         return True
 
     def write(self, data: Buffer) -> int:
-        """Write all bytes."""
         self.begin()
         self._out.write(data)
         return memoryview(data).nbytes

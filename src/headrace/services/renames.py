@@ -28,7 +28,7 @@ from headrace.store.queries.quality import DriftRow
 
 
 def proposed_renames(tx: Transaction, source: str, rows: Sequence[DriftRow]) -> list[MappingRow]:
-    """Return the proposed renames of a delivery, by the evidence of every interval held for them."""
+    """Return the proposed renames of a delivery, by the evidence of all intervals held for them."""
     waiting = [row for row in rows if _waits(row)]
     if not waiting:
         return []
@@ -89,7 +89,7 @@ def with_differences(tx: Transaction, source: str, rows: Sequence[DriftRow], map
 
 
 def _with_differences(mapping_row: MappingRow, held: Sequence[DriftRow]) -> MappingRow:
-    """Return the mapping with the value differences of the first held interval with the same pair."""
+    """Return the mapping with the value differences of the first held interval with its pair."""
     same = [row for row in held if (row.column, row.to) == (mapping_row.column, mapping_row.to)]
     differs = next((results for row in same if (results := rename_evidence(row).differs)), ())
     rows = [

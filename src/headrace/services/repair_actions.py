@@ -160,7 +160,7 @@ _WITH_OTHER_CHOICES = (
 )
 """Causes with further choices (`other_choices`) than to request other data."""
 _OF_FORM = (CauseKind.SCHEMA_CHANGE, CauseKind.TYPE_CHANGE, CauseKind.FORMAT_CHANGE)
-"""Causes in the form of a delivery: it can still be ingested, but downstream code may fail over it."""
+"""Causes in the form of a delivery: it can be ingested, but downstream code may fail over it."""
 PLACES_MAX = 200
 NAMED_MAX = 5
 """Maximum number of other assets with the same cause that are named."""
@@ -386,7 +386,7 @@ def _of_declaration(tx: Transaction, project: Project, incident: Incident) -> Me
 
 
 def _worked_as_declared(tx: Transaction, project: Project, incident: Incident) -> bool:
-    """Whether a location that can't be observed any more was readable under the same declaration."""
+    """Whether a location that can't be observed now was readable under the same declaration."""
     source = project.sources.get(incident.node)
     looked = source is not None and any(evidence.id.startswith("look:") for evidence in incident.evidence)
     return source is not None and looked and ingestion.last_place_read(tx, source.name) == origin_of(source)
@@ -526,7 +526,7 @@ def _of_data(tx: Transaction, compiled: Compiled, incident: Incident) -> Mending
 
 
 def _of_renamed(tx: Transaction, project: Project, incident: Incident, node: Source | Asset, renamed: Sequence[str]) -> Mending:
-    """Return the repair of deliveries with undecided renames: accept these, if they are the cause."""
+    """Return the repair of deliveries with undecided renames, which are accepted if to blame."""
     together = repaired_together(tx, incident, renamed[0], renamed)
     if not together and (names := _renaming(tx, incident)) is not None:
         asked = f"ask {node.owner} for the data as it was agreed: {names.shown} only accepts its new names"

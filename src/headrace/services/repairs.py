@@ -116,7 +116,10 @@ def _more_memory(project: Project, asset: Asset) -> str:
 
 
 def _before_trying_again(project: Project, partition: BrokenPartition) -> str | None:
-    """Return the first step for a partition without further retries; None if it has another reason."""
+    """Return the first step for a partition without further retries.
+
+    None if it has another reason.
+    """
     asset = project.assets.get(partition.node)
     kind = "lost_worker" if partition.state == "lost" else partition.error.kind if partition.error is not None else ""
     if asset is None or partition.of_code or kind not in ("lost_worker", "resources"):
@@ -355,7 +358,10 @@ def _of_conversions(project: Project, node: Source | Asset, holding: Sequence[Fa
 
 
 def _of_values(holding: Sequence[FactRow]) -> str:
-    """Return which values become NULL if a person accepts the data; the text follows that choice."""
+    """Return which values become NULL if a person accepts the data.
+
+    The text follows that choice.
+    """
     null = [f"{row.column} (where it isn't {row.expected})" for row in holding if row.kind == "type_change" and row.column]
     null += [row.column for row in holding if (row.kind, row.detail) == ("schema_change", "dropped")]
     more = f" and {len(null) - NAMED_MAX} more" if len(null) > NAMED_MAX else ""

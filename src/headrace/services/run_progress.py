@@ -12,7 +12,10 @@ LINES_MAX = 9
 """Maximum number of lines; further ones are counted, and `runs` lists them all."""
 
 MADE = ("published", "staged")
-"""States of computed partitions, which need no line; a backfill publishes them later, all at once."""
+"""States of computed partitions, which need no line.
+
+A backfill publishes them later, all at once.
+"""
 
 
 class Reporting:

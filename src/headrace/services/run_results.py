@@ -247,7 +247,7 @@ class TickArguments(msgspec.Struct, frozen=True):
 
 
 def tick(session: ProjectSession, *, progress: Progress) -> RunResponse:
-    """Observe the sources, run everything that is due, evaluate consumers, and return the outcome."""
+    """Observe the sources, run all that is due, evaluate consumers, and return the outcome."""
     return perform(session, "tick", TickArguments(), progress)  # type: ignore[no-any-return]
 
 

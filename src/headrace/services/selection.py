@@ -40,15 +40,12 @@ class ProjectGraph:
         return self._children.get(name, ())
 
     def tags(self, name: str) -> Sequence[str]:
-        """The node's tags."""
         return self._node(name).tags
 
     def owner(self, name: str) -> str:
-        """The node's owner."""
         return self._node(name).owner
 
     def domain(self, name: str) -> str | None:
-        """The node's domain."""
         return self._node(name).domain
 
     def path(self, name: str) -> str:

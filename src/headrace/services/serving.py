@@ -45,11 +45,14 @@ from headrace.store.requests import wake_leader
 # Backups run in a separate process.
 
 MAINTENANCE_RETRY_SECONDS = 60.0
-"""Minimum seconds between checks whether maintenance or a backup is due, and between their retries."""
+"""Minimum seconds between checks whether maintenance or a backup is due, and between retries."""
 
 
 class Maintenance:
-    """Maintains the lake daily, in a thread that ends with the process: each step is a transaction."""
+    """Maintains the lake daily, in a thread that ends with the process.
+
+    Each step is a transaction.
+    """
 
     def __init__(self, session: ProjectSession, leader: Leader, tell: Callable[[str], None]) -> None:
         self._session, self._leader, self._tell = session, leader, tell
@@ -129,7 +132,10 @@ class Stop:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Handle SIGINT and SIGTERM within the block; the second signal raises KeyboardInterrupt."""
+        """Handle SIGINT and SIGTERM within the block.
+
+        The second signal raises KeyboardInterrupt.
+        """
         before = {number: signal.signal(number, self._caught) for number in SIGNALS}
         try:
             yield
@@ -220,8 +226,7 @@ class Serving:
         self._began = time.monotonic()
 
     def run(self, ready: Callable[[Role], None]) -> None:
-        """Serve until told to stop; call `ready` whenever this server starts leading or standing
-        by.
+        """Serve until told to stop; call `ready` each time this server starts to lead or stand by.
 
         Raises InvalidProject or StoreError if it can't begin; later errors are reported, and
         retried.

@@ -49,10 +49,7 @@ class ProjectSession:
         self.leads = leads
         """Whether a command may lead if no process does; otherwise it waits for the next leader."""
         self.lake_may_be_empty = False
-        """Whether to open the state although the lake lacks all of its files.
-
-        `db check` and similar commands report what is missing.
-        """
+        """Whether to open the state although the lake lacks all its files, as `db check` does."""
         self.memory: dict[str, tuple[str, Any]] = {}
         """Cached values by name, each with the state that it is valid for.
 
@@ -289,7 +286,10 @@ class ProjectSession:
         return compilation
 
     def learnt(self) -> dict[str, tuple[tuple[str, str], ...]]:
-        """Return the known columns of sources and opaque assets, from data here or in production."""
+        """Return the known columns of sources and opaque assets, learnt here or in production.
+
+        Data here takes precedence.
+        """
         shown = self.production.learnt() if self.production is not None else {}
         if self.store is None or self.compiled is None:
             return shown
@@ -332,7 +332,7 @@ def _clock_without_store(now: datetime | None) -> Clock:
 
 
 class _Told:
-    """Passes on the progress of `compile_project` as one phase, which begins only if it takes long."""
+    """Passes on the progress of `compile_project` as one phase, if it takes long."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress

@@ -95,7 +95,10 @@ class EdgeIndex:
 
 
 def reach_of(session: ProjectSession, compiled: Compiled) -> EdgeIndex:
-    """Return the applied project's edges, cached per version; before the first apply, `compiled`'s."""
+    """Return the applied project's edges, cached per version.
+
+    Before the first apply they are those of `compiled`.
+    """
     if session.version is None:
         return EdgeIndex(compiled.project, compiled)
     return cached_by_version(session, "reach", lambda: EdgeIndex(compiled.project, compiled))
@@ -105,7 +108,7 @@ def reach_of(session: ProjectSession, compiled: Compiled) -> EdgeIndex:
 
 
 def downstream(compiled: Compiled, node: str, exported: tuple[str, ...]) -> list[str]:
-    """Return the node and everything computed from it in topological order, then affected exports."""
+    """Return the node, everything computed from it in topological order, and affected exports."""
     results = {node}
     for name in compiled.order:
         declared = compiled.nodes[name]

@@ -173,7 +173,10 @@ def _published(session: ProjectSession, tx: Transaction, name: str, snapshot: in
 
 
 def _declared(session: ProjectSession, name: str) -> QueryTable:
-    """Return an empty table for an unpublished node. Raise UsageError if its columns are unknown."""
+    """Return an empty table for an unpublished node.
+
+    Raise UsageError if its columns are unknown.
+    """
     from headrace.lake.reading import QueryTable
 
     node = session.compiled.nodes.get(name) if session.compiled else None
@@ -210,7 +213,7 @@ def _with_views(compiled: Compiled | None, views: Sequence[str], text: str) -> s
 
 
 def _values(project: Project, used: set[str], question: SqlQuery) -> dict[str, Any]:
-    """Return the values of `$name`: given ones, typed like the project's parameter, or its default."""
+    """Return the values of `$name`: given ones, typed like the project's parameter, or defaults."""
     known = {name.lower(): value for name, value in defaults(project).items()}
     results = known | {name.lower(): _typed(name, text, known) for name, text in question.parameters.items()}
     results |= {name.lower(): value for name, value in question.bound.items()}
@@ -288,7 +291,7 @@ _NAMES = ("host", "hostaddr", "port", "dbname", "user", "sslmode", "sslrootcert"
 
 
 def attach(session: ProjectSession) -> AttachResponse:
-    """Return the statements for a read-only ATTACH, without a password even if the address has one."""
+    """Return the statements for a read-only ATTACH, never with a password."""
     where = address(session.root, session.settings)
     lake = literal(f"{session.folders.lake}/")
     if isinstance(where, PostgresqlAddress):

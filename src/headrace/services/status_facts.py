@@ -169,9 +169,9 @@ def _causes(holding: HoldingRow | None) -> str | None:
 LOOK_SECONDS = 10.0
 """Minimum seconds between checks of the files."""
 RACY_NS = 2_000_000_000
-"""Files modified within this time (ns) are read again: another change might not alter their mark."""
+"""Files modified within this time (ns) are read again: a change might not alter their mark."""
 _LOOKING = threading.Lock()
-"""Serialises checks: concurrent requests wait for one result, since two checks take twice as long."""
+"""Serialises checks: concurrent requests wait for one result, as two checks take twice as long."""
 _Mark = tuple[int, int, int] | None
 
 

@@ -47,7 +47,10 @@ def target(text: str, project: Project, *, kinds: tuple[type, ...] = (Source, As
 
 
 def partition(node: Source | Asset | Exported, key: str) -> str:
-    """Return a partition's key in its canonical form. Raise UsageError if the node has no such key."""
+    """Return a partition's key in its canonical form.
+
+    Raise UsageError if the node has no such key.
+    """
     spec = node.partition
     if spec.whole:
         if key != "*":

@@ -51,7 +51,7 @@ class WaitCause(NamedTuple):
 
     row: WaitingRow
     clause: str
-    """Text after the partition's name: `, expected by 05:00`, `, which failed: division by zero`."""
+    """Text after the partition's name, such as `, which failed: division by zero`."""
 
 
 class Waits:
@@ -313,7 +313,7 @@ class Waits:
         assert partition.not_before is not None
         again = moment(partition.not_before, self._now, self._zone)
         failed = len(attempts.failed_in_a_row(self._tx, partition.node, partition.partition))
-        after = f", after {failed} failed attempt{'s' if failed != 1 else ''}" if failed else ""  # 0 in environments
+        after = f", after {failed} failed attempt{'s' if failed != 1 else ''}" if failed else ""  # an environment's failure is no attempt
         text = f"is tried again at {again}{after}: {partition.reason or 'lost'}"
         row = self._row(
             "backoff",

@@ -149,7 +149,7 @@ def _is_of(response: WhyResponse, deadline: AtRisk | None) -> bool:
 
 
 def _at_risk(session: ProjectSession, response: WhyResponse, status: ConsumerStatus, cause: _Cause | None, now_us: int) -> WhyResponse:
-    """Return the response for a consumer at risk for another reason than the explained interval's."""
+    """Return the response for a consumer at risk for another reason than the interval's."""
     since = "" if status.since_us is None else f" since {moment(status.since_us, now_us, session.timezone)}"
     text = f"{status.name} is at risk{since}: {status.reason}."
     besides = response.verdict if cause is None else f"{response.interval} waits because of {cause.text}."
@@ -390,7 +390,7 @@ def _next(rows: Sequence[WaitingRow]) -> str | None:
 
 
 def _rank(row: WaitingRow) -> tuple[int, float, int, str, str]:
-    """Return the sort key of causes: kind, begin, and the order in which `status` names blockers."""
+    """Return the sort key of causes: kind, begin, and the order of blockers in `status`."""
     kind = _ROOTS.index(row.kind) if row.kind in _ROOTS else len(_ROOTS)
     since = row.since.timestamp() if row.since is not None else 0.0
     return kind, since, block_of(row.state or ""), row.node or "", row.partition or ""

@@ -75,7 +75,10 @@ def learned_schema(source: str, schema: SourceSchema) -> LearntRow | None:
 
 
 def read_as(schema: SourceSchema) -> str:
-    """Return the format in words: `CSV, UTF-8, semicolon, header, decimal comma, dates %d.%m.%Y`"""
+    """Return the format in words.
+
+    For example `CSV, UTF-8, semicolon, header, decimal comma, dates %d.%m.%Y`.
+    """
     lesson, form = schema.lesson, schema.format
     words = [_FORMATS.get(form.kind, form.kind)]
     if lesson is not None and form.kind in _TEXT:

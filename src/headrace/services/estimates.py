@@ -370,7 +370,8 @@ def _begun(took: Sequence[PlanAttempt], known: dict[str, Pace], now: int) -> flo
 def busy_until(whole: Timed, rest: Timed) -> float:
     """Return the expected average worker load of a plan up to now.
 
-    It is below the whole plan's if the remaining work is sequential or in a pool with few slots.
+    It differs from the whole plan's if the plan ends with sequential work, or in a pool with few
+    slots.
     """
     passed = whole.estimate.seconds - rest.estimate.seconds
     busy = whole.workers * whole.estimate.seconds - rest.workers * rest.estimate.seconds

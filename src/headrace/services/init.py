@@ -24,7 +24,7 @@ from headrace.services.file_inference import FileGroup, InferredColumns, learn
 from headrace.services.responses import InitResponse
 from headrace.services.responses.inspections import SchemaRow
 
-# The project that `init` writes without files: small, and runnable at once.
+# The project that `init` writes without files: small, and ready to run.
 
 DAYS = 3
 IGNORED = ".headrace/\noutbox/\n"

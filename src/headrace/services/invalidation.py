@@ -164,8 +164,8 @@ def invalidated_by(
 def _once_applied(extents: NodeExtents, reached: Reached | None, returning: Extent, own: bool) -> NodeExtents:
     """Return a node's partition states after the change.
 
-    Invalidated partitions aren't fresh, those in `returning` are fresh again, and failures of `own`
-    old code count as never tried.
+    Invalidated partitions aren't fresh, and those in `returning` are fresh again. If its `own` code
+    changed, failures count as never tried.
     """
     if reached is None and not returning:
         return extents

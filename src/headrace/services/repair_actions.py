@@ -526,7 +526,11 @@ def _of_data(tx: Transaction, compiled: Compiled, incident: Incident) -> Mending
 
 
 def _of_renamed(tx: Transaction, project: Project, incident: Incident, node: Source | Asset, renamed: Sequence[str]) -> Mending:
-    """Return the repair of deliveries with undecided renames, which are accepted if to blame."""
+    """Return the repair of deliveries with undecided renames.
+
+    It accepts the renames if these are the incident's cause; otherwise a person asks the owner for
+    other data.
+    """
     together = repaired_together(tx, incident, renamed[0], renamed)
     if not together and (names := _renaming(tx, incident)) is not None:
         asked = f"ask {node.owner} for the data as it was agreed: {names.shown} only accepts its new names"

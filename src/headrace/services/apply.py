@@ -97,7 +97,7 @@ def _applied_by(store: Store | None) -> str | None:
 def make_again(session: ProjectSession, needed: Sequence[NeededRow], *, reason: str, progress: Progress) -> list[BackfillResponse]:
     """Run the backfills that a change requires, one after the other.
 
-    The caller has shown them. Stops at the first backfill that needs an approval. Raises Refused
+    The caller has shown them. Stops at the first backfill that needs an approval. Raise Refused
     without a reason.
     """
     opened = session.again(session.actor)  # the version now in force

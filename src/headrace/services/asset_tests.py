@@ -190,8 +190,7 @@ def run_tests(
 ) -> list[TestRow]:
     """Run the tests of the selected assets (all by default), in the order of their files.
 
-    Raises InvalidProject if the files have errors, UsageError for an unknown selection or
-    parameter.
+    Raise InvalidProject if the files have errors, UsageError for an unknown selection or parameter.
     """
     compiled = with_parameters(usable(session.declared(progress)), parameters or {})
     names = set(selected(session, selection, exclude, compiled=compiled, project=compiled.project))

@@ -347,8 +347,8 @@ def entry(session: ProjectSession, seq: int) -> list[AuditRow]:
 def checkpoint(session: ProjectSession, out: Path) -> CheckpointResponse:
     """Write the trail's head to a new file.
 
-    Raises UsageError if there is no state or the file exists, Refused if the trail doesn't verify
-    or the file can't be written.
+    Raise UsageError if there is no state or the file exists, Refused if the trail doesn't verify or
+    the file can't be written.
     """
     response = verify_trail(session, None)
     if session.store is None:
@@ -385,7 +385,7 @@ def verify_trail(session: ProjectSession, head: str | None, response: Checkpoint
     """Recompute the whole hash chain, and compare it with the event log and the state.
 
     `head` is a hash from an earlier `verify`, `response` a checkpoint: both must still be in the
-    chain. Raises UsageError if `head` isn't a hash.
+    chain. Raise UsageError if `head` isn't a hash.
     """
     if head is not None and not _is_hash(head):
         raise UsageError(f"--head {head[:20]!r} is no hash", hint="the `head` of an earlier `headrace audit verify`: 64 digits and letters")

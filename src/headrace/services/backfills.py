@@ -65,7 +65,7 @@ def backfill(  # noqa: PLR0913 - as many as the command has options
 
     With `dry_run` it only plans and writes nothing but the cache.
 
-    Raises UsageError for unknown names, Refused without a reason, PlanChanged if the plan differs
+    Raise UsageError for unknown names, Refused without a reason, PlanChanged if the plan differs
     from `plan_id`, and whatever `confirm` raises.
     """
     agreements.checked_id(plan_id)
@@ -273,7 +273,7 @@ def one(session: ProjectSession, text: str) -> BackfillResponse:
 def act(session: ProjectSession, action: str, text: str, *, reason: str | None, progress: Progress) -> BackfillResponse:
     """Pause, resume or cancel a backfill.
 
-    Raises UsageError for one that doesn't exist or has ended, Refused without a reason.
+    Raise UsageError for one that doesn't exist or has ended, Refused without a reason.
     """
     number = number_of(session, text)
     said = commands.required_reason(reason, f"backfills {action}", "it stands in the audit trail")

@@ -196,7 +196,7 @@ def due(root: Path, settings: Settings) -> bool:
 def make_backup(root: Path, settings: Settings) -> Path | None:
     """Make the due backup, and delete the oldest beyond `[backup] keep`.
 
-    Returns None if another process is making one or has just made it. Raises StoreError for an
+    Return None if another process is making one or has just made it. Raise StoreError for an
     unreadable state, LakeError if the folder isn't writable.
     """
     folder = folder_of(root, settings)

@@ -44,7 +44,7 @@ class ChallengeJobResult(msgspec.Struct, frozen=True):
 def challenge_in_process(session: ProjectSession, select: tuple[str, ...], seconds: int, progress: Progress) -> list[ChallengedCheckRow]:
     """Challenge the checks of the selected nodes in a separate process.
 
-    Raises UsageError for whatever the command refuses, StoreError if it takes too long.
+    Raise UsageError for whatever the command refuses, StoreError if it takes too long.
     """
     question = ChallengeJob(str(session.root), session.env, session.actor, select, seconds)
     progress.start("making faults in copies of published rows", None)

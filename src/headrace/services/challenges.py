@@ -99,7 +99,7 @@ class _Done(NamedTuple):
 def challenge(session: ProjectSession, request: ChallengeRequest, progress: Progress) -> ChallengeResponse:
     """Challenge the declared checks with mutations of published rows.
 
-    Raises InvalidProject if the files have errors, UsageError for an empty selection, LakeError for
+    Raise InvalidProject if the files have errors, UsageError for an empty selection, LakeError for
     unreadable rows or if memory runs out.
     """
     started = time.monotonic()

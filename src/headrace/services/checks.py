@@ -159,7 +159,7 @@ _MEANT = {"reject": "rejected", "hold": "held", "warn": "warned", "quarantine_ro
 def checks(session: ProjectSession, select: Sequence[str], exclude: Sequence[str], limit: int) -> list[CheckStandingRow]:
     """Return the checks of the selected nodes, each with its newest `limit` outcomes.
 
-    They come by node, in file order. Raises UsageError for an empty selection, ProjectError if
+    They come by node, in file order. Raise UsageError for an empty selection, ProjectError if
     nothing is applied and the files have errors.
     """
     return _rows(session, _every(session, select, exclude), limit)
@@ -462,7 +462,7 @@ _WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null",
 def declare(session: ProjectSession, rows: Sequence[SuggestedCheckRow]) -> list[SuggestedCheckRow]:
     """Add the checks to their nodes' files; return each row with its file.
 
-    Raises CannotWrite and restores all files if one of them can't be edited.
+    Raise CannotWrite and restores all files if one of them can't be edited.
     """
     project = usable(session.declared()).project
     before, after = _changed(session.root, project, rows)

@@ -262,7 +262,7 @@ class CommandContext:
     def apply(self, progress: Progress, plan: Plan | None = None, reason: str = "") -> AppliedVersion:
         """Put the declared files into force, by the confirmed `plan` if there is one.
 
-        Raises InvalidProject for files with errors.
+        Raise InvalidProject for files with errors.
         """
         before = self.applied()
         files, compilation = self.session.declared_exactly(progress)
@@ -281,7 +281,7 @@ class CommandContext:
     def leader(self, progress: Progress) -> Leader:
         """Return the leader of the applied version; apply a new project first.
 
-        Raises LakeError if the lake isn't writable.
+        Raise LakeError if the lake isn't writable.
         """
         if self.held.closed is not None:
             raise self.held.closed
@@ -372,7 +372,7 @@ def leader_command(name: str, arguments: type[A], response: type[D]) -> Callable
 def perform(session: ProjectSession, name: str, arguments: msgspec.Struct, progress: Progress) -> Any:
     """Run a command as the leader, or send it to the process that leads; return its response.
 
-    Raises whatever the command raises.
+    Raise whatever the command raises.
     """
     command = COMMANDS[name]
     if not session.leads:

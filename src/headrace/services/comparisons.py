@@ -91,7 +91,7 @@ def compare_sides(
 ) -> RowComparison:
     """Compare the rows of those files.
 
-    `asked` are key columns as typed; `spread` also compares value distributions. Raises UsageError
+    `asked` are key columns as typed; `spread` also compares value distributions. Raise UsageError
     for a column that isn't on both sides, HeadraceError if the typed keys aren't unique.
     """
     from headrace.lake import comparison as lake_comparison

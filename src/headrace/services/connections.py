@@ -29,7 +29,7 @@ HTTP_SECONDS = 10.0
 def connections(session: ProjectSession) -> list[ConnectionRow]:
     """Return each connection with its kind and its users, without connecting.
 
-    Raises InvalidProject if the files can't be read.
+    Raise InvalidProject if the files can't be read.
     """
     project = _project(session)
     return [_row(project, name) for name in sorted(project.settings.connections)]
@@ -38,7 +38,7 @@ def connections(session: ProjectSession) -> list[ConnectionRow]:
 def test_connections(session: ProjectSession, name: str | None) -> list[ConnectionRow]:
     """Test one connection, or all: resolve its secrets, connect, and send a trivial request.
 
-    Raises UnknownName for an unknown connection.
+    Raise UnknownName for an unknown connection.
     """
     project = _project(session)
     known = project.settings.connections
@@ -195,7 +195,7 @@ def notify(session: ProjectSession) -> list[NotifyRow]:
 def test_channels(session: ProjectSession, owner: str | None) -> list[NotifyRow]:
     """Send a test message over each contact of one owner, or of all; each contact once.
 
-    Raises UnknownName for an unknown owner.
+    Raise UnknownName for an unknown owner.
     """
     project = _project(session)
     if owner is not None and owner not in project.owners:

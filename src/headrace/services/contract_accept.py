@@ -65,7 +65,7 @@ class AcceptArguments(msgspec.Struct, frozen=True):
 
 
 class ValueDecision(msgspec.Struct, frozen=True):
-    """A person's decision about values that changed together with their column's name.
+    """A person's decision about values that changed.
 
     Either conversions (expressions over the delivery's columns), or to accept the values as they
     are.
@@ -108,8 +108,8 @@ def accept(
     `target` is the delivery's `SOURCE@K` or its incident; `pairs` (`COLUMN=NAME`) replace the
     proposal. With `patch` nothing is written: the response has the diff.
 
-    Raises Refused if nothing is proposed, if a name is taken, or if the files hold other unapplied
-    changes (`yes` applies them as well). Raises ValuesDiffer if the values changed and `decision`
+    Raise Refused if nothing is proposed, if a name is taken, or if the files hold other unapplied
+    changes (`yes` applies them as well). Raise ValuesDiffer if the values changed and `decision`
     doesn't say what they mean.
     """
     agreements.checked_id(plan_id)
@@ -176,7 +176,7 @@ def _other(update: ContractUpdate, response: AcceptResponse, row: RefusedRow) ->
 def prepared(session: ProjectSession, target: str, pairs: Sequence[str] = (), decision: ValueDecision = UNDECIDED) -> ContractUpdate:
     """Return what accepting would write.
 
-    Raises Refused if nothing is proposed, a name is taken, or the contract belongs to another
+    Raise Refused if nothing is proposed, a name is taken, or the contract belongs to another
     source.
     """
     source, key = source_of(session, _place(session, target))
@@ -234,11 +234,9 @@ def _renamed(tx: Transaction, source: str, first: str, row: MappingRow) -> Renam
 
 
 def _agreed_again(tx: Transaction, source: str, first: str, column: str) -> str | None:
-    """Return the next published interval after `first`, if it came in the contract's unit again.
+    """Return the next published interval after `first`; None if it isn't in the agreed unit.
 
-    Else None.
-
-    It counts only if it lacks the difference found in `first`, and if no differing delivery of
+    It is in that unit if it lacks the difference found in `first`, and if no differing delivery of
     `first` was published before it. Otherwise the history for its comparison differs as well, and
     the absence of a finding proves nothing.
     """

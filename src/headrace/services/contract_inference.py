@@ -47,7 +47,7 @@ class Observed(msgspec.Struct, frozen=True):
 def infer(session: ProjectSession, target: str, *, write: bool) -> InferResponse:
     """Infer a contract for a source from its newest partitions.
 
-    Raises UsageError for an unknown source, Refused if nothing of it is published yet or if `write`
+    Raise UsageError for an unknown source, Refused if nothing of it is published yet or if `write`
     would replace a file.
     """
     source = source_of(session, target)[0]

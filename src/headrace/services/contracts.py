@@ -118,7 +118,7 @@ class ContractDiffResponse(Response, frozen=True, kw_only=True):
 def show(session: ProjectSession, target: str) -> ContractShowResponse:
     """Return a source's or an asset's declared contract, else its pinned schema.
 
-    Raises UsageError for another target.
+    Raise UsageError for another target.
     """
     compiled = usable(session.declared())
     name, _ = targets.target(target, compiled.project)
@@ -185,7 +185,7 @@ def _columns(contract: Contract | None, pinned: SourceSchema | None) -> list[Con
 def diff(session: ProjectSession, target: str) -> ContractDiffResponse:
     """Return how the last drifted delivery and the declared contract differ from the applied one.
 
-    `SOURCE@K` selects the delivery of that interval. Raises UsageError for an unknown target.
+    `SOURCE@K` selects the delivery of that interval. Raise UsageError for an unknown target.
     """
     declared = usable(session.declared()).project
     name, partition = targets.target(target, declared)
@@ -280,7 +280,7 @@ class ContractHistoryResponse(Response, frozen=True, kw_only=True):
 def contract_history(session: ProjectSession, target: str, earlier: int | None, later: int | None) -> ContractHistoryResponse:
     """Return the contract's versions, and two of them compared: by default the two newest.
 
-    Raises UsageError for an unknown node or version.
+    Raise UsageError for an unknown node or version.
     """
     project = session.project()
     name, _ = targets.target(target, project)

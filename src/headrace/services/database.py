@@ -170,7 +170,7 @@ class GcResponse(Response, frozen=True, kw_only=True):
 def upgrade(session: ProjectSession) -> UpgradeResponse:
     """Apply the missing schema versions.
 
-    Raises UsageError if there is no state, StoreError for a state of a newer Headrace, which stays
+    Raise UsageError if there is no state, StoreError for a state of a newer Headrace, which stays
     unchanged.
     """
     check_identity(session.root, session.settings)
@@ -190,7 +190,7 @@ class GcArguments(msgspec.Struct, frozen=True):
 def gc(session: ProjectSession, *, dry_run: bool, progress: Progress) -> GcResponse:
     """Free expired snapshots, orphans, raw bytes, logs, quarantine, and data of ended runs.
 
-    Also deletes history older than `[retention] history`. Raises LakeError if DuckLake's own steps
+    Also delete history older than `[retention] history`. Raise LakeError if DuckLake's own steps
     fail; what was freed stays freed.
     """
     if not dry_run:
@@ -233,7 +233,7 @@ class _Gone(Exception):
 def backup(session: ProjectSession, folder: Path) -> BackupResponse:
     """Back up into a new folder, from this process and alongside a running leader.
 
-    Raises UsageError without a state, or if the folder exists and isn't empty; Refused if a file of
+    Raise UsageError without a state, or if the folder exists and isn't empty; Refused if a file of
     the current snapshot is missing or the folder can't be written. Missing files of earlier
     snapshots are left out and counted in the manifest.
     """

@@ -47,7 +47,7 @@ SHA256_DIGITS = 64
 def check(session: ProjectSession, *, deep: bool, repaired: int = 0) -> CheckResponse:
     """Check the state, the catalog and the files; `deep` reads every byte of the files.
 
-    Raises UsageError if there is no state, StoreError if it can't be read.
+    Raise UsageError if there is no state, StoreError if it can't be read.
     """
     session.lake_may_be_empty = True
     if session.store is None:

@@ -180,7 +180,7 @@ Change = tuple[str, list[Any]]
 def repair(session: ProjectSession, reason: str) -> int:
     """Correct all rows that differ, and return the number of differences.
 
-    Raises Refused while a leader runs, or if the log lacks what is needed.
+    Raise Refused while a leader runs, or if the log lacks what is needed.
     """
     if session.store is None:
         raise UsageError("there is no state yet", hint="headrace tick makes it")

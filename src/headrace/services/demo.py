@@ -46,7 +46,7 @@ SOURCE_OF_DATA = "New York flights 2013 (CC0), from the package registry"
 def demo(directory: Path, *, days: int | None, fault: str, fresh: bool, progress: Progress) -> DemoResponse:
     """Create the demo in `directory` and replay it, or return the existing demo's result.
 
-    Raises Refused if the folder holds anything else, DemoDataError if the data can't be fetched.
+    Raise Refused if the folder holds anything else, DemoDataError if the data can't be fetched.
     """
     path = directory / ".headrace" / KEPT
     if path.exists() and not fresh:
@@ -70,7 +70,7 @@ def demo(directory: Path, *, days: int | None, fault: str, fresh: bool, progress
 def go_on(directory: Path | None, *, progress: Progress) -> DemoResponse:
     """Resume a demo until the end of February, with the vendor's files as it now delivers them.
 
-    Without `directory`, the demo is in the current folder or in `demo` below it. Raises UsageError
+    Without `directory`, the demo is in the current folder or in `demo` below it. Raise UsageError
     if there is none.
     """
     root = directory if directory is not None else Path() if _is_demo(Path()) else Path("demo")

@@ -77,7 +77,7 @@ def deliver(directory: Path, day: date, fault: DemoFault) -> list[Path]:
 
     Return their paths.
 
-    Each file appears atomically. Raises DemoDataError for a day outside 2013.
+    Each file appears atomically. Raise DemoDataError for a day outside 2013.
     """
     if not FIRST_DAY <= day <= LAST_DAY:
         raise DemoDataError(f"the demo has no flights for {day}", hint=f"it knows {FIRST_DAY} to {LAST_DAY}")

@@ -324,7 +324,7 @@ OWN_WINDOW = {"sources": "90d"}
 def explain(session: ProjectSession, figure: str, selection: Sequence[str] = (), *, window: str | None = None) -> FigureResponse:
     """Return a figure with its rows, restricted to a selection if there is one.
 
-    Raises UnknownName for an unknown figure, UsageError for an invalid window.
+    Raise UnknownName for an unknown figure, UsageError for an invalid window.
     """
     if figure not in WORKED:
         raise UnknownName(f"there is no figure {figure[:40]!r}", hint=f"these can be explained: {', '.join(FIGURES)}")

@@ -23,7 +23,7 @@ _LOCAL = {"GIT_TERMINAL_PROMPT": "0", "GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LO
 def compiled_at(session: ProjectSession, reference: str) -> Compiled:
     """Return the project compiled at `reference`.
 
-    Raises UsageError for an unknown reference, ProjectError if the files had errors or git is
+    Raise UsageError for an unknown reference, ProjectError if the files had errors or git is
     missing.
     """
     with _checked_out(session.root, reference) as folder:
@@ -73,7 +73,7 @@ def _unpack(archive: Path, target: Path, reference: str) -> None:
 def _git(root: Path, *arguments: str) -> str:
     """Return git's output; empty for an unknown reference.
 
-    Raises ProjectError if git is missing or doesn't end in time, UsageError for its other errors.
+    Raise ProjectError if git is missing or doesn't end in time, UsageError for its other errors.
     """
     command = ["git", "-C", str(root), *arguments]
     try:

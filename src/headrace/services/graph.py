@@ -130,7 +130,7 @@ class GraphViewQuery(msgspec.Struct, frozen=True, kw_only=True):
 def view(session: ProjectSession, query: GraphViewQuery) -> GraphView:
     """Return a view with at most `budget` nodes in cards of their own, nearest to the root first.
 
-    Raises UsageError for an unknown mode or root.
+    Raise UsageError for an unknown mode or root.
     """
     if query.mode not in MODES:
         raise UsageError(f"{query.mode[:40]!r} is no view", hint=f"one of {', '.join(MODES)}")
@@ -242,7 +242,7 @@ class EffectResponse(Response, frozen=True, kw_only=True):
 def effect(session: ProjectSession, selection: Sequence[str], exclude: Sequence[str]) -> EffectResponse:
     """Return the effect on the applied project (declared, before the first apply).
 
-    Raises UsageError for a selection that names nothing.
+    Raise UsageError for a selection that names nothing.
     """
     compiled = session.compiled if session.compiled is not None else usable(session.declared())
     nodes, project = selected(session, selection, exclude, compiled=compiled), compiled.project

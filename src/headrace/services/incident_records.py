@@ -42,7 +42,7 @@ class NoteArguments(msgspec.Struct, frozen=True):
 def note(session: ProjectSession, target: str, *, text: str | None, progress: Progress) -> IncidentRow:
     """Add a note to an incident, without further effect.
 
-    Raises Refused without a text, UsageError for an unknown incident or a text that is too long.
+    Raise Refused without a text, UsageError for an unknown incident or a text that is too long.
     """
     said = commands.required_reason(text, "incidents note", "it is what is written down")
     if len(said) > TEXT_MAX:
@@ -88,7 +88,7 @@ def report(
 ) -> IncidentRow:
     """Report published data as wrong, and return its incident.
 
-    Raises Refused without a reason, UsageError if nothing is published.
+    Raise Refused without a reason, UsageError if nothing is published.
     """
     text = commands.required_reason(reason, "incidents report", "who repairs it has to know what is wrong with the data")
     node, key = targets.target(target, session.project())
@@ -162,7 +162,7 @@ _HOURS = frozenset({"hour_mean", "hour_q95"})
 def incident_figures(session: ProjectSession, target: str) -> list[IncidentFigureRow]:
     """Return the most anomalous figure of each column that deviates from its own history.
 
-    Empty if the cause isn't an anomaly, or if the metrics are no longer stored. Raises UsageError
+    Empty if the cause isn't an anomaly, or if the metrics are no longer stored. Raise UsageError
     for an unknown incident.
     """
     number = number_of(target)

@@ -239,7 +239,7 @@ def init(directory: Path, files: Sequence[Path]) -> InitResponse:
     """Write a project into `directory`, created if missing, and return the next command.
 
     Nothing is overwritten: raises ProjectError, and writes nothing, if a project or a file exists
-    already. Raises UsageError for unreadable files.
+    already. Raise UsageError for unreadable files.
     """
     if (directory / SETTINGS_FILE).exists():
         raise ProjectError(

@@ -52,7 +52,7 @@ class CancelArguments(msgspec.Struct, frozen=True):
 def cancel(session: ProjectSession, run: str, *, reason: str | None, progress: Progress) -> CancelResponse:
     """End a run: publications stay, its pending work isn't started, its attempts are stopped.
 
-    For a run that isn't under way, only return its state. Raises UsageError for an unknown run.
+    For a run that isn't under way, only return its state. Raise UsageError for an unknown run.
     """
     number = number_of(run)
     if session.store is None:
@@ -125,7 +125,7 @@ class WithdrawArguments(msgspec.Struct, frozen=True):
 def withdraw(session: ProjectSession, target: str, *, reason: str | None, progress: Progress) -> WithdrawResponse:
     """Withdraw the publication of one partition.
 
-    Raises Refused without a reason or for a materialisation whose partitions can't be withdrawn,
+    Raise Refused without a reason or for a materialisation whose partitions can't be withdrawn,
     UsageError for a partition that isn't published.
     """
     text = commands.required_reason(reason, "withdraw", "readers lose data that they could read")
@@ -269,7 +269,7 @@ class WaiveResponse(Response, frozen=True, kw_only=True):
 def waive(session: ProjectSession, target: str, *, reason: str | None, progress: Progress) -> WaiveResponse:
     """Waive an obligation.
 
-    Raises Refused without a reason, UsageError for an obligation that isn't due or is met.
+    Raise Refused without a reason, UsageError for an obligation that isn't due or is met.
     """
     text = commands.required_reason(reason, "waive", "it counts as a promise that wasn't kept, and somebody will ask why")
     name, at, key = target.partition("@")
@@ -355,7 +355,7 @@ class TakeOverResponse(Response, frozen=True, kw_only=True):
 def take_over(session: ProjectSession, consumer: str, *, reason: str | None, progress: Progress) -> TakeOverResponse:
     """Take over a consumer's export target.
 
-    Raises Refused without a reason, UsageError for a consumer that isn't exported to a table.
+    Raise Refused without a reason, UsageError for a consumer that isn't exported to a table.
     """
     text = commands.required_reason(reason, "exports take-over", "another project may rely on exporting there")
     _target(session.project(), consumer)

@@ -13,7 +13,7 @@ from headrace.services.session import ProjectSession, usable
 def lineage(session: ProjectSession, target: str, *, up: bool, down: bool) -> LineageResponse:
     """Return every upstream and downstream step of `ASSET[.COLUMN]`, nearest first.
 
-    A side that isn't requested is None. Raises InvalidProject if the files have errors, UsageError
+    A side that isn't requested is None. Raise InvalidProject if the files have errors, UsageError
     for an unknown asset or column.
     """
     compiled = usable(session.declared())

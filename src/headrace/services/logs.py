@@ -127,7 +127,7 @@ class PageOfLines(NamedTuple):
 def logs(session: ProjectSession, target: str, *, grep: str | None) -> AttemptLog | None:
     """Return the lines of an attempt (`3.17`), or of the newest attempt at an asset or a partition.
 
-    None if it was never attempted. `grep` is a regular expression that the lines must match. Raises
+    None if it was never attempted. `grep` is a regular expression that the lines must match. Raise
     UsageError for an unknown attempt or asset, or an invalid expression.
     """
     pattern = _pattern(grep)
@@ -142,8 +142,8 @@ def logs(session: ProjectSession, target: str, *, grep: str | None) -> AttemptLo
 def lines_of(session: ProjectSession, target: str, *, grep: str | None, begin: LinePosition | int, limit: int) -> PageOfLines:
     """Return at most `limit` lines that match `grep`, starting at a position or a line number.
 
-    A negative number counts from the end. Reads no further than needed. Raises UsageError as
-    `logs`, and if there was no attempt.
+    A negative number counts from the end. Reads no further than needed. Raise UsageError as `logs`,
+    and if there was no attempt.
     """
     pattern = _pattern(grep)
     attempt = _attempt(session, target)

@@ -22,7 +22,7 @@ from headrace.store.queries.applied_versions import Heading
 def ls(session: ProjectSession, selection: Sequence[str], exclude: Sequence[str], *, progress: Progress) -> list[NodeRow]:
     """Return sources, then assets, then consumers, each sorted by name.
 
-    Raises InvalidProject if the files can't be linked.
+    Raise InvalidProject if the files can't be linked.
     """
     compilation = session.declared(progress)
     project = compilation.project
@@ -97,7 +97,7 @@ def versions(session: ProjectSession, number: str | None = None) -> list[Version
 def file_of(session: ProjectSession, number: str, path: str) -> bytes:
     """Return the stored bytes of one file of a version.
 
-    Raises UsageError if there is no such file, StoreError if the bytes don't match their hash.
+    Raise UsageError if there is no such file, StoreError if the bytes don't match their hash.
     """
     (version,) = versions(session, number)
     sha256 = next((file.sha256 for file in version.files if file.path == path), None)

@@ -159,7 +159,7 @@ class PartitionListQuery(msgspec.Struct, frozen=True, kw_only=True):
 def list_partitions(session: ProjectSession, name: str, query: PartitionListQuery) -> PartitionsResponse:
     """Return the recorded and the expected partitions, newest first.
 
-    Raises UsageError for an unknown node or cursor.
+    Raise UsageError for an unknown node or cursor.
     """
     node, _ = targets.target(name, session.project())
     before = None if query.cursor is None else place(query.cursor, str)
@@ -414,7 +414,7 @@ class ConsumerResponse(Response, frozen=True, kw_only=True):
 def consumer(session: ProjectSession, name: str, *, before: str | None, limit: int, ledgers: int) -> ConsumerResponse:
     """Return a consumer with its newest intervals, the first `ledgers` of them with delay ledgers.
 
-    Raises UnknownName for an unknown consumer.
+    Raise UnknownName for an unknown consumer.
     """
     project = session.project()
     declared = project.consumers.get(name)

@@ -95,7 +95,7 @@ def pause(
 ) -> PauseResponse:
     """Pause the selected nodes.
 
-    Raises Refused without a reason, UsageError for an unknown selection or an invalid time.
+    Raise Refused without a reason, UsageError for an unknown selection or an invalid time.
     """
     text = commands.required_reason(reason, "pause", "who finds it standing still at night has to know why")
     arguments = PauseArguments(list(select), list(exclude), text, until)
@@ -148,7 +148,7 @@ def _pause(context: CommandContext, arguments: PauseArguments, progress: Progres
 def lapses_at(context: CommandContext, text: str, now_us: int) -> int:
     """Return the end of a pause in µs, from a duration (`2h` from now) or a time.
 
-    Raises UsageError for an invalid or a past time.
+    Raise UsageError for an invalid or a past time.
     """
     try:
         result = Duration.parse(text).after_us(now_us, context.session.timezone)

@@ -60,7 +60,7 @@ def require_reason(reason: str) -> None:
 def nodes_to_keep(session: ProjectSession, selection: Sequence[str], progress: Progress) -> tuple[str, ...]:
     """Return the selected assets whose published partitions the new code would invalidate, by name.
 
-    Raises UsageError for a selection without such an asset, or if an asset's old rows can't stay in
+    Raise UsageError for a selection without such an asset, or if an asset's old rows can't stay in
     the table that its new code builds.
     """
     compiled = usable(session.declared_exactly(progress)[1])
@@ -245,7 +245,7 @@ def plan(session: ProjectSession, *, against: str | None, progress: Progress, ke
     They are compared with the applied project, in an environment with production; `against` names a
     commit instead. `keep` selects assets as `apply --keep` does.
 
-    Raises InvalidProject if the files have errors, UsageError for a commit that git doesn't know or
+    Raise InvalidProject if the files have errors, UsageError for a commit that git doesn't know or
     a selection that keeps nothing.
     """
     if keep and against is not None:

@@ -144,7 +144,7 @@ def decided_together(tx: Transaction, incident: Incident, word: str) -> list[Qua
 def list_quarantine(session: ProjectSession, target: str | None) -> list[QuarantineRow]:
     """Return the quarantined data by node and partition, restricted to `target` if given.
 
-    `target` is an asset, a source or a partition. Raises UsageError for an unknown target.
+    `target` is an asset, a source or a partition. Raise UsageError for an unknown target.
     """
     project = session.project()
     node, partition = targets.target(target, project) if target else (None, None)

@@ -69,7 +69,7 @@ def accept_partition(
 ) -> DecisionResponse:
     """Publish one partition's quarantined data as an exception, and compute what is downstream.
 
-    Raises Refused without a reason or for data that can't be published, UsageError if nothing is in
+    Raise Refused without a reason or for data that can't be published, UsageError if nothing is in
     quarantine.
     """
     text = commands.required_reason(reason, "quarantine accept", "readers will see data that was held back, and ask why")
@@ -87,7 +87,7 @@ def accept_partition(
 def drop_partition(session: ProjectSession, target: str, *, reason: str | None, progress: Progress) -> DecisionResponse:
     """Drop one partition's quarantined data, which is then never published.
 
-    Raises Refused without a reason, UsageError if nothing is in quarantine.
+    Raise Refused without a reason, UsageError if nothing is in quarantine.
     """
     text = commands.required_reason(reason, "quarantine drop", "who waits for the data has to know why it doesn't come")
     row = _waiting(session, target)
@@ -176,7 +176,7 @@ def _decide(context: CommandContext, arguments: DecideArguments, progress: Progr
 def _decision(context: CommandContext, arguments: DecideArguments) -> ExceptionDecision:
     """Return the decision about all quarantined data of the attempt.
 
-    Raises UsageError if the record was decided or replaced meanwhile.
+    Raise UsageError if the record was decided or replaced meanwhile.
     """
     with context.store.read() as tx:
         results = [row for row in stored.waiting(tx, node=arguments.node, partition=arguments.key) if row.id == arguments.waiting]
@@ -315,7 +315,7 @@ _DECIDED = ("published", "dropped")
 def accept(session: ProjectSession, target: str, *, reason: str | None, until: str | None, progress: Progress) -> DecisionResponse:
     """Publish quarantined data of one partition, or of an incident, as an exception.
 
-    Raises as `accept_partition` does, and UsageError if an incident has no data in quarantine.
+    Raise as `accept_partition` does, and UsageError if an incident has no data in quarantine.
     """
 
     def decide(place: str) -> DecisionResponse:

@@ -124,7 +124,7 @@ def columns_of(session: ProjectSession, query: ReadQuery) -> list[str]:
 def read(session: ProjectSession, query: ReadQuery, columns: Sequence[str] | None = None) -> ReadResponse:
     """Return the rows as JSON-compatible values in partition order, at most `limit`.
 
-    `columns` restricts the columns. Raises UsageError as `find`, LakeError for lost files.
+    `columns` restricts the columns. Raise UsageError as `find`, LakeError for lost files.
     """
     if _of_view(session, query):
         from headrace.services import sql
@@ -149,7 +149,7 @@ def read(session: ProjectSession, query: ReadQuery, columns: Sequence[str] | Non
 def write(session: ProjectSession, query: ReadQuery, out: BinaryIO, data_format: str, columns: Sequence[str] | None = None) -> None:
     """Write the rows as `csv`, `parquet` or `arrow`, of all columns or some.
 
-    Raises HeadraceError if the columns are unknown, because nothing was published yet.
+    Raise HeadraceError if the columns are unknown, because nothing was published yet.
     """
     from headrace.lake import reading
 
@@ -180,7 +180,7 @@ def write_json(
     """Write the response of `read` as JSON, streaming its rows.
 
     Without a `limit` it needs no more memory than for a few thousand rows. Views are read as a
-    whole. Raises as `read` does.
+    whole. Raise as `read` does.
     """
     location = None if _of_view(session, query) else find(session, query)
     if location is None or location.table is None or not location.files or location.manifest:
@@ -270,7 +270,7 @@ def _is_now(query: ReadQuery) -> bool:
 def snapshot_of(session: ProjectSession, tx: Transaction, query: ReadQuery) -> int:
     """Return the snapshot of `--at` or `--version`, by default the newest.
 
-    Raises UsageError if it doesn't exist.
+    Raise UsageError if it doesn't exist.
     """
     if query.at is not None and query.version is not None:
         raise UsageError("--at and --version exclude each other", hint="a version is a snapshot's number, --at a time")

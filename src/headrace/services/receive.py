@@ -47,8 +47,8 @@ class ReceiveArguments(msgspec.Struct, frozen=True):
 def receive(session: ProjectSession, source: str, file: Path, *, key: str | None, reason: str, progress: Progress) -> RunResponse:
     """Hand in a file for one partition of a source, and run its downstream nodes.
 
-    The file is copied first, so that it can't change before it is ingested. Raises UsageError for
-    an unknown source, partition or file, Refused without a reason.
+    The file is copied first, so that it can't change before it is ingested. Raise UsageError for an
+    unknown source, partition or file, Refused without a reason.
     """
     if not reason.strip():
         raise Refused("a delivery by hand needs a reason", hint="--reason TEXT")
@@ -164,7 +164,7 @@ class FireResponse(Response, frozen=True, kw_only=True):
 def fire(session: ProjectSession, asset: str) -> FireResponse:
     """Request the current or next leader to trigger an asset; doesn't wait.
 
-    Raises NoHook for an asset without a webhook trigger.
+    Raise NoHook for an asset without a webhook trigger.
     """
     _check(session.project(), asset)
     return FireResponse(asset=asset, request=submit_request(session, "fire", FireArguments(asset)))

@@ -107,7 +107,7 @@ def decided_renames(mappings: Sequence[MappingRow], convert: Sequence[str], *, a
     """Return the mappings with decisions about their values.
 
     `convert` are expressions over the mapped columns, `as_is` accepts all other differing values.
-    Raises UsageError for an invalid expression.
+    Raise UsageError for an invalid expression.
     """
     rows = {mapping.to: mapping for mapping in mappings}
     for text in convert:
@@ -179,7 +179,7 @@ class Renamed(msgspec.Struct, frozen=True):
 def with_names(text: str, table: str, renames: Sequence[Renamed], first: str) -> str:
     """Return the contract's text with mappings from `first` on, until the next existing one.
 
-    Raises Refused if the contract lacks such a column, or if another column has that name then.
+    Raise Refused if the contract lacks such a column, or if another column has that name then.
     """
     yaml, document = _loaded(text)
     properties = _properties(document, table)

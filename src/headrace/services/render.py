@@ -25,7 +25,7 @@ from headrace.store.queries import publications
 def with_parameters(compiled: Compiled, given: Mapping[str, str]) -> Compiled:
     """Return the project with these parameters, converted to the types of their defaults.
 
-    Raises UsageError for an unknown parameter or an invalid value.
+    Raise UsageError for an unknown parameter or an invalid value.
     """
     if not given:
         return compiled
@@ -122,7 +122,7 @@ def _listed(text: str, default: list[Any]) -> list[Any]:
 def render(session: ProjectSession, target: str, parameters: Mapping[str, str] | None = None) -> RenderResponse:
     """Return what `ASSET[@K]` runs; without K, for the newest ended partition.
 
-    Raises InvalidProject if the files have errors, UsageError for an unknown asset or partition.
+    Raise InvalidProject if the files have errors, UsageError for an unknown asset or partition.
     """
     compiled = with_parameters(usable(session.declared()), parameters or {})
     name, key = targets.target(target, compiled.project, kinds=(Asset,))
@@ -145,7 +145,7 @@ def render(session: ProjectSession, target: str, parameters: Mapping[str, str] |
 def newest_key(session: ProjectSession, spec: PartitionSpec, timezone: str) -> str:
     """Return the newest partition that has ended by the store's clock; `*` for unpartitioned data.
 
-    Raises UsageError for data partitioned by key, because the key can't be guessed.
+    Raise UsageError for data partitioned by key, because the key can't be guessed.
     """
     if spec.grain is None and spec.key is None:
         return "*"

@@ -128,7 +128,7 @@ def stamp() -> str:
 def lake_aside(folders: Folders, mark: str) -> Path | None:
     """Move lake files, asset files and the quarantine into a folder alongside; return it.
 
-    None if there are none. Raw bytes stay: they are stored by content. Raises HeadraceError if a
+    None if there are none. Raw bytes stay: they are stored by content. Raise HeadraceError if a
     folder can't be moved.
     """
     target = folders.data_path / f"before_{mark}"
@@ -164,7 +164,7 @@ def _epoch_of_folders(folders: Folders) -> int:
 def restore(session: ProjectSession, folder: Path, *, force: bool, new_state: bool = False) -> BackupResponse:
     """Put a backup in the project's place.
 
-    `force` moves a usable state aside, `new_state` also the lake's files. Raises UsageError for a
+    `force` moves a usable state aside, `new_state` also the lake's files. Raise UsageError for a
     folder that isn't a backup; Refused for a damaged, newer or another lake's backup, if a state
     exists (without `force`), and while a leader runs.
     """
@@ -221,7 +221,7 @@ def losses(session: ProjectSession, folder: Path, manifest: Manifest, was: Exist
 def read_manifest(folder: Path) -> Manifest:
     """Return the manifest of a backup.
 
-    Raises UsageError if the folder isn't a backup, Refused if a newer Headrace made it.
+    Raise UsageError if the folder isn't a backup, Refused if a newer Headrace made it.
     """
     try:
         manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
@@ -339,7 +339,7 @@ REASONS_SHOWN_MAX = 3
 def newest_backup(session: ProjectSession) -> BackupResponse:
     """Return the newest backup that fits the lake, with what it lacks.
 
-    Raises Refused with the reasons if none fits.
+    Raise Refused with the reasons if none fits.
     """
     reasons = []
     for backup in list_backups(session.root, session.settings):
@@ -371,7 +371,7 @@ def new_state(session: ProjectSession, *, force: bool) -> BackupResponse:
     """Begin with a new state; with `force` even if a usable state exists.
 
     Epochs continue after the earlier ones: attempts' logs and files are named by them, and exports
-    accept no earlier one. Raises Refused while a leader runs, HeadraceError for a folder that can't
+    accept no earlier one. Raise Refused while a leader runs, HeadraceError for a folder that can't
     be moved.
     """
     was = existing_state(session)

@@ -90,7 +90,7 @@ class RetryArguments(msgspec.Struct, frozen=True):
 def retry(session: ProjectSession, target: str, *, reason: str | None, progress: Progress) -> RunResponse:
     """Retry the failed, rejected or lost partitions of a run or an asset that aren't published.
 
-    Raises UsageError for an unknown run or asset.
+    Raise UsageError for an unknown run or asset.
     """
     if session.store is None:
         raise unknown_run(target) if _is_run(target) else UsageError("nothing has run yet", hint="headrace tick")
@@ -214,7 +214,7 @@ def run(  # noqa: PLR0913 - as many as the command has options
 ) -> RunResponse:
     """Run the selected nodes.
 
-    Published partitions stay unless their inputs or code changed, or `again`. Raises UsageError for
+    Published partitions stay unless their inputs or code changed, or `again`. Raise UsageError for
     an unknown selection or partition, Refused for `again` without a reason.
     """
     if again and not reason:

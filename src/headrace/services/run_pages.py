@@ -54,7 +54,7 @@ class RunsResponse(Response, frozen=True, kw_only=True):
 def run_list(session: ProjectSession, *, failed: bool, before: str | None, limit: int) -> RunsResponse:
     """Return a page of runs; with `failed`, only those that didn't succeed.
 
-    Raises UsageError for an invalid cursor.
+    Raise UsageError for an invalid cursor.
     """
     older_than = None if before is None else place(before, int)
     lines: list[RunLine] = []
@@ -165,8 +165,7 @@ class RunTimeline(RunHead, frozen=True, kw_only=True):
 def run_timeline(session: ProjectSession, text: str, after: str | None, limit: int = ATTEMPTS_MAX, *, failed: bool = False) -> RunTimeline:
     """Return a page of a run's attempts, in order; with `failed`, only those without a publication.
 
-    `failed` includes only ended attempts. Raises UsageError for an unknown run or an invalid
-    cursor.
+    `failed` includes only ended attempts. Raise UsageError for an unknown run or an invalid cursor.
     """
     number = number_of(text)
     begin = (0, 0) if after is None else place(after, tuple[int, int])

@@ -39,8 +39,8 @@ def runs(session: ProjectSession, run: str | None, *, failed: bool, since: str |
     """Return one row per attempted partition, newest run first, within a run in order.
 
     `run` selects one run, `failed` only failed, lost or rejected attempts, `since` (a time, or a
-    duration back from now) runs that began then or later, `node` its newest `limit` attempts.
-    Raises UsageError for an unknown run or node.
+    duration back from now) runs that began then or later, `node` its newest `limit` attempts. Raise
+    UsageError for an unknown run or node.
     """
     if session.store is None:
         if run is not None:
@@ -198,7 +198,7 @@ def path_of(tx: Transaction, attempt: Attempt) -> str | None:
 def since_when(session: ProjectSession, text: str) -> int:
     """Return a time, or a duration back from now (`2d`, `6h`), in µs since 1970.
 
-    Raises UsageError for anything else.
+    Raise UsageError for anything else.
     """
     try:
         duration = Duration.parse(text)

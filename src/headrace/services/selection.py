@@ -90,8 +90,8 @@ def selected(
 ) -> list[str]:
     """Return the selected names of the applied project, or of another `compiled` or `project`.
 
-    An empty selection means everything. Raises UsageError (with did-you-mean) if a selection
-    matches nothing.
+    An empty selection means everything. Raise UsageError (with did-you-mean) if a selection matches
+    nothing.
     """
     compiled = compiled or session.compiled
     project = project or (compiled.project if compiled else session.project())

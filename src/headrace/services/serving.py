@@ -228,7 +228,7 @@ class Serving:
     def run(self, ready: Callable[[Role], None]) -> None:
         """Serve until told to stop; call `ready` each time this server starts to lead or stand by.
 
-        Raises InvalidProject or StoreError if it can't begin; later errors are reported, and
+        Raise InvalidProject or StoreError if it can't begin; later errors are reported, and
         retried.
         """
         while not self._stop.asked:

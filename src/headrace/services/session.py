@@ -61,7 +61,7 @@ class ProjectSession:
     def open(cls, project: Path | None, env: str, now: str | None, actor: str) -> ProjectSession:
         """Return the project at or above `project` (None: the current folder).
 
-        Raises ProjectError if there is none. An unknown environment raises UsageError when
+        Raise ProjectError if there is none. An unknown environment raises UsageError when
         `settings` is read.
         """
         return cls(_root(project), env, now, actor)
@@ -74,7 +74,7 @@ class ProjectSession:
     def settings(self) -> Settings:
         """The settings of this environment in headrace.toml.
 
-        Raises ProjectError if the file can't be read, UsageError for an unknown environment.
+        Raise ProjectError if the file can't be read, UsageError for an unknown environment.
         """
         return of_environment(_settings(self.root), self.env)
 
@@ -118,13 +118,13 @@ class ProjectSession:
 
     @cached_property
     def now_given(self) -> datetime | None:
-        """`--now` as an aware datetime. Raises UsageError if it is invalid."""
+        """`--now` as an aware datetime. Raise UsageError if it is invalid."""
         return None if self._now is None else self.parse_time(self._now, "--now")
 
     def parse_time(self, text: str, option: str) -> datetime:
         """Return a time as typed (ISO 8601), by default in the project's time zone.
 
-        Raises UsageError, naming `option`, if it is invalid.
+        Raise UsageError, naming `option`, if it is invalid.
         """
         try:
             at = datetime.fromisoformat(text.strip())
@@ -151,7 +151,7 @@ class ProjectSession:
     def store(self) -> Store | None:
         """The state, for reading; None before the first command that writes.
 
-        Raises StoreError if it can't be used.
+        Raise StoreError if it can't be used.
         """
         if not state_exists(self.root, self.settings):
             return None
@@ -309,7 +309,7 @@ class ProjectSession:
     def project(self) -> Project:
         """Return the applied project, or before the first apply the declared one.
 
-        Raises ProjectError if the files have errors.
+        Raise ProjectError if the files have errors.
         """
         return self.compiled.project if self.compiled is not None else usable(self.declared()).project
 

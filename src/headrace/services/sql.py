@@ -63,7 +63,7 @@ class _Snapshot(msgspec.Struct, frozen=True):
 def run_query(session: ProjectSession, question: SqlQuery) -> SqlResponse:
     """Run a query and return its rows as JSON-compatible values.
 
-    Raises UsageError for an invalid query, or an unknown table or time.
+    Raise UsageError for an invalid query, or an unknown table or time.
     """
     from headrace.lake import reading
 
@@ -235,7 +235,7 @@ def _typed(name: str, text: str, known: Mapping[str, Any]) -> Any:
 def read_view(session: ProjectSession, query: ReadQuery, columns: Sequence[str] | None = None) -> ReadResponse:
     """Return a view's rows as JSON-compatible values, at most `limit`.
 
-    Its state is the worst of its inputs. Raises UsageError and LakeError as `read` does.
+    Its state is the worst of its inputs. Raise UsageError and LakeError as `read` does.
     """
     name = targets.target(query.asset, session.project()).node
     state, through = _standing(session, name)
@@ -339,7 +339,7 @@ class DiffQuery(msgspec.Struct, frozen=True):
 def diff(session: ProjectSession, target: str, query: DiffQuery) -> DiffResponse:
     """Return the difference between two points in time.
 
-    Raises UsageError for an unknown asset, time, snapshot, partition or key.
+    Raise UsageError for an unknown asset, time, snapshot, partition or key.
     """
     project = session.project()
     name, key = targets.target(target, project)

@@ -57,7 +57,7 @@ UNDELIVERED_US = 7 * 86_400_000_000
 def status(session: ProjectSession, selection: Sequence[str] = (), *, window: str = WINDOW) -> StatusResponse:
     """Return the state of every consumer, or of those selected or reading selected nodes.
 
-    Before the first apply all consumers are `never`. Raises UsageError for an empty selection,
+    Before the first apply all consumers are `never`. Raise UsageError for an empty selection,
     InvalidProject if nothing is applied and the files have errors.
     """
     if session.store is None or session.compiled is None:

@@ -249,7 +249,7 @@ WINDOW = "30d"
 def window_began(window: str, now_us: int, timezone: str) -> int:
     """Return the start of a window that ends now, in µs: `30d` back by the wall clock.
 
-    Raises UsageError for an invalid or an empty duration.
+    Raise UsageError for an invalid or an empty duration.
     """
     span = Duration.parse(window)
     began = span.before_us(now_us, timezone)

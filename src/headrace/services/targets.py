@@ -32,7 +32,7 @@ def target(text: str, project: Project, *, kinds: tuple[type, ...] = (Source, As
     """Return `asset` or `asset@key`, checked against the project.
 
     With Exported among `kinds`, an exported consumer is accepted as well. `asset:NAME` marks a name
-    that is also a subcommand. Raises UsageError, with a suggestion, for unknown names.
+    that is also a subcommand. Raise UsageError, with a suggestion, for unknown names.
     """
     name, at, key = text.removeprefix(NODE_PREFIX).partition("@")
     node: Source | Asset | Consumer | Exported | None = project.node(name)

@@ -40,8 +40,8 @@ EPOCH = 0
 def try_asset(session: ProjectSession, target: str, *, limit: int, parameters: dict[str, str]) -> TryResponse:
     """Compute one partition of one asset from the files.
 
-    Without a partition, it takes the newest whose inputs are published. Raises InvalidProject if
-    the files have errors, UsageError for an unknown asset, partition or parameter.
+    Without a partition, it takes the newest whose inputs are published. Raise InvalidProject if the
+    files have errors, UsageError for an unknown asset, partition or parameter.
     """
     compiled = with_parameters(usable(session.declared()), parameters)
     name, key = targets.target(target, compiled.project, kinds=(Asset,))

@@ -40,7 +40,7 @@ def why(session: ProjectSession, text: str) -> WhyResponse:
     """Return what an interval waits for.
 
     Without an interval, it is a consumer's oldest unmet due one, else its next; an asset's oldest
-    waiting one, else its newest. Raises UsageError for an unknown subject.
+    waiting one, else its newest. Raise UsageError for an unknown subject.
     """
     project = session.project()
     name, key = _parsed(project, text)

@@ -51,7 +51,7 @@ def apply(session: ProjectSession, *, confirm: Callable[[PlanResponse], bool], p
     `keep` selects assets whose new code comes into force while their published partitions stay
     fresh; it requires a `reason`.
 
-    Raises InvalidProject if the files have errors, UsageError for an invalid plan id or a selection
+    Raise InvalidProject if the files have errors, UsageError for an invalid plan id or a selection
     that keeps nothing, and whatever `confirm` raises where no person can be asked.
     """
     agreements.checked_id(plan_id)
@@ -97,7 +97,7 @@ def _applied_by(store: Store | None) -> str | None:
 def make_again(session: ProjectSession, needed: Sequence[NeededRow], *, reason: str, progress: Progress) -> list[BackfillResponse]:
     """Run the backfills that a change requires, one after the other.
 
-    The caller has shown them. Stops at the first backfill that needs an approval. Raise Refused
+    The caller has shown them. Stop at the first backfill that needs an approval. Raise Refused
     without a reason.
     """
     opened = session.again(session.actor)  # the version now in force

@@ -213,8 +213,8 @@ class _Found(msgspec.Struct, frozen=True):
 def differences(session: ProjectSession) -> list[DifferenceRow]:
     """Return how rows differ from production, for nodes that the environment built itself.
 
-    Nodes without publications on either side are left out; empty in production itself. Reads files
-    and writes nothing.
+    Nodes without publications on either side are left out; empty in production itself. Files are
+    read, and nothing is written.
     """
     production = session.production
     if production is None or session.store is None or production.store is None or session.compiled is None:

@@ -421,8 +421,8 @@ ROW = {"day": "2025-01-01", "customer": "c1", "amounts": list(range(60)), "name"
 def slowness(cache: Path) -> float:
     """Return this machine's slowness: its time for a sample divided by the reference machine's.
 
-    Takes about 15 ms, and is cached in the folder `cache` for a day; without write access it is
-    measured each time.
+    Measuring takes about 15 ms; the result is cached in the folder `cache` for a day; without write
+    access it is measured each time.
     """
     path = cache / SPEED_FILE
     known = _cached_speed(path)

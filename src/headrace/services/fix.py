@@ -92,7 +92,7 @@ def fix(  # noqa: PLR0913 - how it is shown, agreed to and decided; all are name
     With `dry_run` it only plans. `again` repairs even if neither inputs nor code have changed since
     the wrong rows were published.
 
-    Raises UsageError for an unknown incident, Refused if a person must act first or policy requires
+    Raise UsageError for an unknown incident, Refused if a person must act first or policy requires
     an approval, PlanChanged if the plan differs from `plan_id`, and ValuesDiffer if accepted
     columns have changed values that `decision` doesn't cover.
     """

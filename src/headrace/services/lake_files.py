@@ -56,7 +56,7 @@ def naming_damage(session: ProjectSession, files: Iterable[FileRef]) -> Iterator
 def _damaged(session: ProjectSession, paths: set[str]) -> DataCorrupted | None:
     """Return the error for the first damaged file.
 
-    Opens the state anew, because it is closed while rows are read.
+    Open the state anew, because it is closed while rows are read.
     """
     fresh = session.again(session.actor)
     try:

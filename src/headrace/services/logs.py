@@ -142,7 +142,7 @@ def logs(session: ProjectSession, target: str, *, grep: str | None) -> AttemptLo
 def lines_of(session: ProjectSession, target: str, *, grep: str | None, begin: LinePosition | int, limit: int) -> PageOfLines:
     """Return at most `limit` lines that match `grep`, starting at a position or a line number.
 
-    A negative number counts from the end. Reads no further than needed. Raise UsageError as `logs`,
+    A negative number counts from the end. Read no further than needed. Raise UsageError as `logs`,
     and if there was no attempt.
     """
     pattern = _pattern(grep)

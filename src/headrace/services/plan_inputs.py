@@ -93,7 +93,7 @@ SeenNow: TypeAlias = Mapping[str, Sequence[DetectedDelivery]]
 def deliveries_in_folders(root: Path, project: Project, store: Store | None) -> SeenNow:
     """Return the deliveries in sources' folders that aren't stored yet.
 
-    Writes nothing, and doesn't query remote sources.
+    Write nothing, and don't query remote sources.
     """
     near = [source for source in project.sources.values() if connector_name(source) is None and not is_routed_by_rows(source)]
     known = KnownFiles()

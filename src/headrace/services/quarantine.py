@@ -42,7 +42,7 @@ def first_rows(data_folder: Path, path: str | None, delivery: str | None) -> lis
 
     Empty if the file is missing or of another kind.
 
-    Never raises, whatever the file contains.
+    Never raise, whatever the file contains.
     """
     if path is None or delivery is None or not path.startswith("raw/"):
         return []

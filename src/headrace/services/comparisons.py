@@ -141,7 +141,7 @@ def _columns_by_name(table: LakeTable | None) -> dict[str, LakeColumn]:
 def _common(before: LakeTable | None, after: LakeTable | None) -> tuple[LakeColumn, ...]:
     """Return the columns of both sides in the later type.
 
-    If one side has no table, the other's columns.
+    If one side has no table, return all columns of the other.
     """
     was, now = _columns_by_name(before), _columns_by_name(after)
     if not was or not now:

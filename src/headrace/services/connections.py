@@ -160,7 +160,7 @@ SINCE_US = 30 * 86_400_000_000
 def notify(session: ProjectSession) -> list[NotifyRow]:
     """Return each owner with its recipients and channels, and the last 30 days' deliveries.
 
-    Sends nothing.
+    Nothing is sent.
     """
     rows = list(_rows(_project(session), None))
     if session.store is None:

@@ -42,7 +42,7 @@ def learned_sources(tx: Transaction, sources: Iterable[str]) -> list[LearntRow]:
 def learned_source(tx: Transaction, source: str) -> LearntRow | None:
     """Return a source's learnt schema.
 
-    None if it isn't pinned, or if its origin wasn't recorded.
+    Return None if the schema isn't pinned, or if its origin wasn't recorded.
     """
     text = ingestion.pinned_schema(tx, source)
     return None if text is None else learned_schema(source, msgspec.json.decode(text, type=SourceSchema))

@@ -44,7 +44,7 @@ _FACT = "fact:"
 def incidents(session: ProjectSession, *, every: bool = False) -> list[IncidentRow]:
     """Return the unresolved incidents, oldest first.
 
-    With `every`, the newest of all, newest first.
+    With `every`, return the newest of all incidents, newest first.
     """
     if session.store is None or session.compiled is None:
         return []

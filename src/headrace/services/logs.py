@@ -65,7 +65,7 @@ def lines(path: Path, begin: LinePosition = START) -> Iterator[tuple[int, Captur
 def place_of(path: Path, number: int) -> LinePosition:
     """Return the position of a line.
 
-    For a line beyond the end, the position of the next new one.
+    For a line beyond the end, return the position at which the next line will begin.
     """
     offset, passed = 0, 0
     with suppress(FileNotFoundError), path.open("rb") as file:

@@ -40,9 +40,7 @@ _JSON_LINES = (".jsonl", ".ndjson", ".json")
 def first_rows(data_folder: Path, path: str | None, delivery: str | None) -> list[dict[str, Any]]:
     """Return the first rows of a text delivery as text.
 
-    Empty if the file is missing or of another kind.
-
-    Never raise, whatever the file contains.
+    Empty if the file is missing or of another kind. Never raise, whatever the file contains.
     """
     if path is None or delivery is None or not path.startswith("raw/"):
         return []

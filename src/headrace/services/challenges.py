@@ -99,8 +99,8 @@ class _Done(NamedTuple):
 def challenge(session: ProjectSession, request: ChallengeRequest, progress: Progress) -> ChallengeResponse:
     """Challenge the declared checks with mutations of published rows.
 
-    Raise InvalidProject if the files have errors, UsageError for an empty selection, LakeError for
-    unreadable rows or if memory runs out.
+    Raise InvalidProject if the files have errors, UsageError for a selection that matches nothing,
+    LakeError for unreadable rows or if memory runs out.
     """
     started = time.monotonic()
     compiled = usable(session.declared(progress))

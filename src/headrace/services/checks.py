@@ -159,8 +159,8 @@ _MEANT = {"reject": "rejected", "hold": "held", "warn": "warned", "quarantine_ro
 def checks(session: ProjectSession, select: Sequence[str], exclude: Sequence[str], limit: int) -> list[CheckStandingRow]:
     """Return the checks of the selected nodes, each with its newest `limit` outcomes.
 
-    They come by node, in file order. Raise UsageError for an empty selection, ProjectError if
-    nothing is applied and the files have errors.
+    They come by node, in file order. Raise UsageError for a selection that matches nothing,
+    ProjectError if nothing is applied and the files have errors.
     """
     return _rows(session, _every(session, select, exclude), limit)
 

@@ -242,7 +242,7 @@ class EffectResponse(Response, frozen=True, kw_only=True):
 def effect(session: ProjectSession, selection: Sequence[str], exclude: Sequence[str]) -> EffectResponse:
     """Return the effect on the applied project (declared, before the first apply).
 
-    Raise UsageError for a selection that names nothing.
+    Raise UsageError for a selection that matches nothing.
     """
     compiled = session.compiled if session.compiled is not None else usable(session.declared())
     nodes, project = selected(session, selection, exclude, compiled=compiled), compiled.project

@@ -57,8 +57,8 @@ UNDELIVERED_US = 7 * 86_400_000_000
 def status(session: ProjectSession, selection: Sequence[str] = (), *, window: str = WINDOW) -> StatusResponse:
     """Return the state of every consumer, or of those selected or reading selected nodes.
 
-    Before the first apply all consumers are `never`. Raise UsageError for an empty selection,
-    InvalidProject if nothing is applied and the files have errors.
+    Before the first apply all consumers are `never`. Raise UsageError for a selection that matches
+    nothing, InvalidProject if nothing is applied and the files have errors.
     """
     if session.store is None or session.compiled is None:
         return _before_anything(session, usable(session.declared()), selection, window)

@@ -65,7 +65,7 @@ class FixArguments(msgspec.Struct, frozen=True):
 
 
 class FixNoted(Response, frozen=True, kw_only=True):
-    """Confirms that the begin of a repair is recorded, or holds the reason of its refusal."""
+    """Confirms that the start of a repair is recorded, or holds the reason of its refusal."""
 
     number: int
     refused: RefusedRow | None = None
@@ -164,7 +164,7 @@ def _note_end(session: ProjectSession, planned: _Planned, progress: Progress, sa
 
 
 def _waited(response: FixResponse) -> float | None:
-    """Return the seconds from the incident's last opening to the begin of its last repair."""
+    """Return the seconds from the incident's last opening to the start of its last repair."""
     begun = next((line.at for line in reversed(response.timeline) if line.what.startswith(REPAIR_BEGUN)), None)
     if begun is None:
         return None
@@ -430,7 +430,7 @@ def _built(project: Project, response: BackfillResponse) -> Sequence[FixStep]:
 
 @leader_command("fix", FixArguments, FixNoted)
 def _noted(context: CommandContext, arguments: FixArguments, progress: Progress) -> FixNoted:
-    """Record the begin of a repair in the incident's timeline and in the audit trail.
+    """Record the start of a repair in the incident's timeline and in the audit trail.
 
     The leader plans again from the current state, and refuses a plan that differs from the
     confirmed one.

@@ -242,7 +242,7 @@ def _newly(before: dict[str, list[str]], after: dict[str, Collection[str]] | dic
     return [row for row in rows if row.partitions]
 
 
-# `waive`: waives an obligation, so that its interval is no longer due.
+# `waive`: waives an obligation, so that its interval is no longer awaited.
 
 
 class WaiveArguments(msgspec.Struct, frozen=True):

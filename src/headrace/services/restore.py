@@ -297,7 +297,7 @@ def _place_state(session: ProjectSession, folder: Path, manifest: Manifest, epoc
                     catalog.move(tx, f"{lake}/")
                 append(tx, Clock.for_writing(tx, None).now_us(), _restored(session, folder, manifest, lost))
                 now = last_written(tx)
-            # a backup lacks the event log's beginning: it begins anew with the state verified above
+            # a backup lacks the event log's start: it begins anew with the state verified above
             why = "the state was restored from a backup"
             actor = Actor(ActorType.PERSON, session.actor)
             event_log.begin_anew(Store(engine), None, session.folders, actor, now, why)

@@ -105,7 +105,7 @@ def _because(
     session: ProjectSession, tx: Transaction, response: WhyResponse, status: ConsumerStatus, compiled: Compiled,
     causes: Sequence[Incident], now_us: int,
 ) -> WhyResponse:  # fmt: skip
-    """Return the response with the consumer's state, its begin, and the incident that explains it.
+    """Return the response with the consumer's state, its start, and the incident that explains it.
 
     Only an open incident counts.
     """
@@ -390,7 +390,7 @@ def _next(rows: Sequence[WaitingRow]) -> str | None:
 
 
 def _rank(row: WaitingRow) -> tuple[int, float, int, str, str]:
-    """Return the sort key of causes: kind, begin, and the order of blockers in `status`."""
+    """Return the sort key of causes: kind, start, and the order of blockers in `status`."""
     kind = _ROOTS.index(row.kind) if row.kind in _ROOTS else len(_ROOTS)
     since = row.since.timestamp() if row.since is not None else 0.0
     return kind, since, block_of(row.state or ""), row.node or "", row.partition or ""

@@ -1,7 +1,8 @@
-"""Source connectors: kinds of sources that aren't local folders, each one class in one file.
+"""Source connectors: the kinds of sources that aren't local folders, one class per file.
 
-A class registers itself by `@connects`. Both of its methods run in a worker: `observe` says what there is without reading
-it, `fetch` brings the bytes of one delivery, which are then stored by content and read like any file.
+A class registers itself with `@connects`. Both of its methods run in a worker: `observe` lists the
+available deliveries without reading them, `fetch` downloads the bytes of one delivery, which are
+then stored by content and read like any file.
 """
 
 from __future__ import annotations
@@ -18,24 +19,28 @@ from headrace.model import Source
 from headrace.security.secrets import Secrets
 
 MODULES = {"http": "http", "connection": "databases", "url": "filesystems"}
-"""What a source says → the module of this room that knows it; loaded when it is first needed."""
+"""Field of a source → the module of this package with its connector, imported on first use."""
 
 
 class Access(msgspec.Struct, frozen=True):
-    """What a kind works with."""
+    """The inputs of a connector's `observe` and `fetch`."""
 
     source: Source
     connection: Mapping[str, Any]
-    """[connections.X] as declared, empty where the source names none; references become values by `secrets.resolved`."""
+    """`[connections.X]` as declared, or empty; `secrets.resolved` replaces its references."""
     secrets: Secrets
     temporary: Path
-    """A folder for what only this task needs."""
+    """A folder for the files of this task only."""
     now_us: int
-    """The store's now."""
+    """The store's current time, in microseconds since 1970 UTC."""
 
 
 class Fetched(msgspec.Struct, frozen=True):
-    """One delivery's bytes. `path` is a file below `temporary`, `name` ends as its format is called (`x.jsonl`, `x.parquet`)."""
+    """The bytes of one fetched delivery.
+
+    `path` is a file below `temporary`; `name` has the ending of its format (`x.jsonl`,
+    `x.parquet`).
+    """
 
     path: Path
     name: str
@@ -43,9 +48,12 @@ class Fetched(msgspec.Struct, frozen=True):
 
 
 class Unavailable(Exception):
-    """A source that can't be looked at or fetched. `code` is `access_denied`, `source_unavailable` or `configuration_error`;
-    transient ones may be tried again, not before `retry_after` seconds. `throttled`: the server itself asked for that wait, which is no
-    failure. The message holds no secret."""
+    """A source that can't be observed or fetched. The message holds no secret.
+
+    `code` is `access_denied`, `source_unavailable` or `configuration_error`. The caller may retry a
+    transient error, but not before `retry_after` seconds. `throttled` means that the server itself
+    asked for that wait, which doesn't count as a failure.
+    """
 
     def __init__(
         self, message: str, *, code: str = "source_unavailable", transient: bool = True, retry_after: float | None = None,
@@ -56,21 +64,26 @@ class Unavailable(Exception):
 
 
 class SourceConnector(Protocol):
-    """A kind of source."""
+    """The interface of a connector."""
 
     def observe(self, access: Access, wanted: Sequence[str], known: Mapping[str, tuple[str, str]]) -> Observation:
-        """Which of the intervals in `wanted` are there, or have another version than `known` (interval → path, version).
-        Raises Unavailable."""
+        """Return the intervals in `wanted` that have another version than the known one.
+
+        `known` maps an interval to its path and version. Raises Unavailable.
+        """
 
     def fetch(self, access: Access, found: DetectedDelivery) -> Fetched:
-        """Bring one delivery, into a file below `access.temporary`. Raises Unavailable, and CannotRead for what is no answer."""
+        """Fetch one delivery into a file below `access.temporary`.
+
+        Raises Unavailable, and CannotRead if the source's answer isn't a delivery.
+        """
 
 
 _KINDS: dict[str, SourceConnector] = {}
 
 
 def connects(name: str) -> Callable[[type[SourceConnector]], type[SourceConnector]]:
-    """Register a kind under the field of `sources/*.yaml` that means it."""
+    """Register a connector under its key in `MODULES`."""
 
     def register(kind: type[SourceConnector]) -> type[SourceConnector]:
         _KINDS[name] = kind()
@@ -80,14 +93,14 @@ def connects(name: str) -> Callable[[type[SourceConnector]], type[SourceConnecto
 
 
 def connector_name(source: Source) -> str | None:
-    """The kind of a source; None for files of a local folder."""
+    """Return the key of a source's connector in `MODULES`; None for files of a local folder."""
     if source.files is not None:
         return "url" if "://" in source.files else None
     return next((name for name in MODULES if name in source.connector), None)
 
 
 def is_routed_by_rows(source: Source) -> bool:
-    """Whether a source's rows, and not the name of its file, say which partition they belong to."""
+    """Whether the partition of each row comes from its columns, not from the file's name."""
     if connector_name(source) is not None or source.files is None or source.partition.whole:
         return False
     named = ("{date:" in source.files or source.partition.grain is None) and ("{key}" in source.files or source.partition.key is None)
@@ -95,7 +108,7 @@ def is_routed_by_rows(source: Source) -> bool:
 
 
 def connector_of(source: Source) -> SourceConnector:
-    """The kind that looks at a source and fetches from it."""
+    """Return the connector that observes and fetches a source."""
     name = connector_name(source)
     assert name is not None, "files of a local folder are looked at by `connect.files`"
     if name not in _KINDS:

@@ -1,4 +1,4 @@
-"""Deliveries as values: what an observation of a source finds, and what reading a delivery needs or refuses."""
+"""Deliveries as values: results of an observation, and what reading a delivery needs or refuses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from headrace.model.errors import words_of
 
 
 class DeliveryPart(msgspec.Struct, frozen=True):
-    """One of the files that make a delivery together."""
+    """One of several files that form one delivery."""
 
     path: str
     size_bytes: int
@@ -19,33 +19,44 @@ class DeliveryPart(msgspec.Struct, frozen=True):
 
 
 class DetectedDelivery(msgspec.Struct, frozen=True):
-    """A file that matches a source's pattern, as one look saw it. Times are integer microseconds since 1970 UTC."""
+    """A file that matches a source's pattern, as one observation found it.
+
+    Times are integer microseconds since 1970 UTC.
+    """
 
     source: str
     partition: str
     path: str
-    """Relative to the project, `/` between its parts."""
+    """Relative to the project, with `/` between its parts."""
     size_bytes: int
-    """-1 where it isn't known before it is read."""
+    """-1 if the size is unknown until the delivery is read."""
     modified_us: int
     version: str = ""
-    """What the source itself says that tells one delivery from another: an ETag, the highest cursor; empty for files."""
+    """The source's own version of a delivery: an ETag, the highest cursor; empty for files."""
     parts: tuple[DeliveryPart, ...] = ()
-    """All files of the delivery, in the order of their paths, where an interval consists of several (`complete: {files: n}`);
-    `path` is the first's, and size and time are their sum and their latest."""
+    """All files of a delivery that has several (`complete: {files: n}`), ordered by path.
+
+    `path` is then the first file's path, `size_bytes` the sum and `modified_us` the latest.
+    """
     bundle: str = ""
-    """Names the file whose rows are several intervals' (routed by a column): deliveries of the same bundle are ingested together."""
+    """Name of a file whose rows belong to several intervals (routed by a column).
+
+    Deliveries of the same bundle are ingested together.
+    """
 
 
 class Settling(msgspec.Struct, frozen=True):
-    """A file that may still be written; after `seconds` more of quiet it is taken."""
+    """A file that may still be written; it is ingested after `seconds` more without a change."""
 
     path: str
     seconds: float
 
 
 class Note(msgspec.Struct, frozen=True):
-    """Something that a look saw and didn't take, and why. `code` has a page (`headrace explain CODE`)."""
+    """A warning of an observation: a file that isn't ingested, and why.
+
+    `code` has a page (`headrace explain CODE`).
+    """
 
     code: str
     path: str
@@ -53,29 +64,29 @@ class Note(msgspec.Struct, frozen=True):
 
 
 class Observation(msgspec.Struct, frozen=True):
-    """One look at a source: what is new or has changed and is settled, what may still be written, what was passed over."""
+    """The result of an observation: settled new or changed files, unsettled files, and warnings."""
 
     found: tuple[DetectedDelivery, ...] = ()
     settling: tuple[Settling, ...] = ()
     notes: tuple[Note, ...] = ()
     seen: int = 0
-    """Files that match the pattern, known ones included."""
+    """Number of files that match the pattern, known ones included."""
     throttled_seconds: float | None = None
-    """How long the server asked to be left alone, where that ended the look before all was asked for."""
+    """The wait that the server asked for, if that ended the observation early."""
     unlisted: Note | None = None
-    """The first folder whose entries aren't known: whether something was delivered there isn't either."""
+    """The first folder that can't be listed: whether it holds new deliveries is unknown."""
 
     @property
     def wait_seconds(self) -> float:
-        """How long until everything that is settling now has settled, if nobody writes on; 0.0 where nothing is."""
+        """Seconds until all settling files have settled if nobody writes to them, else 0.0."""
         return max((item.seconds for item in self.settling), default=0.0)
 
 
 class Format(msgspec.Struct, frozen=True):
-    """How to read a file without detecting anything: what was learnt from the first delivery, or from the contract."""
+    """How to read a file without detection, learnt from the first delivery or the contract."""
 
     kind: str
-    """`csv`, `jsonl` or `parquet`."""
+    """The kind of file: a key of `formats.registry.readers()`, such as `csv` or `parquet`."""
     delimiter: str = ","
     quote: str = '"'
     escape: str = '"'
@@ -84,28 +95,32 @@ class Format(msgspec.Struct, frozen=True):
     date_format: str | None = None
     timestamp_format: str | None = None
     decimal: str = "."
-    """`,` where numbers are written with a comma before their decimals."""
+    """`,` if numbers have a decimal comma."""
     header: tuple[str, ...] = ()
-    """The names of the columns, where a file that should have a header has none; never pinned."""
+    """The names of the columns, for a file that should have a header but has none; never pinned."""
     recode: str = ""
-    """The encoding that a file turned out to have instead of its own; never pinned."""
+    """The encoding that a file has instead of the pinned one; never pinned."""
     lenient: tuple[str, ...] = ()
-    """Columns whose values are left empty where they aren't of the pinned type; never pinned."""
+    """Columns whose values become null if they aren't of the pinned type; never pinned."""
 
 
 class Inside(msgspec.Struct, frozen=True):
-    """What the objects and arrays of a column have held so far (`formats.inside`)."""
+    """The structure of a column's objects and arrays so far (`formats.structures`)."""
 
     column: str
     structure: str
-    """As JSON: an object's keys, an array's element, or the name of a kind of value."""
+    """As JSON: an object's keys, an array's element, or the name of a scalar's kind."""
     always: tuple[tuple[str, ...], ...] = ()
-    """Paths of keys that every object had."""
+    """Paths of the keys that every object had."""
 
 
 class Disagreement(msgspec.Struct, frozen=True):
-    """A delivery that doesn't show of a column what the others show. `type` is theirs; `value` is its first value that isn't of that
-    type, cut and escaped, at `line` of the file (from 1, where its kind has lines). Without a column, its header is another one."""
+    """A column whose type in one delivery differs from its type in the others.
+
+    `type` is the type in the others. `value` is the delivery's first value that isn't of that type,
+    cut and escaped, at `line` of the file (from 1; None for formats without lines). Without a
+    `column`, the delivery has another header.
+    """
 
     delivery: str
     column: str = ""
@@ -115,7 +130,7 @@ class Disagreement(msgspec.Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """As a clause."""
+        """The disagreement as a clause."""
         if not self.column:
             return f"{self.delivery} has another header"
         where = f"line {self.line} of {self.delivery}" if self.line else self.delivery
@@ -127,8 +142,11 @@ _IN_WORDS = {"BIGINT": "a whole number", "DOUBLE": "a number", "BOOLEAN": "true 
 
 
 class AlmostTyped(msgspec.Struct, frozen=True):
-    """A column that is text because a few values of the first delivery aren't of the `type` that the others are of: `fitting` of
-    `values`. `value` is the first of the few, cut and escaped (empty where its column is classified), at `line` of `delivery`."""
+    """A column read as text because a few values of the first delivery aren't of `type`.
+
+    `fitting` of its `values` are of that type. `value` is the first that isn't, cut and escaped
+    (empty if the column is classified), at `line` of `delivery`.
+    """
 
     column: str
     type: str
@@ -140,7 +158,7 @@ class AlmostTyped(msgspec.Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """As a clause, with what to do about it."""
+        """The finding as a clause, with what to do about it."""
         value = f" '{self.value}'" if self.value else ""
         where = f"line {self.line} of {self.delivery}" if self.line else self.delivery
         return (
@@ -150,27 +168,27 @@ class AlmostTyped(msgspec.Struct, frozen=True):
 
 
 class Lesson(msgspec.Struct, frozen=True):
-    """What a source's schema was learnt from, besides what the schema itself says."""
+    """The evidence for a learnt schema: which deliveries were read, and where they disagree."""
 
     deliveries: tuple[str, ...]
-    """The deliveries that were read for it, the first one first."""
+    """The deliveries that the schema was learnt from, in reading order."""
     encoding: str = "utf-8"
     declared_encoding: str = ""
-    """The encoding that the source declares, where the first delivery is in another one."""
+    """The encoding that the source declares, if the first delivery has another one."""
     undeclared: bool = False
-    """Whether the first delivery is in another encoding than UTF-8, and the source declares none."""
+    """Whether the first delivery isn't in UTF-8 and the source declares no encoding."""
     header: bool = True
-    """Whether the names of the columns are the delivery's own."""
+    """Whether the column names come from the delivery's own header."""
     disagreed: tuple[Disagreement, ...] = ()
     undecided: tuple[str, ...] = ()
-    """Columns that are text because as many deliveries show text as show a narrower type."""
+    """Columns read as text because as many deliveries have text there as have a narrower type."""
     attempt: str = ""
-    """The attempt that learnt it."""
+    """The attempt that learnt the schema."""
     almost: tuple[AlmostTyped, ...] = ()
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What a person should know before relying on what was learnt, as clauses."""
+        """Warnings for people who rely on the learnt schema, as clauses."""
         results = [disagreement.text for disagreement in self.disagreed if disagreement.column in self.undecided]
         said = [f"{'; '.join(results)}: read as text"] if results else []
         said += [item.text for item in self.almost]
@@ -185,22 +203,22 @@ class Lesson(msgspec.Struct, frozen=True):
 
 
 class SourceSchema(msgspec.Struct, frozen=True):
-    """The pinned schema of a source: columns in the file's order (ids are not used here) and how it is read."""
+    """The pinned schema of a source: columns in the file's order (without ids), and format."""
 
     columns: tuple[LakeColumn, ...]
     format: Format
     pinned_by: str = ""
     """`contract`, or the path of the delivery that it was learnt from."""
     optional: tuple[str, ...] = ()
-    """Names that records may leave out (JSON lines): a delivery without them has no drift."""
+    """Columns that records may leave out (JSON lines, JSON, XML): their absence is no drift."""
     since: tuple[tuple[str, str], ...] = ()
-    """(column, first interval that had it), of columns that came later than the others."""
+    """(column, first interval that had it), for columns that were added later."""
     until: tuple[tuple[str, str], ...] = ()
-    """(column, first interval that didn't have it any more), of columns whose going was published."""
+    """(column, first interval without it), for columns whose removal was published."""
     inside: tuple[Inside, ...] = ()
-    """Of columns with objects and arrays, from files of records."""
+    """The structure of columns with objects and arrays, for files of records."""
     lesson: Lesson | None = None
-    """What it was learnt from; None of one that was pinned before this was kept."""
+    """What the schema was learnt from; None for schemas that were pinned by an older version."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -209,43 +227,49 @@ class SourceSchema(msgspec.Struct, frozen=True):
 
 
 class Drift(msgspec.Struct, frozen=True):
-    """How a delivery's header differs from the pinned one. Reordering alone is no drift."""
+    """How a delivery's header differs from the pinned one; another order of columns is no drift."""
 
     gone: tuple[str, ...] = ()
     new: tuple[str, ...] = ()
     detail: str = ""
     reads_as: SourceSchema | None = None
-    """The schema that would read this delivery, where only its format changed (`on_drift: {format: map}`)."""
+    """The schema that reads this delivery if only its format changed.
+
+    It is used with `on_drift: {format: map}`.
+    """
 
 
 class BadColumn(msgspec.Struct, frozen=True):
-    """One column's values that don't parse in the pinned type. `value` is cut and escaped, fit for a message."""
+    """One column's values that don't parse as the pinned type.
+
+    `rows` is their number; `value` is the first of them, cut and escaped for a message.
+    """
 
     column: str
     type: str
     rows: int
     value: str = ""
     line: int | None = None
-    """Line of the first bad value, from 1, as an editor counts; None for formats without lines."""
+    """Line of the first bad value, counted from 1; None for formats without lines."""
     written: str = ""
-    """How the column's dates or times are written, where that isn't ISO 8601: `%d/%m/%Y`."""
+    """The format of the column's dates or times, if it isn't ISO 8601: `%d/%m/%Y`."""
 
     @property
     def type_written(self) -> str:
-        """The type, with how its values are written: `DATE (%d/%m/%Y)`."""
+        """The type with the format of its values: `DATE (%d/%m/%Y)`."""
         return f"{self.type} ({self.written})" if self.written else self.type
 
 
 class TypeDrift(msgspec.Struct, frozen=True):
-    """Values that don't parse in the pinned types: the delivery is held."""
+    """Values that don't parse as the pinned types: the delivery is held."""
 
     columns: tuple[BadColumn, ...]
     reason: str
     reads_as: SourceSchema | None = None
-    """The schema that would read this delivery, for a person to accept; None where none was looked for or found."""
+    """The schema that reads this delivery, for a person to accept; None if there is none."""
 
     def without_values(self, columns: Container[str]) -> TypeDrift:
-        """The same without the first values of these columns, whose names are in lower case."""
+        """Return a copy without the first values of these columns (names in lower case)."""
         reason, bad_columns = self.reason, []
         for column in self.columns:
             value = f": '{column.value}'"
@@ -256,52 +280,55 @@ class TypeDrift(msgspec.Struct, frozen=True):
 
 
 class UnreadableFile(msgspec.Struct, frozen=True):
-    """The file isn't what its name or its source's format says: the delivery is rejected."""
+    """A file that isn't what its name or its source's format says: the delivery is rejected."""
 
     reason: str
     line: int | None = None
-    """Where in the file, from 1, if that is known."""
+    """The line in the file, from 1, if it is known."""
     code: str = "unreadable_delivery"
 
 
 class CannotRead(Exception):
-    """Raised inside `connect` where a file turns out to be unreadable; `prepare` gives its value back."""
+    """Raised inside `connect` for an unreadable file; `prepare` returns its `value`."""
 
     def __init__(self, reason: str, *, line: int | None = None, code: str = "unreadable_delivery") -> None:
         super().__init__(reason)
         self.value = UnreadableFile(reason, line, code)
 
 
-# When a delivery arrived, as far as that can be known (SEMANTICS §3). Pure; integer microseconds
-# since 1970 UTC.
+# The arrival time of a delivery, as far as it can be known (SEMANTICS §3). Pure functions over
+# integer microseconds since 1970 UTC.
 
 
 def claimed_arrival(modified_us: int, now_us: int) -> int:
-    """What the file claims: its modification time; one that lies after the clock's now counts as now."""
+    """Return the file's modification time, or `now_us` if that time lies in the future."""
     return min(modified_us, now_us)
 
 
 def arrival(claimed_us: int, observed_us: int, last_unseen_us: int | None) -> int:
-    """min(observed, max(claimed, the last look that didn't see it)); without such a look the claim is all there is."""
+    """Return min(observed, max(claimed, the last observation without the file)).
+
+    Without such an observation only the claimed time is left.
+    """
     latest_absence = claimed_us if last_unseen_us is None else max(claimed_us, last_unseen_us)
     return min(observed_us, latest_absence)
 
 
-# Text from outside as messages may hold it: cut, and without control characters, so that
-# terminals and logs stay intact.
+# Text from outside, as messages may hold it: cut, and without control characters, which would
+# garble terminals and logs.
 
 PRINTABLE_CHARACTERS_MAX = 60
 
 
 def printable(text: object, limit: int = PRINTABLE_CHARACTERS_MAX) -> str:
-    """`text` in at most `limit` characters (then `…`), everything that isn't printable escaped."""
+    """Return at most `limit` characters of `text`, then `…`; unprintable characters are escaped."""
     raw = str(text)
     cut = "".join(char if char.isprintable() else _escaped_character(char) for char in raw[:limit])
     return cut + "…" if len(raw) > limit else cut
 
 
 def first_line(error: Exception, path: str, limit: int = 160) -> str:
-    """The first line of an error's text without the path of our copy, which says nothing to a reader."""
+    """Return the first line of an error's text, with `path` (our copy) replaced by "the file"."""
     text = str(error).replace(path, "the file").removeprefix("Invalid Input Error: ")
     return printable((text.strip().splitlines() or [words_of(error)])[0], limit)
 

@@ -1,7 +1,8 @@
 """Observation of a local file source: which files match its pattern, are new or changed, or still being written.
 
-Runs in the leader: it lists folders and reads file sizes and times. It opens contents only where a file is seconds old,
-to see whether its end has been written. Names and links are hostile input: whatever leaves the project is refused.
+Runs in the leader: it lists folders and reads file sizes and times. It opens only files that are
+seconds old, to see whether their end has been written. Names and links are untrusted input: paths
+that leave the project are refused.
 """
 
 from __future__ import annotations
@@ -23,24 +24,28 @@ from headrace.model.errors import NotBuilt, UsageError
 from headrace.model.nodes import Grain, Source
 from headrace.model.partitions import join
 
-# Whether a file is still being written: a rule over its silence and its end. Nothing of a file is
-# parsed here.
+# Whether a file is still being written: decided by the time since its last change and by its last
+# bytes. Nothing is parsed here.
 
 QUIET_SECONDS = 1.0
-"""A file whose end looks complete is taken after this much silence."""
+"""Seconds without a change after which a file with a complete end is ingested."""
 QUIET_LONG_SECONDS = 3.0
-"""Any other file is taken after this much, complete or not: reading it will say what is wrong with it."""
+"""Seconds without a change after which any other file is ingested, complete or not.
+
+Reading it reports what is wrong with it.
+"""
 FUTURE_SECONDS = 60.0
-"""A modification time further ahead than this isn't a clock that is a little off: the file counts as quiet."""
+"""Beyond this, a modification time in the future isn't clock skew: the file counts as settled."""
 GZIP_WHOLE_BYTES = 4 * 1024 * 1024
-"""Gzip files up to this size are decompressed to see whether they end; larger ones wait for the long silence."""
+"""4 MiB: gzip files up to this size are decompressed to find their end; larger ones wait longer."""
 ZIP_END_BYTES = 22 + 65_535
 
 
 def seconds_to_wait(path: Path, size_bytes: int, quiet_seconds: float) -> float:
-    """How many more seconds of silence `path` needs before it is taken; 0.0 if it is settled.
+    """Return the seconds that `path` must still stay unchanged before ingestion; 0.0 if settled.
 
-    `quiet_seconds` is the real clock's now minus the file's modification time. The file is opened only in between.
+    `quiet_seconds` is the real clock's now minus the file's modification time. The file is opened
+    only if that time alone doesn't decide.
     """
     if quiet_seconds >= QUIET_LONG_SECONDS or quiet_seconds < -FUTURE_SECONDS:
         return 0.0
@@ -50,7 +55,10 @@ def seconds_to_wait(path: Path, size_bytes: int, quiet_seconds: float) -> float:
 
 
 def ends(path: Path, size_bytes: int) -> bool:
-    """Whether the file's last bytes look like an end: a newline, Parquet's magic, a zip's directory, a gzip's trailer."""
+    """Whether the last bytes look like an end.
+
+    That is a newline, Parquet's magic, a zip's directory or a gzip's trailer.
+    """
     if size_bytes == 0:
         return False
     try:
@@ -58,7 +66,7 @@ def ends(path: Path, size_bytes: int) -> bool:
             start = file.read(6)
             if start.startswith(b"\x1f\x8b"):
                 return size_bytes <= GZIP_WHOLE_BYTES and _gzip_ends(start + file.read(GZIP_WHOLE_BYTES))
-            if start.startswith(b"\x28\xb5\x2f\xfd"):  # zstd: the end can't be told without reading all frames
+            if start.startswith(b"\x28\xb5\x2f\xfd"):  # zstd: only reading all frames shows the end
                 return False
             file.seek(max(0, size_bytes - ZIP_END_BYTES))
             tail = file.read(ZIP_END_BYTES + 1)
@@ -72,13 +80,16 @@ def ends(path: Path, size_bytes: int) -> bool:
 
 
 def _zip_ends(tail: bytes) -> bool:
-    """Whether the directory's last record is there with its comment, and nothing after it."""
+    """Whether the directory's last record is complete with its comment, and nothing follows it."""
     at = tail.rfind(b"PK\x05\x06")
     return at >= 0 and len(tail) >= at + 22 and len(tail) == at + 22 + int.from_bytes(tail[at + 20 : at + 22], "little")
 
 
 def _gzip_ends(data: bytes) -> bool:
-    """Whether every member of `data` is whole, checksum included. Output is dropped as it comes, so a bomb costs time, not memory."""
+    """Whether every gzip member of `data` is complete, checksum included.
+
+    The output is dropped at once, so a decompression bomb costs time, not memory.
+    """
     budget = 64 * GZIP_WHOLE_BYTES
     while data:
         stream = zlib.decompressobj(wbits=31)
@@ -97,11 +108,14 @@ def _gzip_ends(data: bytes) -> bool:
 
 WHOLE = "*"
 NOTES_MAX = 100
-"""Notes of one look; a folder full of impossible names doesn't fill the state."""
+"""Maximum number of warnings per observation: a folder of bad names must not fill the state."""
 
 
 class _Match(NamedTuple):
-    """A name that matches, before anything else is known of the file. `path` is relative, `parts` the date's and the key."""
+    """A matching name, before the file itself is inspected.
+
+    `path` is relative; `parts` holds the parts of the date and the key.
+    """
 
     path: str
     entry: os.DirEntry[str]
@@ -114,11 +128,12 @@ class _Seen(NamedTuple):
 
 
 def observe(root: Path, source: Source, *, known: Mapping[str, tuple[int, int]], now_us: int | None = None) -> Observation:
-    """What is there of `source` below `root`, against `known`: path → (size in bytes, modification time in µs) as last taken.
+    """Observe the files of `source` below `root`, compared with `known`.
 
-    `now_us` is the *real* clock (a replay's clock says nothing about who is writing); default: the time of the call.
-    Where rows say which partitions they belong to, a file's partition is what its name says of them, `*` where that is nothing.
-    Raises ProjectError for a pattern that can't be used.
+    `known` maps a path to its size in bytes and modification time in µs when it was last ingested.
+    `now_us` is the *real* clock (a replay's clock doesn't show whether a file is being written); it
+    defaults to the time of the call. For sources routed by a column, the partition is the part that
+    the file's name gives, `*` if it gives none. Raises ProjectError for an unusable pattern.
     """
     pattern = _pattern_of(source)
     now_us = time.time_ns() // 1000 if now_us is None else now_us
@@ -154,7 +169,7 @@ def _pattern_of(source: Source) -> Pattern:
 
 
 class _Notes:
-    """Notes of one look, at most NOTES_MAX and a last one that counts the rest."""
+    """Warnings of one observation: at most NOTES_MAX, and a last one that counts the rest."""
 
     def __init__(self) -> None:
         self.kept: list[Note] = []
@@ -162,7 +177,7 @@ class _Notes:
         self._more = 0
 
     def cannot_list(self, code: str, folder: str, why: str) -> None:
-        """A folder's entries aren't known; of several, the first is told of."""
+        """Record that a folder can't be listed; only the first of several is kept."""
         self.unlisted = self.unlisted or Note(code, printable(folder, 200), f"{printable(folder)} {why}")
 
     def add(self, code: str, path: str, message: str) -> None:
@@ -175,7 +190,11 @@ class _Notes:
 
 
 def _matches(root: Path, pattern: Pattern, notes: _Notes, *, had: bool) -> Iterator[_Match]:
-    """Files whose names match, in no particular order. Folders that are named in full aren't listed. `had`: there were files before."""
+    """Yield files whose names match, in no particular order.
+
+    Only folders with placeholders in their names are listed. `had`: whether there were files
+    before.
+    """
     yield from _below(root, "", pattern.components, {}, notes, had=had)
 
 
@@ -199,8 +218,11 @@ def _below(
 
 
 def _listed(root: Path, folder: str, notes: _Notes, *, had: bool) -> Iterator[os.DirEntry[str]]:
-    """The folder's entries. One that isn't there has none, unless it `had` files: then its disk is gone, or somebody moved it.
-    One that leads out of the project or can't be listed is noted."""
+    """Yield the folder's entries.
+
+    A missing folder has none, unless it `had` files: then its disk is gone, or somebody moved it. A
+    folder outside the project or one that can't be listed causes a warning.
+    """
     place = root / folder
     real = Path(os.path.realpath(place))
     if not real.is_relative_to(root):
@@ -222,7 +244,7 @@ def _listed(root: Path, folder: str, notes: _Notes, *, had: bool) -> Iterator[os
 
 
 def _file_behind(root: Path, source: Source, match: _Match, notes: _Notes) -> _Seen | None:
-    """The file behind a matching name, if it is a regular file inside the project and its date exists."""
+    """Return the file of a matching name if it is a regular file with a valid partition."""
     try:
         match.path.encode()
     except UnicodeEncodeError:
@@ -233,7 +255,7 @@ def _file_behind(root: Path, source: Source, match: _Match, notes: _Notes) -> _S
         return None
     try:
         facts = match.entry.stat()
-    except OSError:  # gone since it was listed, or a link to nothing
+    except OSError:  # deleted since it was listed, or a link to nothing
         return None
     if not stat.S_ISREG(facts.st_mode):
         notes.add("delivery_not_a_file", match.path, f"{printable(match.path)} isn't a regular file")
@@ -245,7 +267,10 @@ def _file_behind(root: Path, source: Source, match: _Match, notes: _Notes) -> _S
 
 
 def _named(source: Source, match: _Match, notes: _Notes) -> str | None:
-    """What the name says of the partition, `*` where it says nothing; None for a date or a key that can't be."""
+    """Return the partition in the file's name, `*` if it has none.
+
+    None for an invalid date or key.
+    """
     grain, files = source.partition.grain, source.files or ""
     date = tuple((name, value) for name, value in match.parts.items() if name != "key")
     try:
@@ -261,7 +286,10 @@ def _named(source: Source, match: _Match, notes: _Notes) -> str | None:
 
 
 def unusable_key(key: str, values: tuple[str, ...] | None) -> str | None:
-    """Why a text can't be a key of a source, in a clause; None if it can. A key may hold anything else: it is data."""
+    """Return why a text can't be a source's key, as a clause; None if it can.
+
+    A key may hold any other characters: it is data.
+    """
     if not key:
         return "the key is empty"
     if key == WHOLE:
@@ -275,12 +303,15 @@ def unusable_key(key: str, values: tuple[str, ...] | None) -> str | None:
 
 @lru_cache(maxsize=200_000)
 def _partition_of(parts: tuple[tuple[str, str], ...], grain: Grain, zone: str) -> str:
-    """Remembered, because each look sees all files again."""
+    """Cached, because each observation sees all files again."""
     return key_of(dict(parts), grain, zone)
 
 
 def _one_of(source: Source, candidates: list[_Seen], known: Mapping[str, tuple[int, int]], notes: _Notes) -> list[_Seen]:
-    """The files of one interval to go on with: as many as are expected. Where there are more, that which was taken before, or none."""
+    """Return the files of one interval to ingest, if there are as many as expected.
+
+    If there are more than the one expected, the one that was ingested before is chosen, else none.
+    """
     expected = source.complete.files
     if len(candidates) == expected:
         return sorted(candidates, key=lambda item: item.found.path)
@@ -300,7 +331,7 @@ def _one_of(source: Source, candidates: list[_Seen], known: Mapping[str, tuple[i
 
 
 def _together(chosen: list[_Seen]) -> DetectedDelivery:
-    """One delivery of these files: the first one's path, the sum of their sizes, the latest of their times."""
+    """Return one delivery of these files: the first path, the sum of the sizes, the latest time."""
     if len(chosen) == 1:
         return chosen[0].found
     files = [item.found for item in chosen]
@@ -315,7 +346,7 @@ def _together(chosen: list[_Seen]) -> DetectedDelivery:
 
 
 def _wait(item: _Seen, marker: str | None, now_us: int) -> float | None:
-    """Seconds of silence still needed; None for what waits for its marker."""
+    """Return the seconds without a change still needed; None while the marker file is missing."""
     delivery = item.found
     if marker:
         marked = _marker_time(Path(item.entry.path), marker)
@@ -327,7 +358,7 @@ def _wait(item: _Seen, marker: str | None, now_us: int) -> float | None:
 
 
 def _marker_time(file: Path, marker: str) -> int | None:
-    """When `<name><marker>` or `<name without ending><marker>` was written, in µs; None while there is none."""
+    """Return when `<name><marker>` or `<name without ending><marker>` was written, in µs."""
     for name in (file.name + marker, file.name.partition(".")[0] + marker):
         try:
             return (file.parent / name).stat().st_mtime_ns // 1000

@@ -1,4 +1,4 @@
-"""Headers: a file's column names, how they differ from the pinned ones, and files that are something else."""
+"""Headers: a file's column names, their drift, and files that aren't tables."""
 
 from __future__ import annotations
 
@@ -10,18 +10,21 @@ from headrace.connect.deliveries import CannotRead, Drift, SourceSchema, Unreada
 from headrace.connect.formats.registry import FileHeader
 from headrace.lake import PARTITION_COLUMN
 
-# A file's header as column names. The same header always gives the same names, whatever is in it.
+# A file's header as column names. The same header always gives the same names, whatever its
+# content.
 
 COLUMNS_MAX = 4_096
 NAME_CHARACTERS_MAX = 255
 
 
 def column_names(cells: Sequence[str]) -> tuple[str, ...]:
-    """The columns' names for a header's cells.
+    """Return the column names for a header's cells.
 
-    Blanks around a name and runs of blanks or line breaks in it (Excel's two-line headings) count as one space. A cell without
-    a name is `column_<position>`. A name that comes again, in whatever case, gets `_2`, `_3`, …, and so does `_partition`,
-    which is the lake's own. Raises CannotRead for more columns than `COLUMNS_MAX` or a name that is no name.
+    Blanks around a name are removed; runs of blanks or line breaks in it (Excel's two-line
+    headings) become one space. An empty cell becomes `column_<position>`. A repeated name, compared
+    without case, gets `_2`, `_3`, …, and so does `_partition`, which the lake reserves. Raises
+    CannotRead for more than `COLUMNS_MAX` columns or a name of more than `NAME_CHARACTERS_MAX`
+    characters.
     """
     if len(cells) > COLUMNS_MAX:
         raise CannotRead(f"{len(cells):,} columns; a delivery has at most {COLUMNS_MAX:,}", line=1, code="delivery_header")
@@ -37,9 +40,10 @@ def column_names(cells: Sequence[str]) -> tuple[str, ...]:
 
 
 def doubled_names(cells: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """What a header says about columns whose name it has already given to another one.
+    """Return the columns whose name the header has already given to another column.
 
-    Each is the column's own name by `column_names`, and a clause for people that names both places.
+    Each item is the column's unique name from `column_names`, and a clause that names both
+    positions.
     """
     first: dict[str, int] = {}
     doubled = []
@@ -77,13 +81,13 @@ def _free(name: str, taken: set[str], everyone: set[str], numbers: dict[str, int
     return f"{name}_{number}"
 
 
-# A file's column names against the pinned ones.
+# Comparison of a file's column names with the pinned ones.
 
 NAMES_LISTED = 20
 
 
 def header_drift(header: FileHeader, pinned: SourceSchema) -> Drift | None:
-    """Names that are gone and names that are new; None where there are neither, whatever their order."""
+    """Return the missing and new names as a Drift; None if there are none, whatever the order."""
     there, wanted = set(header.names), set(pinned.names)
     gone = tuple(name for name in pinned.names if name not in there and name not in pinned.optional)
     new = tuple(name for name in header.names if name not in wanted)
@@ -98,23 +102,22 @@ def header_drift(header: FileHeader, pinned: SourceSchema) -> Drift | None:
 
 
 def _gone_and_new(gone: Sequence[str], new: Sequence[str]) -> str:
-    """`2 columns gone, 1 new`: what fits into a clause."""
+    """Return a short clause such as `2 columns gone, 1 new`."""
     (number, _, rest), *more = [f"{len(names)} {word}".partition(" ") for names, word in ((gone, "gone"), (new, "new")) if names]
     return ", ".join([f"{number} column{'' if number == '1' else 's'} {rest}", *map("".join, more)])
 
 
 def listed(names: Sequence[str]) -> str:
-    """The names for people, cut and escaped."""
+    """Return the names for a message: at most `NAMES_LISTED`, cut and escaped."""
     more = f" and {len(names) - NAMES_LISTED} more" if len(names) > NAMES_LISTED else ""
     return ", ".join(printable(name) for name in names[:NAMES_LISTED]) + more
 
 
-# A file in which nothing of the pinned header is left: what it is instead, where its beginning
-# tells.
+# A file without any name of the pinned header: what it is instead, if its first bytes show that.
 
 BEGINNING_BYTES = 1 << 16
 LINES_BEFORE_MAX = 50
-"""A header that comes later than after this many lines isn't looked for."""
+"""A header after more than this number of lines isn't searched for."""
 _DOCUMENTS = (
     (re.compile(rb"(?i)<(!doctype html|html|head|body)\b"), "an HTML page, as a server's answer may be"),
     (re.compile(rb"<\?xml\b|<[A-Za-z][\w:.-]*[\s>/]"), "an XML document"),
@@ -125,8 +128,10 @@ _BREAKS = re.compile(r"\r\n|\r|\n")
 
 
 def other_document(opened: str, pinned: SourceSchema) -> UnreadableFile | None:
-    """Why a text file with rows has nothing of the pinned header: it is another kind of document, or
-    its header comes after lines that are none of its rows. None where neither is so."""
+    """Explain why a text file has none of the pinned header's columns.
+
+    It is another kind of document, or other lines precede its header. None if neither applies.
+    """
     with Path(opened).open("rb") as file:
         beginning = file.read(BEGINNING_BYTES).removeprefix(b"\xef\xbb\xbf").lstrip()
     known = next((text for like, text in _DOCUMENTS if like.match(beginning)), None)

@@ -1,9 +1,9 @@
-"""From a stored file to a SELECT that the lake can stage, or to what is wrong with the file. Runs in a worker.
+"""Turn a stored file into a SELECT that the lake can stage, or into a reason why not.
 
-The order of an ingestion: `raw_files.store_raw` (raw bytes by content) → `prepare` (this module) →
-`lake.staging.stage(…, prepared.select_sql, …)` → where staging raises a DuckDB error, `explain_error` →
-`prepared.discard()` in any case. `prepare` reads the header and, with a pinned schema, nothing else: broken rows and bad
-values come up when the SELECT is executed.
+Runs in a worker. The order of an ingestion: `raw_files.store_raw` (raw bytes by content) →
+`prepare` (this module) → `lake.staging.stage(…, prepared.select_sql, …)` → if staging raises a
+DuckDB error, `explain_error` → `prepared.discard()` in any case. With a pinned schema `prepare`
+reads only the header: broken rows and bad values raise errors when the SELECT is executed.
 """
 
 from __future__ import annotations
@@ -49,27 +49,33 @@ if TYPE_CHECKING:
 
 
 UNMISTAKABLE = {"parquet", "excel", "xml", "fixed_width"}
-"""Kinds of files that no other kind's reader should try."""
+"""Formats that can't be confused with others: another format's reader never tries these files."""
 
 
 class PreparedDelivery(msgspec.Struct, frozen=True):
-    """A delivery that can be staged. `schema` is the pinned one, or, if `learnt`, the one to pin if the delivery is published."""
+    """A delivery that can be staged.
+
+    `schema` is the pinned schema or, if `learnt`, the schema to pin if the delivery is published.
+    """
 
     schema: SourceSchema
     learnt: bool
     select_sql: str
-    """Gives `schema.columns` in their order; reads `opened` and nothing else. Raises when executed for what isn't as promised."""
+    """Selects `schema.columns` in their order, and reads only `opened`.
+
+    Values that don't parse raise an error when it is executed.
+    """
     opened: Opened
     header: FileHeader
     parts: tuple[PreparedDelivery, ...] = ()
-    """The files that the delivery consists of, where it is several; `opened` is the first one's."""
+    """All files of a delivery that has several; `opened` is then the first file's."""
     name: str = ""
-    """Of one of several files: what it was delivered as."""
+    """The path under which one of several files was delivered."""
     found: tuple[str, ...] = ()
-    """The names of the file's columns, as the file has them."""
+    """The column names as the file has them."""
 
     def discard(self) -> None:
-        """Delete what was unpacked. Call it when the SELECT has been executed and, where needed, explained."""
+        """Delete unpacked files; call it after the SELECT was executed and its error explained."""
         self.opened.discard()
         for part in self.parts:
             part.discard()
@@ -83,15 +89,20 @@ def prepare(  # noqa: PLR0913 - what is read, with what, held to what; all but t
     promised: Sequence[ContractColumn] | None = None, samples: Sequence[tuple[Path, str]] = (), bounds: UnpackLimits | None = None,
     options: Mapping[str, Any] | None = None, adapt: Adapt | None = None,
 ) -> Result:  # fmt: skip
-    """How to read the kept file `kept`, delivered as `name` (a path; its endings count where the content leaves the kind open).
+    """Prepare the stored file `path`, delivered as `name`, for staging.
 
-    `connection` may read the folders of `kept` and `temporary` (for unpacked files). With a `pinned` schema the file is compared
-    with it; without, `promised` (a contract's columns) gives names and types, and what it leaves open is detected, over this file
-    and `samples`, further kept files of the source with their names (a column that holds 0 on the first day may hold 0.5 on the
-    tenth). A header other than the pinned or promised one is a Drift, types that the file itself states otherwise a TypeDrift
-    (both are held), anything that isn't such a file Unreadable (rejected). `options` is what the source declares of its files
-    (`excel: {…}` and the like): a kind that is declared wins over what the file looks like. With `adapt` the file may have other
-    names, more columns and fewer, as far as it says; without, it may not.
+    `name` is a path; its endings decide only where the content leaves the format open. `connection`
+    may read the folders of `path` and `temporary` (for unpacked files). `options` are the source's
+    declared options (`excel: {…}` and the like): a declared format wins over the detected one.
+
+    With a `pinned` schema the file is compared with it. Without one, `promised` (a contract's
+    columns) gives names and types; the rest is detected from this file and from `samples`, other
+    stored files of the source with their names (a column that holds 0 on the first day may hold 0.5
+    on the tenth).
+
+    Returns a Drift if the header or the format differs from the pinned one or the contract's, a
+    TypeDrift if the file itself states other types (both are held), and an UnreadableFile for
+    anything else (rejected). Columns may be renamed, added or missing only if `adapt` accepts them.
     """
     opened = None
     bounds = bounds or UnpackLimits()
@@ -131,8 +142,10 @@ def _of_the_file(
     connection: duckdb.DuckDBPyConnection,
     pinned: SourceSchema | None,
 ) -> UnreadableFile | None:
-    """What an error of DuckDB says about a file that was read through before it could be staged (to
-    learn a column that is new, say); None for every other error."""
+    """Explain a DuckDB error raised while reading rows before staging; None for every other error.
+
+    A new column, for example, is learnt from all rows of the file.
+    """
     if opened is None or not isinstance(error, Exception) or about_the_machine(error):
         return None
     kind = reader(pinned.format.kind if pinned else _kind_of(opened))
@@ -145,9 +158,10 @@ def _of_the_file(
 
 
 def miscounted(prepared: PreparedDelivery, rows: int) -> UnreadableFile | None:
-    """Whether the rows that were staged are as many as the file has, where its lines or its footer tell; None if so, or if not told.
+    """Return an error if the number of staged rows isn't the number in the file's lines or footer.
 
-    A reader that stops early without an error has been seen (`text.require_text`); what doesn't add up isn't published.
+    None if they agree or the file doesn't give a number. A reader that stopped early without an
+    error has been seen (`text_files.require_text`); such a delivery isn't published.
     """
     expected = prepared.header.rows
     if expected is None or expected == rows:
@@ -156,15 +170,19 @@ def miscounted(prepared: PreparedDelivery, rows: int) -> UnreadableFile | None:
 
 
 def fingerprint(schema: SourceSchema, sha256: str) -> str:
-    """Identifies a delivery by what it holds and how it was read: the same content under another schema is another delivery."""
+    """Return the hash of a delivery's content, column types and format.
+
+    The same content under another schema is another delivery.
+    """
     told = msgspec.json.encode([[(column.name, column.type) for column in schema.columns], schema.format, sha256])
     return hashlib.sha256(told).hexdigest()
 
 
 def explain_error(error: Exception, prepared: PreparedDelivery, connection: duckdb.DuckDBPyConnection) -> TypeDrift | UnreadableFile:
-    """What a DuckDB error raised by `prepared.select_sql` says about the delivery, with lines, counts and first bad values.
+    """Explain a DuckDB error of `prepared.select_sql`, with lines, counts and first bad values.
 
-    Raises `error` again where it says nothing about the file: memory, disk, interruption. Call it before `prepared.discard()`.
+    Raises `error` again if it isn't about the file (memory, disk, interruption). Call it before
+    `prepared.discard()`.
     """
     if about_the_machine(error):
         raise error
@@ -181,8 +199,11 @@ def explain_error(error: Exception, prepared: PreparedDelivery, connection: duck
 
 
 def prepare_all(files: Sequence[tuple[Path, str]], *, pinned: SourceSchema | None, **how: Any) -> Result:
-    """As `prepare`, for a delivery of several kept files with their names: all rows of all of them, by the names of the columns. The
-    first that can't be read or has drifted is the answer, with its name."""
+    """Prepare a delivery of several stored files, with their names, as one SELECT by column name.
+
+    Returns the result of the first file that can't be read or has drifted, with its name. The other
+    arguments are those of `prepare`.
+    """
     (first, name), *others = files
     if not others:
         return prepare(first, name, pinned=pinned, **how)
@@ -192,7 +213,7 @@ def prepare_all(files: Sequence[tuple[Path, str]], *, pinned: SourceSchema | Non
         return _of_file(delivery, name)
     parts = [msgspec.structs.replace(delivery, name=name)]
     if pinned is None and not how.get("promised"):
-        how.pop("adapt", None)  # nothing is expected but what the first file has
+        how.pop("adapt", None)  # only the first file's columns are expected
     for path, other in others:
         next_one = prepare(path, other, pinned=parts[-1].schema, **how)
         if not isinstance(next_one, PreparedDelivery):
@@ -211,14 +232,14 @@ def prepare_all(files: Sequence[tuple[Path, str]], *, pinned: SourceSchema | Non
 
 
 def _of_file(drift: Drift | TypeDrift | UnreadableFile, name: str) -> Drift | TypeDrift | UnreadableFile:
-    """The same, with the name of the file that it is about."""
+    """Add the name of the file that the result is about."""
     if isinstance(drift, Drift):
         return msgspec.structs.replace(drift, detail=f"{printable(name, 200)}: {drift.detail}")
     return msgspec.structs.replace(drift, reason=f"{printable(name, 200)}: {drift.reason}")
 
 
 def _explained_part(error: Exception, prepared: PreparedDelivery, connection: duckdb.DuckDBPyConnection) -> TypeDrift | UnreadableFile:
-    """Which of several files it was: the first whose rows can't be read through."""
+    """Explain the error of the first of several files whose rows can't be read."""
     import duckdb
 
     for part in prepared.parts:
@@ -234,7 +255,7 @@ def _explained_part(error: Exception, prepared: PreparedDelivery, connection: du
 def _explained(
     kind: FormatReader, error: Exception, connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: FileHeader
 ) -> TypeDrift | UnreadableFile:
-    """What the kind says; where its own second pass over the file fails, at least what the first one said."""
+    """Return the reader's explanation, or the error's first line if a second pass fails too."""
     import duckdb
 
     try:
@@ -246,7 +267,7 @@ def _explained(
 
 
 def _kind_of(opened: Opened) -> str:
-    """What the source declares; else by the content's magic, the name's ending, or the first character."""
+    """Return the declared format, else detect it from magic bytes, ending or first character."""
     declared = next((name for name in readers() if name in opened.options), None)
     if declared:
         return declared
@@ -264,14 +285,14 @@ def _kind_of(opened: Opened) -> str:
 
 
 def _other_kind(result: str, pinned: str, name: str) -> Drift | None:
-    """A drift where the file is of another kind than the pinned one, and one of the two can't be mistaken."""
+    """Return a Drift if the file has another format than pinned and one of both is unmistakable."""
     if result == pinned or not UNMISTAKABLE & {result, pinned}:
         return None
     return Drift(detail=f"the format is {result}, {pinned} is pinned ({printable(name)})")
 
 
 def _unfolded(kind: FormatReader, opened: Opened, temporary: Path, bounds: UnpackLimits, pinned: SourceSchema | None) -> Opened:
-    """What the kind reads, made of `opened`, which then goes."""
+    """Convert `opened` to the form that the reader reads, then discard the original."""
     unfold = partial(parser_process.PARSER.unfold, kind.kind) if kind.kind in parser_process.KINDS else kind.unfold
     made = unfold(opened, temporary, bounds, pinned)
     if made.path != opened.path:
@@ -286,7 +307,7 @@ def _prepared(
     first_is_data = rows is not None and bool(pinned.format.header)
     try:
         header = kind.header(connection, opened, pinned.format)
-    except CannotRead:  # a line that is one long name may be many columns, separated otherwise
+    except CannotRead:  # one very long name may be many columns with another separator
         if (drift := _other_format_of_header(kind, connection, opened, pinned, adapt)) is None:
             raise
         return drift
@@ -304,7 +325,7 @@ def _prepared(
 
 
 def _as_found(delivery: PreparedDelivery, results: tuple[str, ...], meant: Adapted) -> PreparedDelivery:
-    """With the file's own names, and with the columns that are computed from what it holds."""
+    """Add the file's own column names, and replace columns that are computed from others."""
     select = delivery.select_sql
     if meant.computed:
         select = computed(select, delivery.schema, meant.computed)
@@ -312,7 +333,7 @@ def _as_found(delivery: PreparedDelivery, results: tuple[str, ...], meant: Adapt
 
 
 def _meant(header: FileHeader, pinned: SourceSchema, adapt: Adapt | None) -> Adapted | Drift:
-    """What the names of a file mean. A file of records without any has none."""
+    """Map the file's column names to columns. A file of records without any record has no names."""
     if header.rows == 0 and not header.names:
         return Adapted({})
     if adapt is not None:
@@ -331,7 +352,7 @@ def _staged(kind: FormatReader, opened: Opened, schema: SourceSchema, header: Fi
 def _format_drift(
     kind: FormatReader, connection: duckdb.DuckDBPyConnection, opened: Opened, pinned: SourceSchema, adapt: Adapt | None
 ) -> Drift | None:
-    """A drift of the format alone: read as the file shows now, its header is the pinned one."""
+    """Return a Drift if the pinned header appears in the file's newly detected format."""
     another = kind.another_format(opened, pinned)
     if another is None:
         return None
@@ -351,7 +372,7 @@ def _other_format_of_header(
     pinned: SourceSchema,
     adapt: Adapt | None,
 ) -> Drift | None:
-    """The same of a header that can't be read as pinned; None where it can't be read either way."""
+    """Like `_format_drift`, for a header that isn't readable as pinned; None if both fail."""
     try:
         return _format_drift(kind, connection, opened, pinned, adapt)
     except CannotRead:
@@ -359,7 +380,7 @@ def _other_format_of_header(
 
 
 class Learning(NamedTuple):
-    """What a schema is learnt with besides the file itself."""
+    """The inputs for learning a schema, besides the opened file."""
 
     kind: FormatReader
     name: str
@@ -369,7 +390,7 @@ class Learning(NamedTuple):
     adapt: Adapt | None
     kept: Path
     declared_encoding: str
-    """The one that the source declares, where the file isn't in it."""
+    """The encoding that the source declares, if the file isn't in it."""
 
 
 def _learnt(connection: duckdb.DuckDBPyConnection, opened: Opened, learning: Learning) -> Result:
@@ -380,7 +401,7 @@ def _learnt(connection: duckdb.DuckDBPyConnection, opened: Opened, learning: Lea
     shows = [DeliverySchema(learning.kept, learning.name, schema)]
     seen = {(learning.kept, learning.name)}
     for path, name in learning.samples:
-        if (path, name) in seen:  # a file of several intervals is a sample of each
+        if (path, name) in seen:  # a file with rows of several intervals is a sample for each of them
             continue
         seen.add((path, name))
         sample = _sampled(kind, connection, (path, name), learning.temporary, opened.options)
@@ -425,7 +446,7 @@ def _first_bad(
     schema: DeliverySchema,
     source_schema: SourceSchema,
 ) -> dict[str, tuple[str, int | None]]:
-    """Of each column the first value of a delivery that isn't of the type that it has in `wanted`, and its line."""
+    """Return per column the first value that isn't of its type in `source_schema`, and its line."""
     import duckdb
 
     read = prepare(schema.path, schema.name, connection=connection, temporary=learning.temporary, pinned=source_schema, options=options)
@@ -442,7 +463,7 @@ def _first_bad(
 
 
 def _as_contracted(header: FileHeader, learning: Learning) -> Adapted | Drift:
-    """What the names of a first file mean by the contract."""
+    """Map the column names of a first file to the contract's columns."""
     if learning.adapt is not None:
         return learning.adapt(header)
     missing = tuple(column.name for column in learning.promised if column.name not in header.names)
@@ -453,7 +474,7 @@ def _as_contracted(header: FileHeader, learning: Learning) -> Adapted | Drift:
 
 
 def _detected(kind: FormatReader, connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[SourceSchema, FileHeader]:
-    """Detection executes statements over the file's rows: what these raise is explained like any error of a SELECT."""
+    """Detect the schema; errors while reading the file's rows are explained like a SELECT's."""
     import duckdb
 
     try:
@@ -468,8 +489,10 @@ def _detected(kind: FormatReader, connection: duckdb.DuckDBPyConnection, opened:
 def _sampled(
     kind: FormatReader, connection: duckdb.DuckDBPyConnection, sample: tuple[Path, str], temporary: Path, options: Mapping[str, Any]
 ) -> SourceSchema | None:
-    """The schema that another file of the source shows by itself; None if it is of another kind or can't be read (its own
-    ingestion will say so)."""
+    """Return the schema of another file of the source; None if it is unreadable or another format.
+
+    That file's own ingestion reports the problem.
+    """
     opened = None
     try:
         opened = open_readable(*sample, temporary, options=options)
@@ -488,7 +511,10 @@ def _sampled(
 def _rereading(
     kind: FormatReader, connection: duckdb.DuckDBPyConnection, prepared: PreparedDelivery, drift: TypeDrift
 ) -> SourceSchema | None:
-    """The pinned schema, changed so far that it reads this delivery: another way to write numbers or dates, or wider types."""
+    """Return the pinned schema, changed so that it reads this delivery; None if detection fails.
+
+    It gets a decimal comma if that suffices, else other date formats and wider types.
+    """
     comma = msgspec.structs.replace(prepared.schema.format, decimal=",")
     if kind.kind == "csv" and can_be_read(kind, connection, prepared.opened, comma, prepared.header, prepared.schema.columns):
         return msgspec.structs.replace(prepared.schema, format=comma)

@@ -1,7 +1,8 @@
-"""File patterns such as `landing/flights_{date:%Y-%m-%d}.csv`: names in, partition keys out.
+"""File patterns such as `landing/flights_{date:%Y-%m-%d}.csv`: map file names to partition keys.
 
-A pattern is a path relative to the project with at most one `{date:…}`, one `{key}` and any number of `*` (which never cross
-a `/`). It is compiled to one regular expression per path component, so that components without either aren't listed at all.
+A pattern is a path relative to the project with at most one `{date:…}`, one `{key}` and any number
+of `*` (which never match a `/`). It is compiled to one regular expression per path component, so
+folders named without placeholders need not be listed.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from headrace.model.intervals import key_at, key_of_date
 from headrace.model.nodes import Grain
 
 UNFINISHED = (".tmp", ".part", ".partial", ".crdownload", ".filepart")
-"""Endings that copying programs give to files that they haven't finished."""
+"""Endings that copying programs give to unfinished files."""
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 
 DIRECTIVES = {
@@ -24,7 +25,7 @@ DIRECTIVES = {
     "H": r"[0-9]{2}", "M": r"[0-9]{2}", "S": r"[0-9]{2}", "z": r"(?:Z|[+-][0-9]{2}:?[0-9]{2})",
     "G": r"[0-9]{4}", "V": r"[0-9]{2}", "u": r"[1-7]", "q": r"[1-4]", "b": r"[A-Za-z]{3}",
 }  # fmt: skip
-"""strftime's directives that a file's name may hold (and `%q`, the quarter), each as the characters that it matches."""
+"""The strftime directives that a file name may hold (`%q` is the quarter) → their regexes."""
 
 _SAME = str.maketrans("yb", "Ym")
 _DAY = tuple(map(frozenset, ("Ymd", "Yj", "GVu")))
@@ -37,10 +38,13 @@ _ENOUGH: dict[Grain, tuple[frozenset[str], ...]] = {
     Grain.QUARTER: (frozenset("Yq"), *_MONTH),
     Grain.YEAR: (frozenset("Y"),),
 }
-"""Which directives name an interval of each grain (`%y` counts as `%Y`, `%b` as `%m`); any superset does as well."""
+"""Sets of directives that identify an interval of each grain (`%y` counts as `%Y`, `%b` as `%m`).
+
+Any superset does too.
+"""
 
 STARS_MAX = 3
-"""`*` in one path component; each more multiplies the time that a name which doesn't match can take."""
+"""Maximum number of `*` in one path component; each multiplies the time of a failing match."""
 
 KEY = "{key}"
 _KEY_GROUP = "(?P<key>.+)"
@@ -48,7 +52,7 @@ _PLACEHOLDER = re.compile(r"\{date:([^{}]*)\}")
 
 
 class Component(NamedTuple):
-    """One part of the path: `fixed` text, or a `regex` that a name must match in full."""
+    """One component of the path: `fixed` text, or a `regex` that the whole name must match."""
 
     fixed: str | None
     regex: re.Pattern[str] | None
@@ -63,10 +67,11 @@ class Pattern(NamedTuple):
 
 
 def compile_pattern(text: str, grain: Grain | None, *, rows_tell: bool = False) -> Pattern:
-    """The pattern for files of one grain (None: data that isn't cut by time, without `{date:…}`). With `rows_tell` a name without
-    `{date:…}` is enough: a column says which interval each row belongs to.
+    """Compile the pattern for files of one grain; None for unpartitioned time, without `{date:…}`.
 
-    Raises ProjectError where it leaves the project, has an unknown directive, or can't name an interval of that grain.
+    With `rows_tell`, a column gives the interval of each row and `{date:…}` isn't required. Raises
+    ProjectError if the pattern leaves the project, has an unknown directive, or doesn't identify an
+    interval of that grain.
     """
     _refuse_paths_out(text)
     expressions, directives = _expressions(text)
@@ -93,7 +98,7 @@ def _refuse_paths_out(text: str) -> None:
 
 
 def _expressions(text: str) -> tuple[list[Component], set[str]]:
-    """Components of the path. A `/` inside `{date:%Y/%m}` separates components like any other."""
+    """Return the path's components. A `/` inside `{date:%Y/%m}` separates components too."""
     directives: set[str] = set()
     placeholders = list(_PLACEHOLDER.finditer(text))
     if len(placeholders) > 1:
@@ -121,7 +126,7 @@ def _starred(text: str) -> str:
 
 
 def _dated(spec: str, text: str, directives: set[str]) -> str:
-    """The expression of a strftime text; a directive that comes twice must hold the same both times."""
+    """Return the regex of a strftime text; a repeated directive must match the same text again."""
     out: list[str] = []
     parts = re.split(r"(%.?)", spec)
     for part in parts:
@@ -148,13 +153,17 @@ def _component(expression: str) -> Component:
         return Component(plain, None)
     if expression.count(".*") + expression.count(_KEY_GROUP) > STARS_MAX:
         raise ProjectError(f"files: {plain}: more than {STARS_MAX} `*` in one name", hint="name more of the file")
-    # A directive named again in another folder isn't a group there: each component is matched alone, and `agree` compares.
+    # A directive that was used in another folder has no group here: each component is matched
+    # alone, and `agree` compares the values.
     own = re.sub(r"\(\?P=([A-Za-z])\)", lambda m: m[0] if f"(?P<{m[1]}>" in expression else f"(?P<{m[1]}>{DIRECTIVES[m[1]]})", expression)
     return Component(None, re.compile(own, re.DOTALL))
 
 
 def said_by(component: Component, name: str, parts: dict[str, str]) -> dict[str, str] | None:
-    """The date's parts that `name` adds, or None if it doesn't match or is a hidden or unfinished file."""
+    """Return `parts` with those that `name` adds.
+
+    None if it doesn't match or is unfinished or hidden.
+    """
     if component.fixed is not None:
         return parts if name == component.fixed else None
     assert component.regex is not None
@@ -165,17 +174,18 @@ def said_by(component: Component, name: str, parts: dict[str, str]) -> dict[str,
 
 
 def agree(outer: dict[str, str], inner: dict[str, str]) -> dict[str, str] | None:
-    """What two path components say about the date together, or None where they contradict each other."""
+    """Merge the date parts of two path components; None if they contradict each other."""
     if any(outer.get(name, value) != value for name, value in inner.items()):
         return None
     return {**outer, **inner}
 
 
 def key_of(parts: dict[str, str], grain: Grain, zone: str) -> str:
-    """The partition key that a name's parts mean. An hour that comes twice means the first, unless `%z` says which.
+    """Return the partition key for a name's parts.
 
-    Raises ValueError for a date or an hour that doesn't exist (2013-02-30; 02:00 on the day when clocks go forward), and
-    UsageError for a year that no partition has.
+    An hour that occurs twice means the first, unless `%z` decides. Raises ValueError for a date or
+    an hour that doesn't exist (2013-02-30; 02:00 on the day when clocks go forward), and UsageError
+    for a year outside the supported range.
     """
     day = _date_of(parts)
     hour, minute, second = (int(parts.get(name, "0")) for name in "HMS")

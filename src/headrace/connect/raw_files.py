@@ -21,33 +21,40 @@ from headrace.connect.deliveries import CannotRead, DetectedDelivery, printable
 from headrace.faults import FaultPoint, reached
 from headrace.model.errors import HeadraceError
 
-# A delivery's bytes are stored as `<raw>/<aa>/<sha256>`. What is read afterwards is this copy,
-# never the vendor's file.
+# A delivery's bytes are stored as `<raw>/<aa>/<sha256>`. All later reads use this copy, never the
+# vendor's file.
 
 CHUNK_BYTES = 1 << 20
 DELIVERY_BYTES_MAX = 64 << 30
-"""A file larger than this isn't ingested: 64 GiB."""
+"""64 GiB: larger files aren't ingested."""
 
 
 class ChangedWhileRead(HeadraceError):
-    """The file changed (or vanished) between the look and the end of the copy. Transient: the next look sees what it became."""
+    """The file changed or vanished between its observation and the end of the copy.
+
+    Transient: the next observation finds the new state.
+    """
 
 
 class RawCopy(msgspec.Struct, frozen=True):
-    """A delivery's bytes, kept. `path` is absolute."""
+    """The stored bytes of a delivery. `path` is absolute."""
 
     sha256: str
     path: str
     size_bytes: int
     parts: tuple[tuple[str, str], ...] = ()
-    """Path and name of each file, where the delivery is several; the hash is over theirs, the path the first one's."""
+    """Path and name of each file, if there are several.
+
+    `sha256` is then the hash of their hashes, and `path` the first file's.
+    """
 
 
 def store_raw(root: Path, delivery: DetectedDelivery, raw: Path, *, bytes_max: int = DELIVERY_BYTES_MAX) -> RawCopy:
-    """Copy `found` below `raw` while hashing it, in constant memory; the same content is kept once.
+    """Copy a delivery below `raw` while hashing it, in constant memory; store equal content once.
 
-    Raises ChangedWhileRead (transient) if the file isn't what the look saw, CannotRead where it leads out of the project
-    or is too large, and HeadraceError where the copy can't be written. The copy isn't synced: the leader syncs with the rest.
+    Raises ChangedWhileRead (transient) if the file differs from its observation, CannotRead if it
+    lies outside the project or is too large, and HeadraceError if the copy can't be written. The
+    leader syncs the copy to disk later, together with other files.
     """
     source = _inside(root, delivery)
     temporary = raw / f"{uuid.uuid4().hex}.tmp"
@@ -69,9 +76,10 @@ def store_raw(root: Path, delivery: DetectedDelivery, raw: Path, *, bytes_max: i
 
 
 def store_fetched(fetched: Path, raw: Path, *, bytes_max: int = DELIVERY_BYTES_MAX) -> RawCopy:
-    """Move a file that was fetched below `raw`, by its content; the same content is kept once. `fetched` is gone afterwards.
+    """Move a fetched file below `raw`, named by its content; equal content is stored once.
 
-    Raises CannotRead where it is too large, and HeadraceError where it can't be moved. Not synced, as with `keep`.
+    `fetched` is deleted in any case. Raises CannotRead if it is too large, and HeadraceError if it
+    can't be moved. As with `store_raw`, the leader syncs it later.
     """
     try:
         size = fetched.stat().st_size
@@ -90,7 +98,7 @@ def store_fetched(fetched: Path, raw: Path, *, bytes_max: int = DELIVERY_BYTES_M
 
 
 def store_parts(root: Path, delivery: DetectedDelivery, raw: Path) -> RawCopy:
-    """Keep each file of a delivery that consists of several. Raises as `keep` does."""
+    """Store each file of a delivery that has several. Raises the errors of `store_raw`."""
     copies = [
         store_raw(root, DetectedDelivery(delivery.source, delivery.partition, part.path, part.size_bytes, part.modified_us), raw)
         for part in delivery.parts
@@ -101,13 +109,13 @@ def store_parts(root: Path, delivery: DetectedDelivery, raw: Path) -> RawCopy:
 
 
 def raw_path(raw: Path, sha256: str) -> RawCopy | None:
-    """What was kept under a content's name; None if it isn't there any more."""
+    """Return the stored copy with this hash; None if it was deleted."""
     target = raw / sha256[:2] / sha256
     return RawCopy(sha256, str(target), target.stat().st_size) if target.is_file() else None
 
 
 def _inside(root: Path, delivery: DetectedDelivery) -> Path:
-    """The real path, refused if any part of it leads out of the project."""
+    """Resolve the path; raise CannotRead if it leads out of the project."""
     real_root = Path(os.path.realpath(root))
     real = Path(os.path.realpath(real_root / delivery.path))
     if not real.is_relative_to(real_root):
@@ -116,7 +124,11 @@ def _inside(root: Path, delivery: DetectedDelivery) -> Path:
 
 
 def _open(source: Path, delivery: DetectedDelivery) -> int:
-    """O_NOFOLLOW: a link put there since the path was resolved isn't followed; O_NONBLOCK: a named pipe isn't waited for."""
+    """Open the file without following a new link or waiting for a pipe.
+
+    O_NOFOLLOW refuses a link created after the path was resolved; O_NONBLOCK doesn't wait for a
+    named pipe's writer.
+    """
     try:
         return os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -140,7 +152,7 @@ def _copy(descriptor: int, target: Path, delivery: DetectedDelivery) -> str:
             digest.update(chunk)
             out.write(chunk)
             copied += len(chunk)
-            if copied > delivery.size_bytes:  # it grows as fast as it is read
+            if copied > delivery.size_bytes:  # the file grows as fast as it is read
                 break
     if copied != delivery.size_bytes:
         raise ChangedWhileRead(f"{printable(delivery.path, 200)} changed while it was read", hint="it is taken when it is quiet again")
@@ -148,7 +160,10 @@ def _copy(descriptor: int, target: Path, delivery: DetectedDelivery) -> str:
 
 
 def _settle(temporary: Path, raw: Path, sha256: str, size_bytes: int) -> RawCopy:
-    """Move the copy to its place. A file of that content that is there already stays, unless its size says that it was cut."""
+    """Move the copy to its final path, unless a file of that content and size is already there.
+
+    A file there with another size is truncated, and is replaced.
+    """
     target = raw / sha256[:2] / sha256
     reached(FaultPoint.RAW_COPIED)
     if not (target.is_file() and target.stat().st_size == size_bytes):
@@ -159,24 +174,23 @@ def _settle(temporary: Path, raw: Path, sha256: str, size_bytes: int) -> RawCopy
     return RawCopy(sha256, str(target), size_bytes)
 
 
-# A stored file is made readable as it is: decompressed, and UTF-16 turned into UTF-8, within
-# bounds.
+# Stored files are made readable: decompressed, and UTF-16 converted to UTF-8.
 #
-# The first bytes tell the compression, whatever the name says. What is unpacked goes to one
-# temporary file under a name of our own (a zip member's name is never part of a path), and is
-# bounded in bytes and in its ratio to the packed size.
+# The first bytes decide the compression, whatever the name says. Unpacked bytes go to one temporary
+# file with a generated name (a zip member's name is never part of a path). Their number and their
+# ratio to the packed size are limited.
 
 UNPACKED_BYTES_MAX = 64 << 30
-"""No delivery unpacks to more than 64 GiB."""
+"""64 GiB: no delivery may unpack to more."""
 UNPACKED_RATIO_MAX = 250
 UNPACKED_FREE_BYTES = 256 << 20
-"""The ratio counts from 256 MiB on: a small file of equal lines may well be packed 1,000 to 1."""
+"""256 MiB: the ratio is checked above this size only, as small files may compress 1,000 to 1."""
 ZIP_MEMBERS_MAX = 1_000
 ZIP_DIRECTORY_BYTES_MAX = 1 << 20
 
 GZIP, ZSTD, ZIP = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04"
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-"""What Excel's files began with before 2007."""
+"""First bytes of Excel files in the format from before 2007."""
 ZIP_EMPTY = b"PK\x05\x06"
 ENDINGS = {".gz", ".gzip", ".zip", ".zst", ".zstd"}
 UTF16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
@@ -188,22 +202,26 @@ LARGE_BYTES = 64 * 2**20
 
 
 class Opened(msgspec.Struct, frozen=True):
-    """A file that can be read as it stands. `name` is the delivery's own (of a zip: its member's), without the packing's ending."""
+    """A file that readers can open directly.
+
+    `name` is the delivery's name, or that of the zip's member, without the ending of the
+    compression.
+    """
 
     path: str
     name: str
     temporary: bool = False
-    """Whether `path` was made here, and is to be deleted after use."""
+    """Whether `path` is a temporary file, to be deleted after use."""
     encoding: str = "utf-8"
-    """What the delivery was encoded in; `path` itself is UTF-8 (or Parquet)."""
+    """The delivery's original encoding; `path` itself is UTF-8 or binary."""
     options: Mapping[str, Any] = {}
-    """How the source says that its files are read: `excel:`, `fixed_width:`, `json:`, `xml:`, `csv:` as declared."""
+    """The source's declared reading options: `excel:`, `fixed_width:`, `json:`, `xml:`, `csv:`."""
     array: bool = False
-    """Whether `path` is one JSON array of objects, and not one object a line."""
+    """Whether `path` is one JSON array of objects rather than one object per line."""
 
     @property
     def large(self) -> bool:
-        """Whether it has so many bytes that types are learnt from a sample first."""
+        """Whether the file is so large that types are first inferred from a sample."""
         return Path(self.path).stat().st_size >= LARGE_BYTES
 
     def discard(self) -> None:
@@ -213,14 +231,14 @@ class Opened(msgspec.Struct, frozen=True):
 
 
 class UnpackLimits(msgspec.Struct, frozen=True):
-    """How much may come out of a packed file."""
+    """Limits on the bytes that a packed file may unpack to."""
 
     bytes_max: int = UNPACKED_BYTES_MAX
     ratio_max: int = UNPACKED_RATIO_MAX
     free_bytes: int = UNPACKED_FREE_BYTES
 
     def check(self, made: int, packed: int) -> None:
-        """Raise CannotRead once `made` bytes are more than a file of `packed` bytes may unpack to."""
+        """Raise CannotRead if `made` unpacked bytes exceed the limits for `packed` bytes."""
         if made > self.bytes_max:
             raise CannotRead(f"unpacks to more than {self.bytes_max:,} bytes", code="delivery_too_large")
         if made > self.free_bytes and made > packed * self.ratio_max:
@@ -232,10 +250,10 @@ class UnpackLimits(msgspec.Struct, frozen=True):
 def open_readable(
     path: Path, name: str, temporary: Path, *, bounds: UnpackLimits | None = None, options: Mapping[str, Any] | None = None
 ) -> Opened:
-    """`kept` itself if it can be read as it stands, else a readable copy in the folder `temporary`.
+    """Return `path` itself if readers can open it directly, else a readable copy in `temporary`.
 
-    `name` is the delivery's file name. A workbook is a zip file that stays one. Raises CannotRead for what is damaged, encrypted,
-    ambiguous or too large.
+    `name` is the delivery's file name. A workbook is a zip file and isn't unpacked. Raises
+    CannotRead for damaged, encrypted, ambiguous or too large files.
     """
     name = PurePosixPath(name).name
     bounds = bounds or UnpackLimits()
@@ -257,13 +275,13 @@ def open_readable(
 
 
 def place_for(opened: Opened, temporary: Path) -> Opened:
-    """Where a reader may write what it makes of `opened`: a path of a temporary file that isn't there yet."""
+    """Return `opened` with the path of a temporary file that a reader may create for its output."""
     temporary.mkdir(parents=True, exist_ok=True)
     return msgspec.structs.replace(opened, path=str(temporary / f"{uuid.uuid4().hex}.unfolded"), temporary=True)
 
 
 def is_workbook(path: Path) -> bool:
-    """Whether a zip file is an Office or OpenDocument file, by the members that only these have."""
+    """Whether a zip file is an Office or OpenDocument file, judging by its members."""
     try:
         _refuse_large_directory(path)
         with zipfile.ZipFile(path) as archive:
@@ -274,12 +292,15 @@ def is_workbook(path: Path) -> bool:
 
 
 def recoded(opened: Opened, encoding: str, temporary: Path, bounds: UnpackLimits) -> Opened:
-    """A copy in UTF-8 of a file in another encoding. Raises CannotRead with the line for bytes that it doesn't have."""
+    """Return a UTF-8 copy of a file in another encoding.
+
+    Raises CannotRead with the line of the first byte that is invalid in `encoding`.
+    """
     return written(msgspec.structs.replace(opened, encoding=encoding), temporary, bounds, _from_encoding(opened.path, encoding))
 
 
 def written(opened: Opened, temporary: Path, bounds: UnpackLimits, chunks: Iterator[bytes]) -> Opened:
-    """What `chunks` make of `opened`, as a temporary file within bounds. Nothing is left behind if they break off."""
+    """Write `chunks` to a temporary file, within the limits; delete it if they raise."""
     return _unpacked(Path(opened.path), opened, temporary, bounds, chunks)
 
 
@@ -307,7 +328,7 @@ def _without_ending(name: str) -> str:
 
 
 def _unpacked(path: Path, opened: Opened, temporary: Path, bounds: UnpackLimits, chunks: Iterator[bytes]) -> Opened:
-    """Write `chunks` to a temporary file. Nothing is left behind if they break off."""
+    """Write `chunks` to a temporary file; delete it if they raise."""
     packed, made = path.stat().st_size, 0
     temporary.mkdir(parents=True, exist_ok=True)
     target = temporary / f"{uuid.uuid4().hex}.unpacked"
@@ -334,7 +355,7 @@ def _gzip(path: Path) -> Iterator[bytes]:
 
 
 def _zstd(path: Path) -> Iterator[bytes]:
-    """Through pyarrow, which has the codec; it says nothing about a last frame that is cut off, so the end is checked here."""
+    """Decompress with pyarrow, which has the codec."""
     import pyarrow as pa
 
     try:
@@ -348,7 +369,7 @@ def _zstd(path: Path) -> Iterator[bytes]:
 
 @contextmanager
 def _zip(path: Path) -> Iterator[tuple[zipfile.ZipFile, zipfile.ZipInfo]]:
-    """The archive and its one file. Folders, and what macOS adds, don't count."""
+    """Return the archive and its only file; folders and macOS's `__MACOSX/` aren't counted."""
     _refuse_large_directory(path)
     try:
         archive = zipfile.ZipFile(path)
@@ -366,7 +387,7 @@ def _zip(path: Path) -> Iterator[tuple[zipfile.ZipFile, zipfile.ZipInfo]]:
 
 
 def _refuse_large_directory(path: Path) -> None:
-    """`zipfile` reads the whole directory into objects; one of a million names is refused before."""
+    """Refuse a large directory before `zipfile` reads all of its entries into memory."""
     size = path.stat().st_size
     with path.open("rb") as file:
         file.seek(max(0, size - 22 - 65_535))
@@ -394,8 +415,10 @@ def _chunks(stream: IO[bytes] | gzip.GzipFile) -> Iterator[bytes]:
 
 
 def _in_utf8(opened: Opened, temporary: Path, bounds: UnpackLimits) -> Opened:
-    """`opened`, or a copy in UTF-8 where there is a byte order mark: UTF-16 (Excel's "Unicode text") is turned into UTF-8, and
-    UTF-8 loses the mark, which JSON doesn't know."""
+    """Return `opened`, or a UTF-8 copy without its byte order mark.
+
+    UTF-16 (Excel's "Unicode text") is converted to UTF-8; UTF-8 loses the mark, which JSON forbids.
+    """
     with Path(opened.path).open("rb") as file:
         start = file.read(4)
     wide = UTF16.get(start[:2]) if start not in UTF32 else None

@@ -1,4 +1,4 @@
-"""Schemas of deliveries: what several files show together, and how a file with other columns is read."""
+"""Schemas of deliveries: merging those of several files, and reading files with other columns."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
     import duckdb
 
 
-# What several files of a source, or its contract, say about a schema that one of them shows.
+# Merging the schemas of several files of a source, and applying its contract.
 
 BY_CONTRACT = "contract"
 OF_RECORDS = {"jsonl", "json", "xml"}
-"""Kinds of files whose records may leave a column out."""
+"""Formats whose records may leave a column out."""
 
 
 OF_TEXT = {"csv", "fixed_width"}
-"""Kinds of files whose types are learnt from text: one bad value makes a column text."""
+"""Formats whose types are inferred from text: one bad value makes a column text."""
 TEXT, DATES = "VARCHAR", ("DATE", "TIMESTAMP")
 
 
 def widened(schema: SourceSchema, other: SourceSchema | None) -> SourceSchema:
-    """`schema` with the types that hold the other's values too. Columns that only held nulls so far take the other's type."""
+    """Return `schema` with types that also hold the other's values."""
     if other is None:
         return schema
     apart = set(other.names) ^ set(schema.names)
@@ -62,11 +62,12 @@ def widened(schema: SourceSchema, other: SourceSchema | None) -> SourceSchema:
 
 
 def agreed(schemas: Sequence[SourceSchema]) -> SourceSchema:
-    """What several deliveries show together: the first one's schema with types that hold the values of all, and where types
-    are learnt from text, with the narrower type that most deliveries agree on.
+    """Merge the schemas of several deliveries into one whose types hold the values of all.
 
-    One delivery with a broken value among many would else make its column text for all of them. It isn't of the type that
-    is returned, so reading it says which line is broken.
+    The first delivery's schema is the base. Where types are inferred from text, a column takes the
+    narrower type that most deliveries agree on: otherwise one broken value in one of many
+    deliveries would make the column text for all of them. Reading that delivery then reports the
+    broken line.
     """
     first, *others = schemas
     schema = first
@@ -83,7 +84,10 @@ def agreed(schemas: Sequence[SourceSchema]) -> SourceSchema:
 
 
 def _of_most(name: str, schemas: Sequence[SourceSchema]) -> str | None:
-    """The type narrower than text that more than half of the deliveries show of a column, all written in one way."""
+    """Return the type narrower than text that over half of the deliveries have for a column.
+
+    None if their dates are written in several formats.
+    """
     types = [(column.type, schema) for schema in schemas for column in schema.columns if column.name == name]
     narrow = [(type_name, schema.format) for type_name, schema in types if type_name != TEXT]
     if 2 * len(narrow) <= len(types):
@@ -94,8 +98,12 @@ def _of_most(name: str, schemas: Sequence[SourceSchema]) -> str | None:
 
 
 def disputed(schemas: Sequence[SourceSchema], schema: SourceSchema) -> list[dict[str, str] | None]:
-    """Of each delivery, the columns of which it shows another type than the others: column → their type. None for one with another
-    header. `found` is what they show together. Only where types are learnt from text, which a broken value changes."""
+    """Return per delivery the columns whose type differs from the others': column → others' type.
+
+    None stands for a delivery with another header. `schema` is the merged schema. Only formats
+    whose types are inferred from text are compared, because only there a broken value changes the
+    type.
+    """
     if schema.format.kind not in OF_TEXT:
         return [{} for _ in schemas]
     alike = [schema for schema in schemas if set(schema.names) == set(schemas[0].names)]
@@ -115,12 +123,12 @@ def disputed(schemas: Sequence[SourceSchema], schema: SourceSchema) -> list[dict
 
 
 def _disputed(column: LakeColumn, schemas: Sequence[SourceSchema]) -> str | None:
-    """The type that deliveries show of a column where some show a narrower one than others; None where they agree."""
+    """Return the narrower type if some deliveries have one and others don't, else None."""
     types = [lake_column.type for schema in schemas for lake_column in schema.columns if lake_column.name == column.name]
     narrow = [type_name for type_name in types if type_name != TEXT]
     if not narrow or (column.type != TEXT and TEXT not in types):
         return None
-    if 2 * len(narrow) < len(types):  # text that happens to be numbers on some days
+    if 2 * len(narrow) < len(types):  # text that happens to hold only numbers on some days
         return None
     if column.type != TEXT:
         return column.type
@@ -129,7 +137,7 @@ def _disputed(column: LakeColumn, schemas: Sequence[SourceSchema]) -> str | None
 
 
 def as_promised(schema: SourceSchema, promised: Sequence[ContractColumn]) -> SourceSchema:
-    """The contract's types where it states them; columns that it doesn't know are read as detected."""
+    """Apply the contract's types; columns without a contract type keep the detected type."""
     types = {column.name: parse(column.type).text for column in promised if column.type}
     columns = tuple(LakeColumn(column.name, types.get(column.name, column.type), column.id) for column in schema.columns)
     columns += tuple(
@@ -138,12 +146,12 @@ def as_promised(schema: SourceSchema, promised: Sequence[ContractColumn]) -> Sou
     return msgspec.structs.replace(schema, columns=columns, pinned_by=BY_CONTRACT)
 
 
-# What a source's schema was learnt from: which deliveries, and which of them disagree, with the
-# line.
+# The evidence for a learnt schema: the deliveries that were read, and the lines where they
+# disagree.
 
 
 class DeliverySchema(NamedTuple):
-    """A kept delivery, and the schema that it shows by itself."""
+    """A stored delivery, and the schema that it has on its own."""
 
     path: Path
     name: str
@@ -151,7 +159,7 @@ class DeliverySchema(NamedTuple):
 
 
 FirstBad = Callable[[DeliverySchema, SourceSchema], Mapping[str, tuple[str, int | None]]]
-"""Reads a delivery with a schema: column → its first value that isn't of the schema's type, and the line."""
+"""Read a delivery with a schema: column → first value that isn't of its type, and its line."""
 
 
 def lesson_of(
@@ -164,8 +172,11 @@ def lesson_of(
     promised: bool,
     first_bad: FirstBad,
 ) -> Lesson:
-    """What `schema` was learnt from: `shows`, the first of which is `opened`. Where a contract says the types (`promised`), deliveries
-    can't disagree about them. A delivery that does is read once more, for the line."""
+    """Return the evidence for `schema`, learnt from the deliveries `shows`; `opened` is the first.
+
+    With contract types (`promised`) deliveries can't disagree about types. A delivery that
+    disagrees is read once more to find the line.
+    """
     disputes = [{} for _ in shows] if promised else disputed([schema.schema for schema in shows], schema)
     disagreed = []
     for delivery_schema, columns in zip(shows, disputes, strict=True):
@@ -193,8 +204,10 @@ def lesson_of(
 def almost_typed(
     show: DeliverySchema, schema: SourceSchema, columns: Sequence[AlmostTyped], classified: Container[str], first_bad: FirstBad
 ) -> tuple[AlmostTyped, ...]:
-    """`columns` of the delivery with the first value that isn't of the others' type, and its line. The values of `classified` ones
-    aren't kept."""
+    """Add to `columns` the first value that isn't of the inferred type, and its line.
+
+    Values of `classified` columns are left out.
+    """
     if not columns:
         return ()
     bad = first_bad(show, _with_types(schema, {column.column: column.type for column in columns}))
@@ -211,32 +224,30 @@ def _with_types(schema: SourceSchema, types: Mapping[str, str]) -> SourceSchema:
     return msgspec.structs.replace(schema, columns=tuple(columns))
 
 
-# A delivery whose columns aren't quite the pinned ones, and that is read all the same: under
-# other names, with new or missing columns.
-#
-# The decision whether it may be read is made elsewhere; `prepare` asks with the names that it
-# finds, and reads as it is told.
+# Reading a delivery whose columns differ from the pinned ones: renamed, new or missing columns. The
+# caller decides whether that is allowed: `prepare` passes the header to `adapt` and follows the
+# answer.
 
 _WHOLE = frozenset({"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER"})
 
 
 class Adapted(msgspec.Struct, frozen=True):
-    """How a file's columns are read."""
+    """How a file's columns are mapped to the schema's."""
 
     names: Mapping[str, str]
-    """Name in the file → the column that it is."""
+    """Name in the file → name of the column."""
     added: tuple[str, ...] = ()
-    """Names in the file that become columns."""
+    """Names in the file that become new columns."""
     computed: Mapping[str, str] = {}
-    """Column → checked SQL over the columns, which takes the place of what the file holds."""
+    """Column → validated SQL over the columns, which replaces the file's values."""
 
 
 Adapt = Callable[[FileHeader], Adapted | Drift]
-"""What the names of a file mean; a Drift where that must be decided first."""
+"""Maps a file's column names; a Drift if a person must decide first."""
 
 
 def renamed(header: FileHeader, names: Mapping[str, str]) -> FileHeader:
-    """The header with the columns' own names. A name that stands for nothing keeps its own, out of the way of columns' names."""
+    """Rename a header's columns; an unmapped name that equals a column's name gets a suffix."""
     taken = set(names.values())
     own = tuple(names.get(name, f"{name}\0" if name in taken else name) for name in header.names)
     optional = tuple(names.get(name, name) for name in header.optional)
@@ -244,8 +255,10 @@ def renamed(header: FileHeader, names: Mapping[str, str]) -> FileHeader:
 
 
 def computed(rows_of: str, schema: SourceSchema, expressions: Mapping[str, str]) -> str:
-    """The rows with these columns computed, each in its column's type. A fraction that a type of whole
-    numbers can't hold is an error of the delivery, not rounded."""
+    """Return a query that replaces columns by expressions, cast to the columns' types.
+
+    A fraction in a column of whole numbers raises an error; it isn't rounded.
+    """
     types = {column.name: column.type for column in schema.columns}
     results = []
     for name, expression in expressions.items():
@@ -260,8 +273,10 @@ def computed(rows_of: str, schema: SourceSchema, expressions: Mapping[str, str])
 
 
 def with_names(schema: SourceSchema, header: FileHeader) -> SourceSchema:
-    """A schema that was detected, with the names of a header that was renamed: both in the file's order. What samples had besides
-    comes after that."""
+    """Apply the names of a renamed header to a detected schema; both are in the file's order.
+
+    Columns that only samples have come last.
+    """
     width = len(header.names)
     own = dict(zip((column.name for column in schema.columns[:width]), header.names, strict=True))
     columns = tuple(LakeColumn(own.get(column.name, column.name), column.type, column.id) for column in schema.columns)
@@ -277,8 +292,10 @@ def extended(
     header: FileHeader,
     added: Sequence[str],
 ) -> SourceSchema:
-    """`schema` with the columns that came to it, in the types that their values show. One without any value isn't taken yet: it has
-    no type."""
+    """Add new columns to `schema`, with types inferred from their values.
+
+    A column without any value has no type yet and isn't added.
+    """
     added = [name for name in added if name not in schema.names]
     filled = _filled(kind, connection, opened, schema, header, added) if added else ()
     if not filled:
@@ -306,7 +323,7 @@ def can_be_read(
     header: FileHeader,
     columns: Sequence[LakeColumn],
 ) -> bool:
-    """Whether each value is of its column's type, read in that form. One pass; what is wrong with the machine is raised."""
+    """Whether all values parse as their columns' types; errors of the machine are raised."""
     import duckdb
 
     try:
@@ -319,7 +336,7 @@ def can_be_read(
 
 
 def about_the_machine(error: Exception) -> bool:
-    """Whether an error says something about memory, disk or an interruption, and nothing about the file that was read."""
+    """Whether an error is about memory, disk or an interruption rather than about the file."""
     import duckdb
 
     if isinstance(error, duckdb.IOException):
@@ -338,7 +355,7 @@ def _filled(
     header: FileHeader,
     added: Sequence[str],
 ) -> tuple[str, ...]:
-    """Those of the columns that have a value anywhere."""
+    """Return the columns that have at least one value."""
     stated = dict(zip(header.names, header.types, strict=True)) if header.types else {}
     columns = [LakeColumn(name, stated.get(name) or "VARCHAR", 0) for name in added]
     rows = kind.select_sql(opened, schema.format, header, columns)

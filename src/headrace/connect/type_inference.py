@@ -1,8 +1,9 @@
 """Types of text columns, inferred from all values: once per source, when nothing is pinned.
 
-Careful where a guess could lose something: `007`, `+45…` and twenty-digit ids stay text; dates are ISO 8601 or in one order
-that alone fits all values (01/02/2013 by itself says nothing); words for "no value" (`NA`, `NULL`, …) count as such where a
-column that is otherwise numbers or dates shows that the writer means them so.
+Careful where a guess could lose information: `007`, `+45…` and twenty-digit ids stay text. Dates
+are ISO 8601, or in the only order of day and month that fits all values (01/02/2013 alone leaves it
+open). Words for "no value" (`NA`, `NULL`, …) count as null if a column of numbers or dates uses
+them.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ INSTANT = "TIMESTAMP WITH TIME ZONE"
 
 SAMPLE_ROWS = 1_000_000
 VALUES_MIN = 20
-"""From this many values on, a few that aren't of the others' type are told of."""
+"""Minimum number of values at which a few that aren't of the others' type are reported."""
 ALMOST_ALL = 0.95
 COLUMNS_PER_PASS = 32
 _WORDS = "(" + ", ".join(map(literal, NULL_WORDS)) + ")"
@@ -42,7 +43,7 @@ _SHAPES = {
     "TIMESTAMP": rf"{_DAY}({_TIME})?",
     INSTANT: rf"{_DAY}{_TIME} ?([zZ]|[-+][0-9]{{2}}(:?[0-9]{{2}})?)",
 }
-"""Types in the order of preference, each with the only texts that are learnt as it."""
+"""Types in the order of preference, each with the only texts that are inferred as it."""
 
 _DATES = (
     "%m/%d/%Y",
@@ -62,18 +63,22 @@ _DATE_LIKE = r"[0-9]{1,4}[-/. ]([0-9]{1,2}|[A-Za-z]{3})[-/. ][0-9]{2,4}( [0-9]{1
 
 
 class InferredTypes(msgspec.Struct, frozen=True):
-    """What the values of text columns turned out to be."""
+    """The types inferred from the values of text columns."""
 
     types: tuple[str, ...]
     null: tuple[str, ...] = ("",)
     date_format: str | None = None
     timestamp_format: str | None = None
     mixed: tuple[int, ...] = ()
-    """Positions (from 1) of text columns with values that are of another type."""
+    """Positions (from 1) of text columns that also hold values of another type."""
 
 
 class _Counts(msgspec.Struct):
-    """Of one column, different values: those that are there, words for none, those that are of each type, those like a date."""
+    """One column's value counts: non-null values, values per type, and values that look like dates.
+
+    Distinct values are counted, except after a sample's guess was refuted. `words` are its null
+    words.
+    """
 
     values: int
     words: list[str]
@@ -81,7 +86,7 @@ class _Counts(msgspec.Struct):
     date_like: int
 
     def type(self) -> str:
-        """The first type that all values are of; VARCHAR where there are none, or nothing fits."""
+        """Return the first type that all values match, else VARCHAR."""
         return next((name for name in _SHAPES if self.values and self.by_type.get(name) == self.values), "VARCHAR")
 
 
@@ -95,10 +100,11 @@ def infer_types(
     formats: bool = True,
     sampled: bool = False,
 ) -> InferredTypes:
-    """Types of the text columns `c1 … c<width>` of `rows_sql`, from `among` (others are VARCHAR).
+    """Infer types for the text columns `c1 … c<width>` of `rows_sql`, from `among` (else VARCHAR).
 
-    `words`: whether words may stand for no value; `formats`: whether dates may be written otherwise than in ISO 8601. `sampled`:
-    guess by SAMPLE_ROWS rows and hold the guess against all values, in bounded memory however many different ones there are.
+    `words`: whether words may stand for null. `formats`: whether dates may be written other than in
+    ISO 8601. `sampled`: guess from SAMPLE_ROWS rows and check the guess against all values, which
+    bounds memory however many distinct values there are.
     """
     if sampled:
         counts = _count(connection, f"(SELECT * FROM {rows_sql} LIMIT {SAMPLE_ROWS}) AS sampled", width, among, words=words)
@@ -121,14 +127,17 @@ def infer_types(
 
 
 def _count(connection: duckdb.DuckDBPyConnection, rows_sql: str, width: int, among: Sequence[str], *, words: bool) -> list[_Counts]:
-    """All columns' values stood on end and counted once each: a handful of expressions, however many columns there are."""
+    """Count the distinct values of all columns with one unpivoted query.
+
+    The number of its expressions doesn't grow with the number of columns.
+    """
     results = connection.execute(f"SELECT p, {_facts(among, words=words)} FROM ({_upright(rows_sql, width)}) GROUP BY p").fetchall()
     by_position = {row[0]: _counts(row[1:], among) for row in results}
     return [by_position.get(position, _Counts(0, [], {}, 0)) for position in range(1, width + 1)]
 
 
 def _count_column(connection: duckdb.DuckDBPyConnection, rows_sql: str, position: int, among: Sequence[str], *, words: bool) -> _Counts:
-    """All values of one column, as often as they come."""
+    """Count all values of one column, repeated ones included."""
     row = connection.execute(
         f"SELECT {_facts(among, words=words)} FROM (SELECT c{position} AS v FROM {rows_sql}) WHERE v IS NOT NULL"
     ).fetchone()
@@ -139,8 +148,11 @@ def _count_column(connection: duckdb.DuckDBPyConnection, rows_sql: str, position
 def almost_typed(
     connection: duckdb.DuckDBPyConnection, rows_sql: str, names: Sequence[str], learnt: InferredTypes, form: Format
 ) -> tuple[AlmostTyped, ...]:
-    """Of the text columns `c1 …`, called `names`, those with at least VALUES_MIN values of which at least ALMOST_ALL are of one type.
-    A column whose other values can be read as that type too (`007` among numbers) holds codes, and isn't one of them."""
+    """Return the text columns of which at least ALMOST_ALL values are of one type.
+
+    The columns are `c1 …`, called `names`; each has at least VALUES_MIN values. A column whose
+    other values parse as that type too (`007` among numbers) holds codes and isn't returned.
+    """
     results = []
     for start in range(0, len(learnt.mixed), COLUMNS_PER_PASS):
         some = learnt.mixed[start : start + COLUMNS_PER_PASS]
@@ -159,7 +171,7 @@ def almost_typed(
 
 
 def _almost(value: str, form: Format) -> str:
-    """How many values of a column are there, and for each type how many are written as it is, and how many can't be read as it."""
+    """Return SQL that counts a column's values, and per type the matching and unparsable ones."""
     there = f"{value} IS NOT NULL AND {value} NOT IN ({', '.join(map(literal, form.null))})"
     counts = [f"count(*) FILTER ({there})"]
     for name in _SHAPES:
@@ -180,7 +192,7 @@ def _counts(row: Sequence[Any], among: Sequence[str]) -> _Counts:
 
 
 def _refuted(connection: duckdb.DuckDBPyConnection, rows_sql: str, counts: Sequence[_Counts]) -> list[int]:
-    """The columns that hold values which the type that a sample shows doesn't; one pass, whatever the values are."""
+    """Return the columns with values that contradict the sample's inferred type, in one pass."""
     guessed = {position: held for position, item in enumerate(counts, 1) if (held := _held(f"c{position}", item)) is not None}
     if not guessed:
         return []
@@ -191,8 +203,11 @@ def _refuted(connection: duckdb.DuckDBPyConnection, rows_sql: str, counts: Seque
 
 
 def _held(value: str, counts: _Counts) -> str | None:
-    """Whether a value is of the type that its column was guessed to have, looks like a date as all of the sample do, or is a word for
-    none that the sample has; None for text, which holds everything."""
+    """Return a condition that holds for values consistent with the sample; None for text.
+
+    Consistent values are of the guessed type, look like a date if the whole sample does, or are one
+    of the sample's null words.
+    """
     name = counts.type()
     if name == "VARCHAR" and not (counts.values and counts.date_like == counts.values):
         return None
@@ -202,7 +217,7 @@ def _held(value: str, counts: _Counts) -> str | None:
 
 
 def _upright(rows_sql: str, width: int) -> str:
-    """`p` and `v`: each column's position and its different values that are there."""
+    """Return a query of `p` and `v`: each column's position and its distinct values."""
     columns = ", ".join(f"c{position}" for position in range(1, width + 1))
     each = f"SELECT unnest(range(1, {width + 1})) AS p, unnest([{columns}]) AS v FROM {rows_sql}"
     return f"SELECT DISTINCT p, v FROM ({each}) WHERE v IS NOT NULL"
@@ -215,8 +230,11 @@ def _fits(value: str, name: str) -> str:
 
 
 def _with_formats(connection: duckdb.DuckDBPyConnection, rows_sql: str, positions: Sequence[int], learnt: InferredTypes) -> InferredTypes:
-    """Other ways to write a date. A file has one for dates and one for timestamps; a column whose order of day and month stays
-    open takes that of a column which settles it, or stays text."""
+    """Infer other date formats: at most one for dates and one for timestamps per file.
+
+    A column whose order of day and month is ambiguous takes the order of an unambiguous column, or
+    stays text.
+    """
     types = list(learnt.types)
     fitting = {position: _formats_of(connection, rows_sql, position, learnt.null) for position in positions}
     chosen: dict[str, str | None] = {"DATE": None, "TIMESTAMP": None}
@@ -242,7 +260,7 @@ def _formats_of(connection: duckdb.DuckDBPyConnection, rows_sql: str, position: 
 
 
 def wider_type(item: str, other: str) -> str:
-    """The type that holds the values of both, as text if nothing else does."""
+    """Return the narrowest type that holds the values of both, VARCHAR if no other does."""
     if item == other:
         return item
     if any(name == "JSON" or (name.endswith(("]", ")")) and not name.startswith("DECIMAL")) for name in (item, other)):
